@@ -1,0 +1,122 @@
+"""Settings, read once from the environment and checked at start.
+
+Every name is the environment variable of the same name in capitals, unless an alias says otherwise; seconds are
+floats, sizes are bytes. A setting that cannot work is refused in one sentence that names it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import SettingsError
+
+LANE_LIMITS_S = {"fast": 60.0, "slow": 6 * 3600.0}
+DEFAULT_LANE_LIMIT_S = 600.0
+
+
+# Read from SUREFOOT_HOME and so on, and from nothing else: HOME, ENV and SECRET of a shell mean other things.
+PRODUCT_NAMED = {"home", "env", "sagas", "faults", "api_key", "secret"}
+
+
+def _named(name: str) -> Any:
+    """The environment name of a setting that carries the product's name."""
+    return AliasChoices(f"surefoot_{name}")
+
+
+class Settings(BaseSettings):
+    """What this process was told. Frozen: a process does not change its mind."""
+
+    model_config = SettingsConfigDict(frozen=True, case_sensitive=False, extra="ignore")
+
+    def __init__(self, **values: Any) -> None:
+        """`values`: settings by name, for tests and parents of processes; they win over the environment."""
+        super().__init__(**{f"surefoot_{name}" if name in PRODUCT_NAMED else name: value for name, value in values.items()})
+
+    # where things are
+    home: Path = Field(Path("var"), validation_alias=_named("home"))
+    database_url: str = ""
+    broker_url: str = ""
+    host: str = "127.0.0.1"
+    port: int | None = Field(None, ge=1, le=65535)
+    flower_port: int | None = Field(None, ge=1, le=65535)
+    # what runs
+    env: Literal["production", "test", "drill"] = Field("production", validation_alias=_named("env"))
+    sagas: str = Field("", validation_alias=_named("sagas"))
+    faults: str = Field("", validation_alias=_named("faults"))
+    api_key: str = Field("", validation_alias=_named("api_key"))
+    secret: str = Field("", validation_alias=_named("secret"))
+    # the three time-outs that belong to the engine
+    lease_seconds: float = Field(15.0, gt=0)
+    heartbeat_seconds: float = Field(5.0, gt=0)
+    run_on_seconds: float = Field(2.0, ge=0)
+    hard_limit_grace_seconds: float = Field(5.0, gt=0)
+    soft_shutdown_seconds: float = Field(20.0, gt=0)
+    # the relay's sweeps
+    sweep_seconds: float = Field(0.5, gt=0)
+    sweep_rows: int = Field(200, ge=1)
+    unsent_seconds: float = Field(1.0, gt=0)
+    lost_seconds: float = Field(60.0, gt=0)
+    # publishing
+    publish_timeout_seconds: float = Field(0.5, gt=0)
+    publish_pause_seconds: float = Field(5.0, ge=0)
+    # sizes
+    input_bytes: int = Field(256 * 1024, ge=1024)
+    result_bytes: int = Field(64 * 1024, ge=1024)
+    body_bytes: int = Field(1024 * 1024, ge=1024)
+    # how long an undo may take before a person is told
+    undo_seconds: float = Field(24 * 3600.0, gt=0)
+
+    @field_validator("api_key")
+    @classmethod
+    def _long_enough(cls, value: str) -> str:
+        if value and len(value) < 32:
+            raise ValueError("must have 32 characters or more")
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        if self.heartbeat_seconds * 2 > self.lease_seconds:
+            raise ValueError("HEARTBEAT_SECONDS must be at most half of LEASE_SECONDS, or one late heartbeat loses the lease")
+        if self.faults and self.env == "production":
+            raise ValueError("SUREFOOT_FAULTS is refused unless SUREFOOT_ENV is test or drill")
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """The database of the engine: DATABASE_URL, else a SQLite file under the home. PostgreSQL goes through psycopg 3."""
+        return driver_url(self.database_url) if self.database_url else f"sqlite:///{(self.home / 'surefoot.sqlite').absolute()}"
+
+    @property
+    def saga_modules(self) -> tuple[str, ...]:
+        return tuple(m.strip() for m in self.sagas.split(",") if m.strip())
+
+    def lane_limit_seconds(self, lane: str) -> float:
+        """The longest an operation of this lane may take."""
+        return LANE_LIMITS_S.get(lane, DEFAULT_LANE_LIMIT_S)
+
+
+def driver_url(url: str) -> str:
+    """The same URL with the driver we use: a plain postgresql:// (or postgres://) goes through psycopg 3."""
+    for plain in ("postgresql://", "postgres://"):
+        if url.startswith(plain):
+            return "postgresql+psycopg://" + url[len(plain) :]
+    return url
+
+
+@lru_cache
+def settings() -> Settings:
+    """This process's settings.
+
+    Raises: SettingsError, one sentence that names the setting.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else ""
+        raise SettingsError(f"{name + ': ' if name else ''}{first['msg'].removeprefix('Value error, ')}") from error

@@ -1,0 +1,74 @@
+"""A plan as Celery canvas: chains and chords of immutable signatures by task name.
+
+A message carries two arguments, the job id and the item, and no payload. Its task id is the operation's id on every
+dispatch, so Flower shows one line for an operation however often it is rung.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from celery import Celery, chain, chord
+from celery.canvas import Signature, maybe_signature
+
+from app.rules.planner import Chain, Chord, Message, Plan
+
+
+def signature(app: Celery, message: Message) -> Signature:
+    """One message. `argsrepr` is set because Celery gives later elements of a chain a list and the first a tuple."""
+    return app.signature(
+        message.task,
+        args=(message.job_id, message.item),
+        immutable=True,
+        queue=message.queue,
+        task_id=message.operation_id,
+        root_id=message.job_id,
+        argsrepr=repr((message.job_id, message.item)) if message.item else f"({message.job_id!r},)",
+        kwargsrepr="{}",
+        ignore_result=True,
+    )
+
+
+def to_canvas(app: Celery, plan: Plan) -> list[Signature]:
+    """One canvas for each part of the plan, in its order; `apply_async` of each publishes the messages that leave now."""
+    return [_chord(app, part) if isinstance(part, Chord) else _chain(app, part) for part in plan]
+
+
+def _chain(app: Celery, part: Chain) -> Signature:
+    signatures = [signature(app, message) for message in part.messages]
+    return signatures[0] if len(signatures) == 1 else chain(*signatures, app=app)
+
+
+def _chord(app: Celery, part: Chord) -> Signature:
+    return chord([_chain(app, run) for run in part.header], _chain(app, part.body), app=app)
+
+
+def next_of_chain(app: Celery, request: Any) -> tuple[Signature, list[Any]] | None:
+    """The element that follows this delivery and the elements after it (reversed, as Celery keeps them), or None."""
+    rest = request.chain
+    return (maybe_signature(rest[-1], app=app), list(rest[:-1])) if rest else None
+
+
+def body_of(app: Celery, request: Any) -> Signature | None:
+    """The chord body that this delivery carries, or None."""
+    return maybe_signature(request.chord, app=app) if request.chord else None
+
+
+def first_id(canvas: Mapping[str, Any]) -> str | None:
+    """The task id of the first message of a signature or a chain."""
+    if canvas.get("subtask_type") == "chain":
+        tasks = canvas["kwargs"]["tasks"]
+        return first_id(tasks[0]) if tasks else None
+    task_id = (canvas.get("options") or {}).get("task_id")
+    return str(task_id) if task_id else None
+
+
+def carried(request: Any) -> frozenset[str]:
+    """The operations that this delivery publishes by itself: the next of its chain, else the body of its chord.
+
+    The body counts only when the chain is at its end: the last task of a header's chain carries it.
+    """
+    following = request.chain[-1] if request.chain else request.chord
+    found = first_id(following) if following else None
+    return frozenset((found,)) if found else frozenset()

@@ -1,0 +1,42 @@
+"""Celery apps that only publish: they know no task, only names.
+
+Three profiles of one configuration (`celeryconfig`):
+
+* `web`: a request waits for nobody. A stopped broker refuses at once, a frozen one after half a second.
+* `relay`: the sweep has other things to do than to wait, but may be a little more patient.
+* `worker`: what a child publishes after its operation; as impatient as web, because a lane waits behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from celery import Celery
+
+Profile = Literal["web", "relay", "worker"]
+SOCKET_S: dict[Profile, float] = {"web": 0.5, "relay": 1.0, "worker": 0.5}
+CONNECT_S = 0.3
+
+
+def fast(profile: Profile, transport_options: dict[str, Any]) -> dict[str, Any]:
+    """Settings that bound one publish, on top of `transport_options`."""
+    return {
+        "task_publish_retry": False,
+        "broker_connection_timeout": CONNECT_S,
+        "broker_transport_options": {
+            **transport_options,
+            "socket_timeout": SOCKET_S[profile],
+            "socket_connect_timeout": CONNECT_S,
+            # kombu opens connections with its own retries on top of redis-py's: neither here
+            "max_retries": 0,
+            "retry_on_timeout": False,
+        },
+    }
+
+
+def producer_app(broker_url: str, profile: Profile = "web") -> Celery:
+    """An app to publish with. It registers nothing and is not made the current app of the process."""
+    app = Celery("surefoot-producer", set_as_current=False, fixups=[])
+    app.config_from_object("celeryconfig")
+    app.conf.update(fast(profile, dict(app.conf.broker_transport_options)), broker_url=broker_url)
+    return app

@@ -1,0 +1,74 @@
+"""What an ended operation sets free: release going forward, settle and release going back, and the job's end."""
+
+from __future__ import annotations
+
+from app.engine.move import Move
+from app.rules.states import Cause, Dir, JobState, Kind, OpState
+from app.store import queries, updates
+from app.store.rows import new_operation
+from app.store.types import AnyRow
+
+
+def after_end(move: Move, operation: AnyRow) -> None:
+    """The operation has ended well (completed, skipped, waived): release what waited for it, in the job's direction."""
+    if operation.kind == Kind.UNDO:
+        release_back(move, operation.step)
+    elif operation.kind == Kind.ACTION and move.dir == Dir.FORWARD:
+        release(move, operation.step)
+    elif operation.kind == Kind.ACTION:
+        settle(move, operation)
+    finish(move)
+
+
+def release(move: Move, step: str) -> None:
+    """One dependency less for each direct successor of an action; what waits for nothing now is queued."""
+    followers = move.graph.followers[step]
+    if followers:
+        rows = updates.lower_missing(move.tx, move.job.id, Kind.ACTION, followers, states=(OpState.PENDING, OpState.QUEUED))
+        move.ready(row for row in rows if row.missing == 0)
+
+
+def settle(move: Move, operation: AnyRow) -> None:
+    """After the turn an action in flight has stopped: its undo waits for one thing less, or has nothing to do."""
+    if operation.unsettled == 0 and operation.state != OpState.COMPLETED:
+        skipped = updates.skip_operation(move.tx, move.job.id, operation.step, operation.item, Kind.UNDO)
+        if skipped is not None:
+            move.record("nothing_to_undo", skipped)
+            release_back(move, operation.step)
+        return
+    waiting = (OpState.PENDING, OpState.QUEUED)
+    rows = updates.lower_missing(move.tx, move.job.id, Kind.UNDO, (operation.step,), states=waiting, item=operation.item)
+    move.ready(row for row in rows if row.missing == 0)
+
+
+def release_back(move: Move, step: str) -> None:
+    """An undo is done: one thing less for the undo of every step that comes before it, also across steps without an undo."""
+    before = [name for name, reach in move.graph.reachable.items() if step in reach]
+    if before:
+        rows = updates.lower_missing(move.tx, move.job.id, Kind.UNDO, before, states=(OpState.PENDING, OpState.QUEUED))
+        move.ready(row for row in rows if row.missing == 0)
+
+
+def finish(move: Move) -> None:
+    """End the job when nothing of it can move any more and no person is asked."""
+    if move.released or queries.is_live(move.tx, move.job.id) or queries.blocking_letters(move.tx, move.job.id):
+        return
+    if move.dir == Dir.FORWARD:
+        if not _confirm(move):
+            move.end(JobState.COMPLETED)
+            move.record("job_completed")
+        return
+    ended = JobState.CANCELLED if move.cause == Cause.CANCEL else JobState.FAILED
+    move.end(ended)
+    move.record(f"job_{ended}")
+
+
+def _confirm(move: Move) -> bool:
+    """Every action is done: queue the confirmations, once. From here on there is no turn. False: there are none to do."""
+    nodes = [node for node in move.graph.nodes if node.confirm is not None]
+    if not nodes or queries.operations_of(move.tx, move.job.id, Kind.CONFIRM):
+        return False
+    rows = [new_operation(move.graph, move.job.id, node.name, Kind.CONFIRM, missing=0) for node in nodes]
+    move.ready(updates.insert_operations(move.tx, rows))
+    move.record("confirming", steps=[node.name for node in nodes])
+    return True

@@ -1,0 +1,291 @@
+"""The life of one attempt: claim, complete, park, fail, expire. Each is one transaction of the job.
+
+A completion after the turn is kept (its undo needs the result), a completion after the lease was lost is rolled back
+whole, the step's own rows included. Retries never lean on the broker: their timers are rows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine
+
+from app.clock import after, now
+from app.config import Settings
+from app.engine.advance import after_end, finish, settle
+from app.engine.letters import open_letter
+from app.engine.move import Move
+from app.engine.turn import turn
+from app.rules.planner import Plan
+from app.rules.states import DONE, Cause, Dir, JobState, Kind, OpState
+from app.saga.graph import Limits, Node
+from app.saga.policies import backoff
+from app.store import queries, updates
+from app.store.session import transaction
+from app.store.types import AnyRow
+
+How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome"]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One claim of one operation: what every write of it names."""
+
+    operation_id: str
+    job_id: str
+    token: str
+    number: int
+    fence: int
+    unsettled: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt ended without a result.
+
+    `how`: transient (tried again while the allowance lasts), rejected (the participant said no), lost (worker or lease
+    gone: outcome unknown, tried again at once), nobody_came, unknown_outcome (must not be tried again).
+    `nothing_happened`: this attempt is known to have had no effect.
+    """
+
+    how: How
+    error: dict[str, Any]
+    nothing_happened: bool = False
+    delay_s: float | None = None
+    message_returns: bool = False  # the broker's message is put back by Celery: no need to ring again
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a move of an attempt went. `landed` False: the lease was lost, nothing was written but a line of history."""
+
+    landed: bool
+    state: str = ""
+    plan: Plan = ()
+    released: frozenset[str] = field(default_factory=frozenset)
+    turned: bool = False
+
+
+LATE = Ended(landed=False)
+
+
+def claim(db: Engine, settings: Settings, operation_id: str, limits: Limits, *, boot: str, pid: int) -> Attempt | None:
+    """Claim an operation. None: not ready, not allowed, or somebody else has it."""
+    row = transaction(
+        db,
+        lambda tx: updates.claim_operation(
+            tx,
+            operation_id,
+            boot=boot,
+            pid=pid,
+            lease_s=settings.lease_seconds,
+            hard_s=limits.timeout_s + settings.hard_limit_grace_seconds,
+        ),
+    )
+    if row is None:
+        return None
+    return Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
+
+
+def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset()) -> Ended:
+    """running -> completed with its result; what it releases leaves with the plan, or rides on this delivery (`carried`)."""
+
+    def work(tx: Connection) -> Ended:
+        move = Move(tx, attempt.job_id)
+        row = updates.finish_running_operation(tx, attempt.operation_id, attempt.token, state=OpState.COMPLETED, result=result)
+        if row is None:
+            raise _Late(attempt)
+        move.record("completed", row)
+        after_end(move, row)
+        plan = move.close(carried)
+        return Ended(True, row.state, plan, frozenset(move.released), move.dir == Dir.BACK)
+
+    return _landing(db, attempt, work, ours=DONE)
+
+
+def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
+    """running -> waiting until a time, without using an attempt (the step said `NotYet`)."""
+
+    def work(tx: Connection) -> Ended:
+        move = Move(tx, attempt.job_id)
+        row = queries.operation(tx, attempt.operation_id)
+        if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
+            raise _Late(attempt)
+        if row.stop:
+            return _abandon(move, row, Failure("transient", {"type": "NotYet", "message": "stopped while it waited"}))
+        updates.end_running_operation(
+            tx, row.id, attempt.token, state=OpState.WAITING, wait="not_yet", due_at=after(seconds), allowance=row.allowance + 1
+        )
+        move.record("parked", row, seconds=seconds)
+        return Ended(True, OpState.WAITING, move.close())
+
+    return _landing(db, attempt, work, ours=(OpState.WAITING, OpState.ABANDONED))
+
+
+def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> Ended:
+    """End an attempt that has no result: it waits for its next try, or the operation has failed and the job turns or asks."""
+
+    def work(tx: Connection) -> Ended:
+        move = Move(tx, attempt.job_id)
+        row = queries.operation(tx, attempt.operation_id)
+        if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
+            raise _Late(attempt)
+        return _fail_running(move, settings, row, failure)
+
+    return _landing(db, attempt, work, ours=(OpState.WAITING, OpState.QUEUED, OpState.FAILED, OpState.ABANDONED))
+
+
+def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token: str) -> Ended:
+    """A lease has run out: as `fail`, tried again at once. The guard is repeated: whoever scanned may have slept since."""
+
+    def work(tx: Connection) -> Ended:
+        move = Move(tx, job_id)
+        row = queries.operation(tx, operation_id)
+        failure = Failure(
+            "lost", {"type": "LeaseExpired", "message": "the worker stopped answering; the outcome of this attempt is unknown"}
+        )
+        if row is None or row.token != token or row.state != OpState.RUNNING:
+            return LATE
+        return _fail_running(move, settings, row, failure, expired_only=True)
+
+    return transaction(db, work)
+
+
+def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) -> Ended:
+    """An operation lay ready past its queue time-out: a failure of its own kind, without an attempt."""
+
+    def work(tx: Connection) -> Ended:
+        move = Move(tx, job_id)
+        row = updates.fail_unclaimed(tx, operation_id)
+        if row is None:
+            return LATE
+        error = {"type": "QueueTimeout", "message": f"no worker of lane {row.lane} took it for {row.queue_s:g} s"}
+        return _failed(move, settings, row, Failure("nobody_came", error))
+
+    return transaction(db, work)
+
+
+def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
+    """A worker shuts down: its operation is queued again and the attempt given back; what may have happened stays noted."""
+
+    def work(tx: Connection) -> Ended:
+        move = Move(tx, job_id)
+        row = queries.operation(tx, operation_id)
+        if row is None or row.token != token or row.state != OpState.RUNNING:
+            return LATE
+        if row.stop:
+            return _abandon(move, row, Failure("lost", {"type": "Shutdown", "message": "its worker was shut down"}))
+        ended = updates.end_running_operation(
+            tx, row.id, token, state=OpState.QUEUED, ready_at=now(), queue_by=after(row.queue_s), sent_at=None, allowance=row.allowance + 1
+        )
+        move.record("handed_back", row)
+        move.ready([ended] if ended is not None else [])
+        return Ended(True, OpState.QUEUED, move.close())
+
+    return transaction(db, work)
+
+
+# --- inside a move ---------------------------------------------------------------------------------------------
+def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure, *, expired_only: bool = False) -> Ended:
+    unsettled = row.unsettled - 1 if failure.nothing_happened and row.unsettled > 0 else row.unsettled
+    common: dict[str, Any] = {"unsettled": unsettled, "error": failure.error}
+    if move.dir == Dir.BACK and row.kind == Kind.ACTION:
+        return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
+    again = failure.how in ("transient", "lost") and row.attempts < row.allowance
+    if again and failure.how == "lost":
+        sent = now() if failure.message_returns else None
+        values = common | {"state": OpState.QUEUED, "ready_at": now(), "queue_by": after(row.queue_s), "sent_at": sent, "stop": False}
+    elif again:
+        delay = failure.delay_s
+        if delay is None:
+            delay = backoff(move.node_limits(row.step, row.kind), row.attempts, random.random)
+        values = common | {"state": OpState.WAITING, "wait": "retry", "due_at": after(delay)}
+    else:
+        values = common | {"state": OpState.FAILED, "finished_at": now()}
+    ended = updates.end_running_operation(move.tx, row.id, row.token, expired_only=expired_only, **values)
+    if ended is None:
+        return LATE
+    if not again:
+        return _failed(move, settings, ended, failure)
+    move.record("recovered" if failure.how == "lost" else "attempt_failed", row, error=failure.error, again=True)
+    if failure.how == "lost":
+        move.ready([ended])
+    carried = frozenset((row.id,)) if failure.message_returns else frozenset()
+    return Ended(True, ended.state, move.close(carried))
+
+
+def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None = None, expired_only: bool = False) -> Ended:
+    """The job has turned: this action is never tried again; its undo settles what it may have done."""
+    ended = updates.end_running_operation(
+        move.tx,
+        row.id,
+        row.token,
+        expired_only=expired_only,
+        state=OpState.ABANDONED,
+        unsettled=row.unsettled if unsettled is None else unsettled,
+        error=failure.error,
+        finished_at=now(),
+    )
+    if ended is None:
+        return LATE
+    move.record("stopped", row, error=failure.error)
+    settle(move, ended)
+    finish(move)
+    return Ended(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
+
+
+def _failed(move: Move, settings: Settings, row: AnyRow, failure: Failure) -> Ended:
+    """The operation is out of attempts, or must not be tried again: the job turns, or a person is asked."""
+    move.record("failed", row, error=failure.error, why=_why(failure))
+    node = move.graph.by_name[row.step]
+    error = failure.error | {"step": row.step, "kind": row.kind}
+    if not _asks_a_person(node, row):
+        reason = str(failure.error.get("message", ""))
+        cause = Cause.CANCEL if move.job.cancel_wish else Cause.FAILED
+        if turn(move, cause, reason, undo_s=settings.undo_seconds, error=error):
+            if failure.how != "rejected":
+                open_letter(move, row, why=_why(failure), error=error, blocking=False)
+            return Ended(True, OpState.FAILED, move.close(), frozenset(move.released), True)
+    open_letter(move, row, why=_why(failure), error=error, blocking=True)
+    move.change(state=JobState.ATTENTION, error=error, reason=str(failure.error.get("message", "")))
+    move.record("attention", row, why=_why(failure))
+    return Ended(True, OpState.FAILED, move.close())
+
+
+def _asks_a_person(node: Node, row: AnyRow) -> bool:
+    if row.kind != Kind.ACTION or node.past_pivot:
+        return True
+    return (node.pivot or node.irreversible) and row.unsettled > 0
+
+
+def _why(failure: Failure) -> str:
+    return {"rejected": "rejected", "nobody_came": "queue_timeout", "unknown_outcome": "unknown_outcome"}.get(failure.how, "exhausted")
+
+
+# --- late results and unknown commits ----------------------------------------------------------------------------
+class _Late(Exception):
+    """Rolls the transaction back: the lease of this attempt was lost."""
+
+
+def _landing(db: Engine, attempt: Attempt, work: Callable[[Connection], Ended], *, ours: tuple[OpState, ...]) -> Ended:
+    """Run a move of an attempt. If it finds the row changed, tell whether our own earlier COMMIT did that, or we are late."""
+    try:
+        return transaction(db, work)
+    except _Late:
+        return transaction(db, lambda tx: _late(tx, attempt, ours))
+
+
+def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> Ended:
+    move = Move(tx, attempt.job_id)
+    row = queries.operation(tx, attempt.operation_id)
+    if row is not None and row.token == attempt.token and row.state in ours:
+        return Ended(True, row.state)  # the COMMIT whose answer was lost had landed; the sweep rings what it released
+    if row is not None:
+        move.record(
+            "late_result_refused", None, step=row.step, kind=row.kind, attempt=attempt.number, fence=attempt.fence, now_fence=row.fence
+        )
+        move.close()
+    return LATE

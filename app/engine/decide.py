@@ -1,0 +1,185 @@
+"""A person's word: cancel, redrive, and what to do with an operation that is given up. Each is recorded with who and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from app.clock import now
+from app.config import Settings
+from app.engine.advance import after_end, finish
+from app.engine.attempt import Ended
+from app.engine.move import Move
+from app.engine.submit import Submission, Submitted, submit
+from app.engine.turn import past_return, turn
+from app.errors import Conflict, NotFound
+from app.rules.planner import Plan
+from app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
+from app.saga.registry import Registry
+from app.store import queries, updates
+from app.store.ids import is_id
+from app.store.session import reading, transaction
+from app.store.tables import jobs
+from app.store.types import AnyRow
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`landed`: it took effect now; else `message` says why it did not, or what was noted instead. `plan`: to ring."""
+
+    landed: bool
+    message: str
+    plan: Plan = ()
+
+
+def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
+    """Ask a job to stop and be undone.
+
+    Past the point of no return the wish is noted: it takes effect if the pivot fails without having happened.
+    Raises: NotFound; Conflict when the job has ended or turned for another reason.
+    """
+
+    def work(tx: Connection) -> Decision:
+        move = Move(tx, job_id)
+        if move.state in ENDED:
+            raise Conflict(f"the job has ended: {move.state}", state=move.state)
+        if move.dir == Dir.BACK:
+            if move.cause == Cause.CANCEL:
+                return Decision(True, "It is being cancelled already.")
+            raise Conflict("the job is being undone already", state=move.state)
+        if turn(move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds, actor=actor):
+            return Decision(True, "It is being cancelled; what was done is undone.", move.close())
+        blocker = past_return(move)
+        step = blocker.step if blocker is not None else "its last steps"
+        move.change(cancel_wish=True)
+        move.record("cancel_wished", actor=actor, too_late_because=step)
+        move.close()
+        return Decision(False, f"Too late to cancel: {step} is past the point of no return. If it fails, the job is cancelled then.")
+
+    return transaction(db, work)
+
+
+def redrive(
+    db: Engine, settings: Settings, registry: Registry | None, job_id: str, actor: str, why: str = "redrive"
+) -> Decision | Submitted:
+    """Try again: a job in attention where it stands, with fresh attempts; an ended one as a new job that names the old.
+
+    Raises: NotFound; Conflict while the job still moves by itself, or when it completed.
+    """
+    with reading(db) as connection:
+        job = connection.execute(jobs.select().where(jobs.c.id == job_id)).one_or_none() if is_id(job_id) else None
+        letters = queries.blocking_letters(connection, job_id) if job is not None else []
+    if job is None:
+        raise NotFound("there is no such job")
+    if job.state == JobState.ATTENTION:
+        plan: Plan = ()
+        for letter in letters:
+            plan += retry(db, letter.id, actor, why).plan
+        return Decision(True, f"{len(letters)} operation{'s' if len(letters) != 1 else ''} sent back with fresh attempts.", plan)
+    if job.state in (JobState.FAILED, JobState.CANCELLED):
+        again = Submission(
+            tenant_id=job.tenant_id,
+            saga=job.saga,
+            input=job.input,
+            actor=actor,
+            priority=job.priority,
+            tags=tuple(job.tags),
+            retry_of=job.id,
+        )
+        return submit(db, settings, registry, again)
+    raise Conflict(f"the job is {job.state}: there is nothing to send back", state=job.state)
+
+
+def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
+    """Give a dead letter's operation fresh attempts.
+
+    Raises: NotFound; Conflict when the letter is closed (two redrives: one wins) or the job has ended.
+    """
+
+    def change(move: Move, operation: AnyRow) -> None:
+        limits = move.node_limits(operation.step, operation.kind)
+        row = updates.decide_failed_operation(
+            move.tx, operation.id, {**updates.READY_NOW, "allowance": operation.attempts + limits.attempts, "stop": False, "error": None}
+        )
+        if row is not None:
+            move.ready([row])
+
+    return _decide(db, letter_id, "retried", actor, why, change)
+
+
+def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
+    """A person has done it by hand: the operation counts as completed."""
+
+    def change(move: Move, operation: AnyRow) -> None:
+        _settled(move, operation, {"state": OpState.COMPLETED, "unsettled": 0, "decided": "marked_done", "finished_at": now()})
+
+    return _decide(db, letter_id, "marked_done", actor, why, change)
+
+
+def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
+    """It will not be done, and that is accepted: the operation counts as skipped. The effect stays on record as waived."""
+
+    def change(move: Move, operation: AnyRow) -> None:
+        _settled(move, operation, {"state": OpState.SKIPPED, "decided": "waived", "finished_at": now()})
+
+    return _decide(db, letter_id, "waived", actor, why, change)
+
+
+def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why: str) -> Decision:
+    """A person has found that the action never happened: nothing of it is left, and the job turns.
+
+    Raises: Conflict when the letter is about an undo, or another step has passed the point of no return.
+    """
+
+    def change(move: Move, operation: AnyRow) -> None:
+        if operation.kind != Kind.ACTION:
+            raise Conflict("only an action can be marked absent")
+        updates.decide_failed_operation(move.tx, operation.id, {"unsettled": 0, "decided": "marked_absent"})
+        move.change(state=JobState.RUNNING)
+        if not turn(move, Cause.FAILED, f"{operation.step} was found not to have happened", undo_s=settings.undo_seconds, actor=actor):
+            raise Conflict("the job cannot turn any more: a later step has happened")
+
+    return _decide(db, letter_id, "marked_absent", actor, why, change)
+
+
+def letter_of(db: Engine, job_id: str, step: str) -> str:
+    """The open dead letter of a job's step (its undo's before its action's). Raises: NotFound."""
+    with reading(db) as connection:
+        letters = [row for row in queries.blocking_letters(connection, job_id) if row.step == step] if is_id(job_id) else []
+    if not letters:
+        raise NotFound(f"no person is asked about {step} of this job")
+    return str(sorted(letters, key=lambda row: row.kind, reverse=True)[0].id)
+
+
+# --- how -------------------------------------------------------------------------------------------------------
+def _settled(move: Move, operation: AnyRow, values: dict[str, Any]) -> None:
+    row = updates.decide_failed_operation(move.tx, operation.id, values)
+    if row is not None:
+        after_end(move, row)
+
+
+def _decide(db: Engine, letter_id: str, resolution: str, actor: str, why: str, change: Callable[[Move, AnyRow], None]) -> Decision:
+    with reading(db) as connection:
+        letter = queries.letter(connection, letter_id)
+    if letter is None:
+        raise NotFound("there is no such dead letter")
+
+    def work(tx: Connection) -> Ended:
+        move = Move(tx, letter.job_id)
+        if move.state in ENDED:
+            raise Conflict(f"the job has ended: {move.state}; redrive the job to run it again", state=move.state)
+        operation = queries.operation(tx, letter.operation_id)
+        if operation is None or not updates.close_letter(tx, letter.id, resolution=resolution, actor=actor, why=why):
+            raise Conflict("somebody else has decided this already")
+        move.record(resolution, operation, actor=actor, why=why)
+        if move.state == JobState.ATTENTION and not queries.blocking_letters(tx, letter.job_id):
+            move.change(state=JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING)
+        if operation.state == OpState.FAILED:
+            change(move, operation)
+        finish(move)
+        return Ended(True, plan=move.close())
+
+    return Decision(True, resolution.replace("_", " "), transaction(db, work).plan)

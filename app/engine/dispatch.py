@@ -1,0 +1,35 @@
+"""Ringing: a plan leaves after the commit that made it, and the rows say so."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Engine
+
+from app.errors import StoreUnavailable
+from app.rules.planner import Plan, leaving
+from app.store import updates
+from app.store.session import transaction
+
+log = structlog.get_logger("surefoot.dispatch")
+
+
+class Publishes(Protocol):
+    """What sends a plan to the broker. False: it could not, and nothing is lost, for the rows remember."""
+
+    def publish(self, plan: Plan) -> bool: ...
+
+
+def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
+    """Publish a plan and mark its messages sent. False: the relay will. Never raises for trouble of broker or store."""
+    if not plan:
+        return True
+    if not publisher.publish(plan):
+        return False
+    ids = [message.operation_id for message in leaving(plan)]
+    try:
+        transaction(db, lambda tx: updates.mark_sent(tx, ids))
+    except StoreUnavailable as error:
+        log.warning("not_marked_sent", operations=len(ids), error=str(error))  # rung twice at worst
+    return True

@@ -1,0 +1,86 @@
+"""What must always be so, as SQL: each statement returns no row. Every engine test ends by asking them.
+
+Parsed by PostgreSQL and SQLite alike. `:slack` seconds = a lease and a sweep; `:bound` seconds = how long a message may
+be under way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, Float, bindparam, text
+
+from app.store.session import reading
+
+STATES = {
+    ":live": "('pending','queued','running','waiting')",
+    ":done": "('completed','skipped')",
+    ":ended": "('completed','failed','cancelled')",
+}
+
+INVARIANTS: dict[str, str] = {
+    "a job that has not ended has a dated reason to move": """
+        SELECT j.id FROM jobs j WHERE j.state NOT IN :ended AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.job_id = j.id AND (
+            (o.state = 'running' AND o.lease_until > :slack_ago) OR (o.state = 'waiting' AND o.due_at > :slack_ago)
+            OR (o.state = 'queued' AND o.missing = 0 AND coalesce(o.sent_at, o.ready_at) > :bound_ago)))
+        AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.job_id = j.id AND d.blocking AND d.state = 'open')""",
+    "nothing waits for nothing": "SELECT id FROM operations WHERE state = 'pending' AND missing = 0",
+    "after the turn nothing forward can start": """
+        SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id
+        WHERE j.dir = 'back' AND o.kind = 'action' AND o.state IN ('pending','queued','waiting')""",
+    "no operation before its dependencies": """
+        SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id JOIN edges e ON e.digest = j.digest AND e.direct AND e.after = o.step
+        JOIN operations p ON p.job_id = j.id AND p.kind = 'action' AND p.step = e.before
+        WHERE o.kind = 'action' AND o.started AND p.state NOT IN :done""",
+    "the counter of missing dependencies agrees": """
+        SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id
+        WHERE j.dir = 'forward' AND o.kind = 'action' AND o.state IN :live AND o.missing <> (SELECT count(*) FROM edges e
+            JOIN operations p ON p.job_id = j.id AND p.kind = 'action' AND p.step = e.before
+            WHERE e.digest = j.digest AND e.direct AND e.after = o.step AND p.state NOT IN :done)""",
+    "no undo while its action runs": """
+        SELECT u.id FROM operations u JOIN operations a ON a.job_id = u.job_id AND a.step = u.step AND a.item = u.item
+        WHERE u.kind = 'undo' AND a.kind = 'action' AND u.started AND a.state IN :live""",
+    "undone in reverse order": """
+        SELECT u.id FROM operations u JOIN jobs j ON j.id = u.job_id JOIN edges e ON e.digest = j.digest AND e.before = u.step
+        JOIN operations v ON v.job_id = j.id AND v.kind = 'undo' AND v.step = e.after
+        WHERE u.kind = 'undo' AND u.started AND v.state NOT IN :done""",
+    "ended jobs are at rest": """
+        SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id WHERE j.state IN :ended AND o.state IN :live""",
+    "ended jobs keep their promise": """
+        SELECT e.id FROM effects e JOIN jobs j ON j.id = e.job_id
+        WHERE (j.state IN ('failed','cancelled') AND e.undo_state IN ('pending','refused'))
+            OR (j.state = 'completed' AND e.undo_state = 'done')""",
+    "attention exactly when a person is asked": """
+        SELECT j.id FROM jobs j WHERE (j.state = 'attention') <> EXISTS (
+            SELECT 1 FROM dead_letters d WHERE d.job_id = j.id AND d.blocking AND d.state = 'open')""",
+    "attempts are bounded": "SELECT id FROM operations WHERE attempts > allowance OR unsettled > attempts OR unsettled < 0",
+    "claims end": "SELECT id FROM operations WHERE state = 'running' AND lease_until < :slack_ago",
+    "locks end with their job": "SELECT l.key FROM locks l JOIN jobs j ON j.id = l.job_id WHERE j.state IN :ended",
+    "history has no gaps": """
+        SELECT j.id FROM jobs j JOIN history h ON h.job_id = j.id GROUP BY j.id, j.seq HAVING count(*) <> j.seq OR max(h.seq) <> j.seq""",
+}
+
+_TIMES = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', 'now', (-:{name}) || ' seconds')",
+    "postgresql": "(statement_timestamp() - make_interval(secs => :{name}))",
+}
+
+
+def violations(db: Engine, *, slack_s: float, bound_s: float) -> dict[str, list[str]]:
+    """Which invariants do not hold: the invariant's sentence -> the ids that break it. Empty when all is well."""
+    time = _TIMES[db.dialect.name]
+    values: dict[str, Any] = {"p_slack": slack_s, "p_bound": bound_s}
+    found: dict[str, list[str]] = {}
+    with reading(db) as connection:
+        for sentence, sql in INVARIANTS.items():
+            for name, states in STATES.items():
+                sql = sql.replace(name, states)
+            filled = sql.replace(":slack_ago", time.format(name="p_slack")).replace(":bound_ago", time.format(name="p_bound"))
+            used = {name: value for name, value in values.items() if f":{name}" in filled}
+            statement = text(filled.replace("%Y-%m-%d %H:%M:%f", "%Y-%m-%d %H\\:%M\\:%f")).bindparams(
+                *(bindparam(n, type_=Float) for n in used)
+            )
+            rows = [str(row[0]) for row in connection.execute(statement, used)]
+            if rows:
+                found[sentence] = rows
+    return found

@@ -1,0 +1,118 @@
+"""Keeping what workers hold: heartbeats, the end of a killed child's claim, hand-back at shutdown, the register, quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select
+
+from app.clock import now
+from app.config import Settings
+from app.engine import attempt as attempts
+from app.engine.attempt import Attempt, Failure
+from app.engine.dispatch import Publishes, ring
+from app.store import queries, updates
+from app.store.ids import new_id
+from app.store.session import reading, transaction
+from app.store.tables import quarantine as quarantine_table
+from app.store.tables import workers
+
+MAX_BODY_CHARS = 4096
+MAX_REASON_CHARS = 255
+
+
+@dataclass(frozen=True)
+class Beat:
+    """`overdue`: (operation id, pid of the child) past their hard limit; their lease was not renewed."""
+
+    renewed: int
+    overdue: tuple[tuple[str, int], ...]
+
+
+def beat(db: Engine, settings: Settings, boot: str, operation_ids: Sequence[str]) -> Beat:
+    """Renew the leases of what this worker's children are at, in one UPDATE."""
+    if not operation_ids:
+        return Beat(0, ())
+    renewed = transaction(db, lambda tx: updates.renew_leases(tx, boot, operation_ids, settings.lease_seconds))
+    missed = set(operation_ids) - renewed
+    if not missed:
+        return Beat(len(renewed), ())
+    with reading(db) as connection:
+        rows = queries.overdue(connection, boot, missed)
+    return Beat(len(renewed), tuple((row.id, row.pid) for row in rows))
+
+
+def lost(db: Engine, settings: Settings, publisher: Publishes, *, boot: str, pid: int, operation_id: str, why: str) -> bool:
+    """A child was killed: end its claim, the outcome is unknown. Its message is put back by Celery. False: it had none."""
+    with reading(db) as connection:
+        row = queries.claimed_by(connection, operation_id, boot, pid)
+    if row is None:
+        return False
+    attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
+    failure = Failure("lost", {"type": "WorkerLost", "message": why}, message_returns=True)
+    ended = attempts.fail(db, settings, attempt, failure)
+    ring(db, publisher, ended.plan)
+    return ended.landed
+
+
+def hand_back(db: Engine, publisher: Publishes, boot: str) -> int:
+    """This worker shuts down: what still runs goes back, no attempt used. Returns how many."""
+    with reading(db) as connection:
+        rows = queries.held_by(connection, boot)
+    given = 0
+    for row in rows:
+        ended = attempts.hand_back(db, row.id, row.job_id, row.token)
+        ring(db, publisher, ended.plan)
+        given += ended.landed
+    return given
+
+
+def register_worker(db: Engine, boot: str, *, host: str, pid: int, lanes: Sequence[str], digests: Sequence[str], concurrency: int) -> None:
+    """Write this worker into the register."""
+    values: dict[str, Any] = {
+        "boot": boot,
+        "host": host,
+        "pid": pid,
+        "lanes": list(lanes),
+        "digests": list(digests),
+        "concurrency": concurrency,
+    }
+
+    def work(tx: Connection) -> None:
+        if not updates.see_worker(tx, boot):
+            tx.execute(insert(workers).values(**values, seen_at=now()))
+
+    transaction(db, work)
+
+
+def worker_seen(db: Engine, boot: str) -> bool:
+    """Say that this worker lives. False: the register has forgotten it; register again."""
+    return transaction(db, lambda tx: updates.see_worker(tx, boot))
+
+
+def worker_stopped(db: Engine, boot: str) -> None:
+    """Say that this worker has ended on purpose."""
+    transaction(db, lambda tx: updates.stop_worker(tx, boot))
+
+
+def quarantine(db: Engine, *, reason: str, queue: str, body: bytes | str, headers: dict[str, Any]) -> str:
+    """Keep a message that nobody can run, with its reason. Returns its id."""
+    text = body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body
+    row = {
+        "id": new_id(),
+        "reason": reason[:MAX_REASON_CHARS],
+        "queue": queue[:MAX_REASON_CHARS],
+        "headers": {str(k)[:64]: str(v)[:256] for k, v in list(headers.items())[:32]},
+        "body": text[:MAX_BODY_CHARS].replace("\x00", "\\x00"),
+    }
+    transaction(db, lambda tx: tx.execute(insert(quarantine_table).values(**row)))
+    return str(row["id"])
+
+
+def quarantined(db: Engine, limit: int = 100) -> list[dict[str, Any]]:
+    """The newest quarantined messages."""
+    with reading(db) as connection:
+        rows = connection.execute(select(quarantine_table).order_by(quarantine_table.c.id.desc()).limit(limit))
+        return [dict(row._mapping) for row in rows]

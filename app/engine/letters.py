@@ -1,0 +1,35 @@
+"""Dead letters: an operation that is given up, kept with its reason and what a person can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import insert
+
+from app.engine.move import Move
+from app.store import queries
+from app.store.ids import new_id
+from app.store.tables import dead_letters
+from app.store.types import AnyRow
+
+
+def open_letter(move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | None, blocking: bool) -> None:
+    """One open letter for an operation. `blocking` holds the job in `attention`; else the job lands by itself."""
+    if queries.open_letter_of(move.tx, row.id) is not None:
+        return
+    move.tx.execute(
+        insert(dead_letters).values(
+            id=new_id(),
+            job_id=row.job_id,
+            operation_id=row.id,
+            saga=move.graph.saga,
+            step=row.step,
+            item=row.item,
+            kind=row.kind,
+            why=why,
+            error=error,
+            attempts=row.attempts,
+            blocking=blocking,
+            needs_person=blocking,
+        )
+    )

@@ -1,0 +1,128 @@
+"""One move of one job, under its lock: what it changes, what it records, and which messages it lets leave.
+
+A move locks the job's row when it begins, so two moves of one job are one after the other, and everything read
+afterwards, in new statements, is the world as it is. Job columns and history are written once, when it closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.clock import now
+from app.rules.planner import Message, Plan, lay_out, to_plan, undo_edges
+from app.rules.states import Kind
+from app.saga.graph import Graph, Limits
+from app.saga.naming import queue_name, task_name
+from app.store import queries, updates
+from app.store.ids import operation_id
+from app.store.types import AnyRow
+
+
+class Move:
+    """Opened with the job's lock; `close` writes the job, the history, and returns the plan to publish after the commit."""
+
+    def __init__(self, tx: Connection, job_id: str) -> None:
+        """Raises: NotFound."""
+        self.tx = tx
+        self.job = queries.lock_job(tx, job_id)
+        self.graph: Graph = queries.graph_of(tx, self.job.digest)
+        self.state: str = self.job.state
+        self.dir: str = self.job.dir
+        self.cause: str | None = self.job.cause
+        self.released: set[str] = set()
+        self._changes: dict[str, Any] = {}
+        self._events: list[dict[str, Any]] = []
+        self._ready: dict[str, AnyRow] = {}
+
+    def change(self, **changes: Any) -> None:
+        """Columns of the job to write at the close."""
+        self._changes.update(changes)
+        self.state = self._changes.get("state", self.state)
+        self.dir = self._changes.get("dir", self.dir)
+        self.cause = self._changes.get("cause", self.cause)
+
+    def record(self, event: str, operation: AnyRow | None = None, *, actor: str | None = None, **detail: Any) -> None:
+        """One line of history."""
+        row: dict[str, Any] = {"event": event, "actor": actor, "detail": detail or None}
+        if operation is not None:
+            row |= {
+                "step": operation.step,
+                "kind": operation.kind,
+                "item": operation.item,
+                "attempt": operation.attempts,
+                "fence": operation.fence,
+            }
+        self._events.append(row)
+
+    def ready(self, operations: Iterable[AnyRow]) -> None:
+        """These operations have become ready (queued, nothing missing) in this move."""
+        for row in operations:
+            self._ready[row.id] = row
+            self.released.add(row.id)
+
+    def node_limits(self, step: str, kind: str) -> Limits:
+        node = self.graph.by_name[step]
+        if kind == Kind.UNDO and node.compensation is not None:
+            return node.compensation.limits
+        if kind == Kind.CONFIRM and node.confirm is not None:
+            return node.confirm
+        return node.limits
+
+    def message(self, step: str, kind: str, item: str = "") -> Message:
+        return message_of(self.graph.saga, self.job.id, self.graph, step, kind, item)
+
+    def close(self, carried: frozenset[str] = frozenset()) -> Plan:
+        """Write the job and its history. `carried`: operations whose message this delivery's own chain or chord sends next."""
+        alone = [row for id_, row in self._ready.items() if id_ not in carried]
+        updates.mark_sent(self.tx, [id_ for id_ in self._ready if id_ in carried])
+        plan: Plan = ()
+        for kind in (Kind.ACTION, Kind.UNDO, Kind.CONFIRM):
+            rows = sorted((row for row in alone if row.kind == kind), key=lambda row: row.rank)
+            if rows:
+                plan += self._plan(kind, rows)
+        if self._events:
+            first = self.job.seq + 1
+            updates.change_job(self.tx, self.job.id, {**self._changes, "seq": self.job.seq + len(self._events), "rev": self.job.rev + 1})
+            nothing = dict.fromkeys(("step", "kind", "item", "attempt", "fence"))
+            updates.add_history(
+                self.tx, [{"job_id": self.job.id, "seq": first + n} | nothing | event for n, event in enumerate(self._events)]
+            )
+        elif self._changes:
+            updates.change_job(self.tx, self.job.id, {**self._changes, "rev": self.job.rev + 1})
+        return plan
+
+    def end(self, state: str) -> None:
+        """The job has ended: final, whatever comes later."""
+        self.change(state=state, finished_at=now())
+
+    def _plan(self, kind: Kind, rows: list[AnyRow]) -> Plan:
+        steps = [row.step for row in rows]
+        if kind == Kind.ACTION:
+            layout = lay_out(steps, self.graph.followers, self.graph.leaders)
+        elif kind == Kind.UNDO:
+            chosen = [row.step for row in queries.operations_of(self.tx, self.job.id, Kind.UNDO)]
+            followers, leaders = undo_edges([n.name for n in self.graph.nodes if n.name in set(chosen)], self.graph.reachable)
+            layout = lay_out(steps, followers, leaders)
+        else:
+            layout = lay_out(steps, dict.fromkeys(steps, ()), dict.fromkeys(steps, ()))
+        updates.ride_along(self.tx, [operation_id(self.job.id, step, "", kind) for step in layout.riding])
+        return to_plan(layout, lambda step: self.message(step, kind))
+
+
+def message_of(saga: str, job_id: str, graph: Graph, step: str, kind: str, item: str = "") -> Message:
+    """The message that rings this operation."""
+    return Message(
+        operation_id=operation_id(job_id, step, item, kind),
+        task=task_name(saga, step, kind),
+        queue=queue_name(lane_of(graph, step, kind), kind),
+        job_id=job_id,
+        item=item,
+    )
+
+
+def lane_of(graph: Graph, step: str, kind: str) -> str:
+    node = graph.by_name[step]
+    return node.compensation.lane if kind == Kind.UNDO and node.compensation is not None else node.lane

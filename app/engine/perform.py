@@ -1,0 +1,256 @@
+"""Doing an operation: claim it, call the developer's function, and put on record how it went.
+
+This is what a worker does with a message. The function runs outside any transaction and may be killed at any line; so
+before it, the attempt is counted and noted as possibly effective, and after it, one transaction decides. Knows nothing
+of Celery: the verdict says what the message's own chain may do.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine
+
+from app.config import Settings
+from app.engine import attempt as attempts
+from app.engine.attempt import Attempt, Ended, Failure
+from app.engine.dispatch import Publishes, ring
+from app.engine.port import StorePort
+from app.errors import LeaseLost, StoreUnavailable
+from app.rules.states import DONE, Kind, OpState
+from app.saga.calls import ask, invoke
+from app.saga.context import Context
+from app.saga.definition import Saga
+from app.saga.graph import Limits, Node
+from app.saga.inputs import scrub, secret_values
+from app.saga.outcomes import UNKNOWN, Happened, NotYet, RetryLater
+from app.saga.registry import Registry
+from app.store import queries, updates
+from app.store.session import reading, transaction
+from app.store.types import AnyRow
+
+log = structlog.get_logger("surefoot.perform")
+VERSION_RECHECK_S = 10.0  # how soon an operation is offered again that met a worker without its definition
+DEADLINE_MARGIN_S = 0.5  # a step's own deadline is so much before its limit, so that it can end by itself
+HOLD_S = 60.0  # how long a worker holds an outcome that the store cannot take just now
+MAX_ERROR_CHARS = 2000
+
+Limit = Callable[[float], AbstractContextManager[None]]
+
+
+class Verdict(StrEnum):
+    COMPLETED = "completed"  # done now: the chain goes on
+    REPEATED = "repeated"  # was done before; the message came again: its chain goes on
+    DROPPED = "dropped"  # not ours to do, or the lease was lost: this message and its chain end
+    RETRY = "retry"  # tried again later; the timer is in the store
+    PARKED = "parked"  # waits durably
+    FAILED = "failed"  # given up
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message that has reached a worker. `carried`: the operations its own chain or chord sends next."""
+
+    operation_id: str
+    job_id: str
+    step: str
+    kind: str
+    item: str
+    boot: str
+    pid: int
+    carried: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class Performed:
+    """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here."""
+
+    verdict: Verdict
+    released: frozenset[str] = field(default_factory=frozenset)
+    stop_chain: bool = False
+    error: str | None = None
+
+
+def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, *, limit: Limit) -> Performed:
+    """Do what a message asks for, if it may be done. `limit(seconds)` is the soft limit around the developer's code.
+
+    Raises: StoreUnavailable when the store cannot be asked (nothing was claimed), or cannot take the outcome for HOLD_S.
+    """
+    with reading(db) as connection:
+        seen = queries.delivery(connection, delivery.operation_id)
+        if seen is None or seen.job_id != delivery.job_id:
+            return Performed(Verdict.DROPPED, error="no such operation")
+        if seen.state in DONE:
+            return Performed(Verdict.REPEATED)
+        saga = registry.by_digest(seen.saga, seen.digest)
+        node = queries.graph_of(connection, seen.digest).by_name[seen.step]
+    if saga is None:
+        return _other_version(db, delivery.operation_id, seen)
+    limits = _limits(node, seen.kind)
+    attempt = attempts.claim(db, settings, delivery.operation_id, limits, boot=delivery.boot, pid=delivery.pid)
+    if attempt is None:
+        return _not_claimed(db, delivery.operation_id)
+    bound = log.bind(job=seen.job_id, operation=f"{seen.step}.{seen.kind}", attempt=attempt.number, fence=attempt.fence)
+    try:
+        outcome = _run(db, saga, node, seen, attempt, limits, limit)
+    except LeaseLost as error:
+        bound.warning("lease_lost", error=str(error))
+        return Performed(Verdict.DROPPED, error=str(error))
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # SystemExit and MemoryError too: a step must not end its worker
+        outcome = _failure(error, seen, saga)
+        bound.info("attempt_failed", error=outcome.error)
+    ended = _hold(lambda: _record(db, settings, attempt, outcome, delivery.carried))
+    ring(db, publisher, ended.plan)
+    return _performed(ended, outcome, bound)
+
+
+# --- before the claim ----------------------------------------------------------------------------------------------
+def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
+    """This worker lacks the definition the job is pinned to: offer it again soon, no attempt used."""
+    parked = transaction(db, lambda tx: updates.wait_for_version(tx, operation_id, VERSION_RECHECK_S))
+    log.warning("definition_missing", job=seen.job_id, saga=seen.saga, digest=seen.digest)
+    return Performed(Verdict.PARKED if parked else Verdict.DROPPED, error=f"this worker has no definition {seen.digest} of {seen.saga}")
+
+
+def _not_claimed(db: Engine, operation_id: str) -> Performed:
+    with reading(db) as connection:
+        row = queries.operation(connection, operation_id)
+    if row is not None and row.state in DONE:
+        return Performed(Verdict.REPEATED)
+    return Performed(Verdict.DROPPED, error=f"the operation is {row.state if row is not None else 'gone'}: not to be claimed")
+
+
+def _limits(node: Node, kind: str) -> Limits:
+    if kind == Kind.UNDO and node.compensation is not None:
+        return node.compensation.limits
+    if kind == Kind.CONFIRM and node.confirm is not None:
+        return node.confirm
+    return node.limits
+
+
+# --- the developer's code ------------------------------------------------------------------------------------------
+def _run(db: Engine, saga: Saga[Any], node: Node, seen: AnyRow, attempt: Attempt, limits: Limits, limit: Limit) -> Any:
+    """The result as JSON, a NotYet, or a Failure that needs no exception."""
+    context = Context(
+        job_id=seen.job_id,
+        saga=seen.saga,
+        step=seen.step,
+        item=seen.item,
+        kind=seen.kind,
+        attempt=attempt.number,
+        fence=attempt.fence,
+        deadline=time.monotonic() + max(limits.timeout_s - DEADLINE_MARGIN_S, limits.timeout_s / 2),
+        last_checkpoint=seen.checkpoint,
+        port=StorePort(db, attempt),
+    )
+    with reading(db) as connection:
+        needed = node.after if seen.kind == Kind.ACTION else (node.name,)
+        rows = queries.results_of(connection, seen.job_id, needed, seen.item)
+    results = {step: row.result for step, row in rows.items()}
+    own = rows.get(node.name)
+    with limit(limits.timeout_s):
+        if seen.kind == Kind.ACTION and attempt.unsettled > 1:
+            return _again(saga, node, context, seen, results)
+        if seen.kind == Kind.UNDO and own is not None and own.state != OpState.COMPLETED:
+            learnt = _what_happened(saga, node, context, seen)
+            return invoke(saga, node.name, seen.kind, context, seen.input, results, learnt)
+        return invoke(saga, node.name, seen.kind, context, seen.input, results, own.result if own is not None else None)
+
+
+def _again(saga: Saga[Any], node: Node, context: Context, seen: AnyRow, results: dict[str, Any]) -> Any:
+    """An earlier attempt may have taken effect: ask before doing it again, where the step can be asked."""
+    if node.probe:
+        answer = ask(saga, node.name, context, seen.input)
+        if isinstance(answer, Happened):
+            context.log.info("found_done")
+            return answer.result
+        if answer is UNKNOWN:
+            error = {"type": "OutcomeUnknown", "message": "an earlier attempt may have taken effect, and that cannot be told yet"}
+            return Failure("transient", error, nothing_happened=True)
+    elif node.irreversible and node.on_unknown == "attention":
+        error = {
+            "type": "OutcomeUnknown",
+            "message": "an earlier attempt may have taken effect; this step is done at most once, so a person must look",
+        }
+        return Failure("unknown_outcome", error, nothing_happened=True)
+    return invoke(saga, node.name, seen.kind, context, seen.input, results, None)
+
+
+def _what_happened(saga: Saga[Any], node: Node, context: Context, seen: AnyRow) -> Any | None:
+    """Before the undo of an unknown outcome: the action's result if it can be learnt, else None."""
+    if node.settle == "replay":  # the key is spent afterwards: a late request changes nothing
+        action = Context(**{**vars_of(context), "kind": Kind.ACTION})
+        return invoke(saga, node.name, Kind.ACTION, action, seen.input, {}, None)
+    if node.probe:
+        answer = ask(saga, node.name, context, seen.input)
+        return answer.result if isinstance(answer, Happened) else None
+    return None
+
+
+def vars_of(context: Context) -> dict[str, Any]:
+    """The fields a context was made from."""
+    return {name: getattr(context, name) for name in context.__dataclass_fields__}
+
+
+# --- after it ------------------------------------------------------------------------------------------------------
+def _failure(error: BaseException, seen: AnyRow, saga: Saga[Any]) -> Failure:
+    """What an exception of the developer's code says about the outcome."""
+    secrets = secret_values(saga.input_schema, seen.input)
+    told = {"type": type(error).__name__, "message": scrub(str(error) or type(error).__name__, secrets)[:MAX_ERROR_CHARS]}
+    if getattr(error, "nothing_happened", False):
+        return Failure("rejected", told, nothing_happened=True)
+    delay = error.seconds if isinstance(error, RetryLater) else None
+    return Failure("transient", told, nothing_happened=bool(getattr(error, "nothing_sent", False)), delay_s=delay)
+
+
+def _record(db: Engine, settings: Settings, attempt: Attempt, outcome: Any, carried: frozenset[str]) -> Ended:
+    if isinstance(outcome, Failure):
+        return attempts.fail(db, settings, attempt, outcome)
+    if isinstance(outcome, NotYet):
+        return attempts.park(db, attempt, outcome.seconds)
+    size = len(json.dumps(outcome, separators=(",", ":")))
+    if size > settings.result_bytes:
+        error = {
+            "type": "ResultTooLarge",
+            "message": f"the result has {size} bytes; at most {settings.result_bytes} are kept (RESULT_BYTES)",
+        }
+        return attempts.fail(db, settings, attempt, Failure("unknown_outcome", error))
+    return attempts.complete(db, attempt, outcome, carried)
+
+
+def _hold(record: Callable[[], Ended]) -> Ended:
+    """Keep trying to put an outcome on record while the store is away: it is known here and nowhere else."""
+    until, pause = time.monotonic() + HOLD_S, 0.1
+    while True:
+        try:
+            return record()
+        except StoreUnavailable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(pause)
+            pause = min(2.0, pause * 2)
+
+
+def _performed(ended: Ended, outcome: Any, bound: Any) -> Performed:
+    if not ended.landed:
+        bound.warning("late_result_refused")
+        return Performed(Verdict.DROPPED, error="the lease was lost; the late result was refused")
+    message = outcome.error.get("message") if isinstance(outcome, Failure) else None
+    match ended.state:
+        case OpState.COMPLETED | OpState.SKIPPED:
+            bound.info("completed")
+            return Performed(Verdict.COMPLETED, ended.released, ended.turned)
+        case OpState.WAITING | OpState.QUEUED:
+            verdict = Verdict.PARKED if isinstance(outcome, NotYet) else Verdict.RETRY
+            return Performed(verdict, ended.released, True, message)
+        case _:
+            return Performed(Verdict.FAILED, ended.released, True, message or "stopped: the job has turned")

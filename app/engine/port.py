@@ -1,0 +1,49 @@
+"""Where a running step's questions go: its progress, its checkpoints, and whether it may go on."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import Engine
+
+from app.engine.attempt import Attempt
+from app.errors import LeaseLost, StopRequested, StoreUnavailable
+from app.rules.states import OpState
+from app.store import queries, updates
+from app.store.session import reading, transaction
+
+PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
+
+
+class StorePort:
+    """The engine's answer to a context. Every write names the attempt's token."""
+
+    def __init__(self, db: Engine, attempt: Attempt) -> None:
+        self._db, self._attempt = db, attempt
+        self._last_progress = -PROGRESS_EVERY_S
+
+    def progress(self, fraction: float, message: str) -> None:
+        if fraction < 1.0 and time.monotonic() - self._last_progress < PROGRESS_EVERY_S:
+            return
+        self._last_progress = time.monotonic()
+        try:
+            self._write({"progress": {"fraction": fraction, "message": message}})
+        except StoreUnavailable:
+            return  # a progress bar is no reason to fail
+
+    def checkpoint(self, value: Any) -> None:
+        self._write({"checkpoint": value})
+
+    def check(self) -> None:
+        with reading(self._db) as connection:
+            row = queries.operation(connection, self._attempt.operation_id)
+        if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
+            raise LeaseLost
+        if row.stop:
+            raise StopRequested
+
+    def _write(self, values: dict[str, Any]) -> None:
+        attempt = self._attempt
+        if not transaction(self._db, lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values)):
+            raise LeaseLost

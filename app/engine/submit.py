@@ -1,0 +1,146 @@
+"""Accepting a job: one transaction, and after it nothing loses the job.
+
+The transaction holds the job, its operations (each the outbox of its own message), the idempotency key and the first line
+of history. The answer is sent after the commit; whether the broker is there does not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, null
+
+from app.clock import after, now
+from app.config import Settings
+from app.engine.move import message_of
+from app.errors import InvalidInput, KeyReused, NotFound, UnknownSaga
+from app.rules.planner import Plan, lay_out, to_plan
+from app.rules.states import Dir, JobState, Kind
+from app.saga.graph import Graph
+from app.saga.inputs import validate_input
+from app.saga.naming import did_you_mean
+from app.saga.registry import Registry
+from app.store import queries, updates
+from app.store.ids import new_id
+from app.store.rows import new_operation
+from app.store.session import reading, transaction
+from app.store.tables import history, jobs
+from app.store.types import AnyRow
+
+MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request for a job. `key`: idempotency key; `deadline_s`: seconds from now; `actor`: who asks, for the history."""
+
+    tenant_id: str
+    saga: str
+    input: Any
+    actor: str
+    key: str | None = None
+    priority: int = 0
+    deadline_s: float | None = None
+    tags: tuple[str, ...] = ()
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """`replayed`: the key was used before, for this job. `plan`: to ring after this."""
+
+    job_id: str
+    replayed: bool
+    plan: Plan
+
+
+def submit(db: Engine, settings: Settings, registry: Registry | None, submission: Submission) -> Submitted:
+    """Accept a job.
+
+    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable.
+    """
+    if submission.key is not None and not (1 <= len(submission.key) <= MAX_KEY_CHARS and submission.key.isprintable()):
+        raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY_CHARS} visible characters")
+    fingerprint = _fingerprint(submission, settings)
+    with reading(db) as connection:
+        if submission.key is not None and (known := queries.idempotent(connection, submission.tenant_id, submission.key)):
+            return _replay(known, fingerprint)
+        definition = queries.current_definition(connection, submission.saga)
+        if definition is None:
+            raise UnknownSaga(f"no saga is called {submission.saga!r}.{did_you_mean(submission.saga, queries.saga_names(connection))}")
+    saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
+    value = validate_input(definition.input_schema, saga.input_model if saga is not None else None, submission.input)
+    graph = Graph.from_json(definition.graph)
+    job_id = new_id()
+    try:
+        return transaction(db, lambda tx: _insert(tx, submission, job_id, definition, graph, value, fingerprint))
+    except _KeyTaken:
+        with reading(db) as connection:
+            known = queries.idempotent(connection, submission.tenant_id, submission.key or "")
+        if known is None:
+            raise NotFound("the job of this idempotency key is gone") from None
+        return _replay(known, fingerprint)
+
+
+class _KeyTaken(Exception):
+    """Somebody used the key since we looked: roll back."""
+
+
+def _replay(known: AnyRow, fingerprint: str) -> Submitted:
+    if known.fingerprint != fingerprint:
+        raise KeyReused(job_id=known.job_id)
+    return Submitted(known.job_id, True, ())
+
+
+def _fingerprint(submission: Submission, settings: Settings) -> str:
+    """SHA-256 over saga name and input: the same request, whatever version of the saga is current."""
+    try:
+        text = json.dumps([submission.saga, submission.input], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput("the input is not JSON", faults=[{"pointer": "/input", "detail": str(error)}]) from error
+    if len(text) > settings.input_bytes:
+        raise InvalidInput(
+            f"the input has {len(text)} bytes; at most {settings.input_bytes} are taken (INPUT_BYTES)",
+            faults=[{"pointer": "/input", "detail": "too large"}],
+        )
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _insert(
+    tx: Connection, submission: Submission, job_id: str, definition: AnyRow, graph: Graph, value: dict[str, Any], fingerprint: str
+) -> Submitted:
+    tx.execute(
+        insert(jobs).values(
+            id=job_id,
+            tenant_id=submission.tenant_id,
+            saga=submission.saga,
+            version=definition.version,
+            digest=definition.digest,
+            state=JobState.RUNNING,
+            dir=Dir.FORWARD,
+            input=value,
+            tags=list(submission.tags),
+            priority=submission.priority,
+            retry_of=submission.retry_of,
+            created_by=submission.actor,
+            created_at=now(),
+            deadline_at=after(submission.deadline_s) if submission.deadline_s is not None else null(),
+            sla_at=after(graph.sla_s),
+            seq=1,
+            rev=1,
+        )
+    )
+    if submission.key is not None and not updates.take_idempotency_key(tx, submission.tenant_id, submission.key, fingerprint, job_id):
+        raise _KeyTaken
+    roots = [node.name for node in graph.nodes if not node.after]
+    layout = lay_out(roots, graph.followers, graph.leaders)
+    updates.insert_operations(
+        tx,
+        [new_operation(graph, job_id, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in layout.riding) for n in graph.nodes],
+        answer=False,
+    )
+    tx.execute(insert(history).values(job_id=job_id, seq=1, event="submitted", actor=submission.actor))
+    return Submitted(job_id, False, to_plan(layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)))

@@ -1,0 +1,60 @@
+"""The turn: from here on the job goes back. It happens once, and a claim of the pivot forbids it.
+
+The hazard is a worker that starts something forward after the turn has decided what is to be undone. So the turn
+writes every row that a claim could take: what waits is dropped or abandoned, what runs is asked to stop, and its undo
+waits for it. Claims look at operation rows only; whoever writes the row first has decided.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.clock import after
+from app.engine.advance import finish
+from app.engine.move import Move
+from app.rules.states import Cause, Dir, JobState, Kind, OpState
+from app.store import queries, updates
+from app.store.rows import new_operation
+from app.store.types import AnyRow
+
+
+def past_return(move: Move) -> AnyRow | None:
+    """The operation that forbids a turn: a pivot, irreversible step or confirmation that runs, is done, or may have happened.
+
+    Locks those rows, because a claim of one may be under way.
+    """
+    for row in queries.lock_no_return(move.tx, move.job.id):
+        if row.state in (OpState.RUNNING, OpState.COMPLETED) or row.unsettled > 0:
+            return row
+    return None
+
+
+def turn(move: Move, cause: Cause, reason: str, *, undo_s: float, error: dict[str, Any] | None = None, actor: str | None = None) -> bool:
+    """Turn the job, in the move's transaction. False: it has turned or ended already, or is past the point of no return."""
+    if move.dir != Dir.FORWARD or move.state != JobState.RUNNING or past_return(move) is not None:
+        return False
+    move.change(dir=Dir.BACK, state=JobState.COMPENSATING, cause=cause, reason=reason, error=error, deadline_at=None, undo_by=after(undo_s))
+    move.record("turned", actor=actor, cause=cause, reason=reason)
+    updates.drop_waiting_actions(move.tx, move.job.id)
+    updates.stop_running_actions(move.tx, move.job.id)
+    actions = queries.operations_of(move.tx, move.job.id, Kind.ACTION)
+    to_undo = {
+        row.step: row
+        for row in actions
+        if move.graph.by_name[row.step].compensation is not None and (row.state == OpState.COMPLETED or (row.started and row.unsettled > 0))
+    }
+    if to_undo:
+        rows = [
+            new_operation(
+                move.graph,
+                move.job.id,
+                step,
+                Kind.UNDO,
+                # everything reachable, not only direct successors: a step without an undo in between must not break the order
+                missing=len(move.graph.reachable[step] & to_undo.keys()) + (row.state == OpState.RUNNING),
+            )
+            for step, row in to_undo.items()
+        ]
+        move.ready(updates.insert_operations(move.tx, rows))
+    finish(move)
+    return True

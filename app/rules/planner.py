@@ -1,0 +1,133 @@
+"""What is ready -> a plan of chains and chords. Pure.
+
+A plan says which messages leave now and which of them ride on others. The store decides what may run; a plan only
+saves round trips, so it may be wrong in one direction: a message too many is dropped by the claim, and an operation
+that no message carries is dispatched by the completion that releases it.
+
+* A **chain** is a linear run: each operation's only follower waits for nothing else. It carries at most
+  `CHAIN_LIMIT` operations, because every message of a chain carries the whole rest of it: its bytes grow with the square
+  of its length. The last operation's completion dispatches what comes next.
+* A **chord** is made where two or more runs that leave now end at one join, and the join waits for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+CHAIN_LIMIT = 10  # operations in one chain
+
+
+@dataclass(frozen=True)
+class Message:
+    """One operation's message. Its Celery task id is `operation_id`, on every dispatch."""
+
+    operation_id: str
+    task: str
+    queue: str
+    job_id: str
+    item: str = ""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """1 to CHAIN_LIMIT messages, each sent when the one before it is done."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Chord:
+    """Two or more chains that leave now, and the chain that starts at their join."""
+
+    header: tuple[Chain, ...]
+    body: Chain
+
+
+Plan = tuple[Chain | Chord, ...]
+Edges = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A plan in step names: `runs` leave alone, each fork is its runs and the run behind their join."""
+
+    runs: tuple[tuple[str, ...], ...]
+    forks: tuple[tuple[tuple[tuple[str, ...], ...], tuple[str, ...]], ...]
+
+    @property
+    def riding(self) -> frozenset[str]:
+        """The steps that are carried by an earlier message: all but the first of each run that leaves now."""
+        ridden = {step for run in self.runs for step in run[1:]}
+        for header, body in self.forks:
+            ridden.update(body)
+            ridden.update(step for run in header for step in run[1:])
+        return frozenset(ridden)
+
+
+def lay_out(ready: Iterable[str], followers: Edges, leaders: Edges, limit: int = CHAIN_LIMIT) -> Layout:
+    """Extend each ready step along its linear run and join runs that meet.
+
+    Args: `ready`, step names that wait for nothing, in rank order; `followers` and `leaders`, direct edges both ways.
+    """
+
+    def run_from(step: str) -> tuple[str, ...]:
+        run = [step]
+        while len(run) < limit and len(followers[run[-1]]) == 1:
+            following = followers[run[-1]][0]
+            if len(leaders[following]) != 1:
+                break
+            run.append(following)
+        return tuple(run)
+
+    runs = [run_from(step) for step in ready]
+    ends_at: dict[str, list[tuple[str, ...]]] = {}
+    for run in runs:
+        after = followers[run[-1]]
+        if len(after) == 1 and len(leaders[after[0]]) > 1:
+            ends_at.setdefault(after[0], []).append(run)
+    forks = []
+    forked: set[tuple[str, ...]] = set()
+    for join, header in ends_at.items():
+        if {run[-1] for run in header} == set(leaders[join]):
+            forks.append((tuple(header), run_from(join)))
+            forked.update(header)
+    return Layout(runs=tuple(run for run in runs if run not in forked), forks=tuple(forks))
+
+
+def to_plan(layout: Layout, message: Callable[[str], Message]) -> Plan:
+    """Put messages for step names."""
+
+    def chain(run: Sequence[str]) -> Chain:
+        return Chain(tuple(message(step) for step in run))
+
+    alone: list[Chain | Chord] = [chain(run) for run in layout.runs]
+    return (*alone, *(Chord(tuple(chain(run) for run in header), chain(body)) for header, body in layout.forks))
+
+
+def leaving(plan: Plan) -> tuple[Message, ...]:
+    """The messages that are published when this plan is (the others ride on them)."""
+    first: list[Message] = []
+    for part in plan:
+        first.extend(c.messages[0] for c in (part.header if isinstance(part, Chord) else (part,)))
+    return tuple(first)
+
+
+def undo_edges(
+    steps: Sequence[str], reachable: Mapping[str, frozenset[str]]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """The reversed graph among the steps that are undone: (followers, leaders), direct edges only.
+
+    A step is undone when everything after it is undone, also across steps that have no undo; so the edges are the
+    transitive reduction of reachability among `steps`, reversed. `steps` in topological order.
+    """
+    chosen = set(steps)
+    leaders: dict[str, tuple[str, ...]] = {}
+    followers: dict[str, list[str]] = {step: [] for step in steps}
+    for step in steps:
+        after = reachable[step] & chosen
+        direct = [a for a in steps if a in after and not any(a in reachable[b] for b in after if b != a)]
+        leaders[step] = tuple(direct)
+        for a in direct:
+            followers[a].append(step)
+    return {step: tuple(f) for step, f in followers.items()}, leaders

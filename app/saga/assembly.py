@@ -1,0 +1,77 @@
+"""From declared steps to a Graph: the order, the pivot, the limits. For a saga without mistakes (see lint)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from app.saga.graph import Compensation, Graph, Limits, Node
+from app.saga.policies import ACTION_ATTEMPTS, PAST_PIVOT_ATTEMPTS, UNDO_ATTEMPTS
+
+if TYPE_CHECKING:
+    from app.saga.definition import Saga
+    from app.saga.step import Part, Step
+
+
+def topological(after: Mapping[str, Sequence[str]]) -> list[str]:
+    """Names in topological order, as near to the given order as it allows; those on or behind a cycle are left out."""
+    order: list[str] = []
+    placed: set[str] = set()
+    waiting = list(after)
+    while ready := next((name for name in waiting if placed.issuperset(after[name])), None):
+        waiting.remove(ready)
+        placed.add(ready)
+        order.append(ready)
+    return order
+
+
+def descendants(after: Mapping[str, Sequence[str]], order: Sequence[str]) -> dict[str, set[str]]:
+    """step -> every step that comes after it on some path. `order`: topological."""
+    reach: dict[str, set[str]] = {name: set() for name in order}
+    for name in reversed(order):
+        for leader in after[name]:
+            reach[leader] |= {name} | reach[name]
+    return reach
+
+
+def pivot_of(steps: Mapping[str, Step[Any, Any]], order: Sequence[str]) -> str | None:
+    """The declared pivot, else the first irreversible step, else none."""
+    declared = next((name for name in order if steps[name].pivot), None)
+    return declared or next((name for name in order if steps[name].irreversible), None)
+
+
+def assemble(saga: Saga[Any]) -> Graph:
+    """The saga's graph, in topological order."""
+    after = {step.name: step.after for step in saga}
+    order = topological(after)
+    pivot = pivot_of(saga.steps, order)
+    past = descendants(after, order)[pivot] if pivot else set()
+    nodes = tuple(_node(saga.steps[name], pivot=name == pivot, past_pivot=name in past) for name in order)
+    return Graph(saga=saga.name, version=saga.version, sla_s=saga.sla_s, nodes=nodes)
+
+
+def _node(step: Step[Any, Any], *, pivot: bool, past_pivot: bool) -> Node:
+    return Node(
+        name=step.name,
+        lane=step.lane,
+        after=step.after,
+        limits=_limits(step, PAST_PIVOT_ATTEMPTS if past_pivot else ACTION_ATTEMPTS),
+        effectful=not step.pure,
+        pivot=pivot,
+        irreversible=step.irreversible,
+        past_pivot=past_pivot,
+        on_unknown=step.on_unknown or "retry",
+        settle=step.settle,
+        probe=step.finder is not None,
+        compensation=_compensation(step.undo, step.lane) if step.undo else None,
+        confirm=_limits(step.confirmation, PAST_PIVOT_ATTEMPTS) if step.confirmation else None,
+        note=step.note,
+    )
+
+
+def _compensation(undo: Part, lane: str) -> Compensation:
+    return Compensation(name=undo.name, lane=lane, fidelity=undo.fidelity, note=undo.note, limits=_limits(undo, UNDO_ATTEMPTS))
+
+
+def _limits(declared: Step[Any, Any] | Part, attempts: int) -> Limits:
+    return declared.retry.limits(attempts=attempts, timeout_s=declared.timeout_s, queue_timeout_s=declared.queue_timeout_s)

@@ -1,0 +1,104 @@
+"""How the engine calls a developer's function: JSON in, JSON out.
+
+Hazard: a result lives in the store between steps, and the function that reads it may run months later on another host.
+Answer: results are written and read by the return annotation of the step that makes them, so a step is handed what
+its leader returned, as the same type. What does not fit is refused where it is made, by the name of the step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from app.saga.context import Context
+from app.saga.inputs import parse_input
+from app.saga.naming import did_you_mean
+from app.saga.outcomes import Answer, Happened, NotYet, Rejected
+from app.saga.source import Function, accepts
+from app.saga.values import adapter, first_fault, to_json
+
+if TYPE_CHECKING:
+    from app.saga.definition import Saga
+    from app.saga.step import Step
+
+
+def invoke(
+    saga: Saga[Any], step: str, kind: str, ctx: Context, input: dict[str, Any], results: dict[str, Any], own: Any | None  # noqa: A002
+) -> Any:
+    """Run one operation.
+
+    Args: `kind`, action, undo or confirm; `input`, the job's, JSON; `results`, step -> its stored result, at least
+    those of the step's `after`; `own`, the step's own stored result for undo and confirm, None when it was never learnt.
+    Returns: the result as JSON (None of an undo or a confirmation that returns nothing), or a NotYet.
+    Raises: Rejected when input or results cannot be read, since then nothing was done; TypeError when the function's
+    answer is none; LookupError when the step has no such function or `results` lacks one; whatever the function raises.
+    """
+    declared = saga[step]
+    fn = function_of(declared, kind)
+    request = _request(saga, declared, input)
+    if kind == "action":
+        answer = _call(fn, ctx, request, lambda: [_result_of(saga, name, declared, results) for name in declared.after], len(declared.after))
+    else:
+        answer = _call(fn, ctx, request, lambda: [None if own is None else _read(declared, own)], 1)
+    if isinstance(answer, NotYet):
+        return answer
+    if isinstance(answer, (Happened, Answer)):
+        raise TypeError(f"step {step}: {fn.__name__} returned {answer!r}, which is a probe's answer: return a result or NotYet(after=...)")
+    if kind == "action":
+        return to_json(answer, f"the result of step {step}", declared.result_type)
+    return to_json(answer, f"the result of {fn.__name__}, {kind} of step {step}")
+
+
+def ask(saga: Saga[Any], step: str, ctx: Context, input: dict[str, Any]) -> Happened | Answer:  # noqa: A002
+    """Ask the step's probe what happened. `Happened.result` comes back as JSON, fit to be the action's stored result.
+
+    Raises: LookupError when the step has no probe; TypeError when its answer is none; whatever the probe raises.
+    """
+    declared = saga[step]
+    if declared.finder is None:
+        raise LookupError(f"step {step} of saga {saga.name} has no probe")
+    answer = declared.finder(ctx, _request(saga, declared, input))
+    if isinstance(answer, Happened):
+        found = f"the result that probe {declared.finder.__name__} found for step {step}"
+        return Happened(to_json(answer.result, found, declared.result_type))
+    if isinstance(answer, Answer):
+        return answer
+    said = "None" if answer is None else type(answer).__name__
+    raise TypeError(f"step {step}: probe {declared.finder.__name__} must return Happened(result), NEVER or UNKNOWN, not {said}")
+
+
+def function_of(step: Step[Any, Any], kind: str) -> Function:
+    """The developer's function of one operation. Raises: LookupError when the step has none of that kind."""
+    if kind == "action":
+        return step.fn
+    part = {"undo": step.undo, "confirm": step.confirmation}.get(kind)
+    if part is None:
+        raise LookupError(f"step {step.name} of saga {step.saga.name} has no {kind}.{did_you_mean(kind, ('action', 'undo', 'confirm'))}")
+    return part.fn
+
+
+def _call(fn: Function, ctx: Context, request: Any, results: Any, count: int) -> Any:
+    """With the results where the function takes them; what it does not take is not read."""
+    return fn(ctx, request, *results()) if accepts(fn, 2 + count) else fn(ctx, request)
+
+
+def _request(saga: Saga[Any], step: Step[Any, Any], input: dict[str, Any]) -> Any:  # noqa: A002
+    try:
+        return parse_input(saga.input_model, input)
+    except ValidationError as error:
+        raise Rejected(f"step {step.name}: the input does not fit {saga.input_model.__name__}: {first_fault(error)}") from None
+
+
+def _result_of(saga: Saga[Any], name: str, step: Step[Any, Any], results: dict[str, Any]) -> Any:
+    if name not in results:
+        raise LookupError(f"step {step.name} takes the result of {name}, which was not given")
+    return _read(saga[name], results[name])
+
+
+def _read(step: Step[Any, Any], stored: Any) -> Any:
+    """A stored result as what its step returned. Not strictly: JSON has fewer types than Python."""
+    try:
+        return adapter(step.result_type).validate_python(stored)
+    except ValidationError as error:
+        raise Rejected(f"the stored result of step {step.name} cannot be read: {first_fault(error)}") from None

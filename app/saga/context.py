@@ -1,0 +1,99 @@
+"""What a running step sees and may ask."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import structlog
+
+from app.saga.naming import effect_key
+from app.saga.values import to_json
+
+
+class Port(Protocol):
+    """Where a context's questions go: the engine in production, a test's own otherwise."""
+
+    def progress(self, fraction: float, message: str) -> None: ...
+
+    def checkpoint(self, value: Any) -> None:
+        """Keep `value` (JSON) durably; raises LeaseLost when this attempt may not write any more."""
+
+    def check(self) -> None:
+        """Raise StopRequested when the job has turned, LeaseLost when the lease is lost."""
+
+
+class NullPort:
+    """Keeps nothing and never objects. For tests of steps."""
+
+    def progress(self, fraction: float, message: str) -> None:
+        return None
+
+    def checkpoint(self, value: Any) -> None:
+        return None
+
+    def check(self) -> None:
+        return None
+
+
+@dataclass
+class Context:
+    """One attempt of one operation.
+
+    `attempt`: its number, from 1. `fence`: the claim's number, which only grows; services refuse an older one.
+    `deadline`: when this attempt must be over, on `time.monotonic()`; cap every call's time-out with `remaining()`.
+    `last_checkpoint`: the JSON value that this or an earlier attempt kept last, None when there is none.
+    """
+
+    job_id: str
+    saga: str
+    step: str
+    item: str = ""
+    kind: str = "action"
+    attempt: int = 1
+    fence: int = 1
+    deadline: float = math.inf
+    last_checkpoint: Any = None
+    port: Port = field(default_factory=NullPort, repr=False)
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of this operation's effect: the same on every attempt, for ever."""
+        return effect_key(self.job_id, self.step, self.item, self.kind)
+
+    @property
+    def action_key(self) -> str:
+        """The key of the step's action: in an undo, a confirmation and a probe it names the effect in question."""
+        return effect_key(self.job_id, self.step, self.item, "action")
+
+    def remaining(self) -> float:
+        """Seconds left of this attempt, never below 0."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    @cached_property
+    def log(self) -> Any:
+        """A structlog logger that knows job, step, kind and attempt."""
+        return structlog.get_logger("surefoot.step").bind(
+            job=self.job_id, saga=self.saga, step=self.step, item=self.item, kind=self.kind, attempt=self.attempt
+        )
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Show how far this step is: `fraction` from 0 to 1 (cut to that range, a progress bar is no reason to fail)."""
+        fraction = float(fraction)
+        self.port.progress(0.0 if math.isnan(fraction) else min(1.0, max(0.0, fraction)), message)
+
+    def checkpoint(self, value: Any) -> None:
+        """Keep `value` durably, so that a later attempt finds it as `last_checkpoint` (as JSON: tuples come back as lists).
+
+        Raises: TypeError when it cannot be kept as JSON; LeaseLost when this attempt may not write any more.
+        """
+        kept = to_json(value, f"the checkpoint of step {self.step}")
+        self.port.checkpoint(kept)
+        self.last_checkpoint = kept
+
+    def check(self) -> None:
+        """Ask whether to go on. Raises StopRequested when the job has turned, LeaseLost when the lease is lost."""
+        self.port.check()

@@ -1,0 +1,251 @@
+"""Saga and Step: what a developer writes.
+
+A saga collects its steps as their decorators run; nothing is judged then but what the line itself gets wrong. The
+graph is made, and linted as a whole, when it is first asked for; from then on the saga is sealed, because jobs will
+be pinned to its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Generic, Literal, NamedTuple, Never, ParamSpec, TypeVar
+
+from pydantic import BaseModel
+
+from app.errors import DefinitionError
+from app.saga import source
+from app.saga.arguments import NAMING, Duration, positive, refuse_unknown, retry_or_default, said
+from app.saga.assembly import assemble
+from app.saga.graph import Graph, digest_of
+from app.saga.inputs import schema_of
+from app.saga.lint import mistakes
+from app.saga.naming import did_you_mean, is_name, queue_name, task_name
+from app.saga.policies import Retry
+from app.saga.step import Step
+
+I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input model
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Unset:
+    """Nothing was said (None says something)."""
+
+    def __repr__(self) -> str:
+        return "<unset>"
+
+
+UNSET = Unset()
+
+
+class Task(NamedTuple):
+    """One Celery task of a saga: its name, the step's name, the kind, the queue."""
+
+    name: str
+    step: str
+    kind: str
+    queue: str
+
+
+class Saga(Generic[I]):
+    """A named, versioned graph of steps. The package's docstring tells how one is written."""
+
+    name: str
+    version: int
+    input_model: type[I]
+    sla_s: float
+    examples: tuple[I, ...]
+    where: str
+    steps: dict[str, Step[Any, Any]]  # in the order of declaration
+    effect_readers: dict[str, Callable[..., Any]]  # service -> function of (keys)
+    invariants: list[Callable[..., Any]]  # functions of (world)
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: int,
+        input: type[I],  # noqa: A002 - reads well where it is written
+        sla: Duration = "1h",
+        examples: Iterable[I] = (),
+        **unknown: Never,
+    ) -> None:
+        """`input`: a pydantic model, read strictly, extra fields refused. `sla`: how long a job may take before it is late.
+
+        `examples`: inputs that fit, used by drills and documentation.
+        Raises: DefinitionError naming the line and what to change.
+        """
+        self.where = source.caller()
+        refuse_unknown(unknown, f"saga {name}: Saga", Saga.__init__)
+        if not is_name(name):
+            raise DefinitionError(f"{self.where}: a saga cannot be called {name!r}. {NAMING}")
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise DefinitionError(f"{self.where}: saga {name}: version={version!r}. Say a whole number from 1 on.")
+        if not (isinstance(input, type) and issubclass(input, BaseModel)):
+            raise DefinitionError(f"{self.where}: saga {name}: input={said(input)}. Say a pydantic model, a class derived from BaseModel.")
+        self.name, self.version, self.input_model = name, version, input
+        self.sla_s = positive(sla, "sla", self.where, f"saga {name}")
+        self.examples = tuple(examples)
+        self.steps, self.effect_readers, self.invariants = {}, {}, []
+
+    def step(
+        self,
+        *,
+        lane: str,
+        after: Sequence[Step[Any, Any] | str] | Step[Any, Any] | str | None = None,
+        retry: Retry | None = None,
+        timeout: Duration = "60s",
+        queue_timeout: Duration = "15m",
+        pivot: bool = False,
+        irreversible: bool = False,
+        on_unknown: Literal["retry", "attention"] | None = None,
+        settle: Literal["undo", "replay"] = "undo",
+        pure: bool = False,
+        undo: Unset | None = UNSET,
+        note: str = "",
+        **unknown: Never,
+    ) -> Callable[[Callable[P, R]], Step[P, R]]:
+        """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
+
+        `after`: the steps it waits for; left out it follows the step declared above it, [] makes it a root.
+        `timeout`: of one attempt; `queue_timeout`: for a worker to come. `pure`: it has no effect, so nothing to undo;
+        `undo=None`: it has one that may stay. `irreversible` steps say `on_unknown`: "retry" (at least once) or
+        "attention" (at most once, a person is asked). `settle`: what the undo of an unknown outcome does first,
+        "undo" at once or "replay" the action under the same key.
+        Raises: DefinitionError naming the line and what to change.
+        """
+        at = source.caller()
+        refuse_unknown(unknown, f"saga {self.name}: step", self.step)
+        local = source.locals_of_caller()
+
+        def declare(fn: Callable[P, R]) -> Step[P, R]:
+            self.still_open()
+            name, line = fn.__name__, source.where(fn)
+            self._check_step(name, line, lane)
+            for value, allowed, word in ((on_unknown, (None, "retry", "attention"), "on_unknown"), (settle, ("undo", "replay"), "settle")):
+                if value not in allowed:
+                    choice = " or ".join(repr(a) for a in allowed if a)
+                    raise DefinitionError(f"{line}: step {name}: {word}={value!r}. Say {choice}.")
+            if undo is not UNSET and undo is not None:
+                raise DefinitionError(
+                    f"{line}: step {name}: undo={said(undo)}. Only undo=None can be said here (nothing needs undoing); "
+                    f"a function that undoes it goes under @{name}.compensate(fidelity=...)."
+                )
+            made = Step(
+                saga=self,
+                name=name,
+                fn=fn,
+                where=line,
+                lane=lane,
+                after=self._after(after, name, line),
+                retry=retry_or_default(retry, line, name),
+                timeout_s=positive(timeout, "timeout", line, name),
+                queue_timeout_s=positive(queue_timeout, "queue_timeout", line, name),
+                pivot=bool(pivot),
+                irreversible=bool(irreversible),
+                on_unknown=on_unknown,
+                settle=settle,
+                pure=bool(pure),
+                waived=undo is None,
+                note=note,
+                local=local,
+            )
+            self.steps[name] = made
+            return made
+
+        if not isinstance(lane, str):
+            raise DefinitionError(f"{at}: saga {self.name}: lane={said(lane)}. Say the lane's name, a text.")
+        return declare
+
+    def effects(self, service: str) -> Callable[[F], F]:
+        """Register the reader of a service's truth: a function of (keys) for reconciliation and drills."""
+
+        def register(fn: F) -> F:
+            if service in self.effect_readers:
+                first = source.where(self.effect_readers[service])
+                raise DefinitionError(f"{source.where(fn)}: saga {self.name}: {service!r} has a reader already ({first}). Keep one.")
+            self.effect_readers[service] = fn
+            return fn
+
+        return register
+
+    def invariant(self, fn: F) -> F:
+        """Register what must always hold: a function of (world) that returns sentences, none when all is well."""
+        self.invariants.append(fn)
+        return fn
+
+    def __getitem__(self, name: str) -> Step[Any, Any]:
+        try:
+            return self.steps[name]
+        except KeyError:
+            raise DefinitionError(f"{source.caller()}: saga {self.name} has no step {name!r}.{did_you_mean(name, self.steps)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.steps
+
+    def __iter__(self) -> Iterator[Step[Any, Any]]:
+        return iter(self.steps.values())
+
+    def __repr__(self) -> str:
+        return f"<Saga {self.name} {self.version} at {self.where}>"
+
+    @cached_property
+    def input_schema(self) -> dict[str, Any]:
+        """The input's JSON Schema (2020-12): strict, no extra fields, with the marks of secrets and approval limits."""
+        return schema_of(self.input_model)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The steps in topological order, stable in the order of declaration. Seals the saga.
+
+        Raises: DefinitionError with a line for each mistake (`details["mistakes"]`: list of them).
+        """
+        found = mistakes(self)
+        if found:
+            raise DefinitionError("\n".join(found), mistakes=found)
+        return assemble(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hex digits that name this definition: graph, limits, promises and input."""
+        return digest_of(self.graph, self.input_schema)
+
+    def tasks(self) -> Iterator[Task]:
+        """Every Celery task of this saga, in topological order of the steps."""
+        for node in self.graph.nodes:
+            kinds = ["action", *(["undo"] if node.compensation else []), *(["confirm"] if node.confirm else [])]
+            for kind in kinds:
+                yield Task(task_name(self.name, node.name, kind), node.name, kind, queue_name(node.lane, kind))
+
+    def still_open(self) -> None:
+        if "graph" in self.__dict__:
+            raise DefinitionError(
+                f"{source.caller()}: saga {self.name} is in use already, so it cannot change. Declare all of it in one module."
+            )
+
+    def _check_step(self, name: str, line: str, lane: str) -> None:
+        if not is_name(name):
+            raise DefinitionError(f"{line}: a step cannot be called {name!r}. {NAMING}")
+        if not is_name(lane):
+            raise DefinitionError(f"{line}: step {name}: a lane cannot be called {lane!r}. {NAMING}")
+        if name in self.steps:
+            first = self.steps[name].where
+            raise DefinitionError(f"{line}: saga {self.name} has a step {name} already ({first}). Rename one of the functions.")
+
+    def _after(self, after: Any, name: str, line: str) -> tuple[str, ...]:
+        if after is None:
+            return (next(reversed(self.steps)),) if self.steps else ()
+        names = []
+        for leader in after if isinstance(after, (list, tuple)) else [after]:
+            if isinstance(leader, Step) and leader.saga is not self:
+                raise DefinitionError(
+                    f"{line}: step {name}: after= holds {leader.name}, a step of saga {leader.saga.name}. Name steps of {self.name}."
+                )
+            if not isinstance(leader, (str, Step)):
+                raise DefinitionError(
+                    f"{line}: step {name}: after= holds {said(leader)}, which is no step. Name steps in a list; [] makes it a root."
+                )
+            names.append(leader if isinstance(leader, str) else leader.name)
+        return tuple(names)

@@ -1,0 +1,135 @@
+"""A saga as data: what is pinned to a job, kept in the catalogue, and read by every process that lacks the saga's code.
+
+Nothing here is code of a user. The digest covers all of it, so two processes that agree on a digest agree on the
+graph, the limits, and what each step promises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from app.saga.schemas import without_words
+
+KINDS = ("action", "undo", "confirm")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one operation may use. `attempts`: claims before it is given up; the rest in seconds."""
+
+    attempts: int
+    timeout_s: float
+    queue_timeout_s: float
+    backoff_s: float = 1.0
+    backoff_factor: float = 2.0
+    backoff_cap_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Compensation:
+    """How a step is undone. `fidelity`: exact, equivalent, partial or notice."""
+
+    name: str
+    lane: str
+    fidelity: str
+    note: str
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step of the graph. `after`: names of the steps it waits for, in the order their results are passed."""
+
+    name: str
+    lane: str
+    after: tuple[str, ...]
+    limits: Limits
+    effectful: bool = True
+    pivot: bool = False
+    irreversible: bool = False
+    past_pivot: bool = False
+    on_unknown: str = "retry"  # of an irreversible step: "retry" (at least once) or "attention" (at most once)
+    settle: str = "undo"  # what the undo of an unknown outcome does first: "undo" (at once) or "replay" the action
+    probe: bool = False
+    compensation: Compensation | None = None
+    confirm: Limits | None = None
+    note: str = ""
+
+    @property
+    def no_return(self) -> bool:
+        """From its claim on the job only goes forward (or a person decides)."""
+        return self.pivot or self.irreversible or self.past_pivot
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A saga's steps in topological order, with the orders derived from them."""
+
+    saga: str
+    version: int
+    sla_s: float
+    nodes: tuple[Node, ...] = field(default_factory=tuple)
+
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def followers(self) -> dict[str, tuple[str, ...]]:
+        """step -> the steps that wait directly for it, in topological order."""
+        return {n.name: tuple(m.name for m in self.nodes if n.name in m.after) for n in self.nodes}
+
+    @cached_property
+    def leaders(self) -> dict[str, tuple[str, ...]]:
+        """step -> the steps it waits directly for."""
+        return {n.name: n.after for n in self.nodes}
+
+    @cached_property
+    def reachable(self) -> dict[str, frozenset[str]]:
+        """step -> every step that comes after it on some path."""
+        reach: dict[str, frozenset[str]] = {}
+        for node in reversed(self.nodes):
+            direct = self.followers[node.name]
+            reach[node.name] = frozenset(direct).union(*(reach[d] for d in direct))
+        return reach
+
+    def rank(self, step: str, kind: str) -> int:
+        """The order in which rows of one job are locked: actions in topological order, undos in reverse, confirmations."""
+        index = [n.name for n in self.nodes].index(step)
+        count = len(self.nodes)
+        return {"action": index, "undo": count + (count - 1 - index), "confirm": 2 * count + index}[kind]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Graph:
+        def limits(d: dict[str, Any] | None) -> Limits | None:
+            return Limits(**d) if d else None
+
+        def node(d: dict[str, Any]) -> Node:
+            comp = d["compensation"]
+            return Node(
+                **{
+                    **d,
+                    "after": tuple(d["after"]),
+                    "limits": Limits(**d["limits"]),
+                    "confirm": limits(d["confirm"]),
+                    "compensation": Compensation(**{**comp, "limits": Limits(**comp["limits"])}) if comp else None,
+                }
+            )
+
+        return cls(saga=data["saga"], version=data["version"], sla_s=data["sla_s"], nodes=tuple(node(n) for n in data["nodes"]))
+
+
+def digest_of(graph: Graph, input_schema: dict[str, Any]) -> str:
+    """Sixteen hex digits that name this definition for ever (SHA-256 over its canonical JSON).
+
+    Titles and descriptions of the schema do not count: a corrected docstring would strand the jobs that are under way.
+    """
+    text = json.dumps({"graph": graph.to_json(), "input": without_words(input_schema)}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

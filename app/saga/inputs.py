@@ -1,0 +1,144 @@
+"""A job's input: what it must be, and which of it nobody may see.
+
+Two marks name a property in the JSON Schema, so that a web server without the saga's code can obey them:
+`"writeOnly": true` (a secret: the worker alone sees it) and `"x-approval-above": N` (a person approves more than that).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
+
+from app.errors import ApprovalNeeded, InvalidInput
+from app.saga.checking import model_faults, schema_faults, storage_faults
+from app.saga.schemas import applying, below, closed
+from app.saga.values import MAX_DEPTH, pointer
+
+MASK = "***"
+SECRET = "writeOnly"
+APPROVAL = "x-approval-above"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A keyword that an annotated field's JSON Schema carries."""
+
+    keyword: str
+    value: bool | float
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), self.keyword: self.value}
+
+
+def secret() -> Mark:
+    """`card: Annotated[str, secret()]`: masked wherever the input is shown; the worker alone sees it."""
+    return Mark(SECRET, True)
+
+
+def needs_approval_above(limit: float) -> Mark:
+    """`amount_cents: Annotated[int, needs_approval_above(100_000)]`: a person approves a job with more than that."""
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+        raise TypeError(f"needs_approval_above({limit!r}): say a number")
+    return Mark(APPROVAL, limit)
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a model as inputs are read: no extra fields, at any level."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **closed(model.model_json_schema(mode="validation"))}
+
+
+def parse_input(model: type[BaseModel], value: dict[str, Any]) -> BaseModel:
+    """The input as the developer's model, read as strict JSON (so a date may be text, and a number may not).
+
+    Raises: pydantic's ValidationError.
+    """
+    return model.model_validate_json(json.dumps(value), strict=True, extra="forbid")
+
+
+def validate_input(schema: dict[str, Any], model: type[BaseModel] | None, value: Any) -> dict[str, Any]:
+    """The input as it was given, if it fits.
+
+    Args: `schema`, the saga's from the catalogue; `model`, None in a process without the saga's code; `value`, parsed JSON.
+    Raises: InvalidInput, `faults` with the same pointers with and without the model; ApprovalNeeded, `details` pointer and limit.
+    """
+    faults = storage_faults(value)
+    if not faults and not isinstance(value, dict):
+        faults = schema_faults({"type": "object"}, value)
+    if not faults and model is None:
+        faults = schema_faults(schema, value)
+    elif not faults and model is not None:
+        try:
+            parse_input(model, value)
+        except ValidationError as error:
+            hidden = secret_values(schema, value)
+            told = [{**fault, "detail": scrub(fault["detail"], hidden)} for fault in model_faults(error, value)]
+            faults = schema_faults(schema, value) or told
+    if faults:
+        raise InvalidInput(faults=faults)
+    for path, limit, amount in _marked(schema, value, APPROVAL):
+        if isinstance(amount, (int, float)) and amount > limit:
+            at = pointer(*path)
+            raise ApprovalNeeded(f"{at} is above {limit}, which needs an approval.", pointer=at, limit=limit)
+    return dict(value)
+
+
+def mask(schema: dict[str, Any], value: Any) -> Any:
+    """A copy for people: secrets are replaced by MASK, and so is what lies too deep to judge. None stays: nothing was given."""
+
+    def copy(here: Any, schemas: Iterable[Any], depth: int) -> Any:
+        found = applying(schema, schemas)
+        if here is not None and (any(s.get(SECRET) for s in found) or depth > MAX_DEPTH):
+            return MASK
+        if isinstance(here, dict):
+            return {name: copy(inner, below(found, name), depth + 1) for name, inner in here.items()}
+        if isinstance(here, list):
+            return [copy(inner, below(found, i), depth + 1) for i, inner in enumerate(here)]
+        return here
+
+    return copy(value, [schema], 0)
+
+
+def secret_values(schema: dict[str, Any], value: Any) -> tuple[str, ...]:
+    """Every secret text or number in an input, as text, the longest first (one may hold another)."""
+    found = {text for _, _, hidden in _marked(schema, value, SECRET) for text in _texts(hidden)}
+    return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+
+def scrub(text: str, secrets: Iterable[str]) -> str:
+    """`text` with every secret replaced by MASK, also as it looks inside JSON, a repr or an address."""
+    forms = {form for s in secrets for form in (s, json.dumps(s)[1:-1], repr(s)[1:-1], quote(s), quote(s, safe=""))}
+    for form in sorted(forms - {""}, key=len, reverse=True):
+        text = text.replace(form, MASK)
+    return text
+
+
+def _marked(schema: dict[str, Any], value: Any, keyword: str) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:
+    """Each place of `value` whose schema carries `keyword`: (path, the keyword's value, the place's value). In order."""
+    stack: list[tuple[tuple[str | int, ...], Any, list[Any]]] = [((), value, [schema])]
+    while stack:
+        path, here, schemas = stack.pop()
+        found = applying(schema, schemas)
+        marks = [s[keyword] for s in found if s.get(keyword) is not None and s[keyword] is not False]
+        if marks:
+            yield path, marks[0], here
+            continue
+        members: list[tuple[str | int, Any]] = []
+        if isinstance(here, (dict, list)):
+            members = list(here.items()) if isinstance(here, dict) else list(enumerate(here))
+        stack.extend(((*path, part), inner, list(below(found, part))) for part, inner in reversed(members))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    stack = [value]
+    while stack:
+        here = stack.pop()
+        if isinstance(here, (dict, list)):
+            stack.extend(here.values() if isinstance(here, dict) else here)
+        elif here is not None and not isinstance(here, bool) and str(here):
+            yield str(here)

@@ -1,0 +1,213 @@
+"""Mistakes in a saga, found before its first job: each one sentence that names the line and what to change."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, PydanticUserError, RootModel
+
+from app.errors import ApprovalNeeded, InvalidInput
+from app.saga.assembly import descendants, pivot_of, topological
+from app.saga.inputs import validate_input
+from app.saga.naming import did_you_mean
+from app.saga.source import Function, accepts, hint, shape, where
+from app.saga.values import adapter, type_name
+
+if TYPE_CHECKING:
+    from app.saga.definition import Saga
+    from app.saga.step import Step
+
+
+def mistakes(saga: Saga[Any]) -> list[str]:
+    """Every mistake, `path:line: ...`, in the order of declaration; empty when the saga can run.
+
+    A graph that has no order is judged no further: what lies before and after the pivot would be a guess.
+    """
+    if not saga.steps:
+        return [f"{saga.where}: saga {saga.name} has no steps. Declare one with @{saga.name}.step(lane=...)."]
+    found = [*_input(saga), *(m for step in saga for m in _names(saga, step)), *(m for step in saga for m in _functions(saga, step))]
+    after = {step.name: tuple(name for name in step.after if name in saga) for step in saga}
+    order = topological(after)
+    if len(order) < len(after):
+        return [*found, _cycle(saga, after, set(order))]
+    return [*found, *_promises(saga), *_around_pivot(saga, order, descendants(after, order))]
+
+
+def _at(step: Step[Any, Any], problem: str) -> str:
+    return f"{step.where}: step {step.name} {problem}"
+
+
+def _input(saga: Saga[Any]) -> Iterator[str]:
+    model = saga.input_model
+    if issubclass(model, RootModel):
+        yield f"{saga.where}: saga {saga.name}: input {model.__name__} is a RootModel, but an input is an object. Give it named fields."
+        return
+    if model.model_config.get("extra") == "allow":
+        yield (
+            f"{saga.where}: saga {saga.name}: input {model.__name__} allows extra fields, but a misspelt field must be refused. "
+            "Take extra='allow' away; free data goes into a field of type dict."
+        )
+    try:
+        schema = saga.input_schema
+    except PydanticUserError as error:
+        yield f"{saga.where}: saga {saga.name}: input {model.__name__} has no JSON Schema: {error.message}"
+        return
+    for number, example in enumerate(saga.examples):
+        if not isinstance(example, model):
+            yield f"{saga.where}: saga {saga.name}: examples[{number}] is no {model.__name__}. Make it one: {model.__name__}(...)."
+            continue
+        try:
+            validate_input(schema, model, example.model_dump(mode="json", by_alias=True))
+        except InvalidInput as error:
+            told = "; ".join(f"{fault['pointer']} {fault['detail']}" for fault in error.faults)
+            yield f"{saga.where}: saga {saga.name}: examples[{number}] would be refused as a job's input: {told}."
+        except ApprovalNeeded as error:
+            yield f"{saga.where}: saga {saga.name}: examples[{number}] would be refused as a job's input: {error.message}"
+
+
+def _names(saga: Saga[Any], step: Step[Any, Any]) -> Iterator[str]:
+    for name in step.after:
+        if name not in saga:
+            yield _at(step, f"comes after {name!r}, which is no step of saga {saga.name}.{did_you_mean(name, saga.steps)}")
+    twice = sorted({name for name in step.after if step.after.count(name) > 1})
+    if twice:
+        yield _at(step, f"names {', '.join(twice)} twice in after=. Name each step once.")
+
+
+def _functions(saga: Saga[Any], step: Step[Any, Any]) -> Iterator[str]:
+    """Signatures: (ctx, o), with the results of after= in that order if the step takes them."""
+    many = f"(ctx, o, {', '.join(step.after)})" if step.after else "(ctx, o)"
+    yield from _callable(step, "step", step.fn, (2 + len(step.after), 2), many)
+    if step.undo:
+        yield from _callable(step, "undo", step.undo.fn, (3, 2), "(ctx, o, result)")
+    if step.confirmation:
+        yield from _callable(step, "confirmation", step.confirmation.fn, (3, 2), "(ctx, o, result)")
+    if step.finder:
+        yield from _callable(step, "probe", step.finder, (2,), "(ctx, o)")
+    try:
+        adapter(step.result_type)
+    except NameError as error:
+        yield _at(step, f"returns a type that cannot be found: {error}. Import it at run time, not for type checkers only.")
+        return
+    except PydanticUserError:
+        yield _at(step, f"returns {type_name(step.result_type)}, which cannot be kept as JSON. Return a pydantic model or plain data.")
+        return
+    yield from _types(saga, step)
+
+
+def _callable(step: Step[Any, Any], role: str, fn: Function, counts: tuple[int, ...], many: str) -> Iterator[str]:
+    name = getattr(fn, "__name__", "function")
+    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        yield f"{where(fn)}: {role} {name} is async or a generator, but workers call plain functions. Write it with def and return."
+    elif not any(accepts(fn, count) for count in counts):
+        either = many if many == "(ctx, o)" or 2 not in counts else f"{many} or (ctx, o)"
+        of = "" if role == "step" else f" of step {step.name}"
+        yield f"{where(fn)}: {role} {name}{of} is {shape(fn)}, but is called with {either}. Change its parameters."
+
+
+def _types(saga: Saga[Any], step: Step[Any, Any]) -> Iterator[str]:
+    """Annotated classes that cannot be what will be passed. Silent about anything it cannot tell."""
+    expected: list[tuple[str, Any]] = [("the input", saga.input_model)]
+    leaders = [saga[name] for name in step.after if name in saga]
+    for leader in leaders:
+        try:
+            expected.append((f"the result of {leader.name}", leader.result_type))
+        except NameError:  # told at that step
+            expected.append(("", Any))
+    own = [("the input", saga.input_model), (f"the result of {step.name}", step.result_type)]
+    calls = [(step.fn, expected if len(leaders) == len(step.after) and accepts(step.fn, 2 + len(leaders)) else expected[:1])]
+    calls += [(part.fn, own) for part in (step.undo, step.confirmation) if part]
+    for fn, passed in calls:
+        parameters = [p for p in inspect.signature(fn).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        for parameter, (what, given) in zip(parameters[1:], passed, strict=False):
+            try:
+                wanted = hint(fn, parameter.name, step.local)
+            except NameError:
+                continue
+            if _never_fits(given, wanted):
+                yield (
+                    f"{where(fn)}: {getattr(fn, '__name__', 'function')}: parameter {parameter.name} is {type_name(wanted)}, "
+                    f"but is given {what}, which is {type_name(given)}. Results come in the order of after=."
+                )
+
+
+def _never_fits(given: Any, wanted: Any) -> bool:
+    """Whether a value of a pydantic model class cannot be any of the model classes that are wanted. False when in doubt."""
+    choices = [c for c in get_args(wanted) or (wanted,) if c is not NoneType]
+    models = [c for c in (given, *choices) if isinstance(c, type) and issubclass(c, BaseModel)]
+    return len(models) == 1 + len(choices) and not any(issubclass(given, c) for c in choices)
+
+
+def _cycle(saga: Saga[Any], after: dict[str, tuple[str, ...]], placed: set[str]) -> str:
+    """One cycle, as a path. Every unplaced step waits for an unplaced one, so following those must come round."""
+    path = [next(name for name in after if name not in placed)]
+    while (leader := next(name for name in after[path[-1]] if name not in placed)) not in path:
+        path.append(leader)
+    ring = path[path.index(leader) :]
+    told = " after ".join([*ring, leader])
+    return f"{saga[ring[0]].where}: saga {saga.name} goes round in a circle: {told}. Take one of these out of an after=."
+
+
+def _promises(saga: Saga[Any]) -> Iterator[str]:
+    """What a step says of itself and cannot all be true."""
+    for step in saga:
+        if step.undo and (step.waived or step.pure):
+            said = "undo=None" if step.waived else "pure=True"
+            yield _at(step, f"says {said} and has the compensation {step.undo.name} ({step.undo.where}). Keep one of the two.")
+        if step.irreversible and (step.undo or step.pure):
+            other = f"has the compensation {step.undo.name} ({step.undo.where})" if step.undo else "pure=True"
+            yield _at(step, f"says irreversible=True and {other}. Keep one of the two.")
+        if step.irreversible and not step.on_unknown and not step.finder:
+            yield _at(
+                step,
+                "is irreversible, so say what a time-out means: on_unknown='retry' (it may happen twice), "
+                f"on_unknown='attention' (a person is asked), or write a probe under @{step.name}.probe.",
+            )
+        if step.on_unknown and not step.irreversible:
+            said = f"says on_unknown={step.on_unknown!r}, which is for irreversible steps"
+            yield _at(step, f"{said}. Take it away, or say irreversible=True.")
+        if step.settle != "undo" and not step.undo:
+            said = f"says settle={step.settle!r}, but has no undo"
+            yield _at(step, f"{said}. Take it away, or write an undo under @{step.name}.compensate(fidelity=...).")
+
+
+def _around_pivot(saga: Saga[Any], order: list[str], reach: dict[str, set[str]]) -> Iterator[str]:
+    declared = [name for name in order if saga[name].pivot]
+    if len(declared) > 1:
+        first, second = saga[declared[0]], saga[declared[1]]
+        yield _at(second, f"is a second pivot beside {first.name} ({first.where}). There is one point of no return: keep one.")
+        return
+    pivot = pivot_of(saga.steps, order)
+    for step in saga:
+        if pivot and step.name in reach[pivot] | {pivot}:
+            yield from _no_return(step, pivot)
+        elif pivot and pivot not in reach[step.name]:
+            yield _at(
+                step,
+                f"is neither before nor after the pivot {pivot} ({saga[pivot].where}), so it could fail when there is no way back. "
+                f"Let {pivot} come after {step.name}, or {step.name} after {pivot}.",
+            )
+        else:
+            yield from _way_back(step, pivot)
+
+
+def _no_return(step: Step[Any, Any], pivot: str) -> Iterator[str]:
+    if step.undo and not step.irreversible:
+        place = "is the pivot" if step.name == pivot else f"comes after the pivot {pivot}"
+        never = f"{step.undo.name} ({step.undo.where}) would never run"
+        yield _at(step, f"{place}, from where a job only goes forward, so {never}. Take it away, or move the pivot.")
+
+
+def _way_back(step: Step[Any, Any], pivot: str | None) -> Iterator[str]:
+    if step.irreversible:
+        yield _at(step, f"is irreversible, but comes before the pivot {pivot}. Let it come after {pivot}, or make it the pivot.")
+    elif not (step.undo or step.waived or step.pure):
+        before = f" before the pivot {pivot}" if pivot else ""
+        yield _at(
+            step,
+            f"can be left behind when the job is undone{before}. Write its undo under @{step.name}.compensate(fidelity=...), "
+            "or say undo=None (what it did may stay) or pure=True (it does nothing outside).",
+        )

@@ -1,0 +1,73 @@
+"""How long and how often: durations, attempts, backoff. Pure; randomness is an argument."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.saga.graph import Limits
+
+ACTION_ATTEMPTS = 5
+UNDO_ATTEMPTS = 10
+PAST_PIVOT_ATTEMPTS = 20  # also of confirmations: there is no way back, so patience is cheaper than a person
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+
+
+def seconds(duration: float | str) -> float:
+    """Seconds of "30s", "10m", "2h", "1d", "500ms" or of a number of seconds.
+
+    Raises: ValueError for anything else, negative and endless ones included.
+    """
+    if isinstance(duration, str) and (match := _DURATION.fullmatch(duration.strip())):
+        return float(match[1]) * _UNITS_S[match[2]]
+    if isinstance(duration, (int, float)) and not isinstance(duration, bool) and math.isfinite(duration) and duration >= 0:
+        return float(duration)
+    raise ValueError(f"{duration!r} is no duration: say a number of seconds, or a text like '30s', '10m' or '2h'")
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often an operation is tried, and how long it waits between tries.
+
+    `limit`: attempts in all, None for the default of its kind (action 5, undo 10, past the pivot 20). The wait before
+    attempt n+1 is drawn evenly from 0 to `backoff` * `factor`^(n-1), at most `cap`.
+    """
+
+    limit: int | None = None
+    backoff: float | str = "1s"
+    factor: float = 2
+    cap: float | str = "60s"
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and (isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1):
+            raise ValueError(f"Retry(limit={self.limit!r}): an operation has 1 attempt or more, so say a whole number from 1 on")
+        if isinstance(self.factor, bool) or not isinstance(self.factor, (int, float)) or not 1 <= self.factor < math.inf:
+            raise ValueError(f"Retry(factor={self.factor!r}): waits do not shrink, so say a number from 1 on")
+        seconds(self.backoff), seconds(self.cap)
+
+    def limits(self, *, attempts: int, timeout_s: float, queue_timeout_s: float) -> Limits:
+        """These policies as limits of one operation. `attempts`: the default of its kind."""
+        return Limits(
+            attempts=attempts if self.limit is None else self.limit,
+            timeout_s=timeout_s,
+            queue_timeout_s=queue_timeout_s,
+            backoff_s=seconds(self.backoff),
+            backoff_factor=float(self.factor),
+            backoff_cap_s=seconds(self.cap),
+        )
+
+
+def backoff(limits: Limits, attempt: int, random: Callable[[], float]) -> float:
+    """Seconds to wait after the failed attempt number `attempt` (from 1), with full jitter.
+
+    `random` gives a number from 0 to 1, like `random.random`.
+    """
+    try:
+        longest = limits.backoff_s * limits.backoff_factor ** max(0, attempt - 1)
+    except OverflowError:  # a hasty factor, many attempts: the cap is all that counts
+        longest = math.inf
+    return random() * min(limits.backoff_cap_s, longest)

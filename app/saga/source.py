@@ -1,0 +1,85 @@
+"""Where a developer wrote something, and what the functions look like: read by inspection, for messages and calls."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from types import FrameType, NoneType, SimpleNamespace, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from app.saga.outcomes import NotYet
+
+Function = Callable[..., Any]
+
+
+def where(fn: Function) -> str:
+    """`path:line` of a function: the line of its first decorator, which is mostly the line to change."""
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return f"{_short(code.co_filename)}:{code.co_firstlineno}" if code else caller()
+
+
+def caller() -> str:
+    """`path:line` of the nearest frame outside this package: what the developer just wrote."""
+    frame = _developer()
+    return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}" if frame else "?"
+
+
+def locals_of_caller() -> dict[str, Any]:
+    """The names that are local where the developer writes, so that annotations of classes made in a function resolve."""
+    frame = _developer()
+    return {} if frame is None or frame.f_locals is frame.f_globals else dict(frame.f_locals)
+
+
+def _developer() -> FrameType | None:
+    frame = inspect.currentframe()
+    package = __name__.rpartition(".")[0]
+    while frame and frame.f_globals.get("__name__", "").startswith(package + "."):
+        frame = frame.f_back
+    return frame
+
+
+def _short(path: str) -> str:
+    """Relative to the working directory where it lies below it: shorter, and still a link in editors."""
+    here = os.getcwd() + os.sep
+    return path[len(here) :] if path.startswith(here) else path
+
+
+def accepts(fn: Function, count: int) -> bool:
+    """Whether `fn` can be called with `count` positional arguments and nothing else."""
+    try:
+        inspect.signature(fn).bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def shape(fn: Function) -> str:
+    """The head of a function as its developer knows it: `charge_card(ctx, o, created)`."""
+    names = [("*" if p.kind is p.VAR_POSITIONAL else "") + name for name, p in inspect.signature(fn).parameters.items()]
+    return f"{getattr(fn, '__name__', 'function')}({', '.join(names)})"
+
+
+def hint(fn: Function, name: str, local: dict[str, Any] | None = None) -> Any:
+    """The annotation of one parameter (or "return"), evaluated; Any when there is none.
+
+    One at a time, because the others may be imported for type checkers only.
+    Raises: NameError when the annotation is a text that means nothing here.
+    """
+    plain = inspect.unwrap(fn)
+    annotations = getattr(plain, "__annotations__", {})
+    if name not in annotations:
+        return Any
+    alone = SimpleNamespace(__annotations__={name: annotations[name]})
+    return get_type_hints(alone, getattr(plain, "__globals__", {}), local, include_extras=True)[name]
+
+
+def result_type(fn: Function, local: dict[str, Any] | None = None) -> Any:
+    """What a function's result is stored as: its return annotation without the outcomes that are no results."""
+    annotation = hint(fn, "return", local)
+    if annotation is NotYet:
+        return NoneType
+    if get_origin(annotation) in (Union, UnionType):
+        kept = tuple(a for a in get_args(annotation) if a is not NotYet)
+        return Union[kept] if kept else NoneType  # noqa: UP007 - made from a tuple
+    return annotation

@@ -1,0 +1,172 @@
+"""Step: one node of a saga as its developer declares it, with its undo, probe and confirmation beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, Literal, Never, ParamSpec, TypeVar, overload
+
+from app.errors import DefinitionError
+from app.saga import source
+from app.saga.arguments import Duration, positive, refuse_unknown, retry_or_default, said
+from app.saga.policies import Retry
+
+if TYPE_CHECKING:
+    from app.saga.definition import Saga
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+Fidelity = Literal["exact", "equivalent", "partial", "notice"]
+FIDELITIES = ("exact", "equivalent", "partial", "notice")
+
+
+@dataclass(frozen=True)
+class Part:
+    """An undo or a confirmation as declared. Times in seconds."""
+
+    fn: Callable[..., Any]
+    where: str
+    retry: Retry
+    timeout_s: float
+    queue_timeout_s: float
+    fidelity: str = ""
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.fn.__name__
+
+
+@dataclass(eq=False, repr=False)
+class Step(Generic[P, R]):
+    """A declared step. Calling it calls the plain function.
+
+    `after`: names of the steps it waits for, in the order their results are passed. `waived`: the developer said
+    undo=None. `where`: path:line of its declaration.
+    """
+
+    saga: Saga[Any]
+    name: str
+    fn: Callable[P, R]
+    where: str
+    lane: str
+    after: tuple[str, ...]
+    retry: Retry
+    timeout_s: float
+    queue_timeout_s: float
+    pivot: bool
+    irreversible: bool
+    on_unknown: str | None
+    settle: str
+    pure: bool
+    waived: bool
+    note: str
+    local: dict[str, Any]
+    undo: Part | None = None
+    finder: Callable[..., Any] | None = None
+    confirmation: Part | None = None
+
+    def __post_init__(self) -> None:
+        update_wrapper(self, self.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.fn(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Step {self.saga.name}.{self.name} at {self.where}>"
+
+    @cached_property
+    def result_type(self) -> Any:
+        """What its results are stored as. Raises: NameError for an annotation that means nothing."""
+        return source.result_type(self.fn, self.local)
+
+    def compensate(
+        self,
+        fidelity: Fidelity,
+        *,
+        note: str = "",
+        retry: Retry | None = None,
+        timeout: Duration = "60s",
+        queue_timeout: Duration = "1h",
+        **unknown: Never,
+    ) -> Callable[[F], F]:
+        """Declare the undo of this step: a function of (ctx, o, result) or (ctx, o).
+
+        `fidelity`: exact (as if never done), equivalent (a refund beside the charge), partial (a fee stays), notice.
+        `note`: what a user is told of the difference. `result` is None when it was never learnt.
+        """
+        self._known(unknown, "compensate", self.compensate)
+        if fidelity not in FIDELITIES:
+            raise self._wrong(f"fidelity={said(fidelity)}: say how well the undo undoes, one of {', '.join(FIDELITIES)}")
+
+        def declare(fn: F) -> F:
+            self.saga.still_open()
+            if self.undo:
+                raise self._wrong(f"has two compensations, {self.undo.name} ({self.undo.where}) and {fn.__name__}: keep one", fn)
+            self.undo = self._part(fn, retry, timeout, queue_timeout, fidelity, note)
+            return fn
+
+        return declare
+
+    def probe(self, fn: F) -> F:
+        """Declare how to find out what happened: a function of (ctx, o) that returns Happened(result), NEVER or UNKNOWN."""
+        self.saga.still_open()
+        if self.finder:
+            raise self._wrong(f"has two probes, {self.finder.__name__} ({source.where(self.finder)}) and {fn.__name__}: keep one", fn)
+        self.finder = fn
+        return fn
+
+    @overload
+    def confirm(self, fn: F, /) -> F: ...
+
+    @overload
+    def confirm(
+        self, fn: None = None, /, *, retry: Retry | None = None, timeout: Duration = "60s", queue_timeout: Duration = "15m"
+    ) -> Callable[[F], F]: ...
+
+    def confirm(
+        self,
+        fn: Any = None,
+        /,
+        *,
+        retry: Retry | None = None,
+        timeout: Duration = "60s",
+        queue_timeout: Duration = "15m",
+        **unknown: Never,
+    ) -> Any:
+        """Declare the confirmation of this step: a function of (ctx, o, result) or (ctx, o), run when every action is done."""
+        self._known(unknown, "confirm", self.confirm)
+
+        def declare(fn: F) -> F:
+            self.saga.still_open()
+            if self.confirmation:
+                raise self._wrong(
+                    f"has two confirmations, {self.confirmation.name} ({self.confirmation.where}) and {fn.__name__}: keep one", fn
+                )
+            self.confirmation = self._part(fn, retry, timeout, queue_timeout)
+            return fn
+
+        return declare if fn is None else declare(fn)
+
+    def _part(
+        self, fn: Callable[..., Any], retry: Retry | None, timeout: Duration, queue_timeout: Duration, fidelity: str = "", note: str = ""
+    ) -> Part:
+        at = source.where(fn)
+        return Part(
+            fn=fn,
+            where=at,
+            retry=retry_or_default(retry, at, fn.__name__),
+            timeout_s=positive(timeout, "timeout", at, fn.__name__),
+            queue_timeout_s=positive(queue_timeout, "queue_timeout", at, fn.__name__),
+            fidelity=fidelity,
+            note=note,
+        )
+
+    def _known(self, unknown: dict[str, Any], method: str, fn: Callable[..., Any]) -> None:
+        refuse_unknown(unknown, f"step {self.name}: {method}", fn)
+
+    def _wrong(self, problem: str, fn: Callable[..., Any] | None = None) -> DefinitionError:
+        return DefinitionError(f"{source.where(fn) if fn else source.caller()}: step {self.name}: {problem}.")

@@ -1,0 +1,117 @@
+"""JSON as the store keeps it: what fits, where it does not, and Python values made to fit.
+
+Hazard: values come from strangers (a request) and from developers (a result). Python's JSON reader accepts what
+databases, browsers and digests then choke on: NaN, integers beyond 64 bits, half surrogate pairs, NUL, a hundred thousand
+brackets. Answer: `unfit` walks a value with a stack of its own and names each such place, before anything recursive
+(a validator, a serializer) sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+MAX_DEPTH = 64  # levels of lists and objects inside each other
+MAX_INTEGER = 2**63 - 1
+
+
+def pointer(*parts: str | int) -> str:
+    """A JSON pointer (RFC 6901) below `/input`."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in ("input", *parts))
+
+
+def unfit(value: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Each place of a JSON value that cannot be kept: (path, what is wrong with it as "must …"). Depth first, in order."""
+    stack: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while stack:
+        path, here = stack.pop()
+        if here is None or isinstance(here, bool):
+            continue
+        if isinstance(here, str):
+            if not _fits_text(here):
+                yield path, "must not contain NUL or half of a surrogate pair"
+        elif isinstance(here, int):
+            if not -MAX_INTEGER - 1 <= here <= MAX_INTEGER:
+                yield path, "must fit into 64 bits"
+        elif isinstance(here, float):
+            if not math.isfinite(here):
+                yield path, "must be a finite number"
+        elif isinstance(here, (list, dict)):
+            if len(path) >= MAX_DEPTH and here:
+                yield path, f"must not be nested deeper than {MAX_DEPTH} levels"
+                continue
+            if isinstance(here, list):
+                stack.extend(((*path, i), member) for i, member in reversed(list(enumerate(here))))
+                continue
+            if not all(isinstance(name, str) and _fits_text(name) for name in here):
+                yield path, "must have names that are text without NUL or half of a surrogate pair"
+            else:
+                stack.extend(((*path, name), member) for name, member in reversed(here.items()))
+        else:
+            yield path, f"must be JSON, not {type(here).__name__}"
+
+
+def _fits_text(text: str) -> bool:
+    if text.isascii():
+        return "\0" not in text
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def adapter(annotation: Any) -> TypeAdapter[Any]:
+    """The reader and writer of an annotated type, made once."""
+    try:
+        hash(annotation)
+    except TypeError:  # Annotated with something unhashable
+        return _make(annotation)
+    return _made(annotation)
+
+
+def _make(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        # Left alone, pydantic writes NaN as null, and the loss would show when the result is read.
+        return TypeAdapter(annotation, config=ConfigDict(ser_json_inf_nan="constants"))
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(annotation)  # a model has a config of its own
+
+
+_made = lru_cache(maxsize=1024)(_make)
+
+
+def to_json(value: Any, what: str = "the value", annotation: Any = Any) -> Any:
+    """A value that fits `annotation`, as JSON that can be kept.
+
+    Raises: TypeError in one sentence that begins with `what` ("the result of step charge_card").
+    """
+    try:
+        fitted = adapter(annotation).validate_python(value, strict=True)
+        made = adapter(annotation).dump_python(fitted, mode="json", by_alias=True)
+    except ValidationError as error:
+        raise TypeError(f"{what} must be {type_name(annotation)}, not {type(value).__name__}: {first_fault(error)}") from error
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise TypeError(f"{what} cannot be kept as JSON: {error}") from error
+    for path, problem in unfit(made):
+        raise TypeError(f"{what} cannot be kept as JSON: {'/'.join(str(part) for part in path) or 'it'} {problem}")
+    try:
+        adapter(annotation).validate_python(made)
+    except ValidationError as error:
+        raise TypeError(f"{what} could not be read again from its JSON: {first_fault(error)}") from error
+    return made
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing a pydantic model objects to and its place, without the value: it may be a secret."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    at = "/".join(str(part) for part in first["loc"])
+    return f"{at}: {first['msg']}" if at else str(first["msg"])
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a developer writes it."""
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

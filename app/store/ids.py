@@ -1,0 +1,34 @@
+"""Ids: UUIDv7, so that rows made together lie together in an index."""
+
+from __future__ import annotations
+
+import hashlib
+from uuid import UUID
+
+import uuid_utils
+
+
+def new_id() -> str:
+    """A new UUIDv7 as text."""
+    return str(uuid_utils.uuid7())
+
+
+def operation_id(job_id: str, step: str, item: str, kind: str) -> str:
+    """The id of an operation, the same for ever: the job's time, then a digest of the key.
+
+    It is the Celery task id of every message of this operation, so Flower shows one line for it however often it is
+    rung, and a worker finds the row from the message's arguments alone. It has the shape of a UUIDv7.
+    """
+    digest = hashlib.sha256(f"{job_id}:{step}:{item}:{kind}".encode()).digest()
+    raw = bytearray(UUID(job_id).bytes[:6] + digest[:10])
+    raw[6] = 0x70 | (raw[6] & 0x0F)
+    raw[8] = 0x80 | (raw[8] & 0x3F)
+    return str(UUID(bytes=bytes(raw)))
+
+
+def is_id(text: str) -> bool:
+    """Whether this text can be an id at all."""
+    try:
+        return str(UUID(text)) == text.lower() and len(text) == 36
+    except (ValueError, AttributeError, TypeError):
+        return False

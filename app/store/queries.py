@@ -1,0 +1,239 @@
+"""Every read of the engine. What people see is in `views.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, Connection, Engine, Integer, String, and_, case, literal_column, or_, select
+
+from app.clock import ago, now
+from app.errors import NotFound
+from app.rules.states import LIVE, Kind
+from app.saga.graph import Graph
+from app.store.ids import is_id
+from app.store.session import reading
+from app.store.tables import dead_letters, definitions, idempotency_keys, jobs, operations, tenants, workers
+from app.store.types import AnyRow
+
+o, j, d = operations.c, jobs.c, dead_letters.c
+QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
+    literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting", "pending", "open", "compensating")
+)
+NOTHING: ColumnElement[int] = literal_column("0", Integer)
+LIVE_WORKER_S = 30.0  # a worker not seen for so long is not counted as serving
+
+
+# --- definitions: a digest names one graph for ever, so it is read once ------------------------------------------
+_graphs: dict[str, Graph] = {}
+
+
+def graph_of(connection: Connection, digest: str) -> Graph:
+    """The pinned graph of a digest. Raises: NotFound."""
+    if digest not in _graphs:
+        row = connection.execute(select(definitions.c.graph).where(definitions.c.digest == digest)).one_or_none()
+        if row is None:
+            raise NotFound(f"no definition {digest} is known")
+        if len(_graphs) > 1000:
+            _graphs.clear()
+        _graphs[digest] = Graph.from_json(row.graph)
+    return _graphs[digest]
+
+
+def current_definition(connection: Connection, saga: str) -> AnyRow | None:
+    """The newest registration of the highest version: (digest, version, graph, input_schema)."""
+    c = definitions.c
+    return connection.execute(
+        select(c.digest, c.version, c.graph, c.input_schema)
+        .where(c.saga == saga)
+        .order_by(c.version.desc(), c.registered_at.desc())
+        .limit(1)
+    ).one_or_none()
+
+
+def saga_names(connection: Connection) -> list[str]:
+    """Every saga the catalogue knows, by name."""
+    return list(connection.scalars(select(definitions.c.saga).distinct().order_by(definitions.c.saga)))
+
+
+# --- one job ---------------------------------------------------------------------------------------------------
+def lock_job(tx: Connection, job_id: str) -> AnyRow:
+    """The job's row, locked until the transaction ends. FOR NO KEY UPDATE: a history row's foreign key takes FOR KEY SHARE.
+
+    Raises: NotFound.
+    """
+    row = tx.execute(select(jobs).where(j.id == job_id).with_for_update(key_share=True)).one_or_none() if is_id(job_id) else None
+    if row is None:
+        raise NotFound("there is no such job")
+    return row
+
+
+def operation(connection: Connection, operation_id: str) -> AnyRow | None:
+    return connection.execute(select(operations).where(o.id == operation_id)).one_or_none()
+
+
+def operations_of(connection: Connection, job_id: str, kind: Kind | None = None) -> list[AnyRow]:
+    """A job's operations by rank."""
+    guard = [o.job_id == job_id] + ([o.kind == kind] if kind else [])
+    return list(connection.execute(select(operations).where(*guard).order_by(o.rank, o.item)))
+
+
+def lock_no_return(tx: Connection, job_id: str) -> list[AnyRow]:
+    """The rows whose claim decides that there is no way back, locked: a claim may be under way."""
+    return list(
+        tx.execute(
+            select(operations).where(o.job_id == job_id, o.no_return, o.kind != Kind.UNDO).order_by(o.rank).with_for_update(key_share=True)
+        )
+    )
+
+
+def is_live(connection: Connection, job_id: str) -> bool:
+    """Whether any operation of the job may still move."""
+    return connection.execute(select(o.id).where(o.job_id == job_id, o.state.in_(LIVE)).limit(1)).first() is not None
+
+
+def blocking_letters(connection: Connection, job_id: str) -> list[AnyRow]:
+    return list(connection.execute(select(dead_letters).where(d.job_id == job_id, d.state == OPEN, d.blocking)))
+
+
+def open_letter_of(connection: Connection, operation_id: str) -> AnyRow | None:
+    return connection.execute(select(dead_letters).where(d.operation_id == operation_id, d.state == OPEN)).one_or_none()
+
+
+def letter(connection: Connection, letter_id: str) -> AnyRow | None:
+    return connection.execute(select(dead_letters).where(d.id == letter_id)).one_or_none() if is_id(letter_id) else None
+
+
+def delivery(connection: Connection, operation_id: str) -> AnyRow | None:
+    """What a worker needs before it claims: the operation's state, the job's definition, input and tenant."""
+    return connection.execute(
+        select(o.id, o.job_id, o.state, o.step, o.kind, o.item, o.checkpoint, j.digest, j.saga, j.input, j.dir)
+        .join_from(operations, jobs, o.job_id == j.id)
+        .where(o.id == operation_id)
+    ).one_or_none()
+
+
+def overdue(connection: Connection, boot: str, operation_ids: Collection[str]) -> list[AnyRow]:
+    """(id, pid) of what a worker holds past its hard limit."""
+    return list(
+        connection.execute(select(o.id, o.pid).where(o.boot == boot, o.state == RUNNING, o.id.in_(operation_ids), o.hard_at <= now()))
+    )
+
+
+def claimed_by(connection: Connection, operation_id: str, boot: str, pid: int) -> AnyRow | None:
+    """The operation, if this child of this worker holds it."""
+    return connection.execute(
+        select(operations).where(o.id == operation_id, o.state == RUNNING, o.boot == boot, o.pid == pid)
+    ).one_or_none()
+
+
+def held_by(connection: Connection, boot: str) -> list[AnyRow]:
+    """Everything a worker holds."""
+    return list(connection.execute(select(o.id, o.job_id, o.token).where(o.boot == boot, o.state == RUNNING)))
+
+
+def results_of(connection: Connection, job_id: str, steps: Collection[str], item: str = "") -> dict[str, AnyRow]:
+    """step -> its action's (state, result)."""
+    if not steps:
+        return {}
+    rows = connection.execute(
+        select(o.step, o.state, o.result).where(o.job_id == job_id, o.kind == Kind.ACTION, o.step.in_(steps), o.item == item)
+    )
+    return {row.step: row for row in rows}
+
+
+def idempotent(connection: Connection, tenant_id: str, key: str) -> AnyRow | None:
+    k = idempotency_keys.c
+    return connection.execute(select(k.fingerprint, k.job_id).where(k.tenant_id == tenant_id, k.key == key)).one_or_none()
+
+
+# --- sweeps: each served by a partial index ----------------------------------------------------------------------
+_READY = and_(o.state == QUEUED, o.missing == NOTHING)
+_TO_RING = (o.id, o.job_id, o.step, o.kind, o.item, o.lane, j.saga)
+
+
+def unsent(connection: Connection, older_than_s: float, limit: int) -> list[AnyRow]:
+    """Ready, and no message has left; oldest and dearest first. `older_than_s` leaves those to whoever is publishing them now."""
+    return list(
+        connection.execute(
+            select(*_TO_RING)
+            .join_from(operations, jobs, o.job_id == j.id)
+            .where(_READY, o.sent_at.is_(None), o.ready_at < ago(older_than_s))
+            .order_by(o.ready_at)
+            .limit(limit)
+        )
+    )
+
+
+def sent_long_ago(connection: Connection, empty_lane_s: float, full_lane_s: float, limit: int) -> list[AnyRow]:
+    """Ready and sent, and nobody came: for longer than the bound, doubled with every time it was sent again.
+
+    Rows say whether they are past the longer bound too (`overdue`), the one for a lane whose queue is not empty.
+    """
+    doubled = literal_column("1").op("<<")(o.resent)
+    return list(
+        connection.execute(
+            select(*_TO_RING, case((o.sent_at < ago(full_lane_s * doubled), 1), else_=0).label("overdue"))
+            .join_from(operations, jobs, o.job_id == j.id)
+            .where(_READY, o.sent_at.is_not(None), o.sent_at < ago(empty_lane_s), o.sent_at < ago(empty_lane_s * doubled))
+            .order_by(o.sent_at)
+            .limit(limit)
+        )
+    )
+
+
+def expired(connection: Connection, limit: int) -> list[AnyRow]:
+    return list(
+        connection.execute(
+            select(o.id, o.job_id, o.token).where(o.state == RUNNING, o.lease_until < now()).order_by(o.lease_until).limit(limit)
+        )
+    )
+
+
+def nobody_came(connection: Connection, limit: int) -> list[AnyRow]:
+    return list(connection.execute(select(o.id, o.job_id).where(_READY, o.queue_by < now()).order_by(o.queue_by).limit(limit)))
+
+
+def stranded(connection: Connection, limit: int) -> list[AnyRow]:
+    return list(connection.execute(select(o.id, o.job_id).where(o.state == PENDING, o.missing == NOTHING).limit(limit)))
+
+
+def past_deadline(connection: Connection, limit: int) -> list[str]:
+    rows = connection.execute(
+        select(j.id).where(j.deadline_at.is_not(None), j.state == RUNNING, j.deadline_at <= now()).order_by(j.deadline_at).limit(limit)
+    )
+    return [row.id for row in rows]
+
+
+def past_undo_by(connection: Connection, limit: int) -> list[str]:
+    rows = connection.execute(
+        select(j.id).where(j.undo_by.is_not(None), j.state == COMPENSATING, j.undo_by <= now()).order_by(j.undo_by).limit(limit)
+    )
+    return [row.id for row in rows]
+
+
+def idle(connection: Connection, after_id: str, limit: int) -> tuple[list[str], str]:
+    """Open jobs of which nothing is live, one page of the open jobs after `after_id`. Returns (idle ids, where to go on; "" at the end)."""
+    page = select(j.id).where(or_(j.state == RUNNING, j.state == COMPENSATING), j.id > after_id).order_by(j.id).limit(limit)
+    ids = [row.id for row in connection.execute(page)]
+    if not ids:
+        return [], ""
+    live = connection.execute(select(o.job_id).where(o.job_id.in_(ids), o.state.in_(LIVE)).distinct())
+    alive = {row.job_id for row in live}
+    return [i for i in ids if i not in alive], ids[-1] if len(ids) == limit else ""
+
+
+# --- people and processes ----------------------------------------------------------------------------------------
+def live_workers(db: Engine) -> list[AnyRow]:
+    """Workers seen lately: (boot, host, pid, concurrency, lanes, digests, started_at, seen_at)."""
+    with reading(db) as connection:
+        return list(
+            connection.execute(
+                select(workers).where(workers.c.stopped_at.is_(None), workers.c.seen_at > ago(LIVE_WORKER_S)).order_by(workers.c.boot)
+            )
+        )
+
+
+def default_tenant(db: Engine) -> str | None:
+    """The id of the tenant `default`, if it is there."""
+    with reading(db) as connection:
+        return connection.execute(select(tenants.c.id).where(tenants.c.name == "default")).scalar_one_or_none()

@@ -1,0 +1,49 @@
+"""What a new operation's row holds, from the pinned graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.rules.states import Kind, OpState
+from app.saga.graph import Graph
+from app.store.ids import operation_id
+
+
+def new_operation(
+    graph: Graph, job_id: str, step: str, kind: Kind, *, missing: int, riding: bool = False, started: bool = False
+) -> dict[str, Any]:
+    """The columns of an operation that nobody has claimed. With nothing missing it is queued and ready from the first instant."""
+    node = graph.by_name[step]
+    limits, lane = node.limits, node.lane
+    if kind == Kind.UNDO:
+        if node.compensation is None:
+            raise ValueError(f"step {step} has no compensation")
+        limits, lane = node.compensation.limits, node.compensation.lane
+    elif kind == Kind.CONFIRM:
+        if node.confirm is None:
+            raise ValueError(f"step {step} has no confirmation")
+        limits = node.confirm
+    return {
+        "id": operation_id(job_id, step, "", kind),
+        "job_id": job_id,
+        "step": step,
+        "kind": kind,
+        "item": "",
+        "rank": graph.rank(step, kind),
+        "lane": lane,
+        "state": OpState.QUEUED if missing == 0 or riding else OpState.PENDING,
+        "missing": missing,
+        "queue_s": limits.queue_timeout_s,
+        "allowance": limits.attempts,
+        "effectful": node.effectful if kind == Kind.ACTION else kind == Kind.CONFIRM,
+        "no_return": kind == Kind.CONFIRM or (kind == Kind.ACTION and node.no_return),
+        "fidelity": _fidelity(graph, step) if kind == Kind.ACTION else None,
+        "started": started,
+    }
+
+
+def _fidelity(graph: Graph, step: str) -> str | None:
+    node = graph.by_name[step]
+    if node.compensation is not None:
+        return node.compensation.fidelity
+    return "irreversible" if node.irreversible else None

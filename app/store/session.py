@@ -1,0 +1,118 @@
+"""The database engine (`db`, not to be taken for app/engine), transactions and reads.
+
+SQLite: WAL, and every writing transaction is BEGIN IMMEDIATE. With a deferred BEGIN, a transaction that has read
+and then writes fails at once with "database is locked" in spite of any busy time-out, when another wrote in between.
+PostgreSQL: READ COMMITTED; the guards of the statements are what keeps order, not the isolation level.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.config import driver_url
+from app.errors import StoreUnavailable
+
+T = TypeVar("T")
+TRANSACTION_TRIES = 5  # a serialization failure, deadlock or lock time-out repeats the whole transaction this often
+BUSY_TIMEOUT_S = 10.0  # how long SQLite waits for another writer
+STATEMENT_TIMEOUT_S = 30.0  # of PostgreSQL: no statement of ours takes longer unless something is wrong
+CONNECT_TIMEOUT_S = 3
+RETRYABLE_SQLSTATES = ("40001", "40P01", "55P03")  # serialization failure, deadlock, lock not available
+
+
+def open_engine(url: str, *, pool_size: int = 5, connect_timeout_s: int = CONNECT_TIMEOUT_S) -> Engine:
+    """An engine for this URL, set up as this page's head says. The caller disposes of it."""
+    url = driver_url(url)
+    if url.startswith("sqlite"):
+        db = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+        event.listen(db, "connect", _prepare_sqlite)
+        event.listen(db, "begin", _begin_immediate)
+        return db
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": connect_timeout_s,
+            "options": f"-c statement_timeout={int(STATEMENT_TIMEOUT_S * 1000)} -c timezone=UTC",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        },
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN is deferred; ours is not
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    if connection.get_execution_options().get("reading"):
+        connection.exec_driver_sql("BEGIN")
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def transaction(db: Engine, work: Callable[[Connection], T]) -> T:
+    """Run `work` in one writing transaction and commit; repeat it whole when the database says so.
+
+    `work` must have no effect outside the transaction. Raises: StoreUnavailable when the database cannot be reached.
+    """
+    for attempt in range(1, TRANSACTION_TRIES + 1):
+        try:
+            with db.begin() as tx:
+                return work(tx)
+        except (DBAPIError, PoolTimeout) as error:
+            if retryable(error) and attempt < TRANSACTION_TRIES:
+                time.sleep(random.uniform(0, 0.05 * 2**attempt))
+                continue
+            raise translated(error) from error
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def reading(db: Engine) -> Iterator[Connection]:
+    """A connection for reads that see one state of the world."""
+    try:
+        with db.connect() as connection:
+            options = (
+                {"reading": True} if db.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            )
+            yield connection.execution_options(**options)
+    except (OperationalError, PoolTimeout) as error:
+        raise translated(error) from error
+
+
+def retryable(error: Exception) -> bool:
+    """Whether the same transaction may succeed when it is run again."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return "locked" in str(error.orig) or "busy" in str(error.orig)
+    return getattr(error.orig, "sqlstate", None) in RETRYABLE_SQLSTATES
+
+
+def translated(error: Exception) -> Exception:
+    """StoreUnavailable when the database cannot be reached or is too busy; else the error as it is."""
+    if isinstance(error, PoolTimeout) or retryable(error):
+        return StoreUnavailable("the store is too busy just now")
+    if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, OperationalError)):
+        return StoreUnavailable()
+    return error
+
+
+def dialect_is_sqlite(tx: Connection) -> bool:
+    return tx.dialect.name == "sqlite"

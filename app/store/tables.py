@@ -1,0 +1,340 @@
+"""The tables. Beside each constraint, the accident it prevents.
+
+Indexes on changing columns are partial: a finished row leaves them, so a sweep over ten million finished jobs costs
+what it costs over none. Their conditions are spelled with literals, and so are the sweeps that use them: neither
+database can prove that a bound parameter implies a partial index's condition.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.clock import UtcDateTime, now
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Id = Uuid(as_uuid=False)
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False, server_default=now()),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("prefix", String(12), nullable=False),  # shown in lists, so that people can tell keys apart
+    Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of the key: a stolen table opens nothing
+    Column("created_at", UtcDateTime, nullable=False, server_default=now()),
+    Column("revoked_at", UtcDateTime),
+    CheckConstraint("role IN ('user', 'operator', 'admin')", name="role"),
+)
+
+definitions = Table(  # the catalogue: what some process has had the code of
+    "definitions",
+    metadata,
+    Column("digest", String(16), primary_key=True),
+    Column("saga", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("graph", Json, nullable=False),
+    Column("input_schema", Json, nullable=False),
+    Column("registered_at", UtcDateTime, nullable=False),  # of the newest registration: the newest of the highest version is current
+    Index("ix_definitions_saga", "saga", "version"),
+)
+
+edges = Table(  # the pinned graph and its transitive closure
+    "edges",
+    metadata,
+    Column("digest", String(16), ForeignKey("definitions.digest"), nullable=False),
+    Column("before", String(64), nullable=False),
+    Column("after", String(64), nullable=False),
+    Column("direct", Boolean, nullable=False),
+    PrimaryKeyConstraint("digest", "before", "after"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("saga", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", String(16), ForeignKey("definitions.digest"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("dir", String(8), nullable=False),
+    Column("cause", String(16)),
+    Column("cancel_wish", Boolean, nullable=False, default=False),
+    Column("reason", Text),  # one sentence: why it turned, or what is wrong
+    Column("error", Json),  # {"step", "kind", "type", "message"} of what made it turn or stop
+    Column("input", Json, nullable=False),
+    Column("tags", Json, nullable=False),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("retry_of", Id),
+    Column("created_by", String(128), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("deadline_at", UtcDateTime),
+    Column("late", Boolean, nullable=False, default=False),  # its deadline passed when it could not turn any more
+    Column("sla_at", UtcDateTime),
+    Column("undo_by", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("seq", Integer, nullable=False, default=0),  # numbers history without gaps, raised under the job's lock
+    Column("rev", Integer, nullable=False, default=0),
+    CheckConstraint("state IN ('running','compensating','attention','completed','failed','cancelled')", name="state"),
+    CheckConstraint("dir IN ('forward','back')", name="dir"),
+    # a job that ended well never turned, one that ended undone did: no path may write the other
+    CheckConstraint("state <> 'completed' OR dir = 'forward'", name="completed_forward"),
+    CheckConstraint("state NOT IN ('failed','cancelled','compensating') OR dir = 'back'", name="undone_back"),
+    Index("ix_jobs_tenant", "tenant_id", "created_at", "id"),
+    _partial("ix_jobs_open", "id", where="state IN ('running','compensating')"),
+    _partial("ix_jobs_deadline", "deadline_at", where="deadline_at IS NOT NULL AND state = 'running'"),
+    _partial("ix_jobs_undo_by", "undo_by", where="undo_by IS NOT NULL AND state = 'compensating'"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("fingerprint", String(64), nullable=False),  # SHA-256 over saga name and input, not the version
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, server_default=now()),
+    PrimaryKeyConstraint("tenant_id", "key"),  # two requests with one key: the second insert fails, one job exists
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("step", String(64), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("item", String(64), nullable=False, default=""),
+    Column("rank", Integer, nullable=False),
+    Column("lane", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("missing", Integer, nullable=False),
+    Column("ready_at", UtcDateTime),
+    Column("queue_s", Float, nullable=False),  # how long it may lie ready before somebody comes, seconds
+    Column("queue_by", UtcDateTime),  # nobody came by then: a failure of its own kind
+    Column("sent_at", UtcDateTime),
+    Column("resent", Integer, nullable=False, default=0),
+    Column("fence", Integer, nullable=False, default=0),
+    Column("token", String(40)),
+    Column("boot", String(64)),  # the worker process that has it, or had it last
+    Column("pid", Integer),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("allowance", Integer, nullable=False),
+    Column("started", Boolean, nullable=False, default=False),
+    Column("effectful", Boolean, nullable=False),
+    Column("no_return", Boolean, nullable=False),  # its claim decides that the job only goes forward
+    Column("unsettled", Integer, nullable=False, default=0),
+    Column("stop", Boolean, nullable=False, default=False),
+    Column("lease_until", UtcDateTime),
+    Column("hard_at", UtcDateTime),
+    Column("due_at", UtcDateTime),
+    Column("wait", String(16)),
+    Column("result", Json),
+    Column("error", Json),
+    Column("progress", Json),
+    Column("checkpoint", Json),
+    Column("fidelity", String(16)),  # of an action: how well it can be undone; null when it needs no undo
+    Column("decided", String(16)),  # a person's word instead of the worker's: marked_done, marked_absent, waived
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    UniqueConstraint("job_id", "step", "kind", "item"),  # one effect key, one row
+    CheckConstraint("missing >= 0", name="missing"),  # released twice
+    CheckConstraint("attempts <= allowance", name="attempts"),  # a poison step that is claimed for ever
+    CheckConstraint("unsettled >= 0 AND unsettled <= attempts", name="unsettled"),  # an effect forgotten
+    CheckConstraint("state <> 'running' OR (token IS NOT NULL AND lease_until IS NOT NULL)", name="running"),
+    CheckConstraint("state <> 'waiting' OR due_at IS NOT NULL", name="waiting"),  # parked for ever
+    CheckConstraint("state IN ('pending','queued','running','waiting','completed','skipped','failed','dropped','abandoned')", name="state"),
+    CheckConstraint("kind IN ('action','undo','confirm')", name="kind"),
+    _partial("ix_operations_unsent", "ready_at", where="state = 'queued' AND missing = 0 AND sent_at IS NULL"),
+    _partial("ix_operations_sent", "sent_at", where="state = 'queued' AND missing = 0 AND sent_at IS NOT NULL"),
+    _partial("ix_operations_queue_by", "queue_by", where="state = 'queued' AND missing = 0"),
+    _partial("ix_operations_leased", "lease_until", where="state = 'running'"),
+    _partial("ix_operations_boot", "boot", where="state = 'running'"),
+    _partial("ix_operations_due", "due_at", where="state = 'waiting'"),
+    _partial("ix_operations_stranded", "id", where="state = 'pending' AND missing = 0"),
+)
+
+history = Table(  # one row for each thing that happened: the timeline, the event stream and the audit at once
+    "history",
+    metadata,
+    Column("job_id", Id, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False, server_default=now()),
+    Column("event", String(32), nullable=False),
+    Column("step", String(64)),
+    Column("kind", String(8)),
+    Column("item", String(64)),
+    Column("attempt", Integer),
+    Column("fence", Integer),
+    Column("actor", String(128)),
+    Column("detail", Json),
+    PrimaryKeyConstraint("job_id", "seq"),
+    ForeignKeyConstraint(["job_id"], ["jobs.id"]),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("operation_id", Id, ForeignKey("operations.id"), nullable=False),
+    Column("saga", String(64), nullable=False),
+    Column("step", String(64), nullable=False),
+    Column("item", String(64), nullable=False, default=""),
+    Column("kind", String(8), nullable=False),
+    Column("why", String(32), nullable=False),  # exhausted, rejected, unknown_outcome, queue_timeout, late_undo
+    Column("error", Json),
+    Column("attempts", Integer, nullable=False),
+    Column("blocking", Boolean, nullable=False),  # holds the job in attention
+    Column("needs_person", Boolean, nullable=False),
+    Column("state", String(8), nullable=False, default="open"),
+    Column("resolution", String(16)),
+    Column("resolved_by", String(128)),
+    Column("resolved_why", Text),
+    Column("created_at", UtcDateTime, nullable=False, server_default=now()),
+    Column("closed_at", UtcDateTime),
+    CheckConstraint("state IN ('open','closed')", name="state"),
+    # one open letter for an operation, however many workers find it exhausted
+    _partial("uq_dead_letters_open", "operation_id", where="state = 'open'", unique=True),
+    _partial("ix_dead_letters_blocking", "job_id", where="state = 'open' AND blocking"),
+    Index("ix_dead_letters_job", "job_id"),
+)
+
+inbox = Table(  # callbacks, signals and decisions, also those that come before their step has parked
+    "inbox",
+    metadata,
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("step", String(64), nullable=False),
+    Column("item", String(64), nullable=False, default=""),
+    Column("source", String(64), nullable=False),
+    Column("payload", Json),
+    Column("actor", String(128)),
+    Column("at", UtcDateTime, nullable=False, server_default=now()),
+    PrimaryKeyConstraint("job_id", "step", "item", "source"),  # the second, contrary answer is a conflict
+)
+
+outbox = Table(  # what leaves us: webhooks, mail, replies. An operation's row is the outbox of its own message
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("payload", Json, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    _partial("ix_outbox_due", "due_at", where="sent_at IS NULL"),
+)
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("taken_at", UtcDateTime, nullable=False, server_default=now()),
+    Index("ix_locks_job", "job_id"),
+)
+
+leases = Table(  # duties of which one process at a time has each
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(128), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("boot", String(64), primary_key=True),
+    Column("host", String(128), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("lanes", Json, nullable=False),
+    Column("digests", Json, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False, server_default=now()),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("stopped_at", UtcDateTime),
+    _partial("ix_workers_seen", "seen_at", where="stopped_at IS NULL"),
+)
+
+quarantine = Table(  # messages nobody can run, kept with their reason
+    "quarantine",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", UtcDateTime, nullable=False, server_default=now()),
+    Column("reason", String(255), nullable=False),
+    Column("queue", String(255), nullable=False),
+    Column("headers", Json, nullable=False),
+    Column("body", Text, nullable=False),  # at most its first 4,096 characters
+)
+
+faults_fired = Table(  # how often each injected fault has fired, so that a restarted process does not start over
+    "faults_fired",
+    metadata,
+    Column("fault", String(255), primary_key=True),
+    Column("times", Integer, nullable=False),
+)
+
+# What happened outside, seen over action and undo operations: no second table that could disagree.
+EFFECTS_VIEW = """
+CREATE VIEW effects AS
+SELECT a.id AS id, a.job_id AS job_id, a.step AS step, a.item AS item, a.rank AS rank, a.fidelity AS fidelity,
+  CASE WHEN a.state = 'completed' THEN 'done' WHEN a.unsettled > 0 THEN 'unknown' ELSE 'none' END AS outcome,
+  CASE WHEN u.id IS NULL THEN CASE
+         WHEN j.dir = 'back' AND a.no_return AND (a.state = 'completed' OR a.unsettled > 0) THEN 'refused' ELSE 'not_needed' END
+       WHEN u.decided = 'waived' THEN 'waived'
+       WHEN u.state = 'completed' THEN 'done'
+       WHEN u.state = 'skipped' THEN 'not_needed'
+       WHEN u.state = 'failed' THEN 'refused'
+       ELSE 'pending' END AS undo_state,
+  u.attempts AS undo_attempts, u.id AS undo_id
+FROM operations a
+JOIN jobs j ON j.id = a.job_id
+LEFT JOIN operations u ON u.job_id = a.job_id AND u.step = a.step AND u.item = a.item AND u.kind = 'undo'
+WHERE a.kind = 'action' AND a.effectful
+"""

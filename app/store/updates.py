@@ -1,0 +1,309 @@
+"""Every write of a state column. Each is one conditional UPDATE; what it returns tells whether it landed.
+
+Lock order (see the package's docstring) is the caller's. Where a guard names a token, the row belongs to that attempt
+alone; where it names states, the caller holds the job's lock, except claim, beat, wake and mark-sent, which write
+operation rows only and never look at the job: the turn writes every row that they could take.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Float,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.clock import after, ago, now
+from app.rules.states import LIVE, Kind, OpState
+from app.store.tables import dead_letters, history, idempotency_keys, jobs, operations, workers
+from app.store.types import AnyRow
+
+o = operations.c
+QUEUED, RUNNING, WAITING = (literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting"))
+
+
+# --- the job ---------------------------------------------------------------------------------------------------
+def change_job(tx: Connection, job_id: str, changes: dict[str, Any]) -> None:
+    """Write what a move decided about its job. The caller holds the job's lock."""
+    tx.execute(update(jobs).where(jobs.c.id == job_id).values(**changes))
+
+
+def add_history(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Append events; `seq` was given out under the job's lock."""
+    tx.execute(insert(history), list(rows))
+
+
+# --- new operations --------------------------------------------------------------------------------------------
+def take_idempotency_key(tx: Connection, tenant_id: str, key: str, fingerprint: str, job_id: str) -> bool:
+    """Bind a key to its job. False: another job has it. Waits for a transaction that is about to take it."""
+    dialect_insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    statement = dialect_insert(idempotency_keys).values(tenant_id=tenant_id, key=key, fingerprint=fingerprint, job_id=job_id)
+    return tx.execute(statement.on_conflict_do_nothing().returning(idempotency_keys.c.job_id)).first() is not None
+
+
+def insert_operations(tx: Connection, rows: Sequence[dict[str, Any]], *, answer: bool = True) -> list[AnyRow]:
+    """New operations (`rows.new_operation`); those that miss nothing are ready now. Returns the ready ones, if an answer is wanted."""
+    is_ready = bindparam("p_ready", type_=Integer) == 1
+    statement = insert(operations).values(
+        ready_at=case((is_ready, now()), else_=null()),
+        queue_by=case((is_ready, after(bindparam("p_queue_s", type_=Float))), else_=null()),
+    )
+    tx.execute(statement, [row | {"p_ready": int(row["missing"] == 0), "p_queue_s": row["queue_s"]} for row in rows])
+    ready = [row["id"] for row in rows if row["missing"] == 0] if answer else []
+    return list(tx.execute(select(operations).where(o.id.in_(ready)))) if ready else []
+
+
+# --- one attempt -----------------------------------------------------------------------------------------------
+def claim_operation(tx: Connection, operation_id: str, *, boot: str, pid: int, lease_s: float, hard_s: float) -> AnyRow | None:
+    """Take an operation that is ready and allowed: queued, or running under a lease that has run out.
+
+    The attempt is counted here, before any code of a user runs. Returns the row as claimed; None: somebody else has it,
+    it is not ready, it is out of attempts, or the job has turned.
+    """
+    return tx.execute(
+        update(operations)
+        .where(
+            o.id == operation_id,
+            o.missing == 0,
+            o.stop.is_(False),
+            o.attempts < o.allowance,
+            or_(o.state == QUEUED, and_(o.state == RUNNING, o.lease_until < now())),
+        )
+        .values(
+            state=OpState.RUNNING,
+            fence=o.fence + 1,
+            token=cast(o.fence + 1, String) + "." + secrets.token_hex(8),
+            boot=boot,
+            pid=pid,
+            attempts=o.attempts + 1,
+            started=True,
+            unsettled=o.unsettled + case((o.effectful, 1), else_=0),
+            lease_until=after(lease_s),
+            hard_at=after(hard_s),
+            due_at=None,
+            wait=None,
+            progress=null(),
+            started_at=func.coalesce(o.started_at, now()),
+        )
+        .returning(*operations.c)
+    ).one_or_none()
+
+
+def _of_attempt(operation_id: str, token: str) -> Any:
+    return and_(o.id == operation_id, o.token == token, o.state == RUNNING)
+
+
+def finish_running_operation(tx: Connection, operation_id: str, token: str, *, state: OpState, result: Any) -> AnyRow | None:
+    """running -> completed | skipped, by the attempt that holds it. The job's direction is not asked: what happened, happened."""
+    return tx.execute(
+        update(operations)
+        .where(_of_attempt(operation_id, token))
+        .values(state=state, result=result, unsettled=0, stop=False, lease_until=None, hard_at=None, finished_at=now(), error=null())
+        .returning(*operations.c)
+    ).one_or_none()
+
+
+def end_running_operation(tx: Connection, operation_id: str, token: str, *, expired_only: bool = False, **values: Any) -> AnyRow | None:
+    """running -> failed | waiting | queued | abandoned, by the attempt that holds it (or for it, once its lease has run out)."""
+    guard = and_(_of_attempt(operation_id, token), o.lease_until < now()) if expired_only else _of_attempt(operation_id, token)
+    return tx.execute(
+        update(operations).where(guard).values(lease_until=None, hard_at=None, **values).returning(*operations.c)
+    ).one_or_none()
+
+
+def fail_unclaimed(tx: Connection, operation_id: str) -> AnyRow | None:
+    """queued -> failed: nobody came in time. None: somebody has."""
+    return tx.execute(
+        update(operations)
+        .where(o.id == operation_id, o.state == QUEUED, o.missing == 0, o.queue_by < now())
+        .values(state=OpState.FAILED, finished_at=now())
+        .returning(*operations.c)
+    ).one_or_none()
+
+
+def note_progress(tx: Connection, operation_id: str, token: str, values: dict[str, Any]) -> bool:
+    """Progress or a checkpoint of a running attempt. False: the lease is lost."""
+    return tx.execute(update(operations).where(_of_attempt(operation_id, token)).values(**values)).rowcount == 1
+
+
+def renew_leases(tx: Connection, boot: str, operation_ids: Collection[str], lease_s: float) -> set[str]:
+    """One heartbeat for everything a worker's children are at, unless past its hard limit. Returns the ids renewed."""
+    rows = tx.execute(
+        update(operations)
+        .where(o.boot == boot, o.state == RUNNING, o.id.in_(operation_ids), o.hard_at > now())
+        .values(lease_until=after(lease_s))
+        .returning(o.id)
+    )
+    return {row.id for row in rows}
+
+
+# --- what becomes ready ----------------------------------------------------------------------------------------
+def lower_missing(
+    tx: Connection, job_id: str, kind: Kind, steps: Collection[str], *, states: tuple[OpState, ...], item: str | None = None
+) -> list[AnyRow]:
+    """One dependency less for these operations; what reaches 0 is queued in the same statement, so that no crash strands it."""
+    last = o.missing == 1
+    guard = [o.job_id == job_id, o.kind == kind, o.step.in_(steps), o.state.in_(states)]
+    if item is not None:
+        guard.append(o.item == item)
+    return list(
+        tx.execute(
+            update(operations)
+            .where(*guard)
+            .values(
+                missing=o.missing - 1,
+                state=case((last, OpState.QUEUED), else_=o.state),
+                ready_at=case((last, now()), else_=o.ready_at),
+                queue_by=case((last, after(o.queue_s)), else_=o.queue_by),
+                sent_at=case((last, null()), else_=o.sent_at),
+            )
+            .returning(*operations.c)
+        )
+    )
+
+
+READY_NOW: dict[str, Any] = {
+    "state": OpState.QUEUED,
+    "ready_at": now(),
+    "sent_at": None,
+    "resent": 0,
+    "due_at": None,
+    "wait": None,
+    "finished_at": None,
+}
+
+
+def queue_operations(tx: Connection, operation_ids: Collection[str], *, only: OpState, extra: dict[str, Any] | None = None) -> list[AnyRow]:
+    """`only` -> queued, for operations that wait for nothing."""
+    return list(
+        tx.execute(
+            update(operations)
+            .where(o.id.in_(operation_ids), o.state == only, o.missing == 0)
+            .values(**READY_NOW, queue_by=after(o.queue_s), **(extra or {}))
+            .returning(*operations.c)
+        )
+    )
+
+
+def ride_along(tx: Connection, operation_ids: Collection[str]) -> None:
+    """pending -> queued for operations that an earlier message of their chain carries. Only ready ones can be claimed."""
+    if operation_ids:
+        tx.execute(update(operations).where(o.id.in_(operation_ids), o.state == OpState.PENDING).values(state=OpState.QUEUED))
+
+
+def mark_sent(tx: Connection, operation_ids: Collection[str]) -> None:
+    """Their messages have left. n=0 is normal: claimed already."""
+    if operation_ids:
+        tx.execute(update(operations).where(o.id.in_(operation_ids), o.state == QUEUED, o.missing == 0).values(sent_at=now()))
+
+
+def mark_sent_again(tx: Connection, operation_ids: Collection[str]) -> None:
+    """Their messages were lost and have left again."""
+    if operation_ids:
+        tx.execute(
+            update(operations)
+            .where(o.id.in_(operation_ids), o.state == QUEUED, o.missing == 0)
+            .values(sent_at=now(), resent=case((o.resent < 6, o.resent + 1), else_=6))
+        )
+
+
+def forget_sent(tx: Connection, *, since_s: float | None = None) -> int:
+    """The broker lost what it had: everything queued (or what was sent in the last `since_s` seconds) counts as not sent."""
+    guard = [o.state == QUEUED, o.missing == literal_column("0"), o.sent_at.is_not(None)]
+    if since_s is not None:
+        guard.append(o.sent_at > ago(since_s))
+    return tx.execute(update(operations).where(*guard).values(sent_at=None)).rowcount
+
+
+def wake_due(tx: Connection, limit: int) -> int:
+    """waiting -> queued where the time has come. Never waits for a row."""
+    due = select(o.id).where(o.state == WAITING, o.due_at <= now()).order_by(o.due_at).limit(limit).with_for_update(skip_locked=True)
+    return tx.execute(
+        update(operations)
+        .where(o.id.in_(due.scalar_subquery()), o.state == WAITING, o.due_at <= now())
+        .values(**READY_NOW, queue_by=after(o.queue_s))
+    ).rowcount
+
+
+def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:
+    """queued -> waiting: this worker lacks the definition; no attempt is used."""
+    return (
+        tx.execute(
+            update(operations)
+            .where(o.id == operation_id, o.state == QUEUED, o.missing == 0)
+            .values(state=OpState.WAITING, wait="version", due_at=after(seconds))
+        ).rowcount
+        == 1
+    )
+
+
+# --- the turn --------------------------------------------------------------------------------------------------
+def drop_waiting_actions(tx: Connection, job_id: str) -> None:
+    """Actions that are not running -> abandoned if they ever started, else dropped. After this nothing forward can be claimed."""
+    tx.execute(
+        update(operations)
+        .where(o.job_id == job_id, o.kind == Kind.ACTION, o.state.in_((OpState.PENDING, OpState.QUEUED, OpState.WAITING)))
+        .values(state=case((o.started, OpState.ABANDONED), else_=OpState.DROPPED), due_at=None, wait=None, finished_at=now())
+    )
+
+
+def stop_running_actions(tx: Connection, job_id: str) -> None:
+    """Ask every running action to end."""
+    tx.execute(update(operations).where(o.job_id == job_id, o.kind == Kind.ACTION, o.state == RUNNING).values(stop=True))
+
+
+def skip_operation(tx: Connection, job_id: str, step: str, item: str, kind: Kind) -> AnyRow | None:
+    """live -> skipped: it has nothing to do."""
+    return tx.execute(
+        update(operations)
+        .where(o.job_id == job_id, o.step == step, o.item == item, o.kind == kind, o.state.in_(LIVE), o.state != RUNNING)
+        .values(state=OpState.SKIPPED, finished_at=now())
+        .returning(*operations.c)
+    ).one_or_none()
+
+
+# --- a person's word -------------------------------------------------------------------------------------------
+def decide_failed_operation(tx: Connection, operation_id: str, values: dict[str, Any]) -> AnyRow | None:
+    """failed -> what a person decided. None: it is not failed any more."""
+    return tx.execute(
+        update(operations).where(o.id == operation_id, o.state == OpState.FAILED).values(**values).returning(*operations.c)
+    ).one_or_none()
+
+
+def close_letter(tx: Connection, letter_id: str, *, resolution: str, actor: str, why: str) -> bool:
+    """open -> closed. False: somebody else closed it."""
+    d = dead_letters.c
+    return (
+        tx.execute(
+            update(dead_letters)
+            .where(d.id == letter_id, d.state == "open")
+            .values(state="closed", resolution=resolution, resolved_by=actor, resolved_why=why, closed_at=now())
+        ).rowcount
+        == 1
+    )
+
+
+# --- the register of workers -----------------------------------------------------------------------------------
+def see_worker(tx: Connection, boot: str) -> bool:
+    return tx.execute(update(workers).where(workers.c.boot == boot).values(seen_at=now(), stopped_at=None)).rowcount == 1
+
+
+def stop_worker(tx: Connection, boot: str) -> None:
+    tx.execute(update(workers).where(workers.c.boot == boot).values(stopped_at=now()))

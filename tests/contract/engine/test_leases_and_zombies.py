@@ -1,0 +1,213 @@
+"""Workers that die, freeze and come back: the lease says who may try, the token who may write."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.engine import attempt as attempts
+from app.engine import keep
+from app.engine.attempt import Failure
+from app.store import leases
+from tests.support.world import BOOT, Participant, World
+
+LIMITS_OF = "left"
+
+
+def claim(world: World, job: str, step: str, boot: str = BOOT, pid: int = 1) -> attempts.Attempt | None:
+    from app.saga.graph import Limits
+
+    operation = world.operation(job, step)
+    return attempts.claim(world.db, world.settings, operation.id, Limits(5, 60, 900), boot=boot, pid=pid)
+
+
+def ready_to_fork(world: World) -> str:
+    job = world.submit()
+    world.deliver(world.next())
+    return job
+
+
+def test_given_a_worker_dies_after_its_claim_then_another_takes_over_and_its_late_result_is_refused(
+    world: World, service: Participant
+) -> None:
+    job = ready_to_fork(world)
+    dead = claim(world, job, "left")
+    assert dead is not None
+    world.broker.waiting.clear()
+    world.let_pass(3)
+    assert world.sweep()["expired"] == 1
+    assert world.operation(job, "left").state == "queued"
+    assert world.land(job) == "completed"
+    late = attempts.complete(world.db, dead, "from the grave")
+    assert not late.landed and late.plan == ()
+    assert world.operation(job, "left").result == "left done"
+    assert any(event.startswith("late_result_refused") for event in world.events(job))
+
+
+def test_given_an_expired_lease_nobody_took_then_its_holder_may_still_complete(world: World) -> None:
+    job = ready_to_fork(world)
+    slow = claim(world, job, "left")
+    assert slow is not None
+    world.let_pass(3)
+    assert attempts.complete(world.db, slow, "slow but alone").landed
+    assert world.land(job) == "completed"
+
+
+def test_given_a_live_lease_when_the_message_comes_again_then_nobody_else_can_claim(world: World) -> None:
+    job = ready_to_fork(world)
+    assert claim(world, job, "left") is not None
+    assert claim(world, job, "left") is None
+    world.let_pass(60)
+    world.sweep()
+    assert world.land(job) == "completed"
+
+
+def test_given_heartbeats_then_the_lease_lives_and_past_the_hard_limit_it_is_not_renewed(world: World) -> None:
+    job = ready_to_fork(world)
+    held = claim(world, job, "left")
+    assert held is not None
+    world.let_pass(1.5)
+    assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).renewed == 1
+    world.let_pass(1.5)
+    assert world.sweep().get("expired") is None
+    world.let_pass(66)
+    assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).overdue == ((held.operation_id, 1),)
+    assert keep.beat(world.db, world.settings, "another", [held.operation_id]).renewed == 0
+    assert world.land(job) == "completed"
+
+
+def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_message_is_claimed(world: World) -> None:
+    job = ready_to_fork(world)
+    rung = world.next("diamond.left")
+    held = claim(world, job, "left", pid=77)
+    assert held is not None
+    assert keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, operation_id=held.operation_id, why="SIGKILL")
+    assert not keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, operation_id=held.operation_id, why="SIGKILL")
+    row = world.operation(job, "left")
+    assert (row.state, row.attempts, row.unsettled) == ("queued", 1, 1)
+    world.deliver(rung)
+    assert world.operation(job, "left").state == "completed"
+    assert world.land(job) == "completed"
+
+
+def test_given_a_poison_step_that_kills_each_worker_then_it_is_given_up_after_its_attempts(world: World, service: Participant) -> None:
+    job = ready_to_fork(world)
+    for _ in range(5):
+        held = claim(world, job, "left")
+        assert held is not None
+        keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=1, operation_id=held.operation_id, why="SIGKILL")
+    assert claim(world, job, "left") is None
+    assert world.land(job) == "failed"
+    assert [letter.step for letter in world.letters(job)] == ["left"]
+
+
+def test_given_a_shutdown_then_what_runs_is_handed_back_and_no_attempt_is_used(world: World) -> None:
+    job = ready_to_fork(world)
+    assert claim(world, job, "left") is not None
+    assert keep.hand_back(world.db, world.broker, BOOT) == 1
+    row = world.operation(job, "left")
+    assert row.state == "queued" and row.allowance - row.attempts == 5
+    assert world.land(job) == "completed"
+
+
+def test_given_a_worker_that_slept_through_turn_and_undo_then_its_result_is_refused_and_its_effect_too(
+    world: World, service: Participant
+) -> None:
+    job = ready_to_fork(world)
+    frozen = claim(world, job, "left")
+    assert frozen is not None
+    world.cancel(job)
+    world.let_pass(3)
+    assert world.land(job) == "cancelled"
+    assert service.done[f"{job}:left::action"] == "tombstone"
+    assert not attempts.complete(world.db, frozen, "too late").landed
+
+
+def test_given_a_stopped_step_fails_after_the_turn_then_its_undo_settles_it(world: World, service: Participant) -> None:
+    job = ready_to_fork(world)
+    held = claim(world, job, "left")
+    assert held is not None
+    world.cancel(job)
+    ended = attempts.fail(world.db, world.settings, held, Failure("transient", {"type": "X", "message": "x"}))
+    assert ended.state == "abandoned"
+    assert world.land(job) == "cancelled"
+    assert world.operation(job, "left", "undo").state == "completed"
+
+
+def test_given_the_last_two_parallel_steps_finish_together_then_the_join_is_released_once(world: World) -> None:
+    for _ in range(5):
+        job = ready_to_fork(world)
+        held = [claim(world, job, step) for step in ("left", "right")]
+        with ThreadPoolExecutor(2) as pool:
+            ended = list(pool.map(lambda a: attempts.complete(world.db, a, "done"), held))
+        assert sorted(len(e.released) for e in ended) == [0, 1]
+        assert world.land(job) == "completed"
+
+
+def test_given_many_workers_claim_one_operation_then_exactly_one_has_it(world: World) -> None:
+    job = ready_to_fork(world)
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda n: claim(world, job, "left", boot=f"w{n}"), range(8)))
+    assert sum(a is not None for a in got) == 1
+    world.let_pass(3)
+    world.sweep()
+    assert world.land(job) == "completed"
+
+
+def test_given_cancel_and_completion_at_once_then_both_stand_and_the_job_lands(world: World, service: Participant) -> None:
+    for _ in range(5):
+        job = ready_to_fork(world)
+        held = claim(world, job, "left")
+        with ThreadPoolExecutor(2) as pool:
+            done = pool.submit(attempts.complete, world.db, held, "done")
+            world.cancel(job)
+            assert done.result().landed
+        assert world.land(job) == "cancelled"
+        assert world.operation(job, "left", "undo") is not None
+
+
+def test_given_a_named_lease_then_one_holder_at_a_time_and_the_fence_grows(world: World) -> None:
+    first = leases.acquire(world.db, "relay", "a", 10)
+    assert first == 1
+    assert leases.acquire(world.db, "relay", "b", 10) is None
+    assert leases.renew(world.db, "relay", first, 10)
+    world.let_pass(11)
+    second = leases.acquire(world.db, "relay", "b", 10)
+    assert second == 2
+    assert not leases.renew(world.db, "relay", first, 10)
+    assert not leases.release(world.db, "relay", first)
+    assert leases.release(world.db, "relay", second)
+    assert leases.acquire(world.db, "relay", "a", 10) == 3
+
+
+def test_given_a_not_yet_then_the_step_is_asked_again_and_no_attempt_is_lost(world: World, service: Participant) -> None:
+    from app.saga.outcomes import NotYet
+
+    service.script["left", "action"] = [NotYet(5)] * 7
+    job = world.submit()
+    assert world.land(job) == "completed"
+    assert service.calls["left", "action"] == 8
+
+
+@pytest.mark.parametrize("injected", ["stranded", "idle"])
+def test_given_a_row_left_behind_by_a_mistake_then_the_next_sweep_heals_it(world: World, injected: str) -> None:
+    from sqlalchemy import update
+
+    from app.store.tables import jobs, operations
+
+    job = world.submit()
+    if injected == "stranded":
+        with world.db.begin() as tx:
+            tx.execute(
+                update(operations).where(operations.c.job_id == job, operations.c.step == "first").values(state="pending", ready_at=None)
+            )
+        world.broker.waiting.clear()
+    else:
+        world.drain()
+        with world.db.begin() as tx:
+            tx.execute(update(jobs).where(jobs.c.id == job).values(state="running", finished_at=None))
+    assert world.broken() != {}
+    found = world.sweep()
+    assert found[injected] == 1
+    assert world.land(job) == "completed"

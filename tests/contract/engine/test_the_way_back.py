@@ -1,0 +1,196 @@
+"""The turn: refusal, exhaustion, deadline and cancel all land undone, in reverse order, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.engine import decide
+from app.errors import Conflict
+from app.saga.outcomes import Rejected
+from tests.support.world import Participant, World, after_effect
+
+
+def reversed_ok(service: Participant) -> None:
+    done, undone = service.steps(), service.steps("undo")
+    assert len(undone) == len(set(undone))
+    assert set(undone) <= set(done)
+    if "first" in undone:
+        assert undone[-1] == "first"
+
+
+def test_given_a_refused_step_then_what_was_done_is_undone_in_reverse_and_the_refused_step_is_not(
+    world: World, service: Participant
+) -> None:
+    service.script["right", "action"] = [Rejected("the bank says no")]
+    job = world.submit()
+    assert world.land(job) == "failed"
+    assert set(service.steps("undo")) == {"first", "left"} and service.steps("undo")[-1] == "first"
+    assert world.operation(job, "right", "undo") is None
+    assert world.job(job).reason == "the bank says no"
+    assert world.letters(job) == []
+
+
+def test_given_a_step_that_always_fails_then_it_is_tried_to_its_limit_and_leaves_one_letter(world: World, service: Participant) -> None:
+    service.script["left", "action"] = [RuntimeError("down")] * 20
+    job = world.submit()
+    assert world.land(job) == "failed"
+    assert service.calls["left", "action"] == 5
+    (letter,) = world.letters(job)
+    assert (letter.step, letter.kind, letter.why, letter.blocking, letter.attempts) == ("left", "action", "exhausted", False, 5)
+    reversed_ok(service)
+
+
+def test_given_an_unknown_outcome_that_is_never_learnt_then_its_undo_runs_and_takes_the_effect_back(
+    world: World, service: Participant
+) -> None:
+    service.script["right", "action"] = [after_effect(TimeoutError("no answer")) for _ in range(5)]
+    job = world.submit()
+    assert world.land(job) == "failed"
+    assert "right" in service.steps("undo")
+    reversed_ok(service)
+
+
+def test_given_one_unknown_attempt_then_a_refusal_then_the_step_is_undone_all_the_same(world: World, service: Participant) -> None:
+    service.script["right", "action"] = [after_effect(TimeoutError("no answer")), Rejected("no")]
+    job = world.submit()
+    assert world.land(job) == "failed"
+    assert "right" in service.steps("undo")
+
+
+def test_given_a_transient_error_then_the_step_is_tried_again_and_the_job_completes(world: World, service: Participant) -> None:
+    service.script["left", "action"] = [RuntimeError("once"), after_effect(RuntimeError("twice"))]
+    job = world.submit()
+    assert world.land(job) == "completed"
+    assert service.calls["left", "action"] == 3 and service.steps().count("left") == 1
+
+
+@pytest.mark.parametrize("delivered", range(3))
+def test_given_a_cancel_before_the_pivot_then_everything_done_is_undone(world: World, service: Participant, delivered: int) -> None:
+    job = world.submit()
+    for _ in range(delivered):
+        world.deliver(world.next())
+    decision = world.cancel(job)
+    assert decision.landed
+    assert world.land(job) == "cancelled"
+    assert set(service.steps("undo")) == set(service.steps())
+    reversed_ok(service)
+
+
+def test_given_the_pivot_is_done_when_cancelled_then_it_is_too_late_and_the_wish_is_noted(world: World) -> None:
+    job = world.submit()
+    for task in ("first", "left", "right", "commit"):
+        world.deliver(world.next(f"diamond.{task}"))
+    decision = world.cancel(job)
+    assert not decision.landed and "commit" in decision.message
+    assert world.job(job).cancel_wish
+    assert world.land(job) == "completed"
+    with pytest.raises(Conflict):
+        world.cancel(job)
+
+
+def test_given_a_cancel_while_a_step_runs_then_its_result_is_kept_and_undone_after_it(world: World, service: Participant) -> None:
+    job = ""
+
+    def cancel_now(ctx):
+        world.cancel(job)
+
+    service.script["left", "action"] = [cancel_now]
+    job = world.submit()
+    assert world.land(job) == "cancelled"
+    assert world.operation(job, "left").state == "completed"
+    assert set(service.steps("undo")) == {"first", "left"} | (set(service.steps()) & {"right"})
+    reversed_ok(service)
+
+
+def test_given_a_deadline_passes_before_the_pivot_then_it_is_undone_for_that_cause(world: World) -> None:
+    job = world.submit(deadline_s=30)
+    world.deliver(world.next())
+    world.let_pass(31)
+    world.sweep()
+    assert world.job(job).cause == "deadline"
+    assert world.land(job) == "failed"
+
+
+def test_given_a_deadline_passes_after_the_pivot_then_the_job_goes_on_and_is_late(world: World) -> None:
+    job = world.submit(deadline_s=30)
+    for task in ("first", "left", "right", "commit"):
+        world.deliver(world.next(f"diamond.{task}"))
+    world.let_pass(31)
+    world.sweep()
+    assert world.job(job).late
+    assert world.land(job) == "completed"
+
+
+def test_given_an_undo_out_of_attempts_then_a_person_is_asked_and_a_redrive_lands_it(world: World, service: Participant) -> None:
+    service.script["right", "action"] = [Rejected("no")]
+    service.script["left", "undo"] = [RuntimeError("down")] * 10
+    job = world.submit()
+    assert world.land(job) == "attention"
+    (letter,) = world.letters(job)
+    assert (letter.step, letter.kind, letter.blocking) == ("left", "undo", True)
+    assert world.broken() == {}
+    world.rung(decide.retry(world.db, letter.id, "anna", "the service is back"))
+    with pytest.raises(Conflict):
+        decide.retry(world.db, letter.id, "bert", "me too")
+    assert world.land(job) == "failed"
+    reversed_ok(service)
+
+
+@pytest.mark.parametrize("decision", [decide.mark_done, decide.waive])
+def test_given_attention_when_a_person_marks_done_or_waives_then_the_rest_is_undone(world: World, service: Participant, decision) -> None:
+    service.script["right", "action"] = [Rejected("no")]
+    service.script["left", "undo"] = [RuntimeError("down")] * 10
+    job = world.submit()
+    assert world.land(job) == "attention"
+    world.rung(decision(world.db, world.letters(job)[0].id, "anna", "done by hand"))
+    assert world.land(job) == "failed"
+    assert service.steps("undo") == ["first"]
+
+
+def test_given_a_step_past_the_pivot_out_of_attempts_then_a_person_is_asked_and_nothing_is_undone(
+    world: World, service: Participant
+) -> None:
+    service.script["after", "action"] = [RuntimeError("down")] * 20
+    job = world.submit()
+    assert world.land(job) == "attention"
+    assert service.steps("undo") == []
+    world.rung(decide.redrive(world.db, world.settings, world.registry, job, "anna"))
+    assert world.land(job) == "completed"
+
+
+def test_given_the_pivot_may_have_happened_when_it_is_out_of_attempts_then_a_person_is_asked(world: World, service: Participant) -> None:
+    service.script["commit", "action"] = [TimeoutError("no answer")] * 5
+    job = world.submit()
+    assert world.land(job) == "attention"
+    world.rung(decide.mark_absent(world.db, world.settings, world.letters(job)[0].id, "anna", "asked the service"))
+    assert world.land(job) == "failed"
+    assert set(service.steps("undo")) == {"first", "left", "right"}
+
+
+def test_given_a_refused_pivot_then_the_job_is_undone(world: World, service: Participant) -> None:
+    service.script["commit", "action"] = [Rejected("no")]
+    job = world.submit()
+    assert world.land(job) == "failed"
+    assert set(service.steps("undo")) == {"first", "left", "right"}
+
+
+def test_given_nobody_comes_then_the_action_fails_for_that_reason_and_the_job_is_undone(world: World, service: Participant) -> None:
+    job = world.submit()
+    world.deliver(world.next())
+    world.broker.waiting.clear()
+    world.let_pass(16 * 60)
+    world.sweep()
+    assert world.land(job) == "failed"
+    assert {letter.why for letter in world.letters(job)} == {"queue_timeout"}
+    assert service.steps("undo") == ["first"]
+
+
+def test_given_an_ended_job_when_redriven_then_a_new_job_names_the_old(world: World, service: Participant) -> None:
+    service.script["right", "action"] = [Rejected("no")]
+    job = world.submit()
+    assert world.land(job) == "failed"
+    again = world.rung(decide.redrive(world.db, world.settings, world.registry, job, "anna"))
+    assert world.job(again.job_id).retry_of == job
+    assert world.land(again.job_id) == "completed"
+    with pytest.raises(Conflict):
+        decide.redrive(world.db, world.settings, world.registry, again.job_id, "anna")

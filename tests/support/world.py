@@ -1,0 +1,328 @@
+"""A world in one process: the real engine on a real database, a broker made of lists, and a participant with a barrier.
+
+The broker keeps the promises that Celery's canvas keeps for us, and breaks them when told to: a chain goes on only when its
+message was done, a chord's body leaves only when a completion brought its join to nothing missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import Engine, func, select, text
+
+from app.clock import UtcDateTime
+from app.config import Settings
+from app.engine import decide
+from app.engine.dispatch import ring
+from app.engine.invariants import violations
+from app.engine.perform import Delivery, Performed, Verdict, perform
+from app.engine.submit import Submission, submit
+from app.engine.sweep import Sweeper
+from app.errors import BrokerUnavailable
+from app.rules.planner import Chain, Chord, Message, Plan
+from app.saga.context import Context
+from app.saga.definition import Saga
+from app.saga.naming import parse_task_name
+from app.saga.outcomes import Rejected
+from app.saga.registry import Registry
+from app.store.catalogue import register
+from app.store.ids import new_id
+from app.store.migrate import upgrade
+from app.store.session import open_engine, reading
+from app.store.tables import dead_letters, history, jobs, metadata, operations, tenants
+
+BOOT = "world"
+
+
+class Thing(BaseModel):
+    name: str = "thing"
+
+
+@dataclass
+class Rung:
+    """A message on its way: what rides on it."""
+
+    message: Message
+    rest: tuple[Message, ...] = ()
+    body: Chain | None = None
+
+
+@dataclass
+class ListBroker:
+    """A publisher and a broker in one. `down` refuses everything."""
+
+    down: bool = False
+    waiting: list[Rung] = field(default_factory=list)
+    published: Counter[str] = field(default_factory=Counter)  # operation id -> how often its message left
+    bodies: int = 0
+    mark: str | None = None
+
+    def publish(self, plan: Plan) -> bool:
+        if self.down:
+            return False
+        for part in plan:
+            chains = part.header if isinstance(part, Chord) else (part,)
+            for chain in chains:
+                self.send(Rung(chain.messages[0], chain.messages[1:], part.body if isinstance(part, Chord) else None))
+        return True
+
+    def send(self, rung: Rung) -> None:
+        self.published[rung.message.operation_id] += 1
+        self.waiting.append(rung)
+
+    def go_on(self, rung: Rung, performed: Performed) -> None:
+        """What Celery does after a task: the next of the chain, or the chord's body when its join was released."""
+        if performed.verdict not in (Verdict.COMPLETED, Verdict.REPEATED) or performed.stop_chain:
+            return
+        if rung.rest:
+            self.send(Rung(rung.rest[0], rung.rest[1:], rung.body))
+        elif rung.body and rung.body.messages[0].operation_id in performed.released:
+            self.bodies += 1
+            self.send(Rung(rung.body.messages[0], rung.body.messages[1:]))
+
+    def ping(self) -> bool:
+        return not self.down
+
+    def depth(self, queues: Sequence[str]) -> dict[str, int]:
+        if self.down:
+            raise BrokerUnavailable
+        return {queue: sum(r.message.queue == queue for r in self.waiting) for queue in queues}
+
+    def marker(self) -> str | None:
+        if self.down:
+            raise BrokerUnavailable
+        return self.mark
+
+    def set_marker(self, value: str) -> None:
+        self.mark = value
+
+    def flush(self) -> None:
+        self.waiting.clear()
+        self.mark = None
+
+
+@dataclass
+class Participant:
+    """A service with a barrier: one effect for a key, an undo that leaves a tombstone."""
+
+    done: dict[str, str] = field(default_factory=dict)  # effect key -> "done" | "tombstone"
+    order: list[tuple[str, str]] = field(default_factory=list)  # (step, kind) as effects happened
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    script: dict[tuple[str, str], list[Any]] = field(default_factory=lambda: defaultdict(list))
+
+    def act(self, ctx: Context) -> str:
+        """An effect, as the script says: an exception before it, one `after` it, or any value instead of the result."""
+        self.calls[ctx.step, ctx.kind] += 1
+        planned = self.script[ctx.step, ctx.kind]
+        said = planned.pop(0) if planned else None
+        if isinstance(said, BaseException) and not getattr(said, "after_effect", False):
+            raise said
+        if callable(said):
+            said = said(ctx)
+        if said is not None and not isinstance(said, BaseException):
+            return said
+        if ctx.kind == "undo":
+            if self.done.setdefault(ctx.action_key, "tombstone") == "done" and ctx.key not in self.done:
+                self.done[ctx.key] = "done"
+                self.order.append((ctx.step, ctx.kind))
+        elif self.done.get(ctx.key) == "tombstone":
+            raise Rejected("undone before it came")
+        elif ctx.key not in self.done:
+            self.done[ctx.key] = "done"
+            self.order.append((ctx.step, ctx.kind))
+        if isinstance(said, BaseException):
+            raise said
+        return f"{ctx.step} done"
+
+    def steps(self, kind: str = "action") -> list[str]:
+        return [step for step, k in self.order if k == kind]
+
+
+def after_effect(error: BaseException) -> BaseException:
+    """This error comes after the effect has happened: an unknown outcome."""
+    error.after_effect = True  # type: ignore[attr-defined]
+    return error
+
+
+class World:
+    """`saga` runs in it; its steps call `world.service.act(ctx)`."""
+
+    def __init__(self, url: str, sagas: Sequence[Saga[Any]], service: Participant, **settings: Any) -> None:
+        self.settings = Settings(env="test", lease_seconds=2, heartbeat_seconds=0.5, **settings)
+        self.db: Engine = open_engine(url)
+        upgrade(self.db)
+        self.registry = Registry(sagas)
+        register(self.db, sagas)
+        self.saga = sagas[0].name
+        self.service = service
+        self.broker = ListBroker()
+        self.sweeper = Sweeper(self.db, self.settings, self.broker, self.broker)
+        self.tenant = new_id()
+        with self.db.begin() as tx:
+            tx.execute(tenants.insert().values(id=self.tenant, name="default"))
+        self.sweep()
+
+    # --- asking for work -------------------------------------------------------------------------------------------
+    def submit(self, **more: Any) -> str:
+        submission = Submission(tenant_id=self.tenant, saga=self.saga, input=more.pop("input", {"name": "x"}), actor="test", **more)
+        submitted = submit(self.db, self.settings, self.registry, submission)
+        ring(self.db, self.broker, submitted.plan)
+        return submitted.job_id
+
+    def cancel(self, job_id: str) -> decide.Decision:
+        return self.rung(decide.cancel(self.db, self.settings, job_id, "test"))
+
+    def rung(self, decision: Any) -> Any:
+        ring(self.db, self.broker, decision.plan)
+        return decision
+
+    # --- letting it run --------------------------------------------------------------------------------------------
+    def deliver(self, rung: Rung) -> Performed:
+        """A worker gets a message: the real engine does the rest."""
+        name = parse_task_name(rung.message.task)
+        assert name is not None
+        carried = rung.rest[:1] or (rung.body.messages[:1] if rung.body else ())
+        delivery = Delivery(
+            rung.message.operation_id,
+            rung.message.job_id,
+            name.step,
+            name.kind,
+            rung.message.item,
+            BOOT,
+            1,
+            frozenset(m.operation_id for m in carried),
+        )
+        performed = perform(self.db, self.settings, self.registry, self.broker, delivery, limit=no_limit)
+        self.broker.go_on(rung, performed)
+        return performed
+
+    def next(self, task: str | None = None) -> Rung:
+        """Take the next message off the broker (of this task)."""
+        for index, rung in enumerate(self.broker.waiting):
+            if task is None or rung.message.task == task:
+                return self.broker.waiting.pop(index)
+        raise AssertionError(f"no message of {task}: {[r.message.task for r in self.broker.waiting]}")
+
+    def drain(self, limit: int = 500) -> None:
+        """Deliver until the broker is empty."""
+        for _ in range(limit):
+            if not self.broker.waiting:
+                return
+            self.deliver(self.broker.waiting.pop(0))
+        raise AssertionError("messages without end")
+
+    def sweep(self) -> dict[str, int]:
+        return self.sweeper.run_once()
+
+    def let_pass(self, seconds: float) -> None:
+        """Time passes: every time on record moves into the past."""
+        with self.db.begin() as tx:
+            for table in metadata.sorted_tables:
+                columns = [c for c in table.columns if isinstance(c.type, UtcDateTime)]
+                if columns:
+                    if self.db.dialect.name == "sqlite":
+                        sets = ", ".join(
+                            f"{c.name} = strftime('%Y-%m-%d %H\\:%M\\:%f000', {c.name}, '-{seconds} seconds')" for c in columns
+                        )
+                    else:
+                        sets = ", ".join(f"{c.name} = {c.name} - interval '{seconds} seconds'" for c in columns)
+                    tx.execute(text(f"UPDATE {table.name} SET {sets}"))
+
+    def land(self, job_id: str, rounds: int = 80, pass_s: float = 61.0) -> str:
+        """Deliver and sweep, letting time pass, until the job has ended or a person is asked."""
+        for _ in range(rounds):
+            self.drain()
+            state = self.state(job_id)
+            if state in ("completed", "failed", "cancelled", "attention"):
+                return state
+            self.let_pass(pass_s)
+            self.sweep()
+        raise AssertionError(f"not landed: {self.state(job_id)} {self.operations(job_id)}")
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+    def job(self, job_id: str) -> Any:
+        with reading(self.db) as c:
+            return c.execute(select(jobs).where(jobs.c.id == job_id)).one()
+
+    def state(self, job_id: str) -> str:
+        return str(self.job(job_id).state)
+
+    def operation(self, job_id: str, step: str, kind: str = "action") -> Any:
+        o = operations.c
+        with reading(self.db) as c:
+            return c.execute(select(operations).where(o.job_id == job_id, o.step == step, o.kind == kind)).one_or_none()
+
+    def operations(self, job_id: str) -> dict[str, str]:
+        with reading(self.db) as c:
+            rows = c.execute(select(operations).where(operations.c.job_id == job_id).order_by(operations.c.rank))
+            return {f"{r.step}.{r.kind}": r.state for r in rows}
+
+    def events(self, job_id: str) -> list[str]:
+        with reading(self.db) as c:
+            rows = c.execute(select(history.c.event, history.c.step).where(history.c.job_id == job_id).order_by(history.c.seq))
+            return [f"{r.event} {r.step}" if r.step else r.event for r in rows]
+
+    def letters(self, job_id: str, state: str = "open") -> list[Any]:
+        d = dead_letters.c
+        with reading(self.db) as c:
+            return list(c.execute(select(dead_letters).where(d.job_id == job_id, d.state == state)))
+
+    def count(self, table: Any) -> int:
+        with reading(self.db) as c:
+            return int(c.execute(select(func.count()).select_from(table)).scalar_one())
+
+    def broken(self, slack_s: float = 5.0, bound_s: float = 300.0) -> dict[str, list[str]]:
+        return violations(self.db, slack_s=slack_s, bound_s=bound_s)
+
+
+@contextlib.contextmanager
+def no_limit(_seconds: float) -> Iterator[None]:
+    yield
+
+
+def diamond(service: Participant, **changes: Callable[[Saga[Any]], None]) -> Saga[Any]:
+    """first -> (left || right) -> commit (pivot) -> after -> last (irreversible): the shape of an order."""
+    saga = Saga("diamond", version=1, input=Thing)
+
+    @saga.step(lane="a")
+    def first(ctx, o) -> str:
+        return service.act(ctx)
+
+    @first.compensate(fidelity="exact")
+    def undo_first(ctx, o, made):
+        service.act(ctx)
+
+    @saga.step(lane="b", after=[first])
+    def left(ctx, o) -> str:
+        return service.act(ctx)
+
+    @left.compensate(fidelity="exact")
+    def undo_left(ctx, o, made):
+        service.act(ctx)
+
+    @saga.step(lane="c", after=[first])
+    def right(ctx, o) -> str:
+        return service.act(ctx)
+
+    @right.compensate(fidelity="equivalent", note="shows on the statement")
+    def undo_right(ctx, o, made):
+        service.act(ctx)
+
+    @saga.step(lane="a", after=[left, right], pivot=True)
+    def commit(ctx, o) -> str:
+        return service.act(ctx)
+
+    @saga.step(lane="b")
+    def after(ctx, o) -> str:
+        return service.act(ctx)
+
+    @saga.step(lane="c", irreversible=True, on_unknown="retry")
+    def last(ctx, o) -> str:
+        return service.act(ctx)
+
+    return saga
