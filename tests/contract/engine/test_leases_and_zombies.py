@@ -5,19 +5,21 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import update
 
 from app.engine import attempt as attempts
 from app.engine import keep
 from app.engine.attempt import Failure
+from app.engine.port import StorePort
+from app.errors import LeaseLost
+from app.saga.graph import Limits
+from app.saga.outcomes import NotYet
 from app.store import leases
+from app.store.tables import jobs, operations
 from tests.support.world import BOOT, Participant, World
-
-LIMITS_OF = "left"
 
 
 def claim(world: World, job: str, step: str, boot: str = BOOT, pid: int = 1) -> attempts.Attempt | None:
-    from app.saga.graph import Limits
-
     operation = world.operation(job, step)
     return attempts.claim(world.db, world.settings, operation.id, Limits(5, 60, 900), boot=boot, pid=pid)
 
@@ -43,6 +45,38 @@ def test_given_a_worker_dies_after_its_claim_then_another_takes_over_and_its_lat
     assert not late.landed and late.plan == ()
     assert world.operation(job, "left").result == "left done"
     assert any(event.startswith("late_result_refused") for event in world.events(job))
+
+
+def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or_reports_then_nothing_is_written(world: World) -> None:
+    job = ready_to_fork(world)
+    old = claim(world, job, "left")
+    assert old is not None
+    world.broker.waiting.clear()
+    world.let_pass(3)
+    world.sweep()
+    new = claim(world, job, "left", boot="other")
+    assert new is not None and new.fence > old.fence
+    assert not attempts.complete(world.db, old, "from the grave").landed
+    assert not attempts.fail(world.db, world.settings, old, Failure("transient", {"type": "X", "message": "x"})).landed
+    with pytest.raises(LeaseLost):
+        StorePort(world.db, old).checkpoint("mine")
+    with pytest.raises(LeaseLost):
+        StorePort(world.db, old).check()
+    StorePort(world.db, new).checkpoint("page 4")
+    row = world.operation(job, "left")
+    assert (row.state, row.token, row.checkpoint) == ("running", new.token, "page 4")
+    assert attempts.complete(world.db, new, "fresh").landed
+    assert world.land(job) == "completed"
+
+
+def test_given_a_commit_whose_answer_was_lost_when_completed_again_then_it_is_found_to_have_landed(world: World) -> None:
+    job = ready_to_fork(world)
+    held = claim(world, job, "left")
+    assert held is not None
+    assert attempts.complete(world.db, held, "done").landed
+    assert attempts.complete(world.db, held, "done").landed
+    assert "late_result_refused" not in " ".join(world.events(job))
+    assert world.land(job) == "completed"
 
 
 def test_given_an_expired_lease_nobody_took_then_its_holder_may_still_complete(world: World) -> None:
@@ -182,8 +216,6 @@ def test_given_a_named_lease_then_one_holder_at_a_time_and_the_fence_grows(world
 
 
 def test_given_a_not_yet_then_the_step_is_asked_again_and_no_attempt_is_lost(world: World, service: Participant) -> None:
-    from app.saga.outcomes import NotYet
-
     service.script["left", "action"] = [NotYet(5)] * 7
     job = world.submit()
     assert world.land(job) == "completed"
@@ -192,10 +224,6 @@ def test_given_a_not_yet_then_the_step_is_asked_again_and_no_attempt_is_lost(wor
 
 @pytest.mark.parametrize("injected", ["stranded", "idle"])
 def test_given_a_row_left_behind_by_a_mistake_then_the_next_sweep_heals_it(world: World, injected: str) -> None:
-    from sqlalchemy import update
-
-    from app.store.tables import jobs, operations
-
     job = world.submit()
     if injected == "stranded":
         with world.db.begin() as tx:

@@ -1,0 +1,184 @@
+"""Arbitrary graphs, steps without an undo in between, and many workers at once."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.engine.perform import Verdict
+from app.errors import Conflict
+from app.saga.definition import Saga
+from app.saga.outcomes import Rejected
+from tests.support.waiting import wait_until
+from tests.support.world import Participant, Thing, World, after_effect, diamond
+
+
+def build(
+    service: Participant, after: dict[str, list[str]], *, pure: set[str] = frozenset(), confirmed: set[str] = frozenset()
+) -> Saga[Any]:
+    """A saga of the shape given: step -> the steps it waits for. Every step but the pure ones has an undo."""
+    saga = Saga("shape", version=1, input=Thing)
+    for name, before in after.items():
+
+        def act(ctx, o):
+            return service.act(ctx)
+
+        act.__name__ = act.__qualname__ = name
+        step = saga.step(lane="a", after=before, pure=name in pure)(act)
+        if name not in pure:
+
+            def back(ctx, o):
+                service.act(ctx)
+
+            back.__name__ = back.__qualname__ = f"undo_{name}"
+            step.compensate(fidelity="exact")(back)
+        if name in confirmed:
+
+            def sure(ctx, o):
+                service.act(ctx)
+
+            sure.__name__ = sure.__qualname__ = f"confirm_{name}"
+            step.confirm()(sure)
+    return saga
+
+
+def test_given_a_step_without_undo_in_between_then_the_order_of_undos_holds_across_it(store_url: str) -> None:
+    service = Participant()
+    world = World(store_url, [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}, pure={"b"})], service)
+    service.script["d", "action"] = [Rejected("no")]
+    job = world.submit()
+    world.drain()
+    assert world.land(job) == "failed"
+    assert service.steps("undo") == ["c", "a"]
+    assert world.broken() == {}
+    world.db.dispose()
+
+
+def test_given_confirmations_then_they_run_after_every_action_and_are_never_undone(store_url: str) -> None:
+    service = Participant()
+    world = World(store_url, [build(service, {"a": [], "b": []}, confirmed={"a", "b"})], service)
+    service.script["a", "confirm"] = [RuntimeError("once")]
+    job = world.submit()
+    assert world.land(job) == "completed"
+    assert [kind for _, kind in service.order] == ["action", "action", "confirm", "confirm"]
+    assert world.broken() == {}
+    world.db.dispose()
+
+
+def test_given_a_long_chain_then_no_message_carries_more_than_ten_and_nothing_is_rung_twice(sqlite_url: str) -> None:
+    service = Participant()
+    names = [f"s{n}" for n in range(25)]
+    world = World(sqlite_url, [build(service, {n: names[i - 1 : i] if i else [] for i, n in enumerate(names)})], service)
+    job = world.submit()
+    longest = 0
+    while world.broker.waiting:
+        longest = max(longest, 1 + len(world.broker.waiting[0].rest))
+        world.deliver(world.broker.waiting.pop(0))
+    assert world.state(job) == "completed" and longest == 10
+    assert set(world.broker.published.values()) == {1}
+    world.db.dispose()
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> dict[str, list[str]]:
+    names = [f"s{n}" for n in range(draw(st.integers(1, 8)))]
+    return {name: draw(st.lists(st.sampled_from(names[:i]), unique=True, max_size=3)) if i else [] for i, name in enumerate(names)}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(shapes(), st.randoms(use_true_random=False), st.sampled_from(["fine", "reject", "exhaust", "cancel"]))
+def test_given_any_graph_and_any_trouble_then_the_job_lands_whole_or_undone_in_reverse(
+    tmp_path_factory: pytest.TempPathFactory, after: dict[str, list[str]], chance: random.Random, trouble: str
+) -> None:
+    file: Path = tmp_path_factory.mktemp("shape") / "s.sqlite"
+    service = Participant()
+    saga = build(service, after, pure={n for n in after if chance.random() < 0.2})
+    world = World(f"sqlite:///{file}", [saga], service)
+    victim = chance.choice(list(after))
+    if trouble == "reject":
+        service.script[victim, "action"] = [Rejected("no")]
+    elif trouble == "exhaust":
+        service.script[victim, "action"] = [after_effect(TimeoutError("?")) for _ in range(5)]
+    job = world.submit()
+    cancel_at = chance.randrange(20) if trouble == "cancel" else -1
+    for turn in range(300):
+        if turn == cancel_at:
+            try:
+                world.cancel(job)
+            except Conflict:
+                assert world.state(job) == "completed"
+        if not world.broker.waiting:
+            if world.state(job) in ("completed", "failed", "cancelled"):
+                break
+            world.let_pass(61)
+            world.sweep()
+            continue
+        rung = world.broker.waiting.pop(chance.randrange(len(world.broker.waiting)))
+        fate = chance.random()
+        if fate < 0.1:
+            continue  # lost
+        world.deliver(rung)
+        if fate > 0.9:
+            world.deliver(rung)  # repeated
+    graph, done, undone = saga.graph, service.steps(), service.steps("undo")
+    assert world.state(job) in ("completed", "failed", "cancelled")
+    assert world.broken() == {}
+    assert len(done) == len(set(done)) and len(undone) == len(set(undone))
+    if world.state(job) == "completed":
+        assert set(done) == set(after) and undone == []
+    else:
+        assert set(undone) == {s for s in done if graph.by_name[s].compensation}
+        for i, step in enumerate(undone):
+            assert not graph.reachable[step] & set(undone[i + 1 :])
+    world.db.dispose()
+
+
+def test_given_many_workers_cancels_and_sweeps_at_once_then_every_job_lands_and_nothing_deadlocks(store_url: str) -> None:
+    service = Participant()
+    world = World(store_url, [diamond(service)], service)
+    chance = random.Random(7)
+    job_ids = [world.submit() for _ in range(20)]
+    halt: list[bool] = []
+
+    def worker() -> None:
+        while not halt:
+            try:
+                rung = world.broker.waiting.pop(0)
+            except IndexError:
+                if not any(world.state(j) == "running" or world.state(j) == "compensating" for j in job_ids[:3]):
+                    return
+                continue
+            assert world.deliver(rung).verdict in set(Verdict)
+
+    def canceller() -> None:
+        for job in chance.sample(job_ids, 8):
+            try:
+                world.cancel(job)
+            except Conflict:
+                pass
+
+    with ThreadPoolExecutor(6) as pool:
+        running = [pool.submit(worker) for _ in range(4)] + [pool.submit(canceller)]
+
+        def landed() -> bool:
+            world.sweep()
+            return all(world.state(j) in ("completed", "failed", "cancelled") for j in job_ids)
+
+        try:
+            wait_until(landed, timeout_s=90, what="all jobs to land")
+        finally:
+            halt.append(True)
+        for future in running:
+            future.result()
+    assert world.broken() == {}
+    for job in job_ids:
+        effects = {key for key in service.done if key.startswith(job) and service.done[key] == "done"}
+        actions, undos = (sum(key.endswith(kind) for key in effects) for kind in ("action", "undo"))
+        assert (actions, undos) == (6, 0) if world.state(job) == "completed" else actions == undos
+    world.db.dispose()

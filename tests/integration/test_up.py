@@ -1,0 +1,103 @@
+"""`surefoot up` as a new user meets it: start, order, look, stop, start again; and the supervisor killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.processes import lives
+from tests.support.running import Up
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+ORDER = {"customer": "Ada", "email": "ada@example.com", "sku": "pear", "quantity": 1, "amount_cents": 900, "card": "tok_ok"}
+
+
+@pytest.fixture
+def up(tmp_path: Path, redis_executable: str) -> Iterator[Up]:
+    stack = Up(tmp_path / "home")
+    yield stack
+    stack.close()
+
+
+def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_an_order_that_completes(up: Up) -> None:
+    up.start()
+    answer = json.loads(subprocess.run(up.curl, capture_output=True, text=True, check=True, timeout=30).stdout)
+    job = answer["id"]
+    wait_until(lambda: up.json("jobs", "show", job)["state"] == "completed", 30, what="the order to complete")
+    books = up.json("ledger")
+    assert books["consistent"], books["violations"]
+    assert books["stock"]["apple"] == {"initial": 1000, "on_hand": 998, "reserved": 0, "sold": 2}
+
+    submitted = up.command("submit", "order", json.dumps(ORDER), "--wait", "--tag", "second")
+    assert "completed (done)" in submitted.stdout
+    refused = up.command("submit", "order", json.dumps({**ORDER, "quantity": "3"}), check=False)
+    assert refused.returncode == 1
+    assert "/input/quantity" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+    second = up.command("up", check=False)
+    assert second.returncode == 1
+    assert f"pid {up.process.pid}" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+
+    wait_until(lambda: _answers(up.run.flower_url), 30, what="Flower")
+    assert httpx.get(up.run.flower_url).status_code == 401
+    user, password = "surefoot", (up.home / "flower_password").read_text().strip()
+    tasks = wait_until(lambda: httpx.get(f"{up.run.flower_url}/api/task/types", auth=(user, password)).status_code == 200, what="its API")
+    assert tasks
+    assert httpx.post(f"{up.run.flower_url}/api/task/async-apply/order.create_order", auth=(user, password)).status_code == 403
+
+    pids = up.pids()
+    assert len(pids) > 8
+    assert up.stop() == 0
+    assert not any(lives(pid) for pid in pids), up.said()
+    stopped = [line.split("stopping ")[1] for line in up.said().splitlines() if "stopping " in line]
+    assert stopped == ["web", "flower", "worker-1, worker-2", "relay", "bank", "broker"]
+
+    up.start()
+    assert up.json("jobs", "show", job)["state"] == "completed"
+    assert up.stop(signal.SIGTERM) == 0
+
+
+def test_given_a_job_under_way_when_the_supervisor_is_killed_then_nothing_is_left_and_the_next_start_carries_on(up: Up) -> None:
+    up.start()
+    job = up.command("submit", "order", json.dumps({**ORDER, "card": "tok_slow"})).stdout.strip()
+    wait_until(lambda: _state_of(up, job, "charge_card") == "running", 30, what="the slow charge")
+    up.kill()
+    up.start()
+    assert up.command("jobs", "watch", job).returncode == 0
+    books = up.json("ledger")
+    assert books["consistent"], books["violations"]
+    assert [order["charges"] for order in books["orders"]] == [1]
+
+
+def test_given_everything_runs_when_one_part_after_another_is_killed_then_each_comes_back(up: Up) -> None:
+    up.start()
+    for part in ("broker", "relay", "web", "bank", "worker-1"):
+        os.kill(up.pid_of(part), signal.SIGKILL)
+        wait_until(lambda part=part: f"{part} is back" in up.said(), 40, what=f"{part} to be back")
+    began = time.monotonic()
+    assert "completed" in up.command("submit", "order", json.dumps(ORDER), "--wait").stdout
+    assert time.monotonic() - began < 60
+    assert up.json("ledger")["consistent"]
+
+
+def _state_of(up: Up, job: str, step: str) -> str:
+    return next(s["state"] for s in up.json("jobs", "show", job)["steps"] if s["name"] == step)
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(url, timeout=2)
+    except httpx.HTTPError:
+        return False
+    return True

@@ -1,0 +1,98 @@
+"""A real `surefoot up` in a process of its own, with its home in a folder of the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from app.supervisor import ports, runfile
+from tests.support.processes import lives
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+READY_S = 60.0
+STOP_S = 60.0
+
+
+class Up:
+    """Everything of one home. `env`: more settings, by the name of their environment variable."""
+
+    def __init__(self, home: Path, **env: str) -> None:
+        self.home = home
+        self.env = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT), "PORT": str(ports.any_free()), **env}
+        self.env.setdefault("FLOWER_PORT", str(ports.any_free()))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said = home.with_name(f"{home.name}.said")
+
+    def start(self) -> Up:
+        """Start it, and come back when it says that it is ready."""
+        with self._said.open("wb") as said:
+            words = [sys.executable, "-m", "app.cli", "up"]
+            self._process = subprocess.Popen(words, env=self.env, stdout=said, stderr=said, start_new_session=True)
+        wait_until(lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None, READY_S, what="surefoot up")
+        assert self.process.poll() is None, self.said()
+        return self
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "it was not started"
+        return self._process
+
+    def said(self) -> str:
+        return self._said.read_text(errors="replace")
+
+    @property
+    def run(self) -> runfile.RunFile:
+        found = runfile.load(self.home)
+        assert found is not None
+        return found
+
+    @property
+    def curl(self) -> list[str]:
+        """The words of the command that it printed."""
+        return next(shlex.split(line) for line in self.said().splitlines() if line.startswith("curl "))
+
+    def pids(self) -> list[int]:
+        """Every process that belongs to it but itself."""
+        return [process.pid for process in psutil.Process(self.process.pid).children(recursive=True)]
+
+    def pid_of(self, part: str) -> int:
+        """The leader of a part, as the table said when it was ready."""
+        line = next(line for line in self.said().splitlines() if line.startswith(f"{part} "))
+        return int(next(word for word in line.split() if word.isdigit()))
+
+    def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run another `surefoot` command on the same home, which has to find everything by itself."""
+        env = {name: value for name, value in self.env.items() if name not in ("PORT", "FLOWER_PORT")}
+        command = [sys.executable, "-m", "app.cli", *words]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.command(*words, "--json").stdout)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Ask it to stop; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(STOP_S)
+
+    def kill(self) -> None:
+        """SIGKILL to the supervisor alone, and wait until nothing of it lives."""
+        pids = self.pids()
+        self.process.kill()
+        self.process.wait()
+        wait_until(lambda: not any(lives(pid) for pid in pids), 15, what="all processes to end after their supervisor was killed")
+
+    def close(self) -> None:
+        """For the end of a test: whatever still runs ends."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()

@@ -1,0 +1,100 @@
+"""The command line's manners: one line for an error, the right exit code, commands found where they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.cli import COMMANDS
+from app.cli.group import Commands, outcome
+from app.store.migrate import upgrade
+from app.store.session import open_engine
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def made_store(home: Path) -> None:
+    db = open_engine(f"sqlite:///{home / 'surefoot.sqlite'}")
+    upgrade(db)
+    db.dispose()
+
+
+def run(*words: str) -> int:
+    return outcome(Commands(COMMANDS), list(words))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_given_each_command_when_asked_for_help_then_it_is_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(name, "--help") == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+def test_given_wrong_words_when_run_then_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("jobs", "nonsense") == 2
+    assert "No such command 'nonsense'" in capsys.readouterr().err
+    assert run("submit", "order", "{not json") == 2
+    assert "The input is not JSON" in capsys.readouterr().err
+    assert run("submit", "order", "@/no/such/file") == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_given_no_store_when_asked_for_jobs_then_one_line_says_how_to_get_one(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    assert run("jobs", "list") == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "surefoot up" in told[0]
+    assert not (home / "surefoot.sqlite").exists()
+
+
+def test_given_a_wrong_setting_when_run_then_one_line_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORT", "99999999")
+    assert run("jobs", "list") == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "PORT" in told[0]
+
+
+@pytest.mark.usefixtures("made_store")
+def test_given_a_store_when_keys_are_made_and_revoked_then_the_list_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("keys", "create", "--role", "operator", "--name", "laptop", "--json") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["key"].startswith("sf_")
+    assert run("keys", "revoke", made["id"]) == 0
+    capsys.readouterr()
+    assert run("keys", "list", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["role"], row["name"]) == ("operator", "laptop")
+    assert row["revoked_at"]
+
+
+@pytest.mark.usefixtures("made_store")
+@pytest.mark.parametrize("words", [("jobs", "list"), ("attention", "list"), ("sagas", "list")])
+def test_given_an_empty_store_when_listed_then_a_sentence_and_as_json_an_empty_list(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words) == 0
+    assert capsys.readouterr().out.strip()
+    assert run(*words, "--json") == 0
+    assert json.loads(capsys.readouterr().out) in ([], {"items": []})
+
+
+@pytest.mark.usefixtures("made_store")
+@pytest.mark.parametrize("words", [("show", "order-7K3F"), ("why", "01a20265-17d8-7579-bd1c-7f3f1c511d16"), ("cancel", "nonsense")])
+def test_given_no_such_job_when_named_then_1_and_one_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("jobs", *words) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("made_store")
+def test_given_an_unknown_saga_when_submitted_then_1_and_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("submit", "oder", "{}") == 1
+    assert "'oder'" in capsys.readouterr().err

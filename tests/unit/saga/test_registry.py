@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, EntryPoints
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from app.errors import DefinitionError
+from app.saga import registry as registry_module
+from app.saga.definition import Saga
+from app.saga.registry import Registry
+from tests.unit.saga import order_saga, sagas_of_a_module
+
+HERE = "tests.unit.saga"
+
+
+class Ask(BaseModel):
+    n: int = 1
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
+    """The entry points of this process: none but what a test adds."""
+    points: list[EntryPoint] = []
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: EntryPoints(points).select(group=group))
+    return points
+
+
+def point(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name=name, value=value, group="surefoot.sagas")
+
+
+def one_step(name: str = "s", version: int = 1) -> Saga[Ask]:
+    saga = Saga(name, version=version, input=Ask)
+
+    @saga.step(lane="a", undo=None)
+    def only(ctx: Any, o: Ask) -> None: ...
+
+    return saga
+
+
+def test_given_modules_when_loaded_then_every_saga_at_their_top_level_once() -> None:
+    registry = Registry.load([f"{HERE}.order_saga", f"{HERE}.sagas_of_a_module", f"{HERE}.order_saga"])
+    assert registry.all() == (order_saga.order, sagas_of_a_module.old, sagas_of_a_module.new)
+
+
+def test_given_two_versions_when_asked_then_the_highest_by_name_and_each_by_digest() -> None:
+    old, new = sagas_of_a_module.old, sagas_of_a_module.new
+    registry = Registry([new, old])
+    assert registry.get("trip") is new
+    assert registry.by_digest("trip", old.digest) is old
+    assert registry.by_digest("trip", new.digest) is new
+    assert registry.by_digest("trip", "0" * 16) is None
+    assert registry.by_digest("order", new.digest) is None
+    assert registry.get("order") is None
+
+
+@pytest.mark.parametrize("value", [f"{HERE}.order_saga", f"{HERE}.order_saga:order"], ids=["module", "saga"])
+def test_given_entry_points_when_loaded_then_they_count_beside_the_modules(installed: list[EntryPoint], value: str) -> None:
+    installed.append(point("order", value))
+    assert Registry.load([]).all() == (order_saga.order,)
+    assert Registry.load([f"{HERE}.order_saga"]).all() == (order_saga.order,)
+
+
+def test_given_nothing_when_loaded_then_an_empty_registry() -> None:
+    assert Registry.load([]).all() == ()
+
+
+@pytest.mark.parametrize(
+    ("modules", "points", "said"),
+    [
+        pytest.param(
+            ["no.such_module"], [], r"SUREFOOT_SAGAS names module 'no.such_module', which cannot be imported: No module", id="module"
+        ),
+        pytest.param(["json"], [], r"module json \(SUREFOOT_SAGAS\) has no Saga at its top level", id="module-without"),
+        pytest.param([], [point("x", "no.such")], r"entry point x = no.such \(surefoot.sagas\) cannot be loaded", id="entry-point"),
+        pytest.param([], [point("x", "json:nothing")], r"entry point x = json:nothing .* cannot be loaded", id="attribute"),
+        pytest.param([], [point("x", "json:dumps")], r"entry point x = json:dumps .* has no Saga", id="no-saga"),
+    ],
+)
+def test_given_name_that_leads_nowhere_when_loaded_then_it_is_named(
+    installed: list[EntryPoint], modules: list[str], points: list[EntryPoint], said: str
+) -> None:
+    installed.extend(points)
+    with pytest.raises(DefinitionError, match=said):
+        Registry.load(modules)
+
+
+def test_given_two_sagas_of_one_name_and_version_when_registered_then_both_lines_are_told() -> None:
+    with pytest.raises(DefinitionError, match=r"saga s version 1 is defined twice, first at .*test_registry.py:\d+. Rename one") as caught:
+        Registry([one_step(), one_step()])
+    assert "test_registry.py" in caught.value.message.split(": ")[0]
+    assert len(Registry([one_step(), one_step(version=2), one_step("t")]).all()) == 3
+
+
+def test_given_saga_with_a_mistake_when_registered_then_refused() -> None:
+    with pytest.raises(DefinitionError, match="saga s has no steps"):
+        Registry([Saga("s", version=1, input=Ask)])
