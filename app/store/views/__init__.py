@@ -1,0 +1,27 @@
+"""What people and programs see of the store: reads only, shaped as the answers of the HTTP contract.
+
+Every read of a job names the tenant in its WHERE; `tenant_id=None` is for the operator's own command line. A job of
+another tenant is NotFound, like one that never was. A list costs a fixed number of statements however long it is.
+Inputs are never shown, so neither are the secrets in them.
+"""
+
+from __future__ import annotations
+
+from app.store.views.effects import effects_view
+from app.store.views.history import history_view
+from app.store.views.jobs import SHOWN_STATES, job_view, list_jobs
+from app.store.views.names import short_name
+from app.store.views.sagas import saga_view, sagas_view
+from app.store.views.workers import workers_view
+
+__all__ = [
+    "SHOWN_STATES",
+    "effects_view",
+    "history_view",
+    "job_view",
+    "list_jobs",
+    "saga_view",
+    "sagas_view",
+    "short_name",
+    "workers_view",
+]

@@ -1,0 +1,125 @@
+"""The account of a job's effects: what happened outside, and what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Integer, String, column, select, table
+
+from app.saga.graph import Graph
+from app.saga.naming import effect_key
+from app.store.session import reading
+from app.store.tables import Id
+from app.store.views.snapshot import Snapshot, load
+
+_view = table(
+    "effects",
+    column("job_id", Id),
+    column("step", String),
+    column("item", String),
+    column("rank", Integer),
+    column("fidelity", String),
+    column("outcome", String),
+    column("undo_state", String),
+    column("undo_attempts", Integer),
+)
+
+LEAVES_SOMETHING = ("partial", "notice")  # fidelities after which something stays although the undo has run
+FIDELITIES = ("exact", "equivalent", "partial", "notice")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A row of the view. `outcome`: none, done, unknown; `undo_state`: not_needed, pending, done, refused, waived."""
+
+    step: str
+    item: str
+    fidelity: str | None
+    outcome: str
+    undo_state: str
+    undo_attempts: int
+
+    @property
+    def left_over(self) -> bool:
+        """Whether something of it is still there that was to be undone."""
+        return self.undo_state in ("refused", "waived") or (self.undo_state == "done" and self.fidelity in LEAVES_SOMETHING)
+
+
+def effects_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[Effect]]:
+    """job id -> its effects in graph order; one statement for all."""
+    found: dict[str, list[Effect]] = {job_id: [] for job_id in job_ids}
+    if not found:
+        return found
+    c = _view.c
+    query = (
+        select(c.job_id, c.step, c.item, c.fidelity, c.outcome, c.undo_state, c.undo_attempts)
+        .where(c.job_id.in_(job_ids))
+        .order_by(c.job_id, c.rank, c.item)
+    )
+    for row in connection.execute(query):
+        found[row.job_id].append(Effect(row.step, row.item, row.fidelity, row.outcome, row.undo_state, row.undo_attempts or 0))
+    return found
+
+
+def effects_view(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
+    """{"items": one for each step with an effect, "summary": counts and one sentence}. Raises: NotFound."""
+    with reading(db) as connection:
+        snapshot = load(connection, job_id, tenant_id)
+        effects = effects_of(connection, [snapshot.job.id])[snapshot.job.id]
+    return {"items": effect_items(snapshot, effects), "summary": summary(snapshot.graph, effects)}
+
+
+def effect_items(snapshot: Snapshot, effects: Sequence[Effect]) -> list[dict[str, Any]]:
+    return [_item(snapshot, effect) for effect in effects]
+
+
+def _item(snapshot: Snapshot, effect: Effect) -> dict[str, Any]:
+    node = snapshot.graph.by_name[effect.step]
+    undo = node.compensation
+    return {
+        "step": effect.step,
+        "item": effect.item,
+        "key": effect_key(snapshot.job.id, effect.step, effect.item, "action"),
+        "outcome": effect.outcome,
+        "fidelity": effect.fidelity or ("irreversible" if node.irreversible else None),
+        "undo": {"state": effect.undo_state, "attempts": effect.undo_attempts, "note": undo.note if undo else ""},
+    }
+
+
+def summary(graph: Graph, effects: Sequence[Effect]) -> dict[str, Any]:
+    """{"done", "unknown", "undone": {fidelity: n}, "pending", "left_over", "sentence"}."""
+    undone = Counter(e.fidelity or "exact" for e in effects if e.undo_state == "done")
+    counts: dict[str, Any] = {
+        "done": sum(e.outcome == "done" for e in effects),
+        "unknown": sum(e.outcome == "unknown" for e in effects),
+        "undone": {fidelity: undone[fidelity] for fidelity in FIDELITIES if undone[fidelity]},
+        "pending": sum(e.undo_state == "pending" for e in effects),
+        "left_over": sum(e.left_over for e in effects),
+    }
+    return counts | {"sentence": _sentence(graph, effects, counts)}
+
+
+def _sentence(graph: Graph, effects: Sequence[Effect], counts: dict[str, Any]) -> str:
+    """As "compensated: 2 exact, 1 equivalent (refund_card), 0 left over"; before any undo, what took effect."""
+    if not counts["undone"] and not counts["pending"] and not counts["left_over"]:
+        return "nothing has taken effect yet" if not counts["done"] and not counts["unknown"] else _took_effect(counts)
+    parts = []
+    for fidelity, number in counts["undone"].items():
+        names = [_undo_name(graph, e.step) for e in effects if e.undo_state == "done" and e.fidelity == fidelity]
+        parts.append(f"{number} {fidelity}" + ("" if fidelity == "exact" else f" ({', '.join(names)})"))
+    if counts["pending"]:
+        parts.append(f"{counts['pending']} still to undo")
+    return f"compensated: {', '.join([*parts, str(counts['left_over']) + ' left over'])}"
+
+
+def _took_effect(counts: dict[str, Any]) -> str:
+    unknown = f", {counts['unknown']} of unknown outcome" if counts["unknown"] else ""
+    return f"{counts['done']} took effect{unknown}"
+
+
+def _undo_name(graph: Graph, step: str) -> str:
+    undo = graph.by_name[step].compensation
+    return undo.name if undo else step

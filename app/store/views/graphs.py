@@ -1,0 +1,15 @@
+"""The graph a job is pinned to."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from app.saga.graph import Graph
+from app.store.session import reading
+from app.store.views.snapshot import load
+
+
+def graph_view(db: Engine, job_id: str, tenant_id: str | None) -> Graph:
+    """Raises: NotFound."""
+    with reading(db) as connection:
+        return load(connection, job_id, tenant_id).graph

@@ -1,0 +1,266 @@
+"""A job as the HTTP contract shows it, alone and in lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.clock import UtcDateTime
+from app.rules.states import Dir, JobState, Kind, OpState
+from app.saga.graph import Node
+from app.store.session import dialect_is_sqlite, reading
+from app.store.tables import Id, jobs, operations
+from app.store.views.effects import Effect, effects_of
+from app.store.views.names import job_links, short_name, stamp
+from app.store.views.snapshot import BACKOFF, Operation, Snapshot, job_rows, load, load_many
+
+Position = tuple[datetime, str]  # (created_at, id) of the last job shown
+PAGE_ROWS = 50
+PAGE_ROWS_MOST = 200
+SCAN_ROWS = 5_000  # a filtered page looks at no more jobs than this, then says where to go on
+QUEUE_ROWS = 1_000  # a position beyond this is told as this
+SHOWN_STATES = tuple(JobState)
+
+# What an operation's state is called outside. `dropped` and `abandoned` are the engine's words.
+STEP_WORDS = {OpState.DROPPED: "not_started", OpState.ABANDONED: "stopped"}
+
+
+def job_view(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
+    """One job. Raises: NotFound, also for another tenant's and for what cannot be an id."""
+    with reading(db) as connection:
+        snapshot = load(connection, job_id, tenant_id)
+        effects = effects_of(connection, [snapshot.job.id])[snapshot.job.id]
+        return whole(connection, snapshot, effects)
+
+
+def whole(connection: Connection, snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
+    """The full view of a job that has been read."""
+    view = brief(snapshot, effects)
+    return view | {
+        "steps": [_step(snapshot, node) for node in snapshot.graph.nodes],
+        "result": _result(connection, snapshot) if snapshot.job.state == JobState.COMPLETED else None,
+        "queue": _queue(connection, snapshot),
+    }
+
+
+def brief(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
+    """What a list shows of a job: all but steps, result and place in the queue."""
+    job = snapshot.job
+    return {
+        "id": job.id,
+        "name": short_name(job.saga, job.id),
+        "saga": job.saga,
+        "version": job.version,
+        "state": str(snapshot.state),
+        "outcome": outcome(snapshot, effects),
+        "left_over": [e.step for e in effects if e.left_over],
+        "reason": job.reason,
+        "retry_of": job.retry_of,
+        "progress": _progress(snapshot),
+        "error": job.error,
+        "tags": job.tags,
+        "created_at": stamp(job.created_at),
+        "started_at": stamp(snapshot.started_at),
+        "finished_at": stamp(job.finished_at),
+        "links": job_links(job.id),
+    }
+
+
+def outcome(snapshot: Snapshot, effects: Sequence[Effect]) -> str:
+    """done | undone | undone_partly | open."""
+    if snapshot.job.state == JobState.COMPLETED:
+        return "done"
+    if not snapshot.ended:
+        return "open"
+    return "undone_partly" if any(e.left_over for e in effects) else "undone"
+
+
+def _step(snapshot: Snapshot, node: Node) -> dict[str, Any]:
+    op = snapshot.get(node.name)
+    return {
+        "name": node.name,
+        "state": _word(op),
+        "attempts": op.attempts if op else 0,
+        "lane": node.lane,
+        "started_at": stamp(op.started_at) if op else None,
+        "finished_at": stamp(op.finished_at) if op else None,
+        "error": op.error if op else None,
+        "compensation": _compensation(snapshot, node),
+        "items": None,
+    }
+
+
+def _compensation(snapshot: Snapshot, node: Node) -> dict[str, Any] | None:
+    if node.compensation is None:
+        return None
+    op = snapshot.get(node.name, Kind.UNDO)
+    return {
+        "state": "not_needed" if op is None else _undo_word(op),
+        "attempts": op.attempts if op else 0,
+        "fidelity": node.compensation.fidelity,
+        "note": node.compensation.note,
+    }
+
+
+def _word(op: Operation | None) -> str:
+    return "not_started" if op is None else STEP_WORDS.get(OpState(op.state), op.state)
+
+
+def _undo_word(op: Operation) -> str:
+    if op.decided == "waived":
+        return "waived"
+    return "not_needed" if op.state == OpState.SKIPPED else _word(op)
+
+
+def _progress(snapshot: Snapshot) -> dict[str, Any]:
+    """How far it is in its direction, 0 to 1, and what is going on in a few words."""
+    back = snapshot.job.dir == Dir.BACK
+    ops = snapshot.undos if back else snapshot.actions
+    finished = sum(op.done for op in ops)
+    running = [op for op in ops if op.state == OpState.RUNNING]
+    share = finished + sum(min(max(float((op.progress or {}).get("fraction") or 0.0), 0.0), 1.0) for op in running)
+    done = snapshot.ended or not ops
+    words = next((f"{op.step}: {op.progress['message']}" for op in running if op.progress and op.progress.get("message")), "")
+    what = "undone" if back else "done"
+    return {"fraction": 1.0 if done else round(share / len(ops), 3), "message": words or f"{finished} of {len(ops)} steps {what}"}
+
+
+def _result(connection: Connection, snapshot: Snapshot) -> Any:
+    """The result of the last step; when there are several last ones, each by its step's name."""
+    last = [node.name for node in snapshot.graph.nodes if not snapshot.graph.followers[node.name]]
+    o = operations.c
+    query = select(o.step, o.result).where(o.job_id == snapshot.job.id, o.kind == Kind.ACTION, o.item == "", o.step.in_(last))
+    results = {row.step: row.result for row in connection.execute(query)}
+    return results.get(last[0]) if len(last) == 1 else {step: results.get(step) for step in last}
+
+
+def _queue(connection: Connection, snapshot: Snapshot) -> dict[str, Any] | None:
+    """Its place among what is ready in the same lane, while nobody has taken anything of it; at most QUEUE_ROWS."""
+    waiting = [op for op in snapshot.actions if op.in_line and op.ready_at is not None]
+    if snapshot.state != JobState.PENDING or not waiting:
+        return None
+    first = min(waiting, key=lambda op: (op.ready_at, op.id))
+    o = operations.c
+    ahead = (
+        select(literal_column("1"))
+        .where(o.state == literal_column("'queued'"), o.missing == literal_column("0"), o.lane == first.lane, o.kind != Kind.UNDO)
+        .where(o.ready_at < first.ready_at)
+        .limit(QUEUE_ROWS)
+        .subquery()
+    )
+    return {"position": connection.execute(select(func.count()).select_from(ahead)).scalar_one() + 1, "eta_seconds": None}
+
+
+# --- lists -----------------------------------------------------------------------------------------------------
+def list_jobs(
+    db: Engine,
+    tenant_id: str | None,
+    *,
+    state: str | None = None,
+    saga: str | None = None,
+    tag: str | None = None,
+    after: Position | None = None,
+    limit: int = PAGE_ROWS,
+) -> tuple[list[dict[str, Any]], Position | None]:
+    """The tenant's jobs (None: everybody's), newest first, as `brief` shows them.
+
+    Args: `state` one of SHOWN_STATES; `after` where the page before ended; `limit` at most 200.
+    Returns: (rows, where the next page begins, or None at the end). A filtered page that found little in SCAN_ROWS jobs
+    is short and still says where to go on, so that no filter makes a request walk over everything there ever was.
+    """
+    limit = max(1, min(limit, PAGE_ROWS_MOST))
+    keyset = _Keyset(tenant_id, after)
+    with reading(db) as connection:
+        wanted = _filters(connection, state, saga, tag)
+        query = keyset.page(job_rows())
+        edge = None
+        if wanted:
+            edge = connection.execute(keyset.page(select(jobs.c.created_at, jobs.c.id)).offset(SCAN_ROWS - 1).limit(1)).one_or_none()
+            query = query.where(*wanted)
+            if edge is not None:
+                query = query.where(keyset.not_beyond((edge.created_at, edge.id)))
+        rows = connection.execute(query.limit(limit + 1)).all()
+        shown = load_many(connection, rows[:limit])
+        effects = effects_of(connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK])
+    items = [brief(snapshot, effects.get(snapshot.job.id, [])) for snapshot in shown]
+    if len(rows) > limit:
+        return items, (shown[-1].job.created_at, shown[-1].job.id)
+    return items, None if edge is None else (edge.created_at, edge.id)
+
+
+class _Keyset:
+    """Newest first, from a position on. Without a tenant by id alone: ids grow with time, and the primary key serves it."""
+
+    def __init__(self, tenant_id: str | None, after: Position | None) -> None:
+        self._tenant_id = tenant_id
+        self._after = after
+
+    def page(self, query: Select[Any]) -> Select[Any]:
+        c = jobs.c
+        if self._tenant_id is None:
+            query = query.order_by(c.id.desc())
+        else:
+            query = query.where(c.tenant_id == self._tenant_id).order_by(c.tenant_id.desc(), c.created_at.desc(), c.id.desc())
+        return query if self._after is None else query.where(self._key() < self._value(self._after))
+
+    def not_beyond(self, edge: Position) -> ColumnElement[bool]:
+        return self._key() >= self._value(edge)
+
+    def _key(self) -> ColumnElement[Any]:
+        c = jobs.c
+        return c.id if self._tenant_id is None else tuple_(c.created_at, c.id)
+
+    def _value(self, position: Position) -> ColumnElement[Any]:
+        created_at, job_id = position
+        return literal(job_id, Id) if self._tenant_id is None else tuple_(literal(created_at, UtcDateTime()), literal(job_id, Id))
+
+
+def _filters(connection: Connection, state: str | None, saga: str | None, tag: str | None) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = []
+    if state is not None:
+        wanted.append(_state_filter(JobState(state)))
+    if saga is not None:
+        wanted.append(jobs.c.saga == saga)
+    if tag is not None and dialect_is_sqlite(connection):
+        each = func.json_each(jobs.c.tags).table_valued("value")
+        wanted.append(select(literal_column("1")).select_from(each).where(each.c.value == tag).exists())
+    elif tag is not None:
+        wanted.append(type_coerce(jobs.c.tags, JSONB).contains([tag]))
+    return wanted
+
+
+def _state_filter(state: JobState) -> ColumnElement[bool]:
+    """The same derivation as Snapshot.state, in SQL."""
+    o = operations.c
+
+    def some(*guards: ColumnElement[bool]) -> ColumnElement[bool]:
+        return select(literal_column("1")).where(o.job_id == jobs.c.id, *guards).exists()
+
+    running = jobs.c.state == JobState.RUNNING
+    if state == JobState.PENDING:
+        return and_(running, not_(some(o.started)))
+    busy = some(or_(o.state == "running", and_(o.state == "queued", o.missing == 0), and_(o.state == "waiting", o.wait == BACKOFF)))
+    parked = and_(some(o.state == "waiting"), not_(busy))
+    if state == JobState.WAITING:
+        return and_(running, some(o.started), parked)
+    if state == JobState.RUNNING:
+        return and_(running, some(o.started), not_(parked))
+    return jobs.c.state == state

@@ -1,0 +1,26 @@
+"""Names and times as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U, so that a name survives the telephone
+CHARACTERS = 4
+API = "/api/v1"
+
+
+def short_name(saga: str, job_id: str) -> str:
+    """A job's name for people, as `order-7K3F`: the last 20 random bits of its id. Enough for a talk, not unique for ever."""
+    bits = int(job_id[-5:], 16)
+    digits = [ALPHABET[(bits >> (5 * place)) & 31] for place in reversed(range(CHARACTERS))]
+    return f"{saga}-{''.join(digits)}"
+
+
+def stamp(time: datetime | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds, as `2026-11-22T10:42:07.123Z`."""
+    return None if time is None else time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_links(job_id: str) -> dict[str, str]:
+    here = f"{API}/jobs/{job_id}"
+    return {"self": here, "why": f"{here}/why", "history": f"{here}/history", "effects": f"{here}/effects", "cancel": f"{here}/cancel"}

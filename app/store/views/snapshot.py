@@ -1,0 +1,165 @@
+"""A job as it stands: its row, its pinned graph and its operations, read together, for one job or for many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from app.errors import NotFound
+from app.rules.states import DONE, ENDED, JobState, Kind, OpState
+from app.saga.graph import Graph
+from app.store.ids import is_id
+from app.store.queries import graph_of
+from app.store.tables import jobs, operations
+
+BACKOFF = "retry"  # the `wait` of an operation between two attempts: work in hand, not a wait for somebody
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """Columns of a job that may be shown. Its input is not among them."""
+
+    id: str
+    tenant_id: str
+    saga: str
+    version: int
+    digest: str
+    state: str
+    dir: str
+    cause: str | None
+    cancel_wish: bool
+    reason: str | None
+    error: dict[str, Any] | None
+    tags: list[str]
+    priority: int
+    retry_of: str | None
+    created_by: str
+    created_at: datetime
+    deadline_at: datetime | None
+    late: bool
+    undo_by: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Columns of an operation that may be shown. Results can be long and are read where they are wanted."""
+
+    id: str
+    job_id: str
+    step: str
+    kind: str
+    item: str
+    lane: str
+    state: str
+    missing: int
+    ready_at: datetime | None
+    sent_at: datetime | None
+    queue_by: datetime | None
+    boot: str | None
+    attempts: int
+    allowance: int
+    started: bool
+    no_return: bool
+    unsettled: int
+    stop: bool
+    due_at: datetime | None
+    wait: str | None
+    error: dict[str, Any] | None
+    progress: dict[str, Any] | None
+    decided: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def done(self) -> bool:
+        return self.state in DONE
+
+    @property
+    def in_line(self) -> bool:
+        """Ready and waiting for a worker. What is queued behind another operation of its chain is not."""
+        return self.state == OpState.QUEUED and self.missing == 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One job. `operations` in the order of the graph: actions, then undos (last first), then confirmations."""
+
+    job: JobRow
+    graph: Graph
+    operations: tuple[Operation, ...]
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, str], Operation]:
+        return {(op.step, op.kind): op for op in self.operations if op.item == ""}
+
+    def get(self, step: str, kind: str = Kind.ACTION) -> Operation | None:
+        return self._by_key.get((step, kind))
+
+    @property
+    def actions(self) -> list[Operation]:
+        return [op for op in self.operations if op.kind == Kind.ACTION]
+
+    @property
+    def undos(self) -> list[Operation]:
+        return [op for op in self.operations if op.kind == Kind.UNDO]
+
+    @property
+    def ended(self) -> bool:
+        return self.job.state in ENDED
+
+    @cached_property
+    def state(self) -> JobState:
+        """The state as shown: `pending` and `waiting` are derived here and nowhere stored."""
+        stored = JobState(self.job.state)
+        if stored != JobState.RUNNING:
+            return stored
+        if not any(op.started for op in self.operations):
+            return JobState.PENDING
+        busy = any(
+            op.state == OpState.RUNNING or op.in_line or (op.state == OpState.WAITING and op.wait == BACKOFF) for op in self.operations
+        )
+        parked = any(op.state == OpState.WAITING for op in self.operations)
+        return JobState.WAITING if parked and not busy else JobState.RUNNING
+
+    @property
+    def started_at(self) -> datetime | None:
+        return min((op.started_at for op in self.operations if op.started_at is not None), default=None)
+
+
+_JOB = tuple(jobs.c[f.name] for f in fields(JobRow))
+_OPERATION = tuple(operations.c[f.name] for f in fields(Operation))
+
+
+def job_rows() -> Select[Any]:
+    """A query over the columns of JobRow."""
+    return select(*_JOB)
+
+
+def load(connection: Connection, job_id: str, tenant_id: str | None) -> Snapshot:
+    """One job of this tenant (None: of any). Raises: NotFound, also for what cannot be an id."""
+    row = None
+    if is_id(job_id):
+        query = job_rows().where(jobs.c.id == job_id)
+        row = connection.execute(query if tenant_id is None else query.where(jobs.c.tenant_id == tenant_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such job, or it is not yours.")
+    return load_many(connection, [row])[0]
+
+
+def load_many(connection: Connection, rows: Sequence[Any]) -> list[Snapshot]:
+    """The snapshots of these rows of `job_rows`, in their order: one statement for all operations, graphs are kept in memory."""
+    if not rows:
+        return []
+    of_job: dict[str, list[Operation]] = {row.id: [] for row in rows}
+    query = (
+        select(*_OPERATION).where(operations.c.job_id.in_(list(of_job))).order_by(operations.c.job_id, operations.c.rank, operations.c.item)
+    )
+    for row in connection.execute(query):
+        of_job[row.job_id].append(Operation(**row._mapping))
+    return [Snapshot(JobRow(**row._mapping), graph_of(connection, row.digest), tuple(of_job[row.id])) for row in rows]

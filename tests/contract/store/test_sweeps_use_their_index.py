@@ -1,0 +1,56 @@
+"""No sweep scans a table: each is served by the partial index made for it, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event, text
+
+from app.store import queries, updates
+from app.store.migrate import upgrade
+from app.store.session import open_engine
+
+SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
+    "unsent": (lambda c: queries.unsent(c, 1.0, 10), "ix_operations_unsent"),
+    "lost": (lambda c: queries.sent_long_ago(c, 15.0, 60.0, 10), "ix_operations_sent"),
+    "expired": (lambda c: queries.expired(c, 10), "ix_operations_leased"),
+    "due": (lambda c: updates.wake_due(c, 10), "ix_operations_due"),
+    "nobody came": (lambda c: queries.nobody_came(c, 10), "ix_operations_queue_by"),
+    "stranded": (lambda c: queries.stranded(c, 10), "ix_operations_stranded"),
+    "deadline": (lambda c: queries.past_deadline(c, 10), "ix_jobs_deadline"),
+    "undo_by": (lambda c: queries.past_undo_by(c, 10), "ix_jobs_undo_by"),
+    "idle": (lambda c: queries.idle(c, "00000000-0000-0000-0000-000000000000", 10), "ix_jobs_open"),
+    "held by a worker": (lambda c: queries.held_by(c, "boot"), "ix_operations_boot"),
+    "renewal": (
+        lambda c: updates.renew_leases(c, "boot", ["00000000-0000-7000-8000-000000000000"], 15.0),
+        "ix_operations_boot|pk|autoindex",
+    ),
+    "broker lost": (updates.forget_sent, "ix_operations_sent"),
+}
+
+
+@pytest.fixture
+def db(store_url: str) -> Any:
+    db = open_engine(store_url)
+    upgrade(db)
+    yield db
+    db.dispose()
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_given_a_sweep_then_its_plan_uses_the_index_made_for_it(db: Engine, sweep: str) -> None:
+    run, index = SWEEPS[sweep]
+    statements: list[tuple[str, Any]] = []
+    with db.connect() as connection:
+        event.listen(connection, "before_cursor_execute", lambda c, cur, sql, params, ctx, many: statements.append((sql, params)))
+        with connection.begin():
+            if db.dialect.name == "postgresql":
+                connection.execute(text("SET LOCAL enable_seqscan = off"))
+            statements.clear()
+            run(connection)
+            sql, parameters = next((s, p) for s, p in statements if not s.startswith("BEGIN"))
+            explain = "EXPLAIN " if db.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+            plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + sql, parameters))
+    assert any(name in plan for name in index.split("|")), f"{sql}\n{plan}"
