@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -153,17 +153,18 @@ def _run(db: Engine, saga: Saga[Any], node: Node, seen: AnyRow, attempt: Attempt
         port=StorePort(db, attempt),
     )
     with reading(db) as connection:
-        needed = node.after if seen.kind == Kind.ACTION else (node.name,)
-        rows = queries.results_of(connection, seen.job_id, needed, seen.item)
-    results = {step: row.result for step, row in rows.items()}
-    own = rows.get(node.name)
+        rows = queries.results_of(connection, seen.job_id, (*node.after, node.name), seen.item)
+    results = {step: rows[step].result for step in node.after}
+    own = rows[node.name] if seen.kind != Kind.ACTION else None
     with limit(limits.timeout_s):
         if seen.kind == Kind.ACTION and attempt.unsettled > 1:
             return _again(saga, node, context, seen, results)
-        if seen.kind == Kind.UNDO and own is not None and own.state != OpState.COMPLETED:
-            learnt = _what_happened(saga, node, context, seen)
-            return invoke(saga, node.name, seen.kind, context, seen.input, results, learnt)
-        return invoke(saga, node.name, seen.kind, context, seen.input, results, own.result if own is not None else None)
+        if own is None or own.state == OpState.COMPLETED:
+            return invoke(saga, node.name, seen.kind, context, seen.input, results, own.result if own is not None else None)
+        learnt = _what_happened(saga, node, context, seen, results)
+        if isinstance(learnt, NotYet):
+            return learnt
+        return invoke(saga, node.name, seen.kind, context, seen.input, results, learnt)
 
 
 def _again(saga: Saga[Any], node: Node, context: Context, seen: AnyRow, results: dict[str, Any]) -> Any:
@@ -185,20 +186,14 @@ def _again(saga: Saga[Any], node: Node, context: Context, seen: AnyRow, results:
     return invoke(saga, node.name, seen.kind, context, seen.input, results, None)
 
 
-def _what_happened(saga: Saga[Any], node: Node, context: Context, seen: AnyRow) -> Any | None:
+def _what_happened(saga: Saga[Any], node: Node, context: Context, seen: AnyRow, results: dict[str, Any]) -> Any | None:
     """Before the undo of an unknown outcome: the action's result if it can be learnt, else None."""
     if node.settle == "replay":  # the key is spent afterwards: a late request changes nothing
-        action = Context(**{**vars_of(context), "kind": Kind.ACTION})
-        return invoke(saga, node.name, Kind.ACTION, action, seen.input, {}, None)
+        return invoke(saga, node.name, Kind.ACTION, replace(context, kind=Kind.ACTION), seen.input, results, None)
     if node.probe:
         answer = ask(saga, node.name, context, seen.input)
         return answer.result if isinstance(answer, Happened) else None
     return None
-
-
-def vars_of(context: Context) -> dict[str, Any]:
-    """The fields a context was made from."""
-    return {name: getattr(context, name) for name in context.__dataclass_fields__}
 
 
 # --- after it ------------------------------------------------------------------------------------------------------

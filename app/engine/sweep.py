@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine
 
 from app.config import Settings
+from app.delivery.broker import BrokerProbe
 from app.engine import attempt as attempts
 from app.engine.advance import finish
 from app.engine.dispatch import Publishes, ring
 from app.engine.letters import open_letter
 from app.engine.move import Move
 from app.engine.turn import turn
-from app.delivery.broker import BrokerProbe
 from app.errors import BrokerUnavailable, NotFound
 from app.rules.planner import Chain, Message, Plan
 from app.rules.states import Cause, Dir, JobState, Kind, OpState

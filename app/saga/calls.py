@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 def invoke(
-    saga: Saga[Any], step: str, kind: str, ctx: Context, input: dict[str, Any], results: dict[str, Any], own: Any | None  # noqa: A002
+    saga: Saga[Any],
+    step: str,
+    kind: str,
+    ctx: Context,
+    input: dict[str, Any],  # noqa: A002
+    results: dict[str, Any],
+    own: Any | None,
 ) -> Any:
     """Run one operation.
 
@@ -37,10 +43,12 @@ def invoke(
     declared = saga[step]
     fn = function_of(declared, kind)
     request = _request(saga, declared, input)
-    if kind == "action":
-        answer = _call(fn, ctx, request, lambda: [_result_of(saga, name, declared, results) for name in declared.after], len(declared.after))
-    else:
-        answer = _call(fn, ctx, request, lambda: [None if own is None else _read(declared, own)], 1)
+    given: list[Any] = []  # with results where the function takes them; what it does not take is not read
+    if kind == "action" and accepts(fn, 2 + len(declared.after)):
+        given = [_result_of(saga, name, declared, results) for name in declared.after]
+    elif kind != "action" and accepts(fn, 3):
+        given = [None if own is None else _read(declared, own)]
+    answer = fn(ctx, request, *given)
     if isinstance(answer, NotYet):
         return answer
     if isinstance(answer, (Happened, Answer)):
@@ -76,11 +84,6 @@ def function_of(step: Step[Any, Any], kind: str) -> Function:
     if part is None:
         raise LookupError(f"step {step.name} of saga {step.saga.name} has no {kind}.{did_you_mean(kind, ('action', 'undo', 'confirm'))}")
     return part.fn
-
-
-def _call(fn: Function, ctx: Context, request: Any, results: Any, count: int) -> Any:
-    """With the results where the function takes them; what it does not take is not read."""
-    return fn(ctx, request, *results()) if accepts(fn, 2 + count) else fn(ctx, request)
 
 
 def _request(saga: Saga[Any], step: Step[Any, Any], input: dict[str, Any]) -> Any:  # noqa: A002

@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 def mistakes(saga: Saga[Any]) -> list[str]:
     """Every mistake, `path:line: ...`, in the order of declaration; empty when the saga can run.
 
-    A graph that has no order is judged no further: what lies before and after the pivot would be a guess.
+    A graph with a misspelt name or a circle is judged no further: what lies before and after the pivot would be a guess.
     """
     if not saga.steps:
         return [f"{saga.where}: saga {saga.name} has no steps. Declare one with @{saga.name}.step(lane=...)."]
     found = [*_input(saga), *(m for step in saga for m in _names(saga, step)), *(m for step in saga for m in _functions(saga, step))]
-    after = {step.name: tuple(name for name in step.after if name in saga) for step in saga}
+    found += _promises(saga)
+    after = {step.name: step.after for step in saga}
+    if any(name not in after for names in after.values() for name in names):
+        return found
     order = topological(after)
     if len(order) < len(after):
         return [*found, _cycle(saga, after, set(order))]
-    return [*found, *_promises(saga), *_around_pivot(saga, order, descendants(after, order))]
+    return [*found, *_around_pivot(saga, order, descendants(after, order))]
 
 
 def _at(step: Step[Any, Any], problem: str) -> str:
@@ -53,7 +56,8 @@ def _input(saga: Saga[Any]) -> Iterator[str]:
     try:
         schema = saga.input_schema
     except PydanticUserError as error:
-        yield f"{saga.where}: saga {saga.name}: input {model.__name__} has no JSON Schema: {error.message}"
+        why = error.message.splitlines()[0].rstrip(".")
+        yield f"{saga.where}: saga {saga.name}: input {model.__name__} cannot be read from JSON: {why}."
         return
     for number, example in enumerate(saga.examples):
         if not isinstance(example, model):
@@ -128,9 +132,11 @@ def _types(saga: Saga[Any], step: Step[Any, Any]) -> Iterator[str]:
             except NameError:
                 continue
             if _never_fits(given, wanted):
+                name = getattr(fn, "__name__", "function")
+                order = ", or the order of after=" if passed is expected and len(expected) > 2 else ""
                 yield (
-                    f"{where(fn)}: {getattr(fn, '__name__', 'function')}: parameter {parameter.name} is {type_name(wanted)}, "
-                    f"but is given {what}, which is {type_name(given)}. Results come in the order of after=."
+                    f"{where(fn)}: {name}: parameter {parameter.name} is {type_name(wanted)}, but is given {what}, "
+                    f"which is {type_name(given)}. Change the annotation{order}."
                 )
 
 

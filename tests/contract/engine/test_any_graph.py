@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.engine.perform import Verdict
 from app.errors import Conflict
 from app.saga.definition import Saga
-from app.saga.outcomes import Rejected
+from app.saga.outcomes import UNKNOWN, Happened, Rejected
 from tests.support.waiting import wait_until
 from tests.support.world import Participant, Thing, World, after_effect, diamond
 
@@ -181,4 +181,62 @@ def test_given_many_workers_cancels_and_sweeps_at_once_then_every_job_lands_and_
         effects = {key for key in service.done if key.startswith(job) and service.done[key] == "done"}
         actions, undos = (sum(key.endswith(kind) for key in effects) for kind in ("action", "undo"))
         assert (actions, undos) == (6, 0) if world.state(job) == "completed" else actions == undos
+    world.db.dispose()
+
+
+def test_given_settle_replay_when_the_outcome_is_unknown_then_the_action_runs_again_under_its_key_before_the_undo(store_url: str) -> None:
+    service = Participant()
+    saga = Saga("replayed", version=1, input=Thing)
+
+    @saga.step(lane="a")
+    def ask_price(ctx, o) -> str:
+        return service.act(ctx)
+
+    @ask_price.compensate(fidelity="exact")
+    def forget(ctx, o): ...
+
+    @saga.step(lane="a", settle="replay")
+    def send(ctx, o, price: str) -> str:
+        return service.act(ctx)
+
+    seen: list[Any] = []
+
+    @send.compensate(fidelity="exact")
+    def unsend(ctx, o, sent):
+        seen.append(sent)
+        service.act(ctx)
+
+    world = World(store_url, [saga], service)
+    service.script["send", "action"] = [after_effect(TimeoutError("?")) for _ in range(5)]
+    job = world.submit()
+    assert world.land(job) == "failed"
+    assert seen == ["send done"] and service.calls["send", "action"] == 6
+    assert world.broken() == {}
+    world.db.dispose()
+
+
+def test_given_a_probe_when_an_attempt_was_lost_then_the_service_is_asked_and_the_effect_is_not_done_twice(store_url: str) -> None:
+    service = Participant()
+    saga = Saga("probed", version=1, input=Thing)
+    answers: list[Any] = [UNKNOWN, Happened("found")]
+
+    @saga.step(lane="a")
+    def charge(ctx, o) -> str:
+        return service.act(ctx)
+
+    @charge.compensate(fidelity="exact")
+    def refund(ctx, o, charged):
+        service.act(ctx)
+
+    @charge.probe
+    def find(ctx, o):
+        return answers.pop(0)
+
+    world = World(store_url, [saga], service)
+    service.script["charge", "action"] = [after_effect(TimeoutError("no answer"))]
+    job = world.submit()
+    assert world.land(job) == "completed"
+    assert service.calls["charge", "action"] == 1 and answers == []
+    assert world.operation(job, "charge").result == "found"
+    assert world.broken() == {}
     world.db.dispose()

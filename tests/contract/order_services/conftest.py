@@ -30,13 +30,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def services(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def services(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The services' databases: files of their own, then schemas of one PostgreSQL. The shelf is full."""
     if request.param == "postgresql":
         monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("fresh_postgres"))
-        request.addfinalizer(close_databases)
     inventory.seed_if_empty()
-    return str(request.param)
+    yield str(request.param)
+    close_databases()
 
 
 @pytest.fixture

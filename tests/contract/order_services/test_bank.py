@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.support.waiting import wait_until
 
 KEY = "job-1:charge_card::action"
+ON_SQLITE = pytest.mark.parametrize("services", ["sqlite"], indirect=True)  # where the database is not the question
 Charge = Callable[..., httpx.Response]
 
 
@@ -118,7 +120,7 @@ def test_given_lost_card_when_charged_then_no_answer_but_one_charge_and_an_answe
     assert movements() == [("charge", 500)]
 
 
-def test_given_book_of_another_process_when_it_locks_then_503_and_a_time_to_try_again(charge: Charge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_locked_book_when_charged_then_503_and_a_time_to_try_again(charge: Charge, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlalchemy.exc import OperationalError
 
     from workers.sagas.order.services import bank_book
@@ -133,6 +135,7 @@ def test_given_book_of_another_process_when_it_locks_then_503_and_a_time_to_try_
     wait_until(lambda: charge().status_code == 201, what="the bank to charge again")
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -152,11 +155,13 @@ def test_given_bad_body_when_charged_then_a_problem(http: httpx.Client, body: by
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("key", ["", "a b", "a/b", "x" * 256])
 def test_given_bad_key_when_charged_then_400(charge: Charge, key: str) -> None:
     assert charge(key=key).status_code == 400
 
 
+@ON_SQLITE
 def test_given_unknown_paths_when_asked_then_problems_and_livez_lives(http: httpx.Client) -> None:
     assert http.get("/livez").json() == {"status": "alive"}
     for method, path, status in (("GET", "/what", 404), ("DELETE", "/charges/x", 405), ("GET", "/charges/x", 404)):

@@ -93,9 +93,7 @@ def test_given_nothing_reserved_when_released_then_empty_and_late_reservation_re
 
 
 @pytest.mark.parametrize(("sku", "quantity", "why"), [("apple", 1001, "1000 of apple"), ("mango", 1, "No mango")])
-def test_given_too_little_or_unknown_when_reserved_then_rejected_and_nothing_stays(
-    context: Any, sku: str, quantity: int, why: str
-) -> None:
+def test_given_too_little_or_unknown_when_reserved_then_rejected_and_nothing_stays(context: Any, sku: str, quantity: int, why: str) -> None:
     with pytest.raises(Rejected, match=why):
         inventory.reserve(context("reserve_stock"), 1, sku, quantity)
     assert shelf() == (1000, 1000, 0, 0)

@@ -13,6 +13,8 @@ from surefoot import NEVER, Happened, NothingSent, Rejected
 from workers.sagas.order.services import bank_client, payment
 from workers.sagas.order.services.bank_client import BankUnclear
 
+ON_SQLITE = pytest.mark.parametrize("services", ["sqlite"], indirect=True)  # where the database is not the question
+
 
 def states() -> list[str]:
     return [row.state for row in payment.all_charges()]
@@ -127,7 +129,7 @@ def test_given_undo_crashed_before_its_call_when_repeated_then_the_bank_is_asked
     assert kinds() == ["charge", "refund"]
 
 
-def test_given_one_charge_when_asked_by_many_at_once_with_undos_then_charges_equal_refunds(context: Any, threads: ThreadPoolExecutor) -> None:
+def test_given_charges_and_undos_when_they_race_then_charges_equal_refunds(context: Any, threads: ThreadPoolExecutor) -> None:
     def act(n: int) -> None:
         try:
             payment.charge(context("charge_card", job=f"job-{n}"), n, 100, "tok_ok")
@@ -143,6 +145,7 @@ def test_given_one_charge_when_asked_by_many_at_once_with_undos_then_charges_equ
     assert set(states()) <= {"refunded", "void"}
 
 
+@ON_SQLITE
 def test_given_no_bank_when_charged_then_nothing_was_sent(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BANK_URL", "http://127.0.0.1:1")
     with pytest.raises(NothingSent):
@@ -152,6 +155,7 @@ def test_given_no_bank_when_charged_then_nothing_was_sent(context: Any, monkeypa
         payment.charge(context("charge_card"), 1, 1250, "tok_ok")
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("status", "content"),
     [

@@ -12,6 +12,7 @@ from app.store import queries, updates
 from app.store.migrate import upgrade
 from app.store.session import open_engine
 
+RUNNING = "ix_operations_boot|ix_operations_leased"  # two small indexes hold the running rows; on empty tables they cost the same
 SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "unsent": (lambda c: queries.unsent(c, 1.0, 10), "ix_operations_unsent"),
     "lost": (lambda c: queries.sent_long_ago(c, 15.0, 60.0, 10), "ix_operations_sent"),
@@ -22,12 +23,12 @@ SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "deadline": (lambda c: queries.past_deadline(c, 10), "ix_jobs_deadline"),
     "undo_by": (lambda c: queries.past_undo_by(c, 10), "ix_jobs_undo_by"),
     "idle": (lambda c: queries.idle(c, "00000000-0000-0000-0000-000000000000", 10), "ix_jobs_open"),
-    "held by a worker": (lambda c: queries.held_by(c, "boot"), "ix_operations_boot"),
+    "held by a worker": (lambda c: queries.held_by(c, "boot"), RUNNING),
     "renewal": (
         lambda c: updates.renew_leases(c, "boot", ["00000000-0000-7000-8000-000000000000"], 15.0),
-        "ix_operations_boot|pk|autoindex",
+        f"{RUNNING}|pk|autoindex",
     ),
-    "broker lost": (updates.forget_sent, "ix_operations_sent"),
+    "broker lost": (updates.forget_sent, "ix_operations_sent|ix_operations_queue_by"),
 }
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, create_engine, event, func, insert, select, text
-from tests.support.waiting import wait_until
 
 from app.participant import barrier_table
+from tests.support.waiting import wait_until
 
 metadata = MetaData()
 barrier_table(metadata)

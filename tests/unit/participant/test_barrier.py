@@ -144,7 +144,9 @@ def test_given_action_under_way_when_undo_races_then_it_waits_for_the_outcome(
     assert participant.count("undo") == participant.count("effect") == int(commits)
 
 
-def test_given_undo_under_way_when_action_races_then_it_waits_and_is_refused(participant: Any, ask: Any, threads: ThreadPoolExecutor) -> None:
+def test_given_undo_under_way_when_action_races_then_it_waits_and_is_refused(
+    participant: Any, ask: Any, threads: ThreadPoolExecutor
+) -> None:
     with participant.engine.begin() as tx, barrier(tx, ask("undo")) as undo:
         assert undo.empty
         action = threads.submit(act, participant, ask())

@@ -1,7 +1,7 @@
-"""A Celery app for tests of the workers' own pieces: our settings, consumer, request and tasks, but a file for a store.
+"""A Celery app for tests of the workers' own pieces: our settings, consumer, request and tasks, but files for a store.
 
-What a task does is told by its job's file under PLAIN_HOME: `carry_out` appends a line to `log` and then does as `rules.json`
-says, {"step": {"sleep": s, "verdict": v, "released": [operation ids]}}.
+`rules.json` under PLAIN_HOME says what a step does: {"step": {"sleep": seconds, "verdict": …, "join": step, "of": [steps that meet
+there], "raises": …, "stop": bool}}. Every step notes its start and end in `log`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,15 @@ def note(line: str) -> None:
         os.close(fd)
 
 
+def mark(name: str) -> bool:
+    """Make an empty file; False when it is there already. The store's conditional write, in small."""
+    try:
+        os.close(os.open(home() / name, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
 class PlainTask(StepTask):
     abstract = True
 
@@ -48,21 +57,31 @@ class PlainTask(StepTask):
         note(f"end {delivery.step} {delivery.job_id} {os.getpid()}")
         if raises := rule.get("raises"):
             raise {"memory": MemoryError, "exit": SystemExit, "error": RuntimeError}[raises]("as told")
-        released = frozenset(operation_id(delivery.job_id, step, "", "action") for step in rule.get("released", ()))
-        return Performed(Verdict(rule.get("verdict", "completed")), released, rule.get("stop", False), rule.get("error"))
+        verdict = Verdict(rule.get("verdict", "completed"))
+        released = _released(rule, delivery) if verdict == Verdict.COMPLETED else frozenset()
+        return Performed(verdict, released, rule.get("stop", False), rule.get("error"))
 
 
-def message(job_id: str, step: str, lane: str = "lane") -> Message:
-    return Message(operation_id(job_id, step, "", "action"), f"plain.{step}", lane, job_id)
+def _released(rule: dict[str, Any], delivery: Delivery) -> frozenset[str]:
+    """The join that this completion makes ready: the last of its members says so, once."""
+    if "join" not in rule:
+        return frozenset()
+    mark(f"{delivery.job_id}.{delivery.step}")
+    if not all((home() / f"{delivery.job_id}.{step}").exists() for step in rule["of"]):
+        return frozenset()
+    if not mark(f"{delivery.job_id}.{rule['join']}.released"):
+        return frozenset()
+    return frozenset((operation_id(delivery.job_id, rule["join"], "", "action"),))
+
+
+def message(job_id: str, step: str, queue: str = "lane") -> Message:
+    return Message(operation_id(job_id, step, "", "action"), f"plain.{step}", queue, job_id)
 
 
 def make() -> Celery:
     app = Celery("plain", fixups=[])
     app.config_from_object("celeryconfig")
-    lanes = os.environ.get("PLAIN_LANES", "lane").split(",")
-    app.conf.update(task_queues=queues(lanes), worker_proc_alive_timeout=60)
-    if overrides := os.environ.get("PLAIN_CONF"):
-        app.conf.update(json.loads(overrides))
+    app.conf.update(task_queues=queues(os.environ.get("PLAIN_LANES", "lane").split(",")))
     for step in STEPS:
         app.register_task(type(f"plain_{step}", (PlainTask,), {"name": f"plain.{step}"})())
     app.register_task(type("unknown", (PlainTask,), {"name": UNKNOWN_TASK})())
@@ -72,4 +91,3 @@ def make() -> Celery:
 
 
 plain_app = make()
-

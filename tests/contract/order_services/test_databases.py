@@ -1,0 +1,67 @@
+"""A service's database when several processes begin at once, and where it lies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from workers.sagas.order.services import inventory
+from workers.sagas.order.settings import BankUnknown, order_settings
+
+BEGIN = "from workers.sagas.order.services import inventory; print(inventory.seed_if_empty())"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_given_empty_database_when_six_processes_begin_at_once_then_one_fills_it_and_none_fails(
+    kind: str, home: Path, request: pytest.FixtureRequest
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    if kind == "postgresql":
+        environment["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")
+    started = [
+        subprocess.Popen([sys.executable, "-c", BEGIN], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    said = [process.communicate(timeout=90) for process in started]
+    assert sorted(out.strip() for out, _ in said) == ["False"] * 5 + ["True"], said
+
+
+def test_given_engine_when_forked_then_the_child_opens_its_own(home: Path) -> None:
+    inventory.seed_if_empty()
+    parents = inventory.database.engine()
+    child = os.fork()
+    if child == 0:
+        own = inventory.database.engine() is not parents and len(inventory.all_stock()) == 3
+        os._exit(0 if own else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert inventory.database.engine() is parents
+    assert len(inventory.all_stock()) == 3
+
+
+def test_given_nothing_said_when_asked_then_files_of_their_own(home: Path) -> None:
+    places = [order_settings().database(name) for name in ("order", "inventory", "payment", "bank")]
+    assert places == [(f"sqlite:///{home}/{name}.sqlite", "") for name in ("order", "inventory", "payment", "bank")]
+
+
+def test_given_postgresql_when_asked_then_schemas_unless_a_service_has_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db/surefoot")
+    monkeypatch.setenv("PAYMENT_DATABASE_URL", "postgresql://db2/payments")
+    assert order_settings().database("order") == ("postgresql://db/surefoot", "order_service")
+    assert order_settings().database("payment") == ("postgresql://db2/payments", "")
+
+
+def test_given_bank_url_file_when_nothing_else_says_then_it_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BankUnknown):
+        order_settings().bank()
+    (home / "bank.url").write_text("http://127.0.0.1:9/\n")
+    assert order_settings().bank() == "http://127.0.0.1:9"
+    monkeypatch.setenv("BANK_URL", "http://bank:1")
+    assert order_settings().bank() == "http://bank:1"
+    monkeypatch.setenv("BANK_URL", "bank:1")
+    with pytest.raises(ValidationError, match="http"):
+        order_settings()

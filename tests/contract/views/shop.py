@@ -1,0 +1,108 @@
+"""A saga shaped like an order, run in one process by the real engine, and a web application on the same store."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from pydantic import BaseModel, Field
+
+from app.access import keys
+from app.saga.definition import Saga
+from app.saga.inputs import needs_approval_above, secret
+from app.saga.policies import Retry
+from tests.support.world import Participant, World
+from web import create_app
+
+GOOD: dict[str, Any] = {"sku": "apple", "quantity": 2, "amount_cents": 1250, "card": "tok_canary_5up3r"}
+
+
+class Basket(BaseModel):
+    sku: str = Field(min_length=1, max_length=64)
+    quantity: int = Field(ge=1, le=1000)
+    amount_cents: Annotated[int, Field(gt=0), needs_approval_above(100_000)]
+    card: Annotated[str, secret()]
+    note: str | None = None
+
+
+def shop(service: Participant) -> Saga[Any]:
+    """Two branches before the point of no return, a step that cannot be undone after it."""
+    saga = Saga("shop", version=1, input=Basket, sla="10m")
+
+    @saga.step(lane="orders")
+    def create_order(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    @create_order.compensate(fidelity="exact")
+    def void_order(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    @saga.step(lane="inventory", after=[create_order])
+    def reserve_stock(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    @reserve_stock.compensate(fidelity="exact")
+    def release_stock(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    @saga.step(lane="payments", after=[create_order])
+    def charge_card(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    @charge_card.compensate(fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=2))
+    def refund_card(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    @saga.step(lane="orders", after=[reserve_stock, charge_card], pivot=True)
+    def confirm_order(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    @saga.step(lane="mail", irreversible=True, on_unknown="retry")
+    def send_receipt(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    return saga
+
+
+class Shop(World):
+    """A world with the shop in it, whose tenant has keys."""
+
+    def __init__(self, url: str) -> None:
+        service = Participant()
+        super().__init__(url, [shop(service)], service)
+        self.url = url
+
+    def order(self, **more: Any) -> str:
+        """Submit an order; nothing of it has run."""
+        return self.submit(input={**GOOD, **more.pop("value", {})}, **more)
+
+    def key(self, role: str = "user", tenant: str = "default") -> str:
+        return keys.create(self.db, tenant, role, f"{tenant} {role}")[1]
+
+    def web(self, **settings: Any) -> Flask:
+        """The application on this store, ringing this world's broker."""
+        chosen = self.settings.model_copy(update={"database_url": self.url, **settings})
+        app = create_app(chosen, publisher=self.broker)
+        app.testing = True
+        return app
+
+
+class Caller:
+    """A program with a key."""
+
+    def __init__(self, app: Flask, key: str | None) -> None:
+        self.client: FlaskClient = app.test_client(use_cookies=False)
+        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self.client.get(path, headers=self.headers | headers)
+
+    def post(self, path: str, json: Any = None, *, data: bytes | None = None, **headers: str) -> Any:
+        more: dict[str, Any] = {"data": data, "content_type": "application/json"} if data is not None else {"json": json} if json is not None else {}
+        return self.client.post(path, headers=self.headers | headers, **more)
+
+    def submit(self, value: dict[str, Any] | None = None, **more: Any) -> Any:
+        """POST /jobs; `headers` among `more` are the request's, the rest its fields."""
+        headers = more.pop("headers", {})
+        return self.post("/api/v1/jobs", {"saga": "shop", "input": GOOD if value is None else value, **more}, **headers)
