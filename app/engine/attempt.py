@@ -101,7 +101,8 @@ def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] 
         move.record("completed", row)
         after_end(move, row)
         plan = move.close(carried)
-        return Ended(True, row.state, plan, frozenset(move.released), move.dir == Dir.BACK)
+        turned = row.kind == Kind.ACTION and move.dir == Dir.BACK  # its chain leads forward: it ends here
+        return Ended(True, row.state, plan, frozenset(move.released), turned)
 
     return _landing(db, attempt, work, ours=DONE)
 

@@ -77,9 +77,11 @@ class Sweeper:
     def _due(self) -> int:
         woken = 0
         for _ in range(WAKE_BATCHES):
-            batch = transaction(self.db, lambda tx: updates.wake_due(tx, self.settings.sweep_rows))
-            woken += batch
-            if batch < self.settings.sweep_rows:
+            ids = transaction(self.db, lambda tx: updates.wake_due(tx, self.settings.sweep_rows))
+            if ids:
+                ring(self.db, self.publisher, _alone(self._read(lambda c, ids=ids: queries.to_ring(c, ids))))  # type: ignore[misc]
+            woken += len(ids)
+            if len(ids) < self.settings.sweep_rows:
                 break
         return woken
 

@@ -164,6 +164,11 @@ def unsent(connection: Connection, older_than_s: float, limit: int) -> list[AnyR
     )
 
 
+def to_ring(connection: Connection, operation_ids: Collection[str]) -> list[AnyRow]:
+    """What a message of these operations needs, as far as they are still ready."""
+    return list(connection.execute(select(*_TO_RING).join_from(operations, jobs, o.job_id == j.id).where(o.id.in_(operation_ids), _READY)))
+
+
 def sent_long_ago(connection: Connection, empty_lane_s: float, full_lane_s: float, limit: int) -> list[AnyRow]:
     """Ready and sent, and nobody came: for longer than the bound, doubled with every time it was sent again.
 

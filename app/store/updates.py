@@ -232,14 +232,16 @@ def forget_sent(tx: Connection, *, since_s: float | None = None) -> int:
     return tx.execute(update(operations).where(*guard).values(sent_at=None)).rowcount
 
 
-def wake_due(tx: Connection, limit: int) -> int:
-    """waiting -> queued where the time has come. Never waits for a row."""
+def wake_due(tx: Connection, limit: int) -> list[str]:
+    """waiting -> queued where the time has come. Never waits for a row. Returns the ids, to be rung at once."""
     due = select(o.id).where(o.state == WAITING, o.due_at <= now()).order_by(o.due_at).limit(limit).with_for_update(skip_locked=True)
-    return tx.execute(
+    woken = tx.execute(
         update(operations)
         .where(o.id.in_(due.scalar_subquery()), o.state == WAITING, o.due_at <= now())
         .values(**READY_NOW, queue_by=after(o.queue_s))
-    ).rowcount
+        .returning(o.id)
+    )
+    return list(woken.scalars())
 
 
 def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:

@@ -30,6 +30,32 @@ def test_given_a_refused_step_then_what_was_done_is_undone_in_reverse_and_the_re
     assert world.letters(job) == []
 
 
+def test_given_healthy_parts_when_a_job_is_undone_then_chains_and_chords_carry_it_back_without_any_sweep(
+    world: World, service: Participant
+) -> None:
+    service.script["commit", "action"] = [Rejected("no")]
+    job = world.submit()
+    world.drain()
+    assert world.state(job) == "failed"
+    assert world.broker.bodies == 2  # the join forward, and the one back
+    assert set(world.broker.published.values()) == {1}
+    chain = world.submit()
+    service.script["right", "action"] = [Rejected("no")]
+    world.drain()
+    assert world.state(chain) == "failed"
+    assert set(world.broker.published.values()) == {1}
+
+
+def test_given_a_time_to_try_again_when_it_comes_then_the_same_sweep_rings(world: World, service: Participant) -> None:
+    service.script["first", "action"] = [RuntimeError("once")]
+    job = world.submit()
+    world.drain()
+    world.let_pass(2)
+    assert world.sweep() == {"woken": 1}
+    world.drain()
+    assert world.state(job) == "completed"
+
+
 def test_given_a_step_that_always_fails_then_it_is_tried_to_its_limit_and_leaves_one_letter(world: World, service: Participant) -> None:
     service.script["left", "action"] = [RuntimeError("down")] * 20
     job = world.submit()

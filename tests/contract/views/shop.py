@@ -99,7 +99,9 @@ class Caller:
         return self.client.get(path, headers=self.headers | headers)
 
     def post(self, path: str, json: Any = None, *, data: bytes | None = None, **headers: str) -> Any:
-        more: dict[str, Any] = {"data": data, "content_type": "application/json"} if data is not None else {"json": json} if json is not None else {}
+        more: dict[str, Any] = (
+            {"data": data, "content_type": "application/json"} if data is not None else {"json": json} if json is not None else {}
+        )
         return self.client.post(path, headers=self.headers | headers, **more)
 
     def submit(self, value: dict[str, Any] | None = None, **more: Any) -> Any:
