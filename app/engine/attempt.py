@@ -180,7 +180,15 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
         if row.stop:
             return _abandon(move, row, Failure("lost", {"type": "Shutdown", "message": "its worker was shut down"}))
         ended = updates.end_running_operation(
-            tx, row.id, token, state=OpState.QUEUED, ready_at=now(), queue_by=after(row.queue_s), sent_at=None, allowance=row.allowance + 1
+            tx,
+            row.id,
+            token,
+            state=OpState.QUEUED,
+            ready_at=now(),
+            queue_by=after(row.queue_s),
+            sent_at=None,
+            allowance=row.allowance + 1,
+            **_revoked(row, "lost"),
         )
         move.record("handed_back", row)
         move.ready([ended] if ended is not None else [])
@@ -192,7 +200,7 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
 # --- inside a move ---------------------------------------------------------------------------------------------
 def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure, *, expired_only: bool = False) -> Ended:
     unsettled = row.unsettled - 1 if failure.nothing_happened and row.unsettled > 0 else row.unsettled
-    common: dict[str, Any] = {"unsettled": unsettled, "error": failure.error}
+    common: dict[str, Any] = {"unsettled": unsettled, "error": failure.error} | _revoked(row, failure.how)
     if move.dir == Dir.BACK and row.kind == Kind.ACTION:
         return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
     again = failure.how in ("transient", "lost") and row.attempts < row.allowance
@@ -218,6 +226,11 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
     return Ended(True, ended.state, move.close(carried))
 
 
+def _revoked(row: AnyRow, how: How) -> dict[str, str]:
+    """Somebody else ends this attempt: its token is spent, so that its holder, should it wake, is told apart from one whose own end landed."""
+    return {"token": f"{row.token}.x"} if how == "lost" else {}
+
+
 def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None = None, expired_only: bool = False) -> Ended:
     """The job has turned: this action is never tried again; its undo settles what it may have done."""
     ended = updates.end_running_operation(
@@ -229,6 +242,7 @@ def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None
         unsettled=row.unsettled if unsettled is None else unsettled,
         error=failure.error,
         finished_at=now(),
+        **_revoked(row, failure.how),
     )
     if ended is None:
         return LATE

@@ -23,17 +23,22 @@ from app.errors import StoreUnavailable
 
 T = TypeVar("T")
 TRANSACTION_TRIES = 5  # a serialization failure, deadlock or lock time-out repeats the whole transaction this often
-BUSY_TIMEOUT_S = 10.0  # how long SQLite waits for another writer
+RETRY_WITHIN_S = 2.0  # but not when it has waited for longer than this already
+PATIENCE_S = 10.0  # how long a statement waits for somebody else's lock
+IDLE_IN_TRANSACTION_S = 10.0  # PostgreSQL ends the transaction of a process that was frozen in the middle of it
 STATEMENT_TIMEOUT_S = 30.0  # of PostgreSQL: no statement of ours takes longer unless something is wrong
 CONNECT_TIMEOUT_S = 3
 RETRYABLE_SQLSTATES = ("40001", "40P01", "55P03")  # serialization failure, deadlock, lock not available
 
 
-def open_engine(url: str, *, pool_size: int = 5, connect_timeout_s: int = CONNECT_TIMEOUT_S) -> Engine:
-    """An engine for this URL, set up as this page's head says. The caller disposes of it."""
+def open_engine(url: str, *, pool_size: int = 5, patience_s: float = PATIENCE_S, connect_timeout_s: int = CONNECT_TIMEOUT_S) -> Engine:
+    """An engine for this URL, set up as this page's head says. The caller disposes of it.
+
+    `patience_s`: how long to wait for somebody else's lock; a web server, which has a person waiting, says less.
+    """
     url = driver_url(url)
     if url.startswith("sqlite"):
-        db = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+        db = create_engine(url, connect_args={"timeout": patience_s, "check_same_thread": False})
         event.listen(db, "connect", _prepare_sqlite)
         event.listen(db, "begin", _begin_immediate)
         return db
@@ -45,7 +50,7 @@ def open_engine(url: str, *, pool_size: int = 5, connect_timeout_s: int = CONNEC
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": connect_timeout_s,
-            "options": f"-c statement_timeout={int(STATEMENT_TIMEOUT_S * 1000)} -c timezone=UTC",
+            "options": " ".join(f"-c {name}={value}" for name, value in _postgresql_settings(patience_s).items()),
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
@@ -53,9 +58,18 @@ def open_engine(url: str, *, pool_size: int = 5, connect_timeout_s: int = CONNEC
     )
 
 
+def _postgresql_settings(patience_s: float) -> dict[str, str]:
+    return {
+        "timezone": "UTC",
+        "statement_timeout": f"{int(STATEMENT_TIMEOUT_S * 1000)}",
+        "lock_timeout": f"{int(patience_s * 1000)}",
+        "idle_in_transaction_session_timeout": f"{int(IDLE_IN_TRANSACTION_S * 1000)}",
+    }
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # the driver's own BEGIN is deferred; ours is not
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}"):
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -71,12 +85,13 @@ def transaction(db: Engine, work: Callable[[Connection], T]) -> T:
 
     `work` must have no effect outside the transaction. Raises: StoreUnavailable when the database cannot be reached.
     """
+    give_up_at = time.monotonic() + RETRY_WITHIN_S
     for attempt in range(1, TRANSACTION_TRIES + 1):
         try:
             with db.begin() as tx:
                 return work(tx)
         except (DBAPIError, PoolTimeout) as error:
-            if retryable(error) and attempt < TRANSACTION_TRIES:
+            if retryable(error) and attempt < TRANSACTION_TRIES and time.monotonic() < give_up_at:
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))
                 continue
             raise translated(error) from error

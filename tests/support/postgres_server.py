@@ -141,9 +141,13 @@ class PostgresServer:
         return True
 
     def _copied(self, binaries: Path) -> Path:
-        """A copy of the whole installation where the unprivileged user reaches it (a wheel under root's home, say)."""
-        shutil.copytree(binaries.parent, self.directory / "installation", symlinks=True)
-        return self.directory / "installation" / "bin"
+        """A copy of the wheel where the unprivileged user reaches it, with the libraries that it looks for beside its package."""
+        package, place = binaries.parents[1], self.directory / "installation"
+        shutil.copytree(binaries.parent, place / package.name / binaries.parent.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, place / libraries.name)
+        return place / package.name / binaries.parent.name / binaries.name
 
 
 def _unprivileged() -> tuple[int, int] | None:

@@ -121,7 +121,12 @@ def _compensation(snapshot: Snapshot, node: Node) -> dict[str, Any] | None:
 
 
 def _word(op: Operation | None) -> str:
-    return "not_started" if op is None else STEP_WORDS.get(OpState(op.state), op.state)
+    """Its state in the caller's words. What is queued behind another step of its chain is not in line for a worker yet."""
+    if op is None:
+        return "not_started"
+    if op.state == OpState.QUEUED and not op.in_line:
+        return str(OpState.PENDING)
+    return STEP_WORDS.get(OpState(op.state), op.state)
 
 
 def _undo_word(op: Operation) -> str:

@@ -158,6 +158,18 @@ def test_given_a_worker_that_slept_through_turn_and_undo_then_its_result_is_refu
     assert not attempts.complete(world.db, frozen, "too late").landed
 
 
+def test_given_an_expired_attempt_when_its_holder_fails_late_then_that_is_refused_and_on_record(world: World) -> None:
+    job = ready_to_fork(world)
+    frozen = claim(world, job, "left")
+    assert frozen is not None
+    world.cancel(job)
+    world.let_pass(3)
+    world.sweep()
+    assert not attempts.fail(world.db, world.settings, frozen, Failure("rejected", {"type": "X", "message": "x"}, True)).landed
+    assert "late_result_refused" in " ".join(world.events(job))
+    assert world.land(job) == "cancelled"
+
+
 def test_given_a_stopped_step_fails_after_the_turn_then_its_undo_settles_it(world: World, service: Participant) -> None:
     job = ready_to_fork(world)
     held = claim(world, job, "left")

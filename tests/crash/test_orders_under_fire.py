@@ -1,0 +1,209 @@
+"""Orders while real processes are killed and the broker forgets: all land, and the books agree."""
+
+from __future__ import annotations
+
+import random
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.orders import Shop
+from tests.support.running import Up
+from tests.support.waiting import wait_until
+
+QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
+
+
+@pytest.fixture
+def up(tmp_path: Path, store: str, request: pytest.FixtureRequest, redis_executable: str) -> Iterator[Up]:
+    env = dict(QUICK) if not request.node.get_closest_marker("default_leases") else {}
+    if store == "postgresql":
+        env["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")
+    stack = Up(tmp_path / "home", **env)
+    yield stack
+    stack.close()
+
+
+@pytest.fixture
+def shop(up: Up) -> Iterator[Shop]:
+    up.start()
+    shop = Shop(up)
+    yield shop
+    shop.close()
+
+
+def freeze(shop: Shop, processes: list[psutil.Process]) -> list[psutil.Process]:
+    """SIGSTOP them, at a moment when none of them holds the lock of a SQLite file: that would freeze everybody, by design."""
+
+    def frozen_without_a_lock() -> bool:
+        for process in processes:
+            process.suspend()
+        if all(can_be_written(file) for file in shop.up.home.glob("*.sqlite")):
+            return True
+        for process in processes:
+            process.resume()
+        return False
+
+    wait_until(frozen_without_a_lock, 30, what="a moment without locks")
+    return processes
+
+
+def can_be_written(file: Path) -> bool:
+    connection = sqlite3.connect(file, timeout=0.5, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+both_stores = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+sqlite_only = pytest.mark.parametrize("store", ["sqlite"])
+
+
+def kill_now_and_then(shop: Shop, halt: threading.Event, every_s: float, killed: list[str]) -> None:
+    """kill -9 of a random worker process, main or child."""
+    chance = random.Random(11)
+    while not halt.wait(every_s):
+        candidates = shop.workers()
+        if candidates:
+            victim = chance.choice(candidates)
+            try:
+                victim.kill()
+                killed.append(f"{victim.pid}")
+            except psutil.NoSuchProcess:
+                continue
+
+
+def under_fire(shop: Shop, count: int, every_s: float, timeout_s: float) -> None:
+    halt, killed = threading.Event(), []
+    killer = threading.Thread(target=kill_now_and_then, args=(shop, halt, every_s, killed), daemon=True)
+    killer.start()
+    try:
+        ids = shop.orders(count, cards=("tok_ok", "tok_ok", "tok_ok", "tok_declined"))
+        wait_until(lambda: shop.states()["completed"] + shop.states()["failed"] >= count // 3, timeout_s, what="a third to land")
+        shop.broker.flushall()
+        states = shop.land(timeout_s)
+    finally:
+        halt.set()
+        killer.join()
+    assert len(set(ids)) == count
+    assert len(killed) >= 2
+    assert states == {"completed": count - count // 4, "failed": count // 4}
+    books = shop.audit()
+    assert sum(order["charges"] for order in books["orders"]) == count - count // 4
+    assert books["stock"]["pear"]["sold"] == count - count // 4
+    assert books["stock"]["pear"]["reserved"] == 0
+
+
+@both_stores
+@pytest.mark.timeout(400)
+def test_given_workers_are_killed_and_the_broker_is_flushed_then_every_order_lands_and_the_books_agree(shop: Shop) -> None:
+    under_fire(shop, 40, every_s=3.0, timeout_s=200)
+
+
+@pytest.mark.long
+@both_stores
+@pytest.mark.timeout(900)
+def test_given_two_hundred_orders_and_a_kill_every_five_seconds_then_all_two_hundred_land(shop: Shop) -> None:
+    under_fire(shop, 200, every_s=5.0, timeout_s=600)
+
+
+@both_stores
+@pytest.mark.timeout(300)
+@pytest.mark.default_leases
+def test_given_healthy_parts_then_fifty_orders_end_by_chains_and_chords_alone(shop: Shop) -> None:
+    shop.orders(50)
+    assert shop.land(150) == {"completed": 50}
+    assert {(row.attempts, row.resent) for row in shop.operations()} == {(1, 0)}
+    logs = {part: (shop.up.home / "log" / f"{part}.log").read_text() for part in ("relay", "worker-1", "worker-2")}
+    assert not re.search(r"swept .*(unsent|lost|stranded|idle|expired)=", logs["relay"]), logs["relay"]
+    received = re.findall(r"Task order\.\w+\[([-0-9a-f]+)\] received", logs["worker-1"] + logs["worker-2"])
+    assert len(received) == len(set(received)) == 300  # each operation's message came once
+    assert len(re.findall(r"join_released", logs["worker-1"] + logs["worker-2"])) == 50  # each join came by its chord's body
+    shop.audit()
+
+
+@both_stores
+@pytest.mark.timeout(200)
+def test_given_redis_is_stopped_or_frozen_when_an_order_is_posted_then_it_is_accepted_at_once_and_runs_when_redis_is_back(
+    shop: Shop,
+) -> None:
+    broker = psutil.Process(shop.up.pid_of("broker"))
+    shop.order()
+    shop.land(60)
+    broker.suspend()
+    try:
+        began = time.monotonic()
+        frozen = [shop.order() for _ in range(5)]
+        took = time.monotonic() - began
+    finally:
+        broker.resume()
+    assert took < 5.0  # one time-out of half a second, then a pause: never one for each
+    shop.land(90)
+    broker.kill()
+    stopped = shop.order()
+    assert shop.land(120) == {"completed": 7}
+    assert {shop.job(job)["state"] for job in (*frozen, stopped)} == {"completed"}
+    shop.audit()
+
+
+@sqlite_only
+@pytest.mark.timeout(200)
+def test_given_a_charge_whose_answer_is_lost_then_the_probe_finds_it_and_there_is_one_charge(shop: Shop) -> None:
+    job = shop.order(card="tok_lost")
+    assert shop.land(60) == {"completed": 1}
+    charge = next(step for step in shop.job(job)["steps"] if step["name"] == "charge_card")
+    assert charge["attempts"] >= 2
+    (order,) = shop.audit()["orders"]
+    assert (order["charges"], order["charged_cents"], order["refunds"]) == (1, 900, 0)
+
+
+@both_stores
+@pytest.mark.timeout(200)
+def test_given_a_cancel_in_the_middle_then_the_money_is_back_once_and_the_stock_too(shop: Shop) -> None:
+    job = shop.order(card="tok_slow")
+    wait_until(lambda: shop.step(job, "charge_card") == "running", 30, what="the charge to be under way")
+    assert shop.http.post(f"/jobs/{job}/cancel").status_code == 202
+    assert shop.land(60) == {"cancelled": 1}
+    (order,) = shop.audit()["orders"]
+    assert order["charged_cents"] == order["refunded_cents"]
+    assert order["reserved"] == 0
+    assert "ndone" in shop.http.get(f"/jobs/{job}/why").json()["sentence"]
+
+
+@both_stores
+@pytest.mark.timeout(200)
+def test_given_a_worker_frozen_past_its_lease_then_another_takes_over_and_its_late_charge_is_refused(shop: Shop) -> None:
+    job = shop.order(card="tok_slow")
+    wait_until(lambda: shop.step(job, "charge_card") == "running", 30, what="the charge to be under way")
+    with_charge = next(row for row in shop.operations() if row.step == "charge_card" and row.kind == "action")
+    child = psutil.Process(with_charge.pid)
+    main = child.parent()
+    assert main is not None
+    frozen = freeze(shop, [main, *main.children(recursive=True)])
+    try:
+        assert shop.http.post(f"/jobs/{job}/cancel").status_code == 202
+        assert shop.land(90) == {"cancelled": 1}
+    finally:
+        for process in frozen:
+            if process.is_running():
+                process.resume()
+    wait_until(
+        lambda: (
+            "late_result_refused"
+            in (shop.up.home / "log" / "worker-1.log").read_text() + (shop.up.home / "log" / "worker-2.log").read_text()
+        ),
+        30,
+    )
+    (order,) = shop.audit()["orders"]
+    assert order["charged_cents"] == order["refunded_cents"]
