@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from celery import states
 from celery.backends.base import BaseBackend
 
 from app.delivery.canvas import body_of, first_id
 from app.delivery.publisher import Publisher
+
+log = structlog.get_logger(__name__)
 
 
 class StoreBackend(BaseBackend):
@@ -70,4 +73,5 @@ class StoreBackend(BaseBackend):
         released = getattr(request, "joins_released", None) or ()
         if body is None or first_id(body) not in released:
             return
-        publisher.go_on(body, parent_id=request.id, root_id=request.root_id)
+        if publisher.go_on(body, parent_id=request.id, root_id=request.root_id):
+            log.info("join_released", by=request.id, join=first_id(body))

@@ -1,8 +1,8 @@
 """What the engine asks a broker besides taking messages: are you there, how deep is a lane, do you remember us?
 
 The marker is a key we put there. When it is gone the broker has lost everything (a flush, a restart without its
-file), so every queued operation has to be rung again. Each question is bounded by a time-out. `depths` and `kept_marker` are what
-the sweep asks: it has other things to do than to handle errors, so None says that the broker does not answer.
+file), so every queued operation has to be rung again. Each question is bounded by a time-out and raises only
+`BrokerUnavailable`.
 """
 
 from __future__ import annotations
@@ -14,32 +14,25 @@ from urllib.parse import parse_qs, urlsplit
 import redis
 
 from app.errors import BrokerUnavailable, SettingsError
-from app.store.ids import new_id
 
 MARKER_KEY = "surefoot:marker"
 DEFAULT_TIMEOUT_S = 1.0
 
 
 class BrokerProbe(Protocol):
-    """One broker. The calls may raise BrokerUnavailable unless they say otherwise."""
+    """One broker. Every call but `ping` and `close` may raise BrokerUnavailable."""
 
     def ping(self) -> bool:
-        """Whether the broker answers now. Raises nothing."""
+        """Whether the broker answers now."""
 
     def depth(self, queues: Sequence[str]) -> dict[str, int]:
         """queue -> messages that wait in it (not those a worker holds)."""
-
-    def depths(self, queues: Sequence[str]) -> dict[str, int] | None:
-        """The same; None when the broker does not answer."""
 
     def marker(self) -> str | None:
         """The value put there last, or None when the broker has none."""
 
     def set_marker(self, value: str) -> None:
         """Leave a mark in the broker that lives as long as its messages do."""
-
-    def kept_marker(self) -> bool | None:
-        """Whether the broker still has a mark of ours; if not, one is set. None when it does not answer."""
 
     def close(self) -> None:
         """Close its connections."""
@@ -79,25 +72,12 @@ class RedisProbe:
 
         return dict(zip(queues, self._ask(question), strict=True)) if queues else {}
 
-    def depths(self, queues: Sequence[str]) -> dict[str, int] | None:
-        try:
-            return self.depth(queues)
-        except BrokerUnavailable:
-            return None
-
     def marker(self) -> str | None:
         found = self._ask(lambda: self._client.get(MARKER_KEY))
         return None if found is None else str(found)
 
     def set_marker(self, value: str) -> None:
         self._ask(lambda: self._client.set(MARKER_KEY, value))
-
-    def kept_marker(self) -> bool | None:
-        try:
-            # One command: between "is it there" and "put it there" a second relay could do the same.
-            return not self._ask(lambda: self._client.set(MARKER_KEY, new_id(), nx=True))
-        except BrokerUnavailable:
-            return None
 
     def close(self) -> None:
         self._client.close()

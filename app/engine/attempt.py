@@ -117,9 +117,8 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
             raise _Late(attempt)
         if row.stop:
             return _abandon(move, row, Failure("transient", {"type": "NotYet", "message": "stopped while it waited"}))
-        updates.end_running_operation(
-            tx, row.id, attempt.token, state=OpState.WAITING, wait="not_yet", due_at=after(seconds), allowance=row.allowance + 1
-        )
+        waits = {"state": OpState.WAITING, "wait": "not_yet", "due_at": after(seconds), "allowance": row.allowance + 1}
+        updates.end_running_operation(tx, row.id, attempt.token, waits)
         move.record("parked", row, seconds=seconds)
         return Ended(True, OpState.WAITING, move.close())
 
@@ -179,17 +178,7 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
             return LATE
         if row.stop:
             return _abandon(move, row, Failure("lost", {"type": "Shutdown", "message": "its worker was shut down"}))
-        ended = updates.end_running_operation(
-            tx,
-            row.id,
-            token,
-            state=OpState.QUEUED,
-            ready_at=now(),
-            queue_by=after(row.queue_s),
-            sent_at=None,
-            allowance=row.allowance + 1,
-            **_revoked(row, "lost"),
-        )
+        ended = updates.end_running_operation(tx, row.id, token, _requeued(row) | _revoked(row, "lost") | {"allowance": row.allowance + 1})
         move.record("handed_back", row)
         move.ready([ended] if ended is not None else [])
         return Ended(True, OpState.QUEUED, move.close())
@@ -205,8 +194,7 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
         return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
     again = failure.how in ("transient", "lost") and row.attempts < row.allowance
     if again and failure.how == "lost":
-        sent = now() if failure.message_returns else None
-        values = common | {"state": OpState.QUEUED, "ready_at": now(), "queue_by": after(row.queue_s), "sent_at": sent, "stop": False}
+        values = common | _requeued(row) | ({"sent_at": now()} if failure.message_returns else {})
     elif again:
         delay = failure.delay_s
         if delay is None:
@@ -214,7 +202,7 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
         values = common | {"state": OpState.WAITING, "wait": "retry", "due_at": after(delay)}
     else:
         values = common | {"state": OpState.FAILED, "finished_at": now()}
-    ended = updates.end_running_operation(move.tx, row.id, row.token, expired_only=expired_only, **values)
+    ended = updates.end_running_operation(move.tx, row.id, row.token, values, expired_only=expired_only)
     if ended is None:
         return LATE
     if not again:
@@ -226,24 +214,24 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
     return Ended(True, ended.state, move.close(carried))
 
 
-def _revoked(row: AnyRow, how: How) -> dict[str, str]:
-    """Somebody else ends this attempt: its token is spent, so that its holder, should it wake, is told apart from one whose own end landed."""
+def _requeued(row: AnyRow) -> dict[str, Any]:
+    return {"state": OpState.QUEUED, "ready_at": now(), "queue_by": after(row.queue_s), "sent_at": None, "stop": False}
+
+
+def _revoked(row: AnyRow, how: How) -> dict[str, Any]:
+    """Somebody else ends this attempt: its token is spent. Should its holder wake, it is not taken for one whose own end landed."""
     return {"token": f"{row.token}.x"} if how == "lost" else {}
 
 
 def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None = None, expired_only: bool = False) -> Ended:
     """The job has turned: this action is never tried again; its undo settles what it may have done."""
-    ended = updates.end_running_operation(
-        move.tx,
-        row.id,
-        row.token,
-        expired_only=expired_only,
-        state=OpState.ABANDONED,
-        unsettled=row.unsettled if unsettled is None else unsettled,
-        error=failure.error,
-        finished_at=now(),
-        **_revoked(row, failure.how),
-    )
+    values = {
+        "state": OpState.ABANDONED,
+        "unsettled": row.unsettled if unsettled is None else unsettled,
+        "error": failure.error,
+        "finished_at": now(),
+    }
+    ended = updates.end_running_operation(move.tx, row.id, row.token, values | _revoked(row, failure.how), expired_only=expired_only)
     if ended is None:
         return LATE
     move.record("stopped", row, error=failure.error)

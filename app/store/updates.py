@@ -120,11 +120,13 @@ def finish_running_operation(tx: Connection, operation_id: str, token: str, *, s
     ).one_or_none()
 
 
-def end_running_operation(tx: Connection, operation_id: str, token: str, *, expired_only: bool = False, **values: Any) -> AnyRow | None:
+def end_running_operation(
+    tx: Connection, operation_id: str, token: str, values: dict[str, Any], *, expired_only: bool = False
+) -> AnyRow | None:
     """running -> failed | waiting | queued | abandoned, by the attempt that holds it (or for it, once its lease has run out)."""
     guard = and_(_of_attempt(operation_id, token), o.lease_until < now()) if expired_only else _of_attempt(operation_id, token)
     return tx.execute(
-        update(operations).where(guard).values(lease_until=None, hard_at=None, **values).returning(*operations.c)
+        update(operations).where(guard).values({"lease_until": None, "hard_at": None, **values}).returning(*operations.c)
     ).one_or_none()
 
 

@@ -52,6 +52,7 @@ def test_given_lost_answer_when_probed_then_found_and_a_repeat_has_the_same_char
     assert states() == ["intent"]
     found = payment.find(context("charge_card"))
     assert isinstance(found, Happened)
+    assert states() == ["settled"]  # the engine takes the probe's word for the action's, and does not run it again
     assert payment.charge(context("charge_card", attempt=2), 1, 1250, "tok_lost") == found.result
     assert states() == ["settled"]
     assert kinds() == ["charge"]
@@ -83,6 +84,26 @@ def test_given_no_charge_when_undone_then_void_here_and_at_the_bank(context: Any
     with pytest.raises(ActionUndone):
         payment.charge(context("charge_card"), 1, 1250, "tok_ok")
     assert kinds() == []
+
+
+def test_given_lost_answer_when_probed_for_the_undo_then_told_but_not_recorded(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BANK_TIMEOUT_SECONDS", "0.5")
+    with pytest.raises(BankUnclear):
+        payment.charge(context("charge_card"), 1, 1250, "tok_lost")
+    assert isinstance(payment.find(context("charge_card", "undo")), Happened)
+    assert states() == ["intent"]
+    assert payment.refund(context("charge_card", "undo"), 1250).state == "refunded"
+    assert payment.find(context("charge_card")) is NEVER
+    assert states() == ["refunded"]
+
+
+def test_given_probe_overtaken_by_the_undo_when_it_would_record_then_never(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    payment.charge(context("charge_card"), 1, 1250, "tok_ok")
+    seen = bank_client.look_for(context("charge_card"))
+    payment.refund(context("charge_card", "undo"), 1250)
+    monkeypatch.setattr(bank_client, "look_for", lambda _: seen)
+    assert payment.find(context("charge_card")) is NEVER
+    assert states() == ["refunded"]
 
 
 def test_given_lost_answer_when_undone_then_the_money_is_back(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:

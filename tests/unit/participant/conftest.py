@@ -51,7 +51,7 @@ class Participant:
         """Until another connection waits for a lock. SQLite cannot tell; there the test only gains less certainty."""
         if self.engine.dialect.name == "postgresql":
             query = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-            with self.engine.connect() as watcher:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:  # else it sees one moment
                 wait_until(lambda: watcher.execute(query).scalar_one(), what="a connection that waits for a lock")
 
 

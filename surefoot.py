@@ -1,0 +1,32 @@
+"""What saga authors import. Everything else is Surefoot's own business and may change."""
+
+from app.participant import ActionUndone, EffectState, Seen, barrier, barrier_table, seen_in_barrier
+from app.saga.context import Context
+from app.saga.definition import Saga
+from app.saga.inputs import needs_approval_above, secret
+from app.saga.outcomes import NEVER, UNKNOWN, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
+from app.saga.policies import Retry
+from app.saga.step import Step
+
+__all__ = [
+    "NEVER",
+    "UNKNOWN",
+    "ActionUndone",
+    "Context",
+    "EffectState",
+    "Happened",
+    "NotYet",
+    "NothingSent",
+    "Probed",
+    "Rejected",
+    "Retry",
+    "RetryLater",
+    "Saga",
+    "Seen",
+    "Step",
+    "barrier",
+    "barrier_table",
+    "needs_approval_above",
+    "secret",
+    "seen_in_barrier",
+]

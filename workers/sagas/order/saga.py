@@ -1,0 +1,127 @@
+"""The order saga, from the customer's wish to the receipt.
+
+                 ┌─> reserve_stock ─┐
+    create_order ┤                  ├─> confirm_order ─> ship_order ─> send_receipt
+                 └─> charge_card ───┘   (no return)                    (cannot be undone)
+
+Up to `confirm_order` everything can be taken back; from there on it is carried through. Each step is one call of one
+service; what the service does in its own transaction, and why, is told there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from surefoot import Context, Probed, Retry, Saga, Seen
+from workers.sagas.order.models import (
+    Charge,
+    Confirmed,
+    Created,
+    OrderRequest,
+    Receipt,
+    Refund,
+    Released,
+    Reserved,
+    Shipped,
+    Voided,
+)
+from workers.sagas.order.services import inventory, mail, payment
+from workers.sagas.order.services import order as orders
+
+_EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok")
+
+order = Saga("order", version=1, input=OrderRequest, sla="10m", examples=[_EXAMPLE])
+
+
+@order.step(lane="orders")
+def create_order(ctx: Context, o: OrderRequest) -> Created:
+    return orders.create(ctx, o)
+
+
+@create_order.compensate(fidelity="exact")
+def void_order(ctx: Context, o: OrderRequest, created: Created | None) -> Voided | None:
+    return orders.void(ctx)
+
+
+@order.step(lane="inventory", after=[create_order])
+def reserve_stock(ctx: Context, o: OrderRequest, created: Created) -> Reserved:
+    return inventory.reserve(ctx, created.order_id, o.sku, o.quantity)
+
+
+@reserve_stock.compensate(fidelity="exact")
+def release_stock(ctx: Context, o: OrderRequest, reserved: Reserved | None) -> Released | None:
+    return inventory.release(ctx)
+
+
+@order.step(lane="payments", after=[create_order])  # no path to reserve_stock: the two run side by side
+def charge_card(ctx: Context, o: OrderRequest, created: Created) -> Charge:
+    return payment.charge(ctx, created.order_id, o.amount_cents, o.card)
+
+
+@charge_card.compensate(fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=20))
+def refund_card(ctx: Context, o: OrderRequest, charge: Charge | None) -> Refund:
+    return payment.refund(ctx, o.amount_cents)
+
+
+@charge_card.probe
+def find_charge(ctx: Context, o: OrderRequest) -> Probed:
+    return payment.find(ctx)
+
+
+@order.step(lane="orders", after=[reserve_stock, charge_card], pivot=True)
+def confirm_order(ctx: Context, o: OrderRequest, reserved: Reserved, charge: Charge) -> Confirmed:
+    return orders.confirm(ctx, reserved, charge)
+
+
+@order.step(lane="inventory", after=[confirm_order])
+def ship_order(ctx: Context, o: OrderRequest, confirmed: Confirmed) -> Shipped:
+    return inventory.ship(ctx, confirmed.reservation)
+
+
+@order.step(lane="mail", after=[ship_order], irreversible=True, on_unknown="retry")
+def send_receipt(ctx: Context, o: OrderRequest) -> Receipt:
+    return mail.send_receipt(ctx, o)
+
+
+# --- what the services say happened, for whoever compares it with the engine's account ---------------------------
+@order.effects("orders")
+def order_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return orders.seen(keys)
+
+
+@order.effects("inventory")
+def inventory_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return inventory.seen(keys)
+
+
+@order.effects("payments")
+def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return payment.seen(keys)
+
+
+@order.effects("mail")
+def mail_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return mail.seen(keys)
+
+
+# --- what must hold ----------------------------------------------------------------------------------------------
+@order.invariant
+def money_is_whole(world: Any) -> Iterator[str]:
+    """Always: what is charged and not refunded is nothing or the price."""
+    price = world.job.input["amount_cents"]
+    for seen in world.service("payments"):
+        net = seen.detail["charged_cents"] - seen.detail["refunded_cents"]
+        if net not in (0, price):
+            yield f"{seen.key}: {net} cents are charged, which is neither nothing nor the price of {price}"
+
+
+@order.invariant
+def end_is_all_or_nothing(world: Any) -> Iterator[str]:
+    """At its end a completed job has every effect standing, an undone one none."""
+    wanted = {"completed": "done", "failed": "not done", "cancelled": "not done"}.get(world.job.state)
+    for service in ("orders", "inventory", "payments", "mail"):
+        for seen in world.service(service):
+            stands = "done" if seen.state == "done" else "not done"
+            if wanted and seen.state != "unknown" and stands != wanted:
+                yield f"the job is {world.job.state}, but {service} says of {seen.key}: {seen.state}"

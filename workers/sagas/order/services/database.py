@@ -1,0 +1,139 @@
+"""A service's own database: opened once in each process, its tables made at first use.
+
+Several processes may start at once on an empty database, so tables are made under a lock: an advisory lock on
+PostgreSQL, the writer's lock on SQLite. A process that forked gets an engine of its own, for two processes on one
+connection would read each other's answers.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.schema import CreateSchema
+
+from workers.sagas.order.settings import order_settings
+
+BUSY_S = 10.0  # how long a statement waits for another writer
+# A worker that froze in mid-transaction holds its rows; the server ends such a session, so that an undo can go on.
+IDLE_S = 30.0
+PREPARE_LOCK = 7_262_011_733  # any number, the same for all: one process makes tables at a time
+
+
+class ServiceDatabase:
+    """One service's database.
+
+    `name`: order, inventory, payment or bank; `metadata`: its tables, no schema named. Nothing is opened before the
+    first transaction.
+    """
+
+    def __init__(self, name: str, metadata: MetaData) -> None:
+        self.name, self.metadata = name, metadata
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A writing transaction: READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE on SQLite. Commits unless an error leaves it."""
+        with self.engine().begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A reading transaction in which every statement sees the same moment."""
+        engine = self.engine()
+        options: dict[str, Any] = {"reads_only": True}
+        if engine.dialect.name == "postgresql":
+            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with engine.connect().execution_options(**options) as connection:
+            yield connection
+
+    def engine(self) -> Engine:
+        """This process's engine, its tables made."""
+        url, schema = order_settings().database(self.name)
+        return _opened((url, schema, self.metadata, os.getpid()))
+
+
+def close_databases() -> None:
+    """Close every connection of this process; the next use opens them again."""
+    for key in [key for key in _engines if key[-1] == os.getpid()]:
+        _engines.pop(key).dispose()
+
+
+_Place = tuple[str, str, MetaData, int]  # URL, schema, tables, process
+# An engine that a fork inherited stays in here, untouched: closing it would end the parent's connections.
+_engines: dict[_Place, Engine] = {}
+
+
+def _opened(place: _Place) -> Engine:
+    if place in _engines:
+        return _engines[place]
+    url, schema, metadata, _ = place
+    parsed = make_url(url)
+    engine = _open_sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _open_postgresql(parsed, schema)
+    try:
+        _make_tables(engine, schema, metadata)
+        return _engines.setdefault(place, engine)
+    finally:
+        if _engines.get(place) is not engine:  # it failed, or another thread was faster
+            engine.dispose()
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        os.makedirs(os.path.dirname(os.path.abspath(url.database)), exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None  # the driver begins no transaction of its own
+        _write_ahead_log(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later fails at once when another has written: take the lock now.
+        reads_only = connection.get_execution_options().get("reads_only")
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL; the busy time-out does not cover this switch, so wait here while others hold the file."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _open_postgresql(url: URL, schema: str) -> Engine:
+    options = [str(url.query.get("options", "")), f"-clock_timeout={int(BUSY_S * 1000)}"]
+    options.append(f"-cidle_in_transaction_session_timeout={int(IDLE_S * 1000)}")
+    if schema:
+        options.append(f"-csearch_path={schema}")
+    return create_engine(
+        url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
+        isolation_level="READ COMMITTED",
+        pool_size=2,
+        pool_pre_ping=True,  # a database that was restarted costs a ping, not a failed step
+        connect_args={"options": " ".join(options).strip(), "connect_timeout": 5},
+    )
+
+
+def _make_tables(engine: Engine, schema: str, metadata: MetaData) -> None:
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": PREPARE_LOCK})
+            if schema:
+                connection.execute(CreateSchema(schema, if_not_exists=True))
+        metadata.create_all(connection)

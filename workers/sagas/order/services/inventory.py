@@ -1,0 +1,178 @@
+"""The inventory service: what lies on the shelf, what is promised, what has gone.
+
+A reservation is the pending mark on the goods: they are out of everybody's reach, and come back by its release.
+`on_hand + reserved + sold = initial`, always; the database itself refuses a row that says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import CheckConstraint, Column, ColumnElement, Connection, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from surefoot import Context, Rejected, Seen, barrier, barrier_table, seen_in_barrier
+from workers.sagas.order.models import Released, Reserved, Shipped
+from workers.sagas.order.services.database import ServiceDatabase
+
+SEED = {"apple": 1000, "pear": 1000, "plum": 1000}
+MAX_STOCK = 1_000_000_000
+
+metadata = MetaData()
+barrier_table(metadata)
+
+stock = Table(
+    "stock",
+    metadata,
+    Column("sku", String(64), primary_key=True),
+    Column("initial", Integer, nullable=False),
+    Column("on_hand", Integer, nullable=False),
+    Column("reserved", Integer, nullable=False),
+    Column("sold", Integer, nullable=False),
+    CheckConstraint("on_hand + reserved + sold = initial", name="nothing_lost"),
+    CheckConstraint("on_hand >= 0 and reserved >= 0 and sold >= 0", name="none_negative"),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("job", String(64), nullable=False, index=True),
+    Column("order_id", Integer, nullable=False),
+    Column("sku", String(64), nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("state", String(10), nullable=False),
+    CheckConstraint("quantity > 0", name="quantity_positive"),
+    CheckConstraint("state in ('held', 'released', 'shipped')", name="state_known"),
+)
+
+database = ServiceDatabase("inventory", metadata)
+
+
+class StockTooLow(ValueError):
+    """The initial amount cannot be less than what is reserved and sold."""
+
+
+@dataclass(frozen=True)
+class StockRow:
+    sku: str
+    initial: int
+    on_hand: int
+    reserved: int
+    sold: int
+
+
+@dataclass(frozen=True)
+class ReservationRow:
+    """A reservation; `state`: held, released or shipped."""
+
+    key: str
+    job: str
+    order_id: int
+    sku: str
+    quantity: int
+    state: str
+
+
+def reserve(ctx: Context, order_id: int, sku: str, quantity: int) -> Reserved:
+    """Take goods off the shelf for an order. Raises: Rejected when there are not enough, or no such thing."""
+    with database.transaction() as tx, barrier(tx, ctx) as first:
+        if first:
+            enough = stock.c.on_hand >= quantity
+            if not _shift(tx, sku, {"on_hand": stock.c.on_hand - quantity, "reserved": stock.c.reserved + quantity}, enough):
+                raise Rejected(_why_not(tx, sku, quantity))
+            row = {"key": ctx.key, "job": ctx.job_id, "order_id": order_id, "sku": sku, "quantity": quantity, "state": "held"}
+            tx.execute(insert(reservations).values(row))
+            first.keep(Reserved(reservation=ctx.key, sku=sku, quantity=quantity).model_dump(mode="json"))
+        return Reserved.model_validate(first.result)
+
+
+def release(ctx: Context) -> Released | None:
+    """Put an order's goods back, if it had any."""
+    with database.transaction() as tx, barrier(tx, ctx) as first:
+        if first:
+            row = _end(tx, ctx.action_key, "released")
+            if row is None:
+                raise RuntimeError(f"the reservation {ctx.action_key} is not held, so it cannot be released")
+            _shift(tx, row.sku, {"on_hand": stock.c.on_hand + row.quantity, "reserved": stock.c.reserved - row.quantity})
+            first.keep(Released(quantity=row.quantity).model_dump(mode="json"))
+        return Released.model_validate(first.result) if first.result else None
+
+
+def ship(ctx: Context, reservation: str) -> Shipped:
+    """What was reserved is sold. Raises: Rejected when the reservation is not held."""
+    with database.transaction() as tx, barrier(tx, ctx) as first:
+        if first:
+            row = _end(tx, reservation, "shipped")
+            if row is None:
+                raise Rejected(f"The reservation {reservation} is not held.")
+            _shift(tx, row.sku, {"reserved": stock.c.reserved - row.quantity, "sold": stock.c.sold + row.quantity})
+            first.keep(Shipped(reservation=reservation, quantity=row.quantity).model_dump(mode="json"))
+        return Shipped.model_validate(first.result)
+
+
+def set_initial(sku: str, initial: int) -> StockRow:
+    """Say how many there were at first; what is on hand follows. A new SKU is added.
+
+    Raises: StockTooLow when more than that are reserved or sold.
+    """
+    with database.transaction() as tx:
+        _add_missing(tx, {sku: initial})
+        fits = stock.c.reserved + stock.c.sold <= initial
+        moved = {"initial": initial, "on_hand": initial - stock.c.reserved - stock.c.sold}
+        if not _shift(tx, sku, moved, fits):
+            taken = tx.execute(select(stock.c.reserved, stock.c.sold).where(stock.c.sku == sku)).one()
+            raise StockTooLow(f"{sku}: {taken.reserved} are reserved and {taken.sold} sold, so {initial} is too low")
+        return StockRow(*tx.execute(select(stock).where(stock.c.sku == sku)).one())
+
+
+def seed_if_empty() -> bool:
+    """Fill an empty shelf with a thousand each of apple, pear and plum. Returns: whether it was empty."""
+    with database.transaction() as tx:
+        if tx.execute(select(stock.c.sku).limit(1)).first() is not None:
+            return False
+        return _add_missing(tx, SEED) > 0
+
+
+def all_stock() -> list[StockRow]:
+    """The shelf, by SKU."""
+    return read_all()[0]
+
+
+def read_all() -> tuple[list[StockRow], list[ReservationRow]]:
+    """The shelf by SKU and every reservation by key, both as of the same moment."""
+    with database.snapshot() as tx:
+        shelf = [StockRow(*row) for row in tx.execute(select(stock).order_by(stock.c.sku))]
+        held = [ReservationRow(*row) for row in tx.execute(select(reservations).order_by(reservations.c.key))]
+    return shelf, held
+
+
+def seen(keys: Iterable[str]) -> list[Seen]:
+    """What became of these effects; all of them are behind the barrier, so its rows tell."""
+    with database.snapshot() as tx:
+        return seen_in_barrier(tx, keys)
+
+
+def _shift(tx: Connection, sku: str, values: Mapping[str, object], when: ColumnElement[bool] | None = None) -> bool:
+    """Move amounts between a SKU's counters, if `when` holds. One UPDATE: no two orders take the same apple."""
+    where = stock.c.sku == sku if when is None else (stock.c.sku == sku) & when
+    return tx.execute(update(stock).where(where).values(**values).returning(stock.c.sku)).first() is not None
+
+
+def _end(tx: Connection, key: str, state: str) -> ReservationRow | None:
+    held = (reservations.c.key == key) & (reservations.c.state == "held")
+    row = tx.execute(update(reservations).where(held).values(state=state).returning(*reservations.c)).first()
+    return None if row is None else ReservationRow(*row)
+
+
+def _why_not(tx: Connection, sku: str, quantity: int) -> str:
+    on_hand = tx.execute(select(stock.c.on_hand).where(stock.c.sku == sku)).scalar()
+    return f"No {sku} is sold here." if on_hand is None else f"There are {on_hand} of {sku} on hand, {quantity} are wanted."
+
+
+def _add_missing(tx: Connection, amounts: Mapping[str, int]) -> int:
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    rows = [{"sku": sku, "initial": n, "on_hand": n, "reserved": 0, "sold": 0} for sku, n in amounts.items()]
+    statement = make(stock).values(rows).on_conflict_do_nothing().returning(stock.c.sku)
+    return len(tx.execute(statement).all())

@@ -1,0 +1,107 @@
+"""The order service: who ordered what, and whether it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, String, Table, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from surefoot import Context, Rejected, Seen, barrier, barrier_table, seen_in_barrier
+from workers.sagas.order.models import Charge, Confirmed, Created, OrderRequest, Reserved, Voided
+from workers.sagas.order.services.database import ServiceDatabase
+
+metadata = MetaData()
+barrier_table(metadata)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("order_ref", String(128), nullable=False),
+    Column("job", String(64), nullable=False, unique=True),
+    Column("customer", String(200), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("sku", String(64), nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("state", String(10), nullable=False),
+    CheckConstraint("state in ('pending', 'confirmed', 'voided')", name="state_known"),
+    sqlite_autoincrement=True,  # the number of an order is never given to another
+)
+# One order of a name at a time. A voided one is as if never made, so its name is free: running the job again must work.
+Index(
+    "one_order_of_a_name",
+    orders.c.order_ref,
+    unique=True,
+    postgresql_where=text("state <> 'voided'"),
+    sqlite_where=text("state <> 'voided'"),
+)
+
+database = ServiceDatabase("order", metadata)
+
+
+@dataclass(frozen=True)
+class OrderRow:
+    """An order as its service knows it; `state`: pending, confirmed or voided."""
+
+    id: int
+    job: str
+    order_ref: str
+    sku: str
+    quantity: int
+    amount_cents: int
+    state: str
+
+
+def create(ctx: Context, o: OrderRequest) -> Created:
+    """Write the order down, pending. Raises: Rejected when another order of this name stands."""
+    order_ref = o.order_ref or f"job:{ctx.job_id}"
+    row = {**o.model_dump(exclude={"card"}), "order_ref": order_ref, "job": ctx.job_id, "state": "pending"}
+    with database.transaction() as tx, barrier(tx, ctx) as first:
+        if first:
+            make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+            made = tx.execute(make(orders).values(row).on_conflict_do_nothing().returning(orders.c.id)).first()
+            if made is None:
+                raise Rejected(f"There is an order {order_ref} already.")
+            first.keep(Created(order_id=made.id, order_ref=order_ref).model_dump(mode="json"))
+        return Created.model_validate(first.result)
+
+
+def void(ctx: Context) -> Voided | None:
+    """Void the order that this job made, if it made one."""
+    with database.transaction() as tx, barrier(tx, ctx) as first:
+        if first:
+            mine = (orders.c.job == ctx.job_id) & (orders.c.state != "voided")
+            gone = tx.execute(update(orders).where(mine).values(state="voided").returning(orders.c.id)).one()
+            first.keep(Voided(order_id=gone.id).model_dump(mode="json"))
+        return Voided.model_validate(first.result) if first.result else None
+
+
+def confirm(ctx: Context, reserved: Reserved, charge: Charge) -> Confirmed:
+    """From here on the order stands: goods are reserved and paid. Raises: Rejected when it is not pending."""
+    with database.transaction() as tx, barrier(tx, ctx) as first:
+        if first:
+            mine = (orders.c.job == ctx.job_id) & (orders.c.state == "pending")
+            confirm_it = update(orders).where(mine).values(state="confirmed").returning(orders.c.id, orders.c.order_ref)
+            row = tx.execute(confirm_it).first()
+            if row is None:
+                raise Rejected("The order is not pending any more.")
+            result = Confirmed(order_id=row.id, order_ref=row.order_ref, reservation=reserved.reservation, charge_id=charge.charge_id)
+            first.keep(result.model_dump(mode="json"))
+        return Confirmed.model_validate(first.result)
+
+
+def all_orders() -> list[OrderRow]:
+    """Every order that was ever made, oldest first."""
+    c = orders.c
+    with database.snapshot() as tx:
+        query = select(c.id, c.job, c.order_ref, c.sku, c.quantity, c.amount_cents, c.state).order_by(c.id)
+        return [OrderRow(*row) for row in tx.execute(query)]
+
+
+def seen(keys: Iterable[str]) -> list[Seen]:
+    """What became of these effects; all of them are behind the barrier, so its rows tell."""
+    with database.snapshot() as tx:
+        return seen_in_barrier(tx, keys)

@@ -1,0 +1,90 @@
+"""Where the services of the order saga live: read from the environment, with defaults that need no setting at all.
+
+Without settings each service has a SQLite file of its own under `SUREFOOT_HOME`. When `DATABASE_URL` names a PostgreSQL
+and a service has no URL of its own, it gets a schema of its own there.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from surefoot import NothingSent
+
+BANK_URL_FILE = "bank.url"  # under the home: where the bank that took a free port says so
+
+
+class BankUnknown(NothingSent):
+    """No bank is known: set BANK_URL, or start one with `surefoot bank`."""
+
+
+class OrderSettings(BaseSettings):
+    """Settings of the order saga; the name of a field in capitals is its environment variable. Times in seconds."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    surefoot_home: Path = Path("var")
+    database_url: str = ""
+    order_database_url: str = ""
+    inventory_database_url: str = ""
+    payment_database_url: str = ""
+    bank_database_url: str = ""
+    bank_url: str = ""
+    bank_timeout_seconds: float = Field(default=5.0, gt=0)  # longer than a slow charge, shorter than anyone's patience
+    bank_slow_seconds: float = Field(default=3.0, ge=0)
+    bank_hang_seconds: float = Field(default=20.0, ge=0)
+    mail: str = ""
+    mail_from: str = "orders@surefoot.example"
+
+    @field_validator("bank_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url
+
+    def database(self, service: str) -> tuple[str, str]:
+        """Where `service` (order, inventory, payment or bank) keeps its tables.
+
+        Returns: an SQLAlchemy URL, and the PostgreSQL schema ("" for the database's own default).
+        """
+        own = str(getattr(self, f"{service}_database_url"))
+        if own:
+            return own, ""
+        if self.database_url.startswith(("postgresql", "postgres:")):
+            return self.database_url, f"{service}_service"
+        return f"sqlite:///{self.surefoot_home.absolute() / service}.sqlite", ""
+
+    def bank(self) -> str:
+        """The bank's base URL, without a slash at its end. Raises: BankUnknown when nobody has said where it is."""
+        url = self.bank_url or _read(self.surefoot_home / BANK_URL_FILE)
+        if not url:
+            raise BankUnknown
+        return url.rstrip("/")
+
+    def mail_target(self) -> str:
+        """An smtp:// or smtps:// URL, or the path of the folder that takes the mails."""
+        return self.mail or str(self.surefoot_home.absolute() / "mail")
+
+
+def order_settings() -> OrderSettings:
+    """The settings as the environment has them now; built anew only when it changed."""
+    names = [name.upper() for name in OrderSettings.model_fields]
+    return _build(tuple((name, os.environ.get(name)) for name in names), os.getcwd())
+
+
+@lru_cache(maxsize=4)
+def _build(environment: tuple[tuple[str, Any], ...], folder: str) -> OrderSettings:
+    return OrderSettings()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
