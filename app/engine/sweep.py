@@ -126,19 +126,14 @@ class Sweeper:
 
     # --- the broker lost it ----------------------------------------------------------------------------------------
     def _broker_lost(self) -> int:
-        """A marker that is gone tells that everything is; a broker that was away may have lost what was sent last."""
+        """A broker that was away may have lost what was sent last, even if its marker is there."""
         try:
-            kept = self.broker.marker() is not None
-            came_back, self.broker_was_away = self.broker_was_away, False
-            if kept and not came_back:
-                return 0
-            forgotten = transaction(self.db, updates.forget_sent)
-            if not kept:
-                self.broker.set_marker(new_id())
+            lost = ring_anew_if_lost(self.db, self.broker, came_back=self.broker_was_away)
         except BrokerUnavailable:
             self.broker_was_away = True
             return 0
-        return forgotten
+        self.broker_was_away = False
+        return lost
 
     def _unsent(self) -> int:
         rows = self._read(lambda c: queries.unsent(c, self.settings.unsent_seconds, self.settings.sweep_rows))
@@ -174,6 +169,20 @@ class Sweeper:
         for job_id in job_ids:
             ring(self.db, self.publisher, transaction(self.db, lambda tx, job_id=job_id: _moved(tx, job_id, change)))  # type: ignore[misc]
         return len(job_ids)
+
+
+def ring_anew_if_lost(db: Engine, broker: BrokerProbe, *, came_back: bool = False) -> int:
+    """The broker's marker is gone: so is every message. What is queued counts as unsent, and the marker is left anew.
+
+    Returns: how many operations will be rung again. Raises: BrokerUnavailable.
+    """
+    kept = broker.marker() is not None
+    if kept and not came_back:
+        return 0
+    forgotten = transaction(db, updates.forget_sent)
+    if not kept:
+        broker.set_marker(new_id())
+    return forgotten
 
 
 NIL = "00000000-0000-0000-0000-000000000000"

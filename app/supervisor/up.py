@@ -1,0 +1,152 @@
+"""`surefoot up`: the order of the start, what is said of it, and the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from app.access.keys import ensure_admin
+from app.config import Settings
+from app.delivery.broker import probe
+from app.engine.sweep import ring_anew_if_lost
+from app.errors import TryLater
+from app.store import migrate
+from app.store.session import open_engine
+from app.supervisor import banner, plugins, ports, runfile, stack
+from app.supervisor.home import locked
+from app.supervisor.supervisor import Stopped, Supervisor
+
+SEEDED = "seeded"  # the file that says this home was given its first stock
+REMAINS_S = 5.0  # how long to wait for the processes of a supervisor that was killed
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What this start decided."""
+
+    home: Path
+    secrets: stack.Secrets
+    web_port: int
+    flower_port: int
+    bank_port: int | None  # for the bank that a package may bring; None when BANK_URL was set
+
+
+def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
+    """Start everything and keep it running until a signal says stop; then stop it in order.
+
+    Raises: SettingsError when another one runs on this home, or a port is taken; CannotStart when a part does not start.
+    """
+    home = settings.home.absolute()
+    with locked(home):
+        last = runfile.load(home)
+        _wait_for_remains(last)
+        chosen = _choose(settings, home)
+        own_broker = None if settings.broker_url else stack.broker(home, chosen.secrets.broker, last.broker_port if last else None)
+        broker_url = settings.broker_url or (own_broker[2] if own_broker else "")
+        bank_url = f"http://{stack.LOOPBACK}:{chosen.bank_port}" if chosen.bank_port else os.environ.get("BANK_URL", "")
+        env = stack.environment(settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port)
+        db = open_engine(settings.store_url)
+        supervisor = Supervisor(home / "log", env, say)
+        try:
+            if own_broker:
+                supervisor.start(own_broker[0])
+            _prepare_store(db, chosen.secrets.api_key)
+            if own_broker:
+                supervisor.until_ready(*supervisor.children)
+            _greet_broker(db, broker_url)
+            _start(supervisor, settings, chosen, db)
+            run = runfile.RunFile(
+                pid=os.getpid(),
+                web_url=stack.url_of(settings.host, chosen.web_port),
+                flower_url=f"http://{stack.LOOPBACK}:{chosen.flower_port}",
+                broker_port=own_broker[1] if own_broker else None,
+                env={**stack.shared(settings, broker_url, bank_url), "SUREFOOT_API_KEY": chosen.secrets.api_key},
+                groups=tuple(child.pid for child in supervisor.children if child.pid),
+            )
+            runfile.save(home, run)
+            banner.show(supervisor.children, run, chosen.secrets, broker_url=settings.broker_url, store_url=settings.store_url)
+            supervisor.watch()
+        except Stopped:
+            pass
+        finally:
+            supervisor.stop()
+            db.dispose()
+
+
+def _choose(settings: Settings, home: Path) -> Chosen:
+    web_port = ports.choose("PORT", settings.host, settings.port, stack.WEB_PORT)
+    flower_port = ports.choose("FLOWER_PORT", stack.LOOPBACK, settings.flower_port, stack.FLOWER_PORT, taken=frozenset({web_port}))
+    wants_bank = not os.environ.get("BANK_URL") and plugins.any_there()
+    return Chosen(home, stack.secrets_of(settings, home), web_port, flower_port, ports.any_free() if wants_bank else None)
+
+
+def _prepare_store(db: Engine, api_key: str) -> None:
+    if migrate.current(db) != migrate.head():
+        migrate.upgrade(db)
+    ensure_admin(db, api_key)
+
+
+def _greet_broker(db: Engine, broker_url: str) -> None:
+    """Before the first message: leave our mark in a broker that is new, or the relay would take it for one that lost everything."""
+    with contextlib.suppress(TryLater):
+        ring_anew_if_lost(db, probe(broker_url))
+
+
+def _start(supervisor: Supervisor, settings: Settings, chosen: Chosen, db: Engine) -> None:
+    """Start the rest in two batches. Between them an order can be taken and run.
+
+    Each spends a second of processor time reading its code, and there may be two processors: what the first order needs
+    goes first. The other parts are there when it is told of them, and ready a moment later.
+    """
+    soft_s = settings.soft_shutdown_seconds
+    needed = [supervisor.start(stack.web(settings.host, chosen.web_port)), supervisor.start(stack.worker(1, db, soft_s))]
+    if chosen.bank_port and "bank" in plugins.commands():
+        needed.append(supervisor.start(stack.bank(chosen.bank_port)))
+    _seed(supervisor, chosen.home)
+    supervisor.until_ready(*needed)
+    supervisor.start(stack.relay())
+    for number in range(2, stack.WORKERS + 1):
+        supervisor.start(stack.worker(number, db, soft_s))
+    supervisor.start(stack.flower(chosen.flower_port, chosen.secrets.flower))
+
+
+def _seed(supervisor: Supervisor, home: Path) -> None:
+    """An empty shelf gets stock. Looked at once for each home: reading that code costs more than the question."""
+    stock = plugins.commands().get("stock")
+    if stock is None or (home / SEEDED).exists():
+        return
+    with _environment(supervisor.env), contextlib.redirect_stdout(None):
+        stock.main(["--seed"], standalone_mode=False)
+    (home / SEEDED).touch()
+
+
+@contextlib.contextmanager
+def _environment(env: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _wait_for_remains(last: runfile.RunFile | None) -> None:
+    """A supervisor that was killed is followed by its parts within moments; their ports are free then."""
+    deadline = time.monotonic() + REMAINS_S
+    while last is not None and any(_runs(pgid) for pgid in last.groups) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _runs(pgid: int) -> bool:
+    try:
+        os.killpg(pgid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
