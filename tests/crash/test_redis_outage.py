@@ -52,7 +52,9 @@ def let_time_pass(seconds: float) -> None:
     wait_until(lambda: time.monotonic() >= until, seconds + 5, 0.2, what="the outage to last")
 
 
-def outage(worker: WorkerProcess, redis_server: RedisServer, begin: Callable[[], object], end: Callable[[], object], seconds: float) -> None:
+def outage(
+    worker: WorkerProcess, redis_server: RedisServer, begin: Callable[[], object], end: Callable[[], object], seconds: float
+) -> None:
     with worker:
         pid = worker.pid
         give_work(publisher_for(redis_server))

@@ -68,7 +68,9 @@ def chord_keys(client: redis.Redis) -> list[str]:
     return [key.decode() for key in found if b"chord" in key or b"celery-task-meta" in key or b"taskset" in key]
 
 
-def test_given_chain_when_published_then_every_step_runs_once_in_order(worker: WorkerProcess, broker: RedisServer, publisher: Publisher) -> None:
+def test_given_chain_when_published_then_every_step_runs_once_in_order(
+    worker: WorkerProcess, broker: RedisServer, publisher: Publisher
+) -> None:
     rules(worker)
     job = new_id()
     assert publisher.publish((chain(job, "abcdefghij"),))

@@ -1,0 +1,232 @@
+"""The engine on real workers: SQLite, Redis, Celery, kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import Engine, select
+
+from app.config import Settings
+from app.delivery.broker import probe
+from app.delivery.producer import producer_app
+from app.delivery.publisher import Publisher
+from app.engine.dispatch import ring
+from app.engine.invariants import violations
+from app.engine.submit import Submission, submit
+from app.engine.sweep import Sweeper
+from app.saga.registry import Registry
+from app.store.catalogue import register
+from app.store.ids import new_id
+from app.store.migrate import upgrade
+from app.store.session import open_engine, reading
+from app.store.tables import history, jobs, operations, tenants, workers
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+from tests.unit.workers.fork_saga import fork
+from tests.unit.workers.processes import WorkerProcess
+
+FAST = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "HARD_LIMIT_GRACE_SECONDS": "0.5", "SOFT_SHUTDOWN_SECONDS": "1"}
+EVERY_STEP = ["first", "join", "last", "left", "left_too", "right"]
+
+
+@dataclass
+class Place:
+    """A store, a broker, a worker for all lanes of the saga `fork`, and a relay that is asked by hand."""
+
+    db: Engine
+    redis: RedisServer
+    worker: WorkerProcess
+    publisher: Publisher
+    settings: Settings
+    sweeper: Sweeper
+
+    def submit(self) -> str:
+        with reading(self.db) as connection:
+            tenant = connection.execute(select(tenants.c.id).where(tenants.c.name == "default")).scalar_one()
+        submitted = submit(
+            self.db, self.settings, Registry([fork]), Submission(tenant_id=tenant, saga="fork", input={"note": ""}, actor="test")
+        )
+        assert ring(self.db, self.publisher, submitted.plan)
+        return submitted.job_id
+
+    def rules(self, **steps: dict[str, Any]) -> None:
+        (self.worker.home / "rules.json").write_text(json.dumps({name.replace("_undo", ".undo"): rule for name, rule in steps.items()}))
+
+    def state(self, job: str) -> str:
+        with reading(self.db) as connection:
+            return str(connection.execute(select(jobs.c.state).where(jobs.c.id == job)).scalar_one())
+
+    def operation(self, job: str, step: str, kind: str = "action") -> Any:
+        o = operations.c
+        with reading(self.db) as connection:
+            return connection.execute(select(operations).where(o.job_id == job, o.step == step, o.kind == kind)).one()
+
+    def ended(self, job: str) -> list[str]:
+        return [words[1] for words in self.worker.lines() if words[0] == "end" and words[2] == job]
+
+    def started(self, job: str, step: str) -> list[list[str]]:
+        return [words for words in self.worker.lines() if words[:3] == ["start", step, job]]
+
+    def land(self, job: str, state: str, *, sweep: bool = True) -> None:
+        def there() -> bool:
+            if sweep:
+                self.sweeper.run_once()
+            return self.state(job) in ("completed", "failed", "cancelled", "attention")
+
+        wait_until(there, 30, 0.1, what=f"job {job} to land")
+        assert self.state(job) == state
+        assert violations(self.db, slack_s=10.0, bound_s=60.0) == {}
+
+
+@pytest.fixture
+def place(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    home = tmp_path / "home"
+    home.mkdir()
+    url = f"sqlite:///{home / 'store.sqlite'}"
+    db = open_engine(url)
+    upgrade(db)
+    with db.begin() as tx:
+        if tx.execute(select(tenants.c.id).where(tenants.c.name == "default")).first() is None:
+            tx.execute(tenants.insert().values(id=new_id(), name="default"))
+    register(db, [fork])
+    settings = Settings(lease_seconds=2.0, heartbeat_seconds=0.5, hard_limit_grace_seconds=0.5)
+    environment = {**FAST, "DATABASE_URL": url, "SUREFOOT_SAGAS": "tests.unit.workers.fork_saga", "SUREFOOT_LANES": "east,west"}
+    worker = WorkerProcess(home, redis_server.url, app="workers.celery_app", environment=environment)
+    publisher = Publisher(producer_app(redis_server.url, "web"), pause_s=0.2)
+    probing = probe(redis_server.url)
+    probing.set_marker("here")
+    yield Place(db, redis_server, worker, publisher, settings, Sweeper(db, settings, publisher, probing))
+    worker.kill()
+    probing.close()
+    db.dispose()
+
+
+def test_given_healthy_parts_when_jobs_are_submitted_then_chains_and_chords_carry_them_without_the_sweep(place: Place) -> None:
+    with place.worker:
+        ids = [place.submit() for _ in range(10)]
+        for job in ids:
+            place.land(job, "completed", sweep=False)
+            assert sorted(place.ended(job)) == EVERY_STEP
+            assert place.ended(job)[-2:] == ["join", "last"]
+        with reading(place.db) as connection:
+            rows = connection.execute(select(operations.c.resent, operations.c.attempts).where(operations.c.job_id.in_(ids))).all()
+        assert {(row.resent, row.attempts) for row in rows} == {(0, 1)}
+        with place.redis.client() as client:
+            wait_until(lambda: client.hlen("unacked") == 0, what="every message acknowledged")
+            keys: Any = client.keys("*")
+            assert not [key for key in keys if b"chord" in key or b"meta" in key]
+
+
+def test_given_rejection_when_run_then_the_job_is_undone_by_the_workers(place: Place) -> None:
+    place.rules(right={"raises": "rejected"})
+    with place.worker:
+        job = place.submit()
+        place.land(job, "failed")
+        assert "first.undo" in place.ended(job)
+        assert place.operation(job, "first", "undo").state == "completed"
+
+
+def test_given_child_killed_in_a_step_when_its_worker_lives_then_the_second_attempt_comes_at_once(place: Place) -> None:
+    place.rules(first={"sleep": 1.5, "times": 1})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.started(job, "first"), what="the step to run")
+        os.kill(int(place.started(job, "first")[0][3]), signal.SIGKILL)
+        wait_until(lambda: len(place.started(job, "first")) == 2, 5, what="the second attempt, by the message put back")
+        place.land(job, "completed", sweep=False)
+        assert place.operation(job, "first").attempts == 2
+        assert place.operation(job, "first").resent == 0
+
+
+def test_given_step_that_is_deaf_to_its_limit_when_past_its_hard_limit_then_its_child_is_killed(place: Place) -> None:
+    place.rules(first={"stubborn": 60, "times": 1})
+    with place.worker:
+        job = place.submit()
+        place.land(job, "completed", sweep=False)
+        assert place.operation(job, "first").attempts == 2
+        assert "operation.killed" in place.worker.text()
+
+
+def test_given_step_past_its_soft_limit_when_run_then_it_is_an_ordinary_failure_of_the_same_child(place: Place) -> None:
+    place.rules(first={"sleep": 60, "times": 1})
+    with place.worker:
+        children = set(place.worker.children)
+        job = place.submit()
+        place.land(job, "completed")
+        assert set(place.worker.children) == children
+        with reading(place.db) as connection:
+            told = [
+                row.detail
+                for row in connection.execute(select(history).where(history.c.job_id == job, history.c.event == "attempt_failed"))
+            ]
+        assert "timeout of 2 s" in json.dumps(told)
+
+
+@pytest.mark.parametrize("raises", ["memory", "exit"])
+def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_and_the_child_lives(place: Place, raises: str) -> None:
+    place.rules(right={"raises": raises})
+    with place.worker:
+        children = set(place.worker.children)
+        job = place.submit()
+        place.land(job, "failed")
+        assert set(place.worker.children) == children
+
+
+def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_back_at_no_cost(place: Place) -> None:
+    place.rules(first={"stubborn": 60, "times": 1})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.started(job, "first"), what="the step to run")
+        assert place.worker.terminate() == 0, place.worker.text()[-3000:]
+        row = place.operation(job, "first")
+        assert (row.state, row.attempts, row.allowance) == ("queued", 1, 4)
+        with reading(place.db) as connection:
+            assert connection.execute(select(workers.c.stopped_at)).scalars().all() != [None]
+        place.rules()
+        place.worker.start()
+        place.land(job, "completed")
+
+
+def test_given_worker_that_is_told_to_stop_when_a_step_ends_in_time_then_it_is_completed_and_acknowledged(place: Place) -> None:
+    place.rules(first={"sleep": 0.6})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.started(job, "first"), what="the step to run")
+        assert place.worker.terminate() == 0
+        assert place.operation(job, "first").state == "completed"
+        with place.redis.client() as client:
+            assert client.hlen("unacked") == 0
+
+
+def test_given_main_process_killed_when_children_are_busy_then_they_die_with_it(place: Place) -> None:
+    place.rules(first={"stubborn": 60, "times": 1})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.started(job, "first"), what="the step to run")
+        children = [psutil.Process(pid) for pid in place.worker.children]
+        os.kill(place.worker.pid, signal.SIGKILL)
+        gone, alive = psutil.wait_procs(children, timeout=10)
+        assert len(gone) == 2
+        assert alive == []
+        place.worker.process.wait(10)  # type: ignore[union-attr]
+        place.worker.start()
+        place.land(job, "completed")
+        assert place.operation(job, "first").attempts == 2
+
+
+def test_given_redis_that_loses_everything_in_mid_job_when_it_is_back_then_the_job_completes(place: Place) -> None:
+    place.rules(left={"sleep": 0.8}, right={"sleep": 0.8})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.started(job, "left"), what="the fork")
+        place.redis.flush()
+        place.land(job, "completed")
+        assert sorted(place.ended(job)) == EVERY_STEP

@@ -1,0 +1,108 @@
+"""Publishing and probing against a real Redis that is stopped, frozen, restarted and emptied."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from app.delivery.broker import depth, marker, ping, probe, set_marker
+from app.delivery.producer import Profile, producer_app
+from app.delivery.publisher import Publisher
+from app.errors import BrokerUnavailable
+from app.rules.planner import Chain, Chord, Message, Plan
+from app.store.ids import new_id, operation_id
+from tests.support.redis_server import RedisServer
+
+WEB_LIMIT_S = 0.8
+
+
+def plan() -> Plan:
+    job = new_id()
+
+    def chain(*steps: str) -> Chain:
+        return Chain(tuple(Message(operation_id(job, step, "", "action"), f"order.{step}", "lane", job) for step in steps))
+
+    return (chain("a", "b"), Chord((chain("c"), chain("d")), chain("e")))
+
+
+def timed(publisher: Publisher) -> tuple[bool, float]:
+    began = time.monotonic()
+    return publisher.publish(plan()), time.monotonic() - began
+
+
+def web(server: RedisServer, pause_s: float = 5.0) -> Publisher:
+    return Publisher(producer_app(server.url, "web"), pause_s)
+
+
+def test_given_redis_when_a_plan_is_published_then_only_what_leaves_now_is_there(redis_server: RedisServer) -> None:
+    assert web(redis_server).publish(plan())
+    with redis_server.client() as client:
+        assert client.llen("lane") == 3
+        keys = {key.decode() for key in client.keys("*")}  # type: ignore[union-attr]
+    assert not {key for key in keys if "chord" in key or "meta" in key}
+    assert depth(redis_server.url, ["lane", "other"]) == {"lane": 3, "other": 0}
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+@pytest.mark.parametrize("how", ["frozen", "stopped"])
+def test_given_broker_that_is_away_when_published_then_refused_in_time_and_then_at_once(
+    redis_server: RedisServer, warm: bool, how: str
+) -> None:
+    publisher = web(redis_server)
+    if warm:
+        assert publisher.publish(plan())
+    redis_server.freeze() if how == "frozen" else redis_server.stop(kill=True)
+    left, took = timed(publisher)
+    assert not left
+    assert took < WEB_LIMIT_S
+    for _ in range(100):
+        left, took = timed(publisher)
+        assert not left
+        assert took < 0.05
+
+
+@pytest.mark.parametrize("profile", ["web", "relay", "worker"])
+def test_given_broker_that_comes_back_when_the_pause_is_over_then_published_at_the_first_try(
+    redis_server: RedisServer, profile: Profile
+) -> None:
+    publisher = Publisher(producer_app(redis_server.url, profile), pause_s=0.0)
+    assert publisher.publish(plan())
+    redis_server.stop(kill=True)
+    assert not publisher.publish(plan())
+    redis_server.start()
+    assert publisher.publish(plan())
+
+
+def test_given_restart_that_nobody_noticed_when_published_then_the_stale_connection_costs_nothing(redis_server: RedisServer) -> None:
+    publisher = web(redis_server)
+    assert publisher.publish(plan())
+    redis_server.stop()
+    redis_server.start()
+    assert publisher.publish(plan())
+
+
+def test_given_marker_when_the_broker_loses_everything_then_it_is_gone(redis_server: RedisServer) -> None:
+    assert marker(redis_server.url) is None
+    set_marker(redis_server.url, "epoch 1")
+    assert marker(redis_server.url) == "epoch 1"
+    redis_server.stop(kill=True)
+    redis_server.start()
+    assert marker(redis_server.url) == "epoch 1"  # the append-only file brings it back, and the messages with it
+    redis_server.flush()
+    assert marker(redis_server.url) is None
+
+
+def test_given_frozen_broker_when_probed_then_answers_within_the_time_out(redis_server: RedisServer) -> None:
+    probing = probe(redis_server.url, timeout_s=0.3)
+    assert probing.ping()
+    redis_server.freeze()
+    began = time.monotonic()
+    assert not probing.ping()
+    assert not ping(redis_server.url, 0.3)
+    with pytest.raises(BrokerUnavailable):
+        probing.depth(["lane"])
+    assert time.monotonic() - began < 2.0
+    redis_server.thaw()
+    assert probing.ping()
+    probing.close()

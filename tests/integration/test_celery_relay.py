@@ -1,0 +1,139 @@
+"""The relay as a process: takes over, survives, and rings what nobody sent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from app.config import Settings
+from app.engine.submit import Submission, submit
+from app.saga.registry import Registry
+from app.store.catalogue import register
+from app.store.ids import new_id
+from app.store.migrate import upgrade
+from app.store.session import open_engine, reading
+from app.store.tables import tenants
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+from tests.unit.workers.fork_saga import fork
+from tests.unit.workers.processes import ROOT
+
+FAST = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.1", "UNSENT_SECONDS": "0.2", "PUBLISH_PAUSE_SECONDS": "0.5"}
+
+
+class RelayProcess:
+    def __init__(self, home: Path, broker_url: str, store_url: str) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.log = home / f"relay-{new_id()}.log"
+        ours = {"BROKER_URL": broker_url, "DATABASE_URL": store_url, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "workers.relay"],
+                cwd=ROOT,
+                env={**os.environ, **FAST, **ours},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def says(self, event: str) -> bool:
+        assert self.process.poll() is None, self.text()[-3000:]
+        return event in self.text()
+
+    def terminate(self) -> int:
+        os.kill(self.process.pid, signal.SIGTERM)
+        return self.process.wait(10)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def db(sqlite_url: str) -> Iterator[Engine]:
+    engine = open_engine(sqlite_url)
+    upgrade(engine)
+    register(engine, [fork])
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def started(redis_server: RedisServer, sqlite_url: str, tmp_path: Path, db: Engine) -> Iterator[list[RelayProcess]]:
+    """Two relays; the first one is active."""
+    first = RelayProcess(tmp_path, redis_server.url, sqlite_url)
+    wait_until(lambda: first.says("relay.active"), 30, what="the first relay to be active")
+    second = RelayProcess(tmp_path, redis_server.url, sqlite_url)
+    wait_until(lambda: second.says("relay.started"), 30, what="the second relay to stand by")
+    yield [first, second]
+    for one in (first, second):
+        one.kill()
+
+
+def submit_quietly(db: Engine) -> str:
+    """A job whose messages nobody has sent."""
+    with reading(db) as connection:
+        tenant = connection.execute(select(tenants.c.id)).scalars().first()
+    if tenant is None:
+        tenant = new_id()
+        with db.begin() as tx:
+            tx.execute(tenants.insert().values(id=tenant, name="default"))
+    return submit(db, Settings(), Registry([fork]), Submission(tenant_id=tenant, saga="fork", input={"note": ""}, actor="test")).job_id
+
+
+def waiting(redis_server: RedisServer, queue: str = "east") -> int:
+    with redis_server.client() as client:
+        return int(client.llen(queue))  # type: ignore[arg-type]
+
+
+def test_given_job_that_nobody_rang_when_a_relay_is_active_then_its_message_leaves(
+    started: list[RelayProcess], redis_server: RedisServer, db: Engine
+) -> None:
+    submit_quietly(db)
+    wait_until(lambda: waiting(redis_server) == 1, what="the message")
+
+
+def test_given_active_relay_killed_when_its_lease_lapses_then_the_other_takes_over(
+    started: list[RelayProcess], redis_server: RedisServer, db: Engine
+) -> None:
+    first, second = started
+    assert "relay.active" not in second.text()
+    os.kill(first.process.pid, signal.SIGKILL)
+    wait_until(lambda: second.says("relay.active"), 6, what="the second to take over")
+    submit_quietly(db)
+    wait_until(lambda: waiting(redis_server) == 1, what="the message")
+
+
+def test_given_active_relay_told_to_stop_when_it_ends_then_the_other_is_active_within_a_second_or_two(started: list[RelayProcess]) -> None:
+    first, second = started
+    assert first.terminate() == 0
+    assert "relay.stopped" in first.text()
+    wait_until(lambda: second.says("relay.active"), 2, what="the second to take over")
+    assert second.terminate() == 0
+
+
+def test_given_broker_that_goes_and_comes_when_jobs_are_submitted_then_they_are_rung_and_the_log_stays_short(
+    started: list[RelayProcess], redis_server: RedisServer, db: Engine
+) -> None:
+    first, _ = started
+    redis_server.freeze()
+    submit_quietly(db)
+    wait_until(lambda: first.says("broker.unreachable"), 10, what="the relay to notice")
+    redis_server.stop(kill=True)
+    submit_quietly(db)
+    redis_server.start()
+    wait_until(lambda: waiting(redis_server) >= 2, 10, what="both messages")
+    wait_until(lambda: first.says("broker.reachable"), 5, what="the relay to say so")
+    assert first.text().count("broker.unreachable") <= 2
+    assert "Traceback" not in first.text()

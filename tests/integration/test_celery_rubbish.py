@@ -1,0 +1,202 @@
+"""Whatever lies in a queue, the worker goes on, and a person can look at it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from app.delivery.producer import producer_app
+from app.delivery.publisher import Publisher
+from app.engine import keep
+from app.rules.planner import Chain
+from app.store.ids import new_id
+from app.store.migrate import upgrade
+from app.store.session import open_engine
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+from tests.unit.workers import plain
+from tests.unit.workers.processes import WorkerProcess
+
+QUEUE = "lane"
+EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+Envelope = dict[str, Any]
+
+
+def good(step: str = "a") -> Envelope:
+    """The envelope of a right message, as kombu writes it."""
+    job = new_id()
+    message = plain.message(job, step)
+    return {
+        "body": encoded([[job, ""], {}, EMBED]),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {
+            "lang": "py",
+            "task": message.task,
+            "id": message.operation_id,
+            "root_id": job,
+            "parent_id": None,
+            "group": None,
+            "eta": None,
+            "expires": None,
+            "retries": 0,
+            "timelimit": [None, None],
+            "argsrepr": "()",
+            "kwargsrepr": "{}",
+        },
+        "properties": {
+            "correlation_id": message.operation_id,
+            "reply_to": "",
+            "delivery_mode": 2,
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": new_id(),
+            "delivery_info": {"exchange": "", "routing_key": QUEUE},
+        },
+    }
+
+
+def encoded(value: Any) -> str:
+    return base64.b64encode(json.dumps(value).encode()).decode()
+
+
+def with_headers(**changes: Any) -> Envelope:
+    envelope = good()
+    envelope["headers"].update(changes)
+    return envelope
+
+
+def without_header(name: str) -> Envelope:
+    envelope = good()
+    del envelope["headers"][name]
+    return envelope
+
+
+def with_body(value: Any) -> Envelope:
+    return good() | {"body": encoded(value)}
+
+
+def with_embed(**changes: Any) -> Envelope:
+    return with_body([[new_id(), ""], {}, EMBED | changes])
+
+
+RUBBISH: dict[str, Envelope] = {
+    "unknown task": with_headers(task="no_such_task"),
+    "task of celery's own": with_headers(task="celery.map"),
+    "task name is a list": with_headers(task=["a"]),
+    "task name is a number": with_headers(task=7),
+    "no task": without_header("task"),
+    "headers are null": good() | {"headers": None},
+    "no id": without_header("id"),
+    "id is a number": with_headers(id=12),
+    "id is no uuid": with_headers(id="12"),
+    "body is null": with_body(None),
+    "body is a number": with_body(3),
+    "body is a pair": with_body([[], {}]),
+    "body is an object": with_body({"args": 1}),
+    "body is an old message": with_body({"task": "plain.a", "id": "x", "args": 1, "kwargs": 2}),
+    "body is no base64": good() | {"body": "%%%"},
+    "body is no JSON": good() | {"body": base64.b64encode(b"{").decode()},
+    "body is a nest": good() | {"body": base64.b64encode(b"[" * 5000 + b"]" * 5000).decode()},
+    "pickle": good() | {"content-type": "application/x-python-serialize"},
+    "unknown content type": good() | {"content-type": "text/nonsense"},
+    "unknown compression": with_headers(compression="nonsense"),
+    "arguments are numbers": with_body([[1, 2], {}, EMBED]),
+    "too many arguments": with_body([["a", "b", "c"], {}, EMBED]),
+    "no arguments": with_body([[], {}, EMBED]),
+    "keyword arguments": with_body([[new_id(), ""], {"a": 1}, EMBED]),
+    "keyword arguments are a list": with_body([[new_id(), ""], [], EMBED]),
+    "embed is a text": with_body([[new_id(), ""], {}, "x"]),
+    "chain of numbers": with_embed(chain=[1]),
+    "chain is an object": with_embed(chain={"a": 1}),
+    "chord is a list": with_embed(chord=[1]),
+    "callbacks": with_embed(callbacks=[{"task": "plain.a"}]),
+    "time limit is a text": with_headers(timelimit="soon"),
+    "time limit of texts": with_headers(timelimit=["1", "2"]),
+    "time limit is a triple": with_headers(timelimit=[1, 2, 3]),
+    "bad ETA": with_headers(eta="tomorrow"),
+    "an ETA": with_headers(eta="2099-01-01T00:00:00+00:00"),
+    "bad expiry": with_headers(expires=[]),
+    "retries are a text": with_headers(retries="many"),
+    "stamps": with_headers(stamped_headers=["x"], stamps={"x": 1}),
+    "NUL and half a character": with_headers(task="a\x00b\ud800"),
+}
+WRECKED = [
+    *(b"not json", b"[]", b"null", b"7", b'"text"', b"{}", b"\xff\xfe", b"[" * 100_000),
+    *(b'{"properties": {}}', b'{"properties": {"delivery_tag": "x"}}'),
+    *(json.dumps(good() | {"headers": headers}).encode() for headers in (["task"], "task", 7)),
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Engine:
+    db = open_engine(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    upgrade(db)
+    return db
+
+
+def run_one(redis_server: RedisServer, worker: WorkerProcess) -> None:
+    job = new_id()
+    assert Publisher(producer_app(redis_server.url, "web")).publish((Chain((plain.message(job, "l"),)),))
+    wait_until(lambda: any(words[:3] == ["end", "l", job] for words in worker.lines()) or not worker.running, what="a right message")
+    assert worker.running, worker.text()[-3000:]
+
+
+def test_given_rubbish_in_a_row_when_consumed_then_all_of_it_is_in_quarantine_and_the_worker_goes_on(
+    redis_server: RedisServer, tmp_path: Path, store: Engine
+) -> None:
+    assert len(RUBBISH) >= 26
+    with WorkerProcess(tmp_path / "w", redis_server.url, concurrency=1, environment={"DATABASE_URL": str(store.url)}) as worker:
+        pid, children = worker.pid, worker.children
+        with redis_server.client() as client:
+            for envelope in RUBBISH.values():
+                client.lpush(QUEUE, json.dumps(envelope))
+            run_one(redis_server, worker)
+            wait_until(lambda: len(keep.quarantined(store, 1000)) >= len(RUBBISH), what="every one of them in quarantine")
+            wait_until(lambda: client.hlen("unacked") == 0, what="everything acknowledged")
+        rows = keep.quarantined(store, 1000)
+        assert len(rows) == len(RUBBISH)
+        assert all(row["reason"] and row["queue"] == QUEUE for row in rows)
+        assert worker.pid == pid
+        assert worker.children == children
+
+
+def test_given_what_is_no_envelope_when_consumed_then_the_worker_goes_on(redis_server: RedisServer, tmp_path: Path, store: Engine) -> None:
+    with WorkerProcess(tmp_path / "w", redis_server.url, concurrency=1, environment={"DATABASE_URL": str(store.url)}) as worker:
+        pid = worker.pid
+        with redis_server.client() as client:
+            client.lpush(QUEUE, *WRECKED)
+        run_one(redis_server, worker)
+        assert worker.pid == pid
+        assert "Connection to broker lost" not in worker.text()
+        assert len(keep.quarantined(store, 1000)) == len(WRECKED)
+
+
+def test_given_step_of_another_version_of_the_code_when_consumed_then_the_engine_answers_for_it(
+    redis_server: RedisServer, tmp_path: Path, store: Engine
+) -> None:
+    with WorkerProcess(tmp_path / "w", redis_server.url, concurrency=1, environment={"DATABASE_URL": str(store.url)}) as worker:
+        with redis_server.client() as client:
+            client.lpush(QUEUE, json.dumps(with_headers(task="plain.not_here_yet")))
+        wait_until(lambda: worker.ended("not_here_yet"), what="the message to reach the engine")
+        assert keep.quarantined(store) == []
+
+
+def test_given_store_that_is_away_when_rubbish_comes_then_it_is_kept_until_it_can_be_written(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    late = tmp_path / "late" / "store.sqlite"
+    with WorkerProcess(tmp_path / "w", redis_server.url, environment={"DATABASE_URL": f"sqlite:///{late}"}) as worker:
+        with redis_server.client() as client:
+            client.lpush(QUEUE, json.dumps(RUBBISH["no id"]))
+            wait_until(lambda: "quarantine.not_written" in worker.text(), what="the first try")
+            assert client.hlen("unacked") == 1
+            late.parent.mkdir()
+            db = open_engine(f"sqlite:///{late}")
+            upgrade(db)
+            wait_until(lambda: len(keep.quarantined(db)) == 1 and client.hlen("unacked") == 0, what="the second try")

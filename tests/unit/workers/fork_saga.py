@@ -1,0 +1,101 @@
+"""A saga for tests of the workers: a fork whose branches are chains, across two lanes; what its steps do is said in a file.
+
+`rules.json` under SUREFOOT_HOME: {"step" or "step.undo": {"sleep": s, "raises": "rejected"|"error"|"memory"|"exit",
+"stubborn": s (deaf to its limit), "times": n (attempts that do so)}}. Every call notes `start` and `end` in `log`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from surefoot import Rejected, Retry, Saga
+
+
+class Nothing(BaseModel):
+    note: str = ""
+
+
+fork = Saga("fork", version=1, input=Nothing, examples=[Nothing()])
+QUICK = Retry(limit=3, backoff="100ms", cap="200ms")
+RAISES: dict[str, Any] = {"rejected": Rejected, "error": RuntimeError, "memory": MemoryError, "exit": SystemExit}
+
+
+def home() -> Path:
+    return Path(os.environ["SUREFOOT_HOME"])
+
+
+def note(line: str) -> None:
+    fd = os.open(home() / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(fd, (line + "\n").encode())
+    finally:
+        os.close(fd)
+
+
+def act(ctx: Any) -> str:
+    name = ctx.step if ctx.kind == "action" else f"{ctx.step}.{ctx.kind}"
+    path = home() / "rules.json"
+    rule = json.loads(path.read_text()).get(name, {}) if path.exists() else {}
+    if ctx.attempt > rule.get("times", 1000):
+        rule = {}
+    note(f"start {name} {ctx.job_id} {os.getpid()} {ctx.attempt}")
+    if "stubborn" in rule:  # deaf to the soft limit
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        time.sleep(rule["stubborn"])
+    time.sleep(rule.get("sleep", 0))
+    if "raises" in rule:
+        raise RAISES[rule["raises"]]("as told")
+    note(f"end {name} {ctx.job_id} {os.getpid()} {ctx.attempt}")
+    return name
+
+
+@fork.step(lane="east", retry=QUICK, timeout="2s")
+def first(ctx: Any, o: Nothing) -> str:
+    return act(ctx)
+
+
+@first.compensate(fidelity="exact")
+def undo_first(ctx: Any, o: Nothing, own: str | None) -> str:
+    return act(ctx)
+
+
+@fork.step(lane="east", after=[first], retry=QUICK, timeout="2s")
+def left(ctx: Any, o: Nothing) -> str:
+    return act(ctx)
+
+
+@left.compensate(fidelity="exact")
+def undo_left(ctx: Any, o: Nothing, own: str | None) -> str:
+    return act(ctx)
+
+
+@fork.step(lane="west", after=[left], undo=None, retry=QUICK, timeout="2s")
+def left_too(ctx: Any, o: Nothing) -> str:
+    return act(ctx)
+
+
+@fork.step(lane="west", after=[first], retry=QUICK, timeout="2s")
+def right(ctx: Any, o: Nothing) -> str:
+    return act(ctx)
+
+
+@right.compensate(fidelity="exact")
+def undo_right(ctx: Any, o: Nothing, own: str | None) -> str:
+    return act(ctx)
+
+
+@fork.step(lane="east", after=[left_too, right], pivot=True, retry=QUICK, timeout="2s")
+def join(ctx: Any, o: Nothing) -> str:
+    return act(ctx)
+
+
+@fork.step(lane="west", retry=QUICK, timeout="2s")
+def last(ctx: Any, o: Nothing) -> str:
+    return act(ctx)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+
+from tests.support.waiting import wait_until
+from workers.children import kill_child
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_given_child_of_ours_when_killed_then_it_is_gone() -> None:
+    child = subprocess.Popen(SLEEP)
+    assert kill_child(child.pid)
+    assert child.wait(10) == -signal.SIGKILL
+
+
+def test_given_child_that_has_ended_when_killed_then_nothing_is_sent() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE, what="it to end")
+    assert not kill_child(child.pid)
+    child.wait(10)
+    assert not kill_child(child.pid)
+
+
+def test_given_process_that_is_not_our_child_when_killed_then_it_lives() -> None:
+    code = f"import subprocess; p = subprocess.Popen({SLEEP!r}); print(p.pid, flush=True); p.wait()"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout is not None
+        grandchild = int(parent.stdout.readline())
+        assert not kill_child(grandchild)
+        assert not kill_child(os.getppid())
+        assert not kill_child(os.getpid())
+        assert not kill_child(1)
+        assert not kill_child(0)
+        assert psutil.pid_exists(grandchild)
+        os.kill(grandchild, signal.SIGKILL)
+    finally:
+        parent.kill()
+        parent.communicate()

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
+
+from tests.support.waiting import wait_until
+from workers.limits import StepBroke, StepTimeout, limit
+
+
+def endless() -> None:
+    wait_until(lambda: False, 30)
+
+
+def test_given_function_past_its_limit_when_run_then_it_is_interrupted() -> None:
+    with pytest.raises(StepTimeout, match=r"timeout of 0.05 s") as caught, limit(0.05):
+        endless()
+    assert isinstance(caught.value, SoftTimeLimitExceeded)
+
+
+@pytest.fixture(autouse=True)
+def _no_timer_of_the_test_runner() -> Iterator[None]:
+    left_s, interval_s = signal.setitimer(signal.ITIMER_REAL, 0)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, left_s, interval_s)
+
+
+def test_given_function_that_ends_in_time_when_run_then_timer_and_handler_are_as_before() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with limit(30):
+        assert 29 < signal.getitimer(signal.ITIMER_REAL)[0] <= 30
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) == before
+
+
+def test_given_timer_around_it_when_run_then_that_one_goes_on() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 50)
+    with limit(30):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] <= 30
+    assert 49 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def test_given_error_of_the_step_when_run_then_it_passes_and_the_timer_is_off() -> None:
+    with pytest.raises(KeyError), limit(30):
+        raise KeyError("theirs")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), MemoryError("numpy"), SystemExit(3), SystemExit("bye")])
+def test_given_what_would_end_the_worker_when_raised_then_it_is_an_ordinary_error(error: BaseException) -> None:
+    with pytest.raises(StepBroke), limit(30):
+        raise error
+
+
+def test_given_no_limit_when_run_then_no_timer() -> None:
+    with limit(0):
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_given_thread_when_run_then_no_signal_is_used() -> None:
+    ran: list[bool] = []
+
+    def body() -> None:
+        with limit(0.01):
+            ran.append(True)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert ran == [True]

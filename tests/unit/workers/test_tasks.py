@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.exceptions import Ignore, Reject, Retry
+
+from app.delivery.producer import producer_app
+from app.engine.perform import Delivery, Performed, Verdict
+from app.errors import StoreUnavailable
+from app.saga.registry import Registry
+from app.store.ids import new_id
+from tests.unit.workers.fork_saga import fork
+from workers import boot, tasks
+from workers.limits import StepBroke
+from workers.tasks import REVOKED, UNKNOWN_TASK, StepFailed, StepTask, register_all
+
+JOB = new_id()
+NUMBERS = count()
+
+
+def element(step: str) -> dict[str, Any]:
+    return {
+        "task": f"fork.{step}",
+        "args": [JOB, ""],
+        "kwargs": {},
+        "options": {"task_id": f"id-{step}"},
+        "subtask_type": None,
+        "immutable": True,
+    }
+
+
+class Listening:
+    """A publisher that keeps what it was asked to send."""
+
+    paused = False
+
+    def __init__(self) -> None:
+        self.app = producer_app("redis://127.0.0.1:1/0")
+        self.sent: list[tuple[str, list[str]]] = []
+        self.guarded_calls = 0
+
+    def go_on(self, following: Any, chain: Any = (), **_: Any) -> bool:
+        self.sent.append((following.task, [rest["task"] for rest in chain]))
+        return True
+
+    def guarded(self, send: Any) -> bool:
+        self.guarded_calls += 1
+        return True
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Listening:
+    listening = Listening()
+    monkeypatch.setattr(boot, "publisher", lambda: listening)
+    return listening
+
+
+@pytest.fixture(scope="module")
+def app() -> Celery:
+    made = Celery("unit", set_as_current=False, fixups=[])
+    made.config_from_object("celeryconfig")
+    register_all(made, Registry([fork]))
+    return made
+
+
+class Scripted(StepTask):
+    """Answers what it is told to."""
+
+    abstract = True
+    answer: Any = None
+
+    def event_of_dropped(self) -> tuple[str, dict[str, Any]] | None:
+        return REVOKED
+
+    def carry_out(self, delivery: Delivery) -> Performed:
+        self.seen = delivery
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def run(app: Celery, answer: Any, *, chain: Any = None, chord: Any = None) -> tuple[Any, Any]:
+    """Run the task as Celery's tracer does; gives the task and its request."""
+    task = app.register_task(type("scripted", (Scripted,), {"name": f"fork.scripted_{next(NUMBERS)}", "answer": answer})())
+    task.push_request(id="id-a", task="fork.first", root_id=JOB, chain=chain, chord=chord)
+    try:
+        task.outcome = task.run(JOB, "")
+        return task, task.request
+    finally:
+        task.pop_request()
+
+
+def test_given_registry_when_registered_then_a_task_for_each_operation_with_its_limit(app: Celery) -> None:
+    ours = {name for name in app.tasks if name.startswith("fork.")}
+    assert ours >= {"fork.first", "fork.first.undo", "fork.left_too", "fork.join", "fork.last"}
+    assert UNKNOWN_TASK in app.tasks
+    assert app.tasks["fork.first"].time_limit == 2 + 5 + 30
+    assert app.tasks["fork.first"].acks_late
+    assert app.tasks["fork.first"].reject_on_worker_lost
+
+
+def test_given_completion_when_concluded_then_the_next_of_the_chain_leaves_with_the_rest(app: Celery, publisher: Listening) -> None:
+    task, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-b"})), chain=[element("c"), element("b")])
+    assert task.outcome == "completed"
+    assert publisher.sent == [("fork.b", ["fork.c"])]
+    assert request.chain is None
+    assert task.seen.carried == {"id-b"}
+
+
+def test_given_repeated_message_when_concluded_then_its_chain_goes_on(app: Celery, publisher: Listening) -> None:
+    run(app, Performed(Verdict.REPEATED), chain=[element("b")])
+    assert publisher.sent == [("fork.b", [])]
+
+
+def test_given_turned_job_when_concluded_then_chain_and_chord_end(app: Celery, publisher: Listening) -> None:
+    _, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-e"}), True), chain=[element("b")])
+    assert publisher.sent == []
+    assert request.chain is None
+    _, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-e"}), True), chord=element("e"))
+    assert request.joins_released == frozenset()
+
+
+def test_given_join_released_when_concluded_then_only_what_rides_here_is_marked(app: Celery, publisher: Listening) -> None:
+    _, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-e", "id-x"})), chord=element("e"))
+    assert request.joins_released == {"id-e"}
+
+
+def test_given_broker_known_to_be_away_when_run_then_nothing_rides_and_nothing_is_sent(app: Celery, publisher: Listening) -> None:
+    publisher.paused = True
+    task, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-b"})), chain=[element("b")])
+    assert task.seen.carried == frozenset()
+    assert publisher.sent == []
+    assert request.chain is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [(Verdict.DROPPED, Ignore), (Verdict.RETRY, Retry), (Verdict.PARKED, Retry), (Verdict.FAILED, StepFailed)],
+)
+def test_given_other_verdict_when_concluded_then_celery_is_told_by_an_exception(
+    app: Celery, publisher: Listening, verdict: Verdict, expected: type[Exception]
+) -> None:
+    with pytest.raises(expected):
+        run(app, Performed(verdict, error="because"), chain=[element("b")])
+    assert publisher.sent == []
+    assert publisher.guarded_calls == (1 if verdict == Verdict.DROPPED else 0)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SystemExit(1)])
+def test_given_what_would_end_the_worker_when_it_escapes_the_engine_then_an_ordinary_error(
+    app: Celery, publisher: Listening, error: BaseException
+) -> None:
+    with pytest.raises(StepBroke):
+        run(app, error)
+
+
+def test_given_store_that_is_away_when_run_then_the_message_goes_back(
+    app: Celery, publisher: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "STORE_PAUSE_S", (0.0, 0.0))
+    with pytest.raises(Reject) as caught:
+        run(app, StoreUnavailable())
+    assert caught.value.requeue

@@ -1,0 +1,58 @@
+"""Killing a child of this worker, and nobody else.
+
+Pids are used again: between "this pid is our child" and "kill it" the child may end and another process get its
+number. A pidfd names the process itself, so the check and the signal cannot meet two different ones.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+def kill_child(pid: int) -> bool:
+    """SIGKILL to `pid` if it is a child of this process. Returns whether it was sent."""
+    if pid <= 1 or pid == os.getpid():
+        return False
+    try:
+        return _kill_by_fd(pid) if sys.platform == "linux" else _kill_by_pid(pid)
+    except OSError as error:  # gone already, or never ours
+        log.debug("child.not_killed", pid=pid, error=repr(error))
+        return False
+
+
+def _kill_by_fd(pid: int) -> bool:
+    fd = os.pidfd_open(pid)
+    try:
+        if not is_living_child(pid):
+            return False
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        return True
+    finally:
+        os.close(fd)
+
+
+def _kill_by_pid(pid: int) -> bool:
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        child = psutil.Process(pid)  # remembers when it was started, and compares before it kills
+        if child.ppid() != os.getpid():
+            return False
+        child.kill()
+    except psutil.Error:
+        return False
+    return True
+
+
+def is_living_child(pid: int) -> bool:
+    """Whether this is a child of ours that has not ended (nor waits to be collected). Raises: OSError when it is gone."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    state, parent = stat.rpartition(")")[2].split()[:2]  # the name in parentheses may hold anything
+    return int(parent) == os.getpid() and state not in ("Z", "X")

@@ -1,0 +1,61 @@
+"""Which queues a worker serves, and which registry it runs from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from kombu.entity import Exchange, Queue
+
+from app.config import settings
+from app.saga.naming import queue_name
+from app.saga.registry import Registry
+
+DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
+VISIBILITY_SLACK_S = 300.0
+
+
+@lru_cache
+def registry() -> Registry:
+    """The sagas this process has the code of: SUREFOOT_SAGAS and the installed entry points."""
+    return Registry.load(settings().saga_modules)
+
+
+def broker_url() -> str:
+    """BROKER_URL, or a Redis on its usual port of this machine."""
+    return settings().broker_url or DEFAULT_BROKER
+
+
+def lanes_of(known: Registry) -> tuple[str, ...]:
+    """Every lane that some step of some saga names, sorted."""
+    found: set[str] = set()
+    for saga in known.all():
+        for node in saga.graph.nodes:
+            found.add(node.lane)
+            if node.compensation is not None:
+                found.add(node.compensation.lane)
+    return tuple(sorted(found))
+
+
+def served_lanes(known: Registry, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """SUREFOOT_LANES (comma separated), else all lanes of the registry."""
+    named = tuple(dict.fromkeys(lane.strip() for lane in environ.get("SUREFOOT_LANES", "").split(",") if lane.strip()))
+    return named or lanes_of(known)
+
+
+def queues(lanes: Iterable[str]) -> list[Queue]:
+    """The undo queues of these lanes, then their queues for actions and confirmations."""
+    names = [queue_name(lane, kind) for kind in ("undo", "action") for lane in lanes]
+    return [_queue(name) for name in names]
+
+
+def _queue(name: str) -> Queue:
+    # The same exchange as Celery gives a queue that it meets by name: producers know no queues.
+    return Queue(name, Exchange(name, type="direct"), routing_key=name)  # type: ignore[no-untyped-call]
+
+
+def visibility_timeout_s(lanes: Iterable[str]) -> float:
+    """After how long the broker gives a message to somebody else: above any operation of these lanes, twice over."""
+    longest = max((settings().lane_limit_seconds(lane) for lane in lanes), default=settings().lane_limit_seconds(""))
+    return 2 * longest + VISIBILITY_SLACK_S

@@ -1,0 +1,128 @@
+"""The relay: rings again whatever the broker lost, and enforces every dated promise of the store.
+
+Any number may be started; one is active, by the lease `relay`, the others stand by and take over when it lapses. Each
+round renews the lease by its fence before it sweeps: a relay that slept through its lease stops at once. Two of them for
+a moment do no harm, since every sweep repeats its guard in the statement; the lease only saves work.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from dataclasses import dataclass
+from types import FrameType
+
+import structlog
+from sqlalchemy import Engine
+
+from app.config import Settings, settings
+from app.delivery.broker import probe
+from app.delivery.producer import producer_app
+from app.delivery.publisher import Publisher
+from app.engine.sweep import Sweeper
+from app.errors import TryLater
+from app.store import leases
+from app.store.ids import new_id
+from app.store.session import open_engine
+from workers.lanes import broker_url
+
+log = structlog.get_logger(__name__)
+LEASE = "relay"
+OUTAGE_PAUSE_S = 1.0
+
+
+@dataclass
+class Relay:
+    """One relay process. `run_once` is its whole duty; `run` repeats it."""
+
+    db: Engine
+    sweeper: Sweeper
+    settings: Settings
+    holder: str
+    fence: int | None = None
+    reachable: bool = True
+
+    def run_once(self) -> bool:
+        """Renew or try for the lease, and sweep when it is ours. Returns whether it was.
+
+        Raises: whatever the store does; trouble of the broker is the publisher's and the sweep's to bear.
+        """
+        ttl_s = self.settings.lease_seconds
+        if self.fence is not None and not leases.renew(self.db, LEASE, self.fence, ttl_s):
+            log.warning("relay.lease_lost", fence=self.fence)
+            self.fence = None
+        if self.fence is None:
+            self.fence = leases.acquire(self.db, LEASE, self.holder, ttl_s)
+            if self.fence is None:
+                return False
+            log.info("relay.active", holder=self.holder, fence=self.fence)
+        self.sweeper.run_once()
+        return True
+
+    def run(self, halt: threading.Event) -> None:
+        """Rounds until `halt`, then the lease is given up. One line of log for each change of the store's state."""
+        log.info("relay.started", holder=self.holder)
+        while not halt.is_set():
+            halt.wait(self._round())
+        self.release()
+        log.info("relay.stopped")
+
+    def _round(self) -> float:
+        """One round that never raises; returns how long to wait before the next."""
+        try:
+            active = self.run_once()
+        except Exception as error:
+            # A store that is away, or a mistake in a sweep: either way the relay must be there when it is over.
+            if self.reachable:
+                log.error("relay.round_failed", error=repr(error), exc_info=not isinstance(error, TryLater))
+            self.reachable = False
+            return max(OUTAGE_PAUSE_S, self.settings.sweep_seconds)
+        if not self.reachable:
+            self.reachable = True
+            log.info("relay.round_works")
+        # A standby asks often enough to take over within a second or so of the lease's end, and not for each sweep.
+        return self.settings.sweep_seconds if active else max(self.settings.sweep_seconds, min(1.0, self.settings.lease_seconds / 5))
+
+    def release(self) -> None:
+        """Give up the lease, so that a standby takes over at once."""
+        if self.fence is None:
+            return
+        try:
+            leases.release(self.db, LEASE, self.fence)
+        except Exception as error:  # it lapses by itself
+            log.warning("relay.lease_not_released", error=repr(error))
+        self.fence = None
+
+
+def make_relay(with_settings: Settings | None = None) -> Relay:
+    """A relay for this process's settings."""
+    chosen = with_settings or settings()
+    db = open_engine(chosen.store_url)
+    publisher = Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds)
+    return Relay(
+        db=db,
+        sweeper=Sweeper(db, chosen, publisher, probe(broker_url())),
+        settings=chosen,
+        holder=f"{socket.gethostname()}:{os.getpid()}:{new_id()}",
+    )
+
+
+def main() -> None:
+    halt = threading.Event()
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        halt.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    relay = make_relay()
+    try:
+        relay.run(halt)
+    finally:
+        relay.db.dispose()
+
+
+if __name__ == "__main__":
+    main()

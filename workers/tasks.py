@@ -1,0 +1,186 @@
+"""A Celery task for each operation of each saga, named for people: `order.reserve_stock`, `order.reserve_stock.undo`.
+
+The task knows nothing about sagas: it hands the delivery to the engine and turns its verdict into what Celery and
+Flower understand. Everything that counts has been committed before that.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from typing import Any
+
+import structlog
+from celery import Celery, Task
+from celery.exceptions import Ignore, Reject, Retry
+
+from app.config import settings
+from app.delivery.canvas import carried, first_id, next_of_chain
+from app.engine.perform import Delivery, Performed, Verdict, perform
+from app.errors import StoreUnavailable
+from app.rules.states import OpState
+from app.saga.graph import Graph
+from app.saga.naming import parse_task_name
+from app.saga.registry import Registry
+from app.store import queries
+from app.store.session import reading
+from workers import boot
+from workers.lanes import registry
+from workers.limits import StepBroke, limit
+
+log = structlog.get_logger(__name__)
+UNKNOWN_TASK = "surefoot.unknown"
+MESSAGE_LIMIT_SLACK_S = 30.0  # Celery's own limit is the last net: the step's timeout, the keeper's grace, and this
+STORE_PAUSE_S = (1.0, 2.0)  # a child that finds no store waits so long before it gives its message back
+
+
+# What Flower is told of an operation whose message was dropped, by the operation's state. None: what it shows is true.
+REVOKED: tuple[str, dict[str, Any]] = ("task-revoked", {"terminated": False, "signum": None, "expired": False})
+COMES_AGAIN: tuple[str, dict[str, Any]] = ("task-retried", {"exception": "not to be run yet", "traceback": ""})
+EVENT_OF_DROPPED: dict[str, tuple[str, dict[str, Any]] | None] = {
+    OpState.RUNNING: None,
+    OpState.COMPLETED: None,
+    OpState.SKIPPED: None,
+    OpState.FAILED: None,
+    OpState.PENDING: COMES_AGAIN,
+    OpState.QUEUED: COMES_AGAIN,
+    OpState.WAITING: COMES_AGAIN,
+}
+
+
+class StepFailed(Exception):
+    """The operation has failed for good; the store says how the job goes on."""
+
+
+class StepWaits(Exception):
+    """The operation is tried again later; the time is in the store."""
+
+
+class StepTask(Task):
+    """One operation. Subclasses are made by `register_all`; the hooks below are what they may override."""
+
+    abstract = True
+    Request = "workers.request:StepRequest"
+    typing = False  # the shape of a message is checked when it arrives
+    throws = (StepFailed,)  # expected: one line in the log, no traceback
+
+    def run(self, job_id: str, item: str = "") -> str:
+        name = parse_task_name(self.request.task)
+        publisher = boot.publisher()
+        delivery = Delivery(
+            operation_id=self.request.id,
+            job_id=job_id,
+            step=name.step if name else "",
+            kind=name.kind if name else "",
+            item=item,
+            boot=boot.BOOT,
+            pid=os.getpid(),
+            # While the broker is known to be away nothing rides on this delivery: the store keeps what it releases unsent.
+            carried=frozenset() if publisher.paused else carried(self.request),
+        )
+        try:
+            performed = self.carry_out(delivery)
+        except StoreUnavailable as error:
+            self.give_back(error)
+        except (MemoryError, SystemExit) as error:
+            raise StepBroke(repr(error)) from None  # either would take the worker with it
+        self.request.publisher = publisher
+        return self.conclude(performed, delivery.carried)
+
+    # --- hooks ---
+    def carry_out(self, delivery: Delivery) -> Performed:
+        """Let the engine do it."""
+        return perform(boot.db(), settings(), registry(), boot.publisher(), delivery, limit=limit)
+
+    def conclude(self, performed: Performed, riding: frozenset[str]) -> str:
+        """The engine's verdict as Celery's outcome."""
+        match performed.verdict:
+            case Verdict.COMPLETED | Verdict.REPEATED:
+                self.go_on(performed, riding)
+                return str(performed.verdict)
+            case Verdict.DROPPED:
+                self.tell_dropped()
+                raise Ignore(performed.error or "not to be run now")
+            case Verdict.RETRY | Verdict.PARKED:
+                # Never self.retry(): it publishes, and drops the task when the broker is down.
+                raise Retry(str(performed.verdict), exc=StepWaits(performed.error or str(performed.verdict)))
+            case _:
+                raise StepFailed(performed.error or "failed")
+
+    def go_on(self, performed: Performed, riding: frozenset[str]) -> None:
+        """Send what rides on this delivery: the next of its chain now, the body of its chord by the backend afterwards.
+
+        Celery would send the chain's next element itself, and report a failure for a completed operation when the
+        broker is gone. This sends the very same message and keeps quiet: what did not leave, the sweep finds.
+        """
+        request, publisher = self.request, boot.publisher()
+        request.joins_released = frozenset() if performed.stop_chain else performed.released & riding
+        following = next_of_chain(publisher.app, request)
+        request.chain = None
+        if following is None or performed.stop_chain:
+            return
+        signature, rest = following
+        if first_id(signature) in riding:
+            publisher.go_on(signature, chain=rest, parent_id=request.id, root_id=request.root_id)
+
+    def tell_dropped(self) -> None:
+        """Flower saw this message start, and Celery says nothing when it is ignored: tell how the operation stands.
+
+        Not by `task-rejected`: Celery ranks it below "started", so Flower would show the operation as started for ever.
+        """
+        publisher = boot.publisher()
+        event = self.event_of_dropped()
+        if event is None:
+            return
+        name, fields = event
+
+        def send() -> None:  # through the publisher's connections, whose time-outs are short
+            with publisher.app.events.default_dispatcher(hostname=self.request.hostname) as dispatcher:
+                dispatcher.send(name, uuid=self.request.id, retry=False, **fields)
+
+        publisher.guarded(send)
+
+    def event_of_dropped(self) -> tuple[str, dict[str, Any]] | None:
+        try:
+            with reading(boot.db()) as connection:
+                row = queries.operation(connection, self.request.id)
+        except StoreUnavailable:
+            return None
+        return EVENT_OF_DROPPED.get(row.state if row is not None else "", REVOKED)
+
+    def give_back(self, error: StoreUnavailable) -> None:
+        """Without a store nothing may run. Wait a little, so that a queue is not turned round and round, and put it back."""
+        log.warning("store.unreachable", operation=self.request.id, error=str(error))
+        threading.Event().wait(random.uniform(*STORE_PAUSE_S))
+        raise Reject(str(error), requeue=True)
+
+
+def time_limit_s(graph: Graph, step: str, kind: str) -> float:
+    """Celery's limit for a message of this operation."""
+    node = graph.by_name[step]
+    limits = node.limits
+    if kind == "undo" and node.compensation is not None:
+        limits = node.compensation.limits
+    elif kind == "confirm" and node.confirm is not None:
+        limits = node.confirm
+    return limits.timeout_s + settings().hard_limit_grace_seconds + MESSAGE_LIMIT_SLACK_S
+
+
+def register_all(app: Celery, known: Registry) -> list[str]:
+    """Register a task for each operation of each saga, and one for operations whose code is elsewhere.
+
+    The last one lets the engine answer for a message of a newer or older definition: it waits for its version.
+    """
+    names = []
+    for saga in known.all():
+        for name, step, kind, _queue in saga.tasks():
+            step_name = step if isinstance(step, str) else step.name
+            _register(app, name, time_limit=time_limit_s(saga.graph, step_name, kind))
+            names.append(name)
+    _register(app, UNKNOWN_TASK, time_limit=None)
+    return names
+
+
+def _register(app: Celery, name: str, **attributes: Any) -> None:
+    app.register_task(type(name.replace(".", "_"), (StepTask,), {"name": name, "__module__": __name__, **attributes})())
