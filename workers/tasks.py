@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from app.config import settings
 from app.delivery.canvas import carried, first_id, next_of_chain
+from app.engine.dispatch import not_sent
 from app.engine.perform import Delivery, Performed, Verdict, perform
 from app.errors import StoreUnavailable
 from app.rules.states import OpState
@@ -86,6 +88,7 @@ class StepTask(Task):
         except (MemoryError, SystemExit) as error:
             raise StepBroke(repr(error)) from None  # either would take the worker with it
         self.request.publisher = publisher
+        self.request.not_sent = partial(not_sent, boot.db())
         return self.conclude(performed, delivery.carried)
 
     # --- hooks ---
@@ -122,7 +125,9 @@ class StepTask(Task):
             return
         signature, rest = following
         if first_id(signature) in riding:
-            publisher.go_on(signature, chain=rest, parent_id=request.id, root_id=request.root_id)
+            sent = publisher.go_on(signature, chain=rest, parent_id=request.id, root_id=request.root_id)
+            if not sent:
+                not_sent(boot.db(), riding)
 
     def tell_dropped(self) -> None:
         """Flower saw this message start, and Celery says nothing when it is ignored: tell how the operation stands.

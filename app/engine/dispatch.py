@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 import structlog
@@ -33,3 +34,11 @@ def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
     except StoreUnavailable as error:
         log.warning("not_marked_sent", operations=len(ids), error=str(error))  # rung twice at worst
     return True
+
+
+def not_sent(db: Engine, operation_ids: Collection[str]) -> None:
+    """What a delivery carried did not leave: say so, and the relay sends it within a second instead of after a lease."""
+    try:
+        transaction(db, lambda tx: updates.mark_unsent(tx, operation_ids))
+    except StoreUnavailable as error:
+        log.warning("not_marked_unsent", operations=len(operation_ids), error=str(error))

@@ -216,6 +216,11 @@ def mark_sent(tx: Connection, operation_ids: Collection[str]) -> None:
         tx.execute(update(operations).where(o.id.in_(operation_ids), o.state == QUEUED, o.missing == 0).values(sent_at=now()))
 
 
+def mark_unsent(tx: Connection, operation_ids: Collection[str]) -> None:
+    """Their messages did not leave after all: the next sweep sends them."""
+    tx.execute(update(operations).where(o.id.in_(operation_ids), o.state == QUEUED, o.missing == 0).values(sent_at=None))
+
+
 def mark_sent_again(tx: Connection, operation_ids: Collection[str]) -> None:
     """Their messages were lost and have left again."""
     if operation_ids:
