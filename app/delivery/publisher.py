@@ -39,8 +39,11 @@ class Publisher:
         return self._clock() < self._silent_until
 
     def publish(self, plan: Plan) -> bool:
-        """Publish every canvas of the plan, in order. False: the broker was not reached, and some may have left."""
-        return not plan or self.guarded(lambda: self._send(plan))
+        """Publish every canvas of the plan, in order; an empty one only connects.
+
+        False: the broker was not reached, and some may have left.
+        """
+        return self.guarded(lambda: self._send(plan))
 
     def go_on(self, following: Signature, **options: Any) -> bool:
         """Publish one signature that a delivery carries (the next of its chain, the body of its chord)."""
@@ -59,6 +62,9 @@ class Publisher:
         return True
 
     def _send(self, plan: Plan) -> None:
+        if not plan:
+            with self.app.producer_pool.acquire(block=True) as producer:
+                _ = producer.channel  # opens the connection
         for canvas in to_canvas(self.app, plan):
             canvas.apply_async(add_to_parent=False)
 

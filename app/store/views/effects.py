@@ -116,7 +116,7 @@ def _sentence(graph: Graph, effects: Sequence[Effect], counts: dict[str, Any]) -
 
 
 def _took_effect(counts: dict[str, Any]) -> str:
-    unknown = f", {counts['unknown']} of unknown outcome" if counts["unknown"] else ""
+    unknown = f", {counts['unknown']} not known yet" if counts["unknown"] else ""
     return f"{counts['done']} took effect{unknown}"
 
 

@@ -14,6 +14,7 @@ from app.saga.inputs import needs_approval_above, secret
 from app.saga.policies import Retry
 from tests.support.world import Participant, World
 from web import create_app
+from web.door import EXTENSION
 
 GOOD: dict[str, Any] = {"sku": "apple", "quantity": 2, "amount_cents": 1250, "card": "tok_canary_5up3r"}
 
@@ -72,6 +73,7 @@ class Shop(World):
         service = Participant()
         super().__init__(url, [shop(service)], service)
         self.url = url
+        self.apps: list[Flask] = []
 
     def order(self, **more: Any) -> str:
         """Submit an order; nothing of it has run."""
@@ -85,7 +87,14 @@ class Shop(World):
         chosen = self.settings.model_copy(update={"database_url": self.url, **settings})
         app = create_app(chosen, publisher=self.broker)
         app.testing = True
+        self.apps.append(app)
         return app
+
+    def close(self) -> None:
+        for app in self.apps:
+            app.extensions[EXTENSION].bell.close()
+            app.extensions[EXTENSION].db.dispose()
+        self.db.dispose()
 
 
 class Caller:

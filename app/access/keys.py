@@ -1,0 +1,137 @@
+"""API keys: 32 random bytes, shown once, kept as their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, select, update
+
+from app.access.principal import Principal, Role
+from app.access.tenants import DEFAULT, NAME_CHARACTERS, ensure_in, insert_unless_there
+from app.clock import now
+from app.errors import NotFound, RequestError, SettingsError
+from app.store.ids import is_id, new_id
+from app.store.session import reading, transaction
+from app.store.tables import api_keys, tenants
+
+MARK = "sf_"  # so that secret scanners and people know a key when they see one
+KEY_BYTES = 32
+PREFIX_CHARACTERS = 8  # of a key, shown in lists; the remaining 38 still have 228 random bits
+GIVEN_CHARACTERS = 32  # an operator's own key has at least this many
+LONGEST = 512
+
+
+def create(db: Engine, tenant: str = DEFAULT, role: str = Role.USER, name: str = "") -> tuple[str, str]:
+    """Make a key for the tenant of this name (made when there is none).
+
+    Returns: (id of the row, text of the key). The text is nowhere kept: this is the only time it is seen.
+    Raises: RequestError for an unknown role or a name that is too long.
+    """
+    text = MARK + secrets.token_urlsafe(KEY_BYTES)
+    return transaction(db, lambda tx: _insert(tx, text, tenant, role, name or "unnamed")), text
+
+
+def ensure_admin(db: Engine, key: str, name: str = "first") -> str:
+    """Take the operator's own key as it is for an admin of the default tenant; again and again is the same.
+
+    Returns: the id of its row. Raises: SettingsError when it is too short or was revoked.
+    """
+    if len(key) < GIVEN_CHARACTERS:
+        raise SettingsError(f"SUREFOOT_API_KEY: must have {GIVEN_CHARACTERS} characters or more")
+
+    def work(tx: Connection) -> str:
+        query = select(api_keys.c.id, api_keys.c.revoked_at).where(api_keys.c.hash == hashed(key))
+        row = tx.execute(query).one_or_none()
+        if row is None:
+            _insert(tx, key, DEFAULT, Role.ADMIN, name)
+            row = tx.execute(query).one()
+        if row.revoked_at is not None:
+            raise SettingsError("SUREFOOT_API_KEY: this key was revoked; choose another one")
+        return str(row.id)
+
+    return transaction(db, work)
+
+
+def find(db: Engine, key: str) -> Principal | None:
+    """Whose key this is; None when it is nobody's or was revoked."""
+    if not key or len(key) > LONGEST:
+        return None
+    wanted = hashed(key)
+    with reading(db) as connection:
+        row = connection.execute(_principals().where(api_keys.c.hash == wanted)).one_or_none()
+    if row is None or not hmac.compare_digest(row.hash, wanted):
+        return None
+    return _principal(row)
+
+
+def find_by_id(db: Engine, key_id: str) -> Principal | None:
+    """The same by the id of its row, for a session that names its key; None when it was revoked."""
+    if not is_id(key_id):
+        return None
+    with reading(db) as connection:
+        row = connection.execute(_principals().where(api_keys.c.id == key_id)).one_or_none()
+    return None if row is None else _principal(row)
+
+
+def list_keys(db: Engine, tenant: str | None = None) -> list[dict[str, Any]]:
+    """Every key, oldest first: id, tenant (name), role, name, prefix, created_at, revoked_at. Never the key."""
+    query = (
+        select(api_keys.c.id, tenants.c.name.label("tenant"), api_keys.c.role, api_keys.c.name, api_keys.c.prefix)
+        .add_columns(api_keys.c.created_at, api_keys.c.revoked_at)
+        .join(tenants, tenants.c.id == api_keys.c.tenant_id)
+        .order_by(api_keys.c.id)
+    )
+    if tenant is not None:
+        query = query.where(tenants.c.name == tenant)
+    with reading(db) as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def revoke(db: Engine, wanted: str) -> datetime:
+    """Revoke a key by its id or its prefix, if that prefix is one key's only; again is the same.
+
+    Returns: when it was revoked. Raises: NotFound for no such key; RequestError when several begin so.
+    """
+
+    def work(tx: Connection) -> datetime:
+        column = api_keys.c.id if is_id(wanted) else api_keys.c.prefix
+        rows = tx.execute(select(api_keys.c.id).where(column == wanted)).scalars().all()
+        if not rows:
+            raise NotFound("There is no such key.")
+        if len(rows) > 1:
+            raise RequestError("Several keys begin so: name the id of the one you mean.")
+        tx.execute(update(api_keys).where(api_keys.c.id == rows[0], api_keys.c.revoked_at.is_(None)).values(revoked_at=now()))
+        revoked_at: datetime = tx.execute(select(api_keys.c.revoked_at).where(api_keys.c.id == rows[0])).scalar_one()
+        return revoked_at
+
+    return transaction(db, work)
+
+
+def hashed(key: str) -> str:
+    """A fast hash is right here: a key is 256 random bits, nothing that could be guessed from a list of words."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _insert(tx: Connection, key: str, tenant: str, role: str, name: str) -> str:
+    if role not in tuple(Role):
+        raise RequestError(f"A role is one of {', '.join(Role)}, not {role!r}.")
+    if len(name) > NAME_CHARACTERS or not name.isprintable():
+        raise RequestError(f"A key's name has at most {NAME_CHARACTERS} visible characters.")
+    row = {"id": new_id(), "tenant_id": ensure_in(tx, tenant), "role": str(role), "name": name}
+    row |= {"prefix": key[:PREFIX_CHARACTERS], "hash": hashed(key)}
+    insert_unless_there(tx, api_keys, row)
+    return str(row["id"])
+
+
+def _principals() -> Select[Any]:
+    return select(api_keys.c.id, api_keys.c.tenant_id, api_keys.c.role, api_keys.c.name, api_keys.c.hash).where(
+        api_keys.c.revoked_at.is_(None)
+    )
+
+
+def _principal(row: Any) -> Principal:
+    return Principal(key_id=row.id, tenant_id=row.tenant_id, role=Role(row.role), name=row.name)

@@ -1,0 +1,42 @@
+"""Who is asking: a key's tenant and role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.errors import NotAllowed
+
+
+class Role(StrEnum):
+    """Each role may do what the ones before it may."""
+
+    USER = "user"  # its tenant's jobs: submit, read, cancel, redrive
+    OPERATOR = "operator"  # also decides about effects and sees the workers
+    ADMIN = "admin"  # also keys
+
+
+_ORDER = tuple(Role)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The holder of a key."""
+
+    key_id: str
+    tenant_id: str
+    role: Role
+    name: str
+
+    @property
+    def actor(self) -> str:
+        """How history names this principal: at most 128 characters, never the key."""
+        return f"{self.role}:{self.name}"[:128]
+
+    def may(self, role: Role) -> bool:
+        return _ORDER.index(self.role) >= _ORDER.index(role)
+
+    def need(self, role: Role) -> None:
+        """Raises: NotAllowed when this principal's role is below `role`."""
+        if not self.may(role):
+            raise NotAllowed(f"This needs the role {role}; your key has the role {self.role}.")

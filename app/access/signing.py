@@ -1,0 +1,62 @@
+"""Texts that leave us and come back: cursors of lists, the page's session.
+
+Each purpose has its own salt, so that a cursor is no session. A signature says who wrote it, not that it is secret.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
+
+from app.config import Settings
+from app.errors import RequestError, SettingsError
+from app.store.ids import is_id
+
+SESSION_SECONDS = 12 * 3600
+LONGEST = 512
+SECRET_CHARACTERS = 16
+TEST_SECRET = "only for tests, where nothing is worth forging"
+
+Position = tuple[datetime, str]  # where a list goes on: (created_at, id) of the last row shown
+
+
+class Signer:
+    """Signs and checks with one secret."""
+
+    def __init__(self, secret: str) -> None:
+        self._cursors = URLSafeSerializer(secret, salt="surefoot.cursor")
+        self._sessions = URLSafeTimedSerializer(secret, salt="surefoot.session")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Signer:
+        """Raises: SettingsError when SUREFOOT_SECRET is missing or short outside of tests."""
+        if settings.env == "test" and not settings.secret:
+            return cls(TEST_SECRET)
+        if len(settings.secret) < SECRET_CHARACTERS:
+            what = "is not set" if not settings.secret else "is too short"
+            raise SettingsError(f"SUREFOOT_SECRET: {what}; give every web process the same {SECRET_CHARACTERS} random characters or more")
+        return cls(settings.secret)
+
+    def cursor(self, position: Position) -> str:
+        created_at, row_id = position
+        return str(self._cursors.dumps([created_at.astimezone(UTC).isoformat(), row_id]))
+
+    def position(self, cursor: str) -> Position:
+        """Raises: RequestError for a cursor that we did not make."""
+        try:
+            created_at, row_id = self._cursors.loads(cursor[: LONGEST + 1])
+            return datetime.fromisoformat(created_at), str(row_id)
+        except (BadData, ValueError, TypeError) as error:
+            raise RequestError("The cursor is not one of ours: take it from `next` of the page before.") from error
+
+    def session(self, key_id: str) -> str:
+        return str(self._sessions.dumps(key_id))
+
+    def key_id(self, session: str) -> str | None:
+        """The id of the key that signed in; None for a session that is forged or older than twelve hours."""
+        try:
+            found = self._sessions.loads(session[: LONGEST + 1], max_age=SESSION_SECONDS)
+        except BadData:
+            return None
+        return found if isinstance(found, str) and is_id(found) else None

@@ -1,0 +1,39 @@
+"""Tenants: whose jobs these are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.errors import RequestError
+from app.store.ids import new_id
+from app.store.session import dialect_is_sqlite, transaction
+from app.store.tables import tenants
+
+DEFAULT = "default"
+NAME_CHARACTERS = 64
+
+
+def ensure(db: Engine, name: str = DEFAULT) -> str:
+    """The id of the tenant of this name, which is made when there is none."""
+    return transaction(db, lambda tx: ensure_in(tx, name))
+
+
+def ensure_in(tx: Connection, name: str) -> str:
+    """The same inside the caller's transaction. Raises: RequestError for a name of no or more than 64 characters."""
+    if not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable():
+        raise RequestError(f"A tenant's name has 1 to {NAME_CHARACTERS} visible characters.")
+    query = select(tenants.c.id).where(tenants.c.name == name)
+    found = tx.execute(query).scalar_one_or_none()
+    if found is None:
+        insert_unless_there(tx, tenants, {"id": new_id(), "name": name})
+        found = tx.execute(query).scalar_one()
+    return str(found)
+
+
+def insert_unless_there(tx: Connection, table: Table, row: dict[str, Any]) -> None:
+    """Insert the row; do nothing when another process was first."""
+    insert = sqlite.insert(table) if dialect_is_sqlite(tx) else postgresql.insert(table)
+    tx.execute(insert.values(row).on_conflict_do_nothing())

@@ -1,0 +1,31 @@
+"""The command `surefoot`. Each subcommand is a small module, imported when it is called for, so that none pays for all.
+
+The other processes are started by name, never imported. Commands about jobs act on the store itself, as `cli:USER`;
+what `surefoot up` chose for this home (run.json) serves where the environment says nothing.
+"""
+
+from __future__ import annotations
+
+from app.cli.group import Commands, run
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "up": "app.cli.processes:up",
+    "web": "app.cli.processes:web",
+    "worker": "app.cli.processes:worker",
+    "relay": "app.cli.processes:relay",
+    "flower": "app.cli.processes:flower",
+    "db": "app.cli.db:db",
+    "keys": "app.cli.keys:keys",
+    "submit": "app.cli.submit:submit",
+    "jobs": "app.cli.jobs:jobs",
+    "attention": "app.cli.attention:attention",
+    "sagas": "app.cli.sagas:sagas",
+    "version": "app.cli.version:version",
+}
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    run(Commands(COMMANDS))

@@ -1,0 +1,88 @@
+"""`surefoot attention`: what waits for a person's decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import rich_click as click
+from sqlalchemy import Engine
+
+from app.cli.common import actor, as_json, find_job, job_argument, print_json, print_table, publish, store
+from app.config import settings
+from app.engine import decide
+from app.engine.decide import Decision
+from app.store import queries
+from app.store.session import reading
+from app.store.views import list_jobs
+
+PAGE = 200
+
+
+@click.group()
+def attention() -> None:
+    """Jobs that cannot go on by themselves. Each decision is recorded with who and why."""
+
+
+@attention.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """Show every operation that a person is asked about."""
+    with store() as db:
+        rows = [row for job in _standing(db) for row in _asked(db, job)]
+    if as_json:
+        print_json(rows)
+        return
+    shown = [[r["name"], r["step"], r["kind"], r["why"], r["attempts"], r["error"]] for r in rows]
+    print_table(["job", "step", "kind", "why", "attempts", "error"], shown, "Nobody needs to decide anything.")
+
+
+def _decision(name: str, help_: str, decide_it: Callable[[Engine, str, str, str], Decision]) -> None:
+    @attention.command(name, help=help_)
+    @job_argument
+    @click.argument("step")
+    @click.option("--reason", required=True, help="Why; it goes into the history.")
+    def command(job: str, step: str, reason: str) -> None:
+        with store() as db:
+            letter = decide.letter_of(db, find_job(db, job), step)
+            decision = decide_it(db, letter, actor(), reason)
+            publish(db, decision.plan)
+        click.echo(f"{step}: {decision.message}")
+
+
+_decision("retry", "Give STEP of JOB fresh attempts.", decide.retry)
+_decision("mark-done", "STEP of JOB was done by hand: it counts as done.", decide.mark_done)
+_decision("waive", "STEP of JOB will not be done, and that is accepted.", decide.waive)
+_decision(
+    "mark-absent",
+    "STEP of JOB was found never to have happened: the job is undone.",
+    lambda db, letter, who, why: decide.mark_absent(db, settings(), letter, who, why),
+)
+
+
+def _standing(db: Engine) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    after = None
+    while True:
+        page, after = list_jobs(db, None, state="attention", after=after, limit=PAGE)
+        rows += page
+        if after is None:
+            return rows
+
+
+def _asked(db: Engine, job: dict[str, Any]) -> list[dict[str, Any]]:
+    with reading(db) as connection:
+        letters = queries.blocking_letters(connection, job["id"])
+    return [
+        {
+            "job": job["id"],
+            "name": job["name"],
+            "step": row.step,
+            "kind": row.kind,
+            "why": row.why,
+            "attempts": row.attempts,
+            "error": (row.error or {}).get("message"),
+            "actions": ["retry", "mark-done", "waive"] + (["mark-absent"] if row.kind == "action" else []),
+        }
+        for row in letters
+    ]

@@ -1,0 +1,113 @@
+"""What the commands about jobs share: the store, the broker, who is asking, which job is meant."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine, make_url
+
+from app.config import settings
+from app.engine.dispatch import ring
+from app.errors import NotFound, RequestError, SettingsError
+from app.rules.planner import Plan
+from app.store import migrate
+from app.store.ids import is_id
+from app.store.session import open_engine
+from app.store.views import list_jobs
+
+LOOKED_AT = 200  # of the newest jobs, when one is named by its short name or the start of its id
+SHORTEST_START = 6
+PIPE_WIDTH = 1000
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def job_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument JOB: an id, the start of one, or a short name such as order-7K3F."""
+    return click.argument("job", metavar="JOB")(command)
+
+
+@contextmanager
+def store() -> Iterator[Engine]:
+    """The store, checked to fit this code. Raises: SettingsError, StoreUnavailable."""
+    url = settings().store_url
+    file = make_url(url).database if url.startswith("sqlite") else None
+    if file and not Path(file).exists():  # SQLite would make an empty one
+        raise SettingsError(f"there is no store at {file} yet: start everything with `surefoot up`, or set DATABASE_URL")
+    db = open_engine(url, pool_size=1)
+    try:
+        migrate.check(db)
+        yield db
+    finally:
+        db.dispose()
+
+
+def actor() -> str:
+    """Who asks, for the history."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # a container without a name for its user
+        return "cli:unknown"
+
+
+def publish(db: Engine, plan: Plan) -> None:
+    """Ring the plan's messages; the relay does it when the broker is not there, or none is known here."""
+    if plan and settings().broker_url:
+        from app.delivery.producer import producer_app  # Celery is of no use to commands that only read
+        from app.delivery.publisher import Publisher
+
+        ring(db, Publisher(producer_app(settings().broker_url)), plan)
+
+
+def find_job(db: Engine, named: str) -> str:
+    """The id of the job meant.
+
+    Raises: NotFound; RequestError when several newest jobs are named so.
+    """
+    if is_id(named):
+        return named
+    wanted = named.lower()
+    rows, _ = list_jobs(db, None, limit=LOOKED_AT)
+    long_enough = len(wanted) >= SHORTEST_START
+    found = [row["id"] for row in rows if row["name"].lower() == wanted or (long_enough and row["id"].startswith(wanted))]
+    if not found:
+        raise NotFound(f"there is no job {named} (looked at the newest {LOOKED_AT}; the whole id finds any)")
+    if len(found) > 1:
+        raise RequestError(f"{len(found)} jobs are named {named}; say the id: {', '.join(found[:5])}")
+    return str(found[0])
+
+
+def print_json(value: Any) -> None:
+    """For programs: one document, as the HTTP interface would give it."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
+    """For people. Only the last column is folded, and only on a terminal: names and ids are there to be copied."""
+    if not rows:
+        click.echo(empty)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings[:-1]:
+        table.add_column(heading, no_wrap=True)
+    table.add_column(headings[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*("-" if value in (None, "") else str(value) for value in row))
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    console.print(table)
+
+
+def moment(stamp: str | None) -> str:
+    """An RFC 3339 time as people read it: without the T, to the second, still UTC."""
+    return "-" if stamp is None else stamp[:19].replace("T", " ")

@@ -1,0 +1,26 @@
+"""`surefoot db`: the shape of the store."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from app.config import settings
+from app.store import migrate
+from app.store.session import open_engine
+
+
+@click.group()
+def db() -> None:
+    """The store."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the store to the shape this version needs. Nothing happens when it has it already."""
+    settings().home.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings().store_url, pool_size=1)
+    try:
+        before, now = migrate.upgrade(engine)
+    finally:
+        engine.dispose()
+    click.echo(f"The store is at {now}." if before == now else f"The store was at {before or 'nothing'} and is at {now} now.")

@@ -1,0 +1,141 @@
+"""`surefoot jobs`: look at jobs, and tell them what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rich_click as click
+from click.exceptions import Exit
+
+from app.cli.common import actor, as_json, find_job, job_argument, moment, print_json, print_table, publish, store
+from app.config import settings
+from app.engine import decide
+from app.engine.submit import Submitted
+from app.explain import why as reasons
+from app.store.views import SHOWN_STATES, history_view, job_view, list_jobs
+
+PAGE = 200
+
+
+@click.group()
+def jobs() -> None:
+    """Jobs. JOB is an id, the start of one, or a short name such as order-7K3F."""
+
+
+@jobs.command("list")
+@click.option("--state", type=click.Choice([str(state) for state in SHOWN_STATES]), help="Only jobs in this state.")
+@click.option("--saga", help="Only jobs of this saga.")
+@click.option("--tag", help="Only jobs with this tag.")
+@click.option("--limit", type=click.IntRange(1, PAGE), default=20, show_default=True, help="At most so many, newest first.")
+@as_json
+def list_(state: str | None, saga: str | None, tag: str | None, limit: int, as_json: bool) -> None:
+    """Show jobs, newest first."""
+    with store() as db:
+        rows, _ = list_jobs(db, None, state=state, saga=saga, tag=tag, limit=limit)
+    if as_json:
+        print_json(rows)
+        return
+    shown = [[r["name"], r["state"], r["outcome"], moment(r["created_at"]), r["reason"] or r["progress"]["message"]] for r in rows]
+    print_table(["job", "state", "outcome", "accepted (UTC)", ""], shown, "There are no such jobs.")
+
+
+@jobs.command()
+@job_argument
+@as_json
+def show(job: str, as_json: bool) -> None:
+    """Show a job and its steps."""
+    with store() as db:
+        view = job_view(db, find_job(db, job), None)
+    if as_json:
+        print_json(view)
+        return
+    click.echo(f"{view['name']}  {view['id']}\n{view['state']} ({view['outcome']}){': ' + view['reason'] if view['reason'] else ''}")
+    print_table(["step", "state", "attempts", "lane", "undo", "error"], [_step(step) for step in view["steps"]], "It has no steps.")
+
+
+def _step(step: dict[str, Any]) -> list[Any]:
+    undo = step["compensation"]
+    error = (step["error"] or {}).get("message")
+    return [step["name"], step["state"], step["attempts"], step["lane"], undo and undo["state"], error]
+
+
+@jobs.command()
+@job_argument
+@as_json
+def why(job: str, as_json: bool) -> None:
+    """Say in words why a job stands where it stands, and what happens next."""
+    with store() as db:
+        told = reasons(db, find_job(db, job), None)
+    if as_json:
+        print_json(told)
+        return
+    click.echo(told["sentence"])
+    for wait in told.get("waiting_for") or []:
+        parts = [f"{wait['kind']}: {wait['what']}", wait.get("since") and f"since {moment(wait['since'])}"]
+        parts.append(wait.get("ends_by") and f"at the latest until {moment(wait['ends_by'])}")
+        click.echo("  waits for " + ", ".join(part for part in parts if part))
+    if following := told.get("next"):
+        click.echo(f"  next: {following['what']}" + (f" at {moment(following['at'])} UTC" if following.get("at") else ""))
+
+
+@jobs.command()
+@job_argument
+@as_json
+def history(job: str, as_json: bool) -> None:
+    """Show everything that happened to a job, in order."""
+    with store() as db:
+        job_id, items = find_job(db, job), []
+        after: int | None = 0
+        while after is not None:
+            page = history_view(db, job_id, None, after=after)
+            items += page["items"]
+            after = page["next"]
+    if as_json:
+        print_json(items)
+        return
+    shown = [[i["seq"], moment(i["at"]), i["event"], _operation(i), _detail(i)] for i in items]
+    print_table(["", "at (UTC)", "event", "operation", ""], shown, "Nothing has happened.")
+
+
+def _operation(event: dict[str, Any]) -> str:
+    """As reserve_stock, or reserve_stock.undo."""
+    return f"{event['step']}.{event['kind']}" if event["kind"] not in (None, "action") else event["step"] or ""
+
+
+def _detail(event: dict[str, Any]) -> str:
+    words = [f"attempt {event['attempt']}"] if (event["attempt"] or 0) > 1 else []
+    words += [f"by {event['actor']}"] if event["actor"] else []
+    for name, value in (event["detail"] or {}).items():
+        words.append(str(value["message"]) if isinstance(value, dict) and "message" in value else f"{name}: {value}")
+    return ", ".join(words)
+
+
+@jobs.command()
+@job_argument
+def cancel(job: str) -> None:
+    """Ask a job to stop; what was done is undone."""
+    with store() as db:
+        decision = decide.cancel(db, settings(), find_job(db, job), actor())
+        publish(db, decision.plan)
+    click.echo(decision.message)
+
+
+@jobs.command()
+@job_argument
+@click.option("--reason", default="redrive", help="Why; it goes into the history.")
+def redrive(job: str, reason: str) -> None:
+    """Try again: fresh attempts where it waits for a person, a new job where it has ended undone."""
+    with store() as db:
+        decision = decide.redrive(db, settings(), None, find_job(db, job), actor(), reason)
+        publish(db, decision.plan)
+    click.echo(f"It runs again as the new job {decision.job_id}." if isinstance(decision, Submitted) else decision.message)
+
+
+@jobs.command()
+@job_argument
+def watch(job: str) -> None:
+    """Follow a job to its end, step by step. Ends with 0 only when it completed."""
+    from app.cli.watching import follow
+
+    with store() as db:
+        raise Exit(follow(db, find_job(db, job)))

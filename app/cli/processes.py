@@ -1,0 +1,61 @@
+"""Commands that become another process: all of them at once (`up`), or one part by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import rich_click as click
+
+from app.config import settings
+from app.supervisor import commands, ports
+
+FLOWER_PORT, WEB_PORT = 5555, 8000
+
+
+@click.command()
+def up() -> None:
+    """Start everything on this machine: web, two workers, relay, bank, Flower, and a broker where none is given."""
+    from app.supervisor.up import up as start
+
+    start(settings())
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (HOST, 127.0.0.1).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (PORT, 8000).")
+def web(host: str | None, port: int | None) -> None:
+    """Run the web server."""
+    told = settings()
+    become(commands.web(host or told.host, port or told.port or WEB_PORT))
+
+
+@click.command()
+@click.option("--lanes", help="The lanes to serve, comma separated (all of the sagas known here).")
+@click.option("--concurrency", type=click.IntRange(1, 256), default=commands.WORKER_CHILDREN, show_default=True, help="Its children.")
+@click.option("--name", default="", help="Its name in Flower, one of its own on each host (worker-PID).")
+def worker(lanes: str | None, concurrency: int, name: str) -> None:
+    """Run a worker. SIGTERM lets running steps end for a while, then hands their work back."""
+    env = {**commands.WORKER_ENV, **({"SUREFOOT_LANES": lanes} if lanes else {})}
+    become(commands.worker(name or f"worker-{os.getpid()}", concurrency), env)
+
+
+@click.command()
+def relay() -> None:
+    """Run the relay: it publishes what was not and finds what is stuck. Of several, one is active."""
+    become(commands.relay())
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (FLOWER_PORT, else the first free one from 5555).")
+def flower(host: str, port: int | None) -> None:
+    """Run Flower, to look only. It needs FLOWER_BASIC_AUTH=user:password."""
+    if not os.environ.get("FLOWER_BASIC_AUTH"):
+        raise click.UsageError("Set FLOWER_BASIC_AUTH=user:password: Flower shows every task to whoever comes by.")
+    become(commands.flower(host, ports.choose("FLOWER_PORT", host, port or settings().flower_port, FLOWER_PORT)))
+
+
+def become(command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    """Go on as this program, under the same pid, so that signals reach it."""
+    os.execve(command[0], list(command), {**os.environ, **(env or {})})

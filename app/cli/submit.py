@@ -1,0 +1,65 @@
+"""`surefoot submit`: ask for a job."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from click.exceptions import Exit
+
+from app.access import tenants
+from app.cli.common import actor, as_json, print_json, publish, store
+from app.config import settings
+from app.engine.submit import Submission
+from app.engine.submit import submit as accept
+from app.store.views import job_view
+
+
+@click.command()
+@click.argument("saga")
+@click.argument("input_", metavar="[JSON|@FILE|-]", default="{}")
+@click.option("--wait", is_flag=True, help="Follow it to its end; ends with 0 only when it completed.")
+@click.option("--key", help="Idempotency key: asked again with the same key and input, it is the same job.")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by; may be given several times.")
+@as_json
+def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str, ...], as_json: bool) -> None:
+    """Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input. Prints its id."""
+    value = _read(input_)
+    with store() as db:
+        submission = Submission(tenants.ensure(db), saga, value, actor(), key=key, tags=tuple(dict.fromkeys(tags)))
+        submitted = accept(db, settings(), None, submission)
+        publish(db, submitted.plan)
+        if wait and not as_json:
+            from app.cli.watching import follow
+
+            click.echo(submitted.job_id)
+            raise Exit(follow(db, submitted.job_id))
+        if wait:
+            from app.cli.watching import last_view
+
+            view = last_view(db, submitted.job_id)
+            print_json(view)
+            raise Exit(0 if view["state"] == "completed" else 1)
+        if as_json:
+            print_json(job_view(db, submitted.job_id, None))
+        else:
+            click.echo(submitted.job_id)
+
+
+def _read(text: str) -> Any:
+    """The input that the words stand for. Raises: UsageError."""
+    try:
+        if text == "-":
+            return json.load(sys.stdin)
+        if text.startswith("@"):
+            return json.loads(Path(text[1:]).read_text(encoding="utf-8"))
+        return json.loads(text)
+    except OSError as error:
+        raise click.UsageError(f"{text[1:]} cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise click.UsageError("The input is nested too deeply.") from error
+    except ValueError as error:
+        raise click.UsageError(f"The input is not JSON: {error}") from error

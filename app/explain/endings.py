@@ -1,0 +1,96 @@
+"""What is said of a job that has turned, ended, or asks for a person."""
+
+from __future__ import annotations
+
+from app.explain.facts import Facts, Letter, message_of
+from app.explain.words import at, happened, listed, sentence
+from app.rules.states import Cause, JobState, Kind
+
+ASKS = {
+    "exhausted": "gave up",
+    "rejected": "was refused",
+    "unknown_outcome": "ended without telling whether it happened, and must not be tried again blindly",
+    "queue_timeout": "was taken by no worker in time",
+    "late_undo": "has not been undone in time",
+}
+
+
+def reason(facts: Facts) -> str:
+    """Why the job turned: what the service said, a deadline, or who cancelled it."""
+    job = facts.snapshot.job
+    if job.cause == Cause.CANCEL:
+        who = f" by {facts.turned.actor}" if facts.turned and facts.turned.actor else ""
+        return f"cancelled{who}"
+    if job.cause == Cause.DEADLINE:
+        return "its deadline passed"
+    if job.cause == Cause.REFUSED:
+        return f"its approval was refused{': ' + job.reason if job.reason else ''}"
+    step = (job.error or {}).get("step")
+    said = message_of(job.error) if job.error else job.reason or "a step failed"
+    return f"{said.rstrip('.')} ({step})" if step else said
+
+
+def ended(facts: Facts) -> str:
+    """The sentence of a job that is final."""
+    job = facts.snapshot.job
+    when = at(job.finished_at, facts.today) if job.finished_at else "the end"
+    if job.state == JobState.COMPLETED:
+        done = [happened(op.step) for op in facts.snapshot.actions if op.state == "completed"]
+        late = "; later than its deadline asked for" if job.late else ""
+        return sentence(f"completed at {when}: {listed(done)}{late}")
+    why = reason(facts)
+    head = why if job.cause == Cause.CANCEL else f"failed: {why}"
+    return f"{sentence(head)} {undone(facts)}"
+
+
+def undone(facts: Facts) -> str:
+    """What became of what had happened: `Undone: nothing is left of it; stock released, card refunded (…)`."""
+    back = [_undo_words(facts, e.step) for e in reversed(facts.effects) if e.undo_state == "done"]
+    nothing = [e for e in facts.effects if e.outcome == "none" and e.undo_state in ("not_needed", "done")]
+    never = [happened(e.step, negated=True) for e in nothing if _begun(facts, e.step)]
+    left = [e for e in facts.effects if e.left_over]
+    if left:
+        names = listed([f"{e.step} ({_left_words(facts, e.step, e.undo_state)})" for e in left])
+        head = f"undone but for {names}"
+    elif back:
+        head = "undone: nothing is left of it"
+    else:
+        head = "nothing had taken effect, so nothing is left of it"
+    return sentence(head, listed(back), listed(never))
+
+
+def attention(facts: Facts) -> str:
+    """What a person is asked, and what he can do."""
+    asked = [_asked(facts, letter) for letter in facts.letters]
+    if not asked:
+        return "A person must decide how this job goes on."
+    return sentence(f"a person must decide: {listed(asked)}") + " An operator can retry it, mark it done, or waive it with a reason."
+
+
+def _asked(facts: Facts, letter: Letter) -> str:
+    op = facts.snapshot.get(letter.step, letter.kind)
+    title = facts.title(op) if op else letter.step
+    tried = f" after {letter.attempts} attempts" if letter.why == "exhausted" else ""
+    return f"{title} {ASKS.get(letter.why, 'failed')}{tried} ({letter.message})"
+
+
+def _undo_words(facts: Facts, step: str) -> str:
+    undo = facts.snapshot.graph.by_name[step].compensation
+    if undo is None:
+        return happened(step)
+    return happened(undo.name) + (f" ({undo.note})" if undo.note else "")
+
+
+def _left_words(facts: Facts, step: str, undo_state: str) -> str:
+    op = facts.snapshot.get(step, Kind.UNDO)
+    if undo_state == "waived":
+        return "waived by a person"
+    if undo_state == "refused":
+        return message_of(op.error) if op and op.error else "it cannot be undone"
+    undo = facts.snapshot.graph.by_name[step].compensation
+    return undo.note if undo and undo.note else "undone in part"
+
+
+def _begun(facts: Facts, step: str) -> bool:
+    op = facts.snapshot.get(step)
+    return op is not None and op.started

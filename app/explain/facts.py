@@ -1,0 +1,91 @@
+"""What the story is told from: one state of the store, read together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, literal_column, select
+
+from app.rules.states import JobState, Kind
+from app.store.tables import dead_letters, history
+from app.store.views.effects import Effect, effects_of
+from app.store.views.snapshot import Operation, Snapshot, load
+from app.store.views.workers import Worker, register
+
+
+@dataclass(frozen=True)
+class Letter:
+    """An open dead letter that holds the job."""
+
+    step: str
+    kind: str
+    why: str
+    message: str
+    attempts: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Turned:
+    """When the job turned, and who asked for it."""
+
+    at: datetime
+    actor: str | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`workers` is read only while something waits for one; `today` is the reader's, for how times are written."""
+
+    snapshot: Snapshot
+    effects: Sequence[Effect]
+    letters: Sequence[Letter]
+    turned: Turned | None
+    workers: Sequence[Worker]
+    today: date
+
+    def title(self, op: Operation) -> str:
+        """What people call an operation: its step, its compensation's own name, or the confirmation of a step."""
+        undo = self.snapshot.graph.by_name[op.step].compensation
+        if op.kind == Kind.UNDO and undo is not None:
+            return undo.name
+        return f"the confirmation of {op.step}" if op.kind == Kind.CONFIRM else op.step
+
+
+def read(connection: Connection, job_id: str, tenant_id: str | None, today: date) -> Facts:
+    """Raises: NotFound."""
+    snapshot = load(connection, job_id, tenant_id)
+    job = snapshot.job
+    waits_for_worker = not snapshot.ended and any(op.in_line or op.wait == "version" for op in snapshot.operations)
+    return Facts(
+        snapshot=snapshot,
+        effects=effects_of(connection, [job.id])[job.id],
+        letters=_letters(connection, job.id) if job.state == JobState.ATTENTION else (),
+        turned=_turned(connection, job.id) if job.dir == "back" else None,
+        workers=register(connection) if waits_for_worker else (),
+        today=today,
+    )
+
+
+def _letters(connection: Connection, job_id: str) -> list[Letter]:
+    d = dead_letters.c
+    rows = connection.execute(
+        select(d.step, d.kind, d.why, d.error, d.attempts, d.created_at)
+        .where(d.job_id == job_id, d.state == literal_column("'open'"), d.blocking)
+        .order_by(d.created_at, d.id)
+    )
+    return [Letter(r.step, r.kind, r.why, message_of(r.error), r.attempts, r.created_at) for r in rows]
+
+
+def _turned(connection: Connection, job_id: str) -> Turned | None:
+    h = history.c
+    row = connection.execute(select(h.at, h.actor).where(h.job_id == job_id, h.event == "turned").order_by(h.seq).limit(1)).one_or_none()
+    return None if row is None else Turned(row.at, row.actor)
+
+
+def message_of(error: dict[str, Any] | None) -> str:
+    """What the service said; the type of the error when it said nothing."""
+    return str((error or {}).get("message") or (error or {}).get("type") or "no reason was given")

@@ -1,0 +1,103 @@
+"""What each operation of a job that has not ended is waiting for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.explain.facts import Facts, message_of
+from app.explain.words import at, listed
+from app.rules.states import Kind, OpState
+from app.store.views.names import stamp
+from app.store.views.snapshot import BACKOFF, Operation
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One thing waited for. `kind`: worker, step, time, version, stop; `words` is its part of the sentence."""
+
+    kind: str
+    what: str
+    since: datetime | None
+    ends_by: datetime | None
+    words: str
+    next: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "what": self.what, "since": stamp(self.since), "ends_by": stamp(self.ends_by)}
+
+
+def waits(facts: Facts) -> list[Wait]:
+    """What is going on, in the order of the graph: attempts first, then what has a time, then what lies ready."""
+    found = [wait for op in facts.snapshot.operations if (wait := _wait(facts, op)) is not None]
+    order = {"step": 0, "stop": 0, "time": 1, "version": 2, "worker": 2}
+    return sorted(found, key=lambda wait: order[wait.kind])
+
+
+def _wait(facts: Facts, op: Operation) -> Wait | None:
+    if op.state == OpState.RUNNING:
+        return _running(facts, op)
+    if op.state == OpState.WAITING and op.wait == "version":
+        return _version(facts, op)
+    if op.state == OpState.WAITING:
+        return _timer(facts, op)
+    return _in_line(facts, op) if op.in_line else None
+
+
+def _running(facts: Facts, op: Operation) -> Wait:
+    title = facts.title(op)
+    since = f" since {at(op.started_at, facts.today)}" if op.started_at else ""
+    words = f"running {title}{since}"
+    if op.attempts > 1:
+        words = f"running {title}, attempt {op.attempts} of {op.allowance}{since.replace(' since', ', first begun')}"
+    said = (op.progress or {}).get("message")
+    words += f" ({said})" if said else ""
+    if op.stop:
+        words = f"waiting for {title} to stop, which was running when the job turned"
+        return Wait("stop", f"{title} to stop", op.started_at, None, words, f"{title} stops, then it is undone")
+    return Wait("step", title, op.started_at, None, words, f"{title} ends{_then(facts, op)}")
+
+
+def _then(facts: Facts, op: Operation) -> str:
+    """What follows an action that goes well."""
+    followers = facts.snapshot.graph.followers[op.step] if op.kind == Kind.ACTION else ()
+    return f", then {listed(followers)}" if followers else ""
+
+
+def _timer(facts: Facts, op: Operation) -> Wait:
+    title = facts.title(op)
+    when = at(op.due_at, facts.today) if op.due_at else "a later time"
+    if op.wait == BACKOFF:
+        words = f"{title} did not succeed ({message_of(op.error)}), attempt {op.attempts} of {op.allowance}; it is tried again at {when}"
+        return Wait("time", f"the next attempt of {title}", None, op.due_at, words, f"{title} is tried again")
+    words = f"{title} is not there yet and looks again at {when}"
+    return Wait("time", f"{title} to look again", None, op.due_at, words, f"{title} looks again")
+
+
+def _version(facts: Facts, op: Operation) -> Wait:
+    job = facts.snapshot.job
+    what = f"a worker with version {job.version} of {job.saga} (definition {job.digest})"
+    words = f"{facts.title(op)} needs {what}, and none has come by yet"
+    return Wait("version", what, op.ready_at, None, words, f"such a worker takes {facts.title(op)}")
+
+
+def _in_line(facts: Facts, op: Operation) -> Wait:
+    """Ready, and nobody has it: say whether anybody could."""
+    title, digest = facts.title(op), facts.snapshot.job.digest
+    serving = [w for w in facts.workers if op.lane in w.lanes]
+    live = [w for w in serving if w.live]
+    what = f"a worker of lane {op.lane} to take {title}"
+    nxt = f"a worker of lane {op.lane} takes {title}"
+    if any(digest in w.digests for w in live):
+        return Wait("worker", what, op.ready_at, op.queue_by, f"waiting for {what}", nxt)
+    if live:
+        words = f"no live worker of lane {op.lane} has definition {digest} of {facts.snapshot.job.saga}, which {title} needs"
+        return Wait("version", what, op.ready_at, op.queue_by, words, nxt)
+    words = f"{title} waits: no live worker serves lane {op.lane}; "
+    if serving:
+        last = max(serving, key=lambda w: w.seen_at)
+        words += f"last seen {at(last.seen_at, facts.today)} on host {last.host}"
+    else:
+        words += f"none was ever seen: start one with `surefoot worker --lanes {op.lane}`"
+    return Wait("worker", what, op.ready_at, op.queue_by, words, nxt)

@@ -1,0 +1,97 @@
+"""The whole answer, for every state."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from app.explain import endings
+from app.explain.facts import Facts, Letter, read
+from app.explain.moving import Wait, waits
+from app.explain.words import at, sentence
+from app.rules.states import JobState
+from app.store.session import reading
+from app.store.views.names import stamp
+
+
+def why(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
+    """{"state", "since", "sentence", "waiting_for": [{"kind", "what", "since", "ends_by"}], "next": {"what", "at"}}.
+
+    Raises: NotFound.
+    """
+    with reading(db) as connection:
+        facts = read(connection, job_id, tenant_id, datetime.now(UTC).date())
+    return tell(facts)
+
+
+def tell(facts: Facts) -> dict[str, Any]:
+    """The same from facts that were read."""
+    state = facts.snapshot.state
+    going_on = [] if facts.snapshot.ended else waits(facts)
+    waiting_for = [wait.to_json() for wait in going_on]
+    if state == JobState.ATTENTION:
+        waiting_for = [_person(letter) for letter in facts.letters] + waiting_for
+    return {
+        "state": str(state),
+        "since": stamp(_since(facts)),
+        "sentence": _sentence(facts, going_on),
+        "waiting_for": waiting_for,
+        "next": _next(facts, going_on),
+    }
+
+
+def _person(letter: Letter) -> dict[str, Any]:
+    """`step` names the effect that a decision is about, as its address does."""
+    what = f"a decision about {letter.step}"
+    return {"kind": "person", "what": what, "since": stamp(letter.created_at), "ends_by": None, "step": letter.step}
+
+
+def _sentence(facts: Facts, going_on: list[Wait]) -> str:
+    job, state = facts.snapshot.job, facts.snapshot.state
+    if facts.snapshot.ended:
+        return endings.ended(facts)
+    words = [wait.words for wait in going_on]
+    if state == JobState.ATTENTION:
+        return f"{endings.attention(facts)} {sentence(*words)}".strip()
+    if state == JobState.COMPENSATING:
+        by = f"; a person is told if it takes longer than until {at(job.undo_by, facts.today)}" if job.undo_by and not words else ""
+        return f"{sentence('undoing: ' + endings.reason(facts))} {sentence(*words) or sentence('the next undo is being sent' + by)}"
+    if state == JobState.PENDING:
+        words = [f"accepted at {at(job.created_at, facts.today)}", *words]
+    return sentence(*(words or ["its next step is being sent"]), *_asides(facts))
+
+
+def _asides(facts: Facts) -> list[str]:
+    """What is also true of a job that goes forward."""
+    job = facts.snapshot.job
+    asides = ["a cancel was asked for, too late unless a step fails"] if job.cancel_wish else []
+    if job.late:
+        asides.append("its deadline passed when there was no way back any more")
+    return asides
+
+
+def _since(facts: Facts) -> datetime | None:
+    """Since when it has been so."""
+    snapshot, state = facts.snapshot, facts.snapshot.state
+    if snapshot.ended:
+        return snapshot.job.finished_at
+    if state == JobState.ATTENTION and facts.letters:
+        return facts.letters[0].created_at
+    if state == JobState.COMPENSATING and facts.turned:
+        return facts.turned.at
+    return snapshot.job.created_at if state == JobState.PENDING else snapshot.started_at
+
+
+def _next(facts: Facts, going_on: list[Wait]) -> dict[str, Any]:
+    """The first thing that will happen, and when, if it has a time."""
+    if facts.snapshot.ended:
+        return {"what": "nothing: this is final. Running it again is a new job (redrive)", "at": None}
+    if facts.snapshot.state == JobState.ATTENTION:
+        return {"what": "an operator retries it, marks it done, or waives it", "at": None}
+    if not going_on:
+        return {"what": "the relay sends the next step, within a second or two", "at": None}
+    dated = [wait for wait in going_on if wait.kind == "time" and wait.ends_by is not None]
+    first = min(dated, key=lambda wait: wait.ends_by or datetime.max.replace(tzinfo=UTC)) if len(dated) == len(going_on) else going_on[0]
+    return {"what": first.next, "at": stamp(first.ends_by) if first.kind == "time" else None}

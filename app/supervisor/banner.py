@@ -1,0 +1,67 @@
+"""What `surefoot up` says: one table when it is ready, then one line for each event."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import click
+
+from app.supervisor.child import Child
+from app.supervisor.runfile import RunFile
+from app.supervisor.stack import FLOWER_USER, Secrets
+
+EXAMPLE = {
+    "saga": "order",
+    "input": {"customer": "Ada", "email": "ada@example.com", "sku": "apple", "quantity": 2, "amount_cents": 500, "card": "tok_ok"},
+}
+
+
+def say(line: str) -> None:
+    """One line with the time of day. A terminal that is gone is no reason to stop anything."""
+    try:
+        click.echo(f"{click.style(time.strftime('%H:%M:%S'), dim=True)} {line}")
+    except OSError:
+        pass
+
+
+def show(children: Sequence[Child], run: RunFile, secrets: Secrets, *, broker_url: str, store_url: str) -> None:
+    """Tell what runs where, and what to type first. `broker_url`: of a broker that is not ours, else empty."""
+    rows = [("part", "url", "pid", "log")]
+    if broker_url:
+        rows.append(("broker", without_password(broker_url), "-", "BROKER_URL: not ours"))
+    rows += [(child.part.name, child.part.url or "-", str(child.pid or "-"), str(child.log)) for child in children]
+    widths = [max(len(row[column]) for row in rows) + 2 for column in range(3)]
+    try:
+        for row in rows:  # never folded: people copy from it, and programs read it
+            click.echo("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) + row[3])
+        click.echo(_rest(run, secrets, store_url))
+    except OSError:
+        pass
+
+
+def _rest(run: RunFile, secrets: Secrets, store_url: str) -> str:
+    curl = ["curl", "-sS", f"{run.web_url}/api/v1/jobs", "-H", f"Authorization: Bearer {secrets.api_key}"]
+    curl += ["-H", "Content-Type: application/json", "-H", "Prefer: wait=10", "-d", json.dumps(EXAMPLE)]
+    lines = [
+        "",
+        f"store     {without_password(store_url)}" + ("  (SQLite: this one machine only)" if store_url.startswith("sqlite") else ""),
+        f"page      {run.web_url}",
+        f"API key   {secrets.api_key}",
+        f"Flower    {run.flower_url}  (user {FLOWER_USER}, password {secrets.flower})",
+        "",
+        "A first order:",
+        shlex.join(curl),
+        "",
+        "Ctrl-C stops everything; started again, it carries on.",
+    ]
+    return "\n".join(lines)
+
+
+def without_password(url: str) -> str:
+    """A URL that may be shown."""
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@") if password else url

@@ -1,0 +1,157 @@
+"""Which parts there are: the broker, what the saga packages bring, relay, workers, web, Flower."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+import app
+from app.config import Settings
+from app.errors import StoreUnavailable
+from app.store.queries import live_workers
+from app.supervisor import commands, ports, probes, redis_server
+from app.supervisor.home import keep, write_private
+from app.supervisor.part import Part
+
+WEB_PORT, FLOWER_PORT = 8000, 5555
+WORKERS = 2  # so that somebody can take over
+LOOPBACK = "127.0.0.1"
+FLOWER_USER = "surefoot"
+# what is stopped, and has ended, before what
+RANKS = {"web": 0, "flower": 1, "worker": 2, "relay": 3, "bank": 4, "broker": 5}
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What opens our doors, kept under the home. A given one is taken; an absent one is made once."""
+
+    api_key: str
+    signing: str
+    broker: str
+    flower: str
+
+
+def secrets_of(settings: Settings, home: Path) -> Secrets:
+    """Taken from the settings, else from the home's files, else made."""
+    return Secrets(
+        api_key=keep(home / "api_key", settings.api_key, prefix="sf_"),
+        signing=keep(home / "secret", settings.secret),
+        broker=keep(home / "broker_password"),
+        flower=keep(home / "flower_password"),
+    )
+
+
+def broker(home: Path, password: str, last_port: int | None) -> tuple[Part, int, str]:
+    """A Redis of our own on the port it had last, else on a free one. Returns: the part, its port, its URL.
+
+    Raises: SettingsError when this machine has none, with the command that installs it.
+    """
+    binary = redis_server.find()
+    port = last_port if last_port is not None and ports.is_free(LOOPBACK, last_port) else ports.any_free()
+    directory = home / "redis"
+    write_private(directory / "redis.conf", f"requirepass {password}\n")
+    part = Part(
+        name="broker",
+        command=commands.redis(binary, directory, port),
+        stop_rank=RANKS["broker"],
+        ready=lambda pid: probes.redis_answers(port, password),
+        url=f"redis://{LOOPBACK}:{port}/0",
+    )
+    return part, port, f"redis://:{password}@{LOOPBACK}:{port}/0"
+
+
+def bank(port: int) -> Part:
+    """The bank that the order saga's payments speak to."""
+    return Part(
+        name="bank",
+        command=commands.surefoot("bank", "--port", str(port)),
+        stop_rank=RANKS["bank"],
+        ready=lambda pid: probes.listens(LOOPBACK, port),
+        url=f"http://{LOOPBACK}:{port}",
+    )
+
+
+def relay() -> Part:
+    """Ready as soon as it runs: nothing waits for it."""
+    return Part(name="relay", command=commands.relay(), stop_rank=RANKS["relay"])
+
+
+def worker(number: int, db: Engine, soft_shutdown_s: float) -> Part:
+    """Ready when its own process stands in the register of workers."""
+    name = f"worker-{number}"
+    return Part(
+        name=name,
+        command=commands.worker(name),
+        env=commands.WORKER_ENV,
+        stop_rank=RANKS["worker"],
+        ready=_has_registered(db),
+        stop_budget_s=soft_shutdown_s + 10.0,
+    )
+
+
+def web(host: str, port: int) -> Part:
+    """Ready when the store it sees is."""
+    url = url_of(host, port)
+    return Part(
+        name="web",
+        command=commands.web(host, port),
+        stop_rank=RANKS["web"],
+        ready=lambda pid: probes.answers(f"{url}/readyz"),
+        stop_budget_s=commands.WEB_GRACE_S + 5.0,
+        url=url,
+    )
+
+
+def flower(port: int, password: str) -> Part:
+    """Nothing waits for it; its page is there some seconds later."""
+    return Part(
+        name="flower",
+        command=commands.flower(LOOPBACK, port),
+        env={"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"},
+        stop_rank=RANKS["flower"],
+        url=f"http://{LOOPBACK}:{port}",
+    )
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a browser on this machine finds a server that listens on `host`."""
+    host = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def environment(settings: Settings, home: Path, secrets: Secrets, broker_url: str, bank_url: str, port: int) -> dict[str, str]:
+    """What every part is told, whatever the supervisor was told by its own environment, and whatever the folder."""
+    found = {
+        **os.environ,
+        **shared(settings, broker_url, bank_url),
+        "SUREFOOT_HOME": str(home),
+        "SUREFOOT_API_KEY": secrets.api_key,
+        "SUREFOOT_SECRET": secrets.signing,
+        "HOST": settings.host,
+        "PORT": str(port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    source = Path(app.__file__).parents[1]
+    if (source / "setup.cfg").exists():  # a checkout: its packages are not where Python looks by itself
+        found["PYTHONPATH"] = os.pathsep.join([str(source), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return found
+
+
+def shared(settings: Settings, broker_url: str, bank_url: str) -> dict[str, str]:
+    """The settings that other commands on this home need as well."""
+    urls = {"DATABASE_URL": settings.store_url, "BROKER_URL": broker_url, "BANK_URL": bank_url}
+    return {name: value for name, value in urls.items() if value}
+
+
+def _has_registered(db: Engine) -> Callable[[int], bool]:
+    def ready(pid: int) -> bool:
+        try:
+            return any(row.pid == pid for row in live_workers(db))
+        except StoreUnavailable:
+            return False
+
+    return ready

@@ -1,0 +1,58 @@
+"""What leaves us and comes back is ours, or it is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from app.access.signing import Signer
+from app.config import Settings
+from app.errors import RequestError, SettingsError
+
+POSITION = (datetime(2026, 11, 22, 10, 42, 7, 123456, tzinfo=UTC), "018f0000-0000-7000-8000-000000000001")
+KEY_ID = POSITION[1]
+
+
+def test_given_position_when_signed_then_read_back() -> None:
+    signer = Signer("a secret of sixteen")
+    assert signer.position(signer.cursor(POSITION)) == POSITION
+    assert signer.key_id(signer.session(KEY_ID)) == KEY_ID
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda c: "", lambda c: c[:-1], lambda c: "x" + c, lambda c: c * 2, lambda c: "." * 9, lambda c: "é" + c, lambda c: "\x00"]
+)
+def test_given_spoilt_text_when_read_then_refused(spoil: object) -> None:
+    signer = Signer("a secret of sixteen")
+    with pytest.raises(RequestError):
+        signer.position(spoil(signer.cursor(POSITION)))  # type: ignore[operator]
+    assert signer.key_id(spoil(signer.session(KEY_ID))) is None  # type: ignore[operator]
+
+
+def test_given_other_secret_or_other_purpose_when_read_then_refused() -> None:
+    ours, theirs = Signer("a secret of sixteen"), Signer("another secret, also long")
+    with pytest.raises(RequestError):
+        ours.position(theirs.cursor(POSITION))
+    with pytest.raises(RequestError):
+        ours.position(ours.session(KEY_ID))
+    assert ours.key_id(theirs.session(KEY_ID)) is None
+    assert ours.key_id(ours.cursor(POSITION)) is None
+
+
+def test_given_old_session_when_read_then_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = Signer("a secret of sixteen")
+    session = signer.session(KEY_ID)
+    monkeypatch.setattr("itsdangerous.timed.TimestampSigner.get_timestamp", lambda self: int(datetime.now(UTC).timestamp()) + 13 * 3600)
+    assert signer.key_id(session) is None
+
+
+@pytest.mark.parametrize("secret", ["", "short"])
+def test_given_no_secret_in_production_when_started_then_one_sentence(secret: str) -> None:
+    with pytest.raises(SettingsError, match="SUREFOOT_SECRET") as refused:
+        Signer.from_settings(Settings(secret=secret))
+    assert "\n" not in refused.value.message
+
+
+def test_given_no_secret_in_a_test_when_started_then_it_works() -> None:
+    assert Signer.from_settings(Settings(env="test")).cursor(POSITION)

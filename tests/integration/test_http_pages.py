@@ -1,0 +1,239 @@
+"""The pages: signing in, one job from three clicks, a job followed to its end, and what keeps a browser safe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.access import keys
+from app.saga.outcomes import Rejected
+from app.store.views import list_jobs
+from tests.contract.views.shop import GOOD, Shop
+
+FORM = {"saga": "shop", "f.sku": "apple", "f.quantity": "2", "f.amount_cents": "12.50", "f.card": GOOD["card"], "f.note": ""}
+
+
+@pytest.fixture
+def shop(sqlite_url: str) -> Iterator[Shop]:
+    world = Shop(sqlite_url)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def app(shop: Shop) -> Flask:
+    return shop.web()
+
+
+def signed_in(app: Flask, key: str) -> FlaskClient:
+    client = app.test_client()
+    assert client.post("/sign-in", data={"key": key, "next": "/"}).status_code == 303
+    return client
+
+
+@pytest.fixture
+def page(shop: Shop, app: Flask) -> FlaskClient:
+    return signed_in(app, shop.key("operator"))
+
+
+def form_key(client: FlaskClient) -> str:
+    found = re.search(r'name="key" value="([^"]+)"', client.get("/?saga=shop").get_data(as_text=True))
+    assert found
+    return found.group(1)
+
+
+def jobs_of(shop: Shop) -> list[dict[str, Any]]:
+    return list_jobs(shop.db, shop.tenant)[0]
+
+
+# --- signing in ------------------------------------------------------------------------------------------------------
+def test_given_nobody_when_a_page_is_asked_then_to_sign_in_and_back(shop: Shop, app: Flask) -> None:
+    client = app.test_client()
+    answer = client.get("/jobs/018f0000-0000-7000-8000-000000000001")
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/sign-in?next=/jobs/018f0000-0000-7000-8000-000000000001"
+    assert 'value="/jobs/018f' in client.get(answer.headers["Location"]).get_data(as_text=True)
+
+
+def test_given_key_when_signed_in_then_cookie_that_scripts_and_other_sites_cannot_use(shop: Shop, app: Flask) -> None:
+    key = shop.key()
+    client = app.test_client()
+    wrong = client.post("/sign-in", data={"key": "sf_wrong"})
+    assert (wrong.status_code, "Set-Cookie" in wrong.headers) == (401, False)
+    answer = client.post("/sign-in", data={"key": f" {key} "})
+    cookie = answer.headers["Set-Cookie"]
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=Strict", "Path=/"))
+    assert key not in cookie
+    assert client.get("/").status_code == 200
+    assert "Secure" in client.post("/sign-in", data={"key": key}, base_url="https://localhost").headers["Set-Cookie"]
+    client.post("/sign-out")
+    assert client.get("/").status_code == 303
+
+
+def test_given_revoked_key_or_forged_cookie_when_asked_then_signed_out(shop: Shop, app: Flask) -> None:
+    key_id, text = keys.create(shop.db, "default", "user", "n")
+    client = signed_in(app, text)
+    keys.revoke(shop.db, key_id)
+    assert client.get("/").status_code == 303
+    client.set_cookie("surefoot_session", key_id)
+    assert client.get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("headers", "taken"),
+    [
+        ({}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": "http://localhost"}, True),
+        ({"Origin": "http://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": "http://localhost.evil.example"}, False),
+    ],
+)
+def test_given_change_by_cookie_when_it_comes_from_elsewhere_then_refused(
+    shop: Shop, page: FlaskClient, headers: dict[str, str], taken: bool
+) -> None:
+    job_id = shop.order()
+    for path, body in (("/jobs", {"data": FORM | {"key": form_key(page)}}), (f"/api/v1/jobs/{job_id}/cancel", {})):
+        answer = page.post(path, headers=headers, **body)  # type: ignore[arg-type]
+        assert (answer.status_code != 403) == taken
+    sign_in = page.post("/sign-in", data={"key": "x"}, headers=headers)
+    assert (sign_in.status_code != 403) == taken
+
+
+# --- one job from three clicks ------------------------------------------------------------------------------------------
+def test_given_form_when_sent_three_times_then_one_job(shop: Shop, page: FlaskClient) -> None:
+    data = FORM | {"key": form_key(page)}
+    led = {page.post("/jobs", data=data).headers["Location"] for _ in range(3)}
+    assert len(led) == 1
+    made = jobs_of(shop)
+    assert led == {f"/jobs/{made[0]['id']}"}
+    assert len(made) == 1
+    assert shop.job(made[0]["id"]).input == {"sku": "apple", "quantity": 2, "amount_cents": 1250, "card": GOOD["card"]}
+
+
+def test_given_drawn_form_when_drawn_again_then_another_key(page: FlaskClient) -> None:
+    assert form_key(page) != form_key(page)
+
+
+def test_given_faults_when_sent_then_beside_their_fields_with_what_was_typed(shop: Shop, page: FlaskClient) -> None:
+    key = form_key(page)
+    answer = page.post("/jobs", data=FORM | {"key": key, "f.quantity": "5000", "f.sku": "<b>apple</b>"})
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 422
+    assert re.search(r'value="5000"[^>]*aria-invalid="true"', text, re.DOTALL)
+    assert "&lt;b&gt;apple&lt;/b&gt;" in text
+    assert "<b>apple" not in text
+    assert f'value="{key}"' in text
+    assert jobs_of(shop) == []
+    unread = page.post("/jobs", data=FORM | {"key": key, "f.quantity": "two"})
+    assert (unread.status_code, "Must be a whole number." in unread.get_data(as_text=True)) == (422, True)
+    approval = page.post("/jobs", data=FORM | {"key": key, "f.amount_cents": "1000.01"})
+    assert (approval.status_code, "approval" in approval.get_data(as_text=True)) == (422, True)
+    assert page.post("/jobs", data=FORM | {"key": key}).status_code == 303
+
+
+def test_given_used_form_when_sent_with_other_values_then_said_and_drawn_anew(shop: Shop, page: FlaskClient) -> None:
+    key = form_key(page)
+    page.post("/jobs", data=FORM | {"key": key})
+    answer = page.post("/jobs", data=FORM | {"key": key, "f.quantity": "3"})
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 422
+    assert f'value="{key}"' not in text
+    assert f"/jobs/{jobs_of(shop)[0]['id']}" in text
+
+
+# --- a job's page -----------------------------------------------------------------------------------------------------
+def test_given_job_when_followed_then_the_live_part_changes_until_it_ends(shop: Shop, page: FlaskClient) -> None:
+    job_id = shop.order()
+    whole = page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert "<svg" in whole
+    assert f'data-live="/jobs/{job_id}/live"' in whole
+    first = page.get(f"/jobs/{job_id}/live")
+    assert page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert "data-ended" not in first.get_data(as_text=True)
+    shop.land(job_id)
+    last = page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": first.headers["ETag"]})
+    assert last.status_code == 200
+    text = last.get_data(as_text=True)
+    assert "data-ended" in text
+    assert "order created, stock reserved, card charged" in text
+    assert str(GOOD["card"]) not in text + whole
+
+
+def test_given_declined_order_when_shown_then_undone_in_words_and_not_failed(shop: Shop, page: FlaskClient) -> None:
+    shop.service.script["charge_card", "action"].append(Rejected("the bank declined <the card>"))
+    job_id = shop.order()
+    shop.land(job_id)
+    text = page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    title = re.search(r"<title>(.*)</title>", text)
+    assert title
+    assert title.group(1).endswith("· undone")
+    assert "the bank declined &lt;the card&gt; (charge_card). Undone: nothing is left of it; stock released and order voided" in text
+
+
+def test_given_running_job_when_cancelled_on_its_page_then_it_is_undone(shop: Shop, page: FlaskClient) -> None:
+    job_id = shop.order()
+    shop.deliver(shop.next("shop.create_order"))
+    assert "Yes, cancel it" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    answer = page.post(f"/jobs/{job_id}/cancel")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/jobs/{job_id}?said=cancelling")
+    assert "It is being cancelled" in page.get(answer.headers["Location"]).get_data(as_text=True)
+    assert shop.land(job_id) == "cancelled"
+    assert page.post(f"/jobs/{job_id}/cancel").headers["Location"].endswith("said=moved-on")
+    again = page.post(f"/jobs/{job_id}/redrive").headers["Location"]
+    assert shop.land(again.partition("?")[0].rpartition("/")[2]) == "completed"
+
+
+def test_given_attention_when_an_operator_looks_then_he_can_decide_and_a_user_cannot(shop: Shop, app: Flask, page: FlaskClient) -> None:
+    shop.service.script["charge_card", "undo"] += [RuntimeError("bank: 503")] * 2
+    job_id = shop.order()
+    for step in ("create_order", "reserve_stock", "charge_card"):
+        shop.deliver(shop.next(f"shop.{step}"))
+    shop.cancel(job_id)
+    shop.land(job_id)
+    user = signed_in(app, shop.key())
+    assert "Waive it" not in user.get(f"/jobs/{job_id}").get_data(as_text=True)
+    decision = {"step": "charge_card", "decision": "waive", "reason": "written off"}
+    assert user.post(f"/jobs/{job_id}/decide", data=decision).status_code == 403
+    assert "Waive it" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert page.post(f"/jobs/{job_id}/decide", data=decision | {"reason": ""}).status_code == 400
+    assert page.post(f"/jobs/{job_id}/decide", data=decision).headers["Location"].endswith("said=decided")
+    assert shop.land(job_id) == "cancelled"
+
+
+def test_given_no_job_when_shown_then_the_first_command_is_taught_and_then_the_list(shop: Shop, page: FlaskClient) -> None:
+    assert "./run submit" in page.get("/recent").get_data(as_text=True)
+    shop.order()
+    answer = page.get("/recent")
+    assert "No job yet" not in answer.get_data(as_text=True)
+    assert page.get("/recent", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+
+
+# --- what keeps a browser safe ---------------------------------------------------------------------------------------
+def test_given_any_page_when_served_then_no_inline_script_or_style_and_nobody_frames_it(shop: Shop, page: FlaskClient) -> None:
+    job_id = shop.order()
+    for path in ("/", f"/jobs/{job_id}", "/sign-in", "/problems/", "/nothing", "/static/surefoot.js", "/api/v1/jobs", "/livez"):
+        answer = page.get(path, headers={"Accept": "text/html"})
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert (answer.headers["X-Content-Type-Options"], answer.headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
+        text = answer.get_data(as_text=True)
+        answer.close()
+        if answer.mimetype == "text/html":
+            assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|https?://(?!localhost|www\.w3\.org)", text), path
+
+
+def test_given_a_browser_when_it_meets_a_problem_then_a_page_and_a_program_gets_json(page: FlaskClient) -> None:
+    assert page.get("/nothing", headers={"Accept": "text/html,*/*;q=0.8"}).mimetype == "text/html"
+    assert page.get("/nothing").mimetype == "application/problem+json"
+    assert page.get("/api/v1/nothing", headers={"Accept": "text/html"}).mimetype == "application/problem+json"

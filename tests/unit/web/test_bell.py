@@ -1,0 +1,99 @@
+"""Ringing never holds a request for long, whatever the broker does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from app.rules.planner import Chain, Message, Plan
+from app.store.session import open_engine
+from app.store.tables import metadata
+from tests.support.waiting import wait_until
+from web.bell import RINGERS, STALE_S, WAIT_S, Bell
+
+PLAN: Plan = (Chain((Message("018f0000-0000-7000-8000-000000000000", "shop.a", "orders", "018f0000-0000-7000-8000-000000000001"),)),)
+
+
+class Frozen:
+    """A publisher that hangs until it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.asked = 0
+
+    def publish(self, plan: Plan) -> bool:
+        self.asked += 1
+        return self.let_go.wait(30)
+
+
+@pytest.fixture
+def db(sqlite_url: str) -> Iterator[Engine]:
+    engine = open_engine(sqlite_url)
+    metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def test_given_frozen_broker_when_rung_then_request_goes_on_within_its_time(db: Engine) -> None:
+    frozen = Frozen()
+    bell = Bell(db, frozen)
+    began = time.monotonic()
+    assert bell.ring(PLAN) is False
+    assert time.monotonic() - began < WAIT_S + 0.3
+    frozen.let_go.set()
+    bell.close()
+
+
+def test_given_every_ringer_hangs_when_rung_again_then_the_request_waits_no_longer_and_a_stale_ring_is_left_to_the_relay(db: Engine) -> None:
+    frozen = Frozen()
+    bell = Bell(db, frozen)
+    first = [threading.Thread(target=bell.ring, args=(PLAN,)) for _ in range(RINGERS)]
+    for thread in first:
+        thread.start()
+    for thread in first:
+        thread.join()
+    began = time.monotonic()
+    assert bell.ring(PLAN) is False
+    assert time.monotonic() - began < WAIT_S + 0.3
+    wait_until(lambda: time.monotonic() - began > STALE_S)
+    frozen.let_go.set()
+    bell.close(wait=True)
+    assert frozen.asked == RINGERS
+
+
+def test_given_a_full_line_when_rung_then_false_at_once(db: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.bell.LINE", 1)
+    frozen = Frozen()
+    bell = Bell(db, frozen)
+    assert bell.ring(PLAN) is False  # it hangs, and holds the only place
+    assert bell.ring(PLAN) is False
+    frozen.let_go.set()
+    bell.close(wait=True)
+    assert frozen.asked == 1
+
+
+def test_given_a_busy_moment_when_many_ring_then_all_leave(db: Engine) -> None:
+    frozen = Frozen()
+    bell = Bell(db, frozen)
+    many = [threading.Thread(target=bell.ring, args=(PLAN,)) for _ in range(5 * RINGERS)]
+    for thread in many:
+        thread.start()
+    frozen.let_go.set()
+    for thread in many:
+        thread.join()
+    bell.close(wait=True)
+    assert frozen.asked == 5 * RINGERS
+
+
+def test_given_broker_that_answers_when_rung_then_true_and_nothing_to_ring_is_no_work(db: Engine) -> None:
+    frozen = Frozen()
+    frozen.let_go.set()
+    bell = Bell(db, frozen)
+    assert bell.ring(PLAN) is True
+    assert bell.ring(()) is True
+    assert frozen.asked == 1
+    bell.close()

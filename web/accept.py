@@ -1,0 +1,39 @@
+"""Accepting a job, for the API and for the form alike: one transaction, then the bell, and nobody waits for a broker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.access.principal import Principal
+from app.engine.submit import Submission, Submitted, submit
+from web.door import door
+
+
+def accept(
+    who: Principal,
+    saga: str,
+    value: Any,
+    *,
+    key: str | None,
+    priority: int = 0,
+    deadline_s: float | None = None,
+    tags: tuple[str, ...] = (),
+) -> Submitted:
+    """Submit and ring. `value`: the saga's input; `deadline_s`: seconds from now.
+
+    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable.
+    """
+    here = door()
+    submission = Submission(
+        tenant_id=who.tenant_id,
+        saga=saga,
+        input=value,
+        actor=who.actor,
+        key=key,
+        priority=priority,
+        deadline_s=deadline_s,
+        tags=tags,
+    )
+    done = submit(here.db, here.settings, here.registry, submission)
+    here.bell.ring(done.plan)
+    return done

@@ -1,0 +1,61 @@
+"""A job's effects, and an operator's word about one that could not be undone or done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, request
+from sqlalchemy import Engine
+
+from app.access.principal import Role
+from app.engine import decide
+from app.engine.decide import Decision
+from app.errors import Conflict, NotFound
+from app.store.views import effects_view, job_view
+from app.store.views.names import API
+from web.api.answers import answer, job_answer
+from web.api.auth import needs, principal
+from web.api.requests import Reason, checked
+from web.body import read_json
+from web.door import door
+
+routes = Blueprint("effects", __name__, url_prefix=f"{API}/jobs/<job_id>/effects")
+Deciding = Callable[[Engine, str, str, str], Decision]
+
+
+@routes.get("")
+def index(job_id: str) -> Response:
+    return answer(effects_view(door().db, job_id, principal().tenant_id))
+
+
+@routes.post("/<step>/retry")
+@needs(Role.OPERATOR)
+def retry(job_id: str, step: str) -> Response:
+    return _decide(job_id, step, decide.retry)
+
+
+@routes.post("/<step>/mark-done")
+@needs(Role.OPERATOR)
+def mark_done(job_id: str, step: str) -> Response:
+    return _decide(job_id, step, decide.mark_done)
+
+
+@routes.post("/<step>/waive")
+@needs(Role.OPERATOR)
+def waive(job_id: str, step: str) -> Response:
+    return _decide(job_id, step, decide.waive)
+
+
+def _decide(job_id: str, step: str, deciding: Deciding) -> Response:
+    here, who = door(), principal()
+    view = job_view(here.db, job_id, who.tenant_id)
+    if step not in [one["name"] for one in view["steps"]]:
+        raise NotFound("This job has no step of that name.")
+    reason = checked(Reason, read_json(request, here.settings.body_bytes)).reason
+    try:
+        letter = decide.letter_of(here.db, job_id, step)
+    except NotFound as error:
+        raise Conflict(error.message) from error
+    decision = deciding(here.db, letter, who.actor, reason)
+    here.bell.ring(decision.plan)
+    return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": decision.message}, 202)

@@ -1,0 +1,122 @@
+"""Jobs: submit, read, list, cancel, redrive, and why they stand where they stand."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, request
+
+from app.access.signing import Position
+from app.engine import decide
+from app.engine.submit import Submitted
+from app.errors import RequestError
+from app.explain import why
+from app.rules.states import ENDED
+from app.store.views import history_view, job_view, list_jobs
+from app.store.views.names import API
+from web.accept import accept
+from web.api import requests
+from web.api.answers import answer, job_answer, job_when_ended
+from web.api.auth import principal
+from web.api.problems import FAULTS_MOST, Problem
+from web.body import read_json, read_optional_object
+from web.door import door
+
+routes = Blueprint("jobs", __name__, url_prefix=f"{API}/jobs")
+HISTORY_MOST = 2**31 - 1
+
+
+@routes.post("")
+def submit() -> Response:
+    key = requests.idempotency_key()
+    wanted = requests.job_request(read_json(request, door().settings.body_bytes))
+    done = accept(
+        principal(),
+        wanted.saga,
+        wanted.input,
+        key=key,
+        priority=wanted.priority,
+        deadline_s=wanted.deadline_seconds,
+        tags=tuple(wanted.tags),
+    )
+    view, waited = job_when_ended(done.job_id, principal().tenant_id)
+    status = 200 if waited and view["state"] in ENDED else 202
+    return job_answer(view, status, replayed=done.replayed, waited=waited)
+
+
+@routes.get("/<job_id>")
+def show(job_id: str) -> Response:
+    view, waited = job_when_ended(job_id, principal().tenant_id)
+    return job_answer(view, 200, waited=waited)
+
+
+@routes.get("")
+def index() -> Response:
+    requests.only_parameters("state", "saga", "tag", "limit", "cursor")
+    state, saga, tag, limit = (
+        requests.state_parameter(),
+        requests.text_parameter("saga"),
+        requests.text_parameter("tag"),
+        requests.limit_parameter(),
+    )
+    cursor = requests.text_parameter("cursor", 512)
+    after = _position(cursor) if cursor else None
+    items, position = list_jobs(door().db, principal().tenant_id, state=state, saga=saga, tag=tag, after=after, limit=limit)
+    following = door().signer.cursor(position) if position else None
+    headers = {"Link": f'<{_next_page(following)}>; rel="next"'} if following else {}
+    return answer({"items": items, "next": following}, headers=headers)
+
+
+def _position(cursor: str) -> Position:
+    try:
+        return door().signer.position(cursor)
+    except RequestError as error:
+        raise Problem("invalid-input", error.message, errors=[{"parameter": "cursor", "detail": "is not one of ours"}]) from error
+
+
+def _next_page(cursor: str) -> str:
+    return f"{API}/jobs?{urlencode({**request.args.to_dict(), 'cursor': cursor})}"
+
+
+@routes.get("/<job_id>/why")
+def explain(job_id: str) -> Response:
+    return answer(why(door().db, job_id, principal().tenant_id))
+
+
+@routes.get("/<job_id>/history")
+def history(job_id: str) -> Response:
+    requests.only_parameters("limit", "cursor")
+    after = requests.int_parameter("cursor", 0, 0, HISTORY_MOST)
+    page = history_view(door().db, job_id, principal().tenant_id, after=after, limit=requests.limit_parameter(200))
+    return answer(page | {"next": None if page["next"] is None else str(page["next"])})
+
+
+@routes.post("/<job_id>/cancel")
+def cancel(job_id: str) -> Response:
+    _nothing_said()
+    here, who = door(), principal()
+    job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
+    decision = decide.cancel(here.db, here.settings, job_id, who.actor)
+    here.bell.ring(decision.plan)
+    return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": decision.message}, 202)
+
+
+@routes.post("/<job_id>/redrive")
+def redrive(job_id: str) -> Response:
+    _nothing_said()
+    here, who = door(), principal()
+    job_view(here.db, job_id, who.tenant_id)
+    done = decide.redrive(here.db, here.settings, here.registry, job_id, who.actor)
+    here.bell.ring(done.plan)
+    if isinstance(done, Submitted):
+        view = job_view(here.db, done.job_id, who.tenant_id)
+        return job_answer(view | {"message": "It has ended, so this is a new job that names the old one."}, 202)
+    return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": done.message}, 202)
+
+
+def _nothing_said() -> None:
+    """These take no words: a field that is ignored would be a promise that is not kept."""
+    body = read_optional_object(request, door().settings.body_bytes)
+    if body:
+        faults = [{"pointer": f"/{str(name)[:64]}", "detail": "is not a field of this request"} for name in list(body)[:FAULTS_MOST]]
+        raise Problem("invalid-input", "This request takes no fields.", errors=faults)

@@ -1,0 +1,135 @@
+"""What a request may say: bodies, keys and filters, each fault with a pointer to it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, TypeVar
+
+from flask import request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from app.saga.naming import did_you_mean
+from app.store.views import SHOWN_STATES
+from app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
+from web.api.problems import FAULTS_MOST, Problem
+
+M = TypeVar("M", bound=BaseModel)
+KEY_CHARACTERS = 255
+NOT_YET = ("webhook", "reply_to", "notify")  # of the contract, and not built yet: refused rather than forgotten
+TEN_YEARS_S = 10 * 366 * 86400.0
+_BARE = re.compile(r"[\x21-\x7e]{1,255}")
+_QUOTED = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+
+
+def _visible(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not contain control characters")
+    return text
+
+
+class JobRequest(BaseModel):
+    """The body of POST /jobs."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    saga: str = Field(min_length=1, max_length=64)
+    input: Any
+    priority: int = Field(0, ge=-100, le=100)
+    deadline_seconds: float | None = Field(None, gt=0, le=TEN_YEARS_S)
+    tags: list[Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]] = Field([], max_length=20)
+
+
+class Reason(BaseModel):
+    """The body of a decision about an effect."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+
+
+def job_request(body: Any) -> JobRequest:
+    """Raises: Problem 422 with one entry for each fault."""
+    if isinstance(body, dict):
+        asked = [name for name in NOT_YET if name in body]
+        if asked:
+            faults = [{"pointer": f"/{name}", "detail": f"`{name}` is not accepted yet by this version"} for name in asked]
+            raise Problem("invalid-input", "This version cannot call back yet: poll the job instead.", errors=faults)
+    return checked(JobRequest, body)
+
+
+def checked(model: type[M], body: Any) -> M:
+    """The body as this model. Raises: Problem 422."""
+    if not isinstance(body, dict):
+        raise Problem("invalid-input", "The body must be a JSON object.", errors=[{"pointer": "", "detail": "must be an object"}])
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        told = error.errors(include_url=False, include_input=False)[:FAULTS_MOST]
+        faults = [_fault(model, dict(one)) for one in told]
+        count = error.error_count()
+        raise Problem("invalid-input", f"The request has {count} fault{'s' if count > 1 else ''}.", errors=faults) from None
+
+
+def _fault(model: type[BaseModel], error: dict[str, Any]) -> dict[str, str]:
+    where = [str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"]]
+    said = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        said = f"is not a field of this request.{did_you_mean(str(error['loc'][-1])[:64], model.model_fields)}"
+    elif error["type"] == "missing":
+        said = "is missing"
+    return {"pointer": "".join(f"/{part[:100]}" for part in where), "detail": said}
+
+
+def idempotency_key() -> str | None:
+    """The key of this request, bare or as a quoted string; the same key either way. Raises: Problem 400."""
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
+        return None
+    text = header.strip()
+    quoted = _QUOTED.fullmatch(text)
+    if quoted:
+        text = re.sub(r'\\(["\\])', r"\1", quoted.group(1))
+    if (not quoted and text.startswith('"')) or not _BARE.fullmatch(text):
+        raise Problem("invalid-idempotency-key", f"A key has 1 to {KEY_CHARACTERS} visible characters, bare or quoted.")
+    return text
+
+
+# --- queries -----------------------------------------------------------------------------------------------------
+def only_parameters(*known: str) -> None:
+    """Refuse a parameter we do not know: a misspelt filter that is ignored shows too much. Raises: Problem 422."""
+    unknown = [name for name in request.args if name not in known][:FAULTS_MOST]
+    if unknown:
+        said = "is not a parameter of this address."
+        faults = [{"parameter": name[:64], "detail": f"{said}{did_you_mean(name[:64], known)}"} for name in unknown]
+        raise Problem("invalid-input", "The address has a parameter that is not known here.", errors=faults)
+
+
+def state_parameter() -> str | None:
+    value = text_parameter("state")
+    if value is not None and value not in SHOWN_STATES:
+        raise _bad("state", f"must be one of {', '.join(SHOWN_STATES)}")
+    return value
+
+
+def text_parameter(name: str, most: int = 64) -> str | None:
+    value = request.args.get(name)
+    if value is not None and (not 1 <= len(value) <= most or not value.isprintable()):
+        raise _bad(name, f"must have 1 to {most} visible characters")
+    return value
+
+
+def limit_parameter(default: int = PAGE_ROWS) -> int:
+    return int_parameter("limit", default, 1, PAGE_ROWS_MOST)
+
+
+def int_parameter(name: str, default: int, least: int, most: int) -> int:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
+        raise _bad(name, f"must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def _bad(name: str, detail: str) -> Problem:
+    return Problem("invalid-input", f"The parameter `{name}` {detail}.", errors=[{"parameter": name, "detail": detail}])

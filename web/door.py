@@ -1,0 +1,41 @@
+"""What every request needs, made once when the process starts."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from flask import Flask, current_app
+from sqlalchemy import Engine
+
+from app.access.signing import Signer
+from app.config import Settings
+from app.saga.registry import Registry
+from web.bell import Bell
+
+EXTENSION = "surefoot"
+
+
+@dataclass(frozen=True)
+class Door:
+    """`registry` is None where no saga's code is installed: then inputs are checked by the schema in the catalogue.
+
+    `waiters`: places for requests that hold a thread to wait for a job's end.
+    """
+
+    settings: Settings
+    db: Engine
+    registry: Registry | None
+    signer: Signer
+    bell: Bell
+    waiters: threading.Semaphore
+
+
+def hang(app: Flask, door: Door) -> None:
+    app.extensions[EXTENSION] = door
+
+
+def door() -> Door:
+    """The door of the application that serves this request."""
+    found: Door = current_app.extensions[EXTENSION]
+    return found

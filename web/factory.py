@@ -1,0 +1,90 @@
+"""The Flask application, assembled."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+from flask import Flask
+
+from app.access.signing import Signer
+from app.config import Settings
+from app.config import settings as settings_of_this_process
+from app.delivery.producer import producer_app
+from app.delivery.publisher import Publisher
+from app.engine.dispatch import Publishes
+from app.errors import DefinitionError
+from app.rules.planner import Plan
+from app.saga.registry import Registry
+from app.store import catalogue, migrate
+from app.store.session import open_engine
+from web import logs, security
+from web.api import auth, effects, health, jobs, problems, sagas, workers
+from web.bell import Bell
+from web.door import Door, hang
+from web.pages import filters, sign_in
+from web.pages import home as home_page
+from web.pages import job as job_page
+from web.pages import problems as problem_pages
+
+log = structlog.get_logger("surefoot.web")
+THREADS = 16  # that gunicorn is started with; each may need a connection
+WAITING_SHARE = 4  # one thread in four may be held by `Prefer: wait`
+FORM_FIELDS_MOST = 200
+
+
+class NoBroker:
+    """Stands in where no BROKER_URL is set: the relay publishes everything."""
+
+    def publish(self, plan: Plan) -> bool:
+        return False
+
+
+def create_app(settings: Settings | None = None, *, publisher: Publishes | None = None, threads: int = THREADS) -> Flask:
+    """The application for these settings (default: this process's).
+
+    Raises: SettingsError for a secret that is missing or a store that does not fit this code; DefinitionError for a saga
+    with a mistake.
+    """
+    settings = settings or settings_of_this_process()
+    signer = Signer.from_settings(settings)
+    db = open_engine(settings.store_url, pool_size=max(5, threads - 10 + 2), connect_timeout_s=2)
+    migrate.check(db)
+    registry = _registry(settings)
+    if registry is not None:
+        catalogue.register(db, registry.all())
+    app = Flask(__name__.partition(".")[0])
+    app.config.update(MAX_CONTENT_LENGTH=settings.body_bytes, MAX_FORM_MEMORY_SIZE=settings.body_bytes, MAX_FORM_PARTS=FORM_FIELDS_MOST)
+    app.url_map.merge_slashes = False  # an address that is not ours is a 404, not a redirect
+    bell = Bell(db, publisher or _publisher(settings))
+    bell.warm()
+    hang(app, Door(settings, db, registry, signer, bell, threading.Semaphore(max(1, threads // WAITING_SHARE))))
+    _assemble(app)
+    return app
+
+
+def _assemble(app: Flask) -> None:
+    logs.install(app)
+    security.install(app)
+    auth.install(app)
+    problems.install(app)
+    filters.install(app)
+    for part in (jobs, effects, sagas, workers, health, home_page, job_page, sign_in, problem_pages):
+        app.register_blueprint(part.routes)
+
+
+def _registry(settings: Settings) -> Registry | None:
+    """The sagas whose code is here. What SUREFOOT_SAGAS names must be here; installed packages may be missing a part."""
+    try:
+        return Registry.load(settings.saga_modules)
+    except DefinitionError as error:
+        if settings.saga_modules or not isinstance(error.__cause__, ImportError):
+            raise
+        log.warning("sagas_not_loaded", error=str(error))
+        return None
+
+
+def _publisher(settings: Settings) -> Publishes:
+    if not settings.broker_url:
+        return NoBroker()
+    return Publisher(producer_app(settings.broker_url, "web"), settings.publish_pause_seconds)

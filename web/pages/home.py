@@ -1,0 +1,110 @@
+"""The first page: a form that makes a job, and the jobs there are."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.errors import ApprovalNeeded, InvalidInput, KeyReused, NotFound
+from app.store.views import list_jobs, saga_view, sagas_view
+from web.accept import accept
+from web.api.answers import tagged
+from web.api.auth import principal
+from web.door import door
+from web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
+
+routes = Blueprint("home", __name__)
+RECENT = 12
+PREFERRED = "order"
+
+
+@routes.get("/")
+def show() -> Response:
+    return _page(_chosen(request.args.get("saga")))
+
+
+@routes.get("/recent")
+def recent() -> Response:
+    """The list alone, for the page's script."""
+    raw = render_template("_recent.html", jobs=_recent()).encode()
+    return tagged(make_response(raw), raw)
+
+
+@routes.post("/jobs")
+def submit() -> AnyResponse:
+    saga = _chosen(request.form.get("saga"))
+    if saga is None:
+        raise NotFound("No saga is known yet.")
+    fields = fields_of(saga["name"], saga["input"])
+    value, faults = read_input(fields, request.form)
+    fields = filled(fields, request.form)
+    key = request.form.get("key", "")
+    if not (1 <= len(key) <= 64 and key.isascii() and key.isprintable()):
+        key = _new_key()
+    try:
+        if faults:
+            raise InvalidInput(faults=faults)
+        done = accept(principal(), saga["name"], value, key=key)
+    except InvalidInput as error:
+        marked, others = faulty(fields, error.faults)
+        return _page(saga, marked, others or ([] if error.faults else [error.message]), key, 422)
+    except ApprovalNeeded as error:
+        marked, others = faulty(fields, [{"pointer": str(error.details.get("pointer", "")), "detail": "this needs an approval"}])
+        return _page(saga, marked, others, key, 422)
+    except KeyReused as error:
+        said = "This form has made a job already, with other values. It is new now: send it again if you want another job."
+        return _page(saga, fields, [said], None, 422, made=error.details.get("job_id"))
+    return redirect(url_for("job.show", job_id=done.job_id), 303)
+
+
+def _chosen(name: str | None) -> dict[str, Any] | None:
+    """The saga of the form: the one asked for, else the model one, else the first. None while none is known."""
+    names = [item["name"] for item in sagas_view(door().db)["items"]]
+    if not names:
+        return None
+    if name is None or name not in names:
+        name = PREFERRED if PREFERRED in names else str(names[0])
+    return saga_view(door().db, name)
+
+
+def _recent() -> list[dict[str, Any]]:
+    return list_jobs(door().db, principal().tenant_id, limit=RECENT)[0]
+
+
+def _page(
+    saga: dict[str, Any] | None,
+    fields: list[Field] | None = None,
+    faults: list[str] | None = None,
+    key: str | None = None,
+    status: int = 200,
+    made: str | None = None,
+) -> Response:
+    shown = fields if fields is not None else fields_of(saga["name"], saga["input"]) if saga else []
+    page = render_template(
+        "home.html",
+        saga=saga,
+        sagas=[item["name"] for item in sagas_view(door().db)["items"]],
+        fields=shown,
+        prefix=PREFIX,
+        faults=faults or [],
+        made=made,
+        key=key or _new_key(),
+        jobs=_recent(),
+        example=_example(shown),
+    )
+    return make_response(page, status)
+
+
+def _example(fields: list[Field]) -> str:
+    """The input that the form shows when it is drawn, as JSON for the commands."""
+    found, _ = read_input(fields, {PREFIX + field.name: field.value for field in fields})
+    return json.dumps(found)
+
+
+def _new_key() -> str:
+    """Made when the form is drawn: however often it is sent, it is one job."""
+    return f"form-{secrets.token_urlsafe(18)}"

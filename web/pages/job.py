@@ -1,0 +1,111 @@
+"""The page of a job, followed live to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.access.principal import Role
+from app.engine import decide
+from app.engine.submit import Submitted
+from app.errors import Conflict, NotFound, RequestError
+from app.explain import why
+from app.rules.states import ENDED
+from app.store.views import effects_view, history_view, job_view
+from app.store.views.graphs import graph_view
+from web.api.answers import tagged
+from web.api.auth import needs, principal
+from web.door import door
+from web.pages.drawing import HEIGHT, WIDTH, draw
+
+routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
+DECISIONS = {"retry": decide.retry, "mark-done": decide.mark_done, "waive": decide.waive}
+REASON_CHARACTERS = 1000
+CANCELLABLE = ("pending", "running", "waiting")
+REDRIVABLE = ("failed", "cancelled", "attention")
+SAID = {  # what a button did, named in the address so that nobody can put words of his own there
+    "cancelling": "It is being cancelled; what was done is undone.",
+    "too-late": "Too late to cancel: it is past the point of no return. If that step fails, the job is cancelled then.",
+    "moved-on": "The job has moved on, so there was nothing to do.",
+    "again": "This is a new job with the same input.",
+    "decided": "Your decision is on record, and the job goes on.",
+    "sent-back": "It was sent back with fresh attempts.",
+}
+
+
+@routes.get("")
+def show(job_id: str) -> Response:
+    return make_response(render_template("job.html", said=SAID.get(request.args.get("said", "")), **_facts(job_id)))
+
+
+@routes.get("/live")
+def live(job_id: str) -> Response:
+    """What changes on the page, for its script."""
+    raw = render_template("_job.html", **_facts(job_id)).encode()
+    return tagged(make_response(raw), raw)
+
+
+@routes.post("/cancel")
+def cancel(job_id: str) -> AnyResponse:
+    here, who = door(), principal()
+    job_view(here.db, job_id, who.tenant_id)
+    try:
+        decision = decide.cancel(here.db, here.settings, job_id, who.actor)
+    except Conflict:
+        return _back(job_id, "moved-on")
+    here.bell.ring(decision.plan)
+    return _back(job_id, "cancelling" if decision.landed else "too-late")
+
+
+@routes.post("/redrive")
+def redrive(job_id: str) -> AnyResponse:
+    here, who = door(), principal()
+    job_view(here.db, job_id, who.tenant_id)
+    try:
+        done = decide.redrive(here.db, here.settings, here.registry, job_id, who.actor)
+    except Conflict:
+        return _back(job_id, "moved-on")
+    here.bell.ring(done.plan)
+    return _back(done.job_id, "again") if isinstance(done, Submitted) else _back(job_id, "sent-back")
+
+
+@routes.post("/decide")
+@needs(Role.OPERATOR)
+def decide_effect(job_id: str) -> AnyResponse:
+    """An operator's word about a step that was given up."""
+    here, who = door(), principal()
+    job_view(here.db, job_id, who.tenant_id)
+    deciding = DECISIONS.get(request.form.get("decision", ""))
+    reason = request.form.get("reason", "").strip()
+    if deciding is None or not 1 <= len(reason) <= REASON_CHARACTERS or not reason.isprintable():
+        raise RequestError("A decision needs its reason, of one line.")
+    try:
+        decision = deciding(here.db, decide.letter_of(here.db, job_id, request.form.get("step", "")), who.actor, reason)
+    except (Conflict, NotFound):
+        return _back(job_id, "moved-on")
+    here.bell.ring(decision.plan)
+    return _back(job_id, "decided")
+
+
+def _back(job_id: str, said: str) -> AnyResponse:
+    return redirect(url_for("job.show", job_id=job_id, said=said), 303)
+
+
+def _facts(job_id: str) -> dict[str, Any]:
+    db, tenant_id = door().db, principal().tenant_id
+    view = job_view(db, job_id, tenant_id)
+    told = why(db, job_id, tenant_id)
+    return {
+        "job": view,
+        "ended": view["state"] in ENDED,
+        "cancellable": view["state"] in CANCELLABLE,
+        "redrivable": view["state"] in REDRIVABLE,
+        "why": told,
+        "decisions": [one["step"] for one in told["waiting_for"] if one["kind"] == "person"] if principal().may(Role.OPERATOR) else [],
+        "effects": effects_view(db, job_id, tenant_id),
+        "history": history_view(db, job_id, tenant_id)["items"],
+        "drawing": draw(graph_view(db, job_id, tenant_id), view["steps"]),
+        "box": (WIDTH, HEIGHT),
+    }
