@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 
@@ -33,10 +34,10 @@ class Bell:
         self._places = threading.BoundedSemaphore(LINE)
         self._ringers = ThreadPoolExecutor(RINGERS, thread_name_prefix="bell")
 
-    def warm(self) -> None:
-        """Connect now, aside, so that the first request does not wait for it: publishing nothing needs a connection too."""
+    def warm(self, connect: Callable[[], object]) -> None:
+        """Connect now, aside, so that the first request does not wait for it."""
         for _ in range(RINGERS):
-            self._ringers.submit(self._publisher.publish, ())
+            self._ringers.submit(connect)
 
     def ring(self, plan: Plan) -> bool:
         """Ring this plan. False: not known to have left in time; if it has not, the relay sends it."""

@@ -56,8 +56,10 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     app = Flask(__name__.partition(".")[0])
     app.config.update(MAX_CONTENT_LENGTH=settings.body_bytes, MAX_FORM_MEMORY_SIZE=settings.body_bytes, MAX_FORM_PARTS=FORM_FIELDS_MOST)
     app.url_map.merge_slashes = False  # an address that is not ours is a 404, not a redirect
-    bell = Bell(db, publisher or _publisher(settings))
-    bell.warm()
+    publisher = publisher or _publisher(settings)
+    bell = Bell(db, publisher)
+    if isinstance(publisher, Publisher):
+        bell.warm(publisher.warm)
     hang(app, Door(settings, db, registry, signer, bell, threading.Semaphore(max(1, threads // WAITING_SHARE))))
     _assemble(app)
     return app

@@ -39,11 +39,12 @@ class Publisher:
         return self._clock() < self._silent_until
 
     def publish(self, plan: Plan) -> bool:
-        """Publish every canvas of the plan, in order; an empty one only connects.
+        """Publish every canvas of the plan, in order. False: the broker was not reached, and some may have left."""
+        return not plan or self.guarded(lambda: self._send(plan))
 
-        False: the broker was not reached, and some may have left.
-        """
-        return self.guarded(lambda: self._send(plan))
+    def warm(self) -> bool:
+        """Connect before the first message: the first connection costs more than a request may wait."""
+        return self.guarded(self._connect)
 
     def go_on(self, following: Signature, **options: Any) -> bool:
         """Publish one signature that a delivery carries (the next of its chain, the body of its chord)."""
@@ -61,10 +62,11 @@ class Publisher:
         self._worked()
         return True
 
+    def _connect(self) -> None:
+        with self.app.producer_pool.acquire(block=True) as producer:
+            _ = producer.channel  # asking for it opens the connection
+
     def _send(self, plan: Plan) -> None:
-        if not plan:
-            with self.app.producer_pool.acquire(block=True) as producer:
-                _ = producer.channel  # opens the connection
         for canvas in to_canvas(self.app, plan):
             canvas.apply_async(add_to_parent=False)
 

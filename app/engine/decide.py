@@ -67,7 +67,7 @@ def redrive(
 ) -> Decision | Submitted:
     """Try again: a job in attention where it stands, with fresh attempts; an ended one as a new job that names the old.
 
-    Raises: NotFound; Conflict while the job still moves by itself, or when it completed.
+    Raises: NotFound; Conflict while the job still moves by itself.
     """
     with reading(db) as connection:
         job = connection.execute(jobs.select().where(jobs.c.id == job_id)).one_or_none() if is_id(job_id) else None
@@ -79,7 +79,7 @@ def redrive(
         for letter in letters:
             plan += retry(db, letter.id, actor, why).plan
         return Decision(True, f"{len(letters)} operation{'s' if len(letters) != 1 else ''} sent back with fresh attempts.", plan)
-    if job.state in (JobState.FAILED, JobState.CANCELLED):
+    if job.state in ENDED:
         again = Submission(
             tenant_id=job.tenant_id,
             saga=job.saga,
@@ -90,7 +90,7 @@ def redrive(
             retry_of=job.id,
         )
         return submit(db, settings, registry, again)
-    raise Conflict(f"the job is {job.state}: there is nothing to send back", state=job.state)
+    raise Conflict(f"the job is {job.state} and moves by itself: there is nothing to send back", state=job.state)
 
 
 def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:

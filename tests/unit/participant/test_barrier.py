@@ -128,17 +128,16 @@ def test_given_action_under_way_when_it_rolls_back_then_the_waiting_one_is_first
 def test_given_action_under_way_when_undo_races_then_it_waits_for_the_outcome(
     participant: Any, ask: Any, threads: ThreadPoolExecutor, commits: bool
 ) -> None:
-    tx = participant.engine.connect()
-    transaction = tx.begin()
-    with barrier(tx, ask()):
-        participant.write(tx, "effect")
-    undo = threads.submit(act, participant, ask("undo"), None, "undo")
-    participant.wait_for_a_waiter()
-    if commits:
-        transaction.commit()
-    else:
-        transaction.rollback()
-    tx.close()
+    with participant.engine.connect() as tx:  # closed whatever happens, or the other thread would wait for ever
+        transaction = tx.begin()
+        with barrier(tx, ask()):
+            participant.write(tx, "effect")
+        undo = threads.submit(act, participant, ask("undo"), None, "undo")
+        participant.wait_for_a_waiter()
+        if commits:
+            transaction.commit()
+        else:
+            transaction.rollback()
     assert bool(undo.result(20)) is commits
     assert undo.result().empty is not commits
     assert participant.count("undo") == participant.count("effect") == int(commits)
