@@ -48,7 +48,7 @@ def test_given_frozen_broker_when_rung_then_request_goes_on_within_its_time(db: 
     bell.close()
 
 
-def test_given_every_ringer_hangs_when_rung_again_then_the_request_waits_no_longer_and_a_stale_ring_is_left_to_the_relay(db: Engine) -> None:
+def test_given_every_ringer_hangs_when_rung_again_then_the_wait_is_the_same_and_a_stale_ring_is_the_relays(db: Engine) -> None:
     frozen = Frozen()
     bell = Bell(db, frozen)
     first = [threading.Thread(target=bell.ring, args=(PLAN,)) for _ in range(RINGERS)]
