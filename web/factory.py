@@ -22,7 +22,7 @@ from web import logs, security
 from web.api import auth, effects, health, jobs, problems, sagas, workers
 from web.bell import Bell
 from web.door import Door, hang
-from web.pages import filters, sign_in
+from web.pages import errors, filters, sign_in
 from web.pages import home as home_page
 from web.pages import job as job_page
 from web.pages import problems as problem_pages
@@ -69,7 +69,7 @@ def _assemble(app: Flask) -> None:
     logs.install(app)
     security.install(app)
     auth.install(app)
-    problems.install(app)
+    problems.install(app, errors.as_page)
     filters.install(app)
     for part in (jobs, effects, sagas, workers, health, home_page, job_page, sign_in, problem_pages):
         app.register_blueprint(part.routes)

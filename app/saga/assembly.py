@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 from app.saga.graph import Compensation, Graph, Limits, Node
 from app.saga.policies import ACTION_ATTEMPTS, PAST_PIVOT_ATTEMPTS, UNDO_ATTEMPTS
+from app.saga.step import Part, Step
 
-if TYPE_CHECKING:
-    from app.saga.definition import Saga
-    from app.saga.step import Part, Step
+
+class Declared(Protocol):
+    """A saga as its developer declared it: what assembly and lint read. `where`: path:line; times in seconds."""
+
+    name: str
+    version: int
+    sla_s: float
+    where: str
+    steps: dict[str, Step[Any, Any]]
+
+    @property
+    def input_model(self) -> type[BaseModel]: ...
+    @property
+    def input_schema(self) -> dict[str, Any]: ...
+    @property
+    def examples(self) -> tuple[BaseModel, ...]: ...
+    def __getitem__(self, name: str, /) -> Step[Any, Any]: ...
+    def __contains__(self, name: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[Step[Any, Any]]: ...
 
 
 def topological(after: Mapping[str, Sequence[str]]) -> list[str]:
@@ -40,7 +59,7 @@ def pivot_of(steps: Mapping[str, Step[Any, Any]], order: Sequence[str]) -> str |
     return declared or next((name for name in order if steps[name].irreversible), None)
 
 
-def assemble(saga: Saga[Any]) -> Graph:
+def assemble(saga: Declared) -> Graph:
     """The saga's graph, in topological order."""
     after = {step.name: step.after for step in saga}
     order = topological(after)

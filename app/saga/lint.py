@@ -5,23 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from types import NoneType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, PydanticUserError, RootModel
 
 from app.errors import ApprovalNeeded, InvalidInput
-from app.saga.assembly import descendants, pivot_of, topological
+from app.saga.assembly import Declared, descendants, pivot_of, topological
 from app.saga.inputs import validate_input
 from app.saga.naming import did_you_mean
 from app.saga.source import Function, accepts, hint, shape, where
+from app.saga.step import Step
 from app.saga.values import adapter, type_name
 
-if TYPE_CHECKING:
-    from app.saga.definition import Saga
-    from app.saga.step import Step
 
-
-def mistakes(saga: Saga[Any]) -> list[str]:
+def mistakes(saga: Declared) -> list[str]:
     """Every mistake, `path:line: ...`, in the order of declaration; empty when the saga can run.
 
     A graph with a misspelt name or a circle is judged no further: what lies before and after the pivot would be a guess.
@@ -43,7 +40,7 @@ def _at(step: Step[Any, Any], problem: str) -> str:
     return f"{step.where}: step {step.name} {problem}"
 
 
-def _input(saga: Saga[Any]) -> Iterator[str]:
+def _input(saga: Declared) -> Iterator[str]:
     model = saga.input_model
     if issubclass(model, RootModel):
         yield f"{saga.where}: saga {saga.name}: input {model.__name__} is a RootModel, but an input is an object. Give it named fields."
@@ -72,7 +69,7 @@ def _input(saga: Saga[Any]) -> Iterator[str]:
             yield f"{saga.where}: saga {saga.name}: examples[{number}] would be refused as a job's input: {error.message}"
 
 
-def _names(saga: Saga[Any], step: Step[Any, Any]) -> Iterator[str]:
+def _names(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
     for name in step.after:
         if name not in saga:
             yield _at(step, f"comes after {name!r}, which is no step of saga {saga.name}.{did_you_mean(name, saga.steps)}")
@@ -81,7 +78,7 @@ def _names(saga: Saga[Any], step: Step[Any, Any]) -> Iterator[str]:
         yield _at(step, f"names {', '.join(twice)} twice in after=. Name each step once.")
 
 
-def _functions(saga: Saga[Any], step: Step[Any, Any]) -> Iterator[str]:
+def _functions(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
     """Signatures: (ctx, o), with the results of after= in that order if the step takes them."""
     many = f"(ctx, o, {', '.join(step.after)})" if step.after else "(ctx, o)"
     yield from _callable(step, "step", step.fn, (2 + len(step.after), 2), many)
@@ -112,7 +109,7 @@ def _callable(step: Step[Any, Any], role: str, fn: Function, counts: tuple[int, 
         yield f"{where(fn)}: {role} {name}{of} is {shape(fn)}, but is called with {either}. Change its parameters."
 
 
-def _types(saga: Saga[Any], step: Step[Any, Any]) -> Iterator[str]:
+def _types(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
     """Annotated classes that cannot be what will be passed. Silent about anything it cannot tell."""
     expected: list[tuple[str, Any]] = [("the input", saga.input_model)]
     leaders = [saga[name] for name in step.after if name in saga]
@@ -147,7 +144,7 @@ def _never_fits(given: Any, wanted: Any) -> bool:
     return len(models) == 1 + len(choices) and not any(issubclass(given, c) for c in choices)
 
 
-def _cycle(saga: Saga[Any], after: dict[str, tuple[str, ...]], placed: set[str]) -> str:
+def _cycle(saga: Declared, after: dict[str, tuple[str, ...]], placed: set[str]) -> str:
     """One cycle, as a path. Every unplaced step waits for an unplaced one, so following those must come round."""
     path = [next(name for name in after if name not in placed)]
     while (leader := next(name for name in after[path[-1]] if name not in placed)) not in path:
@@ -157,7 +154,7 @@ def _cycle(saga: Saga[Any], after: dict[str, tuple[str, ...]], placed: set[str])
     return f"{saga[ring[0]].where}: saga {saga.name} goes round in a circle: {told}. Take one of these out of an after=."
 
 
-def _promises(saga: Saga[Any]) -> Iterator[str]:
+def _promises(saga: Declared) -> Iterator[str]:
     """What a step says of itself and cannot all be true."""
     for step in saga:
         if step.undo and (step.waived or step.pure):
@@ -180,7 +177,7 @@ def _promises(saga: Saga[Any]) -> Iterator[str]:
             yield _at(step, f"{said}. Take it away, or write an undo under @{step.name}.compensate(fidelity=...).")
 
 
-def _around_pivot(saga: Saga[Any], order: list[str], reach: dict[str, set[str]]) -> Iterator[str]:
+def _around_pivot(saga: Declared, order: list[str], reach: dict[str, set[str]]) -> Iterator[str]:
     declared = [name for name in order if saga[name].pivot]
     if len(declared) > 1:
         first, second = saga[declared[0]], saga[declared[1]]

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, Literal, Never, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, Never, ParamSpec, Protocol, TypeVar, overload
 
 from app.errors import DefinitionError
 from app.saga import source
 from app.saga.arguments import Duration, positive, refuse_unknown, retry_or_default, said
 from app.saga.policies import Retry
-
-if TYPE_CHECKING:
-    from app.saga.definition import Saga
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,6 +18,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 Fidelity = Literal["exact", "equivalent", "partial", "notice"]
 FIDELITIES = ("exact", "equivalent", "partial", "notice")
+
+
+class Owner(Protocol):
+    """What a step asks of the saga it belongs to."""
+
+    name: str
+
+    def still_open(self) -> None:
+        """Raise DefinitionError once the graph has been read."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Step(Generic[P, R]):
     undo=None. `where`: path:line of its declaration.
     """
 
-    saga: Saga[Any]
+    saga: Owner
     name: str
     fn: Callable[P, R]
     where: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -114,15 +115,14 @@ def note(error: Exception, problem: Problem) -> None:
     log.error("unexpected", error=type(error).__name__, where=where[-12:], trace_id=g.get("trace_id", ""))
 
 
-def install(app: Flask) -> None:
-    """Every error of every route, unknown ones too, leaves through here. Pages bring their own dress for the same problem."""
-    from web.pages.errors import respond_as_page, wants_page
+def install(app: Flask, as_page: Callable[[Problem], Response | None]) -> None:
+    """Every error of every route, unknown ones too, leaves through here. `as_page` dresses it for a browser that asked, else None."""
 
     def handle(error: Exception) -> Response:
         if isinstance(error, HTTPException) and (error.code or 500) < 400:
             return Response(error.get_response(request.environ).get_data(), status=error.code, headers=list(error.get_headers()))
         problem = problem_of(error)
         note(error, problem)
-        return respond_as_page(problem) if wants_page() else respond(problem)
+        return as_page(problem) or respond(problem)
 
     app.register_error_handler(Exception, handle)

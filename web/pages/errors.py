@@ -13,7 +13,10 @@ def wants_page() -> bool:
     return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
 
 
-def respond_as_page(problem: Problem) -> Response:
+def as_page(problem: Problem) -> Response | None:
+    """The page of a problem; None when a program asked."""
+    if not wants_page():
+        return None
     page = render_template("problem.html", problem=body_of(problem), kind=KINDS[problem.slug], slug=problem.slug)
     response = make_response(page, problem.status)
     response.headers.update(problem.headers)
