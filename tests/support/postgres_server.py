@@ -81,8 +81,8 @@ class PostgresServer:
                 return self
         raise RuntimeError(f"PostgreSQL did not start: {(self.directory / 'log').read_text()[-1000:]}")
 
-    def stop(self) -> None:
-        """Stop it by its pid, and delete its files."""
+    def halt(self) -> None:
+        """Stop it by its pid; its files stay."""
         if self._process is not None and self.running:
             os.kill(self._process.pid, signal.SIGINT)  # fast shutdown: clients are cut off
             try:
@@ -91,6 +91,15 @@ class PostgresServer:
                 os.kill(self._process.pid, signal.SIGQUIT)
                 self._process.wait(STOP_S)
         self._process = None
+
+    def again(self) -> None:
+        """Start it anew on the port and the files it had."""
+        self._spawn()
+        wait_until(self._answers, START_S, what="PostgreSQL to answer again")
+
+    def stop(self) -> None:
+        """Stop it by its pid, and delete its files."""
+        self.halt()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property

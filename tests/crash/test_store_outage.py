@@ -1,0 +1,53 @@
+"""The store goes away while orders run: nobody is told 202 in vain, nothing that was done is forgotten, and all land afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.orders import Shop
+from tests.support.postgres_server import PostgresServer
+from tests.support.running import Up
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, own_postgres: PostgresServer, redis_executable: str) -> Iterator[Shop]:
+    url = own_postgres.url(own_postgres.create_database())
+    up = Up(tmp_path / "home", DATABASE_URL=url, LEASE_SECONDS="2", HEARTBEAT_SECONDS="0.5").start()
+    shop = Shop(up)
+    yield shop
+    shop.close()
+    up.close()
+
+
+@pytest.mark.parametrize("orders", [pytest.param(12, id="some orders"), pytest.param(60, id="many orders", marks=pytest.mark.long)])
+def test_given_postgresql_is_stopped_while_orders_run_then_posts_are_refused_for_now_and_every_accepted_order_lands(
+    shop: Shop, own_postgres: PostgresServer, orders: int
+) -> None:
+    accepted = shop.orders(orders, cards=("tok_ok", "tok_slow", "tok_declined"))
+    wait_until(lambda: shop.states().total() == orders, 30)
+    shop.db.dispose()
+    own_postgres.halt()
+    refused = shop.post()
+    assert refused.status_code == 503, refused.text
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert shop.http.get("/../../livez").status_code == 200
+    assert shop.http.get("/../../readyz").status_code == 503
+    own_postgres.again()
+    wait_until(lambda: shop.http.get("/../../readyz").status_code == 200, 30, what="the web server to be ready again")
+    later = shop.order()
+    states = shop.land(120)
+    declined = orders // 3
+    assert states == {"completed": orders - declined + 1, "failed": declined}
+    assert {shop.job(job)["id"] for job in (*accepted, later)} == {*accepted, later}
+    books = shop.audit()
+    assert sum(order["charges"] for order in books["orders"]) == orders - declined + 1
+    for part in ("worker-1", "worker-2", "relay", "web"):
+        lines = (shop.up.home / "log" / f"{part}.log").read_text().splitlines()
+        assert len(lines) < 60 * orders + 400, f"{part} wrote {len(lines)} lines"
