@@ -23,6 +23,7 @@ from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
 from app.store.ids import new_id
 from app.store.session import open_engine
+from workers.events import EventBuffer
 from workers.lanes import broker_url
 
 BOOT = new_id()
@@ -34,6 +35,7 @@ class _Held:
     pid: int = 0
     db: Engine | None = None
     publisher: Publisher | None = None
+    events: EventBuffer | None = None
     inherited: list[Engine] = field(default_factory=list)  # kept, or collecting them would close the parent's sockets
 
 
@@ -62,13 +64,22 @@ def publisher() -> Publisher:
         return _held.publisher
 
 
+def events(hostname: str) -> EventBuffer:
+    """This process's buffer of events. Its thread lives in the process that asks first: ask in a child only."""
+    known = publisher()
+    with _lock:
+        if _held.events is None:
+            _held.events = EventBuffer(known, hostname)
+        return _held.events
+
+
 def _after_fork() -> None:
     if _held.pid == os.getpid():
         return
     if _held.db is not None:
         _held.db.dispose(close=False)
         _held.inherited.append(_held.db)
-    _held.pid, _held.db, _held.publisher = os.getpid(), None, None
+    _held.pid, _held.db, _held.publisher, _held.events = os.getpid(), None, None, None
 
 
 def forget_inherited(**_: object) -> None:

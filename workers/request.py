@@ -15,6 +15,7 @@ from app.engine import keep
 from app.store.ids import is_id
 from workers import boot
 from workers.children import kill_child
+from workers.ride import RAN_ON
 
 log = structlog.get_logger(__name__)
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
@@ -49,6 +50,12 @@ class StepRequest(Request):
             self._end_claim(error)
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
+    def send_event(self, type: str, **fields: Any) -> Any:  # noqa: A002 - Celery's name
+        """Celery tells of the message; where its delivery ran on, the child has told of each operation already."""
+        if type == "task-succeeded" and RAN_ON in str(fields.get("result", "")):
+            return None
+        return super().send_event(type, **fields)
+
     def _end_claim(self, error: BaseException) -> None:
         if boot.handing_back.is_set():
             return  # killed on purpose (`workers.drain`): no attempt is used
@@ -56,7 +63,7 @@ class StepRequest(Request):
         if self.worker_pid:
             kill_child(self.worker_pid)  # past a limit it still lives, and would run beside the next attempt
         try:
-            keep.lost(boot.db(), settings(), boot.publisher(), boot=boot.BOOT, pid=self.worker_pid or 0, operation_id=self.id, why=why)
+            keep.lost(boot.db(), settings(), boot.publisher(), boot=boot.BOOT, pid=self.worker_pid or 0, delivery=self.id, why=why)
         except Exception as failed:  # the lease runs out by itself
             log.warning("claim.not_ended", operation=self.id, error=repr(failed))
 

@@ -6,7 +6,6 @@ Flower understand. Everything that counts has been committed before that.
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from functools import partial
@@ -17,10 +16,12 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
 
 from app.config import settings
-from app.delivery.canvas import carried, first_id, next_of_chain
+from app.delivery.canvas import first_id, next_of_chain
+from app.engine.attempt import Attempt
 from app.engine.dispatch import not_sent
-from app.engine.perform import Delivery, Performed, Verdict, perform
+from app.engine.perform import Delivery, Performed, Verdict, perform, run_on
 from app.errors import StoreUnavailable
+from app.metrics.counters import CLAIMS_DROPPED
 from app.rules.states import OpState
 from app.saga.graph import Graph
 from app.saga.naming import parse_task_name
@@ -30,6 +31,7 @@ from app.store.session import reading
 from workers import boot
 from workers.lanes import registry
 from workers.limits import StepBroke, limit
+from workers.ride import RAN_ON, Ride
 
 log = structlog.get_logger(__name__)
 UNKNOWN_TASK = "surefoot.unknown"
@@ -68,33 +70,33 @@ class StepTask(Task):
     throws = (StepFailed,)  # expected: one line in the log, no traceback
 
     def run(self, job_id: str, item: str = "") -> str:
-        name = parse_task_name(self.request.task)
-        publisher = boot.publisher()
-        delivery = Delivery(
-            operation_id=self.request.id,
-            job_id=job_id,
-            step=name.step if name else "",
-            kind=name.kind if name else "",
-            item=item,
-            boot=boot.BOOT,
-            pid=os.getpid(),
-            # While the broker is known to be away nothing rides on this delivery: the store keeps what it releases unsent.
-            carried=frozenset() if publisher.paused else carried(self.request),
-        )
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(job=job_id, operation=self.request.task)
+        ride = Ride(self)
+        delivery = ride.delivery(self.request.id, self.request.task, job_id, item)
         try:
             performed = self.carry_out(delivery)
+            while performed.following is not None:
+                delivery = ride.move_on(job_id, item)
+                performed = self.carry_on(delivery, performed.following)
         except StoreUnavailable as error:
             self.give_back(error)
         except (MemoryError, SystemExit) as error:
             raise StepBroke(repr(error)) from None  # either would take the worker with it
-        self.request.publisher = publisher
+        self.request.publisher = boot.publisher()
         self.request.not_sent = partial(not_sent, boot.db())
+        if ride.moved:
+            return self.conclude_ride(ride, performed, delivery.carried)
         return self.conclude(performed, delivery.carried)
 
     # --- hooks ---
     def carry_out(self, delivery: Delivery) -> Performed:
         """Let the engine do it."""
         return perform(boot.db(), settings(), registry(), boot.publisher(), delivery, limit=limit)
+
+    def carry_on(self, delivery: Delivery, attempt: Attempt) -> Performed:
+        """Let the engine do what the completion before it has claimed."""
+        return run_on(boot.db(), settings(), registry(), boot.publisher(), delivery, attempt, limit=limit)
 
     def conclude(self, performed: Performed, riding: frozenset[str]) -> str:
         """The engine's verdict as Celery's outcome."""
@@ -103,6 +105,7 @@ class StepTask(Task):
                 self.go_on(performed, riding)
                 return str(performed.verdict)
             case Verdict.DROPPED:
+                self.count_dropped()
                 self.tell_dropped()
                 raise Ignore(performed.error or "not to be run now")
             case Verdict.RETRY | Verdict.PARKED:
@@ -110,6 +113,16 @@ class StepTask(Task):
                 raise Retry(str(performed.verdict), exc=StepWaits(performed.error or str(performed.verdict)))
             case _:
                 raise StepFailed(performed.error or "failed")
+
+    def conclude_ride(self, ride: Ride, performed: Performed, riding: frozenset[str]) -> str:
+        """The same for an operation that was run on to: what Celery hears speaks for the message, so Flower is told by us."""
+        ride.tell_end(performed)
+        if performed.verdict in (Verdict.COMPLETED, Verdict.REPEATED):
+            self.go_on(performed, riding)
+        else:
+            self.request.chain = None
+            self.request.joins_released = frozenset()
+        return RAN_ON
 
     def go_on(self, performed: Performed, riding: frozenset[str]) -> None:
         """Send what rides on this delivery: the next of its chain now, the body of its chord by the backend afterwards.
@@ -128,6 +141,10 @@ class StepTask(Task):
             sent = publisher.go_on(signature, chain=rest, parent_id=request.id, root_id=request.root_id)
             if not sent:
                 not_sent(boot.db(), riding)
+
+    def count_dropped(self) -> None:
+        name = parse_task_name(self.request.task)
+        CLAIMS_DROPPED.add(**(name._asdict() if name else {}))
 
     def tell_dropped(self) -> None:
         """Flower saw this message start, and Celery says nothing when it is ignored: tell how the operation stands.

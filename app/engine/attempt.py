@@ -43,6 +43,18 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Next:
+    """An operation that the same child would run at once, if this completion makes it ready: claimed in the same transaction."""
+
+    operation_id: str
+    boot: str
+    pid: int
+    delivery: str
+    lease_s: float
+    hard_s: float
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why an attempt ended without a result.
 
@@ -67,13 +79,19 @@ class Ended:
     plan: Plan = ()
     released: frozenset[str] = field(default_factory=frozenset)
     turned: bool = False
+    following: Attempt | None = None
 
 
 LATE = Ended(landed=False)
 
 
-def claim(db: Engine, settings: Settings, operation_id: str, limits: Limits, *, boot: str, pid: int) -> Attempt | None:
-    """Claim an operation. None: not ready, not allowed, or somebody else has it."""
+def claim(
+    db: Engine, settings: Settings, operation_id: str, limits: Limits, *, boot: str, pid: int, delivery: str | None = None
+) -> Attempt | None:
+    """Claim an operation, under its own message unless `delivery` names another.
+
+    None: not ready, not allowed, or somebody else has it.
+    """
     row = transaction(
         db,
         lambda tx: updates.claim_operation(
@@ -81,17 +99,23 @@ def claim(db: Engine, settings: Settings, operation_id: str, limits: Limits, *, 
             operation_id,
             boot=boot,
             pid=pid,
+            delivery=delivery or operation_id,
             lease_s=settings.lease_seconds,
             hard_s=limits.timeout_s + settings.hard_limit_grace_seconds,
         ),
     )
-    if row is None:
-        return None
+    return _attempt(row) if row is not None else None
+
+
+def _attempt(row: AnyRow) -> Attempt:
     return Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
 
 
-def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset()) -> Ended:
-    """running -> completed with its result; what it releases leaves with the plan, or rides on this delivery (`carried`)."""
+def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset(), then: Next | None = None) -> Ended:
+    """running -> completed with its result; what it releases leaves with the plan, or rides on this delivery (`carried`).
+
+    `then`: if that was released, it is claimed in the same transaction and never leaves as a message.
+    """
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, attempt.job_id)
@@ -100,9 +124,10 @@ def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] 
             raise _Late(attempt)
         move.record("completed", row)
         after_end(move, row)
+        following = _run_on(move, then) if then is not None else None
         plan = move.close(carried)
         turned = row.kind == Kind.ACTION and move.dir == Dir.BACK  # its chain leads forward: it ends here
-        return Ended(True, row.state, plan, frozenset(move.released), turned)
+        return Ended(True, row.state, plan, frozenset(move.released), turned, following)
 
     return _landing(db, attempt, work, ours=DONE)
 
@@ -184,6 +209,18 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
         return Ended(True, OpState.QUEUED, move.close())
 
     return transaction(db, work)
+
+
+def _run_on(move: Move, then: Next) -> Attempt | None:
+    if then.operation_id not in move.released:
+        return None
+    row = updates.claim_operation(
+        move.tx, then.operation_id, boot=then.boot, pid=then.pid, delivery=then.delivery, lease_s=then.lease_s, hard_s=then.hard_s
+    )
+    if row is None:
+        return None  # normal: somebody else was faster
+    move.taken(row.id)
+    return _attempt(row)
 
 
 # --- inside a move ---------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from app.config import Settings
 from app.engine import attempt as attempts
 from app.engine.attempt import Attempt, Failure
 from app.engine.dispatch import Publishes, ring
+from app.metrics.counters import QUARANTINED
 from app.store import queries, updates
 from app.store.ids import new_id
 from app.store.session import reading, transaction
@@ -25,29 +26,29 @@ MAX_REASON_CHARS = 255
 
 @dataclass(frozen=True)
 class Beat:
-    """`overdue`: (operation id, pid of the child) past their hard limit; their lease was not renewed."""
+    """`overdue`: (delivery, pid of the child) past their hard limit; their lease was not renewed."""
 
     renewed: int
     overdue: tuple[tuple[str, int], ...]
 
 
-def beat(db: Engine, settings: Settings, boot: str, operation_ids: Sequence[str]) -> Beat:
-    """Renew the leases of what this worker's children are at, in one UPDATE."""
-    if not operation_ids:
+def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -> Beat:
+    """Renew the leases of what this worker's children are at, in one UPDATE. `deliveries`: ids of the messages they have."""
+    if not deliveries:
         return Beat(0, ())
-    renewed = transaction(db, lambda tx: updates.renew_leases(tx, boot, operation_ids, settings.lease_seconds))
-    missed = set(operation_ids) - renewed
+    renewed = transaction(db, lambda tx: updates.renew_leases(tx, boot, deliveries, settings.lease_seconds))
+    missed = set(deliveries) - renewed
     if not missed:
         return Beat(len(renewed), ())
     with reading(db) as connection:
         rows = queries.overdue(connection, boot, missed)
-    return Beat(len(renewed), tuple((row.id, row.pid) for row in rows))
+    return Beat(len(renewed), tuple((row.delivery, row.pid) for row in rows))
 
 
-def lost(db: Engine, settings: Settings, publisher: Publishes, *, boot: str, pid: int, operation_id: str, why: str) -> bool:
+def lost(db: Engine, settings: Settings, publisher: Publishes, *, boot: str, pid: int, delivery: str, why: str) -> bool:
     """A child was killed: end its claim, the outcome is unknown. Its message is put back by Celery. False: it had none."""
     with reading(db) as connection:
-        row = queries.claimed_by(connection, operation_id, boot, pid)
+        row = queries.claimed_by(connection, delivery, boot, pid)
     if row is None:
         return False
     attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
@@ -108,6 +109,7 @@ def quarantine(db: Engine, *, reason: str, queue: str, body: bytes | str, header
         "body": text[:MAX_BODY_CHARS].replace("\x00", "\\x00"),
     }
     transaction(db, lambda tx: tx.execute(insert(quarantine_table).values(**row)))
+    QUARANTINED.add()
     return str(row["id"])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.clock import now
+from app.engine import counted
 from app.rules.planner import Message, Plan, lay_out, to_plan, undo_edges
 from app.rules.states import Kind
 from app.saga.graph import Graph, Limits
@@ -56,12 +57,17 @@ class Move:
                 "fence": operation.fence,
             }
         self._events.append(row)
+        counted.note_event(self.graph.saga, event, operation, detail)
 
     def ready(self, operations: Iterable[AnyRow]) -> None:
         """These operations have become ready (queued, nothing missing) in this move."""
         for row in operations:
             self._ready[row.id] = row
             self.released.add(row.id)
+
+    def taken(self, operation_id: str) -> None:
+        """This one was claimed in the same move: no message of it leaves."""
+        self._ready.pop(operation_id, None)
 
     def node_limits(self, step: str, kind: str) -> Limits:
         node = self.graph.by_name[step]

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from app.config import Settings
 from app.engine import attempt as attempts
-from app.engine.attempt import Attempt, Ended, Failure
+from app.engine.attempt import Attempt, Ended, Failure, Next
 from app.engine.dispatch import Publishes, ring
 from app.engine.port import StorePort
 from app.errors import LeaseLost, StoreUnavailable
@@ -55,8 +55,21 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
+class Rider:
+    """The next operation of a delivery's chain, where it may be run at once: same lane, nothing in between."""
+
+    operation_id: str
+    step: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class Delivery:
-    """A message that has reached a worker. `carried`: the operations its own chain or chord sends next."""
+    """A message that has reached a worker.
+
+    `carried`: the operations its own chain or chord sends next; `rider`: what may be run on to; `message`: the id of the
+    message where the operation is not its first.
+    """
 
     operation_id: str
     job_id: str
@@ -66,16 +79,22 @@ class Delivery:
     boot: str
     pid: int
     carried: frozenset[str] = field(default_factory=frozenset)
+    rider: Rider | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True)
 class Performed:
-    """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here."""
+    """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
+
+    `following`: the rider, claimed in the same transaction: it must be run now.
+    """
 
     verdict: Verdict
     released: frozenset[str] = field(default_factory=frozenset)
     stop_chain: bool = False
     error: str | None = None
+    following: Attempt | None = None
 
 
 def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, *, limit: Limit) -> Performed:
@@ -93,13 +112,38 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
         node = queries.graph_of(connection, seen.digest).by_name[seen.step]
     if saga is None:
         return _other_version(db, delivery.operation_id, seen)
-    limits = _limits(node, seen.kind)
-    attempt = attempts.claim(db, settings, delivery.operation_id, limits, boot=delivery.boot, pid=delivery.pid)
+    attempt = attempts.claim(db, settings, delivery.operation_id, _limits(node, seen.kind), boot=delivery.boot, pid=delivery.pid)
     if attempt is None:
         return _not_claimed(db, delivery.operation_id)
-    bound = log.bind(job=seen.job_id, operation=f"{seen.step}.{seen.kind}", attempt=attempt.number, fence=attempt.fence)
+    return _carry_out(db, settings, publisher, delivery, saga, seen, attempt, limit)
+
+
+def run_on(
+    db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, attempt: Attempt, *, limit: Limit
+) -> Performed:
+    """Do an operation that the completion before it has claimed (`Performed.following`). Raises: as `perform`."""
+    with reading(db) as connection:
+        seen = queries.delivery(connection, delivery.operation_id)
+    saga = registry.by_digest(seen.saga, seen.digest) if seen is not None else None
+    if seen is None or saga is None:
+        return Performed(Verdict.DROPPED, error="no such operation")
+    if seen.stop:  # the job turned between that commit and this line
+        stopped = Failure("transient", {"type": "StopRequested", "message": "the job has turned"}, nothing_happened=True)
+        ended = _hold(lambda: attempts.fail(db, settings, attempt, stopped))
+        ring(db, publisher, ended.plan)
+        return _performed(ended, stopped, log.bind(job=seen.job_id))
+    return _carry_out(db, settings, publisher, delivery, saga, seen, attempt, limit)
+
+
+def _carry_out(
+    db: Engine, settings: Settings, publisher: Publishes, delivery: Delivery, saga: Saga[Any], seen: AnyRow, attempt: Attempt, limit: Limit
+) -> Performed:
+    node = saga.graph.by_name[seen.step]
+    names = {"job": seen.job_id, "operation": f"{seen.step}.{seen.kind}", "attempt": attempt.number, "fence": attempt.fence}
+    structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
+    bound = log.bind(**names)
     try:
-        outcome = _run(db, saga, node, seen, attempt, limits, limit)
+        outcome = _run(db, saga, node, seen, attempt, _limits(node, seen.kind), limit)
     except LeaseLost as error:
         bound.warning("lease_lost", error=str(error))
         return Performed(Verdict.DROPPED, error=str(error))
@@ -108,9 +152,25 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
     except BaseException as error:  # SystemExit and MemoryError too: a step must not end its worker
         outcome = _failure(error, seen, saga)
         bound.info("attempt_failed", error=outcome.error)
-    ended = _hold(lambda: _record(db, settings, attempt, outcome, delivery.carried))
+    then = _next(settings, saga, delivery)
+    ended = _hold(lambda: _record(db, settings, attempt, outcome, delivery.carried, then))
     ring(db, publisher, ended.plan)
     return _performed(ended, outcome, bound)
+
+
+def _next(settings: Settings, saga: Saga[Any], delivery: Delivery) -> Next | None:
+    rider = delivery.rider
+    if rider is None or rider.step not in saga.graph.by_name:
+        return None
+    limits = _limits(saga.graph.by_name[rider.step], rider.kind)
+    return Next(
+        rider.operation_id,
+        delivery.boot,
+        delivery.pid,
+        delivery.message or delivery.operation_id,
+        settings.lease_seconds,
+        limits.timeout_s + settings.hard_limit_grace_seconds,
+    )
 
 
 # --- before the claim ----------------------------------------------------------------------------------------------
@@ -207,7 +267,7 @@ def _failure(error: BaseException, seen: AnyRow, saga: Saga[Any]) -> Failure:
     return Failure("transient", told, nothing_happened=bool(getattr(error, "nothing_sent", False)), delay_s=delay)
 
 
-def _record(db: Engine, settings: Settings, attempt: Attempt, outcome: Any, carried: frozenset[str]) -> Ended:
+def _record(db: Engine, settings: Settings, attempt: Attempt, outcome: Any, carried: frozenset[str], then: Next | None) -> Ended:
     if isinstance(outcome, Failure):
         return attempts.fail(db, settings, attempt, outcome)
     if isinstance(outcome, NotYet):
@@ -219,7 +279,7 @@ def _record(db: Engine, settings: Settings, attempt: Attempt, outcome: Any, carr
             "message": f"the result has {size} bytes; at most {settings.result_bytes} are kept (RESULT_BYTES)",
         }
         return attempts.fail(db, settings, attempt, Failure("unknown_outcome", error))
-    return attempts.complete(db, attempt, outcome, carried)
+    return attempts.complete(db, attempt, outcome, carried, then)
 
 
 def _hold(record: Callable[[], Ended]) -> Ended:
@@ -243,7 +303,7 @@ def _performed(ended: Ended, outcome: Any, bound: Any) -> Performed:
     match ended.state:
         case OpState.COMPLETED | OpState.SKIPPED:
             bound.info("completed")
-            return Performed(Verdict.COMPLETED, ended.released, ended.turned)
+            return Performed(Verdict.COMPLETED, ended.released, ended.turned, following=ended.following)
         case OpState.WAITING | OpState.QUEUED:
             verdict = Verdict.PARKED if isinstance(outcome, NotYet) else Verdict.RETRY
             return Performed(verdict, ended.released, True, message)

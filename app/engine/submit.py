@@ -13,10 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, null
 
+from app import metrics
 from app.clock import after, now
 from app.config import Settings
 from app.engine.move import message_of
 from app.errors import InvalidInput, KeyReused, NotFound, UnknownSaga
+from app.metrics.counters import JOBS_SUBMITTED
 from app.rules.planner import Plan, lay_out, to_plan
 from app.rules.states import Dir, JobState, Kind
 from app.saga.graph import Graph
@@ -143,4 +145,5 @@ def _insert(
         answer=False,
     )
     tx.execute(insert(history).values(job_id=job_id, seq=1, event="submitted", actor=submission.actor))
+    metrics.note(JOBS_SUBMITTED, saga=graph.saga)
     return Submitted(job_id, False, to_plan(layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)))

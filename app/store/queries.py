@@ -106,23 +106,25 @@ def letter(connection: Connection, letter_id: str) -> AnyRow | None:
 def delivery(connection: Connection, operation_id: str) -> AnyRow | None:
     """What a worker needs before it claims: the operation's state, the job's definition, input and tenant."""
     return connection.execute(
-        select(o.id, o.job_id, o.state, o.step, o.kind, o.item, o.checkpoint, j.digest, j.saga, j.input, j.dir)
+        select(o.id, o.job_id, o.state, o.stop, o.step, o.kind, o.item, o.checkpoint, j.digest, j.saga, j.input, j.dir)
         .join_from(operations, jobs, o.job_id == j.id)
         .where(o.id == operation_id)
     ).one_or_none()
 
 
-def overdue(connection: Connection, boot: str, operation_ids: Collection[str]) -> list[AnyRow]:
-    """(id, pid) of what a worker holds past its hard limit."""
+def overdue(connection: Connection, boot: str, deliveries: Collection[str]) -> list[AnyRow]:
+    """(delivery, pid) of what a worker holds past its hard limit."""
     return list(
-        connection.execute(select(o.id, o.pid).where(o.boot == boot, o.state == RUNNING, o.id.in_(operation_ids), o.hard_at <= now()))
+        connection.execute(
+            select(o.delivery, o.pid).where(o.boot == boot, o.state == RUNNING, o.delivery.in_(deliveries), o.hard_at <= now())
+        )
     )
 
 
-def claimed_by(connection: Connection, operation_id: str, boot: str, pid: int) -> AnyRow | None:
-    """The operation, if this child of this worker holds it."""
+def claimed_by(connection: Connection, delivery: str, boot: str, pid: int) -> AnyRow | None:
+    """The operation that this child of this worker holds under this message."""
     return connection.execute(
-        select(operations).where(o.id == operation_id, o.state == RUNNING, o.boot == boot, o.pid == pid)
+        select(operations).where(o.delivery == delivery, o.state == RUNNING, o.boot == boot, o.pid == pid)
     ).one_or_none()
 
 

@@ -160,6 +160,7 @@ operations = Table(
     Column("fence", Integer, nullable=False, default=0),
     Column("token", String(40)),
     Column("boot", String(64)),  # the worker process that has it, or had it last
+    Column("delivery", Id),  # the message under which it runs: its own, or the one that ran on to it
     Column("pid", Integer),
     Column("attempts", Integer, nullable=False, default=0),
     Column("allowance", Integer, nullable=False),

@@ -71,7 +71,9 @@ def insert_operations(tx: Connection, rows: Sequence[dict[str, Any]], *, answer:
 
 
 # --- one attempt -----------------------------------------------------------------------------------------------
-def claim_operation(tx: Connection, operation_id: str, *, boot: str, pid: int, lease_s: float, hard_s: float) -> AnyRow | None:
+def claim_operation(
+    tx: Connection, operation_id: str, *, boot: str, pid: int, delivery: str, lease_s: float, hard_s: float
+) -> AnyRow | None:
     """Take an operation that is ready and allowed: queued, or running under a lease that has run out.
 
     The attempt is counted here, before any code of a user runs. Returns the row as claimed; None: somebody else has it,
@@ -92,6 +94,7 @@ def claim_operation(tx: Connection, operation_id: str, *, boot: str, pid: int, l
             token=cast(o.fence + 1, String) + "." + secrets.token_hex(8),
             boot=boot,
             pid=pid,
+            delivery=delivery,
             attempts=o.attempts + 1,
             started=True,
             unsettled=o.unsettled + case((o.effectful, 1), else_=0),
@@ -145,15 +148,15 @@ def note_progress(tx: Connection, operation_id: str, token: str, values: dict[st
     return tx.execute(update(operations).where(_of_attempt(operation_id, token)).values(**values)).rowcount == 1
 
 
-def renew_leases(tx: Connection, boot: str, operation_ids: Collection[str], lease_s: float) -> set[str]:
-    """One heartbeat for everything a worker's children are at, unless past its hard limit. Returns the ids renewed."""
+def renew_leases(tx: Connection, boot: str, deliveries: Collection[str], lease_s: float) -> set[str]:
+    """One heartbeat for everything a worker's children are at, unless past its hard limit. Returns the deliveries renewed."""
     rows = tx.execute(
         update(operations)
-        .where(o.boot == boot, o.state == RUNNING, o.id.in_(operation_ids), o.hard_at > now())
+        .where(o.boot == boot, o.state == RUNNING, o.delivery.in_(deliveries), o.hard_at > now())
         .values(lease_until=after(lease_s))
-        .returning(o.id)
+        .returning(o.delivery)
     )
-    return {row.id for row in rows}
+    return {row.delivery for row in rows}
 
 
 # --- what becomes ready ----------------------------------------------------------------------------------------

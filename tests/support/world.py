@@ -20,7 +20,7 @@ from app.config import Settings
 from app.engine import decide
 from app.engine.dispatch import ring
 from app.engine.invariants import violations
-from app.engine.perform import Delivery, Performed, Verdict, perform
+from app.engine.perform import Delivery, Performed, Rider, Verdict, perform, run_on
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
 from app.errors import BrokerUnavailable
@@ -162,6 +162,9 @@ class World:
         self.service = service
         self.broker = ListBroker()
         self.sweeper = Sweeper(self.db, self.settings, self.broker, self.broker)
+        self.runs_on = False
+        self.ran_on = 0
+        self.before_rider: Callable[[], Any] | None = None
         self.tenant = new_id()
         with self.db.begin() as tx:
             tx.execute(tenants.insert().values(id=self.tenant, name="default"))
@@ -183,11 +186,29 @@ class World:
 
     # --- letting it run --------------------------------------------------------------------------------------------
     def deliver(self, rung: Rung) -> Performed:
-        """A worker gets a message: the real engine does the rest."""
+        """A worker gets a message: the real engine does the rest, and runs on along the lane if `self.runs_on`."""
+        performed = perform(self.db, self.settings, self.registry, self.broker, self.delivery(rung), limit=no_limit)
+        first = rung.message.operation_id
+        while performed.following is not None:
+            rung = Rung(rung.rest[0], rung.rest[1:], rung.body)
+            self.ran_on += 1
+            if self.before_rider is not None:
+                self.before_rider()
+            delivery = self.delivery(rung, message=first)
+            performed = run_on(self.db, self.settings, self.registry, self.broker, delivery, performed.following, limit=no_limit)
+        self.broker.go_on(rung, performed)
+        return performed
+
+    def delivery(self, rung: Rung, message: str | None = None) -> Delivery:
         name = parse_task_name(rung.message.task)
         assert name is not None
         carried = rung.rest[:1] or (rung.body.messages[:1] if rung.body else ())
-        delivery = Delivery(
+        rider = None
+        if self.runs_on and rung.rest and rung.rest[0].queue == rung.message.queue:
+            following = parse_task_name(rung.rest[0].task)
+            assert following is not None
+            rider = Rider(rung.rest[0].operation_id, following.step, following.kind)
+        return Delivery(
             rung.message.operation_id,
             rung.message.job_id,
             name.step,
@@ -196,10 +217,9 @@ class World:
             BOOT,
             1,
             frozenset(m.operation_id for m in carried),
+            rider,
+            message,
         )
-        performed = perform(self.db, self.settings, self.registry, self.broker, delivery, limit=no_limit)
-        self.broker.go_on(rung, performed)
-        return performed
 
     def next(self, task: str | None = None) -> Rung:
         """Take the next message off the broker (of this task)."""

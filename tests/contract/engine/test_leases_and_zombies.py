@@ -116,8 +116,8 @@ def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_messa
     rung = world.next("diamond.left")
     held = claim(world, job, "left", pid=77)
     assert held is not None
-    assert keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, operation_id=held.operation_id, why="SIGKILL")
-    assert not keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, operation_id=held.operation_id, why="SIGKILL")
+    assert keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, delivery=held.operation_id, why="SIGKILL")
+    assert not keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, delivery=held.operation_id, why="SIGKILL")
     row = world.operation(job, "left")
     assert (row.state, row.attempts, row.unsettled) == ("queued", 1, 1)
     world.deliver(rung)
@@ -130,7 +130,7 @@ def test_given_a_poison_step_that_kills_each_worker_then_it_is_given_up_after_it
     for _ in range(5):
         held = claim(world, job, "left")
         assert held is not None
-        keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=1, operation_id=held.operation_id, why="SIGKILL")
+        keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=1, delivery=held.operation_id, why="SIGKILL")
     assert claim(world, job, "left") is None
     assert world.land(job) == "failed"
     assert [letter.step for letter in world.letters(job)] == ["left"]

@@ -246,6 +246,7 @@ def upgrade() -> None:
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("token", sa.String(length=40), nullable=True),
         sa.Column("boot", sa.String(length=64), nullable=True),
+        sa.Column("delivery", Id, nullable=True),
         sa.Column("pid", sa.Integer(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("allowance", sa.Integer(), nullable=False),

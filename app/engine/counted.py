@@ -1,0 +1,27 @@
+"""Lines of history as counters: what is written there has happened, so it is counted there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import metrics
+from app.metrics.counters import ATTEMPTS, ATTENTION, FENCES_REFUSED, JOBS_ENDED
+from app.store.types import AnyRow
+
+ENDS = {"job_completed": "completed", "job_failed": "failed", "job_cancelled": "cancelled"}
+OUTCOMES = {"completed": "completed", "attempt_failed": "retry", "recovered": "lost", "failed": "failed"}
+OUTCOMES |= {"parked": "parked", "stopped": "stopped", "handed_back": "handed_back"}
+OF_FAILED = {"queue_timeout": "nobody_came", "rejected": "rejected"}  # by why it failed
+
+
+def note_event(saga: str, event: str, operation: AnyRow | None, detail: dict[str, Any]) -> None:
+    """Count this line if its transaction commits."""
+    if event in ENDS:
+        metrics.note(JOBS_ENDED, saga=saga, end=ENDS[event])
+    elif event in OUTCOMES and operation is not None:
+        outcome = OF_FAILED.get(str(detail.get("why")), OUTCOMES[event]) if event == "failed" else OUTCOMES[event]
+        metrics.note(ATTEMPTS, saga=saga, step=operation.step, kind=operation.kind, outcome=outcome)
+    elif event == "late_result_refused":
+        metrics.note(FENCES_REFUSED, saga=saga, step=str(detail.get("step")), kind=str(detail.get("kind")))
+    elif event == "attention" and operation is not None:
+        metrics.note(ATTENTION, saga=saga, step=operation.step, kind=operation.kind, why=str(detail.get("why")))
