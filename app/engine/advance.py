@@ -24,7 +24,9 @@ def release(move: Move, step: str) -> None:
     """One dependency less for each direct successor of an action; what waits for nothing now is queued."""
     followers = move.graph.followers[step]
     if followers:
-        rows = updates.lower_missing(move.tx, move.job.id, Kind.ACTION, followers, states=(OpState.PENDING, OpState.QUEUED))
+        rows = updates.lower_missing(
+            move.tx, move.job.id, Kind.ACTION, followers, states=(OpState.PENDING, OpState.QUEUED), carried=move.carried
+        )
         move.ready(row for row in rows if row.missing == 0)
 
 
@@ -37,7 +39,9 @@ def settle(move: Move, operation: AnyRow) -> None:
             release_back(move, operation.step)
         return
     waiting = (OpState.PENDING, OpState.QUEUED)
-    rows = updates.lower_missing(move.tx, move.job.id, Kind.UNDO, (operation.step,), states=waiting, item=operation.item)
+    rows = updates.lower_missing(
+        move.tx, move.job.id, Kind.UNDO, (operation.step,), states=waiting, item=operation.item, carried=move.carried
+    )
     move.ready(row for row in rows if row.missing == 0)
 
 
@@ -45,7 +49,9 @@ def release_back(move: Move, step: str) -> None:
     """An undo is done: one thing less for the undo of every step that comes before it, also across steps without an undo."""
     before = [name for name, reach in move.graph.reachable.items() if step in reach]
     if before:
-        rows = updates.lower_missing(move.tx, move.job.id, Kind.UNDO, before, states=(OpState.PENDING, OpState.QUEUED))
+        rows = updates.lower_missing(
+            move.tx, move.job.id, Kind.UNDO, before, states=(OpState.PENDING, OpState.QUEUED), carried=move.carried
+        )
         move.ready(row for row in rows if row.missing == 0)
 
 

@@ -24,7 +24,7 @@ from app.rules.states import DONE, Cause, Dir, JobState, Kind, OpState
 from app.saga.graph import Limits, Node
 from app.saga.policies import backoff
 from app.store import queries, updates
-from app.store.session import transaction
+from app.store.session import one_statement, transaction
 from app.store.types import AnyRow
 
 How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome"]
@@ -92,7 +92,7 @@ def claim(
 
     None: not ready, not allowed, or somebody else has it.
     """
-    row = transaction(
+    row = one_statement(
         db,
         lambda tx: updates.claim_operation(
             tx,
@@ -118,14 +118,14 @@ def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] 
     """
 
     def work(tx: Connection) -> Ended:
-        move = Move(tx, attempt.job_id)
+        move = Move(tx, attempt.job_id, carried)
         row = updates.finish_running_operation(tx, attempt.operation_id, attempt.token, state=OpState.COMPLETED, result=result)
         if row is None:
             raise _Late(attempt)
         move.record("completed", row)
         after_end(move, row)
         following = _run_on(move, then) if then is not None else None
-        plan = move.close(carried)
+        plan = move.close()
         turned = row.kind == Kind.ACTION and move.dir == Dir.BACK  # its chain leads forward: it ends here
         return Ended(True, row.state, plan, frozenset(move.released), turned, following)
 
@@ -247,8 +247,9 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
     move.record("recovered" if failure.how == "lost" else "attempt_failed", row, error=failure.error, again=True)
     if failure.how == "lost":
         move.ready([ended])
-    carried = frozenset((row.id,)) if failure.message_returns else frozenset()
-    return Ended(True, ended.state, move.close(carried))
+    if failure.message_returns:
+        move.carried |= {row.id}
+    return Ended(True, ended.state, move.close())
 
 
 def _requeued(row: AnyRow) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from app.errors import StoreUnavailable
 from app.rules.planner import Plan, leaving
 from app.store import updates
-from app.store.session import transaction
+from app.store.session import one_statement
 
 log = structlog.get_logger("surefoot.dispatch")
 
@@ -30,7 +30,7 @@ def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
         return False
     ids = [message.operation_id for message in leaving(plan)]
     try:
-        transaction(db, lambda tx: updates.mark_sent(tx, ids))
+        one_statement(db, lambda tx: updates.mark_sent(tx, ids))
     except StoreUnavailable as error:
         log.warning("not_marked_sent", operations=len(ids), error=str(error))  # rung twice at worst
     return True
@@ -39,6 +39,6 @@ def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
 def not_sent(db: Engine, operation_ids: Collection[str]) -> None:
     """What a delivery carried did not leave: say so, and the relay sends it within a second instead of after a lease."""
     try:
-        transaction(db, lambda tx: updates.mark_unsent(tx, operation_ids))
+        one_statement(db, lambda tx: updates.mark_unsent(tx, operation_ids))
     except StoreUnavailable as error:
         log.warning("not_marked_unsent", operations=len(operation_ids), error=str(error))

@@ -16,7 +16,7 @@ from app.engine.dispatch import Publishes, ring
 from app.metrics.counters import QUARANTINED
 from app.store import queries, updates
 from app.store.ids import new_id
-from app.store.session import reading, transaction
+from app.store.session import asking, one_statement, transaction
 from app.store.tables import quarantine as quarantine_table
 from app.store.tables import workers
 
@@ -36,18 +36,18 @@ def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -
     """Renew the leases of what this worker's children are at, in one UPDATE. `deliveries`: ids of the messages they have."""
     if not deliveries:
         return Beat(0, ())
-    renewed = transaction(db, lambda tx: updates.renew_leases(tx, boot, deliveries, settings.lease_seconds))
+    renewed = one_statement(db, lambda tx: updates.renew_leases(tx, boot, deliveries, settings.lease_seconds))
     missed = set(deliveries) - renewed
     if not missed:
         return Beat(len(renewed), ())
-    with reading(db) as connection:
+    with asking(db) as connection:
         rows = queries.overdue(connection, boot, missed)
     return Beat(len(renewed), tuple((row.delivery, row.pid) for row in rows))
 
 
 def lost(db: Engine, settings: Settings, publisher: Publishes, *, boot: str, pid: int, delivery: str, why: str) -> bool:
     """A child was killed: end its claim, the outcome is unknown. Its message is put back by Celery. False: it had none."""
-    with reading(db) as connection:
+    with asking(db) as connection:
         row = queries.claimed_by(connection, delivery, boot, pid)
     if row is None:
         return False
@@ -60,7 +60,7 @@ def lost(db: Engine, settings: Settings, publisher: Publishes, *, boot: str, pid
 
 def hand_back(db: Engine, publisher: Publishes, boot: str) -> int:
     """This worker shuts down: what still runs goes back, no attempt used. Returns how many."""
-    with reading(db) as connection:
+    with asking(db) as connection:
         rows = queries.held_by(connection, boot)
     given = 0
     for row in rows:
@@ -90,7 +90,7 @@ def register_worker(db: Engine, boot: str, *, host: str, pid: int, lanes: Sequen
 
 def worker_seen(db: Engine, boot: str) -> bool:
     """Say that this worker lives. False: the register has forgotten it; register again."""
-    return transaction(db, lambda tx: updates.see_worker(tx, boot))
+    return one_statement(db, lambda tx: updates.see_worker(tx, boot))
 
 
 def worker_stopped(db: Engine, boot: str) -> None:
@@ -115,6 +115,6 @@ def quarantine(db: Engine, *, reason: str, queue: str, body: bytes | str, header
 
 def quarantined(db: Engine, limit: int = 100) -> list[dict[str, Any]]:
     """The newest quarantined messages."""
-    with reading(db) as connection:
+    with asking(db) as connection:
         rows = connection.execute(select(quarantine_table).order_by(quarantine_table.c.id.desc()).limit(limit))
         return [dict(row._mapping) for row in rows]

@@ -23,10 +23,14 @@ from app.store.types import AnyRow
 
 
 class Move:
-    """Opened with the job's lock; `close` writes the job, the history, and returns the plan to publish after the commit."""
+    """Opened with the job's lock; `close` writes the job, the history, and returns the plan to publish after the commit.
 
-    def __init__(self, tx: Connection, job_id: str) -> None:
+    `carried`: operations whose message the delivery behind this move sends next by itself, should they become ready.
+    """
+
+    def __init__(self, tx: Connection, job_id: str, carried: frozenset[str] = frozenset()) -> None:
         """Raises: NotFound."""
+        self.carried = carried
         self.tx = tx
         self.job = queries.lock_job(tx, job_id)
         self.graph: Graph = queries.graph_of(tx, self.job.digest)
@@ -80,10 +84,9 @@ class Move:
     def message(self, step: str, kind: str, item: str = "") -> Message:
         return message_of(self.graph.saga, self.job.id, self.graph, step, kind, item)
 
-    def close(self, carried: frozenset[str] = frozenset()) -> Plan:
-        """Write the job and its history. `carried`: operations whose message this delivery's own chain or chord sends next."""
-        alone = [row for id_, row in self._ready.items() if id_ not in carried]
-        updates.mark_sent(self.tx, [id_ for id_ in self._ready if id_ in carried])
+    def close(self) -> Plan:
+        """Write the job and its history; what is ready and not carried leaves with the plan."""
+        alone = [row for id_, row in self._ready.items() if id_ not in self.carried]
         plan: Plan = ()
         for kind in (Kind.ACTION, Kind.UNDO, Kind.CONFIRM):
             rows = sorted((row for row in alone if row.kind == kind), key=lambda row: row.rank)

@@ -33,7 +33,7 @@ from app.saga.inputs import scrub, secret_values
 from app.saga.outcomes import UNKNOWN, Happened, NotYet, RetryLater
 from app.saga.registry import Registry
 from app.store import queries, updates
-from app.store.session import reading, transaction
+from app.store.session import asking, one_statement
 from app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.perform")
@@ -102,7 +102,7 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
 
     Raises: StoreUnavailable when the store cannot be asked (nothing was claimed), or cannot take the outcome for HOLD_S.
     """
-    with reading(db) as connection:
+    with asking(db) as connection:
         seen = queries.delivery(connection, delivery.operation_id)
         if seen is None or seen.job_id != delivery.job_id:
             return Performed(Verdict.DROPPED, error="no such operation")
@@ -122,7 +122,7 @@ def run_on(
     db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, attempt: Attempt, *, limit: Limit
 ) -> Performed:
     """Do an operation that the completion before it has claimed (`Performed.following`). Raises: as `perform`."""
-    with reading(db) as connection:
+    with asking(db) as connection:
         seen = queries.delivery(connection, delivery.operation_id)
     saga = registry.by_digest(seen.saga, seen.digest) if seen is not None else None
     if seen is None or saga is None:
@@ -176,13 +176,13 @@ def _next(settings: Settings, saga: Saga[Any], delivery: Delivery) -> Next | Non
 # --- before the claim ----------------------------------------------------------------------------------------------
 def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
     """This worker lacks the definition the job is pinned to: offer it again soon, no attempt used."""
-    parked = transaction(db, lambda tx: updates.wait_for_version(tx, operation_id, VERSION_RECHECK_S))
+    parked = one_statement(db, lambda tx: updates.wait_for_version(tx, operation_id, VERSION_RECHECK_S))
     log.warning("definition_missing", job=seen.job_id, saga=seen.saga, digest=seen.digest)
     return Performed(Verdict.PARKED if parked else Verdict.DROPPED, error=f"this worker has no definition {seen.digest} of {seen.saga}")
 
 
 def _not_claimed(db: Engine, operation_id: str) -> Performed:
-    with reading(db) as connection:
+    with asking(db) as connection:
         row = queries.operation(connection, operation_id)
     if row is not None and row.state in DONE:
         return Performed(Verdict.REPEATED)
@@ -212,7 +212,7 @@ def _run(db: Engine, saga: Saga[Any], node: Node, seen: AnyRow, attempt: Attempt
         last_checkpoint=seen.checkpoint,
         port=StorePort(db, attempt),
     )
-    with reading(db) as connection:
+    with asking(db) as connection:
         rows = queries.results_of(connection, seen.job_id, (*node.after, node.name), seen.item)
     results = {step: rows[step].result for step in node.after}
     own = rows[node.name] if seen.kind != Kind.ACTION else None

@@ -11,7 +11,7 @@ from app.engine.attempt import Attempt
 from app.errors import LeaseLost, StopRequested, StoreUnavailable
 from app.rules.states import OpState
 from app.store import queries, updates
-from app.store.session import reading, transaction
+from app.store.session import asking, one_statement
 
 PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
 
@@ -36,7 +36,7 @@ class StorePort:
         self._write({"checkpoint": value})
 
     def check(self) -> None:
-        with reading(self._db) as connection:
+        with asking(self._db) as connection:
             row = queries.operation(connection, self._attempt.operation_id)
         if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
             raise LeaseLost
@@ -45,5 +45,5 @@ class StorePort:
 
     def _write(self, values: dict[str, Any]) -> None:
         attempt = self._attempt
-        if not transaction(self._db, lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values)):
+        if not one_statement(self._db, lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values)):
             raise LeaseLost

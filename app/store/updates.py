@@ -161,9 +161,19 @@ def renew_leases(tx: Connection, boot: str, deliveries: Collection[str], lease_s
 
 # --- what becomes ready ----------------------------------------------------------------------------------------
 def lower_missing(
-    tx: Connection, job_id: str, kind: Kind, steps: Collection[str], *, states: tuple[OpState, ...], item: str | None = None
+    tx: Connection,
+    job_id: str,
+    kind: Kind,
+    steps: Collection[str],
+    *,
+    states: tuple[OpState, ...],
+    item: str | None = None,
+    carried: Collection[str] = (),
 ) -> list[AnyRow]:
-    """One dependency less for these operations; what reaches 0 is queued in the same statement, so that no crash strands it."""
+    """One dependency less for these operations; what reaches 0 is queued in the same statement, so that no crash strands it.
+
+    `carried`: those whose message the completing delivery sends next count as sent.
+    """
     last = o.missing == 1
     guard = [o.job_id == job_id, o.kind == kind, o.step.in_(steps), o.state.in_(states)]
     if item is not None:
@@ -177,7 +187,7 @@ def lower_missing(
                 state=case((last, OpState.QUEUED), else_=o.state),
                 ready_at=case((last, now()), else_=o.ready_at),
                 queue_by=case((last, after(o.queue_s)), else_=o.queue_by),
-                sent_at=case((last, null()), else_=o.sent_at),
+                sent_at=case((and_(last, o.id.in_(carried)), now()), (last, null()), else_=o.sent_at),
             )
             .returning(*operations.c)
         )
