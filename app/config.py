@@ -17,6 +17,8 @@ from app.errors import SettingsError
 
 LANE_LIMITS_S = {"fast": 60.0, "slow": 6 * 3600.0}
 DEFAULT_LANE_LIMIT_S = 600.0
+BROKER_KINDS = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
+STORE_KINDS = ("postgresql", "postgres", "sqlite")
 
 
 # Read from SUREFOOT_HOME and so on, and from nothing else: HOME, ENV and SECRET of a shell mean other things.
@@ -56,6 +58,8 @@ class Settings(BaseSettings):
     run_on_seconds: float = Field(2.0, ge=0)
     hard_limit_grace_seconds: float = Field(5.0, gt=0)
     soft_shutdown_seconds: float = Field(20.0, gt=0)
+    # a worker and a relay touch it each time their loop has gone round
+    heartbeat_file: Path | None = None
     # the relay's sweeps
     sweep_seconds: float = Field(0.5, gt=0)
     sweep_rows: int = Field(200, ge=1)
@@ -64,6 +68,9 @@ class Settings(BaseSettings):
     # publishing
     publish_timeout_seconds: float = Field(0.5, gt=0)
     publish_pause_seconds: float = Field(5.0, ge=0)
+    # log lines (app.logs)
+    log_format: Literal["auto", "json", "text"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     # sizes
     input_bytes: int = Field(256 * 1024, ge=1024)
     result_bytes: int = Field(64 * 1024, ge=1024)
@@ -78,10 +85,35 @@ class Settings(BaseSettings):
             raise ValueError("must have 32 characters or more")
         return value
 
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, value: str) -> str:
+        if value and _kind_of(value) not in BROKER_KINDS:
+            raise ValueError(f"no broker of kind {_kind_of(value)!r}; it begins with one of {', '.join(BROKER_KINDS)} and ://")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_store(cls, value: str) -> str:
+        kind = _kind_of(value).partition("+")[0]
+        if value and kind not in STORE_KINDS:
+            raise ValueError(f"no store of kind {kind!r}; it begins with one of {', '.join(STORE_KINDS)} and ://")
+        if kind == "sqlite" and (value.partition("://")[2].strip("/") in ("", ":memory:") or "mode=memory" in value):
+            raise ValueError("SQLite in memory is a store of its own in every process; name a file")
+        return value
+
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
         if self.heartbeat_seconds * 2 > self.lease_seconds:
             raise ValueError("HEARTBEAT_SECONDS must be at most half of LEASE_SECONDS, or one late heartbeat loses the lease")
+        if self.sweep_seconds >= self.lease_seconds:
+            raise ValueError("SWEEP_SECONDS must be below LEASE_SECONDS, or the relay loses its lease between two rounds")
+        if self.unsent_seconds >= self.lost_seconds:
+            raise ValueError("UNSENT_SECONDS must be below LOST_SECONDS, or a message counts as lost before it counts as not sent")
+        if self.lost_seconds < self.lease_seconds:
+            raise ValueError("LOST_SECONDS must be at least LEASE_SECONDS, which is when a message of an empty lane counts as lost")
+        if self.publish_timeout_seconds >= self.lease_seconds:
+            raise ValueError("PUBLISH_TIMEOUT_SECONDS must be below LEASE_SECONDS, or one message costs the relay its lease")
         if self.faults and self.env == "production":
             raise ValueError("SUREFOOT_FAULTS is refused unless SUREFOOT_ENV is test or drill")
         return self
@@ -98,6 +130,10 @@ class Settings(BaseSettings):
     def lane_limit_seconds(self, lane: str) -> float:
         """The longest an operation of this lane may take."""
         return LANE_LIMITS_S.get(lane, DEFAULT_LANE_LIMIT_S)
+
+
+def _kind_of(url: str) -> str:
+    return url.partition("://")[0].lower() if "://" in url else ""
 
 
 def driver_url(url: str) -> str:

@@ -19,10 +19,10 @@ from app.saga.registry import Registry
 from app.store import catalogue, migrate
 from app.store.session import open_engine
 from web import logs, security
-from web.api import auth, effects, health, jobs, problems, sagas, workers
+from web.api import auth, document, effects, health, jobs, metrics, problems, sagas, workers
 from web.bell import Bell
 from web.door import Door, hang
-from web.pages import errors, filters, sign_in
+from web.pages import docs, errors, filters, sign_in
 from web.pages import home as home_page
 from web.pages import job as job_page
 from web.pages import problems as problem_pages
@@ -71,8 +71,9 @@ def _assemble(app: Flask) -> None:
     auth.install(app)
     problems.install(app, errors.as_page)
     filters.install(app)
-    for part in (jobs, effects, sagas, workers, health, home_page, job_page, sign_in, problem_pages):
+    for part in (jobs, effects, sagas, workers, health, metrics, document, docs, home_page, job_page, sign_in, problem_pages):
         app.register_blueprint(part.routes)
+    document.install(app)
 
 
 def _registry(settings: Settings) -> Registry | None:

@@ -1,38 +1,25 @@
-"""One line for each request, as JSON on stderr: what was asked and how it ended, never a body, a key or a query."""
+"""One line and one count for each request: what was asked and how it ended, never a body, a key or a query."""
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
-import sys
 import time
 
 import structlog
 from flask import Flask, Response, g, request
 
+from app import logs
+from app.metrics.counters import REQUESTS
+
 log = structlog.get_logger("surefoot.web")
 QUIET = ("health.livez", "health.readyz", "static")  # asked all day long
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def configure() -> None:
-    """JSON lines, in which no input can forge a line of its own. Leaves a process alone that has configured structlog itself."""
-    if structlog.is_configured():
-        return
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 def install(app: Flask) -> None:
-    configure()
+    logs.configure()
     app.before_request(_begin)
     app.after_request(_end)
 
@@ -45,6 +32,8 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     response.headers["X-Trace-Id"] = g.get("trace_id", "")
+    took_s = time.monotonic() - g.get("began", time.monotonic())
+    REQUESTS.observe(took_s, method=_method(), route=_route(), status=str(response.status_code))
     if request.endpoint in QUIET:
         return response
     principal = g.get("principal")
@@ -53,8 +42,17 @@ def _end(response: Response) -> Response:
         method=request.method[:10],
         path=request.path[:200],
         status=response.status_code,
-        ms=round((time.monotonic() - g.get("began", time.monotonic())) * 1000, 1),
+        ms=round(took_s * 1000, 1),
         key=principal.key_id if principal else None,
         trace_id=g.get("trace_id", ""),
     )
     return response
+
+
+def _method() -> str:
+    return request.method if request.method in METHODS else "other"
+
+
+def _route() -> str:
+    """The rule, never the path: ids are in paths."""
+    return request.url_rule.rule if request.url_rule is not None else "none"

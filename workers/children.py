@@ -39,7 +39,7 @@ def _kill_by_fd(pid: int) -> bool:
 
 
 def _kill_by_pid(pid: int) -> bool:
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     try:
         child = psutil.Process(pid)  # remembers when it was started, and compares before it kills

@@ -42,6 +42,11 @@ class Strategies(dict[str, Any]):
 class StepConsumer(Consumer):
     """Celery's consumer with a quarantine."""
 
+    class Blueprint(Consumer.Blueprint):
+        """Without delayed delivery: 28 quorum queues on a RabbitMQ, for messages with an ETA, which are quarantined here."""
+
+        default_steps = [step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step]
+
     Strategies = Strategies
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **options: Any) -> None:
@@ -53,7 +58,7 @@ class StepConsumer(Consumer):
         """Connect, however long it takes; asked every second or two, where kombu's own waits grow to half a minute."""
         conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT_S)
         connected = super().ensure_connected(conn)
-        if hasattr(connected.transport, "on_readable"):
+        if connected.transport.driver_type == "redis":  # RabbitMQ's envelope is the protocol's own, not JSON
             connected.transport.on_readable = partial(self._read, connected.transport.on_readable)
         return connected
 

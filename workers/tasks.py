@@ -144,7 +144,7 @@ class StepTask(Task):
 
     def count_dropped(self) -> None:
         name = parse_task_name(self.request.task)
-        CLAIMS_DROPPED.add(**(name._asdict() if name else {}))
+        CLAIMS_DROPPED.count(name._asdict() if name else {})
 
     def tell_dropped(self) -> None:
         """Flower saw this message start, and Celery says nothing when it is ignored: tell how the operation stands.

@@ -22,6 +22,8 @@ COMMANDS = {
     "jobs": "app.cli.jobs:jobs",
     "attention": "app.cli.attention:attention",
     "sagas": "app.cli.sagas:sagas",
+    "bench": "app.cli.bench:bench",
+    "doctor": "app.cli.doctor:doctor",
     "version": "app.cli.version:version",
 }
 

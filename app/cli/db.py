@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from app.access.keys import ensure_admin
 from app.config import settings
 from app.store import migrate
 from app.store.session import open_engine
@@ -16,11 +17,13 @@ def db() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Bring the store to the shape this version needs. Nothing happens when it has it already."""
+    """Bring the store to the shape this version needs, and take SUREFOOT_API_KEY, if it is set, for an admin's. Again is the same."""
     settings().home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings().store_url, pool_size=1)
     try:
         before, now = migrate.upgrade(engine)
+        if settings().api_key:
+            ensure_admin(engine, settings().api_key)
     finally:
         engine.dispose()
     click.echo(f"The store is at {now}." if before == now else f"The store was at {before or 'nothing'} and is at {now} now.")

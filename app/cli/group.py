@@ -14,7 +14,7 @@ from click.exceptions import Abort, Exit
 from app.errors import InvalidInput, SurefootError
 from app.supervisor import plugins, runfile
 
-BARE = ("up", "version")  # commands that take nothing from an earlier `surefoot up` on this home
+BARE = ("up", "version", "bench")  # commands that take nothing from an earlier `surefoot up` on this home
 
 
 class Commands(click.RichGroup):
@@ -47,6 +47,9 @@ class Commands(click.RichGroup):
 
 def run(group: click.Group) -> None:
     """Run the command line and end the process: 0, 1 for what went wrong, 2 for wrong words."""
+    from app import logs
+
+    logs.configure(quiet=True)
     raise SystemExit(outcome(group))
 
 

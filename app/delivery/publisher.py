@@ -17,7 +17,8 @@ from celery import Celery
 from celery.canvas import Signature
 
 from app.delivery.canvas import to_canvas
-from app.rules.planner import Plan
+from app.metrics.counters import NOT_PUBLISHED, PUBLISHED
+from app.rules.planner import Plan, leaving
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,7 @@ class Publisher:
 
     def publish(self, plan: Plan) -> bool:
         """Publish every canvas of the plan, in order. False: the broker was not reached, and some may have left."""
-        return not plan or self.guarded(lambda: self._send(plan))
+        return not plan or self._counted(len(leaving(plan)), self.guarded(lambda: self._send(plan)))
 
     def warm(self) -> bool:
         """Connect before the first message: the first connection costs more than a request may wait."""
@@ -48,7 +49,12 @@ class Publisher:
 
     def go_on(self, following: Signature, **options: Any) -> bool:
         """Publish one signature that a delivery carries (the next of its chain, the body of its chord)."""
-        return self.guarded(lambda: following.apply_async((), add_to_parent=False, **options))
+        return self._counted(1, self.guarded(lambda: following.apply_async((), add_to_parent=False, **options)))
+
+    @staticmethod
+    def _counted(messages: int, sent: bool) -> bool:
+        (PUBLISHED if sent else NOT_PUBLISHED).add(messages)
+        return sent
 
     def guarded(self, send: Callable[[], Any]) -> bool:
         """Call `send` unless paused; whatever it raises is trouble of the broker and starts a pause."""

@@ -75,9 +75,9 @@ class Context:
 
     @cached_property
     def log(self) -> Any:
-        """A structlog logger that knows job, step, kind and attempt."""
+        """A structlog logger that knows job, step, kind, attempt and fence."""
         return structlog.get_logger("surefoot.step").bind(
-            job=self.job_id, saga=self.saga, step=self.step, item=self.item, kind=self.kind, attempt=self.attempt
+            job=self.job_id, saga=self.saga, step=self.step, item=self.item, kind=self.kind, attempt=self.attempt, fence=self.fence
         )
 
     def progress(self, fraction: float, message: str = "") -> None:

@@ -134,6 +134,7 @@ def environment(settings: Settings, home: Path, secrets: Secrets, broker_url: st
         "HOST": settings.host,
         "PORT": str(port),
         "PYTHONUNBUFFERED": "1",
+        "LOG_FORMAT": settings.log_format if settings.log_format != "auto" else "text",  # people read these files
     }
     source = Path(app.__file__).parents[1]
     if (source / "setup.cfg").exists():  # a checkout: its packages are not where Python looks by itself

@@ -16,6 +16,7 @@ from app.config import Settings
 from app.delivery.broker import probe
 from app.engine.sweep import ring_anew_if_lost
 from app.errors import TryLater
+from app.metrics.files import clean
 from app.store import migrate
 from app.store.session import open_engine
 from app.supervisor import banner, plugins, ports, runfile, stack
@@ -53,6 +54,7 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
         env = stack.environment(settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port)
         db = open_engine(settings.store_url)
         supervisor = Supervisor(home / "log", env, say)
+        clean(home)
         try:
             if own_broker:
                 supervisor.start(own_broker[0])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from flask import Flask, Response, g, redirect, request, url_for
+from flask import Flask, Response, current_app, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.access import keys
@@ -19,6 +19,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 COOKIE = "surefoot_session"
 _OPEN = "_surefoot_open"
+_ROLE = "_surefoot_role"
+_CHECKS = "_surefoot_checks_key"
+_REMEMBERED = "surefoot.principals"
+REMEMBERED_MOST = 1000
+NO_KEY = "This needs an API key: send `Authorization: Bearer sf_…`."
 
 
 def open_to_all(view: Callable[P, R]) -> Callable[P, R]:
@@ -36,9 +41,30 @@ def needs(role: Role) -> Callable[[Callable[P, R]], Callable[P, R]]:
             principal().need(role)
             return view(*args, **kwargs)
 
+        setattr(checked, _ROLE, role)
         return checked
 
     return mark
+
+
+def checks_its_key(view: Callable[P, R]) -> Callable[P, R]:
+    """Mark a route that asks for itself, in a statement of its own, whether the key is still good (or calls `check_key`).
+
+    Whose key it is may then be remembered, for that never changes: polling costs one statement, and a revoked key is refused at once.
+    """
+    setattr(view, _CHECKS, True)
+    return view
+
+
+def is_open(view: Callable[..., object]) -> bool:
+    """Whether this route needs no key."""
+    return bool(getattr(view, _OPEN, False))
+
+
+def role_of(view: Callable[..., object]) -> Role | None:
+    """The role that this route needs, if it needs more than a key."""
+    found: Role | None = getattr(view, _ROLE, None)
+    return found
 
 
 def principal() -> Principal:
@@ -49,21 +75,63 @@ def principal() -> Principal:
     return found
 
 
+def check_key() -> None:
+    """Ask the store about this request's key unless that was done. Raises: Problem 401."""
+    if not g.pop("key_is_remembered", False):
+        return
+    _remembered_ones().pop(_fingerprint(), None)
+    g.principal = _who()
+    if g.principal is None:
+        raise Problem("unauthorized", NO_KEY)
+
+
 def install(app: Flask) -> None:
+    app.extensions[_REMEMBERED] = {}
+
     def authenticate() -> AnyResponse | None:
         if request.endpoint is None or request.endpoint == "static" or request.method == "OPTIONS":
             return None  # no such route or method: that is said without a key
-        view = app.view_functions[request.endpoint]
-        if getattr(view, _OPEN, False):
+        view = current_app.view_functions[request.endpoint]
+        if is_open(view):
             return None
-        g.principal = _by_key() if "Authorization" in request.headers else _by_cookie()
+        known = _remembered() if getattr(view, _CHECKS, False) else None
+        if known is not None:
+            g.principal, g.key_is_remembered = known, True
+            return None
+        g.principal = _who()
         if g.principal is not None:
             return None
-        if not request.path.startswith("/api/") and request.method == "GET" and "Authorization" not in request.headers:
+        if not request.path.startswith(("/api/", "/metrics")) and request.method == "GET" and "Authorization" not in request.headers:
             return redirect(url_for("sign_in.show", next=request.path if request.path != "/" else None), 303)
-        raise Problem("unauthorized", "This needs an API key: send `Authorization: Bearer sf_…`.")
+        raise Problem("unauthorized", NO_KEY)
 
     app.before_request(authenticate)
+
+
+def _who() -> Principal | None:
+    """Ask the store who this is. None: the request names no key that is good. Raises: Problem 401, 403."""
+    if "Authorization" not in request.headers:
+        return _by_cookie()
+    found = _by_key()
+    known = _remembered_ones()
+    if len(known) >= REMEMBERED_MOST:
+        known.clear()
+    known[_fingerprint()] = found
+    return found
+
+
+def _remembered() -> Principal | None:
+    """Whose key this request names, if that was found before. A session is never remembered: it ends by time."""
+    return _remembered_ones().get(_fingerprint()) if "Authorization" in request.headers else None
+
+
+def _remembered_ones() -> dict[str, Principal]:
+    found: dict[str, Principal] = current_app.extensions[_REMEMBERED]
+    return found
+
+
+def _fingerprint() -> str:
+    return keys.hashed(request.headers["Authorization"])  # the key itself is nowhere kept
 
 
 def _by_key() -> Principal:

@@ -76,5 +76,5 @@ def test_given_turned_job_when_checked_then_stop_is_asked_for() -> None:
 def test_given_log_when_written_then_it_knows_where_it_is() -> None:
     with capture_logs() as logs:
         context(attempt=3).log.info("paid", cents=5)
-    place = {"job": "j1", "saga": "order", "step": "charge", "item": "", "kind": "undo", "attempt": 3}
+    place = {"job": "j1", "saga": "order", "step": "charge", "item": "", "kind": "undo", "attempt": 3, "fence": 1}
     assert logs == [{"event": "paid", "cents": 5, "log_level": "info", **place}]

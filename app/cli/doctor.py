@@ -1,0 +1,41 @@
+"""`surefoot doctor`: is everything here that is needed, does it fit together, is nothing stuck?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import rich_click as click
+from click.exceptions import Exit
+
+from app.cli.common import as_json, print_json
+from app.config import settings
+from app.doctor import Finding, Level, examine
+
+COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
+
+
+@click.command()
+@click.option("--all-jobs", is_flag=True, help="Ask the invariants about every job there ever was, which takes long over millions.")
+@as_json
+def doctor(all_jobs: bool, as_json: bool) -> None:
+    """Look at everything, change nothing. A line each, OK, WARN or FAIL, with what to do; it ends with 1 when one is FAIL."""
+    found = []
+    for finding in examine(settings, every_job=all_jobs):
+        found.append(finding)
+        if not as_json:
+            _tell(finding)
+    if as_json:
+        print_json({"ok": not _failed(found), "findings": [asdict(finding) for finding in found]})
+    if _failed(found):
+        raise Exit(1)
+
+
+def _tell(finding: Finding) -> None:
+    level = click.style(f"{finding.level:<4}", fg=COLOURS[finding.level], bold=finding.level == Level.FAIL)
+    click.echo(f"{level}  {finding.about:<12}  {finding.said}")
+    if finding.fix:
+        click.echo(f"{'':20}→ {finding.fix}")
+
+
+def _failed(found: list[Finding]) -> bool:
+    return any(finding.level == Level.FAIL for finding in found)

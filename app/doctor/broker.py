@@ -1,0 +1,88 @@
+"""Questions about the broker: is it there, and does it keep what it is given?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+
+from app.config import Settings
+from app.delivery.broker import probe, redis_url
+from app.doctor.findings import Finding, fail, ok, warn
+from app.doctor.machine import lives
+from app.errors import SettingsError
+from app.logs import hidden
+from app.supervisor import redis_server, runfile
+
+PATIENCE_S = 2.0
+FULL = 0.9
+
+
+def broker(settings: Settings) -> Iterator[Finding]:
+    url = settings.broker_url
+    if not url:
+        yield _of_our_own()
+        return
+    try:
+        asked = probe(url, PATIENCE_S)
+    except SettingsError as error:
+        yield fail("broker", error.message, "set BROKER_URL to one of these")
+        return
+    try:
+        answers = asked.ping()
+    finally:
+        asked.close()
+    if not answers:
+        yield fail("broker", f"{hidden(url)} does not answer within {PATIENCE_S:g} s", _how_to_start(settings))
+        return
+    yield ok("broker", f"{hidden(url)} answers")
+    if url.startswith("redis"):
+        yield from _redis(url)
+
+
+def _of_our_own() -> Finding:
+    try:
+        return ok("broker", f"BROKER_URL is not set; `surefoot up` runs {redis_server.find()}")
+    except SettingsError as error:
+        return fail("broker", "BROKER_URL is not set, and there is no Redis on this machine", error.message.partition(": ")[2])
+
+
+def _how_to_start(settings: Settings) -> str:
+    run = runfile.load(settings.home)
+    if run is not None and run.env.get("BROKER_URL") == settings.broker_url:
+        return "look into log/broker.log under the home" if lives(run.pid) else "start everything: surefoot up"
+    return "start it, or correct BROKER_URL; jobs are accepted meanwhile and go on when it is back"
+
+
+def _redis(url: str) -> Iterator[Finding]:
+    """INFO tells it all; CONFIG is closed at most providers."""
+    client = redis.Redis.from_url(
+        redis_url(url), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=None, decode_responses=True
+    )
+    try:
+        told: dict[str, Any] = dict(client.info())
+    except (redis.exceptions.RedisError, OSError) as error:
+        yield warn("broker", f"it does not tell how it is set up: {error}", "see to it that maxmemory-policy is noeviction")
+        return
+    finally:
+        client.close()
+    policy = str(told.get("maxmemory_policy", "noeviction"))
+    if policy == "noeviction":
+        yield ok("eviction", "maxmemory-policy is noeviction")
+    else:
+        yield fail(
+            "eviction",
+            f"maxmemory-policy is {policy}: messages vanish when memory is short",
+            "CONFIG SET maxmemory-policy noeviction, and in redis.conf",
+        )
+    if not told.get("aof_enabled", 1):
+        fix = "CONFIG SET appendonly yes, and in redis.conf"
+        yield warn("persistence", "appendonly is off: a restart loses every message, and the relay has to ring them all again", fix)
+    elif told.get("aof_last_write_status", "ok") != "ok":
+        yield fail("persistence", "its last write to disk failed: it takes no messages", "make room on its disk")
+    else:
+        yield ok("persistence", "appendonly is on")
+    most, used = int(told.get("maxmemory", 0)), int(told.get("used_memory", 0))
+    if most and used > FULL * most:
+        yield warn("memory", f"the broker uses {used / most:.0%} of its maxmemory; full, it takes no messages", "raise maxmemory")

@@ -1,0 +1,50 @@
+"""Questions about the jobs: does what must always hold hold, and is a person asked?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Engine
+
+from app.config import Settings
+from app.doctor.findings import Finding, fail, ok, some, warn
+from app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
+from app.store.session import reading
+from app.store.views import standing
+
+DAY_S = 86400.0
+LOOKED_AT = Scope(open_jobs=10_000, asked_jobs=10_000, newest_jobs=10_000)
+
+
+def invariants(settings: Settings, db: Engine, *, every_job: bool = False) -> Iterator[Finding]:
+    """Among the jobs that are open and the newest, or among all there ever were."""
+    found = violations(db, slack_s=slack_s(settings), bound_s=UNDER_WAY_S, scope=None if every_job else LOOKED_AT)
+    for sentence, ids in found.items():
+        fix = "if it stays so with a relay active, it is a mistake of ours: report it with `surefoot jobs history JOB`"
+        yield fail("invariants", f"not so: {sentence}: {some(ids, 3)}", fix)
+    if not found:
+        among = "all jobs" if every_job else f"open jobs and the newest {LOOKED_AT.newest_jobs:,}"
+        yield ok("invariants", f"all {len(INVARIANTS)} hold among {among}")
+
+
+def letters(_settings: Settings, db: Engine) -> Iterator[Finding]:
+    with reading(db) as connection:
+        asked = [row for row in standing.letters(connection) if row.needs_person]
+    if asked:
+        count = sum(row.count for row in asked)
+        sagas = some(sorted({row.saga for row in asked}))
+        said = f"{count} dead letter{'s need' if count > 1 else ' needs'} a person ({sagas})"
+        yield warn("dead letters", said, "surefoot attention list")
+    else:
+        yield ok("dead letters", "none needs a person")
+
+
+def quarantine(_settings: Settings, db: Engine) -> Iterator[Finding]:
+    with reading(db) as connection:
+        count, reason = standing.quarantined_since(connection, DAY_S)
+    if count:
+        many = f"{count} or more" if count >= standing.NEWEST_QUARANTINED else str(count)
+        said = f"{many} message{'s' if count > 1 else ''} that nobody can run came in the last day, the last one: {reason}"
+        yield warn("quarantine", said, "find who writes into our queues besides us; the table quarantine has them")
+    else:
+        yield ok("quarantine", "no message of the last day was one that nobody can run")

@@ -1,0 +1,118 @@
+"""How log lines look, for every process of ours: the only place that configures structlog and the standard library's logging.
+
+`LOG_FORMAT`: `json`, one object a line, in which no input can forge a line of its own; `text`, for people; `auto`, text
+on a terminal and JSON elsewhere (`surefoot up` says text to its parts). Lines go to stderr: stdout is for answers.
+
+A worker binds job, operation, attempt and fence to its thread (structlog's context variables), so that every line written
+meanwhile has them, those of libraries and of a step's own logging too. URLs lose their passwords, and keys of ours their secret part.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from app.config import Settings
+
+CHATTY = ("httpx", "httpcore", "alembic", "kombu", "amqp")  # they tell of every request; their warnings are kept
+_SECRETS = (
+    (re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+@"), "***@"),
+    (re.compile(r"\bsf_[A-Za-z0-9_-]{16,}"), "sf_***"),
+    (re.compile(r"(?i)(?<=bearer )\S+"), "***"),
+)
+Event = MutableMapping[str, Any]
+
+
+def configure(*, quiet: bool = False) -> None:
+    """Set this process up; one that has configured structlog itself is left alone. `quiet`: a command, which says warnings only.
+
+    Settings that cannot be read do not stop it: whoever reads them next says so, and better.
+    """
+    if structlog.is_configured():
+        return
+    chosen, level = _told()
+    level = max(level, logging.WARNING) if quiet else level
+    as_text = chosen == "text" or (chosen == "auto" and sys.stderr.isatty())
+    before: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if as_text else "iso", utc=True),
+    ]
+    # Never a traceback with the values of its variables: inputs and keys are among them.
+    told = [] if as_text else [structlog.processors.format_exc_info]
+    after: list[Any] = [*told, without_secrets, _renderer(as_text)]
+    structlog.configure(
+        processors=[*before, *after],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _Stderr(),
+    )
+    _configure_standard(before, after, level)
+
+
+def _told() -> tuple[str, int]:
+    try:
+        chosen = Settings()  # not `settings()`: a command has yet to learn what `surefoot up` chose
+    except ValidationError:
+        return "auto", logging.INFO
+    return chosen.log_format, getattr(logging, chosen.log_level.upper())
+
+
+def _renderer(as_text: bool) -> Any:
+    if not as_text:
+        return structlog.processors.JSONRenderer(default=repr)
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+
+
+def _configure_standard(before: list[Any], after: list[Any], level: int) -> None:
+    """Celery, gunicorn and a step's own `logging` write lines of the same shape."""
+    handler = logging.StreamHandler(_Stderr())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*before, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *after],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def without_secrets(_logger: Any, _method: str, event: Event) -> Event:
+    """A structlog processor: no value of a line keeps a password of a URL, or a key."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = hidden(value)
+    return event
+
+
+def hidden(text: str) -> str:
+    """The text without what opens doors."""
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+class _Stderr:
+    """The stderr of the moment, for structlog (each level is a method) and as a stream. It has no lock of its own: one that
+    a thread holds during a fork stays locked in the child."""
+
+    def msg(self, message: str) -> None:
+        self.write(message + "\n")
+
+    debug = info = warning = error = critical = exception = fatal = log = msg
+
+    def write(self, text: str) -> int:
+        written = sys.stderr.write(text)
+        sys.stderr.flush()
+        return written
+
+    def flush(self) -> None:
+        sys.stderr.flush()

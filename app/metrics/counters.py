@@ -1,0 +1,25 @@
+"""Every counter there is."""
+
+from __future__ import annotations
+
+from app.metrics.kinds import Counter, Histogram
+
+OPERATION = ("saga", "step", "kind")
+
+JOBS_SUBMITTED = Counter("jobs_submitted", "Jobs accepted.", ("saga",))
+JOBS_ENDED = Counter("jobs_ended", "Jobs that have ended, by how: completed, failed, cancelled.", ("saga", "end"))
+ATTEMPTS = Counter(
+    "operation_attempts",
+    "Attempts of operations by how they ended: completed, retry, parked, rejected, failed, lost, stopped, handed_back; "
+    "nobody_came is an operation that was never tried.",
+    (*OPERATION, "outcome"),
+)
+ATTENTION = Counter("attention_asked", "How often a person was asked, by why.", (*OPERATION, "why"))
+FENCES_REFUSED = Counter("fences_refused", "Late results of attempts whose lease was lost, refused by their fence.", OPERATION)
+CLAIMS_DROPPED = Counter("claims_dropped", "Messages dropped because their operation was not to be run: copies, and late ones.", OPERATION)
+PUBLISHED = Counter("messages_published", "Messages given to the broker.")
+NOT_PUBLISHED = Counter("messages_failed", "Messages the broker did not take, or was not asked to after a failure; the relay sends them.")
+QUARANTINED = Counter("messages_quarantined", "Messages nobody can run, kept with their reason.")
+SWEEPS = Counter("sweeps", "Rounds of the active relay by how they ended: ok, failed.", ("result",))
+SWEPT = Counter("swept", "What the relay's rounds have found and healed, by kind.", ("found",))
+REQUESTS = Histogram("request_duration_seconds", "HTTP requests, by route and status.", ("method", "route", "status"))

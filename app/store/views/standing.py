@@ -1,0 +1,151 @@
+"""How things stand now, in numbers for programs: what is open, what waits in each lane, whom it waits for.
+
+Each statement is served by an index that finished rows have left, and looks at COUNTED_ROWS at most: it costs the same
+over ten million finished jobs as over none. A number that reaches that limit says "as many, or more".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, String, and_, func, literal_column, select, text
+
+from app.clock import ago, now
+from app.saga.naming import queue_name
+from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED
+from app.store.tables import dead_letters, definitions, jobs, leases, operations, quarantine, workers
+from app.store.views.health import RELAY
+
+COUNTED_ROWS = 100_000
+NEWEST_QUARANTINED = 100
+OPEN_STATES = text("state IN ('running','compensating')")  # as the index says it, or SQLite does not take it
+o, j, d, w = operations.c, jobs.c, dead_letters.c, workers.c
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One queue of a lane (`east`, or `east.undo`). `oldest_s`: how long its oldest operation has been ready, seconds."""
+
+    queue: str
+    depth: int
+    oldest_s: float
+
+
+@dataclass(frozen=True)
+class Version:
+    """A definition that open jobs are pinned to."""
+
+    saga: str
+    version: int
+    digest: str
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Open dead letters of a saga. `needs_person`: those that hold their job."""
+
+    saga: str
+    why: str
+    needs_person: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The relay's. `left_s`: until it lapses, seconds; below 0 it has lapsed."""
+
+    holder: str
+    left_s: float
+
+
+def open_versions(connection: Connection) -> list[Version]:
+    """The definitions of jobs that are under way; those that wait for a person among them."""
+    counts: dict[tuple[str, int, str], int] = {}
+    for query in (_open_jobs(), _asked_jobs()):
+        rows = query.subquery()
+        grouped = select(rows.c.saga, rows.c.version, rows.c.digest, func.count()).group_by(rows.c.saga, rows.c.version, rows.c.digest)
+        for saga, version, digest, count in connection.execute(grouped):
+            counts[saga, version, digest] = counts.get((saga, version, digest), 0) + count
+    return [Version(*key, count) for key, count in sorted(counts.items())]
+
+
+def open_states(connection: Connection) -> dict[tuple[str, str], int]:
+    """(saga, state) -> jobs, for every job that has not ended."""
+    rows = _open_jobs().subquery()
+    grouped = select(rows.c.saga, rows.c.state, func.count()).group_by(rows.c.saga, rows.c.state)
+    found = {(saga, state): count for saga, state, count in connection.execute(grouped)}
+    asked = _asked_jobs().subquery()
+    for saga, count in connection.execute(select(asked.c.saga, func.count()).group_by(asked.c.saga)):
+        found[saga, "attention"] = count
+    return found
+
+
+def _open_jobs() -> Select[Any]:
+    return select(j.saga, j.version, j.digest, j.state).where(OPEN_STATES).order_by(j.id).limit(COUNTED_ROWS)
+
+
+def _asked_jobs() -> Select[Any]:
+    blocking = select(d.job_id).where(d.state == OPEN, d.blocking).distinct().limit(COUNTED_ROWS)
+    return select(j.saga, j.version, j.digest).where(j.id.in_(blocking), j.state == "attention")
+
+
+def lanes(connection: Connection) -> list[Lane]:
+    """What is ready and waits for a worker, by queue. Of more than COUNTED_ROWS the oldest are looked at."""
+    ready = (
+        select(o.lane, o.kind, o.ready_at)
+        .where(and_(o.state == QUEUED, o.missing == NOTHING))
+        .order_by(o.queue_by)
+        .limit(COUNTED_ROWS)
+        .subquery()
+    )
+    undo = (ready.c.kind == literal_column("'undo'", String)).label("undo")
+    rows = connection.execute(select(ready.c.lane, undo, func.count(), func.min(ready.c.ready_at), now()).group_by(ready.c.lane, undo))
+    return sorted(
+        (Lane(queue_name(lane, "undo" if is_undo else "action"), depth, _age_s(oldest, at)) for lane, is_undo, depth, oldest, at in rows),
+        key=lambda lane: lane.queue,
+    )
+
+
+def _age_s(then: datetime | None, at: datetime) -> float:
+    return max(0.0, (at - then).total_seconds()) if then is not None else 0.0
+
+
+def letters(connection: Connection) -> list[Letters]:
+    """Open dead letters, by saga and why."""
+    found: list[Letters] = []
+    for guard, needed in ((and_(d.state == OPEN, d.blocking), True), (and_(d.state == OPEN, ~d.blocking), False)):
+        rows = select(d.saga, d.why).where(guard).limit(COUNTED_ROWS).subquery()
+        grouped = select(rows.c.saga, rows.c.why, func.count()).group_by(rows.c.saga, rows.c.why).order_by(rows.c.saga, rows.c.why)
+        found += [Letters(saga, why, needed, count) for saga, why, count in connection.execute(grouped)]
+    return found
+
+
+def relay_lease(connection: Connection) -> Lease | None:
+    """The relay's lease; None when there never was one."""
+    row = connection.execute(select(leases.c.holder, leases.c.expires_at, now()).where(leases.c.name == RELAY)).one_or_none()
+    return Lease(row[0], (row[1] - row[2]).total_seconds()) if row is not None else None
+
+
+def live_workers(connection: Connection) -> list[Any]:
+    """(host, pid, concurrency, lanes, digests) of every worker that was seen lately."""
+    query = select(w.host, w.pid, w.concurrency, w.lanes, w.digests).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S))
+    return list(connection.execute(query.order_by(w.seen_at)))
+
+
+def definitions_in_use(connection: Connection) -> list[Any]:
+    """(digest, graph) of the newest definition of each saga."""
+    c = definitions.c
+    place = func.row_number().over(partition_by=c.saga, order_by=(c.version.desc(), c.registered_at.desc())).label("place")
+    ranked = select(c.digest, c.graph, place).subquery()
+    return list(connection.execute(select(ranked.c.digest, ranked.c.graph).where(ranked.c.place == 1).order_by(ranked.c.digest)))
+
+
+def quarantined_since(connection: Connection, seconds: float) -> tuple[int, str | None]:
+    """How many of the newest NEWEST_QUARANTINED messages were put there in the last seconds, and the reason of the last."""
+    q = quarantine.c
+    newest = select(q.id, q.at, q.reason).order_by(q.id.desc()).limit(NEWEST_QUARANTINED).subquery()
+    rows = connection.execute(select(newest.c.reason).where(newest.c.at > ago(seconds)).order_by(newest.c.id.desc())).all()
+    return len(rows), rows[0].reason if rows else None

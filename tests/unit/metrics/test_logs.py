@@ -1,0 +1,71 @@
+"""Log lines of our own and of libraries: one shape, no secrets, and what they are about."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.logs import hidden
+
+ROOT = Path(__file__).parents[3]
+TALK = """
+import logging, structlog
+from app import logs
+logs.configure()
+structlog.contextvars.bind_contextvars(job="j1", operation="order.pay", attempt=2, fence=3)
+structlog.get_logger("a").info("paid", url="redis://:geheim@host:1/0")
+logging.getLogger("a.library").warning("key sf_%s was seen", "0123456789abcdefghij")
+logging.getLogger("httpx").info("GET /private")
+password = "hunter2hunter2"
+try:
+    raise ValueError("broken\\nforged line")
+except ValueError:
+    structlog.get_logger("a").error("failed", exc_info=True)
+"""
+
+
+def said(format_: str, **more: str) -> list[str]:
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOG_FORMAT": format_, **more}
+    done = subprocess.run([sys.executable, "-c", TALK], env=env, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("format_", ["json", "auto"])
+def test_given_json_when_written_then_one_object_a_line_that_knows_its_attempt(format_: str) -> None:
+    lines = [json.loads(line) for line in said(format_)]
+    assert [line["event"] for line in lines] == ["paid", "key sf_*** was seen", "failed"]
+    for line in lines:
+        assert (line["job"], line["operation"], line["attempt"], line["fence"]) == ("j1", "order.pay", 2, 3)
+    assert lines[0]["url"] == "redis://***@host:1/0"
+    assert "ValueError: broken" in lines[2]["exception"]
+    assert "hunter2hunter2" not in json.dumps(lines)
+
+
+def test_given_text_when_written_then_readable_and_without_values_of_variables() -> None:
+    told = "\n".join(said("text"))
+    assert "paid" in told
+    assert "job=j1" in told
+    assert "hunter2hunter2" not in told
+    assert "geheim" not in told
+    assert "\x1b" not in told
+
+
+def test_given_level_when_below_then_silent() -> None:
+    assert [json.loads(line)["event"] for line in said("json", LOG_LEVEL="error")] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://***@h/d"),
+        ("Bearer abc.def", "Bearer ***"),
+        ("http://host:80/a", "http://host:80/a"),
+    ],
+)
+def test_given_text_with_what_opens_doors_when_hidden_then_gone(text: str, shown: str) -> None:
+    assert hidden(text) == shown

@@ -1,0 +1,27 @@
+"""What Prometheus scrapes. An operator's key opens it: what a shop sells how often is not for everybody."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app
+
+from app.access.principal import Role
+from app.gauges import CONTENT_TYPE, Gauges
+from web.api.auth import needs
+from web.api.described import Answer, described
+from web.door import door
+
+routes = Blueprint("metrics", __name__)
+EXTENSION = "surefoot_gauges"
+
+
+@routes.get("/metrics")
+@described(
+    "What to draw and to be woken by",
+    "operating",
+    {200: Answer("Prometheus' text format 0.0.4.", None, media_type="text/plain")},
+    problems=("unavailable",),
+)
+@needs(Role.OPERATOR)
+def metrics() -> Response:
+    gauges: Gauges = current_app.extensions.setdefault(EXTENSION, Gauges(door().db, door().settings))
+    return Response(gauges.text(), content_type=CONTENT_TYPE)
