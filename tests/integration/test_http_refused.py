@@ -212,7 +212,7 @@ def test_given_every_route_when_asked_without_key_then_only_the_open_ones_answer
                 answered.add(rule.endpoint)
     assert answered == {
         "static", "health.livez", "health.readyz", "health.healthz", "sign_in.show", "sign_in.leave", "problem_pages.index",
-        "problem_pages.show",
+        "problem_pages.show", "document.show", "docs.show",
     }  # fmt: skip
 
 

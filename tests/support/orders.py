@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -35,12 +36,17 @@ class Shop:
             limits=httpx.Limits(max_connections=20),
         )
         self.db: Engine = open_engine(up.run.env["DATABASE_URL"])
-        self.broker = redis.Redis.from_url(redis_url(up.run.env["BROKER_URL"]))
+
+    @cached_property
+    def broker(self) -> redis.Redis:
+        """The broker of a `surefoot up` that has a Redis."""
+        return redis.Redis.from_url(redis_url(self.up.run.env["BROKER_URL"]))
 
     def close(self) -> None:
         self.http.close()
         self.db.dispose()
-        self.broker.close()
+        if "broker" in self.__dict__:
+            self.broker.close()
 
     def post(self, **changes: Any) -> httpx.Response:
         return self.http.post("/jobs", json={"saga": "order", "input": {**ORDER, **changes}})

@@ -6,13 +6,14 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, request
 
 from app.rules.states import ENDED
-from app.store.views import job_view
+from app.store.views import Revision
 from web.door import door
 
 WAIT_MOST_S = 10
@@ -38,18 +39,32 @@ def tagged(response: Response, raw: bytes) -> Response:
     return response
 
 
-def job_answer(view: dict[str, Any], status: int, *, replayed: bool = False, waited: int | None = None) -> Response:
-    """A job, with when to ask again while it is not final."""
-    headers = {"Vary": "Prefer"}
+def job_answer(view: dict[str, Any], status: int, *, replayed: bool = False, waited: int | None = None, tag: str | None = None) -> Response:
+    """A job, with when to ask again while it is not final. `tag`: of its revision, for a GET."""
+    headers = {"Vary": "Prefer", **_job_headers(view["state"], view["created_at"], waited)}
     if request.method == "POST":
         headers["Location"] = view["links"]["self"]
-    if view["state"] not in ENDED:
-        headers["Retry-After"] = str(_again_s(view["created_at"]))
     if replayed:
         headers["Idempotent-Replayed"] = "true"
-    if waited is not None:
-        headers["Preference-Applied"] = f"wait={waited}"
-    return answer(view, status, headers)
+    raw = json.dumps(view, ensure_ascii=False, separators=(",", ":")).encode()
+    response = Response(raw, status=status, mimetype="application/json", headers=headers)
+    if tag is not None:
+        response.set_etag(tag)
+    response.headers["Cache-Control"] = "private, no-cache" if tag is not None else "no-store"
+    return response
+
+
+def unchanged_job(revision: Revision, waited: int | None) -> Response:
+    """For whoever has the job as it is: a 304."""
+    headers = {"Vary": "Prefer", "Cache-Control": "private, no-cache", **_job_headers(revision.state, revision.created_at, waited)}
+    response = Response(status=304, headers=headers)
+    response.set_etag(revision.tag)
+    return response
+
+
+def _job_headers(state: str, created_at: str, waited: int | None) -> dict[str, str]:
+    headers = {} if state in ENDED else {"Retry-After": str(_again_s(created_at))}
+    return headers if waited is None else headers | {"Preference-Applied": f"wait={waited}"}
 
 
 def _again_s(created_at: str) -> int:
@@ -67,21 +82,19 @@ def wished_wait() -> int | None:
     return None
 
 
-def job_when_ended(job_id: str, tenant_id: str) -> tuple[dict[str, Any], int | None]:
-    """The job's view, held back as long as the request wishes and the job has not ended.
+def wait_for_end(look: Callable[[], Revision]) -> int | None:
+    """Hold the request as long as it wishes and the job has not ended; `look` is asked ten times a second.
 
-    Returns: (view, seconds that were granted; None when none were wished, or every place to wait was taken).
+    Returns: seconds that were granted; None when none were wished, or too many requests wait already: then it is answered
+    at once, and its Retry-After says when to ask again.
     """
-    here = door()
-    view = job_view(here.db, job_id, tenant_id)
-    wish = wished_wait()
+    here, wish = door(), wished_wait()
     if wish is None or not here.waiters.acquire(blocking=False):
-        return view, None
+        return None
     try:
         until = time.monotonic() + wish
-        while view["state"] not in ENDED and (left := until - time.monotonic()) > 0:
+        while not look().ended and (left := until - time.monotonic()) > 0:
             time.sleep(min(LOOK_EVERY_S, left))
-            view = job_view(here.db, job_id, tenant_id)
     finally:
         here.waiters.release()
-    return view, wish
+    return wish

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from flask import Blueprint, Response, request
 from sqlalchemy import Engine
@@ -13,34 +14,52 @@ from app.engine.decide import Decision
 from app.errors import Conflict, NotFound
 from app.store.views import effects_view, job_view
 from app.store.views.names import API
+from web.api import parameters as p
+from web.api import shapes
 from web.api.answers import answer, job_answer
 from web.api.auth import needs, principal
+from web.api.described import Answer, described
 from web.api.requests import Reason, checked
 from web.body import read_json
 from web.door import door
 
 routes = Blueprint("effects", __name__, url_prefix=f"{API}/jobs/<job_id>/effects")
+P = ParamSpec("P")
+R = TypeVar("R")
 Deciding = Callable[[Engine, str, str, str], Decision]
 
 
+def _decision(summary: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    return described(summary, "effects", {202: p.CHANGED_JOB}, body=Reason, problems=("conflict",))
+
+
 @routes.get("")
+@described(
+    "What it did outside, and what became of that",
+    "effects",
+    {200: Answer("One item for each step with an effect.", shapes.Effects, ("ETag",)), 304: p.UNCHANGED},
+    parameters=(p.IF_NONE_MATCH,),
+)
 def index(job_id: str) -> Response:
     return answer(effects_view(door().db, job_id, principal().tenant_id))
 
 
 @routes.post("/<step>/retry")
+@_decision("Try it again, with fresh attempts")
 @needs(Role.OPERATOR)
 def retry(job_id: str, step: str) -> Response:
     return _decide(job_id, step, decide.retry)
 
 
 @routes.post("/<step>/mark-done")
+@_decision("Somebody has done it by hand")
 @needs(Role.OPERATOR)
 def mark_done(job_id: str, step: str) -> Response:
     return _decide(job_id, step, decide.mark_done)
 
 
 @routes.post("/<step>/waive")
+@_decision("It will not be done, and that is accepted")
 @needs(Role.OPERATOR)
 def waive(job_id: str, step: str) -> Response:
     return _decide(job_id, step, decide.waive)

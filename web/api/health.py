@@ -13,8 +13,11 @@ from app.delivery import broker
 from app.errors import SettingsError, StoreUnavailable
 from app.store import migrate
 from app.store.views.health import health_view
+from web.api import parameters as p
+from web.api import shapes
 from web.api.answers import answer
 from web.api.auth import open_to_all
+from web.api.described import Answer, described
 from web.api.problems import Problem
 from web.door import door
 
@@ -28,12 +31,19 @@ _said: dict[str, tuple[float, bool]] = {}
 
 @routes.get("/livez")
 @open_to_all
+@described("Is this process alive", "operating", {200: Answer("It is.", shapes.Alive, ("ETag",)), 304: p.UNCHANGED})
 def livez() -> Response:
     return answer({"status": "alive"})
 
 
 @routes.get("/readyz")
 @open_to_all
+@described(
+    "Is the store there and migrated",
+    "operating",
+    {200: Answer("It is. Of the broker this says nothing.", shapes.Ready, ("ETag",)), 304: p.UNCHANGED},
+    problems=("unavailable",),
+)
 def readyz() -> Response:
     try:
         migrate.check(door().db)
@@ -44,6 +54,15 @@ def readyz() -> Response:
 
 @routes.get("/healthz")
 @open_to_all
+@described(
+    "How is it",
+    "operating",
+    {
+        200: Answer("`degraded` when jobs are accepted and would not move.", shapes.Health, ("ETag",)),
+        304: p.UNCHANGED,
+        503: Answer("Jobs are not accepted.", shapes.Down, ("Retry-After",)),
+    },
+)
 def healthz() -> Response:
     """200 while jobs are accepted, `degraded` when they would not move; 503 when they are not accepted."""
     try:

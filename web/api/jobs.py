@@ -9,24 +9,40 @@ from flask import Blueprint, Response, request
 from app.access.signing import Position
 from app.engine import decide
 from app.engine.submit import Submitted
-from app.errors import RequestError
+from app.errors import NotFound, RequestError
 from app.explain import why
 from app.rules.states import ENDED
-from app.store.views import history_view, job_view, list_jobs
+from app.store.views import Revision, history_view, job_revision, job_view, job_with_revision, list_jobs
 from app.store.views.names import API
 from web.accept import accept
-from web.api import requests
-from web.api.answers import answer, job_answer, job_when_ended
-from web.api.auth import principal
+from web.api import parameters as p
+from web.api import requests, shapes
+from web.api.answers import answer, job_answer, unchanged_job, wait_for_end
+from web.api.auth import check_key, checks_its_key, principal
+from web.api.described import Answer, described
 from web.api.problems import FAULTS_MOST, Problem
 from web.body import read_json, read_optional_object
 from web.door import door
 
 routes = Blueprint("jobs", __name__, url_prefix=f"{API}/jobs")
 HISTORY_MOST = 2**31 - 1
+SUBMITTED = ("Idempotent-Replayed", "Preference-Applied")
+STILL = Answer("It is as you have it.", None, ("ETag", "Retry-After", "Preference-Applied"))
 
 
 @routes.post("")
+@described(
+    "Submit a job",
+    "jobs",
+    {
+        202: Answer("Accepted: whatever crashes now, it lands.", shapes.Job, ("Location", "Retry-After", *SUBMITTED)),
+        200: Answer("It has ended while the request waited.", shapes.Job, ("Location", *SUBMITTED)),
+    },
+    body=requests.JobRequest,
+    parameters=(p.IDEMPOTENCY_KEY, p.PREFER),
+    problems=("invalid-idempotency-key", "unknown-saga", "key-reused", "approval-needed"),
+    details="`GET /api/v1/sagas/{name}` has the schema of `input`.",
+)
 def submit() -> Response:
     key = requests.idempotency_key()
     wanted = requests.job_request(read_json(request, door().settings.body_bytes))
@@ -39,18 +55,53 @@ def submit() -> Response:
         deadline_s=wanted.deadline_seconds,
         tags=tuple(wanted.tags),
     )
-    view, waited = job_when_ended(done.job_id, principal().tenant_id)
+    tenant_id = principal().tenant_id
+    waited = wait_for_end(lambda: job_revision(door().db, done.job_id, tenant_id))
+    view = job_view(door().db, done.job_id, tenant_id)
     status = 200 if waited and view["state"] in ENDED else 202
     return job_answer(view, status, replayed=done.replayed, waited=waited)
 
 
 @routes.get("/<job_id>")
+@checks_its_key
+@described(
+    "Read a job",
+    "jobs",
+    {200: Answer("The job.", shapes.Job, ("ETag", "Retry-After", "Preference-Applied")), 304: STILL},
+    parameters=(p.IF_NONE_MATCH, p.PREFER),
+)
 def show(job_id: str) -> Response:
-    view, waited = job_when_ended(job_id, principal().tenant_id)
-    return job_answer(view, 200, waited=waited)
+    db, who = door().db, principal()
+
+    def look() -> Revision:
+        try:
+            revision = job_revision(db, job_id, who.tenant_id, who.key_id)
+        except NotFound:
+            check_key()
+            raise
+        if not revision.key_is_good:
+            check_key()
+        return revision
+
+    waited = wait_for_end(look)
+    if request.if_none_match:
+        revision = look()
+        if request.if_none_match.contains_weak(revision.tag):
+            return unchanged_job(revision, waited)
+    else:
+        check_key()
+    view, revision = job_with_revision(db, job_id, who.tenant_id)
+    return job_answer(view, 200, waited=waited, tag=revision.tag)
 
 
 @routes.get("")
+@described(
+    "List jobs, newest first",
+    "jobs",
+    {200: Answer("A page of your jobs.", shapes.JobList, ("ETag", "Link")), 304: p.UNCHANGED},
+    parameters=(p.STATE, p.SAGA, p.TAG, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
+    problems=("invalid-input",),
+)
 def index() -> Response:
     requests.only_parameters("state", "saga", "tag", "limit", "cursor")
     state, saga, tag, limit = (
@@ -79,11 +130,24 @@ def _next_page(cursor: str) -> str:
 
 
 @routes.get("/<job_id>/why")
+@described(
+    "Why it stands where it stands",
+    "jobs",
+    {200: Answer("In plain words.", shapes.Why, ("ETag",)), 304: p.UNCHANGED},
+    parameters=(p.IF_NONE_MATCH,),
+)
 def explain(job_id: str) -> Response:
     return answer(why(door().db, job_id, principal().tenant_id))
 
 
 @routes.get("/<job_id>/history")
+@described(
+    "What happened to it, in order",
+    "jobs",
+    {200: Answer("A page of events.", shapes.History, ("ETag",)), 304: p.UNCHANGED},
+    parameters=(p.EVENT_LIMIT, p.EVENT_CURSOR, p.IF_NONE_MATCH),
+    problems=("invalid-input",),
+)
 def history(job_id: str) -> Response:
     requests.only_parameters("limit", "cursor")
     after = requests.int_parameter("cursor", 0, 0, HISTORY_MOST)
@@ -92,6 +156,15 @@ def history(job_id: str) -> Response:
 
 
 @routes.post("/<job_id>/cancel")
+@described(
+    "Cancel it: what was done is undone",
+    "jobs",
+    {202: p.CHANGED_JOB},
+    body=requests.Nothing,
+    body_wanted=False,
+    problems=("conflict",),
+    details="Past the point of no return the wish is noted: it takes effect if that step fails.",
+)
 def cancel(job_id: str) -> Response:
     _nothing_said()
     here, who = door(), principal()
@@ -102,6 +175,15 @@ def cancel(job_id: str) -> Response:
 
 
 @routes.post("/<job_id>/redrive")
+@described(
+    "Run it again",
+    "jobs",
+    {202: p.CHANGED_JOB},
+    body=requests.Nothing,
+    body_wanted=False,
+    problems=("conflict", "unknown-saga", "approval-needed"),
+    details="A job in `attention` goes on with fresh attempts. An ended one is run as a new job, whose `retry_of` names the old one.",
+)
 def redrive(job_id: str) -> Response:
     _nothing_said()
     here, who = door(), principal()

@@ -47,6 +47,12 @@ class Reason(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
 
 
+class Nothing(BaseModel):
+    """The body of a request that takes no fields; it may be left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 def job_request(body: Any) -> JobRequest:
     """Raises: Problem 422 with one entry for each fault."""
     if isinstance(body, dict):

@@ -6,17 +6,32 @@ from flask import Blueprint, Response
 
 from app.store.views import saga_view, sagas_view
 from app.store.views.names import API
+from web.api import parameters as p
+from web.api import shapes
 from web.api.answers import answer
+from web.api.described import Answer, described
 from web.door import door
 
 routes = Blueprint("sagas", __name__, url_prefix=f"{API}/sagas")
 
 
 @routes.get("")
+@described(
+    "List sagas",
+    "sagas",
+    {200: Answer("The current version of each.", shapes.SagaList, ("ETag",)), 304: p.UNCHANGED},
+    parameters=(p.IF_NONE_MATCH,),
+)
 def index() -> Response:
     return answer(sagas_view(door().db))
 
 
 @routes.get("/<name>")
+@described(
+    "Read a saga",
+    "sagas",
+    {200: Answer("Its input, its graph, and how each step is undone.", shapes.Saga, ("ETag",)), 304: p.UNCHANGED},
+    parameters=(p.IF_NONE_MATCH,),
+)
 def show(name: str) -> Response:
     return answer(saga_view(door().db, name))

@@ -7,14 +7,23 @@ from flask import Blueprint, Response
 from app.access.principal import Role
 from app.store.views import workers_view
 from app.store.views.names import API
+from web.api import parameters as p
+from web.api import shapes
 from web.api.answers import answer
 from web.api.auth import needs
+from web.api.described import Answer, described
 from web.door import door
 
 routes = Blueprint("workers", __name__, url_prefix=f"{API}/workers")
 
 
 @routes.get("")
+@described(
+    "List workers",
+    "operating",
+    {200: Answer("The register of workers, last seen first.", shapes.WorkerList, ("ETag",)), 304: p.UNCHANGED},
+    parameters=(p.IF_NONE_MATCH,),
+)
 @needs(Role.OPERATOR)
 def index() -> Response:
     return answer(workers_view(door().db))

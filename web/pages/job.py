@@ -24,7 +24,7 @@ routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
 DECISIONS = {"retry": decide.retry, "mark-done": decide.mark_done, "waive": decide.waive}
 REASON_CHARACTERS = 1000
 CANCELLABLE = ("pending", "running", "waiting")
-REDRIVABLE = ("failed", "cancelled", "attention")
+REDRIVABLE = (*ENDED, "attention")  # as the API: what has ended is run as a new job
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
     "cancelling": "It is being cancelled; what was done is undone.",
     "too-late": "Too late to cancel: it is past the point of no return. If that step fails, the job is cancelled then.",

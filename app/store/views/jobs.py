@@ -46,9 +46,13 @@ STEP_WORDS = {OpState.DROPPED: "not_started", OpState.ABANDONED: "stopped"}
 def job_view(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
     """One job. Raises: NotFound, also for another tenant's and for what cannot be an id."""
     with reading(db) as connection:
-        snapshot = load(connection, job_id, tenant_id)
-        effects = effects_of(connection, [snapshot.job.id])[snapshot.job.id]
-        return whole(connection, snapshot, effects)
+        return whole_job(connection, job_id, tenant_id)
+
+
+def whole_job(connection: Connection, job_id: str, tenant_id: str | None) -> dict[str, Any]:
+    """The same, within a read. Raises: NotFound."""
+    snapshot = load(connection, job_id, tenant_id)
+    return whole(connection, snapshot, effects_of(connection, [snapshot.job.id])[snapshot.job.id])
 
 
 def whole(connection: Connection, snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""Whether a job still looks as it did, without looking at it: one statement, and a tag.
+
+The tag holds all that can change a job's view. Every move raises `jobs.rev`. What writes operation rows alone leaves other
+traces: a claim raises a fence; parking and waking change who is waiting; progress is the row's own text. The place in the
+queue, which other jobs change, is counted while the view shows one. What has ended does not change, so nothing more is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Boolean, Connection, Engine, Integer, String, TextClause, bindparam, text
+
+from app.clock import UtcDateTime
+from app.errors import NotFound
+from app.rules.states import ENDED
+from app.store.ids import is_id
+from app.store.session import asking, dialect_is_sqlite, reading
+from app.store.tables import Id
+from app.store.views.jobs import QUEUE_ROWS, whole_job
+from app.store.views.names import stamp
+
+SHAPE = "1"  # raise it when a job's view changes its shape: who has an old one must not be told that it is as he has it
+_ENDED = ", ".join(f"'{state}'" for state in ENDED)
+
+_QUERY = f"""
+SELECT j.state AS state, j.created_at AS created_at, j.rev AS rev, sum(o.fence) AS fences, {{joined}} AS moving,
+  EXISTS (SELECT 1 FROM api_keys k WHERE k.id = :key_id AND k.revoked_at IS NULL) AS key_is_good,
+  CASE WHEN j.state = 'running' AND coalesce(sum(o.fence), 0) = 0 THEN (
+    SELECT count(*) FROM (
+      SELECT 1 FROM operations q,
+        (SELECT f.lane AS lane, f.ready_at AS ready_at FROM operations f
+         WHERE f.job_id = :job_id AND f.kind = 'action' AND f.state = 'queued' AND f.missing = 0
+         ORDER BY f.ready_at, f.id LIMIT 1) first
+      WHERE q.state = 'queued' AND q.missing = 0 AND q.lane = first.lane AND q.kind <> 'undo' AND q.ready_at < first.ready_at
+      LIMIT {QUEUE_ROWS}) ahead) END AS ahead
+FROM jobs j LEFT JOIN operations o ON o.job_id = j.id AND j.state NOT IN ({_ENDED})
+WHERE j.id = :job_id AND (:anybody OR j.tenant_id = :tenant_id)
+GROUP BY j.id
+"""  # noqa: S608 - made of constants
+_MOVING = """CASE WHEN o.state = 'waiting' OR (o.state = 'running' AND o.progress IS NOT NULL)
+  THEN o.step || ':' || o.kind || ':' || o.item || ':' || o.state || ':' || coalesce(CAST(o.progress AS TEXT), '') END"""
+
+
+def _prepared(joined: str) -> TextClause:
+    query = text(_QUERY.format(joined=joined)).bindparams(
+        bindparam("job_id", type_=Id),
+        bindparam("key_id", type_=Id),
+        bindparam("tenant_id", type_=Id),
+        bindparam("anybody", type_=Boolean),
+    )
+    return query.columns(state=String, created_at=UtcDateTime, rev=Integer, fences=Integer, moving=String, ahead=Integer)  # type: ignore[return-value]
+
+
+_SQLITE = _prepared(f"group_concat({_MOVING}, '|')")
+_POSTGRESQL = _prepared(f"string_agg({_MOVING}, '|' ORDER BY o.rank, o.item)")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """`tag`: another one whenever the view is another. `key_is_good`: whether the key that was named is there and not revoked."""
+
+    tag: str
+    state: str
+    created_at: str
+    key_is_good: bool
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+def job_revision(db: Engine, job_id: str, tenant_id: str | None, key_id: str | None = None) -> Revision:
+    """A job's revision, in one statement. Raises: NotFound, as `job_view`."""
+    with asking(db) as connection:
+        return _read(connection, job_id, tenant_id, key_id)
+
+
+def job_with_revision(db: Engine, job_id: str, tenant_id: str | None) -> tuple[dict[str, Any], Revision]:
+    """The same view as `job_view`'s, and the revision of that very view. Raises: NotFound."""
+    with reading(db) as connection:
+        revision = _read(connection, job_id, tenant_id, None)
+        return whole_job(connection, job_id, tenant_id), revision
+
+
+def _read(connection: Connection, job_id: str, tenant_id: str | None, key_id: str | None) -> Revision:
+    query = _SQLITE if dialect_is_sqlite(connection) else _POSTGRESQL
+    named = {"job_id": job_id, "key_id": key_id, "tenant_id": tenant_id, "anybody": tenant_id is None}
+    row = connection.execute(query, named).one_or_none() if is_id(job_id) else None
+    if row is None:
+        raise NotFound("There is no such job, or it is not yours.")
+    facts = (SHAPE, row.rev, row.fences, row.moving, row.ahead)
+    tag = hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+    return Revision(tag, row.state, stamp(row.created_at) or "", bool(row.key_is_good))

@@ -1,0 +1,221 @@
+"""The pages in a real browser: what only a browser does (scripts, cookies, forms, policies) is seen here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from app.saga.outcomes import Rejected
+from app.store.views import list_jobs
+from tests.contract.views.shop import Shop
+from tests.integration.test_http_polling import statements
+from tests.support.orders import Shop as Orders
+from tests.support.running import Up
+from tests.support.web_server import served
+from web.door import EXTENSION
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WORDS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-sync")
+PATIENCE_MS = 15_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's browser: none is downloaded."""
+    binary = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if binary is None:
+        said = "no browser found: `sudo apt-get install -y chromium`"
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(said, pytrace=False)
+        pytest.skip(said)
+    with sync_playwright() as tool:
+        found = tool.chromium.launch(executable_path=binary, args=list(WORDS))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page in a browser of its own, which must not have complained: of a script, a policy, or anything that did not load."""
+    complaints: list[str] = []
+    context = browser.new_context(viewport={"width": 1180, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    found = context.new_page()
+    found.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    found.on("pageerror", lambda error: complaints.append(str(error)))
+    yield found
+    context.close()
+    refused = re.compile("status of (401|422)")  # a wrong key, a form with a fault: what a test sends on purpose
+    assert [text for text in complaints if not refused.search(text)] == []
+
+
+@pytest.fixture
+def shop(sqlite_url: str) -> Iterator[Shop]:
+    world = Shop(sqlite_url)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def app(shop: Shop) -> Flask:
+    return shop.web()
+
+
+@pytest.fixture
+def url(app: Flask) -> Iterator[str]:
+    with served(app) as found:
+        yield found
+
+
+def sign_in(page: Page, url: str, key: str) -> None:
+    page.goto(f"{url}/")
+    expect(page).to_have_url(re.compile("/sign-in"))
+    page.fill("#key", key)
+    page.click("main button.main")
+    page.wait_for_url(f"{url}/")
+
+
+def filled(page: Page, **values: str) -> None:
+    for name, value in {"sku": "apple", "quantity": "2", "amount_cents": "12.50", "card": "tok_ok", **values}.items():
+        page.fill(f'input[name="f.{name}"]', value)
+
+
+def start(page: Page) -> str:
+    """Send the form; the id of the job whose page it leads to."""
+    page.click("form[data-once] button.main")
+    page.wait_for_url(re.compile("/jobs/"))
+    return page.url.rpartition("/")[2].partition("?")[0]
+
+
+def deliver(shop: Shop, *steps: str) -> None:
+    for step in steps:
+        shop.deliver(shop.next(f"shop.{step}"))
+
+
+def test_given_wrong_key_when_signing_in_then_said_beside_the_field(page: Page, url: str) -> None:
+    page.goto(f"{url}/")
+    page.fill("#key", "sf_nobody")
+    page.click("main button.main")
+    expect(page.locator("#key-fault")).to_contain_text("unknown or was revoked")
+
+
+def test_given_three_clicks_when_the_form_is_sent_then_one_job_followed_live_to_its_end(shop: Shop, page: Page, url: str) -> None:
+    sign_in(page, url, shop.key())
+    page.goto(f"{url}/?saga=shop")
+    filled(page)
+    page.evaluate("() => { for (let i = 0; i < 3; i++) document.querySelector('form[data-once] button.main').click() }")
+    page.wait_for_url(re.compile("/jobs/"))
+    assert len(list_jobs(shop.db, shop.tenant)[0]) == 1
+    sentence = page.locator(".why .sentence")
+    expect(sentence).to_contain_text("ccepted at")
+    page.evaluate("() => { window.stays = true }")
+    deliver(shop, "create_order", "reserve_stock")
+    expect(page.locator('[data-part="graph"] g.box.s-completed')).to_have_count(2)
+    shop.drain()
+    page.wait_for_selector("[data-ended]")
+    expect(page).to_have_title(re.compile("^✓ .*completed"))
+    expect(page.locator("[data-fresh]")).to_have_text("final")
+    assert "mark-done" in (page.get_attribute("#favicon", "href") or "")
+    assert page.evaluate("() => window.stays") is True  # it was followed: the page was never loaded anew
+
+
+def test_given_ended_job_when_its_page_stays_open_then_it_asks_no_more(shop: Shop, app: Flask, page: Page, url: str) -> None:
+    sign_in(page, url, shop.key())
+    job_id = shop.order()
+    shop.drain()
+    page.goto(f"{url}/jobs/{job_id}")
+    page.wait_for_selector("[data-ended]")
+    with statements(app.extensions[EXTENSION].db) as seen:
+        page.wait_for_timeout(2500)
+    assert seen == []
+
+
+def test_given_faults_when_the_form_is_sent_then_beside_their_fields_and_nothing_is_lost(shop: Shop, page: Page, url: str) -> None:
+    sign_in(page, url, shop.key())
+    page.goto(f"{url}/?saga=shop")
+    filled(page, quantity="5000", amount_cents="much")
+    page.click("form[data-once] button.main")
+    page.wait_for_selector(".field.wrong")
+    for name, said in (("amount_cents", "such as 12.50"),):
+        field = page.locator(f'input[name="f.{name}"]')
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(page.locator(f"#{field.get_attribute('aria-describedby')}")).to_contain_text(said)
+    expect(page.locator('input[name="f.quantity"]')).to_have_value("5000")
+    filled(page, quantity="5000")
+    page.click("form[data-once] button.main")
+    expect(page.locator('input[name="f.quantity"]')).to_have_attribute("aria-invalid", "true")
+    filled(page)
+    assert start(page) == list_jobs(shop.db, shop.tenant)[0][0]["id"]
+
+
+def test_given_running_job_when_cancelled_by_its_button_then_undone_before_the_eyes(shop: Shop, page: Page, url: str) -> None:
+    sign_in(page, url, shop.key())
+    job_id = shop.order()
+    deliver(shop, "create_order", "reserve_stock")
+    page.goto(f"{url}/jobs/{job_id}")
+    page.click("text=Cancel this job")
+    page.click("text=Yes, cancel it")
+    expect(page.locator("p.said")).to_contain_text("is being cancelled")
+    assert shop.land(job_id) == "cancelled"
+    page.wait_for_selector("[data-ended]")
+    expect(page).to_have_title(re.compile("^↩ .*cancelled"))
+    expect(page.locator('[data-part="graph"] g.box.undo.s-completed')).to_have_count(2)
+    expect(page.locator("p.said")).to_have_count(0)
+
+
+def test_given_declined_job_when_run_again_by_its_button_then_a_new_job_that_names_it(shop: Shop, page: Page, url: str) -> None:
+    shop.service.script["charge_card", "action"].append(Rejected("the bank declined the card"))
+    job_id = shop.order()
+    shop.land(job_id)
+    sign_in(page, url, shop.key())
+    page.goto(f"{url}/jobs/{job_id}")
+    expect(page.locator(".why .sentence")).to_contain_text("declined")
+    page.click("text=Run it again as a new job")
+    page.wait_for_url(re.compile("said=again"))
+    assert job_id not in page.url
+    expect(page.locator("text=a new run of an earlier job")).to_have_attribute("href", f"/jobs/{job_id}")
+
+
+def test_given_any_page_when_followed_to_the_api_then_every_operation_is_there_and_can_be_copied(
+    shop: Shop, app: Flask, page: Page, url: str
+) -> None:
+    page.goto(f"{url}/sign-in")
+    page.click("footer >> text=API")
+    expect(page).to_have_url(f"{url}/docs")
+    operations = sum(len(methods) for methods in app.test_client().get("/api/v1/openapi.json").get_json()["paths"].values())
+    expect(page.locator("section.call .command button[data-copy]")).to_have_count(operations)
+    page.click('ul.calls a[href="#jobs_cancel"]')
+    expect(page.locator("section.call:target h2")).to_contain_text("/api/v1/jobs/{job_id}/cancel")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_given_everything_running_when_an_order_is_made_in_a_browser_then_done_and_another_undone(page: Page, tmp_path: Path) -> None:
+    up = Up(tmp_path / "home")
+    try:
+        orders = Orders(up.start())
+        sign_in(page, up.run.web_url, up.run.env["SUREFOOT_API_KEY"])
+        page.evaluate("() => { for (let i = 0; i < 3; i++) document.querySelector('form[data-once] button.main').click() }")
+        page.wait_for_url(re.compile("/jobs/"))
+        page.wait_for_selector("[data-ended]", timeout=60_000)
+        expect(page).to_have_title(re.compile("^✓ "))
+        page.goto(up.run.web_url)
+        page.click('button[data-value="tok_slow"]')
+        start(page)
+        page.click("text=Cancel this job")
+        page.click("text=Yes, cancel it")
+        page.wait_for_selector("[data-ended]", timeout=60_000)
+        expect(page).to_have_title(re.compile("^↩ "))
+        assert orders.states() == {"completed": 1, "cancelled": 1}
+        orders.audit()
+        orders.close()
+    finally:
+        up.close()

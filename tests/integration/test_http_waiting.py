@@ -1,0 +1,84 @@
+"""Requests that wait hold threads: they never starve the others. Under the very server and words that `surefoot up` uses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.supervisor import commands, ports
+from tests.contract.views.shop import Shop
+from tests.support.running import ROOT
+from tests.support.waiting import wait_until
+from web.factory import WAITING_SHARE
+
+WAITING = commands.WEB_THREADS  # as many as there are threads
+PLACES = commands.WEB_THREADS // WAITING_SHARE
+WAIT_S = 4
+SOON_S = 2.0  # far less than a waiting request is held for, far more than a plain one takes on a busy machine
+
+
+@pytest.fixture
+def shop(sqlite_url: str) -> Iterator[Shop]:
+    world = Shop(sqlite_url)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def url(shop: Shop, tmp_path: Path) -> Iterator[str]:
+    port = ports.any_free()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "SUREFOOT_HOME": str(tmp_path), "DATABASE_URL": shop.url, "SUREFOOT_ENV": "test"}
+    with (tmp_path / "web.said").open("wb") as said:
+        server = subprocess.Popen(commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT)
+    found = f"http://127.0.0.1:{port}"
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{found}/readyz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    try:
+        wait_until(ready, 30, what="gunicorn to be ready")
+        yield found
+    finally:
+        server.terminate()
+        server.wait(15)
+
+
+def test_given_sixteen_waiting_requests_when_another_comes_then_answered_at_once(shop: Shop, url: str) -> None:
+    job_id = shop.order()
+    key = {"Authorization": f"Bearer {shop.key()}"}
+    limits = httpx.Limits(max_connections=WAITING + 4)
+    with httpx.Client(base_url=url, headers=key, timeout=30, limits=limits) as http, ThreadPoolExecutor(WAITING) as pool:
+
+        def wait(_: int) -> tuple[float, httpx.Response]:
+            began = time.monotonic()
+            answer = http.get(f"/api/v1/jobs/{job_id}", headers={"Prefer": f"wait={WAIT_S}"})
+            return time.monotonic() - began, answer
+
+        waiting = [pool.submit(wait, n) for n in range(WAITING)]
+        wait_until(lambda: sum(one.done() for one in waiting) >= WAITING - PLACES, WAIT_S, what="those beyond a quarter to be refused")
+        took = []
+        for path in (f"/api/v1/jobs/{job_id}", "/api/v1/jobs", "/readyz"):
+            began = time.monotonic()
+            assert http.get(path).status_code == 200
+            took.append(time.monotonic() - began)
+        held = sum(not one.done() for one in waiting)
+        done = [one.result() for one in waiting]
+    assert held == PLACES
+    assert max(took) < SOON_S
+    granted = [(seconds, answer) for seconds, answer in done if "Preference-Applied" in answer.headers]
+    refused = [(seconds, answer) for seconds, answer in done if "Preference-Applied" not in answer.headers]
+    assert (len(granted), len(refused)) == (PLACES, WAITING - PLACES)
+    assert all(seconds >= WAIT_S and answer.headers["Preference-Applied"] == f"wait={WAIT_S}" for seconds, answer in granted)
+    assert all(
+        seconds < WAIT_S and int(answer.headers["Retry-After"]) >= 1 and answer.json()["state"] == "pending" for seconds, answer in refused
+    )

@@ -1,0 +1,43 @@
+"""Parameters and answers that several routes share, as the document says them. What they obey is read in `requests`."""
+
+from __future__ import annotations
+
+from app.store.views import SHOWN_STATES
+from app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
+from web.api import shapes
+from web.api.answers import WAIT_MOST_S
+from web.api.described import Answer, Parameter
+
+TEXT = r"^[^\u0000-\u001f\u007f-\u009f]*$"  # no control characters; other invisible ones are refused too
+
+STATE = Parameter("state", {"enum": [str(state) for state in SHOWN_STATES]}, "Only jobs in this state.")
+SAGA = Parameter("saga", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT}, "Only jobs of this saga.")
+TAG = Parameter("tag", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT}, "Only jobs with this tag.")
+CURSOR = Parameter("cursor", {"type": "string", "minLength": 1, "maxLength": 512}, "`next` of the page before, and nothing else.")
+EVENT_CURSOR = Parameter("cursor", {"type": "string", "pattern": "^[0-9]{1,9}$"}, "`next` of the page before: events after this number.")
+
+
+def limit(default: int) -> Parameter:
+    return Parameter(
+        "limit", {"type": "integer", "minimum": 1, "maximum": PAGE_ROWS_MOST, "default": default}, "At most so many; fewer is no end."
+    )
+
+
+LIMIT, EVENT_LIMIT = limit(PAGE_ROWS), limit(PAGE_ROWS_MOST)
+PREFER = Parameter(
+    "Prefer",
+    {"type": "string"},
+    f"`wait=N`: hold the answer until the job has ended, for N seconds at most ({WAIT_MOST_S} is the longest). A wish: when too many"
+    " wait already it is answered at once, without `Preference-Applied` and with `Retry-After`.",
+    "header",
+)
+IF_NONE_MATCH = Parameter("If-None-Match", {"type": "string"}, "`ETag` of what you have.", "header")
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 512},
+    "A random key of yours, 1 to 255 visible characters, bare or in double quotes: the same key and body are the same job, for ever.",
+    "header",
+)
+
+UNCHANGED = Answer("It is as you have it.", None, ("ETag",))
+CHANGED_JOB = Answer("It is on record; the job as it stands.", shapes.DecidedJob, ("Location", "Retry-After"))

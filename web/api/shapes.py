@@ -1,0 +1,292 @@
+"""The shapes of the answers, for the document. Views are dicts, made where they are read; a test holds real answers against these.
+
+Extra members are forbidden, so that one that is added to a view and not here is found by that test.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.rules.states import JobState
+
+T = TypeVar("T")
+StepState = Literal["not_started", "pending", "queued", "running", "waiting", "completed", "skipped", "failed", "stopped"]
+Fidelity = Literal["exact", "equivalent", "partial", "notice"]
+Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+Path = Annotated[str, Field(description="A path on this server.")]
+Cursor = Annotated[str | None, Field(description="For `cursor` of the next request; null at the end.")]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+# --- jobs --------------------------------------------------------------------------------------------------------
+class Progress(Shape):
+    fraction: float = Field(ge=0, le=1, description="How far it is in its direction, forward or back.")
+    message: str
+
+
+class JobLinks(Shape):
+    self: Path
+    why: Path
+    history: Path
+    effects: Path
+    cancel: Path
+
+
+class JobInList(Shape):
+    """A job as lists show it."""
+
+    id: Id
+    name: str = Field(description="A name for people, such as `order-7K3F`; not unique for ever.")
+    saga: str
+    version: int
+    state: JobState
+    outcome: Literal["open", "done", "undone", "undone_partly"]
+    left_over: list[str] = Field(description="Steps of which something is left although they were to be undone.")
+    reason: str | None = Field(description="One sentence: why it turned, or what is wrong.")
+    retry_of: Id | None = Field(description="The ended job that this one runs again.")
+    progress: Progress
+    error: dict[str, Any] | None = Field(description="`step`, `kind`, `type` and `message` of what made it turn or stop.")
+    tags: list[str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: JobLinks
+
+
+class Compensation(Shape):
+    state: StepState | Literal["not_needed", "waived"]
+    attempts: int
+    fidelity: Fidelity
+    note: str
+
+
+class Items(Shape):
+    total: int
+    completed: int
+    failed: int
+
+
+class Step(Shape):
+    name: str
+    state: StepState
+    attempts: int
+    lane: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: dict[str, Any] | None
+    compensation: Compensation | None = Field(description="How it is undone; null when it is not.")
+    items: Items | None
+
+
+class Queue(Shape):
+    position: int = Field(ge=1, le=1001, description="Its place among what is ready in its lane; 1001 stands for any beyond.")
+    eta_seconds: float | None
+
+
+class Job(JobInList):
+    """A job. Its input is never shown."""
+
+    steps: list[Step]
+    result: Any = Field(description="The last step's result; of several last steps, each by its step's name. Null unless completed.")
+    queue: Queue | None = Field(description="While nobody has taken anything of it.")
+
+
+class DecidedJob(Job):
+    """A job, and what became of the request."""
+
+    message: str
+
+
+class JobList(Shape):
+    items: list[JobInList]
+    next: Cursor
+
+
+class Wait(Shape):
+    kind: str
+    what: str
+    since: datetime | None
+    ends_by: datetime | None
+    step: str | None = Field(default=None, description="With the kind `person`: the step that a decision is about.")
+
+
+class Next(Shape):
+    what: str
+    at: datetime | None
+
+
+class Why(Shape):
+    """Why a job stands where it stands, in plain words."""
+
+    state: JobState
+    since: datetime | None
+    sentence: str
+    waiting_for: list[Wait]
+    next: Next
+
+
+class Event(Shape):
+    seq: int = Field(ge=1)
+    at: datetime
+    event: str
+    step: str | None
+    kind: Literal["action", "undo", "confirm"] | None
+    item: str | None
+    attempt: int | None
+    fence: int | None
+    actor: str | None
+    detail: dict[str, Any] | None
+
+
+class History(Shape):
+    items: list[Event]
+    next: Cursor
+
+
+# --- effects -----------------------------------------------------------------------------------------------------
+class Undo(Shape):
+    state: Literal["not_needed", "pending", "done", "refused", "waived"]
+    attempts: int
+    note: str
+
+
+class Effect(Shape):
+    step: str
+    item: str
+    key: str = Field(description="The idempotency key under which the service knows it.")
+    outcome: Literal["none", "done", "unknown"]
+    fidelity: Fidelity | Literal["irreversible"] | None
+    undo: Undo
+
+
+class EffectSummary(Shape):
+    done: int
+    unknown: int
+    undone: dict[str, int] = Field(description="How many were undone, by fidelity.")
+    pending: int
+    left_over: int
+    sentence: str
+
+
+class Effects(Shape):
+    items: list[Effect]
+    summary: EffectSummary
+
+
+# --- sagas and workers -------------------------------------------------------------------------------------------
+class SagaLinks(Shape):
+    self: Path
+
+
+class SagaInList(Shape):
+    name: str
+    version: int
+    digest: str
+    sla_seconds: float | None
+    steps: list[str]
+    links: SagaLinks
+
+
+class SagaStep(Shape):
+    name: str
+    lane: str
+    after: list[str]
+    pivot: bool
+    irreversible: bool
+    attempts: int
+    timeout_seconds: float
+    note: str
+
+
+class SagaGraph(Shape):
+    steps: list[SagaStep]
+    edges: list[tuple[str, str]]
+
+
+class HowUndone(Shape):
+    step: str
+    undo: str | None
+    fidelity: Fidelity | Literal["irreversible"] | None
+    note: str
+    lane: str | None
+    why: str | None = Field(description="When there is no undo: why not.")
+
+
+class Saga(SagaInList):
+    """A saga's current version."""
+
+    input: dict[str, Any] = Field(description="JSON Schema (2020-12) of a job's input.")
+    graph: SagaGraph
+    compensations: list[HowUndone]
+
+
+class Listed(Shape, Generic[T]):
+    items: list[T]
+
+
+class SagaList(Listed[SagaInList]):
+    pass
+
+
+class Worker(Shape):
+    id: str
+    host: str
+    pid: int
+    concurrency: int
+    lanes: list[str]
+    definitions: list[str] = Field(description="Digests of the definitions it has the code of.")
+    live: bool
+    started_at: datetime
+    seen_at: datetime
+
+
+class WorkerList(Listed[Worker]):
+    lanes: dict[str, int] = Field(description="Live workers by lane.")
+
+
+# --- health and problems -----------------------------------------------------------------------------------------
+class Alive(Shape):
+    status: Literal["alive"]
+
+
+class Ready(Shape):
+    status: Literal["ready"]
+
+
+class Health(Shape):
+    status: Literal["ok", "degraded"]
+    store: Literal["ok"]
+    broker: Literal["ok", "unreachable"]
+    relay: Literal["ok", "absent"]
+    workers: int
+
+
+class Down(Shape):
+    status: Literal["down"]
+    store: Literal["unreachable"]
+
+
+class Fault(Shape):
+    """One fault of a request; `pointer` (into the body) or `parameter` (of the address) says where."""
+
+    pointer: str | None = Field(default=None, description="JSON Pointer into the body.")
+    parameter: str | None = Field(default=None, description="Name of a query parameter.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: Path
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    instance: Path
+    trace_id: str = Field(description="Under which our log has it.")
+    errors: list[Fault] | None = None
