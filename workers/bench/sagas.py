@@ -1,0 +1,37 @@
+"""Sagas of empty steps: what is measured is the engine alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+from surefoot import Saga
+
+MEMBERS = 10
+
+
+class Nothing(BaseModel):
+    """An empty input."""
+
+
+one_lane = Saga("bench_one_lane", version=1, input=Nothing, examples=[Nothing()])
+lanes = Saga("bench_lanes", version=1, input=Nothing, examples=[Nothing()])
+fork = Saga("bench_fork", version=1, input=Nothing, examples=[Nothing()])
+
+
+def _empty(name: str) -> Callable[..., None]:
+    def step(ctx: Any, o: Nothing) -> None:
+        return None
+
+    step.__name__ = step.__qualname__ = name
+    return step
+
+
+for _saga, _lanes in ((one_lane, ("bench_a", "bench_a", "bench_a")), (lanes, ("bench_a", "bench_b", "bench_c"))):
+    for _name, _lane in zip(("first", "second", "third"), _lanes, strict=True):
+        _saga.step(lane=_lane, undo=None)(_empty(_name))
+
+_members = [fork.step(lane="bench_a", after=[], undo=None)(_empty(f"member_{n}")) for n in range(1, MEMBERS + 1)]
+fork.step(lane="bench_a", after=_members, undo=None)(_empty("join"))
