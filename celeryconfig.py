@@ -8,6 +8,7 @@ Profiles that differ (a web request must not wait, a worker may) are in `app/del
 from __future__ import annotations
 
 from app.config import settings
+from app.delivery import amqp
 
 _settings = settings()
 
@@ -22,7 +23,7 @@ broker_connection_max_retries = None
 broker_channel_error_retry = True
 broker_connection_timeout = 4.0
 # broker_pool_limit stays at its default: with 2, Flower waits for a producer for ever.
-broker_transport_options = {
+_redis_options = {
     # Twice the longest lane + 5 minutes; `workers.lanes` puts in the figure of this worker's own lanes. It only
     # decides when the broker itself rings again: the lease and the sweep of the store are minutes earlier.
     "visibility_timeout": 2 * _settings.lane_limit_seconds("slow") + 300.0,
@@ -41,11 +42,16 @@ broker_transport_options = {
     "health_check_interval": 10,
     "retry_on_timeout": False,
 }
+# A frozen RabbitMQ is noticed too. Workers publish nothing but events here; what producers send is confirmed (`app.delivery.producer`).
+broker_transport_options = amqp.transport_options(10.0, confirm=False) if amqp.is_amqp(broker_url) else _redis_options
+# RabbitMQ closes a connection on which nothing was heard for twice this long, and so do we; its default is a minute.
+broker_heartbeat = 10.0
 
 # --- messages --------------------------------------------------------------------------------------------------
 task_serializer = "json"
 accept_content = ["json"]  # pickle would run whatever anybody puts into a queue
 task_create_missing_queues = True  # a producer knows no lane; a message names its queue
+task_create_missing_queue_type = "quorum" if amqp.is_amqp(broker_url) else "classic"  # on RabbitMQ only (`app.delivery.amqp`)
 task_default_queue = "surefoot"  # where a message without a queue would go: nobody consumes it, and nothing of ours sends one
 task_inherit_parent_priority = False
 

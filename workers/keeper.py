@@ -21,7 +21,7 @@ from celery.worker.components import Pool
 from app.config import settings
 from app.engine import keep
 from app.store import catalogue
-from workers import boot
+from workers import boot, pulse
 from workers.children import kill_child
 from workers.lanes import registry, served_lanes
 
@@ -48,6 +48,7 @@ class Keeper(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **_: Any) -> None:
         self.worker = worker
         self.registered = False
+        self.signed_on = False  # at least once
         self.reachable = True
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
@@ -90,6 +91,8 @@ class Keeper(bootsteps.StartStopStep):
                 self._tell(True)
             except Exception as error:  # the store is away: leases run, and everything here is tried again
                 self._tell(False, error)
+            if self.signed_on:  # before that it is not of use to anybody
+                pulse.beat()
             pause_s = settings().heartbeat_seconds
 
     def run_once(self) -> None:
@@ -119,7 +122,7 @@ class Keeper(bootsteps.StartStopStep):
             digests=[saga.digest for saga in known.all()],
             concurrency=self.worker.pool.num_processes if self.worker.pool else 0,
         )
-        self.registered = True
+        self.registered = self.signed_on = True
 
     def _tell(self, reachable: bool, error: Exception | None = None) -> None:
         if reachable != self.reachable:

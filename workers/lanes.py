@@ -9,6 +9,7 @@ from functools import lru_cache
 from kombu.entity import Exchange, Queue
 
 from app.config import settings
+from app.delivery import amqp
 from app.saga.naming import queue_name
 from app.saga.registry import Registry
 
@@ -51,6 +52,8 @@ def queues(lanes: Iterable[str]) -> list[Queue]:
 
 
 def _queue(name: str) -> Queue:
+    if amqp.is_amqp(broker_url()):
+        return amqp.queue(name)
     # The same exchange as Celery gives a queue that it meets by name: producers know no queues.
     return Queue(name, Exchange(name, type="direct"), routing_key=name)  # type: ignore[no-untyped-call]
 
@@ -59,3 +62,24 @@ def visibility_timeout_s(lanes: Iterable[str]) -> float:
     """After how long the broker gives a message to somebody else: above any operation of these lanes, twice over."""
     longest = max((settings().lane_limit_seconds(lane) for lane in lanes), default=settings().lane_limit_seconds(""))
     return 2 * longest + VISIBILITY_SLACK_S
+
+
+def consumer_timeout_s(lanes: Iterable[str]) -> float | None:
+    """What RabbitMQ's `consumer_timeout` has to be at least for a worker of these lanes; None when its default will do.
+
+    It is the same time as Redis' visibility timeout: how long a message may be held. Past it the broker closes the
+    worker's channel and gives the message to somebody else, whose claim finds the operation running.
+    """
+    needed_s = visibility_timeout_s(lanes)
+    return needed_s if needed_s > amqp.DEFAULT_CONSUMER_TIMEOUT_S else None
+
+
+def transport_options(configured: Mapping[str, object], known: Registry) -> dict[str, object]:
+    """The configured options of the broker's transport with what follows from the lanes.
+
+    On Redis every worker puts back the messages of *all* workers that are older than its own visibility timeout: so it
+    is one figure for all, from the longest lane that is known, not from the lanes of this worker.
+    """
+    if amqp.is_amqp(broker_url()):
+        return dict(configured)
+    return {**configured, "visibility_timeout": visibility_timeout_s(lanes_of(known))}

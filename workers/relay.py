@@ -17,15 +17,18 @@ from types import FrameType
 import structlog
 from sqlalchemy import Engine
 
+from app import logs, metrics
 from app.config import Settings, settings
 from app.delivery.broker import probe
 from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
 from app.engine.sweep import Sweeper
 from app.errors import TryLater
+from app.metrics.counters import SWEEPS, SWEPT
 from app.store import leases
 from app.store.ids import new_id
 from app.store.session import open_engine
+from workers import pulse
 from workers.lanes import broker_url
 
 log = structlog.get_logger(__name__)
@@ -58,14 +61,18 @@ class Relay:
             if self.fence is None:
                 return False
             log.info("relay.active", holder=self.holder, fence=self.fence)
-        self.sweeper.run_once()
+        for found, count in self.sweeper.run_once().items():
+            SWEPT.add(count, found=found)
+        SWEEPS.add(result="ok")
         return True
 
     def run(self, halt: threading.Event) -> None:
         """Rounds until `halt`, then the lease is given up. One line of log for each change of the store's state."""
         log.info("relay.started", holder=self.holder)
         while not halt.is_set():
-            halt.wait(self._round())
+            pause_s = self._round()
+            pulse.beat()
+            halt.wait(pause_s)
         self.release()
         log.info("relay.stopped")
 
@@ -78,6 +85,7 @@ class Relay:
             if self.reachable:
                 log.error("relay.round_failed", error=repr(error), exc_info=not isinstance(error, TryLater))
             self.reachable = False
+            SWEEPS.add(result="failed")
             return max(OUTAGE_PAUSE_S, self.settings.sweep_seconds)
         if not self.reachable:
             self.reachable = True
@@ -117,6 +125,8 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    logs.configure()
+    metrics.start(settings().home)
     relay = make_relay()
     try:
         relay.run(halt)

@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 from celery import Celery
 
+from app.delivery import amqp
+from app.delivery.connection import LaneAMQP
+
 Profile = Literal["web", "relay", "worker"]
 SOCKET_S: dict[Profile, float] = {"web": 0.5, "relay": 1.0, "worker": 0.5}
 CONNECT_S = 0.3
@@ -34,9 +37,29 @@ def fast(profile: Profile, transport_options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def fast_amqp(profile: Profile) -> dict[str, Any]:
+    """The same for RabbitMQ. A connection that the broker closed meanwhile is opened anew, once: the second try is at
+    once, and a broker that does not answer gets none (`amqp.BrokerSilent`)."""
+    return {
+        "task_publish_retry": True,
+        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0, "interval_max": 0.0},
+        "broker_connection_timeout": CONNECT_S,
+        "broker_transport_options": amqp.transport_options(SOCKET_S[profile], confirm=True),
+    }
+
+
 def producer_app(broker_url: str, profile: Profile = "web") -> Celery:
     """An app to publish with. It registers nothing and is not made the current app of the process."""
-    app = Celery("surefoot-producer", set_as_current=False, fixups=[])
+    app = Celery("surefoot-producer", set_as_current=False, fixups=[], amqp=LaneAMQP)
     app.config_from_object("celeryconfig")
-    app.conf.update(fast(profile, dict(app.conf.broker_transport_options)), broker_url=broker_url)
+    if amqp.is_amqp(broker_url):
+        app.conf.update(fast_amqp(profile))
+    else:
+        app.conf.update(fast(profile, dict(app.conf.broker_transport_options)))
+    app.conf.update(broker_settings(broker_url))
     return app
+
+
+def broker_settings(broker_url: str) -> dict[str, Any]:
+    """What follows from the kind of broker, for producers and workers alike."""
+    return {"broker_url": broker_url, "task_create_missing_queue_type": "quorum" if amqp.is_amqp(broker_url) else "classic"}

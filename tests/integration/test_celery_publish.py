@@ -106,3 +106,18 @@ def test_given_frozen_broker_when_probed_then_answers_within_the_time_out(redis_
     redis_server.thaw()
     assert probing.ping()
     probing.close()
+
+
+def test_given_a_restart_that_was_over_before_anybody_asked_when_asked_for_the_marker_then_once_the_broker_was_away(
+    redis_server: RedisServer,
+) -> None:
+    probing = probe(redis_server.url)
+    probing.set_marker("epoch 1")
+    assert probing.marker() == "epoch 1"
+    redis_server.stop()
+    redis_server.start()
+    probing.ping()
+    with pytest.raises(BrokerUnavailable):
+        probing.marker()
+    assert probing.marker() == "epoch 1"
+    probing.close()

@@ -1,0 +1,29 @@
+# One image for every part: web, relay, worker, bank, Flower and the migration differ by their command.
+FROM python:3.12-slim
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /opt/surefoot
+
+# What it needs, before its own code: a change of code does not install everything anew. Wheels only: there is no compiler.
+COPY setup.cfg constraints.txt ./
+RUN python -c "import configparser as c; p = c.RawConfigParser(); p.read('setup.cfg'); print(p['options']['install_requires'])" >needs.txt \
+ && pip install --only-binary :all: -c constraints.txt -r needs.txt
+
+COPY pyproject.toml README.md surefoot.py celeryconfig.py ./
+COPY app app
+COPY workers workers
+COPY web web
+COPY docker docker
+RUN pip install --no-deps . \
+ && rm -rf app workers web build *.egg-info surefoot.py celeryconfig.py needs.txt \
+ && python -m compileall -q "$(python -c 'import app; print(app.__path__[0])')" \
+ && useradd --system --uid 10001 --user-group --home-dir /var/lib/surefoot --create-home surefoot
+
+USER surefoot
+# Files that several parts share: mails when MAIL is a folder, what Flower keeps. A named volume takes its owner from here.
+ENV SUREFOOT_HOME=/var/lib/surefoot
+WORKDIR /var/lib/surefoot
+VOLUME /var/lib/surefoot
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["surefoot"]
+CMD ["--help"]

@@ -1,0 +1,51 @@
+"""The connections of all our Celery apps: kombu's transports with two mends.
+
+RabbitMQ: a wait without a bound gets one (`app.delivery.amqp`).
+
+Redis: a channel whose connection is gone says so, in a way that Celery knows. When Redis goes away while a worker holds a
+message, Celery throws the connection away and closes its channel, which wants to put its messages back, opens a connection for
+that, and looks for the address in what is gone. That AttributeError is no connection error to anybody, and ends the worker's
+main process (kombu 5.7.0). With this it stays, reconnects and consumes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from celery.app.amqp import AMQP
+from kombu.connection import Connection
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
+
+from app.delivery.queues import QuorumQueues
+
+
+class RedisChannel(kombu_redis.Channel):
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        if getattr(self.connection, "client", None) is None:
+            raise redis.exceptions.ConnectionError("the connection to the broker is closed")
+        return super()._connparams(asynchronous=asynchronous)  # type: ignore[no-untyped-call]
+
+
+class RedisTransport(kombu_redis.Transport):
+    Channel = RedisChannel
+
+
+__all__ = ["Connection", "LaneAMQP"]  # kombu's connection, once our transports are in its table
+
+OURS = {
+    "redis": f"{__name__}:RedisTransport",
+    "rediss": f"{__name__}:RedisTransport",
+    "amqp": "app.delivery.amqp:Transport",
+    "pyamqp": "app.delivery.amqp:Transport",
+    "amqps": "app.delivery.amqp:SSLTransport",
+}
+# kombu's own table: a pool makes connections of a class of its own, which asks there.
+TRANSPORT_ALIASES.update(OURS)
+
+
+class LaneAMQP(AMQP):
+    """For `Celery(amqp=…)`: our queues, and with this module our transports."""
+
+    queues_cls = QuorumQueues

@@ -1,0 +1,108 @@
+"""Publishing and probing against a real RabbitMQ that is stopped, frozen, restarted and emptied."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from kombu import Connection
+
+from app.delivery import amqp, broker
+from app.delivery.producer import Profile, producer_app
+from app.delivery.publisher import Publisher
+from app.errors import BrokerUnavailable
+from app.rules.planner import Chain, Chord, Message, Plan
+from app.store.ids import new_id, operation_id
+from tests.support.rabbitmq_server import RabbitMQServer
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+WEB_LIMIT_S = 1.0
+
+
+def plan() -> Plan:
+    job = new_id()
+
+    def chain(*steps: str) -> Chain:
+        return Chain(tuple(Message(operation_id(job, step, "", "action"), f"order.{step}", "lane", job) for step in steps))
+
+    return (chain("a", "b"), Chord((chain("c"), chain("d")), chain("e")))
+
+
+def timed(publisher: Publisher) -> tuple[bool, float]:
+    began = time.monotonic()
+    return publisher.publish(plan()), time.monotonic() - began
+
+
+def test_given_rabbitmq_when_a_plan_is_published_then_only_what_leaves_now_is_there_and_it_survives_a_restart(
+    rabbitmq_server: RabbitMQServer,
+) -> None:
+    publisher = Publisher(producer_app(rabbitmq_server.url, "web"), pause_s=0)
+    assert publisher.publish(plan())
+    assert broker.depth(rabbitmq_server.url, ["lane", "other"]) == {"lane": 3, "other": 0}
+    said = rabbitmq_server.ctl("list_queues", "--quiet", "name", "type", "arguments")
+    assert "lane\tquorum" in said
+    assert f'"x-delivery-limit",{amqp.DELIVERY_LIMIT}' in said.replace(" ", "")
+    assert "celery_delayed" not in said
+
+    assert broker.marker(rabbitmq_server.url) is None
+    broker.set_marker(rabbitmq_server.url, "epoch 1")
+    assert broker.marker(rabbitmq_server.url)
+    rabbitmq_server.stop()
+    assert not publisher.publish(plan())
+    rabbitmq_server.start()
+    assert broker.depth(rabbitmq_server.url, ["lane"]) == {"lane": 3}
+    assert broker.marker(rabbitmq_server.url)
+    assert publisher.publish(plan())  # at the first try
+
+    rabbitmq_server.close_connections()
+    assert publisher.publish(plan())  # a connection that the broker closed costs nothing
+
+    rabbitmq_server.stop(kill=True)
+    rabbitmq_server.wipe()
+    rabbitmq_server.start()
+    assert broker.marker(rabbitmq_server.url) is None
+
+
+def test_given_a_frozen_or_stopped_rabbitmq_when_published_or_asked_then_refused_in_time_and_then_at_once(
+    rabbitmq_server: RabbitMQServer,
+) -> None:
+    profiles: list[Profile] = ["web", "worker"]
+    warm = {profile: Publisher(producer_app(rabbitmq_server.url, profile)) for profile in profiles}
+    for publisher in warm.values():
+        assert publisher.publish(plan())
+    probing = broker.probe(rabbitmq_server.url, timeout_s=0.3)
+    assert probing.ping()
+    rabbitmq_server.freeze()
+    cold = {profile: Publisher(producer_app(rabbitmq_server.url, profile)) for profile in profiles}
+    for publisher in (*warm.values(), *cold.values()):
+        left, took = timed(publisher)
+        assert not left
+        assert took < WEB_LIMIT_S
+        for _ in range(20):
+            left, took = timed(publisher)
+            assert not left
+            assert took < 0.05
+    began = time.monotonic()
+    assert not probing.ping()
+    assert not broker.ping(rabbitmq_server.url, 0.3)
+    with pytest.raises(BrokerUnavailable):
+        probing.depth(["lane"])
+    assert time.monotonic() - began < 2.0
+    rabbitmq_server.thaw()
+    assert probing.ping()
+    probing.close()
+
+    rabbitmq_server.stop(kill=True)
+    left, took = timed(Publisher(producer_app(rabbitmq_server.url, "web")))
+    assert not left
+    assert took < WEB_LIMIT_S
+
+
+def test_given_a_message_that_always_comes_back_when_its_limit_is_reached_then_the_broker_drops_it(rabbitmq_url: str) -> None:
+    assert Publisher(producer_app(rabbitmq_url, "web")).publish(plan()[:1])
+    with Connection(rabbitmq_url) as connection:
+        seen = 0
+        while message := amqp.queue("lane").bind(connection.default_channel).get():
+            seen += 1
+            message.reject(requeue=True)
+    assert seen == amqp.DELIVERY_LIMIT + 1

@@ -1,0 +1,24 @@
+"""A sign of life that costs nothing to read: the time of a file (HEARTBEAT_FILE).
+
+It says that the loop goes round, not that the store or the broker answers: a restart would mend neither. Asking a
+worker by Celery's own ping costs a start of Python, and gets no answer while the broker is away.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from app.config import settings
+
+log = structlog.get_logger(__name__)
+
+
+def beat() -> None:
+    """Touch the file, if one is set. Never raises: a full disk is no reason to stop work."""
+    path = settings().heartbeat_file
+    if path is None:
+        return
+    try:
+        path.touch()
+    except OSError as error:
+        log.warning("heartbeat.not_written", file=str(path), error=repr(error))
