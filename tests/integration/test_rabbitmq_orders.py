@@ -15,6 +15,7 @@ from tests.support.running import Up
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+QUEUES_ARE_KEPT_S = 5.0
 CARDS = ("tok_ok", "tok_ok", "tok_ok", "tok_declined")
 
 
@@ -54,6 +55,11 @@ def test_given_orders_under_way_when_workers_are_killed_then_all_land_and_the_bo
 def test_given_orders_under_way_when_rabbitmq_is_stopped_and_comes_back_then_orders_are_taken_meanwhile_and_all_land(
     shop: Shop, rabbitmq_server: RabbitMQServer
 ) -> None:
+    shop.orders(2)
+    shop.land(60)
+    # RabbitMQ 3.10 loses a quorum queue that is killed in its first seconds: it is there and answers nobody (docs/operating.md).
+    made = time.monotonic()
+    wait_until(lambda: time.monotonic() - made > QUEUES_ARE_KEPT_S, QUEUES_ARE_KEPT_S + 5, what="the queues to be on disk")
     shop.orders(8, CARDS)
     rabbitmq_server.stop(kill=True)
     for _ in range(10):
@@ -62,7 +68,7 @@ def test_given_orders_under_way_when_rabbitmq_is_stopped_and_comes_back_then_ord
         assert time.monotonic() - began < 2.0
     rabbitmq_server.start()
     states = shop.land(180)
-    assert states.total() == 18
+    assert states.total() == 20
     shop.audit()
 
 
