@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import structlog
 
 from app.errors import SettingsError
 from app.supervisor import redis_server as redis_binary
@@ -45,10 +46,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _settings_are_read_anew() -> Iterator[None]:
-    """`settings()` is read once in a process; a test that sets the environment reads its own."""
+    """`settings()` is read once in a process, and so is how logs are written; a test that sets either has its own."""
     _forget_settings()
     yield
     _forget_settings()
+    structlog.reset_defaults()
 
 
 def _forget_settings() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Connection, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from surefoot import NEVER, ActionUndone, Context, EffectState, Happened, Probed, Rejected, Seen, barrier, barrier_table
 from workers.sagas.order.models import Charge, Refund
@@ -106,9 +107,9 @@ def refund(ctx: Context, amount_cents: int) -> Refund:
     answer = bank_client.void(ctx)
     result = Refund(state=answer.state, refunded_cents=answer.refunded_cents)
     with database.transaction() as tx, barrier(tx, ctx) as again:
-        if not _move(tx, ctx.action_key, None, state=answer.state):
-            row = {"key": ctx.action_key, "job": ctx.job_id, "amount_cents": amount_cents, "state": answer.state}
-            tx.execute(insert(charges).values(row))
+        row = {"key": ctx.action_key, "job": ctx.job_id, "amount_cents": amount_cents, "state": answer.state}
+        upsert = (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(charges).values(row)
+        tx.execute(upsert.on_conflict_do_update(index_elements=[charges.c.key], set_={"state": answer.state}))  # two undos may race
         again.keep(result.model_dump(mode="json"))
     return result
 
@@ -132,11 +133,9 @@ def seen(keys: Iterable[str]) -> list[Seen]:
     return answers
 
 
-def _move(tx: Connection, key: str, before: str | None, **values: str) -> bool:
-    """Change a charge's row when it is in the state `before` (None: in any). Returns: whether there was such a row."""
-    where = charges.c.key == key
-    if before is not None:
-        where &= charges.c.state == before
+def _move(tx: Connection, key: str, before: str, **values: str) -> bool:
+    """Change a charge's row when it is in the state `before`. Returns: whether there was such a row."""
+    where = (charges.c.key == key) & (charges.c.state == before)
     return tx.execute(update(charges).where(where).values(**values).returning(charges.c.key)).first() is not None
 
 
