@@ -42,21 +42,6 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page in a browser of its own, which must not have complained: of a script, a policy, or anything that did not load."""
-    complaints: list[str] = []
-    context = browser.new_context(viewport={"width": 1180, "height": 900})
-    context.set_default_timeout(PATIENCE_MS)
-    found = context.new_page()
-    found.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    found.on("pageerror", lambda error: complaints.append(str(error)))
-    yield found
-    context.close()
-    refused = re.compile("status of (401|422)")  # a wrong key, a form with a fault: what a test sends on purpose
-    assert [text for text in complaints if not refused.search(text)] == []
-
-
-@pytest.fixture
 def shop(sqlite_url: str) -> Iterator[Shop]:
     world = Shop(sqlite_url)
     yield world
@@ -72,6 +57,24 @@ def app(shop: Shop) -> Flask:
 def url(app: Flask) -> Iterator[str]:
     with served(app) as found:
         yield found
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """A page in a browser of its own, which must not have complained: of a script, a policy, or anything that did not load.
+
+    It asks for `url` so that it is closed before its server is: a page that follows a job would complain of that too.
+    """
+    complaints: list[str] = []
+    context = browser.new_context(viewport={"width": 1180, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    found = context.new_page()
+    found.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    found.on("pageerror", lambda error: complaints.append(str(error)))
+    yield found
+    context.close()
+    refused = re.compile("status of (401|422)")  # a wrong key, a form with a fault: what a test sends on purpose
+    assert [text for text in complaints if not refused.search(text)] == []
 
 
 def sign_in(page: Page, url: str, key: str) -> None:
