@@ -180,12 +180,7 @@ class StepTask(Task):
 
 def time_limit_s(graph: Graph, step: str, kind: str) -> float:
     """Celery's limit for a message of this operation."""
-    node = graph.by_name[step]
-    limits = node.limits
-    if kind == "undo" and node.compensation is not None:
-        limits = node.compensation.limits
-    elif kind == "confirm" and node.confirm is not None:
-        limits = node.confirm
+    limits = graph.by_name[step].limits_of(kind)
     return limits.timeout_s + settings().hard_limit_grace_seconds + MESSAGE_LIMIT_SLACK_S
 
 
@@ -197,8 +192,7 @@ def register_all(app: Celery, known: Registry) -> list[str]:
     names = []
     for saga in known.all():
         for name, step, kind, _queue in saga.tasks():
-            step_name = step if isinstance(step, str) else step.name
-            _register(app, name, time_limit=time_limit_s(saga.graph, step_name, kind))
+            _register(app, name, time_limit=time_limit_s(saga.graph, step, kind))
             names.append(name)
     _register(app, UNKNOWN_TASK, time_limit=None)
     return names

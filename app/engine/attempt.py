@@ -235,7 +235,7 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
     elif again:
         delay = failure.delay_s
         if delay is None:
-            delay = backoff(move.node_limits(row.step, row.kind), row.attempts, random.random)
+            delay = backoff(move.graph.by_name[row.step].limits_of(row.kind), row.attempts, random.random)
         values = common | {"state": OpState.WAITING, "wait": "retry", "due_at": after(delay)}
     else:
         values = common | {"state": OpState.FAILED, "finished_at": now()}

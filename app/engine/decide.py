@@ -100,7 +100,7 @@ def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     """
 
     def change(move: Move, operation: AnyRow) -> None:
-        limits = move.node_limits(operation.step, operation.kind)
+        limits = move.graph.by_name[operation.step].limits_of(operation.kind)
         row = updates.decide_failed_operation(
             move.tx, operation.id, {**updates.READY_NOW, "allowance": operation.attempts + limits.attempts, "stop": False, "error": None}
         )

@@ -15,7 +15,7 @@ from app.clock import now
 from app.engine import counted
 from app.rules.planner import Message, Plan, lay_out, to_plan, undo_edges
 from app.rules.states import Kind
-from app.saga.graph import Graph, Limits
+from app.saga.graph import Graph
 from app.saga.naming import queue_name, task_name
 from app.store import queries, updates
 from app.store.ids import operation_id
@@ -73,14 +73,6 @@ class Move:
         """This one was claimed in the same move: no message of it leaves."""
         self._ready.pop(operation_id, None)
 
-    def node_limits(self, step: str, kind: str) -> Limits:
-        node = self.graph.by_name[step]
-        if kind == Kind.UNDO and node.compensation is not None:
-            return node.compensation.limits
-        if kind == Kind.CONFIRM and node.confirm is not None:
-            return node.confirm
-        return node.limits
-
     def message(self, step: str, kind: str, item: str = "") -> Message:
         return message_of(self.graph.saga, self.job.id, self.graph, step, kind, item)
 
@@ -126,12 +118,7 @@ def message_of(saga: str, job_id: str, graph: Graph, step: str, kind: str, item:
     return Message(
         operation_id=operation_id(job_id, step, item, kind),
         task=task_name(saga, step, kind),
-        queue=queue_name(lane_of(graph, step, kind), kind),
+        queue=queue_name(graph.by_name[step].lane_of(kind), kind),
         job_id=job_id,
         item=item,
     )
-
-
-def lane_of(graph: Graph, step: str, kind: str) -> str:
-    node = graph.by_name[step]
-    return node.compensation.lane if kind == Kind.UNDO and node.compensation is not None else node.lane

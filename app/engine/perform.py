@@ -108,11 +108,11 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
             return Performed(Verdict.DROPPED, error="no such operation")
         if seen.state in DONE:
             return Performed(Verdict.REPEATED)
-        saga = registry.by_digest(seen.saga, seen.digest)
-        node = queries.graph_of(connection, seen.digest).by_name[seen.step]
+    saga = registry.by_digest(seen.saga, seen.digest)
     if saga is None:
         return _other_version(db, delivery.operation_id, seen)
-    attempt = attempts.claim(db, settings, delivery.operation_id, _limits(node, seen.kind), boot=delivery.boot, pid=delivery.pid)
+    limits = saga.graph.by_name[seen.step].limits_of(seen.kind)
+    attempt = attempts.claim(db, settings, delivery.operation_id, limits, boot=delivery.boot, pid=delivery.pid)
     if attempt is None:
         return _not_claimed(db, delivery.operation_id)
     return _carry_out(db, settings, publisher, delivery, saga, seen, attempt, limit)
@@ -143,7 +143,7 @@ def _carry_out(
     structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
     bound = log.bind(**names)
     try:
-        outcome = _run(db, saga, node, seen, attempt, _limits(node, seen.kind), limit)
+        outcome = _run(db, saga, node, seen, attempt, node.limits_of(seen.kind), limit)
     except LeaseLost as error:
         bound.warning("lease_lost", error=str(error))
         return Performed(Verdict.DROPPED, error=str(error))
@@ -162,7 +162,7 @@ def _next(settings: Settings, saga: Saga[Any], delivery: Delivery) -> Next | Non
     rider = delivery.rider
     if rider is None or rider.step not in saga.graph.by_name:
         return None
-    limits = _limits(saga.graph.by_name[rider.step], rider.kind)
+    limits = saga.graph.by_name[rider.step].limits_of(rider.kind)
     return Next(
         rider.operation_id,
         delivery.boot,
@@ -187,14 +187,6 @@ def _not_claimed(db: Engine, operation_id: str) -> Performed:
     if row is not None and row.state in DONE:
         return Performed(Verdict.REPEATED)
     return Performed(Verdict.DROPPED, error=f"the operation is {row.state if row is not None else 'gone'}: not to be claimed")
-
-
-def _limits(node: Node, kind: str) -> Limits:
-    if kind == Kind.UNDO and node.compensation is not None:
-        return node.compensation.limits
-    if kind == Kind.CONFIRM and node.confirm is not None:
-        return node.confirm
-    return node.limits
 
 
 # --- the developer's code ------------------------------------------------------------------------------------------

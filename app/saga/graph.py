@@ -64,6 +64,18 @@ class Node:
         """From its claim on the job only goes forward (or a person decides)."""
         return self.pivot or self.irreversible or self.past_pivot
 
+    def limits_of(self, kind: str) -> Limits:
+        """The limits of this step's action, undo or confirmation."""
+        if kind == "undo" and self.compensation is not None:
+            return self.compensation.limits
+        if kind == "confirm" and self.confirm is not None:
+            return self.confirm
+        return self.limits
+
+    def lane_of(self, kind: str) -> str:
+        """The lane on which it runs."""
+        return self.compensation.lane if kind == "undo" and self.compensation is not None else self.lane
+
 
 @dataclass(frozen=True)
 class Graph:

@@ -14,15 +14,11 @@ def new_operation(
 ) -> dict[str, Any]:
     """The columns of an operation that nobody has claimed. With nothing missing it is queued and ready from the first instant."""
     node = graph.by_name[step]
-    limits, lane = node.limits, node.lane
-    if kind == Kind.UNDO:
-        if node.compensation is None:
-            raise ValueError(f"step {step} has no compensation")
-        limits, lane = node.compensation.limits, node.compensation.lane
-    elif kind == Kind.CONFIRM:
-        if node.confirm is None:
-            raise ValueError(f"step {step} has no confirmation")
-        limits = node.confirm
+    if kind == Kind.UNDO and node.compensation is None:
+        raise ValueError(f"step {step} has no compensation")
+    if kind == Kind.CONFIRM and node.confirm is None:
+        raise ValueError(f"step {step} has no confirmation")
+    limits = node.limits_of(kind)
     return {
         "id": operation_id(job_id, step, "", kind),
         "job_id": job_id,
@@ -30,7 +26,7 @@ def new_operation(
         "kind": kind,
         "item": "",
         "rank": graph.rank(step, kind),
-        "lane": lane,
+        "lane": node.lane_of(kind),
         "state": OpState.QUEUED if missing == 0 or riding else OpState.PENDING,
         "missing": missing,
         "queue_s": limits.queue_timeout_s,
