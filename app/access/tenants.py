@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from app.errors import RequestError
 from app.store.ids import new_id
-from app.store.session import dialect_is_sqlite, transaction
+from app.store.session import insert_or, transaction
 from app.store.tables import tenants
 
 DEFAULT = "default"
@@ -35,5 +34,4 @@ def ensure_in(tx: Connection, name: str) -> str:
 
 def insert_unless_there(tx: Connection, table: Table, row: dict[str, Any]) -> None:
     """Insert the row; do nothing when another process was first."""
-    insert = sqlite.insert(table) if dialect_is_sqlite(tx) else postgresql.insert(table)
-    tx.execute(insert.values(row).on_conflict_do_nothing())
+    tx.execute(insert_or(tx, table).values(row).on_conflict_do_nothing())

@@ -7,11 +7,10 @@ from functools import partial
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from app.clock import now
 from app.saga.graph import Graph
-from app.store.session import transaction
+from app.store.session import insert_or, transaction
 from app.store.tables import definitions, edges
 
 
@@ -41,7 +40,6 @@ def _register_one(tx: Connection, saga: Defined) -> None:
         return
     if tx.execute(update(definitions).where(d.digest == saga.digest).values(registered_at=now())).rowcount == 1:
         return
-    dialect_insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     row = {
         "digest": saga.digest,
         "saga": saga.graph.saga,
@@ -49,7 +47,7 @@ def _register_one(tx: Connection, saga: Defined) -> None:
         "graph": saga.graph.to_json(),
         "input_schema": saga.input_schema,
     }
-    new = dialect_insert(definitions).values(**row, registered_at=now()).on_conflict_do_nothing().returning(d.digest)
+    new = insert_or(tx, definitions).values(**row, registered_at=now()).on_conflict_do_nothing().returning(d.digest)
     if tx.execute(new).first() is None:
         return  # another process was faster, with the same definition
     graph = saga.graph

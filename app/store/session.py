@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -200,6 +201,11 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, OperationalError)):
         return StoreUnavailable()
     return error
+
+
+def insert_or(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can say what happens on conflict; each database has its own."""
+    return sqlite.insert(table) if dialect_is_sqlite(tx) else postgresql.insert(table)
 
 
 def dialect_is_sqlite(tx: Connection) -> bool:

@@ -28,10 +28,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from app.clock import after, ago, now
 from app.rules.states import LIVE, Kind, OpState
+from app.store.session import insert_or
 from app.store.tables import dead_letters, history, idempotency_keys, jobs, operations, workers
 from app.store.types import AnyRow
 
@@ -53,8 +53,7 @@ def add_history(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
 # --- new operations --------------------------------------------------------------------------------------------
 def take_idempotency_key(tx: Connection, tenant_id: str, key: str, fingerprint: str, job_id: str) -> bool:
     """Bind a key to its job. False: another job has it. Waits for a transaction that is about to take it."""
-    dialect_insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = dialect_insert(idempotency_keys).values(tenant_id=tenant_id, key=key, fingerprint=fingerprint, job_id=job_id)
+    statement = insert_or(tx, idempotency_keys).values(tenant_id=tenant_id, key=key, fingerprint=fingerprint, job_id=job_id)
     return tx.execute(statement.on_conflict_do_nothing().returning(idempotency_keys.c.job_id)).first() is not None
 
 

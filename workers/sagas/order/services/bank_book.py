@@ -30,9 +30,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from workers.sagas.order.services.database import ServiceDatabase
+from workers.sagas.order.services.database import ServiceDatabase, insert_or
 
 metadata = MetaData()
 
@@ -131,8 +130,7 @@ def book() -> dict[str, Any]:
 
 
 def _insert(tx: Connection, row: dict[str, Any]) -> bool:
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = make(charges).values(row).on_conflict_do_nothing(index_elements=[charges.c.key]).returning(charges.c.key)
+    statement = insert_or(tx, charges).values(row).on_conflict_do_nothing(index_elements=[charges.c.key]).returning(charges.c.key)
     return tx.execute(statement).first() is not None
 
 

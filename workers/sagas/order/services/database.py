@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.schema import CreateSchema
 
@@ -24,6 +25,11 @@ BUSY_S = 10.0  # how long a statement waits for another writer
 # A worker that froze in mid-transaction holds its rows; the server ends such a session, so that an undo can go on.
 IDLE_S = 30.0
 PREPARE_LOCK = 7_262_011_733  # any number, the same for all: one process makes tables at a time
+
+
+def insert_or(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can say what happens on conflict; each database has its own."""
+    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 class ServiceDatabase:

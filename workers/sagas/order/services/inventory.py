@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Connection, Integer, MetaData, String, Table, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from surefoot import Context, Rejected, Seen, barrier, barrier_table, seen_in_barrier
 from workers.sagas.order.models import Released, Reserved, Shipped
-from workers.sagas.order.services.database import ServiceDatabase
+from workers.sagas.order.services.database import ServiceDatabase, insert_or
 
 SEED = {"apple": 1000, "pear": 1000, "plum": 1000}
 MAX_STOCK = 1_000_000_000
@@ -172,7 +171,6 @@ def _why_not(tx: Connection, sku: str, quantity: int) -> str:
 
 
 def _add_missing(tx: Connection, amounts: Mapping[str, int]) -> int:
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     rows = [{"sku": sku, "initial": n, "on_hand": n, "reserved": 0, "sold": 0} for sku, n in amounts.items()]
-    statement = make(stock).values(rows).on_conflict_do_nothing().returning(stock.c.sku)
+    statement = insert_or(tx, stock).values(rows).on_conflict_do_nothing().returning(stock.c.sku)
     return len(tx.execute(statement).all())

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, String, Table, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from surefoot import Context, Rejected, Seen, barrier, barrier_table, seen_in_barrier
 from workers.sagas.order.models import Charge, Confirmed, Created, OrderRequest, Reserved, Voided
-from workers.sagas.order.services.database import ServiceDatabase
+from workers.sagas.order.services.database import ServiceDatabase, insert_or
 
 metadata = MetaData()
 barrier_table(metadata)
@@ -61,8 +60,7 @@ def create(ctx: Context, o: OrderRequest) -> Created:
     row = {**o.model_dump(exclude={"card"}), "order_ref": order_ref, "job": ctx.job_id, "state": "pending"}
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
-            make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-            made = tx.execute(make(orders).values(row).on_conflict_do_nothing().returning(orders.c.id)).first()
+            made = tx.execute(insert_or(tx, orders).values(row).on_conflict_do_nothing().returning(orders.c.id)).first()
             if made is None:
                 raise Rejected(f"There is an order {order_ref} already.")
             first.keep(Created(order_id=made.id, order_ref=order_ref).model_dump(mode="json"))

@@ -15,13 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Connection, Integer, MetaData, String, Table, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from surefoot import NEVER, ActionUndone, Context, EffectState, Happened, Probed, Rejected, Seen, barrier, barrier_table
 from workers.sagas.order.models import Charge, Refund
 from workers.sagas.order.services import bank_client
 from workers.sagas.order.services.bank_client import BankCharge, BankUnclear
-from workers.sagas.order.services.database import ServiceDatabase
+from workers.sagas.order.services.database import ServiceDatabase, insert_or
 
 metadata = MetaData()
 barrier_table(metadata)
@@ -108,7 +107,7 @@ def refund(ctx: Context, amount_cents: int) -> Refund:
     result = Refund(state=answer.state, refunded_cents=answer.refunded_cents)
     with database.transaction() as tx, barrier(tx, ctx) as again:
         row = {"key": ctx.action_key, "job": ctx.job_id, "amount_cents": amount_cents, "state": answer.state}
-        upsert = (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(charges).values(row)
+        upsert = insert_or(tx, charges).values(row)
         tx.execute(upsert.on_conflict_do_update(index_elements=[charges.c.key], set_={"state": answer.state}))  # two undos may race
         again.keep(result.model_dump(mode="json"))
     return result
