@@ -21,6 +21,7 @@ def open_letter(move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | No
         insert(dead_letters).values(
             id=new_id(),
             job_id=row.job_id,
+            tenant_id=move.job.tenant_id,
             operation_id=row.id,
             saga=move.graph.saga,
             step=row.step,

@@ -116,6 +116,9 @@ jobs = Table(
     Column("sla_at", UtcDateTime),
     Column("undo_by", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("attention_since", UtcDateTime),  # a person is asked since then
+    Column("owner", String(128)),  # who has taken it on
+    Column("owned_at", UtcDateTime),
     Column("seq", Integer, nullable=False, default=0),  # numbers history without gaps, raised under the job's lock
     Column("rev", Integer, nullable=False, default=0),
     CheckConstraint("state IN ('running','compensating','attention','completed','failed','cancelled')", name="state"),
@@ -127,6 +130,7 @@ jobs = Table(
     _partial("ix_jobs_open", "id", where="state IN ('running','compensating')"),
     _partial("ix_jobs_deadline", "deadline_at", where="deadline_at IS NOT NULL AND state = 'running'"),
     _partial("ix_jobs_undo_by", "undo_by", where="undo_by IS NOT NULL AND state = 'compensating'"),
+    _partial("ix_jobs_attention", "tenant_id", "id", where="state = 'attention'"),
 )
 
 idempotency_keys = Table(
@@ -171,6 +175,8 @@ operations = Table(
     Column("stop", Boolean, nullable=False, default=False),
     Column("lease_until", UtcDateTime),
     Column("hard_at", UtcDateTime),
+    Column("stall_s", Float),  # how long an attempt may go without a sign of its own, seconds; null: as long as it may run
+    Column("stall_at", UtcDateTime),  # no sign by then: the attempt counts as lost
     Column("due_at", UtcDateTime),
     Column("wait", String(16)),
     Column("result", Json),
@@ -226,7 +232,7 @@ dead_letters = Table(
     Column("step", String(64), nullable=False),
     Column("item", String(64), nullable=False, default=""),
     Column("kind", String(8), nullable=False),
-    Column("why", String(32), nullable=False),  # exhausted, rejected, unknown_outcome, queue_timeout, late_undo
+    Column("why", String(32), nullable=False),  # app.engine.letters.WHYS
     Column("error", Json),
     Column("attempts", Integer, nullable=False),
     Column("blocking", Boolean, nullable=False),  # holds the job in attention
@@ -237,11 +243,20 @@ dead_letters = Table(
     Column("resolved_why", Text),
     Column("created_at", UtcDateTime, nullable=False, server_default=now()),
     Column("closed_at", UtcDateTime),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),  # the job's, so that a list of letters reads no job
+    Column("retried_as", Id),  # the new job that runs the ended one again
+    Column("redrive_at", UtcDateTime),  # the relay sends it back then, in the name and for the reason of the next two
+    Column("redrive_by", String(128)),
+    Column("redrive_why", Text),
     CheckConstraint("state IN ('open','closed')", name="state"),
     # one open letter for an operation, however many workers find it exhausted
     _partial("uq_dead_letters_open", "operation_id", where="state = 'open'", unique=True),
     _partial("ix_dead_letters_blocking", "job_id", where="state = 'open' AND blocking"),
     Index("ix_dead_letters_job", "job_id"),
+    Index("ix_dead_letters_tenant", "tenant_id", "id"),
+    _partial("ix_dead_letters_open", "tenant_id", "id", where="state = 'open'"),
+    _partial("ix_dead_letters_mirror", "id", where="state = 'open'"),
+    _partial("ix_dead_letters_redrive", "redrive_at", where="state = 'open' AND redrive_at IS NOT NULL"),
 )
 
 inbox = Table(  # callbacks, signals and decisions, also those that come before their step has parked
@@ -312,6 +327,11 @@ quarantine = Table(  # messages nobody can run, kept with their reason
     Column("queue", String(255), nullable=False),
     Column("headers", Json, nullable=False),
     Column("body", Text, nullable=False),  # at most its first 4,096 characters
+    Column("size", Integer),  # bytes of the whole message, where it is known
+    Column("discarded_at", UtcDateTime),
+    Column("discarded_by", String(128)),
+    Column("discarded_why", Text),
+    _partial("ix_quarantine_kept", "id", where="discarded_at IS NULL"),
 )
 
 faults_fired = Table(  # how often each injected fault has fired, so that a restarted process does not start over

@@ -128,7 +128,7 @@ LOOKS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "open jobs": (standing.open_states, "ix_jobs_open"),
     "definitions of open jobs": (standing.open_versions, "ix_jobs_open"),
     "lanes": (standing.lanes, "ix_operations_queue_by"),
-    "letters": (standing.letters, "ix_dead_letters_blocking|uq_dead_letters_open"),
+    "letters": (standing.letters, "ix_dead_letters_|uq_dead_letters_open"),
     "workers": (standing.live_workers, "ix_workers_seen"),
 }
 

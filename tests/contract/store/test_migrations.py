@@ -5,12 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from app.errors import SettingsError
-from app.store.migrate import MIGRATIONS, check, head, upgrade
+from app.store.migrate import MIGRATIONS, _config, check, head, upgrade
 from app.store.session import open_engine
 from app.store.tables import EFFECTS_VIEW, metadata
 
@@ -55,3 +56,36 @@ def test_given_a_store_of_another_shape_then_it_is_refused_in_one_sentence(store
     with pytest.raises(SettingsError, match="DATABASE_URL"):
         check(db)
     db.dispose()
+
+
+def test_given_letters_of_the_first_shape_when_migrated_then_each_bears_its_tenant_and_its_job_since_when_it_asks(store_url: str) -> None:
+    db = open_engine(store_url)
+    with db.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in _A_JOB_IN_ATTENTION:
+            connection.execute(text(statement))
+    upgrade(db)
+    with db.connect() as connection:
+        letter = connection.execute(text("SELECT tenant_id, created_at, redrive_at FROM dead_letters")).one()
+        job = connection.execute(text("SELECT tenant_id, attention_since, owner FROM jobs")).one()
+    assert (letter.tenant_id, letter.created_at, letter.redrive_at) == (job.tenant_id, job.attention_since, None)
+    assert job.attention_since is not None and job.owner is None
+    db.dispose()
+
+
+_ID = "0190e0000000700080000000000000"
+_A_JOB_IN_ATTENTION = (
+    f"INSERT INTO tenants (id, name) VALUES ('{_ID}01', 'acme')",
+    "INSERT INTO definitions (digest, saga, version, graph, input_schema, registered_at)"
+    " VALUES ('d', 'shop', 1, '{}', '{}', CURRENT_TIMESTAMP)",
+    "INSERT INTO jobs (id, tenant_id, saga, version, digest, state, dir, cancel_wish, input, tags, priority, created_by, created_at, late,"
+    f" seq, rev) VALUES ('{_ID}02', '{_ID}01', 'shop', 1, 'd', 'attention', 'forward', false, '{{}}', '[]', 0, 'Ada', CURRENT_TIMESTAMP,"
+    " false, 0, 0)",
+    "INSERT INTO operations (id, job_id, step, kind, item, rank, lane, state, missing, queue_s, resent, fence, attempts, allowance,"
+    " started, effectful, no_return, unsettled, stop)"
+    f" VALUES ('{_ID}03', '{_ID}02', 'pay', 'action', '', 0, 'a', 'failed', 0, 60, 0, 1, 1, 1, true, true, true, 1, false)",
+    "INSERT INTO dead_letters (id, job_id, operation_id, saga, step, item, kind, why, attempts, blocking, needs_person, state)"
+    f" VALUES ('{_ID}04', '{_ID}02', '{_ID}03', 'shop', 'pay', '', 'action', 'exhausted', 1, true, true, 'open')",
+)
