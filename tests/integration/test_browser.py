@@ -42,18 +42,6 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def shop(sqlite_url: str) -> Iterator[Shop]:
-    world = Shop(sqlite_url)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def app(shop: Shop) -> Flask:
-    return shop.web()
-
-
-@pytest.fixture
 def url(app: Flask) -> Iterator[str]:
     with served(app) as found:
         yield found

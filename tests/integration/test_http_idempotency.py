@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,10 +16,8 @@ REQUESTS = 50
 
 
 @pytest.fixture
-def shop(store_url: str) -> Iterator[Shop]:
-    world = Shop(store_url)
-    yield world
-    world.close()
+def shop_url(store_url: str) -> str:
+    return store_url  # on each database
 
 
 def test_given_fifty_parallel_posts_with_one_key_when_all_have_answered_then_one_job(shop: Shop) -> None:

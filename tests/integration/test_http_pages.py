@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,18 +15,6 @@ from app.store.views import list_jobs
 from tests.contract.views.shop import GOOD, Caller, Shop
 
 FORM = {"saga": "shop", "f.sku": "apple", "f.quantity": "2", "f.amount_cents": "12.50", "f.card": GOOD["card"], "f.note": ""}
-
-
-@pytest.fixture
-def shop(sqlite_url: str) -> Iterator[Shop]:
-    world = Shop(sqlite_url)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def app(shop: Shop) -> Flask:
-    return shop.web()
 
 
 def signed_in(app: Flask, key: str) -> FlaskClient:

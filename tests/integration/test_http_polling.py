@@ -29,15 +29,8 @@ JOBS = "/api/v1/jobs"
 
 
 @pytest.fixture
-def shop(store_url: str) -> Iterator[Shop]:
-    world = Shop(store_url)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def app(shop: Shop) -> Flask:
-    return shop.web()
+def shop_url(store_url: str) -> str:
+    return store_url  # on each database
 
 
 @pytest.fixture(autouse=True)

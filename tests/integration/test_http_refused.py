@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,23 +23,6 @@ from web.door import EXTENSION
 
 JOBS = "/api/v1/jobs"
 UNKNOWN_ID = "018f0000-0000-7000-8000-000000000001"
-
-
-@pytest.fixture
-def shop(sqlite_url: str) -> Iterator[Shop]:
-    world = Shop(sqlite_url)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def app(shop: Shop) -> Flask:
-    return shop.web()
-
-
-@pytest.fixture
-def user(shop: Shop, app: Flask) -> Caller:
-    return Caller(app, shop.key())
 
 
 def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,13 +11,6 @@ from app.access import keys
 from tests.contract.views.shop import Caller, Shop
 
 JOBS = "/api/v1/jobs"
-
-
-@pytest.fixture
-def shop(sqlite_url: str) -> Iterator[Shop]:
-    world = Shop(sqlite_url)
-    yield world
-    world.close()
 
 
 def routes_with_a_job(app: Flask) -> list[tuple[str, str]]:

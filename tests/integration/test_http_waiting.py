@@ -25,13 +25,6 @@ SOON_S = 2.0  # far less than a waiting request is held for, far more than a pla
 
 
 @pytest.fixture
-def shop(sqlite_url: str) -> Iterator[Shop]:
-    world = Shop(sqlite_url)
-    yield world
-    world.close()
-
-
-@pytest.fixture
 def url(shop: Shop, tmp_path: Path) -> Iterator[str]:
     port = ports.any_free()
     env = {**os.environ, "PYTHONPATH": str(ROOT), "SUREFOOT_HOME": str(tmp_path), "DATABASE_URL": shop.url, "SUREFOOT_ENV": "test"}

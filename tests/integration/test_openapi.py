@@ -30,18 +30,6 @@ PAGES = ("home", "job", "sign_in", "problem_pages", "docs")
 
 
 @pytest.fixture
-def shop(sqlite_url: str) -> Iterator[Shop]:
-    world = Shop(sqlite_url)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def app(shop: Shop) -> Flask:
-    return shop.web()
-
-
-@pytest.fixture
 def told(app: Flask) -> dict[str, Any]:
     found: dict[str, Any] = app.test_client().get(DOCUMENT).get_json()
     return found
