@@ -23,6 +23,7 @@ from app.saga.lint import mistakes
 from app.saga.naming import did_you_mean, is_name, queue_name, task_name
 from app.saga.policies import Retry
 from app.saga.step import Step
+from app.saga.worlds import DrillWorld, as_world
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input model
 P = ParamSpec("P")
@@ -61,6 +62,7 @@ class Saga(Generic[I]):
     steps: dict[str, Step[Any, Any]]  # in the order of declaration
     effect_readers: dict[str, Callable[..., Any]]  # service -> function of (keys)
     invariants: list[Callable[..., Any]]  # functions of (world)
+    world: DrillWorld | None  # makes the world in which it may be drilled
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class Saga(Generic[I]):
         self.name, self.version, self.input_model = name, version, input
         self.sla_s = positive(sla, "sla", self.where, f"saga {name}")
         self.examples = tuple(examples)
-        self.steps, self.effect_readers, self.invariants = {}, {}, []
+        self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
 
     def step(
         self,
@@ -105,6 +107,7 @@ class Saga(Generic[I]):
         pure: bool = False,
         undo: Unset | None = UNSET,
         note: str = "",
+        safe_to_drill: bool = False,
         **unknown: Never,
     ) -> Callable[[Callable[P, R]], Step[P, R]]:
         """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
@@ -113,7 +116,8 @@ class Saga(Generic[I]):
         `timeout`: of one attempt; `queue_timeout`: for a worker to come. `pure`: it has no effect, so nothing to undo;
         `undo=None`: it has one that may stay. `irreversible` steps say `on_unknown`: "retry" (at least once) or
         "attention" (at most once, a person is asked). `settle`: what the undo of an unknown outcome does first,
-        "undo" at once or "replay" the action under the same key.
+        "undo" at once or "replay" the action under the same key. `safe_to_drill`: nothing it calls, its undo, probe and
+        confirmation included, is the real world, so a drill may run it without a drill world.
         Raises: DefinitionError naming the line and what to change.
         """
         at = source.caller()
@@ -150,6 +154,7 @@ class Saga(Generic[I]):
                 pure=bool(pure),
                 waived=undo is None,
                 note=note,
+                safe_to_drill=bool(safe_to_drill),
                 local=local,
             )
             self.steps[name] = made
@@ -174,6 +179,17 @@ class Saga(Generic[I]):
     def invariant(self, fn: F) -> F:
         """Register what must always hold: a function of (world) that returns sentences, none when all is well."""
         self.invariants.append(fn)
+        return fn
+
+    def drill_world(self, fn: F) -> F:
+        """Register what a drill runs this saga in: a generator function (or one that returns a context manager), without arguments.
+
+        Up to its `yield` it puts a stand-in in the place of everything that the steps call: databases made for the drill,
+        a bank of its own, a folder for mails. Workers started meanwhile see it by the environment (`os.environ`) alone.
+        What it yields is `world.own` of the invariants; if that has a method `outage(service)`, a context manager, the
+        drill also takes services away. After the `yield` it clears up.
+        """
+        self.world = as_world(fn, f"saga {self.name}", source.where(self.world) if self.world else None)
         return fn
 
     def __getitem__(self, name: str) -> Step[Any, Any]:

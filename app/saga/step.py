@@ -51,7 +51,7 @@ class Step(Generic[P, R]):
     """A declared step. Calling it calls the plain function.
 
     `after`: names of the steps it waits for, in the order their results are passed. `waived`: the developer said
-    undo=None. `where`: path:line of its declaration.
+    undo=None. `where`: path:line of its declaration. `safe_to_drill`: it never touches the real world.
     """
 
     saga: Owner
@@ -70,6 +70,7 @@ class Step(Generic[P, R]):
     pure: bool
     waived: bool
     note: str
+    safe_to_drill: bool
     local: dict[str, Any]
     undo: Part | None = None
     finder: Callable[..., Any] | None = None

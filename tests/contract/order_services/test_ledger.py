@@ -198,7 +198,7 @@ def test_given_world_when_invariants_are_asked_then_money_and_ends_are_judged(fo
     assert {seen.state for found in services.values() for seen in found} == {"undone"}
 
     def faults(state: str) -> list[str]:
-        world = SimpleNamespace(job=SimpleNamespace(state=state, input=INPUT), service=services.__getitem__)
+        world = SimpleNamespace(job=SimpleNamespace(state=state, input=INPUT), service=services.__getitem__, own=None)
         return [sentence for invariant in order.invariants for sentence in invariant(world)]
 
     assert faults("cancelled") == []

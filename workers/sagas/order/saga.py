@@ -11,6 +11,7 @@ service; what the service does in its own transaction, and why, is told there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from surefoot import Context, Probed, Retry, Saga, Seen
@@ -125,3 +126,18 @@ def end_is_all_or_nothing(world: Any) -> Iterator[str]:
             stands = "done" if seen.state == "done" else "not done"
             if wanted and seen.state != "unknown" and stands != wanted:
                 yield f"the job is {world.job.state}, but {service} says of {seen.key}: {seen.state}"
+
+
+@order.invariant
+def books_agree(world: Any) -> Iterator[str]:
+    """In a drill, whose databases hold nothing else, all the books together say nothing against each other."""
+    if world.own is not None:
+        yield from world.own.disagreements(settled=world.job.state in ("completed", "failed", "cancelled"))
+
+
+# --- where a drill may play ----------------------------------------------------------------------------------------
+@order.drill_world
+def drill_world() -> AbstractContextManager[Any]:
+    from workers.sagas.order.stand_ins import stand_ins  # the bank is a web server: workers need not read its code
+
+    return stand_ins()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from app.errors import DefinitionError
+from app.saga.definition import Saga
+
+
+class Ask(BaseModel):
+    n: int = 1
+
+
+def saga_of(*, safe: bool = False) -> Saga[Ask]:
+    saga = Saga("s", version=1, input=Ask)
+
+    @saga.step(lane="a", undo=None, safe_to_drill=safe)
+    def only(ctx: Any, o: Ask) -> None: ...
+
+    return saga
+
+
+def test_given_generator_function_when_declared_as_drill_world_then_it_is_a_context_manager_that_clears_up() -> None:
+    saga, seen = saga_of(), []
+
+    @saga.drill_world
+    def world() -> Iterator[str]:
+        seen.append("made")
+        yield "mine"
+        seen.append("gone")
+
+    assert saga.world is not None
+    with saga.world() as own:
+        assert (own, seen) == ("mine", ["made"])
+    assert seen == ["made", "gone"]
+
+
+def test_given_context_manager_when_declared_as_drill_world_then_it_is_taken_as_it_is() -> None:
+    saga = saga_of()
+
+    @saga.drill_world
+    def world() -> AbstractContextManager[int]:
+        @contextmanager
+        def made() -> Iterator[int]:
+            yield 7
+
+        return made()
+
+    assert saga.world is not None
+    with saga.world() as own:
+        assert own == 7
+
+
+def test_given_drill_world_or_safe_steps_when_digest_is_made_then_it_is_the_same() -> None:
+    plain, safe, with_world = saga_of(), saga_of(safe=True), saga_of()
+    with_world.drill_world(lambda: contextmanager(lambda: iter([None]))())
+
+    assert plain.digest == safe.digest == with_world.digest
+    assert [plain["only"].safe_to_drill, safe["only"].safe_to_drill] == [False, True]
+
+
+def test_given_drill_world_when_another_is_declared_then_it_is_refused_by_the_line_of_the_first() -> None:
+    saga = saga_of()
+
+    @saga.drill_world
+    def one() -> Iterator[None]:
+        yield
+
+    with pytest.raises(DefinitionError, match=r"test_drill_words.py:\d+: saga s has a drill world already \(.*test_drill_words.py:\d+\)"):
+
+        @saga.drill_world
+        def two() -> Iterator[None]:
+            yield
+
+
+def test_given_drill_world_with_arguments_when_declared_then_it_is_refused() -> None:
+    saga = saga_of()
+
+    with pytest.raises(DefinitionError, match="its drill world needy takes arguments"):
+
+        @saga.drill_world
+        def needy(folder: str) -> Iterator[None]:
+            yield
