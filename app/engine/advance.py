@@ -46,8 +46,8 @@ def settle(move: Move, operation: AnyRow) -> None:
 
 
 def release_back(move: Move, step: str) -> None:
-    """An undo is done: one thing less for the undo of every step that comes before it, also across steps without an undo."""
-    before = [name for name, reach in move.graph.reachable.items() if step in reach]
+    """An undo is done: one thing less for the undos that wait directly for it, also across steps without an undo."""
+    before = move.undo_order().followers[step]
     if before:
         rows = updates.lower_missing(
             move.tx, move.job.id, Kind.UNDO, before, states=(OpState.PENDING, OpState.QUEUED), carried=move.carried

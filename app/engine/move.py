@@ -13,13 +13,14 @@ from sqlalchemy import Connection
 
 from app.clock import now
 from app.engine import counted
-from app.rules.planner import Message, Plan, lay_out, to_plan, undo_edges
-from app.rules.states import Kind
+from app.rules.planner import Message, Plan, UndoOrder, lay_out, to_plan
+from app.rules.states import Dir, Kind
 from app.saga.graph import Graph
 from app.saga.naming import queue_name, task_name
 from app.store import queries, updates
 from app.store.ids import operation_id
 from app.store.types import AnyRow
+from app.store.undone import undone_steps
 
 
 class Move:
@@ -41,6 +42,7 @@ class Move:
         self._changes: dict[str, Any] = {}
         self._events: list[dict[str, Any]] = []
         self._ready: dict[str, AnyRow] = {}
+        self._undo_order: UndoOrder | None = None
 
     def change(self, **changes: Any) -> None:
         """Columns of the job to write at the close."""
@@ -99,14 +101,20 @@ class Move:
         """The job has ended: final, whatever comes later."""
         self.change(state=state, finished_at=now())
 
+    def undo_order(self) -> UndoOrder:
+        """What is undone after what, once the job has turned."""
+        if self._undo_order is None:
+            undone = undone_steps(self.tx, self.job.id, committed=self.job.dir == Dir.BACK)
+            self._undo_order = UndoOrder(undone, self.graph.followers, self.graph.leaders, self.graph.reachable)
+        return self._undo_order
+
     def _plan(self, kind: Kind, rows: list[AnyRow]) -> Plan:
         steps = [row.step for row in rows]
         if kind == Kind.ACTION:
             layout = lay_out(steps, self.graph.followers, self.graph.leaders)
         elif kind == Kind.UNDO:
-            chosen = [row.step for row in queries.operations_of(self.tx, self.job.id, Kind.UNDO)]
-            followers, leaders = undo_edges([n.name for n in self.graph.nodes if n.name in set(chosen)], self.graph.reachable)
-            layout = lay_out(steps, followers, leaders)
+            order = self.undo_order()
+            layout = lay_out(steps, order.followers, order.leaders)
         else:
             layout = lay_out(steps, dict.fromkeys(steps, ()), dict.fromkeys(steps, ()))
         updates.ride_along(self.tx, [operation_id(self.job.id, step, "", kind) for step in layout.riding])

@@ -139,9 +139,10 @@ def _insert(
         raise _KeyTaken
     roots = [node.name for node in graph.nodes if not node.after]
     layout = lay_out(roots, graph.followers, graph.leaders)
+    riding = layout.riding
     updates.insert_operations(
         tx,
-        [new_operation(graph, job_id, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in layout.riding) for n in graph.nodes],
+        [new_operation(graph, job_id, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding) for n in graph.nodes],
         answer=False,
     )
     tx.execute(insert(history).values(job_id=job_id, seq=1, event="submitted", actor=submission.actor))

@@ -12,6 +12,7 @@ from typing import Any
 from app.clock import after
 from app.engine.advance import finish
 from app.engine.move import Move
+from app.rules.planner import UndoOrder
 from app.rules.states import Cause, Dir, JobState, Kind, OpState
 from app.store import queries, updates
 from app.store.rows import new_operation
@@ -44,14 +45,15 @@ def turn(move: Move, cause: Cause, reason: str, *, undo_s: float, error: dict[st
         if move.graph.by_name[row.step].compensation is not None and (row.state == OpState.COMPLETED or (row.started and row.unsettled > 0))
     }
     if to_undo:
+        order = UndoOrder(to_undo.keys(), move.graph.followers, move.graph.leaders, move.graph.reachable)
         rows = [
             new_operation(
                 move.graph,
                 move.job.id,
                 step,
                 Kind.UNDO,
-                # everything reachable, not only direct successors: a step without an undo in between must not break the order
-                missing=len(move.graph.reachable[step] & to_undo.keys()) + (row.state == OpState.RUNNING),
+                # not only direct successors: a step without an undo in between must not break the order
+                missing=len(order.leaders[step]) + (row.state == OpState.RUNNING),
             )
             for step, row in to_undo.items()
         ]

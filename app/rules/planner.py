@@ -12,8 +12,9 @@ that no message carries is dispatched by the completion that releases it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 CHAIN_LIMIT = 10  # operations in one chain
 
@@ -45,7 +46,14 @@ class Chord:
 
 
 Plan = tuple[Chain | Chord, ...]
-Edges = Mapping[str, Sequence[str]]
+
+
+class Edges(Protocol):
+    """step -> its neighbours on one side."""
+
+    def __getitem__(self, step: str, /) -> Sequence[str]: ...
+
+
 
 
 @dataclass(frozen=True)
@@ -113,21 +121,56 @@ def leaving(plan: Plan) -> tuple[Message, ...]:
     return tuple(first)
 
 
-def undo_edges(
-    steps: Sequence[str], reachable: Mapping[str, frozenset[str]]
-) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """The reversed graph among the steps that are undone: (followers, leaders), direct edges only.
+class UndoOrder:
+    """The reversed graph among the steps that are undone, looked up step by step.
 
-    A step is undone when everything after it is undone, also across steps that have no undo; so the edges are the
-    transitive reduction of reachability among `steps`, reversed. `steps` in topological order.
+    A step is undone when everything after it is undone, also across steps that have no undo; so its edges are the transitive
+    reduction of reachability among `chosen`, reversed. Nothing is worked out for the whole graph: a step's neighbours cost
+    what lies between it and them, however many steps there are.
     """
-    chosen = set(steps)
-    leaders: dict[str, tuple[str, ...]] = {}
-    followers: dict[str, list[str]] = {step: [] for step in steps}
-    for step in steps:
-        after = reachable[step] & chosen
-        direct = [a for a in steps if a in after and not any(a in reachable[b] for b in after if b != a)]
-        leaders[step] = tuple(direct)
-        for a in direct:
-            followers[a].append(step)
-    return {step: tuple(f) for step, f in followers.items()}, leaders
+
+    def __init__(self, chosen: Collection[str], followers: Edges, leaders: Edges, reachable: Mapping[str, frozenset[str]]) -> None:
+        """Args: `chosen`, the steps that are undone; the rest is the forward graph's."""
+        self._chosen, self._after, self._before, self._reachable = chosen, followers, leaders, reachable
+        self.leaders, self.followers = _Lookup(self._undone_before), _Lookup(self._undone_after)
+
+    def _undone_before(self, step: str) -> tuple[str, ...]:
+        """The undos that this step's undo waits directly for."""
+        near = self._nearest(step, self._after)
+        further = frozenset[str]().union(*(self._reachable[name] for name in near)) if len(near) > 1 else frozenset()
+        return tuple(name for name in near if name not in further)
+
+    def _undone_after(self, step: str) -> tuple[str, ...]:
+        """The undos that wait directly for this step's."""
+        near = self._nearest(step, self._before)
+        among = frozenset(near)
+        return tuple(name for name in near if self._reachable[name].isdisjoint(among))
+
+    def _nearest(self, step: str, edges: Edges) -> tuple[str, ...]:
+        """The chosen steps met first on each path from here."""
+        found: dict[str, None] = {}
+        seen = {step}
+        open_ends = [step]
+        while open_ends:
+            for name in edges[open_ends.pop()]:
+                if name in seen:
+                    continue
+                seen.add(name)
+                if name in self._chosen:
+                    found[name] = None
+                else:
+                    open_ends.append(name)
+        return tuple(found)
+
+
+class _Lookup:
+    """Edges that are worked out when they are asked for."""
+
+    def __init__(self, work_out: Callable[[str], tuple[str, ...]]) -> None:
+        self._work_out = work_out
+        self._known: dict[str, tuple[str, ...]] = {}
+
+    def __getitem__(self, step: str) -> tuple[str, ...]:
+        if step not in self._known:
+            self._known[step] = self._work_out(step)
+        return self._known[step]

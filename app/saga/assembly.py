@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -34,13 +35,21 @@ class Declared(Protocol):
 
 def topological(after: Mapping[str, Sequence[str]]) -> list[str]:
     """Names in topological order, as near to the given order as it allows; those on or behind a cycle are left out."""
+    names = list(after)
+    place = {name: number for number, name in enumerate(names)}
+    missing = {name: len(set(leaders)) for name, leaders in after.items()}
+    followers: dict[str, list[str]] = {name: [] for name in names}
+    for name, leaders in after.items():
+        for leader in set(leaders) & place.keys():
+            followers[leader].append(name)
+    ready = [place[name] for name in names if not missing[name]]  # sorted, so it is a heap
     order: list[str] = []
-    placed: set[str] = set()
-    waiting = list(after)
-    while ready := next((name for name in waiting if placed.issuperset(after[name])), None):
-        waiting.remove(ready)
-        placed.add(ready)
-        order.append(ready)
+    while ready:
+        order.append(names[heappop(ready)])
+        for name in followers[order[-1]]:
+            missing[name] -= 1
+            if not missing[name]:
+                heappush(ready, place[name])
     return order
 
 

@@ -93,7 +93,11 @@ class Graph:
     @cached_property
     def followers(self) -> dict[str, tuple[str, ...]]:
         """step -> the steps that wait directly for it, in topological order."""
-        return {n.name: tuple(m.name for m in self.nodes if n.name in m.after) for n in self.nodes}
+        found: dict[str, list[str]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for leader in node.after:
+                found[leader].append(node.name)
+        return {name: tuple(names) for name, names in found.items()}
 
     @cached_property
     def leaders(self) -> dict[str, tuple[str, ...]]:
@@ -109,10 +113,13 @@ class Graph:
             reach[node.name] = frozenset(direct).union(*(reach[d] for d in direct))
         return reach
 
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {node.name: number for number, node in enumerate(self.nodes)}
+
     def rank(self, step: str, kind: str) -> int:
         """The order in which rows of one job are locked: actions in topological order, undos in reverse, confirmations."""
-        index = [n.name for n in self.nodes].index(step)
-        count = len(self.nodes)
+        index, count = self._place[step], len(self.nodes)
         return {"action": index, "undo": count + (count - 1 - index), "confirm": 2 * count + index}[kind]
 
     def to_json(self) -> dict[str, Any]:

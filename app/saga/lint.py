@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Iterator
 from types import NoneType
 from typing import Any, get_args
@@ -73,7 +74,7 @@ def _names(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
     for name in step.after:
         if name not in saga:
             yield _at(step, f"comes after {name!r}, which is no step of saga {saga.name}.{did_you_mean(name, saga.steps)}")
-    twice = sorted({name for name in step.after if step.after.count(name) > 1})
+    twice = sorted(name for name, times in Counter(step.after).items() if times > 1)
     if twice:
         yield _at(step, f"names {', '.join(twice)} twice in after=. Name each step once.")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.rules.planner import CHAIN_LIMIT, Layout, lay_out, undo_edges
+from app.rules.planner import CHAIN_LIMIT, Layout, UndoOrder, lay_out
 
 
 def edges(after: dict[str, str]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
@@ -46,8 +48,38 @@ def test_given_two_joins_on_the_same_runs_then_there_is_no_chord() -> None:
     assert lay_out(["a", "b"], *edges(shape)) == Layout(runs=(("a",), ("b",)), forks=())
 
 
-def test_given_a_pure_step_in_between_then_undo_edges_reach_across_it() -> None:
-    reachable = {"a": frozenset("bcd"), "b": frozenset("cd"), "c": frozenset("d"), "d": frozenset()}
-    followers, leaders = undo_edges(["a", "c", "d"], reachable)
+def undo_order(after: dict[str, str], chosen: str) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    followers, leaders = edges(after)
+    order = UndoOrder(chosen.split(), followers, leaders, reachability(followers))
+    return {step: order.followers[step] for step in chosen.split()}, {step: order.leaders[step] for step in chosen.split()}
+
+
+def reachability(followers: dict[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
+    def reach(step: str) -> frozenset[str]:
+        return frozenset(followers[step]).union(*(reach(after) for after in followers[step]))
+
+    return {step: reach(step) for step in followers}
+
+
+def test_given_a_step_without_undo_in_between_then_the_order_of_undos_reaches_across_it() -> None:
+    followers, leaders = undo_order({"a": "", "b": "a", "c": "b", "d": "c"}, "a c d")
     assert leaders == {"a": ("c",), "c": ("d",), "d": ()}
     assert followers == {"a": (), "c": ("a",), "d": ("c",)}
+
+
+def test_given_a_short_cut_past_an_undo_then_only_the_longer_way_counts() -> None:
+    followers, leaders = undo_order({"a": "", "b": "a", "c": "a b"}, "a b c")
+    assert leaders == {"a": ("b",), "b": ("c",), "c": ()}
+    assert followers == {"a": (), "b": ("a",), "c": ("b",)}
+
+
+@given(st.lists(st.tuples(st.sets(st.integers(0, 8)), st.booleans()), min_size=1, max_size=9))
+def test_given_any_graph_then_undos_wait_for_the_nearest_ones_and_for_no_other(shape: list[tuple[set[int], bool]]) -> None:
+    after = {f"s{n}": " ".join(f"s{m}" for m in sorted(before) if m < n) for n, (before, _) in enumerate(shape)}
+    chosen = [f"s{n}" for n, (_, undone) in enumerate(shape) if undone]
+    reachable = reachability(edges(after)[0])
+    followers, leaders = undo_order(after, " ".join(chosen))
+    for step in chosen:
+        later = reachable[step] & set(chosen)
+        assert set(leaders[step]) == {a for a in later if not any(a in reachable[b] for b in later)}
+        assert set(followers[step]) == {w for w in chosen if step in leaders[w]}
