@@ -62,6 +62,16 @@ def descendants(after: Mapping[str, Sequence[str]], order: Sequence[str]) -> dic
     return reach
 
 
+def ordered_pairs(after: Mapping[str, Sequence[str]], order: Sequence[str]) -> int:
+    """How many pairs of steps come one after the other on some path, counted without making them. `order`: topological."""
+    place = {name: number for number, name in enumerate(order)}
+    reach = dict.fromkeys(order, 0)  # a bit for each step
+    for name in reversed(order):
+        for leader in after[name]:
+            reach[leader] |= reach[name] | 1 << place[name]
+    return sum(bits.bit_count() for bits in reach.values())
+
+
 def pivot_of(steps: Mapping[str, Step[Any, Any]], order: Sequence[str]) -> str | None:
     """The declared pivot, else the first irreversible step, else none."""
     declared = next((name for name in order if steps[name].pivot), None)

@@ -11,12 +11,15 @@ from typing import Any, get_args
 from pydantic import BaseModel, PydanticUserError, RootModel
 
 from app.errors import ApprovalNeeded, InvalidInput
-from app.saga.assembly import Declared, descendants, pivot_of, topological
+from app.saga.assembly import Declared, descendants, ordered_pairs, pivot_of, topological
 from app.saga.inputs import validate_input
 from app.saga.naming import did_you_mean
 from app.saga.source import Function, accepts, hint, shape, where
 from app.saga.step import Step
 from app.saga.values import adapter, type_name
+
+MAX_STEPS = 12_000  # a job's rows are named in one statement, and SQLite takes 32,766 values in one
+MAX_PAIRS = 250_000  # rows of the catalogue's closure for one definition: a chain of 700 steps, or any fork of MAX_STEPS
 
 
 def mistakes(saga: Declared) -> list[str]:
@@ -26,6 +29,8 @@ def mistakes(saga: Declared) -> list[str]:
     """
     if not saga.steps:
         return [f"{saga.where}: saga {saga.name} has no steps. Declare one with @{saga.name}.step(lane=...)."]
+    if len(saga.steps) > MAX_STEPS:
+        return [f"{saga.where}: saga {saga.name} has {len(saga.steps):,} steps; at most {MAX_STEPS:,} are taken. Split it into several."]
     found = [*_input(saga), *(m for step in saga for m in _names(saga, step)), *(m for step in saga for m in _functions(saga, step))]
     found += _promises(saga)
     after = {step.name: step.after for step in saga}
@@ -34,6 +39,9 @@ def mistakes(saga: Declared) -> list[str]:
     order = topological(after)
     if len(order) < len(after):
         return [*found, _cycle(saga, after, set(order))]
+    if (pairs := ordered_pairs(after, order)) > MAX_PAIRS:
+        said = f"has {pairs:,} pairs of steps of which one comes after the other; at most {MAX_PAIRS:,} are kept"
+        return [*found, f"{saga.where}: saga {saga.name} {said}. Split it in several sagas, or let more steps run side by side."]
     return [*found, *_around_pivot(saga, order, descendants(after, order))]
 
 
