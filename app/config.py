@@ -14,6 +14,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import SettingsError
+from app.faults import Fault, parse_faults
 
 LANE_LIMITS_S = {"fast": 60.0, "slow": 6 * 3600.0}
 DEFAULT_LANE_LIMIT_S = 600.0
@@ -102,6 +103,15 @@ class Settings(BaseSettings):
             raise ValueError("SQLite in memory is a store of its own in every process; name a file")
         return value
 
+    @field_validator("faults")
+    @classmethod
+    def _known_faults(cls, value: str) -> str:
+        try:
+            parse_faults(value)
+        except SettingsError as error:
+            raise ValueError(error.message) from None
+        return value
+
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
         if self.heartbeat_seconds * 2 > self.lease_seconds:
@@ -126,6 +136,11 @@ class Settings(BaseSettings):
     @property
     def saga_modules(self) -> tuple[str, ...]:
         return tuple(m.strip() for m in self.sagas.split(",") if m.strip())
+
+    @property
+    def fault_plan(self) -> tuple[Fault, ...]:
+        """What SUREFOOT_FAULTS says."""
+        return parse_faults(self.faults)
 
     def lane_limit_seconds(self, lane: str) -> float:
         """The longest an operation of this lane may take."""

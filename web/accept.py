@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from app import faults
 from app.access.principal import Principal
 from app.engine.submit import Submission, Submitted, submit
+from app.faults import Point
 from web.door import door
 
 
@@ -34,6 +36,9 @@ def accept(
         deadline_s=deadline_s,
         tags=tags,
     )
+    faults.reached(Point.BEFORE_EFFECT, "web", "submit")
     done = submit(here.db, here.settings, here.registry, submission)
+    faults.reached(Point.AFTER_COMMIT, "web", "submit")
     here.bell.ring(done.plan)
+    faults.reached(Point.AFTER_PUBLISH, "web", "submit")
     return done

@@ -16,7 +16,7 @@ from app.engine.dispatch import Publishes
 from app.errors import DefinitionError
 from app.rules.planner import Plan
 from app.saga.registry import Registry
-from app.store import catalogue, migrate
+from app.store import catalogue, faults, migrate
 from app.store.session import open_engine
 from web import logs, security
 from web.api import auth, document, effects, health, jobs, metrics, problems, sagas, workers
@@ -50,6 +50,7 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     signer = Signer.from_settings(settings)
     db = open_engine(settings.store_url, pool_size=max(5, threads - 10 + 2), connect_timeout_s=2)
     migrate.check(db)
+    faults.arm(settings, lambda: db)
     registry = _registry(settings)
     if registry is not None:
         catalogue.register(db, registry.all())

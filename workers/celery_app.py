@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, signals, states
 
-from app import logs, metrics
+from app import faults, logs, metrics
 from app.config import settings
 from app.delivery.connection import LaneAMQP
 from app.delivery.producer import broker_settings
+from app.faults import Point
+from app.saga.injection import check_targets
+from app.saga.naming import parse_task_name
+from app.store import faults as fault_store
 from workers import boot
 from workers.drain import Drain
 from workers.keeper import Keeper
@@ -40,6 +44,17 @@ def make_app() -> Celery:
 
 
 celery_app = make_app()
+if settings().faults:
+    check_targets(settings().fault_plan, registry())
+    fault_store.arm(settings(), boot.db)
+
+    @signals.task_postrun.connect(weak=False)
+    def _before_ack(sender: Any, state: str, **_: Any) -> None:
+        """After chain and chord have gone on, and before the main process hears of it. What is put back is not acknowledged."""
+        for task in (sender.name, *getattr(sender.request, "ran_on", ())) if state != states.REJECTED else ():
+            name = parse_task_name(task)
+            if name is not None:
+                faults.reached(Point.BEFORE_ACK, *name)
 
 
 @signals.setup_logging.connect(weak=False)

@@ -17,14 +17,18 @@ from types import FrameType
 import structlog
 from sqlalchemy import Engine
 
-from app import logs, metrics
+from app import faults, logs, metrics
 from app.config import Settings, settings
 from app.delivery.broker import probe
 from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
+from app.engine.dispatch import Publishes
 from app.engine.sweep import Sweeper
 from app.errors import TryLater
+from app.faults import Point
 from app.metrics.counters import SWEEPS, SWEPT
+from app.rules.planner import Plan
+from app.store import faults as fault_store
 from app.store import leases
 from app.store.ids import new_id
 from app.store.session import open_engine
@@ -104,11 +108,25 @@ class Relay:
         self.fence = None
 
 
+@dataclass
+class Announced:
+    """A publisher that says before and after each publication that it stands there: `relay.publish` of app.faults."""
+
+    inner: Publishes
+
+    def publish(self, plan: Plan) -> bool:
+        faults.reached(Point.AFTER_COMMIT, "relay", "publish")
+        sent = self.inner.publish(plan)
+        faults.reached(Point.AFTER_PUBLISH, "relay", "publish")
+        return sent
+
+
 def make_relay(with_settings: Settings | None = None) -> Relay:
     """A relay for this process's settings."""
     chosen = with_settings or settings()
     db = open_engine(chosen.store_url)
-    publisher = Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds)
+    fault_store.arm(chosen, lambda: db)
+    publisher = Announced(Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds))
     return Relay(
         db=db,
         sweeper=Sweeper(db, chosen, publisher, probe(broker_url())),

@@ -69,6 +69,7 @@ class Ride:
         self._tell("task-received", following, name=element["task"], **shown, **about)
         self._tell("task-started", following)
         self._current, self._part_began, self.moved = following, time.monotonic(), True
+        self._request.ran_on = (*getattr(self._request, "ran_on", ()), element["task"])
         return self.delivery(following, element["task"], job_id, item)
 
     def tell_end(self, performed: Performed) -> None:

@@ -18,12 +18,14 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine
 
+from app import faults
 from app.config import Settings
 from app.engine import attempt as attempts
 from app.engine.attempt import Attempt, Ended, Failure, Next
 from app.engine.dispatch import Publishes, ring
 from app.engine.port import StorePort
 from app.errors import LeaseLost, StoreUnavailable
+from app.faults import Point
 from app.rules.states import DONE, Kind, OpState
 from app.saga.calls import ask, invoke
 from app.saga.context import Context
@@ -112,6 +114,7 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
     if saga is None:
         return _other_version(db, delivery.operation_id, seen)
     limits = saga.graph.by_name[seen.step].limits_of(seen.kind)
+    faults.reached(Point.BEFORE_CLAIM, seen.saga, seen.step, seen.kind)
     attempt = attempts.claim(db, settings, delivery.operation_id, limits, boot=delivery.boot, pid=delivery.pid)
     if attempt is None:
         return _not_claimed(db, delivery.operation_id)
@@ -142,19 +145,24 @@ def _carry_out(
     names = {"job": seen.job_id, "operation": f"{seen.step}.{seen.kind}", "attempt": attempt.number, "fence": attempt.fence}
     structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
     bound = log.bind(**names)
+    faults.reached(Point.AFTER_CLAIM, seen.saga, seen.step, seen.kind)
     try:
         outcome = _run(db, saga, node, seen, attempt, node.limits_of(seen.kind), limit)
     except LeaseLost as error:
         bound.warning("lease_lost", error=str(error))
         return Performed(Verdict.DROPPED, error=str(error))
-    except (KeyboardInterrupt, GeneratorExit):
+    except (KeyboardInterrupt, GeneratorExit, faults.Crashed):
         raise
     except BaseException as error:  # SystemExit and MemoryError too: a step must not end its worker
         outcome = _failure(error, seen, saga)
         bound.info("attempt_failed", error=outcome.error)
     then = _next(settings, saga, delivery)
+    if then is not None and delivery.rider is not None:  # its claim is part of the transaction that comes now
+        faults.reached(Point.BEFORE_CLAIM, seen.saga, delivery.rider.step, delivery.rider.kind)
     ended = _hold(lambda: _record(db, settings, attempt, outcome, delivery.carried, then))
+    faults.reached(Point.AFTER_COMMIT, seen.saga, seen.step, seen.kind)
     ring(db, publisher, ended.plan)
+    faults.reached(Point.AFTER_PUBLISH, seen.saga, seen.step, seen.kind)
     return _performed(ended, outcome, bound)
 
 
@@ -209,14 +217,23 @@ def _run(db: Engine, saga: Saga[Any], node: Node, seen: AnyRow, attempt: Attempt
     results = {step: rows[step].result for step in node.after}
     own = rows[node.name] if seen.kind != Kind.ACTION else None
     with limit(limits.timeout_s):
-        if seen.kind == Kind.ACTION and attempt.unsettled > 1:
-            return _again(saga, node, context, seen, results)
-        if own is None or own.state == OpState.COMPLETED:
-            return invoke(saga, node.name, seen.kind, context, seen.input, results, own.result if own is not None else None)
-        learnt = _what_happened(saga, node, context, seen, results)
-        if isinstance(learnt, NotYet):
-            return learnt
-        return invoke(saga, node.name, seen.kind, context, seen.input, results, learnt)
+        faults.reached(Point.BEFORE_EFFECT, seen.saga, seen.step, seen.kind)
+        outcome = _call(saga, node, context, seen, attempt, results, own)
+        faults.reached(Point.AFTER_EFFECT, seen.saga, seen.step, seen.kind)
+        return outcome
+
+
+def _call(
+    saga: Saga[Any], node: Node, context: Context, seen: AnyRow, attempt: Attempt, results: dict[str, Any], own: AnyRow | None
+) -> Any:
+    if seen.kind == Kind.ACTION and attempt.unsettled > 1:
+        return _again(saga, node, context, seen, results)
+    if own is None or own.state == OpState.COMPLETED:
+        return invoke(saga, node.name, seen.kind, context, seen.input, results, own.result if own is not None else None)
+    learnt = _what_happened(saga, node, context, seen, results)
+    if isinstance(learnt, NotYet):
+        return learnt
+    return invoke(saga, node.name, seen.kind, context, seen.input, results, learnt)
 
 
 def _again(saga: Saga[Any], node: Node, context: Context, seen: AnyRow, results: dict[str, Any]) -> Any:

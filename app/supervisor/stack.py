@@ -131,6 +131,8 @@ def environment(settings: Settings, home: Path, secrets: Secrets, broker_url: st
         "SUREFOOT_HOME": str(home),
         "SUREFOOT_API_KEY": secrets.api_key,
         "SUREFOOT_SECRET": secrets.signing,
+        "SUREFOOT_ENV": settings.env,
+        "SUREFOOT_FAULTS": settings.faults,
         "HOST": settings.host,
         "PORT": str(port),
         "PYTHONUNBUFFERED": "1",
