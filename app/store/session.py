@@ -55,10 +55,7 @@ def open_engine(url: str, *, pool_size: int = 5, patience_s: float = PATIENCE_S,
     """
     url = driver_url(url)
     if url.startswith("sqlite"):
-        db = create_engine(url, connect_args={"timeout": patience_s, "check_same_thread": False})
-        event.listen(db, "connect", _prepare_sqlite)
-        event.listen(db, "begin", _begin_immediate)
-        return db
+        return prepare(create_engine(url, connect_args={"timeout": patience_s, "check_same_thread": False}))
     db = create_engine(
         url,
         pool_size=pool_size,
@@ -74,6 +71,13 @@ def open_engine(url: str, *, pool_size: int = 5, patience_s: float = PATIENCE_S,
     )
     event.listen(db, "checkin", _note_idle)
     event.listen(db, "checkout", _ping_if_idle)
+    return db
+
+
+def prepare(db: Engine) -> Engine:
+    """Set up an engine of SQLite as this page's head says."""
+    event.listen(db, "connect", _prepare_sqlite)
+    event.listen(db, "begin", _begin_immediate)
     return db
 
 

@@ -1,0 +1,133 @@
+"""A service with the real barrier, that answers as it is told to and writes down what truly happened.
+
+Its book is the truth that the engine's account is compared with: it is kept by step and kind, not by the effect's key, so
+that a key which changes with the attempt shows as two effects.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+
+from app.participant.barrier import DONE, barrier, rows
+from app.saga.context import Context
+from app.saga.outcomes import NEVER, UNKNOWN, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
+from app.simulation.store import SimStore
+from app.store.tables import jobs, operations
+
+# How a call may go. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the answer).
+ANSWERS = ("ok", "refuse", "break", "unsent", "not_yet", "later", "lose")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Something that happened: `kind` of a step of a job, under a claim."""
+
+    job_id: str
+    step: str
+    kind: str
+    fence: int
+
+
+@dataclass
+class SimService:
+    """One service for all steps. `book`: effects in the order they happened; `objections`: what can never be right."""
+
+    store: SimStore
+    book: list[Effect] = field(default_factory=list)
+    asked_to_undo: set[tuple[str, str]] = field(default_factory=set)  # (job, step), also those that had nothing to undo
+    calls: Counter[str] = field(default_factory=Counter)
+    objections: list[str] = field(default_factory=list)
+    say: Callable[[Context], str | None] | None = None  # how to answer, where the calling actor was not told
+
+    def act(self, ctx: Context) -> Any:
+        """An action, undo or confirmation."""
+        actor = self.store.stage.current
+        said = (actor.says if actor is not None else None) or (self.say(ctx) if self.say else None) or "ok"
+        if actor is not None:
+            actor.says = None
+            actor.fence = ctx.fence
+        self.calls[said] += 1
+        self._has_a_cause(ctx)
+        self._before(said, ctx)
+        if said == "not_yet":
+            return NotYet(after=5)
+        with self.store.engine.begin() as tx, barrier(tx, ctx) as first:
+            if first:
+                first.keep(f"{ctx.step} {ctx.kind}")
+            result = first.result
+        if ctx.kind == "undo":
+            self.asked_to_undo.add((ctx.job_id, ctx.step))
+        if first:
+            self._write(Effect(ctx.job_id, ctx.step, ctx.kind, ctx.fence))
+        self.store.stage.point("effect/done")
+        if said == "lose":
+            raise TimeoutError("the answer was lost")
+        return result
+
+    def find(self, ctx: Context) -> Probed:
+        """A probe."""
+        actor = self.store.stage.current
+        if actor is not None and actor.says == "lose":
+            actor.says = None
+            return UNKNOWN
+        with self.store.engine.connect() as connection:
+            row = connection.execute(select(rows.c.outcome, rows.c.result).where(rows.c.key == ctx.action_key)).one_or_none()
+        return Happened(row.result) if row is not None and row.outcome == DONE else NEVER
+
+    def by_hand(self, ctx: Context) -> None:
+        """A person does it (or voids it, by its undo), under the same key."""
+        with self.store.engine.begin() as tx, barrier(tx, ctx) as first:
+            pass
+        if ctx.kind == "undo":
+            self.asked_to_undo.add((ctx.job_id, ctx.step))
+        if first:
+            self._write(Effect(ctx.job_id, ctx.step, ctx.kind, ctx.fence))
+
+    def of(self, job_id: str, kind: str) -> list[str]:
+        """The steps of a job that had an effect of this kind, in the order it happened."""
+        return [effect.step for effect in self.book if effect.job_id == job_id and effect.kind == kind]
+
+    # --- how -------------------------------------------------------------------------------------------------------
+    @staticmethod
+    def _before(said: str, ctx: Context) -> None:
+        match said:
+            case "refuse":
+                raise Rejected("the service says no")
+            case "break":
+                raise RuntimeError("something broke before anything happened")
+            case "unsent":
+                raise NothingSent("no connection")
+            case "later":
+                raise RetryLater(3, "come again")
+
+    def _write(self, effect: Effect) -> None:
+        name = f"{effect.step} {effect.kind}"
+        same = [e for e in self.book if (e.job_id, e.step) == (effect.job_id, effect.step)]
+        if any(e.kind == effect.kind for e in same):
+            self.objections.append(f"{name} took effect twice")
+        if effect.kind == "action" and (effect.job_id, effect.step) in self.asked_to_undo:
+            self.objections.append(f"{name} took effect after it was undone")
+        if effect.kind == "undo" and not any(e.kind == "action" for e in same):
+            self.objections.append(f"{name} undid what never was")
+        self.book.append(effect)
+
+    def _has_a_cause(self, ctx: Context) -> None:
+        """What is asked of a service must have been put on record before: the job, the claim, the attempt."""
+        with self.store.engine.connect() as connection:
+            o = operations.c
+            row = connection.execute(
+                select(o.fence, o.attempts, o.started, o.unsettled, o.effectful, jobs.c.state)
+                .join_from(operations, jobs, o.job_id == jobs.c.id)
+                .where(o.job_id == ctx.job_id, o.step == ctx.step, o.item == ctx.item, o.kind == ctx.kind)
+            ).one_or_none()
+        name = f"{ctx.step} {ctx.kind}"
+        if row is None:
+            # the action is run again before its undo (`settle="replay"`) under the undo's own claim, never without a row
+            self.objections.append(f"{name} was asked for, and no such operation is on record")
+        elif not row.started or row.attempts < 1:
+            self.objections.append(f"{name} was asked for before its attempt was counted")

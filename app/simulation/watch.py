@@ -1,0 +1,105 @@
+"""What must hold at every instant, asked of the store itself.
+
+Triggers see each single change, also one that the next statement hides again, and know which actor makes it; what they
+object to is written in the same transaction, so it is gone if that rolls back. The statements of `engine.invariants` are
+asked after every action, all in one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from app.engine.invariants import INVARIANTS, STATES
+from app.rules.states import DONE, ENDED, OpState
+
+OBJECTIONS = "sim_objections"
+ANY_TIME_S = 1e8  # while anything may fail nobody promises a bound: what is asked is only that there is a date at all
+
+
+def _in(states: tuple[str, ...]) -> str:
+    return "(" + ",".join(f"'{state}'" for state in states) + ")"
+
+
+_AT_REST = (*DONE, OpState.DROPPED, OpState.ABANDONED)
+
+# sentence -> (table, condition on OLD and NEW)
+CHANGES: dict[str, tuple[str, str]] = {
+    "an ended job moved": ("jobs", f"OLD.state IN {_in(ENDED)} AND (NEW.state <> OLD.state OR NEW.dir <> OLD.dir)"),
+    "a job's revision or history went back": ("jobs", "NEW.rev < OLD.rev OR NEW.seq < OLD.seq"),
+    "a job turned twice": ("jobs", "OLD.dir = 'back' AND (NEW.dir <> 'back' OR NEW.cause IS NOT OLD.cause)"),
+    "an operation at rest moved": ("operations", f"OLD.state IN {_in(_AT_REST)} AND NEW.state <> OLD.state"),
+    "a fence, an attempt or a start was taken back": (
+        "operations",
+        "NEW.fence < OLD.fence OR NEW.attempts < OLD.attempts OR NEW.started < OLD.started OR NEW.allowance < OLD.allowance",
+    ),
+    "a claim without a new fence": ("operations", "NEW.state = 'running' AND NEW.token IS NOT OLD.token AND NEW.fence = OLD.fence"),
+    "an action was claimed after the turn": (
+        "operations",
+        "NEW.kind = 'action' AND NEW.fence > OLD.fence AND (SELECT dir FROM jobs WHERE id = NEW.job_id) = 'back'",
+    ),
+    "a claim of what is not ready": (
+        "operations",
+        "NEW.fence > OLD.fence AND NOT (OLD.missing = 0 AND OLD.stop = 0 AND (OLD.state = 'queued' OR OLD.lease_until < sim_now()))",
+    ),
+    "the relay took a claim whose lease had not run out": (
+        "operations",
+        "sim_role() = 'relay' AND OLD.state = 'running' AND NEW.state <> 'running' AND OLD.lease_until >= sim_now()",
+    ),
+    "an attempt was ended under another's fence": (
+        "operations",
+        "sim_fence() IS NOT NULL AND OLD.state = 'running' AND NEW.state <> 'running' AND OLD.fence <> sim_fence()",
+    ),
+    "what may have happened was forgotten": (  # only a completion settles everything; one attempt vouches for itself alone
+        "operations",
+        f"NEW.unsettled < OLD.unsettled - 1 AND NEW.state NOT IN {_in(DONE)} AND NEW.decided IS NULL",
+    ),
+    "a completed operation lost its result": ("operations", "OLD.state = 'completed' AND NEW.result IS NOT OLD.result"),
+}
+
+# sentence -> statement that returns no row
+MORE: dict[str, str] = {
+    "nothing is undone that never started": """
+        SELECT u.id FROM operations u JOIN operations a ON a.job_id = u.job_id AND a.step = u.step AND a.item = u.item AND a.kind = 'action'
+        WHERE u.kind = 'undo' AND NOT a.started""",
+    "history agrees with its job": "SELECT id FROM jobs WHERE seq <> (SELECT count(*) FROM history h WHERE h.job_id = jobs.id)",
+    "what the store itself objected to": f"SELECT sentence || ': ' || id FROM {OBJECTIONS}",  # noqa: S608 - our own name
+}
+
+
+def install(connection: sqlite3.Connection) -> None:
+    """Put the triggers into a store whose tables are there. The connection knows sim_role(), sim_fence() and sim_now()."""
+    connection.execute(f"CREATE TABLE {OBJECTIONS} (sentence TEXT NOT NULL, id TEXT NOT NULL)")
+    for number, (sentence, (table, condition)) in enumerate(CHANGES.items()):
+        connection.execute(
+            f"CREATE TRIGGER sim_watch_{number} AFTER UPDATE ON {table} WHEN {condition} "  # noqa: S608 - our own words
+            f"BEGIN INSERT INTO {OBJECTIONS} VALUES ({_quoted(sentence)}, NEW.id); END"
+        )
+    for verb in ("UPDATE", "DELETE"):
+        connection.execute(
+            f"CREATE TRIGGER sim_history_{verb} BEFORE {verb} ON history WHEN sim_role() IS NOT NULL "  # noqa: S608
+            f"BEGIN INSERT INTO {OBJECTIONS} VALUES ('a line of history was changed', OLD.job_id); END"
+        )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _all_in_one() -> str:
+    """Every invariant as one statement of rows (sentence, id)."""
+    parts = []
+    for sentence, sql in {**INVARIANTS, **MORE}.items():
+        for name, states in STATES.items():
+            sql = sql.replace(name, states)
+        parts.append(f"SELECT {_quoted(sentence)}, * FROM ({sql})")  # noqa: S608 - our own words
+    return " UNION ALL ".join(parts)
+
+
+STATEMENT = _all_in_one()
+
+
+def broken(connection: sqlite3.Connection, *, slack_ago: str, bound_ago: str) -> list[str]:
+    """Sentences about what does not hold, each with the row's id. The times as the store keeps them."""
+    times: dict[str, Any] = {"slack_ago": slack_ago, "bound_ago": bound_ago}
+    return [f"{sentence} ({row})" for sentence, row in connection.execute(STATEMENT, times)]
