@@ -31,6 +31,14 @@ class Parcel:
         return self.message.task.partition(".")[2]
 
     @property
+    def names(self) -> tuple[str, str, str]:
+        """(saga, step, kind)."""
+        name = parse_task_name(self.message.task)
+        if name is None:
+            raise ValueError(f"no task of ours: {self.message.task}")
+        return name
+
+    @property
     def carried(self) -> frozenset[str]:
         """The operations that this delivery publishes by itself (as `delivery.canvas.carried`)."""
         following = self.rest[:1] or (self.body.messages[:1] if self.body else ())
@@ -43,9 +51,7 @@ class Parcel:
 
     def delivery(self, boot: str, pid: int, *, runs_on: bool, carries: bool, message: str | None = None) -> Delivery:
         """As a worker hands it to the engine. `carries` False: the broker is known to be away, so nothing rides."""
-        name = parse_task_name(self.message.task)
-        if name is None:
-            raise ValueError(f"no task of ours: {self.message.task}")
+        _, step, kind = self.names
         rider = None
         if runs_on and self.rest and self.rest[0].queue == self.message.queue:
             following = parse_task_name(self.rest[0].task)
@@ -53,7 +59,7 @@ class Parcel:
                 rider = Rider(self.rest[0].operation_id, following.step, following.kind)
         carried = self.carried if carries else frozenset()
         asked = self.message
-        return Delivery(asked.operation_id, asked.job_id, name.step, name.kind, asked.item, boot, pid, carried, rider, message)
+        return Delivery(asked.operation_id, asked.job_id, step, kind, asked.item, boot, pid, carried, rider, message)
 
 
 @dataclass

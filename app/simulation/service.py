@@ -16,8 +16,7 @@ from sqlalchemy import select
 from app.participant.barrier import DONE, barrier, rows
 from app.saga.context import Context
 from app.saga.outcomes import NEVER, UNKNOWN, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
-from app.simulation.store import SimStore
-from app.store.tables import jobs, operations
+from app.simulation.store import SimStore, raw_id
 
 # How a call may go. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the answer).
 ANSWERS = ("ok", "refuse", "break", "unsent", "not_yet", "later", "lose")
@@ -118,16 +117,12 @@ class SimService:
 
     def _has_a_cause(self, ctx: Context) -> None:
         """What is asked of a service must have been put on record before: the job, the claim, the attempt."""
-        with self.store.engine.connect() as connection:
-            o = operations.c
-            row = connection.execute(
-                select(o.fence, o.attempts, o.started, o.unsettled, o.effectful, jobs.c.state)
-                .join_from(operations, jobs, o.job_id == jobs.c.id)
-                .where(o.job_id == ctx.job_id, o.step == ctx.step, o.item == ctx.item, o.kind == ctx.kind)
-            ).one_or_none()
+        row = self.store.raw.execute(
+            "SELECT started, attempts FROM operations WHERE job_id = ? AND step = ? AND kind = ? AND item = ?",
+            (raw_id(ctx.job_id), ctx.step, ctx.kind, ctx.item),
+        ).fetchone()
         name = f"{ctx.step} {ctx.kind}"
         if row is None:
-            # the action is run again before its undo (`settle="replay"`) under the undo's own claim, never without a row
             self.objections.append(f"{name} was asked for, and no such operation is on record")
-        elif not row.started or row.attempts < 1:
+        elif not row[0] or row[1] < 1:
             self.objections.append(f"{name} was asked for before its attempt was counted")

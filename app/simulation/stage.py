@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from app.faults import Crashed
+
 Work = Callable[[], Any]
 
 
-class Crash(KeyboardInterrupt):
-    """The process is gone. A KeyboardInterrupt, because the engine takes anything else a step raises for its failure."""
+class Crash(Crashed):
+    """The process is gone."""
 
 
 class Role(StrEnum):
@@ -62,7 +64,7 @@ Interfere = Callable[[Actor, str], BaseException | None]
 class Stage:
     """Where actors run. `points` counts every named point that was passed, `crashes` those where somebody died.
 
-    `interfere`: asked at each point; what it returns is raised there (a `Crash` ends the actor).
+    `interfere`: asked at each point; what it returns is raised there (a `Crashed` ends the actor).
     """
 
     def __init__(self) -> None:
@@ -109,7 +111,7 @@ class Stage:
         actor.at = name
         self.points[name] += 1
         if self.interfere is not None and (raised := self.interfere(actor, name)) is not None:
-            if isinstance(raised, Crash):
+            if isinstance(raised, Crashed):
                 self.crashes[name] += 1
             raise raised
         if actor.budget is None:
@@ -155,7 +157,7 @@ class Stage:
         self.current = actor
         try:
             actor.result = work()
-        except Crash:
+        except Crashed:
             actor.crashed = True
         except Exception as error:  # the world looks at what ended an actor
             actor.error = error

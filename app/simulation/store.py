@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from types import FrameType
 from typing import Any, cast
 
@@ -63,9 +64,9 @@ class SimStore:
         """Where to say how the store shall fail."""
         return cast(Doors, self.doors)
 
-    @property
+    @cached_property
     def raw(self) -> sqlite3.Connection:
-        """The one connection there is."""
+        """The one connection there is, for questions that are asked too often for anything slower."""
         with self.engine.connect() as connection:
             return cast(sqlite3.Connection, connection.connection.dbapi_connection)
 
@@ -75,6 +76,11 @@ class SimStore:
         connection.create_function("sim_now", 0, self.clock.text)
         connection.create_function("sim_role", 0, lambda: stage.current.role if stage.current else None)
         connection.create_function("sim_fence", 0, lambda: stage.current.fence if stage.current else None)
+
+
+def raw_id(id_: str) -> str:
+    """An id as SQLite has it."""
+    return id_.replace("-", "")
 
 
 SKIPPED = ("app.store.session", "app.simulation.store", "contextlib")

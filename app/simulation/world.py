@@ -2,14 +2,14 @@
 
     with World([saga]) as world:
         job = world.submit(saga.name, {"name": "x"})
-        world.interfere(lambda actor, point: Crash() if point == "effect/after" and actor.about == "charge_card.action" else None)
+        world.interfere(lambda actor, point: Crash() if point == "after_effect" and actor.about == "charge_card.action" else None)
         world.land()
         assert world.objections() == []
 
 Each verb is one action of one process. With `points=n` the actor stops after n named points, or at the one of that name,
 and waits in `stage.paused`, to be resumed, frozen or killed; with `dies=True` it crashes there. The steps of a saga may be
-anything that runs in this process; how they are made to fail is the caller's (`interfere` raises at `effect/before` and
-`effect/after`, which are around the developer's function).
+anything that runs in this process; how they are made to fail is the caller's: `interfere` is asked at every point, and
+`fires` at those of `app.faults`, which are among them under their own names.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app import faults
 from app.config import Settings
 from app.engine import attempt as attempt_module
 from app.engine import decide, keep
 from app.engine import perform as perform_module
-from app.engine.dispatch import not_sent, ring
+from app.engine.dispatch import Publishes, not_sent, ring
 from app.engine.perform import Performed, Verdict, perform, run_on
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
 from app.errors import RequestError, StoreUnavailable
+from app.faults import Point
+from app.rules.planner import Plan
 from app.rules.states import ENDED, JobState
 from app.saga.definition import Saga
 from app.saga.registry import Registry
@@ -39,11 +42,11 @@ from app.simulation import watch
 from app.simulation.broker import Parcel, SimBroker
 from app.simulation.clock import START
 from app.simulation.stage import Actor, Crash, Interfere, Role
-from app.simulation.store import HostTime, SimStore, store_of_this_process
+from app.simulation.store import HostTime, SimStore, raw_id, store_of_this_process
 from app.store import ids as ids_module
 from app.store import session as session_module
 from app.store.catalogue import register
-from app.store.tables import dead_letters, history, jobs, operations, tenants
+from app.store.tables import dead_letters, history, jobs, tenants
 
 TENANT = "00000000-0000-7000-8000-000000000001"
 SIM_LEASE_S, SIM_HEARTBEAT_S = 15.0, 5.0
@@ -79,13 +82,14 @@ class World:
     runs_on: bool = True
     settings: Settings = field(default_factory=lambda: Settings(env="test", lease_seconds=SIM_LEASE_S, heartbeat_seconds=SIM_HEARTBEAT_S))
     store: SimStore = field(default_factory=store_of_this_process)
+    fires: faults.Fires | None = None
 
     def __post_init__(self) -> None:
         self.stage, self.clock, self.trouble = self.store.stage, self.store.clock, self.store.trouble
         self.broker = SimBroker(self.stage, self.trouble)
         self.registry = Registry(self.sagas)
         self.fleet = [Worker(f"w{n}", f"w{n}.0") for n in range(self.workers)]
-        self.sweepers = [Sweeper(self.db, self.settings, self.broker, self.broker) for _ in range(self.relays)]
+        self.sweepers = [Sweeper(self.db, self.settings, _Announced(self.broker), self.broker) for _ in range(self.relays)]
         self.errors: list[str] = []
         self.log: list[str] = []
         self._ids = 0
@@ -93,6 +97,7 @@ class World:
         self._seen_changes = -1
         self._broken: list[str] = []
         self._raw = self.store.raw
+        self._injecting = contextlib.ExitStack()
 
     @property
     def db(self) -> Any:
@@ -105,6 +110,7 @@ class World:
         self._seam(session_module, "time", HostTime(self.store))
         self._seam(attempt_module, "random", random.Random(self.seed))
         self._seam(ids_module, "uuid_utils", SimpleNamespace(uuid7=self._next_id))
+        self._injecting.enter_context(faults.injecting(self))
         register(self.store.engine, self.sagas)
         with self.store.engine.begin() as tx:
             tx.execute(tenants.insert().values(id=TENANT, name="default"))
@@ -113,8 +119,15 @@ class World:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         self.stage.clear()
+        self._injecting.close()
         while self._undo_seams:
             setattr(*self._undo_seams.pop())
+
+    def fire(self, target: str, point: Point) -> None:
+        """An actor stands at a point of `app.faults`."""
+        self.stage.point(str(point))
+        if self.fires is not None:
+            self.fires.fire(target, point)
 
     def _seam(self, module: Any, name: str, stand_in: Any) -> None:
         self._undo_seams.append((module, name, getattr(module, name)))
@@ -142,8 +155,11 @@ class World:
         asked = Submission(TENANT, saga, value, "client", key=key, deadline_s=deadline_s)
 
         def work() -> str:
+            faults.reached(Point.BEFORE_EFFECT, "web", "submit")
             submitted = submit(self.db, self.settings, self.registry, asked)
+            faults.reached(Point.AFTER_COMMIT, "web", "submit")
             ring(self.db, self.broker, submitted.plan)
+            faults.reached(Point.AFTER_PUBLISH, "web", "submit")
             return submitted.job_id
 
         actor = self._act(Actor("web", Role.WEB, points, dies), work)
@@ -212,7 +228,7 @@ class World:
         """What `workers.tasks` does with a message."""
         carries = not self.broker.down
         delivery = parcel.delivery(boot, pid, runs_on=self.runs_on, carries=carries)
-        performed = perform(self.db, self.settings, self.registry, self.broker, delivery, limit=self._around)
+        performed = perform(self.db, self.settings, self.registry, self.broker, delivery, limit=_no_limit)
         self._check_fence(actor, delivery.operation_id, performed)
         while performed.following is not None:
             following = parcel.next
@@ -221,28 +237,21 @@ class World:
             parcel, first = following, delivery.message or delivery.operation_id
             actor.about, actor.fence = parcel.name, None
             delivery = parcel.delivery(boot, pid, runs_on=self.runs_on, carries=carries, message=first)
-            performed = run_on(self.db, self.settings, self.registry, self.broker, delivery, performed.following, limit=self._around)
+            performed = run_on(self.db, self.settings, self.registry, self.broker, delivery, performed.following, limit=_no_limit)
             self._check_fence(actor, delivery.operation_id, performed)
         actor.fence = None
         if carries and not self.broker.go_on(parcel, performed):
             not_sent(self.db, delivery.carried)
-        self.stage.point("ack/before")
+        faults.reached(Point.BEFORE_ACK, *parcel.names)
         return performed.verdict
-
-    @contextlib.contextmanager
-    def _around(self, _seconds: float) -> Iterator[None]:
-        """Where a worker's soft limit is: around the developer's function."""
-        self.stage.point("effect/before")
-        yield
-        self.stage.point("effect/after")
 
     def _check_fence(self, actor: Actor, operation_id: str, performed: Performed) -> None:
         """A completion that was taken for ours is on record under our fence."""
         if performed.verdict != Verdict.COMPLETED or actor.fence is None:
             return
-        row = self.one(select(operations.c.fence, operations.c.state, operations.c.step).where(operations.c.id == operation_id))
-        if row is not None and row.fence != actor.fence:
-            self.errors.append(f"{row.step}: a completion under fence {actor.fence} was taken, but the claim is {row.fence}")
+        step, fence = self._raw.execute("SELECT step, fence FROM operations WHERE id = ?", (raw_id(operation_id),)).fetchone()
+        if fence != actor.fence:
+            self.errors.append(f"{step}: a completion under fence {actor.fence} was taken, but the claim is {fence}")
 
     def _restart(self, worker: Worker) -> None:
         generation = int(worker.boot.rpartition(".")[2]) + 1
@@ -391,6 +400,24 @@ class World:
         actor.ended = note
         may_wait = self.trouble.down or self.trouble.answer_lost_next > 0
         return self.stage.start(actor, work, may_wait=may_wait)
+
+
+@dataclass
+class _Announced:
+    """A relay's publisher, which says where it stands (as `workers.relay`)."""
+
+    inner: Publishes
+
+    def publish(self, plan: Plan) -> bool:
+        faults.reached(Point.AFTER_COMMIT, "relay", "publish")
+        sent = self.inner.publish(plan)
+        faults.reached(Point.AFTER_PUBLISH, "relay", "publish")
+        return sent
+
+
+@contextlib.contextmanager
+def _no_limit(_seconds: float) -> Iterator[None]:
+    yield
 
 
 __all__ = ["Crash", "Worker", "World"]
