@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.engine.move import Move
 from app.rules.states import Cause, Dir, JobState, Kind, OpState
 from app.store import queries, updates
@@ -27,7 +29,7 @@ def release(move: Move, step: str) -> None:
         rows = updates.lower_missing(
             move.tx, move.job.id, Kind.ACTION, followers, states=(OpState.PENDING, OpState.QUEUED), carried=move.carried
         )
-        move.ready(row for row in rows if row.missing == 0)
+        _lowered(move, rows)
 
 
 def settle(move: Move, operation: AnyRow) -> None:
@@ -42,7 +44,7 @@ def settle(move: Move, operation: AnyRow) -> None:
     rows = updates.lower_missing(
         move.tx, move.job.id, Kind.UNDO, (operation.step,), states=waiting, item=operation.item, carried=move.carried
     )
-    move.ready(row for row in rows if row.missing == 0)
+    _lowered(move, rows)
 
 
 def release_back(move: Move, step: str) -> None:
@@ -52,12 +54,18 @@ def release_back(move: Move, step: str) -> None:
         rows = updates.lower_missing(
             move.tx, move.job.id, Kind.UNDO, before, states=(OpState.PENDING, OpState.QUEUED), carried=move.carried
         )
-        move.ready(row for row in rows if row.missing == 0)
+        _lowered(move, rows)
+
+
+def _lowered(move: Move, rows: Sequence[AnyRow]) -> None:
+    """These wait for one thing less: what waits for nothing is ready, and none of them has been at rest."""
+    move.ready(row for row in rows if row.missing == 0)
+    move.waited_for = move.waited_for or bool(rows)
 
 
 def finish(move: Move) -> None:
     """End the job when nothing of it can move any more and no person is asked."""
-    if move.released or queries.is_live(move.tx, move.job.id) or queries.blocking_letters(move.tx, move.job.id):
+    if move.released or move.waited_for or queries.is_live(move.tx, move.job.id) or queries.blocking_letters(move.tx, move.job.id):
         return
     if move.dir == Dir.FORWARD:
         if not _confirm(move):

@@ -39,6 +39,7 @@ class Move:
         self.dir: str = self.job.dir
         self.cause: str | None = self.job.cause
         self.released: set[str] = set()
+        self.waited_for = False  # something that is not at rest waits for what ended here: the job is not at its end
         self._changes: dict[str, Any] = {}
         self._events: list[dict[str, Any]] = []
         self._ready: dict[str, AnyRow] = {}
