@@ -19,7 +19,7 @@ from app.config import settings
 from app.delivery.canvas import first_id, next_of_chain
 from app.engine.attempt import Attempt
 from app.engine.dispatch import not_sent
-from app.engine.perform import Delivery, Performed, Verdict, perform, run_on
+from app.engine.perform import Delivery, Performed, Verdict, Work, perform, run_on
 from app.errors import StoreUnavailable
 from app.metrics.counters import CLAIMS_DROPPED
 from app.rules.states import OpState
@@ -94,9 +94,9 @@ class StepTask(Task):
         """Let the engine do it."""
         return perform(boot.db(), settings(), registry(), boot.publisher(), delivery, limit=limit)
 
-    def carry_on(self, delivery: Delivery, attempt: Attempt) -> Performed:
+    def carry_on(self, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
         """Let the engine do what the completion before it has claimed."""
-        return run_on(boot.db(), settings(), registry(), boot.publisher(), delivery, attempt, limit=limit)
+        return run_on(boot.db(), settings(), registry(), boot.publisher(), delivery, following, limit=limit)
 
     def conclude(self, performed: Performed, riding: frozenset[str]) -> str:
         """The engine's verdict as Celery's outcome."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from app.engine.move import Move
 from app.rules.states import Cause, Dir, JobState, Kind, OpState
 from app.store import queries, updates
+from app.store.ids import operation_id
 from app.store.rows import new_operation
 from app.store.types import AnyRow
 
@@ -24,12 +25,7 @@ def after_end(move: Move, operation: AnyRow) -> None:
 
 def release(move: Move, step: str) -> None:
     """One dependency less for each direct successor of an action; what waits for nothing now is queued."""
-    followers = move.graph.followers[step]
-    if followers:
-        rows = updates.lower_missing(
-            move.tx, move.job.id, Kind.ACTION, followers, states=(OpState.PENDING, OpState.QUEUED), carried=move.carried
-        )
-        _lowered(move, rows)
+    _lower(move, move.graph.followers[step], Kind.ACTION)
 
 
 def settle(move: Move, operation: AnyRow) -> None:
@@ -40,32 +36,25 @@ def settle(move: Move, operation: AnyRow) -> None:
             move.record("nothing_to_undo", skipped)
             release_back(move, operation.step)
         return
-    waiting = (OpState.PENDING, OpState.QUEUED)
-    rows = updates.lower_missing(
-        move.tx, move.job.id, Kind.UNDO, (operation.step,), states=waiting, item=operation.item, carried=move.carried
-    )
-    _lowered(move, rows)
+    _lower(move, (operation.step,), Kind.UNDO, operation.item)
 
 
 def release_back(move: Move, step: str) -> None:
     """An undo is done: one thing less for the undos that wait directly for it, also across steps without an undo."""
-    before = move.undo_order().followers[step]
-    if before:
-        rows = updates.lower_missing(
-            move.tx, move.job.id, Kind.UNDO, before, states=(OpState.PENDING, OpState.QUEUED), carried=move.carried
-        )
-        _lowered(move, rows)
+    _lower(move, move.undo_order().followers[step], Kind.UNDO)
 
 
-def _lowered(move: Move, rows: Sequence[AnyRow]) -> None:
-    """These wait for one thing less: what waits for nothing is ready, and none of them has been at rest."""
+def _lower(move: Move, steps: Collection[str], kind: Kind, item: str = "") -> None:
+    if not steps:
+        return
+    rows = updates.lower_missing(move.tx, [operation_id(move.job.id, step, item, kind) for step in steps], move.carried)
     move.ready(row for row in rows if row.missing == 0)
-    move.waited_for = move.waited_for or bool(rows)
+    move.waits = move.waits or bool(rows)
 
 
 def finish(move: Move) -> None:
     """End the job when nothing of it can move any more and no person is asked."""
-    if move.released or move.waited_for or queries.is_live(move.tx, move.job.id) or queries.blocking_letters(move.tx, move.job.id):
+    if move.released or move.waits or queries.may_move(move.tx, move.job.id):
         return
     if move.dir == Dir.FORWARD:
         if not _confirm(move):

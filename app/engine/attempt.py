@@ -118,8 +118,8 @@ def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] 
     """
 
     def work(tx: Connection) -> Ended:
-        move = Move(tx, attempt.job_id, carried)
-        row = updates.finish_running_operation(tx, attempt.operation_id, attempt.token, state=OpState.COMPLETED, result=result)
+        move = Move(tx, attempt.job_id, carried, noting=True)
+        row = updates.finish_running_operation(tx, attempt.operation_id, attempt.token, result)
         if row is None:
             raise _Late(attempt)
         move.record("completed", row)

@@ -22,24 +22,29 @@ from app.store.ids import operation_id
 from app.store.types import AnyRow
 from app.store.undone import undone_steps
 
+_LINE = dict.fromkeys(("step", "kind", "item", "attempt", "fence"))
+
 
 class Move:
     """Opened with the job's lock; `close` writes the job, the history, and returns the plan to publish after the commit.
 
     `carried`: operations whose message the delivery behind this move sends next by itself, should they become ready.
+    `noting`: it is sure to record something; then the lock and the number of the first line are one write.
     """
 
-    def __init__(self, tx: Connection, job_id: str, carried: frozenset[str] = frozenset()) -> None:
+    def __init__(self, tx: Connection, job_id: str, carried: frozenset[str] = frozenset(), *, noting: bool = False) -> None:
         """Raises: NotFound."""
         self.carried = carried
         self.tx = tx
-        self.job = queries.lock_job(tx, job_id)
+        noted = updates.lock_job_noting(tx, job_id) if noting else None
+        self.job = noted or queries.lock_job(tx, job_id)
+        self._numbered = int(noted is not None)  # lines that the job's `seq` counts already
+        self.waits = False  # whether something of the job is known to be still to come
         self.graph: Graph = queries.graph_of(tx, self.job.digest)
         self.state: str = self.job.state
         self.dir: str = self.job.dir
         self.cause: str | None = self.job.cause
         self.released: set[str] = set()
-        self.waited_for = False  # something that is not at rest waits for what ended here: the job is not at its end
         self._changes: dict[str, Any] = {}
         self._events: list[dict[str, Any]] = []
         self._ready: dict[str, AnyRow] = {}
@@ -87,15 +92,14 @@ class Move:
             rows = sorted((row for row in alone if row.kind == kind), key=lambda row: row.rank)
             if rows:
                 plan += self._plan(kind, rows)
-        if self._events:
-            first = self.job.seq + 1
-            updates.change_job(self.tx, self.job.id, {**self._changes, "seq": self.job.seq + len(self._events), "rev": self.job.rev + 1})
-            nothing = dict.fromkeys(("step", "kind", "item", "attempt", "fence"))
+        first, lines = self.job.seq + 1 - self._numbered, len(self._events)
+        if self._changes or lines > self._numbered:
+            counters = {"seq": first - 1 + lines, "rev": self.job.rev + 1}
+            updates.change_job(self.tx, self.job.id, {**self._changes, **counters})
+        if lines:
             updates.add_history(
-                self.tx, [{"job_id": self.job.id, "seq": first + n} | nothing | event for n, event in enumerate(self._events)]
+                self.tx, [_LINE | event | {"job_id": self.job.id, "seq": first + n} for n, event in enumerate(self._events)]
             )
-        elif self._changes:
-            updates.change_job(self.tx, self.job.id, {**self._changes, "rev": self.job.rev + 1})
         return plan
 
     def end(self, state: str) -> None:

@@ -86,17 +86,39 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What one operation is done with: its job, the definition that the job is pinned to, and what came of it so far.
+
+    `results`: of steps that this delivery has done itself, as they were put on record.
+    """
+
+    job_id: str
+    saga: str
+    digest: str
+    input: Any
+    step: str
+    kind: str
+    item: str
+    checkpoint: Any = None
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def next(self, step: str, kind: str, result: Any) -> Work:
+        """The work of an operation that this one ran on to. It was never claimed before, so it has no checkpoint."""
+        return replace(self, step=step, kind=kind, checkpoint=None, results={**self.results, self.step: result})
+
+
+@dataclass(frozen=True)
 class Performed:
     """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
 
-    `following`: the rider, claimed in the same transaction: it must be run now.
+    `following`: the rider and its work, claimed in the same transaction: it must be run now.
     """
 
     verdict: Verdict
     released: frozenset[str] = field(default_factory=frozenset)
     stop_chain: bool = False
     error: str | None = None
-    following: Attempt | None = None
+    following: tuple[Attempt, Work] | None = None
 
 
 def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, *, limit: Limit) -> Performed:
@@ -118,52 +140,60 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
     attempt = attempts.claim(db, settings, delivery.operation_id, limits, boot=delivery.boot, pid=delivery.pid)
     if attempt is None:
         return _not_claimed(db, delivery.operation_id)
-    return _carry_out(db, settings, publisher, delivery, saga, seen, attempt, limit)
+    work = Work(seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item, seen.checkpoint)
+    return _carry_out(db, settings, publisher, delivery, saga, work, attempt, limit)
 
 
 def run_on(
-    db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, attempt: Attempt, *, limit: Limit
+    db: Engine,
+    settings: Settings,
+    registry: Registry,
+    publisher: Publishes,
+    delivery: Delivery,
+    following: tuple[Attempt, Work],
+    *,
+    limit: Limit,
 ) -> Performed:
-    """Do an operation that the completion before it has claimed (`Performed.following`). Raises: as `perform`."""
-    with asking(db) as connection:
-        seen = queries.delivery(connection, delivery.operation_id)
-    saga = registry.by_digest(seen.saga, seen.digest) if seen is not None else None
-    if seen is None or saga is None:
-        return Performed(Verdict.DROPPED, error="no such operation")
-    if seen.stop:  # the job turned between that commit and this line
-        stopped = Failure("transient", {"type": "StopRequested", "message": "the job has turned"}, nothing_happened=True)
-        ended = _hold(lambda: attempts.fail(db, settings, attempt, stopped))
-        ring(db, publisher, ended.plan)
-        return _performed(ended, stopped, log.bind(job=seen.job_id))
-    return _carry_out(db, settings, publisher, delivery, saga, seen, attempt, limit)
+    """Do an operation that the completion before it has claimed (`Performed.following`). Raises: as `perform`.
+
+    It is claimed under the job's lock, so no turn came in between; one that comes now finds it running, as after any claim.
+    """
+    attempt, work = following
+    saga = registry.by_digest(work.saga, work.digest)
+    if saga is None:
+        return Performed(Verdict.DROPPED, error="no such definition")
+    return _carry_out(db, settings, publisher, delivery, saga, work, attempt, limit)
 
 
 def _carry_out(
-    db: Engine, settings: Settings, publisher: Publishes, delivery: Delivery, saga: Saga[Any], seen: AnyRow, attempt: Attempt, limit: Limit
+    db: Engine, settings: Settings, publisher: Publishes, delivery: Delivery, saga: Saga[Any], work: Work, attempt: Attempt, limit: Limit
 ) -> Performed:
-    node = saga.graph.by_name[seen.step]
-    names = {"job": seen.job_id, "operation": f"{seen.step}.{seen.kind}", "attempt": attempt.number, "fence": attempt.fence}
+    node = saga.graph.by_name[work.step]
+    names = {"job": work.job_id, "operation": f"{work.step}.{work.kind}", "attempt": attempt.number, "fence": attempt.fence}
     structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
     bound = log.bind(**names)
-    faults.reached(Point.AFTER_CLAIM, seen.saga, seen.step, seen.kind)
+    faults.reached(Point.AFTER_CLAIM, work.saga, work.step, work.kind)
     try:
-        outcome = _run(db, saga, node, seen, attempt, node.limits_of(seen.kind), limit)
+        outcome = _run(db, saga, node, work, attempt, node.limits_of(work.kind), limit)
     except LeaseLost as error:
         bound.warning("lease_lost", error=str(error))
         return Performed(Verdict.DROPPED, error=str(error))
     except (KeyboardInterrupt, GeneratorExit, faults.Crashed):
         raise
     except BaseException as error:  # SystemExit and MemoryError too: a step must not end its worker
-        outcome = _failure(error, seen, saga)
+        outcome = _failure(error, work, saga)
         bound.info("attempt_failed", error=outcome.error)
     then = _next(settings, saga, delivery)
     if then is not None and delivery.rider is not None:  # its claim is part of the transaction that comes now
-        faults.reached(Point.BEFORE_CLAIM, seen.saga, delivery.rider.step, delivery.rider.kind)
+        faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)
     ended = _hold(lambda: _record(db, settings, attempt, outcome, delivery.carried, then))
-    faults.reached(Point.AFTER_COMMIT, seen.saga, seen.step, seen.kind)
+    faults.reached(Point.AFTER_COMMIT, work.saga, work.step, work.kind)
     ring(db, publisher, ended.plan)
-    faults.reached(Point.AFTER_PUBLISH, seen.saga, seen.step, seen.kind)
-    return _performed(ended, outcome, bound)
+    faults.reached(Point.AFTER_PUBLISH, work.saga, work.step, work.kind)
+    performed = _performed(ended, outcome, bound)
+    if ended.following is None or delivery.rider is None:
+        return performed
+    return replace(performed, following=(ended.following, work.next(delivery.rider.step, delivery.rider.kind, outcome)))
 
 
 def _next(settings: Settings, saga: Saga[Any], delivery: Delivery) -> Next | None:
@@ -198,48 +228,58 @@ def _not_claimed(db: Engine, operation_id: str) -> Performed:
 
 
 # --- the developer's code ------------------------------------------------------------------------------------------
-def _run(db: Engine, saga: Saga[Any], node: Node, seen: AnyRow, attempt: Attempt, limits: Limits, limit: Limit) -> Any:
+def _run(db: Engine, saga: Saga[Any], node: Node, work: Work, attempt: Attempt, limits: Limits, limit: Limit) -> Any:
     """The result as JSON, a NotYet, or a Failure that needs no exception."""
     context = Context(
-        job_id=seen.job_id,
-        saga=seen.saga,
-        step=seen.step,
-        item=seen.item,
-        kind=seen.kind,
+        job_id=work.job_id,
+        saga=work.saga,
+        step=work.step,
+        item=work.item,
+        kind=work.kind,
         attempt=attempt.number,
         fence=attempt.fence,
         deadline=time.monotonic() + max(limits.timeout_s - DEADLINE_MARGIN_S, limits.timeout_s / 2),
-        last_checkpoint=seen.checkpoint,
+        last_checkpoint=work.checkpoint,
         port=StorePort(db, attempt),
     )
-    with asking(db) as connection:
-        rows = queries.results_of(connection, seen.job_id, (*node.after, node.name), seen.item)
-    results = {step: rows[step].result for step in node.after}
-    own = rows[node.name] if seen.kind != Kind.ACTION else None
+    results, own = _results(db, node, work)
     with limit(limits.timeout_s):
-        faults.reached(Point.BEFORE_EFFECT, seen.saga, seen.step, seen.kind)
-        outcome = _call(saga, node, context, seen, attempt, results, own)
-        faults.reached(Point.AFTER_EFFECT, seen.saga, seen.step, seen.kind)
+        faults.reached(Point.BEFORE_EFFECT, work.saga, work.step, work.kind)
+        outcome = _call(saga, node, context, work, attempt, results, own)
+        faults.reached(Point.AFTER_EFFECT, work.saga, work.step, work.kind)
         return outcome
 
 
 def _call(
-    saga: Saga[Any], node: Node, context: Context, seen: AnyRow, attempt: Attempt, results: dict[str, Any], own: AnyRow | None
+    saga: Saga[Any], node: Node, context: Context, work: Work, attempt: Attempt, results: dict[str, Any], own: AnyRow | None
 ) -> Any:
-    if seen.kind == Kind.ACTION and attempt.unsettled > 1:
-        return _again(saga, node, context, seen, results)
+    if work.kind == Kind.ACTION and attempt.unsettled > 1:
+        return _again(saga, node, context, work, results)
     if own is None or own.state == OpState.COMPLETED:
-        return invoke(saga, node.name, seen.kind, context, seen.input, results, own.result if own is not None else None)
-    learnt = _what_happened(saga, node, context, seen, results)
+        return invoke(saga, node.name, work.kind, context, work.input, results, own.result if own is not None else None)
+    learnt = _what_happened(saga, node, context, work, results)
     if isinstance(learnt, NotYet):
         return learnt
-    return invoke(saga, node.name, seen.kind, context, seen.input, results, learnt)
+    return invoke(saga, node.name, work.kind, context, work.input, results, learnt)
 
 
-def _again(saga: Saga[Any], node: Node, context: Context, seen: AnyRow, results: dict[str, Any]) -> Any:
+def _results(db: Engine, node: Node, work: Work) -> tuple[dict[str, Any], AnyRow | None]:
+    """(step -> result of the steps before it, the row of its own action where it undoes or confirms it), read as far as not known."""
+    known = {step: work.results[step] for step in node.after if step in work.results}
+    wanted = [step for step in node.after if step not in known]
+    if work.kind != Kind.ACTION:
+        wanted.append(node.name)
+    if not wanted:
+        return known, None
+    with asking(db) as connection:
+        rows = queries.results_of(connection, work.job_id, wanted, work.item)
+    return {step: known[step] if step in known else rows[step].result for step in node.after}, rows.get(node.name)
+
+
+def _again(saga: Saga[Any], node: Node, context: Context, work: Work, results: dict[str, Any]) -> Any:
     """An earlier attempt may have taken effect: ask before doing it again, where the step can be asked."""
     if node.probe:
-        answer = ask(saga, node.name, context, seen.input)
+        answer = ask(saga, node.name, context, work.input)
         if isinstance(answer, Happened):
             context.log.info("found_done")
             return answer.result
@@ -252,23 +292,23 @@ def _again(saga: Saga[Any], node: Node, context: Context, seen: AnyRow, results:
             "message": "an earlier attempt may have taken effect; this step is done at most once, so a person must look",
         }
         return Failure("unknown_outcome", error, nothing_happened=True)
-    return invoke(saga, node.name, seen.kind, context, seen.input, results, None)
+    return invoke(saga, node.name, work.kind, context, work.input, results, None)
 
 
-def _what_happened(saga: Saga[Any], node: Node, context: Context, seen: AnyRow, results: dict[str, Any]) -> Any | None:
+def _what_happened(saga: Saga[Any], node: Node, context: Context, work: Work, results: dict[str, Any]) -> Any | None:
     """Before the undo of an unknown outcome: the action's result if it can be learnt, else None."""
     if node.settle == "replay":  # the key is spent afterwards: a late request changes nothing
-        return invoke(saga, node.name, Kind.ACTION, replace(context, kind=Kind.ACTION), seen.input, results, None)
+        return invoke(saga, node.name, Kind.ACTION, replace(context, kind=Kind.ACTION), work.input, results, None)
     if node.probe:
-        answer = ask(saga, node.name, context, seen.input)
+        answer = ask(saga, node.name, context, work.input)
         return answer.result if isinstance(answer, Happened) else None
     return None
 
 
 # --- after it ------------------------------------------------------------------------------------------------------
-def _failure(error: BaseException, seen: AnyRow, saga: Saga[Any]) -> Failure:
+def _failure(error: BaseException, work: Work, saga: Saga[Any]) -> Failure:
     """What an exception of the developer's code says about the outcome."""
-    secrets = secret_values(saga.input_schema, seen.input)
+    secrets = secret_values(saga.input_schema, work.input)
     told = {"type": type(error).__name__, "message": scrub(str(error) or type(error).__name__, secrets)[:MAX_ERROR_CHARS]}
     if getattr(error, "nothing_happened", False):
         return Failure("rejected", told, nothing_happened=True)
@@ -312,7 +352,7 @@ def _performed(ended: Ended, outcome: Any, bound: Any) -> Performed:
     match ended.state:
         case OpState.COMPLETED | OpState.SKIPPED:
             bound.info("completed")
-            return Performed(Verdict.COMPLETED, ended.released, ended.turned, following=ended.following)
+            return Performed(Verdict.COMPLETED, ended.released, ended.turned)
         case OpState.WAITING | OpState.QUEUED:
             verdict = Verdict.PARKED if isinstance(outcome, NotYet) else Verdict.RETRY
             return Performed(verdict, ended.released, True, message)

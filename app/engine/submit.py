@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, null
+from sqlalchemy import Connection, Engine, Float, bindparam, insert
 
 from app import metrics
 from app.clock import after, now
@@ -21,14 +21,14 @@ from app.errors import InvalidInput, KeyReused, NotFound, UnknownSaga
 from app.metrics.counters import JOBS_SUBMITTED
 from app.rules.planner import Plan, lay_out, to_plan
 from app.rules.states import Dir, JobState, Kind
-from app.saga.graph import Graph
 from app.saga.inputs import validate_input
 from app.saga.naming import did_you_mean
 from app.saga.registry import Registry
 from app.store import queries, updates
 from app.store.ids import new_id
+from app.store.queries import Definition
 from app.store.rows import new_operation
-from app.store.session import reading, transaction
+from app.store.session import asking, reading, transaction
 from app.store.tables import history, jobs
 from app.store.types import AnyRow
 
@@ -67,7 +67,7 @@ def submit(db: Engine, settings: Settings, registry: Registry | None, submission
     if submission.key is not None and not (1 <= len(submission.key) <= MAX_KEY_CHARS and submission.key.isprintable()):
         raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY_CHARS} visible characters")
     fingerprint = _fingerprint(submission, settings)
-    with reading(db) as connection:
+    with asking(db) as connection:
         if submission.key is not None and (known := queries.idempotent(connection, submission.tenant_id, submission.key)):
             return _replay(known, fingerprint)
         definition = queries.current_definition(connection, submission.saga)
@@ -75,10 +75,9 @@ def submit(db: Engine, settings: Settings, registry: Registry | None, submission
             raise UnknownSaga(f"no saga is called {submission.saga!r}.{did_you_mean(submission.saga, queries.saga_names(connection))}")
     saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
     value = validate_input(definition.input_schema, saga.input_model if saga is not None else None, submission.input)
-    graph = Graph.from_json(definition.graph)
     job_id = new_id()
     try:
-        return transaction(db, lambda tx: _insert(tx, submission, job_id, definition, graph, value, fingerprint))
+        return transaction(db, lambda tx: _insert(tx, submission, job_id, definition, value, fingerprint))
     except _KeyTaken:
         with reading(db) as connection:
             known = queries.idempotent(connection, submission.tenant_id, submission.key or "")
@@ -111,30 +110,37 @@ def _fingerprint(submission: Submission, settings: Settings) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_NEW_JOB = insert(jobs).values(
+    state=JobState.RUNNING,
+    dir=Dir.FORWARD,
+    created_at=now(),
+    deadline_at=after(bindparam("p_deadline_s", type_=Float)),  # null plus seconds is null
+    sla_at=after(bindparam("p_sla_s", type_=Float)),
+    seq=1,
+    rev=1,
+)
+_FIRST_LINE = insert(history).values(seq=1, event="submitted")
+
+
 def _insert(
-    tx: Connection, submission: Submission, job_id: str, definition: AnyRow, graph: Graph, value: dict[str, Any], fingerprint: str
+    tx: Connection, submission: Submission, job_id: str, definition: Definition, value: dict[str, Any], fingerprint: str
 ) -> Submitted:
-    tx.execute(
-        insert(jobs).values(
-            id=job_id,
-            tenant_id=submission.tenant_id,
-            saga=submission.saga,
-            version=definition.version,
-            digest=definition.digest,
-            state=JobState.RUNNING,
-            dir=Dir.FORWARD,
-            input=value,
-            tags=list(submission.tags),
-            priority=submission.priority,
-            retry_of=submission.retry_of,
-            created_by=submission.actor,
-            created_at=now(),
-            deadline_at=after(submission.deadline_s) if submission.deadline_s is not None else null(),
-            sla_at=after(graph.sla_s),
-            seq=1,
-            rev=1,
-        )
-    )
+    graph = definition.graph
+    row = {
+        "id": job_id,
+        "tenant_id": submission.tenant_id,
+        "saga": submission.saga,
+        "version": definition.version,
+        "digest": definition.digest,
+        "input": value,
+        "tags": list(submission.tags),
+        "priority": submission.priority,
+        "retry_of": submission.retry_of,
+        "created_by": submission.actor,
+        "p_deadline_s": submission.deadline_s,
+        "p_sla_s": graph.sla_s,
+    }
+    tx.execute(_NEW_JOB, row)
     if submission.key is not None and not updates.take_idempotency_key(tx, submission.tenant_id, submission.key, fingerprint, job_id):
         raise _KeyTaken
     roots = [node.name for node in graph.nodes if not node.after]
@@ -145,6 +151,6 @@ def _insert(
         [new_operation(graph, job_id, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding) for n in graph.nodes],
         answer=False,
     )
-    tx.execute(insert(history).values(job_id=job_id, seq=1, event="submitted", actor=submission.actor))
+    tx.execute(_FIRST_LINE, {"job_id": job_id, "actor": submission.actor})
     metrics.note(JOBS_SUBMITTED, saga=graph.saga)
     return Submitted(job_id, False, to_plan(layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)))

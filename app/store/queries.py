@@ -3,51 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Integer, String, and_, case, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Integer, String, and_, bindparam, case, exists, literal_column, or_, select
 
 from app.clock import ago, now
 from app.errors import NotFound
 from app.rules.states import LIVE, Kind
 from app.saga.graph import Graph
-from app.store.ids import is_id
+from app.store.ids import is_id, operation_id
 from app.store.session import reading
-from app.store.tables import dead_letters, definitions, idempotency_keys, jobs, operations, tenants, workers
-from app.store.types import AnyRow
+from app.store.tables import Id, dead_letters, definitions, idempotency_keys, jobs, operations, tenants, workers
+from app.store.types import AnyRow, one_of
 
 o, j, d = operations.c, jobs.c, dead_letters.c
 QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
     literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting", "pending", "open", "compensating")
 )
 NOTHING: ColumnElement[int] = literal_column("0", Integer)
+# What a move reads of its job: not its input, which may be large
+JOB_OF_A_MOVE = ("id", "tenant_id", "digest", "state", "dir", "cause", "cancel_wish", "deadline_at", "seq", "rev")
 LIVE_WORKER_S = 30.0  # a worker not seen for so long is not counted as serving
 
 
 # --- definitions: a digest names one graph for ever, so it is read once ------------------------------------------
-_graphs: dict[str, Graph] = {}
+@dataclass(frozen=True)
+class Definition:
+    """What a digest names."""
+
+    digest: str
+    version: int
+    graph: Graph
+    input_schema: dict[str, Any]
+
+
+_definitions: dict[str, Definition] = {}
+
+
+def definition(connection: Connection, digest: str) -> Definition:
+    """What a digest names. Raises: NotFound."""
+    if digest not in _definitions:
+        c = definitions.c
+        row = connection.execute(select(c.version, c.graph, c.input_schema).where(c.digest == digest)).one_or_none()
+        if row is None:
+            raise NotFound(f"no definition {digest} is known")
+        if len(_definitions) > 1000:
+            _definitions.clear()
+        _definitions[digest] = Definition(digest, row.version, Graph.from_json(row.graph), row.input_schema)
+    return _definitions[digest]
 
 
 def graph_of(connection: Connection, digest: str) -> Graph:
     """The pinned graph of a digest. Raises: NotFound."""
-    if digest not in _graphs:
-        row = connection.execute(select(definitions.c.graph).where(definitions.c.digest == digest)).one_or_none()
-        if row is None:
-            raise NotFound(f"no definition {digest} is known")
-        if len(_graphs) > 1000:
-            _graphs.clear()
-        _graphs[digest] = Graph.from_json(row.graph)
-    return _graphs[digest]
+    return definition(connection, digest).graph
 
 
-def current_definition(connection: Connection, saga: str) -> AnyRow | None:
-    """The newest registration of the highest version: (digest, version, graph, input_schema)."""
-    c = definitions.c
-    return connection.execute(
-        select(c.digest, c.version, c.graph, c.input_schema)
-        .where(c.saga == saga)
-        .order_by(c.version.desc(), c.registered_at.desc())
-        .limit(1)
-    ).one_or_none()
+_CURRENT = (
+    select(definitions.c.digest)
+    .where(definitions.c.saga == bindparam("p_saga", type_=String))
+    .order_by(definitions.c.version.desc(), definitions.c.registered_at.desc())
+    .limit(literal_column("1", Integer))
+)
+
+
+def current_definition(connection: Connection, saga: str) -> Definition | None:
+    """The newest registration of the highest version."""
+    digest = connection.execute(_CURRENT, {"p_saga": saga}).scalar_one_or_none()
+    return definition(connection, digest) if digest is not None else None
 
 
 def saga_names(connection: Connection) -> list[str]:
@@ -56,19 +79,25 @@ def saga_names(connection: Connection) -> list[str]:
 
 
 # --- one job ---------------------------------------------------------------------------------------------------
+_LOCK_JOB = select(*(j[name] for name in JOB_OF_A_MOVE)).where(j.id == bindparam("p_id", type_=Id)).with_for_update(key_share=True)
+
+
 def lock_job(tx: Connection, job_id: str) -> AnyRow:
-    """The job's row, locked until the transaction ends. FOR NO KEY UPDATE: a history row's foreign key takes FOR KEY SHARE.
+    """The job's JOB_OF_A_MOVE, locked until the transaction ends. FOR NO KEY UPDATE: a history row's foreign key takes FOR KEY SHARE.
 
     Raises: NotFound.
     """
-    row = tx.execute(select(jobs).where(j.id == job_id).with_for_update(key_share=True)).one_or_none() if is_id(job_id) else None
+    row = tx.execute(_LOCK_JOB, {"p_id": job_id}).one_or_none() if is_id(job_id) else None
     if row is None:
         raise NotFound("there is no such job")
     return row
 
 
+_OPERATION = select(operations).where(o.id == bindparam("p_id", type_=Id))
+
+
 def operation(connection: Connection, operation_id: str) -> AnyRow | None:
-    return connection.execute(select(operations).where(o.id == operation_id)).one_or_none()
+    return connection.execute(_OPERATION, {"p_id": operation_id}).one_or_none()
 
 
 def operations_of(connection: Connection, job_id: str, kind: Kind | None = None) -> list[AnyRow]:
@@ -86,9 +115,17 @@ def lock_no_return(tx: Connection, job_id: str) -> list[AnyRow]:
     )
 
 
-def is_live(connection: Connection, job_id: str) -> bool:
-    """Whether any operation of the job may still move."""
-    return connection.execute(select(o.id).where(o.job_id == job_id, o.state.in_(LIVE)).limit(1)).first() is not None
+_MOVING = select(
+    exists().where(
+        o.job_id == bindparam("p_id", type_=Id), or_(o.state == PENDING, o.state == QUEUED, o.state == RUNNING, o.state == WAITING)
+    ),
+    exists().where(d.job_id == bindparam("p_id", type_=Id), d.state == OPEN, d.blocking),
+)
+
+
+def may_move(connection: Connection, job_id: str) -> bool:
+    """Whether any operation of the job may still move, or a person is asked."""
+    return any(connection.execute(_MOVING, {"p_id": job_id}).one())
 
 
 def blocking_letters(connection: Connection, job_id: str) -> list[AnyRow]:
@@ -103,13 +140,16 @@ def letter(connection: Connection, letter_id: str) -> AnyRow | None:
     return connection.execute(select(dead_letters).where(d.id == letter_id)).one_or_none() if is_id(letter_id) else None
 
 
+_DELIVERY = (
+    select(o.id, o.job_id, o.state, o.step, o.kind, o.item, o.checkpoint, j.digest, j.saga, j.input)
+    .join_from(operations, jobs, o.job_id == j.id)
+    .where(o.id == bindparam("p_id", type_=Id))
+)
+
+
 def delivery(connection: Connection, operation_id: str) -> AnyRow | None:
-    """What a worker needs before it claims: the operation's state, the job's definition, input and tenant."""
-    return connection.execute(
-        select(o.id, o.job_id, o.state, o.stop, o.step, o.kind, o.item, o.checkpoint, j.digest, j.saga, j.input, j.dir)
-        .join_from(operations, jobs, o.job_id == j.id)
-        .where(o.id == operation_id)
-    ).one_or_none()
+    """What a worker needs before it claims: the operation's state, the job's definition and input."""
+    return connection.execute(_DELIVERY, {"p_id": operation_id}).one_or_none()
 
 
 def overdue(connection: Connection, boot: str, deliveries: Collection[str]) -> list[AnyRow]:
@@ -133,14 +173,15 @@ def held_by(connection: Connection, boot: str) -> list[AnyRow]:
     return list(connection.execute(select(o.id, o.job_id, o.token).where(o.boot == boot, o.state == RUNNING)))
 
 
+_RESULTS = select(o.step, o.state, o.result).where(one_of(o.id, "p_ids"))
+
+
 def results_of(connection: Connection, job_id: str, steps: Collection[str], item: str = "") -> dict[str, AnyRow]:
     """step -> its action's (state, result)."""
     if not steps:
         return {}
-    rows = connection.execute(
-        select(o.step, o.state, o.result).where(o.job_id == job_id, o.kind == Kind.ACTION, o.step.in_(steps), o.item == item)
-    )
-    return {row.step: row for row in rows}
+    ids = [operation_id(job_id, step, item, Kind.ACTION) for step in steps]
+    return {row.step: row for row in connection.execute(_RESULTS, {"p_ids": ids})}
 
 
 def idempotent(connection: Connection, tenant_id: str, key: str) -> AnyRow | None:

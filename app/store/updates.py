@@ -3,6 +3,9 @@
 Lock order (see the package's docstring) is the caller's. Where a guard names a token, the row belongs to that attempt
 alone; where it names states, the caller holds the job's lock, except claim, beat, wake and mark-sent, which write
 operation rows only and never look at the job: the turn writes every row that they could take.
+
+What every operation of every job costs is built once, as a constant with parameters (`p_` and a name): building such a
+statement takes longer than running it. They return what their callers read, and no input, result or checkpoint.
 """
 
 from __future__ import annotations
@@ -20,23 +23,28 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    false,
     func,
     insert,
     literal_column,
     null,
     or_,
     select,
+    true,
     update,
 )
 
 from app.clock import after, ago, now
 from app.rules.states import LIVE, Kind, OpState
+from app.store.queries import JOB_OF_A_MOVE
 from app.store.session import insert_or
-from app.store.tables import dead_letters, history, idempotency_keys, jobs, operations, workers
-from app.store.types import AnyRow
+from app.store.tables import Id, dead_letters, history, idempotency_keys, jobs, operations, workers
+from app.store.types import AnyRow, one_of
 
 o = operations.c
-QUEUED, RUNNING, WAITING = (literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting"))
+QUEUED, RUNNING, WAITING, PENDING = (literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting", "pending"))
+ZERO, ONE = literal_column("0", Integer), literal_column("1", Integer)
+BRIEF = (o.id, o.job_id, o.step, o.kind, o.item, o.rank, o.state, o.missing, o.attempts, o.fence, o.unsettled)
 
 
 # --- the job ---------------------------------------------------------------------------------------------------
@@ -45,9 +53,25 @@ def change_job(tx: Connection, job_id: str, changes: dict[str, Any]) -> None:
     tx.execute(update(jobs).where(jobs.c.id == job_id).values(**changes))
 
 
+_LOCK_NOTING = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("p_id", type_=Id))
+    .values(seq=jobs.c.seq + ONE, rev=jobs.c.rev + ONE)
+    .returning(*(jobs.c[name] for name in JOB_OF_A_MOVE))
+)
+
+
+def lock_job_noting(tx: Connection, job_id: str) -> AnyRow | None:
+    """Lock the job for a move that writes one line of history at least, and number that line: one write of the job, not two."""
+    return tx.execute(_LOCK_NOTING, {"p_id": job_id}).one_or_none()
+
+
+_ADD_HISTORY = insert(history)
+
+
 def add_history(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Append events; `seq` was given out under the job's lock."""
-    tx.execute(insert(history), list(rows))
+    tx.execute(_ADD_HISTORY, rows[0] if len(rows) == 1 else list(rows))
 
 
 # --- new operations --------------------------------------------------------------------------------------------
@@ -57,69 +81,96 @@ def take_idempotency_key(tx: Connection, tenant_id: str, key: str, fingerprint: 
     return tx.execute(statement.on_conflict_do_nothing().returning(idempotency_keys.c.job_id)).first() is not None
 
 
+_IS_READY = bindparam("p_ready", type_=Integer) == ONE
+_NEW_OPERATION = insert(operations).values(
+    ready_at=case((_IS_READY, now()), else_=null()),
+    queue_by=case((_IS_READY, after(bindparam("p_queue_s", type_=Float))), else_=null()),
+)
+_THESE = select(*BRIEF).where(one_of(o.id, "p_ids"))
+
+
 def insert_operations(tx: Connection, rows: Sequence[dict[str, Any]], *, answer: bool = True) -> list[AnyRow]:
     """New operations (`rows.new_operation`); those that miss nothing are ready now. Returns the ready ones, if an answer is wanted."""
-    is_ready = bindparam("p_ready", type_=Integer) == 1
-    statement = insert(operations).values(
-        ready_at=case((is_ready, now()), else_=null()),
-        queue_by=case((is_ready, after(bindparam("p_queue_s", type_=Float))), else_=null()),
-    )
-    tx.execute(statement, [row | {"p_ready": int(row["missing"] == 0), "p_queue_s": row["queue_s"]} for row in rows])
+    tx.execute(_NEW_OPERATION, [row | {"p_ready": int(row["missing"] == 0), "p_queue_s": row["queue_s"]} for row in rows])
     ready = [row["id"] for row in rows if row["missing"] == 0] if answer else []
-    return list(tx.execute(select(operations).where(o.id.in_(ready)))) if ready else []
+    return list(tx.execute(_THESE, {"p_ids": ready})) if ready else []
 
 
 # --- one attempt -----------------------------------------------------------------------------------------------
+_CLAIM = (
+    update(operations)
+    .where(
+        o.id == bindparam("p_id", type_=Id),
+        o.missing == ZERO,
+        o.stop.is_(False),
+        o.attempts < o.allowance,
+        or_(o.state == QUEUED, and_(o.state == RUNNING, o.lease_until < now())),
+    )
+    .values(
+        state=RUNNING,
+        fence=o.fence + ONE,
+        token=cast(o.fence + ONE, String) + bindparam("p_token", type_=String),
+        boot=bindparam("p_boot", type_=String),
+        pid=bindparam("p_pid", type_=Integer),
+        delivery=bindparam("p_delivery", type_=Id),
+        attempts=o.attempts + ONE,
+        started=true(),
+        unsettled=o.unsettled + case((o.effectful, ONE), else_=ZERO),
+        lease_until=after(bindparam("p_lease_s", type_=Float)),
+        hard_at=after(bindparam("p_hard_s", type_=Float)),
+        due_at=null(),
+        wait=null(),
+        progress=null(),
+        started_at=func.coalesce(o.started_at, now()),
+    )
+    .returning(o.id, o.job_id, o.token, o.attempts, o.fence, o.unsettled)
+)
+
+
 def claim_operation(
     tx: Connection, operation_id: str, *, boot: str, pid: int, delivery: str, lease_s: float, hard_s: float
 ) -> AnyRow | None:
     """Take an operation that is ready and allowed: queued, or running under a lease that has run out.
 
-    The attempt is counted here, before any code of a user runs. Returns the row as claimed; None: somebody else has it,
-    it is not ready, it is out of attempts, or the job has turned.
+    The attempt is counted here, before any code of a user runs. Returns (id, job_id, token, attempts, fence, unsettled); None:
+    somebody else has it, it is not ready, it is out of attempts, or the job has turned.
     """
-    return tx.execute(
-        update(operations)
-        .where(
-            o.id == operation_id,
-            o.missing == 0,
-            o.stop.is_(False),
-            o.attempts < o.allowance,
-            or_(o.state == QUEUED, and_(o.state == RUNNING, o.lease_until < now())),
-        )
-        .values(
-            state=OpState.RUNNING,
-            fence=o.fence + 1,
-            token=cast(o.fence + 1, String) + "." + secrets.token_hex(8),
-            boot=boot,
-            pid=pid,
-            delivery=delivery,
-            attempts=o.attempts + 1,
-            started=True,
-            unsettled=o.unsettled + case((o.effectful, 1), else_=0),
-            lease_until=after(lease_s),
-            hard_at=after(hard_s),
-            due_at=None,
-            wait=None,
-            progress=null(),
-            started_at=func.coalesce(o.started_at, now()),
-        )
-        .returning(*operations.c)
-    ).one_or_none()
+    values = {
+        "p_id": operation_id,
+        "p_token": "." + secrets.token_hex(8),
+        "p_boot": boot,
+        "p_pid": pid,
+        "p_delivery": delivery,
+        "p_lease_s": lease_s,
+        "p_hard_s": hard_s,
+    }
+    return tx.execute(_CLAIM, values).one_or_none()
 
 
 def _of_attempt(operation_id: str, token: str) -> Any:
     return and_(o.id == operation_id, o.token == token, o.state == RUNNING)
 
 
-def finish_running_operation(tx: Connection, operation_id: str, token: str, *, state: OpState, result: Any) -> AnyRow | None:
-    """running -> completed | skipped, by the attempt that holds it. The job's direction is not asked: what happened, happened."""
-    return tx.execute(
-        update(operations)
-        .where(_of_attempt(operation_id, token))
-        .values(state=state, result=result, unsettled=0, stop=False, lease_until=None, hard_at=None, finished_at=now(), error=null())
-        .returning(*operations.c)
-    ).one_or_none()
+_FINISH = (
+    update(operations)
+    .where(o.id == bindparam("p_id", type_=Id), o.token == bindparam("p_token", type_=String), o.state == RUNNING)
+    .values(
+        state=literal_column("'completed'", String),
+        result=bindparam("p_result", type_=operations.c.result.type),
+        unsettled=ZERO,
+        stop=false(),
+        lease_until=null(),
+        hard_at=null(),
+        finished_at=now(),
+        error=null(),
+    )
+    .returning(*BRIEF)
+)
+
+
+def finish_running_operation(tx: Connection, operation_id: str, token: str, result: Any) -> AnyRow | None:
+    """running -> completed, by the attempt that holds it. The job's direction is not asked: what happened, happened. Returns BRIEF."""
+    return tx.execute(_FINISH, {"p_id": operation_id, "p_token": token, "p_result": result}).one_or_none()
 
 
 def end_running_operation(
@@ -159,38 +210,27 @@ def renew_leases(tx: Connection, boot: str, deliveries: Collection[str], lease_s
 
 
 # --- what becomes ready ----------------------------------------------------------------------------------------
-def lower_missing(
-    tx: Connection,
-    job_id: str,
-    kind: Kind,
-    steps: Collection[str],
-    *,
-    states: tuple[OpState, ...],
-    item: str | None = None,
-    carried: Collection[str] = (),
-) -> list[AnyRow]:
-    """One dependency less for these operations; what reaches 0 is queued in the same statement, so that no crash strands it.
-
-    `carried`: those whose message the completing delivery sends next count as sent.
-    """
-    last = o.missing == 1
-    guard = [o.job_id == job_id, o.kind == kind, o.step.in_(steps), o.state.in_(states)]
-    if item is not None:
-        guard.append(o.item == item)
-    return list(
-        tx.execute(
-            update(operations)
-            .where(*guard)
-            .values(
-                missing=o.missing - 1,
-                state=case((last, OpState.QUEUED), else_=o.state),
-                ready_at=case((last, now()), else_=o.ready_at),
-                queue_by=case((last, after(o.queue_s)), else_=o.queue_by),
-                sent_at=case((and_(last, o.id.in_(carried)), now()), (last, null()), else_=o.sent_at),
-            )
-            .returning(*operations.c)
-        )
+_LAST = o.missing == ONE
+_LOWER = (
+    update(operations)
+    .where(one_of(o.id, "p_ids"), or_(o.state == PENDING, o.state == QUEUED))
+    .values(
+        missing=o.missing - ONE,
+        state=case((_LAST, QUEUED), else_=o.state),
+        ready_at=case((_LAST, now()), else_=o.ready_at),
+        queue_by=case((_LAST, after(o.queue_s)), else_=o.queue_by),
+        sent_at=case((and_(_LAST, one_of(o.id, "p_carried")), now()), (_LAST, null()), else_=o.sent_at),
     )
+    .returning(*BRIEF)
+)
+
+
+def lower_missing(tx: Connection, operation_ids: Collection[str], carried: Collection[str] = ()) -> list[AnyRow]:
+    """One dependency less for these pending or queued operations; what reaches 0 is queued at once, so that no crash strands it.
+
+    `carried`: those whose message the completing delivery sends next count as sent. Returns BRIEF of each that was lowered.
+    """
+    return list(tx.execute(_LOWER, {"p_ids": operation_ids, "p_carried": carried}))
 
 
 READY_NOW: dict[str, Any] = {
@@ -222,15 +262,20 @@ def ride_along(tx: Connection, operation_ids: Collection[str]) -> None:
         tx.execute(update(operations).where(o.id.in_(operation_ids), o.state == OpState.PENDING).values(state=OpState.QUEUED))
 
 
+_READY = and_(one_of(o.id, "p_ids"), o.state == QUEUED, o.missing == ZERO)
+_MARK_SENT = update(operations).where(_READY).values(sent_at=now())
+_MARK_UNSENT = update(operations).where(_READY).values(sent_at=null())
+
+
 def mark_sent(tx: Connection, operation_ids: Collection[str]) -> None:
     """Their messages have left. n=0 is normal: claimed already."""
     if operation_ids:
-        tx.execute(update(operations).where(o.id.in_(operation_ids), o.state == QUEUED, o.missing == 0).values(sent_at=now()))
+        tx.execute(_MARK_SENT, {"p_ids": operation_ids})
 
 
 def mark_unsent(tx: Connection, operation_ids: Collection[str]) -> None:
     """Their messages did not leave after all: the next sweep sends them."""
-    tx.execute(update(operations).where(o.id.in_(operation_ids), o.state == QUEUED, o.missing == 0).values(sent_at=None))
+    tx.execute(_MARK_UNSENT, {"p_ids": operation_ids})
 
 
 def mark_sent_again(tx: Connection, operation_ids: Collection[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from app.bench.tally import Tally
+from app.store.session import MODE, SINGLE
 from workers.bench.told import tally_folder
 
 _tally: Tally | None = None
@@ -36,7 +37,7 @@ def watch_the_store() -> None:
 
 
 def _commits_by_itself(connection: Connection) -> bool:
-    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    return connection.get_execution_options().get(MODE) == SINGLE
 
 
 def _committed(connection: Connection) -> None:

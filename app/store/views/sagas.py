@@ -30,7 +30,7 @@ def saga_view(db: Engine, name: str) -> dict[str, Any]:
         row = current_definition(connection, name)
     if row is None:
         raise NotFound(f"No saga of the name {name!r} is known.")
-    graph = Graph.from_json(row.graph)
+    graph = row.graph
     return _head(graph, row.digest) | {
         "input": row.input_schema,
         "graph": {"steps": [_step(node) for node in graph.nodes], "edges": [[a, n.name] for n in graph.nodes for a in n.after]},

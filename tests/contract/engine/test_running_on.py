@@ -52,13 +52,15 @@ def test_given_a_transient_error_in_the_run_then_it_is_tried_again_alone_and_the
     assert service.calls["b", "action"] == 2
 
 
-def test_given_a_cancel_between_the_commit_and_the_next_step_then_its_code_does_not_run(world: World, service: Participant) -> None:
+def test_given_a_cancel_between_the_commit_and_the_next_step_then_that_step_was_claimed_before_and_is_undone(
+    world: World, service: Participant
+) -> None:
     job = world.submit()
     world.before_rider = lambda: world.cancel(job)
     world.deliver(world.next())
-    assert service.calls["b", "action"] == 0
+    assert service.calls["b", "action"] == 1
     assert world.land(job) == "cancelled"
-    assert service.steps("undo") == ["a"]
+    assert service.steps("undo") == ["b", "a"]
 
 
 def test_given_a_child_killed_in_the_run_then_the_message_resumes_at_the_first_operation_that_is_not_done(
