@@ -72,6 +72,10 @@ class Settings(BaseSettings):
     # log lines (app.logs)
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # semantic locks: keys of one job, characters of one key, how often a job that waits looks by itself
+    lock_keys: int = Field(16, ge=1, le=1000)
+    lock_key_chars: int = Field(200, ge=1, le=255)
+    lock_recheck_seconds: float = Field(30.0, gt=0)
     # sizes
     input_bytes: int = Field(256 * 1024, ge=1024)
     result_bytes: int = Field(64 * 1024, ge=1024)

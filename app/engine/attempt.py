@@ -27,7 +27,7 @@ from app.store import queries, updates
 from app.store.session import one_statement, transaction
 from app.store.types import AnyRow
 
-How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome"]
+How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome", "locked", "lock_timeout"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Failure:
     """Why an attempt ended without a result.
 
     `how`: transient (tried again while the allowance lasts), rejected (the participant said no), lost (worker or lease
-    gone: outcome unknown, tried again at once), nobody_came, unknown_outcome (must not be tried again).
+    gone: outcome unknown, tried again at once), nobody_came, unknown_outcome (must not be tried again), locked (somebody else
+    has a lock, and the saga does not wait), lock_timeout (waited for it long enough).
     `nothing_happened`: this attempt is known to have had no effect.
     """
 
@@ -287,7 +288,7 @@ def _failed(move: Move, settings: Settings, row: AnyRow, failure: Failure) -> En
         reason = str(failure.error.get("message", ""))
         cause = Cause.CANCEL if move.job.cancel_wish else Cause.FAILED
         if turn(move, cause, reason, undo_s=settings.undo_seconds, error=error):
-            if failure.how != "rejected":
+            if failure.how not in ("rejected", "locked"):
                 open_letter(move, row, why=_why(failure), error=error, blocking=False)
             return Ended(True, OpState.FAILED, move.close(), frozenset(move.released), True)
     open_letter(move, row, why=_why(failure), error=error, blocking=True)
@@ -303,7 +304,7 @@ def _asks_a_person(node: Node, row: AnyRow) -> bool:
 
 
 def _why(failure: Failure) -> str:
-    return {"rejected": "rejected", "nobody_came": "queue_timeout", "unknown_outcome": "unknown_outcome"}.get(failure.how, "exhausted")
+    return {"transient": "exhausted", "lost": "exhausted", "nobody_came": "queue_timeout"}.get(failure.how, failure.how)
 
 
 # --- late results and unknown commits ----------------------------------------------------------------------------

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import structlog
 from sqlalchemy import Engine
 
 from app.errors import StoreUnavailable
-from app.rules.planner import Plan, leaving
+from app.rules.planner import Chain, Message, Plan, leaving
+from app.saga.naming import queue_name, task_name
 from app.store import updates
 from app.store.session import one_statement
+from app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.dispatch")
 
@@ -42,3 +44,11 @@ def not_sent(db: Engine, operation_ids: Collection[str]) -> None:
         one_statement(db, lambda tx: updates.mark_unsent(tx, operation_ids))
     except StoreUnavailable as error:
         log.warning("not_marked_unsent", operations=len(operation_ids), error=str(error))
+
+
+def alone(rows: Sequence[AnyRow]) -> Plan:
+    """Each operation by a message of its own; its completion dispatches what follows. `rows`: id, job_id, saga, step, kind, item, lane."""
+    return tuple(
+        Chain((Message(row.id, task_name(row.saga, row.step, row.kind), queue_name(row.lane, row.kind), row.job_id, row.item),))
+        for row in rows
+    )

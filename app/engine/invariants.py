@@ -60,6 +60,11 @@ INVARIANTS: dict[str, str] = {
         WHERE o.attempts > o.allowance OR o.unsettled > o.attempts OR o.unsettled < 0""",
     "claims end": "SELECT id FROM operations WHERE state = 'running' AND lease_until < :slack_ago",
     "locks end with their job": "SELECT l.key FROM locks l JOIN jobs j ON j.id = l.job_id WHERE j.state IN :ended",
+    "a job that waits for a lock has not ended": """
+        SELECT w.job_id FROM lock_waiters w JOIN jobs j ON j.id = w.job_id WHERE j.state IN :ended""",
+    "who waits for a lock stands in line for it": """
+        SELECT o.id FROM operations o WHERE o.state = 'waiting' AND o.wait = 'lock' AND NOT EXISTS (
+            SELECT 1 FROM lock_waiters w WHERE w.job_id = o.job_id)""",
     "history has no gaps": """
         SELECT j.id FROM jobs j JOIN history h ON h.job_id = j.id GROUP BY j.id, j.seq HAVING count(*) <> j.seq OR max(h.seq) <> j.seq""",
 }

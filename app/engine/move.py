@@ -11,8 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from app import limits
 from app.clock import now
 from app.engine import counted
+from app.engine.dispatch import alone
 from app.rules.planner import Message, Plan, UndoOrder, lay_out, to_plan
 from app.rules.states import Dir, Kind
 from app.saga.graph import Graph
@@ -49,6 +51,7 @@ class Move:
         self._events: list[dict[str, Any]] = []
         self._ready: dict[str, AnyRow] = {}
         self._undo_order: UndoOrder | None = None
+        self._woken: list[AnyRow] = []
 
     def change(self, **changes: Any) -> None:
         """Columns of the job to write at the close."""
@@ -86,10 +89,10 @@ class Move:
 
     def close(self) -> Plan:
         """Write the job and its history; what is ready and not carried leaves with the plan."""
-        alone = [row for id_, row in self._ready.items() if id_ not in self.carried]
-        plan: Plan = ()
+        leaves = [row for id_, row in self._ready.items() if id_ not in self.carried]
+        plan: Plan = alone(self._woken)
         for kind in (Kind.ACTION, Kind.UNDO, Kind.CONFIRM):
-            rows = sorted((row for row in alone if row.kind == kind), key=lambda row: row.rank)
+            rows = sorted((row for row in leaves if row.kind == kind), key=lambda row: row.rank)
             if rows:
                 plan += self._plan(kind, rows)
         first, lines = self.job.seq + 1 - self._numbered, len(self._events)
@@ -103,8 +106,15 @@ class Move:
         return plan
 
     def end(self, state: str) -> None:
-        """The job has ended: final, whatever comes later."""
+        """The job has ended: final, whatever comes later. What it had to itself goes to whoever is next."""
         self.change(state=state, finished_at=now())
+        if self.graph.locks is not None:
+            self._woken += limits.release(self.tx, self.job.id)
+
+    def leave_line(self) -> None:
+        """The job waits for no lock any more."""
+        if self.graph.locks is not None:
+            self._woken += limits.leave(self.tx, self.job.id)
 
     def undo_order(self) -> UndoOrder:
         """What is undone after what, once the job has turned."""

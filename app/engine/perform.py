@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -23,11 +23,12 @@ from app.config import Settings
 from app.engine import attempt as attempts
 from app.engine.attempt import Attempt, Ended, Failure, Next
 from app.engine.dispatch import Publishes, ring
+from app.engine.locking import locks_first, take_locks
 from app.engine.port import StorePort
 from app.errors import LeaseLost, StoreUnavailable
 from app.faults import Point
 from app.rules.states import DONE, Kind, OpState
-from app.saga.calls import ask, invoke
+from app.saga.calls import ask, invoke, lock_keys
 from app.saga.context import Context
 from app.saga.definition import Saga
 from app.saga.graph import Limits, Node
@@ -44,6 +45,7 @@ DEADLINE_MARGIN_S = 0.5  # a step's own deadline is so much before its limit, so
 HOLD_S = 60.0  # how long a worker holds an outcome that the store cannot take just now
 MAX_ERROR_CHARS = 2000
 
+T = TypeVar("T")
 Limit = Callable[[float], AbstractContextManager[None]]
 
 
@@ -174,7 +176,11 @@ def _carry_out(
     bound = log.bind(**names)
     faults.reached(Point.AFTER_CLAIM, work.saga, work.step, work.kind)
     try:
-        outcome = _run(db, saga, node, work, attempt, node.limits_of(work.kind), limit)
+        kept_out = _kept_out(db, settings, saga, work, attempt, limit) if locks_first(saga.graph, work.step, work.kind) else None
+        if isinstance(kept_out, Ended):
+            ring(db, publisher, kept_out.plan)
+            return _performed(kept_out, None, bound)
+        outcome = kept_out or _run(db, saga, node, work, attempt, node.limits_of(work.kind), limit)
     except LeaseLost as error:
         bound.warning("lease_lost", error=str(error))
         return Performed(Verdict.DROPPED, error=str(error))
@@ -225,6 +231,17 @@ def _not_claimed(db: Engine, operation_id: str) -> Performed:
     if row is not None and row.state in DONE:
         return Performed(Verdict.REPEATED)
     return Performed(Verdict.DROPPED, error=f"the operation is {row.state if row is not None else 'gone'}: not to be claimed")
+
+
+# --- before the first step -----------------------------------------------------------------------------------------
+def _kept_out(db: Engine, settings: Settings, saga: Saga[Any], work: Work, attempt: Attempt, limit: Limit) -> Ended | Failure | None:
+    """Take the job's semantic locks. None: it has them, or needs none."""
+    try:
+        with limit(saga.graph.by_name[work.step].limits.timeout_s):
+            keys = lock_keys(saga, work.step, work.input, most=settings.lock_keys, longest=settings.lock_key_chars)
+    except Exception as error:  # nothing of the step has run
+        return replace(_failure(error, work, saga), nothing_happened=True)
+    return _hold(lambda: take_locks(db, settings, attempt, keys)) if keys else None
 
 
 # --- the developer's code ------------------------------------------------------------------------------------------
@@ -331,7 +348,7 @@ def _record(db: Engine, settings: Settings, attempt: Attempt, outcome: Any, carr
     return attempts.complete(db, attempt, outcome, carried, then)
 
 
-def _hold(record: Callable[[], Ended]) -> Ended:
+def _hold(record: Callable[[], T]) -> T:
     """Keep trying to put an outcome on record while the store is away: it is known here and nowhere else."""
     until, pause = time.monotonic() + HOLD_S, 0.1
     while True:
@@ -354,7 +371,7 @@ def _performed(ended: Ended, outcome: Any, bound: Any) -> Performed:
             bound.info("completed")
             return Performed(Verdict.COMPLETED, ended.released, ended.turned)
         case OpState.WAITING | OpState.QUEUED:
-            verdict = Verdict.PARKED if isinstance(outcome, NotYet) else Verdict.RETRY
+            verdict = Verdict.RETRY if isinstance(outcome, Failure) else Verdict.PARKED
             return Performed(verdict, ended.released, True, message)
         case _:
             return Performed(Verdict.FAILED, ended.released, True, message or "stopped: the job has turned")

@@ -17,18 +17,17 @@ from app.config import Settings
 from app.delivery.broker import BrokerProbe
 from app.engine import attempt as attempts
 from app.engine.advance import finish
-from app.engine.dispatch import Publishes, ring
+from app.engine.dispatch import Publishes, alone, ring
 from app.engine.letters import open_letter
 from app.engine.move import Move
 from app.engine.turn import turn
 from app.errors import BrokerUnavailable, NotFound
-from app.rules.planner import Chain, Message, Plan
+from app.rules.planner import Plan
 from app.rules.states import Cause, Dir, JobState, Kind, OpState
-from app.saga.naming import queue_name, task_name
+from app.saga.naming import queue_name
 from app.store import queries, updates
 from app.store.ids import new_id
 from app.store.session import reading, transaction
-from app.store.types import AnyRow
 
 T = TypeVar("T")
 log = structlog.get_logger("surefoot.sweep")
@@ -79,7 +78,7 @@ class Sweeper:
         for _ in range(WAKE_BATCHES):
             ids = transaction(self.db, lambda tx: updates.wake_due(tx, self.settings.sweep_rows))
             if ids:
-                ring(self.db, self.publisher, _alone(self._read(lambda c, ids=ids: queries.to_ring(c, ids))))  # type: ignore[misc]
+                ring(self.db, self.publisher, alone(self._read(lambda c, ids=ids: queries.to_ring(c, ids))))  # type: ignore[misc]
             woken += len(ids)
             if len(ids) < self.settings.sweep_rows:
                 break
@@ -137,7 +136,7 @@ class Sweeper:
 
     def _unsent(self) -> int:
         rows = self._read(lambda c: queries.unsent(c, self.settings.unsent_seconds, self.settings.sweep_rows))
-        return len(rows) if rows and ring(self.db, self.publisher, _alone(rows)) else 0
+        return len(rows) if rows and ring(self.db, self.publisher, alone(rows)) else 0
 
     def _lost(self) -> int:
         """Sent long ago and not claimed. While its queue is not empty the message may still be in it: then wait longer."""
@@ -151,7 +150,7 @@ class Sweeper:
         except BrokerUnavailable:
             return 0
         gone = [row for row in rows if row.overdue or depths.get(queue_name(row.lane, row.kind), 0) == 0]
-        if not gone or not self.publisher.publish(_alone(gone)):
+        if not gone or not self.publisher.publish(alone(gone)):
             return 0
         transaction(self.db, lambda tx: updates.mark_sent_again(tx, [row.id for row in gone]))
         return len(gone)
@@ -209,11 +208,3 @@ def _queue_stranded(move: Move) -> None:
 def _end_idle(move: Move) -> None:
     if move.state in (JobState.RUNNING, JobState.COMPENSATING):
         finish(move)
-
-
-def _alone(rows: Sequence[AnyRow]) -> Plan:
-    """Each operation by a message of its own; its completion dispatches what follows."""
-    return tuple(
-        Chain((Message(row.id, task_name(row.saga, row.step, row.kind), queue_name(row.lane, row.kind), row.job_id, row.item),))
-        for row in rows
-    )

@@ -38,6 +38,7 @@ def turn(move: Move, cause: Cause, reason: str, *, undo_s: float, error: dict[st
     move.record("turned", actor=actor, cause=cause, reason=reason)
     updates.drop_waiting_actions(move.tx, move.job.id)
     updates.stop_running_actions(move.tx, move.job.id)
+    move.leave_line()
     actions = queries.operations_of(move.tx, move.job.id, Kind.ACTION)
     to_undo = {
         row.step: row

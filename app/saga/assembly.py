@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from app.saga.graph import Compensation, Graph, Limits, Node
+from app.saga.graph import Compensation, Graph, Limits, Locks, Node
 from app.saga.policies import ACTION_ATTEMPTS, PAST_PIVOT_ATTEMPTS, UNDO_ATTEMPTS
 from app.saga.step import Part, Step
+
+KeysOf = Callable[[Any], Sequence[str]]  # input -> the keys of the locks that a job with this input takes
 
 
 class Declared(Protocol):
@@ -21,6 +23,9 @@ class Declared(Protocol):
     sla_s: float
     where: str
     steps: dict[str, Step[Any, Any]]
+    locks: KeysOf | None
+    on_locked: str
+    lock_wait_s: float
 
     @property
     def input_model(self) -> type[BaseModel]: ...
@@ -85,7 +90,8 @@ def assemble(saga: Declared) -> Graph:
     pivot = pivot_of(saga.steps, order)
     past = descendants(after, order)[pivot] if pivot else set()
     nodes = tuple(_node(saga.steps[name], pivot=name == pivot, past_pivot=name in past) for name in order)
-    return Graph(saga=saga.name, version=saga.version, sla_s=saga.sla_s, nodes=nodes)
+    locks = Locks(on_locked=saga.on_locked, wait_s=saga.lock_wait_s) if saga.locks is not None else None
+    return Graph(saga=saga.name, version=saga.version, sla_s=saga.sla_s, nodes=nodes, locks=locks)
 
 
 def _node(step: Step[Any, Any], *, pivot: bool, past_pivot: bool) -> Node:

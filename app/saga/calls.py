@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from app.saga.context import Context
 from app.saga.inputs import parse_input
+from app.saga.locking import keys_of
 from app.saga.naming import did_you_mean
 from app.saga.outcomes import Answer, Happened, NotYet, Rejected
 from app.saga.source import Function, accepts
@@ -74,6 +75,14 @@ def ask(saga: Saga[Any], step: str, ctx: Context, input: dict[str, Any]) -> Happ
         return answer
     said = "None" if answer is None else type(answer).__name__
     raise TypeError(f"step {step}: probe {declared.finder.__name__} must return Happened(result), NEVER or UNKNOWN, not {said}")
+
+
+def lock_keys(saga: Saga[Any], step: str, input: dict[str, Any], *, most: int, longest: int) -> tuple[str, ...]:  # noqa: A002
+    """The keys that a job with this input takes before its first step, sorted; none when it needs none.
+
+    Raises: Rejected when the input cannot be read or these are no keys; whatever the developer's function raises.
+    """
+    return keys_of(saga, _request(saga, saga[step], input), most=most, longest=longest)
 
 
 def function_of(step: Step[Any, Any], kind: str) -> Function:

@@ -16,10 +16,11 @@ from pydantic import BaseModel
 from app.errors import DefinitionError
 from app.saga import source
 from app.saga.arguments import NAMING, Duration, positive, refuse_unknown, retry_or_default, said
-from app.saga.assembly import assemble
+from app.saga.assembly import KeysOf, assemble
 from app.saga.graph import Graph, digest_of
 from app.saga.inputs import schema_of
 from app.saga.lint import mistakes
+from app.saga.locking import declared_locks
 from app.saga.naming import did_you_mean, is_name, queue_name, task_name
 from app.saga.policies import Retry
 from app.saga.step import Step
@@ -58,6 +59,9 @@ class Saga(Generic[I]):
     input_model: type[I]
     sla_s: float
     examples: tuple[I, ...]
+    locks: KeysOf | None  # evaluated by a worker, before the first step
+    on_locked: str
+    lock_wait_s: float
     where: str
     steps: dict[str, Step[Any, Any]]  # in the order of declaration
     effect_readers: dict[str, Callable[..., Any]]  # service -> function of (keys)
@@ -72,11 +76,17 @@ class Saga(Generic[I]):
         input: type[I],  # noqa: A002 - reads well where it is written
         sla: Duration = "1h",
         examples: Iterable[I] = (),
+        locks: Callable[[I], Sequence[str]] | None = None,
+        on_locked: Literal["wait", "fail"] | None = None,
+        lock_wait: Duration | None = None,
         **unknown: Never,
     ) -> None:
         """`input`: a pydantic model, read strictly, extra fields refused. `sla`: how long a job may take before it is late.
 
         `examples`: inputs that fit, used by drills and documentation.
+        `locks`: a function of the input that names business records, like `lambda o: [f"order:{o.order_ref}"]`; no other job
+        that names one of them runs at the same time. `on_locked`: "wait" for them in a fair queue (the default), for
+        `lock_wait` at most (default 10m), or "fail" at once.
         Raises: DefinitionError naming the line and what to change.
         """
         self.where = source.caller()
@@ -90,6 +100,7 @@ class Saga(Generic[I]):
         self.name, self.version, self.input_model = name, version, input
         self.sla_s = positive(sla, "sla", self.where, f"saga {name}")
         self.examples = tuple(examples)
+        self.locks, self.on_locked, self.lock_wait_s = declared_locks(locks, on_locked, lock_wait, f"{self.where}: saga {name}")
         self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
 
     def step(

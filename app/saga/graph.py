@@ -78,13 +78,25 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Locks:
+    """That a saga's jobs take locks before their first step; which ones is code. `wait_s`: how long a job waits for them.
+
+    `on_locked`: "wait" (in a fair queue) or "fail" (at once, with nothing done).
+    """
+
+    on_locked: str
+    wait_s: float
+
+
+@dataclass(frozen=True)
 class Graph:
-    """A saga's steps in topological order, with the orders derived from them."""
+    """A saga's steps in topological order, with the orders derived from them. `locks`: None where a saga takes none."""
 
     saga: str
     version: int
     sla_s: float
     nodes: tuple[Node, ...] = field(default_factory=tuple)
+    locks: Locks | None = None
 
     @cached_property
     def by_name(self) -> dict[str, Node]:
@@ -123,7 +135,10 @@ class Graph:
         return {"action": index, "undo": count + (count - 1 - index), "confirm": 2 * count + index}[kind]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        data = asdict(self)
+        if self.locks is None:
+            del data["locks"]  # as it was before sagas had locks: their digests stand
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Graph:
@@ -142,7 +157,13 @@ class Graph:
                 }
             )
 
-        return cls(saga=data["saga"], version=data["version"], sla_s=data["sla_s"], nodes=tuple(node(n) for n in data["nodes"]))
+        return cls(
+            saga=data["saga"],
+            version=data["version"],
+            sla_s=data["sla_s"],
+            nodes=tuple(node(n) for n in data["nodes"]),
+            locks=Locks(**data["locks"]) if data.get("locks") else None,
+        )
 
 
 def digest_of(graph: Graph, input_schema: dict[str, Any]) -> str:

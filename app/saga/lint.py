@@ -13,7 +13,9 @@ from pydantic import BaseModel, PydanticUserError, RootModel
 from app.errors import ApprovalNeeded, InvalidInput
 from app.saga.assembly import Declared, descendants, ordered_pairs, pivot_of, topological
 from app.saga.inputs import validate_input
+from app.saga.locking import keys_of
 from app.saga.naming import did_you_mean
+from app.saga.outcomes import Rejected
 from app.saga.source import Function, accepts, hint, shape, where
 from app.saga.step import Step
 from app.saga.values import adapter, type_name
@@ -76,6 +78,18 @@ def _input(saga: Declared) -> Iterator[str]:
             yield f"{saga.where}: saga {saga.name}: examples[{number}] would be refused as a job's input: {told}."
         except ApprovalNeeded as error:
             yield f"{saga.where}: saga {saga.name}: examples[{number}] would be refused as a job's input: {error.message}"
+        else:
+            yield from _locks(saga, number, example)
+
+
+def _locks(saga: Declared, number: int, example: BaseModel) -> Iterator[str]:
+    """What only a try can tell: that the locks of an example can be named."""
+    try:
+        keys_of(saga, example)
+    except Rejected as error:
+        yield f"{saga.where}: saga {saga.name}: for examples[{number}] {error.message}."
+    except Exception as error:  # whatever a developer's function raises
+        yield f"{saga.where}: saga {saga.name}: locks= fails for examples[{number}]: {type(error).__name__}: {error}."
 
 
 def _names(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:

@@ -1,0 +1,63 @@
+"""Semantic locks, as a developer declares them: which business records a job must have to itself.
+
+Isolation is what sagas give up: between two steps everybody sees what is half done. A lock is a word on a business record
+(`order:A-17`), held from before a job's first step until the job has ended, undos included. It is not a lock of any
+database: a job that names none is not kept out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.errors import DefinitionError
+from app.saga.arguments import Duration, positive, said
+from app.saga.assembly import Declared, KeysOf
+from app.saga.outcomes import Rejected
+from app.saga.source import accepts
+
+DEFAULT_WAIT = "10m"
+POLICIES = ("wait", "fail")
+MOST_KEYS, LONGEST_KEY_CHARS = 16, 200  # by default; the settings LOCK_KEYS and LOCK_KEY_CHARS say otherwise
+
+
+def declared_locks(
+    locks: Callable[[Any], Sequence[str]] | None, on_locked: str | None, lock_wait: Duration | None, at: str
+) -> tuple[KeysOf | None, str, float]:
+    """What was said, with its defaults: (keys of an input, policy, seconds to wait). Raises: DefinitionError."""
+    if locks is None and (on_locked is not None or lock_wait is not None):
+        word = "on_locked" if on_locked is not None else "lock_wait"
+        raise DefinitionError(f"{at}: {word}= says what to do about locks, but there are none. Say locks=lambda o: [...], or take it away.")
+    if on_locked not in (None, *POLICIES):
+        raise DefinitionError(f"{at}: on_locked={on_locked!r}. Say 'wait' or 'fail'.")
+    if on_locked == "fail" and lock_wait is not None:
+        raise DefinitionError(f"{at}: lock_wait={lock_wait!r}, but on_locked='fail' never waits. Keep one of the two.")
+    if locks is not None and (not callable(locks) or inspect.iscoroutinefunction(locks) or not accepts(locks, 1)):
+        raise DefinitionError(
+            f"{at}: locks={said(locks)}. Say a plain function of the input that gives keys, like lambda o: [f'order:{{o.ref}}']."
+        )
+    line, _, what = at.partition(": ")
+    return locks, on_locked or "wait", positive(DEFAULT_WAIT if lock_wait is None else lock_wait, "lock_wait", line, what)
+
+
+def keys_of(saga: Declared, request: Any, *, most: int = MOST_KEYS, longest: int = LONGEST_KEY_CHARS) -> tuple[str, ...]:
+    """The keys that a job with this input takes, sorted, each once; none when it needs none.
+
+    Args: `request`, the input as the saga's model; `most` keys (LOCK_KEYS) of `longest` characters (LOCK_KEY_CHARS).
+    Raises: Rejected when they cannot be keys; whatever the developer's function raises.
+    """
+    if saga.locks is None:
+        return ()
+    given = saga.locks(request)
+    if isinstance(given, str) or not isinstance(given, (list, tuple, set, frozenset)):
+        raise Rejected(f"locks= gave {said(given)}: it must give a list of keys")
+    for key in given:
+        if not isinstance(key, str) or not key or not key.isprintable() or key != key.strip():
+            raise Rejected(f"locks= gave {said(key)}: a key is text that can be printed, without space around it")
+        if len(key) > longest:
+            raise Rejected(f"locks= gave a key of {len(key)} characters; at most {longest} are taken (LOCK_KEY_CHARS)")
+    keys = tuple(sorted(set(given)))
+    if len(keys) > most:
+        raise Rejected(f"locks= gave {len(keys)} keys; a job takes at most {most} (LOCK_KEYS)")
+    return keys

@@ -1,0 +1,112 @@
+"""Semantic locks and the queues for them: reads and writes. The caller holds its job's lock and, past `enter`, the keys' mutexes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, exists, func, insert, select, text, update
+
+from app.clock import after, now
+from app.rules.states import OpState
+from app.store.session import dialect_is_sqlite
+from app.store.tables import jobs, lock_waiters, locks, operations
+from app.store.types import AnyRow
+from app.store.updates import READY_NOW
+
+MUTEX_SPACE = 0x10CC  # keeps our advisory locks apart from others' in the same database
+WAIT = "lock"  # operations.wait of what is parked for a lock
+held, queue, o = locks.c, lock_waiters.c, operations.c
+
+
+def enter(tx: Connection, keys: Collection[str]) -> None:
+    """From here to its end this transaction alone decides about these keys. SQLite has one writer at a time anyway.
+
+    Two keys may share a mutex, which costs a wait and no more. Taken in the order of their numbers: no two wait for each other.
+    """
+    if not dialect_is_sqlite(tx):
+        for number in sorted({_number(key) for key in keys}):
+            tx.execute(text("SELECT pg_advisory_xact_lock(:space, :number)"), {"space": MUTEX_SPACE, "number": number})
+
+
+def _number(key: str) -> int:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big", signed=True)
+
+
+# --- one job's own ---------------------------------------------------------------------------------------------
+def keys_held(tx: Connection, job_id: str) -> list[str]:
+    return list(tx.scalars(select(held.key).where(held.job_id == job_id).order_by(held.key)))
+
+
+def places_of(tx: Connection, job_id: str) -> list[AnyRow]:
+    """Where a job stands in line: (key, place, since, until, over), by key."""
+    over = (queue.until <= now()).label("over")
+    return list(
+        tx.execute(select(queue.key, queue.place, queue.since, queue.until, over).where(queue.job_id == job_id).order_by(queue.key))
+    )
+
+
+def hold(tx: Connection, job_id: str, keys: Collection[str]) -> None:
+    """free -> held. A key that somebody holds is refused by the table itself."""
+    tx.execute(insert(locks), [{"key": key, "job_id": job_id} for key in keys])
+
+
+def stand_in_line(tx: Connection, job_id: str, keys: Collection[str], wait_s: float) -> None:
+    """The last place in the queue of each key, the same in all of them: whoever shares a key with others is behind them in all."""
+    last = tx.execute(select(func.max(queue.place)).where(queue.key.in_(keys))).scalar() or 0
+    rows = [{"key": key, "place": last + 1, "job_id": job_id} for key in keys]
+    tx.execute(insert(lock_waiters).values(since=now(), until=after(wait_s)), rows)
+
+
+def leave_line(tx: Connection, job_id: str) -> None:
+    tx.execute(delete(lock_waiters).where(queue.job_id == job_id))
+
+
+def let_go(tx: Connection, job_id: str) -> None:
+    """held -> free."""
+    tx.execute(delete(locks).where(held.job_id == job_id))
+
+
+# --- the others ------------------------------------------------------------------------------------------------
+def holder_of(tx: Connection, keys: Collection[str]) -> AnyRow | None:
+    """Who holds one of these keys: (key, job_id, tenant_id)."""
+    query = select(held.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(locks, jobs, held.job_id == jobs.c.id)
+    return tx.execute(query.where(held.key.in_(keys)).order_by(held.key).limit(1)).one_or_none()
+
+
+def next_in_line(tx: Connection, job_id: str, keys: Collection[str], place: int | None) -> AnyRow | None:
+    """Who stands in line for one of these keys before this job (before `place`; None: it would be the last): as `holder_of`."""
+    before = queue.key.in_(keys) & (queue.job_id != job_id)
+    if place is not None:
+        before &= queue.place < place
+    query = select(queue.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(lock_waiters, jobs, queue.job_id == jobs.c.id)
+    return tx.execute(query.where(before).order_by(queue.place, queue.key).limit(1)).one_or_none()
+
+
+def wake_first(tx: Connection, keys: Collection[str]) -> list[AnyRow]:
+    """waiting -> queued for whoever is first in line for a key that nobody holds. Never waits for a row.
+
+    The first of one key may still have to wait for another key of its own: then it parks again. Whether it must cannot be
+    told from here, where that key's mutex is not held: two holders that end at once would each leave it to the other.
+    Returns: what was woken (id, job_id, saga, step, kind, item, lane).
+    """
+    other = lock_waiters.alias("other")
+    earlier = exists().where(other.c.key == queue.key, other.c.place < queue.place)
+    taken = exists().where(held.key == queue.key)
+    first = list(tx.scalars(select(queue.job_id).where(queue.key.in_(keys), ~earlier, ~taken).distinct()))
+    if not first:
+        return []
+    parked = (o.job_id.in_(first), o.state == OpState.WAITING, o.wait == WAIT)
+    free = select(o.id).where(*parked).with_for_update(skip_locked=True)
+    woken = list(
+        tx.scalars(
+            update(operations)
+            .where(o.id.in_(free.scalar_subquery()), *parked)
+            .values(**READY_NOW, queue_by=after(o.queue_s))
+            .returning(o.id)
+        )
+    )
+    if not woken:
+        return []
+    found = select(o.id, o.job_id, o.step, o.kind, o.item, o.lane, jobs.c.saga).join_from(operations, jobs, o.job_id == jobs.c.id)
+    return list(tx.execute(found.where(o.id.in_(woken))))
