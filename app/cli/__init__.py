@@ -21,6 +21,7 @@ COMMANDS = {
     "submit": "app.cli.submit:submit",
     "jobs": "app.cli.jobs:jobs",
     "attention": "app.cli.attention:attention",
+    "locks": "app.cli.locks:locks",
     "sagas": "app.cli.sagas:sagas",
     "bench": "app.cli.bench:bench",
     "doctor": "app.cli.doctor:doctor",

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, literal_column, select
 from app.rules.states import JobState, Kind
 from app.store.tables import dead_letters, history
 from app.store.views.effects import Effect, effects_of
+from app.store.views.locks import InLine, in_line
 from app.store.views.snapshot import Operation, Snapshot, load
 from app.store.views.workers import Worker, register
 
@@ -46,6 +47,7 @@ class Facts:
     turned: Turned | None
     workers: Sequence[Worker]
     today: date
+    in_line: InLine | None = None  # for its semantic locks
 
     def title(self, op: Operation) -> str:
         """What people call an operation: its step, its compensation's own name, or the confirmation of a step."""
@@ -67,6 +69,7 @@ def read(connection: Connection, job_id: str, tenant_id: str | None, today: date
         turned=_turned(connection, job.id) if job.dir == "back" else None,
         workers=register(connection) if waits_for_worker else (),
         today=today,
+        in_line=in_line(connection, job.id, tenant_id) if any(op.wait == "lock" for op in snapshot.operations) else None,
     )
 
 

@@ -9,13 +9,14 @@ from typing import Any
 from app.explain.facts import Facts, message_of
 from app.explain.words import at, listed
 from app.rules.states import Kind, OpState
+from app.store.views.locks import InLine
 from app.store.views.names import stamp
 from app.store.views.snapshot import BACKOFF, Operation
 
 
 @dataclass(frozen=True)
 class Wait:
-    """One thing waited for. `kind`: worker, step, time, version, stop; `words` is its part of the sentence."""
+    """One thing waited for. `kind`: worker, step, time, version, lock, stop; `words` is its part of the sentence."""
 
     kind: str
     what: str
@@ -31,7 +32,9 @@ class Wait:
 def waits(facts: Facts) -> list[Wait]:
     """What is going on, in the order of the graph: attempts first, then what has a time, then what lies ready."""
     found = [wait for op in facts.snapshot.operations if (wait := _wait(facts, op)) is not None]
-    order = {"step": 0, "stop": 0, "time": 1, "version": 2, "worker": 2}
+    if facts.in_line is not None:
+        found.append(_lock(facts, facts.in_line))
+    order = {"step": 0, "stop": 0, "lock": 1, "time": 1, "version": 2, "worker": 2}
     return sorted(found, key=lambda wait: order[wait.kind])
 
 
@@ -40,6 +43,8 @@ def _wait(facts: Facts, op: Operation) -> Wait | None:
         return _running(facts, op)
     if op.state == OpState.WAITING and op.wait == "version":
         return _version(facts, op)
+    if op.state == OpState.WAITING and op.wait == "lock":
+        return None  # told once for the job, which has or lacks all of its locks
     if op.state == OpState.WAITING:
         return _timer(facts, op)
     return _in_line(facts, op) if op.in_line else None
@@ -73,6 +78,14 @@ def _timer(facts: Facts, op: Operation) -> Wait:
         return Wait("time", f"the next attempt of {title}", None, op.due_at, words, f"{title} is tried again")
     words = f"{title} is not there yet and looks again at {when}"
     return Wait("time", f"{title} to look again", None, op.due_at, words, f"{title} looks again")
+
+
+def _lock(facts: Facts, line: InLine) -> Wait:
+    job = f"job {line.job}" if line.job else "another job"
+    stands = f"held by {job}" if line.held else f"which {job} takes first"
+    words = f"waits for the lock {line.key}, {stands}, since {at(line.since, facts.today)}; {line.before} before it"
+    nxt = f"{job} ends, and whoever waits first goes on" if line.held else f"{job} takes it"
+    return Wait("lock", f"the lock {line.key}", line.since, line.until, words, nxt)
 
 
 def _version(facts: Facts, op: Operation) -> Wait:

@@ -192,6 +192,8 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     keep.register_worker(shop.db, "boot", host="here", pid=7, lanes=["orders"], digests=["d"], concurrency=2)
     check("workers_index", caller.get("/api/v1/workers"))
     check("workers_index", Caller(app, shop.key()).get("/api/v1/workers"))
+    check("locks_index", caller.get("/api/v1/locks"))
+    check("locks_index", Caller(app, shop.key()).get("/api/v1/locks"))
     check("sagas_index", caller.get("/api/v1/sagas"))
     check("sagas_show", caller.get("/api/v1/sagas/shop"))
     check("sagas_show", caller.get("/api/v1/sagas/nope"))

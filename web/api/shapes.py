@@ -218,12 +218,18 @@ class HowUndone(Shape):
     why: str | None = Field(description="When there is no undo: why not.")
 
 
+class LockPolicy(Shape):
+    on_locked: Literal["wait", "fail"]
+    wait_seconds: float
+
+
 class Saga(SagaInList):
     """A saga's current version."""
 
     input: dict[str, Any] = Field(description="JSON Schema (2020-12) of a job's input.")
     graph: SagaGraph
     compensations: list[HowUndone]
+    locks: LockPolicy | None = Field(description="What its jobs do about business records that another job has to itself.")
 
 
 class Listed(Shape, Generic[T]):
@@ -248,6 +254,32 @@ class Worker(Shape):
 
 class WorkerList(Listed[Worker]):
     lanes: dict[str, int] = Field(description="Live workers by lane.")
+
+
+class LockJob(Shape):
+    id: Id
+    name: str
+    saga: str
+    state: str = Field(description="As stored: a job that only waits is `running`.")
+
+
+class LockWaiter(Shape):
+    job: LockJob | None = Field(description="Null when it is another tenant's.")
+    since: datetime
+    gives_up_at: datetime
+
+
+class Lock(Shape):
+    key: str = Field(description="The name of a business record, such as `order:A-17`.")
+    held: bool = Field(description="False for the moment between one job's end and the next one's first step.")
+    held_by: LockJob | None = Field(description="Null when it is not held, or by another tenant's job.")
+    since: datetime | None
+    waiting: int = Field(description="How many wait for it.")
+    queue: list[LockWaiter] = Field(description="The first fifty of them, in the order in which they will have it.")
+
+
+class LockList(Listed[Lock]):
+    next: Cursor
 
 
 # --- health and problems -----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 from app.store.views.effects import effects_view
 from app.store.views.history import history_view
 from app.store.views.jobs import SHOWN_STATES, job_view, list_jobs
+from app.store.views.locks import locks_view
 from app.store.views.names import short_name
 from app.store.views.revision import Revision, job_revision, job_with_revision
 from app.store.views.sagas import saga_view, sagas_view
@@ -24,6 +25,7 @@ __all__ = [
     "job_view",
     "job_with_revision",
     "list_jobs",
+    "locks_view",
     "saga_view",
     "sagas_view",
     "short_name",

@@ -25,7 +25,7 @@ def sagas_view(db: Engine) -> dict[str, Any]:
 
 
 def saga_view(db: Engine, name: str) -> dict[str, Any]:
-    """One saga: its head, `input` (JSON Schema), `graph` and `compensations`. Raises: NotFound."""
+    """One saga: its head, `input` (JSON Schema), `graph`, `compensations` and `locks`. Raises: NotFound."""
     with reading(db) as connection:
         row = current_definition(connection, name)
     if row is None:
@@ -35,6 +35,7 @@ def saga_view(db: Engine, name: str) -> dict[str, Any]:
         "input": row.input_schema,
         "graph": {"steps": [_step(node) for node in graph.nodes], "edges": [[a, n.name] for n in graph.nodes for a in n.after]},
         "compensations": [_compensation(node) for node in graph.nodes],
+        "locks": {"on_locked": graph.locks.on_locked, "wait_seconds": graph.locks.wait_s} if graph.locks is not None else None,
     }
 
 

@@ -1,0 +1,162 @@
+"""A lock is told wherever somebody may ask: why a job waits, what operators see, and the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from app.cli import COMMANDS
+from app.cli.group import Commands, outcome
+from app.explain import why
+from app.saga.definition import Saga
+from app.store.ids import new_id
+from app.store.tables import tenants
+from app.store.views import job_view, saga_view, short_name
+from app.store.views.locks import locks_view
+from tests.contract.views.shop import Caller, Shop
+from tests.support.world import Participant, World
+from web import create_app
+from web.api import shapes
+
+
+class Wanted(BaseModel):
+    keys: list[str]
+
+
+def moved(service: Participant) -> Saga[Any]:
+    saga = Saga("move", version=1, input=Wanted, locks=lambda o: o.keys, lock_wait="10m")
+
+    @saga.step(lane="a", undo=None)
+    def work(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    @saga.step(lane="b", undo=None)
+    def seal(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    return saga
+
+
+class Yard(Shop):
+    """A shop whose saga takes locks."""
+
+    def __init__(self, url: str) -> None:
+        service = Participant()
+        World.__init__(self, url, [moved(service)], service)
+        self.url = url
+        self.apps = []
+
+    def begin(self, *keys: str) -> str:
+        """Submit a job, and let its first step ask for its locks."""
+        job_id = self.submit(input={"keys": list(keys)})
+        rung = next(r for r in self.broker.waiting if r.message.job_id == job_id)
+        self.broker.waiting.remove(rung)
+        self.deliver(rung)
+        return job_id
+
+
+@pytest.fixture
+def yard(store_url: str) -> Iterator[Yard]:
+    yard = Yard(store_url)
+    yield yard
+    yard.close()
+
+
+def test_given_two_in_line_when_asked_why_then_the_lock_its_holder_and_who_comes_first(yard: Yard) -> None:
+    holder, first, second = yard.begin("order:A-17"), yard.begin("order:A-17", "b"), yard.begin("b")
+    told = why(yard.db, first, yard.tenant)
+    assert told["state"] == "waiting"
+    assert told["sentence"].startswith(f"Waits for the lock order:A-17, held by job {short_name('move', holder)}, since ")
+    assert told["sentence"].endswith(" UTC; 0 before it.")
+    (wait,) = told["waiting_for"]
+    assert (wait["kind"], wait["what"]) == ("lock", "the lock order:A-17")
+    assert wait["since"] < wait["ends_by"]
+    assert "goes on" in told["next"]["what"]
+    behind = why(yard.db, second, yard.tenant)["sentence"]
+    assert f"the lock b, which job {short_name('move', first)} takes first" in behind
+    assert behind.endswith("; 1 before it.")
+    assert job_view(yard.db, first, yard.tenant)["state"] == "waiting"
+    yard.drain()
+    assert why(yard.db, second, yard.tenant)["waiting_for"] == []
+
+
+def other_tenant(yard: Yard) -> str:
+    tenant = new_id()
+    with yard.db.begin() as tx:
+        tx.execute(tenants.insert().values(id=tenant, name="other"))
+    return tenant
+
+
+def test_given_a_holder_of_another_tenant_when_asked_why_then_it_is_not_named(yard: Yard) -> None:
+    holder = yard.begin("a")
+    yard.tenant = other_tenant(yard)
+    waiter = yard.begin("a")
+    told = str(why(yard.db, waiter, yard.tenant))
+    assert "held by another job" in told
+    assert short_name("move", holder) not in told
+    assert short_name("move", holder) in str(why(yard.db, waiter, None))
+    yard.drain()
+
+
+def test_given_locks_when_listed_then_page_by_page_and_others_jobs_are_null(yard: Yard) -> None:
+    mine, other = yard.tenant, other_tenant(yard)
+    one = yard.begin("a", "b")
+    yard.tenant = other
+    two, foreign = yard.begin("b"), yard.begin("z")
+    all_of_it = locks_view(yard.db, None)
+    assert [item["key"] for item in all_of_it["items"]] == ["a", "b", "z"]
+    assert [item["held_by"]["id"] for item in all_of_it["items"]] == [one, one, foreign]
+    first = locks_view(yard.db, None, limit=2)
+    assert ([item["key"] for item in first["items"]], first["next"]) == (["a", "b"], "b")
+    assert [item["key"] for item in locks_view(yard.db, None, after="b")["items"]] == ["z"]
+    seen = locks_view(yard.db, mine)["items"]
+    assert [item["key"] for item in seen] == ["a", "b"]
+    assert (seen[1]["waiting"], seen[1]["queue"][0]["job"]) == (1, None)
+    theirs = {item["key"]: item for item in locks_view(yard.db, other)["items"]}
+    assert theirs["b"]["held"]
+    assert theirs["b"]["held_by"] is None
+    assert theirs["b"]["queue"][0]["job"]["id"] == two
+    yard.drain()
+    assert locks_view(yard.db, None) == {"items": [], "next": None}
+
+
+def test_given_operator_when_asked_over_http_then_the_documented_shape_and_users_are_refused(sqlite_url: str) -> None:
+    yard = Yard(sqlite_url)
+    app = create_app(yard.settings.model_copy(update={"database_url": yard.url}), publisher=yard.broker)
+    yard.apps.append(app)
+    holder, waiter = yard.begin("a"), yard.begin("a")
+    operator = Caller(app, yard.key("operator"))
+    answer = operator.get("/api/v1/locks?limit=1")
+    page = shapes.LockList.model_validate_json(answer.data)
+    assert page.items[0].held_by is not None
+    assert page.items[0].queue[0].job is not None
+    assert (page.items[0].held_by.id, page.items[0].queue[0].job.id, page.items[0].waiting) == (holder, waiter, 1)
+    assert operator.get("/api/v1/locks", **{"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    assert operator.get("/api/v1/locks?cursor=a").get_json()["items"] == []
+    assert operator.get("/api/v1/locks?order=up").status_code == 422
+    assert Caller(app, yard.key()).get("/api/v1/locks").status_code == 403
+    assert operator.get("/api/v1/sagas/move").get_json()["locks"] == {"on_locked": "wait", "wait_seconds": 600.0}
+    assert saga_view(yard.db, "move")["locks"] is not None
+    yard.close()
+
+
+def test_given_the_command_when_asked_for_locks_then_a_table_and_json(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yard = Yard(sqlite_url)
+    holder, waiter = yard.begin("order:A-17"), yard.begin("order:A-17")
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    assert outcome(Commands(COMMANDS), ["locks", "list"]) == 0
+    told = capsys.readouterr().out
+    assert "order:A-17" in told
+    assert short_name("move", holder) in told
+    assert short_name("move", waiter) in told
+    assert outcome(Commands(COMMANDS), ["locks", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["items"][0]["waiting"] == 1
+    assert outcome(Commands(COMMANDS), ["jobs", "why", waiter]) == 0
+    assert "lock order:A-17" in " ".join(capsys.readouterr().out.split())
+    yard.close()
