@@ -38,7 +38,8 @@ def accept(
     )
     faults.reached(Point.BEFORE_EFFECT, "web", "submit")
     done = submit(here.db, here.settings, here.registry, submission)
-    faults.reached(Point.AFTER_COMMIT, "web", "submit")
-    here.bell.ring(done.plan)
-    faults.reached(Point.AFTER_PUBLISH, "web", "submit")
+    if not done.replayed:
+        faults.reached(Point.AFTER_COMMIT, "web", "submit")
+        here.bell.ring(done.plan)
+        faults.reached(Point.AFTER_PUBLISH, "web", "submit")
     return done

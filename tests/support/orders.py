@@ -48,8 +48,9 @@ class Shop:
         if "broker" in self.__dict__:
             self.broker.close()
 
-    def post(self, **changes: Any) -> httpx.Response:
-        return self.http.post("/jobs", json={"saga": "order", "input": {**ORDER, **changes}})
+    def post(self, saga: str = "order", key: str | None = None, **changes: Any) -> httpx.Response:
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.http.post("/jobs", json={"saga": saga, "input": {**ORDER, **changes}}, headers=headers)
 
     def order(self, **changes: Any) -> str:
         answer = self.post(**changes)

@@ -1,0 +1,89 @@
+"""A running `surefoot up` that has faults to inject, and what can be asked of it afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from app.store.queries import live_workers
+from app.store.session import reading
+from app.store.tables import faults_fired, history, jobs, operations
+from tests.support.orders import Shop
+from tests.support.running import Up
+from tests.support.waiting import wait_until
+
+LEASE_S = 2.0
+QUICK = {"LEASE_SECONDS": f"{LEASE_S:g}", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3", "HARD_LIMIT_GRACE_SECONDS": "0.5"}
+TELLING = {"SUREFOOT_ENV": "test", "LOG_FORMAT": "json"}
+WORKERS = ("worker-1", "worker-2")
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A fault that has fired: where and when (aware, UTC)."""
+
+    fault: str
+    pid: int
+    at: datetime
+
+
+class FaultyShop(Shop):
+    """A shop whose processes crash where they were told to."""
+
+    def lines(self, *parts: str) -> list[dict[str, Any]]:
+        """What these parts have said, one dict for each line that is an object."""
+        found = []
+        for part in parts:
+            for line in (self.up.home / "log" / f"{part}.log").read_text(errors="replace").splitlines():
+                if line.startswith("{"):
+                    found.append(json.loads(line))
+        return found
+
+    def fired(self, *parts: str) -> list[Fired]:
+        """What these parts (the workers, if none is named) have fired, in order of time."""
+        lines = [line for line in self.lines(*(parts or WORKERS)) if line.get("event") == "fault.fired"]
+        return sorted((Fired(x["fault"], x["pid"], datetime.fromisoformat(x["timestamp"])) for x in lines), key=lambda fired: fired.at)
+
+    def counted(self) -> dict[str, int]:
+        """What the store has counted."""
+        with reading(self.db) as connection:
+            return {row.fault: row.times for row in connection.execute(select(faults_fired))}
+
+    def state(self, job_id: str) -> str:
+        with reading(self.db) as connection:
+            return str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
+
+    def operation(self, job_id: str, step: str, kind: str = "action") -> Any:
+        o = operations.c
+        with reading(self.db) as connection:
+            return connection.execute(select(operations).where(o.job_id == job_id, o.step == step, o.kind == kind)).one()
+
+    def history(self, job_id: str) -> list[Any]:
+        with reading(self.db) as connection:
+            return list(connection.execute(select(history).where(history.c.job_id == job_id).order_by(history.c.seq)))
+
+
+@contextmanager
+def faulty_shop(home: Path, faults: str, *, sagas: str = "", database_url: str = "", **env: str) -> Iterator[FaultyShop]:
+    """Everything of one home, told to inject `faults`. `sagas`: modules with sagas, by import name."""
+    told = {**QUICK, **TELLING, "SUREFOOT_FAULTS": faults, "SUREFOOT_SAGAS": sagas, **env}
+    if database_url:
+        told["DATABASE_URL"] = database_url
+    up = Up(home, **told)
+    try:
+        up.start()
+        shop = FaultyShop(up)
+        try:
+            wait_until(lambda: len(live_workers(shop.db)) == len(WORKERS), 30, what="both workers")
+            yield shop
+        finally:
+            shop.close()
+    finally:
+        up.close()
