@@ -11,6 +11,8 @@ from typing import Any, Literal
 import psycopg
 from sqlalchemy import Engine
 
+from app.store.session import MODE, SINGLE
+
 When = Literal["before", "after", "conflict"]
 WRITES = ("UPDATE", "INSERT", "DELETE")
 
@@ -53,7 +55,7 @@ class Wire:
             self._do_execute(cursor, statement, parameters, context)
 
         options = context.root_connection.get_execution_options() if context is not None else {}
-        alone = options.get("isolation_level") == "AUTOCOMMIT" and statement.lstrip().startswith(WRITES)
+        alone = options.get(MODE) == SINGLE and statement.lstrip().startswith(WRITES)
         self._through(do) if alone else do()
 
     def _through(self, commit: Callable[[], None]) -> None:
