@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     sweep_rows: int = Field(200, ge=1)
     unsent_seconds: float = Field(1.0, gt=0)
     lost_seconds: float = Field(60.0, gt=0)
+    # dead letters: how many one request sends back, how many are shown in the broker's lane `dead`, how often that is looked at
+    redrive_letters: int = Field(10_000, ge=1, le=100_000)
+    mirror_letters: int = Field(1_000, ge=0, le=100_000)
+    mirror_seconds: float = Field(2.0, gt=0)
     # publishing
     publish_timeout_seconds: float = Field(0.5, gt=0)
     publish_pause_seconds: float = Field(5.0, ge=0)

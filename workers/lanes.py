@@ -10,7 +10,8 @@ from kombu.entity import Exchange, Queue
 
 from app.config import settings
 from app.delivery import amqp
-from app.saga.naming import queue_name
+from app.errors import SettingsError
+from app.saga.naming import DEAD_LANE, queue_name
 from app.saga.registry import Registry
 
 DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
@@ -40,8 +41,10 @@ def lanes_of(known: Registry) -> tuple[str, ...]:
 
 
 def served_lanes(known: Registry, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """SUREFOOT_LANES (comma separated), else all lanes of the registry."""
+    """SUREFOOT_LANES (comma separated), else all lanes of the registry. Raises: SettingsError for the lane of dead letters."""
     named = tuple(dict.fromkeys(lane.strip() for lane in environ.get("SUREFOOT_LANES", "").split(",") if lane.strip()))
+    if DEAD_LANE in named:
+        raise SettingsError(f"SUREFOOT_LANES: the lane {DEAD_LANE} shows dead letters; a worker would only take them out of sight")
     return named or lanes_of(known)
 
 

@@ -20,9 +20,11 @@ from sqlalchemy import Engine
 from app import faults, logs, metrics
 from app.config import Settings, settings
 from app.delivery.broker import probe
+from app.delivery.dead_lane import DeadLane
 from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
 from app.engine.dispatch import Publishes
+from app.engine.mirror import Mirror
 from app.engine.sweep import Sweeper
 from app.errors import TryLater
 from app.faults import Point
@@ -129,7 +131,7 @@ def make_relay(with_settings: Settings | None = None) -> Relay:
     publisher = Announced(Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds))
     return Relay(
         db=db,
-        sweeper=Sweeper(db, chosen, publisher, probe(broker_url())),
+        sweeper=Sweeper(db, chosen, publisher, probe(broker_url()), Mirror(db, chosen, DeadLane(broker_url()))),
         settings=chosen,
         holder=f"{socket.gethostname()}:{os.getpid()}:{new_id()}",
     )

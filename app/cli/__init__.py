@@ -22,6 +22,7 @@ COMMANDS = {
     "jobs": "app.cli.jobs:jobs",
     "attention": "app.cli.attention:attention",
     "locks": "app.cli.locks:locks",
+    "dead-letters": "app.cli.letters:letters",
     "sagas": "app.cli.sagas:sagas",
     "bench": "app.cli.bench:bench",
     "doctor": "app.cli.doctor:doctor",

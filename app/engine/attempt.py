@@ -16,11 +16,11 @@ from sqlalchemy import Connection, Engine
 from app.clock import after, now
 from app.config import Settings
 from app.engine.advance import after_end, finish, settle
-from app.engine.letters import open_letter
+from app.engine.letters import ask_a_person, open_letter
 from app.engine.move import Move
 from app.engine.turn import turn
 from app.rules.planner import Plan
-from app.rules.states import DONE, Cause, Dir, JobState, Kind, OpState
+from app.rules.states import DONE, Cause, Dir, Kind, OpState
 from app.saga.graph import Limits, Node
 from app.saga.policies import backoff
 from app.store import queries, updates
@@ -291,9 +291,8 @@ def _failed(move: Move, settings: Settings, row: AnyRow, failure: Failure) -> En
             if failure.how not in ("rejected", "locked"):
                 open_letter(move, row, why=_why(failure), error=error, blocking=False)
             return Ended(True, OpState.FAILED, move.close(), frozenset(move.released), True)
-    open_letter(move, row, why=_why(failure), error=error, blocking=True)
-    move.change(state=JobState.ATTENTION, error=error, reason=str(failure.error.get("message", "")))
-    move.record("attention", row, why=_why(failure))
+    move.change(reason=str(failure.error.get("message", "")))
+    ask_a_person(move, row, why=_why(failure), error=error)
     return Ended(True, OpState.FAILED, move.close())
 
 

@@ -13,7 +13,8 @@ from app.config import Settings
 from app.engine.advance import after_end, finish
 from app.engine.attempt import Ended
 from app.engine.move import Move
-from app.engine.submit import Submission, Submitted, submit
+from app.engine.rerun import rerun
+from app.engine.submit import Submitted
 from app.engine.turn import past_return, turn
 from app.errors import Conflict, NotFound
 from app.rules.planner import Plan
@@ -24,6 +25,8 @@ from app.store.ids import is_id
 from app.store.session import reading, transaction
 from app.store.tables import jobs
 from app.store.types import AnyRow
+
+NOBODY_ASKED = {"attention_since": None, "owner": None, "owned_at": None}
 
 
 @dataclass(frozen=True)
@@ -80,16 +83,7 @@ def redrive(
             plan += retry(db, letter.id, actor, why).plan
         return Decision(True, f"{len(letters)} operation{'s' if len(letters) != 1 else ''} sent back with fresh attempts.", plan)
     if job.state in ENDED:
-        again = Submission(
-            tenant_id=job.tenant_id,
-            saga=job.saga,
-            input=job.input,
-            actor=actor,
-            priority=job.priority,
-            tags=tuple(job.tags),
-            retry_of=job.id,
-        )
-        return submit(db, settings, registry, again)
+        return rerun(db, settings, registry, job, actor, why)
     raise Conflict(f"the job is {job.state} and moves by itself: there is nothing to send back", state=job.state)
 
 
@@ -137,6 +131,7 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
     def change(move: Move, operation: AnyRow) -> None:
         if operation.kind != Kind.ACTION:
             raise Conflict("only an action can be marked absent")
+        _only_given_up(operation)
         updates.decide_failed_operation(move.tx, operation.id, {"unsettled": 0, "decided": "marked_absent"})
         move.change(state=JobState.RUNNING)
         if not turn(move, Cause.FAILED, f"{operation.step} was found not to have happened", undo_s=settings.undo_seconds, actor=actor):
@@ -155,7 +150,13 @@ def letter_of(db: Engine, job_id: str, step: str) -> str:
 
 
 # --- how -------------------------------------------------------------------------------------------------------
+def _only_given_up(operation: AnyRow) -> None:
+    if operation.state != OpState.FAILED:
+        raise Conflict(f"the {operation.kind} of {operation.step} is {operation.state} and goes on by itself: only a retry can be decided")
+
+
 def _settled(move: Move, operation: AnyRow, values: dict[str, Any]) -> None:
+    _only_given_up(operation)
     row = updates.decide_failed_operation(move.tx, operation.id, values)
     if row is not None:
         after_end(move, row)
@@ -171,14 +172,15 @@ def _decide(db: Engine, letter_id: str, resolution: str, actor: str, why: str, c
         move = Move(tx, letter.job_id)
         if move.state in ENDED:
             raise Conflict(f"the job has ended: {move.state}; redrive the job to run it again", state=move.state)
+        if not letter.blocking:
+            raise Conflict("this letter holds no job: the job lands by itself", state=move.state)
         operation = queries.operation(tx, letter.operation_id)
         if operation is None or not updates.close_letter(tx, letter.id, resolution=resolution, actor=actor, why=why):
             raise Conflict("somebody else has decided this already")
         move.record(resolution, operation, actor=actor, why=why)
         if move.state == JobState.ATTENTION and not queries.blocking_letters(tx, letter.job_id):
-            move.change(state=JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING)
-        if operation.state == OpState.FAILED:
-            change(move, operation)
+            move.change(state=JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING, **NOBODY_ASKED)
+        change(move, operation)
         finish(move)
         return Ended(True, plan=move.close())
 

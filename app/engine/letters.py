@@ -6,11 +6,23 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from app.clock import now
 from app.engine.move import Move
+from app.rules.states import JobState
 from app.store import queries
 from app.store.ids import new_id
 from app.store.tables import dead_letters
 from app.store.types import AnyRow
+
+WHYS = ("exhausted", "rejected", "unknown_outcome", "queue_timeout", "stalled", "late_undo")
+
+
+def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) -> None:
+    """The job stands in `attention`, since now if it did not already, with a letter about this operation."""
+    open_letter(move, row, why=why, error=error, blocking=True)
+    since = {} if move.state == JobState.ATTENTION else {"attention_since": now()}
+    move.change(state=JobState.ATTENTION, error=error, **since)
+    move.record("attention", row, why=why)
 
 
 def open_letter(move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | None, blocking: bool) -> None:

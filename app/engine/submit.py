@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +60,11 @@ class Submitted:
     plan: Plan
 
 
-def submit(db: Engine, settings: Settings, registry: Registry | None, submission: Submission) -> Submitted:
-    """Accept a job.
+Also = Callable[[Connection, str], None]
+
+
+def submit(db: Engine, settings: Settings, registry: Registry | None, submission: Submission, *, also: Also | None = None) -> Submitted:
+    """Accept a job. `also`: what else belongs to the same transaction, given the job's id; whatever it raises rolls all back.
 
     Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable.
     """
@@ -76,8 +80,14 @@ def submit(db: Engine, settings: Settings, registry: Registry | None, submission
     saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
     value = validate_input(definition.input_schema, saga.input_model if saga is not None else None, submission.input)
     job_id = new_id()
+
+    def work(tx: Connection) -> Submitted:
+        if also is not None:
+            also(tx, job_id)
+        return _insert(tx, submission, job_id, definition, value, fingerprint)
+
     try:
-        return transaction(db, lambda tx: _insert(tx, submission, job_id, definition, value, fingerprint))
+        return transaction(db, work)
     except _KeyTaken:
         with reading(db) as connection:
             known = queries.idempotent(connection, submission.tenant_id, submission.key or "")

@@ -18,8 +18,10 @@ from app.delivery.broker import BrokerProbe
 from app.engine import attempt as attempts
 from app.engine.advance import finish
 from app.engine.dispatch import Publishes, alone, ring
-from app.engine.letters import open_letter
+from app.engine.letters import ask_a_person
+from app.engine.mirror import Mirror
 from app.engine.move import Move
+from app.engine.redrive import carry_out
 from app.engine.turn import turn
 from app.errors import BrokerUnavailable, NotFound
 from app.rules.planner import Plan
@@ -42,6 +44,7 @@ class Sweeper:
     settings: Settings
     publisher: Publishes
     broker: BrokerProbe
+    mirror: Mirror | None = None
     page_after: str = ""
     broker_was_away: bool = False
     found: dict[str, int] = field(default_factory=dict)
@@ -57,9 +60,11 @@ class Sweeper:
             ("stranded", self._stranded),
             ("idle", self._idle),
             ("undo_late", self._undo_late),
+            ("redriven", self._redrives),
             ("broker_lost", self._broker_lost),
             ("unsent", self._unsent),
             ("lost", self._lost),
+            ("mirrored", self._mirrored),
         ):
             count = duty()
             if count:
@@ -110,9 +115,10 @@ class Sweeper:
         move.change(undo_by=None)
         if move.state == JobState.COMPENSATING and open_undos:
             error = {"type": "UndoLate", "message": "undoing takes longer than it may (UNDO_SECONDS)"}
-            open_letter(move, open_undos[0], why="late_undo", error=error, blocking=True)
-            move.change(state=JobState.ATTENTION, error=error)
-            move.record("attention", open_undos[0], why="late_undo")
+            ask_a_person(move, open_undos[0], why="late_undo", error=error)
+
+    def _redrives(self) -> int:
+        return carry_out(self.db, self.settings, self.publisher)
 
     # --- a crash left it -------------------------------------------------------------------------------------------
     def _stranded(self) -> int:
@@ -154,6 +160,9 @@ class Sweeper:
             return 0
         transaction(self.db, lambda tx: updates.mark_sent_again(tx, [row.id for row in gone]))
         return len(gone)
+
+    def _mirrored(self) -> int:
+        return self.mirror.run_once() if self.mirror is not None else 0
 
     # --- how -------------------------------------------------------------------------------------------------------
     def _read(self, query: Callable[[Connection], T]) -> T:

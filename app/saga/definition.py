@@ -21,7 +21,7 @@ from app.saga.graph import Graph, digest_of
 from app.saga.inputs import schema_of
 from app.saga.lint import mistakes
 from app.saga.locking import declared_locks
-from app.saga.naming import did_you_mean, is_name, queue_name, task_name
+from app.saga.naming import DEAD_LANE, did_you_mean, is_name, queue_name, task_name
 from app.saga.policies import Retry
 from app.saga.step import Step
 from app.saga.worlds import DrillWorld, as_world
@@ -257,6 +257,8 @@ class Saga(Generic[I]):
             raise DefinitionError(f"{line}: a step cannot be called {name!r}. {NAMING}")
         if not is_name(lane):
             raise DefinitionError(f"{line}: step {name}: a lane cannot be called {lane!r}. {NAMING}")
+        if lane == DEAD_LANE:
+            raise DefinitionError(f"{line}: step {name}: the lane {lane!r} shows dead letters and has no workers. Name another.")
         if name in self.steps:
             first = self.steps[name].where
             raise DefinitionError(f"{line}: saga {self.name} has a step {name} already ({first}). Rename one of the functions.")

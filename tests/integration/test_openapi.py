@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,8 @@ from schemathesis.engine import events, from_schema
 from app.engine import keep
 from app.errors import DefinitionError
 from app.saga.outcomes import NotYet, Rejected
+from app.store.letters import Meant
+from app.store.views.letters import letters_view
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.web_server import served
 from web.api import answers
@@ -47,7 +50,7 @@ def test_given_nobody_when_asked_for_then_served_with_a_tag(app: Flask) -> None:
 def test_given_every_route_when_compared_then_documented_or_a_page(app: Flask, told: dict[str, Any]) -> None:
     routes, pages = set(), set()
     for rule in app.url_map.iter_rules():
-        path = rule.rule.replace("<", "{").replace(">", "}")
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         of_page = rule.endpoint == "static" or rule.endpoint.partition(".")[0] in PAGES
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             (pages if of_page else routes).add((method.lower(), path))
@@ -174,6 +177,32 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check("jobs_cancel", caller.post(f"{JOBS}/{slow}/cancel", {}))
     shop.land(slow)
 
+    script["charge_card", "action"] = [RuntimeError("bank: 503")] * 5
+    lost = order()
+    assert shop.land(lost) == "failed"
+    letters = "/api/v1/dead-letters"
+    (letter,) = check("letters_index", caller.get(letters)).get_json()["items"]
+    here = letter["links"]["self"]
+    check("letters_show", caller.get(here))
+    check("letters_show", Caller(app, shop.key()).get(here))
+    check("letters_send_back_many", caller.post(f"{letters}/redrive", {"reason": "w", "rate": 0.001, "filter": {"why": "exhausted"}}))
+    check("letters_index", caller.get(letters))
+    check("letters_hold_back", caller.post(f"{letters}/hold-back", {}))
+    again = check("letters_send_back", caller.post(f"{here}/redrive", {"reason": "w"})).get_json()["retried_as"]
+    check("letters_send_back", caller.post(f"{here}/redrive", {"reason": "w"}))
+    check("letters_show", caller.get(here))
+    shop.land(again)
+    script["charge_card", "action"] = [RuntimeError("bank: 503")] * 5
+    assert shop.land(order()) == "failed"
+    here = caller.get(letters).get_json()["items"][0]["links"]["self"]
+    check("letters_discard", caller.post(f"{here}/discard", {"reason": "w"}))
+    check("letters_discard", caller.post(f"{here}/discard", {"reason": "w"}))
+    script["confirm_order", "action"] = [TimeoutError("no answer")] * 5
+    doubtful = order()
+    assert shop.land(doubtful) == "attention"
+    check("effects_mark_absent", caller.post(f"{JOBS}/{doubtful}/effects/confirm_order/mark-absent", {"reason": "w"}))
+    shop.land(doubtful)
+
     for word, operation in (("retry", "effects_retry"), ("mark-done", "effects_mark_done"), ("waive", "effects_waive")):
         script["charge_card", "undo"] = [RuntimeError("bank: 503")] * 2
         stuck = order()
@@ -233,6 +262,9 @@ class Fuzzed:
             shop.deliver(shop.next(f"shop.{step}"))
         shop.cancel(stuck)
         assert shop.land(stuck) == "attention"
+        shop.service.script["charge_card", "action"] += [RuntimeError("bank: 503")] * 5
+        assert shop.land(shop.order()) == "failed"
+        self.letters = [row["id"] for row in letters_view(shop.db, Meant())[0]]
         self.ids += [stuck, shop.order()]
         self.made = 0
         self.answers: Counter[int] = Counter()
@@ -265,6 +297,7 @@ class Fuzzed:
         if not named or self.made % 2:
             return named
         real = {"job_id": self.ids[self.made // 2 % len(self.ids)], "step": "charge_card", "name": "shop"}
+        real["letter_id"] = self.letters[self.made // 2 % len(self.letters)]
         return {name: real.get(name, value) for name, value in named.items()}
 
     def run(self) -> list[str]:

@@ -37,6 +37,7 @@ LICENCE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 GROUPS = {
     "jobs": "Submit, follow, cancel and run again.",
     "effects": "What happened outside, and an operator's word about what could not be undone or done.",
+    "dead letters": "Operations that were given up: what happened, sending them back, laying them down.",
     "sagas": "What can be run.",
     "operating": "For operators and load balancers.",
 }
@@ -55,6 +56,7 @@ HEADERS: dict[str, dict[str, Any]] = {
 SEEN_IN = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": {"description": "The job's id.", "schema": {"type": "string", "format": "uuid"}},
+    "letter_id": {"description": "The dead letter's id.", "schema": {"type": "string", "format": "uuid"}},
     "step": {"description": "The step's name.", "schema": {"type": "string", "minLength": 1, "maxLength": 64}},
     "name": {"description": "The saga's name.", "schema": {"type": "string", "minLength": 1, "maxLength": 64}},
 }

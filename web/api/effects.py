@@ -65,6 +65,17 @@ def waive(job_id: str, step: str) -> Response:
     return _decide(job_id, step, decide.waive)
 
 
+@routes.post("/<step>/mark-absent")
+@_decision("It was found never to have happened: the job is undone")
+@needs(Role.OPERATOR)
+def mark_absent(job_id: str, step: str) -> Response:
+    return _decide(job_id, step, _absent)
+
+
+def _absent(db: Engine, letter_id: str, actor: str, reason: str) -> Decision:
+    return decide.mark_absent(db, door().settings, letter_id, actor, reason)
+
+
 def _decide(job_id: str, step: str, deciding: Deciding) -> Response:
     here, who = door(), principal()
     view = job_view(here.db, job_id, who.tenant_id)

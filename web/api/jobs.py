@@ -6,10 +6,9 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
-from app.access.signing import Position
 from app.engine import decide
 from app.engine.submit import Submitted
-from app.errors import NotFound, RequestError
+from app.errors import NotFound
 from app.explain import why
 from app.rules.states import ENDED
 from app.store.views import Revision, history_view, job_revision, job_view, job_with_revision, list_jobs
@@ -20,6 +19,7 @@ from web.api import requests, shapes
 from web.api.answers import answer, job_answer, unchanged_job, wait_for_end
 from web.api.auth import check_key, checks_its_key, principal
 from web.api.described import Answer, described
+from web.api.pages import position
 from web.api.problems import FAULTS_MOST, Problem
 from web.body import read_json, read_optional_object
 from web.door import door
@@ -111,18 +111,11 @@ def index() -> Response:
         requests.limit_parameter(),
     )
     cursor = requests.text_parameter("cursor", 512)
-    after = _position(cursor) if cursor else None
-    items, position = list_jobs(door().db, principal().tenant_id, state=state, saga=saga, tag=tag, after=after, limit=limit)
-    following = door().signer.cursor(position) if position else None
+    after = position(cursor) if cursor else None
+    items, edge = list_jobs(door().db, principal().tenant_id, state=state, saga=saga, tag=tag, after=after, limit=limit)
+    following = door().signer.cursor(edge) if edge else None
     headers = {"Link": f'<{_next_page(following)}>; rel="next"'} if following else {}
     return answer({"items": items, "next": following}, headers=headers)
-
-
-def _position(cursor: str) -> Position:
-    try:
-        return door().signer.position(cursor)
-    except RequestError as error:
-        raise Problem("invalid-input", error.message, errors=[{"parameter": "cursor", "detail": "is not one of ours"}]) from error
 
 
 def _next_page(cursor: str) -> str:

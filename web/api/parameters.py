@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.engine.letters import WHYS
 from app.store.views import SHOWN_STATES
 from app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
 from web.api import shapes
@@ -40,6 +41,14 @@ IDEMPOTENCY_KEY = Parameter(
     "A random key of yours, 1 to 255 visible characters, bare or in double quotes: the same key and body are the same job, for ever.",
     "header",
 )
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT}
+LETTER_SAGA = Parameter("saga", _NAME, "Only letters of this saga.")
+LETTER_STEP = Parameter("step", _NAME, "Only letters about this step.")
+LETTER_WHY = Parameter("why", _NAME, f"Only letters for this reason, such as {', '.join(f'`{why}`' for why in WHYS)}.")
+LETTER_STATE = Parameter("state", {"enum": ["open", "closed", "any"], "default": "open"}, "Only letters in this state.")
+LETTER_NEEDS_PERSON = Parameter("needs_person", {"enum": ["true", "false"]}, "Only those that hold their job, or only the others.")
+LETTER_JOB = Parameter("job", {"type": "string", "format": "uuid"}, "Only letters of this job.")
 
 UNCHANGED = Answer("It is as you have it.", None, ("ETag",))
 CHANGED_JOB = Answer("It is on record; the job as it stands.", shapes.DecidedJob, ("Location", "Retry-After"))

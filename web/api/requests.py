@@ -9,6 +9,7 @@ from flask import request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from app.saga.naming import did_you_mean
+from app.store.ids import is_id
 from app.store.views import SHOWN_STATES
 from app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
 from web.api.problems import FAULTS_MOST, Problem
@@ -45,6 +46,47 @@ class Reason(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+
+
+Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]
+
+
+def _an_id(text: str) -> str:
+    if not is_id(text):
+        raise ValueError("must be an id")
+    return text
+
+
+class LetterFilter(BaseModel):
+    """Which open dead letters are meant; what is left out is not asked."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    saga: Name | None = None
+    step: Name | None = None
+    why: Name | None = None
+    needs_person: bool | None = None
+    job: Annotated[str, AfterValidator(_an_id), Field(json_schema_extra={"format": "uuid"})] | None = None
+
+
+class Redrive(BaseModel):
+    """The body of a redrive of many dead letters."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    filter: LetterFilter = LetterFilter()
+    rate: float = Field(10.0, gt=0, le=1000, description="Letters a second.")
+    ramp: float = Field(0.0, ge=0, le=86400, description="Seconds until that rate is reached.")
+    dry_run: bool = False
+    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+
+
+class HoldBack(BaseModel):
+    """The body of a request that takes dates back."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    filter: LetterFilter = LetterFilter()
 
 
 class Nothing(BaseModel):
@@ -114,6 +156,20 @@ def state_parameter() -> str | None:
     value = text_parameter("state")
     if value is not None and value not in SHOWN_STATES:
         raise _bad("state", f"must be one of {', '.join(SHOWN_STATES)}")
+    return value
+
+
+def choice_parameter(name: str, choices: tuple[str, ...]) -> str | None:
+    value = text_parameter(name)
+    if value is not None and value not in choices:
+        raise _bad(name, f"must be one of {', '.join(choices)}")
+    return value
+
+
+def id_parameter(name: str) -> str | None:
+    value = text_parameter(name)
+    if value is not None and not is_id(value):
+        raise _bad(name, "must be an id")
     return value
 
 

@@ -1,0 +1,161 @@
+"""Dead letters sent back or laid down: one by one, or many by the clock.
+
+A letter that holds its job is sent back by giving its operation fresh attempts. One whose job has landed is sent back as
+a new job, for the old keys are spent; closing the letter and making that job are one transaction, so however often it is
+asked for, and whatever crashes, a letter makes one job. Many at a time are only *dated* when they are asked for; the relay
+carries each out when its time comes, so that what was an outage does not become the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from app.config import Settings
+from app.engine import decide
+from app.engine.decide import Decision
+from app.engine.dispatch import Publishes, ring
+from app.engine.move import Move
+from app.engine.rerun import rerun
+from app.engine.submit import Submitted
+from app.errors import Conflict, NotFound, RequestError
+from app.rules.pacing import departures
+from app.rules.states import ENDED
+from app.saga.registry import Registry
+from app.store import letters, queries
+from app.store.letters import Meant
+from app.store.session import reading, transaction
+from app.store.tables import jobs
+from app.store.types import AnyRow
+from app.store.views.letters import decisions
+
+log = structlog.get_logger("surefoot.redrive")
+PUT_OFF_S = 5.0  # a letter whose job is still being undone is looked at again after so long
+LATE_S = 5.0  # when the earliest is later than this nobody was there to send it: all come so much later
+
+
+class NotLanded(Conflict):
+    """The job is still being undone; when that is done it can be run again as a new one."""
+
+
+# --- one ---------------------------------------------------------------------------------------------------------
+def redrive_letter(db: Engine, settings: Settings, registry: Registry | None, letter_id: str, actor: str, why: str) -> Decision | Submitted:
+    """Send back what a letter is about.
+
+    Raises: NotFound; Conflict when it is closed; NotLanded while its job is being undone; RequestError when the saga's
+    present version does not take the old job's input.
+    """
+    with reading(db) as connection:
+        letter = queries.letter(connection, letter_id)
+        job = connection.execute(jobs.select().where(jobs.c.id == letter.job_id)).one() if letter is not None else None
+    if letter is None or job is None:
+        raise NotFound("there is no such dead letter")
+    if letter.state != "open":
+        raise Conflict(f"the letter is closed: {letter.resolution} by {letter.resolved_by}")
+    if letter.blocking:
+        return decide.retry(db, letter_id, actor, why)
+    if job.state not in ENDED:
+        raise NotLanded(f"the job is {job.state} and has not landed yet; when it has, its letter can be sent back")
+    return rerun(db, settings, registry, job, actor, why, letter_id=letter_id)
+
+
+def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
+    """Lay a letter down: nothing shall be done about it. Returns its job's id.
+
+    Raises: NotFound; Conflict when it is closed, or holds its job: then a decision has to be made.
+    """
+    with reading(db) as connection:
+        letter = queries.letter(connection, letter_id)
+    if letter is None:
+        raise NotFound("there is no such dead letter")
+    if letter.blocking and letter.state == "open":
+        raise Conflict(
+            f"the letter holds its job in attention, so it cannot be laid down; decide about {letter.step} instead: "
+            f"{' or '.join(decisions(letter))}"
+        )
+
+    def work(tx: Connection) -> None:
+        move = Move(tx, letter.job_id)
+        if not letters.close(tx, letter_id, resolution="discarded", actor=actor, why=why):
+            raise Conflict("the letter is closed already")
+        move.record("discarded", queries.operation(tx, letter.operation_id), actor=actor, why=why)
+        move.close()
+
+    transaction(db, work)
+    return str(letter.job_id)
+
+
+# --- many --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Scheduled:
+    """`letters`: ids in the order in which they are sent back; `takes_s`: until the last one leaves; `more`: there are others."""
+
+    letters: tuple[str, ...]
+    takes_s: float
+    more: bool
+
+
+def redrive_many(
+    db: Engine, settings: Settings, meant: Meant, *, rate: float, ramp_s: float, actor: str, why: str, dry_run: bool = False
+) -> Scheduled:
+    """Date every open letter that is meant and not dated yet: `rate` a second, reached within `ramp_s` seconds.
+
+    At most REDRIVE_LETTERS of them, the oldest first. With `dry_run` nothing is written.
+    """
+    most = settings.redrive_letters
+
+    def work(tx: Connection) -> Scheduled:
+        rows = letters.unscheduled(tx, meant, most + 1)
+        chosen = tuple(row.id for row in rows[:most])
+        times = list(departures(len(chosen), rate, ramp_s))
+        if not dry_run:
+            letters.schedule(tx, list(zip(chosen, times, strict=True)), actor=actor, why=why)
+        return Scheduled(chosen, times[-1] if times else 0.0, len(rows) > most)
+
+    if dry_run:
+        with reading(db) as connection:
+            return work(connection)
+    return transaction(db, work)
+
+
+def hold_back(db: Engine, meant: Meant) -> int:
+    """Take back the dates of letters that were to be sent back and have not been. Returns how many."""
+    return transaction(db, lambda tx: letters.unschedule(tx, meant))
+
+
+def carry_out(db: Engine, settings: Settings, publisher: Publishes) -> int:
+    """The relay's part: send back the letters whose time has come. Returns how many were."""
+    with reading(db) as connection:
+        late_s = letters.overdue_s(connection, LATE_S)
+        rows = [] if late_s else letters.due(connection, settings.sweep_rows)
+    if late_s:
+        log.info("redrive.put_off", seconds=round(late_s, 1), letters=transaction(db, lambda tx: letters.shift(tx, late_s)))
+        return 0
+    return sum(_carry_out(db, settings, publisher, row) for row in rows)
+
+
+def _carry_out(db: Engine, settings: Settings, publisher: Publishes, row: AnyRow) -> int:
+    try:
+        done = redrive_letter(db, settings, None, row.id, row.redrive_by, row.redrive_why)
+    except NotLanded:
+        transaction(db, lambda tx: letters.put_off(tx, row.id, PUT_OFF_S))
+        return 0
+    except RequestError as error:  # closed meanwhile, or the present version of the saga does not take that input
+        refused = error.message
+        still_open = transaction(db, lambda tx: _refuse(tx, row, refused))
+        log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)
+        return 0
+    ring(db, publisher, done.plan)
+    return 1
+
+
+def _refuse(tx: Connection, row: AnyRow, refused: str) -> bool:
+    """It stays open, without a date; the history of its job says why."""
+    move = Move(tx, row.job_id)
+    if not letters.unschedule_one(tx, row.id):
+        return False
+    move.record("redrive_refused", actor=row.redrive_by, why=refused)
+    move.close()
+    return True

@@ -1,0 +1,155 @@
+"""Statements about dead letters: which are meant, when each is sent back, and their end.
+
+A letter is open or closed. Who closes one names `state = 'open'` in the UPDATE, so of two people, or of a person and the
+relay, one wins. Open letters are served by partial indexes: a store with millions of closed ones answers alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, String, bindparam, func, literal_column, null, select, update
+from sqlalchemy.types import Float
+
+from app.clock import after, ago, now
+from app.store.tables import dead_letters, jobs
+from app.store.types import AnyRow
+
+d, j = dead_letters.c, jobs.c
+OPEN: ColumnElement[str] = literal_column("'open'", String)
+
+
+@dataclass(frozen=True)
+class Meant:
+    """Which letters are meant; what is None is not asked. `tenant_id` None: everybody's; `state`: open, closed or None for both."""
+
+    tenant_id: str | None = None
+    state: str | None = "open"
+    saga: str | None = None
+    step: str | None = None
+    why: str | None = None
+    needs_person: bool | None = None
+    job_id: str | None = None
+
+    def guards(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if self.tenant_id is not None:
+            found.append(d.tenant_id == self.tenant_id)
+        if self.state is not None:
+            found.append(d.state == (OPEN if self.state == "open" else literal_column("'closed'", String)))
+        for column, value in ((d.saga, self.saga), (d.step, self.step), (d.why, self.why), (d.job_id, self.job_id)):
+            if value is not None:
+                found.append(column == value)
+        if self.needs_person is not None:
+            found.append(d.needs_person if self.needs_person else ~d.needs_person)
+        return found
+
+
+def _rows() -> Select[Any]:
+    return select(dead_letters, j.state.label("job_state")).join_from(dead_letters, jobs, d.job_id == j.id)
+
+
+def page(connection: Connection, meant: Meant, after_id: str | None, limit: int) -> list[AnyRow]:
+    """Letters with the state of their job (`job_state`), newest first, older than `after_id`."""
+    query = _rows().where(*meant.guards())
+    if after_id is not None:
+        query = query.where(d.id < after_id)
+    order = (d.id.desc(),) if meant.tenant_id is None else (d.tenant_id.desc(), d.id.desc())
+    return list(connection.execute(query.order_by(*order).limit(limit)))
+
+
+def one(connection: Connection, letter_id: str, tenant_id: str | None) -> AnyRow | None:
+    """A letter with the state of its job, if it is this tenant's (None: anybody's)."""
+    guards = [d.id == letter_id] + ([d.tenant_id == tenant_id] if tenant_id is not None else [])
+    return connection.execute(_rows().where(*guards)).one_or_none()
+
+
+# --- sent back by the clock --------------------------------------------------------------------------------------
+def unscheduled(connection: Connection, meant: Meant, limit: int) -> list[AnyRow]:
+    """(id, job_id, saga, step) of open letters that no clock sends back yet, oldest first."""
+    query = select(d.id, d.job_id, d.saga, d.step).where(*meant.guards(), d.state == OPEN, d.redrive_at.is_(None))
+    return list(connection.execute(query.order_by(d.id).limit(limit)))
+
+
+def schedule(tx: Connection, offsets: Sequence[tuple[str, float]], *, actor: str, why: str) -> int:
+    """Send each of these back so many seconds from now. Returns how many were still open and not yet scheduled."""
+    statement = (
+        update(dead_letters)
+        .where(d.id == bindparam("p_id"), d.state == OPEN, d.redrive_at.is_(None))
+        .values(redrive_at=after(bindparam("p_in_s", type_=Float)), redrive_by=actor, redrive_why=why)
+    )
+    rows = [{"p_id": letter_id, "p_in_s": in_s} for letter_id, in_s in offsets]
+    return tx.execute(statement, rows).rowcount if rows else 0
+
+
+def unschedule(tx: Connection, meant: Meant) -> int:
+    """Leave those that were to be sent back and have not been. Returns how many."""
+    guards = [*meant.guards(), d.state == OPEN, d.redrive_at.is_not(None)]
+    return tx.execute(update(dead_letters).where(*guards).values(redrive_at=null(), redrive_by=null(), redrive_why=null())).rowcount
+
+
+def unschedule_one(tx: Connection, letter_id: str) -> bool:
+    """The same of one letter."""
+    statement = update(dead_letters).where(d.id == letter_id, d.state == OPEN, d.redrive_at.is_not(None))
+    return tx.execute(statement.values(redrive_at=null(), redrive_by=null(), redrive_why=null())).rowcount == 1
+
+
+def due(connection: Connection, limit: int) -> list[AnyRow]:
+    """(id, job_id, redrive_by, redrive_why) of letters whose time has come."""
+    query = select(d.id, d.job_id, d.redrive_by, d.redrive_why).where(d.state == OPEN, d.redrive_at.is_not(None), d.redrive_at <= now())
+    return list(connection.execute(query.order_by(d.redrive_at).limit(limit)))
+
+
+def put_off(tx: Connection, letter_id: str, seconds: float) -> bool:
+    """Look at this scheduled letter again in so many seconds."""
+    statement = update(dead_letters).where(d.id == letter_id, d.state == OPEN, d.redrive_at.is_not(None))
+    return tx.execute(statement.values(redrive_at=after(seconds))).rowcount == 1
+
+
+def overdue_s(connection: Connection, grace_s: float) -> float:
+    """For how long the earliest scheduled letter has waited beyond `grace_s`; 0 when none has."""
+    guards = (d.state == OPEN, d.redrive_at.is_not(None), d.redrive_at < ago(grace_s))
+    row = connection.execute(select(d.redrive_at, now().label("now")).where(*guards).order_by(d.redrive_at).limit(1)).one_or_none()
+    return 0.0 if row is None else max(0.0, float((row.now - row.redrive_at).total_seconds()))
+
+
+def shift(tx: Connection, seconds: float) -> int:
+    """Everything scheduled comes so much later: whoever sends it was away, and what piled up must not leave at once."""
+    times = tx.execute(select(d.id, d.redrive_at, now().label("now")).where(d.state == OPEN, d.redrive_at.is_not(None))).all()
+    statement = (
+        update(dead_letters)
+        .where(d.id == bindparam("p_id"), d.state == OPEN, d.redrive_at.is_not(None))
+        .values(redrive_at=after(bindparam("p_in_s", type_=Float)))
+    )
+    rows = [{"p_id": row.id, "p_in_s": (row.redrive_at - row.now).total_seconds() + seconds} for row in times]
+    return tx.execute(statement, rows).rowcount if rows else 0
+
+
+# --- their end -----------------------------------------------------------------------------------------------------
+def close(tx: Connection, letter_id: str, *, resolution: str, actor: str, why: str) -> bool:
+    """open -> closed. False: somebody else closed it."""
+    statement = update(dead_letters).where(d.id == letter_id, d.state == OPEN)
+    values = {"resolution": resolution, "resolved_by": actor, "resolved_why": why}
+    return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount == 1
+
+
+def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, why: str) -> int:
+    """open -> closed for all letters of a job that is run again as another. Returns how many."""
+    statement = update(dead_letters).where(d.job_id == job_id, d.state == OPEN)
+    values = {"resolution": "redriven", "resolved_by": actor, "resolved_why": why, "retried_as": retried_as}
+    return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount
+
+
+# --- for the broker's lane -----------------------------------------------------------------------------------------
+def to_mirror(connection: Connection, limit: int) -> list[AnyRow]:
+    """(id, job_id, saga, step, item, kind, why) of open letters, oldest first."""
+    query = select(d.id, d.job_id, d.saga, d.step, d.item, d.kind, d.why).where(d.state == OPEN).order_by(d.id).limit(limit)
+    return list(connection.execute(query))
+
+
+def open_count(connection: Connection, limit: int) -> int:
+    """How many letters are open; `limit` stands for as many or more."""
+    few = select(d.id).where(d.state == OPEN).limit(limit).subquery()
+    return int(connection.execute(select(func.count()).select_from(few)).scalar_one())

@@ -1,0 +1,110 @@
+"""Dead letters as people see them: what was given up, why, how it was tried, and what can be done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select
+
+from app.errors import NotFound
+from app.rules.states import ENDED
+from app.store import letters
+from app.store.ids import is_id
+from app.store.letters import Meant
+from app.store.session import reading
+from app.store.tables import history
+from app.store.types import AnyRow
+from app.store.views.names import API, job_links, short_name, stamp
+
+PAGE_ROWS = 50
+PAGE_ROWS_MOST = 200
+ENDS_OF_ATTEMPTS = ("attempt_failed", "recovered", "stalled", "handed_back", "stopped", "failed")
+ATTEMPTS_SHOWN = 100
+
+
+def letters_view(db: Engine, meant: Meant, *, after_id: str | None = None, limit: int = PAGE_ROWS) -> tuple[list[dict[str, Any]], Any]:
+    """Letters, newest first. Returns (rows, (created_at, id) where the next page begins, or None at the end)."""
+    limit = max(1, min(limit, PAGE_ROWS_MOST))
+    with reading(db) as connection:
+        rows = letters.page(connection, meant, after_id, limit + 1)
+    shown = rows[:limit]
+    return [brief(row) for row in shown], (shown[-1].created_at, shown[-1].id) if len(rows) > limit else None
+
+
+def letter_view(db: Engine, letter_id: str, tenant_id: str | None) -> dict[str, Any]:
+    """One letter with how each of its attempts ended. Raises: NotFound, also for another tenant's."""
+    with reading(db) as connection:
+        row = letters.one(connection, letter_id, tenant_id) if is_id(letter_id) else None
+        if row is None:
+            raise NotFound("There is no such dead letter, or it is not yours.")
+        return brief(row) | {"history": _attempts(connection, row)}
+
+
+def letters_of_job(db: Engine, job_id: str, tenant_id: str | None) -> list[dict[str, Any]]:
+    """The open letters of a job, newest first."""
+    return letters_view(db, Meant(tenant_id=tenant_id, job_id=job_id), limit=PAGE_ROWS_MOST)[0]
+
+
+def brief(row: AnyRow) -> dict[str, Any]:
+    """A letter as lists show it."""
+    here = f"{API}/dead-letters/{row.id}"
+    job = job_links(row.job_id)
+    return {
+        "id": row.id,
+        "job": row.job_id,
+        "name": short_name(row.saga, row.job_id),
+        "saga": row.saga,
+        "step": row.step,
+        "item": row.item,
+        "kind": row.kind,
+        "why": row.why,
+        "error": row.error,
+        "attempts": row.attempts,
+        "needs_person": row.needs_person,
+        "state": row.state,
+        "actions": actions(row),
+        "redrive": None if row.redrive_at is None or row.state != "open" else _dated(row),
+        "created_at": stamp(row.created_at),
+        "closed_at": stamp(row.closed_at),
+        "resolution": row.resolution,
+        "resolved_by": row.resolved_by,
+        "resolved_why": row.resolved_why,
+        "retried_as": row.retried_as,
+        "payload": job["self"],
+        "links": {"self": here, "job": job["self"], "why": job["why"], "history": job["history"], "effects": job["effects"]},
+    }
+
+
+def actions(row: AnyRow) -> list[str]:
+    """What a person can do about it now."""
+    if row.state != "open":
+        return []
+    if row.blocking:
+        return decisions(row)
+    return ["redrive", "discard"] if row.job_state in ENDED else ["discard"]
+
+
+def decisions(row: AnyRow) -> list[str]:
+    """What a person can decide about a letter that holds its job. One about a late undo goes on by itself: it can only be seen."""
+    if row.why == "late_undo":
+        return ["redrive"]
+    return ["redrive", "mark-done", "waive"] + (["mark-absent"] if row.kind == "action" else [])
+
+
+def _dated(row: AnyRow) -> dict[str, Any]:
+    return {"at": stamp(row.redrive_at), "by": row.redrive_by, "why": row.redrive_why}
+
+
+def _attempts(connection: Connection, row: AnyRow) -> list[dict[str, Any]]:
+    h = history.c
+    query = (
+        select(h.at, h.event, h.attempt, h.fence, h.detail)
+        .where(h.job_id == row.job_id, h.step == row.step, h.kind == row.kind, h.item == row.item, h.event.in_(ENDS_OF_ATTEMPTS))
+        .order_by(h.seq.desc())
+        .limit(ATTEMPTS_SHOWN)
+    )
+    found = [
+        {"at": stamp(one.at), "attempt": one.attempt, "fence": one.fence, "event": one.event, "error": (one.detail or {}).get("error")}
+        for one in connection.execute(query)
+    ]
+    return found[::-1]

@@ -1,0 +1,228 @@
+"""Dead letters over HTTP and by the command line: found, sent back, laid down; by operators alone, and of their tenant alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app.cli import COMMANDS
+from app.cli.group import Commands, outcome
+from app.saga.outcomes import Rejected
+from tests.contract.views.shop import Caller, Shop
+
+LETTERS, JOBS = "/api/v1/dead-letters", "/api/v1/jobs"
+DOWN = RuntimeError("bank: 503")
+WHY = {"reason": "the bank is back"}
+
+
+def given_up(shop: Shop) -> str:
+    shop.service.script["charge_card", "action"] = [DOWN] * 5
+    job = shop.order()
+    assert shop.land(job) == "failed"
+    return job
+
+
+def in_attention(shop: Shop) -> str:
+    shop.service.script["charge_card", "undo"] = [DOWN] * 2
+    job = shop.order()
+    for step in ("create_order", "reserve_stock", "charge_card"):
+        shop.deliver(shop.next(f"shop.{step}"))
+    shop.cancel(job)
+    assert shop.land(job) == "attention"
+    return job
+
+
+def letters(caller: Caller, query: str = "") -> list[dict[str, Any]]:
+    answer = caller.get(f"{LETTERS}{query}")
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    return list(answer.get_json()["items"])
+
+
+# --- looking -----------------------------------------------------------------------------------------------------
+def test_given_letters_when_listed_then_filters_and_pages_find_them(shop: Shop, operator: Caller) -> None:
+    failed, asked = given_up(shop), in_attention(shop)
+    assert [one["job"] for one in letters(operator)] == [asked, failed]
+    assert [one["job"] for one in letters(operator, "?needs_person=true")] == [asked]
+    assert [one["job"] for one in letters(operator, "?needs_person=false&saga=shop&step=charge_card&why=exhausted")] == [failed]
+    assert [one["job"] for one in letters(operator, f"?job={failed}")] == [failed]
+    assert letters(operator, "?step=reserve_stock") == letters(operator, "?state=closed") == []
+    first = operator.get(f"{LETTERS}?limit=1").get_json()
+    second = operator.get(f"{LETTERS}?limit=1&cursor={first['next']}").get_json()
+    assert [first["items"][0]["job"], second["items"][0]["job"], second["next"]] == [asked, failed, None]
+    assert {one["job"]: one["actions"] for one in letters(operator)} == {
+        failed: ["redrive", "discard"],
+        asked: ["redrive", "mark-done", "waive"],
+    }
+    for wrong in ("state=nope", "needs_person=maybe", "cursor=x", "color=red"):
+        assert operator.get(f"{LETTERS}?{wrong}").status_code == 422, wrong
+
+
+def test_given_letter_when_read_then_who_what_and_how_each_attempt_ended(shop: Shop, operator: Caller) -> None:
+    job = given_up(shop)
+    (brief,) = letters(operator)
+    whole = operator.get(brief["links"]["self"]).get_json()
+    assert (whole["saga"], whole["step"], whole["kind"], whole["attempts"], whole["why"]) == (
+        "shop",
+        "charge_card",
+        "action",
+        5,
+        "exhausted",
+    )
+    assert whole["payload"] == f"{JOBS}/{job}"
+    assert [one["attempt"] for one in whole["history"]] == [1, 2, 3, 4, 5]
+    assert all(one["error"]["message"] == "bank: 503" for one in whole["history"])
+    assert "tok_canary" not in json.dumps(whole)
+
+
+# --- deciding ----------------------------------------------------------------------------------------------------
+def test_given_landed_job_when_letter_sent_back_then_location_is_the_new_job(shop: Shop, operator: Caller) -> None:
+    job = given_up(shop)
+    (letter,) = letters(operator)
+    assert operator.post(f"{letter['links']['self']}/redrive", {}).status_code == 422
+    answer = operator.post(f"{letter['links']['self']}/redrive", WHY)
+    assert answer.status_code == 202
+    view = answer.get_json()
+    again = operator.get(answer.headers["Location"]).get_json()
+    assert (again["retry_of"], view["retried_as"], view["state"], view["resolution"]) == (job, again["id"], "closed", "redriven")
+    assert view["resolved_by"] == "operator:default operator"
+    assert operator.post(f"{letter['links']['self']}/redrive", WHY).status_code == 409
+    assert shop.land(again["id"]) == "completed"
+
+
+def test_given_landed_job_when_run_again_as_a_job_then_its_letters_are_closed_too(shop: Shop, operator: Caller) -> None:
+    job = given_up(shop)
+    again = operator.post(f"{JOBS}/{job}/redrive").get_json()["id"]
+    assert letters(operator) == []
+    assert letters(operator, "?state=closed")[0]["retried_as"] == again
+
+
+def test_given_letter_that_holds_its_job_when_discarded_then_409_names_the_decisions_and_redrive_lands_it(
+    shop: Shop, operator: Caller
+) -> None:
+    job = in_attention(shop)
+    (letter,) = letters(operator)
+    refused = operator.post(f"{letter['links']['self']}/discard", WHY)
+    assert refused.status_code == 409
+    assert "mark-done or waive" in refused.get_json()["detail"]
+    assert operator.post(f"{letter['links']['self']}/redrive", WHY).headers["Location"] == f"{JOBS}/{job}"
+    assert shop.land(job) == "cancelled"
+
+
+def test_given_letter_when_discarded_then_closed_by_whom_and_why(shop: Shop, operator: Caller) -> None:
+    given_up(shop)
+    (letter,) = letters(operator)
+    view = operator.post(f"{letter['links']['self']}/discard", WHY).get_json()
+    assert (view["state"], view["resolution"], view["resolved_why"], view["actions"]) == ("closed", "discarded", WHY["reason"], [])
+    assert operator.post(f"{letter['links']['self']}/discard", WHY).status_code == 409
+
+
+def test_given_many_when_sent_back_then_a_dry_run_tells_and_the_relay_does(shop: Shop, operator: Caller) -> None:
+    for _ in range(3):
+        given_up(shop)
+    wanted = {"filter": {"saga": "shop"}, "rate": 2, "ramp": 0, **WHY}
+    tried = operator.post(f"{LETTERS}/redrive", {**wanted, "dry_run": True}).get_json()
+    assert (tried["letters"], tried["takes_seconds"], tried["dry_run"], tried["more"]) == (3, 1.0, True, False)
+    assert not any(one["redrive"] for one in letters(operator))
+    done = operator.post(f"{LETTERS}/redrive", wanted)
+    assert (done.status_code, done.get_json()["letters"]) == (202, 3)
+    assert all(one["redrive"]["by"] == "operator:default operator" for one in letters(operator))
+    for _ in range(3):
+        shop.sweep()
+        shop.let_pass(1)
+    assert letters(operator) == []
+    shop.drain()
+    assert operator.post(f"{LETTERS}/redrive", {"filter": {"saga": "x"}, **WHY}).get_json()["letters"] == 0
+    for wrong in ({**wanted, "rate": 0}, {**wanted, "ramp": -1}, {"filter": {"color": "red"}, **WHY}, {"rate": 1}):
+        assert operator.post(f"{LETTERS}/redrive", wrong).status_code == 422, wrong
+
+
+def test_given_dated_letters_when_held_back_then_none_is_sent(shop: Shop, operator: Caller) -> None:
+    given_up(shop)
+    operator.post(f"{LETTERS}/redrive", WHY)
+    assert operator.post(f"{LETTERS}/hold-back", {}).get_json() == {"held_back": 1}
+    assert "redriven" not in shop.sweep()
+
+
+# --- who may -----------------------------------------------------------------------------------------------------
+def test_given_a_users_key_or_none_when_anything_is_asked_then_403_or_401_and_nothing_changes(
+    shop: Shop, app: Flask, user: Caller, operator: Caller
+) -> None:
+    given_up(shop)
+    here = letters(operator)[0]["links"]["self"]
+    for caller, status in ((user, 403), (Caller(app, None), 401)):
+        for path in (LETTERS, here):
+            assert caller.get(path).status_code == status, path
+        for path in (f"{here}/redrive", f"{here}/discard", f"{LETTERS}/redrive", f"{LETTERS}/hold-back"):
+            assert caller.post(path, WHY if "hold" not in path else {}).status_code == status, path
+    assert [one["redrive"] for one in letters(operator)] == [None]
+
+
+@pytest.mark.parametrize("role", ["operator", "admin"])
+def test_given_letter_of_another_tenant_when_asked_for_then_404_and_many_are_only_ones_own(
+    shop: Shop, app: Flask, operator: Caller, role: str
+) -> None:
+    given_up(shop)
+    here = letters(operator)[0]["links"]["self"]
+    stranger = Caller(app, shop.key(role, tenant="other"))
+    assert stranger.get(here).status_code == 404
+    assert stranger.post(f"{here}/redrive", WHY).status_code == 404
+    assert stranger.post(f"{here}/discard", WHY).status_code == 404
+    assert letters(stranger) == []
+    assert stranger.post(f"{LETTERS}/redrive", WHY).get_json()["letters"] == 0
+    assert stranger.get(f"{LETTERS}/nonsense").status_code == 404
+    assert len(letters(operator)) == 1
+
+
+def test_given_pivot_that_may_have_happened_when_marked_absent_then_the_job_is_undone(shop: Shop, operator: Caller) -> None:
+    shop.service.script["confirm_order", "action"] = [TimeoutError("no answer")] * 5
+    job = shop.order()
+    assert shop.land(job) == "attention"
+    assert letters(operator)[0]["actions"] == ["redrive", "mark-done", "waive", "mark-absent"]
+    assert operator.post(f"{JOBS}/{job}/effects/confirm_order/mark-absent", WHY).status_code == 202
+    assert shop.land(job) == "failed"
+
+
+# --- by the command line -------------------------------------------------------------------------------------------
+@pytest.fixture
+def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any) -> Any:
+    monkeypatch.setenv("DATABASE_URL", shop.url)
+    monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
+
+    def run(*words: str) -> tuple[int, str]:
+        capsys.readouterr()  # what the engine has logged meanwhile
+        code = outcome(Commands(COMMANDS), ["dead-letters", *words])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+def test_given_letters_when_the_command_line_is_used_then_listed_shown_sent_back_and_laid_down(shop: Shop, cli: Any) -> None:
+    failed, asked = given_up(shop), in_attention(shop)
+    code, said = cli("list")
+    assert (code, said.count("charge_card")) == (0, 2)
+    rows = json.loads(cli("list", "--json", "--needs-person")[1])
+    assert [row["job"] for row in rows] == [asked]
+    assert len(json.loads(cli("list", "--json", "--job", failed)[1])) == 1
+    end = rows[0]["id"][-12:]
+    assert "bank: 503" in cli("show", end)[1]
+    code, said = cli("discard", end, "--reason", "no")
+    assert (code, "mark-done or waive" in said) == (1, True)
+    assert cli("redrive", end, "--reason", "w", "--dry-run")[1].strip().endswith("can be sent back.")
+    assert cli("redrive", end, "--reason", "w")[0] == 0
+    assert cli("redrive", "--reason", "w")[0] == 2
+    assert json.loads(cli("redrive", "--all", "--reason", "w", "--rate", "1", "--dry-run", "--json")[1])["dry_run"] is True
+    assert "1 letter sent back" in cli("redrive", "--saga", "shop", "--lands-by-itself", "--rate", "1", "--ramp", "2", "--reason", "w")[1]
+    assert json.loads(cli("hold-back", "--all", "--json")[1]) == {"held_back": 1}
+    assert cli("discard", json.loads(cli("list", "--json")[1])[0]["id"], "--reason", "w")[0] == 0
+    assert cli("list")[1].strip() == "There are no such dead letters."
+    assert cli("show", "abcdef123456")[0] == 1
+
+
+def test_given_refused_step_then_no_letter(shop: Shop, operator: Caller) -> None:
+    shop.service.script["charge_card", "action"] = [Rejected("declined")]
+    assert shop.land(shop.order()) == "failed"
+    assert letters(operator, "?state=any") == []

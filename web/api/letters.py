@@ -1,0 +1,196 @@
+"""Dead letters, for operators: what was given up, and sending it back or laying it down, one or many."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, request
+from werkzeug.routing import BaseConverter
+
+from app.access.principal import Role
+from app.engine import redrive
+from app.engine.submit import Submitted
+from app.store.letters import Meant
+from app.store.views.letters import letter_view, letters_view
+from app.store.views.names import API, job_links
+from web.api import parameters as p
+from web.api import requests, shapes
+from web.api.answers import answer
+from web.api.auth import needs, principal
+from web.api.described import Answer, described
+from web.api.pages import position
+from web.body import read_json
+from web.door import door
+
+routes = Blueprint("letters", __name__, url_prefix=f"{API}/dead-letters")
+
+
+class LetterId(BaseConverter):
+    """A letter's id in an address, which is not one of the words that stand in its place: each has its own methods."""
+
+    regex = r"(?!(?:redrive|hold-back)$)[^/]+"
+
+
+routes.record_once(lambda state: state.app.url_map.converters.update(letter=LetterId))  # before the first route that names it
+FILTERS = ("saga", "step", "state", "needs_person", "why", "job")
+CHANGED = Answer("It is on record; the letter as it stands.", shapes.DecidedLetter, ("Location",))
+
+
+@routes.get("")
+@described(
+    "List dead letters, newest first",
+    "dead letters",
+    {200: Answer("A page of your tenant's letters.", shapes.LetterList, ("ETag", "Link")), 304: p.UNCHANGED},
+    parameters=(
+        p.LETTER_SAGA,
+        p.LETTER_STEP,
+        p.LETTER_STATE,
+        p.LETTER_NEEDS_PERSON,
+        p.LETTER_WHY,
+        p.LETTER_JOB,
+        p.LIMIT,
+        p.CURSOR,
+        p.IF_NONE_MATCH,
+    ),
+    problems=("invalid-input",),
+)
+@needs(Role.OPERATOR)
+def index() -> Response:
+    requests.only_parameters(*FILTERS, "limit", "cursor")
+    meant, limit = meant_by_address(principal().tenant_id), requests.limit_parameter()
+    cursor = requests.text_parameter("cursor", 512)
+    after_id = position(cursor)[1] if cursor else None
+    items, edge = letters_view(door().db, meant, after_id=after_id, limit=limit)
+    following = door().signer.cursor(edge) if edge else None
+    here = urlencode({**request.args.to_dict(), "cursor": following})
+    headers = {"Link": f'<{API}/dead-letters?{here}>; rel="next"'} if following else {}
+    return answer({"items": items, "next": following}, headers=headers)
+
+
+@routes.get("/<letter:letter_id>")
+@described(
+    "Read a dead letter, with how each attempt ended",
+    "dead letters",
+    {200: Answer("The letter.", shapes.WholeLetter, ("ETag",)), 304: p.UNCHANGED},
+    parameters=(p.IF_NONE_MATCH,),
+)
+@needs(Role.OPERATOR)
+def show(letter_id: str) -> Response:
+    return answer(letter_view(door().db, letter_id, principal().tenant_id))
+
+
+@routes.post("/<letter:letter_id>/redrive")
+@described(
+    "Send it back",
+    "dead letters",
+    {202: CHANGED},
+    body=requests.Reason,
+    problems=("conflict", "unknown-saga", "approval-needed"),
+    details="A letter that holds its job gives the operation fresh attempts. One whose job has ended makes a new job, which names the old"
+    " one (`retry_of`); `Location` is the job that runs now.",
+)
+@needs(Role.OPERATOR)
+def send_back(letter_id: str) -> Response:
+    here, who = door(), principal()
+    letter = letter_view(here.db, letter_id, who.tenant_id)
+    reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
+    done = redrive.redrive_letter(here.db, here.settings, here.registry, letter_id, who.actor, reason)
+    here.bell.ring(done.plan)
+    if isinstance(done, Submitted):
+        job, said = done.job_id, "Its job has ended, so this is a new job that names the old one."
+    else:
+        job, said = letter["job"], "It was sent back with fresh attempts."
+    view = letter_view(here.db, letter_id, who.tenant_id) | {"message": said}
+    return answer(view, 202, {"Location": job_links(job)["self"]})
+
+
+@routes.post("/<letter:letter_id>/discard")
+@described(
+    "Lay it down: nothing shall be done about it",
+    "dead letters",
+    {202: CHANGED},
+    body=requests.Reason,
+    problems=("conflict",),
+    details="A letter that holds its job cannot be laid down (409): a decision about its step is needed; `actions` names those there are.",
+)
+@needs(Role.OPERATOR)
+def discard(letter_id: str) -> Response:
+    here, who = door(), principal()
+    letter_view(here.db, letter_id, who.tenant_id)
+    reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
+    job = redrive.discard_letter(here.db, letter_id, who.actor, reason)
+    view = letter_view(here.db, letter_id, who.tenant_id) | {"message": "It is laid down; it stays on record."}
+    return answer(view, 202, {"Location": job_links(job)["self"]})
+
+
+@routes.post("/redrive")
+@described(
+    "Send back many, at a rate",
+    "dead letters",
+    {202: Answer("They are dated; the relay sends each back when its time comes.", shapes.Redriven)},
+    body=requests.Redrive,
+    details="Answered at once. `rate` letters a second, a rate that is reached evenly within `ramp` seconds; with `dry_run` nothing is"
+    " written and the answer says what would be sent back. Letters that have a date already are not counted again.",
+)
+@needs(Role.OPERATOR)
+def send_back_many() -> Response:
+    here, who = door(), principal()
+    wanted = requests.checked(requests.Redrive, read_json(request, here.settings.body_bytes))
+    found = redrive.redrive_many(
+        here.db,
+        here.settings,
+        _meant(wanted.filter, who.tenant_id),
+        rate=wanted.rate,
+        ramp_s=wanted.ramp,
+        actor=who.actor,
+        why=wanted.reason,
+        dry_run=wanted.dry_run,
+    )
+    return answer(redriven(found, wanted.dry_run), 202)
+
+
+@routes.post("/hold-back")
+@described(
+    "Take back what is dated and has not been sent back",
+    "dead letters",
+    {202: Answer("They stay open, without a date.", shapes.HeldBack)},
+    body=requests.HoldBack,
+    details="For a redrive of many that turns out to come too early.",
+)
+@needs(Role.OPERATOR)
+def hold_back() -> Response:
+    here = door()
+    wanted = requests.checked(requests.HoldBack, read_json(request, here.settings.body_bytes))
+    return answer({"held_back": redrive.hold_back(here.db, _meant(wanted.filter, principal().tenant_id))}, 202)
+
+
+def redriven(found: redrive.Scheduled, dry_run: bool) -> dict[str, object]:
+    """The answer to a redrive of many."""
+    return {
+        "letters": len(found.letters),
+        "takes_seconds": round(found.takes_s, 3),
+        "dry_run": dry_run,
+        "more": found.more,
+        "first": list(found.letters[: shapes.FIRST_LETTERS]),
+    }
+
+
+def meant_by_address(tenant_id: str) -> Meant:
+    """The filters of this address. Raises: Problem 422."""
+    state = requests.choice_parameter("state", ("open", "closed", "any")) or "open"
+    needs_person = requests.choice_parameter("needs_person", ("true", "false"))
+    return Meant(
+        tenant_id=tenant_id,
+        state=None if state == "any" else state,
+        saga=requests.text_parameter("saga"),
+        step=requests.text_parameter("step"),
+        why=requests.text_parameter("why"),
+        needs_person=None if needs_person is None else needs_person == "true",
+        job_id=requests.id_parameter("job"),
+    )
+
+
+def _meant(wanted: requests.LetterFilter, tenant_id: str) -> Meant:
+    return Meant(
+        tenant_id=tenant_id, saga=wanted.saga, step=wanted.step, why=wanted.why, needs_person=wanted.needs_person, job_id=wanted.job
+    )
