@@ -24,6 +24,7 @@ COMMANDS = {
     "locks": "app.cli.locks:locks",
     "dead-letters": "app.cli.letters:letters",
     "sagas": "app.cli.sagas:sagas",
+    "drill": "app.cli.drill:drill",
     "bench": "app.cli.bench:bench",
     "doctor": "app.cli.doctor:doctor",
     "version": "app.cli.version:version",

@@ -1,0 +1,56 @@
+"""`surefoot drill`: every fault on every operation of a saga."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import rich_click as click
+from click.exceptions import Exit
+
+from app.cli.common import as_json, print_json, print_table
+from app.config import settings
+from app.errors import UnknownSaga
+from app.saga.naming import did_you_mean
+from app.saga.registry import Registry
+
+if TYPE_CHECKING:
+    from app.drill.table import Result
+
+
+@click.command()
+@click.argument("saga")
+@click.option("--only", metavar="WHAT", help="Only this row, group or operation (or all rows whose name holds this text).")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is left to chance: which message is next.")
+@click.option("--list", "list_", is_flag=True, help="Show the rows, and play none.")
+@click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
+@as_json
+def drill(saga: str, only: str | None, seed: int, list_: bool, markdown: bool, as_json: bool) -> None:
+    """Try every fault on every operation of SAGA, and check that every job lands as it must.
+
+    Runs in one process on databases of its own, and calls nothing real: the saga says in what world it may be drilled. Ends
+    with 1 when a row failed, and then prints the shortest schedule that did, and the command that plays it again.
+    """
+    from app.drill import report, run
+
+    known = Registry.load(settings().saga_modules)
+    meant = known.get(saga)
+    if meant is None:
+        raise UnknownSaga(f"no saga is called {saga!r}.{did_you_mean(saga, sorted({s.name for s in known.all()}))}")
+    if list_:
+        rows = [[row.name, row.group, row.fault] for row in run.plan(meant, only)]
+        print_table(["row", "group", "fault"], rows, "There is none.")
+        return
+    drawn = run.drill(meant, seed=seed, only=only, say=_told)
+    if as_json:
+        print_json(drawn.to_json())
+    elif markdown:
+        click.echo(report.markdown(drawn), nl=False)
+    else:
+        report.show(drawn)
+    if drawn.failed:
+        raise Exit(1)
+
+
+def _told(result: Result) -> None:
+    """A dot for each row on the way, to whoever waits."""
+    click.echo("." if result.passed else "F", nl=False, err=True)

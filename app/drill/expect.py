@@ -1,0 +1,74 @@
+"""What must come of a row, by the rules of the engine. Pure: a graph and a row in, the allowed ends out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.drill.plan import AROUND, UNTOLD, Row, Strike, Trick
+from app.faults import Point, What
+from app.rules.states import JobState, Kind
+from app.saga.graph import Graph, Node
+
+Ends = frozenset[str]
+COMPLETED, FAILED, CANCELLED, ATTENTION = (
+    frozenset({str(state)}) for state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.ATTENTION)
+)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """`lands`: the states it may land in by itself; `ends`: after a person was asked, and answered.
+
+    `letters`: how many dead letters are open when it lands; None where the saga alone knows.
+    """
+
+    lands: Ends
+    ends: Ends
+    letters: int | None = 0
+
+
+def expected(graph: Graph, row: Row, plain: str) -> Expected:
+    """What a row shall come to. `plain`: how the same input ends without a fault."""
+    before = _of_first(graph, row) if row.first else Expected(frozenset({plain}), frozenset({plain}))
+    if row.trick == Trick.OUTAGE:
+        return _outage(row)
+    if row.strike is None:
+        return before
+    return _struck(graph.by_name[row.step], row, row.strike, before)
+
+
+def _of_first(graph: Graph, row: Row) -> Expected:
+    """The job was made to turn: it ends failed. Where that took an operation all its attempts, a letter tells of it."""
+    exhausted = sum(strike.what != What.REJECT for strike in row.first)
+    return Expected(FAILED, FAILED, exhausted)
+
+
+def _outage(row: Row) -> Expected:
+    """Which operations need the service is not known here; that none is lost on the way is asked all the same."""
+    if row.first:
+        return Expected(FAILED | ATTENTION, FAILED, None)
+    return Expected(COMPLETED | FAILED | ATTENTION, COMPLETED | FAILED, None)
+
+
+def _struck(node: Node, row: Row, strike: Strike, before: Expected) -> Expected:
+    asked = Expected(ATTENTION, before.ends, (before.letters or 0) + 1)
+    if strike.what == Trick.CANCEL:
+        return _cancelled(node, strike.point, before)
+    if row.kind != Kind.ACTION:
+        return asked if row.exhausts or strike.what == What.REJECT else before
+    if strike.what == What.REJECT:
+        return asked if node.past_pivot else Expected(FAILED, FAILED)
+    untold = strike.what in UNTOLD and strike.point in (Point.AFTER_CLAIM, *AROUND)
+    if untold and node.irreversible and node.on_unknown == "attention" and not node.probe:
+        return Expected(ATTENTION, before.ends | COMPLETED | FAILED, 1)  # done at most once: a person looks, and says which
+    if row.exhausts:
+        return asked if node.no_return else Expected(FAILED, FAILED, 1)
+    return before
+
+
+def _cancelled(node: Node, point: Point, before: Expected) -> Expected:
+    if node.past_pivot or (node.no_return and point != Point.BEFORE_CLAIM):
+        return before  # too late
+    if point == Point.AFTER_COMMIT:  # its completion may have ended the job, or run on to the point of no return
+        return Expected(CANCELLED | before.lands, CANCELLED | before.ends)
+    return Expected(CANCELLED, CANCELLED)

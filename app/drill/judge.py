@@ -1,0 +1,98 @@
+"""Was it right? What must hold when a row has landed, whatever was done to it; each fault found is one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from app.drill.expect import Ends, Expected
+from app.drill.world import World
+from app.engine.invariants import Scope, violations
+from app.participant import EffectState
+from app.rules.states import Kind, OpState
+from app.saga.definition import Saga
+from app.store.session import reading
+from app.store.tables import dead_letters, operations
+from app.store.types import AnyRow
+
+NEWEST = Scope(newest_jobs=5)  # the rows before have been asked about in their turn
+SLACK_S, BOUND_S = 30.0, 300.0  # of virtual time, or of a drill that just ended: nothing may be older
+STAYS = ("partial", "notice")  # an undo of this fidelity leaves something, so a service may well say that it is there
+
+
+def wrong(db: Engine, saga: Saga[Any], world: World, allowed: Ends, letters: int | None) -> list[str]:
+    """Everything that does not hold of a job that has landed. `allowed`: states; `letters`: open ones, None for any number."""
+    return [
+        *_state(world, allowed),
+        *_letters(db, world.job.id, letters),
+        *(
+            f"the engine's invariant does not hold: {sentence}"
+            for sentence in violations(db, slack_s=SLACK_S, bound_s=BOUND_S, scope=NEWEST)
+        ),
+        *_accounts(saga, world),
+        *_invariants(saga, world),
+    ]
+
+
+def expected_letters(expected: Expected, *, asked: bool) -> int | None:
+    """How many are open in the end: a person's answer closes those that held the job."""
+    return None if expected.letters is None or asked else expected.letters
+
+
+def _state(world: World, allowed: Ends) -> Iterator[str]:
+    if world.job.state not in allowed:
+        why = f" ({world.job.reason})" if world.job.reason else ""
+        yield f"the job is {world.job.state}{why}; it should be {' or '.join(sorted(allowed))}"
+
+
+def _letters(db: Engine, job_id: str, expected: int | None) -> Iterator[str]:
+    """Exactly one open letter for each operation that used up its attempts, and no more than the row accounts for."""
+    for row in _exhausted(db, job_id):
+        if row.letters != 1:
+            name = row.step if row.kind == Kind.ACTION else f"{row.step}.{row.kind}"
+            yield f"{name} used up its {row.attempts} attempts, and has {row.letters} open dead letters instead of one"
+    found = len(open_letters(db, job_id))
+    if expected is not None and found != expected:
+        yield f"there are {found} open dead letters; there should be {expected}"
+
+
+def open_letters(db: Engine, job_id: str) -> list[AnyRow]:
+    """The open dead letters of a job, oldest first."""
+    d = dead_letters.c
+    with reading(db) as connection:
+        return list(connection.execute(select(dead_letters).where(d.job_id == job_id, d.state == "open").order_by(d.id)))
+
+
+def _exhausted(db: Engine, job_id: str) -> list[AnyRow]:
+    o, d = operations.c, dead_letters.c
+    letters = select(func.count()).where(d.operation_id == o.id, d.state == "open").scalar_subquery().label("letters")
+    with reading(db) as connection:
+        query = select(o.step, o.kind, o.attempts, letters)
+        return list(connection.execute(query.where(o.job_id == job_id, o.state == OpState.FAILED, o.attempts >= o.allowance)))
+
+
+def _accounts(saga: Saga[Any], world: World) -> Iterator[str]:
+    """What the engine believes of each effect, beside what the service says that has it."""
+    believed = {effect.key: effect for effect in world.effects}
+    for service in saga.effect_readers:
+        for seen in world.service(service):
+            effect = believed.get(seen.key)
+            if effect is None or seen.state == EffectState.UNKNOWN or effect.fidelity in STAYS:
+                continue
+            stands = effect.outcome == "done" and effect.undo == "not_needed"
+            if stands and seen.state != EffectState.DONE:
+                yield f"{effect.step} is done by the engine's account; {service} says {seen.state}"
+            if effect.undo == "done" and seen.state == EffectState.DONE:
+                yield f"{effect.step} is undone by the engine's account; {service} says {seen.state}"
+
+
+def _invariants(saga: Saga[Any], world: World) -> Iterator[str]:
+    for invariant in saga.invariants:
+        name = getattr(invariant, "__name__", "invariant")
+        try:
+            for sentence in invariant(world) or ():
+                yield f"{name}: {sentence}"
+        except Exception as error:  # a developer's code: its mistake is a finding, not our end
+            yield f"{name} could not be asked: {type(error).__name__}: {error}"

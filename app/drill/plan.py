@@ -1,0 +1,228 @@
+"""What a drill goes through: every fault on every operation of a saga, as rows. Pure: a graph in, rows out.
+
+A row has a name that says all of it, in the words of SUREFOOT_FAULTS where there are such: `charge_card:crash@after_effect`,
+`refund`'s is `charge_card.undo:error@before_effect*20`. The same graph gives the same rows in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from app.faults import Point, What
+from app.saga.graph import Graph, Node
+from app.saga.naming import task_name
+
+
+class Group(StrEnum):
+    """Rows that belong together, in the order of the table."""
+
+    PLAIN = "no fault"
+    STEP = "step failure"
+    UNDO = "compensation retry"
+    DUPLICATE = "duplicate delivery"
+    CRASH = "mid-saga crash"
+    LOST = "lost and late messages"
+    ZOMBIE = "frozen worker"
+    CANCEL = "cancel"
+    OUTAGE = "service outage"
+
+
+ORDER = (Group.STEP, Group.UNDO, Group.DUPLICATE, Group.CRASH, Group.LOST, Group.ZOMBIE, Group.CANCEL, Group.OUTAGE, Group.PLAIN)
+
+
+class Trick(StrEnum):
+    """What is done beside the faults of app.faults."""
+
+    DUPLICATE = "duplicate"  # its message is delivered five times
+    LATE = "late"  # its message comes once more after the job has landed
+    LOST = "lost"  # its message is lost by the broker
+    EARLY = "early"  # its message comes before those it depends on, and the right one late
+    FLUSH = "flush"  # the broker forgets everything while it runs
+    FREEZE = "freeze"  # its worker stands still past the lease until the job has landed, then goes on
+    KILL_ALL = "kill-all"  # web, relay and worker are killed together while it runs
+    CANCEL = "cancel"  # somebody cancels the job while it is there
+    OUTAGE = "outage"  # a service is away
+
+
+MESSAGES = (Trick.DUPLICATE, Trick.LATE, Trick.LOST, Trick.EARLY)
+COPIES = 5
+DELAY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One thing that is done to an operation when it reaches a point, so many times. `target`: as in app.faults."""
+
+    target: str
+    what: What | Trick
+    point: Point
+    times: int = 1
+
+    @property
+    def fault(self) -> str:
+        """As SUREFOOT_FAULTS has it."""
+        amount = f"={DELAY_S:g}" if self.what == What.DELAY else ""
+        return f"{self.target}:{self.what}{amount}@{self.point}" + (f"*{self.times}" if self.times > 1 else "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One schedule: what is struck, and what makes the job come there.
+
+    `operation`: step, step.undo or step.confirm; "" where the whole saga is meant. `first`: what must happen before, so that
+    there is something to undo. `service`: whose outage it is. `exhausts`: the operation is out of attempts afterwards.
+    """
+
+    name: str
+    group: Group
+    fault: str
+    operation: str = ""
+    point: str = ""
+    strike: Strike | None = None
+    trick: Trick | None = None
+    first: tuple[Strike, ...] = ()
+    service: str = ""
+    exhausts: bool = False
+    example: int = 0
+
+    @property
+    def step(self) -> str:
+        return self.operation.partition(".")[0]
+
+    @property
+    def kind(self) -> str:
+        return self.operation.partition(".")[2] or "action"
+
+    @property
+    def strikes(self) -> tuple[Strike, ...]:
+        return (*self.first, self.strike) if self.strike is not None else self.first
+
+
+def rows_of(graph: Graph, *, examples: int = 1, example: int = 0, outages: Sequence[str] = ()) -> list[Row]:
+    """Every row of a saga, group by group.
+
+    Args: `examples`: how many there are, each gets a row without a fault; `example`: the one all faults are tried on;
+    `outages`: services that the drill world can take away.
+    """
+    rows = [Row(f"example-{number}", Group.PLAIN, "none", example=number) for number in range(examples)]
+    for node in graph.nodes:
+        for kind in _kinds(node):
+            rows += _operation_rows(graph, node, kind)
+    for service in outages:
+        rows += _outage_rows(graph, service)
+    ordered = sorted(rows, key=lambda row: ORDER.index(row.group))  # stable: within a group by operation
+    return [row if row.group == Group.PLAIN else replace(row, example=example) for row in ordered]
+
+
+def chosen(rows: Iterable[Row], only: str | None) -> list[Row]:
+    """The rows that `only` names: a row, a group, an operation, or a part of the name; all when it says nothing."""
+    rows = list(rows)
+    if not only:
+        return rows
+    for fits in (lambda r: r.name == only, lambda r: r.group == only, lambda r: r.operation == only, lambda r: only in r.name):
+        found = [row for row in rows if fits(row)]
+        if found:
+            return found
+    return []
+
+
+# --- rows of one operation -----------------------------------------------------------------------------------------
+CRASHES = tuple(Point)
+ERRORS = (Point.BEFORE_CLAIM, Point.AFTER_CLAIM, Point.BEFORE_EFFECT, Point.AFTER_EFFECT, Point.AFTER_COMMIT, Point.AFTER_PUBLISH)
+AROUND = (Point.BEFORE_EFFECT, Point.AFTER_EFFECT)
+WINDOWS = (Point.AFTER_CLAIM, Point.AFTER_EFFECT, Point.AFTER_COMMIT)
+UNTOLD = (What.CRASH, What.ERROR, What.HANG, Trick.KILL_ALL, Trick.FREEZE)  # an attempt that ends so has an unknown outcome
+
+
+def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
+    name = node.name if kind == "action" else f"{node.name}.{kind}"
+    target = task_name(graph.saga, node.name, kind)
+    first = _so_that_it_is_undone(graph, node) if kind == "undo" else ()
+    attempts = node.limits_of(kind).attempts
+    failing = Group.UNDO if kind == "undo" else Group.STEP
+
+    def row(group: Group, what: What | Trick, point: Point, times: int = 1) -> Row:
+        strike = Strike(target, what, point, times)
+        trick = what if isinstance(what, Trick) else None
+        head = f"{name}:{what}@{point}" + (f"*{times}" if times > 1 else "")
+        counted = what in UNTOLD and point in (Point.AFTER_CLAIM, *AROUND)
+        out = counted and times >= attempts
+        return Row(head, group, _words(what, times, out), name, point, strike, trick, first, exhausts=out)
+
+    yield row(failing, What.REJECT, Point.BEFORE_EFFECT)
+    for point in ERRORS:
+        yield row(failing, What.ERROR, point)
+    for point in AROUND:
+        yield row(failing, What.HANG, point)
+    yield row(failing, What.DELAY, Point.BEFORE_EFFECT)
+    if attempts > 1:
+        for point in AROUND:
+            yield row(failing, What.ERROR, point, attempts)
+        yield row(failing, What.CRASH, Point.BEFORE_EFFECT, attempts)
+    for trick in MESSAGES:
+        group = Group.DUPLICATE if trick in (Trick.DUPLICATE, Trick.LATE) else Group.LOST
+        yield Row(f"{name}:{trick}", group, MESSAGE_WORDS[trick], name, "", None, trick, first)
+    for point in CRASHES:
+        yield row(Group.CRASH, What.CRASH, point)
+    for point in WINDOWS:
+        yield row(Group.CRASH, Trick.KILL_ALL, point)
+    yield row(Group.LOST, Trick.FLUSH, Point.AFTER_CLAIM)
+    for point in AROUND:
+        yield row(Group.ZOMBIE, Trick.FREEZE, point)
+    if kind == "action":
+        for point in (Point.BEFORE_CLAIM, *AROUND, Point.AFTER_COMMIT):
+            yield row(Group.CANCEL, Trick.CANCEL, point)
+
+
+def _so_that_it_is_undone(graph: Graph, node: Node) -> tuple[Strike, ...]:
+    """What makes the job turn when `node` is done: the last step that may still refuse says no; where none comes after it,
+    the step itself happens and fails until it is out of attempts."""
+    after = [n for n in graph.nodes if n.name in graph.reachable[node.name] and not n.past_pivot]
+    if after:
+        return (Strike(task_name(graph.saga, after[-1].name, "action"), What.REJECT, Point.BEFORE_EFFECT),)
+    return (Strike(task_name(graph.saga, node.name, "action"), What.ERROR, Point.AFTER_EFFECT, node.limits.attempts),)
+
+
+def _kinds(node: Node) -> Iterator[str]:
+    yield "action"
+    if node.compensation is not None:
+        yield "undo"
+    if node.confirm is not None:
+        yield "confirm"
+
+
+def _outage_rows(graph: Graph, service: str) -> Iterator[Row]:
+    yield Row(f"{service}:outage", Group.OUTAGE, f"{service} away for good", trick=Trick.OUTAGE, service=service)
+    undoable = [node for node in graph.nodes if node.compensation is not None]
+    if undoable:
+        first = _so_that_it_is_undone(graph, undoable[-1])
+        words = f"{service} away before the undo, back when a person is asked"
+        yield Row(f"{service}:outage@undo", Group.OUTAGE, words, trick=Trick.OUTAGE, first=first, service=service, point="undo")
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+MESSAGE_WORDS = {
+    Trick.DUPLICATE: f"delivered {COPIES} times",
+    Trick.LATE: "delivered again after the end",
+    Trick.LOST: "message lost",
+    Trick.EARLY: "message before its turn, the right one late",
+}
+WORDS: dict[What | Trick, str] = {
+    What.CRASH: "worker killed",
+    What.ERROR: "error",
+    What.REJECT: "refused",
+    What.HANG: "hangs for ever",
+    What.DELAY: "slow",
+    Trick.FLUSH: "broker loses everything",
+    Trick.FREEZE: "worker frozen past its lease, thawed at the end",
+    Trick.KILL_ALL: "web, relay and worker killed together",
+    Trick.CANCEL: "cancelled",
+}
+
+
+def _words(what: What | Trick, times: int, out: bool) -> str:
+    if out:
+        return f"{WORDS[what]}, {times} times: out of attempts"
+    return WORDS[what]

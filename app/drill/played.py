@@ -1,0 +1,42 @@
+"""What playing a row leaves behind: a job that has landed, and what happened on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import SurefootError
+from app.store.types import AnyRow
+
+
+@dataclass(frozen=True)
+class Played:
+    """`trace`: a line for each thing that happened, in order; `met`: whether what the row says was done at all."""
+
+    job_id: str
+    trace: Sequence[str] = field(default_factory=tuple)
+    met: bool = True
+
+
+class NotLanded(SurefootError):
+    """The job did not land."""
+
+    def __init__(self, state: str, trace: Sequence[str]) -> None:
+        super().__init__(f"the job did not land: it is {state} and moves no more")
+        self.trace = trace
+
+
+def line_of(row: AnyRow) -> str:
+    """A line of history as people read it."""
+    detail: dict[str, Any] = row.detail or {}
+    what = f"{row.step}{'' if row.kind in (None, 'action') else '.' + row.kind}" if row.step else "job"
+    words = [f"{row.event.replace('_', ' '):<20} {what}"]
+    if row.attempt:
+        words.append(f"attempt {row.attempt}")
+    error = detail.get("error") or {}
+    for said in (detail.get("reason"), error.get("message"), detail.get("why")):
+        if said:
+            words.append(str(said))
+            break
+    return ", ".join(words)

@@ -1,0 +1,91 @@
+"""What came out of a drill: a line for each row, and the schedule of the shortest that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.drill.plan import Row
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row, played. `job_state`: where the job landed by itself; `redriven_to`: and where after a person's answer, "" when
+    none was asked; `why`: what did not hold, "" when it passed; `attempts`: of the operation that was struck."""
+
+    row: Row
+    job_state: str
+    outcome: str = ""
+    services: Mapping[str, str] = field(default_factory=dict)
+    attempts: int = 0
+    redriven_to: str = ""
+    why: str = ""
+    trace: Sequence[str] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.why
+
+    def to_json(self) -> dict[str, Any]:
+        """As `surefoot drill --json` prints it."""
+        return {
+            "row": self.row.name,
+            "group": str(self.row.group),
+            "fault": self.row.fault,
+            "operation": self.row.operation,
+            "point": self.row.point,
+            "job_state": self.job_state,
+            "redriven_to": self.redriven_to,
+            "outcome": self.outcome,
+            "services": dict(self.services),
+            "attempts": self.attempts,
+            "pass": self.passed,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole drill. `left_out`: names of rows that were not played, and why; `real`: on real processes.
+
+    `can_begin_again`: each failure was followed by a fresh drill world. Without one what a failure left behind may be what
+    makes a later row fail, so only the first is told as a schedule.
+    """
+
+    saga: str
+    seed: int
+    results: Sequence[Result]
+    real: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    can_begin_again: bool = True
+
+    @property
+    def failed(self) -> list[Result]:
+        return [result for result in self.results if not result.passed]
+
+    @property
+    def shortest_failing(self) -> Result | None:
+        """Of the rows that failed the one with the shortest schedule: the quickest to read."""
+        if not self.can_begin_again:
+            return next(iter(self.failed), None)
+        return min(self.failed, key=lambda result: (len(result.trace) or 10**6, result.row.name), default=None)
+
+    def replay(self, result: Result) -> str:
+        """The command that plays this row again, alone."""
+        real = " --real" if self.real else ""
+        return f"surefoot drill {self.saga}{real} --only '{result.row.name}' --seed {self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """{"saga", "seed", "rows", "passed", "failed", "left_out", "shortest_failing"}."""
+        worst = self.shortest_failing
+        schedule = None if worst is None else {"row": worst.row.name, "replay": self.replay(worst), "schedule": list(worst.trace)}
+        return {
+            "saga": self.saga,
+            "seed": self.seed,
+            "rows": [result.to_json() for result in self.results],
+            "passed": len(self.results) - len(self.failed),
+            "failed": len(self.failed),
+            "left_out": dict(self.left_out),
+            "shortest_failing": schedule,
+        }
