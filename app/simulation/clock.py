@@ -32,7 +32,9 @@ class VirtualClock:
         """A time as the store keeps it."""
         return (START + timedelta(seconds=self.now_s + after_s)).strftime("%Y-%m-%d %H:%M:%S.%f")
 
-    def _strftime(self, form: str, moment: str, modifier: str = "0 seconds") -> str:
+    def _strftime(self, form: str, moment: str, modifier: str | None = "0 seconds") -> str | None:
+        if modifier is None:  # as SQLite has it: no time comes of NULL
+            return None
         if modifier not in self._texts:
             number, _, unit = modifier.partition(" ")
             if form != SQLITE_FORMAT or moment != "now" or unit != "seconds":
