@@ -23,7 +23,7 @@ STORE_KINDS = ("postgresql", "postgres", "sqlite")
 
 
 # Read from SUREFOOT_HOME and so on, and from nothing else: HOME, ENV and SECRET of a shell mean other things.
-PRODUCT_NAMED = {"home", "env", "sagas", "faults", "api_key", "secret"}
+PRODUCT_NAMED = {"home", "env", "sagas", "faults", "choreography", "api_key", "secret"}
 
 
 def _named(name: str) -> Any:
@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     env: Literal["production", "test", "drill"] = Field("production", validation_alias=_named("env"))
     sagas: str = Field("", validation_alias=_named("sagas"))
     faults: str = Field("", validation_alias=_named("faults"))
+    choreography: bool = Field(True, validation_alias=_named("choreography"))
     api_key: str = Field("", validation_alias=_named("api_key"))
     secret: str = Field("", validation_alias=_named("secret"))
     # the three time-outs that belong to the engine

@@ -22,7 +22,7 @@ WORKERS = 2  # so that somebody can take over
 LOOPBACK = "127.0.0.1"
 FLOWER_USER = "surefoot"
 # what is stopped, and has ended, before what
-RANKS = {"web": 0, "flower": 1, "worker": 2, "relay": 3, "bank": 4, "broker": 5}
+RANKS = {"web": 0, "flower": 1, "worker": 2, "relay": 3, "services": 3, "bank": 4, "broker": 5}
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,11 @@ def bank(port: int) -> Part:
         ready=lambda pid: probes.listens(LOOPBACK, port),
         url=f"http://{LOOPBACK}:{port}",
     )
+
+
+def services() -> Part:
+    """The services that react to each other's events. Nothing waits for them: what they have to do is in their databases."""
+    return Part(name="services", command=commands.surefoot("choreography", "serve"), stop_rank=RANKS["services"], stop_budget_s=15.0)
 
 
 def relay() -> Part:

@@ -115,6 +115,8 @@ def _start(supervisor: Supervisor, settings: Settings, chosen: Chosen, db: Engin
     supervisor.start(stack.relay())
     for number in range(2, stack.WORKERS + 1):
         supervisor.start(stack.worker(number, db, soft_s))
+    if settings.choreography and "choreography" in plugins.commands():
+        supervisor.start(stack.services())
     supervisor.start(stack.flower(chosen.flower_port, chosen.secrets.flower))
 
 

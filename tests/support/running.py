@@ -29,6 +29,7 @@ class Up:
         self.home = home
         self.env = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT), "PORT": str(ports.any_free()), **env}
         self.env.setdefault("FLOWER_PORT", str(ports.any_free()))
+        self.env.setdefault("SUREFOOT_CHOREOGRAPHY", "0")  # a process less where nobody orders of those services
         self._process: subprocess.Popen[bytes] | None = None
         self._said = home.with_name(f"{home.name}.said")
 

@@ -33,6 +33,7 @@ class OrderSettings(BaseSettings):
     order_database_url: str = ""
     inventory_database_url: str = ""
     payment_database_url: str = ""
+    mail_database_url: str = ""
     bank_database_url: str = ""
     bank_url: str = ""
     bank_timeout_seconds: float = Field(default=5.0, gt=0)  # longer than a slow charge, shorter than anyone's patience
@@ -49,7 +50,7 @@ class OrderSettings(BaseSettings):
         return url
 
     def database(self, service: str) -> tuple[str, str]:
-        """Where `service` (order, inventory, payment or bank) keeps its tables.
+        """Where `service` (order, inventory, payment, mail or bank) keeps its tables.
 
         Returns: an SQLAlchemy URL, and the PostgreSQL schema ("" for the database's own default).
         """

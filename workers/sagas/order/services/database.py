@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, text
@@ -35,18 +36,32 @@ def insert_or(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert
 class ServiceDatabase:
     """One service's database.
 
-    `name`: order, inventory, payment or bank; `metadata`: its tables, no schema named. Nothing is opened before the
+    `name`: order, inventory, payment, mail or bank; `metadata`: its tables, no schema named. Nothing is opened before the
     first transaction.
     """
 
     def __init__(self, name: str, metadata: MetaData) -> None:
         self.name, self.metadata = name, metadata
+        self._outer: ContextVar[Connection | None] = ContextVar(f"{name} transaction", default=None)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A writing transaction: READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE on SQLite. Commits unless an error leaves it."""
+        """A writing transaction: READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE on SQLite. Commits unless an error leaves it.
+
+        Inside another one of the same database it is a savepoint of that one, so that a caller can commit a service's
+        effect together with rows of its own.
+        """
+        outer = self._outer.get()
+        if outer is not None:
+            with outer.begin_nested():
+                yield outer
+            return
         with self.engine().begin() as connection:
-            yield connection
+            token = self._outer.set(connection)
+            try:
+                yield connection
+            finally:
+                self._outer.reset(token)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

@@ -1,0 +1,141 @@
+"""The order without a coordinator, as a job: `place_order` hands it to the orders service, the rest only watches.
+
+    place_order ─> await_confirmation ─> await_completion
+    (withdraw)     (no return)
+
+Who reserves, charges, ships and writes reacts to events (`services/`); if every worker of the engine stood still, the
+order would land all the same. What the engine adds is an id, an answer to `GET /jobs/{id}`, and a way to cancel: the
+undo of `place_order` asks the orders service to give the order up, and waits until nothing of it is left. That wish can
+come too late, for it is the orders service that decides; then the order stands, and a person is told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from surefoot import Context, EffectState, NotYet, Rejected, Retry, Saga, Seen
+from workers.sagas.order.models import Created, OrderRequest, Result, Voided
+from workers.sagas.order.services import inventory, mail, payment
+from workers.sagas.order.services import order as orders_book
+from workers.sagas.order_choreographed.services import orders
+from workers.sagas.order_choreographed.services.orders import Standing
+
+_EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok")
+FRACTIONS = {"placed": 0.2, "given_up": 0.3, "confirmed": 0.6}
+PATIENCE = Retry(limit=20)  # of a look at a database that is away
+
+order_choreographed = Saga("order_choreographed", version=1, input=OrderRequest, sla="15m", examples=[_EXAMPLE])
+
+
+class Ended(Result):
+    """`phase`: completed."""
+
+    order_id: int
+    phase: str
+
+
+@order_choreographed.step(lane="orders")
+def place_order(ctx: Context, o: OrderRequest) -> Created:
+    return orders.place(ctx, o)
+
+
+@place_order.compensate(fidelity="equivalent", note="a card that was charged shows the refund beside the charge", retry=PATIENCE)
+def withdraw_order(ctx: Context, o: OrderRequest, created: Created | None) -> Voided | NotYet | None:
+    return orders.withdraw(ctx)
+
+
+@order_choreographed.step(lane="orders", pivot=True, pure=True, retry=PATIENCE)
+def await_confirmation(ctx: Context, o: OrderRequest, created: Created) -> Created | NotYet:
+    standing = _standing(ctx)
+    if standing.phase in ("confirmed", "completed"):
+        return created
+    if standing.phase in ("voided", "never"):
+        raise Rejected(standing.reason or "The order was never placed.")
+    return orders.look_again(standing)
+
+
+@order_choreographed.step(lane="orders", pure=True, retry=PATIENCE)
+def await_completion(ctx: Context, o: OrderRequest, created: Created) -> Ended | NotYet:
+    standing = _standing(ctx)
+    if standing.phase == "completed":
+        return Ended(order_id=created.order_id, phase=standing.phase)
+    return orders.look_again(standing)
+
+
+def _standing(ctx: Context) -> Standing:
+    """Where the order stands, shown to whoever looks at the job. Raises: LookupError when there is no such order."""
+    standing = orders.standing(ctx.job_id)
+    if standing is None:
+        raise LookupError(f"the orders service knows nothing of {ctx.job_id}")
+    if standing.phase in FRACTIONS:
+        ctx.progress(FRACTIONS[standing.phase], standing.help or standing.phase.replace("_", " "))
+    return standing
+
+
+# --- what the services say happened ------------------------------------------------------------------------------
+# The engine knows one effect, the order. The services know what it was made of, so each answers under the order's key.
+@order_choreographed.effects("orders")
+def order_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return orders_book.seen(keys)
+
+
+@order_choreographed.effects("inventory")
+def inventory_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return _of_orders(keys, "reserve_stock", inventory.seen)
+
+
+@order_choreographed.effects("payments")
+def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return _of_orders(keys, "charge_card", payment.seen)
+
+
+@order_choreographed.effects("mail")
+def mail_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return _of_orders(keys, "send_receipt", mail.seen)
+
+
+def _of_orders(keys: Iterable[str], step: str, seen: Any) -> Iterator[Seen]:
+    """What a service says of its part of an order, under the key of the order's placing. What never was is left out."""
+    wanted = {key.replace(f":{orders.PLACE}:", f":{step}:"): key for key in keys if f":{orders.PLACE}:" in key}
+    for part in seen(list(wanted)):
+        if part.state != EffectState.NONE:
+            yield Seen(wanted[part.key], part.state, {**part.detail, "effect": part.key})
+
+
+# --- what must hold ------------------------------------------------------------------------------------------------
+@order_choreographed.invariant
+def money_is_whole(world: Any) -> Iterator[str]:
+    """Always: what is charged and not refunded is nothing or the price."""
+    price = world.job.input["amount_cents"]
+    for seen in world.service("payments"):
+        net = seen.detail["charged_cents"] - seen.detail["refunded_cents"]
+        if net not in (0, price):
+            yield f"{seen.key}: {net} cents are charged, which is neither nothing nor the price of {price}"
+
+
+@order_choreographed.invariant
+def end_is_all_or_nothing(world: Any) -> Iterator[str]:
+    """At its end a completed job has the effect of every service standing, an undone one none."""
+    wanted = {"completed": "done", "failed": "not done", "cancelled": "not done"}.get(world.job.state)
+    for service in ("orders", "inventory", "payments", "mail"):
+        found = ["done" if seen.state == "done" else "not done" for seen in world.service(service) if seen.state != "unknown"]
+        if wanted == "done" and not found:
+            yield f"the job is completed, but {service} knows nothing of it"
+        if wanted and any(stands != wanted for stands in found):
+            yield f"the job is {world.job.state}, but {service} says: {', '.join(found)}"
+
+
+@order_choreographed.invariant
+def books_agree(world: Any) -> Iterator[str]:
+    """In a drill, whose databases hold nothing else, all the books together say nothing against each other."""
+    if world.own is not None:
+        yield from world.own.disagreements(settled=world.job.state in ("completed", "failed", "cancelled"))
+
+
+@order_choreographed.drill_world
+def drill_world() -> AbstractContextManager[Any]:
+    from workers.sagas.order_choreographed.stand_ins import stand_ins  # workers need not read its code
+
+    return stand_ins()

@@ -1,0 +1,42 @@
+"""The services as a process: `surefoot choreography serve`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+import structlog
+
+from app import logs
+from workers.lanes import broker_url
+from workers.sagas.order.services.database import close_databases
+from workers.sagas.order_choreographed.bus import KombuBus
+from workers.sagas.order_choreographed.house import House
+from workers.sagas.order_choreographed.services import SERVICES
+
+log = structlog.get_logger("surefoot.events")
+
+
+def serve(only: Sequence[str] = ()) -> None:
+    """Run these services (all of them when none is named) until SIGTERM or SIGINT."""
+    halt = threading.Event()
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        halt.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    logs.configure()
+    services = [service for service in SERVICES if not only or service.name in only]
+    for service in services:
+        service.database.engine()
+    url = broker_url()
+    house = House(services, lambda: KombuBus(url, services, SERVICES))
+    threads = house.start()
+    log.info("events.serving", services=[service.name for service in services])
+    halt.wait()
+    house.stop(threads)
+    close_databases()
+    log.info("events.stopped")

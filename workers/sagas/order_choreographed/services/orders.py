@@ -1,0 +1,321 @@
+"""The orders service: it says what is ordered, and ends what nobody else can end.
+
+    placed ──(reserved and charged)──> confirmed ──(receipt sent)──> completed
+       └──(a no, a wish to cancel, no answer in time)──> given_up ──(released and refunded)──> voided
+
+It tells nobody what to do, but it is the one that waits: for two answers before it confirms, for two before it voids.
+So the join, the deadline and the asking again live here. Every move is one conditional UPDATE of the order's row in
+`flows`, whose lock makes two answers that come at once come one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    select,
+    text,
+    update,
+)
+
+from app.clock import UtcDateTime, after, now
+from surefoot import ActionUndone, Context, NotYet, Rejected
+from workers.sagas.order.models import Charge, Created, OrderRequest, Reserved, Voided
+from workers.sagas.order.services import order as orders
+from workers.sagas.order.services.database import insert_or
+from workers.sagas.order_choreographed import desk
+from workers.sagas.order_choreographed.events import (
+    WITHHELD,
+    CardCharged,
+    CardDeclined,
+    CardRefunded,
+    Event,
+    HelpNeeded,
+    OrderCancelRequested,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderGivenUp,
+    OrderPlaced,
+    OrderVoided,
+    ReceiptSent,
+    StockRefused,
+    StockReleased,
+    StockReserved,
+    id_of,
+)
+from workers.sagas.order_choreographed.service import SAGA, Route, Service
+from workers.sagas.order_choreographed.settings import event_settings
+
+PLACE = "place_order"  # the step whose keys name this service's effect: the order itself
+
+database = orders.database
+desk.desk_tables(orders.metadata)
+
+flows = Table(
+    "flows",
+    orders.metadata,
+    Column("job", String(64), primary_key=True),
+    Column("phase", String(10), nullable=False),
+    Column("order_id", Integer),
+    Column("request", JSON),  # the order without its card
+    Column("reserved", JSON),  # the answers, each kept as it came
+    Column("charged", JSON),
+    Column("released", Boolean, nullable=False),
+    Column("refunded", Boolean, nullable=False),
+    Column("reason", Text),  # why it was given up
+    Column("help", Text),  # who cannot go on
+    Column("asking", String(255)),  # the event said last, said again until its answers are here
+    Column("asks", Integer, nullable=False),
+    Column("ask_at", UtcDateTime()),
+    Column("answer_by", UtcDateTime()),  # past it an order that is only placed is given up
+    Column("at", UtcDateTime(), nullable=False),
+    CheckConstraint("phase in ('placed', 'confirmed', 'completed', 'given_up', 'voided', 'never')", name="phase_known"),
+    Index("flows_ask", "ask_at", sqlite_where=text("ask_at is not null"), postgresql_where=text("ask_at is not null")),
+    Index("flows_late", "answer_by", sqlite_where=text("phase = 'placed'"), postgresql_where=text("phase = 'placed'")),
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an order stands. `age_s`: seconds since it was placed."""
+
+    phase: str
+    reason: str | None
+    help: str | None
+    age_s: float
+
+
+# --- what a customer may ask for ---------------------------------------------------------------------------------------
+def place(ctx: Context, o: OrderRequest) -> Created:
+    """Write an order down and say so. A repeat changes nothing. Raises: Rejected, as `order.create`; ActionUndone."""
+    with database.transaction() as tx:
+        answer_s = event_settings().answer_seconds
+        row = {"job": ctx.job_id, "phase": "placed", "at": after(0), "released": False, "refunded": False, "asks": 0}
+        first = _insert(tx, row | {"answer_by": after(answer_s)})
+        if not first and _phase(tx, ctx.job_id) == "never":
+            raise ActionUndone(key=ctx.key)
+        made = orders.create(ctx, o)
+        if first:
+            kept = o.model_copy(update={"card": WITHHELD}).model_dump(mode="json")
+            _move(tx, ctx.job_id, ("placed",), order_id=made.order_id, request=kept)
+            _say(tx, ctx.job_id, OrderPlaced(order_id=made.order_id, order=o), None)
+        return made
+
+
+def withdraw(ctx: Context) -> Voided | NotYet | None:
+    """The customer does not want it any more: give it up, unless it is confirmed, and wait until nothing is left of it.
+
+    Raises: Rejected when it was confirmed first: then it stands.
+    """
+    with database.transaction() as tx:
+        never = {"job": ctx.job_id, "phase": "never", "at": after(0), "released": False, "refunded": False, "asks": 0}
+        if _insert(tx, never):
+            return orders.void(ctx)  # its tombstone: an order that comes later is refused
+        asked = OrderCancelRequested()
+        if _move(tx, ctx.job_id, ("placed", "confirmed")):  # nobody wishes away what is on its way back already
+            desk.say(tx, service.name, ctx.job_id, [asked], None)
+        _give_up(tx, ctx.job_id, "The customer cancelled.", id_of(ctx.job_id, asked))
+        flow = _flow(tx, ctx.job_id)
+        if flow.phase in ("confirmed", "completed"):
+            raise Rejected("The order was confirmed before it was cancelled: it stands.")
+        if flow.phase == "given_up":
+            return NotYet(after=_poll_s(desk.seconds_since(tx, flow.at)))
+        return None if flow.phase == "never" else Voided(order_id=flow.order_id)
+
+
+def standing(job: str) -> Standing | None:
+    """Where an order stands; None when there is none."""
+    with database.snapshot() as tx:
+        row = tx.execute(select(flows).where(flows.c.job == job)).first()
+        return None if row is None else Standing(row.phase, row.reason, row.help, desk.seconds_since(tx, row.at))
+
+
+def look_again(standing: Standing) -> NotYet:
+    """When to look again: soon while it is young, rarely when it is old."""
+    return NotYet(after=_poll_s(standing.age_s))
+
+
+# --- what others say ---------------------------------------------------------------------------------------------------
+def on_reserved(ctx: Context, event: StockReserved) -> Iterable[Event]:
+    with database.transaction() as tx:
+        _note(tx, ctx.job_id, reserved=event.model_dump(mode="json"))
+        return _confirm(tx, ctx)
+
+
+def on_charged(ctx: Context, event: CardCharged) -> Iterable[Event]:
+    with database.transaction() as tx:
+        _note(tx, ctx.job_id, charged=event.model_dump(mode="json"))
+        return _confirm(tx, ctx)
+
+
+def on_refused(ctx: Context, event: StockRefused | CardDeclined) -> Iterable[Event]:
+    with database.transaction() as tx:
+        _give_up(tx, ctx.job_id, event.reason, id_of(ctx.job_id, event))
+    return ()
+
+
+def on_released(ctx: Context, event: StockReleased) -> Iterable[Event]:
+    with database.transaction() as tx:
+        _note(tx, ctx.job_id, released=True)
+        return _void(tx, ctx)
+
+
+def on_refunded(ctx: Context, event: CardRefunded) -> Iterable[Event]:
+    with database.transaction() as tx:
+        _note(tx, ctx.job_id, refunded=True)
+        return _void(tx, ctx)
+
+
+def on_receipt(ctx: Context, event: ReceiptSent) -> Iterable[Event]:
+    with database.transaction() as tx:
+        done = _move(tx, ctx.job_id, ("confirmed",), phase="completed", help=None, **_NOTHING_ASKED)
+        return [OrderCompleted()] if done else []
+
+
+def on_help_needed(ctx: Context, event: HelpNeeded) -> Iterable[Event]:
+    with database.transaction() as tx:
+        _move(tx, ctx.job_id, ("placed", "given_up", "confirmed"), help=f"{event.service} cannot go on with {event.event}: {event.error}")
+    return ()
+
+
+# --- what the clock says ------------------------------------------------------------------------------------------------
+def remind() -> int:
+    """Give up what got no answer in time, and ask again for answers that are due. Returns how many orders that were."""
+    return give_up_late() + ask_again()
+
+
+def give_up_late() -> int:
+    """placed -> given_up, for orders past their time."""
+    c, rows = flows.c, event_settings().sweep_rows
+    late = (c.phase == "placed") & (c.answer_by <= now())
+    with database.snapshot() as tx:
+        found = list(tx.execute(select(c.job).where(late).order_by(c.answer_by).limit(rows)).scalars())
+    for job in found:
+        with database.transaction() as tx:
+            _give_up(tx, job, "Not everybody answered in time.", f"{job}:{OrderPlaced.__name__}")
+    return len(found)
+
+
+def ask_again() -> int:
+    """Say the last event anew where its answers are missing; the next time after twice as long."""
+    c, rows, limits = flows.c, event_settings().sweep_rows, event_settings()
+    with database.snapshot() as tx:
+        found = list(tx.execute(select(c.job).where(c.ask_at <= now()).order_by(c.ask_at).limit(rows)).scalars())
+    for job in found:
+        with database.transaction() as tx:
+            row = tx.execute(select(c.asks).where(c.job == job)).one()
+            wait_s = min(limits.ask_cap_seconds, limits.ask_seconds * 2.0 ** min(row.asks + 1, 30))
+            still_due = (c.job == job) & (c.ask_at <= now())
+            values = {"asks": c.asks + 1, "ask_at": after(wait_s)}
+            if asked := tx.execute(update(flows).where(still_due).values(values).returning(c.asking)).first():
+                desk.say_again(tx, asked.asking)
+    return len(found)
+
+
+# --- the moves ------------------------------------------------------------------------------------------------------------
+_NOTHING_ASKED: dict[str, Any] = {"asking": None, "ask_at": None}
+
+
+def _confirm(tx: Connection, ctx: Context) -> Sequence[Event]:
+    """placed -> confirmed, when both answers are here. The point of no return."""
+    flow = _flow(tx, ctx.job_id)
+    if flow is None or flow.phase != "placed" or flow.reserved is None or flow.charged is None:
+        return ()
+    reserved, charged = Reserved.model_validate(flow.reserved), Charge.model_validate(flow.charged)
+    orders.confirm(_of_step(ctx, "confirm_order"), reserved, charged)
+    event = OrderConfirmed(reservation=reserved.reservation, order=OrderRequest.model_validate(flow.request))
+    _move(tx, ctx.job_id, ("placed",), phase="confirmed")
+    desk.forget(tx, f"{ctx.job_id}:{OrderPlaced.__name__}")
+    _ask_for_answers(tx, ctx.job_id, event)
+    return [event]
+
+
+def _give_up(tx: Connection, job: str, reason: str, causation: str) -> None:
+    """placed -> given_up. From here on it is never confirmed; whoever holds something of it gives it back."""
+    if not _move(tx, job, ("placed",), phase="given_up", reason=reason, help=None):
+        return
+    event = OrderGivenUp(reason=reason, amount_cents=_flow(tx, job).request["amount_cents"])
+    desk.forget(tx, f"{job}:{OrderPlaced.__name__}")
+    _say(tx, job, event, causation)
+
+
+def _void(tx: Connection, ctx: Context) -> Sequence[Event]:
+    """given_up -> voided, when goods and money are back: the order's own end comes last."""
+    flow = _flow(tx, ctx.job_id)
+    if flow is None or flow.phase != "given_up" or not (flow.released and flow.refunded):
+        return ()
+    orders.void(_of_step(ctx, PLACE, "undo"))
+    _move(tx, ctx.job_id, ("given_up",), phase="voided", help=None, **_NOTHING_ASKED)
+    return [OrderVoided(reason=flow.reason)]
+
+
+def _say(tx: Connection, job: str, event: Event, causation: str | None) -> None:
+    desk.say(tx, service.name, job, [event], causation)
+    _ask_for_answers(tx, job, event)
+
+
+def _ask_for_answers(tx: Connection, job: str, event: Event) -> None:
+    values = {"asking": id_of(job, event), "asks": 0, "ask_at": after(event_settings().ask_seconds)}
+    tx.execute(update(flows).where(flows.c.job == job).values(values))
+
+
+def _insert(tx: Connection, row: dict[str, Any]) -> bool:
+    return tx.execute(insert_or(tx, flows).values(row).on_conflict_do_nothing().returning(flows.c.job)).first() is not None
+
+
+def _move(tx: Connection, job: str, phases: Sequence[str], **values: Any) -> bool:
+    """Change an order's row while it is in one of these phases, and keep it locked. Returns: whether it was."""
+    mine = (flows.c.job == job) & flows.c.phase.in_(phases)
+    return tx.execute(update(flows).where(mine).values(values or {"phase": flows.c.phase}).returning(flows.c.job)).first() is not None
+
+
+def _note(tx: Connection, job: str, **answer: Any) -> None:
+    """Keep an answer, whatever the phase. Locks the row: of two answers at once the second sees the first."""
+    tx.execute(update(flows).where(flows.c.job == job).values(answer))
+
+
+def _flow(tx: Connection, job: str) -> Row[Any] | Any:
+    return tx.execute(select(flows).where(flows.c.job == job)).first()
+
+
+def _phase(tx: Connection, job: str) -> str:
+    return str(tx.execute(select(flows.c.phase).where(flows.c.job == job)).scalar_one())
+
+
+def _of_step(ctx: Context, step: str, kind: str = "action") -> Context:
+    return Context(job_id=ctx.job_id, saga=SAGA, step=step, kind=kind, attempt=ctx.attempt, fence=ctx.fence, deadline=ctx.deadline)
+
+
+def _poll_s(age_s: float) -> float:
+    limits = event_settings()
+    return min(limits.poll_cap_seconds, max(limits.poll_seconds, age_s / 4))
+
+
+service = Service(
+    "orders",
+    database,
+    (
+        Route(StockReserved, on_reserved, "note_stock"),
+        Route(CardCharged, on_charged, "note_charge"),
+        Route(StockRefused, on_refused, "note_refusal"),
+        Route(CardDeclined, on_refused, "note_refusal"),
+        Route(StockReleased, on_released, "note_release"),
+        Route(CardRefunded, on_refunded, "note_refund"),
+        Route(ReceiptSent, on_receipt, "note_receipt"),
+        Route(HelpNeeded, on_help_needed, "note_help"),
+    ),
+    remind,
+)
