@@ -23,7 +23,12 @@ from workers.sagas.order.services.database import close_databases
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home: every service has a SQLite file of its own in it. Times are short."""
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
-    for name, value in (("BANK_TIMEOUT_SECONDS", "5"), ("BANK_SLOW_SECONDS", "0.5"), ("BANK_HANG_SECONDS", "3")):
+    for name, value in (
+        ("BANK_TIMEOUT_SECONDS", "5"),
+        ("BANK_SLOW_SECONDS", "0.5"),
+        ("BANK_HANG_SECONDS", "3"),
+        ("RESERVE_WAIT_SECONDS", "0"),
+    ):
         monkeypatch.setenv(name, value)
     yield tmp_path
     close_databases()

@@ -8,19 +8,22 @@ are read once more at the end: a charge seen in between has its order there, or 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from workers.sagas.order.services import bank_client, inventory, mail, payment
 from workers.sagas.order.services import order as orders
 from workers.sagas.order.services.inventory import ReservationRow, StockRow
-from workers.sagas.order.services.order import OrderRow
+from workers.sagas.order.services.order import ChangeRow, OrderRow
 
 
 @dataclass(frozen=True)
 class LedgerLine:
-    """One order in all books. `state`: pending, confirmed, shipped or voided; `receipts`: None when nobody can tell."""
+    """One order, its changes included, in all books.
+
+    `state`: pending, confirmed, shipped or voided; `receipts`: None when nobody can tell.
+    """
 
     job: str
     order_id: int
@@ -62,21 +65,17 @@ class Books:
     bank: bank_client.Book
     receipts: Counter[str] | None
     orders_last: list[OrderRow]
+    changes_first: list[ChangeRow] = field(default_factory=list)
+    changes_last: list[ChangeRow] = field(default_factory=list)
 
 
 def read_books() -> Books:
     """Ask everybody. Raises: NothingSent or BankUnclear when the bank cannot be asked."""
-    first = orders.all_orders()
+    first, changes_first = orders.read_all()
     shelf, reservations = inventory.read_all()
-    return Books(
-        orders_first=first,
-        shelf=shelf,
-        reservations=reservations,
-        payments=payment.all_charges(),
-        bank=bank_client.book(),
-        receipts=mail.receipts_by_job(),
-        orders_last=orders.all_orders(),
-    )
+    payments, bank, receipts = payment.all_charges(), bank_client.book(), mail.receipts_by_job()
+    last, changes_last = orders.read_all()
+    return Books(first, shelf, reservations, payments, bank, receipts, last, changes_first, changes_last)
 
 
 def draw_up(books: Books, *, settled: bool = False) -> Ledger:
@@ -85,11 +84,20 @@ def draw_up(books: Books, *, settled: bool = False) -> Ledger:
     lines: list[LedgerLine] = []
     wrong: list[str] = [*_shelf_faults(books)]
     by_job = _by_job(books)
+    changes: defaultdict[int, list[ChangeRow]] = defaultdict(list)
+    for change in books.changes_last:
+        changes[change.order_id].append(change)
+    ended = _ended_changes(books, by_job)
     for row in books.orders_last:
-        line = _line(first.get(row.id), row, by_job[row.job], books.receipts)
+        parts = _parts(row, changes[row.id], by_job)
+        line = _line(first.get(row.id), row, _whole(parts), books.receipts)
         lines.append(line)
-        wrong += _order_faults(row, line, by_job[row.job], settled=settled)
-    wrong += _orphans({row.job for row in books.orders_last}, by_job)
+        wrong += _price_faults(row, line, parts)
+        if all(change.job in ended for change in changes[row.id]):
+            wrong += _order_faults(row, line, parts, settled=settled)
+        elif settled:
+            wrong.append(f"Order {row.id} (job {row.job}) is still being changed.")
+    wrong += _orphans({row.job for row in books.orders_last} | {change.job for change in books.changes_last}, by_job)
     stock = {s.sku: {"initial": s.initial, "on_hand": s.on_hand, "reserved": s.reserved, "sold": s.sold} for s in books.shelf}
     return Ledger(lines, stock, wrong)
 
@@ -114,6 +122,41 @@ def _by_job(books: Books) -> defaultdict[str, _OfJob]:
     for charge in books.payments:
         found[charge.job].payment_states.append(charge.state)
     return found
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An order or a change of it: its job, what it costs, and what the books have of it."""
+
+    job: str
+    price_cents: int
+    books: _OfJob
+
+
+def _parts(row: OrderRow, changes: Iterable[ChangeRow], by_job: Mapping[str, _OfJob]) -> list[_Part]:
+    """The order's own part first. Its row has the price of the whole, changes that were made included."""
+    changed = [_Part(change.job, change.amount_cents, by_job[change.job]) for change in changes]
+    on_top = sum(change.amount_cents for change in changes if change.state == "made")
+    return [_Part(row.job, row.amount_cents - on_top, by_job[row.job]), *changed]
+
+
+def _whole(parts: Iterable[_Part]) -> _OfJob:
+    whole = _OfJob()
+    for part in parts:
+        whole.charges += part.books.charges
+        whole.refunds += part.books.refunds
+        whole.reservations += part.books.reservations
+        whole.payment_states += part.books.payment_states
+    return whole
+
+
+def _ended_changes(books: Books, by_job: Mapping[str, _OfJob]) -> set[str]:
+    """Jobs of changes of which nothing was under way when the other books were read: dropped before, or made and shipped."""
+    return {
+        change.job
+        for change in books.changes_first
+        if change.state == "dropped" or (change.state == "made" and not any(r.state == "held" for r in by_job[change.job].reservations))
+    }
 
 
 def _line(first: OrderRow | None, last: OrderRow, of_job: _OfJob, receipts: Mapping[str, int] | None) -> LedgerLine:
@@ -144,15 +187,23 @@ def _state(first: OrderRow | None, last: OrderRow, shipped: int) -> str:
     return first.state if first is not None else "pending"
 
 
-def _order_faults(row: OrderRow, line: LedgerLine, of_job: _OfJob, *, settled: bool) -> Iterator[str]:
+def _price_faults(row: OrderRow, line: LedgerLine, parts: Iterable[_Part]) -> Iterator[str]:
+    """The order and each of its changes: charged once at most, its price, and given back once at most."""
+    for part in parts:
+        name = f"Order {line.order_id} (job {line.job})" if part.job == row.job else f"A change of order {line.order_id} (job {part.job})"
+        charged, refunded = sum(part.books.charges), sum(part.books.refunds)
+        if len(part.books.charges) > 1:
+            yield f"{name} was charged {len(part.books.charges)} times."
+        if any(amount != part.price_cents for amount in part.books.charges):
+            yield f"{name} costs {part.price_cents} cents, but {charged} were charged."
+        if len(part.books.refunds) > 1 or refunded > charged:
+            yield f"{name} got {refunded} cents back in {len(part.books.refunds)} refunds, of {charged} charged."
+
+
+def _order_faults(row: OrderRow, line: LedgerLine, parts: Sequence[_Part], *, settled: bool) -> Iterator[str]:
     name = f"Order {line.order_id} (job {line.job})"
     net = line.charged_cents - line.refunded_cents
-    if line.charges > 1:
-        yield f"{name} was charged {line.charges} times."
-    if any(amount != row.amount_cents for amount in of_job.charges):
-        yield f"{name} costs {row.amount_cents} cents, but {line.charged_cents} were charged."
-    if line.refunds > 1 or net < 0:
-        yield f"{name} got {line.refunded_cents} cents back in {line.refunds} refunds, of {line.charged_cents} charged."
+    of_job = _whole(parts)
     if (line.receipts or 0) > 1:
         yield f"{name} got {line.receipts} receipts."
     if line.shipped and line.state != "shipped":
@@ -160,7 +211,7 @@ def _order_faults(row: OrderRow, line: LedgerLine, of_job: _OfJob, *, settled: b
     if line.state == "voided":
         yield from _voided_faults(name, line, net, of_job)
     elif line.state == "shipped":
-        yield from _shipped_faults(name, row, line, of_job)
+        yield from _shipped_faults(name, row, line, parts)
     if settled and line.state in ("pending", "confirmed"):
         yield f"{name} is still open: {line.state}."
     if settled and line.state == "shipped" and line.receipts == 0:
@@ -178,15 +229,16 @@ def _voided_faults(name: str, line: LedgerLine, net: int, of_job: _OfJob) -> Ite
         yield f"{name} is voided, but the payment service believes that it is paid."
 
 
-def _shipped_faults(name: str, row: OrderRow, line: LedgerLine, of_job: _OfJob) -> Iterator[str]:
-    if line.charges == 0 or line.refunds:
-        yield f"{name} was shipped, but its money is not here: {line.charges} charges, {line.refunds} refunds."
+def _shipped_faults(name: str, row: OrderRow, line: LedgerLine, parts: Sequence[_Part]) -> Iterator[str]:
+    own = parts[0].books
+    if not own.charges or own.refunds:
+        yield f"{name} was shipped, but its money is not here: {len(own.charges)} charges, {len(own.refunds)} refunds."
     if line.reserved:
         yield f"{name} was shipped, but {line.reserved} are still reserved."
     if line.shipped != row.quantity:
         yield f"{name} is of {row.quantity}, but {line.shipped} were shipped."
-    if of_job.payment_states != ["settled"]:
-        yield f"{name} was shipped, but the payment service says: {', '.join(of_job.payment_states) or 'no charge'}."
+    if own.payment_states != ["settled"]:
+        yield f"{name} was shipped, but the payment service says: {', '.join(own.payment_states) or 'no charge'}."
 
 
 def _orphans(known: set[str], by_job: Mapping[str, _OfJob]) -> Iterator[str]:

@@ -28,8 +28,13 @@ def _line(pattern: str | None = None, *, longest: int) -> object:
     return Field(min_length=1, max_length=longest, pattern=pattern, json_schema_extra={"not": {"pattern": CONTROL}})
 
 
+# No colon: the names we make for orders that bring none have one, so the two kinds never meet.
+OrderRef = Annotated[str, _line(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", longest=64), AfterValidator(_visible)]
+Card = Annotated[str, _line(r"^[A-Za-z0-9_-]+$", longest=64), secret(), AfterValidator(_visible)]
+
+
 class OrderRequest(BaseModel):
-    """What a customer asks for. `amount_cents` is the price of the whole order."""
+    """What a customer asks for. `amount_cents` is the price of the whole order; `order_ref`, the customer's own name for it."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -38,9 +43,27 @@ class OrderRequest(BaseModel):
     sku: Annotated[str, _line(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", longest=64), AfterValidator(_visible)]
     quantity: int = Field(ge=1, le=1000)
     amount_cents: Annotated[int, Field(gt=0, le=1_000_000_000), needs_approval_above(100_000)]
-    card: Annotated[str, _line(r"^[A-Za-z0-9_-]+$", longest=64), secret(), AfterValidator(_visible)]
-    # No colon: the names we make for orders that bring none have one, so the two kinds never meet.
-    order_ref: Annotated[str, _line(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", longest=64), AfterValidator(_visible)] | None = None
+    card: Card
+    order_ref: OrderRef | None = None
+
+
+class ChangeRequest(BaseModel):
+    """So many more of what was ordered; `amount_cents` is what is paid on top."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    order_ref: OrderRef
+    more: int = Field(ge=1, le=1000)
+    amount_cents: Annotated[int, Field(gt=0, le=1_000_000_000), needs_approval_above(100_000)]
+    card: Card
+
+
+def order_locks(o: OrderRequest | ChangeRequest) -> list[str]:
+    """What a job about an order has to itself: that order, and never its article, whose orders would all wait for each other.
+
+    An order without a name of the customer's own is known to its job alone, so nobody else can mean it.
+    """
+    return [f"order:{o.order_ref}"] if o.order_ref else []
 
 
 class Result(BaseModel):
@@ -52,6 +75,20 @@ class Result(BaseModel):
 class Created(Result):
     order_id: int
     order_ref: str
+
+
+class ChangeOpened(Result):
+    """`quantity`: how many there were when the change began."""
+
+    order_id: int
+    sku: str
+    quantity: int
+
+
+class ChangeMade(Result):
+    order_id: int
+    quantity: int
+    reservation: str
 
 
 class Voided(Result):

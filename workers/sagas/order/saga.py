@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, Probed, Retry, Saga, Seen
+from surefoot import Context, NotYet, Probed, Retry, Saga, Seen
+from workers.sagas.order.change import change_order
 from workers.sagas.order.models import (
     Charge,
     Confirmed,
@@ -26,13 +27,16 @@ from workers.sagas.order.models import (
     Reserved,
     Shipped,
     Voided,
+    order_locks,
 )
 from workers.sagas.order.services import inventory, mail, payment
 from workers.sagas.order.services import order as orders
 
+__all__ = ["change_order", "order"]  # what a worker of this package can run
+
 _EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok")
 
-order = Saga("order", version=1, input=OrderRequest, sla="10m", examples=[_EXAMPLE])
+order = Saga("order", version=1, input=OrderRequest, sla="10m", examples=[_EXAMPLE], locks=order_locks, lock_wait="5m")
 
 
 @order.step(lane="orders")
@@ -46,7 +50,7 @@ def void_order(ctx: Context, o: OrderRequest, created: Created | None) -> Voided
 
 
 @order.step(lane="inventory", after=[create_order])
-def reserve_stock(ctx: Context, o: OrderRequest, created: Created) -> Reserved:
+def reserve_stock(ctx: Context, o: OrderRequest, created: Created) -> Reserved | NotYet:
     return inventory.reserve(ctx, created.order_id, o.sku, o.quantity)
 
 

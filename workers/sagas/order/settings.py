@@ -39,6 +39,9 @@ class OrderSettings(BaseSettings):
     bank_timeout_seconds: float = Field(default=5.0, gt=0)  # longer than a slow charge, shorter than anyone's patience
     bank_slow_seconds: float = Field(default=3.0, ge=0)
     bank_hang_seconds: float = Field(default=20.0, ge=0)
+    # how long goods that others have reserved may still come back before an order is told that there are none, and how often it asks
+    reserve_wait_seconds: float = Field(default=30.0, ge=0)
+    reserve_recheck_seconds: float = Field(default=1.0, gt=0)
     mail: str = ""
     mail_from: str = "orders@surefoot.example"
 

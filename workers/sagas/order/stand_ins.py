@@ -14,8 +14,11 @@ from threading import Thread
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from surefoot import Context
 from workers.sagas.order import ledger
-from workers.sagas.order.services import inventory
+from workers.sagas.order.models import OrderRequest
+from workers.sagas.order.services import inventory, mail, payment
+from workers.sagas.order.services import order as orders
 from workers.sagas.order.services.bank import create_bank
 from workers.sagas.order.services.database import close_databases
 
@@ -43,6 +46,25 @@ def stand_ins() -> Iterator[StandIns]:
             finally:
                 bank.close()
                 close_databases()
+
+
+@contextmanager
+def with_an_order(order_ref: str) -> Iterator[StandIns]:
+    """The same world, where an order of this name was placed, paid, shipped and receipted before."""
+    o = OrderRequest(
+        customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok", order_ref=order_ref
+    )
+
+    def ctx(step: str) -> Context:
+        return Context(job_id="placed-before", saga="order", step=step)
+
+    with stand_ins() as world:
+        order_id = orders.create(ctx("create_order"), o).order_id
+        reserved = inventory.reserve_now(ctx("reserve_stock"), order_id, o.sku, o.quantity)
+        orders.confirm(ctx("confirm_order"), reserved, payment.charge(ctx("charge_card"), order_id, o.amount_cents, o.card))
+        inventory.ship(ctx("ship_order"), reserved.reservation)
+        mail.send_receipt(ctx("send_receipt"), o)
+        yield world
 
 
 class StandIns:

@@ -1,6 +1,7 @@
 """The inventory service: what lies on the shelf, what is promised, what has gone.
 
-A reservation is the pending mark on the goods: they are out of everybody's reach, and come back by its release.
+A reservation is the pending mark on the goods: they are out of everybody's reach, and come back by its release. So "there
+are none" is not yet an answer while others' reservations would do: whoever asks is asked to come again for a while.
 `on_hand + reserved + sold = initial`, always; the database itself refuses a row that says otherwise.
 """
 
@@ -9,11 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import CheckConstraint, Column, ColumnElement, Connection, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from surefoot import Context, Rejected, Seen, barrier, barrier_table, seen_in_barrier
+from surefoot import Context, NotYet, Rejected, Seen, barrier, barrier_table, seen_in_barrier
 from workers.sagas.order.models import Released, Reserved, Shipped
 from workers.sagas.order.services.database import ServiceDatabase, insert_or
+from workers.sagas.order.settings import order_settings
 
 SEED = {"apple": 1000, "pear": 1000, "plum": 1000}
 MAX_STOCK = 1_000_000_000
@@ -46,6 +63,13 @@ reservations = Table(
     CheckConstraint("state in ('held', 'released', 'shipped')", name="state_known"),
 )
 
+wishes = Table(  # who was told to come again, and since when
+    "wishes",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
 database = ServiceDatabase("inventory", metadata)
 
 
@@ -74,13 +98,34 @@ class ReservationRow:
     state: str
 
 
-def reserve(ctx: Context, order_id: int, sku: str, quantity: int) -> Reserved:
-    """Take goods off the shelf for an order. Raises: Rejected when there are not enough, or no such thing."""
+class TooFew(Rejected):
+    """Not enough are on hand just now."""
+
+
+def reserve(ctx: Context, order_id: int, sku: str, quantity: int) -> Reserved | NotYet:
+    """Take goods off the shelf for an order.
+
+    `NotYet` while others' reservations that are still pending would do, for RESERVE_WAIT_SECONDS from the first asking on.
+    Raises: Rejected when there are not enough, or no such thing.
+    """
+    try:
+        return reserve_now(ctx, order_id, sku, quantity)
+    except TooFew:
+        settings = order_settings()
+        with database.transaction() as tx:
+            if _may_come_back(tx, sku, quantity) and _has_patience(tx, ctx.key, settings.reserve_wait_seconds):
+                return NotYet(settings.reserve_recheck_seconds)
+        raise
+
+
+def reserve_now(ctx: Context, order_id: int, sku: str, quantity: int) -> Reserved:
+    """The same, without waiting for what may come back. Raises: TooFew."""
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
             enough = stock.c.on_hand >= quantity
             if not _shift(tx, sku, {"on_hand": stock.c.on_hand - quantity, "reserved": stock.c.reserved + quantity}, enough):
-                raise Rejected(_why_not(tx, sku, quantity))
+                raise TooFew(_why_not(tx, sku, quantity))
+            tx.execute(delete(wishes).where(wishes.c.key == ctx.key))
             row = {"key": ctx.key, "job": ctx.job_id, "order_id": order_id, "sku": sku, "quantity": quantity, "state": "held"}
             tx.execute(insert(reservations).values(row))
             first.keep(Reserved(reservation=ctx.key, sku=sku, quantity=quantity).model_dump(mode="json"))
@@ -90,6 +135,7 @@ def reserve(ctx: Context, order_id: int, sku: str, quantity: int) -> Reserved:
 def release(ctx: Context) -> Released | None:
     """Put an order's goods back, if it had any."""
     with database.transaction() as tx, barrier(tx, ctx) as first:
+        tx.execute(delete(wishes).where(wishes.c.key == ctx.action_key))
         if first:
             row = _end(tx, ctx.action_key, "released")
             if row is None:
@@ -163,6 +209,19 @@ def _end(tx: Connection, key: str, state: str) -> ReservationRow | None:
     held = (reservations.c.key == key) & (reservations.c.state == "held")
     row = tx.execute(update(reservations).where(held).values(state=state).returning(*reservations.c)).first()
     return None if row is None else ReservationRow(*row)
+
+
+def _may_come_back(tx: Connection, sku: str, quantity: int) -> bool:
+    """Whether there would be enough if every pending reservation came back. The asker has none: he asks for his first."""
+    row = tx.execute(select(stock.c.on_hand, stock.c.reserved).where(stock.c.sku == sku)).first()
+    return row is not None and bool(row.on_hand + row.reserved >= quantity)
+
+
+def _has_patience(tx: Connection, key: str, most_s: float) -> bool:
+    """Whether the first asking was less than so long ago, by the database's clock."""
+    tx.execute(insert_or(tx, wishes).values(key=key).on_conflict_do_nothing())
+    row = tx.execute(select(wishes.c.since, func.now(type_=DateTime(timezone=True)).label("now")).where(wishes.c.key == key)).one()
+    return bool((row.now - row.since).total_seconds() < most_s)
 
 
 def _why_not(tx: Connection, sku: str, quantity: int) -> str:

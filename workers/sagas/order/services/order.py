@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, String, Table, select, text, update
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, String, Table, insert, select, text, update
 
 from surefoot import Context, Rejected, Seen, barrier, barrier_table, seen_in_barrier
-from workers.sagas.order.models import Charge, Confirmed, Created, OrderRequest, Reserved, Voided
+from workers.sagas.order.models import (
+    ChangeMade,
+    ChangeOpened,
+    ChangeRequest,
+    Charge,
+    Confirmed,
+    Created,
+    OrderRequest,
+    Reserved,
+    Voided,
+)
 from workers.sagas.order.services.database import ServiceDatabase, insert_or
 
 metadata = MetaData()
@@ -38,6 +48,19 @@ Index(
     sqlite_where=text("state <> 'voided'"),
 )
 
+changes = Table(
+    "changes",
+    metadata,
+    Column("job", String(64), primary_key=True),
+    Column("order_id", Integer, nullable=False, index=True),
+    Column("quantity_before", Integer, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("amount_before_cents", BigInteger, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),  # what is paid on top
+    Column("state", String(10), nullable=False),
+    CheckConstraint("state in ('pending', 'made', 'dropped')", name="state_known"),
+)
+
 database = ServiceDatabase("order", metadata)
 
 
@@ -50,6 +73,16 @@ class OrderRow:
     order_ref: str
     sku: str
     quantity: int
+    amount_cents: int
+    state: str
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    """A change of an order; `state`: pending, made or dropped; `amount_cents`: what is paid on top."""
+
+    job: str
+    order_id: int
     amount_cents: int
     state: str
 
@@ -91,12 +124,58 @@ def confirm(ctx: Context, reserved: Reserved, charge: Charge) -> Confirmed:
         return Confirmed.model_validate(first.result)
 
 
+def open_change(ctx: Context, o: ChangeRequest) -> ChangeOpened:
+    """Begin a change: from how many to how many. Raises: Rejected when no such order stands."""
+    with database.transaction() as tx, barrier(tx, ctx) as first:
+        if first:
+            row = tx.execute(select(orders).where(orders.c.order_ref == o.order_ref, orders.c.state != "voided")).first()
+            if row is None:
+                raise Rejected(f"There is no order {o.order_ref}.")
+            change = {"quantity_before": row.quantity, "quantity": row.quantity + o.more, "amount_before_cents": row.amount_cents}
+            change |= {"job": ctx.job_id, "order_id": row.id, "amount_cents": o.amount_cents, "state": "pending"}
+            tx.execute(insert(changes).values(change))
+            first.keep(ChangeOpened(order_id=row.id, sku=row.sku, quantity=row.quantity).model_dump(mode="json"))
+        return ChangeOpened.model_validate(first.result)
+
+
+def drop_change(ctx: Context) -> None:
+    """The change is not made after all."""
+    with database.transaction() as tx, barrier(tx, ctx) as first:
+        if first:
+            tx.execute(update(changes).where(changes.c.job == ctx.job_id).values(state="dropped"))
+
+
+def make_change(ctx: Context, reserved: Reserved) -> ChangeMade:
+    """Write down the new quantity and price, counted from what they were when the change began. Raises: Rejected when the order is void.
+
+    Nothing here sees what others have written since: that nobody has is what the order's lock is for.
+    """
+    with database.transaction() as tx, barrier(tx, ctx) as first:
+        if first:
+            change = tx.execute(select(changes).where(changes.c.job == ctx.job_id)).one()
+            values = {"quantity": change.quantity, "amount_cents": change.amount_before_cents + change.amount_cents}
+            stands = (orders.c.id == change.order_id) & (orders.c.state != "voided")
+            if tx.execute(update(orders).where(stands).values(**values).returning(orders.c.id)).first() is None:
+                raise Rejected("The order does not stand any more.")
+            tx.execute(update(changes).where(changes.c.job == ctx.job_id).values(state="made"))
+            made = ChangeMade(order_id=change.order_id, quantity=change.quantity, reservation=reserved.reservation)
+            first.keep(made.model_dump(mode="json"))
+        return ChangeMade.model_validate(first.result)
+
+
 def all_orders() -> list[OrderRow]:
     """Every order that was ever made, oldest first."""
-    c = orders.c
+    return read_all()[0]
+
+
+def read_all() -> tuple[list[OrderRow], list[ChangeRow]]:
+    """Every order, oldest first, and every change of one, both as of the same moment."""
+    c, d = orders.c, changes.c
     with database.snapshot() as tx:
         query = select(c.id, c.job, c.order_ref, c.sku, c.quantity, c.amount_cents, c.state).order_by(c.id)
-        return [OrderRow(*row) for row in tx.execute(query)]
+        made = [OrderRow(*row) for row in tx.execute(query)]
+        changed = [ChangeRow(*row) for row in tx.execute(select(d.job, d.order_id, d.amount_cents, d.state).order_by(d.job))]
+    return made, changed
 
 
 def seen(keys: Iterable[str]) -> list[Seen]:

@@ -25,7 +25,7 @@ desk.desk_tables(inventory.metadata)
 
 
 def on_placed(ctx: Context, event: OrderPlaced) -> Iterable[Event]:
-    held = inventory.reserve(ctx, event.order_id, event.order.sku, event.order.quantity)
+    held = inventory.reserve_now(ctx, event.order_id, event.order.sku, event.order.quantity)
     return [StockReserved(reservation=held.reservation, sku=held.sku, quantity=held.quantity)]
 
 

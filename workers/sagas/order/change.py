@@ -1,0 +1,121 @@
+"""Changing an order: more of the same, on the same services.
+
+                  ┌─> reserve_more ─┐
+    open_change ──┤                 ├─> make_change ─> ship_more
+                  └─> charge_more ──┘   (no return)
+
+It begins by reading how many were ordered and ends by writing how many it shall be: whatever happens to the order in
+between would be written over. So it takes the order's lock, as everything does that is about this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from surefoot import Context, NotYet, Probed, Retry, Saga, Seen
+from workers.sagas.order.models import (
+    ChangeMade,
+    ChangeOpened,
+    ChangeRequest,
+    Charge,
+    Refund,
+    Released,
+    Reserved,
+    Shipped,
+    order_locks,
+)
+from workers.sagas.order.services import inventory, payment
+from workers.sagas.order.services import order as orders
+
+EXAMPLE = ChangeRequest(order_ref="A-17", more=1, amount_cents=625, card="tok_ok")
+
+change_order = Saga("change_order", version=1, input=ChangeRequest, sla="10m", examples=[EXAMPLE], locks=order_locks, lock_wait="5m")
+
+
+@change_order.step(lane="orders")
+def open_change(ctx: Context, o: ChangeRequest) -> ChangeOpened:
+    return orders.open_change(ctx, o)
+
+
+@open_change.compensate(fidelity="exact")
+def drop_change(ctx: Context, o: ChangeRequest, opened: ChangeOpened | None) -> None:
+    orders.drop_change(ctx)
+
+
+@change_order.step(lane="inventory", after=[open_change])
+def reserve_more(ctx: Context, o: ChangeRequest, opened: ChangeOpened) -> Reserved | NotYet:
+    return inventory.reserve(ctx, opened.order_id, opened.sku, o.more)
+
+
+@reserve_more.compensate(fidelity="exact")
+def release_more(ctx: Context, o: ChangeRequest, reserved: Reserved | None) -> Released | None:
+    return inventory.release(ctx)
+
+
+@change_order.step(lane="payments", after=[open_change])
+def charge_more(ctx: Context, o: ChangeRequest, opened: ChangeOpened) -> Charge:
+    return payment.charge(ctx, opened.order_id, o.amount_cents, o.card)
+
+
+@charge_more.compensate(fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=20))
+def refund_more(ctx: Context, o: ChangeRequest, charge: Charge | None) -> Refund:
+    return payment.refund(ctx, o.amount_cents)
+
+
+@charge_more.probe
+def find_more(ctx: Context, o: ChangeRequest) -> Probed:
+    return payment.find(ctx)
+
+
+@change_order.step(lane="orders", after=[reserve_more, charge_more], pivot=True)
+def make_change(ctx: Context, o: ChangeRequest, reserved: Reserved, charge: Charge) -> ChangeMade:
+    return orders.make_change(ctx, reserved)
+
+
+@change_order.step(lane="inventory", after=[make_change])
+def ship_more(ctx: Context, o: ChangeRequest, made: ChangeMade) -> Shipped:
+    return inventory.ship(ctx, made.reservation)
+
+
+# --- what the services say happened ------------------------------------------------------------------------------
+@change_order.effects("orders")
+def order_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return orders.seen(keys)
+
+
+@change_order.effects("inventory")
+def inventory_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return inventory.seen(keys)
+
+
+@change_order.effects("payments")
+def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
+    return payment.seen(keys)
+
+
+# --- what must hold ----------------------------------------------------------------------------------------------
+@change_order.invariant
+def all_or_nothing(world: Any) -> Iterator[str]:
+    """At its end a completed change has every effect standing, an undone one none."""
+    wanted = {"completed": "done", "failed": "not done", "cancelled": "not done"}.get(world.job.state)
+    for service in ("orders", "inventory", "payments"):
+        for seen in world.service(service):
+            stands = "done" if seen.state == "done" else "not done"
+            if wanted and seen.state != "unknown" and stands != wanted:
+                yield f"the job is {world.job.state}, but {service} says of {seen.key}: {seen.state}"
+
+
+@change_order.invariant
+def books_agree(world: Any) -> Iterator[str]:
+    """In a drill, whose databases hold one order and its change, all the books together say nothing against each other."""
+    if world.own is not None:
+        yield from world.own.disagreements(settled=world.job.state in ("completed", "failed", "cancelled"))
+
+
+@change_order.drill_world
+def drill_world() -> AbstractContextManager[Any]:
+    from workers.sagas.order.stand_ins import with_an_order  # the bank is a web server: workers need not read its code
+
+    return with_an_order(EXAMPLE.order_ref)
