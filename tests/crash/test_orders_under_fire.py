@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.freezing import freeze
 from tests.support.orders import Shop
 from tests.support.running import Up
 from tests.support.waiting import wait_until
@@ -37,34 +37,6 @@ def shop(up: Up) -> Iterator[Shop]:
     shop = Shop(up)
     yield shop
     shop.close()
-
-
-def freeze(shop: Shop, processes: list[psutil.Process]) -> list[psutil.Process]:
-    """SIGSTOP them, at a moment when none of them holds the lock of a SQLite file: that would freeze everybody, by design."""
-
-    def frozen_without_a_lock() -> bool:
-        for process in processes:
-            process.suspend()
-        if all(can_be_written(file) for file in shop.up.home.glob("*.sqlite")):
-            return True
-        for process in processes:
-            process.resume()
-        return False
-
-    wait_until(frozen_without_a_lock, 30, what="a moment without locks")
-    return processes
-
-
-def can_be_written(file: Path) -> bool:
-    connection = sqlite3.connect(file, timeout=0.5, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-    except sqlite3.OperationalError:
-        return False
-    finally:
-        connection.close()
-    return True
 
 
 both_stores = pytest.mark.parametrize("store", ["sqlite", "postgresql"])

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from app.store.queries import live_workers
 from app.store.session import reading
-from app.store.tables import faults_fired, history, jobs, operations
+from app.store.tables import dead_letters, faults_fired, history, jobs, operations
 from tests.support.orders import Shop
 from tests.support.running import Up
 from tests.support.waiting import wait_until
@@ -65,6 +65,11 @@ class FaultyShop(Shop):
         with reading(self.db) as connection:
             return connection.execute(select(operations).where(o.job_id == job_id, o.step == step, o.kind == kind)).one()
 
+    def letters(self, job_id: str, state: str = "open") -> list[Any]:
+        d = dead_letters.c
+        with reading(self.db) as connection:
+            return list(connection.execute(select(dead_letters).where(d.job_id == job_id, d.state == state)))
+
     def history(self, job_id: str) -> list[Any]:
         with reading(self.db) as connection:
             return list(connection.execute(select(history).where(history.c.job_id == job_id).order_by(history.c.seq)))
@@ -72,9 +77,12 @@ class FaultyShop(Shop):
 
 @contextmanager
 def faulty_shop(home: Path, faults: str, *, sagas: str = "", database_url: str = "", **env: str) -> Iterator[FaultyShop]:
-    """Everything of one home, told to inject `faults`. `sagas`: modules with sagas, by import name."""
+    """Everything of one home, told to inject `faults`. `sagas`: modules with sagas, by import name.
+
+    A SQLite store is the home's own, wherever `database_url` would have it: who freezes processes looks for locks there.
+    """
     told = {**QUICK, **TELLING, "SUREFOOT_FAULTS": faults, "SUREFOOT_SAGAS": sagas, **env}
-    if database_url:
+    if not database_url.startswith("sqlite") and database_url:
         told["DATABASE_URL"] = database_url
     up = Up(home, **told)
     try:

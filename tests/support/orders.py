@@ -52,8 +52,8 @@ class Shop:
         headers = {"Idempotency-Key": key} if key else {}
         return self.http.post("/jobs", json={"saga": saga, "input": {**ORDER, **changes}}, headers=headers)
 
-    def order(self, **changes: Any) -> str:
-        answer = self.post(**changes)
+    def order(self, saga: str = "order", **changes: Any) -> str:
+        answer = self.post(saga, **changes)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 

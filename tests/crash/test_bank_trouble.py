@@ -1,0 +1,69 @@
+"""The bank does what it is asked, and its answer is lost in every way there is; or it is away for longer than all attempts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.undone import FAULTS
+from tests.support.faulty import faulty_shop
+from tests.support.rogue_bank import rogue_bank
+from tests.support.waiting import wait_until
+
+MISCHIEFS = ("hang", "reset", "error", "half")
+FORWARD = {701 + n: mischief for n, mischief in enumerate(MISCHIEFS)}
+BACK = {801 + n: mischief for n, mischief in enumerate(MISCHIEFS)}
+CHARGES_DOWN, VOIDS_DOWN = 901, 902
+DOES = {
+    **{("charge", amount): (mischief, 1) for amount, mischief in FORWARD.items()},
+    **{("void", amount): (mischief, 1) for amount, mischief in BACK.items()},
+    ("charge", CHARGES_DOWN): ("down", 1000),
+    ("void", VOIDS_DOWN): ("down", 1000),
+}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_given_a_bank_that_loses_its_answers_or_is_down_for_all_attempts_then_money_moves_once_and_no_refund_is_dropped(
+    tmp_path: Path, redis_executable: str
+) -> None:
+    home = tmp_path / "home"
+    env = {"BANK_TIMEOUT_SECONDS": "1"}
+    with rogue_bank(home, DOES) as bank, faulty_shop(home, FAULTS, sagas="tests.crash.undone", BANK_URL=bank.url, **env) as shop:
+        forward = {shop.order("patient", amount_cents=amount): amount for amount in FORWARD}
+        back = {shop.order("turning", amount_cents=amount): amount for amount in BACK}
+        down = shop.order("hasty", amount_cents=CHARGES_DOWN)
+        stuck = shop.order("hasty_turning", amount_cents=VOIDS_DOWN)
+        wait_until(lambda: shop.state(stuck) == "attention", 60, what="the refund that cannot be made to ask a person")
+        wait_until(lambda: all(shop.state(job) != "running" and shop.state(job) != "compensating" for job in (*forward, *back, down)), 60)
+
+        for job, amount in forward.items():
+            assert shop.state(job) == "completed", FORWARD[amount]
+            assert shop.operation(job, "charge_card").attempts == 2, FORWARD[amount]  # the second asked the bank, and found it
+            assert bank.asked["charge", f"{job}:charge_card::action"] == 1, FORWARD[amount]
+        for job, amount in back.items():
+            assert shop.state(job) == "failed", BACK[amount]
+            assert shop.operation(job, "charge_card", "undo").attempts == 2, BACK[amount]
+        assert sum(bank.spoiled.values()) >= len(FORWARD) + len(BACK) + 3 + 2
+
+        # Down for all attempts: forward, the order is undone by itself; a refund is never dropped.
+        assert shop.state(down) == "failed"
+        assert shop.operation(down, "charge_card").attempts == 3
+        assert [(letter.step, letter.kind, letter.why, letter.blocking) for letter in shop.letters(down)] == [
+            ("charge_card", "action", "exhausted", False)
+        ]
+        assert shop.operation(stuck, "charge_card", "undo").attempts == 2
+        assert [(letter.step, letter.kind, letter.why, letter.blocking) for letter in shop.letters(stuck)] == [
+            ("charge_card", "undo", "exhausted", True)
+        ]
+        bank.mend()
+        shop.up.command("attention", "retry", stuck, "charge_card", "--reason", "the bank is back")
+        assert shop.land(60) == {"completed": len(FORWARD), "failed": len(BACK) + 2}
+        assert shop.letters(stuck, "closed") and not shop.letters(stuck)
+        by_job = {order["job"]: order for order in shop.audit()["orders"]}
+        for job in (*back, stuck):
+            assert (by_job[job]["charges"], by_job[job]["refunds"]) == (1, 1)
+        for job in forward:
+            assert (by_job[job]["charges"], by_job[job]["refunds"]) == (1, 0)
+        assert by_job[down]["charges"] == 0

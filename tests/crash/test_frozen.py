@@ -1,0 +1,78 @@
+"""Workers that stand still: for a moment, which costs nothing; for longer than their lease, and then they wake."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.faulty import FaultyShop, faulty_shop
+from tests.support.freezing import frozen
+from tests.support.waiting import wait_until
+
+HEARTBEAT_S, LEASE_S = 1.0, 5.0
+PAUSE_S = 2 * HEARTBEAT_S
+SLOW_S = 4.0  # the bank's slow card
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(200)]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, store_url: str, redis_executable: str) -> Iterator[FaultyShop]:
+    leases = {"LEASE_SECONDS": f"{LEASE_S:g}", "HEARTBEAT_SECONDS": f"{HEARTBEAT_S:g}"}
+    bank = {"BANK_SLOW_SECONDS": f"{SLOW_S:g}", "BANK_TIMEOUT_SECONDS": "30"}
+    with faulty_shop(tmp_path / "home", "", database_url=store_url, **leases, **bank) as shop:
+        yield shop
+
+
+def charging(shop: FaultyShop) -> tuple[str, psutil.Process]:
+    """An order whose charge is under way, and the child that is at it."""
+    job = shop.order(card="tok_slow")
+    wait_until(lambda: shop.operation(job, "charge_card").state == "running", 30, what="the charge to be under way")
+    return job, psutil.Process(shop.operation(job, "charge_card").pid)
+
+
+def stand_still(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= until, seconds + 5, what="the pause")
+
+
+def test_given_a_pause_of_two_heartbeats_then_nothing_is_lost_and_no_attempt_is_used(shop: FaultyShop) -> None:
+    child_alone, child = charging(shop)
+    with frozen(shop, [child]):
+        stand_still(PAUSE_S)
+    whole_worker, child = charging(shop)
+    main = child.parent()
+    assert main is not None
+    with frozen(shop, [main, *main.children(recursive=True)]):
+        stand_still(PAUSE_S)
+    assert shop.land(60) == {"completed": 2}
+    for job in (child_alone, whole_worker):
+        assert {row.attempts for row in shop.operations() if row.job_id == job} == {1}
+        assert not [line for line in shop.history(job) if line.event in ("recovered", "late_result_refused")]
+    shop.audit()
+
+
+def test_given_a_worker_frozen_past_its_lease_then_another_completes_and_what_wakes_is_refused_stops_and_serves_on(
+    shop: FaultyShop,
+) -> None:
+    job, child = charging(shop)
+    main = child.parent()
+    assert main is not None
+    with frozen(shop, [main, *main.children(recursive=True)]):
+        wait_until(lambda: shop.state(job) == "completed", 60, what="another worker to complete the order")
+        ended = len(shop.history(job))
+        assert shop.operation(job, "charge_card").attempts >= 2
+        assert shop.operation(job, "charge_card").pid != child.pid
+    wait_until(lambda: len(shop.history(job)) > ended, 30, what="the late result to be refused")
+    (late,) = shop.history(job)[ended:]
+    assert (late.event, late.detail["step"]) == ("late_result_refused", "charge_card")
+    assert (late.detail["attempt"], late.detail["fence"]) == (1, 1)
+    assert late.detail["now_fence"] >= 2
+    more = shop.orders(8)
+    assert shop.land(60) == {"completed": 9}
+    assert main.pid in {psutil.Process(row.pid).ppid() for row in shop.operations() if row.job_id in more}  # it is at work again
+    shop.audit()
