@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int | None = Field(None, ge=1, le=65535)
     flower_port: int | None = Field(None, ge=1, le=65535)
+    # Flower: where people find it (pages link to it), what it keeps over a restart
+    flower_url: str = ""
+    flower_max_tasks: int = Field(10_000, ge=1)
+    flower_save_seconds: float = Field(10.0, gt=0)
     # what runs
     env: Literal["production", "test", "drill"] = Field("production", validation_alias=_named("env"))
     sagas: str = Field("", validation_alias=_named("sagas"))
@@ -94,6 +98,13 @@ class Settings(BaseSettings):
         if value and len(value) < 32:
             raise ValueError("must have 32 characters or more")
         return value
+
+    @field_validator("flower_url")
+    @classmethod
+    def _of_a_browser(cls, value: str) -> str:
+        if value and _kind_of(value) not in ("http", "https"):
+            raise ValueError("must begin with http:// or https://: pages link to it")
+        return value.rstrip("/")
 
     @field_validator("broker_url")
     @classmethod

@@ -9,6 +9,7 @@ import rich_click as click
 
 from app.config import settings
 from app.supervisor import commands, ports
+from app.supervisor.home import flower_file
 
 FLOWER_PORT, WEB_PORT = 5555, 8000
 
@@ -53,7 +54,9 @@ def flower(host: str, port: int | None) -> None:
     """Run Flower, to look only. It needs FLOWER_BASIC_AUTH=user:password."""
     if not os.environ.get("FLOWER_BASIC_AUTH"):
         raise click.UsageError("Set FLOWER_BASIC_AUTH=user:password: Flower shows every task to whoever comes by.")
-    become(commands.flower(host, ports.choose("FLOWER_PORT", host, port or settings().flower_port, FLOWER_PORT)))
+    chosen = settings()
+    on = ports.choose("FLOWER_PORT", host, port or chosen.flower_port, FLOWER_PORT)
+    become(commands.flower(host, on, flower_file(chosen.home), tasks=chosen.flower_max_tasks, save_s=chosen.flower_save_seconds))
 
 
 def become(command: Sequence[str], env: Mapping[str, str] | None = None) -> None:

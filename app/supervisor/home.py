@@ -52,6 +52,13 @@ def keep(path: Path, given: str = "", *, prefix: str = "") -> str:
     return text
 
 
+def flower_file(home: Path) -> Path:
+    """Where Flower keeps what it saw, in a folder that only its owner reads."""
+    folder = home / "flower"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / "seen"
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)

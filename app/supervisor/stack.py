@@ -14,7 +14,7 @@ from app.config import Settings
 from app.errors import StoreUnavailable
 from app.store.queries import live_workers
 from app.supervisor import commands, ports, probes, redis_server
-from app.supervisor.home import keep, write_private
+from app.supervisor.home import flower_file, keep, write_private
 from app.supervisor.part import Part
 
 WEB_PORT, FLOWER_PORT = 8000, 5555
@@ -111,11 +111,13 @@ def web(host: str, port: int) -> Part:
     )
 
 
-def flower(port: int, password: str) -> Part:
+def flower(settings: Settings, home: Path, port: int, password: str) -> Part:
     """Nothing waits for it; its page is there some seconds later."""
     return Part(
         name="flower",
-        command=commands.flower(LOOPBACK, port),
+        command=commands.flower(
+            LOOPBACK, port, flower_file(home), tasks=settings.flower_max_tasks, save_s=settings.flower_save_seconds
+        ),
         env={"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"},
         stop_rank=RANKS["flower"],
         url=f"http://{LOOPBACK}:{port}",
@@ -128,7 +130,14 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def environment(settings: Settings, home: Path, secrets: Secrets, broker_url: str, bank_url: str, port: int) -> dict[str, str]:
+def flower_url(settings: Settings, port: int) -> str:
+    """Where our pages' links to Flower lead; none for browsers of other machines, who cannot reach ours."""
+    return settings.flower_url or (url_of(LOOPBACK, port) if settings.host in (LOOPBACK, "localhost", "::1") else "")
+
+
+def environment(
+    settings: Settings, home: Path, secrets: Secrets, broker_url: str, bank_url: str, port: int, flower_port: int
+) -> dict[str, str]:
     """What every part is told, whatever the supervisor was told by its own environment, and whatever the folder."""
     found = {
         **os.environ,
@@ -140,6 +149,7 @@ def environment(settings: Settings, home: Path, secrets: Secrets, broker_url: st
         "SUREFOOT_FAULTS": settings.faults,
         "HOST": settings.host,
         "PORT": str(port),
+        "FLOWER_URL": flower_url(settings, flower_port),
         "PYTHONUNBUFFERED": "1",
         "LOG_FORMAT": settings.log_format if settings.log_format != "auto" else "text",  # people read these files
     }

@@ -51,7 +51,7 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
         own_broker = None if settings.broker_url else stack.broker(home, chosen.secrets.broker, last.broker_port if last else None)
         broker_url = settings.broker_url or (own_broker[2] if own_broker else "")
         bank_url = f"http://{stack.LOOPBACK}:{chosen.bank_port}" if chosen.bank_port else os.environ.get("BANK_URL", "")
-        env = stack.environment(settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port)
+        env = stack.environment(settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port, chosen.flower_port)
         db = open_engine(settings.store_url)
         supervisor = Supervisor(home / "log", env, say)
         clean(home)
@@ -117,7 +117,7 @@ def _start(supervisor: Supervisor, settings: Settings, chosen: Chosen, db: Engin
         supervisor.start(stack.worker(number, db, soft_s))
     if settings.choreography and "choreography" in plugins.commands():
         supervisor.start(stack.services())
-    supervisor.start(stack.flower(chosen.flower_port, chosen.secrets.flower))
+    supervisor.start(stack.flower(settings, chosen.home, chosen.flower_port, chosen.secrets.flower))
 
 
 def _seed(supervisor: Supervisor, home: Path) -> None:

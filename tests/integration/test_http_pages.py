@@ -11,10 +11,19 @@ from flask.testing import FlaskClient
 
 from app.access import keys
 from app.saga.outcomes import Rejected
+from app.store.ids import operation_id
 from app.store.views import list_jobs
 from tests.contract.views.shop import GOOD, Caller, Shop
+from tests.integration.test_http_polling import statements
+from web.door import EXTENSION
+from web.pages import job as job_page
 
 FORM = {"saga": "shop", "f.sku": "apple", "f.quantity": "2", "f.amount_cents": "12.50", "f.card": GOOD["card"], "f.note": ""}
+
+
+@pytest.fixture(autouse=True)
+def _no_hour_ends_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_page, "WHY_ANEW_S", 1e9)
 
 
 def signed_in(app: Flask, key: str) -> FlaskClient:
@@ -235,3 +244,44 @@ def test_given_a_browser_when_it_meets_a_problem_then_a_page_and_a_program_gets_
     assert page.get("/nothing", headers={"Accept": "text/html,*/*;q=0.8"}).mimetype == "text/html"
     assert page.get("/nothing").mimetype == "application/problem+json"
     assert page.get("/api/v1/nothing", headers={"Accept": "text/html"}).mimetype == "application/problem+json"
+
+
+# --- Flower ----------------------------------------------------------------------------------------------------------
+def test_given_flower_when_an_operator_looks_then_each_operation_that_ran_is_linked_by_its_task_id(shop: Shop) -> None:
+    shop.service.script["charge_card", "action"] = [Rejected("no money")]
+    job_id = shop.order()
+    shop.drain()
+    app = shop.web(flower_url="https://flower.example.com")
+    page = signed_in(app, shop.key("operator")).get(f"/jobs/{job_id}").get_data(as_text=True)
+    linked = set(re.findall(r'href="https://flower\.example\.com/task/([0-9a-f-]{36})"', page))
+    undone = ("create_order", "reserve_stock")
+    ran = [*((step, "undo") for step in undone), *((step, "action") for step in (*undone, "charge_card"))]
+    assert linked == {operation_id(job_id, step, "", kind) for step, kind in ran}
+    assert "flower.example.com" not in signed_in(app, shop.key()).get(f"/jobs/{job_id}").get_data(as_text=True)
+
+
+def test_given_no_flower_then_no_page_speaks_of_it(shop: Shop, page: FlaskClient) -> None:
+    job_id = shop.order()
+    shop.drain()
+    assert "/task/" not in page.get(f"/jobs/{job_id}").get_data(as_text=True)
+
+
+# --- the live part -----------------------------------------------------------------------------------------------------
+def test_given_a_job_that_stands_still_when_its_page_asks_again_then_one_statement_and_no_body(shop: Shop, page: FlaskClient) -> None:
+    job_id = shop.order()
+    first = page.get(f"/jobs/{job_id}/live")
+    with statements(shop.apps[0].extensions[EXTENSION].db) as sent:
+        again = page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.get_data()) == (304, b"")
+    assert len([one for one in sent if "api_keys" not in one or "jobs" in one]) == 1  # beside the session's
+    shop.drain()
+    moved = page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": first.headers["ETag"]})
+    assert moved.status_code == 200
+    assert moved.headers["ETag"] != first.headers["ETag"]
+    assert page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": moved.headers["ETag"]}).status_code == 304
+
+
+def test_given_two_roles_when_one_has_the_page_of_the_other_then_no_304(shop: Shop, app: Flask, page: FlaskClient) -> None:
+    job_id = shop.order()
+    tag = page.get(f"/jobs/{job_id}/live").headers["ETag"]
+    assert signed_in(app, shop.key()).get(f"/jobs/{job_id}/live", headers={"If-None-Match": tag}).status_code == 200

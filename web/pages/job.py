@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
@@ -13,9 +15,9 @@ from app.engine.submit import Submitted
 from app.errors import Conflict, NotFound, RequestError
 from app.explain import why
 from app.rules.states import ENDED
-from app.store.views import effects_view, history_view, job_view
+from app.store.ids import operation_id
+from app.store.views import Revision, effects_view, history_view, job_revision, job_view
 from app.store.views.graphs import graph_view
-from web.api.answers import tagged
 from web.api.auth import needs, principal
 from web.door import door
 from web.pages.drawing import HEIGHT, WIDTH, draw
@@ -23,6 +25,7 @@ from web.pages.drawing import HEIGHT, WIDTH, draw
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
 DECISIONS = {"retry": decide.retry, "mark-done": decide.mark_done, "waive": decide.waive}
 REASON_CHARACTERS = 1000
+WHY_ANEW_S = 10  # an open job's page is made anew so often although the job did not move
 CANCELLABLE = ("pending", "running", "waiting")
 REDRIVABLE = (*ENDED, "attention")  # as the API: what has ended is run as a new job
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
@@ -42,9 +45,21 @@ def show(job_id: str) -> Response:
 
 @routes.get("/live")
 def live(job_id: str) -> Response:
-    """What changes on the page, for its script."""
-    raw = render_template("_job.html", **_facts(job_id)).encode()
-    return tagged(make_response(raw), raw)
+    """What changes on the page, for its script: a 304 for one statement while the job stands as it did."""
+    tag = _tag(job_revision(door().db, job_id, principal().tenant_id))
+    if request.if_none_match.contains_weak(tag):
+        response = Response(status=304)
+    else:
+        response = make_response(render_template("_job.html", **_facts(job_id)))
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _tag(revision: Revision) -> str:
+    """Of the page's live part: the job as it stands, for whom, and while it is open the time, for why it waits depends on others."""
+    moment = "" if revision.ended else str(int(time.time() / WHY_ANEW_S))
+    return f"{revision.tag}-{principal().role}-{moment}"
 
 
 @routes.post("/cancel")
@@ -93,6 +108,11 @@ def _back(job_id: str, said: str) -> AnyResponse:
     return redirect(url_for("job.show", job_id=job_id, said=said), 303)
 
 
+def _in_flower(job_id: str) -> Callable[[str, str], str]:
+    """The address of an operation in Flower: an operation's id is its Celery task's."""
+    return lambda step, kind: f"{door().settings.flower_url}/task/{operation_id(job_id, step, '', kind)}"
+
+
 def _facts(job_id: str) -> dict[str, Any]:
     db, tenant_id = door().db, principal().tenant_id
     view = job_view(db, job_id, tenant_id)
@@ -108,4 +128,5 @@ def _facts(job_id: str) -> dict[str, Any]:
         "history": history_view(db, job_id, tenant_id)["items"],
         "drawing": draw(graph_view(db, job_id, tenant_id), view["steps"]),
         "box": (WIDTH, HEIGHT),
+        "flower": _in_flower(job_id) if door().settings.flower_url and principal().may(Role.OPERATOR) else None,
     }

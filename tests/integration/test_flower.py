@@ -1,0 +1,72 @@
+"""Flower keeps what it saw: also over a `kill -9`, and also what it was told before it was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from app.store.ids import operation_id
+from tests.support.running import Up
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
+CARD = "tok_ok"
+ORDER = {"customer": "Ada", "email": "ada@example.com", "sku": "pear", "quantity": 1, "amount_cents": 900, "card": CARD}
+
+
+@pytest.fixture
+def up(tmp_path: Path, redis_executable: str) -> Iterator[Up]:
+    stack = Up(tmp_path / "home", FLOWER_SAVE_SECONDS="0.5")
+    yield stack
+    stack.close()
+
+
+def test_given_flower_has_seen_an_order_when_it_is_killed_then_it_comes_back_and_knows_it(up: Up) -> None:
+    up.start()
+    key = {"Authorization": f"Bearer {(up.home / 'api_key').read_text().strip()}"}
+    flower = httpx.Client(base_url=up.run.flower_url, auth=("surefoot", (up.home / "flower_password").read_text().strip()), timeout=5)
+
+    def answered(path: str) -> httpx.Response | None:
+        try:
+            found = flower.get(path)
+        except httpx.HTTPError:
+            return None
+        return found if found.status_code == 200 else None
+
+    wait_until(lambda: answered("/api/workers"), 60, what="Flower")
+    job = httpx.post(f"{up.run.web_url}/api/v1/jobs", headers=key, json={"saga": "order", "input": ORDER}).json()["id"]
+    wait_until(lambda: httpx.get(f"{up.run.web_url}/api/v1/jobs/{job}", headers=key).json()["state"] == "completed", 60, what="the order")
+
+    def told(step: str) -> dict[str, Any] | None:
+        found = answered(f"/api/task/info/{operation_id(job, step, '', 'action')}")
+        return found.json() if found is not None and found.json()["state"] == "SUCCESS" else None
+
+    steps = ("create_order", "charge_card", "send_receipt")
+    before = {step: wait_until(lambda step=step: told(step), 30, what=f"Flower to hear of {step}") for step in steps}
+    assert all(CARD not in str(info) and ORDER["email"] not in str(info) for info in before.values())
+    page = httpx.get(f"{up.run.web_url}/jobs/{job}", headers=key).text
+    assert f'href="{up.run.flower_url}/task/{before["charge_card"]["uuid"]}"' in page
+
+    (process,) = [p for p in psutil.process_iter(["cmdline"]) if _is_flower_of(p, up.home)]
+    saved = os.stat(_kept(up.home)).st_mtime
+    wait_until(lambda: os.stat(_kept(up.home)).st_mtime > saved, 30, what="Flower to save once more")
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 10, what="Flower to be gone")
+    after = {step: wait_until(lambda step=step: told(step), 60, what=f"Flower to remember {step}") for step in steps}
+    assert after == before
+
+
+def _kept(home: Path) -> Path:
+    """The file that was written last."""
+    return max((home / "flower").iterdir(), key=lambda path: path.stat().st_mtime)
+
+
+def _is_flower_of(process: psutil.Process, home: Path) -> bool:
+    return any(word.startswith(f"--db={home}") for word in process.info["cmdline"] or ())
