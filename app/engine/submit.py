@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Float, bindparam, insert
+from sqlalchemy import Connection, Engine, Float, String, bindparam, insert, select
 
 from app import metrics
 from app.clock import after, now
@@ -30,7 +30,7 @@ from app.store.ids import new_id
 from app.store.queries import Definition
 from app.store.rows import new_operation
 from app.store.session import asking, reading, transaction
-from app.store.tables import history, jobs
+from app.store.tables import history, job_tags, jobs
 from app.store.types import AnyRow
 
 MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
@@ -153,6 +153,10 @@ def _insert(
     tx.execute(_NEW_JOB, row)
     if submission.key is not None and not updates.take_idempotency_key(tx, submission.tenant_id, submission.key, fingerprint, job_id):
         raise _KeyTaken
+    if submission.tags:
+        filed = select(jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id).where(jobs.c.id == job_id)
+        into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
+        tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
     roots = [node.name for node in graph.nodes if not node.after]
     layout = lay_out(roots, graph.followers, graph.leaders)
     riding = layout.riding

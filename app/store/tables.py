@@ -127,10 +127,24 @@ jobs = Table(
     CheckConstraint("state <> 'completed' OR dir = 'forward'", name="completed_forward"),
     CheckConstraint("state NOT IN ('failed','cancelled','compensating') OR dir = 'back'", name="undone_back"),
     Index("ix_jobs_tenant", "tenant_id", "created_at", "id"),
+    Index("ix_jobs_saga", "tenant_id", "saga", "created_at", "id"),  # a list of one saga's jobs
+    # a list of one state's jobs; nearly all that ended did so well, and are found by ix_jobs_tenant without it
+    _partial("ix_jobs_state", "tenant_id", "state", "created_at", "id", where="state <> 'completed'"),
     _partial("ix_jobs_open", "id", where="state IN ('running','compensating')"),
     _partial("ix_jobs_deadline", "deadline_at", where="deadline_at IS NOT NULL AND state = 'running'"),
     _partial("ix_jobs_undo_by", "undo_by", where="undo_by IS NOT NULL AND state = 'compensating'"),
     _partial("ix_jobs_attention", "tenant_id", "id", where="state = 'attention'"),
+)
+
+job_tags = Table(  # the words a job is found by, once more for lists: `jobs.tags` has them in order
+    "job_tags",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("tag", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),  # the job's: a page is read in its order
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "tag", "created_at", "job_id"),
+    Index("ix_job_tags_job", "job_id"),
 )
 
 idempotency_keys = Table(

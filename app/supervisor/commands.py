@@ -51,7 +51,7 @@ def flower(host: str, port: int, file: Path, *, tasks: int, save_s: float) -> tu
     What it saw lies in `file`: the last `tasks` tasks, written every `save_s` seconds, so that is what a `kill -9` may cost.
     """
     words = ["celery", "-A", "workers.celery_app", "flower", f"--address={host}", f"--port={port}", "--read_only=True"]
-    return python(*words, "--persistent=True", f"--db={file}", f"--max_tasks={tasks}", f"--save_state_interval={int(save_s * 1000)}")
+    return python(*words, "--persistent=True", f"--db={file}", f"--max_tasks={tasks}", f"--state_save_interval={int(save_s * 1000)}")
 
 
 def redis(binary: str, directory: Path, port: int) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ def test_given_flower_has_seen_an_order_when_it_is_killed_then_it_comes_back_and
     wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 10, what="Flower to be gone")
     after = {step: wait_until(lambda step=step: told(step), 60, what=f"Flower to remember {step}") for step in steps}
     assert after == before
+    flower.close()
 
 
 def _kept(home: Path) -> Path:

@@ -27,7 +27,7 @@ from app.clock import UtcDateTime
 from app.rules.states import Dir, JobState, Kind, OpState
 from app.saga.graph import Node
 from app.store.session import dialect_is_sqlite, reading
-from app.store.tables import Id, jobs, operations
+from app.store.tables import Id, job_tags, jobs, operations
 from app.store.views.effects import Effect, effects_of
 from app.store.views.names import job_links, short_name, stamp
 from app.store.views.snapshot import BACKOFF, Operation, Snapshot, job_rows, load, load_many
@@ -38,6 +38,7 @@ PAGE_ROWS_MOST = 200
 SCAN_ROWS = 5_000  # a filtered page looks at no more jobs than this, then says where to go on
 QUEUE_ROWS = 1_000  # a position beyond this is told as this
 SHOWN_STATES = tuple(JobState)
+STORED_AS = {JobState.PENDING: JobState.RUNNING, JobState.WAITING: JobState.RUNNING}  # what is derived when a job is read
 
 # What an operation's state is called outside. `dropped` and `abandoned` are the engine's words.
 STEP_WORDS = {OpState.DROPPED: "not_started", OpState.ABANDONED: "stopped"}
@@ -196,16 +197,15 @@ def list_jobs(
     is short and still says where to go on, so that no filter makes a request walk over everything there ever was.
     """
     limit = max(1, min(limit, PAGE_ROWS_MOST))
-    keyset = _Keyset(tenant_id, after)
     with reading(db) as connection:
-        wanted = _filters(connection, state, saga, tag)
-        query = keyset.page(job_rows())
+        walk, wanted = _walk(connection, tenant_id, after, state, saga, tag)
+        query = walk.page(job_rows())
         edge = None
         if wanted:
-            edge = connection.execute(keyset.page(select(jobs.c.created_at, jobs.c.id)).offset(SCAN_ROWS - 1).limit(1)).one_or_none()
+            edge = connection.execute(walk.page(select(jobs.c.created_at, jobs.c.id)).offset(SCAN_ROWS - 1).limit(1)).one_or_none()
             query = query.where(*wanted)
             if edge is not None:
-                query = query.where(keyset.not_beyond((edge.created_at, edge.id)))
+                query = query.where(walk.not_beyond((edge.created_at, edge.id)))
         rows = connection.execute(query.limit(limit + 1)).all()
         shown = load_many(connection, rows[:limit])
         effects = effects_of(connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK])
@@ -215,45 +215,78 @@ def list_jobs(
     return items, None if edge is None else (edge.created_at, edge.id)
 
 
-class _Keyset:
-    """Newest first, from a position on. Without a tenant by id alone: ids grow with time, and the primary key serves it."""
+class _Walk:
+    """Jobs newest first, from a position on, along one index: of everybody, of a tenant, or of a tenant's tag, state or saga.
 
-    def __init__(self, tenant_id: str | None, after: Position | None) -> None:
-        self._tenant_id = tenant_id
-        self._after = after
+    Without a tenant by id alone: ids grow with time, and the primary key serves it.
+    """
+
+    def __init__(self, tenant_id: str | None, after: Position | None, **along: Any) -> None:
+        """`along`: at most one of `tag`, `state` (as stored, never completed) and `saga`."""
+        self._tenant_id, self._after, self._tag = tenant_id, after, along.get("tag")
+        self._guards: tuple[ColumnElement[bool], ...] = ()
+        self._order: tuple[ColumnElement[Any], ...] = ()
+        if "saga" in along:
+            self._guards, self._order = (jobs.c.saga == along["saga"],), (jobs.c.saga.desc(),)
+        if "state" in along:
+            # spelled out: neither database can prove that a bound parameter is not 'completed', which the index leaves out
+            state = jobs.c.state == literal_column(f"'{JobState(along['state'])}'")
+            self._guards, self._order = (state, jobs.c.state != literal_column("'completed'")), (jobs.c.state.desc(),)
 
     def page(self, query: Select[Any]) -> Select[Any]:
-        c = jobs.c
+        c, t = jobs.c, job_tags.c
         if self._tenant_id is None:
             query = query.order_by(c.id.desc())
+        elif self._tag is not None:
+            query = query.join(job_tags, t.job_id == c.id).where(t.tenant_id == self._tenant_id, t.tag == self._tag)
+            query = query.order_by(t.tenant_id.desc(), t.tag.desc(), t.created_at.desc(), t.job_id.desc())
         else:
-            query = query.where(c.tenant_id == self._tenant_id).order_by(c.tenant_id.desc(), c.created_at.desc(), c.id.desc())
+            query = query.where(c.tenant_id == self._tenant_id, *self._guards)
+            query = query.order_by(c.tenant_id.desc(), *self._order, c.created_at.desc(), c.id.desc())
         return query if self._after is None else query.where(self._key() < self._value(self._after))
 
     def not_beyond(self, edge: Position) -> ColumnElement[bool]:
         return self._key() >= self._value(edge)
 
     def _key(self) -> ColumnElement[Any]:
-        c = jobs.c
-        return c.id if self._tenant_id is None else tuple_(c.created_at, c.id)
+        if self._tenant_id is None:
+            return jobs.c.id
+        return tuple_(jobs.c.created_at, jobs.c.id) if self._tag is None else tuple_(job_tags.c.created_at, job_tags.c.job_id)
 
     def _value(self, position: Position) -> ColumnElement[Any]:
         created_at, job_id = position
         return literal(job_id, Id) if self._tenant_id is None else tuple_(literal(created_at, UtcDateTime()), literal(job_id, Id))
 
 
-def _filters(connection: Connection, state: str | None, saga: str | None, tag: str | None) -> list[ColumnElement[bool]]:
-    wanted: list[ColumnElement[bool]] = []
-    if state is not None:
-        wanted.append(_state_filter(JobState(state)))
+def _walk(
+    connection: Connection, tenant_id: str | None, after: Position | None, state: str | None, saga: str | None, tag: str | None
+) -> tuple[_Walk, list[ColumnElement[bool]]]:
+    """The index to walk, and what has still to be asked of each job on the way. A tag finds fewest, then a state, then a saga."""
+    by_state, by_saga, by_tag = _filters(connection, state, saga, tag)
+    if tenant_id is None:
+        return _Walk(None, after), [*by_state, *by_saga, *by_tag]
+    if tag is not None:
+        return _Walk(tenant_id, after, tag=tag), [*by_state, *by_saga]
+    if state is not None and state != JobState.COMPLETED:
+        stored = STORED_AS.get(JobState(state), JobState(state))
+        derived = stored == JobState.RUNNING
+        return _Walk(tenant_id, after, state=stored), [*(by_state if derived else []), *by_saga]
     if saga is not None:
-        wanted.append(jobs.c.saga == saga)
+        return _Walk(tenant_id, after, saga=saga), by_state
+    return _Walk(tenant_id, after), by_state
+
+
+def _filters(connection: Connection, state: str | None, saga: str | None, tag: str | None) -> tuple[list[ColumnElement[bool]], ...]:
+    """What each filter asks of a job; nothing where it does not filter."""
+    by_state = [_state_filter(JobState(state))] if state is not None else []
+    by_saga = [jobs.c.saga == saga] if saga is not None else []
+    by_tag: list[ColumnElement[bool]] = []
     if tag is not None and dialect_is_sqlite(connection):
         each = func.json_each(jobs.c.tags).table_valued("value")
-        wanted.append(select(literal_column("1")).select_from(each).where(each.c.value == tag).exists())
+        by_tag.append(select(literal_column("1")).select_from(each).where(each.c.value == tag).exists())
     elif tag is not None:
-        wanted.append(type_coerce(jobs.c.tags, JSONB).contains([tag]))
-    return wanted
+        by_tag.append(type_coerce(jobs.c.tags, JSONB).contains([tag]))
+    return by_state, by_saga, by_tag
 
 
 def _state_filter(state: JobState) -> ColumnElement[bool]:
