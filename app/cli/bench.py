@@ -7,27 +7,44 @@ import rich_click as click
 from app.cli.common import as_json, print_json
 from app.config import settings
 
+ROUNDS_S, GROWTH_S = 150.0, 900.0
+
 
 @click.command()
 @as_json
 @click.option("--rounds", type=click.IntRange(1, 20), default=5, show_default=True, help="Rounds at most; each runs every row once.")
 @click.option("--jobs", type=click.IntRange(1, 2000), help="Jobs of a batch (as many as fit in a second and a half).")
-@click.option("--seconds", type=click.FloatRange(10, 3600), default=150.0, show_default=True, help="No round that ends later.")
-def bench(as_json: bool, rounds: int, jobs: int | None, seconds: float) -> None:
+@click.option("--seconds", type=click.FloatRange(10, 7200), help="No round that ends later (150; 900 with --growth).")
+@click.option("--growth", is_flag=True, help="Instead: does anything cost more when there is more of it? Some fifteen minutes.")
+@click.option("--rows", type=click.IntRange(1000, 10_000_000), default=1_000_000, show_default=True, help="Finished jobs, with --growth.")
+def bench(as_json: bool, rounds: int, jobs: int | None, seconds: float | None, growth: bool, rows: int) -> None:
     """Measure what durability costs: sagas beside plain Celery on the same broker, store and number of workers.
 
     Takes under three minutes. Runs in a home of its own and touches no job of yours: on the PostgreSQL of DATABASE_URL it
     makes a database for itself, in the Redis of BROKER_URL it takes two empty ones; without them, SQLite and a Redis of its own.
     """
+    if growth:
+        _growth(as_json, rows, seconds or GROWTH_S)
+        return
     from app.bench import report
     from app.bench import run as running
     from app.supervisor.supervisor import Stopped
 
     try:
-        result = running.bench(settings(), running.Plan(rounds, jobs, seconds), say=lambda line: click.echo(line, err=True))
+        result = running.bench(settings(), running.Plan(rounds, jobs, seconds or ROUNDS_S), say=lambda line: click.echo(line, err=True))
     except Stopped:
         raise KeyboardInterrupt from None  # everything has been taken away by now
     if as_json:
         print_json(report.as_json(result))
     else:
         report.show(result)
+
+
+def _growth(as_json: bool, rows: int, seconds: float) -> None:
+    from app.bench import growth
+
+    found = growth.grow(settings(), growth.Extent(rows=rows, seconds=seconds), say=lambda line: click.echo(line, err=True))
+    if as_json:
+        print_json(growth.as_json(found))
+    else:
+        growth.show(found)

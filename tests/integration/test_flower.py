@@ -60,7 +60,8 @@ def test_given_flower_has_seen_an_order_when_it_is_killed_then_it_comes_back_and
     os.kill(process.pid, signal.SIGKILL)
     wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 10, what="Flower to be gone")
     after = {step: wait_until(lambda step=step: told(step), 60, what=f"Flower to remember {step}") for step in steps}
-    assert after == before
+    same = ("name", "state", "args", "received", "started", "succeeded", "runtime", "root_id")
+    assert [[after[step][field] for field in same] for step in steps] == [[before[step][field] for field in same] for step in steps]
     flower.close()
 
 

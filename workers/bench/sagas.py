@@ -21,7 +21,9 @@ lanes = Saga("bench_lanes", version=1, input=Nothing, examples=[Nothing()])
 fork = Saga("bench_fork", version=1, input=Nothing, examples=[Nothing()])
 
 
-def _empty(name: str) -> Callable[..., None]:
+def empty(name: str) -> Callable[..., None]:
+    """A step of this name that does nothing."""
+
     def step(ctx: Any, o: Nothing) -> None:
         return None
 
@@ -31,7 +33,7 @@ def _empty(name: str) -> Callable[..., None]:
 
 for _saga, _lanes in ((one_lane, ("bench_a", "bench_a", "bench_a")), (lanes, ("bench_a", "bench_b", "bench_c"))):
     for _name, _lane in zip(("first", "second", "third"), _lanes, strict=True):
-        _saga.step(lane=_lane, undo=None)(_empty(_name))
+        _saga.step(lane=_lane, undo=None)(empty(_name))
 
-_members = [fork.step(lane="bench_a", after=[], undo=None)(_empty(f"member_{n}")) for n in range(1, MEMBERS + 1)]
-fork.step(lane="bench_a", after=_members, undo=None)(_empty("join"))
+_members = [fork.step(lane="bench_a", after=[], undo=None)(empty(f"member_{n}")) for n in range(1, MEMBERS + 1)]
+fork.step(lane="bench_a", after=_members, undo=None)(empty("join"))

@@ -6,7 +6,7 @@ from alembic import op
 from app.clock import UtcDateTime
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 Id = sa.Uuid(as_uuid=False)
 BY_TAG = {
