@@ -105,9 +105,9 @@ class Keeper(bootsteps.StartStopStep):
         running = active_operations()
         beat = keep.beat(boot.db(), settings(), boot.BOOT, list(running))
         self.registered = keep.worker_seen(boot.db(), boot.BOOT)
-        for operation_id, pid in beat.overdue:
+        for operation_id, pid, why in beat.overdue:
             if running.get(operation_id) == pid and kill_child(pid):
-                log.warning("operation.killed", operation=operation_id, pid=pid, why="past its hard limit")
+                log.warning("operation.killed", operation=operation_id, pid=pid, why=why)
 
     def sign_on(self) -> None:
         """Write the definitions this worker has and the worker itself into the store."""

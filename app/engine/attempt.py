@@ -27,7 +27,8 @@ from app.store import queries, updates
 from app.store.session import one_statement, transaction
 from app.store.types import AnyRow
 
-How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome", "locked", "lock_timeout"]
+How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome", "locked", "lock_timeout", "stalled"]
+SOMEBODY_ELSE_ENDS_IT = ("lost", "stalled")  # the attempt's own process is gone, or killed
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Failure:
 
     `how`: transient (tried again while the allowance lasts), rejected (the participant said no), lost (worker or lease
     gone: outcome unknown, tried again at once), nobody_came, unknown_outcome (must not be tried again), locked (somebody else
-    has a lock, and the saga does not wait), lock_timeout (waited for it long enough).
+    has a lock, and the saga does not wait), lock_timeout (waited for it long enough), stalled (as lost: it showed no sign of progress).
     `nothing_happened`: this attempt is known to have had no effect.
     """
 
@@ -230,8 +231,9 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
     common: dict[str, Any] = {"unsettled": unsettled, "error": failure.error} | _revoked(row, failure.how)
     if move.dir == Dir.BACK and row.kind == Kind.ACTION:
         return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
-    again = failure.how in ("transient", "lost") and row.attempts < row.allowance
-    if again and failure.how == "lost":
+    gone = failure.how in SOMEBODY_ELSE_ENDS_IT
+    again = (gone or failure.how == "transient") and row.attempts < row.allowance
+    if again and gone:
         values = common | _requeued(row) | ({"sent_at": now()} if failure.message_returns else {})
     elif again:
         delay = failure.delay_s
@@ -245,8 +247,9 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
         return LATE
     if not again:
         return _failed(move, settings, ended, failure)
-    move.record("recovered" if failure.how == "lost" else "attempt_failed", row, error=failure.error, again=True)
-    if failure.how == "lost":
+    event = {"lost": "recovered", "stalled": "stalled"}.get(failure.how, "attempt_failed")
+    move.record(event, row, error=failure.error, again=True)
+    if gone:
         move.ready([ended])
     if failure.message_returns:
         move.carried |= {row.id}
@@ -259,7 +262,7 @@ def _requeued(row: AnyRow) -> dict[str, Any]:
 
 def _revoked(row: AnyRow, how: How) -> dict[str, Any]:
     """Somebody else ends this attempt: its token is spent. Should its holder wake, it is not taken for one whose own end landed."""
-    return {"token": f"{row.token}.x"} if how == "lost" else {}
+    return {"token": f"{row.token}.x"} if how in SOMEBODY_ELSE_ENDS_IT else {}
 
 
 def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None = None, expired_only: bool = False) -> Ended:

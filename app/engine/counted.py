@@ -9,9 +9,10 @@ from app.metrics.counters import ATTEMPTS, ATTENTION, FENCES_REFUSED, JOBS_ENDED
 from app.store.types import AnyRow
 
 ENDS = {"job_completed": "completed", "job_failed": "failed", "job_cancelled": "cancelled"}
-OUTCOMES = {"completed": "completed", "attempt_failed": "retry", "recovered": "lost", "failed": "failed"}
+OUTCOMES = {"completed": "completed", "attempt_failed": "retry", "recovered": "lost", "stalled": "stalled", "failed": "failed"}
 OUTCOMES |= {"parked": "parked", "waits_for_lock": "parked", "stopped": "stopped", "handed_back": "handed_back"}
 OF_FAILED = {"queue_timeout": "nobody_came", "rejected": "rejected", "locked": "locked", "lock_timeout": "locked"}  # by why it failed
+OF_FAILED |= {"stalled": "stalled"}
 
 
 def note_event(saga: str, event: str, operation: AnyRow | None, detail: dict[str, Any]) -> None:

@@ -26,10 +26,10 @@ MAX_REASON_CHARS = 255
 
 @dataclass(frozen=True)
 class Beat:
-    """`overdue`: (delivery, pid of the child) past their hard limit; their lease was not renewed."""
+    """`overdue`: (delivery, pid of the child, why) of what must end; their lease was not renewed."""
 
     renewed: int
-    overdue: tuple[tuple[str, int], ...]
+    overdue: tuple[tuple[str, int, str], ...]
 
 
 def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -> Beat:
@@ -42,7 +42,8 @@ def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -
         return Beat(len(renewed), ())
     with asking(db) as connection:
         rows = queries.overdue(connection, boot, missed)
-    return Beat(len(renewed), tuple((row.delivery, row.pid) for row in rows))
+    overdue = ((row.delivery, row.pid, "no sign of progress" if row.stalled else "past its hard limit") for row in rows)
+    return Beat(len(renewed), tuple(overdue))
 
 
 def lost(db: Engine, settings: Settings, publisher: Publishes, *, boot: str, pid: int, delivery: str, why: str) -> bool:
@@ -52,7 +53,11 @@ def lost(db: Engine, settings: Settings, publisher: Publishes, *, boot: str, pid
     if row is None:
         return False
     attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
-    failure = Failure("lost", {"type": "WorkerLost", "message": why}, message_returns=True)
+    if row.stalled:
+        said = f"no sign of progress for {row.stall_s:g} s (stall_timeout)"
+        failure = Failure("stalled", {"type": "Stalled", "message": said}, message_returns=True)
+    else:
+        failure = Failure("lost", {"type": "WorkerLost", "message": why}, message_returns=True)
     ended = attempts.fail(db, settings, attempt, failure)
     ring(db, publisher, ended.plan)
     return ended.landed

@@ -14,6 +14,7 @@ from app.store import queries, updates
 from app.store.session import asking, one_statement
 
 PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
+SIGN_EVERY_S = 1.0  # a check is a sign of progress where a step has a stall time-out; more often is not noted
 
 
 class StorePort:
@@ -21,7 +22,7 @@ class StorePort:
 
     def __init__(self, db: Engine, attempt: Attempt) -> None:
         self._db, self._attempt = db, attempt
-        self._last_progress = -PROGRESS_EVERY_S
+        self._last_progress = self._last_sign = -max(PROGRESS_EVERY_S, SIGN_EVERY_S)
 
     def progress(self, fraction: float, message: str) -> None:
         if fraction < 1.0 and time.monotonic() - self._last_progress < PROGRESS_EVERY_S:
@@ -42,8 +43,10 @@ class StorePort:
             raise LeaseLost
         if row.stop:
             raise StopRequested
+        if row.stall_s is not None and time.monotonic() - self._last_sign >= min(SIGN_EVERY_S, row.stall_s / 4):
+            self._write({})
 
     def _write(self, values: dict[str, Any]) -> None:
-        attempt = self._attempt
+        attempt, self._last_sign = self._attempt, time.monotonic()
         if not one_statement(self._db, lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values)):
             raise LeaseLost

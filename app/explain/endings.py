@@ -11,6 +11,7 @@ ASKS = {
     "rejected": "was refused",
     "unknown_outcome": "ended without telling whether it happened, and must not be tried again blindly",
     "queue_timeout": "was taken by no worker in time",
+    "stalled": "showed no sign of progress for too long, each time it was tried",
     "late_undo": "has not been undone in time",
 }
 

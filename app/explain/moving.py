@@ -58,6 +58,7 @@ def _running(facts: Facts, op: Operation) -> Wait:
         words = f"running {title}, attempt {op.attempts} of {op.allowance}{since.replace(' since', ', first begun')}"
     said = (op.progress or {}).get("message")
     words += f" ({said})" if said else ""
+    words += f"; unless it shows a sign of progress by {at(op.stall_at, facts.today)} it is ended and tried again" if op.stall_at else ""
     if op.stop:
         words = f"waiting for {title} to stop, which was running when the job turned"
         return Wait("stop", f"{title} to stop", op.started_at, None, words, f"{title} stops, then it is undone")

@@ -10,7 +10,8 @@ JOBS_SUBMITTED = Counter("jobs_submitted", "Jobs accepted.", ("saga",))
 JOBS_ENDED = Counter("jobs_ended", "Jobs that have ended, by how: completed, failed, cancelled.", ("saga", "end"))
 ATTEMPTS = Counter(
     "operation_attempts",
-    "Attempts of operations by how they ended: completed, retry, parked, rejected, locked, failed, lost, stopped, handed_back; "
+    "Attempts of operations by how they ended: completed, retry, parked, rejected, locked, failed, lost, stalled, stopped, "
+    "handed_back; "
     "nobody_came is an operation that was never tried.",
     (*OPERATION, "outcome"),
 )

@@ -38,6 +38,10 @@ def positive(duration: Duration, word: str, line: str, what: str) -> float:
     return length
 
 
+def positive_or_none(duration: Duration | None, word: str, line: str, what: str) -> float | None:
+    return None if duration is None else positive(duration, word, line, what)
+
+
 def retry_or_default(retry: Retry | None, line: str, what: str) -> Retry:
     if retry is not None and not isinstance(retry, Retry):
         raise DefinitionError(f"{line}: {what}: retry={said(retry)}. Say retry=Retry(limit=5), with Retry from surefoot.")

@@ -118,4 +118,9 @@ def _compensation(undo: Part, lane: str) -> Compensation:
 
 
 def _limits(declared: Step[Any, Any] | Part, attempts: int) -> Limits:
-    return declared.retry.limits(attempts=attempts, timeout_s=declared.timeout_s, queue_timeout_s=declared.queue_timeout_s)
+    return declared.retry.limits(
+        attempts=attempts,
+        timeout_s=declared.timeout_s,
+        queue_timeout_s=declared.queue_timeout_s,
+        stall_timeout_s=declared.stall_timeout_s,
+    )

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from app.errors import DefinitionError
 from app.saga import source
-from app.saga.arguments import NAMING, Duration, positive, refuse_unknown, retry_or_default, said
+from app.saga.arguments import NAMING, Duration, positive, positive_or_none, refuse_unknown, retry_or_default, said
 from app.saga.assembly import KeysOf, assemble
 from app.saga.graph import Graph, digest_of
 from app.saga.inputs import schema_of
@@ -111,6 +111,7 @@ class Saga(Generic[I]):
         retry: Retry | None = None,
         timeout: Duration = "60s",
         queue_timeout: Duration = "15m",
+        stall_timeout: Duration | None = None,
         pivot: bool = False,
         irreversible: bool = False,
         on_unknown: Literal["retry", "attention"] | None = None,
@@ -124,7 +125,8 @@ class Saga(Generic[I]):
         """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
 
         `after`: the steps it waits for; left out it follows the step declared above it, [] makes it a root.
-        `timeout`: of one attempt; `queue_timeout`: for a worker to come. `pure`: it has no effect, so nothing to undo;
+        `timeout`: of one attempt; `queue_timeout`: for a worker to come; `stall_timeout`: of one attempt without ctx.progress,
+        ctx.checkpoint or ctx.check (left out: as long as `timeout`). `pure`: it has no effect, so nothing to undo;
         `undo=None`: it has one that may stay. `irreversible` steps say `on_unknown`: "retry" (at least once) or
         "attention" (at most once, a person is asked). `settle`: what the undo of an unknown outcome does first,
         "undo" at once or "replay" the action under the same key. `safe_to_drill`: nothing it calls, its undo, probe and
@@ -158,6 +160,7 @@ class Saga(Generic[I]):
                 retry=retry_or_default(retry, line, name),
                 timeout_s=positive(timeout, "timeout", line, name),
                 queue_timeout_s=positive(queue_timeout, "queue_timeout", line, name),
+                stall_timeout_s=positive_or_none(stall_timeout, "stall_timeout", line, name),
                 pivot=bool(pivot),
                 irreversible=bool(irreversible),
                 on_unknown=on_unknown,

@@ -19,7 +19,10 @@ KINDS = ("action", "undo", "confirm")
 
 @dataclass(frozen=True)
 class Limits:
-    """What one operation may use. `attempts`: claims before it is given up; the rest in seconds."""
+    """What one operation may use. `attempts`: claims before it is given up; the rest in seconds.
+
+    `stall_timeout_s`: how long an attempt may go without a sign of progress; None: as long as it may run.
+    """
 
     attempts: int
     timeout_s: float
@@ -27,6 +30,7 @@ class Limits:
     backoff_s: float = 1.0
     backoff_factor: float = 2.0
     backoff_cap_s: float = 60.0
+    stall_timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,10 @@ class Graph:
         data = asdict(self)
         if self.locks is None:
             del data["locks"]  # as it was before sagas had locks: their digests stand
+        for node in data["nodes"]:
+            for limits in (node["limits"], node["confirm"], (node["compensation"] or {}).get("limits")):
+                if limits is not None and limits["stall_timeout_s"] is None:
+                    del limits["stall_timeout_s"]  # the same
         return data
 
     @classmethod

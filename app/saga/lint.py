@@ -192,6 +192,13 @@ def _promises(saga: Declared) -> Iterator[str]:
                 "is irreversible, so say what a time-out means: on_unknown='retry' (it may happen twice), "
                 f"on_unknown='attention' (a person is asked), or write a probe under @{step.name}.probe.",
             )
+        for what, part in (("a", step), ("an undo with a", step.undo), ("a confirmation with a", step.confirmation)):
+            if part is not None and part.stall_timeout_s is not None and part.stall_timeout_s >= part.timeout_s:
+                yield _at(
+                    step,
+                    f"has {what} stall_timeout of {part.stall_timeout_s:g} s, which its timeout of {part.timeout_s:g} s never lets pass. "
+                    "Say a shorter one, or a longer timeout=.",
+                )
         if step.on_unknown and not step.irreversible:
             said = f"says on_unknown={step.on_unknown!r}, which is for irreversible steps"
             yield _at(step, f"{said}. Take it away, or say irreversible=True.")

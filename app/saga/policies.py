@@ -49,7 +49,7 @@ class Retry:
             raise ValueError(f"Retry(factor={self.factor!r}): waits do not shrink, so say a number from 1 on")
         seconds(self.backoff), seconds(self.cap)
 
-    def limits(self, *, attempts: int, timeout_s: float, queue_timeout_s: float) -> Limits:
+    def limits(self, *, attempts: int, timeout_s: float, queue_timeout_s: float, stall_timeout_s: float | None = None) -> Limits:
         """These policies as limits of one operation. `attempts`: the default of its kind."""
         return Limits(
             attempts=attempts if self.limit is None else self.limit,
@@ -58,6 +58,7 @@ class Retry:
             backoff_s=seconds(self.backoff),
             backoff_factor=float(self.factor),
             backoff_cap_s=seconds(self.cap),
+            stall_timeout_s=stall_timeout_s,
         )
 
 

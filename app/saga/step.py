@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, Never, ParamSpec, Protocol, TypeVar, o
 
 from app.errors import DefinitionError
 from app.saga import source
-from app.saga.arguments import Duration, positive, refuse_unknown, retry_or_default, said
+from app.saga.arguments import Duration, positive, positive_or_none, refuse_unknown, retry_or_default, said
 from app.saga.policies import Retry
 
 P = ParamSpec("P")
@@ -38,6 +38,7 @@ class Part:
     retry: Retry
     timeout_s: float
     queue_timeout_s: float
+    stall_timeout_s: float | None = None
     fidelity: str = ""
     note: str = ""
 
@@ -63,6 +64,7 @@ class Step(Generic[P, R]):
     retry: Retry
     timeout_s: float
     queue_timeout_s: float
+    stall_timeout_s: float | None
     pivot: bool
     irreversible: bool
     on_unknown: str | None
@@ -98,6 +100,7 @@ class Step(Generic[P, R]):
         retry: Retry | None = None,
         timeout: Duration = "60s",
         queue_timeout: Duration = "1h",
+        stall_timeout: Duration | None = None,
         **unknown: Never,
     ) -> Callable[[F], F]:
         """Declare the undo of this step: a function of (ctx, o, result) or (ctx, o).
@@ -113,7 +116,7 @@ class Step(Generic[P, R]):
             self.saga.still_open()
             if self.undo:
                 raise self._wrong(f"has two compensations, {self.undo.name} ({self.undo.where}) and {fn.__name__}: keep one", fn)
-            self.undo = self._part(fn, retry, timeout, queue_timeout, fidelity, note)
+            self.undo = self._part(fn, retry, timeout, queue_timeout, stall_timeout, fidelity, note)
             return fn
 
         return declare
@@ -131,7 +134,14 @@ class Step(Generic[P, R]):
 
     @overload
     def confirm(
-        self, fn: None = None, /, *, retry: Retry | None = None, timeout: Duration = "60s", queue_timeout: Duration = "15m"
+        self,
+        fn: None = None,
+        /,
+        *,
+        retry: Retry | None = None,
+        timeout: Duration = "60s",
+        queue_timeout: Duration = "15m",
+        stall_timeout: Duration | None = None,
     ) -> Callable[[F], F]: ...
 
     def confirm(
@@ -142,6 +152,7 @@ class Step(Generic[P, R]):
         retry: Retry | None = None,
         timeout: Duration = "60s",
         queue_timeout: Duration = "15m",
+        stall_timeout: Duration | None = None,
         **unknown: Never,
     ) -> Any:
         """Declare the confirmation of this step: a function of (ctx, o, result) or (ctx, o), run when every action is done."""
@@ -153,13 +164,20 @@ class Step(Generic[P, R]):
                 raise self._wrong(
                     f"has two confirmations, {self.confirmation.name} ({self.confirmation.where}) and {fn.__name__}: keep one", fn
                 )
-            self.confirmation = self._part(fn, retry, timeout, queue_timeout)
+            self.confirmation = self._part(fn, retry, timeout, queue_timeout, stall_timeout)
             return fn
 
         return declare if fn is None else declare(fn)
 
     def _part(
-        self, fn: Callable[..., Any], retry: Retry | None, timeout: Duration, queue_timeout: Duration, fidelity: str = "", note: str = ""
+        self,
+        fn: Callable[..., Any],
+        retry: Retry | None,
+        timeout: Duration,
+        queue_timeout: Duration,
+        stall_timeout: Duration | None,
+        fidelity: str = "",
+        note: str = "",
     ) -> Part:
         at = source.where(fn)
         return Part(
@@ -168,6 +186,7 @@ class Step(Generic[P, R]):
             retry=retry_or_default(retry, at, fn.__name__),
             timeout_s=positive(timeout, "timeout", at, fn.__name__),
             queue_timeout_s=positive(queue_timeout, "queue_timeout", at, fn.__name__),
+            stall_timeout_s=positive_or_none(stall_timeout, "stall_timeout", at, fn.__name__),
             fidelity=fidelity,
             note=note,
         )

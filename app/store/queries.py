@@ -153,18 +153,19 @@ def delivery(connection: Connection, operation_id: str) -> AnyRow | None:
 
 
 def overdue(connection: Connection, boot: str, deliveries: Collection[str]) -> list[AnyRow]:
-    """(delivery, pid) of what a worker holds past its hard limit."""
+    """(delivery, pid, stalled) of what a worker holds past its hard limit, or without a sign of progress for too long."""
+    held = (o.boot == boot, o.state == RUNNING, o.delivery.in_(deliveries))
+    stalled = o.hard_at > now()
     return list(
-        connection.execute(
-            select(o.delivery, o.pid).where(o.boot == boot, o.state == RUNNING, o.delivery.in_(deliveries), o.hard_at <= now())
-        )
+        connection.execute(select(o.delivery, o.pid, stalled.label("stalled")).where(*held, or_(o.hard_at <= now(), o.stall_at <= now())))
     )
 
 
 def claimed_by(connection: Connection, delivery: str, boot: str, pid: int) -> AnyRow | None:
-    """The operation that this child of this worker holds under this message."""
+    """The operation that this child of this worker holds under this message, and whether it has shown no sign for too long (`stalled`)."""
+    stalled = and_(o.stall_at <= now(), o.hard_at > now()).label("stalled")
     return connection.execute(
-        select(operations).where(o.delivery == delivery, o.state == RUNNING, o.boot == boot, o.pid == pid)
+        select(operations, stalled).where(o.delivery == delivery, o.state == RUNNING, o.boot == boot, o.pid == pid)
     ).one_or_none()
 
 

@@ -118,6 +118,7 @@ _CLAIM = (
         unsettled=o.unsettled + case((o.effectful, ONE), else_=ZERO),
         lease_until=after(bindparam("p_lease_s", type_=Float)),
         hard_at=after(bindparam("p_hard_s", type_=Float)),
+        stall_at=after(o.stall_s),  # null where nothing is said
         due_at=null(),
         wait=null(),
         progress=null(),
@@ -194,15 +195,17 @@ def fail_unclaimed(tx: Connection, operation_id: str) -> AnyRow | None:
 
 
 def note_progress(tx: Connection, operation_id: str, token: str, values: dict[str, Any]) -> bool:
-    """Progress or a checkpoint of a running attempt. False: the lease is lost."""
-    return tx.execute(update(operations).where(_of_attempt(operation_id, token)).values(**values)).rowcount == 1
+    """Progress, a checkpoint or another sign of a running attempt. False: the lease is lost."""
+    statement = update(operations).where(_of_attempt(operation_id, token)).values(**values, stall_at=after(o.stall_s))
+    return tx.execute(statement).rowcount == 1
 
 
 def renew_leases(tx: Connection, boot: str, deliveries: Collection[str], lease_s: float) -> set[str]:
-    """One heartbeat for everything a worker's children are at, unless past its hard limit. Returns the deliveries renewed."""
+    """One heartbeat for everything a worker's children are at, unless past its hard limit or stalled. Returns the deliveries renewed."""
+    moving = or_(o.stall_at.is_(None), o.stall_at > now())
     rows = tx.execute(
         update(operations)
-        .where(o.boot == boot, o.state == RUNNING, o.delivery.in_(deliveries), o.hard_at > now())
+        .where(o.boot == boot, o.state == RUNNING, o.delivery.in_(deliveries), o.hard_at > now(), moving)
         .values(lease_until=after(lease_s))
         .returning(o.delivery)
     )

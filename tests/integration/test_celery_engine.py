@@ -155,6 +155,28 @@ def test_given_step_that_is_deaf_to_its_limit_when_past_its_hard_limit_then_its_
         assert "operation.killed" in place.worker.text()
 
 
+def test_given_step_without_a_sign_of_progress_when_it_stalls_then_its_child_is_killed_and_history_says_so(place: Place) -> None:
+    place.rules(last={"sleep": 50, "times": 1})
+    with place.worker:
+        job = place.submit()
+        place.land(job, "completed")
+        row = place.operation(job, "last")
+        assert row.attempts == 2
+        with reading(place.db) as connection:
+            h = history.c
+            (told,) = connection.execute(select(h.detail).where(h.job_id == job, h.event == "stalled")).scalars()
+        assert told["error"] == {"type": "Stalled", "message": "no sign of progress for 3 s (stall_timeout)"}
+        assert "no sign of progress" in place.worker.text()
+
+
+def test_given_long_step_that_asks_whether_to_go_on_then_it_does_not_stall(place: Place) -> None:
+    place.rules(last={"checks": 4.5})
+    with place.worker:
+        job = place.submit()
+        place.land(job, "completed", sweep=False)
+        assert place.operation(job, "last").attempts == 1
+
+
 def test_given_step_past_its_soft_limit_when_run_then_it_is_an_ordinary_failure_of_the_same_child(place: Place) -> None:
     place.rules(first={"sleep": 60, "times": 1})
     with place.worker:

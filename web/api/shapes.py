@@ -207,7 +207,7 @@ class Letter(Shape):
     step: str
     item: str
     kind: Literal["action", "undo", "confirm"]
-    why: str = Field(description="`exhausted`, `queue_timeout` (nobody came), `stalled`, `unknown_outcome`, `rejected`, `late_undo`.")
+    why: str = Field(description="`exhausted`, `queue_timeout` (nobody came), `stalled`, `unknown_outcome`, `lock_timeout`, `late_undo`, …")
     error: dict[str, Any] | None
     attempts: int
     needs_person: bool = Field(description="It holds its job in `attention`; else the job lands, or has landed, by itself.")
@@ -281,6 +281,8 @@ class SagaStep(Shape):
     irreversible: bool
     attempts: int
     timeout_seconds: float
+    queue_timeout_seconds: float = Field(description="How long it waits for a worker before it counts as given up.")
+    stall_timeout_seconds: float | None = Field(description="How long an attempt may go without a sign of progress.")
     note: str
 
 

@@ -59,6 +59,8 @@ def _step(node: Node) -> dict[str, Any]:
         "irreversible": node.irreversible,
         "attempts": node.limits.attempts,
         "timeout_seconds": node.limits.timeout_s,
+        "queue_timeout_seconds": node.limits.queue_timeout_s,
+        "stall_timeout_seconds": node.limits.stall_timeout_s,
         "note": node.note,
     }
 

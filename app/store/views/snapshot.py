@@ -61,6 +61,7 @@ class Operation:
     ready_at: datetime | None
     sent_at: datetime | None
     queue_by: datetime | None
+    stall_at: datetime | None
     boot: str | None
     attempts: int
     allowance: int

@@ -106,7 +106,7 @@ def test_given_heartbeats_then_the_lease_lives_and_past_the_hard_limit_it_is_not
     world.let_pass(1.5)
     assert world.sweep().get("expired") is None
     world.let_pass(66)
-    assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).overdue == ((held.operation_id, 1),)
+    assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).overdue == ((held.operation_id, 1, "past its hard limit"),)
     assert keep.beat(world.db, world.settings, "another", [held.operation_id]).renewed == 0
     assert world.land(job) == "completed"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 
 from app.errors import DefinitionError
 from app.saga.definition import Saga
+from app.saga.graph import Graph
 from app.saga.policies import Retry
 from app.saga.step import Step
 from tests.unit.saga import order_saga
@@ -215,6 +217,27 @@ def test_given_changed_promise_when_digested_then_another_definition(change: dic
     assert digest(**change) != digest()
 
 
+def test_given_limits_that_came_later_when_not_used_then_the_digest_of_before() -> None:
+    assert digest() == "71b919d6f5be416f"
+    assert digest(stall_timeout="5s") != digest()
+
+
+def test_given_stall_timeouts_when_pinned_and_read_again_then_the_same() -> None:
+    saga = Saga("s", version=1, input=Ask)
+
+    @saga.step(lane="a", stall_timeout="5s")
+    def slow(ctx: Any, o: Any) -> None: ...
+
+    @slow.compensate(fidelity="exact", stall_timeout=7)
+    def back(ctx: Any, o: Any) -> None: ...
+
+    @slow.confirm(stall_timeout="9s")
+    def show(ctx: Any, o: Any) -> None: ...
+
+    (node,) = Graph.from_json(json.loads(json.dumps(saga.graph.to_json()))).nodes
+    assert [node.limits_of(kind).stall_timeout_s for kind in ("action", "undo", "confirm")] == [5.0, 7.0, 9.0]
+
+
 def test_given_corrected_docstring_when_digested_then_the_same_definition() -> None:
     def model(doc: str, **fields: Any) -> type[BaseModel]:
         return type("Words", (BaseModel,), {"__doc__": doc, "__annotations__": fields})
@@ -302,6 +325,7 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
     ("step-timeout", step_with(timeout="1 hour"), r"plain: timeout: '1 hour' is no duration"),
     ("step-timeout-zero", step_with(timeout=0), r"plain: timeout=0 is no time at all"),
     ("step-queue-timeout", step_with(queue_timeout="-1s"), r"plain: queue_timeout: '-1s' is no duration"),
+    ("step-stall-timeout", step_with(stall_timeout="soon"), r"plain: stall_timeout: 'soon' is no duration"),
     ("step-retry", step_with(retry=5), r"plain: retry=5. Say retry=Retry\(limit=5\)"),
     ("step-undo", step_with(undo=plain), r"step plain: undo=plain. Only undo=None.*@plain.compensate\(fidelity=...\)"),
     ("step-on-unknown", step_with(on_unknown="ignore"), r"step plain: on_unknown='ignore'. Say 'retry' or 'attention'"),

@@ -366,6 +366,29 @@ def _() -> Saga[Any]:
     return saga
 
 
+@scenario("stalls-never", r"step one has a stall_timeout of 60 s, which its timeout of 60 s never lets pass")
+def _() -> Saga[Any]:
+    saga = saga_of()
+
+    @saga.step(lane="a", undo=None, stall_timeout="1m")  # wrong: stalls-never
+    def one(ctx: Any, o: Ask) -> None: ...
+
+    return saga
+
+
+@scenario("undo-stalls-never", r"step one has an undo with a stall_timeout of 9 s, which its timeout of 9 s never lets pass")
+def _() -> Saga[Any]:
+    saga = saga_of()
+
+    @saga.step(lane="a")  # wrong: undo-stalls-never
+    def one(ctx: Any, o: Ask) -> None: ...
+
+    @one.compensate(fidelity="exact", timeout="9s", stall_timeout="9s")
+    def back(ctx: Any, o: Ask) -> None: ...
+
+    return saga
+
+
 @scenario("irreversible-and-pure", r"step one says irreversible=True and pure=True")
 def _() -> Saga[Any]:
     saga = saga_of()

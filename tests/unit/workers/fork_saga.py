@@ -1,7 +1,8 @@
 """A saga for tests of the workers: a fork whose branches are chains, across two lanes; what its steps do is said in a file.
 
 `rules.json` under SUREFOOT_HOME: {"step" or "step.undo": {"sleep": s, "raises": "rejected"|"error"|"memory"|"exit",
-"stubborn": s (deaf to its limit), "times": n (attempts that do so)}}. Every call notes `start` and `end` in `log`.
+"stubborn": s (deaf to its limit), "checks": s (with a sign of progress now and then), "times": n (attempts that do so)}}.
+Every call notes `start` and `end` in `log`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ def act(ctx: Any) -> str:
     if "stubborn" in rule:  # deaf to the soft limit
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
         time.sleep(rule["stubborn"])
+    for _ in range(int(rule.get("checks", 0) * 2)):  # so many seconds, asking now and then whether to go on
+        time.sleep(0.5)
+        ctx.check()
     time.sleep(rule.get("sleep", 0))
     if "raises" in rule:
         raise RAISES[rule["raises"]]("as told")
@@ -96,6 +100,6 @@ def join(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 
 
-@fork.step(lane="west", retry=QUICK, timeout="2s")
+@fork.step(lane="west", retry=QUICK, timeout="60s", stall_timeout="3s")
 def last(ctx: Any, o: Nothing) -> str:
     return act(ctx)

@@ -62,7 +62,7 @@ def test_given_register_that_has_forgotten_us_when_kept_then_the_worker_signs_on
 def test_given_operation_past_its_hard_limit_when_kept_then_only_the_child_that_has_it_is_killed(
     one: Keeper, calls: dict[str, list[Any]]
 ) -> None:
-    calls["overdue"] = [("a", 10), ("b", 99), ("gone", 12)]
+    calls["overdue"] = [("a", 10, "why"), ("b", 99, "why"), ("gone", 12, "why")]
     one.run_once()
     assert calls["killed"] == [10]
 
