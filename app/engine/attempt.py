@@ -15,15 +15,17 @@ from sqlalchemy import Connection, Engine
 
 from app.clock import after, now
 from app.config import Settings
+from app.engine import counted
 from app.engine.advance import after_end, finish, settle
 from app.engine.letters import ask_a_person, open_letter
-from app.engine.move import Move
+from app.engine.move import Move, forward_layout, message_of
 from app.engine.turn import turn
-from app.rules.planner import Plan
+from app.rules.planner import Plan, to_plan
 from app.rules.states import DONE, Cause, Dir, Kind, OpState
-from app.saga.graph import Limits, Node
+from app.saga.graph import Graph, Limits, Node
 from app.saga.policies import backoff
-from app.store import queries, updates
+from app.store import queries, updates, wide
+from app.store.ids import operation_id
 from app.store.session import one_statement, transaction
 from app.store.types import AnyRow
 
@@ -132,6 +134,39 @@ def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] 
         return Ended(True, row.state, plan, frozenset(move.released), turned, following)
 
     return _landing(db, attempt, work, ours=DONE)
+
+
+def complete_forward(
+    db: Engine, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Next | None
+) -> Ended | None:
+    """`complete` of an action in one statement, where the store can do that and the job runs forward undisturbed. None: it was not done."""
+    if db.dialect.name != "postgresql" or not (graph.followers[step] or graph.last == step):
+        return None
+    return one_statement(db, lambda tx: _complete_forward(tx, graph, step, attempt, result, carried, then))
+
+
+def _complete_forward(
+    tx: Connection, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Next | None
+) -> Ended | None:
+    followers = [operation_id(attempt.job_id, follower, "", Kind.ACTION) for follower in graph.followers[step]]
+    ends = graph.last == step
+    rows = wide.complete_forward(tx, attempt.job_id, attempt.operation_id, attempt.token, result, followers, carried, then, ends=ends)
+    if rows is None:
+        return None
+    counted.note_completed(graph.saga, step, Kind.ACTION)
+    if ends:
+        counted.note_event(graph.saga, "job_completed", None, {})
+    following = None
+    alone = []
+    for row in sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank):
+        if row.state == OpState.RUNNING:
+            following = Attempt(row.id, attempt.job_id, row.token, row.attempts, row.fence, row.unsettled)
+        elif row.id not in carried:
+            alone.append(row.step)
+    layout = forward_layout(graph, alone)
+    plan = to_plan(layout, lambda name: message_of(graph.saga, attempt.job_id, graph, name, Kind.ACTION))
+    released = frozenset(row.id for row in rows if row.missing == 0)
+    return Ended(True, OpState.COMPLETED, plan, released, False, following)
 
 
 def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:

@@ -15,6 +15,11 @@ OF_FAILED = {"queue_timeout": "nobody_came", "rejected": "rejected", "locked": "
 OF_FAILED |= {"stalled": "stalled"}
 
 
+def note_completed(saga: str, step: str, kind: str) -> None:
+    """Count a completion if its transaction commits."""
+    metrics.note(ATTEMPTS, saga=saga, step=step, kind=kind, outcome="completed")
+
+
 def note_event(saga: str, event: str, operation: AnyRow | None, detail: dict[str, Any]) -> None:
     """Count this line if its transaction commits."""
     if event in ENDS:

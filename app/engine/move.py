@@ -6,7 +6,7 @@ afterwards, in new statements, is the world as it is. Job columns and history ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,7 +15,7 @@ from app import limits
 from app.clock import now
 from app.engine import counted
 from app.engine.dispatch import alone
-from app.rules.planner import Message, Plan, UndoOrder, lay_out, to_plan
+from app.rules.planner import Layout, Message, Plan, UndoOrder, lay_out, to_plan
 from app.rules.states import Dir, Kind
 from app.saga.graph import Graph
 from app.saga.naming import queue_name, task_name
@@ -126,7 +126,7 @@ class Move:
     def _plan(self, kind: Kind, rows: list[AnyRow]) -> Plan:
         steps = [row.step for row in rows]
         if kind == Kind.ACTION:
-            layout = lay_out(steps, self.graph.followers, self.graph.leaders)
+            layout = forward_layout(self.graph, steps)
         elif kind == Kind.UNDO:
             order = self.undo_order()
             layout = lay_out(steps, order.followers, order.leaders)
@@ -134,6 +134,11 @@ class Move:
             layout = lay_out(steps, dict.fromkeys(steps, ()), dict.fromkeys(steps, ()))
         updates.ride_along(self.tx, [operation_id(self.job.id, step, "", kind) for step in layout.riding])
         return to_plan(layout, lambda step: self.message(step, kind))
+
+
+def forward_layout(graph: Graph, steps: Sequence[str]) -> Layout:
+    """How the messages of actions that have become ready leave."""
+    return lay_out(steps, graph.followers, graph.leaders)
 
 
 def message_of(saga: str, job_id: str, graph: Graph, step: str, kind: str, item: str = "") -> Message:

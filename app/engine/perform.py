@@ -31,7 +31,7 @@ from app.rules.states import DONE, Kind, OpState
 from app.saga.calls import ask, invoke, lock_keys
 from app.saga.context import Context
 from app.saga.definition import Saga
-from app.saga.graph import Limits, Node
+from app.saga.graph import Graph, Limits, Node
 from app.saga.inputs import scrub, secret_values
 from app.saga.outcomes import UNKNOWN, Happened, NotYet, RetryLater
 from app.saga.registry import Registry
@@ -192,7 +192,7 @@ def _carry_out(
     then = _next(settings, saga, delivery)
     if then is not None and delivery.rider is not None:  # its claim is part of the transaction that comes now
         faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)
-    ended = _hold(lambda: _record(db, settings, attempt, outcome, delivery.carried, then))
+    ended = _hold(lambda: _record(db, settings, saga.graph, work, attempt, outcome, delivery.carried, then))
     faults.reached(Point.AFTER_COMMIT, work.saga, work.step, work.kind)
     ring(db, publisher, ended.plan)
     faults.reached(Point.AFTER_PUBLISH, work.saga, work.step, work.kind)
@@ -267,9 +267,7 @@ def _run(db: Engine, saga: Saga[Any], node: Node, work: Work, attempt: Attempt, 
         return outcome
 
 
-def _call(
-    saga: Saga[Any], node: Node, context: Context, work: Work, attempt: Attempt, results: dict[str, Any], own: AnyRow | None
-) -> Any:
+def _call(saga: Saga[Any], node: Node, context: Context, work: Work, attempt: Attempt, results: dict[str, Any], own: AnyRow | None) -> Any:
     if work.kind == Kind.ACTION and attempt.unsettled > 1:
         return _again(saga, node, context, work, results)
     if own is None or own.state == OpState.COMPLETED:
@@ -333,7 +331,16 @@ def _failure(error: BaseException, work: Work, saga: Saga[Any]) -> Failure:
     return Failure("transient", told, nothing_happened=bool(getattr(error, "nothing_sent", False)), delay_s=delay)
 
 
-def _record(db: Engine, settings: Settings, attempt: Attempt, outcome: Any, carried: frozenset[str], then: Next | None) -> Ended:
+def _record(
+    db: Engine,
+    settings: Settings,
+    graph: Graph,
+    work: Work,
+    attempt: Attempt,
+    outcome: Any,
+    carried: frozenset[str],
+    then: Next | None,
+) -> Ended:
     if isinstance(outcome, Failure):
         return attempts.fail(db, settings, attempt, outcome)
     if isinstance(outcome, NotYet):
@@ -345,7 +352,8 @@ def _record(db: Engine, settings: Settings, attempt: Attempt, outcome: Any, carr
             "message": f"the result has {size} bytes; at most {settings.result_bytes} are kept (RESULT_BYTES)",
         }
         return attempts.fail(db, settings, attempt, Failure("unknown_outcome", error))
-    return attempts.complete(db, attempt, outcome, carried, then)
+    ended = attempts.complete_forward(db, graph, work.step, attempt, outcome, carried, then) if work.kind == Kind.ACTION else None
+    return ended or attempts.complete(db, attempt, outcome, carried, then)
 
 
 def _hold(record: Callable[[], T]) -> T:

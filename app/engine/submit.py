@@ -25,11 +25,11 @@ from app.rules.states import Dir, JobState, Kind
 from app.saga.inputs import validate_input
 from app.saga.naming import did_you_mean
 from app.saga.registry import Registry
-from app.store import queries, updates
+from app.store import queries, updates, wide
 from app.store.ids import new_id
 from app.store.queries import Definition
 from app.store.rows import new_operation
-from app.store.session import asking, reading, transaction
+from app.store.session import asking, one_statement, reading, transaction
 from app.store.tables import history, job_tags, jobs
 from app.store.types import AnyRow
 
@@ -80,14 +80,8 @@ def submit(db: Engine, settings: Settings, registry: Registry | None, submission
     saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
     value = validate_input(definition.input_schema, saga.input_model if saga is not None else None, submission.input)
     job_id = new_id()
-
-    def work(tx: Connection) -> Submitted:
-        if also is not None:
-            also(tx, job_id)
-        return _insert(tx, submission, job_id, definition, value, fingerprint)
-
     try:
-        return transaction(db, work)
+        return _insert(db, submission, job_id, definition, value, fingerprint, also)
     except _KeyTaken:
         with reading(db) as connection:
             known = queries.idempotent(connection, submission.tenant_id, submission.key or "")
@@ -133,10 +127,17 @@ _FIRST_LINE = insert(history).values(seq=1, event="submitted")
 
 
 def _insert(
-    tx: Connection, submission: Submission, job_id: str, definition: Definition, value: dict[str, Any], fingerprint: str
+    db: Engine,
+    submission: Submission,
+    job_id: str,
+    definition: Definition,
+    value: dict[str, Any],
+    fingerprint: str,
+    also: Also | None,
 ) -> Submitted:
+    """Raises: _KeyTaken, and what `also` raises."""
     graph = definition.graph
-    row = {
+    job = {
         "id": job_id,
         "tenant_id": submission.tenant_id,
         "saga": submission.saga,
@@ -147,24 +148,34 @@ def _insert(
         "priority": submission.priority,
         "retry_of": submission.retry_of,
         "created_by": submission.actor,
-        "p_deadline_s": submission.deadline_s,
-        "p_sla_s": graph.sla_s,
     }
-    tx.execute(_NEW_JOB, row)
-    if submission.key is not None and not updates.take_idempotency_key(tx, submission.tenant_id, submission.key, fingerprint, job_id):
-        raise _KeyTaken
-    if submission.tags:
-        filed = select(jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id).where(jobs.c.id == job_id)
-        into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
-        tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
     roots = [node.name for node in graph.nodes if not node.after]
     layout = lay_out(roots, graph.followers, graph.leaders)
     riding = layout.riding
-    updates.insert_operations(
-        tx,
-        [new_operation(graph, job_id, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding) for n in graph.nodes],
-        answer=False,
-    )
-    tx.execute(_FIRST_LINE, {"job_id": job_id, "actor": submission.actor})
-    metrics.note(JOBS_SUBMITTED, saga=graph.saga)
+    rows = [new_operation(graph, job_id, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding) for n in graph.nodes]
+
+    def in_one(tx: Connection) -> None:
+        key, deadline_s = submission.key, submission.deadline_s
+        if not wide.insert_job(tx, job, rows, key=key, fingerprint=fingerprint, deadline_s=deadline_s, sla_s=graph.sla_s):
+            raise _KeyTaken
+        metrics.note(JOBS_SUBMITTED, saga=graph.saga)
+
+    def one_by_one(tx: Connection) -> None:
+        if also is not None:
+            also(tx, job_id)
+        tx.execute(_NEW_JOB, job | {"p_deadline_s": submission.deadline_s, "p_sla_s": graph.sla_s})
+        if submission.key is not None and not updates.take_idempotency_key(tx, submission.tenant_id, submission.key, fingerprint, job_id):
+            raise _KeyTaken
+        if submission.tags:
+            filed = select(jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id).where(jobs.c.id == job_id)
+            into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
+            tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
+        updates.insert_operations(tx, rows, answer=False)
+        tx.execute(_FIRST_LINE, {"job_id": job_id, "actor": submission.actor})
+        metrics.note(JOBS_SUBMITTED, saga=graph.saga)
+
+    if db.dialect.name == "postgresql" and also is None:
+        one_statement(db, in_one)
+    else:
+        transaction(db, one_by_one)
     return Submitted(job_id, False, to_plan(layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)))

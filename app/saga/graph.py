@@ -130,6 +130,13 @@ class Graph:
         return reach
 
     @cached_property
+    def last(self) -> str | None:
+        """The step whose completion ends the job: the only one that nothing follows, and no confirmation and no lock's end either."""
+        sinks = [node.name for node in self.nodes if not self.followers[node.name]]
+        more_to_do = self.locks is not None or any(node.confirm for node in self.nodes)
+        return sinks[0] if len(sinks) == 1 and not more_to_do else None
+
+    @cached_property
     def _place(self) -> dict[str, int]:
         return {node.name: number for number, node in enumerate(self.nodes)}
 

@@ -1,0 +1,216 @@
+"""PostgreSQL only: what every job costs, as one statement each, which commits by itself.
+
+A statement there and back costs a process more than what it says. These do what the moves of the engine do in the common
+case, with the same guards and in the same lock order, and nothing at all in any other case: then the move is made step by
+step, as it is on SQLite, where a statement is a function call.
+
+How a wide statement stays right at READ COMMITTED: it sees one snapshot, taken before it waited for the job's lock. Rows
+that it *writes* are looked at again after the wait, as they are then, guards included. So every guard stands on a row that
+is written or locked here, and nothing else is read. Each part draws from the one before it, so nothing is written before
+the job is locked, and nothing at all unless the attempt still holds its operation.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+from sqlalchemy import Boolean, Connection, Float, Integer, String, TextClause, bindparam, column, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.selectable import TextualSelect
+
+from app.store.tables import Id, Json, jobs, operations
+from app.store.types import AnyRow, Ids
+
+
+class Taking(Protocol):
+    """The claim of the operation that runs on, should the completion make it ready."""
+
+    @property
+    def operation_id(self) -> str: ...
+    @property
+    def boot(self) -> str: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def delivery(self) -> str: ...
+    @property
+    def lease_s(self) -> float: ...
+    @property
+    def hard_s(self) -> float: ...
+
+
+def _statement(written: str) -> TextClause:
+    """Without the line breaks: psycopg keeps the translation of a statement of at most 4,096 characters, and makes a longer one anew."""
+    return text(" ".join(written.split()))
+
+
+_TAKEN = "f.missing = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop AND f.attempts < f.allowance"
+_COMPLETE = _statement(
+    f"""
+WITH job AS (
+  SELECT id FROM jobs WHERE id = :job_id AND dir = 'forward' AND state = 'running' FOR NO KEY UPDATE
+), done AS (
+  UPDATE operations o
+  SET state = 'completed', result = :result, unsettled = 0, stop = false, lease_until = NULL, hard_at = NULL,
+      stall_at = NULL, finished_at = statement_timestamp(), error = NULL
+  FROM job
+  WHERE o.id = :operation_id AND o.job_id = job.id AND o.token = :token AND o.state = 'running'
+  RETURNING o.job_id, o.step, o.kind, o.item, o.attempts, o.fence
+), noted AS (
+  UPDATE jobs j
+  SET seq = j.seq + :lines, rev = j.rev + 1, state = CASE WHEN :ends THEN 'completed' ELSE j.state END,
+      finished_at = CASE WHEN :ends THEN statement_timestamp() END
+  FROM done WHERE j.id = done.job_id
+  RETURNING j.seq
+), told AS (
+  INSERT INTO history (job_id, seq, event, step, kind, item, attempt, fence)
+  SELECT done.job_id, noted.seq - :lines + 1, 'completed', done.step, done.kind, done.item, done.attempts, done.fence FROM done, noted
+  UNION ALL
+  SELECT done.job_id, noted.seq, 'job_completed', NULL, NULL, NULL, NULL, NULL FROM done, noted WHERE :ends
+), lowered AS (
+  UPDATE operations f
+  SET missing = f.missing - 1,
+      state = CASE WHEN {_TAKEN} THEN 'running' WHEN f.missing = 1 THEN 'queued' ELSE f.state END,
+      ready_at = CASE WHEN f.missing = 1 THEN statement_timestamp() ELSE f.ready_at END,
+      queue_by = CASE WHEN f.missing = 1 THEN clock_timestamp() + make_interval(secs => f.queue_s) ELSE f.queue_by END,
+      sent_at = CASE WHEN f.missing > 1 THEN f.sent_at WHEN f.id = ANY(CAST(:carried AS UUID[])) THEN statement_timestamp() END,
+      (fence, token, boot, pid, delivery, attempts, started, unsettled, lease_until, hard_at, stall_at, started_at) = (
+        SELECT f.fence + 1, (f.fence + 1) || :rider_token, :boot, :pid, CAST(:delivery AS UUID), f.attempts + 1, true,
+          f.unsettled + CAST(f.effectful AS INT), clock_timestamp() + make_interval(secs => :lease_s),
+          clock_timestamp() + make_interval(secs => :hard_s), clock_timestamp() + make_interval(secs => f.stall_s),
+          coalesce(f.started_at, statement_timestamp())
+        WHERE {_TAKEN}
+        UNION ALL
+        SELECT f.fence, f.token, f.boot, f.pid, f.delivery, f.attempts, f.started, f.unsettled, f.lease_until, f.hard_at, f.stall_at,
+          f.started_at
+        WHERE NOT ({_TAKEN}))
+  FROM done
+  WHERE f.id = ANY(CAST(:followers AS UUID[])) AND f.job_id = done.job_id AND f.state IN ('pending', 'queued')
+  RETURNING f.id, f.step, f.rank, f.state, f.missing, f.token, f.attempts, f.fence, f.unsettled
+)
+SELECT l.id, l.step, l.rank, l.state, l.missing, l.token, l.attempts, l.fence, l.unsettled FROM done LEFT JOIN lowered l ON true
+"""  # noqa: S608 - made of a constant
+).bindparams(
+    bindparam("job_id", type_=Id),
+    bindparam("operation_id", type_=Id),
+    bindparam("token", type_=String),
+    bindparam("result", type_=Json),
+    bindparam("lines", type_=Integer),
+    bindparam("ends", type_=Boolean),
+    bindparam("followers", type_=Ids()),
+    bindparam("carried", type_=Ids()),
+    bindparam("rider", type_=Id),
+    bindparam("rider_token", type_=String),
+    bindparam("boot", type_=String),
+    bindparam("pid", type_=Integer),
+    bindparam("delivery", type_=Id),
+    bindparam("lease_s", type_=Float),
+    bindparam("hard_s", type_=Float),
+)
+_LOWERED = ("id", "step", "rank", "state", "missing", "token", "attempts", "fence", "unsettled")
+_COMPLETE_FORWARD = _COMPLETE.columns(*(column(name, operations.c[name].type) for name in _LOWERED))
+_NOBODY = {"rider": None, "boot": "", "pid": 0, "delivery": None, "lease_s": 0.0, "hard_s": 0.0}
+
+
+def complete_forward(
+    tx: Connection,
+    job_id: str,
+    of: str,
+    token: str,
+    result: Any,
+    followers: Collection[str],
+    carried: Collection[str],
+    taking: Taking | None,
+    *,
+    ends: bool,
+) -> list[AnyRow] | None:
+    """Complete an action of a job that runs forward, release what follows it, claim what runs on, and note it all.
+
+    `of`: the operation; `followers`: ids of those that wait directly for it; `ends`: nothing follows it and nothing is beside it,
+    so its completion is the job's. Returns the lowered followers, or None: nothing was done, for whatever reason.
+    """
+    if taking is None:
+        rider = _NOBODY
+    else:
+        rider = {
+            "rider": taking.operation_id,
+            "boot": taking.boot,
+            "pid": taking.pid,
+            "delivery": taking.delivery,
+            "lease_s": taking.lease_s,
+            "hard_s": taking.hard_s,
+        }
+    values = {
+        "job_id": job_id,
+        "operation_id": of,
+        "token": token,
+        "result": result,
+        "lines": 1 + ends,
+        "ends": ends,
+        "followers": followers,
+        "carried": carried,
+        "rider_token": "." + secrets.token_hex(8),
+    }
+    rows = list(tx.execute(_COMPLETE_FORWARD, values | rider))
+    return [row for row in rows if row.id is not None] if rows else None
+
+
+# --- a new job ---------------------------------------------------------------------------------------------------
+@lru_cache(maxsize=16)
+def _submit(job: tuple[str, ...], operation: tuple[str, ...]) -> TextualSelect:
+    """The statement for these columns of a job and of its operations."""
+    kinds = {c.name: c.type.compile(postgresql.dialect()) for c in operations.c}  # type: ignore[no-untyped-call]
+    shape = ", ".join(f"{name} {kinds[name]}" for name in operation)
+    statement = f"""
+WITH key AS (
+  INSERT INTO idempotency_keys (tenant_id, key, fingerprint, job_id) SELECT :tenant_id, :key, :fingerprint, :id WHERE :key IS NOT NULL
+  ON CONFLICT DO NOTHING RETURNING job_id
+), job AS (
+  INSERT INTO jobs ({", ".join(job)}, state, dir, cancel_wish, late, created_at, deadline_at, sla_at, seq, rev)
+  SELECT {", ".join(":" + name for name in job)}, 'running', 'forward', false, false, statement_timestamp(),
+    clock_timestamp() + make_interval(secs => :deadline_s), clock_timestamp() + make_interval(secs => :sla_s), 1, 1
+  WHERE :key IS NULL OR EXISTS (SELECT 1 FROM key)
+  RETURNING id
+), filed AS (
+  INSERT INTO job_tags (tenant_id, tag, created_at, job_id)
+  SELECT :tenant_id, tag, statement_timestamp(), job.id FROM job, (SELECT DISTINCT jsonb_array_elements_text(:tags) AS tag) given
+), made AS (
+  INSERT INTO operations (job_id, {", ".join(operation)}, ready_at, queue_by, resent, fence, attempts, unsettled, stop)
+  SELECT job.id, {", ".join("x." + name for name in operation)}, CASE WHEN x.missing = 0 THEN statement_timestamp() END,
+    CASE WHEN x.missing = 0 THEN clock_timestamp() + make_interval(secs => x.queue_s) END, 0, 0, 0, 0, false
+  FROM job, jsonb_to_recordset(:operations) AS x({shape})
+), told AS (
+  INSERT INTO history (job_id, seq, event, actor) SELECT job.id, 1, 'submitted', :created_by FROM job
+)
+SELECT id FROM job
+"""  # noqa: S608 - made of names of columns
+    typed = [bindparam(name, type_=jobs.c[name].type) for name in job]
+    made = _statement(statement).bindparams(
+        *typed,
+        bindparam("key", type_=String),
+        bindparam("fingerprint", type_=String),
+        bindparam("deadline_s", type_=Float),
+        bindparam("sla_s", type_=Float),
+        bindparam("operations", type_=Json),
+    )
+    return made.columns(column("id", Id))
+
+
+def insert_job(
+    tx: Connection,
+    job: dict[str, Any],
+    operation_rows: Sequence[dict[str, Any]],
+    *,
+    key: str | None,
+    fingerprint: str,
+    deadline_s: float | None,
+    sla_s: float,
+) -> bool:
+    """A job with its operations, its idempotency key and its first line of history. False: the key has another job."""
+    rows = [{name: value for name, value in row.items() if name != "job_id"} for row in operation_rows]
+    statement = _submit(tuple(job), tuple(rows[0]))
+    values = job | {"key": key, "fingerprint": fingerprint, "deadline_s": deadline_s, "sla_s": sla_s, "operations": rows}
+    return tx.execute(statement, values).first() is not None
