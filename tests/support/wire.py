@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from app.store.session import MODE, SINGLE
 
 When = Literal["before", "after", "conflict"]
-WRITES = ("UPDATE", "INSERT", "DELETE")
+WRITES = ("UPDATE", "INSERT", "DELETE", "WITH")
 
 
 class Wire:
