@@ -97,8 +97,11 @@ class Street:
     def __init__(self) -> None:
         self.bus = Bus()
 
-    def place(self, job: str = "job-1", **fields: Any) -> None:
-        orders.place(Context(job, "order_choreographed", "place_order"), request_of(**fields))
+    def place(self, job: str = "job-1", *, asks_customer: bool = False, **fields: Any) -> None:
+        orders.place(Context(job, "order_choreographed", "place_order"), request_of(**fields), asks_customer=asks_customer)
+
+    def confirm(self, job: str = "job-1") -> int:
+        return orders.confirm(Context(job, "order_choreographed", "confirm_order"))
 
     def withdraw(self, job: str = "job-1") -> Any:
         return orders.withdraw(Context(job, "order_choreographed", "place_order", kind="undo"))

@@ -27,8 +27,8 @@ ENDED = ("completed", "failed", "cancelled")
 class Shop:
     """A customer with a key, and an auditor with the databases."""
 
-    def __init__(self, up: Up) -> None:
-        self.up = up
+    def __init__(self, up: Up, saga: str = "order") -> None:
+        self.up, self.saga = up, saga
         self.http = httpx.Client(
             base_url=f"{up.run.web_url}/api/v1",
             headers={"Authorization": f"Bearer {up.run.env['SUREFOOT_API_KEY']}"},
@@ -48,9 +48,9 @@ class Shop:
         if "broker" in self.__dict__:
             self.broker.close()
 
-    def post(self, saga: str = "order", key: str | None = None, **changes: Any) -> httpx.Response:
+    def post(self, saga: str | None = None, key: str | None = None, **changes: Any) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
-        return self.http.post("/jobs", json={"saga": saga, "input": {**ORDER, **changes}}, headers=headers)
+        return self.http.post("/jobs", json={"saga": saga or self.saga, "input": {**ORDER, **changes}}, headers=headers)
 
     def order(self, saga: str = "order", **changes: Any) -> str:
         answer = self.post(saga, **changes)

@@ -219,6 +219,32 @@ def test_given_a_confirmed_order_when_it_is_withdrawn_then_it_stands(street: Str
     assert street.phase() == "completed"
 
 
+def test_given_the_customer_has_the_last_word_when_both_have_answered_then_the_order_waits_for_it(street: Street) -> None:
+    street.place(asks_customer=True)
+    with pytest.raises(Rejected, match="not answered"):
+        street.confirm()
+    street.settle()
+    found = orders.standing("job-1")
+    assert found is not None
+    assert (found.phase, found.answered) == ("placed", True)
+    assert street.confirm() == street.confirm() == 1
+    street.settle()
+    assert street.phase() == "completed"
+    assert street.said("orders") == ["OrderPlaced", "OrderConfirmed", "OrderCompleted"]
+    assert street.violations(settled=True) == []
+
+
+def test_given_an_answered_order_when_it_is_withdrawn_before_the_last_word_then_that_word_is_refused(street: Street) -> None:
+    street.place(asks_customer=True)
+    street.settle()
+    street.withdraw()
+    with pytest.raises(Rejected, match="cancelled"):
+        street.confirm()
+    street.settle()
+    assert street.phase() == "voided"
+    assert street.violations(settled=True) == []
+
+
 def test_given_an_order_when_it_is_placed_twice_then_it_is_one(street: Street) -> None:
     street.place()
     street.place()

@@ -33,6 +33,7 @@ class House:
     open_bus: Callable[[], Bus]
     halt: threading.Event = field(default_factory=threading.Event)
     said: threading.Event = field(default_factory=threading.Event)  # somebody has put something into an outbox
+    beat: Callable[[], None] = lambda: None  # called each time the sender's loop has gone round
     _looking: threading.Lock = field(default_factory=threading.Lock)
     _look_at: float = 0.0  # when a reader looks next for what is due; one does for all
 
@@ -122,6 +123,8 @@ class House:
         """Rounds until `halt`. One line of log when trouble begins, one when it is over."""
         bus, well = self.open_bus(), True
         while not self.halt.is_set():
+            if name == "sender":
+                self.beat()
             try:
                 round_of(bus)
             except Exception as error:  # the broker, a database, rubbish in a queue: the thread is there when it is over

@@ -1,12 +1,13 @@
 """The order without a coordinator, as a job: `place_order` hands it to the orders service, the rest only watches.
 
-    place_order ─> await_confirmation ─> await_completion
-    (withdraw)     (no return)
+    place_order ─> await_answers ─> confirm_order ─> await_completion
+    (withdraw)                      (no return)
 
-Who reserves, charges, ships and writes reacts to events (`services/`); if every worker of the engine stood still, the
-order would land all the same. What the engine adds is an id, an answer to `GET /jobs/{id}`, and a way to cancel: the
-undo of `place_order` asks the orders service to give the order up, and waits until nothing of it is left. That wish can
-come too late, for it is the orders service that decides; then the order stands, and a person is told so.
+Who reserves, charges, ships and writes reacts to events (`services/`). The job is one participant more: the customer's
+agent. It places the order, and has the last word on it when everybody has answered. Without that word an order could be
+confirmed in the moment in which its job turns, and what the engine undoes would stand for ever; with it a cancel is in
+time until the engine's own point of no return. If every worker stood still the order would land all the same: what was
+confirmed is shipped, what was not is given up by the orders service's timer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, EffectState, NotYet, Rejected, Retry, Saga, Seen
+from surefoot import NEVER, Context, EffectState, Happened, NotYet, Probed, Rejected, Retry, Saga, Seen
 from workers.sagas.order.models import Created, OrderRequest, Result, Voided
 from workers.sagas.order.services import inventory, mail, payment
 from workers.sagas.order.services import order as orders_book
@@ -24,7 +25,7 @@ from workers.sagas.order_choreographed.services.orders import Standing
 
 _EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok")
 FRACTIONS = {"placed": 0.2, "given_up": 0.3, "confirmed": 0.6}
-PATIENCE = Retry(limit=20)  # of a look at a database that is away
+PATIENCE = Retry(limit=20)  # behind the point of no return, and on the way back
 
 order_choreographed = Saga("order_choreographed", version=1, input=OrderRequest, sla="15m", examples=[_EXAMPLE])
 
@@ -38,7 +39,7 @@ class Ended(Result):
 
 @order_choreographed.step(lane="orders")
 def place_order(ctx: Context, o: OrderRequest) -> Created:
-    return orders.place(ctx, o)
+    return orders.place(ctx, o, asks_customer=True)
 
 
 @place_order.compensate(fidelity="equivalent", note="a card that was charged shows the refund beside the charge", retry=PATIENCE)
@@ -46,14 +47,26 @@ def withdraw_order(ctx: Context, o: OrderRequest, created: Created | None) -> Vo
     return orders.withdraw(ctx)
 
 
-@order_choreographed.step(lane="orders", pivot=True, pure=True, retry=PATIENCE)
-def await_confirmation(ctx: Context, o: OrderRequest, created: Created) -> Created | NotYet:
+@order_choreographed.step(lane="orders", pure=True)
+def await_answers(ctx: Context, o: OrderRequest, created: Created) -> Created | NotYet:
     standing = _standing(ctx)
-    if standing.phase in ("confirmed", "completed"):
-        return created
-    if standing.phase in ("voided", "never"):
+    if standing.phase in ("given_up", "voided", "never"):
         raise Rejected(standing.reason or "The order was never placed.")
-    return orders.look_again(standing)
+    return created if standing.answered else orders.look_again(standing)
+
+
+@order_choreographed.step(lane="orders", pivot=True)
+def confirm_order(ctx: Context, o: OrderRequest, created: Created) -> Created:
+    orders.confirm(ctx)
+    return created
+
+
+@confirm_order.probe
+def find_confirmation(ctx: Context, o: OrderRequest) -> Probed:
+    standing = orders.standing(ctx.job_id)
+    if standing is None or standing.phase not in ("confirmed", "completed"):
+        return NEVER
+    return Happened(Created(order_id=orders.confirm(ctx), order_ref=o.order_ref or f"job:{ctx.job_id}"))
 
 
 @order_choreographed.step(lane="orders", pure=True, retry=PATIENCE)

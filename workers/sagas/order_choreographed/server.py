@@ -10,6 +10,7 @@ from types import FrameType
 import structlog
 
 from app import logs
+from workers import pulse
 from workers.lanes import broker_url
 from workers.sagas.order.services.database import close_databases
 from workers.sagas.order_choreographed.bus import KombuBus
@@ -33,7 +34,7 @@ def serve(only: Sequence[str] = ()) -> None:
     for service in services:
         service.database.engine()
     url = broker_url()
-    house = House(services, lambda: KombuBus(url, services, SERVICES))
+    house = House(services, lambda: KombuBus(url, services, SERVICES), beat=pulse.beat)
     threads = house.start()
     log.info("events.serving", services=[service.name for service in services])
     halt.wait()

@@ -73,6 +73,7 @@ flows = Table(
     Column("request", JSON),  # the order without its card
     Column("reserved", JSON),  # the answers, each kept as it came
     Column("charged", JSON),
+    Column("asks_customer", Boolean, nullable=False),  # it is confirmed when the customer says so, not when it could be
     Column("released", Boolean, nullable=False),
     Column("refunded", Boolean, nullable=False),
     Column("reason", Text),  # why it was given up
@@ -90,21 +91,25 @@ flows = Table(
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an order stands. `age_s`: seconds since it was placed."""
+    """Where an order stands. `answered`: goods and money are there for it; `age_s`: seconds since it was placed."""
 
     phase: str
+    answered: bool
     reason: str | None
     help: str | None
     age_s: float
 
 
 # --- what a customer may ask for ---------------------------------------------------------------------------------------
-def place(ctx: Context, o: OrderRequest) -> Created:
-    """Write an order down and say so. A repeat changes nothing. Raises: Rejected, as `order.create`; ActionUndone."""
+def place(ctx: Context, o: OrderRequest, *, asks_customer: bool = False) -> Created:
+    """Write an order down and say so. A repeat changes nothing.
+
+    `asks_customer`: with both answers here it waits for `confirm`; until then it can be withdrawn.
+    Raises: Rejected, as `order.create`; ActionUndone.
+    """
     with database.transaction() as tx:
         answer_s = event_settings().answer_seconds
-        row = {"job": ctx.job_id, "phase": "placed", "at": after(0), "released": False, "refunded": False, "asks": 0}
-        first = _insert(tx, row | {"answer_by": after(answer_s)})
+        first = _insert(tx, ctx.job_id, "placed", asks_customer=asks_customer, answer_by=after(answer_s))
         if not first and _phase(tx, ctx.job_id) == "never":
             raise ActionUndone(key=ctx.key)
         made = orders.create(ctx, o)
@@ -121,8 +126,7 @@ def withdraw(ctx: Context) -> Voided | NotYet | None:
     Raises: Rejected when it was confirmed first: then it stands.
     """
     with database.transaction() as tx:
-        never = {"job": ctx.job_id, "phase": "never", "at": after(0), "released": False, "refunded": False, "asks": 0}
-        if _insert(tx, never):
+        if _insert(tx, ctx.job_id, "never", asks_customer=False):
             return orders.void(ctx)  # its tombstone: an order that comes later is refused
         asked = OrderCancelRequested()
         if _move(tx, ctx.job_id, ("placed", "confirmed")):  # nobody wishes away what is on its way back already
@@ -136,11 +140,31 @@ def withdraw(ctx: Context) -> Voided | NotYet | None:
         return None if flow.phase == "never" else Voided(order_id=flow.order_id)
 
 
+def confirm(ctx: Context) -> int:
+    """The customer's last word: from here on the order stands. Returns: its number. A repeat changes nothing.
+
+    Raises: Rejected when it was given up before, or somebody has not answered yet.
+    """
+    with database.transaction() as tx:
+        _move(tx, ctx.job_id, ("placed",))
+        flow = _flow(tx, ctx.job_id)
+        if flow is not None and flow.phase in ("confirmed", "completed"):
+            return int(flow.order_id)
+        confirmed = _confirm(tx, ctx) if flow is not None else ()
+        if not confirmed:
+            raise Rejected(f"The order cannot be confirmed: {flow.reason if flow is not None and flow.reason else 'it is not answered'}.")
+        desk.say(tx, service.name, ctx.job_id, confirmed, f"{ctx.job_id}:{CardCharged.__name__}")
+        return int(flow.order_id)
+
+
 def standing(job: str) -> Standing | None:
     """Where an order stands; None when there is none."""
     with database.snapshot() as tx:
         row = tx.execute(select(flows).where(flows.c.job == job)).first()
-        return None if row is None else Standing(row.phase, row.reason, row.help, desk.seconds_since(tx, row.at))
+        if row is None:
+            return None
+        answered = row.reserved is not None and row.charged is not None
+        return Standing(row.phase, answered, row.reason, row.help, desk.seconds_since(tx, row.at))
 
 
 def look_again(standing: Standing) -> NotYet:
@@ -152,13 +176,13 @@ def look_again(standing: Standing) -> NotYet:
 def on_reserved(ctx: Context, event: StockReserved) -> Iterable[Event]:
     with database.transaction() as tx:
         _note(tx, ctx.job_id, reserved=event.model_dump(mode="json"))
-        return _confirm(tx, ctx)
+        return _confirm_by_itself(tx, ctx)
 
 
 def on_charged(ctx: Context, event: CardCharged) -> Iterable[Event]:
     with database.transaction() as tx:
         _note(tx, ctx.job_id, charged=event.model_dump(mode="json"))
-        return _confirm(tx, ctx)
+        return _confirm_by_itself(tx, ctx)
 
 
 def on_refused(ctx: Context, event: StockRefused | CardDeclined) -> Iterable[Event]:
@@ -229,6 +253,11 @@ def ask_again() -> int:
 _NOTHING_ASKED: dict[str, Any] = {"asking": None, "ask_at": None}
 
 
+def _confirm_by_itself(tx: Connection, ctx: Context) -> Sequence[Event]:
+    flow = _flow(tx, ctx.job_id)
+    return () if flow is None or flow.asks_customer else _confirm(tx, ctx)
+
+
 def _confirm(tx: Connection, ctx: Context) -> Sequence[Event]:
     """placed -> confirmed, when both answers are here. The point of no return."""
     flow = _flow(tx, ctx.job_id)
@@ -272,7 +301,8 @@ def _ask_for_answers(tx: Connection, job: str, event: Event) -> None:
     tx.execute(update(flows).where(flows.c.job == job).values(values))
 
 
-def _insert(tx: Connection, row: dict[str, Any]) -> bool:
+def _insert(tx: Connection, job: str, phase: str, **values: Any) -> bool:
+    row = {"job": job, "phase": phase, "at": after(0), "released": False, "refunded": False, "asks": 0, **values}
     return tx.execute(insert_or(tx, flows).values(row).on_conflict_do_nothing().returning(flows.c.job)).first() is not None
 
 
