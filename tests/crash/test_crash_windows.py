@@ -10,10 +10,9 @@ import pytest
 
 from app.faults import Point
 from tests.crash.windows import COUNTED, WINDOWS, Window, faults_of
-from tests.support.faulty import LEASE_S, FaultyShop, Fired, faulty_shop
+from tests.support.faulty import FaultyShop, Fired, faulty_shop
 from tests.support.waiting import wait_until
 
-RECOVERED_S = LEASE_S + 2.0
 AT_ONCE = 3  # orders under way: each takes a child away, and there are four
 LAND_S = 60.0
 
@@ -21,6 +20,7 @@ LAND_S = 60.0
 def pass_through(shop: FaultyShop, windows: Sequence[Window]) -> None:
     """An order for each window; some at a time, or waiting for a child would be counted as recovering."""
     jobs: dict[str, Window] = {}
+    within = timedelta(seconds=shop.recovery_s())
     for start in range(0, len(windows), AT_ONCE):
         batch = {shop.order(saga=window.name): window for window in windows[start : start + AT_ONCE]}
         wait_until(lambda batch=batch: all_landed(shop, batch), LAND_S, what=", ".join(w.name for w in batch.values()))  # type: ignore[misc]
@@ -32,7 +32,7 @@ def pass_through(shop: FaultyShop, windows: Sequence[Window]) -> None:
         assert row.attempts == window.attempts, window
         if window.ends != "attention":
             assert shop.job(job)["outcome"] == {"completed": "done", "failed": "undone"}[window.ends], window
-        check_recovery(shop, job, window, fired[window.fired[-1]])
+        check_recovery(shop, job, window, fired[window.fired[-1]], within)
     assert shop.counted() == {fault: 1 for window in windows for fault in window.fired}
 
 
@@ -40,8 +40,8 @@ def all_landed(shop: FaultyShop, batch: dict[str, Window]) -> bool:
     return all(shop.state(job) == window.ends for job, window in batch.items())
 
 
-def check_recovery(shop: FaultyShop, job: str, window: Window, fault: Fired) -> None:
-    """By the store's times: the attempt after the one that was lost has ended within a lease and two seconds."""
+def check_recovery(shop: FaultyShop, job: str, window: Window, fault: Fired, within: timedelta) -> None:
+    """By the store's times: the attempt after the one that was lost has ended by then."""
     if ":crash@" not in fault.fault:
         return
     later = [line for line in shop.history(job) if line.at > fault.at]
@@ -50,7 +50,7 @@ def check_recovery(shop: FaultyShop, job: str, window: Window, fault: Fired) -> 
         later = [line for line in later if (line.event, line.step, line.kind) == ("completed", window.step, window.kind)]
         assert later, window
     if later:
-        assert later[0].at - fault.at < timedelta(seconds=RECOVERED_S), window
+        assert later[0].at - fault.at < within, window
 
 
 def settle(shop: FaultyShop) -> None:

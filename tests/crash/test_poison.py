@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
-from app.store.session import reading
-from app.store.tables import jobs
 from tests.crash.poisoned import FAULTS
-from tests.support.faulty import FaultyShop, faulty_shop
+from tests.support.faulty import faulty_shop
 from tests.support.waiting import wait_until
 
 HEALTHY = 10
 LEASE_S = 5.0
-
-
-def slowest_s(shop: FaultyShop, ids: Sequence[str]) -> float:
-    """From submission to end by the store's clock, the slowest of them."""
-    wait_until(lambda: all(shop.state(job) == "completed" for job in ids), 60, what="the healthy orders")
-    with reading(shop.db) as connection:
-        rows = connection.execute(select(jobs.c.created_at, jobs.c.finished_at).where(jobs.c.id.in_(ids))).all()
-    return max((row.finished_at - row.created_at).total_seconds() for row in rows)
 
 
 @pytest.mark.long
@@ -34,9 +22,9 @@ def test_given_a_step_that_kills_its_worker_each_time_then_it_is_given_up_and_ot
     with faulty_shop(tmp_path / "home", FAULTS, sagas="tests.crash.poisoned", LEASE_SECONDS=f"{LEASE_S:g}") as shop:
         shop.orders(4)
         shop.land(60)
-        alone_s = slowest_s(shop, shop.orders(HEALTHY))
+        alone_s = shop.took_s(shop.orders(HEALTHY))
         poison = shop.order("poisoned")
-        beside_s = slowest_s(shop, shop.orders(HEALTHY))
+        beside_s = shop.took_s(shop.orders(HEALTHY))
         wait_until(lambda: shop.state(poison) == "failed", 60, what="the poison to be given up")
         assert beside_s - alone_s < LEASE_S
         assert shop.operation(poison, "charge_card").attempts == shop.operation(poison, "charge_card").allowance == 5

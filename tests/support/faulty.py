@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,6 +59,20 @@ class FaultyShop(Shop):
     def state(self, job_id: str) -> str:
         with reading(self.db) as connection:
             return str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
+
+    def took_s(self, job_ids: Sequence[str]) -> float:
+        """From submission to completion by the store's clock, of the slowest of these; waits for them."""
+        wait_until(lambda: all(self.state(job) == "completed" for job in job_ids), 60, what="orders that nothing happens to")
+        with reading(self.db) as connection:
+            rows = connection.execute(select(jobs.c.created_at, jobs.c.finished_at).where(jobs.c.id.in_(job_ids))).all()
+        return max((row.finished_at - row.created_at).total_seconds() for row in rows)
+
+    def recovery_s(self) -> float:
+        """How long it may take until what a crash interrupted has been done again: a lease, two seconds, and the doing.
+
+        How long that takes on this machine just now is asked of an order to which nothing happens.
+        """
+        return LEASE_S + 2.0 + self.took_s([self.order()])
 
     def operation(self, job_id: str, step: str, kind: str = "action") -> Any:
         o = operations.c
