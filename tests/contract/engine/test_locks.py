@@ -71,9 +71,18 @@ def service() -> Participant:
 
 
 @pytest.fixture
-def world(store_url: str, service: Participant) -> Iterator[World]:
+def url(request: pytest.FixtureRequest) -> str:
+    """SQLite, unless a test says `both`: what differs between the two is how decisions are kept apart."""
+    return str(request.getfixturevalue(getattr(request, "param", "sqlite_url")))
+
+
+both = pytest.mark.parametrize("url", ["sqlite_url", "fresh_postgres"], indirect=True, ids=["sqlite", "postgresql"])
+
+
+@pytest.fixture
+def world(url: str, service: Participant) -> Iterator[World]:
     sagas = [saga_of("polite", service, lock_wait="10m"), saga_of("hasty", service, on_locked="fail"), forked(service)]
-    world = World(store_url, sagas, service)
+    world = World(url, sagas, service)
     try:
         yield world
         assert world.broken() == {}
@@ -107,6 +116,7 @@ def wait_of(world: World, job_id: str, step: str = "work") -> tuple[str, str | N
     return row.state, row.wait
 
 
+@both
 def test_given_a_free_key_when_the_first_step_runs_then_it_is_held_until_the_job_has_ended(world: World) -> None:
     job = ask(world, "b", "a", "b")
     assert held(world) == {}
@@ -116,6 +126,7 @@ def test_given_a_free_key_when_the_first_step_runs_then_it_is_held_until_the_job
     assert (world.state(job), held(world), in_line(world)) == ("completed", {}, [])
 
 
+@both
 def test_given_a_held_key_when_another_job_comes_then_it_waits_without_an_attempt_and_goes_on_at_once(world: World) -> None:
     one, two = ask(world, "a"), ask(world, "a")
     first_step(world, one)
@@ -139,6 +150,7 @@ def test_given_no_keys_for_this_input_when_run_then_nothing_is_held_and_nobody_w
     world.drain()
 
 
+@both
 def test_given_three_who_wait_when_each_ends_then_the_next_is_the_one_who_came_first(world: World) -> None:
     jobs = [ask(world, "a") for _ in range(4)]
     order = [jobs[0], jobs[2], jobs[1], jobs[3]]
@@ -155,6 +167,10 @@ def test_given_a_waiter_for_two_keys_when_a_later_job_wants_the_free_one_then_it
         first_step(world, job)
     assert held(world) == {"a": holder}
     assert wait_of(world, later) == ("waiting", "lock")
+    world.let_pass(31)
+    world.sweep()
+    first_step(world, later)  # it looks by itself, while the one before it is not at it
+    assert wait_of(world, later) == ("waiting", "lock")
     world.drain()
     assert [key.split(":")[0] for key in world.service.done if ":work:" in key] == [holder, both, later]
 
@@ -167,6 +183,7 @@ def test_given_two_jobs_that_wait_for_each_others_keys_when_run_then_neither_hol
     assert {world.state(job) for job in (first, ab, ba)} == {"completed"}
 
 
+@both
 def test_given_overlapping_sets_in_any_order_when_many_jobs_run_then_all_land_and_no_key_has_two(world: World) -> None:
     dice = random.Random(7)
     jobs = [ask(world, *dice.sample("abcd", dice.randint(1, 3))) for _ in range(14)]
@@ -212,6 +229,7 @@ def test_given_a_holder_of_another_tenant_when_refused_then_its_job_is_not_named
     world.drain()
 
 
+@both
 def test_given_a_wait_longer_than_it_may_take_when_its_time_is_over_then_a_failure_of_its_own_kind(world: World) -> None:
     one, two, three = ask(world, "a"), ask(world, "a"), ask(world, "a")
     for job in (one, two, three):
@@ -231,6 +249,7 @@ def test_given_a_wait_longer_than_it_may_take_when_its_time_is_over_then_a_failu
     assert world.land(one) == "completed"
 
 
+@both
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
 def test_given_a_job_in_line_when_it_turns_then_it_leaves_and_whom_it_kept_waiting_goes_on(world: World, how: str) -> None:
     holder = ask(world, "a")
@@ -253,6 +272,7 @@ def test_given_a_job_in_line_when_it_turns_then_it_leaves_and_whom_it_kept_waiti
     world.land(later)
 
 
+@both
 def test_given_an_undo_out_of_attempts_when_a_person_is_asked_then_the_lock_is_held_until_they_have_decided(world: World) -> None:
     world.service.script["seal", "action"] = [Rejected("no")]
     world.service.script["work", "undo"] = [RuntimeError("down")]
@@ -365,10 +385,9 @@ def test_given_keys_that_are_none_when_asked_for_then_refused_with_nothing_done(
     assert "locks= gave" in world.job(job).reason
 
 
-def test_given_eight_threads_when_jobs_with_shared_keys_race_then_no_deadlock_and_no_lost_wake_up(
-    store_url: str, service: Participant
-) -> None:
-    world = World(store_url, [saga_of("polite", service)], service)
+@both
+def test_given_eight_threads_when_jobs_with_shared_keys_race_then_no_deadlock_and_no_lost_wake_up(url: str, service: Participant) -> None:
+    world = World(url, [saga_of("polite", service)], service)
     dice = random.Random(3)
     jobs = [world.submit(input={"keys": dice.sample("abc", dice.randint(1, 3))}) for _ in range(24)]
 

@@ -144,7 +144,7 @@ def test_given_no_lock_when_an_order_is_cancelled_in_mid_change_then_the_change_
     assert any("is voided, but 250 cents are still charged" in sentence for sentence in violations), violations
 
 
-@pytest.mark.parametrize("steps", range(6))
+@pytest.mark.parametrize("steps", [0, 3, 5])
 def test_given_the_lock_when_an_order_is_cancelled_in_mid_change_then_the_change_finds_no_order_and_costs_nothing(
     world_of: Opens, steps: int
 ) -> None:
@@ -182,7 +182,7 @@ def test_given_no_order_of_this_name_when_changed_then_refused_with_nothing_done
     assert draw_up(read_books(), settled=True).violations == []
 
 
-@pytest.mark.parametrize("steps", range(1, 6))
+@pytest.mark.parametrize("steps", [1, 4, 5])
 def test_given_a_change_under_way_when_the_books_are_read_then_no_false_alarm_unless_all_should_be_settled(
     world_of: Opens, steps: int
 ) -> None:

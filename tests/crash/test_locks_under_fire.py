@@ -1,0 +1,79 @@
+"""Many changes of one order, one at a time, while workers and relay are killed and the broker forgets: none is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import func, select
+
+from app.engine.invariants import violations
+from app.store.session import reading
+from app.store.tables import lock_waiters, locks
+from tests.support.orders import Shop
+from tests.support.running import Up
+from tests.support.waiting import wait_until
+
+QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3", "LOCK_RECHECK_SECONDS": "5"}
+QUICK |= {"BANK_SLOW_SECONDS": "10", "BANK_TIMEOUT_SECONDS": "20"}  # the order takes long enough for the others to come
+CHANGES = 8
+
+
+@pytest.fixture
+def shop(tmp_path: Path, store: str, request: pytest.FixtureRequest, redis_executable: str) -> Iterator[Shop]:
+    env = dict(QUICK)
+    if store == "postgresql":
+        env["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")
+    up = Up(tmp_path / "home", **env)
+    try:
+        shop = Shop(up.start())
+        yield shop
+        shop.close()
+    finally:
+        up.close()
+
+
+def change(shop: Shop) -> str:
+    body: dict[str, Any] = {"saga": "change_order", "input": {"order_ref": "A-17", "more": 1, "amount_cents": 100, "card": "tok_ok"}}
+    answer = shop.http.post("/jobs", json=body)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def rows(shop: Shop, table: Any) -> int:
+    with reading(shop.db) as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+@pytest.mark.timeout(400)
+def test_given_changes_in_line_when_workers_and_relay_are_killed_and_the_broker_is_flushed_then_each_is_made_once(shop: Shop) -> None:
+    first = shop.order(order_ref="A-17", card="tok_slow")
+    wait_until(lambda: rows(shop, locks) == 1, 30, what="the order to have its lock")
+    jobs = [change(shop) for _ in range(CHANGES)]
+    wait_until(lambda: rows(shop, lock_waiters) == CHANGES, 60, what="all changes to stand in line")
+    why = shop.http.get(f"/jobs/{jobs[-1]}/why").json()
+    assert [wait["kind"] for wait in why["waiting_for"]] == ["lock"]
+    listed = shop.http.get("/locks").json()["items"]
+    assert [(item["key"], item["held_by"]["id"], item["waiting"]) for item in listed] == [("order:A-17", first, CHANGES)]
+
+    for worker in shop.workers():
+        worker.kill()
+    psutil.Process(shop.up.pid_of("relay")).kill()
+    shop.broker.flushall()
+    wait_until(lambda: rows(shop, lock_waiters) <= CHANGES // 2, 200, what="half of them to have had their turn")
+    for worker in shop.workers():
+        worker.kill()
+    shop.broker.flushall()
+
+    assert shop.land(200) == {"completed": CHANGES + 1}
+    assert violations(shop.db, slack_s=10.0, bound_s=300.0) == {}
+    books = shop.up.json("ledger", "--settled")  # holds the quantity against what was shipped, the price against what each was charged
+    assert books["consistent"], books["violations"]
+    (order,) = books["orders"]
+    assert (order["shipped"], order["charged_cents"]) == (1 + CHANGES, 900 + 100 * CHANGES)
+    assert (rows(shop, locks), rows(shop, lock_waiters)) == (0, 0)
