@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     input_bytes: int = Field(256 * 1024, ge=1024)
     result_bytes: int = Field(64 * 1024, ge=1024)
     body_bytes: int = Field(1024 * 1024, ge=1024)
+    message_bytes: int = Field(256 * 1024, ge=16 * 1024)  # of one message; a chain carries its whole rest in each
     # how long an undo may take before a person is told
     undo_seconds: float = Field(24 * 3600.0, gt=0)
 

@@ -21,7 +21,7 @@ from app.config import Settings
 from app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
 from app.metrics.files import collected
 from app.store.session import reading
-from app.store.views import standing
+from app.store.views import quarantine, standing
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 KEPT_S = 2.0
@@ -65,6 +65,9 @@ class Gauges:
         letters = GaugeMetricFamily("surefoot_dead_letters_open", "Operations given up, by saga and why.", labels=("saga", "why"))
         asked = GaugeMetricFamily("surefoot_dead_letters_need_person", "Those of them that hold their job.", labels=("saga", "why"))
         attention = GaugeMetricFamily("surefoot_jobs_attention", "Jobs for which a person is asked.", labels=("saga",))
+        unowned = GaugeMetricFamily("surefoot_jobs_attention_unowned", "Those that nobody has taken on.", labels=("saga",))
+        since = GaugeMetricFamily("surefoot_jobs_attention_oldest_age_seconds", "For how long the oldest has asked.", labels=("saga",))
+        kept = GaugeMetricFamily("surefoot_quarantine_messages", "Messages nobody can run that nobody has looked at.")
         workers = GaugeMetricFamily("surefoot_workers_live", "Workers seen lately, by lane.", labels=("lane",))
         places = GaugeMetricFamily(
             "surefoot_worker_children", "Operations that the live workers of a lane can run at once.", labels=("lane",)
@@ -76,6 +79,10 @@ class Gauges:
                 jobs.add_metric((saga, state), count)
                 if state == "attention":
                     attention.add_metric((saga,), count)
+            for asked_jobs in standing.attention(connection):
+                unowned.add_metric((asked_jobs.saga,), asked_jobs.unowned)
+                since.add_metric((asked_jobs.saga,), asked_jobs.oldest_s)
+            kept.add_metric((), quarantine.kept(connection))
             queues = {lane.queue: lane for lane in standing.lanes(connection)}
             live = standing.live_workers(connection)
             for lane in sorted({name for worker in live for name in worker.lanes}):
@@ -97,7 +104,7 @@ class Gauges:
         held.add_metric((), float(lease is not None and lease.left_s > 0))
         if lease is not None:  # each round begins by renewing it
             relay.add_metric((), max(0.0, self._settings.lease_seconds - lease.left_s))
-        return [jobs, depth, oldest, letters, asked, attention, workers, places, relay, held]
+        return [jobs, depth, oldest, letters, asked, attention, unowned, since, kept, workers, places, relay, held]
 
     def _ask_invariants(self) -> list[Metric]:
         broken = GaugeMetricFamily(

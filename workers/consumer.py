@@ -16,6 +16,7 @@ import structlog
 from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
 
+from app.config import settings
 from app.engine import keep
 from app.saga.naming import parse_task_name
 from workers import boot
@@ -74,6 +75,9 @@ class StepConsumer(Consumer):
         connection_errors = tuple(e for e in self.connection_errors if not issubclass(e, (LookupError, ValueError, TypeError)))
 
         def on_message(message: Any) -> Any:
+            size, most = size_of(message), settings().message_bytes
+            if size > most:
+                return self.quarantine(message, f"it has {size} bytes; at most {most} are taken (MESSAGE_BYTES)")
             try:
                 return handle(message)
             except connection_errors:
@@ -120,7 +124,8 @@ class StepConsumer(Consumer):
         """Keep it as a row, then acknowledge it."""
         reason = presentable(reason, 1000)
         try:
-            keep.quarantine(boot.db(), reason=reason, queue=queue_of(message), body=presentable(message.body), headers=headers_of(message))
+            body, size = presentable(message.body), size_of(message)
+            keep.quarantine(boot.db(), reason=reason, queue=queue_of(message), body=body, headers=headers_of(message), size=size)
         except Exception as error:
             log.warning("quarantine.not_written", reason=reason, error=repr(error), again_in_s=QUARANTINE_PAUSE_S)
             self.timer.call_after(QUARANTINE_PAUSE_S, self.quarantine, (message, reason))
@@ -134,6 +139,11 @@ def presentable(value: Any, limit: int = KEPT_CHARS) -> str:
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, (bytes, bytearray)) else str(value)
     text = text[:limit] + (f" … ({len(text)} characters)" if len(text) > limit else "")
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def size_of(message: Any) -> int:
+    """Bytes of its body, as far as that can be told."""
+    return len(message.body) if isinstance(message.body, (bytes, bytearray, str)) else 0
 
 
 def queue_of(message: Any) -> str:

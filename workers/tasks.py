@@ -6,6 +6,7 @@ Flower understand. Everything that counts has been committed before that.
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from functools import partial
@@ -17,6 +18,7 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from app.config import settings
 from app.delivery.canvas import first_id, next_of_chain
+from app.engine import keep
 from app.engine.attempt import Attempt
 from app.engine.dispatch import not_sent
 from app.engine.perform import Delivery, Performed, Verdict, Work, perform, run_on
@@ -105,6 +107,8 @@ class StepTask(Task):
                 self.go_on(performed, riding)
                 return str(performed.verdict)
             case Verdict.DROPPED:
+                if performed.forged:
+                    self.quarantine(performed.error or "")
                 self.count_dropped()
                 self.tell_dropped()
                 raise Ignore(performed.error or "not to be run now")
@@ -145,6 +149,18 @@ class StepTask(Task):
     def count_dropped(self) -> None:
         name = parse_task_name(self.request.task)
         CLAIMS_DROPPED.count(name._asdict() if name else {})
+
+    def quarantine(self, reason: str) -> None:
+        """Keep what this message says: somebody else has sent it. Without a store it is only logged; it did no harm."""
+        request = self.request
+        body = json.dumps([list(request.args or ()), request.kwargs or {}])
+        headers = {"task": request.task, "id": request.id, "root_id": request.root_id, "origin": getattr(request, "origin", None)}
+        queue = str((request.delivery_info or {}).get("routing_key") or "")
+        log.warning("message.quarantined", reason=reason, queue=queue)
+        try:
+            keep.quarantine(boot.db(), reason=f"forged: {reason}", queue=queue, body=body, headers=headers, size=len(body))
+        except StoreUnavailable as error:
+            log.warning("quarantine.not_written", reason=reason, error=str(error))
 
     def tell_dropped(self) -> None:
         """Flower saw this message start, and Celery says nothing when it is ignored: tell how the operation stands.

@@ -23,6 +23,7 @@ COMMANDS = {
     "attention": "app.cli.attention:attention",
     "locks": "app.cli.locks:locks",
     "dead-letters": "app.cli.letters:letters",
+    "quarantine": "app.cli.quarantine:quarantine",
     "sagas": "app.cli.sagas:sagas",
     "drill": "app.cli.drill:drill",
     "bench": "app.cli.bench:bench",

@@ -8,9 +8,9 @@ from typing import Any
 import rich_click as click
 from sqlalchemy import Engine
 
-from app.cli.common import actor, as_json, find_job, job_argument, print_json, print_table, publish, store
+from app.cli.common import actor, as_json, find_job, job_argument, moment, print_json, print_table, publish, store
 from app.config import settings
-from app.engine import decide
+from app.engine import decide, owning
 from app.engine.decide import Decision
 from app.store import queries
 from app.store.session import reading
@@ -33,8 +33,8 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    shown = [[r["name"], r["step"], r["kind"], r["why"], r["attempts"], r["error"]] for r in rows]
-    print_table(["job", "step", "kind", "why", "attempts", "error"], shown, "Nobody needs to decide anything.")
+    shown = [[r["name"], r["step"], r["kind"], r["why"], r["attempts"], moment(r["since"]), r["owner"], r["error"]] for r in rows]
+    print_table(["job", "step", "kind", "why", "attempts", "since (UTC)", "owner", "error"], shown, "Nobody needs to decide anything.")
 
 
 def _decision(name: str, help_: str, decide_it: Callable[[Engine, str, str, str], Decision]) -> None:
@@ -60,6 +60,28 @@ _decision(
 )
 
 
+@attention.command()
+@job_argument
+@click.option("--for", "owner", help="Who sees to it; you, when left out.")
+def take(job: str, owner: str | None) -> None:
+    """See to JOB, or say who does."""
+    with store() as db:
+        if owner is None:
+            owning.take(db, find_job(db, job), actor())
+        else:
+            owning.assign(db, find_job(db, job), owner, actor())
+    click.echo(f"{owner or actor()} has it.")
+
+
+@attention.command()
+@job_argument
+def release(job: str) -> None:
+    """Nobody sees to JOB any more."""
+    with store() as db:
+        owning.release(db, find_job(db, job), actor())
+    click.echo("Nobody has it now.")
+
+
 def _standing(db: Engine) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     after = None
@@ -77,6 +99,8 @@ def _asked(db: Engine, job: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "job": job["id"],
             "name": job["name"],
+            "since": (job["attention"] or {}).get("since"),
+            "owner": (job["attention"] or {}).get("owner"),
             "step": row.step,
             "kind": row.kind,
             "why": row.why,

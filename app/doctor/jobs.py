@@ -45,6 +45,6 @@ def quarantine(_settings: Settings, db: Engine) -> Iterator[Finding]:
     if count:
         many = f"{count} or more" if count >= standing.NEWEST_QUARANTINED else str(count)
         said = f"{many} message{'s' if count > 1 else ''} that nobody can run came in the last day, the last one: {reason}"
-        yield warn("quarantine", said, "find who writes into our queues besides us; the table quarantine has them")
+        yield warn("quarantine", said, "find who writes into our queues besides us: surefoot quarantine list")
     else:
         yield ok("quarantine", "no message of the last day was one that nobody can run")

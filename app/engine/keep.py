@@ -103,8 +103,8 @@ def worker_stopped(db: Engine, boot: str) -> None:
     transaction(db, lambda tx: updates.stop_worker(tx, boot))
 
 
-def quarantine(db: Engine, *, reason: str, queue: str, body: bytes | str, headers: dict[str, Any]) -> str:
-    """Keep a message that nobody can run, with its reason. Returns its id."""
+def quarantine(db: Engine, *, reason: str, queue: str, body: bytes | str, headers: dict[str, Any], size: int | None = None) -> str:
+    """Keep a message that nobody can run, with its reason. `size`: bytes of all of it, where known. Returns its id."""
     text = body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body
     row = {
         "id": new_id(),
@@ -112,6 +112,7 @@ def quarantine(db: Engine, *, reason: str, queue: str, body: bytes | str, header
         "queue": queue[:MAX_REASON_CHARS],
         "headers": {str(k)[:64]: str(v)[:256] for k, v in list(headers.items())[:32]},
         "body": text[:MAX_BODY_CHARS].replace("\x00", "\\x00"),
+        "size": size,
     }
     transaction(db, lambda tx: tx.execute(insert(quarantine_table).values(**row)))
     QUARANTINED.add()

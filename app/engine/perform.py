@@ -113,7 +113,8 @@ class Work:
 class Performed:
     """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
 
-    `following`: the rider and its work, claimed in the same transaction: it must be run now.
+    `following`: the rider and its work, claimed in the same transaction: it must be run now. `forged`: the message says what
+    the store does not, so that nothing of ours can have sent it.
     """
 
     verdict: Verdict
@@ -121,6 +122,7 @@ class Performed:
     stop_chain: bool = False
     error: str | None = None
     following: tuple[Attempt, Work] | None = None
+    forged: bool = False
 
 
 def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, *, limit: Limit) -> Performed:
@@ -130,8 +132,9 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
     """
     with asking(db) as connection:
         seen = queries.delivery(connection, delivery.operation_id)
-        if seen is None or seen.job_id != delivery.job_id:
-            return Performed(Verdict.DROPPED, error="no such operation")
+        forged = _forged(seen, delivery)
+        if seen is None or forged:
+            return Performed(Verdict.DROPPED, error=forged, forged=True)
         if seen.state in DONE:
             return Performed(Verdict.REPEATED)
     saga = registry.by_digest(seen.saga, seen.digest)
@@ -215,6 +218,17 @@ def _next(settings: Settings, saga: Saga[Any], delivery: Delivery) -> Next | Non
         settings.lease_seconds,
         limits.timeout_s + settings.hard_limit_grace_seconds,
     )
+
+
+def _forged(seen: AnyRow | None, delivery: Delivery) -> str:
+    """What a message says that the store does not: nothing of ours sends such a one. Empty when all agrees."""
+    if seen is None:
+        return "no such operation"
+    if seen.job_id != delivery.job_id:
+        return "the operation is of another job"
+    if (seen.step, seen.kind, seen.item) != (delivery.step, delivery.kind, delivery.item):
+        return "the operation is another step's"
+    return ""
 
 
 # --- before the claim ----------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
 )
 NOTHING: ColumnElement[int] = literal_column("0", Integer)
 # What a move reads of its job: not its input, which may be large
-JOB_OF_A_MOVE = ("id", "tenant_id", "digest", "state", "dir", "cause", "cancel_wish", "deadline_at", "seq", "rev")
+JOB_OF_A_MOVE = ("id", "tenant_id", "digest", "state", "dir", "cause", "cancel_wish", "deadline_at", "owner", "seq", "rev")
 LIVE_WORKER_S = 30.0  # a worker not seen for so long is not counted as serving
 
 

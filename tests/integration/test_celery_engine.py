@@ -18,13 +18,15 @@ from app.config import Settings
 from app.delivery.broker import probe
 from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
+from app.engine import keep
 from app.engine.dispatch import ring
 from app.engine.invariants import violations
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
+from app.rules.planner import Chain, Message
 from app.saga.registry import Registry
 from app.store.catalogue import register
-from app.store.ids import new_id
+from app.store.ids import new_id, operation_id
 from app.store.migrate import upgrade
 from app.store.session import open_engine, reading
 from app.store.tables import history, jobs, operations, tenants, workers
@@ -175,6 +177,29 @@ def test_given_long_step_that_asks_whether_to_go_on_then_it_does_not_stall(place
         job = place.submit()
         place.land(job, "completed", sweep=False)
         assert place.operation(job, "last").attempts == 1
+
+
+def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_their_reason_and_the_worker_goes_on(place: Place) -> None:
+    with place.worker:
+        pid = place.worker.pid
+        job = place.submit()
+        place.land(job, "completed")
+        other = new_id()
+        forged = {
+            "no such operation": Message(operation_id(other, "first", "", "action"), "fork.first", "east", other),
+            "the operation is of another job": Message(operation_id(job, "first", "", "action"), "fork.first", "east", other),
+            "the operation is another step's": Message(operation_id(job, "first", "", "action"), "fork.left", "east", job),
+        }
+        for message in forged.values():
+            assert place.publisher.publish((Chain((message,)),))
+        wait_until(lambda: len(keep.quarantined(place.db)) == len(forged), what="each of them in quarantine")
+        rows = keep.quarantined(place.db)
+        assert {row["reason"] for row in rows} == {f"forged: {reason}" for reason in forged}
+        assert {row["queue"] for row in rows} == {"east"}
+        with place.redis.client() as client:
+            wait_until(lambda: client.hlen("unacked") == 0 and client.llen("east") == 0, what="every message acknowledged")
+        place.land(place.submit(), "completed")
+        assert place.worker.pid == pid
 
 
 def test_given_step_past_its_soft_limit_when_run_then_it_is_an_ordinary_failure_of_the_same_child(place: Place) -> None:

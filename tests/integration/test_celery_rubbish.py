@@ -124,6 +124,7 @@ RUBBISH: dict[str, Envelope] = {
     "bad expiry": with_headers(expires=[]),
     "retries are a text": with_headers(retries="many"),
     "stamps": with_headers(stamped_headers=["x"], stamps={"x": 1}),
+    "too large": with_embed(chain=[{"task": "plain.a", "args": ["x" * 300_000], "kwargs": {}, "options": {}, "subtask_type": None}]),
     "NUL and half a character": with_headers(task="a\x00b\ud800"),
 }
 WRECKED = [

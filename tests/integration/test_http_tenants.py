@@ -33,7 +33,7 @@ def test_given_job_of_another_tenant_when_any_route_is_asked_then_as_if_it_were_
     for method, rule in routes:
         body: dict[str, Any] = {"json": {"reason": "x"}} if "/effects/" in rule else {}
         answer = stranger.client.open(rule.replace("<job_id>", job_id), method=method, headers=stranger.headers, **body)
-        forbidden = role == "user" and ("/effects/" in rule or rule.endswith("/decide"))
+        forbidden = role == "user" and ("/effects/" in rule or "/attention/" in rule or rule.endswith("/decide"))
         assert answer.status_code == (403 if forbidden else 404), (method, rule)
         assert job_id not in answer.get_data(as_text=True).replace(f"/{job_id}", "")
     assert stranger.get(JOBS).get_json()["items"] == []

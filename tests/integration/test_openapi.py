@@ -218,6 +218,19 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
         shop.land(stuck)
         check.everything_of(stuck)
 
+    script["charge_card", "undo"] = [RuntimeError("bank: 503")] * 2
+    stuck = order()
+    steps("create_order", "reserve_stock", "charge_card")
+    shop.cancel(stuck)
+    assert shop.land(stuck) == "attention"
+    for word, body in (("take", None), ("assign", {"owner": "bert"}), ("take", None), ("release", {}), ("release", None)):
+        check(f"attention_{word}", caller.post(f"{JOBS}/{stuck}/attention/{word}", body))
+    check.everything_of(stuck)
+    message = keep.quarantine(shop.db, reason="no task", queue="a", body=b"x", headers={"a": 1}, size=1)
+    check("quarantine_index", caller.get("/api/v1/quarantine?limit=1"))
+    check("quarantine_show", caller.get(f"/api/v1/quarantine/{message}"))
+    check("quarantine_discard", caller.post(f"/api/v1/quarantine/{message}/discard", {"reason": "w"}))
+    check("quarantine_discard", caller.post(f"/api/v1/quarantine/{message}/discard", {"reason": "w"}))
     keep.register_worker(shop.db, "boot", host="here", pid=7, lanes=["orders"], digests=["d"], concurrency=2)
     check("workers_index", caller.get("/api/v1/workers"))
     check("workers_index", Caller(app, shop.key()).get("/api/v1/workers"))
@@ -264,6 +277,7 @@ class Fuzzed:
         assert shop.land(stuck) == "attention"
         shop.service.script["charge_card", "action"] += [RuntimeError("bank: 503")] * 5
         assert shop.land(shop.order()) == "failed"
+        self.quarantined = [keep.quarantine(shop.db, reason="no task", queue="a", body=b"x", headers={}) for _ in range(3)]
         self.letters = [row["id"] for row in letters_view(shop.db, Meant())[0]]
         self.ids += [stuck, shop.order()]
         self.made = 0
@@ -297,6 +311,7 @@ class Fuzzed:
         if not named or self.made % 2:
             return named
         real = {"job_id": self.ids[self.made // 2 % len(self.ids)], "step": "charge_card", "name": "shop"}
+        real["message_id"] = self.quarantined[self.made // 2 % len(self.quarantined)]
         real["letter_id"] = self.letters[self.made // 2 % len(self.letters)]
         return {name: real.get(name, value) for name, value in named.items()}
 

@@ -159,7 +159,7 @@ def history(job_id: str) -> Response:
     details="Past the point of no return the wish is noted: it takes effect if that step fails.",
 )
 def cancel(job_id: str) -> Response:
-    _nothing_said()
+    nothing_said()
     here, who = door(), principal()
     job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
     decision = decide.cancel(here.db, here.settings, job_id, who.actor)
@@ -178,7 +178,7 @@ def cancel(job_id: str) -> Response:
     details="A job in `attention` goes on with fresh attempts. An ended one is run as a new job, whose `retry_of` names the old one.",
 )
 def redrive(job_id: str) -> Response:
-    _nothing_said()
+    nothing_said()
     here, who = door(), principal()
     job_view(here.db, job_id, who.tenant_id)
     done = decide.redrive(here.db, here.settings, here.registry, job_id, who.actor)
@@ -189,7 +189,7 @@ def redrive(job_id: str) -> Response:
     return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": done.message}, 202)
 
 
-def _nothing_said() -> None:
+def nothing_said() -> None:
     """These take no words: a field that is ignored would be a promise that is not kept."""
     body = read_optional_object(request, door().settings.body_bytes)
     if body:

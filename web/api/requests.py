@@ -89,6 +89,14 @@ class HoldBack(BaseModel):
     filter: LetterFilter = LetterFilter()
 
 
+class Owner(BaseModel):
+    """Who shall see to a job that asks a person."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    owner: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_visible)]
+
+
 class Nothing(BaseModel):
     """The body of a request that takes no fields; it may be left out."""
 

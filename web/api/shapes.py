@@ -38,6 +38,12 @@ class JobLinks(Shape):
     cancel: Path
 
 
+class Attention(Shape):
+    since: datetime | None
+    owner: str | None = Field(description="Who has taken it on.")
+    owned_at: datetime | None
+
+
 class JobInList(Shape):
     """A job as lists show it."""
 
@@ -52,6 +58,7 @@ class JobInList(Shape):
     retry_of: Id | None = Field(description="The ended job that this one runs again.")
     progress: Progress
     error: dict[str, Any] | None = Field(description="`step`, `kind`, `type` and `message` of what made it turn or stop.")
+    attention: Attention | None = Field(description="While a person is asked.")
     tags: list[str]
     created_at: datetime
     started_at: datetime | None
@@ -362,6 +369,34 @@ class Lock(Shape):
 
 class LockList(Listed[Lock]):
     next: Cursor
+
+
+class QuarantineLinks(Shape):
+    self: Path
+
+
+class Quarantined(Shape):
+    """A message that nobody can run."""
+
+    id: Id
+    at: datetime
+    reason: str
+    queue: str
+    size: int | None = Field(description="Bytes of its body, where that is known.")
+    discarded_at: datetime | None
+    discarded_by: str | None
+    discarded_why: str | None
+    links: QuarantineLinks
+
+
+class QuarantineList(Shape):
+    items: list[Quarantined]
+    next: Cursor
+
+
+class QuarantinedMessage(Quarantined):
+    headers: dict[str, Any]
+    body: str = Field(description="Its first 4,096 characters.")
 
 
 # --- health and problems -----------------------------------------------------------------------------------------

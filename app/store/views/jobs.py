@@ -81,12 +81,21 @@ def brief(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
         "retry_of": job.retry_of,
         "progress": _progress(snapshot),
         "error": job.error,
+        "attention": _attention(snapshot),
         "tags": job.tags,
         "created_at": stamp(job.created_at),
         "started_at": stamp(snapshot.started_at),
         "finished_at": stamp(job.finished_at),
         "links": job_links(job.id),
     }
+
+
+def _attention(snapshot: Snapshot) -> dict[str, Any] | None:
+    """Since when a person is asked, and who has taken it on."""
+    job = snapshot.job
+    if job.state != JobState.ATTENTION:
+        return None
+    return {"since": stamp(job.attention_since), "owner": job.owner, "owned_at": stamp(job.owned_at)}
 
 
 def outcome(snapshot: Snapshot, effects: Sequence[Effect]) -> str:

@@ -44,6 +44,9 @@ class JobRow:
     late: bool
     undo_by: datetime | None
     finished_at: datetime | None
+    attention_since: datetime | None
+    owner: str | None
+    owned_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from app.store.views.health import RELAY
 COUNTED_ROWS = 100_000
 NEWEST_QUARANTINED = 100
 OPEN_STATES = text("state IN ('running','compensating')")  # as the index says it, or SQLite does not take it
+ATTENTION = text("state = 'attention'")  # the same
 o, j, d, w = operations.c, jobs.c, dead_letters.c, workers.c
 
 
@@ -81,6 +82,24 @@ def open_states(connection: Connection) -> dict[tuple[str, str], int]:
     for saga, count in connection.execute(select(asked.c.saga, func.count()).group_by(asked.c.saga)):
         found[saga, "attention"] = count
     return found
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Jobs of a saga for which a person is asked. `unowned`: nobody has taken them on; `oldest_s`: since the first asked, seconds."""
+
+    saga: str
+    count: int
+    unowned: int
+    oldest_s: float
+
+
+def attention(connection: Connection) -> list[Asked]:
+    """Jobs in attention, by saga."""
+    few = select(j.saga, j.owner, j.attention_since).where(ATTENTION).limit(COUNTED_ROWS).subquery()
+    nobody = func.count() - func.count(few.c.owner)
+    rows = connection.execute(select(few.c.saga, func.count(), nobody, func.min(few.c.attention_since), now()).group_by(few.c.saga))
+    return sorted((Asked(saga, count, unowned, _age_s(oldest, at)) for saga, count, unowned, oldest, at in rows), key=lambda a: a.saga)
 
 
 def _open_jobs() -> Select[Any]:

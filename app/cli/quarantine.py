@@ -1,0 +1,55 @@
+"""`surefoot quarantine`: messages that nobody can run."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from app.cli.common import actor, as_json, moment, print_json, print_table, store
+from app.store.views.quarantine import discard_message, message_view, quarantine_view
+
+PAGE = 200
+
+
+@click.group()
+def quarantine() -> None:
+    """Messages that nobody can run: what it was, and why. They were acknowledged, and are never tried again."""
+
+
+@quarantine.command("list")
+@click.option("--state", type=click.Choice(["kept", "discarded"]), default="kept", show_default=True, help="Only messages in this state.")
+@click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="At most so many, newest first.")
+@as_json
+def list_(state: str, limit: int, as_json: bool) -> None:
+    """Show them, newest first."""
+    with store() as db:
+        rows, _ = quarantine_view(db, discarded=state == "discarded", limit=limit)
+    if as_json:
+        print_json(rows)
+        return
+    shown = [[row["id"], moment(row["at"]), row["queue"], row["size"], row["reason"]] for row in rows]
+    print_table(["message", "came at (UTC)", "queue", "bytes", "reason"], shown, "Nothing is in quarantine.")
+
+
+@quarantine.command()
+@click.argument("message")
+@as_json
+def show(message: str, as_json: bool) -> None:
+    """Show MESSAGE with its headers and the beginning of its body."""
+    with store() as db:
+        view = message_view(db, message)
+    if as_json:
+        print_json(view)
+        return
+    click.echo(f"{view['id']}  {view['queue']}  {moment(view['at'])}\n{view['reason']}")
+    print_table(["header", "value"], list(view["headers"].items()), "It has no headers.")
+    click.echo(view["body"])
+
+
+@quarantine.command()
+@click.argument("message")
+@click.option("--reason", required=True, help="Why; it is kept with it.")
+def discard(message: str, reason: str) -> None:
+    """Take MESSAGE off the list; it stays on record."""
+    with store() as db:
+        discard_message(db, message, actor(), reason)
+    click.echo(f"{message} is off the list.")

@@ -1,0 +1,72 @@
+"""Messages nobody can run, as operators see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
+
+from app.clock import now
+from app.errors import Conflict, NotFound
+from app.store.ids import is_id
+from app.store.session import reading, transaction
+from app.store.tables import quarantine
+from app.store.views.names import API, stamp
+
+PAGE_ROWS, PAGE_ROWS_MOST = 50, 200
+COUNTED_ROWS = 100_000
+q = quarantine.c
+
+
+def quarantine_view(
+    db: Engine, *, discarded: bool = False, after_id: str | None = None, limit: int = PAGE_ROWS
+) -> tuple[list[dict[str, Any]], Any]:
+    """Messages, newest first, without their bodies. Returns (rows, (at, id) where the next page begins, or None)."""
+    limit = max(1, min(limit, PAGE_ROWS_MOST))
+    guards: list[ColumnElement[bool]] = [q.discarded_at.is_not(None) if discarded else q.discarded_at.is_(None)]
+    if after_id is not None:
+        guards.append(q.id < after_id)
+    with reading(db) as connection:
+        rows = list(connection.execute(select(quarantine).where(*guards).order_by(q.id.desc()).limit(limit + 1)))
+    return [_brief(row) for row in rows[:limit]], (rows[limit - 1].at, rows[limit - 1].id) if len(rows) > limit else None
+
+
+def message_view(db: Engine, message_id: str) -> dict[str, Any]:
+    """One message, with its headers and the beginning of its body. Raises: NotFound."""
+    with reading(db) as connection:
+        row = connection.execute(select(quarantine).where(q.id == message_id)).one_or_none() if is_id(message_id) else None
+    if row is None:
+        raise NotFound("There is no such message in quarantine.")
+    return _brief(row) | {"headers": row.headers, "body": row.body}
+
+
+def discard_message(db: Engine, message_id: str, actor: str, why: str) -> None:
+    """Somebody has looked at it: it leaves the list and stays on record. Raises: NotFound; Conflict when it has left already."""
+    message_view(db, message_id)
+    statement = update(quarantine).where(q.id == message_id, q.discarded_at.is_(None))
+
+    def work(tx: Connection) -> int:
+        return tx.execute(statement.values(discarded_at=now(), discarded_by=actor, discarded_why=why)).rowcount
+
+    if transaction(db, work) != 1:
+        raise Conflict("the message was discarded already")
+
+
+def kept(connection: Connection) -> int:
+    """How many messages are in quarantine; COUNTED_ROWS stands for as many or more."""
+    few = select(q.id).where(q.discarded_at.is_(None)).limit(COUNTED_ROWS).subquery()
+    return int(connection.execute(select(func.count()).select_from(few)).scalar_one())
+
+
+def _brief(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "at": stamp(row.at),
+        "reason": row.reason,
+        "queue": row.queue,
+        "size": row.size,
+        "discarded_at": stamp(row.discarded_at),
+        "discarded_by": row.discarded_by,
+        "discarded_why": row.discarded_why,
+        "links": {"self": f"{API}/quarantine/{row.id}"},
+    }

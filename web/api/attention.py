@@ -1,0 +1,58 @@
+"""Who sees to a job that asks a person, for operators."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from app.access.principal import Role
+from app.engine import owning
+from app.store.views import job_view
+from app.store.views.names import API
+from web.api import parameters as p
+from web.api import requests
+from web.api.answers import job_answer
+from web.api.auth import needs, principal
+from web.api.described import described
+from web.api.jobs import nothing_said
+from web.body import read_json
+from web.door import door
+
+routes = Blueprint("attention", __name__, url_prefix=f"{API}/jobs/<job_id>/attention")
+
+
+@routes.post("/take")
+@described("See to it yourself", "jobs", {202: p.CHANGED_JOB}, body=requests.Nothing, body_wanted=False, problems=("conflict",))
+@needs(Role.OPERATOR)
+def take(job_id: str) -> Response:
+    _mine(job_id)
+    nothing_said()
+    owning.take(door().db, job_id, principal().actor)
+    return _said(job_id, "You have it.")
+
+
+@routes.post("/assign")
+@described("Say who sees to it", "jobs", {202: p.CHANGED_JOB}, body=requests.Owner, problems=("conflict",))
+@needs(Role.OPERATOR)
+def assign(job_id: str) -> Response:
+    _mine(job_id)
+    owner = requests.checked(requests.Owner, read_json(request, door().settings.body_bytes)).owner
+    owning.assign(door().db, job_id, owner, principal().actor)
+    return _said(job_id, f"{owner} has it.")
+
+
+@routes.post("/release")
+@described("Give it up", "jobs", {202: p.CHANGED_JOB}, body=requests.Nothing, body_wanted=False, problems=("conflict",))
+@needs(Role.OPERATOR)
+def release(job_id: str) -> Response:
+    _mine(job_id)
+    nothing_said()
+    owning.release(door().db, job_id, principal().actor)
+    return _said(job_id, "Nobody has it now.")
+
+
+def _mine(job_id: str) -> None:
+    job_view(door().db, job_id, principal().tenant_id)  # of another tenant: NotFound
+
+
+def _said(job_id: str, message: str) -> Response:
+    return job_answer(job_view(door().db, job_id, principal().tenant_id) | {"message": message}, 202)

@@ -1,0 +1,71 @@
+"""Messages that nobody can run, for operators."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, request
+
+from app.access.principal import Role
+from app.store.views.names import API
+from app.store.views.quarantine import discard_message, message_view, quarantine_view
+from web.api import parameters as p
+from web.api import requests, shapes
+from web.api.answers import answer
+from web.api.auth import needs, principal
+from web.api.described import Answer, Parameter, described
+from web.api.pages import position
+from web.body import read_json
+from web.door import door
+
+routes = Blueprint("quarantine", __name__, url_prefix=f"{API}/quarantine")
+STATE = Parameter("state", {"enum": ["kept", "discarded"], "default": "kept"}, "Only messages in this state.")
+
+
+@routes.get("")
+@described(
+    "List messages that nobody can run, newest first",
+    "operating",
+    {200: Answer("A page of them.", shapes.QuarantineList, ("ETag", "Link")), 304: p.UNCHANGED},
+    parameters=(STATE, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
+    problems=("invalid-input",),
+)
+@needs(Role.OPERATOR)
+def index() -> Response:
+    requests.only_parameters("state", "limit", "cursor")
+    state, limit = requests.choice_parameter("state", ("kept", "discarded")), requests.limit_parameter()
+    cursor = requests.text_parameter("cursor", 512)
+    after_id = position(cursor)[1] if cursor else None
+    items, edge = quarantine_view(door().db, discarded=state == "discarded", after_id=after_id, limit=limit)
+    following = door().signer.cursor(edge) if edge else None
+    here = urlencode({**request.args.to_dict(), "cursor": following})
+    return answer({"items": items, "next": following}, headers={"Link": f'<{API}/quarantine?{here}>; rel="next"'} if following else {})
+
+
+@routes.get("/<message_id>")
+@described(
+    "Read one, with its headers and the beginning of its body",
+    "operating",
+    {200: Answer("The message.", shapes.QuarantinedMessage, ("ETag",)), 304: p.UNCHANGED},
+    parameters=(p.IF_NONE_MATCH,),
+)
+@needs(Role.OPERATOR)
+def show(message_id: str) -> Response:
+    return answer(message_view(door().db, message_id))
+
+
+@routes.post("/<message_id>/discard")
+@described(
+    "Take it off the list; it stays on record",
+    "operating",
+    {202: Answer("The message.", shapes.QuarantinedMessage)},
+    body=requests.Reason,
+    problems=("conflict",),
+)
+@needs(Role.OPERATOR)
+def discard(message_id: str) -> Response:
+    here = door()
+    message_view(here.db, message_id)
+    reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
+    discard_message(here.db, message_id, principal().actor, reason)
+    return answer(message_view(here.db, message_id), 202)
