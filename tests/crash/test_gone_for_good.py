@@ -1,0 +1,85 @@
+"""A lane whose only worker is gone for good, and a bank that is: all lands or asks a person, and a redrive lands the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.lanes_apart import LanesApart
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+def apart(redis_server: RedisServer, tmp_path: Path) -> Iterator[LanesApart]:
+    made = LanesApart(tmp_path / "home", redis_server.url)
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+def test_given_payments_worker_gone_in_mid_charge_then_orders_land_or_ask_and_a_new_worker_and_a_redrive_land_all(
+    apart: LanesApart,
+) -> None:
+    paid = [apart.order() for _ in range(3)]
+    wait_until(lambda: apart.states()["completed"] == len(paid), 60, what="the first orders")
+    hanging = apart.order(card="tok_slow")
+    wait_until(lambda: apart.operation(hanging, "charge_card").state == "running", 30, what="a charge under way")
+    others = [apart.order() for _ in range(7)]
+    apart.workers["payments"].kill()
+    states = apart.rest(120)
+    assert states["completed"] == len(paid)
+    assert states["failed"] + states["attention"] == len(others) + 1
+    asked = [letter for letter in apart.letters() if letter.blocking]
+    assert states["attention"] == len({letter.job_id for letter in asked})
+    for letter in asked:
+        assert (letter.step, letter.kind, letter.why) == ("charge_card", "undo", "queue_timeout")
+    given_up = [letter for letter in apart.letters() if not letter.blocking]
+    assert len(given_up) == len(others) + 1
+    assert {(letter.step, letter.why) for letter in given_up} == {("charge_card", "queue_timeout")}
+    wait_until(lambda: apart.dead_depth() == len(apart.letters()), 15, what="the lane dead to show every open letter")
+
+    apart.start_worker("payments")
+    apart.cli("dead-letters", "redrive", "--all", "--rate", "5", "--ramp", "2", "--reason", "a new worker")
+    wait_until(lambda: not apart.letters(), 90, 0.5, what="every letter to be sent back")
+    states = apart.rest(90)
+    assert "attention" not in states
+    assert states == {"completed": len(paid) + len(others) + 1, "failed": len(others) + 1}
+    books = apart.audit()
+    assert sum(order["charges"] == 1 and not order["refunds"] for order in books["orders"]) == len(paid) + len(others) + 1
+    wait_until(lambda: apart.dead_depth() == 0, 15, what="the lane dead to be empty")
+
+
+def test_given_bank_gone_for_good_then_its_step_uses_its_attempts_and_all_is_undone_and_before_an_undo_a_person_is_asked(
+    apart: LanesApart,
+) -> None:
+    charged = apart.order(card="tok_slow")
+    wait_until(lambda: apart.operation(charged, "charge_card").state == "running", 60, what="a charge under way")
+    apart.workers["orders"].kill()  # so it never comes to the pivot, and has to be undone
+    wait_until(lambda: apart.operation(charged, "charge_card").state == "completed", 30, what="the charge")
+    apart.stop("bank")
+    wait_until(lambda: apart.states()["compensating"] == 1, 60, what="the order to turn, for nobody came")
+    apart.start_worker("orders")
+    assert apart.rest(90) == {"attention": 1}
+    (asked,) = [letter for letter in apart.letters() if letter.blocking]
+    assert (asked.job_id, asked.step, asked.kind, asked.why, asked.attempts) == (charged, "charge_card", "undo", "exhausted", 3)
+
+    lost = apart.order()
+    assert apart.rest(90) == {"attention": 1, "failed": 1}
+    row = apart.operation(lost, "charge_card")
+    assert (row.state, row.attempts) == ("failed", 3)
+    (given_up,) = [letter for letter in apart.letters() if letter.job_id == lost]
+    assert (given_up.step, given_up.kind, given_up.why, given_up.blocking) == ("charge_card", "action", "exhausted", False)
+    assert apart.operation(lost, "reserve_stock", "undo").state == "completed"
+
+    apart.start_bank()
+    apart.cli("dead-letters", "redrive", "--all", "--rate", "5", "--reason", "the bank is back")
+    wait_until(lambda: not apart.letters(), 60, 0.5, what="every letter to be sent back")
+    assert apart.rest(90) == {"completed": 2, "failed": 2}
+    books = apart.audit()
+    assert sorted(order["charges"] - order["refunds"] for order in books["orders"]) == [0, 0, 1, 1]
