@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+import structlog
 from click.exceptions import Exit
 
 from app.cli.common import as_json, print_json, print_table
@@ -14,21 +16,26 @@ from app.saga.naming import did_you_mean
 from app.saga.registry import Registry
 
 if TYPE_CHECKING:
-    from app.drill.table import Result
+    from app.drill.table import Report, Result
+    from app.saga.definition import Saga
 
 
 @click.command()
 @click.argument("saga")
 @click.option("--only", metavar="WHAT", help="Only this row, group or operation (or all rows whose name holds this text).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is left to chance: which message is next.")
+@click.option("--real", is_flag=True, help="On real processes, a real broker and real signals, in a home of their own; takes minutes.")
+@click.option(
+    "--seconds", type=click.FloatRange(10, 36000), default=600.0, show_default=True, help="With --real: no row that begins later."
+)
 @click.option("--list", "list_", is_flag=True, help="Show the rows, and play none.")
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 @as_json
-def drill(saga: str, only: str | None, seed: int, list_: bool, markdown: bool, as_json: bool) -> None:
+def drill(saga: str, only: str | None, seed: int, real: bool, seconds: float, list_: bool, markdown: bool, as_json: bool) -> None:
     """Try every fault on every operation of SAGA, and check that every job lands as it must.
 
-    Runs in one process on databases of its own, and calls nothing real: the saga says in what world it may be drilled. Ends
-    with 1 when a row failed, and then prints the shortest schedule that did, and the command that plays it again.
+    Runs on databases of its own and calls nothing real: the saga says in what world it may be drilled. Ends with 1 when a row
+    failed, and then prints the shortest schedule that did, and the command that plays it again.
     """
     from app.drill import report, run
 
@@ -40,7 +47,7 @@ def drill(saga: str, only: str | None, seed: int, list_: bool, markdown: bool, a
         rows = [[row.name, row.group, row.fault] for row in run.plan(meant, only)]
         print_table(["row", "group", "fault"], rows, "There is none.")
         return
-    drawn = run.drill(meant, seed=seed, only=only, say=_told)
+    drawn = _drilled(meant, seed, only, seconds if real else None)
     if as_json:
         print_json(drawn.to_json())
     elif markdown:
@@ -49,6 +56,20 @@ def drill(saga: str, only: str | None, seed: int, list_: bool, markdown: bool, a
         report.show(drawn)
     if drawn.failed:
         raise Exit(1)
+
+
+def _drilled(saga: Saga[Any], seed: int, only: str | None, real_seconds: float | None) -> Report:
+    from app.drill import run
+    from app.supervisor.supervisor import Stopped
+
+    # Every fault makes the engine warn, and all of them are meant.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    if real_seconds is None:
+        return run.drill(saga, seed=seed, only=only, say=_told)
+    try:
+        return run.drill_real(saga, seed=seed, only=only, seconds=real_seconds, say=_told)
+    except Stopped:
+        raise KeyboardInterrupt from None  # everything has been taken away by now
 
 
 def _told(result: Result) -> None:

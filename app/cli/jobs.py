@@ -97,13 +97,16 @@ def history(job: str, as_json: bool) -> None:
     print_table(["", "at (UTC)", "event", "operation", ""], shown, "Nothing has happened.")
 
 
+ENDED_BADLY = ("recovered", "attempt_failed", "failed")  # of these the number is told also when it is the first
+
+
 def _operation(event: dict[str, Any]) -> str:
     """As reserve_stock, or reserve_stock.undo."""
     return f"{event['step']}.{event['kind']}" if event["kind"] not in (None, "action") else event["step"] or ""
 
 
 def _detail(event: dict[str, Any]) -> str:
-    words = [f"attempt {event['attempt']}"] if (event["attempt"] or 0) > 1 else []
+    words = [f"attempt {event['attempt']}"] if (event["attempt"] or 0) > (0 if event["event"] in ENDED_BADLY else 1) else []
     words += [f"by {event['actor']}"] if event["actor"] else []
     for name, value in (event["detail"] or {}).items():
         words.append(str(value["message"]) if isinstance(value, dict) and "message" in value else f"{name}: {value}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -11,12 +12,14 @@ from typing import Any, Protocol, cast
 from sqlalchemy import Engine, select
 
 from app.config import Settings
+from app.drill import real
 from app.drill.expect import CANCELLED, COMPLETED, FAILED, Expected, expected
 from app.drill.inprocess import InProcess
 from app.drill.judge import expected_letters, wrong
 from app.drill.person import answer
 from app.drill.plan import Group, Row, chosen, rows_of
 from app.drill.played import NotLanded, Played
+from app.drill.processes import processes
 from app.drill.table import Report, Result
 from app.drill.world import World
 from app.errors import RequestError, SettingsError
@@ -27,6 +30,7 @@ from app.store.session import reading
 from app.store.tables import operations
 
 ENV = "SUREFOOT_ENV"
+REAL_S = 600.0  # how long a real drill may begin rows
 MOST_QUESTIONS = 5  # how often a person answers for one job
 Say = Callable[[Result], None]
 # an example may end as its developer meant it to, but it has to land, and no person is asked
@@ -57,6 +61,38 @@ def drill(saga: Saga[Any], *, seed: int = 0, only: str | None = None, say: Say =
 
     with Scenery(saga, in_process) as scenery:
         return Report(saga.name, seed, list(play_all(saga, scenery, only, say)), can_begin_again=saga.world is not None)
+
+
+def drill_real(
+    saga: Saga[Any], *, seed: int = 0, only: str | None = None, seconds: float = REAL_S, say: Say = lambda result: None
+) -> Report:
+    """Play rows on real processes, in a home of their own: one of each kind for each operation, or what `only` names.
+
+    `seconds`: no row is begun later. Raises: as `drill`; SettingsError without a broker; CannotStart; Stopped when a signal came.
+    """
+    wanted = [row for row in plan(saga, only) if only or real.core(row)]
+    left_out = {row.name: why for row in wanted if (why := real.suits(row))}
+    rows = [row for row in wanted if row.name not in left_out]
+    faults = real.faults_of(saga, rows)
+
+    @contextmanager
+    def on_processes(own: Any) -> Iterator[real.RealProcesses]:
+        with processes(faults) as running:
+            player = real.RealProcesses(saga, running, faults, getattr(own, "outage", None))
+            try:
+                yield player
+            finally:
+                player.close()
+
+    results: list[Result] = []
+    began = time.monotonic()
+    with Scenery(saga, on_processes) as scenery:
+        names = {row.name for row in rows}
+        for result in play_all(saga, scenery, only, say, lambda row: row.name in names and time.monotonic() - began < seconds):
+            results.append(result)
+    played = {result.row.name for result in results}
+    left_out |= {row.name: f"its turn did not come within {seconds:g} s" for row in rows if row.name not in played}
+    return Report(saga.name, seed, results, real=True, left_out=left_out, can_begin_again=saga.world is not None)
 
 
 class Scenery(AbstractContextManager["Scenery"]):
@@ -124,7 +160,9 @@ def _drill_environment() -> Iterator[None]:
             os.environ[ENV] = before
 
 
-def play_all(saga: Saga[Any], scenery: Scenery, only: str | None, say: Say) -> Iterator[Result]:
+def play_all(
+    saga: Saga[Any], scenery: Scenery, only: str | None, say: Say, may_play: Callable[[Row], bool] = lambda row: True
+) -> Iterator[Result]:
     """First the examples as they are; the first that completes is what all faults are tried on."""
     inputs = [example.model_dump(mode="json", by_alias=True) for example in saga.examples]
     plain = [row for row in rows_of(saga.graph, examples=len(inputs)) if row.group == Group.PLAIN]
@@ -137,7 +175,7 @@ def play_all(saga: Saga[Any], scenery: Scenery, only: str | None, say: Say) -> I
         yield from _told(say, [_none_completes(result) for result in plain_results])
         return
     done = {result.row.name: result for result in plain_results}
-    for row in wanted:
+    for row in filter(may_play, wanted):
         expects = expected(saga.graph, row, JobState.COMPLETED)
         yield from _told(say, [done.get(row.name) or _play(saga, scenery, row, inputs[row.example], expects)])
 

@@ -35,7 +35,7 @@ SOMEBODY_ELSE_ENDS_IT = ("lost", "stalled")  # the attempt's own process is gone
 
 @dataclass(frozen=True)
 class Attempt:
-    """One claim of one operation: what every write of it names."""
+    """One claim of one operation: what every write of it names. `boot`, `pid`: the worker and the child that has it."""
 
     operation_id: str
     job_id: str
@@ -43,6 +43,8 @@ class Attempt:
     number: int
     fence: int
     unsettled: int
+    boot: str = ""
+    pid: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,11 @@ def claim(
             hard_s=limits.timeout_s + settings.hard_limit_grace_seconds,
         ),
     )
-    return _attempt(row) if row is not None else None
+    return _attempt(row, boot, pid) if row is not None else None
 
 
-def _attempt(row: AnyRow) -> Attempt:
-    return Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
+def _attempt(row: AnyRow, boot: str, pid: int) -> Attempt:
+    return Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled, boot, pid)
 
 
 def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset(), then: Next | None = None) -> Ended:
@@ -126,7 +128,9 @@ def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] 
         row = updates.finish_running_operation(tx, attempt.operation_id, attempt.token, result)
         if row is None:
             raise _Late(attempt)
-        move.record("completed", row)
+        # who carried on what another left
+        resumed: dict[str, Any] = {"worker": attempt.boot, "pid": attempt.pid} if attempt.number > 1 else {}
+        move.record("completed", row, **resumed)
         after_end(move, row)
         following = _run_on(move, then) if then is not None else None
         plan = move.close()
@@ -257,7 +261,7 @@ def _run_on(move: Move, then: Next) -> Attempt | None:
     if row is None:
         return None  # normal: somebody else was faster
     move.taken(row.id)
-    return _attempt(row)
+    return _attempt(row, then.boot, then.pid)
 
 
 # --- inside a move ---------------------------------------------------------------------------------------------
@@ -283,7 +287,8 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
     if not again:
         return _failed(move, settings, ended, failure)
     event = {"lost": "recovered", "stalled": "stalled"}.get(failure.how, "attempt_failed")
-    move.record(event, row, error=failure.error, again=True)
+    left: dict[str, Any] = {"worker": row.boot, "pid": row.pid} if gone else {}
+    move.record(event, row, error=failure.error, again=True, **left)
     if gone:
         move.ready([ended])
     if failure.message_returns:

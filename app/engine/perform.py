@@ -135,8 +135,8 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
         forged = _forged(seen, delivery)
         if seen is None or forged:
             return Performed(Verdict.DROPPED, error=forged, forged=True)
-        if seen.state in DONE:
-            return Performed(Verdict.REPEATED)
+    if seen.state in DONE:
+        return _not_claimed(db, delivery.operation_id)
     saga = registry.by_digest(seen.saga, seen.digest)
     if saga is None:
         return _other_version(db, delivery.operation_id, seen)
@@ -177,6 +177,8 @@ def _carry_out(
     names = {"job": work.job_id, "operation": f"{work.step}.{work.kind}", "attempt": attempt.number, "fence": attempt.fence}
     structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
     bound = log.bind(**names)
+    if attempt.number > 1:
+        bound.info("resumed", worker=attempt.boot)
     faults.reached(Point.AFTER_CLAIM, work.saga, work.step, work.kind)
     try:
         kept_out = _kept_out(db, settings, saga, work, attempt, limit) if locks_first(saga.graph, work.step, work.kind) else None
@@ -240,11 +242,26 @@ def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
 
 
 def _not_claimed(db: Engine, operation_id: str) -> Performed:
+    """A message that must not be run: it came again, or before its turn. This line is all that tells of it."""
     with asking(db) as connection:
         row = queries.operation(connection, operation_id)
-    if row is not None and row.state in DONE:
+    if row is None:
+        return Performed(Verdict.DROPPED, error="the operation is gone: not to be claimed")
+    names = {"job": row.job_id, "operation": f"{row.step}.{row.kind}", "attempt": row.attempts, "fence": row.fence}
+    log.info("message_skipped", **names, state=row.state, why=_WHY_SKIPPED.get(row.state, "it is not to be run any more"))
+    if row.state in DONE:
         return Performed(Verdict.REPEATED)
-    return Performed(Verdict.DROPPED, error=f"the operation is {row.state if row is not None else 'gone'}: not to be claimed")
+    return Performed(Verdict.DROPPED, error=f"the operation is {row.state}: not to be claimed")
+
+
+_WHY_SKIPPED = {
+    OpState.COMPLETED: "it has been done already",
+    OpState.SKIPPED: "it has been done already",
+    OpState.RUNNING: "a worker is at it",
+    OpState.PENDING: "it is not its turn yet",
+    OpState.QUEUED: "it is not its turn yet",
+    OpState.WAITING: "it waits for its time",
+}
 
 
 # --- before the first step -----------------------------------------------------------------------------------------

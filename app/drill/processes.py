@@ -1,0 +1,133 @@
+"""The processes of a real drill: broker, web, relay and two workers, as `surefoot up` starts them, in a home that is gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from app.access.keys import ensure_admin
+from app.config import Settings
+from app.delivery.broker import probe
+from app.engine.sweep import ring_anew_if_lost
+from app.errors import TryLater
+from app.faults import Fault
+from app.store import migrate
+from app.store.session import open_engine
+from app.supervisor import ports, stack
+from app.supervisor.child import FIRST_PAUSE_S, Child
+from app.supervisor.supervisor import Supervisor
+
+# short, so that what is lost is missed soon
+LEASE_S, HEARTBEAT_S, SWEEP_S, LOST_S, GRACE_S = 2.0, 0.4, 0.2, 4.0, 1.0
+SHUTDOWN_S = 1.0
+PATIENCE_S = 30.0  # of the drill itself with SQLite's lock
+
+
+class Processes:
+    """Everything that runs. `web_url`, `api_key`: where to ask for jobs; `broker_url`."""
+
+    def __init__(self, home: Path, faults: Sequence[Fault]) -> None:
+        self.settings = Settings(
+            home=home,
+            env="drill",
+            faults="; ".join(f"{fault.key}*{fault.times}" for fault in faults),
+            database_url="",
+            broker_url="",
+            lease_seconds=LEASE_S,
+            heartbeat_seconds=HEARTBEAT_S,
+            sweep_seconds=SWEEP_S,
+            lost_seconds=LOST_S,
+            hard_limit_grace_seconds=GRACE_S,
+            soft_shutdown_seconds=SHUTDOWN_S,
+            log_format="json",
+        )
+        self.secrets = stack.secrets_of(self.settings, home)
+        self._broker, _, self.broker_url = stack.broker(home, self.secrets.broker, None)
+        port = ports.any_free()
+        self.web_url = stack.url_of(stack.LOOPBACK, port)
+        no_flower = ports.any_free()
+        env = stack.environment(self.settings, home, self.secrets, self.broker_url, os.environ.get("BANK_URL", ""), port, no_flower)
+        self.supervisor = Supervisor(home / "log", env | _quick(self.settings), lambda line: None)
+        self.db: Engine = open_engine(self.settings.store_url, patience_s=PATIENCE_S)
+        self._web_port = port
+
+    def start(self) -> None:
+        """Start all of it, and come back when it is ready. Raises: CannotStart; Stopped when a signal came."""
+        supervisor, settings = self.supervisor, self.settings
+        broker = supervisor.start(self._broker)
+        migrate.upgrade(self.db)
+        ensure_admin(self.db, self.secrets.api_key)
+        supervisor.until_ready(broker)
+        with contextlib.suppress(TryLater):
+            ring_anew_if_lost(self.db, probe(self.broker_url))
+        workers = [stack.worker(number, self.db, settings.soft_shutdown_seconds) for number in range(1, stack.WORKERS + 1)]
+        self._ours = [supervisor.start(part) for part in (stack.web(stack.LOOPBACK, self._web_port), stack.relay(), *workers)]
+        supervisor.until_ready(*self._ours)
+
+    def look(self) -> None:
+        """Start again what has ended. Raises: Stopped when a signal came."""
+        self.supervisor.until_ready()
+
+    def until_ready(self) -> None:
+        """Wait for all. Raises: as `start`."""
+        self.supervisor.until_ready(*self._ours)
+
+    def kill_all(self) -> None:
+        """SIGKILL to web, relay and workers, with all their children, together."""
+        for child in self._ours:
+            _signal(child, signal.SIGKILL)
+            child._pause_s = FIRST_PAUSE_S  # it did not fall by itself
+
+    def worker_of(self, pid: int) -> Child | None:
+        """The worker that this process belongs to."""
+        try:
+            group = os.getpgid(pid)
+        except ProcessLookupError:
+            return None
+        return next((child for child in self._ours if child.pid == group), None)
+
+    def freeze(self, worker: Child) -> None:
+        _signal(worker, signal.SIGSTOP)
+
+    def thaw(self, worker: Child) -> None:
+        _signal(worker, signal.SIGCONT)
+
+    def close(self) -> None:
+        for child in self._ours:
+            _signal(child, signal.SIGCONT)
+        self.supervisor.stop()
+        self.db.dispose()
+
+
+@contextlib.contextmanager
+def processes(faults: Sequence[Fault]) -> Iterator[Processes]:
+    """Everything started in a home of its own, told these faults. Raises: SettingsError without a broker; CannotStart."""
+    home = Path(tempfile.mkdtemp(prefix="surefoot-drill-"))
+    try:
+        running = Processes(home, faults)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.close()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _quick(settings: Settings) -> dict[str, str]:
+    """The settings that are not said by the place of things, as every part is told them."""
+    names = ("lease_seconds", "heartbeat_seconds", "sweep_seconds", "lost_seconds", "hard_limit_grace_seconds", "soft_shutdown_seconds")
+    return {name.upper(): f"{getattr(settings, name):g}" for name in names}
+
+
+def _signal(child: Child, number: signal.Signals) -> None:
+    if child.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)

@@ -1,0 +1,295 @@
+"""A drill on real processes: a real broker, real signals, and faults that are told by SUREFOOT_FAULTS.
+
+All rows share one start. The processes are told every fault there is; which of them fires is a matter of the counts in the
+store, for a fault that has fired its TIMES does not fire: before a row all counts stand at the full number, but for the faults
+of the row. What no fault can do (kill a whole worker, freeze it, empty the broker) is done to a job that a `delay` holds at the
+point. Back-offs are made due in the store, so nobody waits for a clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from typing import Any
+
+import httpx
+import redis
+from sqlalchemy import Engine, select
+
+from app.config import Settings
+from app.delivery.broker import redis_url
+from app.delivery.producer import producer_app
+from app.delivery.publisher import Publisher
+from app.drill.plan import COPIES, Row, Strike, Trick
+from app.drill.played import NotLanded, Played, line_of
+from app.drill.processes import Processes
+from app.engine.dispatch import ring
+from app.engine.move import message_of
+from app.errors import StoreUnavailable
+from app.faults import MOST_TIMES, Fault, Point, What
+from app.rules.planner import Chain, Plan
+from app.rules.states import ENDED, LIVE, Dir, JobState
+from app.saga.definition import Saga
+from app.saga.naming import task_name
+from app.store import drilled
+from app.store.ids import operation_id
+from app.store.session import asking
+from app.store.tables import history, jobs, operations
+from app.store.types import AnyRow
+from app.supervisor.child import Child
+
+LOOK_S = 0.02
+LAND_S = 60.0  # how long a row may take; none should need a quarter of it
+HOLD_S = 1.5  # how long a delay holds a job at a point, while something is done to it
+LATE_S = 0.5  # how long a message that comes too late is given to do harm
+POST_S = 15.0
+HELD = (Trick.FREEZE, Trick.KILL_ALL, Trick.CANCEL, Trick.FLUSH)  # done from outside to a job that is held at the point
+LONGEST_CRASHES = 5  # each costs a child, which takes a second to come back
+
+
+def suits(row: Row) -> str:
+    """Why a row is not played on real processes; "" when it is."""
+    if row.trick == Trick.LOST:
+        return "a real broker loses a message when it likes, so this is played in one process only"
+    if row.strike is not None and row.strike.what == What.CRASH and row.strike.times > LONGEST_CRASHES:
+        return f"{row.strike.times} crashes take minutes; played in one process"
+    return ""
+
+
+def core(row: Row) -> bool:
+    """Whether a row belongs to the drill that ends in a few minutes: one of each kind for each operation, and all crashes."""
+    strike = row.strike
+    if strike is None or row.trick == Trick.OUTAGE:
+        return True
+    if strike.what == What.CRASH:
+        return strike.times == 1
+    if strike.what == What.REJECT or strike.what == Trick.FLUSH:
+        return True
+    if strike.what == Trick.CANCEL:
+        return strike.point == Point.BEFORE_EFFECT
+    return strike.point == Point.AFTER_EFFECT
+
+
+def faults_of(saga: Saga[Any], rows: Iterable[Row]) -> tuple[Fault, ...]:
+    """Every fault that these rows need, each to be told once."""
+    found: dict[str, Fault] = {}
+    for row in rows:
+        for strike in row.strikes:
+            fault = _fault(strike)
+            found[fault.key] = fault
+        if row.trick == Trick.DUPLICATE:
+            fault = _held(task_name(saga.name, row.step, row.kind), Point.BEFORE_EFFECT)
+            found[fault.key] = fault
+    return tuple(found.values())
+
+
+def _fault(strike: Strike) -> Fault:
+    if isinstance(strike.what, Trick):
+        return _held(strike.target, strike.point)
+    seconds = HOLD_S if strike.what == What.DELAY else 0.0
+    return Fault(strike.target, strike.what, strike.point, MOST_TIMES, seconds)
+
+
+def _held(target: str, point: Point) -> Fault:
+    return Fault(target, What.DELAY, point, MOST_TIMES, HOLD_S)
+
+
+class RealProcesses:
+    """Plays rows one after the other on running processes."""
+
+    def __init__(self, saga: Saga[Any], running: Processes, faults: Sequence[Fault], outage: Callable[[str], Any] | None) -> None:
+        self.saga, self._run, self._faults, self._outage = saga, running, faults, outage
+        self.db: Engine = running.db
+        self.settings: Settings = running.settings
+        self._publisher = Publisher(producer_app(running.broker_url), 0.0)
+        self._http = httpx.Client(
+            base_url=f"{running.web_url}/api/v1", headers={"Authorization": f"Bearer {running.secrets.api_key}"}, timeout=POST_S
+        )
+        self._away = ExitStack()
+        self._disarm()
+
+    def close(self) -> None:
+        self._away.close()
+        self._http.close()
+
+    # --- what a drill asks of whoever plays ------------------------------------------------------------------------
+    def play(self, row: Row, input: dict[str, Any]) -> Played:  # noqa: A002
+        """Submit the input over HTTP, do to the job what the row says, and let it land. Raises: NotLanded; Stopped."""
+        self._begin(row)
+        self._run.until_ready()
+        armed = self._arm(row)
+        if row.trick == Trick.OUTAGE and not row.first:
+            self._take_away(row.service)
+        self._job_id = self._submit(input)
+        if row.trick == Trick.EARLY:
+            self._send(row)
+        met = self._while_held(row, armed)
+        self._land()
+        if self._frozen is not None:
+            self._run.thaw(self._frozen)
+            self.say("* the frozen worker goes on")
+            self._wait(lambda: self._refused_late(), HOLD_S + LATE_S)
+        if row.trick == Trick.LATE:
+            self._come_again(row)
+        self._read_history()
+        if row.trick == Trick.OUTAGE:
+            met = self._taken
+        elif row.strike is not None and row.trick not in HELD:
+            met = self._left(armed) == 0
+        self._disarm()
+        return Played(self._job_id, self._trace, met)
+
+    def _begin(self, row: Row) -> None:
+        self._row, self._began, self._seq, self._job_id = row, time.monotonic(), 0, ""
+        self._trace: list[str] = []
+        self._frozen: Child | None = None
+        self._taken = False
+
+    def go_on(self) -> None:
+        """Let the job land again. Raises: NotLanded."""
+        self._land()
+        self._read_history()
+
+    def ring(self, plan: Plan) -> None:
+        """Publish what a person's decision has released."""
+        ring(self.db, self._publisher, plan)
+
+    def bring_back(self) -> None:
+        """End the outage, if there is one."""
+        self._away.close()
+
+    def say(self, text: str) -> None:
+        """One line into the trace."""
+        self._trace.append(f"{time.monotonic() - self._began:8.1f} s  {text}")
+
+    # --- faults ------------------------------------------------------------------------------------------------------
+    def _arm(self, row: Row) -> dict[str, int]:
+        """Let the faults of this row fire. Returns: fault's key -> how often."""
+        armed = {_fault(strike).key: strike.times for strike in row.strikes}
+        if row.trick == Trick.DUPLICATE:
+            armed[_held(task_name(self.saga.name, row.step, row.kind), Point.BEFORE_EFFECT).key] = 1
+        drilled.set_fired(self.db, {key: MOST_TIMES - times for key, times in armed.items()})
+        return armed
+
+    def _disarm(self) -> None:
+        drilled.set_fired(self.db, {fault.key: MOST_TIMES for fault in self._faults})
+
+    def _left(self, armed: dict[str, int]) -> int:
+        """How often the faults of this row have still to fire."""
+        return sum(MOST_TIMES - drilled.fired(self.db, key) for key in armed)
+
+    def _while_held(self, row: Row, armed: dict[str, int]) -> bool:
+        """Do from outside what no fault can do, while the job stands at the point. False: it never came there."""
+        if row.trick not in (*HELD, Trick.DUPLICATE):
+            return True
+        key = next(reversed(armed))  # the row's own fault comes after those that lead to it
+        if not self._wait(lambda: drilled.fired(self.db, key) == MOST_TIMES, LAND_S, hurry=True):
+            return False
+        self.say(f"* {row.trick} {row.operation} @ {row.point or Point.BEFORE_EFFECT}")
+        match row.trick:
+            case Trick.DUPLICATE:
+                for _ in range(COPIES):
+                    self._send(row)
+            case Trick.KILL_ALL:
+                self._run.kill_all()
+            case Trick.FREEZE:
+                operation = self._operation(row)
+                self._frozen = self._run.worker_of(operation.pid) if operation is not None else None
+                if self._frozen is None:
+                    return False
+                self._run.freeze(self._frozen)
+            case Trick.CANCEL:
+                answer = self._http.post(f"/jobs/{self._job_id}/cancel")
+                self.say(f"  cancel answered {answer.status_code}")
+            case Trick.FLUSH:
+                with redis.Redis.from_url(redis_url(self._run.broker_url)) as client:
+                    client.flushall()
+        return True
+
+    def _take_away(self, service: str) -> None:
+        away: AbstractContextManager[Any] | None = self._outage(service) if self._outage is not None else None
+        if away is not None:
+            self._away.enter_context(away)
+            self._taken = True
+            self.say(f"* {service} is away")
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+    def _submit(self, input: dict[str, Any]) -> str:  # noqa: A002
+        answer = self._http.post("/jobs", json={"saga": self.saga.name, "input": input})
+        answer.raise_for_status()
+        return str(answer.json()["id"])
+
+    def _send(self, row: Row) -> None:
+        message = message_of(self.saga.name, self._job_id, self.saga.graph, row.step, row.kind)
+        self._publisher.publish((Chain((message,)),))
+
+    def _come_again(self, row: Row) -> None:
+        self._read_history()
+        self.say(f"* message of {row.operation} comes again")
+        for _ in range(COPIES):
+            self._send(row)
+        self._wait(lambda: False, LATE_S)
+
+    # --- waiting -----------------------------------------------------------------------------------------------------
+    def _land(self) -> None:
+        row = self._row
+
+        def landed() -> bool:
+            if row.trick == Trick.OUTAGE and row.first and not self._taken and self._turned():
+                self._take_away(row.service)
+            if row.strike is not None and row.strike.what == What.HANG and drilled.fired(self.db, _fault(row.strike).key) == MOST_TIMES:
+                drilled.reach_limit(self.db, self._job_id, row.step, row.kind)
+            return self._at_rest()
+
+        if not self._wait(landed, LAND_S, hurry=True):
+            self._read_history()
+            raise NotLanded(self._state(), self._trace)
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float, *, hurry: bool = False) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            self._run.look()
+            with suppress(StoreUnavailable):  # a process that was killed may have held SQLite's lock a moment ago
+                if condition():
+                    return True
+                if hurry and self._job_id:
+                    drilled.hurry(self.db, self._job_id)
+            time.sleep(LOOK_S)
+        return False
+
+    def _at_rest(self) -> bool:
+        state = self._state()
+        if state != JobState.ATTENTION:
+            return state in ENDED
+        o = operations.c
+        with asking(self.db) as connection:
+            moving = select(o.id).where(o.job_id == self._job_id, o.state.in_(LIVE), o.missing == 0).limit(1)
+            return connection.execute(moving).first() is None
+
+    def _state(self) -> str:
+        with asking(self.db) as connection:
+            return str(connection.execute(select(jobs.c.state).where(jobs.c.id == self._job_id)).scalar_one())
+
+    def _turned(self) -> bool:
+        with asking(self.db) as connection:
+            return bool(connection.execute(select(jobs.c.dir).where(jobs.c.id == self._job_id)).scalar_one() == Dir.BACK)
+
+    def _operation(self, row: Row) -> AnyRow | None:
+        id_ = operation_id(self._job_id, row.step, "", row.kind)
+        with asking(self.db) as connection:
+            return connection.execute(select(operations).where(operations.c.id == id_)).one_or_none()
+
+    def _refused_late(self) -> bool:
+        h = history.c
+        with asking(self.db) as connection:
+            refused = select(h.seq).where(h.job_id == self._job_id, h.event == "late_result_refused")
+            return connection.execute(refused).first() is not None
+
+    def _read_history(self) -> None:
+        h = history.c
+        with asking(self.db) as connection:
+            rows = connection.execute(select(history).where(h.job_id == self._job_id, h.seq > self._seq).order_by(h.seq)).all()
+        for row in rows:
+            self.say(line_of(row))
+            self._seq = row.seq
