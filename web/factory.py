@@ -25,6 +25,7 @@ from web.door import Door, hang
 from web.pages import docs, errors, filters, sign_in
 from web.pages import home as home_page
 from web.pages import job as job_page
+from web.pages import letters as letters_page
 from web.pages import problems as problem_pages
 
 log = structlog.get_logger("surefoot.web")
@@ -73,7 +74,7 @@ def _assemble(app: Flask) -> None:
     problems.install(app, errors.as_page)
     filters.install(app)
     api = (jobs, attention, effects, letters, quarantine, sagas, workers, locks, health, metrics, document)
-    for part in (*api, docs, home_page, job_page, sign_in, problem_pages):
+    for part in (*api, docs, home_page, job_page, letters_page, sign_in, problem_pages):
         app.register_blueprint(part.routes)
     document.install(app)
 

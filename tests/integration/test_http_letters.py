@@ -226,3 +226,24 @@ def test_given_refused_step_then_no_letter(shop: Shop, operator: Caller) -> None
     shop.service.script["charge_card", "action"] = [Rejected("declined")]
     assert shop.land(shop.order()) == "failed"
     assert letters(operator, "?state=any") == []
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+def test_given_the_page_when_an_operator_decides_then_on_record_and_a_user_may_not(shop: Shop, operator: Caller, user: Caller) -> None:
+    given_up(shop)
+    given_up(shop)
+    (first, second) = letters(operator)
+    page = operator.get("/dead-letters").get_data(as_text=True)
+    assert page.count("Send it back") == 2
+    assert "tok_canary" not in page
+    assert operator.get("/dead-letters?step=reserve_stock").get_data(as_text=True).count("Send it back") == 0
+
+    def decided(caller: Caller, letter: dict[str, Any], **form: str) -> Any:
+        return caller.client.post(f"/dead-letters/{letter['id']}", data=form, headers=caller.headers)
+
+    assert decided(user, first, decision="redrive", reason="w").status_code == user.get("/dead-letters").status_code == 403
+    assert decided(operator, first, decision="redrive", reason="").status_code == 400
+    assert "sent-back" in decided(operator, first, decision="redrive", reason="w").headers["Location"]
+    assert "moved-on" in decided(operator, first, decision="discard", reason="w").headers["Location"]
+    assert "laid-down" in decided(operator, second, decision="discard", reason="w").headers["Location"]
+    assert "the new job" in operator.get("/dead-letters?state=closed").get_data(as_text=True)

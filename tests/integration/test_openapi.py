@@ -29,7 +29,7 @@ from web.api.kinds import KINDS
 
 DOCUMENT = "/api/v1/openapi.json"
 JOBS = "/api/v1/jobs"
-PAGES = ("home", "job", "sign_in", "problem_pages", "docs")
+PAGES = ("home", "job", "letters_page", "sign_in", "problem_pages", "docs")
 
 
 @pytest.fixture
