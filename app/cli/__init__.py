@@ -27,6 +27,7 @@ COMMANDS = {
     "sagas": "app.cli.sagas:sagas",
     "drill": "app.cli.drill:drill",
     "bench": "app.cli.bench:bench",
+    "simulate": "app.cli.simulate:simulate",
     "doctor": "app.cli.doctor:doctor",
     "version": "app.cli.version:version",
 }

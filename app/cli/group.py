@@ -14,7 +14,7 @@ from click.exceptions import Abort, Exit
 from app.errors import InvalidInput, SurefootError
 from app.supervisor import plugins, runfile
 
-BARE = ("up", "version", "bench", "drill")  # commands that take nothing from an earlier `surefoot up` on this home
+BARE = ("up", "version", "bench", "drill", "simulate")  # commands that take nothing from an earlier `surefoot up` on this home
 
 
 class Commands(click.RichGroup):

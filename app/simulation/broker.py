@@ -25,6 +25,10 @@ class Parcel:
     rest: tuple[Message, ...] = ()
     body: Chain | None = None
 
+    def copy(self) -> Parcel:
+        """The same message once more: another thing in the broker."""
+        return replace(self)
+
     @property
     def name(self) -> str:
         """The task's name, without the saga's."""
@@ -81,11 +85,12 @@ class SimBroker:
 
     # --- the publisher's side --------------------------------------------------------------------------------------
     def publish(self, plan: Plan) -> bool:
+        if self.doors.open:
+            self.objections.append("a message left before the commit of what it is about")
+            return True
         self.stage.point("publish/before")
         if self.down:
             return False
-        if self.doors.open:
-            self.objections.append("a message left before the commit of what it is about")
         for part in plan:
             for chain in part.header if isinstance(part, Chord) else (part,):
                 self.send(Parcel(chain.messages[0], chain.messages[1:], part.body if isinstance(part, Chord) else None))
@@ -115,7 +120,7 @@ class SimBroker:
         self.stage.point("go_on/before")
         if self.down:
             return False
-        self.send(replace(following))
+        self.send(following)
         self.stage.point("go_on/after")
         return True
 

@@ -19,7 +19,7 @@ from app.saga.outcomes import NEVER, UNKNOWN, Happened, NothingSent, NotYet, Pro
 from app.simulation.store import SimStore, raw_id
 
 # How a call may go. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the answer).
-ANSWERS = ("ok", "refuse", "break", "unsent", "not_yet", "later", "lose")
+ANSWERS = ("ok", "refuse", "break", "unsent", "not_yet", "later", "lose", "check")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ class SimService:
         self._before(said, ctx)
         if said == "not_yet":
             return NotYet(after=5)
+        if said == "check":
+            ctx.checkpoint({"fence": ctx.fence})
+            ctx.check()
         with self.store.engine.begin() as tx, barrier(tx, ctx) as first:
             if first:
                 first.keep(f"{ctx.step} {ctx.kind}")

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import SimpleNamespace, TracebackType
 from typing import Any
 
@@ -45,12 +47,19 @@ from app.simulation.stage import Actor, Crash, Interfere, Role
 from app.simulation.store import HostTime, SimStore, raw_id, store_of_this_process
 from app.store import ids as ids_module
 from app.store import session as session_module
+from app.store import undone as undone_module
 from app.store.catalogue import register
 from app.store.tables import dead_letters, history, jobs, tenants
 
 TENANT = "00000000-0000-7000-8000-000000000001"
-SIM_LEASE_S, SIM_HEARTBEAT_S = 15.0, 5.0
+LAND_WITHIN_S = 4000.0  # some leases, the longest backoffs one after the other, the doubled bounds of lost messages
 EXPECTED = (RequestError, StoreUnavailable)  # what an actor may end with; anything else is a mistake of the engine
+
+
+@lru_cache
+def _settings() -> Settings:
+    """The defaults, whatever the environment says, or a seed would mean something else on each machine."""
+    return Settings(env="test", faults="", lease_seconds=15, heartbeat_seconds=5, lost_seconds=60, unsent_seconds=1, sweep_seconds=0.5)
 
 
 @dataclass(eq=False)
@@ -80,7 +89,7 @@ class World:
     workers: int = 3
     relays: int = 2
     runs_on: bool = True
-    settings: Settings = field(default_factory=lambda: Settings(env="test", lease_seconds=SIM_LEASE_S, heartbeat_seconds=SIM_HEARTBEAT_S))
+    settings: Settings = field(default_factory=_settings)
     store: SimStore = field(default_factory=store_of_this_process)
     fires: faults.Fires | None = None
 
@@ -108,7 +117,9 @@ class World:
     def __enter__(self) -> World:
         self._seam(perform_module, "time", HostTime(self.store))
         self._seam(session_module, "time", HostTime(self.store))
+        self._seam(session_module, "_one_writer", contextlib.nullcontext())  # actors stop before a transaction, never in one
         self._seam(attempt_module, "random", random.Random(self.seed))
+        self._seam(undone_module, "_kept", OrderedDict())  # what a process remembers of jobs: ids come again in the next world
         self._seam(ids_module, "uuid_utils", SimpleNamespace(uuid7=self._next_id))
         self._injecting.enter_context(faults.injecting(self))
         register(self.store.engine, self.sagas)
@@ -150,8 +161,9 @@ class World:
         deadline_s: float | None = None,
         points: int | str | None = None,
         dies: bool = False,
-    ) -> str | None:
-        """A client asks for a job and rings. Returns the job's id; None when it stopped or died on the way."""
+        told: Callable[[str], None] | None = None,
+    ) -> Actor:
+        """A client asks for a job and rings. The actor's result is the job's id; `told(job id)`: when it is answered."""
         asked = Submission(TENANT, saga, value, "client", key=key, deadline_s=deadline_s)
 
         def work() -> str:
@@ -160,10 +172,11 @@ class World:
             faults.reached(Point.AFTER_COMMIT, "web", "submit")
             ring(self.db, self.broker, submitted.plan)
             faults.reached(Point.AFTER_PUBLISH, "web", "submit")
+            if told is not None:
+                told(submitted.job_id)
             return submitted.job_id
 
-        actor = self._act(Actor("web", Role.WEB, points, dies), work)
-        return str(actor.result) if actor.result is not None else None
+        return self._act(Actor("web", Role.WEB, points, dies), work)
 
     def cancel(self, job_id: str, *, points: int | str | None = None, dies: bool = False) -> Actor:
         """A client cancels."""
@@ -200,10 +213,12 @@ class World:
         points: int | str | None = None,
         dies: bool = False,
         redelivers: bool = True,
+        registry: Registry | None = None,
     ) -> Actor | None:
         """A worker gets a message (the oldest) and does it. None: there is no message, or nobody is idle.
 
-        `says`: how a simulated service answers; `redelivers`: whether the broker puts the message back if the worker dies.
+        `says`: how a simulated service answers; `redelivers`: whether the broker puts the message back if the worker dies;
+        `registry`: what this worker has the code of, if that is not everything.
         """
         worker = worker or next((w for w in self.fleet if w.idle), None)
         parcel = parcel or (self.broker.waiting[0] if self.broker.waiting else None)
@@ -222,13 +237,13 @@ class World:
             if (actor.crashed and redelivers) or isinstance(actor.error, StoreUnavailable):
                 self.broker.waiting.append(taken)
 
-        return self._act(actor, lambda: self._serve(actor, taken, boot, pid), ended)
+        return self._act(actor, lambda: self._serve(actor, taken, boot, pid, registry or self.registry), ended)
 
-    def _serve(self, actor: Actor, parcel: Parcel, boot: str, pid: int) -> Verdict:
+    def _serve(self, actor: Actor, parcel: Parcel, boot: str, pid: int, registry: Registry) -> Verdict:
         """What `workers.tasks` does with a message."""
         carries = not self.broker.down
         delivery = parcel.delivery(boot, pid, runs_on=self.runs_on, carries=carries)
-        performed = perform(self.db, self.settings, self.registry, self.broker, delivery, limit=_no_limit)
+        performed = perform(self.db, self.settings, registry, self.broker, delivery, limit=_no_limit)
         self._check_fence(actor, delivery.operation_id, performed)
         while performed.following is not None:
             following = parcel.next
@@ -237,7 +252,7 @@ class World:
             parcel, first = following, delivery.message or delivery.operation_id
             actor.about, actor.fence = parcel.name, None
             delivery = parcel.delivery(boot, pid, runs_on=self.runs_on, carries=carries, message=first)
-            performed = run_on(self.db, self.settings, self.registry, self.broker, delivery, performed.following, limit=_no_limit)
+            performed = run_on(self.db, self.settings, registry, self.broker, delivery, performed.following, limit=_no_limit)
             self._check_fence(actor, delivery.operation_id, performed)
         actor.fence = None
         if carries and not self.broker.go_on(parcel, performed):
@@ -323,19 +338,29 @@ class World:
         self.stage.interfere = how
 
     # --- healing ---------------------------------------------------------------------------------------------------
-    def heal(self) -> None:
-        """Nothing fails any more: store and broker are there, who is paused or frozen goes on to its end."""
+    def heal(self, *, thaw: bool = True) -> None:
+        """Nothing fails any more: store and broker are there, and who is paused or frozen goes on to its end.
+
+        Without `thaw` those stay as they are, without heartbeats, and fresh workers take their places.
+        """
         self.interfere(None)
         self.trouble.mend()
         self.broker.down, self.broker.lose_next = False, 0
+        if not thaw:
+            busy = [worker for worker in self.fleet if worker.actor is not None]
+            for worker in busy:
+                if worker.actor is not None:
+                    worker.actor.frozen = True
+                self.fleet.append(Worker(f"w{len(self.fleet)}", f"w{len(self.fleet)}.0"))
+            return
         while self.stage.paused:
             actor = self.stage.paused[0]
             actor.frozen, actor.says = False, None
             self.resume(actor)
 
-    def land(self, *, bound_s: float = 4000.0, step_s: float = 5.0) -> bool:
+    def land(self, *, bound_s: float = LAND_WITHIN_S) -> bool:
         """Deliver and sweep, letting time pass, until every job has ended or asks a person. False: the bound was passed."""
-        until = self.clock.now_s + bound_s
+        until, step_s = self.clock.now_s + bound_s, 2.0
         while True:
             self.drain()
             if not self.moving():
@@ -344,6 +369,7 @@ class World:
                 return False
             self.tick(step_s)
             self.sweep()
+            step_s = min(60.0, step_s * 1.6)
 
     def drain(self, limit: int = 2000) -> None:
         """Deliver until the broker is empty. Raises: AssertionError for messages without end."""
@@ -364,6 +390,10 @@ class World:
     def jobs(self) -> list[Any]:
         """Every job's row, oldest first."""
         return self.all(select(jobs).order_by(jobs.c.id))
+
+    def job_ids(self) -> list[str]:
+        """Every job's id, oldest first."""
+        return [row.id for row in self.all(select(jobs.c.id).order_by(jobs.c.id))]
 
     def moving(self) -> list[str]:
         """The jobs that have not ended and wait for no person."""

@@ -67,12 +67,11 @@ def test_given_a_crash_at_any_point_of_a_step_then_the_job_lands_and_the_effect_
 def test_given_a_worker_frozen_through_the_whole_way_back_then_its_late_result_is_refused_and_on_record(
     world: World, service: SimService
 ) -> None:
-    job = world.submit("shape", {})
+    job = str(world.submit("shape", {}).result)
     world.deliver()
     frozen = world.deliver(points="effect/done")
     assert frozen is not None and frozen.at == "effect/done" and not frozen.done
     frozen.frozen = True
-    assert job is not None
     world.cancel(job)
     world.fleet[0].parcel = None  # its heartbeats stop with it
     assert world.land()

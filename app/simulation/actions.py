@@ -1,0 +1,275 @@
+"""The words a schedule is written in, and what each does to the world.
+
+An action names what it is about by a number that is counted round among what is there just then ("the third message"), so
+that a list of actions stays meaningful when some of them are taken out. One that finds nothing to act on does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from app.participant.barrier import ActionUndone
+from app.saga.context import Context
+from app.saga.registry import Registry
+from app.simulation.service import SimService
+from app.simulation.stage import Actor, Role
+from app.simulation.world import World
+
+T = TypeVar("T")
+KEYS = 3  # idempotency keys a client uses: so many jobs at most
+WORDS = ("retry", "mark_done", "waive", "mark_absent")
+NOTHING_KNOWN = Registry()
+
+
+class Action(NamedTuple):
+    """One action. `which`, `who`: counted round; `word`: see the verb; `points` 0: all the way; `dies`: at the last of them."""
+
+    verb: str
+    which: int = 0
+    who: int = 0
+    word: str = ""
+    points: int = 0
+    dies: bool = False
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        told = [self.verb]
+        told += [f"{name}={value!r}" for name, value in zip(self._fields[1:], self[1:], strict=True) if value]
+        return " ".join(told)
+
+    @property
+    def budget(self) -> int | None:
+        return self.points or None
+
+
+def _one_of(things: Sequence[T], which: int) -> T | None:
+    return things[which % len(things)] if things else None
+
+
+@dataclass
+class Director:
+    """Does actions to a world with one saga, and keeps what its clients were told.
+
+    `accepted`: key -> job id of every 202; `waived`: (job, step, kind) that a person let go; `objections`: answers that
+    contradict each other.
+    """
+
+    world: World
+    service: SimService
+    saga: str
+    accepted: dict[str, str] = field(default_factory=dict)
+    waived: set[tuple[str, str, str]] = field(default_factory=set)
+    objections: list[str] = field(default_factory=list)
+
+    def do(self, action: Action) -> str:
+        """Do it. Returns what happened, in words; empty when there was nothing to act on."""
+        verb: Callable[[Action], str] = getattr(self, f"_{action.verb}")
+        return verb(action)
+
+    def problems(self, *, slack_s: float | None = None, bound_s: float | None = None) -> list[str]:
+        """Everything that does not hold just now."""
+        asked = self.world.objections(slack_s=slack_s, bound_s=bound_s)
+        return [*asked, *self.service.objections, *self.objections]
+
+    # --- clients ---------------------------------------------------------------------------------------------------
+    def _submit(self, action: Action) -> str:
+        key = f"k{action.which % KEYS}"
+
+        def told(job_id: str) -> None:
+            if self.accepted.setdefault(key, job_id) != job_id:
+                self.objections.append(f"one idempotency key was answered with two jobs ({key})")
+
+        deadline_s = action.seconds or None
+        actor = self.world.submit(self.saga, {}, key=key, deadline_s=deadline_s, points=action.budget, dies=action.dies, told=told)
+        return _told(actor, f"submits {key}" + (f" with a deadline of {action.seconds:g} s" if deadline_s else ""))
+
+    def _cancel(self, action: Action) -> str:
+        job = _one_of(self.world.job_ids(), action.which)
+        return _told(self.world.cancel(job, points=action.budget, dies=action.dies), f"asks for {_short(job)}") if job else ""
+
+    def _person(self, action: Action) -> str:
+        letter = _one_of(self.world.letters(), action.which)
+        if letter is None:
+            return ""
+        word = self._honest(letter, action.word or "retry")
+        if word == "waive":
+            self.waived.add((letter.job_id, letter.step, letter.kind))
+        return _told(self.world.resolve(letter.id, word, points=action.budget, dies=action.dies), f"decides {letter.step}.{letter.kind}")
+
+    def _honest(self, letter: Any, word: str) -> str:
+        """A person says only what is so: does it by hand before "done", voids the key before "absent"."""
+        done = letter.step in self.service.of(letter.job_id, letter.kind)
+        ctx = Context(letter.job_id, self.saga, letter.step, letter.item, letter.kind)
+        if letter.why == "late_undo":
+            return "retry"
+        graph = next(saga.graph for saga in self.world.sagas if saga.name == self.saga)
+        if word == "mark_absent" and (done or letter.kind != "action" or not graph.by_name[letter.step].pivot):
+            word = "mark_done"  # it is there, or there is no way back from it: done by hand
+        if word == "mark_absent":
+            self.service.by_hand(Context(letter.job_id, self.saga, letter.step, letter.item, "undo"))
+        elif word == "mark_done" and not done:
+            try:
+                self.service.by_hand(ctx)
+            except ActionUndone:
+                return "mark_absent"  # it was voided before
+        return word
+
+    # --- workers ---------------------------------------------------------------------------------------------------
+    def _deliver(self, action: Action) -> str:
+        idle = [worker for worker in self.world.fleet if worker.idle]
+        parcel, worker = _one_of(self.world.broker.waiting, action.which), _one_of(idle, action.who)
+        if parcel is None or worker is None:
+            return ""
+        stranger = action.word == "stranger"
+        actor = self.world.deliver(
+            parcel,
+            worker,
+            says=None if stranger else action.word or None,
+            points=action.budget,
+            dies=action.dies,
+            redelivers=action.seconds == 0,
+            registry=NOTHING_KNOWN if stranger else None,
+        )
+        return _told(actor, f"gets {parcel.name} of {_short(parcel.message.job_id)}" + (f" ({action.word})" if action.word else ""))
+
+    def _resume(self, action: Action) -> str:
+        actor = _one_of([a for a in self.world.stage.paused if not a.frozen], action.which)
+        if actor is None:
+            return ""
+        self.world.resume(actor, action.budget, dies=action.dies)
+        return _told(actor, "goes on")
+
+    def _freeze(self, action: Action) -> str:
+        actor = _one_of([a for a in self.world.stage.paused if not a.frozen], action.which)
+        if actor is None:
+            return ""
+        actor.frozen = True
+        return f"{actor.name} freezes at {actor.at}"
+
+    def _oversleep(self, action: Action) -> str:
+        """A worker sleeps until its lease has run out and a relay has seen it, and wakes."""
+        actor = _one_of([a for a in self.world.stage.paused if a.role == Role.WORKER], action.which)
+        if actor is None or any(a.name == "relay0" for a in self.world.stage.paused):
+            return ""
+        actor.frozen = True
+        self.world.tick(self.world.settings.lease_seconds + 1)
+        swept = self.world.sweep(0)
+        actor.frozen = False
+        return _told(swept, f"sweeps after {actor.name} has slept through its lease at {actor.at}")
+
+    def _thaw(self, action: Action) -> str:
+        actor = _one_of([a for a in self.world.stage.paused if a.frozen], action.which)
+        if actor is None:
+            return ""
+        actor.frozen = False
+        return f"{actor.name} thaws at {actor.at}"
+
+    def _crash(self, action: Action) -> str:
+        actor = _one_of(self.world.stage.paused, action.which)
+        if actor is None:
+            return ""
+        self.world.crash(actor)
+        return f"{actor.name} dies at {actor.at}"
+
+    def _kill_child(self, action: Action) -> str:
+        worker = _one_of([w for w in self.world.fleet if w.actor is not None], action.which)
+        if worker is None or worker.actor is None:
+            return ""
+        at = worker.actor.at
+        self.world.kill_child(worker)
+        return f"the child of {worker.name} is killed at {at}"
+
+    def _shut_down(self, action: Action) -> str:
+        worker = _one_of([w for w in self.world.fleet if w.actor is not None], action.which)
+        if worker is None or worker.actor is None:
+            return ""
+        at = worker.actor.at
+        self.world.shut_down(worker)
+        return f"{worker.name} is shut down at {at}"
+
+    # --- relays and time -------------------------------------------------------------------------------------------
+    def _sweep(self, action: Action) -> str:
+        relay = action.which % len(self.world.sweepers)
+        if any(actor.name == f"relay{relay}" for actor in self.world.stage.paused):
+            return ""
+        actor = self.world.sweep(relay, points=action.budget, dies=action.dies)
+        return _told(actor, "sweeps")
+
+    def _tick(self, action: Action) -> str:
+        self.world.tick(action.seconds, beats=action.word != "no beats")
+        return f"{action.seconds:g} s pass" + (" without heartbeats" if action.word else "")
+
+    # --- the broker ------------------------------------------------------------------------------------------------
+    def _drop(self, action: Action) -> str:
+        parcel = _one_of(self.world.broker.waiting, action.which)
+        if parcel is None:
+            return ""
+        self.world.broker.waiting.remove(parcel)
+        return f"the message of {parcel.name} is lost"
+
+    def _duplicate(self, action: Action) -> str:
+        parcel = _one_of(self.world.broker.waiting, action.which)
+        return self._again(parcel.copy() if parcel else None, "repeated")
+
+    def _old(self, action: Action) -> str:
+        parcel = _one_of(self.world.broker.old, action.which)
+        return self._again(parcel.copy() if parcel else None, "found again, late")
+
+    def _again(self, parcel: Any, how: str) -> str:
+        if parcel is None:
+            return ""
+        self.world.broker.waiting.append(parcel)
+        return f"the message of {parcel.name} is {how}"
+
+    def _flush(self, action: Action) -> str:
+        self.world.broker.flush()
+        return "the broker loses everything"
+
+    def _lose(self, action: Action) -> str:
+        self.world.broker.lose_next = 1 + action.which % 3
+        return f"the next {self.world.broker.lose_next} messages will be lost"
+
+    def _broker(self, action: Action) -> str:
+        self.world.broker.down = not self.world.broker.down
+        return "the broker goes away" if self.world.broker.down else "the broker is back"
+
+    # --- the store -------------------------------------------------------------------------------------------------
+    def _store(self, action: Action) -> str:
+        self.world.trouble.down = not self.world.trouble.down
+        return "the store goes away" if self.world.trouble.down else "the store is back"
+
+    def _locked(self, action: Action) -> str:
+        self.world.trouble.locked_next = 1 + action.which % 3
+        return f"the next {self.world.trouble.locked_next} transactions will find the store locked"
+
+    def _answer(self, action: Action) -> str:
+        self.world.trouble.answer_lost_next = 1
+        return "the answer to the next COMMIT will be lost"
+
+
+def _short(job_id: str) -> str:
+    return f"job {int(job_id[-4:], 16)}"
+
+
+def _told(actor: Actor | None, what: str) -> str:
+    if actor is None:
+        return ""
+    if actor.crashed:
+        end = f"dies at {actor.at}"
+    elif not actor.done:
+        end = f"stops at {actor.at}"
+    elif actor.error is not None:
+        end = type(actor.error).__name__
+    else:
+        end = _result(actor.result)
+    return f"{actor.name} {what}: {end}"
+
+
+def _result(result: Any) -> str:
+    if isinstance(result, dict):
+        return ", ".join(f"{name} {count}" for name, count in result.items()) or "nothing"
+    if hasattr(result, "message"):
+        return str(result.message)
+    return str(result)

@@ -1,0 +1,34 @@
+"""The named points that schedules must come to: between the transactions of the engine, around a publication, around an effect.
+
+Made from what the engine does, kept as a list, so that one which no schedule reaches any more is missed.
+`module.function/before` and `/committed` are around a transaction, `/uncommitted` is its last line, `/asks` and `/asked` are
+around reads, on which the next transaction leans.
+"""
+
+from __future__ import annotations
+
+from app.faults import Point
+
+
+def _around(*names: str) -> set[str]:
+    return {f"{name}/{place}" for name in names for place in ("before", "uncommitted", "committed")}
+
+
+def _single(*names: str) -> set[str]:
+    return {f"{name}/{place}" for name in names for place in ("before", "committed")}
+
+
+def _reads(*names: str) -> set[str]:
+    return {f"{name}/{place}" for name in names for place in ("asks", "asked")}
+
+
+NAMED = frozenset(
+    {str(point) for point in Point}
+    | {"publish/before", "publish/after", "go_on/before", "go_on/after", "effect/done", "sleeps"}
+    | _around("submit.submit", "attempt.complete", "attempt.fail", "attempt.park", "attempt.expire", "attempt.nobody_came")
+    | _around("attempt.hand_back", "decide.cancel", "decide.retry", "decide.mark_done", "decide.waive", "decide.mark_absent")
+    | _around("sweep.Sweeper._due", "sweep.Sweeper._deadlines", "sweep.Sweeper._undo_late", "sweep.Sweeper._lost")
+    | _single("attempt.claim", "dispatch.ring", "dispatch.not_sent", "keep.beat", "perform._other_version", "port.StorePort._write")
+    | _reads("submit.submit", "perform.perform", "perform.run_on", "perform._run", "port.StorePort.check", "keep.lost", "keep.hand_back")
+    | _reads("sweep.Sweeper._expired", "sweep.Sweeper._unsent", "sweep.Sweeper._lost", "sweep.Sweeper._idle", "sweep.Sweeper._stranded")
+)

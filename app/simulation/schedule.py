@@ -1,0 +1,204 @@
+"""A schedule: a saga and a list of actions from one number, run in two phases.
+
+While anything may fail, what must always hold is asked after every action. Then everything heals, and every job must
+land within a bound, with its effects whole or taken back in reverse. Each seed draws its own rates, some of them zero:
+with the same rates for all, one loud fault hides the others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from app.rules.states import ENDED, JobState
+from app.simulation.actions import WORDS, Action, Director
+from app.simulation.sagas import StepPlan, build, draw
+from app.simulation.service import SimService
+from app.simulation.store import store_of_this_process
+from app.simulation.truth import untrue
+from app.simulation.world import World
+
+SAGA = "shape"
+LENGTH = 60  # actions of a schedule
+FAILURE_ANSWERS = ("refuse", "break", "unsent", "not_yet", "later", "lose", "check", "stranger")
+SECONDS = (0.5, 2.0, 6.0, 16.0, 40.0, 70.0)
+LONG_S = (400.0, 1000.0, 90000.0)  # queue time-outs, undo_by
+ORDINARY = {"submit": 1.5, "deliver": 15.0, "resume": 9.0, "sweep": 3.0, "tick": 3.0}
+FAULTS = {
+    "cancel": 1.0,
+    "person": 2.0,
+    "freeze": 4.0,
+    "thaw": 2.0,
+    "oversleep": 3.0,
+    "crash": 2.0,
+    "kill_child": 1.0,
+    "shut_down": 1.0,
+    "drop": 2.0,
+    "duplicate": 2.0,
+    "old": 2.0,
+    "lose": 1.0,
+    "flush": 0.7,
+    "broker": 1.0,
+    "store": 1.0,
+    "locked": 1.0,
+    "answer": 1.0,
+}
+FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
+ROUNDS_OF_PEOPLE = 6  # a retried operation may turn the job, whose undos ask again: a handful is plenty
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this seed is about: weights of the verbs, and chances of what may go with them."""
+
+    weights: dict[str, float]
+    answers: tuple[str, ...]
+    bad_answer: float
+    pause: float
+    dies: float
+    no_beats: float
+    long_tick: float
+    deadline: float
+    runs_on: bool
+
+    @classmethod
+    def drawn(cls, chance: random.Random) -> Rates:
+        weights = dict(ORDINARY)
+        for verb, weight in FAULTS.items():
+            if chance.random() < 0.5:
+                weights[verb] = weight * chance.choice((0.3, 1.0, 2.0))
+        answers = [answer for answer in FAILURE_ANSWERS if chance.random() < 0.4]
+        return cls(
+            weights,
+            tuple(answers),
+            chance.choice((0.05, 0.2, 0.5)) if answers else 0.0,
+            chance.choice((0.0, 0.3, 0.6, 0.8)),
+            chance.choice((0.0, 0.0, 0.1, 0.3)),
+            chance.choice((0.0, 0.3, 0.7)),
+            chance.choice((0.0, 0.0, 0.0, 0.1)),
+            chance.choice((0.0, 0.0, 0.5)),
+            chance.random() < 0.6,
+        )
+
+
+@dataclass
+class Outcome:
+    """How a schedule went. `problems`: empty when all is well; `actions`: those that did something; `trace`: a line for each."""
+
+    seed: int
+    plans: tuple[StepPlan, ...]
+    actions: list[Action] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    phase: str = "safety"
+    ends: Counter[str] = field(default_factory=Counter)
+    points: Counter[str] = field(default_factory=Counter)
+    crashes: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.problems)
+
+
+def actions_of(seed: int) -> tuple[Rates, Iterator[Action]]:
+    """The rates of a seed, and its actions without end: those that find nothing to act on do not count."""
+    chance = random.Random(f"{seed} actions")
+    rates = Rates.drawn(chance)
+    return rates, _drawn(chance, rates)
+
+
+def _drawn(chance: random.Random, rates: Rates) -> Iterator[Action]:
+    verbs, weights = list(rates.weights), list(rates.weights.values())
+    yield Action("submit", 0)
+    while True:
+        verb = chance.choices(verbs, weights)[0]
+        which, who = chance.randrange(1000), chance.randrange(1000)
+        points = chance.choice((1, 1, 2, 3, 4, 6, 9, 13, 20)) if chance.random() < rates.pause else 0
+        dies = points > 0 and chance.random() < rates.dies
+        match verb:
+            case "submit":
+                seconds = chance.choice((5.0, 30.0)) if chance.random() < rates.deadline else 0.0
+                yield Action(verb, which, points=points, dies=dies, seconds=seconds)
+            case "deliver":
+                word = chance.choice(rates.answers) if chance.random() < rates.bad_answer else ""
+                yield Action(verb, which, who, word, points, dies, seconds=float(chance.random() < 0.3) if dies else 0.0)
+            case "tick":
+                seconds = chance.choice(LONG_S) if chance.random() < rates.long_tick else chance.choice(SECONDS)
+                yield Action(verb, word="no beats" if chance.random() < rates.no_beats else "", seconds=seconds)
+            case "person":
+                yield Action(verb, which, word=chance.choice(WORDS), points=points, dies=dies)
+            case "resume" | "sweep" | "cancel":
+                yield Action(verb, which, points=points, dies=dies)
+            case _:
+                yield Action(verb, which)
+
+
+def plans_of(seed: int) -> tuple[StepPlan, ...]:
+    """The saga of a seed."""
+    return draw(random.Random(f"{seed} saga"))
+
+
+def run(seed: int, actions: Sequence[Action] | None = None, length: int = LENGTH) -> Outcome:
+    """Run the schedule of a seed; with `actions`, these instead of the seed's own (on the same saga)."""
+    rates, drawn = actions_of(seed)
+    outcome = Outcome(seed, plans_of(seed))
+    service = SimService(store_of_this_process())
+    saga = build(SAGA, outcome.plans, service)
+    with World([saga], seed=seed, store=service.store, runs_on=rates.runs_on) as world:
+        director = Director(world, service, SAGA)
+        try:
+            if actions is None:
+                _go(director, outcome, drawn, length)
+            else:
+                _go(director, outcome, iter(actions), len(actions))
+            if not outcome.problems:
+                land(director, outcome)
+        except AssertionError as error:  # the world's own
+            outcome.problems.append(str(error))
+        outcome.ends.update(row.state for row in world.jobs())
+        outcome.points, outcome.crashes, outcome.answers = world.stage.points, world.stage.crashes, service.calls
+    return outcome
+
+
+def _go(director: Director, outcome: Outcome, actions: Iterator[Action], length: int) -> None:
+    for action in actions:
+        told = director.do(action)
+        if not told:
+            continue
+        outcome.actions.append(action)
+        outcome.trace.append(told)
+        outcome.problems = director.problems()
+        if outcome.problems or len(outcome.actions) >= length:
+            return
+
+
+def land(director: Director, outcome: Outcome) -> None:
+    """The second phase: it heals, it lands, people answer what is asked, and the truth is compared with the account."""
+    world, outcome.phase = director.world, "liveness"
+    if outcome.seed % 2:  # who is frozen sleeps through all of it, and wakes when the jobs have landed
+        world.heal(thaw=False)
+        world.land()
+    world.heal()
+    for number in range(ROUNDS_OF_PEOPLE):
+        if not world.land():
+            outcome.problems.append(f"{len(world.moving())} jobs have not landed within the bound")
+            break
+        letters = world.letters()
+        if not letters:
+            break
+        for _ in letters:
+            director.do(Action("person", word="retry" if number < 2 else "mark_absent"))
+    outcome.problems += director.problems(slack_s=FINAL_SLACK_S, bound_s=FINAL_BOUND_S)
+    if not outcome.problems:
+        outcome.problems += untrue(director)
+    states = {row.id: row.state for row in world.jobs()}
+    outcome.problems += [f"the accepted job of {key} is gone" for key, job in director.accepted.items() if job not in states]
+    if not outcome.problems and any(state not in ENDED for state in states.values()):
+        asking = sum(state == JobState.ATTENTION for state in states.values())
+        outcome.problems.append(f"{asking} jobs still ask a person who has answered {ROUNDS_OF_PEOPLE} times")
+
+
+__all__ = ["LENGTH", "SAGA", "Outcome", "Rates", "actions_of", "land", "plans_of", "run"]

@@ -1,0 +1,60 @@
+"""All or nothing: what the service's book says of each ended job, against what its end promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import select
+
+from app.rules.states import ENDED, JobState, OpState
+from app.saga.graph import Graph
+from app.simulation.actions import Director
+from app.store.tables import operations
+
+
+def untrue(director: Director) -> list[str]:
+    """What is not so, a sentence each; empty when every ended job has what it says."""
+    graph = next(saga.graph for saga in director.world.sagas if saga.name == director.saga)
+    found: list[str] = []
+    for job in director.world.jobs():
+        if job.state in ENDED:
+            found += [f"{job.state} job: {what}" for what in _of_job(director, graph, job)]
+    return found
+
+
+def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
+    service, waived = director.service, {(step, kind) for id_, step, kind in director.waived if id_ == job.id}
+    actions, undos = service.of(job.id, "action"), service.of(job.id, "undo")
+    if job.state == JobState.COMPLETED:
+        missing = [n.name for n in graph.nodes if n.name not in actions and (n.name, "action") not in waived]
+        if missing:
+            yield f"{', '.join(missing)} never took effect"
+        if undos:
+            yield f"{', '.join(undos)} undone"
+        unconfirmed = {n.name for n in graph.nodes if n.confirm} - set(service.of(job.id, "confirm"))
+        if unconfirmed - {step for step, kind in waived if kind == "confirm"}:
+            yield f"{', '.join(sorted(unconfirmed))} never confirmed"
+        return
+    for node in graph.nodes:
+        if node.compensation is not None and node.name in actions and node.name not in undos and (node.name, "undo") not in waived:
+            yield f"{node.name} took effect and was never undone"
+        if node.no_return and node.name in actions:
+            yield f"{node.name} took effect, from where there is no way back"
+    for number, step in enumerate(undos):
+        early = graph.reachable[step] & set(undos[number + 1 :])
+        if early:
+            yield f"{step} was undone before {', '.join(sorted(early))}, which came after it"
+    yield from _account(director, job, actions, undos)
+
+
+def _account(director: Director, job: Any, actions: list[str], undos: list[str]) -> Iterator[str]:
+    """The engine's own account of an undone job agrees with the book."""
+    query = select(operations.c.step, operations.c.kind, operations.c.state, operations.c.decided).where(operations.c.job_id == job.id)
+    for row in director.world.all(query):
+        if row.state != OpState.COMPLETED:
+            continue
+        if row.kind == "action" and row.step not in actions:
+            yield f"{row.step} is completed on record, and never took effect"
+        if row.kind == "undo" and row.step in actions and row.step not in undos:
+            yield f"the undo of {row.step} is completed on record, and never happened"

@@ -1,0 +1,290 @@
+"""Mistakes that an engine like this one could have, each planted while a context lasts. The simulation must find them all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest import mock
+
+from sqlalchemy import case, select, update
+
+import app.participant.barrier  # noqa: F401
+from app.clock import now
+from app.engine import advance, attempt, turn
+from app.engine.move import Move
+from app.engine.sweep import Sweeper
+from app.rules import planner
+from app.rules.states import Dir, Kind, OpState
+from app.saga.context import Context
+from app.saga.naming import effect_key
+from app.simulation.broker import SimBroker
+from app.store import queries, updates
+from app.store.session import transaction
+from app.store.tables import operations
+
+barrier: Any = sys.modules["app.participant.barrier"]  # the package gives its function the module's name
+o = operations.c
+Planted = Callable[[], AbstractContextManager[None]]
+PLANTED: dict[str, Planted] = {}
+
+
+def planted(make: Callable[[], Iterator[None]]) -> Planted:
+    """Put it into the list, under its name in words."""
+    done = contextmanager(make)
+    PLANTED[make.__name__.replace("_", " ")] = done
+    return done
+
+
+@contextmanager
+def instead(where: Any, name: str, what: Any) -> Iterator[None]:
+    with mock.patch.object(where, name, what):
+        yield
+
+
+@planted
+def messages_leave_before_the_commit() -> Iterator[None]:
+    brokers: list[SimBroker] = []
+    made = SimBroker.__init__
+
+    def note(self: SimBroker, *args: Any, **kwargs: Any) -> None:
+        made(self, *args, **kwargs)
+        brokers.append(self)
+
+    def early(db: Any, work: Any) -> Any:
+        def and_publish(tx: Any) -> Any:
+            ended = work(tx)
+            if getattr(ended, "plan", ()):
+                brokers[-1].publish(ended.plan)
+            return ended
+
+        return transaction(db, and_publish)
+
+    with instead(SimBroker, "__init__", note), instead(attempt, "transaction", early):
+        yield
+
+
+@planted
+def the_effects_key_has_the_attempts_number_in_it() -> Iterator[None]:
+    def key(self: Context) -> str:
+        return effect_key(self.job_id, self.step, str(self.attempt), self.kind)
+
+    with instead(Context, "key", property(key)):
+        yield
+
+
+@planted
+def a_completion_does_not_ask_for_its_fence() -> Iterator[None]:
+    real = updates.finish_running_operation
+
+    def any_token(tx: Any, operation_id: str, token: str, result: Any) -> Any:
+        row = queries.operation(tx, operation_id)
+        return real(tx, operation_id, row.token if row is not None and row.state == OpState.RUNNING else token, result)
+
+    with instead(updates, "finish_running_operation", any_token):
+        yield
+
+
+@planted
+def the_row_count_of_a_completion_is_ignored() -> Iterator[None]:
+    real = updates.finish_running_operation
+
+    def ignored(tx: Any, operation_id: str, token: str, result: Any) -> Any:
+        return real(tx, operation_id, token, result) or tx.execute(select(operations).where(o.id == operation_id)).one()
+
+    with instead(updates, "finish_running_operation", ignored):
+        yield
+
+
+@planted
+def undos_look_at_direct_successors_only() -> Iterator[None]:
+    def direct(self: Any, step: str, edges: Any) -> tuple[str, ...]:
+        return tuple(name for name in edges[step] if name in self._chosen)
+
+    with instead(planner.UndoOrder, "_nearest", direct):
+        yield
+
+
+@planted
+def a_claim_is_not_durable() -> Iterator[None]:
+    class Back(Exception):
+        pass
+
+    def lost(db: Any, work: Any) -> Any:
+        claimed: list[Any] = []
+
+        def undone(tx: Any) -> None:
+            claimed.append(work(tx))
+            raise Back
+
+        try:
+            transaction(db, undone)
+        except Back:
+            pass
+        return claimed[0]
+
+    with instead(attempt, "one_statement", lost):
+        yield
+
+
+@planted
+def a_timer_never_wakes() -> Iterator[None]:
+    with instead(updates, "wake_due", lambda tx, limit: []):
+        yield
+
+
+@planted
+def a_relay_that_slept_does_not_look_again_before_it_expires_a_claim() -> Iterator[None]:
+    def at_once(db: Any, settings: Any, operation_id: str, job_id: str, token: str) -> Any:
+        def work(tx: Any) -> Any:
+            move = Move(tx, job_id)
+            row = queries.operation(tx, operation_id)
+            if row is None or row.state != OpState.RUNNING:
+                return attempt.LATE
+            return attempt._fail_running(move, settings, row, attempt.Failure("lost", {"type": "LeaseExpired", "message": "planted"}))
+
+        return transaction(db, work)
+
+    with instead(attempt, "expire", at_once):
+        yield
+
+
+@planted
+def an_undo_with_nothing_to_undo_acts_as_if_it_had() -> Iterator[None]:
+    def acts(connection: Any, ctx: Any) -> Any:
+        barrier._insert(connection, ctx.action_key, barrier.NEVER, ctx.fence)
+        return barrier.Pass(connection, ctx.key, first=barrier._insert(connection, ctx.key, barrier.DONE, ctx.fence))
+
+    with instead(barrier, "_undo", acts):
+        yield
+
+
+@planted
+def an_empty_undo_leaves_no_tombstone() -> Iterator[None]:
+    real = barrier._undo
+
+    def forgetful(connection: Any, ctx: Any) -> Any:
+        there = connection.execute(select(barrier.rows.c.key).where(barrier.rows.c.key == ctx.action_key)).first()
+        return real(connection, ctx) if there else barrier.Pass(connection, ctx.key, first=False, empty=True)
+
+    with instead(barrier, "_undo", forgetful):
+        yield
+
+
+@planted
+def a_completion_releases_twice() -> Iterator[None]:
+    real = advance.release
+
+    def twice(move: Any, step: str) -> None:
+        real(move, step)
+        real(move, step)
+
+    with instead(advance, "release", twice):
+        yield
+
+
+@planted
+def the_turn_forgets_what_is_queued() -> Iterator[None]:
+    def forgetful(tx: Any, job_id: str) -> None:
+        tx.execute(
+            update(operations)
+            .where(o.job_id == job_id, o.kind == Kind.ACTION, o.state.in_((OpState.PENDING, OpState.WAITING)))
+            .values(state=case((o.started, OpState.ABANDONED), else_=OpState.DROPPED), due_at=None, wait=None, finished_at=now())
+        )
+
+    with instead(updates, "drop_waiting_actions", forgetful):
+        yield
+
+
+@planted
+def started_follows_from_the_attempts_and_a_shutdown_gives_one_back() -> Iterator[None]:
+    real = updates.end_running_operation
+
+    def given_back(tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any) -> Any:
+        if values.get("state") == OpState.QUEUED and "allowance" in values:
+            values = {name: value for name, value in values.items() if name != "allowance"}
+            values |= {
+                "attempts": o.attempts - 1,
+                "started": o.attempts > 1,
+                "unsettled": case((o.unsettled > 0, o.unsettled - 1), else_=0),
+            }
+        return real(tx, operation_id, token, values, **more)
+
+    with instead(updates, "end_running_operation", given_back):
+        yield
+
+
+@planted
+def a_refusal_settles_earlier_attempts_too() -> Iterator[None]:
+    real = updates.end_running_operation
+
+    def all_settled(tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any) -> Any:
+        row = queries.operation(tx, operation_id)
+        if row is not None and values.get("unsettled", row.unsettled) < row.unsettled:
+            values = values | {"unsettled": 0}
+        return real(tx, operation_id, token, values, **more)
+
+    with instead(updates, "end_running_operation", all_settled):
+        yield
+
+
+@planted
+def a_cancel_overtakes_the_claim_of_the_pivot() -> Iterator[None]:
+    def only_done(move: Any) -> Any:
+        return next((row for row in queries.lock_no_return(move.tx, move.job.id) if row.state == OpState.COMPLETED), None)
+
+    with instead(turn, "past_return", only_done):
+        yield
+
+
+@planted
+def an_action_that_stopped_after_the_turn_does_not_free_its_undo() -> Iterator[None]:
+    with instead(attempt, "settle", lambda move, operation: None):
+        yield
+
+
+@planted
+def a_job_ends_while_something_of_it_still_runs() -> Iterator[None]:
+    with instead(queries, "may_move", lambda tx, job_id: False):
+        yield
+
+
+@planted
+def a_lost_message_is_never_rung_again() -> Iterator[None]:
+    with instead(Sweeper, "_lost", lambda self: 0), instead(Sweeper, "_broker_lost", lambda self: 0):
+        yield
+
+
+@planted
+def an_idempotency_key_is_looked_up_but_not_taken() -> Iterator[None]:
+    with instead(queries, "idempotent", lambda connection, tenant_id, key: None):
+        with instead(updates, "take_idempotency_key", lambda *args: True):
+            yield
+
+
+@planted
+def a_completion_after_the_turn_goes_forward() -> Iterator[None]:
+    real = Move.__init__
+
+    def forward(self: Move, tx: Any, job_id: str, *args: Any, **more: Any) -> None:
+        real(self, tx, job_id, *args, **more)
+        if more.get("noting"):
+            self.dir = Dir.FORWARD
+
+    with instead(Move, "__init__", forward):
+        yield
+
+
+@planted
+def two_people_decide_about_one_letter_and_both_are_obeyed() -> Iterator[None]:
+    real = updates.decide_failed_operation
+
+    def obeyed(tx: Any, operation_id: str, values: dict[str, Any]) -> Any:
+        return (
+            real(tx, operation_id, values)
+            or tx.execute(update(operations).where(o.id == operation_id).values(**values).returning(*operations.c)).one()
+        )
+
+    with instead(updates, "close_letter", lambda *args, **more: True), instead(updates, "decide_failed_operation", obeyed):
+        yield
