@@ -46,6 +46,7 @@ FAULTS = {
     "answer": 1.0,
 }
 FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
+YOUNG_S = 300.0  # a schedule that heals before this has no operation near its queue time-out (15 minutes)
 ROUNDS_OF_PEOPLE = 6  # a retried operation may turn the job, whose undos ask again: a handful is plenty
 
 
@@ -178,6 +179,7 @@ def _go(director: Director, outcome: Outcome, actions: Iterator[Action], length:
 def land(director: Director, outcome: Outcome) -> None:
     """The second phase: it heals, it lands, people answer what is asked, and the truth is compared with the account."""
     world, outcome.phase = director.world, "liveness"
+    young = world.clock.now_s < YOUNG_S
     if outcome.seed % 2:  # who is frozen sleeps through all of it, and wakes when the jobs have landed
         world.heal(thaw=False)
         world.land()
@@ -194,6 +196,10 @@ def land(director: Director, outcome: Outcome) -> None:
     outcome.problems += director.problems(slack_s=FINAL_SLACK_S, bound_s=FINAL_BOUND_S)
     if not outcome.problems:
         outcome.problems += untrue(director)
+    if young and world.gave_up_waiting():
+        outcome.problems.append(
+            "an operation waited in vain for its queue time-out, though workers were there: its message was never rung again"
+        )
     states = {row.id: row.state for row in world.jobs()}
     outcome.problems += [f"the accepted job of {key} is gone" for key, job in director.accepted.items() if job not in states]
     if not outcome.problems and any(state not in ENDED for state in states.values()):

@@ -399,6 +399,11 @@ class World:
         """The jobs that have not ended and wait for no person."""
         return [row.id for row in self.all(select(jobs.c.id).where(jobs.c.state.not_in((*ENDED, JobState.ATTENTION))))]
 
+    def gave_up_waiting(self) -> bool:
+        """Whether an operation failed because no worker came for it."""
+        failed = self.all(select(history.c.detail).where(history.c.event == "failed"))
+        return any((row.detail or {}).get("why") == "queue_timeout" for row in failed)
+
     def letters(self) -> list[Any]:
         """The open dead letters that hold a job, oldest first."""
         d = dead_letters.c
