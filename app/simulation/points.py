@@ -25,10 +25,19 @@ def _reads(*names: str) -> set[str]:
 NAMED = frozenset(
     {str(point) for point in Point}
     | {"publish/before", "publish/after", "go_on/before", "go_on/after", "effect/done", "sleeps"}
-    | _around("submit.submit", "attempt.complete", "attempt.fail", "attempt.park", "attempt.expire", "attempt.nobody_came")
+    | _around("submit._insert", "attempt.complete", "attempt.fail", "attempt.park", "attempt.expire", "attempt.nobody_came")
     | _around("attempt.hand_back", "decide.cancel", "decide.retry", "decide.mark_done", "decide.waive", "decide.mark_absent")
     | _around("sweep.Sweeper._due", "sweep.Sweeper._deadlines", "sweep.Sweeper._undo_late", "sweep.Sweeper._lost")
     | _single("attempt.claim", "dispatch.ring", "dispatch.not_sent", "keep.beat", "perform._other_version", "port.StorePort._write")
-    | _reads("submit.submit", "perform.perform", "perform.run_on", "perform._run", "port.StorePort.check", "keep.lost", "keep.hand_back")
+    | _reads(
+        "submit.submit",
+        "perform.perform",
+        "perform._results",
+        "perform._not_claimed",
+        "sweep.Sweeper._nobody_came",
+        "port.StorePort.check",
+        "keep.lost",
+        "keep.hand_back",
+    )
     | _reads("sweep.Sweeper._expired", "sweep.Sweeper._unsent", "sweep.Sweeper._lost", "sweep.Sweeper._idle", "sweep.Sweeper._stranded")
 )
