@@ -46,6 +46,7 @@ from app.store.tables import history, jobs, operations
 
 ACTOR = "drill"
 MOST_TURNS = 2000  # messages and sweeps of one row
+OUTAGE_TURNS = 400  # after so many a job that is still there only waits for the service, which then comes back
 BEAT_S = 0.001  # how long after something is due it is looked for
 SWEEPS_BESIDE = 0.03  # how often the relay sweeps while there are messages
 WORKERS = 2
@@ -105,14 +106,17 @@ class InProcess:
 
     def bring_back(self) -> None:
         """End the outage, if there is one."""
-        self._scene.outage.close()
         if self._scene.away:
+            self._scene.outage.close()
+            self._scene.away = False
             self.say("* the service is back")
 
     # --- life goes on ---------------------------------------------------------------------------------------------
     def _live(self) -> None:
         scene = self._scene
-        for _ in range(MOST_TURNS):
+        for turn in range(MOST_TURNS):
+            if turn == OUTAGE_TURNS and scene.away:
+                self.bring_back()
             if self._broker.waiting:
                 index = scene.rng.randrange(len(self._broker.waiting))
                 self._deliver(self._broker.waiting.pop(index))
@@ -223,7 +227,7 @@ class InProcess:
         scene = self._scene
         if scene.quiet:
             return
-        if scene.row.trick == Trick.OUTAGE and scene.row.first and target.endswith(".undo") and not scene.away:
+        if scene.row.trick == Trick.OUTAGE and scene.row.first and target.endswith(".undo") and not scene.was_away:
             self._take_away(scene.row.service)
         for strike in scene.row.strikes:
             if (strike.target, strike.point) == (target, point) and scene.fired[strike] < strike.times:
@@ -273,7 +277,7 @@ class InProcess:
         away = self._outage(service) if self._outage is not None else None
         if away is not None:
             self._scene.outage.enter_context(away)
-            self._scene.away = True
+            self._scene.away = self._scene.was_away = True
             self.say(f"* {service} is away")
 
     def _send_early(self, job_id: str) -> None:
@@ -290,7 +294,7 @@ class InProcess:
     def _met(self) -> bool:
         row, scene = self._scene.row, self._scene
         if row.trick == Trick.OUTAGE:
-            return scene.away
+            return scene.was_away
         if row.strike is not None:
             return scene.fired[row.strike] == row.strike.times
         return row.trick is None or self._broker.tricked
@@ -342,6 +346,7 @@ class Scene:
     seq: int = 0
     quiet: bool = False
     away: bool = False
+    was_away: bool = False
     trace: list[str] = field(default_factory=list)
     fired: Counter[Strike] = field(default_factory=Counter)
     outage: ExitStack = field(default_factory=ExitStack)

@@ -40,6 +40,7 @@ from app.store.types import AnyRow
 from app.supervisor.child import Child
 
 LOOK_S = 0.02
+OUTAGE_S = 30.0  # a job that has not landed by then only waits for the service, which then comes back
 LAND_S = 60.0  # how long a row may take; none should need a quarter of it
 HOLD_S = 1.5  # how long a delay holds a job at a point, while something is done to it
 LATE_S = 0.5  # how long a message that comes too late is given to do harm
@@ -242,6 +243,9 @@ class RealProcesses:
                 drilled.reach_limit(self.db, self._job_id, row.step, row.kind)
             return self._at_rest()
 
+        if row.trick == Trick.OUTAGE and not self._wait(landed, OUTAGE_S, hurry=True):
+            self.bring_back()
+            self.say("* the service is back")
         if not self._wait(landed, LAND_S, hurry=True):
             self._read_history()
             raise NotLanded(self._state(), self._trace)
