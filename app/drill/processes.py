@@ -54,7 +54,10 @@ class Processes:
         self.web_url = stack.url_of(stack.LOOPBACK, port)
         no_flower = ports.any_free()
         env = stack.environment(self.settings, home, self.secrets, self.broker_url, os.environ.get("BANK_URL", ""), port, no_flower)
-        self.supervisor = Supervisor(home / "log", env | _quick(self.settings), lambda line: None)
+        temporary = home / "tmp"  # what killed processes leave behind goes with the home
+        temporary.mkdir()
+        own = _quick(self.settings) | {"TMPDIR": str(temporary)}
+        self.supervisor = Supervisor(home / "log", env | own, lambda line: None)
         self.db: Engine = open_engine(self.settings.store_url, patience_s=PATIENCE_S)
         self._web_port = port
 
