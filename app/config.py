@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     flower_url: str = ""
     flower_max_tasks: int = Field(10_000, ge=1)
     flower_save_seconds: float = Field(10.0, gt=0)
+    store_silence_seconds: float = Field(15.0, gt=0)  # PostgreSQL: no answer for so long, and its connection is given up
     # what runs
     env: Literal["production", "test", "drill"] = Field("production", validation_alias=_named("env"))
     sagas: str = Field("", validation_alias=_named("sagas"))

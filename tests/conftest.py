@@ -25,7 +25,7 @@ from tests.support.redis_server import RedisServer
 
 S = TypeVar("S", PostgresServer, RedisServer)
 OURS = ("SUREFOOT_", "LOG_", "UNSENT_", "LOST_", "LEASE_", "HEARTBEAT_", "SWEEP_", "PUBLISH_", "FLOWER_", "EVENTS_")
-OURS += ("RESERVE_", "LOCK_")
+OURS += ("RESERVE_", "LOCK_", "STORE_")
 OURS_WHOLE = ("DATABASE_URL", "BROKER_URL", "BANK_URL", "BANK_DATABASE_URL", "MAIL", "HOST", "PORT", "RUN_ON_SECONDS")
 OURS_WHOLE += ("ORDER_DATABASE_URL", "PAYMENT_DATABASE_URL", "INVENTORY_DATABASE_URL", "MAIL_DATABASE_URL")
 for _name in [name for name in os.environ if name.startswith(OURS) or name in OURS_WHOLE]:

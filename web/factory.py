@@ -49,7 +49,8 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     """
     settings = settings or settings_of_this_process()
     signer = Signer.from_settings(settings)
-    db = open_engine(settings.store_url, pool_size=max(5, threads - 10 + 2), connect_timeout_s=2)
+    pool_size = max(5, threads - 10 + 2)
+    db = open_engine(settings.store_url, pool_size=pool_size, connect_timeout_s=2, silence_s=settings.store_silence_seconds)
     migrate.check(db)
     faults.arm(settings, lambda: db)
     registry = _registry(settings)

@@ -50,7 +50,7 @@ def db() -> Engine:
     with _lock:
         _after_fork()
         if _held.db is None:
-            _held.db = open_engine(settings().store_url)
+            _held.db = open_engine(settings().store_url, silence_s=settings().store_silence_seconds)
         return _held.db
 
 

@@ -126,7 +126,7 @@ class Announced:
 def make_relay(with_settings: Settings | None = None) -> Relay:
     """A relay for this process's settings."""
     chosen = with_settings or settings()
-    db = open_engine(chosen.store_url)
+    db = open_engine(chosen.store_url, silence_s=chosen.store_silence_seconds)
     fault_store.arm(chosen, lambda: db)
     publisher = Announced(Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds))
     return Relay(

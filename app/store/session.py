@@ -27,6 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app import metrics
 from app.config import driver_url
 from app.errors import StoreUnavailable
+from app.store import silence
 
 T = TypeVar("T")
 TRANSACTION_TRIES = 5  # a serialization failure, deadlock or lock time-out repeats the whole transaction this often
@@ -35,6 +36,7 @@ RETRY_WITHIN_S = 2.0  # but not when it has waited for longer than this already
 PATIENCE_S = 10.0  # how long a statement waits for somebody else's lock
 IDLE_IN_TRANSACTION_S = 10.0  # PostgreSQL ends the transaction of a process that was frozen in the middle of it
 STATEMENT_TIMEOUT_S = 30.0  # of PostgreSQL: no statement of ours takes longer unless something is wrong
+SILENCE_S = STATEMENT_TIMEOUT_S + silence.EXPIRES_BEFORE_S  # how long we wait for an answer; who serves others says less
 CONNECT_TIMEOUT_S = 3
 MODE = "surefoot_mode"  # an execution option: none is a writing transaction
 SINGLE, READING = "single", "reading"
@@ -53,10 +55,18 @@ def _unlock_in_child() -> None:
 os.register_at_fork(after_in_child=_unlock_in_child)
 
 
-def open_engine(url: str, *, pool_size: int = 5, patience_s: float = PATIENCE_S, connect_timeout_s: int = CONNECT_TIMEOUT_S) -> Engine:
+def open_engine(
+    url: str,
+    *,
+    pool_size: int = 5,
+    patience_s: float = PATIENCE_S,
+    connect_timeout_s: int = CONNECT_TIMEOUT_S,
+    silence_s: float = SILENCE_S,
+) -> Engine:
     """An engine for this URL, set up as this page's head says. The caller disposes of it.
 
     `patience_s`: how long to wait for somebody else's lock; a web server, which has a person waiting, says less.
+    `silence_s`: of PostgreSQL, how long to wait for an answer before the connection is taken for dead.
     """
     url = driver_url(url)
     if url.startswith("sqlite"):
@@ -69,12 +79,11 @@ def open_engine(url: str, *, pool_size: int = 5, patience_s: float = PATIENCE_S,
         connect_args={
             "autocommit": True,
             "connect_timeout": connect_timeout_s,
-            "options": " ".join(f"-c {name}={value}" for name, value in _postgresql_settings(patience_s).items()),
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
+            "options": " ".join(f"-c {name}={value}" for name, value in _postgresql_settings(patience_s, silence_s).items()),
+            **silence.connect_args(silence_s),
         },
     )
+    silence.listen_within(db, silence_s)
     event.listen(db, "begin", _begin_postgresql)
     event.listen(db, "checkin", _note_idle)
     event.listen(db, "checkout", _ping_if_idle)
@@ -103,11 +112,12 @@ def _ping_if_idle(connection: Any, record: Any, proxy: Any) -> None:
         raise DisconnectionError from error  # the pool opens another
 
 
-def _postgresql_settings(patience_s: float) -> dict[str, str]:
+def _postgresql_settings(patience_s: float, silence_s: float) -> dict[str, str]:
+    statement_s = min(STATEMENT_TIMEOUT_S, max(silence_s - silence.EXPIRES_BEFORE_S, silence_s / 2))
     return {
         "timezone": "UTC",
-        "statement_timeout": f"{int(STATEMENT_TIMEOUT_S * 1000)}",
-        "lock_timeout": f"{int(patience_s * 1000)}",
+        "statement_timeout": f"{int(statement_s * 1000)}",
+        "lock_timeout": f"{int(min(patience_s, statement_s) * 1000)}",
         "idle_in_transaction_session_timeout": f"{int(IDLE_IN_TRANSACTION_S * 1000)}",
     }
 

@@ -20,11 +20,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.schema import CreateSchema
 
+from app.store import silence
 from workers.sagas.order.settings import order_settings
 
 BUSY_S = 10.0  # how long a statement waits for another writer
 # A worker that froze in mid-transaction holds its rows; the server ends such a session, so that an undo can go on.
 IDLE_S = 30.0
+SILENCE_S = 15.0  # of PostgreSQL: no answer for so long, and its connection is given up
 PREPARE_LOCK = 7_262_011_733  # any number, the same for all: one process makes tables at a time
 
 
@@ -142,13 +144,14 @@ def _open_postgresql(url: URL, schema: str) -> Engine:
     options.append(f"-cidle_in_transaction_session_timeout={int(IDLE_S * 1000)}")
     if schema:
         options.append(f"-csearch_path={schema}")
-    return create_engine(
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
         isolation_level="READ COMMITTED",
         pool_size=2,
         pool_pre_ping=True,  # a database that was restarted costs a ping, not a failed step
-        connect_args={"options": " ".join(options).strip(), "connect_timeout": 5},
+        connect_args={"options": " ".join(options).strip(), "connect_timeout": 5, **silence.connect_args(SILENCE_S)},
     )
+    return silence.listen_within(engine, SILENCE_S)
 
 
 def _make_tables(engine: Engine, schema: str, metadata: MetaData) -> None:
