@@ -43,6 +43,7 @@ LOOK_S = 0.02
 OUTAGE_S = 30.0  # a job that has not landed by then only waits for the service, which then comes back
 LAND_S = 60.0  # how long a row may take; none should need a quarter of it
 HOLD_S = 1.5  # how long a delay holds a job at a point, while something is done to it
+MET_S = 3.0  # how long after the end of a job its last fault may still fire
 LATE_S = 0.5  # how long a message that comes too late is given to do harm
 POST_S = 15.0
 HELD = (Trick.FREEZE, Trick.KILL_ALL, Trick.CANCEL, Trick.FLUSH)  # done from outside to a job that is held at the point
@@ -137,7 +138,7 @@ class RealProcesses:
         if row.trick == Trick.OUTAGE:
             met = self._taken
         elif row.strike is not None and row.trick not in HELD:
-            met = self._left(armed) == 0
+            met = self._wait(lambda: self._left(armed) == 0, MET_S)  # the last commit may be seen before what comes after it fires
         self._disarm()
         return Played(self._job_id, self._trace, met)
 
