@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     lock_keys: int = Field(16, ge=1, le=1000)
     lock_key_chars: int = Field(200, ge=1, le=255)
     lock_recheck_seconds: float = Field(30.0, gt=0)
+    # reconciliation: how often (0: never by itself), how many jobs at once, keys of one question to a service, how far back it looks
+    reconcile_seconds: float = Field(300.0, ge=0)
+    reconcile_rows: int = Field(500, ge=1, le=10_000)
+    reconcile_keys: int = Field(100, ge=1, le=10_000)
+    reconcile_window_seconds: float = Field(7 * 24 * 3600.0, gt=0)
     # sizes
     input_bytes: int = Field(256 * 1024, ge=1024)
     result_bytes: int = Field(64 * 1024, ge=1024)

@@ -93,15 +93,12 @@ def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     Raises: NotFound; Conflict when the letter is closed (two redrives: one wins) or the job has ended.
     """
 
-    def change(move: Move, operation: AnyRow) -> None:
-        limits = move.graph.by_name[operation.step].limits_of(operation.kind)
-        row = updates.decide_failed_operation(
-            move.tx, operation.id, {**updates.READY_NOW, "allowance": operation.attempts + limits.attempts, "stop": False, "error": None}
-        )
-        if row is not None:
-            move.ready([row])
+    return _decide(db, letter_id, "retried", actor, why, _fresh_attempts)
 
-    return _decide(db, letter_id, "retried", actor, why, change)
+
+def retry_in(move: Move, letter: AnyRow, actor: str, why: str) -> None:
+    """The same within a move of the letter's job. Raises: Conflict as above."""
+    _carry_out(move, letter, "retried", actor, why, _fresh_attempts)
 
 
 def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
@@ -150,6 +147,15 @@ def letter_of(db: Engine, job_id: str, step: str) -> str:
 
 
 # --- how -------------------------------------------------------------------------------------------------------
+def _fresh_attempts(move: Move, operation: AnyRow) -> None:
+    limits = move.graph.by_name[operation.step].limits_of(operation.kind)
+    row = updates.decide_failed_operation(
+        move.tx, operation.id, {**updates.READY_NOW, "allowance": operation.attempts + limits.attempts, "stop": False, "error": None}
+    )
+    if row is not None:
+        move.ready([row])
+
+
 def _only_given_up(operation: AnyRow) -> None:
     if operation.state != OpState.FAILED:
         raise Conflict(f"the {operation.kind} of {operation.step} is {operation.state} and goes on by itself: only a retry can be decided")
@@ -170,18 +176,22 @@ def _decide(db: Engine, letter_id: str, resolution: str, actor: str, why: str, c
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, letter.job_id)
-        if move.state in ENDED:
-            raise Conflict(f"the job has ended: {move.state}; redrive the job to run it again", state=move.state)
-        if not letter.blocking:
-            raise Conflict("this letter holds no job: the job lands by itself", state=move.state)
-        operation = queries.operation(tx, letter.operation_id)
-        if operation is None or not updates.close_letter(tx, letter.id, resolution=resolution, actor=actor, why=why):
-            raise Conflict("somebody else has decided this already")
-        move.record(resolution, operation, actor=actor, why=why)
-        if move.state == JobState.ATTENTION and not queries.blocking_letters(tx, letter.job_id):
-            move.change(state=JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING, **NOBODY_ASKED)
-        change(move, operation)
-        finish(move)
+        _carry_out(move, letter, resolution, actor, why, change)
         return Ended(True, plan=move.close())
 
     return Decision(True, resolution.replace("_", " "), transaction(db, work).plan)
+
+
+def _carry_out(move: Move, letter: AnyRow, resolution: str, actor: str, why: str, change: Callable[[Move, AnyRow], None]) -> None:
+    if move.state in ENDED:
+        raise Conflict(f"the job has ended: {move.state}; redrive the job to run it again", state=move.state)
+    if not letter.blocking:
+        raise Conflict("this letter holds no job: the job lands by itself", state=move.state)
+    operation = queries.operation(move.tx, letter.operation_id)
+    if operation is None or not updates.close_letter(move.tx, letter.id, resolution=resolution, actor=actor, why=why):
+        raise Conflict("somebody else has decided this already")
+    move.record(resolution, operation, actor=actor, why=why)
+    if move.state == JobState.ATTENTION and not queries.blocking_letters(move.tx, letter.job_id):
+        move.change(state=JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING, **NOBODY_ASKED)
+    change(move, operation)
+    finish(move)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 from app.config import Settings
 from app.delivery.broker import BrokerProbe
 from app.engine import attempt as attempts
+from app.engine import late
 from app.engine.advance import finish
 from app.engine.dispatch import Publishes, alone, ring
 from app.engine.letters import ask_a_person
@@ -61,6 +62,7 @@ class Sweeper:
             ("idle", self._idle),
             ("undo_late", self._undo_late),
             ("redriven", self._redrives),
+            ("late", self._late),
             ("broker_lost", self._broker_lost),
             ("unsent", self._unsent),
             ("lost", self._lost),
@@ -119,6 +121,9 @@ class Sweeper:
 
     def _redrives(self) -> int:
         return carry_out(self.db, self.settings, self.publisher)
+
+    def _late(self) -> int:
+        return late.sweep(self.db, self.settings, self.publisher)
 
     # --- a crash left it -------------------------------------------------------------------------------------------
     def _stranded(self) -> int:

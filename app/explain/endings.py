@@ -13,6 +13,7 @@ ASKS = {
     "queue_timeout": "was taken by no worker in time",
     "stalled": "showed no sign of progress for too long, each time it was tried",
     "late_undo": "has not been undone in time",
+    "late": "has not ended in the time its saga allows, and there is no way back any more",
 }
 
 
@@ -24,6 +25,8 @@ def reason(facts: Facts) -> str:
         return f"cancelled{who}"
     if job.cause == Cause.DEADLINE:
         return "its deadline passed"
+    if job.cause == Cause.SLA:
+        return "it took longer than its saga allows"
     if job.cause == Cause.REFUSED:
         return f"its approval was refused{': ' + job.reason if job.reason else ''}"
     step = (job.error or {}).get("step")
@@ -58,6 +61,31 @@ def undone(facts: Facts) -> str:
     else:
         head = "nothing had taken effect, so nothing is left of it"
     return sentence(head, listed(back), listed(never))
+
+
+LATE = {
+    "asked": "a person should look",
+    "redriven": "so what was given up was sent back",
+    "rung": "so it was rung again",
+    "compensated": "so it is undone",
+    "attention": "and a person is asked, for there is no way back any more",
+}
+FOUND = {
+    "missing_there": "{service} knows nothing of {step}, which was done",
+    "missing_here": "{service} says that {step} stands, which never happened by the account here",
+    "different": "{service} says otherwise about {step} than the account here",
+}
+
+
+def findings(facts: Facts) -> list[str]:
+    """What reconciliation found and nobody has closed: lateness while the job is under way, and what a service says otherwise."""
+    said = []
+    for row in facts.findings:
+        if row.finding == "late" and not facts.snapshot.ended:
+            said.append(f"it takes longer than its saga allows, {LATE.get(row.action, row.action)}")
+        elif row.finding in FOUND:
+            said.append(FOUND[row.finding].format(service=row.service, step=row.step))
+    return said
 
 
 def attention(facts: Facts) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, literal_column, select
 
 from app.rules.states import JobState, Kind
+from app.store import reconciliations
 from app.store.tables import dead_letters, history
+from app.store.types import AnyRow
 from app.store.views.effects import Effect, effects_of
 from app.store.views.locks import InLine, in_line
 from app.store.views.snapshot import Operation, Snapshot, load
@@ -48,6 +50,7 @@ class Facts:
     workers: Sequence[Worker]
     today: date
     in_line: InLine | None = None  # for its semantic locks
+    findings: Sequence[AnyRow] = ()  # of reconciliation, open
 
     def title(self, op: Operation) -> str:
         """What people call an operation: its step, its compensation's own name, or the confirmation of a step."""
@@ -70,6 +73,7 @@ def read(connection: Connection, job_id: str, tenant_id: str | None, today: date
         workers=register(connection) if waits_for_worker else (),
         today=today,
         in_line=in_line(connection, job.id, tenant_id) if any(op.wait == "lock" for op in snapshot.operations) else None,
+        findings=reconciliations.open_of_jobs(connection, [job.id]),
     )
 
 

@@ -49,6 +49,11 @@ def _person(letter: Letter) -> dict[str, Any]:
 
 
 def _sentence(facts: Facts, going_on: list[Wait]) -> str:
+    found = sentence(*endings.findings(facts))
+    return f"{_standing(facts, going_on)} {found}".strip()
+
+
+def _standing(facts: Facts, going_on: list[Wait]) -> str:
     job, state = facts.snapshot.job, facts.snapshot.state
     if facts.snapshot.ended:
         return endings.ended(facts)

@@ -32,6 +32,7 @@ class Cause(StrEnum):
     DEADLINE = "deadline"
     REFUSED = "refused"
     CANCEL = "cancel"
+    SLA = "sla"
 
 
 class OpState(StrEnum):

@@ -21,6 +21,7 @@ class Declared(Protocol):
     name: str
     version: int
     sla_s: float
+    on_sla: str
     where: str
     steps: dict[str, Step[Any, Any]]
     locks: KeysOf | None
@@ -91,7 +92,7 @@ def assemble(saga: Declared) -> Graph:
     past = descendants(after, order)[pivot] if pivot else set()
     nodes = tuple(_node(saga.steps[name], pivot=name == pivot, past_pivot=name in past) for name in order)
     locks = Locks(on_locked=saga.on_locked, wait_s=saga.lock_wait_s) if saga.locks is not None else None
-    return Graph(saga=saga.name, version=saga.version, sla_s=saga.sla_s, nodes=nodes, locks=locks)
+    return Graph(saga=saga.name, version=saga.version, sla_s=saga.sla_s, nodes=nodes, locks=locks, on_sla=saga.on_sla)
 
 
 def _node(step: Step[Any, Any], *, pivot: bool, past_pivot: bool) -> Node:

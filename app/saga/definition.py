@@ -32,6 +32,9 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+ON_SLA = ("ask", "redrive", "compensate")
+
+
 class Unset:
     """Nothing was said (None says something)."""
 
@@ -58,6 +61,7 @@ class Saga(Generic[I]):
     version: int
     input_model: type[I]
     sla_s: float
+    on_sla: str
     examples: tuple[I, ...]
     locks: KeysOf | None  # evaluated by a worker, before the first step
     on_locked: str
@@ -65,6 +69,8 @@ class Saga(Generic[I]):
     where: str
     steps: dict[str, Step[Any, Any]]  # in the order of declaration
     effect_readers: dict[str, Callable[..., Any]]  # service -> function of (keys)
+    effect_steps: dict[str, tuple[str, ...]]  # service -> the steps whose effects are its own, where that was said
+    effect_lists: dict[str, Callable[..., Any]]  # service -> function of (first, last): everything it has between two keys
     invariants: list[Callable[..., Any]]  # functions of (world)
     world: DrillWorld | None  # makes the world in which it may be drilled
 
@@ -75,6 +81,7 @@ class Saga(Generic[I]):
         version: int,
         input: type[I],  # noqa: A002 - reads well where it is written
         sla: Duration = "1h",
+        on_sla: Literal["ask", "redrive", "compensate"] = "ask",
         examples: Iterable[I] = (),
         locks: Callable[[I], Sequence[str]] | None = None,
         on_locked: Literal["wait", "fail"] | None = None,
@@ -83,6 +90,8 @@ class Saga(Generic[I]):
     ) -> None:
         """`input`: a pydantic model, read strictly, extra fields refused. `sla`: how long a job may take before it is late.
 
+        `on_sla`: what becomes of a late job: "ask" a person, "redrive" it (fresh attempts for what was given up, and what
+        only waits is rung again), or "compensate": it is undone, as long as it has not passed the point of no return.
         `examples`: inputs that fit, used by drills and documentation.
         `locks`: a function of the input that names business records, like `lambda o: [f"order:{o.order_ref}"]`; no other job
         that names one of them runs at the same time. `on_locked`: "wait" for them in a fair queue (the default), for
@@ -99,9 +108,13 @@ class Saga(Generic[I]):
             raise DefinitionError(f"{self.where}: saga {name}: input={said(input)}. Say a pydantic model, a class derived from BaseModel.")
         self.name, self.version, self.input_model = name, version, input
         self.sla_s = positive(sla, "sla", self.where, f"saga {name}")
+        if on_sla not in ON_SLA:
+            raise DefinitionError(f"{self.where}: saga {name}: on_sla={on_sla!r}. Say one of {', '.join(map(repr, ON_SLA))}.")
+        self.on_sla = on_sla
         self.examples = tuple(examples)
         self.locks, self.on_locked, self.lock_wait_s = declared_locks(locks, on_locked, lock_wait, f"{self.where}: saga {name}")
         self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
+        self.effect_steps, self.effect_lists = {}, {}
 
     def step(
         self,
@@ -178,17 +191,45 @@ class Saga(Generic[I]):
             raise DefinitionError(f"{at}: saga {self.name}: lane={said(lane)}. Say the lane's name, a text.")
         return declare
 
-    def effects(self, service: str) -> Callable[[F], F]:
-        """Register the reader of a service's truth: a function of (keys) for reconciliation and drills."""
+    def effects(self, service: str, *, steps: Sequence[Step[Any, Any] | str] | None = None) -> Callable[[F], F]:
+        """Register the reader of a service's truth: a function of (keys) for reconciliation and drills.
+
+        `steps`: those whose effects this service has; left out, those of the lane that is called like the service. What a
+        step of these did and the service knows nothing of is missing. A reader of no step's effects is asked about all
+        keys, and what it does not mention is no finding.
+        """
 
         def register(fn: F) -> F:
             if service in self.effect_readers:
                 first = source.where(self.effect_readers[service])
                 raise DefinitionError(f"{source.where(fn)}: saga {self.name}: {service!r} has a reader already ({first}). Keep one.")
             self.effect_readers[service] = fn
+            if steps is not None:
+                self.effect_steps[service] = tuple(self[step if isinstance(step, str) else step.name].name for step in steps)
             return fn
 
         return register
+
+    def all_effects(self, service: str) -> Callable[[F], F]:
+        """Register what lists a service's effects: a function of (first, last) that returns Seen for each key in between.
+
+        With it reconciliation finds orphans: effects of jobs that do not exist.
+        """
+
+        def register(fn: F) -> F:
+            if service in self.effect_lists:
+                first = source.where(self.effect_lists[service])
+                raise DefinitionError(f"{source.where(fn)}: saga {self.name}: the effects of {service!r} are listed already ({first}).")
+            self.effect_lists[service] = fn
+            return fn
+
+        return register
+
+    def steps_of(self, service: str) -> frozenset[str]:
+        """The steps whose effects this service has; none when its reader only mentions what it knows."""
+        if service in self.effect_steps:
+            return frozenset(self.effect_steps[service])
+        return frozenset(step.name for step in self if step.lane == service)
 
     def invariant(self, fn: F) -> F:
         """Register what must always hold: a function of (world) that returns sentences, none when all is well."""

@@ -94,13 +94,17 @@ class Locks:
 
 @dataclass(frozen=True)
 class Graph:
-    """A saga's steps in topological order, with the orders derived from them. `locks`: None where a saga takes none."""
+    """A saga's steps in topological order, with the orders derived from them. `locks`: None where a saga takes none.
+
+    `on_sla`: what becomes of a job that takes longer than `sla_s`: "ask", "redrive" or "compensate".
+    """
 
     saga: str
     version: int
     sla_s: float
     nodes: tuple[Node, ...] = field(default_factory=tuple)
     locks: Locks | None = None
+    on_sla: str = "ask"
 
     @cached_property
     def by_name(self) -> dict[str, Node]:
@@ -149,6 +153,8 @@ class Graph:
         data = asdict(self)
         if self.locks is None:
             del data["locks"]  # as it was before sagas had locks: their digests stand
+        if self.on_sla == "ask":
+            del data["on_sla"]  # the same
         for node in data["nodes"]:
             for limits in (node["limits"], node["confirm"], (node["compensation"] or {}).get("limits")):
                 if limits is not None and limits["stall_timeout_s"] is None:
@@ -178,6 +184,7 @@ class Graph:
             sla_s=data["sla_s"],
             nodes=tuple(node(n) for n in data["nodes"]),
             locks=Locks(**data["locks"]) if data.get("locks") else None,
+            on_sla=data.get("on_sla", "ask"),
         )
 
 

@@ -23,6 +23,15 @@ class TaskName(NamedTuple):
     kind: str
 
 
+class EffectKey(NamedTuple):
+    """The parts of an effect's key."""
+
+    job: str
+    step: str
+    item: str
+    kind: str
+
+
 def is_name(text: object) -> bool:
     """Whether this can name a saga, step or lane: lower case letters, digits and underscores, a letter first.
 
@@ -53,6 +62,14 @@ def queue_name(lane: str, kind: str) -> str:
 def effect_key(job_id: str, step: str, item: str, kind: str) -> str:
     """The name of an effect for ever: never with an attempt's number in it, or a second attempt would be a second effect."""
     return f"{job_id}:{step}:{item}:{kind}"
+
+
+def parse_effect_key(key: str) -> EffectKey | None:
+    """The parts of a key that `effect_key` made; None for anything else."""
+    job, _, rest = key.partition(":")
+    step, _, rest = rest.partition(":")
+    item, colon, kind = rest.rpartition(":")
+    return EffectKey(job, step, item, kind) if colon and job and is_name(step) and kind in KINDS else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

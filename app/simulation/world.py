@@ -59,7 +59,16 @@ EXPECTED = (RequestError, StoreUnavailable)  # what an actor may end with; anyth
 @lru_cache
 def _settings() -> Settings:
     """The defaults, whatever the environment says, or a seed would mean something else on each machine."""
-    return Settings(env="test", faults="", lease_seconds=15, heartbeat_seconds=5, lost_seconds=60, unsent_seconds=1, sweep_seconds=0.5)
+    return Settings(
+        env="test",
+        faults="",
+        lease_seconds=15,
+        heartbeat_seconds=5,
+        lost_seconds=60,
+        unsent_seconds=1,
+        sweep_seconds=0.5,
+        reconcile_seconds=0,
+    )
 
 
 @dataclass(eq=False)

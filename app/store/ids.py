@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from uuid import UUID
 
 import uuid_utils
+from sqlalchemy import Connection, select
+
+from app.clock import ago
 
 
 def new_id() -> str:
     """A new UUIDv7 as text."""
     return str(uuid_utils.uuid7())
+
+
+def first_id_since(connection: Connection, seconds: float) -> str:
+    """Below every id that was made in the last seconds, by the store's clock."""
+    then: datetime = connection.execute(select(ago(seconds))).scalar_one()
+    milliseconds = max(0, int(then.timestamp() * 1000)) & (1 << 48) - 1
+    return str(UUID(int=milliseconds << 80))
 
 
 def operation_id(job_id: str, step: str, item: str, kind: str) -> str:

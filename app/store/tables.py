@@ -132,6 +132,7 @@ jobs = Table(
     _partial("ix_jobs_state", "tenant_id", "state", "created_at", "id", where="state <> 'completed'"),
     _partial("ix_jobs_open", "id", where="state IN ('running','compensating')"),
     _partial("ix_jobs_deadline", "deadline_at", where="deadline_at IS NOT NULL AND state = 'running'"),
+    _partial("ix_jobs_sla", "sla_at", where="sla_at IS NOT NULL AND state IN ('running','compensating','attention')"),
     _partial("ix_jobs_undo_by", "undo_by", where="undo_by IS NOT NULL AND state = 'compensating'"),
     _partial("ix_jobs_attention", "tenant_id", "id", where="state = 'attention'"),
 )
@@ -318,6 +319,43 @@ lock_waiters = Table(  # a job has a row in the queue of every key it waits for,
     Column("until", UtcDateTime, nullable=False),  # it gives up then
     PrimaryKeyConstraint("key", "place"),  # two jobs never stand at one place
     UniqueConstraint("job_id", "key"),
+)
+
+reconciliations = Table(  # what reconciliation found: a late job, or an effect about which a service says otherwise
+    "reconciliations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", UtcDateTime, nullable=False, server_default=now()),
+    Column("tenant_id", Id, ForeignKey("tenants.id")),  # the job's; the default one's where there is no job
+    Column("job_id", Id),  # no foreign key: an orphan is an effect of a job that does not exist
+    Column("saga", String(64), nullable=False),
+    Column("step", String(64), nullable=False, default=""),
+    Column("item", String(64), nullable=False, default=""),
+    Column("service", String(255), nullable=False, default=""),
+    Column("key", String(255), nullable=False),  # of the effect; of a late job its id
+    Column("finding", String(16), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("detail", Json),
+    Column("actor", String(128), nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("closed_by", String(128)),
+    Column("closed_why", Text),
+    CheckConstraint("finding IN ('late','missing_there','missing_here','different','orphan','unaskable')", name="finding"),
+    # one open finding, however many find it
+    _partial("uq_reconciliations_open", "finding", "key", "service", where="closed_at IS NULL", unique=True),
+    _partial("ix_reconciliations_open", "tenant_id", "id", where="closed_at IS NULL"),
+    _partial("ix_reconciliations_open_job", "job_id", where="closed_at IS NULL"),
+    _partial("ix_reconciliations_open_kind", "finding", "id", where="closed_at IS NULL"),
+    _partial("ix_reconciliations_asked", "id", where="closed_at IS NULL AND finding <> 'late'"),
+    Index("ix_reconciliations_tenant", "tenant_id", "id"),
+)
+
+rounds = Table(  # duties that come round: when the last one began, and where it stopped
+    "rounds",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("begun_at", UtcDateTime, nullable=False),
+    Column("position", String(64), nullable=False, default=""),
 )
 
 leases = Table(  # duties of which one process at a time has each

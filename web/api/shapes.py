@@ -214,7 +214,9 @@ class Letter(Shape):
     step: str
     item: str
     kind: Literal["action", "undo", "confirm"]
-    why: str = Field(description="`exhausted`, `queue_timeout` (nobody came), `stalled`, `unknown_outcome`, `lock_timeout`, `late_undo`, …")
+    why: str = Field(
+        description="`exhausted`, `queue_timeout` (nobody came), `stalled`, `unknown_outcome`, `lock_timeout`, `late_undo`, `late`, …"
+    )
     error: dict[str, Any] | None
     attempts: int
     needs_person: bool = Field(description="It holds its job in `attention`; else the job lands, or has landed, by itself.")
@@ -319,6 +321,7 @@ class Saga(SagaInList):
     graph: SagaGraph
     compensations: list[HowUndone]
     locks: LockPolicy | None = Field(description="What its jobs do about business records that another job has to itself.")
+    on_sla: Literal["ask", "redrive", "compensate"] = Field(description="What becomes of a job that takes longer than `sla_seconds`.")
 
 
 class Listed(Shape, Generic[T]):

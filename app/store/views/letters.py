@@ -85,8 +85,8 @@ def actions(row: AnyRow) -> list[str]:
 
 
 def decisions(row: AnyRow) -> list[str]:
-    """What a person can decide about a letter that holds its job. One about a late undo goes on by itself: it can only be seen."""
-    if row.why == "late_undo":
+    """What a person can decide about a letter that holds its job. One about lateness goes on by itself: it can only be seen."""
+    if row.why in ("late_undo", "late"):
         return ["redrive"]
     return ["redrive", "mark-done", "waive"] + (["mark-absent"] if row.kind == "action" else [])
 

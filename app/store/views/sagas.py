@@ -35,6 +35,7 @@ def saga_view(db: Engine, name: str) -> dict[str, Any]:
         "input": row.input_schema,
         "graph": {"steps": [_step(node) for node in graph.nodes], "edges": [[a, n.name] for n in graph.nodes for a in n.after]},
         "compensations": [_compensation(node) for node in graph.nodes],
+        "on_sla": graph.on_sla,
         "locks": {"on_locked": graph.locks.on_locked, "wait_seconds": graph.locks.wait_s} if graph.locks is not None else None,
     }
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from app.store import queries, updates
+from app.store import queries, reconciliations, updates
 from app.store.migrate import upgrade
 from app.store.session import open_engine
 
+NIL = "00000000-0000-0000-0000-000000000000"
 RUNNING = "ix_operations_boot|ix_operations_leased"  # two small indexes hold the running rows; on empty tables they cost the same
 SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "unsent": (lambda c: queries.unsent(c, 1.0, 10), "ix_operations_unsent"),
@@ -22,6 +23,15 @@ SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "stranded": (lambda c: queries.stranded(c, 10), "ix_operations_stranded"),
     "deadline": (lambda c: queries.past_deadline(c, 10), "ix_jobs_deadline"),
     "undo_by": (lambda c: queries.past_undo_by(c, 10), "ix_jobs_undo_by"),
+    "late": (lambda c: reconciliations.past_sla(c, 10), "ix_jobs_sla"),
+    "landed": (lambda c: reconciliations.landed(c, "", 10), "ix_reconciliations_open"),
+    "asked about": (lambda c: reconciliations.asked_about(c, 10), "ix_reconciliations_asked"),
+    "open of a job": (lambda c: reconciliations.open_of_jobs(c, [NIL]), "ix_reconciliations_open|uq_reconciliations_open"),
+    "open of a tenant": (
+        lambda c: reconciliations.page(c, NIL, only_open=True, after_id=None, limit=10),
+        "ix_reconciliations_open|ix_reconciliations_tenant",
+    ),
+    "open by finding": (reconciliations.open_counts, "ix_reconciliations_open_kind|uq_reconciliations_open"),
     "idle": (lambda c: queries.idle(c, "00000000-0000-0000-0000-000000000000", 10), "ix_jobs_open"),
     "held by a worker": (lambda c: queries.held_by(c, "boot"), RUNNING),
     "renewal": (

@@ -1,0 +1,28 @@
+"""Does what a service says of an effect agree with the account of it?"""
+
+from __future__ import annotations
+
+from app.participant import EffectState, Seen
+from app.store.views.effects import LEAVES_SOMETHING, Effect
+
+MISSING_THERE, MISSING_HERE, DIFFERENT = "missing_there", "missing_here", "different"
+
+
+def disagreement(effect: Effect, seen: Seen | None, *, knows: bool) -> str | None:
+    """What is wrong, or None.
+
+    Args: `seen`, what the service said, None when it did not mention the effect; `knows`, whether it would have to know it.
+    What is not settled by our own account agrees with everything: an outcome that nobody knows, an undo that is still to
+    come or given up (its dead letter is open), and what a person has waived. So does a service that cannot tell.
+    """
+    said = EffectState.NONE if seen is None and knows else seen.state if seen is not None else EffectState.UNKNOWN
+    if said == EffectState.UNKNOWN or effect.undo_state in ("pending", "refused", "waived"):
+        return None
+    if effect.undo_state == "done":
+        stands = said == EffectState.DONE and effect.fidelity not in LEAVES_SOMETHING
+        return None if not stands else DIFFERENT if effect.outcome == "done" else MISSING_HERE
+    if effect.outcome == "none":
+        return MISSING_HERE if said == EffectState.DONE else None
+    if effect.outcome == "done" and said != EffectState.DONE:
+        return MISSING_THERE if said == EffectState.NONE else DIFFERENT
+    return None

@@ -1,0 +1,162 @@
+"""Statements of reconciliation: whose turn it is, what is looked at, what was found, and its end.
+
+A finding is open or closed; of one key and service there is one open finding of a kind, however many find it. Open ones are
+served by partial indexes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, func, literal_column, select, text, update
+
+from app.clock import after, ago, now
+from app.rules.states import ENDED, OpState
+from app.saga.naming import parse_effect_key
+from app.store.ids import is_id, new_id
+from app.store.session import insert_or
+from app.store.tables import jobs, operations, reconciliations, rounds
+from app.store.types import AnyRow
+
+j, o, r, t = jobs.c, operations.c, reconciliations.c, rounds.c
+LATE, EFFECTS = "late", "effects"  # the two rounds
+OPEN = r.closed_at.is_(None)
+NOT_ENDED = text("state IN ('running','compensating','attention')")  # as the index says it, or SQLite does not take it
+ABOUT_EFFECTS = text("finding <> 'late'")  # the same
+PUT_OFF = ("retry", "version")  # waits that may end sooner than they would: nothing outside decides about them
+COUNTED_ROWS = 10_000
+
+
+# --- whose turn ----------------------------------------------------------------------------------------------------
+def is_due(connection: Connection, name: str, every_s: float) -> bool:
+    """Whether the last round of this duty began so long ago."""
+    return connection.execute(select(t.name).where(t.name == name, t.begun_at <= ago(every_s))).first() is not None
+
+
+def begin(tx: Connection, name: str, every_s: float) -> str | None:
+    """Begin a round that is due. Returns the position from where it goes on; None: it is not due, or somebody else has begun it."""
+    due = update(rounds).where(t.name == name, t.begun_at <= ago(every_s)).values(begun_at=now()).returning(t.position)
+    position: str | None = tx.execute(due).scalar_one_or_none()
+    return position
+
+
+def position_of(connection: Connection, name: str) -> str:
+    """Where the last round stopped; "" at the beginning."""
+    return connection.execute(select(t.position).where(t.name == name)).scalar_one_or_none() or ""
+
+
+def go_on_at(tx: Connection, name: str, before: str, position: str) -> bool:
+    """The next round goes on behind this position. False: another round has moved it meanwhile."""
+    return tx.execute(update(rounds).where(t.name == name, t.position == before).values(position=position)).rowcount == 1
+
+
+def hasten(tx: Connection, names: Collection[str], every_s: float) -> int:
+    """These rounds are due now. Returns how many there are."""
+    return tx.execute(update(rounds).where(t.name.in_(names)).values(begun_at=ago(every_s))).rowcount
+
+
+# --- late jobs -----------------------------------------------------------------------------------------------------
+def past_sla(connection: Connection, limit: int) -> list[AnyRow]:
+    """(id, saga, digest, state) of jobs that have not ended in the time their saga allows, the latest first."""
+    guards = (j.sla_at.is_not(None), NOT_ENDED, j.sla_at <= now())
+    return list(connection.execute(select(j.id, j.saga, j.digest, j.state).where(*guards).order_by(j.sla_at).limit(limit)))
+
+
+def next_period(tx: Connection, job_id: str, sla_s: float) -> bool:
+    """The job's next period begins. False: it has ended, or somebody has acted upon it in this period already."""
+    late = update(jobs).where(j.id == job_id, NOT_ENDED, j.sla_at <= now())
+    return tx.execute(late.values(sla_at=after(sla_s))).rowcount == 1
+
+
+def put_forward(tx: Connection, job_id: str) -> int:
+    """What waits between two attempts, or for a worker with its version, may be tried now. Returns how many."""
+    waits = update(operations).where(o.job_id == job_id, o.state == OpState.WAITING, o.wait.in_(PUT_OFF), o.due_at > now())
+    return tx.execute(waits.values(due_at=now())).rowcount
+
+
+def ready_of(connection: Connection, job_id: str) -> list[str]:
+    """Ids of the job's operations for which a worker is waited for."""
+    ready = select(o.id).where(o.job_id == job_id, o.state == OpState.QUEUED, o.missing == literal_column("0"))
+    return list(connection.scalars(ready.order_by(o.rank)))
+
+
+def landed(connection: Connection, after_id: str, limit: int) -> tuple[list[str], str]:
+    """One page of the open findings of late jobs: (ids of those whose job has ended, where to go on; "" at the end)."""
+    page = select(r.id, j.state).join_from(reconciliations, jobs, r.job_id == j.id).where(OPEN, r.finding == LATE)
+    rows = connection.execute((page.where(r.id > after_id) if after_id else page).order_by(r.id).limit(limit)).all()
+    return [row.id for row in rows if row.state in ENDED], rows[-1].id if len(rows) == limit else ""
+
+
+# --- effects -------------------------------------------------------------------------------------------------------
+JOB = (j.id, j.tenant_id, j.saga, j.digest, j.state)
+
+
+def page_of_jobs(connection: Connection, after_id: str, limit: int) -> list[AnyRow]:
+    """Jobs by id, whatever their state: the time of their acceptance is their order."""
+    return list(connection.execute(select(*JOB).where(j.id > after_id).order_by(j.id).limit(limit)))
+
+
+def jobs_of(connection: Connection, job_ids: Collection[str]) -> list[AnyRow]:
+    """The same of these jobs."""
+    return list(connection.execute(select(*JOB).where(j.id.in_(job_ids)).order_by(j.id))) if job_ids else []
+
+
+def asked_about(connection: Connection, limit: int) -> list[AnyRow]:
+    """The oldest open findings about effects."""
+    return list(connection.execute(select(reconciliations).where(OPEN, ABOUT_EFFECTS).order_by(r.id).limit(limit)))
+
+
+def open_of_jobs(connection: Connection, job_ids: Collection[str]) -> list[AnyRow]:
+    """Every open finding about these jobs."""
+    return list(connection.execute(select(reconciliations).where(OPEN, r.job_id.in_(job_ids)).order_by(r.id))) if job_ids else []
+
+
+def unknown_jobs(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Those of these effect keys whose job does not exist."""
+    named = {key: parsed.job for key in keys if (parsed := parse_effect_key(key)) is not None and is_id(parsed.job)}
+    known = set(connection.scalars(select(j.id).where(j.id.in_(set(named.values()))))) if named else set()
+    return {key for key, job_id in named.items() if job_id not in known}
+
+
+# --- what was found ------------------------------------------------------------------------------------------------
+def note(tx: Connection, finding: dict[str, Any]) -> bool:
+    """Open a finding. False: there is an open one of this finding, key and service already."""
+    new = insert_or(tx, reconciliations).values(id=new_id(), **finding).on_conflict_do_nothing()
+    return tx.execute(new.returning(r.id)).first() is not None
+
+
+def renew(tx: Connection, finding: dict[str, Any]) -> bool:
+    """Say in the open finding what was done now. False: there is none."""
+    same = (OPEN, r.finding == finding["finding"], r.key == finding["key"], r.service == finding["service"])
+    return tx.execute(update(reconciliations).where(*same).values(action=finding["action"], detail=finding["detail"])).rowcount == 1
+
+
+def close(tx: Connection, finding_id: str, *, actor: str, why: str) -> AnyRow | None:
+    """open -> closed. None: it is closed already."""
+    statement = update(reconciliations).where(r.id == finding_id, OPEN).values(closed_at=now(), closed_by=actor, closed_why=why)
+    return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
+
+
+def one(connection: Connection, finding_id: str) -> AnyRow | None:
+    return connection.execute(select(reconciliations).where(r.id == finding_id)).one_or_none()
+
+
+def page(connection: Connection, tenant_id: str | None, *, only_open: bool, after_id: str | None, limit: int) -> list[AnyRow]:
+    """Findings, newest first, older than `after_id`."""
+    query = select(reconciliations)
+    if tenant_id is not None:
+        query = query.where(r.tenant_id == tenant_id)
+    if only_open:
+        query = query.where(OPEN)
+    if after_id is not None:
+        query = query.where(r.id < after_id)
+    order = (r.id.desc(),) if tenant_id is None else (r.tenant_id.desc(), r.id.desc())
+    return list(connection.execute(query.order_by(*order).limit(limit)))
+
+
+def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """(finding, saga) -> open ones, among the first COUNTED_ROWS."""
+    rows = select(r.finding, r.saga).where(OPEN).order_by(r.finding, r.id).limit(COUNTED_ROWS).subquery()
+    grouped = select(rows.c.finding, rows.c.saga, func.count()).group_by(rows.c.finding, rows.c.saga)
+    return {(finding, saga): count for finding, saga, count in connection.execute(grouped)}
