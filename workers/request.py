@@ -38,6 +38,11 @@ class StepRequest(Request):
         if self.request_dict["task"] not in self._app.tasks:  # a step of another version of the code: see workers.tasks.register_all
             self._type = self._task.name
 
+    def revoked(self) -> bool:
+        """No: whether an operation runs, its row says. A worker remembers a revoked id for hours, and would drop
+        every message of it that the store rings again."""
+        return False
+
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """A dead child's claim is ended first, then its message put back, or the second attempt finds the claim taken."""
         error = exc_info.exception

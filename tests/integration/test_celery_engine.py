@@ -179,6 +179,35 @@ def test_given_long_step_that_asks_whether_to_go_on_then_it_does_not_stall(place
         assert place.operation(job, "last").attempts == 1
 
 
+def test_given_a_step_longer_than_its_lease_when_its_message_comes_again_and_again_then_it_is_started_once(place: Place) -> None:
+    place.rules(last={"checks": 4.5})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.started(job, "last"), what="the long step")
+        copy = Chain((Message(operation_id(job, "last", "", "action"), "fork.last", "west", job),))
+        while place.operation(job, "last").state == "running":
+            assert place.publisher.publish((copy,))
+            place.sweeper.run_once()
+            with place.redis.client() as client:
+                wait_until(lambda: client.hlen("unacked") <= 1 and not client.llen("west"), what="the copy to be answered at once")
+        place.land(job, "completed")
+        assert len(place.started(job, "last")) == 1
+        assert place.operation(job, "last").attempts == 1
+
+
+def test_given_an_operation_revoked_by_remote_control_when_its_message_comes_then_it_runs_all_the_same(place: Place) -> None:
+    place.rules(first={"sleep": 1.0})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.started(job, "first"), what="the first step")
+        control = producer_app(place.redis.url, "web").control
+        answers: Any = control.revoke(operation_id(job, "last", "", "action"), reply=True, timeout=10, limit=1)
+        assert answers, "the worker did not hear of it"
+        place.land(job, "completed")
+        assert place.operation(job, "last").attempts == 1
+        assert len(place.started(job, "last")) == 1
+
+
 def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_their_reason_and_the_worker_goes_on(place: Place) -> None:
     with place.worker:
         pid = place.worker.pid

@@ -25,6 +25,8 @@ STOP_S = 60.0
 class Up:
     """Everything of one home. `env`: more settings, by the name of their environment variable."""
 
+    module = "app.cli"  # what is run as `surefoot`
+
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
         self.env = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT), "PORT": str(ports.any_free()), **env}
@@ -36,7 +38,7 @@ class Up:
     def start(self) -> Up:
         """Start it, and come back when it says that it is ready."""
         with self._said.open("wb") as said:
-            words = [sys.executable, "-m", "app.cli", "up"]
+            words = [sys.executable, "-m", self.module, "up"]
             self._process = subprocess.Popen(words, env=self.env, stdout=said, stderr=said, start_new_session=True)
         wait_until(lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None, READY_S, what="surefoot up")
         assert self.process.poll() is None, self.said()

@@ -149,6 +149,19 @@ def after_effect(error: BaseException) -> BaseException:
     return error
 
 
+def let_pass(db: Engine, seconds: float) -> None:
+    """Every time on record moves into the past."""
+    with db.begin() as tx:
+        for table in metadata.sorted_tables:
+            columns = [c for c in table.columns if isinstance(c.type, UtcDateTime)]
+            if columns:
+                if db.dialect.name == "sqlite":
+                    sets = ", ".join(f"{c.name} = strftime('%Y-%m-%d %H\\:%M\\:%f000', {c.name}, '-{seconds} seconds')" for c in columns)
+                else:
+                    sets = ", ".join(f"{c.name} = {c.name} - interval '{seconds} seconds'" for c in columns)
+                tx.execute(text(f"UPDATE {table.name} SET {sets}"))
+
+
 class World:
     """`saga` runs in it; its steps call `world.service.act(ctx)`."""
 
@@ -240,18 +253,8 @@ class World:
         return self.sweeper.run_once()
 
     def let_pass(self, seconds: float) -> None:
-        """Time passes: every time on record moves into the past."""
-        with self.db.begin() as tx:
-            for table in metadata.sorted_tables:
-                columns = [c for c in table.columns if isinstance(c.type, UtcDateTime)]
-                if columns:
-                    if self.db.dialect.name == "sqlite":
-                        sets = ", ".join(
-                            f"{c.name} = strftime('%Y-%m-%d %H\\:%M\\:%f000', {c.name}, '-{seconds} seconds')" for c in columns
-                        )
-                    else:
-                        sets = ", ".join(f"{c.name} = {c.name} - interval '{seconds} seconds'" for c in columns)
-                    tx.execute(text(f"UPDATE {table.name} SET {sets}"))
+        """Time passes."""
+        let_pass(self.db, seconds)
 
     def land(self, job_id: str, rounds: int = 80, pass_s: float = 61.0) -> str:
         """Deliver and sweep, letting time pass, until the job has ended or a person is asked."""
