@@ -82,6 +82,11 @@ def said_unreachable(shop: LinkedShop) -> int:
     return sum(line.get("event") == "store.unreachable" for line in shop.lines(*WORKERS))
 
 
+def charging(shop: LinkedShop) -> set[str]:
+    """The workers that are at a charge now."""
+    return {row.boot for row in shop.operations() if row.state == "running" and row.step == "charge_card"}
+
+
 def landed(shop: LinkedShop, orders: list[str]) -> None:
     """Every accepted order has ended, money is with who should have it, and the next order is an ordinary one."""
     states = shop.land(150)
@@ -124,12 +129,12 @@ def test_given_a_link_that_swallows_everything_when_its_worker_is_past_its_lease
     shop: LinkedShop,
 ) -> None:
     orders = shop.orders(ORDERS, ("tok_slow",))
-    wait_until(lambda: len({row.boot for row in shop.operations() if row.state == "running"}) == 2, 30, what="both to charge")
+    wait_until(lambda: len(charging(shop)) == 2, 30, what="both to charge")
     hole = shop.links["worker-1-store"]
     hole.lose(*BOTH)
     assert shop.land(120) == {"completed": len(orders)}  # by the other one, while the first reaches nothing
     charges = [shop.operation(order, "charge_card") for order in orders]
-    assert max(row.attempts for row in charges) == 2
+    assert max(row.attempts for row in charges) >= 2
     hole.reset()
     hole.heal()
     landed(shop, orders + shop.orders(ORDERS, CARDS))
