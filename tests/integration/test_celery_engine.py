@@ -24,6 +24,7 @@ from app.engine.invariants import violations
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
 from app.rules.planner import Chain, Message
+from app.saga.definition import Saga
 from app.saga.registry import Registry
 from app.store.catalogue import register
 from app.store.ids import new_id, operation_id
@@ -32,6 +33,7 @@ from app.store.session import open_engine, reading
 from app.store.tables import history, jobs, operations, tenants, workers
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
+from tests.support.wide_saga import ARMS, wide
 from tests.unit.workers.fork_saga import fork
 from tests.unit.workers.processes import WorkerProcess
 
@@ -50,11 +52,11 @@ class Place:
     settings: Settings
     sweeper: Sweeper
 
-    def submit(self) -> str:
+    def submit(self, saga: Saga[Any] = fork) -> str:
         with reading(self.db) as connection:
             tenant = connection.execute(select(tenants.c.id).where(tenants.c.name == "default")).scalar_one()
         submitted = submit(
-            self.db, self.settings, Registry([fork]), Submission(tenant_id=tenant, saga="fork", input={"note": ""}, actor="test")
+            self.db, self.settings, Registry([saga]), Submission(tenant_id=tenant, saga=saga.name, input={"note": ""}, actor="test")
         )
         assert ring(self.db, self.publisher, submitted.plan)
         return submitted.job_id
@@ -98,9 +100,14 @@ def place(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyP
     with db.begin() as tx:
         if tx.execute(select(tenants.c.id).where(tenants.c.name == "default")).first() is None:
             tx.execute(tenants.insert().values(id=new_id(), name="default"))
-    register(db, [fork])
+    register(db, [fork, wide])
     settings = Settings(lease_seconds=2.0, heartbeat_seconds=0.5, hard_limit_grace_seconds=0.5)
-    environment = {**FAST, "DATABASE_URL": url, "SUREFOOT_SAGAS": "tests.unit.workers.fork_saga", "SUREFOOT_LANES": "east,west"}
+    environment = {
+        **FAST,
+        "DATABASE_URL": url,
+        "SUREFOOT_SAGAS": "tests.unit.workers.fork_saga,tests.support.wide_saga",
+        "SUREFOOT_LANES": "east,west",
+    }
     worker = WorkerProcess(home, redis_server.url, app="workers.celery_app", environment=environment)
     publisher = Publisher(producer_app(redis_server.url, "web"), pause_s=0.2)
     probing = probe(redis_server.url)
@@ -306,3 +313,18 @@ def test_given_redis_that_loses_everything_in_mid_job_when_it_is_back_then_the_j
         place.redis.flush()
         place.land(job, "completed")
         assert sorted(place.ended(job)) == EVERY_STEP
+
+
+def test_given_a_fan_out_of_ten_half_done_when_redis_comes_back_empty_then_the_rest_is_done_and_they_meet_once(place: Place) -> None:
+    place.rules(**{arm: {"sleep": 0.4} for arm in ARMS})
+    with place.worker:
+        job = place.submit(wide)
+        wait_until(lambda: sum(place.operation(job, arm).state == "completed" for arm in ARMS) >= 4, 30, what="some of the ten")
+        place.redis.stop(kill=True)
+        place.redis.wipe()
+        left = sum(place.operation(job, arm).state != "completed" for arm in ARMS)
+        place.redis.start()
+        place.land(job, "completed")
+        assert left > 0
+        assert sorted(place.ended(job)) == sorted(["root", *ARMS, "meet"])
+        assert place.operation(job, "meet").attempts == 1
