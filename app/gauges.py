@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from app.config import Settings
 from app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
 from app.metrics.files import collected
+from app.store import reconciliations
 from app.store.session import reading
 from app.store.views import quarantine, standing
 
@@ -68,6 +69,7 @@ class Gauges:
         unowned = GaugeMetricFamily("surefoot_jobs_attention_unowned", "Those that nobody has taken on.", labels=("saga",))
         since = GaugeMetricFamily("surefoot_jobs_attention_oldest_age_seconds", "For how long the oldest has asked.", labels=("saga",))
         kept = GaugeMetricFamily("surefoot_quarantine_messages", "Messages nobody can run that nobody has looked at.")
+        findings = GaugeMetricFamily("surefoot_reconciliation_open", "Open findings of reconciliation.", labels=("finding", "saga"))
         workers = GaugeMetricFamily("surefoot_workers_live", "Workers seen lately, by lane.", labels=("lane",))
         places = GaugeMetricFamily(
             "surefoot_worker_children", "Operations that the live workers of a lane can run at once.", labels=("lane",)
@@ -101,10 +103,12 @@ class Gauges:
             for names, count in sorted(counts.items()):
                 letters.add_metric(names, count)
             lease = standing.relay_lease(connection)
+            for (finding, saga), count in sorted(reconciliations.open_counts(connection).items()):
+                findings.add_metric((finding, saga), count)
         held.add_metric((), float(lease is not None and lease.left_s > 0))
         if lease is not None:  # each round begins by renewing it
             relay.add_metric((), max(0.0, self._settings.lease_seconds - lease.left_s))
-        return [jobs, depth, oldest, letters, asked, attention, unowned, since, kept, workers, places, relay, held]
+        return [findings, jobs, depth, oldest, letters, asked, attention, unowned, since, kept, workers, places, relay, held]
 
     def _ask_invariants(self) -> list[Metric]:
         broken = GaugeMetricFamily(

@@ -19,7 +19,22 @@ from app.saga.registry import Registry
 from app.store import catalogue, faults, migrate
 from app.store.session import open_engine
 from web import logs, security
-from web.api import attention, auth, document, effects, health, jobs, letters, locks, metrics, problems, quarantine, sagas, workers
+from web.api import (
+    attention,
+    auth,
+    document,
+    effects,
+    health,
+    jobs,
+    letters,
+    locks,
+    metrics,
+    problems,
+    quarantine,
+    reconciliations,
+    sagas,
+    workers,
+)
 from web.bell import Bell
 from web.door import Door, hang
 from web.pages import docs, errors, filters, sign_in
@@ -74,7 +89,7 @@ def _assemble(app: Flask) -> None:
     auth.install(app)
     problems.install(app, errors.as_page)
     filters.install(app)
-    api = (jobs, attention, effects, letters, quarantine, sagas, workers, locks, health, metrics, document)
+    api = (jobs, attention, effects, letters, quarantine, sagas, workers, locks, reconciliations, health, metrics, document)
     for part in (*api, docs, home_page, job_page, letters_page, sign_in, problem_pages):
         app.register_blueprint(part.routes)
     document.install(app)

@@ -22,6 +22,7 @@ from workers import boot
 from workers.drain import Drain
 from workers.keeper import Keeper
 from workers.lanes import broker_url, queues, registry, served_lanes, transport_options
+from workers.patrol import Patrol
 from workers.tasks import register_all
 
 MAIN_PID = os.getpid()
@@ -40,6 +41,7 @@ def make_app() -> Celery:
     register_all(app, registry())
     app.steps["worker"].add(Keeper)
     app.steps["worker"].add(Drain)
+    app.steps["worker"].add(Patrol)
     return app
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "locks": "app.cli.locks:locks",
     "dead-letters": "app.cli.letters:letters",
     "quarantine": "app.cli.quarantine:quarantine",
+    "reconcile": "app.cli.reconcile:reconcile",
     "sagas": "app.cli.sagas:sagas",
     "drill": "app.cli.drill:drill",
     "bench": "app.cli.bench:bench",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from sqlalchemy import Engine
@@ -9,6 +10,7 @@ from sqlalchemy import Engine
 from app.config import Settings
 from app.doctor.findings import Finding, fail, ok, some, warn
 from app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
+from app.store import reconciliations
 from app.store.session import reading
 from app.store.views import standing
 
@@ -37,6 +39,20 @@ def letters(_settings: Settings, db: Engine) -> Iterator[Finding]:
         yield warn("dead letters", said, "surefoot attention list")
     else:
         yield ok("dead letters", "none needs a person")
+
+
+def findings(_settings: Settings, db: Engine) -> Iterator[Finding]:
+    """What reconciliation found and nobody has closed."""
+    with reading(db) as connection:
+        counts = reconciliations.open_counts(connection)
+    if counts:
+        kinds = Counter[str]()
+        for (finding, _saga), count in counts.items():
+            kinds[finding] += count
+        said = ", ".join(f"{count} {finding.replace('_', ' ')}" for finding, count in sorted(kinds.items()))
+        yield warn("reconciliation", f"open: {said} ({some(sorted({saga for _, saga in counts}))})", "surefoot reconcile list")
+    else:
+        yield ok("reconciliation", "no job is late, and no service was found to say otherwise")
 
 
 def quarantine(_settings: Settings, db: Engine) -> Iterator[Finding]:

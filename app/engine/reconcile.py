@@ -10,7 +10,7 @@ Readers are the saga's code. So this runs where that is: in a process of its own
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -93,7 +93,7 @@ def look(
         accounts = effects_of(connection, [row.id for row in candidates])
     at_end = len(page) < settings.reconcile_rows
     wrong = asking.compare(candidates, accounts)
-    strays = asking.strays(since + END, ("g" if at_end else page[-1].id) + END)
+    strays = asking.strays({row.saga for row in page}, since + END, ("g" if at_end else page[-1].id) + END)
     old_strays = [row for row in before if row.finding == ORPHAN]
     still = asking.ask_again(old_strays)
     with reading(db) as connection:
@@ -212,10 +212,12 @@ class _Asking:
                         found.append(_finding(wrong, saga.name, service, key, seen, _account(effect), job_id=job_id))
         return found
 
-    def strays(self, first: str, last: str) -> list[dict[str, Any]]:
-        """What the services list between these keys and say is standing."""
+    def strays(self, sagas: Container[str], first: str, last: str) -> list[dict[str, Any]]:
+        """What the services of these sagas list between these keys and say is standing. A saga without jobs may have no services."""
         found = []
         for saga in self._registry.all():
+            if saga.name not in sagas:
+                continue
             for service, listed in saga.effect_lists.items():
                 seen = self._call(saga, service, lambda listed=listed: listed(first, last), self._most * 100)  # type: ignore[misc]
                 found += [_stray(saga.name, service, one) for one in seen or () if _stands(one) and first < one.key < last]

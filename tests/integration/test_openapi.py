@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
-from app.engine import keep
+from app.engine import keep, late
 from app.errors import DefinitionError
 from app.saga.outcomes import NotYet, Rejected
 from app.store.letters import Meant
@@ -236,6 +236,11 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check("workers_index", Caller(app, shop.key()).get("/api/v1/workers"))
     check("locks_index", caller.get("/api/v1/locks"))
     check("locks_index", Caller(app, shop.key()).get("/api/v1/locks"))
+    shop.let_pass(3601)
+    late.act_on_batch(shop.db, shop.settings, None, "test")
+    check("reconciliations_index", caller.get("/api/v1/reconciliations?limit=1"))
+    check("reconciliations_index", caller.get("/api/v1/reconciliations?open=maybe"))
+    check("reconciliations_run", caller.post("/api/v1/reconcile"))
     check("sagas_index", caller.get("/api/v1/sagas"))
     check("sagas_show", caller.get("/api/v1/sagas/shop"))
     check("sagas_show", caller.get("/api/v1/sagas/nope"))

@@ -105,6 +105,11 @@ def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
     return payment.seen(key for key in keys if f":{charge_card.name}:" in key)  # the bank is asked about nothing else
 
 
+@order.all_effects("payments")
+def all_payments(first: str, last: str) -> Iterable[Seen]:
+    return payment.seen_between(first, last)
+
+
 @order.effects("mail")
 def mail_effects(keys: Iterable[str]) -> Iterable[Seen]:
     return mail.seen(keys)

@@ -122,14 +122,19 @@ def all_charges() -> list[ChargeRow]:
 
 def seen(keys: Iterable[str]) -> list[Seen]:
     """What became of these charges, in the bank's word: it is the bank that has the money."""
+    return [_seen(entry) for key in keys if (entry := bank_client.look(key))]
+
+
+def seen_between(first: str, last: str) -> list[Seen]:
+    """Every charge the bank has under a key in between, whoever asked for it."""
+    return [_seen(entry) for entry in bank_client.book().charges if first < entry.key < last]
+
+
+def _seen(entry: BankCharge) -> Seen:
     states = {"settled": EffectState.DONE, "refunded": EffectState.UNDONE}
-    answers = []
-    for key in keys:
-        if entry := bank_client.look(key):
-            charged = entry.amount_cents if entry.state in states else 0
-            money = {"state": entry.state, "charged_cents": charged, "refunded_cents": entry.refunded_cents}
-            answers.append(Seen(key, states.get(entry.state, EffectState.NONE), money))
-    return answers
+    charged = entry.amount_cents if entry.state in states else 0
+    money = {"state": entry.state, "charged_cents": charged, "refunded_cents": entry.refunded_cents}
+    return Seen(entry.key, states.get(entry.state, EffectState.NONE), money)
 
 
 def _move(tx: Connection, key: str, before: str, **values: str) -> bool:

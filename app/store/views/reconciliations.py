@@ -1,0 +1,48 @@
+"""What reconciliation found, as people see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine
+
+from app.store import reconciliations
+from app.store.session import reading
+from app.store.types import AnyRow
+from app.store.views.names import job_links, short_name, stamp
+
+PAGE_ROWS = 50
+PAGE_ROWS_MOST = 200
+
+
+def reconciliations_view(
+    db: Engine, tenant_id: str | None, *, only_open: bool = True, after_id: str | None = None, limit: int = PAGE_ROWS
+) -> tuple[list[dict[str, Any]], Any]:
+    """Findings, newest first. Returns (rows, (at, id) where the next page begins, or None at the end)."""
+    limit = max(1, min(limit, PAGE_ROWS_MOST))
+    with reading(db) as connection:
+        rows = reconciliations.page(connection, tenant_id, only_open=only_open, after_id=after_id, limit=limit + 1)
+    shown = rows[:limit]
+    return [brief(row) for row in shown], (shown[-1].at, shown[-1].id) if len(rows) > limit else None
+
+
+def brief(row: AnyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "at": stamp(row.at),
+        "job": row.job_id,
+        "name": short_name(row.saga, row.job_id) if row.job_id is not None else None,
+        "saga": row.saga,
+        "step": row.step,
+        "item": row.item,
+        "service": row.service,
+        "key": row.key,
+        "finding": row.finding,
+        "action": row.action,
+        "detail": row.detail,
+        "actor": row.actor,
+        "closed_at": stamp(row.closed_at),
+        "closed_by": row.closed_by,
+        "closed_why": row.closed_why,
+        "links": {"job": job_links(row.job_id)["self"] if row.job_id is not None else None},
+    }

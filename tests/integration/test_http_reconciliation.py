@@ -1,0 +1,98 @@
+"""Reconciliation over HTTP and by the command line, for operators."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app.cli import COMMANDS
+from app.cli.group import Commands, outcome
+from app.engine import late
+from app.saga.registry import Registry
+from app.store import reconciliations
+from app.store.session import reading
+from tests.contract.views.shop import Caller, Shop
+
+LIST, RUN = "/api/v1/reconciliations", "/api/v1/reconcile"
+LATE_S = 3601.0
+
+
+def late_job(shop: Shop) -> str:
+    job = shop.order()
+    shop.let_pass(LATE_S)
+    late.act_on_batch(shop.db, shop.settings, None, "test")
+    return job
+
+
+def test_given_findings_when_listed_then_pages_and_open_ones_alone_unless_asked(shop: Shop, operator: Caller) -> None:
+    first, second = late_job(shop), late_job(shop)
+    page = operator.get(f"{LIST}?limit=1").get_json()
+    rest = operator.get(f"{LIST}?limit=1&cursor={page['next']}").get_json()
+    assert [page["items"][0]["job"], rest["items"][0]["job"], rest["next"]] == [second, first, None]
+    one = page["items"][0]
+    assert (one["finding"], one["action"], one["key"], one["links"]["job"]) == ("late", "asked", second, f"/api/v1/jobs/{second}")
+    assert shop.land(first) == shop.land(second) == "completed"
+    late.close_landed(shop.db, "", 10, "test")
+    assert operator.get(LIST).get_json()["items"] == []
+    closed = operator.get(f"{LIST}?open=false").get_json()["items"][1]
+    assert (closed["job"], closed["closed_why"]) == (first, "the job has ended")
+    for wrong in ("open=maybe", "cursor=x", "color=red"):
+        assert operator.get(f"{LIST}?{wrong}").status_code == 422, wrong
+
+
+def test_given_operator_when_a_run_is_asked_for_then_both_rounds_are_due(shop: Shop, operator: Caller) -> None:
+    every_s = shop.settings.reconcile_seconds
+    answer = operator.post(RUN, {})
+    assert (answer.status_code, answer.get_json()["findings"]) == (202, LIST)
+    with reading(shop.db) as connection:
+        assert all(reconciliations.is_due(connection, name, every_s) for name in ("late", "effects"))
+
+
+def test_given_another_key_when_asked_for_then_403_or_401_or_nothing_of_it(shop: Shop, app: Flask, user: Caller, operator: Caller) -> None:
+    late_job(shop)
+    for caller, status in ((user, 403), (Caller(app, None), 401)):
+        assert (caller.get(LIST).status_code, caller.post(RUN, {}).status_code) == (status, status)
+    assert Caller(app, shop.key("operator", tenant="other")).get(LIST).get_json()["items"] == []
+    assert len(operator.get(LIST).get_json()["items"]) == 1
+
+
+def test_given_metrics_when_scraped_then_open_findings_are_counted(shop: Shop, app: Flask) -> None:
+    late_job(shop)
+    scraped = Caller(app, shop.key("operator")).get("/metrics").get_data(as_text=True)
+    assert 'surefoot_reconciliation_open{finding="late",saga="shop"} 1.0' in scraped
+
+
+@pytest.fixture
+def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any) -> Any:
+    monkeypatch.setenv("DATABASE_URL", shop.url)
+    monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
+    monkeypatch.setattr(Registry, "load", lambda modules: Registry())
+
+    def run(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = outcome(Commands(COMMANDS), ["reconcile", *words])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+def test_given_the_command_line_then_dry_run_tells_run_acts_list_shows_and_close_closes(shop: Shop, cli: Any) -> None:
+    job = shop.order()
+    shop.let_pass(LATE_S)
+    code, told = cli("--dry-run", "--json")
+    planned = json.loads(told)
+    assert (code, planned["dry_run"], [one["key"] for one in planned["findings"]]) == (0, True, [job])
+    assert cli("list")[1].strip() == "Nothing is open."
+
+    assert cli()[0] == 0
+    assert cli("--json")[0] == 0
+    (row,) = json.loads(cli("list", "--json")[1])
+    assert (row["job"], row["finding"]) == (job, "late")
+
+    assert cli("close", row["id"][-12:], "--why", "seen to")[1].strip() == "It is closed."
+    assert json.loads(cli("list", "--all", "--json")[1])[0]["closed_why"] == "seen to"
+    assert cli("close", "nonsense", "--why", "x")[0] == 1
