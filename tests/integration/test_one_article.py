@@ -21,8 +21,8 @@ from tests.support.waiting import wait_until
 from workers.sagas.order.services import inventory
 from workers.sagas.order.services.database import close_databases
 
-ORDERS = int(os.environ.get("SUREFOOT_TEST_ORDERS", "60"))  # of each kind in a round; 1000 for the numbers in docs/performance.md
-ROUNDS = int(os.environ.get("SUREFOOT_TEST_ROUNDS", "2"))
+ORDERS = int(os.environ.get("ARTICLE_ORDERS", "60"))  # of each kind in a round; 1000 for the numbers in docs/performance.md
+ROUNDS = int(os.environ.get("ARTICLE_ROUNDS", "2"))
 
 
 @pytest.fixture

@@ -1,0 +1,225 @@
+"""A thousand orders while something breaks every three seconds, for five minutes: all land, and nothing is forgotten or done twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import redis
+from sqlalchemy import func, select, text
+
+from app.engine.invariants import violations
+from app.store.session import reading
+from app.store.tables import dead_letters, history
+from tests.support.orders import Shop
+from tests.support.running import Up
+from tests.support.waiting import wait_until
+
+ORDERS = int(os.environ.get("SOAK_ORDERS", "1000"))
+LASTS_S = float(os.environ.get("SOAK_SECONDS", "300"))
+EVERY_S = 3.0
+LAND_S = 400.0
+CARDS = ("tok_ok", "tok_ok", "tok_ok", "tok_declined", "tok_lost")
+QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, redis_executable: str, fresh_postgres: str) -> Iterator[Shop]:
+    """Everything on PostgreSQL and Redis, with four workers instead of two."""
+    up = Up(tmp_path / "home", DATABASE_URL=fresh_postgres, **QUICK)
+    try:
+        up.start()
+        shop = Shop(up)
+        with more_workers(up, 2):
+            yield shop
+        shop.close()
+    finally:
+        up.close()
+
+
+@contextmanager
+def more_workers(up: Up, count: int) -> Iterator[None]:
+    env = {**up.env, **up.run.env}
+    started = []
+    with (up.home / "log" / "more-workers.log").open("ab") as log:
+        for _ in range(count):
+            words = [sys.executable, "-m", "app.cli", "worker"]
+            started.append(subprocess.Popen(words, env=env, stdout=log, stderr=log, start_new_session=True))
+    try:
+        yield
+    finally:
+        for process in started:
+            for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []:
+                with suppress(psutil.Error):
+                    child.kill()
+            process.kill()
+            process.wait()
+
+
+class Trouble:
+    """Whatever may happen to a part, by name; what was done is counted."""
+
+    def __init__(self, shop: Shop, halt: threading.Event) -> None:
+        self.shop, self._halt, self._chance = shop, halt, random.Random(7)
+        self.done: Counter[str] = Counter()
+
+    def one(self) -> None:
+        kinds: list[Callable[[], object]] = [
+            self.kill_a_worker_process,
+            self.freeze_a_worker,
+            self.kill_the_relay,
+            self.kill_the_web_server,
+            self.kill_the_bank,
+            self.flush_the_broker,
+            self.freeze_the_broker,
+            self.kill_the_broker,
+            self.cut_the_store,
+        ]
+        kind = self._chance.choice(kinds)
+        with suppress(psutil.Error, redis.RedisError, IndexError):
+            kind()
+            self.done[kind.__name__] += 1
+
+    def kill_a_worker_process(self) -> None:
+        self._chance.choice(self.shop.workers()).kill()
+
+    def freeze_a_worker(self) -> None:
+        main = self._chance.choice([one for one in self.shop.workers() if "prefork" not in one.name()])
+        frozen = [main, *main.children(recursive=True)]
+        for process in frozen:
+            process.suspend()
+        self._halt.wait(2.5)  # past its lease
+        for process in frozen:
+            with suppress(psutil.Error):
+                process.resume()
+
+    def kill_the_relay(self) -> None:
+        self._kill("workers.relay")
+
+    def kill_the_web_server(self) -> None:
+        self._kill("gunicorn")
+
+    def kill_the_bank(self) -> None:
+        self._kill("bank")
+
+    def flush_the_broker(self) -> None:
+        self.shop.broker.flushall()
+
+    def freeze_the_broker(self) -> None:
+        broker = self._find("redis-server")[0]
+        broker.suspend()
+        self._halt.wait(2.0)
+        broker.resume()
+
+    def kill_the_broker(self) -> None:
+        self._kill("redis-server")
+
+    def cut_the_store(self) -> None:
+        with self.shop.db.connect() as connection:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            connection.execute(text(others))
+
+    def _kill(self, word: str) -> None:
+        self._chance.choice(self._find(word)).kill()
+
+    def _find(self, word: str) -> list[psutil.Process]:
+        found = []
+        for process in psutil.Process(self.shop.up.process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if word in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
+
+
+def order_patiently(shop: Shop, number: int, over: threading.Event) -> str:
+    """As a careful client does: with a key of its own, again and again until there is an answer."""
+    while not over.is_set():
+        with suppress(httpx.TransportError):
+            answer = shop.post(key=f"soak-{number}", card=CARDS[number % len(CARDS)])
+            if answer.status_code in (200, 202):
+                return str(answer.json()["id"])
+            assert answer.status_code in (429, 503), answer.text
+        over.wait(0.5)
+    raise AssertionError(f"order {number} was never accepted")
+
+
+def redrive_what_asks_a_person(shop: Shop) -> bool:
+    """True when every job has ended."""
+    d = dead_letters.c
+    with reading(shop.db) as connection:
+        asking = list(connection.scalars(select(d.job_id).where(d.state == "open", d.blocking).distinct()))
+    for job in asking:
+        with suppress(httpx.TransportError):
+            shop.http.post(f"/jobs/{job}/redrive")
+    return set(shop.states()) <= {"completed", "failed", "cancelled"}
+
+
+def exhausted_without_one_letter(shop: Shop) -> list[tuple[str, str, str, int]]:
+    """Operations that were given up, not refused, whose letters are not exactly as many as the times they were given up."""
+    h, d = history.c, dead_letters.c
+    with reading(shop.db) as connection:
+        failed = connection.execute(select(h.job_id, h.step, h.kind, h.detail).where(h.event == "failed")).all()
+        letters = connection.execute(select(d.job_id, d.step, d.kind, func.count()).group_by(d.job_id, d.step, d.kind)).all()
+    given_up = Counter((row.job_id, row.step, row.kind) for row in failed if (row.detail or {}).get("why") != "rejected")
+    told = Counter({(row[0], row[1], row[2]): row[3] for row in letters})
+    return [(*key, told[key]) for key in given_up.keys() | told.keys() if given_up[key] != told[key]]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(int(LASTS_S + LAND_S + 300))
+def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minutes_then_all_land_and_nothing_is_forgotten(
+    shop: Shop,
+) -> None:
+    halt, over = threading.Event(), threading.Event()
+    trouble = Trouble(shop, halt)
+    began = time.monotonic()
+
+    def make_trouble() -> None:
+        while not halt.wait(EVERY_S):
+            trouble.one()
+
+    def customer(number: int) -> str:
+        over.wait(max(0.0, began + LASTS_S * 0.9 * number / ORDERS - time.monotonic()))  # they come evenly
+        return order_patiently(shop, number, over)
+
+    maker = threading.Thread(target=make_trouble, daemon=True)
+    clock = threading.Timer(LASTS_S, halt.set)
+    giving_up = threading.Timer(LASTS_S + LAND_S, over.set)
+    for thread in (maker, clock, giving_up):
+        thread.daemon = True
+        thread.start()
+    try:
+        with ThreadPoolExecutor(8) as customers:
+            ids = list(customers.map(customer, range(ORDERS)))
+        halt.wait()
+        maker.join()
+        wait_until(lambda: redrive_what_asks_a_person(shop), LAND_S, every_s=2.0, what="all jobs to land")
+    finally:
+        halt.set()
+        over.set()
+        giving_up.cancel()
+        clock.cancel()
+    print(f"\n{ORDERS} orders, faults: {dict(trouble.done)}, ends: {dict(shop.states())}")
+    assert len(set(ids)) == ORDERS == sum(shop.states().values())
+    assert len(trouble.done) >= 6, trouble.done
+    assert exhausted_without_one_letter(shop) == []
+    assert violations(shop.db, slack_s=10.0, bound_s=300.0) == {}
+    books = shop.audit()
+    assert books["stock"]["pear"]["reserved"] == 0
+    assert (
+        books["stock"]["pear"]["sold"]
+        == shop.states()["completed"]
+        == sum(order["charges"] - order["refunds"] for order in books["orders"])
+    )
