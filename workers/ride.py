@@ -57,6 +57,7 @@ class Ride:
             carried=frozenset() if boot.publisher().paused else carried(self._request),
             rider=self._rider(),
             message=self._request.id,
+            saga=name.saga if name else "",
         )
 
     def move_on(self, job_id: str, item: str) -> Delivery:

@@ -25,7 +25,7 @@ from app.rules.states import DONE, Cause, Dir, Kind, OpState
 from app.saga.graph import Graph, Limits, Node
 from app.saga.policies import backoff
 from app.store import queries, updates, wide
-from app.store.ids import operation_id
+from app.store.ids import operation_id as operation_of
 from app.store.session import one_statement, transaction
 from app.store.types import AnyRow
 
@@ -113,6 +113,40 @@ def claim(
     return _attempt(row, boot, pid) if row is not None else None
 
 
+def claim_to_work(
+    db: Engine,
+    settings: Settings,
+    graph: Graph,
+    digest: str,
+    operation_id: str,
+    job_id: str,
+    step: str,
+    kind: str,
+    item: str,
+    *,
+    boot: str,
+    pid: int,
+) -> tuple[Attempt, AnyRow] | None:
+    """`claim`, with what the step is done with (`updates.claim_to_work`), if the job is pinned to this definition."""
+    node = graph.by_name[step]
+    before = [operation_of(job_id, name, "", Kind.ACTION) for name in node.after] if kind == Kind.ACTION else []
+    row = one_statement(
+        db,
+        lambda tx: updates.claim_to_work(
+            tx,
+            operation_id,
+            of=(job_id, step, kind, item),
+            digest=digest,
+            before=before,
+            boot=boot,
+            pid=pid,
+            lease_s=settings.lease_seconds,
+            hard_s=node.limits_of(kind).timeout_s + settings.hard_limit_grace_seconds,
+        ),
+    )
+    return (_attempt(row, boot, pid), row) if row is not None else None
+
+
 def _attempt(row: AnyRow, boot: str, pid: int) -> Attempt:
     return Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled, boot, pid)
 
@@ -144,15 +178,15 @@ def complete_forward(
     db: Engine, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Next | None
 ) -> Ended | None:
     """`complete` of an action in one statement, where the store can do that and the job runs forward undisturbed. None: it was not done."""
-    if db.dialect.name != "postgresql" or not (graph.followers[step] or graph.last == step):
-        return None
+    if db.dialect.name != "postgresql" or attempt.number > 1 or not (graph.followers[step] or graph.last == step):
+        return None  # a later attempt has more to tell
     return one_statement(db, lambda tx: _complete_forward(tx, graph, step, attempt, result, carried, then))
 
 
 def _complete_forward(
     tx: Connection, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Next | None
 ) -> Ended | None:
-    followers = [operation_id(attempt.job_id, follower, "", Kind.ACTION) for follower in graph.followers[step]]
+    followers = [operation_of(attempt.job_id, follower, "", Kind.ACTION) for follower in graph.followers[step]]
     ends = graph.last == step
     rows = wide.complete_forward(tx, attempt.job_id, attempt.operation_id, attempt.token, result, followers, carried, then, ends=ends)
     if rows is None:
@@ -164,7 +198,7 @@ def _complete_forward(
     alone = []
     for row in sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank):
         if row.state == OpState.RUNNING:
-            following = Attempt(row.id, attempt.job_id, row.token, row.attempts, row.fence, row.unsettled)
+            following = Attempt(row.id, attempt.job_id, row.token, row.attempts, row.fence, row.unsettled, attempt.boot, attempt.pid)
         elif row.id not in carried:
             alone.append(row.step)
     layout = forward_layout(graph, alone)

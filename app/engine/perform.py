@@ -72,7 +72,7 @@ class Delivery:
     """A message that has reached a worker.
 
     `carried`: the operations its own chain or chord sends next; `rider`: what may be run on to; `message`: the id of the
-    message where the operation is not its first.
+    message where the operation is not its first; `saga`: as the task's name says, or "" where that is not known.
     """
 
     operation_id: str
@@ -85,6 +85,7 @@ class Delivery:
     carried: frozenset[str] = field(default_factory=frozenset)
     rider: Rider | None = None
     message: str | None = None
+    saga: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,41 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
 
     Raises: StoreUnavailable when the store cannot be asked (nothing was claimed), or cannot take the outcome for HOLD_S.
     """
+    known = registry.get(delivery.saga) if delivery.saga else None
+    if known is not None and delivery.step in known.graph.by_name:
+        faults.reached(Point.BEFORE_CLAIM, known.name, delivery.step, delivery.kind)
+        claimed = _claim_to_work(db, settings, known, delivery)
+        if claimed is not None:
+            return _carry_out(db, settings, publisher, delivery, known, *claimed, limit)
+    return _perform(db, settings, registry, publisher, delivery, limit, at_claim=known is None)
+
+
+def _claim_to_work(db: Engine, settings: Settings, saga: Saga[Any], delivery: Delivery) -> tuple[Work, Attempt] | None:
+    """In one statement, if the job is pinned to the definition that this worker has as its newest. None: that must be looked at."""
+    graph, step, kind = saga.graph, delivery.step, delivery.kind
+    claimed = attempts.claim_to_work(
+        db,
+        settings,
+        graph,
+        saga.digest,
+        delivery.operation_id,
+        delivery.job_id,
+        step,
+        kind,
+        delivery.item,
+        boot=delivery.boot,
+        pid=delivery.pid,
+    )
+    if claimed is None:
+        return None
+    attempt, row = claimed
+    return Work(row.job_id, saga.name, saga.digest, row.input, step, kind, delivery.item, row.checkpoint, row.results or {}), attempt
+
+
+def _perform(
+    db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, limit: Limit, *, at_claim: bool
+) -> Performed:
+    """Look at the operation first: whose it is, whether it is done, which definition it needs. `at_claim`: that fault point is to come."""
     with asking(db) as connection:
         seen = queries.delivery(connection, delivery.operation_id)
         forged = _forged(seen, delivery)
@@ -141,7 +177,8 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
     if saga is None:
         return _other_version(db, delivery.operation_id, seen)
     limits = saga.graph.by_name[seen.step].limits_of(seen.kind)
-    faults.reached(Point.BEFORE_CLAIM, seen.saga, seen.step, seen.kind)
+    if at_claim:
+        faults.reached(Point.BEFORE_CLAIM, seen.saga, seen.step, seen.kind)
     attempt = attempts.claim(db, settings, delivery.operation_id, limits, boot=delivery.boot, pid=delivery.pid)
     if attempt is None:
         return _not_claimed(db, delivery.operation_id)

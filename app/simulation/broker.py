@@ -55,7 +55,7 @@ class Parcel:
 
     def delivery(self, boot: str, pid: int, *, runs_on: bool, carries: bool, message: str | None = None) -> Delivery:
         """As a worker hands it to the engine. `carries` False: the broker is known to be away, so nothing rides."""
-        _, step, kind = self.names
+        saga, step, kind = self.names
         rider = None
         if runs_on and self.rest and self.rest[0].queue == self.message.queue:
             following = parse_task_name(self.rest[0].task)
@@ -63,7 +63,7 @@ class Parcel:
                 rider = Rider(self.rest[0].operation_id, following.step, following.kind)
         carried = self.carried if carries else frozenset()
         asked = self.message
-        return Delivery(asked.operation_id, asked.job_id, step, kind, asked.item, boot, pid, carried, rider, message)
+        return Delivery(asked.operation_id, asked.job_id, step, kind, asked.item, boot, pid, carried, rider, message, saga)
 
 
 @dataclass

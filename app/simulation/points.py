@@ -28,10 +28,18 @@ NAMED = frozenset(
     | _around("submit._insert", "attempt.complete", "attempt.fail", "attempt.park", "attempt.expire", "attempt.nobody_came")
     | _around("attempt.hand_back", "decide.cancel", "decide.retry", "decide.mark_done", "decide.waive", "decide.mark_absent")
     | _around("sweep.Sweeper._due", "sweep.Sweeper._deadlines", "sweep.Sweeper._undo_late", "sweep.Sweeper._lost")
-    | _single("attempt.claim", "dispatch.ring", "dispatch.not_sent", "keep.beat", "perform._other_version", "port.StorePort._write")
+    | _single(
+        "attempt.claim",
+        "attempt.claim_to_work",
+        "dispatch.ring",
+        "dispatch.not_sent",
+        "keep.beat",
+        "perform._other_version",
+        "port.StorePort._write",
+    )
     | _reads(
         "submit.submit",
-        "perform.perform",
+        "perform._perform",
         "perform._results",
         "perform._not_claimed",
         "sweep.Sweeper._nobody_came",

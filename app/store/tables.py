@@ -8,7 +8,6 @@ database can prove that a bound parameter implies a partial index's condition.
 from __future__ import annotations
 
 from sqlalchemy import (
-    JSON,
     Boolean,
     CheckConstraint,
     Column,
@@ -26,9 +25,9 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from app.clock import UtcDateTime, now
+from app.store.types import Json
 
 metadata = MetaData(
     naming_convention={
@@ -39,7 +38,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Id = Uuid(as_uuid=False)
 
 

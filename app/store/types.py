@@ -7,14 +7,15 @@ from collections.abc import Collection
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Boolean, ColumnElement, Row, Text, bindparam
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import JSON, BindParameter, Boolean, ColumnElement, Row, Text, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]  # a row whose columns are told where it is read
 
 
@@ -53,3 +54,25 @@ def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
 def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, ids = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{column} = ANY(CAST({ids} AS UUID[]))"
+
+
+class results_by_step(FunctionElement[Any]):  # noqa: N801 - reads as SQL
+    """An aggregate: {step: result} of rows, results as JSON."""
+
+    type = Json
+    inherit_cache = True
+
+    def __init__(self, step: ColumnElement[Any], result: ColumnElement[Any]) -> None:
+        super().__init__(step, result)
+
+
+@compiles(results_by_step, "sqlite")
+def _results_sqlite(element: results_by_step, compiler: SQLCompiler, **kw: Any) -> str:
+    step, result = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"json_group_object({step}, json({result}))"
+
+
+@compiles(results_by_step)
+def _results_postgresql(element: results_by_step, compiler: SQLCompiler, **kw: Any) -> str:
+    step, result = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"jsonb_object_agg({step}, {result})"

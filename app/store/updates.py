@@ -39,7 +39,7 @@ from app.rules.states import LIVE, Kind, OpState
 from app.store.queries import JOB_OF_A_MOVE
 from app.store.session import insert_or
 from app.store.tables import Id, dead_letters, history, idempotency_keys, jobs, operations, workers
-from app.store.types import AnyRow, one_of
+from app.store.types import AnyRow, one_of, results_by_step
 
 o = operations.c
 QUEUED, RUNNING, WAITING, PENDING = (literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting", "pending"))
@@ -97,7 +97,7 @@ def insert_operations(tx: Connection, rows: Sequence[dict[str, Any]], *, answer:
 
 
 # --- one attempt -----------------------------------------------------------------------------------------------
-_CLAIM = (
+_TAKEN = (
     update(operations)
     .where(
         o.id == bindparam("p_id", type_=Id),
@@ -124,7 +124,25 @@ _CLAIM = (
         progress=null(),
         started_at=func.coalesce(o.started_at, now()),
     )
-    .returning(o.id, o.job_id, o.token, o.attempts, o.fence, o.unsettled)
+)
+_ATTEMPT = (o.id, o.job_id, o.token, o.attempts, o.fence, o.unsettled)
+_CLAIM = _TAKEN.returning(*_ATTEMPT)
+_before = operations.alias("before")
+_CLAIM_TO_WORK = _TAKEN.where(
+    o.job_id == bindparam("p_job", type_=Id),
+    o.step == bindparam("p_step", type_=String),
+    o.kind == bindparam("p_kind", type_=String),
+    o.item == bindparam("p_item", type_=String),
+    # of what cannot change, or the guard would be about another moment than the row
+    select(jobs.c.digest).where(jobs.c.id == o.job_id).scalar_subquery() == bindparam("p_digest", type_=String),
+).returning(
+    *_ATTEMPT,
+    o.checkpoint,
+    select(jobs.c.input).where(jobs.c.id == o.job_id).scalar_subquery().label("input"),
+    select(results_by_step(_before.c.step, _before.c.result))
+    .where(one_of(_before.c.id, "p_before"), or_(_before.c.state == "completed", _before.c.state == "skipped"))
+    .scalar_subquery()
+    .label("results"),
 )
 
 
@@ -136,7 +154,33 @@ def claim_operation(
     The attempt is counted here, before any code of a user runs. Returns (id, job_id, token, attempts, fence, unsettled); None:
     somebody else has it, it is not ready, it is out of attempts, or the job has turned.
     """
-    values = {
+    return tx.execute(_CLAIM, _claim(operation_id, boot, pid, delivery, lease_s, hard_s)).one_or_none()
+
+
+def claim_to_work(
+    tx: Connection,
+    operation_id: str,
+    *,
+    of: tuple[str, str, str, str],
+    digest: str,
+    before: Collection[str],
+    boot: str,
+    pid: int,
+    lease_s: float,
+    hard_s: float,
+) -> AnyRow | None:
+    """As `claim_operation`, if it is what the message says and its job is pinned to this definition; and what its step is done with.
+
+    `of`: its job, step, kind and item; `before`: ids of the operations whose results it takes. Returns also `checkpoint`,
+    `input`, and `results` of those that were done when this statement began: it may have waited for the row, so one can be missing.
+    """
+    values = _claim(operation_id, boot, pid, operation_id, lease_s, hard_s)
+    named = dict(zip(("p_job", "p_step", "p_kind", "p_item"), of, strict=True))
+    return tx.execute(_CLAIM_TO_WORK, values | named | {"p_digest": digest, "p_before": before}).one_or_none()
+
+
+def _claim(operation_id: str, boot: str, pid: int, delivery: str, lease_s: float, hard_s: float) -> dict[str, Any]:
+    return {
         "p_id": operation_id,
         "p_token": "." + secrets.token_hex(8),
         "p_boot": boot,
@@ -145,7 +189,6 @@ def claim_operation(
         "p_lease_s": lease_s,
         "p_hard_s": hard_s,
     }
-    return tx.execute(_CLAIM, values).one_or_none()
 
 
 def _of_attempt(operation_id: str, token: str) -> Any:

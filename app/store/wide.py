@@ -21,8 +21,8 @@ from sqlalchemy import Boolean, Connection, Float, Integer, String, TextClause, 
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import TextualSelect
 
-from app.store.tables import Id, Json, jobs, operations
-from app.store.types import AnyRow, Ids
+from app.store.tables import Id, jobs, operations
+from app.store.types import AnyRow, Ids, Json
 
 
 class Taking(Protocol):

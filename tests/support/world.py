@@ -232,6 +232,7 @@ class World:
             frozenset(m.operation_id for m in carried),
             rider,
             message,
+            name.saga,
         )
 
     def next(self, task: str | None = None) -> Rung:

@@ -43,7 +43,9 @@ def test_given_no_fault_then_every_step_takes_effect_once(world: World, service:
     assert world.objections(slack_s=30, bound_s=300) == []
 
 
-@pytest.mark.parametrize("point", ["attempt.claim/committed", "effect/done", "attempt.complete/uncommitted", "attempt.complete/committed"])
+@pytest.mark.parametrize(
+    "point", ["attempt.claim_to_work/committed", "effect/done", "attempt.complete/uncommitted", "attempt.complete/committed"]
+)
 def test_given_a_crash_at_any_point_of_a_step_then_the_job_lands_and_the_effect_is_one(
     world: World, service: SimService, point: str
 ) -> None:
