@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, String, bindparam, func, literal_column, null, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, Select, String, bindparam, func, literal_column, null, select, update
 from sqlalchemy.types import Float
 
 from app.clock import after, ago, now
@@ -96,10 +96,20 @@ def unschedule_one(tx: Connection, letter_id: str) -> bool:
     return tx.execute(statement.values(redrive_at=null(), redrive_by=null(), redrive_why=null())).rowcount == 1
 
 
+_SCHEDULED = (d.state == OPEN, d.redrive_at.is_not(None))
+_LIMIT = bindparam("p_limit", type_=Integer)
+_DUE = select(d.id, d.job_id, d.redrive_by, d.redrive_why).where(*_SCHEDULED, d.redrive_at <= now()).order_by(d.redrive_at).limit(_LIMIT)
+_OVERDUE = (
+    select(d.redrive_at, now().label("now"))
+    .where(*_SCHEDULED, d.redrive_at < ago(bindparam("p_grace_s", type_=Float)))
+    .order_by(d.redrive_at)
+    .limit(literal_column("1", Integer))
+)
+
+
 def due(connection: Connection, limit: int) -> list[AnyRow]:
     """(id, job_id, redrive_by, redrive_why) of letters whose time has come."""
-    query = select(d.id, d.job_id, d.redrive_by, d.redrive_why).where(d.state == OPEN, d.redrive_at.is_not(None), d.redrive_at <= now())
-    return list(connection.execute(query.order_by(d.redrive_at).limit(limit)))
+    return list(connection.execute(_DUE, {"p_limit": limit}))
 
 
 def put_off(tx: Connection, letter_id: str, seconds: float) -> bool:
@@ -110,8 +120,7 @@ def put_off(tx: Connection, letter_id: str, seconds: float) -> bool:
 
 def overdue_s(connection: Connection, grace_s: float) -> float:
     """For how long the earliest scheduled letter has waited beyond `grace_s`; 0 when none has."""
-    guards = (d.state == OPEN, d.redrive_at.is_not(None), d.redrive_at < ago(grace_s))
-    row = connection.execute(select(d.redrive_at, now().label("now")).where(*guards).order_by(d.redrive_at).limit(1)).one_or_none()
+    row = connection.execute(_OVERDUE, {"p_grace_s": grace_s}).one_or_none()
     return 0.0 if row is None else max(0.0, float((row.now - row.redrive_at).total_seconds()))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Integer, String, and_, bindparam, case, exists, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Float, Integer, String, and_, bindparam, case, exists, literal_column, or_, select
 
 from app.clock import ago, now
 from app.errors import NotFound
@@ -24,6 +24,7 @@ QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
 NOTHING: ColumnElement[int] = literal_column("0", Integer)
 # What a move reads of its job: not its input, which may be large
 JOB_OF_A_MOVE = ("id", "tenant_id", "digest", "state", "dir", "cause", "cancel_wish", "deadline_at", "owner", "seq", "rev")
+P_LIMIT = bindparam("p_limit", type_=Integer)
 LIVE_WORKER_S = 30.0  # a worker not seen for so long is not counted as serving
 
 
@@ -100,19 +101,28 @@ def operation(connection: Connection, operation_id: str) -> AnyRow | None:
     return connection.execute(_OPERATION, {"p_id": operation_id}).one_or_none()
 
 
+_OPERATIONS = select(operations).where(o.job_id == bindparam("p_id", type_=Id)).order_by(o.rank, o.item)
+_OPERATIONS_OF_KIND = _OPERATIONS.where(o.kind == bindparam("p_kind", type_=String))
+
+
 def operations_of(connection: Connection, job_id: str, kind: Kind | None = None) -> list[AnyRow]:
     """A job's operations by rank."""
-    guard = [o.job_id == job_id] + ([o.kind == kind] if kind else [])
-    return list(connection.execute(select(operations).where(*guard).order_by(o.rank, o.item)))
+    if kind is None:
+        return list(connection.execute(_OPERATIONS, {"p_id": job_id}))
+    return list(connection.execute(_OPERATIONS_OF_KIND, {"p_id": job_id, "p_kind": kind}))
+
+
+_LOCK_NO_RETURN = (
+    select(operations)
+    .where(o.job_id == bindparam("p_id", type_=Id), o.no_return, o.kind != Kind.UNDO)
+    .order_by(o.rank)
+    .with_for_update(key_share=True)
+)
 
 
 def lock_no_return(tx: Connection, job_id: str) -> list[AnyRow]:
     """The rows whose claim decides that there is no way back, locked: a claim may be under way."""
-    return list(
-        tx.execute(
-            select(operations).where(o.job_id == job_id, o.no_return, o.kind != Kind.UNDO).order_by(o.rank).with_for_update(key_share=True)
-        )
-    )
+    return list(tx.execute(_LOCK_NO_RETURN, {"p_id": job_id}))
 
 
 _MOVING = select(
@@ -152,26 +162,38 @@ def delivery(connection: Connection, operation_id: str) -> AnyRow | None:
     return connection.execute(_DELIVERY, {"p_id": operation_id}).one_or_none()
 
 
+_OVERDUE = select(o.delivery, o.pid, (o.hard_at > now()).label("stalled")).where(
+    o.boot == bindparam("p_boot", type_=String),
+    o.state == RUNNING,
+    o.delivery.in_(bindparam("p_deliveries", type_=Id, expanding=True)),
+    or_(o.hard_at <= now(), o.stall_at <= now()),
+)
+
+
 def overdue(connection: Connection, boot: str, deliveries: Collection[str]) -> list[AnyRow]:
     """(delivery, pid, stalled) of what a worker holds past its hard limit, or without a sign of progress for too long."""
-    held = (o.boot == boot, o.state == RUNNING, o.delivery.in_(deliveries))
-    stalled = o.hard_at > now()
-    return list(
-        connection.execute(select(o.delivery, o.pid, stalled.label("stalled")).where(*held, or_(o.hard_at <= now(), o.stall_at <= now())))
-    )
+    return list(connection.execute(_OVERDUE, {"p_boot": boot, "p_deliveries": list(deliveries)}))
+
+
+_CLAIMED_BY = select(operations, and_(o.stall_at <= now(), o.hard_at > now()).label("stalled")).where(
+    o.delivery == bindparam("p_delivery", type_=Id),
+    o.state == RUNNING,
+    o.boot == bindparam("p_boot", type_=String),
+    o.pid == bindparam("p_pid", type_=Integer),
+)
 
 
 def claimed_by(connection: Connection, delivery: str, boot: str, pid: int) -> AnyRow | None:
     """The operation that this child of this worker holds under this message, and whether it has shown no sign for too long (`stalled`)."""
-    stalled = and_(o.stall_at <= now(), o.hard_at > now()).label("stalled")
-    return connection.execute(
-        select(operations, stalled).where(o.delivery == delivery, o.state == RUNNING, o.boot == boot, o.pid == pid)
-    ).one_or_none()
+    return connection.execute(_CLAIMED_BY, {"p_delivery": delivery, "p_boot": boot, "p_pid": pid}).one_or_none()
+
+
+_HELD_BY = select(o.id, o.job_id, o.token).where(o.boot == bindparam("p_boot", type_=String), o.state == RUNNING)
 
 
 def held_by(connection: Connection, boot: str) -> list[AnyRow]:
     """Everything a worker holds."""
-    return list(connection.execute(select(o.id, o.job_id, o.token).where(o.boot == boot, o.state == RUNNING)))
+    return list(connection.execute(_HELD_BY, {"p_boot": boot}))
 
 
 _RESULTS = select(o.step, o.state, o.result).where(one_of(o.id, "p_ids"))
@@ -185,32 +207,53 @@ def results_of(connection: Connection, job_id: str, steps: Collection[str], item
     return {row.step: row for row in connection.execute(_RESULTS, {"p_ids": ids})}
 
 
+k = idempotency_keys.c
+_IDEMPOTENT = select(k.fingerprint, k.job_id).where(
+    k.tenant_id == bindparam("p_tenant", type_=Id), k.key == bindparam("p_key", type_=String)
+)
+
+
 def idempotent(connection: Connection, tenant_id: str, key: str) -> AnyRow | None:
-    k = idempotency_keys.c
-    return connection.execute(select(k.fingerprint, k.job_id).where(k.tenant_id == tenant_id, k.key == key)).one_or_none()
+    return connection.execute(_IDEMPOTENT, {"p_tenant": tenant_id, "p_key": key}).one_or_none()
 
 
 # --- sweeps: each served by a partial index ----------------------------------------------------------------------
 _READY = and_(o.state == QUEUED, o.missing == NOTHING)
-_TO_RING = (o.id, o.job_id, o.step, o.kind, o.item, o.lane, j.saga)
+_RING = select(o.id, o.job_id, o.step, o.kind, o.item, o.lane, j.saga).join_from(operations, jobs, o.job_id == j.id).where(_READY)
+_UNSENT = _RING.where(o.sent_at.is_(None), o.ready_at < ago(bindparam("p_older_s", type_=Float))).order_by(o.ready_at).limit(P_LIMIT)
+_TO_RING = _RING.where(one_of(o.id, "p_ids"))
+_DOUBLED = literal_column("1").op("<<")(o.resent)
+_EMPTY_LANE_S, _FULL_LANE_S = bindparam("p_empty_s", type_=Float), bindparam("p_full_s", type_=Float)
+_SENT_LONG_AGO = (
+    _RING.add_columns(case((o.sent_at < ago(_FULL_LANE_S * _DOUBLED), 1), else_=0).label("overdue"))
+    .where(o.sent_at.is_not(None), o.sent_at < ago(_EMPTY_LANE_S), o.sent_at < ago(_EMPTY_LANE_S * _DOUBLED))
+    .order_by(o.sent_at)
+    .limit(P_LIMIT)
+)
+_EXPIRED = select(o.id, o.job_id, o.token).where(o.state == RUNNING, o.lease_until < now()).order_by(o.lease_until).limit(P_LIMIT)
+_NOBODY_CAME = select(o.id, o.job_id).where(_READY, o.queue_by < now()).order_by(o.queue_by).limit(P_LIMIT)
+_STRANDED = select(o.id, o.job_id).where(o.state == PENDING, o.missing == NOTHING).limit(P_LIMIT)
+_PAST_DEADLINE = (
+    select(j.id).where(j.deadline_at.is_not(None), j.state == RUNNING, j.deadline_at <= now()).order_by(j.deadline_at).limit(P_LIMIT)
+)
+_PAST_UNDO_BY = select(j.id).where(j.undo_by.is_not(None), j.state == COMPENSATING, j.undo_by <= now()).order_by(j.undo_by).limit(P_LIMIT)
+_OPEN_JOBS = (
+    select(j.id)
+    .where(or_(j.state == RUNNING, j.state == COMPENSATING), j.id > bindparam("p_after", type_=Id))
+    .order_by(j.id)
+    .limit(P_LIMIT)
+)
+_ALIVE = select(o.job_id).where(one_of(o.job_id, "p_ids"), o.state.in_(LIVE)).distinct()
 
 
 def unsent(connection: Connection, older_than_s: float, limit: int) -> list[AnyRow]:
     """Ready, and no message has left; oldest and dearest first. `older_than_s` leaves those to whoever is publishing them now."""
-    return list(
-        connection.execute(
-            select(*_TO_RING)
-            .join_from(operations, jobs, o.job_id == j.id)
-            .where(_READY, o.sent_at.is_(None), o.ready_at < ago(older_than_s))
-            .order_by(o.ready_at)
-            .limit(limit)
-        )
-    )
+    return list(connection.execute(_UNSENT, {"p_older_s": older_than_s, "p_limit": limit}))
 
 
 def to_ring(connection: Connection, operation_ids: Collection[str]) -> list[AnyRow]:
     """What a message of these operations needs, as far as they are still ready."""
-    return list(connection.execute(select(*_TO_RING).join_from(operations, jobs, o.job_id == j.id).where(o.id.in_(operation_ids), _READY)))
+    return list(connection.execute(_TO_RING, {"p_ids": operation_ids}))
 
 
 def sent_long_ago(connection: Connection, empty_lane_s: float, full_lane_s: float, limit: int) -> list[AnyRow]:
@@ -218,56 +261,36 @@ def sent_long_ago(connection: Connection, empty_lane_s: float, full_lane_s: floa
 
     Rows say whether they are past the longer bound too (`overdue`), the one for a lane whose queue is not empty.
     """
-    doubled = literal_column("1").op("<<")(o.resent)
-    return list(
-        connection.execute(
-            select(*_TO_RING, case((o.sent_at < ago(full_lane_s * doubled), 1), else_=0).label("overdue"))
-            .join_from(operations, jobs, o.job_id == j.id)
-            .where(_READY, o.sent_at.is_not(None), o.sent_at < ago(empty_lane_s), o.sent_at < ago(empty_lane_s * doubled))
-            .order_by(o.sent_at)
-            .limit(limit)
-        )
-    )
+    bounds = {"p_empty_s": empty_lane_s, "p_full_s": full_lane_s}
+    return list(connection.execute(_SENT_LONG_AGO, bounds | {"p_limit": limit}))
 
 
 def expired(connection: Connection, limit: int) -> list[AnyRow]:
-    return list(
-        connection.execute(
-            select(o.id, o.job_id, o.token).where(o.state == RUNNING, o.lease_until < now()).order_by(o.lease_until).limit(limit)
-        )
-    )
+    return list(connection.execute(_EXPIRED, {"p_limit": limit}))
 
 
 def nobody_came(connection: Connection, limit: int) -> list[AnyRow]:
-    return list(connection.execute(select(o.id, o.job_id).where(_READY, o.queue_by < now()).order_by(o.queue_by).limit(limit)))
+    return list(connection.execute(_NOBODY_CAME, {"p_limit": limit}))
 
 
 def stranded(connection: Connection, limit: int) -> list[AnyRow]:
-    return list(connection.execute(select(o.id, o.job_id).where(o.state == PENDING, o.missing == NOTHING).limit(limit)))
+    return list(connection.execute(_STRANDED, {"p_limit": limit}))
 
 
 def past_deadline(connection: Connection, limit: int) -> list[str]:
-    rows = connection.execute(
-        select(j.id).where(j.deadline_at.is_not(None), j.state == RUNNING, j.deadline_at <= now()).order_by(j.deadline_at).limit(limit)
-    )
-    return [row.id for row in rows]
+    return list(connection.scalars(_PAST_DEADLINE, {"p_limit": limit}))
 
 
 def past_undo_by(connection: Connection, limit: int) -> list[str]:
-    rows = connection.execute(
-        select(j.id).where(j.undo_by.is_not(None), j.state == COMPENSATING, j.undo_by <= now()).order_by(j.undo_by).limit(limit)
-    )
-    return [row.id for row in rows]
+    return list(connection.scalars(_PAST_UNDO_BY, {"p_limit": limit}))
 
 
 def idle(connection: Connection, after_id: str, limit: int) -> tuple[list[str], str]:
     """Open jobs of which nothing is live, one page of the open jobs after `after_id`. Returns (idle ids, where to go on; "" at the end)."""
-    page = select(j.id).where(or_(j.state == RUNNING, j.state == COMPENSATING), j.id > after_id).order_by(j.id).limit(limit)
-    ids = [row.id for row in connection.execute(page)]
+    ids = list(connection.scalars(_OPEN_JOBS, {"p_after": after_id, "p_limit": limit}))
     if not ids:
         return [], ""
-    live = connection.execute(select(o.job_id).where(o.job_id.in_(ids), o.state.in_(LIVE)).distinct())
-    alive = {row.job_id for row in live}
+    alive = set(connection.scalars(_ALIVE, {"p_ids": ids}))
     return [i for i in ids if i not in alive], ids[-1] if len(ids) == limit else ""
 
 

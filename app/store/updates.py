@@ -243,16 +243,23 @@ def note_progress(tx: Connection, operation_id: str, token: str, values: dict[st
     return tx.execute(statement).rowcount == 1
 
 
+_RENEW = (
+    update(operations)
+    .where(
+        o.boot == bindparam("p_boot", type_=String),
+        o.state == RUNNING,
+        o.delivery.in_(bindparam("p_deliveries", type_=Id, expanding=True)),
+        o.hard_at > now(),
+        or_(o.stall_at.is_(None), o.stall_at > now()),
+    )
+    .values(lease_until=after(bindparam("p_lease_s", type_=Float)))
+    .returning(o.delivery)
+)
+
+
 def renew_leases(tx: Connection, boot: str, deliveries: Collection[str], lease_s: float) -> set[str]:
     """One heartbeat for everything a worker's children are at, unless past its hard limit or stalled. Returns the deliveries renewed."""
-    moving = or_(o.stall_at.is_(None), o.stall_at > now())
-    rows = tx.execute(
-        update(operations)
-        .where(o.boot == boot, o.state == RUNNING, o.delivery.in_(deliveries), o.hard_at > now(), moving)
-        .values(lease_until=after(lease_s))
-        .returning(o.delivery)
-    )
-    return {row.delivery for row in rows}
+    return set(tx.scalars(_RENEW, {"p_boot": boot, "p_deliveries": list(deliveries), "p_lease_s": lease_s}))
 
 
 # --- what becomes ready ----------------------------------------------------------------------------------------
@@ -302,10 +309,13 @@ def queue_operations(tx: Connection, operation_ids: Collection[str], *, only: Op
     )
 
 
+_RIDE = update(operations).where(one_of(o.id, "p_ids"), o.state == PENDING).values(state=QUEUED)
+
+
 def ride_along(tx: Connection, operation_ids: Collection[str]) -> None:
     """pending -> queued for operations that an earlier message of their chain carries. Only ready ones can be claimed."""
     if operation_ids:
-        tx.execute(update(operations).where(o.id.in_(operation_ids), o.state == OpState.PENDING).values(state=OpState.QUEUED))
+        tx.execute(_RIDE, {"p_ids": operation_ids})
 
 
 _READY = and_(one_of(o.id, "p_ids"), o.state == QUEUED, o.missing == ZERO)
@@ -324,14 +334,13 @@ def mark_unsent(tx: Connection, operation_ids: Collection[str]) -> None:
     tx.execute(_MARK_UNSENT, {"p_ids": operation_ids})
 
 
+_MARK_SENT_AGAIN = update(operations).where(_READY).values(sent_at=now(), resent=case((o.resent < 6, o.resent + 1), else_=6))
+
+
 def mark_sent_again(tx: Connection, operation_ids: Collection[str]) -> None:
     """Their messages were lost and have left again."""
     if operation_ids:
-        tx.execute(
-            update(operations)
-            .where(o.id.in_(operation_ids), o.state == QUEUED, o.missing == 0)
-            .values(sent_at=now(), resent=case((o.resent < 6, o.resent + 1), else_=6))
-        )
+        tx.execute(_MARK_SENT_AGAIN, {"p_ids": operation_ids})
 
 
 def forget_sent(tx: Connection, *, since_s: float | None = None) -> int:
@@ -342,16 +351,28 @@ def forget_sent(tx: Connection, *, since_s: float | None = None) -> int:
     return tx.execute(update(operations).where(*guard).values(sent_at=None)).rowcount
 
 
+_DUE = and_(o.state == WAITING, o.due_at <= now())
+_WAKE = (
+    update(operations)
+    .where(
+        o.id.in_(
+            select(o.id)
+            .where(_DUE)
+            .order_by(o.due_at)
+            .limit(bindparam("p_limit", type_=Integer))
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        ),
+        _DUE,
+    )
+    .values(**READY_NOW, queue_by=after(o.queue_s))
+    .returning(o.id)
+)
+
+
 def wake_due(tx: Connection, limit: int) -> list[str]:
     """waiting -> queued where the time has come. Never waits for a row. Returns the ids, to be rung at once."""
-    due = select(o.id).where(o.state == WAITING, o.due_at <= now()).order_by(o.due_at).limit(limit).with_for_update(skip_locked=True)
-    woken = tx.execute(
-        update(operations)
-        .where(o.id.in_(due.scalar_subquery()), o.state == WAITING, o.due_at <= now())
-        .values(**READY_NOW, queue_by=after(o.queue_s))
-        .returning(o.id)
-    )
-    return list(woken.scalars())
+    return list(tx.scalars(_WAKE, {"p_limit": limit}))
 
 
 def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:
