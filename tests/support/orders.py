@@ -52,7 +52,7 @@ class Shop:
         headers = {"Idempotency-Key": key} if key else {}
         return self.http.post("/jobs", json={"saga": saga or self.saga, "input": {**ORDER, **changes}}, headers=headers)
 
-    def order(self, saga: str = "order", **changes: Any) -> str:
+    def order(self, saga: str | None = None, **changes: Any) -> str:
         answer = self.post(saga, **changes)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
