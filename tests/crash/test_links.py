@@ -169,7 +169,7 @@ def test_given_every_link_is_slow_when_a_step_takes_longer_than_its_lease_then_n
     }
     with linked_shop(tmp_path / "home", fresh_postgres, redis_server.url, STORE_SILENCE_SECONDS="15", **told) as shop:
         for link in shop.links.values():
-            link.slow(0.2, jitter_s=0.1)
+            link.slow(0.1, jitter_s=0.05)  # each way: 200 ms, give or take 100, there and back
         orders = shop.orders(3, ("tok_slow", "tok_ok"))
         assert shop.land(150) == {"completed": 3}
         for order in orders:
