@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from flask import Blueprint, Response, request
 
 from app.engine import decide
@@ -19,7 +17,7 @@ from web.api import requests, shapes
 from web.api.answers import answer, job_answer, unchanged_job, wait_for_end
 from web.api.auth import check_key, checks_its_key, principal
 from web.api.described import Answer, described
-from web.api.pages import position
+from web.api.pages import asked_after, page
 from web.api.problems import FAULTS_MOST, Problem
 from web.body import read_json, read_optional_object
 from web.door import door
@@ -110,16 +108,8 @@ def index() -> Response:
         requests.text_parameter("tag"),
         requests.limit_parameter(),
     )
-    cursor = requests.text_parameter("cursor", 512)
-    after = position(cursor) if cursor else None
-    items, edge = list_jobs(door().db, principal().tenant_id, state=state, saga=saga, tag=tag, after=after, limit=limit)
-    following = door().signer.cursor(edge) if edge else None
-    headers = {"Link": f'<{_next_page(following)}>; rel="next"'} if following else {}
-    return answer({"items": items, "next": following}, headers=headers)
-
-
-def _next_page(cursor: str) -> str:
-    return f"{API}/jobs?{urlencode({**request.args.to_dict(), 'cursor': cursor})}"
+    items, edge = list_jobs(door().db, principal().tenant_id, state=state, saga=saga, tag=tag, after=asked_after(), limit=limit)
+    return page(items, edge)
 
 
 @routes.get("/<job_id>/why")
@@ -144,8 +134,8 @@ def explain(job_id: str) -> Response:
 def history(job_id: str) -> Response:
     requests.only_parameters("limit", "cursor")
     after = requests.int_parameter("cursor", 0, 0, HISTORY_MOST)
-    page = history_view(door().db, job_id, principal().tenant_id, after=after, limit=requests.limit_parameter(200))
-    return answer(page | {"next": None if page["next"] is None else str(page["next"])})
+    events = history_view(door().db, job_id, principal().tenant_id, after=after, limit=requests.limit_parameter(200))
+    return answer(events | {"next": None if events["next"] is None else str(events["next"])})
 
 
 @routes.post("/<job_id>/cancel")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from flask import Blueprint, Response, request
 from werkzeug.routing import BaseConverter
 
@@ -18,7 +16,7 @@ from web.api import requests, shapes
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, described
-from web.api.pages import position
+from web.api.pages import asked_after, page
 from web.body import read_json
 from web.door import door
 
@@ -58,13 +56,9 @@ CHANGED = Answer("It is on record; the letter as it stands.", shapes.DecidedLett
 def index() -> Response:
     requests.only_parameters(*FILTERS, "limit", "cursor")
     meant, limit = meant_by_address(principal().tenant_id), requests.limit_parameter()
-    cursor = requests.text_parameter("cursor", 512)
-    after_id = position(cursor)[1] if cursor else None
-    items, edge = letters_view(door().db, meant, after_id=after_id, limit=limit)
-    following = door().signer.cursor(edge) if edge else None
-    here = urlencode({**request.args.to_dict(), "cursor": following})
-    headers = {"Link": f'<{API}/dead-letters?{here}>; rel="next"'} if following else {}
-    return answer({"items": items, "next": following}, headers=headers)
+    after = asked_after()
+    items, edge = letters_view(door().db, meant, after_id=after[1] if after else None, limit=limit)
+    return page(items, edge)
 
 
 @routes.get("/<letter:letter_id>")

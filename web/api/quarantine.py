@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from flask import Blueprint, Response, request
 
 from app.access.principal import Role
@@ -14,7 +12,7 @@ from web.api import requests, shapes
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, Parameter, described
-from web.api.pages import position
+from web.api.pages import asked_after, page
 from web.body import read_json
 from web.door import door
 
@@ -34,12 +32,9 @@ STATE = Parameter("state", {"enum": ["kept", "discarded"], "default": "kept"}, "
 def index() -> Response:
     requests.only_parameters("state", "limit", "cursor")
     state, limit = requests.choice_parameter("state", ("kept", "discarded")), requests.limit_parameter()
-    cursor = requests.text_parameter("cursor", 512)
-    after_id = position(cursor)[1] if cursor else None
-    items, edge = quarantine_view(door().db, discarded=state == "discarded", after_id=after_id, limit=limit)
-    following = door().signer.cursor(edge) if edge else None
-    here = urlencode({**request.args.to_dict(), "cursor": following})
-    return answer({"items": items, "next": following}, headers={"Link": f'<{API}/quarantine?{here}>; rel="next"'} if following else {})
+    after = asked_after()
+    items, edge = quarantine_view(door().db, discarded=state == "discarded", after_id=after[1] if after else None, limit=limit)
+    return page(items, edge)
 
 
 @routes.get("/<message_id>")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from app.access.principal import Role
 from app.errors import Conflict
@@ -19,7 +17,7 @@ from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, Parameter, described
 from web.api.jobs import nothing_said
-from web.api.pages import position
+from web.api.pages import asked_after, page
 from web.door import door
 
 routes = Blueprint("reconciliations", __name__, url_prefix=API)
@@ -40,13 +38,10 @@ ONLY_OPEN = Parameter("open", {"enum": ["true", "false"], "default": "true"}, "`
 def index() -> Response:
     requests.only_parameters("open", "limit", "cursor")
     only_open, limit = requests.choice_parameter("open", ("true", "false")) != "false", requests.limit_parameter()
-    cursor = requests.text_parameter("cursor", 512)
-    after_id = position(cursor)[1] if cursor else None
+    after = asked_after()
+    after_id = after[1] if after else None
     items, edge = reconciliations_view(door().db, principal().tenant_id, only_open=only_open, after_id=after_id, limit=limit)
-    following = door().signer.cursor(edge) if edge else None
-    here = urlencode({**request.args.to_dict(), "cursor": following})
-    headers = {"Link": f'<{API}/reconciliations?{here}>; rel="next"'} if following else {}
-    return answer({"items": items, "next": following}, headers=headers)
+    return page(items, edge)
 
 
 @routes.post("/reconcile")
