@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.config import settings
 from app.delivery.canvas import carried
-from app.engine.perform import Delivery, Performed, Rider, Verdict
+from app.engine.work import Delivery, Performed, Rider, Verdict
 from app.saga.naming import parse_task_name
 from workers import boot
 

@@ -21,7 +21,8 @@ from app.delivery.canvas import first_id, next_of_chain
 from app.engine import keep
 from app.engine.attempt import Attempt
 from app.engine.dispatch import not_sent
-from app.engine.perform import Delivery, Performed, Verdict, Work, perform, run_on
+from app.engine.perform import perform, run_on
+from app.engine.work import Delivery, Performed, Verdict, Work
 from app.errors import StoreUnavailable
 from app.metrics.counters import CLAIMS_DROPPED
 from app.rules.states import OpState

@@ -27,9 +27,10 @@ from app.drill.post import Post
 from app.engine import decide, keep
 from app.engine.dispatch import ring
 from app.engine.move import message_of
-from app.engine.perform import Performed, perform, run_on
+from app.engine.perform import perform, run_on
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
+from app.engine.work import Performed
 from app.errors import Conflict, StoreUnavailable
 from app.faults import Crashed, Injected, InjectedRefusal, Point, What
 from app.rules.planner import Plan

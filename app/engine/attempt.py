@@ -27,6 +27,7 @@ from app.saga.policies import backoff
 from app.store import queries, updates, wide
 from app.store.ids import operation_id as operation_of
 from app.store.session import one_statement, transaction
+from app.store.taking import Taking
 from app.store.types import AnyRow
 
 How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome", "locked", "lock_timeout", "stalled"]
@@ -45,18 +46,6 @@ class Attempt:
     unsettled: int
     boot: str = ""
     pid: int = 0
-
-
-@dataclass(frozen=True)
-class Next:
-    """An operation that the same child would run at once, if this completion makes it ready: claimed in the same transaction."""
-
-    operation_id: str
-    boot: str
-    pid: int
-    delivery: str
-    lease_s: float
-    hard_s: float
 
 
 @dataclass(frozen=True)
@@ -91,67 +80,34 @@ class Ended:
 LATE = Ended(landed=False)
 
 
-def claim(
-    db: Engine, settings: Settings, operation_id: str, limits: Limits, *, boot: str, pid: int, delivery: str | None = None
-) -> Attempt | None:
-    """Claim an operation, under its own message unless `delivery` names another.
+def taking(settings: Settings, operation_id: str, limits: Limits, *, boot: str, pid: int, delivery: str | None = None) -> Taking:
+    """The claim of an operation with these limits, under its own message unless `delivery` names another."""
+    hard_s = limits.timeout_s + settings.hard_limit_grace_seconds
+    return Taking(operation_id, boot, pid, delivery or operation_id, settings.lease_seconds, hard_s)
 
-    None: not ready, not allowed, or somebody else has it.
+
+def claim(db: Engine, taking: Taking) -> Attempt | None:
+    """Claim an operation. None: not ready, not allowed, or somebody else has it."""
+    row = one_statement(db, lambda tx: updates.claim_operation(tx, taking))
+    return _attempt(row, taking) if row is not None else None
+
+
+def claim_to_work(db: Engine, taking: Taking, graph: Graph, digest: str, of: tuple[str, str, str, str]) -> tuple[Attempt, AnyRow] | None:
+    """`claim`, with what the step is done with (`updates.claim_to_work`), if the job is pinned to this definition.
+
+    `of`: the operation's job, step, kind and item.
     """
-    row = one_statement(
-        db,
-        lambda tx: updates.claim_operation(
-            tx,
-            operation_id,
-            boot=boot,
-            pid=pid,
-            delivery=delivery or operation_id,
-            lease_s=settings.lease_seconds,
-            hard_s=limits.timeout_s + settings.hard_limit_grace_seconds,
-        ),
-    )
-    return _attempt(row, boot, pid) if row is not None else None
+    job_id, step, kind, _item = of
+    before = [operation_of(job_id, name, "", Kind.ACTION) for name in graph.by_name[step].after] if kind == Kind.ACTION else []
+    row = one_statement(db, lambda tx: updates.claim_to_work(tx, taking, of=of, digest=digest, before=before))
+    return (_attempt(row, taking), row) if row is not None else None
 
 
-def claim_to_work(
-    db: Engine,
-    settings: Settings,
-    graph: Graph,
-    digest: str,
-    operation_id: str,
-    job_id: str,
-    step: str,
-    kind: str,
-    item: str,
-    *,
-    boot: str,
-    pid: int,
-) -> tuple[Attempt, AnyRow] | None:
-    """`claim`, with what the step is done with (`updates.claim_to_work`), if the job is pinned to this definition."""
-    node = graph.by_name[step]
-    before = [operation_of(job_id, name, "", Kind.ACTION) for name in node.after] if kind == Kind.ACTION else []
-    row = one_statement(
-        db,
-        lambda tx: updates.claim_to_work(
-            tx,
-            operation_id,
-            of=(job_id, step, kind, item),
-            digest=digest,
-            before=before,
-            boot=boot,
-            pid=pid,
-            lease_s=settings.lease_seconds,
-            hard_s=node.limits_of(kind).timeout_s + settings.hard_limit_grace_seconds,
-        ),
-    )
-    return (_attempt(row, boot, pid), row) if row is not None else None
+def _attempt(row: AnyRow, taking: Taking) -> Attempt:
+    return Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled, taking.boot, taking.pid)
 
 
-def _attempt(row: AnyRow, boot: str, pid: int) -> Attempt:
-    return Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled, boot, pid)
-
-
-def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset(), then: Next | None = None) -> Ended:
+def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset(), then: Taking | None = None) -> Ended:
     """running -> completed with its result; what it releases leaves with the plan, or rides on this delivery (`carried`).
 
     `then`: if that was released, it is claimed in the same transaction and never leaves as a message.
@@ -175,7 +131,7 @@ def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] 
 
 
 def complete_forward(
-    db: Engine, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Next | None
+    db: Engine, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Taking | None
 ) -> Ended | None:
     """`complete` of an action in one statement, where the store can do that and the job runs forward undisturbed. None: it was not done."""
     if db.dialect.name != "postgresql" or attempt.number > 1 or not (graph.followers[step] or graph.last == step):
@@ -184,7 +140,7 @@ def complete_forward(
 
 
 def _complete_forward(
-    tx: Connection, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Next | None
+    tx: Connection, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Taking | None
 ) -> Ended | None:
     followers = [operation_of(attempt.job_id, follower, "", Kind.ACTION) for follower in graph.followers[step]]
     ends = graph.last == step
@@ -196,15 +152,15 @@ def _complete_forward(
         counted.note_event(graph.saga, "job_completed", None, {})
     following = None
     alone = []
-    for row in sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank):
+    released = sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank)
+    for row in released:
         if row.state == OpState.RUNNING:
             following = Attempt(row.id, attempt.job_id, row.token, row.attempts, row.fence, row.unsettled, attempt.boot, attempt.pid)
         elif row.id not in carried:
             alone.append(row.step)
     layout = forward_layout(graph, alone)
     plan = to_plan(layout, lambda name: message_of(graph.saga, attempt.job_id, graph, name, Kind.ACTION))
-    released = frozenset(row.id for row in rows if row.missing == 0)
-    return Ended(True, OpState.COMPLETED, plan, released, False, following)
+    return Ended(True, OpState.COMPLETED, plan, frozenset(row.id for row in released), False, following)
 
 
 def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
@@ -286,16 +242,14 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
     return transaction(db, work)
 
 
-def _run_on(move: Move, then: Next) -> Attempt | None:
+def _run_on(move: Move, then: Taking) -> Attempt | None:
     if then.operation_id not in move.released:
         return None
-    row = updates.claim_operation(
-        move.tx, then.operation_id, boot=then.boot, pid=then.pid, delivery=then.delivery, lease_s=then.lease_s, hard_s=then.hard_s
-    )
+    row = updates.claim_operation(move.tx, then)
     if row is None:
         return None  # normal: somebody else was faster
     move.taken(row.id)
-    return _attempt(row, then.boot, then.pid)
+    return _attempt(row, then)
 
 
 # --- inside a move ---------------------------------------------------------------------------------------------

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -21,109 +19,29 @@ from sqlalchemy import Engine
 from app import faults
 from app.config import Settings
 from app.engine import attempt as attempts
-from app.engine.attempt import Attempt, Ended, Failure, Next
+from app.engine.attempt import Attempt, Ended, Failure
 from app.engine.dispatch import Publishes, ring
 from app.engine.locking import locks_first, take_locks
-from app.engine.port import StorePort
+from app.engine.running import Limit, failure, run
+from app.engine.work import Delivery, Performed, Verdict, Work
 from app.errors import LeaseLost, StoreUnavailable
 from app.faults import Point
 from app.rules.states import DONE, Kind, OpState
-from app.saga.calls import ask, invoke, lock_keys
-from app.saga.context import Context
+from app.saga.calls import lock_keys
 from app.saga.definition import Saga
-from app.saga.graph import Graph, Limits, Node
-from app.saga.inputs import scrub, secret_values
-from app.saga.outcomes import UNKNOWN, Happened, NotYet, RetryLater
+from app.saga.graph import Graph
+from app.saga.outcomes import NotYet
 from app.saga.registry import Registry
 from app.store import queries, updates
 from app.store.session import asking, one_statement
+from app.store.taking import Taking
 from app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.perform")
 VERSION_RECHECK_S = 10.0  # how soon an operation is offered again that met a worker without its definition
-DEADLINE_MARGIN_S = 0.5  # a step's own deadline is so much before its limit, so that it can end by itself
 HOLD_S = 60.0  # how long a worker holds an outcome that the store cannot take just now
-MAX_ERROR_CHARS = 2000
 
 T = TypeVar("T")
-Limit = Callable[[float], AbstractContextManager[None]]
-
-
-class Verdict(StrEnum):
-    COMPLETED = "completed"  # done now: the chain goes on
-    REPEATED = "repeated"  # was done before; the message came again: its chain goes on
-    DROPPED = "dropped"  # not ours to do, or the lease was lost: this message and its chain end
-    RETRY = "retry"  # tried again later; the timer is in the store
-    PARKED = "parked"  # waits durably
-    FAILED = "failed"  # given up
-
-
-@dataclass(frozen=True)
-class Rider:
-    """The next operation of a delivery's chain, where it may be run at once: same lane, nothing in between."""
-
-    operation_id: str
-    step: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """A message that has reached a worker.
-
-    `carried`: the operations its own chain or chord sends next; `rider`: what may be run on to; `message`: the id of the
-    message where the operation is not its first; `saga`: as the task's name says, or "" where that is not known.
-    """
-
-    operation_id: str
-    job_id: str
-    step: str
-    kind: str
-    item: str
-    boot: str
-    pid: int
-    carried: frozenset[str] = field(default_factory=frozenset)
-    rider: Rider | None = None
-    message: str | None = None
-    saga: str = ""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What one operation is done with: its job, the definition that the job is pinned to, and what came of it so far.
-
-    `results`: of steps that this delivery has done itself, as they were put on record.
-    """
-
-    job_id: str
-    saga: str
-    digest: str
-    input: Any
-    step: str
-    kind: str
-    item: str
-    checkpoint: Any = None
-    results: dict[str, Any] = field(default_factory=dict)
-
-    def next(self, step: str, kind: str, result: Any) -> Work:
-        """The work of an operation that this one ran on to. It was never claimed before, so it has no checkpoint."""
-        return replace(self, step=step, kind=kind, checkpoint=None, results={**self.results, self.step: result})
-
-
-@dataclass(frozen=True)
-class Performed:
-    """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
-
-    `following`: the rider and its work, claimed in the same transaction: it must be run now. `forged`: the message says what
-    the store does not, so that nothing of ours can have sent it.
-    """
-
-    verdict: Verdict
-    released: frozenset[str] = field(default_factory=frozenset)
-    stop_chain: bool = False
-    error: str | None = None
-    following: tuple[Attempt, Work] | None = None
-    forged: bool = False
 
 
 def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, *, limit: Limit) -> Performed:
@@ -142,24 +60,14 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
 
 def _claim_to_work(db: Engine, settings: Settings, saga: Saga[Any], delivery: Delivery) -> tuple[Work, Attempt] | None:
     """In one statement, if the job is pinned to the definition that this worker has as its newest. None: that must be looked at."""
-    graph, step, kind = saga.graph, delivery.step, delivery.kind
+    graph, step, kind, item = saga.graph, delivery.step, delivery.kind, delivery.item
     claimed = attempts.claim_to_work(
-        db,
-        settings,
-        graph,
-        saga.digest,
-        delivery.operation_id,
-        delivery.job_id,
-        step,
-        kind,
-        delivery.item,
-        boot=delivery.boot,
-        pid=delivery.pid,
+        db, _taking(settings, graph, delivery, step, kind), graph, saga.digest, (delivery.job_id, step, kind, item)
     )
     if claimed is None:
         return None
     attempt, row = claimed
-    return Work(row.job_id, saga.name, saga.digest, row.input, step, kind, delivery.item, row.checkpoint, row.results or {}), attempt
+    return Work(row.job_id, saga.name, saga.digest, row.input, step, kind, item, row.checkpoint, row.results or {}), attempt
 
 
 def _perform(
@@ -176,10 +84,9 @@ def _perform(
     saga = registry.by_digest(seen.saga, seen.digest)
     if saga is None:
         return _other_version(db, delivery.operation_id, seen)
-    limits = saga.graph.by_name[seen.step].limits_of(seen.kind)
     if at_claim:
         faults.reached(Point.BEFORE_CLAIM, seen.saga, seen.step, seen.kind)
-    attempt = attempts.claim(db, settings, delivery.operation_id, limits, boot=delivery.boot, pid=delivery.pid)
+    attempt = attempts.claim(db, _taking(settings, saga.graph, delivery, seen.step, seen.kind))
     if attempt is None:
         return _not_claimed(db, delivery.operation_id)
     work = Work(seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item, seen.checkpoint)
@@ -222,16 +129,16 @@ def _carry_out(
         if isinstance(kept_out, Ended):
             ring(db, publisher, kept_out.plan)
             return _performed(kept_out, None, bound)
-        outcome = kept_out or _run(db, saga, node, work, attempt, node.limits_of(work.kind), limit)
+        outcome = kept_out or run(db, saga, node, work, attempt, node.limits_of(work.kind), limit)
     except LeaseLost as error:
         bound.warning("lease_lost", error=str(error))
         return Performed(Verdict.DROPPED, error=str(error))
     except (KeyboardInterrupt, GeneratorExit, faults.Crashed):
         raise
     except BaseException as error:  # SystemExit and MemoryError too: a step must not end its worker
-        outcome = _failure(error, work, saga)
+        outcome = failure(error, work, saga)
         bound.info("attempt_failed", error=outcome.error)
-    then = _next(settings, saga, delivery)
+    then = _next(settings, saga.graph, delivery)
     if then is not None and delivery.rider is not None:  # its claim is part of the transaction that comes now
         faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)
     ended = _hold(lambda: _record(db, settings, saga.graph, work, attempt, outcome, delivery.carried, then))
@@ -244,19 +151,19 @@ def _carry_out(
     return replace(performed, following=(ended.following, work.next(delivery.rider.step, delivery.rider.kind, outcome)))
 
 
-def _next(settings: Settings, saga: Saga[Any], delivery: Delivery) -> Next | None:
+def _taking(settings: Settings, graph: Graph, delivery: Delivery, step: str, kind: str) -> Taking:
+    """The claim of a delivery's own operation."""
+    return attempts.taking(settings, delivery.operation_id, graph.by_name[step].limits_of(kind), boot=delivery.boot, pid=delivery.pid)
+
+
+def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None:
+    """The claim of the operation that the same child would run at once, should the completion make it ready."""
     rider = delivery.rider
-    if rider is None or rider.step not in saga.graph.by_name:
+    if rider is None or rider.step not in graph.by_name:
         return None
-    limits = saga.graph.by_name[rider.step].limits_of(rider.kind)
-    return Next(
-        rider.operation_id,
-        delivery.boot,
-        delivery.pid,
-        delivery.message or delivery.operation_id,
-        settings.lease_seconds,
-        limits.timeout_s + settings.hard_limit_grace_seconds,
-    )
+    limits = graph.by_name[rider.step].limits_of(rider.kind)
+    message = delivery.message or delivery.operation_id
+    return attempts.taking(settings, rider.operation_id, limits, boot=delivery.boot, pid=delivery.pid, delivery=message)
 
 
 def _forged(seen: AnyRow | None, delivery: Delivery) -> str:
@@ -308,97 +215,11 @@ def _kept_out(db: Engine, settings: Settings, saga: Saga[Any], work: Work, attem
         with limit(saga.graph.by_name[work.step].limits.timeout_s):
             keys = lock_keys(saga, work.step, work.input, most=settings.lock_keys, longest=settings.lock_key_chars)
     except Exception as error:  # nothing of the step has run
-        return replace(_failure(error, work, saga), nothing_happened=True)
+        return replace(failure(error, work, saga), nothing_happened=True)
     return _hold(lambda: take_locks(db, settings, attempt, keys)) if keys else None
 
 
-# --- the developer's code ------------------------------------------------------------------------------------------
-def _run(db: Engine, saga: Saga[Any], node: Node, work: Work, attempt: Attempt, limits: Limits, limit: Limit) -> Any:
-    """The result as JSON, a NotYet, or a Failure that needs no exception."""
-    context = Context(
-        job_id=work.job_id,
-        saga=work.saga,
-        step=work.step,
-        item=work.item,
-        kind=work.kind,
-        attempt=attempt.number,
-        fence=attempt.fence,
-        deadline=time.monotonic() + max(limits.timeout_s - DEADLINE_MARGIN_S, limits.timeout_s / 2),
-        last_checkpoint=work.checkpoint,
-        port=StorePort(db, attempt),
-    )
-    results, own = _results(db, node, work)
-    with limit(limits.timeout_s):
-        faults.reached(Point.BEFORE_EFFECT, work.saga, work.step, work.kind)
-        outcome = _call(saga, node, context, work, attempt, results, own)
-        faults.reached(Point.AFTER_EFFECT, work.saga, work.step, work.kind)
-        return outcome
-
-
-def _call(saga: Saga[Any], node: Node, context: Context, work: Work, attempt: Attempt, results: dict[str, Any], own: AnyRow | None) -> Any:
-    if work.kind == Kind.ACTION and attempt.unsettled > 1:
-        return _again(saga, node, context, work, results)
-    if own is None or own.state == OpState.COMPLETED:
-        return invoke(saga, node.name, work.kind, context, work.input, results, own.result if own is not None else None)
-    learnt = _what_happened(saga, node, context, work, results)
-    if isinstance(learnt, NotYet):
-        return learnt
-    return invoke(saga, node.name, work.kind, context, work.input, results, learnt)
-
-
-def _results(db: Engine, node: Node, work: Work) -> tuple[dict[str, Any], AnyRow | None]:
-    """(step -> result of the steps before it, the row of its own action where it undoes or confirms it), read as far as not known."""
-    known = {step: work.results[step] for step in node.after if step in work.results}
-    wanted = [step for step in node.after if step not in known]
-    if work.kind != Kind.ACTION:
-        wanted.append(node.name)
-    if not wanted:
-        return known, None
-    with asking(db) as connection:
-        rows = queries.results_of(connection, work.job_id, wanted, work.item)
-    return {step: known[step] if step in known else rows[step].result for step in node.after}, rows.get(node.name)
-
-
-def _again(saga: Saga[Any], node: Node, context: Context, work: Work, results: dict[str, Any]) -> Any:
-    """An earlier attempt may have taken effect: ask before doing it again, where the step can be asked."""
-    if node.probe:
-        answer = ask(saga, node.name, context, work.input)
-        if isinstance(answer, Happened):
-            context.log.info("found_done")
-            return answer.result
-        if answer is UNKNOWN:
-            error = {"type": "OutcomeUnknown", "message": "an earlier attempt may have taken effect, and that cannot be told yet"}
-            return Failure("transient", error, nothing_happened=True)
-    elif node.irreversible and node.on_unknown == "attention":
-        error = {
-            "type": "OutcomeUnknown",
-            "message": "an earlier attempt may have taken effect; this step is done at most once, so a person must look",
-        }
-        return Failure("unknown_outcome", error, nothing_happened=True)
-    return invoke(saga, node.name, work.kind, context, work.input, results, None)
-
-
-def _what_happened(saga: Saga[Any], node: Node, context: Context, work: Work, results: dict[str, Any]) -> Any | None:
-    """Before the undo of an unknown outcome: the action's result if it can be learnt, else None."""
-    if node.settle == "replay":  # the key is spent afterwards: a late request changes nothing
-        return invoke(saga, node.name, Kind.ACTION, replace(context, kind=Kind.ACTION), work.input, results, None)
-    if node.probe:
-        answer = ask(saga, node.name, context, work.input)
-        return answer.result if isinstance(answer, Happened) else None
-    return None
-
-
 # --- after it ------------------------------------------------------------------------------------------------------
-def _failure(error: BaseException, work: Work, saga: Saga[Any]) -> Failure:
-    """What an exception of the developer's code says about the outcome."""
-    secrets = secret_values(saga.input_schema, work.input)
-    told = {"type": type(error).__name__, "message": scrub(str(error) or type(error).__name__, secrets)[:MAX_ERROR_CHARS]}
-    if getattr(error, "nothing_happened", False):
-        return Failure("rejected", told, nothing_happened=True)
-    delay = error.seconds if isinstance(error, RetryLater) else None
-    return Failure("transient", told, nothing_happened=bool(getattr(error, "nothing_sent", False)), delay_s=delay)
-
-
 def _record(
     db: Engine,
     settings: Settings,
@@ -407,7 +228,7 @@ def _record(
     attempt: Attempt,
     outcome: Any,
     carried: frozenset[str],
-    then: Next | None,
+    then: Taking | None,
 ) -> Ended:
     if isinstance(outcome, Failure):
         return attempts.fail(db, settings, attempt, outcome)

@@ -17,10 +17,10 @@ from sqlalchemy import Connection, Engine, Float, String, bindparam, insert, sel
 from app import metrics
 from app.clock import after, now
 from app.config import Settings
-from app.engine.move import message_of
+from app.engine.move import forward_layout, message_of
 from app.errors import InvalidInput, KeyReused, NotFound, UnknownSaga
 from app.metrics.counters import JOBS_SUBMITTED
-from app.rules.planner import Plan, lay_out, to_plan
+from app.rules.planner import Plan, to_plan
 from app.rules.states import Dir, JobState, Kind
 from app.saga.inputs import validate_input
 from app.saga.naming import did_you_mean
@@ -150,7 +150,7 @@ def _insert(
         "created_by": submission.actor,
     }
     roots = [node.name for node in graph.nodes if not node.after]
-    layout = lay_out(roots, graph.followers, graph.leaders)
+    layout = forward_layout(graph, roots)
     riding = layout.riding
     rows = [new_operation(graph, job_id, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding) for n in graph.nodes]
 

@@ -54,8 +54,6 @@ class Edges(Protocol):
     def __getitem__(self, step: str, /) -> Sequence[str]: ...
 
 
-
-
 @dataclass(frozen=True)
 class Layout:
     """A plan in step names: `runs` leave alone, each fork is its runs and the run behind their join."""

@@ -21,6 +21,7 @@ class Registry:
         """Raises: DefinitionError when a saga has a mistake, or two are the same name and version."""
         self._by_digest: dict[tuple[str, str], Saga[Any]] = {}
         self._versions: dict[tuple[str, int], Saga[Any]] = {}
+        self._newest: dict[str, Saga[Any]] = {}
         for saga in sagas:
             self._add(saga)
 
@@ -45,7 +46,7 @@ class Registry:
 
     def get(self, name: str) -> Saga[Any] | None:
         """The saga of this name, its highest version; None when there is none."""
-        return max((s for (known, _), s in self._versions.items() if known == name), key=lambda s: s.version, default=None)
+        return self._newest.get(name)
 
     def by_digest(self, name: str, digest: str) -> Saga[Any] | None:
         """The saga of this name with exactly this definition; None when this process cannot run it."""
@@ -66,6 +67,9 @@ class Registry:
             )
         self._by_digest[saga.name, saga.digest] = saga
         self._versions[saga.name, saga.version] = saga
+        newest = self._newest.get(saga.name)
+        if newest is None or newest.version < saga.version:
+            self._newest[saga.name] = saga
 
 
 def _imported(name: str) -> ModuleType:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from app.engine.perform import Delivery, Performed, Rider, Verdict
+from app.engine.work import Delivery, Performed, Rider, Verdict
 from app.errors import BrokerUnavailable
 from app.rules.planner import Chain, Chord, Message, Plan
 from app.saga.naming import parse_task_name

@@ -40,7 +40,7 @@ NAMED = frozenset(
     | _reads(
         "submit.submit",
         "perform._perform",
-        "perform._results",
+        "running._results",
         "perform._not_claimed",
         "sweep.Sweeper._nobody_came",
         "port.StorePort.check",

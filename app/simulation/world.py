@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,10 +29,12 @@ from app.config import Settings
 from app.engine import attempt as attempt_module
 from app.engine import decide, keep
 from app.engine import perform as perform_module
+from app.engine import running as running_module
 from app.engine.dispatch import Publishes, not_sent, ring
-from app.engine.perform import Performed, Verdict, perform, run_on
+from app.engine.perform import perform, run_on
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
+from app.engine.work import Performed, Verdict
 from app.errors import RequestError, StoreUnavailable
 from app.faults import Point
 from app.rules.planner import Plan
@@ -125,10 +126,11 @@ class World:
     # --- beginning and end -----------------------------------------------------------------------------------------
     def __enter__(self) -> World:
         self._seam(perform_module, "time", HostTime(self.store))
+        self._seam(running_module, "time", HostTime(self.store))
         self._seam(session_module, "time", HostTime(self.store))
         self._seam(session_module, "_one_writer", contextlib.nullcontext())  # actors stop before a transaction, never in one
         self._seam(attempt_module, "random", random.Random(self.seed))
-        self._seam(undone_module, "_kept", OrderedDict())  # what a process remembers of jobs: ids come again in the next world
+        self._seam(undone_module, "_kept", undone_module.Kept())  # what a process remembers of jobs: ids come again in the next world
         self._seam(ids_module, "uuid_utils", SimpleNamespace(uuid7=self._next_id))
         self._injecting.enter_context(faults.injecting(self))
         register(self.store.engine, self.sagas)

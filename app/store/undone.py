@@ -6,6 +6,7 @@ the turn had been committed before it was read.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 
 from sqlalchemy import Connection, select
@@ -14,7 +15,31 @@ from app.rules.states import Kind
 from app.store.tables import operations
 
 KEPT_STEPS = 100_000  # names, over all jobs that a process remembers
-_kept: OrderedDict[str, frozenset[str]] = OrderedDict()
+
+
+class Kept:
+    """The newest answers, at most KEPT_STEPS names of them. Threads of one process share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._names = 0
+
+    def get(self, job_id: str) -> frozenset[str] | None:
+        return self._answers.get(job_id)
+
+    def keep(self, job_id: str, steps: frozenset[str]) -> None:
+        with self._lock:
+            if job_id in self._answers:
+                return
+            self._answers[job_id] = steps
+            self._names += len(steps)
+            while self._names > KEPT_STEPS and len(self._answers) > 1:
+                _, forgotten = self._answers.popitem(last=False)
+                self._names -= len(forgotten)
+
+
+_kept = Kept()
 
 
 def undone_steps(tx: Connection, job_id: str, *, committed: bool) -> frozenset[str]:
@@ -25,7 +50,5 @@ def undone_steps(tx: Connection, job_id: str, *, committed: bool) -> frozenset[s
     o = operations.c
     found = frozenset(tx.scalars(select(o.step).where(o.job_id == job_id, o.kind == Kind.UNDO)))
     if committed:
-        _kept[job_id] = found
-        while sum(map(len, _kept.values())) > KEPT_STEPS and len(_kept) > 1:
-            _kept.popitem(last=False)
+        _kept.keep(job_id, found)
     return found

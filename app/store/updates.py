@@ -39,6 +39,7 @@ from app.rules.states import LIVE, Kind, OpState
 from app.store.queries import JOB_OF_A_MOVE
 from app.store.session import insert_or
 from app.store.tables import Id, dead_letters, history, idempotency_keys, jobs, operations, workers
+from app.store.taking import Taking
 from app.store.types import AnyRow, one_of, results_by_step
 
 o = operations.c
@@ -146,48 +147,34 @@ _CLAIM_TO_WORK = _TAKEN.where(
 )
 
 
-def claim_operation(
-    tx: Connection, operation_id: str, *, boot: str, pid: int, delivery: str, lease_s: float, hard_s: float
-) -> AnyRow | None:
+def claim_operation(tx: Connection, taking: Taking) -> AnyRow | None:
     """Take an operation that is ready and allowed: queued, or running under a lease that has run out.
 
     The attempt is counted here, before any code of a user runs. Returns (id, job_id, token, attempts, fence, unsettled); None:
     somebody else has it, it is not ready, it is out of attempts, or the job has turned.
     """
-    return tx.execute(_CLAIM, _claim(operation_id, boot, pid, delivery, lease_s, hard_s)).one_or_none()
+    return tx.execute(_CLAIM, _claim(taking)).one_or_none()
 
 
-def claim_to_work(
-    tx: Connection,
-    operation_id: str,
-    *,
-    of: tuple[str, str, str, str],
-    digest: str,
-    before: Collection[str],
-    boot: str,
-    pid: int,
-    lease_s: float,
-    hard_s: float,
-) -> AnyRow | None:
+def claim_to_work(tx: Connection, taking: Taking, *, of: tuple[str, str, str, str], digest: str, before: Collection[str]) -> AnyRow | None:
     """As `claim_operation`, if it is what the message says and its job is pinned to this definition; and what its step is done with.
 
     `of`: its job, step, kind and item; `before`: ids of the operations whose results it takes. Returns also `checkpoint`,
     `input`, and `results` of those that were done when this statement began: it may have waited for the row, so one can be missing.
     """
-    values = _claim(operation_id, boot, pid, operation_id, lease_s, hard_s)
     named = dict(zip(("p_job", "p_step", "p_kind", "p_item"), of, strict=True))
-    return tx.execute(_CLAIM_TO_WORK, values | named | {"p_digest": digest, "p_before": before}).one_or_none()
+    return tx.execute(_CLAIM_TO_WORK, _claim(taking) | named | {"p_digest": digest, "p_before": before}).one_or_none()
 
 
-def _claim(operation_id: str, boot: str, pid: int, delivery: str, lease_s: float, hard_s: float) -> dict[str, Any]:
+def _claim(taking: Taking) -> dict[str, Any]:
     return {
-        "p_id": operation_id,
+        "p_id": taking.operation_id,
         "p_token": "." + secrets.token_hex(8),
-        "p_boot": boot,
-        "p_pid": pid,
-        "p_delivery": delivery,
-        "p_lease_s": lease_s,
-        "p_hard_s": hard_s,
+        "p_boot": taking.boot,
+        "p_pid": taking.pid,
+        "p_delivery": taking.delivery,
+        "p_lease_s": taking.lease_s,
+        "p_hard_s": taking.hard_s,
     }
 
 

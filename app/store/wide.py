@@ -15,31 +15,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Boolean, Connection, Float, Integer, String, TextClause, bindparam, column, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import TextualSelect
 
 from app.store.tables import Id, jobs, operations
+from app.store.taking import Taking
 from app.store.types import AnyRow, Ids, Json
-
-
-class Taking(Protocol):
-    """The claim of the operation that runs on, should the completion make it ready."""
-
-    @property
-    def operation_id(self) -> str: ...
-    @property
-    def boot(self) -> str: ...
-    @property
-    def pid(self) -> int: ...
-    @property
-    def delivery(self) -> str: ...
-    @property
-    def lease_s(self) -> float: ...
-    @property
-    def hard_s(self) -> float: ...
 
 
 def _statement(written: str) -> TextClause:

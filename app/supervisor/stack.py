@@ -115,9 +115,7 @@ def flower(settings: Settings, home: Path, port: int, password: str) -> Part:
     """Nothing waits for it; its page is there some seconds later."""
     return Part(
         name="flower",
-        command=commands.flower(
-            LOOPBACK, port, flower_file(home), tasks=settings.flower_max_tasks, save_s=settings.flower_save_seconds
-        ),
+        command=commands.flower(LOOPBACK, port, flower_file(home), tasks=settings.flower_max_tasks, save_s=settings.flower_save_seconds),
         env={"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"},
         stop_rank=RANKS["flower"],
         url=f"http://{LOOPBACK}:{port}",

@@ -20,9 +20,10 @@ from app.config import Settings
 from app.engine import decide
 from app.engine.dispatch import ring
 from app.engine.invariants import violations
-from app.engine.perform import Delivery, Performed, Rider, Verdict, perform, run_on
+from app.engine.perform import perform, run_on
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
+from app.engine.work import Delivery, Performed, Rider, Verdict
 from app.errors import BrokerUnavailable
 from app.rules.planner import Chain, Chord, Message, Plan
 from app.saga.context import Context

@@ -16,9 +16,10 @@ from app.access import tenants
 from app.config import Settings
 from app.delivery.canvas import signature
 from app.engine.dispatch import ring
-from app.engine.perform import Delivery, Performed, Rider, Verdict, perform, run_on
+from app.engine.perform import perform, run_on
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
+from app.engine.work import Delivery, Performed, Rider, Verdict
 from app.rules.planner import Chain, Chord, Message, Plan
 from app.saga.definition import Saga
 from app.saga.naming import parse_task_name

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.engine.perform import Verdict
+from app.engine.work import Verdict
 from app.errors import Conflict
 from app.saga.definition import Saga
 from app.saga.outcomes import UNKNOWN, Happened, Rejected

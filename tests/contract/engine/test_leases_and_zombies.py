@@ -21,7 +21,7 @@ from tests.support.world import BOOT, Participant, World
 
 def claim(world: World, job: str, step: str, boot: str = BOOT, pid: int = 1) -> attempts.Attempt | None:
     operation = world.operation(job, step)
-    return attempts.claim(world.db, world.settings, operation.id, Limits(5, 60, 900), boot=boot, pid=pid)
+    return attempts.claim(world.db, attempts.taking(world.settings, operation.id, Limits(5, 60, 900), boot=boot, pid=pid))
 
 
 def ready_to_fork(world: World) -> str:

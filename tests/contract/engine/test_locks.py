@@ -304,7 +304,7 @@ def test_given_two_roots_when_one_has_taken_the_locks_then_the_other_has_them_to
 def claim(world: World, job_id: str) -> attempts.Attempt:
     row = world.operation(job_id, "work")
     limits = world.registry.get("polite").graph.by_name["work"].limits  # type: ignore[union-attr]
-    got = attempts.claim(world.db, world.settings, row.id, limits, boot=BOOT, pid=1)
+    got = attempts.claim(world.db, attempts.taking(world.settings, row.id, limits, boot=BOOT, pid=1))
     assert got is not None
     return got
 

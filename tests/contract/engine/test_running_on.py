@@ -10,6 +10,7 @@ from app.engine import attempt as attempts
 from app.engine import keep
 from app.saga.graph import Limits
 from app.saga.outcomes import Rejected
+from app.store.taking import Taking
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import BOOT, Participant, World
 
@@ -93,9 +94,9 @@ def test_given_the_rider_is_not_released_then_the_completion_stands_without_it(w
     job = world.submit()
     world.broker.waiting.clear()
     first, third = world.operation(job, "a"), world.operation(job, "c")
-    held = attempts.claim(world.db, world.settings, first.id, LIMITS, boot=BOOT, pid=1)
+    held = attempts.claim(world.db, attempts.taking(world.settings, first.id, LIMITS, boot=BOOT, pid=1))
     assert held is not None
-    ended = attempts.complete(world.db, held, "done", frozenset(), attempts.Next(third.id, BOOT, 1, first.id, 2.0, 60.0))
+    ended = attempts.complete(world.db, held, "done", frozenset(), Taking(third.id, BOOT, 1, first.id, 2.0, 60.0))
     assert ended.landed
     assert ended.following is None
     assert world.land(job) == "completed"

@@ -48,7 +48,7 @@ def world(store_url: str) -> Iterator[World]:
 
 def claim(world: World, job: str) -> Attempt:
     limits = world.registry.all()[0].graph.by_name["crunch"].limits
-    held = attempts.claim(world.db, world.settings, operation_id(job, "crunch", "", "action"), limits, boot=BOOT, pid=7)
+    held = attempts.claim(world.db, attempts.taking(world.settings, operation_id(job, "crunch", "", "action"), limits, boot=BOOT, pid=7))
     assert held is not None
     return held
 

@@ -53,9 +53,7 @@ def test_given_no_store_when_asked_for_jobs_then_one_line_says_how_to_get_one(ca
     assert not (home / "surefoot.sqlite").exists()
 
 
-def test_given_a_wrong_setting_when_run_then_one_line_names_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_given_a_wrong_setting_when_run_then_one_line_names_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PORT", "99999999")
     assert run("jobs", "list") == 1
     told = capsys.readouterr().err.splitlines()

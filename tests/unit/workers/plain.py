@@ -14,7 +14,7 @@ from typing import Any
 
 from celery import Celery
 
-from app.engine.perform import Delivery, Performed, Verdict
+from app.engine.work import Delivery, Performed, Verdict
 from app.rules.planner import Message
 from app.store.ids import operation_id
 from workers.drain import Drain

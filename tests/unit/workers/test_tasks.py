@@ -8,7 +8,7 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject, Retry
 
 from app.delivery.producer import producer_app
-from app.engine.perform import Delivery, Performed, Verdict
+from app.engine.work import Delivery, Performed, Verdict
 from app.errors import StoreUnavailable
 from app.saga.registry import Registry
 from app.store.ids import new_id

@@ -10,11 +10,12 @@ between would be written over. So it takes the order's lock, as everything does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
 from surefoot import Context, NotYet, Probed, Retry, Saga, Seen
+from workers.sagas.order.invariants import all_or_nothing, books_agree
 from workers.sagas.order.models import (
     ChangeMade,
     ChangeOpened,
@@ -96,22 +97,8 @@ def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
 
 
 # --- what must hold ----------------------------------------------------------------------------------------------
-@change_order.invariant
-def all_or_nothing(world: Any) -> Iterator[str]:
-    """At its end a completed change has every effect standing, an undone one none."""
-    wanted = {"completed": "done", "failed": "not done", "cancelled": "not done"}.get(world.job.state)
-    for service in ("orders", "inventory", "payments"):
-        for seen in world.service(service):
-            stands = "done" if seen.state == "done" else "not done"
-            if wanted and seen.state != "unknown" and stands != wanted:
-                yield f"the job is {world.job.state}, but {service} says of {seen.key}: {seen.state}"
-
-
-@change_order.invariant
-def books_agree(world: Any) -> Iterator[str]:
-    """In a drill, whose databases hold one order and its change, all the books together say nothing against each other."""
-    if world.own is not None:
-        yield from world.own.disagreements(settled=world.job.state in ("completed", "failed", "cancelled"))
+change_order.invariant(all_or_nothing("orders", "inventory", "payments"))
+change_order.invariant(books_agree)
 
 
 @change_order.drill_world

@@ -10,12 +10,13 @@ service; what the service does in its own transaction, and why, is told there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
 from surefoot import Context, NotYet, Probed, Retry, Saga, Seen
 from workers.sagas.order.change import change_order
+from workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
 from workers.sagas.order.models import (
     Charge,
     Confirmed,
@@ -116,32 +117,9 @@ def mail_effects(keys: Iterable[str]) -> Iterable[Seen]:
 
 
 # --- what must hold ----------------------------------------------------------------------------------------------
-@order.invariant
-def money_is_whole(world: Any) -> Iterator[str]:
-    """Always: what is charged and not refunded is nothing or the price."""
-    price = world.job.input["amount_cents"]
-    for seen in world.service("payments"):
-        net = seen.detail["charged_cents"] - seen.detail["refunded_cents"]
-        if net not in (0, price):
-            yield f"{seen.key}: {net} cents are charged, which is neither nothing nor the price of {price}"
-
-
-@order.invariant
-def end_is_all_or_nothing(world: Any) -> Iterator[str]:
-    """At its end a completed job has every effect standing, an undone one none."""
-    wanted = {"completed": "done", "failed": "not done", "cancelled": "not done"}.get(world.job.state)
-    for service in ("orders", "inventory", "payments", "mail"):
-        for seen in world.service(service):
-            stands = "done" if seen.state == "done" else "not done"
-            if wanted and seen.state != "unknown" and stands != wanted:
-                yield f"the job is {world.job.state}, but {service} says of {seen.key}: {seen.state}"
-
-
-@order.invariant
-def books_agree(world: Any) -> Iterator[str]:
-    """In a drill, whose databases hold nothing else, all the books together say nothing against each other."""
-    if world.own is not None:
-        yield from world.own.disagreements(settled=world.job.state in ("completed", "failed", "cancelled"))
+order.invariant(money_is_whole)
+order.invariant(all_or_nothing("orders", "inventory", "payments", "mail"))
+order.invariant(books_agree)
 
 
 # --- where a drill may play ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from surefoot import NEVER, Context, EffectState, Happened, NotYet, Probed, Rejected, Retry, Saga, Seen
+from workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
 from workers.sagas.order.models import Created, OrderRequest, Result, Voided
 from workers.sagas.order.services import inventory, mail, payment
 from workers.sagas.order.services import order as orders_book
@@ -118,33 +119,9 @@ def _of_orders(keys: Iterable[str], step: str, seen: Any) -> Iterator[Seen]:
 
 
 # --- what must hold ------------------------------------------------------------------------------------------------
-@order_choreographed.invariant
-def money_is_whole(world: Any) -> Iterator[str]:
-    """Always: what is charged and not refunded is nothing or the price."""
-    price = world.job.input["amount_cents"]
-    for seen in world.service("payments"):
-        net = seen.detail["charged_cents"] - seen.detail["refunded_cents"]
-        if net not in (0, price):
-            yield f"{seen.key}: {net} cents are charged, which is neither nothing nor the price of {price}"
-
-
-@order_choreographed.invariant
-def end_is_all_or_nothing(world: Any) -> Iterator[str]:
-    """At its end a completed job has the effect of every service standing, an undone one none."""
-    wanted = {"completed": "done", "failed": "not done", "cancelled": "not done"}.get(world.job.state)
-    for service in ("orders", "inventory", "payments", "mail"):
-        found = ["done" if seen.state == "done" else "not done" for seen in world.service(service) if seen.state != "unknown"]
-        if wanted == "done" and not found:
-            yield f"the job is completed, but {service} knows nothing of it"
-        if wanted and any(stands != wanted for stands in found):
-            yield f"the job is {world.job.state}, but {service} says: {', '.join(found)}"
-
-
-@order_choreographed.invariant
-def books_agree(world: Any) -> Iterator[str]:
-    """In a drill, whose databases hold nothing else, all the books together say nothing against each other."""
-    if world.own is not None:
-        yield from world.own.disagreements(settled=world.job.state in ("completed", "failed", "cancelled"))
+order_choreographed.invariant(money_is_whole)
+order_choreographed.invariant(all_or_nothing("orders", "inventory", "payments", "mail"))
+order_choreographed.invariant(books_agree)
 
 
 @order_choreographed.drill_world

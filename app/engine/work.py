@@ -1,0 +1,86 @@
+"""What a delivery is, what an operation is done with, and what became of it: the words between a worker and the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from app.engine.attempt import Attempt
+
+
+class Verdict(StrEnum):
+    COMPLETED = "completed"  # done now: the chain goes on
+    REPEATED = "repeated"  # was done before; the message came again: its chain goes on
+    DROPPED = "dropped"  # not ours to do, or the lease was lost: this message and its chain end
+    RETRY = "retry"  # tried again later; the timer is in the store
+    PARKED = "parked"  # waits durably
+    FAILED = "failed"  # given up
+
+
+@dataclass(frozen=True)
+class Rider:
+    """The next operation of a delivery's chain, where it may be run at once: same lane, nothing in between."""
+
+    operation_id: str
+    step: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message that has reached a worker.
+
+    `carried`: the operations its own chain or chord sends next; `rider`: what may be run on to; `message`: the id of the
+    message where the operation is not its first; `saga`: as the task's name says, or "" where that is not known.
+    """
+
+    operation_id: str
+    job_id: str
+    step: str
+    kind: str
+    item: str
+    boot: str
+    pid: int
+    carried: frozenset[str] = field(default_factory=frozenset)
+    rider: Rider | None = None
+    message: str | None = None
+    saga: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one operation is done with: its job, the definition that the job is pinned to, and what came of it so far.
+
+    `results`: of steps that this delivery has done itself, as they were put on record.
+    """
+
+    job_id: str
+    saga: str
+    digest: str
+    input: Any
+    step: str
+    kind: str
+    item: str
+    checkpoint: Any = None
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def next(self, step: str, kind: str, result: Any) -> Work:
+        """The work of an operation that this one ran on to. It was never claimed before, so it has no checkpoint."""
+        return replace(self, step=step, kind=kind, checkpoint=None, results={**self.results, self.step: result})
+
+
+@dataclass(frozen=True)
+class Performed:
+    """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
+
+    `following`: the rider and its work, claimed in the same transaction: it must be run now. `forged`: the message says what
+    the store does not, so that nothing of ours can have sent it.
+    """
+
+    verdict: Verdict
+    released: frozenset[str] = field(default_factory=frozenset)
+    stop_chain: bool = False
+    error: str | None = None
+    following: tuple[Attempt, Work] | None = None
+    forged: bool = False

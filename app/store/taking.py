@@ -1,0 +1,20 @@
+"""Who takes an operation, for how long: what a claim writes into its row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Taking:
+    """`boot`, `pid`: the worker and its child; `delivery`: the message it came with, that of an operation before it where it runs on.
+
+    `lease_s`: seconds until it counts as lost unless its worker says otherwise; `hard_s`: seconds until it ends in any case.
+    """
+
+    operation_id: str
+    boot: str
+    pid: int
+    delivery: str
+    lease_s: float
+    hard_s: float
