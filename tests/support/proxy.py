@@ -128,8 +128,8 @@ class Proxy:
             while data := source.recv(CHUNK):
                 if not self._let_through(pair, way, len(data)):
                     return
+                self.passed[way] += len(data)  # before whoever hears it can ask
                 sink.sendall(data)
-                self.passed[way] += len(data)
             if self._let_through(pair, way, 0):
                 sink.shutdown(socket.SHUT_WR)
         except OSError:

@@ -6,6 +6,7 @@ All of it is told by the environment, as in production, so workers that are star
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -110,10 +111,13 @@ class InProcessBank:
     def outage(self) -> Iterator[None]:
         """Nobody listens."""
         self.close()
-        try:
-            yield
-        finally:
-            self.open()
+        with socket.socket() as held:  # bound and deaf: nobody else is given the port meanwhile
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind((HOST, self._port))
+            try:
+                yield
+            finally:
+                self.open()
 
 
 class Quiet(WSGIRequestHandler):
