@@ -41,6 +41,7 @@ def shop(up: Up) -> Iterator[Shop]:
 
 both_stores = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 sqlite_only = pytest.mark.parametrize("store", ["sqlite"])
+postgresql_first = pytest.mark.parametrize("store", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"])
 
 
 def kill_now_and_then(shop: Shop, halt: threading.Event, every_s: float, killed: list[str]) -> None:
@@ -91,7 +92,7 @@ def test_given_two_hundred_orders_and_a_kill_every_five_seconds_then_all_two_hun
     under_fire(shop, 200, every_s=5.0, timeout_s=600)
 
 
-@both_stores
+@postgresql_first
 @pytest.mark.timeout(300)
 @pytest.mark.default_leases
 def test_given_healthy_parts_then_fifty_orders_end_by_chains_and_chords_alone(shop: Shop) -> None:
@@ -106,7 +107,7 @@ def test_given_healthy_parts_then_fifty_orders_end_by_chains_and_chords_alone(sh
     shop.audit()
 
 
-@both_stores
+@postgresql_first
 @pytest.mark.timeout(200)
 def test_given_redis_is_stopped_or_frozen_when_an_order_is_posted_then_it_is_accepted_at_once_and_runs_when_redis_is_back(
     shop: Shop,
@@ -141,7 +142,7 @@ def test_given_a_charge_whose_answer_is_lost_then_the_probe_finds_it_and_there_i
     assert (order["charges"], order["charged_cents"], order["refunds"]) == (1, 900, 0)
 
 
-@both_stores
+@postgresql_first
 @pytest.mark.timeout(200)
 def test_given_a_cancel_in_the_middle_then_the_money_is_back_once_and_the_stock_too(shop: Shop) -> None:
     job = shop.order(card="tok_slow")
@@ -154,7 +155,7 @@ def test_given_a_cancel_in_the_middle_then_the_money_is_back_once_and_the_stock_
     assert "ndone" in shop.http.get(f"/jobs/{job}/why").json()["sentence"]
 
 
-@both_stores
+@postgresql_first
 @pytest.mark.timeout(200)
 def test_given_a_worker_frozen_past_its_lease_then_another_takes_over_and_its_late_charge_is_refused(shop: Shop) -> None:
     job = shop.order(card="tok_slow")
