@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     reconcile_rows: int = Field(500, ge=1, le=10_000)
     reconcile_keys: int = Field(100, ge=1, le=10_000)
     reconcile_window_seconds: float = Field(7 * 24 * 3600.0, gt=0)
+    open_jobs: int = Field(100_000, ge=1)  # of one tenant; a job beyond is refused over HTTP until some have ended
     # sizes
     input_bytes: int = Field(256 * 1024, ge=1024)
     result_bytes: int = Field(64 * 1024, ge=1024)

@@ -75,6 +75,10 @@ class TryLater(SurefootError):
         self.retry_after_s = retry_after_s
 
 
+class TooManyOpenJobs(TryLater):
+    """As many jobs are open as may be."""
+
+
 class StoreUnavailable(TryLater):
     """The store cannot be reached just now."""
 

@@ -23,7 +23,7 @@ def accept(
 ) -> Submitted:
     """Submit and ring. `value`: the saga's input; `deadline_s`: seconds from now.
 
-    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable.
+    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, TooManyOpenJobs, StoreUnavailable.
     """
     here = door()
     submission = Submission(
@@ -37,7 +37,7 @@ def accept(
         tags=tags,
     )
     faults.reached(Point.BEFORE_EFFECT, "web", "submit")
-    done = submit(here.db, here.settings, here.registry, submission)
+    done = submit(here.db, here.settings, here.registry, submission, admit=here.admission.admit)
     if not done.replayed:
         faults.reached(Point.AFTER_COMMIT, "web", "submit")
         here.bell.ring(done.plan)

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from app.access.signing import Signer
 from app.config import Settings
+from app.limits.admission import Admission
 from app.saga.registry import Registry
 from web.bell import Bell
 
@@ -29,6 +30,7 @@ class Door:
     signer: Signer
     bell: Bell
     waiters: threading.Semaphore
+    admission: Admission
 
 
 def hang(app: Flask, door: Door) -> None:

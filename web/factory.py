@@ -14,6 +14,7 @@ from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
 from app.engine.dispatch import Publishes
 from app.errors import DefinitionError
+from app.limits.admission import Admission
 from app.rules.planner import Plan
 from app.saga.registry import Registry
 from app.store import catalogue, faults, migrate
@@ -78,7 +79,8 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     bell = Bell(db, publisher)
     if isinstance(publisher, Publisher):
         bell.warm(publisher.warm)
-    hang(app, Door(settings, db, registry, signer, bell, threading.Semaphore(max(1, threads // WAITING_SHARE))))
+    waiters = threading.Semaphore(max(1, threads // WAITING_SHARE))
+    hang(app, Door(settings, db, registry, signer, bell, waiters, Admission(settings.open_jobs)))
     _assemble(app)
     return app
 

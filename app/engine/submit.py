@@ -61,12 +61,22 @@ class Submitted:
 
 
 Also = Callable[[Connection, str], None]
+Admit = Callable[[Connection, str], None]
 
 
-def submit(db: Engine, settings: Settings, registry: Registry | None, submission: Submission, *, also: Also | None = None) -> Submitted:
+def submit(
+    db: Engine,
+    settings: Settings,
+    registry: Registry | None,
+    submission: Submission,
+    *,
+    also: Also | None = None,
+    admit: Admit | None = None,
+) -> Submitted:
     """Accept a job. `also`: what else belongs to the same transaction, given the job's id; whatever it raises rolls all back.
 
-    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable.
+    `admit`: whether the tenant may have one more; not asked where the key has its job already.
+    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable, and what `admit` raises.
     """
     if submission.key is not None and not (1 <= len(submission.key) <= MAX_KEY_CHARS and submission.key.isprintable()):
         raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY_CHARS} visible characters")
@@ -77,6 +87,8 @@ def submit(db: Engine, settings: Settings, registry: Registry | None, submission
         definition = queries.current_definition(connection, submission.saga)
         if definition is None:
             raise UnknownSaga(f"no saga is called {submission.saga!r}.{did_you_mean(submission.saga, queries.saga_names(connection))}")
+        if admit is not None:
+            admit(connection, submission.tenant_id)
     saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
     value = validate_input(definition.input_schema, saga.input_model if saga is not None else None, submission.input)
     job_id = new_id()

@@ -38,7 +38,7 @@ STILL = Answer("It is as you have it.", None, ("ETag", "Retry-After", "Preferenc
     },
     body=requests.JobRequest,
     parameters=(p.IDEMPOTENCY_KEY, p.PREFER),
-    problems=("invalid-idempotency-key", "unknown-saga", "key-reused", "approval-needed"),
+    problems=("invalid-idempotency-key", "unknown-saga", "key-reused", "approval-needed", "too-many-requests"),
     details="`GET /api/v1/sagas/{name}` has the schema of `input`.",
 )
 def submit() -> Response:

@@ -117,7 +117,7 @@ KINDS: dict[str, Kind] = {
     "too-many-requests": Kind(
         429,
         "Too many requests",
-        "Requests come faster than they are taken.",
+        "Requests come faster than they are taken, or as many of your jobs are open as may be.",
         "Wait as long as `Retry-After` says.",
     ),
     "internal-error": Kind(

@@ -64,7 +64,8 @@ def _of_ours(error: e.SurefootError) -> Problem:
         case e.RequestError():
             return Problem("bad-request", said)
         case e.TryLater():
-            return Problem("unavailable", said, headers={"Retry-After": str(max(1, round(error.retry_after_s)))})
+            slug = "too-many-requests" if isinstance(error, e.TooManyOpenJobs) else "unavailable"
+            return Problem(slug, said, headers={"Retry-After": str(max(1, round(error.retry_after_s)))})
     return Problem("internal-error", "Something went wrong here; the log has it under this trace_id.")
 
 

@@ -1,0 +1,80 @@
+"""How many jobs may be open: the next one is refused in time, and what was accepted lands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import event, text
+
+from app.engine.submit import Submission, submit
+from app.errors import TooManyOpenJobs
+from app.limits.admission import Admission, count_open
+from app.store.session import reading
+from tests.contract.views.shop import GOOD, Caller, Shop
+
+MOST = 5
+
+
+@pytest.fixture
+def shop(store_url: str) -> Iterator[Shop]:
+    world = Shop(store_url)
+    yield world
+    world.close()
+
+
+def test_given_a_burst_of_ten_times_what_may_be_open_then_the_rest_is_told_to_come_again_and_what_was_accepted_lands(shop: Shop) -> None:
+    user = Caller(shop.web(open_jobs=MOST), shop.key())
+    answers = [user.submit(headers={"Idempotency-Key": f"order-{n}"}) for n in range(10 * MOST)]
+    assert [answer.status_code for answer in answers] == [202] * MOST + [429] * 9 * MOST
+    refused = answers[-1]
+    assert refused.get_json()["type"] == "/problems/too-many-requests"
+    assert "OPEN_JOBS" in refused.get_json()["detail"]
+    assert int(refused.headers["Retry-After"]) > 0
+    assert user.submit(headers={"Idempotency-Key": "order-0"}).get_json()["id"] == answers[0].get_json()["id"]
+    accepted = [answer.get_json()["id"] for answer in answers[:MOST]]
+    assert [shop.land(job) for job in accepted] == ["completed"] * MOST
+
+
+def test_given_as_many_as_may_be_open_when_one_has_ended_then_another_is_taken_and_other_tenants_are_not_concerned(shop: Shop) -> None:
+    admission = Admission(MOST, every_s=0)
+
+    def order() -> str:
+        return submit(shop.db, shop.settings, shop.registry, Submission(shop.tenant, "shop", GOOD, "test"), admit=admission.admit).job_id
+
+    first, *_ = [order() for _ in range(MOST)]
+    with pytest.raises(TooManyOpenJobs):
+        order()
+    with reading(shop.db) as connection:
+        admission.admit(connection, "00000000-0000-7000-8000-00000000000f")
+    shop.land(first)
+    order()
+
+
+def test_given_a_count_that_is_young_then_nothing_is_counted_again_and_own_jobs_are_added(shop: Shop) -> None:
+    admission, asked = Admission(MOST, every_s=3600), []
+    event.listen(shop.db, "before_cursor_execute", lambda *said: asked.append(said[2]))
+    with reading(shop.db) as connection:
+        for _ in range(MOST):
+            admission.admit(connection, shop.tenant)
+        with pytest.raises(TooManyOpenJobs):
+            admission.admit(connection, shop.tenant)
+    assert sum("count(" in sql for sql in asked) == 1
+
+
+def test_given_many_jobs_then_the_open_ones_are_counted_in_an_index_and_no_further_than_the_bound(shop: Shop) -> None:
+    for _ in range(3):
+        shop.order()
+    sent: list[tuple[str, object]] = []
+    event.listen(shop.db, "before_cursor_execute", lambda c, cur, sql, params, ctx, many: sent.append((sql, params)))
+    with reading(shop.db) as connection:
+        assert count_open(connection, shop.tenant, 2) == 2
+        assert count_open(connection, shop.tenant, 10) == 3
+    sql, parameters = sent[-1]
+    with shop.db.connect() as connection:
+        if shop.db.dialect.name == "postgresql":
+            connection.execute(text("SET enable_seqscan = off"))
+            connection.execute(text("SET enable_bitmapscan = off"))
+        explain = "EXPLAIN " if shop.db.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+        plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + sql, parameters))
+    assert "ix_jobs_state" in plan, plan
