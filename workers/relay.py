@@ -8,33 +8,30 @@ a moment do no harm, since every sweep repeats its guard in the statement; the l
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 from dataclasses import dataclass
-from types import FrameType
 
 import structlog
 from sqlalchemy import Engine
 
-from app import faults, logs, metrics
+from app import logs, metrics
 from app.config import Settings, settings
 from app.delivery.broker import probe
 from app.delivery.dead_lane import DeadLane
 from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
-from app.engine.dispatch import Publishes
+from app.engine.dispatch import Announced
 from app.engine.mirror import Mirror
 from app.engine.sweep import Sweeper
 from app.errors import TryLater
-from app.faults import Point
 from app.metrics.counters import SWEEPS, SWEPT
-from app.rules.planner import Plan
 from app.store import faults as fault_store
 from app.store import leases
 from app.store.ids import new_id
 from app.store.session import open_engine
 from workers import pulse
+from workers.halting import told_to_stop
 from workers.lanes import broker_url
 
 log = structlog.get_logger(__name__)
@@ -110,19 +107,6 @@ class Relay:
         self.fence = None
 
 
-@dataclass
-class Announced:
-    """A publisher that says before and after each publication that it stands there: `relay.publish` of app.faults."""
-
-    inner: Publishes
-
-    def publish(self, plan: Plan) -> bool:
-        faults.reached(Point.AFTER_COMMIT, "relay", "publish")
-        sent = self.inner.publish(plan)
-        faults.reached(Point.AFTER_PUBLISH, "relay", "publish")
-        return sent
-
-
 def make_relay(with_settings: Settings | None = None) -> Relay:
     """A relay for this process's settings."""
     chosen = with_settings or settings()
@@ -138,13 +122,7 @@ def make_relay(with_settings: Settings | None = None) -> Relay:
 
 
 def main() -> None:
-    halt = threading.Event()
-
-    def stop(_signum: int, _frame: FrameType | None) -> None:
-        halt.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    halt = told_to_stop()
     logs.configure()
     metrics.start(settings().home)
     relay = make_relay()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import redis
 
 from app.config import Settings
 from app.delivery.broker import probe, redis_url
 from app.doctor.findings import Finding, fail, ok, warn
-from app.doctor.machine import lives
 from app.errors import SettingsError
 from app.logs import hidden
 from app.supervisor import redis_server, runfile
@@ -51,7 +51,7 @@ def _of_our_own() -> Finding:
 def _how_to_start(settings: Settings) -> str:
     run = runfile.load(settings.home)
     if run is not None and run.env.get("BROKER_URL") == settings.broker_url:
-        return "look into log/broker.log under the home" if lives(run.pid) else "start everything: surefoot up"
+        return "look into log/broker.log under the home" if psutil.pid_exists(run.pid) else "start everything: surefoot up"
     return "start it, or correct BROKER_URL; jobs are accepted meanwhile and go on when it is back"
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 
+import psutil
+
 from app.config import Settings
 from app.doctor.findings import Finding, fail, ok, warn
 from app.supervisor import ports, runfile
@@ -54,7 +56,7 @@ def home(settings: Settings) -> Iterator[Finding]:
 def web_and_flower(settings: Settings) -> Iterator[Finding]:
     """Is each port ours, or free to be taken?"""
     run = runfile.load(settings.home)
-    ours = {} if run is None or not lives(run.pid) else {"web": run.web_url, "Flower": run.flower_url}
+    ours = {} if run is None or not psutil.pid_exists(run.pid) else {"web": run.web_url, "Flower": run.flower_url}
     for (part, setting, default), wanted in zip(DEFAULT_PORTS, (settings.port, settings.flower_port), strict=True):
         url = ours.get(part)
         port = urlsplit(url).port if url else None
@@ -97,14 +99,3 @@ def _status(url: str) -> int | None:
         return None
     finally:
         connection.close()
-
-
-def lives(pid: int) -> bool:
-    """Whether a process has this id now."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 from sqlalchemy import Engine
 
+from app import faults
 from app.errors import StoreUnavailable
+from app.faults import Point
 from app.rules.planner import Chain, Message, Plan, leaving
 from app.saga.naming import queue_name, task_name
 from app.store import updates
@@ -22,6 +25,19 @@ class Publishes(Protocol):
     """What sends a plan to the broker. False: it could not, and nothing is lost, for the rows remember."""
 
     def publish(self, plan: Plan) -> bool: ...
+
+
+@dataclass
+class Announced:
+    """A publisher that says before and after each publication that it stands there: `relay.publish` of app.faults."""
+
+    inner: Publishes
+
+    def publish(self, plan: Plan) -> bool:
+        faults.reached(Point.AFTER_COMMIT, "relay", "publish")
+        sent = self.inner.publish(plan)
+        faults.reached(Point.AFTER_PUBLISH, "relay", "publish")
+        return sent
 
 
 def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
@@ -125,7 +127,7 @@ def _fold(folder: Path) -> None:
     for path in folder.glob(f"*_{_state.host}-*.db"):
         kind, _, rest = path.name.partition("_")
         pid = rest.removesuffix(".db").rpartition("-")[2]
-        if pid == PAST or not pid.isdigit() or _lives(int(pid)):
+        if pid == PAST or not pid.isdigit() or psutil.pid_exists(int(pid)):
             continue
         past: Any = MmapedDict(str(folder / f"{kind}_{_state.host}-{PAST}.db"))  # type: ignore[no-untyped-call]
         try:
@@ -134,13 +136,3 @@ def _fold(folder: Path) -> None:
         finally:
             past.close()
         path.unlink(missing_ok=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -15,7 +15,7 @@ from app.saga.context import Context
 from app.saga.registry import Registry
 from app.simulation.service import SimService
 from app.simulation.stage import Actor, Role
-from app.simulation.world import World
+from app.simulation.world import Worker, World
 
 T = TypeVar("T")
 KEYS = 3  # idempotency keys a client uses: so many jobs at most
@@ -174,20 +174,18 @@ class Director:
         return f"{actor.name} dies at {actor.at}"
 
     def _kill_child(self, action: Action) -> str:
-        worker = _one_of([w for w in self.world.fleet if w.actor is not None], action.which)
-        if worker is None or worker.actor is None:
-            return ""
-        at = worker.actor.at
-        self.world.kill_child(worker)
-        return f"the child of {worker.name} is killed at {at}"
+        return self._to_a_busy_one(action, self.world.kill_child, "the child of {name} is killed at {at}")
 
     def _shut_down(self, action: Action) -> str:
+        return self._to_a_busy_one(action, self.world.shut_down, "{name} is shut down at {at}")
+
+    def _to_a_busy_one(self, action: Action, deed: Callable[[Worker], object], told: str) -> str:
         worker = _one_of([w for w in self.world.fleet if w.actor is not None], action.which)
         if worker is None or worker.actor is None:
             return ""
         at = worker.actor.at
-        self.world.shut_down(worker)
-        return f"{worker.name} is shut down at {at}"
+        deed(worker)
+        return told.format(name=worker.name, at=at)
 
     # --- relays and time -------------------------------------------------------------------------------------------
     def _sweep(self, action: Action) -> str:

@@ -30,14 +30,13 @@ from app.engine import attempt as attempt_module
 from app.engine import decide, keep
 from app.engine import perform as perform_module
 from app.engine import running as running_module
-from app.engine.dispatch import Publishes, not_sent, ring
+from app.engine.dispatch import Announced, not_sent, ring
 from app.engine.perform import perform, run_on
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
 from app.engine.work import Performed, Verdict
 from app.errors import RequestError, StoreUnavailable
 from app.faults import Point
-from app.rules.planner import Plan
 from app.rules.states import ENDED, JobState
 from app.saga.definition import Saga
 from app.saga.registry import Registry
@@ -108,7 +107,7 @@ class World:
         self.broker = SimBroker(self.stage, self.trouble)
         self.registry = Registry(self.sagas)
         self.fleet = [Worker(f"w{n}", f"w{n}.0") for n in range(self.workers)]
-        self.sweepers = [Sweeper(self.db, self.settings, _Announced(self.broker), self.broker) for _ in range(self.relays)]
+        self.sweepers = [Sweeper(self.db, self.settings, Announced(self.broker), self.broker) for _ in range(self.relays)]
         self.errors: list[str] = []
         self.log: list[str] = []
         self._ids = 0
@@ -446,19 +445,6 @@ class World:
         actor.ended = note
         may_wait = self.trouble.down or self.trouble.answer_lost_next > 0
         return self.stage.start(actor, work, may_wait=may_wait)
-
-
-@dataclass
-class _Announced:
-    """A relay's publisher, which says where it stands (as `workers.relay`)."""
-
-    inner: Publishes
-
-    def publish(self, plan: Plan) -> bool:
-        faults.reached(Point.AFTER_COMMIT, "relay", "publish")
-        sent = self.inner.publish(plan)
-        faults.reached(Point.AFTER_PUBLISH, "relay", "publish")
-        return sent
 
 
 @contextlib.contextmanager

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Sequence
-from types import FrameType
 
 import structlog
 
 from app import logs
 from workers import pulse
+from workers.halting import told_to_stop
 from workers.lanes import broker_url
 from workers.sagas.order.services.database import close_databases
 from workers.sagas.order_choreographed.bus import KombuBus
@@ -22,13 +20,7 @@ log = structlog.get_logger("surefoot.events")
 
 def serve(only: Sequence[str] = ()) -> None:
     """Run these services (all of them when none is named) until SIGTERM or SIGINT."""
-    halt = threading.Event()
-
-    def stop(_signum: int, _frame: FrameType | None) -> None:
-        halt.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    halt = told_to_stop()
     logs.configure()
     services = [service for service in SERVICES if not only or service.name in only]
     for service in services:
