@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from app.store.catalogue import register
 from app.store.ids import new_id, operation_id
 from app.store.migrate import upgrade
 from app.store.session import open_engine, reading
-from app.store.tables import history, jobs, operations, tenants, workers
+from app.store.tables import faults_fired, history, jobs, operations, tenants, workers
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.support.wide_saga import ARMS, wide
@@ -328,3 +329,39 @@ def test_given_a_fan_out_of_ten_half_done_when_redis_comes_back_empty_then_the_r
         assert left > 0
         assert sorted(place.ended(job)) == sorted(["root", *ARMS, "meet"])
         assert place.operation(job, "meet").attempts == 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_given_ten_members_on_two_workers_when_each_crashes_as_it_has_ended_then_the_join_is_released_once_each_time(place: Place) -> None:
+    """Whichever of the ten is the last: nothing of its join had left when it died."""
+    times = 5
+    place.worker.environment["SUREFOOT_FAULTS"] = ";".join(f"wide.{arm}:crash@after_commit*{times}" for arm in ARMS)
+    other = WorkerProcess(place.worker.home, place.redis.url, app="workers.celery_app", environment=place.worker.environment)
+    with place.worker, other:
+        for _ in range(times):
+            job = place.submit(wide)
+            place.land(job, "completed")
+            assert sorted(place.ended(job)) == sorted(["root", *ARMS, "meet"])
+            assert place.operation(job, "meet").attempts == 1
+    with reading(place.db) as connection:
+        assert {row.times for row in connection.execute(select(faults_fired))} == {times}
+
+
+@pytest.mark.long
+def test_given_a_step_that_waits_for_its_time_when_all_workers_are_killed_and_started_meanwhile_then_it_starts_once_and_in_time(
+    place: Place,
+) -> None:
+    place.rules(right={"not_yet": 6, "times": 1})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.operation(job, "right").state == "waiting", 30, what="the step to wait")
+        due = place.operation(job, "right").due_at
+    with place.worker:
+        assert place.operation(job, "right").state == "waiting"
+        place.land(job, "completed")
+    assert [words[-1] for words in place.started(job, "right")] == ["1", "2"]
+    with reading(place.db) as connection:
+        h = history.c
+        ended = connection.scalar(select(h.at).where(h.job_id == job, h.step == "right", h.event == "completed"))
+    assert timedelta(0) <= ended - due < timedelta(seconds=5)

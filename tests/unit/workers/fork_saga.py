@@ -1,7 +1,8 @@
 """A saga for tests of the workers: a fork whose branches are chains, across two lanes; what its steps do is said in a file.
 
 `rules.json` under SUREFOOT_HOME: {"step" or "step.undo": {"sleep": s, "raises": "rejected"|"error"|"memory"|"exit",
-"stubborn": s (deaf to its limit), "checks": s (with a sign of progress now and then), "times": n (attempts that do so)}}.
+"stubborn": s (deaf to its limit), "checks": s (with a sign of progress now and then), "not_yet": s (to be asked again then),
+"times": n (attempts that do so)}}.
 Every call notes `start` and `end` in `log`.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from surefoot import Rejected, Retry, Saga
+from surefoot import NotYet, Rejected, Retry, Saga
 
 
 class Nothing(BaseModel):
@@ -40,7 +41,7 @@ def note(line: str) -> None:
         os.close(fd)
 
 
-def act(ctx: Any) -> str:
+def act(ctx: Any) -> Any:
     name = ctx.step if ctx.kind == "action" else f"{ctx.step}.{ctx.kind}"
     path = home() / "rules.json"
     rule = json.loads(path.read_text()).get(name, {}) if path.exists() else {}
@@ -56,6 +57,8 @@ def act(ctx: Any) -> str:
     time.sleep(rule.get("sleep", 0))
     if "raises" in rule:
         raise RAISES[rule["raises"]]("as told")
+    if "not_yet" in rule:
+        return NotYet(rule["not_yet"])
     note(f"end {name} {ctx.job_id} {os.getpid()} {ctx.attempt}")
     return name
 
