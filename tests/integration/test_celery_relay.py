@@ -20,6 +20,7 @@ from app.store.ids import new_id
 from app.store.migrate import upgrade
 from app.store.session import open_engine, reading
 from app.store.tables import tenants
+from tests.support.freezing import can_be_written
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.unit.workers.fork_saga import fork
@@ -92,6 +93,19 @@ def submit_quietly(db: Engine) -> str:
     return submit(db, Settings(), Registry([fork]), Submission(tenant_id=tenant, saga="fork", input={"note": ""}, actor="test")).job_id
 
 
+def frozen_without_a_lock(pid: int, folder: Path) -> None:
+    """SIGSTOP at a moment when it does not hold the lock of the SQLite file, which would freeze everybody."""
+
+    def done() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        if can_be_written(folder / "surefoot.sqlite"):
+            return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    wait_until(done, what="a moment without locks")
+
+
 def waiting(redis_server: RedisServer, queue: str = "east") -> int:
     with redis_server.client() as client:
         return int(client.llen(queue))  # type: ignore[arg-type]
@@ -113,6 +127,30 @@ def test_given_active_relay_killed_when_its_lease_lapses_then_the_other_takes_ov
     wait_until(lambda: second.says("relay.active"), 6, what="the second to take over")
     submit_quietly(db)
     wait_until(lambda: waiting(redis_server) == 1, what="the message")
+
+
+@pytest.mark.long
+def test_given_active_relay_frozen_past_its_lease_when_it_wakes_then_the_other_stays_active_and_it_sweeps_no_more(
+    started: list[RelayProcess], redis_server: RedisServer, db: Engine, tmp_path: Path
+) -> None:
+    first, second = started
+    submit_quietly(db)
+    wait_until(lambda: first.text().count("swept") == waiting(redis_server) == 1, what="the first to sweep")
+    frozen_without_a_lock(first.process.pid, tmp_path)
+    submit_quietly(db)
+    wait_until(lambda: second.says("relay.active"), 8, what="the second to take over")
+    wait_until(lambda: waiting(redis_server) == 2, what="its message")
+    assert "relay.lease_lost" not in first.text()
+    os.kill(first.process.pid, signal.SIGCONT)
+    wait_until(lambda: first.says("relay.lease_lost"), 5, what="the first to see that it slept")
+    submit_quietly(db)
+    wait_until(lambda: waiting(redis_server) == 3, what="a message of the second")
+    assert first.text().count("swept") == 1
+    assert first.text().count("relay.active") == 1
+    assert second.terminate() == 0
+    wait_until(lambda: first.text().count("relay.active") == 2, 5, what="the first to be active again")
+    submit_quietly(db)
+    wait_until(lambda: waiting(redis_server) == 4, what="a message of the first")
 
 
 def test_given_active_relay_told_to_stop_when_it_ends_then_the_other_is_active_within_a_second_or_two(started: list[RelayProcess]) -> None:

@@ -151,13 +151,13 @@ def after_effect(error: BaseException) -> BaseException:
 
 
 def let_pass(db: Engine, seconds: float) -> None:
-    """Every time on record moves into the past."""
+    """Every time on record moves into the past; with `seconds` below zero into the future, as if the database's clock had jumped back."""
     with db.begin() as tx:
         for table in metadata.sorted_tables:
             columns = [c for c in table.columns if isinstance(c.type, UtcDateTime)]
             if columns:
                 if db.dialect.name == "sqlite":
-                    sets = ", ".join(f"{c.name} = strftime('%Y-%m-%d %H\\:%M\\:%f000', {c.name}, '-{seconds} seconds')" for c in columns)
+                    sets = ", ".join(f"{c.name} = strftime('%Y-%m-%d %H\\:%M\\:%f000', {c.name}, '{-seconds:+f} seconds')" for c in columns)
                 else:
                     sets = ", ".join(f"{c.name} = {c.name} - interval '{seconds} seconds'" for c in columns)
                 tx.execute(text(f"UPDATE {table.name} SET {sets}"))
