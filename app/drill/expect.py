@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from app.drill.plan import AROUND, UNTOLD, Row, Strike, Trick
 from app.faults import Point, What
@@ -32,6 +33,8 @@ def expected(graph: Graph, row: Row, plain: str) -> Expected:
     before = _of_first(graph, row) if row.first else Expected(frozenset({plain}), frozenset({plain}))
     if row.trick == Trick.OUTAGE:
         return _outage(row)
+    if row.trick == Trick.GONE:
+        return _lane_gone(graph, row, before)
     if row.strike is None:
         return before
     return _struck(graph.by_name[row.step], row, row.strike, before)
@@ -50,10 +53,34 @@ def _outage(row: Row) -> Expected:
     return Expected(COMPLETED | FAILED | ATTENTION, COMPLETED | FAILED, None)
 
 
+def _lane_gone(graph: Graph, row: Row, before: Expected) -> Expected:
+    """What nobody came for is given up with a letter each; what is needed for the way back, or lies behind the pivot, asks."""
+    node = graph.by_name[row.step]
+    in_line = _in_line(graph, row.lane)
+    if row.first:
+        return Expected(ATTENTION, FAILED, (before.letters or 0) + 1 if in_line else None)
+    if node.past_pivot or (node.no_return and row.strike is not None):
+        return Expected(ATTENTION, COMPLETED if row.strike is None else COMPLETED | FAILED, 1 if in_line else None)
+    if row.strike is not None and node.lane_of("undo") == row.lane:
+        return Expected(ATTENTION, FAILED, 2 if in_line else None)
+    others = [n for n in graph.nodes if n.compensation is not None and n.name not in (node.name, *graph.reachable[node.name])]
+    if any(n.lane_of("undo") == row.lane for n in others):  # done by then, perhaps
+        return Expected(FAILED | ATTENTION, FAILED, None)
+    return Expected(FAILED, FAILED, 1)
+
+
+def _in_line(graph: Graph, lane: str) -> bool:
+    """Whether the steps of a lane, and those undone on it, come one after the other, so that one of them at most is waiting."""
+    names = [node.name for node in graph.nodes if lane in (node.lane, node.lane_of("undo"))]
+    return all(later in graph.reachable[sooner] for sooner, later in pairwise(names))
+
+
 def _struck(node: Node, row: Row, strike: Strike, before: Expected) -> Expected:
     asked = Expected(ATTENTION, before.ends, (before.letters or 0) + 1)
     if strike.what == Trick.CANCEL:
         return _cancelled(node, strike.point, before)
+    if row.then:
+        return Expected(FAILED, FAILED)
     if row.kind != Kind.ACTION:
         return asked if row.exhausts or strike.what == What.REJECT else before
     if strike.what == What.REJECT:

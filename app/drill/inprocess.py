@@ -82,6 +82,8 @@ class InProcess:
         self._broker.begin(row, self.saga.name)
         if row.trick == Trick.OUTAGE and not row.first:
             self._take_away(row.service)
+        if row.trick == Trick.GONE and not row.strikes:
+            self._leave_lane()
         with faults.injecting(self), _seeded(chance):
             submission = Submission(tenant_id=self._tenant, saga=self.saga.name, input=input, actor=ACTOR)
             submitted = submit(self.db, self.settings, self._registry, submission)
@@ -106,11 +108,15 @@ class InProcess:
         self._ring(plan)
 
     def bring_back(self) -> None:
-        """End the outage, if there is one."""
+        """End the outage, if there is one; let a worker come for a lane that has none, and take what it finds. Raises: NotLanded."""
         if self._scene.away:
             self._scene.outage.close()
             self._scene.away = False
             self.say("* the service is back")
+        if self._broker.nobody_at:
+            self._broker.come()
+            self.say(f"* a worker comes for lane {self._scene.row.lane}")
+            self.go_on()
 
     # --- life goes on ---------------------------------------------------------------------------------------------
     def _live(self) -> None:
@@ -131,10 +137,10 @@ class InProcess:
         raise NotLanded(self._state(), scene.trace)
 
     def _next_due_s(self) -> float:
-        """How long until the first thing that is due: a lease, a back-off, a message that was not sent or not taken."""
-        o, wait_s = operations.c, self.settings.lease_seconds
+        """How long until the first thing that is due: a lease, a back-off, a message that was not sent or not taken, a worker's coming."""
+        o, now = operations.c, START + timedelta(seconds=self._store.clock.now_s)
         with reading(self.db) as connection:
-            query = select(o.state, o.lease_until, o.due_at, o.ready_at, o.sent_at, o.resent)
+            query = select(o.state, o.lease_until, o.due_at, o.ready_at, o.sent_at, o.resent, o.queue_by)
             rows = connection.execute(query.where(o.job_id == self._scene.job_id, o.state.in_(LIVE), o.missing == 0)).all()
         dates = []
         for row in rows:
@@ -144,10 +150,11 @@ class InProcess:
                 dates.append(row.due_at)
             elif row.sent_at is None:
                 dates.append(row.ready_at + timedelta(seconds=self.settings.unsent_seconds))
-            else:
-                dates.append(row.sent_at + timedelta(seconds=wait_s * 2**row.resent))
-        now = START + timedelta(seconds=self._store.clock.now_s)
-        due_s = min(((date - now).total_seconds() for date in dates), default=wait_s)
+            else:  # rung again, sooner where its queue is empty; or given up
+                bounds = [s * 2**row.resent for s in (self.settings.lease_seconds, self.settings.lost_seconds)]
+                rung = [row.sent_at + timedelta(seconds=s) for s in bounds]
+                dates += [date for date in (*rung, row.queue_by) if date > now]
+        due_s = min(((date - now).total_seconds() for date in dates), default=self.settings.lease_seconds)
         return max(due_s, 0.0) + (BEAT_S if due_s > 0 else 1.0)
 
     def _at_rest(self) -> bool:
@@ -234,6 +241,8 @@ class InProcess:
             if (strike.target, strike.point) == (target, point) and scene.fired[strike] < strike.times:
                 scene.fired[strike] += 1
                 self.say(f"* {strike.what} {target.partition('.')[2]} @ {point}")
+                if scene.row.trick == Trick.GONE and self._all_fired():
+                    self._leave_lane()
                 self._strike(strike)
 
     def _strike(self, strike: Strike) -> None:
@@ -281,6 +290,10 @@ class InProcess:
             self._scene.away = self._scene.was_away = True
             self.say(f"* {service} is away")
 
+    def _leave_lane(self) -> None:
+        self._broker.leave(self._scene.row.lane)
+        self.say(f"* nobody works on lane {self._scene.row.lane} any more")
+
     def _send_early(self, job_id: str) -> None:
         row = self._scene.row
         self._broker.waiting.append(Parcel(message_of(self.saga.name, job_id, self.graph, row.step, row.kind)))
@@ -296,9 +309,12 @@ class InProcess:
         row, scene = self._scene.row, self._scene
         if row.trick == Trick.OUTAGE:
             return scene.was_away
-        if row.strike is not None:
-            return scene.fired[row.strike] == row.strike.times
-        return row.trick is None or self._broker.tricked
+        if row.trick == Trick.GONE or row.strike is None:
+            return self._all_fired() and (row.trick is None or self._broker.tricked)
+        return all(scene.fired[strike] == strike.times for strike in (row.strike, *row.then))
+
+    def _all_fired(self) -> bool:
+        return all(self._scene.fired[strike] == strike.times for strike in self._scene.row.strikes)
 
     # --- the trace -------------------------------------------------------------------------------------------------
     def _ring(self, plan: Plan) -> None:

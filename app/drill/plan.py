@@ -26,10 +26,14 @@ class Group(StrEnum):
     LOST = "lost and late messages"
     ZOMBIE = "frozen worker"
     CANCEL = "cancel"
+    LANE = "lane without a worker"
     OUTAGE = "service outage"
 
 
-ORDER = (Group.STEP, Group.UNDO, Group.DUPLICATE, Group.CRASH, Group.LOST, Group.ZOMBIE, Group.CANCEL, Group.OUTAGE, Group.PLAIN)
+ORDER = (
+    *(Group.STEP, Group.UNDO, Group.DUPLICATE, Group.CRASH, Group.LOST, Group.ZOMBIE, Group.CANCEL, Group.LANE, Group.OUTAGE),
+    Group.PLAIN,
+)
 
 
 class Trick(StrEnum):
@@ -43,6 +47,7 @@ class Trick(StrEnum):
     FREEZE = "freeze"  # its worker stands still past the lease until the job has landed, then goes on
     KILL_ALL = "kill-all"  # web, relay and worker are killed together while it runs
     CANCEL = "cancel"  # somebody cancels the job while it is there
+    GONE = "gone"  # the only worker of a lane is gone for good; another comes when a person has been asked
     OUTAGE = "outage"  # a service is away
 
 
@@ -72,7 +77,8 @@ class Row:
     """One schedule: what is struck, and what makes the job come there.
 
     `operation`: step, step.undo or step.confirm; "" where the whole saga is meant. `first`: what must happen before, so that
-    there is something to undo. `service`: whose outage it is. `exhausts`: the operation is out of attempts afterwards.
+    there is something to undo; `then`: what happens once the strike has. `service`: whose outage it is; `lane`: whose workers
+    are gone. `exhausts`: the operation is out of attempts afterwards.
     """
 
     name: str
@@ -83,7 +89,9 @@ class Row:
     strike: Strike | None = None
     trick: Trick | None = None
     first: tuple[Strike, ...] = ()
+    then: tuple[Strike, ...] = ()
     service: str = ""
+    lane: str = ""
     exhausts: bool = False
     example: int = 0
 
@@ -97,7 +105,7 @@ class Row:
 
     @property
     def strikes(self) -> tuple[Strike, ...]:
-        return (*self.first, self.strike) if self.strike is not None else self.first
+        return (*self.first, *((self.strike,) if self.strike is not None else ()), *self.then)
 
 
 def rows_of(graph: Graph, *, examples: int = 1, example: int = 0, outages: Sequence[str] = ()) -> list[Row]:
@@ -110,6 +118,8 @@ def rows_of(graph: Graph, *, examples: int = 1, example: int = 0, outages: Seque
     for node in graph.nodes:
         for kind in _kinds(node):
             rows += _operation_rows(graph, node, kind)
+    for lane in dict.fromkeys(node.lane_of(kind) for node in graph.nodes for kind in _kinds(node)):
+        rows += _lane_rows(graph, lane)
     for service in outages:
         rows += _outage_rows(graph, service)
     ordered = sorted(rows, key=lambda row: ORDER.index(row.group))  # stable: within a group by operation
@@ -171,6 +181,10 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
     yield row(Group.LOST, Trick.FLUSH, Point.AFTER_CLAIM)
     for point in AROUND:
         yield row(Group.ZOMBIE, Trick.FREEZE, point)
+    if kind == "action" and node.compensation is not None and not node.no_return:
+        slept = row(Group.ZOMBIE, Trick.FREEZE, Point.BEFORE_EFFECT)
+        refused = Strike(target, What.REJECT, Point.BEFORE_EFFECT)
+        yield replace(slept, name=f"{slept.name}+undone", fault="worker frozen until all is undone, then it goes on", then=(refused,))
     if kind == "action":
         for point in (Point.BEFORE_CLAIM, *AROUND, Point.AFTER_COMMIT):
             yield row(Group.CANCEL, Trick.CANCEL, point)
@@ -191,6 +205,23 @@ def _kinds(node: Node) -> Iterator[str]:
         yield "undo"
     if node.confirm is not None:
         yield "confirm"
+
+
+def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
+    """Nobody there from the beginning; killed for good in the middle of the lane's first step; nobody there for the undo."""
+    forward = [node for node in graph.nodes if node.lane == lane]
+    back = [node for node in graph.nodes if node.compensation is not None and node.lane_of("undo") == lane]
+    if forward:
+        node = forward[0]
+        yield Row(f"{lane}:gone", Group.LANE, f"no worker for lane {lane}", node.name, trick=Trick.GONE, lane=lane)
+        if node.compensation is not None or node.no_return:
+            strike = Strike(task_name(graph.saga, node.name, "action"), What.CRASH, Point.AFTER_EFFECT)
+            words = f"only worker of lane {lane} killed for good"
+            yield Row(f"{lane}:gone@after_effect", Group.LANE, words, node.name, strike.point, strike, Trick.GONE, lane=lane)
+    if back:
+        node, words = back[-1], f"no worker for lane {lane} when it is undone, one comes when a person is asked"
+        first = _so_that_it_is_undone(graph, node)
+        yield Row(f"{lane}:gone@undo", Group.LANE, words, f"{node.name}.undo", "undo", trick=Trick.GONE, first=first, lane=lane)
 
 
 def _outage_rows(graph: Graph, service: str) -> Iterator[Row]:

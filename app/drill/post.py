@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.drill.plan import COPIES, Row, Trick
-from app.saga.naming import task_name
+from app.saga.naming import queue_name, task_name
 from app.simulation.broker import Parcel, SimBroker
 
 
 @dataclass
 class Post(SimBroker):
-    """`held`: what comes when nothing else does; `kept`: what comes again after the job has landed; `tricked`: it was done."""
+    """`held`: what comes when nothing else does; `kept`: what comes again after the job has landed; `left`: what lies in queues
+    that nobody consumes (`nobody_at`); `tricked`: it was done."""
 
     trick: Trick | None = None
     target: str = ""
     held: list[Parcel] = field(default_factory=list)
     kept: list[Parcel] = field(default_factory=list)
+    left: list[Parcel] = field(default_factory=list)
+    nobody_at: frozenset[str] = frozenset()
     tricked: bool = False
 
     def begin(self, row: Row, saga: str) -> None:
         """A new row: what the last one left behind is gone, the mark stays."""
         self.trick, self.tricked = row.trick, False
         self.target = task_name(saga, row.step, row.kind) if row.operation else ""
-        for parcels in (self.waiting, self.old, self.held, self.kept):
+        self.nobody_at = frozenset()
+        for parcels in (self.waiting, self.old, self.held, self.kept, self.left):
             parcels.clear()
 
     def send(self, parcel: Parcel) -> None:
+        if parcel.message.queue in self.nobody_at:
+            self.left.append(parcel)
+            self.tricked = True
+            return
         if self.tricked or parcel.message.task != self.target:
             self.waiting.append(parcel)
             return
@@ -47,7 +56,28 @@ class Post(SimBroker):
 
     def send_back(self, parcel: Parcel) -> None:
         """A worker gave it back, or died with it."""
-        self.waiting.append(parcel)
+        (self.left if parcel.message.queue in self.nobody_at else self.waiting).append(parcel)
+
+    def depth(self, queues: Sequence[str]) -> dict[str, int]:
+        left = [parcel.message.queue for parcel in self.left]
+        return {queue: count + left.count(queue) for queue, count in super().depth(queues).items()}
+
+    def flush(self) -> None:
+        super().flush()
+        self.left.clear()
+
+    def leave(self, lane: str) -> None:
+        """Nobody consumes the queues of this lane from now on."""
+        self.nobody_at = frozenset(queue_name(lane, kind) for kind in ("action", "undo"))
+        waiting, self.waiting = self.waiting, []
+        for parcel in waiting:
+            self.send_back(parcel)
+        self.tricked = self.tricked or bool(self.left)
+
+    def come(self) -> None:
+        """Somebody does again, and finds what was left."""
+        self.waiting += self.left
+        self.left, self.nobody_at = [], frozenset()
 
     def let_go(self) -> bool:
         """Deliver what was held. False: there was nothing."""

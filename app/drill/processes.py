@@ -6,11 +6,12 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 
 from app.access.keys import ensure_admin
 from app.config import Settings
@@ -27,6 +28,7 @@ from app.supervisor.supervisor import Supervisor
 # short, so that what is lost is missed soon
 LEASE_S, HEARTBEAT_S, SWEEP_S, LOST_S, GRACE_S = 2.0, 0.4, 0.2, 4.0, 1.0
 SHUTDOWN_S = 1.0
+FREEZES, LOCK_S = 5, 0.2  # tries to freeze a worker without SQLite's lock; no transaction of ours holds it for so long
 PATIENCE_S = 30.0  # of the drill itself with SQLite's lock
 
 
@@ -97,7 +99,23 @@ class Processes:
         return next((child for child in self._ours if child.pid == group), None)
 
     def freeze(self, worker: Child) -> None:
-        _signal(worker, signal.SIGSTOP)
+        """SIGSTOP, at a moment when the worker does not hold the lock of a SQLite store: that would freeze everybody, by design."""
+        for _ in range(FREEZES):
+            _signal(worker, signal.SIGSTOP)
+            if self._can_be_written():
+                return
+            self.thaw(worker)
+
+    def _can_be_written(self) -> bool:
+        file = make_url(self.settings.store_url).database
+        if self.db.dialect.name != "sqlite" or file is None:
+            return True
+        with contextlib.closing(sqlite3.connect(file, timeout=LOCK_S, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+        return True
 
     def thaw(self, worker: Child) -> None:
         _signal(worker, signal.SIGCONT)

@@ -9,7 +9,7 @@ point. Back-offs are made due in the store, so nobody waits for a clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
@@ -54,6 +54,8 @@ def suits(row: Row) -> str:
     """Why a row is not played on real processes; "" when it is."""
     if row.trick == Trick.LOST:
         return "a real broker loses a message when it likes, so this is played in one process only"
+    if row.trick == Trick.GONE:
+        return "each of its workers takes every lane, so this is played in one process only"
     if row.strike is not None and row.strike.what == What.CRASH and row.strike.times > LONGEST_CRASHES:
         return f"{row.strike.times} crashes take minutes; played in one process"
     return ""
@@ -70,7 +72,7 @@ def core(row: Row) -> bool:
         return True
     if strike.what == Trick.CANCEL:
         return strike.point == Point.BEFORE_EFFECT
-    return strike.point == Point.AFTER_EFFECT
+    return strike.point == Point.AFTER_EFFECT or bool(row.then)
 
 
 def faults_of(saga: Saga[Any], rows: Iterable[Row]) -> tuple[Fault, ...]:
@@ -167,12 +169,15 @@ class RealProcesses:
 
     # --- faults ------------------------------------------------------------------------------------------------------
     def _arm(self, row: Row) -> dict[str, int]:
-        """Let the faults of this row fire. Returns: fault's key -> how often."""
-        armed = {_fault(strike).key: strike.times for strike in row.strikes}
+        """Let the faults of this row fire, but for what happens then. Returns: fault's key -> how often."""
+        armed = {_fault(strike).key: strike.times for strike in row.strikes if strike not in row.then}
         if row.trick == Trick.DUPLICATE:
             armed[_held(task_name(self.saga.name, row.step, row.kind), Point.BEFORE_EFFECT).key] = 1
-        drilled.set_fired(self.db, {key: MOST_TIMES - times for key, times in armed.items()})
+        self._may_fire(armed)
         return armed
+
+    def _may_fire(self, times: Mapping[str, int]) -> None:
+        drilled.set_fired(self.db, {key: MOST_TIMES - count for key, count in times.items()})
 
     def _disarm(self) -> None:
         drilled.set_fired(self.db, {fault.key: MOST_TIMES for fault in self._faults})
@@ -201,6 +206,7 @@ class RealProcesses:
                 if self._frozen is None:
                     return False
                 self._run.freeze(self._frozen)
+                self._may_fire({_fault(strike).key: strike.times for strike in row.then})
             case Trick.CANCEL:
                 answer = self._http.post(f"/jobs/{self._job_id}/cancel")
                 self.say(f"  cancel answered {answer.status_code}")

@@ -61,17 +61,24 @@ def test_given_mistake_in_one_row_when_drilled_then_the_next_rows_start_in_a_fre
     assert [r.passed for r in drill(careless, only=":crash@after_effect").results] == [True, False, True, False, True]
 
 
-def test_given_action_that_comes_after_its_undo_and_is_let_in_when_drilled_then_the_frozen_worker_tells() -> None:
+def test_given_action_that_comes_after_its_undo_and_is_let_in_when_drilled_then_the_worker_frozen_until_then_tells() -> None:
     def lets_in(self: Accounts, key: str, name: str, amount: int) -> int:
         if self.keys.get(key) != EffectState.DONE:
             self.keys[key] = EffectState.DONE
             self.balance[name] += amount
         return self.balance[name]
 
-    drawn = drill(saga_that(book=lets_in), only="withdraw:freeze@before_effect")
-    assert drawn.failed == []  # the job went forward meanwhile, under the same key: nothing is wrong yet
-    drawn = drill(saga_that(book=lets_in), only="withdraw:cancel@before_effect")
-    assert drawn.failed == []  # its undo waits for it
+    drawn = drill(saga_that(book=lets_in), only=":freeze@before_effect")
+    assert {r.row.name for r in drawn.failed} == {"withdraw:freeze@before_effect+undone", "deposit:freeze@before_effect+undone"}
+    worst = drawn.shortest_failing
+    assert worst is not None
+    assert "no_money_is_made: there were 200 in the accounts, and there are 190" in worst.why
+    assert "withdraw is undone by the engine's account; accounts says done" in worst.why
+    said = [line.split("s  ", 1)[1] for line in worst.trace]
+    assert said.index("job failed           job") < said.index("* the frozen worker goes on")
+    assert said[-1] == "late result refused  job"
+    # while the job goes forward meanwhile, under the same key, or the undo waits for it, nothing is wrong
+    assert drill(saga_that(book=lets_in), only="withdraw:cancel").failed == []
 
 
 def test_given_key_with_the_attempt_in_it_when_drilled_then_a_crash_after_the_effect_tells() -> None:
@@ -82,6 +89,23 @@ def test_given_key_with_the_attempt_in_it_when_drilled_then_a_crash_after_the_ef
 
     drawn = drill(saga_that(book=forgets), only=":crash@after_effect")
     assert {r.row.name for r in drawn.failed} >= {"deposit:crash@after_effect", "withdraw:crash@after_effect"}
+
+
+def test_given_lane_whose_only_worker_is_gone_when_drilled_then_jobs_are_given_up_or_ask_and_land_when_another_comes() -> None:
+    drawn = drill(transfer, only="lane without a worker")
+
+    assert [(r.row.name, r.why) for r in drawn.failed] == []
+    ends = {r.row.name: (r.job_state, r.redriven_to, dict(r.services)["accounts"]) for r in drawn.results}
+    assert ends == {
+        "accounts:gone": ("failed", "", "none"),
+        "accounts:gone@after_effect": ("attention", "failed", "undone"),
+        "accounts:gone@undo": ("attention", "failed", "undone"),
+        "notes:gone": ("failed", "", "undone"),  # the pivot was never begun
+        "notes:gone@after_effect": ("attention", "completed", "done"),
+    }
+    back = next(r for r in drawn.results if r.row.name == "accounts:gone@after_effect")
+    said = [line.split("s  ", 1)[1] for line in back.trace if line.endswith(("lane accounts", "sent back"))]
+    assert said == ["* a worker comes for lane accounts", "a person: withdraw.undo sent back"]
 
 
 def test_given_reader_that_says_otherwise_when_drilled_then_the_account_and_the_service_are_set_side_by_side() -> None:
