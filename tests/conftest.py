@@ -101,15 +101,25 @@ NO_POSTGRES = "no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip
 
 
 # --- RabbitMQ --------------------------------------------------------------------------------------------------
-@pytest.fixture
-def rabbitmq_server() -> Iterator[RabbitMQServer]:
-    """A RabbitMQ of this test's own, started, to be stopped, frozen and emptied at will."""
+def _rabbitmq() -> Iterator[RabbitMQServer]:
     scripts = rabbitmq_binary.find() or _cannot_be_had("no RabbitMQ found: `sudo apt-get install -y rabbitmq-server`")
     server = RabbitMQServer(scripts)
     try:
         yield server.start()
     finally:
         server.close()
+
+
+@pytest.fixture
+def rabbitmq_server() -> Iterator[RabbitMQServer]:
+    """A RabbitMQ of this test's own, started, to be stopped, frozen and emptied at will."""
+    yield from _rabbitmq()
+
+
+@pytest.fixture(scope="session")
+def shared_rabbitmq() -> Iterator[RabbitMQServer]:
+    """The RabbitMQ that tests of this process share: leave it running, and have a virtual host of your own."""
+    yield from _rabbitmq()
 
 
 @pytest.fixture

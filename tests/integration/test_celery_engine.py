@@ -1,4 +1,4 @@
-"""The engine on real workers: SQLite, Redis, Celery, kills."""
+"""The engine on real workers: SQLite, Redis or RabbitMQ, Celery, kills."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from app.store.ids import new_id, operation_id
 from app.store.migrate import upgrade
 from app.store.session import open_engine, reading
 from app.store.tables import faults_fired, history, jobs, operations, tenants, workers
+from tests.support.brokers import Broker, OnRabbitMQ, OnRedis
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.support.wide_saga import ARMS, wide
@@ -47,7 +48,7 @@ class Place:
     """A store, a broker, a worker for all lanes of the saga `fork`, and a relay that is asked by hand."""
 
     db: Engine
-    redis: RedisServer
+    broker: Broker
     worker: WorkerProcess
     publisher: Publisher
     settings: Settings
@@ -92,7 +93,21 @@ class Place:
 
 
 @pytest.fixture
-def place(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Redis, unless the test is `on_both`."""
+    if getattr(request, "param", "redis") == "redis":
+        yield OnRedis(request.getfixturevalue("redis_server"))
+        return
+    host = OnRabbitMQ(request.getfixturevalue("shared_rabbitmq"), new_id()).open()
+    yield host
+    host.close()
+
+
+on_both = pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.long)], indirect=True)
+
+
+@pytest.fixture
+def place(broker: Broker, tmp_path: Path) -> Iterator[Place]:
     home = tmp_path / "home"
     home.mkdir()
     url = f"sqlite:///{home / 'store.sqlite'}"
@@ -109,16 +124,17 @@ def place(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "SUREFOOT_SAGAS": "tests.unit.workers.fork_saga,tests.support.wide_saga",
         "SUREFOOT_LANES": "east,west",
     }
-    worker = WorkerProcess(home, redis_server.url, app="workers.celery_app", environment=environment)
-    publisher = Publisher(producer_app(redis_server.url, "web"), pause_s=0.2)
-    probing = probe(redis_server.url)
+    worker = WorkerProcess(home, broker.url, app="workers.celery_app", environment=environment)
+    publisher = Publisher(producer_app(broker.url, "web"), pause_s=0.2)
+    probing = probe(broker.url)
     probing.set_marker("here")
-    yield Place(db, redis_server, worker, publisher, settings, Sweeper(db, settings, publisher, probing))
+    yield Place(db, broker, worker, publisher, settings, Sweeper(db, settings, publisher, probing))
     worker.kill()
     probing.close()
     db.dispose()
 
 
+@on_both
 def test_given_healthy_parts_when_jobs_are_submitted_then_chains_and_chords_carry_them_without_the_sweep(place: Place) -> None:
     with place.worker:
         ids = [place.submit() for _ in range(10)]
@@ -129,12 +145,18 @@ def test_given_healthy_parts_when_jobs_are_submitted_then_chains_and_chords_carr
         with reading(place.db) as connection:
             rows = connection.execute(select(operations.c.resent, operations.c.attempts).where(operations.c.job_id.in_(ids))).all()
         assert {(row.resent, row.attempts) for row in rows} == {(0, 1)}
-        with place.redis.client() as client:
-            wait_until(lambda: client.hlen("unacked") == 0, what="every message acknowledged")
+        wait_until(place.broker.settled, what="every message acknowledged")
+
+
+def test_given_a_fork_that_was_joined_then_nothing_of_it_is_kept_in_the_broker(place: Place, redis_server: RedisServer) -> None:
+    with place.worker:
+        place.land(place.submit(), "completed")
+        with redis_server.client() as client:
             keys: Any = client.keys("*")
             assert not [key for key in keys if b"chord" in key or b"meta" in key]
 
 
+@on_both
 def test_given_rejection_when_run_then_the_job_is_undone_by_the_workers(place: Place) -> None:
     place.rules(right={"raises": "rejected"})
     with place.worker:
@@ -144,6 +166,7 @@ def test_given_rejection_when_run_then_the_job_is_undone_by_the_workers(place: P
         assert place.operation(job, "first", "undo").state == "completed"
 
 
+@on_both
 def test_given_child_killed_in_a_step_when_its_worker_lives_then_the_second_attempt_comes_at_once(place: Place) -> None:
     place.rules(first={"sleep": 1.5, "times": 1})
     with place.worker:
@@ -156,6 +179,7 @@ def test_given_child_killed_in_a_step_when_its_worker_lives_then_the_second_atte
         assert place.operation(job, "first").resent == 0
 
 
+@on_both
 def test_given_step_that_is_deaf_to_its_limit_when_past_its_hard_limit_then_its_child_is_killed(place: Place) -> None:
     place.rules(first={"stubborn": 60, "times": 1})
     with place.worker:
@@ -187,7 +211,9 @@ def test_given_long_step_that_asks_whether_to_go_on_then_it_does_not_stall(place
         assert place.operation(job, "last").attempts == 1
 
 
-def test_given_a_step_longer_than_its_lease_when_its_message_comes_again_and_again_then_it_is_started_once(place: Place) -> None:
+def test_given_a_step_longer_than_its_lease_when_its_message_comes_again_and_again_then_it_is_started_once(
+    place: Place, redis_server: RedisServer
+) -> None:
     place.rules(last={"checks": 4.5})
     with place.worker:
         job = place.submit()
@@ -196,19 +222,20 @@ def test_given_a_step_longer_than_its_lease_when_its_message_comes_again_and_aga
         while place.operation(job, "last").state == "running":
             assert place.publisher.publish((copy,))
             place.sweeper.run_once()
-            with place.redis.client() as client:
+            with redis_server.client() as client:
                 wait_until(lambda: client.hlen("unacked") <= 1 and not client.llen("west"), what="the copy to be answered at once")
         place.land(job, "completed")
         assert len(place.started(job, "last")) == 1
         assert place.operation(job, "last").attempts == 1
 
 
+@on_both
 def test_given_an_operation_revoked_by_remote_control_when_its_message_comes_then_it_runs_all_the_same(place: Place) -> None:
     place.rules(first={"sleep": 1.0})
     with place.worker:
         job = place.submit()
         wait_until(lambda: place.started(job, "first"), what="the first step")
-        control = producer_app(place.redis.url, "web").control
+        control = producer_app(place.broker.url, "web").control
         answers: Any = control.revoke(operation_id(job, "last", "", "action"), reply=True, timeout=10, limit=1)
         assert answers, "the worker did not hear of it"
         place.land(job, "completed")
@@ -216,6 +243,7 @@ def test_given_an_operation_revoked_by_remote_control_when_its_message_comes_the
         assert len(place.started(job, "last")) == 1
 
 
+@on_both
 def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_their_reason_and_the_worker_goes_on(place: Place) -> None:
     with place.worker:
         pid = place.worker.pid
@@ -233,8 +261,7 @@ def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_th
         rows = keep.quarantined(place.db)
         assert {row["reason"] for row in rows} == {f"forged: {reason}" for reason in forged}
         assert {row["queue"] for row in rows} == {"east"}
-        with place.redis.client() as client:
-            wait_until(lambda: client.hlen("unacked") == 0 and client.llen("east") == 0, what="every message acknowledged")
+        wait_until(place.broker.settled, what="every message acknowledged")
         place.land(place.submit(), "completed")
         assert place.worker.pid == pid
 
@@ -264,6 +291,7 @@ def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_an
         assert set(place.worker.children) == children
 
 
+@on_both
 def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_back_at_no_cost(place: Place) -> None:
     place.rules(first={"stubborn": 60, "times": 1})
     with place.worker:
@@ -279,6 +307,7 @@ def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_ba
         place.land(job, "completed")
 
 
+@on_both
 def test_given_worker_that_is_told_to_stop_when_a_step_ends_in_time_then_it_is_completed_and_acknowledged(place: Place) -> None:
     place.rules(first={"sleep": 0.6})
     with place.worker:
@@ -286,10 +315,10 @@ def test_given_worker_that_is_told_to_stop_when_a_step_ends_in_time_then_it_is_c
         wait_until(lambda: place.started(job, "first"), what="the step to run")
         assert place.worker.terminate() == 0
         assert place.operation(job, "first").state == "completed"
-        with place.redis.client() as client:
-            assert client.hlen("unacked") == 0
+        assert place.broker.unacknowledged() == 0
 
 
+@on_both
 def test_given_main_process_killed_when_children_are_busy_then_they_die_with_it(place: Place) -> None:
     place.rules(first={"stubborn": 60, "times": 1})
     with place.worker:
@@ -306,38 +335,43 @@ def test_given_main_process_killed_when_children_are_busy_then_they_die_with_it(
         assert place.operation(job, "first").attempts == 2
 
 
-def test_given_redis_that_loses_everything_in_mid_job_when_it_is_back_then_the_job_completes(place: Place) -> None:
+def test_given_redis_that_loses_everything_in_mid_job_when_it_is_back_then_the_job_completes(
+    place: Place, redis_server: RedisServer
+) -> None:
     place.rules(left={"sleep": 0.8}, right={"sleep": 0.8})
     with place.worker:
         job = place.submit()
         wait_until(lambda: place.started(job, "left"), what="the fork")
-        place.redis.flush()
+        redis_server.flush()
         place.land(job, "completed")
         assert sorted(place.ended(job)) == EVERY_STEP
 
 
-def test_given_a_fan_out_of_ten_half_done_when_redis_comes_back_empty_then_the_rest_is_done_and_they_meet_once(place: Place) -> None:
+def test_given_a_fan_out_of_ten_half_done_when_redis_comes_back_empty_then_the_rest_is_done_and_they_meet_once(
+    place: Place, redis_server: RedisServer
+) -> None:
     place.rules(**{arm: {"sleep": 0.4} for arm in ARMS})
     with place.worker:
         job = place.submit(wide)
         wait_until(lambda: sum(place.operation(job, arm).state == "completed" for arm in ARMS) >= 4, 30, what="some of the ten")
-        place.redis.stop(kill=True)
-        place.redis.wipe()
+        redis_server.stop(kill=True)
+        redis_server.wipe()
         left = sum(place.operation(job, arm).state != "completed" for arm in ARMS)
-        place.redis.start()
+        redis_server.start()
         place.land(job, "completed")
         assert left > 0
         assert sorted(place.ended(job)) == sorted(["root", *ARMS, "meet"])
         assert place.operation(job, "meet").attempts == 1
 
 
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"], indirect=True)
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_given_ten_members_on_two_workers_when_each_crashes_as_it_has_ended_then_the_join_is_released_once_each_time(place: Place) -> None:
     """Whichever of the ten is the last: nothing of its join had left when it died."""
-    times = 5
+    times = 3
     place.worker.environment["SUREFOOT_FAULTS"] = ";".join(f"wide.{arm}:crash@after_commit*{times}" for arm in ARMS)
-    other = WorkerProcess(place.worker.home, place.redis.url, app="workers.celery_app", environment=place.worker.environment)
+    other = WorkerProcess(place.worker.home, place.broker.url, app="workers.celery_app", environment=place.worker.environment)
     with place.worker, other:
         for _ in range(times):
             job = place.submit(wide)
@@ -348,6 +382,7 @@ def test_given_ten_members_on_two_workers_when_each_crashes_as_it_has_ended_then
         assert {row.times for row in connection.execute(select(faults_fired))} == {times}
 
 
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"], indirect=True)
 @pytest.mark.long
 def test_given_a_step_that_waits_for_its_time_when_all_workers_are_killed_and_started_meanwhile_then_it_starts_once_and_in_time(
     place: Place,
