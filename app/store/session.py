@@ -116,6 +116,9 @@ def _postgresql_settings(patience_s: float, silence_s: float) -> dict[str, str]:
     statement_s = min(STATEMENT_TIMEOUT_S, max(silence_s - silence.EXPIRES_BEFORE_S, silence_s / 2))
     return {
         "timezone": "UTC",
+        # A plan is kept: one made while a table was small would read it whole until somebody analyzes it. Every query has its index.
+        "enable_seqscan": "off",
+        "jit": "off",
         "statement_timeout": f"{int(statement_s * 1000)}",
         "lock_timeout": f"{int(min(patience_s, statement_s) * 1000)}",
         "idle_in_transaction_session_timeout": f"{int(IDLE_IN_TRANSACTION_S * 1000)}",

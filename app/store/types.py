@@ -30,7 +30,9 @@ class Ids(TypeDecorator[Collection[str]]):
 
     def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> Any:
         found = value or ()
-        return list(found) if dialect.name == "postgresql" else json.dumps([UUID(one).hex for one in found])
+        if dialect.name == "postgresql":
+            return list(found) or None  # "among none" would be true of any partial index, so that PostgreSQL might walk through one
+        return json.dumps([UUID(one).hex for one in found])
 
 
 class one_of(FunctionElement[bool]):  # noqa: N801 - reads as SQL

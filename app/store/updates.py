@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 from app.clock import after, ago, now
 from app.rules.states import LIVE, Kind, OpState
-from app.store.queries import JOB_OF_A_MOVE
+from app.store.queries import JOB_OF_A_MOVE, STATE
 from app.store.session import insert_or
 from app.store.tables import Id, dead_letters, history, idempotency_keys, jobs, operations, workers
 from app.store.taking import Taking
@@ -179,12 +179,12 @@ def _claim(taking: Taking) -> dict[str, Any]:
 
 
 def _of_attempt(operation_id: str, token: str) -> Any:
-    return and_(o.id == operation_id, o.token == token, o.state == RUNNING)
+    return and_(o.id == operation_id, o.token == token, STATE == RUNNING)
 
 
 _FINISH = (
     update(operations)
-    .where(o.id == bindparam("p_id", type_=Id), o.token == bindparam("p_token", type_=String), o.state == RUNNING)
+    .where(o.id == bindparam("p_id", type_=Id), o.token == bindparam("p_token", type_=String), STATE == RUNNING)
     .values(
         state=literal_column("'completed'", String),
         result=bindparam("p_result", type_=operations.c.result.type),
@@ -218,7 +218,7 @@ def fail_unclaimed(tx: Connection, operation_id: str) -> AnyRow | None:
     """queued -> failed: nobody came in time. None: somebody has."""
     return tx.execute(
         update(operations)
-        .where(o.id == operation_id, o.state == QUEUED, o.missing == 0, o.queue_by < now())
+        .where(o.id == operation_id, STATE == QUEUED, o.missing == 0, o.queue_by < now())
         .values(state=OpState.FAILED, finished_at=now())
         .returning(*operations.c)
     ).one_or_none()
@@ -305,7 +305,7 @@ def ride_along(tx: Connection, operation_ids: Collection[str]) -> None:
         tx.execute(_RIDE, {"p_ids": operation_ids})
 
 
-_READY = and_(one_of(o.id, "p_ids"), o.state == QUEUED, o.missing == ZERO)
+_READY = and_(one_of(o.id, "p_ids"), STATE == QUEUED, o.missing == ZERO)
 _MARK_SENT = update(operations).where(_READY).values(sent_at=now())
 _MARK_UNSENT = update(operations).where(_READY).values(sent_at=null())
 
@@ -367,7 +367,7 @@ def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:
     return (
         tx.execute(
             update(operations)
-            .where(o.id == operation_id, o.state == QUEUED, o.missing == 0)
+            .where(o.id == operation_id, STATE == QUEUED, o.missing == 0)
             .values(state=OpState.WAITING, wait="version", due_at=after(seconds))
         ).rowcount
         == 1

@@ -31,6 +31,7 @@ def _statement(written: str) -> TextClause:
     return text(" ".join(written.split()))
 
 
+# `o.state || ''`: see `queries.STATE`
 _TAKEN = "f.missing = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop AND f.attempts < f.allowance"
 _COMPLETE = _statement(
     f"""
@@ -41,7 +42,7 @@ WITH job AS (
   SET state = 'completed', result = :result, unsettled = 0, stop = false, lease_until = NULL, hard_at = NULL,
       stall_at = NULL, finished_at = statement_timestamp(), error = NULL
   FROM job
-  WHERE o.id = :operation_id AND o.job_id = job.id AND o.token = :token AND o.state = 'running'
+  WHERE o.id = :operation_id AND o.job_id = job.id AND o.token = :token AND o.state || '' = 'running'
   RETURNING o.job_id, o.step, o.kind, o.item, o.attempts, o.fence
 ), noted AS (
   UPDATE jobs j
