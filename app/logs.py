@@ -27,15 +27,19 @@ _SECRETS = (
     (re.compile(r"(?i)(?<=bearer )\S+"), "***"),
 )
 Event = MutableMapping[str, Any]
+_quietly = False  # this process began as a command
 
 
 def configure(*, quiet: bool = False) -> None:
     """Set this process up; one that has configured structlog itself is left alone. `quiet`: a command, which says warnings only.
 
-    Settings that cannot be read do not stop it: whoever reads them next says so, and better.
+    A command that goes on as a server calls it once more, and says everything from then on. Settings that cannot be read do
+    not stop it: whoever reads them next says so, and better.
     """
-    if structlog.is_configured():
+    global _quietly
+    if structlog.is_configured() and not _quietly:
         return
+    _quietly = quiet
     chosen, level = _told()
     level = max(level, logging.WARNING) if quiet else level
     as_text = chosen == "text" or (chosen == "auto" and sys.stderr.isatty())

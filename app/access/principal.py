@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,3 +41,11 @@ class Principal:
         """Raises: NotAllowed when this principal's role is below `role`."""
         if not self.may(role):
             raise NotAllowed(f"This needs the role {role}; your key has the role {self.role}.")
+
+
+def shell_actor() -> str:
+    """How history names whoever types a command on this machine."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # a container without a name for its user
+        return "cli:unknown"

@@ -8,7 +8,8 @@ from typing import Any
 import rich_click as click
 from sqlalchemy import Engine
 
-from app.cli.common import actor, as_json, find_job, job_argument, moment, print_json, print_table, publish, store
+from app.access.principal import shell_actor
+from app.cli.common import as_json, find_job, job_argument, moment, print_json, print_table, publish, store
 from app.config import settings
 from app.engine import decide, owning
 from app.engine.decide import Decision
@@ -45,7 +46,7 @@ def _decision(name: str, help_: str, decide_it: Callable[[Engine, str, str, str]
     def command(job: str, step: str, reason: str) -> None:
         with store() as db:
             letter = decide.letter_of(db, find_job(db, job), step)
-            decision = decide_it(db, letter, actor(), reason)
+            decision = decide_it(db, letter, shell_actor(), reason)
             publish(db, decision.plan)
         click.echo(f"{step}: {decision.message}")
 
@@ -67,10 +68,10 @@ def take(job: str, owner: str | None) -> None:
     """See to JOB, or say who does."""
     with store() as db:
         if owner is None:
-            owning.take(db, find_job(db, job), actor())
+            owning.take(db, find_job(db, job), shell_actor())
         else:
-            owning.assign(db, find_job(db, job), owner, actor())
-    click.echo(f"{owner or actor()} has it.")
+            owning.assign(db, find_job(db, job), owner, shell_actor())
+    click.echo(f"{owner or shell_actor()} has it.")
 
 
 @attention.command()
@@ -78,7 +79,7 @@ def take(job: str, owner: str | None) -> None:
 def release(job: str) -> None:
     """Nobody sees to JOB any more."""
     with store() as db:
-        owning.release(db, find_job(db, job), actor())
+        owning.release(db, find_job(db, job), shell_actor())
     click.echo("Nobody has it now.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,14 +48,6 @@ def store() -> Iterator[Engine]:
         yield db
     finally:
         db.dispose()
-
-
-def actor() -> str:
-    """Who asks, for the history."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):  # a container without a name for its user
-        return "cli:unknown"
 
 
 def publish(db: Engine, plan: Plan) -> None:

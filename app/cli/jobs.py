@@ -7,7 +7,8 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
-from app.cli.common import actor, as_json, find_job, job_argument, moment, print_json, print_table, publish, store
+from app.access.principal import shell_actor
+from app.cli.common import as_json, find_job, job_argument, moment, print_json, print_table, publish, store
 from app.config import settings
 from app.engine import decide
 from app.engine.submit import Submitted
@@ -118,7 +119,7 @@ def _detail(event: dict[str, Any]) -> str:
 def cancel(job: str) -> None:
     """Ask a job to stop; what was done is undone."""
     with store() as db:
-        decision = decide.cancel(db, settings(), find_job(db, job), actor())
+        decision = decide.cancel(db, settings(), find_job(db, job), shell_actor())
         publish(db, decision.plan)
     click.echo(decision.message)
 
@@ -129,7 +130,7 @@ def cancel(job: str) -> None:
 def redrive(job: str, reason: str) -> None:
     """Try again: fresh attempts where it waits for a person, a new job where it has ended undone."""
     with store() as db:
-        decision = decide.redrive(db, settings(), None, find_job(db, job), actor(), reason)
+        decision = decide.redrive(db, settings(), None, find_job(db, job), shell_actor(), reason)
         publish(db, decision.plan)
     click.echo(f"It runs again as the new job {decision.job_id}." if isinstance(decision, Submitted) else decision.message)
 

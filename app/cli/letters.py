@@ -8,7 +8,8 @@ from typing import Any
 import rich_click as click
 from sqlalchemy import Engine
 
-from app.cli.common import actor, as_json, find_job, moment, print_json, print_table, publish, store
+from app.access.principal import shell_actor
+from app.cli.common import as_json, find_job, moment, print_json, print_table, publish, store
 from app.config import settings
 from app.engine import redrive
 from app.engine.letters import WHYS
@@ -122,7 +123,7 @@ def redrive_(
             _one(db, find_letter(db, letter), reason, dry_run, as_json)
             return
         meant = _meant(db, "open", **filters)
-        found = redrive.redrive_many(db, settings(), meant, rate=rate, ramp_s=ramp, actor=actor(), why=reason, dry_run=dry_run)
+        found = redrive.redrive_many(db, settings(), meant, rate=rate, ramp_s=ramp, actor=shell_actor(), why=reason, dry_run=dry_run)
     if as_json:
         print_json(
             {"letters": list(found.letters), "takes_seconds": round(found.takes_s, 3), "dry_run": dry_run, "more": found.more},
@@ -139,7 +140,7 @@ def _one(db: Engine, letter_id: str, reason: str, dry_run: bool, as_json: bool) 
         view = letter_view(db, letter_id, None)
         told, job_id = ("can be sent back" if "redrive" in view["actions"] else "cannot be sent back now"), view["job"]
     else:
-        done = redrive.redrive_letter(db, settings(), None, letter_id, actor(), reason)
+        done = redrive.redrive_letter(db, settings(), None, letter_id, shell_actor(), reason)
         publish(db, done.plan)
         view = letter_view(db, letter_id, None)
         again = isinstance(done, Submitted)
@@ -175,7 +176,7 @@ def discard(letter: str, reason: str, as_json: bool) -> None:
     """Lay LETTER down: nothing shall be done about it. It stays on record."""
     with store() as db:
         letter_id = find_letter(db, letter)
-        redrive.discard_letter(db, letter_id, actor(), reason)
+        redrive.discard_letter(db, letter_id, shell_actor(), reason)
         view = letter_view(db, letter_id, None)
     if as_json:
         print_json(view)

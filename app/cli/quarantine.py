@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import rich_click as click
 
-from app.cli.common import actor, as_json, moment, print_json, print_table, store
+from app.access.principal import shell_actor
+from app.cli.common import as_json, moment, print_json, print_table, store
 from app.store.views.quarantine import discard_message, message_view, quarantine_view
 
 PAGE = 200
@@ -51,5 +52,5 @@ def show(message: str, as_json: bool) -> None:
 def discard(message: str, reason: str) -> None:
     """Take MESSAGE off the list; it stays on record."""
     with store() as db:
-        discard_message(db, message, actor(), reason)
+        discard_message(db, message, shell_actor(), reason)
     click.echo(f"{message} is off the list.")

@@ -7,7 +7,8 @@ from typing import Any
 import rich_click as click
 from sqlalchemy import Engine
 
-from app.cli.common import actor, as_json, moment, print_json, print_table, store
+from app.access.principal import shell_actor
+from app.cli.common import as_json, moment, print_json, print_table, store
 from app.config import Settings, settings
 from app.engine import late
 from app.engine import reconcile as effects
@@ -34,7 +35,7 @@ def reconcile(ctx: click.Context, dry_run: bool, patrol: bool, as_json: bool) ->
     """
     if ctx.invoked_subcommand is not None:
         return
-    chosen, who = settings(), actor()
+    chosen, who = settings(), shell_actor()
     with store() as db:
         acted = [] if patrol else _late(db, chosen, who, dry_run)
         look = effects.patrol if patrol else effects.whole_window
@@ -92,7 +93,7 @@ def list_(everything: bool, limit: int, as_json: bool) -> None:
 def close(finding: str, why: str) -> None:
     """Close FINDING (its id, or the end of it): a person has seen to it. What still disagrees is found again."""
     with store() as db:
-        closed = effects.close(db, _find(db, finding), actor(), why)
+        closed = effects.close(db, _find(db, finding), shell_actor(), why)
     click.echo("It is closed." if closed else "It was closed already.")
 
 

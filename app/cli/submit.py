@@ -11,7 +11,8 @@ import rich_click as click
 from click.exceptions import Exit
 
 from app.access import tenants
-from app.cli.common import actor, as_json, print_json, publish, store
+from app.access.principal import shell_actor
+from app.cli.common import as_json, print_json, publish, store
 from app.config import settings
 from app.engine.submit import Submission
 from app.engine.submit import submit as accept
@@ -29,7 +30,7 @@ def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str,
     """Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input. Prints its id."""
     value = _read(input_)
     with store() as db:
-        submission = Submission(tenants.ensure(db), saga, value, actor(), key=key, tags=tuple(dict.fromkeys(tags)))
+        submission = Submission(tenants.ensure(db), saga, value, shell_actor(), key=key, tags=tuple(dict.fromkeys(tags)))
         submitted = accept(db, settings(), None, submission)
         publish(db, submitted.plan)
         if wait and not as_json:

@@ -69,3 +69,18 @@ def test_given_level_when_below_then_silent() -> None:
 )
 def test_given_text_with_what_opens_doors_when_hidden_then_gone(text: str, shown: str) -> None:
     assert hidden(text) == shown
+
+
+def test_given_a_command_that_becomes_a_server_then_it_is_quiet_first_and_says_everything_from_then_on() -> None:
+    talk = """
+import structlog
+from app import logs
+log = structlog.get_logger("a")
+logs.configure(quiet=True)
+log.info("one"); log.warning("two")
+logs.configure()
+log.info("three")
+"""
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json"}
+    done = subprocess.run([sys.executable, "-c", talk], env=env, capture_output=True, text=True, check=True, timeout=60)
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["two", "three"]

@@ -1,9 +1,10 @@
-"""The commands that the order saga adds: `surefoot bank`, `surefoot stock`, `surefoot ledger`."""
+"""The commands that the order saga adds: `surefoot bank`, `surefoot stock`, `surefoot ledger`, `surefoot rush`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -15,6 +16,9 @@ from workers.sagas.order import ledger as books
 from workers.sagas.order.services import inventory
 from workers.sagas.order.services.bank_client import BankUnclear
 from workers.sagas.order.services.inventory import MAX_STOCK, StockRow, StockTooLow
+
+if TYPE_CHECKING:
+    from workers.sagas.order.rush import Told
 
 
 @click.command()
@@ -78,9 +82,69 @@ def ledger(context: click.Context, settled: bool, as_json: bool) -> None:
     context.exit(0 if drawn.consistent else 1)
 
 
+@click.command()
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The shop's address.")
+@click.option(
+    "--key",
+    envvar="SUREFOOT_API_KEY",
+    required=True,
+    help="A key of its API (better in SUREFOOT_API_KEY: words of a command are seen by all).",
+)
+@click.option("--orders", default=200, show_default=True, type=click.IntRange(1, 100_000))
+@click.option(
+    "--over", "over_s", default=0.0, metavar="SECONDS", type=click.FloatRange(0), help="Spread them evenly (default: as fast as they go)."
+)
+@click.option("--saga", default="order", show_default=True, type=click.Choice(["order", "order_choreographed"]))
+@click.option(
+    "--patience",
+    "patience_s",
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.FloatRange(1),
+    help="Until an order must be taken, and all must have ended.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def rush(context: click.Context, url: str, key: str, orders: int, over_s: float, saga: str, patience_s: float, as_json: bool) -> None:
+    """Place many orders at a shop that runs anywhere, and see that every one lands. One in four has a card that is declined.
+
+    Ends with 1 when an order did not land as it should. Kill what you like meanwhile.
+    """
+    import httpx  # of no use to the other commands
+
+    from workers.sagas.order.rush import CUSTOMERS, NotAShop, Rush
+
+    limits = httpx.Limits(max_connections=CUSTOMERS)
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, limits=limits) as http:
+        try:
+            told = Rush(http, saga, patience_s=patience_s).run(orders, over_s)
+        except NotAShop as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(told.to_json(), indent=2)) if as_json else _tell_rush(told)
+    context.exit(0 if told.landed else 1)
+
+
 WIDE_CHARS = 110  # a terminal that has room for whole job ids
 
-commands: list[click.Command] = [bank, stock, ledger]
+commands: list[click.Command] = [bank, stock, ledger, rush]
+
+
+def _tell_rush(told: Told) -> None:
+    facts = told.to_json()
+    click.echo(f"{facts['accepted']} of {told.orders} orders taken in {told.took_s:.1f} s: {_named(facts['states'])}")
+    for what, seconds in (("until an order was taken", facts["accepted_s"]), ("from then to its end", facts["ended_s"])):
+        click.echo(f"{what}: " + ", ".join(f"{name} {s:g} s" for name, s in seconds.items()))
+    if told.failures:
+        click.echo(f"requests that failed and were made again: {_named(facts['failed_requests'])}")
+    for sentence in told.wrong:
+        click.secho(f"✗ {sentence}", fg="red")
+    if told.landed:
+        click.secho("✓ Every order ended as its card asks for. Now the books, where the shop runs: surefoot ledger --settled", fg="green")
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 
 def _show(drawn: books.Ledger) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Row
 
+from app.access.principal import shell_actor
 from workers.sagas.order_choreographed import desk
 from workers.sagas.order_choreographed.service import Service
 from workers.sagas.order_choreographed.services import SERVICES
@@ -63,7 +63,7 @@ def list_letters(as_json: bool) -> None:
 def redrive(letter: str, reason: str) -> None:
     """Send the event of LETTER (such as payments/3) back to its service, with fresh attempts."""
     service, number = _letter(letter)
-    if not service.redrive(number, _actor(), reason):
+    if not service.redrive(number, shell_actor(), reason):
         raise click.ClickException(f"{letter} is answered already, or there is no event to send back.")
     click.echo(f"{letter} is sent back with fresh attempts.")
 
@@ -72,9 +72,13 @@ def redrive(letter: str, reason: str) -> None:
 @click.argument("letter")
 @click.option("--reason", required=True, help="Why, for whoever reads it later.")
 def discard(letter: str, reason: str) -> None:
-    """Close LETTER without doing anything. An order that waited for its event goes on waiting."""
+    """Close LETTER: its event is not handled, and no order waits for that any longer.
+
+    An order that was given up is voided, one that was confirmed is completed, without what was waived; its job asks a
+    person, unless nothing is left undone.
+    """
     service, number = _letter(letter)
-    if not service.discard(number, _actor(), reason):
+    if not service.discard(number, shell_actor(), reason):
         raise click.ClickException(f"{letter} is answered already.")
     click.echo(f"{letter} is closed.")
 
@@ -129,10 +133,3 @@ def _letter(named: str) -> tuple[Service, int]:
     if service is None or not number.isdecimal():
         raise click.BadParameter(f"{named}: say a service and a number, such as payments/3", param_hint="LETTER")
     return service, int(number)
-
-
-def _actor() -> str:
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):  # a container without a name for its user
-        return "cli:unknown"

@@ -121,6 +121,15 @@ class HelpNeeded(Event):
     error: str
 
 
+class WorkWaived(Event):
+    """A person has decided that a service need not do what an event asked of it: nobody shall wait for it any longer."""
+
+    service: str
+    event: str
+    by: str
+    reason: str
+
+
 KNOWN: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
@@ -139,13 +148,14 @@ KNOWN: dict[str, type[Event]] = {
         ReceiptSent,
         OrderCompleted,
         HelpNeeded,
+        WorkWaived,
     )
 }
 
 
 def id_of(job: str, event: Event) -> str:
-    """The id of an event. Of help needed there may be several: one for each event that a service is stuck with."""
-    more = f":{event.service}:{event.event}" if isinstance(event, HelpNeeded) else ""
+    """The id of an event. Help is needed, and work waived, once for each event that a service is stuck with."""
+    more = f":{event.service}:{event.event}" if isinstance(event, HelpNeeded | WorkWaived) else ""
     return f"{job}:{type(event).__name__}{more}"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from workers.sagas.order_choreographed.bus import Bus, BusDown
 from workers.sagas.order_choreographed.desk import Claimed
@@ -21,6 +22,7 @@ from workers.sagas.order_choreographed.service import Service
 from workers.sagas.order_choreographed.settings import event_settings
 
 log = structlog.get_logger("surefoot.events")
+OUTAGES = (BusDown, OperationalError)  # the broker or a database is away: a sentence says it, where a mistake needs its traceback
 OUTAGE_PAUSE_S = 1.0
 STOP_S = 10.0
 
@@ -129,7 +131,7 @@ class House:
                 round_of(bus)
             except Exception as error:  # the broker, a database, rubbish in a queue: the thread is there when it is over
                 if well:
-                    log.warning(f"events.{name}_stopped", error=repr(error), exc_info=not isinstance(error, BusDown))
+                    log.warning(f"events.{name}_stopped", error=repr(error), exc_info=not isinstance(error, OUTAGES))
                 well = False
                 self.halt.wait(OUTAGE_PAUSE_S)
                 continue

@@ -73,6 +73,8 @@ def find_confirmation(ctx: Context, o: OrderRequest) -> Probed:
 @order_choreographed.step(lane="orders", pure=True, retry=PATIENCE)
 def await_completion(ctx: Context, o: OrderRequest, created: Created) -> Ended | NotYet:
     standing = _standing(ctx)
+    if standing.phase == "completed" and standing.without:
+        raise Rejected(standing.without)  # behind the point of no return: whoever answers for the job is asked
     if standing.phase == "completed":
         return Ended(order_id=created.order_id, phase=standing.phase)
     return orders.look_again(standing)

@@ -21,7 +21,7 @@ from surefoot import ActionUndone, Context, Rejected
 from workers.sagas.order.services.database import ServiceDatabase
 from workers.sagas.order_choreographed import desk
 from workers.sagas.order_choreographed.desk import Claimed
-from workers.sagas.order_choreographed.events import Event, HelpNeeded, Message, NoEvent
+from workers.sagas.order_choreographed.events import Event, HelpNeeded, Message, NoEvent, WorkWaived
 from workers.sagas.order_choreographed.settings import event_settings
 
 log = structlog.get_logger("surefoot.events")
@@ -158,9 +158,16 @@ class Service:
         return True
 
     def discard(self, letter_id: int, actor: str, why: str) -> bool:
-        """Close a letter without doing anything: its event stays failed. False: no open letter of this number."""
+        """Close a letter without doing anything: its event stays failed. False: no open letter of this number.
+
+        Where an order waits for that event, this is said to all, so that it waits no longer.
+        """
         with self.database.transaction() as tx:
-            return desk.resolve_letter(tx, self.name, letter_id, "discarded", actor, why) is not None
+            letter = desk.resolve_letter(tx, self.name, letter_id, "discarded", actor, why)
+            if letter is not None and letter.needs_person:
+                waived = WorkWaived(service=self.name, event=letter.kind, by=actor, reason=why[: desk.MAX_ERROR_CHARS])
+                desk.say(tx, self.name, letter.job, [waived], letter.event_id)
+        return letter is not None
 
     # --- how -----------------------------------------------------------------------------------------------------
     def _do(self, route: Route, claimed: Claimed, event: Event) -> None:

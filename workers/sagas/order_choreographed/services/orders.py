@@ -3,6 +3,8 @@
     placed ──(reserved and charged)──> confirmed ──(receipt sent)──> completed
        └──(a no, a wish to cancel, no answer in time)──> given_up ──(released and refunded)──> voided
 
+What a person waives counts as answered, and is kept beside the order (`left_undone`): it ends, and says without what.
+
 It tells nobody what to do, but it is the one that waits: for two answers before it confirms, for two before it voids.
 So the join, the deadline and the asking again live here. Every move is one conditional UPDATE of the order's row in
 `flows`, whose lock makes two answers that come at once come one after the other.
@@ -54,6 +56,7 @@ from workers.sagas.order_choreographed.events import (
     StockRefused,
     StockReleased,
     StockReserved,
+    WorkWaived,
     id_of,
 )
 from workers.sagas.order_choreographed.service import SAGA, Route, Service
@@ -88,15 +91,43 @@ flows = Table(
     Index("flows_late", "answer_by", sqlite_where=text("phase = 'placed'"), postgresql_where=text("phase = 'placed'")),
 )
 
+left_undone = Table(
+    "left_undone",  # what services were to do for an order, and a person has decided that they need not
+    orders.metadata,
+    Column("job", String(64), primary_key=True),
+    Column("service", String(16), primary_key=True),
+    Column("event", String(64), primary_key=True),
+    Column("actor", String(128), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", UtcDateTime(), nullable=False),
+)
+WAIVABLE = {  # (service, event) -> what of the order counts as answered, or how it ends
+    ("inventory", "OrderGivenUp"): "released",
+    ("orders", "StockReleased"): "released",
+    ("payments", "OrderGivenUp"): "refunded",
+    ("orders", "CardRefunded"): "refunded",
+    ("inventory", "OrderConfirmed"): "completed",
+    ("mail", "OrderShipped"): "completed",
+    ("orders", "ReceiptSent"): "completed",
+    ("orders", "StockReserved"): "given_up",
+    ("orders", "StockRefused"): "given_up",
+    ("orders", "CardCharged"): "given_up",
+    ("orders", "CardDeclined"): "given_up",
+}
+
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an order stands. `answered`: goods and money are there for it; `age_s`: seconds since it was placed."""
+    """Where an order stands. `answered`: goods and money are there for it; `age_s`: seconds since it was placed.
+
+    `without`: what a person has decided that it ends without, in a sentence; None when nothing.
+    """
 
     phase: str
     answered: bool
     reason: str | None
     help: str | None
+    without: str | None
     age_s: float
 
 
@@ -123,7 +154,7 @@ def place(ctx: Context, o: OrderRequest, *, asks_customer: bool = False) -> Crea
 def withdraw(ctx: Context) -> Voided | NotYet | None:
     """The customer does not want it any more: give it up, unless it is confirmed, and wait until nothing is left of it.
 
-    Raises: Rejected when it was confirmed first: then it stands.
+    Raises: Rejected when it was confirmed first: then it stands; and when a person has waived a part of its undo.
     """
     with database.transaction() as tx:
         if _insert(tx, ctx.job_id, "never", asks_customer=False):
@@ -137,6 +168,8 @@ def withdraw(ctx: Context) -> Voided | NotYet | None:
             raise Rejected("The order was confirmed before it was cancelled: it stands.")
         if flow.phase == "given_up":
             return NotYet(after=_poll_s(desk.seconds_since(tx, flow.at)))
+        if left := _left(tx, ctx.job_id):
+            raise Rejected(left)
         return None if flow.phase == "never" else Voided(order_id=flow.order_id)
 
 
@@ -164,7 +197,7 @@ def standing(job: str) -> Standing | None:
         if row is None:
             return None
         answered = row.reserved is not None and row.charged is not None
-        return Standing(row.phase, answered, row.reason, row.help, desk.seconds_since(tx, row.at))
+        return Standing(row.phase, answered, row.reason, row.help, _left(tx, job), desk.seconds_since(tx, row.at))
 
 
 def look_again(standing: Standing) -> NotYet:
@@ -205,13 +238,29 @@ def on_refunded(ctx: Context, event: CardRefunded) -> Iterable[Event]:
 
 def on_receipt(ctx: Context, event: ReceiptSent) -> Iterable[Event]:
     with database.transaction() as tx:
-        done = _move(tx, ctx.job_id, ("confirmed",), phase="completed", help=None, **_NOTHING_ASKED)
-        return [OrderCompleted()] if done else []
+        return _complete(tx, ctx.job_id)
 
 
 def on_help_needed(ctx: Context, event: HelpNeeded) -> Iterable[Event]:
     with database.transaction() as tx:
         _move(tx, ctx.job_id, ("placed", "given_up", "confirmed"), help=f"{event.service} cannot go on with {event.event}: {event.error}")
+    return ()
+
+
+def on_waived(ctx: Context, event: WorkWaived) -> Iterable[Event]:
+    """Nobody waits any longer for what will not be done. What one of the others leaves undone is kept."""
+    what = WAIVABLE.get((event.service, event.event))
+    with database.transaction() as tx:
+        if event.service != service.name:
+            kept = {"service": event.service, "event": event.event, "actor": event.by, "why": event.reason}
+            tx.execute(insert_or(tx, left_undone).values(job=ctx.job_id, at=after(0), **kept).on_conflict_do_nothing())
+        if what in ("released", "refunded"):
+            _note(tx, ctx.job_id, **{what: True})
+            return _void(tx, ctx)
+        if what == "completed":
+            return _complete(tx, ctx.job_id)
+        if what == "given_up":
+            _give_up(tx, ctx.job_id, f"{event.event} could not be taken in: {event.reason}", id_of(ctx.job_id, event))
     return ()
 
 
@@ -291,6 +340,18 @@ def _void(tx: Connection, ctx: Context) -> Sequence[Event]:
     return [OrderVoided(reason=flow.reason)]
 
 
+def _complete(tx: Connection, job: str) -> Sequence[Event]:
+    """confirmed -> completed."""
+    return [OrderCompleted()] if _move(tx, job, ("confirmed",), phase="completed", help=None, **_NOTHING_ASKED) else []
+
+
+def _left(tx: Connection, job: str) -> str | None:
+    """What the order ends without, in a sentence."""
+    c = left_undone.c
+    rows = tx.execute(select(left_undone).where(c.job == job).order_by(c.service, c.event))
+    return "; ".join(f"{row.actor} waived what {row.service} was to do about {row.event}: {row.why}" for row in rows) or None
+
+
 def _say(tx: Connection, job: str, event: Event, causation: str | None) -> None:
     desk.say(tx, service.name, job, [event], causation)
     _ask_for_answers(tx, job, event)
@@ -346,6 +407,7 @@ service = Service(
         Route(CardRefunded, on_refunded, "note_refund"),
         Route(ReceiptSent, on_receipt, "note_receipt"),
         Route(HelpNeeded, on_help_needed, "note_help"),
+        Route(WorkWaived, on_waived, "note_waiver"),
     ),
     remind,
 )
