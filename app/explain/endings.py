@@ -11,6 +11,7 @@ ASKS = {
     "rejected": "was refused",
     "unknown_outcome": "ended without telling whether it happened, and must not be tried again blindly",
     "queue_timeout": "was taken by no worker in time",
+    "lock_timeout": "did not get its lock in time",
     "stalled": "showed no sign of progress for too long, each time it was tried",
     "late_undo": "has not been undone in time",
     "late": "has not ended in the time its saga allows, and there is no way back any more",
@@ -92,8 +93,16 @@ def attention(facts: Facts) -> str:
     """What a person is asked, and what he can do."""
     asked = [_asked(facts, letter) for letter in facts.letters]
     if not asked:
-        return "A person must decide how this job goes on."
-    return sentence(f"a person must decide: {listed(asked)}") + " An operator can retry it, mark it done, or waive it with a reason."
+        return f"A person must decide how this job goes on. {_owner(facts)}"
+    choice = "An operator can retry it, mark it done, or waive it with a reason."
+    return f"{sentence(f'a person must decide: {listed(asked)}')} {choice} {_owner(facts)}"
+
+
+def _owner(facts: Facts) -> str:
+    job = facts.snapshot.job
+    if job.owner is None:
+        return "Nobody has taken it on yet."
+    return f"{job.owner} has it{f' since {at(job.owned_at, facts.today)}' if job.owned_at else ''}."
 
 
 def _asked(facts: Facts, letter: Letter) -> str:

@@ -23,6 +23,7 @@ from app.store.views.workers import Worker, register
 class Letter:
     """An open dead letter that holds the job."""
 
+    id: str
     step: str
     kind: str
     why: str
@@ -80,11 +81,11 @@ def read(connection: Connection, job_id: str, tenant_id: str | None, today: date
 def _letters(connection: Connection, job_id: str) -> list[Letter]:
     d = dead_letters.c
     rows = connection.execute(
-        select(d.step, d.kind, d.why, d.error, d.attempts, d.created_at)
+        select(d.id, d.step, d.kind, d.why, d.error, d.attempts, d.created_at)
         .where(d.job_id == job_id, d.state == literal_column("'open'"), d.blocking)
         .order_by(d.created_at, d.id)
     )
-    return [Letter(r.step, r.kind, r.why, message_of(r.error), r.attempts, r.created_at) for r in rows]
+    return [Letter(r.id, r.step, r.kind, r.why, message_of(r.error), r.attempts, r.created_at) for r in rows]
 
 
 def _turned(connection: Connection, job_id: str) -> Turned | None:

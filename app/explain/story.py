@@ -32,7 +32,7 @@ def tell(facts: Facts) -> dict[str, Any]:
     going_on = [] if facts.snapshot.ended else waits(facts)
     waiting_for = [wait.to_json() for wait in going_on]
     if state == JobState.ATTENTION:
-        waiting_for = [_person(letter) for letter in facts.letters] + waiting_for
+        waiting_for = [_person(facts, letter) for letter in facts.letters] + waiting_for
     return {
         "state": str(state),
         "since": stamp(_since(facts)),
@@ -42,10 +42,10 @@ def tell(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _person(letter: Letter) -> dict[str, Any]:
-    """`step` names the effect that a decision is about, as its address does."""
-    what = f"a decision about {letter.step}"
-    return {"kind": "person", "what": what, "since": stamp(letter.created_at), "ends_by": None, "step": letter.step}
+def _person(facts: Facts, letter: Letter) -> dict[str, Any]:
+    """`step` names the effect that a decision is about, as its address does; `letter` asks for it, `owner` has taken the job on."""
+    asked = {"kind": "person", "what": f"a decision about {letter.step}", "since": stamp(letter.created_at), "ends_by": None}
+    return asked | {"step": letter.step, "letter": letter.id, "owner": facts.snapshot.job.owner}
 
 
 def _sentence(facts: Facts, going_on: list[Wait]) -> str:

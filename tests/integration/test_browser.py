@@ -210,3 +210,31 @@ def test_given_everything_running_when_an_order_is_made_in_a_browser_then_done_a
         orders.close()
     finally:
         up.close()
+
+
+def test_given_attention_when_an_operator_writes_why_while_the_page_is_followed_then_his_words_stay_and_the_job_lands(
+    shop: Shop, page: Page, url: str
+) -> None:
+    shop.service.script["charge_card", "undo"] = [RuntimeError("bank: 503")] * 2
+    job = shop.order()
+    deliver(shop, "create_order", "reserve_stock", "charge_card")
+    shop.cancel(job)
+    assert shop.land(job) == "attention"
+    sign_in(page, url, shop.key("operator"))
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{url}/jobs/{job}")
+    box = page.locator('[data-part="letters"]')
+    expect(box).to_contain_text("The undo of charge_card gave up after 2 attempts")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390  # nothing hangs over on a telephone
+    box.get_by_role("button", name="I see to it").click()
+    expect(page.locator('[data-part="letters"]')).to_contain_text("took it on")
+    page.locator(".letter input").focus()
+    page.keyboard.type("paid back ")
+    with page.expect_response(re.compile("/live")):  # it looks again while he writes
+        pass
+    page.keyboard.type("in cash")
+    expect(page.locator(".letter input")).to_have_value("paid back in cash")
+    page.get_by_role("button", name="Mark it done").click()
+    expect(page.locator("p.said")).to_contain_text("Your decision is on record")
+    assert shop.land(job) == "cancelled"
+    expect(page.locator('[data-part="letters"]')).to_have_count(0)

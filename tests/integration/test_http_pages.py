@@ -13,6 +13,7 @@ from app.access import keys
 from app.saga.outcomes import Rejected
 from app.store.ids import operation_id
 from app.store.views import list_jobs
+from app.store.views.letters import letters_of_job
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.integration.test_http_polling import statements
 from web.door import EXTENSION
@@ -199,21 +200,94 @@ def test_given_running_job_when_cancelled_on_its_page_then_it_is_undone(shop: Sh
     assert shop.land(again.partition("?")[0].rpartition("/")[2]) == "completed"
 
 
-def test_given_attention_when_an_operator_looks_then_he_can_decide_and_a_user_cannot(shop: Shop, app: Flask, page: FlaskClient) -> None:
+# --- what was given up -----------------------------------------------------------------------------------------------
+def asked(shop: Shop) -> tuple[str, str]:
+    """A job in attention for the undo of charge_card, and the letter about it."""
     shop.service.script["charge_card", "undo"] += [RuntimeError("bank: 503")] * 2
     job_id = shop.order()
     for step in ("create_order", "reserve_stock", "charge_card"):
         shop.deliver(shop.next(f"shop.{step}"))
     shop.cancel(job_id)
-    shop.land(job_id)
+    assert shop.land(job_id) == "attention"
+    (letter,) = letters_of_job(shop.db, job_id, shop.tenant)
+    return job_id, letter["id"]
+
+
+def test_given_attention_when_an_operator_looks_then_the_letter_says_what_happened_and_he_can_decide_and_a_user_cannot(
+    shop: Shop, app: Flask, page: FlaskClient
+) -> None:
+    job_id, letter = asked(shop)
     user = signed_in(app, shop.key())
-    assert "Waive it" not in user.get(f"/jobs/{job_id}").get_data(as_text=True)
-    decision = {"step": "charge_card", "decision": "waive", "reason": "written off"}
-    assert user.post(f"/jobs/{job_id}/decide", data=decision).status_code == 403
-    assert "Waive it" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
-    assert page.post(f"/jobs/{job_id}/decide", data=decision | {"reason": ""}).status_code == 400
-    assert page.post(f"/jobs/{job_id}/decide", data=decision).headers["Location"].endswith("said=decided")
+    seen = user.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert "A person is asked" in seen
+    assert "An operator can decide about it" in seen
+    assert "Waive it" not in seen
+    decision = {"decision": "waive", "reason": "written off"}
+    assert user.post(f"/jobs/{job_id}/letters/{letter}", data=decision).status_code == 403
+    assert user.post(f"/jobs/{job_id}/attention", data={"owner": "take"}).status_code == 403
+
+    seen = " ".join(page.get(f"/jobs/{job_id}").get_data(as_text=True).split())
+    for words in (
+        'The undo of <span class="name">charge_card</span> gave up after 2 attempts',
+        "bank: 503",
+        "Try again",
+        "Mark it done",
+        "Waive it",
+    ):
+        assert words in seen
+    assert "Lay it down" not in seen
+    assert "It never happened" not in seen
+    assert page.post(f"/jobs/{job_id}/letters/{letter}", data=decision | {"reason": ""}).status_code == 400
+    assert page.post(f"/jobs/{job_id}/letters/{letter}", data=decision | {"decision": "burn"}).status_code == 400
+    assert page.post(f"/jobs/{job_id}/letters/{letter}", data=decision).headers["Location"].endswith("said=decided")
     assert shop.land(job_id) == "cancelled"
+    assert page.post(f"/jobs/{job_id}/letters/{letter}", data=decision).headers["Location"].endswith("said=moved-on")
+    assert 'data-part="letters"' not in page.get(f"/jobs/{job_id}").get_data(as_text=True)
+
+
+def test_given_attention_when_an_operator_takes_it_on_then_page_why_and_job_name_him_until_he_gives_it_up(
+    shop: Shop, app: Flask, page: FlaskClient
+) -> None:
+    job_id, letter = asked(shop)
+    assert "Nobody has taken it on" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert page.post(f"/jobs/{job_id}/attention", data={"owner": "mine"}).status_code == 400
+    assert page.post(f"/jobs/{job_id}/attention", data={"owner": "take"}).headers["Location"].endswith("said=taken")
+    assert "<b>operator:default operator</b> took it on" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    told = Caller(app, shop.key()).get(f"/api/v1/jobs/{job_id}/why").get_json()
+    assert "operator:default operator has it since" in told["sentence"]
+    (wait,) = told["waiting_for"]
+    assert (wait["kind"], wait["step"], wait["letter"], wait["owner"]) == ("person", "charge_card", letter, "operator:default operator")
+    assert page.post(f"/jobs/{job_id}/attention", data={"owner": "release"}).headers["Location"].endswith("said=released")
+    assert page.post(f"/jobs/{job_id}/attention", data={"owner": "release"}).headers["Location"].endswith("said=moved-on")
+
+
+def test_given_a_job_that_landed_undone_with_a_letter_then_its_page_and_json_show_it_and_it_is_laid_down_or_run_again(
+    shop: Shop, app: Flask, page: FlaskClient
+) -> None:
+    landed = []
+    for failures in (5, 5, 0):
+        shop.service.script["charge_card", "action"] = [RuntimeError("bank: 503")] * failures
+        landed.append(shop.order())
+        assert shop.land(landed[-1]) == ("failed" if failures else "completed")
+    first, second, third = landed
+    seen = page.get(f"/jobs/{first}").get_data(as_text=True)
+    assert "The job has landed without it" in seen
+    assert "A person is asked" not in seen
+    operator = Caller(app, shop.key("operator"))
+    (mine,) = operator.get(f"/api/v1/jobs/{first}").get_json()["dead_letters"]
+    (other,) = operator.get(f"/api/v1/jobs/{second}").get_json()["dead_letters"]
+    assert operator.get(f"/api/v1/jobs/{third}").get_json()["dead_letters"] == []
+    assert (mine["step"], mine["why"], mine["attempts"], mine["actions"]) == ("charge_card", "exhausted", 5, ["redrive", "discard"])
+    assert operator.get(mine["links"]["self"]).get_json()["job"] == first
+
+    laid = {"decision": "discard", "reason": "the customer went elsewhere"}
+    assert page.post(f"/jobs/{third}/letters/{mine['id']}", data=laid).status_code == 404
+    assert page.post(f"/jobs/{first}/letters/{mine['id']}", data=laid).headers["Location"].endswith("said=laid-down")
+    assert operator.get(f"/api/v1/jobs/{first}").get_json()["dead_letters"] == []
+    again = page.post(f"/jobs/{second}/letters/{other['id']}", data={"decision": "redrive", "reason": "the bank is back"})
+    new = again.headers["Location"].partition("?")[0].rpartition("/")[2]
+    assert new != second
+    assert shop.land(new) == "completed"
 
 
 def test_given_no_job_when_shown_then_the_first_command_is_taught_and_then_the_list(shop: Shop, page: FlaskClient) -> None:

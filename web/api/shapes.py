@@ -96,12 +96,36 @@ class Queue(Shape):
     eta_seconds: float | None
 
 
+LetterAction = Literal["redrive", "discard", "mark-done", "waive", "mark-absent"]
+
+
+class OwnLink(Shape):
+    self: Path
+
+
+class LetterOfJob(Shape):
+    """An operation of the job that was given up, and nobody has answered that."""
+
+    id: Id
+    step: str
+    item: str
+    kind: Literal["action", "undo", "confirm"]
+    why: str = Field(description="As in a dead letter.")
+    error: dict[str, Any] | None
+    attempts: int
+    needs_person: bool = Field(description="It holds the job in `attention`; else the job lands, or has landed, by itself.")
+    actions: list[LetterAction] = Field(description="What an operator can do about it now.")
+    created_at: datetime
+    links: OwnLink
+
+
 class Job(JobInList):
     """A job. Its input is never shown."""
 
     steps: list[Step]
     result: Any = Field(description="The last step's result; of several last steps, each by its step's name. Null unless completed.")
     queue: Queue | None = Field(description="While nobody has taken anything of it.")
+    dead_letters: list[LetterOfJob] = Field(description="Its open dead letters, newest first.")
 
 
 class DecidedJob(Job):
@@ -121,6 +145,8 @@ class Wait(Shape):
     since: datetime | None
     ends_by: datetime | None
     step: str | None = Field(default=None, description="With the kind `person`: the step that a decision is about.")
+    letter: Id | None = Field(default=None, description="With the kind `person`: the dead letter that asks for it.")
+    owner: str | None = Field(default=None, description="With the kind `person`: who has taken the job on.")
 
 
 class Next(Shape):
@@ -221,7 +247,7 @@ class Letter(Shape):
     attempts: int
     needs_person: bool = Field(description="It holds its job in `attention`; else the job lands, or has landed, by itself.")
     state: Literal["open", "closed"]
-    actions: list[Literal["redrive", "discard", "mark-done", "waive", "mark-absent"]] = Field(description="What can be done about it now.")
+    actions: list[LetterAction] = Field(description="What can be done about it now.")
     redrive: Dated | None = Field(description="When it is sent back by itself, in whose name and why.")
     created_at: datetime
     closed_at: datetime | None

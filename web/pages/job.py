@@ -10,7 +10,8 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.access.principal import Role
-from app.engine import decide
+from app.engine import decide, owning
+from app.engine.redrive import discard_letter, redrive_letter
 from app.engine.submit import Submitted
 from app.errors import Conflict, NotFound, RequestError
 from app.explain import why
@@ -18,12 +19,15 @@ from app.rules.states import ENDED
 from app.store.ids import operation_id
 from app.store.views import Revision, effects_view, history_view, job_revision, job_view
 from app.store.views.graphs import graph_view
+from app.store.views.letters import letter_view, letters_of_job
 from web.api.auth import needs, principal
 from web.door import door
 from web.pages.drawing import HEIGHT, WIDTH, draw
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
-DECISIONS = {"retry": decide.retry, "mark-done": decide.mark_done, "waive": decide.waive}
+DECISIONS = {"mark-done": decide.mark_done, "waive": decide.waive}  # with the letter, who, and why
+LETTER_ACTIONS = ("redrive", "discard", "mark-done", "waive", "mark-absent")
+OWNING = {"take": owning.take, "release": owning.release}
 REASON_CHARACTERS = 1000
 WHY_ANEW_S = 10  # an open job's page is made anew so often although the job did not move
 CANCELLABLE = ("pending", "running", "waiting")
@@ -35,6 +39,9 @@ SAID = {  # what a button did, named in the address so that nobody can put words
     "again": "This is a new job with the same input.",
     "decided": "Your decision is on record, and the job goes on.",
     "sent-back": "It was sent back with fresh attempts.",
+    "laid-down": "It is laid down; it stays on record.",
+    "taken": "You have it.",
+    "released": "Nobody has it now.",
 }
 
 
@@ -86,22 +93,54 @@ def redrive(job_id: str) -> AnyResponse:
     return _back(done.job_id, "again") if isinstance(done, Submitted) else _back(job_id, "sent-back")
 
 
-@routes.post("/decide")
+@routes.post("/letters/<letter_id>")
 @needs(Role.OPERATOR)
-def decide_effect(job_id: str) -> AnyResponse:
-    """An operator's word about a step that was given up."""
+def decide_letter(job_id: str, letter_id: str) -> AnyResponse:
+    """An operator's word about an operation that was given up."""
     here, who = door(), principal()
-    job_view(here.db, job_id, who.tenant_id)
-    deciding = DECISIONS.get(request.form.get("decision", ""))
-    reason = request.form.get("reason", "").strip()
-    if deciding is None or not 1 <= len(reason) <= REASON_CHARACTERS or not reason.isprintable():
+    if letter_view(here.db, letter_id, who.tenant_id)["job"] != job_id:
+        raise NotFound("This job has no such dead letter.")
+    word, reason = request.form.get("decision", ""), request.form.get("reason", "").strip()
+    if word not in LETTER_ACTIONS or not 1 <= len(reason) <= REASON_CHARACTERS or not reason.isprintable():
         raise RequestError("A decision needs its reason, of one line.")
     try:
-        decision = deciding(here.db, decide.letter_of(here.db, job_id, request.form.get("step", "")), who.actor, reason)
+        return _carried_out(job_id, letter_id, word, reason)
     except (Conflict, NotFound):
         return _back(job_id, "moved-on")
+
+
+def _carried_out(job_id: str, letter_id: str, word: str, reason: str) -> AnyResponse:
+    here, actor = door(), principal().actor
+    if word == "discard":
+        discard_letter(here.db, letter_id, actor, reason)
+        return _back(job_id, "laid-down")
+    if word == "redrive":
+        done = redrive_letter(here.db, here.settings, here.registry, letter_id, actor, reason)
+        here.bell.ring(done.plan)
+        return _back(done.job_id, "again") if isinstance(done, Submitted) else _back(job_id, "sent-back")
+    decision = (
+        decide.mark_absent(here.db, here.settings, letter_id, actor, reason)
+        if word == "mark-absent"
+        else DECISIONS[word](here.db, letter_id, actor, reason)
+    )
     here.bell.ring(decision.plan)
     return _back(job_id, "decided")
+
+
+@routes.post("/attention")
+@needs(Role.OPERATOR)
+def own(job_id: str) -> AnyResponse:
+    """An operator takes on a job that asks a person, or gives it up."""
+    here, who = door(), principal()
+    job_view(here.db, job_id, who.tenant_id)
+    word = request.form.get("owner", "")
+    if word not in OWNING:
+        raise RequestError("Say take or release.")
+    try:
+        OWNING[word](here.db, job_id, who.actor)
+    except Conflict:
+        return _back(job_id, "moved-on")
+    return _back(job_id, "taken" if word == "take" else "released")
 
 
 def _back(job_id: str, said: str) -> AnyResponse:
@@ -123,7 +162,8 @@ def _facts(job_id: str) -> dict[str, Any]:
         "cancellable": view["state"] in CANCELLABLE,
         "redrivable": view["state"] in REDRIVABLE,
         "why": told,
-        "decisions": [one["step"] for one in told["waiting_for"] if one["kind"] == "person"] if principal().may(Role.OPERATOR) else [],
+        "letters": letters_of_job(db, job_id, tenant_id) if view["dead_letters"] else [],
+        "may_decide": principal().may(Role.OPERATOR),
         "effects": effects_view(db, job_id, tenant_id),
         "history": history_view(db, job_id, tenant_id)["items"],
         "drawing": draw(graph_view(db, job_id, tenant_id), view["steps"]),

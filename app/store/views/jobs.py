@@ -28,6 +28,7 @@ from app.rules.states import Dir, JobState, Kind, OpState
 from app.saga.graph import Node
 from app.store.session import dialect_is_sqlite, reading
 from app.store.tables import Id, job_tags, jobs, operations
+from app.store.views import letters
 from app.store.views.effects import Effect, effects_of
 from app.store.views.names import job_links, short_name, stamp
 from app.store.views.snapshot import BACKOFF, Operation, Snapshot, job_rows, load, load_many
@@ -63,7 +64,13 @@ def whole(connection: Connection, snapshot: Snapshot, effects: Sequence[Effect])
         "steps": [_step(snapshot, node) for node in snapshot.graph.nodes],
         "result": _result(connection, snapshot) if snapshot.job.state == JobState.COMPLETED else None,
         "queue": _queue(connection, snapshot),
+        "dead_letters": letters.in_job(connection, snapshot.job.id) if _may_have_letters(snapshot) else [],
     }
+
+
+def _may_have_letters(snapshot: Snapshot) -> bool:
+    """An operation that is given up turns its job, or holds it: any other job need not be asked."""
+    return snapshot.job.dir == Dir.BACK or snapshot.job.state == JobState.ATTENTION
 
 
 def brief(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tests.contract.views.shop import GOOD, Shop
 
 MEMBERS = {
     "id", "name", "saga", "version", "state", "outcome", "left_over", "reason", "retry_of", "progress", "steps", "result", "error", "queue",
-    "attention", "tags", "created_at", "started_at", "finished_at", "links",
+    "attention", "dead_letters", "tags", "created_at", "started_at", "finished_at", "links",
 }  # fmt: skip
 
 

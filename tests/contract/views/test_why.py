@@ -154,7 +154,7 @@ def test_given_undo_out_of_attempts_when_asked_then_a_person_and_what_he_can_do(
     says(
         answer,
         r"A person must decide: refund_card gave up after 2 attempts \(bank: 503\)\. An operator can retry it, mark it done, "
-        r"or waive it with a reason\..*",
+        r"or waive it with a reason\. Nobody has taken it on yet\..*",
     )
     assert answer["waiting_for"][0]["kind"] == "person"
     assert answer["waiting_for"][0]["step"] == "charge_card"
