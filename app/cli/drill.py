@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("saga")
 @click.option("--only", metavar="WHAT", help="Only this row, group or operation (or all rows whose name holds this text).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is left to chance: which message is next.")
-@click.option("--real", is_flag=True, help="On real processes, a real broker and real signals, in a home of their own; takes minutes.")
+@click.option("--real", is_flag=True, help="On real processes with real signals, a store and a broker of their own; takes minutes.")
 @click.option(
     "--seconds", type=click.FloatRange(10, 36000), default=600.0, show_default=True, help="With --real: no row that begins later."
 )

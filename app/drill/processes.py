@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, make_url
 
 from app.access.keys import ensure_admin
 from app.config import Settings
+from app.config import settings as app_settings
 from app.delivery.broker import probe
 from app.engine.sweep import ring_anew_if_lost
 from app.errors import TryLater
 from app.faults import Fault
 from app.store import migrate
 from app.store.session import open_engine
-from app.supervisor import ports, stack
+from app.supervisor import guest, ports, stack
 from app.supervisor.child import FIRST_PAUSE_S, Child
 from app.supervisor.supervisor import Supervisor
 
 # short, so that what is lost is missed soon
 LEASE_S, HEARTBEAT_S, SWEEP_S, LOST_S, GRACE_S = 2.0, 0.4, 0.2, 4.0, 1.0
 SHUTDOWN_S = 1.0
+GUEST = "drill"
+FIRED = b'"fault.fired"'
 FREEZES, LOCK_S = 5, 0.2  # tries to freeze a worker without SQLite's lock; no transaction of ours holds it for so long
 PATIENCE_S = 30.0  # of the drill itself with SQLite's lock
 
 
 class Processes:
-    """Everything that runs. `web_url`, `api_key`: where to ask for jobs; `broker_url`."""
+    """Everything that runs. `web_url`, `api_key`: where to ask for jobs; `broker_url`: given, or "" for a Redis of its own."""
 
-    def __init__(self, home: Path, faults: Sequence[Fault]) -> None:
+    def __init__(self, home: Path, faults: Sequence[Fault], store_url: str, broker_url: str) -> None:
         self.settings = Settings(
             home=home,
             env="drill",
             faults="; ".join(f"{fault.key}*{fault.times}" for fault in faults),
-            database_url="",
+            database_url=store_url,
             broker_url="",
             lease_seconds=LEASE_S,
             heartbeat_seconds=HEARTBEAT_S,
@@ -51,7 +56,8 @@ class Processes:
             log_format="json",
         )
         self.secrets = stack.secrets_of(self.settings, home)
-        self._broker, _, self.broker_url = stack.broker(home, self.secrets.broker, None)
+        self._broker = None if broker_url else stack.broker(home, self.secrets.broker, None)
+        self.broker_url = self._broker[2] if self._broker is not None else broker_url
         port = ports.any_free()
         self.web_url = stack.url_of(stack.LOOPBACK, port)
         no_flower = ports.any_free()
@@ -62,14 +68,16 @@ class Processes:
         self.supervisor = Supervisor(home / "log", env | own, lambda line: None)
         self.db: Engine = open_engine(self.settings.store_url, patience_s=PATIENCE_S)
         self._web_port = port
+        self._read: dict[Path, int] = {}  # how many bytes of each log
+        self._ours: list[Child] = []
 
     def start(self) -> None:
         """Start all of it, and come back when it is ready. Raises: CannotStart; Stopped when a signal came."""
         supervisor, settings = self.supervisor, self.settings
-        broker = supervisor.start(self._broker)
+        before_us = [supervisor.start(self._broker[0])] if self._broker is not None else []
         migrate.upgrade(self.db)
         ensure_admin(self.db, self.secrets.api_key)
-        supervisor.until_ready(broker)
+        supervisor.until_ready(*before_us)
         with contextlib.suppress(TryLater):
             ring_anew_if_lost(self.db, probe(self.broker_url))
         workers = [stack.worker(number, self.db, settings.soft_shutdown_seconds) for number in range(1, stack.WORKERS + 1)]
@@ -120,6 +128,20 @@ class Processes:
     def thaw(self, worker: Child) -> None:
         _signal(worker, signal.SIGCONT)
 
+    def fired(self) -> list[tuple[datetime, str]]:
+        """The faults that processes have fired since the last question, by their logs: when (by this machine's clock), and their keys."""
+        found = []
+        for log in sorted((self.settings.home / "log").glob("*.log")):
+            with log.open("rb") as file:
+                file.seek(self._read.get(log, 0))
+                whole, newline, _ = file.read().rpartition(b"\n")  # a line that is being written is for the next time
+            self._read[log] = self._read.get(log, 0) + len(whole + newline)
+            for line in whole.splitlines():
+                if FIRED in line:
+                    told = json.loads(line)
+                    found.append((datetime.fromisoformat(told["timestamp"]), str(told["fault"])))
+        return sorted(found)
+
     def close(self) -> None:
         for child in self._ours:
             _signal(child, signal.SIGCONT)
@@ -129,15 +151,19 @@ class Processes:
 
 @contextlib.contextmanager
 def processes(faults: Sequence[Fault]) -> Iterator[Processes]:
-    """Everything started in a home of its own, told these faults. Raises: SettingsError without a broker; CannotStart."""
-    home = Path(tempfile.mkdtemp(prefix="surefoot-drill-"))
+    """Everything started in a home of its own, told these faults; guests of the servers of DATABASE_URL and BROKER_URL, if set.
+
+    Raises: SettingsError without a broker, or when a server takes no guests; CannotStart.
+    """
+    home, given = Path(tempfile.mkdtemp(prefix="surefoot-drill-")), app_settings()
     try:
-        running = Processes(home, faults)
-        try:
+        with contextlib.ExitStack() as held:
+            store_url = held.enter_context(guest.store(given.database_url, home / "surefoot.sqlite", whose=GUEST))
+            broker_url = held.enter_context(guest.redis_database(given.broker_url, whose=GUEST)) if given.broker_url else ""
+            running = Processes(home, faults, store_url, broker_url)
+            held.callback(running.close)
             running.start()
             yield running
-        finally:
-            running.close()
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

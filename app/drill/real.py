@@ -11,12 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import redis
 from sqlalchemy import Engine, select
 
+from app.clock import now
 from app.config import Settings
 from app.delivery.broker import redis_url
 from app.delivery.producer import producer_app
@@ -33,7 +35,7 @@ from app.rules.states import ENDED, LIVE, Dir, JobState
 from app.saga.definition import Saga
 from app.saga.naming import task_name
 from app.store import drilled
-from app.store.ids import operation_id
+from app.store.ids import new_id, operation_id
 from app.store.session import asking
 from app.store.tables import history, jobs, operations
 from app.store.types import AnyRow
@@ -111,6 +113,8 @@ class RealProcesses:
             base_url=f"{running.web_url}/api/v1", headers={"Authorization": f"Bearer {running.secrets.api_key}"}, timeout=POST_S
         )
         self._away = ExitStack()
+        with asking(self.db) as connection:  # how far the store's clock is ahead of ours: its times and those of logs are told side by side
+            self._ahead = connection.execute(select(now())).scalar_one() - datetime.now(UTC)
         self._disarm()
 
     def close(self) -> None:
@@ -146,7 +150,10 @@ class RealProcesses:
 
     def _begin(self, row: Row) -> None:
         self._row, self._began, self._seq, self._job_id = row, time.monotonic(), 0, ""
+        self._began_at = datetime.now(UTC)
+        self._lines: list[tuple[float, str]] = []  # (seconds since the row began, what happened)
         self._trace: list[str] = []
+        self._run.fired()  # of rows before
         self._frozen: Child | None = None
         self._taken = False
 
@@ -165,7 +172,11 @@ class RealProcesses:
 
     def say(self, text: str) -> None:
         """One line into the trace."""
-        self._trace.append(f"{time.monotonic() - self._began:8.1f} s  {text}")
+        self._note([(time.monotonic() - self._began, text)])
+
+    def _note(self, lines: Iterable[tuple[float, str]]) -> None:
+        self._lines = sorted([*self._lines, *lines], key=lambda line: line[0])
+        self._trace[:] = [f"{seconds:8.1f} s  {text}" for seconds, text in self._lines]
 
     # --- faults ------------------------------------------------------------------------------------------------------
     def _arm(self, row: Row) -> dict[str, int]:
@@ -212,7 +223,7 @@ class RealProcesses:
                 self.say(f"  cancel answered {answer.status_code}")
             case Trick.FLUSH:
                 with redis.Redis.from_url(redis_url(self._run.broker_url)) as client:
-                    client.flushall()
+                    client.flushdb()
         return True
 
     def _take_away(self, service: str) -> None:
@@ -224,9 +235,22 @@ class RealProcesses:
 
     # --- messages ----------------------------------------------------------------------------------------------------
     def _submit(self, input: dict[str, Any]) -> str:  # noqa: A002
-        answer = self._http.post("/jobs", json={"saga": self.saga.name, "input": input})
-        answer.raise_for_status()
-        return str(answer.json()["id"])
+        """The job that is accepted; asked for again, under the same key, while the web server is not there. Raises: NotLanded; Stopped."""
+        key, found = {"Idempotency-Key": new_id()}, ""
+
+        def accepted() -> bool:
+            nonlocal found
+            with suppress(httpx.TransportError):
+                answer = self._http.post("/jobs", json={"saga": self.saga.name, "input": input}, headers=key)
+                if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                    return False
+                answer.raise_for_status()
+                found = str(answer.json()["id"])
+            return bool(found)
+
+        if not self._wait(accepted, LAND_S):
+            raise NotLanded("not accepted", self._trace)
+        return found
 
     def _send(self, row: Row) -> None:
         message = message_of(self.saga.name, self._job_id, self.saga.graph, row.step, row.kind)
@@ -298,9 +322,15 @@ class RealProcesses:
             return connection.execute(refused).first() is not None
 
     def _read_history(self) -> None:
+        """What is new in the job's history, at its own times, and which faults have fired."""
         h = history.c
         with asking(self.db) as connection:
             rows = connection.execute(select(history).where(h.job_id == self._job_id, h.seq > self._seq).order_by(h.seq)).all()
-        for row in rows:
-            self.say(line_of(row))
-            self._seq = row.seq
+        self._seq = rows[-1].seq if rows else self._seq
+        self._note(((row.at - self._ahead - self._began_at).total_seconds(), line_of(row)) for row in rows)
+        told = {fault.key: fault for fault in self._faults if fault.what != What.DELAY or self._row.trick not in HELD}
+        self._note(
+            ((at - self._began_at).total_seconds(), f"* {told[key].what} {told[key].target.partition('.')[2]} @ {told[key].point}")
+            for at, key in self._run.fired()
+            if key in told
+        )

@@ -22,7 +22,7 @@ from app.drill.played import NotLanded, Played
 from app.drill.processes import processes
 from app.drill.table import Report, Result
 from app.drill.world import World
-from app.errors import RequestError, SettingsError
+from app.errors import RequestError, SettingsError, StoreUnavailable
 from app.rules.planner import Plan
 from app.rules.states import JobState
 from app.saga.definition import Saga
@@ -200,6 +200,8 @@ def _play(saga: Saga[Any], scenery: Scenery, row: Row, input: dict[str, Any], wa
     except NotLanded as error:
         player.bring_back()
         result = Result(row, "not landed", why=error.message, trace=error.trace)
+    except StoreUnavailable as error:  # what the row did has left a lock behind, say; the next row has a fresh store
+        result = Result(row, "unknown", why=f"the drill could not ask its store: {error.message}")
     if not result.passed:
         scenery.begin()
     return result
