@@ -38,9 +38,7 @@ def there(settings: Settings, db: Engine) -> Iterator[Finding]:
     try:
         migrate.check(db)
     except SettingsError as error:
-        raise NoStore(
-            fail("migration", error.message, "surefoot db upgrade; or install the newer Surefoot, where the store is newer")
-        ) from error
+        raise NoStore(fail("migration", error.message, "surefoot db upgrade")) from error
     except (SurefootError, SQLAlchemyError) as error:
         why = str(getattr(error, "__cause__", None) or error).strip().splitlines()[0]
         raise NoStore(
@@ -51,7 +49,7 @@ def there(settings: Settings, db: Engine) -> Iterator[Finding]:
             )
         ) from error
     yield ok(ABOUT, f"{shown} answers")
-    yield ok("migration", f"at revision {migrate.head()}")
+    yield ok("migration", f"at revision {migrate.current(db)}")
 
 
 def writable(_settings: Settings, db: Engine) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from app.errors import SettingsError
 from app.store.migrate import MIGRATIONS, _config, check, head, upgrade
@@ -44,18 +44,30 @@ def test_given_several_processes_when_they_migrate_at_once_then_all_succeed(stor
         db.dispose()
 
 
-@pytest.mark.parametrize("revision", ["0000", None])
-def test_given_a_store_of_another_shape_then_it_is_refused_in_one_sentence(store_url: str, revision: str | None) -> None:
+@pytest.mark.parametrize("revision", ["0001", None])
+def test_given_a_store_that_is_older_than_the_code_then_it_is_refused_in_one_sentence(store_url: str, revision: str | None) -> None:
     db = open_engine(store_url)
     if revision is not None:
         upgrade(db)
-        with db.begin() as tx:
-            tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        with pytest.raises(SettingsError, match="newer"):
-            upgrade(db)
-    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        set_revision(db, revision)
+    with pytest.raises(SettingsError, match=f"DATABASE_URL: the store is at revision {revision or 'none'}"):
         check(db)
     db.dispose()
+
+
+def test_given_a_store_that_is_newer_than_the_code_then_the_code_runs_on_it_and_does_not_migrate_it(store_url: str) -> None:
+    db = open_engine(store_url)
+    upgrade(db)
+    set_revision(db, "9999")
+    check(db)
+    with pytest.raises(SettingsError, match="newer"):
+        upgrade(db)
+    db.dispose()
+
+
+def set_revision(db: Engine, revision: str) -> None:
+    with db.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
 
 def test_given_letters_of_the_first_shape_when_migrated_then_each_bears_its_tenant_and_its_job_since_when_it_asks(store_url: str) -> None:

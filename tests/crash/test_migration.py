@@ -1,0 +1,74 @@
+"""The next release migrates the store while this one runs: its migrations only add, so this one goes on, and starts again if it must."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import inspect, text
+
+from app.store.queries import live_workers
+from app.store.tables import EFFECTS_VIEW, metadata
+from tests.support.faulty import FaultyShop, faulty_shop
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+NEXT = "9999"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, store_url: str, redis_executable: str) -> Iterator[FaultyShop]:
+    with faulty_shop(tmp_path / "home", "", database_url=store_url) as shop:
+        yield shop
+
+
+def migrate_further(shop: FaultyShop) -> None:
+    """What a migration may do, in one transaction: a column for every table, an index, a table, another view."""
+    with shop.db.begin() as tx:
+        if tx.dialect.name == "postgresql":
+            tx.execute(text("SET LOCAL lock_timeout = 0"))
+        tx.execute(text("DROP VIEW effects"))
+        for table in metadata.sorted_tables:
+            tx.execute(text(f"ALTER TABLE {table.name} ADD COLUMN next_release TEXT DEFAULT 'new'"))
+        tx.execute(text("CREATE INDEX ix_operations_next_release ON operations (next_release, job_id)"))
+        tx.execute(text("CREATE TABLE next_release (id INTEGER PRIMARY KEY)"))
+        tx.execute(text(EFFECTS_VIEW))
+        tx.execute(text(f"UPDATE alembic_version SET version_num = '{NEXT}'"))
+
+
+def test_given_orders_under_way_when_the_store_is_migrated_then_all_land_and_what_is_killed_starts_again(shop: FaultyShop) -> None:
+    cards = ("tok_ok", "tok_slow", "tok_declined")
+    before = shop.orders(15, cards)
+    wait_until(lambda: any(row.state == "running" for row in shop.operations()), 30, what="something under way")
+    migrate_further(shop)
+    assert shop.states().total() == 15 and set(shop.states()) - {"completed", "failed"}, "all was over before the migration"
+    after = shop.orders(6, cards)
+    assert "next_release" in {column["name"] for column in inspect(shop.db).get_columns("operations")}
+    assert shop.http.get("/../../readyz").status_code == 200
+
+    worker, web = shop.up.pid_of("worker-1"), shop.up.pid_of("web")
+    for pid in (worker, web):
+        os.killpg(pid, signal.SIGKILL)
+    wait_until(
+        lambda: {row.pid for row in live_workers(shop.db)} - {worker, shop.up.pid_of("worker-2")} != set(), 60, what="a new worker-1"
+    )
+    wait_until(lambda: answers(shop), 60, what="the web server to be ready again")
+    last = shop.order()
+
+    assert shop.land(120) == {"completed": 15, "failed": 7}
+    assert {shop.job(job)["id"] for job in (*before, *after, last)} == {*before, *after, last}
+    shop.audit()
+    for part in ("worker-1", "worker-2", "relay", "web"):
+        said = (shop.up.home / "log" / f"{part}.log").read_text(errors="replace")
+        assert "Traceback" not in said, said[-3000:]
+
+
+def answers(shop: FaultyShop) -> bool:
+    try:
+        return bool(shop.http.get("/../../readyz").status_code == 200)
+    except httpx.TransportError:
+        return False
