@@ -129,16 +129,16 @@ class Move:
             layout = forward_layout(self.graph, steps)
         elif kind == Kind.UNDO:
             order = self.undo_order()
-            layout = lay_out(steps, order.followers, order.leaders)
+            layout = lay_out(steps, order.followers, order.leaders, lambda step: self.graph.by_name[step].lane_of(kind))
         else:
-            layout = lay_out(steps, dict.fromkeys(steps, ()), dict.fromkeys(steps, ()))
+            layout = Layout(tuple((step,) for step in steps), ())
         updates.ride_along(self.tx, [operation_id(self.job.id, step, "", kind) for step in layout.riding])
         return to_plan(layout, lambda step: self.message(step, kind))
 
 
 def forward_layout(graph: Graph, steps: Sequence[str]) -> Layout:
     """How the messages of actions that have become ready leave."""
-    return lay_out(steps, graph.followers, graph.leaders)
+    return lay_out(steps, graph.followers, graph.leaders, lambda step: graph.by_name[step].lane_of(Kind.ACTION))
 
 
 def message_of(saga: str, job_id: str, graph: Graph, step: str, kind: str, item: str = "") -> Message:

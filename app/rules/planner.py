@@ -4,9 +4,10 @@ A plan says which messages leave now and which of them ride on others. The store
 saves round trips, so it may be wrong in one direction: a message too many is dropped by the claim, and an operation
 that no message carries is dispatched by the completion that releases it.
 
-* A **chain** is a linear run: each operation's only follower waits for nothing else. It carries at most
-  `CHAIN_LIMIT` operations, because every message of a chain carries the whole rest of it: its bytes grow with the square
-  of its length. The last operation's completion dispatches what comes next.
+* A **chain** is a linear run: each operation's only follower waits for nothing else. Every message of a chain carries the whole
+  rest of it, so its bytes would grow with the square of its length. It carries at most `CHAIN_LIMIT` operations, and they
+  change lanes, which is a message each time, less than `CHAIN_MESSAGES` times: then a step costs the same bytes in a saga of
+  three steps and of three hundred. The last operation's completion dispatches what comes next.
 * A **chord** is made where two or more runs that leave now end at one join, and the join waits for nothing else.
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 CHAIN_LIMIT = 10  # operations in one chain
+CHAIN_MESSAGES = 3  # messages that a chain takes: one for each stretch of operations on one lane
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Chain:
-    """1 to CHAIN_LIMIT messages, each sent when the one before it is done."""
+    """1 to CHAIN_LIMIT operations' messages, each sent when the one before it is done, or not at all where it is run on to."""
 
     messages: tuple[Message, ...]
 
@@ -71,17 +73,18 @@ class Layout:
         return frozenset(ridden)
 
 
-def lay_out(ready: Iterable[str], followers: Edges, leaders: Edges, limit: int = CHAIN_LIMIT) -> Layout:
+def lay_out(ready: Iterable[str], followers: Edges, leaders: Edges, lane: Callable[[str], str]) -> Layout:
     """Extend each ready step along its linear run and join runs that meet.
 
-    Args: `ready`, step names that wait for nothing, in rank order; `followers` and `leaders`, direct edges both ways.
+    Args: `ready`, step names that wait for nothing, in rank order; `followers` and `leaders`, direct edges both ways; `lane` of a step.
     """
 
     def run_from(step: str) -> tuple[str, ...]:
-        run = [step]
-        while len(run) < limit and len(followers[run[-1]]) == 1:
+        run, messages = [step], 1
+        while len(run) < CHAIN_LIMIT and len(followers[run[-1]]) == 1:
             following = followers[run[-1]][0]
-            if len(leaders[following]) != 1:
+            messages += lane(following) != lane(run[-1])
+            if len(leaders[following]) != 1 or messages > CHAIN_MESSAGES:
                 break
             run.append(following)
         return tuple(run)

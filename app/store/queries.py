@@ -6,11 +6,28 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Float, Integer, String, and_, bindparam, case, exists, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    literal_column,
+    or_,
+    select,
+    true,
+    union_all,
+)
 
 from app.clock import ago, now
 from app.errors import NotFound
-from app.rules.states import LIVE, Kind
+from app.rules.states import Kind
 from app.saga.graph import Graph
 from app.store.ids import is_id, operation_id
 from app.store.session import reading
@@ -247,7 +264,10 @@ _OPEN_JOBS = (
     .order_by(j.id)
     .limit(P_LIMIT)
 )
-_ALIVE = select(o.job_id).where(one_of(o.job_id, "p_ids"), o.state.in_(LIVE)).distinct()
+_PAGE = _OPEN_JOBS.cte("page")
+_MOVES = exists().where(o.job_id == _PAGE.c.id, or_(o.state == PENDING, o.state == QUEUED, o.state == RUNNING, o.state == WAITING))
+_END_OF_PAGE = select(_PAGE.c.id).order_by(_PAGE.c.id).limit(1).offset(P_LIMIT - 1).subquery()  # none where the page is not full
+_IDLE = union_all(select(_PAGE.c.id, false().label("goes_on")).where(~_MOVES), select(_END_OF_PAGE.c.id, true()))
 
 
 def unsent(connection: Connection, older_than_s: float, limit: int) -> list[AnyRow]:
@@ -291,11 +311,8 @@ def past_undo_by(connection: Connection, limit: int) -> list[str]:
 
 def idle(connection: Connection, after_id: str, limit: int) -> tuple[list[str], str]:
     """Open jobs of which nothing is live, one page of the open jobs after `after_id`. Returns (idle ids, where to go on; "" at the end)."""
-    ids = list(connection.scalars(_OPEN_JOBS, {"p_after": after_id, "p_limit": limit}))
-    if not ids:
-        return [], ""
-    alive = set(connection.scalars(_ALIVE, {"p_ids": ids}))
-    return [i for i in ids if i not in alive], ids[-1] if len(ids) == limit else ""
+    rows = list(connection.execute(_IDLE, {"p_after": after_id, "p_limit": limit}))
+    return [row.id for row in rows if not row.goes_on], next((row.id for row in rows if row.goes_on), "")
 
 
 # --- people and processes ----------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ def test_given_a_small_extent_then_every_row_is_measured_at_growing_sizes(store_
     values = {row.name: [size.values for size in row.sizes] for row in found.rows}
     assert [one["messages"] for one in values["steps_one_lane"]] == [pytest.approx(1 / 3), pytest.approx(2 / 20)]
     assert [one["messages"] for one in values["steps_lanes"] + values["fork"]] == [1.0] * 4
+    for name in ("steps_one_lane", "steps_lanes"):
+        assert values[name][-1]["message_bytes"] == pytest.approx(values[name][0]["message_bytes"], rel=0.15)
     assert found.left_out == []
     assert len([name for name in judged(found.rows[-1]) if name.startswith("sweep_")]) == 9
 

@@ -142,4 +142,5 @@ def _delivery(rung: Rung, message: str | None) -> Delivery:
         carried=frozenset((following.operation_id,)) if following else frozenset(),
         rider=Rider(rider.operation_id, next_name.step, next_name.kind) if rider and next_name else None,
         message=message,
+        saga=name.saga,
     )

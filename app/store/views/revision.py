@@ -25,6 +25,7 @@ from app.store.views.names import stamp
 SHAPE = "2"  # raise it when a job's view changes its shape: who has an old one must not be told that it is as he has it
 _ENDED = ", ".join(f"'{state}'" for state in ENDED)
 
+# Two things are said so that no index but the job's own can be used for them (`queries.STATE`): the state of its operation, its tenant.
 _QUERY = f"""
 SELECT j.state AS state, j.created_at AS created_at, j.rev AS rev, sum(o.fence) AS fences, {{joined}} AS moving,
   EXISTS (SELECT 1 FROM api_keys k WHERE k.id = :key_id AND k.revoked_at IS NULL) AS key_is_good,
@@ -32,12 +33,12 @@ SELECT j.state AS state, j.created_at AS created_at, j.rev AS rev, sum(o.fence) 
     SELECT count(*) FROM (
       SELECT 1 FROM operations q,
         (SELECT f.lane AS lane, f.ready_at AS ready_at FROM operations f
-         WHERE f.job_id = :job_id AND f.kind = 'action' AND f.state = 'queued' AND f.missing = 0
+         WHERE f.job_id = :job_id AND f.kind = 'action' AND f.state || '' = 'queued' AND f.missing = 0
          ORDER BY f.ready_at, f.id LIMIT 1) first
       WHERE q.state = 'queued' AND q.missing = 0 AND q.lane = first.lane AND q.kind <> 'undo' AND q.ready_at < first.ready_at
       LIMIT {QUEUE_ROWS}) ahead) END AS ahead
 FROM jobs j LEFT JOIN operations o ON o.job_id = j.id AND j.state NOT IN ({_ENDED})
-WHERE j.id = :job_id AND (:anybody OR j.tenant_id = :tenant_id)
+WHERE j.id = :job_id AND (:anybody OR (j.tenant_id = :tenant_id) IS TRUE)
 GROUP BY j.id
 """  # noqa: S608 - made of constants
 _MOVING = """CASE WHEN o.state = 'waiting' OR (o.state = 'running' AND o.progress IS NOT NULL)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.rules.planner import CHAIN_LIMIT, Layout, UndoOrder, lay_out
+from app.rules.planner import CHAIN_LIMIT, CHAIN_MESSAGES, Layout, UndoOrder, lay_out
 
 
 def edges(after: dict[str, str]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
@@ -16,6 +16,10 @@ def edges(after: dict[str, str]) -> tuple[dict[str, tuple[str, ...]], dict[str, 
 
 
 ORDER = {"create": "", "reserve": "create", "charge": "create", "confirm": "reserve charge", "ship": "confirm", "mail": "ship"}
+
+
+def one_lane(step: str) -> str:
+    return "lane"
 
 
 @pytest.mark.parametrize(
@@ -30,22 +34,32 @@ ORDER = {"create": "", "reserve": "create", "charge": "create", "confirm": "rese
     ],
 )
 def test_given_what_is_ready_then_the_plan_is(ready: list[str], runs: tuple[object, ...], forks: tuple[object, ...]) -> None:
-    assert lay_out(ready, *edges(ORDER)) == Layout(runs=runs, forks=forks)  # type: ignore[arg-type]
+    assert lay_out(ready, *edges(ORDER), one_lane) == Layout(runs=runs, forks=forks)  # type: ignore[arg-type]
 
 
 def test_given_a_plan_then_everything_but_the_first_of_each_run_rides() -> None:
-    assert lay_out(["reserve", "charge"], *edges(ORDER)).riding == {"confirm", "ship", "mail"}
+    assert lay_out(["reserve", "charge"], *edges(ORDER), one_lane).riding == {"confirm", "ship", "mail"}
 
 
-def test_given_a_run_longer_than_the_limit_then_it_is_cut() -> None:
-    names = [f"s{n}" for n in range(CHAIN_LIMIT + 5)]
-    (run,) = lay_out(["s0"], *edges({n: names[i - 1] if i else "" for i, n in enumerate(names)})).runs
-    assert len(run) == CHAIN_LIMIT
+@pytest.mark.parametrize(
+    ("lanes", "length"),
+    [
+        pytest.param("a" * 15, CHAIN_LIMIT, id="one lane"),
+        pytest.param("abcabc", CHAIN_MESSAGES, id="a lane for each"),
+        pytest.param("aabbccdd", 6, id="stretches"),
+        pytest.param("abbbbbbba", 9, id="to the end"),
+    ],
+)
+def test_given_a_run_longer_than_the_limit_or_across_more_lanes_then_it_is_cut(lanes: str, length: int) -> None:
+    lane = {f"s{n}": lane for n, lane in enumerate(lanes)}
+    names = list(lane)
+    (run,) = lay_out(["s0"], *edges({n: names[i - 1] if i else "" for i, n in enumerate(names)}), lane.__getitem__).runs
+    assert run == tuple(names[:length])
 
 
 def test_given_two_joins_on_the_same_runs_then_there_is_no_chord() -> None:
     shape = {"a": "", "b": "", "c": "a b", "d": "a b"}
-    assert lay_out(["a", "b"], *edges(shape)) == Layout(runs=(("a",), ("b",)), forks=())
+    assert lay_out(["a", "b"], *edges(shape), one_lane) == Layout(runs=(("a",), ("b",)), forks=())
 
 
 def undo_order(after: dict[str, str], chosen: str) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
