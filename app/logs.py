@@ -13,6 +13,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -106,7 +107,8 @@ def hidden(text: str) -> str:
 
 class _Stderr:
     """The stderr of the moment, for structlog (each level is a method) and as a stream. It has no lock of its own: one that
-    a thread holds during a fork stays locked in the child."""
+    a thread holds during a fork stays locked in the child. A line that cannot be written (the disk is full) is lost; a request or
+    a round of the relay is not lost with it."""
 
     def msg(self, message: str) -> None:
         self.write(message + "\n")
@@ -114,9 +116,11 @@ class _Stderr:
     debug = info = warning = error = critical = exception = fatal = log = msg
 
     def write(self, text: str) -> int:
-        written = sys.stderr.write(text)
-        sys.stderr.flush()
-        return written
+        with suppress(OSError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()

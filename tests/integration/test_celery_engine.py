@@ -291,6 +291,34 @@ def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_an
         assert set(place.worker.children) == children
 
 
+@pytest.mark.long
+def test_given_step_that_leaks_memory_when_it_has_ended_then_its_child_is_replaced_and_the_job_goes_on(place: Place) -> None:
+    place.rules(left_too={"eats": 450})  # above worker_max_memory_per_child
+    with place.worker:
+        pid = place.worker.pid
+        job = place.submit()
+        place.land(job, "completed")
+        eater = place.operation(job, "left_too").pid
+        wait_until(lambda: eater not in place.worker.children, what="its process to end")
+        assert place.worker.pid == pid
+        assert {place.operation(job, step).attempts for step in EVERY_STEP} == {1}
+        place.rules()
+        place.land(place.submit(), "completed")
+
+
+@pytest.mark.long
+def test_given_step_that_takes_all_the_memory_there_is_when_run_then_the_job_is_undone_and_the_child_lives(place: Place) -> None:
+    place.rules(right={"eats": 4000})
+    with place.worker:
+        children = set(place.worker.children)
+        for pid in children:
+            psutil.Process(pid).rlimit(psutil.RLIMIT_AS, (2 << 30, 2 << 30))
+        job = place.submit()
+        place.land(job, "failed")
+        assert "ran out of memory" in json.dumps(place.operation(job, "right").error)
+        assert set(place.worker.children) == children
+
+
 @on_both
 def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_back_at_no_cost(place: Place) -> None:
     place.rules(first={"stubborn": 60, "times": 1})

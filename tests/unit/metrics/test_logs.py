@@ -35,6 +35,15 @@ def said(format_: str, **more: str) -> list[str]:
     return done.stderr.splitlines()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux'")
+def test_given_a_full_disk_when_lines_are_written_then_they_are_lost_and_the_process_goes_on() -> None:
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
+    with Path("/dev/full").open("w") as full:
+        words = [sys.executable, "-c", TALK + "print('went on')"]
+        done = subprocess.run(words, env=env, stdout=subprocess.PIPE, stderr=full, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "went on\n")
+
+
 @pytest.mark.parametrize("format_", ["json", "auto"])
 def test_given_json_when_written_then_one_object_a_line_that_knows_its_attempt(format_: str) -> None:
     lines = [json.loads(line) for line in said(format_)]

@@ -2,7 +2,7 @@
 
 `rules.json` under SUREFOOT_HOME: {"step" or "step.undo": {"sleep": s, "raises": "rejected"|"error"|"memory"|"exit",
 "stubborn": s (deaf to its limit), "checks": s (with a sign of progress now and then), "not_yet": s (to be asked again then),
-"times": n (attempts that do so)}}.
+"eats": MiB (that stay in its process), "times": n (attempts that do so)}}.
 Every call notes `start` and `end` in `log`.
 """
 
@@ -27,6 +27,9 @@ class Nothing(BaseModel):
 fork = Saga("fork", version=1, input=Nothing, examples=[Nothing()])
 QUICK = Retry(limit=3, backoff="100ms", cap="200ms")
 RAISES: dict[str, Any] = {"rejected": Rejected, "error": RuntimeError, "memory": MemoryError, "exit": SystemExit}
+
+
+EATEN: list[bytes] = []
 
 
 def home() -> Path:
@@ -55,6 +58,7 @@ def act(ctx: Any) -> Any:
         time.sleep(0.5)
         ctx.check()
     time.sleep(rule.get("sleep", 0))
+    EATEN.append(b"\1" * (int(rule.get("eats", 0)) << 20))
     if "raises" in rule:
         raise RAISES[rule["raises"]]("as told")
     if "not_yet" in rule:
