@@ -32,7 +32,10 @@ def jobs() -> None:
 def list_(state: str | None, saga: str | None, tag: str | None, limit: int, as_json: bool) -> None:
     """Show jobs, newest first."""
     with store() as db:
-        rows, _ = list_jobs(db, None, state=state, saga=saga, tag=tag, limit=limit)
+        rows, after = list_jobs(db, None, state=state, saga=saga, tag=tag, limit=limit)
+        while after is not None and len(rows) < limit:  # a page may be short although there is more
+            more, after = list_jobs(db, None, state=state, saga=saga, tag=tag, after=after, limit=limit - len(rows))
+            rows += more
     if as_json:
         print_json(rows)
         return

@@ -215,11 +215,7 @@ def test_given_everything_running_when_an_order_is_made_in_a_browser_then_done_a
 def test_given_attention_when_an_operator_writes_why_while_the_page_is_followed_then_his_words_stay_and_the_job_lands(
     shop: Shop, page: Page, url: str
 ) -> None:
-    shop.service.script["charge_card", "undo"] = [RuntimeError("bank: 503")] * 2
-    job = shop.order()
-    deliver(shop, "create_order", "reserve_stock", "charge_card")
-    shop.cancel(job)
-    assert shop.land(job) == "attention"
+    job = shop.asked()
     sign_in(page, url, shop.key("operator"))
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto(f"{url}/jobs/{job}")

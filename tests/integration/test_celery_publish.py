@@ -10,25 +10,10 @@ from app.delivery.broker import depth, marker, ping, probe, set_marker
 from app.delivery.producer import Profile, producer_app
 from app.delivery.publisher import Publisher
 from app.errors import BrokerUnavailable
-from app.rules.planner import Chain, Chord, Message, Plan
-from app.store.ids import new_id, operation_id
+from tests.support.publishing import plan, timed
 from tests.support.redis_server import RedisServer
 
 WEB_LIMIT_S = 0.8
-
-
-def plan() -> Plan:
-    job = new_id()
-
-    def chain(*steps: str) -> Chain:
-        return Chain(tuple(Message(operation_id(job, step, "", "action"), f"order.{step}", "lane", job) for step in steps))
-
-    return (chain("a", "b"), Chord((chain("c"), chain("d")), chain("e")))
-
-
-def timed(publisher: Publisher) -> tuple[bool, float]:
-    began = time.monotonic()
-    return publisher.publish(plan()), time.monotonic() - began
 
 
 def web(server: RedisServer, pause_s: float = 5.0) -> Publisher:

@@ -20,13 +20,7 @@ WHY = {"reason": "seen"}
 
 @pytest.fixture
 def asked(shop: Shop) -> str:
-    shop.service.script["charge_card", "undo"] = [RuntimeError("bank: 503")] * 2
-    job = shop.order()
-    for step in ("create_order", "reserve_stock", "charge_card"):
-        shop.deliver(shop.next(f"shop.{step}"))
-    shop.cancel(job)
-    assert shop.land(job) == "attention"
-    return job
+    return shop.asked()
 
 
 @pytest.fixture

@@ -25,16 +25,6 @@ def given_up(shop: Shop) -> str:
     return job
 
 
-def in_attention(shop: Shop) -> str:
-    shop.service.script["charge_card", "undo"] = [DOWN] * 2
-    job = shop.order()
-    for step in ("create_order", "reserve_stock", "charge_card"):
-        shop.deliver(shop.next(f"shop.{step}"))
-    shop.cancel(job)
-    assert shop.land(job) == "attention"
-    return job
-
-
 def letters(caller: Caller, query: str = "") -> list[dict[str, Any]]:
     answer = caller.get(f"{LETTERS}{query}")
     assert answer.status_code == 200, answer.get_data(as_text=True)
@@ -43,7 +33,7 @@ def letters(caller: Caller, query: str = "") -> list[dict[str, Any]]:
 
 # --- looking -----------------------------------------------------------------------------------------------------
 def test_given_letters_when_listed_then_filters_and_pages_find_them(shop: Shop, operator: Caller) -> None:
-    failed, asked = given_up(shop), in_attention(shop)
+    failed, asked = given_up(shop), shop.asked()
     assert [one["job"] for one in letters(operator)] == [asked, failed]
     assert [one["job"] for one in letters(operator, "?needs_person=true")] == [asked]
     assert [one["job"] for one in letters(operator, "?needs_person=false&saga=shop&step=charge_card&why=exhausted")] == [failed]
@@ -102,7 +92,7 @@ def test_given_landed_job_when_run_again_as_a_job_then_its_letters_are_closed_to
 def test_given_letter_that_holds_its_job_when_discarded_then_409_names_the_decisions_and_redrive_lands_it(
     shop: Shop, operator: Caller
 ) -> None:
-    job = in_attention(shop)
+    job = shop.asked()
     (letter,) = letters(operator)
     refused = operator.post(f"{letter['links']['self']}/discard", WHY)
     assert refused.status_code == 409
@@ -201,7 +191,7 @@ def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 def test_given_letters_when_the_command_line_is_used_then_listed_shown_sent_back_and_laid_down(shop: Shop, cli: Any) -> None:
-    failed, asked = given_up(shop), in_attention(shop)
+    failed, asked = given_up(shop), shop.asked()
     code, said = cli("list")
     assert (code, said.count("charge_card")) == (0, 2)
     rows = json.loads(cli("list", "--json", "--needs-person")[1])

@@ -203,12 +203,7 @@ def test_given_running_job_when_cancelled_on_its_page_then_it_is_undone(shop: Sh
 # --- what was given up -----------------------------------------------------------------------------------------------
 def asked(shop: Shop) -> tuple[str, str]:
     """A job in attention for the undo of charge_card, and the letter about it."""
-    shop.service.script["charge_card", "undo"] += [RuntimeError("bank: 503")] * 2
-    job_id = shop.order()
-    for step in ("create_order", "reserve_stock", "charge_card"):
-        shop.deliver(shop.next(f"shop.{step}"))
-    shop.cancel(job_id)
-    assert shop.land(job_id) == "attention"
+    job_id = shop.asked()
     (letter,) = letters_of_job(shop.db, job_id, shop.tenant)
     return job_id, letter["id"]
 

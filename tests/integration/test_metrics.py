@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 
 from app import gauges, metrics
 from app.engine.invariants import INVARIANTS, Scope, violations
@@ -16,6 +16,7 @@ from app.engine.keep import quarantine, register_worker
 from app.saga.outcomes import Rejected
 from app.store.views import standing
 from tests.contract.views.shop import Caller, Shop
+from tests.support.plans import first_plan, served
 
 
 @pytest.fixture
@@ -136,18 +137,8 @@ LOOKS: dict[str, tuple[Callable[[Connection], Any], str]] = {
 @pytest.mark.parametrize("look", LOOKS)
 def test_given_what_a_scrape_asks_then_each_statement_is_served_by_an_index(shop: Shop, look: str) -> None:
     run, index = LOOKS[look]
-    statements: list[tuple[str, Any]] = []
-    with shop.db.connect() as connection:
-        event.listen(connection, "before_cursor_execute", lambda c, cur, sql, params, ctx, many: statements.append((sql, params)))
-        with connection.begin():
-            if shop.db.dialect.name == "postgresql":
-                connection.execute(text("SET LOCAL enable_seqscan = off"))
-            statements.clear()
-            run(connection)
-            explain = "EXPLAIN " if shop.db.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
-            sql, parameters = next((s, p) for s, p in statements if not s.startswith("BEGIN"))
-            plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + sql, parameters))
-    assert any(name in plan for name in index.split("|")), f"{sql}\n{plan}"
+    sql, plan = first_plan(shop.db, run)
+    assert served(plan, index), f"{sql}\n{plan}"
 
 
 def test_given_scrapes_in_a_row_when_asked_then_the_store_is_asked_once() -> None:

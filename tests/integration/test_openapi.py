@@ -274,12 +274,7 @@ class Fuzzed:
     def __init__(self, shop: Shop, url: str, max_examples: int) -> None:
         self.ids = [shop.order() for _ in range(3)]
         shop.drain()
-        shop.service.script["charge_card", "undo"] += [RuntimeError("bank: 503")] * 2
-        stuck = shop.order()
-        for step in ("create_order", "reserve_stock", "charge_card"):
-            shop.deliver(shop.next(f"shop.{step}"))
-        shop.cancel(stuck)
-        assert shop.land(stuck) == "attention"
+        stuck = shop.asked()
         shop.service.script["charge_card", "action"] += [RuntimeError("bank: 503")] * 5
         assert shop.land(shop.order()) == "failed"
         self.quarantined = [keep.quarantine(shop.db, reason="no task", queue="a", body=b"x", headers={}) for _ in range(3)]

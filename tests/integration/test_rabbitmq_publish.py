@@ -11,26 +11,11 @@ from app.delivery import amqp, broker
 from app.delivery.producer import Profile, producer_app
 from app.delivery.publisher import Publisher
 from app.errors import BrokerUnavailable
-from app.rules.planner import Chain, Chord, Message, Plan
-from app.store.ids import new_id, operation_id
+from tests.support.publishing import plan, timed
 from tests.support.rabbitmq_server import RabbitMQServer
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 WEB_LIMIT_S = 1.0
-
-
-def plan() -> Plan:
-    job = new_id()
-
-    def chain(*steps: str) -> Chain:
-        return Chain(tuple(Message(operation_id(job, step, "", "action"), f"order.{step}", "lane", job) for step in steps))
-
-    return (chain("a", "b"), Chord((chain("c"), chain("d")), chain("e")))
-
-
-def timed(publisher: Publisher) -> tuple[bool, float]:
-    began = time.monotonic()
-    return publisher.publish(plan()), time.monotonic() - began
 
 
 def test_given_rabbitmq_when_a_plan_is_published_then_only_what_leaves_now_is_there_and_it_survives_a_restart(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -22,6 +21,7 @@ import psycopg
 
 from app.supervisor import ports
 from app.supervisor.leash import leashed
+from tests.support.processes import unprivileged
 from tests.support.waiting import wait_until
 
 START_S = 60.0
@@ -57,7 +57,7 @@ class PostgresServer:
     """One server on a free port of the loopback, its files in a temporary directory of its own."""
 
     def __init__(self, binaries: Path) -> None:
-        self.user = _unprivileged()
+        self.user = unprivileged("postgres")
         self.directory = _reachable_directory(self.user)
         self.binaries = binaries if self.user is None or _reachable(binaries) else self._copied(binaries)
         self.port = 0
@@ -157,19 +157,6 @@ class PostgresServer:
         if libraries.exists():
             shutil.copytree(libraries, place / libraries.name)
         return place / package.name / binaries.parent.name / binaries.name
-
-
-def _unprivileged() -> tuple[int, int] | None:
-    """(uid, gid) of the user to become, None when we are no root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return entry.pw_uid, entry.pw_gid
-    return 65534, 65534
 
 
 def _reachable(path: Path) -> bool:

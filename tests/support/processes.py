@@ -1,6 +1,9 @@
-"""Which processes still live."""
+"""Which processes still live, and as whom a server runs that refuses to be root."""
 
 from __future__ import annotations
+
+import os
+import pwd
 
 import psutil
 
@@ -11,3 +14,16 @@ def lives(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def unprivileged(*names: str) -> tuple[int, int] | None:
+    """(uid, gid) of the first of these users that there is, else of `nobody`; None when we are no root and need not become another."""
+    if os.geteuid() != 0:
+        return None
+    for name in (*names, "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return entry.pw_uid, entry.pw_gid
+    return 65534, 65534

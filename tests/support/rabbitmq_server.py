@@ -8,7 +8,6 @@ meets no other RabbitMQ of this machine, and it ends with the process that start
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 from app.delivery import broker
 from app.supervisor import ports
 from app.supervisor.leash import leashed
+from tests.support.processes import unprivileged
 from tests.support.waiting import wait_until
 
 START_S = 60.0
@@ -41,7 +41,7 @@ class RabbitMQServer:
 
     def __init__(self, scripts: Path, **settings: str) -> None:
         self.scripts = scripts
-        self.user = _unprivileged()
+        self.user = unprivileged("rabbitmq")
         self.directory = Path(tempfile.mkdtemp(prefix="surefoot-rabbitmq-"))
         self.port, self._epmd_port, self._dist_port = ports.any_free(), ports.any_free(), ports.any_free()
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -161,15 +161,3 @@ class RabbitMQServer:
         except ProcessLookupError:
             pass
         process.wait(STOP_S)
-
-
-def _unprivileged() -> tuple[int, int] | None:
-    if os.geteuid() != 0:
-        return None
-    for name in ("rabbitmq", "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return entry.pw_uid, entry.pw_gid
-    return 65534, 65534

@@ -16,7 +16,7 @@ from web.api import requests, shapes
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, described
-from web.api.pages import asked_after, page
+from web.api.pages import asked_after_id, page
 from web.body import read_json
 from web.door import door
 
@@ -56,8 +56,7 @@ CHANGED = Answer("It is on record; the letter as it stands.", shapes.DecidedLett
 def index() -> Response:
     requests.only_parameters(*FILTERS, "limit", "cursor")
     meant, limit = meant_by_address(principal().tenant_id), requests.limit_parameter()
-    after = asked_after()
-    items, edge = letters_view(door().db, meant, after_id=after[1] if after else None, limit=limit)
+    items, edge = letters_view(door().db, meant, after_id=asked_after_id(), limit=limit)
     return page(items, edge)
 
 

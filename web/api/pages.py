@@ -28,6 +28,12 @@ def asked_after() -> Position | None:
         raise Problem("invalid-input", error.message, errors=[{"parameter": "cursor", "detail": "is not one of ours"}]) from error
 
 
+def asked_after_id() -> str | None:
+    """The same, of a list that goes by id alone."""
+    after = asked_after()
+    return after[1] if after else None
+
+
 def page(items: list[dict[str, Any]], edge: Position | None) -> Response:
     """One page. `edge`: the last of it, where there are more; the next page is this address with a cursor."""
     following = door().signer.cursor(edge) if edge else None

@@ -12,7 +12,7 @@ from web.api import requests, shapes
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, Parameter, described
-from web.api.pages import asked_after, page
+from web.api.pages import asked_after_id, page
 from web.body import read_json
 from web.door import door
 
@@ -32,8 +32,7 @@ STATE = Parameter("state", {"enum": ["kept", "discarded"], "default": "kept"}, "
 def index() -> Response:
     requests.only_parameters("state", "limit", "cursor")
     state, limit = requests.choice_parameter("state", ("kept", "discarded")), requests.limit_parameter()
-    after = asked_after()
-    items, edge = quarantine_view(door().db, discarded=state == "discarded", after_id=after[1] if after else None, limit=limit)
+    items, edge = quarantine_view(door().db, discarded=state == "discarded", after_id=asked_after_id(), limit=limit)
     return page(items, edge)
 
 

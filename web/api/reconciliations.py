@@ -17,7 +17,7 @@ from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, Parameter, described
 from web.api.jobs import nothing_said
-from web.api.pages import asked_after, page
+from web.api.pages import asked_after_id, page
 from web.door import door
 
 routes = Blueprint("reconciliations", __name__, url_prefix=API)
@@ -38,9 +38,7 @@ ONLY_OPEN = Parameter("open", {"enum": ["true", "false"], "default": "true"}, "`
 def index() -> Response:
     requests.only_parameters("open", "limit", "cursor")
     only_open, limit = requests.choice_parameter("open", ("true", "false")) != "false", requests.limit_parameter()
-    after = asked_after()
-    after_id = after[1] if after else None
-    items, edge = reconciliations_view(door().db, principal().tenant_id, only_open=only_open, after_id=after_id, limit=limit)
+    items, edge = reconciliations_view(door().db, principal().tenant_id, only_open=only_open, after_id=asked_after_id(), limit=limit)
     return page(items, edge)
 
 

@@ -19,15 +19,13 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
-    type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from app.clock import UtcDateTime
 from app.rules.states import Dir, JobState, Kind, OpState
 from app.saga.graph import Node
-from app.store.session import dialect_is_sqlite, reading
-from app.store.tables import Id, job_tags, jobs, operations
+from app.store.session import reading
+from app.store.tables import Id, job_tags, jobs, operations, tenants
 from app.store.views import letters
 from app.store.views.effects import Effect, effects_of
 from app.store.views.names import job_links, short_name, stamp
@@ -210,31 +208,58 @@ def list_jobs(
 
     Args: `state` one of SHOWN_STATES; `after` where the page before ended; `limit` at most 200.
     Returns: (rows, where the next page begins, or None at the end). A filtered page that found little in SCAN_ROWS jobs
-    is short and still says where to go on, so that no filter makes a request walk over everything there ever was.
+    is short and still says where to go on, so that no filter makes a request walk over everything there ever was. A filter
+    over everybody's jobs costs a page of each tenant.
     """
     limit = max(1, min(limit, PAGE_ROWS_MOST))
+    filters = {"state": state, "saga": saga, "tag": tag}
     with reading(db) as connection:
-        walk, wanted = _walk(connection, tenant_id, after, state, saga, tag)
-        query = walk.page(job_rows())
-        edge = None
-        if wanted:
-            edge = connection.execute(walk.page(select(jobs.c.created_at, jobs.c.id)).offset(SCAN_ROWS - 1).limit(1)).one_or_none()
-            query = query.where(*wanted)
-            if edge is not None:
-                query = query.where(walk.not_beyond((edge.created_at, edge.id)))
-        rows = connection.execute(query.limit(limit + 1)).all()
-        shown = load_many(connection, rows[:limit])
+        if tenant_id is None and any(value is not None for value in filters.values()):
+            rows, edge = _rows_of_all(connection, after, limit, filters)
+        else:
+            rows, edge = _rows(connection, tenant_id, after, limit, filters)
+        shown = load_many(connection, rows)
         effects = effects_of(connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK])
-    items = [brief(snapshot, effects.get(snapshot.job.id, [])) for snapshot in shown]
+    return [brief(snapshot, effects.get(snapshot.job.id, [])) for snapshot in shown], edge
+
+
+def _rows(
+    connection: Connection, tenant_id: str | None, after: Position | None, limit: int, filters: dict[str, str | None]
+) -> tuple[list[Any], Position | None]:
+    """Rows of `job_rows`, and where the next page begins."""
+    walk, wanted = _walk(tenant_id, after, **filters)
+    query = walk.page(job_rows())
+    edge = None
+    if wanted:
+        edge = connection.execute(walk.page(select(jobs.c.created_at, jobs.c.id)).offset(SCAN_ROWS - 1).limit(1)).one_or_none()
+        query = query.where(*wanted)
+        if edge is not None:
+            query = query.where(walk.not_beyond((edge.created_at, edge.id)))
+    rows = list(connection.execute(query.limit(limit + 1)))
     if len(rows) > limit:
-        return items, (shown[-1].job.created_at, shown[-1].job.id)
-    return items, None if edge is None else (edge.created_at, edge.id)
+        return rows[:limit], _position(rows[limit - 1])
+    return rows, None if edge is None else (edge.created_at, edge.id)
+
+
+def _rows_of_all(
+    connection: Connection, after: Position | None, limit: int, filters: dict[str, str | None]
+) -> tuple[list[Any], Position | None]:
+    """The same over all tenants: each one's page by its index, put together. What filters has an index of each tenant only."""
+    pages = [_rows(connection, tenant, after, limit, filters) for tenant in connection.scalars(select(tenants.c.id)).all()]
+    edge = max((edge for _, edge in pages if edge is not None), default=None)  # what is older may lack another tenant's jobs
+    found = sorted((row for rows, _ in pages for row in rows), key=_position, reverse=True)
+    rows = [row for row in found if edge is None or _position(row) >= edge][:limit]
+    return rows, _position(rows[-1]) if len(rows) == limit and len(found) > limit else edge
+
+
+def _position(row: Any) -> Position:
+    return row.created_at, row.id
 
 
 class _Walk:
     """Jobs newest first, from a position on, along one index: of everybody, of a tenant, or of a tenant's tag, state or saga.
 
-    Without a tenant by id alone: ids grow with time, and the primary key serves it.
+    Without a tenant, and then without a filter, by id alone: ids grow with time, and the primary key serves it.
     """
 
     def __init__(self, tenant_id: str | None, after: Position | None, **along: Any) -> None:
@@ -275,12 +300,11 @@ class _Walk:
 
 
 def _walk(
-    connection: Connection, tenant_id: str | None, after: Position | None, state: str | None, saga: str | None, tag: str | None
+    tenant_id: str | None, after: Position | None, *, state: str | None, saga: str | None, tag: str | None
 ) -> tuple[_Walk, list[ColumnElement[bool]]]:
     """The index to walk, and what has still to be asked of each job on the way. A tag finds fewest, then a state, then a saga."""
-    by_state, by_saga, by_tag = _filters(connection, state, saga, tag)
-    if tenant_id is None:
-        return _Walk(None, after), [*by_state, *by_saga, *by_tag]
+    by_state = [_state_filter(JobState(state))] if state is not None else []
+    by_saga = [jobs.c.saga == saga] if saga is not None else []
     if tag is not None:
         return _Walk(tenant_id, after, tag=tag), [*by_state, *by_saga]
     if state is not None and state != JobState.COMPLETED:
@@ -290,19 +314,6 @@ def _walk(
     if saga is not None:
         return _Walk(tenant_id, after, saga=saga), by_state
     return _Walk(tenant_id, after), by_state
-
-
-def _filters(connection: Connection, state: str | None, saga: str | None, tag: str | None) -> tuple[list[ColumnElement[bool]], ...]:
-    """What each filter asks of a job; nothing where it does not filter."""
-    by_state = [_state_filter(JobState(state))] if state is not None else []
-    by_saga = [jobs.c.saga == saga] if saga is not None else []
-    by_tag: list[ColumnElement[bool]] = []
-    if tag is not None and dialect_is_sqlite(connection):
-        each = func.json_each(jobs.c.tags).table_valued("value")
-        by_tag.append(select(literal_column("1")).select_from(each).where(each.c.value == tag).exists())
-    elif tag is not None:
-        by_tag.append(type_coerce(jobs.c.tags, JSONB).contains([tag]))
-    return by_state, by_saga, by_tag
 
 
 def _state_filter(state: JobState) -> ColumnElement[bool]:

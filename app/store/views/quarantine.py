@@ -11,6 +11,7 @@ from app.errors import Conflict, NotFound
 from app.store.ids import is_id
 from app.store.session import reading, transaction
 from app.store.tables import quarantine
+from app.store.types import AnyRow
 from app.store.views.names import API, stamp
 
 PAGE_ROWS, PAGE_ROWS_MOST = 50, 200
@@ -23,12 +24,17 @@ def quarantine_view(
 ) -> tuple[list[dict[str, Any]], Any]:
     """Messages, newest first, without their bodies. Returns (rows, (at, id) where the next page begins, or None)."""
     limit = max(1, min(limit, PAGE_ROWS_MOST))
+    with reading(db) as connection:
+        rows = page(connection, discarded=discarded, after_id=after_id, limit=limit + 1)
+    return [_brief(row) for row in rows[:limit]], (rows[limit - 1].at, rows[limit - 1].id) if len(rows) > limit else None
+
+
+def page(connection: Connection, *, discarded: bool, after_id: str | None, limit: int) -> list[AnyRow]:
+    """Messages, newest first, older than `after_id`."""
     guards: list[ColumnElement[bool]] = [q.discarded_at.is_not(None) if discarded else q.discarded_at.is_(None)]
     if after_id is not None:
         guards.append(q.id < after_id)
-    with reading(db) as connection:
-        rows = list(connection.execute(select(quarantine).where(*guards).order_by(q.id.desc()).limit(limit + 1)))
-    return [_brief(row) for row in rows[:limit]], (rows[limit - 1].at, rows[limit - 1].id) if len(rows) > limit else None
+    return list(connection.execute(select(quarantine).where(*guards).order_by(q.id.desc()).limit(limit)))
 
 
 def message_view(db: Engine, message_id: str) -> dict[str, Any]:

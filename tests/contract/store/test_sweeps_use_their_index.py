@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine
 
 from app.store import queries, reconciliations, updates
 from app.store.migrate import upgrade
 from app.store.session import open_engine
+from tests.support.plans import first_plan, served
 
 NIL = "00000000-0000-0000-0000-000000000000"
 RUNNING = "ix_operations_boot|ix_operations_leased"  # two small indexes hold the running rows; on empty tables they cost the same
@@ -53,15 +54,5 @@ def db(store_url: str) -> Any:
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_given_a_sweep_then_its_plan_uses_the_index_made_for_it(db: Engine, sweep: str) -> None:
     run, index = SWEEPS[sweep]
-    statements: list[tuple[str, Any]] = []
-    with db.connect() as connection:
-        event.listen(connection, "before_cursor_execute", lambda c, cur, sql, params, ctx, many: statements.append((sql, params)))
-        with connection.begin():
-            if db.dialect.name == "postgresql":
-                connection.execute(text("SET LOCAL enable_seqscan = off"))
-            statements.clear()
-            run(connection)
-            sql, parameters = next((s, p) for s, p in statements if not s.startswith("BEGIN"))
-            explain = "EXPLAIN " if db.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
-            plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + sql, parameters))
-    assert any(name in plan for name in index.split("|")), f"{sql}\n{plan}"
+    sql, plan = first_plan(db, run)
+    assert served(plan, index), f"{sql}\n{plan}"

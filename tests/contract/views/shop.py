@@ -79,6 +79,16 @@ class Shop(World):
         """Submit an order; nothing of it has run."""
         return self.submit(input={**GOOD, **more.pop("value", {})}, **more)
 
+    def asked(self) -> str:
+        """A cancelled order of which the refund is out of attempts: a person is asked about charge_card."""
+        self.service.script["charge_card", "undo"] = [RuntimeError("bank: 503")] * 2
+        job = self.order()
+        for step in ("create_order", "reserve_stock", "charge_card"):
+            self.deliver(self.next(f"shop.{step}"))
+        self.cancel(job)
+        assert self.land(job) == "attention"
+        return job
+
     def key(self, role: str = "user", tenant: str = "default") -> str:
         return keys.create(self.db, tenant, role, f"{tenant} {role}")[1]
 

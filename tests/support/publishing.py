@@ -1,0 +1,25 @@
+"""A plan to publish, and how long that takes: the same for each broker."""
+
+from __future__ import annotations
+
+import time
+
+from app.delivery.publisher import Publisher
+from app.rules.planner import Chain, Chord, Message, Plan
+from app.store.ids import new_id, operation_id
+
+
+def plan() -> Plan:
+    """A chain of two, and a chord of two chains of one with a body: three messages leave at once."""
+    job = new_id()
+
+    def chain(*steps: str) -> Chain:
+        return Chain(tuple(Message(operation_id(job, step, "", "action"), f"order.{step}", "lane", job) for step in steps))
+
+    return (chain("a", "b"), Chord((chain("c"), chain("d")), chain("e")))
+
+
+def timed(publisher: Publisher) -> tuple[bool, float]:
+    """Publish such a plan: (whether it left, seconds)."""
+    began = time.monotonic()
+    return publisher.publish(plan()), time.monotonic() - began
