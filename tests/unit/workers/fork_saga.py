@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from surefoot import NotYet, Rejected, Retry, Saga
+from tests.support.processes import append_line
 
 
 class Nothing(BaseModel):
@@ -37,11 +38,7 @@ def home() -> Path:
 
 
 def note(line: str) -> None:
-    fd = os.open(home() / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(fd, (line + "\n").encode())
-    finally:
-        os.close(fd)
+    append_line(home() / "log", line)
 
 
 def act(ctx: Any) -> Any:

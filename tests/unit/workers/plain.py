@@ -17,6 +17,7 @@ from celery import Celery
 from app.engine.work import Delivery, Performed, Verdict
 from app.rules.planner import Message
 from app.store.ids import operation_id
+from tests.support.processes import append_line
 from workers.drain import Drain
 from workers.lanes import queues
 from workers.tasks import UNKNOWN_TASK, StepTask
@@ -30,11 +31,7 @@ def home() -> Path:
 
 def note(line: str) -> None:
     """One line, written whole, by however many processes."""
-    fd = os.open(home() / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(fd, (line + "\n").encode())
-    finally:
-        os.close(fd)
+    append_line(home() / "log", line)
 
 
 def mark(name: str) -> bool:
