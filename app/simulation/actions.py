@@ -20,6 +20,7 @@ from app.simulation.world import Worker, World
 T = TypeVar("T")
 KEYS = 3  # idempotency keys a client uses: so many jobs at most
 WORDS = ("retry", "mark_done", "waive", "mark_absent")
+EXPIRING = "sweep.Sweeper._expired/asked"  # a relay has read whose lease has run out, and has not acted on it
 NOTHING_KNOWN = Registry()
 
 
@@ -194,6 +195,18 @@ class Director:
             return ""
         actor = self.world.sweep(relay, points=action.budget, dies=action.dies)
         return _told(actor, "sweeps")
+
+    def _doze(self, action: Action) -> str:
+        """A relay finds a lease that has run out, and nods off before it acts; meanwhile the late heartbeat comes."""
+        relay = f"relay{action.which % len(self.world.sweepers)}"
+        if not any(worker.actor is not None for worker in self.world.fleet) or any(a.name == relay for a in self.world.stage.paused):
+            return ""
+        self.world.tick(self.world.settings.lease_seconds + 1, beats=False)
+        swept = self.world.sweep(action.which % len(self.world.sweepers), points=EXPIRING)
+        if not swept.done:
+            self.world.tick(0)
+            self.world.resume(swept)
+        return _told(swept, "sweeps, and nods off when it has looked for leases that have run out")
 
     def _tick(self, action: Action) -> str:
         self.world.tick(action.seconds, beats=action.word != "no beats")

@@ -48,7 +48,7 @@ FAULTS = {
 STOPS = (1, 1, 2, 3, 4, 6, 9, 13, 20)  # after how many points an actor stops
 # What takes several in one order is not met by chance: of eight seeds one is about sleep alone, one about people alone
 OF_EIGHT_SLEEPERS, OF_EIGHT_PEOPLE = 5, 6
-SLEEPERS = {"submit": 0.7, "deliver": 6.0, "resume": 3.0, "sweep": 4.0, "tick": 5.0, "oversleep": 3.0, "broker": 0.7}
+SLEEPERS = {"submit": 0.7, "deliver": 6.0, "resume": 3.0, "sweep": 4.0, "tick": 5.0, "oversleep": 3.0, "doze": 0.5, "broker": 0.7}
 PEOPLE = {"submit": 2.0, "deliver": 15.0, "resume": 5.0, "sweep": 4.0, "tick": 7.0, "cancel": 0.7, "person": 8.0}
 FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
 YOUNG_S = 300.0  # a schedule that heals before this has no operation near its queue time-out (15 minutes)

@@ -13,25 +13,12 @@ from tests.support.planted import PLANTED
 KNOWN: dict[str, tuple[int, list[Action] | None]] = {
     "messages leave before the commit": (0, None),
     "the effects key has the attempts number in it": (1, None),
-    "a completion does not ask for its fence": (
-        83,
-        [Action("submit"), Action("deliver", points=5), Action("oversleep"), Action("deliver", who=1, points=5), Action("resume")],
-    ),
+    "a completion does not ask for its fence": (53, None),
     "the row count of a completion is ignored": (33, None),
     "undos look at direct successors only": (347, None),
     "a claim is not durable": (0, None),
     "a timer never wakes": (1, None),
-    "a relay that slept does not look again before it expires a claim": (
-        83,
-        [
-            Action("submit"),
-            Action("deliver", points=5),
-            Action("tick", seconds=16.0, word="no beats"),
-            Action("sweep", points=2),
-            Action("tick", seconds=0.5),
-            Action("resume", which=1),
-        ],
-    ),
+    "a relay that slept does not look again before it expires a claim": (21, None),
     "an undo with nothing to undo acts as if it had": (2, None),
     "an empty undo leaves no tombstone": (155, None),
     "a completion releases twice": (0, None),
@@ -46,11 +33,7 @@ KNOWN: dict[str, tuple[int, list[Action] | None]] = {
     "a completion after the turn goes forward": (2, None),
     "two people decide about one letter and both are obeyed": (2, None),
 }
-SEARCHED = 400  # numbers; each mistake but the rare ones shows before
-RARE = {  # three processes have to stop in one order: in hundreds of random schedules these did not show
-    "a completion does not ask for its fence",
-    "a relay that slept does not look again before it expires a claim",
-}
+SEARCHED = 400  # numbers; each mistake shows before
 
 
 @pytest.mark.parametrize("mistake", KNOWN)
@@ -66,7 +49,7 @@ def test_given_the_planted_mistakes_then_each_has_a_known_schedule() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("mistake", [name for name in PLANTED if name not in RARE])
+@pytest.mark.parametrize("mistake", PLANTED)
 def test_given_a_planted_mistake_when_it_is_searched_for_then_it_is_found(mistake: str) -> None:
     with PLANTED[mistake]():
         assert any(quietly(run, seed).failed for seed in range(SEARCHED))

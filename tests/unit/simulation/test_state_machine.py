@@ -70,7 +70,8 @@ class Machine(RuleBasedStateMachine):
         self.do("tick", seconds=seconds, word=word)
 
     @rule(
-        verb=st.sampled_from(("freeze", "thaw", "oversleep", "crash", "kill_child", "shut_down", "drop", "duplicate", "old")), which=WHICH
+        verb=st.sampled_from(("freeze", "thaw", "oversleep", "doze", "crash", "kill_child", "shut_down", "drop", "duplicate", "old")),
+        which=WHICH,
     )
     def harm(self, verb: str, which: int) -> None:
         self.do(verb, which=which)
