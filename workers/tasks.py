@@ -192,7 +192,7 @@ class StepTask(Task):
         """Without a store nothing may run. Wait a little, so that a queue is not turned round and round, and put it back."""
         log.warning("store.unreachable", operation=self.request.id, error=str(error))
         threading.Event().wait(random.uniform(*STORE_PAUSE_S))
-        raise Reject(str(error), requeue=True)
+        raise Reject(str(error), requeue=True) from None  # Celery logs it whole: the store's own error is a hundred lines each time
 
 
 def time_limit_s(graph: Graph, step: str, kind: str) -> float:

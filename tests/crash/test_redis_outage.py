@@ -74,7 +74,7 @@ def outage(
         wait_until(lambda: len(worker.ended("a", "c")) >= JOBS + JOBS // 4, 60, what="everything that was queued")
 
 
-@pytest.mark.parametrize("seconds", [8.0, pytest.param(20.0, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [8.0, pytest.param(60.0, marks=pytest.mark.long)])
 def test_given_load_when_redis_is_killed_for_a_while_then_the_same_worker_goes_on(
     worker: WorkerProcess, redis_server: RedisServer, seconds: float
 ) -> None:
