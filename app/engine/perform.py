@@ -38,7 +38,8 @@ from app.store.taking import Taking
 from app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.perform")
-VERSION_RECHECK_S = 10.0  # how soon an operation is offered again that met a worker without its definition
+# How soon an operation is offered again that met a worker without its definition: while a living worker has it, and while none has
+VERSION_ELSEWHERE_S, VERSION_NOWHERE_S = 1.0, 10.0
 HOLD_S = 60.0  # how long a worker holds an outcome that the store cannot take just now
 
 T = TypeVar("T")
@@ -180,7 +181,9 @@ def _forged(seen: AnyRow | None, delivery: Delivery) -> str:
 # --- before the claim ----------------------------------------------------------------------------------------------
 def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
     """This worker lacks the definition the job is pinned to: offer it again soon, no attempt used."""
-    parked = one_statement(db, lambda tx: updates.wait_for_version(tx, operation_id, VERSION_RECHECK_S))
+    elsewhere = any(seen.digest in worker.digests for worker in queries.live_workers(db))
+    pause_s = VERSION_ELSEWHERE_S if elsewhere else VERSION_NOWHERE_S
+    parked = one_statement(db, lambda tx: updates.wait_for_version(tx, operation_id, pause_s))
     log.warning("definition_missing", job=seen.job_id, saga=seen.saga, digest=seen.digest)
     return Performed(Verdict.PARKED if parked else Verdict.DROPPED, error=f"this worker has no definition {seen.digest} of {seen.saga}")
 

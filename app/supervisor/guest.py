@@ -1,7 +1,7 @@
 """A store and a broker of one's own on servers that others use, gone afterwards.
 
 DATABASE_URL and BROKER_URL name servers, never the data to work on: a guest makes a database of its own on that PostgreSQL
-and takes empty databases of that Redis, marked as taken. `whose` is said in names and messages: "drill".
+and takes empty databases of that Redis, marked as taken. `whose` is said in names and messages: "drill", "bench".
 """
 
 from __future__ import annotations

@@ -1,0 +1,53 @@
+"""An operation that meets a worker without its definition is offered again, soon where somebody has it, and costs no attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.engine import keep
+from app.engine.perform import VERSION_ELSEWHERE_S, VERSION_NOWHERE_S
+from app.engine.work import Verdict
+from app.saga.definition import Saga
+from app.saga.registry import Registry
+from tests.support.world import Participant, Thing, World
+
+
+@pytest.fixture
+def world(store_url: str) -> Iterator[World]:
+    service = Participant()
+    saga = Saga("parcel", version=1, input=Thing)
+
+    @saga.step(lane="parcels", undo=None)
+    def pack(ctx: Any, o: Any) -> str:
+        return service.act(ctx)
+
+    made = World(store_url, [saga], service)
+    yield made
+    made.db.dispose()
+
+
+def register(world: World, boot: str, digests: list[str]) -> None:
+    keep.register_worker(world.db, boot, host="here", pid=1, lanes=["parcels"], digests=digests, concurrency=1)
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_given_a_worker_without_the_definition_then_the_operation_waits_longer_where_nobody_has_it(world: World, elsewhere: bool) -> None:
+    saga, known = world.registry.all()[0], world.registry
+    register(world, "gone", [saga.digest])
+    keep.worker_stopped(world.db, "gone")
+    register(world, "other", [saga.digest] if elsewhere else ["another"])
+    job = world.submit()
+    world.registry = Registry()
+    assert world.deliver(world.next()).verdict == Verdict.PARKED
+    world.let_pass(VERSION_ELSEWHERE_S)
+    world.sweep()
+    assert bool(world.broker.waiting) is elsewhere
+    world.let_pass(VERSION_NOWHERE_S)
+    world.sweep()
+    world.registry = known
+    world.drain()
+    assert world.state(job) == "completed"
+    assert "attempt_failed" not in world.events(job)
