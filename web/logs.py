@@ -13,6 +13,7 @@ from app import logs
 from app.metrics.counters import REQUESTS
 
 log = structlog.get_logger("surefoot.web")
+NOTHING_NEW = 304  # a poll; there are more of them than of anything else, and each says that nothing happened. They are counted
 QUIET = ("health.livez", "health.readyz", "static")  # asked all day long
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -34,7 +35,7 @@ def _end(response: Response) -> Response:
     response.headers["X-Trace-Id"] = g.get("trace_id", "")
     took_s = time.monotonic() - g.get("began", time.monotonic())
     REQUESTS.observe(took_s, method=_method(), route=_route(), status=str(response.status_code))
-    if request.endpoint in QUIET:
+    if request.endpoint in QUIET or response.status_code == NOTHING_NEW:
         return response
     principal = g.get("principal")
     log.info(

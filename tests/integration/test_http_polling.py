@@ -203,6 +203,19 @@ def test_given_unchanged_job_when_polled_then_304_for_one_statement_with_its_key
     assert "Prefer" in answers[0].headers["Vary"]
 
 
+def test_given_a_poll_that_finds_nothing_new_then_it_is_counted_and_no_line_is_written(
+    shop: Shop, app: Flask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user, job_id = Caller(app, shop.key()), shop.order()
+    first = user.get(f"{JOBS}/{job_id}")
+    capsys.readouterr()
+    again = user.get(f"{JOBS}/{job_id}", **{"If-None-Match": first.headers["ETag"]})
+    assert job_id not in "".join(capsys.readouterr())
+    assert again.headers["X-Trace-Id"]
+    user.get(f"{JOBS}/{job_id}")
+    assert job_id in "".join(capsys.readouterr())
+
+
 def test_given_long_job_when_polled_then_still_one_statement_that_an_index_serves(shop: Shop, app: Flask) -> None:
     for _ in range(30):
         shop.order()
