@@ -45,9 +45,11 @@ postgresql_first = pytest.mark.parametrize("store", [pytest.param("sqlite", mark
 
 
 def kill_now_and_then(shop: Shop, halt: threading.Event, every_s: float, killed: list[str]) -> None:
-    """kill -9 of a random worker process, main or child."""
+    """kill -9 of a random worker process, main or child: one at once, then one every so many seconds."""
     chance = random.Random(11)
-    while not halt.wait(every_s):
+    wait_s = 0.2
+    while not halt.wait(wait_s):
+        wait_s = every_s
         candidates = shop.workers()
         if candidates:
             victim = chance.choice(candidates)
@@ -63,7 +65,10 @@ def under_fire(shop: Shop, count: int, every_s: float, timeout_s: float) -> None
     killer = threading.Thread(target=kill_now_and_then, args=(shop, halt, every_s, killed), daemon=True)
     killer.start()
     try:
-        ids = shop.orders(count, cards=("tok_ok", "tok_ok", "tok_ok", "tok_declined"))
+        cards = ("tok_ok", "tok_ok", "tok_ok", "tok_declined")
+        ids = shop.orders(count // 2, cards=cards)
+        wait_until(lambda: len(killed) >= 2, timeout_s, what="two kills, with orders on both sides of each")
+        ids += shop.orders(count // 2, cards=cards)
         wait_until(lambda: shop.states()["completed"] + shop.states()["failed"] >= count // 3, timeout_s, what="a third to land")
         shop.broker.flushall()
         states = shop.land(timeout_s)
