@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-UNDONE = ("failed", "cancelled")
-SETTLED = ("completed", *UNDONE)
+from app.rules.states import ENDED
 
 
 def money_is_whole(world: Any) -> Iterator[str]:
@@ -22,7 +21,7 @@ def all_or_nothing(*services: str) -> Callable[[Any], Iterator[str]]:
     """At its end a completed job has the effect of each of these services standing, an undone one none."""
 
     def end_is_all_or_nothing(world: Any) -> Iterator[str]:
-        for service in services if world.job.state in SETTLED else ():
+        for service in services if world.job.state in ENDED else ():
             seen = [effect for effect in world.service(service) if effect.state != "unknown"]
             if world.job.state == "completed" and not seen:
                 yield f"the job is completed, but {service} knows nothing of it"
@@ -36,4 +35,4 @@ def all_or_nothing(*services: str) -> Callable[[Any], Iterator[str]]:
 def books_agree(world: Any) -> Iterator[str]:
     """In a drill, whose databases hold nothing else, all the books together say nothing against each other."""
     if world.own is not None:
-        yield from world.own.disagreements(settled=world.job.state in SETTLED)
+        yield from world.own.disagreements(settled=world.job.state in ENDED)
