@@ -22,7 +22,7 @@ from app.store.tables import Id
 from app.store.views.jobs import QUEUE_ROWS, whole_job
 from app.store.views.names import stamp
 
-SHAPE = "2"  # raise it when a job's view changes its shape: who has an old one must not be told that it is as he has it
+SHAPE = "3"  # raise it when a job's view changes its shape: who has an old one must not be told that it is as he has it
 _ENDED = ", ".join(f"'{state}'" for state in ENDED)
 
 # Two things are said so that no index but the job's own can be used for them (`queries.STATE`): the state of its operation, its tenant.
