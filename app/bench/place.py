@@ -53,12 +53,12 @@ def home() -> Iterator[Path]:
 
 
 @contextmanager
-def store(settings: Settings, folder: Path) -> Iterator[tuple[str, str]]:
-    """A migrated store: (its URL, words about it).
+def store(settings: Settings, folder: Path, name: str = "bench") -> Iterator[tuple[str, str]]:
+    """A migrated store: (its URL, words about it). `name`: of its file, on SQLite.
 
     Raises: SettingsError when the PostgreSQL of DATABASE_URL does not let us make a database.
     """
-    with guest.store(settings.database_url, folder / "bench.sqlite", whose=GUEST) as url:
+    with guest.store(settings.database_url, folder / f"{name}.sqlite", whose=GUEST) as url:
         db = open_engine(url)
         try:
             migrate.upgrade(db)

@@ -15,7 +15,7 @@ ROUNDS_S, GROWTH_S = 150.0, 900.0
 @click.option("--rounds", type=click.IntRange(1, 20), default=5, show_default=True, help="Rounds at most; each runs every row once.")
 @click.option("--jobs", type=click.IntRange(1, 2000), help="Jobs of a batch (as many as fit in a second and a half).")
 @click.option("--seconds", type=click.FloatRange(10, 7200), help="No round that ends later (150; 900 with --growth).")
-@click.option("--growth", is_flag=True, help="Instead: does anything cost more when there is more of it? Some fifteen minutes.")
+@click.option("--growth", is_flag=True, help="Instead: does anything cost more when there is more of it? Ten minutes.")
 @click.option("--rows", type=click.IntRange(1000, 10_000_000), default=1_000_000, show_default=True, help="Finished jobs, with --growth.")
 def bench(as_json: bool, rounds: int, jobs: int | None, seconds: float | None, growth: bool, rows: int) -> None:
     """Measure what durability costs: sagas beside plain Celery on the same broker, store and number of workers.
@@ -41,10 +41,10 @@ def bench(as_json: bool, rounds: int, jobs: int | None, seconds: float | None, g
 
 
 def _growth(as_json: bool, rows: int, seconds: float) -> None:
-    from app.bench import growth
+    from app.bench import growth, growth_report
 
     found = growth.grow(settings(), growth.Extent(rows=rows, seconds=seconds), say=lambda line: click.echo(line, err=True))
     if as_json:
-        print_json(growth.as_json(found))
+        print_json(growth_report.as_json(found))
     else:
-        growth.show(found)
+        growth_report.show(found)

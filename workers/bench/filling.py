@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import Engine, NullPool, Table, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from app.store.session import dialect_is_sqlite
 from app.store.tables import history, jobs, operations
@@ -45,7 +48,7 @@ def _stored(dialect: str, job_id: str) -> str:
 
 
 def settle(db: Engine) -> None:
-    """Let the database learn how much there is, at once and not in the middle of a measurement."""
+    """Let the database learn how much there is and write down what it owes, at once and not in the middle of a measurement."""
     if db.dialect.name == "sqlite":
         with db.connect() as connection:
             connection.exec_driver_sql("COMMIT")  # the one that every connection of ours begins with
@@ -55,3 +58,5 @@ def settle(db: Engine) -> None:
     with admin.connect() as connection:
         for table in (jobs, operations, history):
             connection.execute(text(f"VACUUM (ANALYZE) {table.name}"))
+        with suppress(DBAPIError):  # not every role may
+            connection.execute(text("CHECKPOINT"))

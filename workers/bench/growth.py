@@ -1,4 +1,7 @@
-"""`python -m workers.bench.growth EXTENT`: measures what grows, and prints a line of JSON for each size of each row."""
+"""`python -m workers.bench.growth FILE`: measures what grows, and prints a line of JSON for each size of each row in each round.
+
+FILE: {"extent": an Extent's fields, "stores": store's name -> its URL}.
+"""
 
 from __future__ import annotations
 
@@ -6,202 +9,147 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from statistics import median
+from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine
 
-from app.bench.gauges import PostgresGauge
-from app.bench.growth import Extent
+from app.bench.growth import SMALL, Extent, growing, store_of
 from app.config import Settings
 from app.saga.definition import Saga
-from app.saga.outcomes import NotYet, Rejected
-from app.store import queries, updates
-from app.store.session import asking, one_statement, open_engine
+from app.store.session import open_engine
 from workers.bench import filling
-from workers.bench.sagas import Nothing, empty
-from workers.bench.told import store_url
+from workers.bench.growing import chain, fork, parked
+from workers.bench.meter import Meter
+from workers.bench.sagas import Nothing
+from workers.bench.sweeps import sweep_ms
 from workers.bench.yard import Yard
 
-BATCHES = 3
-LOOKS = 15  # at each sweep's query; the quickest counts
 COPIED = 20_000  # jobs at a time, so that the clock is looked at
-PARKED_S = 30 * 24 * 3600.0
-NIL = "00000000-0000-0000-0000-000000000000"
-SWEEPS: dict[str, Callable[[Connection], Any]] = {
-    "unsent": lambda c: queries.unsent(c, 1.0, 200),
-    "lost": lambda c: queries.sent_long_ago(c, 15.0, 60.0, 200),
-    "expired": lambda c: queries.expired(c, 200),
-    "due": lambda c: updates.wake_due(c, 200),
-    "nobody_came": lambda c: queries.nobody_came(c, 200),
-    "stranded": lambda c: queries.stranded(c, 200),
-    "deadline": lambda c: queries.past_deadline(c, 200),
-    "undo_by": lambda c: queries.past_undo_by(c, 200),
-    "idle": lambda c: queries.idle(c, NIL, 200),
-}
+OPEN = 1000  # waiting jobs in every store of finished ones, so that each sweep has a page to read
+LONG_AGO = 0x7_0000_0000  # the number of the first waiting job; finished ones are numbered from 0
+WARM = 20  # jobs: by then PostgreSQL has settled for a plan of each statement
+WIDE = 1000  # members; a wider fork is not run to warm up
+Line = dict[str, Any]
 
 
-def chain(steps: int, lanes: int, *, undone: bool = False) -> Saga[Nothing]:
-    """Steps one after the other; `undone`: the last one is refused, so all others are undone."""
-    saga = Saga(f"bench_{'undone' if undone else 'chain'}_{steps}_{lanes}", version=1, input=Nothing)
-    for number in range(steps):
-        lane = f"bench_{'abc'[number % lanes]}"
-        if not undone:
-            saga.step(lane=lane, undo=None)(empty(f"step_{number}"))
-        else:
-            step = saga.step(lane=lane)(empty(f"step_{number}"))
-            step.compensate(fidelity="exact")(empty(f"undo_{number}"))
-    if undone:
-        saga.step(lane="bench_a", pure=True)(refused)
-    return saga
+@dataclass(frozen=True)
+class Side:
+    """A row's one size, ready to be measured. `batch` gives its figures; `warm` does a little of the same."""
 
-
-def refused(ctx: Any, o: Nothing) -> None:
-    raise Rejected("no")
-
-
-def fork(members: int) -> Saga[Nothing]:
-    saga = Saga(f"bench_fork_{members}", version=1, input=Nothing)
-    made = [saga.step(lane="bench_a", after=[], undo=None)(empty(f"member_{number}")) for number in range(members)]
-    saga.step(lane="bench_a", after=made, undo=None)(empty("join"))
-    return saga
-
-
-def parked() -> Saga[Nothing]:
-    saga = Saga("bench_parked", version=1, input=Nothing)
-    saga.step(lane="bench_a", undo=None)(parks)
-    return saga
-
-
-def parks(ctx: Any, o: Nothing) -> NotYet:
-    return NotYet(PARKED_S)
-
-
-class Meter:
-    """Processor time of this process and of the database, WAL and messages, between two readings."""
-
-    def __init__(self, db: Engine, url: str) -> None:
-        self._gauge = None if db.dialect.name == "sqlite" else PostgresGauge(url)
-
-    def read(self, yard: Yard) -> dict[str, float]:
-        box = yard.postbox
-        found = {"cpu_ms": 1000 * (time.process_time() - box.weighing_s), "message_bytes": box.bytes_, "messages": box.messages}
-        if self._gauge is not None:
-            found["database_ms"] = 1000 * (self._gauge.cpu_s() or 0.0)
-            found["wal_bytes"] = self._gauge.wal_bytes() or 0
-        return found
-
-    def over(self, yard: Yard, units: int, work: Callable[[], Any]) -> dict[str, float]:
-        """What `work` costs for each of its units."""
-        before, began = self.read(yard), time.perf_counter()
-        work()
-        took, after = time.perf_counter() - began, self.read(yard)
-        told = {name: (after[name] - before[name]) / units for name in after}
-        return {"cpu_all_ms": told["cpu_ms"] + told.get("database_ms", 0.0), **told, "per_s": units / took}
+    size: int
+    yard: Yard
+    batch: Callable[[], dict[str, float]]
+    warm: Callable[[], object]
 
 
 class Growth:
-    """The rows, one after the other, as far as time allows."""
+    """The rows: what grows is filled first, then each row is measured in rounds, as far as time allows."""
 
-    def __init__(self, extent: Extent, url: str) -> None:
+    def __init__(self, extent: Extent, stores: dict[str, str]) -> None:
         self._extent, self._until = extent, time.monotonic() + extent.seconds
-        self._db = open_engine(url)
-        self._meter = Meter(self._db, url)
+        self._stores, self._small = stores, open_engine(stores[SMALL])
+        self._meter = Meter(stores[SMALL])
         self._settings = Settings(lease_seconds=3600.0, lost_seconds=7200.0, heartbeat_seconds=5.0)
         self._three, self._parked = chain(3, 1), parked()
-        self._yard = Yard(self._db, self._settings, [self._three, self._parked])
 
-    def told(self) -> Iterator[dict[str, Any]]:
+    def told(self) -> Iterator[Line]:
         """What is printed."""
-        yield from self._steps()
-        yield from self._forks()
-        yield from self._waiting()
-        yield from self._finished()
-
-    def _left(self) -> float:
-        return self._until - time.monotonic()
-
-    def _steps(self) -> Iterator[dict[str, Any]]:
+        waiting: list[Side] = []
+        finished: list[Side] = []
+        for name, sides, sizes in (("parked", waiting, self._extent.parked_sizes()), ("finished", finished, self._extent.finished_sizes())):
+            for size in sizes:
+                yield {"doing": f"{size:,} {name} jobs are filled in"}
+                yard = self._filled(name, size)
+                if yard is None:
+                    yield {"left_out": f"{size:,} {name} jobs"}
+                else:
+                    sides.append(self._beside(yard, size, sweeping=name == "parked"))
         for name, title, lanes, undone in (
             ("steps_one_lane", "steps of a chain on one lane", 1, False),
             ("steps_lanes", "steps of a chain across three lanes", 3, False),
             ("steps_undone", "steps done and undone", 1, True),
         ):
-            for steps in _sizes(3, 30, self._extent.steps):
-                saga = chain(steps, lanes, undone=undone)
-                yard, many = Yard(self._db, self._settings, [saga]), max(1, 3 * self._extent.jobs // steps)
-                _one(yard, saga)  # warm
-                yield _line(name, title, 1.15, steps, self._meter.over(yard, many * steps, partial(_run, yard, saga, many)))
+            chains = [(steps, chain(steps, lanes, undone=undone)) for steps in growing(3, 30, self._extent.steps)]
+            yield from self._rounds(name, title, 1.15, [self._alone(steps, steps, saga) for steps, saga in chains])
+        yield from self._rounds("parked", "jobs that wait", 1.05, waiting)
+        yield from self._rounds("finished", "finished jobs in the store", 1.15, finished)
+        yield from self._forks()
 
-    def _forks(self) -> Iterator[dict[str, Any]]:
+    def _left(self) -> float:
+        return max(0.0, self._until - time.monotonic())
+
+    def _rounds(self, name: str, title: str, limit: float, sides: Sequence[Side]) -> Iterator[Line]:
+        """Each side in each round, there and back, after a warm-up and on a store that has come to rest."""
+        for side in sides:
+            side.warm()
+        for db in {side.yard.db for side in sides}:
+            filling.settle(db)
+        for side in sides:
+            side.warm()
+        rounds, took = self._extent.rounds, 0.0
+        for number in range(rounds):
+            if took > self._left():
+                yield {"left_out": f"rounds {number + 1} to {rounds} of {title}"}
+                return
+            yield {"doing": f"{title}, round {number + 1} of {rounds}"}
+            began = time.monotonic()
+            for side in sides if number % 2 == 0 else reversed(sides):
+                yield {"name": name, "title": title, "limit": limit, "size": side.size, "values": side.batch()}
+            took = time.monotonic() - began
+
+    def _alone(self, size: int, operations: int, saga: Saga[Nothing]) -> Side:
+        """Jobs of one saga, as many as make up a batch's steps; figures are those of an operation."""
+        yard, many = Yard(self._small, self._settings, [saga]), max(1, 3 * self._extent.jobs // size)
+        batch = partial(self._meter.over, yard, many * operations, partial(_run, yard, saga, many))
+        return Side(size, yard, batch, partial(_run, yard, saga, 1 if size <= WIDE else 0))
+
+    def _forks(self) -> Iterator[Line]:
+        sides: list[Side] = []
         took, before = 0.0, 1
-        for members in _sizes(10, 1000, self._extent.members):
+        for members in growing(10, WIDE, self._extent.members):
             if took * members / before > self._left() / 2:
                 yield {"left_out": f"a fork of {members:,}"}
-                return
-            saga, began = fork(members), time.monotonic()
-            yard, many = Yard(self._db, self._settings, [saga]), max(1, 3 * self._extent.jobs // members)
-            if members <= 1000:
-                _one(yard, saga)
-            figures = self._meter.over(yard, many * (members + 1), partial(_run, yard, saga, many))
-            yield _line("fork", "members of a fork", 1.15, members, figures)
-            took, before = time.monotonic() - began, members
+                break
+            sides.append(self._alone(members, members + 1, fork(members)))
+            began, before = time.monotonic(), members
+            sides[-1].warm()
+            took = time.monotonic() - began
+        yield from self._rounds("fork", "members of a fork", 1.15, sides)
 
-    def _waiting(self) -> Iterator[dict[str, Any]]:
-        """The rate of running jobs, with a round of the relay after every tenth, while others wait for a month."""
-        first = 0x7_0000_0000
-        template = _one(self._yard, self._parked)
-        for size in _sizes(0, self._extent.parked):
-            if size:
-                for number in range(0, size, COPIED):
-                    filling.copy(self._db, template, first + number, first + min(size, number + COPIED) - 1)
-                filling.settle(self._db)
-            yield _line("parked", "jobs that wait", 1.05, size, self._batches(sweeping=True))
-
-    def _finished(self) -> Iterator[dict[str, Any]]:
-        template, made = _one(self._yard, self._three), 0
-        for size in _sizes(1000, self._extent.rows // 10, self._extent.rows):
-            began, start = time.monotonic(), made
-            while made < size:
-                took = time.monotonic() - began
-                if made > start and took / (made - start) * (size - made) > self._left() - 30:
-                    yield {"left_out": f"{size:,} finished jobs"}
-                    return
-                more = min(COPIED, size - made)
-                filling.copy(self._db, template, made, made + more - 1)
-                made += more
-            filling.settle(self._db)
-            yield _line("finished", "finished jobs in the store", 1.15, size, self._batches(sweeping=False) | self._sweep_ms())
-
-    def _batches(self, *, sweeping: bool) -> dict[str, float]:
-        _run(self._yard, self._three, min(10, self._extent.jobs))
+    def _beside(self, yard: Yard, size: int, *, sweeping: bool) -> Side:
+        """Jobs of three steps in a filled store: `sweeping`, with a round of the relay after every tenth; else with each sweep's query."""
         jobs = self._extent.jobs
-        found = [self._meter.over(self._yard, jobs, lambda: _run(self._yard, self._three, jobs, sweeping=sweeping)) for _ in range(BATCHES)]
-        return {name: median(one[name] for one in found) for name in found[0]}
+        work = partial(_run, yard, self._three, jobs, sweeping=sweeping)
 
-    def _sweep_ms(self) -> dict[str, float]:
-        found = {}
-        for name, query in SWEEPS.items():
-            times = []
-            for _ in range(LOOKS):
-                began = time.perf_counter()
-                if name == "due":
-                    one_statement(self._db, query)
-                else:
-                    with asking(self._db) as connection:
-                        query(connection)
-                times.append(1000 * (time.perf_counter() - began))
-            found[f"sweep_{name}_ms"] = min(times)
-        return found
+        def batch() -> dict[str, float]:
+            return self._meter.over(yard, jobs, work) | ({} if sweeping else sweep_ms(yard.db))
 
+        def warm() -> None:
+            _run(yard, self._three, min(WARM, jobs), sweeping=True)
+            sweep_ms(yard.db)
 
-def _sizes(*sizes: int) -> list[int]:
-    """Growing sizes, each once; what a small extent makes smaller than one before is left out."""
-    most = sizes[-1]
-    return sorted({size for size in sizes if size <= most})
+        return Side(size, yard, batch, warm)
+
+    def _filled(self, row: str, size: int) -> Yard | None:
+        """A store of its own with so many jobs. None when it would take more than half of the time that is left."""
+        yard = Yard(open_engine(self._stores[store_of(row, size)]), self._settings, [self._three, self._parked])
+        parked, finished = (size, 0) if row == "parked" else (min(OPEN, size), size)
+        fits = self._copied(yard, self._parked, LONG_AGO, parked) and self._copied(yard, self._three, 0, finished)
+        return yard if fits else None
+
+    def _copied(self, yard: Yard, saga: Saga[Nothing], start: int, jobs: int) -> bool:
+        """So many copies of a job of this saga. Returns: False as soon as it is seen that they take too long."""
+        template, began = _one(yard, saga) if jobs else "", time.monotonic()
+        for made in range(0, jobs, COPIED):
+            end = min(jobs, made + COPIED)
+            filling.copy(yard.db, template, start + made, start + end - 1)
+            if (time.monotonic() - began) / end * (jobs - end) > self._left() / 2:
+                return False
+        return True
 
 
 def _one(yard: Yard, saga: Saga[Any]) -> str:
@@ -217,16 +165,13 @@ def _run(yard: Yard, saga: Saga[Any], jobs: int, *, sweeping: bool = False) -> N
             yard.sweep()
 
 
-def _line(name: str, title: str, limit: float, size: int, values: dict[str, float]) -> dict[str, Any]:
-    return {"name": name, "title": title, "limit": limit, "size": size, "values": values}
-
-
 def main() -> None:
     """Each line as soon as it is known. Standard output is for them alone."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    asked = json.loads(Path(sys.argv[1]).read_text())
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as out:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        for line in Growth(Extent(**json.loads(sys.argv[1])), store_url()).told():
+        for line in Growth(Extent(**asked["extent"]), asked["stores"]).told():
             print(json.dumps(line), file=out, flush=True)
 
 

@@ -1,0 +1,41 @@
+"""What each query of the relay's round takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from app.store import queries, updates
+from app.store.session import asking, one_statement
+
+LOOKS = 50  # at each query; the quickest counts
+NIL = "00000000-0000-0000-0000-000000000000"
+SWEEPS: dict[str, Callable[[Connection], Any]] = {
+    "unsent": lambda c: queries.unsent(c, 1.0, 200),
+    "lost": lambda c: queries.sent_long_ago(c, 15.0, 60.0, 200),
+    "expired": lambda c: queries.expired(c, 200),
+    "due": lambda c: updates.wake_due(c, 200),
+    "nobody_came": lambda c: queries.nobody_came(c, 200),
+    "stranded": lambda c: queries.stranded(c, 200),
+    "deadline": lambda c: queries.past_deadline(c, 200),
+    "undo_by": lambda c: queries.past_undo_by(c, 200),
+    "idle": lambda c: queries.idle(c, NIL, 200),
+}
+
+
+def sweep_ms(db: Engine) -> dict[str, float]:
+    """Milliseconds from asking to the answer; a name of a figure for each query."""
+    return {f"sweep_{name}_ms": 1000 * min(_took(db, name, query) for _ in range(LOOKS)) for name, query in SWEEPS.items()}
+
+
+def _took(db: Engine, name: str, query: Callable[[Connection], Any]) -> float:
+    began = time.perf_counter()
+    if name == "due":
+        one_statement(db, query)
+    else:
+        with asking(db) as connection:
+            query(connection)
+    return time.perf_counter() - began
