@@ -12,6 +12,7 @@ from app.access.signing import Signer
 from app.config import Settings
 from app.limits.admission import Admission
 from app.saga.registry import Registry
+from app.store.views import Polls
 from web.bell import Bell
 
 EXTENSION = "surefoot"
@@ -31,6 +32,7 @@ class Door:
     bell: Bell
     waiters: threading.Semaphore
     admission: Admission
+    polls: Polls
 
 
 def hang(app: Flask, door: Door) -> None:

@@ -19,6 +19,7 @@ from app.rules.planner import Plan
 from app.saga.registry import Registry
 from app.store import catalogue, faults, migrate
 from app.store.session import open_engine
+from app.store.views import Polls
 from web import logs, security
 from web.api import (
     attention,
@@ -80,7 +81,7 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     if isinstance(publisher, Publisher):
         bell.warm(publisher.warm)
     waiters = threading.Semaphore(max(1, threads // WAITING_SHARE))
-    hang(app, Door(settings, db, registry, signer, bell, waiters, Admission(settings.open_jobs)))
+    hang(app, Door(settings, db, registry, signer, bell, waiters, Admission(settings.open_jobs), Polls(db)))
     _assemble(app)
     return app
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import Engine, event
@@ -21,7 +22,7 @@ from app.saga.outcomes import NotYet, Rejected
 from app.store.ids import new_id
 from app.store.session import transaction
 from app.store.updates import wait_for_version
-from app.store.views import job_revision, job_view, job_with_revision
+from app.store.views import Polls, job_revision, job_view, job_with_revision
 from tests.contract.views.shop import Caller, Shop
 from web.door import EXTENSION
 
@@ -40,13 +41,24 @@ def _every_progress_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def statements(db: Engine) -> Iterator[list[str]]:
-    """Every statement sent meanwhile, but for those that begin a transaction."""
+    """Every statement sent meanwhile, but for those that begin a transaction. Seen at PostgreSQL's driver: polls go past the engine."""
     seen: list[str] = []
 
     def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.startswith("BEGIN"):
             seen.append(statement)
 
+    execute = psycopg.Cursor.execute
+
+    def noting(cursor: Any, statement: str, *args: Any, **more: Any) -> Any:
+        note(None, None, statement)
+        return execute(cursor, statement, *args, **more)
+
+    if db.dialect.name == "postgresql":
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(psycopg.Cursor, "execute", noting)
+            yield seen
+        return
     event.listen(db, "before_cursor_execute", note)
     try:
         yield seen
@@ -59,6 +71,7 @@ class Watcher:
 
     def __init__(self, shop: Shop, job_id: str) -> None:
         self.shop, self.job_id = shop, job_id
+        self.polls = Polls(shop.db)
         self.tags: dict[str, str] = {}
         self.looks = 0
         self.look()
@@ -66,6 +79,7 @@ class Watcher:
     def look(self) -> str:
         view, revision = job_with_revision(self.shop.db, self.job_id, self.shop.tenant)
         assert job_revision(self.shop.db, self.job_id, self.shop.tenant).tag == revision.tag
+        assert self.polls.look(self.job_id, self.shop.tenant) == revision
         # `let_pass` moves every time on record, which nothing else does: here it counts only whether there is one
         shown = {name: value is not None if name.endswith("_at") else value for name, value in view.items()}
         shown["steps"] = [{n: v is not None if n.endswith("_at") else v for n, v in step.items()} for step in view["steps"]]

@@ -56,10 +56,8 @@ def job_answer(view: dict[str, Any], status: int, *, replayed: bool = False, wai
 
 def unchanged_job(revision: Revision, waited: int | None) -> Response:
     """For whoever has the job as it is: a 304."""
-    headers = {"Vary": "Prefer", "Cache-Control": "private, no-cache", **_job_headers(revision.state, revision.created_at, waited)}
-    response = Response(status=304, headers=headers)
-    response.set_etag(revision.tag)
-    return response
+    headers = {"ETag": f'"{revision.tag}"', "Vary": "Prefer", "Cache-Control": "private, no-cache"}
+    return Response(status=304, headers=headers | _job_headers(revision.state, revision.created_at, waited))
 
 
 def _job_headers(state: str, created_at: str, waited: int | None) -> dict[str, str]:
@@ -74,11 +72,10 @@ def _again_s(created_at: str) -> int:
 
 def wished_wait() -> int | None:
     """N of `Prefer: wait=N`, at most WAIT_MOST_S; None when nobody wishes to wait. What cannot be read is no wish (RFC 7240)."""
-    for header in request.headers.getlist("Prefer"):
-        for preference in header.split(","):
-            found = _WAIT.match(preference.split(";")[0].strip().lower())
-            if found:
-                return min(int(found.group(1)), WAIT_MOST_S)
+    for preference in request.headers.get("Prefer", "").split(","):  # several headers of a name arrive as one
+        found = _WAIT.match(preference.split(";")[0].strip().lower())
+        if found:
+            return min(int(found.group(1)), WAIT_MOST_S)
     return None
 
 

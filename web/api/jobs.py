@@ -9,7 +9,7 @@ from app.engine.submit import Submitted
 from app.errors import NotFound
 from app.explain import why
 from app.rules.states import ENDED
-from app.store.views import Revision, history_view, job_revision, job_view, job_with_revision, list_jobs
+from app.store.views import Revision, history_view, job_view, job_with_revision, list_jobs
 from app.store.views.names import API
 from web.accept import accept
 from web.api import parameters as p
@@ -54,7 +54,7 @@ def submit() -> Response:
         tags=tuple(wanted.tags),
     )
     tenant_id = principal().tenant_id
-    waited = wait_for_end(lambda: job_revision(door().db, done.job_id, tenant_id))
+    waited = wait_for_end(lambda: door().polls.look(done.job_id, tenant_id))
     view = job_view(door().db, done.job_id, tenant_id)
     status = 200 if waited and view["state"] in ENDED else 202
     return job_answer(view, status, replayed=done.replayed, waited=waited)
@@ -69,11 +69,11 @@ def submit() -> Response:
     parameters=(p.IF_NONE_MATCH, p.PREFER),
 )
 def show(job_id: str) -> Response:
-    db, who = door().db, principal()
+    here, who = door(), principal()
 
     def look() -> Revision:
         try:
-            revision = job_revision(db, job_id, who.tenant_id, who.key_id)
+            revision = here.polls.look(job_id, who.tenant_id, who.key_id)
         except NotFound:
             check_key()
             raise
@@ -88,7 +88,7 @@ def show(job_id: str) -> Response:
             return unchanged_job(revision, waited)
     else:
         check_key()
-    view, revision = job_with_revision(db, job_id, who.tenant_id)
+    view, revision = job_with_revision(here.db, job_id, who.tenant_id)
     return job_answer(view, 200, waited=waited, tag=revision.tag)
 
 

@@ -17,7 +17,7 @@ from app.errors import Conflict, NotFound, RequestError
 from app.explain import why
 from app.rules.states import ENDED
 from app.store.ids import operation_id
-from app.store.views import Revision, effects_view, history_view, job_revision, job_view
+from app.store.views import Revision, effects_view, history_view, job_view
 from app.store.views.graphs import graph_view
 from app.store.views.letters import letter_view, letters_of_job
 from web.api.auth import needs, principal
@@ -53,7 +53,7 @@ def show(job_id: str) -> Response:
 @routes.get("/live")
 def live(job_id: str) -> Response:
     """What changes on the page, for its script: a 304 for one statement while the job stands as it did."""
-    tag = _tag(job_revision(door().db, job_id, principal().tenant_id))
+    tag = _tag(door().polls.look(job_id, principal().tenant_id))
     if request.if_none_match.contains_weak(tag):
         response = Response(status=304)
     else:

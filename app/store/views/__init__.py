@@ -12,12 +12,14 @@ from app.store.views.history import history_view
 from app.store.views.jobs import SHOWN_STATES, job_view, list_jobs
 from app.store.views.locks import locks_view
 from app.store.views.names import short_name
+from app.store.views.polls import Polls
 from app.store.views.revision import Revision, job_revision, job_with_revision
 from app.store.views.sagas import saga_view, sagas_view
 from app.store.views.workers import workers_view
 
 __all__ = [
     "SHOWN_STATES",
+    "Polls",
     "Revision",
     "effects_view",
     "history_view",

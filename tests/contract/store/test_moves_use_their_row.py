@@ -6,12 +6,15 @@ an installation, would be used until somebody analyzes the table, over rows and 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
+from app.store.ids import new_id
 from app.store.views import job_revision
+from app.store.views.revision import OF_MANY, OF_ONE
 from tests.contract.views.shop import Shop
 
 SWEEPS_OWN = ("unsent", "sent", "queue_by", "leased", "boot", "due", "stranded")
@@ -40,14 +43,20 @@ def test_given_small_tables_when_a_job_runs_then_no_statement_reads_a_table_or_a
         assert not [name for name in SWEEPS_OWN if f"ix_operations_{name}" in plan], f"{sql}\n{plan}"
 
 
-def test_given_small_tables_when_a_job_is_polled_then_it_is_found_by_its_id_and_not_among_its_tenants(shop: Shop) -> None:
+@pytest.mark.parametrize("many", [1, 20], ids=["alone", "with others"])
+def test_given_small_tables_when_a_job_is_polled_then_it_is_found_by_its_id_and_not_among_its_tenants(shop: Shop, many: int) -> None:
     job_id = shop.order()
     sent: list[tuple[str, Any]] = []
     event.listen(shop.db, "before_cursor_execute", lambda c, cur, sql, params, ctx, many: sent.append((sql, params)))
     job_revision(shop.db, job_id, shop.tenant)
-    ((sql, values),) = sent
-    with shop.db.connect() as connection:
-        plan = "\n".join(row[0] for row in connection.exec_driver_sql("EXPLAIN " + sql, values))
-    assert "pk_jobs" in plan, plan
-    assert "ix_jobs_" not in plan, plan
-    assert "uq_operations_job_id_step_kind_item on operations f" in plan, plan
+    one = {"job": job_id, "tenant": shop.tenant, "key": new_id()}
+    together = json.dumps([{"place": place, **one} for place in range(many)])
+    polls = [sent[0], (OF_ONE, one), (OF_MANY, (together,))]
+    for sql, values in polls:
+        with shop.db.connect() as connection:
+            plan = "\n".join(row[0] for row in connection.exec_driver_sql("EXPLAIN " + sql, values))
+        assert "pk_jobs" in plan, plan
+        assert "pk_api_keys" in plan or sql == sent[0][0], plan  # it names no key
+        assert "ix_jobs_" not in plan, plan
+        assert "uq_operations_job_id_step_kind_item on operations f" in plan, plan
+        assert "Seq Scan" not in plan, plan

@@ -1,0 +1,78 @@
+"""What a polling client asks, as cheaply as the store can be asked: has this job changed, and is this key still good?
+
+On PostgreSQL polls that come together are one statement (`gathering`), in the driver's own words and on a connection that is kept
+at hand (`kept`): with SQLAlchemy around it the statement costs the process four times as much, and a poll is little else. On
+SQLite, and whenever a connection breaks, a poll is asked the plain way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.errors import NotFound, StoreUnavailable
+from app.store.gathering import PATIENCE_S, Gathering
+from app.store.ids import is_id
+from app.store.kept import KeptConnection
+from app.store.session import translated
+from app.store.silence import StoreSilent
+from app.store.views.revision import NO_SUCH_JOB, OF_MANY, OF_ONE, Revision, job_revision, made_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    """`tenant_id`: None for anybody's job."""
+
+    job_id: str
+    tenant_id: str | None
+    key_id: str | None
+
+
+class Polls:
+    """The polls of one process. `patience_s`: how long one waits for the others."""
+
+    def __init__(self, db: Engine, patience_s: float = PATIENCE_S) -> None:
+        self._db = db
+        self._kept = KeptConnection(db)
+        self._together: Gathering[_Poll, Revision] | None = None
+        if db.dialect.name == "postgresql":
+            self._together = Gathering(self._ask_all, patience_s)
+
+    def look(self, job_id: str, tenant_id: str | None, key_id: str | None = None) -> Revision:
+        """As `job_revision`, of a statement that begins after this call. Raises: NotFound, StoreUnavailable."""
+        if self._together is None:
+            return job_revision(self._db, job_id, tenant_id, key_id)
+        try:
+            found = self._together.ask(_Poll(job_id, tenant_id, key_id)) if is_id(job_id) else None
+        except psycopg.OperationalError:  # the connection broke; the plain way takes another, and does what has to be done about both
+            return job_revision(self._db, job_id, tenant_id, key_id)
+        if found is None:
+            raise NotFound(NO_SUCH_JOB)
+        return found
+
+    def _ask_all(self, polls: Sequence[_Poll]) -> Sequence[Revision | None]:
+        try:
+            with self._kept.lent() as cursor:
+                return _read(cursor, polls)
+        except (StoreSilent, psycopg.errors.QueryCanceled) as error:
+            raise StoreUnavailable() from error  # that was waited for long enough
+        except (DBAPIError, PoolTimeout) as error:
+            raise translated(error) from error
+
+
+def _read(cursor: psycopg.Cursor[tuple[Any, ...]], polls: Sequence[_Poll]) -> Sequence[Revision | None]:
+    if len(polls) == 1:
+        one = polls[0]
+        row = cursor.execute(OF_ONE, {"job": one.job_id, "tenant": one.tenant_id, "key": one.key_id}).fetchone()
+        return [None if row is None else made_of(*row)]
+    places = {poll: place for place, poll in enumerate(dict.fromkeys(polls))}
+    asked = [{"place": place, "job": poll.job_id, "key": poll.key_id, "tenant": poll.tenant_id} for poll, place in places.items()]
+    found = {row[0]: made_of(*row[1:]) for row in cursor.execute(OF_MANY, (json.dumps(asked),))}
+    return [found.get(places[poll]) for poll in polls]
