@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 from app.participant.barrier import ActionUndone
 from app.saga.context import Context
 from app.saga.registry import Registry
+from app.simulation.fleet import Worker
 from app.simulation.service import SimService
 from app.simulation.stage import Actor, Role
-from app.simulation.world import Worker, World
+from app.simulation.world import World
 
 T = TypeVar("T")
 KEYS = 3  # idempotency keys a client uses: so many jobs at most
@@ -83,21 +84,22 @@ class Director:
                 self.objections.append(f"one idempotency key was answered with two jobs ({key})")
 
         deadline_s = action.seconds or None
-        actor = self.world.submit(self.saga, {}, key=key, deadline_s=deadline_s, points=action.budget, dies=action.dies, told=told)
+        actor = self.world.people.submit(self.saga, {}, key=key, deadline_s=deadline_s, points=action.budget, dies=action.dies, told=told)
         return _told(actor, f"submits {key}" + (f" with a deadline of {action.seconds:g} s" if deadline_s else ""))
 
     def _cancel(self, action: Action) -> str:
-        job = _one_of(self.world.job_ids(), action.which)
-        return _told(self.world.cancel(job, points=action.budget, dies=action.dies), f"asks for {_short(job)}") if job else ""
+        job = _one_of(self.world.view.job_ids(), action.which)
+        return _told(self.world.people.cancel(job, points=action.budget, dies=action.dies), f"asks for {_short(job)}") if job else ""
 
     def _person(self, action: Action) -> str:
-        letter = _one_of(self.world.letters(), action.which)
+        letter = _one_of(self.world.view.letters(), action.which)
         if letter is None:
             return ""
         word = self._honest(letter, action.word or "retry")
         if word == "waive":
             self.waived.add((letter.job_id, letter.step, letter.kind))
-        return _told(self.world.resolve(letter.id, word, points=action.budget, dies=action.dies), f"decides {letter.step}.{letter.kind}")
+        decided = self.world.people.resolve(letter.id, word, points=action.budget, dies=action.dies)
+        return _told(decided, f"decides {letter.step}.{letter.kind}")
 
     def _honest(self, letter: Any, word: str) -> str:
         """A person says only what is so: does it by hand before "done", voids the key before "absent"."""
@@ -119,12 +121,12 @@ class Director:
 
     # --- workers ---------------------------------------------------------------------------------------------------
     def _deliver(self, action: Action) -> str:
-        idle = [worker for worker in self.world.fleet if worker.idle]
+        idle = [worker for worker in self.world.fleet.workers if worker.idle]
         parcel, worker = _one_of(self.world.broker.waiting, action.which), _one_of(idle, action.who)
         if parcel is None or worker is None:
             return ""
         stranger = action.word == "stranger"
-        actor = self.world.deliver(
+        actor = self.world.fleet.deliver(
             parcel,
             worker,
             says=None if stranger else action.word or None,
@@ -175,13 +177,13 @@ class Director:
         return f"{actor.name} dies at {actor.at}"
 
     def _kill_child(self, action: Action) -> str:
-        return self._to_a_busy_one(action, self.world.kill_child, "the child of {name} is killed at {at}")
+        return self._to_a_busy_one(action, self.world.fleet.kill_child, "the child of {name} is killed at {at}")
 
     def _shut_down(self, action: Action) -> str:
-        return self._to_a_busy_one(action, self.world.shut_down, "{name} is shut down at {at}")
+        return self._to_a_busy_one(action, self.world.fleet.shut_down, "{name} is shut down at {at}")
 
     def _to_a_busy_one(self, action: Action, deed: Callable[[Worker], object], told: str) -> str:
-        worker = _one_of([w for w in self.world.fleet if w.actor is not None], action.which)
+        worker = _one_of([w for w in self.world.fleet.workers if not w.idle], action.which)
         if worker is None or worker.actor is None:
             return ""
         at = worker.actor.at
@@ -199,7 +201,7 @@ class Director:
     def _doze(self, action: Action) -> str:
         """A relay finds a lease that has run out, and nods off before it acts; meanwhile the late heartbeat comes."""
         relay = f"relay{action.which % len(self.world.sweepers)}"
-        if not any(worker.actor is not None for worker in self.world.fleet) or any(a.name == relay for a in self.world.stage.paused):
+        if all(worker.idle for worker in self.world.fleet.workers) or any(a.name == relay for a in self.world.stage.paused):
             return ""
         self.world.tick(self.world.settings.lease_seconds + 1, beats=False)
         swept = self.world.sweep(action.which % len(self.world.sweepers), points=EXPIRING)

@@ -175,7 +175,7 @@ def run(seed: int, actions: Sequence[Action] | None = None, length: int = LENGTH
                 land(director, outcome)
         except AssertionError as error:  # the world's own
             outcome.problems.append(str(error))
-        outcome.ends.update(row.state for row in world.jobs())
+        outcome.ends.update(row.state for row in world.view.jobs())
         outcome.points, outcome.crashes, outcome.answers = world.stage.points, world.stage.crashes, service.calls
     return outcome
 
@@ -202,9 +202,9 @@ def land(director: Director, outcome: Outcome) -> None:
     world.heal()
     for number in range(ROUNDS_OF_PEOPLE):
         if not world.land():
-            outcome.problems.append(f"{len(world.moving())} jobs have not landed within the bound")
+            outcome.problems.append(f"{len(world.view.moving())} jobs have not landed within the bound")
             break
-        letters = world.letters()
+        letters = world.view.letters()
         if not letters:
             break
         for _ in letters:
@@ -212,11 +212,11 @@ def land(director: Director, outcome: Outcome) -> None:
     outcome.problems += director.problems(slack_s=FINAL_SLACK_S, bound_s=FINAL_BOUND_S)
     if not outcome.problems:
         outcome.problems += untrue(director)
-    if young and world.gave_up_waiting():
+    if young and world.view.gave_up_waiting():
         outcome.problems.append(
             "an operation waited in vain for its queue time-out, though workers were there: its message was never rung again"
         )
-    states = {row.id: row.state for row in world.jobs()}
+    states = {row.id: row.state for row in world.view.jobs()}
     outcome.problems += [f"the accepted job of {key} is gone" for key, job in director.accepted.items() if job not in states]
     if not outcome.problems and any(state not in ENDED for state in states.values()):
         asking = sum(state == JobState.ATTENTION for state in states.values())

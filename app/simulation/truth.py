@@ -17,7 +17,7 @@ def untrue(director: Director) -> list[str]:
     """What is not so, a sentence each; empty when every ended job has what it says."""
     graph = next(saga.graph for saga in director.world.sagas if saga.name == director.saga)
     found: list[str] = []
-    for job in director.world.jobs():
+    for job in director.world.view.jobs():
         if job.state in ENDED:
             found += [f"{job.state} job: {what}" for what in _of_job(director, graph, job)]
     return found
@@ -51,7 +51,7 @@ def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
 def _account(director: Director, job: Any, actions: list[str], undos: list[str]) -> Iterator[str]:
     """The engine's own account of an undone job agrees with the book."""
     query = select(operations.c.step, operations.c.kind, operations.c.state, operations.c.decided).where(operations.c.job_id == job.id)
-    for row in director.world.all(query):
+    for row in director.world.view.all(query):
         if row.state != OpState.COMPLETED:
             continue
         if row.kind == "action" and row.step not in actions:

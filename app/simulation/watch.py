@@ -12,6 +12,7 @@ from typing import Any
 
 from app.engine.invariants import INVARIANTS, STATES
 from app.rules.states import DONE, ENDED, OpState
+from app.simulation.clock import VirtualClock
 
 OBJECTIONS = "sim_objections"
 ANY_TIME_S = 1e8  # while anything may fail nobody promises a bound: what is asked is only that there is a date at all
@@ -103,3 +104,23 @@ def broken(connection: sqlite3.Connection, *, slack_ago: str, bound_ago: str) ->
     """Sentences about what does not hold, each with the row's id. The times as the store keeps them."""
     times: dict[str, Any] = {"slack_ago": slack_ago, "bound_ago": bound_ago}
     return [f"{sentence} ({row})" for sentence, row in connection.execute(STATEMENT, times)]
+
+
+class Watch:
+    """Asks a store again only when something was written since."""
+
+    def __init__(self, connection: sqlite3.Connection, clock: VirtualClock) -> None:
+        self._connection, self._clock = connection, clock
+        self._seen_changes = -1
+        self._broken: list[str] = []
+
+    def broken(self, slack_s: float | None, bound_s: float | None) -> list[str]:
+        """As `broken`, so long before now. Without times nobody promises a bound, only that there is a date at all."""
+        changes = self._connection.total_changes
+        if changes != self._seen_changes or slack_s is not None:
+            self._broken = broken(self._connection, slack_ago=self._ago(slack_s), bound_ago=self._ago(bound_s))
+            self._seen_changes = self._connection.total_changes
+        return self._broken
+
+    def _ago(self, seconds: float | None) -> str:
+        return self._clock.text(-(ANY_TIME_S if seconds is None else seconds))

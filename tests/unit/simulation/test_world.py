@@ -32,11 +32,11 @@ def world(service: SimService) -> Iterator[World]:
 
 
 def state(world: World) -> str:
-    return str(world.jobs()[0].state)
+    return str(world.view.jobs()[0].state)
 
 
 def test_given_no_fault_then_every_step_takes_effect_once(world: World, service: SimService) -> None:
-    world.submit("shape", {})
+    world.people.submit("shape", {})
     assert world.land()
     assert state(world) == "completed"
     assert sorted(effect.step for effect in service.book) == ["first", "left", "right", "turn"]
@@ -58,7 +58,7 @@ def test_given_a_crash_at_any_point_of_a_step_then_the_job_lands_and_the_effect_
         return None
 
     world.interfere(once)
-    world.submit("shape", {})
+    world.people.submit("shape", {})
     assert world.land()
     assert crashes == [point]
     assert state(world) == "completed"
@@ -69,27 +69,27 @@ def test_given_a_crash_at_any_point_of_a_step_then_the_job_lands_and_the_effect_
 def test_given_a_worker_frozen_through_the_whole_way_back_then_its_late_result_is_refused_and_on_record(
     world: World, service: SimService
 ) -> None:
-    job = str(world.submit("shape", {}).result)
-    world.deliver()
-    frozen = world.deliver(points="effect/done")
+    job = str(world.people.submit("shape", {}).result)
+    world.fleet.deliver()
+    frozen = world.fleet.deliver(points="effect/done")
     assert frozen is not None and frozen.at == "effect/done" and not frozen.done
     frozen.frozen = True
-    world.cancel(job)
-    world.fleet[0].parcel = None  # its heartbeats stop with it
+    world.people.cancel(job)
+    world.fleet.workers[0].parcel = None  # its heartbeats stop with it
     assert world.land()
     assert state(world) == "cancelled"
     world.resume(frozen)
     assert frozen.done and str(frozen.result) == "dropped"
     assert service.of(job, "undo") == list(reversed(service.of(job, "action")))
-    assert "late_result_refused" in [row.event for row in world.history(job)]
+    assert "late_result_refused" in [row.event for row in world.view.history(job)]
     assert world.objections() + service.objections == []
 
 
 def test_given_the_answer_of_a_commit_is_lost_then_the_worker_holds_the_result_and_finds_it_on_record(
     world: World, service: SimService
 ) -> None:
-    world.submit("shape", {})
-    started = world.deliver(points="attempt.complete/before")
+    world.people.submit("shape", {})
+    started = world.fleet.deliver(points="attempt.complete/before")
     assert started is not None and started.at == "attempt.complete/before"
     world.trouble.answer_lost_next = 1
     world.resume(started)
@@ -101,7 +101,7 @@ def test_given_the_answer_of_a_commit_is_lost_then_the_worker_holds_the_result_a
 
 
 def test_given_an_engine_that_moves_an_ended_job_then_the_store_objects(world: World) -> None:
-    world.submit("shape", {})
+    world.people.submit("shape", {})
     assert world.land()
     world.store.raw.execute("UPDATE jobs SET rev = rev - 1")
     assert any("went back" in sentence for sentence in world.objections())

@@ -1,0 +1,74 @@
+"""Who asks: clients that submit and cancel, and the person who decides about a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from app import faults
+from app.engine import decide
+from app.engine.dispatch import ring
+from app.engine.submit import Submission, submit
+from app.faults import Point
+from app.simulation.scene import Scene
+from app.simulation.stage import Actor, Role
+
+TENANT = "00000000-0000-7000-8000-000000000001"
+
+
+class People:
+    """Each verb is one request. `points`, `dies`: as the world says."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def submit(
+        self,
+        saga: str,
+        value: Any,
+        *,
+        key: str | None = None,
+        deadline_s: float | None = None,
+        points: int | str | None = None,
+        dies: bool = False,
+        told: Callable[[str], None] | None = None,
+    ) -> Actor:
+        """A client asks for a job and rings. The actor's result is the job's id; `told(job id)`: when it is answered."""
+        asked, scene = Submission(TENANT, saga, value, "client", key=key, deadline_s=deadline_s), self._scene
+
+        def work() -> str:
+            faults.reached(Point.BEFORE_EFFECT, "web", "submit")
+            submitted = submit(scene.db, scene.settings, scene.registry, asked)
+            faults.reached(Point.AFTER_COMMIT, "web", "submit")
+            ring(scene.db, scene.broker, submitted.plan)
+            faults.reached(Point.AFTER_PUBLISH, "web", "submit")
+            if told is not None:
+                told(submitted.job_id)
+            return submitted.job_id
+
+        return scene.act(Actor("web", Role.WEB, points, dies), work)
+
+    def cancel(self, job_id: str, *, points: int | str | None = None, dies: bool = False) -> Actor:
+        """A client cancels."""
+        scene = self._scene
+        return self._decide(Actor("cancel", Role.WEB, points, dies), lambda: decide.cancel(scene.db, scene.settings, job_id, "client"))
+
+    def resolve(self, letter_id: str, word: str, *, points: int | str | None = None, dies: bool = False) -> Actor:
+        """A person decides about a dead letter: `retry`, `mark_done`, `waive` or `mark_absent`. By-hand work is the caller's."""
+        scene = self._scene
+
+        def asked() -> decide.Decision:
+            if word == "mark_absent":
+                return decide.mark_absent(scene.db, scene.settings, letter_id, "person", "looked")
+            verb = {"retry": decide.retry, "mark_done": decide.mark_done, "waive": decide.waive}[word]
+            return verb(scene.db, letter_id, "person", "looked")
+
+        return self._decide(Actor(word, Role.PERSON, points, dies), asked)
+
+    def _decide(self, actor: Actor, asked: Callable[[], decide.Decision]) -> Actor:
+        def work() -> decide.Decision:
+            decision = asked()
+            ring(self._scene.db, self._scene.broker, decision.plan)
+            return decision
+
+        return self._scene.act(actor, work)

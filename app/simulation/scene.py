@@ -1,0 +1,45 @@
+"""What everybody in a world has in common: store, broker, the definitions they know, and the stage where they act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.config import Settings
+from app.errors import RequestError, StoreUnavailable
+from app.saga.registry import Registry
+from app.simulation.broker import SimBroker
+from app.simulation.stage import Actor
+from app.simulation.store import SimStore
+
+EXPECTED = (RequestError, StoreUnavailable)  # what an actor may end with; anything else is a mistake of the engine
+
+
+@dataclass
+class Scene:
+    """`errors`: what actors ended with and should not have, and what else was seen of them that must not be."""
+
+    store: SimStore
+    broker: SimBroker
+    settings: Settings
+    registry: Registry
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def db(self) -> Any:
+        """What the engine takes for its database."""
+        return self.store.doors
+
+    def act(self, actor: Actor, work: Callable[[], Any], ended: Callable[[Actor], None] | None = None) -> Actor:
+        """An actor does `work`, as far as it comes. `ended`: when it is done, however it ended."""
+
+        def note(actor: Actor) -> None:
+            if actor.error is not None and not isinstance(actor.error, EXPECTED):
+                self.errors.append(f"{actor.name} ended with {type(actor.error).__name__}: {actor.error} (at {actor.at})")
+            if ended is not None:
+                ended(actor)
+
+        actor.ended = note
+        trouble = self.store.trouble
+        return self.store.stage.start(actor, work, may_wait=trouble.down or trouble.answer_lost_next > 0)

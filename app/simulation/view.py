@@ -1,0 +1,48 @@
+"""Looking at a world's store, past the doors: whoever looks is no actor, and nothing fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from app.rules.states import ENDED, JobState
+from app.store.tables import dead_letters, history, jobs
+
+
+class View:
+    """What is in the store just now."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def jobs(self) -> list[Any]:
+        """Every job's row, oldest first."""
+        return self.all(select(jobs).order_by(jobs.c.id))
+
+    def job_ids(self) -> list[str]:
+        """Every job's id, oldest first."""
+        return [row.id for row in self.all(select(jobs.c.id).order_by(jobs.c.id))]
+
+    def moving(self) -> list[str]:
+        """The jobs that have not ended and wait for no person."""
+        return [row.id for row in self.all(select(jobs.c.id).where(jobs.c.state.not_in((*ENDED, JobState.ATTENTION))))]
+
+    def gave_up_waiting(self) -> bool:
+        """Whether an operation failed because no worker came for it."""
+        failed = self.all(select(history.c.detail).where(history.c.event == "failed"))
+        return any((row.detail or {}).get("why") == "queue_timeout" for row in failed)
+
+    def letters(self) -> list[Any]:
+        """The open dead letters that hold a job, oldest first."""
+        d = dead_letters.c
+        return self.all(select(dead_letters).where(d.state == "open", d.blocking).order_by(d.id))
+
+    def history(self, job_id: str) -> list[Any]:
+        """A job's history, oldest first."""
+        return self.all(select(history).where(history.c.job_id == job_id).order_by(history.c.seq))
+
+    def all(self, query: Any) -> list[Any]:
+        """The rows of any question."""
+        with self._engine.connect() as connection:
+            return list(connection.execute(query))
