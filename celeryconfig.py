@@ -24,7 +24,7 @@ broker_channel_error_retry = True
 broker_connection_timeout = 4.0
 # broker_pool_limit stays at its default: with 2, Flower waits for a producer for ever.
 _redis_options = {
-    # Twice the longest lane + 5 minutes; `workers.lanes` puts in the figure of this worker's own lanes. It only
+    # Twice the longest lane + 5 minutes; `workers.lanes` puts in the figure of the lanes that this worker knows. It only
     # decides when the broker itself rings again: the lease and the sweep of the store are minutes earlier.
     "visibility_timeout": 2 * _settings.lane_limit_seconds("slow") + 300.0,
     # The sweep over unacked messages really runs every 5 s (the default is 10 s and only each tenth does any work).

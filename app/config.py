@@ -1,25 +1,38 @@
 """Settings, read once from the environment and checked at start.
 
 Every name is the environment variable of the same name in capitals, unless an alias says otherwise; seconds are
-floats, sizes are bytes. A setting that cannot work is refused in one sentence that names it.
+floats, sizes are bytes. A variable that is empty is one that is not set. A setting that cannot work is refused in one
+sentence that names it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.errors import SettingsError
+from app.errors import DefinitionError, SettingsError
 from app.faults import Fault, parse_faults
 
 LANE_LIMITS_S = {"fast": 60.0, "slow": 6 * 3600.0}
 DEFAULT_LANE_LIMIT_S = 600.0
 BROKER_KINDS = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
 STORE_KINDS = ("postgresql", "postgres", "sqlite")
+STORE_DRIVERS = ("", "psycopg", "pysqlite")
+SECRET_CHARACTERS = 16
+
+# The most of anything: above it a database cannot reckon with a time, or keep a number (and no nan, no infinity).
+LONGEST_S = 10 * 366 * 86400.0
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S, allow_inf_nan=False)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Bytes = Annotated[int, Field(ge=1024, le=1 << 30)]
 
 
 # Read from SUREFOOT_HOME and so on, and from nothing else: HOME, ENV and SECRET of a shell mean other things.
@@ -34,7 +47,7 @@ def _named(name: str) -> Any:
 class Settings(BaseSettings):
     """What this process was told. Frozen: a process does not change its mind."""
 
-    model_config = SettingsConfigDict(frozen=True, case_sensitive=False, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, case_sensitive=False, extra="ignore", env_ignore_empty=True)
 
     def __init__(self, **values: Any) -> None:
         """`values`: settings by name, for tests and parents of processes; they win over the environment."""
@@ -49,9 +62,9 @@ class Settings(BaseSettings):
     flower_port: int | None = Field(None, ge=1, le=65535)
     # Flower: where people find it (pages link to it), what it keeps over a restart
     flower_url: str = ""
-    flower_max_tasks: int = Field(10_000, ge=1)
-    flower_save_seconds: float = Field(10.0, gt=0)
-    store_silence_seconds: float = Field(15.0, gt=0)  # PostgreSQL: no answer for so long, and its connection is given up
+    flower_max_tasks: Count = 10_000
+    flower_save_seconds: Seconds = 10.0
+    store_silence_seconds: Seconds = 15.0  # PostgreSQL: no answer for so long, and its connection is given up
     # what runs
     env: Literal["production", "test", "drill"] = Field("production", validation_alias=_named("env"))
     sagas: str = Field("", validation_alias=_named("sagas"))
@@ -60,45 +73,52 @@ class Settings(BaseSettings):
     api_key: str = Field("", validation_alias=_named("api_key"))
     secret: str = Field("", validation_alias=_named("secret"))
     # the three time-outs that belong to the engine
-    lease_seconds: float = Field(15.0, gt=0)
-    heartbeat_seconds: float = Field(5.0, gt=0)
-    run_on_seconds: float = Field(2.0, ge=0)
-    hard_limit_grace_seconds: float = Field(5.0, gt=0)
-    soft_shutdown_seconds: float = Field(20.0, gt=0)
+    lease_seconds: Seconds = 15.0
+    heartbeat_seconds: Seconds = 5.0
+    run_on_seconds: SecondsOrNone = 2.0
+    hard_limit_grace_seconds: Seconds = 5.0
+    soft_shutdown_seconds: Seconds = 20.0
     # a worker and a relay touch it each time their loop has gone round
     heartbeat_file: Path | None = None
     # the relay's sweeps
-    sweep_seconds: float = Field(0.5, gt=0)
-    sweep_rows: int = Field(200, ge=1)
-    unsent_seconds: float = Field(1.0, gt=0)
-    lost_seconds: float = Field(60.0, gt=0)
+    sweep_seconds: Seconds = 0.5
+    sweep_rows: Count = 200
+    unsent_seconds: Seconds = 1.0
+    lost_seconds: Seconds = 60.0
     # dead letters: how many one request sends back, how many are shown in the broker's lane `dead`, how often that is looked at
     redrive_letters: int = Field(10_000, ge=1, le=100_000)
     mirror_letters: int = Field(1_000, ge=0, le=100_000)
-    mirror_seconds: float = Field(2.0, gt=0)
+    mirror_seconds: Seconds = 2.0
     # publishing
-    publish_timeout_seconds: float = Field(0.5, gt=0)
-    publish_pause_seconds: float = Field(5.0, ge=0)
+    publish_timeout_seconds: Seconds = 0.5
+    publish_pause_seconds: SecondsOrNone = 5.0
     # log lines (app.logs)
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # semantic locks: keys of one job, characters of one key, how often a job that waits looks by itself
     lock_keys: int = Field(16, ge=1, le=1000)
     lock_key_chars: int = Field(200, ge=1, le=255)
-    lock_recheck_seconds: float = Field(30.0, gt=0)
+    lock_recheck_seconds: Seconds = 30.0
     # reconciliation: how often (0: never by itself), how many jobs at once, keys of one question to a service, how far back it looks
-    reconcile_seconds: float = Field(300.0, ge=0)
+    reconcile_seconds: SecondsOrNone = 300.0
     reconcile_rows: int = Field(500, ge=1, le=10_000)
     reconcile_keys: int = Field(100, ge=1, le=10_000)
-    reconcile_window_seconds: float = Field(7 * 24 * 3600.0, gt=0)
-    open_jobs: int = Field(100_000, ge=1)  # of one tenant; a job beyond is refused over HTTP until some have ended
+    reconcile_window_seconds: Seconds = 7 * 24 * 3600.0
+    open_jobs: Count = 100_000  # of one tenant; a job beyond is refused over HTTP until some have ended
     # sizes
-    input_bytes: int = Field(256 * 1024, ge=1024)
-    result_bytes: int = Field(64 * 1024, ge=1024)
-    body_bytes: int = Field(1024 * 1024, ge=1024)
-    message_bytes: int = Field(256 * 1024, ge=16 * 1024)  # of one message; a chain carries its whole rest in each
+    input_bytes: Bytes = 256 * 1024
+    result_bytes: Bytes = 64 * 1024
+    body_bytes: Bytes = 1024 * 1024
+    message_bytes: int = Field(256 * 1024, ge=16 * 1024, le=1 << 30)  # of one message; a chain carries its whole rest in each
     # how long an undo may take before a person is told
-    undo_seconds: float = Field(24 * 3600.0, gt=0)
+    undo_seconds: Seconds = 24 * 3600.0
+
+    @field_validator("home")
+    @classmethod
+    def _folder(cls, value: Path) -> Path:
+        if value.exists() and not value.is_dir():
+            raise ValueError(f"{value} is no folder")
+        return value
 
     @field_validator("api_key")
     @classmethod
@@ -107,11 +127,25 @@ class Settings(BaseSettings):
             raise ValueError("must have 32 characters or more")
         return value
 
+    @field_validator("secret")
+    @classmethod
+    def _hard_to_guess(cls, value: str) -> str:
+        if value and len(value) < SECRET_CHARACTERS:
+            raise ValueError(f"is too short; give all web processes the same {SECRET_CHARACTERS} random characters or more")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not value.isascii() or not value.isprintable() or set(value) & set(" /@[]"):
+            raise ValueError("must be a name or an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::")
+        return value
+
     @field_validator("flower_url")
     @classmethod
     def _of_a_browser(cls, value: str) -> str:
-        if value and _kind_of(value) not in ("http", "https"):
-            raise ValueError("must begin with http:// or https://: pages link to it")
+        if value and (_kind_of(value) not in ("http", "https") or not parts_of(value).hostname):
+            raise ValueError("must be http:// or https:// and a host: pages link to it")
         return value.rstrip("/")
 
     @field_validator("broker_url")
@@ -119,17 +153,15 @@ class Settings(BaseSettings):
     def _known_broker(cls, value: str) -> str:
         if value and _kind_of(value) not in BROKER_KINDS:
             raise ValueError(f"no broker of kind {_kind_of(value)!r}; it begins with one of {', '.join(BROKER_KINDS)} and ://")
+        database = parts_of(value).path.strip("/")
+        if value.startswith(("redis://", "rediss://")) and database and not database.isdecimal():
+            raise ValueError(f"a database of Redis has a number, such as /0, not {database!r}")
         return value
 
     @field_validator("database_url")
     @classmethod
     def _known_store(cls, value: str) -> str:
-        kind = _kind_of(value).partition("+")[0]
-        if value and kind not in STORE_KINDS:
-            raise ValueError(f"no store of kind {kind!r}; it begins with one of {', '.join(STORE_KINDS)} and ://")
-        if kind == "sqlite" and (value.partition("://")[2].strip("/") in ("", ":memory:") or "mode=memory" in value):
-            raise ValueError("SQLite in memory is a store of its own in every process; name a file")
-        return value
+        return checked_store(value)
 
     @field_validator("faults")
     @classmethod
@@ -179,6 +211,27 @@ def _kind_of(url: str) -> str:
     return url.partition("://")[0].lower() if "://" in url else ""
 
 
+def parts_of(url: str) -> SplitResult:
+    """The URL, taken apart. Raises: ValueError in a sentence for what is none."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError as error:
+        raise ValueError(f"is no URL: {str(error)[:1].lower()}{str(error)[1:]}") from None
+    return parts
+
+
+def checked_store(url: str) -> str:
+    """The same URL of a database, if it is one that a store or a service of ours can live in. Raises: ValueError in a sentence."""
+    kind, _, driver = _kind_of(url).partition("+")
+    if url and (kind not in STORE_KINDS or driver not in STORE_DRIVERS):
+        raise ValueError(f"no store of kind {_kind_of(url)!r}; it begins with one of {', '.join(STORE_KINDS)} and ://")
+    if kind == "sqlite" and (url.partition("://")[2].strip("/") in ("", ":memory:") or "mode=memory" in url):
+        raise ValueError("SQLite in memory is a store of its own in every process; name a file")
+    parts_of(url)
+    return url
+
+
 def driver_url(url: str) -> str:
     """The same URL with the driver we use: a plain postgresql:// (or postgres://) goes through psycopg 3."""
     for plain in ("postgresql://", "postgres://"):
@@ -196,6 +249,21 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else ""
-        raise SettingsError(f"{name + ': ' if name else ''}{first['msg'].removeprefix('Value error, ')}") from error
+        raise refusal(error) from error
+
+
+def refusal(error: ValidationError, prefix: str = "") -> SettingsError:
+    """What is wrong with settings, in one sentence with the name. `prefix`: of the variables of these settings."""
+    first = error.errors()[0]
+    name = f"{prefix}{first['loc'][0]}".upper() if first["loc"] else ""
+    said = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return SettingsError(f"{name + ': ' if name else ''}{said}")
+
+
+@contextmanager
+def or_exit() -> Iterator[None]:
+    """For a process that begins: settings or sagas that cannot work end it in one sentence, with 1."""
+    try:
+        yield
+    except (SettingsError, DefinitionError) as error:
+        raise SystemExit(f"surefoot: {error.message}") from None

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from gunicorn.errors import AppImportError
+
 from app import metrics
 from app.config import settings
+from app.errors import DefinitionError, SettingsError
 from web.factory import create_app
 
-metrics.start(settings().home)
-flask_app = create_app()
+try:
+    metrics.start(settings().home)
+    flask_app = create_app()
+except (SettingsError, DefinitionError) as error:
+    raise AppImportError(f"surefoot: {error.message}") from None  # gunicorn prints it, and does not try again for ever

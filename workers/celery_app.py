@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery, signals, states
 
 from app import faults, logs, metrics
-from app.config import settings
+from app.config import or_exit, settings
 from app.delivery.connection import LaneAMQP
 from app.delivery.producer import broker_settings
 from app.faults import Point
@@ -45,9 +45,10 @@ def make_app() -> Celery:
     return app
 
 
-celery_app = make_app()
-if settings().faults:
+with or_exit():
+    celery_app = make_app()
     check_targets(settings().fault_plan, registry())
+if settings().faults:
     fault_store.arm(settings(), boot.db)
 
     @signals.task_postrun.connect(weak=False)

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Engine
 
 from app import logs, metrics
-from app.config import Settings, settings
+from app.config import Settings, or_exit, settings
 from app.delivery.broker import probe
 from app.delivery.dead_lane import DeadLane
 from app.delivery.producer import producer_app
@@ -124,8 +124,9 @@ def make_relay(with_settings: Settings | None = None) -> Relay:
 def main() -> None:
     halt = told_to_stop()
     logs.configure()
-    metrics.start(settings().home)
-    relay = make_relay()
+    with or_exit():
+        metrics.start(settings().home)
+        relay = make_relay()
     try:
         relay.run(halt)
     finally:

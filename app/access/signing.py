@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 
-from app.config import Settings
+from app.config import SECRET_CHARACTERS, Settings
 from app.errors import RequestError, SettingsError
 from app.store.ids import is_id
 
 SESSION_SECONDS = 12 * 3600
 LONGEST = 512
-SECRET_CHARACTERS = 16
 TEST_SECRET = "only for tests, where nothing is worth forging"
 
 Position = tuple[datetime, str]  # where a list goes on: (created_at, id) of the last row shown
@@ -30,12 +29,13 @@ class Signer:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Signer:
-        """Raises: SettingsError when SUREFOOT_SECRET is missing or short outside of tests."""
+        """Raises: SettingsError when SUREFOOT_SECRET is missing outside of tests."""
         if settings.env == "test" and not settings.secret:
             return cls(TEST_SECRET)
-        if len(settings.secret) < SECRET_CHARACTERS:
-            what = "is not set" if not settings.secret else "is too short"
-            raise SettingsError(f"SUREFOOT_SECRET: {what}; give every web process the same {SECRET_CHARACTERS} random characters or more")
+        if not settings.secret:
+            raise SettingsError(
+                f"SUREFOOT_SECRET: is not set; give all web processes the same {SECRET_CHARACTERS} random characters or more"
+            )
         return cls(settings.secret)
 
     def cursor(self, position: Position) -> str:

@@ -28,7 +28,9 @@ def up() -> None:
 def web(host: str | None, port: int | None) -> None:
     """Run the web server."""
     told = settings()
-    become(commands.web(host or told.host, port or told.port or WEB_PORT))
+    where, number = host or told.host, port or told.port or WEB_PORT
+    ports.is_free(where, number)  # gunicorn waits for one that is taken, and should not wait for a host that is none
+    become(commands.web(where, number))
 
 
 @click.command()
@@ -37,6 +39,7 @@ def web(host: str | None, port: int | None) -> None:
 @click.option("--name", default="", help="Its name in Flower, one of its own on each host (worker-PID).")
 def worker(lanes: str | None, concurrency: int, name: str) -> None:
     """Run a worker. SIGTERM lets running steps end for a while, then hands their work back."""
+    settings()
     env = {**commands.WORKER_ENV, **({"SUREFOOT_LANES": lanes} if lanes else {})}
     become(commands.worker(name or f"worker-{os.getpid()}", concurrency), env)
 
@@ -44,6 +47,7 @@ def worker(lanes: str | None, concurrency: int, name: str) -> None:
 @click.command()
 def relay() -> None:
     """Run the relay: it publishes what was not and finds what is stuck. Of several, one is active."""
+    settings()
     become(commands.relay())
 
 

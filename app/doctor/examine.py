@@ -28,7 +28,7 @@ def examine(read: Callable[[], Settings], *, every_job: bool = False) -> Iterato
         yield fail("settings", error.message, "correct that environment variable")
         return
     yield ok("settings", "they fit each other")
-    for ask in (machine.python, machine.home, machine.web_and_flower, broker.broker):
+    for ask in (machine.python, machine.sagas, machine.home, machine.web_and_flower, broker.broker):
         yield from _guarded(ask.__name__, partial(ask, settings))
     try:
         db = open_engine(settings.store_url, pool_size=1, patience_s=PATIENCE_S)

@@ -13,7 +13,7 @@ from app.saga.graph import Graph, Limits
 from app.store.session import reading
 from app.store.views import standing
 
-VISIBILITY_FACTOR, VISIBILITY_SLACK_S = 2.0, 300.0  # as a worker computes it for its own lanes
+VISIBILITY_FACTOR, VISIBILITY_SLACK_S = 2.0, 300.0  # as a worker computes it
 
 
 def relay(settings: Settings, db: Engine) -> Iterator[Finding]:
@@ -85,6 +85,8 @@ def time_outs(settings: Settings, db: Engine) -> Iterator[Finding]:
     with reading(db) as connection:
         live = standing.live_workers(connection)
         graphs = [Graph.from_json(row.graph) for row in standing.definitions_in_use(connection)]
+        known = standing.graphs_of(connection, [digest for worker in live for digest in worker.digests])
+    lanes_by_digest = {digest: _lanes_of(Graph.from_json(graph)) for digest, graph in known.items()}
     wrong = 0
     for graph in graphs:
         for task, lane, limits in _operations_of(graph):
@@ -100,24 +102,26 @@ def time_outs(settings: Settings, db: Engine) -> Iterator[Finding]:
             else warn("time-outs", f"{wrong} steps do not fit their lane", "see above")
         )
         return
-    hidden_s = {worker.pid: _visibility_s(settings, worker) for worker in live}
+    hidden_s = {(worker.host, worker.pid): _visibility_s(settings, worker, lanes_by_digest) for worker in live}
     longest = max(((settings.lane_limit_seconds(lane), lane) for worker in live for lane in worker.lanes), default=None)
-    shortest = min(live, key=lambda worker: hidden_s[worker.pid], default=None)
-    if longest is not None and shortest is not None and hidden_s[shortest.pid] < longest[0]:
+    shortest = min(live, key=lambda worker: hidden_s[worker.host, worker.pid], default=None)
+    if longest is not None and shortest is not None and hidden_s[shortest.host, shortest.pid] < longest[0]:
         wrong += 1
-        back_s, lanes = hidden_s[shortest.pid], some(shortest.lanes)
+        back_s, lanes = hidden_s[shortest.host, shortest.pid], some(shortest.lanes)
         said = (
             f"the worker of {lanes} (pid {shortest.pid} on {shortest.host}) has messages put back after {back_s:g} s, those of lane "
             f"{longest[1]} too, where an operation may take {longest[0]:g} s; the copies are dropped, and cost a delivery each"
         )
-        yield warn("time-outs", said, f"give lane {longest[1]} a broker database of its own, or every worker one lane of its length")
+        yield warn("time-outs", said, f"give it the code of the saga with lane {longest[1]}: a worker reckons with every lane it knows")
     if not wrong:
         told = f" and {longest[0]:g} s of the longest lane the visibility time-out, {min(hidden_s.values()):g} s" if longest else ""
         yield ok("time-outs", f"every step's timeout fits its lane{told}")
 
 
-def _visibility_s(settings: Settings, worker: Any) -> float:
-    longest = max((settings.lane_limit_seconds(lane) for lane in worker.lanes), default=settings.lane_limit_seconds(""))
+def _visibility_s(settings: Settings, worker: Any, lanes_by_digest: dict[str, set[str]]) -> float:
+    """As a worker computes it: of every lane of every saga whose code it has, whichever it serves."""
+    lanes = {lane for digest in worker.digests for lane in lanes_by_digest.get(digest, ())}
+    longest = max((settings.lane_limit_seconds(lane) for lane in lanes), default=settings.lane_limit_seconds(""))
     return VISIBILITY_FACTOR * longest + VISIBILITY_SLACK_S
 
 

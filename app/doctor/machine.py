@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import psutil
 
 from app.config import Settings
-from app.doctor.findings import Finding, fail, ok, warn
+from app.doctor.findings import Finding, fail, ok, some, warn
+from app.errors import DefinitionError, SettingsError
+from app.saga.registry import Registry
 from app.supervisor import ports, runfile
 
 TESTED = {"celery": "5.7.", "kombu": "5.7."}
@@ -41,6 +43,19 @@ def _version(package: str) -> str:
         return "is missing"
 
 
+def sagas(settings: Settings) -> Iterator[Finding]:
+    """Those whose code is here, and the settings of their own that they read when they are imported."""
+    try:
+        found = Registry.load(settings.saga_modules).all()
+    except SettingsError as error:
+        yield fail("sagas", error.message, "correct that environment variable")
+    except DefinitionError as error:
+        yield fail("sagas", error.message, "correct SUREFOOT_SAGAS, or install what is missing; a worker does not start without")
+    else:
+        names = [f"{saga.name} version {saga.version}" for saga in found]
+        yield ok("sagas", f"the code of {some(names, 10)} is here" if names else "no saga's code is here")
+
+
 def home(settings: Settings) -> Iterator[Finding]:
     folder = settings.home.absolute()
     if not folder.exists():
@@ -65,7 +80,12 @@ def web_and_flower(settings: Settings) -> Iterator[Finding]:
             continue
         host = settings.host if part == "web" else "127.0.0.1"
         number = wanted or default
-        if ports.is_free(host, number):
+        try:
+            is_free = ports.is_free(host, number)
+        except SettingsError as error:
+            yield fail("ports", error.message, "set HOST to an address of this machine, PORT to one above 1023")
+            continue
+        if is_free:
             yield ok("ports", f"{number} is free for {part}")
         elif part == "web" and _status(f"http://127.0.0.1:{number}/livez") == http.client.OK:
             yield ok("ports", f"{part} answers on {number}")

@@ -19,11 +19,14 @@ SECRET_BYTES = 32
 def locked(home: Path) -> Iterator[None]:
     """Have the home to ourselves. The system lets go of the lock when this process ends, however it ends.
 
-    Raises: SettingsError naming the process that has it.
+    Raises: SettingsError naming the process that has it, or when the home cannot be written.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys and inputs of jobs are in there
     path = home / "up.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # not inherited by children: the lock is ours alone
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys and inputs of jobs are in there
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # not inherited by children: the lock is ours alone
+    except OSError as error:
+        raise SettingsError(f"SUREFOOT_HOME: {home} cannot be used: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from app.errors import SettingsError
+
 GROUP = "surefoot.commands"
 
 
@@ -24,11 +26,13 @@ def any_there() -> bool:
 
 @lru_cache
 def commands() -> dict[str, click.Command]:
-    """Name -> command, of all packages installed here."""
+    """Name -> command, of all packages installed here. Raises: SettingsError when a package refuses its settings."""
     found: dict[str, click.Command] = {}
     for entry in entry_points(group=GROUP):
         try:
             found.update({command.name or "": command for command in _commands_in(entry.load())})
+        except SettingsError:
+            raise
         except Exception as error:
             print(f"surefoot: the commands of {entry.value} cannot be loaded: {error!r}", file=sys.stderr)
     return found

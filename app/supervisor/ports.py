@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from app.errors import SettingsError
@@ -10,14 +11,19 @@ TRIES = 50
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen on `port` of `host` now."""
+    """Whether a server could listen on `port` of `host` now.
+
+    Raises: SettingsError when it is not the port that is in the way: a host that is none of this machine, or a port for root only.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do; an ended connection is no listener
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise SettingsError(f"HOST: nothing can listen on port {port} of {host}: {error.strerror}") from error
         return True
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
 
 from app.cli import COMMANDS
@@ -18,10 +19,20 @@ from app.cli.group import Commands, outcome
 from app.config import Settings
 from app.doctor import Finding, Level, examine
 from app.engine.keep import quarantine, register_worker
+from app.saga.context import Context
+from app.saga.definition import Saga
 from app.saga.outcomes import Rejected
-from app.store import leases
+from app.store import catalogue, leases
 from tests.contract.views.shop import Shop
 from tests.support.redis_server import RedisServer
+
+
+class Film(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+def cut(ctx: Context, film: Film) -> None:
+    """A step of a long lane."""
 
 
 @pytest.fixture
@@ -103,12 +114,19 @@ def test_given_open_job_of_a_definition_that_nobody_has_when_looked_then_told(sh
     assert wrong(look(shop, tmp_path)) == {"versions": Level.FAIL}
 
 
-def test_given_workers_of_short_and_long_lanes_when_looked_then_the_short_one_is_named(shop: Shop, tmp_path: Path) -> None:
-    healthy(shop)
-    register_worker(shop.db, "long", host="here", pid=77, lanes=["slow"], digests=[], concurrency=2)
-    (finding,) = [f for f in look(shop, tmp_path) if f.level != Level.OK]
-    assert (finding.about, finding.level) == ("time-outs", Level.WARN)
-    assert "pid 4 " in finding.said
+@pytest.mark.parametrize("knows", [False, True])
+def test_given_long_lane_of_another_worker_when_looked_then_a_worker_that_does_not_know_it_is_named(
+    shop: Shop, tmp_path: Path, *, knows: bool
+) -> None:
+    film = Saga("film", version=1, input=Film)
+    film.step(lane="slow", undo=None, timeout="2h")(cut)
+    catalogue.register(shop.db, [film])
+    digests = [saga.digest for saga in shop.registry.all()]
+    healthy(shop, digests=[*digests, film.digest] if knows else digests)
+    register_worker(shop.db, "long", host="here", pid=77, lanes=["slow"], digests=[film.digest], concurrency=2)
+    found = look(shop, tmp_path)
+    assert wrong(found) == ({} if knows else {"time-outs": Level.WARN})
+    assert knows or "pid 4 " in next(f.said for f in found if f.level == Level.WARN)
 
 
 def test_given_relay_that_stopped_when_looked_then_told(shop: Shop, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ over ten million finished jobs as over none. A number that reaches that limit sa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -160,6 +161,12 @@ def definitions_in_use(connection: Connection) -> list[Any]:
     place = func.row_number().over(partition_by=c.saga, order_by=(c.version.desc(), c.registered_at.desc())).label("place")
     ranked = select(c.digest, c.graph, place).subquery()
     return list(connection.execute(select(ranked.c.digest, ranked.c.graph).where(ranked.c.place == 1).order_by(ranked.c.digest)))
+
+
+def graphs_of(connection: Connection, digests: Iterable[str]) -> dict[str, Any]:
+    """Graph by digest, of the definitions in the catalogue among these."""
+    c = definitions.c
+    return {row.digest: row.graph for row in connection.execute(select(c.digest, c.graph).where(c.digest.in_(sorted(set(digests)))))}
 
 
 def quarantined_since(connection: Connection, seconds: float) -> tuple[int, str | None]:

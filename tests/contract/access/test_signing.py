@@ -47,10 +47,9 @@ def test_given_old_session_when_read_then_nobody(monkeypatch: pytest.MonkeyPatch
     assert signer.key_id(session) is None
 
 
-@pytest.mark.parametrize("secret", ["", "short"])
-def test_given_no_secret_in_production_when_started_then_one_sentence(secret: str) -> None:
+def test_given_no_secret_in_production_when_started_then_one_sentence() -> None:
     with pytest.raises(SettingsError, match="SUREFOOT_SECRET") as refused:
-        Signer.from_settings(Settings(secret=secret))
+        Signer.from_settings(Settings(secret=""))
     assert "\n" not in refused.value.message
 
 

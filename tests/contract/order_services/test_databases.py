@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
+from app.errors import SettingsError
 from workers.sagas.order.services import inventory
 from workers.sagas.order.settings import BankUnknown, order_settings
 
@@ -63,5 +63,5 @@ def test_given_bank_url_file_when_nothing_else_says_then_it_is_read(home: Path, 
     monkeypatch.setenv("BANK_URL", "http://bank:1")
     assert order_settings().bank() == "http://bank:1"
     monkeypatch.setenv("BANK_URL", "bank:1")
-    with pytest.raises(ValidationError, match="http"):
+    with pytest.raises(SettingsError, match="BANK_URL: must be http"):
         order_settings()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from app.config import settings
 from app.doctor import Level, examine
 from app.errors import SettingsError
+from workers.sagas.order.settings import order_settings
+from workers.sagas.order_choreographed.settings import event_settings
 
 
 @pytest.mark.parametrize(
@@ -23,6 +30,19 @@ from app.errors import SettingsError
         {"DATABASE_URL": "sqlite://"},
         {"DATABASE_URL": "sqlite:///:memory:"},
         {"LOG_FORMAT": "yaml"},
+        {"LEASE_SECONDS": "nan"},
+        {"LOST_SECONDS": "1e400"},
+        {"UNDO_SECONDS": "1e300"},
+        {"SWEEP_ROWS": "99999999999999999999999"},
+        {"BODY_BYTES": "-1"},
+        {"DATABASE_URL": "postgresql://here:port/there"},
+        {"DATABASE_URL": "postgresql+asyncpg://here/there"},
+        {"BROKER_URL": "redis://:@here:99999/0"},
+        {"BROKER_URL": "redis://here/first"},
+        {"HOST": "http://here"},
+        {"FLOWER_URL": "http://"},
+        {"SUREFOOT_SECRET": "short"},
+        {"SUREFOOT_HOME": "/dev/null"},
         {"SUREFOOT_FAULTS": "order.pay:crash@after_claim"},
     ],
     ids=lambda told: "=".join(*told.items()),
@@ -38,3 +58,53 @@ def test_given_setting_that_cannot_work_when_read_then_one_sentence_names_it(tol
     (finding,) = examine(settings)
     assert (finding.about, finding.level) == ("settings", Level.FAIL)
     assert finding.fix
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"BANK_URL": "ftp://here"},
+        {"ORDER_DATABASE_URL": "mysql://here/there"},
+        {"MAIL": "gopher://here"},
+        {"RESERVE_WAIT_SECONDS": "nan"},
+        {"EVENTS_THREADS": "many"},
+        {"EVENTS_ASK_SECONDS": "1e400"},
+    ],
+    ids=lambda told: "=".join(*told.items()),
+)
+def test_given_setting_of_a_saga_that_cannot_work_when_read_then_one_sentence_names_it(
+    told: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        (order_settings(), event_settings())
+    assert refused.value.message.startswith(f"{next(iter(told))}: ")
+    assert "\n" not in refused.value.message
+
+
+def test_given_empty_variable_when_read_then_it_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SUREFOOT_HOME", "PORT", "HEARTBEAT_FILE", "LEASE_SECONDS"):
+        monkeypatch.setenv(name, "")
+    told = settings()
+    assert (told.home, told.port, told.heartbeat_file, told.lease_seconds) == (Path("var"), None, None, 15.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["workers.celery_app"], "BANK_URL", "ftp://here"),  # as `celery -A` imports it, which does not go through our command
+        (["workers.relay"], "BROKER_URL", "redis://here:port/0"),
+        (["gunicorn", "web.wsgi:flask_app", "--bind", "127.0.0.1:0", "--no-control-socket"], "SUREFOOT_SECRET", "short"),
+    ],
+    ids=lambda value: "" if isinstance(value, list) else value,
+)
+def test_given_setting_that_cannot_work_when_a_process_starts_then_one_sentence_and_no_traceback(
+    words: list[str], name: str, value: str, tmp_path: Path
+) -> None:
+    env = {**os.environ, "SUREFOOT_HOME": str(tmp_path), name: value}
+    done = subprocess.run([sys.executable, "-m", *words], env=env, capture_output=True, text=True, timeout=60, check=False)
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert done.returncode == (4 if words[0] == "gunicorn" else 1), done.stderr  # 4: gunicorn does not try it again
+    assert [line.partition(name)[0] for line in lines if "surefoot" in line] == ["surefoot: "]
+    assert "Traceback" not in done.stderr

@@ -32,8 +32,11 @@ from workers.sagas.order.models import (
 )
 from workers.sagas.order.services import inventory, mail, payment
 from workers.sagas.order.services import order as orders
+from workers.sagas.order.settings import order_settings
 
 __all__ = ["change_order", "order"]  # what a worker of this package can run
+
+order_settings()  # those that cannot work are refused when a process begins, not in the middle of an order
 
 _EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok")
 

@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.config import Seconds, SecondsOrNone, checked_store, parts_of, refusal
 from surefoot import NothingSent
 
 BANK_URL_FILE = "bank.url"  # under the home: where the bank that took a free port says so
@@ -36,20 +37,32 @@ class OrderSettings(BaseSettings):
     mail_database_url: str = ""
     bank_database_url: str = ""
     bank_url: str = ""
-    bank_timeout_seconds: float = Field(default=5.0, gt=0)  # longer than a slow charge, shorter than anyone's patience
-    bank_slow_seconds: float = Field(default=3.0, ge=0)
-    bank_hang_seconds: float = Field(default=20.0, ge=0)
+    bank_timeout_seconds: Seconds = 5.0  # longer than a slow charge, shorter than anyone's patience
+    bank_slow_seconds: SecondsOrNone = 3.0
+    bank_hang_seconds: SecondsOrNone = 20.0
     # how long goods that others have reserved may still come back before an order is told that there are none, and how often it asks
-    reserve_wait_seconds: float = Field(default=30.0, ge=0)
-    reserve_recheck_seconds: float = Field(default=1.0, gt=0)
+    reserve_wait_seconds: SecondsOrNone = 30.0
+    reserve_recheck_seconds: Seconds = 1.0
     mail: str = ""
     mail_from: str = "orders@surefoot.example"
+
+    @field_validator("database_url", *(f"{service}_database_url" for service in ("order", "inventory", "payment", "mail", "bank")))
+    @classmethod
+    def _known_store(cls, url: str) -> str:
+        return checked_store(url)
+
+    @field_validator("mail")
+    @classmethod
+    def _folder_or_smtp(cls, target: str) -> str:
+        if "://" in target and not target.startswith(("smtp://", "smtps://")):
+            raise ValueError("must be a folder, or begin with smtp:// or smtps://")
+        return target
 
     @field_validator("bank_url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        if url and not url.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
+        if url and not (url.startswith(("http://", "https://")) and parts_of(url).hostname):
+            raise ValueError("must be http:// or https:// and a host")
         return url
 
     def database(self, service: str) -> tuple[str, str]:
@@ -77,14 +90,17 @@ class OrderSettings(BaseSettings):
 
 
 def order_settings() -> OrderSettings:
-    """The settings as the environment has them now; built anew only when it changed."""
+    """The settings as the environment has them now; built anew only when it changed. Raises: SettingsError."""
     names = [name.upper() for name in OrderSettings.model_fields]
     return _build(tuple((name, os.environ.get(name)) for name in names), os.getcwd())
 
 
 @lru_cache(maxsize=4)
 def _build(environment: tuple[tuple[str, Any], ...], folder: str) -> OrderSettings:
-    return OrderSettings()
+    try:
+        return OrderSettings()
+    except ValidationError as error:
+        raise refusal(error) from error
 
 
 def _read(path: Path) -> str:

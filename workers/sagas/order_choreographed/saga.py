@@ -23,6 +23,9 @@ from workers.sagas.order.services import inventory, mail, payment
 from workers.sagas.order.services import order as orders_book
 from workers.sagas.order_choreographed.services import orders
 from workers.sagas.order_choreographed.services.orders import Standing
+from workers.sagas.order_choreographed.settings import event_settings
+
+event_settings()  # those that cannot work are refused when a process begins, not in the middle of an order
 
 _EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok")
 FRACTIONS = {"placed": 0.2, "given_up": 0.3, "confirmed": 0.6}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.config import LONGEST_S, Seconds, SecondsOrNone, refusal
 
 
 class EventSettings(BaseSettings):
@@ -15,18 +17,18 @@ class EventSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_prefix="EVENTS_")
 
     threads: int = Field(default=4, ge=1, le=64)  # events handled at once by one process
-    sweep_seconds: float = Field(default=0.5, gt=0)  # how often what is due is looked for
-    sweep_rows: int = Field(default=100, ge=1)
-    hold_seconds: float = Field(default=30.0, ge=0)  # how long one attempt has before another process may take over
-    attempts: int = Field(default=5, ge=1)  # of what can still be refused
-    patient_attempts: int = Field(default=20, ge=1)  # of an undo, and of everything behind the point of no return
-    backoff_seconds: float = Field(default=1.0, ge=0)
-    backoff_cap_seconds: float = Field(default=60.0, ge=0)
-    ask_seconds: float = Field(default=2.0, ge=0)  # how soon a missing answer is asked for again; doubled each time
-    ask_cap_seconds: float = Field(default=60.0, ge=0)
-    answer_seconds: float = Field(default=600.0, ge=0)  # past it, an order that is not confirmed is given up
-    poll_seconds: float = Field(default=0.3, ge=0.01)  # how soon the engine looks again; a quarter of the order's age later on
-    poll_cap_seconds: float = Field(default=5.0, ge=0.01)
+    sweep_seconds: Seconds = 0.5  # how often what is due is looked for
+    sweep_rows: int = Field(default=100, ge=1, le=10_000)
+    hold_seconds: SecondsOrNone = 30.0  # how long one attempt has before another process may take over
+    attempts: int = Field(default=5, ge=1, le=1000)  # of what can still be refused
+    patient_attempts: int = Field(default=20, ge=1, le=1000)  # of an undo, and of everything behind the point of no return
+    backoff_seconds: SecondsOrNone = 1.0
+    backoff_cap_seconds: SecondsOrNone = 60.0
+    ask_seconds: SecondsOrNone = 2.0  # how soon a missing answer is asked for again; doubled each time
+    ask_cap_seconds: SecondsOrNone = 60.0
+    answer_seconds: SecondsOrNone = 600.0  # past it, an order that is not confirmed is given up
+    poll_seconds: float = Field(default=0.3, ge=0.01, le=LONGEST_S)  # how soon the engine looks; a quarter of the order's age later on
+    poll_cap_seconds: float = Field(default=5.0, ge=0.01, le=LONGEST_S)
 
     @model_validator(mode="after")
     def _fit_together(self) -> EventSettings:
@@ -36,10 +38,13 @@ class EventSettings(BaseSettings):
 
 
 def event_settings() -> EventSettings:
-    """The settings as the environment has them now; built anew only when it changed."""
+    """The settings as the environment has them now; built anew only when it changed. Raises: SettingsError."""
     return _build(tuple((name, os.environ.get(f"EVENTS_{name.upper()}")) for name in EventSettings.model_fields))
 
 
 @lru_cache(maxsize=4)
 def _build(environment: tuple[tuple[str, str | None], ...]) -> EventSettings:
-    return EventSettings()
+    try:
+        return EventSettings()
+    except ValidationError as error:
+        raise refusal(error, "EVENTS_") from error
