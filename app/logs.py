@@ -51,7 +51,8 @@ def configure(*, quiet: bool = False) -> None:
     ]
     # Never a traceback with the values of its variables: inputs and keys are among them.
     told = [] if as_text else [structlog.processors.format_exc_info]
-    after: list[Any] = [*told, without_secrets, _renderer(as_text)]
+    shown = [on_one_line] if as_text else []  # JSON escapes by itself
+    after: list[Any] = [*told, without_secrets, *shown, _renderer(as_text)]
     structlog.configure(
         processors=[*before, *after],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -95,6 +96,14 @@ def without_secrets(_logger: Any, _method: str, event: Event) -> Event:
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = hidden(value)
+    return event
+
+
+def on_one_line(_logger: Any, _method: str, event: Event) -> Event:
+    """A structlog processor for lines that people read: what somebody sent can neither begin a line nor command a terminal."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
     return event
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import g
+
 from app import faults
 from app.access.principal import Principal
 from app.engine.submit import Submission, Submitted, submit
@@ -38,6 +40,7 @@ def accept(
     )
     faults.reached(Point.BEFORE_EFFECT, "web", "submit")
     done = submit(here.db, here.settings, here.registry, submission, admit=here.admission.admit)
+    g.job_id = done.job_id  # for the request's line of log
     if not done.replayed:
         faults.reached(Point.AFTER_COMMIT, "web", "submit")
         here.bell.ring(done.plan)

@@ -1,4 +1,7 @@
-"""One line and one count for each request: what was asked and how it ended, never a body, a key or a query."""
+"""One line and one count for each request: what was asked and how it ended, never a body, a key or a query.
+
+The line of a request about a job, or one that made it, has both its trace id and the job's: what workers did with it has the job's.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from flask import Flask, Response, g, request
 
 from app import logs
 from app.metrics.counters import REQUESTS
+from app.store.ids import is_id
 
 log = structlog.get_logger("surefoot.web")
 NOTHING_NEW = 304  # a poll; there are more of them than of anything else, and each says that nothing happened. They are counted
@@ -38,6 +42,7 @@ def _end(response: Response) -> Response:
     if request.endpoint in QUIET or response.status_code == NOTHING_NEW:
         return response
     principal = g.get("principal")
+    job = g.get("job_id") or _job_of_the_address()  # every line of the workers about it names it too
     log.info(
         "request",
         method=request.method[:10],
@@ -45,9 +50,15 @@ def _end(response: Response) -> Response:
         status=response.status_code,
         ms=round(took_s * 1000, 1),
         key=principal.key_id if principal else None,
+        **({"job": job} if job else {}),
         trace_id=g.get("trace_id", ""),
     )
     return response
+
+
+def _job_of_the_address() -> str | None:
+    named = (request.view_args or {}).get("job_id", "")
+    return str(named) if is_id(named) else None
 
 
 def _method() -> str:

@@ -76,6 +76,7 @@ def _start_child(**_: Any) -> None:
     if os.getppid() != MAIN_PID:
         os._exit(os.EX_SOFTWARE)
     boot.forget_inherited()
+    metrics.tidy()
 
 
 @signals.worker_shutdown.connect(weak=False)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, make_url
 
+from app import metrics
 from app.config import settings
 from app.engine.dispatch import ring
 from app.errors import NotFound, RequestError, SettingsError
@@ -43,10 +44,15 @@ def store() -> Iterator[Engine]:
     if file and not Path(file).exists():  # SQLite would make an empty one
         raise SettingsError(f"there is no store at {file} yet: start everything with `surefoot up`, or set DATABASE_URL")
     db = open_engine(url, pool_size=1)
+    counts = settings().home.is_dir() and not metrics.started()
+    if counts:
+        metrics.start(settings().home)  # a job that was submitted here is as good as any; what only reads leaves no file
     try:
         migrate.check(db)
         yield db
     finally:
+        if counts:
+            metrics.stop()
         db.dispose()
 
 

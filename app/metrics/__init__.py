@@ -5,17 +5,18 @@ process keeps in memory is gone with it and is never seen by the process that is
 
 The answer: each process adds into memory-mapped files of its own (prometheus-client's format) in one folder,
 SUREFOOT_HOME/metrics, and whoever is asked sums them all. Files are named for host and process, so that containers may
-share the folder; those of processes that have ended are folded into one. What a transaction does is counted once it has
+share the folder; those of processes that have ended are folded into one, by whoever is asked and by every worker. What a
+transaction does is counted once it has
 committed (`noted`), never when it was rolled back and run again.
 
-Counting never raises and costs microseconds. A process that has not called `start` counts nothing: tests, commands and
-Flower leave no files. Labels have few values: names of sagas, steps and routes, never an id.
+Counting never raises and costs microseconds. A process that has not called `start` counts nothing: tests and Flower
+leave no files. Labels have few values: names of sagas, steps and routes, never an id.
 """
 
 from __future__ import annotations
 
-from app.metrics.files import start, started, stop
+from app.metrics.files import start, started, stop, tidy
 from app.metrics.kinds import Counter, Histogram
 from app.metrics.noted import committed, forget, note
 
-__all__ = ["Counter", "Histogram", "committed", "forget", "note", "start", "started", "stop"]
+__all__ = ["Counter", "Histogram", "committed", "forget", "note", "start", "started", "stop", "tidy"]

@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,16 @@ def collected(home: Path) -> list[Metric]:
         _fold(folder)
         merged: Any = MultiProcessCollector.merge([str(path) for path in sorted(folder.glob("*.db"))])  # type: ignore[no-untyped-call]
         return list(merged)
+
+
+def tidy() -> None:
+    """Fold what this host's processes that have ended left in the folder of this one. Whoever is asked does it, and a worker each
+    time a child begins: its children come and go, and on a host of its own nobody else's eyes fall on their files."""
+    folder = _state.folder
+    if folder is None:
+        return
+    with suppress(Exception), _alone(folder):  # counting is nobody's duty
+        _fold(folder)
 
 
 def clean(home: Path) -> None:

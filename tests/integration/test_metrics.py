@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 
 from app import gauges, metrics
+from app.cli import COMMANDS
+from app.cli.group import Commands, outcome
 from app.engine.invariants import INVARIANTS, Scope, violations
 from app.engine.keep import quarantine, register_worker
 from app.saga.outcomes import Rejected
 from app.store.views import standing
-from tests.contract.views.shop import Caller, Shop
+from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.plans import first_plan, served
 
 
@@ -45,6 +48,20 @@ def test_given_each_role_when_scraped_then_operators_only(shop: Shop, tmp_path: 
     answer = Caller(app, shop.key("operator")).get("/metrics")
     assert answer.status_code == 200
     assert answer.content_type.startswith("text/plain")
+
+
+def test_given_job_submitted_by_the_command_when_scraped_then_it_is_counted_as_any(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics.stop()  # a command is a process of its own
+    monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", shop.url)
+    shop.order()  # its definition is in the catalogue
+    assert outcome(Commands(COMMANDS), ["submit", "shop", json.dumps(GOOD), "--key", "once"]) == 0
+    assert outcome(Commands(COMMANDS), ["submit", "shop", json.dumps(GOOD), "--key", "once"]) == 0
+    assert outcome(Commands(COMMANDS), ["jobs", "list"]) == 0
+    assert not metrics.started()
+    assert scrape(Caller(shop.web(home=tmp_path), shop.key("operator")))["jobs_submitted_total", "shop"] == 1
 
 
 def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(shop: Shop, tmp_path: Path) -> None:

@@ -73,6 +73,17 @@ def test_given_processes_that_have_ended_when_collected_again_and_again_then_fol
     assert [path.name.rpartition("-")[2] for path in (home / files.FOLDER).glob("*.db")] == ["past.db"]
 
 
+def test_given_nobody_who_asks_when_tidied_then_those_that_have_ended_are_one_file(home: Path) -> None:
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", ELSEWHERE, str(home)], check=True, timeout=60, cwd=Path(__file__).parents[3])
+    APPLES.add(kind="red")
+    metrics.tidy()
+    assert len(list((home / files.FOLDER).glob("*.db"))) == 2  # theirs and ours
+    assert samples(home) == {("surefoot_apples_total", "red"): 16.0}
+    metrics.stop()
+    metrics.tidy()
+
+
 def test_given_file_of_another_host_when_collected_then_it_is_counted_and_left_alone(home: Path) -> None:
     APPLES.add(kind="red")
     (ours,) = (home / files.FOLDER).glob("*.db")

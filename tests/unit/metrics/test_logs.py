@@ -93,3 +93,13 @@ log.info("three")
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json"}
     done = subprocess.run([sys.executable, "-c", talk], env=env, capture_output=True, text=True, check=True, timeout=60)
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["two", "three"]
+
+
+def test_given_what_somebody_sent_when_written_for_people_then_it_begins_no_line_and_commands_no_terminal() -> None:
+    sent = "/x\x1b[2J\x00\x9b\u2028\r\n00:00:00 [info] forged ☃"
+    talk = f"import structlog; from app import logs; logs.configure(); structlog.get_logger('a').info({sent!r}, path={sent!r})"
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOG_FORMAT": "text", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, "-c", talk], env=env, capture_output=True, check=True, timeout=60)
+    line = done.stderr.decode().removesuffix("\n")
+    assert line.isprintable()
+    assert line.count("forged ☃") == 2
