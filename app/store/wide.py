@@ -31,12 +31,13 @@ def _statement(written: str) -> TextClause:
     return text(" ".join(written.split()))
 
 
-# `o.state || ''`: see `queries.STATE`
+# `state || ''`: see `queries.STATE`. A condition that no index serves and that orders nothing (IS NOT DISTINCT FROM) leaves a row's own id
+# as the only way to it: a plan made while tables were small would read all operations of a job, or all jobs, for each completion.
 _TAKEN = "f.missing = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop AND f.attempts < f.allowance"
 _COMPLETE = _statement(
     f"""
 WITH job AS (
-  SELECT id FROM jobs WHERE id = :job_id AND dir = 'forward' AND state = 'running' FOR NO KEY UPDATE
+  SELECT id FROM jobs WHERE id = :job_id AND dir = 'forward' AND state || '' = 'running' FOR NO KEY UPDATE
 ), done AS (
   UPDATE operations o
   SET state = 'completed', result = :result, unsettled = 0, stop = false, lease_until = NULL, hard_at = NULL,
@@ -48,7 +49,7 @@ WITH job AS (
   UPDATE jobs j
   SET seq = j.seq + :lines, rev = j.rev + 1, state = CASE WHEN :ends THEN 'completed' ELSE j.state END,
       finished_at = CASE WHEN :ends THEN statement_timestamp() END
-  FROM done WHERE j.id = done.job_id
+  FROM done WHERE j.id = :job_id
   RETURNING j.seq
 ), told AS (
   INSERT INTO history (job_id, seq, event, step, kind, item, attempt, fence)
@@ -73,7 +74,7 @@ WITH job AS (
           f.started_at
         WHERE NOT ({_TAKEN}))
   FROM done
-  WHERE f.id = ANY(CAST(:followers AS UUID[])) AND f.job_id = done.job_id AND f.state IN ('pending', 'queued')
+  WHERE f.id = ANY(CAST(:followers AS UUID[])) AND f.job_id IS NOT DISTINCT FROM done.job_id AND f.state || '' IN ('pending', 'queued')
   RETURNING f.id, f.step, f.rank, f.state, f.missing, f.token, f.attempts, f.fence, f.unsettled
 )
 SELECT l.id, l.step, l.rank, l.state, l.missing, l.token, l.attempts, l.fence, l.unsettled FROM done LEFT JOIN lowered l ON true

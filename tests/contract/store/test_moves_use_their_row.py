@@ -7,10 +7,11 @@ an installation, would be used until somebody analyzes the table, over rows and 
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from app.store.ids import new_id
 from app.store.views import job_revision
@@ -41,6 +42,33 @@ def test_given_small_tables_when_a_job_runs_then_no_statement_reads_a_table_or_a
             plan = "\n".join(row[0] for row in connection.exec_driver_sql("EXPLAIN " + sql, values))
         assert "Seq Scan" not in plan, f"{sql}\n{plan}"
         assert not [name for name in SWEEPS_OWN if f"ix_operations_{name}" in plan], f"{sql}\n{plan}"
+
+
+def kept_plans(connection: Connection) -> dict[str, str]:
+    """The plan that PostgreSQL keeps, for any values, of each statement that this connection has prepared."""
+    connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+    found = {}
+    prepared = connection.exec_driver_sql("SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements").all()
+    for name, statement, values in prepared:
+        of_any = f"({', '.join(['NULL'] * values)})" if values else ""
+        found[statement] = "\n".join(row[0] for row in connection.exec_driver_sql(f'EXPLAIN EXECUTE "{name}"{of_any}'))
+    return found
+
+
+def test_given_small_tables_when_plans_are_kept_then_each_finds_its_rows_by_a_key(shop: Shop) -> None:
+    for _ in range(6):  # psycopg prepares a statement when it comes for the sixth time
+        shop.order()
+        shop.drain()
+    with shop.db.connect() as connection, connection.begin():
+        plans = kept_plans(connection)
+    moves = {sql: plan for sql, plan in plans.items() if "operations" in sql}
+    assert len([sql for sql in moves if sql.startswith(("WITH", "UPDATE"))]) >= 4, "submit, mark sent, claim, complete"
+    for sql, plan in moves.items():
+        for scan, below in pairwise([*plan.splitlines(), ""]):
+            if "Index Scan" in scan or "Index Only Scan" in scan:
+                assert "Index Cond" in below, f"{sql}\n{plan}"
+        assert "ix_jobs_" not in plan, f"{sql}\n{plan}"
+        assert "Index Cond: (job_id = " not in plan, f"one operation is looked for among all of its job: {sql}\n{plan}"
 
 
 @pytest.mark.parametrize("many", [1, 20], ids=["alone", "with others"])
