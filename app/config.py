@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     lease_seconds: Seconds = 15.0
     heartbeat_seconds: Seconds = 5.0
     run_on_seconds: SecondsOrNone = 2.0
+    pack_seconds: SecondsOrNone = 0.25  # how long a message may keep the others of its pack waiting
     hard_limit_grace_seconds: Seconds = 5.0
     soft_shutdown_seconds: Seconds = 20.0
     # a worker and a relay touch it each time their loop has gone round

@@ -17,7 +17,6 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
 
 from app.config import settings
-from app.delivery.canvas import first_id, next_of_chain
 from app.engine import keep
 from app.engine.attempt import Attempt
 from app.engine.dispatch import not_sent
@@ -76,21 +75,26 @@ class StepTask(Task):
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(job=job_id, operation=self.request.task)
         ride = Ride(self)
-        delivery = ride.delivery(self.request.id, self.request.task, job_id, item)
         try:
-            performed = self.carry_out(delivery)
-            while performed.following is not None:
-                delivery = ride.move_on(job_id, item)
-                performed = self.carry_on(delivery, performed.following)
+            performed, riding = self.carry_along(ride, ride.delivery(self.request.id, self.request.task, job_id, item), job_id, item)
         except StoreUnavailable as error:
             self.give_back(error)
         except (MemoryError, SystemExit) as error:
             raise StepBroke(repr(error)) from None  # either would take the worker with it
+        finally:
+            ride.end()
         self.request.publisher = boot.publisher()
         self.request.not_sent = partial(not_sent, boot.db())
-        if ride.moved:
-            return self.conclude_ride(ride, performed, delivery.carried)
-        return self.conclude(performed, delivery.carried)
+        self.go_on(ride, performed, riding)
+        return self.conclude_ride(ride, performed) if ride.moved else self.conclude(performed)
+
+    def carry_along(self, ride: Ride, delivery: Delivery, job_id: str, item: str) -> tuple[Performed, frozenset[str]]:
+        """Do the message's operation, and what is run on to. Returns how the last one went, and what rode on it."""
+        performed = self.carry_out(delivery)
+        while performed.following is not None:
+            delivery = ride.move_on(job_id, item)
+            performed = self.carry_on(delivery, performed.following)
+        return performed, delivery.carried
 
     # --- hooks ---
     def carry_out(self, delivery: Delivery) -> Performed:
@@ -101,11 +105,10 @@ class StepTask(Task):
         """Let the engine do what the completion before it has claimed."""
         return run_on(boot.db(), settings(), registry(), boot.publisher(), delivery, following, limit=limit)
 
-    def conclude(self, performed: Performed, riding: frozenset[str]) -> str:
+    def conclude(self, performed: Performed) -> str:
         """The engine's verdict as Celery's outcome."""
         match performed.verdict:
             case Verdict.COMPLETED | Verdict.REPEATED:
-                self.go_on(performed, riding)
                 return str(performed.verdict)
             case Verdict.DROPPED:
                 if performed.forged:
@@ -119,33 +122,16 @@ class StepTask(Task):
             case _:
                 raise StepFailed(performed.error or "failed")
 
-    def conclude_ride(self, ride: Ride, performed: Performed, riding: frozenset[str]) -> str:
+    def conclude_ride(self, ride: Ride, performed: Performed) -> str:
         """The same for an operation that was run on to: what Celery hears speaks for the message, so Flower is told by us."""
         ride.tell_end(performed)
-        if performed.verdict in (Verdict.COMPLETED, Verdict.REPEATED):
-            self.go_on(performed, riding)
-        else:
-            self.request.chain = None
-            self.request.joins_released = frozenset()
         return RAN_ON
 
-    def go_on(self, performed: Performed, riding: frozenset[str]) -> None:
-        """Send what rides on this delivery: the next of its chain now, the body of its chord by the backend afterwards.
-
-        Celery would send the chain's next element itself, and report a failure for a completed operation when the
-        broker is gone. This sends the very same message and keeps quiet: what did not leave, the sweep finds.
-        """
-        request, publisher = self.request, boot.publisher()
-        request.joins_released = frozenset() if performed.stop_chain else performed.released & riding
-        following = next_of_chain(publisher.app, request)
-        request.chain = None
-        if following is None or performed.stop_chain:
-            return
-        signature, rest = following
-        if first_id(signature) in riding:
-            sent = publisher.go_on(signature, chain=rest, parent_id=request.id, root_id=request.root_id)
-            if not sent:
-                not_sent(boot.db(), riding)
+    def go_on(self, ride: Ride, performed: Performed, riding: frozenset[str]) -> None:
+        """Send what rides on this delivery: the next of its chain now, the body of its chord by the backend afterwards."""
+        done = performed.verdict in (Verdict.COMPLETED, Verdict.REPEATED) and not performed.stop_chain
+        self.request.joins_released = performed.released & riding if done else frozenset()
+        ride.go_on(performed, riding)
 
     def count_dropped(self) -> None:
         name = parse_task_name(self.request.task)

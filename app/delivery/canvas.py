@@ -44,10 +44,9 @@ def _chord(app: Celery, part: Chord) -> Signature:
     return chord([_chain(app, run) for run in part.header], _chain(app, part.body), app=app)
 
 
-def next_of_chain(app: Celery, request: Any) -> tuple[Signature, list[Any]] | None:
-    """The element that follows this delivery and the elements after it (reversed, as Celery keeps them), or None."""
-    rest = request.chain
-    return (maybe_signature(rest[-1], app=app), list(rest[:-1])) if rest else None
+def next_of_chain(app: Celery, chain: list[Any]) -> tuple[Signature, list[Any]]:
+    """The next element of what is left of a chain, and the elements after it (reversed, as Celery keeps them)."""
+    return maybe_signature(chain[-1], app=app), list(chain[:-1])
 
 
 def body_of(app: Celery, request: Any) -> Signature | None:
@@ -55,12 +54,21 @@ def body_of(app: Celery, request: Any) -> Signature | None:
     return maybe_signature(request.chord, app=app) if request.chord else None
 
 
+def first_of(canvas: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Any]] | None:
+    """The first message of a signature or a chain, and what comes after it there."""
+    if canvas.get("subtask_type") != "chain":
+        return canvas, []
+    tasks = canvas["kwargs"]["tasks"]
+    if not tasks:
+        return None
+    first = first_of(tasks[0])
+    return (first[0], [*first[1], *tasks[1:]]) if first else None
+
+
 def first_id(canvas: Mapping[str, Any]) -> str | None:
     """The task id of the first message of a signature or a chain."""
-    if canvas.get("subtask_type") == "chain":
-        tasks = canvas["kwargs"]["tasks"]
-        return first_id(tasks[0]) if tasks else None
-    task_id = (canvas.get("options") or {}).get("task_id")
+    first = first_of(canvas)
+    task_id = (first[0].get("options") or {}).get("task_id") if first else None
     return str(task_id) if task_id else None
 
 

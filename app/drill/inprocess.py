@@ -27,6 +27,7 @@ from app.drill.post import Post
 from app.engine import decide, keep
 from app.engine.dispatch import ring
 from app.engine.move import message_of
+from app.engine.parcel import Parcel
 from app.engine.perform import perform, run_on
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
@@ -38,7 +39,6 @@ from app.rules.states import ENDED, LIVE, JobState, OpState
 from app.saga.definition import Saga
 from app.saga.naming import parse_task_name
 from app.saga.registry import Registry
-from app.simulation.broker import Parcel
 from app.simulation.clock import START
 from app.simulation.store import store_of_this_process
 from app.store.catalogue import register

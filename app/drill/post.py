@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.drill.plan import COPIES, Row, Trick
+from app.engine.parcel import Parcel
 from app.saga.naming import queue_name, task_name
-from app.simulation.broker import Parcel, SimBroker
+from app.simulation.broker import SimBroker
 
 
 @dataclass

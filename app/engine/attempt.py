@@ -80,10 +80,12 @@ class Ended:
 LATE = Ended(landed=False)
 
 
-def taking(settings: Settings, operation_id: str, limits: Limits, *, boot: str, pid: int, delivery: str | None = None) -> Taking:
+def taking(
+    settings: Settings, operation_id: str, limits: Limits, *, boot: str, pid: int, delivery: str | None = None, apart: bool = False
+) -> Taking:
     """The claim of an operation with these limits, under its own message unless `delivery` names another."""
     hard_s = limits.timeout_s + settings.hard_limit_grace_seconds
-    return Taking(operation_id, boot, pid, delivery or operation_id, settings.lease_seconds, hard_s)
+    return Taking(operation_id, boot, pid, delivery or operation_id, settings.lease_seconds, hard_s, apart)
 
 
 def claim(db: Engine, taking: Taking) -> Attempt | None:
@@ -110,7 +112,7 @@ def _attempt(row: AnyRow, taking: Taking) -> Attempt:
 def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset(), then: Taking | None = None) -> Ended:
     """running -> completed with its result; what it releases leaves with the plan, or rides on this delivery (`carried`).
 
-    `then`: if that was released, it is claimed in the same transaction and never leaves as a message.
+    `then`: if that was released, or is ready because it stands apart, it is claimed in the same transaction and never leaves as a message.
     """
 
     def work(tx: Connection) -> Ended:
@@ -152,15 +154,15 @@ def _complete_forward(
         counted.note_event(graph.saga, "job_completed", None, {})
     following = None
     alone = []
-    released = sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank)
-    for row in released:
+    ready = sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank)
+    for row in ready:
         if row.state == OpState.RUNNING:
             following = Attempt(row.id, attempt.job_id, row.token, row.attempts, row.fence, row.unsettled, attempt.boot, attempt.pid)
         elif row.id not in carried:
             alone.append(row.step)
     layout = forward_layout(graph, alone)
     plan = to_plan(layout, lambda name: message_of(graph.saga, attempt.job_id, graph, name, Kind.ACTION))
-    return Ended(True, OpState.COMPLETED, plan, frozenset(row.id for row in released), False, following)
+    return Ended(True, OpState.COMPLETED, plan, frozenset(row.id for row in ready if row.id in followers), False, following)
 
 
 def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
@@ -243,11 +245,12 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
 
 
 def _run_on(move: Move, then: Taking) -> Attempt | None:
-    if then.operation_id not in move.released:
-        return None
-    row = updates.claim_operation(move.tx, then)
+    if then.operation_id in move.released:
+        row = updates.claim_operation(move.tx, then)
+    else:
+        row = updates.claim_first_attempt(move.tx, then) if then.apart else None
     if row is None:
-        return None  # normal: somebody else was faster
+        return None  # normal: not its turn yet, or somebody else was faster
     move.taken(row.id)
     return _attempt(row, then)
 

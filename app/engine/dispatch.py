@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from app import faults
 from app.errors import StoreUnavailable
 from app.faults import Point
-from app.rules.planner import Chain, Message, Plan, leaving
+from app.rules.planner import Chain, Message, Plan, sent_with
 from app.saga.naming import queue_name, task_name
 from app.store import updates
 from app.store.session import one_statement
@@ -46,7 +46,7 @@ def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
         return True
     if not publisher.publish(plan):
         return False
-    ids = [message.operation_id for message in leaving(plan)]
+    ids = [message.operation_id for message in sent_with(plan)]
     try:
         one_statement(db, lambda tx: updates.mark_sent(tx, ids))
     except StoreUnavailable as error:

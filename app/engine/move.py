@@ -138,7 +138,8 @@ class Move:
 
 def forward_layout(graph: Graph, steps: Sequence[str]) -> Layout:
     """How the messages of actions that have become ready leave."""
-    return lay_out(steps, graph.followers, graph.leaders, lambda step: graph.by_name[step].lane_of(Kind.ACTION))
+    node = graph.by_name
+    return lay_out(steps, graph.followers, graph.leaders, lambda step: node[step].lane_of(Kind.ACTION), lambda step: node[step].brief)
 
 
 def message_of(saga: str, job_id: str, graph: Graph, step: str, kind: str, item: str = "") -> Message:

@@ -164,7 +164,8 @@ def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None
         return None
     limits = graph.by_name[rider.step].limits_of(rider.kind)
     message = delivery.message or delivery.operation_id
-    return attempts.taking(settings, rider.operation_id, limits, boot=delivery.boot, pid=delivery.pid, delivery=message)
+    apart = graph.apart(delivery.step, delivery.kind, rider.step, rider.kind)
+    return attempts.taking(settings, rider.operation_id, limits, boot=delivery.boot, pid=delivery.pid, delivery=message, apart=apart)
 
 
 def _forged(seen: AnyRow | None, delivery: Delivery) -> str:

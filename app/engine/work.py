@@ -84,3 +84,10 @@ class Performed:
     error: str | None = None
     following: tuple[Attempt, Work] | None = None
     forged: bool = False
+
+    def leads_on(self, *, apart: bool) -> bool:
+        """Whether the next of its message's chain leaves now. `apart`: that one does not wait for this one (a pack)."""
+        done = self.verdict in (Verdict.COMPLETED, Verdict.REPEATED)
+        if self.forged or (done and self.stop_chain):
+            return False
+        return done or apart

@@ -9,16 +9,19 @@ that no message carries is dispatched by the completion that releases it.
   change lanes, which is a message each time, less than `CHAIN_MESSAGES` times: then a step costs the same bytes in a saga of
   three steps and of three hundred. The last operation's completion dispatches what comes next.
 * A **chord** is made where two or more runs that leave now end at one join, and the join waits for nothing else.
+* A **pack** is a chain of operations that do not wait for each other: members of a fork whose steps are declared brief share a
+  message, for messages are what a wide fork costs. A fork is never made one pack: its members still run side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 CHAIN_LIMIT = 10  # operations in one chain
 CHAIN_MESSAGES = 3  # messages that a chain takes: one for each stretch of operations on one lane
+PACK_LIMIT = 5  # operations in one pack
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,13 @@ class Message:
 
 @dataclass(frozen=True)
 class Chain:
-    """1 to CHAIN_LIMIT operations' messages, each sent when the one before it is done, or not at all where it is run on to."""
+    """1 to CHAIN_LIMIT operations' messages, each sent when the one before it is done, or not at all where it is run on to.
+
+    `together`: how many of the first are ready from the start: 1, or all of them in a pack.
+    """
 
     messages: tuple[Message, ...]
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,25 +65,36 @@ class Edges(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """A plan in step names: `runs` leave alone, each fork is its runs and the run behind their join."""
+    """A plan in step names: `runs` leave alone, each fork is its runs and the run behind their join.
+
+    `packed`: the steps that are ready now and share the message of another, in a run of their own kind.
+    """
 
     runs: tuple[tuple[str, ...], ...]
     forks: tuple[tuple[tuple[tuple[str, ...], ...], tuple[str, ...]], ...]
+    packed: frozenset[str] = frozenset()
 
     @property
     def riding(self) -> frozenset[str]:
-        """The steps that are carried by an earlier message: all but the first of each run that leaves now."""
+        """The steps that wait for what an earlier message carries: all but the ready ones."""
         ridden = {step for run in self.runs for step in run[1:]}
         for header, body in self.forks:
             ridden.update(body)
             ridden.update(step for run in header for step in run[1:])
-        return frozenset(ridden)
+        return frozenset(ridden - self.packed)
 
 
-def lay_out(ready: Iterable[str], followers: Edges, leaders: Edges, lane: Callable[[str], str]) -> Layout:
-    """Extend each ready step along its linear run and join runs that meet.
+def lay_out(
+    ready: Iterable[str],
+    followers: Edges,
+    leaders: Edges,
+    lane: Callable[[str], str],
+    brief: Callable[[str], bool] = lambda step: False,
+) -> Layout:
+    """Extend each ready step along its linear run, join runs that meet, and pack what is brief.
 
-    Args: `ready`, step names that wait for nothing, in rank order; `followers` and `leaders`, direct edges both ways; `lane` of a step.
+    Args: `ready`, step names that wait for nothing, in rank order; `followers` and `leaders`, direct edges both ways; `lane` of a
+    step, and whether it is `brief`.
     """
 
     def run_from(step: str) -> tuple[str, ...]:
@@ -99,16 +117,39 @@ def lay_out(ready: Iterable[str], followers: Edges, leaders: Edges, lane: Callab
     forked: set[tuple[str, ...]] = set()
     for join, header in ends_at.items():
         if {run[-1] for run in header} == set(leaders[join]):
-            forks.append((tuple(header), run_from(join)))
+            forks.append((header, run_from(join)))
             forked.update(header)
-    return Layout(runs=tuple(run for run in runs if run not in forked), forks=tuple(forks))
+    shares = _packs([run[0] for run in runs if len(run) == 1 and brief(run[0])], followers, lane)
+
+    def packed(alone: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+        return tuple(shares.get(run[0], run) for run in alone if shares.get(run[0], run)[0] == run[0])
+
+    return Layout(
+        runs=packed(run for run in runs if run not in forked),
+        forks=tuple((packed(header), body) for header, body in forks),
+        packed=frozenset(step for step, pack in shares.items() if step != pack[0]),
+    )
+
+
+def _packs(steps: Iterable[str], followers: Edges, lane: Callable[[str], str]) -> dict[str, tuple[str, ...]]:
+    """step -> the steps that share a message, itself among them: those of one lane that lead to the same. The first of them leaves."""
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for step in steps:
+        alike.setdefault((lane(step), tuple(followers[step])), []).append(step)
+    shares: dict[str, tuple[str, ...]] = {}
+    for members in alike.values():
+        packs = max(2, -(-len(members) // PACK_LIMIT))
+        for n in range(packs):
+            pack = tuple(members[n * len(members) // packs : (n + 1) * len(members) // packs])
+            shares.update(dict.fromkeys(pack, pack))
+    return shares
 
 
 def to_plan(layout: Layout, message: Callable[[str], Message]) -> Plan:
     """Put messages for step names."""
 
     def chain(run: Sequence[str]) -> Chain:
-        return Chain(tuple(message(step) for step in run))
+        return Chain(tuple(message(step) for step in run), together=1 + sum(step in layout.packed for step in run))
 
     alone: list[Chain | Chord] = [chain(run) for run in layout.runs]
     return (*alone, *(Chord(tuple(chain(run) for run in header), chain(body)) for header, body in layout.forks))
@@ -116,10 +157,17 @@ def to_plan(layout: Layout, message: Callable[[str], Message]) -> Plan:
 
 def leaving(plan: Plan) -> tuple[Message, ...]:
     """The messages that are published when this plan is (the others ride on them)."""
-    first: list[Message] = []
+    return tuple(chain.messages[0] for chain in _first_chains(plan))
+
+
+def sent_with(plan: Plan) -> tuple[Message, ...]:
+    """What counts as sent when this plan is published: what leaves, and what shares its message."""
+    return tuple(message for chain in _first_chains(plan) for message in chain.messages[: chain.together])
+
+
+def _first_chains(plan: Plan) -> Iterator[Chain]:
     for part in plan:
-        first.extend(c.messages[0] for c in (part.header if isinstance(part, Chord) else (part,)))
-    return tuple(first)
+        yield from part.header if isinstance(part, Chord) else (part,)
 
 
 class UndoOrder:

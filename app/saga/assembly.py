@@ -111,6 +111,7 @@ def _node(step: Step[Any, Any], *, pivot: bool, past_pivot: bool) -> Node:
         compensation=_compensation(step.undo, step.lane) if step.undo else None,
         confirm=_limits(step.confirmation, PAST_PIVOT_ATTEMPTS) if step.confirmation else None,
         note=step.note,
+        brief=step.brief,
     )
 
 

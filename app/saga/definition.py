@@ -133,6 +133,7 @@ class Saga(Generic[I]):
         undo: Unset | None = UNSET,
         note: str = "",
         safe_to_drill: bool = False,
+        brief: bool = False,
         **unknown: Never,
     ) -> Callable[[Callable[P, R]], Step[P, R]]:
         """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
@@ -143,7 +144,8 @@ class Saga(Generic[I]):
         `undo=None`: it has one that may stay. `irreversible` steps say `on_unknown`: "retry" (at least once) or
         "attention" (at most once, a person is asked). `settle`: what the undo of an unknown outcome does first,
         "undo" at once or "replay" the action under the same key. `safe_to_drill`: nothing it calls, its undo, probe and
-        confirmation included, is the real world, so a drill may run it without a drill world.
+        confirmation included, is the real world, so a drill may run it without a drill world. `brief`: its function takes
+        milliseconds, so members of a fork that are brief share messages; should one take long, those behind it go elsewhere.
         Raises: DefinitionError naming the line and what to change.
         """
         at = source.caller()
@@ -182,6 +184,7 @@ class Saga(Generic[I]):
                 waived=undo is None,
                 note=note,
                 safe_to_drill=bool(safe_to_drill),
+                brief=bool(brief),
                 local=local,
             )
             self.steps[name] = made

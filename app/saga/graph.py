@@ -62,6 +62,7 @@ class Node:
     compensation: Compensation | None = None
     confirm: Limits | None = None
     note: str = ""
+    brief: bool = False  # its function takes milliseconds: in a fork it may share a message with others
 
     @property
     def no_return(self) -> bool:
@@ -149,6 +150,10 @@ class Graph:
         index, count = self._place[step], len(self.nodes)
         return {"action": index, "undo": count + (count - 1 - index), "confirm": 2 * count + index}[kind]
 
+    def apart(self, step: str, kind: str, other: str, other_kind: str) -> bool:
+        """Whether `other`, which comes next in a message, does not wait for `step`: two actions of a pack."""
+        return kind == other_kind == "action" and step in self.followers and other not in self.followers[step]
+
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
         if self.locks is None:
@@ -156,6 +161,8 @@ class Graph:
         if self.on_sla == "ask":
             del data["on_sla"]  # the same
         for node in data["nodes"]:
+            if not node["brief"]:
+                del node["brief"]  # the same
             for limits in (node["limits"], node["confirm"], (node["compensation"] or {}).get("limits")):
                 if limits is not None and limits["stall_timeout_s"] is None:
                     del limits["stall_timeout_s"]  # the same

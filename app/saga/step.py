@@ -52,7 +52,7 @@ class Step(Generic[P, R]):
     """A declared step. Calling it calls the plain function.
 
     `after`: names of the steps it waits for, in the order their results are passed. `waived`: the developer said
-    undo=None. `where`: path:line of its declaration. `safe_to_drill`: it never touches the real world.
+    undo=None. `where`: path:line of its declaration. `safe_to_drill`: it never touches the real world. `brief`: it takes milliseconds.
     """
 
     saga: Owner
@@ -73,6 +73,7 @@ class Step(Generic[P, R]):
     waived: bool
     note: str
     safe_to_drill: bool
+    brief: bool
     local: dict[str, Any]
     undo: Part | None = None
     finder: Callable[..., Any] | None = None

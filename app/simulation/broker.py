@@ -1,69 +1,19 @@
-"""A broker of lists: it keeps what Celery's canvas and our result backend promise, and breaks all else when told to.
+"""A broker of lists: it keeps what Celery's canvas and our result backend promise (`engine.parcel`), and breaks all else when told to.
 
-A chain goes on only when its message was done; a chord's body leaves only when a completion released its join. Beyond
-that any message may be lost, repeated, overtaken, kept back or flushed, and one from long ago may come again.
+Any message may be lost, repeated, overtaken, kept back or flushed, and one from long ago may come again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from app.engine.work import Delivery, Performed, Rider, Verdict
+from app.engine.parcel import Parcel, parcels
+from app.engine.work import Performed
 from app.errors import BrokerUnavailable
-from app.rules.planner import Chain, Chord, Message, Plan
-from app.saga.naming import parse_task_name
+from app.rules.planner import Plan
 from app.simulation.stage import Stage
 from app.simulation.store import Doors
-
-
-@dataclass(frozen=True, eq=False)
-class Parcel:
-    """A message under way, and what rides on it: the rest of its chain, then the body of its chord."""
-
-    message: Message
-    rest: tuple[Message, ...] = ()
-    body: Chain | None = None
-
-    def copy(self) -> Parcel:
-        """The same message once more: another thing in the broker."""
-        return replace(self)
-
-    @property
-    def name(self) -> str:
-        """The task's name, without the saga's."""
-        return self.message.task.partition(".")[2]
-
-    @property
-    def names(self) -> tuple[str, str, str]:
-        """(saga, step, kind)."""
-        name = parse_task_name(self.message.task)
-        if name is None:
-            raise ValueError(f"no task of ours: {self.message.task}")
-        return name
-
-    @property
-    def carried(self) -> frozenset[str]:
-        """The operations that this delivery publishes by itself (as `delivery.canvas.carried`)."""
-        following = self.rest[:1] or (self.body.messages[:1] if self.body else ())
-        return frozenset(message.operation_id for message in following)
-
-    @property
-    def next(self) -> Parcel | None:
-        """What is sent when this one was done and leads on along its chain."""
-        return Parcel(self.rest[0], self.rest[1:], self.body) if self.rest else None
-
-    def delivery(self, boot: str, pid: int, *, runs_on: bool, carries: bool, message: str | None = None) -> Delivery:
-        """As a worker hands it to the engine. `carries` False: the broker is known to be away, so nothing rides."""
-        saga, step, kind = self.names
-        rider = None
-        if runs_on and self.rest and self.rest[0].queue == self.message.queue:
-            following = parse_task_name(self.rest[0].task)
-            if following is not None:
-                rider = Rider(self.rest[0].operation_id, following.step, following.kind)
-        carried = self.carried if carries else frozenset()
-        asked = self.message
-        return Delivery(asked.operation_id, asked.job_id, step, kind, asked.item, boot, pid, carried, rider, message, saga)
 
 
 @dataclass
@@ -91,9 +41,8 @@ class SimBroker:
         self.stage.point("publish/before")
         if self.down:
             return False
-        for part in plan:
-            for chain in part.header if isinstance(part, Chord) else (part,):
-                self.send(Parcel(chain.messages[0], chain.messages[1:], part.body if isinstance(part, Chord) else None))
+        for parcel in parcels(plan):
+            self.send(parcel)
         self.stage.point("publish/after")
         return True
 
@@ -105,18 +54,10 @@ class SimBroker:
         self.waiting.append(parcel)
 
     def go_on(self, parcel: Parcel, performed: Performed) -> bool:
-        """What follows a message that was done: the next of its chain, or the chord's body when its join was released.
-
-        False: it should have left and could not, so the store is to be told.
-        """
-        if performed.verdict not in (Verdict.COMPLETED, Verdict.REPEATED) or performed.stop_chain:
-            return True
-        following = parcel.next
+        """What follows this message leaves, if anything does. False: it should have left and could not, so the store is to be told."""
+        following = parcel.following(performed)
         if following is None:
-            body = parcel.body
-            if body is None or body.messages[0].operation_id not in performed.released:
-                return True
-            following = Parcel(body.messages[0], body.messages[1:])
+            return True
         self.stage.point("go_on/before")
         if self.down:
             return False

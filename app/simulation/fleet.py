@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from app import faults
 from app.engine import keep
 from app.engine.dispatch import not_sent
+from app.engine.parcel import Parcel
 from app.engine.perform import perform, run_on
 from app.engine.work import Performed, Verdict
 from app.errors import StoreUnavailable
 from app.faults import Point
 from app.saga.registry import Registry
-from app.simulation.broker import Parcel
 from app.simulation.scene import Scene
 from app.simulation.stage import Actor, Role
 from app.simulation.store import raw_id
@@ -112,8 +112,8 @@ class Fleet:
             performed = run_on(db, settings, registry, broker, delivery, performed.following, limit=_no_limit)
             self._check_fence(actor, delivery.operation_id, performed)
         actor.fence = None
-        if carries and not broker.go_on(parcel, performed):
-            not_sent(db, delivery.carried)
+        if (carries or parcel.packed) and not broker.go_on(parcel, performed):
+            not_sent(db, delivery.carried | parcel.packed)
         faults.reached(Point.BEFORE_ACK, *parcel.names)
         return performed.verdict
 

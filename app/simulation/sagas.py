@@ -35,9 +35,12 @@ class StepPlan:
     probe: bool = False
     confirm: bool = False
     on_unknown: str = "retry"
+    brief: bool = False
 
     def __str__(self) -> str:
-        marks = [mark for mark, on in (("replay", self.replay), ("probe", self.probe), ("confirm", self.confirm)) if on]
+        marks = [
+            mark for mark, on in (("replay", self.replay), ("probe", self.probe), ("confirm", self.confirm), ("brief", self.brief)) if on
+        ]
         after = f" after {','.join(self.after)}" if self.after else ""
         return f"{self.name}: lane {self.lane}, {'+'.join([self.promise, *marks])}, {self.attempts} tries{after}"
 
@@ -76,7 +79,28 @@ def draw(chance: random.Random) -> tuple[StepPlan, ...]:
             promise = chance.choice(("onward", "onward", "final"))
             plans.append(StepPlan(name, after, chance.choice(lanes), promise, chance.choice((1, 3)), on_unknown=unknown))
             onward.append(name)
-    return tuple(plans)
+    return _fan(chance) if chance.random() < 0.12 else tuple(plans)
+
+
+def _fan(chance: random.Random) -> tuple[StepPlan, ...]:
+    """A fork of brief steps, most of them on one lane, perhaps behind a first step; a join, and perhaps a step behind that."""
+    first = [StepPlan("first", (), "a", "undo", 2)] if chance.random() < 0.5 else []
+    after = tuple(plan.name for plan in first)
+    members = [
+        StepPlan(
+            f"m{number}",
+            after,
+            chance.choice("aaab"),
+            chance.choices(("undo", "pure", "stays"), (7, 2, 1))[0],
+            chance.choice((1, 2, 3)),
+            chance.choice((1, 3, 10)),
+            brief=chance.random() < 0.9,
+        )
+        for number in range(chance.choice((3, 4, 5, 6)))
+    ]
+    join = StepPlan("join", tuple(plan.name for plan in members), chance.choice("ab"), chance.choice(("undo", "pivot")), 2)
+    behind = [StepPlan("behind", ("join",), "a", "onward" if join.promise == "pivot" else "undo", 2)] if chance.random() < 0.5 else []
+    return (*first, *members, join, *behind)
 
 
 def _some(chance: random.Random, names: Sequence[str]) -> tuple[str, ...]:
@@ -110,6 +134,7 @@ def _declare(saga: Saga[Any], plan: StepPlan, service: SimService) -> None:
         retry=Retry(limit=plan.attempts),
         timeout=30,
         pure=plan.promise == "pure",
+        brief=plan.brief,
         pivot=plan.promise == "pivot",
         irreversible=final,
         on_unknown=("attention" if plan.on_unknown == "attention" else "retry") if final else None,

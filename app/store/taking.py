@@ -10,6 +10,7 @@ class Taking:
     """`boot`, `pid`: the worker and its child; `delivery`: the message it came with, that of an operation before it where it runs on.
 
     `lease_s`: seconds until it counts as lost unless its worker says otherwise; `hard_s`: seconds until it ends in any case.
+    `apart`: where a completion claims it, that it does not wait for what is completed.
     """
 
     operation_id: str
@@ -18,3 +19,4 @@ class Taking:
     delivery: str
     lease_s: float
     hard_s: float
+    apart: bool = False

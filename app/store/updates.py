@@ -128,6 +128,7 @@ _TAKEN = (
 )
 _ATTEMPT = (o.id, o.job_id, o.token, o.attempts, o.fence, o.unsettled)
 _CLAIM = _TAKEN.returning(*_ATTEMPT)
+_CLAIM_FIRST = _TAKEN.where(o.attempts == ZERO).returning(*_ATTEMPT)
 _before = operations.alias("before")
 _CLAIM_TO_WORK = _TAKEN.where(
     o.job_id == bindparam("p_job", type_=Id),
@@ -154,6 +155,11 @@ def claim_operation(tx: Connection, taking: Taking) -> AnyRow | None:
     somebody else has it, it is not ready, it is out of attempts, or the job has turned.
     """
     return tx.execute(_CLAIM, _claim(taking)).one_or_none()
+
+
+def claim_first_attempt(tx: Connection, taking: Taking) -> AnyRow | None:
+    """As `claim_operation`, if nobody has tried it before: what a delivery comes to by itself, not by that operation's message."""
+    return tx.execute(_CLAIM_FIRST, _claim(taking)).one_or_none()
 
 
 def claim_to_work(tx: Connection, taking: Taking, *, of: tuple[str, str, str, str], digest: str, before: Collection[str]) -> AnyRow | None:

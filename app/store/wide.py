@@ -34,8 +34,7 @@ def _statement(written: str) -> TextClause:
 # `state || ''`: see `queries.STATE`. A condition that no index serves and that orders nothing (IS NOT DISTINCT FROM) leaves a row's own id
 # as the only way to it: a plan made while tables were small would read all operations of a job, or all jobs, for each completion.
 _TAKEN = "f.missing = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop AND f.attempts < f.allowance"
-_COMPLETE = _statement(
-    f"""
+_LOWER = f"""
 WITH job AS (
   SELECT id FROM jobs WHERE id = :job_id AND dir = 'forward' AND state || '' = 'running' FOR NO KEY UPDATE
 ), done AS (
@@ -76,28 +75,48 @@ WITH job AS (
   FROM done
   WHERE f.id = ANY(CAST(:followers AS UUID[])) AND f.job_id IS NOT DISTINCT FROM done.job_id AND f.state || '' IN ('pending', 'queued')
   RETURNING f.id, f.step, f.rank, f.state, f.missing, f.token, f.attempts, f.fence, f.unsettled
-)
-SELECT l.id, l.step, l.rank, l.state, l.missing, l.token, l.attempts, l.fence, l.unsettled FROM done LEFT JOIN lowered l ON true
-"""  # noqa: S608 - made of a constant
-).bindparams(
-    bindparam("job_id", type_=Id),
-    bindparam("operation_id", type_=Id),
-    bindparam("token", type_=String),
-    bindparam("result", type_=Json),
-    bindparam("lines", type_=Integer),
-    bindparam("ends", type_=Boolean),
-    bindparam("followers", type_=Ids()),
-    bindparam("carried", type_=Ids()),
-    bindparam("rider", type_=Id),
-    bindparam("rider_token", type_=String),
-    bindparam("boot", type_=String),
-    bindparam("pid", type_=Integer),
-    bindparam("delivery", type_=Id),
-    bindparam("lease_s", type_=Float),
-    bindparam("hard_s", type_=Float),
-)
+)"""  # noqa: S608 - made of constants
+# Of a pack: the next one waits for nothing that is completed here.
+_RIDE = """, ridden AS (
+  UPDATE operations r
+  SET state = 'running', fence = r.fence + 1, token = (r.fence + 1) || :rider_token, boot = :boot, pid = :pid,
+      delivery = CAST(:delivery AS UUID), attempts = r.attempts + 1, started = true, unsettled = r.unsettled + CAST(r.effectful AS INT),
+      lease_until = clock_timestamp() + make_interval(secs => :lease_s), hard_at = clock_timestamp() + make_interval(secs => :hard_s),
+      stall_at = clock_timestamp() + make_interval(secs => r.stall_s), started_at = coalesce(r.started_at, statement_timestamp())
+  FROM done
+  WHERE r.id = :rider AND r.job_id IS NOT DISTINCT FROM done.job_id AND r.missing = 0 AND r.state || '' = 'queued' AND NOT r.stop
+    AND r.attempts = 0
+  RETURNING r.id, r.step, r.rank, r.state, r.missing, r.token, r.attempts, r.fence, r.unsettled
+)"""
+_ANSWER = "SELECT l.id, l.step, l.rank, l.state, l.missing, l.token, l.attempts, l.fence, l.unsettled FROM done LEFT JOIN {} l ON true"
 _LOWERED = ("id", "step", "rank", "state", "missing", "token", "attempts", "fence", "unsettled")
-_COMPLETE_FORWARD = _COMPLETE.columns(*(column(name, operations.c[name].type) for name in _LOWERED))
+
+
+def _complete(written: str) -> TextualSelect:
+    """The statement with its parameters and columns."""
+    typed = _statement(written).bindparams(
+        bindparam("job_id", type_=Id),
+        bindparam("operation_id", type_=Id),
+        bindparam("token", type_=String),
+        bindparam("result", type_=Json),
+        bindparam("lines", type_=Integer),
+        bindparam("ends", type_=Boolean),
+        bindparam("followers", type_=Ids()),
+        bindparam("carried", type_=Ids()),
+        bindparam("rider", type_=Id),
+        bindparam("rider_token", type_=String),
+        bindparam("boot", type_=String),
+        bindparam("pid", type_=Integer),
+        bindparam("delivery", type_=Id),
+        bindparam("lease_s", type_=Float),
+        bindparam("hard_s", type_=Float),
+    )
+    return typed.columns(*(column(name, operations.c[name].type) for name in _LOWERED))
+
+
+_COMPLETE_FORWARD = _complete(f"{_LOWER} {_ANSWER.format('lowered')}")
+_BOTH = "(SELECT * FROM lowered UNION ALL SELECT * FROM ridden)"
+_COMPLETE_AND_RIDE = _complete(f"{_LOWER}{_RIDE} {_ANSWER.format(_BOTH)}")
 _NOBODY = {"rider": None, "boot": "", "pid": 0, "delivery": None, "lease_s": 0.0, "hard_s": 0.0}
 
 
@@ -116,7 +135,7 @@ def complete_forward(
     """Complete an action of a job that runs forward, release what follows it, claim what runs on, and note it all.
 
     `of`: the operation; `followers`: ids of those that wait directly for it; `ends`: nothing follows it and nothing is beside it,
-    so its completion is the job's. Returns the lowered followers, or None: nothing was done, for whatever reason.
+    so its completion is the job's. Returns the lowered followers, and what was claimed; or None: nothing was done, for whatever reason.
     """
     if taking is None:
         rider = _NOBODY
@@ -140,7 +159,8 @@ def complete_forward(
         "carried": carried,
         "rider_token": "." + secrets.token_hex(8),
     }
-    rows = list(tx.execute(_COMPLETE_FORWARD, values | rider))
+    statement = _COMPLETE_AND_RIDE if taking is not None and taking.apart else _COMPLETE_FORWARD
+    rows = list(tx.execute(statement, values | rider))
     return [row for row in rows if row.id is not None] if rows else None
 
 

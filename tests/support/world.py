@@ -1,7 +1,6 @@
 """A world in one process: the real engine on a real database, a broker made of lists, and a participant with a barrier.
 
-The broker keeps the promises that Celery's canvas keeps for us, and breaks them when told to: a chain goes on only when its
-message was done, a chord's body leaves only when a completion brought its join to nothing missing.
+The broker keeps the promises that Celery's canvas keeps for us (`engine.parcel`), and breaks them when told to.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from app.config import Settings
 from app.engine import decide
 from app.engine.dispatch import ring
 from app.engine.invariants import violations
+from app.engine.parcel import Parcel, parcels
 from app.engine.perform import perform, run_on
 from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
-from app.engine.work import Delivery, Performed, Rider, Verdict
+from app.engine.work import Delivery, Performed
 from app.errors import BrokerUnavailable
-from app.rules.planner import Chain, Chord, Message, Plan
+from app.rules.planner import Plan
 from app.saga.context import Context
 from app.saga.definition import Saga
-from app.saga.naming import parse_task_name
 from app.saga.outcomes import Rejected
 from app.saga.registry import Registry
 from app.store.catalogue import register
@@ -45,20 +44,11 @@ class Thing(BaseModel):
 
 
 @dataclass
-class Rung:
-    """A message on its way: what rides on it."""
-
-    message: Message
-    rest: tuple[Message, ...] = ()
-    body: Chain | None = None
-
-
-@dataclass
 class ListBroker:
     """A publisher and a broker in one. `down` refuses everything."""
 
     down: bool = False
-    waiting: list[Rung] = field(default_factory=list)
+    waiting: list[Parcel] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)  # operation id -> how often its message left
     bodies: int = 0
     mark: str | None = None
@@ -66,25 +56,20 @@ class ListBroker:
     def publish(self, plan: Plan) -> bool:
         if self.down:
             return False
-        for part in plan:
-            chains = part.header if isinstance(part, Chord) else (part,)
-            for chain in chains:
-                self.send(Rung(chain.messages[0], chain.messages[1:], part.body if isinstance(part, Chord) else None))
+        for parcel in parcels(plan):
+            self.send(parcel)
         return True
 
-    def send(self, rung: Rung) -> None:
-        self.published[rung.message.operation_id] += 1
-        self.waiting.append(rung)
+    def send(self, parcel: Parcel) -> None:
+        self.published[parcel.message.operation_id] += 1
+        self.waiting.append(parcel)
 
-    def go_on(self, rung: Rung, performed: Performed) -> None:
-        """What Celery does after a task: the next of the chain, or the chord's body when its join was released."""
-        if performed.verdict not in (Verdict.COMPLETED, Verdict.REPEATED) or performed.stop_chain:
-            return
-        if rung.rest:
-            self.send(Rung(rung.rest[0], rung.rest[1:], rung.body))
-        elif rung.body and rung.body.messages[0].operation_id in performed.released:
-            self.bodies += 1
-            self.send(Rung(rung.body.messages[0], rung.body.messages[1:]))
+    def go_on(self, parcel: Parcel, performed: Performed) -> None:
+        """What a worker does after a task: the next of the chain, or the chord's body when its join was released."""
+        following = parcel.following(performed)
+        if following is not None:
+            self.bodies += not parcel.rest
+            self.send(following)
 
     def ping(self) -> bool:
         return not self.down
@@ -199,47 +184,28 @@ class World:
         return decision
 
     # --- letting it run --------------------------------------------------------------------------------------------
-    def deliver(self, rung: Rung) -> Performed:
+    def deliver(self, parcel: Parcel) -> Performed:
         """A worker gets a message: the real engine does the rest, and runs on along the lane if `self.runs_on`."""
-        performed = perform(self.db, self.settings, self.registry, self.broker, self.delivery(rung), limit=no_limit)
-        first = rung.message.operation_id
+        performed = perform(self.db, self.settings, self.registry, self.broker, self.delivery(parcel), limit=no_limit)
+        first = parcel.message.operation_id
         while performed.following is not None:
-            rung = Rung(rung.rest[0], rung.rest[1:], rung.body)
+            assert parcel.next is not None
+            parcel = parcel.next
             self.ran_on += 1
             if self.before_rider is not None:
                 self.before_rider()
-            delivery = self.delivery(rung, message=first)
+            delivery = self.delivery(parcel, message=first)
             performed = run_on(self.db, self.settings, self.registry, self.broker, delivery, performed.following, limit=no_limit)
-        self.broker.go_on(rung, performed)
+        self.broker.go_on(parcel, performed)
         return performed
 
-    def delivery(self, rung: Rung, message: str | None = None) -> Delivery:
-        name = parse_task_name(rung.message.task)
-        assert name is not None
-        carried = rung.rest[:1] or (rung.body.messages[:1] if rung.body else ())
-        rider = None
-        if self.runs_on and rung.rest and rung.rest[0].queue == rung.message.queue:
-            following = parse_task_name(rung.rest[0].task)
-            assert following is not None
-            rider = Rider(rung.rest[0].operation_id, following.step, following.kind)
-        return Delivery(
-            rung.message.operation_id,
-            rung.message.job_id,
-            name.step,
-            name.kind,
-            rung.message.item,
-            BOOT,
-            1,
-            frozenset(m.operation_id for m in carried),
-            rider,
-            message,
-            name.saga,
-        )
+    def delivery(self, parcel: Parcel, message: str | None = None) -> Delivery:
+        return parcel.delivery(BOOT, 1, runs_on=self.runs_on, message=message)
 
-    def next(self, task: str | None = None) -> Rung:
+    def next(self, task: str | None = None) -> Parcel:
         """Take the next message off the broker (of this task)."""
-        for index, rung in enumerate(self.broker.waiting):
-            if task is None or rung.message.task == task:
+        for index, parcel in enumerate(self.broker.waiting):
+            if task is None or parcel.message.task == task:
                 return self.broker.waiting.pop(index)
         raise AssertionError(f"no message of {task}: {[r.message.task for r in self.broker.waiting]}")
 

@@ -47,7 +47,7 @@ class OfEngine:
     """Jobs of one saga, submitted as the web server submits them, without HTTP."""
 
     def __init__(self, saga: str) -> None:
-        known = [sagas.one_lane, sagas.lanes, sagas.fork]
+        known = sagas.ALL
         self._saga = f"bench_{saga}"
         self._registry = Registry(known)
         self._db = open_engine(store_url())

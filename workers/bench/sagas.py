@@ -19,6 +19,8 @@ class Nothing(BaseModel):
 one_lane = Saga("bench_one_lane", version=1, input=Nothing, examples=[Nothing()])
 lanes = Saga("bench_lanes", version=1, input=Nothing, examples=[Nothing()])
 fork = Saga("bench_fork", version=1, input=Nothing, examples=[Nothing()])
+fork_apart = Saga("bench_fork_apart", version=1, input=Nothing, examples=[Nothing()])
+ALL = (one_lane, lanes, fork, fork_apart)
 
 
 def empty(name: str) -> Callable[..., None]:
@@ -35,5 +37,6 @@ for _saga, _lanes in ((one_lane, ("bench_a", "bench_a", "bench_a")), (lanes, ("b
     for _name, _lane in zip(("first", "second", "third"), _lanes, strict=True):
         _saga.step(lane=_lane, undo=None)(empty(_name))
 
-_members = [fork.step(lane="bench_a", after=[], undo=None)(empty(f"member_{n}")) for n in range(1, MEMBERS + 1)]
-fork.step(lane="bench_a", after=_members, undo=None)(empty("join"))
+for _saga, _brief in ((fork, True), (fork_apart, False)):
+    _members = [_saga.step(lane="bench_a", after=[], undo=None, brief=_brief)(empty(f"member_{n}")) for n in range(1, MEMBERS + 1)]
+    _saga.step(lane="bench_a", after=_members, undo=None)(empty("join"))

@@ -20,7 +20,12 @@ from tests.support.world import Participant, Thing, World, after_effect, diamond
 
 
 def build(
-    service: Participant, after: dict[str, list[str]], *, pure: set[str] = frozenset(), confirmed: set[str] = frozenset()
+    service: Participant,
+    after: dict[str, list[str]],
+    *,
+    pure: set[str] = frozenset(),
+    confirmed: set[str] = frozenset(),
+    brief: set[str] = frozenset(),
 ) -> Saga[Any]:
     """A saga of the shape given: step -> the steps it waits for. Every step but the pure ones has an undo."""
     saga = Saga("shape", version=1, input=Thing)
@@ -30,7 +35,7 @@ def build(
             return service.act(ctx)
 
         act.__name__ = act.__qualname__ = name
-        step = saga.step(lane="a", after=before, pure=name in pure)(act)
+        step = saga.step(lane="a", after=before, pure=name in pure, brief=name in brief)(act)
         if name not in pure:
 
             def back(ctx, o):
@@ -98,8 +103,9 @@ def test_given_any_graph_and_any_trouble_then_the_job_lands_whole_or_undone_in_r
 ) -> None:
     file: Path = tmp_path_factory.mktemp("shape") / "s.sqlite"
     service = Participant()
-    saga = build(service, after, pure={n for n in after if chance.random() < 0.2})
+    saga = build(service, after, pure={n for n in after if chance.random() < 0.2}, brief=set(after) if chance.random() < 0.5 else set())
     world = World(f"sqlite:///{file}", [saga], service)
+    world.runs_on = chance.random() < 0.5
     victim = chance.choice(list(after))
     if trouble == "reject":
         service.script[victim, "action"] = [Rejected("no")]

@@ -16,7 +16,9 @@ from sqlalchemy import Connection, event
 from app.store.ids import new_id
 from app.store.views import job_revision
 from app.store.views.revision import OF_MANY, OF_ONE
+from tests.contract.engine.test_any_graph import build
 from tests.contract.views.shop import Shop
+from tests.support.world import Participant, World
 
 SWEEPS_OWN = ("unsent", "sent", "queue_by", "leased", "boot", "due", "stranded")
 
@@ -61,14 +63,33 @@ def test_given_small_tables_when_plans_are_kept_then_each_finds_its_rows_by_a_ke
         shop.drain()
     with shop.db.connect() as connection, connection.begin():
         plans = kept_plans(connection)
+    assert_by_key(plans, "submit, mark sent, claim, complete")
+
+
+def assert_by_key(plans: dict[str, str], what: str) -> None:
     moves = {sql: plan for sql, plan in plans.items() if "operations" in sql}
-    assert len([sql for sql in moves if sql.startswith(("WITH", "UPDATE"))]) >= 4, "submit, mark sent, claim, complete"
+    assert len([sql for sql in moves if sql.startswith(("WITH", "UPDATE"))]) >= len(what.split(", ")), what
     for sql, plan in moves.items():
         for scan, below in pairwise([*plan.splitlines(), ""]):
             if "Index Scan" in scan or "Index Only Scan" in scan:
                 assert "Index Cond" in below, f"{sql}\n{plan}"
         assert "ix_jobs_" not in plan, f"{sql}\n{plan}"
         assert "Index Cond: (job_id = " not in plan, f"one operation is looked for among all of its job: {sql}\n{plan}"
+
+
+def test_given_small_tables_when_plans_of_packs_are_kept_then_each_finds_its_rows_by_a_key(fresh_postgres: str) -> None:
+    members = ("a", "b", "c", "d")
+    service = Participant()
+    world = World(fresh_postgres, [build(service, {step: [] for step in members} | {"join": list(members)}, brief=set(members))], service)
+    world.runs_on = True
+    for _ in range(6):
+        world.submit()
+        world.drain()
+    with world.db.connect() as connection, connection.begin():
+        plans = kept_plans(connection)
+    assert any("ridden AS" in sql for sql in plans), "a member was claimed by the completion of another"
+    assert_by_key(plans, "submit, mark sent, claim, complete, complete the last")
+    world.db.dispose()
 
 
 @pytest.mark.parametrize("many", [1, 20], ids=["alone", "with others"])

@@ -79,9 +79,7 @@ def test_given_delivery_when_asked_what_it_carries_then_the_next_operation(chain
 
 
 def test_given_delivery_when_asked_for_the_next_then_signature_and_rest(app: Celery) -> None:
-    found = next_of_chain(app, SimpleNamespace(chain=[element("c"), element("b")]))
-    assert found is not None
-    assert found[0].task == "order.b"
-    assert [rest["task"] for rest in found[1]] == ["order.c"]
-    assert next_of_chain(app, SimpleNamespace(chain=None)) is None
+    found, rest = next_of_chain(app, [element("c"), element("b")])
+    assert found.task == "order.b"
+    assert [each["task"] for each in rest] == ["order.c"]
     assert body_of(app, SimpleNamespace(chord=None)) is None

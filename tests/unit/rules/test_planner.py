@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.rules.planner import CHAIN_LIMIT, CHAIN_MESSAGES, Layout, UndoOrder, lay_out
+from app.rules.planner import CHAIN_LIMIT, CHAIN_MESSAGES, PACK_LIMIT, Layout, Message, UndoOrder, lay_out, leaving, sent_with, to_plan
 
 
 def edges(after: dict[str, str]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
@@ -60,6 +62,58 @@ def test_given_a_run_longer_than_the_limit_or_across_more_lanes_then_it_is_cut(l
 def test_given_two_joins_on_the_same_runs_then_there_is_no_chord() -> None:
     shape = {"a": "", "b": "", "c": "a b", "d": "a b"}
     assert lay_out(["a", "b"], *edges(shape), one_lane) == Layout(runs=(("a",), ("b",)), forks=())
+
+
+def fork_of(members: int) -> dict[str, str]:
+    names = [f"m{n}" for n in range(members)]
+    return dict.fromkeys(names, "") | {"join": " ".join(names)}
+
+
+def packs_of(shape: dict[str, str], brief: set[str], lane: Callable[[str], str] = one_lane) -> list[str]:
+    layout = lay_out([step for step in shape if not shape[step]], *edges(shape), lane, brief.__contains__)
+    return [" ".join(run) for header, _ in layout.forks for run in header] + [" ".join(run) for run in layout.runs]
+
+
+@pytest.mark.parametrize(
+    ("members", "packs"),
+    [
+        pytest.param(2, ["m0", "m1"], id="two run side by side"),
+        pytest.param(3, ["m0", "m1 m2"], id="never one pack"),
+        pytest.param(10, ["m0 m1 m2 m3 m4", "m5 m6 m7 m8 m9"], id="ten"),
+        pytest.param(11, ["m0 m1 m2", "m3 m4 m5 m6", "m7 m8 m9 m10"], id="evenly"),
+    ],
+)
+def test_given_brief_members_then_they_share_messages(members: int, packs: list[str]) -> None:
+    shape = fork_of(members)
+    assert packs_of(shape, set(shape)) == packs
+    assert max(len(pack.split()) for pack in packs) <= PACK_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("shape", "brief", "packs"),
+    [
+        pytest.param(fork_of(4), {"m0", "m2", "m3"}, ["m0", "m1", "m2 m3"], id="who is not brief has a message of its own"),
+        pytest.param(fork_of(3) | {"m2x": "m2", "join": "m0 m1 m2x"}, {"m0", "m1", "m2"}, ["m0", "m1", "m2 m2x"], id="a longer run"),
+        pytest.param(dict.fromkeys("abc", "") | {"d": "a b", "e": "c"}, set("abc"), ["a", "b", "c e"], id="to different ends"),
+        pytest.param(dict.fromkeys("abcd", ""), set("abcd"), ["a b", "c d"], id="to no end"),
+    ],
+)
+def test_given_members_that_are_not_alike_then_only_those_that_are_share(shape: dict[str, str], brief: set[str], packs: list[str]) -> None:
+    assert packs_of(shape, brief) == packs
+
+
+def test_given_brief_members_of_two_lanes_then_a_message_is_of_one_lane() -> None:
+    shape = fork_of(6)
+    assert packs_of(shape, set(shape), lambda step: "odd" if step[-1] in "135" else "even") == ["m0", "m1", "m2 m4", "m3 m5"]
+
+
+def test_given_packs_then_their_members_ride_on_nothing_and_count_as_sent_with_the_message() -> None:
+    shape = fork_of(4)
+    layout = lay_out(["m0", "m1", "m2", "m3"], *edges(shape), one_lane, lambda step: True)
+    assert layout.riding == {"join"}
+    plan = to_plan(layout, lambda step: Message(step, step, "lane", "job"))
+    assert [message.operation_id for message in leaving(plan)] == ["m0", "m2"]
+    assert [message.operation_id for message in sent_with(plan)] == ["m0", "m1", "m2", "m3"]
 
 
 def undo_order(after: dict[str, str], chosen: str) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:

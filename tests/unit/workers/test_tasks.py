@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -7,13 +8,16 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore, Reject, Retry
 
+from app.config import settings
 from app.delivery.producer import producer_app
 from app.engine.work import Delivery, Performed, Verdict
 from app.errors import StoreUnavailable
 from app.saga.registry import Registry
 from app.store.ids import new_id
+from tests.support.waiting import wait_until
 from tests.unit.workers.fork_saga import fork
-from workers import boot, tasks
+from tests.unit.workers.pack_saga import pack
+from workers import boot, ride, tasks
 from workers.limits import StepBroke
 from workers.tasks import REVOKED, UNKNOWN_TASK, StepFailed, StepTask, register_all
 
@@ -164,3 +168,86 @@ def test_given_store_that_is_away_when_run_then_the_message_goes_back(
     with pytest.raises(Reject) as caught:
         run(app, StoreUnavailable())
     assert caught.value.requeue
+
+
+# --- packs -----------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def packs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Its saga is known; what is said not to have left is kept."""
+    unsent: list[list[str]] = []
+    monkeypatch.setattr(ride, "registry", lambda: Registry([pack]))
+    monkeypatch.setattr(ride, "not_sent", lambda db, ids: unsent.append(list(ids)))
+    monkeypatch.setattr(boot, "db", lambda: None)
+    return unsent
+
+
+def run_pack(answer: Any) -> Any:
+    """The first member of `a b c`."""
+    made = Celery("packs", set_as_current=False, fixups=[])
+    made.config_from_object("celeryconfig")
+    register_all(made, Registry([pack]))
+    task = made.register_task(type("scripted", (Scripted,), {"name": f"pack.scripted_{next(NUMBERS)}", "answer": answer})())
+    chain = [element(step) | {"task": f"pack.{step}"} for step in "cb"]
+    task.push_request(id="id-a", task="pack.a", root_id=JOB, chain=chain, chord=None, delivery_info={"routing_key": "east"})
+    try:
+        return task.run(JOB, "")
+    finally:
+        task.pop_request()
+
+
+@pytest.mark.parametrize(
+    "performed",
+    [
+        Performed(Verdict.COMPLETED),
+        Performed(Verdict.REPEATED),
+        Performed(Verdict.RETRY, error="once", stop_chain=True),
+        Performed(Verdict.PARKED, stop_chain=True),
+        Performed(Verdict.FAILED, error="no", stop_chain=True),
+        Performed(Verdict.DROPPED, error="a worker is at it"),
+    ],
+    ids=lambda performed: performed.verdict,
+)
+def test_given_a_member_however_it_went_when_concluded_then_those_behind_it_leave(
+    publisher: Listening, packs: list[list[str]], performed: Performed
+) -> None:
+    with suppress(Ignore, Retry, StepFailed):
+        run_pack(performed)
+    assert publisher.sent == [("pack.b", ["pack.c"])]
+    assert packs == []
+
+
+@pytest.mark.parametrize(
+    "performed",
+    [Performed(Verdict.DROPPED, error="no such operation", forged=True), Performed(Verdict.COMPLETED, stop_chain=True)],
+    ids=["forged", "turned"],
+)
+def test_given_a_forged_message_or_a_job_that_has_turned_when_concluded_then_nothing_leaves(
+    publisher: Listening, packs: list[list[str]], performed: Performed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StepTask, "quarantine", lambda task, reason: None)
+    with suppress(Ignore):
+        run_pack(performed)
+    assert publisher.sent == []
+
+
+def test_given_a_broker_that_takes_nothing_when_concluded_then_all_that_was_behind_counts_as_unsent(
+    publisher: Listening, packs: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "go_on", lambda *_, **__: False)
+    run_pack(Performed(Verdict.COMPLETED))
+    assert sorted(packs[0]) == ["id-b", "id-c"]
+
+
+def test_given_a_member_that_takes_long_when_it_runs_then_those_behind_it_have_left_once(
+    publisher: Listening, packs: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACK_SECONDS", "0.05")
+    settings.cache_clear()
+
+    def slow(task: Scripted, delivery: Delivery) -> Performed:
+        wait_until(lambda: publisher.sent, what="the rest to leave")
+        return Performed(Verdict.COMPLETED)
+
+    monkeypatch.setattr(Scripted, "carry_out", slow)
+    assert run_pack(None) == "completed"
+    assert publisher.sent == [("pack.b", ["pack.c"])]

@@ -1,0 +1,95 @@
+"""Packs on real workers: few messages where members are brief, and none waits for one that is not after all."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.one_worker import OneWorker
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+from tests.unit.workers.pack_saga import MEMBERS, pack
+
+
+@pytest.fixture
+def place(redis_server: RedisServer, tmp_path: Path) -> Iterator[OneWorker]:
+    place = OneWorker(tmp_path / "home", redis_server, pack, "tests.unit.workers.pack_saga")
+    place.listen()
+    yield place
+    place.close()
+
+
+def ends(place: OneWorker, job: str) -> list[str]:
+    """The steps in the order in which they ended."""
+    return [words[1] for words in place.worker.lines() if words[0] == "end" and words[2] == job]
+
+
+def test_given_brief_members_then_two_messages_do_the_fork_and_its_join_and_flower_sees_each(place: OneWorker) -> None:
+    place.worker.environment["PACK_SECONDS"] = "10"  # however busy this machine is
+    with place.worker:
+        job = place.submit()
+        assert place.land(job) == "completed"
+        rows = place.operations(job)
+        firsts = {rows["a"].id, rows["d"].id}
+        assert [rows[step].delivery for step in MEMBERS] == [rows["a"].id] * 3 + [rows["d"].id] * 3
+        assert rows["join"].delivery in firsts
+        assert {row.attempts for row in rows.values()} == {1}
+        for step, row in rows.items():
+            assert (f"{row.id}] received" in place.worker.text()) == (row.id in firsts), step
+            wait_until(lambda row=row: "task-succeeded" in place.told(row.id), 10, what=f"Flower to hear of {step}")
+            assert place.told(row.id).count("task-succeeded") == 1
+            assert "task-started" in place.told(row.id)
+
+
+def test_given_a_member_that_takes_long_then_those_behind_it_are_done_elsewhere_meanwhile(place: OneWorker) -> None:
+    place.rules(a={"sleep": 2.5})
+    with place.worker:
+        job = place.submit()
+        assert place.land(job) == "completed"
+        order = ends(place, job)
+        assert order.index("b") < order.index("a") and order.index("c") < order.index("a")
+        assert "pack_shared" in place.worker.text()
+        assert sorted(order) == sorted([*MEMBERS, "join"])
+        assert {row.attempts for row in place.operations(job).values()} == {1}
+
+
+def test_given_a_member_that_waits_or_fails_for_now_then_those_behind_it_do_not(place: OneWorker) -> None:
+    place.rules(a={"not_yet": 1.5, "times": 1}, d={"raises": "error", "times": 1})
+    with place.worker:
+        job = place.submit()
+        assert place.land(job, sweep=True) == "completed"
+        order = ends(place, job)
+        assert {order.index(step) for step in "bc"} < set(range(order.index("a")))
+        assert sorted(order) == sorted([*MEMBERS, "join"])
+
+
+def test_given_a_child_killed_in_a_later_member_then_the_message_resumes_there_and_nothing_is_done_twice(place: OneWorker) -> None:
+    place.worker.environment["PACK_SECONDS"] = "10"
+    place.rules(b={"sleep": 1.5, "times": 1})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.lines("start", "b", job), what="the second member to run")
+        os.kill(int(place.lines("start", "b", job)[0][3]), signal.SIGKILL)
+        assert place.land(job) == "completed"
+        assert {step: row.attempts for step, row in place.operations(job).items()} == dict.fromkeys([*MEMBERS, "join"], 1) | {"b": 2}
+        assert sorted(ends(place, job)) == sorted([*MEMBERS, "join"])
+
+
+def test_given_a_broker_that_is_away_when_a_pack_is_to_be_shared_then_the_relay_sends_what_is_behind(
+    place: OneWorker, redis_server: RedisServer
+) -> None:
+    place.rules(a={"sleep": 3.0}, d={"sleep": 3.0})
+    with place.worker:
+        job = place.submit()
+        wait_until(lambda: place.lines("start", "a", job) and place.lines("start", "d", job), what="both packs to run")
+        redis_server.freeze()
+        try:
+            wait_until(lambda: all(place.operations(job)[step].sent_at is None for step in "bcef"), 10, what="the rest to be unsent")
+        finally:
+            redis_server.thaw()
+        assert place.land(job, sweep=True) == "completed"
+        assert sorted(ends(place, job)) == sorted([*MEMBERS, "join"])

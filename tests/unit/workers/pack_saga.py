@@ -1,0 +1,27 @@
+"""A fork of brief steps on one lane, whose members share messages: `a b c` and `d e f`. What they do is said as in `fork_saga`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from surefoot import Saga
+from tests.unit.workers.fork_saga import QUICK, Nothing, act
+
+MEMBERS = "abcdef"
+pack = Saga("pack", version=1, input=Nothing, examples=[Nothing()])
+
+
+def _member(name: str) -> Any:
+    def step(ctx: Any, o: Nothing) -> str:
+        return act(ctx)
+
+    step.__name__ = step.__qualname__ = name
+    return step
+
+
+_members = [pack.step(lane="east", after=[], undo=None, brief=True, retry=QUICK, timeout="5s")(_member(name)) for name in MEMBERS]
+
+
+@pack.step(lane="east", after=_members, undo=None, retry=QUICK, timeout="5s")
+def join(ctx: Any, o: Nothing) -> str:
+    return act(ctx)
