@@ -50,8 +50,9 @@ class Ride:
         self._request: Any = task.request
         self._began = self._part_began = time.monotonic()
         self._current: str = self._request.id
-        self._name: str = self._request.task
-        self._next: Mapping[str, Any] | None = None  # what comes after the current operation, as it was when that began
+        # what comes after the current operation, as it was when that began, and whether it does not wait for it (a pack's)
+        self._next: Mapping[str, Any] | None = None
+        self._apart = False
         self._timer: threading.Timer | None = None
         self._lock = threading.Lock()  # around whoever takes something from the request's chain
         self.moved = False
@@ -60,7 +61,8 @@ class Ride:
         """What the engine is to do, with what rides on it and what may be run on to."""
         name = parse_task_name(task)
         self._next = self._following()
-        if self._timer is None and self._is_apart(self._next):
+        self._apart = self._next is not None and self._is_apart(task, self._next.get("task", ""))
+        if self._timer is None and self._apart:
             self._timer = threading.Timer(settings().pack_seconds, self._share)
             self._timer.daemon = True
             self._timer.start()
@@ -90,7 +92,7 @@ class Ride:
         shown = {"args": element["options"].get("argsrepr", ""), "kwargs": element["options"].get("kwargsrepr", "{}")}
         self._tell("task-received", following, name=element["task"], **shown, **about)
         self._tell("task-started", following)
-        self._current, self._name, self._part_began, self.moved = following, element["task"], time.monotonic(), True
+        self._current, self._part_began, self.moved = following, time.monotonic(), True
         self._request.ran_on = (*getattr(self._request, "ran_on", ()), element["task"])
         return self.delivery(following, element["task"], job_id, item)
 
@@ -100,19 +102,13 @@ class Ride:
         Celery would send the chain's next element itself, and report a failure for a completed operation when the
         broker is gone. This sends the very same message and keeps quiet: what did not leave, the sweep finds.
         """
-        if self._timer is not None:
-            self._timer.cancel()
         with self._lock:
-            following = self._following()
             chain, self._request.chain = self._request.chain, None
-        if not chain or following is None:
-            return
-        apart = self._is_apart(following)
-        if performed.leads_on(apart=apart) and (apart or first_id(following) in riding):
-            self._send(chain, apart=apart)
+        if chain and performed.leads_on(apart=self._apart) and (self._apart or first_id(chain[-1]) in riding):
+            self._send(chain)
 
     def end(self) -> None:
-        """The delivery is over, however it went."""
+        """Nothing of this delivery runs any more, however it went."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -163,12 +159,13 @@ class Ride:
         spent = time.monotonic() - self._began
         in_message = next((float(value) for value in self._request.timelimit or () if value), None)
         hard_s, needed_s = in_message or self._task.time_limit, self._task.app.tasks[element["task"]].time_limit
-        within_s = settings().pack_seconds if self._is_apart(element) else settings().run_on_seconds
+        within_s = settings().pack_seconds if self._apart else settings().run_on_seconds
         return spent < within_s and (hard_s is None or (needed_s is not None and needed_s <= hard_s))
 
-    def _is_apart(self, element: Mapping[str, Any] | None) -> bool:
-        """Whether it is a pack's: it does not wait for the current operation. Says so of what this worker knows; the claim decides."""
-        now, then = parse_task_name(self._name), parse_task_name(element.get("task", "")) if element else None
+    @staticmethod
+    def _is_apart(task: str, following: str) -> bool:
+        """Whether two tasks stand beside each other in a pack, as far as this worker knows; the claim decides."""
+        now, then = parse_task_name(task), parse_task_name(following)
         saga = registry().get(now.saga) if now and then and now.saga == then.saga else None
         return bool(now and then and saga and saga.graph.apart(now.step, now.kind, then.step, then.kind))
 
@@ -176,17 +173,17 @@ class Ride:
     def _share(self) -> None:
         """The timer's: the current operation takes long, and what is behind it in its pack does not wait for it."""
         with self._lock:
-            if not self._request.chain or not self._is_apart(self._request.chain[-1]):
+            if not self._request.chain or not self._apart:
                 return
             chain, self._request.chain = self._request.chain, None
         log.info("pack_shared", operations=len(chain), after_s=settings().pack_seconds)
-        self._send(chain, apart=True)
+        self._send(chain)
 
-    def _send(self, chain: list[Any], *, apart: bool) -> None:
+    def _send(self, chain: list[Any]) -> None:
         publisher = boot.publisher()
         signature, rest = next_of_chain(publisher.app, chain)
         if not publisher.go_on(signature, chain=rest, parent_id=self._request.id, root_id=self._request.root_id):
-            unsent = chain if apart else chain[-1:]
+            unsent = chain if self._apart else chain[-1:]  # a pack's others count as sent too
             not_sent(boot.db(), [id_ for element in unsent if (id_ := first_id(element))])
 
     # --- what Flower sees ---
