@@ -29,6 +29,7 @@ FEWEST, MOST = 4, 400
 IDLE_JOBS = 10
 TAKEN, OWN = "two empty databases of the server of BROKER_URL", "a server of the bench's own, append-only file on"
 SETTLE_S, SETTLE_LOOK_S = 3.0, 0.04  # the last acknowledgements come after the last job's end
+GATHERED_S = 0.4  # events of operations that were run on to are gathered for half of that
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class _Bench:
         self._plan, self._supervisor, self._clients, self._gauges = plan, supervisor, clients, gauges
         self._jobs: dict[str, int] = {}
         self._longest_round_s = 0.0
+        self._watched = True  # whether the last row had events
 
     def warm(self) -> None:
         """Everything is imported, connected and prepared once; and how many jobs a batch has is decided."""
@@ -203,14 +205,16 @@ class _Bench:
         return fleet.pids_of(self._supervisor.children, row.workers)
 
     def _ask(self, row: Row, jobs: int, how: str) -> dict[str, Any]:
+        self._watched = row.events
         return self._clients[int(row.events)].ask(self._supervisor, row.what, jobs, how, self._gauges.store.look)
 
     def _settle(self) -> None:
-        """Wait until jobs cause no more commands: two looks alike."""
-        last = -1
+        """Wait until jobs cause no more commands: looks alike, for as long as events of the last row may be gathered."""
+        last, alike, wanted = -1, 0, int(GATHERED_S / SETTLE_LOOK_S) if self._watched else 1
         for _ in range(int(SETTLE_S / SETTLE_LOOK_S)):
             now = job_commands(self._gauges.broker.commands())
-            if now == last:
+            alike = alike + 1 if now == last else 0
+            if alike >= wanted:
                 return
             last = now
             self._gauges.store.look()
