@@ -100,16 +100,20 @@ class Gathering(Generic[Q, A]):
         with self._lock:
             gathered, self._line = self._line[: TOGETHER_MOST - 1], self._line[TOGETHER_MOST - 1 :]
         try:
+            return self._ask_for(question, gathered)
+        finally:
+            self._pass_on()  # last: meanwhile others come, and the next statement is for more of them
+
+    def _ask_for(self, question: Q, gathered: Sequence[_Waiter[Q, A]]) -> A | None:
+        try:
             mine, *theirs = self._ask_all([question, *(waiter.question for waiter in gathered)])
         except BaseException as error:
-            self._pass_on()
             for waiter in gathered:
                 if isinstance(error, StoreUnavailable):
                     waiter.tell(_Told.UNAVAILABLE, failure=error)
                 else:
                     waiter.tell(_Told.ALONE)  # it may be about another's question
             raise
-        self._pass_on()
         for waiter, answer in zip(gathered, theirs, strict=True):
             waiter.tell(_Told.ANSWERED, answer)
         return mine
