@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -354,3 +355,43 @@ def test_given_two_roles_when_one_has_the_page_of_the_other_then_no_304(shop: Sh
     job_id = shop.order()
     tag = page.get(f"/jobs/{job_id}/live").headers["ETag"]
     assert signed_in(app, shop.key()).get(f"/jobs/{job_id}/live", headers={"If-None-Match": tag}).status_code == 200
+
+
+# --- the list of jobs ------------------------------------------------------------------------------------------------
+def test_given_more_jobs_than_a_page_when_turned_then_each_is_shown_once_and_filters_stay(
+    shop: Shop, page: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.pages.home.PAGE_ROWS", 2)
+    made = [shop.order()]
+    shop.land(made[0])
+    made += [shop.order() for _ in range(4)]
+    seen: list[str] = []
+    address: str | None = "/jobs"
+    while address:
+        shown = page.get(address).get_data(as_text=True)
+        seen += re.findall(r'href="/jobs/([0-9a-f-]{36})"', shown)
+        following = re.search(r'href="([^"]+)" rel="next"', shown)
+        address = html.unescape(following.group(1)) if following else None
+        made.append(shop.order()) if len(seen) == 2 else None  # what comes meanwhile moves nothing
+    assert seen == sorted(made[:5], reverse=True)
+    done = page.get("/jobs?state=completed&saga=shop").get_data(as_text=True)
+    assert re.findall(r'href="/jobs/([0-9a-f-]{36})"', done) == [made[0]]
+    assert "<option selected>completed</option>" in done
+    assert "There are no such jobs" in page.get("/jobs?saga=<b>&state=nonsense").get_data(as_text=True)
+    assert page.get("/jobs?cursor=forged").status_code == 422
+
+
+def test_given_job_of_another_tenant_when_listed_then_it_is_not_there(shop: Shop, app: Flask) -> None:
+    shop.order()
+    stranger = signed_in(app, shop.key("user", tenant="elsewhere"))
+    assert "There are no such jobs" in stranger.get("/jobs").get_data(as_text=True)
+
+
+def test_given_form_with_faults_of_two_kinds_when_sent_then_all_of_them_are_told_at_once(shop: Shop, page: FlaskClient) -> None:
+    values = {**FORM, "key": form_key(page), "f.quantity": "0", "f.amount_cents": "12,345.678"}
+    answer = page.post("/jobs", data=values)
+    shown = answer.get_data(as_text=True)
+    assert answer.status_code == 422
+    assert shown.count('<p class="fault"') == 2
+    assert 'value="12,345.678"' in shown
+    assert jobs_of(shop) == []

@@ -10,15 +10,20 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.errors import ApprovalNeeded, InvalidInput, KeyReused, NotFound
-from app.store.views import list_jobs, saga_view, sagas_view
+from app.saga.inputs import validate_input
+from app.store.views import SHOWN_STATES, list_jobs, saga_view, sagas_view
 from web.accept import accept
 from web.api.answers import tagged
 from web.api.auth import principal
+from web.api.pages import asked_after
 from web.door import door
 from web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
 
 routes = Blueprint("home", __name__)
 RECENT = 12
+PAGE_ROWS = 50
+FILTERS = ("state", "saga", "tag")
+NAME_CHARACTERS = 64
 PREFERRED = "order"
 
 
@@ -47,7 +52,7 @@ def submit() -> AnyResponse:
         key = _new_key()
     try:
         if faults:
-            raise InvalidInput(faults=faults)
+            raise InvalidInput(faults=_all_of_them(saga, value, faults))
         done = accept(principal(), saga["name"], value, key=key)
     except InvalidInput as error:
         marked, others = faulty(fields, error.faults)
@@ -59,6 +64,31 @@ def submit() -> AnyResponse:
         said = "This form has made a job already, with other values. It is new now: send it again if you want another job."
         return _page(saga, fields, [said], None, 422, made=error.details.get("job_id"))
     return redirect(url_for("job.show", job_id=done.job_id), 303)
+
+
+@routes.get("/jobs")
+def index() -> Response:
+    """Every job of the tenant, newest first, by pages; as the API's list, with its filters."""
+    asked = {name: text for name in FILTERS if (text := request.args.get(name, "").strip()[:NAME_CHARACTERS])}
+    if asked.get("state") not in SHOWN_STATES:
+        asked.pop("state", None)
+    jobs, edge = list_jobs(door().db, principal().tenant_id, **asked, after=asked_after(), limit=PAGE_ROWS)
+    following: dict[str, Any] = {**asked, "cursor": door().signer.cursor(edge)} if edge else {}
+    older = url_for("home.index", **following) if edge else None
+    first = "cursor" not in request.args
+    return make_response(render_template("jobs.html", jobs=jobs, older=older, first=first, asked=asked, states=SHOWN_STATES))
+
+
+def _all_of_them(saga: dict[str, Any], value: dict[str, Any], faults: list[dict[str, str]]) -> list[dict[str, str]]:
+    """What cannot be read, and what does not fit among the rest: nobody likes to be told one thing at a time."""
+    told = {fault["pointer"] for fault in faults}
+    try:
+        validate_input(saga["input"], None, value)
+    except InvalidInput as error:
+        return faults + [fault for fault in error.faults if fault["pointer"] not in told]
+    except ApprovalNeeded:
+        pass  # that is asked when the rest fits
+    return faults
 
 
 def _chosen(name: str | None) -> dict[str, Any] | None:
