@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 ITEM_CHARS = 255
 CHAIN_ELEMENTS = 100
+SIGNATURES_DEEP = 4  # an element, its chord, that one's chain and its tasks
 
 
 class StepRequest(Request):
@@ -130,12 +131,20 @@ def _is_limit(value: Any) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0)
 
 
-def _is_signature(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
+def _is_signature(value: Any, within: int = SIGNATURES_DEEP) -> bool:
+    """A signature, the tasks of a chain and the chord in its options included: a ride looks into both."""
+    if not (
+        within
+        and isinstance(value, Mapping)
         and isinstance(value.get("task"), str)
         and isinstance(value.get("args", []), (list, tuple))
         and isinstance(value.get("kwargs", {}), Mapping)
         and isinstance(value.get("options", {}), Mapping)
         and isinstance(value.get("subtask_type"), (str, type(None)))
+    ):
+        return False
+    chord = value.get("options", {}).get("chord")
+    tasks = value.get("kwargs", {}).get("tasks") if value.get("subtask_type") == "chain" else []
+    return (chord is None or _is_signature(chord, within - 1)) and (
+        isinstance(tasks, list) and len(tasks) <= CHAIN_ELEMENTS and all(_is_signature(task, within - 1) for task in tasks)
     )
