@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from flask import Blueprint, Response, request
-from sqlalchemy import Engine
 
 from app.access.principal import Role
 from app.engine import decide
-from app.engine.decide import Decision
 from app.errors import Conflict, NotFound
 from app.store.views import effects_view, job_view
 from app.store.views.names import API
@@ -21,12 +19,12 @@ from web.api.auth import needs, principal
 from web.api.described import Answer, described
 from web.api.requests import Reason, checked
 from web.body import read_json
+from web.deciding import RETRY, carry_out
 from web.door import door
 
 routes = Blueprint("effects", __name__, url_prefix=f"{API}/jobs/<job_id>/effects")
 P = ParamSpec("P")
 R = TypeVar("R")
-Deciding = Callable[[Engine, str, str, str], Decision]
 
 
 def _decision(summary: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -48,35 +46,31 @@ def index(job_id: str) -> Response:
 @_decision("Try it again, with fresh attempts")
 @needs(Role.OPERATOR)
 def retry(job_id: str, step: str) -> Response:
-    return _decide(job_id, step, decide.retry)
+    return _decide(job_id, step, RETRY)
 
 
 @routes.post("/<step>/mark-done")
 @_decision("Somebody has done it by hand")
 @needs(Role.OPERATOR)
 def mark_done(job_id: str, step: str) -> Response:
-    return _decide(job_id, step, decide.mark_done)
+    return _decide(job_id, step, "mark-done")
 
 
 @routes.post("/<step>/waive")
 @_decision("It will not be done, and that is accepted")
 @needs(Role.OPERATOR)
 def waive(job_id: str, step: str) -> Response:
-    return _decide(job_id, step, decide.waive)
+    return _decide(job_id, step, "waive")
 
 
 @routes.post("/<step>/mark-absent")
 @_decision("It was found never to have happened: the job is undone")
 @needs(Role.OPERATOR)
 def mark_absent(job_id: str, step: str) -> Response:
-    return _decide(job_id, step, _absent)
+    return _decide(job_id, step, "mark-absent")
 
 
-def _absent(db: Engine, letter_id: str, actor: str, reason: str) -> Decision:
-    return decide.mark_absent(db, door().settings, letter_id, actor, reason)
-
-
-def _decide(job_id: str, step: str, deciding: Deciding) -> Response:
+def _decide(job_id: str, step: str, word: str) -> Response:
     here, who = door(), principal()
     view = job_view(here.db, job_id, who.tenant_id)
     if step not in [one["name"] for one in view["steps"]]:
@@ -86,6 +80,5 @@ def _decide(job_id: str, step: str, deciding: Deciding) -> Response:
         letter = decide.letter_of(here.db, job_id, step)
     except NotFound as error:
         raise Conflict(error.message) from error
-    decision = deciding(here.db, letter, who.actor, reason)
-    here.bell.ring(decision.plan)
-    return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": decision.message}, 202)
+    done = carry_out(word, job_id, letter, reason)
+    return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": done.message}, 202)

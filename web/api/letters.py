@@ -7,7 +7,6 @@ from werkzeug.routing import BaseConverter
 
 from app.access.principal import Role
 from app.engine import redrive
-from app.engine.submit import Submitted
 from app.store.letters import Meant
 from app.store.views.letters import letter_view, letters_view
 from app.store.views.names import API, job_links
@@ -18,6 +17,7 @@ from web.api.auth import needs, principal
 from web.api.described import Answer, described
 from web.api.pages import asked_after_id, page
 from web.body import read_json
+from web.deciding import carry_out
 from web.door import door
 
 routes = Blueprint("letters", __name__, url_prefix=f"{API}/dead-letters")
@@ -87,14 +87,9 @@ def send_back(letter_id: str) -> Response:
     here, who = door(), principal()
     letter = letter_view(here.db, letter_id, who.tenant_id)
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
-    done = redrive.redrive_letter(here.db, here.settings, here.registry, letter_id, who.actor, reason)
-    here.bell.ring(done.plan)
-    if isinstance(done, Submitted):
-        job, said = done.job_id, "Its job has ended, so this is a new job that names the old one."
-    else:
-        job, said = letter["job"], "It was sent back with fresh attempts."
-    view = letter_view(here.db, letter_id, who.tenant_id) | {"message": said}
-    return answer(view, 202, {"Location": job_links(job)["self"]})
+    done = carry_out("redrive", letter["job"], letter_id, reason)
+    view = letter_view(here.db, letter_id, who.tenant_id) | {"message": done.message}
+    return answer(view, 202, {"Location": job_links(done.job_id)["self"]})
 
 
 @routes.post("/<letter:letter_id>/discard")
@@ -109,11 +104,11 @@ def send_back(letter_id: str) -> Response:
 @needs(Role.OPERATOR)
 def discard(letter_id: str) -> Response:
     here, who = door(), principal()
-    letter_view(here.db, letter_id, who.tenant_id)
+    letter = letter_view(here.db, letter_id, who.tenant_id)
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
-    job = redrive.discard_letter(here.db, letter_id, who.actor, reason)
-    view = letter_view(here.db, letter_id, who.tenant_id) | {"message": "It is laid down; it stays on record."}
-    return answer(view, 202, {"Location": job_links(job)["self"]})
+    done = carry_out("discard", letter["job"], letter_id, reason)
+    view = letter_view(here.db, letter_id, who.tenant_id) | {"message": done.message}
+    return answer(view, 202, {"Location": job_links(done.job_id)["self"]})
 
 
 @routes.post("/redrive")

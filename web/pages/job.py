@@ -11,7 +11,6 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.access.principal import Role
 from app.engine import decide, owning
-from app.engine.redrive import discard_letter, redrive_letter
 from app.engine.submit import Submitted
 from app.errors import Conflict, NotFound, RequestError
 from app.explain import why
@@ -21,12 +20,12 @@ from app.store.views import Revision, effects_view, history_view, job_view
 from app.store.views.graphs import graph_view
 from app.store.views.letters import letter_view, letters_of_job
 from web.api.auth import needs, principal
+from web.deciding import LETTER_ACTIONS, carry_out
 from web.door import door
 from web.pages.drawing import HEIGHT, WIDTH, draw
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
-DECISIONS = {"mark-done": decide.mark_done, "waive": decide.waive}  # with the letter, who, and why
-LETTER_ACTIONS = ("redrive", "discard", "mark-done", "waive", "mark-absent")
+SAID_OF = {"redrive": "sent-back", "discard": "laid-down"}  # of a letter's decisions; all others are "decided"
 OWNING = {"take": owning.take, "release": owning.release}
 REASON_CHARACTERS = 1000
 WHY_ANEW_S = 10  # an open job's page is made anew so often although the job did not move
@@ -104,27 +103,10 @@ def decide_letter(job_id: str, letter_id: str) -> AnyResponse:
     if word not in LETTER_ACTIONS or not 1 <= len(reason) <= REASON_CHARACTERS or not reason.isprintable():
         raise RequestError("A decision needs its reason, of one line.")
     try:
-        return _carried_out(job_id, letter_id, word, reason)
+        done = carry_out(word, job_id, letter_id, reason)
     except (Conflict, NotFound):
         return _back(job_id, "moved-on")
-
-
-def _carried_out(job_id: str, letter_id: str, word: str, reason: str) -> AnyResponse:
-    here, actor = door(), principal().actor
-    if word == "discard":
-        discard_letter(here.db, letter_id, actor, reason)
-        return _back(job_id, "laid-down")
-    if word == "redrive":
-        done = redrive_letter(here.db, here.settings, here.registry, letter_id, actor, reason)
-        here.bell.ring(done.plan)
-        return _back(done.job_id, "again") if isinstance(done, Submitted) else _back(job_id, "sent-back")
-    decision = (
-        decide.mark_absent(here.db, here.settings, letter_id, actor, reason)
-        if word == "mark-absent"
-        else DECISIONS[word](here.db, letter_id, actor, reason)
-    )
-    here.bell.ring(decision.plan)
-    return _back(job_id, "decided")
+    return _back(done.job_id, "again" if done.anew else SAID_OF.get(word, "decided"))
 
 
 @routes.post("/attention")
