@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -12,20 +13,23 @@ import schemathesis
 import structlog
 from flask import Flask
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 from app.engine import keep, late
 from app.errors import DefinitionError
 from app.saga.outcomes import NotYet, Rejected
+from app.saga.registry import Registry
 from app.store.letters import Meant
 from app.store.views.letters import letters_view
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.web_server import served
-from web.api import answers
+from web.api import answers, requests
 from web.api.described import Description, description_of
 from web.api.document import document
 from web.api.kinds import KINDS
+from web.pages.docs import entries_of
 
 DOCUMENT = "/api/v1/openapi.json"
 JOBS = "/api/v1/jobs"
@@ -93,6 +97,24 @@ def test_given_document_when_its_parts_are_checked_then_sound(told: dict[str, An
         assert set(said["tags"]) <= {tag["name"] for tag in told["tags"]}
         assert "500" in said["responses"]
         assert ("401" in said["responses"]) == (said.get("security") != [])
+
+
+def test_given_body_that_is_wanted_when_documented_then_its_example_is_taken_and_the_page_has_it_in_a_command(told: dict[str, Any]) -> None:
+    models = {model.__name__: model for model in vars(requests).values() if isinstance(model, type) and issubclass(model, BaseModel)}
+    commands = {(one.method, one.path): one.curl for group in told["tags"] for one in entries_of(told, group["name"], "http://here/")}
+    for path, methods in told["paths"].items():
+        for method, said in methods.items():
+            curl = commands[method.upper(), path]
+            assert "{" not in curl.partition("-d ")[0]
+            if not said.get("requestBody", {}).get("required"):
+                continue
+            name = said["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            (example,) = told["components"]["schemas"][name]["examples"]
+            models[name].model_validate(example)
+            assert json.dumps(example) in curl
+    order = Registry.load(()).get("order")
+    assert order is not None
+    order.input_model.model_validate(requests.EXAMPLE_ORDER)
 
 
 def test_given_descriptions_when_read_then_they_name_kinds_of_problems_there_are(app: Flask) -> None:

@@ -18,6 +18,14 @@ M = TypeVar("M", bound=BaseModel)
 KEY_CHARACTERS = 255
 NOT_YET = ("webhook", "reply_to", "notify")  # of the contract, and not built yet: refused rather than forgotten
 TEN_YEARS_S = 10 * 366 * 86400.0
+EXAMPLE_ORDER: dict[str, Any] = {
+    "customer": "Ada",
+    "email": "ada@example.com",
+    "sku": "apple",
+    "quantity": 2,
+    "amount_cents": 500,
+    "card": "tok_ok",
+}
 _BARE = re.compile(r"[\x21-\x7e]{1,255}")
 _QUOTED = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
@@ -31,7 +39,12 @@ def _visible(text: str) -> str:
 class JobRequest(BaseModel):
     """The body of POST /jobs."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"saga": "order", "input": EXAMPLE_ORDER}]},
+    )
 
     saga: str = Field(min_length=1, max_length=64)
     input: Any
@@ -43,7 +56,12 @@ class JobRequest(BaseModel):
 class Reason(BaseModel):
     """The body of a decision about an effect."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"reason": "the bank says it was refunded by hand"}]},
+    )
 
     reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
 
@@ -72,7 +90,22 @@ class LetterFilter(BaseModel):
 class Redrive(BaseModel):
     """The body of a redrive of many dead letters."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "filter": {"saga": "order", "step": "charge_card"},
+                    "rate": 5.0,
+                    "ramp": 60.0,
+                    "dry_run": True,
+                    "reason": "the bank is back",
+                }
+            ]
+        },
+    )
 
     filter: LetterFilter = LetterFilter()
     rate: float = Field(10.0, gt=0, le=1000, description="Letters a second.")
@@ -84,7 +117,12 @@ class Redrive(BaseModel):
 class HoldBack(BaseModel):
     """The body of a request that takes dates back."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"filter": {"saga": "order"}}]},
+    )
 
     filter: LetterFilter = LetterFilter()
 
@@ -92,7 +130,12 @@ class HoldBack(BaseModel):
 class Owner(BaseModel):
     """Who shall see to a job that asks a person."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"owner": "ada@example.com"}]},
+    )
 
     owner: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_visible)]
 

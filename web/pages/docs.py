@@ -14,14 +14,7 @@ from web.api.document import the_document
 
 routes = Blueprint("docs", __name__)
 EXAMPLE_ID = "019ab3c0-0000-7000-8000-000000000000"
-EXAMPLES: dict[str, Any] = {  # of bodies, by their schema's name
-    "JobRequest": {
-        "saga": "order",
-        "input": {"customer": "Ada", "email": "ada@example.com", "sku": "apple", "quantity": 2, "amount_cents": 500, "card": "tok_ok"},
-    },
-    "Reason": {"reason": "the bank says it was refunded by hand"},
-}
-VALUES = {"job_id": EXAMPLE_ID, "step": "charge_card", "name": "order"}
+VALUES = {"job_id": EXAMPLE_ID, "letter_id": EXAMPLE_ID, "message_id": EXAMPLE_ID, "step": "charge_card", "name": "order"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ def show() -> Response:
 def entries_of(document: dict[str, Any], group: str, host_url: str) -> list[Entry]:
     """The operations of a group, in the document's order."""
     return [
-        Entry(method.upper(), path, said, _body(said), _curl(method.upper(), path, said, host_url))
+        Entry(method.upper(), path, said, _body(said), _curl(document, method.upper(), path, said, host_url))
         for path, methods in document["paths"].items()
         for method, said in methods.items()
         if group in said["tags"]
@@ -70,7 +63,7 @@ def _body(said: dict[str, Any]) -> str:
     return str(said["requestBody"]["content"]["application/json"]["schema"]["$ref"]).rpartition("/")[2]
 
 
-def _curl(method: str, path: str, said: dict[str, Any], host_url: str) -> str:
+def _curl(document: dict[str, Any], method: str, path: str, said: dict[str, Any], host_url: str) -> str:
     """A command that works as it stands, but for ids."""
     for name, value in VALUES.items():
         path = path.replace(f"{{{name}}}", value)
@@ -79,7 +72,6 @@ def _curl(method: str, path: str, said: dict[str, Any], host_url: str) -> str:
         words.append('-H "Authorization: Bearer $SUREFOOT_API_KEY"')
     if any(parameter["name"] == "Idempotency-Key" for parameter in said["parameters"]):
         words.append('-H "Idempotency-Key: $(uuidgen)"')
-    example = EXAMPLES.get(_body(said))
-    if example is not None:
+    for example in document["components"]["schemas"].get(_body(said), {}).get("examples", ()):
         words += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(json.dumps(example))}"]
     return " \\\n  ".join(words)
