@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from app.config import settings
+from app.config import PRODUCT_NAMED, Settings, settings
 from app.doctor import Level, examine
 from app.errors import SettingsError
-from workers.sagas.order.settings import order_settings
-from workers.sagas.order_choreographed.settings import event_settings
+from workers.sagas.order.settings import OrderSettings, order_settings
+from workers.sagas.order_choreographed.settings import EventSettings, event_settings
 
 
 @pytest.mark.parametrize(
@@ -108,3 +108,15 @@ def test_given_setting_that_cannot_work_when_a_process_starts_then_one_sentence_
     assert done.returncode == (4 if words[0] == "gunicorn" else 1), done.stderr  # 4: gunicorn does not try it again
     assert [line.partition(name)[0] for line in lines if "surefoot" in line] == ["surefoot: "]
     assert "Traceback" not in done.stderr
+
+
+def test_given_the_settings_there_are_when_the_table_of_them_is_read_then_each_is_in_it() -> None:
+    told = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    names = [f"surefoot_{name}" if name in PRODUCT_NAMED else name for name in Settings.model_fields]
+    names += [
+        *OrderSettings.model_fields,
+        *(f"events_{name}" for name in EventSettings.model_fields),
+        "surefoot_lanes",
+        "flower_basic_auth",
+    ]
+    assert [name.upper() for name in names if f"`{name.upper()}`" not in told] == []
