@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Float,
     Integer,
@@ -33,6 +34,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.clock import after, ago, now
 from app.rules.states import LIVE, Kind, OpState
@@ -130,22 +132,29 @@ _ATTEMPT = (o.id, o.job_id, o.token, o.attempts, o.fence, o.unsettled)
 _CLAIM = _TAKEN.returning(*_ATTEMPT)
 _CLAIM_FIRST = _TAKEN.where(o.attempts == ZERO).returning(*_ATTEMPT)
 _before = operations.alias("before")
-_CLAIM_TO_WORK = _TAKEN.where(
+_OF_MESSAGE = _TAKEN.where(
     o.job_id == bindparam("p_job", type_=Id),
     o.step == bindparam("p_step", type_=String),
     o.kind == bindparam("p_kind", type_=String),
     o.item == bindparam("p_item", type_=String),
     # of what cannot change, or the guard would be about another moment than the row
     select(jobs.c.digest).where(jobs.c.id == o.job_id).scalar_subquery() == bindparam("p_digest", type_=String),
-).returning(
-    *_ATTEMPT,
-    o.checkpoint,
-    select(jobs.c.input).where(jobs.c.id == o.job_id).scalar_subquery().label("input"),
-    select(results_by_step(_before.c.step, _before.c.result))
-    .where(one_of(_before.c.id, "p_before"), or_(_before.c.state == "completed", _before.c.state == "skipped"))
-    .scalar_subquery()
-    .label("results"),
 )
+
+
+def _claim_to_work(before: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    results = (
+        select(results_by_step(_before.c.step, _before.c.result))
+        .where(before, or_(_before.c.state == "completed", _before.c.state == "skipped"))
+        .scalar_subquery()
+    )
+    given = select(jobs.c.input).where(jobs.c.id == o.job_id).scalar_subquery()
+    return _OF_MESSAGE.returning(*_ATTEMPT, o.checkpoint, given.label("input"), results.label("results"))
+
+
+# After one step at most, as most are; or after several: for an array PostgreSQL plans anew each time (see `wide`).
+_CLAIM_AFTER_ONE = _claim_to_work(_before.c.id == bindparam("p_before", type_=Id))
+_CLAIM_AFTER_SEVERAL = _claim_to_work(one_of(_before.c.id, "p_before"))
 
 
 def claim_operation(tx: Connection, taking: Taking) -> AnyRow | None:
@@ -162,14 +171,16 @@ def claim_first_attempt(tx: Connection, taking: Taking) -> AnyRow | None:
     return tx.execute(_CLAIM_FIRST, _claim(taking)).one_or_none()
 
 
-def claim_to_work(tx: Connection, taking: Taking, *, of: tuple[str, str, str, str], digest: str, before: Collection[str]) -> AnyRow | None:
+def claim_to_work(tx: Connection, taking: Taking, *, of: tuple[str, str, str, str], digest: str, before: Sequence[str]) -> AnyRow | None:
     """As `claim_operation`, if it is what the message says and its job is pinned to this definition; and what its step is done with.
 
     `of`: its job, step, kind and item; `before`: ids of the operations whose results it takes. Returns also `checkpoint`,
     `input`, and `results` of those that were done when this statement began: it may have waited for the row, so one can be missing.
     """
     named = dict(zip(("p_job", "p_step", "p_kind", "p_item"), of, strict=True))
-    return tx.execute(_CLAIM_TO_WORK, _claim(taking) | named | {"p_digest": digest, "p_before": before}).one_or_none()
+    several = len(before) > 1
+    values = _claim(taking) | named | {"p_digest": digest, "p_before": before if several else before[0] if before else None}
+    return tx.execute(_CLAIM_AFTER_SEVERAL if several else _CLAIM_AFTER_ONE, values).one_or_none()
 
 
 def _claim(taking: Taking) -> dict[str, Any]:

@@ -73,7 +73,7 @@ WITH job AS (
           f.started_at
         WHERE NOT ({_TAKEN}))
   FROM done
-  WHERE f.id = ANY(CAST(:followers AS UUID[])) AND f.job_id IS NOT DISTINCT FROM done.job_id AND f.state || '' IN ('pending', 'queued')
+  WHERE {{those}} AND f.job_id IS NOT DISTINCT FROM done.job_id AND f.state || '' IN ('pending', 'queued')
   RETURNING f.id, f.step, f.rank, f.state, f.missing, f.token, f.attempts, f.fence, f.unsettled
 )"""  # noqa: S608 - made of constants
 # Of a pack: the next one waits for nothing that is completed here.
@@ -90,18 +90,23 @@ _RIDE = """, ridden AS (
 )"""
 _ANSWER = "SELECT l.id, l.step, l.rank, l.state, l.missing, l.token, l.attempts, l.fence, l.unsettled FROM done LEFT JOIN {} l ON true"
 _LOWERED = ("id", "step", "rank", "state", "missing", "token", "attempts", "fence", "unsettled")
+# Most steps have one follower, and for an array PostgreSQL plans anew each time: it takes an unknown one for ten rows, and then the plan
+# that it could keep looks dearer than planning.
+_ONE, _SEVERAL = "f.id = :follower", "f.id = ANY(CAST(:followers AS UUID[]))"
 
 
-def _complete(written: str) -> TextualSelect:
-    """The statement with its parameters and columns."""
-    typed = _statement(written).bindparams(
+def _complete(*, several: bool, ride: bool) -> TextualSelect:
+    """The statement for one follower or none, or for `several`; with the claim of what rides apart, or without."""
+    lowered = _LOWER.replace("{those}", _SEVERAL if several else _ONE)
+    answer = _ANSWER.format("(SELECT * FROM lowered UNION ALL SELECT * FROM ridden)" if ride else "lowered")
+    typed = _statement(f"{lowered}{_RIDE if ride else ''} {answer}").bindparams(
         bindparam("job_id", type_=Id),
         bindparam("operation_id", type_=Id),
         bindparam("token", type_=String),
         bindparam("result", type_=Json),
         bindparam("lines", type_=Integer),
         bindparam("ends", type_=Boolean),
-        bindparam("followers", type_=Ids()),
+        bindparam("followers", type_=Ids()) if several else bindparam("follower", type_=Id),
         bindparam("carried", type_=Ids()),
         bindparam("rider", type_=Id),
         bindparam("rider_token", type_=String),
@@ -114,9 +119,7 @@ def _complete(written: str) -> TextualSelect:
     return typed.columns(*(column(name, operations.c[name].type) for name in _LOWERED))
 
 
-_COMPLETE_FORWARD = _complete(f"{_LOWER} {_ANSWER.format('lowered')}")
-_BOTH = "(SELECT * FROM lowered UNION ALL SELECT * FROM ridden)"
-_COMPLETE_AND_RIDE = _complete(f"{_LOWER}{_RIDE} {_ANSWER.format(_BOTH)}")
+_COMPLETE = {(several, ride): _complete(several=several, ride=ride) for several in (False, True) for ride in (False, True)}
 _NOBODY = {"rider": None, "boot": "", "pid": 0, "delivery": None, "lease_s": 0.0, "hard_s": 0.0}
 
 
@@ -126,7 +129,7 @@ def complete_forward(
     of: str,
     token: str,
     result: Any,
-    followers: Collection[str],
+    followers: Sequence[str],
     carried: Collection[str],
     taking: Taking | None,
     *,
@@ -155,12 +158,12 @@ def complete_forward(
         "result": result,
         "lines": 1 + ends,
         "ends": ends,
-        "followers": followers,
         "carried": carried,
         "rider_token": "." + secrets.token_hex(8),
     }
-    statement = _COMPLETE_AND_RIDE if taking is not None and taking.apart else _COMPLETE_FORWARD
-    rows = list(tx.execute(statement, values | rider))
+    several = len(followers) > 1
+    those = {"followers": followers} if several else {"follower": followers[0] if followers else None}
+    rows = list(tx.execute(_COMPLETE[several, taking is not None and taking.apart], values | rider | those))
     return [row for row in rows if row.id is not None] if rows else None
 
 

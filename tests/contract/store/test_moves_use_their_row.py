@@ -7,12 +7,14 @@ an installation, would be used until somebody analyzes the table, over rows and 
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
 
+from app.engine.submit import Submission, submit
 from app.store.ids import new_id
 from app.store.views import job_revision
 from app.store.views.revision import OF_MANY, OF_ONE
@@ -75,6 +77,34 @@ def assert_by_key(plans: dict[str, str], what: str) -> None:
                 assert "Index Cond" in below, f"{sql}\n{plan}"
         assert "ix_jobs_" not in plan, f"{sql}\n{plan}"
         assert "Index Cond: (job_id = " not in plan, f"one operation is looked for among all of its job: {sql}\n{plan}"
+
+
+MADE_ANEW = 5  # PostgreSQL makes the first five plans of a statement for its values, and then decides whether one for all is as good
+
+
+@pytest.mark.parametrize("many", [0, 3000], ids=["small tables", "large tables"])
+def test_given_many_jobs_when_they_run_then_their_moves_are_not_planned_anew_each_time(fresh_postgres: str, many: int) -> None:
+    shape = {"a": [], "b": ["a"], **{step: ["b"] for step in "cdef"}, "join": list("cdef"), "end": ["join"]}
+    service = Participant()
+    world = World(fresh_postgres, [build(service, shape, brief=set("cdef"))], service)
+    for _ in range(many // len(shape)):
+        submit(world.db, world.settings, world.registry, Submission(tenant_id=world.tenant, saga="shape", input={}, actor="test"))
+    with world.db.connect() as connection, connection.begin():
+        connection.exec_driver_sql("ANALYZE")
+    for _ in range(14):
+        for world.runs_on in (True, False):
+            world.submit()
+            world.drain()
+    with world.db.connect() as connection:
+        counted = connection.exec_driver_sql(
+            "SELECT statement, custom_plans, generic_plans FROM pg_prepared_statements WHERE statement ~ '^(WITH|UPDATE)'"
+        ).all()
+    assert len([sql for sql, _, kept in counted if kept]) >= 6, "submit, mark sent, claim, complete with and without a ride, open a fork"
+    again = {
+        sql: made for sql, made, _ in counted if made > MADE_ANEW and not re.search(r"WHERE \w+\.id = ANY", sql)
+    }  # those of several rows are
+    assert again == {}
+    world.db.dispose()
 
 
 def test_given_small_tables_when_plans_of_packs_are_kept_then_each_finds_its_rows_by_a_key(fresh_postgres: str) -> None:
