@@ -57,6 +57,7 @@ def test_given_a_member_that_takes_long_then_those_behind_it_are_done_elsewhere_
         assert {row.attempts for row in place.operations(job).values()} == {1}
 
 
+@pytest.mark.long
 def test_given_a_member_that_waits_or_fails_for_now_then_those_behind_it_do_not(place: OneWorker) -> None:
     place.rules(a={"not_yet": 1.5, "times": 1}, d={"raises": "error", "times": 1})
     with place.worker:
@@ -79,6 +80,7 @@ def test_given_a_child_killed_in_a_later_member_then_the_message_resumes_there_a
         assert sorted(ends(place, job)) == sorted([*MEMBERS, "join"])
 
 
+@pytest.mark.long
 def test_given_a_broker_that_is_away_when_a_pack_is_to_be_shared_then_the_relay_sends_what_is_behind(
     place: OneWorker, redis_server: RedisServer
 ) -> None:
