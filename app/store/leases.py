@@ -22,7 +22,7 @@ def acquire(db: Engine, name: str, holder: str, ttl_s: float) -> int | None:
     def work(tx: Connection) -> int | None:
         taken: int | None = tx.execute(
             update(leases)
-            .where(c.name == name, c.expires_at < now())
+            .where(c.name == name, c.expires_at <= now())
             .values(holder=holder, fence=c.fence + 1, expires_at=after(ttl_s))
             .returning(c.fence)
         ).scalar_one_or_none()
