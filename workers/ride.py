@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from app.config import settings
-from app.delivery.canvas import carried, first_id, first_of, next_of_chain
+from app.delivery.canvas import carried, first_id, first_of, following, next_of_chain
 from app.engine.dispatch import not_sent
 from app.engine.work import Delivery, Performed, Rider, Verdict
 from app.saga.naming import parse_task_name
@@ -60,7 +60,7 @@ class Ride:
     def delivery(self, operation_id: str, task: str, job_id: str, item: str) -> Delivery:
         """What the engine is to do, with what rides on it and what may be run on to."""
         name = parse_task_name(task)
-        self._next = self._following()
+        self._next = following(self._request)
         self._apart = self._next is not None and self._is_apart(task, self._next.get("task", ""))
         if self._timer is None and self._apart:
             self._timer = threading.Timer(settings().pack_seconds, self._share)
@@ -86,15 +86,15 @@ class Ride:
         element = self._next
         assert element is not None, "nothing was offered to be run on to"
         self._take(element)
-        following = element["options"]["task_id"]
+        rider = element["options"]["task_id"]
         self._tell_end_of_part("task-succeeded", result=f"'{Verdict.COMPLETED}'")
         about = {"root_id": self._request.root_id, "parent_id": self._current, "retries": 0, "eta": None, "expires": None}
         shown = {"args": element["options"].get("argsrepr", ""), "kwargs": element["options"].get("kwargsrepr", "{}")}
-        self._tell("task-received", following, name=element["task"], **shown, **about)
-        self._tell("task-started", following)
-        self._current, self._part_began, self.moved = following, time.monotonic(), True
+        self._tell("task-received", rider, name=element["task"], **shown, **about)
+        self._tell("task-started", rider)
+        self._current, self._part_began, self.moved = rider, time.monotonic(), True
         self._request.ran_on = (*getattr(self._request, "ran_on", ()), element["task"])
-        return self.delivery(following, element["task"], job_id, item)
+        return self.delivery(rider, element["task"], job_id, item)
 
     def go_on(self, performed: Performed, riding: frozenset[str]) -> None:
         """Send what follows in the chain, if it leaves now. `riding`: what the engine was told to leave to this message.
@@ -124,13 +124,6 @@ class Ride:
             self._tell(event, self._current, exception=said, traceback="")
 
     # --- what comes next ---
-    def _following(self) -> Mapping[str, Any] | None:
-        """The next element of the chain; at its end the first of the chord's body."""
-        if self._request.chain:
-            return self._request.chain[-1]  # type: ignore[no-any-return]
-        first = first_of(self._request.chord) if self._request.chord else None
-        return first[0] if first else None
-
     def _take(self, element: Mapping[str, Any]) -> None:
         """The element is ours now. The last one of a header's chain brings its chord with it, the body of a chord what is behind it."""
         request = self._request

@@ -129,8 +129,7 @@ class StepTask(Task):
 
     def go_on(self, ride: Ride, performed: Performed, riding: frozenset[str]) -> None:
         """Send what rides on this delivery: the next of its chain now, the body of its chord by the backend afterwards."""
-        done = performed.verdict in (Verdict.COMPLETED, Verdict.REPEATED) and not performed.stop_chain
-        self.request.joins_released = performed.released & riding if done else frozenset()
+        self.request.joins_released = performed.released & riding if performed.leads_on(apart=False) else frozenset()
         ride.go_on(performed, riding)
 
     def count_dropped(self) -> None:

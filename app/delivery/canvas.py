@@ -72,11 +72,19 @@ def first_id(canvas: Mapping[str, Any]) -> str | None:
     return str(task_id) if task_id else None
 
 
-def carried(request: Any) -> frozenset[str]:
-    """The operations that this delivery publishes by itself: the next of its chain, else the body of its chord.
+def following(request: Any) -> Mapping[str, Any] | None:
+    """The message that comes after this delivery's: the next element of its chain; at its end, the first of its chord's body.
 
-    The body counts only when the chain is at its end: the last task of a header's chain carries it.
+    The last task of a header's chain carries the chord, so a body counts only there.
     """
-    following = request.chain[-1] if request.chain else request.chord
-    found = first_id(following) if following else None
+    if request.chain:
+        return request.chain[-1]  # type: ignore[no-any-return]
+    first = first_of(request.chord) if request.chord else None
+    return first[0] if first else None
+
+
+def carried(request: Any) -> frozenset[str]:
+    """The operations that this delivery publishes by itself."""
+    after = following(request)
+    found = first_id(after) if after else None
     return frozenset((found,)) if found else frozenset()

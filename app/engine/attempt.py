@@ -162,7 +162,7 @@ def _complete_forward(
             alone.append(row.step)
     layout = forward_layout(graph, alone)
     plan = to_plan(layout, lambda name: message_of(graph.saga, attempt.job_id, graph, name, Kind.ACTION))
-    return Ended(True, OpState.COMPLETED, plan, frozenset(row.id for row in ready if row.id in followers), False, following)
+    return Ended(True, OpState.COMPLETED, plan, frozenset(row.id for row in ready).intersection(followers), False, following)
 
 
 def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:

@@ -122,7 +122,7 @@ def lay_out(
     shares = _packs([run[0] for run in runs if len(run) == 1 and brief(run[0])], followers, lane)
 
     def packed(alone: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
-        return tuple(shares.get(run[0], run) for run in alone if shares.get(run[0], run)[0] == run[0])
+        return tuple(dict.fromkeys(shares.get(run[0], run) for run in alone))
 
     return Layout(
         runs=packed(run for run in runs if run not in forked),
