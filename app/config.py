@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     flower_max_tasks: Count = 10_000
     flower_save_seconds: Seconds = 10.0
     store_silence_seconds: Seconds = 15.0  # PostgreSQL: no answer for so long, and its connection is given up
+    migration_wait_seconds: Seconds = 300.0  # how long a migration tries to lock the tables that others work with
     # what runs
     env: Literal["production", "test", "drill"] = Field("production", validation_alias=_named("env"))
     sagas: str = Field("", validation_alias=_named("sagas"))

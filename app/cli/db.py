@@ -21,7 +21,7 @@ def upgrade() -> None:
     settings().home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings().store_url, pool_size=1)
     try:
-        before, now = migrate.upgrade(engine)
+        before, now = migrate.upgrade(engine, settings().migration_wait_seconds)
         if settings().api_key:
             ensure_admin(engine, settings().api_key)
     finally:

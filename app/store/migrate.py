@@ -1,20 +1,35 @@
-"""Bringing the store to the shape this code needs, and refusing one that does not fit."""
+"""Bringing the store to the shape this code needs, and refusing one that does not fit.
+
+A migration comes while others work. It asks for each lock a moment only, since whoever comes after waits behind it, and
+is repeated whole when it did not get one or stood crosswise to somebody. Once it has them it may take as long as it needs.
+"""
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.errors import SettingsError
-from app.store.session import reading
+from app.errors import SettingsError, StoreUnavailable
+from app.store import silence
+from app.store.session import reading, retryable, translated
 
+T = TypeVar("T")
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x5EAF007  # two processes that migrate at once take turns
+LOCK_WAIT_S = 1.0  # everybody who needs a table waits behind a migration that waits for it
+PAUSE_S = 0.5  # between two tries, in the mean
+WAIT_S = 300.0  # how long the tries go on; MIGRATION_WAIT_SECONDS says it where there are settings
 
 
 def _config() -> Config:
@@ -35,24 +50,52 @@ def current(db: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def upgrade(db: Engine) -> tuple[str | None, str]:
-    """Migrate to this code's revision, one process at a time. Returns (from, to).
+def upgrade(db: Engine, wait_s: float = WAIT_S) -> tuple[str | None, str]:
+    """Migrate to this code's revision, one process at a time, beside those that work. Returns (from, to).
 
-    Raises: SettingsError when the store is newer than this code.
+    Raises: SettingsError when the store is newer than this code; StoreUnavailable as `reshape`.
     """
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    with db.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock_key)"), {"lock_key": LOCK_KEY})
-        before = MigrationContext.configure(connection).get_current_revision()
-        if before is not None and before not in known:
-            raise SettingsError(
-                f"DATABASE_URL: the store is at revision {before}, which is newer than this code; install the newer Surefoot"
-            )
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    return reshape(db, _upgraded, wait_s)
+
+
+def reshape(db: Engine, change: Callable[[Connection], T], wait_s: float = WAIT_S) -> T:
+    """Run `change`, which alters tables, in one transaction; repeat it whole while others are in its way, for `wait_s`.
+
+    Raises: StoreUnavailable when they were for so long, or the store cannot be reached; nothing is changed then.
+    """
+    give_up_at = time.monotonic() + wait_s
+    while True:
+        try:
+            with db.begin() as connection, silence.borne(connection):
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text(f"SET LOCAL lock_timeout = {int(LOCK_WAIT_S * 1000)}"))
+                    connection.execute(text("SET LOCAL statement_timeout = 0"))
+                return change(connection)
+        except (DBAPIError, PoolTimeout) as error:
+            if not retryable(error):
+                raise translated(error) from error
+            if time.monotonic() >= give_up_at:
+                raise StoreUnavailable(
+                    f"MIGRATION_WAIT_SECONDS: for {wait_s:g} s somebody else held what the migration needs to lock "
+                    "(another migration, or a transaction that does not end); nothing was changed"
+                ) from error
+        time.sleep(random.uniform(0, 2 * PAUSE_S))
+
+
+def _upgraded(connection: Connection) -> tuple[str | None, str]:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock_key)"), {"lock_key": LOCK_KEY})
+    before = MigrationContext.configure(connection).get_current_revision()
+    if before is not None and before not in _known():
+        raise SettingsError(f"DATABASE_URL: the store is at revision {before}, which is newer than this code; install the newer Surefoot")
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
     return before, head()
+
+
+def _known() -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def check(db: Engine) -> None:

@@ -9,10 +9,12 @@ waited is told as of any other connection that broke: nobody knows whether the s
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 EXPIRES_BEFORE_S = 1.0  # the server gives up a statement so long before we give up the server
 LOOK_S = 0.1  # the driver's own: how often a wait looks whether it was interrupted
@@ -57,3 +59,17 @@ def listen_within(db: Engine, silence_s: float) -> Engine:
 
     event.listen(db, "do_connect", connect)
     return db
+
+
+@contextmanager
+def borne(connection: Connection) -> Iterator[None]:
+    """Meanwhile this connection waits for its answers as long as they take: an index of a large table is minutes' work."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, ListeningConnection):
+        yield
+        return
+    usual_s, driver.silence_s = driver.silence_s, 0.0
+    try:
+        yield
+    finally:
+        driver.silence_s = usual_s

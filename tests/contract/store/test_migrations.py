@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
-from app.errors import SettingsError
-from app.store.migrate import MIGRATIONS, _config, check, head, upgrade
-from app.store.session import open_engine
+from app.errors import SettingsError, StoreUnavailable
+from app.store.migrate import LOCK_WAIT_S, MIGRATIONS, _config, check, current, head, reshape, upgrade
+from app.store.session import open_engine, reading, transaction
 from app.store.tables import EFFECTS_VIEW, metadata
 
 
@@ -72,10 +73,8 @@ def set_revision(db: Engine, revision: str) -> None:
 
 def test_given_letters_of_the_first_shape_when_migrated_then_each_bears_its_tenant_and_its_job_since_when_it_asks(store_url: str) -> None:
     db = open_engine(store_url)
+    upgrade_to(db, "0001")
     with db.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
         for statement in _A_JOB_IN_ATTENTION:
             connection.execute(text(statement))
     upgrade(db)
@@ -84,6 +83,90 @@ def test_given_letters_of_the_first_shape_when_migrated_then_each_bears_its_tena
         job = connection.execute(text("SELECT tenant_id, attention_since, owner FROM jobs")).one()
     assert (letter.tenant_id, letter.created_at, letter.redrive_at) == (job.tenant_id, job.attention_since, None)
     assert job.attention_since is not None and job.owner is None
+    db.dispose()
+
+
+def upgrade_to(db: Engine, revision: str) -> None:
+    with db.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+USES_A_TABLE = "UPDATE jobs SET owner = 'Ada' WHERE state = 'attention'"
+
+
+def test_given_a_transaction_that_uses_a_table_when_migrated_then_others_go_on_and_it_is_done_when_that_one_ends(store_url: str) -> None:
+    db, others = open_engine(store_url, patience_s=30), open_engine(store_url)
+    upgrade_to(db, "0003")
+    with ThreadPoolExecutor(1) as pool:
+        with others.begin() as tx:
+            tx.execute(text(USES_A_TABLE))
+            migrated = pool.submit(upgrade, db, 60.0)
+            with pytest.raises(TimeoutError):
+                migrated.result(timeout=3 * LOCK_WAIT_S)
+            if db.dialect.name == "postgresql":  # SQLite has one writer, and that is the one who does not end
+                transaction(others, lambda connection: connection.execute(text(USES_A_TABLE)))
+            with reading(others) as connection:
+                assert connection.execute(text("SELECT count(*) FROM jobs")).scalar_one() == 0
+        assert migrated.result(timeout=30) == ("0003", head())
+    db.dispose()
+    others.dispose()
+
+
+def test_given_a_transaction_that_does_not_end_when_migrated_then_the_wait_has_an_end_and_nothing_is_changed(store_url: str) -> None:
+    db, others = open_engine(store_url, patience_s=0.2), open_engine(store_url)
+    upgrade_to(db, "0003")
+    with others.begin() as tx:
+        tx.execute(text(USES_A_TABLE))
+        with pytest.raises(StoreUnavailable, match=r"MIGRATION_WAIT_SECONDS: for 0\.1 s somebody else held"):
+            upgrade(db, 0.1)
+    assert current(db) == "0003"
+    db.dispose()
+    others.dispose()
+
+
+def test_given_a_migration_that_stands_crosswise_to_somebody_when_the_database_ends_one_then_both_are_done(fresh_postgres: str) -> None:
+    db = open_engine(fresh_postgres)
+    upgrade(db)
+    tries: list[str] = []
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as other_pool:
+        both_hold_one = Barrier(2)
+
+        def meet() -> None:
+            if len(tries) < 2:
+                both_hold_one.wait(10)
+
+        def change(tx: Connection) -> None:
+            tx.execute(text("LOCK TABLE jobs"))
+            meet()
+            tries.append("migration")
+            tx.execute(text("ALTER TABLE operations ADD COLUMN new TEXT"))
+
+        def work(tx: Connection) -> None:
+            tx.execute(text("DELETE FROM operations"))
+            meet()
+            tries.append("work")
+            tx.execute(text("DELETE FROM jobs"))
+
+        ran = [pool.submit(reshape, db, change), other_pool.submit(transaction, db, work)]
+        for future in ran:
+            future.result(timeout=60)
+    assert len(tries) > 2, "nobody was in the other's way"
+    db.dispose()
+
+
+def test_given_a_migration_that_takes_longer_than_any_statement_may_then_it_is_waited_for(fresh_postgres: str) -> None:
+    db = open_engine(fresh_postgres, silence_s=0.4)
+    upgrade_to(db, "0003")
+
+    @event.listens_for(db, "before_cursor_execute", retval=True)
+    def make_a_large_table(_connection: Connection, _cursor: object, statement: str, parameters: object, *_: object) -> tuple[str, object]:
+        return statement.replace("CREATE INDEX ix_jobs_saga", "SELECT pg_sleep(1); CREATE INDEX ix_jobs_saga"), parameters
+
+    assert upgrade(db) == ("0003", head())
+    with pytest.raises(StoreUnavailable), reading(db) as connection:
+        connection.execute(text("SELECT pg_sleep(5)"))  # the usual bounds are back
     db.dispose()
 
 
