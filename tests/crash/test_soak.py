@@ -1,4 +1,5 @@
-"""A thousand orders while something breaks every three seconds, for five minutes: all land, and nothing is forgotten or done twice."""
+"""A thousand orders, and wide forks of brief steps among them, while something breaks every three seconds, for five minutes: all land, and
+nothing is forgotten or done twice."""
 
 from __future__ import annotations
 
@@ -13,17 +14,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 import redis
-from sqlalchemy import func, select, text
+from sqlalchemy import create_engine, func, select, text
 
 from app.engine.invariants import violations
 from app.store.session import reading
-from app.store.tables import dead_letters, history
-from tests.support.orders import Shop
+from app.store.tables import dead_letters, history, jobs
+from tests.support import brief_saga
+from tests.support.orders import ORDER, Shop
+from tests.support.postgres_server import PostgresServer
 from tests.support.running import Up
 from tests.support.waiting import wait_until
 
@@ -32,13 +36,32 @@ LASTS_S = float(os.environ.get("SOAK_SECONDS", "300"))
 EVERY_S = 3.0
 LAND_S = 400.0
 CARDS = ("tok_ok", "tok_ok", "tok_ok", "tok_declined", "tok_lost")
+FORK_EVERY = 4  # so many orders for one job of brief steps
+MOODS = ("calm", "slow", "moody", "closed")
 QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
 
 
 @pytest.fixture
-def shop(tmp_path: Path, redis_executable: str, fresh_postgres: str) -> Iterator[Shop]:
+def prices_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The database of the service that the brief steps call."""
+    name = postgres_server.create_database()
+    url = postgres_server.url(name)
+    store = create_engine(url)
+    brief_saga.metadata.create_all(store)
+    store.dispose()
+    yield url
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, redis_executable: str, fresh_postgres: str, prices_url: str) -> Iterator[Shop]:
     """Everything on PostgreSQL and Redis, with four workers instead of two."""
-    up = Up(tmp_path / "home", DATABASE_URL=fresh_postgres, **QUICK)
+    told = {
+        "DATABASE_URL": fresh_postgres,
+        brief_saga.STORE: prices_url,
+        "SUREFOOT_SAGAS": f"workers.sagas.order.saga,{brief_saga.__name__}",
+    }
+    up = Up(tmp_path / "home", **told, **QUICK)
     try:
         up.start()
         shop = Shop(up)
@@ -143,16 +166,16 @@ class Trouble:
         return found
 
 
-def order_patiently(shop: Shop, number: int, over: threading.Event) -> str:
+def submit_patiently(shop: Shop, saga: str, number: int, what: dict[str, Any], over: threading.Event) -> str:
     """As a careful client does: with a key of its own, again and again until there is an answer."""
     while not over.is_set():
         with suppress(httpx.TransportError):
-            answer = shop.post(key=f"soak-{number}", card=CARDS[number % len(CARDS)])
+            answer = shop.http.post("/jobs", json={"saga": saga, "input": what}, headers={"Idempotency-Key": f"soak-{saga}-{number}"})
             if answer.status_code in (200, 202):
                 return str(answer.json()["id"])
             assert answer.status_code in (429, 503), answer.text
         over.wait(0.5)
-    raise AssertionError(f"order {number} was never accepted")
+    raise AssertionError(f"{saga} {number} was never accepted")
 
 
 def redrive_what_asks_a_person(shop: Shop) -> bool:
@@ -177,13 +200,20 @@ def exhausted_without_one_letter(shop: Shop) -> list[tuple[str, str, str, int]]:
     return [(*key, told[key]) for key in given_up.keys() | told.keys() if given_up[key] != told[key]]
 
 
+def ends_of_each(shop: Shop) -> dict[str, tuple[str, str]]:
+    """{job's id: (saga, state)}."""
+    with reading(shop.db) as connection:
+        return {row.id: (row.saga, row.state) for row in connection.execute(select(jobs.c.id, jobs.c.saga, jobs.c.state))}
+
+
 @pytest.mark.long
 @pytest.mark.timeout(int(LASTS_S + LAND_S + 300))
 def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minutes_then_all_land_and_nothing_is_forgotten(
-    shop: Shop,
+    shop: Shop, prices_url: str
 ) -> None:
     halt, over = threading.Event(), threading.Event()
     trouble = Trouble(shop, halt)
+    forks: dict[str, str] = {}
     began = time.monotonic()
 
     def make_trouble() -> None:
@@ -192,7 +222,10 @@ def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minute
 
     def customer(number: int) -> str:
         over.wait(max(0.0, began + LASTS_S * 0.9 * number / ORDERS - time.monotonic()))  # they come evenly
-        return order_patiently(shop, number, over)
+        if number % FORK_EVERY == 0:
+            mood = MOODS[number // FORK_EVERY % len(MOODS)]
+            forks[submit_patiently(shop, "prices", number, {"mood": mood}, over)] = mood
+        return submit_patiently(shop, "order", number, {**ORDER, "card": CARDS[number % len(CARDS)]}, over)
 
     maker = threading.Thread(target=make_trouble, daemon=True)
     clock = threading.Timer(LASTS_S, halt.set)
@@ -211,8 +244,11 @@ def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minute
         over.set()
         giving_up.cancel()
         clock.cancel()
-    print(f"\n{ORDERS} orders, faults: {dict(trouble.done)}, ends: {dict(shop.states())}")
-    assert len(set(ids)) == ORDERS == sum(shop.states().values())
+    ends = ends_of_each(shop)
+    told = Counter((saga, state) for saga, state in ends.values())
+    print(f"\n{ORDERS} orders, {len(forks)} forks, faults: {dict(trouble.done)}, ends: {dict(told)}")
+    assert ends.keys() == {*ids, *forks}
+    assert len(set(ids)) == ORDERS
     assert len(trouble.done) >= 6, trouble.done
     assert exhausted_without_one_letter(shop) == []
     assert violations(shop.db, slack_s=10.0, bound_s=300.0) == {}
@@ -220,6 +256,9 @@ def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minute
     assert books["stock"]["pear"]["reserved"] == 0
     assert (
         books["stock"]["pear"]["sold"]
-        == shop.states()["completed"]
+        == told["order", "completed"]
         == sum(order["charges"] - order["refunds"] for order in books["orders"])
     )
+    assert {job: ends[job][1] for job in forks} == {job: "failed" if mood == "closed" else "completed" for job, mood in forks.items()}
+    effects = brief_saga.rows_of_each_job(prices_url)
+    assert effects == {job: brief_saga.STEPS for job in forks if ends[job][1] == "completed"}, "each step took effect once, or was undone"
