@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.supervisor import ports
 from tests.support.faulty import FaultyShop, faulty_shop
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 Switch = Callable[[redis.Redis], object]
 REFUSALS: dict[str, tuple[Switch, Switch]] = {
     "full": (lambda client: client.config_set("maxmemory", 1), lambda client: client.config_set("maxmemory", 0)),
-    "read-only": (lambda client: client.replicaof("127.0.0.1", ports.any_free()), lambda client: client.replicaof("NO", "ONE")),
+    "read-only": (lambda client: client.replicaof("127.0.0.1", free_port()), lambda client: client.replicaof("NO", "ONE")),
 }
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.supervisor import commands, ports
+from app.supervisor import commands
 from tests.contract.views.shop import Shop
+from tests.support.ports import free_port
 from tests.support.running import ROOT
 from tests.support.waiting import wait_until
 from web.factory import WAITING_SHARE
@@ -26,7 +27,7 @@ SOON_S = 2.0  # far less than a waiting request is held for, far more than a pla
 
 @pytest.fixture
 def url(shop: Shop, tmp_path: Path) -> Iterator[str]:
-    port = ports.any_free()
+    port = free_port()
     env = {**os.environ, "PYTHONPATH": str(ROOT), "SUREFOOT_HOME": str(tmp_path), "DATABASE_URL": shop.url, "SUREFOOT_ENV": "test"}
     with (tmp_path / "web.said").open("wb") as said:
         server = subprocess.Popen(commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psycopg
 
-from app.supervisor import ports
 from app.supervisor.leash import leashed
+from tests.support.ports import free_port
 from tests.support.processes import unprivileged
 from tests.support.waiting import wait_until
 
@@ -74,7 +74,7 @@ class PostgresServer:
         if made.returncode:
             raise RuntimeError(f"initdb failed: {made.stdout}{made.stderr}")
         for _ in range(3):  # somebody may take the free port before PostgreSQL does
-            self.port = ports.any_free()
+            self.port = free_port()
             self._spawn()
             wait_until(lambda: self._answers() or not self.running, START_S, what="PostgreSQL to answer")
             if self.running:

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.delivery import broker
-from app.supervisor import ports
 from app.supervisor.leash import leashed
+from tests.support.ports import free_port
 from tests.support.processes import unprivileged
 from tests.support.waiting import wait_until
 
@@ -43,7 +43,7 @@ class RabbitMQServer:
         self.scripts = scripts
         self.user = unprivileged("rabbitmq")
         self.directory = Path(tempfile.mkdtemp(prefix="surefoot-rabbitmq-"))
-        self.port, self._epmd_port, self._dist_port = ports.any_free(), ports.any_free(), ports.any_free()
+        self.port, self._epmd_port, self._dist_port = free_port(), free_port(), free_port()
         self._epmd: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         lines = {"loopback_users": "none", "disk_free_limit.absolute": "50MB", "log.console": "false", **settings}

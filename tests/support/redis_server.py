@@ -10,8 +10,9 @@ from pathlib import Path
 
 import redis
 
-from app.supervisor import commands, ports
+from app.supervisor import commands
 from app.supervisor.leash import leashed
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 START_S = 15.0
@@ -25,7 +26,7 @@ class RedisServer:
     def __init__(self, binary: str, directory: Path) -> None:
         self.binary = binary
         self.directory = directory
-        self.port = ports.any_free()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from app.supervisor import ports
+from tests.support.ports import free_port
 from tests.support.running import ROOT
 from tests.support.waiting import wait_until
 
@@ -124,7 +124,7 @@ class RogueBank:
 def rogue_bank(home: Path, does: dict[tuple[str, int], tuple[str, int]]) -> Iterator[RogueBank]:
     """The real bank of this home in a process of its own, and the rogue one before it."""
     home.mkdir(parents=True, exist_ok=True)
-    port = ports.any_free()
+    port = free_port()
     environment = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
     with (home / "real_bank.log").open("wb") as log:
         real = subprocess.Popen(

@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 
-from app.supervisor import ports, runfile
+from app.supervisor import runfile
+from tests.support.ports import free_port
 from tests.support.processes import lives
 from tests.support.waiting import wait_until
 
@@ -29,8 +30,8 @@ class Up:
 
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
-        self.env = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT), "PORT": str(ports.any_free()), **env}
-        self.env.setdefault("FLOWER_PORT", str(ports.any_free()))
+        self.env = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT), "PORT": str(free_port()), **env}
+        self.env.setdefault("FLOWER_PORT", str(free_port()))
         self.env.setdefault("SUREFOOT_CHOREOGRAPHY", "0")  # a process less where nobody orders of those services
         self._process: subprocess.Popen[bytes] | None = None
         self._said = home.with_name(f"{home.name}.said")
