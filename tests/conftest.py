@@ -162,6 +162,16 @@ def fresh_postgres(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
+def ready_postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a PostgreSQL database that has this code's tables, for `open_new_store`; dropped afterwards."""
+    name = postgres_server.create_store()
+    try:
+        yield postgres_server.url(name)
+    finally:
+        postgres_server.drop_database(name)
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'surefoot.sqlite'}"
@@ -171,3 +181,9 @@ def sqlite_url(tmp_path: Path) -> str:
 def store_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database, once for each kind that we claim to run on."""
     return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "fresh_postgres"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ready_url(request: pytest.FixtureRequest) -> str:
+    """What `open_new_store` takes, once for each kind of database that we claim to run on."""
+    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "ready_postgres"))

@@ -21,11 +21,11 @@ from app.engine.invariants import violations
 from app.engine.submit import Submission, submit
 from app.saga.registry import Registry
 from app.store.catalogue import register
-from app.store.migrate import upgrade
-from app.store.session import open_engine, reading
+from app.store.session import reading
 from app.store.tables import jobs, operations
 from tests.support.deployed import NAME, SAGAS, STEPS
 from tests.support.redis_server import RedisServer
+from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.unit.workers.processes import ROOT, WorkerProcess
 
@@ -43,8 +43,7 @@ class Site:
         url = f"sqlite:///{home / 'surefoot.sqlite'}"
         self.env = {**FAST, "DATABASE_URL": url, "BROKER_URL": broker_url, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
         self.env |= {"SUREFOOT_SAGAS": "tests.support.deployed", "SUREFOOT_ENV": "test", "BOOK": str(self.book), "HOLD": str(self.hold)}
-        self.db: Engine = open_engine(url)
-        upgrade(self.db)
+        self.db: Engine = open_new_store(url)
         self.tenant = tenants.ensure(self.db)
         self.publisher = Publisher(producer_app(broker_url, "web"), pause_s=0.2)
         self.workers: list[WorkerProcess] = []

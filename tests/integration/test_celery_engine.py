@@ -29,11 +29,11 @@ from app.saga.definition import Saga
 from app.saga.registry import Registry
 from app.store.catalogue import register
 from app.store.ids import new_id, operation_id
-from app.store.migrate import upgrade
-from app.store.session import open_engine, reading
+from app.store.session import reading
 from app.store.tables import faults_fired, history, jobs, operations, tenants, workers
 from tests.support.brokers import Broker, OnRabbitMQ, OnRedis
 from tests.support.redis_server import RedisServer
+from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.support.wide_saga import ARMS, wide
 from tests.unit.workers.fork_saga import fork
@@ -111,8 +111,7 @@ def place(broker: Broker, tmp_path: Path) -> Iterator[Place]:
     home = tmp_path / "home"
     home.mkdir()
     url = f"sqlite:///{home / 'store.sqlite'}"
-    db = open_engine(url)
-    upgrade(db)
+    db = open_new_store(url)
     with db.begin() as tx:
         if tx.execute(select(tenants.c.id).where(tenants.c.name == "default")).first() is None:
             tx.execute(tenants.insert().values(id=new_id(), name="default"))

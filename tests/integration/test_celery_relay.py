@@ -17,11 +17,11 @@ from app.engine.submit import Submission, submit
 from app.saga.registry import Registry
 from app.store.catalogue import register
 from app.store.ids import new_id
-from app.store.migrate import upgrade
-from app.store.session import open_engine, reading
+from app.store.session import reading
 from app.store.tables import tenants
 from tests.support.freezing import can_be_written
 from tests.support.redis_server import RedisServer
+from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.unit.workers.fork_saga import fork
 from tests.unit.workers.processes import ROOT
@@ -73,8 +73,7 @@ class RelayProcess:
 
 @pytest.fixture
 def db(sqlite_url: str) -> Iterator[Engine]:
-    engine = open_engine(sqlite_url)
-    upgrade(engine)
+    engine = open_new_store(sqlite_url)
     register(engine, [fork])
     yield engine
     engine.dispose()

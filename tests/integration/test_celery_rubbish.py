@@ -15,9 +15,9 @@ from app.delivery.publisher import Publisher
 from app.engine import keep
 from app.rules.planner import Chain
 from app.store.ids import new_id
-from app.store.migrate import upgrade
 from app.store.session import open_engine
 from tests.support.redis_server import RedisServer
+from tests.support.stores import migrate, open_new_store
 from tests.support.waiting import wait_until
 from tests.unit.workers import plain
 from tests.unit.workers.processes import WorkerProcess
@@ -136,9 +136,7 @@ WRECKED = [
 
 @pytest.fixture
 def store(tmp_path: Path) -> Engine:
-    db = open_engine(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    upgrade(db)
-    return db
+    return open_new_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
 
 
 def run_one(redis_server: RedisServer, worker: WorkerProcess) -> None:
@@ -198,6 +196,6 @@ def test_given_store_that_is_away_when_rubbish_comes_then_it_is_kept_until_it_ca
             wait_until(lambda: "quarantine.not_written" in worker.text(), what="the first try")
             assert client.hlen("unacked") == 1
             late.parent.mkdir()
+            migrate(f"sqlite:///{late}")
             db = open_engine(f"sqlite:///{late}")
-            upgrade(db)
             wait_until(lambda: len(keep.quarantined(db)) == 1 and client.hlen("unacked") == 0, what="the second try")

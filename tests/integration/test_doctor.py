@@ -36,8 +36,8 @@ def cut(ctx: Context, film: Film) -> None:
 
 
 @pytest.fixture
-def shop_url(store_url: str) -> str:
-    return store_url  # on each database
+def shop_url(ready_url: str) -> str:
+    return ready_url  # on each database
 
 
 def healthy(shop: Shop, lanes: tuple[str, ...] = ("orders", "inventory", "payments", "mail"), digests: list[str] | None = None) -> None:

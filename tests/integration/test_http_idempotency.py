@@ -16,8 +16,8 @@ REQUESTS = 50
 
 
 @pytest.fixture
-def shop_url(store_url: str) -> str:
-    return store_url  # on each database
+def shop_url(ready_url: str) -> str:
+    return ready_url  # on each database
 
 
 def test_given_fifty_parallel_posts_with_one_key_when_all_have_answered_then_one_job(shop: Shop) -> None:

@@ -17,8 +17,8 @@ JOBS = "/api/v1/jobs"
 
 
 @pytest.fixture
-def shop_url(store_url: str) -> str:
-    return store_url  # on each database
+def shop_url(ready_url: str) -> str:
+    return ready_url  # on each database
 
 
 def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:

@@ -31,8 +31,8 @@ TEN = 10
 
 
 @pytest.fixture
-def shop_url(fresh_postgres: str) -> str:
-    return fresh_postgres
+def shop_url(ready_postgres: str) -> str:
+    return ready_postgres
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def test_given_others_poll_all_the_while_when_a_job_moves_or_a_key_is_revoked_th
 def test_given_ten_polls_that_wait_when_the_store_is_stopped_then_each_is_told_to_come_again_and_none_hangs(
     own_postgres: PostgresServer,
 ) -> None:
-    shop = Shop(own_postgres.url(own_postgres.create_database()))
+    shop = Shop(own_postgres.url(own_postgres.create_store()))
     try:
         app, job_id, key = shop.web(), shop.order(), shop.key()
         tag = Caller(app, key).get(f"{JOBS}/{job_id}").headers["ETag"]
@@ -187,9 +187,9 @@ def test_given_the_kept_connection_is_ended_when_polled_then_answered_all_the_sa
         assert user.get(f"{JOBS}/{job_id}", **{"If-None-Match": tag}).status_code == 304
 
 
-def test_given_polls_when_the_engine_is_disposed_of_then_no_connection_is_left_and_the_next_poll_opens_one(fresh_postgres: str) -> None:
-    shop = Shop(fresh_postgres)
-    db = open_engine(fresh_postgres)
+def test_given_polls_when_the_engine_is_disposed_of_then_no_connection_is_left_and_the_next_poll_opens_one(ready_postgres: str) -> None:
+    shop = Shop(ready_postgres)
+    db = open_engine(ready_postgres)
     try:
         polls, job_id = Polls(db), shop.order()
         for _ in range(2):

@@ -14,9 +14,9 @@ from flask import Flask
 
 from app.config import Settings
 from app.errors import SettingsError
-from app.store.migrate import upgrade
 from app.store.session import open_engine
 from tests.contract.views.shop import GOOD, Caller, Shop
+from tests.support.stores import migrate
 from web import create_app
 from web.api.kinds import KINDS
 from web.door import EXTENSION
@@ -266,9 +266,7 @@ def test_given_postgresql_that_is_away_or_mute_when_asked_then_503(shop: Shop, a
 def test_given_store_without_tables_or_no_secret_when_started_then_refused_in_one_sentence(sqlite_url: str) -> None:
     with pytest.raises(SettingsError, match="db upgrade"):
         create_app(Settings(env="test", database_url=sqlite_url))
-    db = open_engine(sqlite_url)
-    upgrade(db)
-    db.dispose()
+    migrate(sqlite_url)
     with pytest.raises(SettingsError, match="SUREFOOT_SECRET"):
         create_app(Settings(database_url=sqlite_url))
 

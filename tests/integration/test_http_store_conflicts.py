@@ -13,8 +13,8 @@ from web.door import EXTENSION
 
 
 @pytest.fixture
-def shop_url(store_url: str) -> str:
-    return store_url  # on each database
+def shop_url(ready_url: str) -> str:
+    return ready_url  # on each database
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from tests.support.plans import first_plan, served
 
 
 @pytest.fixture
-def shop(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+def shop(ready_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.setattr(gauges, "KEPT_S", 0.0)
     monkeypatch.setattr(gauges, "INVARIANTS_KEPT_S", 0.0)
     metrics.start(tmp_path)
-    world = Shop(store_url)
+    world = Shop(ready_url)
     yield world
     world.close()
     metrics.stop()

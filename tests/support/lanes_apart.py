@@ -21,10 +21,10 @@ from app.engine.invariants import violations
 from app.engine.submit import Submission, submit
 from app.saga.registry import Registry
 from app.store.catalogue import register
-from app.store.migrate import upgrade
-from app.store.session import open_engine, reading
+from app.store.session import reading
 from app.store.tables import dead_letters, jobs, operations
 from tests.support.hasty_orders import hasty
+from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.unit.workers.processes import ROOT, WorkerProcess
 
@@ -42,8 +42,7 @@ class LanesApart:
         self.url = f"sqlite:///{home / 'surefoot.sqlite'}"
         self.env = {**FAST, "DATABASE_URL": self.url, "SUREFOOT_SAGAS": "tests.support.hasty_orders", "SUREFOOT_HOME": str(home)}
         self.env |= {"BROKER_URL": broker_url, "SUREFOOT_ENV": "test", "PYTHONPATH": str(ROOT)}
-        self.db: Engine = open_engine(self.url)
-        upgrade(self.db)
+        self.db: Engine = open_new_store(self.url)
         register(self.db, [hasty])
         self.tenant = tenant_keeping.ensure(self.db, "default")
         self.settings = Settings(env="test", lease_seconds=3, heartbeat_seconds=1)

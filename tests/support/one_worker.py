@@ -22,10 +22,10 @@ from app.saga.definition import Saga
 from app.saga.registry import Registry
 from app.store.catalogue import register
 from app.store.ids import new_id
-from app.store.migrate import upgrade
-from app.store.session import open_engine, reading
+from app.store.session import reading
 from app.store.tables import jobs, operations, tenants
 from tests.support.redis_server import RedisServer
+from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.unit.workers.processes import WorkerProcess
 
@@ -39,8 +39,7 @@ class OneWorker:
         home.mkdir()
         self.saga = saga
         url = f"sqlite:///{home / 'store.sqlite'}"
-        self.db: Engine = open_engine(url)
-        upgrade(self.db)
+        self.db: Engine = open_new_store(url)
         self.tenant = new_id()
         with self.db.begin() as tx:
             tx.execute(tenants.insert().values(id=self.tenant, name="default"))

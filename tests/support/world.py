@@ -32,9 +32,9 @@ from app.saga.outcomes import Rejected
 from app.saga.registry import Registry
 from app.store.catalogue import register
 from app.store.ids import new_id
-from app.store.migrate import upgrade
-from app.store.session import open_engine, reading
+from app.store.session import reading
 from app.store.tables import dead_letters, history, jobs, metadata, operations, tenants
+from tests.support.stores import open_new_store
 
 BOOT = "world"
 
@@ -153,8 +153,7 @@ class World:
 
     def __init__(self, url: str, sagas: Sequence[Saga[Any]], service: Participant, **settings: Any) -> None:
         self.settings = Settings(env="test", lease_seconds=2, heartbeat_seconds=0.5, **settings)
-        self.db: Engine = open_engine(url)
-        upgrade(self.db)
+        self.db: Engine = open_new_store(url)
         self.registry = Registry(sagas)
         register(self.db, sagas)
         self.saga = sagas[0].name

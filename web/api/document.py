@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -198,6 +199,12 @@ def _schemas(said: list[Description]) -> tuple[dict[str, Any], dict[type[BaseMod
     given = {answer.shape for one in said for answer in one.answers.values() if answer.shape is not None} | {shapes.Problem}
     wanted = [(model, "validation") for model in taken] + [(model, "serialization") for model in given]
     wanted.sort(key=lambda one: one[0].__name__)
+    return _schemas_of(tuple(wanted))
+
+
+@cache
+def _schemas_of(wanted: tuple[tuple[type[BaseModel], str], ...]) -> tuple[dict[str, Any], dict[type[BaseModel], Any]]:
+    """Worked out once for all applications of a process: most of the time that one needs to start."""
     of_model, whole = models_json_schema(wanted, ref_template=REF)  # type: ignore[arg-type]
     refs: dict[type[BaseModel], Any] = {model: ref for (model, _), ref in of_model.items()}  # type: ignore[misc]
     return dict(sorted(whole["$defs"].items())), refs

@@ -11,18 +11,17 @@ from sqlalchemy import Engine, func, select
 from app.access import keys, tenants
 from app.access.principal import Principal, Role
 from app.errors import NotAllowed, NotFound, RequestError, SettingsError
-from app.store.migrate import upgrade
-from app.store.session import open_engine, reading
+from app.store.session import reading
 from app.store.tables import api_keys
 from app.store.tables import tenants as tenants_table
+from tests.support.stores import open_new_store
 
 GIVEN = "an operator's own key, which has at least 32 characters"
 
 
 @pytest.fixture
-def db(store_url: str) -> Iterator[Engine]:
-    engine = open_engine(store_url)
-    upgrade(engine)
+def db(ready_url: str) -> Iterator[Engine]:
+    engine = open_new_store(ready_url)
     yield engine
     engine.dispose()
 

@@ -15,8 +15,8 @@ def service() -> Participant:
 
 
 @pytest.fixture
-def world(store_url: str, service: Participant) -> Iterator[World]:
-    world = World(store_url, [diamond(service)], service)
+def world(ready_url: str, service: Participant) -> Iterator[World]:
+    world = World(ready_url, [diamond(service)], service)
     try:
         yield world
         assert world.broken() == {}

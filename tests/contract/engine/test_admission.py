@@ -17,8 +17,8 @@ MOST = 5
 
 
 @pytest.fixture
-def shop(store_url: str) -> Iterator[Shop]:
-    world = Shop(store_url)
+def shop(ready_url: str) -> Iterator[Shop]:
+    world = Shop(ready_url)
     yield world
     world.close()
 

@@ -53,9 +53,9 @@ def build(
     return saga
 
 
-def test_given_a_step_without_undo_in_between_then_the_order_of_undos_holds_across_it(store_url: str) -> None:
+def test_given_a_step_without_undo_in_between_then_the_order_of_undos_holds_across_it(ready_url: str) -> None:
     service = Participant()
-    world = World(store_url, [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}, pure={"b"})], service)
+    world = World(ready_url, [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}, pure={"b"})], service)
     service.script["d", "action"] = [Rejected("no")]
     job = world.submit()
     world.drain()
@@ -65,9 +65,9 @@ def test_given_a_step_without_undo_in_between_then_the_order_of_undos_holds_acro
     world.db.dispose()
 
 
-def test_given_confirmations_then_they_run_after_every_action_and_are_never_undone(store_url: str) -> None:
+def test_given_confirmations_then_they_run_after_every_action_and_are_never_undone(ready_url: str) -> None:
     service = Participant()
-    world = World(store_url, [build(service, {"a": [], "b": []}, confirmed={"a", "b"})], service)
+    world = World(ready_url, [build(service, {"a": [], "b": []}, confirmed={"a", "b"})], service)
     service.script["a", "confirm"] = [RuntimeError("once")]
     job = world.submit()
     assert world.land(job) == "completed"
@@ -145,9 +145,9 @@ def test_given_any_graph_and_any_trouble_then_the_job_lands_whole_or_undone_in_r
     world.db.dispose()
 
 
-def test_given_many_workers_cancels_and_sweeps_at_once_then_every_job_lands_and_nothing_deadlocks(store_url: str) -> None:
+def test_given_many_workers_cancels_and_sweeps_at_once_then_every_job_lands_and_nothing_deadlocks(ready_url: str) -> None:
     service = Participant()
-    world = World(store_url, [diamond(service)], service)
+    world = World(ready_url, [diamond(service)], service)
     chance = random.Random(7)
     job_ids = [world.submit() for _ in range(20)]
     halt: list[bool] = []
@@ -190,7 +190,7 @@ def test_given_many_workers_cancels_and_sweeps_at_once_then_every_job_lands_and_
     world.db.dispose()
 
 
-def test_given_settle_replay_when_the_outcome_is_unknown_then_the_action_runs_again_under_its_key_before_the_undo(store_url: str) -> None:
+def test_given_settle_replay_when_the_outcome_is_unknown_then_the_action_runs_again_under_its_key_before_the_undo(ready_url: str) -> None:
     service = Participant()
     saga = Saga("replayed", version=1, input=Thing)
 
@@ -212,7 +212,7 @@ def test_given_settle_replay_when_the_outcome_is_unknown_then_the_action_runs_ag
         seen.append(sent)
         service.act(ctx)
 
-    world = World(store_url, [saga], service)
+    world = World(ready_url, [saga], service)
     service.script["send", "action"] = [after_effect(TimeoutError("?")) for _ in range(5)]
     job = world.submit()
     assert world.land(job) == "failed"
@@ -221,7 +221,7 @@ def test_given_settle_replay_when_the_outcome_is_unknown_then_the_action_runs_ag
     world.db.dispose()
 
 
-def test_given_a_probe_when_an_attempt_was_lost_then_the_service_is_asked_and_the_effect_is_not_done_twice(store_url: str) -> None:
+def test_given_a_probe_when_an_attempt_was_lost_then_the_service_is_asked_and_the_effect_is_not_done_twice(ready_url: str) -> None:
     service = Participant()
     saga = Saga("probed", version=1, input=Thing)
     answers: list[Any] = [UNKNOWN, Happened("found")]
@@ -238,7 +238,7 @@ def test_given_a_probe_when_an_attempt_was_lost_then_the_service_is_asked_and_th
     def find(ctx, o):
         return answers.pop(0)
 
-    world = World(store_url, [saga], service)
+    world = World(ready_url, [saga], service)
     service.script["charge", "action"] = [after_effect(TimeoutError("no answer"))]
     job = world.submit()
     assert world.land(job) == "completed"

@@ -48,9 +48,9 @@ def service() -> Participant:
 
 
 @pytest.fixture
-def world(store_url: str, service: Participant) -> Iterator[World]:
+def world(ready_url: str, service: Participant) -> Iterator[World]:
     sagas = [saga_of(policy, service, sla="1h", on_sla=policy) for policy in ("ask", "redrive", "compensate")]
-    world = World(store_url, sagas, service)
+    world = World(ready_url, sagas, service)
     try:
         yield world
         assert world.broken(bound_s=30 * 24 * HOUR) == {}
@@ -188,8 +188,8 @@ def test_given_two_who_act_at_once_when_a_job_is_late_then_one_does(world: World
     assert ([one["key"] for one in first], second, more) == ([job], [], False)
 
 
-def test_given_more_late_jobs_than_a_batch_then_the_next_sweep_goes_on_at_once(store_url: str, service: Participant) -> None:
-    world = World(store_url, [saga_of("ask", service, sla="1h")], service, reconcile_rows=2)
+def test_given_more_late_jobs_than_a_batch_then_the_next_sweep_goes_on_at_once(ready_url: str, service: Participant) -> None:
+    world = World(ready_url, [saga_of("ask", service, sla="1h")], service, reconcile_rows=2)
     try:
         for _ in range(3):
             world.submit()
@@ -199,8 +199,8 @@ def test_given_more_late_jobs_than_a_batch_then_the_next_sweep_goes_on_at_once(s
         world.db.dispose()
 
 
-def test_given_reconcile_seconds_of_zero_then_the_relay_leaves_late_jobs_alone(store_url: str, service: Participant) -> None:
-    world = World(store_url, [saga_of("ask", service, sla="1h")], service, reconcile_seconds=0)
+def test_given_reconcile_seconds_of_zero_then_the_relay_leaves_late_jobs_alone(ready_url: str, service: Participant) -> None:
+    world = World(ready_url, [saga_of("ask", service, sla="1h")], service, reconcile_seconds=0)
     try:
         world.submit()
         grow_late(world)

@@ -76,7 +76,7 @@ def url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(getattr(request, "param", "sqlite_url")))
 
 
-both = pytest.mark.parametrize("url", ["sqlite_url", "fresh_postgres"], indirect=True, ids=["sqlite", "postgresql"])
+both = pytest.mark.parametrize("url", ["sqlite_url", "ready_postgres"], indirect=True, ids=["sqlite", "postgresql"])
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ FORK: dict[str, list[str]] = {step: [] for step in MEMBERS} | {"join": list(MEMB
 
 
 @pytest.fixture
-def world(store_url: str, service: Participant) -> Iterator[World]:
+def world(ready_url: str, service: Participant) -> Iterator[World]:
     """Six brief steps side by side on one lane, a join and one more: two packs of three."""
-    world = World(store_url, [build(service, FORK, brief=set(MEMBERS))], service)
+    world = World(ready_url, [build(service, FORK, brief=set(MEMBERS))], service)
     world.runs_on = True
     yield world
     assert world.broken() == {}
@@ -126,9 +126,9 @@ def test_given_a_member_tried_before_then_a_ride_leaves_it_to_its_own_message(wo
     assert world.operation(job, "b").attempts == 2
 
 
-def test_given_a_fork_in_the_middle_of_a_job_then_what_opens_it_sends_packs(store_url: str, service: Participant) -> None:
+def test_given_a_fork_in_the_middle_of_a_job_then_what_opens_it_sends_packs(ready_url: str, service: Participant) -> None:
     shape: dict[str, list[str]] = {"open": [], **{step: ["open"] for step in MEMBERS}, "join": list(MEMBERS)}
-    world = World(store_url, [build(service, shape, brief=set(MEMBERS))], service)
+    world = World(ready_url, [build(service, shape, brief=set(MEMBERS))], service)
     world.runs_on = True
     job = world.submit()
     world.drain()

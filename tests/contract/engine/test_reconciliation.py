@@ -44,13 +44,13 @@ def books() -> Books:
 
 
 @pytest.fixture
-def world(store_url: str, books: Books) -> Iterator[World]:
+def world(ready_url: str, books: Books) -> Iterator[World]:
     service = Participant()
     saga: Saga[Any] = diamond(service)
     for lane in ("a", "b", "c"):
         saga.effects(lane)(lambda keys, lane=lane: books.read(lane, keys))
     saga.all_effects("a")(books.between)
-    world = World(store_url, [saga], service, reconcile_keys=3)
+    world = World(ready_url, [saga], service, reconcile_keys=3)
     try:
         yield world
         assert world.broken() == {}
@@ -183,11 +183,11 @@ def test_given_a_finding_when_a_person_closes_it_then_by_whom_and_why_and_only_o
     assert (row.closed_by, row.closed_why) == ("cli:ada", "found on paper")
 
 
-def test_given_a_patrol_when_it_comes_again_then_it_goes_on_where_it_stopped(store_url: str, books: Books) -> None:
+def test_given_a_patrol_when_it_comes_again_then_it_goes_on_where_it_stopped(ready_url: str, books: Books) -> None:
     service = Participant()
     saga: Saga[Any] = diamond(service)
     saga.effects("b")(lambda keys: books.read("b", keys))
-    world = World(store_url, [saga], service, reconcile_rows=2)
+    world = World(ready_url, [saga], service, reconcile_rows=2)
     try:
         jobs = [landed(world, books) for _ in range(3)]
         books.said.clear()

@@ -18,9 +18,9 @@ LIMITS = Limits(5, 60, 900)
 
 
 @pytest.fixture
-def world(store_url: str, service: Participant) -> Iterator[World]:
+def world(ready_url: str, service: Participant) -> Iterator[World]:
     """Four steps on one lane, one after the other."""
-    world = World(store_url, [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]})], service)
+    world = World(ready_url, [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]})], service)
     world.runs_on = True
     yield world
     assert world.broken() == {}

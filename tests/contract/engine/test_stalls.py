@@ -38,9 +38,9 @@ def slow(service: Participant) -> Saga[Any]:
 
 
 @pytest.fixture
-def world(store_url: str) -> Iterator[World]:
+def world(ready_url: str) -> Iterator[World]:
     service = Participant()
-    made = World(store_url, [slow(service)], service)
+    made = World(ready_url, [slow(service)], service)
     yield made
     assert made.broken() == {}
     made.db.dispose()

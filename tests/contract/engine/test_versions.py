@@ -16,7 +16,7 @@ from tests.support.world import Participant, Thing, World
 
 
 @pytest.fixture
-def world(store_url: str) -> Iterator[World]:
+def world(ready_url: str) -> Iterator[World]:
     service = Participant()
     saga = Saga("parcel", version=1, input=Thing)
 
@@ -24,7 +24,7 @@ def world(store_url: str) -> Iterator[World]:
     def pack(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    made = World(store_url, [saga], service)
+    made = World(ready_url, [saga], service)
     yield made
     made.db.dispose()
 

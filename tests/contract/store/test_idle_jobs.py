@@ -11,8 +11,8 @@ from tests.contract.views.shop import Shop
 NIL = "00000000-0000-0000-0000-000000000000"
 
 
-def test_given_open_jobs_when_paged_through_then_those_of_which_nothing_moves_and_each_page_leads_to_the_next(store_url: str) -> None:
-    shop = Shop(store_url)
+def test_given_open_jobs_when_paged_through_then_those_of_which_nothing_moves_and_each_page_leads_to_the_next(ready_url: str) -> None:
+    shop = Shop(ready_url)
     ended = shop.order()
     shop.drain()
     opened = [shop.order() for _ in range(5)]

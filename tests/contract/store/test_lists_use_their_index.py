@@ -13,14 +13,13 @@ from app.engine.submit import Submission, submit
 from app.saga.outcomes import Rejected
 from app.store import letters, reconciliations
 from app.store.letters import Meant
-from app.store.migrate import upgrade
-from app.store.session import open_engine
 from app.store.views import jobs as jobs_view
 from app.store.views import list_jobs, standing
 from app.store.views.quarantine import kept as quarantine_count
 from app.store.views.quarantine import page as quarantine_page
 from tests.contract.views.shop import GOOD, Shop
 from tests.support.plans import PATHS, first_plan, heard, plan_of, served, sorts
+from tests.support.stores import open_new_store
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 FILTERS: dict[str, tuple[dict[str, str], str]] = {
@@ -38,9 +37,8 @@ FILTERS: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.fixture
-def db(store_url: str) -> Iterator[Engine]:
-    db = open_engine(store_url)
-    upgrade(db)
+def db(ready_url: str) -> Iterator[Engine]:
+    db = open_new_store(ready_url)
     yield db
     db.dispose()
 
@@ -128,10 +126,10 @@ def test_given_what_is_open_when_it_is_counted_or_changed_then_nothing_that_is_c
 
 
 def test_given_two_tenants_and_a_scan_cut_short_then_a_filter_over_everybody_pages_through_all_in_order(
-    store_url: str, monkeypatch: pytest.MonkeyPatch
+    ready_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_view, "SCAN_ROWS", 3)
-    shop = Shop(store_url)
+    shop = Shop(ready_url)
     other = ensure(shop.db, "other")
     made: list[str] = []
 
@@ -167,8 +165,8 @@ def test_given_two_tenants_and_a_scan_cut_short_then_a_filter_over_everybody_pag
     shop.close()
 
 
-def test_given_jobs_of_all_kinds_then_every_filter_pages_through_its_own(store_url: str) -> None:
-    shop = Shop(store_url)
+def test_given_jobs_of_all_kinds_then_every_filter_pages_through_its_own(ready_url: str) -> None:
+    shop = Shop(ready_url)
     made: dict[str, list[str]] = {"tagged": [], "failed": [], "pending": []}
     for number in range(7):
         job = shop.order(tags=("web", f"n{number}") if number % 2 else ())
@@ -203,8 +201,8 @@ def test_given_jobs_of_all_kinds_then_every_filter_pages_through_its_own(store_u
     shop.close()
 
 
-def test_given_a_tag_said_twice_then_the_job_is_listed_once(store_url: str) -> None:
-    shop = Shop(store_url)
+def test_given_a_tag_said_twice_then_the_job_is_listed_once(ready_url: str) -> None:
+    shop = Shop(ready_url)
     asked = Submission(tenant_id=shop.tenant, saga="shop", input=GOOD, actor="test", tags=("web", "web"))
     job = submit(shop.db, shop.settings, shop.registry, asked).job_id
     assert [row["id"] for row in list_jobs(shop.db, shop.tenant, tag="web")[0]] == [job]

@@ -26,8 +26,8 @@ SWEEPS_OWN = ("unsent", "sent", "queue_by", "leased", "boot", "due", "stranded")
 
 
 @pytest.fixture
-def shop(fresh_postgres: str) -> Any:
-    shop = Shop(fresh_postgres)
+def shop(ready_postgres: str) -> Any:
+    shop = Shop(ready_postgres)
     yield shop
     shop.close()
 
@@ -83,10 +83,10 @@ MADE_ANEW = 5  # PostgreSQL makes the first five plans of a statement for its va
 
 
 @pytest.mark.parametrize("many", [0, 3000], ids=["small tables", "large tables"])
-def test_given_many_jobs_when_they_run_then_their_moves_are_not_planned_anew_each_time(fresh_postgres: str, many: int) -> None:
+def test_given_many_jobs_when_they_run_then_their_moves_are_not_planned_anew_each_time(ready_postgres: str, many: int) -> None:
     shape = {"a": [], "b": ["a"], **{step: ["b"] for step in "cdef"}, "join": list("cdef"), "end": ["join"]}
     service = Participant()
-    world = World(fresh_postgres, [build(service, shape, brief=set("cdef"))], service)
+    world = World(ready_postgres, [build(service, shape, brief=set("cdef"))], service)
     for _ in range(many // len(shape)):
         submit(world.db, world.settings, world.registry, Submission(tenant_id=world.tenant, saga="shape", input={}, actor="test"))
     with world.db.connect() as connection, connection.begin():
@@ -107,10 +107,10 @@ def test_given_many_jobs_when_they_run_then_their_moves_are_not_planned_anew_eac
     world.db.dispose()
 
 
-def test_given_small_tables_when_plans_of_packs_are_kept_then_each_finds_its_rows_by_a_key(fresh_postgres: str) -> None:
+def test_given_small_tables_when_plans_of_packs_are_kept_then_each_finds_its_rows_by_a_key(ready_postgres: str) -> None:
     members = ("a", "b", "c", "d")
     service = Participant()
-    world = World(fresh_postgres, [build(service, {step: [] for step in members} | {"join": list(members)}, brief=set(members))], service)
+    world = World(ready_postgres, [build(service, {step: [] for step in members} | {"join": list(members)}, brief=set(members))], service)
     world.runs_on = True
     for _ in range(6):
         world.submit()

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from app.errors import StoreUnavailable
-from app.store.migrate import upgrade
 from app.store.session import TRANSACTION_TRIES, open_engine, reading, transaction
 from app.store.tables import faults_fired
+from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.support.wire import Wire
 
@@ -20,9 +20,8 @@ c = faults_fired.c  # a table of a name and a number
 
 
 @pytest.fixture
-def db(store_url: str) -> Iterator[Engine]:
-    engine = open_engine(store_url)
-    upgrade(engine)
+def db(ready_url: str) -> Iterator[Engine]:
+    engine = open_new_store(ready_url)
     transaction(engine, lambda tx: tx.execute(insert(faults_fired), [{"fault": name, "times": 0} for name in ("a", "b")]))
     yield engine
     engine.dispose()
@@ -37,8 +36,8 @@ def sums(db: Engine) -> dict[str, int]:
         return {row.fault: row.times for row in connection.execute(select(faults_fired))}
 
 
-def test_given_another_writer_holds_the_lock_when_a_transaction_comes_then_it_waits_and_commits(store_url: str, db: Engine) -> None:
-    other = open_engine(store_url)  # another process's, as far as our own turns are concerned
+def test_given_another_writer_holds_the_lock_when_a_transaction_comes_then_it_waits_and_commits(ready_url: str, db: Engine) -> None:
+    other = open_engine(ready_url)  # another process's, as far as our own turns are concerned
     with ThreadPoolExecutor(1) as pool:
         with other.begin() as holder:
             add(holder, "a")
@@ -50,8 +49,8 @@ def test_given_another_writer_holds_the_lock_when_a_transaction_comes_then_it_wa
     other.dispose()
 
 
-def test_given_a_lock_that_is_never_given_up_then_the_wait_ends_and_the_store_is_said_to_be_busy(store_url: str, db: Engine) -> None:
-    hasty = open_engine(store_url, patience_s=0.3)
+def test_given_a_lock_that_is_never_given_up_then_the_wait_ends_and_the_store_is_said_to_be_busy(ready_url: str, db: Engine) -> None:
+    hasty = open_engine(ready_url, patience_s=0.3)
     with db.begin() as holder:
         add(holder, "a")
         with pytest.raises(StoreUnavailable):

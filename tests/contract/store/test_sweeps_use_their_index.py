@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from app.store import queries, reconciliations, updates
-from app.store.migrate import upgrade
-from app.store.session import open_engine
 from tests.support.plans import first_plan, served
+from tests.support.stores import open_new_store
 
 NIL = "00000000-0000-0000-0000-000000000000"
 RUNNING = "ix_operations_boot|ix_operations_leased"  # two small indexes hold the running rows; on empty tables they cost the same
@@ -44,9 +43,8 @@ SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
 
 
 @pytest.fixture
-def db(store_url: str) -> Any:
-    db = open_engine(store_url)
-    upgrade(db)
+def db(ready_url: str) -> Any:
+    db = open_new_store(ready_url)
     yield db
     db.dispose()
 

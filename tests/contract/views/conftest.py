@@ -10,7 +10,7 @@ from tests.contract.views.shop import Shop
 
 
 @pytest.fixture
-def shop(store_url: str) -> Iterator[Shop]:
-    world = Shop(store_url)
+def shop(ready_url: str) -> Iterator[Shop]:
+    world = Shop(ready_url)
     yield world
     world.close()

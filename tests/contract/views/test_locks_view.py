@@ -60,8 +60,8 @@ class Yard(Shop):
 
 
 @pytest.fixture
-def yard(store_url: str) -> Iterator[Yard]:
-    yard = Yard(store_url)
+def yard(ready_url: str) -> Iterator[Yard]:
+    yard = Yard(ready_url)
     yield yard
     yard.close()
 

@@ -9,8 +9,7 @@ import pytest
 
 from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
-from app.store.migrate import upgrade
-from app.store.session import open_engine
+from tests.support.stores import open_new_store
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def made_store(home: Path) -> None:
-    db = open_engine(f"sqlite:///{home / 'surefoot.sqlite'}")
-    upgrade(db)
+    db = open_new_store(f"sqlite:///{home / 'surefoot.sqlite'}")
     db.dispose()
 
 

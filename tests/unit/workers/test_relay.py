@@ -10,8 +10,7 @@ from sqlalchemy import Engine
 from app.config import Settings
 from app.errors import StoreUnavailable
 from app.store import leases
-from app.store.migrate import upgrade
-from app.store.session import open_engine
+from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from workers import relay as relay_module
 from workers.relay import LEASE, Relay
@@ -35,8 +34,7 @@ class Sweeps:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    upgrade(engine)
+    engine = open_new_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
     yield engine
     engine.dispose()
 
