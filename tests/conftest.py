@@ -15,6 +15,7 @@ from typing import NoReturn, TypeVar
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from app.errors import SettingsError
 from app.supervisor import redis_server as redis_binary
@@ -30,6 +31,10 @@ OURS_WHOLE = ("DATABASE_URL", "BROKER_URL", "BANK_URL", "BANK_DATABASE_URL", "MA
 OURS_WHOLE += ("ORDER_DATABASE_URL", "PAYMENT_DATABASE_URL", "INVENTORY_DATABASE_URL", "MAIL_DATABASE_URL")
 for _name in [name for name in os.environ if name.startswith(OURS) or name in OURS_WHOLE]:
     del os.environ[_name]  # what a developer's shell says must not decide how a test ends
+
+# How long an example takes says something about the machine only.
+settings.register_profile("surefoot", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("surefoot")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
