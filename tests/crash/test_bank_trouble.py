@@ -24,19 +24,20 @@ DOES = {
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_given_a_bank_that_loses_its_answers_or_is_down_for_all_attempts_then_money_moves_once_and_no_refund_is_dropped(
     tmp_path: Path, redis_executable: str
 ) -> None:
     home = tmp_path / "home"
-    env = {"BANK_TIMEOUT_SECONDS": "1"}
+    env = {"BANK_TIMEOUT_SECONDS": "4"}  # a bank that is only slow for once must not count as one that hangs
     with rogue_bank(home, DOES) as bank, faulty_shop(home, FAULTS, sagas="tests.crash.undone", BANK_URL=bank.url, **env) as shop:
         forward = {shop.order("patient", amount_cents=amount): amount for amount in FORWARD}
         back = {shop.order("turning", amount_cents=amount): amount for amount in BACK}
         down = shop.order("hasty", amount_cents=CHARGES_DOWN)
         stuck = shop.order("hasty_turning", amount_cents=VOIDS_DOWN)
-        wait_until(lambda: shop.state(stuck) == "attention", 60, what="the refund that cannot be made to ask a person")
-        wait_until(lambda: all(shop.state(job) != "running" and shop.state(job) != "compensating" for job in (*forward, *back, down)), 60)
+        wait_until(lambda: shop.state(stuck) == "attention", 120, what="the refund that cannot be made to ask a person")
+        moving = ("running", "compensating")
+        wait_until(lambda: all(shop.state(job) not in moving for job in (*forward, *back, down)), 120, what="the others to land")
 
         for job, amount in forward.items():
             assert shop.state(job) == "completed", FORWARD[amount]
@@ -59,7 +60,7 @@ def test_given_a_bank_that_loses_its_answers_or_is_down_for_all_attempts_then_mo
         ]
         bank.mend()
         shop.up.command("attention", "retry", stuck, "charge_card", "--reason", "the bank is back")
-        assert shop.land(60) == {"completed": len(FORWARD), "failed": len(BACK) + 2}
+        assert shop.land(120) == {"completed": len(FORWARD), "failed": len(BACK) + 2}
         assert shop.letters(stuck, "closed") and not shop.letters(stuck)
         by_job = {order["job"]: order for order in shop.audit()["orders"]}
         for job in (*back, stuck):

@@ -37,7 +37,7 @@ def test_given_a_broker_that_takes_nothing_when_orders_are_posted_then_they_are_
     with redis_server.client() as client:
         refuse(client)
     orders += shop.orders(4, ("tok_ok", "tok_declined"))
-    wait_until(lambda: any(line.get("event") == "broker.unreachable" for line in shop.lines("web", "relay")), 20, what="somebody to say so")
+    wait_until(lambda: any(line.get("event") == "broker.unreachable" for line in shop.lines("web", "relay")), 60, what="somebody to say so")
     kept = {order: shop.state(order) for order in orders[4:]}
     assert "completed" not in kept.values()
     with redis_server.client() as client:

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.timeout(600)
 CARDS = ("tok_ok", "tok_ok", "tok_declined")
 IMPATIENT = {"EVENTS_HOLD_SECONDS": "8", "EVENTS_ASK_SECONDS": "1", "BANK_TIMEOUT_SECONDS": "3", "SUREFOOT_CHOREOGRAPHY": "1"}
-LAND_S = 150.0  # a machine that does other things as well
+LAND_S = 250.0  # a machine that does other things as well
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def services_of(shop: Shop) -> psutil.Process:
                 continue
         return None
 
-    return wait_until(found, 30, what="the services") or psutil.Process()
+    return wait_until(found, 60, what="the services") or psutil.Process()
 
 
 def test_given_orders_over_http_when_services_react_then_they_land_and_one_timeline_tells_how(shop: Shop) -> None:

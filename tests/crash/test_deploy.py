@@ -29,9 +29,9 @@ from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.unit.workers.processes import ROOT, WorkerProcess
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(500)]
 ATTEMPTS = 5  # of an action, where its saga says nothing
-FAST = {"LEASE_SECONDS": "3", "HEARTBEAT_SECONDS": "1", "SWEEP_SECONDS": "0.3", "SOFT_SHUTDOWN_SECONDS": "2"}
+FAST = {"LEASE_SECONDS": "10", "HEARTBEAT_SECONDS": "1", "SWEEP_SECONDS": "0.3", "SOFT_SHUTDOWN_SECONDS": "2"}
 
 
 class Site:
@@ -125,10 +125,10 @@ def test_given_old_and_new_workers_side_by_side_then_each_job_ends_on_the_defini
     site.hold.touch()
     before = site.worker("1")
     old = site.submit(1, 2)
-    wait_until(lambda: site.waits(old), 30, what="the old jobs to be under way")
+    wait_until(lambda: site.waits(old), 60, what="the old jobs to be under way")
     after = site.worker("2")
     new = site.submit(2, 2)
-    wait_until(lambda: "definition_missing" in before.text() + after.text(), 60, what="a message that came to the wrong worker")
+    wait_until(lambda: "definition_missing" in before.text() + after.text(), 120, what="a message that came to the wrong worker")
     site.hold.unlink()
     wait_until(lambda: set(site.states([*old, *new])) <= {"completed", "failed"}, 120, 0.3, what="all of them to land")
 
@@ -146,16 +146,16 @@ def test_given_old_workers_gone_too_soon_then_old_jobs_wait_unharmed_and_end_whe
     site.hold.touch()
     before = site.worker("1")
     old = site.submit(1, 2)
-    wait_until(lambda: site.waits(old), 30, what="the old jobs to be under way")
+    wait_until(lambda: site.waits(old), 60, what="the old jobs to be under way")
     after = site.worker("2")
     assert before.terminate() == 0
     site.hold.unlink()
     new = site.submit(2, 2)
-    wait_until(lambda: site.states(new) == ["completed", "failed"], 60, 0.3, what="the new jobs to land")
-    wait_until(lambda: all(job in after.text() for job in old), 60, what="the new worker to meet the old jobs")
+    wait_until(lambda: site.states(new) == ["completed", "failed"], 120, 0.3, what="the new jobs to land")
+    wait_until(lambda: all(job in after.text() for job in old), 120, what="the new worker to meet the old jobs")
     assert site.states(old) == ["running"] * 2
     both = site.worker("1,2")
-    wait_until(lambda: site.states(old) == ["completed", "failed"], 90, 0.3, what="the old jobs to land")
+    wait_until(lambda: site.states(old) == ["completed", "failed"], 150, 0.3, what="the old jobs to land")
     for number, job in enumerate(old):
         assert [(of, step) for of, step, _ in site.done()[job]] == as_declared(1, refused=number % 2 == 1)
         assert {pid for _, _, pid in site.done()[job]} <= set(both.children)

@@ -16,7 +16,7 @@ import pytest
 from tests.support.faulty import FaultyShop, faulty_shop
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 PARTS = ("web", "relay", "worker-1", "worker-2", "bank")
 
 
@@ -58,10 +58,10 @@ def test_given_a_full_disk_when_orders_are_under_way_then_posts_are_refused_for_
         assert int(refused.headers["Retry-After"]) >= 1
         assert shop.job(accepted[0])["id"] == accepted[0]  # what is there can be read
         open_before = set(shop.states())
-        wait_until(lambda: shop.post().status_code == 503, 5, 1.0, what="a second refusal")
+        wait_until(lambda: shop.post().status_code == 503, 30, 1.0, what="a second refusal")
         assert set(shop.states()) == open_before
     assert shop.states().total() == before
-    wait_until(lambda: shop.post(card="tok_ok").status_code == 202, 30, what="an order to be accepted again")
+    wait_until(lambda: shop.post(card="tok_ok").status_code == 202, 60, what="an order to be accepted again")
 
     assert shop.land(120) == {"completed": 7, "failed": 3}
     books = shop.audit()

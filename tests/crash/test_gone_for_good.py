@@ -27,7 +27,7 @@ def test_given_payments_worker_gone_in_mid_charge_then_orders_land_or_ask_and_a_
     apart: LanesApart,
 ) -> None:
     paid = [apart.order() for _ in range(3)]
-    wait_until(lambda: apart.states()["completed"] == len(paid), 60, what="the first orders")
+    wait_until(lambda: apart.states()["completed"] == len(paid), 120, what="the first orders")
     hanging = apart.order(card="tok_slow")
     wait_until(lambda: apart.operation(hanging, "charge_card").state == "running", 30, what="a charge under way")
     others = [apart.order() for _ in range(7)]

@@ -39,14 +39,14 @@ def shop(tmp_path: Path, redis_executable: str) -> Iterator[FaultyShop]:
         yield shop
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_given_web_and_relay_are_killed_around_commit_and_publish_then_one_key_made_one_job_and_each_step_ran_once(
     shop: FaultyShop,
 ) -> None:
     jobs = []
     for _ in range(3):
         key, answers = str(uuid4()), []
-        wait_until(lambda answers=answers, key=key: answers.append(answer(shop, key)) or answers[-1] == 202, 60, what="an answer")  # type: ignore[misc]
+        wait_until(lambda answers=answers, key=key: answers.append(answer(shop, key)) or answers[-1] == 202, 120, what="an answer")  # type: ignore[misc]
         assert answers[0] in (None, 503), answers
         again = shop.post(key=key)
         assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
@@ -58,7 +58,7 @@ def test_given_web_and_relay_are_killed_around_commit_and_publish_then_one_key_m
         "web.submit:crash@after_publish",
     ]
     assert {row.job_id for row in shop.operations()} == set(jobs)
-    assert shop.land(60) == {"completed": 3}
+    assert shop.land(120) == {"completed": 3}
     # The stock was refused twice for a while, so the relay rang it twice; killed before it had published and before it had marked.
     assert [fault.fault for fault in shop.fired("relay")] == ["relay.publish:crash@after_commit", "relay.publish:crash@after_publish"]
     again = [row for row in shop.operations() if row.attempts > 1]
@@ -71,15 +71,16 @@ def kill_where_it_stands(shop: FaultyShop, within: timedelta, saga: str, point: 
     """SIGKILL to the main process of the worker whose child stands at the point; its children end with it."""
     job = shop.order(saga=saga)
     target = f"{saga}.charge_card" + ("" if kind == "action" else f".{kind}")
-    stands = wait_until(lambda: [fired for fired in shop.fired() if fired.fault.startswith(f"{target}:delay")], 60, what=f"{saga} to stand")
+    stands = wait_until(
+        lambda: [fired for fired in shop.fired() if fired.fault.startswith(f"{target}:delay")], 120, what=f"{saga} to stand"
+    )
     child = psutil.Process(stands[0].pid)
     main = child.parent()
     assert main is not None
-    own = psutil.Process(shop.up.process.pid)
-    assert own in main.parents()
+    assert main in shop.workers()
     killed = datetime.now(UTC)
     main.kill()
-    wait_until(lambda: shop.state(job) == ("completed" if kind == "action" else "failed"), 60, what=f"{saga} to land")
+    wait_until(lambda: shop.state(job) == ("completed" if kind == "action" else "failed"), 120, what=f"{saga} to land")
     row = shop.operation(job, "charge_card", kind)
     assert row.attempts == (2 if point in COUNTED else 1), saga
     later = [line for line in shop.history(job) if line.at > killed]
@@ -87,11 +88,11 @@ def kill_where_it_stands(shop: FaultyShop, within: timedelta, saga: str, point: 
         again = next(line for line in later if (line.event, line.step, line.kind) == ("recovered", "charge_card", kind))
         assert again.at - killed < within, saga
         assert again.attempt == 1
-    wait_until(lambda: len([w for w in shop.workers() if w.ppid() == own.pid or own in w.parents()]) >= 6, 30, what="both workers")
+    wait_until(lambda: len(shop.workers()) >= 6, 120, what="both workers")
 
 
 @pytest.mark.long
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_given_a_worker_is_killed_whole_while_a_charge_stands_at_a_point_then_another_goes_on_within_a_lease(
     tmp_path: Path, store_url: str, redis_executable: str
 ) -> None:
@@ -100,5 +101,5 @@ def test_given_a_worker_is_killed_whole_while_a_charge_stands_at_a_point_then_an
         for point, saga in STANDING.items():
             kill_where_it_stands(shop, within, saga, point)
         kill_where_it_stands(shop, within, UNDONE, Point.AFTER_EFFECT, "undo")
-        assert shop.land(60) == {"completed": len(STANDING) + 1, "failed": 1}
+        assert shop.land(120) == {"completed": len(STANDING) + 1, "failed": 1}
         shop.audit()

@@ -34,7 +34,7 @@ from tests.support.waiting import wait_until
 ORDERS = int(os.environ.get("SOAK_ORDERS", "1000"))
 LASTS_S = float(os.environ.get("SOAK_SECONDS", "300"))
 EVERY_S = 3.0
-LAND_S = 400.0
+LAND_S = 800.0
 CARDS = ("tok_ok", "tok_ok", "tok_ok", "tok_declined", "tok_lost")
 FORK_EVERY = 4  # so many orders for one job of brief steps
 MOODS = ("calm", "slow", "moody", "closed")

@@ -13,7 +13,7 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.running import Up
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(500)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_given_postgresql_is_stopped_while_orders_run_then_posts_are_refused_for
     shop: Shop, own_postgres: PostgresServer, orders: int, seconds: float
 ) -> None:
     accepted = shop.orders(orders, cards=("tok_ok", "tok_slow", "tok_declined"))
-    wait_until(lambda: shop.states().total() == orders, 30)
+    wait_until(lambda: shop.states().total() == orders, 60)
     shop.db.dispose()
     own_postgres.halt()
     refused = shop.post()
@@ -44,11 +44,11 @@ def test_given_postgresql_is_stopped_while_orders_run_then_posts_are_refused_for
     assert shop.http.get("/../../livez").status_code == 200
     assert shop.http.get("/../../readyz").status_code == 503
     until = time.monotonic() + seconds
-    wait_until(lambda: shop.post().status_code == 503 and time.monotonic() >= until, seconds + 20, 1.0, what="the outage to last")
+    wait_until(lambda: shop.post().status_code == 503 and time.monotonic() >= until, seconds + 60, 1.0, what="the outage to last")
     own_postgres.again()
-    wait_until(lambda: shop.http.get("/../../readyz").status_code == 200, 30, what="the web server to be ready again")
+    wait_until(lambda: shop.http.get("/../../readyz").status_code == 200, 60, what="the web server to be ready again")
     later = shop.order()
-    states = shop.land(120)
+    states = shop.land(200)
     declined = orders // 3
     assert states == {"completed": orders - declined + 1, "failed": declined}
     assert {shop.job(job)["id"] for job in (*accepted, later)} == {*accepted, later}

@@ -23,7 +23,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-BENCH_S = 110.0
+BENCH_S = 250.0
 # What one job costs: write transactions, messages, broker commands. A message costs ten commands: push, pop, two brackets
 # around note-it and two around forget-it. Without run-on a saga of three would cost 8, 3, 30 like the hand-written loop's 8.
 PER_JOB: dict[str, tuple[float, float, float]] = {
@@ -87,7 +87,7 @@ def check(found: dict[str, Any]) -> None:
     assert found["rounds"] == 1
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_given_only_this_machine_when_benched_then_counts_are_exact_and_nothing_is_left(tmp_path: Path, redis_executable: str) -> None:
     found = result(tmp_path)
     check(found)
@@ -96,7 +96,7 @@ def test_given_only_this_machine_when_benched_then_counts_are_exact_and_nothing_
 
 
 @pytest.mark.long
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_given_postgresql_and_a_redis_in_use_when_benched_then_counts_are_the_same_and_their_data_are_untouched(
     tmp_path: Path, postgres_server: PostgresServer, redis_server: RedisServer
 ) -> None:
@@ -115,18 +115,18 @@ def test_given_postgresql_and_a_redis_in_use_when_benched_then_counts_are_the_sa
 
 
 @pytest.mark.long
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_given_a_bench_that_runs_when_interrupted_then_no_process_and_no_file_is_left(tmp_path: Path, redis_executable: str) -> None:
     process = bench(tmp_path)
     try:
-        wait_until(lambda: "store:" in (tmp_path / "err").read_text(), 30, what="the bench to begin")
-        wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 8, 30, what="its workers")
+        wait_until(lambda: "store:" in (tmp_path / "err").read_text(), 90, what="the bench to begin")
+        wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 8, 90, what="its workers")
         theirs = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
-        assert process.wait(40) == 130
+        assert process.wait(60) == 130
     finally:
         end(process)
-    wait_until(lambda: not any(lives(one.pid) for one in theirs), 10, what="its processes to end")
+    wait_until(lambda: not any(lives(one.pid) for one in theirs), 60, what="its processes to end")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["err", "out"]
 
 

@@ -18,7 +18,7 @@ from app.config import Settings
 def test_given_a_small_extent_then_each_kind_is_answered_in_each_round(store_url: str, tmp_path: Path) -> None:
     said: list[str] = []
     settings = Settings(database_url=store_url if store_url.startswith("postgresql") else "", home=tmp_path)
-    found = as_json(poll(settings, Extent(connections=(1, 4), rounds=2, batch_s=0.3, jobs=3), said.append))
+    found = as_json(poll(settings, Extent(connections=(1, 4), rounds=2, batch_s=0.6, jobs=3), said.append))
     assert [(size["connections"], size["rounds"]) for size in found["sizes"]] == [(1, 2), (4, 2)]
     for size in found["sizes"]:
         assert min(size["noop"]["per_s"], size["poll"]["per_s"], size["poll"]["web_ms"]) > 0

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from sqlalchemy import Engine, select
 
+from app.clock import now
 from app.config import Settings
 from app.delivery.broker import probe
 from app.delivery.producer import producer_app
@@ -60,7 +61,8 @@ class Place:
         submitted = submit(
             self.db, self.settings, Registry([saga]), Submission(tenant_id=tenant, saga=saga.name, input={"note": ""}, actor="test")
         )
-        assert ring(self.db, self.publisher, submitted.plan)
+        # as impatient as the web server is; the machine may pause just then, so it is tried again
+        wait_until(lambda: ring(self.db, self.publisher, submitted.plan), what="the broker to take the first messages")
         return submitted.job_id
 
     def rules(self, **steps: dict[str, Any]) -> None:
@@ -87,7 +89,7 @@ class Place:
                 self.sweeper.run_once()
             return self.state(job) in ("completed", "failed", "cancelled", "attention")
 
-        wait_until(there, 30, 0.1, what=f"job {job} to land")
+        wait_until(there, 90, 0.1, what=f"job {job} to land")
         assert self.state(job) == state
         assert violations(self.db, slack_s=10.0, bound_s=60.0) == {}
 
@@ -172,7 +174,9 @@ def test_given_child_killed_in_a_step_when_its_worker_lives_then_the_second_atte
         job = place.submit()
         wait_until(lambda: place.started(job, "first"), what="the step to run")
         os.kill(int(place.started(job, "first")[0][3]), signal.SIGKILL)
-        wait_until(lambda: len(place.started(job, "first")) == 2, 5, what="the second attempt, by the message put back")
+        wait_until(
+            lambda: len(place.started(job, "first")) == 2, 30, what="the second attempt, by the message put back"
+        )  # there is no relay
         place.land(job, "completed", sweep=False)
         assert place.operation(job, "first").attempts == 2
         assert place.operation(job, "first").resent == 0
@@ -337,6 +341,7 @@ def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_ba
 @on_both
 def test_given_worker_that_is_told_to_stop_when_a_step_ends_in_time_then_it_is_completed_and_acknowledged(place: Place) -> None:
     place.rules(first={"sleep": 0.6})
+    place.worker.environment["SOFT_SHUTDOWN_SECONDS"] = "20"
     with place.worker:
         job = place.submit()
         wait_until(lambda: place.started(job, "first"), what="the step to run")
@@ -353,10 +358,10 @@ def test_given_main_process_killed_when_children_are_busy_then_they_die_with_it(
         wait_until(lambda: place.started(job, "first"), what="the step to run")
         children = [psutil.Process(pid) for pid in place.worker.children]
         os.kill(place.worker.pid, signal.SIGKILL)
-        gone, alive = psutil.wait_procs(children, timeout=10)
+        gone, alive = psutil.wait_procs(children, timeout=30)
         assert len(gone) == 2
         assert alive == []
-        place.worker.process.wait(10)  # type: ignore[union-attr]
+        place.worker.process.wait(30)  # type: ignore[union-attr]
         place.worker.start()
         place.land(job, "completed")
         assert place.operation(job, "first").attempts == 2
@@ -420,10 +425,13 @@ def test_given_a_step_that_waits_for_its_time_when_all_workers_are_killed_and_st
         wait_until(lambda: place.operation(job, "right").state == "waiting", 30, what="the step to wait")
         due = place.operation(job, "right").due_at
     with place.worker:
+        with reading(place.db) as connection:
+            up = connection.execute(select(now())).scalar_one()  # on a busy machine it may be up later than the step is due
         assert place.operation(job, "right").state == "waiting"
         place.land(job, "completed")
     assert [words[-1] for words in place.started(job, "right")] == ["1", "2"]
     with reading(place.db) as connection:
         h = history.c
         ended = connection.scalar(select(h.at).where(h.job_id == job, h.step == "right", h.event == "completed"))
-    assert timedelta(0) <= ended - due < timedelta(seconds=5)
+    assert ended >= due
+    assert ended - max(due, up) < timedelta(seconds=20)

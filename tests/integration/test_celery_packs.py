@@ -59,7 +59,7 @@ def test_given_a_member_that_takes_long_then_those_behind_it_are_done_elsewhere_
 
 @pytest.mark.long
 def test_given_a_member_that_waits_or_fails_for_now_then_those_behind_it_do_not(place: OneWorker) -> None:
-    place.rules(a={"not_yet": 1.5, "times": 1}, d={"raises": "error", "times": 1})
+    place.rules(a={"not_yet": 5, "times": 1}, d={"raises": "error", "times": 1})
     with place.worker:
         job = place.submit()
         assert place.land(job, sweep=True) == "completed"
@@ -84,13 +84,14 @@ def test_given_a_child_killed_in_a_later_member_then_the_message_resumes_there_a
 def test_given_a_broker_that_is_away_when_a_pack_is_to_be_shared_then_the_relay_sends_what_is_behind(
     place: OneWorker, redis_server: RedisServer
 ) -> None:
-    place.rules(a={"sleep": 3.0}, d={"sleep": 3.0})
+    place.worker.environment["PACK_SECONDS"] = "2"  # by then the broker is away
+    place.rules(a={"sleep": 4.0}, d={"sleep": 4.0})
     with place.worker:
         job = place.submit()
         wait_until(lambda: place.lines("start", "a", job) and place.lines("start", "d", job), what="both packs to run")
         redis_server.freeze()
         try:
-            wait_until(lambda: all(place.operations(job)[step].sent_at is None for step in "bcef"), 10, what="the rest to be unsent")
+            wait_until(lambda: all(place.operations(job)[step].sent_at is None for step in "bcef"), 30, what="the rest to be unsent")
         finally:
             redis_server.thaw()
         assert place.land(job, sweep=True) == "completed"

@@ -71,7 +71,7 @@ class LanesApart:
         port = file.read_text().strip().rpartition(":")[2] if file.exists() else "0"
         file.unlink(missing_ok=True)
         self._run("bank", "-m", "app.cli", "bank", "--port", port)
-        wait_until(file.exists, 30, what="the bank")
+        wait_until(file.exists, 60, what="the bank")
 
     def stop(self, name: str) -> None:
         """SIGKILL, for good."""
@@ -86,7 +86,7 @@ class LanesApart:
 
     def cli(self, *words: str) -> str:
         command = [sys.executable, "-m", "app.cli", *words]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **self.env}, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **self.env}, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

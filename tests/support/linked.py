@@ -62,7 +62,7 @@ def linked_shop(home: Path, store: str, broker: str, **env: str) -> Iterator[Lin
         shop = LinkedShop(up)
         shop.links = links
         try:
-            wait_until(lambda: len(live_workers(shop.db)) == len(WORKERS), 30, what="both workers")
+            wait_until(lambda: len(live_workers(shop.db)) == len(WORKERS), 60, what="both workers")
             yield shop
         finally:
             shop.close()

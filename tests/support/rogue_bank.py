@@ -132,12 +132,12 @@ def rogue_bank(home: Path, does: dict[tuple[str, int], tuple[str, int]]) -> Iter
         )
     rogue = RogueBank(f"http://127.0.0.1:{port}", does)
     try:
-        wait_until(lambda: _lives(port), 30, what="the bank to answer")
+        wait_until(lambda: _lives(port), 60, what="the bank to answer")
         yield rogue
     finally:
         rogue.close()
         real.terminate()
-        real.wait(20)
+        real.wait(60)
 
 
 def _lives(port: int) -> bool:

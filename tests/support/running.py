@@ -19,8 +19,9 @@ from tests.support.processes import lives
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-READY_S = 60.0
+READY_S = 120.0
 STOP_S = 60.0
+COMMAND_S = 120.0
 
 
 class Up:
@@ -77,7 +78,7 @@ class Up:
         """Run another `surefoot` command on the same home, which has to find everything by itself."""
         env = {name: value for name, value in self.env.items() if name not in ("PORT", "FLOWER_PORT")}
         command = [sys.executable, "-m", "app.cli", *words]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=COMMAND_S)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -94,7 +95,7 @@ class Up:
         pids = self.pids()
         self.process.kill()
         self.process.wait()
-        wait_until(lambda: not any(lives(pid) for pid in pids), 15, what="all processes to end after their supervisor was killed")
+        wait_until(lambda: not any(lives(pid) for pid in pids), STOP_S, what="all processes to end after their supervisor was killed")
 
     def close(self) -> None:
         """For the end of a test: whatever still runs ends."""
