@@ -31,6 +31,7 @@ OURS_WHOLE = ("DATABASE_URL", "BROKER_URL", "BANK_URL", "BANK_DATABASE_URL", "MA
 OURS_WHOLE += ("ORDER_DATABASE_URL", "PAYMENT_DATABASE_URL", "INVENTORY_DATABASE_URL", "MAIL_DATABASE_URL")
 for _name in [name for name in os.environ if name.startswith(OURS) or name in OURS_WHOLE]:
     del os.environ[_name]  # what a developer's shell says must not decide how a test ends
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start hundreds of processes: one compiles our modules for all
 
 # How long an example takes says something about the machine only.
 settings.register_profile("surefoot", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

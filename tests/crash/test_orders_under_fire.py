@@ -86,7 +86,7 @@ def under_fire(shop: Shop, count: int, every_s: float, timeout_s: float) -> None
     assert books["stock"]["pear"]["reserved"] == 0
 
 
-@both_stores
+@postgresql_first
 @pytest.mark.timeout(400)
 def test_given_workers_are_killed_and_the_broker_is_flushed_then_every_order_lands_and_the_books_agree(shop: Shop) -> None:
     under_fire(shop, 40, every_s=3.0, timeout_s=200)
@@ -138,6 +138,7 @@ def test_given_redis_is_stopped_or_frozen_when_an_order_is_posted_then_it_is_acc
     shop.audit()
 
 
+@pytest.mark.long
 @sqlite_only
 @pytest.mark.timeout(400)
 def test_given_a_charge_whose_answer_is_lost_then_the_probe_finds_it_and_there_is_one_charge(shop: Shop) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -108,15 +109,13 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
 on_both = pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.long)], indirect=True)
 
 
-@pytest.fixture
-def place(broker: Broker, tmp_path: Path) -> Iterator[Place]:
-    home = tmp_path / "home"
+@contextmanager
+def made(home: Path, broker: Broker) -> Iterator[Place]:
     home.mkdir()
     url = f"sqlite:///{home / 'store.sqlite'}"
     db = open_new_store(url)
     with db.begin() as tx:
-        if tx.execute(select(tenants.c.id).where(tenants.c.name == "default")).first() is None:
-            tx.execute(tenants.insert().values(id=new_id(), name="default"))
+        tx.execute(tenants.insert().values(id=new_id(), name="default"))
     register(db, [fork, wide])
     settings = Settings(lease_seconds=2.0, heartbeat_seconds=0.5, hard_limit_grace_seconds=0.5)
     environment = {
@@ -129,42 +128,83 @@ def place(broker: Broker, tmp_path: Path) -> Iterator[Place]:
     publisher = Publisher(producer_app(broker.url, "web"), pause_s=0.2)
     probing = probe(broker.url)
     probing.set_marker("here")
-    yield Place(db, broker, worker, publisher, settings, Sweeper(db, settings, publisher, probing))
-    worker.kill()
-    probing.close()
-    db.dispose()
+    try:
+        yield Place(db, broker, worker, publisher, settings, Sweeper(db, settings, publisher, probing))
+    finally:
+        worker.kill()
+        probing.close()
+        db.dispose()
 
 
-@on_both
-def test_given_healthy_parts_when_jobs_are_submitted_then_chains_and_chords_carry_them_without_the_sweep(place: Place) -> None:
-    with place.worker:
-        ids = [place.submit() for _ in range(10)]
-        for job in ids:
-            place.land(job, "completed", sweep=False)
-            assert sorted(place.ended(job)) == EVERY_STEP
-            assert place.ended(job)[-2:] == ["join", "last"]
-        with reading(place.db) as connection:
-            rows = connection.execute(select(operations.c.resent, operations.c.attempts).where(operations.c.job_id.in_(ids))).all()
-        assert {(row.resent, row.attempts) for row in rows} == {(0, 1)}
-        wait_until(place.broker.settled, what="every message acknowledged")
+@pytest.fixture
+def place(broker: Broker, tmp_path: Path) -> Iterator[Place]:
+    with made(tmp_path / "home", broker) as place:
+        yield place
 
 
-def test_given_a_fork_that_was_joined_then_nothing_of_it_is_kept_in_the_broker(place: Place, redis_server: RedisServer) -> None:
-    with place.worker:
-        place.land(place.submit(), "completed")
-        with redis_server.client() as client:
-            keys: Any = client.keys("*")
-            assert not [key for key in keys if b"chord" in key or b"meta" in key]
+@pytest.fixture(scope="module")
+def lasting(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One place for all tests of this module that leave its broker and its worker's processes as they are."""
+    home = tmp_path_factory.mktemp("lasting")
+    redis = RedisServer(redis_executable, home / "redis").start()
+    try:
+        with made(home / "home", OnRedis(redis)) as place, place.worker:
+            yield place
+    finally:
+        redis.stop()
 
 
-@on_both
-def test_given_rejection_when_run_then_the_job_is_undone_by_the_workers(place: Place) -> None:
-    place.rules(right={"raises": "rejected"})
-    with place.worker:
-        job = place.submit()
-        place.land(job, "failed")
-        assert "first.undo" in place.ended(job)
-        assert place.operation(job, "first", "undo").state == "completed"
+@pytest.fixture
+def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A place whose worker runs, with no rules and nothing under way: the lasting one, unless the test is `running_on_both`."""
+    if getattr(request, "param", "redis") == "redis":
+        place: Place = request.getfixturevalue("lasting")
+        wait_until(place.broker.settled, 30, what="every message of earlier tests to be acknowledged")
+        place.rules()
+        yield place
+        assert place.worker.running, place.worker.text()[-3000:]
+        return
+    host = OnRabbitMQ(request.getfixturevalue("shared_rabbitmq"), new_id()).open()
+    with made(tmp_path / "home", host) as place, place.worker:
+        yield place
+    host.close()
+
+
+def on_redis(place: Place) -> OnRedis:
+    assert isinstance(place.broker, OnRedis)
+    return place.broker
+
+
+running_on_both = pytest.mark.parametrize("running", ["redis", pytest.param("rabbitmq", marks=pytest.mark.long)], indirect=True)
+
+
+@running_on_both
+def test_given_healthy_parts_when_jobs_are_submitted_then_chains_and_chords_carry_them_without_the_sweep(running: Place) -> None:
+    ids = [running.submit() for _ in range(10)]
+    for job in ids:
+        running.land(job, "completed", sweep=False)
+        assert sorted(running.ended(job)) == EVERY_STEP
+        assert running.ended(job)[-2:] == ["join", "last"]
+    with reading(running.db) as connection:
+        rows = connection.execute(select(operations.c.resent, operations.c.attempts).where(operations.c.job_id.in_(ids))).all()
+    assert {(row.resent, row.attempts) for row in rows} == {(0, 1)}
+    wait_until(running.broker.settled, what="every message acknowledged")
+
+
+def test_given_a_fork_that_was_joined_then_nothing_of_it_is_kept_in_the_broker(running: Place) -> None:
+    running.land(running.submit(), "completed")
+    with on_redis(running).server.client() as client:
+        keys: Any = client.keys("*")
+        assert not [key for key in keys if b"chord" in key or b"meta" in key]
+
+
+@running_on_both
+def test_given_rejection_when_run_then_the_job_is_undone_by_the_workers(running: Place) -> None:
+    running.rules(right={"raises": "rejected"})
+    job = running.submit()
+    running.land(job, "failed")
+    assert "first.undo" in running.ended(job)
+    assert running.operation(job, "first", "undo").state == "completed"
 
 
 @on_both
@@ -206,92 +246,85 @@ def test_given_step_without_a_sign_of_progress_when_it_stalls_then_its_child_is_
         assert "no sign of progress" in place.worker.text()
 
 
-def test_given_long_step_that_asks_whether_to_go_on_then_it_does_not_stall(place: Place) -> None:
-    place.rules(last={"checks": 4.5})
-    with place.worker:
-        job = place.submit()
-        place.land(job, "completed", sweep=False)
-        assert place.operation(job, "last").attempts == 1
+def test_given_long_step_that_asks_whether_to_go_on_then_it_does_not_stall(running: Place) -> None:
+    running.rules(last={"checks": 4.5})
+    job = running.submit()
+    running.land(job, "completed", sweep=False)
+    assert running.operation(job, "last").attempts == 1
 
 
 def test_given_a_step_longer_than_its_lease_when_its_message_comes_again_and_again_then_it_is_started_once(
-    place: Place, redis_server: RedisServer
+    running: Place,
 ) -> None:
-    place.rules(last={"checks": 4.5})
-    with place.worker:
-        job = place.submit()
-        wait_until(lambda: place.started(job, "last"), what="the long step")
-        copy = Chain((Message(operation_id(job, "last", "", "action"), "fork.last", "west", job),))
-        while place.operation(job, "last").state == "running":
-            assert place.publisher.publish((copy,))
-            place.sweeper.run_once()
-            with redis_server.client() as client:
-                wait_until(lambda: client.hlen("unacked") <= 1 and not client.llen("west"), what="the copy to be answered at once")
-        place.land(job, "completed")
-        assert len(place.started(job, "last")) == 1
-        assert place.operation(job, "last").attempts == 1
+    running.rules(last={"checks": 4.5})
+    job = running.submit()
+    wait_until(lambda: running.started(job, "last"), what="the long step")
+    copy = Chain((Message(operation_id(job, "last", "", "action"), "fork.last", "west", job),))
+    while running.operation(job, "last").state == "running":
+        assert running.publisher.publish((copy,))
+        running.sweeper.run_once()
+        with on_redis(running).server.client() as client:
+            wait_until(lambda: client.hlen("unacked") <= 1 and not client.llen("west"), what="the copy to be answered at once")
+    running.land(job, "completed")
+    assert len(running.started(job, "last")) == 1
+    assert running.operation(job, "last").attempts == 1
 
 
-@on_both
-def test_given_an_operation_revoked_by_remote_control_when_its_message_comes_then_it_runs_all_the_same(place: Place) -> None:
-    place.rules(first={"sleep": 1.0})
-    with place.worker:
-        job = place.submit()
-        wait_until(lambda: place.started(job, "first"), what="the first step")
-        control = producer_app(place.broker.url, "web").control
-        answers: Any = control.revoke(operation_id(job, "last", "", "action"), reply=True, timeout=10, limit=1)
-        assert answers, "the worker did not hear of it"
-        place.land(job, "completed")
-        assert place.operation(job, "last").attempts == 1
-        assert len(place.started(job, "last")) == 1
+@running_on_both
+def test_given_an_operation_revoked_by_remote_control_when_its_message_comes_then_it_runs_all_the_same(running: Place) -> None:
+    running.rules(first={"sleep": 1.0})
+    job = running.submit()
+    wait_until(lambda: running.started(job, "first"), what="the first step")
+    control = producer_app(running.broker.url, "web").control
+    answers: Any = control.revoke(operation_id(job, "last", "", "action"), reply=True, timeout=10, limit=1)
+    assert answers, "the worker did not hear of it"
+    running.land(job, "completed")
+    assert running.operation(job, "last").attempts == 1
+    assert len(running.started(job, "last")) == 1
 
 
-@on_both
-def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_their_reason_and_the_worker_goes_on(place: Place) -> None:
-    with place.worker:
-        pid = place.worker.pid
-        job = place.submit()
-        place.land(job, "completed")
-        other = new_id()
-        forged = {
-            "no such operation": Message(operation_id(other, "first", "", "action"), "fork.first", "east", other),
-            "the operation is of another job": Message(operation_id(job, "first", "", "action"), "fork.first", "east", other),
-            "the operation is another step's": Message(operation_id(job, "first", "", "action"), "fork.left", "east", job),
-        }
-        for message in forged.values():
-            assert place.publisher.publish((Chain((message,)),))
-        wait_until(lambda: len(keep.quarantined(place.db)) == len(forged), what="each of them in quarantine")
-        rows = keep.quarantined(place.db)
-        assert {row["reason"] for row in rows} == {f"forged: {reason}" for reason in forged}
-        assert {row["queue"] for row in rows} == {"east"}
-        wait_until(place.broker.settled, what="every message acknowledged")
-        place.land(place.submit(), "completed")
-        assert place.worker.pid == pid
+@running_on_both
+def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_their_reason_and_the_worker_goes_on(running: Place) -> None:
+    pid = running.worker.pid
+    job = running.submit()
+    running.land(job, "completed")
+    other = new_id()
+    forged = {
+        "no such operation": Message(operation_id(other, "first", "", "action"), "fork.first", "east", other),
+        "the operation is of another job": Message(operation_id(job, "first", "", "action"), "fork.first", "east", other),
+        "the operation is another step's": Message(operation_id(job, "first", "", "action"), "fork.left", "east", job),
+    }
+    for message in forged.values():
+        assert running.publisher.publish((Chain((message,)),))
+    wait_until(lambda: len(keep.quarantined(running.db)) == len(forged), what="each of them in quarantine")
+    rows = keep.quarantined(running.db)
+    assert {row["reason"] for row in rows} == {f"forged: {reason}" for reason in forged}
+    assert {row["queue"] for row in rows} == {"east"}
+    wait_until(running.broker.settled, what="every message acknowledged")
+    running.land(running.submit(), "completed")
+    assert running.worker.pid == pid
 
 
-def test_given_step_past_its_soft_limit_when_run_then_it_is_an_ordinary_failure_of_the_same_child(place: Place) -> None:
-    place.rules(first={"sleep": 60, "times": 1})
-    with place.worker:
-        children = set(place.worker.children)
-        job = place.submit()
-        place.land(job, "completed")
-        assert set(place.worker.children) == children
-        with reading(place.db) as connection:
-            told = [
-                row.detail
-                for row in connection.execute(select(history).where(history.c.job_id == job, history.c.event == "attempt_failed"))
-            ]
-        assert "timeout of 2 s" in json.dumps(told)
+def test_given_step_past_its_soft_limit_when_run_then_it_is_an_ordinary_failure_of_the_same_child(running: Place) -> None:
+    running.rules(first={"sleep": 60, "times": 1})
+    children = set(running.worker.children)
+    job = running.submit()
+    running.land(job, "completed")
+    assert set(running.worker.children) == children
+    with reading(running.db) as connection:
+        told = [
+            row.detail for row in connection.execute(select(history).where(history.c.job_id == job, history.c.event == "attempt_failed"))
+        ]
+    assert "timeout of 2 s" in json.dumps(told)
 
 
 @pytest.mark.parametrize("raises", ["memory", "exit"])
-def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_and_the_child_lives(place: Place, raises: str) -> None:
-    place.rules(right={"raises": raises})
-    with place.worker:
-        children = set(place.worker.children)
-        job = place.submit()
-        place.land(job, "failed")
-        assert set(place.worker.children) == children
+def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_and_the_child_lives(running: Place, raises: str) -> None:
+    running.rules(right={"raises": raises})
+    children = set(running.worker.children)
+    job = running.submit()
+    running.land(job, "failed")
+    assert set(running.worker.children) == children
 
 
 @pytest.mark.long

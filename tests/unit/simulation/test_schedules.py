@@ -17,7 +17,7 @@ from app.simulation.schedule import actions_of, run
 from app.simulation.shrink import shrunk
 from tests.support.planted import PLANTED
 
-QUICK, PART = 1000, 50
+QUICK, PART = 500, 50
 ALL = 5000
 
 

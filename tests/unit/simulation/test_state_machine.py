@@ -107,5 +107,6 @@ def test_given_many_more_then_it_holds_too() -> None:
 
 
 def test_given_a_mistake_in_the_engine_then_it_is_found_and_shrunk() -> None:
+    few = settings(QUICK, stateful_step_count=10)  # less to cut away
     with PLANTED["messages leave before the commit"](), pytest.raises(AssertionError, match="a message left before the commit"):
-        run_state_machine_as_test(Machine, settings=QUICK)
+        run_state_machine_as_test(Machine, settings=few)
