@@ -10,6 +10,7 @@ from tests.support.order_copies import copy_of_order
 ACTIONS = ("create_order", "reserve_stock", "charge_card", "confirm_order", "ship_order", "send_receipt")
 UNDOS = ("create_order", "reserve_stock", "charge_card")
 QUICK_ONES = (Point.BEFORE_CLAIM, Point.AFTER_EFFECT, Point.AFTER_COMMIT)
+HANGS = "4s"  # after which a hanging attempt is stopped: longer than a pause of the machine, which must not count as one
 COUNTED = (Point.AFTER_CLAIM, Point.BEFORE_EFFECT, Point.AFTER_EFFECT)  # where the attempt is lost that was under way
 
 
@@ -62,7 +63,7 @@ WINDOWS = (
     *(_crash_of_undo(step, point) for step in UNDOS for point in Point),
     *(_error(point) for point in Point if point != Point.BEFORE_ACK),
     *(_refusal(step) for step in ACTIONS),
-    Window("hangs", "hangs.charge_card:hang@before_effect", "charge_card", "action", "completed", 2, True, {"timeout": "1s"}),
+    Window("hangs", "hangs.charge_card:hang@before_effect", "charge_card", "action", "completed", 2, True, {"timeout": HANGS}),
     Window(
         "hangs_after",
         "hangs_after.confirm_order:reject@before_effect;hangs_after.charge_card.undo:hang@after_effect",
@@ -70,7 +71,7 @@ WINDOWS = (
         "undo",
         "failed",
         2,
-        limits={"timeout": "1s"},
+        limits={"timeout": HANGS},
     ),
 )
 COPIES = {window.name: copy_of_order(window.name, **window.limits) for window in WINDOWS}  # type: ignore[arg-type]
