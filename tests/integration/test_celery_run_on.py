@@ -37,7 +37,7 @@ def test_given_steps_of_one_lane_then_one_message_carries_them_and_flower_sees_e
         for step in ("two", "three"):
             assert f"{rows[step].id}] received" not in place.worker.text()
         for step in ("one", "two", "three", "four"):
-            wait_until(lambda step=step: "task-succeeded" in place.told(rows[step].id), 10, what=f"Flower to hear of {step}")
+            wait_until(lambda step=step: "task-succeeded" in place.told(rows[step].id), 30, what=f"Flower to hear of {step}")
             assert place.told(rows[step].id).count("task-succeeded") == 1
             assert "task-started" in place.told(rows[step].id)
 
@@ -48,7 +48,7 @@ def test_given_a_later_step_is_refused_then_the_job_is_undone_and_flower_sees_wh
         job = place.submit()
         assert place.land(job) == "failed"
         rows = place.operations(job)
-        wait_until(lambda: "task-failed" in place.told(rows["three"].id), 10, what="Flower to hear of the refusal")
+        wait_until(lambda: "task-failed" in place.told(rows["three"].id), 30, what="Flower to hear of the refusal")
         assert "task-failed" not in place.told(rows["one"].id)
         assert rows["two.undo"].state == "completed"
         assert place.lines("start", "four", job) == []

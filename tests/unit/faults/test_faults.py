@@ -163,13 +163,13 @@ def test_given_threads_that_reach_a_point_together_then_each_asks_whether_it_is_
         return False
 
     def walk() -> None:
-        gate.wait(5)
+        gate.wait(60)
         reached(Point.AFTER_COMMIT, "web", "submit")
 
     with injecting(Injector(parse_faults("web.submit:error@after_commit"), due)):
         threads = [threading.Thread(target=walk) for _ in range(4)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(asked) == 4, 5)
+        wait_until(lambda: len(asked) == 4)
         for thread in threads:
             thread.join()

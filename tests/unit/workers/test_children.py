@@ -16,14 +16,14 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 def test_given_child_of_ours_when_killed_then_it_is_gone() -> None:
     child = subprocess.Popen(SLEEP)
     assert kill_child(child.pid)
-    assert child.wait(10) == -signal.SIGKILL
+    assert child.wait(60) == -signal.SIGKILL
 
 
 def test_given_child_that_has_ended_when_killed_then_nothing_is_sent() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE, what="it to end")
     assert not kill_child(child.pid)
-    child.wait(10)
+    child.wait(60)
     assert not kill_child(child.pid)
 
 

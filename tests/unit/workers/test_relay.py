@@ -15,7 +15,8 @@ from tests.support.waiting import wait_until
 from workers import relay as relay_module
 from workers.relay import LEASE, Relay
 
-SETTINGS = Settings(lease_seconds=1.0, heartbeat_seconds=0.2, sweep_seconds=0.05)
+SETTINGS = Settings(lease_seconds=60.0, heartbeat_seconds=0.2, sweep_seconds=0.05)
+HASTY = SETTINGS.model_copy(update={"lease_seconds": 0.5})  # of a relay whose lease is to lapse
 
 
 class Sweeps:
@@ -39,8 +40,8 @@ def db(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-def relay(db: Engine, holder: str) -> Relay:
-    return Relay(db, Sweeps(), SETTINGS, holder)  # type: ignore[arg-type]
+def relay(db: Engine, holder: str, settings: Settings = SETTINGS) -> Relay:
+    return Relay(db, Sweeps(), settings, holder)  # type: ignore[arg-type]
 
 
 def sweeps(one: Relay) -> int:
@@ -65,16 +66,16 @@ def test_given_active_relay_that_stops_when_released_then_the_standby_takes_over
 
 
 def test_given_active_relay_that_dies_when_its_lease_lapses_then_the_standby_takes_over(db: Engine) -> None:
-    first, second = relay(db, "first"), relay(db, "second")
+    first, second = relay(db, "first", HASTY), relay(db, "second")
     assert first.run_once()
-    wait_until(second.run_once, 5, what="the lease to lapse")
+    wait_until(second.run_once, what="the lease to lapse")
     assert sweeps(second) == 1
 
 
 def test_given_relay_that_slept_through_its_lease_when_it_wakes_then_it_does_not_sweep(db: Engine) -> None:
-    first, second = relay(db, "first"), relay(db, "second")
+    first, second = relay(db, "first", HASTY), relay(db, "second")
     assert first.run_once()
-    wait_until(second.run_once, 5, what="the other to take over")
+    wait_until(second.run_once, what="the other to take over")
     assert not first.run_once()
     assert sweeps(first) == 1
     first.release()  # has nothing to give up: the other keeps its lease
@@ -88,7 +89,7 @@ def test_given_halt_when_running_then_it_ends_and_the_lease_is_free(db: Engine) 
     thread.start()
     wait_until(lambda: sweeps(one) >= 3, what="some rounds")
     halt.set()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
     assert leases.acquire(db, LEASE, "another", 1.0) is not None
 
