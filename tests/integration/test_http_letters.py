@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from typing import Any
 
 import pytest
@@ -237,3 +239,30 @@ def test_given_the_page_when_an_operator_decides_then_on_record_and_a_user_may_n
     assert "moved-on" in decided(operator, first, decision="discard", reason="w").headers["Location"]
     assert "laid-down" in decided(operator, second, decision="discard", reason="w").headers["Location"]
     assert "the new job" in operator.get("/dead-letters?state=closed").get_data(as_text=True)
+
+
+def test_given_more_letters_than_a_page_when_turned_then_each_is_shown_once_and_a_decision_leads_back_to_its_page(
+    shop: Shop, operator: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.pages.letters.PAGE_ROWS", 2)
+    oldest = shop.asked()
+    failed = [given_up(shop) for _ in range(3)]
+    seen: list[str] = []
+    addresses = ["/dead-letters?why=exhausted&step=charge_card"]
+    while addresses[-1] not in addresses[:-1]:
+        shown = operator.get(addresses[-1]).get_data(as_text=True)
+        seen += re.findall(r'<td><a href="/jobs/([0-9a-f-]{36})"', shown)
+        following = re.search(r'href="([^"]+)" rel="next"', shown)
+        assert ('">The newest</a>' in shown) == (len(addresses) > 1)
+        addresses.append(html.unescape(following.group(1)) if following else addresses[-1])
+    assert seen == [*failed[::-1], oldest]
+    assert "step=charge_card" in addresses[1]
+    assert 'href="/dead-letters?step=charge_card&amp;why=exhausted">The newest</a>' in shown
+    first_letter = re.search(r'action="(/dead-letters/[^"]+)"', shown)
+    assert first_letter
+    decision = {"decision": "redrive", "reason": "the bank is back"}
+    back = operator.client.post(html.unescape(first_letter.group(1)), data=decision, headers=operator.headers).headers["Location"]
+    assert back == f"{addresses[1]}&said=sent-back"
+    again = operator.get(back).get_data(as_text=True)
+    assert "It was sent back." in again
+    assert re.findall(r'<td><a href="/jobs/([0-9a-f-]{36})"', again) == seen[3:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -10,13 +12,16 @@ from app.engine import redrive
 from app.engine.letters import WHYS
 from app.errors import Conflict, RequestError
 from app.store.letters import Meant
-from app.store.views.letters import PAGE_ROWS_MOST, letter_view, letters_view
+from app.store.views.letters import letter_view, letters_view
 from web.api.auth import needs, principal
+from web.api.pages import asked_after_id
 from web.door import door
 
 routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
+PAGE_ROWS = 50
 REASON_CHARACTERS = 1000
 NAME_CHARACTERS = 64
+FILTERS = ("state", "saga", "step", "why")
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
     "sent-back": "It was sent back.",
     "laid-down": "It is laid down; it stays on record.",
@@ -27,17 +32,18 @@ SAID = {  # what a button did, named in the address so that nobody can put words
 @routes.get("")
 @needs(Role.OPERATOR)
 def show() -> Response:
-    state = request.args.get("state", "open")
-    state = state if state in ("open", "closed") else "open"
-    saga, step, why = (request.args.get(name, "").strip()[:NAME_CHARACTERS] for name in ("saga", "step", "why"))
-    meant = Meant(tenant_id=principal().tenant_id, state=state, saga=saga or None, step=step or None, why=why or None)
-    letters, edge = letters_view(door().db, meant, limit=PAGE_ROWS_MOST)
+    asked = _asked()
+    state, saga, step, why = asked.get("state", "open"), asked.get("saga"), asked.get("step"), asked.get("why")
+    meant = Meant(tenant_id=principal().tenant_id, state=state, saga=saga, step=step, why=why)
+    letters, edge = letters_view(door().db, meant, after_id=asked_after_id(), limit=PAGE_ROWS)
     page = render_template(
         "letters.html",
         letters=letters,
-        more=edge is not None,
+        older=url_for("letters_page.show", **asked, cursor=door().signer.cursor(edge)) if edge else None,
+        first="cursor" not in request.args,
         whys=WHYS,
-        asked={"state": state, "saga": saga, "step": step, "why": why},
+        asked=asked,
+        here=_here(),
         said=SAID.get(request.args.get("said", "")),
     )
     return make_response(page)
@@ -61,5 +67,19 @@ def decide(letter_id: str) -> AnyResponse:
     return _back("sent-back")
 
 
+def _asked() -> dict[str, Any]:
+    """The filters of this address: those that say something."""
+    asked = {name: text for name in FILTERS if (text := request.args.get(name, "").strip()[:NAME_CHARACTERS])}
+    if asked.get("state") not in ("open", "closed"):
+        asked.pop("state", None)
+    return asked
+
+
+def _here() -> dict[str, Any]:
+    """What leads back to the page that was looked at: its filters and its cursor."""
+    cursor = request.args.get("cursor")
+    return _asked() | ({"cursor": cursor} if cursor else {})
+
+
 def _back(said: str) -> AnyResponse:
-    return redirect(url_for("letters_page.show", said=said), 303)
+    return redirect(url_for("letters_page.show", **_here(), said=said), 303)
