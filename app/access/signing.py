@@ -5,6 +5,7 @@ Each purpose has its own salt, so that a cursor is no session. A signature says 
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
@@ -38,17 +39,21 @@ class Signer:
             )
         return cls(settings.secret)
 
-    def cursor(self, position: Position) -> str:
+    def cursor(self, of: str, position: Position) -> str:
+        """Where this list goes on. `of` names the list and its filters: the cursor is good for nothing else."""
         created_at, row_id = position
-        return str(self._cursors.dumps([created_at.astimezone(UTC).isoformat(), row_id]))
+        return str(self._cursors.dumps([_brief(of), created_at.astimezone(UTC).isoformat(), row_id]))
 
-    def position(self, cursor: str) -> Position:
-        """Raises: RequestError for a cursor that we did not make."""
+    def position(self, of: str, cursor: str) -> Position:
+        """Raises: RequestError for a cursor that we did not make, or made for something else than `of`."""
         try:
-            created_at, row_id = self._cursors.loads(cursor[: LONGEST + 1])
-            return datetime.fromisoformat(created_at), str(row_id)
+            made_for, created_at, row_id = self._cursors.loads(cursor[: LONGEST + 1])
+            position = datetime.fromisoformat(created_at), str(row_id)
         except (BadData, ValueError, TypeError) as error:
             raise RequestError("The cursor is not one of ours: take it from `next` of the page before.") from error
+        if made_for != _brief(of):
+            raise RequestError("The cursor belongs to another list or to other filters: begin at the first page.")
+        return position
 
     def session(self, key_id: str) -> str:
         return str(self._sessions.dumps(key_id))
@@ -60,3 +65,8 @@ class Signer:
         except BadData:
             return None
         return found if isinstance(found, str) and is_id(found) else None
+
+
+def _brief(of: str) -> str:
+    """Filters are long, and an address is not: 64 bits tell lists apart, and the signature keeps everybody from choosing them."""
+    return hashlib.sha256(of.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -164,8 +164,6 @@ def test_given_jobs_when_listed_then_pages_follow_next(shop: Shop, user: Caller)
         "limit=x",
         "limit=-1",
         "limit=1e3",
-        "cursor=abc",
-        "cursor=",
         "tag=%00",
         "tag=" + "x" * 65,
     ]
@@ -174,6 +172,22 @@ def test_given_jobs_when_listed_then_pages_follow_next(shop: Shop, user: Caller)
 def test_given_bad_filter_when_listed_then_422_names_it(user: Caller, query: str) -> None:
     body = problem(user.get(f"{JOBS}?{query}"), 422, "invalid-input")
     assert body["errors"][0]["parameter"] == query.partition("=")[0]
+
+
+def test_given_cursor_of_another_list_or_of_other_filters_when_used_then_400_names_it_and_its_own_list_takes_it(
+    shop: Shop, user: Caller, operator: Caller
+) -> None:
+    mine = [shop.order() for _ in range(3)]
+    cursor = user.get(f"{JOBS}?limit=1&saga=shop").get_json()["next"]
+    again = user.get(f"{JOBS}?limit=2&saga=shop&cursor={cursor}").get_json()["items"]
+    assert [item["id"] for item in again] == [mine[1], mine[0]]
+    foreign = [f"{JOBS}?cursor={cursor}", f"{JOBS}?saga=other&cursor={cursor}", f"{JOBS}?saga=shop&state=pending&cursor={cursor}"]
+    foreign += [f"/api/v1/{name}?cursor={cursor}" for name in ("dead-letters", "quarantine", "reconciliations")]
+    forged = [f"{JOBS}?cursor={text}" for text in ("abc", "", "x" * 513)]
+    for address in (*foreign, *forged):
+        body = problem(operator.get(address), 400, "invalid-cursor")
+        assert body["errors"][0]["parameter"] == "cursor", address
+        assert ("another list or to other filters" in body["detail"]) == (address in foreign), address
 
 
 # --- what people decide --------------------------------------------------------------------------------------------

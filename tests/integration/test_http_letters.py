@@ -48,8 +48,9 @@ def test_given_letters_when_listed_then_filters_and_pages_find_them(shop: Shop, 
         failed: ["redrive", "discard"],
         asked: ["redrive", "mark-done", "waive"],
     }
-    for wrong in ("state=nope", "needs_person=maybe", "cursor=x", "color=red"):
+    for wrong in ("state=nope", "needs_person=maybe", "color=red"):
         assert operator.get(f"{LETTERS}?{wrong}").status_code == 422, wrong
+    assert operator.get(f"{LETTERS}?step=charge_card&cursor={first['next']}").status_code == 400
 
 
 def test_given_letter_when_read_then_who_what_and_how_each_attempt_ended(shop: Shop, operator: Caller) -> None:

@@ -17,7 +17,7 @@ from web.api import requests, shapes
 from web.api.answers import answer, job_answer, unchanged_job, wait_for_end
 from web.api.auth import check_key, checks_its_key, principal
 from web.api.described import Answer, described
-from web.api.pages import asked_after, page
+from web.api.pages import Pages
 from web.api.problems import FAULTS_MOST, Problem
 from web.body import read_json, read_optional_object
 from web.door import door
@@ -98,7 +98,7 @@ def show(job_id: str) -> Response:
     "jobs",
     {200: Answer("A page of your jobs.", shapes.JobList, ("ETag", "Link")), 304: p.UNCHANGED},
     parameters=(p.STATE, p.SAGA, p.TAG, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
-    problems=("invalid-input",),
+    problems=("invalid-input", "invalid-cursor"),
 )
 def index() -> Response:
     requests.only_parameters("state", "saga", "tag", "limit", "cursor")
@@ -108,8 +108,9 @@ def index() -> Response:
         requests.text_parameter("tag"),
         requests.limit_parameter(),
     )
-    items, edge = list_jobs(door().db, principal().tenant_id, state=state, saga=saga, tag=tag, after=asked_after(), limit=limit)
-    return page(items, edge)
+    pages = Pages("jobs", state=state, saga=saga, tag=tag)
+    items, edge = list_jobs(door().db, principal().tenant_id, state=state, saga=saga, tag=tag, after=pages.after(), limit=limit)
+    return pages.answer(items, edge)
 
 
 @routes.get("/<job_id>/why")

@@ -29,6 +29,12 @@ KINDS: dict[str, Kind] = {
         "A key has 1 to 255 visible characters, bare or in double quotes.",
         "Send a new random key, such as a UUID, for each thing you want done once.",
     ),
+    "invalid-cursor": Kind(
+        400,
+        "The cursor cannot be used",
+        "A cursor belongs to the list that gave it, with the filters it was given for; this one does not, or was never given.",
+        "Begin at the first page, without a cursor, and follow `next` with the same filters.",
+    ),
     "bad-request": Kind(
         400,
         "The request cannot be carried out as it is",

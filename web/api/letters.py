@@ -15,7 +15,7 @@ from web.api import requests, shapes
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, described
-from web.api.pages import asked_after_id, page
+from web.api.pages import pages_of_letters
 from web.body import read_json
 from web.deciding import carry_out
 from web.door import door
@@ -50,14 +50,15 @@ CHANGED = Answer("It is on record; the letter as it stands.", shapes.DecidedLett
         p.CURSOR,
         p.IF_NONE_MATCH,
     ),
-    problems=("invalid-input",),
+    problems=("invalid-input", "invalid-cursor"),
 )
 @needs(Role.OPERATOR)
 def index() -> Response:
     requests.only_parameters(*FILTERS, "limit", "cursor")
     meant, limit = meant_by_address(principal().tenant_id), requests.limit_parameter()
-    items, edge = letters_view(door().db, meant, after_id=asked_after_id(), limit=limit)
-    return page(items, edge)
+    pages = pages_of_letters(meant)
+    items, edge = letters_view(door().db, meant, after_id=pages.after_id(), limit=limit)
+    return pages.answer(items, edge)
 
 
 @routes.get("/<letter:letter_id>")

@@ -14,7 +14,9 @@ TEXT = r"^[^\u0000-\u001f\u007f-\u009f]*$"  # no control characters; other invis
 STATE = Parameter("state", {"enum": [str(state) for state in SHOWN_STATES]}, "Only jobs in this state.")
 SAGA = Parameter("saga", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT}, "Only jobs of this saga.")
 TAG = Parameter("tag", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT}, "Only jobs with this tag.")
-CURSOR = Parameter("cursor", {"type": "string", "minLength": 1, "maxLength": 512}, "`next` of the page before, and nothing else.")
+CURSOR = Parameter(
+    "cursor", {"type": "string", "minLength": 1, "maxLength": 512}, "`next` of the page before, of this list with the same filters."
+)
 EVENT_CURSOR = Parameter("cursor", {"type": "string", "pattern": "^[0-9]{1,9}$"}, "`next` of the page before: events after this number.")
 
 KEY_CURSOR = Parameter("cursor", {"type": "string", "minLength": 1, "maxLength": 255, "pattern": TEXT}, "`next` of the page before.")

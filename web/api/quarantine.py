@@ -12,7 +12,7 @@ from web.api import requests, shapes
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, Parameter, described
-from web.api.pages import asked_after_id, page
+from web.api.pages import Pages
 from web.body import read_json
 from web.door import door
 
@@ -26,14 +26,16 @@ STATE = Parameter("state", {"enum": ["kept", "discarded"], "default": "kept"}, "
     "operating",
     {200: Answer("A page of them.", shapes.QuarantineList, ("ETag", "Link")), 304: p.UNCHANGED},
     parameters=(STATE, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
-    problems=("invalid-input",),
+    problems=("invalid-input", "invalid-cursor"),
 )
 @needs(Role.OPERATOR)
 def index() -> Response:
     requests.only_parameters("state", "limit", "cursor")
     state, limit = requests.choice_parameter("state", ("kept", "discarded")), requests.limit_parameter()
-    items, edge = quarantine_view(door().db, discarded=state == "discarded", after_id=asked_after_id(), limit=limit)
-    return page(items, edge)
+    discarded = state == "discarded"
+    pages = Pages("quarantine", discarded=discarded)
+    items, edge = quarantine_view(door().db, discarded=discarded, after_id=pages.after_id(), limit=limit)
+    return pages.answer(items, edge)
 
 
 @routes.get("/<message_id>")

@@ -17,7 +17,7 @@ from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, Parameter, described
 from web.api.jobs import nothing_said
-from web.api.pages import asked_after_id, page
+from web.api.pages import Pages
 from web.door import door
 
 routes = Blueprint("reconciliations", __name__, url_prefix=API)
@@ -30,7 +30,7 @@ ONLY_OPEN = Parameter("open", {"enum": ["true", "false"], "default": "true"}, "`
     "operating",
     {200: Answer("A page of findings about your tenant's jobs.", shapes.FindingList, ("ETag", "Link")), 304: p.UNCHANGED},
     parameters=(ONLY_OPEN, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
-    problems=("invalid-input",),
+    problems=("invalid-input", "invalid-cursor"),
     details="Late jobs, and effects about which a service says otherwise than the account here. A finding closes by itself when the job has"
     " ended, or when a later run finds both agreeing.",
 )
@@ -38,8 +38,9 @@ ONLY_OPEN = Parameter("open", {"enum": ["true", "false"], "default": "true"}, "`
 def index() -> Response:
     requests.only_parameters("open", "limit", "cursor")
     only_open, limit = requests.choice_parameter("open", ("true", "false")) != "false", requests.limit_parameter()
-    items, edge = reconciliations_view(door().db, principal().tenant_id, only_open=only_open, after_id=asked_after_id(), limit=limit)
-    return page(items, edge)
+    pages = Pages("reconciliations", only_open=only_open)
+    items, edge = reconciliations_view(door().db, principal().tenant_id, only_open=only_open, after_id=pages.after_id(), limit=limit)
+    return pages.answer(items, edge)
 
 
 @routes.post("/reconcile")

@@ -15,7 +15,7 @@ from app.store.views import SHOWN_STATES, list_jobs, saga_view, sagas_view
 from web.accept import accept
 from web.api.answers import tagged
 from web.api.auth import principal
-from web.api.pages import asked_after
+from web.api.pages import Pages
 from web.door import door
 from web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
 
@@ -72,8 +72,9 @@ def index() -> Response:
     asked = {name: text for name in FILTERS if (text := request.args.get(name, "").strip()[:NAME_CHARACTERS])}
     if asked.get("state") not in SHOWN_STATES:
         asked.pop("state", None)
-    jobs, edge = list_jobs(door().db, principal().tenant_id, **asked, after=asked_after(), limit=PAGE_ROWS)
-    following: dict[str, Any] = {**asked, "cursor": door().signer.cursor(edge)} if edge else {}
+    pages = Pages("jobs", **asked)
+    jobs, edge = list_jobs(door().db, principal().tenant_id, **asked, after=pages.after(), limit=PAGE_ROWS)
+    following: dict[str, Any] = {**asked, "cursor": pages.cursor(edge)}
     older = url_for("home.index", **following) if edge else None
     first = "cursor" not in request.args
     return make_response(render_template("jobs.html", jobs=jobs, older=older, first=first, asked=asked, states=SHOWN_STATES))

@@ -14,7 +14,7 @@ from app.errors import Conflict, RequestError
 from app.store.letters import Meant
 from app.store.views.letters import letter_view, letters_view
 from web.api.auth import needs, principal
-from web.api.pages import asked_after_id
+from web.api.pages import pages_of_letters
 from web.door import door
 
 routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
@@ -35,11 +35,12 @@ def show() -> Response:
     asked = _asked()
     state, saga, step, why = asked.get("state", "open"), asked.get("saga"), asked.get("step"), asked.get("why")
     meant = Meant(tenant_id=principal().tenant_id, state=state, saga=saga, step=step, why=why)
-    letters, edge = letters_view(door().db, meant, after_id=asked_after_id(), limit=PAGE_ROWS)
+    pages = pages_of_letters(meant)
+    letters, edge = letters_view(door().db, meant, after_id=pages.after_id(), limit=PAGE_ROWS)
     page = render_template(
         "letters.html",
         letters=letters,
-        older=url_for("letters_page.show", **asked, cursor=door().signer.cursor(edge)) if edge else None,
+        older=url_for("letters_page.show", **asked, cursor=pages.cursor(edge)) if edge else None,
         first="cursor" not in request.args,
         whys=WHYS,
         asked=asked,

@@ -16,7 +16,7 @@ KEY_ID = POSITION[1]
 
 def test_given_position_when_signed_then_read_back() -> None:
     signer = Signer("a secret of sixteen")
-    assert signer.position(signer.cursor(POSITION)) == POSITION
+    assert signer.position("jobs", signer.cursor("jobs", POSITION)) == POSITION
     assert signer.key_id(signer.session(KEY_ID)) == KEY_ID
 
 
@@ -26,18 +26,24 @@ def test_given_position_when_signed_then_read_back() -> None:
 def test_given_spoilt_text_when_read_then_refused(spoil: object) -> None:
     signer = Signer("a secret of sixteen")
     with pytest.raises(RequestError):
-        signer.position(spoil(signer.cursor(POSITION)))  # type: ignore[operator]
+        signer.position("jobs", spoil(signer.cursor("jobs", POSITION)))  # type: ignore[operator]
     assert signer.key_id(spoil(signer.session(KEY_ID))) is None  # type: ignore[operator]
 
 
 def test_given_other_secret_or_other_purpose_when_read_then_refused() -> None:
     ours, theirs = Signer("a secret of sixteen"), Signer("another secret, also long")
     with pytest.raises(RequestError):
-        ours.position(theirs.cursor(POSITION))
+        ours.position("jobs", theirs.cursor("jobs", POSITION))
     with pytest.raises(RequestError):
-        ours.position(ours.session(KEY_ID))
+        ours.position("jobs", ours.session(KEY_ID))
     assert ours.key_id(theirs.session(KEY_ID)) is None
-    assert ours.key_id(ours.cursor(POSITION)) is None
+    assert ours.key_id(ours.cursor("jobs", POSITION)) is None
+
+
+def test_given_cursor_of_one_list_when_read_for_another_then_refused_with_what_to_do() -> None:
+    signer = Signer("a secret of sixteen")
+    with pytest.raises(RequestError, match="another list or to other filters"):
+        signer.position("letters", signer.cursor("jobs", POSITION))
 
 
 def test_given_old_session_when_read_then_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,4 +60,4 @@ def test_given_no_secret_in_production_when_started_then_one_sentence() -> None:
 
 
 def test_given_no_secret_in_a_test_when_started_then_it_works() -> None:
-    assert Signer.from_settings(Settings(env="test")).cursor(POSITION)
+    assert Signer.from_settings(Settings(env="test")).cursor("jobs", POSITION)
