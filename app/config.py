@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     reconcile_rows: int = Field(500, ge=1, le=10_000)
     reconcile_keys: int = Field(100, ge=1, le=10_000)
     reconcile_window_seconds: Seconds = 7 * 24 * 3600.0
-    open_jobs: Count = 100_000  # of one tenant; a job beyond is refused over HTTP until some have ended
+    open_jobs: Count = 100_000  # of one tenant; a job beyond is refused, over HTTP and by the command line, until some have ended
     # sizes
     input_bytes: Bytes = 256 * 1024
     result_bytes: Bytes = 64 * 1024

@@ -11,10 +11,11 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Abort, Exit
 
-from app.errors import InvalidInput, SurefootError
+from app.errors import InvalidInput, SurefootError, TryLater
 from app.supervisor import plugins, runfile
 
 BARE = ("up", "version", "bench", "drill", "simulate")  # commands that take nothing from an earlier `surefoot up` on this home
+TRY_LATER = 75  # as EX_TEMPFAIL of sysexits.h: the same words may succeed later
 
 
 class Commands(click.RichGroup):
@@ -46,7 +47,7 @@ class Commands(click.RichGroup):
 
 
 def run(group: click.Group) -> None:
-    """Run the command line and end the process: 0, 1 for what went wrong, 2 for wrong words."""
+    """Run the command line and end the process: 0, 1 for what went wrong, 2 for wrong words, 75 for what may succeed later."""
     from app import logs
 
     logs.configure(quiet=True)
@@ -70,7 +71,7 @@ def outcome(group: click.Group, args: list[str] | None = None) -> int:
         _tell(error.message)
         for fault in error.faults if isinstance(error, InvalidInput) else []:
             click.echo(f"  {fault.get('pointer', '')}: {fault.get('detail', '')}", err=True)
-        return 1
+        return TRY_LATER if isinstance(error, TryLater) else 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has gone, as `| head` does
         return 1

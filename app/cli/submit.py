@@ -16,6 +16,7 @@ from app.cli.common import as_json, print_json, publish, store
 from app.config import settings
 from app.engine.submit import Submission
 from app.engine.submit import submit as accept
+from app.limits.admission import Admission
 from app.store.views import job_view
 
 
@@ -27,11 +28,14 @@ from app.store.views import job_view
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; may be given several times.")
 @as_json
 def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str, ...], as_json: bool) -> None:
-    """Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input. Prints its id."""
+    """Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input. Prints its id.
+
+    Ends with 75 when it was not taken and may be later: as many jobs are open as may be (OPEN_JOBS), or the store is away.
+    """
     value = _read(input_)
     with store() as db:
         submission = Submission(tenants.ensure(db), saga, value, shell_actor(), key=key, tags=tuple(dict.fromkeys(tags)))
-        submitted = accept(db, settings(), None, submission)
+        submitted = accept(db, settings(), None, submission, admit=Admission(settings().open_jobs).admit)
         publish(db, submitted.plan)
         if wait and not as_json:
             from app.cli.watching import follow

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from app.cli import COMMANDS
+from app.cli.group import TRY_LATER, Commands, outcome
 from app.engine.submit import Submission, submit
 from app.errors import TooManyOpenJobs
 from app.limits.admission import Admission, count_open
@@ -69,3 +73,23 @@ def test_given_many_jobs_then_the_open_ones_are_counted_in_an_index_and_no_furth
         assert count_open(connection, shop.tenant, 10) == 3
     _, plan = first_plan(shop.db, lambda connection: count_open(connection, shop.tenant, 10), without=("seqscan", "bitmapscan"))
     assert served(plan, "ix_jobs_state"), plan
+
+
+def test_given_as_many_as_may_be_open_when_the_command_line_asks_then_refused_alike_and_its_key_still_has_its_job(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name, value in {"DATABASE_URL": shop.url, "SUREFOOT_HOME": str(tmp_path), "OPEN_JOBS": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+    def submitted(key: str) -> tuple[int, str, str]:
+        code = outcome(Commands(COMMANDS), ["submit", "shop", json.dumps(GOOD), "--key", key])
+        said = capsys.readouterr()
+        return code, said.out.strip(), said.err
+
+    capsys.readouterr()
+    first, second, third = submitted("a"), submitted("b"), submitted("c")
+    assert (first[0], second[0], third[0], third[1]) == (0, 0, TRY_LATER, "")
+    assert "2 jobs are open, which is as many as may be (OPEN_JOBS)" in third[2]
+    assert submitted("a")[:2] == first[:2]
+    assert shop.land(first[1]) == "completed"
+    assert submitted("c")[0] == 0
