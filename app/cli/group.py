@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -50,8 +52,20 @@ def run(group: click.Group) -> None:
     """Run the command line and end the process: 0, 1 for what went wrong, 2 for wrong words, 75 for what may succeed later."""
     from app import logs
 
+    _buffered()
     logs.configure(quiet=True)
     raise SystemExit(outcome(group))
+
+
+def _buffered() -> None:
+    """With PYTHONUNBUFFERED, as in our image, what is printed goes to the system at one try, and what does not fit into the pipe when
+    the process is stopped and goes on (`docker pause`, Ctrl-Z) is dropped without a word. A buffer tries again; each line leaves at once.
+    """
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(raw), encoding=sys.stdout.encoding, errors=sys.stdout.errors, newline="\n", line_buffering=True
+        )
 
 
 def outcome(group: click.Group, args: list[str] | None = None) -> int:

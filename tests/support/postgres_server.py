@@ -27,7 +27,7 @@ from tests.support.stores import migrate
 from tests.support.waiting import wait_until
 
 START_S = 60.0
-STOP_S = 15.0
+STOP_S = 30.0
 OWNER = "surefoot"
 SETTINGS = {
     "fsync": "off",

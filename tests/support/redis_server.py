@@ -15,8 +15,8 @@ from app.supervisor.leash import leashed
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-START_S = 15.0
-STOP_S = 10.0
+START_S = 60.0
+STOP_S = 30.0
 CONFIG = "redis.conf"
 
 
@@ -46,7 +46,7 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         """A client that gives up soon. Close it, or use it in a `with`."""
-        return redis.Redis(port=self.port, socket_timeout=2, socket_connect_timeout=2, protocol=2)
+        return redis.Redis(port=self.port, socket_timeout=5, socket_connect_timeout=5, protocol=2)
 
     def start(self) -> RedisServer:
         """Start it, and come back when it answers."""
