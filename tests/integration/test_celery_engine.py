@@ -143,15 +143,10 @@ def place(broker: Broker, tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="module")
-def lasting(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def lasting(module_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One place for all tests of this module that leave its broker and its worker's processes as they are."""
-    home = tmp_path_factory.mktemp("lasting")
-    redis = RedisServer(redis_executable, home / "redis").start()
-    try:
-        with made(home / "home", OnRedis(redis)) as place, place.worker:
-            yield place
-    finally:
-        redis.stop()
+    with made(tmp_path_factory.mktemp("lasting") / "home", OnRedis(module_redis)) as place, place.worker:
+        yield place
 
 
 @pytest.fixture

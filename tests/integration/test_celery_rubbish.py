@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,24 @@ WRECKED = [
 ]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Engine:
-    return open_new_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    db = open_new_store(f"sqlite:///{tmp_path_factory.mktemp('store') / 'store.sqlite'}")
+    yield db
+    db.dispose()
+
+
+@pytest.fixture(scope="module")
+def worker(module_redis: RedisServer, store: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """One worker for all tests of this module whose store is there."""
+    home = tmp_path_factory.mktemp("worker")
+    with WorkerProcess(home, module_redis.url, concurrency=1, environment={"DATABASE_URL": str(store.url)}) as worker:
+        yield worker
+
+
+def kept(store: Engine) -> int:
+    """How many messages are in quarantine."""
+    return len(keep.quarantined(store, 1000))
 
 
 def run_one(redis_server: RedisServer, worker: WorkerProcess) -> None:
@@ -147,43 +163,43 @@ def run_one(redis_server: RedisServer, worker: WorkerProcess) -> None:
 
 
 def test_given_rubbish_in_a_row_when_consumed_then_all_of_it_is_in_quarantine_and_the_worker_goes_on(
-    redis_server: RedisServer, tmp_path: Path, store: Engine
+    module_redis: RedisServer, worker: WorkerProcess, store: Engine
 ) -> None:
     assert len(RUBBISH) >= 26
-    with WorkerProcess(tmp_path / "w", redis_server.url, concurrency=1, environment={"DATABASE_URL": str(store.url)}) as worker:
-        pid, children = worker.pid, worker.children
-        with redis_server.client() as client:
-            for envelope in RUBBISH.values():
-                client.lpush(QUEUE, json.dumps(envelope))
-            run_one(redis_server, worker)
-            wait_until(lambda: len(keep.quarantined(store, 1000)) >= len(RUBBISH), what="every one of them in quarantine")
-            wait_until(lambda: client.hlen("unacked") == 0, what="everything acknowledged")
-        rows = keep.quarantined(store, 1000)
-        assert len(rows) == len(RUBBISH)
-        assert all(row["reason"] and row["queue"] == QUEUE for row in rows)
-        assert worker.pid == pid
-        assert worker.children == children
+    before, pid, children = kept(store), worker.pid, worker.children
+    with module_redis.client() as client:
+        for envelope in RUBBISH.values():
+            client.lpush(QUEUE, json.dumps(envelope))
+        run_one(module_redis, worker)
+        wait_until(lambda: kept(store) >= before + len(RUBBISH), what="every one of them in quarantine")
+        wait_until(lambda: client.hlen("unacked") == 0, what="everything acknowledged")
+    rows = keep.quarantined(store, 1000)
+    assert len(rows) == before + len(RUBBISH)
+    assert all(row["reason"] and row["queue"] == QUEUE for row in rows)
+    assert worker.pid == pid
+    assert worker.children == children
 
 
-def test_given_what_is_no_envelope_when_consumed_then_the_worker_goes_on(redis_server: RedisServer, tmp_path: Path, store: Engine) -> None:
-    with WorkerProcess(tmp_path / "w", redis_server.url, concurrency=1, environment={"DATABASE_URL": str(store.url)}) as worker:
-        pid = worker.pid
-        with redis_server.client() as client:
-            client.lpush(QUEUE, *WRECKED)
-        run_one(redis_server, worker)
-        assert worker.pid == pid
-        assert "Connection to broker lost" not in worker.text()
-        assert len(keep.quarantined(store, 1000)) == len(WRECKED)
+def test_given_what_is_no_envelope_when_consumed_then_the_worker_goes_on(
+    module_redis: RedisServer, worker: WorkerProcess, store: Engine
+) -> None:
+    before, pid = kept(store), worker.pid
+    with module_redis.client() as client:
+        client.lpush(QUEUE, *WRECKED)
+    run_one(module_redis, worker)
+    assert worker.pid == pid
+    assert "Connection to broker lost" not in worker.text()
+    assert kept(store) == before + len(WRECKED)
 
 
 def test_given_step_of_another_version_of_the_code_when_consumed_then_the_engine_answers_for_it(
-    redis_server: RedisServer, tmp_path: Path, store: Engine
+    module_redis: RedisServer, worker: WorkerProcess, store: Engine
 ) -> None:
-    with WorkerProcess(tmp_path / "w", redis_server.url, concurrency=1, environment={"DATABASE_URL": str(store.url)}) as worker:
-        with redis_server.client() as client:
-            client.lpush(QUEUE, json.dumps(with_headers(task="plain.not_here_yet")))
-        wait_until(lambda: worker.ended("not_here_yet"), what="the message to reach the engine")
-        assert keep.quarantined(store) == []
+    before = kept(store)
+    with module_redis.client() as client:
+        client.lpush(QUEUE, json.dumps(with_headers(task="plain.not_here_yet")))
+    wait_until(lambda: worker.ended("not_here_yet"), what="the message to reach the engine")
+    assert kept(store) == before
 
 
 def test_given_store_that_is_away_when_rubbish_comes_then_it_is_kept_until_it_can_be_written(
