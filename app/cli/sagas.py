@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import rich_click as click
+from click.exceptions import Exit
 
 from app.cli.common import as_json, print_json, print_table, store
+from app.config import settings
+from app.errors import DefinitionError, NotFound
+from app.saga.advice import advice
+from app.saga.naming import did_you_mean
+from app.saga.registry import Registry
 from app.store.views import saga_view, sagas_view
 
 
@@ -47,6 +53,47 @@ def show(name: str, as_json: bool) -> None:
     required = set(view["input"].get("required", ()))
     fields = [[n, f.get("type"), "yes" if n in required else "", _told(f)] for n, f in view["input"].get("properties", {}).items()]
     print_table(["input", "type", "required", ""], fields, "It takes no input.")
+
+
+@sagas.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--strict", is_flag=True, help="End with 1 for advice, too.")
+@as_json
+def lint(names: tuple[str, ...], strict: bool, as_json: bool) -> None:
+    """Check the sagas whose code is here (SUREFOOT_SAGAS and installed packages), all or those named. Needs no store.
+
+    Mistakes are what every process refuses to start with: ends with 1. Advice is what runs and surprises somebody later.
+    """
+    mistakes: list[str] = []
+    try:
+        known = Registry.load(settings().saga_modules).all()
+    except DefinitionError as error:
+        mistakes, known = error.message.splitlines(), ()
+    unknown = sorted(set(names) - {saga.name for saga in known})
+    if unknown and not mistakes:
+        raise NotFound(f"no saga here is called {unknown[0]!r}.{did_you_mean(unknown[0], [saga.name for saga in known])}")
+    meant = [saga for saga in known if not names or saga.name in names]
+    found = {saga: advice(saga, settings().lane_limit_seconds) for saga in meant}
+    if as_json:
+        checked = [
+            {
+                "name": saga.name,
+                "version": saga.version,
+                "advice": [{"where": a.where, "step": a.step or None, "says": a.says} for a in told],
+            }
+            for saga, told in found.items()
+        ]
+        print_json({"mistakes": mistakes, "sagas": checked})
+    else:
+        for line in mistakes:
+            click.echo(line)
+        for saga, told in found.items():
+            for one in told:
+                click.echo(f"{one.where}: {f'step {one.step}' if one.step else f'saga {saga.name}'} {one.says}")
+        if not mistakes:
+            count = sum(map(len, found.values()))
+            click.echo(f"{len(meant)} saga{'s' * (len(meant) != 1)}, no mistakes, {count or 'no'} piece{'s' * (count != 1)} of advice.")
+    raise Exit(1 if mistakes or (strict and any(found.values())) else 0)
 
 
 def _told(field: dict[str, object]) -> str:
