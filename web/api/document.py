@@ -16,12 +16,12 @@ from werkzeug.routing import Rule
 
 from app.errors import DefinitionError
 from app.store.views.names import API
-from web.api import shapes
 from web.api.answers import tagged
 from web.api.auth import is_open, open_to_all, role_of
 from web.api.described import Answer, Description, described, description_of
 from web.api.kinds import KINDS
 from web.api.problems import MEDIA_TYPE
+from web.api.shapes.problems import Problem
 
 routes = Blueprint("document", __name__)
 EXTENSION = "surefoot.document"
@@ -196,7 +196,7 @@ def _headers(names: tuple[str, ...]) -> dict[str, Any]:
 def _schemas(said: list[Description]) -> tuple[dict[str, Any], dict[type[BaseModel], Any]]:
     """Components by name, and the reference of each model that a route names."""
     taken = {one.body for one in said if one.body is not None}
-    given = {answer.shape for one in said for answer in one.answers.values() if answer.shape is not None} | {shapes.Problem}
+    given = {answer.shape for one in said for answer in one.answers.values() if answer.shape is not None} | {Problem}
     wanted = [(model, "validation") for model in taken] + [(model, "serialization") for model in given]
     wanted.sort(key=lambda one: one[0].__name__)
     return _schemas_of(tuple(wanted))

@@ -13,11 +13,11 @@ from app.errors import Conflict, NotFound
 from app.store.views import effects_view, job_view
 from app.store.views.names import API
 from web.api import parameters as p
-from web.api import shapes
 from web.api.answers import answer, job_answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, described
 from web.api.requests import Reason, checked
+from web.api.shapes import effects as shapes
 from web.body import read_json
 from web.deciding import RETRY, carry_out
 from web.door import door

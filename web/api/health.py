@@ -14,11 +14,11 @@ from app.errors import SettingsError, StoreUnavailable
 from app.store import migrate
 from app.store.views.health import health_view
 from web.api import parameters as p
-from web.api import shapes
 from web.api.answers import answer
 from web.api.auth import open_to_all
 from web.api.described import Answer, described
 from web.api.problems import Problem
+from web.api.shapes import health as shapes
 from web.door import door
 
 routes = Blueprint("health", __name__)

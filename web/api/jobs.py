@@ -13,12 +13,13 @@ from app.store.views import Revision, history_view, job_view, job_with_revision,
 from app.store.views.names import API
 from web.accept import accept
 from web.api import parameters as p
-from web.api import requests, shapes
+from web.api import requests
 from web.api.answers import answer, job_answer, unchanged_job, wait_for_end
 from web.api.auth import check_key, checks_its_key, principal
 from web.api.described import Answer, described
 from web.api.pages import Pages
 from web.api.problems import FAULTS_MOST, Problem
+from web.api.shapes import jobs as shapes
 from web.body import read_json, read_optional_object
 from web.door import door
 

@@ -11,11 +11,12 @@ from app.store.letters import Meant
 from app.store.views.letters import letter_view, letters_view
 from app.store.views.names import API, job_links
 from web.api import parameters as p
-from web.api import requests, shapes
+from web.api import requests
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, described
 from web.api.pages import pages_of_letters
+from web.api.shapes import letters as shapes
 from web.body import read_json
 from web.deciding import carry_out
 from web.door import door

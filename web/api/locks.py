@@ -9,10 +9,11 @@ from app.store.views import locks_view
 from app.store.views.locks import PAGE_KEYS
 from app.store.views.names import API
 from web.api import parameters as p
-from web.api import requests, shapes
+from web.api import requests
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, described
+from web.api.shapes import locks as shapes
 from web.door import door
 
 routes = Blueprint("locks", __name__, url_prefix=f"{API}/locks")

@@ -8,11 +8,12 @@ from app.access.principal import Role
 from app.store.views.names import API
 from app.store.views.quarantine import discard_message, message_view, quarantine_view
 from web.api import parameters as p
-from web.api import requests, shapes
+from web.api import requests
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, Parameter, described
 from web.api.pages import Pages
+from web.api.shapes import quarantine as shapes
 from web.body import read_json
 from web.door import door
 

@@ -12,12 +12,13 @@ from app.store.session import transaction
 from app.store.views.names import API
 from app.store.views.reconciliations import reconciliations_view
 from web.api import parameters as p
-from web.api import requests, shapes
+from web.api import requests
 from web.api.answers import answer
 from web.api.auth import needs, principal
 from web.api.described import Answer, Parameter, described
 from web.api.jobs import nothing_said
 from web.api.pages import Pages
+from web.api.shapes import reconciliations as shapes
 from web.door import door
 
 routes = Blueprint("reconciliations", __name__, url_prefix=API)

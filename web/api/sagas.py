@@ -7,9 +7,9 @@ from flask import Blueprint, Response
 from app.store.views import saga_view, sagas_view
 from app.store.views.names import API
 from web.api import parameters as p
-from web.api import shapes
 from web.api.answers import answer
 from web.api.described import Answer, described
+from web.api.shapes import sagas as shapes
 from web.door import door
 
 routes = Blueprint("sagas", __name__, url_prefix=f"{API}/sagas")

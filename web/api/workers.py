@@ -8,10 +8,10 @@ from app.access.principal import Role
 from app.store.views import workers_view
 from app.store.views.names import API
 from web.api import parameters as p
-from web.api import shapes
 from web.api.answers import answer
 from web.api.auth import needs
 from web.api.described import Answer, described
+from web.api.shapes import workers as shapes
 from web.door import door
 
 routes = Blueprint("workers", __name__, url_prefix=f"{API}/workers")

@@ -20,7 +20,7 @@ from app.store.views.locks import locks_view
 from tests.contract.views.shop import Caller, Shop
 from tests.support.world import Participant, World
 from web import create_app
-from web.api import shapes
+from web.api.shapes import locks as shapes
 
 
 class Wanted(BaseModel):

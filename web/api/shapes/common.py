@@ -1,0 +1,22 @@
+"""What shapes of several rooms are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+Fidelity = Literal["exact", "equivalent", "partial", "notice"]
+LetterAction = Literal["redrive", "discard", "mark-done", "waive", "mark-absent"]
+Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+Path = Annotated[str, Field(description="A path on this server.")]
+Cursor = Annotated[str | None, Field(description="For `cursor` of the next request; null at the end.")]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Listed(Shape, Generic[T]):
+    items: list[T]

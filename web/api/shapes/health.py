@@ -1,0 +1,28 @@
+"""For load balancers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from web.api.shapes.common import Shape
+
+
+class Alive(Shape):
+    status: Literal["alive"]
+
+
+class Ready(Shape):
+    status: Literal["ready"]
+
+
+class Health(Shape):
+    status: Literal["ok", "degraded"]
+    store: Literal["ok"]
+    broker: Literal["ok", "unreachable"]
+    relay: Literal["ok", "absent"]
+    workers: int
+
+
+class Down(Shape):
+    status: Literal["down"]
+    store: Literal["unreachable"]

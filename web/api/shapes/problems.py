@@ -1,0 +1,27 @@
+"""What every route may answer instead."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from web.api.shapes.common import Path, Shape
+
+
+class Fault(Shape):
+    """One fault of a request; `pointer` (into the body) or `parameter` (of the address) says where."""
+
+    pointer: str | None = Field(default=None, description="JSON Pointer into the body.")
+    parameter: str | None = Field(default=None, description="Name of a query parameter.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: Path
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    instance: Path
+    trace_id: str = Field(description="Under which our log has it.")
+    errors: list[Fault] | None = None

@@ -1,0 +1,46 @@
+"""What reconciliation found."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from web.api.shapes.common import Cursor, Id, Path, Shape
+
+
+class FindingLinks(Shape):
+    job: Path | None
+
+
+class Finding(Shape):
+    """What reconciliation found."""
+
+    id: Id
+    at: datetime
+    job: Id | None = Field(description="None where the job does not exist, or a service could not be asked.")
+    name: str | None
+    saga: str
+    step: str
+    item: str
+    service: str = Field(description="Empty for a late job.")
+    key: str = Field(description="Of the effect; of a late job its id.")
+    finding: Literal["late", "missing_there", "missing_here", "different", "orphan", "unaskable"]
+    action: str = Field(description="What was done: `asked` (a person), `redriven`, `rung`, `compensated`, `attention`.")
+    detail: dict[str, Any] | None
+    actor: str
+    closed_at: datetime | None
+    closed_by: str | None
+    closed_why: str | None
+    links: FindingLinks
+
+
+class FindingList(Shape):
+    items: list[Finding]
+    next: Cursor
+
+
+class Reconciling(Shape):
+    message: str
+    findings: Path
