@@ -19,6 +19,7 @@ from tests.support.waiting import wait_until
 
 QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
 QUICK |= {"BANK_SLOW_SECONDS": "6", "BANK_TIMEOUT_SECONDS": "20"}  # long enough for something to be done to a slow charge
+ALL_WORKERS = 6  # two, each with two children
 HALF_S = 0.5  # how long a request waits for a broker that does not answer
 
 
@@ -47,13 +48,16 @@ postgresql_first = pytest.mark.parametrize("store", [pytest.param("sqlite", mark
 
 
 def kill_now_and_then(shop: Shop, halt: threading.Event, every_s: float, killed: list[str]) -> None:
-    """kill -9 of a random worker process, main or child: one at once, then one every so many seconds."""
+    """kill -9 of a random worker process, main or child: one at once, then one every so many seconds, but none before all are there.
+
+    Otherwise a machine on which a worker takes longer to start than that has none that ever works.
+    """
     chance = random.Random(11)
     wait_s = 0.2
     while not halt.wait(wait_s):
         wait_s = every_s
         candidates = shop.workers()
-        if candidates:
+        if len(candidates) >= ALL_WORKERS:
             victim = chance.choice(candidates)
             try:
                 victim.kill()

@@ -99,9 +99,9 @@ class Shop:
         found = []
         for process in psutil.Process(self.up.process.pid).children(recursive=True):
             try:
-                words = " ".join(process.cmdline())
+                words = process.cmdline()
             except psutil.Error:
                 continue
-            if "workers.celery_app" in words and " worker" in words:
+            if {"workers.celery_app", "worker"} <= set(words):
                 found.append(process)
         return found

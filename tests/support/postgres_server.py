@@ -26,7 +26,7 @@ from tests.support.processes import unprivileged
 from tests.support.stores import migrate
 from tests.support.waiting import wait_until
 
-START_S = 60.0
+START_S = 120.0
 STOP_S = 30.0
 OWNER = "surefoot"
 SETTINGS = {

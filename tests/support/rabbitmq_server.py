@@ -21,7 +21,7 @@ from tests.support.ports import free_port
 from tests.support.processes import unprivileged
 from tests.support.waiting import wait_until
 
-START_S = 60.0
+START_S = 120.0
 STOP_S = 30.0
 PLACES = ("/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin")
 
@@ -113,7 +113,7 @@ class RabbitMQServer:
     def ctl(self, *words: str) -> str:
         """What `rabbitmqctl` says."""
         command = leashed([str(self.scripts / "rabbitmqctl"), *words], user=self.user)
-        done = subprocess.run(command, env=self._env, cwd=self.directory, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=self._env, cwd=self.directory, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
