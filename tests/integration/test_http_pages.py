@@ -13,8 +13,7 @@ from flask.testing import FlaskClient
 from app.access import keys
 from app.saga.outcomes import Rejected
 from app.store.ids import operation_id
-from app.store.views import list_jobs
-from app.store.views.letters import letters_of_job
+from app.store.views import job_view, list_jobs
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.integration.test_http_polling import statements
 from web.door import EXTENSION
@@ -205,7 +204,7 @@ def test_given_running_job_when_cancelled_on_its_page_then_it_is_undone(shop: Sh
 def asked(shop: Shop) -> tuple[str, str]:
     """A job in attention for the undo of charge_card, and the letter about it."""
     job_id = shop.asked()
-    (letter,) = letters_of_job(shop.db, job_id, shop.tenant)
+    (letter,) = job_view(shop.db, job_id, shop.tenant)["dead_letters"]
     return job_id, letter["id"]
 
 
@@ -216,6 +215,9 @@ def test_given_attention_when_an_operator_looks_then_the_letter_says_what_happen
     user = signed_in(app, shop.key())
     seen = user.get(f"/jobs/{job_id}").get_data(as_text=True)
     assert "A person is asked" in seen
+    with statements(app.extensions[EXTENSION].db) as asked_of_the_store:
+        user.get(f"/jobs/{job_id}")
+    assert sum("AS job_state" in one for one in asked_of_the_store) == 1
     assert "An operator can decide about it" in seen
     assert "Waive it" not in seen
     decision = {"decision": "waive", "reason": "written off"}

@@ -16,9 +16,9 @@ from app.errors import Conflict, NotFound, RequestError
 from app.explain import why
 from app.rules.states import ENDED
 from app.store.ids import operation_id
-from app.store.views import Revision, effects_view, history_view, job_view
+from app.store.views import Revision, effects_view, history_view, job_view, job_with_letters
 from app.store.views.graphs import graph_view
-from app.store.views.letters import letter_view, letters_of_job
+from app.store.views.letters import letter_view
 from web.api.auth import needs, principal
 from web.deciding import LETTER_ACTIONS, carry_out
 from web.door import door
@@ -136,7 +136,7 @@ def _in_flower(job_id: str) -> Callable[[str, str], str]:
 
 def _facts(job_id: str) -> dict[str, Any]:
     db, tenant_id = door().db, principal().tenant_id
-    view = job_view(db, job_id, tenant_id)
+    view, letters = job_with_letters(db, job_id, tenant_id)
     told = why(db, job_id, tenant_id)
     return {
         "job": view,
@@ -144,7 +144,7 @@ def _facts(job_id: str) -> dict[str, Any]:
         "cancellable": view["state"] in CANCELLABLE,
         "redrivable": view["state"] in REDRIVABLE,
         "why": told,
-        "letters": letters_of_job(db, job_id, tenant_id) if view["dead_letters"] else [],
+        "letters": letters,
         "may_decide": principal().may(Role.OPERATOR),
         "effects": effects_view(db, job_id, tenant_id),
         "history": history_view(db, job_id, tenant_id)["items"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from app.store.views.effects import effects_view
 from app.store.views.history import history_view
-from app.store.views.jobs import SHOWN_STATES, job_view, list_jobs
+from app.store.views.jobs import SHOWN_STATES, job_view, job_with_letters, list_jobs
 from app.store.views.locks import locks_view
 from app.store.views.names import short_name
 from app.store.views.polls import Polls
@@ -25,6 +25,7 @@ __all__ = [
     "history_view",
     "job_revision",
     "job_view",
+    "job_with_letters",
     "job_with_revision",
     "list_jobs",
     "locks_view",

@@ -49,21 +49,27 @@ def job_view(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
         return whole_job(connection, job_id, tenant_id)
 
 
+def job_with_letters(db: Engine, job_id: str, tenant_id: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The same, and its open dead letters as `letter_view` shows them, newest first. Raises: NotFound."""
+    with reading(db) as connection:
+        return _with_letters(connection, job_id, tenant_id)
+
+
 def whole_job(connection: Connection, job_id: str, tenant_id: str | None) -> dict[str, Any]:
-    """The same, within a read. Raises: NotFound."""
+    """The view of one job, within a read. Raises: NotFound."""
+    return _with_letters(connection, job_id, tenant_id)[0]
+
+
+def _with_letters(connection: Connection, job_id: str, tenant_id: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     snapshot = load(connection, job_id, tenant_id)
-    return whole(connection, snapshot, effects_of(connection, [snapshot.job.id])[snapshot.job.id])
-
-
-def whole(connection: Connection, snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
-    """The full view of a job that has been read."""
-    view = brief(snapshot, effects)
+    given_up = letters.letters_of_job(connection, snapshot.job.id) if _may_have_letters(snapshot) else []
+    view = brief(snapshot, effects_of(connection, [snapshot.job.id])[snapshot.job.id])
     return view | {
         "steps": [_step(snapshot, node) for node in snapshot.graph.nodes],
         "result": _result(connection, snapshot) if snapshot.job.state == JobState.COMPLETED else None,
         "queue": _queue(connection, snapshot),
-        "dead_letters": letters.in_job(connection, snapshot.job.id) if _may_have_letters(snapshot) else [],
-    }
+        "dead_letters": [letters.in_job(letter) for letter in given_up],
+    }, given_up
 
 
 def _may_have_letters(snapshot: Snapshot) -> bool:

@@ -40,16 +40,15 @@ def letter_view(db: Engine, letter_id: str, tenant_id: str | None) -> dict[str, 
         return brief(row) | {"history": _attempts(connection, row)}
 
 
-def letters_of_job(db: Engine, job_id: str, tenant_id: str | None) -> list[dict[str, Any]]:
+def letters_of_job(connection: Connection, job_id: str) -> list[dict[str, Any]]:
     """The open letters of a job, newest first."""
-    return letters_view(db, Meant(tenant_id=tenant_id, job_id=job_id), limit=PAGE_ROWS_MOST)[0]
+    return [brief(row) for row in letters.page(connection, Meant(job_id=job_id), None, PAGE_ROWS_MOST)]
 
 
-def in_job(connection: Connection, job_id: str) -> list[dict[str, Any]]:
-    """The open letters of a job as its own view shows them, newest first: what stays as it is while the job does."""
+def in_job(letter: dict[str, Any]) -> dict[str, Any]:
+    """A letter as its job's own view shows it: what stays as it is while the job does."""
     shown = ("id", "step", "item", "kind", "why", "error", "attempts", "needs_person", "actions", "created_at")
-    views = [brief(row) for row in letters.page(connection, Meant(job_id=job_id), None, PAGE_ROWS_MOST)]
-    return [{name: view[name] for name in shown} | {"links": {"self": view["links"]["self"]}} for view in views]
+    return {name: letter[name] for name in shown} | {"links": {"self": letter["links"]["self"]}}
 
 
 def brief(row: AnyRow) -> dict[str, Any]:
