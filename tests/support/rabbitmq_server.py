@@ -23,6 +23,7 @@ from tests.support.waiting import wait_until
 
 START_S = 120.0
 STOP_S = 30.0
+ANSWER_S = 5.0
 PLACES = ("/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin")
 
 
@@ -68,7 +69,7 @@ class RabbitMQServer:
             assert epmd is not None
             self._epmd = self._spawn([epmd, "-address", "127.0.0.1", "-port", str(self._epmd_port)], "epmd.log")
         self._process = self._spawn([str(self.scripts / "rabbitmq-server")], "said.log")
-        wait_until(lambda: broker.ping(self.url) or not self.running, START_S, 0.2, what="RabbitMQ to answer")
+        wait_until(lambda: broker.ping(self.url, ANSWER_S) or not self.running, START_S, 0.2, what="RabbitMQ to answer")
         if not self.running:
             raise RuntimeError(f"RabbitMQ did not start: {(self.directory / 'said.log').read_text(errors='replace')[-2000:]}")
         return self
