@@ -37,6 +37,7 @@ from app.store.tables import dead_letters, history, jobs, metadata, operations, 
 from tests.support.stores import open_new_store
 
 BOOT = "world"
+LEASE_S = 30.0  # time passes by `let_pass`: longer than a busy machine may stop a test in the middle
 
 
 class Thing(BaseModel):
@@ -152,7 +153,7 @@ class World:
     """`saga` runs in it; its steps call `world.service.act(ctx)`."""
 
     def __init__(self, url: str, sagas: Sequence[Saga[Any]], service: Participant, **settings: Any) -> None:
-        self.settings = Settings(env="test", lease_seconds=2, heartbeat_seconds=0.5, **settings)
+        self.settings = Settings(env="test", lease_seconds=LEASE_S, heartbeat_seconds=0.5, **settings)
         self.db: Engine = open_new_store(url)
         self.registry = Registry(sagas)
         register(self.db, sagas)

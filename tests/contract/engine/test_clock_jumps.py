@@ -8,9 +8,9 @@ from app.engine import attempt as attempts
 from app.engine import keep
 from app.store import leases
 from tests.contract.engine.test_leases_and_zombies import claim, ready_to_fork
-from tests.support.world import BOOT, Participant, World
+from tests.support.world import BOOT, LEASE_S, Participant, World
 
-JUMP_S, LEASE_S = 300.0, 2.0
+JUMP_S = 300.0
 
 
 def jump_back(world: World) -> None:

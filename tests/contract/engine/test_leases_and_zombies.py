@@ -16,7 +16,7 @@ from app.saga.graph import Limits
 from app.saga.outcomes import NotYet
 from app.store import leases
 from app.store.tables import jobs, operations
-from tests.support.world import BOOT, Participant, World
+from tests.support.world import BOOT, LEASE_S, Participant, World
 
 
 def claim(world: World, job: str, step: str, boot: str = BOOT, pid: int = 1) -> attempts.Attempt | None:
@@ -37,7 +37,7 @@ def test_given_a_worker_dies_after_its_claim_then_another_takes_over_and_its_lat
     dead = claim(world, job, "left")
     assert dead is not None
     world.broker.waiting.clear()
-    world.let_pass(3)
+    world.let_pass(LEASE_S + 1)
     assert world.sweep()["expired"] == 1
     assert world.operation(job, "left").state == "queued"
     assert world.land(job) == "completed"
@@ -52,7 +52,7 @@ def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or
     old = claim(world, job, "left")
     assert old is not None
     world.broker.waiting.clear()
-    world.let_pass(3)
+    world.let_pass(LEASE_S + 1)
     world.sweep()
     new = claim(world, job, "left", boot="other")
     assert new is not None and new.fence > old.fence
@@ -83,7 +83,7 @@ def test_given_an_expired_lease_nobody_took_then_its_holder_may_still_complete(w
     job = ready_to_fork(world)
     slow = claim(world, job, "left")
     assert slow is not None
-    world.let_pass(3)
+    world.let_pass(LEASE_S + 1)
     assert attempts.complete(world.db, slow, "slow but alone").landed
     assert world.land(job) == "completed"
 
@@ -101,9 +101,9 @@ def test_given_heartbeats_then_the_lease_lives_and_past_the_hard_limit_it_is_not
     job = ready_to_fork(world)
     held = claim(world, job, "left")
     assert held is not None
-    world.let_pass(1.5)
+    world.let_pass(LEASE_S * 0.75)
     assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).renewed == 1
-    world.let_pass(1.5)
+    world.let_pass(LEASE_S * 0.75)
     assert world.sweep().get("expired") is None
     world.let_pass(66)
     assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).overdue == ((held.operation_id, 1, "past its hard limit"),)
@@ -152,7 +152,7 @@ def test_given_a_worker_that_slept_through_turn_and_undo_then_its_result_is_refu
     frozen = claim(world, job, "left")
     assert frozen is not None
     world.cancel(job)
-    world.let_pass(3)
+    world.let_pass(LEASE_S + 1)
     assert world.land(job) == "cancelled"
     assert service.done[f"{job}:left::action"] == "tombstone"
     assert not attempts.complete(world.db, frozen, "too late").landed
@@ -163,7 +163,7 @@ def test_given_an_expired_attempt_when_its_holder_fails_late_then_that_is_refuse
     frozen = claim(world, job, "left")
     assert frozen is not None
     world.cancel(job)
-    world.let_pass(3)
+    world.let_pass(LEASE_S + 1)
     world.sweep()
     assert not attempts.fail(world.db, world.settings, frozen, Failure("rejected", {"type": "X", "message": "x"}, True)).landed
     assert "late_result_refused" in " ".join(world.events(job))
@@ -196,7 +196,7 @@ def test_given_many_workers_claim_one_operation_then_exactly_one_has_it(world: W
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(lambda n: claim(world, job, "left", boot=f"w{n}"), range(8)))
     assert sum(a is not None for a in got) == 1
-    world.let_pass(3)
+    world.let_pass(LEASE_S + 1)
     world.sweep()
     assert world.land(job) == "completed"
 

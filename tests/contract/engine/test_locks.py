@@ -22,7 +22,7 @@ from app.saga.policies import Retry
 from app.store.ids import new_id
 from app.store.session import reading
 from app.store.tables import lock_waiters, locks, tenants
-from tests.support.world import BOOT, Participant, World
+from tests.support.world import BOOT, LEASE_S, Participant, World
 
 
 class Wanted(BaseModel):
@@ -313,7 +313,7 @@ def test_given_a_worker_dead_between_claim_and_lock_when_the_next_finds_it_held_
     one, two = ask(world, "a"), ask(world, "a")
     claim(world, two)
     first_step(world, one)
-    world.let_pass(3)
+    world.let_pass(LEASE_S + 1)
     world.sweep()
     assert world.operation(two, "work").unsettled == 1
     first_step(world, two)
@@ -326,7 +326,7 @@ def test_given_a_worker_dead_between_claim_and_lock_when_the_next_finds_it_held_
 def test_given_a_frozen_worker_when_it_wakes_after_its_lease_then_it_takes_no_lock(world: World) -> None:
     one = ask(world, "a")
     frozen = claim(world, one)
-    world.let_pass(3)
+    world.let_pass(LEASE_S + 1)
     world.sweep()
     ended = take_locks(world.db, world.settings, frozen, ("a",))
     assert isinstance(ended, attempts.Ended)
@@ -341,7 +341,7 @@ def test_given_a_dead_holder_when_its_step_is_taken_over_then_the_lock_was_held_
     assert take_locks(world.db, world.settings, dead, ("a",)) is None
     first_step(world, two)
     world.broker.flush()
-    world.let_pass(3)
+    world.let_pass(LEASE_S + 1)
     world.sweep()
     world.sweep()
     assert held(world) == {"a": one}

@@ -13,7 +13,7 @@ from app.explain import why
 from app.saga.outcomes import NotYet, Rejected
 from tests.contract.views.shop import Shop
 
-TIME = r"\d\d:\d\d:\d\d UTC"
+TIME = r"(?:\d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d) UTC"  # of another day, as soon before midnight, with its date
 
 
 def told(shop: Shop, job_id: str) -> dict[str, Any]:
