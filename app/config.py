@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
@@ -26,6 +26,7 @@ BROKER_KINDS = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
 STORE_KINDS = ("postgresql", "postgres", "sqlite")
 STORE_DRIVERS = ("", "psycopg", "pysqlite")
 SECRET_CHARACTERS = 16
+S = TypeVar("S", bound=BaseSettings)
 
 # The most of anything: above it a database cannot reckon with a time, or keep a number (and no nan, no infinity).
 LONGEST_S = 10 * 366 * 86400.0
@@ -146,9 +147,7 @@ class Settings(BaseSettings):
     @field_validator("flower_url")
     @classmethod
     def _of_a_browser(cls, value: str) -> str:
-        if value and (_kind_of(value) not in ("http", "https") or not parts_of(value).hostname):
-            raise ValueError("must be http:// or https:// and a host: pages link to it")
-        return value.rstrip("/")
+        return checked_http(value).rstrip("/")
 
     @field_validator("broker_url")
     @classmethod
@@ -223,6 +222,13 @@ def parts_of(url: str) -> SplitResult:
     return parts
 
 
+def checked_http(url: str) -> str:
+    """The same URL, if it is one of HTTP with a host, or empty. Raises: ValueError in a sentence."""
+    if url and (_kind_of(url) not in ("http", "https") or not parts_of(url).hostname):
+        raise ValueError("must be http:// or https:// and a host")
+    return url
+
+
 def checked_store(url: str) -> str:
     """The same URL of a database, if it is one that a store or a service of ours can live in. Raises: ValueError in a sentence."""
     kind, _, driver = _kind_of(url).partition("+")
@@ -248,13 +254,18 @@ def settings() -> Settings:
 
     Raises: SettingsError, one sentence that names the setting.
     """
+    return built(Settings)
+
+
+def built(model: type[S]) -> S:
+    """Settings as the environment has them. Raises: SettingsError, one sentence that names the setting."""
     try:
-        return Settings()
+        return model()
     except ValidationError as error:
-        raise refusal(error) from error
+        raise _refusal(error, model.model_config.get("env_prefix", "")) from error
 
 
-def refusal(error: ValidationError, prefix: str = "") -> SettingsError:
+def _refusal(error: ValidationError, prefix: str = "") -> SettingsError:
     """What is wrong with settings, in one sentence with the name. `prefix`: of the variables of these settings."""
     first = error.errors()[0]
     name = f"{prefix}{first['loc'][0]}".upper() if first["loc"] else ""

@@ -28,6 +28,7 @@ from app.bench import fleet, place
 from app.bench.gauges import PostgresGauge, SqliteGauge, machine_busy_s, tree_cpu_s
 from app.bench.knocking import Knocked, ServerLost, knock, request
 from app.bench.place import Place
+from app.bench.result import Spread, spread
 from app.config import Settings
 from app.store.session import open_engine, transaction
 from app.store.views.names import API
@@ -210,7 +211,7 @@ def as_json(polled: Polled) -> dict[str, Any]:
             {
                 "connections": size.connections,
                 "rounds": len(size.rounds),
-                "ratio": {name: _spread(size.ratios(figure)) for name, figure in (("rate", "per_s"), ("cpu", "web_ms"))},
+                "ratio": {name: _told(spread(size.ratios(figure))) for name, figure in (("rate", "per_s"), ("cpu", "web_ms"))},
                 **{
                     kind: {name: _rounded(size.median(kind, name)) for name in ("per_s", "web_ms", "database_ms", "others_cpus")}
                     for kind in (NOOP, POLL)
@@ -221,8 +222,8 @@ def as_json(polled: Polled) -> dict[str, Any]:
     }
 
 
-def _spread(values: list[float]) -> list[float]:
-    return [round(value, 3) for value in (median(values), min(values), max(values))]
+def _told(found: Spread) -> list[float]:
+    return [round(value, 3) for value in (found.median, found.low, found.high)]
 
 
 def _rounded(value: float | None) -> float | None:
@@ -251,7 +252,7 @@ def show(polled: Polled) -> None:
             value = size.median(kind, figure)
             return "-" if value is None else f"{value:.{digits}f}"
 
-        rate, cpu = ("{:.2f} ({:.2f}-{:.2f})".format(*_spread(size.ratios(figure))) for figure in ("per_s", "web_ms"))
+        rate, cpu = ("{:.2f} ({:.2f}-{:.2f})".format(*_told(spread(size.ratios(figure)))) for figure in ("per_s", "web_ms"))
         figures = (told(NOOP, "web_ms", 3), told(POLL, "web_ms", 3), told(POLL, "database_ms", 3), cpu, told(POLL, "others_cpus", 2))
         table.add_row(str(size.connections), told(NOOP, "per_s", 0), told(POLL, "per_s", 0), rate, *figures)
     console = Console(width=WIDTH)

@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, field_validator
+from pydantic import field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.config import Seconds, SecondsOrNone, checked_store, parts_of, refusal
+from app.config import Seconds, SecondsOrNone, built, checked_http, checked_store
 from surefoot import NothingSent
 
 BANK_URL_FILE = "bank.url"  # under the home: where the bank that took a free port says so
@@ -61,9 +61,7 @@ class OrderSettings(BaseSettings):
     @field_validator("bank_url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        if url and not (url.startswith(("http://", "https://")) and parts_of(url).hostname):
-            raise ValueError("must be http:// or https:// and a host")
-        return url
+        return checked_http(url)
 
     def database(self, service: str) -> tuple[str, str]:
         """Where `service` (order, inventory, payment, mail or bank) keeps its tables.
@@ -97,10 +95,7 @@ def order_settings() -> OrderSettings:
 
 @lru_cache(maxsize=4)
 def _build(environment: tuple[tuple[str, Any], ...], folder: str) -> OrderSettings:
-    try:
-        return OrderSettings()
-    except ValidationError as error:
-        raise refusal(error) from error
+    return built(OrderSettings)
 
 
 def _read(path: Path) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.config import LONGEST_S, Seconds, SecondsOrNone, refusal
+from app.config import LONGEST_S, Seconds, SecondsOrNone, built
 
 
 class EventSettings(BaseSettings):
@@ -44,7 +44,4 @@ def event_settings() -> EventSettings:
 
 @lru_cache(maxsize=4)
 def _build(environment: tuple[tuple[str, str | None], ...]) -> EventSettings:
-    try:
-        return EventSettings()
-    except ValidationError as error:
-        raise refusal(error, "EVENTS_") from error
+    return built(EventSettings)
