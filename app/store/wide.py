@@ -31,6 +31,28 @@ def _statement(written: str) -> TextClause:
     return text(" ".join(written.split()))
 
 
+# What a claim writes beside the state: column -> its value, where {o} is the operation's row.
+_CLAIM = {
+    "fence": "{o}.fence + 1",
+    "token": "({o}.fence + 1) || :rider_token",
+    "boot": ":boot",
+    "pid": ":pid",
+    "delivery": "CAST(:delivery AS UUID)",
+    "attempts": "{o}.attempts + 1",
+    "started": "true",
+    "unsettled": "{o}.unsettled + CAST({o}.effectful AS INT)",
+    "lease_until": "clock_timestamp() + make_interval(secs => :lease_s)",
+    "hard_at": "clock_timestamp() + make_interval(secs => :hard_s)",
+    "stall_at": "clock_timestamp() + make_interval(secs => {o}.stall_s)",
+    "started_at": "coalesce({o}.started_at, statement_timestamp())",
+}
+
+
+def _claimed(row: str) -> str:
+    """The values of a claim of this row, in the order of its columns."""
+    return ", ".join(value.format(o=row) for value in _CLAIM.values())
+
+
 # `state || ''`: see `queries.STATE`. A condition that no index serves and that orders nothing (IS NOT DISTINCT FROM) leaves a row's own id
 # as the only way to it: a plan made while tables were small would read all operations of a job, or all jobs, for each completion.
 _TAKEN = "f.missing = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop AND f.attempts < f.allowance"
@@ -62,32 +84,23 @@ WITH job AS (
       ready_at = CASE WHEN f.missing = 1 THEN statement_timestamp() ELSE f.ready_at END,
       queue_by = CASE WHEN f.missing = 1 THEN clock_timestamp() + make_interval(secs => f.queue_s) ELSE f.queue_by END,
       sent_at = CASE WHEN f.missing > 1 THEN f.sent_at WHEN f.id = ANY(CAST(:carried AS UUID[])) THEN statement_timestamp() END,
-      (fence, token, boot, pid, delivery, attempts, started, unsettled, lease_until, hard_at, stall_at, started_at) = (
-        SELECT f.fence + 1, (f.fence + 1) || :rider_token, :boot, :pid, CAST(:delivery AS UUID), f.attempts + 1, true,
-          f.unsettled + CAST(f.effectful AS INT), clock_timestamp() + make_interval(secs => :lease_s),
-          clock_timestamp() + make_interval(secs => :hard_s), clock_timestamp() + make_interval(secs => f.stall_s),
-          coalesce(f.started_at, statement_timestamp())
-        WHERE {_TAKEN}
+      ({", ".join(_CLAIM)}) = (
+        SELECT {_claimed("f")} WHERE {_TAKEN}
         UNION ALL
-        SELECT f.fence, f.token, f.boot, f.pid, f.delivery, f.attempts, f.started, f.unsettled, f.lease_until, f.hard_at, f.stall_at,
-          f.started_at
-        WHERE NOT ({_TAKEN}))
+        SELECT {", ".join(f"f.{name}" for name in _CLAIM)} WHERE NOT ({_TAKEN}))
   FROM done
   WHERE {{those}} AND f.job_id IS NOT DISTINCT FROM done.job_id AND f.state || '' IN ('pending', 'queued')
   RETURNING f.id, f.step, f.rank, f.state, f.missing, f.token, f.attempts, f.fence, f.unsettled
 )"""  # noqa: S608 - made of constants
 # Of a pack: the next one waits for nothing that is completed here.
-_RIDE = """, ridden AS (
+_RIDE = f""", ridden AS (
   UPDATE operations r
-  SET state = 'running', fence = r.fence + 1, token = (r.fence + 1) || :rider_token, boot = :boot, pid = :pid,
-      delivery = CAST(:delivery AS UUID), attempts = r.attempts + 1, started = true, unsettled = r.unsettled + CAST(r.effectful AS INT),
-      lease_until = clock_timestamp() + make_interval(secs => :lease_s), hard_at = clock_timestamp() + make_interval(secs => :hard_s),
-      stall_at = clock_timestamp() + make_interval(secs => r.stall_s), started_at = coalesce(r.started_at, statement_timestamp())
+  SET state = 'running', ({", ".join(_CLAIM)}) = ROW({_claimed("r")})
   FROM done
   WHERE r.id = :rider AND r.job_id IS NOT DISTINCT FROM done.job_id AND r.missing = 0 AND r.state || '' = 'queued' AND NOT r.stop
     AND r.attempts = 0
   RETURNING r.id, r.step, r.rank, r.state, r.missing, r.token, r.attempts, r.fence, r.unsettled
-)"""
+)"""  # noqa: S608 - made of constants
 _ANSWER = "SELECT l.id, l.step, l.rank, l.state, l.missing, l.token, l.attempts, l.fence, l.unsettled FROM done LEFT JOIN {} l ON true"
 _LOWERED = ("id", "step", "rank", "state", "missing", "token", "attempts", "fence", "unsettled")
 # Most steps have one follower, and for an array PostgreSQL plans anew each time: it takes an unknown one for ten rows, and then the plan
