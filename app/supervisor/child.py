@@ -32,6 +32,7 @@ class Child:
         self._watchdog = watchdog
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
+        self._log_begins = 0  # at this byte of its log what the last start has said
         self._pause_s = FIRST_PAUSE_S
         self.due_at: float | None = None  # when to start it again, on time.monotonic()'s clock
 
@@ -45,6 +46,7 @@ class Child:
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
+            self._log_begins = log.tell()
             self._process = subprocess.Popen(
                 leashed(self.part.command), env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -99,10 +101,10 @@ class Child:
             self._bury()
 
     def last_words(self) -> str:
-        """The end of its log, for people."""
+        """The end of what its last start has said, for people: what others said before it is not its reason."""
         try:
             with self.log.open("rb") as log:
-                log.seek(max(0, self.log.stat().st_size - LAST_WORDS_BYTES))
+                log.seek(max(self._log_begins, self.log.stat().st_size - LAST_WORDS_BYTES))
                 return "\n".join(log.read().decode(errors="replace").strip().splitlines()[-LAST_WORDS_LINES:])
         except OSError:
             return ""

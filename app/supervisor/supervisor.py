@@ -122,4 +122,4 @@ def _how(code: int) -> str:
 
 def _told(child: Child) -> str:
     words = child.last_words()
-    return f"The end of {child.log}:\n{words}" if words else f"Its log, {child.log}, is empty."
+    return f"The end of {child.log}:\n{words}" if words else f"It said nothing; its log is {child.log}."

@@ -125,14 +125,19 @@ def test_given_a_part_that_ends_at_once_when_started_again_and_again_then_each_p
     assert [round(pause, 1) for pause in pauses] == [0.5, 1.0, 2.0]
 
 
-def test_given_a_part_that_cannot_start_when_waited_for_then_its_last_words_are_told(tmp_path: Path) -> None:
+def test_given_a_part_that_cannot_start_when_waited_for_then_the_words_of_its_last_start_are_told_and_no_others(tmp_path: Path) -> None:
+    log = tmp_path / "log" / "web.log"
+    log.parent.mkdir()
+    log.write_text("what it said yesterday\n")
     kept = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     said: list[str] = []
     supervisor = Supervisor(tmp_path, os.environ, said.append)
     try:
         child = supervisor.start(Part("web", (sys.executable, "-c", "raise SystemExit('no such setting')"), 0, ready=lambda pid: False))
-        with pytest.raises(CannotStart, match="no such setting"):
+        with pytest.raises(CannotStart) as told:
             supervisor.until_ready(child)
+        assert child.starts > 1
+        assert str(told.value).splitlines()[1:] == ["no such setting"]
     finally:
         supervisor.stop()
         for number, handler in kept:
