@@ -17,7 +17,7 @@ from app.errors import DefinitionError
 from app.limits.admission import Admission
 from app.rules.planner import Plan
 from app.saga.registry import Registry
-from app.store import catalogue, faults, migrate
+from app.store import catalogue, faults, shape
 from app.store.session import open_engine
 from app.store.views import Polls
 from web import logs, security
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     signer = Signer.from_settings(settings)
     pool_size = max(5, threads - 10 + 2)
     db = open_engine(settings.store_url, pool_size=pool_size, connect_timeout_s=2, silence_s=settings.store_silence_seconds)
-    migrate.check(db)
+    shape.check(db)
     faults.arm(settings, lambda: db)
     registry = _registry(settings)
     if registry is not None:

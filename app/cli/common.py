@@ -19,7 +19,7 @@ from app.config import settings
 from app.engine.dispatch import ring
 from app.errors import NotFound, RequestError, SettingsError
 from app.rules.planner import Plan
-from app.store import migrate
+from app.store import shape
 from app.store.ids import is_id
 from app.store.session import open_engine
 from app.store.views import list_jobs
@@ -48,7 +48,7 @@ def store() -> Iterator[Engine]:
     if counts:
         metrics.start(settings().home)  # a job that was submitted here is as good as any; what only reads leaves no file
     try:
-        migrate.check(db)
+        shape.check(db)
         yield db
     finally:
         if counts:

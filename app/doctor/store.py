@@ -15,7 +15,7 @@ from app.config import Settings
 from app.doctor.findings import Finding, fail, ok, warn
 from app.errors import SettingsError, SurefootError
 from app.logs import hidden
-from app.store import migrate
+from app.store import shape
 from app.store.session import reading
 
 SKEW_WARN_S, SKEW_FAIL_S = 2.0, 300.0
@@ -36,7 +36,7 @@ def there(settings: Settings, db: Engine) -> Iterator[Finding]:
     if db.dialect.name == "sqlite" and file and not Path(file).exists():  # SQLite would make an empty one
         raise NoStore(fail(ABOUT, f"there is no store at {file} yet", "start everything: surefoot up; or set DATABASE_URL"))
     try:
-        migrate.check(db)
+        shape.check(db)
     except SettingsError as error:
         raise NoStore(fail("migration", error.message, "surefoot db upgrade")) from error
     except (SurefootError, SQLAlchemyError) as error:
@@ -49,7 +49,7 @@ def there(settings: Settings, db: Engine) -> Iterator[Finding]:
             )
         ) from error
     yield ok(ABOUT, f"{shown} answers")
-    yield ok("migration", f"at revision {migrate.current(db)}")
+    yield ok("migration", f"at revision {shape.current(db)}")
 
 
 def writable(_settings: Settings, db: Engine) -> Iterator[Finding]:

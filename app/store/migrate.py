@@ -1,4 +1,4 @@
-"""Bringing the store to the shape this code needs, and refusing one that does not fit.
+"""Bringing the store to the shape this code needs.
 
 A migration comes while others work. It asks for each lock a moment only, since whoever comes after waits behind it, and
 is repeated whole when it did not get one or stood crosswise to somebody. Once it has them it may take as long as it needs.
@@ -9,23 +9,21 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.errors import SettingsError, StoreUnavailable
 from app.store import silence
-from app.store.session import reading, retryable, translated
+from app.store.session import retryable, translated
+from app.store.shape import MIGRATIONS, head, known
 
 T = TypeVar("T")
-MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x5EAF007  # two processes that migrate at once take turns
 LOCK_WAIT_S = 1.0  # everybody who needs a table waits behind a migration that waits for it
 PAUSE_S = 0.5  # between two tries, in the mean
@@ -37,17 +35,6 @@ def _config() -> Config:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     return config
-
-
-def head() -> str:
-    """The revision this code needs."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
-
-
-def current(db: Engine) -> str | None:
-    """The revision the store has; None for an empty one."""
-    with reading(db) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(db: Engine, wait_s: float = WAIT_S) -> tuple[str | None, str]:
@@ -86,25 +73,9 @@ def _upgraded(connection: Connection) -> tuple[str | None, str]:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock_key)"), {"lock_key": LOCK_KEY})
     before = MigrationContext.configure(connection).get_current_revision()
-    if before is not None and before not in _known():
+    if before is not None and before not in known():
         raise SettingsError(f"DATABASE_URL: the store is at revision {before}, which is newer than this code; install the newer Surefoot")
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     return before, head()
-
-
-def _known() -> set[str]:
-    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-
-
-def check(db: Engine) -> None:
-    """Refuse a store that is older than this code. A newer one fits: migrations only add, so old code goes on beside the new.
-
-    Raises: SettingsError in one sentence.
-    """
-    found, needed = current(db), head()
-    if found is None or found < needed:  # numbers of four digits
-        raise SettingsError(
-            f"DATABASE_URL: the store is at revision {found or 'none'}, this code needs {needed}; run `surefoot db upgrade`"
-        )

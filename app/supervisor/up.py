@@ -17,7 +17,7 @@ from app.delivery.broker import probe
 from app.engine.sweep import ring_anew_if_lost
 from app.errors import TryLater
 from app.metrics.files import clean
-from app.store import migrate
+from app.store import migrate, shape
 from app.store.session import open_engine
 from app.supervisor import banner, plugins, ports, runfile, stack
 from app.supervisor.home import locked
@@ -89,7 +89,7 @@ def _choose(settings: Settings, home: Path) -> Chosen:
 
 
 def _prepare_store(db: Engine, api_key: str) -> None:
-    if migrate.current(db) != migrate.head():
+    if shape.current(db) != shape.head():
         migrate.upgrade(db)
     ensure_admin(db, api_key)
 

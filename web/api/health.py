@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 
 from app.delivery import broker
 from app.errors import SettingsError, StoreUnavailable
-from app.store import migrate
+from app.store import shape
 from app.store.views.health import health_view
 from web.api import parameters as p
 from web.api.answers import answer
@@ -46,7 +46,7 @@ def livez() -> Response:
 )
 def readyz() -> Response:
     try:
-        migrate.check(door().db)
+        shape.check(door().db)
     except SettingsError as error:
         raise Problem("unavailable", error.message) from error
     return answer({"status": "ready"})

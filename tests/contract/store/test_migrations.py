@@ -9,11 +9,13 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, text
 
 from app.errors import SettingsError, StoreUnavailable
-from app.store.migrate import LOCK_WAIT_S, MIGRATIONS, _config, check, current, head, reshape, upgrade
+from app.store.migrate import LOCK_WAIT_S, _config, reshape, upgrade
 from app.store.session import open_engine, reading, transaction
+from app.store.shape import MIGRATIONS, check, current, head, known
 from app.store.tables import EFFECTS_VIEW, metadata
 
 
@@ -34,6 +36,12 @@ def test_given_the_view_of_the_newest_migration_then_it_is_the_one_the_tables_na
         source for source in (file.read_text() for file in sorted((MIGRATIONS / "versions").glob("0*.py"))) if "EFFECTS_VIEW" in source
     ]
     assert EFFECTS_VIEW.strip() in with_view[-1]
+
+
+def test_given_the_migrations_files_then_their_numbers_are_their_revisions_one_after_the_other() -> None:
+    revisions = list(ScriptDirectory.from_config(_config()).walk_revisions())
+    assert [script.revision for script in reversed(revisions)] == list(known())
+    assert [script.down_revision for script in reversed(revisions)] == [None, *known()[:-1]]
 
 
 def test_given_several_processes_when_they_migrate_at_once_then_all_succeed(store_url: str) -> None:
