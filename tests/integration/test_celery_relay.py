@@ -19,7 +19,7 @@ from app.store.catalogue import register
 from app.store.ids import new_id
 from app.store.session import reading
 from app.store.tables import tenants
-from tests.support.freezing import can_be_written
+from tests.support.freezing import can_be_written, stands_still
 from tests.support.redis_server import RedisServer
 from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
@@ -123,6 +123,7 @@ def frozen_without_a_lock(pid: int, folder: Path) -> None:
 
     def done() -> bool:
         os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: stands_still(pid), what="every thread to stand still")
         if can_be_written(folder / "surefoot.sqlite"):
             return True
         os.kill(pid, signal.SIGCONT)

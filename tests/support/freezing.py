@@ -19,6 +19,7 @@ def freeze(shop: Shop, processes: list[psutil.Process]) -> list[psutil.Process]:
     def frozen_without_a_lock() -> bool:
         for process in processes:
             process.suspend()
+        wait_until(lambda: all(stands_still(process.pid) for process in processes), 30, what="every thread to stand still")
         if all(can_be_written(file) for file in shop.up.home.glob("*.sqlite")):
             return True
         for process in processes:
@@ -27,6 +28,15 @@ def freeze(shop: Shop, processes: list[psutil.Process]) -> list[psutil.Process]:
 
     wait_until(frozen_without_a_lock, 30, what="a moment without locks")
     return processes
+
+
+def stands_still(pid: int) -> bool:
+    """Whether each of its threads has stopped, or the process is gone. One that was in the kernel may still get a lock on its way out."""
+    try:
+        states = [task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return not psutil.pid_exists(pid)
+    return set(states) <= {"T", "t", "Z", "X"}
 
 
 def can_be_written(file: Path) -> bool:
