@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import threading
+from time import sleep
 
 import pytest
+from werkzeug.serving import BaseWSGIServer
 
 from surefoot import Context, NothingSent
 from workers.sagas.order.saga import order
@@ -31,6 +34,24 @@ def test_given_outage_of_payments_when_bank_is_called_then_nothing_was_sent_and_
     assert order.world is not None
     with order.world() as own:
         assert own.outage("inventory") is None
+        with own.outage("payments"), pytest.raises(NothingSent):
+            bank_client.charge(CHARGE, 100, "tok_ok")
+        assert bank_client.charge(CHARGE, 100, "tok_ok").state == "settled"
+
+
+def test_given_bank_whose_thread_is_slow_to_close_when_taken_away_then_its_port_is_kept_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    close = BaseWSGIServer.server_close
+
+    def slow_in_its_thread(server: BaseWSGIServer) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            listening = server.socket.detach()  # as `close` does, which lets other threads run before it is through
+            sleep(0.1)
+            os.close(listening)
+        close(server)
+
+    monkeypatch.setattr(BaseWSGIServer, "server_close", slow_in_its_thread)
+    assert order.world is not None
+    with order.world() as own:
         with own.outage("payments"), pytest.raises(NothingSent):
             bank_client.charge(CHARGE, 100, "tok_ok")
         assert bank_client.charge(CHARGE, 100, "tok_ok").state == "settled"

@@ -88,6 +88,7 @@ class InProcessBank:
 
     def __init__(self) -> None:
         self._server: BaseWSGIServer | None = None
+        self._serving: Thread | None = None
         self._port = 0
 
     @property
@@ -98,14 +99,15 @@ class InProcessBank:
         """Answer from now on, on a free port the first time."""
         self._server = make_server(HOST, self._port, create_bank(), threaded=True, request_handler=Quiet)
         self._port = self._server.server_port
-        Thread(target=self._server.serve_forever, kwargs={"poll_interval": POLL_S}, name="bank", daemon=True).start()
+        self._serving = Thread(target=self._server.serve_forever, kwargs={"poll_interval": POLL_S}, name="bank", daemon=True)
+        self._serving.start()
 
     def close(self) -> None:
         """Refuse every connection from now on."""
-        if self._server is not None:
+        if self._server is not None and self._serving is not None:
             self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+            self._serving.join()  # the thread closes the socket itself; only when it has ended is the port free
+            self._server = self._serving = None
 
     @contextmanager
     def outage(self) -> Iterator[None]:
