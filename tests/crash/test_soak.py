@@ -206,7 +206,7 @@ def ends_of_each(shop: Shop) -> dict[str, tuple[str, str]]:
         return {row.id: (row.saga, row.state) for row in connection.execute(select(jobs.c.id, jobs.c.saga, jobs.c.state))}
 
 
-@pytest.mark.long
+@pytest.mark.long("first")
 @pytest.mark.timeout(int(LASTS_S + LAND_S + 300))
 def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minutes_then_all_land_and_nothing_is_forgotten(
     shop: Shop, prices_url: str
