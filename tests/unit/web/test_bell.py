@@ -54,7 +54,7 @@ def test_given_frozen_broker_when_rung_then_request_goes_on_within_its_time(db: 
     assert WAIT_S <= time.monotonic() - began < HANGS_S / 2
     assert WAIT_S <= 0.5
     frozen.let_go.set()
-    bell.close()
+    bell.close(wait=True)
 
 
 @pytest.mark.usefixtures("patient")
@@ -113,4 +113,4 @@ def test_given_broker_that_answers_when_rung_then_true_and_nothing_to_ring_is_no
     assert bell.ring(PLAN) is True
     assert bell.ring(()) is True
     assert frozen.asked == 1
-    bell.close()
+    bell.close(wait=True)
