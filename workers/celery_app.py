@@ -18,6 +18,8 @@ from app.faults import Point
 from app.saga.injection import check_targets
 from app.saga.naming import parse_task_name
 from app.store import faults as fault_store
+from app.store import shape
+from app.store.session import open_engine
 from workers import boot
 from workers.drain import Drain
 from workers.keeper import Keeper
@@ -68,6 +70,17 @@ def _set_up_logging(**_: Any) -> None:
 @signals.worker_init.connect(weak=False)
 def _count(**_: Any) -> None:
     metrics.start(settings().home)  # not at import: Flower imports this module too
+
+
+@signals.worker_init.connect(weak=False)
+def _fit_the_store(**_: Any) -> None:
+    """An engine of its own: what is forked later inherits no connection of it."""
+    db = open_engine(settings().store_url, silence_s=settings().store_silence_seconds)
+    try:
+        with or_exit():
+            shape.check_if_there(db)
+    finally:
+        db.dispose()
 
 
 @signals.worker_process_init.connect(weak=False)

@@ -23,7 +23,7 @@ from app.engine import keep
 from app.store import catalogue
 from workers import boot, pulse
 from workers.children import kill_child
-from workers.lanes import registry, served_lanes
+from workers.lanes import lanes_of, registry, served_lanes
 
 log = structlog.get_logger(__name__)
 JOIN_S = 3.0
@@ -112,13 +112,16 @@ class Keeper(bootsteps.StartStopStep):
     def sign_on(self) -> None:
         """Write the definitions this worker has and the worker itself into the store."""
         known = registry()
+        served = served_lanes(known)
+        if strange := sorted(set(served) - set(lanes_of(known))):
+            log.warning("worker.unknown_lanes", lanes=strange, error="no saga here has a step on these lanes (SUREFOOT_LANES)")
         catalogue.register(boot.db(), known.all())
         keep.register_worker(
             boot.db(),
             boot.BOOT,
             host=socket.gethostname(),
             pid=os.getpid(),
-            lanes=list(served_lanes(known)),
+            lanes=list(served),
             digests=[saga.digest for saga in known.all()],
             concurrency=self.worker.pool.num_processes if self.worker.pool else 0,
         )

@@ -27,7 +27,7 @@ from app.engine.sweep import Sweeper
 from app.errors import TryLater
 from app.metrics.counters import SWEEPS, SWEPT
 from app.store import faults as fault_store
-from app.store import leases
+from app.store import leases, shape
 from app.store.ids import new_id
 from app.store.session import open_engine
 from workers import pulse
@@ -127,6 +127,7 @@ def main() -> None:
     with or_exit():
         metrics.start(settings().home)
         relay = make_relay()
+        shape.check_if_there(relay.db)
     try:
         relay.run(halt)
     finally:

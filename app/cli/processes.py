@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 import rich_click as click
 
 from app.config import settings
-from app.errors import SettingsError
 from app.supervisor import commands, ports
-from app.supervisor.home import flower_file
+from app.supervisor.home import flower_file, flower_login
 
 FLOWER_PORT, WEB_PORT = 5555, 8000
 
@@ -57,11 +56,8 @@ def relay() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (FLOWER_PORT, else the first free one from 5555).")
 def flower(host: str, port: int | None) -> None:
     """Run Flower, to look only. It needs FLOWER_BASIC_AUTH=user:password."""
-    if not os.environ.get("FLOWER_BASIC_AUTH"):
+    if not flower_login():
         raise click.UsageError("Set FLOWER_BASIC_AUTH=user:password: Flower shows every task to whoever comes by.")
-    name, _, password = os.environ["FLOWER_BASIC_AUTH"].partition(":")
-    if not (name and password):
-        raise SettingsError("FLOWER_BASIC_AUTH: must be user:password; as it is, it would let nobody in")
     chosen = settings()
     on = ports.choose("FLOWER_PORT", host, port or chosen.flower_port, FLOWER_PORT)
     become(commands.flower(host, on, flower_file(chosen.home), tasks=chosen.flower_max_tasks, save_s=chosen.flower_save_seconds))

@@ -5,12 +5,13 @@ Every process asks at its start, so nothing of Alembic is needed here: importing
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Engine, column, inspect, select, table
 
-from app.errors import SettingsError
+from app.errors import SettingsError, StoreUnavailable
 from app.store.session import reading
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -47,3 +48,9 @@ def check(db: Engine) -> None:
         raise SettingsError(
             f"DATABASE_URL: the store is at revision {found or 'none'}, this code needs {needed}; run `surefoot db upgrade`"
         )
+
+
+def check_if_there(db: Engine) -> None:
+    """The same, for a process that waits for a store that is away. Raises: SettingsError."""
+    with suppress(StoreUnavailable):
+        check(db)

@@ -12,7 +12,7 @@ import click
 
 from app.supervisor.child import Child
 from app.supervisor.runfile import RunFile
-from app.supervisor.stack import FLOWER_USER, Secrets
+from app.supervisor.stack import Secrets
 
 EXAMPLE = {
     "saga": "order",
@@ -44,6 +44,7 @@ def show(children: Sequence[Child], run: RunFile, secrets: Secrets, *, broker_ur
 
 
 def _rest(run: RunFile, secrets: Secrets, store_url: str) -> str:
+    user, _, password = secrets.flower.partition(":")
     curl = ["curl", "-sS", f"{run.web_url}/api/v1/jobs", "-H", f"Authorization: Bearer {secrets.api_key}"]
     curl += ["-H", "Content-Type: application/json", "-H", "Prefer: wait=10", "-d", json.dumps(EXAMPLE)]
     lines = [
@@ -51,7 +52,7 @@ def _rest(run: RunFile, secrets: Secrets, store_url: str) -> str:
         f"store     {without_password(store_url)}" + ("  (SQLite: this one machine only)" if store_url.startswith("sqlite") else ""),
         f"page      {run.web_url}",
         f"API key   {secrets.api_key}",
-        f"Flower    {run.flower_url}  (user {FLOWER_USER}, password {secrets.flower})",
+        f"Flower    {run.flower_url}  (user {user}, password {password})",
         "",
         "A first order:",
         shlex.join(curl),

@@ -14,7 +14,7 @@ from app.config import Settings
 from app.errors import StoreUnavailable
 from app.store.queries import live_workers
 from app.supervisor import commands, ports, probes, redis_server
-from app.supervisor.home import flower_file, keep, write_private
+from app.supervisor.home import flower_file, flower_login, keep, write_private
 from app.supervisor.part import Part
 
 WEB_PORT, FLOWER_PORT = 8000, 5555
@@ -32,7 +32,7 @@ class Secrets:
     api_key: str
     signing: str
     broker: str
-    flower: str
+    flower: str  # user:password
 
 
 def secrets_of(settings: Settings, home: Path) -> Secrets:
@@ -41,7 +41,7 @@ def secrets_of(settings: Settings, home: Path) -> Secrets:
         api_key=keep(home / "api_key", settings.api_key, prefix="sf_"),
         signing=keep(home / "secret", settings.secret),
         broker=keep(home / "broker_password"),
-        flower=keep(home / "flower_password"),
+        flower=flower_login() or f"{FLOWER_USER}:{keep(home / 'flower_password')}",
     )
 
 
@@ -111,12 +111,12 @@ def web(host: str, port: int) -> Part:
     )
 
 
-def flower(settings: Settings, home: Path, port: int, password: str) -> Part:
+def flower(settings: Settings, home: Path, port: int, login: str) -> Part:
     """Nothing waits for it; its page is there some seconds later."""
     return Part(
         name="flower",
         command=commands.flower(LOOPBACK, port, flower_file(home), tasks=settings.flower_max_tasks, save_s=settings.flower_save_seconds),
-        env={"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"},
+        env={"FLOWER_BASIC_AUTH": login},
         stop_rank=RANKS["flower"],
         url=f"http://{LOOPBACK}:{port}",
     )

@@ -17,6 +17,7 @@ from app.delivery.broker import probe
 from app.engine.sweep import ring_anew_if_lost
 from app.errors import TryLater
 from app.metrics.files import clean
+from app.saga.registry import Registry
 from app.store import migrate, shape
 from app.store.session import open_engine
 from app.supervisor import banner, plugins, ports, runfile, stack
@@ -41,9 +42,11 @@ class Chosen:
 def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
     """Start everything and keep it running until a signal says stop; then stop it in order.
 
-    Raises: SettingsError when another one runs on this home, or a port is taken; CannotStart when a part does not start.
+    Raises: SettingsError when another one runs on this home, a port is taken, or a setting of the sagas cannot work;
+    DefinitionError for a saga with a mistake; CannotStart when a part does not start.
     """
     home = settings.home.absolute()
+    Registry.load(settings.saga_modules)  # a setting of theirs that cannot work is told of before anything is started
     with locked(home):
         last = runfile.load(home)
         _wait_for_remains(last)
@@ -63,12 +66,14 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
                 supervisor.until_ready(*supervisor.children)
             _greet_broker(db, broker_url)
             _start(supervisor, settings, chosen, db)
+            web_url = stack.url_of(settings.host, chosen.web_port)
+            own = {"SUREFOOT_API_KEY": chosen.secrets.api_key, "SUREFOOT_URL": web_url}
             run = runfile.RunFile(
                 pid=os.getpid(),
-                web_url=stack.url_of(settings.host, chosen.web_port),
+                web_url=web_url,
                 flower_url=f"http://{stack.LOOPBACK}:{chosen.flower_port}",
                 broker_port=own_broker[1] if own_broker else None,
-                env={**stack.shared(settings, broker_url, bank_url), "SUREFOOT_API_KEY": chosen.secrets.api_key},
+                env={**stack.shared(settings, broker_url, bank_url), **own},
                 groups=tuple(child.pid for child in supervisor.children if child.pid),
             )
             runfile.save(home, run)

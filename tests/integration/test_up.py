@@ -45,7 +45,7 @@ def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_
     assert "/input/quantity" in refused.stderr
     assert "Traceback" not in refused.stderr
 
-    rushed = up.json("rush", "--url", up.run.web_url, "--orders", "8")
+    rushed = up.json("rush", "--orders", "8")
     assert (rushed["landed"], rushed["states"]) == (True, {"completed": 6, "failed": 2})
 
     second = up.command("up", check=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,8 @@ def test_given_empty_variable_when_read_then_it_is_not_set(monkeypatch: pytest.M
     [
         (["workers.celery_app"], "BANK_URL", "ftp://here"),  # as `celery -A` imports it, which does not go through our command
         (["workers.relay"], "BROKER_URL", "redis://here:port/0"),
+        (["app.cli", "up"], "EVENTS_THREADS", "many"),
+        (["app.cli", "up"], "FLOWER_BASIC_AUTH", "nobody"),
         (["gunicorn", "web.wsgi:flask_app", "--bind", "127.0.0.1:0", "--no-control-socket"], "SUREFOOT_SECRET", "short"),
     ],
     ids=lambda value: "" if isinstance(value, list) else value,
@@ -108,6 +112,24 @@ def test_given_setting_that_cannot_work_when_a_process_starts_then_one_sentence_
     assert done.returncode == (4 if words[0] == "gunicorn" else 1), done.stderr  # 4: gunicorn does not try it again
     assert [line.partition(name)[0] for line in lines if "surefoot" in line] == ["surefoot: "]
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "log").exists(), "something was started"
+
+
+@pytest.mark.parametrize("words", [["celery", "-A", "workers.celery_app", "worker"], ["workers.relay"]], ids=["worker", "relay"])
+def test_given_store_that_is_older_than_the_code_when_a_process_starts_then_one_sentence_tells_how_to_upgrade(
+    words: list[str], tmp_path: Path
+) -> None:
+    store = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(store)) as old, old:
+        old.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        old.execute("INSERT INTO alembic_version VALUES ('0002')")
+    env = {**os.environ, "SUREFOOT_HOME": str(tmp_path), "DATABASE_URL": f"sqlite:///{store}", "BROKER_URL": "redis://127.0.0.1:1/0"}
+    done = subprocess.run([sys.executable, "-m", *words], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    (told,) = [line for line in done.stderr.splitlines() if "surefoot: " in line]
+    assert told.startswith("surefoot: DATABASE_URL: the store is at revision 0002, this code needs ")
+    assert told.endswith("run `surefoot db upgrade`")
+    assert "Traceback" not in done.stderr
 
 
 def test_given_the_settings_there_are_when_the_table_of_them_is_read_then_each_is_in_it() -> None:
@@ -118,5 +140,6 @@ def test_given_the_settings_there_are_when_the_table_of_them_is_read_then_each_i
         *(f"events_{name}" for name in EventSettings.model_fields),
         "surefoot_lanes",
         "flower_basic_auth",
+        "surefoot_url",
     ]
     assert [name.upper() for name in names if f"`{name.upper()}`" not in told] == []

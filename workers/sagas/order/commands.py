@@ -83,7 +83,7 @@ def ledger(context: click.Context, settled: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The shop's address.")
+@click.option("--url", envvar="SUREFOOT_URL", required=True, help="The shop's address (default: that of `surefoot up` on this home).")
 @click.option(
     "--key",
     envvar="SUREFOOT_API_KEY",
