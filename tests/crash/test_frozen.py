@@ -6,11 +6,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.support.faulty import FaultyShop, faulty_shop
-from tests.support.freezing import frozen
+from tests.support.freezing import frozen_in_mid_charge
 from tests.support.waiting import wait_until
 
 HEARTBEAT_S, LEASE_S = 1.0, 8.0  # what a pause leaves of a lease is for the machine's own pauses
@@ -28,30 +27,17 @@ def shop(tmp_path: Path, store_url: str, redis_executable: str) -> Iterator[Faul
         yield shop
 
 
-def charging(shop: FaultyShop) -> tuple[str, psutil.Process]:
-    """An order whose charge is under way, and the child that is at it."""
-    job = shop.order(card="tok_slow")
-    wait_until(lambda: shop.operation(job, "charge_card").state == "running", 60, what="the charge to be under way")
-    return job, psutil.Process(shop.operation(job, "charge_card").pid)
-
-
 def stand_still(seconds: float) -> None:
     until = time.monotonic() + seconds
     wait_until(lambda: time.monotonic() >= until, seconds + 5, what="the pause")
 
 
 def test_given_a_pause_of_two_heartbeats_then_nothing_is_lost_and_no_attempt_is_used(shop: FaultyShop) -> None:
-    child_alone, child = charging(shop)
-    with frozen(shop, [child]):
-        assert shop.operation(child_alone, "charge_card").state == "running", "it was over before the pause"
+    with frozen_in_mid_charge(shop, whole=False) as (child_alone, _):
         stand_still(PAUSE_S)
-    whole_worker, child = charging(shop)
-    main = child.parent()
-    assert main is not None
-    with frozen(shop, [main, *main.children(recursive=True)]):
-        assert shop.operation(whole_worker, "charge_card").state == "running", "it was over before the pause"
+    with frozen_in_mid_charge(shop, whole=True) as (whole_worker, _):
         stand_still(PAUSE_S)
-    assert shop.land(120) == {"completed": 2}
+    assert set(shop.land(120)) == {"completed"}
     for job in (child_alone, whole_worker):
         assert {row.attempts for row in shop.operations() if row.job_id == job} == {1}
         assert not [line for line in shop.history(job) if line.event in ("recovered", "late_result_refused")]
@@ -61,11 +47,8 @@ def test_given_a_pause_of_two_heartbeats_then_nothing_is_lost_and_no_attempt_is_
 def test_given_a_worker_frozen_past_its_lease_then_another_completes_and_what_wakes_is_refused_stops_and_serves_on(
     shop: FaultyShop,
 ) -> None:
-    job, child = charging(shop)
-    main = child.parent()
-    assert main is not None
-    boot = shop.operation(job, "charge_card").boot
-    with frozen(shop, [main, *main.children(recursive=True)]):
+    with frozen_in_mid_charge(shop, whole=True) as (job, main):
+        boot = shop.operation(job, "charge_card").boot
         wait_until(lambda: shop.state(job) == "completed", 120, what="another worker to complete the order")
         ended = len(shop.history(job))
         assert shop.operation(job, "charge_card").attempts >= 2

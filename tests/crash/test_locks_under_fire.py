@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ def change(shop: Shop) -> str:
     return str(answer.json()["id"])
 
 
+def kill_workers(shop: Shop) -> None:
+    for process in shop.workers():
+        with suppress(psutil.NoSuchProcess):  # a child ends with its main process
+            process.kill()
+
+
 def rows(shop: Shop, table: Any) -> int:
     with reading(shop.db) as connection:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
@@ -62,13 +69,11 @@ def test_given_changes_in_line_when_workers_and_relay_are_killed_and_the_broker_
     listed = shop.http.get("/locks").json()["items"]
     assert [(item["key"], item["held_by"]["id"], item["waiting"]) for item in listed] == [("order:A-17", first, CHANGES)]
 
-    for worker in shop.workers():
-        worker.kill()
+    kill_workers(shop)
     psutil.Process(shop.up.pid_of("relay")).kill()
     shop.broker.flushall()
     wait_until(lambda: rows(shop, lock_waiters) <= CHANGES // 2, 200, what="half of them to have had their turn")
-    for worker in shop.workers():
-        worker.kill()
+    kill_workers(shop)
     shop.broker.flushall()
 
     assert shop.land(200) == {"completed": CHANGES + 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -12,21 +13,22 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.freezing import freeze
+from tests.support.freezing import frozen_in_mid_charge
 from tests.support.orders import Shop
 from tests.support.running import Up
 from tests.support.waiting import wait_until
 
 QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
 QUICK |= {"BANK_SLOW_SECONDS": "6", "BANK_TIMEOUT_SECONDS": "20"}  # long enough for something to be done to a slow charge
+WORKERS = ("worker-1", "worker-2")
 ALL_WORKERS = 6  # two, each with two children
 HALF_S = 0.5  # how long a request waits for a broker that does not answer
 
 
 @pytest.fixture
 def up(tmp_path: Path, store: str, request: pytest.FixtureRequest, redis_executable: str) -> Iterator[Up]:
-    # At the defaults but one: on a machine that is busy with other tests a second may lie between a commit and its publish.
-    env = dict(QUICK) if not request.node.get_closest_marker("default_leases") else {"UNSENT_SECONDS": "4"}
+    # At the defaults but one: on a machine that is busy with other tests, or paused, seconds may lie between a commit and its publish.
+    env = dict(QUICK) if not request.node.get_closest_marker("default_leases") else {"UNSENT_SECONDS": "10"}
     if store == "postgresql":
         env["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")
     stack = Up(tmp_path / "home", **env)
@@ -42,9 +44,18 @@ def shop(up: Up) -> Iterator[Shop]:
     shop.close()
 
 
+def said_by(shop: Shop, *parts: str) -> str:
+    return "".join((shop.up.home / "log" / f"{part}.log").read_text(errors="replace") for part in parts)
+
+
 both_stores = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 sqlite_only = pytest.mark.parametrize("store", ["sqlite"])
 postgresql_first = pytest.mark.parametrize("store", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"])
+
+
+def cancel(shop: Shop, job: str) -> None:
+    """On a SQLite file a busy moment is a 503: as any client would, ask again."""
+    wait_until(lambda: shop.http.post(f"/jobs/{job}/cancel").status_code == 202, 60, every_s=0.5, what="the cancel to be taken")
 
 
 def kill_now_and_then(shop: Shop, halt: threading.Event, every_s: float, killed: list[str]) -> None:
@@ -110,11 +121,12 @@ def test_given_healthy_parts_then_fifty_orders_end_by_chains_and_chords_alone(sh
     shop.orders(50)
     assert shop.land(150) == {"completed": 50}
     assert {(row.attempts, row.resent) for row in shop.operations()} == {(1, 0)}
-    logs = {part: (shop.up.home / "log" / f"{part}.log").read_text() for part in ("relay", "worker-1", "worker-2")}
-    assert not re.search(r"swept .*(unsent|lost|stranded|idle|expired)=", logs["relay"]), logs["relay"]
-    received = re.findall(r"Task order\.\w+\[([-0-9a-f]+)\] received", logs["worker-1"] + logs["worker-2"])
+    assert not re.search(r"swept .*(unsent|lost|stranded|idle|expired)=", said_by(shop, "relay")), said_by(shop, "relay")
+    received = re.findall(r"Task order\.\w+\[([-0-9a-f]+)\] received", said_by(shop, *WORKERS))
     assert len(received) == len(set(received)) == 300  # each operation's message came once
-    assert len(re.findall(r"join_released", logs["worker-1"] + logs["worker-2"])) == 50  # each join came by its chord's body
+    # each join came by its chord's body; who sent it says so afterwards
+    wait_until(lambda: said_by(shop, *WORKERS).count("join_released") >= 50, what="the last join to be told of")
+    assert said_by(shop, *WORKERS).count("join_released") == 50
     shop.audit()
 
 
@@ -128,12 +140,14 @@ def test_given_redis_is_stopped_or_frozen_when_an_order_is_posted_then_it_is_acc
     shop.land(60)
     broker.suspend()
     try:
-        began = time.monotonic()
-        frozen = [shop.order() for _ in range(20)]
-        took = time.monotonic() - began
+        frozen, took_s = [], []
+        for _ in range(20):
+            began = time.monotonic()
+            frozen.append(shop.order())
+            took_s.append(time.monotonic() - began)
     finally:
         broker.resume()
-    assert took < len(frozen) * HALF_S  # one time-out, then a pause: never one for each
+    assert statistics.median(took_s) < HALF_S, took_s  # one time-out, then a pause: never one for each
     shop.land(120)
     broker.kill()
     stopped = shop.order()
@@ -147,7 +161,7 @@ def test_given_redis_is_stopped_or_frozen_when_an_order_is_posted_then_it_is_acc
 @pytest.mark.timeout(400)
 def test_given_a_charge_whose_answer_is_lost_then_the_probe_finds_it_and_there_is_one_charge(shop: Shop) -> None:
     job = shop.order(card="tok_lost")
-    assert shop.land(60) == {"completed": 1}
+    assert shop.land(120) == {"completed": 1}
     charge = next(step for step in shop.job(job)["steps"] if step["name"] == "charge_card")
     assert charge["attempts"] >= 2
     (order,) = shop.audit()["orders"]
@@ -159,7 +173,7 @@ def test_given_a_charge_whose_answer_is_lost_then_the_probe_finds_it_and_there_i
 def test_given_a_cancel_in_the_middle_then_the_money_is_back_once_and_the_stock_too(shop: Shop) -> None:
     job = shop.order(card="tok_slow")
     wait_until(lambda: shop.step(job, "charge_card") == "running", 60, what="the charge to be under way")
-    assert shop.http.post(f"/jobs/{job}/cancel").status_code == 202
+    cancel(shop, job)
     assert shop.land(120) == {"cancelled": 1}
     (order,) = shop.audit()["orders"]
     assert order["charged_cents"] == order["refunded_cents"]
@@ -170,28 +184,10 @@ def test_given_a_cancel_in_the_middle_then_the_money_is_back_once_and_the_stock_
 @postgresql_first
 @pytest.mark.timeout(400)
 def test_given_a_worker_frozen_past_its_lease_then_another_takes_over_and_its_late_charge_is_refused(shop: Shop) -> None:
-    job = shop.order(card="tok_slow")
-    wait_until(lambda: shop.step(job, "charge_card") == "running", 60, what="the charge to be under way")
-    with_charge = next(row for row in shop.operations() if row.step == "charge_card" and row.kind == "action")
-    child = psutil.Process(with_charge.pid)
-    main = child.parent()
-    assert main is not None
-    frozen = freeze(shop, [main, *main.children(recursive=True)])
-    try:
-        # on a SQLite file a busy moment is a 503: as any client would, ask again
-        wait_until(lambda: shop.http.post(f"/jobs/{job}/cancel").status_code == 202, 60, every_s=0.5, what="the cancel to be taken")
-        assert shop.land(120) == {"cancelled": 1}
-    finally:
-        for process in frozen:
-            if process.is_running():
-                process.resume()
-    wait_until(
-        lambda: (
-            "late_result_refused"
-            in (shop.up.home / "log" / "worker-1.log").read_text() + (shop.up.home / "log" / "worker-2.log").read_text()
-        ),
-        60,
-        what="the late result to be refused",
-    )
-    (order,) = shop.audit()["orders"]
+    with frozen_in_mid_charge(shop, whole=True) as (job, _):
+        cancel(shop, job)
+        shop.land(120)
+        assert shop.job(job)["state"] == "cancelled"
+    wait_until(lambda: "late_result_refused" in said_by(shop, *WORKERS), 60, what="the late result to be refused")
+    (order,) = [order for order in shop.audit()["orders"] if order["job"] == job]
     assert order["charged_cents"] == order["refunded_cents"]

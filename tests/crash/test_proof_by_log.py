@@ -12,7 +12,8 @@ import pytest
 from tests.support.faulty import WORKERS, FaultyShop, faulty_shop
 from tests.support.waiting import wait_until
 
-FAULTS = "order.charge_card:crash@before_ack; order.reserve_stock:delay=30@after_effect"
+STANDS = "order.reserve_stock:delay=50@after_effect"  # longer than anybody waits for the charge's message to come again
+FAULTS = f"order.charge_card:crash@before_ack; {STANDS}"
 KILLED = ("web", "relay", *WORKERS)
 
 
@@ -34,8 +35,7 @@ def test_given_charge_delivered_again_and_everything_killed_in_mid_flow_when_log
         assert told == {"job": job, "attempt": 1, "fence": 1, "state": "completed", "why": "it has been done already"}
 
         # in the middle of the other step web, relay and both workers are killed together
-        stands = "order.reserve_stock:delay=30@after_effect"
-        wait_until(lambda: stands in {fired.fault for fired in shop.fired()}, 60, what="the other step to have done its work")
+        wait_until(lambda: STANDS in {fired.fault for fired in shop.fired()}, 60, what="the other step to have done its work")
         killed = [shop.up.pid_of(part) for part in KILLED]
         for pid in killed:
             os.killpg(pid, signal.SIGKILL)

@@ -58,8 +58,14 @@ def let_time_pass(seconds: float) -> None:
 
 
 def outage(
-    worker: WorkerProcess, redis_server: RedisServer, begin: Callable[[], object], end: Callable[[], object], seconds: float
+    worker: WorkerProcess,
+    redis_server: RedisServer,
+    begin: Callable[[], object],
+    end: Callable[[], object],
+    seconds: float,
+    handed_over: int = 0,
 ) -> None:
+    """`handed_over`: so many messages may be on their way to the worker, and in no queue any more, when it begins."""
     with worker:
         pid = worker.pid
         give_work(publisher_for(redis_server))
@@ -75,15 +81,17 @@ def outage(
         wait_until(lambda: "l" in worker.ended() or not worker.running, 60, what="a message sent after the outage")
         assert worker.running, worker.text()[-3000:]
         assert worker.pid == pid
-        # What was in the queue is all done. A chain's continuation may be lost with the broker: the relay rings again.
-        wait_until(lambda: len(worker.ended("a", "c")) >= JOBS + JOBS // 4, 60, what="everything that was queued")
+        # What was in the queue is all done. What a broker was handing over when it was killed may be lost with it, and so may a
+        # chain's continuation: the relay rings again.
+        queued = JOBS + JOBS // 4
+        wait_until(lambda: len(worker.ended("a", "c")) >= queued - handed_over, 60, what="everything that was queued")
 
 
 @pytest.mark.parametrize("seconds", [8.0, pytest.param(60.0, marks=pytest.mark.long)])
 def test_given_load_when_redis_is_killed_for_a_while_then_the_same_worker_goes_on(
     worker: WorkerProcess, redis_server: RedisServer, seconds: float
 ) -> None:
-    outage(worker, redis_server, lambda: redis_server.stop(kill=True), redis_server.start, seconds)
+    outage(worker, redis_server, lambda: redis_server.stop(kill=True), redis_server.start, seconds, handed_over=1)
 
 
 @pytest.mark.parametrize("seconds", [8.0, pytest.param(20.0, marks=pytest.mark.long)])
@@ -97,7 +105,7 @@ def test_given_redis_is_gone_when_a_worker_is_told_to_stop_then_it_stops(worker:
     worker.environment["PLAIN_DRAIN"] = "1"
     with worker:
         redis_server.stop(kill=True)
-        wait_until(lambda: "Cannot connect" in worker.text(), what="the worker to notice")
+        wait_until(lambda: "Cannot connect" in worker.text(), 60, what="the worker to notice")
         assert worker.terminate() == 0, worker.text()[-3000:]
 
 
@@ -111,6 +119,7 @@ def test_given_an_idle_worker_when_redis_is_restarted_empty_then_it_takes_messag
         redis_server.start()
         job = new_id()
         sent(publisher_for(redis_server), Chain(tuple(plain.message(job, step) for step in "de")))
-        wait_until(lambda: worker.ended() == ["d", "e"], 60, what="the chain")
+        # one that was taken, and not heard of in time, was sent again
+        wait_until(lambda: list(dict.fromkeys(worker.ended())) == ["d", "e"], 60, what="the chain")
         assert worker.pid == pid
         assert worker.running

@@ -24,6 +24,7 @@ from app.store.catalogue import register
 from app.store.session import reading
 from app.store.tables import dead_letters, jobs, operations
 from tests.support.hasty_orders import hasty
+from tests.support.ports import free_port
 from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.unit.workers.processes import ROOT, WorkerProcess
@@ -48,6 +49,7 @@ class LanesApart:
         self.settings = Settings(env="test", lease_seconds=3, heartbeat_seconds=1)
         self.publisher = Publisher(producer_app(broker_url, "web"), pause_s=0.2)
         self.workers: dict[str, WorkerProcess] = {}
+        self._bank_port = free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     # --- processes -------------------------------------------------------------------------------------------------
@@ -68,9 +70,8 @@ class LanesApart:
 
     def start_bank(self) -> None:
         file = self.home / "bank.url"
-        port = file.read_text().strip().rpartition(":")[2] if file.exists() else "0"
         file.unlink(missing_ok=True)
-        self._run("bank", "-m", "app.cli", "bank", "--port", port)
+        self._run("bank", "-m", "app.cli", "bank", "--port", str(self._bank_port))
         wait_until(file.exists, 60, what="the bank")
 
     def stop(self, name: str) -> None:

@@ -22,6 +22,7 @@ from tests.support.waiting import wait_until
 
 ORDER: dict[str, Any] = {"customer": "Ada", "email": "ada@example.com", "sku": "pear", "quantity": 1, "amount_cents": 900, "card": "tok_ok"}
 ENDED = ("completed", "failed", "cancelled")
+KEPT_S = 1.0  # the web server closes an idle connection after 2 s: a request on its way then would meet a reset
 
 
 class Shop:
@@ -33,7 +34,7 @@ class Shop:
             base_url=f"{up.run.web_url}/api/v1",
             headers={"Authorization": f"Bearer {up.run.env['SUREFOOT_API_KEY']}"},
             timeout=15,
-            limits=httpx.Limits(max_connections=20),
+            limits=httpx.Limits(max_connections=20, keepalive_expiry=KEPT_S),
         )
         self.db: Engine = open_engine(up.run.env["DATABASE_URL"])
 

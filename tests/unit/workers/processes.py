@@ -81,7 +81,12 @@ class WorkerProcess:
 
     @property
     def children(self) -> list[int]:
-        return [child.pid for child in psutil.Process(self.pid).children()]
+        return [child.pid for child in self.all()[1:]]
+
+    def all(self) -> list[psutil.Process]:
+        """The main process, and its children."""
+        main = psutil.Process(self.pid)
+        return [main, *main.children()]
 
     def text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -105,7 +110,7 @@ class WorkerProcess:
         """SIGKILL to the main process, and to what it left."""
         if self.process is None:
             return
-        left = [psutil.Process(pid) for pid in self.children] if self.running else []
+        left = self.all()[1:] if self.running else []
         if self.running:
             os.kill(self.pid, signal.SIGKILL)
         self.process.wait(STOP_S)
