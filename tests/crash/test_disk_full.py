@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -40,7 +40,8 @@ def bound_all(shop: FaultyShop, most: int) -> None:
     for part in PARTS:
         leader = psutil.Process(shop.up.pid_of(part))
         for process in (leader, *leader.children(recursive=True)):
-            process.rlimit(psutil.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+            with suppress(psutil.NoSuchProcess):  # one of its children may be over by then
+                process.rlimit(psutil.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
 def test_given_a_full_disk_when_orders_are_under_way_then_posts_are_refused_for_now_and_what_was_accepted_lands_once(
