@@ -64,6 +64,6 @@ def test_given_a_worker_frozen_past_its_lease_then_another_completes_and_what_wa
         assert set(shop.land(120)) == {"completed"}
         return boot in {row.boot for row in shop.operations() if row.job_id in more}
 
-    wait_until(at_work_again, 60, what="the worker that was frozen to do a step again")
+    wait_until(at_work_again, 120, what="the worker that was frozen to do a step again")
     assert main.is_running()
     shop.audit()

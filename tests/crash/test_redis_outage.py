@@ -69,7 +69,7 @@ def outage(
     with worker:
         pid = worker.pid
         give_work(publisher_for(redis_server))
-        wait_until(lambda: any(words[:2] == ["start", "c"] for words in worker.lines()), what="a long operation to be running")
+        wait_until(lambda: any(words[:2] == ["start", "c"] for words in worker.lines()), 60, what="a long operation to be running")
         begin()
         let_time_pass(seconds)
         assert worker.running, worker.text()[-3000:]

@@ -21,6 +21,7 @@ import psutil
 import pytest
 import redis
 from sqlalchemy import create_engine, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.engine.invariants import violations
 from app.store.session import reading
@@ -111,7 +112,7 @@ class Trouble:
             self.cut_the_store,
         ]
         kind = self._chance.choice(kinds)
-        with suppress(psutil.Error, redis.RedisError, IndexError):
+        with suppress(psutil.Error, redis.RedisError, SQLAlchemyError, IndexError):
             kind()
             self.done[kind.__name__] += 1
 
@@ -122,7 +123,8 @@ class Trouble:
         main = self._chance.choice([one for one in self.shop.workers() if "prefork" not in one.name()])
         frozen = [main, *main.children(recursive=True)]
         for process in frozen:
-            process.suspend()
+            with suppress(psutil.Error):
+                process.suspend()
         self._halt.wait(2.5)  # past its lease
         for process in frozen:
             with suppress(psutil.Error):

@@ -14,8 +14,8 @@ import psutil
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
-START_S = 60.0
-STOP_S = 30.0
+START_S = 120.0
+STOP_S = 60.0
 
 
 class WorkerProcess:
