@@ -35,6 +35,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
             pytest.fail(said, pytrace=False)
         pytest.skip(said)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as tool:
         found = tool.chromium.launch(executable_path=binary, args=list(WORDS))
         yield found
@@ -190,7 +191,7 @@ def test_given_any_page_when_followed_to_the_api_then_every_operation_is_there_a
 @pytest.mark.long
 @pytest.mark.timeout(500)
 def test_given_everything_running_when_an_order_is_made_in_a_browser_then_done_and_another_undone(page: Page, tmp_path: Path) -> None:
-    up = Up(tmp_path / "home", BANK_SLOW_SECONDS="8", BANK_TIMEOUT_SECONDS="20")  # slow enough to be cancelled by hand on a busy machine
+    up = Up(tmp_path / "home", BANK_SLOW_SECONDS="15", BANK_TIMEOUT_SECONDS="30")  # slow enough to be cancelled by hand on a busy machine
     try:
         orders = Orders(up.start())
         sign_in(page, up.run.web_url, up.run.env["SUREFOOT_API_KEY"])

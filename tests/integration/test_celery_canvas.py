@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import redis
 
-from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
 from app.rules.planner import Chain, Chord
 from app.store.ids import new_id
+from tests.support.publishing import patient
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.unit.workers import plain
@@ -39,7 +39,7 @@ def worker(broker: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def publisher(broker: RedisServer) -> Publisher:
-    return Publisher(producer_app(broker.url, "web"))
+    return patient(broker.url)
 
 
 def chain(job: str, steps: str) -> Chain:
@@ -165,7 +165,7 @@ def test_given_broker_that_is_gone_when_a_step_completes_then_it_is_reported_as_
     (home / "rules.json").write_text(json.dumps({"a": {"sleep": 1.5}}))
     with WorkerProcess(home, redis_server.url) as running:
         job = new_id()
-        assert Publisher(producer_app(redis_server.url, "web")).publish((chain(job, "ab"),))
+        assert patient(redis_server.url).publish((chain(job, "ab"),))
         wait_until(lambda: running.lines(), what="the first step to start")
         redis_server.stop(kill=True)
         wait_until(lambda: "a" in running.ended(), what="the first step to end")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
 from app.rules.planner import Chain
 from app.store.ids import new_id
+from tests.support.publishing import patient
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.unit.workers import plain
@@ -21,7 +20,7 @@ def test_given_full_queues_when_one_child_serves_them_then_undo_first_and_lanes_
     home = tmp_path / "w"
     home.mkdir()
     (home / "rules.json").write_text(json.dumps({step: {"sleep": 0.03} for step in "abcd"}))
-    publisher = Publisher(producer_app(redis_server.url, "relay"))
+    publisher = patient(redis_server.url)
     queue_of = {"a": "east", "b": "west", "c": "east.undo", "d": "west.undo"}
     for step, queue in queue_of.items():  # everything waits before the worker comes, new work in front
         for _ in range(COUNT):
@@ -40,12 +39,12 @@ def test_given_new_work_waiting_when_an_undo_comes_then_it_is_the_next_to_run(re
     home = tmp_path / "w"
     home.mkdir()
     (home / "rules.json").write_text(json.dumps({"a": {"sleep": 0.2}}))
-    publisher = Publisher(producer_app(redis_server.url, "relay"))
+    publisher = patient(redis_server.url)
     with WorkerProcess(home, redis_server.url, concurrency=1) as worker:
         for _ in range(15):
             assert publisher.publish((Chain((plain.message(new_id(), "a"),)),))
         wait_until(lambda: worker.ended(), what="the first")
-        at = len(worker.ended())
         assert publisher.publish((Chain((plain.message(new_id(), "c", "lane.undo"),)),))
+        at = len(worker.ended())  # when it was there, or later
         wait_until(lambda: "c" in worker.ended(), what="the undo")
         assert worker.ended().index("c") <= at + 2  # one runs, one has been fetched

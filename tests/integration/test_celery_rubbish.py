@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
 from app.engine import keep
 from app.rules.planner import Chain
 from app.store.ids import new_id
 from app.store.session import open_engine
+from tests.support.publishing import patient
 from tests.support.redis_server import RedisServer
 from tests.support.stores import migrate, open_new_store
 from tests.support.waiting import wait_until
@@ -157,7 +156,7 @@ def kept(store: Engine) -> int:
 
 def run_one(redis_server: RedisServer, worker: WorkerProcess) -> None:
     job = new_id()
-    assert Publisher(producer_app(redis_server.url, "web")).publish((Chain((plain.message(job, "l"),)),))
+    assert patient(redis_server.url).publish((Chain((plain.message(job, "l"),)),))
     wait_until(lambda: any(words[:3] == ["end", "l", job] for words in worker.lines()) or not worker.running, what="a right message")
     assert worker.running, worker.text()[-3000:]
 
@@ -187,6 +186,7 @@ def test_given_what_is_no_envelope_when_consumed_then_the_worker_goes_on(
     with module_redis.client() as client:
         client.lpush(QUEUE, *WRECKED)
     run_one(module_redis, worker)
+    wait_until(lambda: kept(store) >= before + len(WRECKED), what="all of it in quarantine")
     assert worker.pid == pid
     assert "Connection to broker lost" not in worker.text()
     assert kept(store) == before + len(WRECKED)

@@ -10,7 +10,7 @@ import pytest
 
 from app.engine import decide
 from app.engine.dispatch import ring
-from tests.support.one_worker import OneWorker
+from tests.support.one_worker import LEASE_S, OneWorker
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.unit.workers.road_saga import road
@@ -60,7 +60,7 @@ def test_given_a_later_step_is_refused_then_the_job_is_undone_and_flower_sees_wh
 
 
 def test_given_a_child_killed_in_a_later_step_then_the_message_resumes_there_and_nothing_is_done_twice(place: OneWorker) -> None:
-    place.rules(two={"sleep": 1.5, "times": 1})
+    place.rules(two={"gate": "never", "times": 1})
     job = place.submit()
     wait_until(lambda: place.lines("start", "two", job), what="the second step to run")
     os.kill(int(place.lines("start", "two", job)[0][3]), signal.SIGKILL)
@@ -71,7 +71,7 @@ def test_given_a_child_killed_in_a_later_step_then_the_message_resumes_there_and
 
 
 def test_given_a_later_step_outlives_its_lease_then_heartbeats_keep_it(place: OneWorker) -> None:
-    place.rules(two={"sleep": 1.9})
+    place.rules(two={"sleep": LEASE_S + 0.5})
     job = place.submit()
     wait_until(lambda: place.lines("start", "two", job), what="the second step to run")
     assert place.land(job, sweep=True) == "completed"
@@ -79,11 +79,12 @@ def test_given_a_later_step_outlives_its_lease_then_heartbeats_keep_it(place: On
 
 
 def test_given_a_cancel_while_a_later_step_runs_then_the_ride_ends_there(place: OneWorker) -> None:
-    place.rules(two={"sleep": 1.0})
+    place.rules(two={"gate": "cancelled"})
     job = place.submit()
     wait_until(lambda: place.lines("start", "two", job), what="the second step to run")
     decision = decide.cancel(place.db, place.settings, job, "test")
     ring(place.db, place.publisher, decision.plan)
+    place.open("cancelled")
     assert place.land(job, sweep=True) == "cancelled"
     assert place.lines("start", "three", job) == []
     assert place.operations(job)["two.undo"].state == "completed"

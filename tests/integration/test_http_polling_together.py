@@ -178,7 +178,8 @@ def test_given_the_kept_connection_is_ended_when_polled_then_answered_all_the_sa
     user, job_id = Caller(app, shop.key()), shop.order()
     tag = user.get(f"{JOBS}/{job_id}").headers["ETag"]
     ended = text(
-        "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE query LIKE '%key_is_good%' AND pid <> pg_backend_pid()"
+        "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+        "WHERE query LIKE '%key_is_good%' AND pid <> pg_backend_pid() AND datname = current_database()"
     )
     for _ in range(2):
         assert user.get(f"{JOBS}/{job_id}", **{"If-None-Match": tag}).status_code == 304

@@ -14,6 +14,7 @@ from app.delivery.publisher import Publisher
 from app.errors import BrokerUnavailable
 from tests.support.publishing import plan, timed
 from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 # Each time-out is half a second at most. Without one, kombu and py-amqp wait for a frozen broker for as long as it is frozen.
@@ -59,7 +60,7 @@ def test_given_a_frozen_or_stopped_rabbitmq_when_published_or_asked_then_refused
     for publisher in warm.values():
         assert publisher.publish(plan())
     probing = broker.probe(rabbitmq_server.url, timeout_s=0.3)
-    assert probing.ping()
+    wait_until(probing.ping, what="an answer")
     rabbitmq_server.freeze()
     cold = {profile: Publisher(producer_app(rabbitmq_server.url, profile)) for profile in profiles}
     for publisher in (*warm.values(), *cold.values()):
@@ -76,7 +77,7 @@ def test_given_a_frozen_or_stopped_rabbitmq_when_published_or_asked_then_refused
         probing.depth(["lane"])
     assert time.monotonic() - began < BUSY_S
     rabbitmq_server.thaw()
-    assert probing.ping()
+    wait_until(probing.ping, what="an answer")
     probing.close()
 
     rabbitmq_server.stop(kill=True)

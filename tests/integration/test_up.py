@@ -54,11 +54,13 @@ def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_
     assert len(second.stderr.strip().splitlines()) == 1
 
     wait_until(lambda: _answers(up.run.flower_url), 60, what="Flower")
-    assert httpx.get(up.run.flower_url).status_code == 401
+    assert httpx.get(up.run.flower_url, timeout=30).status_code == 401
     user, password = "surefoot", (up.home / "flower_password").read_text().strip()
-    tasks = wait_until(lambda: httpx.get(f"{up.run.flower_url}/api/task/types", auth=(user, password)).status_code == 200, what="its API")
+    tasks = wait_until(
+        lambda: httpx.get(f"{up.run.flower_url}/api/task/types", auth=(user, password), timeout=30).status_code == 200, what="its API"
+    )
     assert tasks
-    assert httpx.post(f"{up.run.flower_url}/api/task/async-apply/order.create_order", auth=(user, password)).status_code == 403
+    assert httpx.post(f"{up.run.flower_url}/api/task/async-apply/order.create_order", auth=(user, password), timeout=30).status_code == 403
 
     pids = up.pids()
     assert len(pids) > 8

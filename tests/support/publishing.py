@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 
+from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
 from app.rules.planner import Chain, Chord, Message, Plan
 from app.store.ids import new_id, operation_id
+
+PATIENCE_S = 30.0
 
 
 def plan() -> Plan:
@@ -17,6 +20,14 @@ def plan() -> Plan:
         return Chain(tuple(Message(operation_id(job, step, "", "action"), f"order.{step}", "lane", job) for step in steps))
 
     return (chain("a", "b"), Chord((chain("c"), chain("d")), chain("e")))
+
+
+def patient(redis_url: str) -> Publisher:
+    """One for a Redis that is there, and for tests that are not about haste: no pause of the machine makes it give up."""
+    app = producer_app(redis_url, "relay")
+    options = {**app.conf.broker_transport_options, "socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
+    app.conf.update(broker_transport_options=options, broker_connection_timeout=PATIENCE_S)
+    return Publisher(app)
 
 
 def timed(publisher: Publisher) -> tuple[bool, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from surefoot import Saga
-from tests.unit.workers.fork_saga import QUICK, Nothing, act
+from tests.unit.workers.fork_saga import LIMIT, QUICK, Nothing, act
 
 wide = Saga("wide", version=1, input=Nothing, examples=[Nothing()])
 ARMS = tuple(f"arm_{n}" for n in range(10))
@@ -19,6 +19,6 @@ def step(name: str) -> Any:
     return arm
 
 
-root = wide.step(lane="east", undo=None, retry=QUICK, timeout="2s")(step("root"))
-arms = [wide.step(lane="east", after=[root], undo=None, retry=QUICK, timeout="2s")(step(name)) for name in ARMS]
-meet = wide.step(lane="west", after=arms, pivot=True, retry=QUICK, timeout="2s")(step("meet"))
+root = wide.step(lane="east", undo=None, retry=QUICK, timeout=LIMIT)(step("root"))
+arms = [wide.step(lane="east", after=[root], undo=None, retry=QUICK, timeout=LIMIT)(step(name)) for name in ARMS]
+meet = wide.step(lane="west", after=arms, pivot=True, retry=QUICK, timeout=LIMIT)(step("meet"))

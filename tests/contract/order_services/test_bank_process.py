@@ -27,7 +27,7 @@ def bank_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subpro
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "BANK_HANG_SECONDS": "60"}
     process = subprocess.Popen([sys.executable, "-c", START], env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: (home / "bank.url").exists(), what="the bank to say where it is")
+        wait_until(lambda: (home / "bank.url").exists(), 60, what="the bank to say where it is")
         yield process
     finally:
         process.kill()
@@ -56,7 +56,7 @@ def test_given_twenty_lost_answers_at_once_when_others_ask_then_they_are_answere
 
     lost = [threads.submit(lose, n) for n in range(20)]
     wait_until(lambda: len(bank_client.book().movements) >= 8, what="the bank to take the first charges")
-    assert httpx.get(bank_client.order_settings().bank() + "/livez", timeout=2).status_code == 200
+    assert httpx.get(bank_client.order_settings().bank() + "/livez", timeout=20).status_code == 200
     for future in lost:
         future.result(30)
     assert {bank_client.look(f"job-{n}:charge_card::action").state for n in range(20)} == {"settled"}  # type: ignore[union-attr]

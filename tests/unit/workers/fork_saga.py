@@ -2,7 +2,8 @@
 
 `rules.json` under SUREFOOT_HOME: {"step" or "step.undo": {"sleep": s, "raises": "rejected"|"error"|"memory"|"exit",
 "stubborn": s (deaf to its limit), "checks": s (with a sign of progress now and then), "not_yet": s (to be asked again then),
-"eats": MiB (that stay in its process), "times": n (attempts that do so)}}.
+"eats": MiB (that stay in its process), "gate": name of a file there (it goes on when a test has made it), "times": n (attempts
+that do so)}}. Only `left` has a short limit: whatever else a test meets at work is at it however late the test comes.
 Every call notes `start` and `end` in `log`.
 """
 
@@ -27,6 +28,7 @@ class Nothing(BaseModel):
 
 fork = Saga("fork", version=1, input=Nothing, examples=[Nothing()])
 QUICK = Retry(limit=3, backoff="100ms", cap="200ms")
+LIMIT, SHORT = "60s", "2s"
 RAISES: dict[str, Any] = {"rejected": Rejected, "error": RuntimeError, "memory": MemoryError, "exit": SystemExit}
 
 
@@ -55,6 +57,8 @@ def act(ctx: Any) -> Any:
         time.sleep(0.5)
         ctx.check()
     time.sleep(rule.get("sleep", 0))
+    while "gate" in rule and not (home() / rule["gate"]).exists():
+        time.sleep(0.02)
     EATEN.append(b"\1" * (int(rule.get("eats", 0)) << 20))
     if "raises" in rule:
         raise RAISES[rule["raises"]]("as told")
@@ -64,7 +68,7 @@ def act(ctx: Any) -> Any:
     return name
 
 
-@fork.step(lane="east", retry=QUICK, timeout="2s")
+@fork.step(lane="east", retry=QUICK, timeout=LIMIT)
 def first(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 
@@ -74,7 +78,7 @@ def undo_first(ctx: Any, o: Nothing, own: str | None) -> str:
     return act(ctx)
 
 
-@fork.step(lane="east", after=[first], retry=QUICK, timeout="2s")
+@fork.step(lane="east", after=[first], retry=QUICK, timeout=SHORT)
 def left(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 
@@ -84,12 +88,12 @@ def undo_left(ctx: Any, o: Nothing, own: str | None) -> str:
     return act(ctx)
 
 
-@fork.step(lane="west", after=[left], undo=None, retry=QUICK, timeout="2s")
+@fork.step(lane="west", after=[left], undo=None, retry=QUICK, timeout=LIMIT)
 def left_too(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 
 
-@fork.step(lane="west", after=[first], retry=QUICK, timeout="2s")
+@fork.step(lane="west", after=[first], retry=QUICK, timeout=LIMIT)
 def right(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 
@@ -99,7 +103,7 @@ def undo_right(ctx: Any, o: Nothing, own: str | None) -> str:
     return act(ctx)
 
 
-@fork.step(lane="east", after=[left_too, right], pivot=True, retry=QUICK, timeout="2s")
+@fork.step(lane="east", after=[left_too, right], pivot=True, retry=QUICK, timeout=LIMIT)
 def join(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 

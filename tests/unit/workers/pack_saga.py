@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from surefoot import Saga
-from tests.unit.workers.fork_saga import QUICK, Nothing, act
+from tests.unit.workers.fork_saga import LIMIT, QUICK, Nothing, act
 
 MEMBERS = "abcdef"
 pack = Saga("pack", version=1, input=Nothing, examples=[Nothing()])
@@ -19,9 +19,9 @@ def _member(name: str) -> Any:
     return step
 
 
-_members = [pack.step(lane="east", after=[], undo=None, brief=True, retry=QUICK, timeout="5s")(_member(name)) for name in MEMBERS]
+_members = [pack.step(lane="east", after=[], undo=None, brief=True, retry=QUICK, timeout=LIMIT)(_member(name)) for name in MEMBERS]
 
 
-@pack.step(lane="east", after=_members, undo=None, retry=QUICK, timeout="5s")
+@pack.step(lane="east", after=_members, undo=None, retry=QUICK, timeout=LIMIT)
 def join(ctx: Any, o: Nothing) -> str:
     return act(ctx)

@@ -50,6 +50,7 @@ class WorkerProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> WorkerProcess:
+        before = len(self.text())  # of a worker that was here earlier
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "celery", "-A", self._app, *self._words],
@@ -60,7 +61,7 @@ class WorkerProcess:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(lambda: "ready." in self.text() or not self.running, START_S, what="the worker to be ready")
+        wait_until(lambda: "ready." in self.text()[before:] or not self.running, START_S, what="the worker to be ready")
         assert self.running, self.text()[-3000:]
         return self
 
@@ -94,7 +95,8 @@ class WorkerProcess:
     def lines(self) -> list[list[str]]:
         """What the plain tasks noted, word by word."""
         log = self.home / "log"
-        return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+        whole = log.read_text().rpartition("\n")[0] if log.exists() else ""  # the last line may be half there
+        return [line.split() for line in whole.splitlines()]
 
     def ended(self, *steps: str) -> list[str]:
         """The steps that have ended, in that order (only these `steps`, when given)."""

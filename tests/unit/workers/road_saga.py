@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from surefoot import Saga
-from tests.unit.workers.fork_saga import QUICK, Nothing, act
+from tests.unit.workers.fork_saga import LIMIT, QUICK, Nothing, act
 
 road = Saga("road", version=1, input=Nothing, examples=[Nothing()])
 
 
-@road.step(lane="east", undo=None, retry=QUICK, timeout="2s")
+@road.step(lane="east", undo=None, retry=QUICK, timeout=LIMIT)
 def one(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 
 
-@road.step(lane="east", retry=QUICK, timeout="2s")
+@road.step(lane="east", retry=QUICK, timeout=LIMIT)
 def two(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 
@@ -25,11 +25,11 @@ def undo_two(ctx: Any, o: Nothing, own: str | None) -> str:
     return act(ctx)
 
 
-@road.step(lane="east", undo=None, retry=QUICK, timeout="2s")
+@road.step(lane="east", undo=None, retry=QUICK, timeout=LIMIT)
 def three(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 
 
-@road.step(lane="west", undo=None, retry=QUICK, timeout="2s")
+@road.step(lane="west", undo=None, retry=QUICK, timeout=LIMIT)
 def four(ctx: Any, o: Nothing) -> str:
     return act(ctx)

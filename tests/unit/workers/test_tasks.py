@@ -101,7 +101,7 @@ def test_given_registry_when_registered_then_a_task_for_each_operation_with_its_
     ours = {name for name in app.tasks if name.startswith("fork.")}
     assert ours >= {"fork.first", "fork.first.undo", "fork.left_too", "fork.join", "fork.last"}
     assert UNKNOWN_TASK in app.tasks
-    assert app.tasks["fork.first"].time_limit == 2 + 5 + 30
+    assert app.tasks["fork.left"].time_limit == 2 + 5 + 30
     assert app.tasks["fork.first"].acks_late
     assert app.tasks["fork.first"].reject_on_worker_lost
 
