@@ -10,6 +10,7 @@ import pytest
 
 from app.participant import ActionUndone, EffectState
 from surefoot import NEVER, Happened, NothingSent, Rejected
+from tests.support.waiting import wait_until
 from workers.sagas.order.services import bank_client, payment
 from workers.sagas.order.services.bank_client import BankUnclear
 
@@ -22,6 +23,14 @@ def states() -> list[str]:
 
 def kinds() -> list[str]:
     return [m.kind for m in bank_client.book().movements]
+
+
+def lose_answer(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charge the card: the bank does it, perhaps a moment after we have ceased to wait for its answer."""
+    with monkeypatch.context() as patched, pytest.raises(BankUnclear):
+        patched.setenv("BANK_TIMEOUT_SECONDS", "0.5")
+        payment.charge(context("charge_card"), 1, 1250, "tok_lost")
+    wait_until(lambda: kinds() == ["charge"], what="the bank to have charged")
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +55,7 @@ def test_given_bank_says_no_when_charged_then_rejected_each_time(context: Any, c
 
 
 def test_given_lost_answer_when_probed_then_found_and_a_repeat_has_the_same_charge(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BANK_TIMEOUT_SECONDS", "0.5")
-    with pytest.raises(BankUnclear):
-        payment.charge(context("charge_card"), 1, 1250, "tok_lost")
+    lose_answer(context, monkeypatch)
     assert states() == ["intent"]
     found = payment.find(context("charge_card"))
     assert isinstance(found, Happened)
@@ -58,11 +65,12 @@ def test_given_lost_answer_when_probed_then_found_and_a_repeat_has_the_same_char
     assert kinds() == ["charge"]
 
 
-def test_given_little_time_left_when_charged_then_the_call_ends_in_time(context: Any) -> None:
+def test_given_little_time_left_when_charged_then_the_call_ends_in_time(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BANK_HANG_SECONDS", "20")
     began = time.monotonic()
     with pytest.raises(BankUnclear):
         payment.charge(context("charge_card", deadline=time.monotonic() + 0.4), 1, 1250, "tok_lost")
-    assert time.monotonic() - began < 3  # BANK_HANG_SECONDS, after which the bank would have answered
+    assert time.monotonic() - began < 15  # less than BANK_HANG_SECONDS, after which the bank would have answered
     with pytest.raises(NothingSent):
         payment.charge(context("charge_card", job="job-2", deadline=time.monotonic() - 1), 1, 1250, "tok_ok")
 
@@ -87,9 +95,7 @@ def test_given_no_charge_when_undone_then_void_here_and_at_the_bank(context: Any
 
 
 def test_given_lost_answer_when_probed_for_the_undo_then_told_but_not_recorded(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BANK_TIMEOUT_SECONDS", "0.5")
-    with pytest.raises(BankUnclear):
-        payment.charge(context("charge_card"), 1, 1250, "tok_lost")
+    lose_answer(context, monkeypatch)
     assert isinstance(payment.find(context("charge_card", "undo")), Happened)
     assert states() == ["intent"]
     assert payment.refund(context("charge_card", "undo"), 1250).state == "refunded"
@@ -107,9 +113,7 @@ def test_given_probe_overtaken_by_the_undo_when_it_would_record_then_never(conte
 
 
 def test_given_lost_answer_when_undone_then_the_money_is_back(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BANK_TIMEOUT_SECONDS", "0.5")
-    with pytest.raises(BankUnclear):
-        payment.charge(context("charge_card"), 1, 1250, "tok_lost")
+    lose_answer(context, monkeypatch)
     assert payment.refund(context("charge_card", "undo"), 1250).refunded_cents == 1250
     assert states() == ["refunded"]
     assert kinds() == ["charge", "refund"]
