@@ -55,12 +55,15 @@ def test_given_an_answer_that_comes_late_when_the_next_question_is_asked_then_it
         assert connection.execute(text("SELECT 'new'")).scalar_one() == "new"
 
 
-def test_given_a_statement_that_takes_too_long_then_the_server_ends_it_first_and_the_connection_lives(link: Proxy, db: Engine) -> None:
+def test_given_a_statement_that_takes_too_long_then_the_server_ends_it_first_and_the_connection_lives(fresh_postgres: str) -> None:
+    db = open_engine(fresh_postgres, silence_s=2.0)  # the server ends it a second before
+
     def backend() -> int:
         with asking(db) as connection:
             return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
     before = backend()
     with pytest.raises(StoreUnavailable), asking(db) as connection:
-        connection.execute(text("SELECT pg_sleep(20)"))
+        connection.execute(text("SELECT pg_sleep(30)"))
     assert backend() == before
+    db.dispose()
