@@ -1,15 +1,17 @@
-"""Questions about the broker: is it there, and does it keep what it is given?"""
+"""Questions about the broker: is it there, does it take what it is given, and does it keep it?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 import redis
 
 from app.config import Settings
-from app.delivery.broker import probe, redis_url
+from app.delivery.broker import redis_url
+from app.doctor import trial
 from app.doctor.findings import Finding, fail, ok, warn
 from app.errors import SettingsError
 from app.logs import hidden
@@ -17,6 +19,14 @@ from app.supervisor import redis_server, runfile
 
 PATIENCE_S = 2.0
 FULL = 0.9
+FIXES = (  # for a write refused with this in its words
+    ("maxmemory", "raise maxmemory; jobs are accepted meanwhile and go on then"),
+    ("read only replica", "BROKER_URL must name the primary"),
+    ("persist", "make room on its disk, and see its own log"),
+    ("permission", "allow this user every key and command that Celery needs"),
+    ("blocked", "end its memory or disk alarm, which it tells of: rabbitmq-diagnostics alarms"),
+    ("no confirmation", "see whether it has a memory or disk alarm: rabbitmq-diagnostics alarms"),
+)
 
 
 def broker(settings: Settings) -> Iterator[Finding]:
@@ -24,21 +34,30 @@ def broker(settings: Settings) -> Iterator[Finding]:
     if not url:
         yield _of_our_own()
         return
+    shown = hidden(urlunsplit(urlsplit(url)._replace(query="")))  # a query may have a password
     try:
-        asked = probe(url, PATIENCE_S)
+        trial.write(url, PATIENCE_S)
     except SettingsError as error:
         yield fail("broker", error.message, "set BROKER_URL to one of these")
         return
-    try:
-        answers = asked.ping()
-    finally:
-        asked.close()
-    if not answers:
-        yield fail("broker", f"{hidden(url)} does not answer within {PATIENCE_S:g} s", _how_to_start(settings))
+    except trial.Silent as error:
+        why = f" ({error})" if str(error) else ""
+        yield fail("broker", f"{shown} does not answer within {PATIENCE_S:g} s{why}", _how_to_start(settings))
         return
-    yield ok("broker", f"{hidden(url)} answers")
+    except trial.Refused as error:
+        yield fail("broker", f"{shown} answers, but refuses {'us' if error.us else 'writes'}: {error.words}", _how_to_be_let_in(error))
+        if error.us:
+            return
+    else:
+        yield ok("broker", f"{shown} answers, and takes writes")
     if url.startswith("redis"):
         yield from _redis(url)
+
+
+def _how_to_be_let_in(refused: trial.Refused) -> str:
+    if refused.us:
+        return "correct BROKER_URL: the user, the password, and the database or virtual host"
+    return next((fix for word, fix in FIXES if word in refused.words.lower()), "see the broker's own log")
 
 
 def _of_our_own() -> Finding:

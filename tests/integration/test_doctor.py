@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,10 @@ from app.saga.context import Context
 from app.saga.definition import Saga
 from app.saga.outcomes import Rejected
 from app.store import catalogue, leases
+from app.supervisor import runfile
 from tests.contract.views.shop import Shop
+from tests.support.ports import free_port
+from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.redis_server import RedisServer
 
 
@@ -74,6 +81,90 @@ def test_given_broker_that_forgets_when_looked_then_told(shop: Shop, tmp_path: P
     client.close()
     found = wrong(look(shop, tmp_path, broker_url=redis_server.url))
     assert found == {"eviction": Level.FAIL, "persistence": Level.WARN}
+
+
+def of(about: str, home: Path, **more: Any) -> list[Finding]:
+    """What is said of this, without a store."""
+    settings = Settings(database_url=f"sqlite:///{home / 'none.sqlite'}", home=home, **more)
+    return [finding for finding in examine(lambda: settings) if finding.about == about]
+
+
+def test_given_broker_when_looked_then_nothing_is_left_in_it(tmp_path: Path, redis_server: RedisServer) -> None:
+    (finding,) = of("broker", tmp_path, broker_url=redis_server.url)
+    assert finding.level == Level.OK
+    with redis_server.client() as client:
+        told: Any = client.info("commandstats")
+        assert told["cmdstat_set"]["calls"] == 1
+        assert client.dbsize() == 0
+
+
+def test_given_redis_that_is_full_when_looked_then_its_words_and_what_to_do(tmp_path: Path, redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1")
+    (finding,) = of("broker", tmp_path, broker_url=redis_server.url)
+    assert finding.level == Level.FAIL
+    assert "refuses writes: command not allowed when used memory > 'maxmemory'" in finding.said
+    assert "raise maxmemory" in finding.fix
+
+
+def test_given_redis_that_is_a_replica_when_looked_then_its_words_and_what_to_do(tmp_path: Path, redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        client.replicaof("127.0.0.1", free_port())
+    (finding,) = of("broker", tmp_path, broker_url=redis_server.url)
+    assert finding.level == Level.FAIL
+    assert "refuses writes: You can't write against a read only replica" in finding.said
+    assert "primary" in finding.fix
+
+
+def test_given_redis_that_lets_us_not_in_when_looked_then_its_words_without_the_password(tmp_path: Path, redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        client.config_set("requirepass", "right")
+    there = f"127.0.0.1:{redis_server.port}"
+    for url, words in (
+        (f"redis://:geheim@{there}/0", "invalid username-password"),
+        (f"redis://{there}/0", "Authentication required"),
+        (f"redis://:right@{there}/99", "out of range"),
+    ):
+        (finding,) = of("broker", tmp_path, broker_url=url)
+        assert finding.level == Level.FAIL
+        assert "answers, but refuses us: " in finding.said
+        assert words in finding.said
+        assert "geheim" not in str(finding)
+        assert "correct BROKER_URL" in finding.fix
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_given_rabbitmq_with_an_alarm_or_that_lets_us_not_in_when_looked_then_told_and_nothing_is_left(
+    tmp_path: Path, rabbitmq_server: RabbitMQServer
+) -> None:
+    there = f"127.0.0.1:{rabbitmq_server.port}"
+    (finding,) = of("broker", tmp_path, broker_url=rabbitmq_server.url)
+    assert finding.level == Level.OK
+    for url, words in ((f"amqp://guest:geheim@{there}//", "ACCESS_REFUSED"), (f"amqp://guest:guest@{there}/nowhere", "nowhere not found")):
+        (finding,) = of("broker", tmp_path, broker_url=url)
+        assert finding.level == Level.FAIL
+        assert "answers, but refuses us: " in finding.said
+        assert words in finding.said
+        assert "geheim" not in str(finding)
+    rabbitmq_server.ctl("set_vm_memory_high_watermark", "0.00001")
+    (finding,) = of("broker", tmp_path, broker_url=rabbitmq_server.url)
+    assert finding.level == Level.FAIL
+    assert "answers, but refuses writes: " in finding.said
+    assert "alarm" in finding.fix
+    assert rabbitmq_server.ctl("list_queues", "--quiet", "name").split() in ([], ["name"])
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "a file/home"])
+def test_given_home_that_cannot_be_made_when_looked_then_told(tmp_path: Path, place: str) -> None:
+    (tmp_path / "a file").touch()
+    (finding,) = of("home", tmp_path / place)
+    assert finding.level == Level.FAIL
+    assert "cannot be made in" in finding.said
+    (finding,) = of("home", tmp_path / "not yet" / "home")
+    assert finding.level == Level.OK
+    assert list(tmp_path.iterdir()) == [tmp_path / "a file"]
 
 
 def test_given_broker_and_store_down_when_looked_then_one_line_each(tmp_path: Path) -> None:
@@ -177,6 +268,61 @@ def test_given_port_of_somebody_else_when_looked_then_the_setting_is_named(shop:
         (finding,) = [f for f in look(shop, tmp_path, port=port) if f.level != Level.OK]
     assert finding.level == Level.FAIL
     assert f"PORT={port}" in finding.said
+
+
+@contextmanager
+def server(body: bytes, name: str = "some server") -> Iterator[int]:
+    """Its port. It says this to everybody, and calls itself that."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def version_string(self) -> str:
+            return name
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield httpd.server_port
+        finally:
+            httpd.shutdown()
+            thread.join()
+
+
+def test_given_one_port_for_both_when_looked_then_told_that_they_are_the_same(tmp_path: Path) -> None:
+    port = free_port()
+    found = of("ports", tmp_path, port=port, flower_port=port)
+    assert [f.level for f in found] == [Level.FAIL, Level.OK]
+    assert "FLOWER_PORT are the same" in found[0].said
+
+
+def test_given_another_web_server_when_looked_then_it_is_neither_our_web_nor_flower(tmp_path: Path) -> None:
+    with server(b"hello") as one, server(b"OK") as other:
+        found = of("ports", tmp_path, port=one, flower_port=other)
+    assert [f.level for f in found] == [Level.FAIL, Level.FAIL]
+    assert "not by web of this home" in found[0].said
+    assert "not by Flower of this home" in found[1].said
+
+
+def test_given_a_surefoot_when_looked_then_the_run_file_says_whose_it_is(tmp_path: Path) -> None:
+    with server(b'{"status":"alive"}\n') as web, server(b"OK", "TornadoServer/6.5") as flower:
+        found = of("ports", tmp_path, port=web, flower_port=flower)
+        assert [f.level for f in found] == [Level.OK, Level.OK]
+        assert all("or of another home" in f.said for f in found)
+        urls = [f"http://127.0.0.1:{port}" for port in (web, flower)]
+        runfile.save(tmp_path, runfile.RunFile(os.getpid(), *urls))
+        found = of("ports", tmp_path, port=web, flower_port=flower)
+        assert [(f.level, f.said) for f in found] == [(Level.OK, f"web answers at {urls[0]}"), (Level.OK, f"Flower answers at {urls[1]}")]
+        runfile.save(tmp_path, runfile.RunFile(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2"))
+        found = of("ports", tmp_path, port=web, flower_port=flower)
+        assert [f.level for f in found] == [Level.FAIL, Level.FAIL]
 
 
 def test_given_command_when_run_then_lines_or_json_and_1_where_one_fails(
