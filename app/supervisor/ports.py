@@ -35,12 +35,14 @@ def any_free(host: str = "127.0.0.1") -> int:
 
 
 def choose(name: str, host: str, wanted: int | None, default: int, *, taken: frozenset[int] = frozenset()) -> int:
-    """The port to listen on: `wanted` when it was set, else the first free one from `default` on, `taken` left out.
+    """The port to listen on: `wanted` when it was set, else the first free one from `default` on, `taken` (by parts of ours) left out.
 
-    Raises: SettingsError naming the setting `name` when `wanted` is in use: whoever set it meant that port.
+    Raises: SettingsError naming the setting `name` when `wanted` cannot be had: whoever set it meant that port.
     """
     if wanted is not None:
-        if wanted in taken or not is_free(host, wanted):
+        if wanted in taken:
+            raise SettingsError(f"{name}={wanted} is that of another part of Surefoot; choose another, or leave {name} unset")
+        if not is_free(host, wanted):
             raise SettingsError(f"{name}={wanted} is in use on {host}; choose another, or leave {name} unset for the next free one")
         return wanted
     for port in range(default, default + TRIES):

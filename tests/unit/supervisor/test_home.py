@@ -68,6 +68,11 @@ def test_given_a_taken_port_when_it_was_set_then_an_error_names_the_setting() ->
         assert ports.choose("PORT", "127.0.0.1", None, port) > port
 
 
+def test_given_a_port_that_another_part_has_when_it_was_set_then_an_error_says_so() -> None:
+    with pytest.raises(SettingsError, match="FLOWER_PORT=8000 is that of another part"):
+        ports.choose("FLOWER_PORT", "127.0.0.1", 8000, 5555, taken=frozenset({8000}))
+
+
 def test_given_no_redis_anywhere_when_looked_for_then_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "apt-get").write_text("#!/bin/sh\n")
     (tmp_path / "apt-get").chmod(0o755)
