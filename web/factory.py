@@ -15,6 +15,7 @@ from app.delivery.publisher import Publisher
 from app.engine.dispatch import Publishes
 from app.errors import DefinitionError
 from app.limits.admission import Admission
+from app.metrics.counters import show_from_the_start
 from app.rules.planner import Plan
 from app.saga.registry import Registry
 from app.store import catalogue, faults, shape
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     db = open_engine(settings.store_url, pool_size=pool_size, connect_timeout_s=2, silence_s=settings.store_silence_seconds)
     shape.check(db)
     faults.arm(settings, lambda: db)
+    show_from_the_start()
     registry = _registry(settings)
     if registry is not None:
         catalogue.register(db, registry.all())

@@ -24,3 +24,9 @@ QUARANTINED = Counter("messages_quarantined", "Messages nobody can run, kept wit
 SWEEPS = Counter("sweeps", "Rounds of the active relay by how they ended: ok, failed.", ("result",))
 SWEPT = Counter("swept", "What the relay's rounds have found and healed, by kind.", ("found",))
 REQUESTS = Histogram("request_duration_seconds", "HTTP requests, by route and status.", ("method", "route", "status"))
+
+
+def show_from_the_start() -> None:
+    """Those without labels stand at 0 before they first count, so that an alert on their growth sees the first one too."""
+    for counter in (PUBLISHED, NOT_PUBLISHED, QUARANTINED):
+        counter.add(0)

@@ -5,11 +5,13 @@ Every process asks at its start, so nothing of Alembic is needed here: importing
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Engine, column, inspect, select, table
+from sqlalchemy.exc import DatabaseError
 
 from app.errors import SettingsError, StoreUnavailable
 from app.store.session import reading
@@ -43,7 +45,12 @@ def check(db: Engine) -> None:
 
     Raises: SettingsError in one sentence.
     """
-    found, needed = current(db), head()
+    try:
+        found, needed = current(db), head()
+    except DatabaseError as error:
+        if not isinstance(error.orig, sqlite3.DatabaseError):
+            raise
+        raise SettingsError(f"DATABASE_URL: {db.url.database} cannot be used as a store: {error.orig}") from error
     if found is None or found < needed:
         raise SettingsError(
             f"DATABASE_URL: the store is at revision {found or 'none'}, this code needs {needed}; run `surefoot db upgrade`"

@@ -128,6 +128,15 @@ def test_given_requests_when_scraped_then_by_route_and_never_by_path(shop: Shop,
     assert not any(job in str(names) for names in found)
 
 
+def test_given_a_web_server_that_has_just_begun_when_scraped_then_counters_without_labels_stand_at_0(shop: Shop, tmp_path: Path) -> None:
+    found = scrape(Caller(shop.web(home=tmp_path), shop.key("operator")))
+    assert {name: found.get((f"messages_{name}_total",)) for name in ("published", "failed", "quarantined")} == {
+        "published": 0,
+        "failed": 0,
+        "quarantined": 0,
+    }
+
+
 def test_given_a_row_that_breaks_an_invariant_when_asked_with_a_scope_then_found_in_it_and_not_beyond(shop: Shop) -> None:
     job = shop.order()
     shop.drain()

@@ -61,6 +61,17 @@ def test_given_no_store_when_asked_for_jobs_then_one_line_says_how_to_get_one(ca
     assert not (home / "surefoot.sqlite").exists()
 
 
+def test_given_a_file_that_is_no_store_when_asked_for_jobs_then_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    (home / "letter.txt").write_text("Dear Ada, " * 100)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{home / 'letter.txt'}")
+    assert run("jobs", "list") == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].endswith("letter.txt cannot be used as a store: file is not a database")
+
+
 def test_given_a_wrong_setting_when_run_then_one_line_names_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PORT", "99999999")
     assert run("jobs", "list") == 1

@@ -85,6 +85,14 @@ def test_given_setting_of_a_saga_that_cannot_work_when_read_then_one_sentence_na
     assert "\n" not in refused.value.message
 
 
+@pytest.mark.parametrize("what", ["BACKOFF", "ASK", "POLL"])
+def test_given_events_that_begin_above_their_cap_when_read_then_one_sentence_names_both(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"EVENTS_{what}_SECONDS", "61")
+    with pytest.raises(SettingsError) as refused:
+        event_settings()
+    assert refused.value.message == f"EVENTS_{what}_SECONDS must be at most EVENTS_{what}_CAP_SECONDS"
+
+
 def test_given_empty_variable_when_read_then_it_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SUREFOOT_HOME", "PORT", "HEARTBEAT_FILE", "LEASE_SECONDS"):
         monkeypatch.setenv(name, "")

@@ -32,8 +32,10 @@ class EventSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> EventSettings:
-        if self.ask_seconds > self.ask_cap_seconds:
-            raise ValueError("EVENTS_ASK_SECONDS must be at most EVENTS_ASK_CAP_SECONDS")
+        for what in ("backoff", "ask", "poll"):
+            if getattr(self, f"{what}_seconds") > getattr(self, f"{what}_cap_seconds"):
+                name = f"EVENTS_{what.upper()}"
+                raise ValueError(f"{name}_SECONDS must be at most {name}_CAP_SECONDS")
         return self
 
 
