@@ -1,4 +1,4 @@
-"""The order saga's steps on the order saga's services, with limits that a test can wait for: ten seconds for a worker to come."""
+"""The order saga's steps on the order saga's services, with limits that a test can wait for: twenty seconds for a worker to come."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers.sagas.order.saga import (
     void_order,
 )
 
-QUEUE_S = 10.0
+QUEUE_S = 20.0
 QUICK = Retry(limit=3, backoff="100ms", cap="500ms")
 
 hasty = Saga("hasty_order", version=1, input=OrderRequest, sla="10m")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from app.delivery.producer import producer_app
+from app.delivery.producer import Profile, producer_app
 from app.delivery.publisher import Publisher
 from app.rules.planner import Chain, Chord, Message, Plan
 from app.store.ids import new_id, operation_id
@@ -22,12 +22,12 @@ def plan() -> Plan:
     return (chain("a", "b"), Chord((chain("c"), chain("d")), chain("e")))
 
 
-def patient(redis_url: str) -> Publisher:
-    """One for a Redis that is there, and for tests that are not about haste: no pause of the machine makes it give up."""
-    app = producer_app(redis_url, "relay")
+def patient(redis_url: str, profile: Profile = "relay") -> Publisher:
+    """For tests that are not about haste: no pause of the machine makes it give up. A Redis that is stopped refuses at once."""
+    app = producer_app(redis_url, profile)
     options = {**app.conf.broker_transport_options, "socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
     app.conf.update(broker_transport_options=options, broker_connection_timeout=PATIENCE_S)
-    return Publisher(app)
+    return Publisher(app, pause_s=0.0)
 
 
 def timed(publisher: Publisher) -> tuple[bool, float]:

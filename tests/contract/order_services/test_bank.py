@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -109,14 +108,13 @@ def test_given_charge_and_void_when_they_race_then_no_money_stays(
 
 
 def test_given_lost_card_when_charged_then_no_answer_but_one_charge_and_an_answer_the_next_time(
-    charge: Charge, http: httpx.Client, movements: Any
+    charge: Charge, http: httpx.Client, movements: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BANK_HANG_SECONDS", "60")
     with pytest.raises(httpx.ReadTimeout):
         charge("tok_lost", timeout=httpx.Timeout(10, read=0.5))
     wait_until(lambda: http.get(f"/charges/{KEY}").json().get("state") == "settled", what="the bank to have charged")
-    began = time.monotonic()
-    assert charge("tok_lost").status_code == 201
-    assert time.monotonic() - began < 3  # BANK_HANG_SECONDS: it does not hang again
+    assert charge("tok_lost", timeout=30).status_code == 201  # it does not hang again
     assert movements() == [("charge", 500)]
 
 

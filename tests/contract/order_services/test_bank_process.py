@@ -59,6 +59,7 @@ def test_given_twenty_lost_answers_at_once_when_others_ask_then_they_are_answere
     assert httpx.get(bank_client.order_settings().bank() + "/livez", timeout=20).status_code == 200
     for future in lost:
         future.result(30)
+    monkeypatch.setenv("BANK_TIMEOUT_SECONDS", "20")
     assert {bank_client.look(f"job-{n}:charge_card::action").state for n in range(20)} == {"settled"}  # type: ignore[union-attr]
     assert len(bank_client.book().movements) == 20
 
