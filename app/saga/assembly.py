@@ -27,6 +27,9 @@ class Declared(Protocol):
     locks: KeysOf | None
     on_locked: str
     lock_wait_s: float
+    effect_readers: dict[str, Callable[..., Any]]
+    effect_lists: dict[str, Callable[..., Any]]
+    invariants: list[Callable[..., Any]]
 
     @property
     def input_model(self) -> type[BaseModel]: ...

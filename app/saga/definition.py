@@ -7,15 +7,27 @@ be pinned to its digest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Generic, Literal, NamedTuple, Never, ParamSpec, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
 from app.errors import DefinitionError
 from app.saga import source
-from app.saga.arguments import NAMING, Duration, positive, positive_or_none, refuse_unknown, retry_or_default, said
+from app.saga.arguments import (
+    NAMING,
+    Duration,
+    as_written,
+    declaration,
+    flag,
+    plain_function,
+    positive,
+    positive_or_none,
+    retry_or_default,
+    said,
+    text,
+)
 from app.saga.assembly import KeysOf, assemble
 from app.saga.graph import Graph, digest_of
 from app.saga.inputs import schema_of
@@ -74,6 +86,7 @@ class Saga(Generic[I]):
     invariants: list[Callable[..., Any]]  # functions of (world)
     world: DrillWorld | None  # makes the world in which it may be drilled
 
+    @declaration
     def __init__(
         self,
         name: str,
@@ -82,11 +95,10 @@ class Saga(Generic[I]):
         input: type[I],  # noqa: A002 - reads well where it is written
         sla: Duration = "1h",
         on_sla: Literal["ask", "redrive", "compensate"] = "ask",
-        examples: Iterable[I] = (),
+        examples: Sequence[I] = (),
         locks: Callable[[I], Sequence[str]] | None = None,
         on_locked: Literal["wait", "fail"] | None = None,
         lock_wait: Duration | None = None,
-        **unknown: Never,
     ) -> None:
         """`input`: a pydantic model, read strictly, extra fields refused. `sla`: how long a job may take before it is late.
 
@@ -99,7 +111,6 @@ class Saga(Generic[I]):
         Raises: DefinitionError naming the line and what to change.
         """
         self.where = source.caller()
-        refuse_unknown(unknown, f"saga {name}: Saga", Saga.__init__)
         if not is_name(name):
             raise DefinitionError(f"{self.where}: a saga cannot be called {name!r}. {NAMING}")
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
@@ -111,11 +122,14 @@ class Saga(Generic[I]):
         if on_sla not in ON_SLA:
             raise DefinitionError(f"{self.where}: saga {name}: on_sla={on_sla!r}. Say one of {', '.join(map(repr, ON_SLA))}.")
         self.on_sla = on_sla
+        if not isinstance(examples, (list, tuple)):
+            raise DefinitionError(f"{self.where}: saga {name}: examples={said(examples)}. Say a list: examples=[{input.__name__}(...)].")
         self.examples = tuple(examples)
         self.locks, self.on_locked, self.lock_wait_s = declared_locks(locks, on_locked, lock_wait, f"{self.where}: saga {name}")
         self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
         self.effect_steps, self.effect_lists = {}, {}
 
+    @declaration
     def step(
         self,
         *,
@@ -134,7 +148,6 @@ class Saga(Generic[I]):
         note: str = "",
         safe_to_drill: bool = False,
         brief: bool = False,
-        **unknown: Never,
     ) -> Callable[[Callable[P, R]], Step[P, R]]:
         """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
 
@@ -149,17 +162,21 @@ class Saga(Generic[I]):
         Raises: DefinitionError naming the line and what to change.
         """
         at = source.caller()
-        refuse_unknown(unknown, f"saga {self.name}: step", self.step)
         local = source.locals_of_caller()
 
         def declare(fn: Callable[P, R]) -> Step[P, R]:
             self.still_open()
+            plain_function(fn, f"saga {self.name}: a step")
             name, line = fn.__name__, source.where(fn)
             self._check_step(name, line, lane)
             for value, allowed, word in ((on_unknown, (None, "retry", "attention"), "on_unknown"), (settle, ("undo", "replay"), "settle")):
                 if value not in allowed:
                     choice = " or ".join(repr(a) for a in allowed if a)
                     raise DefinitionError(f"{line}: step {name}: {word}={value!r}. Say {choice}.")
+            text(note, "note", line, f"step {name}")
+            flags = {"pivot": pivot, "irreversible": irreversible, "pure": pure, "safe_to_drill": safe_to_drill, "brief": brief}
+            for word, said_so in flags.items():
+                flag(said_so, word, line, f"step {name}")
             if undo is not UNSET and undo is not None:
                 raise DefinitionError(
                     f"{line}: step {name}: undo={said(undo)}. Only undo=None can be said here (nothing needs undoing); "
@@ -176,15 +193,15 @@ class Saga(Generic[I]):
                 timeout_s=positive(timeout, "timeout", line, name),
                 queue_timeout_s=positive(queue_timeout, "queue_timeout", line, name),
                 stall_timeout_s=positive_or_none(stall_timeout, "stall_timeout", line, name),
-                pivot=bool(pivot),
-                irreversible=bool(irreversible),
+                pivot=pivot,
+                irreversible=irreversible,
                 on_unknown=on_unknown,
                 settle=settle,
-                pure=bool(pure),
+                pure=pure,
                 waived=undo is None,
                 note=note,
-                safe_to_drill=bool(safe_to_drill),
-                brief=bool(brief),
+                safe_to_drill=safe_to_drill,
+                brief=brief,
                 local=local,
             )
             self.steps[name] = made
@@ -194,7 +211,8 @@ class Saga(Generic[I]):
             raise DefinitionError(f"{at}: saga {self.name}: lane={said(lane)}. Say the lane's name, a text.")
         return declare
 
-    def effects(self, service: str, *, steps: Sequence[Step[Any, Any] | str] | None = None) -> Callable[[F], F]:
+    @declaration
+    def effects(self, service: str, *, steps: Sequence[Step[Any, Any] | str] | Step[Any, Any] | str | None = None) -> Callable[[F], F]:
         """Register the reader of a service's truth: a function of (keys) for reconciliation and drills.
 
         `steps`: those whose effects this service has; left out, those of the lane that is called like the service. What a
@@ -202,24 +220,32 @@ class Saga(Generic[I]):
         keys, and what it does not mention is no finding.
         """
 
+        self._check_service(service, Saga.effects)
+
         def register(fn: F) -> F:
+            plain_function(fn, f"saga {self.name}: the reader of {service!r}")
             if service in self.effect_readers:
                 first = source.where(self.effect_readers[service])
                 raise DefinitionError(f"{source.where(fn)}: saga {self.name}: {service!r} has a reader already ({first}). Keep one.")
             self.effect_readers[service] = fn
             if steps is not None:
-                self.effect_steps[service] = tuple(self[step if isinstance(step, str) else step.name].name for step in steps)
+                named = [steps] if isinstance(steps, (str, Step)) else steps
+                self.effect_steps[service] = tuple(self[step if isinstance(step, str) else step.name].name for step in named)
             return fn
 
         return register
 
+    @declaration
     def all_effects(self, service: str) -> Callable[[F], F]:
         """Register what lists a service's effects: a function of (first, last) that returns Seen for each key in between.
 
         With it reconciliation finds orphans: effects of jobs that do not exist.
         """
 
+        self._check_service(service, Saga.all_effects)
+
         def register(fn: F) -> F:
+            plain_function(fn, f"saga {self.name}: what lists the effects of {service!r}")
             if service in self.effect_lists:
                 first = source.where(self.effect_lists[service])
                 raise DefinitionError(f"{source.where(fn)}: saga {self.name}: the effects of {service!r} are listed already ({first}).")
@@ -234,11 +260,14 @@ class Saga(Generic[I]):
             return frozenset(self.effect_steps[service])
         return frozenset(step.name for step in self if step.lane == service)
 
+    @declaration
     def invariant(self, fn: F) -> F:
         """Register what must always hold: a function of (world) that returns sentences, none when all is well."""
+        plain_function(fn, f"saga {self.name}: an invariant")
         self.invariants.append(fn)
         return fn
 
+    @declaration
     def drill_world(self, fn: F) -> F:
         """Register what a drill runs this saga in: a generator function (or one that returns a context manager), without arguments.
 
@@ -299,6 +328,11 @@ class Saga(Generic[I]):
                 f"{source.caller()}: saga {self.name} is in use already, so it cannot change. Declare all of it in one module."
             )
 
+    def _check_service(self, service: object, method: Callable[..., Any]) -> None:
+        if not isinstance(service, str):
+            written = as_written(method, self, method.__name__)
+            raise DefinitionError(f"{source.caller()}: saga {self.name}: {method.__name__}() is written {written}.")
+
     def _check_step(self, name: str, line: str, lane: str) -> None:
         if not is_name(name):
             raise DefinitionError(f"{line}: a step cannot be called {name!r}. {NAMING}")
@@ -308,7 +342,8 @@ class Saga(Generic[I]):
             raise DefinitionError(f"{line}: step {name}: the lane {lane!r} shows dead letters and has no workers. Name another.")
         if name in self.steps:
             first = self.steps[name].where
-            raise DefinitionError(f"{line}: saga {self.name} has a step {name} already ({first}). Rename one of the functions.")
+            remedy = "Rename one of the functions; a decorator keeps the name of its function by @functools.wraps"
+            raise DefinitionError(f"{line}: saga {self.name} has a step {name} already ({first}). {remedy}.")
 
     def _after(self, after: Any, name: str, line: str) -> tuple[str, ...]:
         if after is None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Iterator
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, RootModel
 
 from app.errors import ApprovalNeeded, InvalidInput
+from app.saga import signatures
 from app.saga.assembly import Declared, descendants, ordered_pairs, pivot_of, topological
 from app.saga.inputs import validate_input
 from app.saga.locking import keys_of
 from app.saga.naming import did_you_mean
 from app.saga.outcomes import Rejected
-from app.saga.source import Function, accepts, hint, shape, where
 from app.saga.step import Step
-from app.saga.values import adapter, type_name
 
 MAX_STEPS = 12_000  # a job's rows are named in one statement, and SQLite takes 32,766 values in one
 MAX_PAIRS = 250_000  # rows of the catalogue's closure for one definition: a chain of 700 steps, or any fork of MAX_STEPS
@@ -33,8 +30,12 @@ def mistakes(saga: Declared) -> list[str]:
         return [f"{saga.where}: saga {saga.name} has no steps. Declare one with @{saga.name}.step(lane=...)."]
     if len(saga.steps) > MAX_STEPS:
         return [f"{saga.where}: saga {saga.name} has {len(saga.steps):,} steps; at most {MAX_STEPS:,} are taken. Split it into several."]
-    found = [*_input(saga), *(m for step in saga for m in _names(saga, step)), *(m for step in saga for m in _functions(saga, step))]
-    found += _promises(saga)
+    found = [
+        *_input(saga),
+        *(m for step in saga for m in _names(saga, step)),
+        *(m for step in saga for m in signatures.of_step(saga, step)),
+    ]
+    found += [*_promises(saga), *signatures.of_readers(saga)]
     after = {step.name: step.after for step in saga}
     if any(name not in after for names in after.values() for name in names):
         return found
@@ -99,72 +100,6 @@ def _names(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
     twice = sorted(name for name, times in Counter(step.after).items() if times > 1)
     if twice:
         yield _at(step, f"names {', '.join(twice)} twice in after=. Name each step once.")
-
-
-def _functions(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
-    """Signatures: (ctx, o), with the results of after= in that order if the step takes them."""
-    many = f"(ctx, o, {', '.join(step.after)})" if step.after else "(ctx, o)"
-    yield from _callable(step, "step", step.fn, (2 + len(step.after), 2), many)
-    if step.undo:
-        yield from _callable(step, "undo", step.undo.fn, (3, 2), "(ctx, o, result)")
-    if step.confirmation:
-        yield from _callable(step, "confirmation", step.confirmation.fn, (3, 2), "(ctx, o, result)")
-    if step.finder:
-        yield from _callable(step, "probe", step.finder, (2,), "(ctx, o)")
-    try:
-        adapter(step.result_type)
-    except NameError as error:
-        yield _at(step, f"returns a type that cannot be found: {error}. Import it at run time, not for type checkers only.")
-        return
-    except PydanticUserError:
-        yield _at(step, f"returns {type_name(step.result_type)}, which cannot be kept as JSON. Return a pydantic model or plain data.")
-        return
-    yield from _types(saga, step)
-
-
-def _callable(step: Step[Any, Any], role: str, fn: Function, counts: tuple[int, ...], many: str) -> Iterator[str]:
-    name = getattr(fn, "__name__", "function")
-    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        yield f"{where(fn)}: {role} {name} is async or a generator, but workers call plain functions. Write it with def and return."
-    elif not any(accepts(fn, count) for count in counts):
-        either = many if many == "(ctx, o)" or 2 not in counts else f"{many} or (ctx, o)"
-        of = "" if role == "step" else f" of step {step.name}"
-        yield f"{where(fn)}: {role} {name}{of} is {shape(fn)}, but is called with {either}. Change its parameters."
-
-
-def _types(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
-    """Annotated classes that cannot be what will be passed. Silent about anything it cannot tell."""
-    expected: list[tuple[str, Any]] = [("the input", saga.input_model)]
-    leaders = [saga[name] for name in step.after if name in saga]
-    for leader in leaders:
-        try:
-            expected.append((f"the result of {leader.name}", leader.result_type))
-        except NameError:  # told at that step
-            expected.append(("", Any))
-    own = [("the input", saga.input_model), (f"the result of {step.name}", step.result_type)]
-    calls = [(step.fn, expected if len(leaders) == len(step.after) and accepts(step.fn, 2 + len(leaders)) else expected[:1])]
-    calls += [(part.fn, own) for part in (step.undo, step.confirmation) if part]
-    for fn, passed in calls:
-        parameters = [p for p in inspect.signature(fn).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        for parameter, (what, given) in zip(parameters[1:], passed, strict=False):
-            try:
-                wanted = hint(fn, parameter.name, step.local)
-            except NameError:
-                continue
-            if _never_fits(given, wanted):
-                name = getattr(fn, "__name__", "function")
-                order = ", or the order of after=" if passed is expected and len(expected) > 2 else ""
-                yield (
-                    f"{where(fn)}: {name}: parameter {parameter.name} is {type_name(wanted)}, but is given {what}, "
-                    f"which is {type_name(given)}. Change the annotation{order}."
-                )
-
-
-def _never_fits(given: Any, wanted: Any) -> bool:
-    """Whether a value of a pydantic model class cannot be any of the model classes that are wanted. False when in doubt."""
-    choices = [c for c in get_args(wanted) or (wanted,) if c is not NoneType]
-    models = [c for c in (given, *choices) if isinstance(c, type) and issubclass(c, BaseModel)]
-    return len(models) == 1 + len(choices) and not any(issubclass(given, c) for c in choices)
 
 
 def _cycle(saga: Declared, after: dict[str, tuple[str, ...]], placed: set[str]) -> str:

@@ -8,8 +8,9 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
-from app.errors import DefinitionError
+from app.errors import DefinitionError, SurefootError
 from app.saga.definition import Saga
+from app.saga.source import raised_in
 
 GROUP = "surefoot.sagas"
 
@@ -39,8 +40,10 @@ class Registry:
             what = f"entry point {point.name} = {point.value} ({GROUP})"
             try:
                 loaded = point.load()
-            except (ImportError, AttributeError) as error:
-                raise DefinitionError(f"{what} cannot be loaded: {error}") from error
+            except SurefootError:
+                raise
+            except Exception as error:
+                raise DefinitionError(f"{what} cannot be loaded: {_why(error, point.module)}") from error
             sagas += _sagas_in(loaded, what)
         return cls(sagas)
 
@@ -75,8 +78,18 @@ class Registry:
 def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ImportError as error:
-        raise DefinitionError(f"SUREFOOT_SAGAS names module {name!r}, which cannot be imported: {error}") from error
+    except SurefootError:  # says itself what to change
+        raise
+    except Exception as error:  # a developer's code
+        raise DefinitionError(f"SUREFOOT_SAGAS names module {name!r}, which cannot be imported: {_why(error, name)}") from error
+
+
+def _why(error: Exception, module: str) -> str:
+    """The line of the developer's package that an import failed at, if it came so far, and how."""
+    at = raised_in(error, module.partition(".")[0])
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+    return f"{at}: {kind}{said}" if at else f"{kind}{said}"
 
 
 def _sagas_in(loaded: Any, what: str) -> list[Saga[Any]]:

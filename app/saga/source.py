@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import traceback
 from collections.abc import Callable
 from types import FrameType, NoneType, SimpleNamespace, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -29,6 +30,17 @@ def locals_of_caller() -> dict[str, Any]:
     """The names that are local where the developer writes, so that annotations of classes made in a function resolve."""
     frame = _developer()
     return {} if frame is None or frame.f_locals is frame.f_globals else dict(frame.f_locals)
+
+
+def raised_in(error: BaseException, package: str) -> str:
+    """`path:line` of the deepest frame of a package (and those below it) through which an exception came; empty when of none."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{_short(error.filename)}:{error.lineno}"
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if f"{frame.f_globals.get('__name__', '')}.".startswith(f"{package}."):
+            found = f"{_short(frame.f_code.co_filename)}:{line}"
+    return found
 
 
 def _developer() -> FrameType | None:

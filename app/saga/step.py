@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, update_wrapper
-from typing import Any, Generic, Literal, Never, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from app.errors import DefinitionError
 from app.saga import source
-from app.saga.arguments import Duration, positive, positive_or_none, refuse_unknown, retry_or_default, said
+from app.saga.arguments import Duration, declaration, plain_function, positive, positive_or_none, retry_or_default, said
 from app.saga.policies import Retry
 
 P = ParamSpec("P")
@@ -93,6 +93,7 @@ class Step(Generic[P, R]):
         """What its results are stored as. Raises: NameError for an annotation that means nothing."""
         return source.result_type(self.fn, self.local)
 
+    @declaration
     def compensate(
         self,
         fidelity: Fidelity,
@@ -102,19 +103,18 @@ class Step(Generic[P, R]):
         timeout: Duration = "60s",
         queue_timeout: Duration = "1h",
         stall_timeout: Duration | None = None,
-        **unknown: Never,
     ) -> Callable[[F], F]:
         """Declare the undo of this step: a function of (ctx, o, result) or (ctx, o).
 
         `fidelity`: exact (as if never done), equivalent (a refund beside the charge), partial (a fee stays), notice.
         `note`: what a user is told of the difference. `result` is None when it was never learnt.
         """
-        self._known(unknown, "compensate", self.compensate)
         if fidelity not in FIDELITIES:
             raise self._wrong(f"fidelity={said(fidelity)}: say how well the undo undoes, one of {', '.join(FIDELITIES)}")
 
         def declare(fn: F) -> F:
             self.saga.still_open()
+            plain_function(fn, f"step {self.name}: its undo")
             if self.undo:
                 raise self._wrong(f"has two compensations, {self.undo.name} ({self.undo.where}) and {fn.__name__}: keep one", fn)
             self.undo = self._part(fn, retry, timeout, queue_timeout, stall_timeout, fidelity, note)
@@ -122,9 +122,11 @@ class Step(Generic[P, R]):
 
         return declare
 
+    @declaration
     def probe(self, fn: F) -> F:
         """Declare how to find out what happened: a function of (ctx, o) that returns Happened(result), NEVER or UNKNOWN."""
         self.saga.still_open()
+        plain_function(fn, f"step {self.name}: its probe")
         if self.finder:
             raise self._wrong(f"has two probes, {self.finder.__name__} ({source.where(self.finder)}) and {fn.__name__}: keep one", fn)
         self.finder = fn
@@ -145,6 +147,7 @@ class Step(Generic[P, R]):
         stall_timeout: Duration | None = None,
     ) -> Callable[[F], F]: ...
 
+    @declaration
     def confirm(
         self,
         fn: Any = None,
@@ -154,13 +157,12 @@ class Step(Generic[P, R]):
         timeout: Duration = "60s",
         queue_timeout: Duration = "15m",
         stall_timeout: Duration | None = None,
-        **unknown: Never,
     ) -> Any:
         """Declare the confirmation of this step: a function of (ctx, o, result) or (ctx, o), run when every action is done."""
-        self._known(unknown, "confirm", self.confirm)
 
         def declare(fn: F) -> F:
             self.saga.still_open()
+            plain_function(fn, f"step {self.name}: its confirmation")
             if self.confirmation:
                 raise self._wrong(
                     f"has two confirmations, {self.confirmation.name} ({self.confirmation.where}) and {fn.__name__}: keep one", fn
@@ -191,9 +193,6 @@ class Step(Generic[P, R]):
             fidelity=fidelity,
             note=note,
         )
-
-    def _known(self, unknown: dict[str, Any], method: str, fn: Callable[..., Any]) -> None:
-        refuse_unknown(unknown, f"step {self.name}: {method}", fn)
 
     def _wrong(self, problem: str, fn: Callable[..., Any] | None = None) -> DefinitionError:
         return DefinitionError(f"{source.where(fn) if fn else source.caller()}: step {self.name}: {problem}.")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -317,6 +318,20 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
     ("saga-sla", lambda: saga_of(sla="soon"), r"saga s: sla: 'soon' is no duration"),
     ("step-unknown-word", step_with(time_out="1s"), r"saga s: step\(\) knows no time_out=. Did you mean 'timeout'\?"),
     ("step-later-word", step_with(locks=["k"]), r"step\(\) knows no locks=. There are: lane, after, retry"),
+    ("saga-forgotten-word", lambda: Saga("s", input=Ask), r"saga s: Saga\(\) is written Saga\(name, version=..., input=...\)"),
+    ("saga-without-a-word", lambda: Saga("s", 1, Ask), r"saga s: Saga\(\) is written Saga\(name, version"),
+    ("saga-nameless", lambda: Saga(version=1, input=Ask), r": Saga\(\) is written Saga\(name, version"),
+    ("saga-examples", lambda: saga_of(examples=Ask()), r"saga s: examples=Ask\(n=1\). Say a list: examples=\[Ask\(...\)\]"),
+    ("step-bare", lambda: saga_of().step(plain), r"saga s: step\(\) is written @s.step\(lane=...\)"),
+    ("step-forgotten-word", lambda: saga_of().step(), r"saga s: step\(\) is written @s.step\(lane=...\)"),
+    ("step-class", lambda: saga_of().step(lane="a")(Ask), r"saga s: a step must be a function written with def, not Ask"),
+    (
+        "step-partial",
+        lambda: saga_of().step(lane="a")(partial(plain)),
+        r"a step must be a function written with def, not functools.partial",
+    ),
+    ("step-flag", step_with(pivot="no"), r"step plain: pivot='no'. Say True or False"),
+    ("step-note", step_with(note=3), r"step plain: note=3. Say a text"),
     ("step-lane", step_with(lane="pay.ments"), r"step plain: a lane cannot be called 'pay.ments'"),
     ("step-lane-type", step_with(lane=None), r"lane=None. Say the lane's name"),
     ("step-name", lambda: saga_of().step(lane="a")(renamed("_hidden")), r"a step cannot be called '_hidden'. Use lower case"),
@@ -333,6 +348,18 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
     ("step-after-function", step_with(after=[plain]), r"after= holds plain, which is no step"),
     ("step-after-number", step_with(after=3), r"after= holds 3, which is no step"),
     ("step-after-foreign", step_of_another_saga, r"step mine: after= holds plain, a step of saga other. Name steps of s"),
+    (
+        "undo-forgotten-word",
+        lambda: saga_of().step(lane="a")(plain).compensate(),
+        r"step plain: compensate\(\) is written @plain.compensate",
+    ),
+    (
+        "undo-partial",
+        lambda: saga_of().step(lane="a")(plain).compensate("exact")(partial(plain)),
+        r"step plain: its undo must be a function",
+    ),
+    ("probe-brackets", lambda: saga_of().step(lane="a")(plain).probe(), r"step plain: probe\(\) is written @plain.probe, without brackets"),
+    ("reader-bare", lambda: saga_of().effects(plain), r"saga s: effects\(\) is written @s.effects\(service=...\)"),
     ("undo-fidelity", undo_with(fidelity="good"), r"fidelity='good': say how well the undo undoes"),
     ("undo-bare", undo_with(fidelity=plain), r"fidelity=plain: say how well"),
     ("undo-unknown-word", undo_with(nte="x"), r"step plain: compensate\(\) knows no nte=. Did you mean 'note'\?"),
@@ -358,6 +385,6 @@ def test_given_mistake_in_one_line_when_declared_then_file_line_and_what_to_chan
 def test_given_wrong_argument_when_refused_then_the_very_line_is_named() -> None:
     saga = saga_of()
     with pytest.raises(DefinitionError) as caught:
-        saga.step(lane="a", brekaer="bank")  # type: ignore[arg-type]
+        saga.step(lane="a", brekaer="bank")  # type: ignore[call-arg]
     line = inspect.getsourcelines(test_given_wrong_argument_when_refused_then_the_very_line_is_named)[1] + 3
     assert caught.value.message.split(": ")[0].endswith(f"test_definition.py:{line}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from app.errors import DefinitionError
+from app.participant import Named, Seen
+from app.saga.context import Context
 from app.saga.definition import Saga
 from app.saga.inputs import needs_approval_above
 from app.saga.lint import mistakes
@@ -239,7 +241,73 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("async", r"step one is async or a generator, but workers call plain functions")
+@scenario("arity-reader", r"reader booked of 'hotels' is booked\(\), but is called with \(keys\). Change its parameters")
+def _() -> Saga[Any]:
+    saga = one_step(saga_of())
+
+    @saga.effects("hotels")  # wrong: arity-reader
+    def booked() -> list[Seen]: ...  # type: ignore[empty-body]
+
+    return saga
+
+
+@scenario("arity-list", r"every, which lists the effects of 'hotels', is every\(keys\), but is called with \(first, last\)")
+def _() -> Saga[Any]:
+    saga = one_step(saga_of())
+
+    @saga.all_effects("hotels")  # wrong: arity-list
+    def every(keys: Any) -> list[Seen]: ...  # type: ignore[empty-body]
+
+    return saga
+
+
+@scenario("async-invariant", r"invariant holds is async")
+def _() -> Saga[Any]:
+    saga = one_step(saga_of())
+
+    @saga.invariant  # wrong: async-invariant
+    async def holds(world: Any) -> None: ...
+
+    return saga
+
+
+@scenario("context-second", r"one: parameter o is Ask, but is given the context, which is Context. Change the annotation")
+def _() -> Saga[Any]:
+    saga = saga_of()
+
+    @saga.step(lane="a", undo=None)  # wrong: context-second
+    def one(o: Ask, ctx: Any) -> None: ...
+
+    return saga
+
+
+@scenario("plain-for-model", r"two: parameter paid is str, but is given the result of one, which is Paid")
+def _() -> Saga[Any]:
+    saga = saga_of()
+
+    @saga.step(lane="a", undo=None)
+    def one(ctx: Any, o: Ask) -> Paid: ...  # type: ignore[empty-body]
+
+    @saga.step(lane="a", undo=None)  # wrong: plain-for-model
+    def two(ctx: Any, o: Ask, paid: str) -> None: ...
+
+    return saga
+
+
+@scenario("probe-takes-another-input", r"find: parameter o is Held, but is given the input, which is Ask")
+def _() -> Saga[Any]:
+    saga = saga_of()
+
+    @saga.step(lane="a", undo=None)
+    def one(ctx: Any, o: Ask) -> None: ...
+
+    @one.probe  # wrong: probe-takes-another-input
+    def find(ctx: Any, o: Held) -> Any: ...
+
+    return saga
+
+
+@scenario("async", r"step one is async, but workers call plain functions")
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -249,7 +317,7 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("generator", r"undo back is async or a generator")
+@scenario("generator", r"undo back of step one is a generator, but workers call plain functions")
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -613,7 +681,18 @@ def test_given_what_is_allowed_when_linted_then_nothing_to_say() -> None:
     @saga.step(lane="a", undo=None, after=[look])
     def beside(*everything: Any) -> list[Narrow]: ...  # type: ignore[empty-body]
 
-    @saga.step(lane="a", after=[take, beside], irreversible=True)
+    @saga.step(lane="a", pure=True, after=[look])
+    def count(ctx: Context, o: Ask) -> int:
+        return 1
+
+    @saga.step(lane="a", pure=True, after=[count])
+    def weigh(ctx: Named, o: Ask, counted: float) -> list[int]:
+        return [1]
+
+    @saga.step(lane="a", pure=True, after=[weigh])
+    def order(ctx: Any, o: Ask, weighed: Sequence[int]) -> None: ...
+
+    @saga.step(lane="a", after=[take, beside, order], irreversible=True)
     def send(ctx: Any, o: Ask) -> None: ...
 
     @send.probe

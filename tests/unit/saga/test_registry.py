@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from app.errors import DefinitionError
+from app.errors import DefinitionError, SettingsError
 from app.saga import registry as registry_module
 from app.saga.definition import Saga
 from app.saga.registry import Registry
@@ -85,6 +87,45 @@ def test_given_name_that_leads_nowhere_when_loaded_then_it_is_named(
     installed.extend(points)
     with pytest.raises(DefinitionError, match=said):
         Registry.load(modules)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        pytest.param("import nowhere_at_all", r"pack/saga.py:1: No module named 'nowhere_at_all'$", id="import"),
+        pytest.param("x = 1\n\nprint(nothing)", r"pack/saga.py:3: NameError: name 'nothing' is not defined$", id="name"),
+        pytest.param("def (", r"pack/saga.py:1: SyntaxError: invalid syntax$", id="syntax"),
+        pytest.param(
+            "from surefoot import Retry\nRetry(limit=0)", r"pack/saga.py:2: ValueError: Retry\(limit=0\): an op", id="called-wrongly"
+        ),
+        pytest.param("from pack import models", r"pack/models.py:1: ZeroDivisionError: division by zero$", id="what-it-imports"),
+    ],
+)
+@pytest.mark.parametrize("how", ["module", "entry-point"])
+def test_given_code_that_fails_when_loaded_then_its_line_is_told(
+    installed: list[EntryPoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, code: str, said: str
+) -> None:
+    files = {"__init__.py": "", "models.py": "1 / 0\n", "saga.py": code}
+    (tmp_path / "pack").mkdir()
+    for name, text in files.items():
+        (tmp_path / "pack" / name).write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pack"]:
+        del sys.modules[name]  # of the case before
+    if how == "entry-point":
+        installed.append(point("trip", "pack.saga"))
+    with pytest.raises(DefinitionError, match=said) as caught:
+        Registry.load(["pack.saga"] if how == "module" else [])
+    assert "pack.saga" in caught.value.message.partition(":")[0]
+
+
+def test_given_module_that_refuses_a_setting_when_loaded_then_it_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "refusing.py").write_text(
+        "from app.errors import SettingsError\nraise SettingsError('HOTELS_URL: say one')", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingsError, match=r"^HOTELS_URL: say one$"):
+        Registry.load(["refusing"])
 
 
 def test_given_two_sagas_of_one_name_and_version_when_registered_then_both_lines_are_told() -> None:
