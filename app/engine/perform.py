@@ -32,6 +32,7 @@ from app.saga.definition import Saga
 from app.saga.graph import Graph
 from app.saga.outcomes import NotYet
 from app.saga.registry import Registry
+from app.saga.source import came_from
 from app.store import queries, updates
 from app.store.session import asking, one_statement
 from app.store.taking import Taking
@@ -138,7 +139,7 @@ def _carry_out(
         raise
     except BaseException as error:  # SystemExit and MemoryError too: a step must not end its worker
         outcome = failure(error, work, saga)
-        bound.info("attempt_failed", error=outcome.error)
+        bound.info("attempt_failed", error=outcome.error, at=came_from(error))
     then = _next(settings, saga.graph, delivery)
     if then is not None and delivery.rider is not None:  # its claim is part of the transaction that comes now
         faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)

@@ -114,7 +114,9 @@ def _what_happened(saga: Saga[Any], node: Node, context: Context, work: Work, re
 def failure(error: BaseException, work: Work, saga: Saga[Any]) -> Failure:
     """What an exception of the developer's code says about the outcome."""
     secrets = secret_values(saga.input_schema, work.input)
-    told = {"type": type(error).__name__, "message": scrub(str(error) or type(error).__name__, secrets)[:MAX_ERROR_CHARS]}
+    kind = type(error).__name__
+    words = f"{kind}: {error}" if isinstance(error, KeyError) else str(error)  # a KeyError says nothing but the key
+    told = {"type": kind, "message": scrub(words or kind, secrets)[:MAX_ERROR_CHARS]}
     if getattr(error, "nothing_happened", False):
         return Failure("rejected", told, nothing_happened=True)
     delay = error.seconds if isinstance(error, RetryLater) else None

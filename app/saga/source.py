@@ -12,6 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from app.saga.outcomes import NotYet
 
 Function = Callable[..., Any]
+MAX_FRAMES = 6  # of a traceback, for one line of a log
 
 
 def where(fn: Function) -> str:
@@ -41,6 +42,16 @@ def raised_in(error: BaseException, package: str) -> str:
         if f"{frame.f_globals.get('__name__', '')}.".startswith(f"{package}."):
             found = f"{_short(frame.f_code.co_filename)}:{line}"
     return found
+
+
+def came_from(error: BaseException) -> str:
+    """Where a developer's code raised it: `path:line in function` of its last frames, the deepest last; no values, they may be secrets."""
+    frames = [
+        f"{_short(frame.f_code.co_filename)}:{line} in {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not frame.f_globals.get("__name__", "").startswith("app.")
+    ]
+    return " > ".join(frames[-MAX_FRAMES:])
 
 
 def _developer() -> FrameType | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from structlog.testing import capture_logs
 
 from app.engine import decide
 from app.errors import Conflict
@@ -88,6 +91,16 @@ def test_given_a_transient_error_then_the_step_is_tried_again_and_the_job_comple
     job = world.submit()
     assert world.land(job) == "completed"
     assert service.calls["left", "action"] == 3 and service.steps().count("left") == 1
+
+
+def test_given_a_mistake_in_a_step_then_the_log_says_where_and_people_are_told_more_than_a_key(world: World, service: Participant) -> None:
+    service.script["left", "action"] = [lambda ctx: {}["hotel"]]
+    job = world.submit()
+    with capture_logs() as lines:
+        assert world.land(job) == "completed"
+    (line,) = [line for line in lines if line["event"] == "attempt_failed"]
+    assert re.search(r"world\.py:\d+ in left > .*world\.py:\d+ in act > .*test_the_way_back\.py:\d+ in <lambda>$", line["at"])
+    assert line["error"] == {"type": "KeyError", "message": "KeyError: 'hotel'"}
 
 
 @pytest.mark.parametrize("delivered", range(3))
