@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from app.supervisor import runfile
+from app.supervisor.leash import leashed
 from tests.support.ports import free_port
 from tests.support.processes import lives
 from tests.support.waiting import wait_until
@@ -40,7 +41,7 @@ class Up:
     def start(self) -> Up:
         """Start it, and come back when it says that it is ready."""
         with self._said.open("wb") as said:
-            words = [sys.executable, "-m", self.module, "up"]
+            words = leashed([sys.executable, "-m", self.module, "up"], on_death=signal.SIGTERM)  # however the tests end
             self._process = subprocess.Popen(words, env=self.env, stdout=said, stderr=said, start_new_session=True)
         wait_until(lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None, READY_S, what="surefoot up")
         assert self.process.poll() is None, self.said()
