@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import StatementError
 
 from app import faults
 from app.engine.attempt import Attempt, Failure
@@ -114,10 +115,18 @@ def _what_happened(saga: Saga[Any], node: Node, context: Context, work: Work, re
 def failure(error: BaseException, work: Work, saga: Saga[Any]) -> Failure:
     """What an exception of the developer's code says about the outcome."""
     secrets = secret_values(saga.input_schema, work.input)
-    kind = type(error).__name__
-    words = f"{kind}: {error}" if isinstance(error, KeyError) else str(error)  # a KeyError says nothing but the key
-    told = {"type": kind, "message": scrub(words or kind, secrets)[:MAX_ERROR_CHARS]}
+    told = {"type": type(error).__name__, "message": scrub(_said(error), secrets)[:MAX_ERROR_CHARS]}
     if getattr(error, "nothing_happened", False):
         return Failure("rejected", told, nothing_happened=True)
     delay = error.seconds if isinstance(error, RetryLater) else None
     return Failure("transient", told, nothing_happened=bool(getattr(error, "nothing_sent", False)), delay_s=delay)
+
+
+def _said(error: BaseException) -> str:
+    """An exception in words that people are shown."""
+    kind = type(error).__name__
+    if isinstance(error, KeyError):  # says nothing but the key
+        return f"{kind}: {error}"
+    if isinstance(error, StatementError) and error.orig is not None:  # the rest is the statement and its values: what somebody wrote
+        return str(error.orig).partition("\n")[0] or kind
+    return str(error) or kind

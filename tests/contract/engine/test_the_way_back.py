@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
 from app.engine import decide
@@ -101,6 +103,15 @@ def test_given_a_mistake_in_a_step_then_the_log_says_where_and_people_are_told_m
     (line,) = [line for line in lines if line["event"] == "attempt_failed"]
     assert re.search(r"world\.py:\d+ in left > .*world\.py:\d+ in act > .*test_the_way_back\.py:\d+ in <lambda>$", line["at"])
     assert line["error"] == {"type": "KeyError", "message": "KeyError: 'hotel'"}
+
+
+def test_given_a_database_that_refuses_a_statement_then_nobody_is_shown_its_values(world: World, service: Participant) -> None:
+    refused = IntegrityError("INSERT INTO trips VALUES (?)", ("Ada",), sqlite3.IntegrityError("not unique: trips.key\nDETAIL: Key=(Ada)"))
+    service.script["left", "action"] = [refused] * 5
+    job = world.submit()
+    assert world.land(job) == "failed"
+    assert world.job(job).reason == "not unique: trips.key"
+    assert world.operation(job, "left").error == {"type": "IntegrityError", "message": "not unique: trips.key"}
 
 
 @pytest.mark.parametrize("delivered", range(3))
