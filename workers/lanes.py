@@ -67,16 +67,6 @@ def visibility_timeout_s(lanes: Iterable[str]) -> float:
     return 2 * longest + VISIBILITY_SLACK_S
 
 
-def consumer_timeout_s(lanes: Iterable[str]) -> float | None:
-    """What RabbitMQ's `consumer_timeout` has to be at least for a worker of these lanes; None when its default will do.
-
-    It is the same time as Redis' visibility timeout: how long a message may be held. Past it the broker closes the
-    worker's channel and gives the message to somebody else, whose claim finds the operation running.
-    """
-    needed_s = visibility_timeout_s(lanes)
-    return needed_s if needed_s > amqp.DEFAULT_CONSUMER_TIMEOUT_S else None
-
-
 def transport_options(configured: Mapping[str, object], known: Registry) -> dict[str, object]:
     """The configured options of the broker's transport with what follows from the lanes.
 

@@ -23,8 +23,6 @@ from kombu.transport import pyamqp
 
 SCHEMES = ("amqp", "amqps", "pyamqp")
 DELIVERY_LIMIT = 20
-# RabbitMQ's own default: a message that a worker holds for longer closes the worker's channel, and comes back.
-DEFAULT_CONSUMER_TIMEOUT_S = 1800.0
 
 
 def is_amqp(url: str) -> bool:

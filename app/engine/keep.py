@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, insert
 
 from app.clock import now
 from app.config import Settings
@@ -117,10 +117,3 @@ def quarantine(db: Engine, *, reason: str, queue: str, body: bytes | str, header
     transaction(db, lambda tx: tx.execute(insert(quarantine_table).values(**row)))
     QUARANTINED.add()
     return str(row["id"])
-
-
-def quarantined(db: Engine, limit: int = 100) -> list[dict[str, Any]]:
-    """The newest quarantined messages."""
-    with asking(db) as connection:
-        rows = connection.execute(select(quarantine_table).order_by(quarantine_table.c.id.desc()).limit(limit))
-        return [dict(row._mapping) for row in rows]

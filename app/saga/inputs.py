@@ -18,7 +18,7 @@ from pydantic_core import CoreSchema
 from app.errors import ApprovalNeeded, InvalidInput
 from app.saga.checking import model_faults, schema_faults, storage_faults
 from app.saga.schemas import applying, below, closed
-from app.saga.values import MAX_DEPTH, pointer
+from app.saga.values import pointer
 
 MASK = "***"
 SECRET = "writeOnly"
@@ -37,7 +37,7 @@ class Mark:
 
 
 def secret() -> Mark:
-    """`card: Annotated[str, secret()]`: masked wherever the input is shown; the worker alone sees it."""
+    """`card: Annotated[str, secret()]`: no page, command or answer shows it; what a step says of it is scrubbed."""
     return Mark(SECRET, True)
 
 
@@ -86,22 +86,6 @@ def validate_input(schema: dict[str, Any], model: type[BaseModel] | None, value:
             at = pointer(*path)
             raise ApprovalNeeded(f"{at} is above {limit}, which needs an approval.", pointer=at, limit=limit)
     return dict(value)
-
-
-def mask(schema: dict[str, Any], value: Any) -> Any:
-    """A copy for people: secrets are replaced by MASK, and so is what lies too deep to judge. None stays: nothing was given."""
-
-    def copy(here: Any, schemas: Iterable[Any], depth: int) -> Any:
-        found = applying(schema, schemas)
-        if here is not None and (any(s.get(SECRET) for s in found) or depth > MAX_DEPTH):
-            return MASK
-        if isinstance(here, dict):
-            return {name: copy(inner, below(found, name), depth + 1) for name, inner in here.items()}
-        if isinstance(here, list):
-            return [copy(inner, below(found, i), depth + 1) for i, inner in enumerate(here)]
-        return here
-
-    return copy(value, [schema], 0)
 
 
 def secret_values(schema: dict[str, Any], value: Any) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from app.simulation.world import World
 
 SAGA = "shape"
 LENGTH = 60  # actions of a schedule
+# How a call may fail. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the answer).
 FAILURE_ANSWERS = ("refuse", "break", "unsent", "not_yet", "later", "lose", "check", "stranger")
 SECONDS = (0.5, 2.0, 6.0, 16.0, 40.0, 70.0)
 LONG_S = (400.0, 1000.0, 90000.0)  # queue time-outs, undo_by

@@ -18,9 +18,6 @@ from app.saga.context import Context
 from app.saga.outcomes import NEVER, UNKNOWN, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
 from app.simulation.store import SimStore, raw_id
 
-# How a call may go. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the answer).
-ANSWERS = ("ok", "refuse", "break", "unsent", "not_yet", "later", "lose", "check")
-
 
 @dataclass(frozen=True)
 class Effect:

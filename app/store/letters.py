@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, String, bindparam, func, literal_column, null, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, Select, String, bindparam, literal_column, null, select, update
 from sqlalchemy.types import Float
 
 from app.clock import after, ago, now
@@ -168,9 +168,3 @@ def to_mirror(connection: Connection, limit: int) -> list[AnyRow]:
     """(id, job_id, saga, step, item, kind, why) of open letters, oldest first."""
     query = select(d.id, d.job_id, d.saga, d.step, d.item, d.kind, d.why).where(d.state == OPEN).order_by(d.id).limit(limit)
     return list(connection.execute(query))
-
-
-def open_count(connection: Connection, limit: int) -> int:
-    """How many letters are open; `limit` stands for as many or more."""
-    few = select(d.id).where(d.state == OPEN).limit(limit).subquery()
-    return int(connection.execute(select(func.count()).select_from(few)).scalar_one())

@@ -326,11 +326,5 @@ def live_workers(db: Engine) -> list[AnyRow]:
         )
 
 
-def default_tenant(db: Engine) -> str | None:
-    """The id of the tenant `default`, if it is there."""
-    with reading(db) as connection:
-        return default_tenant_in(connection)
-
-
 def default_tenant_in(connection: Connection) -> str | None:
     return connection.execute(select(tenants.c.id).where(tenants.c.name == "default")).scalar_one_or_none()

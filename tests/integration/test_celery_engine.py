@@ -21,7 +21,6 @@ from app.config import Settings
 from app.delivery.broker import probe
 from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
-from app.engine import keep
 from app.engine.dispatch import ring
 from app.engine.invariants import violations
 from app.engine.submit import Submission, submit
@@ -34,6 +33,7 @@ from app.store.ids import new_id, operation_id
 from app.store.session import reading
 from app.store.tables import faults_fired, history, jobs, operations, tenants, workers
 from tests.support.brokers import Broker, OnRabbitMQ, OnRedis
+from tests.support.quarantined import quarantined
 from tests.support.redis_server import RedisServer
 from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
@@ -298,8 +298,8 @@ def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_th
     }
     for message in forged.values():
         wait_until(lambda message=message: running.publisher.publish((Chain((message,)),)), what="the broker to take it")  # type: ignore[misc]
-    wait_until(lambda: len({row["reason"] for row in keep.quarantined(running.db)}) == len(forged), what="each of them in quarantine")
-    rows = keep.quarantined(running.db)
+    wait_until(lambda: len({row["reason"] for row in quarantined(running.db)}) == len(forged), what="each of them in quarantine")
+    rows = quarantined(running.db)
     assert {row["reason"] for row in rows} == {f"forged: {reason}" for reason in forged}
     assert {row["queue"] for row in rows} == {"east"}
     wait_until(running.broker.settled, what="every message acknowledged")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from app.engine import keep
 from app.rules.planner import Chain
 from app.store.ids import new_id
 from app.store.session import open_engine
 from tests.support.publishing import patient
+from tests.support.quarantined import quarantined
 from tests.support.redis_server import RedisServer
 from tests.support.stores import migrate, open_new_store
 from tests.support.waiting import wait_until
@@ -151,7 +151,7 @@ def worker(module_redis: RedisServer, store: Engine, tmp_path_factory: pytest.Te
 
 def kept(store: Engine) -> int:
     """How many messages are in quarantine."""
-    return len(keep.quarantined(store, 1000))
+    return len(quarantined(store))
 
 
 def run_one(redis_server: RedisServer, worker: WorkerProcess) -> None:
@@ -172,7 +172,7 @@ def test_given_rubbish_in_a_row_when_consumed_then_all_of_it_is_in_quarantine_an
         run_one(module_redis, worker)
         wait_until(lambda: kept(store) >= before + len(RUBBISH), what="every one of them in quarantine")
         wait_until(lambda: client.hlen("unacked") == 0, what="everything acknowledged")
-    rows = keep.quarantined(store, 1000)
+    rows = quarantined(store)
     assert len(rows) == before + len(RUBBISH)
     assert all(row["reason"] and row["queue"] == QUEUE for row in rows)
     assert worker.pid == pid
@@ -214,4 +214,4 @@ def test_given_store_that_is_away_when_rubbish_comes_then_it_is_kept_until_it_ca
             late.parent.mkdir()
             migrate(f"sqlite:///{late}")
             db = open_engine(f"sqlite:///{late}")
-            wait_until(lambda: len(keep.quarantined(db)) == 1 and client.hlen("unacked") == 0, what="the second try")
+            wait_until(lambda: len(quarantined(db)) == 1 and client.hlen("unacked") == 0, what="the second try")

@@ -104,7 +104,6 @@ FEW: dict[str, tuple[Callable[[Connection], Any], str]] = {  # read whole, and s
         lambda c: letters.close_of_job(c, NOBODY, retried_as=NOBODY, actor="a", why="b"),
         f"ix_dead_letters_job|ix_dead_letters_blocking|{OPEN_LETTERS}",
     ),
-    "open letters": (lambda c: letters.open_count(c, 10), "ix_dead_letters_|uq_dead_letters_open"),
     "kept in quarantine": (quarantine_count, "ix_quarantine_kept"),
     "a tenant's open findings": (
         lambda c: reconciliations.page(c, NOBODY, only_open=True, after_id=NOBODY, limit=10),

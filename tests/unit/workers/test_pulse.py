@@ -6,7 +6,6 @@ import pytest
 
 from app.config import settings
 from workers import pulse
-from workers.lanes import consumer_timeout_s
 
 
 def test_given_a_heartbeat_file_when_the_loop_has_gone_round_then_it_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,8 +22,3 @@ def test_given_a_place_that_cannot_be_written_when_touched_then_work_goes_on(tmp
 def test_given_no_file_when_touched_then_nothing_happens() -> None:
     assert settings().heartbeat_file is None
     pulse.beat()
-
-
-def test_given_lanes_when_rabbitmqs_default_is_too_short_for_them_then_it_is_told() -> None:
-    assert consumer_timeout_s(["orders", "fast"]) is None
-    assert consumer_timeout_s(["slow"]) == 43500.0
