@@ -103,6 +103,12 @@ def retry_or_default(retry: Retry | None, line: str, what: str) -> Retry:
     return retry or Retry()
 
 
+def choice(value: object, allowed: Sequence[str], word: str, line: str, what: str) -> None:
+    if value not in allowed:
+        *first, last = map(repr, allowed)
+        raise DefinitionError(f"{line}: {what}: {word}={value!r}. Say {', '.join(first)} or {last}.")
+
+
 def flag(value: object, word: str, line: str, what: str) -> None:
     if not isinstance(value, bool):
         raise DefinitionError(f"{line}: {what}: {word}={said(value)}. Say True or False.")

@@ -19,6 +19,7 @@ from app.saga.arguments import (
     NAMING,
     Duration,
     as_written,
+    choice,
     declaration,
     flag,
     plain_function,
@@ -119,13 +120,12 @@ class Saga(Generic[I]):
             raise DefinitionError(f"{self.where}: saga {name}: input={said(input)}. Say a pydantic model, a class derived from BaseModel.")
         self.name, self.version, self.input_model = name, version, input
         self.sla_s = positive(sla, "sla", self.where, f"saga {name}")
-        if on_sla not in ON_SLA:
-            raise DefinitionError(f"{self.where}: saga {name}: on_sla={on_sla!r}. Say one of {', '.join(map(repr, ON_SLA))}.")
+        choice(on_sla, ON_SLA, "on_sla", self.where, f"saga {name}")
         self.on_sla = on_sla
         if not isinstance(examples, (list, tuple)):
             raise DefinitionError(f"{self.where}: saga {name}: examples={said(examples)}. Say a list: examples=[{input.__name__}(...)].")
         self.examples = tuple(examples)
-        self.locks, self.on_locked, self.lock_wait_s = declared_locks(locks, on_locked, lock_wait, f"{self.where}: saga {name}")
+        self.locks, self.on_locked, self.lock_wait_s = declared_locks(locks, on_locked, lock_wait, self.where, f"saga {name}")
         self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
         self.effect_steps, self.effect_lists = {}, {}
 
@@ -169,20 +169,11 @@ class Saga(Generic[I]):
             plain_function(fn, f"saga {self.name}: a step")
             name, line = fn.__name__, source.where(fn)
             self._check_step(name, line, lane)
-            for value, allowed, word in ((on_unknown, (None, "retry", "attention"), "on_unknown"), (settle, ("undo", "replay"), "settle")):
-                if value not in allowed:
-                    choice = " or ".join(repr(a) for a in allowed if a)
-                    raise DefinitionError(f"{line}: step {name}: {word}={value!r}. Say {choice}.")
-            text(note, "note", line, f"step {name}")
+            _check_words(name, line, note=note, settle=settle, on_unknown=on_unknown, undo=undo)
             flags = {"pivot": pivot, "irreversible": irreversible, "pure": pure, "safe_to_drill": safe_to_drill, "brief": brief}
             for word, said_so in flags.items():
                 flag(said_so, word, line, f"step {name}")
-            if undo is not UNSET and undo is not None:
-                raise DefinitionError(
-                    f"{line}: step {name}: undo={said(undo)}. Only undo=None can be said here (nothing needs undoing); "
-                    f"a function that undoes it goes under @{name}.compensate(fidelity=...)."
-                )
-            made = Step(
+            made = self.steps[name] = Step(
                 saga=self,
                 name=name,
                 fn=fn,
@@ -204,7 +195,6 @@ class Saga(Generic[I]):
                 brief=brief,
                 local=local,
             )
-            self.steps[name] = made
             return made
 
         if not isinstance(lane, str):
@@ -360,3 +350,15 @@ class Saga(Generic[I]):
                 )
             names.append(leader if isinstance(leader, str) else leader.name)
         return tuple(names)
+
+
+def _check_words(name: str, line: str, *, note: object, settle: object, on_unknown: object, undo: object) -> None:
+    text(note, "note", line, f"step {name}")
+    choice(settle, ("undo", "replay"), "settle", line, f"step {name}")
+    if on_unknown is not None:
+        choice(on_unknown, ("retry", "attention"), "on_unknown", line, f"step {name}")
+    if undo is not UNSET and undo is not None:
+        raise DefinitionError(
+            f"{line}: step {name}: undo={said(undo)}. Only undo=None can be said here (nothing needs undoing); "
+            f"a function that undoes it goes under @{name}.compensate(fidelity=...)."
+        )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.errors import DefinitionError
-from app.saga.arguments import Duration, positive, said
+from app.saga.arguments import Duration, choice, positive, said
 from app.saga.assembly import Declared, KeysOf
 from app.saga.outcomes import Rejected
 from app.saga.source import accepts
@@ -23,21 +23,21 @@ MOST_KEYS, LONGEST_KEY_CHARS = 16, 200  # by default; the settings LOCK_KEYS and
 
 
 def declared_locks(
-    locks: Callable[[Any], Sequence[str]] | None, on_locked: str | None, lock_wait: Duration | None, at: str
+    locks: Callable[[Any], Sequence[str]] | None, on_locked: str | None, lock_wait: Duration | None, line: str, what: str
 ) -> tuple[KeysOf | None, str, float]:
     """What was said, with its defaults: (keys of an input, policy, seconds to wait). Raises: DefinitionError."""
+    at = f"{line}: {what}"
     if locks is None and (on_locked is not None or lock_wait is not None):
         word = "on_locked" if on_locked is not None else "lock_wait"
         raise DefinitionError(f"{at}: {word}= says what to do about locks, but there are none. Say locks=lambda o: [...], or take it away.")
-    if on_locked not in (None, *POLICIES):
-        raise DefinitionError(f"{at}: on_locked={on_locked!r}. Say 'wait' or 'fail'.")
+    if on_locked is not None:
+        choice(on_locked, POLICIES, "on_locked", line, what)
     if on_locked == "fail" and lock_wait is not None:
         raise DefinitionError(f"{at}: lock_wait={lock_wait!r}, but on_locked='fail' never waits. Keep one of the two.")
     if locks is not None and (not callable(locks) or inspect.iscoroutinefunction(locks) or not accepts(locks, 1)):
         raise DefinitionError(
             f"{at}: locks={said(locks)}. Say a plain function of the input that gives keys, like lambda o: [f'order:{{o.ref}}']."
         )
-    line, _, what = at.partition(": ")
     return locks, on_locked or "wait", positive(DEFAULT_WAIT if lock_wait is None else lock_wait, "lock_wait", line, what)
 
 
