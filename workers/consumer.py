@@ -17,7 +17,7 @@ from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
 
 from app.config import settings
-from app.engine import keep
+from app.engine import quarantine
 from app.saga.naming import parse_task_name
 from workers import boot
 from workers.tasks import UNKNOWN_TASK, StepTask
@@ -102,7 +102,7 @@ class StepConsumer(Consumer):
         log.warning("envelope.unreadable", error=presentable(repr(error), 500))
         try:  # the broker has let it go already: this row, or nothing
             body = presentable(getattr(error, "doc", ""))
-            keep.quarantine(boot.db(), reason=presentable(f"envelope cannot be read: {error!r}", 1000), queue="", body=body, headers={})
+            quarantine.keep(boot.db(), reason=presentable(f"envelope cannot be read: {error!r}", 1000), queue="", body=body, headers={})
         except Exception as failed:
             log.warning("quarantine.not_written", error=repr(failed))
 
@@ -125,7 +125,7 @@ class StepConsumer(Consumer):
         reason = presentable(reason, 1000)
         try:
             body, size = presentable(message.body), size_of(message)
-            keep.quarantine(boot.db(), reason=reason, queue=queue_of(message), body=body, headers=headers_of(message), size=size)
+            quarantine.keep(boot.db(), reason=reason, queue=queue_of(message), body=body, headers=headers_of(message), size=size)
         except Exception as error:
             log.warning("quarantine.not_written", reason=reason, error=repr(error), again_in_s=QUARANTINE_PAUSE_S)
             self.timer.call_after(QUARANTINE_PAUSE_S, self.quarantine, (message, reason))

@@ -17,7 +17,7 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
 
 from app.config import settings
-from app.engine import keep
+from app.engine import quarantine
 from app.engine.attempt import Attempt
 from app.engine.dispatch import not_sent
 from app.engine.perform import perform, run_on
@@ -144,7 +144,7 @@ class StepTask(Task):
         queue = str((request.delivery_info or {}).get("routing_key") or "")
         log.warning("message.quarantined", reason=reason, queue=queue)
         try:
-            keep.quarantine(boot.db(), reason=f"forged: {reason}", queue=queue, body=body, headers=headers, size=len(body))
+            quarantine.keep(boot.db(), reason=f"forged: {reason}", queue=queue, body=body, headers=headers, size=len(body))
         except StoreUnavailable as error:
             log.warning("quarantine.not_written", reason=reason, error=str(error))
 

@@ -1,4 +1,4 @@
-"""Keeping what workers hold: heartbeats, the end of a killed child's claim, hand-back at shutdown, the register, quarantine."""
+"""Keeping what workers hold: heartbeats, the end of a killed child's claim, hand-back at shutdown, the register."""
 
 from __future__ import annotations
 
@@ -13,15 +13,9 @@ from app.config import Settings
 from app.engine import attempt as attempts
 from app.engine.attempt import Attempt, Failure
 from app.engine.dispatch import Publishes, ring
-from app.metrics.counters import QUARANTINED
 from app.store import queries, updates
-from app.store.ids import new_id
 from app.store.session import asking, one_statement, transaction
-from app.store.tables import quarantine as quarantine_table
 from app.store.tables import workers
-
-MAX_BODY_CHARS = 4096
-MAX_REASON_CHARS = 255
 
 
 @dataclass(frozen=True)
@@ -101,19 +95,3 @@ def worker_seen(db: Engine, boot: str) -> bool:
 def worker_stopped(db: Engine, boot: str) -> None:
     """Say that this worker has ended on purpose."""
     transaction(db, lambda tx: updates.stop_worker(tx, boot))
-
-
-def quarantine(db: Engine, *, reason: str, queue: str, body: bytes | str, headers: dict[str, Any], size: int | None = None) -> str:
-    """Keep a message that nobody can run, with its reason. `size`: bytes of all of it, where known. Returns its id."""
-    text = body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body
-    row = {
-        "id": new_id(),
-        "reason": reason[:MAX_REASON_CHARS],
-        "queue": queue[:MAX_REASON_CHARS],
-        "headers": {str(k)[:64]: str(v)[:256] for k, v in list(headers.items())[:32]},
-        "body": text[:MAX_BODY_CHARS].replace("\x00", "\\x00"),
-        "size": size,
-    }
-    transaction(db, lambda tx: tx.execute(insert(quarantine_table).values(**row)))
-    QUARANTINED.add()
-    return str(row["id"])

@@ -35,6 +35,7 @@ from app.store.session import reading, transaction
 T = TypeVar("T")
 log = structlog.get_logger("surefoot.sweep")
 WAKE_BATCHES = 5  # batches of SWEEP_ROWS in one round
+NIL = "00000000-0000-0000-0000-000000000000"  # before every id
 
 
 @dataclass
@@ -196,9 +197,6 @@ def ring_anew_if_lost(db: Engine, broker: BrokerProbe, *, came_back: bool = Fals
     if not kept:
         broker.set_marker(new_id())
     return forgotten
-
-
-NIL = "00000000-0000-0000-0000-000000000000"
 
 
 def _moved(tx: Connection, job_id: str, change: Callable[[Move], None]) -> Plan:

@@ -22,7 +22,8 @@ from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
 from app.config import Settings
 from app.doctor import Finding, Level, examine
-from app.engine.keep import quarantine, register_worker
+from app.engine import quarantine
+from app.engine.keep import register_worker
 from app.saga.context import Context
 from app.saga.definition import Saga
 from app.saga.outcomes import Rejected
@@ -230,7 +231,7 @@ def test_given_what_needs_a_person_when_looked_then_told_where(shop: Shop, tmp_p
     shop.service.script["charge_card", "action"] = [Rejected("no")]
     shop.service.script["reserve_stock", "undo"] = [OSError("never")] * 10
     assert shop.land(shop.order()) == "attention"
-    quarantine(shop.db, reason="rubbish", queue="orders", body="x", headers={})
+    quarantine.keep(shop.db, reason="rubbish", queue="orders", body="x", headers={})
     healthy(shop)
     found = look(shop, tmp_path)
     assert wrong(found) == {"dead letters": Level.WARN, "quarantine": Level.WARN}

@@ -10,7 +10,7 @@ from flask import Flask
 
 from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
-from app.engine import keep
+from app.engine import quarantine
 from app.gauges import Gauges
 from tests.contract.views.shop import Caller, Shop
 
@@ -62,7 +62,7 @@ def test_given_job_that_asks_when_taken_then_it_has_an_owner_and_a_since_until_i
 
 
 def test_given_a_users_key_when_attention_or_quarantine_is_asked_then_403(shop: Shop, user: Caller, asked: str) -> None:
-    message = keep.quarantine(shop.db, reason="r", queue="q", body="b", headers={})
+    message = quarantine.keep(shop.db, reason="r", queue="q", body="b", headers={})
     for word in ("take", "release", "assign"):
         assert user.post(f"{JOBS}/{asked}/attention/{word}", {"owner": "x"} if word == "assign" else None).status_code == 403
     assert user.get(QUARANTINE).status_code == user.get(f"{QUARANTINE}/{message}").status_code == 403
@@ -70,7 +70,7 @@ def test_given_a_users_key_when_attention_or_quarantine_is_asked_then_403(shop: 
 
 
 def test_given_asking_jobs_and_quarantined_messages_then_the_metrics_count_them(shop: Shop, operator: Caller, asked: str) -> None:
-    keep.quarantine(shop.db, reason="r", queue="q", body="b", headers={})
+    quarantine.keep(shop.db, reason="r", queue="q", body="b", headers={})
     text = Gauges(shop.db, shop.settings).text().decode()
     assert 'surefoot_jobs_attention{saga="shop"} 1.0' in text
     assert 'surefoot_jobs_attention_unowned{saga="shop"} 1.0' in text
@@ -81,7 +81,7 @@ def test_given_asking_jobs_and_quarantined_messages_then_the_metrics_count_them(
 
 
 def test_given_quarantined_messages_when_looked_at_then_listed_shown_and_laid_aside(shop: Shop, operator: Caller) -> None:
-    ids = [keep.quarantine(shop.db, reason=f"r{n}", queue="lane", body=b"\x00{", headers={"task": "x"}, size=2) for n in range(3)]
+    ids = [quarantine.keep(shop.db, reason=f"r{n}", queue="lane", body=b"\x00{", headers={"task": "x"}, size=2) for n in range(3)]
     first = operator.get(f"{QUARANTINE}?limit=2").get_json()
     assert [row["reason"] for row in first["items"]] == ["r2", "r1"]
     rest = operator.get(f"{QUARANTINE}?limit=2&cursor={first['next']}").get_json()
@@ -102,7 +102,7 @@ def test_given_the_command_line_then_the_same(shop: Shop, cli: Any, asked: str) 
     assert cli("attention", "take", asked, "--for", "anna")[1].strip() == "anna has it."
     assert cli("attention", "take", asked)[0] == 1
     assert cli("attention", "release", asked)[0] == 0
-    message = keep.quarantine(shop.db, reason="forged", queue="q", body="b", headers={"id": "7"})
+    message = quarantine.keep(shop.db, reason="forged", queue="q", body="b", headers={"id": "7"})
     assert "forged" in cli("quarantine", "list")[1]
     assert "forged" in cli("quarantine", "show", message)[1]
     assert cli("quarantine", "discard", message, "--reason", "seen")[0] == 0

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, text
 from app import gauges, metrics
 from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
+from app.engine import quarantine
 from app.engine.invariants import INVARIANTS, Scope, violations
-from app.engine.keep import quarantine, register_worker
+from app.engine.keep import register_worker
 from app.saga.outcomes import Rejected
 from app.store.views import standing
 from tests.contract.views.shop import GOOD, Caller, Shop
@@ -75,7 +76,7 @@ def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(shop: Sh
     asked = shop.order()
     assert shop.land(asked) == "attention"
     waiting = shop.order()
-    quarantine(shop.db, reason="rubbish", queue="orders", body="x", headers={})
+    quarantine.keep(shop.db, reason="rubbish", queue="orders", body="x", headers={})
     register_worker(shop.db, "b", host="here", pid=1, lanes=["orders", "mail"], digests=[], concurrency=3)
     found = scrape(caller)
     assert found["jobs_ended_total", "completed", "shop"] == 2

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
-from app.engine import keep, late
+from app.engine import keep, late, quarantine
 from app.errors import DefinitionError
 from app.saga.outcomes import NotYet, Rejected
 from app.saga.registry import Registry
@@ -248,7 +248,7 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     for word, body in (("take", None), ("assign", {"owner": "bert"}), ("take", None), ("release", {}), ("release", None)):
         check(f"attention_{word}", caller.post(f"{JOBS}/{stuck}/attention/{word}", body))
     check.everything_of(stuck)
-    message = keep.quarantine(shop.db, reason="no task", queue="a", body=b"x", headers={"a": 1}, size=1)
+    message = quarantine.keep(shop.db, reason="no task", queue="a", body=b"x", headers={"a": 1}, size=1)
     check("quarantine_index", caller.get("/api/v1/quarantine?limit=1"))
     check("quarantine_show", caller.get(f"/api/v1/quarantine/{message}"))
     check("quarantine_discard", caller.post(f"/api/v1/quarantine/{message}/discard", {"reason": "w"}))
@@ -299,7 +299,7 @@ class Fuzzed:
         stuck = shop.asked()
         shop.service.script["charge_card", "action"] += [RuntimeError("bank: 503")] * 5
         assert shop.land(shop.order()) == "failed"
-        self.quarantined = [keep.quarantine(shop.db, reason="no task", queue="a", body=b"x", headers={}) for _ in range(3)]
+        self.quarantined = [quarantine.keep(shop.db, reason="no task", queue="a", body=b"x", headers={}) for _ in range(3)]
         self.letters = [row["id"] for row in letters_view(shop.db, Meant())[0]]
         self.ids += [stuck, shop.order()]
         self.made = 0
