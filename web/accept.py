@@ -37,6 +37,7 @@ def accept(
         priority=priority,
         deadline_s=deadline_s,
         tags=tags,
+        traceparent=g.traceparent,
     )
     faults.reached(Point.BEFORE_EFFECT, "web", "submit")
     done = submit(here.db, here.settings, here.registry, submission, admit=here.admission.admit)

@@ -1,18 +1,16 @@
 """One line and one count for each request: what was asked and how it ended, never a body, a key or a query.
 
-The line of a request about a job, or one that made it, has both its trace id and the job's: what workers did with it has the job's.
+The line of a request about a job, or one that made it, has both its trace id and the job's, and so has what workers did with it.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
 
 import structlog
 from flask import Flask, Response, g, request
 
-from app import logs
+from app import logs, trace
 from app.metrics.counters import REQUESTS
 from app.store.ids import is_id
 
@@ -20,7 +18,6 @@ log = structlog.get_logger("surefoot.web")
 NOTHING_NEW = 304  # a poll; there are more of them than of anything else, and each says that nothing happened. They are counted
 QUIET = ("health.livez", "health.readyz", "static")  # asked all day long
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def install(app: Flask) -> None:
@@ -31,8 +28,8 @@ def install(app: Flask) -> None:
 
 def _begin() -> None:
     g.began = time.monotonic()
-    given = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-    g.trace_id = given.group(1) if given and given.group(1).strip("0") else secrets.token_hex(16)
+    g.traceparent = trace.taken(request.headers.get(trace.HEADER))
+    g.trace_id = trace.trace_id(g.traceparent)
 
 
 def _end(response: Response) -> Response:

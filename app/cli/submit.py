@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
+from app import trace
 from app.access import tenants
 from app.access.principal import shell_actor
 from app.cli.common import as_json, print_json, publish, store
@@ -34,7 +36,9 @@ def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str,
     """
     value = _read(input_)
     with store() as db:
-        submission = Submission(tenants.ensure(db), saga, value, shell_actor(), key=key, tags=tuple(dict.fromkeys(tags)))
+        came_from = trace.taken(os.environ.get("TRACEPARENT"))
+        words = tuple(dict.fromkeys(tags))
+        submission = Submission(tenants.ensure(db), saga, value, shell_actor(), key=key, tags=words, traceparent=came_from)
         submitted = accept(db, settings(), None, submission, admit=Admission(settings().open_jobs).admit)
         publish(db, submitted.plan)
         if wait and not as_json:

@@ -37,6 +37,7 @@ from app.store import queries, updates
 from app.store.session import asking, one_statement
 from app.store.taking import Taking
 from app.store.types import AnyRow
+from app.trace import trace_id
 
 log = structlog.get_logger("surefoot.perform")
 # How soon an operation is offered again that met a worker without its definition: while a living worker has it, and while none has
@@ -69,7 +70,8 @@ def _claim_to_work(db: Engine, settings: Settings, saga: Saga[Any], delivery: De
     if claimed is None:
         return None
     attempt, row = claimed
-    return Work(row.job_id, saga.name, saga.digest, row.input, step, kind, item, row.checkpoint, row.results or {}), attempt
+    came_from, results = row.traceparent, row.results or {}
+    return Work(row.job_id, saga.name, saga.digest, row.input, step, kind, item, came_from, row.checkpoint, results), attempt
 
 
 def _perform(
@@ -91,7 +93,7 @@ def _perform(
     attempt = attempts.claim(db, _taking(settings, saga.graph, delivery, seen.step, seen.kind))
     if attempt is None:
         return _not_claimed(db, delivery.operation_id)
-    work = Work(seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item, seen.checkpoint)
+    work = Work(seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item, seen.traceparent, seen.checkpoint)
     return _carry_out(db, settings, publisher, delivery, saga, work, attempt, limit)
 
 
@@ -121,6 +123,8 @@ def _carry_out(
 ) -> Performed:
     node = saga.graph.by_name[work.step]
     names = {"job": work.job_id, "operation": f"{work.step}.{work.kind}", "attempt": attempt.number, "fence": attempt.fence}
+    if work.traceparent:
+        names["trace_id"] = trace_id(work.traceparent)
     structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
     bound = log.bind(**names)
     if attempt.number > 1:

@@ -39,6 +39,7 @@ def rerun(
         priority=job.priority,
         tags=tuple(job.tags),
         retry_of=job.id,
+        traceparent=job.traceparent,
     )
     return submit(db, settings, registry, again, also=settle)
 

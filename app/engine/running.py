@@ -48,6 +48,7 @@ def run(db: Engine, saga: Saga[Any], node: Node, work: Work, attempt: Attempt, l
         attempt=attempt.number,
         fence=attempt.fence,
         deadline=time.monotonic() + max(limits.timeout_s - DEADLINE_MARGIN_S, limits.timeout_s / 2),
+        traceparent=work.traceparent,
         last_checkpoint=work.checkpoint,
         port=StorePort(db, attempt),
     )

@@ -38,7 +38,10 @@ MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
 
 @dataclass(frozen=True)
 class Submission:
-    """A request for a job. `key`: idempotency key; `deadline_s`: seconds from now; `actor`: who asks, for the history."""
+    """A request for a job. `key`: idempotency key; `deadline_s`: seconds from now; `actor`: who asks, for the history.
+
+    `traceparent`: what the steps' log lines and calls are to be found by, as `app.trace.taken` gives it.
+    """
 
     tenant_id: str
     saga: str
@@ -49,6 +52,7 @@ class Submission:
     deadline_s: float | None = None
     tags: tuple[str, ...] = ()
     retry_of: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,7 @@ def _insert(
         "priority": submission.priority,
         "retry_of": submission.retry_of,
         "created_by": submission.actor,
+        "traceparent": submission.traceparent,
     }
     roots = [node.name for node in graph.nodes if not node.after]
     layout = forward_layout(graph, roots)

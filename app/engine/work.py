@@ -62,6 +62,7 @@ class Work:
     step: str
     kind: str
     item: str
+    traceparent: str | None = None
     checkpoint: Any = None
     results: dict[str, Any] = field(default_factory=dict)
 

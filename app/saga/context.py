@@ -45,6 +45,7 @@ class Context:
 
     `attempt`: its number, from 1. `fence`: the claim's number, which only grows; services refuse an older one.
     `deadline`: when this attempt must be over, on `time.monotonic()`; cap every call's time-out with `remaining()`.
+    `traceparent`: of the request that the job came from (W3C), for the header of calls to services; None when nothing told one.
     `last_checkpoint`: the JSON value that this or an earlier attempt kept last, None when there is none.
     """
 
@@ -56,6 +57,7 @@ class Context:
     attempt: int = 1
     fence: int = 1
     deadline: float = math.inf
+    traceparent: str | None = None
     last_checkpoint: Any = None
     port: Port = field(default_factory=NullPort, repr=False)
 

@@ -171,7 +171,7 @@ def letter(connection: Connection, letter_id: str) -> AnyRow | None:
 
 
 _DELIVERY = (
-    select(o.id, o.job_id, o.state, o.step, o.kind, o.item, o.checkpoint, j.digest, j.saga, j.input)
+    select(o.id, o.job_id, o.state, o.step, o.kind, o.item, o.checkpoint, j.digest, j.saga, j.input, j.traceparent)
     .join_from(operations, jobs, o.job_id == j.id)
     .where(o.id == bindparam("p_id", type_=Id))
 )

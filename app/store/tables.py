@@ -108,6 +108,7 @@ jobs = Table(
     Column("priority", Integer, nullable=False, default=0),
     Column("retry_of", Id),
     Column("created_by", String(128), nullable=False),
+    Column("traceparent", String(55)),  # of the request; none in jobs older than the column
     Column("created_at", UtcDateTime, nullable=False),
     Column("deadline_at", UtcDateTime),
     Column("late", Boolean, nullable=False, default=False),  # its deadline passed when it could not turn any more

@@ -148,8 +148,8 @@ def _claim_to_work(before: ColumnElement[bool]) -> ReturningUpdate[Any]:
         .where(before, or_(_before.c.state == "completed", _before.c.state == "skipped"))
         .scalar_subquery()
     )
-    given = select(jobs.c.input).where(jobs.c.id == o.job_id).scalar_subquery()
-    return _OF_MESSAGE.returning(*_ATTEMPT, o.checkpoint, given.label("input"), results.label("results"))
+    given, trace = (select(c).where(jobs.c.id == o.job_id).scalar_subquery().label(c.name) for c in (jobs.c.input, jobs.c.traceparent))
+    return _OF_MESSAGE.returning(*_ATTEMPT, o.checkpoint, given, trace, results.label("results"))
 
 
 # After one step at most, as most are; or after several: for an array PostgreSQL plans anew each time (see `wide`).
@@ -175,7 +175,8 @@ def claim_to_work(tx: Connection, taking: Taking, *, of: tuple[str, str, str, st
     """As `claim_operation`, if it is what the message says and its job is pinned to this definition; and what its step is done with.
 
     `of`: its job, step, kind and item; `before`: ids of the operations whose results it takes. Returns also `checkpoint`,
-    `input`, and `results` of those that were done when this statement began: it may have waited for the row, so one can be missing.
+    its job's `input` and `traceparent`, and `results` of those that were done when this statement began: it may have waited for the
+    row, so one can be missing.
     """
     named = dict(zip(("p_job", "p_step", "p_kind", "p_item"), of, strict=True))
     several = len(before) > 1

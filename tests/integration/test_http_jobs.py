@@ -50,11 +50,13 @@ def test_given_good_order_when_posted_then_202_with_where_and_when_to_look(shop:
 def test_given_trace_of_the_caller_when_posted_then_one_line_has_it_beside_the_job_that_workers_name(shop: Shop, user: Caller) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     with capture_logs() as lines:
-        job = user.submit(headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}).get_json()["id"]
+        made = user.submit(headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}).get_json()
+        job = made["id"]
         user.get(f"{JOBS}/{job}/why")
         user.get(f"{JOBS}/nothing/why")
     (posted, asked, missed) = [line for line in lines if line["event"] == "request"]
     assert (posted["trace_id"], posted["job"]) == (trace, job)
+    assert made["trace_id"] == trace
     assert asked["job"] == job
     assert asked["trace_id"] != trace
     assert "job" not in missed

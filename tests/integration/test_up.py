@@ -32,8 +32,10 @@ def up(tmp_path: Path, redis_executable: str) -> Iterator[Up]:
 def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_an_order_that_completes(up: Up) -> None:
     up.start()
     answer = json.loads(subprocess.run(up.curl, capture_output=True, text=True, check=True, timeout=30).stdout)
-    job = answer["id"]
+    job, trace = answer["id"], answer["trace_id"]
     wait_until(lambda: _job(up, job)["state"] == "completed", 60, what="the order to complete")
+    wait_until(lambda: _told(up, "completed", trace) == 6, what="a line of each step, found by the request's trace")
+    assert _told(up, "request", trace) == 1
     books = up.json("ledger")
     assert books["consistent"], books["violations"]
     assert books["stock"]["apple"] == {"initial": 1000, "on_hand": 998, "reserved": 0, "sold": 2}
@@ -95,6 +97,12 @@ def test_given_everything_runs_when_one_part_after_another_is_killed_then_each_c
     assert "completed" in up.command("submit", "order", json.dumps(ORDER), "--wait").stdout
     assert time.monotonic() - began < 60
     assert up.json("ledger")["consistent"]
+
+
+def _told(up: Up, event: str, trace: str) -> int:
+    """How many lines of the web server and the workers tell of such an event under this trace id."""
+    logs = [*up.home.glob("log/web.log"), *up.home.glob("log/worker-*.log")]
+    return sum(f"] {event} " in line and trace in line for log in logs for line in log.read_text().splitlines())
 
 
 def _job(up: Up, job: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from app.store.views import letters
 from app.store.views.effects import Effect, effects_of
 from app.store.views.names import job_links, short_name, stamp
 from app.store.views.snapshot import BACKOFF, Operation, Snapshot, job_rows, load, load_many
+from app.trace import trace_id
 
 Position = tuple[datetime, str]  # (created_at, id) of the last job shown
 PAGE_ROWS = 50
@@ -90,6 +91,7 @@ def brief(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
         "left_over": [e.step for e in effects if e.left_over],
         "reason": job.reason,
         "retry_of": job.retry_of,
+        "trace_id": trace_id(job.traceparent) if job.traceparent else None,
         "progress": _progress(snapshot),
         "error": job.error,
         "attention": _attention(snapshot),

@@ -39,6 +39,7 @@ class JobRow:
     priority: int
     retry_of: str | None
     created_by: str
+    traceparent: str | None
     created_at: datetime
     deadline_at: datetime | None
     late: bool

@@ -14,7 +14,8 @@ from app.store.views import effects_view, history_view, job_view, list_jobs, sag
 from tests.contract.views.shop import GOOD, Shop
 
 MEMBERS = {
-    "id", "name", "saga", "version", "state", "outcome", "left_over", "reason", "retry_of", "progress", "steps", "result", "error", "queue",
+    "id", "name", "saga", "version", "state", "outcome", "left_over", "reason", "retry_of", "trace_id", "progress", "steps",
+    "result", "error", "queue",
     "attention", "dead_letters", "tags", "created_at", "started_at", "finished_at", "links",
 }  # fmt: skip
 

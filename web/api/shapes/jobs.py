@@ -44,6 +44,7 @@ class JobInList(Shape):
     left_over: list[str] = Field(description="Steps of which something is left although they were to be undone.")
     reason: str | None = Field(description="One sentence: why it turned, or what is wrong.")
     retry_of: Id | None = Field(description="The ended job that this one runs again.")
+    trace_id: str | None = Field(description="Of the request that it came from: log lines of its steps have it too.")
     progress: Progress
     error: dict[str, Any] | None = Field(description="`step`, `kind`, `type` and `message` of what made it turn or stop.")
     attention: Attention | None = Field(description="While a person is asked.")

@@ -63,7 +63,7 @@ class Book(BaseModel):
 def charge(ctx: Context, amount_cents: int, card: str) -> BankCharge:
     """Charge a card under the effect's key. Raises: Rejected, KeyVoided, NothingSent, BankUnclear."""
     body = {"amount_cents": amount_cents, "card": card}
-    status, content = _call("POST", "/charges", _time_left(ctx), json=body, headers={"Idempotency-Key": ctx.key})
+    status, content = _call("POST", "/charges", _time_left(ctx), json=body, headers={"Idempotency-Key": ctx.key, **_trace(ctx)})
     if status == 402:
         raise Rejected("The bank declined the card.")
     if status == 409:
@@ -77,7 +77,7 @@ def charge(ctx: Context, amount_cents: int, card: str) -> BankCharge:
 
 def void(ctx: Context) -> BankCharge:
     """See that the action's charge is refunded or can never come. Raises: NothingSent, BankUnclear."""
-    status, content = _call("PUT", f"{_path(ctx.action_key)}/void", _time_left(ctx))
+    status, content = _call("PUT", f"{_path(ctx.action_key)}/void", _time_left(ctx), headers=_trace(ctx))
     if status != 200:
         raise BankUnclear(f"the bank answered {status}")
     return _entry(content, ctx.action_key)
@@ -143,6 +143,11 @@ def _time_left(ctx: Context) -> float:
     if left <= 0:
         raise NothingSent("No time is left to ask the bank.")
     return left
+
+
+def _trace(ctx: Context) -> dict[str, str]:
+    """The header by which the bank's own records lead back to the request."""
+    return {"traceparent": ctx.traceparent} if ctx.traceparent else {}
 
 
 def _path(key: str) -> str:
