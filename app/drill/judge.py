@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 
 from app.drill.expect import Ends, Expected
-from app.drill.world import World
+from app.drill.world import ReaderFailed, World
 from app.engine.invariants import Scope, violations
 from app.participant import EffectState
 from app.rules.states import Kind, OpState
@@ -77,7 +77,12 @@ def _accounts(saga: Saga[Any], world: World) -> Iterator[str]:
     """What the engine believes of each effect, beside what the service says that has it."""
     believed = {effect.key: effect for effect in world.effects}
     for service in saga.effect_readers:
-        for seen in world.service(service):
+        try:
+            answers = world.service(service)
+        except ReaderFailed as error:
+            yield error.message
+            continue
+        for seen in answers:
             effect = believed.get(seen.key)
             if effect is None or seen.state == EffectState.UNKNOWN or effect.fidelity in STAYS:
                 continue
@@ -92,7 +97,8 @@ def _invariants(saga: Saga[Any], world: World) -> Iterator[str]:
     for invariant in saga.invariants:
         name = getattr(invariant, "__name__", "invariant")
         try:
-            for sentence in invariant(world) or ():
+            found = invariant(world) or ()
+            for sentence in [found] if isinstance(found, str) else found:
                 yield f"{name}: {sentence}"
         except Exception as error:  # a developer's code: its mistake is a finding, not our end
             yield f"{name} could not be asked: {type(error).__name__}: {error}"

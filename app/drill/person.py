@@ -31,7 +31,7 @@ def answer(db: Engine, settings: Settings, saga: Saga[Any], world: World) -> Ite
         name = letter.step if letter.kind == "action" else f"{letter.step}.{letter.kind}"
         if letter.why != "unknown_outcome":
             yield f"{name} sent back", decide.retry(db, letter.id, ACTOR, "drill").plan
-        elif _is_there(saga, world, letter.step):
+        elif _is_there(world, letter.step):
             yield f"{name} found done, marked so", decide.mark_done(db, letter.id, ACTOR, "drill: the service has it").plan
         elif saga.graph.by_name[letter.step].past_pivot:
             yield f"{name} found absent, waived", decide.waive(db, letter.id, ACTOR, "drill: the service does not have it").plan
@@ -39,6 +39,6 @@ def answer(db: Engine, settings: Settings, saga: Saga[Any], world: World) -> Ite
             yield f"{name} found absent, marked so", decide.mark_absent(db, settings, letter.id, ACTOR, "drill: not there").plan
 
 
-def _is_there(saga: Saga[Any], world: World, step: str) -> bool:
+def _is_there(world: World, step: str) -> bool:
     key = effect_key(world.job.id, step, "", "action")
-    return any(seen.key == key and seen.state == EffectState.DONE for name in saga.effect_readers for seen in world.service(name))
+    return any(seen.key == key and seen.state == EffectState.DONE for seen in world.everything_seen())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Engine, select
 
-from app.participant import EffectState, Seen
+from app.errors import SurefootError
+from app.participant import EffectState, Seen, only_seen
 from app.saga.definition import Saga
 from app.saga.naming import effect_key
 from app.store.session import reading
@@ -27,6 +28,10 @@ class Effect:
     outcome: str
     undo: str
     fidelity: str | None
+
+
+class ReaderFailed(SurefootError):
+    """A reader of a service's effects failed."""
 
 
 class World:
@@ -54,15 +59,31 @@ class World:
         return job_view(self._db, self._job_id, None)
 
     def service(self, name: str) -> tuple[Seen, ...]:
-        """What a service says of this job's effects: its reader's answers (`@saga.effects`). Raises: KeyError; what the reader does."""
+        """What a service says of this job's effects: its reader's answers (`@saga.effects`). Raises: KeyError; ReaderFailed."""
         if name not in self._said:
+            reader = self._saga.effect_readers[name]
             keys = [effect_key(self._job_id, node.name, "", "action") for node in self._saga.graph.nodes if node.effectful]
-            self._said[name] = tuple(self._saga.effect_readers[name](keys))
+            try:
+                self._said[name] = tuple(only_seen(reader(keys)))
+            except Exception as error:  # a developer's code: its mistake is a finding, not our end
+                raise ReaderFailed(f"the reader of {name!r} could not be asked: {type(error).__name__}: {error}") from error
         return self._said[name]
 
     def services(self) -> dict[str, str]:
-        """Each service in a word or two: done, undone, none, unknown, or several of them."""
-        return {name: _word(self.service(name)) for name in self._saga.effect_readers}
+        """Each service in a word or two: done, undone, none, unknown, or several of them; unaskable when its reader fails."""
+        return {name: _word(self.service(name)) if self._answers(name) else "unaskable" for name in self._saga.effect_readers}
+
+    def everything_seen(self) -> Iterator[Seen]:
+        """What all services say that can be asked."""
+        for name in filter(self._answers, self._saga.effect_readers):
+            yield from self.service(name)
+
+    def _answers(self, name: str) -> bool:
+        try:
+            self.service(name)
+        except ReaderFailed:
+            return False
+        return True
 
 
 def _word(seen: tuple[Seen, ...]) -> str:

@@ -10,7 +10,7 @@ Readers are the saga's code. So this runs where that is: in a process of its own
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -22,7 +22,7 @@ from app.config import Settings
 from app.engine.agreement import disagreement
 from app.engine.move import Move
 from app.errors import NotFound
-from app.participant import EffectState, Seen
+from app.participant import EffectState, Seen, only_seen
 from app.rules.states import ENDED, JobState
 from app.saga.definition import Saga
 from app.saga.naming import effect_key, parse_effect_key
@@ -247,19 +247,12 @@ class _Asking:
         """A developer's code: whatever it does wrong is a finding. None: it could not be asked."""
         self._asked.add((saga.name, service))
         try:
-            return list(_checked(islice(ask() or (), most)))
+            return list(only_seen(islice(ask() or (), most)))
         except Exception as error:
             message = f"{type(error).__name__}: {error}"[:MESSAGE_CHARS]
             log.warning("service_not_asked", saga=saga.name, service=service, error=message)
             self._failed[saga.name, service] = _finding(UNASKABLE, saga.name, service, f"{saga.name}:{service}", None, {"error": message})
             return None
-
-
-def _checked(answers: Iterator[Any]) -> Iterator[Seen]:
-    for one in answers:
-        if not isinstance(one, Seen):
-            raise TypeError(f"the reader gave {type(one).__name__}, not Seen")
-        yield one
 
 
 def _stands(seen: Seen) -> bool:

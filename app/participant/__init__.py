@@ -14,6 +14,6 @@ the result, and let the remote refuse a key that was voided. The `order` saga's 
 """
 
 from app.participant.barrier import ActionUndone, Named, Pass, barrier, barrier_table
-from app.participant.effects import EffectState, Seen, seen_in_barrier
+from app.participant.effects import EffectState, Seen, only_seen, seen_in_barrier
 
-__all__ = ["ActionUndone", "EffectState", "Named", "Pass", "Seen", "barrier", "barrier_table", "seen_in_barrier"]
+__all__ = ["ActionUndone", "EffectState", "Named", "Pass", "Seen", "barrier", "barrier_table", "only_seen", "seen_in_barrier"]

@@ -6,7 +6,7 @@ remote behind it), never the engine's tables: it is the other side of the compar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -30,6 +30,14 @@ class Seen:
     key: str
     state: EffectState
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def only_seen(answers: Iterable[Any] | None) -> Iterator[Seen]:
+    """What a reader answered, one by one; None is nothing. Raises: TypeError at what is no Seen, and whatever the reader raises."""
+    for one in answers or ():
+        if not isinstance(one, Seen):
+            raise TypeError(f"it gave {type(one).__name__}, not Seen")
+        yield one
 
 
 def seen_in_barrier(connection: Connection, keys: Iterable[str]) -> list[Seen]:

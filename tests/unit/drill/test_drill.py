@@ -123,6 +123,29 @@ def test_given_invariant_that_breaks_when_drilled_then_that_is_a_finding() -> No
     assert "clumsy could not be asked: ZeroDivisionError: by hand" in drill(saga, only="example-0").failed[0].why
 
 
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        pytest.param(lambda self, keys: 1 / 0, "ZeroDivisionError: division by zero", id="raises"),
+        pytest.param(lambda self, keys: ["done"], "TypeError: it gave str, not Seen", id="no-seen"),
+    ],
+)
+def test_given_reader_that_fails_when_drilled_then_that_is_a_finding(seen: Any, said: str) -> None:
+    (result,) = drill(saga_that(seen=seen), only="example-0").failed
+    assert f"the reader of 'accounts' could not be asked: {said}" in result.why
+    assert dict(result.services)["accounts"] == "unaskable"
+
+
+def test_given_invariant_that_returns_one_sentence_when_drilled_then_it_is_told_whole() -> None:
+    saga = saga_that()
+    saga.invariant(said_as_a_text)
+    assert drill(saga, only="example-0").failed[0].why == "said_as_a_text: it is late"
+
+
+def said_as_a_text(world: Any) -> str:
+    return "it is late"
+
+
 # --- whether it starts ---------------------------------------------------------------------------------------------
 def test_given_neither_world_nor_safe_steps_when_drilled_then_it_does_not_start_and_says_what_to_do() -> None:
     with pytest.raises(

@@ -85,3 +85,54 @@ def test_given_drill_world_with_arguments_when_declared_then_it_is_refused() -> 
         @saga.drill_world
         def needy(folder: str) -> Iterator[None]:
             yield
+
+
+def test_given_drill_world_that_fails_when_entered_or_left_then_its_line_is_told() -> None:
+    first, second, third, fourth = (saga_of() for _ in range(4))
+
+    @first.drill_world
+    def broken() -> Iterator[None]:
+        raise RuntimeError("no docker here")
+        yield
+
+    @second.drill_world
+    def clinging() -> Iterator[str]:
+        yield "its own"
+        raise RuntimeError("the folder is in use")
+
+    @third.drill_world
+    def barren() -> Any: ...
+
+    @fourth.drill_world
+    def silent() -> Iterator[None]:
+        yield from ()
+
+    said = r"test_drill_words.py:\d+: saga s: its drill world "
+    with pytest.raises(DefinitionError, match=said + "broken cannot be set up: RuntimeError: no docker here"), entered(first):
+        pass
+    with pytest.raises(DefinitionError, match=said + "clinging cannot be cleared up: RuntimeError: the folder"), entered(second) as own:
+        assert own == "its own"
+    with pytest.raises(DefinitionError, match=said + "barren gives NoneType. Write a function that yields once"), entered(third):
+        pass
+    with pytest.raises(DefinitionError, match=said + "silent cannot be set up: .* didn't yield"), entered(fourth):
+        pass
+
+
+def test_given_failure_of_the_drill_itself_when_its_world_is_left_then_it_comes_through() -> None:
+    saga, cleared = saga_of(), []
+
+    @saga.drill_world
+    def tidy() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            cleared.append(True)
+
+    with pytest.raises(ZeroDivisionError, match="of the drill"), entered(saga):
+        raise ZeroDivisionError("of the drill")
+    assert cleared == [True]
+
+
+def entered(saga: Saga[Any]) -> AbstractContextManager[Any]:
+    assert saga.world is not None
+    return saga.world()
