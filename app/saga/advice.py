@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.saga.definition import Saga
+from app.saga.signatures import never_fits, positional
+from app.saga.source import accepts, hint
 from app.saga.step import Step
 
 LaneLimit = Callable[[str], float]  # lane -> the longest that an operation of it may take, in seconds
@@ -54,6 +56,7 @@ def _of_step(saga: Saga[Any], step: Step[Any, Any], lane_limit_s: LaneLimit) -> 
     if step.undo and step.undo.fidelity != "exact" and not step.undo.note:
         says = f"is undone by {step.undo.name} as {step.undo.fidelity!r}, and no user is told the difference. Say it in note=."
         yield Advice(step.undo.where, step.name, says)
+    yield from _of_undo(step)
     for what, part in (("a", step), ("an undo with a", step.undo), ("a confirmation with a", step.confirmation)):
         if part is None:
             continue
@@ -67,3 +70,21 @@ def _of_step(saga: Saga[Any], step: Step[Any, Any], lane_limit_s: LaneLimit) -> 
     if step.timeout_s > saga.sla_s:
         says = f"may take {step.timeout_s:g} s, and its job is late after {saga.sla_s:g} s. Say a longer sla=, or a shorter timeout=."
         yield Advice(step.where, step.name, says)
+
+
+def _of_undo(step: Step[Any, Any]) -> Iterator[Advice]:
+    """The step's result, which its undo counts on, and which nobody may have learnt."""
+    undo = step.undo
+    if undo is None or step.settle == "replay" or not accepts(undo.fn, 3):
+        return
+    for name in positional(undo.fn)[2:3]:
+        try:
+            missed = never_fits(None, hint(undo.fn, name, step.local))
+        except NameError:  # imported for type checkers only: cannot be told
+            continue
+        if missed:
+            says = (
+                f"is undone by {undo.name}, whose {name} is None when the result was never learnt (a crash, a time-out). "
+                "Say `| None`, and undo by ctx.action_key."
+            )
+            yield Advice(undo.where, step.name, says)

@@ -15,7 +15,7 @@ from app.saga.source import Function, accepts, hint, shape, where
 from app.saga.step import Step
 from app.saga.values import adapter, type_name
 
-_PLAIN = (str, int, float, bool, bytes, list, dict, tuple, set, frozenset)
+_PLAIN = (str, int, float, bool, bytes, list, dict, tuple, set, frozenset, NoneType)
 _TAKES: dict[type, tuple[type, ...]] = {float: (float, int)}  # as annotations mean it everywhere
 
 
@@ -83,30 +83,33 @@ def _types(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
     calls += [(part.fn, own) for part in (step.undo, step.confirmation) if part]
     calls += [(step.finder, first)] if step.finder else []
     for fn, passed in calls:
-        parameters = [p for p in inspect.signature(fn).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        for parameter, (what, given) in zip(parameters, passed, strict=False):
+        for name, (what, given) in zip(positional(fn), passed, strict=False):
             try:
-                wanted = hint(fn, parameter.name, step.local)
+                wanted = hint(fn, name, step.local)
             except NameError:
                 continue
-            if _never_fits(given, wanted):
-                name = getattr(fn, "__name__", "function")
+            if never_fits(given, wanted):
                 order = ", or the order of after=" if passed is expected and len(expected) > 3 else ""
                 yield (
-                    f"{where(fn)}: {name}: parameter {parameter.name} is {type_name(wanted)}, but is given {what}, "
+                    f"{where(fn)}: {fn.__name__}: parameter {name} is {type_name(wanted)}, but is given {what}, "
                     f"which is {type_name(given)}. Change the annotation{order}."
                 )
 
 
-def _never_fits(given: Any, wanted: Any) -> bool:
-    """Whether a value of one class cannot be of any of the classes that are wanted. False when in doubt."""
+def positional(fn: Function) -> list[str]:
+    """The names of a function's parameters that take a value by its place, without `*args`."""
+    return [name for name, p in inspect.signature(fn).parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def never_fits(given: Any, wanted: Any) -> bool:
+    """Whether a value of one class (None: none at all) cannot be of any of the classes that are wanted. False when in doubt."""
     choices = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
-    kind, kinds = _kind(given), [_kind(choice) for choice in choices if choice is not NoneType]
+    kind, kinds = _kind(given), [_kind(choice) for choice in choices]
     return kind is not None and all(wish is not None and not issubclass(kind, _TAKES.get(wish, wish)) for wish in kinds)
 
 
 def _kind(annotation: Any) -> type | None:
     """The class of what is annotated, where instances of other classes are surely something else; else None."""
-    kind = get_origin(annotation) or annotation
+    kind = NoneType if annotation is None else get_origin(annotation) or annotation
     known = isinstance(kind, type) and (issubclass(kind, (BaseModel, Context)) or kind in _PLAIN)
     return kind if known else None

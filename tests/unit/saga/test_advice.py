@@ -76,6 +76,24 @@ def unread(saga: Saga[Any]) -> None:
     step(saga, lane="other").compensate(fidelity="exact")(undo_work)
 
 
+def result_for_sure(saga: Saga[Any]) -> None:
+    def counts_on_it(ctx: Any, o: Any, result: int) -> None: ...
+
+    step(saga).compensate(fidelity="exact")(counts_on_it)
+
+
+def result_perhaps(saga: Saga[Any]) -> None:
+    def knows(ctx: Any, o: Any, result: int | None) -> None: ...
+
+    step(saga).compensate(fidelity="exact")(knows)
+
+
+def result_of_a_replay(saga: Saga[Any]) -> None:
+    def counts_on_it(ctx: Any, o: Any, result: int) -> None: ...
+
+    step(saga, settle="replay").compensate(fidelity="exact")(counts_on_it)
+
+
 def not_drilled(saga: Saga[Any]) -> None:
     step(saga, safe_to_drill=False).compensate(fidelity="exact")(undo_work)
 
@@ -90,6 +108,9 @@ def not_drilled(saga: Saga[Any]) -> None:
         (undo_too_long_for_its_lane, ["has an undo with a timeout of 120 s"]),
         (later_than_late, ["may take 60 s, and its job is late after 30 s"]),
         (unread, ["which service has the effects of work"]),
+        (result_for_sure, ["is undone by counts_on_it, whose result is None when the result was never learnt"]),
+        (result_perhaps, []),
+        (result_of_a_replay, []),
         (not_drilled, ["cannot be drilled"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
