@@ -6,11 +6,10 @@ apart from the one that came after it: renewal and release name the fence.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, select, update
 
 from app.clock import after, now
-from app.store.session import transaction
+from app.store.session import insert_or, transaction
 from app.store.tables import leases
 
 c = leases.c
@@ -26,18 +25,12 @@ def acquire(db: Engine, name: str, holder: str, ttl_s: float) -> int | None:
             .values(holder=holder, fence=c.fence + 1, expires_at=after(ttl_s))
             .returning(c.fence)
         ).scalar_one_or_none()
-        if taken is not None:
+        if taken is not None or tx.execute(select(c.name).where(c.name == name)).first() is not None:
             return taken
-        if tx.execute(select(c.name).where(c.name == name)).first() is not None:
-            return None
-        tx.execute(insert(leases).values(name=name, holder=holder, fence=1, expires_at=after(ttl_s)))
-        return 1
+        first = insert_or(tx, leases).values(name=name, holder=holder, fence=1, expires_at=after(ttl_s))
+        return tx.execute(first.on_conflict_do_nothing().returning(c.fence)).scalar_one_or_none()  # two may come at once
 
-    try:
-        fence: int | None = transaction(db, work)
-        return fence
-    except IntegrityError:
-        return None  # two came at once; the other one has it
+    return transaction(db, work)
 
 
 def renew(db: Engine, name: str, fence: int, ttl_s: float) -> bool:

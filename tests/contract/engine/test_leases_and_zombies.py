@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from sqlalchemy import update
@@ -225,6 +226,19 @@ def test_given_a_named_lease_then_one_holder_at_a_time_and_the_fence_grows(world
     assert not leases.release(world.db, "relay", first)
     assert leases.release(world.db, "relay", second)
     assert leases.acquire(world.db, "relay", "a", 10) == 3
+
+
+def test_given_a_named_lease_that_nobody_ever_had_when_many_come_at_once_then_one_has_it(world: World) -> None:
+    for name in map(str, range(10)):
+        at_once = Barrier(4)
+
+        def come(holder: str, name: str = name, at_once: Barrier = at_once) -> int | None:
+            at_once.wait(20)
+            return leases.acquire(world.db, name, holder, 60)
+
+        with ThreadPoolExecutor(4) as pool:
+            fences = list(pool.map(come, "abcd"))
+        assert sorted(fences, key=str) == [1, None, None, None]
 
 
 def test_given_a_not_yet_then_the_step_is_asked_again_and_no_attempt_is_lost(world: World, service: Participant) -> None:
