@@ -108,11 +108,14 @@ def test_given_change_by_cookie_when_it_comes_from_elsewhere_then_refused(
 # --- one job from three clicks ------------------------------------------------------------------------------------------
 def test_given_form_when_sent_three_times_then_one_job(shop: Shop, page: FlaskClient) -> None:
     data = FORM | {"key": form_key(page)}
-    led = {page.post("/jobs", data=data).headers["Location"] for _ in range(3)}
-    assert len(led) == 1
+    answers = [page.post("/jobs", data=data) for _ in range(3)]
     made = jobs_of(shop)
-    assert led == {f"/jobs/{made[0]['id']}"}
     assert len(made) == 1
+    where = f"/jobs/{made[0]['id']}"
+    assert {answer.headers["Location"] for answer in answers} == {where}
+    trace = answers[0].headers["X-Trace-Id"]  # of the request that made it: the others only found it
+    assert made[0]["trace_id"] == trace
+    assert f"trace {trace}" in page.get(where).get_data(as_text=True)
     assert shop.job(made[0]["id"]).input == {"sku": "apple", "quantity": 2, "amount_cents": 1250, "card": GOOD["card"]}
 
 
