@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from app.errors import SettingsError
 from app.supervisor import redis_server as redis_binary
+from tests.support import in_memory
 from tests.support import rabbitmq_server as rabbitmq_binary
 from tests.support.postgres_server import PostgresServer, find_binaries
 from tests.support.rabbitmq_server import RabbitMQServer
@@ -32,6 +33,7 @@ OURS_WHOLE += ("ORDER_DATABASE_URL", "PAYMENT_DATABASE_URL", "INVENTORY_DATABASE
 for _name in [name for name in os.environ if name.startswith(OURS) or name in OURS_WHOLE]:
     del os.environ[_name]  # what a developer's shell says must not decide how a test ends
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start hundreds of processes: one compiles our modules for all
+in_memory.use()
 
 # How long an example takes says something about the machine only.
 settings.register_profile("surefoot", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

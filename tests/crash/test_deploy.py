@@ -24,6 +24,7 @@ from app.store.catalogue import register
 from app.store.session import reading
 from app.store.tables import jobs, operations
 from tests.support.deployed import NAME, SAGAS, STEPS
+from tests.support.files import lines_of
 from tests.support.redis_server import RedisServer
 from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
@@ -92,7 +93,7 @@ class Site:
     def done(self) -> dict[str, list[tuple[int, str, int]]]:
         """job -> (version, step, process) of every function that ran, in order."""
         found = defaultdict(list)
-        for line in self.book.read_text().splitlines():
+        for line in lines_of(self.book):
             job, version, step, pid = line.split()
             found[job].append((int(version), step, int(pid)))
         return found

@@ -15,6 +15,7 @@ from app.store.migrate import reshape
 from app.store.queries import live_workers
 from app.store.tables import EFFECTS_VIEW, jobs, metadata
 from tests.support.faulty import FaultyShop, faulty_shop
+from tests.support.files import text_of
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
@@ -67,7 +68,7 @@ def test_given_orders_under_way_when_the_store_is_migrated_then_all_land_and_wha
     assert {shop.job(job)["id"] for job in (*before, *after, last)} == {*before, *after, last}
     shop.audit()
     for part in ("worker-1", "worker-2", "relay", "web"):
-        said = (shop.up.home / "log" / f"{part}.log").read_text(errors="replace")
+        said = text_of(shop.up.home / "log" / f"{part}.log")
         assert "Traceback" not in said, said[-3000:]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.files import text_of
 from tests.support.freezing import frozen_in_mid_charge
 from tests.support.orders import Shop
 from tests.support.running import Up
@@ -44,7 +45,7 @@ def shop(up: Up) -> Iterator[Shop]:
 
 
 def said_by(shop: Shop, *parts: str) -> str:
-    return "".join((shop.up.home / "log" / f"{part}.log").read_text(errors="replace") for part in parts)
+    return "".join(text_of(shop.up.home / "log" / f"{part}.log") for part in parts)
 
 
 both_stores = pytest.mark.parametrize("store", ["sqlite", "postgresql"])

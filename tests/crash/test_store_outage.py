@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.files import text_of
 from tests.support.orders import Shop
 from tests.support.postgres_server import PostgresServer
 from tests.support.running import Up
@@ -55,5 +56,5 @@ def test_given_postgresql_is_stopped_while_orders_run_then_posts_are_refused_for
     books = shop.audit()
     assert sum(order["charges"] for order in books["orders"]) == orders - declined + 1
     for part in ("worker-1", "worker-2", "relay", "web"):
-        lines = (shop.up.home / "log" / f"{part}.log").read_text().splitlines()
+        lines = text_of(shop.up.home / "log" / f"{part}.log").splitlines()
         assert len(lines) < 30 * orders + 400, f"{part} wrote {len(lines)} lines"

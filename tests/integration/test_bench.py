@@ -17,6 +17,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.support.files import text_of
 from tests.support.postgres_server import OWNER, PostgresServer
 from tests.support.processes import lives
 from tests.support.redis_server import RedisServer
@@ -119,7 +120,7 @@ def test_given_postgresql_and_a_redis_in_use_when_benched_then_counts_are_the_sa
 def test_given_a_bench_that_runs_when_interrupted_then_no_process_and_no_file_is_left(tmp_path: Path, redis_executable: str) -> None:
     process = bench(tmp_path)
     try:
-        wait_until(lambda: "store:" in (tmp_path / "err").read_text(), 90, what="the bench to begin")
+        wait_until(lambda: "store:" in text_of(tmp_path / "err"), 90, what="the bench to begin")
         wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 8, 90, what="its workers")
         theirs = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)

@@ -19,6 +19,7 @@ from app.store.catalogue import register
 from app.store.ids import new_id
 from app.store.session import reading
 from app.store.tables import tenants
+from tests.support.files import changed_at, text_of
 from tests.support.freezing import can_be_written, stands_still
 from tests.support.redis_server import RedisServer
 from tests.support.stores import open_new_store
@@ -50,7 +51,7 @@ class RelayProcess:
             )
 
     def text(self) -> str:
-        return self.log.read_text(errors="replace")
+        return text_of(self.log)
 
     def says(self, event: str) -> bool:
         assert self.process.poll() is None, self.text()[-3000:]
@@ -58,8 +59,8 @@ class RelayProcess:
 
     def goes_round(self, times: int) -> None:
         """Wait until it has gone round so often from now on."""
-        seen = {self.beat.stat().st_mtime_ns}
-        wait_until(lambda: seen.add(self.beat.stat().st_mtime_ns) or len(seen) > times, PATIENCE_S, 0.02, what=f"{times} rounds")
+        seen = {changed_at(self.beat)}
+        wait_until(lambda: seen.add(changed_at(self.beat)) or len(seen) > times, PATIENCE_S, 0.02, what=f"{times} rounds")
 
     def terminate(self) -> int:
         os.kill(self.process.pid, signal.SIGTERM)

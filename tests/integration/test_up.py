@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.files import lines_of
 from tests.support.processes import lives
 from tests.support.running import Up
 from tests.support.waiting import wait_until
@@ -102,7 +103,7 @@ def test_given_everything_runs_when_one_part_after_another_is_killed_then_each_c
 def _told(up: Up, event: str, trace: str) -> int:
     """How many lines of the web server and the workers tell of such an event under this trace id."""
     logs = [*up.home.glob("log/web.log"), *up.home.glob("log/worker-*.log")]
-    return sum(f"] {event} " in line and trace in line for log in logs for line in log.read_text().splitlines())
+    return sum(f"] {event} " in line and trace in line for log in logs for line in lines_of(log))
 
 
 def _job(up: Up, job: str) -> dict[str, Any]:

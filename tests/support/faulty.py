@@ -15,6 +15,7 @@ from sqlalchemy import select
 from app.store.queries import live_workers
 from app.store.session import reading
 from app.store.tables import dead_letters, faults_fired, history, jobs, operations
+from tests.support.files import lines_of
 from tests.support.orders import Shop
 from tests.support.running import Up
 from tests.support.waiting import wait_until
@@ -42,8 +43,8 @@ class FaultyShop(Shop):
         """What these parts have said, one dict for each line that is an object."""
         found = []
         for part in parts:
-            for line in (self.up.home / "log" / f"{part}.log").read_text(errors="replace").splitlines(keepends=True):
-                if line.startswith("{") and line.endswith("\n"):  # the last one may be half there
+            for line in lines_of(self.up.home / "log" / f"{part}.log"):
+                if line.startswith("{"):
                     found.append(json.loads(line))
         return found
 

@@ -23,6 +23,7 @@ from app.saga.registry import Registry
 from app.store.catalogue import register
 from app.store.session import reading
 from app.store.tables import dead_letters, jobs, operations
+from tests.support.files import said_in
 from tests.support.hasty_orders import hasty
 from tests.support.ports import free_port
 from tests.support.stores import open_new_store
@@ -72,7 +73,7 @@ class LanesApart:
         file = self.home / "bank.url"
         file.unlink(missing_ok=True)
         self._run("bank", "-m", "app.cli", "bank", "--port", str(self._bank_port))
-        wait_until(file.exists, 60, what="the bank")
+        said_in(file, "the bank")
 
     def stop(self, name: str) -> None:
         """SIGKILL, for good."""

@@ -15,6 +15,7 @@ import psutil
 
 from app.supervisor import runfile
 from app.supervisor.leash import leashed
+from tests.support.files import text_of
 from tests.support.ports import free_port
 from tests.support.processes import lives
 from tests.support.waiting import wait_until
@@ -53,7 +54,7 @@ class Up:
         return self._process
 
     def said(self) -> str:
-        return self._said.read_text(errors="replace")
+        return text_of(self._said)
 
     @property
     def run(self) -> runfile.RunFile:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from surefoot import Context
+from tests.support.files import said_in
 from tests.support.waiting import wait_until
 from workers.sagas.order.services import bank_client, payment
 from workers.sagas.order.services.bank_client import BankUnclear
@@ -27,7 +28,7 @@ def bank_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subpro
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "BANK_HANG_SECONDS": "60"}
     process = subprocess.Popen([sys.executable, "-c", START], env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: (home / "bank.url").exists(), 60, what="the bank to say where it is")
+        said_in(home / "bank.url", "the bank to say where it is")
         yield process
     finally:
         process.kill()
@@ -66,7 +67,7 @@ def test_given_twenty_lost_answers_at_once_when_others_ask_then_they_are_answere
 
 @pytest.mark.long  # gunicorn tries for five seconds
 def test_given_port_taken_when_another_bank_starts_then_it_ends_with_an_error(home: Path, bank_process: subprocess.Popen[str]) -> None:
-    url = (home / "bank.url").read_text().strip()
+    url = said_in(home / "bank.url", "the bank's address")
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "BANK_URL": url}
     second = subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True, timeout=60)
     assert second.returncode != 0

@@ -18,6 +18,7 @@ from app.supervisor.part import Part
 from app.supervisor.supervisor import CannotStart, Supervisor
 from app.supervisor.watchdog import Watchdog
 from tests.support import fake_stack
+from tests.support.files import lines_of
 from tests.support.processes import lives
 from tests.support.waiting import wait_until
 
@@ -36,11 +37,10 @@ class Stack:
         wait_until(lambda: len(self.pids()) >= len(specs), what="the parts to start")
 
     def said(self) -> list[str]:
-        return (self.folder / "out").read_text().splitlines()
+        return lines_of(self.folder / "out")
 
     def events(self) -> list[list[str]]:
-        path = self.folder / "events"
-        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        return [line.split() for line in lines_of(self.folder / "events")]
 
     def pids(self) -> dict[str, int]:
         """name -> its newest pid."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from tests.support.files import lines_of, text_of
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -90,13 +91,11 @@ class WorkerProcess:
         return [main, *main.children()]
 
     def text(self) -> str:
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
+        return text_of(self.log)
 
     def lines(self) -> list[list[str]]:
         """What the plain tasks noted, word by word."""
-        log = self.home / "log"
-        whole = log.read_text().rpartition("\n")[0] if log.exists() else ""  # the last line may be half there
-        return [line.split() for line in whole.splitlines()]
+        return [line.split() for line in lines_of(self.home / "log")]
 
     def ended(self, *steps: str) -> list[str]:
         """The steps that have ended, in that order (only these `steps`, when given)."""
