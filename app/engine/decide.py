@@ -41,7 +41,7 @@ class Decision:
 def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
     """Ask a job to stop and be undone.
 
-    Past the point of no return the wish is noted: it takes effect if the pivot fails without having happened.
+    Past the point of no return the wish is noted, once: it takes effect as soon as there is a way back after all.
     Raises: NotFound; Conflict when the job has ended or turned for another reason.
     """
 
@@ -56,11 +56,11 @@ def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
         if turn(move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds, actor=actor):
             return Decision(True, "It is being cancelled; what was done is undone.", move.close())
         blocker = past_return(move)
-        step = blocker.step if blocker is not None else "its last steps"
-        move.change(cancel_wish=True)
-        move.record("cancel_wished", actor=actor, too_late_because=step)
-        move.close()
-        return Decision(False, f"Too late to cancel: {step} is past the point of no return. If it fails, the job is cancelled then.")
+        if not move.job.cancel_wish:  # asked again, there is nothing new to write
+            move.change(cancel_wish=True)
+            move.record("cancel_wished", actor=actor, too_late_because=blocker.step if blocker is not None else None)
+            move.close()
+        return Decision(False, f"Too late to cancel: {_too_late(blocker)}")
 
     return transaction(db, work)
 
@@ -144,6 +144,13 @@ def letter_of(db: Engine, job_id: str, step: str) -> str:
     if not letters:
         raise NotFound(f"no person is asked about {step} of this job")
     return str(sorted(letters, key=lambda row: row.kind, reverse=True)[0].id)
+
+
+def _too_late(blocker: AnyRow | None) -> str:
+    if blocker is not None and blocker.kind == Kind.CONFIRM:
+        return "every step is done and is being confirmed."
+    step = blocker.step if blocker is not None else "its last steps"
+    return f"{step} is past the point of no return. If it fails, the job is cancelled then."
 
 
 # --- how -------------------------------------------------------------------------------------------------------

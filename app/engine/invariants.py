@@ -30,6 +30,8 @@ INVARIANTS: dict[str, str] = {
     "after the turn nothing forward can start": """
         SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id
         WHERE j.dir = 'back' AND o.kind = 'action' AND o.state IN ('pending','queued','waiting')""",
+    "what is confirmed is never undone": """
+        SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id WHERE j.dir = 'back' AND o.kind = 'confirm'""",
     "no operation before its dependencies": """
         SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id JOIN edges e ON e.digest = j.digest AND e.direct AND e.after = o.step
         JOIN operations p ON p.job_id = j.id AND p.kind = 'action' AND p.step = e.before

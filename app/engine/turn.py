@@ -20,12 +20,13 @@ from app.store.types import AnyRow
 
 
 def past_return(move: Move) -> AnyRow | None:
-    """The operation that forbids a turn: a pivot, irreversible step or confirmation that runs, is done, or may have happened.
+    """The operation that forbids a turn: a pivot or irreversible step that runs, is done, or may have happened; any confirmation.
 
-    Locks those rows, because a claim of one may be under way.
+    Locks those rows, because a claim of one may be under way. A confirmation forbids it in whatever state: it is retried until
+    it is done, and what is confirmed must not be undone.
     """
     for row in queries.lock_no_return(move.tx, move.job.id):
-        if row.state in (OpState.RUNNING, OpState.COMPLETED) or row.unsettled > 0:
+        if row.kind == Kind.CONFIRM or row.state in (OpState.RUNNING, OpState.COMPLETED) or row.unsettled > 0:
             return row
     return None
 

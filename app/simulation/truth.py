@@ -36,6 +36,9 @@ def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
         if unconfirmed - {step for step, kind in waived if kind == "confirm"}:
             yield f"{', '.join(sorted(unconfirmed))} never confirmed"
         return
+    confirmed = service.of(job.id, "confirm")
+    if confirmed:
+        yield f"{', '.join(confirmed)} confirmed, although the job was undone"
     for node in graph.nodes:
         if node.compensation is not None and node.name in actions and node.name not in undos and (node.name, "undo") not in waived:
             yield f"{node.name} took effect and was never undone"

@@ -239,6 +239,16 @@ def a_cancel_overtakes_the_claim_of_the_pivot() -> Iterator[None]:
 
 
 @planted
+def a_turn_does_not_look_at_what_is_about_to_be_confirmed() -> Iterator[None]:
+    def only_begun(move: Any) -> Any:
+        rows = queries.lock_no_return(move.tx, move.job.id)
+        return next((row for row in rows if row.state in (OpState.RUNNING, OpState.COMPLETED) or row.unsettled > 0), None)
+
+    with instead(turn, "past_return", only_begun):
+        yield
+
+
+@planted
 def an_action_that_stopped_after_the_turn_does_not_free_its_undo() -> Iterator[None]:
     with instead(attempt, "settle", lambda move, operation: None):
         yield

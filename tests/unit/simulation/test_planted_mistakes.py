@@ -26,6 +26,7 @@ KNOWN: dict[str, tuple[int, list[Action] | None]] = {
     "started follows from the attempts and a shutdown gives one back": (40, None),
     "a refusal settles earlier attempts too": (1, None),
     "a cancel overtakes the claim of the pivot": (40, None),
+    "a turn does not look at what is about to be confirmed": (142, None),
     "an action that stopped after the turn does not free its undo": (58, None),
     "a job ends while something of it still runs": (8, None),
     "a lost message is never rung again": (83, [Action("submit"), Action("drop")]),
