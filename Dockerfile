@@ -20,7 +20,7 @@ RUN pip install --no-deps . \
  && useradd --system --uid 10001 --user-group --home-dir /var/lib/surefoot --create-home surefoot
 
 USER surefoot
-# Files that several parts share: mails when MAIL is a folder, what Flower keeps. A named volume takes its owner from here.
+# Files that several parts share: mails when SUREFOOT_MAIL is a folder, what Flower keeps. A named volume takes its owner from here.
 ENV SUREFOOT_HOME=/var/lib/surefoot
 WORKDIR /var/lib/surefoot
 VOLUME /var/lib/surefoot

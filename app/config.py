@@ -1,8 +1,8 @@
 """Settings, read once from the environment and checked at start.
 
-Every name is the environment variable of the same name in capitals, unless an alias says otherwise; seconds are
-floats, sizes are bytes. A variable that is empty is one that is not set. A setting that cannot work is refused in one
-sentence that names it.
+Every setting is the environment variable `SUREFOOT_` and its name in capitals (`app.environment`: and four famous ones);
+seconds are floats, sizes are bytes. A variable that is empty is one that is not set. A setting that cannot work is
+refused in one sentence that names it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app import environment
 from app.errors import DefinitionError, SettingsError
 from app.faults import Fault, parse_faults
 
@@ -36,26 +37,27 @@ Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Bytes = Annotated[int, Field(ge=1024, le=1 << 30)]
 
 
-# Read from SUREFOOT_HOME and so on, and from nothing else: HOME, ENV and SECRET of a shell mean other things.
-PRODUCT_NAMED = {"home", "env", "sagas", "faults", "choreography", "api_key", "secret"}
+class OurSettings(BaseSettings):
+    """What a process was told. Frozen: a process does not change its mind. Saga packages have settings of this kind, too."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, case_sensitive=False, extra="ignore", env_ignore_empty=True, env_prefix=environment.PREFIX
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _famous(cls, told: dict[str, Any]) -> dict[str, Any]:
+        if cls.model_config.get("env_prefix") != environment.PREFIX:
+            return told
+        found = {name: environment.famous(name) for name in environment.FAMOUS if name in cls.model_fields}
+        return {**{name: value for name, value in found.items() if value}, **told}
 
 
-def _named(name: str) -> Any:
-    """The environment name of a setting that carries the product's name."""
-    return AliasChoices(f"surefoot_{name}")
-
-
-class Settings(BaseSettings):
-    """What this process was told. Frozen: a process does not change its mind."""
-
-    model_config = SettingsConfigDict(frozen=True, case_sensitive=False, extra="ignore", env_ignore_empty=True)
-
-    def __init__(self, **values: Any) -> None:
-        """`values`: settings by name, for tests and parents of processes; they win over the environment."""
-        super().__init__(**{f"surefoot_{name}" if name in PRODUCT_NAMED else name: value for name, value in values.items()})
+class Settings(OurSettings):
+    """The settings of every part of Surefoot."""
 
     # where things are
-    home: Path = Field(Path("var"), validation_alias=_named("home"))
+    home: Path = Path("var")
     database_url: str = ""
     broker_url: str = ""
     host: str = "127.0.0.1"
@@ -63,17 +65,18 @@ class Settings(BaseSettings):
     flower_port: int | None = Field(None, ge=1, le=65535)
     # Flower: where people find it (pages link to it), what it keeps over a restart
     flower_url: str = ""
+    flower_basic_auth: str = ""  # user:password
     flower_max_tasks: Count = 10_000
     flower_save_seconds: Seconds = 10.0
     store_silence_seconds: Seconds = 15.0  # PostgreSQL: no answer for so long, and its connection is given up
     migration_wait_seconds: Seconds = 300.0  # how long a migration tries to lock the tables that others work with
     # what runs
-    env: Literal["production", "test", "drill"] = Field("production", validation_alias=_named("env"))
-    sagas: str = Field("", validation_alias=_named("sagas"))
-    faults: str = Field("", validation_alias=_named("faults"))
-    choreography: bool = Field(True, validation_alias=_named("choreography"))
-    api_key: str = Field("", validation_alias=_named("api_key"))
-    secret: str = Field("", validation_alias=_named("secret"))
+    env: Literal["production", "test", "drill"] = "production"
+    sagas: str = ""
+    faults: str = ""
+    choreography: bool = True
+    api_key: str = ""
+    secret: str = ""
     # the three time-outs that belong to the engine
     lease_seconds: Seconds = 15.0
     heartbeat_seconds: Seconds = 5.0
@@ -149,6 +152,14 @@ class Settings(BaseSettings):
     def _of_a_browser(cls, value: str) -> str:
         return checked_http(value).rstrip("/")
 
+    @field_validator("flower_basic_auth")
+    @classmethod
+    def _lets_somebody_in(cls, value: str) -> str:
+        user, _, password = value.partition(":")
+        if value and not (user and password):
+            raise ValueError("must be user:password; as it is, it would let nobody in")
+        return value
+
     @field_validator("broker_url")
     @classmethod
     def _known_broker(cls, value: str) -> str:
@@ -176,15 +187,23 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
         if self.heartbeat_seconds * 2 > self.lease_seconds:
-            raise ValueError("HEARTBEAT_SECONDS must be at most half of LEASE_SECONDS, or one late heartbeat loses the lease")
+            raise ValueError(
+                "SUREFOOT_HEARTBEAT_SECONDS must be at most half of SUREFOOT_LEASE_SECONDS, or one late heartbeat loses the lease"
+            )
         if self.sweep_seconds >= self.lease_seconds:
-            raise ValueError("SWEEP_SECONDS must be below LEASE_SECONDS, or the relay loses its lease between two rounds")
+            raise ValueError("SUREFOOT_SWEEP_SECONDS must be below SUREFOOT_LEASE_SECONDS, or the relay loses its lease between two rounds")
         if self.unsent_seconds >= self.lost_seconds:
-            raise ValueError("UNSENT_SECONDS must be below LOST_SECONDS, or a message counts as lost before it counts as not sent")
+            raise ValueError(
+                "SUREFOOT_UNSENT_SECONDS must be below SUREFOOT_LOST_SECONDS, or a message counts as lost before it counts as not sent"
+            )
         if self.lost_seconds < self.lease_seconds:
-            raise ValueError("LOST_SECONDS must be at least LEASE_SECONDS, which is when a message of an empty lane counts as lost")
+            raise ValueError(
+                "SUREFOOT_LOST_SECONDS must be at least SUREFOOT_LEASE_SECONDS, which is when a message of an empty lane counts as lost"
+            )
         if self.publish_timeout_seconds >= self.lease_seconds:
-            raise ValueError("PUBLISH_TIMEOUT_SECONDS must be below LEASE_SECONDS, or one message costs the relay its lease")
+            raise ValueError(
+                "SUREFOOT_PUBLISH_TIMEOUT_SECONDS must be below SUREFOOT_LEASE_SECONDS, or one message costs the relay its lease"
+            )
         if self.faults and self.env == "production":
             raise ValueError("SUREFOOT_FAULTS is refused unless SUREFOOT_ENV is test or drill")
         return self
@@ -265,10 +284,11 @@ def built(model: type[S]) -> S:
         raise _refusal(error, model.model_config.get("env_prefix", "")) from error
 
 
-def _refusal(error: ValidationError, prefix: str = "") -> SettingsError:
+def _refusal(error: ValidationError, prefix: str) -> SettingsError:
     """What is wrong with settings, in one sentence with the name. `prefix`: of the variables of these settings."""
     first = error.errors()[0]
-    name = f"{prefix}{first['loc'][0]}".upper() if first["loc"] else ""
+    field = str(first["loc"][0]) if first["loc"] else ""
+    name = field and (environment.origin(field, prefix) or environment.variable(field, prefix))
     said = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return SettingsError(f"{name + ': ' if name else ''}{said}")
 

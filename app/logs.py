@@ -1,6 +1,6 @@
 """How log lines look, for every process of ours: the only place that configures structlog and the standard library's logging.
 
-`LOG_FORMAT`: `json`, one object a line, in which no input can forge a line of its own; `text`, for people; `auto`, text
+`SUREFOOT_LOG_FORMAT`: `json`, one object a line, in which no input can forge a line of its own; `text`, for people; `auto`, text
 on a terminal and JSON elsewhere (`surefoot up` says text to its parts). Lines go to stderr: stdout is for answers.
 
 A worker binds job, operation, attempt and fence to its thread (structlog's context variables), so that every line written

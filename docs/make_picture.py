@@ -34,8 +34,8 @@ def main(target: Path) -> None:
     """Write the picture. Everything that was started ends, and the home is gone."""
     with tempfile.TemporaryDirectory(prefix="surefoot-picture-") as folder:
         home = Path(folder)
-        env = {**os.environ, "SUREFOOT_HOME": folder, "PYTHONPATH": str(ROOT), "PORT": str(ports.any_free())}
-        env["FLOWER_PORT"] = str(ports.any_free())
+        env = {**os.environ, "SUREFOOT_HOME": folder, "PYTHONPATH": str(ROOT), "SUREFOOT_PORT": str(ports.any_free())}
+        env["SUREFOOT_FLOWER_PORT"] = str(ports.any_free())
         with (home / "said").open("wb") as said:
             up = subprocess.Popen([sys.executable, "-m", "app.cli", "up"], env=env, stdout=said, stderr=said)
         try:

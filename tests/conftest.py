@@ -17,6 +17,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from app.environment import FAMOUS
 from app.errors import SettingsError
 from app.supervisor import redis_server as redis_binary
 from tests.support import in_memory
@@ -26,11 +27,8 @@ from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.redis_server import RedisServer
 
 S = TypeVar("S", PostgresServer, RedisServer)
-OURS = ("SUREFOOT_", "LOG_", "UNSENT_", "LOST_", "LEASE_", "HEARTBEAT_", "SWEEP_", "PUBLISH_", "FLOWER_", "EVENTS_")
-OURS += ("RESERVE_", "LOCK_", "STORE_")
-OURS_WHOLE = ("DATABASE_URL", "BROKER_URL", "BANK_URL", "BANK_DATABASE_URL", "MAIL", "HOST", "PORT", "RUN_ON_SECONDS")
-OURS_WHOLE += ("ORDER_DATABASE_URL", "PAYMENT_DATABASE_URL", "INVENTORY_DATABASE_URL", "MAIL_DATABASE_URL")
-for _name in [name for name in os.environ if name.startswith(OURS) or name in OURS_WHOLE]:
+OURS = ("SUREFOOT_", *FAMOUS.values())
+for _name in [name for name in os.environ if name.startswith(OURS)]:
     del os.environ[_name]  # what a developer's shell says must not decide how a test ends
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start hundreds of processes: one compiles our modules for all
 in_memory.use()

@@ -77,7 +77,7 @@ class StepConsumer(Consumer):
         def on_message(message: Any) -> Any:
             size, most = size_of(message), settings().message_bytes
             if size > most:
-                return self.quarantine(message, f"it has {size} bytes; at most {most} are taken (MESSAGE_BYTES)")
+                return self.quarantine(message, f"it has {size} bytes; at most {most} are taken (SUREFOOT_MESSAGE_BYTES)")
             try:
                 return handle(message)
             except connection_errors:

@@ -2,7 +2,7 @@
 
 Celery's soft shutdown sleeps inside a signal handler, so nothing is acknowledged while it lasts and it never ends
 early. Here the handler only raises a flag. The event loop stops consuming and goes on acknowledging; a thread waits
-until nothing runs, or until SOFT_SHUTDOWN_SECONDS have passed, kills the children that are left, hands their operations back at
+until nothing runs, or until SUREFOOT_SOFT_SHUTDOWN_SECONDS have passed, kills the children that are left, hands their operations back at
 no cost of an attempt, and lets Celery stop. A second signal means: now.
 """
 

@@ -6,7 +6,7 @@ of a chord's header, for whoever releases it. Each stays an operation of its own
 Flower. A message that comes again after a crash walks the same chain: what is done answers as done, the first that is not is claimed.
 
 The members of a pack do not wait for each other, so none may wait long: what is behind a member leaves by a message of its own
-as soon as the delivery has taken PACK_SECONDS, and also when a member does not go well.
+as soon as the delivery has taken SUREFOOT_PACK_SECONDS, and also when a member does not go well.
 """
 
 from __future__ import annotations

@@ -10,15 +10,21 @@ from click.exceptions import Exit
 from app.cli.common import as_json, print_json
 from app.config import settings
 from app.doctor import Finding, Level, examine
+from app.doctor.told import every_setting
+from app.saga.registry import Registry
 
 COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
 
 @click.command()
 @click.option("--all-jobs", is_flag=True, help="Ask the invariants about every job there ever was, which takes long over millions.")
+@click.option("--settings", "show", is_flag=True, help="Show every setting, its value, and where it is from; nothing else.")
 @as_json
-def doctor(all_jobs: bool, as_json: bool) -> None:
+def doctor(all_jobs: bool, show: bool, as_json: bool) -> None:
     """Look at everything, change nothing. A line each, OK, WARN or FAIL, with what to do; it ends with 1 when one is FAIL."""
+    if show:
+        _show_settings(as_json)
+        return
     found = []
     for finding in examine(settings, every_job=all_jobs):
         found.append(finding)
@@ -28,6 +34,16 @@ def doctor(all_jobs: bool, as_json: bool) -> None:
         print_json({"ok": not _failed(found), "findings": [asdict(finding) for finding in found]})
     if _failed(found):
         raise Exit(1)
+
+
+def _show_settings(in_json: bool) -> None:
+    Registry.load(settings().saga_modules)  # their settings, too
+    found = every_setting()
+    if in_json:
+        print_json([asdict(one) for one in found])
+        return
+    for one in found:
+        click.echo(f"{one.name:<40}  {one.value:<30}  {one.source if one.source != one.name else 'environment'}")
 
 
 def _tell(finding: Finding) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import rich_click as click
 
+from app import environment
 from app.config import settings
 from app.supervisor import commands, ports
-from app.supervisor.home import flower_file, flower_login
+from app.supervisor.home import flower_file
 
 FLOWER_PORT, WEB_PORT = 5555, 8000
 
@@ -19,12 +20,13 @@ def up() -> None:
     """Start everything on this machine: web, two workers, relay, bank, Flower, and a broker where none is given."""
     from app.supervisor.up import up as start
 
+    _tell_what_is_not_obeyed()
     start(settings())
 
 
 @click.command()
-@click.option("--host", help="Address to listen on (HOST, 127.0.0.1).")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (PORT, 8000).")
+@click.option("--host", help="Address to listen on (SUREFOOT_HOST, 127.0.0.1).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (SUREFOOT_PORT, 8000).")
 def web(host: str | None, port: int | None) -> None:
     """Run the web server."""
     told = settings()
@@ -53,16 +55,23 @@ def relay() -> None:
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (FLOWER_PORT, else the first free one from 5555).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (SUREFOOT_FLOWER_PORT, else the first free one from 5555).")
 def flower(host: str, port: int | None) -> None:
-    """Run Flower, to look only. It needs FLOWER_BASIC_AUTH=user:password."""
-    if not flower_login():
-        raise click.UsageError("Set FLOWER_BASIC_AUTH=user:password: Flower shows every task to whoever comes by.")
+    """Run Flower, to look only. It needs SUREFOOT_FLOWER_BASIC_AUTH=user:password."""
     chosen = settings()
-    on = ports.choose("FLOWER_PORT", host, port or chosen.flower_port, FLOWER_PORT)
-    become(commands.flower(host, on, flower_file(chosen.home), tasks=chosen.flower_max_tasks, save_s=chosen.flower_save_seconds))
+    if not chosen.flower_basic_auth:
+        raise click.UsageError("Set SUREFOOT_FLOWER_BASIC_AUTH=user:password: Flower shows every task to whoever comes by.")
+    on = ports.choose("SUREFOOT_FLOWER_PORT", host, port or chosen.flower_port, FLOWER_PORT)
+    command = commands.flower(host, on, flower_file(chosen.home), tasks=chosen.flower_max_tasks, save_s=chosen.flower_save_seconds)
+    become(command, {"FLOWER_BASIC_AUTH": chosen.flower_basic_auth})
+
+
+def _tell_what_is_not_obeyed() -> None:
+    for sentence in environment.renamed() + environment.host_of_others():
+        click.echo(f"surefoot: {sentence}", err=True)
 
 
 def become(command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
     """Go on as this program, under the same pid, so that signals reach it."""
+    _tell_what_is_not_obeyed()
     os.execve(command[0], list(command), {**os.environ, **(env or {})})

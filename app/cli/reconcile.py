@@ -25,7 +25,7 @@ SHORTEST_END = 6
 
 @click.group(invoke_without_command=True)
 @click.option("--dry-run", is_flag=True, help="Ask and compare, write and send nothing.")
-@click.option("--next", "patrol", is_flag=True, help="Only the next RECONCILE_ROWS jobs, from where the last such run stopped.")
+@click.option("--next", "patrol", is_flag=True, help="Only the next SUREFOOT_RECONCILE_ROWS jobs, from where the last such run stopped.")
 @as_json
 @click.pass_context
 def reconcile(ctx: click.Context, dry_run: bool, patrol: bool, as_json: bool) -> None:

@@ -32,7 +32,7 @@ from app.store.views import job_view
 def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str, ...], as_json: bool) -> None:
     """Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input. Prints its id.
 
-    Ends with 75 when it was not taken and may be later: as many jobs are open as may be (OPEN_JOBS), or the store is away.
+    Ends with 75 when it was not taken and may be later: as many jobs are open as may be (SUREFOOT_OPEN_JOBS), or the store is away.
     """
     value = _read(input_)
     with store() as db:

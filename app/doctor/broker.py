@@ -69,7 +69,7 @@ def _of_our_own() -> Finding:
 
 def _how_to_start(settings: Settings) -> str:
     run = runfile.load(settings.home)
-    if run is not None and run.env.get("BROKER_URL") == settings.broker_url:
+    if run is not None and run.env.get("SUREFOOT_BROKER_URL") == settings.broker_url:
         return "look into log/broker.log under the home" if psutil.pid_exists(run.pid) else "start everything: surefoot up"
     return "start it, or correct BROKER_URL; jobs are accepted meanwhile and go on when it is back"
 

@@ -87,12 +87,13 @@ def web_and_flower(settings: Settings) -> Iterator[Finding]:
     """Is each port this home's, or free to be taken? Only the run file knows whose a port is."""
     run = runfile.load(settings.home)
     ours = {} if run is None or not psutil.pid_exists(run.pid) else {"web": run.web_url, "Flower": run.flower_url}
-    parts = [("web", "PORT", settings.port, stack.WEB_PORT, settings.host)]
+    parts = [("web", "SUREFOOT_PORT", settings.port, stack.WEB_PORT, settings.host)]
     if settings.flower_port is not None and settings.flower_port == (settings.port or stack.WEB_PORT):
-        said = f"web and Flower cannot both have {settings.flower_port}: PORT ({settings.port or 'unset'}) and FLOWER_PORT are the same"
-        yield fail("ports", said, "choose another FLOWER_PORT")
+        said = f"web and Flower cannot both have {settings.flower_port}: "
+        said += f"SUREFOOT_PORT ({settings.port or 'unset'}) and SUREFOOT_FLOWER_PORT are the same"
+        yield fail("ports", said, "choose another SUREFOOT_FLOWER_PORT")
     else:
-        parts.append(("Flower", "FLOWER_PORT", settings.flower_port, stack.FLOWER_PORT, stack.LOOPBACK))
+        parts.append(("Flower", "SUREFOOT_FLOWER_PORT", settings.flower_port, stack.FLOWER_PORT, stack.LOOPBACK))
     for part, setting, wanted, default, host in parts:
         if (url := ours.get(part)) and wanted in (None, urlsplit(url).port):
             yield _of_ours(part, url)
@@ -106,7 +107,7 @@ def _of_others(part: str, setting: str, wanted: int | None, number: int, host: s
         if ports.is_free(host, number):
             return ok("ports", f"{number} is free for {part}")
     except SettingsError as error:
-        return fail("ports", error.message, "set HOST to an address of this machine, PORT to one above 1023")
+        return fail("ports", error.message, "set SUREFOOT_HOST to an address of this machine, SUREFOOT_PORT to one above 1023")
     if not is_up and IS_THIS[part](stack.url_of(host, number)):
         return ok("ports", f"a Surefoot's {part} answers on {number}: started without `surefoot up`, or of another home")
     if wanted is None:

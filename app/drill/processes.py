@@ -20,6 +20,7 @@ from app.config import Settings
 from app.config import settings as app_settings
 from app.delivery.broker import probe
 from app.engine.sweep import ring_anew_if_lost
+from app.environment import variable
 from app.errors import TryLater
 from app.faults import Fault
 from app.store import migrate
@@ -61,7 +62,9 @@ class Processes:
         port = ports.any_free()
         self.web_url = stack.url_of(stack.LOOPBACK, port)
         no_flower = ports.any_free()
-        env = stack.environment(self.settings, home, self.secrets, self.broker_url, os.environ.get("BANK_URL", ""), port, no_flower)
+        env = stack.environment(
+            self.settings, home, self.secrets, self.broker_url, os.environ.get("SUREFOOT_BANK_URL", ""), port, no_flower
+        )
         temporary = home / "tmp"  # what killed processes leave behind goes with the home
         temporary.mkdir()
         own = _quick(self.settings) | {"TMPDIR": str(temporary)}
@@ -171,7 +174,7 @@ def processes(faults: Sequence[Fault]) -> Iterator[Processes]:
 def _quick(settings: Settings) -> dict[str, str]:
     """The settings that are not said by the place of things, as every part is told them."""
     names = ("lease_seconds", "heartbeat_seconds", "sweep_seconds", "lost_seconds", "hard_limit_grace_seconds", "soft_shutdown_seconds")
-    return {name.upper(): f"{getattr(settings, name):g}" for name in names}
+    return {variable(name): f"{getattr(settings, name):g}" for name in names}
 
 
 def _signal(child: Child, number: signal.Signals) -> None:

@@ -55,7 +55,7 @@ def late_jobs(db: Engine, limit: int) -> list[dict[str, Any]]:
 
 
 def act_on_batch(db: Engine, settings: Settings, publisher: Publishes | None, actor: str) -> tuple[list[dict[str, Any]], bool]:
-    """Act on the latest RECONCILE_ROWS jobs. Returns (what was done: a finding for each, whether there may be more)."""
+    """Act on the latest SUREFOOT_RECONCILE_ROWS jobs. Returns (what was done: a finding for each, whether there may be more)."""
     with reading(db) as connection:
         rows = reconciliations.past_sla(connection, settings.reconcile_rows)
     done = []

@@ -47,7 +47,7 @@ class Mirror:
     _no_replace_before: float = float("-inf")
 
     def run_once(self) -> int:
-        """Bring the lane up to date when MIRROR_SECONDS have passed. Returns how many messages were put there."""
+        """Bring the lane up to date when SUREFOOT_MIRROR_SECONDS have passed. Returns how many messages were put there."""
         if self.clock() < self._not_before:
             return 0
         self._not_before = self.clock() + self.settings.mirror_seconds

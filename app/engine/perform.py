@@ -247,7 +247,7 @@ def _record(
     if size > settings.result_bytes:
         error = {
             "type": "ResultTooLarge",
-            "message": f"the result has {size} bytes; at most {settings.result_bytes} are kept (RESULT_BYTES)",
+            "message": f"the result has {size} bytes; at most {settings.result_bytes} are kept (SUREFOOT_RESULT_BYTES)",
         }
         return attempts.fail(db, settings, attempt, Failure("unknown_outcome", error))
     ended = attempts.complete_forward(db, graph, work.step, attempt, outcome, carried, then) if work.kind == Kind.ACTION else None

@@ -58,7 +58,7 @@ class Compared:
 
 
 def patrol(db: Engine, settings: Settings, registry: Registry, actor: str, *, dry_run: bool = False) -> Compared:
-    """The next RECONCILE_ROWS jobs, from where the last patrol stopped."""
+    """The next SUREFOOT_RECONCILE_ROWS jobs, from where the last patrol stopped."""
     with reading(db) as connection:
         position = reconciliations.position_of(connection, EFFECTS)
     done = look(db, settings, registry, actor, position, dry_run=dry_run)
@@ -68,7 +68,7 @@ def patrol(db: Engine, settings: Settings, registry: Registry, actor: str, *, dr
 
 
 def whole_window(db: Engine, settings: Settings, registry: Registry, actor: str, *, dry_run: bool = False) -> Compared:
-    """Every job that was accepted in the last RECONCILE_WINDOW_SECONDS. Where the patrol stands is not changed."""
+    """Every job that was accepted in the last SUREFOOT_RECONCILE_WINDOW_SECONDS. Where the patrol stands is not changed."""
     done = look(db, settings, registry, actor, "", dry_run=dry_run)
     while done.position:
         done.add(look(db, settings, registry, actor, done.position, again=False, dry_run=dry_run))
@@ -78,7 +78,7 @@ def whole_window(db: Engine, settings: Settings, registry: Registry, actor: str,
 def look(
     db: Engine, settings: Settings, registry: Registry, actor: str, position: str, *, again: bool = True, dry_run: bool = False
 ) -> Compared:
-    """RECONCILE_ROWS jobs after `position` ("": from the window's beginning); with `again` also what was found before.
+    """SUREFOOT_RECONCILE_ROWS jobs after `position` ("": from the window's beginning); with `again` also what was found before.
 
     Raises: what the store does. What a reader raises is a finding.
     """

@@ -102,7 +102,7 @@ def redrive_many(
 ) -> Scheduled:
     """Date every open letter that is meant and not dated yet: `rate` a second, reached within `ramp_s` seconds.
 
-    At most REDRIVE_LETTERS of them, the oldest first. With `dry_run` nothing is written.
+    At most SUREFOOT_REDRIVE_LETTERS of them, the oldest first. With `dry_run` nothing is written.
     """
     most = settings.redrive_letters
 

@@ -124,7 +124,7 @@ def _fingerprint(submission: Submission, settings: Settings) -> str:
         raise InvalidInput("the input is not JSON", faults=[{"pointer": "/input", "detail": str(error)}]) from error
     if len(text) > settings.input_bytes:
         raise InvalidInput(
-            f"the input has {len(text)} bytes; at most {settings.input_bytes} are taken (INPUT_BYTES)",
+            f"the input has {len(text)} bytes; at most {settings.input_bytes} are taken (SUREFOOT_INPUT_BYTES)",
             faults=[{"pointer": "/input", "detail": "too large"}],
         )
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -34,7 +34,7 @@ from app.store.session import reading, transaction
 
 T = TypeVar("T")
 log = structlog.get_logger("surefoot.sweep")
-WAKE_BATCHES = 5  # batches of SWEEP_ROWS in one round
+WAKE_BATCHES = 5  # batches of SUREFOOT_SWEEP_ROWS in one round
 NIL = "00000000-0000-0000-0000-000000000000"  # before every id
 
 
@@ -117,7 +117,7 @@ class Sweeper:
         ]
         move.change(undo_by=None)
         if move.state == JobState.COMPENSATING and open_undos:
-            error = {"type": "UndoLate", "message": "undoing takes longer than it may (UNDO_SECONDS)"}
+            error = {"type": "UndoLate", "message": "undoing takes longer than it may (SUREFOOT_UNDO_SECONDS)"}
             ask_a_person(move, open_undos[0], why="late_undo", error=error)
 
     def _redrives(self) -> int:

@@ -1,7 +1,7 @@
 """How many jobs may be open: what is accepted must land, so what cannot is refused in time.
 
 The hazard: a burst of more jobs than can be done is accepted to the last, and then everybody's next job waits for all of
-them. The answer: beyond OPEN_JOBS open jobs of a tenant a new one is refused with a time to come again. Counting at each
+them. The answer: beyond SUREFOOT_OPEN_JOBS open jobs of a tenant a new one is refused with a time to come again. Counting at each
 submission would cost as much as there is, so a process counts once a second at most and adds what it accepts meanwhile;
 several processes may be over the bound by what the others accept in that second. A request that comes again under its
 key is answered however full it is: that is the caller's (app/engine/submit.py).
@@ -55,7 +55,7 @@ class Admission:
             while len(self._counts) > TENANTS_REMEMBERED:
                 self._counts.popitem(last=False)
             if known.open_jobs >= self._most:
-                said = f"{self._most} jobs are open, which is as many as may be (OPEN_JOBS); some must end before another is taken"
+                said = f"{self._most} jobs are open, which is as many as may be (SUREFOOT_OPEN_JOBS); some must end before another is taken"
                 raise TooManyOpenJobs(said, retry_after_s=RETRY_AFTER_S)
             known.open_jobs += 1
 

@@ -19,7 +19,7 @@ from app.saga.source import accepts
 
 DEFAULT_WAIT = "10m"
 POLICIES = ("wait", "fail")
-MOST_KEYS, LONGEST_KEY_CHARS = 16, 200  # by default; the settings LOCK_KEYS and LOCK_KEY_CHARS say otherwise
+MOST_KEYS, LONGEST_KEY_CHARS = 16, 200  # by default; the settings SUREFOOT_LOCK_KEYS and SUREFOOT_LOCK_KEY_CHARS say otherwise
 
 
 def declared_locks(
@@ -44,7 +44,7 @@ def declared_locks(
 def keys_of(saga: Declared, request: Any, *, most: int = MOST_KEYS, longest: int = LONGEST_KEY_CHARS) -> tuple[str, ...]:
     """The keys that a job with this input takes, sorted, each once; none when it needs none.
 
-    Args: `request`, the input as the saga's model; `most` keys (LOCK_KEYS) of `longest` characters (LOCK_KEY_CHARS).
+    Args: `request`, the input as the saga's model; `most` keys (SUREFOOT_LOCK_KEYS) of `longest` characters (SUREFOOT_LOCK_KEY_CHARS).
     Raises: Rejected when they cannot be keys; whatever the developer's function raises.
     """
     if saga.locks is None:
@@ -56,8 +56,8 @@ def keys_of(saga: Declared, request: Any, *, most: int = MOST_KEYS, longest: int
         if not isinstance(key, str) or not key or not key.isprintable() or key != key.strip():
             raise Rejected(f"locks= gave {said(key)}: a key is text that can be printed, without space around it")
         if len(key) > longest:
-            raise Rejected(f"locks= gave a key of {len(key)} characters; at most {longest} are taken (LOCK_KEY_CHARS)")
+            raise Rejected(f"locks= gave a key of {len(key)} characters; at most {longest} are taken (SUREFOOT_LOCK_KEY_CHARS)")
     keys = tuple(sorted(set(given)))
     if len(keys) > most:
-        raise Rejected(f"locks= gave {len(keys)} keys; a job takes at most {most} (LOCK_KEYS)")
+        raise Rejected(f"locks= gave {len(keys)} keys; a job takes at most {most} (SUREFOOT_LOCK_KEYS)")
     return keys

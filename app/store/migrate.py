@@ -27,7 +27,7 @@ T = TypeVar("T")
 LOCK_KEY = 0x5EAF007  # two processes that migrate at once take turns
 LOCK_WAIT_S = 1.0  # everybody who needs a table waits behind a migration that waits for it
 PAUSE_S = 0.5  # between two tries, in the mean
-WAIT_S = 300.0  # how long the tries go on; MIGRATION_WAIT_SECONDS says it where there are settings
+WAIT_S = 300.0  # how long the tries go on; SUREFOOT_MIGRATION_WAIT_SECONDS says it where there are settings
 
 
 def _config() -> Config:
@@ -63,7 +63,7 @@ def reshape(db: Engine, change: Callable[[Connection], T], wait_s: float = WAIT_
                 raise translated(error) from error
             if time.monotonic() >= give_up_at:
                 raise StoreUnavailable(
-                    f"MIGRATION_WAIT_SECONDS: for {wait_s:g} s somebody else held what the migration needs to lock "
+                    f"SUREFOOT_MIGRATION_WAIT_SECONDS: for {wait_s:g} s somebody else held what the migration needs to lock "
                     "(another migration, or a transaction that does not end); nothing was changed"
                 ) from error
         time.sleep(random.uniform(0, 2 * PAUSE_S))

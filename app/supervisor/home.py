@@ -55,15 +55,6 @@ def keep(path: Path, given: str = "", *, prefix: str = "") -> str:
     return text
 
 
-def flower_login() -> str:
-    """FLOWER_BASIC_AUTH, user:password; "" when it is not set. Raises: SettingsError for one that would let nobody in."""
-    told = os.environ.get("FLOWER_BASIC_AUTH", "")
-    user, _, password = told.partition(":")
-    if told and not (user and password):
-        raise SettingsError("FLOWER_BASIC_AUTH: must be user:password; as it is, it would let nobody in")
-    return told
-
-
 def flower_file(home: Path) -> Path:
     """Where Flower keeps what it saw, in a folder that only its owner reads."""
     folder = home / "flower"

@@ -23,7 +23,7 @@ def is_free(host: str, port: int) -> bool:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return False
-            raise SettingsError(f"HOST: nothing can listen on port {port} of {host}: {error.strerror}") from error
+            raise SettingsError(f"SUREFOOT_HOST: nothing can listen on port {port} of {host}: {error.strerror}") from error
         return True
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app import environment
 from app.supervisor.home import write_private
 
 NAME = "run.json"
@@ -49,5 +50,8 @@ def apply(home: Path, environ: MutableMapping[str, str] = os.environ) -> RunFile
     """Take its settings where the environment says nothing. Before `settings()` is first called."""
     run = load(home)
     for name, value in (run.env if run else {}).items():
-        environ.setdefault(name, value)
+        field = name.removeprefix(environment.PREFIX).lower()
+        if name.startswith(environment.PREFIX) and not (environ.get(name) or environment.famous(field, environ)):
+            environ[name] = value
+            environment.borrowed[name] = str(home / NAME)
     return run

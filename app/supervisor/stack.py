@@ -14,7 +14,7 @@ from app.config import Settings
 from app.errors import StoreUnavailable
 from app.store.queries import live_workers
 from app.supervisor import commands, ports, probes, redis_server
-from app.supervisor.home import flower_file, flower_login, keep, write_private
+from app.supervisor.home import flower_file, keep, write_private
 from app.supervisor.part import Part
 
 WEB_PORT, FLOWER_PORT = 8000, 5555
@@ -41,7 +41,7 @@ def secrets_of(settings: Settings, home: Path) -> Secrets:
         api_key=keep(home / "api_key", settings.api_key, prefix="sf_"),
         signing=keep(home / "secret", settings.secret),
         broker=keep(home / "broker_password"),
-        flower=flower_login() or f"{FLOWER_USER}:{keep(home / 'flower_password')}",
+        flower=settings.flower_basic_auth or f"{FLOWER_USER}:{keep(home / 'flower_password')}",
     )
 
 
@@ -145,11 +145,11 @@ def environment(
         "SUREFOOT_SECRET": secrets.signing,
         "SUREFOOT_ENV": settings.env,
         "SUREFOOT_FAULTS": settings.faults,
-        "HOST": settings.host,
-        "PORT": str(port),
-        "FLOWER_URL": flower_url(settings, flower_port),
+        "SUREFOOT_HOST": settings.host,
+        "SUREFOOT_PORT": str(port),
+        "SUREFOOT_FLOWER_URL": flower_url(settings, flower_port),
         "PYTHONUNBUFFERED": "1",
-        "LOG_FORMAT": settings.log_format if settings.log_format != "auto" else "text",  # people read these files
+        "SUREFOOT_LOG_FORMAT": settings.log_format if settings.log_format != "auto" else "text",  # people read these files
     }
     source = Path(app.__file__).parents[1]
     if (source / "setup.cfg").exists():  # a checkout: its packages are not where Python looks by itself
@@ -159,7 +159,7 @@ def environment(
 
 def shared(settings: Settings, broker_url: str, bank_url: str) -> dict[str, str]:
     """The settings that other commands on this home need as well."""
-    urls = {"DATABASE_URL": settings.store_url, "BROKER_URL": broker_url, "BANK_URL": bank_url}
+    urls = {"SUREFOOT_DATABASE_URL": settings.store_url, "SUREFOOT_BROKER_URL": broker_url, "SUREFOOT_BANK_URL": bank_url}
     return {name: value for name, value in urls.items() if value}
 
 

@@ -36,7 +36,7 @@ class Chosen:
     secrets: stack.Secrets
     web_port: int
     flower_port: int
-    bank_port: int | None  # for the bank that a package may bring; None when BANK_URL was set
+    bank_port: int | None  # for the bank that a package may bring; None when SUREFOOT_BANK_URL was set
 
 
 def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
@@ -53,7 +53,7 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
         chosen = _choose(settings, home)
         own_broker = None if settings.broker_url else stack.broker(home, chosen.secrets.broker, last.broker_port if last else None)
         broker_url = settings.broker_url or (own_broker[2] if own_broker else "")
-        bank_url = f"http://{stack.LOOPBACK}:{chosen.bank_port}" if chosen.bank_port else os.environ.get("BANK_URL", "")
+        bank_url = f"http://{stack.LOOPBACK}:{chosen.bank_port}" if chosen.bank_port else os.environ.get("SUREFOOT_BANK_URL", "")
         env = stack.environment(settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port, chosen.flower_port)
         db = open_engine(settings.store_url)
         supervisor = Supervisor(home / "log", env, say)
@@ -87,9 +87,9 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
 
 
 def _choose(settings: Settings, home: Path) -> Chosen:
-    web_port = ports.choose("PORT", settings.host, settings.port, stack.WEB_PORT)
-    flower_port = ports.choose("FLOWER_PORT", stack.LOOPBACK, settings.flower_port, stack.FLOWER_PORT, taken=frozenset({web_port}))
-    wants_bank = not os.environ.get("BANK_URL") and plugins.any_there()
+    web_port = ports.choose("SUREFOOT_PORT", settings.host, settings.port, stack.WEB_PORT)
+    flower_port = ports.choose("SUREFOOT_FLOWER_PORT", stack.LOOPBACK, settings.flower_port, stack.FLOWER_PORT, taken=frozenset({web_port}))
+    wants_bank = not os.environ.get("SUREFOOT_BANK_URL") and plugins.any_there()
     return Chosen(home, stack.secrets_of(settings, home), web_port, flower_port, ports.any_free() if wants_bank else None)
 
 

@@ -29,8 +29,8 @@ def test_given_a_bank_that_loses_its_answers_or_is_down_for_all_attempts_then_mo
     tmp_path: Path, redis_executable: str
 ) -> None:
     home = tmp_path / "home"
-    env = {"BANK_TIMEOUT_SECONDS": "4"}  # a bank that is only slow for once must not count as one that hangs
-    with rogue_bank(home, DOES) as bank, faulty_shop(home, FAULTS, sagas="tests.crash.undone", BANK_URL=bank.url, **env) as shop:
+    env = {"SUREFOOT_BANK_TIMEOUT_SECONDS": "4"}  # a bank that is only slow for once must not count as one that hangs
+    with rogue_bank(home, DOES) as bank, faulty_shop(home, FAULTS, sagas="tests.crash.undone", SUREFOOT_BANK_URL=bank.url, **env) as shop:
         forward = {shop.order("patient", amount_cents=amount): amount for amount in FORWARD}
         back = {shop.order("turning", amount_cents=amount): amount for amount in BACK}
         down = shop.order("hasty", amount_cents=CHARGES_DOWN)

@@ -24,7 +24,7 @@ REFUSALS: dict[str, tuple[Switch, Switch]] = {
 
 @pytest.fixture
 def shop(tmp_path: Path, redis_server: RedisServer) -> Iterator[FaultyShop]:
-    with faulty_shop(tmp_path / "home", "", BROKER_URL=redis_server.url, PUBLISH_PAUSE_SECONDS="1") as made:
+    with faulty_shop(tmp_path / "home", "", BROKER_URL=redis_server.url, SUREFOOT_PUBLISH_PAUSE_SECONDS="1") as made:
         yield made
 
 

@@ -17,7 +17,12 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 CARDS = ("tok_ok", "tok_ok", "tok_declined")
-IMPATIENT = {"EVENTS_HOLD_SECONDS": "8", "EVENTS_ASK_SECONDS": "1", "BANK_TIMEOUT_SECONDS": "3", "SUREFOOT_CHOREOGRAPHY": "1"}
+IMPATIENT = {
+    "SUREFOOT_EVENTS_HOLD_SECONDS": "8",
+    "SUREFOOT_EVENTS_ASK_SECONDS": "1",
+    "SUREFOOT_BANK_TIMEOUT_SECONDS": "3",
+    "SUREFOOT_CHOREOGRAPHY": "1",
+}
 LAND_S = 250.0  # a machine that does other things as well
 
 

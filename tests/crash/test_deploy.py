@@ -32,7 +32,12 @@ from tests.unit.workers.processes import ROOT, WorkerProcess
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(500)]
 ATTEMPTS = 5  # of an action, where its saga says nothing
-FAST = {"LEASE_SECONDS": "10", "HEARTBEAT_SECONDS": "1", "SWEEP_SECONDS": "0.3", "SOFT_SHUTDOWN_SECONDS": "2"}
+FAST = {
+    "SUREFOOT_LEASE_SECONDS": "10",
+    "SUREFOOT_HEARTBEAT_SECONDS": "1",
+    "SUREFOOT_SWEEP_SECONDS": "0.3",
+    "SUREFOOT_SOFT_SHUTDOWN_SECONDS": "2",
+}
 
 
 class Site:

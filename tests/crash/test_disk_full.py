@@ -22,7 +22,7 @@ PARTS = ("web", "relay", "worker-1", "worker-2", "bank")
 
 @pytest.fixture
 def shop(tmp_path: Path, redis_executable: str) -> Iterator[FaultyShop]:
-    with faulty_shop(tmp_path / "home", "", BANK_SLOW_SECONDS="2") as shop:
+    with faulty_shop(tmp_path / "home", "", SUREFOOT_BANK_SLOW_SECONDS="2") as shop:
         yield shop
 
 

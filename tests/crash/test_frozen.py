@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 @pytest.fixture
 def shop(tmp_path: Path, store_url: str, redis_executable: str) -> Iterator[FaultyShop]:
-    leases = {"LEASE_SECONDS": f"{LEASE_S:g}", "HEARTBEAT_SECONDS": f"{HEARTBEAT_S:g}"}
-    bank = {"BANK_SLOW_SECONDS": f"{SLOW_S:g}", "BANK_TIMEOUT_SECONDS": "30"}
+    leases = {"SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}", "SUREFOOT_HEARTBEAT_SECONDS": f"{HEARTBEAT_S:g}"}
+    bank = {"SUREFOOT_BANK_SLOW_SECONDS": f"{SLOW_S:g}", "SUREFOOT_BANK_TIMEOUT_SECONDS": "30"}
     with faulty_shop(tmp_path / "home", "", database_url=store_url, **leases, **bank) as shop:
         yield shop
 

@@ -176,12 +176,12 @@ def test_given_every_link_is_slow_when_a_step_takes_longer_than_its_lease_then_n
 ) -> None:
     lease_s = 8.0
     told = {
-        "LEASE_SECONDS": f"{lease_s:g}",
-        "HEARTBEAT_SECONDS": "2",
-        "BANK_SLOW_SECONDS": f"{lease_s + 2:g}",
-        "BANK_TIMEOUT_SECONDS": "25",
+        "SUREFOOT_LEASE_SECONDS": f"{lease_s:g}",
+        "SUREFOOT_HEARTBEAT_SECONDS": "2",
+        "SUREFOOT_BANK_SLOW_SECONDS": f"{lease_s + 2:g}",
+        "SUREFOOT_BANK_TIMEOUT_SECONDS": "25",
     }
-    with linked_shop(tmp_path / "home", fresh_postgres, redis_server.url, STORE_SILENCE_SECONDS="15", **told) as shop:
+    with linked_shop(tmp_path / "home", fresh_postgres, redis_server.url, SUREFOOT_STORE_SILENCE_SECONDS="15", **told) as shop:
         for link in shop.links.values():
             link.slow(0.1, jitter_s=0.05)  # each way: 200 ms, give or take 100, there and back
         orders = shop.orders(3, ("tok_slow", "tok_ok"))

@@ -18,7 +18,12 @@ from tests.support.orders import Shop
 from tests.support.running import Up
 from tests.support.waiting import wait_until
 
-QUICK = {"LEASE_SECONDS": "4", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3", "LOCK_RECHECK_SECONDS": "5"}
+QUICK = {
+    "SUREFOOT_LEASE_SECONDS": "4",
+    "SUREFOOT_HEARTBEAT_SECONDS": "0.5",
+    "SUREFOOT_SWEEP_SECONDS": "0.3",
+    "SUREFOOT_LOCK_RECHECK_SECONDS": "5",
+}
 # the order's first attempt stands still until it is killed, however long the others take to come
 QUICK |= {"SUREFOOT_ENV": "test", "SUREFOOT_FAULTS": "order.charge_card:delay=55@before_effect"}
 CHANGES = 8

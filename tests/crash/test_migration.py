@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 NEXT = "9999"
-SLOW = {"BANK_SLOW_SECONDS": "6", "BANK_TIMEOUT_SECONDS": "20"}  # the migration may have to try more than once
+SLOW = {"SUREFOOT_BANK_SLOW_SECONDS": "6", "SUREFOOT_BANK_TIMEOUT_SECONDS": "20"}  # the migration may have to try more than once
 
 
 @pytest.fixture

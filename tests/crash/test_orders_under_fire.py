@@ -19,8 +19,8 @@ from tests.support.running import Up
 from tests.support.waiting import wait_until
 from web.bell import WAIT_S
 
-QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
-QUICK |= {"BANK_SLOW_SECONDS": "6", "BANK_TIMEOUT_SECONDS": "20"}  # long enough for something to be done to a slow charge
+QUICK = {"SUREFOOT_LEASE_SECONDS": "2", "SUREFOOT_HEARTBEAT_SECONDS": "0.5", "SUREFOOT_SWEEP_SECONDS": "0.3"}
+QUICK |= {"SUREFOOT_BANK_SLOW_SECONDS": "6", "SUREFOOT_BANK_TIMEOUT_SECONDS": "20"}  # long enough for something to be done to a slow charge
 WORKERS = ("worker-1", "worker-2")
 ALL_WORKERS = 6  # two, each with two children
 
@@ -28,7 +28,7 @@ ALL_WORKERS = 6  # two, each with two children
 @pytest.fixture
 def up(tmp_path: Path, store: str, request: pytest.FixtureRequest, redis_executable: str) -> Iterator[Up]:
     # At the defaults but one: on a machine that is busy with other tests, or paused, seconds may lie between a commit and its publish.
-    env = dict(QUICK) if not request.node.get_closest_marker("default_leases") else {"UNSENT_SECONDS": "10"}
+    env = dict(QUICK) if not request.node.get_closest_marker("default_leases") else {"SUREFOOT_UNSENT_SECONDS": "10"}
     if store == "postgresql":
         env["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")
     stack = Up(tmp_path / "home", **env)

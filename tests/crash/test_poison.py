@@ -19,7 +19,7 @@ LEASE_S = 15.0  # much longer than orders take on a busy machine, and nobody wai
 def test_given_a_step_that_kills_its_worker_each_time_then_it_is_given_up_and_others_wait_for_less_than_a_lease(
     tmp_path: Path, redis_executable: str
 ) -> None:
-    with faulty_shop(tmp_path / "home", FAULTS, sagas="tests.crash.poisoned", LEASE_SECONDS=f"{LEASE_S:g}") as shop:
+    with faulty_shop(tmp_path / "home", FAULTS, sagas="tests.crash.poisoned", SUREFOOT_LEASE_SECONDS=f"{LEASE_S:g}") as shop:
         shop.orders(4)
         shop.land(120)
         alone_s = shop.took_s(shop.orders(HEALTHY))

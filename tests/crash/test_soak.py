@@ -39,7 +39,7 @@ LAND_S = 800.0
 CARDS = ("tok_ok", "tok_ok", "tok_ok", "tok_declined", "tok_lost")
 FORK_EVERY = 4  # so many orders for one job of brief steps
 MOODS = ("calm", "slow", "moody", "closed")
-QUICK = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3"}
+QUICK = {"SUREFOOT_LEASE_SECONDS": "2", "SUREFOOT_HEARTBEAT_SECONDS": "0.5", "SUREFOOT_SWEEP_SECONDS": "0.3"}
 
 
 @pytest.fixture

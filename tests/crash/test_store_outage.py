@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(500)
 @pytest.fixture
 def shop(tmp_path: Path, own_postgres: PostgresServer, redis_executable: str) -> Iterator[Shop]:
     url = own_postgres.url(own_postgres.create_database())
-    up = Up(tmp_path / "home", DATABASE_URL=url, LEASE_SECONDS="2", HEARTBEAT_SECONDS="0.5").start()
+    up = Up(tmp_path / "home", DATABASE_URL=url, SUREFOOT_LEASE_SECONDS="2", SUREFOOT_HEARTBEAT_SECONDS="0.5").start()
     shop = Shop(up)
     yield shop
     shop.close()

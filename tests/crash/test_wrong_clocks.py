@@ -38,9 +38,9 @@ def clock(place: Path, seconds: int) -> dict[str, str]:
 def test_given_clocks_that_are_minutes_off_when_steps_outlast_their_lease_then_nothing_expires_and_each_is_done_once(
     tmp_path: Path,
 ) -> None:
-    slow = {"BANK_SLOW_SECONDS": f"{LEASE_S + 1:g}", "BANK_TIMEOUT_SECONDS": "25"}
+    slow = {"SUREFOOT_BANK_SLOW_SECONDS": f"{LEASE_S + 1:g}", "SUREFOOT_BANK_TIMEOUT_SECONDS": "25"}
     told = {part: clock(tmp_path / part, seconds) for part, seconds in CLOCKS_S.items()}
-    up = LinkedUp(tmp_path / "home", LINKS=json.dumps(told), **{**QUICK, "LEASE_SECONDS": f"{LEASE_S:g}", **slow})
+    up = LinkedUp(tmp_path / "home", LINKS=json.dumps(told), **{**QUICK, "SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}", **slow})
     try:
         shop = FaultyShop(up.start())
         try:
@@ -59,7 +59,9 @@ def test_given_clocks_that_are_minutes_off_when_steps_outlast_their_lease_then_n
 
 
 def test_given_everything_killed_in_mid_flow_when_it_is_started_ten_minutes_later_then_all_lands_once(tmp_path: Path) -> None:
-    up = Up(tmp_path / "home", **{**QUICK, "LEASE_SECONDS": "8"})  # attempts are counted: none is to be lost by a pause of the machine
+    up = Up(
+        tmp_path / "home", **{**QUICK, "SUREFOOT_LEASE_SECONDS": "8"}
+    )  # attempts are counted: none is to be lost by a pause of the machine
     try:
         shop = Shop(up.start())
         orders = shop.orders(8, ("tok_slow", "tok_ok", "tok_declined", "tok_lost"))

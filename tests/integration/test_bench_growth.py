@@ -17,8 +17,8 @@ from app.config import Settings
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine may be busy, and counts are to be exact."""
-    monkeypatch.setenv("RUN_ON_SECONDS", "60")
-    monkeypatch.setenv("PACK_SECONDS", "60")
+    monkeypatch.setenv("SUREFOOT_RUN_ON_SECONDS", "60")
+    monkeypatch.setenv("SUREFOOT_PACK_SECONDS", "60")
 
 
 @pytest.mark.long

@@ -191,7 +191,9 @@ def test_given_any_page_when_followed_to_the_api_then_every_operation_is_there_a
 @pytest.mark.long
 @pytest.mark.timeout(500)
 def test_given_everything_running_when_an_order_is_made_in_a_browser_then_done_and_another_undone(page: Page, tmp_path: Path) -> None:
-    up = Up(tmp_path / "home", BANK_SLOW_SECONDS="15", BANK_TIMEOUT_SECONDS="30")  # slow enough to be cancelled by hand on a busy machine
+    up = Up(
+        tmp_path / "home", SUREFOOT_BANK_SLOW_SECONDS="15", SUREFOOT_BANK_TIMEOUT_SECONDS="30"
+    )  # slow enough to be cancelled by hand on a busy machine
     try:
         orders = Orders(up.start())
         sign_in(page, up.run.web_url, up.run.env["SUREFOOT_API_KEY"])

@@ -42,7 +42,12 @@ from tests.unit.workers.fork_saga import fork
 from tests.unit.workers.processes import WorkerProcess
 
 LEASE_S = 4.0  # longer than a busy machine makes a heartbeat late: who counts attempts wants none to be lost by that
-FAST = {"LEASE_SECONDS": f"{LEASE_S:g}", "HEARTBEAT_SECONDS": "0.5", "HARD_LIMIT_GRACE_SECONDS": "5", "SOFT_SHUTDOWN_SECONDS": "1"}
+FAST = {
+    "SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}",
+    "SUREFOOT_HEARTBEAT_SECONDS": "0.5",
+    "SUREFOOT_HARD_LIMIT_GRACE_SECONDS": "5",
+    "SUREFOOT_SOFT_SHUTDOWN_SECONDS": "1",
+}
 EVERY_STEP = ["first", "join", "last", "left", "left_too", "right"]
 
 
@@ -225,7 +230,7 @@ def test_given_child_killed_in_a_step_when_its_worker_lives_then_the_second_atte
 @on_both
 def test_given_step_that_is_deaf_to_its_limit_when_past_its_hard_limit_then_its_child_is_killed(place: Place) -> None:
     place.rules(left={"stubborn": 60, "times": 1})
-    place.worker.environment["HARD_LIMIT_GRACE_SECONDS"] = "0.5"
+    place.worker.environment["SUREFOOT_HARD_LIMIT_GRACE_SECONDS"] = "0.5"
     with place.worker:
         job = place.submit()
         place.land(job, "completed", sweep=False)
@@ -376,7 +381,7 @@ def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_ba
 @on_both
 def test_given_worker_that_is_told_to_stop_when_a_step_ends_in_time_then_it_is_completed_and_acknowledged(place: Place) -> None:
     place.rules(first={"sleep": 0.6})
-    place.worker.environment["SOFT_SHUTDOWN_SECONDS"] = "20"
+    place.worker.environment["SUREFOOT_SOFT_SHUTDOWN_SECONDS"] = "20"
     with place.worker:
         job = place.submit()
         wait_until(lambda: place.started(job, "first"), what="the step to run")

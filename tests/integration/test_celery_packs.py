@@ -29,7 +29,7 @@ def ends(place: OneWorker, job: str) -> list[str]:
 
 
 def test_given_brief_members_then_two_messages_do_the_fork_and_its_join_and_flower_sees_each(place: OneWorker) -> None:
-    place.worker.environment["PACK_SECONDS"] = "10"  # however busy this machine is
+    place.worker.environment["SUREFOOT_PACK_SECONDS"] = "10"  # however busy this machine is
     with place.worker:
         job = place.submit()
         assert place.land(job) == "completed"
@@ -70,7 +70,7 @@ def test_given_a_member_that_waits_or_fails_for_now_then_those_behind_it_do_not(
 
 
 def test_given_a_child_killed_in_a_later_member_then_the_message_resumes_there_and_nothing_is_done_twice(place: OneWorker) -> None:
-    place.worker.environment["PACK_SECONDS"] = "10"
+    place.worker.environment["SUREFOOT_PACK_SECONDS"] = "10"
     place.rules(b={"gate": "never", "times": 1})
     with place.worker:
         job = place.submit()
@@ -85,7 +85,7 @@ def test_given_a_child_killed_in_a_later_member_then_the_message_resumes_there_a
 def test_given_a_broker_that_is_away_when_a_pack_is_to_be_shared_then_the_relay_sends_what_is_behind(
     place: OneWorker, redis_server: RedisServer
 ) -> None:
-    place.worker.environment["PACK_SECONDS"] = "5"  # by then the broker is away
+    place.worker.environment["SUREFOOT_PACK_SECONDS"] = "5"  # by then the broker is away
     place.rules(a={"gate": "the broker is back"}, d={"gate": "the broker is back"})
     with place.worker:
         job = place.submit()

@@ -27,7 +27,12 @@ from tests.support.waiting import wait_until
 from tests.unit.workers.fork_saga import fork
 from tests.unit.workers.processes import ROOT
 
-FAST = {"HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.1", "UNSENT_SECONDS": "0.2", "PUBLISH_PAUSE_SECONDS": "0.1"}
+FAST = {
+    "SUREFOOT_HEARTBEAT_SECONDS": "0.5",
+    "SUREFOOT_SWEEP_SECONDS": "0.1",
+    "SUREFOOT_UNSENT_SECONDS": "0.2",
+    "SUREFOOT_PUBLISH_PAUSE_SECONDS": "0.1",
+}
 LEASE_S = 4.0  # more than a busy machine makes an active relay wait for its next round
 NEVER_S = 600.0  # a lease that lapses in no test
 PATIENCE_S = 30.0  # with what comes at once on a quiet machine
@@ -38,7 +43,11 @@ class RelayProcess:
         home.mkdir(parents=True, exist_ok=True)
         self.log = home / f"relay-{new_id()}.log"
         self.beat = self.log.with_suffix(".beat")
-        lease = {"HEARTBEAT_FILE": str(self.beat), "LEASE_SECONDS": f"{lease_s:g}", "LOST_SECONDS": f"{max(60.0, lease_s):g}"}
+        lease = {
+            "SUREFOOT_HEARTBEAT_FILE": str(self.beat),
+            "SUREFOOT_LEASE_SECONDS": f"{lease_s:g}",
+            "SUREFOOT_LOST_SECONDS": f"{max(60.0, lease_s):g}",
+        }
         ours = {**FAST, **lease, "BROKER_URL": broker_url, "DATABASE_URL": store_url, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -268,7 +268,7 @@ def test_given_port_of_somebody_else_when_looked_then_the_setting_is_named(shop:
         port = other.getsockname()[1]
         (finding,) = [f for f in look(shop, tmp_path, port=port) if f.level != Level.OK]
     assert finding.level == Level.FAIL
-    assert f"PORT={port}" in finding.said
+    assert f"SUREFOOT_PORT={port}" in finding.said
 
 
 @contextmanager
@@ -301,7 +301,7 @@ def test_given_one_port_for_both_when_looked_then_told_that_they_are_the_same(tm
     port = free_port()
     found = of("ports", tmp_path, port=port, flower_port=port)
     assert [f.level for f in found] == [Level.FAIL, Level.OK]
-    assert "FLOWER_PORT are the same" in found[0].said
+    assert "SUREFOOT_FLOWER_PORT are the same" in found[0].said
 
 
 def test_given_another_web_server_when_looked_then_it_is_neither_our_web_nor_flower(tmp_path: Path) -> None:
@@ -335,8 +335,8 @@ def test_given_command_when_run_then_lines_or_json_and_1_where_one_fails(
     told = capsys.readouterr().out
     assert "FAIL  workers" in told
     assert "→ start one: surefoot worker" in told
-    monkeypatch.setenv("LEASE_SECONDS", str(shop.settings.lease_seconds))
-    monkeypatch.setenv("HEARTBEAT_SECONDS", "0.5")
+    monkeypatch.setenv("SUREFOOT_LEASE_SECONDS", str(shop.settings.lease_seconds))
+    monkeypatch.setenv("SUREFOOT_HEARTBEAT_SECONDS", "0.5")
     healthy(shop)
     assert outcome(Commands(COMMANDS), ["doctor", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -25,7 +25,7 @@ ORDER = {"customer": "Ada", "email": "ada@example.com", "sku": "pear", "quantity
 
 @pytest.fixture
 def up(tmp_path: Path, redis_executable: str) -> Iterator[Up]:
-    stack = Up(tmp_path / "home", FLOWER_SAVE_SECONDS="0.5")
+    stack = Up(tmp_path / "home", SUREFOOT_FLOWER_SAVE_SECONDS="0.5")
     yield stack
     stack.close()
 

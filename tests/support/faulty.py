@@ -21,9 +21,14 @@ from tests.support.running import Up
 from tests.support.waiting import wait_until
 
 LEASE_S = 4.0  # longer than a busy machine makes a heartbeat late: who counts attempts wants none to be lost by that
-BUSY_S = 10.0  # what is done after a crash but the waiting, on that machine; far below LOST_SECONDS and the visibility timeout
-QUICK = {"LEASE_SECONDS": f"{LEASE_S:g}", "HEARTBEAT_SECONDS": "0.5", "SWEEP_SECONDS": "0.3", "HARD_LIMIT_GRACE_SECONDS": "0.5"}
-TELLING = {"SUREFOOT_ENV": "test", "LOG_FORMAT": "json"}
+BUSY_S = 10.0  # what is done after a crash but the waiting, on that machine; far below SUREFOOT_LOST_SECONDS and the visibility timeout
+QUICK = {
+    "SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}",
+    "SUREFOOT_HEARTBEAT_SECONDS": "0.5",
+    "SUREFOOT_SWEEP_SECONDS": "0.3",
+    "SUREFOOT_HARD_LIMIT_GRACE_SECONDS": "0.5",
+}
+TELLING = {"SUREFOOT_ENV": "test", "SUREFOOT_LOG_FORMAT": "json"}
 WORKERS = ("worker-1", "worker-2")
 
 

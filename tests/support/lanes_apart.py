@@ -30,7 +30,13 @@ from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.unit.workers.processes import ROOT, WorkerProcess
 
-FAST = {"LEASE_SECONDS": "3", "HEARTBEAT_SECONDS": "1", "SOFT_SHUTDOWN_SECONDS": "1", "BANK_SLOW_SECONDS": "4", "BANK_TIMEOUT_SECONDS": "8"}
+FAST = {
+    "SUREFOOT_LEASE_SECONDS": "3",
+    "SUREFOOT_HEARTBEAT_SECONDS": "1",
+    "SUREFOOT_SOFT_SHUTDOWN_SECONDS": "1",
+    "SUREFOOT_BANK_SLOW_SECONDS": "4",
+    "SUREFOOT_BANK_TIMEOUT_SECONDS": "8",
+}
 ENDED = ("completed", "failed", "cancelled")
 LANES = ("orders", "inventory", "payments")
 

@@ -23,8 +23,18 @@ from tests.support.waiting import wait_until
 
 PARTS = ("web", "relay", *WORKERS)
 LEASE_S, SILENCE_S = 3.0, 3.0
-QUICK = {"LEASE_SECONDS": f"{LEASE_S:g}", "HEARTBEAT_SECONDS": "0.7", "SWEEP_SECONDS": "0.3", "STORE_SILENCE_SECONDS": f"{SILENCE_S:g}"}
-QUICK |= {"HARD_LIMIT_GRACE_SECONDS": "0.5", "PUBLISH_PAUSE_SECONDS": "1", "SUREFOOT_ENV": "test", "LOG_FORMAT": "json"}
+QUICK = {
+    "SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}",
+    "SUREFOOT_HEARTBEAT_SECONDS": "0.7",
+    "SUREFOOT_SWEEP_SECONDS": "0.3",
+    "SUREFOOT_STORE_SILENCE_SECONDS": f"{SILENCE_S:g}",
+}
+QUICK |= {
+    "SUREFOOT_HARD_LIMIT_GRACE_SECONDS": "0.5",
+    "SUREFOOT_PUBLISH_PAUSE_SECONDS": "1",
+    "SUREFOOT_ENV": "test",
+    "SUREFOOT_LOG_FORMAT": "json",
+}
 
 
 class LinkedUp(Up):
@@ -51,14 +61,15 @@ def linked_shop(home: Path, store: str, broker: str, **env: str) -> Iterator[Lin
     links = {f"{part}-{what}": Proxy(make_url(url).port or 0) for part in PARTS for what, url in (("store", store), ("broker", broker))}
     links["payment-bank"] = Proxy()
     told = {
-        part: {"DATABASE_URL": _over(store, links[f"{part}-store"]), "BROKER_URL": _over(broker, links[f"{part}-broker"])} for part in PARTS
+        part: {"SUREFOOT_DATABASE_URL": _over(store, links[f"{part}-store"]), "SUREFOOT_BROKER_URL": _over(broker, links[f"{part}-broker"])}
+        for part in PARTS
     }
     for worker in WORKERS:
-        told[worker]["BANK_URL"] = f"http://127.0.0.1:{links['payment-bank'].port}"
+        told[worker]["SUREFOOT_BANK_URL"] = f"http://127.0.0.1:{links['payment-bank'].port}"
     up = LinkedUp(home, **{**QUICK, "DATABASE_URL": store, "BROKER_URL": broker, "LINKS": json.dumps(told), **env})
     try:
         up.start()
-        links["payment-bank"].target = make_url(up.run.env["BANK_URL"]).port or 0
+        links["payment-bank"].target = make_url(up.run.env["SUREFOOT_BANK_URL"]).port or 0
         shop = LinkedShop(up)
         shop.links = links
         try:

@@ -30,7 +30,12 @@ from tests.support.waiting import wait_until
 from tests.unit.workers.processes import WorkerProcess
 
 LEASE_S = 4.0  # longer than a busy machine makes a heartbeat late: who counts attempts wants none to be lost by that
-FAST = {"LEASE_SECONDS": f"{LEASE_S:g}", "HEARTBEAT_SECONDS": "0.5", "HARD_LIMIT_GRACE_SECONDS": "0.5", "SOFT_SHUTDOWN_SECONDS": "1"}
+FAST = {
+    "SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}",
+    "SUREFOOT_HEARTBEAT_SECONDS": "0.5",
+    "SUREFOOT_HARD_LIMIT_GRACE_SECONDS": "0.5",
+    "SUREFOOT_SOFT_SHUTDOWN_SECONDS": "1",
+}
 
 
 class OneWorker:

@@ -36,12 +36,12 @@ class Shop:
             timeout=15,
             limits=httpx.Limits(max_connections=20, keepalive_expiry=KEPT_S),
         )
-        self.db: Engine = open_engine(up.run.env["DATABASE_URL"])
+        self.db: Engine = open_engine(up.run.env["SUREFOOT_DATABASE_URL"])
 
     @cached_property
     def broker(self) -> redis.Redis:
         """The broker of a `surefoot up` that has a Redis."""
-        return redis.Redis.from_url(redis_url(self.up.run.env["BROKER_URL"]))
+        return redis.Redis.from_url(redis_url(self.up.run.env["SUREFOOT_BROKER_URL"]))
 
     def close(self) -> None:
         self.http.close()

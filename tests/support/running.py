@@ -33,8 +33,8 @@ class Up:
 
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
-        self.env = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT), "PORT": str(free_port()), **env}
-        self.env.setdefault("FLOWER_PORT", str(free_port()))
+        self.env = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT), "SUREFOOT_PORT": str(free_port()), **env}
+        self.env.setdefault("SUREFOOT_FLOWER_PORT", str(free_port()))
         self.env.setdefault("SUREFOOT_CHOREOGRAPHY", "0")  # a process less where nobody orders of those services
         self._process: subprocess.Popen[bytes] | None = None
         self._said = home.with_name(f"{home.name}.said")
@@ -78,7 +78,7 @@ class Up:
 
     def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run another `surefoot` command on the same home, which has to find everything by itself."""
-        env = {name: value for name, value in self.env.items() if name not in ("PORT", "FLOWER_PORT")}
+        env = {name: value for name, value in self.env.items() if name not in ("SUREFOOT_PORT", "SUREFOOT_FLOWER_PORT")}
         command = [sys.executable, "-m", "app.cli", *words]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=COMMAND_S)
         assert not check or done.returncode == 0, done.stdout + done.stderr

@@ -52,7 +52,7 @@ def index() -> Response:
     body=requests.Nothing,
     body_wanted=False,
     problems=("conflict",),
-    details="What is found is listed by `GET /reconciliations`. 409 where reconciliation is switched off (RECONCILE_SECONDS=0).",
+    details="What is found is listed by `GET /reconciliations`. 409 where reconciliation is switched off (SUREFOOT_RECONCILE_SECONDS=0).",
 )
 @needs(Role.OPERATOR)
 def run() -> Response:
@@ -60,6 +60,6 @@ def run() -> Response:
     here = door()
     every_s = here.settings.reconcile_seconds
     if not every_s:
-        raise Conflict("reconciliation is switched off here (RECONCILE_SECONDS=0)")
+        raise Conflict("reconciliation is switched off here (SUREFOOT_RECONCILE_SECONDS=0)")
     transaction(here.db, lambda tx: reconciliations.hasten(tx, (LATE, EFFECTS), every_s))
     return answer({"message": "The next rounds are due now.", "findings": f"{API}/reconciliations"}, 202)

@@ -33,7 +33,7 @@ def test_given_a_burst_of_ten_times_what_may_be_open_then_the_rest_is_told_to_co
     assert [answer.status_code for answer in answers] == [202] * MOST + [429] * 9 * MOST
     refused = answers[-1]
     assert refused.get_json()["type"] == "/problems/too-many-requests"
-    assert "OPEN_JOBS" in refused.get_json()["detail"]
+    assert "SUREFOOT_OPEN_JOBS" in refused.get_json()["detail"]
     assert int(refused.headers["Retry-After"]) > 0
     assert user.submit(headers={"Idempotency-Key": "order-0"}).get_json()["id"] == answers[0].get_json()["id"]
     accepted = [answer.get_json()["id"] for answer in answers[:MOST]]
@@ -78,7 +78,7 @@ def test_given_many_jobs_then_the_open_ones_are_counted_in_an_index_and_no_furth
 def test_given_as_many_as_may_be_open_when_the_command_line_asks_then_refused_alike_and_its_key_still_has_its_job(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    for name, value in {"DATABASE_URL": shop.url, "SUREFOOT_HOME": str(tmp_path), "OPEN_JOBS": "2"}.items():
+    for name, value in {"DATABASE_URL": shop.url, "SUREFOOT_HOME": str(tmp_path), "SUREFOOT_OPEN_JOBS": "2"}.items():
         monkeypatch.setenv(name, value)
 
     def submitted(key: str) -> tuple[int, str, str]:
@@ -89,7 +89,7 @@ def test_given_as_many_as_may_be_open_when_the_command_line_asks_then_refused_al
     capsys.readouterr()
     first, second, third = submitted("a"), submitted("b"), submitted("c")
     assert (first[0], second[0], third[0], third[1]) == (0, 0, TRY_LATER, "")
-    assert "2 jobs are open, which is as many as may be (OPEN_JOBS)" in third[2]
+    assert "2 jobs are open, which is as many as may be (SUREFOOT_OPEN_JOBS)" in third[2]
     assert submitted("a")[:2] == first[:2]
     assert shop.land(first[1]) == "completed"
     assert submitted("c")[0] == 0

@@ -11,7 +11,12 @@ from tests.support.choreography import Bank, Street, hasten
 from workers.sagas.order.services import bank_client, inventory
 from workers.sagas.order.services.database import close_databases
 
-AT_ONCE = ("EVENTS_HOLD_SECONDS", "EVENTS_BACKOFF_SECONDS", "EVENTS_ASK_SECONDS", "EVENTS_ASK_CAP_SECONDS")
+AT_ONCE = (
+    "SUREFOOT_EVENTS_HOLD_SECONDS",
+    "SUREFOOT_EVENTS_BACKOFF_SECONDS",
+    "SUREFOOT_EVENTS_ASK_SECONDS",
+    "SUREFOOT_EVENTS_ASK_CAP_SECONDS",
+)
 
 
 @pytest.fixture

@@ -257,7 +257,7 @@ def test_given_an_order_when_it_is_placed_twice_then_it_is_one(street: Street) -
 def test_given_no_answer_in_time_when_the_clock_says_so_then_the_order_is_undone(
     any_street: Street, monkeypatch: pytest.MonkeyPatch, bank: Bank
 ) -> None:
-    monkeypatch.setenv("EVENTS_ANSWER_SECONDS", "0")
+    monkeypatch.setenv("SUREFOOT_EVENTS_ANSWER_SECONDS", "0")
     any_street.place()
     any_street.send_all()
     any_street.deliver_kind("OrderPlaced", "inventory")  # payments never hears of it

@@ -181,7 +181,7 @@ LONG_BATCHES = [range(100, 200), *(range(n, n + 250) for n in range(200, 1200, 2
 def test_given_any_schedule_of_faults_when_peace_returns_then_every_order_has_landed(
     seeds: range, street: Street, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EVENTS_PATIENT_ATTEMPTS", "1000")
+    monkeypatch.setenv("SUREFOOT_EVENTS_PATIENT_ATTEMPTS", "1000")
     inventory.set_initial("pear", len(seeds) // 2)  # not enough for all of them
     for seed in seeds:
         run(seed, street, bank)

@@ -20,7 +20,7 @@ SENTENCE = "ada waived what payments was to do about OrderGivenUp: paid back in 
 
 @pytest.fixture(autouse=True)
 def few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVENTS_PATIENT_ATTEMPTS", "2")
+    monkeypatch.setenv("SUREFOOT_EVENTS_PATIENT_ATTEMPTS", "2")
 
 
 def wear_out(street: Street) -> None:

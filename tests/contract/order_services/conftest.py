@@ -24,10 +24,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home: every service has a SQLite file of its own in it. Times are short."""
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
     for name, value in (
-        ("BANK_TIMEOUT_SECONDS", "5"),
-        ("BANK_SLOW_SECONDS", "0.5"),
-        ("BANK_HANG_SECONDS", "3"),
-        ("RESERVE_WAIT_SECONDS", "0"),
+        ("SUREFOOT_BANK_TIMEOUT_SECONDS", "5"),
+        ("SUREFOOT_BANK_SLOW_SECONDS", "0.5"),
+        ("SUREFOOT_BANK_HANG_SECONDS", "3"),
+        ("SUREFOOT_RESERVE_WAIT_SECONDS", "0"),
     ):
         monkeypatch.setenv(name, value)
     yield tmp_path
@@ -51,7 +51,7 @@ def bank(services: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     url = f"http://127.0.0.1:{server.port}"
-    monkeypatch.setenv("BANK_URL", url)
+    monkeypatch.setenv("SUREFOOT_BANK_URL", url)
     yield url
     server.shutdown()
     thread.join(20)

@@ -89,7 +89,7 @@ def test_given_unknown_key_when_voided_then_a_later_charge_is_409(charge: Charge
 def test_given_slow_charge_under_way_when_voided_then_it_is_refused_in_the_end(
     charge: Charge, void: Charge, movements: Any, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BANK_SLOW_SECONDS", "2")
+    monkeypatch.setenv("SUREFOOT_BANK_SLOW_SECONDS", "2")
     slow = threads.submit(charge, "tok_slow")
     assert void().json()["state"] == "void"
     assert slow.result(20).status_code == 409
@@ -110,7 +110,7 @@ def test_given_charge_and_void_when_they_race_then_no_money_stays(
 def test_given_lost_card_when_charged_then_no_answer_but_one_charge_and_an_answer_the_next_time(
     charge: Charge, http: httpx.Client, movements: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BANK_HANG_SECONDS", "60")
+    monkeypatch.setenv("SUREFOOT_BANK_HANG_SECONDS", "60")
     with pytest.raises(httpx.ReadTimeout):
         charge("tok_lost", timeout=httpx.Timeout(10, read=0.5))
     wait_until(lambda: http.get(f"/charges/{KEY}").json().get("state") == "settled", what="the bank to have charged")

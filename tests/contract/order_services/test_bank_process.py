@@ -25,7 +25,7 @@ START = "from workers.sagas.order.commands import bank; bank([])"
 
 @pytest.fixture
 def bank_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "BANK_HANG_SECONDS": "60"}
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "SUREFOOT_BANK_HANG_SECONDS": "60"}
     process = subprocess.Popen([sys.executable, "-c", START], env=environment, stdout=subprocess.PIPE, text=True)
     try:
         said_in(home / "bank.url", "the bank to say where it is")
@@ -49,7 +49,7 @@ def test_given_bank_on_a_free_port_when_paid_then_it_is_found_and_its_book_outli
 
 @pytest.mark.usefixtures("bank_process")
 def test_given_twenty_lost_answers_at_once_when_others_ask_then_they_are_answered(threads: ThreadPoolExecutor, monkeypatch: Any) -> None:
-    monkeypatch.setenv("BANK_TIMEOUT_SECONDS", "2")
+    monkeypatch.setenv("SUREFOOT_BANK_TIMEOUT_SECONDS", "2")
 
     def lose(n: int) -> None:
         with pytest.raises(BankUnclear):
@@ -60,7 +60,7 @@ def test_given_twenty_lost_answers_at_once_when_others_ask_then_they_are_answere
     assert httpx.get(bank_client.order_settings().bank() + "/livez", timeout=20).status_code == 200
     for future in lost:
         future.result(30)
-    monkeypatch.setenv("BANK_TIMEOUT_SECONDS", "20")
+    monkeypatch.setenv("SUREFOOT_BANK_TIMEOUT_SECONDS", "20")
     assert {bank_client.look(f"job-{n}:charge_card::action").state for n in range(20)} == {"settled"}  # type: ignore[union-attr]
     assert len(bank_client.book().movements) == 20
 
@@ -68,7 +68,7 @@ def test_given_twenty_lost_answers_at_once_when_others_ask_then_they_are_answere
 @pytest.mark.long  # gunicorn tries for five seconds
 def test_given_port_taken_when_another_bank_starts_then_it_ends_with_an_error(home: Path, bank_process: subprocess.Popen[str]) -> None:
     url = said_in(home / "bank.url", "the bank's address")
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "BANK_URL": url}
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "SUREFOOT_BANK_URL": url}
     second = subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True, timeout=60)
     assert second.returncode != 0
     assert "in use" in second.stderr

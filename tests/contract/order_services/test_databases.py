@@ -50,7 +50,7 @@ def test_given_nothing_said_when_asked_then_files_of_their_own(home: Path) -> No
 
 def test_given_postgresql_when_asked_then_schemas_unless_a_service_has_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://db/surefoot")
-    monkeypatch.setenv("PAYMENT_DATABASE_URL", "postgresql://db2/payments")
+    monkeypatch.setenv("SUREFOOT_PAYMENT_DATABASE_URL", "postgresql://db2/payments")
     assert order_settings().database("order") == ("postgresql://db/surefoot", "order_service")
     assert order_settings().database("payment") == ("postgresql://db2/payments", "")
 
@@ -60,8 +60,8 @@ def test_given_bank_url_file_when_nothing_else_says_then_it_is_read(home: Path, 
         order_settings().bank()
     (home / "bank.url").write_text("http://127.0.0.1:9/\n")
     assert order_settings().bank() == "http://127.0.0.1:9"
-    monkeypatch.setenv("BANK_URL", "http://bank:1")
+    monkeypatch.setenv("SUREFOOT_BANK_URL", "http://bank:1")
     assert order_settings().bank() == "http://bank:1"
-    monkeypatch.setenv("BANK_URL", "bank:1")
-    with pytest.raises(SettingsError, match="BANK_URL: must be http"):
+    monkeypatch.setenv("SUREFOOT_BANK_URL", "bank:1")
+    with pytest.raises(SettingsError, match="SUREFOOT_BANK_URL: must be http"):
         order_settings()

@@ -96,7 +96,7 @@ def test_given_no_pending_mark_when_the_first_gives_the_last_one_back_then_the_s
 def test_given_the_pending_mark_when_the_first_gives_the_last_one_back_then_the_second_gets_it(
     world_of: Opens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RESERVE_WAIT_SECONDS", "30")
+    monkeypatch.setenv("SUREFOOT_RESERVE_WAIT_SECONDS", "30")
     assert last_fig(world_of(order, change_order))[0] == "completed"
     assert [(row.on_hand, row.sold) for row in inventory.all_stock() if row.sku == "fig"] == [(0, 1)]
     assert draw_up(read_books(), settled=True).violations == []
@@ -105,7 +105,7 @@ def test_given_the_pending_mark_when_the_first_gives_the_last_one_back_then_the_
 def test_given_the_last_one_kept_when_the_patience_is_over_then_refused(
     world_of: Opens, monkeypatch: pytest.MonkeyPatch, context: Any
 ) -> None:
-    monkeypatch.setenv("RESERVE_WAIT_SECONDS", "30")
+    monkeypatch.setenv("SUREFOOT_RESERVE_WAIT_SECONDS", "30")
     inventory.set_initial("fig", 1)
     inventory.reserve(context("reserve_stock", job="keeper"), 1, "fig", 1)
     world = world_of(order, change_order)

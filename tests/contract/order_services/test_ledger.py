@@ -233,7 +233,7 @@ def test_given_open_order_when_settled_is_asked_then_the_exit_code_says_so(forwa
 
 @ON_SQLITE
 def test_given_no_bank_when_compared_then_exit_2_and_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BANK_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("SUREFOOT_BANK_URL", "http://127.0.0.1:1")
     told = run("ledger", "--json")
     assert (told.exit_code, told.stdout) == (2, "")
     assert "bank" in told.stderr

@@ -61,7 +61,7 @@ def mails(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         server.mails = []  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        monkeypatch.setenv("MAIL", f"smtp://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("SUREFOOT_MAIL", f"smtp://127.0.0.1:{server.server_address[1]}")
         yield server.mails  # type: ignore[attr-defined]
         server.shutdown()
         thread.join(20)
@@ -84,6 +84,6 @@ def test_given_address_refused_when_sent_then_rejected(mails: list[bytes], conte
 def test_given_no_server_when_sent_then_nothing_was_sent(
     home: Path, monkeypatch: pytest.MonkeyPatch, context: Any, request_of: Any
 ) -> None:
-    monkeypatch.setenv("MAIL", "smtp://127.0.0.1:1")
+    monkeypatch.setenv("SUREFOOT_MAIL", "smtp://127.0.0.1:1")
     with pytest.raises(NothingSent):
         mail.send_receipt(context("send_receipt"), request_of())

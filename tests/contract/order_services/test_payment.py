@@ -28,7 +28,7 @@ def kinds() -> list[str]:
 def lose_answer(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Charge the card: the bank does it, perhaps a moment after we have ceased to wait for its answer."""
     with monkeypatch.context() as patched, pytest.raises(BankUnclear):
-        patched.setenv("BANK_TIMEOUT_SECONDS", "0.5")
+        patched.setenv("SUREFOOT_BANK_TIMEOUT_SECONDS", "0.5")
         payment.charge(context("charge_card"), 1, 1250, "tok_lost")
     wait_until(lambda: kinds() == ["charge"], what="the bank to have charged")
 
@@ -66,11 +66,11 @@ def test_given_lost_answer_when_probed_then_found_and_a_repeat_has_the_same_char
 
 
 def test_given_little_time_left_when_charged_then_the_call_ends_in_time(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BANK_HANG_SECONDS", "20")
+    monkeypatch.setenv("SUREFOOT_BANK_HANG_SECONDS", "20")
     began = time.monotonic()
     with pytest.raises(BankUnclear):
         payment.charge(context("charge_card", deadline=time.monotonic() + 0.4), 1, 1250, "tok_lost")
-    assert time.monotonic() - began < 15  # less than BANK_HANG_SECONDS, after which the bank would have answered
+    assert time.monotonic() - began < 15  # less than SUREFOOT_BANK_HANG_SECONDS, after which the bank would have answered
     with pytest.raises(NothingSent):
         payment.charge(context("charge_card", job="job-2", deadline=time.monotonic() - 1), 1, 1250, "tok_ok")
 
@@ -172,10 +172,10 @@ def test_given_charges_and_undos_when_they_race_then_charges_equal_refunds(conte
 
 @ON_SQLITE
 def test_given_no_bank_when_charged_then_nothing_was_sent(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BANK_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("SUREFOOT_BANK_URL", "http://127.0.0.1:1")
     with pytest.raises(NothingSent):
         payment.charge(context("charge_card", deadline=math.inf), 1, 1250, "tok_ok")
-    monkeypatch.delenv("BANK_URL")
+    monkeypatch.delenv("SUREFOOT_BANK_URL")
     with pytest.raises(NothingSent, match="surefoot bank"):
         payment.charge(context("charge_card"), 1, 1250, "tok_ok")
 

@@ -15,19 +15,19 @@ CHARGE = Context(job_id="job-1", saga="order", step="charge_card")
 
 
 def test_given_drill_world_when_entered_then_services_and_bank_are_its_own_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ORDER_DATABASE_URL", "sqlite:////nonexistent/real.sqlite")
-    monkeypatch.delenv("BANK_URL", raising=False)
+    monkeypatch.setenv("SUREFOOT_ORDER_DATABASE_URL", "sqlite:////nonexistent/real.sqlite")
+    monkeypatch.delenv("SUREFOOT_BANK_URL", raising=False)
     assert order.world is not None
 
     with order.world() as own:
         assert bank_client.charge(CHARGE, 100, "tok_ok").state == "settled"
         assert all(row.on_hand == row.initial > 1000 for row in inventory.all_stock())
         assert own.disagreements(settled=False) == ["Job job-1 has no order, but 100 cents were charged."]
-        told = {name: os.environ[name] for name in ("INVENTORY_DATABASE_URL", "MAIL", "BANK_URL")}
+        told = {name: os.environ[name] for name in ("SUREFOOT_INVENTORY_DATABASE_URL", "SUREFOOT_MAIL", "SUREFOOT_BANK_URL")}
 
-    assert os.environ["ORDER_DATABASE_URL"] == "sqlite:////nonexistent/real.sqlite"
-    assert "BANK_URL" not in os.environ
-    assert not os.path.exists(told["INVENTORY_DATABASE_URL"].removeprefix("sqlite:///"))
+    assert os.environ["SUREFOOT_ORDER_DATABASE_URL"] == "sqlite:////nonexistent/real.sqlite"
+    assert "SUREFOOT_BANK_URL" not in os.environ
+    assert not os.path.exists(told["SUREFOOT_INVENTORY_DATABASE_URL"].removeprefix("sqlite:///"))
 
 
 def test_given_outage_of_payments_when_bank_is_called_then_nothing_was_sent_and_it_comes_back_under_its_url() -> None:

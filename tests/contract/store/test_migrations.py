@@ -127,7 +127,7 @@ def test_given_a_transaction_that_does_not_end_when_migrated_then_the_wait_has_a
     upgrade_to(db, "0003")
     with others.begin() as tx:
         tx.execute(text(USES_A_TABLE))
-        with pytest.raises(StoreUnavailable, match=r"MIGRATION_WAIT_SECONDS: for 0\.1 s somebody else held"):
+        with pytest.raises(StoreUnavailable, match=r"SUREFOOT_MIGRATION_WAIT_SECONDS: for 0\.1 s somebody else held"):
             upgrade(db, 0.1)
     assert current(db) == "0003"
     db.dispose()

@@ -47,10 +47,10 @@ def test_given_wrong_words_when_run_then_2(capsys: pytest.CaptureFixture[str]) -
 def test_given_password_of_flower_that_lets_nobody_in_when_started_then_refused(
     told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FLOWER_BASIC_AUTH", told)
+    monkeypatch.setenv("SUREFOOT_FLOWER_BASIC_AUTH", told)
     monkeypatch.setattr("app.cli.processes.become", lambda *_: None)
     assert run("flower") == 1
-    assert capsys.readouterr().err.startswith("surefoot: FLOWER_BASIC_AUTH: must be user:password")
+    assert capsys.readouterr().err.startswith("surefoot: SUREFOOT_FLOWER_BASIC_AUTH: must be user:password")
 
 
 def test_given_no_store_when_asked_for_jobs_then_one_line_says_how_to_get_one(capsys: pytest.CaptureFixture[str], home: Path) -> None:

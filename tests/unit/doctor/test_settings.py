@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app.config import PRODUCT_NAMED, Settings, settings
+from app.config import Settings, settings
 from app.doctor import Level, examine
+from app.environment import variable
 from app.errors import SettingsError
 from workers.sagas.order.settings import OrderSettings, order_settings
 from workers.sagas.order_choreographed.settings import EventSettings, event_settings
@@ -21,28 +22,28 @@ from workers.sagas.order_choreographed.settings import EventSettings, event_sett
 @pytest.mark.parametrize(
     "told",
     [
-        {"SWEEP_SECONDS": "15"},
-        {"LEASE_SECONDS": "2"},
-        {"UNSENT_SECONDS": "60"},
-        {"LOST_SECONDS": "14"},
-        {"PUBLISH_TIMEOUT_SECONDS": "15"},
+        {"SUREFOOT_SWEEP_SECONDS": "15"},
+        {"SUREFOOT_LEASE_SECONDS": "2"},
+        {"SUREFOOT_UNSENT_SECONDS": "60"},
+        {"SUREFOOT_LOST_SECONDS": "14"},
+        {"SUREFOOT_PUBLISH_TIMEOUT_SECONDS": "15"},
         {"BROKER_URL": "kafka://here"},
         {"BROKER_URL": "localhost:6379"},
         {"DATABASE_URL": "mysql://here/there"},
         {"DATABASE_URL": "sqlite://"},
         {"DATABASE_URL": "sqlite:///:memory:"},
-        {"LOG_FORMAT": "yaml"},
-        {"LEASE_SECONDS": "nan"},
-        {"LOST_SECONDS": "1e400"},
-        {"UNDO_SECONDS": "1e300"},
-        {"SWEEP_ROWS": "99999999999999999999999"},
-        {"BODY_BYTES": "-1"},
+        {"SUREFOOT_LOG_FORMAT": "yaml"},
+        {"SUREFOOT_LEASE_SECONDS": "nan"},
+        {"SUREFOOT_LOST_SECONDS": "1e400"},
+        {"SUREFOOT_UNDO_SECONDS": "1e300"},
+        {"SUREFOOT_SWEEP_ROWS": "99999999999999999999999"},
+        {"SUREFOOT_BODY_BYTES": "-1"},
         {"DATABASE_URL": "postgresql://here:port/there"},
         {"DATABASE_URL": "postgresql+asyncpg://here/there"},
         {"BROKER_URL": "redis://:@here:99999/0"},
         {"BROKER_URL": "redis://here/first"},
-        {"HOST": "http://here"},
-        {"FLOWER_URL": "http://"},
+        {"SUREFOOT_HOST": "http://here"},
+        {"SUREFOOT_FLOWER_URL": "http://"},
         {"SUREFOOT_SECRET": "short"},
         {"SUREFOOT_HOME": "/dev/null"},
         {"SUREFOOT_FAULTS": "order.pay:crash@after_claim"},
@@ -65,12 +66,12 @@ def test_given_setting_that_cannot_work_when_read_then_one_sentence_names_it(tol
 @pytest.mark.parametrize(
     "told",
     [
-        {"BANK_URL": "ftp://here"},
-        {"ORDER_DATABASE_URL": "mysql://here/there"},
-        {"MAIL": "gopher://here"},
-        {"RESERVE_WAIT_SECONDS": "nan"},
-        {"EVENTS_THREADS": "many"},
-        {"EVENTS_ASK_SECONDS": "1e400"},
+        {"SUREFOOT_BANK_URL": "ftp://here"},
+        {"SUREFOOT_ORDER_DATABASE_URL": "mysql://here/there"},
+        {"SUREFOOT_MAIL": "gopher://here"},
+        {"SUREFOOT_RESERVE_WAIT_SECONDS": "nan"},
+        {"SUREFOOT_EVENTS_THREADS": "many"},
+        {"SUREFOOT_EVENTS_ASK_SECONDS": "1e400"},
     ],
     ids=lambda told: "=".join(*told.items()),
 )
@@ -87,14 +88,14 @@ def test_given_setting_of_a_saga_that_cannot_work_when_read_then_one_sentence_na
 
 @pytest.mark.parametrize("what", ["BACKOFF", "ASK", "POLL"])
 def test_given_events_that_begin_above_their_cap_when_read_then_one_sentence_names_both(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"EVENTS_{what}_SECONDS", "61")
+    monkeypatch.setenv(f"SUREFOOT_EVENTS_{what}_SECONDS", "61")
     with pytest.raises(SettingsError) as refused:
         event_settings()
-    assert refused.value.message == f"EVENTS_{what}_SECONDS must be at most EVENTS_{what}_CAP_SECONDS"
+    assert refused.value.message == f"SUREFOOT_EVENTS_{what}_SECONDS must be at most SUREFOOT_EVENTS_{what}_CAP_SECONDS"
 
 
 def test_given_empty_variable_when_read_then_it_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SUREFOOT_HOME", "PORT", "HEARTBEAT_FILE", "LEASE_SECONDS"):
+    for name in ("SUREFOOT_HOME", "PORT", "SUREFOOT_HEARTBEAT_FILE", "SUREFOOT_LEASE_SECONDS"):
         monkeypatch.setenv(name, "")
     told = settings()
     assert (told.home, told.port, told.heartbeat_file, told.lease_seconds) == (Path("var"), None, None, 15.0)
@@ -103,10 +104,10 @@ def test_given_empty_variable_when_read_then_it_is_not_set(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("words", "name", "value"),
     [
-        (["workers.celery_app"], "BANK_URL", "ftp://here"),  # as `celery -A` imports it, which does not go through our command
+        (["workers.celery_app"], "SUREFOOT_BANK_URL", "ftp://here"),  # as `celery -A` imports it, which does not go through our command
         (["workers.relay"], "BROKER_URL", "redis://here:port/0"),
-        (["app.cli", "up"], "EVENTS_THREADS", "many"),
-        (["app.cli", "up"], "FLOWER_BASIC_AUTH", "nobody"),
+        (["app.cli", "up"], "SUREFOOT_EVENTS_THREADS", "many"),
+        (["app.cli", "up"], "SUREFOOT_FLOWER_BASIC_AUTH", "nobody"),
         (["gunicorn", "web.wsgi:flask_app", "--bind", "127.0.0.1:0", "--no-control-socket"], "SUREFOOT_SECRET", "short"),
     ],
     ids=lambda value: "" if isinstance(value, list) else value,
@@ -142,12 +143,11 @@ def test_given_store_that_is_older_than_the_code_when_a_process_starts_then_one_
 
 def test_given_the_settings_there_are_when_the_table_of_them_is_read_then_each_is_in_it() -> None:
     told = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
-    names = [f"surefoot_{name}" if name in PRODUCT_NAMED else name for name in Settings.model_fields]
-    names += [
+    names = [
+        *Settings.model_fields,
         *OrderSettings.model_fields,
         *(f"events_{name}" for name in EventSettings.model_fields),
-        "surefoot_lanes",
-        "flower_basic_auth",
-        "surefoot_url",
+        "lanes",
+        "url",
     ]
-    assert [name.upper() for name in names if f"`{name.upper()}`" not in told] == []
+    assert [variable(name) for name in names if f"`{variable(name)}`" not in told] == []

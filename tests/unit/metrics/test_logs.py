@@ -29,7 +29,7 @@ except ValueError:
 
 
 def said(format_: str, **more: str) -> list[str]:
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOG_FORMAT": format_, **more}
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": format_, **more}
     done = subprocess.run([sys.executable, "-c", TALK], env=env, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == ""
     return done.stderr.splitlines()
@@ -37,7 +37,7 @@ def said(format_: str, **more: str) -> list[str]:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux'")
 def test_given_a_full_disk_when_lines_are_written_then_they_are_lost_and_the_process_goes_on() -> None:
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
     with Path("/dev/full").open("w") as full:
         words = [sys.executable, "-c", TALK + "print('went on')"]
         done = subprocess.run(words, env=env, stdout=subprocess.PIPE, stderr=full, text=True, check=False, timeout=60)
@@ -65,7 +65,7 @@ def test_given_text_when_written_then_readable_and_without_values_of_variables()
 
 
 def test_given_level_when_below_then_silent() -> None:
-    assert [json.loads(line)["event"] for line in said("json", LOG_LEVEL="error")] == ["failed"]
+    assert [json.loads(line)["event"] for line in said("json", SUREFOOT_LOG_LEVEL="error")] == ["failed"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ log.info("one"); log.warning("two")
 logs.configure()
 log.info("three")
 """
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json"}
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": "json"}
     done = subprocess.run([sys.executable, "-c", talk], env=env, capture_output=True, text=True, check=True, timeout=60)
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["two", "three"]
 
@@ -98,7 +98,7 @@ log.info("three")
 def test_given_what_somebody_sent_when_written_for_people_then_it_begins_no_line_and_commands_no_terminal() -> None:
     sent = "/x\x1b[2J\x00\x9b\u2028\r\n00:00:00 [info] forged ☃"
     talk = f"import structlog; from app import logs; logs.configure(); structlog.get_logger('a').info({sent!r}, path={sent!r})"
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOG_FORMAT": "text", "PYTHONIOENCODING": "utf-8"}
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": "text", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run([sys.executable, "-c", talk], env=env, capture_output=True, check=True, timeout=60)
     line = done.stderr.decode().removesuffix("\n")
     assert line.isprintable()

@@ -94,7 +94,7 @@ def test_given_what_is_no_key_when_asked_for_then_refused(key: Any) -> None:
 def test_given_more_keys_than_a_job_may_take_when_asked_for_then_refused_by_the_settings_name() -> None:
     saga = saga_of(locks=lambda o: o.more)
     assert len(keys_of(saga, Order(more=list("abc")), most=3)) == 3
-    with pytest.raises(Rejected, match="LOCK_KEYS"):
+    with pytest.raises(Rejected, match="SUREFOOT_LOCK_KEYS"):
         keys_of(saga, Order(more=list("abcd")), most=3)
-    with pytest.raises(Rejected, match="LOCK_KEY_CHARS"):
+    with pytest.raises(Rejected, match="SUREFOOT_LOCK_KEY_CHARS"):
         keys_of(saga, Order(more=["abcd"]), longest=3)

@@ -42,11 +42,13 @@ def test_given_a_secret_from_outside_when_kept_then_it_is_taken_as_it_is(tmp_pat
 
 
 def test_given_a_run_file_when_applied_then_the_environment_wins(tmp_path: Path) -> None:
-    run = runfile.RunFile(pid=1, web_url="http://a", flower_url="http://b", env={"BROKER_URL": "redis://x", "BANK_URL": "http://y"})
+    run = runfile.RunFile(
+        pid=1, web_url="http://a", flower_url="http://b", env={"SUREFOOT_BROKER_URL": "redis://x", "SUREFOOT_BANK_URL": "http://y"}
+    )
     runfile.save(tmp_path, run)
-    environ = {"BANK_URL": "http://mine"}
+    environ = {"SUREFOOT_BANK_URL": "http://mine"}
     assert runfile.apply(tmp_path, environ) == run
-    assert environ == {"BANK_URL": "http://mine", "BROKER_URL": "redis://x"}
+    assert environ == {"SUREFOOT_BANK_URL": "http://mine", "SUREFOOT_BROKER_URL": "redis://x"}
     assert stat.S_IMODE((tmp_path / runfile.NAME).stat().st_mode) == 0o600
 
 
@@ -63,14 +65,14 @@ def test_given_a_taken_port_when_it_was_set_then_an_error_names_the_setting() ->
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"PORT={port} is in use"):
-            ports.choose("PORT", "127.0.0.1", port, 8000)
-        assert ports.choose("PORT", "127.0.0.1", None, port) > port
+        with pytest.raises(SettingsError, match=f"SUREFOOT_PORT={port} is in use"):
+            ports.choose("SUREFOOT_PORT", "127.0.0.1", port, 8000)
+        assert ports.choose("SUREFOOT_PORT", "127.0.0.1", None, port) > port
 
 
 def test_given_a_port_that_another_part_has_when_it_was_set_then_an_error_says_so() -> None:
-    with pytest.raises(SettingsError, match="FLOWER_PORT=8000 is that of another part"):
-        ports.choose("FLOWER_PORT", "127.0.0.1", 8000, 5555, taken=frozenset({8000}))
+    with pytest.raises(SettingsError, match="SUREFOOT_FLOWER_PORT=8000 is that of another part"):
+        ports.choose("SUREFOOT_FLOWER_PORT", "127.0.0.1", 8000, 5555, taken=frozenset({8000}))
 
 
 def test_given_no_redis_anywhere_when_looked_for_then_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

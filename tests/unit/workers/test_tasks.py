@@ -241,7 +241,7 @@ def test_given_a_broker_that_takes_nothing_when_concluded_then_all_that_was_behi
 def test_given_a_member_that_takes_long_when_it_runs_then_those_behind_it_have_left_once(
     publisher: Listening, packs: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PACK_SECONDS", "0.05")
+    monkeypatch.setenv("SUREFOOT_PACK_SECONDS", "0.05")
     settings.cache_clear()
 
     def slow(task: Scripted, delivery: Delivery) -> Performed:

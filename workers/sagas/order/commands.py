@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", help="Address to listen on (default: that of BANK_URL, else 127.0.0.1).")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default: that of BANK_URL, else a free one).")
+@click.option("--host", help="Address to listen on (default: that of SUREFOOT_BANK_URL, else 127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default: that of SUREFOOT_BANK_URL, else a free one).")
 def bank(host: str | None, port: int | None) -> None:
     """Run the bank that the order saga pays at: a server of its own, with its own book."""
     from workers.sagas.order.services.bank_server import serve  # a server's imports are of no use to the other commands

@@ -9,27 +9,24 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from pydantic import field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.config import Seconds, SecondsOrNone, built, checked_http, checked_store
+from app import environment
+from app.config import OurSettings, Seconds, SecondsOrNone, built, checked_http, checked_store
 from surefoot import NothingSent
 
 BANK_URL_FILE = "bank.url"  # under the home: where the bank that took a free port says so
 
 
 class BankUnknown(NothingSent):
-    """No bank is known: set BANK_URL, or start one with `surefoot bank`."""
+    """No bank is known: set SUREFOOT_BANK_URL, or start one with `surefoot bank`."""
 
 
-class OrderSettings(BaseSettings):
-    """Settings of the order saga; the name of a field in capitals is its environment variable. Times in seconds."""
+class OrderSettings(OurSettings):
+    """Settings of the order saga: `SUREFOOT_` and the name of a field in capitals. Times in seconds."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    surefoot_home: Path = Path("var")
+    home: Path = Path("var")
     database_url: str = ""
     order_database_url: str = ""
     inventory_database_url: str = ""
@@ -73,28 +70,27 @@ class OrderSettings(BaseSettings):
             return own, ""
         if self.database_url.startswith(("postgresql", "postgres:")):
             return self.database_url, f"{service}_service"
-        return f"sqlite:///{self.surefoot_home.absolute() / service}.sqlite", ""
+        return f"sqlite:///{self.home.absolute() / service}.sqlite", ""
 
     def bank(self) -> str:
         """The bank's base URL, without a slash at its end. Raises: BankUnknown when nobody has said where it is."""
-        url = self.bank_url or _read(self.surefoot_home / BANK_URL_FILE)
+        url = self.bank_url or _read(self.home / BANK_URL_FILE)
         if not url:
             raise BankUnknown
         return url.rstrip("/")
 
     def mail_target(self) -> str:
         """An smtp:// or smtps:// URL, or the path of the folder that takes the mails."""
-        return self.mail or str(self.surefoot_home.absolute() / "mail")
+        return self.mail or str(self.home.absolute() / "mail")
 
 
 def order_settings() -> OrderSettings:
     """The settings as the environment has them now; built anew only when it changed. Raises: SettingsError."""
-    names = [name.upper() for name in OrderSettings.model_fields]
-    return _build(tuple((name, os.environ.get(name)) for name in names), os.getcwd())
+    return _build(environment.ours(OrderSettings.model_fields), os.getcwd())
 
 
 @lru_cache(maxsize=4)
-def _build(environment: tuple[tuple[str, Any], ...], folder: str) -> OrderSettings:
+def _build(told: tuple[str, ...], folder: str) -> OrderSettings:
     return built(OrderSettings)
 
 

@@ -15,6 +15,7 @@ from threading import Thread
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from app.environment import variable
 from surefoot import Context
 from workers.sagas.order import ledger
 from workers.sagas.order.models import OrderRequest
@@ -36,13 +37,13 @@ def stand_ins() -> Iterator[StandIns]:
     """The drill world of the order saga, from a shelf that has just been filled to a folder that is gone."""
     with tempfile.TemporaryDirectory(prefix="surefoot-order-") as name:
         folder, bank = Path(name), InProcessBank()
-        databases = {f"{service.upper()}_DATABASE_URL": f"sqlite:///{folder / service}.sqlite" for service in SERVICES}
-        with environment(databases | {"MAIL": str(folder / "mail")}):
+        databases = {variable(f"{service}_database_url"): f"sqlite:///{folder / service}.sqlite" for service in SERVICES}
+        with environment(databases | {"SUREFOOT_MAIL": str(folder / "mail")}):
             bank.open()
             try:
                 for sku in inventory.SEED:
                     inventory.set_initial(sku, STOCK)
-                with environment({"BANK_URL": bank.url}):
+                with environment({"SUREFOOT_BANK_URL": bank.url}):
                     yield StandIns(bank)
             finally:
                 bank.close()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from app.config import LONGEST_S, Seconds, SecondsOrNone, built
+from app import environment
+from app.config import LONGEST_S, OurSettings, Seconds, SecondsOrNone, built
+
+PREFIX = "SUREFOOT_EVENTS_"
 
 
-class EventSettings(BaseSettings):
-    """The name of a field in capitals, with `EVENTS_` before it, is its environment variable."""
+class EventSettings(OurSettings):
+    """The name of a field in capitals, with `SUREFOOT_EVENTS_` before it, is its environment variable."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_prefix="EVENTS_")
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     threads: int = Field(default=4, ge=1, le=64)  # events handled at once by one process
     sweep_seconds: Seconds = 0.5  # how often what is due is looked for
@@ -34,16 +36,16 @@ class EventSettings(BaseSettings):
     def _fit_together(self) -> EventSettings:
         for what in ("backoff", "ask", "poll"):
             if getattr(self, f"{what}_seconds") > getattr(self, f"{what}_cap_seconds"):
-                name = f"EVENTS_{what.upper()}"
+                name = f"{PREFIX}{what.upper()}"
                 raise ValueError(f"{name}_SECONDS must be at most {name}_CAP_SECONDS")
         return self
 
 
 def event_settings() -> EventSettings:
     """The settings as the environment has them now; built anew only when it changed. Raises: SettingsError."""
-    return _build(tuple((name, os.environ.get(f"EVENTS_{name.upper()}")) for name in EventSettings.model_fields))
+    return _build(environment.ours(EventSettings.model_fields, PREFIX))
 
 
 @lru_cache(maxsize=4)
-def _build(environment: tuple[tuple[str, str | None], ...]) -> EventSettings:
+def _build(told: tuple[str, ...]) -> EventSettings:
     return built(EventSettings)

@@ -17,7 +17,12 @@ from workers.sagas.order_choreographed.house import House
 from workers.sagas.order_choreographed.memory import MemoryBus
 from workers.sagas.order_choreographed.services import SERVICES
 
-QUICK = {"EVENTS_SWEEP_SECONDS": "0.05", "EVENTS_POLL_SECONDS": "0.05", "EVENTS_BACKOFF_SECONDS": "0.1", "EVENTS_ASK_SECONDS": "0.5"}
+QUICK = {
+    "SUREFOOT_EVENTS_SWEEP_SECONDS": "0.05",
+    "SUREFOOT_EVENTS_POLL_SECONDS": "0.05",
+    "SUREFOOT_EVENTS_BACKOFF_SECONDS": "0.1",
+    "SUREFOOT_EVENTS_ASK_SECONDS": "0.5",
+}
 
 
 @contextmanager
@@ -25,7 +30,7 @@ def stand_ins() -> Iterator[of_order.StandIns]:
     """The drill world of the order saga, with somebody at every desk."""
     with of_order.stand_ins() as world:
         folder = Path(order_settings().mail_target()).parent
-        with of_order.environment(QUICK | {"MAIL_DATABASE_URL": f"sqlite:///{folder / 'mail.sqlite'}"}):
+        with of_order.environment(QUICK | {"SUREFOOT_MAIL_DATABASE_URL": f"sqlite:///{folder / 'mail.sqlite'}"}):
             bus = MemoryBus(SERVICES)
             house = House(SERVICES, lambda: bus)
             threads = house.start()

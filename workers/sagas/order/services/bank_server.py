@@ -23,7 +23,7 @@ STOP_S = 2  # a hanging answer does not hold up the end for longer
 
 
 def serve(host: str | None, port: int | None) -> None:
-    """Serve until SIGTERM or SIGINT. `host`, `port`: None for what BANK_URL says, else loopback and a free port."""
+    """Serve until SIGTERM or SIGINT. `host`, `port`: None for what SUREFOOT_BANK_URL says, else loopback and a free port."""
     told = urlsplit(order_settings().bank_url)
     host = host or told.hostname or "127.0.0.1"
     address = f"[{host}]" if ":" in host else host
@@ -58,7 +58,7 @@ def _announce(server: Any) -> None:
     host, port = server.LISTENERS[0].getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - everywhere is no address to call
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    home = order_settings().surefoot_home
+    home = order_settings().home
     home.mkdir(parents=True, exist_ok=True)
     _replace(home / BANK_URL_FILE, url + "\n")
     print(f"The bank listens on {url}", flush=True)

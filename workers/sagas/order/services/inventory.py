@@ -105,7 +105,7 @@ class TooFew(Rejected):
 def reserve(ctx: Context, order_id: int, sku: str, quantity: int) -> Reserved | NotYet:
     """Take goods off the shelf for an order.
 
-    `NotYet` while others' reservations that are still pending would do, for RESERVE_WAIT_SECONDS from the first asking on.
+    `NotYet` while others' reservations that are still pending would do, for SUREFOOT_RESERVE_WAIT_SECONDS from the first asking on.
     Raises: Rejected when there are not enough, or no such thing.
     """
     try:

@@ -1,6 +1,6 @@
 """The mail that says thanks: it cannot be taken back, so it comes last.
 
-`MAIL` is a folder, which takes one file for each effect key (a repeat is no second mail), or an SMTP server, which keeps
+`SUREFOOT_MAIL` is a folder, which takes one file for each effect key (a repeat is no second mail), or an SMTP server, which keeps
 no keys: there a repeat after a lost answer is a second copy, with the same Message-ID. The step says so itself
 (`on_unknown="retry"`: at least once).
 """

@@ -1,0 +1,86 @@
+"""Which variables of the environment are ours, and what was said under names that are not.
+
+A setting of ours is `SUREFOOT_` and its name. Login shells, platforms and libraries have variables of their own (MAIL,
+HOST, LOG_LEVEL, …), so no other name is obeyed, but for four that platforms set for the programs they run: DATABASE_URL,
+BROKER_URL, PORT, and HOST where it is an address. The name with the prefix wins over each of them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterable, Mapping
+
+PREFIX = "SUREFOOT_"
+FAMOUS = {"database_url": "DATABASE_URL", "broker_url": "BROKER_URL", "host": "HOST", "port": "PORT"}
+# What settings were called before they had the prefix. Left out: what programs of others are told by, too, such as MAIL.
+RENAMED = frozenset(
+    """
+    BANK_DATABASE_URL BANK_HANG_SECONDS BANK_SLOW_SECONDS BANK_TIMEOUT_SECONDS BANK_URL
+    BODY_BYTES EVENTS_ANSWER_SECONDS EVENTS_ASK_CAP_SECONDS EVENTS_ASK_SECONDS EVENTS_ATTEMPTS
+    EVENTS_BACKOFF_CAP_SECONDS EVENTS_BACKOFF_SECONDS EVENTS_HOLD_SECONDS
+    EVENTS_PATIENT_ATTEMPTS EVENTS_POLL_CAP_SECONDS EVENTS_POLL_SECONDS EVENTS_SWEEP_ROWS
+    EVENTS_SWEEP_SECONDS EVENTS_THREADS FLOWER_BASIC_AUTH FLOWER_SAVE_SECONDS FLOWER_URL
+    HARD_LIMIT_GRACE_SECONDS HEARTBEAT_FILE HEARTBEAT_SECONDS INPUT_BYTES INVENTORY_DATABASE_URL
+    LEASE_SECONDS LOCK_KEYS LOCK_KEY_CHARS LOCK_RECHECK_SECONDS LOST_SECONDS MAIL_DATABASE_URL
+    MAIL_FROM MESSAGE_BYTES MIGRATION_WAIT_SECONDS MIRROR_LETTERS MIRROR_SECONDS OPEN_JOBS
+    ORDER_DATABASE_URL PACK_SECONDS PAYMENT_DATABASE_URL PUBLISH_PAUSE_SECONDS
+    PUBLISH_TIMEOUT_SECONDS RECONCILE_KEYS RECONCILE_ROWS RECONCILE_SECONDS
+    RECONCILE_WINDOW_SECONDS REDRIVE_LETTERS RESERVE_RECHECK_SECONDS RESERVE_WAIT_SECONDS
+    RESULT_BYTES RUN_ON_SECONDS SOFT_SHUTDOWN_SECONDS STORE_SILENCE_SECONDS SWEEP_ROWS
+    SWEEP_SECONDS UNDO_SECONDS UNSENT_SECONDS
+    """.split()  # noqa: SIM905 - 60 names read better so
+)
+borrowed: dict[str, str] = {}  # variables that this process set itself -> where their values are from
+
+
+def variable(field: str, prefix: str = PREFIX) -> str:
+    """The environment variable of a setting."""
+    return f"{prefix}{field}".upper()
+
+
+def famous(field: str, environ: Mapping[str, str] = os.environ) -> str:
+    """What a setting is told under its famous name; "" where that says nothing, or nothing that we take.
+
+    conda has its machine's triplet in HOST, tcsh the name of this machine, at which everybody could come in. A platform
+    that means us says where to listen, by an address.
+    """
+    told = environ.get(FAMOUS.get(field, ""), "")
+    return told if field != "host" or is_address(told) else ""
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address, or `localhost`."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return text == "localhost"
+    return True
+
+
+def origin(field: str, prefix: str = PREFIX, environ: Mapping[str, str] = os.environ) -> str:
+    """The name of the variable that a setting was told by; "" when it has its default."""
+    name = variable(field, prefix)
+    if any(told and told_by.upper() == name for told_by, told in environ.items()):
+        return name
+    return FAMOUS[field] if prefix == PREFIX and famous(field, environ) else ""
+
+
+def ours(fields: Iterable[str], prefix: str = PREFIX) -> tuple[str, ...]:
+    """What the environment says of these settings now: the same as before means that they are the same."""
+    told = os.environ
+    return tuple(told.get(variable(field, prefix)) or famous(field) for field in fields)
+
+
+def renamed(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """A sentence for each variable that has an old name of ours: it is not obeyed, and the new one says nothing."""
+    old = sorted(name for name in RENAMED if environ.get(name) and not environ.get(PREFIX + name))
+    return [f"{name} is now {PREFIX}{name}; {name} is not obeyed" for name in old]
+
+
+def host_of_others(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """A sentence about a HOST that is no address, where nothing else says where to listen."""
+    host = environ.get("HOST", "")
+    if not host or environ.get(f"{PREFIX}HOST") or is_address(host):
+        return []
+    return [f"HOST={host} is no address, so it is not obeyed; to listen on another one than 127.0.0.1, set {PREFIX}HOST"]
