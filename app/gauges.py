@@ -63,6 +63,11 @@ class Gauges:
         jobs = GaugeMetricFamily("surefoot_jobs_open", "Jobs that have not ended.", labels=("saga", "state"))
         depth = GaugeMetricFamily("surefoot_lane_depth", "Operations that are ready and wait for a worker.", labels=("queue",))
         oldest = GaugeMetricFamily("surefoot_lane_oldest_age_seconds", "How long the oldest of them has waited.", labels=("queue",))
+        unattended = GaugeMetricFamily(
+            "surefoot_operations_unattended",
+            "Operations that have been ready for longer than their queue time-out, and wait on: no worker comes for them.",
+            labels=("queue",),
+        )
         letters = GaugeMetricFamily("surefoot_dead_letters_open", "Operations given up, by saga and why.", labels=("saga", "why"))
         asked = GaugeMetricFamily("surefoot_dead_letters_need_person", "Those of them that hold their job.", labels=("saga", "why"))
         attention = GaugeMetricFamily("surefoot_jobs_attention", "Jobs for which a person is asked.", labels=("saga",))
@@ -93,6 +98,7 @@ class Gauges:
                 places.add_metric((lane,), sum(serving))
                 queues.setdefault(lane, standing.Lane(lane, 0, 0.0))
             for queue in sorted(queues):
+                unattended.add_metric((queue,), queues[queue].unattended)
                 depth.add_metric((queue,), queues[queue].depth)
                 oldest.add_metric((queue,), queues[queue].oldest_s)
             counts: dict[tuple[str, str], int] = {}
@@ -108,7 +114,7 @@ class Gauges:
         held.add_metric((), float(lease is not None and lease.left_s > 0))
         if lease is not None:  # each round begins by renewing it
             relay.add_metric((), max(0.0, self._settings.lease_seconds - lease.left_s))
-        return [findings, jobs, depth, oldest, letters, asked, attention, unowned, since, kept, workers, places, relay, held]
+        return [findings, jobs, depth, oldest, unattended, letters, asked, attention, unowned, since, kept, workers, places, relay, held]
 
     def _ask_invariants(self) -> list[Metric]:
         broken = GaugeMetricFamily(

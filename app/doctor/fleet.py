@@ -62,6 +62,11 @@ def workers(_settings: Settings, db: Engine) -> Iterator[Finding]:
             yield fail("lanes", f"lane {lane} has no live worker; {depth} operations wait, one for {oldest_s:.0f} s", fix)
         else:
             yield warn("lanes", f"lane {lane} has no live worker", fix)
+    for queue in waiting.values():
+        if queue.unattended:
+            many = f"{queue.unattended} operation{'s have' if queue.unattended > 1 else ' has'}"
+            said = f"{many} waited in {queue.queue} past the queue time-out, one for {queue.oldest_s:.0f} s; nothing is given up"
+            yield fail("waiting", said, f"start workers, or more of them: surefoot worker --lanes {queue.queue.removesuffix('.undo')}")
     if live and not missing:
         yield ok("lanes", f"every lane has a live worker: {some(sorted(served), 10)}" if served else "no lane is known yet")
 

@@ -54,7 +54,15 @@ def _outage(row: Row) -> Expected:
 
 
 def _lane_gone(graph: Graph, row: Row, before: Expected) -> Expected:
-    """What nobody came for is given up with a letter each; what is needed for the way back, or lies behind the pivot, asks."""
+    """What nobody comes for waits, until it is told and somebody comes; or, where the saga says so, it is given up.
+
+    What is given up leaves a letter each; what is needed for the way back, or lies behind the pivot, asks.
+    """
+    patience = [not node.limits_of(kind).gives_up for node in graph.nodes for kind in _on_lane(node, row.lane)]
+    if all(patience):
+        return before
+    if any(patience):
+        return Expected(before.lands | FAILED | ATTENTION, before.ends | FAILED, None)
     node = graph.by_name[row.step]
     in_line = _in_line(graph, row.lane)
     if row.first:
@@ -67,6 +75,12 @@ def _lane_gone(graph: Graph, row: Row, before: Expected) -> Expected:
     if any(n.lane_of("undo") == row.lane for n in others):  # done by then, perhaps
         return Expected(FAILED | ATTENTION, FAILED, None)
     return Expected(FAILED, FAILED, 1)
+
+
+def _on_lane(node: Node, lane: str) -> list[Kind]:
+    """What of a step runs on this lane."""
+    undo = [Kind.UNDO] if node.compensation is not None and node.lane_of(Kind.UNDO) == lane else []
+    return ([Kind.ACTION] if node.lane == lane else []) + undo
 
 
 def _in_line(graph: Graph, lane: str) -> bool:

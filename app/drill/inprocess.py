@@ -114,9 +114,12 @@ class InProcess:
             self._scene.away = False
             self.say("* the service is back")
         if self._broker.nobody_at:
-            self._broker.come()
-            self.say(f"* a worker comes for lane {self._scene.row.lane}")
+            self._come()
             self.go_on()
+
+    def _come(self) -> None:
+        self._broker.come()
+        self.say(f"* a worker comes for lane {self._scene.row.lane}")
 
     # --- life goes on ---------------------------------------------------------------------------------------------
     def _live(self) -> None:
@@ -131,6 +134,8 @@ class InProcess:
                     self._sweep()
             elif self._at_rest():
                 return
+            elif self._broker.nobody_at and self._told_that_nobody_comes():
+                self._come()
             elif not self._broker.let_go():
                 self._store.clock.advance(self._next_due_s())
                 self._sweep()
@@ -153,9 +158,16 @@ class InProcess:
             else:  # rung again, sooner where its queue is empty; or given up
                 bounds = [s * 2**row.resent for s in (self.settings.lease_seconds, self.settings.lost_seconds)]
                 rung = [row.sent_at + timedelta(seconds=s) for s in bounds]
-                dates += [date for date in (*rung, row.queue_by) if date > now]
+                dates += [date for date in (*rung, row.queue_by) if date is not None and date > now]
         due_s = min(((date - now).total_seconds() for date in dates), default=self.settings.lease_seconds)
         return max(due_s, 0.0) + (BEAT_S if due_s > 0 else 1.0)
+
+    def _told_that_nobody_comes(self) -> bool:
+        """Whether something of the job waits for a worker past its time, and waits on: whoever looks after us is told."""
+        o = operations.c
+        alarmed = select(o.id).where(o.job_id == self._scene.job_id, o.state == OpState.QUEUED, o.missing == 0, o.queue_by.is_(None))
+        with reading(self.db) as connection:
+            return connection.execute(alarmed.limit(1)).first() is not None
 
     def _at_rest(self) -> bool:
         state = self._state()

@@ -47,7 +47,7 @@ class Trick(StrEnum):
     FREEZE = "freeze"  # its worker stands still past the lease until the job has landed, then goes on
     KILL_ALL = "kill-all"  # web, relay and worker are killed together while it runs
     CANCEL = "cancel"  # somebody cancels the job while it is there
-    GONE = "gone"  # the only worker of a lane is gone for good; another comes when a person has been asked
+    GONE = "gone"  # the only worker of a lane is gone for good; another comes when that is told
     OUTAGE = "outage"  # a service is away
 
 
@@ -219,7 +219,7 @@ def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
             words = f"only worker of lane {lane} killed for good"
             yield Row(f"{lane}:gone@after_effect", Group.LANE, words, node.name, strike.point, strike, Trick.GONE, lane=lane)
     if back:
-        node, words = back[-1], f"no worker for lane {lane} when it is undone, one comes when a person is asked"
+        node, words = back[-1], f"no worker for lane {lane} when it is undone, one comes when that is told"
         first = _so_that_it_is_undone(graph, node)
         yield Row(f"{lane}:gone@undo", Group.LANE, words, f"{node.name}.undo", "undo", trick=Trick.GONE, first=first, lane=lane)
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from app.config import Settings
 from app.delivery.broker import BrokerProbe
 from app.engine import attempt as attempts
-from app.engine import late
+from app.engine import late, unattended
 from app.engine.advance import finish
 from app.engine.dispatch import Publishes, alone, ring
 from app.engine.letters import ask_a_person
@@ -93,8 +93,7 @@ class Sweeper:
         return woken
 
     def _nobody_came(self) -> int:
-        rows = self._read(lambda c: queries.nobody_came(c, self.settings.sweep_rows))
-        return sum(self._land(attempts.nobody_came(self.db, self.settings, row.id, row.job_id)) for row in rows)
+        return unattended.sweep(self.db, self.settings, self.publisher)
 
     def _deadlines(self) -> int:
         ids = self._read(lambda c: queries.past_deadline(c, self.settings.sweep_rows))

@@ -92,8 +92,19 @@ def _lock(facts: Facts, line: InLine) -> Wait:
 def _version(facts: Facts, op: Operation) -> Wait:
     job = facts.snapshot.job
     what = f"a worker with version {job.version} of {job.saga} (definition {job.digest})"
-    words = f"{facts.title(op)} needs {what}, and none has come by yet"
-    return Wait("version", what, op.ready_at, None, words, f"such a worker takes {facts.title(op)}")
+    words = f"{facts.title(op)} needs {what}, and none has come by yet{_nobody_yet(facts, op)}"
+    return Wait("version", what, op.ready_at, _gives_up_at(facts, op), words, f"such a worker takes {facts.title(op)}")
+
+
+def _gives_up_at(facts: Facts, op: Operation) -> datetime | None:
+    """When it is given up if nobody comes; None where its saga does not say so: then it waits on."""
+    return op.queue_by if facts.snapshot.graph.by_name[op.step].limits_of(op.kind).gives_up else None
+
+
+def _nobody_yet(facts: Facts, op: Operation) -> str:
+    """That it has waited past its time."""
+    late = op.queue_by is None and op.ready_at is not None
+    return f"; it has waited since {at(op.ready_at, facts.today)}, and is not given up" if late and op.ready_at else ""
 
 
 def _in_line(facts: Facts, op: Operation) -> Wait:
@@ -104,14 +115,15 @@ def _in_line(facts: Facts, op: Operation) -> Wait:
     what = f"a worker of lane {op.lane} to take {title}"
     nxt = f"a worker of lane {op.lane} takes {title}"
     if any(digest in w.digests for w in live):
-        return Wait("worker", what, op.ready_at, op.queue_by, f"waiting for {what}", nxt)
+        words = f"waiting for {what}{_nobody_yet(facts, op)}"
+        return Wait("worker", what, op.ready_at, _gives_up_at(facts, op), words, nxt)
     if live:
         words = f"no live worker of lane {op.lane} has definition {digest} of {facts.snapshot.job.saga}, which {title} needs"
-        return Wait("version", what, op.ready_at, op.queue_by, words, nxt)
+        return Wait("version", what, op.ready_at, _gives_up_at(facts, op), words + _nobody_yet(facts, op), nxt)
     words = f"{title} waits: no live worker serves lane {op.lane}; "
     if serving:
         last = max(serving, key=lambda w: w.seen_at)
         words += f"last seen {at(last.seen_at, facts.today)} on host {last.host}"
     else:
         words += f"none was ever seen: start one with `surefoot worker --lanes {op.lane}`"
-    return Wait("worker", what, op.ready_at, op.queue_by, words, nxt)
+    return Wait("worker", what, op.ready_at, _gives_up_at(facts, op), words + _nobody_yet(facts, op), nxt)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from app.saga.graph import Compensation, Graph, Limits, Locks, Node
-from app.saga.policies import ACTION_ATTEMPTS, PAST_PIVOT_ATTEMPTS, UNDO_ATTEMPTS
+from app.saga.policies import ACTION_ATTEMPTS, ACTION_QUEUE_S, PAST_PIVOT_ATTEMPTS, UNDO_ATTEMPTS, UNDO_QUEUE_S
 from app.saga.step import Part, Step
 
 KeysOf = Callable[[Any], Sequence[str]]  # input -> the keys of the locks that a job with this input takes
@@ -27,6 +27,7 @@ class Declared(Protocol):
     locks: KeysOf | None
     on_locked: str
     lock_wait_s: float
+    queue_timeout_s: float | None
     effect_readers: dict[str, Callable[..., Any]]
     effect_lists: dict[str, Callable[..., Any]]
     invariants: list[Callable[..., Any]]
@@ -93,17 +94,17 @@ def assemble(saga: Declared) -> Graph:
     order = topological(after)
     pivot = pivot_of(saga.steps, order)
     past = descendants(after, order)[pivot] if pivot else set()
-    nodes = tuple(_node(saga.steps[name], pivot=name == pivot, past_pivot=name in past) for name in order)
+    nodes = tuple(_node(saga, saga.steps[name], pivot=name == pivot, past_pivot=name in past) for name in order)
     locks = Locks(on_locked=saga.on_locked, wait_s=saga.lock_wait_s) if saga.locks is not None else None
     return Graph(saga=saga.name, version=saga.version, sla_s=saga.sla_s, nodes=nodes, locks=locks, on_sla=saga.on_sla)
 
 
-def _node(step: Step[Any, Any], *, pivot: bool, past_pivot: bool) -> Node:
+def _node(saga: Declared, step: Step[Any, Any], *, pivot: bool, past_pivot: bool) -> Node:
     return Node(
         name=step.name,
         lane=step.lane,
         after=step.after,
-        limits=_limits(step, PAST_PIVOT_ATTEMPTS if past_pivot else ACTION_ATTEMPTS),
+        limits=_limits(saga, step, PAST_PIVOT_ATTEMPTS if past_pivot else ACTION_ATTEMPTS),
         effectful=not step.pure,
         pivot=pivot,
         irreversible=step.irreversible,
@@ -111,21 +112,24 @@ def _node(step: Step[Any, Any], *, pivot: bool, past_pivot: bool) -> Node:
         on_unknown=step.on_unknown or "retry",
         settle=step.settle,
         probe=step.finder is not None,
-        compensation=_compensation(step.undo, step.lane) if step.undo else None,
-        confirm=_limits(step.confirmation, PAST_PIVOT_ATTEMPTS) if step.confirmation else None,
+        compensation=_compensation(saga, step.undo, step.lane) if step.undo else None,
+        confirm=_limits(saga, step.confirmation, PAST_PIVOT_ATTEMPTS) if step.confirmation else None,
         note=step.note,
         brief=step.brief,
     )
 
 
-def _compensation(undo: Part, lane: str) -> Compensation:
-    return Compensation(name=undo.name, lane=lane, fidelity=undo.fidelity, note=undo.note, limits=_limits(undo, UNDO_ATTEMPTS))
+def _compensation(saga: Declared, undo: Part, lane: str) -> Compensation:
+    limits = _limits(saga, undo, UNDO_ATTEMPTS, UNDO_QUEUE_S)
+    return Compensation(name=undo.name, lane=lane, fidelity=undo.fidelity, note=undo.note, limits=limits)
 
 
-def _limits(declared: Step[Any, Any] | Part, attempts: int) -> Limits:
+def _limits(saga: Declared, declared: Step[Any, Any] | Part, attempts: int, queue_s: float = ACTION_QUEUE_S) -> Limits:
+    said_s = saga.queue_timeout_s if declared.queue_timeout_s is None else declared.queue_timeout_s
     return declared.retry.limits(
         attempts=attempts,
         timeout_s=declared.timeout_s,
-        queue_timeout_s=declared.queue_timeout_s,
+        queue_timeout_s=queue_s if said_s is None else said_s,
         stall_timeout_s=declared.stall_timeout_s,
+        gives_up=said_s is not None,
     )

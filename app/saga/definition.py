@@ -79,6 +79,7 @@ class Saga(Generic[I]):
     locks: KeysOf | None  # evaluated by a worker, before the first step
     on_locked: str
     lock_wait_s: float
+    queue_timeout_s: float | None
     where: str
     steps: dict[str, Step[Any, Any]]  # in the order of declaration
     effect_readers: dict[str, Callable[..., Any]]  # service -> function of (keys)
@@ -100,6 +101,7 @@ class Saga(Generic[I]):
         locks: Callable[[I], Sequence[str]] | None = None,
         on_locked: Literal["wait", "fail"] | None = None,
         lock_wait: Duration | None = None,
+        queue_timeout: Duration | None = None,
     ) -> None:
         """`input`: a pydantic model, read strictly, extra fields refused. `sla`: how long a job may take before it is late.
 
@@ -109,6 +111,7 @@ class Saga(Generic[I]):
         `locks`: a function of the input that names business records, like `lambda o: [f"order:{o.order_ref}"]`; no other job
         that names one of them runs at the same time. `on_locked`: "wait" for them in a fair queue (the default), for
         `lock_wait` at most (default 10m), or "fail" at once.
+        `queue_timeout`: of every step, undo and confirmation that does not say its own.
         Raises: DefinitionError naming the line and what to change.
         """
         self.where = source.caller()
@@ -126,6 +129,7 @@ class Saga(Generic[I]):
             raise DefinitionError(f"{self.where}: saga {name}: examples={said(examples)}. Say a list: examples=[{input.__name__}(...)].")
         self.examples = tuple(examples)
         self.locks, self.on_locked, self.lock_wait_s = declared_locks(locks, on_locked, lock_wait, self.where, f"saga {name}")
+        self.queue_timeout_s = positive_or_none(queue_timeout, "queue_timeout", self.where, f"saga {name}")
         self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
         self.effect_steps, self.effect_lists = {}, {}
 
@@ -137,7 +141,7 @@ class Saga(Generic[I]):
         after: Sequence[Step[Any, Any] | str] | Step[Any, Any] | str | None = None,
         retry: Retry | None = None,
         timeout: Duration = "60s",
-        queue_timeout: Duration = "15m",
+        queue_timeout: Duration | None = None,
         stall_timeout: Duration | None = None,
         pivot: bool = False,
         irreversible: bool = False,
@@ -152,7 +156,8 @@ class Saga(Generic[I]):
         """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
 
         `after`: the steps it waits for; left out it follows the step declared above it, [] makes it a root.
-        `timeout`: of one attempt; `queue_timeout`: for a worker to come; `stall_timeout`: of one attempt without ctx.progress,
+        `timeout`: of one attempt; `queue_timeout`: it is given up when no worker has come for so long (left out: the saga's;
+        where the saga says nothing either, that nobody comes is told, and it waits); `stall_timeout`: of one attempt without ctx.progress,
         ctx.checkpoint or ctx.check (left out: as long as `timeout`). `pure`: it has no effect, so nothing to undo;
         `undo=None`: it has one that may stay. `irreversible` steps say `on_unknown`: "retry" (at least once) or
         "attention" (at most once, a person is asked). `settle`: what the undo of an unknown outcome does first,
@@ -182,7 +187,7 @@ class Saga(Generic[I]):
                 after=self._after(after, name, line),
                 retry=retry_or_default(retry, line, name),
                 timeout_s=positive(timeout, "timeout", line, name),
-                queue_timeout_s=positive(queue_timeout, "queue_timeout", line, name),
+                queue_timeout_s=positive_or_none(queue_timeout, "queue_timeout", line, name),
                 stall_timeout_s=positive_or_none(stall_timeout, "stall_timeout", line, name),
                 pivot=pivot,
                 irreversible=irreversible,

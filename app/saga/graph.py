@@ -21,7 +21,9 @@ KINDS = ("action", "undo", "confirm")
 class Limits:
     """What one operation may use. `attempts`: claims before it is given up; the rest in seconds.
 
-    `stall_timeout_s`: how long an attempt may go without a sign of progress; None: as long as it may run.
+    `queue_timeout_s`: how long it may lie ready before a worker comes; `gives_up`: it is given up then, since the saga says so
+    (else its workers' absence is told, and it waits). `stall_timeout_s`: how long an attempt may go without a sign of progress;
+    None: as long as it may run.
     """
 
     attempts: int
@@ -31,6 +33,7 @@ class Limits:
     backoff_factor: float = 2.0
     backoff_cap_s: float = 60.0
     stall_timeout_s: float | None = None
+    gives_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,8 @@ class Graph:
             for limits in (node["limits"], node["confirm"], (node["compensation"] or {}).get("limits")):
                 if limits is not None and limits["stall_timeout_s"] is None:
                     del limits["stall_timeout_s"]  # the same
+                if limits is not None and not limits["gives_up"]:
+                    del limits["gives_up"]  # the same
         return data
 
     @classmethod

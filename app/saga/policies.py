@@ -11,6 +11,7 @@ from app.saga.graph import Limits
 
 ACTION_ATTEMPTS = 5
 UNDO_ATTEMPTS = 10
+ACTION_QUEUE_S, UNDO_QUEUE_S = 900.0, 3600.0  # how long nobody may come before that is told; confirmations as actions
 PAST_PIVOT_ATTEMPTS = 20  # also of confirmations: there is no way back, so patience is cheaper than a person
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -49,7 +50,15 @@ class Retry:
             raise ValueError(f"Retry(factor={self.factor!r}): waits do not shrink, so say a number from 1 on")
         seconds(self.backoff), seconds(self.cap)
 
-    def limits(self, *, attempts: int, timeout_s: float, queue_timeout_s: float, stall_timeout_s: float | None = None) -> Limits:
+    def limits(
+        self,
+        *,
+        attempts: int,
+        timeout_s: float,
+        queue_timeout_s: float,
+        stall_timeout_s: float | None = None,
+        gives_up: bool = False,
+    ) -> Limits:
         """These policies as limits of one operation. `attempts`: the default of its kind."""
         return Limits(
             attempts=attempts if self.limit is None else self.limit,
@@ -59,6 +68,7 @@ class Retry:
             backoff_factor=float(self.factor),
             backoff_cap_s=seconds(self.cap),
             stall_timeout_s=stall_timeout_s,
+            gives_up=gives_up,
         )
 
 

@@ -31,13 +31,13 @@ class Owner(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """An undo or a confirmation as declared. Times in seconds."""
+    """An undo or a confirmation as declared. Times in seconds; `queue_timeout_s`: None where nothing was said."""
 
     fn: Callable[..., Any]
     where: str
     retry: Retry
     timeout_s: float
-    queue_timeout_s: float
+    queue_timeout_s: float | None
     stall_timeout_s: float | None = None
     fidelity: str = ""
     note: str = ""
@@ -63,7 +63,7 @@ class Step(Generic[P, R]):
     after: tuple[str, ...]
     retry: Retry
     timeout_s: float
-    queue_timeout_s: float
+    queue_timeout_s: float | None
     stall_timeout_s: float | None
     pivot: bool
     irreversible: bool
@@ -101,12 +101,13 @@ class Step(Generic[P, R]):
         note: str = "",
         retry: Retry | None = None,
         timeout: Duration = "60s",
-        queue_timeout: Duration = "1h",
+        queue_timeout: Duration | None = None,
         stall_timeout: Duration | None = None,
     ) -> Callable[[F], F]:
         """Declare the undo of this step: a function of (ctx, o, result) or (ctx, o).
 
         `fidelity`: exact (as if never done), equivalent (a refund beside the charge), partial (a fee stays), notice.
+        `queue_timeout`: as of a step; then a person is asked.
         `note`: what a user is told of the difference. `result` is None when it was never learnt.
         """
         if fidelity not in FIDELITIES:
@@ -143,7 +144,7 @@ class Step(Generic[P, R]):
         *,
         retry: Retry | None = None,
         timeout: Duration = "60s",
-        queue_timeout: Duration = "15m",
+        queue_timeout: Duration | None = None,
         stall_timeout: Duration | None = None,
     ) -> Callable[[F], F]: ...
 
@@ -155,7 +156,7 @@ class Step(Generic[P, R]):
         *,
         retry: Retry | None = None,
         timeout: Duration = "60s",
-        queue_timeout: Duration = "15m",
+        queue_timeout: Duration | None = None,
         stall_timeout: Duration | None = None,
     ) -> Any:
         """Declare the confirmation of this step: a function of (ctx, o, result) or (ctx, o), run when every action is done."""
@@ -177,7 +178,7 @@ class Step(Generic[P, R]):
         fn: Callable[..., Any],
         retry: Retry | None,
         timeout: Duration,
-        queue_timeout: Duration,
+        queue_timeout: Duration | None,
         stall_timeout: Duration | None,
         fidelity: str = "",
         note: str = "",
@@ -188,7 +189,7 @@ class Step(Generic[P, R]):
             where=at,
             retry=retry_or_default(retry, at, fn.__name__),
             timeout_s=positive(timeout, "timeout", at, fn.__name__),
-            queue_timeout_s=positive(queue_timeout, "queue_timeout", at, fn.__name__),
+            queue_timeout_s=positive_or_none(queue_timeout, "queue_timeout", at, fn.__name__),
             stall_timeout_s=positive_or_none(stall_timeout, "stall_timeout", at, fn.__name__),
             fidelity=fidelity,
             note=note,

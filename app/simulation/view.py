@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from app.rules.states import ENDED, JobState
-from app.store.tables import dead_letters, history, jobs
+from app.store.tables import dead_letters, history, jobs, operations
 
 
 class View:
@@ -29,9 +29,11 @@ class View:
         return [row.id for row in self.all(select(jobs.c.id).where(jobs.c.state.not_in((*ENDED, JobState.ATTENTION))))]
 
     def gave_up_waiting(self) -> bool:
-        """Whether an operation failed because no worker came for it."""
+        """Whether an operation lay ready past its time: given up for that, or noted by the sweep, which took its clock away."""
+        o = operations.c
         failed = self.all(select(history.c.detail).where(history.c.event == "failed"))
-        return any((row.detail or {}).get("why") == "queue_timeout" for row in failed)
+        noted = self.all(select(o.id).where(o.ready_at.is_not(None), o.queue_by.is_(None)).limit(1))
+        return bool(noted) or any((row.detail or {}).get("why") == "queue_timeout" for row in failed)
 
     def letters(self) -> list[Any]:
         """The open dead letters that hold a job, oldest first."""

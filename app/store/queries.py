@@ -252,7 +252,8 @@ _SENT_LONG_AGO = (
     .limit(P_LIMIT)
 )
 _EXPIRED = select(o.id, o.job_id, o.token).where(o.state == RUNNING, o.lease_until < now()).order_by(o.lease_until).limit(P_LIMIT)
-_NOBODY_CAME = select(o.id, o.job_id).where(_READY, o.queue_by < now()).order_by(o.queue_by).limit(P_LIMIT)
+_NOBODY_CAME = select(o.id, o.job_id, o.step, o.kind, j.digest).join_from(operations, jobs, o.job_id == j.id)
+_NOBODY_CAME = _NOBODY_CAME.where(_READY, o.queue_by < now()).order_by(o.queue_by).limit(P_LIMIT)
 _STRANDED = select(o.id, o.job_id).where(o.state == PENDING, o.missing == NOTHING).limit(P_LIMIT)
 _PAST_DEADLINE = (
     select(j.id).where(j.deadline_at.is_not(None), j.state == RUNNING, j.deadline_at <= now()).order_by(j.deadline_at).limit(P_LIMIT)
@@ -294,6 +295,7 @@ def expired(connection: Connection, limit: int) -> list[AnyRow]:
 
 
 def nobody_came(connection: Connection, limit: int) -> list[AnyRow]:
+    """(id, job_id, step, kind, digest) of what lies ready past its time. What waits on past it has no such time any more."""
     return list(connection.execute(_NOBODY_CAME, {"p_limit": limit}))
 
 

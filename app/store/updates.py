@@ -232,6 +232,12 @@ def end_running_operation(
     ).one_or_none()
 
 
+def note_nobody_came(tx: Connection, operation_ids: Collection[str]) -> int:
+    """Ready past its time, and it waits on: its clock is taken away, which is how it is told from the others. Returns how many."""
+    those = and_(one_of(o.id, "p_ids"), STATE == QUEUED, o.missing == ZERO, o.queue_by < now())
+    return tx.execute(update(operations).where(those).values(queue_by=null()), {"p_ids": operation_ids}).rowcount
+
+
 def fail_unclaimed(tx: Connection, operation_id: str) -> AnyRow | None:
     """queued -> failed: nobody came in time. None: somebody has."""
     return tx.execute(
@@ -373,22 +379,25 @@ _WAKE = (
         ),
         _DUE,
     )
-    .values(**READY_NOW, queue_by=after(o.queue_s))
+    .values(**READY_NOW, queue_by=case((o.wait == "version", o.queue_by), else_=after(o.queue_s)))
     .returning(o.id)
 )
 
 
 def wake_due(tx: Connection, limit: int) -> list[str]:
-    """waiting -> queued where the time has come. Never waits for a row. Returns the ids, to be rung at once."""
+    """waiting -> queued where the time has come. Never waits for a row. Returns the ids, to be rung at once.
+
+    The clock for somebody to come goes on where it waited for somebody who can: a worker with its definition.
+    """
     return list(tx.scalars(_WAKE, {"p_limit": limit}))
 
 
 def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:
-    """queued -> waiting: this worker lacks the definition; no attempt is used."""
+    """queued -> waiting: this worker lacks the definition; no attempt is used. Not past its time: then the sweep has it."""
     return (
         tx.execute(
             update(operations)
-            .where(o.id == operation_id, STATE == QUEUED, o.missing == 0)
+            .where(o.id == operation_id, STATE == QUEUED, o.missing == 0, or_(o.queue_by.is_(None), o.queue_by > now()))
             .values(state=OpState.WAITING, wait="version", due_at=after(seconds))
         ).rowcount
         == 1

@@ -52,8 +52,11 @@ class Accounts:
         return [Seen(key, self.keys[key]) for key in keys if key in self.keys]
 
 
-def transfer_saga(name: str, accounts: Accounts, *, safe: bool = False, world: bool = True) -> Saga[Transfer]:
-    saga = Saga(name, version=1, input=Transfer, examples=[Transfer(sender="ann", receiver="bob", amount=10)])
+def transfer_saga(
+    name: str, accounts: Accounts, *, safe: bool = False, world: bool = True, queue_timeout: str | None = None
+) -> Saga[Transfer]:
+    example = Transfer(sender="ann", receiver="bob", amount=10)
+    saga = Saga(name, version=1, input=Transfer, examples=[example], queue_timeout=queue_timeout)
 
     @saga.step(lane="accounts", safe_to_drill=safe)
     def withdraw(ctx: Any, o: Transfer) -> int:

@@ -28,11 +28,15 @@ o, j, d, w = operations.c, jobs.c, dead_letters.c, workers.c
 
 @dataclass(frozen=True)
 class Lane:
-    """One queue of a lane (`east`, or `east.undo`). `oldest_s`: how long its oldest operation has been ready, seconds."""
+    """One queue of a lane (`east`, or `east.undo`). `oldest_s`: how long its oldest operation has been ready, seconds.
+
+    `unattended`: how many of them have been ready past their time, and wait on.
+    """
 
     queue: str
     depth: int
     oldest_s: float
+    unattended: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,19 +118,19 @@ def _asked_jobs() -> Select[Any]:
 
 def lanes(connection: Connection) -> list[Lane]:
     """What is ready and waits for a worker, by queue. Of more than COUNTED_ROWS the oldest are looked at."""
-    ready = (
-        select(o.lane, o.kind, o.ready_at)
-        .where(and_(o.state == QUEUED, o.missing == NOTHING))
-        .order_by(o.queue_by)
-        .limit(COUNTED_ROWS)
-        .subquery()
-    )
-    undo = (ready.c.kind == literal_column("'undo'", String)).label("undo")
-    rows = connection.execute(select(ready.c.lane, undo, func.count(), func.min(ready.c.ready_at), now()).group_by(ready.c.lane, undo))
-    return sorted(
-        (Lane(queue_name(lane, "undo" if is_undo else "action"), depth, _age_s(oldest, at)) for lane, is_undo, depth, oldest, at in rows),
-        key=lambda lane: lane.queue,
-    )
+    found: dict[str, Lane] = {}
+    for waits_on in (True, False):  # those that wait past their time have no clock any more: they are the oldest
+        clock = o.queue_by.is_(None) if waits_on else o.queue_by.is_not(None)
+        ready = select(o.lane, o.kind, o.ready_at).where(o.state == QUEUED, o.missing == NOTHING, clock)
+        few = ready.order_by(o.queue_by).limit(COUNTED_ROWS).subquery()
+        undo = (few.c.kind == literal_column("'undo'", String)).label("undo")
+        rows = connection.execute(select(few.c.lane, undo, func.count(), func.min(few.c.ready_at), now()).group_by(few.c.lane, undo))
+        for lane, is_undo, depth, oldest, at in rows:
+            queue = queue_name(lane, "undo" if is_undo else "action")
+            before = found.get(queue, Lane(queue, 0, 0.0))
+            unattended = before.unattended + (depth if waits_on else 0)
+            found[queue] = Lane(queue, before.depth + depth, max(before.oldest_s, _age_s(oldest, at)), unattended)
+    return [found[queue] for queue in sorted(found)]
 
 
 def _age_s(then: datetime | None, at: datetime) -> float:

@@ -114,16 +114,3 @@ def test_given_step_past_its_hard_limit_then_that_is_said_and_not_that_it_stalle
     assert beat(world, held).overdue == ((held.operation_id, 7, "past its hard limit"),)
     world.sweep()
     assert world.land(held.job_id) == "completed"
-
-
-def test_given_nobody_comes_for_an_undo_then_attention_with_a_letter_and_the_error_says_so(world: World) -> None:
-    job = world.submit()
-    world.deliver(world.next())
-    world.cancel(job)
-    world.broker.waiting.clear()
-    world.let_pass(3700)
-    world.sweep()
-    assert world.state(job) == "attention"
-    (letter,) = world.letters(job)
-    assert (letter.why, letter.kind, letter.error["type"]) == ("queue_timeout", "undo", "QueueTimeout")
-    assert job_view(world.db, job, None)["error"]["type"] == "QueueTimeout"

@@ -224,17 +224,6 @@ def test_given_a_refused_pivot_then_the_job_is_undone(world: World, service: Par
     assert set(service.steps("undo")) == {"first", "left", "right"}
 
 
-def test_given_nobody_comes_then_the_action_fails_for_that_reason_and_the_job_is_undone(world: World, service: Participant) -> None:
-    job = world.submit()
-    world.deliver(world.next())
-    world.broker.waiting.clear()
-    world.let_pass(16 * 60)
-    world.sweep()
-    assert world.land(job) == "failed"
-    assert {letter.why for letter in world.letters(job)} == {"queue_timeout"}
-    assert service.steps("undo") == ["first"]
-
-
 def test_given_an_ended_job_when_redriven_then_a_new_job_names_the_old(world: World, service: Participant) -> None:
     service.script["right", "action"] = [Rejected("no")]
     job = world.submit()

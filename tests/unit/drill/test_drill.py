@@ -91,8 +91,21 @@ def test_given_key_with_the_attempt_in_it_when_drilled_then_a_crash_after_the_ef
     assert {r.row.name for r in drawn.failed} >= {"deposit:crash@after_effect", "withdraw:crash@after_effect"}
 
 
-def test_given_lane_whose_only_worker_is_gone_when_drilled_then_jobs_are_given_up_or_ask_and_land_when_another_comes() -> None:
+def test_given_lane_whose_only_worker_is_gone_when_drilled_then_jobs_wait_and_land_when_another_comes() -> None:
     drawn = drill(transfer, only="lane without a worker")
+
+    assert [(r.row.name, r.why) for r in drawn.failed] == []
+    assert {r.row.name: (r.job_state, r.redriven_to) for r in drawn.results} == {
+        "accounts:gone": ("completed", ""),
+        "accounts:gone@after_effect": ("completed", ""),
+        "accounts:gone@undo": ("failed", ""),
+        "notes:gone": ("completed", ""),
+        "notes:gone@after_effect": ("completed", ""),
+    }
+
+
+def test_given_saga_that_gives_up_and_a_lane_without_its_worker_when_drilled_then_jobs_end_or_ask_and_land_when_another_comes() -> None:
+    drawn = drill(transfer_saga.transfer_saga("hasty", Accounts(), queue_timeout="15m"), only="lane without a worker")
 
     assert [(r.row.name, r.why) for r in drawn.failed] == []
     ends = {r.row.name: (r.job_state, r.redriven_to, dict(r.services)["accounts"]) for r in drawn.results}

@@ -8,6 +8,7 @@ from app.drill.expect import expected
 from app.drill.plan import Group, Row, Trick, chosen, rows_of
 from app.faults import Point, What, parse_faults
 from app.saga.definition import Saga
+from app.saga.graph import Graph
 from tests.unit.saga import order_saga
 
 ROWS = rows_of(order_saga.order.graph, examples=2, example=1, outages=["payments"])
@@ -81,9 +82,9 @@ def test_given_words_when_rows_are_chosen_then_those_they_name(only: str | None,
         pytest.param("charge_card.undo:crash@after_effect", {"failed"}, {"failed"}, 0, id="undo-is-tried-again"),
         pytest.param("charge_card:cancel@before_effect", {"cancelled"}, {"cancelled"}, 0, id="cancel-before-the-pivot"),
         pytest.param("confirm_order:cancel@before_claim", {"cancelled"}, {"cancelled"}, 0, id="cancel-at-the-pivot's-door"),
-        pytest.param("payments:gone", {"failed"}, {"failed"}, 1, id="nobody-comes-and-it-turns"),
-        pytest.param("payments:gone@after_effect", {"attention"}, {"failed"}, 2, id="nobody-comes-in-mid-step-nor-for-its-undo"),
-        pytest.param("payments:gone@undo", {"attention"}, {"failed"}, 1, id="nobody-comes-for-the-undo"),
+        pytest.param("payments:gone", {"completed"}, {"completed"}, 0, id="nobody-comes-and-it-waits"),
+        pytest.param("payments:gone@after_effect", {"completed"}, {"completed"}, 0, id="nobody-comes-in-mid-step-and-it-waits"),
+        pytest.param("payments:gone@undo", {"failed"}, {"failed"}, 0, id="nobody-comes-for-the-undo-and-it-waits"),
         pytest.param("charge_card:freeze@before_effect+undone", {"failed"}, {"failed"}, 0, id="frozen-until-undone"),
         pytest.param("confirm_order:cancel@before_effect", {"completed"}, {"completed"}, 0, id="cancel-too-late"),
     ],
@@ -91,3 +92,22 @@ def test_given_words_when_rows_are_chosen_then_those_they_name(only: str | None,
 def test_given_row_when_asked_what_must_come_then_the_rules_of_the_engine(name: str, lands: set[str], ends: set[str], letters: int) -> None:
     wanted = expected(order_saga.order.graph, row(name), "completed")
     assert (wanted.lands, wanted.ends, wanted.letters) == (lands, ends, letters)
+
+
+@pytest.mark.parametrize(
+    ("name", "lands", "letters"),
+    [
+        pytest.param("payments:gone", {"failed"}, 1, id="it-turns"),
+        pytest.param("payments:gone@after_effect", {"attention"}, 2, id="in-mid-step-nor-for-its-undo"),
+        pytest.param("payments:gone@undo", {"attention"}, 1, id="for-the-undo"),
+    ],
+)
+def test_given_saga_that_gives_up_and_a_lane_without_a_worker_when_asked_what_must_come_then_it_does(
+    name: str, lands: set[str], letters: int
+) -> None:
+    data = order_saga.order.graph.to_json()
+    for node in data["nodes"]:
+        for limits in (node["limits"], (node["compensation"] or {}).get("limits", {})):
+            limits["gives_up"] = True
+    wanted = expected(Graph.from_json(data), row(name), "completed")
+    assert (wanted.lands, wanted.ends, wanted.letters) == (lands, {"failed"}, letters)

@@ -30,7 +30,9 @@ class SagaStep(Shape):
     irreversible: bool
     attempts: int
     timeout_seconds: float
-    queue_timeout_seconds: float = Field(description="How long it waits for a worker before it counts as given up.")
+    queue_timeout_seconds: float | None = Field(
+        description="How long it waits for a worker before it is given up. Null: it waits until one comes, and operators are told."
+    )
     stall_timeout_seconds: float | None = Field(description="How long an attempt may go without a sign of progress.")
     note: str
 
