@@ -8,7 +8,7 @@ from flask import g
 
 from app import faults
 from app.access.principal import Principal
-from app.engine.submit import Submission, Submitted, submit
+from app.engine.submit import Submission, Submitted
 from app.faults import Point
 from web.door import door
 
@@ -40,7 +40,7 @@ def accept(
         traceparent=g.traceparent,
     )
     faults.reached(Point.BEFORE_EFFECT, "web", "submit")
-    done = submit(here.db, here.settings, here.registry, submission, admit=here.admission.admit)
+    done = here.entrance.submit(submission)
     g.job_id = done.job_id  # for the request's line of log
     if not done.replayed:
         faults.reached(Point.AFTER_COMMIT, "web", "submit")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.engine import decide
 from app.engine.redrive import discard_letter, redrive_letter
+from app.engine.rerun import Asked
 from app.engine.submit import Submitted
 from app.rules.planner import Plan
 from web.api.auth import principal
@@ -17,24 +18,28 @@ RETRY = "retry"  # of the step of a letter that holds its job
 
 @dataclass(frozen=True)
 class Decided:
-    """`job_id`: the job that goes on, which is a new one if `anew`. `message`: what was done, in words."""
+    """`job_id`: the job that goes on, which is a new one if `anew`. `message`: what was done, in words; `replayed`: done before."""
 
     job_id: str
     anew: bool
     message: str
+    replayed: bool = False
 
 
-def carry_out(word: str, job_id: str, letter_id: str, reason: str) -> Decided:
-    """One of LETTER_ACTIONS, or RETRY, about a letter of this job, by whoever asks. Raises: what the engine says to it."""
+def carry_out(word: str, job_id: str, letter_id: str, reason: str, key: str | None = None) -> Decided:
+    """One of LETTER_ACTIONS, or RETRY, about a letter of this job, by whoever asks. `key`: idempotency key of a redrive.
+
+    Raises: what the engine says to it.
+    """
     here, actor = door(), principal().actor
     if word == "discard":
         discard_letter(here.db, letter_id, actor, reason)
         return Decided(job_id, False, "It is laid down; it stays on record.")
     if word == "redrive":
-        done = redrive_letter(here.db, here.settings, here.registry, letter_id, actor, reason)
+        done = redrive_letter(here.entrance, letter_id, Asked(actor, reason, key))
         here.bell.ring(done.plan)
         if isinstance(done, Submitted):
-            return Decided(done.job_id, True, "Its job has ended, so this is a new job that names the old one.")
+            return Decided(done.job_id, True, "Its job has ended, so this is a new job that names the old one.", done.replayed)
         return Decided(job_id, False, "It was sent back with fresh attempts.")
     plan, message = _decision(word, letter_id, actor, reason)
     here.bell.ring(plan)

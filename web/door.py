@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from app.access.signing import Signer
 from app.config import Settings
-from app.limits.admission import Admission
+from app.engine.entrance import Entrance
 from app.saga.registry import Registry
 from app.store.views import Polls
 from web.bell import Bell
@@ -22,7 +22,7 @@ EXTENSION = "surefoot"
 class Door:
     """`registry` is None where no saga's code is installed: then inputs are checked by the schema in the catalogue.
 
-    `waiters`: places for requests that hold a thread to wait for a job's end.
+    `waiters`: places for requests that hold a thread to wait for a job's end; `entrance`: what makes a job goes through it.
     """
 
     settings: Settings
@@ -31,7 +31,7 @@ class Door:
     signer: Signer
     bell: Bell
     waiters: threading.Semaphore
-    admission: Admission
+    entrance: Entrance
     polls: Polls
 
 

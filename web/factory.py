@@ -13,8 +13,8 @@ from app.config import settings as settings_of_this_process
 from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
 from app.engine.dispatch import Publishes
+from app.engine.entrance import Entrance
 from app.errors import DefinitionError
-from app.limits.admission import Admission
 from app.metrics.counters import show_from_the_start
 from app.rules.planner import Plan
 from app.saga.registry import Registry
@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     if isinstance(publisher, Publisher):
         bell.warm(publisher.warm)
     waiters = threading.Semaphore(max(1, threads // WAITING_SHARE))
-    hang(app, Door(settings, db, registry, signer, bell, waiters, Admission(settings.open_jobs), Polls(db)))
+    hang(app, Door(settings, db, registry, signer, bell, waiters, Entrance.of(db, settings, registry), Polls(db)))
     _assemble(app)
     return app
 

@@ -11,6 +11,9 @@ from app.access.principal import shell_actor
 from app.cli.common import as_json, find_job, job_argument, moment, print_json, print_table, publish, store
 from app.config import settings
 from app.engine import decide
+from app.engine.entrance import Entrance
+from app.engine.redrive import redrive_job
+from app.engine.rerun import Asked
 from app.engine.submit import Submitted
 from app.explain import why as reasons
 from app.store.views import SHOWN_STATES, history_view, job_view, list_jobs
@@ -129,13 +132,24 @@ def cancel(job: str) -> None:
 
 @jobs.command()
 @job_argument
-@click.option("--reason", default="redrive", help="Why; it goes into the history.")
-def redrive(job: str, reason: str) -> None:
-    """Try again: fresh attempts where it waits for a person, a new job where it has ended undone."""
+@click.option("--reason", default="", help="Why; it goes into the history. Needed where a person is asked.")
+@click.option("--again", is_flag=True, help="JOB completed, and all of it is to be done once more.")
+@click.option("--key", help="Idempotency key: asked again with the same key, it is the same job.")
+def redrive(job: str, reason: str, again: bool, key: str | None) -> None:
+    """Try again: fresh attempts where it waits for a person, a new job where it has ended.
+
+    A job has one re-run at most that is open or completed. One that completed is run again only with --again.
+    """
     with store() as db:
-        decision = decide.redrive(db, settings(), None, find_job(db, job), shell_actor(), reason)
+        job_id = find_job(db, job)
+        decision = redrive_job(Entrance.of(db, settings()), job_id, Asked(shell_actor(), reason, key, again))
         publish(db, decision.plan)
-    click.echo(f"It runs again as the new job {decision.job_id}." if isinstance(decision, Submitted) else decision.message)
+    if not isinstance(decision, Submitted):
+        click.echo(decision.message)
+    elif decision.job_id == job_id:
+        click.echo("It was sent back before, under this key.")
+    else:
+        click.echo(f"It runs again as the new job {decision.job_id}{', made before under this key' if decision.replayed else ''}.")
 
 
 @jobs.command()

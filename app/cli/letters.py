@@ -12,7 +12,9 @@ from app.access.principal import shell_actor
 from app.cli.common import as_json, find_job, moment, print_json, print_table, publish, store
 from app.config import settings
 from app.engine import redrive
+from app.engine.entrance import Entrance
 from app.engine.letters import WHYS
+from app.engine.rerun import Asked
 from app.engine.submit import Submitted
 from app.errors import NotFound, RequestError
 from app.store.ids import is_id
@@ -140,7 +142,7 @@ def _one(db: Engine, letter_id: str, reason: str, dry_run: bool, as_json: bool) 
         view = letter_view(db, letter_id, None)
         told, job_id = ("can be sent back" if "redrive" in view["actions"] else "cannot be sent back now"), view["job"]
     else:
-        done = redrive.redrive_letter(db, settings(), None, letter_id, shell_actor(), reason)
+        done = redrive.redrive_letter(Entrance.of(db, settings()), letter_id, Asked(shell_actor(), reason))
         publish(db, done.plan)
         view = letter_view(db, letter_id, None)
         again = isinstance(done, Submitted)

@@ -16,9 +16,8 @@ from app.access import tenants
 from app.access.principal import shell_actor
 from app.cli.common import as_json, print_json, publish, store
 from app.config import settings
+from app.engine.entrance import Entrance
 from app.engine.submit import Submission
-from app.engine.submit import submit as accept
-from app.limits.admission import Admission
 from app.store.views import job_view
 
 
@@ -39,7 +38,7 @@ def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str,
         came_from = trace.taken(os.environ.get("TRACEPARENT"))
         words = tuple(dict.fromkeys(tags))
         submission = Submission(tenants.ensure(db), saga, value, shell_actor(), key=key, tags=words, traceparent=came_from)
-        submitted = accept(db, settings(), None, submission, admit=Admission(settings().open_jobs).admit)
+        submitted = Entrance.of(db, settings()).submit(submission)
         publish(db, submitted.plan)
         if wait and not as_json:
             from app.cli.watching import follow

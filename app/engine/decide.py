@@ -1,4 +1,4 @@
-"""A person's word: cancel, redrive, and what to do with an operation that is given up. Each is recorded with who and why."""
+"""A person's word: cancel, and what to do with an operation that is given up. Each is recorded with who and why."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from app.config import Settings
 from app.engine.advance import after_end, finish
 from app.engine.attempt import Ended
 from app.engine.move import Move
-from app.engine.rerun import rerun
-from app.engine.submit import Submitted
 from app.engine.turn import past_return, turn
 from app.errors import Conflict, NotFound
 from app.rules.planner import Plan
 from app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
-from app.saga.registry import Registry
 from app.store import queries, updates
 from app.store.ids import is_id
 from app.store.session import reading, transaction
-from app.store.tables import jobs
 from app.store.types import AnyRow
 
 NOBODY_ASKED = {"attention_since": None, "owner": None, "owned_at": None}
@@ -63,28 +59,6 @@ def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
         return Decision(False, f"Too late to cancel: {_too_late(blocker)}")
 
     return transaction(db, work)
-
-
-def redrive(
-    db: Engine, settings: Settings, registry: Registry | None, job_id: str, actor: str, why: str = "redrive"
-) -> Decision | Submitted:
-    """Try again: a job in attention where it stands, with fresh attempts; an ended one as a new job that names the old.
-
-    Raises: NotFound; Conflict while the job still moves by itself.
-    """
-    with reading(db) as connection:
-        job = connection.execute(jobs.select().where(jobs.c.id == job_id)).one_or_none() if is_id(job_id) else None
-        letters = queries.blocking_letters(connection, job_id) if job is not None else []
-    if job is None:
-        raise NotFound("there is no such job")
-    if job.state == JobState.ATTENTION:
-        plan: Plan = ()
-        for letter in letters:
-            plan += retry(db, letter.id, actor, why).plan
-        return Decision(True, f"{len(letters)} operation{'s' if len(letters) != 1 else ''} sent back with fresh attempts.", plan)
-    if job.state in ENDED:
-        return rerun(db, settings, registry, job, actor, why)
-    raise Conflict(f"the job is {job.state} and moves by itself: there is nothing to send back", state=job.state)
 
 
 def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:

@@ -67,6 +67,9 @@ INVARIANTS: dict[str, str] = {
     "who waits for a lock stands in line for it": """
         SELECT o.id FROM operations o WHERE o.state = 'waiting' AND o.wait = 'lock' AND NOT EXISTS (
             SELECT 1 FROM lock_waiters w WHERE w.job_id = o.job_id)""",
+    "a job has one re-run at most that is open or completed": """
+        SELECT j.retry_of FROM jobs j WHERE j.retry_of IS NOT NULL AND j.state NOT IN ('failed','cancelled')
+        GROUP BY j.retry_of HAVING count(*) > 1""",
     "history has no gaps": """
         SELECT j.id FROM jobs j JOIN history h ON h.job_id = j.id GROUP BY j.id, j.seq HAVING count(*) <> j.seq OR max(h.seq) <> j.seq""",
 }
@@ -94,7 +97,7 @@ class Scope:
     def before(self, dialect: str) -> str:
         """A WITH that puts these jobs in the place of the table."""
         table = "main.jobs" if dialect == "sqlite" else "jobs"  # SQLite takes the bare name for the WITH itself
-        return f"""WITH jobs AS (SELECT id, digest, dir, state, seq FROM {table} WHERE id IN (
+        return f"""WITH jobs AS (SELECT id, digest, dir, state, seq, retry_of FROM {table} WHERE id IN (
             SELECT id FROM (SELECT id FROM {table} WHERE state IN ('running','compensating') ORDER BY id LIMIT {self.open_jobs}) a
             UNION SELECT job_id FROM (SELECT job_id FROM dead_letters WHERE state = 'open' AND blocking LIMIT {self.asked_jobs}) b
             UNION SELECT id FROM (SELECT id FROM {table} ORDER BY id DESC LIMIT {self.newest_jobs}) c)) """  # noqa: S608 - numbers

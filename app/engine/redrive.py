@@ -1,4 +1,4 @@
-"""Dead letters sent back or laid down: one by one, or many by the clock.
+"""Jobs sent back, and dead letters sent back or laid down: one by one, or many by the clock.
 
 A letter that holds its job is sent back by giving its operation fresh attempts. One whose job has landed is sent back as
 a new job, for the old keys are spent; closing the letter and making that job are one transaction, so however often it is
@@ -17,14 +17,15 @@ from app.config import Settings
 from app.engine import decide
 from app.engine.decide import Decision
 from app.engine.dispatch import Publishes, ring
+from app.engine.entrance import Entrance
 from app.engine.move import Move
-from app.engine.rerun import rerun
-from app.engine.submit import Submitted
-from app.errors import Conflict, NotFound, RequestError
+from app.engine.rerun import Asked, rerun
+from app.engine.submit import Submitted, fingerprint_of_rerun, replayed
+from app.errors import Conflict, InvalidInput, NotAllowed, NotFound, RequestError, TooManyOpenJobs
 from app.rules.pacing import departures
-from app.rules.states import ENDED
-from app.saga.registry import Registry
-from app.store import letters, queries
+from app.rules.states import ENDED, JobState
+from app.store import letters, queries, updates
+from app.store.ids import is_id
 from app.store.letters import Meant
 from app.store.session import reading, transaction
 from app.store.tables import jobs
@@ -41,24 +42,76 @@ class NotLanded(Conflict):
 
 
 # --- one ---------------------------------------------------------------------------------------------------------
-def redrive_letter(db: Engine, settings: Settings, registry: Registry | None, letter_id: str, actor: str, why: str) -> Decision | Submitted:
-    """Send back what a letter is about.
+def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Submitted:
+    """Try again: a job in attention where it stands, with fresh attempts; an ended one as a new job that names it.
+
+    The same key again has the same answer; of a job that was sent back where it stands that is the job itself.
+    Raises: NotFound; NotAllowed and InvalidInput (no reason) for a job in attention; Conflict while the job moves by itself; what
+    `rerun` raises.
+    """
+    with reading(entrance.db) as connection:
+        job = connection.execute(jobs.select().where(jobs.c.id == job_id)).one_or_none() if is_id(job_id) else None
+        if job is None:
+            raise NotFound("there is no such job")
+        answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job_id))
+    if answered is not None:
+        return answered
+    if job.state in ENDED:
+        return rerun(entrance, job, asked)
+    if job.state != JobState.ATTENTION:
+        raise Conflict(f"the job is {job.state} and moves by itself: there is nothing to send back", state=job.state)
+    return _send_back(entrance, job, asked)
+
+
+def _send_back(entrance: Entrance, job: AnyRow, asked: Asked) -> Decision | Submitted:
+    """Fresh attempts for everything that a person is asked about."""
+    if not asked.decides:
+        raise NotAllowed("A person is asked about this job: this needs the role operator.")
+    if not asked.why:
+        said = "a person is asked about this job: say the reason for trying again"
+        raise InvalidInput(said, faults=[{"pointer": "/reason", "detail": said}])
+
+    def work(tx: Connection) -> Decision | Submitted:
+        move = Move(tx, job.id)
+        given_up = queries.blocking_letters(tx, job.id)
+        mark = fingerprint_of_rerun(job.id)
+        new = not given_up or asked.key is None or updates.take_idempotency_key(tx, job.tenant_id, asked.key, mark, job.id)
+        if not given_up or not new:
+            answered = replayed(tx, job.tenant_id, asked.key, mark)  # of a request that came first with the same key
+            if answered is None:
+                raise Conflict("somebody else has decided this already", state=move.state)
+            return answered
+        for letter in given_up:
+            decide.retry_in(move, letter, asked.actor, asked.why)
+        said = f"{len(given_up)} operation{'s' if len(given_up) != 1 else ''} sent back with fresh attempts."
+        return Decision(True, said, move.close())
+
+    return transaction(entrance.db, work)
+
+
+def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision | Submitted:
+    """Send back what a letter is about. Who sends back a letter of an ended job has said that it is to be run again.
 
     Raises: NotFound; Conflict when it is closed; NotLanded while its job is being undone; RequestError when the saga's
-    present version does not take the old job's input.
+    present version does not take the old job's input; what `rerun` raises.
     """
-    with reading(db) as connection:
+    with reading(entrance.db) as connection:
         letter = queries.letter(connection, letter_id)
-        job = connection.execute(jobs.select().where(jobs.c.id == letter.job_id)).one() if letter is not None else None
-    if letter is None or job is None:
-        raise NotFound("there is no such dead letter")
+        if letter is None:
+            raise NotFound("there is no such dead letter")
+        job = connection.execute(jobs.select().where(jobs.c.id == letter.job_id)).one()
+        answered = None
+        if not letter.blocking:
+            answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job.id))
+    if answered is not None:
+        return answered
     if letter.state != "open":
         raise Conflict(f"the letter is closed: {letter.resolution} by {letter.resolved_by}")
     if letter.blocking:
-        return decide.retry(db, letter_id, actor, why)
+        return decide.retry(entrance.db, letter_id, asked.actor, asked.why)
     if job.state not in ENDED:
         raise NotLanded(f"the job is {job.state} and has not landed yet; when it has, its letter can be sent back")
-    return rerun(db, settings, registry, job, actor, why, letter_id=letter_id)
+    return rerun(entrance, job, asked, letter_id=letter_id)
 
 
 def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
@@ -125,24 +178,30 @@ def hold_back(db: Engine, meant: Meant) -> int:
     return transaction(db, lambda tx: letters.unschedule(tx, meant))
 
 
-def carry_out(db: Engine, settings: Settings, publisher: Publishes) -> int:
+def carry_out(entrance: Entrance, publisher: Publishes) -> int:
     """The relay's part: send back the letters whose time has come. Returns how many were."""
+    db = entrance.db
     with reading(db) as connection:
         late_s = letters.overdue_s(connection, LATE_S)
-        rows = [] if late_s else letters.due(connection, settings.sweep_rows)
+        rows = [] if late_s else letters.due(connection, entrance.settings.sweep_rows)
     if late_s:
         log.info("redrive.put_off", seconds=round(late_s, 1), letters=transaction(db, lambda tx: letters.shift(tx, late_s)))
         return 0
-    return sum(_carry_out(db, settings, publisher, row) for row in rows)
+    return sum(_carry_out(entrance, publisher, row) for row in rows)
 
 
-def _carry_out(db: Engine, settings: Settings, publisher: Publishes, row: AnyRow) -> int:
+def _carry_out(entrance: Entrance, publisher: Publishes, row: AnyRow) -> int:
+    db = entrance.db
     try:
-        done = redrive_letter(db, settings, None, row.id, row.redrive_by, row.redrive_why)
+        done = redrive_letter(entrance, row.id, Asked(row.redrive_by, row.redrive_why))
     except NotLanded:
         transaction(db, lambda tx: letters.put_off(tx, row.id, PUT_OFF_S))
         return 0
-    except RequestError as error:  # closed meanwhile, or the present version of the saga does not take that input
+    except TooManyOpenJobs as full:
+        later_s = full.retry_after_s
+        transaction(db, lambda tx: letters.put_off(tx, row.id, later_s))
+        return 0
+    except RequestError as error:  # closed meanwhile, run again already, or the saga's present version does not take that input
         refused = error.message
         still_open = transaction(db, lambda tx: _refuse(tx, row, refused))
         log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)

@@ -31,7 +31,6 @@ from app.store.queries import Definition
 from app.store.rows import new_operation
 from app.store.session import asking, one_statement, reading, transaction
 from app.store.tables import history, job_tags, jobs
-from app.store.types import AnyRow
 
 MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
 
@@ -82,12 +81,11 @@ def submit(
     `admit`: whether the tenant may have one more; not asked where the key has its job already.
     Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable, and what `admit` raises.
     """
-    if submission.key is not None and not (1 <= len(submission.key) <= MAX_KEY_CHARS and submission.key.isprintable()):
-        raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY_CHARS} visible characters")
     fingerprint = _fingerprint(submission, settings)
     with asking(db) as connection:
-        if submission.key is not None and (known := queries.idempotent(connection, submission.tenant_id, submission.key)):
-            return _replay(known, fingerprint)
+        answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
+        if answered is not None:
+            return answered
         definition = queries.current_definition(connection, submission.saga)
         if definition is None:
             raise UnknownSaga(f"no saga is called {submission.saga!r}.{did_you_mean(submission.saga, queries.saga_names(connection))}")
@@ -100,20 +98,33 @@ def submit(
         return _insert(db, submission, job_id, definition, value, fingerprint, also)
     except _KeyTaken:
         with reading(db) as connection:
-            known = queries.idempotent(connection, submission.tenant_id, submission.key or "")
-        if known is None:
+            answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
+        if answered is None:
             raise NotFound("the job of this idempotency key is gone") from None
-        return _replay(known, fingerprint)
+        return answered
 
 
 class _KeyTaken(Exception):
     """Somebody used the key since we looked: roll back."""
 
 
-def _replay(known: AnyRow, fingerprint: str) -> Submitted:
+def replayed(connection: Connection, tenant_id: str, key: str | None, fingerprint: str) -> Submitted | None:
+    """The answer that this key has already; None without a key, or when it was never used. Raises: InvalidInput, KeyReused."""
+    if key is None:
+        return None
+    if not (1 <= len(key) <= MAX_KEY_CHARS and key.isprintable()):
+        raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY_CHARS} visible characters")
+    known = queries.idempotent(connection, tenant_id, key)
+    if known is None:
+        return None
     if known.fingerprint != fingerprint:
         raise KeyReused(job_id=known.job_id)
     return Submitted(known.job_id, True, ())
+
+
+def fingerprint_of_rerun(job_id: str) -> str:
+    """Of the request to run a job again: another request than the submission of the same input, and one for each old job."""
+    return hashlib.sha256(f"run again {job_id}".encode()).hexdigest()
 
 
 def _fingerprint(submission: Submission, settings: Settings) -> str:
@@ -127,6 +138,8 @@ def _fingerprint(submission: Submission, settings: Settings) -> str:
             f"the input has {len(text)} bytes; at most {settings.input_bytes} are taken (SUREFOOT_INPUT_BYTES)",
             faults=[{"pointer": "/input", "detail": "too large"}],
         )
+    if submission.retry_of is not None:
+        return fingerprint_of_rerun(submission.retry_of)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -178,11 +191,11 @@ def _insert(
         metrics.note(JOBS_SUBMITTED, saga=graph.saga)
 
     def one_by_one(tx: Connection) -> None:
-        if also is not None:
-            also(tx, job_id)
         tx.execute(_NEW_JOB, job | {"p_deadline_s": submission.deadline_s, "p_sla_s": graph.sla_s})
         if submission.key is not None and not updates.take_idempotency_key(tx, submission.tenant_id, submission.key, fingerprint, job_id):
             raise _KeyTaken
+        if also is not None:
+            also(tx, job_id)  # after the key: of two requests with one key the second is answered with the first one's job
         if submission.tags:
             filed = select(jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id).where(jobs.c.id == job_id)
             into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)

@@ -19,6 +19,7 @@ from app.engine import attempt as attempts
 from app.engine import late, unattended
 from app.engine.advance import finish
 from app.engine.dispatch import Publishes, alone, ring
+from app.engine.entrance import Entrance
 from app.engine.letters import ask_a_person
 from app.engine.mirror import Mirror
 from app.engine.move import Move
@@ -50,6 +51,10 @@ class Sweeper:
     page_after: str = ""
     broker_was_away: bool = False
     found: dict[str, int] = field(default_factory=dict)
+    entrance: Entrance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.entrance = Entrance.of(self.db, self.settings)  # no registry: a relay has no code of sagas
 
     def run_once(self) -> dict[str, int]:
         """One round. Returns how many of each kind were found."""
@@ -120,7 +125,7 @@ class Sweeper:
             ask_a_person(move, open_undos[0], why="late_undo", error=error)
 
     def _redrives(self) -> int:
-        return carry_out(self.db, self.settings, self.publisher)
+        return carry_out(self.entrance, self.publisher)
 
     def _late(self) -> int:
         return late.sweep(self.db, self.settings, self.publisher)

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from app.clock import ago, now
 from app.errors import NotFound
-from app.rules.states import Kind
+from app.rules.states import JobState, Kind
 from app.saga.graph import Graph
 from app.store.ids import is_id, operation_id
 from app.store.session import reading
@@ -45,6 +45,7 @@ NOTHING: ColumnElement[int] = literal_column("0", Integer)
 # What a move reads of its job: not its input, which may be large
 JOB_OF_A_MOVE = ("id", "tenant_id", "digest", "state", "dir", "cause", "cancel_wish", "deadline_at", "owner", "seq", "rev")
 P_LIMIT = bindparam("p_limit", type_=Integer)
+NO_ID = "00000000-0000-0000-0000-000000000000"
 LIVE_WORKER_S = 30.0  # a worker not seen for so long is not counted as serving
 
 
@@ -112,6 +113,22 @@ def lock_job(tx: Connection, job_id: str) -> AnyRow:
     if row is None:
         raise NotFound("there is no such job")
     return row
+
+
+_STANDING_RERUN = (
+    select(j.id, j.saga, j.state)
+    .where(
+        j.retry_of == bindparam("p_id", type_=Id),
+        j.id != bindparam("p_besides", type_=Id),
+        j.state.not_in((JobState.FAILED, JobState.CANCELLED)),
+    )
+    .limit(literal_column("1", Integer))
+)
+
+
+def standing_rerun(connection: Connection, job_id: str, besides: str = NO_ID) -> AnyRow | None:
+    """(id, saga, state) of the job that runs this one again and is open or completed; `besides` is not looked at."""
+    return connection.execute(_STANDING_RERUN, {"p_id": job_id, "p_besides": besides}).one_or_none()
 
 
 _OPERATION = select(operations).where(o.id == bindparam("p_id", type_=Id))

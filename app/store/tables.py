@@ -133,6 +133,7 @@ jobs = Table(
     _partial("ix_jobs_deadline", "deadline_at", where="deadline_at IS NOT NULL AND state = 'running'"),
     _partial("ix_jobs_sla", "sla_at", where="sla_at IS NOT NULL AND state IN ('running','compensating','attention')"),
     _partial("ix_jobs_undo_by", "undo_by", where="undo_by IS NOT NULL AND state = 'compensating'"),
+    _partial("ix_jobs_retry_of", "retry_of", "id", where="retry_of IS NOT NULL"),  # whether a job was run again
     _partial("ix_jobs_attention", "tenant_id", "id", where="state = 'attention'"),
 )
 

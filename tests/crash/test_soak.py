@@ -187,7 +187,7 @@ def redrive_what_asks_a_person(shop: Shop) -> bool:
         asking = list(connection.scalars(select(d.job_id).where(d.state == "open", d.blocking).distinct()))
     for job in asking:
         with suppress(httpx.TransportError):
-            shop.http.post(f"/jobs/{job}/redrive")
+            shop.http.post(f"/jobs/{job}/redrive", json={"reason": "what failed it is over"})
     return set(shop.states()) <= {"completed", "failed", "cancelled"}
 
 

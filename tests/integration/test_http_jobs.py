@@ -247,13 +247,6 @@ def test_given_attention_when_operator_decides_then_the_job_lands(
     assert "the bank said so" in user.get(f"{JOBS}/{job_id}/history").get_data(as_text=True)
 
 
-def test_given_attention_when_redriven_then_fresh_attempts(shop: Shop, user: Caller) -> None:
-    job_id = attention(shop, user)
-    answer = user.post(f"{JOBS}/{job_id}/redrive")
-    assert (answer.status_code, answer.get_json()["id"]) == (202, job_id)
-    assert shop.land(job_id) == "cancelled"
-
-
 # --- the rest ------------------------------------------------------------------------------------------------------
 def test_given_job_when_history_and_effects_are_read_then_items(shop: Shop, user: Caller) -> None:
     job_id = user.submit().get_json()["id"]

@@ -179,17 +179,6 @@ def test_given_declined_order_when_shown_then_undone_in_words_and_not_failed(sho
     assert "the bank declined &lt;the card&gt; (charge_card). Undone: nothing is left of it; stock released and order voided" in text
 
 
-def test_given_completed_job_when_run_again_then_a_new_one_by_page_and_by_api_alike(shop: Shop, app: Flask, page: FlaskClient) -> None:
-    job_id = shop.order()
-    shop.drain()
-    assert "Run it again as a new job" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
-    by_page = page.post(f"/jobs/{job_id}/redrive")
-    assert (by_page.status_code, job_id in by_page.headers["Location"]) == (303, False)
-    by_api = Caller(app, shop.key()).post(f"/api/v1/jobs/{job_id}/redrive")
-    assert (by_api.status_code, by_api.get_json()["retry_of"]) == (202, job_id)
-    assert [job["retry_of"] for job in jobs_of(shop)] == [job_id, job_id, None]
-
-
 def test_given_running_job_when_cancelled_on_its_page_then_it_is_undone(shop: Shop, page: FlaskClient) -> None:
     job_id = shop.order()
     shop.deliver(shop.next("shop.create_order"))

@@ -18,6 +18,7 @@ from app.clock import UtcDateTime
 from app.config import Settings
 from app.engine import decide
 from app.engine.dispatch import ring
+from app.engine.entrance import Entrance
 from app.engine.invariants import violations
 from app.engine.parcel import Parcel, parcels
 from app.engine.perform import perform, run_on
@@ -168,6 +169,10 @@ class World:
         with self.db.begin() as tx:
             tx.execute(tenants.insert().values(id=self.tenant, name="default"))
         self.sweep()
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance.of(self.db, self.settings, self.registry)
 
     # --- asking for work -------------------------------------------------------------------------------------------
     def submit(self, **more: Any) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from app.access.principal import Role
 from app.engine import decide
+from app.engine.redrive import redrive_job
+from app.engine.rerun import Asked
 from app.engine.submit import Submitted
 from app.errors import NotFound
 from app.explain import why
@@ -163,22 +166,26 @@ def cancel(job_id: str) -> Response:
 @described(
     "Run it again",
     "jobs",
-    {202: p.CHANGED_JOB},
-    body=requests.Nothing,
+    {202: Answer("It is on record; the job that runs now.", shapes.DecidedJob, ("Location", "Retry-After", "Idempotent-Replayed"))},
+    body=requests.RunAgain,
     body_wanted=False,
-    problems=("conflict", "unknown-saga", "approval-needed"),
-    details="A job in `attention` goes on with fresh attempts. An ended one is run as a new job, whose `retry_of` names the old one.",
+    parameters=(p.IDEMPOTENCY_KEY,),
+    problems=("invalid-idempotency-key", "conflict", "key-reused", "unknown-saga", "approval-needed", "too-many-requests"),
+    details="A job in `attention` goes on with fresh attempts: an operator says why. An ended one is run as a new job, whose `retry_of`"
+    " names the old one; one that completed only with `again`. A job has one re-run at most that is open or completed: another"
+    " request is a 409 whose `job` is that one. The same key has the same answer.",
 )
 def redrive(job_id: str) -> Response:
-    nothing_said()
-    here, who = door(), principal()
-    job_view(here.db, job_id, who.tenant_id)
-    done = decide.redrive(here.db, here.settings, here.registry, job_id, who.actor)
+    here, who, key = door(), principal(), requests.idempotency_key()
+    wanted = requests.checked(requests.RunAgain, read_optional_object(request, here.settings.body_bytes) or {})
+    job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
+    decides = who.may(Role.OPERATOR)
+    done = redrive_job(here.entrance, job_id, Asked(who.actor, wanted.reason, key, wanted.again, decides))
     here.bell.ring(done.plan)
-    if isinstance(done, Submitted):
-        view = job_view(here.db, done.job_id, who.tenant_id)
-        return job_answer(view | {"message": "It has ended, so this is a new job that names the old one."}, 202)
-    return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": done.message}, 202)
+    if not isinstance(done, Submitted):
+        return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": done.message}, 202)
+    said = "It was sent back before, under this key." if done.job_id == job_id else "It has ended, so this is a new job that names it."
+    return job_answer(job_view(here.db, done.job_id, who.tenant_id) | {"message": said}, 202, replayed=done.replayed)
 
 
 def nothing_said() -> None:

@@ -78,20 +78,23 @@ def show(letter_id: str) -> Response:
 @described(
     "Send it back",
     "dead letters",
-    {202: CHANGED},
+    {202: Answer("It is on record; the letter as it stands.", shapes.DecidedLetter, ("Location", "Idempotent-Replayed"))},
     body=requests.Reason,
-    problems=("conflict", "unknown-saga", "approval-needed"),
+    parameters=(p.IDEMPOTENCY_KEY,),
+    problems=("invalid-idempotency-key", "conflict", "key-reused", "unknown-saga", "approval-needed", "too-many-requests"),
     details="A letter that holds its job gives the operation fresh attempts. One whose job has ended makes a new job, which names the old"
-    " one (`retry_of`); `Location` is the job that runs now.",
+    " one (`retry_of`); `Location` is the job that runs now. The same key has the same new job. A job that is run again already is a 409"
+    " whose `job` is the other one.",
 )
 @needs(Role.OPERATOR)
 def send_back(letter_id: str) -> Response:
-    here, who = door(), principal()
+    here, who, key = door(), principal(), requests.idempotency_key()
     letter = letter_view(here.db, letter_id, who.tenant_id)
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
-    done = carry_out("redrive", letter["job"], letter_id, reason)
+    done = carry_out("redrive", letter["job"], letter_id, reason, key)
     view = letter_view(here.db, letter_id, who.tenant_id) | {"message": done.message}
-    return answer(view, 202, {"Location": job_links(done.job_id)["self"]})
+    replayed = {"Idempotent-Replayed": "true"} if done.replayed else {}
+    return answer(view, 202, {"Location": job_links(done.job_id)["self"]} | replayed)
 
 
 @routes.post("/<letter:letter_id>/discard")

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from app import errors as e
 from app.store.session import translated
+from app.store.views.names import API
 from web.api.kinds import KINDS, OF_STATUS
 
 log = structlog.get_logger("surefoot.web")
@@ -53,12 +54,11 @@ def _of_ours(error: e.SurefootError) -> Problem:
         case e.UnknownSaga():
             return Problem("unknown-saga", said, errors=[{"pointer": "/saga", "detail": said}])
         case e.KeyReused():
-            job = error.details.get("job_id")
-            return Problem("key-reused", said, job=f"/api/v1/jobs/{job}" if job else None)
+            return Problem("key-reused", said, **_job(error))
         case e.NotFound():
             return Problem("not-found", said)
         case e.Conflict():
-            return Problem("conflict", said)
+            return Problem("conflict", said, **_job(error))
         case e.NotAllowed():
             return Problem("forbidden", said)
         case e.RequestError():
@@ -67,6 +67,12 @@ def _of_ours(error: e.SurefootError) -> Problem:
             slug = "too-many-requests" if isinstance(error, e.TooManyOpenJobs) else "unavailable"
             return Problem(slug, said, headers={"Retry-After": str(max(1, round(error.retry_after_s)))})
     return Problem("internal-error", "Something went wrong here; the log has it under this trace_id.")
+
+
+def _job(error: e.SurefootError) -> dict[str, Any]:
+    """The job that stands in the way, or has the answer."""
+    job = error.details.get("job_id")
+    return {"job": f"{API}/jobs/{job}"} if job else {}
 
 
 def _faults(error: e.SurefootError) -> dict[str, Any]:

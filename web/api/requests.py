@@ -66,6 +66,22 @@ class Reason(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
 
 
+class RunAgain(BaseModel):
+    """The body of a request to run a job again; it may be left out."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"again": True, "reason": "the customer wants the same once more"}]},
+    )
+
+    again: bool = Field(False, description="The job completed, and all of it is to be done once more.")
+    reason: Annotated[str, Field(max_length=1000), AfterValidator(_visible)] = Field(
+        "", description="Kept in the history. Needed for a job in `attention`."
+    )
+
+
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
@@ -18,6 +17,7 @@ from web.api.auth import principal
 from web.api.pages import Pages
 from web.door import door
 from web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
+from web.pages.once import key_of, new_key
 
 routes = Blueprint("home", __name__)
 RECENT = 12
@@ -47,9 +47,7 @@ def submit() -> AnyResponse:
     fields = fields_of(saga["name"], saga["input"])
     value, faults = read_input(fields, request.form)
     fields = filled(fields, request.form)
-    key = request.form.get("key", "")
-    if not (1 <= len(key) <= 64 and key.isascii() and key.isprintable()):
-        key = _new_key()
+    key = key_of(request.form) or new_key()
     try:
         if faults:
             raise InvalidInput(faults=_all_of_them(saga, value, faults))
@@ -123,7 +121,7 @@ def _page(
         prefix=PREFIX,
         faults=faults or [],
         made=made,
-        key=key or _new_key(),
+        key=key or new_key(),
         jobs=_recent(),
         example=_example(shown),
     )
@@ -134,8 +132,3 @@ def _example(fields: list[Field]) -> str:
     """The input that the form shows when it is drawn, as JSON for the commands."""
     found, _ = read_input(fields, {PREFIX + field.name: field.value for field in fields})
     return json.dumps(found)
-
-
-def _new_key() -> str:
-    """Made when the form is drawn: however often it is sent, it is one job."""
-    return f"form-{secrets.token_urlsafe(18)}"

@@ -11,31 +11,35 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.access.principal import Role
 from app.engine import decide, owning
+from app.engine.redrive import redrive_job
+from app.engine.rerun import Asked
 from app.engine.submit import Submitted
-from app.errors import Conflict, NotFound, RequestError
+from app.errors import Conflict, InvalidInput, NotFound, RequestError
 from app.explain import why
 from app.rules.states import ENDED
 from app.store.ids import operation_id
 from app.store.views import Revision, effects_view, history_view, job_view, job_with_letters
 from app.store.views.graphs import graph_view
 from app.store.views.letters import letter_view
+from app.store.views.names import short_name
 from web.api.auth import needs, principal
 from web.deciding import LETTER_ACTIONS, carry_out
 from web.door import door
 from web.pages.drawing import HEIGHT, WIDTH, draw
+from web.pages.once import key_of, new_key
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
 SAID_OF = {"redrive": "sent-back", "discard": "laid-down"}  # of a letter's decisions; all others are "decided"
 OWNING = {"take": owning.take, "release": owning.release}
 REASON_CHARACTERS = 1000
 WHY_ANEW_S = 10  # an open job's page is made anew so often although the job did not move
-CANCELLABLE = ("pending", "running", "waiting")
-REDRIVABLE = (*ENDED, "attention")  # as the API: what has ended is run as a new job
+NO_REASON = "A decision needs its reason, of one line."
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
     "cancelling": "It is being cancelled; what was done is undone.",
     "too-late": "Too late to cancel: it is past the point of no return. If that step fails, the job is cancelled then.",
     "moved-on": "The job has moved on, so there was nothing to do.",
     "again": "This is a new job with the same input.",
+    "again-already": "The earlier job is run again by this one, which was made before.",
     "decided": "Your decision is on record, and the job goes on.",
     "sent-back": "It was sent back with fresh attempts.",
     "laid-down": "It is laid down; it stays on record.",
@@ -84,12 +88,22 @@ def cancel(job_id: str) -> AnyResponse:
 def redrive(job_id: str) -> AnyResponse:
     here, who = door(), principal()
     job_view(here.db, job_id, who.tenant_id)
+    reason = request.form.get("reason", "").strip()
+    if len(reason) > REASON_CHARACTERS or not reason.isprintable():
+        raise RequestError(NO_REASON)
+    said_so = request.form.get("again") == "yes"
+    asked = Asked(who.actor, reason, key_of(request.form), said_so, who.may(Role.OPERATOR))
     try:
-        done = decide.redrive(here.db, here.settings, here.registry, job_id, who.actor)
-    except Conflict:
-        return _back(job_id, "moved-on")
+        done = redrive_job(here.entrance, job_id, asked)
+    except InvalidInput as error:
+        raise RequestError(NO_REASON) from error
+    except Conflict as error:
+        other = error.details.get("job_id")
+        return _back(other, "again-already") if other else _back(job_id, "moved-on")
     here.bell.ring(done.plan)
-    return _back(done.job_id, "again") if isinstance(done, Submitted) else _back(job_id, "sent-back")
+    if isinstance(done, Submitted) and done.job_id != job_id:
+        return _back(done.job_id, "again")
+    return _back(job_id, "sent-back")
 
 
 @routes.post("/letters/<letter_id>")
@@ -101,11 +115,12 @@ def decide_letter(job_id: str, letter_id: str) -> AnyResponse:
         raise NotFound("This job has no such dead letter.")
     word, reason = request.form.get("decision", ""), request.form.get("reason", "").strip()
     if word not in LETTER_ACTIONS or not 1 <= len(reason) <= REASON_CHARACTERS or not reason.isprintable():
-        raise RequestError("A decision needs its reason, of one line.")
+        raise RequestError(NO_REASON)
     try:
-        done = carry_out(word, job_id, letter_id, reason)
-    except (Conflict, NotFound):
-        return _back(job_id, "moved-on")
+        done = carry_out(word, job_id, letter_id, reason, key_of(request.form))
+    except (Conflict, NotFound) as error:
+        other = error.details.get("job_id")
+        return _back(other, "again-already") if other else _back(job_id, "moved-on")
     return _back(done.job_id, "again" if done.anew else SAID_OF.get(word, "decided"))
 
 
@@ -141,8 +156,8 @@ def _facts(job_id: str) -> dict[str, Any]:
     return {
         "job": view,
         "ended": view["state"] in ENDED,
-        "cancellable": view["state"] in CANCELLABLE,
-        "redrivable": view["state"] in REDRIVABLE,
+        "again": short_name(view["saga"], view["retried_as"]) if view["retried_as"] else None,
+        "key": new_key(),
         "why": told,
         "letters": letters,
         "may_decide": principal().may(Role.OPERATOR),

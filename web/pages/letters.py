@@ -10,12 +10,14 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.access.principal import Role
 from app.engine import redrive
 from app.engine.letters import WHYS
+from app.engine.rerun import Asked
 from app.errors import Conflict, RequestError
 from app.store.letters import Meant
 from app.store.views.letters import letter_view, letters_view
 from web.api.auth import needs, principal
 from web.api.pages import pages_of_letters
 from web.door import door
+from web.pages.once import key_of, new_key
 
 routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
 PAGE_ROWS = 50
@@ -25,6 +27,7 @@ FILTERS = ("state", "saga", "step", "why")
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
     "sent-back": "It was sent back.",
     "laid-down": "It is laid down; it stays on record.",
+    "again-already": "Its job is run again already; the page of the job names the other one.",
     "moved-on": "The letter has moved on, so there was nothing to do.",
 }
 
@@ -45,6 +48,7 @@ def show() -> Response:
         whys=WHYS,
         asked=asked,
         here=_here(),
+        key=new_key,
         said=SAID.get(request.args.get("said", "")),
     )
     return make_response(page)
@@ -62,9 +66,10 @@ def decide(letter_id: str) -> AnyResponse:
         if word == "discard":
             redrive.discard_letter(here.db, letter_id, who.actor, reason)
             return _back("laid-down")
-        here.bell.ring(redrive.redrive_letter(here.db, here.settings, here.registry, letter_id, who.actor, reason).plan)
-    except Conflict:
-        return _back("moved-on")
+        asked = Asked(who.actor, reason, key_of(request.form))
+        here.bell.ring(redrive.redrive_letter(here.entrance, letter_id, asked).plan)
+    except Conflict as error:
+        return _back("again-already" if error.details.get("job_id") else "moved-on")
     return _back("sent-back")
 
 

@@ -29,6 +29,7 @@ from app.store.tables import Id, job_tags, jobs, operations, tenants
 from app.store.views import letters
 from app.store.views.effects import Effect, effects_of
 from app.store.views.names import job_links, short_name, stamp
+from app.store.views.reruns import Rerun, reruns_of
 from app.store.views.snapshot import BACKOFF, Operation, Snapshot, job_rows, load, load_many
 from app.trace import trace_id
 
@@ -64,7 +65,9 @@ def whole_job(connection: Connection, job_id: str, tenant_id: str | None) -> dic
 def _with_letters(connection: Connection, job_id: str, tenant_id: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     snapshot = load(connection, job_id, tenant_id)
     given_up = letters.letters_of_job(connection, snapshot.job.id) if _may_have_letters(snapshot) else []
-    view = brief(snapshot, effects_of(connection, [snapshot.job.id])[snapshot.job.id])
+    ids = [snapshot.job.id]
+    again = reruns_of(connection, ids).get(snapshot.job.id) if snapshot.ended else None
+    view = brief(snapshot, effects_of(connection, ids)[snapshot.job.id], again)
     return view | {
         "steps": [_step(snapshot, node) for node in snapshot.graph.nodes],
         "result": _result(connection, snapshot) if snapshot.job.state == JobState.COMPLETED else None,
@@ -78,9 +81,10 @@ def _may_have_letters(snapshot: Snapshot) -> bool:
     return snapshot.job.dir == Dir.BACK or snapshot.job.state == JobState.ATTENTION
 
 
-def brief(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
-    """What a list shows of a job: all but steps, result and place in the queue."""
+def brief(snapshot: Snapshot, effects: Sequence[Effect], again: Rerun | None) -> dict[str, Any]:
+    """What a list shows of a job: all but steps, result and place in the queue. `again`: the job that runs it again."""
     job = snapshot.job
+    links = job_links(job.id)
     return {
         "id": job.id,
         "name": short_name(job.saga, job.id),
@@ -91,6 +95,8 @@ def brief(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
         "left_over": [e.step for e in effects if e.left_over],
         "reason": job.reason,
         "retry_of": job.retry_of,
+        "retried_as": again.job_id if again else None,
+        "actions": actions(snapshot, again),
         "trace_id": trace_id(job.traceparent) if job.traceparent else None,
         "progress": _progress(snapshot),
         "error": job.error,
@@ -99,8 +105,16 @@ def brief(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
         "created_at": stamp(job.created_at),
         "started_at": stamp(snapshot.started_at),
         "finished_at": stamp(job.finished_at),
-        "links": job_links(job.id),
+        "links": links if snapshot.can_be_cancelled else links | {"cancel": None},
     }
+
+
+def actions(snapshot: Snapshot, again: Rerun | None) -> list[str]:
+    """What can be done with the job as it stands: `cancel` until there is no way back, `redrive` while no re-run stands."""
+    if snapshot.can_be_cancelled:
+        return ["cancel"]
+    asked = snapshot.job.state == JobState.ATTENTION
+    return ["redrive"] if asked or (snapshot.ended and not (again and again.stands)) else []
 
 
 def _attention(snapshot: Snapshot) -> dict[str, Any] | None:
@@ -228,7 +242,8 @@ def list_jobs(
             rows, edge = _rows(connection, tenant_id, after, limit, filters)
         shown = load_many(connection, rows)
         effects = effects_of(connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK])
-    return [brief(snapshot, effects.get(snapshot.job.id, [])) for snapshot in shown], edge
+        again = reruns_of(connection, [snapshot.job.id for snapshot in shown if snapshot.ended])
+    return [brief(snapshot, effects.get(snapshot.job.id, []), again.get(snapshot.job.id)) for snapshot in shown], edge
 
 
 def _rows(

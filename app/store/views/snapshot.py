@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from app.errors import NotFound
-from app.rules.states import DONE, ENDED, JobState, Kind, OpState
+from app.rules.states import DONE, ENDED, Dir, JobState, Kind, OpState
 from app.saga.graph import Graph
 from app.store.ids import is_id
 from app.store.queries import graph_of
@@ -131,6 +131,20 @@ class Snapshot:
         )
         parked = any(op.state == OpState.WAITING for op in self.operations)
         return JobState.WAITING if parked and not busy else JobState.RUNNING
+
+    @property
+    def past_return(self) -> Operation | None:
+        """The operation after whose start there is no way back, as `engine.turn.past_return` decides it; None: it can turn."""
+        for op in self.operations:
+            settled = op.state in (OpState.RUNNING, OpState.COMPLETED) or op.unsettled > 0
+            if op.kind == Kind.CONFIRM or (op.no_return and op.kind == Kind.ACTION and settled):
+                return op
+        return None
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether a cancel would turn the job now."""
+        return self.job.state == JobState.RUNNING and self.job.dir == Dir.FORWARD and self.past_return is None
 
     @property
     def started_at(self) -> datetime | None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.engine import redrive
+from app.engine.rerun import Asked
 from app.errors import Conflict, NotFound
 from app.saga.outcomes import Rejected
 from app.store.letters import Meant
@@ -35,7 +36,7 @@ def in_attention(world: World, service: Participant) -> str:
 
 
 def sent_back(world: World, letter_id: str, actor: str = "anna") -> Any:
-    return world.rung(redrive.redrive_letter(world.db, world.settings, world.registry, letter_id, actor, "it is back"))
+    return world.rung(redrive.redrive_letter(world.entrance, letter_id, Asked(actor, "it is back")))
 
 
 def dates(world: World) -> list[Any]:

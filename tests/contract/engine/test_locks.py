@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from app.engine import attempt as attempts
-from app.engine import decide
 from app.engine.locking import take_locks
+from app.engine.redrive import redrive_job
+from app.engine.rerun import Asked
 from app.errors import Conflict
 from app.saga.definition import Saga
 from app.saga.outcomes import Rejected
@@ -284,7 +285,7 @@ def test_given_an_undo_out_of_attempts_when_a_person_is_asked_then_the_lock_is_h
     world.sweep()
     world.drain()
     assert (held(world), wait_of(world, two)) == ({"a": one}, ("waiting", "lock"))
-    world.rung(decide.redrive(world.db, world.settings, world.registry, one, "test"))
+    world.rung(redrive_job(world.entrance, one, Asked("test", "it is back")))
     assert held(world) == {"a": one}
     world.drain()
     assert [world.state(one), world.state(two)] == ["failed", "completed"]

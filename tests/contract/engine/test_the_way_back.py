@@ -10,6 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
 from app.engine import decide
+from app.engine.redrive import redrive_job
+from app.engine.rerun import Asked
 from app.errors import Conflict
 from app.saga.outcomes import Rejected
 from tests.support.world import Participant, World, after_effect
@@ -204,7 +206,7 @@ def test_given_a_step_past_the_pivot_out_of_attempts_then_a_person_is_asked_and_
     job = world.submit()
     assert world.land(job) == "attention"
     assert service.steps("undo") == []
-    world.rung(decide.redrive(world.db, world.settings, world.registry, job, "anna"))
+    world.rung(redrive_job(world.entrance, job, Asked("anna", "it is back")))
     assert world.land(job) == "completed"
 
 
@@ -228,11 +230,11 @@ def test_given_an_ended_job_when_redriven_then_a_new_job_names_the_old(world: Wo
     service.script["right", "action"] = [Rejected("no")]
     job = world.submit()
     assert world.land(job) == "failed"
-    again = world.rung(decide.redrive(world.db, world.settings, world.registry, job, "anna"))
+    again = world.rung(redrive_job(world.entrance, job, Asked("anna")))
     assert world.job(again.job_id).retry_of == job
     with pytest.raises(Conflict):
-        decide.redrive(world.db, world.settings, world.registry, again.job_id, "anna")
+        redrive_job(world.entrance, again.job_id, Asked("anna"))
     assert world.land(again.job_id) == "completed"
-    once_more = world.rung(decide.redrive(world.db, world.settings, world.registry, again.job_id, "anna"))
+    once_more = world.rung(redrive_job(world.entrance, again.job_id, Asked("anna", again=True)))
     assert world.job(once_more.job_id).retry_of == again.job_id
     world.drain()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import structlog
 
-from app.engine import decide
+from app.engine.redrive import redrive_job
+from app.engine.rerun import Asked
 from app.engine.submit import Submitted
 from app.saga.context import Context
 from app.saga.outcomes import Rejected
@@ -70,7 +71,7 @@ def test_given_a_job_that_ended_when_run_again_then_it_is_found_by_the_same_trac
     said = taken(None)
     job = world.submit(traceparent=said)
     assert world.land(job) == "failed"
-    again = decide.redrive(world.db, world.settings, world.registry, job, "test")
+    again = redrive_job(world.entrance, job, Asked("test"))
     assert isinstance(again, Submitted)
     assert world.job(again.job_id).traceparent == said
 

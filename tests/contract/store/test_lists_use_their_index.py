@@ -17,6 +17,7 @@ from app.store.views import jobs as jobs_view
 from app.store.views import list_jobs, standing
 from app.store.views.quarantine import kept as quarantine_count
 from app.store.views.quarantine import page as quarantine_page
+from app.store.views.reruns import reruns_of
 from tests.contract.views.shop import GOOD, Shop
 from tests.support.plans import PATHS, first_plan, heard, plan_of, served, sorts
 from tests.support.stores import open_new_store
@@ -113,6 +114,7 @@ FEW: dict[str, tuple[Callable[[Connection], Any], str]] = {  # read whole, and s
         lambda c: reconciliations.page(c, None, only_open=True, after_id=None, limit=10),
         "ix_reconciliations_open|uq_reconciliations_open",
     ),
+    "re-runs of a page of jobs": (lambda c: reruns_of(c, [NOBODY] * 50), "ix_jobs_retry_of"),
     "jobs in attention": (standing.attention, "ix_jobs_attention|ix_jobs_state"),
 }
 

@@ -16,7 +16,7 @@ from tests.contract.views.shop import GOOD, Shop
 MEMBERS = {
     "id", "name", "saga", "version", "state", "outcome", "left_over", "reason", "retry_of", "trace_id", "progress", "steps",
     "result", "error", "queue",
-    "attention", "dead_letters", "tags", "created_at", "started_at", "finished_at", "links",
+    "retried_as", "actions", "attention", "dead_letters", "tags", "created_at", "started_at", "finished_at", "links",
 }  # fmt: skip
 
 

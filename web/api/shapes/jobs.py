@@ -23,7 +23,7 @@ class JobLinks(Shape):
     why: Path
     history: Path
     effects: Path
-    cancel: Path
+    cancel: Path | None = Field(description="Null when it cannot be cancelled any more.")
 
 
 class Attention(Shape):
@@ -44,6 +44,10 @@ class JobInList(Shape):
     left_over: list[str] = Field(description="Steps of which something is left although they were to be undone.")
     reason: str | None = Field(description="One sentence: why it turned, or what is wrong.")
     retry_of: Id | None = Field(description="The ended job that this one runs again.")
+    retried_as: Id | None = Field(description="The job that runs this one again: the one that is open or completed, else the newest.")
+    actions: list[Literal["cancel", "redrive"]] = Field(
+        description="What can be done now. In `attention` operators alone redrive; a completed job is run again only with `again`."
+    )
     trace_id: str | None = Field(description="Of the request that it came from: log lines of its steps have it too.")
     progress: Progress
     error: dict[str, Any] | None = Field(description="`step`, `kind`, `type` and `message` of what made it turn or stop.")
