@@ -114,6 +114,8 @@ class Settings(OurSettings):
     # sizes
     input_bytes: Bytes = 256 * 1024
     result_bytes: Bytes = 64 * 1024
+    checkpoint_bytes: Bytes = 64 * 1024  # of what ctx.checkpoint keeps: it is read with each claim
+    progress_chars: Count = 500  # of a message of ctx.progress; the rest is cut off
     body_bytes: Bytes = 1024 * 1024
     message_bytes: int = Field(256 * 1024, ge=16 * 1024, le=1 << 30)  # of one message; a chain carries its whole rest in each
     # how long an undo may take before a person is told

@@ -55,7 +55,7 @@ def configure(*, quiet: bool = False) -> None:
     after: list[Any] = [*told, without_secrets, *shown, _renderer(as_text)]
     structlog.configure(
         processors=[*before, *after],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=_wrapper(level),
         logger_factory=lambda *_: _Stderr(),
     )
     _configure_standard(before, after, level)
@@ -67,6 +67,21 @@ def _told() -> tuple[str, int]:
     except ValidationError:
         return "auto", logging.INFO
     return chosen.log_format, getattr(logging, chosen.log_level.upper())
+
+
+def _wrapper(level: int) -> Any:
+    """A logger of this level that never raises: a value whose repr fails costs its line, not whoever wrote it."""
+    filtering: Any = structlog.make_filtering_bound_logger(level)
+
+    class Total(filtering):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, *values: Any, **facts: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method_name, event, *values, **facts)
+            except Exception as error:
+                self._logger.warning(f"a line of the log was lost: {type(error).__name__}")
+                return None
+
+    return Total
 
 
 def _renderer(as_text: bool) -> Any:
@@ -125,11 +140,11 @@ class _Stderr:
     debug = info = warning = error = critical = exception = fatal = log = msg
 
     def write(self, text: str) -> int:
-        with suppress(OSError):
+        with suppress(OSError, ValueError, AttributeError):  # full, closed, or None
             sys.stderr.write(text)
             sys.stderr.flush()
         return len(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError, ValueError, AttributeError):
             sys.stderr.flush()

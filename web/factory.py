@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import structlog
-from flask import Flask
+from flask import Flask, Response
 
 from app.access.signing import Signer
 from app.config import Settings
@@ -21,6 +21,7 @@ from app.saga.registry import Registry
 from app.store import catalogue, faults, shape
 from app.store.session import open_engine
 from app.store.views import Polls
+from app.texts import to_utf8
 from web import logs, security
 from web.api import (
     attention,
@@ -52,6 +53,13 @@ WAITING_SHARE = 4  # one thread in four may be held by `Prefer: wait`
 FORM_FIELDS_MOST = 200
 
 
+class Utf8Response(Response):
+    """An answer that leaves whatever text is stored: half of a surrogate pair, which UTF-8 has no bytes for, is replaced."""
+
+    def set_data(self, value: bytes | str) -> None:
+        super().set_data(to_utf8(value) if isinstance(value, str) else value)
+
+
 class NoBroker:
     """Stands in where no BROKER_URL is set: the relay publishes everything."""
 
@@ -76,6 +84,7 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     if registry is not None:
         catalogue.register(db, registry.all())
     app = Flask(__name__.partition(".")[0])
+    app.response_class = Utf8Response
     app.config.update(MAX_CONTENT_LENGTH=settings.body_bytes, MAX_FORM_MEMORY_SIZE=settings.body_bytes, MAX_FORM_PARTS=FORM_FIELDS_MOST)
     app.url_map.merge_slashes = False  # an address that is not ours is a 404, not a redirect
     publisher = publisher or _publisher(settings)

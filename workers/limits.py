@@ -37,7 +37,7 @@ def limit(timeout_s: float) -> Iterator[None]:
     """Run the developer's function for at most `timeout_s`; whatever ends it is an ordinary exception.
 
     Raises: StepTimeout; StepBroke for MemoryError (Celery's main process would exit, and the message would kill the next
-    worker too) and for SystemExit (the child would die and the attempt be of unknown outcome).
+    worker too), for SystemExit (the child would die and the attempt be of unknown outcome) and for KeyboardInterrupt.
     """
     try:
         with _alarm(timeout_s):
@@ -46,6 +46,8 @@ def limit(timeout_s: float) -> Iterator[None]:
         raise StepBroke(f"ran out of memory: {error}" if str(error) else "ran out of memory") from None
     except SystemExit as error:
         raise StepBroke(f"called sys.exit({error.code!r})") from None
+    except KeyboardInterrupt:
+        raise StepBroke("raised KeyboardInterrupt") from None
 
 
 @contextmanager

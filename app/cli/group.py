@@ -61,6 +61,8 @@ def _buffered() -> None:
     """With PYTHONUNBUFFERED, as in our image, what is printed goes to the system at one try, and what does not fit into the pipe when
     the process is stopped and goes on (`docker pause`, Ctrl-Z) is dropped without a word. A buffer tries again; each line leaves at once.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever text is stored is printed
     raw = getattr(sys.stdout, "buffer", None)
     if isinstance(raw, io.RawIOBase):
         sys.stdout = io.TextIOWrapper(

@@ -7,22 +7,24 @@ of Celery: the verdict says what the message's own chain may do.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import faults
-from app.config import Settings
+from app.config import LONGEST_S, Settings
 from app.engine import attempt as attempts
 from app.engine.attempt import Attempt, Ended, Failure
 from app.engine.dispatch import Publishes, ring
+from app.engine.failures import Limit, failure, without_words
 from app.engine.locking import locks_first, take_locks
-from app.engine.running import Limit, failure, run
+from app.engine.running import run
 from app.engine.work import Delivery, Performed, Verdict, Work
 from app.errors import LeaseLost, StoreUnavailable
 from app.faults import Point
@@ -37,6 +39,7 @@ from app.store import queries, updates
 from app.store.session import asking, one_statement
 from app.store.taking import Taking
 from app.store.types import AnyRow
+from app.texts import json_bytes
 from app.trace import trace_id
 
 log = structlog.get_logger("surefoot.perform")
@@ -128,29 +131,34 @@ def _carry_out(
     structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
     bound = log.bind(**names)
     if attempt.number > 1:
-        bound.info("resumed", worker=attempt.boot)
+        _note(bound.info, "resumed", worker=attempt.boot)
     faults.reached(Point.AFTER_CLAIM, work.saga, work.step, work.kind)
+    interrupted: KeyboardInterrupt | None = None  # by a person, where no worker runs it: that comes after the record
     try:
         kept_out = _kept_out(db, settings, saga, work, attempt, limit) if locks_first(saga.graph, work.step, work.kind) else None
         if isinstance(kept_out, Ended):
             ring(db, publisher, kept_out.plan)
             return _performed(kept_out, None, bound)
-        outcome = kept_out or run(db, saga, node, work, attempt, node.limits_of(work.kind), limit)
+        outcome = kept_out or run(db, settings, saga, node, work, attempt, node.limits_of(work.kind), limit)
     except LeaseLost as error:
-        bound.warning("lease_lost", error=str(error))
+        _note(bound.warning, "lease_lost", error=str(error))
         return Performed(Verdict.DROPPED, error=str(error))
-    except (KeyboardInterrupt, GeneratorExit, faults.Crashed):
+    except faults.Crashed:
         raise
-    except BaseException as error:  # SystemExit and MemoryError too: a step must not end its worker
-        outcome = failure(error, work, saga)
-        bound.info("attempt_failed", error=outcome.error, at=came_from(error))
+    except BaseException as error:  # whatever it is, it is put on record: a step must not end its worker
+        outcome = failure(error, work, saga, limit)
+        with suppress(Exception):
+            bound.info("attempt_failed", error=outcome.error, at=came_from(error))
+        interrupted = error if isinstance(error, KeyboardInterrupt) else None
     then = _next(settings, saga.graph, delivery)
     if then is not None and delivery.rider is not None:  # its claim is part of the transaction that comes now
         faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)
-    ended = _hold(lambda: _record(db, settings, saga.graph, work, attempt, outcome, delivery.carried, then))
+    ended = _recorded(outcome, lambda told: _record(db, settings, saga.graph, work, attempt, told, delivery.carried, then))
     faults.reached(Point.AFTER_COMMIT, work.saga, work.step, work.kind)
     ring(db, publisher, ended.plan)
     faults.reached(Point.AFTER_PUBLISH, work.saga, work.step, work.kind)
+    if interrupted is not None:
+        raise interrupted
     performed = _performed(ended, outcome, bound)
     if ended.following is None or delivery.rider is None:
         return performed
@@ -224,7 +232,7 @@ def _kept_out(db: Engine, settings: Settings, saga: Saga[Any], work: Work, attem
         with limit(saga.graph.by_name[work.step].limits.timeout_s):
             keys = lock_keys(saga, work.step, work.input, most=settings.lock_keys, longest=settings.lock_key_chars)
     except Exception as error:  # nothing of the step has run
-        return replace(failure(error, work, saga), nothing_happened=True)
+        return replace(failure(error, work, saga, limit), nothing_happened=True)
     return _hold(lambda: take_locks(db, settings, attempt, keys)) if keys else None
 
 
@@ -242,8 +250,8 @@ def _record(
     if isinstance(outcome, Failure):
         return attempts.fail(db, settings, attempt, outcome)
     if isinstance(outcome, NotYet):
-        return attempts.park(db, attempt, outcome.seconds)
-    size = len(json.dumps(outcome, separators=(",", ":")))
+        return attempts.park(db, attempt, min(outcome.seconds, LONGEST_S))
+    size = len(json_bytes(outcome))
     if size > settings.result_bytes:
         error = {
             "type": "ResultTooLarge",
@@ -252,6 +260,22 @@ def _record(
         return attempts.fail(db, settings, attempt, Failure("unknown_outcome", error))
     ended = attempts.complete_forward(db, graph, work.step, attempt, outcome, carried, then) if work.kind == Kind.ACTION else None
     return ended or attempts.complete(db, attempt, outcome, carried, then)
+
+
+def _recorded(outcome: Any, record: Callable[[Any], Ended]) -> Ended:
+    """Put an outcome on record. What the store refuses for its text is recorded without it, as what it was."""
+    try:
+        return _hold(lambda: record(outcome))
+    except (SQLAlchemyError, ValueError, OverflowError) as refused:
+        instead = without_words(outcome if isinstance(outcome, Failure) else None, refused)
+        _note(log.warning, "outcome_refused", error=instead.error)
+        return _hold(lambda: record(instead))
+
+
+def _note(write: Callable[..., Any], event: str, **facts: Any) -> None:
+    """A line of the log. A log that cannot be written decides nothing."""
+    with suppress(Exception):
+        write(event, **facts)
 
 
 def _hold(record: Callable[[], T]) -> T:
@@ -269,12 +293,12 @@ def _hold(record: Callable[[], T]) -> T:
 
 def _performed(ended: Ended, outcome: Any, bound: Any) -> Performed:
     if not ended.landed:
-        bound.warning("late_result_refused")
+        _note(bound.warning, "late_result_refused")
         return Performed(Verdict.DROPPED, error="the lease was lost; the late result was refused")
     message = outcome.error.get("message") if isinstance(outcome, Failure) else None
     match ended.state:
         case OpState.COMPLETED | OpState.SKIPPED:
-            bound.info("completed")
+            _note(bound.info, "completed")
             return Performed(Verdict.COMPLETED, ended.released, ended.turned)
         case OpState.WAITING | OpState.QUEUED:
             verdict = Verdict.RETRY if isinstance(outcome, Failure) else Verdict.PARKED

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from app.config import Settings
 from app.engine.attempt import Attempt
 from app.errors import LeaseLost, StopRequested, StoreUnavailable
 from app.rules.states import OpState
 from app.store import queries, updates
 from app.store.session import asking, one_statement
+from app.texts import json_bytes, storable
 
 PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
 SIGN_EVERY_S = 1.0  # a check is a sign of progress where a step has a stall time-out; more often is not noted
@@ -20,20 +24,22 @@ SIGN_EVERY_S = 1.0  # a check is a sign of progress where a step has a stall tim
 class StorePort:
     """The engine's answer to a context. Every write names the attempt's token."""
 
-    def __init__(self, db: Engine, attempt: Attempt) -> None:
-        self._db, self._attempt = db, attempt
+    def __init__(self, db: Engine, settings: Settings, attempt: Attempt) -> None:
+        self._db, self._settings, self._attempt = db, settings, attempt
         self._last_progress = self._last_sign = -max(PROGRESS_EVERY_S, SIGN_EVERY_S)
 
     def progress(self, fraction: float, message: str) -> None:
         if fraction < 1.0 and time.monotonic() - self._last_progress < PROGRESS_EVERY_S:
             return
         self._last_progress = time.monotonic()
-        try:
-            self._write({"progress": {"fraction": fraction, "message": message}})
-        except StoreUnavailable:
-            return  # a progress bar is no reason to fail
+        with suppress(StoreUnavailable, SQLAlchemyError):  # a progress bar is no reason to fail
+            told = storable(message, self._settings.progress_chars)
+            self._write({"progress": {"fraction": fraction, "message": told}})
 
     def checkpoint(self, value: Any) -> None:
+        size, most = len(json_bytes(value)), self._settings.checkpoint_bytes
+        if size > most:
+            raise ValueError(f"the checkpoint has {size} bytes; at most {most} are kept (SUREFOOT_CHECKPOINT_BYTES)")
         self._write({"checkpoint": value})
 
     def check(self) -> None:

@@ -7,16 +7,15 @@ on record afterwards is `perform`'s.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import StatementError
 
 from app import faults
+from app.config import Settings
 from app.engine.attempt import Attempt, Failure
+from app.engine.failures import Limit
 from app.engine.port import StorePort
 from app.engine.work import Work
 from app.faults import Point
@@ -25,19 +24,15 @@ from app.saga.calls import ask, invoke
 from app.saga.context import Context
 from app.saga.definition import Saga
 from app.saga.graph import Limits, Node
-from app.saga.inputs import scrub, secret_values
-from app.saga.outcomes import UNKNOWN, Happened, NotYet, RetryLater
+from app.saga.outcomes import UNKNOWN, Happened, NotYet
 from app.store import queries
 from app.store.session import asking
 from app.store.types import AnyRow
 
 DEADLINE_MARGIN_S = 0.5  # a step's own deadline is so much before its limit, so that it can end by itself
-MAX_ERROR_CHARS = 2000
-
-Limit = Callable[[float], AbstractContextManager[None]]
 
 
-def run(db: Engine, saga: Saga[Any], node: Node, work: Work, attempt: Attempt, limits: Limits, limit: Limit) -> Any:
+def run(db: Engine, settings: Settings, saga: Saga[Any], node: Node, work: Work, attempt: Attempt, limits: Limits, limit: Limit) -> Any:
     """The result as JSON, a NotYet, or a Failure that needs no exception."""
     context = Context(
         job_id=work.job_id,
@@ -50,7 +45,7 @@ def run(db: Engine, saga: Saga[Any], node: Node, work: Work, attempt: Attempt, l
         deadline=time.monotonic() + max(limits.timeout_s - DEADLINE_MARGIN_S, limits.timeout_s / 2),
         traceparent=work.traceparent,
         last_checkpoint=work.checkpoint,
-        port=StorePort(db, attempt),
+        port=StorePort(db, settings, attempt),
     )
     results, own = _results(db, node, work)
     with limit(limits.timeout_s):
@@ -111,23 +106,3 @@ def _what_happened(saga: Saga[Any], node: Node, context: Context, work: Work, re
         answer = ask(saga, node.name, context, work.input)
         return answer.result if isinstance(answer, Happened) else None
     return None
-
-
-def failure(error: BaseException, work: Work, saga: Saga[Any]) -> Failure:
-    """What an exception of the developer's code says about the outcome."""
-    secrets = secret_values(saga.input_schema, work.input)
-    told = {"type": type(error).__name__, "message": scrub(_said(error), secrets)[:MAX_ERROR_CHARS]}
-    if getattr(error, "nothing_happened", False):
-        return Failure("rejected", told, nothing_happened=True)
-    delay = error.seconds if isinstance(error, RetryLater) else None
-    return Failure("transient", told, nothing_happened=bool(getattr(error, "nothing_sent", False)), delay_s=delay)
-
-
-def _said(error: BaseException) -> str:
-    """An exception in words that people are shown."""
-    kind = type(error).__name__
-    if isinstance(error, KeyError):  # says nothing but the key
-        return f"{kind}: {error}"
-    if isinstance(error, StatementError) and error.orig is not None:  # the rest is the statement and its values: what somebody wrote
-        return str(error.orig).partition("\n")[0] or kind
-    return str(error) or kind

@@ -31,6 +31,7 @@ from app.store.queries import Definition
 from app.store.rows import new_operation
 from app.store.session import asking, one_statement, reading, transaction
 from app.store.tables import history, job_tags, jobs
+from app.texts import json_bytes
 
 MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
 
@@ -133,9 +134,10 @@ def _fingerprint(submission: Submission, settings: Settings) -> str:
         text = json.dumps([submission.saga, submission.input], sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput("the input is not JSON", faults=[{"pointer": "/input", "detail": str(error)}]) from error
-    if len(text) > settings.input_bytes:
+    # escapes are never shorter than the bytes they stand for: what is small enough with them need not be measured
+    if len(text) > settings.input_bytes and (size := len(json_bytes(submission.input))) > settings.input_bytes:
         raise InvalidInput(
-            f"the input has {len(text)} bytes; at most {settings.input_bytes} are taken (SUREFOOT_INPUT_BYTES)",
+            f"the input has {size} bytes; at most {settings.input_bytes} are taken (SUREFOOT_INPUT_BYTES)",
             faults=[{"pointer": "/input", "detail": "too large"}],
         )
     if submission.retry_of is not None:

@@ -83,14 +83,16 @@ class Context:
         )
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Show how far this step is: `fraction` from 0 to 1 (cut to that range, a progress bar is no reason to fail)."""
-        fraction = float(fraction)
-        self.port.progress(0.0 if math.isnan(fraction) else min(1.0, max(0.0, fraction)), message)
+        """Show how far this step is: `fraction` from 0 to 1. What cannot be shown is cut or left out, for a progress bar is no
+        reason to fail. Raises: LeaseLost when this attempt may not write any more.
+        """
+        self.port.progress(_share(fraction), _text(message))
 
     def checkpoint(self, value: Any) -> None:
         """Keep `value` durably, so that a later attempt finds it as `last_checkpoint` (as JSON: tuples come back as lists).
 
-        Raises: TypeError when it cannot be kept as JSON; LeaseLost when this attempt may not write any more.
+        Raises: TypeError when it cannot be kept as JSON; ValueError when it is too large; LeaseLost when this attempt may not
+        write any more.
         """
         kept = to_json(value, f"the checkpoint of step {self.step}")
         self.port.checkpoint(kept)
@@ -99,3 +101,18 @@ class Context:
     def check(self) -> None:
         """Ask whether to go on. Raises StopRequested when the job has turned, LeaseLost when the lease is lost."""
         self.port.check()
+
+
+def _share(fraction: Any) -> float:
+    try:
+        share = float(fraction)
+    except Exception:  # a developer's own number
+        return 0.0
+    return 0.0 if math.isnan(share) else min(1.0, max(0.0, share))
+
+
+def _text(message: Any) -> str:
+    try:
+        return str.__str__(message) if isinstance(message, str) else str(message)
+    except Exception:  # a developer's own object
+        return ""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.config import LONGEST_S
 from app.saga.graph import Limits
 
 ACTION_ATTEMPTS = 5
@@ -21,12 +22,17 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 def seconds(duration: float | str) -> float:
     """Seconds of "30s", "10m", "2h", "1d", "500ms" or of a number of seconds.
 
-    Raises: ValueError for anything else, negative and endless ones included.
+    Raises: ValueError for anything else, negative and endless ones and those above LONGEST_S included.
     """
+    found: float = -1
     if isinstance(duration, str) and (match := _DURATION.fullmatch(duration.strip())):
-        return float(match[1]) * _UNITS_S[match[2]]
-    if isinstance(duration, (int, float)) and not isinstance(duration, bool) and math.isfinite(duration) and duration >= 0:
-        return float(duration)
+        found = float(match[1]) * _UNITS_S[match[2]]
+    elif isinstance(duration, (int, float)) and not isinstance(duration, bool):
+        found = duration
+    if found > LONGEST_S and found != math.inf:
+        raise ValueError(f"{duration!r} is too long: say at most {LONGEST_S / 86400:.0f} days")
+    if 0 <= found < math.inf:
+        return float(found)
     raise ValueError(f"{duration!r} is no duration: say a number of seconds, or a text like '30s', '10m' or '2h'")
 
 

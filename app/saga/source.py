@@ -49,7 +49,7 @@ def came_from(error: BaseException) -> str:
     frames = [
         f"{_short(frame.f_code.co_filename)}:{line} in {frame.f_code.co_name}"
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if not frame.f_globals.get("__name__", "").startswith("app.")
+        if not str(frame.f_globals.get("__name__", "")).startswith("app.")
     ]
     return " > ".join(frames[-MAX_FRAMES:])
 
@@ -64,7 +64,10 @@ def _developer() -> FrameType | None:
 
 def _short(path: str) -> str:
     """Relative to the working directory where it lies below it: shorter, and still a link in editors."""
-    here = os.getcwd() + os.sep
+    try:
+        here = os.getcwd() + os.sep
+    except OSError:  # it was taken away
+        return path
     return path[len(here) :] if path.startswith(here) else path
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from app.access import keys
 from app.saga.outcomes import Rejected
 from app.store.ids import operation_id
+from app.store.tables import dead_letters, history, jobs, operations
 from app.store.views import job_view, list_jobs
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.integration.test_http_polling import statements
@@ -389,3 +391,20 @@ def test_given_form_with_faults_of_two_kinds_when_sent_then_all_of_them_are_told
     assert shown.count('<p class="fault"') == 2
     assert 'value="12,345.678"' in shown
     assert jobs_of(shop) == []
+
+
+def test_given_half_a_surrogate_pair_on_record_when_anything_is_asked_for_then_it_is_shown(shop: Shop, page: FlaskClient) -> None:
+    """What an older release kept: SQLite takes it in JSON, as an escape."""
+    job_id = shop.asked()
+    half = b"caf\xe9.pdf".decode("utf-8", "surrogateescape")
+    said = {"type": "E", "message": half, "fraction": 0.5}
+    with shop.db.begin() as tx:
+        tx.execute(update(operations).values(error=said, progress=said, result=half))
+        tx.execute(update(history).values(detail={"error": said}))
+        tx.execute(update(jobs).values(error=said, tags=[half]))
+        tx.execute(update(dead_letters).values(error=said))
+    addresses = [f"/jobs/{job_id}", f"/jobs/{job_id}/live", "/recent", "/", "/jobs", "/dead-letters"]
+    addresses += [f"/api/v1/{part}" for part in ("jobs", f"jobs/{job_id}", f"jobs/{job_id}/history", f"jobs/{job_id}/why", "dead-letters")]
+    answers = {address: page.get(address) for address in addresses}
+    assert {address: answer.status_code for address, answer in answers.items() if answer.status_code != 200} == {}
+    assert "caf" in answers[f"/api/v1/jobs/{job_id}"].get_data(as_text=True)

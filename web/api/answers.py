@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from flask import Response, request
 
 from app.rules.states import ENDED
 from app.store.views import Revision
+from app.texts import json_bytes
 from web.door import door
 
 WAIT_MOST_S = 10
@@ -24,7 +24,7 @@ _WAIT = re.compile(r"^wait\s*=\s*\"?(\d{1,9})\"?$")
 
 def answer(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer. A GET's carries a strong tag of its bytes, and is a 304 for who has them already."""
-    raw = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    raw = json_bytes(body)
     response = Response(raw, status=status, mimetype="application/json", headers=headers)
     if request.method in ("GET", "HEAD") and status == 200:
         return tagged(response, raw)
@@ -46,7 +46,7 @@ def job_answer(view: dict[str, Any], status: int, *, replayed: bool = False, wai
         headers["Location"] = view["links"]["self"]
     if replayed:
         headers["Idempotent-Replayed"] = "true"
-    raw = json.dumps(view, ensure_ascii=False, separators=(",", ":")).encode()
+    raw = json_bytes(view)
     response = Response(raw, status=status, mimetype="application/json", headers=headers)
     if tag is not None:
         response.set_etag(tag)

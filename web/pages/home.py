@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.errors import ApprovalNeeded, InvalidInput, KeyReused, NotFound
 from app.saga.inputs import validate_input
 from app.store.views import SHOWN_STATES, list_jobs, saga_view, sagas_view
+from app.texts import to_utf8
 from web.accept import accept
 from web.api.answers import tagged
 from web.api.auth import principal
@@ -35,7 +36,7 @@ def show() -> Response:
 @routes.get("/recent")
 def recent() -> Response:
     """The list alone, for the page's script."""
-    raw = render_template("_recent.html", jobs=_recent()).encode()
+    raw = to_utf8(render_template("_recent.html", jobs=_recent()))
     return tagged(make_response(raw), raw)
 
 

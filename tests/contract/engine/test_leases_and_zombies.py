@@ -60,10 +60,10 @@ def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or
     assert not attempts.complete(world.db, old, "from the grave").landed
     assert not attempts.fail(world.db, world.settings, old, Failure("transient", {"type": "X", "message": "x"})).landed
     with pytest.raises(LeaseLost):
-        StorePort(world.db, old).checkpoint("mine")
+        StorePort(world.db, world.settings, old).checkpoint("mine")
     with pytest.raises(LeaseLost):
-        StorePort(world.db, old).check()
-    StorePort(world.db, new).checkpoint("page 4")
+        StorePort(world.db, world.settings, old).check()
+    StorePort(world.db, world.settings, new).checkpoint("page 4")
     row = world.operation(job, "left")
     assert (row.state, row.token, row.checkpoint) == ("running", new.token, "page 4")
     assert attempts.complete(world.db, new, "fresh").landed

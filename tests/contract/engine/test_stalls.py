@@ -64,7 +64,7 @@ def killed(world: World, held: Attempt) -> bool:
 @pytest.mark.parametrize("sign", ["progress", "checkpoint", "check"])
 def test_given_signs_of_progress_then_the_lease_lives_and_without_them_the_child_must_end(world: World, sign: str) -> None:
     held = claim(world, world.submit())
-    port = StorePort(world.db, held)
+    port = StorePort(world.db, world.settings, held)
     for _ in range(3):
         world.let_pass(50)
         {"progress": lambda: port.progress(1.0, "page 4"), "checkpoint": lambda: port.checkpoint(4), "check": port.check}[sign]()
