@@ -4,7 +4,8 @@
 on a terminal and JSON elsewhere (`surefoot up` says text to its parts). Lines go to stderr: stdout is for answers.
 
 A worker binds job, operation, attempt and fence to its thread (structlog's context variables), so that every line written
-meanwhile has them, those of libraries and of a step's own logging too. URLs lose their passwords, and keys of ours their secret part.
+meanwhile has them, those of libraries and of a step's own logging too. URLs lose their passwords, keys of ours their secret part,
+and every line the secrets of the input that this process works with (`app.secrecy`), prints of a step (`hide_prints`) too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,7 @@ import structlog
 from pydantic import ValidationError
 
 from app.config import Settings
+from app.secrecy import Secrets, hidden_now, scrub, scrub_json
 
 CHATTY = ("httpx", "httpcore", "alembic", "kombu", "amqp")  # they tell of every request; their warnings are kept
 _SECRETS = (
@@ -50,9 +52,9 @@ def configure(*, quiet: bool = False) -> None:
         structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if as_text else "iso", utc=True),
     ]
     # Never a traceback with the values of its variables: inputs and keys are among them.
-    told = [] if as_text else [structlog.processors.format_exc_info]
+    told = structlog.processors.format_exc_info
     shown = [on_one_line] if as_text else []  # JSON escapes by itself
-    after: list[Any] = [*told, without_secrets, *shown, _renderer(as_text)]
+    after: list[Any] = [told, without_secrets, *shown, _renderer(as_text)]
     structlog.configure(
         processors=[*before, *after],
         wrapper_class=_wrapper(level),
@@ -107,19 +109,64 @@ def _configure_standard(before: list[Any], after: list[Any], level: int) -> None
 
 
 def without_secrets(_logger: Any, _method: str, event: Event) -> Event:
-    """A structlog processor: no value of a line keeps a password of a URL, or a key."""
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = hidden(value)
+    """A structlog processor: no line keeps a password of a URL, a key of ours, or a secret of an input."""
+    secrets = hidden_now()
+    for name, value in list(event.items()):
+        if not name.startswith("_"):  # those are the formatter's own
+            event[name] = _clean(value, secrets)
     return event
+
+
+def _clean(value: Any, secrets: Secrets) -> Any:
+    """The value as JSON, without secrets. What is not JSON is shown as its repr, as the renderers would."""
+    try:
+        if isinstance(value, dict):
+            return {scrub(str(name), secrets): _clean(inner, secrets) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [_clean(inner, secrets) for inner in value]
+        if value is None or isinstance(value, bool | int | float):
+            return scrub_json(value, secrets)
+        return hidden(scrub(value if isinstance(value, str) else repr(value), secrets))
+    except Exception as error:  # a repr of somebody's, or a list that holds itself: the rest of the line is worth having
+        return f"(not shown: {type(error).__name__})"
 
 
 def on_one_line(_logger: Any, _method: str, event: Event) -> Event:
     """A structlog processor for lines that people read: what somebody sent can neither begin a line nor command a terminal."""
     for name, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            event[name] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+        if isinstance(value, str):  # a traceback has its lines
+            lines = value.split("\n") if name == "exception" else [value]
+            event[name] = "\n".join(_printable(line) for line in lines)
     return event
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def hide_prints() -> None:
+    """What this process prints from now on is written without the secrets of the input that it works with."""
+    sys.stdout, sys.stderr = _Prints(sys.stdout), _Prints(sys.stderr)
+
+
+class _Prints:
+    """A standard stream that leaves secrets out. `plain`: the stream itself, for whoever has done so already."""
+
+    def __init__(self, plain: Any) -> None:
+        self.plain = getattr(plain, "plain", plain)
+
+    def write(self, text: str) -> int:
+        self.plain.write(scrub(text, hidden_now()))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
 
 
 def hidden(text: str) -> str:
@@ -140,9 +187,10 @@ class _Stderr:
     debug = info = warning = error = critical = exception = fatal = log = msg
 
     def write(self, text: str) -> int:
+        stream = getattr(sys.stderr, "plain", sys.stderr)
         with suppress(OSError, ValueError, AttributeError):  # full, closed, or None
-            sys.stderr.write(text)
-            sys.stderr.flush()
+            stream.write(text)
+            stream.flush()
         return len(text)
 
     def flush(self) -> None:

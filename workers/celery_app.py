@@ -89,6 +89,7 @@ def _start_child(**_: Any) -> None:
     if os.getppid() != MAIN_PID:
         os._exit(os.EX_SOFTWARE)
     boot.forget_inherited()
+    logs.hide_prints()
     metrics.tidy()
 
 

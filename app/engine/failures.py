@@ -18,9 +18,8 @@ from app.config import LONGEST_S
 from app.engine.attempt import Failure
 from app.engine.work import Work
 from app.faults import Crashed
-from app.saga.definition import Saga
-from app.saga.inputs import scrub, secret_values
 from app.saga.outcomes import RetryLater
+from app.secrecy import scrub
 from app.texts import READ_CHARS, storable
 
 MAX_ERROR_CHARS = 2000
@@ -32,13 +31,13 @@ Limit = Callable[[float], AbstractContextManager[None]]
 _name_of: Any = type.__dict__["__name__"]  # past whatever a metaclass says
 
 
-def failure(error: BaseException, work: Work, saga: Saga[Any], limit: Limit) -> Failure:
+def failure(error: BaseException, work: Work, limit: Limit) -> Failure:
     """What an exception of the developer's code says about the outcome. Whatever the exception is, there is an answer."""
-    kind = type_of(error)
+    kind = scrub(type_of(error), work.secrets)
     told = {"type": kind, "message": kind}
     try:
         with limit(WORDS_S):
-            told["message"] = _message(error, work, saga) or kind
+            told["message"] = _message(error, work) or kind
     except Crashed:
         raise
     except BaseException:  # no words can be had: the type is told
@@ -62,10 +61,9 @@ def type_of(error: BaseException) -> str:
     return storable(str(_name_of.__get__(type(error))), MAX_TYPE_CHARS)
 
 
-def _message(error: BaseException, work: Work, saga: Saga[Any]) -> str:
-    secrets = secret_values(saga.input_schema, work.input)
+def _message(error: BaseException, work: Work) -> str:
     said = str.__getitem__(_said(error), slice(READ_CHARS))  # of a subclass of str too, whose methods are its own
-    return storable(scrub(said, secrets), MAX_ERROR_CHARS)
+    return storable(scrub(said, work.secrets), MAX_ERROR_CHARS)
 
 
 def _said(error: BaseException) -> str:

@@ -35,6 +35,7 @@ from app.saga.graph import Graph
 from app.saga.outcomes import NotYet
 from app.saga.registry import Registry
 from app.saga.source import came_from
+from app.secrecy import keep_hidden, scrub_json
 from app.store import queries, updates
 from app.store.session import asking, one_statement
 from app.store.taking import Taking
@@ -125,6 +126,8 @@ def _carry_out(
     db: Engine, settings: Settings, publisher: Publishes, delivery: Delivery, saga: Saga[Any], work: Work, attempt: Attempt, limit: Limit
 ) -> Performed:
     node = saga.graph.by_name[work.step]
+    work = replace(work, secrets=saga.secrets_of(work.input))
+    keep_hidden(work.secrets)
     names = {"job": work.job_id, "operation": f"{work.step}.{work.kind}", "attempt": attempt.number, "fence": attempt.fence}
     if work.traceparent:
         names["trace_id"] = trace_id(work.traceparent)
@@ -146,7 +149,7 @@ def _carry_out(
     except faults.Crashed:
         raise
     except BaseException as error:  # whatever it is, it is put on record: a step must not end its worker
-        outcome = failure(error, work, saga, limit)
+        outcome = failure(error, work, limit)
         with suppress(Exception):
             bound.info("attempt_failed", error=outcome.error, at=came_from(error))
         interrupted = error if isinstance(error, KeyboardInterrupt) else None
@@ -232,7 +235,7 @@ def _kept_out(db: Engine, settings: Settings, saga: Saga[Any], work: Work, attem
         with limit(saga.graph.by_name[work.step].limits.timeout_s):
             keys = lock_keys(saga, work.step, work.input, most=settings.lock_keys, longest=settings.lock_key_chars)
     except Exception as error:  # nothing of the step has run
-        return replace(failure(error, work, saga, limit), nothing_happened=True)
+        return replace(failure(error, work, limit), nothing_happened=True)
     return _hold(lambda: take_locks(db, settings, attempt, keys)) if keys else None
 
 
@@ -248,7 +251,7 @@ def _record(
     then: Taking | None,
 ) -> Ended:
     if isinstance(outcome, Failure):
-        return attempts.fail(db, settings, attempt, outcome)
+        return attempts.fail(db, settings, attempt, replace(outcome, error=scrub_json(outcome.error, work.secrets)))
     if isinstance(outcome, NotYet):
         return attempts.park(db, attempt, min(outcome.seconds, LONGEST_S))
     size = len(json_bytes(outcome))

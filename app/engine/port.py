@@ -13,6 +13,7 @@ from app.config import Settings
 from app.engine.attempt import Attempt
 from app.errors import LeaseLost, StopRequested, StoreUnavailable
 from app.rules.states import OpState
+from app.secrecy import NONE, Secrets, scrub
 from app.store import queries, updates
 from app.store.session import asking, one_statement
 from app.texts import json_bytes, storable
@@ -24,8 +25,8 @@ SIGN_EVERY_S = 1.0  # a check is a sign of progress where a step has a stall tim
 class StorePort:
     """The engine's answer to a context. Every write names the attempt's token."""
 
-    def __init__(self, db: Engine, settings: Settings, attempt: Attempt) -> None:
-        self._db, self._settings, self._attempt = db, settings, attempt
+    def __init__(self, db: Engine, settings: Settings, attempt: Attempt, secrets: Secrets = NONE) -> None:
+        self._db, self._settings, self._attempt, self._secrets = db, settings, attempt, secrets
         self._last_progress = self._last_sign = -max(PROGRESS_EVERY_S, SIGN_EVERY_S)
 
     def progress(self, fraction: float, message: str) -> None:
@@ -33,7 +34,7 @@ class StorePort:
             return
         self._last_progress = time.monotonic()
         with suppress(StoreUnavailable, SQLAlchemyError):  # a progress bar is no reason to fail
-            told = storable(message, self._settings.progress_chars)
+            told = storable(scrub(message, self._secrets), self._settings.progress_chars)
             self._write({"progress": {"fraction": fraction, "message": told}})
 
     def checkpoint(self, value: Any) -> None:

@@ -45,7 +45,7 @@ def run(db: Engine, settings: Settings, saga: Saga[Any], node: Node, work: Work,
         deadline=time.monotonic() + max(limits.timeout_s - DEADLINE_MARGIN_S, limits.timeout_s / 2),
         traceparent=work.traceparent,
         last_checkpoint=work.checkpoint,
-        port=StorePort(db, settings, attempt),
+        port=StorePort(db, settings, attempt, work.secrets),
     )
     results, own = _results(db, node, work)
     with limit(limits.timeout_s):

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.engine.attempt import Attempt
+from app.secrecy import NONE, Secrets
 
 
 class Verdict(StrEnum):
@@ -52,7 +53,7 @@ class Delivery:
 class Work:
     """What one operation is done with: its job, the definition that the job is pinned to, and what came of it so far.
 
-    `results`: of steps that this delivery has done itself, as they were put on record.
+    `results`: of steps that this delivery has done itself, as they were put on record; `secrets`: what nobody may see of the input.
     """
 
     job_id: str
@@ -65,6 +66,7 @@ class Work:
     traceparent: str | None = None
     checkpoint: Any = None
     results: dict[str, Any] = field(default_factory=dict)
+    secrets: Secrets = NONE
 
     def next(self, step: str, kind: str, result: Any) -> Work:
         """The work of an operation that this one ran on to. It was never claimed before, so it has no checkpoint."""

@@ -31,13 +31,14 @@ from app.saga.arguments import (
 )
 from app.saga.assembly import KeysOf, assemble
 from app.saga.graph import Graph, digest_of
-from app.saga.inputs import schema_of
+from app.saga.inputs import has_secrets, schema_of, secret_values
 from app.saga.lint import mistakes
 from app.saga.locking import declared_locks
 from app.saga.naming import DEAD_LANE, did_you_mean, is_name, queue_name, task_name
 from app.saga.policies import Retry
 from app.saga.step import Step
 from app.saga.worlds import DrillWorld, as_world
+from app.secrecy import NONE, Secrets
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input model
 P = ParamSpec("P")
@@ -293,6 +294,14 @@ class Saga(Generic[I]):
     def input_schema(self) -> dict[str, Any]:
         """The input's JSON Schema (2020-12): strict, no extra fields, with the marks of secrets and approval limits."""
         return schema_of(self.input_model)
+
+    def secrets_of(self, value: Any) -> Secrets:
+        """What nobody may see of an input."""
+        return secret_values(self.input_schema, value) if self._has_secrets else NONE
+
+    @cached_property
+    def _has_secrets(self) -> bool:
+        return has_secrets(self.input_schema)
 
     @cached_property
     def graph(self) -> Graph:

@@ -7,20 +7,19 @@ Two marks name a property in the JSON Schema, so that a web server without the s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
 from app.errors import ApprovalNeeded, InvalidInput
 from app.saga.checking import model_faults, schema_faults, storage_faults
-from app.saga.schemas import applying, below, closed
+from app.saga.schemas import closed, marked
 from app.saga.values import pointer
+from app.secrecy import Secrets, scrub
 
-MASK = "***"
 SECRET = "writeOnly"
 APPROVAL = "x-approval-above"
 
@@ -37,7 +36,7 @@ class Mark:
 
 
 def secret() -> Mark:
-    """`card: Annotated[str, secret()]`: no page, command or answer shows it; what a step says of it is scrubbed."""
+    """`card: Annotated[str, secret()]`: no page, command, answer or line of a log shows it."""
     return Mark(SECRET, True)
 
 
@@ -81,41 +80,25 @@ def validate_input(schema: dict[str, Any], model: type[BaseModel] | None, value:
             faults = schema_faults(schema, value) or told
     if faults:
         raise InvalidInput(faults=faults)
-    for path, limit, amount in _marked(schema, value, APPROVAL):
+    for path, limit, amount in marked(schema, value, APPROVAL):
         if isinstance(amount, (int, float)) and amount > limit:
             at = pointer(*path)
             raise ApprovalNeeded(f"{at} is above {limit}, which needs an approval.", pointer=at, limit=limit)
     return dict(value)
 
 
-def secret_values(schema: dict[str, Any], value: Any) -> tuple[str, ...]:
-    """Every secret text or number in an input, as text, the longest first (one may hold another)."""
-    found = {text for _, _, hidden in _marked(schema, value, SECRET) for text in _texts(hidden)}
+def secret_values(schema: dict[str, Any], value: Any) -> Secrets:
+    """Every secret text or number in an input, as text, the longest first (one may hold another).
+
+    What the model puts in the place of one that was left out stands in the code, and is none.
+    """
+    found = {text for _, _, hidden in marked(schema, value, SECRET) for text in _texts(hidden)}
     return tuple(sorted(found, key=lambda text: (-len(text), text)))
 
 
-def scrub(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every secret replaced by MASK, also as it looks inside JSON, a repr or an address."""
-    forms = {form for s in secrets for form in (s, json.dumps(s)[1:-1], repr(s)[1:-1], quote(s), quote(s, safe=""))}
-    for form in sorted(forms - {""}, key=len, reverse=True):
-        text = text.replace(form, MASK)
-    return text
-
-
-def _marked(schema: dict[str, Any], value: Any, keyword: str) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:
-    """Each place of `value` whose schema carries `keyword`: (path, the keyword's value, the place's value). In order."""
-    stack: list[tuple[tuple[str | int, ...], Any, list[Any]]] = [((), value, [schema])]
-    while stack:
-        path, here, schemas = stack.pop()
-        found = applying(schema, schemas)
-        marks = [s[keyword] for s in found if s.get(keyword) is not None and s[keyword] is not False]
-        if marks:
-            yield path, marks[0], here
-            continue
-        members: list[tuple[str | int, Any]] = []
-        if isinstance(here, (dict, list)):
-            members = list(here.items()) if isinstance(here, dict) else list(enumerate(here))
-        stack.extend(((*path, part), inner, list(below(found, part))) for part, inner in reversed(members))
+def has_secrets(schema: dict[str, Any]) -> bool:
+    """Whether any place of such an input can be a secret. Inputs can be large, and most have none."""
+    return f'"{SECRET}": true' in json.dumps(schema)
 
 
 def _texts(value: Any) -> Iterator[str]:

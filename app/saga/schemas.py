@@ -69,3 +69,19 @@ def below(schemas: Iterable[Schema], part: str | int) -> Iterator[Any]:
         named = [schema["properties"][part]] if part in schema.get("properties", {}) else []
         named += [inner for pattern, inner in schema.get("patternProperties", {}).items() if re.search(pattern, part)]
         yield from named or [schema.get("additionalProperties")]
+
+
+def marked(schema: Schema, value: Any, keyword: str) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:
+    """Each place of `value` whose schema carries `keyword`: (path, the keyword's value, the place's value). In order."""
+    stack: list[tuple[tuple[str | int, ...], Any, list[Any]]] = [((), value, [schema])]
+    while stack:
+        path, here, schemas = stack.pop()
+        found = applying(schema, schemas)
+        marks = [s[keyword] for s in found if s.get(keyword) is not None and s[keyword] is not False]
+        if marks:
+            yield path, marks[0], here
+            continue
+        members: list[tuple[str | int, Any]] = []
+        if isinstance(here, (dict, list)):
+            members = list(here.items()) if isinstance(here, dict) else list(enumerate(here))
+        stack.extend(((*path, part), inner, list(below(found, part))) for part, inner in reversed(members))

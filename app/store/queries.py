@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +30,7 @@ from app.clock import ago, now
 from app.errors import NotFound
 from app.rules.states import JobState, Kind
 from app.saga.graph import Graph
+from app.saga.inputs import has_secrets
 from app.store.ids import is_id, operation_id
 from app.store.session import reading
 from app.store.tables import Id, dead_letters, definitions, idempotency_keys, jobs, operations, tenants, workers
@@ -58,6 +60,11 @@ class Definition:
     version: int
     graph: Graph
     input_schema: dict[str, Any]
+
+    @cached_property
+    def has_secrets(self) -> bool:
+        """Whether its input can have any."""
+        return has_secrets(self.input_schema)
 
 
 _definitions: dict[str, Definition] = {}

@@ -17,7 +17,7 @@ from workers.sagas.order.services.bank_client import BankCharge, BankUnclear, Bo
 from workers.sagas.order_choreographed.desk import inbox, letters, outbox
 from workers.sagas.order_choreographed.events import Message
 from workers.sagas.order_choreographed.service import Service
-from workers.sagas.order_choreographed.services import SERVICES, orders
+from workers.sagas.order_choreographed.services import SERVICES, orders, payments
 
 BY_NAME = {service.name: service for service in SERVICES}
 DATABASES = [*(service.database for service in SERVICES), bank_book.database]
@@ -98,7 +98,8 @@ class Street:
         self.bus = Bus()
 
     def place(self, job: str = "job-1", *, asks_customer: bool = False, **fields: Any) -> None:
-        orders.place(Context(job, "order_choreographed", "place_order"), request_of(**fields), asks_customer=asks_customer)
+        ctx, o = Context(job, "order_choreographed", "place_order"), request_of(**fields)
+        orders.place(ctx, o.model_copy(update={"card": payments.keep_card(ctx, o.card)}), asks_customer=asks_customer)
 
     def confirm(self, job: str = "job-1") -> int:
         return orders.confirm(Context(job, "order_choreographed", "confirm_order"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from app.saga.schemas import applying
 from web.api.problems import Problem, sentence
 from web.body import parse
 from web.pages.hints import hint
@@ -20,7 +21,8 @@ PREFIX = "f."  # of the names of the saga's own fields in the form
 class Field:
     """One field. `kind`: text, whole, number, money, yes_no, choice or json.
 
-    `choices`: (JSON of the value, its words), nothing else can be chosen; `suggestions`: (value, what it does), anything can be typed.
+    `choices`: (JSON of the value, its words), nothing else can be chosen; `suggestions`: (value, what it does), anything can be typed;
+    `secret`: typed unseen, and never filled again.
     """
 
     name: str
@@ -43,8 +45,8 @@ def fields_of(saga: str, schema: Mapping[str, Any]) -> list[Field]:
 
 
 def filled(fields: list[Field], values: Mapping[str, str]) -> list[Field]:
-    """The same fields with what was typed into them."""
-    return [replace(field, value=values.get(PREFIX + field.name, "")) for field in fields]
+    """The same fields with what was typed into them, but for secrets: those leave this server for the store alone."""
+    return [replace(field, value="" if field.secret else values.get(PREFIX + field.name, "")) for field in fields]
 
 
 def faulty(fields: list[Field], faults: list[dict[str, str]]) -> tuple[list[Field], list[str]]:
@@ -110,6 +112,8 @@ def _field(saga: str, name: str, one: Mapping[str, Any], required: bool, schema:
     one = _resolved(one, schema)
     ours = hint(saga, name)
     kind, choices = _kind(name, one)
+    secret = any(found.get("writeOnly") for found in applying(dict(schema), [dict(one)]))
+    example = None if secret else one.get("default", next(iter(one.get("examples", [])), None))
     label = ours.label or one.get("title") or name
     if not ours.label and label.replace(" ", "_").lower() == name:
         label = name.removesuffix(CENTS).replace("_", " ").capitalize()
@@ -119,8 +123,8 @@ def _field(saga: str, name: str, one: Mapping[str, Any], required: bool, schema:
         kind=kind,
         required=required,
         help=one.get("description") or ours.help,
-        value=_shown(kind, one.get("default", next(iter(one.get("examples", [])), None)), ours.example),
-        secret=bool(one.get("writeOnly")),
+        value=_shown(kind, example, ours.example),
+        secret=secret,
         longest=one.get("maxLength"),
         choices=choices,
         suggestions=ours.suggestions,

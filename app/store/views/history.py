@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from app.secrecy import scrub_json
 from app.store.session import reading
 from app.store.tables import history
+from app.store.views.hidden import secrets_of
 from app.store.views.names import stamp
 from app.store.views.snapshot import load
 
@@ -20,6 +22,7 @@ def history_view(db: Engine, job_id: str, tenant_id: str | None, *, after: int =
     with reading(db) as connection:
         load(connection, job_id, tenant_id)
         rows = connection.execute(select(history).where(h.job_id == job_id, h.seq > after).order_by(h.seq).limit(limit + 1)).all()
+        secrets = secrets_of(connection, job_id)
     items = [
         {
             "seq": row.seq,
@@ -31,7 +34,7 @@ def history_view(db: Engine, job_id: str, tenant_id: str | None, *, after: int =
             "attempt": row.attempt,
             "fence": row.fence,
             "actor": row.actor,
-            "detail": row.detail,
+            "detail": scrub_json(row.detail, secrets),
         }
         for row in rows[:limit]
     ]

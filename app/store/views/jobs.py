@@ -24,10 +24,12 @@ from sqlalchemy import (
 from app.clock import UtcDateTime
 from app.rules.states import Dir, JobState, Kind, OpState
 from app.saga.graph import Node
+from app.secrecy import scrub_json
 from app.store.session import reading
 from app.store.tables import Id, job_tags, jobs, operations, tenants
 from app.store.views import letters
 from app.store.views.effects import Effect, effects_of
+from app.store.views.hidden import secrets_of
 from app.store.views.names import job_links, short_name, stamp
 from app.store.views.reruns import Rerun, reruns_of
 from app.store.views.snapshot import BACKOFF, Operation, Snapshot, job_rows, load, load_many
@@ -195,7 +197,8 @@ def _result(connection: Connection, snapshot: Snapshot) -> Any:
     o = operations.c
     query = select(o.step, o.result).where(o.job_id == snapshot.job.id, o.kind == Kind.ACTION, o.item == "", o.step.in_(last))
     results = {row.step: row.result for row in connection.execute(query)}
-    return results.get(last[0]) if len(last) == 1 else {step: results.get(step) for step in last}
+    result = results.get(last[0]) if len(last) == 1 else {step: results.get(step) for step in last}
+    return scrub_json(result, secrets_of(connection, snapshot.job.id, snapshot.job.digest))
 
 
 def _queue(connection: Connection, snapshot: Snapshot) -> dict[str, Any] | None:

@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, func, select
 
+from app.secrecy import scrub
 from app.store.session import reading
 from app.store.tables import jobs, lock_waiters, locks
 from app.store.types import AnyRow
+from app.store.views.hidden import secrets_of, secrets_of_each
 from app.store.views.names import short_name, stamp
 
 PAGE_KEYS = 50
@@ -47,7 +49,8 @@ def in_line(connection: Connection, job_id: str, tenant_id: str | None) -> InLin
     holder = connection.execute(holds).one_or_none()
     ahead = holder or connection.execute(comes).one_or_none()
     name = short_name(ahead.saga, ahead.id) if ahead is not None and tenant_id in (None, ahead.tenant_id) else None
-    return InLine(ahead.key if ahead is not None else keys[0], name, holder is not None, mine[0].since, mine[0].until, count)
+    key = scrub(ahead.key if ahead is not None else keys[0], secrets_of(connection, job_id))
+    return InLine(key, name, holder is not None, mine[0].since, mine[0].until, count)
 
 
 def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int = PAGE_KEYS) -> dict[str, Any]:
@@ -78,9 +81,11 @@ def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int
             waiting[row.key].append(row)
         counted = select(queue.key, func.count()).where(queue.key.in_(shown)).group_by(queue.key)
         counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(counted)}
+        named = {key: [row.id for row in (*waiting[key], *filter(None, [held_by.get(key)]))] for key in shown}
+        secrets = secrets_of_each(connection, {job_id for ids in named.values() for job_id in ids})
     items = [
         {
-            "key": key,
+            "key": scrub(key, {text for job_id in named[key] for text in secrets.get(job_id, ())}),
             "held_by": _job(held_by[key], tenant_id) if key in held_by else None,
             "held": key in held_by,
             "since": stamp(held_by[key].taken_at) if key in held_by else None,

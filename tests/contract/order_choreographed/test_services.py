@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from surefoot import ActionUndone, Rejected
-from tests.support.choreography import BY_NAME, Bank, Street, away, silent
+from surefoot import ActionUndone, Context, Rejected
+from tests.support.choreography import BY_NAME, Bank, Street, away, request_of, silent
 from workers.sagas.order.services import bank_book, inventory, mail, payment
 from workers.sagas.order_choreographed.desk import inbox, outbox
 from workers.sagas.order_choreographed.events import MAX_EVENT_BYTES, Message, NoEvent
@@ -392,13 +392,27 @@ def test_given_a_huge_or_ill_shaped_event_when_it_comes_then_a_letter_is_kept_an
     assert [letter.kind for letter in street.letters("inventory")] == ["OrderPlaced"]
 
 
-def test_given_an_event_was_handled_when_we_look_for_the_card_then_no_service_has_kept_it(street: Street) -> None:
-    street.place(card="tok_lost")
+@pytest.mark.parametrize(("card", "end"), [("tok_lost", "completed"), ("tok_declined", "voided")])
+def test_given_an_order_when_it_goes_round_then_no_event_has_its_card_and_nobody_keeps_it_longer_than_needed(
+    street: Street, card: str, end: str
+) -> None:
+    street.place(card=card)
+    street.send_all()
+    assert street.bus.on_the_way
+    assert [body for _, body in street.bus.on_the_way if card.encode() in body] == []
     street.settle()
+    assert street.phase() == end
     for service in SERVICES:
         with service.database.snapshot() as tx:
-            for table in (inbox, outbox):
-                assert "tok_lost" not in str(tx.execute(select(table)).all()), service.name
+            for table in service.database.metadata.sorted_tables:
+                assert card not in str(tx.execute(select(table)).all()), (service.name, table.name)
+
+
+def test_given_an_event_of_an_older_release_when_it_carries_the_card_itself_then_that_is_charged(street: Street) -> None:
+    o = request_of(card="tok_lost")
+    orders.place(Context("job-1", "order_choreographed", "place_order"), o)
+    street.settle()
+    assert street.phase() == "completed"
 
 
 # --- one timeline ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.logs import hidden
+from app.logs import hidden, without_secrets
+from app.secrecy import keep_hidden
 
 ROOT = Path(__file__).parents[3]
 TALK = """
@@ -62,6 +63,22 @@ def test_given_text_when_written_then_readable_and_without_values_of_variables()
     assert "hunter2hunter2" not in told
     assert "geheim" not in told
     assert "\x1b" not in told
+
+
+def test_given_secrets_of_an_attempt_when_lines_are_written_then_in_none_of_their_values() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return "<Odd tok_1>"
+
+    endless: list[object] = []
+    endless.append(endless)
+    keep_hidden(("tok_1", "4711"))
+    try:
+        line = without_secrets(None, "info", {"event": "TOK_1", "deep": [{"tok_1": 4711}, Odd(), True], "endless": endless, "n": 12})
+    finally:
+        keep_hidden(())
+    assert line == {"event": "***", "deep": [{"***": "***"}, "<Odd ***>", True], "endless": line["endless"], "n": 12}
+    json.dumps(line)
 
 
 def test_given_level_when_below_then_silent() -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
 from app.errors import ApprovalNeeded, InvalidInput
-from app.saga.inputs import MASK, needs_approval_above, schema_of, scrub, secret, secret_values, validate_input
+from app.saga.inputs import needs_approval_above, schema_of, secret, secret_values, validate_input
 from app.saga.values import MAX_DEPTH
+from app.secrecy import MASK, scrub
 
 
 class Colour(StrEnum):

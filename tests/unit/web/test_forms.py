@@ -75,3 +75,9 @@ def test_given_faults_when_drawn_again_then_beside_their_fields_with_what_was_ty
     by_name = {field.name: field for field in marked}
     assert (by_name["count"].fault, by_name["count"].value, by_name["name"].fault) == ("Too many.", "3", "")
     assert others == ["Odd."]
+    assert (by_name["card"].value, by_name["card"].secret) == ("", True), "what nobody may see is typed again"
+
+
+def test_given_a_secret_with_a_default_when_drawn_then_it_is_not_filled_in() -> None:
+    schema = {"properties": {"pin": {"type": "string", "default": "hunter2", "examples": ["a"], "writeOnly": True}}}
+    assert [field.value for field in fields_of("any", schema)] == [""]

@@ -21,7 +21,7 @@ from workers.sagas.order.models import OrderRequest
 
 EXCHANGE = "order.events"
 MAX_EVENT_BYTES = 64 * 1024
-WITHHELD = "withheld"  # the card, once nobody needs it any more
+WITHHELD = "withheld"  # the reference to the card, once nobody needs it any more
 
 
 class NoEvent(ValueError):
@@ -35,6 +35,8 @@ class Event(BaseModel):
 
 
 class OrderPlaced(Event):
+    """`order`: in the place of its card is payments' reference to it."""
+
     order_id: int
     order: OrderRequest
 

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import NEVER, Context, EffectState, Happened, NotYet, Probed, Rejected, Retry, Saga, Seen
+from surefoot import NEVER, ActionUndone, Context, EffectState, Happened, NotYet, Probed, Rejected, Retry, Saga, Seen
 from workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
 from workers.sagas.order.models import Created, OrderRequest, Result, Voided
 from workers.sagas.order.services import inventory, mail, payment
 from workers.sagas.order.services import order as orders_book
-from workers.sagas.order_choreographed.services import orders
+from workers.sagas.order_choreographed.services import orders, payments
 from workers.sagas.order_choreographed.services.orders import Standing
 from workers.sagas.order_choreographed.settings import event_settings
 
@@ -43,11 +43,17 @@ class Ended(Result):
 
 @order_choreographed.step(lane="orders")
 def place_order(ctx: Context, o: OrderRequest) -> Created:
-    return orders.place(ctx, o, asks_customer=True)
+    try:
+        # the order goes through a broker to every service: the card goes to the one that needs it
+        return orders.place(ctx, o.model_copy(update={"card": payments.keep_card(ctx, o.card)}), asks_customer=True)
+    except (Rejected, ActionUndone):
+        payments.forget_card(ctx.job_id)
+        raise
 
 
 @place_order.compensate(fidelity="equivalent", note="a card that was charged shows the refund beside the charge", retry=PATIENCE)
 def withdraw_order(ctx: Context, o: OrderRequest, created: Created | None) -> Voided | NotYet | None:
+    payments.forget_card(ctx.job_id)  # confirmed or not, it is charged already or never will be
     return orders.withdraw(ctx)
 
 

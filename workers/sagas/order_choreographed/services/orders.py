@@ -133,7 +133,7 @@ class Standing:
 
 # --- what a customer may ask for ---------------------------------------------------------------------------------------
 def place(ctx: Context, o: OrderRequest, *, asks_customer: bool = False) -> Created:
-    """Write an order down and say so. A repeat changes nothing.
+    """Write an order down and say so. A repeat changes nothing. What stands for its card is a reference (`payments.keep_card`).
 
     `asks_customer`: with both answers here it waits for `confirm`; until then it can be withdrawn.
     Raises: Rejected, as `order.create`; ActionUndone.
