@@ -136,7 +136,7 @@ def complete_forward(
     db: Engine, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Taking | None
 ) -> Ended | None:
     """`complete` of an action in one statement, where the store can do that and the job runs forward undisturbed. None: it was not done."""
-    if db.dialect.name != "postgresql" or attempt.number > 1 or not (graph.followers[step] or graph.last == step):
+    if not wide.serves(db) or attempt.number > 1 or not (graph.followers[step] or graph.last == step):
         return None  # a later attempt has more to tell
     return one_statement(db, lambda tx: _complete_forward(tx, graph, step, attempt, result, carried, then))
 

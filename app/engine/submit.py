@@ -206,7 +206,7 @@ def _insert(
         tx.execute(_FIRST_LINE, {"job_id": job_id, "actor": submission.actor})
         metrics.note(JOBS_SUBMITTED, saga=graph.saga)
 
-    if db.dialect.name == "postgresql" and also is None:
+    if wide.serves(db) and also is None:
         one_statement(db, in_one)
     else:
         transaction(db, one_by_one)

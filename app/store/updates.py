@@ -210,6 +210,7 @@ _FINISH = (
         stop=false(),
         lease_until=null(),
         hard_at=null(),
+        stall_at=null(),
         finished_at=now(),
         error=null(),
     )

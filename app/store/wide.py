@@ -17,13 +17,18 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, Float, Integer, String, TextClause, bindparam, column, text
+from sqlalchemy import Boolean, Connection, Engine, Float, Integer, String, TextClause, bindparam, column, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import TextualSelect
 
 from app.store.tables import Id, jobs, operations
 from app.store.taking import Taking
 from app.store.types import AnyRow, Ids, Json
+
+
+def serves(db: Engine) -> bool:
+    """Whether this database takes wide statements. Where it does not, moves are made step by step."""
+    return db.dialect.name == "postgresql"
 
 
 def _statement(written: str) -> TextClause:

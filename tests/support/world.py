@@ -16,7 +16,9 @@ from sqlalchemy import Engine, func, select, text
 
 from app.clock import UtcDateTime
 from app.config import Settings
+from app.engine import attempt as attempts
 from app.engine import decide
+from app.engine.attempt import Attempt, Ended
 from app.engine.dispatch import ring
 from app.engine.entrance import Entrance
 from app.engine.invariants import violations
@@ -27,14 +29,18 @@ from app.engine.sweep import Sweeper
 from app.engine.work import Delivery, Performed
 from app.errors import BrokerUnavailable
 from app.rules.planner import Plan
+from app.rules.states import Kind
 from app.saga.context import Context
 from app.saga.definition import Saga
+from app.saga.graph import Graph
 from app.saga.outcomes import Rejected
 from app.saga.registry import Registry
+from app.store import queries
 from app.store.catalogue import register
 from app.store.ids import new_id
 from app.store.session import reading
 from app.store.tables import dead_letters, history, jobs, metadata, operations, tenants
+from app.store.taking import Taking
 from tests.support.stores import open_new_store
 
 BOOT = "world"
@@ -206,6 +212,26 @@ class World:
 
     def delivery(self, parcel: Parcel, message: str | None = None) -> Delivery:
         return parcel.delivery(BOOT, 1, runs_on=self.runs_on, message=message)
+
+    def claim(self, job_id: str, step: str, kind: str = "action", *, boot: str = BOOT, pid: int = 1) -> Attempt | None:
+        """A worker takes an operation, and does nothing yet."""
+        row = self.operation(job_id, step, kind)
+        limits = self.graph(job_id).by_name[step].limits_of(kind)
+        return attempts.claim(self.db, attempts.taking(self.settings, row.id, limits, boot=boot, pid=pid))
+
+    def complete(self, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset(), then: Taking | None = None) -> Ended:
+        """Its result is put on record, as `perform` does it: in one statement where the store can and the job allows it."""
+        with reading(self.db) as c:
+            row = queries.operation(c, attempt.operation_id)
+        assert row is not None
+        ended = None
+        if row.kind == Kind.ACTION:
+            ended = attempts.complete_forward(self.db, self.graph(row.job_id), row.step, attempt, result, carried, then)
+        return ended or attempts.complete(self.db, attempt, result, carried, then)
+
+    def graph(self, job_id: str) -> Graph:
+        with reading(self.db) as c:
+            return queries.graph_of(c, self.job(job_id).digest)
 
     def next(self, task: str | None = None) -> Parcel:
         """Take the next message off the broker (of this task)."""

@@ -27,9 +27,10 @@ def build(
     pure: set[str] = frozenset(),
     confirmed: set[str] = frozenset(),
     brief: set[str] = frozenset(),
+    name: str = "shape",
 ) -> Saga[Any]:
     """A saga of the shape given: step -> the steps it waits for. Every step but the pure ones has an undo."""
-    saga = Saga("shape", version=1, input=Thing)
+    saga = Saga(name, version=1, input=Thing)
     for name, before in after.items():
 
         def act(ctx, o):

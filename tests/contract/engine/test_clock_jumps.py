@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from app.engine import attempt as attempts
 from app.engine import keep
 from app.store import leases
-from tests.contract.engine.test_leases_and_zombies import claim, ready_to_fork
+from tests.contract.engine.conftest import BOTH_COMPLETIONS
+from tests.contract.engine.test_leases_and_zombies import ready_to_fork
 from tests.support.world import BOOT, LEASE_S, Participant, World
 
 JUMP_S = 300.0
+pytestmark = BOTH_COMPLETIONS
 
 
 def jump_back(world: World) -> None:
@@ -19,12 +20,12 @@ def jump_back(world: World) -> None:
 
 def test_given_a_running_attempt_when_the_clock_jumps_back_then_nobody_else_may_claim_and_it_completes(world: World) -> None:
     job = ready_to_fork(world)
-    held = claim(world, job, "left")
+    held = world.claim(job, "left")
     assert held is not None
     jump_back(world)
-    assert claim(world, job, "left") is None
+    assert world.claim(job, "left") is None
     assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).renewed == 1
-    assert attempts.complete(world.db, held, "done").landed
+    assert world.complete(held, "done").landed
     assert world.land(job) == "completed"
     assert world.operation(job, "left").attempts == 1
 
@@ -34,7 +35,7 @@ def test_given_a_worker_that_dies_when_the_clock_has_jumped_back_then_another_ta
     world: World, beats: bool, late_s: float
 ) -> None:
     job = ready_to_fork(world)
-    dead = claim(world, job, "left")
+    dead = world.claim(job, "left")
     assert dead is not None
     world.broker.waiting.clear()
     jump_back(world)
@@ -44,11 +45,11 @@ def test_given_a_worker_that_dies_when_the_clock_has_jumped_back_then_another_ta
     assert world.sweep().get("expired") is None
     world.let_pass(LEASE_S + 1)
     assert world.sweep()["expired"] == 1
-    new = claim(world, job, "left", boot="other")
+    new = world.claim(job, "left", boot="other")
     assert new is not None and new.fence > dead.fence
     jump_back(world)
-    assert not attempts.complete(world.db, dead, "from the grave").landed
-    assert attempts.complete(world.db, new, "done").landed
+    assert not world.complete(dead, "from the grave").landed
+    assert world.complete(new, "done").landed
     assert world.land(job) == "completed"
     assert world.operation(job, "left").result == "done"
 

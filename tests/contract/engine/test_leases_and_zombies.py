@@ -10,19 +10,19 @@ from sqlalchemy import update
 
 from app.engine import attempt as attempts
 from app.engine import keep
-from app.engine.attempt import Failure
+from app.engine.attempt import Attempt, Failure
+from app.engine.letters import ask_a_person
+from app.engine.move import Move
 from app.engine.port import StorePort
 from app.errors import LeaseLost
-from app.saga.graph import Limits
+from app.saga.context import Context
 from app.saga.outcomes import NotYet
-from app.store import leases
+from app.store import leases, queries, updates
 from app.store.tables import jobs, operations
+from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.support.world import BOOT, LEASE_S, Participant, World
 
-
-def claim(world: World, job: str, step: str, boot: str = BOOT, pid: int = 1) -> attempts.Attempt | None:
-    operation = world.operation(job, step)
-    return attempts.claim(world.db, attempts.taking(world.settings, operation.id, Limits(5, 60, 900), boot=boot, pid=pid))
+pytestmark = BOTH_COMPLETIONS
 
 
 def ready_to_fork(world: World) -> str:
@@ -35,14 +35,14 @@ def test_given_a_worker_dies_after_its_claim_then_another_takes_over_and_its_lat
     world: World, service: Participant
 ) -> None:
     job = ready_to_fork(world)
-    dead = claim(world, job, "left")
+    dead = world.claim(job, "left")
     assert dead is not None
     world.broker.waiting.clear()
     world.let_pass(LEASE_S + 1)
     assert world.sweep()["expired"] == 1
     assert world.operation(job, "left").state == "queued"
     assert world.land(job) == "completed"
-    late = attempts.complete(world.db, dead, "from the grave")
+    late = world.complete(dead, "from the grave")
     assert not late.landed and late.plan == ()
     assert world.operation(job, "left").result == "left done"
     assert any(event.startswith("late_result_refused") for event in world.events(job))
@@ -50,14 +50,14 @@ def test_given_a_worker_dies_after_its_claim_then_another_takes_over_and_its_lat
 
 def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or_reports_then_nothing_is_written(world: World) -> None:
     job = ready_to_fork(world)
-    old = claim(world, job, "left")
+    old = world.claim(job, "left")
     assert old is not None
     world.broker.waiting.clear()
     world.let_pass(LEASE_S + 1)
     world.sweep()
-    new = claim(world, job, "left", boot="other")
+    new = world.claim(job, "left", boot="other")
     assert new is not None and new.fence > old.fence
-    assert not attempts.complete(world.db, old, "from the grave").landed
+    assert not world.complete(old, "from the grave").landed
     assert not attempts.fail(world.db, world.settings, old, Failure("transient", {"type": "X", "message": "x"})).landed
     with pytest.raises(LeaseLost):
         StorePort(world.db, world.settings, old).checkpoint("mine")
@@ -66,33 +66,77 @@ def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or
     StorePort(world.db, world.settings, new).checkpoint("page 4")
     row = world.operation(job, "left")
     assert (row.state, row.token, row.checkpoint) == ("running", new.token, "page 4")
-    assert attempts.complete(world.db, new, "fresh").landed
+    assert world.complete(new, "fresh").landed
     assert world.land(job) == "completed"
 
 
 def test_given_a_commit_whose_answer_was_lost_when_completed_again_then_it_is_found_to_have_landed(world: World) -> None:
     job = ready_to_fork(world)
-    held = claim(world, job, "left")
+    held = world.claim(job, "left")
     assert held is not None
-    assert attempts.complete(world.db, held, "done").landed
-    assert attempts.complete(world.db, held, "done").landed
+    assert world.complete(held, "done").landed
+    assert world.complete(held, "done").landed
     assert "late_result_refused" not in " ".join(world.events(job))
+    assert world.events(job).count("completed left") == 1 and world.operation(job, "commit").missing == 1
     assert world.land(job) == "completed"
+
+
+def test_given_a_worker_that_slept_in_its_step_when_another_has_it_then_its_result_is_refused_and_the_other_completes(
+    world: World, service: Participant
+) -> None:
+    job = ready_to_fork(world)
+    taken: list[Attempt | None] = []
+
+    def sleeps(ctx: Context) -> str:
+        world.let_pass(LEASE_S + 1)
+        world.sweep()
+        taken.append(world.claim(job, "left", boot="other"))
+        return "from the grave"
+
+    service.script["left", "action"] = [sleeps]
+    assert world.deliver(world.next("diamond.left")).verdict == "dropped"
+    (new,) = taken
+    assert new is not None
+    row = world.operation(job, "left")
+    assert (row.state, row.token, row.result) == ("running", new.token, None)
+    assert world.complete(new, "fresh").landed
+    assert world.land(job) == "completed"
+
+
+def test_given_a_job_that_asks_a_person_when_its_last_step_completes_then_it_still_asks(world: World) -> None:
+    job = world.submit()
+    for step in ("first", "left", "right", "commit", "after"):
+        world.deliver(world.next(f"diamond.{step}"))
+    with world.db.begin() as tx:
+        move = Move(tx, job)
+        row = queries.operation(tx, world.operation(job, "last").id)
+        assert row is not None
+        ask_a_person(move, row, why="exhausted", error={"type": "X", "message": "asked"})
+        move.close()
+    (letter,) = world.letters(job)
+    held = world.claim(job, "last")
+    assert held is not None and world.complete(held, "done").landed
+    assert world.state(job) == "attention" and world.job(job).finished_at is None
+    with world.db.begin() as tx:
+        assert updates.close_letter(tx, letter.id, resolution="discarded", actor="test", why="seen")
+        updates.change_job(tx, job, {"state": "running"})
+    world.sweep()
+    assert world.state(job) == "completed"
 
 
 def test_given_an_expired_lease_nobody_took_then_its_holder_may_still_complete(world: World) -> None:
     job = ready_to_fork(world)
-    slow = claim(world, job, "left")
+    slow = world.claim(job, "left")
     assert slow is not None
     world.let_pass(LEASE_S + 1)
-    assert attempts.complete(world.db, slow, "slow but alone").landed
+    assert world.complete(slow, "slow but alone").landed
     assert world.land(job) == "completed"
 
 
 def test_given_a_live_lease_when_the_message_comes_again_then_nobody_else_can_claim(world: World) -> None:
     job = ready_to_fork(world)
-    assert claim(world, job, "left") is not None
-    assert claim(world, job, "left") is None
+    assert world.claim(job, "left") is not None
+    assert world.claim(job, "left") is None
     world.let_pass(60)
     world.sweep()
     assert world.land(job) == "completed"
@@ -100,7 +144,7 @@ def test_given_a_live_lease_when_the_message_comes_again_then_nobody_else_can_cl
 
 def test_given_heartbeats_then_the_lease_lives_and_past_the_hard_limit_it_is_not_renewed(world: World) -> None:
     job = ready_to_fork(world)
-    held = claim(world, job, "left")
+    held = world.claim(job, "left")
     assert held is not None
     world.let_pass(LEASE_S * 0.75)
     assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).renewed == 1
@@ -115,7 +159,7 @@ def test_given_heartbeats_then_the_lease_lives_and_past_the_hard_limit_it_is_not
 def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_message_is_claimed(world: World) -> None:
     job = ready_to_fork(world)
     rung = world.next("diamond.left")
-    held = claim(world, job, "left", pid=77)
+    held = world.claim(job, "left", pid=77)
     assert held is not None
     assert keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, delivery=held.operation_id, why="SIGKILL")
     assert not keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, delivery=held.operation_id, why="SIGKILL")
@@ -129,17 +173,17 @@ def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_messa
 def test_given_a_poison_step_that_kills_each_worker_then_it_is_given_up_after_its_attempts(world: World, service: Participant) -> None:
     job = ready_to_fork(world)
     for _ in range(5):
-        held = claim(world, job, "left")
+        held = world.claim(job, "left")
         assert held is not None
         keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=1, delivery=held.operation_id, why="SIGKILL")
-    assert claim(world, job, "left") is None
+    assert world.claim(job, "left") is None
     assert world.land(job) == "failed"
     assert [letter.step for letter in world.letters(job)] == ["left"]
 
 
 def test_given_a_shutdown_then_what_runs_is_handed_back_and_no_attempt_is_used(world: World) -> None:
     job = ready_to_fork(world)
-    assert claim(world, job, "left") is not None
+    assert world.claim(job, "left") is not None
     assert keep.hand_back(world.db, world.broker, BOOT) == 1
     row = world.operation(job, "left")
     assert row.state == "queued" and row.allowance - row.attempts == 5
@@ -150,18 +194,18 @@ def test_given_a_worker_that_slept_through_turn_and_undo_then_its_result_is_refu
     world: World, service: Participant
 ) -> None:
     job = ready_to_fork(world)
-    frozen = claim(world, job, "left")
+    frozen = world.claim(job, "left")
     assert frozen is not None
     world.cancel(job)
     world.let_pass(LEASE_S + 1)
     assert world.land(job) == "cancelled"
     assert service.done[f"{job}:left::action"] == "tombstone"
-    assert not attempts.complete(world.db, frozen, "too late").landed
+    assert not world.complete(frozen, "too late").landed
 
 
 def test_given_an_expired_attempt_when_its_holder_fails_late_then_that_is_refused_and_on_record(world: World) -> None:
     job = ready_to_fork(world)
-    frozen = claim(world, job, "left")
+    frozen = world.claim(job, "left")
     assert frozen is not None
     world.cancel(job)
     world.let_pass(LEASE_S + 1)
@@ -173,7 +217,7 @@ def test_given_an_expired_attempt_when_its_holder_fails_late_then_that_is_refuse
 
 def test_given_a_stopped_step_fails_after_the_turn_then_its_undo_settles_it(world: World, service: Participant) -> None:
     job = ready_to_fork(world)
-    held = claim(world, job, "left")
+    held = world.claim(job, "left")
     assert held is not None
     world.cancel(job)
     ended = attempts.fail(world.db, world.settings, held, Failure("transient", {"type": "X", "message": "x"}))
@@ -185,9 +229,9 @@ def test_given_a_stopped_step_fails_after_the_turn_then_its_undo_settles_it(worl
 def test_given_the_last_two_parallel_steps_finish_together_then_the_join_is_released_once(world: World) -> None:
     for _ in range(5):
         job = ready_to_fork(world)
-        held = [claim(world, job, step) for step in ("left", "right")]
+        held = [world.claim(job, step) for step in ("left", "right")]
         with ThreadPoolExecutor(2) as pool:
-            ended = list(pool.map(lambda a: attempts.complete(world.db, a, "done"), held))
+            ended = list(pool.map(lambda a: world.complete(a, "done"), held))
         assert sorted(len(e.released) for e in ended) == [0, 1]
         assert world.land(job) == "completed"
 
@@ -195,7 +239,7 @@ def test_given_the_last_two_parallel_steps_finish_together_then_the_join_is_rele
 def test_given_many_workers_claim_one_operation_then_exactly_one_has_it(world: World) -> None:
     job = ready_to_fork(world)
     with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(lambda n: claim(world, job, "left", boot=f"w{n}"), range(8)))
+        got = list(pool.map(lambda n: world.claim(job, "left", boot=f"w{n}"), range(8)))
     assert sum(a is not None for a in got) == 1
     world.let_pass(LEASE_S + 1)
     world.sweep()
@@ -205,9 +249,9 @@ def test_given_many_workers_claim_one_operation_then_exactly_one_has_it(world: W
 def test_given_cancel_and_completion_at_once_then_both_stand_and_the_job_lands(world: World, service: Participant) -> None:
     for _ in range(5):
         job = ready_to_fork(world)
-        held = claim(world, job, "left")
+        held = world.claim(job, "left")
         with ThreadPoolExecutor(2) as pool:
-            done = pool.submit(attempts.complete, world.db, held, "done")
+            done = pool.submit(world.complete, held, "done")
             world.cancel(job)
             assert done.result().landed
         assert world.land(job) == "cancelled"

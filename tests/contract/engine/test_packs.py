@@ -8,9 +8,11 @@ import pytest
 
 from app.engine import keep
 from app.saga.outcomes import Rejected
+from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import BOOT, Participant, World
 
+pytestmark = BOTH_COMPLETIONS
 MEMBERS = ("a", "b", "c", "d", "e", "f")
 FORK: dict[str, list[str]] = {step: [] for step in MEMBERS} | {"join": list(MEMBERS), "after": ["join"]}
 

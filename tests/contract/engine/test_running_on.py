@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.engine import attempt as attempts
 from app.engine import keep
-from app.saga.graph import Limits
 from app.saga.outcomes import Rejected
 from app.store.taking import Taking
+from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import BOOT, Participant, World
 
-LIMITS = Limits(5, 60, 900)
+LINE = {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}
+pytestmark = BOTH_COMPLETIONS
 
 
 @pytest.fixture
 def world(ready_url: str, service: Participant) -> Iterator[World]:
     """Four steps on one lane, one after the other."""
-    world = World(ready_url, [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]})], service)
+    world = World(ready_url, [build(service, LINE)], service)
     world.runs_on = True
     yield world
     assert world.broken() == {}
@@ -94,9 +94,20 @@ def test_given_the_rider_is_not_released_then_the_completion_stands_without_it(w
     job = world.submit()
     world.broker.waiting.clear()
     first, third = world.operation(job, "a"), world.operation(job, "c")
-    held = attempts.claim(world.db, attempts.taking(world.settings, first.id, LIMITS, boot=BOOT, pid=1))
+    held = world.claim(job, "a")
     assert held is not None
-    ended = attempts.complete(world.db, held, "done", frozenset(), Taking(third.id, BOOT, 1, first.id, 2.0, 60.0))
+    ended = world.complete(held, "done", frozenset(), Taking(third.id, BOOT, 1, first.id, 2.0, 60.0))
     assert ended.landed
     assert ended.following is None
+    assert world.land(job) == "completed"
+
+
+def test_given_a_message_of_a_later_step_of_the_run_when_it_comes_early_then_the_claim_refuses_it(
+    world: World, service: Participant
+) -> None:
+    job = world.submit()
+    later = world.broker.waiting[0].next
+    assert later is not None and world.operation(job, "b").state == "queued"
+    assert world.deliver(later).verdict == "dropped"
+    assert service.calls["b", "action"] == 0
     assert world.land(job) == "completed"

@@ -1,0 +1,146 @@
+"""Tests that find nothing prove nothing: a guard that is taken out of a statement is missed by the test that stands for it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from tests.contract.engine import test_leases_and_zombies as zombies
+from tests.contract.engine import test_running_on as running_on
+from tests.contract.engine import test_side_by_side as side_by_side
+from tests.contract.engine.test_any_graph import build
+from tests.contract.engine.test_one_statement import JOBS, compare
+from tests.contract.engine.test_one_statement import worlds as worlds  # a fixture
+from tests.contract.engine.test_packs import FORK, MEMBERS
+from tests.contract.engine.test_running_on import LINE
+from tests.support.planted_statements import PLANTED, planted
+from tests.support.postgres_server import PostgresServer
+from tests.support.world import Participant, World, diamond
+
+Check = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def shared(postgres_server: PostgresServer) -> Iterator[World]:
+    """One world for all mistakes: what each leaves behind is thrown away before the next."""
+    name, service = postgres_server.create_store(), Participant()
+    sagas = [diamond(service), build(service, FORK, brief=set(MEMBERS), name="fork"), build(service, LINE, name="line")]
+    world = World(postgres_server.url(name), sagas, service)
+    yield world
+    world.db.dispose()
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def emptied(shared: World) -> World:
+    with shared.db.begin() as tx:
+        tx.execute(text("TRUNCATE jobs CASCADE"))
+    shared.service.__dict__.update(Participant().__dict__)
+    shared.broker.waiting.clear()
+    shared.saga, shared.runs_on = "diamond", False
+    return shared
+
+
+def a_ride_takes_only_what_is_there_for_it(world: World, service: Participant) -> None:
+    """A pack's message comes when its second member is with somebody else, was tried before, or the job has turned."""
+    world.saga, world.runs_on = "fork", True
+    job = world.submit()
+    pack, other = world.next(), world.next()
+    taken = world.claim(job, "b", boot="other")
+    assert taken is not None
+    world.deliver(pack)
+    assert world.operation(job, "b").token == taken.token, "the ride took what another runs"
+    service.script["e", "action"] = [RuntimeError("once")]
+    assert other.next is not None
+    world.deliver(other.next)
+    world.let_pass(20)
+    world.sweep()
+    world.deliver(other)
+    assert world.operation(job, "e").attempts == 1, "the ride took what has its own message"
+    assert world.complete(taken, "done").landed
+    assert world.land(job) == "completed"
+
+
+def the_two_ways_agree(worlds: tuple[World, World]) -> None:
+    for seed in range(JOBS):
+        compare(*worlds, seed)
+
+
+def the_last_arms_ride(world: World) -> None:
+    side_by_side.test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_released_and_claimed_once(world, True)
+    assert world.broken() == {}
+
+
+def of_a_line(check: Check) -> Check:
+    """The same of steps on one lane, one after the other."""
+
+    def on_one_lane(world: World, service: Participant) -> None:
+        world.saga, world.runs_on = "line", True
+        check(world, service)
+
+    return on_one_lane
+
+
+FOUND_BY: dict[str, Check] = {
+    "a completion does not ask for its token": (
+        zombies.test_given_a_worker_that_slept_in_its_step_when_another_has_it_then_its_result_is_refused_and_the_other_completes
+    ),
+    "a completion does not ask whether its operation runs": (
+        zombies.test_given_a_commit_whose_answer_was_lost_when_completed_again_then_it_is_found_to_have_landed
+    ),
+    "a completion does not ask whether its job runs": (
+        zombies.test_given_a_job_that_asks_a_person_when_its_last_step_completes_then_it_still_asks
+    ),
+    "a completion does not ask whether its job has turned": (
+        side_by_side.test_given_a_turn_under_way_when_a_step_completes_then_nothing_goes_forward
+    ),
+    "a completion does not lock its job": side_by_side.test_given_a_turn_under_way_when_a_step_completes_then_nothing_goes_forward,
+    "a completion settles nothing": the_two_ways_agree,
+    "a completion keeps its lease": the_two_ways_agree,
+    "a completion leaves no line": the_two_ways_agree,
+    "a completion never ends its job": the_two_ways_agree,
+    "a completion releases a follower too early": the_two_ways_agree,
+    "a completion claims a follower that still waits": the_last_arms_ride,
+    "what a completion releases has no date": the_two_ways_agree,
+    "what a completion carries counts as not sent": the_two_ways_agree,
+    "a claim by a completion is not counted": the_two_ways_agree,
+    "a claim by a completion has had no effect for sure": the_two_ways_agree,
+    "a claim by a completion has no lease": the_two_ways_agree,
+    "a ride takes what somebody else has": a_ride_takes_only_what_is_there_for_it,
+    "a ride takes what was tried before": a_ride_takes_only_what_is_there_for_it,
+    "a key that has a job makes another": side_by_side.test_given_one_key_sent_twice_at_once_then_one_job_and_both_are_told_of_it,
+    "a claim takes what runs": side_by_side.test_given_a_step_claimed_by_two_at_once_then_the_second_finds_it_taken,
+    "a claim does not ask whether it is ready": of_a_line(
+        running_on.test_given_a_message_of_a_later_step_of_the_run_when_it_comes_early_then_the_claim_refuses_it
+    ),
+    "a turn does not lock the claim of the pivot": (
+        side_by_side.test_given_a_claim_of_the_pivot_under_way_when_cancelled_then_it_is_too_late
+    ),
+    "a move does not lock its job": side_by_side.test_given_a_turn_under_way_when_cancelled_then_the_job_turns_once,
+    "timers wait for a row that somebody holds": (
+        side_by_side.test_given_somebody_who_holds_a_row_when_timers_wake_then_the_others_wake_beside_it
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", PLANTED)
+def test_given_a_guard_that_is_gone_then_the_test_that_stands_for_it_fails(
+    request: pytest.FixtureRequest, emptied: World, mistake: str
+) -> None:
+    check = FOUND_BY[mistake]
+    given = {"world": lambda: emptied, "service": lambda: emptied.service, "worlds": lambda: request.getfixturevalue("worlds")}
+    with planted(mistake), pytest.raises((AssertionError, IntegrityError)):
+        check(**{name: given[name]() for name in inspect.signature(check).parameters})
+
+
+def test_given_no_mistake_then_a_ride_takes_only_what_is_there_for_it(emptied: World) -> None:
+    a_ride_takes_only_what_is_there_for_it(emptied, emptied.service)
+    assert emptied.broken() == {}
+
+
+def test_given_the_mistakes_then_each_has_its_test() -> None:
+    assert FOUND_BY.keys() == PLANTED.keys()
