@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin, is_typeddict
 
 from pydantic import BaseModel, PydanticUserError
 
 from app.saga.assembly import Declared
 from app.saga.context import Context
+from app.saga.roundtrip import unkeepable
 from app.saga.source import Function, accepts, hint, shape, where
 from app.saga.step import Step
-from app.saga.values import adapter, type_name
+from app.saga.values import adapter, comes_back, type_name
 
 _PLAIN = (str, int, float, bool, bytes, list, dict, tuple, set, frozenset, NoneType)
 _TAKES: dict[type, tuple[type, ...]] = {float: (float, int)}  # as annotations mean it everywhere
@@ -37,8 +38,10 @@ def of_step(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
         yield f"{told} a type that cannot be found: {error}. Import it at run time, not for type checkers only."
         return
     except PydanticUserError:
-        yield f"{told} {type_name(step.result_type)}, which cannot be kept as JSON. Return a pydantic model or plain data."
+        yield f"{told} {type_name(step.result_type)}, which cannot be kept as JSON. {_remedy(step.result_type)}"
         return
+    if (why := unkeepable(step.result_type, comes_back)) is not None:
+        yield f"{told} what would not come back from JSON as it was: {type_name(step.result_type)} {why}."
     yield from _types(saga, step)
 
 
@@ -66,6 +69,12 @@ def _called(what: str, fn: Function, counts: tuple[int, ...], many: str) -> Iter
     elif not any(accepts(fn, count) for count in counts):
         either = f"{many} or (ctx, o)" if len(set(counts)) > 1 else many
         yield f"{where(fn)}: {what} is {shape(fn)}, but is called with {either}. Change its parameters."
+
+
+def _remedy(annotation: Any) -> str:
+    if is_typeddict(annotation) and type(annotation).__module__ == "typing":  # pydantic needs the newer one before Python 3.12
+        return "Take TypedDict from typing_extensions."
+    return "Return a pydantic model or plain data."
 
 
 def _types(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:

@@ -17,6 +17,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from app.saga.roundtrip import difference
+
 MAX_DEPTH = 64  # levels of lists and objects inside each other
 MAX_INTEGER = 2**63 - 1
 
@@ -66,10 +68,10 @@ def _fits_text(text: str) -> bool:
 def adapter(annotation: Any) -> TypeAdapter[Any]:
     """The reader and writer of an annotated type, made once."""
     try:
-        hash(annotation)
+        # `A | B` equals `B | A`, and reads another one of the two: the order belongs to the name
+        return _made(annotation, "" if isinstance(annotation, type) else repr(annotation))
     except TypeError:  # Annotated with something unhashable
         return _make(annotation)
-    return _made(annotation)
 
 
 def _make(annotation: Any) -> TypeAdapter[Any]:
@@ -82,28 +84,42 @@ def _make(annotation: Any) -> TypeAdapter[Any]:
         return TypeAdapter(annotation)  # a model has a config of its own
 
 
-_made = lru_cache(maxsize=1024)(_make)
+@lru_cache(maxsize=1024)
+def _made(annotation: Any, _order: str) -> TypeAdapter[Any]:
+    return _make(annotation)
 
 
 def to_json(value: Any, what: str = "the value", annotation: Any = Any) -> Any:
     """A value that fits `annotation`, as JSON that can be kept.
 
-    Raises: TypeError in one sentence that begins with `what` ("the result of step charge_card").
+    Raises: TypeError in one sentence that begins with `what` ("the result of step charge_card"), also when the value would be read
+    as another one.
     """
+    by = adapter(annotation)
     try:
-        fitted = adapter(annotation).validate_python(value, strict=True)
-        made = adapter(annotation).dump_python(fitted, mode="json", by_alias=True)
+        made = by.dump_python(by.validate_python(value, strict=True), mode="json", by_alias=True)
     except ValidationError as error:
-        raise TypeError(f"{what} must be {type_name(annotation)}, not {type(value).__name__}: {first_fault(error)}") from error
+        wanted, given = type_name(annotation), type(value).__name__
+        but = f", not {given}" if wanted != given else ""  # a NaN is a Decimal too
+        raise TypeError(f"{what} must be {wanted}{but}: {first_fault(error)}") from error
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise TypeError(f"{what} cannot be kept as JSON: {error}") from error
     for path, problem in unfit(made):
         raise TypeError(f"{what} cannot be kept as JSON: {'/'.join(str(part) for part in path) or 'it'} {problem}")
     try:
-        adapter(annotation).validate_python(made)
+        back = by.validate_python(made)
     except ValidationError as error:
         raise TypeError(f"{what} could not be read again from its JSON: {first_fault(error)}") from error
+    # without an annotation it is handed on as plain JSON, which whoever left the annotation out was told
+    if annotation is not Any and (told := difference(value, back)) is not None:
+        raise TypeError(f"{what} would not come back as it was: {told}")
     return made
+
+
+def comes_back(value: Any, annotation: Any) -> Any:
+    """What a value looks like when it is read back from JSON by its type. Raises: whatever pydantic does."""
+    by = adapter(annotation)
+    return by.validate_python(by.dump_python(by.validate_python(value, strict=True), mode="json", by_alias=True))
 
 
 def first_fault(error: ValidationError) -> str:
