@@ -68,6 +68,11 @@ class Gauges:
             "Operations that have been ready for longer than their queue time-out, and wait on: no worker comes for them.",
             labels=("queue",),
         )
+        stranded = GaugeMetricFamily(
+            "surefoot_jobs_definition_missing",
+            "Open jobs that are pinned to a definition which no live worker has.",
+            labels=("saga", "version", "digest"),
+        )
         letters = GaugeMetricFamily("surefoot_dead_letters_open", "Operations given up, by saga and why.", labels=("saga", "why"))
         asked = GaugeMetricFamily("surefoot_dead_letters_need_person", "Those of them that hold their job.", labels=("saga", "why"))
         attention = GaugeMetricFamily("surefoot_jobs_attention", "Jobs for which a person is asked.", labels=("saga",))
@@ -90,6 +95,8 @@ class Gauges:
                 unowned.add_metric((asked_jobs.saga,), asked_jobs.unowned)
                 since.add_metric((asked_jobs.saga,), asked_jobs.oldest_s)
             kept.add_metric((), quarantine.kept(connection))
+            for version in standing.stranded_versions(connection):
+                stranded.add_metric((version.saga, str(version.version), version.digest), version.jobs)
             queues = {lane.queue: lane for lane in standing.lanes(connection)}
             live = standing.live_workers(connection)
             for lane in sorted({name for worker in live for name in worker.lanes}):
@@ -114,7 +121,24 @@ class Gauges:
         held.add_metric((), float(lease is not None and lease.left_s > 0))
         if lease is not None:  # each round begins by renewing it
             relay.add_metric((), max(0.0, self._settings.lease_seconds - lease.left_s))
-        return [findings, jobs, depth, oldest, unattended, letters, asked, attention, unowned, since, kept, workers, places, relay, held]
+        return [
+            findings,
+            jobs,
+            depth,
+            oldest,
+            unattended,
+            stranded,
+            letters,
+            asked,
+            attention,
+            unowned,
+            since,
+            kept,
+            workers,
+            places,
+            relay,
+            held,
+        ]
 
     def _ask_invariants(self) -> list[Metric]:
         broken = GaugeMetricFamily(

@@ -34,6 +34,11 @@ class Door:
     entrance: Entrance
     polls: Polls
 
+    def own_digest(self, saga: str) -> str:
+        """The digest of the definition that this process has; "" where it has none. A form is of it while no worker is there."""
+        own = self.registry.get(saga) if self.registry is not None else None
+        return own.digest if own is not None else ""
+
 
 def hang(app: Flask, door: Door) -> None:
     app.extensions[EXTENSION] = door

@@ -48,6 +48,7 @@ class Keeper(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **_: Any) -> None:
         self.worker = worker
         self.registered = False
+        self.digests: list[str] = []  # of the definitions that this worker has
         self.signed_on = False  # at least once
         self.reachable = True
         self._halt = threading.Event()
@@ -104,7 +105,7 @@ class Keeper(bootsteps.StartStopStep):
             self.sign_on()
         running = active_operations()
         beat = keep.beat(boot.db(), settings(), boot.BOOT, list(running))
-        self.registered = keep.worker_seen(boot.db(), boot.BOOT)
+        self.registered = keep.worker_seen(boot.db(), boot.BOOT, self.digests)
         for operation_id, pid, why in beat.overdue:
             if running.get(operation_id) == pid and kill_child(pid):
                 log.warning("operation.killed", operation=operation_id, pid=pid, why=why)
@@ -116,13 +117,14 @@ class Keeper(bootsteps.StartStopStep):
         if strange := sorted(set(served) - set(lanes_of(known))):
             log.warning("worker.unknown_lanes", lanes=strange, error="no saga here has a step on these lanes (SUREFOOT_LANES)")
         catalogue.register(boot.db(), known.all())
+        self.digests = [saga.digest for saga in known.all()]
         keep.register_worker(
             boot.db(),
             boot.BOOT,
             host=socket.gethostname(),
             pid=os.getpid(),
             lanes=list(served),
-            digests=[saga.digest for saga in known.all()],
+            digests=self.digests,
             concurrency=self.worker.pool.num_processes if self.worker.pool else 0,
         )
         self.registered = self.signed_on = True

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rich_click as click
 from click.exceptions import Exit
 
+from app.access.principal import shell_actor
 from app.cli.common import as_json, print_json, print_table, store
 from app.config import settings
 from app.errors import DefinitionError, NotFound
 from app.saga.advice import advice
 from app.saga.naming import did_you_mean
 from app.saga.registry import Registry
-from app.store.views import saga_view, sagas_view
+from app.store import catalogue
+from app.store.queries import current_definition
+from app.store.session import reading
+from app.store.views import saga_view, sagas_view, standing
+from app.store.views.names import stamp
 
 
 @click.group()
@@ -53,6 +60,52 @@ def show(name: str, as_json: bool) -> None:
     required = set(view["input"].get("required", ()))
     fields = [[n, f.get("type"), "yes" if n in required else "", _told(f)] for n, f in view["input"].get("properties", {}).items()]
     print_table(["input", "type", "required", ""], fields, "It takes no input.")
+
+
+@sagas.command()
+@click.argument("name")
+@as_json
+def versions(name: str, as_json: bool) -> None:
+    """Show every definition of a saga that some process has had, the one that new jobs get first."""
+    with store() as db, reading(db) as connection:
+        rows = [dict(row._mapping) for row in catalogue.versions(connection, name)]
+    if not rows:
+        raise NotFound(f"no saga is called {name!r}")
+    for row in rows:
+        row["registered_at"], row["retired_at"] = stamp(row["registered_at"]), stamp(row["retired_at"])
+    if as_json:
+        print_json({"items": rows})
+        return
+    told = [[r["version"], r["digest"], r["registered_at"], "yes" if r["live"] else "no", _retired(r)] for r in rows]
+    print_table(["version", "digest", "first seen", "a worker has it", "retired"], told, "")
+
+
+def _retired(row: dict[str, Any]) -> str:
+    return f"{row['retired_at']} by {row['retired_by']}: {row['retired_why']}" if row["retired_at"] else ""
+
+
+@sagas.command()
+@click.argument("name")
+@click.argument("which", metavar="VERSION|DIGEST")
+@click.option("--reason", required=True, help="Why; it is kept beside the definition.")
+@click.option("--back", is_flag=True, help="Take a version back into use.")
+@as_json
+def retire(name: str, which: str, reason: str, back: bool, as_json: bool) -> None:
+    """Pin no new job to this version, as after a deploy that was rolled back. Jobs that are pinned to it stay so."""
+    with store() as db:
+        change = catalogue.bring_back if back else catalogue.retire
+        digests = change(db, name, which, actor=shell_actor(), why=reason)
+        with reading(db) as connection:
+            pinned = {v.digest: v.jobs for v in standing.open_versions(connection) if v.digest in digests}
+            current = current_definition(connection, name)
+    now_current = f"version {current.version} ({current.digest})" if current else None
+    if as_json:
+        print_json({"saga": name, "digests": digests, "retired": not back, "open_jobs": sum(pinned.values()), "current": now_current})
+        return
+    done = "is in use again" if back else "is retired"
+    click.echo(f"{name} {which} ({', '.join(digests)}) {done}. New jobs get {now_current or 'no version: none is taken'}.")
+    if pinned and not back:
+        click.echo(f"{sum(pinned.values())} open jobs are pinned to it: run a worker with its code until they have ended.")
 
 
 @sagas.command()

@@ -75,12 +75,12 @@ def versions(_settings: Settings, db: Engine) -> Iterator[Finding]:
     """Are there jobs pinned to a definition that no live worker has?"""
     with reading(db) as connection:
         pinned = standing.open_versions(connection)
-        has = {digest for worker in standing.live_workers(connection) for digest in worker.digests}
-    stranded = [version for version in pinned if version.digest not in has]
+        stranded = standing.stranded_versions(connection) if pinned else []
     for one in stranded:
         definition = f"{one.saga} version {one.version} ({one.digest})"
         said = f"{one.jobs} open job{'s are' if one.jobs > 1 else ' is'} pinned to {definition}, which no live worker has"
-        yield fail("versions", said, "run a worker with the code of that version until they have ended")
+        fix = f"run a worker with that code until they have ended; so that no more come: surefoot sagas retire {one.saga} {one.digest}"
+        yield fail("versions", said, fix)
     if not stranded:
         yield ok("versions", f"every open job's definition has a live worker ({sum(v.jobs for v in pinned)} open)")
 

@@ -13,7 +13,7 @@ from app.config import Settings
 from app.engine import attempt as attempts
 from app.engine.attempt import Attempt, Failure
 from app.engine.dispatch import Publishes, ring
-from app.store import queries, updates
+from app.store import catalogue, queries, updates
 from app.store.session import asking, one_statement, transaction
 from app.store.tables import workers
 
@@ -83,15 +83,25 @@ def register_worker(db: Engine, boot: str, *, host: str, pid: int, lanes: Sequen
     def work(tx: Connection) -> None:
         if not updates.see_worker(tx, boot):
             tx.execute(insert(workers).values(**values, seen_at=now()))
+        catalogue.served(tx, digests)
 
     transaction(db, work)
 
 
-def worker_seen(db: Engine, boot: str) -> bool:
-    """Say that this worker lives. False: the register has forgotten it; register again."""
-    return one_statement(db, lambda tx: updates.see_worker(tx, boot))
+def worker_seen(db: Engine, boot: str, digests: Sequence[str] = ()) -> bool:
+    """Say that this worker lives, and has these definitions. False: the register has forgotten it; register again."""
+    known = one_statement(db, lambda tx: updates.see_worker(tx, boot))
+    if known and digests:
+        one_statement(db, lambda tx: catalogue.served(tx, digests))
+    return known
 
 
 def worker_stopped(db: Engine, boot: str) -> None:
-    """Say that this worker has ended on purpose."""
-    transaction(db, lambda tx: updates.stop_worker(tx, boot))
+    """Say that this worker has ended on purpose. What nobody else has is deployed no longer: no new job is pinned to it."""
+
+    def work(tx: Connection) -> None:
+        had = updates.stop_worker(tx, boot)
+        others = queries.digests_of_live_workers(tx)
+        catalogue.withdrawn(tx, had - others)
+
+    transaction(db, work)

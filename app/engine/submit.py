@@ -87,9 +87,10 @@ def submit(
         answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
         if answered is not None:
             return answered
-        definition = queries.current_definition(connection, submission.saga)
+        own = registry.get(submission.saga) if registry is not None else None
+        definition = queries.current_definition(connection, submission.saga, own.digest if own is not None else "")
         if definition is None:
-            raise UnknownSaga(f"no saga is called {submission.saga!r}.{did_you_mean(submission.saga, queries.saga_names(connection))}")
+            raise _unknown(submission.saga, queries.saga_names(connection))
         if admit is not None:
             admit(connection, submission.tenant_id)
     saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
@@ -103,6 +104,12 @@ def submit(
         if answered is None:
             raise NotFound("the job of this idempotency key is gone") from None
         return answered
+
+
+def _unknown(saga: str, names: list[str]) -> UnknownSaga:
+    if saga in names:
+        return UnknownSaga(f"every version of saga {saga!r} is retired: no new job of it is taken")
+    return UnknownSaga(f"no saga is called {saga!r}.{did_you_mean(saga, names)}")
 
 
 class _KeyTaken(Exception):

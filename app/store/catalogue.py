@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, or_, select, update
 
-from app.clock import now
+from app.clock import ago, now
+from app.errors import NotFound
 from app.saga.graph import Graph
+from app.store.queries import LIVE, LIVE_WORKER_S, order_of_definitions
 from app.store.session import insert_or, transaction
 from app.store.tables import definitions, edges
+from app.store.types import AnyRow
+
+SERVED_EVERY_S = 10.0  # below LIVE_WORKER_S by more than a heartbeat
+d = definitions.c
 
 
 class Defined(Protocol):
@@ -26,19 +32,56 @@ class Defined(Protocol):
 
 
 def register(db: Engine, sagas: Iterable[Defined]) -> None:
-    """Write the definitions this process has; safe from many processes at once. The newest registration of a version is current."""
+    """Write the definitions this process has; safe from many processes at once. One that is known stays as it is."""
     for saga in sagas:
         transaction(db, partial(_register_one, saga=saga))
 
 
+def served(tx: Connection, digests: Collection[str]) -> None:
+    """A live worker has these definitions. Written once in SERVED_EVERY_S, however many workers say so."""
+    if digests:
+        lately = or_(d.served_at.is_(None), d.served_at < ago(SERVED_EVERY_S))
+        tx.execute(update(definitions).where(d.digest.in_(sorted(digests)), lately).values(served_at=now()))
+
+
+def withdrawn(tx: Connection, digests: Collection[str]) -> None:
+    """The last worker that had these definitions has ended: they count as deployed no longer."""
+    if digests:
+        tx.execute(update(definitions).where(d.digest.in_(sorted(digests)), d.served_at.is_not(None)).values(served_at=ago(LIVE_WORKER_S)))
+
+
+def retire(db: Engine, saga: str, which: str, *, actor: str, why: str) -> list[str]:
+    """No new job is pinned to this version (all its definitions) or digest; jobs that are stay so. Returns the digests.
+
+    Raises: NotFound.
+    """
+    values = {"retired_at": now(), "retired_by": actor, "retired_why": why}
+    return transaction(db, lambda tx: _change(tx, saga, which, values))
+
+
+def bring_back(db: Engine, saga: str, which: str, *, actor: str, why: str) -> list[str]:
+    """The opposite of `retire`: who did it and why is kept in the same columns. Raises: NotFound."""
+    values = {"retired_at": None, "retired_by": actor, "retired_why": why}
+    return transaction(db, lambda tx: _change(tx, saga, which, values))
+
+
+def _change(tx: Connection, saga: str, which: str, values: dict[str, Any]) -> list[str]:
+    meant = or_(d.digest == which, d.version == int(which)) if which.isdecimal() and len(which) < 10 else d.digest == which
+    found = list(tx.scalars(update(definitions).where(d.saga == saga, meant).values(**values).returning(d.digest)))
+    if not found:
+        raise NotFound(f"saga {saga!r} has no version or digest {which}: surefoot sagas versions {saga}")
+    return found
+
+
+def versions(connection: Connection, saga: str) -> list[AnyRow]:
+    """(digest, version, registered_at, live, retired_at, retired_by, retired_why) of a saga, the current one first, retired ones last."""
+    names = (d.digest, d.version, d.registered_at, LIVE.label("live"), d.retired_at, d.retired_by, d.retired_why)
+    order = (d.retired_at.is_not(None), *order_of_definitions())
+    return list(connection.execute(select(*names).where(d.saga == saga).order_by(*order)))
+
+
 def _register_one(tx: Connection, saga: Defined) -> None:
-    d = definitions.c
-    newest = tx.execute(
-        select(d.digest).where(d.saga == saga.graph.saga, d.version == saga.graph.version).order_by(d.registered_at.desc()).limit(1)
-    ).scalar_one_or_none()
-    if newest == saga.digest:
-        return
-    if tx.execute(update(definitions).where(d.digest == saga.digest).values(registered_at=now())).rowcount == 1:
+    if tx.execute(select(d.digest).where(d.digest == saga.digest)).first() is not None:
         return
     row = {
         "digest": saga.digest,

@@ -20,6 +20,7 @@ from sqlalchemy import (
     exists,
     false,
     literal_column,
+    null,
     or_,
     select,
     true,
@@ -48,7 +49,6 @@ NOTHING: ColumnElement[int] = literal_column("0", Integer)
 JOB_OF_A_MOVE = ("id", "tenant_id", "digest", "state", "dir", "cause", "cancel_wish", "deadline_at", "owner", "seq", "rev")
 P_LIMIT = bindparam("p_limit", type_=Integer)
 NO_ID = "00000000-0000-0000-0000-000000000000"
-LIVE_WORKER_S = 30.0  # a worker not seen for so long is not counted as serving
 
 
 # --- definitions: a digest names one graph for ever, so it is read once ------------------------------------------
@@ -88,17 +88,35 @@ def graph_of(connection: Connection, digest: str) -> Graph:
     return definition(connection, digest).graph
 
 
+LIVE_WORKER_S = 30.0  # a worker not seen for so long is not counted as serving
+LIVE: ColumnElement[bool] = and_(definitions.c.served_at.is_not(None), definitions.c.served_at > ago(LIVE_WORKER_S))
+
+
+def order_of_definitions(own: ColumnElement[str] | None = None) -> tuple[ColumnElement[Any], ...]:
+    """The order of one saga's definitions, the current one first.
+
+    What a live worker has comes first, the highest version before others, and of one version what was made last. Where no
+    worker is there: `own` (the digest that the asking process has), then what workers had last.
+    """
+    c = definitions.c
+    order = [case((LIVE, 1), else_=0).desc(), case((LIVE, c.version), else_=0).desc()]
+    if own is not None:
+        order.append(case((LIVE, 0), (c.digest == own, 1), else_=0).desc())
+    order.append(case((LIVE, null()), else_=c.served_at).desc().nulls_last())
+    return (*order, c.version.desc(), c.registered_at.desc(), c.digest)
+
+
 _CURRENT = (
     select(definitions.c.digest)
-    .where(definitions.c.saga == bindparam("p_saga", type_=String))
-    .order_by(definitions.c.version.desc(), definitions.c.registered_at.desc())
+    .where(definitions.c.saga == bindparam("p_saga", type_=String), definitions.c.retired_at.is_(None))
+    .order_by(*order_of_definitions(bindparam("p_own", type_=String)))
     .limit(literal_column("1", Integer))
 )
 
 
-def current_definition(connection: Connection, saga: str) -> Definition | None:
-    """The newest registration of the highest version."""
-    digest = connection.execute(_CURRENT, {"p_saga": saga}).scalar_one_or_none()
+def current_definition(connection: Connection, saga: str, own: str = "") -> Definition | None:
+    """The definition that a new job is pinned to (`order_of_definitions`), unless all are retired. `own`: the asking process's digest."""
+    digest = connection.execute(_CURRENT, {"p_saga": saga, "p_own": own}).scalar_one_or_none()
     return definition(connection, digest) if digest is not None else None
 
 
@@ -350,6 +368,13 @@ def live_workers(db: Engine) -> list[AnyRow]:
                 select(workers).where(workers.c.stopped_at.is_(None), workers.c.seen_at > ago(LIVE_WORKER_S)).order_by(workers.c.boot)
             )
         )
+
+
+def digests_of_live_workers(connection: Connection) -> set[str]:
+    """The digests of every definition that some worker seen lately has."""
+    w = workers.c
+    rows = connection.scalars(select(w.digests).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S)))
+    return {digest for digests in rows for digest in digests}
 
 
 def default_tenant_in(connection: Connection) -> str | None:

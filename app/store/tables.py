@@ -75,7 +75,11 @@ definitions = Table(  # the catalogue: what some process has had the code of
     Column("version", Integer, nullable=False),
     Column("graph", Json, nullable=False),
     Column("input_schema", Json, nullable=False),
-    Column("registered_at", UtcDateTime, nullable=False),  # of the newest registration: the newest of the highest version is current
+    Column("registered_at", UtcDateTime, nullable=False),  # when some process first had it
+    Column("served_at", UtcDateTime),  # when a live worker last had it (`queries.order_of_definitions`)
+    Column("retired_at", UtcDateTime),  # no new job is pinned to it
+    Column("retired_by", String(128)),  # of the last word: where `retired_at` is null, of who took it back into use
+    Column("retired_why", Text),
     Index("ix_definitions_saga", "saga", "version"),
 )
 

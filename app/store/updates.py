@@ -456,5 +456,7 @@ def see_worker(tx: Connection, boot: str) -> bool:
     return tx.execute(update(workers).where(workers.c.boot == boot).values(seen_at=now(), stopped_at=None)).rowcount == 1
 
 
-def stop_worker(tx: Connection, boot: str) -> None:
-    tx.execute(update(workers).where(workers.c.boot == boot).values(stopped_at=now()))
+def stop_worker(tx: Connection, boot: str) -> set[str]:
+    """Returns the digests of the definitions it had."""
+    stopped = update(workers).where(workers.c.boot == boot).values(stopped_at=now()).returning(workers.c.digests)
+    return {digest for digests in tx.scalars(stopped) for digest in digests}

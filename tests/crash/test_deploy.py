@@ -76,6 +76,17 @@ class Site:
             found.append(done.job_id)
         return found
 
+    def submit_as_web_of(self, version: int) -> str:
+        """One job as a web server of this version accepts it that has long been there."""
+        wanted = Submission(tenant_id=self.tenant, saga=NAME, input={"refused": False}, actor="test")
+        done = submit(self.db, Settings(env="test"), Registry([SAGAS[version]]), wanted)
+        ring(self.db, self.publisher, done.plan)
+        return done.job_id
+
+    def pinned(self, job_id: str) -> int:
+        with reading(self.db) as connection:
+            return int(connection.execute(select(jobs.c.version).where(jobs.c.id == job_id)).scalar_one())
+
     def states(self, ids: list[str]) -> list[str]:
         with reading(self.db) as connection:
             found = {row.id: row.state for row in connection.execute(select(jobs.c.id, jobs.c.state))}
@@ -166,3 +177,17 @@ def test_given_old_workers_gone_too_soon_then_old_jobs_wait_unharmed_and_end_whe
         assert [(of, step) for of, step, _ in site.done()[job]] == as_declared(1, refused=number % 2 == 1)
         assert {pid for _, _, pid in site.done()[job]} <= set(both.children)
     assert violations(site.db, slack_s=10.0, bound_s=300.0) == {}
+
+
+def test_given_a_deploy_that_is_rolled_back_then_new_jobs_get_the_old_definition_again_and_land(site: Site) -> None:
+    site.hold.touch()
+    new = site.worker("2")
+    stranded = site.submit(2, 2)
+    wait_until(lambda: site.waits(stranded), 60, what="jobs of the new version to be under way")
+    site.worker("1")
+    assert new.terminate() == 0
+    site.hold.unlink()
+    wait_until(lambda: site.pinned(site.submit_as_web_of(2)) == 1, 60, what="the old worker to be what is deployed")
+    after = site.submit_as_web_of(2)
+    wait_until(lambda: site.states([after]) == ["completed"], 120, 0.3, what="a job that came after the roll-back to land")
+    assert site.states(stranded) == ["running"] * 2

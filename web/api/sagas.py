@@ -34,4 +34,4 @@ def index() -> Response:
     parameters=(p.IF_NONE_MATCH,),
 )
 def show(name: str) -> Response:
-    return answer(saga_view(door().db, name))
+    return answer(saga_view(door().db, name, door().own_digest(name)))

@@ -98,7 +98,7 @@ def _chosen(name: str | None) -> dict[str, Any] | None:
         return None
     if name is None or name not in names:
         name = PREFERRED if PREFERRED in names else str(names[0])
-    return saga_view(door().db, name)
+    return saga_view(door().db, name, door().own_digest(name))
 
 
 def _recent() -> list[dict[str, Any]]:

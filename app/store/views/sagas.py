@@ -8,7 +8,7 @@ from sqlalchemy import Engine, func, select
 
 from app.errors import NotFound
 from app.saga.graph import Graph, Node
-from app.store.queries import current_definition
+from app.store.queries import current_definition, order_of_definitions
 from app.store.session import reading
 from app.store.tables import definitions
 from app.store.views.names import API
@@ -17,17 +17,20 @@ from app.store.views.names import API
 def sagas_view(db: Engine) -> dict[str, Any]:
     """{"items": the current version of every saga, by name}."""
     d = definitions.c
-    newest = func.row_number().over(partition_by=d.saga, order_by=(d.version.desc(), d.registered_at.desc())).label("newest")
-    ranked = select(d.saga, d.version, d.digest, d.graph, newest).subquery()
+    newest = func.row_number().over(partition_by=d.saga, order_by=order_of_definitions()).label("newest")
+    ranked = select(d.saga, d.version, d.digest, d.graph, newest).where(d.retired_at.is_(None)).subquery()
     with reading(db) as connection:
         rows = connection.execute(select(ranked).where(ranked.c.newest == 1).order_by(ranked.c.saga)).all()
     return {"items": [_head(Graph.from_json(row.graph), row.digest) for row in rows]}
 
 
-def saga_view(db: Engine, name: str) -> dict[str, Any]:
-    """One saga: its head, `input` (JSON Schema), `graph`, `compensations` and `locks`. Raises: NotFound."""
+def saga_view(db: Engine, name: str, own: str = "") -> dict[str, Any]:
+    """One saga: its head, `input` (JSON Schema), `graph`, `compensations` and `locks`. `own`: see `current_definition`.
+
+    Raises: NotFound.
+    """
     with reading(db) as connection:
-        row = current_definition(connection, name)
+        row = current_definition(connection, name, own)
     if row is None:
         raise NotFound(f"No saga of the name {name!r} is known.")
     graph = row.graph

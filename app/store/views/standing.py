@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, String, and_, func, literal_column, s
 
 from app.clock import ago, now
 from app.saga.naming import queue_name
-from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED
+from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED, order_of_definitions
 from app.store.tables import dead_letters, definitions, jobs, leases, operations, quarantine, workers
 from app.store.views.health import RELAY
 
@@ -76,6 +76,13 @@ def open_versions(connection: Connection) -> list[Version]:
         for saga, version, digest, count in connection.execute(grouped):
             counts[saga, version, digest] = counts.get((saga, version, digest), 0) + count
     return [Version(*key, count) for key, count in sorted(counts.items())]
+
+
+def stranded_versions(connection: Connection) -> list[Version]:
+    """The definitions of open jobs that no live worker has."""
+    pinned = open_versions(connection)
+    has = {digest for worker in live_workers(connection) for digest in worker.digests}
+    return [version for version in pinned if version.digest not in has]
 
 
 def open_states(connection: Connection) -> dict[tuple[str, str], int]:
@@ -160,10 +167,10 @@ def live_workers(connection: Connection) -> list[Any]:
 
 
 def definitions_in_use(connection: Connection) -> list[Any]:
-    """(digest, graph) of the newest definition of each saga."""
+    """(digest, graph) of the current definition of each saga."""
     c = definitions.c
-    place = func.row_number().over(partition_by=c.saga, order_by=(c.version.desc(), c.registered_at.desc())).label("place")
-    ranked = select(c.digest, c.graph, place).subquery()
+    place = func.row_number().over(partition_by=c.saga, order_by=order_of_definitions()).label("place")
+    ranked = select(c.digest, c.graph, place).where(c.retired_at.is_(None)).subquery()
     return list(connection.execute(select(ranked.c.digest, ranked.c.graph).where(ranked.c.place == 1).order_by(ranked.c.digest)))
 
 
