@@ -38,6 +38,10 @@ class ApprovalNeeded(RequestError):
     """This request needs an approval, and approvals are not open for it."""
 
 
+class Unreadable(SurefootError):
+    """This code cannot read what is stored. `details`: `model`, the type it was read as; `field`, where it does not fit ("" for all)."""
+
+
 class UnknownSaga(RequestError):
     """No saga of that name is known."""
 

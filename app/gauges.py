@@ -73,6 +73,11 @@ class Gauges:
             "Open jobs that are pinned to a definition which no live worker has.",
             labels=("saga", "version", "digest"),
         )
+        unread = GaugeMetricFamily(
+            "surefoot_operations_unreadable",
+            "Operations that wait for code that can read what is stored for them.",
+            labels=("saga", "step"),
+        )
         letters = GaugeMetricFamily("surefoot_dead_letters_open", "Operations given up, by saga and why.", labels=("saga", "why"))
         asked = GaugeMetricFamily("surefoot_dead_letters_need_person", "Those of them that hold their job.", labels=("saga", "why"))
         attention = GaugeMetricFamily("surefoot_jobs_attention", "Jobs for which a person is asked.", labels=("saga",))
@@ -97,6 +102,8 @@ class Gauges:
             kept.add_metric((), quarantine.kept(connection))
             for version in standing.stranded_versions(connection):
                 stranded.add_metric((version.saga, str(version.version), version.digest), version.jobs)
+            for one in standing.unread(connection):
+                unread.add_metric((one.saga, one.step), one.count)
             queues = {lane.queue: lane for lane in standing.lanes(connection)}
             live = standing.live_workers(connection)
             for lane in sorted({name for worker in live for name in worker.lanes}):
@@ -128,6 +135,7 @@ class Gauges:
             oldest,
             unattended,
             stranded,
+            unread,
             letters,
             asked,
             attention,

@@ -30,6 +30,7 @@ COMMANDS = {
     "bench": "app.cli.bench:bench",
     "simulate": "app.cli.simulate:simulate",
     "doctor": "app.cli.doctor:doctor",
+    "deploy-check": "app.cli.deploy_check:deploy_check",
     "version": "app.cli.version:version",
 }
 

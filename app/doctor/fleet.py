@@ -85,6 +85,17 @@ def versions(_settings: Settings, db: Engine) -> Iterator[Finding]:
         yield ok("versions", f"every open job's definition has a live worker ({sum(v.jobs for v in pinned)} open)")
 
 
+def unreadable(_settings: Settings, db: Engine) -> Iterator[Finding]:
+    """Is there stored data that the workers' code cannot read?"""
+    with reading(db) as connection:
+        found = standing.unread(connection)
+    for one in found:
+        said = f"{one.count} operation{'s' if one.count > 1 else ''} of {one.saga}.{one.step} cannot be done: {one.said}"
+        yield fail("readable", said, "deploy code that reads it (the release before did); nothing is given up meanwhile")
+    if not found:
+        yield ok("readable", "no operation waits for code that can read its data")
+
+
 def time_outs(settings: Settings, db: Engine) -> Iterator[Finding]:
     """Step within lane, lane within visibility time-out: of every worker, since Redis keeps all unacknowledged messages together."""
     with reading(db) as connection:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from app.clock import after, now
 from app.config import Settings
-from app.engine import counted
+from app.engine import counted, unreadable
 from app.engine.advance import after_end, finish, settle
 from app.engine.letters import ask_a_person, open_letter
 from app.engine.move import Move, forward_layout, message_of
@@ -30,7 +30,7 @@ from app.store.session import one_statement, transaction
 from app.store.taking import Taking
 from app.store.types import AnyRow
 
-How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome", "locked", "lock_timeout", "stalled"]
+How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome", "locked", "lock_timeout", "stalled", "unreadable"]
 SOMEBODY_ELSE_ENDS_IT = ("lost", "stalled")  # the attempt's own process is gone, or killed
 
 
@@ -54,7 +54,8 @@ class Failure:
 
     `how`: transient (tried again while the allowance lasts), rejected (the participant said no), lost (worker or lease
     gone: outcome unknown, tried again at once), nobody_came, unknown_outcome (must not be tried again), locked (somebody else
-    has a lock, and the saga does not wait), lock_timeout (waited for it long enough), stalled (as lost: it showed no sign of progress).
+    has a lock, and the saga does not wait), lock_timeout (waited for it long enough), stalled (as lost: it showed no sign of progress),
+    unreadable (this code cannot read what it would be done with: it waits for code that can).
     `nothing_happened`: this attempt is known to have had no effect.
     """
 
@@ -261,6 +262,9 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
     common: dict[str, Any] = {"unsettled": unsettled, "error": failure.error} | _revoked(row, failure.how)
     if move.dir == Dir.BACK and row.kind == Kind.ACTION:
         return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
+    if failure.how == "unreadable" and not unreadable.given_up(move, row):
+        parked = unreadable.park(move, row, failure.error, began=not failure.nothing_happened)
+        return Ended(True, OpState.WAITING, move.close()) if parked is not None else LATE
     gone = failure.how in SOMEBODY_ELSE_ENDS_IT
     again = (gone or failure.how == "transient") and row.attempts < row.allowance
     if again and gone:
@@ -337,7 +341,9 @@ def _asks_a_person(node: Node, row: AnyRow) -> bool:
 
 
 def _why(failure: Failure) -> str:
-    return {"transient": "exhausted", "lost": "exhausted", "nobody_came": "queue_timeout"}.get(failure.how, failure.how)
+    return {"transient": "exhausted", "lost": "exhausted", "nobody_came": "queue_timeout", "unreadable": "queue_timeout"}.get(
+        failure.how, failure.how
+    )
 
 
 # --- late results and unknown commits ----------------------------------------------------------------------------

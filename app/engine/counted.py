@@ -10,7 +10,7 @@ from app.store.types import AnyRow
 
 ENDS = {"job_completed": "completed", "job_failed": "failed", "job_cancelled": "cancelled"}
 OUTCOMES = {"completed": "completed", "attempt_failed": "retry", "recovered": "lost", "stalled": "stalled", "failed": "failed"}
-OUTCOMES |= {"parked": "parked", "waits_for_lock": "parked", "stopped": "stopped", "handed_back": "handed_back"}
+OUTCOMES |= {"parked": "parked", "waits_for_lock": "parked", "stopped": "stopped", "handed_back": "handed_back", "unreadable": "parked"}
 OF_FAILED = {"queue_timeout": "nobody_came", "rejected": "rejected", "locked": "locked", "lock_timeout": "locked"}  # by why it failed
 OF_FAILED |= {"stalled": "stalled"}
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import StatementError
 from app.config import LONGEST_S
 from app.engine.attempt import Failure
 from app.engine.work import Work
+from app.errors import Unreadable
 from app.faults import Crashed
 from app.saga.outcomes import RetryLater
 from app.secrecy import scrub
@@ -44,6 +45,9 @@ def failure(error: BaseException, work: Work, limit: Limit) -> Failure:
         pass
     if _says(error, "nothing_happened"):
         return Failure("rejected", told, nothing_happened=True)
+    if isinstance(error, Unreadable):
+        where = {name: error.details.get(name, "") for name in ("model", "field")}
+        return Failure("unreadable", told | where, nothing_happened=not error.details.get("began"))
     return Failure("transient", told, nothing_happened=_says(error, "nothing_sent"), delay_s=_delay_s(error))
 
 

@@ -43,6 +43,8 @@ def _wait(facts: Facts, op: Operation) -> Wait | None:
         return _running(facts, op)
     if op.state == OpState.WAITING and op.wait == "version":
         return _version(facts, op)
+    if op.state == OpState.WAITING and op.wait == "unreadable":
+        return _unreadable(facts, op)
     if op.state == OpState.WAITING and op.wait == "lock":
         return None  # told once for the job, which has or lacks all of its locks
     if op.state == OpState.WAITING:
@@ -93,6 +95,12 @@ def _version(facts: Facts, op: Operation) -> Wait:
     job = facts.snapshot.job
     what = f"a worker with version {job.version} of {job.saga} (definition {job.digest})"
     words = f"{facts.title(op)} needs {what}, and none has come by yet{_nobody_yet(facts, op)}"
+    return Wait("version", what, op.ready_at, _gives_up_at(facts, op), words, f"such a worker takes {facts.title(op)}")
+
+
+def _unreadable(facts: Facts, op: Operation) -> Wait:
+    what = f"a worker whose code can read what {facts.title(op)} is done with"
+    words = f"{facts.title(op)} waits, no attempt is used: {message_of(op.error)}{_nobody_yet(facts, op)}"
     return Wait("version", what, op.ready_at, _gives_up_at(facts, op), words, f"such a worker takes {facts.title(op)}")
 
 

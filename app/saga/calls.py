@@ -7,17 +7,19 @@ its leader returned, as the same type. What does not fit is refused where it is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from app.errors import Unreadable
 from app.saga.context import Context
 from app.saga.inputs import parse_input
 from app.saga.locking import keys_of
 from app.saga.naming import did_you_mean
 from app.saga.outcomes import Answer, Happened, NotYet, Rejected
 from app.saga.source import Function, accepts
-from app.saga.values import adapter, first_fault, to_json
+from app.saga.values import adapter, first_fault, to_json, unreadable
 
 if TYPE_CHECKING:
     from app.saga.definition import Saga
@@ -38,12 +40,13 @@ def invoke(
     Args: `kind`, action, undo or confirm; `input`, the job's, JSON; `results`, step -> its stored result, at least
     those of the step's `after`; `own`, the step's own stored result for undo and confirm, None when it was never learnt.
     Returns: the result as JSON (None of an undo or a confirmation that returns nothing), or a NotYet.
-    Raises: Rejected when input or results cannot be read, since then nothing was done; TypeError when the function's
+    Raises: Unreadable when input or results cannot be read, since then nothing was done; Rejected when a validator of the
+    developer's refuses the input of a job's first step; TypeError when the function's
     answer is none; LookupError when the step has no such function or `results` lacks one; whatever the function raises.
     """
     declared = saga[step]
     fn = function_of(declared, kind)
-    request = _request(saga, declared, input)
+    request = _request(saga, declared, input, begins=kind == "action" and not declared.after)
     given: list[Any] = []  # with results where the function takes them; what it does not take is not read
     if kind == "action" and accepts(fn, 2 + len(declared.after)):
         given = [_result_of(saga, name, declared, results) for name in declared.after]
@@ -80,9 +83,9 @@ def ask(saga: Saga[Any], step: str, ctx: Context, input: dict[str, Any]) -> Happ
 def lock_keys(saga: Saga[Any], step: str, input: dict[str, Any], *, most: int, longest: int) -> tuple[str, ...]:  # noqa: A002
     """The keys that a job with this input takes before its first step, sorted; none when it needs none.
 
-    Raises: Rejected when the input cannot be read or these are no keys; whatever the developer's function raises.
+    Raises: Unreadable when the input cannot be read; Rejected when these are no keys; whatever the developer's function raises.
     """
-    return keys_of(saga, _request(saga, saga[step], input), most=most, longest=longest)
+    return keys_of(saga, _request(saga, saga[step], input, begins=True), most=most, longest=longest)
 
 
 def function_of(step: Step[Any, Any], kind: str) -> Function:
@@ -95,11 +98,14 @@ def function_of(step: Step[Any, Any], kind: str) -> Function:
     return part.fn
 
 
-def _request(saga: Saga[Any], step: Step[Any, Any], input: dict[str, Any]) -> Any:  # noqa: A002
+def _request(saga: Saga[Any], step: Step[Any, Any], input: dict[str, Any], *, begins: bool = False) -> Any:  # noqa: A002
+    """The job's input. `begins`: nothing of the job may have been done, so its code may still refuse what a schema could not."""
     try:
         return parse_input(saga.input_model, input)
     except ValidationError as error:
-        raise Rejected(f"step {step.name}: the input does not fit {saga.input_model.__name__}: {first_fault(error)}") from None
+        if begins and error.errors(include_url=False, include_input=False)[0]["type"] in ("value_error", "assertion_error"):
+            raise Rejected(f"step {step.name}: the input does not fit {saga.input_model.__name__}: {first_fault(error)}") from None
+        raise unreadable(error, f"step {step.name}: the job's input", saga.input_model) from None
 
 
 def _result_of(saga: Saga[Any], name: str, step: Step[Any, Any], results: dict[str, Any]) -> Any:
@@ -113,4 +119,18 @@ def _read(step: Step[Any, Any], stored: Any) -> Any:
     try:
         return adapter(step.result_type).validate_python(stored)
     except ValidationError as error:
-        raise Rejected(f"the stored result of step {step.name} cannot be read: {first_fault(error)}") from None
+        raise unreadable(error, f"the stored result of step {step.name}", step.result_type) from None
+
+
+def cannot_read(saga: Saga[Any], input: dict[str, Any], results: dict[str, Any]) -> Iterator[Unreadable]:  # noqa: A002
+    """What of a job's stored data this code cannot read. `results`: step -> stored result, of steps that are done."""
+    try:
+        parse_input(saga.input_model, input)
+    except ValidationError as error:
+        yield unreadable(error, "the input", saga.input_model)
+    for name, stored in results.items():
+        if name in saga:
+            try:
+                _read(saga[name], stored)
+            except Unreadable as error:
+                yield error

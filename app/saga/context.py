@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import structlog
+from pydantic import ValidationError
 
 from app.saga.naming import effect_key
-from app.saga.values import to_json
+from app.saga.values import adapter, to_json, unreadable
 
 
 class Port(Protocol):
@@ -97,6 +98,20 @@ class Context:
         kept = to_json(value, f"the checkpoint of step {self.step}")
         self.port.checkpoint(kept)
         self.last_checkpoint = kept
+
+    def checkpoint_as(self, kind: Any) -> Any:
+        """The last checkpoint as this type (a pydantic model, a dataclass, `dict[str, int]`), None when there is none.
+
+        Raises: Unreadable when this code cannot read what an earlier release kept: the operation then waits for code that can.
+        """
+        if self.last_checkpoint is None:
+            return None
+        try:
+            return adapter(kind).validate_python(self.last_checkpoint)
+        except ValidationError as error:
+            refused = unreadable(error, f"the checkpoint of step {self.step}", kind)
+            refused.details["began"] = True
+            raise refused from None
 
     def check(self) -> None:
         """Ask whether to go on. Raises StopRequested when the job has turned, LeaseLost when the lease is lost."""

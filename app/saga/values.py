@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from app.errors import Unreadable
 from app.saga.roundtrip import difference
 
 MAX_DEPTH = 64  # levels of lists and objects inside each other
@@ -120,6 +121,15 @@ def comes_back(value: Any, annotation: Any) -> Any:
     """What a value looks like when it is read back from JSON by its type. Raises: whatever pydantic does."""
     by = adapter(annotation)
     return by.validate_python(by.dump_python(by.validate_python(value, strict=True), mode="json", by_alias=True))
+
+
+def unreadable(error: ValidationError, what: str, annotation: Any) -> Unreadable:
+    """That stored data cannot be read as this type: which type and field, without the value."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = "/".join(str(part) for part in first["loc"])
+    model = type_name(annotation)
+    at = f", field {field}" if field else ""
+    return Unreadable(f"{what} cannot be read by this code as {model}{at}: {first['msg']}", model=model, field=field)
 
 
 def first_fault(error: ValidationError) -> str:

@@ -159,8 +159,19 @@ def standing_rerun(connection: Connection, job_id: str, besides: str = NO_ID) ->
 _OPERATION = select(operations).where(o.id == bindparam("p_id", type_=Id))
 
 
+def open_jobs_of(connection: Connection, digest: str, limit: int) -> list[AnyRow]:
+    """(id, input) of the oldest jobs under way that are pinned to this definition."""
+    few = select(j.id, j.input, j.digest).where(or_(j.state == RUNNING, j.state == COMPENSATING), j.digest == digest)
+    return list(connection.execute(few.order_by(j.id).limit(limit)))
+
+
 def operation(connection: Connection, operation_id: str) -> AnyRow | None:
     return connection.execute(_OPERATION, {"p_id": operation_id}).one_or_none()
+
+
+def past_queue_by(connection: Connection, operation_id: str) -> bool:
+    """Whether the time for somebody to come is over."""
+    return bool(connection.execute(select(exists().where(o.id == operation_id, o.queue_by < now()))).scalar_one())
 
 
 _OPERATIONS = select(operations).where(o.job_id == bindparam("p_id", type_=Id)).order_by(o.rank, o.item)

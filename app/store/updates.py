@@ -380,7 +380,7 @@ _WAKE = (
         ),
         _DUE,
     )
-    .values(**READY_NOW, queue_by=case((o.wait == "version", o.queue_by), else_=after(o.queue_s)))
+    .values(**READY_NOW, queue_by=case((o.wait.in_(("version", "unreadable")), o.queue_by), else_=after(o.queue_s)))
     .returning(o.id)
 )
 
@@ -388,7 +388,8 @@ _WAKE = (
 def wake_due(tx: Connection, limit: int) -> list[str]:
     """waiting -> queued where the time has come. Never waits for a row. Returns the ids, to be rung at once.
 
-    The clock for somebody to come goes on where it waited for somebody who can: a worker with its definition.
+    The clock for somebody to come goes on where it waited for somebody who can: a worker with its definition, or
+    with code that can read what is stored.
     """
     return list(tx.scalars(_WAKE, {"p_limit": limit}))
 

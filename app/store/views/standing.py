@@ -7,7 +7,7 @@ over ten million finished jobs as over none. A number that reaches that limit sa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, String, and_, func, literal_column, s
 
 from app.clock import ago, now
 from app.saga.naming import queue_name
-from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED, order_of_definitions
+from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED, WAITING, order_of_definitions
 from app.store.tables import dead_letters, definitions, jobs, leases, operations, quarantine, workers
 from app.store.views.health import RELAY
 
@@ -76,6 +76,27 @@ def open_versions(connection: Connection) -> list[Version]:
         for saga, version, digest, count in connection.execute(grouped):
             counts[saga, version, digest] = counts.get((saga, version, digest), 0) + count
     return [Version(*key, count) for key, count in sorted(counts.items())]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Operations of one step that wait for code that can read what is stored. `said`: what could not be read, of one of them."""
+
+    saga: str
+    step: str
+    said: str
+    count: int
+
+
+def unread(connection: Connection) -> list[Unread]:
+    """What waits because no code that came by could read its data, by saga and step."""
+    rows = select(o.step, o.error, o.job_id).where(o.state == WAITING, o.wait == "unreadable").limit(COUNTED_ROWS).subquery()
+    query = select(j.saga, rows.c.step, rows.c.error).join_from(rows, jobs, rows.c.job_id == j.id)
+    found: dict[tuple[str, str], Unread] = {}
+    for saga, step, error in connection.execute(query):
+        before = found.get((saga, step), Unread(saga, step, str((error or {}).get("message", "")), 0))
+        found[saga, step] = replace(before, count=before.count + 1)
+    return [found[key] for key in sorted(found)]
 
 
 def stranded_versions(connection: Connection) -> list[Version]:

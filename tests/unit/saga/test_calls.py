@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, model_validator
 
+from app.errors import Unreadable
 from app.saga.calls import ask, invoke
 from app.saga.context import Context
 from app.saga.definition import Saga
@@ -222,9 +223,16 @@ def test_given_input_that_only_the_code_refuses_when_called_then_rejected_before
     assert caught.value.nothing_happened
 
 
-def test_given_stored_result_of_other_code_when_read_then_rejected_without_showing_it() -> None:
+def test_given_input_of_another_shape_when_called_then_unreadable_with_model_and_field() -> None:
+    saga = two_steps(1)
+    with pytest.raises(Unreadable, match="the job's input cannot be read by this code as Ask, field n") as caught:
+        invoke(saga, "make", "action", context("make"), {"n": "many"}, {}, None)
+    assert caught.value.details == {"model": "Ask", "field": "n"}
+
+
+def test_given_stored_result_of_other_code_when_read_then_unreadable_without_showing_it() -> None:
     saga = two_steps(1, int)
-    with pytest.raises(Rejected, match="the stored result of step make cannot be read: ") as caught:
+    with pytest.raises(Unreadable, match="the stored result of step make cannot be read by this code as int: ") as caught:
         invoke(saga, "take", "action", context("take"), {}, {"make": "4111-secret"}, None)
     assert "4111" not in str(caught.value)
 

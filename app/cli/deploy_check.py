@@ -1,0 +1,33 @@
+"""`surefoot deploy-check`: asked with the new code, before it is deployed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import rich_click as click
+from click.exceptions import Exit
+
+from app.cli.common import as_json, print_json, store
+from app.config import settings
+from app.engine.deploying import unreadable_jobs
+from app.saga.registry import Registry
+
+
+@click.command("deploy-check")
+@click.option("--jobs", "most", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="Of each definition, so many.")
+@as_json
+def deploy_check(most: int, as_json: bool) -> None:
+    """Try whether the sagas whose code is here can go on with the jobs under way: their definitions, inputs and results.
+
+    Run it with the code that is to be deployed, against the store that is in use. Nothing is written. Ends with 1 when a job would wait.
+    """
+    registry = Registry.load(settings().saga_modules)
+    with store() as db:
+        found = unreadable_jobs(db, registry, most=most)
+    if as_json:
+        print_json({"ready": not found, "findings": [asdict(one) for one in found]})
+    else:
+        for one in found:
+            click.echo(f"{one.saga}: {one.jobs} open job{'s' if one.jobs > 1 else ''}: {one.said}")
+        click.echo("These jobs would wait for code that can." if found else "Every open job can go on with this code.")
+    raise Exit(1 if found else 0)
