@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from tests.contract.engine import test_leases_and_zombies as zombies
+from tests.contract.engine import test_out_of_turn as out_of_turn
 from tests.contract.engine import test_running_on as running_on
 from tests.contract.engine import test_side_by_side as side_by_side
 from tests.contract.engine.test_any_graph import build
@@ -17,10 +19,12 @@ from tests.contract.engine.test_one_statement import JOBS, compare
 from tests.contract.engine.test_one_statement import worlds as worlds  # a fixture
 from tests.contract.engine.test_packs import FORK, MEMBERS
 from tests.contract.engine.test_running_on import LINE
+from tests.support.planted_guards import GUARDS
 from tests.support.planted_statements import PLANTED, planted
 from tests.support.postgres_server import PostgresServer
 from tests.support.world import Participant, World, diamond
 
+Failed = pytest.fail.Exception  # of `pytest.raises`
 Check = Callable[..., None]
 
 
@@ -28,7 +32,11 @@ Check = Callable[..., None]
 def shared(postgres_server: PostgresServer) -> Iterator[World]:
     """One world for all mistakes: what each leaves behind is thrown away before the next."""
     name, service = postgres_server.create_store(), Participant()
-    sagas = [diamond(service), build(service, FORK, brief=set(MEMBERS), name="fork"), build(service, LINE, name="line")]
+    sagas = [
+        diamond(service),
+        build(service, FORK, brief=set(MEMBERS), name="fork"),
+        build(service, LINE, name="line"),
+    ]
     world = World(postgres_server.url(name), sagas, service)
     yield world
     world.db.dispose()
@@ -36,12 +44,13 @@ def shared(postgres_server: PostgresServer) -> Iterator[World]:
 
 
 @pytest.fixture
-def emptied(shared: World) -> World:
+def emptied(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    for name in ("registry", "saga", "runs_on"):  # a test that fails leaves what it changed
+        monkeypatch.setattr(shared, name, getattr(shared, name))
     with shared.db.begin() as tx:
         tx.execute(text("TRUNCATE jobs CASCADE"))
     shared.service.__dict__.update(Participant().__dict__)
     shared.broker.waiting.clear()
-    shared.saga, shared.runs_on = "diamond", False
     return shared
 
 
@@ -71,7 +80,9 @@ def the_two_ways_agree(worlds: tuple[World, World]) -> None:
 
 
 def the_last_arms_ride(world: World) -> None:
-    side_by_side.test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_released_and_claimed_once(world, True)
+    side_by_side.test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_released_and_claimed_once(
+        world, True
+    )
     assert world.broken() == {}
 
 
@@ -121,20 +132,69 @@ FOUND_BY: dict[str, Check] = {
         side_by_side.test_given_a_claim_of_the_pivot_under_way_when_cancelled_then_it_is_too_late
     ),
     "a move does not lock its job": side_by_side.test_given_a_turn_under_way_when_cancelled_then_the_job_turns_once,
+    "a claim takes a job of another version": (
+        out_of_turn.test_given_two_versions_in_one_worker_then_each_job_is_done_by_the_code_that_it_is_pinned_to
+    ),
+    "a heartbeat renews what another worker has": (
+        out_of_turn.test_given_a_worker_that_lost_its_lease_when_it_beats_then_the_others_is_not_renewed
+    ),
+    "a killed child takes its successor along": (
+        out_of_turn.test_given_a_killed_child_when_its_successor_has_the_claim_then_that_one_goes_on
+    ),
+    "a worker without the definition parks what runs": (
+        out_of_turn.test_given_a_step_that_runs_when_its_message_comes_to_a_worker_without_the_definition_then_it_runs_on
+    ),
+    "nobody came, although somebody has": (
+        out_of_turn.test_given_a_relay_that_saw_nobody_come_when_somebody_comes_before_it_acts_then_that_stands
+    ),
+    "nobody came, before its time is over": (
+        out_of_turn.test_given_a_relay_that_saw_nobody_come_when_somebody_comes_before_it_acts_then_that_stands
+    ),
+    "a relay ends a claim that was renewed": (
+        out_of_turn.test_given_a_relay_that_saw_a_lease_run_out_when_it_is_renewed_or_taken_before_the_relay_acts_then_that_stands
+    ),
+    "a hand back queues what was told to stop": (
+        out_of_turn.test_given_a_step_that_was_told_to_stop_when_its_worker_shuts_down_then_it_is_not_queued_again
+    ),
+    "a zombie parks what another runs": out_of_turn.test_given_a_zombie_that_parks_then_the_one_that_runs_is_left_alone,
+    "a decision is taken about what runs": partial(
+        out_of_turn.test_given_a_step_that_runs_when_a_person_decides_what_became_of_it_then_refused_and_it_runs_on,
+        decision="done",
+    ),
+    "a decision is taken about a letter that holds no job": out_of_turn.test_given_a_letter_that_holds_no_job_when_decided_then_refused,
+    "a decision is taken about a job that has ended": out_of_turn.test_given_a_job_that_has_ended_when_decided_then_refused_and_it_stays,
+    "two send one letter back and both are obeyed": (
+        out_of_turn.test_given_two_who_read_one_letter_open_when_both_send_it_back_then_one_new_job
+    ),
+    "a broker that comes back with its marker is believed": (
+        out_of_turn.test_given_a_broker_that_comes_back_with_its_marker_then_what_was_sent_is_rung_again
+    ),
+    "a lane whose queue is full is rung again": (
+        out_of_turn.test_given_a_lane_whose_queue_is_full_then_nothing_of_it_is_rung_again_before_its_longer_bound
+    ),
     "timers wait for a row that somebody holds": (
         side_by_side.test_given_somebody_who_holds_a_row_when_timers_wake_then_the_others_wake_beside_it
     ),
 }
 
 
-@pytest.mark.parametrize("mistake", PLANTED)
+@pytest.mark.parametrize("mistake", [*PLANTED, *GUARDS])
 def test_given_a_guard_that_is_gone_then_the_test_that_stands_for_it_fails(
     request: pytest.FixtureRequest, emptied: World, mistake: str
 ) -> None:
     check = FOUND_BY[mistake]
-    given = {"world": lambda: emptied, "service": lambda: emptied.service, "worlds": lambda: request.getfixturevalue("worlds")}
-    with planted(mistake), pytest.raises((AssertionError, IntegrityError)):
-        check(**{name: given[name]() for name in inspect.signature(check).parameters})
+    given = {
+        "world": lambda: emptied,
+        "service": lambda: emptied.service,
+        "worlds": lambda: request.getfixturevalue("worlds"),
+    }
+    with (
+        planted(mistake) if mistake in PLANTED else GUARDS[mistake](),
+        pytest.raises((AssertionError, IntegrityError, Failed)),
+    ):
+        check(
+            **{name: given[name]() for name in inspect.signature(check).parameters if name in given}
+        )
 
 
 def test_given_no_mistake_then_a_ride_takes_only_what_is_there_for_it(emptied: World) -> None:
@@ -143,4 +203,4 @@ def test_given_no_mistake_then_a_ride_takes_only_what_is_there_for_it(emptied: W
 
 
 def test_given_the_mistakes_then_each_has_its_test() -> None:
-    assert FOUND_BY.keys() == PLANTED.keys()
+    assert FOUND_BY.keys() == PLANTED.keys() | GUARDS.keys()

@@ -86,10 +86,10 @@ class Scripted(StepTask):
         return self.answer
 
 
-def run(app: Celery, answer: Any, *, chain: Any = None, chord: Any = None) -> tuple[Any, Any]:
+def run(app: Celery, answer: Any, *, chain: Any = None, chord: Any = None, came_by: str = "") -> tuple[Any, Any]:
     """Run the task as Celery's tracer does; gives the task and its request."""
     task = app.register_task(type("scripted", (Scripted,), {"name": f"fork.scripted_{next(NUMBERS)}", "answer": answer})())
-    task.push_request(id="id-a", task="fork.first", root_id=JOB, chain=chain, chord=chord)
+    task.push_request(id="id-a", task="fork.first", root_id=JOB, chain=chain, chord=chord, delivery_info={"routing_key": came_by})
     try:
         task.outcome = task.run(JOB, "")
         return task, task.request
@@ -112,6 +112,17 @@ def test_given_completion_when_concluded_then_the_next_of_the_chain_leaves_with_
     assert publisher.sent == [("fork.b", ["fork.c"])]
     assert request.chain is None
     assert task.seen.carried == {"id-b"}
+
+
+@pytest.mark.parametrize(("queue", "goes_on"), [("a", True), ("b", False), (None, False)])
+def test_given_what_comes_next_when_run_then_the_child_goes_on_only_in_the_lane_of_its_message(
+    app: Celery, publisher: Listening, queue: str | None, goes_on: bool
+) -> None:
+    following = element("left")
+    following["options"] |= {"queue": queue} if queue else {}
+    task, _ = run(app, Performed(Verdict.COMPLETED), chain=[following], came_by="a")
+    assert task.seen.carried == {"id-left"}
+    assert (task.seen.rider is not None) is goes_on
 
 
 def test_given_repeated_message_when_concluded_then_its_chain_goes_on(app: Celery, publisher: Listening) -> None:

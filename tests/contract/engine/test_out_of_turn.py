@@ -1,0 +1,310 @@
+"""Whoever comes too late, twice, or for somebody else changes nothing: heartbeats, children, relays, people, messages."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from app.engine import attempt as attempts
+from app.engine import decide, keep, redrive
+from app.engine.attempt import Attempt
+from app.engine.letters import ask_a_person, open_letter
+from app.engine.move import Move
+from app.engine.rerun import Asked
+from app.errors import Conflict
+from app.saga.definition import Saga
+from app.saga.registry import Registry
+from app.store import queries, updates
+from app.store.catalogue import register
+from app.store.session import reading
+from app.store.tables import jobs
+from tests.contract.engine.test_leases_and_zombies import ready_to_fork
+from tests.support.world import BOOT, LEASE_S, Participant, Thing, World
+
+
+def held(world: World, job: str, step: str = "left", *, boot: str = BOOT, pid: int = 1) -> Attempt:
+    attempt = world.claim(job, step, boot=boot, pid=pid)
+    assert attempt is not None
+    return attempt
+
+
+def lost_to_another(world: World, job: str) -> tuple[Attempt, Attempt]:
+    """(what held the step until its lease ran out, what holds it now)."""
+    old = held(world, job)
+    world.broker.waiting.clear()
+    world.let_pass(LEASE_S + 1)
+    world.sweep()
+    return old, held(world, job, boot="other")
+
+
+# --- workers -----------------------------------------------------------------------------------------------------
+def test_given_a_worker_that_lost_its_lease_when_it_beats_then_the_others_is_not_renewed(
+    world: World,
+) -> None:
+    job = ready_to_fork(world)
+    old, new = lost_to_another(world, job)
+    until = world.operation(job, "left").lease_until
+    assert keep.beat(world.db, world.settings, BOOT, [old.operation_id]) == keep.Beat(0, ())
+    assert world.operation(job, "left").lease_until == until
+    assert keep.beat(world.db, world.settings, "other", [new.operation_id]).renewed == 1
+    assert world.complete(new, "fresh").landed
+    assert world.land(job) == "completed"
+
+
+def test_given_a_killed_child_when_its_successor_has_the_claim_then_that_one_goes_on(
+    world: World,
+) -> None:
+    job = ready_to_fork(world)
+    first = held(world, job, pid=77)
+    world.broker.waiting.clear()
+    world.let_pass(LEASE_S + 1)
+    world.sweep()
+    successor = held(world, job, pid=78)
+    assert not keep.lost(
+        world.db,
+        world.settings,
+        world.broker,
+        boot=BOOT,
+        pid=77,
+        delivery=first.operation_id,
+        why="SIGKILL",
+    )
+    row = world.operation(job, "left")
+    assert (row.state, row.token, row.pid) == ("running", successor.token, 78)
+    assert world.complete(successor, "done").landed
+    assert world.land(job) == "completed"
+
+
+def test_given_a_step_that_was_told_to_stop_when_its_worker_shuts_down_then_it_is_not_queued_again(
+    world: World, service: Participant
+) -> None:
+    job = ready_to_fork(world)
+    held(world, job)
+    assert world.cancel(job).landed and world.operation(job, "left").stop
+    assert keep.hand_back(world.db, world.broker, BOOT) == 1
+    assert world.operation(job, "left").state == "abandoned"
+    assert world.land(job) == "cancelled"
+    assert (
+        service.calls["left", "action"] == 0
+        and world.operation(job, "left", "undo").state == "completed"
+    )
+
+
+def test_given_a_zombie_that_parks_then_the_one_that_runs_is_left_alone(world: World) -> None:
+    job = ready_to_fork(world)
+    old, new = lost_to_another(world, job)
+    assert not attempts.park(world.db, old, 5).landed
+    row = world.operation(job, "left")
+    assert (row.state, row.token, row.allowance) == ("running", new.token, 5)
+    assert "late_result_refused" in world.events(job)
+    assert world.complete(new, "fresh").landed
+    assert world.land(job) == "completed"
+
+
+def test_given_a_step_that_runs_when_its_message_comes_to_a_worker_without_the_definition_then_it_runs_on(
+    world: World,
+) -> None:
+    job = ready_to_fork(world)
+    attempt, known = held(world, job), world.registry
+    world.registry = Registry()
+    assert world.deliver(world.next("diamond.left")).verdict == "dropped"
+    assert world.operation(job, "left").state == "running"
+    world.registry = known
+    assert world.complete(attempt, "done").landed
+    assert world.land(job) == "completed"
+
+
+def test_given_two_versions_in_one_worker_then_each_job_is_done_by_the_code_that_it_is_pinned_to(
+    world: World,
+) -> None:
+    ran: list[int] = []
+
+    def of(version: int) -> Saga[Any]:
+        saga: Saga[Any] = Saga("pinned", version=version, input=Thing)
+
+        @saga.step(lane="a", undo=None, timeout=10 + version)
+        def only(ctx: Any, o: Any) -> None:
+            ran.append(version)
+
+        return saga
+
+    old, new = of(1), of(2)
+    world.saga, pinned = "pinned", []
+    for registered in (old, new):
+        register(world.db, [registered])
+        world.registry = Registry([*world.registry.all(), registered])
+        pinned.append(world.submit())
+    world.drain()
+    assert ran == [1, 2]
+    assert [world.state(job) for job in pinned] == ["completed", "completed"]
+
+
+# --- the relay ---------------------------------------------------------------------------------------------------
+def test_given_a_relay_that_saw_a_lease_run_out_when_it_is_renewed_or_taken_before_the_relay_acts_then_that_stands(
+    world: World,
+) -> None:
+    job = ready_to_fork(world)
+    old = held(world, job)
+    world.let_pass(LEASE_S + 1)
+    with reading(world.db) as connection:
+        (seen,) = queries.expired(connection, 10)
+    assert keep.beat(world.db, world.settings, BOOT, [old.operation_id]).renewed == 1
+    assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).landed
+    world.let_pass(LEASE_S + 1)
+    new = held(world, job, boot="other")
+    world.let_pass(LEASE_S + 1)  # also the new one's has run out: it is not the one that was seen
+    assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).landed
+    row = world.operation(job, "left")
+    assert (row.state, row.token) == ("running", new.token)
+    assert world.land(job) == "completed"
+
+
+def test_given_a_relay_that_saw_nobody_come_when_somebody_comes_before_it_acts_then_that_stands(
+    world: World,
+) -> None:
+    job = ready_to_fork(world)
+    left = world.operation(job, "left")
+    assert not attempts.nobody_came(world.db, world.settings, left.id, job).landed
+    attempt = held(world, job)
+    world.let_pass(left.queue_s + 1)
+    assert not attempts.nobody_came(world.db, world.settings, left.id, job).landed
+    assert world.operation(job, "left").state == "running"
+    assert world.complete(attempt, "done").landed
+    assert world.land(job) == "completed"
+
+
+def test_given_a_broker_that_comes_back_with_its_marker_then_what_was_sent_is_rung_again(
+    world: World,
+) -> None:
+    job = ready_to_fork(world)
+    world.broker.down = True
+    world.sweep()
+    world.broker.waiting.clear()  # its last seconds are gone, and its marker is there
+    world.broker.down = False
+    assert world.broker.mark is not None
+    assert world.sweep().get("broker_lost") == 2
+    world.let_pass(world.settings.unsent_seconds + 1)
+    world.sweep()
+    world.drain()
+    assert world.state(job) == "completed"
+    assert world.sweep().get("broker_lost") is None
+
+
+def test_given_a_lane_whose_queue_is_full_then_nothing_of_it_is_rung_again_before_its_longer_bound(
+    world: World,
+) -> None:
+    job = ready_to_fork(world)
+    before = world.broker.published.total()
+    world.let_pass(LEASE_S + 1)
+    assert world.sweep() == {}
+    world.next("diamond.left")
+    assert world.sweep() == {"lost": 1}
+    assert world.broker.published.total() == before + 1
+    assert world.land(job) == "completed"
+
+
+# --- people ------------------------------------------------------------------------------------------------------
+def asked_about(world: World, job: str, step: str, *, blocking: bool = True) -> str:
+    """A letter about an operation, whatever its state. Returns the letter's id."""
+    with world.db.begin() as tx:
+        move = Move(tx, job)
+        row = queries.operation(tx, world.operation(job, step).id)
+        assert row is not None
+        error = {"type": "X", "message": "asked"}
+        if blocking:
+            ask_a_person(move, row, why="exhausted", error=error)
+        else:
+            open_letter(move, row, why="exhausted", error=error, blocking=False)
+        move.close()
+    (letter,) = world.letters(job)
+    return str(letter.id)
+
+
+DECISIONS = {
+    "done": decide.mark_done,
+    "waive": decide.waive,
+    "absent": lambda db, letter, actor, why, settings=None: decide.mark_absent(
+        db, settings, letter, actor, why
+    ),
+}
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_given_a_step_that_runs_when_a_person_decides_what_became_of_it_then_refused_and_it_runs_on(
+    world: World, decision: str
+) -> None:
+    job = ready_to_fork(world)
+    attempt = held(world, job)
+    letter = asked_about(world, job, "left")
+    more = {"settings": world.settings} if decision == "absent" else {}
+    with pytest.raises(Conflict, match="running and goes on by itself"):
+        DECISIONS[decision](world.db, letter, "anna", "w", **more)
+    row = world.operation(job, "left")
+    assert (row.state, row.token, row.decided) == ("running", attempt.token, None)
+    assert world.complete(attempt, "done").landed
+    with world.db.begin() as tx:
+        assert updates.close_letter(tx, letter, resolution="discarded", actor="test", why="seen")
+        updates.change_job(tx, job, {"state": "running", "attention_since": None})
+    assert world.land(job) == "completed"
+
+
+def test_given_a_letter_that_holds_no_job_when_decided_then_refused(world: World) -> None:
+    job = ready_to_fork(world)
+    letter = asked_about(world, job, "left", blocking=False)
+    for decision in (decide.retry, decide.mark_done, decide.waive):
+        with pytest.raises(Conflict, match="holds no job"):
+            decision(world.db, letter, "anna", "w")
+    assert world.operation(job, "left").decided is None
+    assert world.land(job) == "completed"
+
+
+def test_given_a_job_that_has_ended_when_decided_then_refused_and_it_stays(
+    world: World, service: Participant
+) -> None:
+    service.script["left", "action"] = [RuntimeError("down")] * 80
+    job = world.submit()
+    assert world.land(job) == "failed"
+    (letter,) = world.letters(job)
+    with world.db.begin() as tx:  # as if it held the job: it is over all the same
+        tx.execute(letter_blocks(letter.id))
+    for decision in (decide.retry, decide.mark_done, decide.waive):
+        with pytest.raises(Conflict, match="the job has ended"):
+            decision(world.db, letter.id, "anna", "w")
+    with world.db.begin() as tx:
+        tx.execute(letter_blocks(letter.id, False))
+    assert world.state(job) == "failed" and world.operation(job, "left").state == "failed"
+
+
+def letter_blocks(letter_id: str, blocking: bool = True) -> Any:
+    d = queries.dead_letters
+    return d.update().where(d.c.id == letter_id).values(blocking=blocking)
+
+
+def test_given_two_who_read_one_letter_open_when_both_send_it_back_then_one_new_job(
+    world: World, service: Participant
+) -> None:
+    service.script["left", "action"] = [RuntimeError("down")] * 80
+    job = world.submit()
+    assert world.land(job) == "failed"
+    (letter,) = world.letters(job)
+    service.script.clear()
+    again, sent = redrive.rerun, []
+
+    def meanwhile(*args: Any, **more: Any) -> Any:
+        """The other has read the letter open as well, and is faster; its new job fails before the slower one looks."""
+        with mock.patch.object(redrive, "rerun", again):
+            sent.append(redrive.redrive_letter(world.entrance, letter.id, Asked("bert", "w")))
+        world.rung(sent[0])
+        service.script["left", "action"] = [RuntimeError("down")] * 80
+        assert (
+            world.land(sent[0].job_id) == "failed"
+        )  # so there is no re-run that stands: only the letter says that it was answered
+        return again(*args, **more)
+
+    with mock.patch.object(redrive, "rerun", meanwhile), pytest.raises(Conflict):
+        redrive.redrive_letter(world.entrance, letter.id, Asked("anna", "w"))
+    assert world.count(jobs) == 2
+    (closed,) = world.letters(job, "closed")
+    assert (closed.resolved_by, closed.retried_as) == ("bert", sent[0].job_id)

@@ -1,0 +1,139 @@
+"""Guards taken out of the engine's Python, each while a context lasts: a contract test must miss every one.
+
+They are about moments that the simulation's schedules seldom come to; what its search finds is in `tests.support.planted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from app.engine import attempt, decide, rerun, sweep
+from app.store import queries
+from tests.support.world import ListBroker
+
+GUARDS: dict[str, Callable[[], AbstractContextManager[object]]] = {}
+
+
+def guard(make: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
+    """Put it into the list, under its name in words."""
+    GUARDS[make.__name__.replace("_", " ")] = contextmanager(make)
+    return make
+
+
+@contextmanager
+def read_as(**columns: Any) -> Iterator[None]:
+    """Whoever reads an operation is told these columns instead."""
+    real = queries.operation
+
+    def told(connection: Any, operation_id: str) -> Any:
+        row = real(connection, operation_id)
+        return SimpleNamespace(**(dict(row._mapping) | columns)) if row is not None else None
+
+    with mock.patch.object(queries, "operation", told):
+        yield
+
+
+@guard
+def a_hand_back_queues_what_was_told_to_stop() -> Iterator[None]:
+    real = attempt.hand_back
+
+    def forgetful(*args: Any) -> Any:
+        with read_as(stop=False):
+            return real(*args)
+
+    with mock.patch.object(attempt, "hand_back", forgetful):
+        yield
+
+
+@guard
+def a_zombie_parks_what_another_runs() -> Iterator[None]:
+    real = attempt.park
+
+    def parks(db: Any, held: Any, seconds: float) -> Any:
+        with ExitStack() as stack:
+            end = attempt.updates.end_running_operation
+            stack.enter_context(read_as(token=held.token))
+            stack.enter_context(
+                mock.patch.object(attempt.updates, "end_running_operation", _whoever_holds_it(end))
+            )
+            return real(db, held, seconds)
+
+    with mock.patch.object(attempt, "park", parks):
+        yield
+
+
+def _whoever_holds_it(end: Callable[..., Any]) -> Callable[..., Any]:
+    def ended(tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any) -> Any:
+        row = tx.execute(queries._OPERATION, {"p_id": operation_id}).one()
+        return end(tx, operation_id, row.token, values, **more)
+
+    return ended
+
+
+@guard
+def a_decision_is_taken_about_what_runs() -> Iterator[None]:
+    real = decide.updates.decide_failed_operation
+
+    def whatever_its_state(tx: Any, operation_id: str, values: dict[str, Any]) -> Any:
+        o = queries.operations
+        return (
+            real(tx, operation_id, values)
+            or tx.execute(
+                o.update().where(o.c.id == operation_id).values(**values).returning(*o.c)
+            ).one()
+        )
+
+    with (
+        mock.patch.object(decide, "_only_given_up"),
+        mock.patch.object(decide.updates, "decide_failed_operation", whatever_its_state),
+    ):
+        yield
+
+
+@guard
+def a_decision_is_taken_about_a_letter_that_holds_no_job() -> Iterator[None]:
+    with letters_read_as(blocking=True):
+        yield
+
+
+@guard
+def a_decision_is_taken_about_a_job_that_has_ended() -> Iterator[None]:
+    with mock.patch.object(decide, "ENDED", ()):
+        yield
+
+
+@contextmanager
+def letters_read_as(**columns: Any) -> Iterator[None]:
+    real = queries.letter
+
+    def told(connection: Any, letter_id: str) -> Any:
+        row = real(connection, letter_id)
+        return SimpleNamespace(**(dict(row._mapping) | columns)) if row is not None else None
+
+    with mock.patch.object(queries, "letter", told):
+        yield
+
+
+@guard
+def two_send_one_letter_back_and_both_are_obeyed() -> Iterator[None]:
+    with mock.patch.object(rerun, "_is_open", return_value=True):
+        yield
+
+
+@guard
+def a_broker_that_comes_back_with_its_marker_is_believed() -> Iterator[None]:
+    real = sweep.ring_anew_if_lost
+    with mock.patch.object(
+        sweep, "ring_anew_if_lost", lambda db, broker, came_back: real(db, broker)
+    ):
+        yield
+
+
+@guard
+def a_lane_whose_queue_is_full_is_rung_again() -> Iterator[None]:
+    with mock.patch.object(ListBroker, "depth", return_value={}):
+        yield
