@@ -42,8 +42,14 @@ def list_(state: str | None, saga: str | None, tag: str | None, limit: int, as_j
     if as_json:
         print_json(rows)
         return
-    shown = [[r["name"], r["state"], r["outcome"], moment(r["created_at"]), r["reason"] or r["progress"]["message"]] for r in rows]
-    print_table(["job", "state", "outcome", "accepted (UTC)", ""], shown, "There are no such jobs.")
+    shown = [[r["name"], r["state"], r["outcome"], moment(r["created_at"]), r["summary"], _standing(r)] for r in rows]
+    print_table(["job", "state", "outcome", "accepted (UTC)", "what", ""], shown, "There are no such jobs.")
+
+
+def _standing(job: dict[str, Any]) -> str:
+    """What a person is asked about, why it turned, or how far it is."""
+    asked = job["trouble"] if job["attention"] else None
+    return f"{asked['step']}: {asked['message']}" if asked else job["reason"] or job["progress"]["message"]
 
 
 @jobs.command()
@@ -56,7 +62,14 @@ def show(job: str, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    click.echo(f"{view['name']}  {view['id']}\n{view['state']} ({view['outcome']}){': ' + view['reason'] if view['reason'] else ''}")
+    click.echo(f"{view['name']}  {view['id']}{chr(10) + view['summary'] if view['summary'] else ''}")
+    click.echo(f"{view['state']} ({view['outcome']}){': ' + view['reason'] if view['reason'] else ''}")
+    if view["attention"] and view["trouble"]:
+        click.echo(f"a person is asked: {_standing(view)}")
+    if view["retried_as"]:
+        click.echo(f"run again as {view['retried_as']}")
+    if view["state"] in ("pending", "running", "waiting") and "cancel" not in view["actions"]:
+        click.echo("it is past the point of no return and can no longer be cancelled")
     print_table(["step", "state", "attempts", "lane", "undo", "error"], [_step(step) for step in view["steps"]], "It has no steps.")
 
 

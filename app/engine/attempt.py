@@ -329,7 +329,6 @@ def _failed(move: Move, settings: Settings, row: AnyRow, failure: Failure) -> En
             if failure.how not in ("rejected", "locked"):
                 open_letter(move, row, why=_why(failure), error=error, blocking=False)
             return Ended(True, OpState.FAILED, move.close(), frozenset(move.released), True)
-    move.change(reason=str(failure.error.get("message", "")))
     ask_a_person(move, row, why=_why(failure), error=error)
     return Ended(True, OpState.FAILED, move.close())
 

@@ -21,7 +21,7 @@ def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) ->
     """The job stands in `attention`, since now if it did not already, with a letter about this operation."""
     open_letter(move, row, why=why, error=error, blocking=True)
     since = {} if move.state == JobState.ATTENTION else {"attention_since": now()}
-    move.change(state=JobState.ATTENTION, error=error, **since)
+    move.change(state=JobState.ATTENTION, trouble=error, **since)  # `error` is why the job turned, and stays that
     move.record("attention", row, why=why)
 
 

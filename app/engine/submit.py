@@ -25,6 +25,7 @@ from app.rules.states import Dir, JobState, Kind
 from app.saga.inputs import validate_input
 from app.saga.naming import did_you_mean
 from app.saga.registry import Registry
+from app.saga.summary import summary_of
 from app.store import queries, updates, wide
 from app.store.ids import new_id
 from app.store.queries import Definition
@@ -182,6 +183,7 @@ def _insert(
         "version": definition.version,
         "digest": definition.digest,
         "input": value,
+        "summary": summary_of(definition.words.summary, definition.input_schema, value),
         "tags": list(submission.tags),
         "priority": submission.priority,
         "retry_of": submission.retry_of,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from app.explain.facts import Facts, Letter, message_of
-from app.explain.words import at, happened, listed, sentence
-from app.rules.states import Cause, JobState, Kind
+from app.explain.words import at, counted, first_of, sentence
+from app.rules.states import Cause, Dir, JobState, Kind
+from app.store.views.effects import Effect, note_of
 
 ASKS = {
     "exhausted": "gave up",
@@ -40,28 +41,33 @@ def ended(facts: Facts) -> str:
     job = facts.snapshot.job
     when = at(job.finished_at, facts.today) if job.finished_at else "the end"
     if job.state == JobState.COMPLETED:
-        done = [happened(op.step) for op in facts.snapshot.actions if op.state == "completed"]
+        done = [facts.words.done(op.step) for op in facts.snapshot.actions if op.state == "completed"]
         late = "; later than its deadline asked for" if job.late else ""
-        return sentence(f"completed at {when}: {listed(done)}{late}")
+        return sentence(f"completed at {when}: {counted(done, 'done')}{late}")
     why = reason(facts)
     head = why if job.cause == Cause.CANCEL else f"failed: {why}"
     return f"{sentence(head)} {undone(facts)}"
 
 
 def undone(facts: Facts) -> str:
-    """What became of what had happened: `Undone: nothing is left of it; stock released, card refunded (…)`."""
-    back = [_undo_words(facts, e.step) for e in reversed(facts.effects) if e.undo_state == "done"]
+    """What became of all that had happened: `Undone: nothing is left of it; stock released, card refunded (…)`.
+
+    Told from every effect: what an undo leaves, what nobody could undo, and what its saga does not undo are all still there.
+    """
+    left = [effect for effect in facts.effects if effect.left_over]
+    back = [_undo_words(facts, effect) for effect in reversed(facts.effects) if effect.undo_state == "done" and not effect.left_over]
     nothing = [e for e in facts.effects if e.outcome == "none" and e.undo_state in ("not_needed", "done")]
-    never = [happened(e.step, negated=True) for e in nothing if _begun(facts, e.step)]
-    left = [e for e in facts.effects if e.left_over]
+    never = [facts.words.title(e.step) for e in nothing if _begun(facts, e.step)]
+    said_never = f"not done: {counted(never, 'that had begun')}" if never else ""
     if left:
-        names = listed([f"{e.step} ({_left_words(facts, e.step, e.undo_state)})" for e in left])
-        head = f"undone but for {names}"
+        named = first_of([f"{facts.words.done(e.step)} ({_left_words(facts, e)})" for e in left])
+        only_stays = not back and all(effect.stays for effect in left)
+        head = f"{len(left)} effect{'s stay' if len(left) > 1 else ' stays'}: {named}" if only_stays else f"undone but for {named}"
     elif back:
         head = "undone: nothing is left of it"
     else:
         head = "nothing had taken effect, so nothing is left of it"
-    return sentence(head, listed(back), listed(never))
+    return sentence(head, counted(back, "undone"), said_never)
 
 
 LATE = {
@@ -92,10 +98,20 @@ def findings(facts: Facts) -> list[str]:
 def attention(facts: Facts) -> str:
     """What a person is asked, and what he can do."""
     asked = [_asked(facts, letter) for letter in facts.letters]
+    standing = _standing(facts)
     if not asked:
-        return f"A person must decide how this job goes on. {_owner(facts)}"
+        return f"A person must decide how this job goes on. {_owner(facts)} {standing}".strip()
     choice = "An operator can retry it, mark it done, or waive it with a reason."
-    return f"{sentence(f'a person must decide: {listed(asked)}')} {choice} {_owner(facts)}"
+    return f"{sentence(f'a person must decide: {first_of(asked)}')} {choice} {_owner(facts)} {standing}".strip()
+
+
+def _standing(facts: Facts) -> str:
+    """Of a job that is being undone: why, which is not what a person is asked about, and what is still there meanwhile."""
+    if facts.snapshot.job.dir != Dir.BACK:
+        return ""
+    there = [facts.words.done(e.step) for e in facts.effects if e.outcome != "none" and e.undo_state in ("pending", "refused")]
+    still = f"not undone so far: {first_of(there)}" if there else ""
+    return sentence(f"why it is undone: {reason(facts)}", still)
 
 
 def _owner(facts: Facts) -> str:
@@ -112,21 +128,24 @@ def _asked(facts: Facts, letter: Letter) -> str:
     return f"{title} {ASKS.get(letter.why, 'failed')}{tried} ({letter.message})"
 
 
-def _undo_words(facts: Facts, step: str) -> str:
-    undo = facts.snapshot.graph.by_name[step].compensation
-    if undo is None:
-        return happened(step)
-    return happened(undo.name) + (f" ({undo.note})" if undo.note else "")
+def _undo_words(facts: Facts, effect: Effect) -> str:
+    node = facts.snapshot.graph.by_name[effect.step]
+    undo = node.compensation
+    note = note_of(node, effect) if effect.outcome != "none" else ""
+    return facts.words.undone(effect.step, undo.name if undo else None) + (f" ({note})" if note else "")
 
 
-def _left_words(facts: Facts, step: str, undo_state: str) -> str:
-    op = facts.snapshot.get(step, Kind.UNDO)
-    if undo_state == "waived":
+def _left_words(facts: Facts, effect: Effect) -> str:
+    op = facts.snapshot.get(effect.step, Kind.UNDO)
+    node = facts.snapshot.graph.by_name[effect.step]
+    if effect.stays:
+        said = node.note or "it is not undone"
+        return said if effect.outcome == "done" else f"it may have happened; {said}"
+    if effect.undo_state == "waived":
         return "waived by a person"
-    if undo_state == "refused":
+    if effect.undo_state == "refused":
         return message_of(op.error) if op and op.error else "it cannot be undone"
-    undo = facts.snapshot.graph.by_name[step].compensation
-    return undo.note if undo and undo.note else "undone in part"
+    return note_of(node, effect) or "undone in part"
 
 
 def _begun(facts: Facts, step: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, literal_column, select
 
 from app.rules.states import JobState, Kind
+from app.saga.words import Words
 from app.store import reconciliations
 from app.store.tables import dead_letters, history
 from app.store.types import AnyRow
@@ -52,6 +53,11 @@ class Facts:
     today: date
     in_line: InLine | None = None  # for its semantic locks
     findings: Sequence[AnyRow] = ()  # of reconciliation, open
+
+    @property
+    def words(self) -> Words:
+        """What the saga's author says for people."""
+        return self.snapshot.words
 
     def title(self, op: Operation) -> str:
         """What people call an operation: its step, its compensation's own name, or the confirmation of a step."""

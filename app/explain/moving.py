@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from app.explain.facts import Facts, message_of
-from app.explain.words import at, listed
+from app.explain.words import at, counted
 from app.rules.states import Kind, OpState
 from app.store.views.locks import InLine
 from app.store.views.names import stamp
@@ -70,7 +70,7 @@ def _running(facts: Facts, op: Operation) -> Wait:
 def _then(facts: Facts, op: Operation) -> str:
     """What follows an action that goes well."""
     followers = facts.snapshot.graph.followers[op.step] if op.kind == Kind.ACTION else ()
-    return f", then {listed(followers)}" if followers else ""
+    return f", then {counted(followers, 'that wait for it')}" if followers else ""
 
 
 def _timer(facts: Facts, op: Operation) -> Wait:

@@ -1,39 +1,11 @@
-"""Small pieces of English: times, lists, and names of steps turned into what happened."""
+"""Small pieces of English: times, lists and sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
-IRREGULAR = {
-    "begin": "begun", "bring": "brought", "build": "built", "buy": "bought", "cut": "cut", "do": "done", "draw": "drawn", "find": "found",
-    "get": "got", "give": "given", "go": "gone", "hold": "held", "keep": "kept", "let": "let", "make": "made", "pay": "paid", "put": "put",
-    "read": "read", "rebuild": "rebuilt", "resend": "resent", "rewrite": "rewritten", "sell": "sold", "send": "sent", "set": "set",
-    "split": "split", "take": "taken", "tell": "told", "undo": "undone", "unset": "unset", "withdraw": "withdrawn", "write": "written",
-}  # fmt: skip
-DOUBLED = (
-    "cancel", "drop", "flag", "label", "log", "map", "pin", "plan", "refer", "scan", "ship", "stop", "submit", "swap", "tag",
-    "unpin", "zip",
-)  # fmt: skip
-VOWELS = "aeiou"
-
-
-def participle(verb: str) -> str:
-    """`release` -> `released`, `send` -> `sent`, `ship` -> `shipped`."""
-    if verb in IRREGULAR:
-        return IRREGULAR[verb]
-    if verb.endswith("e"):
-        return verb + "d"
-    if len(verb) > 1 and verb.endswith("y") and verb[-2] not in VOWELS:
-        return verb[:-1] + "ied"
-    return verb + verb[-1] + "ed" if verb in DOUBLED else verb + "ed"
-
-
-def happened(name: str, negated: bool = False) -> str:
-    """What a step did, from its name: `charge_card` -> `card charged`, or `card not charged`."""
-    verb, _, thing = name.partition("_")
-    words = [thing.replace("_", " "), "not" if negated else "", participle(verb)]
-    return " ".join(word for word in words if word)
+MOST_NAMED = 8  # in one list of a sentence; of more the number is told
 
 
 def at(time: datetime, today: date) -> str:
@@ -45,6 +17,17 @@ def at(time: datetime, today: date) -> str:
 def listed(parts: Sequence[str], last: str = "and") -> str:
     """`a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}" if parts else ""
+
+
+def counted(parts: Sequence[str], what: str) -> str:
+    """`a, b and c`; of more than MOST_NAMED how many there are, as `12 steps undone`."""
+    return listed(parts) if len(parts) <= MOST_NAMED else f"{len(parts)} steps {what}"
+
+
+def first_of(parts: Sequence[str]) -> str:
+    """The first MOST_NAMED, and how many more there are."""
+    more = len(parts) - MOST_NAMED
+    return listed(parts) if more <= 0 else f"{', '.join(parts[:MOST_NAMED])} and {more} more"
 
 
 def sentence(*parts: str) -> str:

@@ -27,6 +27,7 @@ class Declared(Protocol):
     locks: KeysOf | None
     on_locked: str
     lock_wait_s: float
+    summary: str
     queue_timeout_s: float | None
     effect_readers: dict[str, Callable[..., Any]]
     effect_lists: dict[str, Callable[..., Any]]

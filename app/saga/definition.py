@@ -8,6 +8,7 @@ be pinned to its digest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 
@@ -37,6 +38,7 @@ from app.saga.locking import declared_locks
 from app.saga.naming import DEAD_LANE, did_you_mean, is_name, queue_name, task_name
 from app.saga.policies import Retry
 from app.saga.step import Step
+from app.saga.words import StepWords, Words, declared_words
 from app.saga.worlds import DrillWorld, as_world
 from app.secrecy import NONE, Secrets
 
@@ -77,6 +79,7 @@ class Saga(Generic[I]):
     sla_s: float
     on_sla: str
     examples: tuple[I, ...]
+    summary: str
     locks: KeysOf | None  # evaluated by a worker, before the first step
     on_locked: str
     lock_wait_s: float
@@ -103,6 +106,7 @@ class Saga(Generic[I]):
         on_locked: Literal["wait", "fail"] | None = None,
         lock_wait: Duration | None = None,
         queue_timeout: Duration | None = None,
+        summary: str = "",
     ) -> None:
         """`input`: a pydantic model, read strictly, extra fields refused. `sla`: how long a job may take before it is late.
 
@@ -113,6 +117,7 @@ class Saga(Generic[I]):
         that names one of them runs at the same time. `on_locked`: "wait" for them in a fair queue (the default), for
         `lock_wait` at most (default 10m), or "fail" at once.
         `queue_timeout`: of every step, undo and confirmation that does not say its own.
+        `summary`: a job in one line for people, over fields of the input: `"{quantity} × {sku}, {amount_cents:cents}"`.
         Raises: DefinitionError naming the line and what to change.
         """
         self.where = source.caller()
@@ -131,6 +136,8 @@ class Saga(Generic[I]):
         self.examples = tuple(examples)
         self.locks, self.on_locked, self.lock_wait_s = declared_locks(locks, on_locked, lock_wait, self.where, f"saga {name}")
         self.queue_timeout_s = positive_or_none(queue_timeout, "queue_timeout", self.where, f"saga {name}")
+        text(summary, "summary", self.where, f"saga {name}")
+        self.summary = summary
         self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
         self.effect_steps, self.effect_lists = {}, {}
 
@@ -153,6 +160,8 @@ class Saga(Generic[I]):
         note: str = "",
         safe_to_drill: bool = False,
         brief: bool = False,
+        title: str = "",
+        done: str = "",
     ) -> Callable[[Callable[P, R]], Step[P, R]]:
         """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
 
@@ -165,6 +174,7 @@ class Saga(Generic[I]):
         "undo" at once or "replay" the action under the same key. `safe_to_drill`: nothing it calls, its undo, probe and
         confirmation included, is the real world, so a drill may run it without a drill world. `brief`: its function takes
         milliseconds, so members of a fork that are brief share messages; should one take long, those behind it go elsewhere.
+        `title` and `done`: what people read of it, as "charge the card" and "card charged"; its name, when left out.
         Raises: DefinitionError naming the line and what to change.
         """
         at = source.caller()
@@ -175,6 +185,7 @@ class Saga(Generic[I]):
             plain_function(fn, f"saga {self.name}: a step")
             name, line = fn.__name__, source.where(fn)
             self._check_step(name, line, lane)
+            declared = declared_words(line, f"step {name}", title=title, done=done)
             _check_words(name, line, note=note, settle=settle, on_unknown=on_unknown, undo=undo)
             flags = {"pivot": pivot, "irreversible": irreversible, "pure": pure, "safe_to_drill": safe_to_drill, "brief": brief}
             for word, said_so in flags.items():
@@ -200,6 +211,7 @@ class Saga(Generic[I]):
                 safe_to_drill=safe_to_drill,
                 brief=brief,
                 local=local,
+                words=declared,
             )
             return made
 
@@ -302,6 +314,12 @@ class Saga(Generic[I]):
     @cached_property
     def _has_secrets(self) -> bool:
         return has_secrets(self.input_schema)
+
+    @property
+    def words(self) -> Words:
+        """What its author says for people; no part of the digest."""
+        said = {step.name: replace(step.words, undone=step.undo.undone if step.undo else "") for step in self}
+        return Words(self.summary, {name: words for name, words in said.items() if words != StepWords()})
 
     @cached_property
     def graph(self) -> Graph:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, PydanticUserError, RootModel
 
 from app.errors import ApprovalNeeded, InvalidInput
-from app.saga import signatures
+from app.saga import signatures, summary
 from app.saga.assembly import Declared, descendants, ordered_pairs, pivot_of, topological
 from app.saga.inputs import validate_input
 from app.saga.locking import keys_of
@@ -32,6 +32,7 @@ def mistakes(saga: Declared) -> list[str]:
         return [f"{saga.where}: saga {saga.name} has {len(saga.steps):,} steps; at most {MAX_STEPS:,} are taken. Split it into several."]
     found = [
         *_input(saga),
+        *_summary(saga),
         *(m for step in saga for m in _names(saga, step)),
         *(m for step in saga for m in signatures.of_step(saga, step)),
     ]
@@ -50,6 +51,13 @@ def mistakes(saga: Declared) -> list[str]:
 
 def _at(step: Step[Any, Any], problem: str) -> str:
     return f"{step.where}: step {step.name} {problem}"
+
+
+def _summary(saga: Declared) -> Iterator[str]:
+    """Asked only of an input that has a schema: what is wrong with that is told before."""
+    if saga.summary and not any(True for _ in _input(saga)):
+        for mistake in summary.mistakes(saga.summary, saga.input_schema):
+            yield f"{saga.where}: saga {saga.name}: summary= {mistake}."
 
 
 def _input(saga: Declared) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, update_wrapper
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -11,6 +11,7 @@ from app.errors import DefinitionError
 from app.saga import source
 from app.saga.arguments import Duration, declaration, plain_function, positive, positive_or_none, retry_or_default, said
 from app.saga.policies import Retry
+from app.saga.words import NOTHING_SAID, StepWords, declared_words
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +42,7 @@ class Part:
     stall_timeout_s: float | None = None
     fidelity: str = ""
     note: str = ""
+    undone: str = ""
 
     @property
     def name(self) -> str:
@@ -75,6 +77,7 @@ class Step(Generic[P, R]):
     safe_to_drill: bool
     brief: bool
     local: dict[str, Any]
+    words: StepWords = NOTHING_SAID
     undo: Part | None = None
     finder: Callable[..., Any] | None = None
     confirmation: Part | None = None
@@ -99,6 +102,7 @@ class Step(Generic[P, R]):
         fidelity: Fidelity,
         *,
         note: str = "",
+        undone: str = "",
         retry: Retry | None = None,
         timeout: Duration = "60s",
         queue_timeout: Duration | None = None,
@@ -108,7 +112,8 @@ class Step(Generic[P, R]):
 
         `fidelity`: exact (as if never done), equivalent (a refund beside the charge), partial (a fee stays), notice.
         `queue_timeout`: as of a step; then a person is asked.
-        `note`: what a user is told of the difference. `result` is None when it was never learnt.
+        `note`: what a user is told of the difference; `undone`: what has happened then, as "card refunded".
+        `result` is None when it was never learnt.
         """
         if fidelity not in FIDELITIES:
             raise self._wrong(f"fidelity={said(fidelity)}: say how well the undo undoes, one of {', '.join(FIDELITIES)}")
@@ -118,7 +123,9 @@ class Step(Generic[P, R]):
             plain_function(fn, f"step {self.name}: its undo")
             if self.undo:
                 raise self._wrong(f"has two compensations, {self.undo.name} ({self.undo.where}) and {fn.__name__}: keep one", fn)
-            self.undo = self._part(fn, retry, timeout, queue_timeout, stall_timeout, fidelity, note)
+            words = declared_words(source.where(fn), f"step {self.name}", undone=undone)
+            made = self._part(fn, retry, timeout, queue_timeout, stall_timeout, fidelity, note)
+            self.undo = replace(made, undone=words.undone)
             return fn
 
         return declare

@@ -49,6 +49,14 @@ def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
         if early:
             yield f"{step} was undone before {', '.join(sorted(early))}, which came after it"
     yield from _account(director, job, actions, undos)
+    yield from _cause(director, job)
+
+
+def _cause(director: Director, job: Any) -> Iterator[str]:
+    """Why a job turned is said once, by its turn; whatever fails afterwards says something else."""
+    turns = [str((line.detail or {}).get("reason")) for line in director.world.view.history(job.id) if line.event == "turned"]
+    if [job.reason] != turns:
+        yield f"it says {job.reason!r} as why it turned, and turned for {turns}"
 
 
 def _account(director: Director, job: Any, actions: list[str], undos: list[str]) -> Iterator[str]:

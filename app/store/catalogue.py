@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, insert, or_, select, update
 from app.clock import ago, now
 from app.errors import NotFound
 from app.saga.graph import Graph
+from app.saga.words import Words
 from app.store.queries import LIVE, LIVE_WORKER_S, order_of_definitions
 from app.store.session import insert_or, transaction
 from app.store.tables import definitions, edges
@@ -28,13 +29,23 @@ class Defined(Protocol):
     @property
     def digest(self) -> str: ...
     @property
+    def words(self) -> Words: ...
+    @property
     def input_schema(self) -> dict[str, object]: ...
 
 
 def register(db: Engine, sagas: Iterable[Defined]) -> None:
     """Write the definitions this process has; safe from many processes at once. One that is known stays as it is."""
     for saga in sagas:
-        transaction(db, partial(_register_one, saga=saga))
+        transaction(db, partial(_register, saga=saga))
+
+
+def _register(tx: Connection, saga: Defined) -> None:
+    _register_one(tx, saga)
+    said = saga.words.to_json()
+    kept = tx.execute(select(d.words).where(d.digest == saga.digest)).scalar_one_or_none()
+    if kept != said:  # words change without a new definition; the newest registration's are shown
+        tx.execute(update(definitions).where(d.digest == saga.digest).values(words=said))
 
 
 def served(tx: Connection, digests: Collection[str]) -> None:

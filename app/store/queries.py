@@ -32,6 +32,7 @@ from app.errors import NotFound
 from app.rules.states import JobState, Kind
 from app.saga.graph import Graph
 from app.saga.inputs import has_secrets
+from app.saga.words import NO_WORDS, Words
 from app.store.ids import is_id, operation_id
 from app.store.session import reading
 from app.store.tables import Id, dead_letters, definitions, idempotency_keys, jobs, operations, tenants, workers
@@ -60,6 +61,7 @@ class Definition:
     version: int
     graph: Graph
     input_schema: dict[str, Any]
+    words: Words = NO_WORDS
 
     @cached_property
     def has_secrets(self) -> bool:
@@ -74,12 +76,12 @@ def definition(connection: Connection, digest: str) -> Definition:
     """What a digest names. Raises: NotFound."""
     if digest not in _definitions:
         c = definitions.c
-        row = connection.execute(select(c.version, c.graph, c.input_schema).where(c.digest == digest)).one_or_none()
+        row = connection.execute(select(c.version, c.graph, c.input_schema, c.words).where(c.digest == digest)).one_or_none()
         if row is None:
             raise NotFound(f"no definition {digest} is known")
         if len(_definitions) > 1000:
             _definitions.clear()
-        _definitions[digest] = Definition(digest, row.version, Graph.from_json(row.graph), row.input_schema)
+        _definitions[digest] = Definition(digest, row.version, Graph.from_json(row.graph), row.input_schema, Words.from_json(row.words))
     return _definitions[digest]
 
 

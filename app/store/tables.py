@@ -74,6 +74,7 @@ definitions = Table(  # the catalogue: what some process has had the code of
     Column("saga", String(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("graph", Json, nullable=False),
+    Column("words", Json),  # what people read of it, as the newest registration says it; no part of the digest
     Column("input_schema", Json, nullable=False),
     Column("registered_at", UtcDateTime, nullable=False),  # when some process first had it
     Column("served_at", UtcDateTime),  # when a live worker last had it (`queries.order_of_definitions`)
@@ -105,8 +106,10 @@ jobs = Table(
     Column("dir", String(8), nullable=False),
     Column("cause", String(16)),
     Column("cancel_wish", Boolean, nullable=False, default=False),
-    Column("reason", Text),  # one sentence: why it turned, or what is wrong
-    Column("error", Json),  # {"step", "kind", "type", "message"} of what made it turn or stop
+    Column("reason", Text),  # one sentence: why it turned. Written by the turn, once
+    Column("error", Json),  # {"step", "kind", "type", "message"} of what made it turn. The same
+    Column("trouble", Json),  # the same of the last operation for which a person was asked, which is not why it turned
+    Column("summary", Text),  # one line from its input, without secrets, as its saga's author words it
     Column("input", Json, nullable=False),
     Column("tags", Json, nullable=False),
     Column("priority", Integer, nullable=False, default=0),

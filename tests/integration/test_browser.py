@@ -169,7 +169,8 @@ def test_given_declined_job_when_run_again_by_its_button_then_a_new_job_that_nam
     sign_in(page, url, shop.key())
     page.goto(f"{url}/jobs/{job_id}")
     expect(page.locator(".why .sentence")).to_contain_text("declined")
-    page.click("text=Run it again as a new job")
+    page.click("summary >> text=Run it again")
+    page.click("text=Yes, run it again")
     page.wait_for_url(re.compile("said=again"))
     assert job_id not in page.url
     expect(page.locator("text=a new run of an earlier job")).to_have_attribute("href", f"/jobs/{job_id}")

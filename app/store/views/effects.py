@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Integer, String, column, select, table
 
-from app.saga.graph import Graph
+from app.rules.states import Dir
+from app.saga.graph import Node
 from app.saga.naming import effect_key
 from app.store.session import reading
-from app.store.tables import Id
+from app.store.tables import Id, jobs
 from app.store.views.snapshot import Snapshot, load
 
 _view = table(
@@ -28,12 +29,16 @@ _view = table(
 )
 
 LEAVES_SOMETHING = ("partial", "notice")  # fidelities after which something stays although the undo has run
+MOST_NAMED = 8  # of one fidelity
 FIDELITIES = ("exact", "equivalent", "partial", "notice")
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A row of the view. `outcome`: none, done, unknown; `undo_state`: not_needed, pending, done, refused, waived."""
+    """A row of the view. `outcome`: none, done, unknown; `undo_state`: not_needed, pending, done, refused, waived.
+
+    `turned`: its job goes back, or went.
+    """
 
     step: str
     item: str
@@ -41,11 +46,18 @@ class Effect:
     outcome: str
     undo_state: str
     undo_attempts: int
+    turned: bool = False
+
+    @property
+    def stays(self) -> bool:
+        """Whether its job was turned and it took effect, or may have, and it is one that is not undone (`undo=None`)."""
+        return self.turned and self.undo_state == "not_needed" and self.fidelity is None and self.outcome != "none"
 
     @property
     def left_over(self) -> bool:
-        """Whether something of it is still there that was to be undone."""
-        return self.undo_state in ("refused", "waived") or (self.undo_state == "done" and self.fidelity in LEAVES_SOMETHING)
+        """Whether something of it is still there although its job was turned."""
+        partly = self.undo_state == "done" and self.fidelity in LEAVES_SOMETHING
+        return self.undo_state in ("refused", "waived") or partly or self.stays
 
 
 def effects_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[Effect]]:
@@ -55,12 +67,14 @@ def effects_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list
         return found
     c = _view.c
     query = (
-        select(c.job_id, c.step, c.item, c.fidelity, c.outcome, c.undo_state, c.undo_attempts)
+        select(c.job_id, c.step, c.item, c.fidelity, c.outcome, c.undo_state, c.undo_attempts, jobs.c.dir)
+        .join_from(_view, jobs, jobs.c.id == c.job_id)
         .where(c.job_id.in_(job_ids))
         .order_by(c.job_id, c.rank, c.item)
     )
     for row in connection.execute(query):
-        found[row.job_id].append(Effect(row.step, row.item, row.fidelity, row.outcome, row.undo_state, row.undo_attempts or 0))
+        told = (row.step, row.item, row.fidelity, row.outcome, row.undo_state, row.undo_attempts or 0)
+        found[row.job_id].append(Effect(*told, turned=row.dir == Dir.BACK))
     return found
 
 
@@ -69,7 +83,7 @@ def effects_view(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, An
     with reading(db) as connection:
         snapshot = load(connection, job_id, tenant_id)
         effects = effects_of(connection, [snapshot.job.id])[snapshot.job.id]
-    return {"items": effect_items(snapshot, effects), "summary": summary(snapshot.graph, effects)}
+    return {"items": effect_items(snapshot, effects), "summary": summary(snapshot, effects)}
 
 
 def effect_items(snapshot: Snapshot, effects: Sequence[Effect]) -> list[dict[str, Any]]:
@@ -78,18 +92,30 @@ def effect_items(snapshot: Snapshot, effects: Sequence[Effect]) -> list[dict[str
 
 def _item(snapshot: Snapshot, effect: Effect) -> dict[str, Any]:
     node = snapshot.graph.by_name[effect.step]
-    undo = node.compensation
     return {
         "step": effect.step,
+        "title": snapshot.words.title(effect.step),
         "item": effect.item,
         "key": effect_key(snapshot.job.id, effect.step, effect.item, "action"),
         "outcome": effect.outcome,
         "fidelity": effect.fidelity or ("irreversible" if node.irreversible else None),
-        "undo": {"state": effect.undo_state, "attempts": effect.undo_attempts, "note": undo.note if undo else ""},
+        "undo": {
+            "state": "stays" if effect.stays else effect.undo_state,
+            "attempts": effect.undo_attempts,
+            "note": note_of(node, effect),
+        },
     }
 
 
-def summary(graph: Graph, effects: Sequence[Effect]) -> dict[str, Any]:
+def note_of(node: Node, effect: Effect) -> str:
+    """What its author says of what is left, where something is, or will be; of an effect that never was there is nothing to say."""
+    if effect.stays:
+        return node.note
+    applies = effect.undo_state == "done" or (effect.undo_state == "pending" and effect.outcome != "none")
+    return node.compensation.note if node.compensation is not None and applies else ""
+
+
+def summary(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
     """{"done", "unknown", "undone": {fidelity: n}, "pending", "left_over", "sentence"}."""
     undone = Counter(e.fidelity or "exact" for e in effects if e.undo_state == "done")
     counts: dict[str, Any] = {
@@ -99,27 +125,34 @@ def summary(graph: Graph, effects: Sequence[Effect]) -> dict[str, Any]:
         "pending": sum(e.undo_state == "pending" for e in effects),
         "left_over": sum(e.left_over for e in effects),
     }
-    return counts | {"sentence": _sentence(graph, effects, counts)}
+    return counts | {"sentence": _sentence(snapshot, effects, counts)}
 
 
-def _sentence(graph: Graph, effects: Sequence[Effect], counts: dict[str, Any]) -> str:
-    """As "compensated: 2 exact, 1 equivalent (refund_card), 0 left over"; before any undo, what took effect."""
-    if not counts["undone"] and not counts["pending"] and not counts["left_over"]:
-        return "nothing has taken effect yet" if not counts["done"] and not counts["unknown"] else _took_effect(counts)
+def _sentence(snapshot: Snapshot, effects: Sequence[Effect], counts: dict[str, Any]) -> str:
+    """As "compensated: 2 exact, 1 equivalent (refund_card), 0 left over"; where nothing is to be undone, what took effect."""
+    stay = sum(e.stays for e in effects)
+    if not counts["undone"] and not counts["pending"] and counts["left_over"] == stay:
+        return _took_effect(snapshot, counts, stay)
     parts = []
     for fidelity, number in counts["undone"].items():
-        names = [_undo_name(graph, e.step) for e in effects if e.undo_state == "done" and e.fidelity == fidelity]
-        parts.append(f"{number} {fidelity}" + ("" if fidelity == "exact" else f" ({', '.join(names)})"))
+        names = [_undo_name(snapshot, e.step) for e in effects if e.undo_state == "done" and e.fidelity == fidelity]
+        named = f" ({', '.join(names)})" if fidelity != "exact" and number <= MOST_NAMED else ""
+        parts.append(f"{number} {fidelity}{named}")
     if counts["pending"]:
         parts.append(f"{counts['pending']} still to undo")
     return f"compensated: {', '.join([*parts, str(counts['left_over']) + ' left over'])}"
 
 
-def _took_effect(counts: dict[str, Any]) -> str:
-    unknown = f", {counts['unknown']} not known yet" if counts["unknown"] else ""
+def _took_effect(snapshot: Snapshot, counts: dict[str, Any], stay: int) -> str:
+    if stay:
+        return f"{stay} took effect and stay{'s' if stay == 1 else ''}, as the saga says"
+    if not counts["done"] and not counts["unknown"]:
+        return "nothing took effect" if snapshot.ended else "nothing has taken effect yet"
+    said = "may have taken effect" if snapshot.ended else "not known yet"
+    unknown = f", {counts['unknown']} {said}" if counts["unknown"] else ""
     return f"{counts['done']} took effect{unknown}"
 
 
-def _undo_name(graph: Graph, step: str) -> str:
-    undo = graph.by_name[step].compensation
+def _undo_name(snapshot: Snapshot, step: str) -> str:
+    undo = snapshot.graph.by_name[step].compensation
     return undo.name if undo else step

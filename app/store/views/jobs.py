@@ -90,6 +90,7 @@ def brief(snapshot: Snapshot, effects: Sequence[Effect], again: Rerun | None) ->
     return {
         "id": job.id,
         "name": short_name(job.saga, job.id),
+        "summary": job.summary,
         "saga": job.saga,
         "version": job.version,
         "state": str(snapshot.state),
@@ -102,6 +103,7 @@ def brief(snapshot: Snapshot, effects: Sequence[Effect], again: Rerun | None) ->
         "trace_id": trace_id(job.traceparent) if job.traceparent else None,
         "progress": _progress(snapshot),
         "error": job.error,
+        "trouble": job.trouble,
         "attention": _attention(snapshot),
         "tags": job.tags,
         "created_at": stamp(job.created_at),
@@ -140,6 +142,7 @@ def _step(snapshot: Snapshot, node: Node) -> dict[str, Any]:
     op = snapshot.get(node.name)
     return {
         "name": node.name,
+        "title": snapshot.words.title(node.name),
         "state": _word(op),
         "attempts": op.attempts if op else 0,
         "lane": node.lane,

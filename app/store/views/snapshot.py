@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Select, select
 from app.errors import NotFound
 from app.rules.states import DONE, ENDED, Dir, JobState, Kind, OpState
 from app.saga.graph import Graph
+from app.saga.words import NO_WORDS, Words
 from app.store.ids import is_id
-from app.store.queries import graph_of
+from app.store.queries import definition
 from app.store.tables import jobs, operations
 
 BACKOFF = "retry"  # the `wait` of an operation between two attempts: work in hand, not a wait for somebody
@@ -35,6 +36,8 @@ class JobRow:
     cancel_wish: bool
     reason: str | None
     error: dict[str, Any] | None
+    trouble: dict[str, Any] | None
+    summary: str | None
     tags: list[str]
     priority: int
     retry_of: str | None
@@ -98,6 +101,7 @@ class Snapshot:
     job: JobRow
     graph: Graph
     operations: tuple[Operation, ...]
+    words: Words = NO_WORDS
 
     @cached_property
     def _by_key(self) -> dict[tuple[str, str], Operation]:
@@ -181,4 +185,8 @@ def load_many(connection: Connection, rows: Sequence[Any]) -> list[Snapshot]:
     )
     for row in connection.execute(query):
         of_job[row.job_id].append(Operation(**row._mapping))
-    return [Snapshot(JobRow(**row._mapping), graph_of(connection, row.digest), tuple(of_job[row.id])) for row in rows]
+    found = []
+    for row in rows:
+        known = definition(connection, row.digest)
+        found.append(Snapshot(JobRow(**row._mapping), known.graph, tuple(of_job[row.id]), known.words))
+    return found

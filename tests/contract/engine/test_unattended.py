@@ -129,7 +129,7 @@ def test_given_a_saga_that_gives_up_and_nobody_comes_for_an_undo_then_a_person_i
     assert hasty.state(job) == "attention"
     (letter,) = hasty.letters(job)
     assert (letter.why, letter.kind, letter.error["type"]) == ("queue_timeout", "undo", "QueueTimeout")
-    assert job_view(hasty.db, job, None)["error"]["type"] == "QueueTimeout"
+    assert job_view(hasty.db, job, None)["trouble"]["type"] == "QueueTimeout"
 
 
 def test_given_many_that_wait_on_then_those_that_give_up_are_found_behind_them(ready_url: str, service: Participant) -> None:

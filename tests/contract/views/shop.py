@@ -33,37 +33,39 @@ class Basket(BaseModel):
 
 def shop(service: Participant) -> Saga[Any]:
     """Two branches before the point of no return, a step that cannot be undone after it."""
-    saga = Saga("shop", version=1, input=Basket, sla="10m")
+    saga = Saga("shop", version=1, input=Basket, sla="10m", summary="{quantity} × {sku}, {amount_cents:cents}")
 
-    @saga.step(lane="orders")
+    @saga.step(lane="orders", title="create the order", done="order created")
     def create_order(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @create_order.compensate(fidelity="exact")
+    @create_order.compensate(fidelity="exact", undone="order voided")
     def void_order(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="inventory", after=[create_order])
+    @saga.step(lane="inventory", after=[create_order], title="reserve the goods", done="stock reserved")
     def reserve_stock(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @reserve_stock.compensate(fidelity="exact")
+    @reserve_stock.compensate(fidelity="exact", undone="stock released")
     def release_stock(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="payments", after=[create_order])
+    @saga.step(lane="payments", after=[create_order], title="charge the card", done="card charged")
     def charge_card(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @charge_card.compensate(fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=2))
+    @charge_card.compensate(
+        fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=2), undone="card refunded"
+    )
     def refund_card(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="orders", after=[reserve_stock, charge_card], pivot=True)
+    @saga.step(lane="orders", after=[reserve_stock, charge_card], pivot=True, title="confirm the order", done="order confirmed")
     def confirm_order(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="mail", irreversible=True, on_unknown="retry")
+    @saga.step(lane="mail", irreversible=True, on_unknown="retry", title="send the receipt", done="receipt sent")
     def send_receipt(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 

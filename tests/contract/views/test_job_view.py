@@ -16,7 +16,7 @@ from tests.contract.views.shop import GOOD, Shop
 MEMBERS = {
     "id", "name", "saga", "version", "state", "outcome", "left_over", "reason", "retry_of", "trace_id", "progress", "steps",
     "result", "error", "queue",
-    "retried_as", "actions", "attention", "dead_letters", "tags", "created_at", "started_at", "finished_at", "links",
+    "retried_as", "actions", "summary", "trouble", "attention", "dead_letters", "tags", "created_at", "started_at", "finished_at", "links",
 }  # fmt: skip
 
 
@@ -101,6 +101,7 @@ def test_given_cancel_when_undone_then_effects_say_how_well(shop: Shop) -> None:
     by_step = {item["step"]: item for item in effects["items"]}
     assert by_step["charge_card"] == {
         "step": "charge_card",
+        "title": "charge the card",
         "item": "",
         "key": f"{job_id}:charge_card::action",
         "outcome": "done",

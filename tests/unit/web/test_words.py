@@ -4,31 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-import pytest
-
-from app.explain.words import at, happened, listed, sentence
+from app.explain.words import at, counted, first_of, listed, sentence
 from app.store.views import short_name
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("charge_card", "card charged"),
-        ("release_stock", "stock released"),
-        ("send_receipt", "receipt sent"),
-        ("ship_order", "order shipped"),
-        ("cancel_long_trip", "long trip cancelled"),
-        ("notify", "notified"),
-        ("pay_bill", "bill paid"),
-        ("deploy_app", "app deployed"),
-    ],
-)
-def test_given_step_when_it_happened_then_said_in_words(name: str, words: str) -> None:
-    assert happened(name) == words
-
-
-def test_given_step_that_did_not_happen_then_said_too() -> None:
-    assert happened("charge_card", negated=True) == "card not charged"
 
 
 def test_given_parts_when_joined_then_one_sentence() -> None:
@@ -36,6 +13,13 @@ def test_given_parts_when_joined_then_one_sentence() -> None:
     assert sentence("charge_card waits") == "charge_card waits."
     assert sentence() == ""
     assert (listed([]), listed(["a"]), listed(["a", "b", "c"])) == ("", "a", "a, b and c")
+
+
+def test_given_many_parts_when_listed_then_counted() -> None:
+    many = [f"step_{n}" for n in range(12)]
+    assert (counted(many, "undone"), counted(["a", "b"], "undone")) == ("12 steps undone", "a and b")
+    assert first_of(many) == "step_0, step_1, step_2, step_3, step_4, step_5, step_6, step_7 and 4 more"
+    assert first_of(["a"]) == "a"
 
 
 def test_given_time_when_said_then_with_its_date_unless_today() -> None:

@@ -10,13 +10,16 @@ from web.api.shapes.common import Fidelity, Shape
 
 
 class Undo(Shape):
-    state: Literal["not_needed", "pending", "done", "refused", "waived"]
+    state: Literal["not_needed", "pending", "done", "refused", "waived", "stays"] = Field(
+        description="`stays`: the job was turned, and this effect is one that is not undone (`undo=None`)."
+    )
     attempts: int
-    note: str
+    note: str = Field(description="What is left, in the author's words; empty where there is nothing of it.")
 
 
 class Effect(Shape):
     step: str
+    title: str = Field(description="What the step does, in its author's words; its name without any.")
     item: str
     key: str = Field(description="The idempotency key under which the service knows it.")
     outcome: Literal["none", "done", "unknown"]

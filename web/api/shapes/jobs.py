@@ -37,12 +37,13 @@ class JobInList(Shape):
 
     id: Id
     name: str = Field(description="A name for people, such as `order-7K3F`; not unique for ever.")
+    summary: str | None = Field(description="One line from its input, without secrets, where its saga has words for it.")
     saga: str
     version: int
     state: JobState
     outcome: Literal["open", "done", "undone", "undone_partly"]
     left_over: list[str] = Field(description="Steps of which something is left although they were to be undone.")
-    reason: str | None = Field(description="One sentence: why it turned, or what is wrong.")
+    reason: str | None = Field(description="One sentence: why it turned.")
     retry_of: Id | None = Field(description="The ended job that this one runs again.")
     retried_as: Id | None = Field(description="The job that runs this one again: the one that is open or completed, else the newest.")
     actions: list[Literal["cancel", "redrive"]] = Field(
@@ -50,7 +51,10 @@ class JobInList(Shape):
     )
     trace_id: str | None = Field(description="Of the request that it came from: log lines of its steps have it too.")
     progress: Progress
-    error: dict[str, Any] | None = Field(description="`step`, `kind`, `type` and `message` of what made it turn or stop.")
+    error: dict[str, Any] | None = Field(description="`step`, `kind`, `type` and `message` of what made it turn. It stays that.")
+    trouble: dict[str, Any] | None = Field(
+        description="The same of the last operation for which a person was asked, such as an undo that failed; never why the job turned."
+    )
     attention: Attention | None = Field(description="While a person is asked.")
     tags: list[str]
     created_at: datetime
@@ -74,6 +78,7 @@ class Items(Shape):
 
 class Step(Shape):
     name: str
+    title: str = Field(description="What it does, in its author's words; its name without any.")
     state: StepState
     attempts: int
     lane: str

@@ -32,35 +32,46 @@ from workers.sagas.order.services import order as orders
 
 EXAMPLE = ChangeRequest(order_ref="A-17", more=1, amount_cents=625, card="tok_ok")
 
-change_order = Saga("change_order", version=1, input=ChangeRequest, sla="10m", examples=[EXAMPLE], locks=order_locks, lock_wait="5m")
+change_order = Saga(
+    "change_order",
+    version=1,
+    input=ChangeRequest,
+    sla="10m",
+    examples=[EXAMPLE],
+    locks=order_locks,
+    lock_wait="5m",
+    summary="{more} more of order {order_ref}, {amount_cents:cents}",
+)
 
 
-@change_order.step(lane="orders")
+@change_order.step(lane="orders", title="open the change", done="change opened")
 def open_change(ctx: Context, o: ChangeRequest) -> ChangeOpened:
     return orders.open_change(ctx, o)
 
 
-@open_change.compensate(fidelity="exact")
+@open_change.compensate(fidelity="exact", undone="change dropped")
 def drop_change(ctx: Context, o: ChangeRequest, opened: ChangeOpened | None) -> None:
     orders.drop_change(ctx)
 
 
-@change_order.step(lane="inventory", after=[open_change])
+@change_order.step(lane="inventory", after=[open_change], title="reserve more goods", done="more goods reserved")
 def reserve_more(ctx: Context, o: ChangeRequest, opened: ChangeOpened) -> Reserved | NotYet:
     return inventory.reserve(ctx, opened.order_id, opened.sku, o.more)
 
 
-@reserve_more.compensate(fidelity="exact")
+@reserve_more.compensate(fidelity="exact", undone="the additional goods released")
 def release_more(ctx: Context, o: ChangeRequest, reserved: Reserved | None) -> Released | None:
     return inventory.release(ctx)
 
 
-@change_order.step(lane="payments", after=[open_change])
+@change_order.step(lane="payments", after=[open_change], title="charge the difference", done="difference charged")
 def charge_more(ctx: Context, o: ChangeRequest, opened: ChangeOpened) -> Charge:
     return payment.charge(ctx, opened.order_id, o.amount_cents, o.card)
 
 
-@charge_more.compensate(fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=20))
+@charge_more.compensate(
+    fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=20), undone="difference refunded"
+)
 def refund_more(ctx: Context, o: ChangeRequest, charge: Charge | None) -> Refund:
     return payment.refund(ctx, o.amount_cents)
 
@@ -70,12 +81,12 @@ def find_more(ctx: Context, o: ChangeRequest) -> Probed:
     return payment.find(ctx)
 
 
-@change_order.step(lane="orders", after=[reserve_more, charge_more], pivot=True)
+@change_order.step(lane="orders", after=[reserve_more, charge_more], pivot=True, title="change the order", done="order changed")
 def make_change(ctx: Context, o: ChangeRequest, reserved: Reserved, charge: Charge) -> ChangeMade:
     return orders.make_change(ctx, reserved)
 
 
-@change_order.step(lane="inventory", after=[make_change])
+@change_order.step(lane="inventory", after=[make_change], title="ship the additional goods", done="additional goods shipped")
 def ship_more(ctx: Context, o: ChangeRequest, made: ChangeMade) -> Shipped:
     return inventory.ship(ctx, made.reservation)
 

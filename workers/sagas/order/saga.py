@@ -40,35 +40,47 @@ order_settings()  # those that cannot work are refused when a process begins, no
 
 _EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok")
 
-order = Saga("order", version=1, input=OrderRequest, sla="10m", examples=[_EXAMPLE], locks=order_locks, lock_wait="5m")
+order = Saga(
+    "order",
+    version=1,
+    input=OrderRequest,
+    sla="10m",
+    examples=[_EXAMPLE],
+    locks=order_locks,
+    lock_wait="5m",
+    summary="{quantity} × {sku} for {customer}, {amount_cents:cents}",
+)
 
 
-@order.step(lane="orders")
+@order.step(lane="orders", title="create the order", done="order created")
 def create_order(ctx: Context, o: OrderRequest) -> Created:
     return orders.create(ctx, o)
 
 
-@create_order.compensate(fidelity="exact")
+@create_order.compensate(fidelity="exact", undone="order voided")
 def void_order(ctx: Context, o: OrderRequest, created: Created | None) -> Voided | None:
     return orders.void(ctx)
 
 
-@order.step(lane="inventory", after=[create_order])
+@order.step(lane="inventory", after=[create_order], title="reserve the goods", done="goods reserved")
 def reserve_stock(ctx: Context, o: OrderRequest, created: Created) -> Reserved | NotYet:
     return inventory.reserve(ctx, created.order_id, o.sku, o.quantity)
 
 
-@reserve_stock.compensate(fidelity="exact")
+@reserve_stock.compensate(fidelity="exact", undone="goods released")
 def release_stock(ctx: Context, o: OrderRequest, reserved: Reserved | None) -> Released | None:
     return inventory.release(ctx)
 
 
-@order.step(lane="payments", after=[create_order])  # no path to reserve_stock: the two run side by side
+# no path to reserve_stock: the two run side by side
+@order.step(lane="payments", after=[create_order], title="charge the card", done="card charged")
 def charge_card(ctx: Context, o: OrderRequest, created: Created) -> Charge:
     return payment.charge(ctx, created.order_id, o.amount_cents, o.card)
 
 
-@charge_card.compensate(fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=20))
+@charge_card.compensate(
+    fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=20), undone="card refunded"
+)
 def refund_card(ctx: Context, o: OrderRequest, charge: Charge | None) -> Refund:
     return payment.refund(ctx, o.amount_cents)
 
@@ -78,17 +90,17 @@ def find_charge(ctx: Context, o: OrderRequest) -> Probed:
     return payment.find(ctx)
 
 
-@order.step(lane="orders", after=[reserve_stock, charge_card], pivot=True)
+@order.step(lane="orders", after=[reserve_stock, charge_card], pivot=True, title="confirm the order", done="order confirmed")
 def confirm_order(ctx: Context, o: OrderRequest, reserved: Reserved, charge: Charge) -> Confirmed:
     return orders.confirm(ctx, reserved, charge)
 
 
-@order.step(lane="inventory", after=[confirm_order])
+@order.step(lane="inventory", after=[confirm_order], title="ship the goods", done="goods shipped")
 def ship_order(ctx: Context, o: OrderRequest, confirmed: Confirmed) -> Shipped:
     return inventory.ship(ctx, confirmed.reservation)
 
 
-@order.step(lane="mail", after=[ship_order], irreversible=True, on_unknown="retry")
+@order.step(lane="mail", after=[ship_order], irreversible=True, on_unknown="retry", title="send the receipt", done="receipt sent")
 def send_receipt(ctx: Context, o: OrderRequest) -> Receipt:
     return mail.send_receipt(ctx, o)
 

@@ -31,7 +31,14 @@ _EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", qu
 FRACTIONS = {"placed": 0.2, "given_up": 0.3, "confirmed": 0.6}
 PATIENCE = Retry(limit=20)  # behind the point of no return, and on the way back
 
-order_choreographed = Saga("order_choreographed", version=1, input=OrderRequest, sla="15m", examples=[_EXAMPLE])
+order_choreographed = Saga(
+    "order_choreographed",
+    version=1,
+    input=OrderRequest,
+    sla="15m",
+    examples=[_EXAMPLE],
+    summary="{quantity} × {sku} for {customer}, {amount_cents:cents}",
+)
 
 
 class Ended(Result):
@@ -41,7 +48,7 @@ class Ended(Result):
     phase: str
 
 
-@order_choreographed.step(lane="orders")
+@order_choreographed.step(lane="orders", title="place the order", done="order placed")
 def place_order(ctx: Context, o: OrderRequest) -> Created:
     try:
         # the order goes through a broker to every service: the card goes to the one that needs it
@@ -51,13 +58,18 @@ def place_order(ctx: Context, o: OrderRequest) -> Created:
         raise
 
 
-@place_order.compensate(fidelity="equivalent", note="a card that was charged shows the refund beside the charge", retry=PATIENCE)
+@place_order.compensate(
+    fidelity="equivalent",
+    note="a card that was charged shows the refund beside the charge",
+    retry=PATIENCE,
+    undone="order withdrawn",
+)
 def withdraw_order(ctx: Context, o: OrderRequest, created: Created | None) -> Voided | NotYet | None:
     payments.forget_card(ctx.job_id)  # confirmed or not, it is charged already or never will be
     return orders.withdraw(ctx)
 
 
-@order_choreographed.step(lane="orders", pure=True)
+@order_choreographed.step(lane="orders", pure=True, title="wait for goods and payment", done="goods and payment answered for")
 def await_answers(ctx: Context, o: OrderRequest, created: Created) -> Created | NotYet:
     standing = _standing(ctx)
     if standing.phase in ("given_up", "voided", "never"):
@@ -65,7 +77,7 @@ def await_answers(ctx: Context, o: OrderRequest, created: Created) -> Created | 
     return created if standing.answered else orders.look_again(standing)
 
 
-@order_choreographed.step(lane="orders", pivot=True)
+@order_choreographed.step(lane="orders", pivot=True, title="confirm the order", done="order confirmed")
 def confirm_order(ctx: Context, o: OrderRequest, created: Created) -> Created:
     orders.confirm(ctx)
     return created
@@ -79,7 +91,9 @@ def find_confirmation(ctx: Context, o: OrderRequest) -> Probed:
     return Happened(Created(order_id=orders.confirm(ctx), order_ref=o.order_ref or f"job:{ctx.job_id}"))
 
 
-@order_choreographed.step(lane="orders", pure=True, retry=PATIENCE)
+@order_choreographed.step(
+    lane="orders", pure=True, retry=PATIENCE, title="wait for shipping and receipt", done="goods shipped and receipt sent"
+)
 def await_completion(ctx: Context, o: OrderRequest, created: Created) -> Ended | NotYet:
     standing = _standing(ctx)
     if standing.phase == "completed" and standing.without:
