@@ -13,6 +13,7 @@ from app.config import Settings, settings
 from app.engine import late
 from app.engine import reconcile as effects
 from app.engine.dispatch import Publishes
+from app.engine.isolation import Isolated
 from app.errors import NotFound
 from app.saga.registry import Registry
 from app.store import reconciliations
@@ -54,10 +55,12 @@ def _late(db: Engine, chosen: Settings, who: str, dry_run: bool) -> list[dict[st
     if dry_run:
         return late.late_jobs(db, chosen.reconcile_rows)
     acted: list[dict[str, Any]] = []
-    more, position = True, ""
+    more, position, isolated = True, "", Isolated()
     while more:
-        batch, more = late.act_on_batch(db, chosen, _publisher(chosen), who)
+        batch, more = late.act_on_batch(db, chosen, _publisher(chosen), who, isolated)
         acted += batch
+    if failed := sum(isolated.failed.values()):
+        click.echo(f"{failed} late jobs could not be seen to by this code and were left out; the log says why.", err=True)
     while (position := late.close_landed(db, position, chosen.reconcile_rows, who)) != "":
         pass
     return acted

@@ -15,6 +15,7 @@ from app.store.session import reading
 from app.store.views import standing
 
 DAY_S = 86400.0
+LEFT_S = 120.0
 LOOKED_AT = Scope(open_jobs=10_000, asked_jobs=10_000, newest_jobs=10_000)
 
 
@@ -27,6 +28,21 @@ def invariants(settings: Settings, db: Engine, *, every_job: bool = False) -> It
     if not found:
         among = "all jobs" if every_job else f"open jobs and the newest {LOOKED_AT.newest_jobs:,}"
         yield ok("invariants", f"all {len(INVARIANTS)} hold among {among}")
+
+
+def left_behind(settings: Settings, db: Engine) -> Iterator[Finding]:
+    """Rows that an active relay should have seen to long ago: it cannot handle them, and goes on with the others."""
+    long_s = max(LEFT_S, 4 * settings.lease_seconds)
+    with reading(db) as connection:
+        lease = standing.relay_lease(connection)
+        rows = standing.left_behind(connection, long_s)
+    if lease is None or lease.left_s <= 0:
+        return  # another finding says that there is no relay
+    for what, jobs in rows.items():
+        fix = "see sweep.failed in the relay's log: a newer release's relay, or a mended one, goes on with them"
+        yield fail("left behind", f"the relay leaves out jobs {what} for more than {long_s:.0f} s: {some(jobs, 3)}", fix)
+    if not rows:
+        yield ok("left behind", "the relay sees to all that is due")
 
 
 def letters(_settings: Settings, db: Engine) -> Iterator[Finding]:

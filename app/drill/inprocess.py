@@ -239,7 +239,7 @@ class InProcess:
     def _all_start(self) -> None:
         """Web, relay and workers of a moment ago are gone; what they had in memory too."""
         self._boots += 1
-        self._sweeper = Sweeper(self.db, self.settings, self._broker, self._broker)
+        self._sweeper = Sweeper(self.db, self.settings, self._broker, self._broker, strict=True)
 
     # --- what is done to it ------------------------------------------------------------------------------------------
     def fire(self, target: str, point: Point) -> None:

@@ -19,7 +19,7 @@ from app.access.keys import ensure_admin
 from app.config import Settings
 from app.config import settings as app_settings
 from app.delivery.broker import probe
-from app.engine.sweep import ring_anew_if_lost
+from app.engine.broker_lost import ring_anew_if_lost
 from app.environment import variable
 from app.errors import TryLater
 from app.faults import Fault

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from app.config import Settings
 from app.engine import decide
 from app.engine.dispatch import Publishes, alone, ring
+from app.engine.isolation import Isolated
 from app.engine.letters import ask_a_person
 from app.engine.move import Move
 from app.engine.turn import past_return, turn
@@ -23,11 +24,12 @@ from app.saga.graph import Graph
 from app.store import queries, reconciliations
 from app.store.reconciliations import LATE
 from app.store.session import reading, transaction
+from app.store.types import AnyRow
 
 RELAY = "relay"  # who acts when nobody asked for it
 
 
-def sweep(db: Engine, settings: Settings, publisher: Publishes) -> int:
+def sweep(db: Engine, settings: Settings, publisher: Publishes, isolated: Isolated) -> int:
     """The relay's part: when its time has come, act on a batch, and close what has landed. Returns how many jobs were acted upon."""
     every_s = settings.reconcile_seconds
     if not every_s:
@@ -38,7 +40,7 @@ def sweep(db: Engine, settings: Settings, publisher: Publishes) -> int:
     position = transaction(db, lambda tx: reconciliations.begin(tx, LATE, every_s))
     if position is None:
         return 0
-    acted, more = act_on_batch(db, settings, publisher, RELAY)
+    acted, more = act_on_batch(db, settings, publisher, RELAY, isolated)
     further = close_landed(db, position, settings.reconcile_rows, RELAY)
     transaction(db, lambda tx: reconciliations.go_on_at(tx, LATE, position, further))
     if more:
@@ -54,18 +56,25 @@ def late_jobs(db: Engine, limit: int) -> list[dict[str, Any]]:
     return [_finding(row.id, graphs[row.digest], graphs[row.digest].on_sla, row.state) for row in rows]
 
 
-def act_on_batch(db: Engine, settings: Settings, publisher: Publishes | None, actor: str) -> tuple[list[dict[str, Any]], bool]:
+def act_on_batch(
+    db: Engine, settings: Settings, publisher: Publishes | None, actor: str, isolated: Isolated | None = None
+) -> tuple[list[dict[str, Any]], bool]:
     """Act on the latest SUREFOOT_RECONCILE_ROWS jobs. Returns (what was done: a finding for each, whether there may be more)."""
+    isolated = isolated or Isolated(strict=True)
     with reading(db) as connection:
-        rows = reconciliations.past_sla(connection, settings.reconcile_rows)
-    done = []
-    for row in rows:
-        finding, plan = transaction(db, lambda tx, job_id=row.id: _act(tx, settings, job_id, actor))  # type: ignore[misc]
+        rows = reconciliations.past_sla(connection, isolated.room(LATE, settings.reconcile_rows))
+    done: list[dict[str, Any]] = []
+
+    def act(row: AnyRow) -> int:
+        finding, plan = transaction(db, lambda tx: _act(tx, settings, row.id, actor))
         if publisher is not None:
             ring(db, publisher, plan)
         if finding is not None:
             done.append(finding)
-    return done, bool(done) and len(rows) == settings.reconcile_rows
+        return 1
+
+    isolated.each(LATE, rows, act)
+    return done, bool(done) and len(rows) >= settings.reconcile_rows
 
 
 def close_landed(db: Engine, position: str, limit: int, actor: str) -> str:

@@ -18,10 +18,11 @@ from app.engine import decide
 from app.engine.decide import Decision
 from app.engine.dispatch import Publishes, ring
 from app.engine.entrance import Entrance
+from app.engine.isolation import Isolated
 from app.engine.move import Move
 from app.engine.rerun import Asked, rerun
 from app.engine.submit import Submitted, fingerprint_of_rerun, replayed
-from app.errors import Conflict, InvalidInput, NotAllowed, NotFound, RequestError, TooManyOpenJobs
+from app.errors import Conflict, InvalidInput, NotAllowed, NotFound, RequestError, StoreUnavailable, TooManyOpenJobs
 from app.rules.pacing import departures
 from app.rules.states import ENDED, JobState
 from app.store import letters, queries, updates
@@ -33,6 +34,7 @@ from app.store.types import AnyRow
 from app.store.views.letters import decisions
 
 log = structlog.get_logger("surefoot.redrive")
+DUTY = "redriven"
 PUT_OFF_S = 5.0  # a letter whose job is still being undone is looked at again after so long
 LATE_S = 5.0  # when the earliest is later than this nobody was there to send it: all come so much later
 
@@ -178,16 +180,16 @@ def hold_back(db: Engine, meant: Meant) -> int:
     return transaction(db, lambda tx: letters.unschedule(tx, meant))
 
 
-def carry_out(entrance: Entrance, publisher: Publishes) -> int:
+def carry_out(entrance: Entrance, publisher: Publishes, isolated: Isolated) -> int:
     """The relay's part: send back the letters whose time has come. Returns how many were."""
     db = entrance.db
     with reading(db) as connection:
         late_s = letters.overdue_s(connection, LATE_S)
-        rows = [] if late_s else letters.due(connection, entrance.settings.sweep_rows)
+        rows = [] if late_s else letters.due(connection, isolated.room(DUTY, entrance.settings.sweep_rows))
     if late_s:
         log.info("redrive.put_off", seconds=round(late_s, 1), letters=transaction(db, lambda tx: letters.shift(tx, late_s)))
         return 0
-    return sum(_carry_out(entrance, publisher, row) for row in rows)
+    return isolated.each(DUTY, rows, lambda row: _carry_out(entrance, publisher, row))
 
 
 def _carry_out(entrance: Entrance, publisher: Publishes, row: AnyRow) -> int:
@@ -206,6 +208,11 @@ def _carry_out(entrance: Entrance, publisher: Publishes, row: AnyRow) -> int:
         still_open = transaction(db, lambda tx: _refuse(tx, row, refused))
         log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)
         return 0
+    except StoreUnavailable:
+        raise
+    except Exception:  # a mistake, or what this code cannot read: it must not hold up, or put off, the others' plan
+        transaction(db, lambda tx: letters.put_off(tx, row.id, PUT_OFF_S))
+        raise
     ring(db, publisher, done.plan)
     return 1
 

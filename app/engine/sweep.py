@@ -6,7 +6,7 @@ so two relays at once, or one that slept, do no harm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,19 +18,20 @@ from app.delivery.broker import BrokerProbe
 from app.engine import attempt as attempts
 from app.engine import late, unattended
 from app.engine.advance import finish
+from app.engine.broker_lost import BrokerLost
 from app.engine.dispatch import Publishes, alone, ring
 from app.engine.entrance import Entrance
+from app.engine.isolation import Isolated
 from app.engine.letters import ask_a_person
+from app.engine.lost import Lost
 from app.engine.mirror import Mirror
 from app.engine.move import Move
 from app.engine.redrive import carry_out
 from app.engine.turn import turn
-from app.errors import BrokerUnavailable, NotFound
+from app.errors import NotFound, StoreUnavailable
 from app.rules.planner import Plan
 from app.rules.states import Cause, Dir, JobState, Kind, OpState
-from app.saga.naming import queue_name
 from app.store import queries, updates
-from app.store.ids import new_id
 from app.store.session import reading, transaction
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ NIL = "00000000-0000-0000-0000-000000000000"  # before every id
 
 @dataclass
 class Sweeper:
-    """One relay's sweeps. Holds only where the paging of open jobs stands."""
+    """One relay's sweeps. Holds only where the paging of open jobs stands, and what was set aside or seen of the queues."""
 
     db: Engine
     settings: Settings
@@ -49,16 +50,25 @@ class Sweeper:
     broker: BrokerProbe
     mirror: Mirror | None = None
     page_after: str = ""
-    broker_was_away: bool = False
+    strict: bool = False  # let mistakes through: for tests and the simulation
     found: dict[str, int] = field(default_factory=dict)
     entrance: Entrance = field(init=False)
+    isolated: Isolated = field(init=False)
+    broker_lost: BrokerLost = field(init=False)
+    lost: Lost = field(init=False)
 
     def __post_init__(self) -> None:
+        self.isolated = Isolated(self.strict)
+        self.broker_lost = BrokerLost(self.db, self.broker)
+        self.lost = Lost(self.db, self.settings, self.publisher, self.broker)
         self.entrance = Entrance.of(self.db, self.settings)  # no registry: a relay has no code of sagas
 
     def run_once(self) -> dict[str, int]:
-        """One round. Returns how many of each kind were found."""
-        self.found = {}
+        """One round. Returns how many of each kind were found. What cannot be handled is left out (`isolated.failed`).
+
+        Raises: StoreUnavailable.
+        """
+        self.found, self.isolated.failed = {}, {}
         for name, duty in (
             ("expired", self._expired),
             ("woken", self._due),
@@ -69,12 +79,12 @@ class Sweeper:
             ("undo_late", self._undo_late),
             ("redriven", self._redrives),
             ("late", self._late),
-            ("broker_lost", self._broker_lost),
+            ("broker_lost", self.broker_lost.run_once),
             ("unsent", self._unsent),
-            ("lost", self._lost),
+            ("lost", self.lost.run_once),
             ("mirrored", self._mirrored),
         ):
-            count = duty()
+            count = self.isolated.whole(name, duty, self._store_answers)
             if count:
                 self.found[name] = count
         if self.found:
@@ -83,8 +93,10 @@ class Sweeper:
 
     # --- time has passed -------------------------------------------------------------------------------------------
     def _expired(self) -> int:
-        rows = self._read(lambda c: queries.expired(c, self.settings.sweep_rows))
-        return sum(self._land(attempts.expire(self.db, self.settings, row.id, row.job_id, row.token)) for row in rows)
+        rows = self._read(lambda c: queries.expired(c, self._room("expired")))
+        return self.isolated.each(
+            "expired", rows, lambda row: self._land(attempts.expire(self.db, self.settings, row.id, row.job_id, row.token))
+        )
 
     def _due(self) -> int:
         woken = 0
@@ -98,11 +110,11 @@ class Sweeper:
         return woken
 
     def _nobody_came(self) -> int:
-        return unattended.sweep(self.db, self.settings, self.publisher)
+        return unattended.sweep(self.db, self.settings, self.publisher, self.isolated)
 
     def _deadlines(self) -> int:
-        ids = self._read(lambda c: queries.past_deadline(c, self.settings.sweep_rows))
-        return self._move_each(ids, self._past_deadline)
+        ids = self._read(lambda c: queries.past_deadline(c, self._room("deadline")))
+        return self._move_each("deadline", ids, self._past_deadline)
 
     def _past_deadline(self, move: Move) -> None:
         if move.dir != Dir.FORWARD or move.state != JobState.RUNNING or move.job.deadline_at is None:
@@ -112,8 +124,8 @@ class Sweeper:
             move.record("late")
 
     def _undo_late(self) -> int:
-        ids = self._read(lambda c: queries.past_undo_by(c, self.settings.sweep_rows))
-        return self._move_each(ids, self._past_undo_by)
+        ids = self._read(lambda c: queries.past_undo_by(c, self._room("undo_late")))
+        return self._move_each("undo_late", ids, self._past_undo_by)
 
     def _past_undo_by(self, move: Move) -> None:
         open_undos = [
@@ -125,51 +137,24 @@ class Sweeper:
             ask_a_person(move, open_undos[0], why="late_undo", error=error)
 
     def _redrives(self) -> int:
-        return carry_out(self.entrance, self.publisher)
+        return carry_out(self.entrance, self.publisher, self.isolated)
 
     def _late(self) -> int:
-        return late.sweep(self.db, self.settings, self.publisher)
+        return late.sweep(self.db, self.settings, self.publisher, self.isolated)
 
     # --- a crash left it -------------------------------------------------------------------------------------------
     def _stranded(self) -> int:
-        rows = self._read(lambda c: queries.stranded(c, self.settings.sweep_rows))
-        return self._move_each(dict.fromkeys(row.job_id for row in rows), _queue_stranded)
+        rows = self._read(lambda c: queries.stranded(c, self._room("stranded")))
+        return self._move_each("stranded", dict.fromkeys(row.job_id for row in rows), _queue_stranded)
 
     def _idle(self) -> int:
         ids, self.page_after = self._read(lambda c: queries.idle(c, self.page_after or NIL, self.settings.sweep_rows))
-        return self._move_each(ids, _end_idle)
+        return self._move_each("idle", ids, _end_idle)
 
     # --- the broker lost it ----------------------------------------------------------------------------------------
-    def _broker_lost(self) -> int:
-        """A broker that was away may have lost what was sent last, even if its marker is there."""
-        try:
-            lost = ring_anew_if_lost(self.db, self.broker, came_back=self.broker_was_away)
-        except BrokerUnavailable:
-            self.broker_was_away = True
-            return 0
-        self.broker_was_away = False
-        return lost
-
     def _unsent(self) -> int:
         rows = self._read(lambda c: queries.unsent(c, self.settings.unsent_seconds, self.settings.sweep_rows))
         return len(rows) if rows and ring(self.db, self.publisher, alone(rows)) else 0
-
-    def _lost(self) -> int:
-        """Sent long ago and not claimed. While its queue is not empty the message may still be in it: then wait longer."""
-        rows = self._read(
-            lambda c: queries.sent_long_ago(c, self.settings.lease_seconds, self.settings.lost_seconds, self.settings.sweep_rows)
-        )
-        if not rows:
-            return 0
-        try:
-            depths = self.broker.depth(sorted({queue_name(row.lane, row.kind) for row in rows}))
-        except BrokerUnavailable:
-            return 0
-        gone = [row for row in rows if row.overdue or depths.get(queue_name(row.lane, row.kind), 0) == 0]
-        if not gone or not self.publisher.publish(alone(gone)):
-            return 0
-        transaction(self.db, lambda tx: updates.mark_sent_again(tx, [row.id for row in gone]))
-        return len(gone)
 
     def _mirrored(self) -> int:
         return self.mirror.run_once() if self.mirror is not None else 0
@@ -183,24 +168,22 @@ class Sweeper:
         ring(self.db, self.publisher, ended.plan)
         return int(ended.landed)
 
-    def _move_each(self, job_ids: Sequence[str] | dict[str, None], change: Callable[[Move], None]) -> int:
-        for job_id in job_ids:
-            ring(self.db, self.publisher, transaction(self.db, lambda tx, job_id=job_id: _moved(tx, job_id, change)))  # type: ignore[misc]
-        return len(job_ids)
+    def _room(self, duty: str) -> int:
+        return self.isolated.room(duty, self.settings.sweep_rows)
 
+    def _store_answers(self) -> bool:
+        try:
+            self._read(queries.time_of)
+        except StoreUnavailable:
+            return False
+        return True
 
-def ring_anew_if_lost(db: Engine, broker: BrokerProbe, *, came_back: bool = False) -> int:
-    """The broker's marker is gone: so is every message. What is queued counts as unsent, and the marker is left anew.
+    def _move_each(self, duty: str, job_ids: Iterable[str], change: Callable[[Move], None]) -> int:
+        def one(job_id: str) -> int:
+            ring(self.db, self.publisher, transaction(self.db, lambda tx: _moved(tx, job_id, change)))
+            return 1
 
-    Returns: how many operations will be rung again. Raises: BrokerUnavailable.
-    """
-    kept = broker.marker() is not None
-    if kept and not came_back:
-        return 0
-    forgotten = transaction(db, updates.forget_sent)
-    if not kept:
-        broker.set_marker(new_id())
-    return forgotten
+        return self.isolated.each(duty, job_ids, one)
 
 
 def _moved(tx: Connection, job_id: str, change: Callable[[Move], None]) -> Plan:

@@ -13,25 +13,35 @@ from sqlalchemy import Connection, Engine
 from app.config import Settings
 from app.engine import attempt as attempts
 from app.engine.dispatch import Publishes, ring
+from app.engine.isolation import Isolated
 from app.store import queries, updates
 from app.store.session import reading, transaction
 from app.store.types import AnyRow
 
+DUTY = "nobody_came"
 log = structlog.get_logger("surefoot.sweep")
 
 
-def sweep(db: Engine, settings: Settings, publisher: Publishes) -> int:
+def sweep(db: Engine, settings: Settings, publisher: Publishes, isolated: Isolated) -> int:
     """The relay's part: give up what says so, and note what waits on. Returns how many it looked at."""
     with reading(db) as connection:
-        rows = queries.nobody_came(connection, settings.sweep_rows)
-        given_up = [row for row in rows if _gives_up(connection, row)]
-    for row in given_up:  # each by itself, under its job's lock
-        ring(db, publisher, attempts.nobody_came(db, settings, row.id, row.job_id).plan)
-    waiting = [row.id for row in rows if row not in given_up]
+        rows = queries.nobody_came(connection, isolated.room(DUTY, settings.sweep_rows))
+    waiting: list[str] = []
+
+    def look(row: AnyRow) -> int:
+        with reading(db) as connection:
+            gives_up = _gives_up(connection, row)
+        if gives_up:  # each by itself, under its job's lock
+            ring(db, publisher, attempts.nobody_came(db, settings, row.id, row.job_id).plan)
+        else:
+            waiting.append(row.id)
+        return 1
+
+    looked_at = isolated.each(DUTY, rows, look)
     told = transaction(db, lambda tx: updates.note_nobody_came(tx, waiting)) if waiting else 0
     if told:
         log.warning("nobody_comes", operations=told)
-    return len(rows)
+    return looked_at
 
 
 def _gives_up(connection: Connection, row: AnyRow) -> bool:

@@ -23,6 +23,7 @@ NOT_PUBLISHED = Counter("messages_failed", "Messages the broker did not take, or
 QUARANTINED = Counter("messages_quarantined", "Messages nobody can run, kept with their reason.")
 SWEEPS = Counter("sweeps", "Rounds of the active relay by how they ended: ok, failed.", ("result",))
 SWEPT = Counter("swept", "What the relay's rounds have found and healed, by kind.", ("found",))
+SWEEP_FAILED = Counter("sweep_failures", "Rows of the relay's rounds, and whole duties, that failed and were left out, by duty.", ("duty",))
 REQUESTS = Histogram("request_duration_seconds", "HTTP requests, by route and status.", ("method", "route", "status"))
 
 

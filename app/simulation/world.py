@@ -80,7 +80,8 @@ class World:
         self._scene = Scene(self.store, self.broker, self.settings, Registry(self.sagas))
         self.people = People(self._scene)
         self.fleet = Fleet(self._scene, self.workers, runs_on=self.runs_on)
-        self.sweepers = [Sweeper(self._scene.db, self.settings, Announced(self.broker), self.broker) for _ in range(self.relays)]
+        rings = Announced(self.broker)
+        self.sweepers = [Sweeper(self._scene.db, self.settings, rings, self.broker, strict=True) for _ in range(self.relays)]
         self.view = View(self.store.engine)
         self._watch = Watch(self.store.raw, self.clock)
         self._held = ExitStack()

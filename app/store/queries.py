@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -19,15 +20,17 @@ from sqlalchemy import (
     case,
     exists,
     false,
+    func,
     literal_column,
     null,
     or_,
     select,
     true,
+    tuple_,
     union_all,
 )
 
-from app.clock import ago, now
+from app.clock import UtcDateTime, ago, now
 from app.errors import NotFound
 from app.rules.states import JobState, Kind
 from app.saga.graph import Graph
@@ -299,13 +302,21 @@ _RING = _RING_ANY.where(_READY)
 _UNSENT = _RING.where(o.sent_at.is_(None), o.ready_at < ago(bindparam("p_older_s", type_=Float))).order_by(o.ready_at).limit(P_LIMIT)
 _TO_RING = _RING_ANY.where(one_of(o.id, "p_ids"), STATE == QUEUED, o.missing == NOTHING)
 _DOUBLED = literal_column("1").op("<<")(o.resent)
-_EMPTY_LANE_S, _FULL_LANE_S = bindparam("p_empty_s", type_=Float), bindparam("p_full_s", type_=Float)
-_SENT_LONG_AGO = (
-    _RING.add_columns(case((o.sent_at < ago(_FULL_LANE_S * _DOUBLED), 1), else_=0).label("overdue"))
-    .where(o.sent_at.is_not(None), o.sent_at < ago(_EMPTY_LANE_S), o.sent_at < ago(_EMPTY_LANE_S * _DOUBLED))
-    .order_by(o.sent_at)
-    .limit(P_LIMIT)
+_BOUND_S = bindparam("p_bound_s", type_=Float)
+_SENT = and_(_READY, o.sent_at.is_not(None))
+_LANE, _KIND = bindparam("p_lane", type_=String), bindparam("p_kind", type_=String)
+_NEXT_QUEUE = (
+    select(o.lane, o.kind, now().label("at"), (o.sent_at < ago(_BOUND_S)).label("long_ago"))
+    .where(_SENT, tuple_(o.lane, o.kind) > tuple_(_LANE, _KIND))
+    .order_by(o.lane, o.kind, o.sent_at)
+    .limit(literal_column("1", Integer))
 )
+_OF_QUEUE = _RING.where(o.sent_at.is_not(None), o.lane == _LANE, o.kind == _KIND).order_by(o.sent_at).limit(P_LIMIT)
+_SENT_LONG_AGO = _OF_QUEUE.where(o.sent_at < ago(_BOUND_S), o.sent_at < ago(_BOUND_S * _DOUBLED))
+_SENT_LONG_BEFORE = _OF_QUEUE.where(o.sent_at < bindparam("p_before", type_=UtcDateTime())).where(o.sent_at < ago(_BOUND_S * _DOUBLED))
+_RUNNING_OF = select(
+    func.count(), func.max(case((and_(o.kind == _KIND, o.resent == NOTHING), o.sent_at), else_=null()), type_=UtcDateTime())
+).where(o.state == RUNNING, o.lane == _LANE)
 _EXPIRED = select(o.id, o.job_id, o.token).where(o.state == RUNNING, o.lease_until < now()).order_by(o.lease_until).limit(P_LIMIT)
 _NOBODY_CAME = select(o.id, o.job_id, o.step, o.kind, j.digest).join_from(operations, jobs, o.job_id == j.id)
 _NOBODY_CAME = _NOBODY_CAME.where(_READY, o.queue_by < now()).order_by(o.queue_by).limit(P_LIMIT)
@@ -336,13 +347,49 @@ def to_ring(connection: Connection, operation_ids: Collection[str]) -> list[AnyR
     return list(connection.execute(_TO_RING, {"p_ids": operation_ids}))
 
 
-def sent_long_ago(connection: Connection, empty_lane_s: float, full_lane_s: float, limit: int) -> list[AnyRow]:
-    """Ready and sent, and nobody came: for longer than the bound, doubled with every time it was sent again.
+@dataclass(frozen=True)
+class Queue:
+    """Operations of one lane and kind that were sent and wait. `at`: the store's time when that was asked."""
 
-    Rows say whether they are past the longer bound too (`overdue`), the one for a lane whose queue is not empty.
-    """
-    bounds = {"p_empty_s": empty_lane_s, "p_full_s": full_lane_s}
-    return list(connection.execute(_SENT_LONG_AGO, bounds | {"p_limit": limit}))
+    lane: str
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs on a lane: how much, and when the latest message was sent by which one of this queue was claimed."""
+
+    count: int
+    newest_sent: datetime | None
+
+
+def sent_queues(connection: Connection, older_than_s: float) -> list[Queue]:
+    """The queues whose oldest waiting message was sent so long ago. From one to the next by the index: waiting rows are not read."""
+    found, lane, kind = [], "", ""
+    while (row := connection.execute(_NEXT_QUEUE, {"p_lane": lane, "p_kind": kind, "p_bound_s": older_than_s}).one_or_none()) is not None:
+        lane, kind = row.lane, row.kind
+        if row.long_ago:
+            found.append(Queue(lane, kind, row.at))
+    return found
+
+
+def sent_long_ago(connection: Connection, queue: Queue, bound_s: float, limit: int) -> list[AnyRow]:
+    """Of a queue: sent, and nobody came, for longer than the bound, doubled with every time it was sent again. Oldest first."""
+    asked = {"p_lane": queue.lane, "p_kind": queue.kind, "p_bound_s": bound_s, "p_limit": limit}
+    return list(connection.execute(_SENT_LONG_AGO, asked))
+
+
+def sent_long_before(connection: Connection, queue: Queue, newer: datetime, bound_s: float, limit: int) -> list[AnyRow]:
+    """The same, of what was sent `bound_s` before another one of the queue that somebody came for."""
+    before = newer - timedelta(seconds=bound_s)
+    asked = {"p_lane": queue.lane, "p_kind": queue.kind, "p_bound_s": bound_s, "p_before": before, "p_limit": limit}
+    return list(connection.execute(_SENT_LONG_BEFORE, asked))
+
+
+def running_of(connection: Connection, queue: Queue) -> Running:
+    """What runs on the lane of a queue. What was sent again says nothing of the order: its first message may have been the one."""
+    return Running(*connection.execute(_RUNNING_OF, {"p_lane": queue.lane, "p_kind": queue.kind}).one())
 
 
 def expired(connection: Connection, limit: int) -> list[AnyRow]:
@@ -370,6 +417,11 @@ def idle(connection: Connection, after_id: str, limit: int) -> tuple[list[str], 
     """Open jobs of which nothing is live, one page of the open jobs after `after_id`. Returns (idle ids, where to go on; "" at the end)."""
     rows = list(connection.execute(_IDLE, {"p_after": after_id, "p_limit": limit}))
     return [row.id for row in rows if not row.goes_on], next((row.id for row in rows if row.goes_on), "")
+
+
+def time_of(connection: Connection) -> datetime:
+    """The store's time."""
+    return connection.execute(select(now())).scalar_one()
 
 
 # --- people and processes ----------------------------------------------------------------------------------------

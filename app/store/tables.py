@@ -218,7 +218,7 @@ operations = Table(
     CheckConstraint("state IN ('pending','queued','running','waiting','completed','skipped','failed','dropped','abandoned')", name="state"),
     CheckConstraint("kind IN ('action','undo','confirm')", name="kind"),
     _partial("ix_operations_unsent", "ready_at", where="state = 'queued' AND missing = 0 AND sent_at IS NULL"),
-    _partial("ix_operations_sent", "sent_at", where="state = 'queued' AND missing = 0 AND sent_at IS NOT NULL"),
+    _partial("ix_operations_sent_of", "lane", "kind", "sent_at", where="state = 'queued' AND missing = 0 AND sent_at IS NOT NULL"),
     _partial("ix_operations_queue_by", "queue_by", where="state = 'queued' AND missing = 0"),
     _partial("ix_operations_leased", "lease_until", where="state = 'running'"),
     _partial("ix_operations_boot", "boot", where="state = 'running'"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -36,7 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from app.clock import after, ago, now
+from app.clock import UtcDateTime, after, now
 from app.rules.states import LIVE, Kind, OpState
 from app.store.queries import JOB_OF_A_MOVE, STATE
 from app.store.session import insert_or
@@ -358,12 +359,23 @@ def mark_sent_again(tx: Connection, operation_ids: Collection[str]) -> None:
         tx.execute(_MARK_SENT_AGAIN, {"p_ids": operation_ids})
 
 
-def forget_sent(tx: Connection, *, since_s: float | None = None) -> int:
-    """The broker lost what it had: everything queued (or what was sent in the last `since_s` seconds) counts as not sent."""
-    guard = [o.state == QUEUED, o.missing == literal_column("0"), o.sent_at.is_not(None)]
-    if since_s is not None:
-        guard.append(o.sent_at > ago(since_s))
-    return tx.execute(update(operations).where(*guard).values(sent_at=None)).rowcount
+_FORGET = (
+    update(operations)
+    .where(
+        o.id.in_(
+            select(o.id)
+            .where(o.state == QUEUED, o.missing == ZERO, o.sent_at.is_not(None), o.sent_at <= bindparam("p_until", type_=UtcDateTime()))
+            .limit(bindparam("p_limit", type_=Integer))
+        ),
+        STATE == QUEUED,
+    )
+    .values(sent_at=null())
+)
+
+
+def forget_sent(tx: Connection, until: datetime, limit: int) -> int:
+    """The broker lost what it had: what is queued and was sent by then counts as not sent, at most `limit` of it. Returns how many."""
+    return tx.execute(_FORGET, {"p_until": until, "p_limit": limit}).rowcount
 
 
 _DUE = and_(o.state == WAITING, o.due_at <= now())

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from app.access.keys import ensure_admin
 from app.config import Settings
 from app.delivery.broker import probe
-from app.engine.sweep import ring_anew_if_lost
+from app.engine.broker_lost import ring_anew_if_lost
 from app.errors import TryLater
 from app.metrics.files import clean
 from app.saga.registry import Registry

@@ -167,7 +167,7 @@ class World:
         self.saga = sagas[0].name
         self.service = service
         self.broker = ListBroker()
-        self.sweeper = Sweeper(self.db, self.settings, self.broker, self.broker)
+        self.sweeper = Sweeper(self.db, self.settings, self.broker, self.broker, strict=True)
         self.runs_on = False
         self.ran_on = 0
         self.before_rider: Callable[[], Any] | None = None

@@ -15,7 +15,7 @@ LOOKS = 50  # at each query; the quickest counts
 NIL = "00000000-0000-0000-0000-000000000000"
 SWEEPS: dict[str, Callable[[Connection], Any]] = {
     "unsent": lambda c: queries.unsent(c, 1.0, 200),
-    "lost": lambda c: queries.sent_long_ago(c, 15.0, 60.0, 200),
+    "lost": lambda c: [queries.sent_long_ago(c, queue, 15.0, 200) for queue in queries.sent_queues(c, 15.0)],
     "expired": lambda c: queries.expired(c, 200),
     "due": lambda c: updates.wake_due(c, 200),
     "nobody_came": lambda c: queries.nobody_came(c, 200),

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, String, and_, func, literal_column, s
 
 from app.clock import ago, now
 from app.saga.naming import queue_name
-from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED, WAITING, order_of_definitions
+from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED, RUNNING, WAITING, order_of_definitions
 from app.store.tables import dead_letters, definitions, jobs, leases, operations, quarantine, workers
 from app.store.views.health import RELAY
 
@@ -173,6 +173,23 @@ def letters(connection: Connection) -> list[Letters]:
         grouped = select(rows.c.saga, rows.c.why, func.count()).group_by(rows.c.saga, rows.c.why).order_by(rows.c.saga, rows.c.why)
         found += [Letters(saga, why, needed, count) for saga, why, count in connection.execute(grouped)]
     return found
+
+
+LEFT_ROWS = 20
+
+
+def left_behind(connection: Connection, long_s: float) -> dict[str, list[str]]:
+    """What lapsed or fell due more than `long_s` seconds ago and still is as it was: in words -> ids of jobs, the oldest first."""
+    j = jobs.c
+    asked = {
+        "whose worker stopped answering": select(o.job_id).where(o.state == RUNNING, o.lease_until < ago(long_s)).order_by(o.lease_until),
+        "whose time to go on has come": select(o.job_id).where(o.state == WAITING, o.due_at < ago(long_s)).order_by(o.due_at),
+        "whose deadline is over": select(j.id)
+        .where(j.deadline_at.is_not(None), j.state == RUNNING, j.deadline_at < ago(long_s))
+        .order_by(j.deadline_at),
+    }
+    found = {what: list(dict.fromkeys(connection.scalars(query.limit(LEFT_ROWS)))) for what, query in asked.items()}
+    return {what: ids for what, ids in found.items() if ids}
 
 
 def relay_lease(connection: Connection) -> Lease | None:

@@ -115,6 +115,7 @@ FEW: dict[str, tuple[Callable[[Connection], Any], str]] = {  # read whole, and s
         "ix_reconciliations_open|uq_reconciliations_open",
     ),
     "re-runs of a page of jobs": (lambda c: reruns_of(c, [NOBODY] * 50), "ix_jobs_retry_of"),
+    "what the relay left behind": (lambda c: standing.left_behind(c, 60.0), "ix_operations_leased|ix_operations_boot"),
     "jobs in attention": (standing.attention, "ix_jobs_attention|ix_jobs_state"),
 }
 

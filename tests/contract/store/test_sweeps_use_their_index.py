@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,9 +15,13 @@ from tests.support.stores import open_new_store
 
 NIL = "00000000-0000-0000-0000-000000000000"
 RUNNING = "ix_operations_boot|ix_operations_leased"  # two small indexes hold the running rows; on empty tables they cost the same
+QUEUE = queries.Queue("orders", "action", datetime.now(UTC))
 SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "unsent": (lambda c: queries.unsent(c, 1.0, 10), "ix_operations_unsent"),
-    "lost": (lambda c: queries.sent_long_ago(c, 15.0, 60.0, 10), "ix_operations_sent"),
+    "queues of what was sent": (lambda c: queries.sent_queues(c, 15.0), "ix_operations_sent_of"),
+    "lost": (lambda c: queries.sent_long_ago(c, QUEUE, 15.0, 10), "ix_operations_sent_of"),
+    "passed over": (lambda c: queries.sent_long_before(c, QUEUE, QUEUE.at, 15.0, 10), "ix_operations_sent_of"),
+    "running on a lane": (lambda c: queries.running_of(c, QUEUE), RUNNING),
     "expired": (lambda c: queries.expired(c, 10), "ix_operations_leased"),
     "due": (lambda c: updates.wake_due(c, 10), "ix_operations_due"),
     "nobody came": (lambda c: queries.nobody_came(c, 10), "ix_operations_queue_by"),
@@ -38,7 +43,7 @@ SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
         lambda c: updates.renew_leases(c, "boot", ["00000000-0000-7000-8000-000000000000"], 15.0),
         f"{RUNNING}|pk|autoindex",
     ),
-    "broker lost": (updates.forget_sent, "ix_operations_sent|ix_operations_queue_by"),
+    "broker lost": (lambda c: updates.forget_sent(c, QUEUE.at, 10), "ix_operations_sent_of|ix_operations_queue_by"),
 }
 
 
