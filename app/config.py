@@ -111,6 +111,7 @@ class Settings(OurSettings):
     reconcile_keys: int = Field(100, ge=1, le=10_000)
     reconcile_window_seconds: Seconds = 7 * 24 * 3600.0
     open_jobs: Count = 100_000  # of one tenant; a job beyond is refused, over HTTP and by the command line, until some have ended
+    drill_lines: Count = 20  # of one operation that a drill strikes at; of more it takes so many, evenly apart
     # sizes
     input_bytes: Bytes = 256 * 1024
     result_bytes: Bytes = 64 * 1024

@@ -18,10 +18,10 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, runtime_checkable
 
 import structlog
 
@@ -102,6 +102,13 @@ class Fires(Protocol):
     def fire(self, target: str, point: Point) -> None: ...
 
 
+@runtime_checkable
+class FiresInside(Fires, Protocol):
+    """What happens between the lines of a developer's function as well: a drill's."""
+
+    def inside(self, target: str) -> AbstractContextManager[None]: ...
+
+
 active: Fires | None = None
 
 
@@ -109,6 +116,13 @@ def reached(point: Point, saga: str, step: str, kind: str = "action") -> None:
     """This process stands at a point of an operation (or of `web`, `submit`; `relay`, `publish`)."""
     if active is not None:
         active.fire(f"{saga}.{step}" if kind == "action" else f"{saga}.{step}.{kind}", point)
+
+
+def inside(saga: str, step: str, kind: str) -> AbstractContextManager[None]:
+    """Stands around the call of a developer's function, for who strikes between its lines."""
+    if active is None or not isinstance(active, FiresInside):
+        return nullcontext()
+    return active.inside(f"{saga}.{step}" if kind == "action" else f"{saga}.{step}.{kind}")
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -16,6 +18,7 @@ from app.saga.naming import did_you_mean
 from app.saga.registry import Registry
 
 if TYPE_CHECKING:
+    from app.drill.plan import Row
     from app.drill.table import Report, Result
     from app.saga.definition import Saga
 
@@ -64,14 +67,28 @@ def _drilled(saga: Saga[Any], seed: int, only: str | None, real_seconds: float |
 
     # Every fault makes the engine warn, and all of them are meant.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    watch = run.Watch(*_narrator())
     if real_seconds is None:
-        return run.drill(saga, seed=seed, only=only, say=_told)
+        return run.drill(saga, seed=seed, only=only, watch=watch)
     try:
-        return run.drill_real(saga, seed=seed, only=only, seconds=real_seconds, say=_told)
+        return run.drill_real(saga, seed=seed, only=only, seconds=real_seconds, watch=watch)
     except Stopped:
         raise KeyboardInterrupt from None  # everything has been taken away by now
 
 
-def _told(result: Result) -> None:
-    """A dot for each row on the way, to whoever waits."""
-    click.echo("." if result.passed else "F", nl=False, err=True)
+def _narrator() -> tuple[Callable[[Row], None], Callable[[Result], None]]:
+    """On standard error, the row under way, so that one that hangs has a name, and each row that failed.
+
+    A terminal has one line that is written over; a file gets a line for each job.
+    """
+    terminal = sys.stderr.isatty()
+    before, after = ("\r\x1b[2K", "") if terminal else ("", "\n")
+
+    def begins(row: Row) -> None:
+        click.echo(f"{before}{row.name}{after}", nl=False, err=True)
+
+    def ended(result: Result) -> None:
+        failed = "" if result.passed else f"FAIL {result.row.name}\n"
+        click.echo(before + failed if terminal else failed, nl=False, err=True)
+
+    return begins, ended

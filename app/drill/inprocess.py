@@ -7,11 +7,9 @@ only by the sweep) is drawn from the seed and the row's name, so a row comes out
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import copy_context
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -21,9 +19,13 @@ from sqlalchemy import Engine, select
 from app import faults
 from app.access import tenants
 from app.config import Settings
-from app.drill.plan import DELAY_S, Row, Strike, Trick
+from app.drill.inside import Lines, in_transaction
+from app.drill.memory import Memory
+from app.drill.plan import DELAY_S, EACH_LINE, Row, Strike, Trick
 from app.drill.played import NotLanded, Played, line_of
 from app.drill.post import Post
+from app.drill.scene import Scene, no_limit, seeded
+from app.drill.underway import at_rest, next_due_s, state_of, told_that_nobody_comes
 from app.engine import decide, keep
 from app.engine.dispatch import ring
 from app.engine.move import message_of
@@ -35,7 +37,6 @@ from app.engine.work import Performed
 from app.errors import Conflict, StoreUnavailable
 from app.faults import Crashed, Injected, InjectedRefusal, Point, What
 from app.rules.planner import Plan
-from app.rules.states import ENDED, LIVE, JobState, OpState
 from app.saga.definition import Saga
 from app.saga.naming import parse_task_name
 from app.saga.registry import Registry
@@ -43,14 +44,13 @@ from app.simulation.clock import START
 from app.simulation.store import store_of_this_process
 from app.store.catalogue import register
 from app.store.session import reading
-from app.store.tables import history, jobs, operations
+from app.store.tables import history
 
 ACTOR = "drill"
 MOST_TURNS = 2000  # messages and sweeps of one row
 OUTAGE_TURNS = 400  # after so many a job that is still there only waits for the service, which then comes back
-BEAT_S = 0.001  # how long after something is due it is looked for
 SWEEPS_BESIDE = 0.03  # how often the relay sweeps while there are messages
-WORKERS = 2
+WORKERS = 2  # and one more for each that stands still
 Outage = Callable[[str], AbstractContextManager[Any] | None]
 
 
@@ -71,6 +71,7 @@ class InProcess:
         self._tenant = tenants.ensure(self.db)
         self._broker = Post(self._store.stage, self._store.trouble)
         self._boots = 0
+        self._memory = Memory(saga)
         self._all_start()
         self._sweeper.run_once()  # leaves its mark in the broker
 
@@ -84,24 +85,32 @@ class InProcess:
             self._take_away(row.service)
         if row.trick == Trick.GONE and not row.strikes:
             self._leave_lane()
-        with faults.injecting(self), _seeded(chance):
-            submission = Submission(tenant_id=self._tenant, saga=self.saga.name, input=input, actor=ACTOR)
-            submitted = submit(self.db, self.settings, self._registry, submission)
-            scene = self._scene
-            scene.job_id = submitted.job_id
-            self._read_history()
-            self._ring(submitted.plan)
+        self._input = input
+        with faults.injecting(self), seeded(chance):
+            self._submit()
+            if row.trick == Trick.TWO:
+                self._submit()
             if row.trick == Trick.EARLY:
-                self._send_early(submitted.job_id)
-            self._live()
+                self._send_early(self._scene.job_id)
+            self._live(self._scene.job_ids)
             self._bring_late()
-        return Played(scene.job_id, scene.trace, self._met())
+        scene = self._scene
+        job_id, *beside = scene.job_ids
+        return Played(job_id, scene.trace, self._met(), tuple(beside), tuple(scene.places), scene.kept_in, tuple(self._memory.changed()))
+
+    def _submit(self) -> str:
+        submission = Submission(tenant_id=self._tenant, saga=self.saga.name, input=self._input, actor=ACTOR)
+        submitted = submit(self.db, self.settings, self._registry, submission)
+        self._scene.job_ids.append(submitted.job_id)
+        self._read_history()
+        self._ring(submitted.plan)
+        return submitted.job_id
 
     def go_on(self) -> None:
         """Let the job land again, after a person has decided something. Nothing is struck any more."""
         self._scene.quiet = True
-        with _seeded(f"{self._seed}:{self._scene.row.name}:again"):
-            self._live()
+        with seeded(f"{self._seed}:{self._scene.row.name}:again"):
+            self._live(self._scene.job_ids)
 
     def ring(self, plan: Plan) -> None:
         """Publish what a person's decision has released."""
@@ -122,7 +131,8 @@ class InProcess:
         self.say(f"* a worker comes for lane {self._scene.row.lane}")
 
     # --- life goes on ---------------------------------------------------------------------------------------------
-    def _live(self) -> None:
+    def _live(self, job_ids: Sequence[str]) -> None:
+        """Deliver, sweep and let time pass until these jobs are at rest. Raises: NotLanded."""
         scene = self._scene
         for turn in range(MOST_TURNS):
             if turn == OUTAGE_TURNS and scene.away:
@@ -132,57 +142,21 @@ class InProcess:
                 self._deliver(self._broker.waiting.pop(index))
                 if scene.rng.random() < SWEEPS_BESIDE:
                     self._sweep()
-            elif self._at_rest():
+            elif self._at_rest(job_ids):
                 return
-            elif self._broker.nobody_at and self._told_that_nobody_comes():
+            elif self._broker.nobody_at and told_that_nobody_comes(self.db, scene.job_id):
                 self._come()
             elif not self._broker.let_go():
-                self._store.clock.advance(self._next_due_s())
+                moment = START + timedelta(seconds=self._store.clock.now_s)
+                self._store.clock.advance(next_due_s(self.db, self.settings, scene.job_ids, moment))
                 self._sweep()
-        raise NotLanded(self._state(), scene.trace)
+            if scene.waits_for_nothing():
+                break
+        step, why = scene.waited_for()
+        raise NotLanded(state_of(self.db, scene.job_id), scene.trace, step, why)
 
-    def _next_due_s(self) -> float:
-        """How long until the first thing that is due: a lease, a back-off, a message that was not sent or not taken, a worker's coming."""
-        o, now = operations.c, START + timedelta(seconds=self._store.clock.now_s)
-        with reading(self.db) as connection:
-            query = select(o.state, o.lease_until, o.due_at, o.ready_at, o.sent_at, o.resent, o.queue_by)
-            rows = connection.execute(query.where(o.job_id == self._scene.job_id, o.state.in_(LIVE), o.missing == 0)).all()
-        dates = []
-        for row in rows:
-            if row.state == OpState.RUNNING:
-                dates.append(row.lease_until)
-            elif row.state == OpState.WAITING:
-                dates.append(row.due_at)
-            elif row.sent_at is None:
-                dates.append(row.ready_at + timedelta(seconds=self.settings.unsent_seconds))
-            else:  # rung again, sooner where its queue is empty; or given up
-                bounds = [s * 2**row.resent for s in (self.settings.lease_seconds, self.settings.lost_seconds)]
-                rung = [row.sent_at + timedelta(seconds=s) for s in bounds]
-                dates += [date for date in (*rung, row.queue_by) if date is not None and date > now]
-        due_s = min(((date - now).total_seconds() for date in dates), default=self.settings.lease_seconds)
-        return max(due_s, 0.0) + (BEAT_S if due_s > 0 else 1.0)
-
-    def _told_that_nobody_comes(self) -> bool:
-        """Whether something of the job waits for a worker past its time, and waits on: whoever looks after us is told."""
-        o = operations.c
-        alarmed = select(o.id).where(o.job_id == self._scene.job_id, o.state == OpState.QUEUED, o.missing == 0, o.queue_by.is_(None))
-        with reading(self.db) as connection:
-            return connection.execute(alarmed.limit(1)).first() is not None
-
-    def _at_rest(self) -> bool:
-        state = self._state()
-        if state in ENDED:
-            return not self._broker.held
-        if state != JobState.ATTENTION:
-            return False
-        o = operations.c
-        with reading(self.db) as connection:
-            moving = select(o.id).where(o.job_id == self._scene.job_id, o.state.in_(LIVE), o.missing == 0)
-            return connection.execute(moving.limit(1)).first() is None
-
-    def _state(self) -> str:
-        with reading(self.db) as connection:
-            return str(connection.execute(select(jobs.c.state).where(jobs.c.id == self._scene.job_id)).scalar_one())
+    def _at_rest(self, job_ids: Sequence[str]) -> bool:
+        return all(at_rest(self.db, job_id) for job_id in job_ids) and not self._broker.held
 
     def _sweep(self) -> None:
         self._sweeper.run_once()
@@ -192,13 +166,20 @@ class InProcess:
     def _deliver(self, parcel: Parcel) -> None:
         scene = self._scene
         worker = scene.rng.randrange(WORKERS)
+        while worker in scene.stopped:
+            worker += WORKERS
         boot, pid = f"boot-{self._boots}-{worker}", 100 + worker
+        scene.at_work.append(worker)
         try:
-            self._work(parcel, boot, pid)
+            with self._memory.of(worker):
+                copy_context().run(self._work, parcel, boot, pid)  # what a dead worker had in its context dies with it
         except Crashed:
+            self._memory.forget(worker)
             self._died(parcel, boot, pid)
         except StoreUnavailable:
             self._broker.send_back(parcel)
+        finally:
+            scene.at_work.pop()
         self._read_history()
 
     def _work(self, first: Parcel, boot: str, pid: int) -> None:
@@ -239,6 +220,7 @@ class InProcess:
     def _all_start(self) -> None:
         """Web, relay and workers of a moment ago are gone; what they had in memory too."""
         self._boots += 1
+        self._memory.forget()
         self._sweeper = Sweeper(self.db, self.settings, self._broker, self._broker, strict=True)
 
     # --- what is done to it ------------------------------------------------------------------------------------------
@@ -250,12 +232,55 @@ class InProcess:
         if scene.row.trick == Trick.OUTAGE and scene.row.first and target.endswith(".undo") and not scene.was_away:
             self._take_away(scene.row.service)
         for strike in scene.row.strikes:
-            if (strike.target, strike.point) == (target, point) and scene.fired[strike] < strike.times:
+            if (strike.target, strike.point) == (target, point) and scene.fired[strike] < strike.times and self._may_fire(strike):
                 scene.fired[strike] += 1
                 self.say(f"* {strike.what} {target.partition('.')[2]} @ {point}")
-                if scene.row.trick == Trick.GONE and self._all_fired():
+                if scene.row.trick == Trick.GONE and scene.all_fired(*scene.row.strikes):
                     self._leave_lane()
                 self._strike(strike)
+
+    def _may_fire(self, strike: Strike) -> bool:
+        row = self._scene.row
+        if not row.inside:
+            return True
+        struck = row.strike is not None and self._scene.fired[row.strike] > 0
+        return strike in row.first or (strike in row.then and struck)
+
+    def inside(self, target: str) -> AbstractContextManager[None]:
+        """A process calls a developer's function (`app.faults`)."""
+        row, scene = self._scene.row, self._scene
+        if scene.quiet or row.strike is None or not row.inside or row.strike.target != target or scene.fired[row.strike]:
+            return nullcontext()
+        return self._between_lines(row.strike, "" if row.line == EACH_LINE else row.line)
+
+    @contextmanager
+    def _between_lines(self, strike: Strike, at: str) -> Iterator[None]:
+        lines = Lines(at, lambda place: self._stop_at(strike, place))
+        try:
+            with lines:
+                yield
+        finally:
+            self._scene.places |= lines.places
+            if strike.what == What.CRASH and self._scene.fired[strike]:  # whatever the function made of its own death
+                raise Crashed
+
+    def _stop_at(self, strike: Strike, place: str) -> None:
+        scene = self._scene
+        scene.fired[strike] += 1
+        scene.kept_in = strike.what != What.CRASH and in_transaction()
+        if not scene.kept_in:
+            self.say(f"* {strike.what} {strike.target.partition('.')[2]} @ {place}")
+            self._strike(strike)
+
+    @contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        """The worker that is at work just now does nothing meanwhile."""
+        self._scene.stopped.append(self._scene.at_work[-1])
+        try:
+            yield
+        finally:
+            self._scene.stopped.pop()
+            self.say("* the frozen worker goes on")
 
     def _strike(self, strike: Strike) -> None:
         match strike.what:
@@ -271,8 +296,11 @@ class InProcess:
             case What.DELAY:
                 self._store.clock.advance(DELAY_S)
             case Trick.FREEZE:
-                self._live()
-                self.say("* the frozen worker goes on")
+                with self._standing_still():
+                    self._live(self._scene.job_ids)
+            case Trick.OTHER:
+                with self._standing_still():
+                    self._live([self._submit()])
             case Trick.KILL_ALL:
                 self._all_start()
                 raise Crashed
@@ -321,12 +349,11 @@ class InProcess:
         row, scene = self._scene.row, self._scene
         if row.trick == Trick.OUTAGE:
             return scene.was_away
+        if row.trick == Trick.TWO:
+            return scene.all_fired(*row.strikes)
         if row.trick == Trick.GONE or row.strike is None:
-            return self._all_fired() and (row.trick is None or self._broker.tricked)
-        return all(scene.fired[strike] == strike.times for strike in (row.strike, *row.then))
-
-    def _all_fired(self) -> bool:
-        return all(self._scene.fired[strike] == strike.times for strike in self._scene.row.strikes)
+            return scene.all_fired(*row.strikes) and (row.trick is None or self._broker.tricked)
+        return scene.all_fired(row.strike, *row.then)
 
     # --- the trace -------------------------------------------------------------------------------------------------
     def _ring(self, plan: Plan) -> None:
@@ -338,44 +365,11 @@ class InProcess:
 
     def _read_history(self) -> None:
         h, scene = history.c, self._scene
-        if not scene.job_id:
-            return
-        with reading(self.db) as connection:
-            rows = connection.execute(select(history).where(h.job_id == scene.job_id, h.seq > scene.seq).order_by(h.seq)).all()
-        for row in rows:
-            self.say(line_of(row))
-            scene.seq = row.seq
-
-
-@contextmanager
-def no_limit(_seconds: float) -> Iterator[None]:
-    """No alarm runs in a drill of one process: a step that hangs is one of its faults."""
-    yield
-
-
-@contextmanager
-def _seeded(chance: str) -> Iterator[None]:
-    """The jitter of back-offs comes from the seed too."""
-    before = random.getstate()
-    random.seed(chance)
-    try:
-        yield
-    finally:
-        random.setstate(before)
-
-
-@dataclass
-class Scene:
-    """One row being played."""
-
-    row: Row
-    rng: Random
-    began_s: float
-    job_id: str = ""
-    seq: int = 0
-    quiet: bool = False
-    away: bool = False
-    was_away: bool = False
-    trace: list[str] = field(default_factory=list)
-    fired: Counter[Strike] = field(default_factory=Counter)
-    outage: ExitStack = field(default_factory=ExitStack)
+        for job_id in scene.job_ids:
+            with reading(self.db) as connection:
+                query = select(history).where(h.job_id == job_id, h.seq > scene.seq[job_id]).order_by(h.seq)
+                rows = connection.execute(query).all()
+            for row in rows:
+                scene.heard(row, self._store.clock.now_s)
+                self.say(line_of(row) if job_id == scene.job_id else f"{line_of(row)} (the other job)")
+                scene.seq[job_id] = row.seq

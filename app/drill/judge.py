@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 
 from app.drill.expect import Ends, Expected
+from app.drill.table import Finding
 from app.drill.world import ReaderFailed, World
 from app.engine.invariants import Scope, violations
 from app.participant import EffectState
-from app.rules.states import Kind, OpState
+from app.rules.states import ENDED, Kind, OpState
 from app.saga.definition import Saga
 from app.store.session import reading
 from app.store.tables import dead_letters, operations
@@ -22,18 +23,32 @@ SLACK_S, BOUND_S = 30.0, 300.0  # of virtual time, or of a drill that just ended
 STAYS = ("partial", "notice")  # an undo of this fidelity leaves something, so a service may well say that it is there
 
 
-def wrong(db: Engine, saga: Saga[Any], world: World, allowed: Ends, letters: int | None) -> list[str]:
+def wrong(db: Engine, saga: Saga[Any], world: World, allowed: Ends, letters: int | None) -> list[Finding]:
     """Everything that does not hold of a job that has landed. `allowed`: states; `letters`: open ones, None for any number."""
     return [
-        *_state(world, allowed),
+        *(Finding("", says) for says in _state(world, allowed)),
         *_letters(db, world.job.id, letters),
         *(
-            f"the engine's invariant does not hold: {sentence}"
+            Finding("", f"the engine's invariant does not hold: {sentence}")
             for sentence in violations(db, slack_s=SLACK_S, bound_s=BOUND_S, scope=NEWEST)
         ),
         *_accounts(saga, world),
-        *_invariants(saga, world),
+        *(Finding("", says) for says in _invariants(saga, world)),
     ]
+
+
+def unmeant(db: Engine, world: World) -> list[Finding]:
+    """Of an example without a fault: that it ended by an error of the code or by a limit. To be refused may be meant."""
+    given_up = [letter for letter in open_letters(db, world.job.id) if world.job.state in ENDED]
+    return [
+        Finding(letter.step, f"{letter.step} was given up by {_named(letter.error)}; an example may be refused, but no example means that")
+        for letter in given_up
+    ]
+
+
+def _named(error: Any) -> str:
+    told = error or {}
+    return f"{told.get('type', 'an error')}: {told.get('message', '')}".rstrip(": ")
 
 
 def expected_letters(expected: Expected, *, asked: bool) -> int | None:
@@ -47,15 +62,17 @@ def _state(world: World, allowed: Ends) -> Iterator[str]:
         yield f"the job is {world.job.state}{why}; it should be {' or '.join(sorted(allowed))}"
 
 
-def _letters(db: Engine, job_id: str, expected: int | None) -> Iterator[str]:
+def _letters(db: Engine, job_id: str, expected: int | None) -> Iterator[Finding]:
     """Exactly one open letter for each operation that used up its attempts, and no more than the row accounts for."""
     for row in _exhausted(db, job_id):
         if row.letters != 1:
             name = row.step if row.kind == Kind.ACTION else f"{row.step}.{row.kind}"
-            yield f"{name} used up its {row.attempts} attempts, and has {row.letters} open dead letters instead of one"
-    found = len(open_letters(db, job_id))
-    if expected is not None and found != expected:
-        yield f"there are {found} open dead letters; there should be {expected}"
+            says = f"{name} used up its {row.attempts} attempts, and has {row.letters} open dead letters instead of one"
+            yield Finding(row.step, says)
+    found = open_letters(db, job_id)
+    if expected is not None and len(found) != expected:
+        step = found[0].step if found else ""
+        yield Finding(step, f"there are {len(found)} open dead letters; there should be {expected}")
 
 
 def open_letters(db: Engine, job_id: str) -> list[AnyRow]:
@@ -73,14 +90,14 @@ def _exhausted(db: Engine, job_id: str) -> list[AnyRow]:
         return list(connection.execute(query.where(o.job_id == job_id, o.state == OpState.FAILED, o.attempts >= o.allowance)))
 
 
-def _accounts(saga: Saga[Any], world: World) -> Iterator[str]:
+def _accounts(saga: Saga[Any], world: World) -> Iterator[Finding]:
     """What the engine believes of each effect, beside what the service says that has it."""
     believed = {effect.key: effect for effect in world.effects}
     for service in saga.effect_readers:
         try:
             answers = world.service(service)
         except ReaderFailed as error:
-            yield error.message
+            yield Finding("", error.message)
             continue
         for seen in answers:
             effect = believed.get(seen.key)
@@ -88,9 +105,9 @@ def _accounts(saga: Saga[Any], world: World) -> Iterator[str]:
                 continue
             stands = effect.outcome == "done" and effect.undo == "not_needed"
             if stands and seen.state != EffectState.DONE:
-                yield f"{effect.step} is done by the engine's account; {service} says {seen.state}"
+                yield Finding(effect.step, f"{effect.step} is done by the engine's account; {service} says {seen.state}")
             if effect.undo == "done" and seen.state == EffectState.DONE:
-                yield f"{effect.step} is undone by the engine's account; {service} says {seen.state}"
+                yield Finding(effect.step, f"{effect.step} is undone by the engine's account; {service} says {seen.state}")
 
 
 def _invariants(saga: Saga[Any], world: World) -> Iterator[str]:

@@ -6,6 +6,7 @@ A row has a name that says all of it, in the words of SUREFOOT_FAULTS where ther
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -23,16 +24,18 @@ class Group(StrEnum):
     UNDO = "compensation retry"
     DUPLICATE = "duplicate delivery"
     CRASH = "mid-saga crash"
+    INSIDE = "inside a step"
     LOST = "lost and late messages"
     ZOMBIE = "frozen worker"
     CANCEL = "cancel"
+    TWO = "two jobs at once"
     LANE = "lane without a worker"
     OUTAGE = "service outage"
 
 
 ORDER = (
-    *(Group.STEP, Group.UNDO, Group.DUPLICATE, Group.CRASH, Group.LOST, Group.ZOMBIE, Group.CANCEL, Group.LANE, Group.OUTAGE),
-    Group.PLAIN,
+    *(Group.STEP, Group.UNDO, Group.DUPLICATE, Group.CRASH, Group.INSIDE, Group.LOST, Group.ZOMBIE, Group.CANCEL),
+    *(Group.TWO, Group.LANE, Group.OUTAGE, Group.PLAIN),
 )
 
 
@@ -49,11 +52,15 @@ class Trick(StrEnum):
     CANCEL = "cancel"  # somebody cancels the job while it is there
     GONE = "gone"  # the only worker of a lane is gone for good; another comes when that is told
     OUTAGE = "outage"  # a service is away
+    TWO = "two-jobs"  # another job with the same input runs at the same time
+    OTHER = "other-job"  # another job with the same input comes and ends while its worker stands still
 
 
 MESSAGES = (Trick.DUPLICATE, Trick.LATE, Trick.LOST, Trick.EARLY)
 COPIES = 5
 DELAY_S = 1.0
+EACH_LINE = "each_line"  # in the place of a point: strikes at every line of the developer's function, one job each
+_AT_LINE = re.compile(r"(?P<head>[^@]+)@(?P<line>[^@+]+\.py:\d+)(?P<then>\+undone)?")
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,8 @@ class Row:
 
     `operation`: step, step.undo or step.confirm; "" where the whole saga is meant. `first`: what must happen before, so that
     there is something to undo; `then`: what happens once the strike has. `service`: whose outage it is; `lane`: whose workers
-    are gone. `exhausts`: the operation is out of attempts afterwards.
+    are gone. `exhausts`: the operation is out of attempts afterwards. `line`: where inside the developer's function it strikes,
+    EACH_LINE or `file.py:57`; "" where it does not.
     """
 
     name: str
@@ -94,6 +102,17 @@ class Row:
     lane: str = ""
     exhausts: bool = False
     example: int = 0
+    line: str = ""
+
+    @property
+    def inside(self) -> bool:
+        """Whether it strikes between the lines of the developer's function."""
+        return bool(self.line)
+
+    def at(self, line: str) -> Row:
+        """This row at one line only, `file.py:57`."""
+        name = self.name.replace(f"@{self.line}", f"@{line}")
+        return replace(self, name=name, point=line, line=line)
 
     @property
     def step(self) -> str:
@@ -120,6 +139,7 @@ def rows_of(graph: Graph, *, examples: int = 1, example: int = 0, outages: Seque
             rows += _operation_rows(graph, node, kind)
     for lane in dict.fromkeys(node.lane_of(kind) for node in graph.nodes for kind in _kinds(node)):
         rows += _lane_rows(graph, lane)
+    rows += _two_jobs(graph)
     for service in outages:
         rows += _outage_rows(graph, service)
     ordered = sorted(rows, key=lambda row: ORDER.index(row.group))  # stable: within a group by operation
@@ -127,10 +147,16 @@ def rows_of(graph: Graph, *, examples: int = 1, example: int = 0, outages: Seque
 
 
 def chosen(rows: Iterable[Row], only: str | None) -> list[Row]:
-    """The rows that `only` names: a row, a group, an operation, or a part of the name; all when it says nothing."""
+    """The rows that `only` names: a row, a group, an operation, or a part of the name; all when it says nothing.
+
+    A row that strikes at each line may be named at one of them: `charge_card:crash@payment.py:57`.
+    """
     rows = list(rows)
     if not only:
         return rows
+    if at := _AT_LINE.fullmatch(only):
+        name = f"{at['head']}@{EACH_LINE}{at['then'] or ''}"
+        return [row.at(at["line"]) for row in rows if row.name == name]
     for fits in (lambda r: r.name == only, lambda r: r.group == only, lambda r: r.operation == only, lambda r: only in r.name):
         found = [row for row in rows if fits(row)]
         if found:
@@ -188,6 +214,34 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
     if kind == "action":
         for point in (Point.BEFORE_CLAIM, *AROUND, Point.AFTER_COMMIT):
             yield row(Group.CANCEL, Trick.CANCEL, point)
+    undoes = kind == "action" and node.compensation is not None and not node.no_return and attempts > 1
+    yield from _inside(row(Group.INSIDE, What.CRASH, Point.BEFORE_EFFECT), undoes)
+    yield from _inside(row(Group.INSIDE, Trick.FREEZE, Point.BEFORE_EFFECT), undoes)
+    if kind == "action":
+        yield from _inside(row(Group.TWO, Trick.OTHER, Point.BEFORE_EFFECT), undoes=False)
+
+
+def _inside(row: Row, undoes: bool) -> Iterator[Row]:
+    """A strike that finds the worker between two lines of the developer's function. `undoes`: and then the job turns, too.
+
+    What must come of it is what must come of the same strike before the effect: nobody knows what has happened.
+    """
+    assert row.strike is not None
+    name, point = f"{row.operation}:{row.strike.what}@{EACH_LINE}", EACH_LINE.replace("_", " ")
+    struck = replace(row, name=name, point=point, line=EACH_LINE)
+    yield struck
+    if undoes:
+        refused = Strike(row.strike.target, What.REJECT, Point.BEFORE_EFFECT)
+        yield replace(struck, name=f"{name}+undone", fault=UNDONE_WORDS[row.strike.what], then=(refused,))
+
+
+def _two_jobs(graph: Graph) -> Iterator[Row]:
+    """Twice the same input at the same time; and once more, where one of the two is undone meanwhile."""
+    yield Row("two-jobs", Group.TWO, "another job at the same time", trick=Trick.TWO)
+    undoable = [node for node in graph.nodes if node.compensation is not None]
+    if undoable:
+        first = _so_that_it_is_undone(graph, undoable[-1])
+        yield Row("two-jobs@undo", Group.TWO, "another job at the same time; one is undone", point="undo", trick=Trick.TWO, first=first)
 
 
 def _so_that_it_is_undone(graph: Graph, node: Node) -> tuple[Strike, ...]:
@@ -250,6 +304,11 @@ WORDS: dict[What | Trick, str] = {
     Trick.FREEZE: "worker frozen past its lease, thawed at the end",
     Trick.KILL_ALL: "web, relay and worker killed together",
     Trick.CANCEL: "cancelled",
+    Trick.OTHER: "another job comes and ends meanwhile",
+}
+UNDONE_WORDS: dict[What | Trick, str] = {
+    What.CRASH: "worker killed, then the step is refused and all is undone",
+    Trick.FREEZE: "worker frozen until all is undone, then it goes on",
 }
 
 

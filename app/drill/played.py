@@ -12,19 +12,28 @@ from app.store.types import AnyRow
 
 @dataclass(frozen=True)
 class Played:
-    """`trace`: a line for each thing that happened, in order; `met`: whether what the row says was done at all."""
+    """`trace`: a line for each thing that happened, in order; `met`: whether what the row says was done at all.
+
+    `beside`: jobs that ran beside it; `places`: the lines that the operation came to, where that was asked; `kept_in`: no
+    worker can stand still at this line, for a transaction is open there; `remembered`: module globals that a worker changed.
+    """
 
     job_id: str
     trace: Sequence[str] = field(default_factory=tuple)
     met: bool = True
+    beside: Sequence[str] = ()
+    places: Sequence[str] = ()
+    kept_in: bool = False
+    remembered: Sequence[str] = ()
 
 
 class NotLanded(SurefootError):
     """The job did not land."""
 
-    def __init__(self, state: str, trace: Sequence[str]) -> None:
-        super().__init__(f"the job did not land: it is {state} and moves no more")
-        self.trace = trace
+    def __init__(self, state: str, trace: Sequence[str], step: str = "", why: str = "") -> None:
+        """`step`: the one that it waits for; `why`: what keeps it, where that can be told."""
+        super().__init__(f"the job did not land: {why or f'it is {state} and moves no more'}")
+        self.trace, self.step = trace, step
 
 
 def line_of(row: AnyRow) -> str:

@@ -56,6 +56,10 @@ def suits(row: Row) -> str:
     """Why a row is not played on real processes; "" when it is."""
     if row.trick == Trick.LOST:
         return "a real broker loses a message when it likes, so this is played in one process only"
+    if row.inside:
+        return "it strikes between the lines of a step, so this is played in one process only"
+    if row.trick == Trick.TWO:
+        return "two jobs at once are played in one process only"
     if row.trick == Trick.GONE:
         return "each of its workers takes every lane, so this is played in one process only"
     if row.strike is not None and row.strike.what == What.CRASH and row.strike.times > LONGEST_CRASHES:
@@ -66,6 +70,8 @@ def suits(row: Row) -> str:
 def core(row: Row) -> bool:
     """Whether a row belongs to the drill that ends in a few minutes: one of each kind for each operation, and all crashes."""
     strike = row.strike
+    if row.inside or row.trick == Trick.TWO:
+        return False
     if strike is None or row.trick == Trick.OUTAGE:
         return True
     if strike.what == What.CRASH:

@@ -10,9 +10,18 @@ from app.drill.plan import Row
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What did not hold, in one sentence. `step`: the step that it is about, "" where that cannot be told."""
+
+    step: str
+    says: str
+
+
+@dataclass(frozen=True)
 class Result:
     """One row, played. `job_state`: where the job landed by itself; `redriven_to`: and where after a person's answer, "" when
-    none was asked; `why`: what did not hold, "" when it passed; `attempts`: of the operation that was struck."""
+    none was asked; `findings`: what did not hold; `attempts`: of the operation that was struck; `lines`: how many lines of the
+    developer's function were struck, one job each, of `lines_in_all`."""
 
     row: Row
     job_state: str
@@ -20,12 +29,24 @@ class Result:
     services: Mapping[str, str] = field(default_factory=dict)
     attempts: int = 0
     redriven_to: str = ""
-    why: str = ""
+    findings: Sequence[Finding] = ()
     trace: Sequence[str] = ()
+    lines: int = 0
+    lines_in_all: int = 0
 
     @property
     def passed(self) -> bool:
-        return not self.why
+        return not self.findings
+
+    @property
+    def why(self) -> str:
+        """All findings in one line, "" when it passed."""
+        return "; ".join(dict.fromkeys(finding.says for finding in self.findings))
+
+    @property
+    def step(self) -> str:
+        """The step that the first finding is about, "" when it passed."""
+        return next((finding.step for finding in self.findings if finding.step), "")
 
     def to_json(self) -> dict[str, Any]:
         """As `surefoot drill --json` prints it."""
@@ -40,8 +61,12 @@ class Result:
             "outcome": self.outcome,
             "services": dict(self.services),
             "attempts": self.attempts,
+            "lines": self.lines,
+            "lines_in_all": self.lines_in_all,
             "pass": self.passed,
+            "step": self.step,
             "why": self.why,
+            "findings": [{"step": finding.step, "says": finding.says} for finding in self.findings],
         }
 
 

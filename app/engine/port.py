@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.clock import now
 from app.config import Settings
 from app.engine.attempt import Attempt
 from app.errors import LeaseLost, StopRequested, StoreUnavailable
@@ -52,6 +54,10 @@ class StorePort:
             raise StopRequested
         if row.stall_s is not None and time.monotonic() - self._last_sign >= min(SIGN_EVERY_S, row.stall_s / 4):
             self._write({})
+
+    def now(self) -> datetime:
+        with asking(self._db) as connection:
+            return connection.execute(select(now())).scalar_one()
 
     def _write(self, values: dict[str, Any]) -> None:
         attempt, self._last_sign = self._attempt, time.monotonic()

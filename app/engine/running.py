@@ -50,7 +50,8 @@ def run(db: Engine, settings: Settings, saga: Saga[Any], node: Node, work: Work,
     results, own = _results(db, node, work)
     with limit(limits.timeout_s):
         faults.reached(Point.BEFORE_EFFECT, work.saga, work.step, work.kind)
-        outcome = _call(saga, node, context, work, attempt, results, own)
+        with faults.inside(work.saga, work.step, work.kind):
+            outcome = _call(saga, node, context, work, attempt, results, own)
         faults.reached(Point.AFTER_EFFECT, work.saga, work.step, work.kind)
         return outcome
 

@@ -15,5 +15,18 @@ the result, and let the remote refuse a key that was voided. The `order` saga's 
 
 from app.participant.barrier import ActionUndone, Named, Pass, barrier, barrier_table
 from app.participant.effects import EffectState, Seen, only_seen, seen_in_barrier
+from app.participant.stand_ins import stand_in, stands_in
 
-__all__ = ["ActionUndone", "EffectState", "Named", "Pass", "Seen", "barrier", "barrier_table", "only_seen", "seen_in_barrier"]
+__all__ = [
+    "ActionUndone",
+    "EffectState",
+    "Named",
+    "Pass",
+    "Seen",
+    "barrier",
+    "barrier_table",
+    "only_seen",
+    "seen_in_barrier",
+    "stand_in",
+    "stands_in",
+]

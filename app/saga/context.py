@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -26,6 +27,9 @@ class Port(Protocol):
     def check(self) -> None:
         """Raise StopRequested when the job has turned, LeaseLost when the lease is lost."""
 
+    def now(self) -> datetime:
+        """The store's time."""
+
 
 class NullPort:
     """Keeps nothing and never objects. For tests of steps."""
@@ -38,6 +42,9 @@ class NullPort:
 
     def check(self) -> None:
         return None
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
 
 @dataclass
@@ -112,6 +119,13 @@ class Context:
             refused = unreadable(error, f"the checkpoint of step {self.step}", kind)
             refused.details["began"] = True
             raise refused from None
+
+    def now(self) -> datetime:
+        """The time, in UTC, by the clock that the engine goes by: the store's. In a drill it is virtual, and passes with the job.
+
+        Asks the store each time. Raises: StoreUnavailable.
+        """
+        return self.port.now()
 
     def check(self) -> None:
         """Ask whether to go on. Raises StopRequested when the job has turned, LeaseLost when the lease is lost."""

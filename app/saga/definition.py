@@ -31,6 +31,7 @@ from app.saga.arguments import (
     text,
 )
 from app.saga.assembly import KeysOf, assemble
+from app.saga.examples import declared_examples
 from app.saga.graph import Graph, digest_of
 from app.saga.inputs import has_secrets, schema_of, secret_values
 from app.saga.lint import mistakes
@@ -80,6 +81,7 @@ class Saga(Generic[I]):
     on_sla: str
     examples: tuple[I, ...]
     summary: str
+    example_ends: tuple[str | None, ...]  # how a job with each of them ends, None where that was not said
     locks: KeysOf | None  # evaluated by a worker, before the first step
     on_locked: str
     lock_wait_s: float
@@ -101,7 +103,7 @@ class Saga(Generic[I]):
         input: type[I],  # noqa: A002 - reads well where it is written
         sla: Duration = "1h",
         on_sla: Literal["ask", "redrive", "compensate"] = "ask",
-        examples: Sequence[I] = (),
+        examples: Sequence[I | tuple[I, str]] = (),
         locks: Callable[[I], Sequence[str]] | None = None,
         on_locked: Literal["wait", "fail"] | None = None,
         lock_wait: Duration | None = None,
@@ -112,7 +114,8 @@ class Saga(Generic[I]):
 
         `on_sla`: what becomes of a late job: "ask" a person, "redrive" it (fresh attempts for what was given up, and what
         only waits is rung again), or "compensate": it is undone, as long as it has not passed the point of no return.
-        `examples`: inputs that fit, used by drills and documentation.
+        `examples`: inputs that fit, used by drills and documentation; each alone, or with its end when nothing goes wrong:
+        `(Order(...), "completed")`, "failed" (refused) or "cancelled".
         `locks`: a function of the input that names business records, like `lambda o: [f"order:{o.order_ref}"]`; no other job
         that names one of them runs at the same time. `on_locked`: "wait" for them in a fair queue (the default), for
         `lock_wait` at most (default 10m), or "fail" at once.
@@ -131,9 +134,7 @@ class Saga(Generic[I]):
         self.sla_s = positive(sla, "sla", self.where, f"saga {name}")
         choice(on_sla, ON_SLA, "on_sla", self.where, f"saga {name}")
         self.on_sla = on_sla
-        if not isinstance(examples, (list, tuple)):
-            raise DefinitionError(f"{self.where}: saga {name}: examples={said(examples)}. Say a list: examples=[{input.__name__}(...)].")
-        self.examples = tuple(examples)
+        self.examples, self.example_ends = declared_examples(examples, input.__name__, self.where, f"saga {name}")
         self.locks, self.on_locked, self.lock_wait_s = declared_locks(locks, on_locked, lock_wait, self.where, f"saga {name}")
         self.queue_timeout_s = positive_or_none(queue_timeout, "queue_timeout", self.where, f"saga {name}")
         text(summary, "summary", self.where, f"saga {name}")

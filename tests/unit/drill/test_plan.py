@@ -25,9 +25,11 @@ def test_given_saga_when_planned_then_the_four_promised_groups_come_first() -> N
 
 
 def test_given_saga_when_planned_then_every_operation_meets_a_crash_at_every_point() -> None:
-    crashes = {(row.operation, row.point) for row in ROWS if row.strike and row.strike.what == What.CRASH and row.strike.times == 1}
+    struck = [row for row in ROWS if row.strike and row.strike.what == What.CRASH and row.strike.times == 1]
+    crashes = {(row.operation, row.point) for row in struck if not row.inside}
     operations = {name.partition(".")[2] for name, *_ in order_saga.order.tasks()}
     assert crashes == {(operation, point) for operation in operations for point in Point}
+    assert {row.operation for row in struck if row.inside} == operations
 
 
 def test_given_rows_when_named_then_each_name_is_its_own_and_its_fault_is_one_that_processes_can_be_told() -> None:

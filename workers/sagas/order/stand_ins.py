@@ -10,6 +10,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 
@@ -78,6 +79,10 @@ class StandIns:
     def outage(self, service: str) -> AbstractContextManager[None] | None:
         """Take a service away for a while; None where that cannot be done."""
         return self._bank.outage() if service == "payments" else None
+
+    def snapshot(self) -> dict[str, object]:
+        """What an order that was undone leaves as it was: the shelf."""
+        return {"shelf": {row.sku: asdict(row) for row in inventory.all_stock()}}
 
     def disagreements(self, *, settled: bool) -> list[str]:
         """What the books of all services and the bank say against each other. `settled`: no order is under way."""

@@ -36,7 +36,7 @@ order_choreographed = Saga(
     version=1,
     input=OrderRequest,
     sla="15m",
-    examples=[_EXAMPLE],
+    examples=[(_EXAMPLE, "completed")],
     summary="{quantity} × {sku} for {customer}, {amount_cents:cents}",
 )
 
