@@ -1,6 +1,15 @@
 """What saga authors import. Everything else is Surefoot's own business and may change."""
 
-from app.participant import ActionUndone, EffectState, Seen, barrier, barrier_table, seen_in_barrier, stand_in
+from app.participant import (
+    ActionUndone,
+    EffectState,
+    Seen,
+    barrier,
+    barrier_table,
+    seen_in_barrier,
+    seen_in_barrier_between,
+    stand_in,
+)
 from app.saga.context import Context
 from app.saga.definition import Saga
 from app.saga.inputs import needs_approval_above, secret
@@ -29,5 +38,6 @@ __all__ = [
     "needs_approval_above",
     "secret",
     "seen_in_barrier",
+    "seen_in_barrier_between",
     "stand_in",
 ]

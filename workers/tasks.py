@@ -144,7 +144,7 @@ class StepTask(Task):
         queue = str((request.delivery_info or {}).get("routing_key") or "")
         log.warning("message.quarantined", reason=reason, queue=queue)
         try:
-            quarantine.keep(boot.db(), reason=f"forged: {reason}", queue=queue, body=body, headers=headers, size=len(body))
+            quarantine.keep(boot.db(), reason=reason, queue=queue, body=body, headers=headers, size=len(body))
         except StoreUnavailable as error:
             log.warning("quarantine.not_written", reason=reason, error=str(error))
 

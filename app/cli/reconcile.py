@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rich_click as click
+from click.exceptions import Exit
 from sqlalchemy import Engine
 
 from app.access.principal import shell_actor
-from app.cli.common import as_json, moment, print_json, print_table, store
+from app.cli.common import as_json, find_job, moment, print_json, print_table, store
 from app.config import Settings, settings
-from app.engine import late
+from app.engine import findings, late, restored
 from app.engine import reconcile as effects
 from app.engine.dispatch import Publishes
 from app.engine.isolation import Isolated
@@ -26,15 +28,19 @@ SHORTEST_END = 6
 
 @click.group(invoke_without_command=True)
 @click.option("--dry-run", is_flag=True, help="Ask and compare, write and send nothing.")
+@click.option("--after-restore", is_flag=True, help="Ask the services of every saga, and say what to do about each open finding.")
 @click.option("--next", "patrol", is_flag=True, help="Only the next SUREFOOT_RECONCILE_ROWS jobs, from where the last such run stopped.")
 @as_json
 @click.pass_context
-def reconcile(ctx: click.Context, dry_run: bool, patrol: bool, as_json: bool) -> None:
+def reconcile(ctx: click.Context, dry_run: bool, after_restore: bool, patrol: bool, as_json: bool) -> None:
     """Act on jobs past their SLA, and compare the effects on record with what each service says.
 
     It runs the sagas' effect readers, so it belongs where their code and their services' addresses are.
     """
     if ctx.invoked_subcommand is not None:
+        return
+    if after_restore:
+        _after_restore(dry_run, as_json)
         return
     chosen, who = settings(), shell_actor()
     with store() as db:
@@ -49,6 +55,37 @@ def reconcile(ctx: click.Context, dry_run: bool, patrol: bool, as_json: bool) ->
     print_table(["finding", "action", "saga", "service", "key"], rows, "Nothing new was found.")
     closed = f", {len(done.closed)} closed because both agree" if done.closed else ""
     click.echo(f"{done.looked_at} jobs looked at, {len(found)} findings{closed}.{' Nothing was written.' if dry_run else ''}")
+
+
+def _after_restore(dry_run: bool, as_json: bool) -> None:
+    chosen = settings()
+    with store() as db:
+        registry = Registry.load(chosen.saga_modules)
+        done = effects.whole_window(db, chosen, registry, shell_actor(), thorough=True, dry_run=dry_run)
+        found = done.found if dry_run else restored.open_findings(db)
+        advised = restored.advise(db, registry, found)
+    lost = restored.lost_between(found)
+    if as_json:
+        shown = [{**_shown(one), "advice": {"act": advice.act, "why": advice.why}} for one, advice in advised]
+        between = [end.isoformat() for end in lost] if lost else None
+        print_json({"dry_run": dry_run, "looked_at": done.looked_at, "lost_between": between, "findings": shown})
+        return
+    rows = [[str(one.get("id", ""))[-12:], a.act, one["finding"], one["service"], one["key"], a.why] for one, a in advised]
+    print_table(["id", "do", "finding", "service", "key", "why"], rows, "Services and store agree: there is nothing to do.")
+    if lost:
+        click.echo(
+            f"The lost jobs with effects were accepted between {lost[0]:%Y-%m-%d %H:%M:%S} and {lost[1]:%Y-%m-%d %H:%M:%S} UTC. Their"
+        )
+        click.echo("idempotency keys are lost, too: a request that is sent again makes a new job, with effects of its own.")
+    for act in ("undo", "adopt"):
+        count = sum(advice.act == act for _, advice in advised)
+        if count:
+            click.echo(f'surefoot reconcile {act} --advised --why "..."   # all {count} of these')
+
+
+def _shown(finding: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("id", "finding", "action", "job_id", "saga", "step", "item", "service", "key", "detail")
+    return {name: finding.get(name) for name in names}
 
 
 def _late(db: Engine, chosen: Settings, who: str, dry_run: bool) -> list[dict[str, Any]]:
@@ -96,8 +133,53 @@ def list_(everything: bool, limit: int, as_json: bool) -> None:
 def close(finding: str, why: str) -> None:
     """Close FINDING (its id, or the end of it): a person has seen to it. What still disagrees is found again."""
     with store() as db:
-        closed = effects.close(db, _find(db, finding), shell_actor(), why)
+        closed = findings.close(db, _find(db, finding), shell_actor(), why)
     click.echo("It is closed." if closed else "It was closed already.")
+
+
+@reconcile.command()
+@click.argument("named", metavar="[FINDING]...", nargs=-1)
+@click.option("--why", required=True, help="Why; it goes on record.")
+@click.option("--job", help="The job that accounts for it; its history says so.")
+@click.option("--advised", is_flag=True, help="Every finding of which --after-restore says so.")
+def adopt(named: tuple[str, ...], why: str, job: str | None, advised: bool) -> None:
+    """What stands is right: FINDING is closed, and not found again."""
+    with store() as db:
+        meant = _meant(db, named, restored.ADOPT if advised else None)
+        job_id = find_job(db, job) if job else None
+        count = sum(findings.adopt(db, one, shell_actor(), why, job_id) for one in meant)
+    click.echo(f"{count} of {len(meant)} adopted.")
+
+
+@reconcile.command()
+@click.argument("named", metavar="[FINDING]...", nargs=-1)
+@click.option("--why", required=True, help="Why; it goes on record.")
+@click.option("--advised", is_flag=True, help="Every finding of which --after-restore says so.")
+@click.option("--past-return", is_flag=True, help="Even what its lost job did past the point of no return.")
+def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool) -> None:
+    """Take back what stands in a service, by the undo that its saga registers. Runs the saga's code, so it belongs where that is.
+
+    What is decided is on record first: what fails now is tried again by whoever reconciles next.
+    """
+    chosen = settings()
+    with store() as db:
+        registry = Registry.load(chosen.saga_modules)
+        meant = _meant(db, named, restored.UNDO if advised else None)
+        failed = {one: told for one in meant if (told := findings.undo(db, registry, one, shell_actor(), why, past_return=past_return))}
+    for one, told in failed.items():
+        click.echo(f"{one[-12:]}: not undone yet: {told}", err=True)
+    click.echo(f"{len(meant) - len(failed)} of {len(meant)} undone.")
+    raise Exit(1 if failed else 0)
+
+
+def _meant(db: Engine, named: Sequence[str], advised: str | None) -> list[str]:
+    """Ids of the findings that are named, or of those with this advice, in the order in which to act."""
+    if bool(named) == (advised is not None):
+        raise click.UsageError("name findings, or say --advised")
+    if advised is None:
+        return [_find(db, one) for one in named]
+    found = restored.advise(db, Registry.load(settings().saga_modules), restored.open_findings(db))
+    return [str(one["id"]) for one, advice in found if advice.act == advised]
 
 
 def _find(db: Engine, named: str) -> str:

@@ -46,6 +46,8 @@ from app.trace import trace_id
 log = structlog.get_logger("surefoot.perform")
 # How soon an operation is offered again that met a worker without its definition: while a living worker has it, and while none has
 VERSION_ELSEWHERE_S, VERSION_NOWHERE_S = 1.0, 10.0
+# A store that was restored does not know its latest jobs, and the broker still has their messages
+UNKNOWN_JOB = "unknown job: this store has none of that id (older than the message, if it was restored from a backup)"
 HOLD_S = 60.0  # how long a worker holds an outcome that the store cannot take just now
 
 T = TypeVar("T")
@@ -85,6 +87,8 @@ def _perform(
     with asking(db) as connection:
         seen = queries.delivery(connection, delivery.operation_id)
         forged = _forged(seen, delivery)
+        if seen is None and queries.unknown_job(connection, delivery.job_id):
+            forged = UNKNOWN_JOB
         if seen is None or forged:
             return Performed(Verdict.DROPPED, error=forged, forged=True)
     if seen.state in DONE:
@@ -187,11 +191,11 @@ def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None
 def _forged(seen: AnyRow | None, delivery: Delivery) -> str:
     """What a message says that the store does not: nothing of ours sends such a one. Empty when all agrees."""
     if seen is None:
-        return "no such operation"
+        return "forged: no such operation"
     if seen.job_id != delivery.job_id:
-        return "the operation is of another job"
+        return "forged: the operation is of another job"
     if (seen.step, seen.kind, seen.item) != (delivery.step, delivery.kind, delivery.item):
-        return "the operation is another step's"
+        return "forged: the operation is another step's"
     return ""
 
 

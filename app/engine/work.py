@@ -78,7 +78,7 @@ class Performed:
     """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
 
     `following`: the rider and its work, claimed in the same transaction: it must be run now. `forged`: the message says what
-    the store does not, so that nothing of ours can have sent it.
+    the store does not: nothing of ours has sent it, or not with this store.
     """
 
     verdict: Verdict

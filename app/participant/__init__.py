@@ -14,7 +14,7 @@ the result, and let the remote refuse a key that was voided. The `order` saga's 
 """
 
 from app.participant.barrier import ActionUndone, Named, Pass, barrier, barrier_table
-from app.participant.effects import EffectState, Seen, only_seen, seen_in_barrier
+from app.participant.effects import EffectState, Seen, only_seen, seen_in_barrier, seen_in_barrier_between
 from app.participant.stand_ins import stand_in, stands_in
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "barrier_table",
     "only_seen",
     "seen_in_barrier",
+    "seen_in_barrier_between",
     "stand_in",
     "stands_in",
 ]

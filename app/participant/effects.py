@@ -10,10 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from app.participant.barrier import DONE, NEVER, rows
+
+ID_CHARS = 36  # a key begins with its job's id
+LISTED = 5_000  # effects of one answer
 
 
 class EffectState(StrEnum):
@@ -46,6 +50,32 @@ def seen_in_barrier(connection: Connection, keys: Iterable[str]) -> list[Seen]:
     Args: `keys`, of actions. Returns: one Seen for each key that has a row, ordered by key; `detail["result"]` is what
     the action kept.
     """
-    words = {DONE: EffectState.DONE, NEVER: EffectState.NONE}
     query = select(rows.c.key, rows.c.outcome, rows.c.result).where(rows.c.key.in_(list(keys))).order_by(rows.c.key)
-    return [Seen(row.key, words.get(row.outcome, EffectState.UNDONE), {"result": row.result}) for row in connection.execute(query)]
+    return [_seen(row) for row in connection.execute(query)]
+
+
+def seen_in_barrier_between(connection: Connection, first: str, last: str, most: int = LISTED) -> list[Seen]:
+    """What lists the effects of a service that are all behind its barrier (`Saga.all_effects`).
+
+    Returns: one Seen for each action whose key is above `first` and below `last`, by key; at most `most`: who wants more asks
+    again from the last key on.
+    """
+    key: ColumnElement[str] = rows.c.key
+    # Keys compare by their characters here; the index may compare as a language does, in which ids come in the same order.
+    exact: ColumnElement[str] = key.collate("C") if connection.dialect.name == "postgresql" else key
+    within = (key >= first[:ID_CHARS], key < _behind(last), exact > first, exact < last, key.like("%:action"))
+    query = select(rows.c.key, rows.c.outcome, rows.c.result).where(*within).order_by(exact).limit(most)
+    return [_seen(row) for row in connection.execute(query)]
+
+
+def _behind(last: str) -> str:
+    """Above every key of the job whose id `last` begins with."""
+    try:
+        return str(UUID(int=UUID(last[:ID_CHARS]).int + 1))
+    except ValueError:  # no id, or the last one there can be
+        return "g"
+
+
+def _seen(row: Any) -> Seen:
+    words = {DONE: EffectState.DONE, NEVER: EffectState.NONE}
+    return Seen(row.key, words.get(row.outcome, EffectState.UNDONE), {"result": row.result})

@@ -31,6 +31,7 @@ class Declared(Protocol):
     queue_timeout_s: float | None
     effect_readers: dict[str, Callable[..., Any]]
     effect_lists: dict[str, Callable[..., Any]]
+    effect_undoers: dict[str, Callable[..., Any]]
     invariants: list[Callable[..., Any]]
 
     @property

@@ -91,6 +91,7 @@ class Saga(Generic[I]):
     effect_readers: dict[str, Callable[..., Any]]  # service -> function of (keys)
     effect_steps: dict[str, tuple[str, ...]]  # service -> the steps whose effects are its own, where that was said
     effect_lists: dict[str, Callable[..., Any]]  # service -> function of (first, last): everything it has between two keys
+    effect_undoers: dict[str, Callable[..., Any]]  # service -> function of (ctx, seen)
     invariants: list[Callable[..., Any]]  # functions of (world)
     world: DrillWorld | None  # makes the world in which it may be drilled
 
@@ -140,7 +141,7 @@ class Saga(Generic[I]):
         text(summary, "summary", self.where, f"saga {name}")
         self.summary = summary
         self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
-        self.effect_steps, self.effect_lists = {}, {}
+        self.effect_steps, self.effect_lists, self.effect_undoers = {}, {}, {}
 
     @declaration
     def step(
@@ -248,17 +249,29 @@ class Saga(Generic[I]):
     def all_effects(self, service: str) -> Callable[[F], F]:
         """Register what lists a service's effects: a function of (first, last) that returns Seen for each key in between.
 
-        With it reconciliation finds orphans: effects of jobs that do not exist.
+        With it reconciliation finds orphans: effects of jobs that do not exist. It may return a part, the first by key: then
+        it is asked again from the last key on, until it returns nothing.
         """
-
         self._check_service(service, Saga.all_effects)
+        return self._kept_in(self.effect_lists, service, "what lists the effects of", "listed")
 
+    @declaration
+    def undo_effect(self, service: str) -> Callable[[F], F]:
+        """Register what takes back one effect of a service without its job: a function of (ctx, seen).
+
+        For effects whose job the store has lost: there is no input, so `ctx` has the keys of the step's undo, and `seen` is what
+        the reader says. It may be called again; whatever it raises is told, and the finding stays open.
+        """
+        self._check_service(service, Saga.undo_effect)
+        return self._kept_in(self.effect_undoers, service, "what undoes an effect of", "undone")
+
+    def _kept_in(self, kept: dict[str, Callable[..., Any]], service: str, what: str, done: str) -> Callable[[F], F]:
         def register(fn: F) -> F:
-            plain_function(fn, f"saga {self.name}: what lists the effects of {service!r}")
-            if service in self.effect_lists:
-                first = source.where(self.effect_lists[service])
-                raise DefinitionError(f"{source.where(fn)}: saga {self.name}: the effects of {service!r} are listed already ({first}).")
-            self.effect_lists[service] = fn
+            plain_function(fn, f"saga {self.name}: {what} {service!r}")
+            if service in kept:
+                first = source.where(kept[service])
+                raise DefinitionError(f"{source.where(fn)}: saga {self.name}: the effects of {service!r} are {done} already ({first}).")
+            kept[service] = fn
             return fn
 
         return register

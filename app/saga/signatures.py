@@ -51,6 +51,8 @@ def of_readers(saga: Declared) -> Iterator[str]:
         yield from _called(f"reader {fn.__name__} of {service!r}", fn, (1,), "(keys)")
     for service, fn in saga.effect_lists.items():
         yield from _called(f"{fn.__name__}, which lists the effects of {service!r},", fn, (2,), "(first, last)")
+    for service, fn in saga.effect_undoers.items():
+        yield from _called(f"{fn.__name__}, which undoes an effect of {service!r},", fn, (2,), "(ctx, seen)")
     for fn in saga.invariants:
         yield from _called(f"invariant {fn.__name__}", fn, (1,), "(world)")
 

@@ -161,6 +161,11 @@ def standing_rerun(connection: Connection, job_id: str, besides: str = NO_ID) ->
     return connection.execute(_STANDING_RERUN, {"p_id": job_id, "p_besides": besides}).one_or_none()
 
 
+def unknown_job(connection: Connection, job_id: str) -> bool:
+    """Whether this store has no job of that id."""
+    return not is_id(job_id) or connection.execute(select(j.id).where(j.id == job_id)).first() is None
+
+
 _OPERATION = select(operations).where(o.id == bindparam("p_id", type_=Id))
 
 

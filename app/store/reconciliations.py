@@ -6,8 +6,9 @@ served by partial indexes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Select, func, literal_column, select, text, update
 
@@ -25,7 +26,10 @@ OPEN = r.closed_at.is_(None)
 NOT_ENDED = text("state IN ('running','compensating','attention')")  # as the index says it, or SQLite does not take it
 ABOUT_EFFECTS = text("finding <> 'late'")  # the same
 PUT_OFF = ("retry", "version")  # waits that may end sooner than they would: nothing outside decides about them
+ORPHAN, ADOPTED = "orphan", "adopted"
+IS_ADOPTED = text("action = 'adopted'")  # as its index says it
 COUNTED_ROWS = 10_000
+IDS_AT_ONCE = 500
 
 
 # --- whose turn ----------------------------------------------------------------------------------------------------
@@ -115,8 +119,38 @@ def open_of_jobs(connection: Connection, job_ids: Collection[str]) -> list[AnyRo
 def unknown_jobs(connection: Connection, keys: Collection[str]) -> set[str]:
     """Those of these effect keys whose job does not exist."""
     named = {key: parsed.job for key in keys if (parsed := parse_effect_key(key)) is not None and is_id(parsed.job)}
-    known = set(connection.scalars(select(j.id).where(j.id.in_(set(named.values()))))) if named else set()
+    wanted = sorted(set(named.values()))
+    pages = (wanted[n : n + IDS_AT_ONCE] for n in range(0, len(wanted), IDS_AT_ONCE))
+    known = {job_id for some in pages for job_id in connection.scalars(select(j.id).where(j.id.in_(some)))}
     return {key for key, job_id in named.items() if job_id not in known}
+
+
+def adopted_among(connection: Connection, keys: Collection[str]) -> set[tuple[str, str, str]]:
+    """(finding, key, service) of what a person has adopted about these keys: it is not found again."""
+    wanted = sorted(keys)
+    pages = (wanted[n : n + IDS_AT_ONCE] for n in range(0, len(wanted), IDS_AT_ONCE))
+    query = select(r.finding, r.key, r.service)
+    return {tuple(row) for some in pages for row in connection.execute(query.where(IS_ADOPTED, r.key.in_(some)))}
+
+
+def of_lost_job(connection: Connection, job_id: str) -> list[AnyRow]:
+    """The orphans of one lost job, open or adopted, by key."""
+    own = (r.key > f"{job_id}:", r.key < str(UUID(int=UUID(job_id).int + 1)))  # whatever order the index compares by
+    found = [*connection.execute(select(reconciliations).where(OPEN, r.finding == ORPHAN, *own))]
+    found += connection.execute(select(reconciliations).where(IS_ADOPTED, r.finding == ORPHAN, *own))
+    return sorted((row for row in found if row.key.startswith(f"{job_id}:")), key=lambda row: row.key)
+
+
+def every_open(connection: Connection) -> Iterator[AnyRow]:
+    """Every open finding about effects, by id, so many at a time."""
+    after_id = ""
+    while True:
+        query = select(reconciliations).where(OPEN, ABOUT_EFFECTS).order_by(r.id).limit(IDS_AT_ONCE)
+        rows = list(connection.execute(query.where(r.id > after_id) if after_id else query))
+        yield from rows
+        if len(rows) < IDS_AT_ONCE:
+            return
+        after_id = rows[-1].id
 
 
 # --- what was found ------------------------------------------------------------------------------------------------
@@ -132,9 +166,15 @@ def renew(tx: Connection, finding: dict[str, Any]) -> bool:
     return tx.execute(update(reconciliations).where(*same).values(action=finding["action"], detail=finding["detail"])).rowcount == 1
 
 
-def close(tx: Connection, finding_id: str, *, actor: str, why: str) -> AnyRow | None:
+def close(tx: Connection, finding_id: str, *, actor: str, why: str, **values: Any) -> AnyRow | None:
     """open -> closed. None: it is closed already."""
-    statement = update(reconciliations).where(r.id == finding_id, OPEN).values(closed_at=now(), closed_by=actor, closed_why=why)
+    said = {"closed_at": now(), "closed_by": actor, "closed_why": why, **values}
+    return tx.execute(update(reconciliations).where(r.id == finding_id, OPEN).values(said).returning(*reconciliations.c)).one_or_none()
+
+
+def say(tx: Connection, finding_id: str, *, action: str, detail: dict[str, Any]) -> AnyRow | None:
+    """What is decided about an open finding, or came of it. None: it is closed."""
+    statement = update(reconciliations).where(r.id == finding_id, OPEN).values(action=action, detail=detail)
     return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 

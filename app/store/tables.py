@@ -354,6 +354,7 @@ reconciliations = Table(  # what reconciliation found: a late job, or an effect 
     _partial("ix_reconciliations_open_job", "job_id", where="closed_at IS NULL"),
     _partial("ix_reconciliations_open_kind", "finding", "id", where="closed_at IS NULL"),
     _partial("ix_reconciliations_asked", "id", where="closed_at IS NULL AND finding <> 'late'"),
+    _partial("ix_reconciliations_adopted", "key", where="action = 'adopted'"),  # what is found again is looked up here
     Index("ix_reconciliations_tenant", "tenant_id", "id"),
 )
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.engine import reconcile
+from app.engine import findings, reconcile
+from app.errors import Conflict
 from app.explain import why
 from app.participant import EffectState, Seen
+from app.saga.context import Context
 from app.saga.definition import Saga
 from app.store import reconciliations
 from app.store.ids import new_id
@@ -26,6 +28,7 @@ class Books:
         self.said: dict[str, EffectState] = {}
         self.questions: list[tuple[str, int]] = []
         self.away: set[str] = set()
+        self.most = 1000
 
     def read(self, service: str, keys: Iterable[str]) -> list[Seen]:
         asked = list(keys)
@@ -35,7 +38,9 @@ class Books:
         return [Seen(key, self.said[key]) for key in asked if key in self.said]
 
     def between(self, first: str, last: str) -> list[Seen]:
-        return [Seen(key, state) for key, state in sorted(self.said.items()) if first < key < last]
+        if "a" in self.away:
+            raise ConnectionError("nobody listens")
+        return [Seen(key, state) for key, state in sorted(self.said.items()) if first < key < last][: self.most]
 
 
 @pytest.fixture
@@ -150,6 +155,65 @@ def test_given_an_effect_of_a_job_that_does_not_exist_then_an_orphan_until_it_is
     assert len(look(world).closed) == 1
 
 
+def test_given_a_store_that_lost_every_job_when_looked_at_then_the_orphans_are_found_and_each_once(world: World, books: Books) -> None:
+    stray = key(new_id(), "first")
+    books.said[stray] = EffectState.DONE
+    for done in (look(world, dry_run=True), reconcile.patrol(world.db, world.settings, world.registry, "test"), look(world, dry_run=True)):
+        assert [(one["finding"], one["key"]) for one in done.found] == [("orphan", stray)]
+
+
+def test_given_a_list_that_comes_in_parts_when_asked_then_asked_again_until_it_ends(world: World, books: Books) -> None:
+    strays = sorted(key(new_id(), "first") for _ in range(5))
+    books.said |= dict.fromkeys(strays, EffectState.DONE)
+    books.most = 2
+    assert sorted(one["key"] for one in look(world).found) == strays
+
+
+def test_given_a_saga_that_nobody_uses_when_its_service_cannot_be_asked_then_that_is_told_only_where_all_must_answer(
+    world: World, books: Books
+) -> None:
+    books.away = {"a"}
+    assert look(world).found == []
+    assert [(one["finding"], one["key"]) for one in look(world, thorough=True).found] == [("unaskable", "diamond:a")]
+
+
+def test_given_a_finding_when_adopted_then_it_is_not_found_again_and_both_histories_say_so(world: World, books: Books) -> None:
+    job, other = landed(world, books), landed(world, books)
+    stray = key(new_id(), "first")
+    books.said |= {stray: EffectState.DONE, key(job, "left"): EffectState.UNDONE}
+    look(world)
+    by_key = {row.key: row for row in kept(world)}
+    assert findings.adopt(world.db, by_key[stray].id, "cli:ada", "made anew", other)
+    assert findings.adopt(world.db, by_key[key(job, "left")].id, "cli:ada", "given away")
+    assert not findings.adopt(world.db, by_key[stray].id, "cli:bob", "again")
+    assert (look(world).found, look(world, dry_run=True).found) == ([], [])
+    row = {row.key: row for row in kept(world)}[stray]
+    assert (row.action, row.closed_by, row.closed_why, row.detail["accounted_by"]) == ("adopted", "cli:ada", "made anew", other)
+    assert "effect_adopted" in world.events(other)
+    assert world.events(job)[-1] == "finding_closed"
+
+
+def test_given_an_effect_that_stands_though_its_job_is_undone_when_undone_then_by_the_key_of_its_undo(world: World, books: Books) -> None:
+    job = landed(world, books, fails="left")
+    books.said[key(job, "first")] = EffectState.DONE
+    look(world)
+    (row,) = kept(world)
+    with pytest.raises(Conflict, match="registers nothing that undoes"):
+        findings.undo(world.db, world.registry, row.id, "cli:ada", "left over")
+
+    def take_back(ctx: Context, seen: Seen) -> None:
+        assert (ctx.key, ctx.action_key, seen.state) == (f"{job}:first::undo", key(job, "first"), EffectState.DONE)
+        books.said[seen.key] = EffectState.UNDONE
+
+    world.registry.get("diamond").undo_effect("a")(take_back)
+    assert findings.undo(world.db, world.registry, row.id, "cli:ada", "left over") is None
+    (row,) = kept(world)
+    assert (row.action, row.closed_by, row.closed_why) == ("undone", "cli:ada", "left over")
+    with pytest.raises(Conflict, match="closed already"):
+        findings.undo(world.db, world.registry, row.id, "cli:ada", "once more")
+    assert look(world).found == []
+
+
 def test_given_a_service_that_cannot_be_asked_then_that_is_the_finding_and_the_others_are_compared(world: World, books: Books) -> None:
     job = landed(world, books)
     del books.said[key(job, "left")]
@@ -177,8 +241,8 @@ def test_given_a_finding_when_a_person_closes_it_then_by_whom_and_why_and_only_o
     del books.said[key(job, "left")]
     look(world)
     (row,) = kept(world)
-    assert reconcile.close(world.db, row.id, "cli:ada", "found on paper")
-    assert not reconcile.close(world.db, row.id, "cli:bob", "again")
+    assert findings.close(world.db, row.id, "cli:ada", "found on paper")
+    assert not findings.close(world.db, row.id, "cli:bob", "again")
     (row,) = kept(world)
     assert (row.closed_by, row.closed_why) == ("cli:ada", "found on paper")
 

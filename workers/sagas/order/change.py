@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, NotYet, Probed, Retry, Saga, Seen
+from surefoot import Context, NotYet, Probed, Rejected, Retry, Saga, Seen, Step
 from workers.sagas.order.invariants import all_or_nothing, books_agree
 from workers.sagas.order.models import (
     ChangeMade,
@@ -105,6 +105,30 @@ def inventory_effects(keys: Iterable[str]) -> Iterable[Seen]:
 @change_order.effects("payments")
 def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
     return payment.seen(keys)
+
+
+# --- how an effect without its job is taken back, for a person ------------------------------------------------------
+@change_order.undo_effect("orders")
+def undo_change(ctx: Context, seen: Seen) -> None:
+    _only(ctx, open_change)
+    orders.drop_change(ctx)
+
+
+@change_order.undo_effect("inventory")
+def undo_reservation(ctx: Context, seen: Seen) -> None:
+    _only(ctx, reserve_more)
+    inventory.release(ctx)
+
+
+@change_order.undo_effect("payments")
+def undo_charge(ctx: Context, seen: Seen) -> None:
+    _only(ctx, charge_more)
+    payment.refund(ctx, int(seen.detail.get("charged_cents", 0)))
+
+
+def _only(ctx: Context, step: Step[Any, Any]) -> None:
+    if ctx.step != step.name:
+        raise Rejected(f"{ctx.step} has no undo.")
 
 
 # --- what must hold ----------------------------------------------------------------------------------------------

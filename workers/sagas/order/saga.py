@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, NotYet, Probed, Retry, Saga, Seen
+from surefoot import Context, NotYet, Probed, Rejected, Retry, Saga, Seen, Step
 from workers.sagas.order.change import change_order
 from workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
 from workers.sagas.order.models import (
@@ -129,6 +129,46 @@ def all_payments(first: str, last: str) -> Iterable[Seen]:
 @order.effects("mail")
 def mail_effects(keys: Iterable[str]) -> Iterable[Seen]:
     return mail.seen(keys)
+
+
+# Everything that a service has, of whichever saga of this shop: whose job is not there is an orphan.
+@order.all_effects("orders")
+def all_orders(first: str, last: str) -> Iterable[Seen]:
+    return orders.seen_between(first, last)
+
+
+@order.all_effects("inventory")
+def all_reservations(first: str, last: str) -> Iterable[Seen]:
+    return inventory.seen_between(first, last)
+
+
+@order.all_effects("mail")
+def all_receipts(first: str, last: str) -> Iterable[Seen]:
+    return mail.seen_between(first, last)
+
+
+# --- how an effect without its job is taken back, for a person; a receipt is not ------------------------------------
+@order.undo_effect("orders")
+def undo_order(ctx: Context, seen: Seen) -> None:
+    _only(ctx, create_order)
+    orders.void(ctx)
+
+
+@order.undo_effect("inventory")
+def undo_reservation(ctx: Context, seen: Seen) -> None:
+    _only(ctx, reserve_stock)
+    inventory.release(ctx)
+
+
+@order.undo_effect("payments")
+def undo_charge(ctx: Context, seen: Seen) -> None:
+    _only(ctx, charge_card)
+    payment.refund(ctx, int(seen.detail.get("charged_cents", 0)))
+
+
+def _only(ctx: Context, step: Step[Any, Any]) -> None:
+    if ctx.step != step.name:
+        raise Rejected(f"{ctx.step} has no undo.")
 
 
 # --- what must hold ----------------------------------------------------------------------------------------------

@@ -143,6 +143,16 @@ def _of_orders(keys: Iterable[str], step: str, seen: Any) -> Iterator[Seen]:
             yield Seen(wanted[part.key], part.state, {**part.detail, "effect": part.key})
 
 
+# `order` lists what the services have, and takes back goods and money under the same keys; the order itself is withdrawn here.
+@order_choreographed.undo_effect("orders")
+def undo_order(ctx: Context, seen: Seen) -> None:
+    if ctx.step != place_order.name:
+        raise Rejected(f"{ctx.step} has no undo.")
+    payments.forget_card(ctx.job_id)
+    if isinstance(orders.withdraw(ctx), NotYet):
+        raise RuntimeError("It is on its way back; the services have not answered yet.")
+
+
 # --- what must hold ------------------------------------------------------------------------------------------------
 order_choreographed.invariant(money_is_whole)
 order_choreographed.invariant(all_or_nothing("orders", "inventory", "payments", "mail"))

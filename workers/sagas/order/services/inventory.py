@@ -27,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 
-from surefoot import Context, NotYet, Rejected, Seen, barrier, barrier_table, seen_in_barrier
+from surefoot import Context, NotYet, Rejected, Seen, barrier, barrier_table, seen_in_barrier, seen_in_barrier_between
 from workers.sagas.order.models import Released, Reserved, Shipped
 from workers.sagas.order.services.database import ServiceDatabase, insert_or
 from workers.sagas.order.settings import order_settings
@@ -197,6 +197,12 @@ def seen(keys: Iterable[str]) -> list[Seen]:
     """What became of these effects; all of them are behind the barrier, so its rows tell."""
     with database.snapshot() as tx:
         return seen_in_barrier(tx, keys)
+
+
+def seen_between(first: str, last: str) -> list[Seen]:
+    """Every effect under a key in between, the first of them, whoever asked for it."""
+    with database.snapshot() as tx:
+        return seen_in_barrier_between(tx, first, last)
 
 
 def _shift(tx: Connection, sku: str, values: Mapping[str, object], when: ColumnElement[bool] | None = None) -> bool:

@@ -55,6 +55,16 @@ def seen(keys: Iterable[str]) -> list[Seen]:
     return [Seen(key, EffectState.DONE) for key in keys if (Path(target) / _file_name(key)).exists()]
 
 
+def seen_between(first: str, last: str) -> list[Seen]:
+    """Every receipt in the folder under a key in between, by key; a server keeps none."""
+    target = order_settings().mail_target()
+    if target.startswith(("smtp://", "smtps://")) or not Path(target).is_dir():
+        return []
+    names = [entry.name for entry in os.scandir(target) if entry.name.endswith(SUFFIX)]
+    keys = (unquote(name.removesuffix(SUFFIX)) for name in names)
+    return [Seen(key, EffectState.DONE) for key in sorted(keys) if first < key < last]
+
+
 def _compose(ctx: Context, o: OrderRequest) -> EmailMessage:
     message = EmailMessage()
     message["From"] = order_settings().mail_from

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, String, Table, insert, select, text, update
 
-from surefoot import Context, Rejected, Seen, barrier, barrier_table, seen_in_barrier
+from surefoot import Context, Rejected, Seen, barrier, barrier_table, seen_in_barrier, seen_in_barrier_between
 from workers.sagas.order.models import (
     ChangeMade,
     ChangeOpened,
@@ -182,3 +182,9 @@ def seen(keys: Iterable[str]) -> list[Seen]:
     """What became of these effects; all of them are behind the barrier, so its rows tell."""
     with database.snapshot() as tx:
         return seen_in_barrier(tx, keys)
+
+
+def seen_between(first: str, last: str) -> list[Seen]:
+    """Every effect under a key in between, the first of them, whoever asked for it."""
+    with database.snapshot() as tx:
+        return seen_in_barrier_between(tx, first, last)
