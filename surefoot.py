@@ -13,7 +13,7 @@ from app.participant import (
 from app.saga.context import Context
 from app.saga.definition import Saga
 from app.saga.inputs import needs_approval_above, secret
-from app.saga.outcomes import NEVER, UNKNOWN, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
+from app.saga.outcomes import NEVER, UNKNOWN, Failed, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
 from app.saga.policies import Retry
 from app.saga.step import Step
 
@@ -23,6 +23,7 @@ __all__ = [
     "ActionUndone",
     "Context",
     "EffectState",
+    "Failed",
     "Happened",
     "NotYet",
     "NothingSent",

@@ -39,6 +39,7 @@ class What(StrEnum):
     CRASH = "crash"  # SIGKILL to itself: in a pool's child this ends the child, in the relay the relay
     ERROR = "error"  # a transient error: of the step around its effect, of the store everywhere else
     REJECT = "reject"  # the participant says no: before the effect only
+    FAIL = "fail"  # the step fails for good after its effect
     HANG = "hang"  # never comes back, and is deaf to whatever is raised in it
     DELAY = "delay"  # comes back after so many seconds
 
@@ -90,6 +91,12 @@ class InjectedRefusal(SurefootError):
     """This refusal was injected by SUREFOOT_FAULTS."""
 
     nothing_happened = True  # what the engine asks of a refusal
+
+
+class InjectedFailure(SurefootError):
+    """This failure was injected by SUREFOOT_FAULTS."""
+
+    ends_for_good = True  # what the engine asks of a failure that is not tried again
 
 
 class Crashed(BaseException):
@@ -162,6 +169,8 @@ class Injector:
                 time.sleep(fault.seconds)
             case What.REJECT:
                 raise InjectedRefusal(f"refused, as SUREFOOT_FAULTS says ({fault.key})")
+            case What.FAIL:
+                raise InjectedFailure(f"failed for good, as SUREFOOT_FAULTS says ({fault.key})")
             case What.ERROR:
                 raise Injected(f"failed, as SUREFOOT_FAULTS says ({fault.key})")
 
@@ -207,6 +216,8 @@ def _parse(text: str) -> Fault:
 def _fits(text: str, target: str, what: What, point: Point) -> None:
     if what == What.REJECT and (point != Point.BEFORE_EFFECT or target in POINTS_OF):
         raise SettingsError(f"{text!r}: reject says that nothing happened, so its one point is before_effect of an operation")
+    if what == What.FAIL and (point != Point.AFTER_EFFECT or target in POINTS_OF):
+        raise SettingsError(f"{text!r}: fail says that the effect is there, so its one point is after_effect of an operation")
     if what == What.ERROR and point == Point.BEFORE_ACK:
         raise SettingsError(f"{text!r}: before_ack nothing is left that could fail; use crash, hang or delay=S")
 

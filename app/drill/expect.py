@@ -107,9 +107,11 @@ def _struck(node: Node, row: Row, strike: Strike, before: Expected) -> Expected:
     if row.then:
         return Expected(FAILED, FAILED)
     if row.kind != Kind.ACTION:
-        return asked if row.exhausts or strike.what == What.REJECT else before
+        return asked if row.exhausts or strike.what in (What.REJECT, What.FAIL) else before
     if strike.what == What.REJECT:
         return asked if node.past_pivot else Expected(FAILED, FAILED)
+    if strike.what == What.FAIL:
+        return asked if node.no_return or node.past_pivot else Expected(FAILED, FAILED)
     untold = strike.what in UNTOLD and strike.point in (Point.AFTER_CLAIM, *AROUND)
     if untold and node.irreversible and node.on_unknown == "attention" and not node.probe:
         return Expected(ATTENTION, before.ends | COMPLETED | FAILED, 1)  # done at most once: a person looks, and says which

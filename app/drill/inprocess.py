@@ -35,7 +35,7 @@ from app.engine.submit import Submission, submit
 from app.engine.sweep import Sweeper
 from app.engine.work import Performed
 from app.errors import Conflict, StoreUnavailable
-from app.faults import Crashed, Injected, InjectedRefusal, Point, What
+from app.faults import Crashed, Injected, InjectedFailure, InjectedRefusal, Point, What
 from app.rules.planner import Plan
 from app.saga.definition import Saga
 from app.saga.naming import parse_task_name
@@ -290,6 +290,8 @@ class InProcess:
                 raise Injected("an error of the drill")
             case What.REJECT:
                 raise InjectedRefusal("refused by the drill")
+            case What.FAIL:
+                raise InjectedFailure("failed for good, by the drill")
             case What.HANG:
                 self._store.clock.advance(self._limit_s(strike.target))
                 raise Crashed  # its worker kills it at its hard limit

@@ -188,6 +188,7 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
         return Row(head, group, _words(what, times, out), name, point, strike, trick, first, exhausts=out)
 
     yield row(failing, What.REJECT, Point.BEFORE_EFFECT)
+    yield row(failing, What.FAIL, Point.AFTER_EFFECT)
     for point in ERRORS:
         yield row(failing, What.ERROR, point)
     for point in AROUND:
@@ -298,6 +299,7 @@ WORDS: dict[What | Trick, str] = {
     What.CRASH: "worker killed",
     What.ERROR: "error",
     What.REJECT: "refused",
+    What.FAIL: "failed for good after its effect",
     What.HANG: "hangs for ever",
     What.DELAY: "slow",
     Trick.FLUSH: "broker loses everything",

@@ -76,7 +76,7 @@ def core(row: Row) -> bool:
         return True
     if strike.what == What.CRASH:
         return strike.times == 1
-    if strike.what == What.REJECT or strike.what == Trick.FLUSH:
+    if strike.what in (What.REJECT, What.FAIL, Trick.FLUSH):
         return True
     if strike.what == Trick.CANCEL:
         return strike.point == Point.BEFORE_EFFECT

@@ -30,7 +30,9 @@ from app.store.session import one_statement, transaction
 from app.store.taking import Taking
 from app.store.types import AnyRow
 
-How = Literal["transient", "rejected", "lost", "nobody_came", "unknown_outcome", "locked", "lock_timeout", "stalled", "unreadable"]
+How = Literal[
+    "transient", "rejected", "lost", "nobody_came", "unknown_outcome", "failed", "locked", "lock_timeout", "stalled", "unreadable"
+]
 SOMEBODY_ELSE_ENDS_IT = ("lost", "stalled")  # the attempt's own process is gone, or killed
 
 
@@ -53,9 +55,9 @@ class Failure:
     """Why an attempt ended without a result.
 
     `how`: transient (tried again while the allowance lasts), rejected (the participant said no), lost (worker or lease
-    gone: outcome unknown, tried again at once), nobody_came, unknown_outcome (must not be tried again), locked (somebody else
-    has a lock, and the saga does not wait), lock_timeout (waited for it long enough), stalled (as lost: it showed no sign of progress),
-    unreadable (this code cannot read what it would be done with: it waits for code that can).
+    gone: outcome unknown, tried again at once), nobody_came, unknown_outcome (must not be tried again), failed (for good, after
+    an effect), locked (somebody else has a lock, and the saga does not wait), lock_timeout (waited for it long enough), stalled
+    (as lost: it showed no sign of progress), unreadable (this code cannot read what it would be done with: it waits for code that can).
     `nothing_happened`: this attempt is known to have had no effect.
     """
 
@@ -64,6 +66,7 @@ class Failure:
     nothing_happened: bool = False
     delay_s: float | None = None
     message_returns: bool = False  # the broker's message is put back by Celery: no need to ring again
+    result: Any = None  # of one that failed for good: what its undo is given
 
 
 @dataclass(frozen=True)
@@ -259,7 +262,7 @@ def _run_on(move: Move, then: Taking) -> Attempt | None:
 # --- inside a move ---------------------------------------------------------------------------------------------
 def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure, *, expired_only: bool = False) -> Ended:
     unsettled = row.unsettled - 1 if failure.nothing_happened and row.unsettled > 0 else row.unsettled
-    common: dict[str, Any] = {"unsettled": unsettled, "error": failure.error} | _revoked(row, failure.how)
+    common: dict[str, Any] = {"unsettled": unsettled, "error": failure.error} | _known(failure) | _revoked(row, failure.how)
     if move.dir == Dir.BACK and row.kind == Kind.ACTION:
         return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
     if failure.how == "unreadable" and not unreadable.given_up(move, row):
@@ -300,6 +303,10 @@ def _revoked(row: AnyRow, how: How) -> dict[str, Any]:
     return {"token": f"{row.token}.x"} if how in SOMEBODY_ELSE_ENDS_IT else {}
 
 
+def _known(failure: Failure) -> dict[str, Any]:
+    return {} if failure.result is None else {"result": failure.result}
+
+
 def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None = None, expired_only: bool = False) -> Ended:
     """The job has turned: this action is never tried again; its undo settles what it may have done."""
     values = {
@@ -308,7 +315,8 @@ def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None
         "error": failure.error,
         "finished_at": now(),
     }
-    ended = updates.end_running_operation(move.tx, row.id, row.token, values | _revoked(row, failure.how), expired_only=expired_only)
+    values |= _known(failure) | _revoked(row, failure.how)
+    ended = updates.end_running_operation(move.tx, row.id, row.token, values, expired_only=expired_only)
     if ended is None:
         return LATE
     move.record("stopped", row, error=failure.error)
@@ -326,7 +334,7 @@ def _failed(move: Move, settings: Settings, row: AnyRow, failure: Failure) -> En
         reason = str(failure.error.get("message", ""))
         cause = Cause.CANCEL if move.job.cancel_wish else Cause.FAILED
         if turn(move, cause, reason, undo_s=settings.undo_seconds, error=error):
-            if failure.how not in ("rejected", "locked"):
+            if failure.how not in ("rejected", "failed", "locked"):
                 open_letter(move, row, why=_why(failure), error=error, blocking=False)
             return Ended(True, OpState.FAILED, move.close(), frozenset(move.released), True)
     ask_a_person(move, row, why=_why(failure), error=error)

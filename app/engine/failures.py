@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.exc import StatementError
@@ -19,7 +20,10 @@ from app.engine.attempt import Failure
 from app.engine.work import Work
 from app.errors import Unreadable
 from app.faults import Crashed
-from app.saga.outcomes import RetryLater
+from app.rules.states import Kind
+from app.saga.outcomes import Failed, RetryLater
+from app.saga.step import Step
+from app.saga.values import to_json
 from app.secrecy import scrub
 from app.texts import READ_CHARS, storable
 
@@ -32,8 +36,11 @@ Limit = Callable[[float], AbstractContextManager[None]]
 _name_of: Any = type.__dict__["__name__"]  # past whatever a metaclass says
 
 
-def failure(error: BaseException, work: Work, limit: Limit) -> Failure:
-    """What an exception of the developer's code says about the outcome. Whatever the exception is, there is an answer."""
+def failure(error: BaseException, work: Work, limit: Limit, step: Step[Any, Any] | None = None) -> Failure:
+    """What an exception of the developer's code says about the outcome. Whatever the exception is, there is an answer.
+
+    `step`: whose function raised it; None where that function was not called.
+    """
     kind = scrub(type_of(error), work.secrets)
     told = {"type": kind, "message": kind}
     try:
@@ -48,7 +55,28 @@ def failure(error: BaseException, work: Work, limit: Limit) -> Failure:
     if isinstance(error, Unreadable):
         where = {name: error.details.get(name, "") for name in ("model", "field")}
         return Failure("unreadable", told | where, nothing_happened=not error.details.get("began"))
+    if step is not None and _ends_for_good(error, work, step):
+        return _for_good(error, told, step, limit)
     return Failure("transient", told, nothing_happened=_says(error, "nothing_sent"), delay_s=_delay_s(error))
+
+
+def _ends_for_good(error: BaseException, work: Work, step: Step[Any, Any]) -> bool:
+    """Whether it is `Failed`, or one of those that the step's action names in `fatal`."""
+    return _says(error, "ends_for_good") or (work.kind == Kind.ACTION and isinstance(error, step.fatal))
+
+
+def _for_good(error: BaseException, told: dict[str, Any], step: Step[Any, Any], limit: Limit) -> Failure:
+    """With what of the result is known, if it can be kept."""
+    known = None
+    try:
+        with limit(WORDS_S):
+            partial = getattr(error, "result", None) if isinstance(error, Failed) else None
+            known = None if partial is None else to_json(partial, f"the result of step {step.name}", step.result_type)
+    except Crashed:
+        raise
+    except BaseException as unfit:  # its undo then learns nothing, which it has to expect anyway
+        told = told | {"message": f"{told['message']} (its result cannot be kept: {type_of(unfit)})"}
+    return Failure("failed", told | {"for_good": True}, result=known)
 
 
 def without_words(outcome: Failure | None, refused: BaseException) -> Failure:
@@ -57,7 +85,8 @@ def without_words(outcome: Failure | None, refused: BaseException) -> Failure:
     if outcome is None:
         return Failure("transient", {"type": "ResultRefused", "message": said})
     kind = str(outcome.error.get("type", "")).encode("ascii", "replace").decode()
-    return Failure(outcome.how, {"type": kind, "message": said}, outcome.nothing_happened, None, outcome.message_returns)
+    mark = {"for_good": True} if outcome.how == "failed" else {}
+    return replace(outcome, error={"type": kind, "message": said} | mark, delay_s=None, result=None)
 
 
 def type_of(error: BaseException) -> str:

@@ -60,6 +60,10 @@ INVARIANTS: dict[str, str] = {
     "attempts are bounded": """
         SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id
         WHERE o.attempts > o.allowance OR o.unsettled > o.attempts OR o.unsettled < 0""",
+    "what failed for good may have had its effect, and is tried again by a person only": """
+        SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id WHERE o.error->>'for_good' IS NOT NULL AND o.decided IS NULL
+        AND ((o.state IN ('failed','abandoned') AND o.kind = 'action' AND o.effectful AND o.unsettled = 0)
+            OR (o.state IN :live AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.operation_id = o.id)))""",
     "claims end": "SELECT id FROM operations WHERE state = 'running' AND lease_until < :slack_ago",
     "locks end with their job": "SELECT l.key FROM locks l JOIN jobs j ON j.id = l.job_id WHERE j.state IN :ended",
     "a job that waits for a lock has not ended": """

@@ -14,7 +14,7 @@ from app.store.ids import new_id
 from app.store.tables import dead_letters
 from app.store.types import AnyRow
 
-WHYS = ("exhausted", "rejected", "unknown_outcome", "queue_timeout", "stalled", "lock_timeout", "late_undo", "late")
+WHYS = ("exhausted", "rejected", "unknown_outcome", "failed", "queue_timeout", "stalled", "lock_timeout", "late_undo", "late")
 
 
 def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) -> None:

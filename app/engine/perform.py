@@ -153,7 +153,7 @@ def _carry_out(
     except faults.Crashed:
         raise
     except BaseException as error:  # whatever it is, it is put on record: a step must not end its worker
-        outcome = failure(error, work, limit)
+        outcome = failure(error, work, limit, saga[work.step])
         with suppress(Exception):
             bound.info("attempt_failed", error=outcome.error, at=came_from(error))
         interrupted = error if isinstance(error, KeyboardInterrupt) else None

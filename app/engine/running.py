@@ -29,6 +29,7 @@ from app.store import queries
 from app.store.session import asking
 from app.store.types import AnyRow
 
+FOR_GOOD = (OpState.FAILED, OpState.ABANDONED)  # the states of an action that may have failed for good
 DEADLINE_MARGIN_S = 0.5  # a step's own deadline is so much before its limit, so that it can end by itself
 
 
@@ -61,6 +62,10 @@ def _call(saga: Saga[Any], node: Node, context: Context, work: Work, attempt: At
         return _again(saga, node, context, work, results)
     if own is None or own.state == OpState.COMPLETED:
         return invoke(saga, node.name, work.kind, context, work.input, results, own.result if own is not None else None)
+    if own.state in FOR_GOOD and (own.error or {}).get("for_good"):  # never run again, not even as a replay
+        if own.result is not None:
+            return invoke(saga, node.name, work.kind, context, work.input, results, own.result)
+        node = replace(node, settle="undo")
     learnt = _what_happened(saga, node, context, work, results)
     if isinstance(learnt, NotYet):
         return learnt

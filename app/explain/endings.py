@@ -11,6 +11,7 @@ ASKS = {
     "exhausted": "gave up",
     "rejected": "was refused",
     "unknown_outcome": "ended without telling whether it happened, and must not be tried again blindly",
+    "failed": "failed for good after it may have taken effect",
     "queue_timeout": "was taken by no worker in time",
     "lock_timeout": "did not get its lock in time",
     "stalled": "showed no sign of progress for too long, each time it was tried",

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from app.errors import DefinitionError
+from app.errors import DefinitionError, SurefootError
 from app.saga import source
 from app.saga.naming import MAX_NAME_CHARS, did_you_mean
+from app.saga.outcomes import Failed
 from app.saga.policies import Retry, seconds
 
 P = ParamSpec("P")
@@ -112,6 +113,20 @@ def choice(value: object, allowed: Sequence[str], word: str, line: str, what: st
 def flag(value: object, word: str, line: str, what: str) -> None:
     if not isinstance(value, bool):
         raise DefinitionError(f"{line}: {what}: {word}={said(value)}. Say True or False.")
+
+
+def fatal_types(value: object, line: str, what: str) -> tuple[type[BaseException], ...]:
+    """Exceptions that mean `Failed`. Raises: DefinitionError for what is none, what takes in everything, and our own outcomes."""
+    if not isinstance(value, (list, tuple)):
+        raise DefinitionError(f"{line}: {what}: fatal={said(value)}. Say a list of exceptions: fatal=[InsufficientFunds].")
+    for one in value:
+        if not (isinstance(one, type) and issubclass(one, BaseException)):
+            raise DefinitionError(f"{line}: {what}: fatal has {said(one)}, which is no exception class.")
+        if one in (BaseException, Exception):
+            raise DefinitionError(f"{line}: {what}: fatal=[{one.__name__}] takes in every accident. Name what the step raises for good.")
+        if issubclass(one, SurefootError) and not issubclass(one, Failed):
+            raise DefinitionError(f"{line}: {what}: fatal has {one.__name__}, which has a meaning of its own. Take it out.")
+    return tuple(value)
 
 
 def text(value: object, word: str, line: str, what: str) -> None:

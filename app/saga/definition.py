@@ -22,6 +22,7 @@ from app.saga.arguments import (
     as_written,
     choice,
     declaration,
+    fatal_types,
     flag,
     plain_function,
     positive,
@@ -164,6 +165,7 @@ class Saga(Generic[I]):
         brief: bool = False,
         title: str = "",
         done: str = "",
+        fatal: Sequence[type[BaseException]] = (),
     ) -> Callable[[Callable[P, R]], Step[P, R]]:
         """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
 
@@ -177,6 +179,7 @@ class Saga(Generic[I]):
         confirmation included, is the real world, so a drill may run it without a drill world. `brief`: its function takes
         milliseconds, so members of a fork that are brief share messages; should one take long, those behind it go elsewhere.
         `title` and `done`: what people read of it, as "charge the card" and "card charged"; its name, when left out.
+        `fatal`: exceptions that mean `Failed` when the step raises them: it is not tried again, and undone.
         Raises: DefinitionError naming the line and what to change.
         """
         at = source.caller()
@@ -214,6 +217,7 @@ class Saga(Generic[I]):
                 brief=brief,
                 local=local,
                 words=declared,
+                fatal=fatal_types(fatal, line, name),
             )
             return made
 

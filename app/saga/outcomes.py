@@ -1,7 +1,7 @@
 """What a step may say besides its result.
 
-Expected outcomes are values: a step returns `NotYet`, a probe `Happened(result)`, `NEVER` or `UNKNOWN`. Refusals are
-exceptions, because they end the function from deep inside. Whatever else a step raises is a surprise of unknown
+Expected outcomes are values: a step returns `NotYet`, a probe `Happened(result)`, `NEVER` or `UNKNOWN`. Refusals and final
+failures are exceptions, because they end the function from deep inside. Whatever else a step raises is a surprise of unknown
 outcome: it is tried again, and undone if the job turns.
 """
 
@@ -19,6 +19,19 @@ class Rejected(SurefootError):
     """The participant said no: nothing happened, and trying again would not help."""
 
     nothing_happened = True
+
+
+class Failed(SurefootError):
+    """The step has had an effect, or may have had one, and trying again would not help: the job is undone, this step too.
+
+    `result`: what of its result is known, for its undo; of the type that the step returns.
+    """
+
+    ends_for_good = True
+
+    def __init__(self, message: str | None = None, *, result: Any = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.result = result
 
 
 class RetryLater(SurefootError):

@@ -55,6 +55,7 @@ class Step(Generic[P, R]):
 
     `after`: names of the steps it waits for, in the order their results are passed. `waived`: the developer said
     undo=None. `where`: path:line of its declaration. `safe_to_drill`: it never touches the real world. `brief`: it takes milliseconds.
+    `fatal`: exceptions of its function that mean `Failed`.
     """
 
     saga: Owner
@@ -78,6 +79,7 @@ class Step(Generic[P, R]):
     brief: bool
     local: dict[str, Any]
     words: StepWords = NOTHING_SAID
+    fatal: tuple[type[BaseException], ...] = ()
     undo: Part | None = None
     finder: Callable[..., Any] | None = None
     confirmation: Part | None = None

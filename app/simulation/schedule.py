@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.rules.states import ENDED, JobState
 from app.simulation.actions import WORDS, Action, Director
@@ -22,8 +22,9 @@ from app.simulation.world import World
 
 SAGA = "shape"
 LENGTH = 60  # actions of a schedule
-# How a call may fail. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the answer).
+# How a call may fail. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the answer), fail (for good).
 FAILURE_ANSWERS = ("refuse", "break", "unsent", "not_yet", "later", "lose", "check", "stranger")
+FOR_GOOD = "fail"
 SECONDS = (0.5, 2.0, 6.0, 16.0, 40.0, 70.0)
 LONG_S = (400.0, 1000.0, 90000.0)  # queue time-outs, undo_by
 ORDINARY = {"submit": 1.5, "deliver": 15.0, "resume": 9.0, "sweep": 3.0, "tick": 3.0}
@@ -49,6 +50,7 @@ FAULTS = {
 STOPS = (1, 1, 2, 3, 4, 6, 9, 13, 20)  # after how many points an actor stops
 # What takes several in one order is not met by chance: of eight seeds one is about sleep alone, one about people alone
 OF_EIGHT_SLEEPERS, OF_EIGHT_PEOPLE = 5, 6
+OF_EIGHT_FAILING = 7  # steps that fail for good, beside what is drawn
 SLEEPERS = {"submit": 0.7, "deliver": 6.0, "resume": 3.0, "sweep": 4.0, "tick": 5.0, "oversleep": 3.0, "doze": 0.5, "broker": 0.7}
 PEOPLE = {"submit": 2.0, "deliver": 15.0, "resume": 5.0, "sweep": 4.0, "tick": 7.0, "cancel": 0.7, "person": 8.0}
 FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
@@ -79,7 +81,10 @@ class Rates:
         if seed % 8 == OF_EIGHT_PEOPLE:
             answers = ("break", "break", "lose", "refuse")
             return cls(PEOPLE, answers, chance.choice((0.5, 0.8)), 0.1, 0.0, 0.0, chance.choice((0.0, 0.1)), 0.0, chance.random() < 0.6)
-        return cls.drawn(chance)
+        drawn = cls.drawn(chance)
+        if seed % 8 == OF_EIGHT_FAILING:
+            return replace(drawn, answers=(*drawn.answers, FOR_GOOD), bad_answer=max(drawn.bad_answer, 0.2))
+        return drawn
 
     @classmethod
     def drawn(cls, chance: random.Random) -> Rates:

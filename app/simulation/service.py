@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from app.participant.barrier import DONE, barrier, rows
 from app.saga.context import Context
-from app.saga.outcomes import NEVER, UNKNOWN, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
+from app.saga.outcomes import NEVER, UNKNOWN, Failed, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
 from app.simulation.store import SimStore, raw_id
 
 
@@ -66,6 +66,8 @@ class SimService:
         self.store.stage.point("effect/done")
         if said == "lose":
             raise TimeoutError("the answer was lost")
+        if said == "fail":
+            raise Failed("it cannot be done", result=result)
         return result
 
     def find(self, ctx: Context) -> Probed:

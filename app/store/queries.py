@@ -279,11 +279,11 @@ def held_by(connection: Connection, boot: str) -> list[AnyRow]:
     return list(connection.execute(_HELD_BY, {"p_boot": boot}))
 
 
-_RESULTS = select(o.step, o.state, o.result).where(one_of(o.id, "p_ids"))
+_RESULTS = select(o.step, o.state, o.result, o.error).where(one_of(o.id, "p_ids"))
 
 
 def results_of(connection: Connection, job_id: str, steps: Collection[str], item: str = "") -> dict[str, AnyRow]:
-    """step -> its action's (state, result)."""
+    """step -> its action's (state, result, error)."""
     if not steps:
         return {}
     ids = [operation_id(job_id, step, item, Kind.ACTION) for step in steps]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -12,7 +13,7 @@ from sqlalchemy import case, select, update
 
 import app.participant.barrier  # noqa: F401
 from app.clock import now
-from app.engine import advance, attempt, turn
+from app.engine import advance, attempt, failures, turn
 from app.engine.move import Move
 from app.engine.sweep import Sweeper
 from app.rules import planner
@@ -297,4 +298,26 @@ def two_people_decide_about_one_letter_and_both_are_obeyed() -> Iterator[None]:
         )
 
     with instead(updates, "close_letter", lambda *args, **more: True), instead(updates, "decide_failed_operation", obeyed):
+        yield
+
+
+@planted
+def a_step_that_failed_for_good_counts_as_nothing() -> Iterator[None]:
+    real = failures._for_good
+
+    def nothing(*given: Any) -> Any:
+        return replace(real(*given), nothing_happened=True)
+
+    with instead(failures, "_for_good", nothing):
+        yield
+
+
+@planted
+def a_step_that_failed_for_good_is_tried_again() -> Iterator[None]:
+    real = failures._for_good
+
+    def again(*given: Any) -> Any:
+        return replace(real(*given), how="transient")
+
+    with instead(failures, "_for_good", again):
         yield

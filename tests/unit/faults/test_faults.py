@@ -56,7 +56,7 @@ def test_given_a_plan_when_read_then_targets_words_points_and_numbers_are_known(
     ("text", "said"),
     [
         pytest.param("crash", "is not TARGET:WHAT@POINT", id="no form"),
-        pytest.param("a.b:boom@after_claim", "nothing is called 'boom'; there are crash, error, reject, hang or delay=S", id="what"),
+        pytest.param("a.b:boom@after_claim", "nothing is called 'boom'; there are crash, error, reject, fail, hang or delay=S", id="what"),
         pytest.param("a.b:crash@somewhere", "no point is called 'somewhere'; there are before_claim, ", id="point"),
         pytest.param("a:crash@after_claim", "no target 'a'", id="target"),
         pytest.param("a.b.done:crash@after_claim", "no target 'a.b.done'", id="kind"),
@@ -64,6 +64,7 @@ def test_given_a_plan_when_read_then_targets_words_points_and_numbers_are_known(
         pytest.param("web.submit:crash@before_ack", "the point of web.submit is before_effect, ", id="no such point"),
         pytest.param("relay.publish:crash@after_claim", "the point of relay.publish is after_commit or after_publish", id="relay"),
         pytest.param("a.b:reject@after_effect", "its one point is before_effect", id="a refusal that lies"),
+        pytest.param("a.b:fail@before_effect", "its one point is after_effect", id="a failure without its effect"),
         pytest.param("web.submit:reject@before_effect", "before_effect of an operation", id="nobody refuses"),
         pytest.param("a.b:error@before_ack", "use crash, hang or delay=S", id="nothing can fail"),
         pytest.param("a.b:delay@after_claim", "write delay=S", id="no seconds"),

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from app.errors import DefinitionError
 from app.saga.definition import Saga
 from app.saga.graph import Graph
+from app.saga.outcomes import Rejected
 from app.saga.policies import Retry
 from app.saga.step import Step
 from tests.unit.saga import order_saga
@@ -388,3 +389,40 @@ def test_given_wrong_argument_when_refused_then_the_very_line_is_named() -> None
         saga.step(lane="a", brekaer="bank")  # type: ignore[call-arg]
     line = inspect.getsourcelines(test_given_wrong_argument_when_refused_then_the_very_line_is_named)[1] + 3
     assert caught.value.message.split(": ")[0].endswith(f"test_definition.py:{line}")
+
+
+class Stolen(RuntimeError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("fatal", "said"),
+    [
+        (Stolen, "Say a list of exceptions"),
+        ([Stolen("x")], "no exception class"),
+        (["Stolen"], "no exception class"),
+        ([Exception], "takes in every accident"),
+        ([Stolen, Rejected], "fatal has Rejected, which has a meaning of its own"),
+    ],
+)
+def test_given_fatal_that_cannot_be_meant_when_declared_then_refused_by_line(fatal: Any, said: str) -> None:
+    saga = Saga("card", version=1, input=Ask)
+    with pytest.raises(DefinitionError, match=r"test_definition.py:\d+") as refused:
+
+        @saga.step(lane="a", pure=True, fatal=fatal)
+        def charge(ctx, o): ...
+
+    assert said in str(refused.value)
+
+
+def test_given_fatal_when_digested_then_the_same_definition() -> None:
+    def made(fatal: Any) -> Saga[Any]:
+        saga = Saga("card", version=1, input=Ask)
+
+        @saga.step(lane="a", pure=True, fatal=fatal)
+        def charge(ctx, o): ...
+
+        return saga
+
+    assert made([Stolen]).digest == made([]).digest
+    assert made([Stolen])["charge"].fatal == (Stolen,)

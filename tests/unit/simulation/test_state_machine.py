@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from app.simulation.actions import WORDS, Action, Director
 from app.simulation.sagas import build
-from app.simulation.schedule import FAILURE_ANSWERS, SAGA, SECONDS, Outcome, land, plans_of
+from app.simulation.schedule import FAILURE_ANSWERS, FOR_GOOD, SAGA, SECONDS, Outcome, land, plans_of
 from app.simulation.service import SimService
 from app.simulation.store import store_of_this_process
 from app.simulation.world import World
@@ -49,7 +49,7 @@ class Machine(RuleBasedStateMachine):
     def submit(self, which: int, points: int) -> None:
         self.do("submit", which=which, points=points)
 
-    @rule(which=WHICH, who=WHICH, word=st.sampled_from(("", "", *FAILURE_ANSWERS)), points=POINTS, dies=st.booleans())
+    @rule(which=WHICH, who=WHICH, word=st.sampled_from(("", "", *FAILURE_ANSWERS, FOR_GOOD)), points=POINTS, dies=st.booleans())
     def deliver(self, which: int, who: int, word: str, points: int, dies: bool) -> None:
         self.do("deliver", which=which, who=who, word=word, points=points, dies=dies and points > 0)
 

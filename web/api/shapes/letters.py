@@ -37,7 +37,8 @@ class Letter(Shape):
     item: str
     kind: Literal["action", "undo", "confirm"]
     why: str = Field(
-        description="`exhausted`, `queue_timeout` (nobody came), `stalled`, `unknown_outcome`, `lock_timeout`, `late_undo`, `late`, …"
+        description="`exhausted`, `queue_timeout` (nobody came), `stalled`, `unknown_outcome`, `failed` (for good), `lock_timeout`, "
+        "`late_undo`, `late`, …"
     )
     error: dict[str, Any] | None
     attempts: int
