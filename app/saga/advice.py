@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from app.saga import reading
 from app.saga.definition import Saga
 from app.saga.signatures import never_fits, positional
 from app.saga.source import accepts, hint
@@ -57,6 +58,7 @@ def _of_step(saga: Saga[Any], step: Step[Any, Any], lane_limit_s: LaneLimit) -> 
         says = f"is undone by {step.undo.name} as {step.undo.fidelity!r}, and no user is told the difference. Say it in note=."
         yield Advice(step.undo.where, step.name, says)
     yield from _of_undo(step)
+    yield from (Advice(where, step.name, says) for where, says in reading.of_step(step))
     for what, part in (("a", step), ("an undo with a", step.undo), ("a confirmation with a", step.confirmation)):
         if part is None:
             continue

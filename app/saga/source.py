@@ -21,6 +21,12 @@ def where(fn: Function) -> str:
     return f"{_short(code.co_filename)}:{code.co_firstlineno}" if code else caller()
 
 
+def at_line(fn: Function, line: int) -> str:
+    """`path:line` of a line of a function's file."""
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return f"{_short(code.co_filename)}:{line}" if code else caller()
+
+
 def caller() -> str:
     """`path:line` of the nearest frame outside this package: what the developer just wrote."""
     frame = _developer()
