@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 
 PREFIX = "SUREFOOT_"
 FAMOUS = {"database_url": "DATABASE_URL", "broker_url": "BROKER_URL", "host": "HOST", "port": "PORT"}
@@ -31,6 +31,19 @@ RENAMED = frozenset(
     SWEEP_SECONDS UNDO_SECONDS UNSENT_SECONDS
     """.split()  # noqa: SIM905 - 60 names read better so
 )
+# What the libraries below read, and would be moved by: cleared for every process of ours. PYTHON…: of interpreters that we start.
+OF_LIBRARIES = ("CELERY_", "FLOWER_", "GUNICORN_", "FLASK_", "KOMBU_", "PROMETHEUS_")
+OF_LIBRARIES_WHOLE = frozenset(
+    """
+    FORKED_BY_MULTIPROCESSING MP_LOG MP_MAIN_FILE WEB_CONCURRENCY FORWARDED_ALLOW_IPS SENDFILE AUTOSCALE_KEEPALIVE
+    C_FAKEFORK C_BENCH PICKLE_PROTOCOL DISABLE_TRACEBACKS
+    PYTHONWARNINGS PYTHONINSPECT PYTHONOPTIMIZE
+    """.split()  # noqa: SIM905
+)
+FLOWER_LOGIN = "FLOWER_BASIC_AUTH"  # Flower's own; what Surefoot starts is told it this way, out of the list of processes
+# libpq takes these whatever the URL says, or where it says nothing. Passwords and certificates (PGPASSWORD, PGSSL…) are welcome.
+OF_LIBPQ = ("PGSERVICE", "PGHOSTADDR", "PGDATESTYLE")
+OF_LIBPQ_BY_PART = {"host": "PGHOST", "port": "PGPORT", "username": "PGUSER", "database": "PGDATABASE"}
 borrowed: dict[str, str] = {}  # variables that this process set itself -> where their values are from
 
 
@@ -84,3 +97,28 @@ def host_of_others(environ: Mapping[str, str] = os.environ) -> list[str]:
     if not host or environ.get(f"{PREFIX}HOST") or is_address(host):
         return []
     return [f"HOST={host} is no address, so it is not obeyed; to listen on another one than 127.0.0.1, set {PREFIX}HOST"]
+
+
+def of_libraries(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The variables that a library below would obey and that we clear."""
+    return sorted(name for name in environ if name in OF_LIBRARIES_WHOLE or (name.startswith(OF_LIBRARIES) and name != FLOWER_LOGIN))
+
+
+def clear_of_libraries(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Take them out of this process's environment, and so out of that of its children."""
+    for name in of_libraries(environ):
+        del environ[name]
+
+
+def for_children(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for a process of ours."""
+    kept = {name: value for name, value in environ.items() if name != FLOWER_LOGIN}
+    clear_of_libraries(kept)
+    return kept
+
+
+def unwelcome_to_libpq(named: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> str:
+    """The first variable by which libpq would go elsewhere than the URL says; "" when there is none. `named`: the URL's parts."""
+    found = [name for name in OF_LIBPQ if environ.get(name)]
+    found += [name for part, name in OF_LIBPQ_BY_PART.items() if environ.get(name) and not named.get(part)]
+    return found[0] if found else ""

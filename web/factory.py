@@ -6,6 +6,7 @@ import threading
 
 import structlog
 from flask import Flask, Response
+from sqlalchemy import Engine
 
 from app.access.signing import Signer
 from app.config import Settings
@@ -41,6 +42,7 @@ from web.api import (
 )
 from web.bell import Bell
 from web.door import Door, hang
+from web.opening import Opening
 from web.pages import docs, errors, filters, sign_in
 from web.pages import home as home_page
 from web.pages import job as job_page
@@ -70,19 +72,18 @@ class NoBroker:
 def create_app(settings: Settings | None = None, *, publisher: Publishes | None = None, threads: int = THREADS) -> Flask:
     """The application for these settings (default: this process's).
 
-    Raises: SettingsError for a secret that is missing or a store that does not fit this code; DefinitionError for a saga
-    with a mistake.
+    A store that is away is no error: requests are answered 503 until it is there. Raises: SettingsError for a secret that
+    is missing or a store that does not fit this code; DefinitionError for a saga with a mistake.
     """
     settings = settings or settings_of_this_process()
     signer = Signer.from_settings(settings)
     pool_size = max(5, threads - 10 + 2)
     db = open_engine(settings.store_url, pool_size=pool_size, connect_timeout_s=2, silence_s=settings.store_silence_seconds)
-    shape.check(db)
+    registry = _registry(settings)
+    opening = Opening(lambda: _fit_the_store(db, registry))
+    opening.at_start()
     faults.arm(settings, lambda: db)
     show_from_the_start()
-    registry = _registry(settings)
-    if registry is not None:
-        catalogue.register(db, registry.all())
     app = Flask(__name__.partition(".")[0])
     app.response_class = Utf8Response
     app.config.update(MAX_CONTENT_LENGTH=settings.body_bytes, MAX_FORM_MEMORY_SIZE=settings.body_bytes, MAX_FORM_PARTS=FORM_FIELDS_MOST)
@@ -93,13 +94,20 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
         bell.warm(publisher.warm)
     waiters = threading.Semaphore(max(1, threads // WAITING_SHARE))
     hang(app, Door(settings, db, registry, signer, bell, waiters, Entrance.of(db, settings, registry), Polls(db)))
-    _assemble(app)
+    _assemble(app, opening)
     return app
 
 
-def _assemble(app: Flask) -> None:
+def _fit_the_store(db: Engine, registry: Registry | None) -> None:
+    shape.check(db)
+    if registry is not None:
+        catalogue.register(db, registry.all())
+
+
+def _assemble(app: Flask, opening: Opening) -> None:
     logs.install(app)
     security.install(app)
+    opening.install(app)
     auth.install(app)
     problems.install(app, errors.as_page)
     filters.install(app)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from gunicorn.errors import AppImportError
 
-from app import metrics
+from app import environment, metrics
 from app.config import settings
 from app.errors import DefinitionError, SettingsError
 from web.factory import create_app
 
+environment.clear_of_libraries()
 try:
     metrics.start(settings().home)
     flask_app = create_app()

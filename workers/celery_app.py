@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Celery, signals, states
 
-from app import faults, logs, metrics
+from app import environment, faults, logs, metrics
 from app.config import or_exit, settings
 from app.delivery.connection import LaneAMQP
 from app.delivery.producer import broker_settings
@@ -47,6 +47,7 @@ def make_app() -> Celery:
     return app
 
 
+environment.clear_of_libraries()  # the command line of Celery has made CELERY_BROKER_URL of BROKER_URL, and would obey it first
 with or_exit():
     celery_app = make_app()
     check_targets(settings().fault_plan, registry())

@@ -15,6 +15,7 @@ import app
 from app.bench.place import Place
 from app.bench.rows import Row
 from app.bench.tally import FOLDER
+from app.environment import for_children
 from app.errors import SurefootError
 from app.supervisor import commands
 from app.supervisor.child import Child
@@ -28,7 +29,7 @@ LOOK_S = 0.05
 STOP_S = 5.0
 LANES = "bench_a,bench_b,bench_c"
 MODULES = {"engine": "workers.bench.engine", "plain": "workers.bench.plain_worker"}
-NOT_OURS = ("SUREFOOT_", "CELERY_", "FLOWER_")  # what a shell says about these must not decide what is measured
+NOT_OURS = ("SUREFOOT_",)  # what a shell says about these must not decide what is measured
 
 
 class ClientLost(SurefootError):
@@ -38,7 +39,7 @@ class ClientLost(SurefootError):
 def environment(place: Place, *, events: bool) -> dict[str, str]:
     """What every process of the bench is told."""
     source = Path(app.__file__).parents[1]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_OURS)}
+    kept = {name: value for name, value in for_children().items() if not name.startswith(NOT_OURS)}
     return {
         **kept,
         **commands.WORKER_ENV,

@@ -13,6 +13,7 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Abort, Exit
 
+from app import environment
 from app.errors import InvalidInput, SurefootError, TryLater
 from app.supervisor import plugins, runfile
 
@@ -53,6 +54,7 @@ def run(group: click.Group) -> None:
     from app import logs
 
     _buffered()
+    environment.clear_of_libraries()
     logs.configure(quiet=True)
     raise SystemExit(outcome(group))
 

@@ -74,4 +74,4 @@ def _tell_what_is_not_obeyed() -> None:
 def become(command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
     """Go on as this program, under the same pid, so that signals reach it."""
     _tell_what_is_not_obeyed()
-    os.execve(command[0], list(command), {**os.environ, **(env or {})})
+    os.execve(command[0], list(command), {**environment.for_children(), **(env or {})})

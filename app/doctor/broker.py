@@ -10,8 +10,8 @@ import psutil
 import redis
 
 from app.config import Settings
+from app.delivery import trial
 from app.delivery.broker import redis_url
-from app.doctor import trial
 from app.doctor.findings import Finding, fail, ok, warn
 from app.errors import SettingsError
 from app.logs import hidden

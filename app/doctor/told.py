@@ -47,6 +47,8 @@ def told(_settings: Settings) -> Iterator[Finding]:
     yield ok("told", sources({one.name: one.source for one in every_setting()}))
     for sentence in environment.host_of_others():
         yield ok("told", sentence)
+    if cleared := environment.of_libraries():
+        yield ok("told", f"{some(cleared)}: not obeyed, and cleared for what Surefoot starts")
     for sentence in environment.renamed():
         yield warn("told", sentence, "rename that variable, or unset it")
 

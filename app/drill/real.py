@@ -116,7 +116,10 @@ class RealProcesses:
         self.settings: Settings = running.settings
         self._publisher = Publisher(producer_app(running.broker_url), 0.0)
         self._http = httpx.Client(
-            base_url=f"{running.web_url}/api/v1", headers={"Authorization": f"Bearer {running.secrets.api_key}"}, timeout=POST_S
+            base_url=f"{running.web_url}/api/v1",
+            headers={"Authorization": f"Bearer {running.secrets.api_key}"},
+            timeout=POST_S,
+            trust_env=False,
         )
         self._away = ExitStack()
         with asking(self.db) as connection:  # how far the store's clock is ahead of ours: its times and those of logs are told side by side

@@ -19,14 +19,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import metrics
 from app.config import driver_url
-from app.errors import StoreUnavailable
+from app.environment import OF_LIBPQ_BY_PART, unwelcome_to_libpq
+from app.errors import SettingsError, StoreUnavailable
 from app.store import silence
 
 T = TypeVar("T")
@@ -71,6 +72,9 @@ def open_engine(
     url = driver_url(url)
     if url.startswith("sqlite"):
         return prepare(create_engine(url, connect_args={"timeout": patience_s, "check_same_thread": False}))
+    parts = make_url(url)
+    if unwelcome := unwelcome_to_libpq({name: getattr(parts, name) or parts.query.get(name) for name in OF_LIBPQ_BY_PART}):
+        raise SettingsError(f"{unwelcome}: PostgreSQL's library would obey it; unset it, and say all in SUREFOOT_DATABASE_URL")
     db = create_engine(
         url,
         pool_size=pool_size,
@@ -78,6 +82,7 @@ def open_engine(
         pool_timeout=CONNECT_TIMEOUT_S,
         connect_args={
             "autocommit": True,
+            "client_encoding": "utf8",  # whatever PGCLIENTENCODING says
             "connect_timeout": connect_timeout_s,
             "options": " ".join(f"-c {name}={value}" for name, value in _postgresql_settings(patience_s, silence_s).items()),
             **silence.connect_args(silence_s),

@@ -27,6 +27,7 @@ class Child:
         self.part = part
         self.log = log
         self.starts = 0
+        self.starts_unready = 0  # since it was ready last
         self.ready = False
         self._env = {**env, **part.env}
         self._watchdog = watchdog
@@ -53,6 +54,7 @@ class Child:
         self._watchdog.add(self._process.pid)
         self._started_at = time.monotonic()
         self.starts += 1
+        self.starts_unready += 1
         self.due_at = None
         self.ready = False
         return self._process.pid

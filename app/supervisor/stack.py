@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 import app
 from app.config import Settings
+from app.environment import for_children as environment_for_children
 from app.errors import StoreUnavailable
 from app.store.queries import live_workers
 from app.supervisor import commands, ports, probes, redis_server
@@ -45,13 +46,17 @@ def secrets_of(settings: Settings, home: Path) -> Secrets:
     )
 
 
-def broker(home: Path, password: str, last_port: int | None) -> tuple[Part, int, str]:
+def broker(home: Path, password: str, last_port: int | None, say: Callable[[str], None] = print) -> tuple[Part, int, str]:
     """A Redis of our own on the port it had last, else on a free one. Returns: the part, its port, its URL.
 
     Raises: SettingsError when this machine has none, with the command that installs it.
     """
     binary = redis_server.find()
-    port = last_port if last_port is not None and ports.is_free(LOOPBACK, last_port) else ports.any_free()
+    port = last_port if last_port in ports.ours_to_choose() else None  # one of an older release may be the kernel's
+    if port is not None and not ports.is_free(LOOPBACK, port):
+        say(f"port {port} of the broker is held by {ports.holder(port) or 'nobody we can see'}; it moves to another one")
+        port = None
+    port = port or ports.any_free()
     directory = home / "redis"
     write_private(directory / "redis.conf", f"requirepass {password}\n")
     part = Part(
@@ -60,6 +65,7 @@ def broker(home: Path, password: str, last_port: int | None) -> tuple[Part, int,
         stop_rank=RANKS["broker"],
         ready=lambda pid: probes.redis_answers(port, password),
         url=f"redis://{LOOPBACK}:{port}/0",
+        port=port,
     )
     return part, port, f"redis://:{password}@{LOOPBACK}:{port}/0"
 
@@ -72,6 +78,7 @@ def bank(port: int) -> Part:
         stop_rank=RANKS["bank"],
         ready=lambda pid: probes.listens(LOOPBACK, port),
         url=f"http://{LOOPBACK}:{port}",
+        port=port,
     )
 
 
@@ -138,7 +145,7 @@ def environment(
 ) -> dict[str, str]:
     """What every part is told, whatever the supervisor was told by its own environment, and whatever the folder."""
     found = {
-        **os.environ,
+        **environment_for_children(),
         **shared(settings, broker_url, bank_url),
         "SUREFOOT_HOME": str(home),
         "SUREFOOT_API_KEY": secrets.api_key,

@@ -10,17 +10,24 @@ from pathlib import Path
 from types import FrameType
 
 from app.errors import SurefootError
+from app.supervisor import ports
 from app.supervisor.child import Child
 from app.supervisor.part import Part
 from app.supervisor.watchdog import Watchdog
 
 TICK_S = 0.1
+TRIES_ON_A_PORT = 3  # starts that did not get ready, until a part whose port is held moves on to another one
+LOOPBACK = "127.0.0.1"
 DEATHS_BEFORE_READY = 3  # a part that ends this often without ever having been ready cannot start
 READY_S = 60.0
 
 
 class CannotStart(SurefootError):
     """A part did not start."""
+
+
+class PortTaken(SurefootError):
+    """A part that ended cannot come back on the port that was chosen for it: somebody else has that now."""
 
 
 class Stopped(SurefootError):
@@ -40,6 +47,11 @@ class Supervisor:
         logs.mkdir(parents=True, exist_ok=True)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+
+    @property
+    def asked(self) -> bool:
+        """Whether a signal has asked to stop since the stop began, or at all."""
+        return self._asked > 0
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._asked += 1
@@ -70,7 +82,7 @@ class Supervisor:
             time.sleep(TICK_S)
 
     def watch(self) -> None:
-        """Keep everything running until a signal says stop. Raises: Stopped."""
+        """Keep everything running until a signal says stop. Raises: Stopped; PortTaken when all has to begin anew on other ports."""
         while True:
             self._tick()
             time.sleep(TICK_S)
@@ -82,12 +94,22 @@ class Supervisor:
         for child in self.children:
             if (code := child.ended()) is not None:
                 self._say(f"{child.part.name} {_how(code)}; it starts again in {child.pause_s():.1f} s")
+                self._look_at_its_port(child)
             elif child.is_due():
                 self._say(f"{child.part.name} starts again (pid {child.start()})")
             elif not child.ready and child.pid is not None:
                 child.ready = child.part.ready(child.pid)
+                if child.ready:
+                    child.starts_unready = 0
                 if child.ready and child.starts > 1:
                     self._say(f"{child.part.name} is back")
+
+    def _look_at_its_port(self, child: Child) -> None:
+        """Raises: PortTaken."""
+        port = child.part.port
+        if port is None or child.starts_unready < TRIES_ON_A_PORT or ports.is_free(LOOPBACK, port):
+            return
+        raise PortTaken(f"port {port} of {child.part.name} is held by {ports.holder(port) or 'nobody we can see'}")
 
     def stop(self) -> None:
         """Stop all parts, rank by rank, each within its budget; a further signal kills all at once. No process is left."""

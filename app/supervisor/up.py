@@ -22,7 +22,7 @@ from app.store import migrate, shape
 from app.store.session import open_engine
 from app.supervisor import banner, plugins, ports, runfile, stack
 from app.supervisor.home import locked
-from app.supervisor.supervisor import Stopped, Supervisor
+from app.supervisor.supervisor import PortTaken, Stopped, Supervisor
 
 SEEDED = "seeded"  # the file that says this home was given its first stock
 REMAINS_S = 5.0  # how long to wait for the processes of a supervisor that was killed
@@ -48,42 +48,58 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
     home = settings.home.absolute()
     Registry.load(settings.saga_modules)  # a setting of theirs that cannot work is told of before anything is started
     with locked(home):
-        last = runfile.load(home)
-        _wait_for_remains(last)
-        chosen = _choose(settings, home)
-        own_broker = None if settings.broker_url else stack.broker(home, chosen.secrets.broker, last.broker_port if last else None)
-        broker_url = settings.broker_url or (own_broker[2] if own_broker else "")
-        bank_url = f"http://{stack.LOOPBACK}:{chosen.bank_port}" if chosen.bank_port else os.environ.get("SUREFOOT_BANK_URL", "")
-        env = stack.environment(settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port, chosen.flower_port)
-        db = open_engine(settings.store_url)
-        supervisor = Supervisor(home / "log", env, say)
-        clean(home)
-        try:
-            if own_broker:
-                supervisor.start(own_broker[0])
-            _prepare_store(db, chosen.secrets.api_key)
-            if own_broker:
-                supervisor.until_ready(*supervisor.children)
-            _greet_broker(db, broker_url)
-            _start(supervisor, settings, chosen, db)
-            web_url = stack.url_of(settings.host, chosen.web_port)
-            own = {"SUREFOOT_API_KEY": chosen.secrets.api_key, "SUREFOOT_URL": web_url}
-            run = runfile.RunFile(
-                pid=os.getpid(),
-                web_url=web_url,
-                flower_url=f"http://{stack.LOOPBACK}:{chosen.flower_port}",
-                broker_port=own_broker[1] if own_broker else None,
-                env={**stack.shared(settings, broker_url, bank_url), **own},
-                groups=tuple(child.pid for child in supervisor.children if child.pid),
-            )
-            runfile.save(home, run)
-            banner.show(supervisor.children, run, chosen.secrets, broker_url=settings.broker_url, store_url=settings.store_url)
-            supervisor.watch()
-        except Stopped:
-            pass
-        finally:
-            supervisor.stop()
-            db.dispose()
+        while True:
+            try:
+                _up(settings, home, say)
+            except PortTaken as error:
+                say(f"{error.message}; everything starts again, on other ports")
+            else:
+                return
+
+
+def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
+    """One start of everything, to the end. Raises: PortTaken when it has to begin anew; what `up` raises."""
+    last = runfile.load(home)
+    _wait_for_remains(last)
+    chosen = _choose(settings, home)
+    own_broker = None if settings.broker_url else stack.broker(home, chosen.secrets.broker, last.broker_port if last else None, say)
+    broker_url = settings.broker_url or (own_broker[2] if own_broker else "")
+    bank_url = f"http://{stack.LOOPBACK}:{chosen.bank_port}" if chosen.bank_port else os.environ.get("SUREFOOT_BANK_URL", "")
+    env = stack.environment(settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port, chosen.flower_port)
+    db = open_engine(settings.store_url)
+    supervisor = Supervisor(home / "log", env, say)
+    taken: PortTaken | None = None
+    clean(home)
+    try:
+        if own_broker:
+            supervisor.start(own_broker[0])
+        _prepare_store(db, chosen.secrets.api_key)
+        if own_broker:
+            supervisor.until_ready(*supervisor.children)
+        _greet_broker(db, broker_url)
+        _start(supervisor, settings, chosen, db)
+        web_url = stack.url_of(settings.host, chosen.web_port)
+        own = {"SUREFOOT_API_KEY": chosen.secrets.api_key, "SUREFOOT_URL": web_url}
+        run = runfile.RunFile(
+            pid=os.getpid(),
+            web_url=web_url,
+            flower_url=f"http://{stack.LOOPBACK}:{chosen.flower_port}",
+            broker_port=own_broker[1] if own_broker else None,
+            env={**stack.shared(settings, broker_url, bank_url), **own},
+            groups=tuple(child.pid for child in supervisor.children if child.pid),
+        )
+        runfile.save(home, run)
+        banner.show(supervisor.children, run, chosen.secrets, broker_url=settings.broker_url, store_url=settings.store_url)
+        supervisor.watch()
+    except Stopped:
+        pass
+    except PortTaken as error:
+        taken = error
+    finally:
+        supervisor.stop()
+        db.dispose()
+    if taken is not None and not supervisor.asked:
+        raise taken
 
 
 def _choose(settings: Settings, home: Path) -> Chosen:

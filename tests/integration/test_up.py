@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.files import lines_of
+from tests.support.hostile import HOSTILE
 from tests.support.processes import lives
 from tests.support.running import Up
 from tests.support.waiting import wait_until
@@ -25,7 +26,7 @@ ORDER = {"customer": "Ada", "email": "ada@example.com", "sku": "pear", "quantity
 
 @pytest.fixture
 def up(tmp_path: Path, redis_executable: str) -> Iterator[Up]:
-    stack = Up(tmp_path / "home")
+    stack = Up(tmp_path / "home", **HOSTILE)  # nobody else's variable moves us
     yield stack
     stack.close()
 
@@ -53,8 +54,10 @@ def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_
 
     second = up.command("up", check=False)
     assert second.returncode == 1
-    assert f"pid {up.process.pid}" in second.stderr
-    assert len(second.stderr.strip().splitlines()) == 1
+    old_name, host, taken = second.stderr.strip().splitlines()
+    assert "FLOWER_BASIC_AUTH is now SUREFOOT_FLOWER_BASIC_AUTH" in old_name
+    assert "HOST=x86_64-conda-linux-gnu is no address" in host
+    assert f"pid {up.process.pid}" in taken
 
     wait_until(lambda: _answers(up.run.flower_url), 60, what="Flower")
     assert httpx.get(up.run.flower_url, timeout=30).status_code == 401

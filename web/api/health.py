@@ -9,10 +9,10 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from app.delivery import broker
+from app.delivery import trial
 from app.errors import SettingsError, StoreUnavailable
 from app.store import shape
-from app.store.views.health import health_view
+from app.store.views.health import health_view, oldest_ready_s
 from web.api import parameters as p
 from web.api.answers import answer
 from web.api.auth import open_to_all
@@ -23,10 +23,10 @@ from web.door import door
 
 routes = Blueprint("health", __name__)
 BROKER_S = 0.5
-KEPT_S = 2.0  # an answer about the broker is good for so long: nobody can make us ask it a thousand times a second
+Works = tuple[str, float]  # what the broker does with a write; how long the oldest ready operation has waited, seconds
 
 _asking = threading.Lock()
-_said: dict[str, tuple[float, bool]] = {}
+_said: dict[str, tuple[float, Works]] = {}  # by the store: when it was asked, and what was found
 
 
 @routes.get("/livez")
@@ -67,20 +67,37 @@ def healthz() -> Response:
     """200 while jobs are accepted, `degraded` when they would not move; 503 when they are not accepted."""
     try:
         view = health_view(door().db)
+        broker, waited_s = _works()
     except StoreUnavailable:
         return answer({"status": "down", "store": "unreachable"}, 503, {"Retry-After": "5"})
-    body: dict[str, Any] = {"store": "ok", "broker": "ok" if _broker_answers() else "unreachable", **view}
-    well = body["broker"] == "ok" and body["relay"] == "ok" and body["workers"] > 0
+    body: dict[str, Any] = {"store": "ok", "broker": broker, **view, "oldest_ready_seconds": round(waited_s)}
+    well = broker == "ok" and view["relay"] == "ok" and view["workers"] > 0 and waited_s <= door().settings.health_wait_seconds
     return answer({"status": "ok" if well else "degraded", **body})
 
 
-def _broker_answers() -> bool:
-    url = door().settings.broker_url
-    if not url:
-        return False
+def _works() -> Works:
+    """Asked once in SUREFOOT_HEALTH_SECONDS, by one request: however many come, they cost the broker and the store no more."""
+    here = door()
+    key, good_s = str(here.db.url), here.settings.health_seconds
+    asked_at, said = _said.get(key, (float("-inf"), None))
+    if said is not None and (time.monotonic() - asked_at <= good_s or _asking.locked()):
+        return said
     with _asking:
-        asked_at, said = _said.get(url, (float("-inf"), False))
-        if time.monotonic() - asked_at > KEPT_S:
-            said = broker.ping(url, BROKER_S)
-            _said[url] = (time.monotonic(), said)
-    return said
+        asked_at, said = _said.get(key, (float("-inf"), None))
+        if said is None or time.monotonic() - asked_at > good_s:
+            said = (_broker_takes(here.settings.broker_url), oldest_ready_s(here.db))
+            _said[key] = (time.monotonic(), said)
+        return said
+
+
+def _broker_takes(url: str) -> str:
+    """`ok` when it takes a write (of which nothing stays), else `refusing` or `unreachable`."""
+    if not url:
+        return "unreachable"
+    try:
+        trial.write(url, BROKER_S)
+    except trial.Refused:
+        return "refusing"
+    except trial.Silent:
+        return "unreachable"
+    return "ok"

@@ -18,9 +18,10 @@ class Ready(Shape):
 class Health(Shape):
     status: Literal["ok", "degraded"]
     store: Literal["ok"]
-    broker: Literal["ok", "unreachable"]
+    broker: Literal["ok", "refusing", "unreachable"]
     relay: Literal["ok", "absent"]
     workers: int
+    oldest_ready_seconds: int
 
 
 class Down(Shape):

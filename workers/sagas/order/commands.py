@@ -116,7 +116,7 @@ def rush(context: click.Context, url: str, key: str, orders: int, over_s: float,
     from workers.sagas.order.rush import CUSTOMERS, NotAShop, Rush
 
     limits = httpx.Limits(max_connections=CUSTOMERS)
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, limits=limits) as http:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, limits=limits, trust_env=False) as http:
         try:
             told = Rush(http, saga, patience_s=patience_s).run(orders, over_s)
         except NotAShop as error:
