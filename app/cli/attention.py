@@ -16,6 +16,7 @@ from app.engine.decide import Decision
 from app.store import queries
 from app.store.session import reading
 from app.store.views import list_jobs
+from app.store.views.letters import decisions
 
 PAGE = 200
 
@@ -96,6 +97,7 @@ def _standing(db: Engine) -> list[dict[str, Any]]:
 def _asked(db: Engine, job: dict[str, Any]) -> list[dict[str, Any]]:
     with reading(db) as connection:
         letters = queries.blocking_letters(connection, job["id"])
+        graph = queries.graph_of_job(connection, job["id"])
     return [
         {
             "job": job["id"],
@@ -107,7 +109,7 @@ def _asked(db: Engine, job: dict[str, Any]) -> list[dict[str, Any]]:
             "why": row.why,
             "attempts": row.attempts,
             "error": (row.error or {}).get("message"),
-            "actions": ["retry", "mark-done", "waive"] + (["mark-absent"] if row.kind == "action" else []),
+            "actions": ["retry" if word == "redrive" else word for word in decisions(row, graph)],
         }
         for row in letters
     ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from app.engine.letters import no_longer_late
 from app.engine.move import Move
-from app.rules.states import Cause, Dir, JobState, Kind, OpState
+from app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
 from app.store import queries, updates
 from app.store.ids import operation_id
 from app.store.rows import new_operation
@@ -53,13 +54,15 @@ def _lower(move: Move, steps: Collection[str], kind: Kind, item: str = "") -> No
 
 
 def finish(move: Move) -> None:
-    """End the job when nothing of it can move any more and no person is asked."""
-    if move.released or move.waits or queries.may_move(move.tx, move.job.id):
+    """End the job when nothing of it can move any more and no person is asked. One that has ended stays as it is."""
+    if move.state in ENDED or move.released or move.waits or queries.may_move(move.tx, move.job.id):
         return
+    if move.dir == Dir.FORWARD and _confirm(move):
+        return
+    no_longer_late(move)
     if move.dir == Dir.FORWARD:
-        if not _confirm(move):
-            move.end(JobState.COMPLETED)
-            move.record("job_completed")
+        move.end(JobState.COMPLETED)
+        move.record("job_completed")
         return
     ended = JobState.CANCELLED if move.cause == Cause.CANCEL else JobState.FAILED
     move.end(ended)
@@ -67,11 +70,18 @@ def finish(move: Move) -> None:
 
 
 def _confirm(move: Move) -> bool:
-    """Every action is done: queue the confirmations, once. From here on there is no turn. False: there are none to do."""
-    nodes = [node for node in move.graph.nodes if node.confirm is not None]
-    if not nodes or queries.operations_of(move.tx, move.job.id, Kind.CONFIRM):
+    """Every action has ended: queue the confirmations of those that are done, once. From here on there is no turn.
+
+    A step that a person has waived is not confirmed. False: there are none to do.
+    """
+    names = [node.name for node in move.graph.nodes if node.confirm is not None]
+    if not names or queries.states_of(move.tx, move.job.id, Kind.CONFIRM):
         return False
-    rows = [new_operation(move.graph, move.job.id, node.name, Kind.CONFIRM, missing=0) for node in nodes]
+    states = queries.states_of(move.tx, move.job.id, Kind.ACTION)
+    done = [name for name in names if states[name] == OpState.COMPLETED]
+    if not done:
+        return False
+    rows = [new_operation(move.graph, move.job.id, name, Kind.CONFIRM, missing=0) for name in done]
     move.ready(updates.insert_operations(move.tx, rows))
-    move.record("confirming", steps=[node.name for node in nodes])
+    move.record("confirming", steps=done)
     return True

@@ -170,7 +170,11 @@ def _complete_forward(
 
 
 def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
-    """running -> waiting until a time, without using an attempt (the step said `NotYet`)."""
+    """running -> waiting until a time, without using an attempt (the step said `NotYet`).
+
+    Of a step that is done at most once it says that nothing has taken effect, or nobody could ask it again. Any other may have
+    begun something that it waits for, and is undone if the job turns meanwhile.
+    """
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, attempt.job_id)
@@ -180,8 +184,10 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
         if row.stop:
             return _abandon(move, row, Failure("transient", {"type": "NotYet", "message": "stopped while it waited"}))
         waits = {"state": OpState.WAITING, "wait": "not_yet", "due_at": after(seconds), "allowance": row.allowance + 1}
+        if row.kind == Kind.ACTION and move.graph.by_name[row.step].at_most_once:
+            waits["unsettled"] = row.unsettled - 1
         updates.end_running_operation(tx, row.id, attempt.token, waits)
-        move.record("parked", row, seconds=seconds)
+        move.record_rarely("parked", row, seconds=seconds)
         return Ended(True, OpState.WAITING, move.close())
 
     return _landing(db, attempt, work, ours=(OpState.WAITING, OpState.ABANDONED))
@@ -287,6 +293,8 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
     event = {"lost": "recovered", "stalled": "stalled"}.get(failure.how, "attempt_failed")
     left: dict[str, Any] = {"worker": row.boot, "pid": row.pid} if gone else {}
     move.record(event, row, error=failure.error, again=True, **left)
+    if move.job.cancel_wish and turn(move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds):
+        return Ended(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
     if gone:
         move.ready([ended])
     if failure.message_returns:
@@ -327,17 +335,17 @@ def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None
 
 def _failed(move: Move, settings: Settings, row: AnyRow, failure: Failure) -> Ended:
     """The operation is out of attempts, or must not be tried again: the job turns, or a person is asked."""
-    move.record("failed", row, error=failure.error, why=_why(failure))
     node = move.graph.by_name[row.step]
+    why = _why(failure, node, row)
+    move.record("failed", row, error=failure.error, why=why)
     error = failure.error | {"step": row.step, "kind": row.kind}
     if not _asks_a_person(node, row):
         reason = str(failure.error.get("message", ""))
-        cause = Cause.CANCEL if move.job.cancel_wish else Cause.FAILED
-        if turn(move, cause, reason, undo_s=settings.undo_seconds, error=error):
+        if turn(move, Cause.FAILED, reason, undo_s=settings.undo_seconds, error=error):
             if failure.how not in ("rejected", "failed", "locked"):
-                open_letter(move, row, why=_why(failure), error=error, blocking=False)
+                open_letter(move, row, why=why, error=error, blocking=False)
             return Ended(True, OpState.FAILED, move.close(), frozenset(move.released), True)
-    ask_a_person(move, row, why=_why(failure), error=error)
+    ask_a_person(move, row, why=why, error=error)
     return Ended(True, OpState.FAILED, move.close())
 
 
@@ -347,7 +355,10 @@ def _asks_a_person(node: Node, row: AnyRow) -> bool:
     return (node.pivot or node.irreversible) and row.unsettled > 0
 
 
-def _why(failure: Failure) -> str:
+def _why(failure: Failure, node: Node, row: AnyRow) -> str:
+    """In the word of `letters.WHYS`. What is done at most once and may have happened asks that question, however it ended."""
+    if row.kind == Kind.ACTION and node.at_most_once and row.unsettled > 0 and failure.how != "failed":
+        return "unknown_outcome"
     return {"transient": "exhausted", "lost": "exhausted", "nobody_came": "queue_timeout", "unreadable": "queue_timeout"}.get(
         failure.how, failure.how
     )

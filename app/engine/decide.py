@@ -12,6 +12,7 @@ from app.clock import now
 from app.config import Settings
 from app.engine.advance import after_end, finish
 from app.engine.attempt import Ended
+from app.engine.letters import no_longer_late, nobody_is_asked
 from app.engine.move import Move
 from app.engine.turn import past_return, turn
 from app.errors import Conflict, NotFound
@@ -21,8 +22,6 @@ from app.store import queries, updates
 from app.store.ids import is_id
 from app.store.session import reading, transaction
 from app.store.types import AnyRow
-
-NOBODY_ASKED = {"attention_since": None, "owner": None, "owned_at": None}
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
 
 
 def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
-    """Give a dead letter's operation fresh attempts.
+    """Give a dead letter's operation fresh attempts. Of a step that is done at most once this says that it has not happened.
 
     Raises: NotFound; Conflict when the letter is closed (two redrives: one wins) or the job has ended.
     """
@@ -104,7 +103,7 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
             raise Conflict("only an action can be marked absent")
         _only_given_up(operation)
         updates.decide_failed_operation(move.tx, operation.id, {"unsettled": 0, "decided": "marked_absent"})
-        move.change(state=JobState.RUNNING)
+        no_longer_late(move)
         if not turn(move, Cause.FAILED, f"{operation.step} was found not to have happened", undo_s=settings.undo_seconds, actor=actor):
             raise Conflict("the job cannot turn any more: a later step has happened")
 
@@ -130,9 +129,10 @@ def _too_late(blocker: AnyRow | None) -> str:
 # --- how -------------------------------------------------------------------------------------------------------
 def _fresh_attempts(move: Move, operation: AnyRow) -> None:
     limits = move.graph.by_name[operation.step].limits_of(operation.kind)
-    row = updates.decide_failed_operation(
-        move.tx, operation.id, {**updates.READY_NOW, "allowance": operation.attempts + limits.attempts, "stop": False, "error": None}
-    )
+    values = {**updates.READY_NOW, "allowance": operation.attempts + limits.attempts, "stop": False, "error": None}
+    if operation.kind == Kind.ACTION and move.graph.by_name[operation.step].at_most_once:
+        values["unsettled"] = 0  # "may it have happened?" is answered: it has not. One attempt may take effect, as before
+    row = updates.decide_failed_operation(move.tx, operation.id, values)
     if row is not None:
         move.ready([row])
 
@@ -173,6 +173,6 @@ def _carry_out(move: Move, letter: AnyRow, resolution: str, actor: str, why: str
         raise Conflict("somebody else has decided this already")
     move.record(resolution, operation, actor=actor, why=why)
     if move.state == JobState.ATTENTION and not queries.blocking_letters(move.tx, letter.job_id):
-        move.change(state=JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING, **NOBODY_ASKED)
+        nobody_is_asked(move)
     change(move, operation)
     finish(move)

@@ -32,6 +32,10 @@ INVARIANTS: dict[str, str] = {
         WHERE j.dir = 'back' AND o.kind = 'action' AND o.state IN ('pending','queued','waiting')""",
     "what is confirmed is never undone": """
         SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id WHERE j.dir = 'back' AND o.kind = 'confirm'""",
+    "what was not done is not confirmed": """
+        SELECT c.id FROM operations c JOIN jobs j ON j.id = c.job_id
+        JOIN operations a ON a.job_id = c.job_id AND a.step = c.step AND a.item = c.item
+        WHERE c.kind = 'confirm' AND a.kind = 'action' AND a.state <> 'completed'""",
     "no operation before its dependencies": """
         SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id JOIN edges e ON e.digest = j.digest AND e.direct AND e.after = o.step
         JOIN operations p ON p.job_id = j.id AND p.kind = 'action' AND p.step = e.before
@@ -57,6 +61,13 @@ INVARIANTS: dict[str, str] = {
     "attention exactly when a person is asked": """
         SELECT j.id FROM jobs j WHERE (j.state = 'attention') <> EXISTS (
             SELECT 1 FROM dead_letters d WHERE d.job_id = j.id AND d.blocking AND d.state = 'open')""",
+    "a person is asked about work that stands": """
+        SELECT j.id FROM jobs j WHERE j.state = 'attention' AND NOT EXISTS (
+            SELECT 1 FROM dead_letters d WHERE d.job_id = j.id AND d.blocking AND d.state = 'open' AND d.why NOT IN ('late','late_undo'))
+        AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.job_id = j.id AND o.state IN :live)""",
+    "a job ends once": """
+        SELECT j.id FROM jobs j WHERE j.state IN :ended AND (SELECT count(*) FROM history h
+            WHERE h.job_id = j.id AND h.event IN ('job_completed','job_failed','job_cancelled')) > 1""",
     "attempts are bounded": """
         SELECT o.id FROM operations o JOIN jobs j ON j.id = o.job_id
         WHERE o.attempts > o.allowance OR o.unsettled > o.attempts OR o.unsettled < 0""",

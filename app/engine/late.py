@@ -14,7 +14,7 @@ from app.config import Settings
 from app.engine import decide
 from app.engine.dispatch import Publishes, alone, ring
 from app.engine.isolation import Isolated
-from app.engine.letters import ask_a_person
+from app.engine.letters import ask_a_person, asks_whether_it_happened
 from app.engine.move import Move
 from app.engine.turn import past_return, turn
 from app.errors import NotFound
@@ -110,8 +110,8 @@ def _act(tx: Connection, settings: Settings, job_id: str, actor: str) -> tuple[d
 
 
 def _redrive(move: Move, actor: str) -> tuple[str, Plan]:
-    """Fresh attempts for what stands; what waits may go on now, and is rung once more."""
-    letters = queries.blocking_letters(move.tx, move.job.id)
+    """Fresh attempts for what stands, unless only a person can answer; what waits may go on now, and is rung once more."""
+    letters = [one for one in queries.blocking_letters(move.tx, move.job.id) if not asks_whether_it_happened(move.graph, one)]
     waiting = reconciliations.ready_of(move.tx, move.job.id)
     reconciliations.put_forward(move.tx, move.job.id)
     for letter in letters:

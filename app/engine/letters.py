@@ -8,13 +8,18 @@ from sqlalchemy import insert
 
 from app.clock import now
 from app.engine.move import Move
-from app.rules.states import JobState
-from app.store import queries
+from app.rules.states import Dir, JobState, Kind
+from app.saga.graph import Graph
+from app.store import queries, updates
 from app.store.ids import new_id
 from app.store.tables import dead_letters
 from app.store.types import AnyRow
 
+ENGINE = "surefoot"  # who closes a letter when nobody has to
 WHYS = ("exhausted", "rejected", "unknown_outcome", "failed", "queue_timeout", "stalled", "lock_timeout", "late_undo", "late")
+
+
+NOBODY_ASKED = {"attention_since": None, "owner": None, "owned_at": None}
 
 
 def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) -> None:
@@ -25,10 +30,21 @@ def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) ->
     move.record("attention", row, why=why)
 
 
+def asks_whether_it_happened(graph: Graph, letter: AnyRow) -> bool:
+    """Whether only a person can answer: a step that is done at most once may have happened. No machine sends it back."""
+    return letter.why == "unknown_outcome" and letter.kind == Kind.ACTION and graph.by_name[letter.step].at_most_once
+
+
 def open_letter(move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | None, blocking: bool) -> None:
-    """One open letter for an operation. `blocking` holds the job in `attention`; else the job lands by itself."""
-    if queries.open_letter_of(move.tx, row.id) is not None:
+    """One open letter for an operation. `blocking` holds the job in `attention`; else the job lands by itself.
+
+    One that only says how late the job is gives way to one that asks what is to become of the operation.
+    """
+    present = queries.open_letter_of(move.tx, row.id)
+    if present is not None and (present.why not in queries.LATENESS or why in queries.LATENESS):
         return
+    if present is not None:
+        updates.close_letter(move.tx, present.id, resolution="overtaken", actor=ENGINE, why="the operation was given up")
     move.tx.execute(
         insert(dead_letters).values(
             id=new_id(),
@@ -46,3 +62,21 @@ def open_letter(move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | No
             needs_person=blocking,
         )
     )
+
+
+def nobody_is_asked(move: Move) -> None:
+    """The job moves by itself again: it is shown as what it is, and nobody has it any more."""
+    move.change(state=JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING, **NOBODY_ASKED)
+
+
+def no_longer_late(move: Move) -> None:
+    """Letters that only say how late the job is close by themselves: everything is done after all, or the job turns."""
+    if move.state != JobState.ATTENTION:
+        return
+    for letter in queries.blocking_letters(move.tx, move.job.id):
+        if letter.why in queries.LATENESS:
+            why = "what it was about is over"
+            updates.close_letter(move.tx, letter.id, resolution="overtaken", actor=ENGINE, why=why)
+            move.record("letter_overtaken", why=letter.why)
+    if not queries.blocking_letters(move.tx, move.job.id):
+        nobody_is_asked(move)

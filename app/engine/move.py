@@ -74,6 +74,13 @@ class Move:
         self._events.append(row)
         counted.note_event(self.graph.saga, event, operation, detail)
 
+    def record_rarely(self, event: str, operation: AnyRow, **detail: Any) -> None:
+        """As `record`, of what may come again without end: a line for attempt 1, 2, 4, 8 and so on. Each is counted."""
+        if operation.attempts & (operation.attempts - 1) == 0:
+            self.record(event, operation, **detail)
+        else:
+            counted.note_event(self.graph.saga, event, operation, detail)
+
     def ready(self, operations: Iterable[AnyRow]) -> None:
         """These operations have become ready (queued, nothing missing) in this move."""
         for row in operations:

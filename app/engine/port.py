@@ -7,17 +7,18 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.clock import now
 from app.config import Settings
 from app.engine.attempt import Attempt
+from app.engine.move import Move
 from app.errors import LeaseLost, StopRequested, StoreUnavailable
 from app.rules.states import OpState
 from app.secrecy import NONE, Secrets, scrub
 from app.store import queries, updates
-from app.store.session import asking, one_statement
+from app.store.session import asking, one_statement, transaction
 from app.texts import json_bytes, storable
 
 PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
@@ -58,6 +59,19 @@ class StorePort:
     def now(self) -> datetime:
         with asking(self._db) as connection:
             return connection.execute(select(now())).scalar_one()
+
+    def record(self, event: str) -> None:
+        """A line of history about this attempt. Raises: LeaseLost when it is not this attempt's to say any more."""
+
+        def work(tx: Connection) -> None:
+            move = Move(tx, self._attempt.job_id)
+            row = queries.operation(tx, self._attempt.operation_id)
+            if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
+                raise LeaseLost
+            move.record(event, row)
+            move.close()
+
+        transaction(self._db, work)
 
     def _write(self, values: dict[str, Any]) -> None:
         attempt, self._last_sign = self._attempt, time.monotonic()

@@ -123,12 +123,13 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
     """
     with reading(db) as connection:
         letter = queries.letter(connection, letter_id)
-    if letter is None:
+        graph = queries.graph_of_job(connection, letter.job_id) if letter is not None else None
+    if letter is None or graph is None:
         raise NotFound("there is no such dead letter")
     if letter.blocking and letter.state == "open":
         raise Conflict(
             f"the letter holds its job in attention, so it cannot be laid down; decide about {letter.step} instead: "
-            f"{' or '.join(decisions(letter))}"
+            f"{' or '.join(decisions(letter, graph))}"
         )
 
     def work(tx: Connection) -> None:

@@ -32,7 +32,11 @@ def past_return(move: Move) -> AnyRow | None:
 
 
 def turn(move: Move, cause: Cause, reason: str, *, undo_s: float, error: dict[str, Any] | None = None, actor: str | None = None) -> bool:
-    """Turn the job, in the move's transaction. False: it has turned or ended already, or is past the point of no return."""
+    """Turn the job, in the move's transaction. False: it has turned or ended already, or is past the point of no return.
+
+    A cancel that was asked for too early to be obeyed is the cause, whatever opens the way back.
+    """
+    cause = Cause.CANCEL if move.job.cancel_wish else cause
     if move.dir != Dir.FORWARD or move.state != JobState.RUNNING or past_return(move) is not None:
         return False
     move.change(dir=Dir.BACK, state=JobState.COMPENSATING, cause=cause, reason=reason, error=error, deadline_at=None, undo_by=after(undo_s))

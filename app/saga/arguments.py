@@ -84,14 +84,19 @@ def plain_function(fn: object, what: str) -> None:
         raise DefinitionError(f"{source.caller()}: {what} must be a function written with def, not {said(fn)}.")
 
 
-def positive(duration: Duration, word: str, line: str, what: str) -> float:
+def length(duration: Duration, word: str, line: str, what: str) -> float:
+    """Seconds, 0 included."""
     try:
-        length = seconds(duration)
+        return seconds(duration)
     except ValueError as error:
         raise DefinitionError(f"{line}: {what}: {word}: {error}.") from None
-    if length <= 0:
+
+
+def positive(duration: Duration, word: str, line: str, what: str) -> float:
+    found = length(duration, word, line, what)
+    if found <= 0:
         raise DefinitionError(f"{line}: {what}: {word}={duration!r} is no time at all. Say more than 0 seconds.")
-    return length
+    return found
 
 
 def positive_or_none(duration: Duration | None, word: str, line: str, what: str) -> float | None:

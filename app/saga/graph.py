@@ -73,6 +73,11 @@ class Node:
         """From its claim on the job only goes forward (or a person decides)."""
         return self.pivot or self.irreversible or self.past_pivot
 
+    @property
+    def at_most_once(self) -> bool:
+        """Whether an attempt of unknown outcome is answered by a person, and by nothing else."""
+        return self.irreversible and self.on_unknown == "attention" and not self.probe
+
     def limits_of(self, kind: str) -> Limits:
         """The limits of this step's action, undo or confirmation."""
         if kind == "undo" and self.compensation is not None:

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from app.errors import DefinitionError
 from app.saga import source
-from app.saga.arguments import Duration, declaration, plain_function, positive, positive_or_none, retry_or_default, said
+from app.saga.arguments import Duration, declaration, length, plain_function, positive, positive_or_none, retry_or_default, said
 from app.saga.policies import Retry
 from app.saga.words import NOTHING_SAID, StepWords, declared_words
 
@@ -32,7 +32,10 @@ class Owner(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """An undo or a confirmation as declared. Times in seconds; `queue_timeout_s`: None where nothing was said."""
+    """An undo or a confirmation as declared. Times in seconds; `queue_timeout_s`: None where nothing was said.
+
+    `settle_after_s`: of an undo, see `Step.compensate`.
+    """
 
     fn: Callable[..., Any]
     where: str
@@ -43,6 +46,7 @@ class Part:
     fidelity: str = ""
     note: str = ""
     undone: str = ""
+    settle_after_s: float | None = None
 
     @property
     def name(self) -> str:
@@ -109,6 +113,7 @@ class Step(Generic[P, R]):
         timeout: Duration = "60s",
         queue_timeout: Duration | None = None,
         stall_timeout: Duration | None = None,
+        settle_after: Duration | None = None,
     ) -> Callable[[F], F]:
         """Declare the undo of this step: a function of (ctx, o, result) or (ctx, o).
 
@@ -116,6 +121,8 @@ class Step(Generic[P, R]):
         `queue_timeout`: as of a step; then a person is asked.
         `note`: what a user is told of the difference; `undone`: what has happened then, as "card refunded".
         `result` is None when it was never learnt.
+        `settle_after`: of a step with a probe, how long after an attempt of unknown outcome has ended its request may still take
+        effect: so long a probe's NEVER is asked again (default twice the step's timeout; 0 where this undo voids the key).
         """
         if fidelity not in FIDELITIES:
             raise self._wrong(f"fidelity={said(fidelity)}: say how well the undo undoes, one of {', '.join(FIDELITIES)}")
@@ -127,7 +134,8 @@ class Step(Generic[P, R]):
                 raise self._wrong(f"has two compensations, {self.undo.name} ({self.undo.where}) and {fn.__name__}: keep one", fn)
             words = declared_words(source.where(fn), f"step {self.name}", undone=undone)
             made = self._part(fn, retry, timeout, queue_timeout, stall_timeout, fidelity, note)
-            self.undo = replace(made, undone=words.undone)
+            late_s = None if settle_after is None else length(settle_after, "settle_after", made.where, fn.__name__)
+            self.undo = replace(made, undone=words.undone, settle_after_s=late_s)
             return fn
 
         return declare

@@ -107,6 +107,8 @@ class Director:
         ctx = Context(letter.job_id, self.saga, letter.step, letter.item, letter.kind)
         if letter.why == "late_undo":
             return "retry"
+        if word == "retry" and letter.why == "unknown_outcome" and done:
+            return "mark_done"  # to try again would say that it is not there
         graph = next(saga.graph for saga in self.world.sagas if saga.name == self.saga)
         if word == "mark_absent" and (done or letter.kind != "action" or not graph.by_name[letter.step].pivot):
             word = "mark_done"  # it is there, or there is no way back from it: done by hand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -79,7 +79,14 @@ def draw(chance: random.Random) -> tuple[StepPlan, ...]:
             promise = chance.choice(("onward", "onward", "final"))
             plans.append(StepPlan(name, after, chance.choice(lanes), promise, chance.choice((1, 3)), on_unknown=unknown))
             onward.append(name)
-    return _fan(chance) if chance.random() < 0.12 else tuple(plans)
+    return _fan(chance) if chance.random() < 0.12 else _some_confirmed(plans)
+
+
+def _some_confirmed(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
+    """Some steps from the pivot on are confirmed too: they are what a person may waive. Drawn apart from the rest of the saga."""
+    chance = random.Random(repr(plans))
+    onward = ("pivot", "final", "onward")
+    return tuple(replace(plan, confirm=chance.random() < 0.15) if plan.promise in onward else plan for plan in plans)
 
 
 def _fan(chance: random.Random) -> tuple[StepPlan, ...]:

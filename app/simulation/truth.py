@@ -32,13 +32,16 @@ def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
             yield f"{', '.join(missing)} never took effect"
         if undos:
             yield f"{', '.join(undos)} undone"
-        unconfirmed = {n.name for n in graph.nodes if n.confirm} - set(service.of(job.id, "confirm"))
+        confirmed, let_go = set(service.of(job.id, "confirm")), _let_go(director, job)
+        if confirmed & let_go:
+            yield f"{', '.join(sorted(confirmed & let_go))} confirmed, although a person had waived it"
+        unconfirmed = {n.name for n in graph.nodes if n.confirm} - confirmed - let_go
         if unconfirmed - {step for step, kind in waived if kind == "confirm"}:
             yield f"{', '.join(sorted(unconfirmed))} never confirmed"
         return
-    confirmed = service.of(job.id, "confirm")
-    if confirmed:
-        yield f"{', '.join(confirmed)} confirmed, although the job was undone"
+    shown = service.of(job.id, "confirm")
+    if shown:
+        yield f"{', '.join(shown)} confirmed, although the job was undone"
     for node in graph.nodes:
         if node.compensation is not None and node.name in actions and node.name not in undos and (node.name, "undo") not in waived:
             yield f"{node.name} took effect and was never undone"
@@ -57,6 +60,14 @@ def _cause(director: Director, job: Any) -> Iterator[str]:
     turns = [str((line.detail or {}).get("reason")) for line in director.world.view.history(job.id) if line.event == "turned"]
     if [job.reason] != turns:
         yield f"it says {job.reason!r} as why it turned, and turned for {turns}"
+
+
+def _let_go(director: Director, job: Any) -> set[str]:
+    """The steps of a job that a person waived, by the engine's own account."""
+    o = operations.c
+    return {
+        row.step for row in director.world.view.all(select(o.step).where(o.job_id == job.id, o.kind == "action", o.decided == "waived"))
+    }
 
 
 def _account(director: Director, job: Any, actions: list[str], undos: list[str]) -> Iterator[str]:

@@ -53,7 +53,8 @@ CHANGES: dict[str, tuple[str, str]] = {
     ),
     "what may have happened was forgotten": (  # only a completion settles everything; one attempt vouches for itself alone
         "operations",
-        f"NEW.unsettled < OLD.unsettled - 1 AND NEW.state NOT IN {_in(DONE)} AND NEW.decided IS NULL",
+        f"NEW.unsettled < OLD.unsettled - 1 AND NEW.state NOT IN {_in(DONE)} AND NEW.decided IS NULL"
+        " AND NOT (OLD.state = 'failed' AND sim_role() = 'person')",  # who looked, and says so by trying again
     ),
     "a completed operation lost its result": ("operations", "OLD.state = 'completed' AND NEW.result IS NOT OLD.result"),
 }

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, String, bindparam, literal_column, null, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, Select, String, bindparam, literal_column, null, or_, select, update
 from sqlalchemy.types import Float
 
 from app.clock import after, ago, now
@@ -48,11 +48,11 @@ class Meant:
 
 
 def _rows() -> Select[Any]:
-    return select(dead_letters, j.state.label("job_state")).join_from(dead_letters, jobs, d.job_id == j.id)
+    return select(dead_letters, j.state.label("job_state"), j.digest).join_from(dead_letters, jobs, d.job_id == j.id)
 
 
 def page(connection: Connection, meant: Meant, after_id: str | None, limit: int) -> list[AnyRow]:
-    """Letters with the state of their job (`job_state`), newest first, older than `after_id`."""
+    """Letters with the state of their job (`job_state`) and its `digest`, newest first, older than `after_id`."""
     if meant.job_id is not None:
         return _page_of_job(connection, meant, after_id, limit)
     query = _rows().where(*meant.guards())
@@ -73,15 +73,20 @@ def _page_of_job(connection: Connection, meant: Meant, after_id: str | None, lim
 
 
 def one(connection: Connection, letter_id: str, tenant_id: str | None) -> AnyRow | None:
-    """A letter with the state of its job, if it is this tenant's (None: anybody's)."""
+    """A letter with the state of its job and its `digest`, if it is this tenant's (None: anybody's)."""
     guards = [d.id == letter_id] + ([d.tenant_id == tenant_id] if tenant_id is not None else [])
     return connection.execute(_rows().where(*guards)).one_or_none()
 
 
 # --- sent back by the clock --------------------------------------------------------------------------------------
 def unscheduled(connection: Connection, meant: Meant, limit: int) -> list[AnyRow]:
-    """(id, job_id, saga, step) of open letters that no clock sends back yet, oldest first."""
+    """(id, job_id, saga, step) of open letters that no clock sends back yet, oldest first.
+
+    Those that hold their job because nobody knows whether it happened are meant only where they are named (`why`).
+    """
     query = select(d.id, d.job_id, d.saga, d.step).where(*meant.guards(), d.state == OPEN, d.redrive_at.is_(None))
+    if meant.why is None:
+        query = query.where(or_(~d.blocking, d.why != "unknown_outcome"))
     return list(connection.execute(query.order_by(d.id).limit(limit)))
 
 

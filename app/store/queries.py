@@ -53,6 +53,7 @@ NOTHING: ColumnElement[int] = literal_column("0", Integer)
 JOB_OF_A_MOVE = ("id", "tenant_id", "digest", "state", "dir", "cause", "cancel_wish", "deadline_at", "owner", "seq", "rev")
 P_LIMIT = bindparam("p_limit", type_=Integer)
 NO_ID = "00000000-0000-0000-0000-000000000000"
+LATENESS = ("late_undo", "late")  # letters that say how late a job is: its operations go on by themselves
 
 
 # --- definitions: a digest names one graph for ever, so it is read once ------------------------------------------
@@ -109,6 +110,14 @@ def order_of_definitions(own: ColumnElement[str] | None = None) -> tuple[ColumnE
         order.append(case((LIVE, 0), (c.digest == own, 1), else_=0).desc())
     order.append(case((LIVE, null()), else_=c.served_at).desc().nulls_last())
     return (*order, c.version.desc(), c.registered_at.desc(), c.digest)
+
+
+def graph_of_job(connection: Connection, job_id: str) -> Graph:
+    """The graph that a job is pinned to. Raises: NotFound."""
+    digest = connection.execute(select(j.digest).where(j.id == job_id)).scalar_one_or_none()
+    if digest is None:
+        raise NotFound("there is no such job")
+    return graph_of(connection, digest)
 
 
 _CURRENT = (
@@ -195,6 +204,14 @@ def operations_of(connection: Connection, job_id: str, kind: Kind | None = None)
     return list(connection.execute(_OPERATIONS_OF_KIND, {"p_id": job_id, "p_kind": kind}))
 
 
+_STATES = select(o.step, o.state).where(o.job_id == bindparam("p_id", type_=Id), o.kind == bindparam("p_kind", type_=String))
+
+
+def states_of(connection: Connection, job_id: str, kind: Kind) -> dict[str, str]:
+    """step -> the state of its operation of this kind."""
+    return {row.step: row.state for row in connection.execute(_STATES, {"p_id": job_id, "p_kind": kind})}
+
+
 _LOCK_NO_RETURN = (
     select(operations)
     .where(o.job_id == bindparam("p_id", type_=Id), o.no_return, o.kind != Kind.UNDO)
@@ -212,12 +229,12 @@ _MOVING = select(
     exists().where(
         o.job_id == bindparam("p_id", type_=Id), or_(o.state == PENDING, o.state == QUEUED, o.state == RUNNING, o.state == WAITING)
     ),
-    exists().where(d.job_id == bindparam("p_id", type_=Id), d.state == OPEN, d.blocking),
+    exists().where(d.job_id == bindparam("p_id", type_=Id), d.state == OPEN, d.blocking, d.why.not_in(LATENESS)),
 )
 
 
 def may_move(connection: Connection, job_id: str) -> bool:
-    """Whether any operation of the job may still move, or a person is asked."""
+    """Whether any operation of the job may still move, or a person is asked what is to become of one."""
     return any(connection.execute(_MOVING, {"p_id": job_id}).one())
 
 
@@ -279,11 +296,11 @@ def held_by(connection: Connection, boot: str) -> list[AnyRow]:
     return list(connection.execute(_HELD_BY, {"p_boot": boot}))
 
 
-_RESULTS = select(o.step, o.state, o.result, o.error).where(one_of(o.id, "p_ids"))
+_RESULTS = select(o.step, o.state, o.result, o.error, o.finished_at, now().label("now")).where(one_of(o.id, "p_ids"))
 
 
 def results_of(connection: Connection, job_id: str, steps: Collection[str], item: str = "") -> dict[str, AnyRow]:
-    """step -> its action's (state, result, error)."""
+    """step -> its action's (state, result, error, finished_at), and the database's time (`now`)."""
     if not steps:
         return {}
     ids = [operation_id(job_id, step, item, Kind.ACTION) for step in steps]

@@ -321,3 +321,21 @@ def a_step_that_failed_for_good_is_tried_again() -> Iterator[None]:
 
     with instead(failures, "_for_good", again):
         yield
+
+
+@planted
+def a_decision_ends_a_job_that_has_ended() -> Iterator[None]:
+    with instead(advance, "ENDED", ()):
+        yield
+
+
+@planted
+def a_step_that_was_waived_is_confirmed() -> Iterator[None]:
+    real = queries.states_of
+
+    def all_done(tx: Any, job_id: str, kind: Kind) -> dict[str, str]:
+        states = real(tx, job_id, kind)
+        return states if kind == Kind.CONFIRM else dict.fromkeys(states, OpState.COMPLETED)
+
+    with instead(queries, "states_of", all_done):
+        yield

@@ -57,9 +57,7 @@ def a_zombie_parks_what_another_runs() -> Iterator[None]:
         with ExitStack() as stack:
             end = attempt.updates.end_running_operation
             stack.enter_context(read_as(token=held.token))
-            stack.enter_context(
-                mock.patch.object(attempt.updates, "end_running_operation", _whoever_holds_it(end))
-            )
+            stack.enter_context(mock.patch.object(attempt.updates, "end_running_operation", _whoever_holds_it(end)))
             return real(db, held, seconds)
 
     with mock.patch.object(attempt, "park", parks):
@@ -80,12 +78,7 @@ def a_decision_is_taken_about_what_runs() -> Iterator[None]:
 
     def whatever_its_state(tx: Any, operation_id: str, values: dict[str, Any]) -> Any:
         o = queries.operations
-        return (
-            real(tx, operation_id, values)
-            or tx.execute(
-                o.update().where(o.c.id == operation_id).values(**values).returning(*o.c)
-            ).one()
-        )
+        return real(tx, operation_id, values) or tx.execute(o.update().where(o.c.id == operation_id).values(**values).returning(*o.c)).one()
 
     with (
         mock.patch.object(decide, "_only_given_up"),
@@ -127,9 +120,7 @@ def two_send_one_letter_back_and_both_are_obeyed() -> Iterator[None]:
 @guard
 def a_broker_that_comes_back_with_its_marker_is_believed() -> Iterator[None]:
     real = sweep.ring_anew_if_lost
-    with mock.patch.object(
-        sweep, "ring_anew_if_lost", lambda db, broker, came_back: real(db, broker)
-    ):
+    with mock.patch.object(sweep, "ring_anew_if_lost", lambda db, broker, came_back: real(db, broker)):
         yield
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from app.errors import NotFound
-from app.rules.states import ENDED
-from app.store import letters
+from app.rules.states import ENDED, Kind
+from app.saga.graph import Graph
+from app.store import letters, queries
 from app.store.ids import is_id
 from app.store.letters import Meant
 from app.store.session import reading
@@ -27,8 +28,9 @@ def letters_view(db: Engine, meant: Meant, *, after_id: str | None = None, limit
     limit = max(1, min(limit, PAGE_ROWS_MOST))
     with reading(db) as connection:
         rows = letters.page(connection, meant, after_id, limit + 1)
-    shown = rows[:limit]
-    return [brief(row) for row in shown], (shown[-1].created_at, shown[-1].id) if len(rows) > limit else None
+        shown = rows[:limit]
+        found = [brief(row, queries.graph_of(connection, row.digest)) for row in shown]
+    return found, (shown[-1].created_at, shown[-1].id) if len(rows) > limit else None
 
 
 def letter_view(db: Engine, letter_id: str, tenant_id: str | None) -> dict[str, Any]:
@@ -37,12 +39,13 @@ def letter_view(db: Engine, letter_id: str, tenant_id: str | None) -> dict[str, 
         row = letters.one(connection, letter_id, tenant_id) if is_id(letter_id) else None
         if row is None:
             raise NotFound("There is no such dead letter, or it is not yours.")
-        return brief(row) | {"history": _attempts(connection, row)}
+        return brief(row, queries.graph_of(connection, row.digest)) | {"history": _attempts(connection, row)}
 
 
 def letters_of_job(connection: Connection, job_id: str) -> list[dict[str, Any]]:
     """The open letters of a job, newest first."""
-    return [brief(row) for row in letters.page(connection, Meant(job_id=job_id), None, PAGE_ROWS_MOST)]
+    rows = letters.page(connection, Meant(job_id=job_id), None, PAGE_ROWS_MOST)
+    return [brief(row, queries.graph_of(connection, row.digest)) for row in rows]
 
 
 def in_job(letter: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +54,7 @@ def in_job(letter: dict[str, Any]) -> dict[str, Any]:
     return {name: letter[name] for name in shown} | {"links": {"self": letter["links"]["self"]}}
 
 
-def brief(row: AnyRow) -> dict[str, Any]:
+def brief(row: AnyRow, graph: Graph) -> dict[str, Any]:
     """A letter as lists show it."""
     here = f"{API}/dead-letters/{row.id}"
     job = job_links(row.job_id)
@@ -68,7 +71,7 @@ def brief(row: AnyRow) -> dict[str, Any]:
         "attempts": row.attempts,
         "needs_person": row.needs_person,
         "state": row.state,
-        "actions": actions(row),
+        "actions": actions(row, graph),
         "redrive": None if row.redrive_at is None or row.state != "open" else _dated(row),
         "created_at": stamp(row.created_at),
         "closed_at": stamp(row.closed_at),
@@ -81,20 +84,24 @@ def brief(row: AnyRow) -> dict[str, Any]:
     }
 
 
-def actions(row: AnyRow) -> list[str]:
+def actions(row: AnyRow, graph: Graph) -> list[str]:
     """What a person can do about it now."""
     if row.state != "open":
         return []
     if row.blocking:
-        return decisions(row)
+        return decisions(row, graph)
     return ["redrive", "discard"] if row.job_state in ENDED else ["discard"]
 
 
-def decisions(row: AnyRow) -> list[str]:
-    """What a person can decide about a letter that holds its job. One about lateness goes on by itself: it can only be seen."""
-    if row.why in ("late_undo", "late"):
+def decisions(row: AnyRow, graph: Graph) -> list[str]:
+    """What a person can decide about a letter that holds its job. One about lateness goes on by itself: it can only be seen.
+
+    What is past the pivot is not marked absent: the job would have to turn, and cannot. Trying again says that it has not happened.
+    """
+    if row.why in queries.LATENESS:
         return ["redrive"]
-    return ["redrive", "mark-done", "waive"] + (["mark-absent"] if row.kind == "action" else [])
+    may_turn = row.kind == Kind.ACTION and not graph.by_name[row.step].past_pivot
+    return ["redrive", "mark-done", "waive"] + (["mark-absent"] if may_turn else [])
 
 
 def _dated(row: AnyRow) -> dict[str, Any]:

@@ -80,9 +80,7 @@ def the_two_ways_agree(worlds: tuple[World, World]) -> None:
 
 
 def the_last_arms_ride(world: World) -> None:
-    side_by_side.test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_released_and_claimed_once(
-        world, True
-    )
+    side_by_side.test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_released_and_claimed_once(world, True)
     assert world.broken() == {}
 
 
@@ -192,9 +190,7 @@ def test_given_a_guard_that_is_gone_then_the_test_that_stands_for_it_fails(
         planted(mistake) if mistake in PLANTED else GUARDS[mistake](),
         pytest.raises((AssertionError, IntegrityError, Failed)),
     ):
-        check(
-            **{name: given[name]() for name in inspect.signature(check).parameters if name in given}
-        )
+        check(**{name: given[name]() for name in inspect.signature(check).parameters if name in given})
 
 
 def test_given_no_mistake_then_a_ride_takes_only_what_is_there_for_it(emptied: World) -> None:

@@ -35,6 +35,8 @@ KNOWN: dict[str, tuple[int, list[Action] | None]] = {
     "two people decide about one letter and both are obeyed": (5, None),
     "a step that failed for good counts as nothing": (7, None),
     "a step that failed for good is tried again": (7, None),
+    "a decision ends a job that has ended": (36, None),
+    "a step that was waived is confirmed": (6, None),
 }
 SEARCHED = 400  # numbers; each mistake shows before
 
