@@ -51,10 +51,9 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
         while True:
             try:
                 _up(settings, home, say)
-            except PortTaken as error:
-                say(f"{error.message}; everything starts again, on other ports")
-            else:
-                return
+            except PortTaken:
+                continue
+            return
 
 
 def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
@@ -94,6 +93,7 @@ def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
     except Stopped:
         pass
     except PortTaken as error:
+        say(f"{error.message}; everything starts again, on other ports")
         taken = error
     finally:
         supervisor.stop()

@@ -13,8 +13,8 @@ from app.engine.submit import Submission, submit
 from app.saga.outcomes import Rejected
 from app.store import letters, reconciliations
 from app.store.letters import Meant
+from app.store.views import health, list_jobs, standing
 from app.store.views import jobs as jobs_view
-from app.store.views import list_jobs, standing
 from app.store.views.quarantine import kept as quarantine_count
 from app.store.views.quarantine import page as quarantine_page
 from app.store.views.reruns import reruns_of
@@ -116,6 +116,8 @@ FEW: dict[str, tuple[Callable[[Connection], Any], str]] = {  # read whole, and s
     ),
     "re-runs of a page of jobs": (lambda c: reruns_of(c, [NOBODY] * 50), "ix_jobs_retry_of"),
     "what the relay left behind": (lambda c: standing.left_behind(c, 60.0), "ix_operations_leased|ix_operations_boot"),
+    "the oldest that is ready": (lambda c: health.oldest_s(c, past=False), "ix_operations_queue_by"),
+    "the oldest past its time": (lambda c: health.oldest_s(c, past=True), "ix_operations_queue_by"),
     "jobs in attention": (standing.attention, "ix_jobs_attention|ix_jobs_state"),
 }
 

@@ -149,7 +149,12 @@ def _open_postgresql(url: URL, schema: str) -> Engine:
         isolation_level="READ COMMITTED",
         pool_size=2,
         pool_pre_ping=True,  # a database that was restarted costs a ping, not a failed step
-        connect_args={"options": " ".join(options).strip(), "connect_timeout": 5, **silence.connect_args(SILENCE_S)},
+        connect_args={
+            "options": " ".join(options).strip(),
+            "connect_timeout": 5,
+            "client_encoding": "utf8",
+            **silence.connect_args(SILENCE_S),
+        },
     )
     return silence.listen_within(engine, SILENCE_S)
 
