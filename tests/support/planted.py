@@ -339,3 +339,15 @@ def a_step_that_was_waived_is_confirmed() -> Iterator[None]:
 
     with instead(queries, "states_of", all_done):
         yield
+
+
+@planted
+def an_undo_that_fails_takes_the_place_of_why_the_job_failed() -> Iterator[None]:
+    asks = attempt.ask_a_person
+
+    def overwriting(move: Move, row: Any, *, why: str, error: dict[str, Any]) -> None:
+        move.change(reason=str(error.get("message", "")))
+        asks(move, row, why=why, error=error)
+
+    with instead(attempt, "ask_a_person", overwriting):
+        yield

@@ -37,6 +37,7 @@ KNOWN: dict[str, tuple[int, list[Action] | None]] = {
     "a step that failed for good is tried again": (7, None),
     "a decision ends a job that has ended": (36, None),
     "a step that was waived is confirmed": (6, None),
+    "an undo that fails takes the place of why the job failed": (17, None),
 }
 SEARCHED = 400  # numbers; each mistake shows before
 
