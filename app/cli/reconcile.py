@@ -164,7 +164,7 @@ def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool) -> 
     chosen = settings()
     with store() as db:
         registry = Registry.load(chosen.saga_modules)
-        meant = _meant(db, named, restored.UNDO if advised else None)
+        meant = _meant(db, named, reconciliations.UNDO if advised else None)
         failed = {one: told for one in meant if (told := findings.undo(db, registry, one, shell_actor(), why, past_return=past_return))}
     for one, told in failed.items():
         click.echo(f"{one[-12:]}: not undone yet: {told}", err=True)

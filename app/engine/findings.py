@@ -27,12 +27,12 @@ from app.saga.context import Context
 from app.saga.naming import parse_effect_key
 from app.saga.registry import Registry
 from app.store import reconciliations
-from app.store.reconciliations import ADOPTED, ORPHAN
+from app.store.reconciliations import ORPHAN, UNDO
 from app.store.session import reading, transaction
 from app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.reconcile")
-UNDO, UNDONE = "undo", "undone"
+UNDONE = "undone"
 LATE, UNASKABLE = "late", "unaskable"
 STANDS_THERE = (ORPHAN, "missing_here", "different")  # what can be undone, where the service says that it stands
 MESSAGE_CHARS = 500
@@ -56,15 +56,29 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
 def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None = None) -> bool:
     """What stands is right: it is not found again. `job_id`: the job that accounts for it; its history says so.
 
-    False: it is closed already. Raises: NotFound; Conflict for what is no effect.
+    False: it is closed already. Raises: NotFound; Conflict for what is no effect, or whose undo was decided.
     """
     row = _found(db, finding_id)
     if row.finding in (LATE, UNASKABLE):
         raise Conflict(f"a finding of the kind {row.finding} is about no effect: there is nothing to adopt")
-    if job_id is not None:
-        transaction(db, lambda tx: _note_adopted(tx, job_id, row, actor, why))
     detail = {**(row.detail or {}), **({"accounted_by": job_id} if job_id is not None else {})}
-    return close(db, finding_id, actor, why, action=ADOPTED, detail=detail)
+
+    def work(tx: Connection) -> bool:
+        adopted = reconciliations.adopt(tx, finding_id, actor=actor, why=why, detail=detail)
+        for job, event in ((row.job_id, "finding_closed"), (job_id, "effect_adopted")) if adopted is not None else ():
+            move = Move(tx, job) if job == job_id and job is not None else _move_of(tx, job)
+            if move is not None:
+                move.record(
+                    event, actor=actor, finding=row.finding, service=row.service, key=row.key, action=reconciliations.ADOPTED, why=why
+                )
+                move.close()
+        return adopted is not None
+
+    if transaction(db, work):
+        return True
+    if _found(db, finding_id).closed_at is None:
+        raise Conflict("its undo was decided: it cannot be adopted any more")
+    return False
 
 
 def undo(db: Engine, registry: Registry, finding_id: str, actor: str, why: str, *, past_return: bool = False) -> str | None:
@@ -154,12 +168,6 @@ def _found(db: Engine, finding_id: str) -> AnyRow:
     if row is None:
         raise NotFound("there is no such finding")
     return row
-
-
-def _note_adopted(tx: Connection, job_id: str, row: AnyRow, actor: str, why: str) -> None:
-    move = Move(tx, job_id)
-    move.record("effect_adopted", actor=actor, key=row.key, service=row.service, why=why)
-    move.close()
 
 
 def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:

@@ -20,10 +20,10 @@ from app.saga.naming import parse_effect_key
 from app.saga.registry import Registry
 from app.store import reconciliations
 from app.store.ids import is_id
-from app.store.reconciliations import ORPHAN
+from app.store.reconciliations import ORPHAN, UNDO
 from app.store.session import reading
 
-ADOPT, UNDO, CLOSE, WAIT = "adopt", "undo", "close", "wait"
+ADOPT, CLOSE, WAIT = "adopt", "close", "wait"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _moment(milliseconds: int) -> datetime:
 def _advice(db: Engine, registry: Registry, one: Mapping[str, Any], past: Sequence[str], missing: Sequence[str]) -> Advice:
     if one["finding"] == findings.UNASKABLE:
         return Advice(WAIT, "its service cannot be asked: bring it back, then reconcile again")
-    if one.get("action") == findings.UNDO:
+    if one.get("action") == UNDO:
         return Advice(UNDO, f"it was decided and has not been done: {(one['detail'] or {}).get('error', 'nobody has come to it')}")
     if one["finding"] == ORPHAN and past:
         todo = f"; not seen, so to be done by hand: {', '.join(missing)}" if missing else ""

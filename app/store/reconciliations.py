@@ -26,7 +26,7 @@ OPEN = r.closed_at.is_(None)
 NOT_ENDED = text("state IN ('running','compensating','attention')")  # as the index says it, or SQLite does not take it
 ABOUT_EFFECTS = text("finding <> 'late'")  # the same
 PUT_OFF = ("retry", "version")  # waits that may end sooner than they would: nothing outside decides about them
-ORPHAN, ADOPTED = "orphan", "adopted"
+ORPHAN, ADOPTED, UNDO = "orphan", "adopted", "undo"
 IS_ADOPTED = text("action = 'adopted'")  # as its index says it
 COUNTED_ROWS = 10_000
 IDS_AT_ONCE = 500
@@ -170,6 +170,13 @@ def close(tx: Connection, finding_id: str, *, actor: str, why: str, **values: An
     """open -> closed. None: it is closed already."""
     said = {"closed_at": now(), "closed_by": actor, "closed_why": why, **values}
     return tx.execute(update(reconciliations).where(r.id == finding_id, OPEN).values(said).returning(*reconciliations.c)).one_or_none()
+
+
+def adopt(tx: Connection, finding_id: str, *, actor: str, why: str, detail: dict[str, Any]) -> AnyRow | None:
+    """open -> closed, as adopted. None: it is closed already, or its undo was decided."""
+    said = {"closed_at": now(), "closed_by": actor, "closed_why": why, "action": ADOPTED, "detail": detail}
+    statement = update(reconciliations).where(r.id == finding_id, OPEN, r.action != UNDO).values(said)
+    return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 
 def say(tx: Connection, finding_id: str, *, action: str, detail: dict[str, Any]) -> AnyRow | None:

@@ -188,6 +188,9 @@ def test_given_an_undo_decided_when_the_service_is_away_then_it_stays_open_and_t
     assert asked == [(f"{jobs['paid']}:charge_card::undo", charge["key"], 1250)]
     (open_one,) = [one for one in restored.open_findings(world.db) if one["id"] == charge["id"]]
     assert (open_one["action"], open_one["detail"]["decided"]) == ("undo", {"by": "cli:ada", "why": "lost"})
+    with pytest.raises(Conflict, match="its undo was decided"):
+        findings.adopt(world.db, charge["id"], "cli:bob", "let it be", jobs["before"])
+    assert "effect_adopted" not in world.events(jobs["before"])
     monkeypatch.setitem(order.effect_undoers, "payments", kept)
     reconcile.patrol(world.db, world.settings, world.registry, "relay")
     assert charge["id"] not in {one["id"] for one in restored.open_findings(world.db)}

@@ -1,6 +1,5 @@
 """Lint reads the source of steps: mistakes that run, and nothing where there is a doubt."""
 
-
 from __future__ import annotations
 
 import random

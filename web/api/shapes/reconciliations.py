@@ -27,7 +27,9 @@ class Finding(Shape):
     service: str = Field(description="Empty for a late job.")
     key: str = Field(description="Of the effect; of a late job its id.")
     finding: Literal["late", "missing_there", "missing_here", "different", "orphan", "unaskable"]
-    action: str = Field(description="What was done: `asked` (a person), `redriven`, `rung`, `compensated`, `attention`.")
+    action: str = Field(
+        description="Done: `asked` (a person), `redriven`, `rung`, `compensated`, `attention`, `adopted`, `undo` (decided), `undone`."
+    )
     detail: dict[str, Any] | None
     actor: str
     closed_at: datetime | None
