@@ -14,8 +14,9 @@ from sqlalchemy import case, select, update
 import app.participant.barrier  # noqa: F401
 from app.clock import now
 from app.engine import advance, attempt, failures, turn
+from app.engine.broker_lost import BrokerLost
+from app.engine.lost import Lost
 from app.engine.move import Move
-from app.engine.sweep import Sweeper
 from app.rules import planner
 from app.rules.states import Dir, Kind, OpState
 from app.saga.context import Context
@@ -263,7 +264,7 @@ def a_job_ends_while_something_of_it_still_runs() -> Iterator[None]:
 
 @planted
 def a_lost_message_is_never_rung_again() -> Iterator[None]:
-    with instead(Sweeper, "_lost", lambda self: 0), instead(Sweeper, "_broker_lost", lambda self: 0):
+    with instead(Lost, "run_once", lambda self: 0), instead(BrokerLost, "run_once", lambda self: 0):
         yield
 
 

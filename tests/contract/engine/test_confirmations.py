@@ -107,7 +107,7 @@ def test_given_queued_confirmations_when_the_job_is_late_by_its_sla_then_a_perso
     world.let_pass(HOUR_S + 1)
     world.sweep()
     assert (world.state(job), world.job(job).dir, [letter.why for letter in world.letters(job)]) == ("attention", "forward", ["late"])
-    world.rung(decide.redrive(world.db, world.settings, world.registry, job, "anna"))
+    world.rung(decide.retry(world.db, world.letters(job)[0].id, "anna", "seen"))
     lands_confirmed(world, service, job)
 
 
@@ -144,7 +144,7 @@ def test_given_a_confirmation_that_is_given_up_when_cancelled_or_marked_absent_t
     assert not world.cancel(job).landed
     with pytest.raises(Conflict, match="only an action"):
         decide.mark_absent(world.db, world.settings, world.letters(job)[0].id, "anna", "not there")
-    world.rung(decide.redrive(world.db, world.settings, world.registry, job, "anna"))
+    world.rung(decide.retry(world.db, world.letters(job)[0].id, "anna", "seen"))
     lands_confirmed(world, service, job)
 
 

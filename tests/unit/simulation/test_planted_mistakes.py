@@ -24,7 +24,7 @@ KNOWN: dict[str, tuple[int, list[Action] | None]] = {
     "a completion releases twice": (3, None),
     "the turn forgets what is queued": (3, None),
     "started follows from the attempts and a shutdown gives one back": (40, None),
-    "a refusal settles earlier attempts too": (1, None),
+    "a refusal settles earlier attempts too": (30, None),
     "a cancel overtakes the claim of the pivot": (40, None),
     "a turn does not look at what is about to be confirmed": (142, None),
     "an action that stopped after the turn does not free its undo": (58, None),
