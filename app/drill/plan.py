@@ -176,7 +176,7 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
     name = node.name if kind == "action" else f"{node.name}.{kind}"
     target = task_name(graph.saga, node.name, kind)
     first = _so_that_it_is_undone(graph, node) if kind == "undo" else ()
-    attempts = node.limits_of(kind).attempts
+    attempts, counted_by_saga = node.limits_of(kind).attempts, node.limits_of(kind).counted
     failing = Group.UNDO if kind == "undo" else Group.STEP
 
     def row(group: Group, what: What | Trick, point: Point, times: int = 1) -> Row:
@@ -184,7 +184,7 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
         trick = what if isinstance(what, Trick) else None
         head = f"{name}:{what}@{point}" + (f"*{times}" if times > 1 else "")
         counted = what in UNTOLD and point in (Point.AFTER_CLAIM, *AROUND)
-        out = counted and times >= attempts
+        out = counted and times >= attempts and (counted_by_saga or what != What.ERROR)  # else time bounds what fails
         return Row(head, group, _words(what, times, out), name, point, strike, trick, first, exhausts=out)
 
     yield row(failing, What.REJECT, Point.BEFORE_EFFECT)
@@ -198,6 +198,8 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
         for point in AROUND:
             yield row(failing, What.ERROR, point, attempts)
         yield row(failing, What.CRASH, Point.BEFORE_EFFECT, attempts)
+        if not counted_by_saga:
+            yield row(failing, What.CRASH, Point.AFTER_EFFECT, attempts)
     for trick in MESSAGES:
         group = Group.DUPLICATE if trick in (Trick.DUPLICATE, Trick.LATE) else Group.LOST
         yield Row(f"{name}:{trick}", group, MESSAGE_WORDS[trick], name, "", None, trick, first)
@@ -247,11 +249,11 @@ def _two_jobs(graph: Graph) -> Iterator[Row]:
 
 def _so_that_it_is_undone(graph: Graph, node: Node) -> tuple[Strike, ...]:
     """What makes the job turn when `node` is done: the last step that may still refuse says no; where none comes after it,
-    the step itself happens and fails until it is out of attempts."""
+    the step itself happens and costs its worker until it is out of attempts."""
     after = [n for n in graph.nodes if n.name in graph.reachable[node.name] and not n.past_pivot]
     if after:
         return (Strike(task_name(graph.saga, after[-1].name, "action"), What.REJECT, Point.BEFORE_EFFECT),)
-    return (Strike(task_name(graph.saga, node.name, "action"), What.ERROR, Point.AFTER_EFFECT, node.limits.attempts),)
+    return (Strike(task_name(graph.saga, node.name, "action"), What.CRASH, Point.AFTER_EFFECT, node.limits.attempts),)
 
 
 def _kinds(node: Node) -> Iterator[str]:
@@ -317,4 +319,4 @@ UNDONE_WORDS: dict[What | Trick, str] = {
 def _words(what: What | Trick, times: int, out: bool) -> str:
     if out:
         return f"{WORDS[what]}, {times} times: out of attempts"
-    return WORDS[what]
+    return f"{WORDS[what]}, {times} times" if times > 1 else WORDS[what]

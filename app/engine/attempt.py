@@ -6,7 +6,6 @@ whole, the step's own rows included. Retries never lean on the broker: their tim
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,15 +14,15 @@ from sqlalchemy import Connection, Engine
 
 from app.clock import after, now
 from app.config import Settings
-from app.engine import counted, unreadable
+from app.engine import counted, patience, unreadable
 from app.engine.advance import after_end, finish, settle
 from app.engine.letters import ask_a_person, open_letter
 from app.engine.move import Move, forward_layout, message_of
+from app.engine.patience import PLAIN, SERVED, Kindred
 from app.engine.turn import turn
 from app.rules.planner import Plan, to_plan
 from app.rules.states import DONE, Cause, Dir, Kind, OpState
 from app.saga.graph import Graph, Limits, Node
-from app.saga.policies import backoff
 from app.store import queries, updates, wide
 from app.store.ids import operation_id as operation_of
 from app.store.session import one_statement, transaction
@@ -58,13 +57,14 @@ class Failure:
     gone: outcome unknown, tried again at once), nobody_came, unknown_outcome (must not be tried again), failed (for good, after
     an effect), locked (somebody else has a lock, and the saga does not wait), lock_timeout (waited for it long enough), stalled
     (as lost: it showed no sign of progress), unreadable (this code cannot read what it would be done with: it waits for code that can).
-    `nothing_happened`: this attempt is known to have had no effect.
+    `nothing_happened`: this attempt is known to have had no effect. `kind`: what decides whether a transient one is tried again.
     """
 
     how: How
     error: dict[str, Any]
     nothing_happened: bool = False
     delay_s: float | None = None
+    kind: Kindred = PLAIN
     message_returns: bool = False  # the broker's message is put back by Celery: no need to ring again
     result: Any = None  # of one that failed for good: what its undo is given
 
@@ -183,7 +183,7 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
             raise _Late(attempt)
         if row.stop:
             return _abandon(move, row, Failure("transient", {"type": "NotYet", "message": "stopped while it waited"}))
-        waits = {"state": OpState.WAITING, "wait": "not_yet", "due_at": after(seconds), "allowance": row.allowance + 1}
+        waits = {"state": OpState.WAITING, "wait": "not_yet", "due_at": after(seconds), "allowance": row.allowance + 1} | SERVED
         if row.kind == Kind.ACTION and move.graph.by_name[row.step].at_most_once:
             waits["unsettled"] = row.unsettled - 1
         updates.end_running_operation(tx, row.id, attempt.token, waits)
@@ -275,14 +275,15 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
         parked = unreadable.park(move, row, failure.error, began=not failure.nothing_happened)
         return Ended(True, OpState.WAITING, move.close()) if parked is not None else LATE
     gone = failure.how in SOMEBODY_ELSE_ENDS_IT
-    again = (gone or failure.how == "transient") and row.attempts < row.allowance
+    noted = patience.goes_on(move, row, failure.kind) if failure.how == "transient" else None
+    again = noted is not None or (gone and row.attempts < row.allowance)
     if again and gone:
         values = common | _requeued(row) | ({"sent_at": now()} if failure.message_returns else {})
     elif again:
         delay = failure.delay_s
         if delay is None:
-            delay = backoff(move.graph.by_name[row.step].limits_of(row.kind), row.attempts, random.random)
-        values = common | {"state": OpState.WAITING, "wait": "retry", "due_at": after(delay)}
+            delay = patience.pause_s(move, row)
+        values = common | (noted or {}) | {"state": OpState.WAITING, "wait": "retry", "due_at": after(delay)}
     else:
         values = common | {"state": OpState.FAILED, "finished_at": now()}
     ended = updates.end_running_operation(move.tx, row.id, row.token, values, expired_only=expired_only)

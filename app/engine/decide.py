@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from app.clock import now
+from app.clock import after, now
 from app.config import Settings
 from app.engine.advance import after_end, finish
 from app.engine.attempt import Ended
 from app.engine.letters import no_longer_late, nobody_is_asked
 from app.engine.move import Move
+from app.engine.patience import SERVED
 from app.engine.turn import past_return, turn
 from app.errors import Conflict, NotFound
 from app.rules.planner import Plan
@@ -129,7 +130,8 @@ def _too_late(blocker: AnyRow | None) -> str:
 # --- how -------------------------------------------------------------------------------------------------------
 def _fresh_attempts(move: Move, operation: AnyRow) -> None:
     limits = move.graph.by_name[operation.step].limits_of(operation.kind)
-    values = {**updates.READY_NOW, "allowance": operation.attempts + limits.attempts, "stop": False, "error": None}
+    fresh = {"allowance": operation.attempts + limits.attempts, "queue_by": after(operation.queue_s), "stop": False, "error": None}
+    values = updates.READY_NOW | fresh | SERVED
     if operation.kind == Kind.ACTION and move.graph.by_name[operation.step].at_most_once:
         values["unsettled"] = 0  # "may it have happened?" is answered: it has not. One attempt may take effect, as before
     row = updates.decide_failed_operation(move.tx, operation.id, values)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import StatementError
 
 from app.config import LONGEST_S
 from app.engine.attempt import Failure
+from app.engine.patience import Kindred
 from app.engine.work import Work
 from app.errors import Unreadable
 from app.faults import Crashed
@@ -27,6 +28,9 @@ from app.saga.values import to_json
 from app.secrecy import scrub
 from app.texts import READ_CHARS, storable
 
+# Mistakes of the code: the same comes of trying again, so attempts bound them. No KeyError or ValueError: an answer of a service
+# in trouble (a page of HTML, a field that is not there) raises these too.
+WRONG = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError, RecursionError, ZeroDivisionError)
 MAX_ERROR_CHARS = 2000
 MAX_TYPE_CHARS = 200
 MEMBERS_TOLD = 3  # of a group of exceptions
@@ -57,7 +61,8 @@ def failure(error: BaseException, work: Work, limit: Limit, step: Step[Any, Any]
         return Failure("unreadable", told | where, nothing_happened=not error.details.get("began"))
     if step is not None and _ends_for_good(error, work, step):
         return _for_good(error, told, step, limit)
-    return Failure("transient", told, nothing_happened=_says(error, "nothing_sent"), delay_s=_delay_s(error))
+    unsent = _says(error, "nothing_sent")
+    return Failure("transient", told, nothing_happened=unsent, delay_s=_delay_s(error), kind=Kindred(isinstance(error, WRONG), unsent))
 
 
 def _ends_for_good(error: BaseException, work: Work, step: Step[Any, Any]) -> bool:
@@ -83,7 +88,7 @@ def without_words(outcome: Failure | None, refused: BaseException) -> Failure:
     """An outcome that the store does not take as it is. `outcome`: None for a result, which then counts as unknown."""
     said = f"the store does not take what there is to tell ({type_of(refused)})"
     if outcome is None:
-        return Failure("transient", {"type": "ResultRefused", "message": said})
+        return Failure("transient", {"type": "ResultRefused", "message": said}, kind=Kindred(wrong=True))
     kind = str(outcome.error.get("type", "")).encode("ascii", "replace").decode()
     mark = {"for_good": True} if outcome.how == "failed" else {}
     return replace(outcome, error={"type": kind, "message": said} | mark, delay_s=None, result=None)

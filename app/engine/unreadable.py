@@ -39,11 +39,10 @@ def park(move: Move, row: AnyRow, error: dict[str, Any], *, began: bool) -> AnyR
         "due_at": after(AGAIN_S),
         "queue_by": case((o.queue_by < now(), null()), else_=o.queue_by),
         "error": error,
+        "allowance": row.allowance + 1,
     }
-    if began:
-        values["allowance"] = row.allowance + 1
-    else:
-        values |= {"attempts": row.attempts - 1, "unsettled": max(0, row.unsettled - int(row.effectful))}
+    if not began:
+        values["unsettled"] = max(0, row.unsettled - int(row.effectful))
     ended = updates.end_running_operation(move.tx, row.id, row.token, values)
     if ended is not None and row.error != error:  # looking again is not worth a line
         move.record("unreadable", row, error=error)

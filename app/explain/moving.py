@@ -57,7 +57,7 @@ def _running(facts: Facts, op: Operation) -> Wait:
     since = f" since {at(op.started_at, facts.today)}" if op.started_at else ""
     words = f"running {title}{since}"
     if op.attempts > 1:
-        words = f"running {title}, attempt {op.attempts} of {op.allowance}{since.replace(' since', ', first begun')}"
+        words = f"running {title}, attempt {op.attempts}{_of(facts, op)}{since.replace(' since', ', first begun')}"
     said = (op.progress or {}).get("message")
     words += f" ({said})" if said else ""
     words += f"; unless it shows a sign of progress by {at(op.stall_at, facts.today)} it is ended and tried again" if op.stall_at else ""
@@ -65,6 +65,11 @@ def _running(facts: Facts, op: Operation) -> Wait:
         words = f"waiting for {title} to stop, which was running when the job turned"
         return Wait("stop", f"{title} to stop", op.started_at, None, words, f"{title} stops, then it is undone")
     return Wait("step", title, op.started_at, None, words, f"{title} ends{_then(facts, op)}")
+
+
+def _of(facts: Facts, op: Operation) -> str:
+    """Of how many attempts, where they are counted."""
+    return f" of {op.allowance}" if facts.snapshot.graph.by_name[op.step].limits_of(op.kind).counted else ""
 
 
 def _then(facts: Facts, op: Operation) -> str:
@@ -77,7 +82,7 @@ def _timer(facts: Facts, op: Operation) -> Wait:
     title = facts.title(op)
     when = at(op.due_at, facts.today) if op.due_at else "a later time"
     if op.wait == BACKOFF:
-        words = f"{title} did not succeed ({message_of(op.error)}), attempt {op.attempts} of {op.allowance}; it is tried again at {when}"
+        words = f"{title} did not succeed ({message_of(op.error)}), attempt {op.attempts}{_of(facts, op)}; it is tried again at {when}"
         return Wait("time", f"the next attempt of {title}", None, op.due_at, words, f"{title} is tried again")
     words = f"{title} is not there yet and looks again at {when}"
     return Wait("time", f"{title} to look again", None, op.due_at, words, f"{title} looks again")

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.saga import reading
 from app.saga.definition import Saga
+from app.saga.policies import seconds
 from app.saga.signatures import never_fits, positional
 from app.saga.source import accepts, hint
 from app.saga.step import Step
@@ -59,6 +60,14 @@ def _of_step(saga: Saga[Any], step: Step[Any, Any], lane_limit_s: LaneLimit) -> 
         yield Advice(step.undo.where, step.name, says)
     yield from _of_undo(step)
     yield from (Advice(where, step.name, says) for where, says in reading.of_step(step))
+    if step.undo and step.undo.retry.for_ is not None:
+        action_s = saga.sla_s if step.retry.for_ is None else seconds(step.retry.for_)
+        if seconds(step.undo.retry.for_) <= action_s:
+            says = (
+                f"is tried for {action_s:g} s, and its undo {step.undo.name} for {seconds(step.undo.retry.for_):g} s: "
+                "an outage that ends the one outlasts the other. Say a longer for_=, or none."
+            )
+            yield Advice(step.undo.where, step.name, says)
     for what, part in (("a", step), ("an undo with a", step.undo), ("a confirmation with a", step.confirmation)):
         if part is None:
             continue

@@ -20,7 +20,10 @@ KINDS = ("action", "undo", "confirm")
 
 @dataclass(frozen=True)
 class Limits:
-    """What one operation may use. `attempts`: claims before it is given up; the rest in seconds.
+    """What one operation may use. `attempts`: how many end badly before it is given up; the rest in seconds.
+
+    `counted`: its saga says so (`Retry(limit=5)`), so every attempt counts; else only those that are known to be wrong, and what
+    else fails is bounded by time: `for_s` where its saga says one (`Retry(for_="10m")`), else `Graph.patience_s`.
 
     `queue_timeout_s`: how long it may lie ready before a worker comes; `gives_up`: it is given up then, since the saga says so
     (else its workers' absence is told, and it waits). `stall_timeout_s`: how long an attempt may go without a sign of progress;
@@ -35,6 +38,8 @@ class Limits:
     backoff_cap_s: float = 60.0
     stall_timeout_s: float | None = None
     gives_up: bool = False
+    counted: bool = False
+    for_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,20 @@ class Graph:
     def _place(self) -> dict[str, int]:
         return {node.name: number for number, node in enumerate(self.nodes)}
 
+    def patience_s(self, step: str, kind: str) -> float:
+        """How long an operation may fail before it is given up, where attempts do not bound it.
+
+        An action: as long as its job may take (`sla`). What comes when there is no other way has twice as long: an undo
+        outlasts its action, and so do what is past the point of no return and a confirmation.
+        """
+        node = self.by_name[step]
+        said = node.limits_of(kind).for_s
+        if said is not None:
+            return said
+        if kind == "action" and not node.past_pivot:
+            return self.sla_s
+        return 2 * max(self.sla_s, node.limits.for_s or 0.0)
+
     def rank(self, step: str, kind: str) -> int:
         """The order in which rows of one job are locked: actions in topological order, undos in reverse, confirmations."""
         index, count = self._place[step], len(self.nodes)
@@ -181,8 +200,10 @@ class Graph:
             for limits in (node["limits"], node["confirm"], (node["compensation"] or {}).get("limits")):
                 if limits is not None and limits["stall_timeout_s"] is None:
                     del limits["stall_timeout_s"]  # the same
-                if limits is not None and not limits["gives_up"]:
-                    del limits["gives_up"]  # the same
+                if limits is not None:
+                    for word in ("gives_up", "counted", "for_s"):
+                        if not limits[word]:
+                            del limits[word]  # the same
         return data
 
     @classmethod

@@ -38,16 +38,20 @@ def seconds(duration: float | str) -> float:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often an operation is tried, and how long it waits between tries.
+    """How long an operation is tried, or how often, and how long it waits between tries.
 
-    `limit`: attempts in all, None for the default of its kind (action 5, undo 10, past the pivot 20). The wait before
-    attempt n+1 is drawn evenly from 0 to `backoff` * `factor`^(n-1), at most `cap`.
+    `for_`: how long it may fail before it is given up, from its first failure ("10m"); left out, as long as its job may take
+    (`sla`), an undo and what is past the pivot twice as long. `limit`: attempts in all; those that never reached the service
+    (`NothingSent`) do not count, as long as there is time. With both, whatever ends first. Mistakes of the code (TypeError and
+    its like) and attempts that cost their worker are bounded by attempts in any case: 5 of an action, 10 of an undo, 20 past
+    the pivot. The wait before attempt n+1 is drawn evenly from 0 to `backoff` * `factor`^(n-1), at most `cap`.
     """
 
     limit: int | None = None
     backoff: float | str = "1s"
     factor: float = 2
     cap: float | str = "60s"
+    for_: float | str | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and (isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1):
@@ -55,6 +59,8 @@ class Retry:
         if isinstance(self.factor, bool) or not isinstance(self.factor, (int, float)) or not 1 <= self.factor < math.inf:
             raise ValueError(f"Retry(factor={self.factor!r}): waits do not shrink, so say a number from 1 on")
         seconds(self.backoff), seconds(self.cap)
+        if self.for_ is not None and seconds(self.for_) <= 0:
+            raise ValueError(f"Retry(for_={self.for_!r}) is no time at all: say more than 0 seconds")
 
     def limits(
         self,
@@ -75,6 +81,8 @@ class Retry:
             backoff_cap_s=seconds(self.cap),
             stall_timeout_s=stall_timeout_s,
             gives_up=gives_up,
+            counted=self.limit is not None,
+            for_s=None if self.for_ is None else seconds(self.for_),
         )
 
 

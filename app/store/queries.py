@@ -188,6 +188,12 @@ def operation(connection: Connection, operation_id: str) -> AnyRow | None:
     return connection.execute(_OPERATION, {"p_id": operation_id}).one_or_none()
 
 
+def failing_s(connection: Connection, operation_id: str) -> float:
+    """For how long an operation has failed, seconds; 0 where it has not."""
+    since, at = connection.execute(select(o.failing_since, now()).where(o.id == operation_id)).one()
+    return (at - since).total_seconds() if since is not None else 0.0
+
+
 def past_queue_by(connection: Connection, operation_id: str) -> bool:
     """Whether the time for somebody to come is over."""
     return bool(connection.execute(select(exists().where(o.id == operation_id, o.queue_by < now()))).scalar_one())

@@ -190,6 +190,8 @@ operations = Table(
     Column("pid", Integer),
     Column("attempts", Integer, nullable=False, default=0),
     Column("allowance", Integer, nullable=False),
+    Column("failing_since", UtcDateTime),  # of the first failed attempt since its service last answered
+    Column("failures", Integer, nullable=False, default=0, server_default=text("0")),  # since then
     Column("started", Boolean, nullable=False, default=False),
     Column("effectful", Boolean, nullable=False),
     Column("no_return", Boolean, nullable=False),  # its claim decides that the job only goes forward

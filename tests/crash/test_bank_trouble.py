@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,31 @@ def test_given_a_bank_that_loses_its_answers_or_is_down_for_all_attempts_then_mo
         for job in forward:
             assert (by_job[job]["charges"], by_job[job]["refunds"]) == (1, 0)
         assert by_job[down]["charges"] == 0
+
+
+AWAY_S = 60.0
+AWAY, SHORTLY = 951, 952  # amounts that the bank does not take for a minute, and for its first tries
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_given_a_bank_that_is_away_for_a_minute_then_every_healthy_order_waits_for_it_and_completes(
+    tmp_path: Path, redis_executable: str
+) -> None:
+    home = tmp_path / "home"
+    does = {("charge", AWAY): ("down", 10_000), ("charge", SHORTLY): ("down", 4)}
+    with rogue_bank(home, does) as bank, faulty_shop(home, "", SUREFOOT_BANK_URL=bank.url) as shop:
+        waiting = [shop.order("order", amount_cents=AWAY) for _ in range(6)]
+        shortly = [shop.order("order", amount_cents=SHORTLY) for _ in range(2)]
+
+        def failing_s(job: str) -> float:
+            since = shop.operation(job, "charge_card").failing_since
+            return (datetime.now(UTC) - since).total_seconds() if since is not None else 0.0
+
+        wait_until(lambda: all(shop.state(job) == "completed" for job in shortly), 120, what="those that were refused for half a minute")
+        wait_until(lambda: all(failing_s(job) > AWAY_S for job in waiting), 150, 0.5, what="a minute without the bank")
+        assert all(shop.operation(job, "charge_card").attempts > 5 for job in waiting), "more than what was given up after before"
+        assert {shop.state(job) for job in waiting} == {"running"}
+        bank.mend()
+        assert shop.land(150) == {"completed": len(waiting) + len(shortly)}
+        assert all((order["charges"], order["refunds"]) == (1, 0) for order in shop.audit()["orders"])

@@ -18,7 +18,7 @@ from workers.sagas.order.saga import (
 )
 
 QUEUE_S = 20.0
-QUICK = Retry(limit=3, backoff="100ms", cap="500ms")
+QUICK = Retry(limit=3, backoff="100ms", cap="500ms", for_="5s")
 
 hasty = Saga("hasty_order", version=1, input=OrderRequest, sla="10m")
 

@@ -34,6 +34,7 @@ from app.saga.context import Context
 from app.saga.definition import Saga
 from app.saga.graph import Graph
 from app.saga.outcomes import Rejected
+from app.saga.policies import Retry
 from app.saga.registry import Registry
 from app.store import queries
 from app.store.catalogue import register
@@ -310,40 +311,41 @@ def no_limit(_seconds: float) -> Iterator[None]:
 def diamond(service: Participant, **changes: Callable[[Saga[Any]], None]) -> Saga[Any]:
     """first -> (left || right) -> commit (pivot) -> after -> last (irreversible): the shape of an order."""
     saga = Saga("diamond", version=1, input=Thing)
+    few, undos, onward = Retry(limit=5), Retry(limit=10), Retry(limit=20)  # so that a test can count them
 
-    @saga.step(lane="a")
+    @saga.step(lane="a", retry=few)
     def first(ctx, o) -> str:
         return service.act(ctx)
 
-    @first.compensate(fidelity="exact")
+    @first.compensate(fidelity="exact", retry=undos)
     def undo_first(ctx, o, made):
         service.act(ctx)
 
-    @saga.step(lane="b", after=[first])
+    @saga.step(lane="b", after=[first], retry=few)
     def left(ctx, o) -> str:
         return service.act(ctx)
 
-    @left.compensate(fidelity="exact")
+    @left.compensate(fidelity="exact", retry=undos)
     def undo_left(ctx, o, made):
         service.act(ctx)
 
-    @saga.step(lane="c", after=[first])
+    @saga.step(lane="c", after=[first], retry=few)
     def right(ctx, o) -> str:
         return service.act(ctx)
 
-    @right.compensate(fidelity="equivalent", note="shows on the statement")
+    @right.compensate(fidelity="equivalent", note="shows on the statement", retry=undos)
     def undo_right(ctx, o, made):
         service.act(ctx)
 
-    @saga.step(lane="a", after=[left, right], pivot=True)
+    @saga.step(lane="a", after=[left, right], pivot=True, retry=few)
     def commit(ctx, o) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="b")
+    @saga.step(lane="b", retry=onward)
     def after(ctx, o) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="c", irreversible=True, on_unknown="retry")
+    @saga.step(lane="c", irreversible=True, on_unknown="retry", retry=onward)
     def last(ctx, o) -> str:
         return service.act(ctx)
 

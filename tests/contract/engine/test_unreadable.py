@@ -88,7 +88,13 @@ def test_given_a_release_that_cannot_read_a_result_then_the_job_waits_and_goes_o
     deploy(world, Renamed)
     come_by(world)
     row = world.operation(job, "book")
-    assert (world.state(job), row.state, row.wait, row.attempts, row.unsettled) == ("running", "waiting", "unreadable", 1, 1)
+    assert (world.state(job), row.state, row.wait, row.allowance - row.attempts, row.unsettled) == (
+        "running",
+        "waiting",
+        "unreadable",
+        5,
+        1,
+    )
     assert world.events(job).count("unreadable book") == 1
     said = why(world.db, job, None)["sentence"]
     assert "the stored result of step charge cannot be read by this code as Renamed, field amount_cents" in said
@@ -107,7 +113,13 @@ def test_given_a_release_that_cannot_read_what_is_undone_then_the_undo_waits_and
     world.cancel(job)
     come_by(world)
     row = world.operation(job, "charge", "undo")
-    assert (world.state(job), row.state, row.wait, row.attempts, world.letters(job)) == ("compensating", "waiting", "unreadable", 0, [])
+    assert (world.state(job), row.state, row.wait, row.allowance - row.attempts, world.letters(job)) == (
+        "compensating",
+        "waiting",
+        "unreadable",
+        10,
+        [],
+    )
     deploy(world, Charge)
     assert world.land(job) == "cancelled"
     assert SERVICE.steps("undo") == ["charge"]
@@ -119,7 +131,7 @@ def test_given_an_input_that_cannot_be_read_then_the_job_waits_and_can_be_cancel
         tx.execute(update(jobs).values(input={"name": ["once", "a", "list"]}))
     come_by(world)
     row = world.operation(job, "charge")
-    assert (world.state(job), row.state, row.attempts, row.unsettled) == ("running", "waiting", 0, 0)
+    assert (world.state(job), row.state, row.allowance - row.attempts, row.unsettled) == ("running", "waiting", 5, 0)
     assert (row.error["model"], row.error["field"]) == ("Thing", "name")
     world.cancel(job)
     assert world.land(job) == "cancelled"

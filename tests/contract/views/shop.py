@@ -34,24 +34,25 @@ class Basket(BaseModel):
 def shop(service: Participant) -> Saga[Any]:
     """Two branches before the point of no return, a step that cannot be undone after it."""
     saga = Saga("shop", version=1, input=Basket, sla="10m", summary="{quantity} × {sku}, {amount_cents:cents}")
+    few, undos, onward = Retry(limit=5), Retry(limit=10), Retry(limit=20)  # so that a test can count them
 
-    @saga.step(lane="orders", title="create the order", done="order created")
+    @saga.step(lane="orders", title="create the order", done="order created", retry=few)
     def create_order(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @create_order.compensate(fidelity="exact", undone="order voided")
+    @create_order.compensate(fidelity="exact", undone="order voided", retry=undos)
     def void_order(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="inventory", after=[create_order], title="reserve the goods", done="stock reserved")
+    @saga.step(lane="inventory", after=[create_order], title="reserve the goods", done="stock reserved", retry=few)
     def reserve_stock(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @reserve_stock.compensate(fidelity="exact", undone="stock released")
+    @reserve_stock.compensate(fidelity="exact", undone="stock released", retry=undos)
     def release_stock(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="payments", after=[create_order], title="charge the card", done="card charged")
+    @saga.step(lane="payments", after=[create_order], title="charge the card", done="card charged", retry=few)
     def charge_card(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
@@ -61,11 +62,11 @@ def shop(service: Participant) -> Saga[Any]:
     def refund_card(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="orders", after=[reserve_stock, charge_card], pivot=True, title="confirm the order", done="order confirmed")
+    @saga.step(lane="orders", after=[reserve_stock, charge_card], pivot=True, title="confirm the order", done="order confirmed", retry=few)
     def confirm_order(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="mail", irreversible=True, on_unknown="retry", title="send the receipt", done="receipt sent")
+    @saga.step(lane="mail", irreversible=True, on_unknown="retry", title="send the receipt", done="receipt sent", retry=onward)
     def send_receipt(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 

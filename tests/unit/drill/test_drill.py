@@ -33,7 +33,7 @@ def test_given_sound_saga_of_a_developer_when_drilled_then_every_row_passes() ->
     assert [(r.row.name, r.why) for r in drawn.failed] == []
     states = {r.row.name: (r.job_state, r.redriven_to, r.outcome, dict(r.services), r.attempts) for r in drawn.results}
     assert states["deposit.undo:error@after_effect"] == ("failed", "", "undone", {"accounts": "undone"}, 2)
-    assert states["withdraw.undo:error@before_effect*10"] == ("attention", "failed", "undone", {"accounts": "undone"}, 11)
+    assert states["withdraw.undo:error@before_effect*10"] == ("failed", "", "undone", {"accounts": "undone"}, 11)
 
 
 def test_given_undo_that_is_not_idempotent_when_drilled_then_it_fails_with_a_schedule_to_read_and_to_replay() -> None:

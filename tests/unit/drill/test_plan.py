@@ -54,7 +54,7 @@ def test_given_nothing_after_the_step_when_planned_then_it_fails_itself_after_it
     def back(ctx: Any, o: Any, made: Any) -> None: ...
 
     first = next(r for r in rows_of(saga.graph) if r.operation == "only.undo").first
-    assert [(s.target, s.what, s.point, s.times) for s in first] == [("lone.only", What.ERROR, Point.AFTER_EFFECT, 5)]
+    assert [(s.target, s.what, s.point, s.times) for s in first] == [("lone.only", What.CRASH, Point.AFTER_EFFECT, 5)]
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,9 @@ def test_given_words_when_rows_are_chosen_then_those_they_name(only: str | None,
         pytest.param("charge_card:fail@after_effect", {"failed"}, {"failed"}, 0, id="a-final-failure-turns"),
         pytest.param("ship_order:fail@after_effect", {"attention"}, {"completed"}, 1, id="past-the-pivot-a-final-failure-asks"),
         pytest.param("charge_card.undo:fail@after_effect", {"attention"}, {"failed"}, 1, id="a-final-failure-of-an-undo-asks"),
-        pytest.param("charge_card:error@after_effect*5", {"failed"}, {"failed"}, 1, id="out-of-attempts-turns-with-a-letter"),
-        pytest.param("confirm_order:error@before_effect*5", {"attention"}, {"completed"}, 1, id="pivot-out-of-attempts-asks"),
+        pytest.param("charge_card:error@after_effect*5", {"completed"}, {"completed"}, 0, id="errors-are-bounded-by-time"),
+        pytest.param("charge_card:crash@after_effect*5", {"failed"}, {"failed"}, 1, id="out-of-attempts-turns-with-a-letter"),
+        pytest.param("confirm_order:crash@before_effect*5", {"attention"}, {"completed"}, 1, id="pivot-out-of-attempts-asks"),
         pytest.param("ship_order:reject@before_effect", {"attention"}, {"completed"}, 1, id="past-the-pivot-a-refusal-asks"),
         pytest.param("charge_card.undo:error@after_effect*20", {"attention"}, {"failed"}, 1, id="undo-out-of-attempts-asks"),
         pytest.param("charge_card.undo:crash@after_effect", {"failed"}, {"failed"}, 0, id="undo-is-tried-again"),

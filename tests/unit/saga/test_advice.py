@@ -15,6 +15,7 @@ from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
 from app.saga.advice import advice
 from app.saga.definition import Saga
+from app.saga.policies import Retry
 
 
 class Ask(BaseModel):
@@ -53,6 +54,10 @@ def nothing(saga: Saga[Any]) -> None:
 
 def waived(saga: Saga[Any]) -> None:
     step(saga, undo=None)
+
+
+def hasty_undo(saga: Saga[Any]) -> None:
+    step(saga).compensate(fidelity="exact", retry=Retry(for_="1m"))(undo_work)
 
 
 def silent_difference(saga: Saga[Any]) -> None:
@@ -103,6 +108,7 @@ def not_drilled(saga: Saga[Any]) -> None:
     [
         (nothing, []),
         (waived, ["not told what stays"]),
+        (hasty_undo, ["is tried for 3600 s, and its undo undo_work for 60 s"]),
         (silent_difference, ["undone by undo_work as 'partial', and no user is told"]),
         (too_long_for_its_lane, ["has a timeout of 61 s, and its lane fast is made for 60 s"]),
         (undo_too_long_for_its_lane, ["has an undo with a timeout of 120 s"]),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,14 +53,29 @@ def test_given_any_draw_when_backing_off_then_between_nothing_and_the_cap(attemp
 def test_given_retry_when_made_limits_then_its_own_limit_wins_over_the_default() -> None:
     assert Retry().limits(attempts=5, timeout_s=60, queue_timeout_s=900) == LIMITS
     own = Retry(limit=3, backoff="2s", factor=3, cap="1m").limits(attempts=5, timeout_s=1, queue_timeout_s=2)
-    assert own == Limits(3, 1, 2, backoff_s=2.0, backoff_factor=3.0, backoff_cap_s=60.0)
+    assert own == Limits(3, 1, 2, backoff_s=2.0, backoff_factor=3.0, backoff_cap_s=60.0, counted=True)
+    assert Retry(for_="10m").limits(attempts=5, timeout_s=60, queue_timeout_s=900) == replace(LIMITS, for_s=600.0)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"limit": 0}, {"limit": True}, {"limit": 2.5}, {"factor": 0.5}, {"factor": float("inf")}, {"backoff": "soon"}, {"cap": -1}],
+    [
+        {"for_": "soon"},
+        {"limit": 0},
+        {"limit": True},
+        {"limit": 2.5},
+        {"factor": 0.5},
+        {"factor": float("inf")},
+        {"backoff": "soon"},
+        {"cap": -1},
+    ],
     ids=str,
 )
 def test_given_retry_that_cannot_work_when_made_then_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="say a"):
         Retry(**wrong)
+
+
+def test_given_a_time_of_nothing_when_made_then_refused() -> None:
+    with pytest.raises(ValueError, match="no time at all"):
+        Retry(for_=0)

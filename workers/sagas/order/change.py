@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, NotYet, Probed, Rejected, Retry, Saga, Seen, Step
+from surefoot import Context, NotYet, Probed, Rejected, Saga, Seen, Step
 from workers.sagas.order.invariants import all_or_nothing, books_agree
 from workers.sagas.order.models import (
     ChangeMade,
@@ -72,7 +72,6 @@ def charge_more(ctx: Context, o: ChangeRequest, opened: ChangeOpened) -> Charge:
 @charge_more.compensate(
     fidelity="equivalent",
     note="the refund shows on the statement beside the charge",
-    retry=Retry(limit=20),
     undone="difference refunded",
     settle_after=0,  # the bank voids the key: a charge that is still on its way is refused
 )

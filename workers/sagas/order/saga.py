@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, NotYet, Probed, Rejected, Retry, Saga, Seen, Step
+from surefoot import Context, NotYet, Probed, Rejected, Saga, Seen, Step
 from workers.sagas.order.change import change_order
 from workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
 from workers.sagas.order.models import (
@@ -81,7 +81,6 @@ def charge_card(ctx: Context, o: OrderRequest, created: Created) -> Charge:
 @charge_card.compensate(
     fidelity="equivalent",
     note="the refund shows on the statement beside the charge",
-    retry=Retry(limit=20),
     undone="card refunded",
     settle_after=0,  # the bank voids the key: a charge that is still on its way is refused
 )
