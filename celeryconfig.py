@@ -80,7 +80,8 @@ task_publish_retry = False
 task_publish_retry_policy = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.2}
 
 # --- the worker ------------------------------------------------------------------------------------------------
-worker_pool = "prefork"  # time limits, and kills that hit one operation, exist only there
+# Prefork: time limits, and kills that hit one operation, exist only there. Its children retire when a step has harmed them.
+worker_pool = "workers.pool:TaskPool"
 worker_consumer = "workers.consumer:StepConsumer"
 # One message per child, so that a waiting message can go to an idle worker.
 worker_prefetch_multiplier = 1

@@ -118,6 +118,7 @@ class Settings(OurSettings):
     # sizes
     input_bytes: Bytes = 256 * 1024
     result_bytes: Bytes = 64 * 1024
+    leaked_descriptors: Count = 200  # that a worker's child may have more than at its start, until it is retired
     checkpoint_bytes: Bytes = 64 * 1024  # of what ctx.checkpoint keeps: it is read with each claim
     progress_chars: Count = 500  # of a message of ctx.progress; the rest is cut off
     body_bytes: Bytes = 1024 * 1024

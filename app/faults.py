@@ -181,7 +181,9 @@ class Injector:
         while True:
             try:
                 time.sleep(HANG_LOOK_S)
-            except Exception as error:  # a time-out's exception does not end it: that is the point
+            except BaseException as error:  # a time-out does not end it: that is the point
+                if not isinstance(error, Exception) and not getattr(error, "times_out", False):
+                    raise
                 log.info("fault.hangs_on", error=repr(error))
 
 

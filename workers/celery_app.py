@@ -20,7 +20,7 @@ from app.saga.naming import parse_task_name
 from app.store import faults as fault_store
 from app.store import shape
 from app.store.session import open_engine
-from workers import boot
+from workers import boot, leftovers
 from workers.drain import Drain
 from workers.keeper import Keeper
 from workers.lanes import broker_url, queues, registry, served_lanes, transport_options
@@ -90,6 +90,7 @@ def _start_child(**_: Any) -> None:
     if os.getppid() != MAIN_PID:
         os._exit(os.EX_SOFTWARE)
     boot.forget_inherited()
+    leftovers.begin()
     logs.hide_prints()
     metrics.tidy()
 

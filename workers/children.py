@@ -11,7 +11,10 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
 import structlog
+
+from workers.leftovers import CHILD_MARK
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +30,23 @@ def kill_child(pid: int) -> bool:
         return False
 
 
+def end_what_it_started(pid: int) -> list[str]:
+    """SIGKILL to every process that a step of the child `pid` has started, wherever it is by now: it has the child's mark in its
+    environment. Returns their names. For a child that is gone: one that lives ends what its steps leave by itself.
+    """
+    ended: list[str] = []
+    for process in psutil.process_iter(["name"]):
+        try:
+            if process.pid not in (pid, os.getpid()) and process.environ().get(CHILD_MARK) == str(pid):
+                process.kill()
+                ended.append(str(process.info["name"]))
+        except (psutil.Error, OSError):  # another user's, or gone
+            continue
+    if ended:
+        log.warning("processes.ended", child=pid, names=ended[:5], count=len(ended))
+    return ended
+
+
 def _kill_by_fd(pid: int) -> bool:
     fd = os.pidfd_open(pid)
     try:
@@ -39,8 +59,6 @@ def _kill_by_fd(pid: int) -> bool:
 
 
 def _kill_by_pid(pid: int) -> bool:
-    import psutil
-
     try:
         child = psutil.Process(pid)  # remembers when it was started, and compares before it kills
         if child.ppid() != os.getpid():

@@ -22,7 +22,7 @@ from app.config import settings
 from app.engine import keep
 from app.store import catalogue
 from workers import boot, pulse
-from workers.children import kill_child
+from workers.children import end_what_it_started, kill_child
 from workers.lanes import lanes_of, registry, served_lanes
 
 log = structlog.get_logger(__name__)
@@ -108,6 +108,7 @@ class Keeper(bootsteps.StartStopStep):
         self.registered = keep.worker_seen(boot.db(), boot.BOOT, self.digests)
         for operation_id, pid, why in beat.overdue:
             if running.get(operation_id) == pid and kill_child(pid):
+                end_what_it_started(pid)
                 log.warning("operation.killed", operation=operation_id, pid=pid, why=why)
 
     def sign_on(self) -> None:

@@ -2,7 +2,8 @@
 
 Celery's soft limit is per message and set in the main process; this one is per operation and set in the child around
 the developer's function, by a timer signal. It exists where signals do: in the main thread of a prefork child. Under threads a step has to
-call `ctx.check()`. A step that swallows the exception is killed by the keeper at its hard limit.
+call `ctx.check()`. A step that swallows the exception and goes on is killed by the keeper at its hard limit; one that swallows it and
+ends all the same, however it ends, has timed out.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from billiard.exceptions import SoftTimeLimitExceeded
+from workers import leftovers
 
 
-class StepTimeout(SoftTimeLimitExceeded):
-    """The operation took longer than its timeout."""
+class StepTimeout(BaseException):
+    """The operation took longer than its timeout. No Exception: what a step's `except Exception` swallows would not end it."""
+
+    times_out = True
 
     def __init__(self, timeout_s: float = 0.0) -> None:
         super().__init__(timeout_s)
@@ -39,8 +42,9 @@ def limit(timeout_s: float) -> Iterator[None]:
     Raises: StepTimeout; StepBroke for MemoryError (Celery's main process would exit, and the message would kill the next
     worker too), for SystemExit (the child would die and the attempt be of unknown outcome) and for KeyboardInterrupt.
     """
+    leftovers.before()
     try:
-        with _alarm(timeout_s):
+        with _left_behind(), _alarm(timeout_s):
             yield
     except MemoryError as error:
         raise StepBroke(f"ran out of memory: {error}" if str(error) else "ran out of memory") from None
@@ -51,14 +55,26 @@ def limit(timeout_s: float) -> Iterator[None]:
 
 
 @contextmanager
+def _left_behind() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        leftovers.after(error)
+        raise
+    leftovers.after()
+
+
+@contextmanager
 def _alarm(timeout_s: float) -> Iterator[None]:
     if timeout_s <= 0 or threading.current_thread() is not threading.main_thread():
         yield
         return
-    armed = True
+    armed, rang = True, False
 
     def ring(_signum: int, _frame: FrameType | None) -> None:
+        nonlocal rang
         if armed:  # a signal that was already on its way must not hit what runs after the step
+            rang = True
             raise StepTimeout(timeout_s)
 
     handler_before = signal.signal(signal.SIGALRM, ring)
@@ -66,6 +82,12 @@ def _alarm(timeout_s: float) -> Iterator[None]:
     left_before_s, interval_s = signal.setitimer(signal.ITIMER_REAL, timeout_s)
     try:
         yield
+        if rang:  # swallowed
+            raise StepTimeout(timeout_s)
+    except Exception as error:
+        if rang:  # re-labelled by whatever it interrupted, a driver or the step itself
+            raise StepTimeout(timeout_s) from error
+        raise
     finally:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -14,7 +14,7 @@ from app.config import settings
 from app.engine import keep
 from app.store.ids import is_id
 from workers import boot
-from workers.children import kill_child
+from workers.children import end_what_it_started, kill_child
 from workers.ride import RAN_ON
 
 log = structlog.get_logger(__name__)
@@ -68,6 +68,7 @@ class StepRequest(Request):
         why = "ran past Celery's limit" if isinstance(error, TimeLimitExceeded) else "its process was lost"
         if self.worker_pid:
             kill_child(self.worker_pid)  # past a limit it still lives, and would run beside the next attempt
+            end_what_it_started(self.worker_pid)
         try:
             keep.lost(boot.db(), settings(), boot.publisher(), boot=boot.BOOT, pid=self.worker_pid or 0, delivery=self.id, why=why)
         except Exception as failed:  # the lease runs out by itself

@@ -24,7 +24,7 @@ from app.delivery.canvas import carried, first_id, first_of, following, next_of_
 from app.engine.dispatch import not_sent
 from app.engine.work import Delivery, Performed, Rider, Verdict
 from app.saga.naming import parse_task_name
-from workers import boot
+from workers import boot, leftovers
 from workers.lanes import registry
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Ride:
             rider=self._rider(self._next),
             message=self._request.id,
             saga=name.saga if name else "",
+            fit=leftovers.fit,
         )
 
     def move_on(self, job_id: str, item: str) -> Delivery:

@@ -32,7 +32,7 @@ from app.store import queries
 from app.store.session import reading
 from workers import boot
 from workers.lanes import registry
-from workers.limits import StepBroke, limit
+from workers.limits import StepBroke, StepTimeout, limit
 from workers.ride import RAN_ON, Ride
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ class StepTask(Task):
             performed, riding = self.carry_along(ride, ride.delivery(self.request.id, self.request.task, job_id, item), job_id, item)
         except StoreUnavailable as error:
             self.give_back(error)
-        except (MemoryError, SystemExit) as error:
+        except (MemoryError, SystemExit, StepTimeout) as error:
             raise StepBroke(repr(error)) from None  # either would take the worker with it
         finally:
             ride.end()

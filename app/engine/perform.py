@@ -180,7 +180,7 @@ def _taking(settings: Settings, graph: Graph, delivery: Delivery, step: str, kin
 def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None:
     """The claim of the operation that the same child would run at once, should the completion make it ready."""
     rider = delivery.rider
-    if rider is None or rider.step not in graph.by_name:
+    if rider is None or rider.step not in graph.by_name or not delivery.fit():
         return None
     limits = graph.by_name[rider.step].limits_of(rider.kind)
     message = delivery.message or delivery.operation_id
@@ -238,7 +238,9 @@ def _kept_out(db: Engine, settings: Settings, saga: Saga[Any], work: Work, attem
     try:
         with limit(saga.graph.by_name[work.step].limits.timeout_s):
             keys = lock_keys(saga, work.step, work.input, most=settings.lock_keys, longest=settings.lock_key_chars)
-    except Exception as error:  # nothing of the step has run
+    except faults.Crashed:
+        raise
+    except BaseException as error:  # nothing of the step has run
         return replace(failure(error, work, limit), nothing_happened=True)
     return _hold(lambda: take_locks(db, settings, attempt, keys)) if keys else None
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +26,21 @@ from app.texts import json_bytes, storable
 
 PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
 SIGN_EVERY_S = 1.0  # a check is a sign of progress where a step has a stall time-out; more often is not noted
+
+
+@contextmanager
+def unrung() -> Iterator[None]:
+    """Hold back the signal of a step's limit while a statement of ours runs: raised within a driver it would be taken for a broken
+    connection. A statement has a limit of its own (SUREFOOT_STORE_SILENCE_SECONDS); the signal comes when it has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StorePort:
@@ -47,7 +65,7 @@ class StorePort:
         self._write({"checkpoint": value})
 
     def check(self) -> None:
-        with asking(self._db) as connection:
+        with unrung(), asking(self._db) as connection:
             row = queries.operation(connection, self._attempt.operation_id)
         if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
             raise LeaseLost
@@ -57,7 +75,7 @@ class StorePort:
             self._write({})
 
     def now(self) -> datetime:
-        with asking(self._db) as connection:
+        with unrung(), asking(self._db) as connection:
             return connection.execute(select(now())).scalar_one()
 
     def record(self, event: str) -> None:
@@ -75,5 +93,7 @@ class StorePort:
 
     def _write(self, values: dict[str, Any]) -> None:
         attempt, self._last_sign = self._attempt, time.monotonic()
-        if not one_statement(self._db, lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values)):
+        with unrung():
+            landed = one_statement(self._db, lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values))
+        if not landed:
             raise LeaseLost

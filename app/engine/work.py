@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -19,6 +20,10 @@ class Verdict(StrEnum):
     FAILED = "failed"  # given up
 
 
+def always() -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Rider:
     """The next operation of a delivery's chain, where it may be run at once: same lane, nothing in between."""
@@ -33,7 +38,8 @@ class Delivery:
     """A message that has reached a worker.
 
     `carried`: the operations its own chain or chord sends next; `rider`: what may be run on to; `message`: the id of the
-    message where the operation is not its first; `saga`: as the task's name says, or "" where that is not known.
+    message where the operation is not its first; `saga`: as the task's name says, or "" where that is not known; `fit`: asked after
+    the step, whether this process may run on.
     """
 
     operation_id: str
@@ -47,6 +53,7 @@ class Delivery:
     rider: Rider | None = None
     message: str | None = None
     saga: str = ""
+    fit: Callable[[], bool] = always
 
 
 @dataclass(frozen=True)

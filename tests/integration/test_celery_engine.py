@@ -327,13 +327,32 @@ def test_given_step_past_its_soft_limit_when_run_then_it_is_an_ordinary_failure_
     assert "timeout of 2 s" in json.dumps(told)
 
 
-@pytest.mark.parametrize("raises", ["memory", "exit"])
-def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_and_the_child_lives(running: Place, raises: str) -> None:
-    running.rules(right={"raises": raises})
+def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_and_the_child_lives(running: Place) -> None:
+    running.rules(right={"raises": "exit"})
     children = set(running.worker.children)
     job = running.submit()
     running.land(job, "failed")
     assert set(running.worker.children) == children
+
+
+@pytest.mark.parametrize(
+    "rule", [{"raises": "memory", "times": 1}, {"breaks": "folder"}, {"breaks": "process"}], ids=["memory", "folder", "process"]
+)
+def test_given_step_that_broke_its_process_when_it_has_ended_then_its_child_is_retired_and_all_else_unharmed(
+    running: Place, rule: dict[str, Any]
+) -> None:
+    running.rules(first=rule)
+    pid = running.worker.pid
+    job = running.submit()
+    running.land(job, "completed")
+    broken = int(running.started(job, "first")[0][3])
+    wait_until(lambda: broken not in running.worker.children, what="its process to end")
+    assert running.worker.pid == pid
+    assert {step: running.operation(job, step).attempts for step in EVERY_STEP if step != "first"} == dict.fromkeys(EVERY_STEP[1:], 1)
+    left = running.worker.home / "left"
+    assert not left.exists() or not psutil.pid_exists(int(left.read_text()))
+    running.rules()
+    running.land(running.submit(), "completed")
 
 
 @pytest.mark.long
@@ -352,7 +371,7 @@ def test_given_step_that_leaks_memory_when_it_has_ended_then_its_child_is_replac
 
 
 @pytest.mark.long
-def test_given_step_that_takes_all_the_memory_there_is_when_run_then_the_job_is_undone_and_the_child_lives(place: Place) -> None:
+def test_given_step_that_takes_all_the_memory_there_is_when_run_then_the_job_is_undone(place: Place) -> None:
     place.rules(right={"eats": 4000})
     with place.worker:
         children = set(place.worker.children)
@@ -361,7 +380,6 @@ def test_given_step_that_takes_all_the_memory_there_is_when_run_then_the_job_is_
         job = place.submit()
         place.land(job, "failed")
         assert "ran out of memory" in json.dumps(place.operation(job, "right").error)
-        assert set(place.worker.children) == children
 
 
 @on_both

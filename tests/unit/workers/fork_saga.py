@@ -2,8 +2,9 @@
 
 `rules.json` under SUREFOOT_HOME: {"step" or "step.undo": {"sleep": s, "raises": "rejected"|"error"|"memory"|"exit",
 "stubborn": s (deaf to its limit), "checks": s (with a sign of progress now and then), "not_yet": s (to be asked again then),
-"eats": MiB (that stay in its process), "gate": name of a file there (it goes on when a test has made it), "times": n (attempts
-that do so)}}. Only `left` has a short limit: whatever else a test meets at work is at it however late the test comes.
+"eats": MiB (that stay in its process), "breaks": "folder"|"process", "gate": name of a file there (it goes on when a test has
+made it), "times": n (attempts that do so)}}. Only `left` has a short limit: whatever else a test meets
+at work is at it however late the test comes.
 Every call notes `start` and `end` in `log`.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,13 @@ def note(line: str) -> None:
     append_line(home() / "log", line)
 
 
+def leave_a_process() -> None:
+    (home() / "left").write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+
+
+BREAKS: dict[str, Any] = {"folder": lambda: os.chdir("/"), "process": leave_a_process}
+
+
 def act(ctx: Any) -> Any:
     name = ctx.step if ctx.kind == "action" else f"{ctx.step}.{ctx.kind}"
     path = home() / "rules.json"
@@ -60,6 +69,8 @@ def act(ctx: Any) -> Any:
     while "gate" in rule and not (home() / rule["gate"]).exists():
         time.sleep(0.02)
     EATEN.append(b"\1" * (int(rule.get("eats", 0)) << 20))
+    if "breaks" in rule:
+        BREAKS[rule["breaks"]]()
     if "raises" in rule:
         raise RAISES[rule["raises"]]("as told")
     if "not_yet" in rule:
