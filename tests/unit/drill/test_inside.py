@@ -67,9 +67,9 @@ def test_given_what_is_read_and_written_back_when_another_job_comes_in_between_t
 @pytest.mark.parametrize(
     ("saga", "only"),
     [
-        pytest.param(planted_sagas.keyed, "inside a step", id="keyed"),
+        pytest.param(planted_sagas.keyed, "settle:freeze@each_line+undone", id="keyed"),
         pytest.param(planted_sagas.no_lost_update, "two jobs at once", id="decided-by-the-service"),
-        pytest.param(transfer, "two jobs at once", id="transfer"),
+        pytest.param(transfer, "two-jobs", id="transfer"),
     ],
 )
 def test_given_sound_saga_when_struck_at_each_line_then_nothing_is_found_and_each_line_was_tried(saga: Any, only: str) -> None:

@@ -92,11 +92,11 @@ def test_given_step_that_relies_on_a_module_when_its_worker_is_gone_then_it_is_f
     drawn = drill(forgetful.by_module, only="sign_in:kill-all@after_commit")
     assert "tests.support.forgetful.tokens, which each worker has for itself" in drawn.failed[0].why
     assert forgetful.tokens == {}
-    assert drill(forgetful.by_result, only="step failure").failed == []
+    assert drill(forgetful.by_result, only="sign_in_and_say:kill-all@after_commit").failed == []
 
 
 def test_given_fake_service_that_is_a_dict_of_a_module_when_drilled_then_all_workers_share_it() -> None:
-    assert drill(forgetful.by_service, only="step failure").failed == []
+    assert drill(forgetful.by_service, only="put:kill-all@after_commit").failed == []
 
 
 # --- the clock -------------------------------------------------------------------------------------------------------
