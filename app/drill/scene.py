@@ -20,11 +20,12 @@ REALLY_S = 2.0
 
 @dataclass
 class Waiting:
-    """A step that says NotYet. `since_s`: virtual; `since`: on time.monotonic()."""
+    """A step that says NotYet. `since_s`: virtual; `since`: on time.monotonic(); `first`: its attempt."""
 
     step: str
     since_s: float
     since: float
+    first: int
     answers: int = 0
     virtual_s: float = 0.0
 
@@ -60,8 +61,8 @@ class Scene:
         """A line of history was read."""
         operation = f"{row.step}.{row.kind}"
         if row.event == "parked":
-            waiting = self.not_yet.setdefault(operation, Waiting(str(row.step), now_s, time.monotonic()))
-            waiting.answers += 1
+            waiting = self.not_yet.setdefault(operation, Waiting(str(row.step), now_s, time.monotonic(), row.attempt))
+            waiting.answers = row.attempt - waiting.first + 1  # not each of them has a line
             waiting.virtual_s = now_s - waiting.since_s
         elif row.step and row.event not in ("claimed", "resumed"):
             self.not_yet.pop(operation, None)

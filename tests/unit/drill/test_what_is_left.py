@@ -124,7 +124,7 @@ def test_given_step_that_waits_for_the_wall_clock_when_drilled_then_it_is_told_i
     drawn = drill(one_step("waiting", lambda ctx, o: NotYet("1d")), only="example-0")
     (result,) = drawn.failed
     assert result.why == (
-        "the job did not land: act answered NotYet 50 times in 1,176.0 hours of the drill's time. "
+        "the job did not land: act answered NotYet 64 times in 1,512.0 hours of the drill's time. "
         "Does it look at the wall clock (time.time(), datetime.now())? In a drill only ctx.now() passes"
     )
     assert (result.job_state, result.step) == ("not landed", "act")
