@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-from app.engine import attempt, perform, running
+from app.engine import patience, perform, running
 from app.simulation.clock import START, VirtualClock
 from app.simulation.store import HostTime, SimStore
 from app.store import ids, session, undone
@@ -34,7 +34,7 @@ def _stand_ins(store: SimStore, seed: int) -> list[tuple[Any, str, Any]]:
         (running, "time", HostTime(store)),
         (session, "time", HostTime(store)),
         (session, "_one_writer", nullcontext()),  # actors stop before a transaction, never in one
-        (attempt, "random", random.Random(seed)),
+        (patience, "random", random.Random(seed)),
         (undone, "_kept", undone.Kept()),  # what a process remembers of jobs: ids come again in the next world
         (ids, "uuid_utils", SimpleNamespace(uuid7=_counted_ids(store.clock))),
     ]
