@@ -14,6 +14,7 @@ from app.participant.barrier import ActionUndone
 from app.saga.context import Context
 from app.saga.registry import Registry
 from app.simulation.fleet import Worker
+from app.simulation.sagas import StepPlan
 from app.simulation.service import SimService
 from app.simulation.stage import Actor, Role
 from app.simulation.world import World
@@ -21,8 +22,8 @@ from app.simulation.world import World
 T = TypeVar("T")
 KEYS = 3  # idempotency keys a client uses: so many jobs at most
 WORDS = ("retry", "mark_done", "waive", "mark_absent")
+LETTER_WORDS = ("send_back", "lay_down")
 EXPIRING = "sweep.Sweeper._expired/asked"  # a relay has read whose lease has run out, and has not acted on it
-NOTHING_KNOWN = Registry()
 
 
 class Action(NamedTuple):
@@ -61,6 +62,7 @@ class Director:
     world: World
     service: SimService
     saga: str
+    plans: Sequence[StepPlan] = ()
     accepted: dict[str, str] = field(default_factory=dict)
     waived: set[tuple[str, str, str]] = field(default_factory=set)
     objections: list[str] = field(default_factory=list)
@@ -91,8 +93,23 @@ class Director:
         job = _one_of(self.world.view.job_ids(), action.which)
         return _told(self.world.people.cancel(job, points=action.budget, dies=action.dies), f"asks for {_short(job)}") if job else ""
 
+    def _again(self, action: Action) -> str:
+        job = _one_of(self.world.view.ended(), action.which)
+        if job is None:
+            return ""
+        actor = self.world.people.again(job, meant=action.who % 2 == 0, points=action.budget, dies=action.dies)
+        return _told(actor, f"asks for {_short(job)} once more")
+
+    def _letter(self, action: Action) -> str:
+        letter = _one_of(self.world.view.loose_letters(), action.which)
+        if letter is None:
+            return ""
+        word = LETTER_WORDS[action.who % 2]
+        actor = self.world.people.letter(letter.id, word, points=action.budget, dies=action.dies)
+        return _told(actor, f"sees to the letter of {letter.step}.{letter.kind}")
+
     def _person(self, action: Action) -> str:
-        letter = _one_of(self.world.view.letters(), action.which)
+        letter = _one_of([row for row in self.world.view.letters() if not self._is_at_it(row)], action.which)
         if letter is None:
             return ""
         word = self._honest(letter, action.word or "retry")
@@ -101,14 +118,21 @@ class Director:
         decided = self.world.people.resolve(letter.id, word, points=action.budget, dies=action.dies)
         return _told(decided, f"decides {letter.step}.{letter.kind}")
 
+    def _is_at_it(self, letter: Any) -> bool:
+        """Whether somebody who was stopped may still do it once more: a person waits until that is known."""
+        bare = any(plan.bare and plan.name == letter.step for plan in self.plans)
+        return bare and any(actor.about == letter.step for actor in self.world.stage.paused)
+
     def _honest(self, letter: Any, word: str) -> str:
         """A person says only what is so: does it by hand before "done", voids the key before "absent"."""
         done = letter.step in self.service.of(letter.job_id, letter.kind)
         ctx = Context(letter.job_id, self.saga, letter.step, letter.item, letter.kind)
-        if letter.why == "late_undo":
+        if letter.why in ("late_undo", "late"):
             return "retry"
         if word == "retry" and letter.why == "unknown_outcome" and done:
             return "mark_done"  # to try again would say that it is not there
+        if word == "retry" and done and any(plan.bare and plan.name == letter.step for plan in self.plans):
+            word = "mark_done"  # asked for again it would happen again
         graph = next(saga.graph for saga in self.world.sagas if saga.name == self.saga)
         if word == "mark_absent" and (done or letter.kind != "action" or not graph.by_name[letter.step].pivot):
             word = "mark_done"  # it is there, or there is no way back from it: done by hand
@@ -128,6 +152,7 @@ class Director:
         if parcel is None or worker is None:
             return ""
         stranger = action.word == "stranger"
+        versions = [Registry(), *(Registry([saga]) for saga in self.world.sagas[:-1])]  # what a worker may lack
         actor = self.world.fleet.deliver(
             parcel,
             worker,
@@ -135,7 +160,7 @@ class Director:
             points=action.budget,
             dies=action.dies,
             redelivers=action.seconds == 0,
-            registry=NOTHING_KNOWN if stranger else None,
+            registry=versions[action.who % len(versions)] if stranger else None,
         )
         return _told(actor, f"gets {parcel.name} of {_short(parcel.message.job_id)}" + (f" ({action.word})" if action.word else ""))
 
@@ -192,6 +217,10 @@ class Director:
         deed(worker)
         return told.format(name=worker.name, at=at)
 
+    def _deploy(self, action: Action) -> str:
+        saga = self.world.deploy()
+        return f"version {saga.version} is deployed" if saga is not None else ""
+
     # --- relays and time -------------------------------------------------------------------------------------------
     def _sweep(self, action: Action) -> str:
         relay = action.which % len(self.world.sweepers)
@@ -226,13 +255,13 @@ class Director:
 
     def _duplicate(self, action: Action) -> str:
         parcel = _one_of(self.world.broker.waiting, action.which)
-        return self._again(parcel.copy() if parcel else None, "repeated")
+        return self._come_again(parcel.copy() if parcel else None, "repeated")
 
     def _old(self, action: Action) -> str:
         parcel = _one_of(self.world.broker.old, action.which)
-        return self._again(parcel.copy() if parcel else None, "found again, late")
+        return self._come_again(parcel.copy() if parcel else None, "found again, late")
 
-    def _again(self, parcel: Any, how: str) -> str:
+    def _come_again(self, parcel: Any, how: str) -> str:
         if parcel is None:
             return ""
         self.world.broker.waiting.append(parcel)

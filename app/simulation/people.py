@@ -8,6 +8,9 @@ from typing import Any
 from app import faults
 from app.engine import decide
 from app.engine.dispatch import ring
+from app.engine.entrance import Entrance
+from app.engine.redrive import discard_letter, redrive_job, redrive_letter
+from app.engine.rerun import Asked
 from app.engine.submit import Submission, submit
 from app.faults import Point
 from app.simulation.scene import Scene
@@ -64,6 +67,29 @@ class People:
             return verb(scene.db, letter_id, "person", "looked")
 
         return self._decide(Actor(word, Role.PERSON, points, dies), asked)
+
+    def again(self, job_id: str, *, meant: bool, points: int | str | None = None, dies: bool = False) -> Actor:
+        """A client asks that an ended job be run again. `meant`: even one that completed."""
+        asked = Asked("client", "once more", again=meant)
+        return self._send_back(Actor("again", Role.WEB, points, dies), lambda entrance: redrive_job(entrance, job_id, asked))
+
+    def letter(self, letter_id: str, word: str, *, points: int | str | None = None, dies: bool = False) -> Actor:
+        """A person sees to a letter that holds no job: `send_back` or `lay_down`."""
+        actor, scene = Actor(word, Role.PERSON, points, dies), self._scene
+        if word == "lay_down":
+            return scene.act(actor, lambda: discard_letter(scene.db, letter_id, "person", "looked"))
+        return self._send_back(actor, lambda entrance: redrive_letter(entrance, letter_id, Asked("person", "looked")))
+
+    def _send_back(self, actor: Actor, asked: Callable[[Entrance], Any]) -> Actor:
+        scene = self._scene
+        entrance = Entrance(scene.db, scene.settings, scene.registry, lambda connection, tenant: None)
+
+        def work() -> str:
+            done = asked(entrance)
+            ring(scene.db, scene.broker, done.plan)
+            return str(getattr(done, "job_id", ""))
+
+        return scene.act(actor, work)
 
     def _decide(self, actor: Actor, asked: Callable[[], decide.Decision]) -> Actor:
         def work() -> decide.Decision:

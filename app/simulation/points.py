@@ -47,5 +47,7 @@ NAMED = frozenset(
         "keep.lost",
         "keep.hand_back",
     )
+    | _around("locking.take_locks", "late.sweep", "late.act_on_batch")
+    | _reads("redrive.redrive_job", "redrive.redrive_letter")
     | _reads("sweep.Sweeper._expired", "sweep.Sweeper._unsent", "sweep.Sweeper._lost", "sweep.Sweeper._idle", "sweep.Sweeper._stranded")
 )

@@ -36,10 +36,11 @@ class StepPlan:
     confirm: bool = False
     on_unknown: str = "retry"
     brief: bool = False
+    bare: bool = False  # its service has no barrier: what is asked for twice happens twice
 
     def __str__(self) -> str:
         marks = [
-            mark for mark, on in (("replay", self.replay), ("probe", self.probe), ("confirm", self.confirm), ("brief", self.brief)) if on
+            mark for mark in ("replay", "probe", "confirm", "brief", "bare") if getattr(self, mark)
         ]
         after = f" after {','.join(self.after)}" if self.after else ""
         return f"{self.name}: lane {self.lane}, {'+'.join([self.promise, *marks])}, {self.attempts} tries{after}"
@@ -117,20 +118,22 @@ def _some(chance: random.Random, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(chosen))
 
 
-def build(name: str, plans: Sequence[StepPlan], service: SimService) -> Saga[Any]:
-    """The saga of these plans; every function of it is the service's `act`."""
-    saga: Saga[Any] = Saga(name, version=1, input=Thing, examples=[Thing()])
+def build(name: str, plans: Sequence[StepPlan], service: SimService, *, version: int = 1, **says: Any) -> Saga[Any]:
+    """The saga of these plans; every function of it is the service's `act`. `says`: what it says beside its steps."""
+    saga: Saga[Any] = Saga(name, version=version, input=Thing, examples=[Thing()], **says)
     for plan in plans:
         _declare(saga, plan, service)
     return saga
 
 
 def _declare(saga: Saga[Any], plan: StepPlan, service: SimService) -> None:
+    version = saga.version
+
     def action(ctx: Any, o: Any) -> Any:
-        return service.act(ctx)
+        return service.act(ctx, version, bare=plan.bare)
 
     def other(ctx: Any, o: Any) -> Any:
-        return service.act(ctx)
+        return service.act(ctx, version)
 
     action.__name__ = action.__qualname__ = plan.name
     final = plan.promise == "final"
@@ -153,7 +156,7 @@ def _declare(saga: Saga[Any], plan: StepPlan, service: SimService) -> None:
     if plan.probe:
         step.probe(_named(lambda ctx, o: service.find(ctx), f"find_{plan.name}"))
     if plan.confirm:
-        step.confirm(retry=Retry(limit=5), timeout=30)(_named(lambda ctx, o: service.act(ctx), f"confirm_{plan.name}"))
+        step.confirm(retry=Retry(limit=5), timeout=30)(_named(lambda ctx, o: service.act(ctx, version), f"confirm_{plan.name}"))
 
 
 def _named(fn: Any, name: str) -> Any:

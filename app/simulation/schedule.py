@@ -12,13 +12,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from app.config import Settings
 from app.rules.states import ENDED, JobState
 from app.simulation.actions import WORDS, Action, Director
 from app.simulation.sagas import StepPlan, build, draw
 from app.simulation.service import SimService
 from app.simulation.store import store_of_this_process
+from app.simulation.terms import Terms, on_these_terms, terms_of
 from app.simulation.truth import untrue
-from app.simulation.world import World
+from app.simulation.world import World, usual_settings
 
 SAGA = "shape"
 LENGTH = 60  # actions of a schedule
@@ -53,8 +55,11 @@ OF_EIGHT_SLEEPERS, OF_EIGHT_PEOPLE = 5, 6
 OF_EIGHT_FAILING = 7  # steps that fail for good, beside what is drawn
 SLEEPERS = {"submit": 0.7, "deliver": 6.0, "resume": 3.0, "sweep": 4.0, "tick": 5.0, "oversleep": 3.0, "doze": 0.5, "broker": 0.7}
 PEOPLE = {"submit": 2.0, "deliver": 15.0, "resume": 5.0, "sweep": 4.0, "tick": 7.0, "cancel": 0.7, "person": 8.0}
+ON_TERMS = {"again": 2.0, "letter": 1.0, "deploy": 0.6, "person": 3.0}
+RECONCILE_S = 20.0
 FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
 YOUNG_S = 300.0  # a schedule that heals before this has no operation near its queue time-out (15 minutes)
+RETRIES = 2  # rounds in which they send back, before they decide otherwise
 ROUNDS_OF_PEOPLE = 6  # a retried operation may turn the job, whose undos ask again: a handful is plenty
 
 
@@ -81,7 +86,15 @@ class Rates:
         if seed % 8 == OF_EIGHT_PEOPLE:
             answers = ("break", "break", "lose", "refuse")
             return cls(PEOPLE, answers, chance.choice((0.5, 0.8)), 0.1, 0.0, 0.0, chance.choice((0.0, 0.1)), 0.0, chance.random() < 0.6)
-        drawn = cls.drawn(chance)
+        drawn, terms = cls.drawn(chance), terms_of(seed)
+        if terms.any:
+            calm = replace(drawn, weights=ORDINARY, answers=(), pause=0.0, dies=0.0) if terms.once else drawn
+            return replace(
+                calm,
+                weights=calm.weights | ON_TERMS,
+                answers=(*calm.answers, "lose", "lose", "stranger"),
+                bad_answer=max(calm.bad_answer, 0.25),
+            )
         if seed % 8 == OF_EIGHT_FAILING:
             return replace(drawn, answers=(*drawn.answers, FOR_GOOD), bad_answer=max(drawn.bad_answer, 0.2))
         return drawn
@@ -161,17 +174,24 @@ def _drawn(chance: random.Random, rates: Rates) -> Iterator[Action]:
 
 def plans_of(seed: int) -> tuple[StepPlan, ...]:
     """The saga of a seed."""
-    return draw(random.Random(f"{seed} saga"))
+    return on_these_terms(draw(random.Random(f"{seed} saga")), terms_of(seed))
+
+
+def settings_of(terms: Terms) -> Settings:
+    """A relay looks for late jobs where the saga says when a job is late."""
+    usual = usual_settings()
+    return usual.model_copy(update={"reconcile_seconds": RECONCILE_S}) if terms.sla_s else usual
 
 
 def run(seed: int, actions: Sequence[Action] | None = None, length: int = LENGTH) -> Outcome:
     """Run the schedule of a seed; with `actions`, these instead of the seed's own (on the same saga)."""
     rates, drawn = actions_of(seed)
-    outcome = Outcome(seed, plans_of(seed))
-    service = SimService(store_of_this_process())
-    saga = build(SAGA, outcome.plans, service)
-    with World([saga], seed=seed, store=service.store, runs_on=rates.runs_on) as world:
-        director = Director(world, service, SAGA)
+    outcome, terms = Outcome(seed, plans_of(seed)), terms_of(seed)
+    service = SimService(store_of_this_process(), exclusive=bool(terms.on_locked))
+    sagas = [build(SAGA, outcome.plans, service, version=n, **terms.of_saga()) for n in range(1, terms.versions + 1)]
+    settings = settings_of(terms)
+    with World(sagas, seed=seed, settings=settings, store=service.store, runs_on=rates.runs_on, deployed=1) as world:
+        director = Director(world, service, SAGA, outcome.plans)
         try:
             if actions is None:
                 _go(director, outcome, drawn, length)
@@ -206,6 +226,7 @@ def land(director: Director, outcome: Outcome) -> None:
         world.heal(thaw=False)
         world.land()
     world.heal()
+    retried: set[str] = set()
     for number in range(ROUNDS_OF_PEOPLE):
         if not world.land():
             outcome.problems.append(f"{len(world.view.moving())} jobs have not landed within the bound")
@@ -213,8 +234,15 @@ def land(director: Director, outcome: Outcome) -> None:
         letters = world.view.letters()
         if not letters:
             break
+        if number == RETRIES:
+            outcome.problems += [
+                f"{letter.step}.{letter.kind} was sent back {RETRIES} times while nothing failed, and is given up still"
+                for letter in letters
+                if letter.operation_id in retried
+            ]
+        retried = {letter.operation_id for letter in letters}
         for _ in letters:
-            director.do(Action("person", word="retry" if number < 2 else "mark_absent"))
+            director.do(Action("person", word="retry" if number < RETRIES else "mark_absent"))
     outcome.problems += director.problems(slack_s=FINAL_SLACK_S, bound_s=FINAL_BOUND_S)
     if not outcome.problems:
         outcome.problems += untrue(director)

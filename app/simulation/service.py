@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app.participant.barrier import DONE, barrier, rows
+from app.rules.states import ENDED
 from app.saga.context import Context
 from app.saga.outcomes import NEVER, UNKNOWN, Failed, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
 from app.simulation.store import SimStore, raw_id
@@ -31,30 +32,47 @@ class Effect:
 
 @dataclass
 class SimService:
-    """One service for all steps. `book`: effects in the order they happened; `objections`: what can never be right."""
+    """One service for all steps. `book`: effects in the order they happened; `objections`: what can never be right.
+
+    `exclusive`: all jobs name one record, so one of them is under way at a time.
+    """
 
     store: SimStore
+    exclusive: bool = False
     book: list[Effect] = field(default_factory=list)
     asked_to_undo: set[tuple[str, str]] = field(default_factory=set)  # (job, step), also those that had nothing to undo
     calls: Counter[str] = field(default_factory=Counter)
     objections: list[str] = field(default_factory=list)
     say: Callable[[Context], str | None] | None = None  # how to answer, where the calling actor was not told
 
-    def act(self, ctx: Context) -> Any:
-        """An action, undo or confirmation."""
+    def act(self, ctx: Context, version: int = 1, *, bare: bool = False) -> Any:
+        """An action, undo or confirmation, by the code of this version. `bare`: without a barrier."""
         actor = self.store.stage.current
         said = (actor.says if actor is not None else None) or (self.say(ctx) if self.say else None) or "ok"
         if actor is not None:
             actor.says = None
             actor.fence = ctx.fence
         self.calls[said] += 1
-        self._has_a_cause(ctx)
+        self._has_a_cause(ctx, version)
         self._before(said, ctx)
         if said == "not_yet":
             return NotYet(after=5)
         if said == "check":
             ctx.checkpoint({"fence": ctx.fence})
             ctx.check()
+        if bare:
+            result = f"{ctx.step} {ctx.kind}"
+            self._write(Effect(ctx.job_id, ctx.step, ctx.kind, ctx.fence))
+        else:
+            result = self._once(ctx)
+        self.store.stage.point("effect/done")
+        if said == "lose":
+            raise TimeoutError("the answer was lost")
+        if said == "fail":
+            raise Failed("it cannot be done", result=result)
+        return result
+
+    def _once(self, ctx: Context) -> Any:
         with self.store.engine.begin() as tx, barrier(tx, ctx) as first:
             if first:
                 first.keep(f"{ctx.step} {ctx.kind}")
@@ -63,11 +81,6 @@ class SimService:
             self.asked_to_undo.add((ctx.job_id, ctx.step))
         if first:
             self._write(Effect(ctx.job_id, ctx.step, ctx.kind, ctx.fence))
-        self.store.stage.point("effect/done")
-        if said == "lose":
-            raise TimeoutError("the answer was lost")
-        if said == "fail":
-            raise Failed("it cannot be done", result=result)
         return result
 
     def find(self, ctx: Context) -> Probed:
@@ -115,12 +128,26 @@ class SimService:
             self.objections.append(f"{name} took effect after it was undone")
         if effect.kind == "undo" and not any(e.kind == "action" for e in same):
             self.objections.append(f"{name} undid what never was")
+        if self.exclusive and effect.kind == "action":
+            self._alone(effect)
         self.book.append(effect)
 
-    def _has_a_cause(self, ctx: Context) -> None:
+    def _alone(self, effect: Effect) -> None:
+        """Every other job that has done something is over, unless this one is: a worker that slept may do what has no undo."""
+        if not self._moves(effect.job_id):
+            return
+        for job_id in {e.job_id for e in self.book} - {effect.job_id}:
+            if self._moves(job_id):
+                self.objections.append(f"{effect.step} took effect while another job had the same lock")
+
+    def _moves(self, job_id: str) -> bool:
+        return self.store.raw.execute("SELECT state FROM jobs WHERE id = ?", (raw_id(job_id),)).fetchone()[0] not in ENDED
+
+    def _has_a_cause(self, ctx: Context, version: int) -> None:
         """What is asked of a service must have been put on record before: the job, the claim, the attempt."""
         row = self.store.raw.execute(
-            "SELECT started, attempts FROM operations WHERE job_id = ? AND step = ? AND kind = ? AND item = ?",
+            "SELECT o.started, o.attempts, j.version FROM operations o JOIN jobs j ON j.id = o.job_id "
+            "WHERE o.job_id = ? AND o.step = ? AND o.kind = ? AND o.item = ?",
             (raw_id(ctx.job_id), ctx.step, ctx.kind, ctx.item),
         ).fetchone()
         name = f"{ctx.step} {ctx.kind}"
@@ -128,3 +155,5 @@ class SimService:
             self.objections.append(f"{name} was asked for, and no such operation is on record")
         elif not row[0] or row[1] < 1:
             self.objections.append(f"{name} was asked for before its attempt was counted")
+        elif row[2] != version:
+            self.objections.append(f"{name} of a job of version {row[2]} was done by the code of version {version}")

@@ -15,11 +15,11 @@ from app.store.tables import operations
 
 def untrue(director: Director) -> list[str]:
     """What is not so, a sentence each; empty when every ended job has what it says."""
-    graph = next(saga.graph for saga in director.world.sagas if saga.name == director.saga)
+    graphs = {saga.digest: saga.graph for saga in director.world.sagas}
     found: list[str] = []
     for job in director.world.view.jobs():
         if job.state in ENDED:
-            found += [f"{job.state} job: {what}" for what in _of_job(director, graph, job)]
+            found += [f"{job.state} job: {what}" for what in _of_job(director, graphs[job.digest], job)]
     return found
 
 

@@ -40,6 +40,15 @@ class View:
         d = dead_letters.c
         return self.all(select(dead_letters).where(d.state == "open", d.blocking).order_by(d.id))
 
+    def ended(self) -> list[str]:
+        """The ids of the jobs that have ended, oldest first."""
+        return [row.id for row in self.all(select(jobs.c.id).where(jobs.c.state.in_(ENDED)).order_by(jobs.c.id))]
+
+    def loose_letters(self) -> list[Any]:
+        """The open dead letters that hold no job, oldest first."""
+        d = dead_letters.c
+        return self.all(select(dead_letters).where(d.state == "open", ~d.blocking).order_by(d.id))
+
     def history(self, job_id: str) -> list[Any]:
         """A job's history, oldest first."""
         return self.all(select(history).where(history.c.job_id == job_id).order_by(history.c.seq))

@@ -24,6 +24,9 @@ def _in(states: tuple[str, ...]) -> str:
 
 _AT_REST = (*DONE, OpState.DROPPED, OpState.ABANDONED)
 
+# No step of a job has run while another has its lock
+NOT_KEPT_OUT = "(NOT EXISTS (SELECT 1 FROM locks) OR EXISTS (SELECT 1 FROM locks WHERE job_id = NEW.job_id))"
+
 # sentence -> (table, condition on OLD and NEW)
 CHANGES: dict[str, tuple[str, str]] = {
     "an ended job moved": ("jobs", f"OLD.state IN {_in(ENDED)} AND (NEW.state <> OLD.state OR NEW.dir <> OLD.dir)"),
@@ -53,7 +56,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     ),
     "what may have happened was forgotten": (  # only a completion settles everything; one attempt vouches for itself alone
         "operations",
-        f"NEW.unsettled < OLD.unsettled - 1 AND NEW.state NOT IN {_in(DONE)} AND NEW.decided IS NULL"
+        f"NEW.unsettled < OLD.unsettled - 1 AND NEW.state NOT IN {_in(DONE)} AND NEW.decided IS NULL AND {NOT_KEPT_OUT}"
         " AND NOT (OLD.state = 'failed' AND sim_role() = 'person')",  # who looked, and says so by trying again
     ),
     "a completed operation lost its result": ("operations", "OLD.state = 'completed' AND NEW.result IS NOT OLD.result"),

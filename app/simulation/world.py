@@ -44,7 +44,7 @@ LAND_WITHIN_S = 4000.0  # some leases, the longest backoffs one after the other,
 
 
 @lru_cache
-def _settings() -> Settings:
+def usual_settings() -> Settings:
     """The defaults, whatever the environment says, or a seed would mean something else on each machine."""
     return Settings(
         env="test",
@@ -70,14 +70,16 @@ class World:
     workers: int = 3
     relays: int = 2
     runs_on: bool = True
-    settings: Settings = field(default_factory=_settings)
+    settings: Settings = field(default_factory=usual_settings)
     store: SimStore = field(default_factory=store_of_this_process)
     fires: faults.Fires | None = None
+    deployed: int = 0  # how many of the sagas are there from the beginning; 0: all
 
     def __post_init__(self) -> None:
         self.stage, self.clock, self.trouble = self.store.stage, self.store.clock, self.store.trouble
         self.broker = SimBroker(self.stage, self.trouble)
-        self._scene = Scene(self.store, self.broker, self.settings, Registry(self.sagas))
+        first = self.sagas[: self.deployed or len(self.sagas)]
+        self._scene = Scene(self.store, self.broker, self.settings, Registry(first))
         self.people = People(self._scene)
         self.fleet = Fleet(self._scene, self.workers, runs_on=self.runs_on)
         rings = Announced(self.broker)
@@ -90,7 +92,7 @@ class World:
     def __enter__(self) -> World:
         self._held.enter_context(standing_in(self.store, self.seed))
         self._held.enter_context(faults.injecting(self))
-        register(self.store.engine, self.sagas)
+        register(self.store.engine, self._scene.registry.all())
         with self.store.engine.begin() as tx:
             tx.execute(tenants.insert().values(id=TENANT, name="default"))
         self.sweepers[0].run_once()  # leaves our marker in the broker
@@ -99,6 +101,15 @@ class World:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         self.stage.clear()
         self._held.close()
+
+    def deploy(self) -> Saga[Any] | None:
+        """The next of the sagas is there from now on. None: all are."""
+        known = len(self._scene.registry.all())
+        if known == len(self.sagas):
+            return None
+        register(self.store.engine, self.sagas[known : known + 1])
+        self._scene.registry = Registry(self.sagas[: known + 1])
+        return self.sagas[known]
 
     def fire(self, target: str, point: Point) -> None:
         """An actor stands at a point of `app.faults`."""

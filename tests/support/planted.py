@@ -13,7 +13,7 @@ from sqlalchemy import case, select, update
 
 import app.participant.barrier  # noqa: F401
 from app.clock import now
-from app.engine import advance, attempt, failures, turn
+from app.engine import advance, attempt, failures, learning, perform, rerun, turn
 from app.engine.broker_lost import BrokerLost
 from app.engine.lost import Lost
 from app.engine.move import Move
@@ -24,7 +24,7 @@ from app.saga.naming import effect_key
 from app.simulation.broker import SimBroker
 from app.store import queries, updates
 from app.store.session import transaction
-from app.store.tables import operations
+from app.store.tables import jobs, operations
 
 barrier: Any = sys.modules["app.participant.barrier"]  # the package gives its function the module's name
 o = operations.c
@@ -351,4 +351,37 @@ def an_undo_that_fails_takes_the_place_of_why_the_job_failed() -> Iterator[None]
         asks(move, row, why=why, error=error)
 
     with instead(attempt, "ask_a_person", overwriting):
+        yield
+
+
+
+
+
+@planted
+def what_may_have_happened_and_cannot_be_asked_is_done_once_more() -> Iterator[None]:
+    with instead(learning, "_again", lambda asked: asked.make()):
+        yield
+
+
+@planted
+def a_claim_takes_a_job_of_another_version() -> Iterator[None]:
+    real = updates.claim_to_work
+
+    def of_any(tx: Any, taking: Any, *, of: Any, digest: str, before: Any) -> Any:
+        pinned = tx.execute(select(jobs.c.digest).where(jobs.c.id == of[0])).scalar_one_or_none()
+        return real(tx, taking, of=of, digest=pinned or digest, before=before)
+
+    with instead(updates, "claim_to_work", of_any):
+        yield
+
+
+@planted
+def a_job_runs_without_its_locks() -> Iterator[None]:
+    with instead(perform, "take_locks", lambda *args: None):
+        yield
+
+
+@planted
+def a_job_is_run_again_however_often_it_is_asked_for() -> Iterator[None]:
+    with instead(rerun, "_may_run_again", lambda *args: None):
         yield

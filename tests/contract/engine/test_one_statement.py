@@ -12,8 +12,7 @@ from unittest import mock
 import pytest
 from sqlalchemy import Table, select
 
-from app.engine import attempt as attempts
-from app.engine import perform
+from app.engine import patience, perform
 from app.engine.dispatch import ring
 from app.engine.submit import Submission, submit
 from app.errors import Conflict
@@ -231,7 +230,7 @@ def differences(one: Rows, other: Rows) -> list[str]:
 
 def compare(fast: World, slow: World, seed: int) -> None:
     """Do the same to both, and look at both after each thing. Raises: AssertionError where they differ."""
-    with mock.patch.object(attempts, "backoff", return_value=5.0):
+    with mock.patch.object(patience, "backoff", return_value=5.0):
         one = Errand(fast, seed)
         with step_by_step():
             other = Errand(slow, seed)

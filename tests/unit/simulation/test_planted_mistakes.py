@@ -38,6 +38,10 @@ KNOWN: dict[str, tuple[int, list[Action] | None]] = {
     "a decision ends a job that has ended": (36, None),
     "a step that was waived is confirmed": (6, None),
     "an undo that fails takes the place of why the job failed": (17, None),
+    "what may have happened and cannot be asked is done once more": (31, None),
+    "a claim takes a job of another version": (31, None),
+    "a job runs without its locks": (31, None),
+    "a job is run again however often it is asked for": (63, None),
 }
 SEARCHED = 400  # numbers; each mistake shows before
 
