@@ -11,7 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from app.engine import attempt, decide, rerun, sweep
+from app.engine import attempt, decide, rerun
+from app.engine.broker_lost import BrokerLost
 from app.store import queries
 from tests.support.world import ListBroker
 
@@ -119,8 +120,13 @@ def two_send_one_letter_back_and_both_are_obeyed() -> Iterator[None]:
 
 @guard
 def a_broker_that_comes_back_with_its_marker_is_believed() -> Iterator[None]:
-    real = sweep.ring_anew_if_lost
-    with mock.patch.object(sweep, "ring_anew_if_lost", lambda db, broker, came_back: real(db, broker)):
+    real = BrokerLost.go_on
+
+    def believed(self: BrokerLost, kept: bool) -> int:
+        self.was_away = False
+        return real(self, kept)
+
+    with mock.patch.object(BrokerLost, "go_on", believed):
         yield
 
 
