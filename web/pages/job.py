@@ -36,7 +36,7 @@ WHY_ANEW_S = 10  # an open job's page is made anew so often although the job did
 NO_REASON = "A decision needs its reason, of one line."
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
     "cancelling": "It is being cancelled; what was done is undone.",
-    "too-late": "Too late to cancel: it is past the point of no return. If that step fails, the job is cancelled then.",
+    "too-late": "Too late to cancel: it is past the point of no return. The wish is on record, in case there is a way back after all.",
     "moved-on": "The job has moved on, so there was nothing to do.",
     "again": "This is a new job with the same input.",
     "again-already": "The earlier job is run again by this one, which was made before.",
