@@ -18,7 +18,7 @@ from app.simulation.shrink import shrunk
 from tests.support.planted import PLANTED
 
 QUICK, PART = 500, 50
-ALL = 5000
+ALL = 3000
 
 
 def failures(first: int, count: int) -> list[str]:
