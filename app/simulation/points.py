@@ -27,7 +27,8 @@ NAMED = frozenset(
     | {"publish/before", "publish/after", "go_on/before", "go_on/after", "effect/done", "sleeps"}
     | _around("submit._insert", "attempt.complete", "attempt.fail", "attempt.park", "attempt.expire", "attempt.nobody_came")
     | _around("attempt.hand_back", "decide.cancel", "decide.retry", "decide.mark_done", "decide.waive", "decide.mark_absent")
-    | _around("sweep.Sweeper._due", "sweep.Sweeper._deadlines", "sweep.Sweeper._undo_late", "sweep.Sweeper._lost")
+    | _around("sweep.Sweeper._due", "sweep.Sweeper._deadlines", "sweep.Sweeper._undo_late")
+    | _around("lost.Lost.run_once", "broker_lost.BrokerLost.go_on", "unattended.sweep")
     | _single(
         "attempt.claim",
         "attempt.claim_to_work",
@@ -42,12 +43,13 @@ NAMED = frozenset(
         "perform._perform",
         "running._results",
         "perform._not_claimed",
-        "sweep.Sweeper._nobody_came",
+        "unattended.sweep",
         "port.StorePort.check",
         "keep.lost",
         "keep.hand_back",
     )
     | _around("locking.take_locks", "late.sweep", "late.act_on_batch")
     | _reads("redrive.redrive_job", "redrive.redrive_letter")
-    | _reads("sweep.Sweeper._expired", "sweep.Sweeper._unsent", "sweep.Sweeper._lost", "sweep.Sweeper._idle", "sweep.Sweeper._stranded")
+    | _reads("sweep.Sweeper._expired", "sweep.Sweeper._unsent", "sweep.Sweeper._idle", "sweep.Sweeper._stranded")
+    | _reads("lost.Lost.run_once", "lost.Lost._gone")
 )

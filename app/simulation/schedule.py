@@ -221,7 +221,7 @@ def _go(director: Director, outcome: Outcome, actions: Iterator[Action], length:
 def land(director: Director, outcome: Outcome) -> None:
     """The second phase: it heals, it lands, people answer what is asked, and the truth is compared with the account."""
     world, outcome.phase = director.world, "liveness"
-    young = world.clock.now_s < YOUNG_S
+    young = world.clock.now_s < YOUNG_S and not terms_of(outcome.seed).gives_up_s
     if outcome.seed % 2:  # who is frozen sleeps through all of it, and wakes when the jobs have landed
         world.heal(thaw=False)
         world.land()

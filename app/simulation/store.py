@@ -86,7 +86,8 @@ def raw_id(id_: str) -> str:
 
 
 SKIPPED = ("app.store.session", "app.simulation.store", "contextlib")
-HELPERS = ("_landing", "_move_each", "_read", "_decide", "_late")  # what moves share: the name wanted is their caller's
+# What moves share, and what isolates them: the name wanted is their caller's
+HELPERS = ("_landing", "_move_each", "_read", "_decide", "_late", "one", "each", "whole", "act", "look")
 
 
 def _who_asks() -> tuple[str, bool]:

@@ -22,6 +22,7 @@ class Terms:
     `sla_s`: after how many seconds a job is late, and `on_sla` what becomes of it then; 0: nobody looks.
     `versions`: how many there are of the saga, of which the first is there from the beginning.
     `once`: irreversible steps are done at most once, by a service that has no barrier.
+    `gives_up_s`: after how many seconds without a worker an operation is given up; 0: never.
     """
 
     on_locked: Literal["", "wait", "fail"] = ""
@@ -29,11 +30,13 @@ class Terms:
     on_sla: Literal["ask", "redrive", "compensate"] = "ask"
     versions: int = 1
     once: bool = False
+    gives_up_s: float = 0.0
 
     def __str__(self) -> str:
         told = [f"locks: {self.on_locked}"] if self.on_locked else []
         told += [f"late after {self.sla_s:g} s: {self.on_sla}"] if self.sla_s else []
         told += [f"{self.versions} versions"] if self.versions > 1 else []
+        told += [f"given up without a worker for {self.gives_up_s:g} s"] if self.gives_up_s else []
         return "; ".join([*told, *(["at most once"] if self.once else [])]) or "no terms"
 
     @property
@@ -47,6 +50,8 @@ class Terms:
             said |= {"locks": lambda o: [f"thing:{o.name}"], "on_locked": self.on_locked}
         if self.sla_s:
             said |= {"sla": self.sla_s, "on_sla": self.on_sla}
+        if self.gives_up_s:
+            said |= {"queue_timeout": self.gives_up_s}
         return said
 
 
@@ -64,6 +69,7 @@ def terms_of(seed: int) -> Terms:
         on_sla=chance.choice(("ask", "redrive", "compensate")),
         versions=chance.choice((1, 2, 3)),
         once=(seed // 16) % 2 == 1,
+        gives_up_s=chance.choice((0.0, 30.0)),
     )
 
 

@@ -17,8 +17,8 @@ from app.simulation.schedule import actions_of, run
 from app.simulation.shrink import shrunk
 from tests.support.planted import PLANTED
 
-QUICK, PART = 500, 50
-ALL = 3000
+QUICK, PART = 300, 50
+ALL = 2000
 
 
 def failures(first: int, count: int) -> list[str]:
@@ -39,7 +39,7 @@ def test_given_thousands_of_schedules_then_every_job_lands_and_every_named_point
     assert [f"seed {outcome.seed}: {outcome.problems[0]}" for outcome in tally.failures] == []
     assert tally.never_passed == []
     assert {"completed", "failed", "cancelled"} <= tally.ends.keys()
-    assert min(tally.faults.values()) > 50 and min(tally.answers.values()) > 50  # nothing is vacuous
+    assert min(tally.faults.values()) > 10 and min(tally.answers.values()) > 10  # nothing is vacuous
 
 
 def test_given_one_number_when_it_is_run_in_another_process_then_the_schedule_is_the_same_to_the_letter() -> None:
