@@ -205,7 +205,7 @@ def test_given_a_mistake_of_ours_when_it_happens_then_500_that_tells_nothing_but
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError(f"card {GOOD['card']} in a message")
 
-    monkeypatch.setattr("web.accept.submit", broken)
+    monkeypatch.setattr("app.engine.entrance.submit", broken)
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     answer = user.submit(headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     told = problem(answer, 500, "internal-error")
