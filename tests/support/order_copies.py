@@ -26,7 +26,13 @@ def copy_of_order(name: str, *, retry: Retry = HASTY, undo_retry: Retry = HASTY,
             on_unknown=step.on_unknown,  # type: ignore[arg-type]
         )(step.fn)
         if step.undo is not None:
-            made.compensate(step.undo.fidelity, note=step.undo.note, retry=undo_retry, timeout=timeout)(step.undo.fn)  # type: ignore[arg-type]
+            made.compensate(
+                step.undo.fidelity,  # type: ignore[arg-type]
+                note=step.undo.note,
+                retry=undo_retry,
+                timeout=timeout,
+                settle_after=step.undo.settle_after_s,
+            )(step.undo.fn)
         if step.finder is not None:
             made.probe(step.finder)
     return copy
