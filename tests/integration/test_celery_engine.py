@@ -374,9 +374,8 @@ def test_given_step_that_leaks_memory_when_it_has_ended_then_its_child_is_replac
 def test_given_step_that_takes_all_the_memory_there_is_when_run_then_the_job_is_undone(place: Place) -> None:
     place.rules(right={"eats": 4000})
     with place.worker:
-        children = set(place.worker.children)
-        for pid in children:
-            psutil.Process(pid).rlimit(psutil.RLIMIT_AS, (2 << 30, 2 << 30))
+        for process in place.worker.all():  # the main one too: a child that ran out of memory is replaced by one like it
+            process.rlimit(psutil.RLIMIT_AS, (2 << 30, 2 << 30))
         job = place.submit()
         place.land(job, "failed")
         assert "ran out of memory" in json.dumps(place.operation(job, "right").error)
