@@ -228,12 +228,12 @@ def test_given_attention_when_an_operator_writes_why_while_the_page_is_followed_
     assert page.evaluate("document.documentElement.scrollWidth") == 390  # nothing hangs over on a telephone
     box.get_by_role("button", name="I see to it").click()
     expect(page.locator('[data-part="letters"]')).to_contain_text("took it on")
-    page.locator(".letter input").focus()
+    page.locator('.letter input[name="reason"]').focus()
     page.keyboard.type("paid back ")
     with page.expect_response(re.compile("/live")):  # it looks again while he writes
         pass
     page.keyboard.type("in cash")
-    expect(page.locator(".letter input")).to_have_value("paid back in cash")
+    expect(page.locator('.letter input[name="reason"]')).to_have_value("paid back in cash")
     page.get_by_role("button", name="Mark it done").click()
     expect(page.locator("p.said")).to_contain_text("Your decision is on record")
     assert shop.land(job) == "cancelled"
