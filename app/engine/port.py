@@ -32,15 +32,21 @@ SIGN_EVERY_S = 1.0  # a check is a sign of progress where a step has a stall tim
 def unrung() -> Iterator[None]:
     """Hold back the signal of a step's limit while a statement of ours runs: raised within a driver it would be taken for a broken
     connection. A statement has a limit of its own (SUREFOOT_STORE_SILENCE_SECONDS); the signal comes when it has ended.
+
+    The handler is replaced and the signal not blocked: another thread of the process would take a blocked one, and Python
+    would run the handler in this one all the same.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    rung: list[int] = []
+    handler = signal.signal(signal.SIGALRM, lambda number, _frame: rung.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGALRM, handler if handler is not None else signal.SIG_DFL)
+        if rung and callable(handler):
+            handler(rung[0], None)
 
 
 class StorePort:

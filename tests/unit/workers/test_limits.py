@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -92,11 +93,17 @@ def test_given_a_limit_that_was_relabelled_when_raised_then_it_is_told_as_the_li
     assert caught.value.__cause__ is instead
 
 
-def test_given_a_statement_of_ours_when_the_limit_rings_then_it_is_raised_behind_the_statement() -> None:
-    ended = []
-    with pytest.raises(StepTimeout), limit(1):  # long enough to be within the statement when it rings
+@pytest.mark.parametrize("threads", [0, 1])
+def test_given_a_statement_of_ours_when_the_limit_rings_then_it_is_raised_behind_the_statement(threads: int) -> None:
+    ended, over = [], threading.Event()
+    beside = [threading.Thread(target=over.wait) for _ in range(threads)]
+    for thread in beside:  # it might take the signal in the place of this one
+        thread.start()
+    with pytest.raises(StepTimeout), limit(1):
         with unrung():
-            wait_until(lambda: signal.SIGALRM in signal.sigpending(), 30)
+            until = time.monotonic() + 1.5  # the limit rings meanwhile
+            wait_until(lambda: time.monotonic() > until, 30)
             ended.append(True)
         ended.append(False)
+    over.set()
     assert ended == [True]
