@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, NotYet, Probed, Rejected, Saga, Seen, Step
+from surefoot import Context, NotYet, Probed, Saga, Seen
 from workers.sagas.order.invariants import all_or_nothing, books_agree
 from workers.sagas.order.models import (
     ChangeMade,
@@ -27,6 +27,7 @@ from workers.sagas.order.models import (
     Shipped,
     order_locks,
 )
+from workers.sagas.order.orphans import only
 from workers.sagas.order.services import inventory, payment
 from workers.sagas.order.services import order as orders
 
@@ -113,25 +114,20 @@ def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
 # --- how an effect without its job is taken back, for a person ------------------------------------------------------
 @change_order.undo_effect("orders")
 def undo_change(ctx: Context, seen: Seen) -> None:
-    _only(ctx, open_change)
+    only(ctx, open_change)
     orders.drop_change(ctx)
 
 
 @change_order.undo_effect("inventory")
 def undo_reservation(ctx: Context, seen: Seen) -> None:
-    _only(ctx, reserve_more)
+    only(ctx, reserve_more)
     inventory.release(ctx)
 
 
 @change_order.undo_effect("payments")
 def undo_charge(ctx: Context, seen: Seen) -> None:
-    _only(ctx, charge_more)
+    only(ctx, charge_more)
     payment.refund(ctx, int(seen.detail.get("charged_cents", 0)))
-
-
-def _only(ctx: Context, step: Step[Any, Any]) -> None:
-    if ctx.step != step.name:
-        raise Rejected(f"{ctx.step} has no undo.")
 
 
 # --- what must hold ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, NotYet, Probed, Rejected, Saga, Seen, Step
+from surefoot import Context, NotYet, Probed, Saga, Seen
 from workers.sagas.order.change import change_order
 from workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
 from workers.sagas.order.models import (
@@ -30,6 +30,7 @@ from workers.sagas.order.models import (
     Voided,
     order_locks,
 )
+from workers.sagas.order.orphans import only
 from workers.sagas.order.services import inventory, mail, payment
 from workers.sagas.order.services import order as orders
 from workers.sagas.order.settings import order_settings
@@ -153,25 +154,20 @@ def all_receipts(first: str, last: str) -> Iterable[Seen]:
 # --- how an effect without its job is taken back, for a person; a receipt is not ------------------------------------
 @order.undo_effect("orders")
 def undo_order(ctx: Context, seen: Seen) -> None:
-    _only(ctx, create_order)
+    only(ctx, create_order)
     orders.void(ctx)
 
 
 @order.undo_effect("inventory")
 def undo_reservation(ctx: Context, seen: Seen) -> None:
-    _only(ctx, reserve_stock)
+    only(ctx, reserve_stock)
     inventory.release(ctx)
 
 
 @order.undo_effect("payments")
 def undo_charge(ctx: Context, seen: Seen) -> None:
-    _only(ctx, charge_card)
+    only(ctx, charge_card)
     payment.refund(ctx, int(seen.detail.get("charged_cents", 0)))
-
-
-def _only(ctx: Context, step: Step[Any, Any]) -> None:
-    if ctx.step != step.name:
-        raise Rejected(f"{ctx.step} has no undo.")
 
 
 # --- what must hold ----------------------------------------------------------------------------------------------
