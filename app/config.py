@@ -95,9 +95,10 @@ class Settings(OurSettings):
     redrive_letters: int = Field(10_000, ge=1, le=100_000)
     mirror_letters: int = Field(1_000, ge=0, le=100_000)
     mirror_seconds: Seconds = 2.0
-    # /healthz: how long an answer of the broker and of the queues is good for, how long the oldest operation may lie ready
+    # /healthz: how long an answer of the broker and of the queues is good for
+    # /healthz and doctor: how long the oldest operation may lie ready
     health_seconds: Seconds = 5.0
-    health_wait_seconds: Seconds = 300.0
+    health_wait_seconds: Seconds = 120.0
     # publishing
     publish_timeout_seconds: Seconds = 0.5
     publish_pause_seconds: SecondsOrNone = 5.0

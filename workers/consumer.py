@@ -20,6 +20,7 @@ from app.config import settings
 from app.engine import quarantine
 from app.saga.naming import parse_task_name
 from workers import boot
+from workers.remote import QuestionsOnly
 from workers.tasks import UNKNOWN_TASK, StepTask
 
 log = structlog.get_logger(__name__)
@@ -44,9 +45,16 @@ class StepConsumer(Consumer):
     """Celery's consumer with a quarantine."""
 
     class Blueprint(Consumer.Blueprint):
-        """Without delayed delivery: 28 quorum queues on a RabbitMQ, for messages with an ETA, which are quarantined here."""
+        """Without delayed delivery: 28 quorum queues on a RabbitMQ, for messages with an ETA, which are quarantined here.
 
-        default_steps = [step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step]
+        With a mailbox that takes questions only.
+        """
+
+        default_steps = [
+            QuestionsOnly if step.endswith(":Control") else step
+            for step in Consumer.Blueprint.default_steps
+            if "delayed_delivery" not in step
+        ]
 
     Strategies = Strategies
 

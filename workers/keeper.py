@@ -20,6 +20,7 @@ from celery.worker.components import Pool
 
 from app.config import settings
 from app.engine import keep
+from app.engine.keep import AtWork
 from app.store import catalogue
 from workers import boot, pulse
 from workers.children import end_what_it_started, kill_child
@@ -51,6 +52,7 @@ class Keeper(bootsteps.StartStopStep):
         self.digests: list[str] = []  # of the definitions that this worker has
         self.signed_on = False  # at least once
         self.reachable = True
+        self._connected = False  # to the broker, at least once
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
         worker.keeper = self
@@ -105,11 +107,26 @@ class Keeper(bootsteps.StartStopStep):
             self.sign_on()
         running = active_operations()
         beat = keep.beat(boot.db(), settings(), boot.BOOT, list(running))
-        self.registered = keep.worker_seen(boot.db(), boot.BOOT, self.digests)
+        self.registered = keep.worker_seen(boot.db(), boot.BOOT, self.digests, self.at_work())
         for operation_id, pid, why in beat.overdue:
             if running.get(operation_id) == pid and kill_child(pid):
                 end_what_it_started(pid)
                 log.warning("operation.killed", operation=operation_id, pid=pid, why=why)
+
+    def at_work(self) -> AtWork:
+        """Asked of Celery's consumer and of the pool: a lane that was given up is not consumed, whatever was announced."""
+        consumer = getattr(getattr(self.worker, "consumer", None), "task_consumer", None)
+        if consumer is not None:
+            self._connected = True
+            queues = [queue.name for queue in list(consumer.queues) if consumer.consuming_from(queue)]
+        else:
+            queues = []
+        pool = getattr(getattr(self.worker, "pool", None), "_pool", None)
+        children = getattr(pool, "_pool", None)
+        return AtWork(
+            tuple(sorted(queues)) if self._connected else None,
+            len(children) if children is not None else None,
+        )
 
     def sign_on(self) -> None:
         """Write the definitions this worker has and the worker itself into the store."""

@@ -12,6 +12,7 @@ from app.doctor.findings import Finding, fail, ok, some, warn
 from app.saga.graph import Graph, Limits
 from app.store.session import reading
 from app.store.views import standing
+from app.store.views.health import idle_queues
 
 VISIBILITY_FACTOR, VISIBILITY_SLACK_S = 2.0, 300.0  # as a worker computes it
 
@@ -37,7 +38,7 @@ def _holder(holder: str) -> str:
     return f"{host}, pid {pid}"
 
 
-def workers(_settings: Settings, db: Engine) -> Iterator[Finding]:
+def workers(settings: Settings, db: Engine) -> Iterator[Finding]:
     """Does every lane of every known definition have a worker? Missing ones with work waiting are worse."""
     with reading(db) as connection:
         live = standing.live_workers(connection)
@@ -62,13 +63,33 @@ def workers(_settings: Settings, db: Engine) -> Iterator[Finding]:
             yield fail("lanes", f"lane {lane} has no live worker; {depth} operations wait, one for {oldest_s:.0f} s", fix)
         else:
             yield warn("lanes", f"lane {lane} has no live worker", fix)
+    idle = idle_queues(live)
+    for name in idle:
+        yield _not_consumed(name, waiting.get(name))
     for queue in waiting.values():
+        if queue.oldest_s > settings.health_wait_seconds and not queue.unattended:
+            told = f"the oldest of {queue.depth} operations in {queue.queue} has waited for {queue.oldest_s:.0f} s"
+            fix = f"{_more_workers(queue.queue)} (SUREFOOT_HEALTH_WAIT_SECONDS is {settings.health_wait_seconds:g})"
+            yield warn("waiting", told, fix)
         if queue.unattended:
             many = f"{queue.unattended} operation{'s have' if queue.unattended > 1 else ' has'}"
             said = f"{many} waited in {queue.queue} past the queue time-out, one for {queue.oldest_s:.0f} s; nothing is given up"
-            yield fail("waiting", said, f"start workers, or more of them: surefoot worker --lanes {queue.queue.removesuffix('.undo')}")
-    if live and not missing:
+            yield fail("waiting", said, _more_workers(queue.queue))
+    if live and not missing and not idle:
         yield ok("lanes", f"every lane has a live worker: {some(sorted(served), 10)}" if served else "no lane is known yet")
+
+
+def _not_consumed(name: str, waits: standing.Lane | None) -> Finding:
+    """Workers are there, and say that they serve this queue; the broker gives them nothing of it."""
+    said = f"no worker takes messages from {name}, although some announce its lane"
+    fix = "look into the log of the workers of this lane, and start them again"
+    if waits is None:
+        return warn("lanes", said, fix)
+    return fail("lanes", f"{said}; {waits.depth} operations wait, one for {waits.oldest_s:.0f} s", fix)
+
+
+def _more_workers(queue: str) -> str:
+    return f"start workers, or more of them: surefoot worker --lanes {queue.removesuffix('.undo')}"
 
 
 def versions(_settings: Settings, db: Engine) -> Iterator[Finding]:

@@ -88,9 +88,31 @@ def register_worker(db: Engine, boot: str, *, host: str, pid: int, lanes: Sequen
     transaction(db, work)
 
 
-def worker_seen(db: Engine, boot: str, digests: Sequence[str] = ()) -> bool:
-    """Say that this worker lives, and has these definitions. False: the register has forgotten it; register again."""
-    known = one_statement(db, lambda tx: updates.see_worker(tx, boot))
+@dataclass(frozen=True)
+class AtWork:
+    """What a worker really does, not what it was told to do.
+
+    `consuming`: names of the queues it takes messages from; None: it has not been connected yet.
+    `children`: how many processes of its pool there are; None: that cannot be told.
+    """
+
+    consuming: tuple[str, ...] | None
+    children: int | None
+
+    def columns(self) -> dict[str, Any]:
+        consuming = None if self.consuming is None else list(self.consuming)
+        return {"consuming": consuming, "children": self.children}
+
+
+def worker_seen(
+    db: Engine, boot: str, digests: Sequence[str] = (), at_work: AtWork | None = None
+) -> bool:
+    """Say that this worker lives, has these definitions, and what it does.
+
+    False: the register has forgotten it; register again.
+    """
+    columns = at_work.columns() if at_work is not None else None
+    known = one_statement(db, lambda tx: updates.see_worker(tx, boot, columns))
     if known and digests:
         one_statement(db, lambda tx: catalogue.served(tx, digests))
     return known

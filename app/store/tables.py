@@ -386,6 +386,8 @@ workers = Table(
     Column("concurrency", Integer, nullable=False),
     Column("lanes", Json, nullable=False),
     Column("digests", Json, nullable=False),
+    Column("consuming", Json),  # the queues it takes messages from; NULL until it has said so
+    Column("children", Integer),  # how many of its children there are; NULL until it has said so
     Column("started_at", UtcDateTime, nullable=False, server_default=now()),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("stopped_at", UtcDateTime),

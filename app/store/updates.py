@@ -11,7 +11,7 @@ statement takes longer than running it. They return what their callers read, and
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -465,8 +465,10 @@ def close_letter(tx: Connection, letter_id: str, *, resolution: str, actor: str,
 
 
 # --- the register of workers -----------------------------------------------------------------------------------
-def see_worker(tx: Connection, boot: str) -> bool:
-    return tx.execute(update(workers).where(workers.c.boot == boot).values(seen_at=now(), stopped_at=None)).rowcount == 1
+def see_worker(tx: Connection, boot: str, at_work: Mapping[str, Any] | None = None) -> bool:
+    """`at_work`: what it does now, by column."""
+    seen = update(workers).where(workers.c.boot == boot)
+    return tx.execute(seen.values(seen_at=now(), stopped_at=None, **(at_work or {}))).rowcount == 1
 
 
 def stop_worker(tx: Connection, boot: str) -> set[str]:

@@ -41,6 +41,7 @@ from tests.support.waiting import wait_until
 from tests.support.wide_saga import ARMS, wide
 from tests.unit.workers.fork_saga import fork
 from tests.unit.workers.processes import WorkerProcess
+from workers.remote import REFUSAL
 
 LEASE_S = 4.0  # longer than a busy machine makes a heartbeat late: who counts attempts wants none to be lost by that
 FAST = {
@@ -285,10 +286,56 @@ def test_given_an_operation_revoked_by_remote_control_when_its_message_comes_the
     control = producer_app(running.broker.url, "web").control
     answers: Any = control.revoke(operation_id(job, "last", "", "action"), reply=True, timeout=10, limit=1)
     running.open("revoked")
-    assert answers, "the worker did not hear of it"
+    assert [answer for told in answers for answer in told.values()] == [{"error": REFUSAL}]
     running.land(job, "completed")
     assert running.operation(job, "last").attempts == 1
     assert len(running.started(job, "last")) == 1
+
+
+COMMANDS: dict[str, dict[str, Any]] = {
+    "add_consumer": {"queue": "strange"},
+    "autoscale": {"max": 9, "min": 9},
+    "cancel_consumer": {"queue": "east"},
+    "disable_events": {},
+    "election": {"id": "x", "topic": "task", "action": None},
+    "hello": {"from_node": "a@b", "revoked": {}},
+    "pool_grow": {"n": 3},
+    "pool_restart": {"modules": []},
+    "pool_shrink": {"n": 2},
+    "rate_limit": {"task_name": "fork.last", "rate_limit": "1/h"},
+    "revoke_by_stamped_headers": {"headers": {"a": "b"}},
+    "terminate": {"signal": "KILL", "task_id": "x"},
+    "time_limit": {"task_name": "fork.last", "hard": 1, "soft": 1},
+    "made_up": {},
+    "shutdown": {},
+}
+
+
+@running_on_both
+def test_given_every_command_of_remote_control_when_broadcast_then_nothing_changes_and_the_log_warns(running: Place) -> None:
+    control = producer_app(running.broker.url, "web").control
+
+    def asked(question: str, **arguments: Any) -> Any:
+        (answer,) = control.broadcast(question, arguments=arguments, reply=True, timeout=20, limit=1)
+        return next(iter(answer.values()))
+
+    def facts() -> Any:
+        return [sorted(queue["name"] for queue in asked("active_queues")), asked("stats")["pool"]["max-concurrency"], running.worker.pid]
+
+    before, children = facts(), set(running.worker.children)
+    control.broadcast("shutdown", pattern="(.*)*x", matcher="pcre")
+    for command, arguments in COMMANDS.items():
+        assert asked(command, **arguments) == {"error": REFUSAL}, command
+        assert "control.refused" in running.worker.text()
+    for command in set(COMMANDS) - {"made_up"}:
+        wait_until(lambda command=command: _refused(running, command), what=f"a line about {command}")  # type: ignore[misc]
+    running.land(running.submit(), "completed")
+    assert facts() == before
+    assert set(running.worker.children) == children
+
+
+def _refused(running: Place, command: str) -> bool:
+    return any("control.refused" in line and command in line for line in running.worker.text().splitlines())
 
 
 @running_on_both

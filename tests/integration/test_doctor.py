@@ -22,7 +22,7 @@ from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
 from app.config import Settings
 from app.doctor import Finding, Level, examine
-from app.engine import quarantine
+from app.engine import keep, quarantine
 from app.engine.keep import register_worker
 from app.saga.context import Context
 from app.saga.definition import Saga
@@ -197,6 +197,31 @@ def test_given_lanes_without_workers_when_looked_then_worse_where_work_waits(sho
         (Level.FAIL, "surefoot worker --lanes orders"),
         (Level.WARN, "surefoot worker --lanes mail"),
     }
+
+
+def test_given_a_lane_that_live_workers_do_not_consume_when_looked_then_told_and_worse_where_work_waits(
+    shop: Shop, tmp_path: Path
+) -> None:
+    lanes = ("inventory", "mail", "orders", "payments")
+    healthy(shop, lanes)
+    consumed = tuple(queue for lane in lanes[:3] for queue in (lane, f"{lane}.undo"))
+    keep.worker_seen(shop.db, f"boot {lanes}", (), keep.AtWork((*consumed, "payments"), 2))
+    (one,) = [f for f in look(shop, tmp_path) if f.about == "lanes"]
+    assert one.level == Level.WARN
+    assert "no worker takes messages from payments.undo" in one.said
+    keep.worker_seen(shop.db, f"boot {lanes}", (), keep.AtWork(consumed, 0))
+    shop.order()
+    found = {f.said.split(" from ")[1].split(",")[0]: f.level for f in look(shop, tmp_path) if f.about == "lanes"}
+    assert found == {queue: Level.FAIL if queue == "orders" else Level.WARN for lane in lanes for queue in (lane, f"{lane}.undo")}
+
+
+def test_given_an_operation_that_lies_ready_for_long_when_looked_then_told(shop: Shop, tmp_path: Path) -> None:
+    healthy(shop)
+    shop.order()
+    shop.let_pass(60)
+    healthy(shop, ("inventory", "mail", "orders", "payments"))
+    assert wrong(look(shop, tmp_path)) == {}
+    assert wrong(look(shop, tmp_path, health_wait_seconds=50.0)) == {"waiting": Level.WARN}
 
 
 def test_given_open_job_of_a_definition_that_nobody_has_when_looked_then_told(shop: Shop, tmp_path: Path) -> None:

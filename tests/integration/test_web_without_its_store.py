@@ -9,7 +9,10 @@ from flask import Flask
 
 from app.config import Settings
 from app.delivery import trial
+from app.engine import keep
 from app.errors import SettingsError, StoreUnavailable
+from app.store.leases import acquire
+from app.store.views.health import RELAY
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.ports import free_port
 from tests.support.stores import migrate
@@ -101,13 +104,34 @@ def test_given_a_broker_that_takes_no_write_when_health_is_asked_often_then_degr
 
 def test_given_an_operation_that_lies_ready_when_health_is_asked_then_its_age_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "write", lambda url, patience_s: None)
-    monkeypatch.setattr("web.api.health.health_view", lambda db: {"relay": "ok", "workers": 1})
+    monkeypatch.setattr("web.api.health.health_view", lambda db: {"relay": "ok", "workers": 1, "idle_queues": 0})
     nobody = Caller(shop.web(broker_url="redis://127.0.0.1:1/0", health_seconds=0.000001), None)
     assert nobody.get("/healthz").get_json()["status"] == "ok"
     shop.submit(input=GOOD)
-    shop.let_pass(200)
+    shop.let_pass(100)
     told = nobody.get("/healthz").get_json()
-    assert (told["status"], told["oldest_ready_seconds"]) == ("ok", 200)
-    shop.let_pass(200)
+    assert (told["status"], told["oldest_ready_seconds"]) == ("ok", 100)
+    shop.let_pass(100)
     told = nobody.get("/healthz").get_json()
-    assert (told["status"], told["oldest_ready_seconds"] // 10) == ("degraded", 40)
+    assert (told["status"], told["oldest_ready_seconds"] // 10) == ("degraded", 20)
+
+
+def test_given_live_workers_that_consume_nothing_when_health_is_asked_then_degraded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "write", lambda url, patience_s: None)
+    nobody = Caller(shop.web(broker_url="redis://127.0.0.1:1/0"), None)
+    acquire(shop.db, RELAY, "here:1:x", 60.0)
+    keep.register_worker(shop.db, "b", host="here", pid=1, lanes=["mail", "orders"], digests=["d"], concurrency=2)
+    every = ("mail", "mail.undo", "orders", "orders.undo")
+
+    def told(consuming: tuple[str, ...] | None, children: int | None) -> tuple[str, int]:
+        keep.worker_seen(shop.db, "b", (), keep.AtWork(consuming, children))
+        found = nobody.get("/healthz").get_json()
+        return found["status"], found["idle_queues"]
+
+    assert told(None, None) == ("ok", 0)  # it has not said yet
+    assert told(every, 2) == ("ok", 0)
+    assert told(every[:3], 2) == ("degraded", 1)
+    assert told((), 2) == ("degraded", 4)
+    assert told(every, 0) == ("degraded", 4)
+    keep.register_worker(shop.db, "c", host="here", pid=2, lanes=["mail", "orders"], digests=["d"], concurrency=2)
+    assert told(every, 0) == ("ok", 0)  # another worker serves them

@@ -71,7 +71,8 @@ def healthz() -> Response:
     except StoreUnavailable:
         return answer({"status": "down", "store": "unreachable"}, 503, {"Retry-After": "5"})
     body: dict[str, Any] = {"store": "ok", "broker": broker, **view, "oldest_ready_seconds": round(waited_s)}
-    well = broker == "ok" and view["relay"] == "ok" and view["workers"] > 0 and waited_s <= door().settings.health_wait_seconds
+    manned = view["relay"] == "ok" and view["workers"] > 0 and view["idle_queues"] == 0
+    well = broker == "ok" and manned and waited_s <= door().settings.health_wait_seconds
     return answer({"status": "ok" if well else "degraded", **body})
 
 

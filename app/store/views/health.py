@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, select
 
 from app.clock import ago, now
+from app.saga.naming import queue_name
 from app.store.queries import LIVE_WORKER_S, NOTHING, QUEUED
 from app.store.session import reading
 from app.store.tables import leases, operations, workers
@@ -15,13 +17,29 @@ RELAY = "relay"  # the name of the relay's lease
 
 
 def health_view(db: Engine) -> dict[str, Any]:
-    """{"relay": "ok" | "absent", "workers": number of live ones}."""
+    """{"relay": "ok" | "absent", "workers": number of live ones, "idle_queues": number of queues that none of them serves}."""
     w = workers.c
     relay = select(leases.c.fence).where(leases.c.name == RELAY, leases.c.expires_at > now())
-    live = select(func.count()).select_from(workers).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S))
+    live = select(w.lanes, w.consuming, w.children).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S))
     with reading(db) as connection:
         held = connection.execute(relay).first() is not None
-        return {"relay": "ok" if held else "absent", "workers": connection.execute(live).scalar_one()}
+        found = connection.execute(live).all()
+    idle = len(idle_queues(found))
+    return {"relay": "ok" if held else "absent", "workers": len(found), "idle_queues": idle}
+
+
+def idle_queues(live: Sequence[Any]) -> list[str]:
+    """The queues of lanes that live workers announce, and from which none of them takes messages.
+
+    `live`: rows with lanes, consuming and children. A worker that has not said yet what it consumes counts as told.
+    """
+    announced, served = set(), set()
+    for worker in live:
+        queues = {queue_name(lane, kind) for lane in worker.lanes for kind in ("action", "undo")}
+        announced |= queues
+        if worker.children != 0:
+            served |= queues if worker.consuming is None else queues & set(worker.consuming)
+    return sorted(announced - served)
 
 
 def oldest_ready_s(db: Engine) -> float:

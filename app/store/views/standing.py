@@ -199,8 +199,9 @@ def relay_lease(connection: Connection) -> Lease | None:
 
 
 def live_workers(connection: Connection) -> list[Any]:
-    """(host, pid, concurrency, lanes, digests) of every worker that was seen lately."""
-    query = select(w.host, w.pid, w.concurrency, w.lanes, w.digests).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S))
+    """(host, pid, concurrency, lanes, digests, consuming, children) of every worker that was seen lately."""
+    columns = (w.host, w.pid, w.concurrency, w.lanes, w.digests, w.consuming, w.children)
+    query = select(*columns).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S))
     return list(connection.execute(query.order_by(w.seen_at)))
 
 

@@ -27,6 +27,8 @@ class Worker:
     concurrency: int
     lanes: tuple[str, ...]
     digests: tuple[str, ...]
+    consuming: tuple[str, ...] | None
+    children: int | None
     started_at: datetime
     seen_at: datetime
     live: bool
@@ -38,7 +40,20 @@ def register(connection: Connection) -> list[Worker]:
     live = case((or_(w.stopped_at.is_not(None), w.seen_at <= ago(LIVE_WORKER_S)), 0), else_=1).label("live")
     rows = connection.execute(select(workers, live).order_by(w.stopped_at.is_not(None), w.seen_at.desc()).limit(ROWS))
     return [
-        Worker(r.boot, r.host, r.pid, r.concurrency, tuple(r.lanes), tuple(r.digests), r.started_at, r.seen_at, bool(r.live)) for r in rows
+        Worker(
+            r.boot,
+            r.host,
+            r.pid,
+            r.concurrency,
+            tuple(r.lanes),
+            tuple(r.digests),
+            None if r.consuming is None else tuple(r.consuming),
+            r.children,
+            r.started_at,
+            r.seen_at,
+            bool(r.live),
+        )
+        for r in rows
     ]
 
 
@@ -55,6 +70,8 @@ def workers_view(db: Engine) -> dict[str, Any]:
             "concurrency": w.concurrency,
             "lanes": list(w.lanes),
             "definitions": list(w.digests),
+            "consuming": None if w.consuming is None else list(w.consuming),
+            "children": w.children,
             "live": w.live,
             "started_at": stamp(w.started_at),
             "seen_at": stamp(w.seen_at),

@@ -20,7 +20,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     monkeypatch.setattr(boot, "publisher", lambda: "publisher")
     monkeypatch.setattr(catalogue, "register", lambda db, sagas: None)
     monkeypatch.setattr(keep, "register_worker", lambda db, boot_id, **facts: seen["register"].append(facts))
-    monkeypatch.setattr(keep, "worker_seen", lambda db, boot_id, digests: seen.get("known", [True])[0])
+    monkeypatch.setattr(keep, "worker_seen", lambda db, boot_id, digests, at_work: seen.get("known", [True])[0])
     monkeypatch.setattr(keep, "worker_stopped", lambda db, boot_id: seen["stopped"].append(boot_id))
     monkeypatch.setattr(keep, "hand_back", lambda db, publisher, boot_id: seen["handed_back"].append(boot_id))
     monkeypatch.setattr(keeper, "kill_child", lambda pid: seen["killed"].append(pid) or True)

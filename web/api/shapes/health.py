@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from web.api.shapes.common import Shape
 
 
@@ -21,6 +23,9 @@ class Health(Shape):
     broker: Literal["ok", "refusing", "unreachable"]
     relay: Literal["ok", "absent"]
     workers: int
+    idle_queues: int = Field(
+        description="Queues of the lanes that live workers announce, from which none of them takes messages."
+    )
     oldest_ready_seconds: int
 
 
