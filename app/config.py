@@ -7,6 +7,7 @@ refused in one sentence that names it.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -62,6 +63,10 @@ class Settings(OurSettings):
     broker_url: str = ""
     host: str = "127.0.0.1"
     port: int | None = Field(None, ge=1, le=65535)
+    # as whom browsers know us, other hosts that requests may name, and whose X-Forwarded-… are believed
+    public_url: str = ""
+    hosts: str = ""
+    trusted_proxies: str = "127.0.0.1,::1"
     flower_port: int | None = Field(None, ge=1, le=65535)
     # Flower: where people find it (pages link to it), what it keeps over a restart
     flower_url: str = ""
@@ -155,6 +160,27 @@ class Settings(OurSettings):
             raise ValueError("must be a name or an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        return checked_origin(value)
+
+    @field_validator("hosts")
+    @classmethod
+    def _names_of_hosts(cls, value: str) -> str:
+        for host in words_of(value):
+            if host.isdigit() or not parts_of(f"//{host}").hostname or set(host) & set("/@?#"):
+                raise ValueError(f"must be names of hosts, each with a port or without, separated by commas, not {host!r}")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for network in words_of(value):
+            if network != "*":
+                ipaddress.ip_network(network, strict=False)  # its ValueError says what is wrong
+        return value
+
     @field_validator("flower_url")
     @classmethod
     def _of_a_browser(cls, value: str) -> str:
@@ -222,8 +248,18 @@ class Settings(OurSettings):
         return driver_url(self.database_url) if self.database_url else f"sqlite:///{(self.home / 'surefoot.sqlite').absolute()}"
 
     @property
+    def public_host(self) -> str:
+        """Host, and port unless it is the scheme's own, of SUREFOOT_PUBLIC_URL; "" without one."""
+        return urlsplit(self.public_url).netloc
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers come by https only, because SUREFOOT_PUBLIC_URL says so."""
+        return self.public_url.startswith("https:")
+
+    @property
     def saga_modules(self) -> tuple[str, ...]:
-        return tuple(m.strip() for m in self.sagas.split(",") if m.strip())
+        return words_of(self.sagas)
 
     @property
     def fault_plan(self) -> tuple[Fault, ...]:
@@ -254,6 +290,27 @@ def checked_http(url: str) -> str:
     if url and (_kind_of(url) not in ("http", "https") or not parts_of(url).hostname):
         raise ValueError("must be http:// or https:// and a host")
     return url
+
+
+def checked_origin(url: str) -> str:
+    """The same URL as a browser writes an origin (lower case, without the scheme's own port), or empty.
+
+    Raises: ValueError in a sentence for what is not an origin.
+    """
+    if not url:
+        return url
+    parts = parts_of(checked_http(url))
+    beside = (parts.path.rstrip("/"), parts.query, parts.fragment, "@" in parts.netloc)
+    if any(beside) or not url.isascii() or not url.isprintable() or " " in url or "?" in url or "#" in url:
+        raise ValueError("must be https:// (or http://), a host and at most a port, without a path")
+    host = (parts.hostname or "") if ":" not in (parts.hostname or "") else f"[{parts.hostname}]"
+    own = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, own) else "")
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """What commas separate."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def checked_store(url: str) -> str:

@@ -23,7 +23,7 @@ from app.store import catalogue, faults, shape
 from app.store.session import open_engine
 from app.store.views import Polls
 from app.texts import to_utf8
-from web import logs, security
+from web import address, logs, security
 from web.api import (
     attention,
     auth,
@@ -107,6 +107,7 @@ def _fit_the_store(db: Engine, registry: Registry | None) -> None:
 def _assemble(app: Flask, opening: Opening) -> None:
     logs.install(app)
     security.install(app)
+    address.install(app)
     opening.install(app)
     auth.install(app)
     problems.install(app, errors.as_page)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 
 from web.api.problems import Problem
+from web.door import door
 
 # No inline script or style at all: everything is a file of ours. Pages may talk to us and to nobody else.
 POLICY = "; ".join(
@@ -22,6 +23,7 @@ POLICY = "; ".join(
     )
 )
 SAFE = ("GET", "HEAD", "OPTIONS")
+HSTS = "max-age=31536000"  # a year; of this host alone, since what lies beside it is not ours to bind
 
 
 def install(app: Flask) -> None:
@@ -35,6 +37,8 @@ def _headers(response: Response) -> Response:
     response.headers.setdefault("Referrer-Policy", "no-referrer")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     response.headers.setdefault("Cache-Control", "no-store")
+    if door().settings.secure:
+        response.headers["Strict-Transport-Security"] = HSTS
     return response
 
 
@@ -46,8 +50,16 @@ def check_origin() -> None:
     """
     if request.method in SAFE:
         return
-    site = request.headers.get("Sec-Fetch-Site")
-    origin = request.headers.get("Origin")
-    by_origin = origin is None or urlsplit(origin).netloc == request.host  # browsers of before 2023 say only this
-    if not (by_origin if site is None else site in ("same-origin", "none")):
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is None:  # browsers of before 2023 say only the origin
+        from_here = origin is None or _is_ours(origin)
+    else:  # our own pages send no referrer, and then browsers hide the origin of a form
+        from_here = site in ("same-origin", "none") and (origin in (None, "null") or _is_ours(origin))
+    if not from_here:
         raise Problem("cross-origin", "This change came from another site's page.")
+
+
+def _is_ours(origin: str) -> bool:
+    """Whether this is our own origin: SUREFOOT_PUBLIC_URL, or what the request itself was sent to."""
+    public_url = door().settings.public_url
+    return origin == public_url if public_url else urlsplit(origin).netloc == request.host

@@ -32,7 +32,7 @@ def web(host: str | None, port: int | None) -> None:
     told = settings()
     where, number = host or told.host, port or told.port or WEB_PORT
     ports.is_free(where, number)  # gunicorn waits for one that is taken, and should not wait for a host that is none
-    become(commands.web(where, number))
+    become(commands.web(where, number, told.trusted_proxies))
 
 
 @click.command()

@@ -84,7 +84,8 @@ class Processes:
         with contextlib.suppress(TryLater):
             ring_anew_if_lost(self.db, probe(self.broker_url))
         workers = [stack.worker(number, self.db, settings.soft_shutdown_seconds) for number in range(1, stack.WORKERS + 1)]
-        self._ours = [supervisor.start(part) for part in (stack.web(stack.LOOPBACK, self._web_port), stack.relay(), *workers)]
+        web = stack.web(stack.LOOPBACK, self._web_port, settings.trusted_proxies)
+        self._ours = [supervisor.start(part) for part in (web, stack.relay(), *workers)]
         supervisor.until_ready(*self._ours)
 
     def look(self) -> None:

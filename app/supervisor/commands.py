@@ -11,6 +11,7 @@ from pathlib import Path
 WEB_THREADS = 16  # one process: its threads wait for the store, not for the processor; long polls hold one each
 WEB_GRACE_S = 5  # how long requests in hand may take when it stops
 WORKER_CHILDREN = 2
+LOOPBACK = "127.0.0.1,::1"
 
 
 def python(*words: str) -> tuple[str, ...]:
@@ -23,11 +24,15 @@ def surefoot(*words: str) -> tuple[str, ...]:
     return python("app.cli", *words)
 
 
-def web(host: str, port: int) -> tuple[str, ...]:
-    """gunicorn with the web server. It needs no control socket, which would lie in the user's home for all of them."""
+def web(host: str, port: int, proxies: str = LOOPBACK) -> tuple[str, ...]:
+    """gunicorn with the web server, which believes `proxies` (addresses and networks) what they say of their clients.
+
+    It needs no control socket, which would lie in the user's home for all of them.
+    """
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     words = ["gunicorn", "web.wsgi:flask_app", "--bind", bind, "--worker-class", "gthread", "--workers", "1"]
     words += ["--threads", str(WEB_THREADS), "--graceful-timeout", str(WEB_GRACE_S), "--no-control-socket"]
+    words += ["--forwarded-allow-ips", proxies]
     return python(*words)
 
 

@@ -105,12 +105,12 @@ def worker(number: int, db: Engine, soft_shutdown_s: float) -> Part:
     )
 
 
-def web(host: str, port: int) -> Part:
-    """Ready when the store it sees is."""
+def web(host: str, port: int, proxies: str) -> Part:
+    """Ready when the store it sees is. `proxies`: as SUREFOOT_TRUSTED_PROXIES."""
     url = url_of(host, port)
     return Part(
         name="web",
-        command=commands.web(host, port),
+        command=commands.web(host, port, proxies),
         stop_rank=RANKS["web"],
         ready=lambda pid: probes.answers(f"{url}/readyz"),
         stop_budget_s=commands.WEB_GRACE_S + 5.0,
@@ -154,6 +154,7 @@ def environment(
         "SUREFOOT_FAULTS": settings.faults,
         "SUREFOOT_HOST": settings.host,
         "SUREFOOT_PORT": str(port),
+        "SUREFOOT_HOSTS": _hosts(settings, port),
         "SUREFOOT_FLOWER_URL": flower_url(settings, flower_port),
         "PYTHONUNBUFFERED": "1",
         "SUREFOOT_LOG_FORMAT": settings.log_format if settings.log_format != "auto" else "text",  # people read these files
@@ -162,6 +163,12 @@ def environment(
     if (source / "setup.cfg").exists():  # a checkout: its packages are not where Python looks by itself
         found["PYTHONPATH"] = os.pathsep.join([str(source), *filter(None, [os.environ.get("PYTHONPATH")])])
     return found
+
+
+def _hosts(settings: Settings, port: int) -> str:
+    """The hosts that requests may name beside SUREFOOT_PUBLIC_URL: those that are set, and ours as commands of this home know it."""
+    own = url_of(settings.host, port).partition("://")[2]
+    return ",".join(filter(None, (settings.hosts, own if settings.public_url else "")))
 
 
 def shared(settings: Settings, broker_url: str, bank_url: str) -> dict[str, str]:

@@ -128,7 +128,8 @@ def _start(supervisor: Supervisor, settings: Settings, chosen: Chosen, db: Engin
     goes first. The other parts are there when it is told of them, and ready a moment later.
     """
     soft_s = settings.soft_shutdown_seconds
-    needed = [supervisor.start(stack.web(settings.host, chosen.web_port)), supervisor.start(stack.worker(1, db, soft_s))]
+    web = stack.web(settings.host, chosen.web_port, settings.trusted_proxies)
+    needed = [supervisor.start(web), supervisor.start(stack.worker(1, db, soft_s))]
     if chosen.bank_port and "bank" in plugins.commands():
         needed.append(supervisor.start(stack.bank(chosen.bank_port)))
     _seed(supervisor, chosen.home)

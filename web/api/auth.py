@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.access import keys
 from app.access.principal import Principal, Role
+from web.address import is_secure
 from web.api.problems import Problem
 from web.door import door
 from web.security import check_origin
@@ -145,7 +146,7 @@ def _by_key() -> Principal:
 
 
 def _by_cookie() -> Principal | None:
-    session = request.cookies.get(COOKIE)
+    session = request.cookies.get(_cookie_name())
     key_id = door().signer.key_id(session) if session else None
     found = keys.find_by_id(door().db, key_id) if key_id else None
     if found is not None:
@@ -155,9 +156,20 @@ def _by_cookie() -> Principal | None:
 
 def sign_in(response: Response, who: Principal) -> None:
     """Give the browser a session that names the key; it is worth nothing once the key is revoked."""
-    session = door().signer.session(who.key_id)
-    response.set_cookie(COOKIE, session, httponly=True, samesite="Strict", secure=request.is_secure, path="/")
+    _set_cookie(response, door().signer.session(who.key_id))
 
 
 def sign_out(response: Response) -> None:
-    response.delete_cookie(COOKIE, httponly=True, samesite="Strict", secure=request.is_secure, path="/")
+    _set_cookie(response, "", ends=True)
+
+
+def _cookie_name() -> str:
+    """With SUREFOOT_PUBLIC_URL on https, no neighbour of our host can plant a session: browsers guard names with `__Host-`."""
+    return f"__Host-{COOKIE}" if door().settings.secure else COOKIE
+
+
+def _set_cookie(response: Response, session: str, *, ends: bool = False) -> None:
+    """The only place that writes the session's cookie. `ends`: take it away."""
+    response.set_cookie(
+        _cookie_name(), session, max_age=0 if ends else None, httponly=True, samesite="Strict", secure=is_secure(), path="/"
+    )

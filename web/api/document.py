@@ -16,12 +16,14 @@ from werkzeug.routing import Rule
 
 from app.errors import DefinitionError
 from app.store.views.names import API
+from web.address import ANY_HOST
 from web.api.answers import tagged
 from web.api.auth import is_open, open_to_all, role_of
 from web.api.described import Answer, Description, described, description_of
 from web.api.kinds import KINDS
 from web.api.problems import MEDIA_TYPE
 from web.api.shapes.problems import Problem
+from web.door import EXTENSION as DOOR
 
 routes = Blueprint("document", __name__)
 EXTENSION = "surefoot.document"
@@ -64,6 +66,7 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
 }
 # Problems of every route of a sort.
 ALWAYS = ("internal-error",)
+WITH_HOST = ("misdirected",)
 WITH_KEY = ("unauthorized", "unavailable")
 WITH_CHANGE = ("cross-origin", "bad-request")
 WITH_BODY = ("malformed-json", "length-required", "too-large", "unsupported-media-type", "invalid-input")
@@ -96,9 +99,11 @@ def document(app: Flask) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for rule, method, view, said in operations:
         paths.setdefault(_ARGUMENT.sub(r"{\1}", rule.rule), {})[method.lower()] = _operation(rule, method, view, said, refs)
+    public_url = app.extensions[DOOR].settings.public_url
     return {
         "openapi": OPENAPI,
         "info": {"title": "Surefoot", "version": _version(), "description": ABOUT, "license": LICENCE},
+        "servers": [{"url": public_url or "/"}],
         "tags": [{"name": name, "description": text} for name, text in GROUPS.items()],
         "security": [{"bearer": []}],
         "paths": paths,
@@ -149,6 +154,7 @@ def _operation(rule: Rule, method: str, view: Callable[..., Any], said: Descript
 
 def _slugs(rule: Rule, method: str, view: Callable[..., Any], said: Description) -> set[str]:
     slugs = {*ALWAYS, *said.problems}
+    slugs.update(WITH_HOST if rule.endpoint not in ANY_HOST else ())
     if not is_open(view):
         slugs.update(WITH_KEY)
         slugs.update(WITH_CHANGE if method not in SAFE else ())

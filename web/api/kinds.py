@@ -95,6 +95,13 @@ KINDS: dict[str, Kind] = {
         "The Content-Type is missing or is not application/json.",
         "Send `Content-Type: application/json`.",
     ),
+    "misdirected": Kind(
+        421,
+        "The request names another host",
+        "The header `Host` is not the address of this server: a wrong link, a proxy that passes on a name of its own, or a page that"
+        " leads a browser elsewhere than it says.",
+        "Use the address in `detail`. An operator sets it by SUREFOOT_PUBLIC_URL, and further names by SUREFOOT_HOSTS.",
+    ),
     "invalid-input": Kind(
         422,
         "The input does not fit",
@@ -142,4 +149,4 @@ KINDS: dict[str, Kind] = {
 
 OF_STATUS = {400: "bad-request", 401: "unauthorized", 403: "forbidden", 404: "not-found", 405: "method-not-allowed", 409: "conflict"}
 OF_STATUS |= {411: "length-required", 413: "too-large", 415: "unsupported-media-type", 422: "invalid-input", 429: "too-many-requests"}
-OF_STATUS |= {500: "internal-error", 503: "unavailable"}
+OF_STATUS |= {421: "misdirected", 500: "internal-error", 503: "unavailable"}

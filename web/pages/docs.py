@@ -7,8 +7,9 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template
 
+from web.address import base_url
 from web.api.auth import open_to_all
 from web.api.document import the_document
 
@@ -39,7 +40,7 @@ def show() -> Response:
     page = render_template(
         "docs.html",
         info=document["info"],
-        groups=[(group, entries_of(document, group["name"], request.host_url)) for group in document["tags"]],
+        groups=[(group, entries_of(document, group["name"], base_url())) for group in document["tags"]],
         schemas=document["components"]["schemas"],
         headers=document["components"]["headers"],
         scheme=document["components"]["securitySchemes"]["bearer"],
@@ -47,10 +48,10 @@ def show() -> Response:
     return make_response(page)
 
 
-def entries_of(document: dict[str, Any], group: str, host_url: str) -> list[Entry]:
+def entries_of(document: dict[str, Any], group: str, base: str) -> list[Entry]:
     """The operations of a group, in the document's order."""
     return [
-        Entry(method.upper(), path, said, _body(said), _curl(document, method.upper(), path, said, host_url))
+        Entry(method.upper(), path, said, _body(said), _curl(document, method.upper(), path, said, base))
         for path, methods in document["paths"].items()
         for method, said in methods.items()
         if group in said["tags"]
@@ -63,11 +64,11 @@ def _body(said: dict[str, Any]) -> str:
     return str(said["requestBody"]["content"]["application/json"]["schema"]["$ref"]).rpartition("/")[2]
 
 
-def _curl(document: dict[str, Any], method: str, path: str, said: dict[str, Any], host_url: str) -> str:
+def _curl(document: dict[str, Any], method: str, path: str, said: dict[str, Any], base: str) -> str:
     """A command that works as it stands, but for ids."""
     for name, value in VALUES.items():
         path = path.replace(f"{{{name}}}", value)
-    words = [f"curl -sS {'' if method == 'GET' else f'-X {method} '}{shlex.quote(host_url.rstrip('/') + path)}"]
+    words = [f"curl -sS {'' if method == 'GET' else f'-X {method} '}{shlex.quote(base + path)}"]
     if said.get("security") != []:
         words.append('-H "Authorization: Bearer $SUREFOOT_API_KEY"')
     if any(parameter["name"] == "Idempotency-Key" for parameter in said["parameters"]):

@@ -11,6 +11,7 @@ from flask import Flask, g
 from markupsafe import Markup, escape
 
 from app.access.principal import Principal
+from web.address import base_url
 from web.pages.letter_words import given_up, on_button, what_it_does
 
 WORDS = {
@@ -83,7 +84,7 @@ def lasted(start: str | None, end: str | None) -> str:
 def install(app: Flask) -> None:
     app.jinja_env.filters.update(words=words, mark=mark, shown=shown, coded=coded, pretty=pretty, moment=moment)
     app.jinja_env.filters.update(given_up=given_up, on_button=on_button, what_it_does=what_it_does)
-    app.jinja_env.globals.update(lasted=lasted)
+    app.jinja_env.globals.update(lasted=lasted, base_url=base_url)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
     @app.context_processor
