@@ -29,6 +29,7 @@ _SECRETS = (
     (re.compile(r"\bsf_[A-Za-z0-9_-]{16,}"), "sf_***"),
     (re.compile(r"(?i)(?<=bearer )\S+"), "***"),
 )
+DOUBLED = "celery.app.trace"  # "Task … succeeded": our own line of an operation says it; at the level debug both are written
 Event = MutableMapping[str, Any]
 _quietly = False  # this process began as a command
 
@@ -49,7 +50,7 @@ def configure(*, quiet: bool = False) -> None:
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if as_text else "iso", utc=True),
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%fZ" if as_text else "iso", utc=True),
     ]
     # Never a traceback with the values of its variables: inputs and keys are among them.
     told = structlog.processors.format_exc_info
@@ -104,6 +105,7 @@ def _configure_standard(before: list[Any], after: list[Any], level: int) -> None
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    logging.getLogger(DOUBLED).setLevel(logging.INFO if level <= logging.DEBUG else max(level, logging.WARNING))
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 

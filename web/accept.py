@@ -41,7 +41,7 @@ def accept(
     )
     faults.reached(Point.BEFORE_EFFECT, "web", "submit")
     done = here.entrance.submit(submission)
-    g.job_id = done.job_id  # for the request's line of log
+    g.job_id, g.saga = done.job_id, saga  # for the request's line of log
     if not done.replayed:
         faults.reached(Point.AFTER_COMMIT, "web", "submit")
         here.bell.ring(done.plan)

@@ -13,6 +13,7 @@ from flask import Flask, Response, g, request
 from app import logs, trace
 from app.metrics.counters import REQUESTS
 from app.store.ids import is_id
+from app.store.views.names import names_in_log
 
 log = structlog.get_logger("surefoot.web")
 NOTHING_NEW = 304  # a poll; there are more of them than of anything else, and each says that nothing happened. They are counted
@@ -47,7 +48,7 @@ def _end(response: Response) -> Response:
         status=response.status_code,
         ms=round(took_s * 1000, 1),
         key=principal.key_id if principal else None,
-        **({"job": job} if job else {}),
+        **(names_in_log(g.get("saga", ""), job) if job else {}),
         trace_id=g.get("trace_id", ""),
     )
     return response

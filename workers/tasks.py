@@ -30,6 +30,7 @@ from app.saga.naming import parse_task_name
 from app.saga.registry import Registry
 from app.store import queries
 from app.store.session import reading
+from app.store.views.names import names_in_log
 from workers import boot
 from workers.lanes import registry
 from workers.limits import StepBroke, StepTimeout, limit
@@ -73,7 +74,9 @@ class StepTask(Task):
 
     def run(self, job_id: str, item: str = "") -> str:
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(job=job_id, operation=self.request.task)
+        name = parse_task_name(self.request.task)
+        named = names_in_log(name.saga if name else "", job_id)
+        structlog.contextvars.bind_contextvars(**named, operation=self.request.task)
         ride = Ride(self)
         try:
             performed, riding = self.carry_along(ride, ride.delivery(self.request.id, self.request.task, job_id, item), job_id, item)

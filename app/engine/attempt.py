@@ -184,6 +184,7 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
         if row.stop:
             return _abandon(move, row, Failure("transient", {"type": "NotYet", "message": "stopped while it waited"}))
         waits = {"state": OpState.WAITING, "wait": "not_yet", "due_at": after(seconds), "allowance": row.allowance + 1} | SERVED
+        waits["error"] = None  # that of an attempt before: this one has not failed
         if row.kind == Kind.ACTION and move.graph.by_name[row.step].at_most_once:
             waits["unsettled"] = row.unsettled - 1
         updates.end_running_operation(tx, row.id, attempt.token, waits)

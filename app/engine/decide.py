@@ -130,7 +130,9 @@ def _too_late(blocker: AnyRow | None) -> str:
 # --- how -------------------------------------------------------------------------------------------------------
 def _fresh_attempts(move: Move, operation: AnyRow) -> None:
     limits = move.graph.by_name[operation.step].limits_of(operation.kind)
-    fresh = {"allowance": operation.attempts + limits.attempts, "queue_by": after(operation.queue_s), "stop": False, "error": None}
+    # what the last attempt said stays on the page until the next one has ended; whether it was for good is answered
+    said = {name: value for name, value in (operation.error or {}).items() if name != "for_good"} or None
+    fresh = {"allowance": operation.attempts + limits.attempts, "queue_by": after(operation.queue_s), "stop": False, "error": said}
     values = updates.READY_NOW | fresh | SERVED
     if operation.kind == Kind.ACTION and move.graph.by_name[operation.step].at_most_once:
         values["unsettled"] = 0  # "may it have happened?" is answered: it has not. One attempt may take effect, as before
@@ -175,6 +177,6 @@ def _carry_out(move: Move, letter: AnyRow, resolution: str, actor: str, why: str
         raise Conflict("somebody else has decided this already")
     move.record(resolution, operation, actor=actor, why=why)
     if move.state == JobState.ATTENTION and not queries.blocking_letters(move.tx, letter.job_id):
-        nobody_is_asked(move)
+        nobody_is_asked(move, retried=resolution == "retried")
     change(move, operation)
     finish(move)

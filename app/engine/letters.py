@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import structlog
 from sqlalchemy import insert
 
+from app import metrics
 from app.clock import now
 from app.engine.move import Move
 from app.rules.states import Dir, JobState, Kind
@@ -14,20 +17,32 @@ from app.store import queries, updates
 from app.store.ids import new_id
 from app.store.tables import dead_letters
 from app.store.types import AnyRow
+from app.store.views.names import names_in_log
 
+log = structlog.get_logger("surefoot.attention")
 ENGINE = "surefoot"  # who closes a letter when nobody has to
 WHYS = ("exhausted", "rejected", "unknown_outcome", "failed", "queue_timeout", "stalled", "lock_timeout", "late_undo", "late")
 
 
-NOBODY_ASKED = {"attention_since": None, "owner": None, "owned_at": None}
+NO_OWNER = {"owner": None, "owned_at": None}
 
 
 def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) -> None:
-    """The job stands in `attention`, since now if it did not already, with a letter about this operation."""
+    """The job stands in `attention`, since now if it did not already, with a letter about this operation.
+
+    Each asking is one WARNING, written when it is committed. An owner who had the operation retried keeps the job when
+    the retry fails; for any other question somebody has to take the job on anew.
+    """
     open_letter(move, row, why=why, error=error, blocking=True)
-    since = {} if move.state == JobState.ATTENTION else {"attention_since": now()}
-    move.change(state=JobState.ATTENTION, trouble=error, **since)  # `error` is why the job turned, and stays that
+    first: dict[str, Any] = {}
+    if move.state != JobState.ATTENTION:
+        retried = queries.was_retried(move.tx, row.job_id, row.id)
+        first = {"attention_since": now()} | ({} if retried else NO_OWNER)
+    move.change(state=JobState.ATTENTION, trouble=error, **first)  # `error` is why the job turned, and stays that
     move.record("attention", row, why=why)
+    named = names_in_log(move.graph.saga, row.job_id)
+    about = {"step": row.step, "kind": row.kind, "attempt": row.attempts, "why": why, "error": error.get("message")}
+    metrics.afterwards(partial(log.warning, "attention_asked", **named, **about))
 
 
 def asks_whether_it_happened(graph: Graph, letter: AnyRow) -> bool:
@@ -64,9 +79,10 @@ def open_letter(move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | No
     )
 
 
-def nobody_is_asked(move: Move) -> None:
-    """The job moves by itself again: it is shown as what it is, and nobody has it any more."""
-    move.change(state=JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING, **NOBODY_ASKED)
+def nobody_is_asked(move: Move, *, retried: bool = False) -> None:
+    """The job moves by itself again: it is shown as what it is. Its owner is kept for the case that a retry fails."""
+    state = JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING
+    move.change(state=state, attention_since=None, **({} if retried else NO_OWNER))
 
 
 def no_longer_late(move: Move) -> None:

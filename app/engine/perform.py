@@ -40,6 +40,7 @@ from app.store import queries, updates
 from app.store.session import asking, one_statement
 from app.store.taking import Taking
 from app.store.types import AnyRow
+from app.store.views.names import names_in_log
 from app.texts import json_bytes
 from app.trace import trace_id
 
@@ -92,7 +93,7 @@ def _perform(
         if seen is None or forged:
             return Performed(Verdict.DROPPED, error=forged, forged=True)
     if seen.state in DONE:
-        return _not_claimed(db, delivery.operation_id)
+        return _not_claimed(db, delivery)
     saga = registry.by_digest(seen.saga, seen.digest)
     if saga is None:
         return _other_version(db, delivery.operation_id, seen)
@@ -100,7 +101,7 @@ def _perform(
         faults.reached(Point.BEFORE_CLAIM, seen.saga, seen.step, seen.kind)
     attempt = attempts.claim(db, _taking(settings, saga.graph, delivery, seen.step, seen.kind))
     if attempt is None:
-        return _not_claimed(db, delivery.operation_id)
+        return _not_claimed(db, delivery)
     work = Work(seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item, seen.traceparent, seen.checkpoint)
     return _carry_out(db, settings, publisher, delivery, saga, work, attempt, limit)
 
@@ -132,7 +133,8 @@ def _carry_out(
     node = saga.graph.by_name[work.step]
     work = replace(work, secrets=saga.secrets_of(work.input))
     keep_hidden(work.secrets)
-    names = {"job": work.job_id, "operation": f"{work.step}.{work.kind}", "attempt": attempt.number, "fence": attempt.fence}
+    about = {"operation": f"{work.step}.{work.kind}", "attempt": attempt.number, "fence": attempt.fence}
+    names = names_in_log(work.saga, work.job_id) | about
     if work.traceparent:
         names["trace_id"] = trace_id(work.traceparent)
     structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
@@ -205,17 +207,18 @@ def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
     elsewhere = any(seen.digest in worker.digests for worker in queries.live_workers(db))
     pause_s = VERSION_ELSEWHERE_S if elsewhere else VERSION_NOWHERE_S
     parked = one_statement(db, lambda tx: updates.wait_for_version(tx, operation_id, pause_s))
-    log.warning("definition_missing", job=seen.job_id, saga=seen.saga, digest=seen.digest)
+    log.warning("definition_missing", **names_in_log(seen.saga, seen.job_id), digest=seen.digest)
     return Performed(Verdict.PARKED if parked else Verdict.DROPPED, error=f"this worker has no definition {seen.digest} of {seen.saga}")
 
 
-def _not_claimed(db: Engine, operation_id: str) -> Performed:
+def _not_claimed(db: Engine, delivery: Delivery) -> Performed:
     """A message that must not be run: it came again, or before its turn. This line is all that tells of it."""
     with asking(db) as connection:
-        row = queries.operation(connection, operation_id)
+        row = queries.operation(connection, delivery.operation_id)
     if row is None:
         return Performed(Verdict.DROPPED, error="the operation is gone: not to be claimed")
-    names = {"job": row.job_id, "operation": f"{row.step}.{row.kind}", "attempt": row.attempts, "fence": row.fence}
+    about = {"operation": f"{row.step}.{row.kind}", "attempt": row.attempts, "fence": row.fence}
+    names = names_in_log(delivery.saga, row.job_id) | about
     log.info("message_skipped", **names, state=row.state, why=_WHY_SKIPPED.get(row.state, "it is not to be run any more"))
     if row.state in DONE:
         return Performed(Verdict.REPEATED)

@@ -60,11 +60,17 @@ def _running(facts: Facts, op: Operation) -> Wait:
         words = f"running {title}, attempt {op.attempts}{_of(facts, op)}{since.replace(' since', ', first begun')}"
     said = (op.progress or {}).get("message")
     words += f" ({said})" if said else ""
+    words += _last_attempt(op)
     words += f"; unless it shows a sign of progress by {at(op.stall_at, facts.today)} it is ended and tried again" if op.stall_at else ""
     if op.stop:
         words = f"waiting for {title} to stop, which was running when the job turned"
         return Wait("stop", f"{title} to stop", op.started_at, None, words, f"{title} stops, then it is undone")
     return Wait("step", title, op.started_at, None, words, f"{title} ends{_then(facts, op)}")
+
+
+def _last_attempt(op: Operation) -> str:
+    """Why this attempt is not the first."""
+    return f"; the last attempt: {message_of(op.error)}" if op.attempts and op.error else ""
 
 
 def _of(facts: Facts, op: Operation) -> str:
@@ -128,7 +134,8 @@ def _in_line(facts: Facts, op: Operation) -> Wait:
     what = f"a worker of lane {op.lane} to take {title}"
     nxt = f"a worker of lane {op.lane} takes {title}"
     if any(digest in w.digests for w in live):
-        words = f"waiting for {what}{_nobody_yet(facts, op)}"
+        again = f" for attempt {op.attempts + 1}{_of(facts, op)}" if op.attempts and op.error else ""
+        words = f"waiting for {what}{again}{_nobody_yet(facts, op)}{_last_attempt(op)}"
         return Wait("worker", what, op.ready_at, _gives_up_at(facts, op), words, nxt)
     if live:
         words = f"no live worker of lane {op.lane} has definition {digest} of {facts.snapshot.job.saga}, which {title} needs"

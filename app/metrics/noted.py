@@ -1,4 +1,4 @@
-"""What a transaction does is counted when it has committed.
+"""What a transaction does is counted, and logged, when it has committed.
 
 A transaction may be rolled back and run again, whole. So what happens inside is noted aside, in its own thread, and
 whoever runs the transaction says how it ended.
@@ -7,6 +7,8 @@ whoever runs the transaction says how it ended.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from app.metrics.files import started
 from app.metrics.kinds import Counter
@@ -14,7 +16,7 @@ from app.metrics.kinds import Counter
 
 class _Notes(threading.local):
     def __init__(self) -> None:
-        self.rows: list[tuple[Counter, dict[str, str]]] = []
+        self.rows: list[Callable[[], None]] = []
 
 
 _notes = _Notes()
@@ -23,7 +25,12 @@ _notes = _Notes()
 def note(counter: Counter, **labels: str) -> None:
     """Count one of these if the transaction of this thread commits."""
     if started():
-        _notes.rows.append((counter, labels))
+        afterwards(partial(counter.count, labels))
+
+
+def afterwards(do: Callable[[], None]) -> None:
+    """Call this if the transaction of this thread commits. It is quick, and raises nothing."""
+    _notes.rows.append(do)
 
 
 def forget() -> None:
@@ -37,5 +44,5 @@ def committed() -> None:
     if not _notes.rows:
         return
     rows, _notes.rows = _notes.rows, []
-    for counter, labels in rows:
-        counter.count(labels)
+    for do in rows:
+        do()

@@ -252,6 +252,17 @@ def open_letter_of(connection: Connection, operation_id: str) -> AnyRow | None:
     return connection.execute(select(dead_letters).where(d.operation_id == operation_id, d.state == OPEN)).one_or_none()
 
 
+def was_retried(connection: Connection, job_id: str, operation_id: str) -> bool:
+    """Whether the last decision about this operation was to try it again."""
+    last = (
+        select(d.resolution)
+        .where(d.job_id == job_id, d.operation_id == operation_id, d.state != OPEN)
+        .order_by(d.id.desc())
+        .limit(1)
+    )
+    return connection.execute(last).scalar_one_or_none() == "retried"
+
+
 def letter(connection: Connection, letter_id: str) -> AnyRow | None:
     return connection.execute(select(dead_letters).where(d.id == letter_id)).one_or_none() if is_id(letter_id) else None
 

@@ -55,7 +55,7 @@ def test_given_trace_of_the_caller_when_posted_then_one_line_has_it_beside_the_j
         user.get(f"{JOBS}/{job}/why")
         user.get(f"{JOBS}/nothing/why")
     (posted, asked, missed) = [line for line in lines if line["event"] == "request"]
-    assert (posted["trace_id"], posted["job"]) == (trace, job)
+    assert (posted["trace_id"], posted["job"], posted["name"]) == (trace, job, made["name"])
     assert made["trace_id"] == trace
     assert asked["job"] == job
     assert asked["trace_id"] != trace

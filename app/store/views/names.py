@@ -16,6 +16,11 @@ def short_name(saga: str, job_id: str) -> str:
     return f"{saga}-{''.join(digits)}"
 
 
+def names_in_log(saga: str, job_id: str) -> dict[str, str]:
+    """What every line of the log about a job has: its id, the name that people say, and its saga ("" where it is not known)."""
+    return {"job": job_id, "name": short_name(saga, job_id), "saga": saga} if saga else {"job": job_id}
+
+
 def stamp(time: datetime | None) -> str | None:
     """RFC 3339 in UTC with milliseconds, as `2026-11-22T10:42:07.123Z`."""
     return None if time is None else time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
-from app.engine import decide
+from app.engine import decide, owning
+from app.engine.move import Move
 from app.errors import Conflict
+from app.explain import why
 from app.saga.definition import Saga
 from app.saga.outcomes import NothingSent, Rejected
 from app.saga.policies import Retry
+from app.store.views.names import short_name
 from tests.support.world import Participant, Thing, World
 
 HOUR_S = 3600.0
@@ -194,3 +200,82 @@ def test_given_an_undo_that_is_late_when_it_is_done_then_its_letter_closes_by_it
         world.sweep()
     assert world.state(job) == "failed" and ends(world, job) == ["job_failed"]
     assert closed(world, job) == [("late_undo", "overtaken", "surefoot")]
+
+
+# --- a person is asked: told once, and owned until it is decided -----------------------------------------------------
+def warnings_of(lines: list[Any]) -> list[Any]:
+    return [line for line in lines if line["event"] == "attention_asked"]
+
+
+def test_given_jobs_that_turn_to_attention_when_asked_then_one_warning_each_that_names_the_job(world: World, service: Participant) -> None:
+    with capture_logs() as lines:
+        failed, _letter = asked_about(world, service, "ship", Rejected("the parcel is lost"))
+        late = late_past_the_pivot(world)
+        world.sweep()
+    told = {line["job"]: line for line in warnings_of(lines)}
+    assert len(warnings_of(lines)) == 2 and told.keys() == {failed, late}
+    assert told[failed] == {
+        "event": "attention_asked", "log_level": "warning", "job": failed, "name": short_name("paid", failed), "saga": "paid",
+        "step": "ship", "kind": "action", "attempt": 1, "why": "rejected", "error": "the parcel is lost",
+    }  # fmt: skip
+    assert (told[late]["step"], told[late]["why"]) == ("ship", "late")
+
+
+def test_given_a_transaction_that_is_rolled_back_and_run_again_then_one_warning(
+    world: World, service: Participant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    def busy_once(*_: Any, **values: Any) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OperationalError("x", None, sqlite3.OperationalError("database is locked"))
+
+    def then_record(move: Move, event: str, *rest: Any, **detail: Any) -> None:
+        record(move, event, *rest, **detail)
+        if event == "attention":
+            busy_once()
+
+    record = Move.record
+    monkeypatch.setattr(Move, "record", then_record)
+    with capture_logs() as lines:
+        asked_about(world, service, "ship", Rejected("no"))
+    assert len(tries) == 2 and len(warnings_of(lines)) == 1
+
+
+def test_given_an_owner_when_a_retry_fails_then_the_job_is_still_owned(world: World, service: Participant) -> None:
+    job, letter = asked_about(world, service, "ship", *[Rejected("no")] * 2)
+    owning.take(world.db, job, "anna")
+    world.rung(decide.retry(world.db, letter, "anna", "the road is open"))
+    assert world.land(job) == "attention"
+    (again,) = world.letters(job)
+    assert again.id != letter
+    assert (world.job(job).owner, world.job(job).owned_at is not None, world.job(job).attention_since is not None) == ("anna", True, True)
+    world.rung(decide.waive(world.db, again.id, "anna", "agreed"))
+    assert world.job(job).owner is None
+
+
+def test_given_an_owner_when_the_retry_succeeds_and_another_step_asks_then_nobody_owns_that_question(
+    world: World, service: Participant
+) -> None:
+    job, letter = asked_about(world, service, "pay", *[TimeoutError("no answer")] * 2)
+    owning.take(world.db, job, "anna")
+    service.script["ship", "action"] = [Rejected("no")]
+    world.rung(decide.retry(world.db, letter, "anna", "the bank is back"))
+    assert world.land(job) == "attention"
+    assert [letter.step for letter in world.letters(job)] == ["ship"] and world.job(job).owner is None
+
+
+def test_given_a_retry_by_a_person_when_it_waits_and_runs_then_what_the_last_attempt_said_is_told(
+    world: World, service: Participant
+) -> None:
+    seen: list[str] = []
+
+    def look(ctx: Any) -> str:
+        seen.append(why(world.db, ctx.job_id, None)["sentence"])
+        return "done"
+
+    job, letter = asked_about(world, service, "ship", Rejected("the parcel is lost"), look)
+    world.rung(decide.retry(world.db, letter, "anna", "found"))
+    assert world.land(job) == "completed"
+    assert "attempt 2 of 2" in seen[0] and "; the last attempt: the parcel is lost." in seen[0]

@@ -83,8 +83,13 @@ def test_given_running_step_when_asked_then_named_with_attempt_and_message(shop:
     assert answer["next"]["at"] == answer["waiting_for"][0]["ends_by"]
     shop.let_pass(61)
     shop.sweep()
+    worker(shop, "a", "orders")
+    says(
+        told(shop, job_id),
+        r"Waiting for a worker of lane orders to take create_order for attempt 2 of 5; the last attempt: the service hung up\.",
+    )
     deliver(shop, "create_order")
-    says(seen[0], rf"Running create_order, attempt 2 of 5, first begun {TIME} \(page 4 of 10\)\.")
+    says(seen[0], rf"Running create_order, attempt 2 of 5, first begun {TIME} \(page 4 of 10\); the last attempt: the service hung up\.")
 
 
 def test_given_not_yet_when_asked_then_looks_again(shop: Shop) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ structlog.contextvars.bind_contextvars(job="j1", operation="order.pay", attempt=
 structlog.get_logger("a").info("paid", url="redis://:geheim@host:1/0")
 logging.getLogger("a.library").warning("key sf_%s was seen", "0123456789abcdefghij")
 logging.getLogger("httpx").info("GET /private")
+logging.getLogger("celery.app.trace").info("Task order.pay[1] succeeded in 0.1s: 'completed'")
 password = "hunter2hunter2"
 try:
     raise ValueError("broken\\nforged line")
@@ -54,6 +56,16 @@ def test_given_json_when_written_then_one_object_a_line_that_knows_its_attempt(f
     assert lines[0]["url"] == "redis://***@host:1/0"
     assert "ValueError: broken" in lines[2]["exception"]
     assert "hunter2hunter2" not in json.dumps(lines)
+
+
+def test_given_the_level_debug_then_celery_tells_of_success_too() -> None:
+    assert any("succeeded" in json.loads(line)["event"] for line in said("json", SUREFOOT_LOG_LEVEL="debug"))
+
+
+def test_given_lines_for_people_then_each_has_its_date_and_zone() -> None:
+    stamps = [line.split("Z ")[0] + "Z" for line in said("text") if "[" in line and line[:2].isdigit()]
+    assert len(stamps) == 3
+    assert all(datetime.fromisoformat(stamp).tzinfo is not None for stamp in stamps)
 
 
 def test_given_text_when_written_then_readable_and_without_values_of_variables() -> None:
