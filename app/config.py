@@ -82,6 +82,9 @@ class Settings(OurSettings):
     choreography: bool = True
     api_key: str = ""
     secret: str = ""
+    # a browser's session: how long it may be unused, and how long it lasts in any case
+    session_idle_seconds: Annotated[float, Field(ge=60, le=LONGEST_S, allow_inf_nan=False)] = 3600.0
+    session_seconds: Annotated[float, Field(ge=60, le=LONGEST_S, allow_inf_nan=False)] = 12 * 3600.0
     # the three time-outs that belong to the engine
     lease_seconds: Seconds = 15.0
     heartbeat_seconds: Seconds = 5.0

@@ -48,6 +48,7 @@ from web.pages import home as home_page
 from web.pages import job as job_page
 from web.pages import letters as letters_page
 from web.pages import problems as problem_pages
+from web.pages import sessions as sessions_page
 
 log = structlog.get_logger("surefoot.web")
 THREADS = 16  # that gunicorn is started with; each may need a connection
@@ -113,7 +114,7 @@ def _assemble(app: Flask, opening: Opening) -> None:
     problems.install(app, errors.as_page)
     filters.install(app)
     api = (jobs, attention, effects, letters, quarantine, sagas, workers, locks, reconciliations, health, metrics, document)
-    for part in (*api, docs, home_page, job_page, letters_page, sign_in, problem_pages):
+    for part in (*api, docs, home_page, job_page, letters_page, sessions_page, sign_in, problem_pages):
         app.register_blueprint(part.routes)
     document.install(app)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, select, update
 
+from app.access import sessions
 from app.access.principal import Principal, Role
 from app.access.tenants import DEFAULT, NAME_CHARACTERS, ensure_in, insert_unless_there
 from app.clock import now
@@ -68,15 +69,6 @@ def find(db: Engine, key: str) -> Principal | None:
     return _principal(row)
 
 
-def find_by_id(db: Engine, key_id: str) -> Principal | None:
-    """The same by the id of its row, for a session that names its key; None when it was revoked."""
-    if not is_id(key_id):
-        return None
-    with reading(db) as connection:
-        row = connection.execute(_principals().where(api_keys.c.id == key_id)).one_or_none()
-    return None if row is None else _principal(row)
-
-
 def list_keys(db: Engine, tenant: str | None = None) -> list[dict[str, Any]]:
     """Every key, oldest first: id, tenant (name), role, name, prefix, created_at, revoked_at. Never the key."""
     query = (
@@ -91,29 +83,47 @@ def list_keys(db: Engine, tenant: str | None = None) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def revoke(db: Engine, wanted: str) -> datetime:
-    """Revoke a key by its id or its prefix, if that prefix is one key's only; again is the same.
+def revoke(db: Engine, wanted: str, actor: str = "") -> datetime:
+    """Revoke a key by its id or its prefix, if that prefix is one key's only, and end its sessions; again is the same.
 
     Returns: when it was revoked. Raises: NotFound for no such key; RequestError when several begin so.
     """
 
     def work(tx: Connection) -> datetime:
-        column = api_keys.c.id if is_id(wanted) else api_keys.c.prefix
-        rows = tx.execute(select(api_keys.c.id).where(column == wanted)).scalars().all()
-        if not rows:
-            raise NotFound("There is no such key.")
-        if len(rows) > 1:
-            raise RequestError("Several keys begin so: name the id of the one you mean.")
-        tx.execute(update(api_keys).where(api_keys.c.id == rows[0], api_keys.c.revoked_at.is_(None)).values(revoked_at=now()))
-        revoked_at: datetime = tx.execute(select(api_keys.c.revoked_at).where(api_keys.c.id == rows[0])).scalar_one()
+        key_id = _one(tx, wanted)
+        still_good = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        tx.execute(still_good.values(revoked_at=now()))
+        sessions.end_of_key(tx, key_id, actor)
+        revoked_at: datetime = tx.execute(select(api_keys.c.revoked_at).where(api_keys.c.id == key_id)).scalar_one()
         return revoked_at
 
     return transaction(db, work)
 
 
+def sign_out(db: Engine, wanted: str, actor: str) -> int:
+    """End every session of a key, which stays good. Returns how many there were. Raises: as `revoke`."""
+    return transaction(db, lambda tx: sessions.end_of_key(tx, _one(tx, wanted), actor))
+
+
+def find_id(db: Engine, wanted: str) -> str:
+    """The id of the key that is meant by its id or its prefix. Raises: as `revoke`."""
+    with reading(db) as connection:
+        return _one(connection, wanted)
+
+
 def hashed(key: str) -> str:
     """A fast hash is right here: a key is 256 random bits, nothing that could be guessed from a list of words."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _one(connection: Connection, wanted: str) -> str:
+    column = api_keys.c.id if is_id(wanted) else api_keys.c.prefix
+    rows = connection.execute(select(api_keys.c.id).where(column == wanted)).scalars().all()
+    if not rows:
+        raise NotFound("There is no such key.")
+    if len(rows) > 1:
+        raise RequestError("Several keys begin so: name the id of the one you mean.")
+    return str(rows[0])
 
 
 def _insert(tx: Connection, key: str, tenant: str, role: str, name: str) -> str:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
-from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
+from itsdangerous import BadData, URLSafeSerializer
 
 from app.config import SECRET_CHARACTERS, Settings
 from app.errors import RequestError, SettingsError
-from app.store.ids import is_id
 
-SESSION_SECONDS = 12 * 3600
 LONGEST = 512
 TEST_SECRET = "only for tests, where nothing is worth forging"
 
@@ -26,7 +24,7 @@ class Signer:
 
     def __init__(self, secret: str) -> None:
         self._cursors = URLSafeSerializer(secret, salt="surefoot.cursor")
-        self._sessions = URLSafeTimedSerializer(secret, salt="surefoot.session")
+        self._sessions = URLSafeSerializer(secret, salt="surefoot.session.token")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Signer:
@@ -55,16 +53,17 @@ class Signer:
             raise RequestError("The cursor belongs to another list or to other filters: begin at the first page.")
         return position
 
-    def session(self, key_id: str) -> str:
-        return str(self._sessions.dumps(key_id))
+    def session(self, token: str) -> str:
+        """What a browser's cookie holds: which session, signed, so that what was not made here never reaches the store."""
+        return str(self._sessions.dumps(token))
 
-    def key_id(self, session: str) -> str | None:
-        """The id of the key that signed in; None for a session that is forged or older than twelve hours."""
+    def token(self, cookie: str) -> str | None:
+        """Which session a cookie names; None for one that is forged."""
         try:
-            found = self._sessions.loads(session[: LONGEST + 1], max_age=SESSION_SECONDS)
+            found = self._sessions.loads(cookie[: LONGEST + 1])
         except BadData:
             return None
-        return found if isinstance(found, str) and is_id(found) else None
+        return found if isinstance(found, str) else None
 
 
 def _brief(of: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import rich_click as click
 
 from app.access import keys as access
-from app.access.principal import Role
+from app.access import sessions
+from app.access.principal import Role, shell_actor
 from app.access.tenants import DEFAULT
-from app.cli.common import as_json, print_json, print_table, store
+from app.cli.common import as_json, moment, print_json, print_table, store
+from app.config import settings
 
 
 @click.group()
@@ -47,10 +49,40 @@ def list_(as_json: bool) -> None:
 @keys.command()
 @click.argument("key", metavar="ID|PREFIX")
 def revoke(key: str) -> None:
-    """Refuse a key from now on."""
+    """Refuse a key from now on, and sign out every browser that signed in with it."""
     with store() as db:
-        at = access.revoke(db, key)
+        at = access.revoke(db, key, shell_actor())
     click.echo(f"The key {key} is refused since {_day(at)}.")
+
+
+@keys.command("sessions")
+@click.argument("key", metavar="[ID|PREFIX]", required=False)
+@as_json
+def sessions_(key: str | None, as_json: bool) -> None:
+    """Show where people are signed in, with KEY or with any, the newest first."""
+    limits = sessions.Limits.of(settings())
+    with store() as db:
+        rows = sessions.list_sessions(db, limits, access.find_id(db, key) if key else None)
+    if as_json:
+        print_json(rows)
+        return
+    headings = ["key", "name", "tenant", "signed in (UTC)", "used (UTC)", "from", "browser"]
+    shown = [
+        [r["key_id"], r["key"], r["tenant"], moment(r["made_at"]), moment(r["seen_at"]), r["address"], r["agent"]]
+        for r in rows
+    ]
+    print_table(headings, shown, "Nobody is signed in.")
+    if len(rows) == sessions.LISTED_MOST:
+        click.echo(f"These are the newest {len(rows)}; there may be more. Name a key to see its own.")
+
+
+@keys.command("sign-out")
+@click.argument("key", metavar="ID|PREFIX")
+def sign_out(key: str) -> None:
+    """Sign out every browser that signed in with KEY. The key itself stays good."""
+    with store() as db:
+        count = access.sign_out(db, key, shell_actor())
+    click.echo(f"{count} session{'' if count == 1 else 's'} ended.")
 
 
 def _day(time: object) -> str:

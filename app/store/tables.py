@@ -67,6 +67,22 @@ api_keys = Table(
     CheckConstraint("role IN ('user', 'operator', 'admin')", name="role"),
 )
 
+sessions = Table(  # of browsers that signed in with a key: a cookie names a row, and is worth nothing when that has ended
+    "sessions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of what the cookie holds
+    Column("key_id", Id, ForeignKey("api_keys.id"), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False, server_default=now()),
+    Column("seen_at", UtcDateTime, nullable=False, server_default=now()),  # written at most once a minute
+    Column("ended_at", UtcDateTime),
+    Column("ended_by", String(128)),
+    Column("address", String(64), nullable=False),  # the network of the browser, not its whole address
+    Column("agent", String(120), nullable=False),
+    _partial("ix_sessions_open", "made_at", "id", where="ended_at IS NULL"),
+    _partial("ix_sessions_open_key", "key_id", "made_at", "id", where="ended_at IS NULL"),
+)
+
 definitions = Table(  # the catalogue: what some process has had the code of
     "definitions",
     metadata,

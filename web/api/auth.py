@@ -9,9 +9,9 @@ from typing import ParamSpec, TypeVar
 from flask import Flask, Response, current_app, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.access import keys
+from app.access import keys, sessions
 from app.access.principal import Principal, Role
-from web.address import is_secure
+from web.address import client_address, is_secure
 from web.api.problems import Problem
 from web.door import door
 from web.security import check_origin
@@ -22,8 +22,10 @@ COOKIE = "surefoot_session"
 _OPEN = "_surefoot_open"
 _ROLE = "_surefoot_role"
 _CHECKS = "_surefoot_checks_key"
+_BY_ITSELF = "_surefoot_asked_by_a_page"
 _REMEMBERED = "surefoot.principals"
 REMEMBERED_MOST = 1000
+SIGNED_OUT = "signed out"  # what ended a session, where it was its own browser
 NO_KEY = "This needs an API key: send `Authorization: Bearer sf_…`."
 
 
@@ -57,6 +59,12 @@ def checks_its_key(view: Callable[P, R]) -> Callable[P, R]:
     return view
 
 
+def asked_by_a_page(view: Callable[P, R]) -> Callable[P, R]:
+    """Mark a route that a page asks by itself, again and again: that nobody has used the page shows all the same."""
+    setattr(view, _BY_ITSELF, True)
+    return view
+
+
 def is_open(view: Callable[..., object]) -> bool:
     """Whether this route needs no key."""
     return bool(getattr(view, _OPEN, False))
@@ -83,6 +91,12 @@ def check_key() -> None:
     _remembered_ones().pop(_fingerprint(), None)
     g.principal = _who()
     if g.principal is None:
+        raise Problem("unauthorized", NO_KEY)
+
+
+def check_session() -> None:
+    """For a request that has waited: ask again whether its session goes on. Raises: Problem 401."""
+    if session_id() is not None and _by_cookie() is None:
         raise Problem("unauthorized", NO_KEY)
 
 
@@ -122,7 +136,7 @@ def _who() -> Principal | None:
 
 
 def _remembered() -> Principal | None:
-    """Whose key this request names, if that was found before. A session is never remembered: it ends by time."""
+    """Whose key this request names, if that was found before. A session is never remembered: it ends in many ways."""
     return _remembered_ones().get(_fingerprint()) if "Authorization" in request.headers else None
 
 
@@ -146,21 +160,48 @@ def _by_key() -> Principal:
 
 
 def _by_cookie() -> Principal | None:
-    session = request.cookies.get(_cookie_name())
-    key_id = door().signer.key_id(session) if session else None
-    found = keys.find_by_id(door().db, key_id) if key_id else None
-    if found is not None:
-        check_origin()
+    token, here = _token(), door()
+    limits = sessions.Limits.of(here.settings)
+    found = sessions.find(here.db, token, limits) if token else None
+    if found is None:
+        return None
+    check_origin()
+    g.session_id = found.id
+    if not getattr(current_app.view_functions[request.endpoint or ""], _BY_ITSELF, False):
+        sessions.note_use(here.db, found, limits)
+    return found.principal
+
+
+def _token() -> str | None:
+    """The session that this request's cookie names, if it is one of ours."""
+    cookie = request.cookies.get(_cookie_name())
+    return door().signer.token(cookie) if cookie else None
+
+
+def session_id() -> str | None:
+    """The session by which this request came; None for one with a key."""
+    found: str | None = g.get("session_id")
     return found
 
 
 def sign_in(response: Response, who: Principal) -> None:
-    """Give the browser a session that names the key; it is worth nothing once the key is revoked."""
-    _set_cookie(response, door().signer.session(who.key_id))
+    """Begin a session, and give the browser its cookie. The session that it had before ends."""
+    _end_own()
+    agent = request.headers.get("User-Agent", "")
+    token = sessions.begin(door().db, who.key_id, address=client_address(), agent=agent)
+    _set_cookie(response, door().signer.session(token))
 
 
 def sign_out(response: Response) -> None:
+    """End the session of this browser, here and in the store."""
+    _end_own()
     _set_cookie(response, "", ends=True)
+
+
+def _end_own() -> None:
+    token = _token()
+    if token:
+        sessions.end_by_token(door().db, token, SIGNED_OUT)
 
 
 def _cookie_name() -> str:

@@ -18,7 +18,7 @@ from web.accept import accept
 from web.api import parameters as p
 from web.api import requests
 from web.api.answers import answer, job_answer, unchanged_job, wait_for_end
-from web.api.auth import check_key, checks_its_key, principal
+from web.api.auth import check_key, check_session, checks_its_key, principal
 from web.api.described import Answer, described
 from web.api.pages import Pages
 from web.api.problems import FAULTS_MOST, Problem
@@ -86,6 +86,8 @@ def show(job_id: str) -> Response:
         return revision
 
     waited = wait_for_end(look)
+    if waited:
+        check_session()
     if request.if_none_match:
         revision = look()
         if request.if_none_match.contains_weak(revision.tag):

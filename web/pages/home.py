@@ -14,7 +14,7 @@ from app.store.views import SHOWN_STATES, list_jobs, saga_view, sagas_view
 from app.texts import to_utf8
 from web.accept import accept
 from web.api.answers import tagged
-from web.api.auth import principal
+from web.api.auth import asked_by_a_page, principal
 from web.api.pages import Pages
 from web.door import door
 from web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
@@ -34,6 +34,7 @@ def show() -> Response:
 
 
 @routes.get("/recent")
+@asked_by_a_page
 def recent() -> Response:
     """The list alone, for the page's script."""
     raw = to_utf8(render_template("_recent.html", jobs=_recent()))

@@ -22,7 +22,7 @@ from app.store.views import Revision, effects_view, history_view, job_view, job_
 from app.store.views.graphs import graph_view
 from app.store.views.letters import letter_view
 from app.store.views.names import short_name
-from web.api.auth import needs, principal
+from web.api.auth import asked_by_a_page, needs, principal
 from web.deciding import LETTER_ACTIONS, carry_out
 from web.door import door
 from web.pages.drawing import HEIGHT, WIDTH, draw
@@ -54,6 +54,7 @@ def show(job_id: str) -> Response:
 
 
 @routes.get("/live")
+@asked_by_a_page
 def live(job_id: str) -> Response:
     """What changes on the page, for its script: a 304 for one statement while the job stands as it did."""
     tag = _tag(door().polls.look(job_id, principal().tenant_id))

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from app.access import keys as access
+from app.access import sessions
 from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
+from app.store.session import open_engine
 from tests.support.stores import open_new_store
 
 
@@ -91,6 +94,27 @@ def test_given_a_store_when_keys_are_made_and_revoked_then_the_list_tells(capsys
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["role"], row["name"]) == ("operator", "laptop")
     assert row["revoked_at"]
+
+
+@pytest.mark.usefixtures("made_store")
+def test_given_a_browser_that_is_signed_in_when_its_key_is_signed_out_then_the_list_tells(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("keys", "sessions") == 0
+    assert capsys.readouterr().out == "Nobody is signed in.\n"
+    db = open_engine(f"sqlite:///{home / 'surefoot.sqlite'}")
+    key_id, text = access.create(db, name="laptop")
+    sessions.begin(db, key_id, address="192.0.2.7", agent="Firefox")
+    db.dispose()
+    assert run("keys", "sessions", text[:8], "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["key_id"], row["key"], row["address"], row["agent"]) == (key_id, "laptop", "192.0.2.0/24", "Firefox")
+    assert run("keys", "sessions", "sf_nobod") == 1
+    capsys.readouterr()
+    assert run("keys", "sign-out", key_id) == 0
+    assert capsys.readouterr().out == "1 session ended.\n"
+    assert run("keys", "sessions", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []
 
 
 @pytest.mark.usefixtures("made_store")
