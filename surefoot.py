@@ -13,6 +13,7 @@ from app.participant import (
 from app.saga.context import Context
 from app.saga.definition import Saga
 from app.saga.inputs import needs_approval_above, secret
+from app.saga.locking import Shared
 from app.saga.outcomes import NEVER, UNKNOWN, Failed, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
 from app.saga.policies import Retry
 from app.saga.step import Step
@@ -33,6 +34,7 @@ __all__ = [
     "RetryLater",
     "Saga",
     "Seen",
+    "Shared",
     "Step",
     "barrier",
     "barrier_table",

@@ -115,7 +115,7 @@ class Settings(OurSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # semantic locks: keys of one job, characters of one key, how often a job that waits looks by itself
     lock_keys: int = Field(16, ge=1, le=1000)
-    lock_key_chars: int = Field(200, ge=1, le=255)
+    lock_key_chars: int = Field(200, ge=1, le=218)
     lock_recheck_seconds: Seconds = 30.0
     # reconciliation: how often (0: never by itself), how many jobs at once, keys of one question to a service, how far back it looks
     reconcile_seconds: SecondsOrNone = 300.0

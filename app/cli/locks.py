@@ -17,7 +17,7 @@ def locks() -> None:
 
 @locks.command("list")
 @click.option("--limit", type=click.IntRange(1, 200), default=200, show_default=True, help="At most so many keys.")
-@click.option("--after", default="", help="Only keys after this one.")
+@click.option("--after", default="", help="Go on here, as the page before says.")
 @as_json
 def list_(limit: int, after: str, as_json: bool) -> None:
     """Show every key that is held or waited for, by key."""
@@ -32,7 +32,20 @@ def list_(limit: int, after: str, as_json: bool) -> None:
         names = [waiter["job"]["name"] for waiter in item["queue"][:NAMED]]
         more = item["waiting"] - len(names)
         line = ", ".join(names) + (f" and {more} more" if more > 0 else "")
-        rows.append([item["key"], holder.get("name"), holder.get("state"), moment(item["since"]), line])
-    print_table(["key", "held by", "state", "since", "waiting"], rows, "No lock is held, and nobody waits for one.")
+        rows.append(
+            [
+                item["key"],
+                item["tenant"] or "(all)",
+                holder.get("name"),
+                holder.get("state"),
+                moment(item["since"]),
+                line,
+            ]
+        )
+    print_table(
+        ["key", "tenant", "held by", "state", "since", "waiting"],
+        rows,
+        "No lock is held, and nobody waits for one.",
+    )
     if page["next"] is not None:
         click.echo(f"There are more: --after {page['next']}")

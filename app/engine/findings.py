@@ -24,9 +24,9 @@ from app.logs import hidden
 from app.participant import EffectState, Seen
 from app.rules.states import Kind
 from app.saga.context import Context
-from app.saga.naming import parse_effect_key
+from app.saga.naming import DEFAULT_TENANT, parse_effect_key
 from app.saga.registry import Registry
-from app.store import reconciliations
+from app.store import queries, reconciliations
 from app.store.reconciliations import ORPHAN, UNDO
 from app.store.session import reading, transaction
 from app.store.types import AnyRow
@@ -174,7 +174,16 @@ def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:
     saga, parsed = registry.get(row.saga), parse_effect_key(row.key)
     if saga is None or parsed is None or row.service not in saga.effect_undoers:
         return "its code is not here"
-    ctx = Context(job_id=parsed.job, saga=row.saga, step=parsed.step, item=parsed.item, kind=Kind.UNDO)
+    with reading(db) as connection:
+        tenant = queries.tenant_named(connection, row.tenant_id) or DEFAULT_TENANT
+    ctx = Context(
+        job_id=parsed.job,
+        saga=row.saga,
+        step=parsed.step,
+        item=parsed.item,
+        kind=Kind.UNDO,
+        tenant=tenant,
+    )
     decided = (row.detail or {}).get("decided") or {}
     try:
         known = [one for one in saga.effect_readers[row.service]([row.key]) or () if one.key == row.key]

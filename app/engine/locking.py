@@ -20,7 +20,7 @@ from app.limits import Blocked
 from app.rules.states import Kind, OpState
 from app.saga.graph import Graph
 from app.store import queries, updates
-from app.store.locks import WAIT
+from app.store.locks import WAIT, spelled
 from app.store.session import transaction
 from app.store.types import AnyRow
 
@@ -30,15 +30,20 @@ def locks_first(graph: Graph, step: str, kind: str) -> bool:
     return graph.locks is not None and kind == Kind.ACTION and not graph.by_name[step].after
 
 
-def take_locks(db: Engine, settings: Settings, attempt: Attempt, keys: tuple[str, ...]) -> Ended | Failure | None:
-    """Take these keys for the attempt's job. None: it has them, the step may run.
+def take_locks(
+    db: Engine, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
+) -> Ended | Failure | None:
+    """Take these keys for the attempt's job, which is this tenant's. None: it has them, the step
+    may run.
 
     Else how it went: parked in line (`Ended`), the lease was lost (`LATE`), or a Failure to be recorded.
     """
-    return transaction(db, lambda tx: _take(tx, settings, attempt, keys))
+    return transaction(db, lambda tx: _take(tx, settings, attempt, keys, tenant))
 
 
-def _take(tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...]) -> Ended | Failure | None:
+def _take(
+    tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
+) -> Ended | Failure | None:
     move = Move(tx, attempt.job_id)
     row = queries.operation(tx, attempt.operation_id)
     if row is None or row.token != attempt.token:
@@ -51,7 +56,10 @@ def _take(tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str,
         return Failure("transient", {"type": "StopRequested", "message": "the job has turned"}, nothing_happened=True)
     policy = move.graph.locks
     assert policy is not None, "only asked of sagas with locks"
-    found = limits.take(tx, move.job.id, keys, wait_s=policy.wait_s if policy.on_locked == "wait" else None)
+    wanted = [spelled(key, tenant, move.job.tenant_id) for key in keys]
+    found = limits.take(
+        tx, move.job, wanted, wait_s=policy.wait_s if policy.on_locked == "wait" else None
+    )
     if not isinstance(found, Blocked):
         if found.since is not None:
             move.record("lock_taken", row, keys=list(keys))

@@ -116,12 +116,12 @@ class Move:
         """The job has ended: final, whatever comes later. What it had to itself goes to whoever is next."""
         self.change(state=state, finished_at=now())
         if self.graph.locks is not None:
-            self._woken += limits.release(self.tx, self.job.id)
+            self._woken += limits.release(self.tx, self.job)
 
     def leave_line(self) -> None:
         """The job waits for no lock any more."""
         if self.graph.locks is not None:
-            self._woken += limits.leave(self.tx, self.job.id)
+            self._woken += limits.leave(self.tx, self.job)
 
     def undo_order(self) -> UndoOrder:
         """What is undone after what, once the job has turned."""

@@ -77,8 +77,20 @@ def _claim_to_work(db: Engine, settings: Settings, saga: Saga[Any], delivery: De
     if claimed is None:
         return None
     attempt, row = claimed
-    came_from, results = row.traceparent, row.results or {}
-    return Work(row.job_id, saga.name, saga.digest, row.input, step, kind, item, came_from, row.checkpoint, results), attempt
+    whose, came_from, results = row.tenant, row.traceparent, row.results or {}
+    return Work(
+        row.job_id,
+        saga.name,
+        saga.digest,
+        row.input,
+        step,
+        kind,
+        item,
+        whose,
+        came_from,
+        row.checkpoint,
+        results,
+    ), attempt
 
 
 def _perform(
@@ -102,7 +114,8 @@ def _perform(
     attempt = attempts.claim(db, _taking(settings, saga.graph, delivery, seen.step, seen.kind))
     if attempt is None:
         return _not_claimed(db, delivery)
-    work = Work(seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item, seen.traceparent, seen.checkpoint)
+    named = (seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item)
+    work = Work(*named, seen.tenant, seen.traceparent, seen.checkpoint)
     return _carry_out(db, settings, publisher, delivery, saga, work, attempt, limit)
 
 
@@ -240,12 +253,13 @@ def _kept_out(db: Engine, settings: Settings, saga: Saga[Any], work: Work, attem
     """Take the job's semantic locks. None: it has them, or needs none."""
     try:
         with limit(saga.graph.by_name[work.step].limits.timeout_s):
-            keys = lock_keys(saga, work.step, work.input, most=settings.lock_keys, longest=settings.lock_key_chars)
+            most, longest = settings.lock_keys, settings.lock_key_chars
+            keys = lock_keys(saga, work.step, work.input, work.tenant, most=most, longest=longest)
     except faults.Crashed:
         raise
     except BaseException as error:  # nothing of the step has run
         return replace(failure(error, work, limit), nothing_happened=True)
-    return _hold(lambda: take_locks(db, settings, attempt, keys)) if keys else None
+    return _hold(lambda: take_locks(db, settings, attempt, keys, work.tenant)) if keys else None
 
 
 # --- after it ------------------------------------------------------------------------------------------------------

@@ -60,7 +60,8 @@ class Delivery:
 class Work:
     """What one operation is done with: its job, the definition that the job is pinned to, and what came of it so far.
 
-    `results`: of steps that this delivery has done itself, as they were put on record; `secrets`: what nobody may see of the input.
+    `results`: of steps that this delivery has done itself, as they were put on record; `secrets`:
+    what nobody may see of the input; `tenant`: whose job it is, by name.
     """
 
     job_id: str
@@ -70,6 +71,7 @@ class Work:
     step: str
     kind: str
     item: str
+    tenant: str
     traceparent: str | None = None
     checkpoint: Any = None
     results: dict[str, Any] = field(default_factory=dict)

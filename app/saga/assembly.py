@@ -12,7 +12,9 @@ from app.saga.graph import Compensation, Graph, Limits, Locks, Node
 from app.saga.policies import ACTION_ATTEMPTS, ACTION_QUEUE_S, PAST_PIVOT_ATTEMPTS, UNDO_ATTEMPTS, UNDO_QUEUE_S
 from app.saga.step import Part, Step
 
-KeysOf = Callable[[Any], Sequence[str]]  # input -> the keys of the locks that a job with this input takes
+KeysOf = Callable[
+    ..., Sequence[str]
+]  # input, or input and tenant -> the keys of the locks that a job with this input takes
 
 
 class Declared(Protocol):

@@ -80,12 +80,23 @@ def ask(saga: Saga[Any], step: str, ctx: Context, input: dict[str, Any]) -> Happ
     raise TypeError(f"step {step}: probe {declared.finder.__name__} must return Happened(result), NEVER or UNKNOWN, not {said}")
 
 
-def lock_keys(saga: Saga[Any], step: str, input: dict[str, Any], *, most: int, longest: int) -> tuple[str, ...]:  # noqa: A002
-    """The keys that a job with this input takes before its first step, sorted; none when it needs none.
+def lock_keys(
+    saga: Saga[Any],
+    step: str,
+    input: dict[str, Any],  # noqa: A002
+    tenant: str,
+    *,
+    most: int,
+    longest: int,
+) -> tuple[str, ...]:
+    """The keys that a job of this tenant with this input takes before its first step, sorted; none
+    when it needs none.
 
     Raises: Unreadable when the input cannot be read; Rejected when these are no keys; whatever the developer's function raises.
     """
-    return keys_of(saga, _request(saga, saga[step], input, begins=True), most=most, longest=longest)
+    return keys_of(
+        saga, _request(saga, saga[step], input, begins=True), tenant, most=most, longest=longest
+    )
 
 
 def function_of(step: Step[Any, Any], kind: str) -> Function:

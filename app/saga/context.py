@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import structlog
 from pydantic import ValidationError
 
-from app.saga.naming import effect_key
+from app.saga.naming import DEFAULT_TENANT, effect_key
 from app.saga.values import adapter, to_json, unreadable
 
 
@@ -52,6 +52,10 @@ class Context:
     """One attempt of one operation.
 
     `attempt`: its number, from 1. `fence`: the claim's number, which only grows; services refuse an older one.
+    `tenant`: whose job it is, by the tenant's name, which never changes. What a step names by
+    itself (a row's key, a file, a
+    lane of a service) is shared by all tenants unless it names the tenant too; `key` need not, for
+    job ids are unique.
     `deadline`: when this attempt must be over, on `time.monotonic()`; cap every call's time-out with `remaining()`.
     `traceparent`: of the request that the job came from (W3C), for the header of calls to services; None when nothing told one.
     `last_checkpoint`: the JSON value that this or an earlier attempt kept last, None when there is none.
@@ -65,6 +69,7 @@ class Context:
     attempt: int = 1
     fence: int = 1
     deadline: float = math.inf
+    tenant: str = DEFAULT_TENANT
     traceparent: str | None = None
     last_checkpoint: Any = None
     port: Port = field(default_factory=NullPort, repr=False)

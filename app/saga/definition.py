@@ -106,7 +106,7 @@ class Saga(Generic[I]):
         sla: Duration = "1h",
         on_sla: Literal["ask", "redrive", "compensate"] = "ask",
         examples: Sequence[I | tuple[I, str]] = (),
-        locks: Callable[[I], Sequence[str]] | None = None,
+        locks: Callable[[I], Sequence[str]] | Callable[[I, str], Sequence[str]] | None = None,
         on_locked: Literal["wait", "fail"] | None = None,
         lock_wait: Duration | None = None,
         queue_timeout: Duration | None = None,
@@ -119,7 +119,8 @@ class Saga(Generic[I]):
         `examples`: inputs that fit, used by drills and documentation; each alone, or with its end when nothing goes wrong:
         `(Order(...), "completed")`, "failed" (refused) or "cancelled".
         `locks`: a function of the input that names business records, like `lambda o: [f"order:{o.order_ref}"]`; no other job
-        that names one of them runs at the same time. `on_locked`: "wait" for them in a fair queue (the default), for
+        of the same tenant (of any, for a key that is `Shared(…)`) that names one of them runs at
+        the same time. `on_locked`: "wait" for them in a fair queue (the default), for
         `lock_wait` at most (default 10m), or "fail" at once.
         `queue_timeout`: of every step, undo and confirmation that does not say its own.
         `summary`: a job in one line for people, over fields of the input: `"{quantity} × {sku}, {amount_cents:cents}"`.

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from app.saga.graph import KINDS
 
 MAX_NAME_CHARS = 60
+DEFAULT_TENANT = "default"  # whose jobs are those of an installation that never names a tenant
 DEAD_LANE = "dead"  # the queue that shows open dead letters; no worker serves it, so no step may name it
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

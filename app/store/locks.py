@@ -9,6 +9,8 @@ from sqlalchemy import Connection, delete, exists, func, insert, select, text, u
 
 from app.clock import after, now
 from app.rules.states import OpState
+from app.saga.locking import Shared
+from app.saga.naming import DEFAULT_TENANT
 from app.store.session import dialect_is_sqlite
 from app.store.tables import jobs, lock_waiters, locks, operations
 from app.store.types import AnyRow
@@ -17,6 +19,46 @@ from app.store.updates import READY_NOW
 MUTEX_SPACE = 0x10CC  # keeps our advisory locks apart from others' in the same database
 WAIT = "lock"  # operations.wait of what is parked for a lock
 held, queue, o = locks.c, lock_waiters.c, operations.c
+
+
+# --- how a key is spelled -------------------------------------------------------------------------
+# The table's key says whose record it is: behind a character that no key can have stands the
+# tenant's id, or a star for all. Keys of the
+# default tenant are spelled as every key was before there were marks, so releases of both kinds
+# keep each other out there. Of any other
+# tenant a job that was accepted before may have the bare key: those that come later ask for both
+# spellings (`before_the_mark`).
+MARK, EVERYBODYS = "\x1f", "\x1f*"
+
+
+def spelled(key: str, tenant: str, tenant_id: str) -> str:
+    """A key as it stands in the tables."""
+    if isinstance(key, Shared):
+        return f"{key}{EVERYBODYS}"
+    return str(key) if tenant == DEFAULT_TENANT else f"{key}{MARK}{tenant_id}"
+
+
+def shown(key: str) -> str:
+    """A key of the tables as its saga named it."""
+    return key.partition(MARK)[0]
+
+
+def is_shared(key: str) -> bool:
+    return key.endswith(EVERYBODYS)
+
+
+def is_marked(key: str) -> bool:
+    """Whether a key of the tables is that of a tenant other than the default one."""
+    return MARK in key and not is_shared(key)
+
+
+def other_spelling(keys: Collection[str], tenant_id: str) -> list[str]:
+    """What jobs of this tenant may have in place of these keys: without the mark, or with it."""
+    return [
+        shown(key) if is_marked(key) else f"{key}{MARK}{tenant_id}"
+        for key in keys
+        if not is_shared(key)
+    ]
 
 
 def enter(tx: Connection, keys: Collection[str]) -> None:
@@ -81,6 +123,26 @@ def next_in_line(tx: Connection, job_id: str, keys: Collection[str], place: int 
         before &= queue.place < place
     query = select(queue.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(lock_waiters, jobs, queue.job_id == jobs.c.id)
     return tx.execute(query.where(before).order_by(queue.place, queue.key).limit(1)).one_or_none()
+
+
+def before_the_mark(tx: Connection, job: AnyRow, other: Collection[str]) -> AnyRow | None:
+    """Which other job of the same tenant has one of these other spellings, or waited for it before
+    there were marks: as `holder_of`.
+    """
+    if not other:
+        return None
+    mine = (jobs.c.tenant_id == job.tenant_id, jobs.c.id != job.id)
+    who = (jobs.c.id.label("job_id"), jobs.c.tenant_id)
+    holds = (
+        select(held.key, *who)
+        .join_from(locks, jobs, held.job_id == jobs.c.id)
+        .where(held.key.in_(other), *mine)
+    )
+    waits = select(queue.key, *who).join_from(lock_waiters, jobs, queue.job_id == jobs.c.id)
+    waits = waits.where(
+        queue.key.in_([key for key in other if not is_marked(key)]), *mine
+    ).order_by(queue.place)
+    return tx.execute(holds.limit(1)).one_or_none() or tx.execute(waits.limit(1)).one_or_none()
 
 
 def wake_first(tx: Connection, keys: Collection[str]) -> list[AnyRow]:

@@ -35,6 +35,7 @@ from app.errors import NotFound
 from app.rules.states import JobState, Kind
 from app.saga.graph import Graph
 from app.saga.inputs import has_secrets
+from app.saga.naming import DEFAULT_TENANT
 from app.saga.words import NO_WORDS, Words
 from app.store.ids import is_id, operation_id
 from app.store.session import reading
@@ -269,13 +270,17 @@ def letter(connection: Connection, letter_id: str) -> AnyRow | None:
 
 _DELIVERY = (
     select(o.id, o.job_id, o.state, o.step, o.kind, o.item, o.checkpoint, j.digest, j.saga, j.input, j.traceparent)
+    .add_columns(tenants.c.name.label("tenant"))
     .join_from(operations, jobs, o.job_id == j.id)
+    .join(tenants, tenants.c.id == j.tenant_id)
     .where(o.id == bindparam("p_id", type_=Id))
 )
 
 
 def delivery(connection: Connection, operation_id: str) -> AnyRow | None:
-    """What a worker needs before it claims: the operation's state, the job's definition and input."""
+    """What a worker needs before it claims: the operation's state, the job's definition, input and
+    tenant (by name).
+    """
     return connection.execute(_DELIVERY, {"p_id": operation_id}).one_or_none()
 
 
@@ -482,4 +487,17 @@ def digests_of_live_workers(connection: Connection) -> set[str]:
 
 
 def default_tenant_in(connection: Connection) -> str | None:
-    return connection.execute(select(tenants.c.id).where(tenants.c.name == "default")).scalar_one_or_none()
+    return connection.execute(
+        select(tenants.c.id).where(tenants.c.name == DEFAULT_TENANT)
+    ).scalar_one_or_none()
+
+
+def tenant_named(connection: Connection, tenant_id: str | None) -> str | None:
+    """The name of a tenant. None: there is none of this id."""
+    return (
+        connection.execute(
+            select(tenants.c.name).where(tenants.c.id == tenant_id)
+        ).scalar_one_or_none()
+        if tenant_id
+        else None
+    )

@@ -41,7 +41,16 @@ from app.clock import UtcDateTime, after, now
 from app.rules.states import LIVE, Kind, OpState
 from app.store.queries import JOB_OF_A_MOVE, STATE
 from app.store.session import insert_or
-from app.store.tables import Id, dead_letters, history, idempotency_keys, jobs, operations, workers
+from app.store.tables import (
+    Id,
+    dead_letters,
+    history,
+    idempotency_keys,
+    jobs,
+    operations,
+    tenants,
+    workers,
+)
 from app.store.taking import Taking
 from app.store.types import AnyRow, one_of, results_by_step
 
@@ -150,7 +159,23 @@ def _claim_to_work(before: ColumnElement[bool]) -> ReturningUpdate[Any]:
         .scalar_subquery()
     )
     given, trace = (select(c).where(jobs.c.id == o.job_id).scalar_subquery().label(c.name) for c in (jobs.c.input, jobs.c.traceparent))
-    return _OF_MESSAGE.returning(*_ATTEMPT, o.checkpoint, given, trace, results.label("results"))
+    tenant_id = (
+        select(jobs.c.tenant_id)
+        .where(jobs.c.id == o.job_id)
+        .correlate(operations)
+        .scalar_subquery()
+    )
+    whose = (
+        select(tenants.c.name).where(tenants.c.id == tenant_id).correlate(operations)
+    )  # no join: SQLite's RETURNING has no names of tables
+    return _OF_MESSAGE.returning(
+        *_ATTEMPT,
+        o.checkpoint,
+        given,
+        trace,
+        whose.scalar_subquery().label("tenant"),
+        results.label("results"),
+    )
 
 
 # After one step at most, as most are; or after several: for an array PostgreSQL plans anew each time (see `wide`).
@@ -176,7 +201,8 @@ def claim_to_work(tx: Connection, taking: Taking, *, of: tuple[str, str, str, st
     """As `claim_operation`, if it is what the message says and its job is pinned to this definition; and what its step is done with.
 
     `of`: its job, step, kind and item; `before`: ids of the operations whose results it takes. Returns also `checkpoint`,
-    its job's `input` and `traceparent`, and `results` of those that were done when this statement began: it may have waited for the
+    its job's `input`, `traceparent` and `tenant` (name), and `results` of those that were done when
+    this statement began: it may have waited for the
     row, so one can be missing.
     """
     named = dict(zip(("p_job", "p_step", "p_kind", "p_item"), of, strict=True))

@@ -19,8 +19,6 @@ CURSOR = Parameter(
 )
 EVENT_CURSOR = Parameter("cursor", {"type": "string", "pattern": "^[0-9]{1,9}$"}, "`next` of the page before: events after this number.")
 
-KEY_CURSOR = Parameter("cursor", {"type": "string", "minLength": 1, "maxLength": 255, "pattern": TEXT}, "`next` of the page before.")
-
 
 def limit(default: int) -> Parameter:
     return Parameter(

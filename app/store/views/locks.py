@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, func, select
+from sqlalchemy import Connection, Engine, and_, func, or_, select
 
+from app.errors import RequestError
 from app.secrecy import scrub
+from app.store.ids import is_id
+from app.store.locks import is_shared, other_spelling, shown
+from app.store.queries import NO_ID
 from app.store.session import reading
-from app.store.tables import jobs, lock_waiters, locks
+from app.store.tables import jobs, lock_waiters, locks, tenants
 from app.store.types import AnyRow
 from app.store.views.hidden import secrets_of, secrets_of_each
 from app.store.views.names import short_name, stamp
 
 PAGE_KEYS = 50
+PLACE_DIGITS = 9
 QUEUE_SHOWN = 50  # of the jobs that wait for one key, the first so many are listed
 held, queue, j = locks.c, lock_waiters.c, jobs.c
 
@@ -41,70 +47,148 @@ def in_line(connection: Connection, job_id: str, tenant_id: str | None) -> InLin
     if not mine:
         return None
     keys, place = [row.key for row in mine], mine[0].place
+    whose = connection.execute(select(j.tenant_id).where(j.id == job_id)).scalar_one()
     before = and_(queue.key.in_(keys), queue.place < place)
     count = connection.execute(select(func.count(queue.job_id.distinct())).where(before)).scalar_one()
     who = (j.id, j.saga, j.tenant_id)
-    holds = select(held.key, *who).join_from(locks, jobs, held.job_id == j.id).where(held.key.in_(keys)).order_by(held.key).limit(1)
+    in_the_way = or_(
+        held.key.in_(keys), and_(held.key.in_(other_spelling(keys, whose)), j.tenant_id == whose)
+    )
+    holds = (
+        select(held.key, *who)
+        .join_from(locks, jobs, held.job_id == j.id)
+        .where(in_the_way)
+        .order_by(held.key)
+        .limit(1)
+    )
     comes = select(queue.key, *who).join_from(lock_waiters, jobs, queue.job_id == j.id).where(before).order_by(queue.place).limit(1)
     holder = connection.execute(holds).one_or_none()
     ahead = holder or connection.execute(comes).one_or_none()
     name = short_name(ahead.saga, ahead.id) if ahead is not None and tenant_id in (None, ahead.tenant_id) else None
-    key = scrub(ahead.key if ahead is not None else keys[0], secrets_of(connection, job_id))
+    key = scrub(shown(ahead.key if ahead is not None else keys[0]), secrets_of(connection, job_id))
     return InLine(key, name, holder is not None, mine[0].since, mine[0].until, count)
 
 
 def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int = PAGE_KEYS) -> dict[str, Any]:
-    """{"items": one for each key that this tenant's jobs (None: anybody's) hold or wait for, "next": key | None}, by key.
+    """{"items": one for each key that this tenant's jobs (None: anybody's) hold or wait for,
+    "next": where to go on | None}.
 
-    Jobs of others are told as null: that they are there cannot be hidden from who waits for them.
+    The key whose first job was accepted first comes first, and `next` names that job, for a key can
+    have a secret in it. Jobs of
+    others (of a key that all tenants share) are told as null: that they are there cannot be hidden
+    from who waits for them.
+    Raises: RequestError when `after` is not such a `next`.
     """
+    place = _place(after)
     with reading(db) as connection:
-        keys = _page(connection, tenant_id, after, limit + 1)
-        shown = keys[:limit]
-        who = (j.id, j.saga, j.state, j.tenant_id)
+        found = _page(connection, tenant_id, place, limit + 1)
+        page = [row.key for row in found[:limit]]
+        who = (j.id, j.saga, j.state, j.tenant_id, tenants.c.name.label("tenant"))
         held_by = {
             row.key: row
             for row in connection.execute(
-                select(held.key, held.taken_at, *who).join_from(locks, jobs, held.job_id == j.id).where(held.key.in_(shown))
+                select(held.key, held.taken_at, *who)
+                .join_from(locks, jobs, held.job_id == j.id)
+                .join(tenants, tenants.c.id == j.tenant_id)
+                .where(held.key.in_(page))
             )
         }
-        waiting: dict[str, list[AnyRow]] = {key: [] for key in shown}
+        waiting: dict[str, list[AnyRow]] = {key: [] for key in page}
         rank = func.row_number().over(partition_by=queue.key, order_by=queue.place).label("rank")
-        ranked = select(queue.key, queue.job_id, queue.since, queue.until, rank).where(queue.key.in_(shown)).subquery()
+        ranked = (
+            select(queue.key, queue.job_id, queue.since, queue.until, rank)
+            .where(queue.key.in_(page))
+            .subquery()
+        )
         rows = (
             select(ranked.c.key, ranked.c.since, ranked.c.until, *who)
             .join_from(ranked, jobs, ranked.c.job_id == j.id)
+            .join(tenants, tenants.c.id == j.tenant_id)
             .where(ranked.c.rank <= QUEUE_SHOWN)
             .order_by(ranked.c.key, ranked.c.rank)
         )
         for row in connection.execute(rows):
             waiting[row.key].append(row)
-        counted = select(queue.key, func.count()).where(queue.key.in_(shown)).group_by(queue.key)
+        counted = select(queue.key, func.count()).where(queue.key.in_(page)).group_by(queue.key)
         counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(counted)}
-        named = {key: [row.id for row in (*waiting[key], *filter(None, [held_by.get(key)]))] for key in shown}
+        involved = {key: [*filter(None, [held_by.get(key)]), *waiting[key]] for key in page}
+        named = {key: [row.id for row in rows] for key, rows in involved.items()}
         secrets = secrets_of_each(connection, {job_id for ids in named.values() for job_id in ids})
     items = [
         {
-            "key": scrub(key, {text for job_id in named[key] for text in secrets.get(job_id, ())}),
+            "key": scrub(
+                shown(key), {text for job_id in named[key] for text in secrets.get(job_id, ())}
+            ),
+            "tenant": None
+            if is_shared(key)
+            else next(
+                (row.tenant for row in involved[key] if tenant_id in (None, row.tenant_id)), None
+            ),
             "held_by": _job(held_by[key], tenant_id) if key in held_by else None,
             "held": key in held_by,
             "since": stamp(held_by[key].taken_at) if key in held_by else None,
             "waiting": counts.get(key, 0),
-            "queue": [{"job": _job(row, tenant_id), "since": stamp(row.since), "gives_up_at": stamp(row.until)} for row in waiting[key]],
+            "queue": [
+                {
+                    "job": _job(row, tenant_id),
+                    "since": stamp(row.since),
+                    "gives_up_at": stamp(row.until),
+                }
+                for row in waiting[key]
+            ],
         }
-        for key in shown
+        for key in page
     ]
-    return {"items": items, "next": shown[-1] if len(keys) > limit else None}
+    return {"items": items, "next": _next(found[:limit], place) if len(found) > limit else None}
 
 
-def _page(connection: Connection, tenant_id: str | None, after: str, limit: int) -> list[str]:
-    have = select(held.key.label("key")).where(held.key > after)
-    want = select(queue.key.label("key")).where(queue.key > after)
+def _page(
+    connection: Connection, tenant_id: str | None, after: tuple[str, int], limit: int
+) -> list[AnyRow]:
+    """(key, job_id): the keys behind a place, each with the first job that holds it or waits for
+    it.
+    """
+    job_id, behind = after
+    have, want = (
+        select(held.key, held.job_id.label("job_id")),
+        select(queue.key, queue.job_id.label("job_id")),
+    )
     if tenant_id is not None:
         have = have.join_from(locks, jobs, held.job_id == j.id).where(j.tenant_id == tenant_id)
         want = want.join_from(lock_waiters, jobs, queue.job_id == j.id).where(j.tenant_id == tenant_id)
-    both = have.union(want).subquery()
-    return list(connection.scalars(select(both.c.key).order_by(both.c.key).limit(limit)))
+    both = have.union_all(want).subquery()
+    first = func.row_number().over(partition_by=both.c.key, order_by=both.c.job_id).label("first")
+    ranked = select(both.c.key, both.c.job_id, first).subquery()
+    query = select(ranked.c.key, ranked.c.job_id).where(
+        ranked.c.first == 1, ranked.c.job_id >= job_id
+    )
+    rows = list(
+        connection.execute(query.order_by(ranked.c.job_id, ranked.c.key).limit(limit + behind))
+    )
+    seen = min(behind, sum(row.job_id == job_id for row in rows))
+    return rows[seen : seen + limit]
+
+
+def _next(page: Sequence[AnyRow], after: tuple[str, int]) -> str:
+    """The place behind a page: its last job, and how many keys of that job come before. No key, for
+    it can have a secret in it.
+    """
+    last = page[-1].job_id
+    before = after[1] if after[0] == last else 0
+    return f"{last}:{before + sum(row.job_id == last for row in page)}"
+
+
+def _place(after: str) -> tuple[str, int]:
+    job_id, _, behind = after.partition(":")
+    if not after:
+        return NO_ID, 0
+    if not is_id(job_id) or not (
+        behind.isascii() and behind.isdigit() and len(behind) < PLACE_DIGITS
+    ):
+        raise RequestError(
+            "This is not a place in the list of locks: take it from `next` of the page before."
+        )
+    return job_id, int(behind)
 
 
 def _job(row: AnyRow, tenant_id: str | None) -> dict[str, Any] | None:

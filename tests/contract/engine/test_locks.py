@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from app.engine import attempt as attempts
 from app.engine.locking import take_locks
@@ -18,6 +18,7 @@ from app.engine.redrive import redrive_job
 from app.engine.rerun import Asked
 from app.errors import Conflict
 from app.saga.definition import Saga
+from app.saga.locking import Shared
 from app.saga.outcomes import Rejected
 from app.saga.policies import Retry
 from app.store.ids import new_id
@@ -30,9 +31,14 @@ class Wanted(BaseModel):
     keys: list[str] = ["a"]
 
 
+def keys_of(o: Any) -> list[str]:
+    """What the input asks for; `*a` is `a` of all tenants."""
+    return [Shared(key[1:]) if key.startswith("*") else key for key in o.keys]
+
+
 def saga_of(name: str, service: Participant, **more: Any) -> Saga[Any]:
     """work -> seal: two steps, of which the first can be undone."""
-    saga = Saga(name, version=1, input=Wanted, locks=lambda o: o.keys, **more)
+    saga = Saga(name, version=1, input=Wanted, locks=keys_of, **more)
 
     @saga.step(lane="a", retry=Retry(limit=2))
     def work(ctx: Any, o: Any) -> str:
@@ -55,7 +61,7 @@ def saga_of(name: str, service: Participant, **more: Any) -> Saga[Any]:
 
 def forked(service: Participant) -> Saga[Any]:
     """Two roots side by side."""
-    saga = Saga("forked", version=1, input=Wanted, locks=lambda o: o.keys)
+    saga = Saga("forked", version=1, input=Wanted, locks=keys_of)
     for name in ("left", "right"):
 
         def root(ctx: Any, o: Any) -> str:
@@ -216,13 +222,92 @@ def test_given_policy_fail_when_the_key_is_held_then_failed_with_nothing_done_an
     world.drain()
 
 
-def test_given_a_holder_of_another_tenant_when_refused_then_its_job_is_not_named(world: World) -> None:
-    one = ask(world, "a")
-    first_step(world, one)
+def other_tenant(world: World) -> None:
+    """Who asks from now on is of another tenant."""
     with world.db.begin() as tx:
         world.tenant = new_id()
         tx.execute(tenants.insert().values(id=world.tenant, name="other"))
-    two, three = ask(world, "a", saga="hasty"), ask(world, "a")
+
+
+@both
+def test_given_two_tenants_with_one_key_when_both_run_then_neither_waits_for_the_other(
+    world: World,
+) -> None:
+    one = ask(world, "a")
+    first_step(world, one)
+    other_tenant(world)
+    two, three = ask(world, "a"), ask(world, "a")
+    first_step(world, two)
+    first_step(world, three)
+    assert set(held(world).values()) == {one, two}
+    assert wait_of(world, three) == ("waiting", "lock")
+    assert world.events(three)[1:] == ["waits_for_lock work"]
+    world.drain()
+    assert [world.state(job) for job in (one, two, three)] == ["completed"] * 3
+    assert (held(world), in_line(world)) == ({}, [])
+
+
+@both
+def test_given_a_bare_key_from_before_when_its_tenant_wants_it_then_it_still_excludes(
+    world: World,
+) -> None:
+    other_tenant(world)
+    holder, waiter, later = ask(world, "a"), ask(world, "a"), ask(world, "a")
+    first_step(world, holder)
+    first_step(world, waiter)
+    with world.db.begin() as tx:  # as the release before had written them
+        tx.execute(locks.update().values(key="a"))
+        tx.execute(lock_waiters.update().values(key="a"))
+    first_step(world, later)
+    assert wait_of(world, later) == ("waiting", "lock")
+    assert world.land(holder) == "completed"
+    assert [key.split(":")[0] for key in world.service.done if ":work:" in key] == [
+        holder,
+        waiter,
+        later,
+    ]
+    assert [world.state(job) for job in (waiter, later)] == ["completed"] * 2
+    assert (held(world), in_line(world)) == ({}, [])
+
+
+def test_given_a_bare_key_in_line_when_offered_again_then_behind_who_has_the_new_one(
+    world: World,
+) -> None:
+    other_tenant(world)
+    first, from_before = ask(world, "a"), ask(world, "a")
+    first_step(world, first)
+    first_step(world, from_before)
+    with world.db.begin() as tx:
+        tx.execute(lock_waiters.update().values(key="a"))
+    world.let_pass(31)
+    world.sweep()
+    first_step(world, from_before)
+    assert wait_of(world, from_before) == ("waiting", "lock")
+    world.drain()  # no sweep: the end of the first rings the second
+    assert [world.state(job) for job in (first, from_before)] == ["completed"] * 2
+
+
+def test_given_the_key_of_the_default_tenant_then_it_is_spelled_as_releases_before_spell_it(
+    world: World,
+) -> None:
+    job = ask(world, "a", "*a")
+    first_step(world, job)
+    assert sorted(held(world)) == ["a", "a\x1f*"]
+    with world.db.begin() as tx:
+        tx.execute(insert(locks).values(key="b", job_id=job))  # of the release before
+    waits = ask(world, "b")
+    first_step(world, waits)
+    assert wait_of(world, waits) == ("waiting", "lock")
+    world.drain()
+
+
+def test_given_a_holder_of_another_tenant_when_refused_then_its_job_is_not_named(
+    world: World,
+) -> None:
+    one = ask(world, "*a")
+    first_step(world, one)
+    other_tenant(world)
+    two, three = ask(world, "*a", saga="hasty"), ask(world, "*a")
     first_step(world, two)
     first_step(world, three)
     assert world.job(two).reason == "the lock a is held by another job"
@@ -329,7 +414,7 @@ def test_given_a_frozen_worker_when_it_wakes_after_its_lease_then_it_takes_no_lo
     frozen = claim(world, one)
     world.let_pass(LEASE_S + 1)
     world.sweep()
-    ended = take_locks(world.db, world.settings, frozen, ("a",))
+    ended = take_locks(world.db, world.settings, frozen, ("a",), "default")
     assert isinstance(ended, attempts.Ended)
     assert not ended.landed
     assert held(world) == {}
@@ -339,7 +424,7 @@ def test_given_a_frozen_worker_when_it_wakes_after_its_lease_then_it_takes_no_lo
 def test_given_a_dead_holder_when_its_step_is_taken_over_then_the_lock_was_held_all_along(world: World) -> None:
     one, two = ask(world, "a"), ask(world, "a")
     dead = claim(world, one)
-    assert take_locks(world.db, world.settings, dead, ("a",)) is None
+    assert take_locks(world.db, world.settings, dead, ("a",), "default") is None
     first_step(world, two)
     world.broker.flush()
     world.let_pass(LEASE_S + 1)
@@ -354,7 +439,7 @@ def test_given_a_turn_between_claim_and_lock_when_it_asks_then_nothing_is_taken_
     one = ask(world, "a")
     caught = claim(world, one)
     world.cancel(one)
-    failure = take_locks(world.db, world.settings, caught, ("a",))
+    failure = take_locks(world.db, world.settings, caught, ("a",), "default")
     assert isinstance(failure, attempts.Failure)
     attempts.fail(world.db, world.settings, caught, failure)
     assert (world.state(one), held(world), world.service.order) == ("cancelled", {}, [])

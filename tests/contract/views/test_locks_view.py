@@ -11,9 +11,11 @@ from pydantic import BaseModel
 
 from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
+from app.errors import RequestError
 from app.explain import why
 from app.saga.definition import Saga
-from app.store.ids import new_id
+from app.saga.locking import Shared
+from app.store.ids import is_id, new_id
 from app.store.tables import tenants
 from app.store.views import job_view, saga_view, short_name
 from app.store.views.locks import locks_view
@@ -27,8 +29,12 @@ class Wanted(BaseModel):
     keys: list[str]
 
 
+def keys_of(o: Any) -> list[str]:
+    return [Shared(key[1:]) if key.startswith("*") else key for key in o.keys]
+
+
 def moved(service: Participant) -> Saga[Any]:
-    saga = Saga("move", version=1, input=Wanted, locks=lambda o: o.keys, lock_wait="10m")
+    saga = Saga("move", version=1, input=Wanted, locks=keys_of, lock_wait="10m")
 
     @saga.step(lane="a", undo=None)
     def work(ctx: Any, o: Any) -> str:
@@ -92,9 +98,9 @@ def other_tenant(yard: Yard) -> str:
 
 
 def test_given_a_holder_of_another_tenant_when_asked_why_then_it_is_not_named(yard: Yard) -> None:
-    holder = yard.begin("a")
+    holder = yard.begin("*a")
     yard.tenant = other_tenant(yard)
-    waiter = yard.begin("a")
+    waiter = yard.begin("*a")
     told = str(why(yard.db, waiter, yard.tenant))
     assert "held by another job" in told
     assert short_name("move", holder) not in told
@@ -102,26 +108,64 @@ def test_given_a_holder_of_another_tenant_when_asked_why_then_it_is_not_named(ya
     yard.drain()
 
 
-def test_given_locks_when_listed_then_page_by_page_and_others_jobs_are_null(yard: Yard) -> None:
+def test_given_locks_when_listed_then_page_by_page_each_tenant_its_own_and_others_jobs_are_null(
+    yard: Yard,
+) -> None:
     mine, other = yard.tenant, other_tenant(yard)
-    one = yard.begin("a", "b")
+    one = yard.begin("b", "a", "*b")
     yard.tenant = other
-    two, foreign = yard.begin("b"), yard.begin("z")
-    all_of_it = locks_view(yard.db, None)
-    assert [item["key"] for item in all_of_it["items"]] == ["a", "b", "z"]
-    assert [item["held_by"]["id"] for item in all_of_it["items"]] == [one, one, foreign]
-    first = locks_view(yard.db, None, limit=2)
-    assert ([item["key"] for item in first["items"]], first["next"]) == (["a", "b"], "b")
-    assert [item["key"] for item in locks_view(yard.db, None, after="b")["items"]] == ["z"]
+    two, foreign = yard.begin("*b"), yard.begin("z", "a")
+    told = [
+        (item["key"], item["tenant"], item["held_by"]["id"])
+        for item in locks_view(yard.db, None)["items"]
+    ]
+    assert told == [
+        ("a", "default", one),
+        ("b", "default", one),
+        ("b", None, one),
+        ("a", "other", foreign),
+        ("z", "other", foreign),
+    ]
     seen = locks_view(yard.db, mine)["items"]
-    assert [item["key"] for item in seen] == ["a", "b"]
-    assert (seen[1]["waiting"], seen[1]["queue"][0]["job"]) == (1, None)
-    theirs = {item["key"]: item for item in locks_view(yard.db, other)["items"]}
-    assert theirs["b"]["held"]
-    assert theirs["b"]["held_by"] is None
-    assert theirs["b"]["queue"][0]["job"]["id"] == two
+    assert [(item["key"], item["tenant"]) for item in seen] == [
+        ("a", "default"),
+        ("b", "default"),
+        ("b", None),
+    ]
+    assert (seen[2]["waiting"], seen[2]["queue"][0]["job"]) == (1, None)
+    theirs = locks_view(yard.db, other)["items"]
+    assert [(item["key"], item["tenant"]) for item in theirs] == [
+        ("b", None),
+        ("a", "other"),
+        ("z", "other"),
+    ]
+    assert (theirs[0]["held"], theirs[0]["held_by"], theirs[0]["queue"][0]["job"]["id"]) == (
+        True,
+        None,
+        two,
+    )
     yard.drain()
     assert locks_view(yard.db, None) == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_given_jobs_with_many_keys_when_paged_then_each_key_once_and_no_key_in_next(
+    yard: Yard, limit: int
+) -> None:
+    for keys in (["a", "b", "c"], ["d"], ["e", "f"], ["a"]):
+        yard.begin(*keys)
+    found, after = [], ""
+    while True:
+        page = locks_view(yard.db, yard.tenant, after=after, limit=limit)
+        found += [item["key"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        after = page["next"]
+        assert is_id(after.partition(":")[0])
+    assert found == list("abcdef")
+    with pytest.raises(RequestError, match="a place in the list"):
+        locks_view(yard.db, None, after="b")
+    yard.drain()
 
 
 def test_given_operator_when_asked_over_http_then_the_documented_shape_and_users_are_refused(sqlite_url: str) -> None:
@@ -136,7 +180,14 @@ def test_given_operator_when_asked_over_http_then_the_documented_shape_and_users
     assert page.items[0].queue[0].job is not None
     assert (page.items[0].held_by.id, page.items[0].queue[0].job.id, page.items[0].waiting) == (holder, waiter, 1)
     assert operator.get("/api/v1/locks", **{"If-None-Match": answer.headers["ETag"]}).status_code == 304
-    assert operator.get("/api/v1/locks?cursor=a").get_json()["items"] == []
+    assert page.next is None
+    assert operator.get("/api/v1/locks?cursor=a").get_json()["type"].endswith("/invalid-cursor")
+    yard.begin("b")
+    following = operator.get("/api/v1/locks?limit=1").get_json()["next"]
+    assert [
+        item["key"]
+        for item in operator.get(f"/api/v1/locks?cursor={following}").get_json()["items"]
+    ] == ["b"]
     assert operator.get("/api/v1/locks?order=up").status_code == 422
     assert Caller(app, yard.key()).get("/api/v1/locks").status_code == 403
     assert operator.get("/api/v1/sagas/move").get_json()["locks"] == {"on_locked": "wait", "wait_seconds": 600.0}

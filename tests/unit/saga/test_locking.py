@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.errors import DefinitionError
 from app.saga.definition import Saga
 from app.saga.graph import Graph
-from app.saga.locking import keys_of
+from app.saga.locking import Shared, keys_of
 from app.saga.outcomes import Rejected
 
 
@@ -98,3 +98,14 @@ def test_given_more_keys_than_a_job_may_take_when_asked_for_then_refused_by_the_
         keys_of(saga, Order(more=list("abcd")), most=3)
     with pytest.raises(Rejected, match="SUREFOOT_LOCK_KEY_CHARS"):
         keys_of(saga, Order(more=["abcd"]), longest=3)
+
+
+def test_given_a_function_of_input_and_tenant_then_it_is_told_the_tenant() -> None:
+    saga = saga_of(locks=lambda o, tenant: [f"{tenant}:{o.ref}"])
+    assert keys_of(saga, Order(ref="A"), "acme") == ("acme:A",)
+    assert keys_of(saga_of(locks=lambda o, more="x": [more]), Order(), "acme") == ("x",)
+
+
+def test_given_a_shared_key_then_it_is_another_one_than_the_tenants_own() -> None:
+    keys = keys_of(saga_of(locks=lambda o: [Shared("a"), "a", Shared("a")]), Order())
+    assert [(key, isinstance(key, Shared)) for key in keys] == [("a", False), ("a", True)]
