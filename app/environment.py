@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Iterable, Mapping, MutableMapping
+from functools import lru_cache
 
 PREFIX = "SUREFOOT_"
 FAMOUS = {"database_url": "DATABASE_URL", "broker_url": "BROKER_URL", "host": "HOST", "port": "PORT"}
@@ -81,8 +82,17 @@ def origin(field: str, prefix: str = PREFIX, environ: Mapping[str, str] = os.env
 
 def ours(fields: Iterable[str], prefix: str = PREFIX) -> tuple[str, ...]:
     """What the environment says of these settings now: the same as before means that they are the same."""
-    told = os.environ
-    return tuple(told.get(variable(field, prefix)) or famous(field) for field in fields)
+    told = os.environ.get
+    return tuple(
+        told(name) or (famous(field) if field in FAMOUS else "")
+        for field, name in _variables(tuple(fields), prefix)
+    )
+
+
+@lru_cache(maxsize=16)
+def _variables(fields: tuple[str, ...], prefix: str) -> tuple[tuple[str, str], ...]:
+    """Each field with its variable: steps ask for settings at every transaction."""
+    return tuple((field, variable(field, prefix)) for field in fields)
 
 
 def renamed(environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -45,13 +45,13 @@ class Memory:
     def of(self, worker: int) -> Iterator[None]:
         """A worker is at work; afterwards everything is as it was."""
         outer = self._now()
-        self._put(self._of.get(worker) or copy.deepcopy(self._fresh))
+        self._put(self._of.get(worker) or copy.deepcopy(self._fresh), over=outer)
         try:
             yield
         finally:
             kept = self._of[worker] = self._now()
             self._changed |= {name for name in kept if name not in self._fresh or kept[name] != self._fresh[name]}
-            self._put(outer)
+            self._put(outer, over=kept)
 
     def forget(self, worker: int | None = None) -> None:
         """The worker (or all of them) has died: the next one begins anew."""
@@ -73,12 +73,12 @@ class Memory:
             if not name.startswith("__") and (module, name) not in self._worlds and _is_plain(value)
         }
 
-    def _put(self, kept: dict[Name, Any]) -> None:
-        now = self._now()
-        for module, name in now.keys() - kept.keys():
+    def _put(self, kept: dict[Name, Any], *, over: dict[Name, Any]) -> None:
+        """Lay `kept` over what is in the modules now."""
+        for module, name in over.keys() - kept.keys():
             del vars(sys.modules[module])[name]
         for (module, name), value in kept.items():
-            if (module, name) in now or name not in vars(sys.modules[module]):  # what has become an object meanwhile is shared
+            if (module, name) in over or name not in vars(sys.modules[module]):  # what has become an object meanwhile is shared
                 vars(sys.modules[module])[name] = value
 
 

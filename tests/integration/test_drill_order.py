@@ -14,7 +14,7 @@ from workers.sagas.order.saga import order
 from workers.sagas.order_choreographed.saga import order_choreographed
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
-SOME_LINES = "6"  # of each operation; all of them are the command's business
+SOME_LINES = "3"  # of each operation; all of them are the command's business
 MARK = "<!-- surefoot drill order --markdown -->\n"
 
 
