@@ -43,9 +43,10 @@ from web.api import (
 from web.bell import Bell
 from web.door import Door, hang
 from web.opening import Opening
-from web.pages import docs, errors, filters, sign_in
+from web.pages import docs, errors, filters, places, sign_in
 from web.pages import home as home_page
 from web.pages import job as job_page
+from web.pages import jobs as jobs_page
 from web.pages import letters as letters_page
 from web.pages import problems as problem_pages
 from web.pages import sessions as sessions_page
@@ -113,8 +114,9 @@ def _assemble(app: Flask, opening: Opening) -> None:
     auth.install(app)
     problems.install(app, errors.as_page)
     filters.install(app)
+    places.install(app)
     api = (jobs, attention, effects, letters, quarantine, sagas, workers, locks, reconciliations, health, metrics, document)
-    for part in (*api, docs, home_page, job_page, letters_page, sessions_page, sign_in, problem_pages):
+    for part in (*api, docs, home_page, jobs_page, job_page, letters_page, sessions_page, sign_in, problem_pages):
         app.register_blueprint(part.routes)
     document.install(app)
 

@@ -22,10 +22,9 @@ from app.rules.planner import Plan
 from app.store import shape
 from app.store.ids import is_id
 from app.store.session import open_engine
-from app.store.views import list_jobs
+from app.store.views import jobs_called
+from app.store.views.called import SHORTEST_START
 
-LOOKED_AT = 200  # of the newest jobs, when one is named by its short name or the start of its id
-SHORTEST_START = 6
 PIPE_WIDTH = 1000
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -68,19 +67,19 @@ def publish(db: Engine, plan: Plan) -> None:
 def find_job(db: Engine, named: str) -> str:
     """The id of the job meant.
 
-    Raises: NotFound; RequestError when several newest jobs are named so.
+    Raises: NotFound; RequestError when several jobs are named so.
     """
     if is_id(named):
         return named
-    wanted = named.lower()
-    rows, _ = list_jobs(db, None, limit=LOOKED_AT)
-    long_enough = len(wanted) >= SHORTEST_START
-    found = [row["id"] for row in rows if row["name"].lower() == wanted or (long_enough and row["id"].startswith(wanted))]
+    found = [str(row["id"]) for row in jobs_called(db, named, None)]
     if not found:
-        raise NotFound(f"there is no job {named} (looked at the newest {LOOKED_AT}; the whole id finds any)")
+        raise NotFound(
+            f"there is no job {named}: say its id, its first {SHORTEST_START} characters or more,"
+            " or its short name such as order-7K3F"
+        )
     if len(found) > 1:
         raise RequestError(f"{len(found)} jobs are named {named}; say the id: {', '.join(found[:5])}")
-    return str(found[0])
+    return found[0]
 
 
 def print_json(value: Any) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import uuid_utils
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, String, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 from app.clock import ago
 
@@ -43,3 +47,20 @@ def is_id(text: str) -> bool:
         return str(UUID(text)) == text.lower() and len(text) == 36
     except (ValueError, AttributeError, TypeError):
         return False
+
+
+class tail_of(FunctionElement[str]):  # noqa: N801 - reads as SQL
+    """The last five hexadecimal digits of an id's column: what a job's short name is made of."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(tail_of, "sqlite")
+def _tail_sqlite(element: tail_of, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **kw)}, 28)"  # 32 digits without dashes
+
+
+@compiles(tail_of)
+def _tail_postgresql(element: tail_of, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"right({compiler.process(element.clauses, **kw)}::text, 5)"

@@ -180,7 +180,7 @@ def test_given_any_page_when_followed_to_the_api_then_every_operation_is_there_a
     shop: Shop, app: Flask, page: Page, url: str
 ) -> None:
     page.goto(f"{url}/sign-in")
-    page.click("footer >> text=API")
+    page.click("header >> text=API")
     expect(page).to_have_url(f"{url}/docs")
     operations = sum(len(methods) for methods in app.test_client().get("/api/v1/openapi.json").get_json()["paths"].values())
     expect(page.locator("section.call .command button[data-copy]")).to_have_count(operations)

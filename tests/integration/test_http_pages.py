@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from app.access import keys
+from app.access.tenants import ensure
 from app.saga.outcomes import Rejected
 from app.store.ids import operation_id
 from app.store.tables import dead_letters, history, jobs, operations
@@ -20,6 +21,7 @@ from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.integration.test_http_polling import statements
 from web.door import EXTENSION
 from web.pages import job as job_page
+from web.pages.jobs import BADGES
 
 FORM = {"saga": "shop", "f.sku": "apple", "f.quantity": "2", "f.amount_cents": "12.50", "f.card": GOOD["card"], "f.note": ""}
 
@@ -357,7 +359,7 @@ def test_given_two_roles_when_one_has_the_page_of_the_other_then_no_304(shop: Sh
 def test_given_more_jobs_than_a_page_when_turned_then_each_is_shown_once_and_filters_stay(
     shop: Shop, page: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.pages.home.PAGE_ROWS", 2)
+    monkeypatch.setattr("web.pages.jobs.PAGE_ROWS", 2)
     made = [shop.order()]
     shop.land(made[0])
     made += [shop.order() for _ in range(4)]
@@ -372,15 +374,15 @@ def test_given_more_jobs_than_a_page_when_turned_then_each_is_shown_once_and_fil
     assert seen == sorted(made[:5], reverse=True)
     done = page.get("/jobs?state=completed&saga=shop").get_data(as_text=True)
     assert re.findall(r'href="/jobs/([0-9a-f-]{36})"', done) == [made[0]]
-    assert "<option selected>completed</option>" in done
-    assert "There are no such jobs" in page.get("/jobs?saga=<b>&state=nonsense").get_data(as_text=True)
+    assert '<option value="completed" selected>completed</option>' in done
+    assert "“&lt;b&gt;” is not a saga here" in page.get("/jobs?saga=<b>").get_data(as_text=True)
     assert page.get("/jobs?cursor=forged").status_code == 400
 
 
 def test_given_job_of_another_tenant_when_listed_then_it_is_not_there(shop: Shop, app: Flask) -> None:
     shop.order()
     stranger = signed_in(app, shop.key("user", tenant="elsewhere"))
-    assert "There are no such jobs" in stranger.get("/jobs").get_data(as_text=True)
+    assert "No jobs match" in stranger.get("/jobs").get_data(as_text=True)
 
 
 def test_given_form_with_faults_of_two_kinds_when_sent_then_all_of_them_are_told_at_once(shop: Shop, page: FlaskClient) -> None:
@@ -408,3 +410,89 @@ def test_given_half_a_surrogate_pair_on_record_when_anything_is_asked_for_then_i
     answers = {address: page.get(address) for address in addresses}
     assert {address: answer.status_code for address, answer in answers.items() if answer.status_code != 200} == {}
     assert "caf" in answers[f"/api/v1/jobs/{job_id}"].get_data(as_text=True)
+
+
+# --- finding a job --------------------------------------------------------------------------
+def test_given_a_name_when_sought_in_the_head_or_in_the_address_then_it_leads_to_its_job(
+    shop: Shop, page: FlaskClient
+) -> None:
+    job_id = shop.order()
+    name = job_view(shop.db, job_id, None)["name"]
+    for path in (f"/find?q={name}", f"/find?q={job_id}", f"/find?q={name.lower()}"):
+        assert page.get(path).headers["Location"] == f"/jobs/{job_id}"
+    assert page.get(f"/jobs/{name}", follow_redirects=True).request.path == f"/jobs/{job_id}"
+    nobody = page.get("/find?q=shop-<b>")
+    assert (
+        nobody.status_code,
+        "No job is called “shop-&lt;b&gt;”" in nobody.get_data(as_text=True),
+    ) == (404, True)
+
+
+def test_given_a_name_of_another_tenant_when_sought_then_no_job(shop: Shop, app: Flask) -> None:
+    name = job_view(shop.db, shop.order(), None)["name"]
+    ensure(shop.db, "other")
+    assert signed_in(app, shop.key("admin", "other")).get(f"/find?q={name}").status_code == 404
+
+
+def test_given_two_jobs_that_begin_alike_when_sought_then_a_list_of_both(
+    shop: Shop, page: FlaskClient
+) -> None:
+    first, second = shop.order(), shop.order()
+    listed = page.get(f"/find?q={first[:8]}").get_data(as_text=True)
+    assert all(f'href="/jobs/{job}"' in listed for job in (first, second))
+
+
+def test_given_the_words_of_badges_when_they_filter_then_their_jobs_and_unknown_ones_are_a_fault(
+    shop: Shop, page: FlaskClient
+) -> None:
+    done = shop.order()
+    shop.land(done)
+    shop.service.script["charge_card", "action"].append(Rejected("no money"))
+    undone = shop.order()
+    shop.land(undone)
+    asked_job, open_ = shop.asked(), shop.order()
+    shown = {
+        word: set(
+            re.findall(
+                r'<a href="/jobs/([0-9a-f-]{36})"',
+                page.get(f"/jobs?state={word}").get_data(as_text=True),
+            )
+        )
+        for word in (*BADGES, "failed", "pending")
+    }
+    assert {word: jobs for word, jobs in shown.items() if jobs} == {
+        "completed": {done},
+        "undone": {undone},
+        "failed": {undone},
+        "accepted": {open_},
+        "pending": {open_},
+        "attention": {asked_job},
+    }
+    for address, said in (
+        ("state=finished", "“finished” is not a state here. There are: accepted"),
+        ("state=undon", "Did you mean &#39;undone&#39;?"),
+        ("saga=shopp", "Did you mean &#39;shop&#39;?"),
+        ("stat=undone", "There is no filter “stat”. Did you mean &#39;state&#39;?"),
+    ):
+        answer = page.get(f"/jobs?{address}")
+        text = answer.get_data(as_text=True)
+        assert (answer.status_code, said in text, done in text) == (400, True, False), address
+    letters = page.get("/dead-letters?why=exhaustd")
+    assert (
+        letters.status_code,
+        "Did you mean &#39;exhausted&#39;?" in letters.get_data(as_text=True),
+    ) == (400, True)
+
+
+def test_given_any_page_then_its_head_leads_on_and_says_how_many_need_a_person(
+    shop: Shop, app: Flask, page: FlaskClient
+) -> None:
+    assert 'class="count"' not in page.get("/").get_data(as_text=True)
+    shop.asked()
+    head = page.get("/jobs?state=attention").get_data(as_text=True)
+    assert re.search(
+        r'attention" aria-current="page">Needs a person <b class="count">1</b></a>',
+        head,
+    )
+    assert "/dead-letters" in head
+    assert "/dead-letters" not in signed_in(app, shop.key()).get("/jobs").get_data(as_text=True)

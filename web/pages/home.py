@@ -1,4 +1,4 @@
-"""The first page: a form that makes a job, and the jobs there are."""
+"""The first page: a form that makes a job, and the newest jobs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.errors import ApprovalNeeded, InvalidInput, KeyReused, NotFound
 from app.saga.inputs import validate_input
-from app.store.views import SHOWN_STATES, list_jobs, saga_view, sagas_view
+from app.store.views import list_jobs, saga_view, sagas_view
 from app.texts import to_utf8
 from web.accept import accept
 from web.api.answers import tagged
 from web.api.auth import asked_by_a_page, principal
-from web.api.pages import Pages
 from web.door import door
 from web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
 from web.pages.once import key_of, new_key
 
 routes = Blueprint("home", __name__)
 RECENT = 12
-PAGE_ROWS = 50
-FILTERS = ("state", "saga", "tag")
-NAME_CHARACTERS = 64
 PREFERRED = "order"
 
 
@@ -64,20 +60,6 @@ def submit() -> AnyResponse:
         said = "This form has made a job already, with other values. It is new now: send it again if you want another job."
         return _page(saga, fields, [said], None, 422, made=error.details.get("job_id"))
     return redirect(url_for("job.show", job_id=done.job_id), 303)
-
-
-@routes.get("/jobs")
-def index() -> Response:
-    """Every job of the tenant, newest first, by pages; as the API's list, with its filters."""
-    asked = {name: text for name in FILTERS if (text := request.args.get(name, "").strip()[:NAME_CHARACTERS])}
-    if asked.get("state") not in SHOWN_STATES:
-        asked.pop("state", None)
-    pages = Pages("jobs", **asked)
-    jobs, edge = list_jobs(door().db, principal().tenant_id, **asked, after=pages.after(), limit=PAGE_ROWS)
-    following: dict[str, Any] = {**asked, "cursor": pages.cursor(edge)}
-    older = url_for("home.index", **following) if edge else None
-    first = "cursor" not in request.args
-    return make_response(render_template("jobs.html", jobs=jobs, older=older, first=first, asked=asked, states=SHOWN_STATES))
 
 
 def _all_of_them(saga: dict[str, Any], value: dict[str, Any], faults: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ from app.engine.submit import Submitted
 from app.errors import Conflict, InvalidInput, NotFound, RequestError
 from app.explain import why
 from app.rules.states import ENDED
-from app.store.ids import operation_id
+from app.store.ids import is_id, operation_id
 from app.store.views import Revision, effects_view, history_view, job_view, job_with_letters
 from app.store.views.graphs import graph_view
 from app.store.views.letters import letter_view
@@ -49,7 +49,9 @@ SAID = {  # what a button did, named in the address so that nobody can put words
 
 
 @routes.get("")
-def show(job_id: str) -> Response:
+def show(job_id: str) -> AnyResponse:
+    if not is_id(job_id):
+        return redirect(url_for("jobs_page.find", q=job_id), 303)  # a name, such as order-7K3F
     return make_response(render_template("job.html", said=SAID.get(request.args.get("said", "")), **_facts(job_id)))
 
 

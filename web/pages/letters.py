@@ -8,22 +8,23 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.access.principal import Role
-from app.engine import redrive
+from app.engine import redrive, rerun
 from app.engine.letters import WHYS
-from app.engine.rerun import Asked
 from app.errors import Conflict, RequestError
 from app.store.letters import Meant
 from app.store.views.letters import letter_view, letters_view
+from app.store.views.sagas import saga_names
 from web.api.auth import needs, principal
 from web.api.pages import pages_of_letters
 from web.door import door
+from web.pages.asked import Asked, asked
 from web.pages.once import key_of, new_key
 
 routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
 PAGE_ROWS = 50
 REASON_CHARACTERS = 1000
-NAME_CHARACTERS = 64
 FILTERS = ("state", "saga", "step", "why")
+STATES = ("open", "closed")
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
     "sent-back": "It was sent back.",
     "laid-down": "It is laid down; it stays on record.",
@@ -35,23 +36,46 @@ SAID = {  # what a button did, named in the address so that nobody can put words
 @routes.get("")
 @needs(Role.OPERATOR)
 def show() -> Response:
-    asked = _asked()
-    state, saga, step, why = asked.get("state", "open"), asked.get("saga"), asked.get("step"), asked.get("why")
+    sagas = saga_names(door().db)
+    chosen = asked({"state": STATES, "saga": sagas, "step": None, "why": WHYS})
+    said: dict[str, Any] = dict(chosen.filters)
+    state, saga, step, why = (
+        said.get("state", "open"),
+        said.get("saga"),
+        said.get("step"),
+        said.get("why"),
+    )
+    if chosen.faults:
+        return _page(chosen, sagas, [], 400)
     meant = Meant(tenant_id=principal().tenant_id, state=state, saga=saga, step=step, why=why)
     pages = pages_of_letters(meant)
     letters, edge = letters_view(door().db, meant, after_id=pages.after_id(), limit=PAGE_ROWS)
+    older = url_for("letters_page.show", **said, cursor=pages.cursor(edge)) if edge else None
+    return _page(chosen, sagas, letters, older=older)
+
+
+def _page(
+    chosen: Asked,
+    sagas: list[str],
+    letters: list[dict[str, Any]],
+    status: int = 200,
+    *,
+    older: str | None = None,
+) -> Response:
     page = render_template(
         "letters.html",
         letters=letters,
-        older=url_for("letters_page.show", **asked, cursor=pages.cursor(edge)) if edge else None,
+        older=older,
         first="cursor" not in request.args,
         whys=WHYS,
-        asked=asked,
+        sagas=sagas,
+        asked=chosen.filters,
+        faults=chosen.faults,
         here=_here(),
         key=new_key,
         said=SAID.get(request.args.get("said", "")),
     )
-    return make_response(page)
+    return make_response(page, status)
 
 
 @routes.post("/<letter_id>")
@@ -66,25 +90,16 @@ def decide(letter_id: str) -> AnyResponse:
         if word == "discard":
             redrive.discard_letter(here.db, letter_id, who.actor, reason)
             return _back("laid-down")
-        asked = Asked(who.actor, reason, key_of(request.form))
-        here.bell.ring(redrive.redrive_letter(here.entrance, letter_id, asked).plan)
+        again = rerun.Asked(who.actor, reason, key_of(request.form))
+        here.bell.ring(redrive.redrive_letter(here.entrance, letter_id, again).plan)
     except Conflict as error:
         return _back("again-already" if error.details.get("job_id") else "moved-on")
     return _back("sent-back")
 
 
-def _asked() -> dict[str, Any]:
-    """The filters of this address: those that say something."""
-    asked = {name: text for name in FILTERS if (text := request.args.get(name, "").strip()[:NAME_CHARACTERS])}
-    if asked.get("state") not in ("open", "closed"):
-        asked.pop("state", None)
-    return asked
-
-
 def _here() -> dict[str, Any]:
     """What leads back to the page that was looked at: its filters and its cursor."""
-    cursor = request.args.get("cursor")
-    return _asked() | ({"cursor": cursor} if cursor else {})
+    return {name: text for name in (*FILTERS, "cursor") if (text := request.args.get(name))}
 
 
 def _back(said: str) -> AnyResponse:

@@ -7,6 +7,7 @@ Inputs are never shown, so neither are the secrets in them.
 
 from __future__ import annotations
 
+from app.store.views.called import jobs_called
 from app.store.views.effects import effects_view
 from app.store.views.history import history_view
 from app.store.views.jobs import SHOWN_STATES, job_view, job_with_letters, list_jobs
@@ -27,6 +28,7 @@ __all__ = [
     "job_view",
     "job_with_letters",
     "job_with_revision",
+    "jobs_called",
     "list_jobs",
     "locks_view",
     "saga_view",

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Integer, String, column, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    String,
+    and_,
+    column,
+    literal_column,
+    or_,
+    select,
+    table,
+)
 
 from app.rules.states import Dir
 from app.saga.graph import Node
@@ -76,6 +88,15 @@ def effects_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list
         told = (row.step, row.item, row.fidelity, row.outcome, row.undo_state, row.undo_attempts or 0)
         found[row.job_id].append(Effect(*told, turned=row.dir == Dir.BACK))
     return found
+
+
+def is_left_over() -> ColumnElement[bool]:
+    """`Effect.left_over` of any effect of a job that was turned, as a condition on `jobs`."""
+    c = _view.c
+    partly = and_(c.undo_state == "done", c.fidelity.in_(LEAVES_SOMETHING))
+    stays = and_(c.undo_state == "not_needed", c.fidelity.is_(None), c.outcome != "none")
+    left = or_(c.undo_state.in_(("refused", "waived")), partly, stays)
+    return select(literal_column("1")).where(c.job_id == jobs.c.id, left).exists()
 
 
 def effects_view(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:

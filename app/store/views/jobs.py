@@ -28,7 +28,7 @@ from app.secrecy import scrub_json
 from app.store.session import reading
 from app.store.tables import Id, job_tags, jobs, operations, tenants
 from app.store.views import letters
-from app.store.views.effects import Effect, effects_of
+from app.store.views.effects import Effect, effects_of, is_left_over
 from app.store.views.hidden import secrets_of
 from app.store.views.names import job_links, short_name, stamp
 from app.store.views.reruns import Rerun, reruns_of
@@ -41,6 +41,10 @@ PAGE_ROWS_MOST = 200
 SCAN_ROWS = 5_000  # a filtered page looks at no more jobs than this, then says where to go on
 QUEUE_ROWS = 1_000  # a position beyond this is told as this
 SHOWN_STATES = tuple(JobState)
+LEFT_OVER = {
+    "undone": False,
+    "undone_partly": True,
+}  # what `failed` is told as: whether something is left of it
 STORED_AS = {JobState.PENDING: JobState.RUNNING, JobState.WAITING: JobState.RUNNING}  # what is derived when a job is read
 
 # What an operation's state is called outside. `dropped` and `abandoned` are the engine's words.
@@ -234,7 +238,8 @@ def list_jobs(
 ) -> tuple[list[dict[str, Any]], Position | None]:
     """The tenant's jobs (None: everybody's), newest first, as `brief` shows them.
 
-    Args: `state` one of SHOWN_STATES; `after` where the page before ended; `limit` at most 200.
+    Args: `state` one of SHOWN_STATES or of LEFT_OVER; `after` where the page before ended;
+    `limit` at most 200.
     Returns: (rows, where the next page begins, or None at the end). A filtered page that found little in SCAN_ROWS jobs
     is short and still says where to go on, so that no filter makes a request walk over everything there ever was. A filter
     over everybody's jobs costs a page of each tenant.
@@ -246,10 +251,20 @@ def list_jobs(
             rows, edge = _rows_of_all(connection, after, limit, filters)
         else:
             rows, edge = _rows(connection, tenant_id, after, limit, filters)
-        shown = load_many(connection, rows)
-        effects = effects_of(connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK])
-        again = reruns_of(connection, [snapshot.job.id for snapshot in shown if snapshot.ended])
-    return [brief(snapshot, effects.get(snapshot.job.id, []), again.get(snapshot.job.id)) for snapshot in shown], edge
+        return briefs(connection, rows), edge
+
+
+def briefs(connection: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """These rows of `job_rows` as `brief` shows them: a fixed number of statements."""
+    shown = load_many(connection, rows)
+    effects = effects_of(
+        connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK]
+    )
+    again = reruns_of(connection, [snapshot.job.id for snapshot in shown if snapshot.ended])
+    return [
+        brief(snapshot, effects.get(snapshot.job.id, []), again.get(snapshot.job.id))
+        for snapshot in shown
+    ]
 
 
 def _rows(
@@ -332,14 +347,23 @@ def _walk(
     tenant_id: str | None, after: Position | None, *, state: str | None, saga: str | None, tag: str | None
 ) -> tuple[_Walk, list[ColumnElement[bool]]]:
     """The index to walk, and what has still to be asked of each job on the way. A tag finds fewest, then a state, then a saga."""
-    by_state = [_state_filter(JobState(state))] if state is not None else []
+    by_state: list[ColumnElement[bool]] = []
+    left_over: list[ColumnElement[bool]] = []
+    if state in LEFT_OVER:
+        left_over = [is_left_over() if LEFT_OVER[state] else not_(is_left_over())]
+        state = JobState.FAILED
+    if state is not None:
+        by_state = [_state_filter(JobState(state)), *left_over]
     by_saga = [jobs.c.saga == saga] if saga is not None else []
     if tag is not None:
         return _Walk(tenant_id, after, tag=tag), [*by_state, *by_saga]
     if state is not None and state != JobState.COMPLETED:
         stored = STORED_AS.get(JobState(state), JobState(state))
         derived = stored == JobState.RUNNING
-        return _Walk(tenant_id, after, state=stored), [*(by_state if derived else []), *by_saga]
+        return _Walk(tenant_id, after, state=stored), [
+            *(by_state if derived else left_over),
+            *by_saga,
+        ]
     if saga is not None:
         return _Walk(tenant_id, after, saga=saga), by_state
     return _Walk(tenant_id, after), by_state

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from app.saga.naming import is_name
+
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U, so that a name survives the telephone
 CHARACTERS = 4
 API = "/api/v1"
@@ -19,6 +21,22 @@ def short_name(saga: str, job_id: str) -> str:
 def names_in_log(saga: str, job_id: str) -> dict[str, str]:
     """What every line of the log about a job has: its id, the name that people say, and its saga ("" where it is not known)."""
     return {"job": job_id, "name": short_name(saga, job_id), "saga": saga} if saga else {"job": job_id}
+
+
+_READ_AS = str.maketrans("OIL", "011")  # what people take one of ALPHABET's characters for
+
+
+def parse_short_name(text: str) -> tuple[str, str] | None:
+    """(saga, last five digits of the id) of `order-7K3F`; saga "" of `7K3F`; None of anything else."""
+    saga, _, said = text.strip().rpartition("-")
+    digits = said.upper().translate(_READ_AS)
+    named = not saga or is_name(saga.lower())  # the start of an id has its dashes, too
+    if not named or len(digits) != CHARACTERS or not set(digits) <= set(ALPHABET):
+        return None
+    bits = 0
+    for digit in digits:
+        bits = (bits << 5) + ALPHABET.index(digit)
+    return saga.lower(), f"{bits:05x}"
 
 
 def stamp(time: datetime | None) -> str | None:

@@ -24,6 +24,14 @@ def sagas_view(db: Engine) -> dict[str, Any]:
     return {"items": [_head(Graph.from_json(row.graph), row.digest) for row in rows]}
 
 
+def saga_names(db: Engine) -> list[str]:
+    """Every saga that was ever registered, by name: jobs of a retired one are still there."""
+    with reading(db) as connection:
+        return list(
+            connection.scalars(select(definitions.c.saga).distinct().order_by(definitions.c.saga))
+        )
+
+
 def saga_view(db: Engine, name: str, own: str = "") -> dict[str, Any]:
     """One saga: its head, `input` (JSON Schema), `graph`, `compensations` and `locks`. `own`: see `current_definition`.
 

@@ -15,6 +15,7 @@ from app.store import letters, reconciliations
 from app.store.letters import Meant
 from app.store.views import health, list_jobs, standing
 from app.store.views import jobs as jobs_view
+from app.store.views.counts import needing_person_of
 from app.store.views.quarantine import kept as quarantine_count
 from app.store.views.quarantine import page as quarantine_page
 from app.store.views.reruns import reruns_of
@@ -26,6 +27,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 FILTERS: dict[str, tuple[dict[str, str], str]] = {
     "none": ({}, "ix_jobs_tenant"),
     "failed": ({"state": "failed"}, "ix_jobs_state"),
+    "undone in part": ({"state": "undone_partly"}, "ix_jobs_state"),
     "attention": ({"state": "attention"}, "ix_jobs_state"),
     "running": ({"state": "running"}, "ix_jobs_state"),
     "waiting": ({"state": "waiting"}, "ix_jobs_state"),
@@ -98,8 +100,13 @@ def test_given_another_list_then_its_page_is_read_in_the_order_of_its_index(db: 
     assert not sorts(plan) or name == "letters of a job", plan  # a job has few
 
 
-FEW: dict[str, tuple[Callable[[Connection], Any], str]] = {  # read whole, and sorted or counted: what is open is little
-    "letters to be sent back": (lambda c: letters.unschedule(c, Meant(tenant_id=NOBODY)), "ix_dead_letters_"),
+FEW: dict[
+    str, tuple[Callable[[Connection], Any], str]
+] = {  # read whole, and sorted or counted: what is open is little
+    "letters to be sent back": (
+        lambda c: letters.unschedule(c, Meant(tenant_id=NOBODY)),
+        "ix_dead_letters_",
+    ),
     "letters that are put off": (lambda c: letters.shift(c, 5.0), "ix_dead_letters_redrive"),
     "letters of a job that is run again": (
         lambda c: letters.close_of_job(c, NOBODY, retried_as=NOBODY, actor="a", why="b"),
@@ -115,9 +122,19 @@ FEW: dict[str, tuple[Callable[[Connection], Any], str]] = {  # read whole, and s
         "ix_reconciliations_open|uq_reconciliations_open",
     ),
     "re-runs of a page of jobs": (lambda c: reruns_of(c, [NOBODY] * 50), "ix_jobs_retry_of"),
-    "what the relay left behind": (lambda c: standing.left_behind(c, 60.0), "ix_operations_leased|ix_operations_boot"),
-    "the oldest that is ready": (lambda c: health.oldest_s(c, past=False), "ix_operations_queue_by"),
+    "what the relay left behind": (
+        lambda c: standing.left_behind(c, 60.0),
+        "ix_operations_leased|ix_operations_boot",
+    ),
+    "the oldest that is ready": (
+        lambda c: health.oldest_s(c, past=False),
+        "ix_operations_queue_by",
+    ),
     "the oldest past its time": (lambda c: health.oldest_s(c, past=True), "ix_operations_queue_by"),
+    "a tenant's jobs in attention": (
+        lambda c: needing_person_of(c, NOBODY),
+        "ix_jobs_attention|ix_jobs_state",
+    ),
     "jobs in attention": (standing.attention, "ix_jobs_attention|ix_jobs_state"),
 }
 

@@ -19,6 +19,9 @@ from app.store.shape import MIGRATIONS, check, current, head, known
 from app.store.tables import EFFECTS_VIEW, metadata
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.*expression-based index .?ix_jobs_name"
+)  # of SQLite it cannot be compared
 def test_given_an_empty_store_when_migrated_then_it_is_what_the_tables_say(store_url: str) -> None:
     db = open_engine(store_url)
     assert upgrade(db) == (None, head())

@@ -128,6 +128,28 @@ def test_given_waived_undo_when_ended_then_undone_partly_with_the_list(shop: Sho
     assert undos(view)["charge_card"] == "waived"
 
 
+def test_given_failed_jobs_when_listed_by_outcome_then_each_by_whether_something_is_left(
+    shop: Shop,
+) -> None:
+    landed = []
+    for failures in (2, 0):
+        shop.service.script["charge_card", "undo"] += [RuntimeError("bank down")] * failures
+        shop.service.script["confirm_order", "action"].append(Rejected("sold out"))
+        landed.append(shop.order())
+        shop.land(landed[-1])
+    left, whole = landed
+    shop.rung(
+        decide.waive(
+            shop.db, decide.letter_of(shop.db, left, "charge_card"), "op", "the customer keeps it"
+        )
+    )
+    shop.land(left)
+    for word, wanted in (("undone_partly", [left]), ("undone", [whole]), ("failed", [whole, left])):
+        rows, _ = list_jobs(shop.db, shop.tenant, state=word)
+        assert [row["id"] for row in rows] == wanted, word
+        assert {row["outcome"] for row in rows} <= {word, "undone", "undone_partly"}
+
+
 def test_given_back_off_when_shown_then_running_and_given_a_wait_then_waiting(shop: Shop) -> None:
     shop.service.script["create_order", "action"] += [RuntimeError("later"), lambda ctx: NotYet(after=30)]
     job_id = shop.order()
