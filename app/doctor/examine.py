@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy import Engine
 
 from app.config import Settings
-from app.doctor import broker, fleet, jobs, machine, store
+from app.doctor import broker, events, fleet, jobs, machine, store
 from app.doctor.findings import Finding, fail, ok
 from app.doctor.told import told
 from app.errors import SettingsError, StoreUnavailable
@@ -29,7 +29,7 @@ def examine(read: Callable[[], Settings], *, every_job: bool = False) -> Iterato
         yield fail("settings", error.message, "correct that environment variable")
         return
     yield ok("settings", "they fit each other")
-    for ask in (machine.python, machine.sagas, told, machine.home, machine.web_and_flower, broker.broker):
+    for ask in (machine.python, machine.sagas, told, machine.home, machine.web_and_flower, broker.broker, events.events):
         yield from _guarded(ask.__name__, partial(ask, settings))
     try:
         db = open_engine(settings.store_url, pool_size=1, patience_s=PATIENCE_S)

@@ -10,7 +10,7 @@ from app.config import OurSettings, Settings, built
 from app.doctor.findings import Finding, ok, some, warn
 from app.logs import hidden
 
-SECRET = frozenset({"api_key", "secret", "flower_basic_auth"})
+SECRET = frozenset({"api_key", "secret", "secret_also", "flower_basic_auth"})
 DEFAULT = "default"
 
 

@@ -21,6 +21,11 @@ CLAIMS_DROPPED = Counter("claims_dropped", "Messages dropped because their opera
 PUBLISHED = Counter("messages_published", "Messages given to the broker.")
 NOT_PUBLISHED = Counter("messages_failed", "Messages the broker did not take, or was not asked to after a failure; the relay sends them.")
 QUARANTINED = Counter("messages_quarantined", "Messages nobody can run, kept with their reason.")
+EVENTS_REFUSED = Counter(
+    "events_refused",
+    "Messages on the topic exchange that services did not believe, or could not read, by why.",
+    ("service", "why"),
+)
 SWEEPS = Counter("sweeps", "Rounds of the active relay by how they ended: ok, failed.", ("result",))
 SWEPT = Counter("swept", "What the relay's rounds have found and healed, by kind.", ("found",))
 SWEEP_FAILED = Counter("sweep_failures", "Rows of the relay's rounds, and whole duties, that failed and were left out, by duty.", ("duty",))

@@ -22,6 +22,7 @@ WEB_PORT, FLOWER_PORT = 8000, 5555
 WORKERS = 2  # so that somebody can take over
 LOOPBACK = "127.0.0.1"
 FLOWER_USER = "surefoot"
+EVENTS_SECRET = "SUREFOOT_EVENTS_SECRET"
 # what is stopped, and has ended, before what
 RANKS = {"web": 0, "flower": 1, "worker": 2, "relay": 3, "services": 3, "bank": 4, "broker": 5}
 
@@ -34,6 +35,7 @@ class Secrets:
     signing: str
     broker: str
     flower: str  # user:password
+    events: str  # what the services sign their events with
 
 
 def secrets_of(settings: Settings, home: Path) -> Secrets:
@@ -43,6 +45,7 @@ def secrets_of(settings: Settings, home: Path) -> Secrets:
         signing=keep(home / "secret", settings.secret),
         broker=keep(home / "broker_password"),
         flower=settings.flower_basic_auth or f"{FLOWER_USER}:{keep(home / 'flower_password')}",
+        events=keep(home / "events_secret", os.environ.get(EVENTS_SECRET, "")),
     )
 
 
@@ -82,9 +85,15 @@ def bank(port: int) -> Part:
     )
 
 
-def services() -> Part:
+def services(secret: str) -> Part:
     """The services that react to each other's events. Nothing waits for them: what they have to do is in their databases."""
-    return Part(name="services", command=commands.surefoot("choreography", "serve"), stop_rank=RANKS["services"], stop_budget_s=15.0)
+    return Part(
+        name="services",
+        command=commands.surefoot("choreography", "serve"),
+        env={EVENTS_SECRET: secret},
+        stop_rank=RANKS["services"],
+        stop_budget_s=15.0,
+    )
 
 
 def relay() -> Part:

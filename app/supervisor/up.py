@@ -138,7 +138,7 @@ def _start(supervisor: Supervisor, settings: Settings, chosen: Chosen, db: Engin
     for number in range(2, stack.WORKERS + 1):
         supervisor.start(stack.worker(number, db, soft_s))
     if settings.choreography and "choreography" in plugins.commands():
-        supervisor.start(stack.services())
+        supervisor.start(stack.services(chosen.secrets.events))
     supervisor.start(stack.flower(settings, chosen.home, chosen.flower_port, chosen.secrets.flower))
 
 

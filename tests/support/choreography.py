@@ -14,12 +14,14 @@ from workers.sagas.order import ledger
 from workers.sagas.order.models import OrderRequest
 from workers.sagas.order.services import bank_book
 from workers.sagas.order.services.bank_client import BankCharge, BankUnclear, Book, KeyVoided
+from workers.sagas.order_choreographed import trust
 from workers.sagas.order_choreographed.desk import inbox, letters, outbox
 from workers.sagas.order_choreographed.events import Message
 from workers.sagas.order_choreographed.service import Service
 from workers.sagas.order_choreographed.services import SERVICES, orders, payments
 
 BY_NAME = {service.name: service for service in SERVICES}
+SECRET = "secret-of-the-services-in-these-tests"
 DATABASES = [*(service.database for service in SERVICES), bank_book.database]
 
 
@@ -113,7 +115,7 @@ class Street:
 
     def deliver(self, number: int = 0, *, handle: bool = True) -> None:
         service, body = self.bus.on_the_way.pop(number)
-        claimed = service.arrive(Message.from_bytes(body))
+        claimed = service.arrive(trust.believed(body, service, SERVICES))
         if claimed is not None and handle:
             service.handle(claimed)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.choreography import Bank, Street, hasten
+from tests.support.choreography import SECRET, Bank, Street, hasten
 from workers.sagas.order.services import bank_client, inventory
 from workers.sagas.order.services.database import close_databases
 
@@ -23,6 +23,7 @@ AT_ONCE = (
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home. Whatever waits for a time is due at once: what happens when is the test's to say."""
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
+    monkeypatch.setenv("SUREFOOT_EVENTS_SECRET", SECRET)
     for name in AT_ONCE:
         monkeypatch.setenv(name, "0")
     yield tmp_path

@@ -220,6 +220,15 @@ def unsent(tx: Connection, service: str, rows: int) -> list[Message]:
     return [_message(row, row.at.isoformat()) for row in found]
 
 
+def said(tx: Connection, service: str, message: Message) -> bool:
+    """Whether this service has said exactly this. What was forgotten (`forget`) is known by its name alone."""
+    c = outbox.c
+    row = tx.execute(select(outbox).where(c.event_id == message.id, c.service == service)).first()
+    if row is None or (row.job, row.kind) != (message.job, message.kind):
+        return False
+    return row.data in ({}, message.data)
+
+
 def mark_sent(tx: Connection, event_ids: Sequence[str]) -> None:
     """The broker has them."""
     c = outbox.c
@@ -274,6 +283,13 @@ def resolve_letter(tx: Connection, service: str, letter_id: int, resolution: str
     mine = (c.service == service) & (c.id == letter_id) & c.resolution.is_(None)
     values = {"resolution": resolution, "actor": actor, "why": why, "resolved_at": after(0)}
     return tx.execute(update(letters).where(mine).values(values).returning(*c)).first()
+
+
+def unread_letters(tx: Connection, service: str, most: int) -> int:
+    """Open letters about messages that nobody could read or believe, counted up to `most`."""
+    c = letters.c
+    few = select(c.id).where(c.service == service, c.resolution.is_(None), c.job.is_(None)).limit(most)
+    return int(tx.execute(select(func.count()).select_from(few.subquery())).scalar_one())
 
 
 # --- for people ------------------------------------------------------------------------------------------------------

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from workers.sagas.order_choreographed import trust
 from workers.sagas.order_choreographed.bus import Bus, BusDown
 from workers.sagas.order_choreographed.desk import Claimed
-from workers.sagas.order_choreographed.events import Message, NoEvent
+from workers.sagas.order_choreographed.events import NoEvent
 from workers.sagas.order_choreographed.service import Service
 from workers.sagas.order_choreographed.settings import event_settings
 
@@ -29,10 +30,11 @@ STOP_S = 10.0
 
 @dataclass
 class House:
-    """`open_bus`: makes a connection to the broker, one for each thread."""
+    """`open_bus`: makes a connection to the broker, one for each thread. `owners`: all services, where this runs some of them."""
 
     services: Sequence[Service]
     open_bus: Callable[[], Bus]
+    owners: Sequence[Service] = ()
     halt: threading.Event = field(default_factory=threading.Event)
     said: threading.Event = field(default_factory=threading.Event)  # somebody has put something into an outbox
     beat: Callable[[], None] = lambda: None  # called each time the sender's loop has gone round
@@ -75,9 +77,9 @@ class House:
     def take(self, service: Service, body: bytes) -> Claimed | None:
         """A message has come: keep the event, or a word about what it was. Then it may be acknowledged."""
         try:
-            message = Message.from_bytes(body)
+            message = trust.believed(body, service, self.owners or self.services)
         except NoEvent as error:
-            service.quarantine(hashlib.sha256(body).hexdigest(), "unreadable", str(error))
+            service.quarantine(hashlib.sha256(body).hexdigest(), error)
             return None
         claimed = service.arrive(message)
         self.said.set()  # a repeat has something to send as well

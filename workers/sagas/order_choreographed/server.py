@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import structlog
 
-from app import logs
+from app import logs, metrics
+from app.config import or_exit, settings
 from workers import pulse
 from workers.halting import told_to_stop
 from workers.lanes import broker_url
 from workers.sagas.order.services.database import close_databases
+from workers.sagas.order_choreographed import trust
 from workers.sagas.order_choreographed.bus import KombuBus
 from workers.sagas.order_choreographed.house import House
 from workers.sagas.order_choreographed.services import SERVICES
@@ -20,13 +22,16 @@ log = structlog.get_logger("surefoot.events")
 
 def serve(only: Sequence[str] = ()) -> None:
     """Run these services (all of them when none is named) until SIGTERM or SIGINT."""
+    with or_exit():
+        trust.secrets()
     halt = told_to_stop()
     logs.configure()
+    metrics.start(settings().home)
     services = [service for service in SERVICES if not only or service.name in only]
     for service in services:
         service.database.engine()
     url = broker_url()
-    house = House(services, lambda: KombuBus(url, services, SERVICES), beat=pulse.beat)
+    house = House(services, lambda: KombuBus(url, services, SERVICES), owners=SERVICES, beat=pulse.beat)
     threads = house.start()
     log.info("events.serving", services=[service.name for service in services])
     halt.wait()

@@ -17,15 +17,17 @@ from typing import Any
 
 import structlog
 
+from app.metrics.counters import EVENTS_REFUSED
 from surefoot import ActionUndone, Context, Rejected
 from workers.sagas.order.services.database import ServiceDatabase
-from workers.sagas.order_choreographed import desk
+from workers.sagas.order_choreographed import desk, trust
 from workers.sagas.order_choreographed.desk import Claimed
 from workers.sagas.order_choreographed.events import Event, HelpNeeded, Message, NoEvent, WorkWaived
 from workers.sagas.order_choreographed.settings import event_settings
 
 log = structlog.get_logger("surefoot.events")
 SAGA = "order_choreographed"
+QUARANTINED_MOST = 1000  # open letters of one service about messages that are not events
 MARGIN_S = 1.0  # an attempt stops calling so long before another one may take over
 
 Send = Callable[[Sequence[Message]], None]
@@ -122,7 +124,7 @@ class Service:
         with self.database.snapshot() as tx:
             messages = desk.unsent(tx, self.name, event_settings().sweep_rows)
         if messages:
-            send(messages)
+            send([trust.signed(message, self.name) for message in messages])
             with self.database.transaction() as tx:
                 desk.mark_sent(tx, [message.id for message in messages])
         return len(messages)
@@ -138,12 +140,23 @@ class Service:
                     return claimed
         return None
 
+    def has_said(self, message: Message) -> bool:
+        """Whether this service has it on record that it said this. Raises: what its database does."""
+        with self.database.snapshot() as tx:
+            return desk.said(tx, self.name, message)
+
     # --- what cannot be read, what cannot be done ------------------------------------------------------------------
-    def quarantine(self, name: str, kind: str, error: str) -> None:
-        """Keep a word about a message that nobody can read; its broker never sees it again."""
+    def quarantine(self, name: str, error: NoEvent) -> None:
+        """Keep a word about a message that nobody can read or believe; its broker never sees it again.
+
+        Of a flood the first QUARANTINED_MOST letters are kept until somebody has answered them; all are counted.
+        """
+        why = error.why if isinstance(error, trust.NotBelieved) else "unreadable"
+        EVENTS_REFUSED.add(service=self.name, why=why)
         with self.database.transaction() as tx:
-            desk.write_letter(tx, self.name, name, None, kind[:64], error, 1, needs_person=False)
-        log.warning("event_quarantined", service=self.name, event_id=name, error=error)
+            if desk.unread_letters(tx, self.name, QUARANTINED_MOST) < QUARANTINED_MOST:
+                desk.write_letter(tx, self.name, name, None, why, str(error), 1, needs_person=False)
+        log.warning("event_quarantined", service=self.name, event_id=name, why=why, error=str(error))
 
     def redrive(self, letter_id: int, actor: str, why: str) -> bool:
         """Send a letter's event back with fresh attempts. False: no open letter of this number has an event to send back."""

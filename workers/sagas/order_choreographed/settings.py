@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from app import environment
 from app.config import LONGEST_S, OurSettings, Seconds, SecondsOrNone, built
 
 PREFIX = "SUREFOOT_EVENTS_"
+SECRET_CHARACTERS = 32
 
 
 class EventSettings(OurSettings):
@@ -18,6 +19,8 @@ class EventSettings(OurSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
+    secret: str = ""  # what services sign their events with
+    secret_also: str = ""  # while the secret is changed: the other one
     threads: int = Field(default=4, ge=1, le=64)  # events handled at once by one process
     sweep_seconds: Seconds = 0.5  # how often what is due is looked for
     sweep_rows: int = Field(default=100, ge=1, le=10_000)
@@ -31,6 +34,13 @@ class EventSettings(OurSettings):
     answer_seconds: SecondsOrNone = 600.0  # past it, an order that is not confirmed is given up
     poll_seconds: float = Field(default=0.3, ge=0.01, le=LONGEST_S)  # how soon the engine looks; a quarter of the order's age later on
     poll_cap_seconds: float = Field(default=5.0, ge=0.01, le=LONGEST_S)
+
+    @field_validator("secret", "secret_also")
+    @classmethod
+    def _hard_to_guess(cls, value: str) -> str:
+        if value and len(value) < SECRET_CHARACTERS:
+            raise ValueError(f"must have {SECRET_CHARACTERS} characters or more")
+        return value
 
     @model_validator(mode="after")
     def _fit_together(self) -> EventSettings:

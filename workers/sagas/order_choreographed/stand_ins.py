@@ -6,6 +6,7 @@ do. The engine may be killed as often as the drill likes; they are what it watch
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,8 @@ def stand_ins() -> Iterator[of_order.StandIns]:
     """The drill world of the order saga, with somebody at every desk."""
     with of_order.stand_ins() as world:
         folder = Path(order_settings().mail_target()).parent
-        with of_order.environment(QUICK | {"SUREFOOT_MAIL_DATABASE_URL": f"sqlite:///{folder / 'mail.sqlite'}"}):
+        own = {"SUREFOOT_MAIL_DATABASE_URL": f"sqlite:///{folder / 'mail.sqlite'}", "SUREFOOT_EVENTS_SECRET": secrets.token_hex(16)}
+        with of_order.environment(QUICK | own):
             bus = MemoryBus(SERVICES)
             house = House(SERVICES, lambda: bus)
             threads = house.start()
