@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, text
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from app.store import silence
 from workers.sagas.order.settings import order_settings
@@ -38,12 +38,14 @@ def insert_or(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert
 class ServiceDatabase:
     """One service's database.
 
-    `name`: order, inventory, payment, mail or bank; `metadata`: its tables, no schema named. Nothing is opened before the
-    first transaction.
+    `name`: order, inventory, payment, mail or bank; `metadata`: its tables, no schema named;
+    `given_up_indexes`: those that
+    releases before had and this one replaces. Nothing is opened before the first transaction.
     """
 
-    def __init__(self, name: str, metadata: MetaData) -> None:
+    def __init__(self, name: str, metadata: MetaData, given_up_indexes: Sequence[str] = ()) -> None:
         self.name, self.metadata = name, metadata
+        metadata.info["given_up_indexes"] = given_up_indexes
         self._outer: ContextVar[Connection | None] = ContextVar(f"{name} transaction", default=None)
 
     @contextmanager
@@ -166,3 +168,27 @@ def _make_tables(engine: Engine, schema: str, metadata: MetaData) -> None:
             if schema:
                 connection.execute(CreateSchema(schema, if_not_exists=True))
         metadata.create_all(connection)
+        _grow_tables(connection, metadata)
+
+
+def _grow_tables(connection: Connection, metadata: MetaData) -> None:
+    """Tables that a release before has made get what this one adds: columns with a default, and
+    indexes.
+
+    The release before runs on it: it writes the default. That is all there is for migrations here;
+    a service that changes more
+    needs a tool for it.
+    """
+    there = inspect(connection)
+    for table in metadata.sorted_tables:
+        columns = {column["name"] for column in there.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in columns:
+                wanted = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {wanted}"))
+        indexes = {str(index["name"]) for index in there.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in indexes:
+                index.create(connection)
+        for name in indexes & set(metadata.info["given_up_indexes"]):
+            connection.execute(text(f"DROP INDEX {name}"))

@@ -28,6 +28,9 @@ orders = Table(
     "orders",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
+    # whose order it is, as the engine names its tenants; another tenant's order of the same name is
+    # another order
+    Column("tenant", String(64), nullable=False, server_default="default"),
     Column("order_ref", String(128), nullable=False),
     Column("job", String(64), nullable=False, unique=True),
     Column("customer", String(200), nullable=False),
@@ -41,7 +44,8 @@ orders = Table(
 )
 # One order of a name at a time. A voided one is as if never made, so its name is free: running the job again must work.
 Index(
-    "one_order_of_a_name",
+    "one_order_of_a_tenants_name",
+    orders.c.tenant,
     orders.c.order_ref,
     unique=True,
     postgresql_where=text("state <> 'voided'"),
@@ -61,7 +65,7 @@ changes = Table(
     CheckConstraint("state in ('pending', 'made', 'dropped')", name="state_known"),
 )
 
-database = ServiceDatabase("order", metadata)
+database = ServiceDatabase("order", metadata, given_up_indexes=("one_order_of_a_name",))
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,12 @@ class ChangeRow:
 
 
 def create(ctx: Context, o: OrderRequest) -> Created:
-    """Write the order down, pending. Raises: Rejected when another order of this name stands."""
+    """Write the order down, pending. Raises: Rejected when another order of this tenant and name
+    stands.
+    """
     order_ref = o.order_ref or f"job:{ctx.job_id}"
-    row = {**o.model_dump(exclude={"card"}), "order_ref": order_ref, "job": ctx.job_id, "state": "pending"}
+    row = {**o.model_dump(exclude={"card"}), "tenant": ctx.tenant, "order_ref": order_ref}
+    row |= {"job": ctx.job_id, "state": "pending"}
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
             made = tx.execute(insert_or(tx, orders).values(row).on_conflict_do_nothing().returning(orders.c.id)).first()
@@ -125,10 +132,13 @@ def confirm(ctx: Context, reserved: Reserved, charge: Charge) -> Confirmed:
 
 
 def open_change(ctx: Context, o: ChangeRequest) -> ChangeOpened:
-    """Begin a change: from how many to how many. Raises: Rejected when no such order stands."""
+    """Begin a change: from how many to how many. Raises: Rejected when no such order of this tenant
+    stands.
+    """
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
-            row = tx.execute(select(orders).where(orders.c.order_ref == o.order_ref, orders.c.state != "voided")).first()
+            mine = (orders.c.tenant == ctx.tenant) & (orders.c.order_ref == o.order_ref)
+            row = tx.execute(select(orders).where(mine, orders.c.state != "voided")).first()
             if row is None:
                 raise Rejected(f"There is no order {o.order_ref}.")
             change = {"quantity_before": row.quantity, "quantity": row.quantity + o.more, "amount_before_cents": row.amount_cents}

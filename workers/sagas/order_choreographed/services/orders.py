@@ -13,7 +13,7 @@ So the join, the deadline and the asking again live here. Every move is one cond
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -59,7 +59,7 @@ from workers.sagas.order_choreographed.events import (
     WorkWaived,
     id_of,
 )
-from workers.sagas.order_choreographed.service import SAGA, Route, Service
+from workers.sagas.order_choreographed.service import Route, Service
 from workers.sagas.order_choreographed.settings import event_settings
 
 PLACE = "place_order"  # the step whose keys name this service's effect: the order itself
@@ -387,7 +387,7 @@ def _phase(tx: Connection, job: str) -> str:
 
 
 def _of_step(ctx: Context, step: str, kind: str = "action") -> Context:
-    return Context(job_id=ctx.job_id, saga=SAGA, step=step, kind=kind, attempt=ctx.attempt, fence=ctx.fence, deadline=ctx.deadline)
+    return replace(ctx, step=step, item="", kind=kind)
 
 
 def _poll_s(age_s: float) -> float:
