@@ -67,6 +67,15 @@ class Settings(OurSettings):
     public_url: str = ""
     hosts: str = ""
     trusted_proxies: str = "127.0.0.1,::1"
+    # peers of the web server: how long a head, a body and the reading of an answer may take, bytes a second from which on
+    # a body or a reader counts as moving, how long a connection may be idle, how many there may be, of one address too
+    head_seconds: Seconds = 10.0
+    body_seconds: Seconds = 60.0
+    answer_seconds: Seconds = 60.0
+    least_rate_bytes: Count = 500
+    keepalive_seconds: Seconds = 15.0
+    connections: int = Field(500, ge=20, le=100_000)
+    address_connections: Count = 100
     flower_port: int | None = Field(None, ge=1, le=65535)
     # Flower: where people find it (pages link to it), what it keeps over a restart
     flower_url: str = ""

@@ -8,12 +8,12 @@ a name whose address its owner changes (DNS rebinding).
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flask import Flask, request
 
 from app.config import Settings, words_of
+from app.serving.peers import is_address, is_trusted
 from web.api.problems import Problem
 from web.door import door
 
@@ -56,19 +56,9 @@ def client_address() -> str:
     """The address of the client; behind a trusted proxy, the one that the proxy saw."""
     peer = request.remote_addr or ""
     told = [one.strip() for one in request.headers.get("X-Forwarded-For", "").split(",")]
-    if told[-1] and _is_address(told[-1]) and is_trusted(peer, door().settings.trusted_proxies):
+    if told[-1] and is_address(told[-1]) and is_trusted(peer, door().settings.trusted_proxies):
         return told[-1]
     return peer
-
-
-def is_trusted(peer: str, proxies: str) -> bool:
-    """Whether `peer` is one of `proxies` (addresses and networks, separated by commas; `*` is everybody)."""
-    return "*" in words_of(proxies) or (_is_address(peer) and any(ipaddress.ip_address(peer) in one for one in _networks(proxies)))
-
-
-@lru_cache(maxsize=8)
-def _networks(proxies: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(one, strict=False) for one in words_of(proxies))
 
 
 def _is_ours(host: str, settings: Settings) -> bool:
@@ -78,7 +68,7 @@ def _is_ours(host: str, settings: Settings) -> bool:
 def _is_near(host: str, settings: Settings) -> bool:
     """Whether no owner of a domain can have led a browser here by this name."""
     name = _name_of(host)
-    return name == LOCAL or name.endswith(f".{LOCAL}") or _is_address(name) or _is_listed(host, settings)
+    return name == LOCAL or name.endswith(f".{LOCAL}") or is_address(name) or _is_listed(host, settings)
 
 
 def _is_listed(host: str, settings: Settings) -> bool:
@@ -94,12 +84,4 @@ def _name_of(host: str) -> str:
 
 
 def _is_loopback(name: str) -> bool:
-    return name == LOCAL or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return name == LOCAL or (is_address(name) and ipaddress.ip_address(name).is_loopback)

@@ -10,30 +10,37 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
 from typing import Any
 
-from flask import Request
+from flask import Flask, Request
+from flask import request as this_request
 
 from web.api.problems import Problem
 
 DEPTH_MOST = 64
 DIGITS_MOST = 100  # of an integer: Python's own parsing of digits takes quadratic time
-DRAIN_BYTES = 16 * 1024 * 1024  # of a body that is too large, so that its sender gets to read the answer
-DRAIN_S = 2.0
-CHUNK_BYTES = 64 * 1024
 _TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)  # possessive: one pass, whatever the text
 
 
+def install(app: Flask) -> None:
+    app.before_request(check_length_is_said)
+
+
+def check_length_is_said() -> None:
+    """The server waits for a whole body before a thread begins, and for that its length is needed. Raises: Problem 411."""
+    if this_request.headers.get("Transfer-Encoding"):
+        raise Problem("length-required", "Say the length of the body in Content-Length; chunked bodies are not taken.")
+
+
 def read_json(request: Request, most_bytes: int) -> Any:
-    """The body as a value. Raises: Problem 400, 411, 413 or 415."""
+    """The body as a value. Raises: Problem 400, 413 or 415."""
     _check_type(request)
     return parse(read(request, most_bytes))
 
 
 def read_optional_object(request: Request, most_bytes: int) -> dict[str, Any]:
     """The body as an object; an empty body is {}. Raises: Problem."""
-    if not request.content_length and "Transfer-Encoding" not in request.headers:
+    if not request.content_length:
         return {}
     value = read_json(request, most_bytes)
     if not isinstance(value, dict):
@@ -42,12 +49,9 @@ def read_optional_object(request: Request, most_bytes: int) -> dict[str, Any]:
 
 
 def read(request: Request, most_bytes: int) -> bytes:
-    """The raw body. Raises: Problem 411 when its length is not said, 413 when it is too large (it is not kept then)."""
-    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
-        raise Problem("length-required", "Say the length of the body in Content-Length; chunked bodies are not taken.")
+    """The raw body. Raises: Problem 413 when it is too large; it is not read then, and the server closes the connection."""
     length = request.content_length or 0
     if length > most_bytes:
-        _drain(request, length)
         raise Problem("too-large", f"The body has {length} bytes; at most {most_bytes} are taken.", limit_bytes=most_bytes)
     return request.get_data(cache=False)
 
@@ -93,16 +97,6 @@ def _check_depth(raw: bytes) -> None:
                 raise Problem("malformed-json", f"The body is nested deeper than {DEPTH_MOST} levels.")
         elif first in b"]}":
             depth -= 1
-
-
-def _drain(request: Request, length: int) -> None:
-    """Take in what is being sent, up to a bound: a socket closed on a sender takes the answer with it."""
-    source, left, until = request.environ["wsgi.input"], min(length, DRAIN_BYTES), time.monotonic() + DRAIN_S
-    while left > 0 and time.monotonic() < until:
-        taken = len(source.read(min(CHUNK_BYTES, left)))
-        if not taken:
-            return
-        left -= taken
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from app.store import catalogue, faults, shape
 from app.store.session import open_engine
 from app.store.views import Polls
 from app.texts import to_utf8
-from web import address, logs, security
+from web import address, body, logs, security
 from web.api import (
     attention,
     auth,
@@ -111,6 +111,7 @@ def _assemble(app: Flask, opening: Opening) -> None:
     security.install(app)
     address.install(app)
     opening.install(app)
+    body.install(app)
     auth.install(app)
     problems.install(app, errors.as_page)
     filters.install(app)

@@ -29,6 +29,11 @@ EVENTS_REFUSED = Counter(
 SWEEPS = Counter("sweeps", "Rounds of the active relay by how they ended: ok, failed.", ("result",))
 SWEPT = Counter("swept", "What the relay's rounds have found and healed, by kind.", ("found",))
 SWEEP_FAILED = Counter("sweep_failures", "Rows of the relay's rounds, and whole duties, that failed and were left out, by duty.", ("duty",))
+CONNECTIONS_ENDED = Counter(
+    "connections_ended",
+    "Connections that the web server ended: head or body came too slowly, an answer was not read, room or address was full.",
+    ("why",),
+)
 REQUESTS = Histogram("request_duration_seconds", "HTTP requests, by route and status.", ("method", "route", "status"))
 
 

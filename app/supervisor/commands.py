@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+WEB_WORKER = "app.serving.worker.BufferingWorker"
 WEB_THREADS = 16  # one process: its threads wait for the store, not for the processor; long polls hold one each
 WEB_GRACE_S = 5  # how long requests in hand may take when it stops
 WORKER_CHILDREN = 2
@@ -30,9 +31,9 @@ def web(host: str, port: int, proxies: str = LOOPBACK) -> tuple[str, ...]:
     It needs no control socket, which would lie in the user's home for all of them.
     """
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    words = ["gunicorn", "web.wsgi:flask_app", "--bind", bind, "--worker-class", "gthread", "--workers", "1"]
+    words = ["gunicorn", "web.wsgi:flask_app", "--bind", bind, "--worker-class", WEB_WORKER, "--workers", "1"]
     words += ["--threads", str(WEB_THREADS), "--graceful-timeout", str(WEB_GRACE_S), "--no-control-socket"]
-    words += ["--forwarded-allow-ips", proxies]
+    words += ["--no-sendfile", "--forwarded-allow-ips", proxies]
     return python(*words)
 
 

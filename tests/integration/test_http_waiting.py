@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +12,8 @@ import pytest
 
 from app.supervisor import commands
 from tests.contract.views.shop import Shop
-from tests.support.ports import free_port
-from tests.support.running import ROOT
 from tests.support.waiting import wait_until
+from tests.support.web_process import web_process
 from web.api import answers
 from web.factory import WAITING_SHARE
 
@@ -28,24 +25,8 @@ SOON_S = WAIT_S / 2  # less than a waiting request is held for, far more than a 
 
 @pytest.fixture
 def url(shop: Shop, tmp_path: Path) -> Iterator[str]:
-    port = free_port()
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "SUREFOOT_HOME": str(tmp_path), "DATABASE_URL": shop.url, "SUREFOOT_ENV": "test"}
-    with (tmp_path / "web.said").open("wb") as said:
-        server = subprocess.Popen(commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT)
-    found = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        try:
-            return httpx.get(f"{found}/readyz", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    try:
-        wait_until(ready, 60, what="gunicorn to be ready")
+    with web_process(shop.url, tmp_path) as found:
         yield found
-    finally:
-        server.terminate()
-        server.wait(60)
 
 
 def test_given_sixteen_waiting_requests_when_another_comes_then_answered_at_once(shop: Shop, url: str) -> None:

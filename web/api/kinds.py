@@ -71,6 +71,13 @@ KINDS: dict[str, Kind] = {
         "The address is right, the method is not; the header `Allow` lists those it takes.",
         "Use one of the methods in `Allow`.",
     ),
+    "request-timeout": Kind(
+        408,
+        "The request came too slowly",
+        "A head has to be there within SUREFOOT_HEAD_SECONDS, a body within SUREFOOT_BODY_SECONDS and at a least rate. The connection"
+        " is closed.",
+        "Send it again, with the same Idempotency-Key, over a better line.",
+    ),
     "conflict": Kind(
         409,
         "The state of the job forbids this",
@@ -132,6 +139,12 @@ KINDS: dict[str, Kind] = {
         "Too many requests",
         "Requests come faster than they are taken, or as many of your jobs are open as may be.",
         "Wait as long as `Retry-After` says.",
+    ),
+    "head-too-large": Kind(
+        431,
+        "The head of the request is too large",
+        "Address and headers together have a limit. The connection is closed.",
+        "Send fewer or shorter headers: cookies of other programs on the same host are a usual reason.",
     ),
     "internal-error": Kind(
         500,
