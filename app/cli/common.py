@@ -24,9 +24,11 @@ from app.store.ids import is_id
 from app.store.session import open_engine
 from app.store.views import jobs_called
 from app.store.views.called import SHORTEST_START
+from app.store.views.counts import Count
 
 PIPE_WIDTH = 1000
 
+after = click.option("--after", metavar="ID", help="Go on behind this row: the list says which.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -82,6 +84,13 @@ def find_job(db: Engine, named: str) -> str:
     return found[0]
 
 
+def checked_id(text: str | None) -> str | None:
+    """Raises: RequestError for what cannot be an id."""
+    if text is not None and not is_id(text):
+        raise RequestError(f"--after takes the whole id of a row, not {text}")
+    return text
+
+
 def print_json(value: Any) -> None:
     """For programs: one document, as the HTTP interface would give it."""
     click.echo(json.dumps(value, indent=2, default=str))
@@ -102,6 +111,15 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], empty: s
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     console.print(table)
+
+
+def print_rest(
+    shown: int, edge: tuple[Any, str] | None, total: Count | None, *, aside: bool
+) -> None:
+    """Say what a list left out. `edge`: of its last row; `aside`: on stderr, beside JSON."""
+    if edge is not None:
+        of = f" of {total.shown}" if total is not None else ""
+        click.echo(f"{shown}{of} shown, newest first. The next ones: --after {edge[1]}", err=aside)
 
 
 def moment(stamp: str | None) -> str:

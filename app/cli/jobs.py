@@ -8,7 +8,18 @@ import rich_click as click
 from click.exceptions import Exit
 
 from app.access.principal import shell_actor
-from app.cli.common import as_json, find_job, job_argument, moment, print_json, print_table, publish, store
+from app.cli.common import (
+    after,
+    as_json,
+    find_job,
+    job_argument,
+    moment,
+    print_json,
+    print_rest,
+    print_table,
+    publish,
+    store,
+)
 from app.config import settings
 from app.engine import decide
 from app.engine.entrance import Entrance
@@ -16,7 +27,8 @@ from app.engine.redrive import redrive_job
 from app.engine.rerun import Asked
 from app.engine.submit import Submitted
 from app.explain import why as reasons
-from app.store.views import SHOWN_STATES, history_view, job_view, list_jobs
+from app.store.views import SHOWN_STATES, count_jobs, history_view, job_view, list_jobs
+from app.store.views.jobs import position_of
 
 PAGE = 200
 
@@ -31,19 +43,28 @@ def jobs() -> None:
 @click.option("--saga", help="Only jobs of this saga.")
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--limit", type=click.IntRange(1, PAGE), default=20, show_default=True, help="At most so many, newest first.")
+@after
 @as_json
-def list_(state: str | None, saga: str | None, tag: str | None, limit: int, as_json: bool) -> None:
+def list_(limit: int, after: str | None, as_json: bool, **filters: str | None) -> None:
     """Show jobs, newest first."""
+    rows: list[dict[str, Any]] = []
     with store() as db:
-        rows, after = list_jobs(db, None, state=state, saga=saga, tag=tag, limit=limit)
-        while after is not None and len(rows) < limit:  # a page may be short although there is more
-            more, after = list_jobs(db, None, state=state, saga=saga, tag=tag, after=after, limit=limit - len(rows))
+        edge = position_of(db, after) if after is not None else None
+        while not rows or (
+            edge is not None and len(rows) < limit
+        ):  # a page may be short although there is more
+            more, edge = list_jobs(db, None, **filters, after=edge, limit=limit - len(rows))
             rows += more
+            if edge is None:
+                break
+        total = count_jobs(db, None, **filters) if edge else None
     if as_json:
         print_json(rows)
+        print_rest(len(rows), edge, total, aside=True)
         return
     shown = [[r["name"], r["state"], r["outcome"], moment(r["created_at"]), r["summary"], _standing(r)] for r in rows]
     print_table(["job", "state", "outcome", "accepted (UTC)", "what", ""], shown, "There are no such jobs.")
+    print_rest(len(rows), edge, total, aside=False)
 
 
 def _standing(job: dict[str, Any]) -> str:

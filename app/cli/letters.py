@@ -9,7 +9,18 @@ import rich_click as click
 from sqlalchemy import Engine
 
 from app.access.principal import shell_actor
-from app.cli.common import as_json, find_job, moment, print_json, print_table, publish, store
+from app.cli.common import (
+    after,
+    as_json,
+    checked_id,
+    find_job,
+    moment,
+    print_json,
+    print_rest,
+    print_table,
+    publish,
+    store,
+)
 from app.config import settings
 from app.engine import redrive
 from app.engine.entrance import Entrance
@@ -19,6 +30,7 @@ from app.engine.submit import Submitted
 from app.errors import NotFound, RequestError
 from app.store.ids import is_id
 from app.store.letters import Meant
+from app.store.views.counts import count_letters
 from app.store.views.letters import letter_view, letters_view
 
 PAGE = 200
@@ -58,19 +70,24 @@ def _meant(
 )
 @_filtered
 @click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="At most so many, newest first.")
+@after
 @as_json
-def list_(state: str, limit: int, as_json: bool, **filters: Any) -> None:
+def list_(state: str, limit: int, after: str | None, as_json: bool, **filters: Any) -> None:
     """Show dead letters, newest first."""
     with store() as db:
-        rows, _ = letters_view(db, _meant(db, None if state == "any" else state, **filters), limit=limit)
+        meant = _meant(db, None if state == "any" else state, **filters)
+        rows, edge = letters_view(db, meant, after_id=checked_id(after), limit=limit)
+        total = count_letters(db, meant) if edge else None
     if as_json:
         print_json(rows)
+        print_rest(len(rows), edge, total, aside=True)
         return
     shown = [
         [row["id"][-12:], row["name"], row["step"], row["kind"], row["why"], row["attempts"], _next(row), _message(row["error"])]
         for row in rows
     ]
     print_table(["letter", "job", "step", "kind", "why", "attempts", "next", "error"], shown, "There are no such dead letters.")
+    print_rest(len(rows), edge, total, aside=False)
 
 
 def _next(row: dict[str, Any]) -> str:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import rich_click as click
 
 from app.access.principal import shell_actor
-from app.cli.common import as_json, moment, print_json, print_table, store
+from app.cli.common import (
+    after,
+    as_json,
+    checked_id,
+    moment,
+    print_json,
+    print_rest,
+    print_table,
+    store,
+)
 from app.store.views.quarantine import discard_message, message_view, quarantine_view
 
 PAGE = 200
@@ -19,16 +28,22 @@ def quarantine() -> None:
 @quarantine.command("list")
 @click.option("--state", type=click.Choice(["kept", "discarded"]), default="kept", show_default=True, help="Only messages in this state.")
 @click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="At most so many, newest first.")
+@after
 @as_json
-def list_(state: str, limit: int, as_json: bool) -> None:
+def list_(state: str, limit: int, after: str | None, as_json: bool) -> None:
     """Show them, newest first."""
+    discarded = state == "discarded"
     with store() as db:
-        rows, _ = quarantine_view(db, discarded=state == "discarded", limit=limit)
+        rows, edge = quarantine_view(
+            db, discarded=discarded, after_id=checked_id(after), limit=limit
+        )
     if as_json:
         print_json(rows)
+        print_rest(len(rows), edge, None, aside=True)
         return
     shown = [[row["id"], moment(row["at"]), row["queue"], row["size"], row["reason"]] for row in rows]
     print_table(["message", "came at (UTC)", "queue", "bytes", "reason"], shown, "Nothing is in quarantine.")
+    print_rest(len(rows), edge, None, aside=False)
 
 
 @quarantine.command()

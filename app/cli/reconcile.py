@@ -10,7 +10,17 @@ from click.exceptions import Exit
 from sqlalchemy import Engine
 
 from app.access.principal import shell_actor
-from app.cli.common import as_json, find_job, moment, print_json, print_table, store
+from app.cli.common import (
+    after,
+    as_json,
+    checked_id,
+    find_job,
+    moment,
+    print_json,
+    print_rest,
+    print_table,
+    store,
+)
 from app.config import Settings, settings
 from app.engine import findings, late, restored
 from app.engine import reconcile as effects
@@ -115,16 +125,25 @@ def _publisher(chosen: Settings) -> Publishes | None:
 @reconcile.command("list")
 @click.option("--all", "everything", is_flag=True, help="Closed ones, too.")
 @click.option("--limit", type=click.IntRange(1, PAGE_ROWS_MOST), default=50, show_default=True, help="At most so many, newest first.")
+@after
 @as_json
-def list_(everything: bool, limit: int, as_json: bool) -> None:
+def list_(everything: bool, limit: int, after: str | None, as_json: bool) -> None:
     """Show what was found, newest first."""
     with store() as db:
-        rows, _ = reconciliations_view(db, None, only_open=not everything, limit=limit)
+        rows, edge = reconciliations_view(
+            db, None, only_open=not everything, after_id=checked_id(after), limit=limit
+        )
     if as_json:
         print_json(rows)
+        print_rest(len(rows), edge, None, aside=True)
         return
     shown = [[r["id"][-12:], moment(r["at"]), r["finding"], r["action"], r["saga"], r["service"], r["closed_by"], r["key"]] for r in rows]
-    print_table(["id", "at", "finding", "action", "saga", "service", "closed by", "key"], shown, "Nothing is open.")
+    print_table(
+        ["id", "at (UTC)", "finding", "action", "saga", "service", "closed by", "key"],
+        shown,
+        "Nothing is open.",
+    )
+    print_rest(len(rows), edge, None, aside=False)
 
 
 @reconcile.command()

@@ -184,12 +184,16 @@ def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     monkeypatch.setenv("DATABASE_URL", shop.url)
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
 
-    def run(*words: str) -> tuple[int, str]:
+    def group(*words: str) -> tuple[int, str]:
         capsys.readouterr()  # what the engine has logged meanwhile
-        code = outcome(Commands(COMMANDS), ["dead-letters", *words])
+        code = outcome(Commands(COMMANDS), list(words))
         said = capsys.readouterr()
         return code, said.out + said.err
 
+    def run(*words: str) -> tuple[int, str]:
+        return group("dead-letters", *words)
+
+    run.group = group  # type: ignore[attr-defined]
     return run
 
 
@@ -213,6 +217,28 @@ def test_given_letters_when_the_command_line_is_used_then_listed_shown_sent_back
     assert cli("discard", json.loads(cli("list", "--json")[1])[0]["id"], "--reason", "w")[0] == 0
     assert cli("list")[1].strip() == "There are no such dead letters."
     assert cli("show", "abcdef123456")[0] == 1
+
+
+def test_given_more_rows_than_asked_for_then_the_command_line_says_how_to_go_on(
+    shop: Shop, cli: Any
+) -> None:
+    jobs = sorted(given_up(shop) for _ in range(3))
+    said = cli("list", "--limit", "2")[1]
+    told = re.search(r"2 of 3 shown, newest first. The next ones: --after ([0-9a-f-]{36})", said)
+    assert told
+    rest = json.loads(cli("list", "--limit", "2", "--after", told.group(1), "--json")[1])
+    assert [row["job"] for row in rest] == jobs[:1]
+    assert "whole id" in cli("list", "--after", "abc")[1]
+
+    def jobs_list(*words: str) -> tuple[int, str]:
+        return cli.group("jobs", "list", *words)
+
+    code, said = jobs_list("--limit", "2", "--json")
+    assert code == 0
+    assert f"2 of 3 shown, newest first. The next ones: --after {jobs[1]}" in said
+    code, said = jobs_list("--state", "failed", "--after", jobs[1])
+    assert (code, "shown" in said) == (0, False)
+    assert jobs_list("--after", "0" * 8)[0] == 1
 
 
 def test_given_refused_step_then_no_letter(shop: Shop, operator: Caller) -> None:
@@ -245,7 +271,7 @@ def test_given_the_page_when_an_operator_decides_then_on_record_and_a_user_may_n
 def test_given_more_letters_than_a_page_when_turned_then_each_is_shown_once_and_a_decision_leads_back_to_its_page(
     shop: Shop, operator: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.pages.letters.PAGE_ROWS", 2)
+    monkeypatch.setattr("web.pages.turning.PAGE_ROWS", 2)
     oldest = shop.asked()
     failed = [given_up(shop) for _ in range(3)]
     seen: list[str] = []
@@ -254,11 +280,11 @@ def test_given_more_letters_than_a_page_when_turned_then_each_is_shown_once_and_
         shown = operator.get(addresses[-1]).get_data(as_text=True)
         seen += re.findall(r'<td><a href="/jobs/([0-9a-f-]{36})"', shown)
         following = re.search(r'href="([^"]+)" rel="next"', shown)
-        assert ('">The newest</a>' in shown) == (len(addresses) > 1)
+        assert ('">Newest</a>' in shown) == (len(addresses) > 1)
         addresses.append(html.unescape(following.group(1)) if following else addresses[-1])
     assert seen == [*failed[::-1], oldest]
     assert "step=charge_card" in addresses[1]
-    assert 'href="/dead-letters?step=charge_card&amp;why=exhausted">The newest</a>' in shown
+    assert 'href="/dead-letters?step=charge_card&amp;why=exhausted">Newest</a>' in shown
     first_letter = re.search(r'action="(/dead-letters/[^"]+)"', shown)
     assert first_letter
     decision = {"decision": "redrive", "reason": "the bank is back"}

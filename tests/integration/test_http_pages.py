@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from app.access import keys
 from app.access.tenants import ensure
 from app.saga.outcomes import Rejected
 from app.store.ids import operation_id
 from app.store.tables import dead_letters, history, jobs, operations
-from app.store.views import job_view, list_jobs
+from app.store.views import counts, job_view, list_jobs
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.integration.test_http_polling import statements
 from web.door import EXTENSION
 from web.pages import job as job_page
+from web.pages import turning
 from web.pages.jobs import BADGES
 
 FORM = {"saga": "shop", "f.sku": "apple", "f.quantity": "2", "f.amount_cents": "12.50", "f.card": GOOD["card"], "f.note": ""}
@@ -359,7 +360,7 @@ def test_given_two_roles_when_one_has_the_page_of_the_other_then_no_304(shop: Sh
 def test_given_more_jobs_than_a_page_when_turned_then_each_is_shown_once_and_filters_stay(
     shop: Shop, page: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.pages.jobs.PAGE_ROWS", 2)
+    monkeypatch.setattr("web.pages.turning.PAGE_ROWS", 2)
     made = [shop.order()]
     shop.land(made[0])
     made += [shop.order() for _ in range(4)]
@@ -496,3 +497,74 @@ def test_given_any_page_then_its_head_leads_on_and_says_how_many_need_a_person(
     )
     assert "/dead-letters" in head
     assert "/dead-letters" not in signed_in(app, shop.key()).get("/jobs").get_data(as_text=True)
+
+
+# --- both ends of what is long --------------------------------------------------------------------
+def seqs(text: str) -> list[int]:
+    return [int(one) for one in re.findall(r'<td class="soft">(\d+)</td>', text)]
+
+
+def longer_history(shop: Shop, job_id: str, events: int) -> None:
+    """So many events in all."""
+    with shop.db.begin() as connection:
+        had = connection.scalar(select(func.max(history.c.seq)).where(history.c.job_id == job_id))
+        row = connection.execute(select(history).where(history.c.job_id == job_id).limit(1)).one()
+        more = [{**row._mapping, "seq": seq} for seq in range(had + 1, events + 1)]
+        connection.execute(history.insert(), more)
+
+
+def test_given_a_long_history_when_shown_then_its_newest_events_and_the_way_to_all_by_pages(
+    shop: Shop, page: FlaskClient
+) -> None:
+    job_id = shop.order()
+    shop.land(job_id)
+    short = page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert seqs(short) == sorted(seqs(short), reverse=True)
+    assert "events between" not in short
+    longer_history(shop, job_id, 431)
+    text = page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert seqs(text) == [*range(431, 411, -1), *range(5, 0, -1)]
+    assert "… 406 events between: show all" in text
+    seen, address = list[int](), f"/jobs/{job_id}/history"
+    while address:
+        text = page.get(address).get_data(as_text=True)
+        seen += seqs(text)
+        following = re.search(r'href="([^"]+)" rel="next"', text)
+        address = html.unescape(following.group(1)) if following else ""
+    assert seen == list(range(431, 0, -1))
+    assert page.get(f"/jobs/{job_id}/history?page=4").status_code == 404
+    assert page.get(f"/jobs/{job_id}/history?page=²").status_code == 404
+
+
+def test_given_more_than_a_page_when_turned_back_and_forth_then_it_says_which_of_how_many(
+    shop: Shop, page: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turning, "PAGE_ROWS", 2)
+    monkeypatch.setattr(counts, "COUNTED_MOST", 6)
+    made = sorted((shop.order() for _ in range(7)), reverse=True)
+    shop.land(made[0])
+    text = page.get("/jobs").get_data(as_text=True)
+    assert "1–2 of more than 6" in text
+    told, ways = [], {"next": "/jobs?saga=shop", "prev": ""}
+    for way in ("next", "next", "next", "prev", "prev"):
+        text = page.get(ways[way]).get_data(as_text=True)
+        told += re.findall(r"newest first · ([^<]+)<", text)
+        ways = {
+            rel: html.unescape(to) for to, rel in re.findall(r'href="([^"]+)" rel="(\w+)"', text)
+        }
+        if told[-1].startswith("5"):
+            assert re.findall(r'<a href="/jobs/([0-9a-f-]{36})"', text) == made[4:6]
+    assert told == [f"{rows} of more than 6" for rows in ("1–2", "3–4", "5–6", "3–4", "1–2")]
+    assert page.get(f"/jobs?cursor={'x' * 30}&from=9&trail=a~b").status_code == 400
+
+
+def test_given_a_time_when_drawn_then_with_its_date_and_zone_wherever_it_stands(
+    shop: Shop, page: FlaskClient
+) -> None:
+    job_id = shop.asked()
+    for path in (f"/jobs/{job_id}", "/jobs", "/dead-letters", f"/jobs/{job_id}/history"):
+        times = re.findall(r"<time [^>]*>([^<]*)</time>", page.get(path).get_data(as_text=True))
+        assert times
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", time) for time in times), (
+            path
+        )

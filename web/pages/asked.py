@@ -13,7 +13,7 @@ from app.saga.naming import did_you_mean
 
 NAME_CHARACTERS = 64
 SHOWN_CHARACTERS = 40  # of a value or a name that a fault repeats
-BESIDE = ("cursor", "said", "from")  # that any list may have beside its filters
+BESIDE = ("cursor", "said", "from", "trail")  # that any list may have beside its filters
 
 
 @dataclass(frozen=True)

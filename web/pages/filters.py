@@ -58,17 +58,17 @@ def mark(state: str) -> str:
 
 
 def moment(stamp: str | None, *, bare: bool = False, ahead: bool = False) -> Markup:
-    """A <time> that the page's script turns into "3 s ago"; without script it is the time in UTC.
+    """A <time>: date, time of day and UTC, which the page's script turns into "3 s ago".
 
-    `bare`: the time of day, left as it is; `ahead`: expected, so that once it is past it reads "any moment".
+    `bare`: into date and time of the reader's own zone, which it names, instead;
+    `ahead`: expected, so that once it is past it reads "any moment".
     """
     if not stamp:
         return Markup("&ndash;")
     time = datetime.fromisoformat(stamp).astimezone(UTC)
-    text = f"{time:%H:%M:%S}" if bare else f"{time:%Y-%m-%d %H:%M:%S} UTC"
+    text = f"{time:%Y-%m-%d %H:%M:%S} UTC"
     relative = Markup("") if bare else RELATIVE[ahead]
-    title = f"{time:%Y-%m-%d %H:%M:%S} UTC"
-    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(stamp, title, relative, text)
+    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(stamp, text, relative, text)
 
 
 def lasted(start: str | None, end: str | None) -> str:

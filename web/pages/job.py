@@ -18,7 +18,14 @@ from app.errors import Conflict, InvalidInput, NotFound, RequestError
 from app.explain import why
 from app.rules.states import ENDED
 from app.store.ids import is_id, operation_id
-from app.store.views import Revision, effects_view, history_view, job_view, job_with_letters
+from app.store.views import (
+    Revision,
+    effects_view,
+    history_ends,
+    history_pages,
+    job_view,
+    job_with_letters,
+)
 from app.store.views.graphs import graph_view
 from app.store.views.letters import letter_view
 from app.store.views.names import short_name
@@ -32,6 +39,7 @@ routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
 SAID_OF = {"redrive": "sent-back", "discard": "laid-down"}  # of a letter's decisions; all others are "decided"
 OWNING = {"take": owning.take, "release": owning.release}
 REASON_CHARACTERS = 1000
+PAGE_DIGITS = 6
 WHY_ANEW_S = 10  # an open job's page is made anew so often although the job did not move
 NO_REASON = "A decision needs its reason, of one line."
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
@@ -73,6 +81,17 @@ def _tag(revision: Revision) -> str:
     """Of the page's live part: the job as it stands, for whom, and while it is open the time, for why it waits depends on others."""
     moment = "" if revision.ended else str(int(time.time() / WHY_ANEW_S))
     return f"{revision.tag}-{principal().role}-{moment}"
+
+
+@routes.get("/history")
+def history(job_id: str) -> Response:
+    """All that happened, newest first, by pages."""
+    text, tenant_id = request.args.get("page", "1"), principal().tenant_id
+    if not (text.isascii() and text.isdigit() and len(text) <= PAGE_DIGITS):
+        raise NotFound("This history has no such page.")
+    job = job_view(door().db, job_id, tenant_id)
+    found = history_pages(door().db, job_id, tenant_id, int(text))
+    return make_response(render_template("history.html", job=job, history=found, page=int(text)))
 
 
 @routes.post("/cancel")
@@ -165,7 +184,7 @@ def _facts(job_id: str) -> dict[str, Any]:
         "letters": letters,
         "may_decide": principal().may(Role.OPERATOR),
         "effects": effects_view(db, job_id, tenant_id),
-        "history": history_view(db, job_id, tenant_id)["items"],
+        "history": history_ends(db, job_id, tenant_id),
         "drawing": draw(graph_view(db, job_id, tenant_id), view["steps"]),
         "box": (WIDTH, HEIGHT),
         "flower": _in_flower(job_id) if door().settings.flower_url and principal().may(Role.OPERATOR) else None,

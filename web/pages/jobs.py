@@ -7,16 +7,17 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.store.views import jobs_called, list_jobs
+from app.store.views import count_jobs, jobs_called, list_jobs
 from app.store.views.called import SHORTEST_START
 from app.store.views.sagas import saga_names
 from web.api.auth import principal
 from web.api.pages import Pages
 from web.door import door
+from web.pages import turning
 from web.pages.asked import NAME_CHARACTERS, Asked, asked
+from web.pages.turning import Turned, turned
 
 routes = Blueprint("jobs_page", __name__)
-PAGE_ROWS = 50
 BADGES = {  # a badge's word, as it stands in an address -> the state that a list is asked for
     "accepted": "pending",
     "running": "running",
@@ -41,18 +42,17 @@ def index() -> AnyResponse:
     sagas = saga_names(door().db)
     chosen = asked({"state": STATES, "saga": sagas, "tag": None})
     if chosen.faults:
-        return _page(chosen, sagas, [], 400)
-    filters = chosen.filters | (
-        {"state": STATES[chosen.filters["state"]]} if "state" in chosen.filters else {}
-    )
-    pages = Pages("jobs", **filters)
+        return _page(chosen, sagas, [], None, 400)
+    filters = dict(chosen.filters)
+    if "state" in filters:
+        filters["state"] = STATES[filters["state"]]
+    here, tenant_id, pages = door(), principal().tenant_id, Pages("jobs", **filters)
     jobs, edge = list_jobs(
-        door().db, principal().tenant_id, **filters, after=pages.after(), limit=PAGE_ROWS
+        here.db, tenant_id, **filters, after=pages.after(), limit=turning.PAGE_ROWS
     )
-    following: dict[str, Any] = {**chosen.filters, "cursor": pages.cursor(edge)}
-    return _page(
-        chosen, sagas, jobs, older=url_for("jobs_page.index", **following) if edge else None
-    )
+    total = count_jobs(here.db, tenant_id, **filters) if edge or "cursor" in request.args else None
+    turn = turned(chosen.filters, len(jobs), pages.cursor(edge), total)
+    return _page(chosen, sagas, jobs, turn)
 
 
 @routes.get("/find")
@@ -70,25 +70,18 @@ def _page(
     chosen: Asked,
     sagas: list[str],
     jobs: list[dict[str, Any]],
+    turn: Turned | None,
     status: int = 200,
-    *,
-    older: str | None = None,
 ) -> Response:
+    state = chosen.filters.get("state")
+    states = [*BADGES, state] if state in STATES.keys() - BADGES.keys() else list(BADGES)
     page = render_template(
         "jobs.html",
         jobs=jobs,
-        older=older,
-        first="cursor" not in request.args,
+        turn=turn,
         asked=chosen.filters,
         faults=chosen.faults,
-        states=[
-            *BADGES,
-            *(
-                [chosen.filters["state"]]
-                if chosen.filters.get("state") in STATES.keys() - BADGES
-                else []
-            ),
-        ],
+        states=states,
         sagas=sagas,
     )
     return make_response(page, status)

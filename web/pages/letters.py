@@ -12,16 +12,18 @@ from app.engine import redrive, rerun
 from app.engine.letters import WHYS
 from app.errors import Conflict, RequestError
 from app.store.letters import Meant
+from app.store.views.counts import count_letters
 from app.store.views.letters import letter_view, letters_view
 from app.store.views.sagas import saga_names
 from web.api.auth import needs, principal
 from web.api.pages import pages_of_letters
 from web.door import door
+from web.pages import turning
 from web.pages.asked import Asked, asked
 from web.pages.once import key_of, new_key
+from web.pages.turning import Turned, turned
 
 routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
-PAGE_ROWS = 50
 REASON_CHARACTERS = 1000
 FILTERS = ("state", "saga", "step", "why")
 STATES = ("open", "closed")
@@ -38,7 +40,7 @@ SAID = {  # what a button did, named in the address so that nobody can put words
 def show() -> Response:
     sagas = saga_names(door().db)
     chosen = asked({"state": STATES, "saga": sagas, "step": None, "why": WHYS})
-    said: dict[str, Any] = dict(chosen.filters)
+    said = chosen.filters
     state, saga, step, why = (
         said.get("state", "open"),
         said.get("saga"),
@@ -46,27 +48,27 @@ def show() -> Response:
         said.get("why"),
     )
     if chosen.faults:
-        return _page(chosen, sagas, [], 400)
+        return _page(chosen, sagas, [], None, 400)
     meant = Meant(tenant_id=principal().tenant_id, state=state, saga=saga, step=step, why=why)
-    pages = pages_of_letters(meant)
-    letters, edge = letters_view(door().db, meant, after_id=pages.after_id(), limit=PAGE_ROWS)
-    older = url_for("letters_page.show", **said, cursor=pages.cursor(edge)) if edge else None
-    return _page(chosen, sagas, letters, older=older)
+    here, pages = door(), pages_of_letters(meant)
+    letters, edge = letters_view(
+        here.db, meant, after_id=pages.after_id(), limit=turning.PAGE_ROWS
+    )
+    total = count_letters(here.db, meant) if edge or "cursor" in request.args else None
+    return _page(chosen, sagas, letters, turned(said, len(letters), pages.cursor(edge), total))
 
 
 def _page(
     chosen: Asked,
     sagas: list[str],
     letters: list[dict[str, Any]],
+    turn: Turned | None,
     status: int = 200,
-    *,
-    older: str | None = None,
 ) -> Response:
     page = render_template(
         "letters.html",
         letters=letters,
-        older=older,
-        first="cursor" not in request.args,
+        turn=turn,
         whys=WHYS,
         sagas=sagas,
         asked=chosen.filters,
@@ -99,7 +101,11 @@ def decide(letter_id: str) -> AnyResponse:
 
 def _here() -> dict[str, Any]:
     """What leads back to the page that was looked at: its filters and its cursor."""
-    return {name: text for name in (*FILTERS, "cursor") if (text := request.args.get(name))}
+    return {
+        name: text
+        for name in (*FILTERS, "cursor", "from", "trail")
+        if (text := request.args.get(name))
+    }
 
 
 def _back(said: str) -> AnyResponse:

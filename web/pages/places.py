@@ -51,7 +51,8 @@ def places() -> list[Place]:
 def _waiting(db: Engine, tenant_id: str) -> str:
     """How many jobs need a person. A page about a store that is away is drawn without it."""
     try:
-        return needing_person(db, tenant_id).shown
+        count = needing_person(db, tenant_id)
+        return count.shown if count.number else ""
     except (SurefootError, SQLAlchemyError):
         return ""
 

@@ -127,15 +127,30 @@ function icon(state) {
 function relative() {
   for (const one of document.querySelectorAll("time")) {
     const at = new Date(one.dateTime);
+    const relative = one.hasAttribute("data-relative");
     if (!one.dataset.utc) {
       one.dataset.utc = one.title;
-      one.title = `${one.title}\n${at.toLocaleString()} here`;
+      one.title = `${one.title}\n${local(at)}`;
+      if (!relative) one.textContent = local(at);
     }
-    if (!one.hasAttribute("data-relative")) continue;
+    if (!relative) continue;
     const s = Math.round((Date.now() - at) / 1000);
     if (s >= 0 && one.dataset.relative === "ahead") one.textContent = "any moment";
     else one.textContent = s < 0 ? `in ${span(-s)}` : s < 2 ? "now" : `${span(s)} ago`;
   }
+}
+
+function local(at) {
+  // date, time of day and zone of whoever reads it
+  return at.toLocaleString(undefined, {
+    year: at.getFullYear() === new Date().getFullYear() ? undefined : "numeric",
+    month: "short",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    timeZoneName: "short",
+  });
 }
 
 function span(s) {

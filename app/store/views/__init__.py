@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from app.store.views.called import jobs_called
 from app.store.views.effects import effects_view
-from app.store.views.history import history_view
-from app.store.views.jobs import SHOWN_STATES, job_view, job_with_letters, list_jobs
+from app.store.views.history import history_ends, history_pages, history_view
+from app.store.views.jobs import SHOWN_STATES, count_jobs, job_view, job_with_letters, list_jobs
 from app.store.views.locks import locks_view
 from app.store.views.names import short_name
 from app.store.views.polls import Polls
@@ -22,7 +22,10 @@ __all__ = [
     "SHOWN_STATES",
     "Polls",
     "Revision",
+    "count_jobs",
     "effects_view",
+    "history_ends",
+    "history_pages",
     "history_view",
     "job_revision",
     "job_view",

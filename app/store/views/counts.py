@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, literal_column, select
 
+from app.store.letters import Meant
 from app.store.session import reading
-from app.store.tables import jobs
+from app.store.tables import dead_letters, jobs
 
 COUNTED_MOST = 1_000
 
@@ -22,22 +23,24 @@ class Count:
 
     @property
     def shown(self) -> str:
-        """As `301` or `more than 1,000`; "" for none."""
-        if self.more:
-            return f"more than {COUNTED_MOST:,}"
-        return f"{self.number:,}" if self.number else ""
+        """As `301` or `more than 1,000`."""
+        return f"more than {self.number:,}" if self.more else f"{self.number:,}"
 
 
 def counted(connection: Connection, query: Select[Any]) -> Count:
     """The rows of a query that an index serves: it is read COUNTED_MOST + 1 rows far."""
-    few = (
-        query.with_only_columns(literal_column("1"))
-        .order_by(None)
-        .limit(COUNTED_MOST + 1)
-        .subquery()
-    )
+    row: Select[Any] = query.with_only_columns(literal_column("1"), maintain_column_froms=True)
+    few = row.order_by(None).limit(COUNTED_MOST + 1).subquery()
     found = connection.execute(select(func.count()).select_from(few)).scalar_one()
     return Count(min(found, COUNTED_MOST), found > COUNTED_MOST)
+
+
+def count_letters(db: Engine, meant: Meant) -> Count | None:
+    """Open letters; None of others, which no index has apart."""
+    if meant.state != "open":
+        return None
+    with reading(db) as connection:
+        return counted(connection, select(dead_letters.c.id).where(*meant.guards()))
 
 
 def needing_person(db: Engine, tenant_id: str) -> Count:

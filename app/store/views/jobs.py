@@ -22,12 +22,15 @@ from sqlalchemy import (
 )
 
 from app.clock import UtcDateTime
+from app.errors import NotFound
 from app.rules.states import Dir, JobState, Kind, OpState
 from app.saga.graph import Node
 from app.secrecy import scrub_json
+from app.store.ids import is_id
 from app.store.session import reading
 from app.store.tables import Id, job_tags, jobs, operations, tenants
 from app.store.views import letters
+from app.store.views.counts import Count, counted
 from app.store.views.effects import Effect, effects_of, is_left_over
 from app.store.views.hidden import secrets_of
 from app.store.views.names import job_links, short_name, stamp
@@ -252,6 +255,35 @@ def list_jobs(
         else:
             rows, edge = _rows(connection, tenant_id, after, limit, filters)
         return briefs(connection, rows), edge
+
+
+def count_jobs(
+    db: Engine,
+    tenant_id: str | None,
+    *,
+    state: str | None = None,
+    saga: str | None = None,
+    tag: str | None = None,
+) -> Count | None:
+    """How many `list_jobs` would show; None where only looking at each would tell."""
+    walk, wanted = _walk(tenant_id, None, state=state, saga=saga, tag=tag)
+    if wanted or (tenant_id is None and (state, saga, tag) != (None, None, None)):
+        return None
+    with reading(db) as connection:
+        return counted(connection, walk.page(select(jobs.c.id)))
+
+
+def position_of(db: Engine, job_id: str) -> Position:
+    """Where this job stands in a list. Raises: NotFound."""
+    with reading(db) as connection:
+        created_at = (
+            connection.scalar(select(jobs.c.created_at).where(jobs.c.id == job_id))
+            if is_id(job_id)
+            else None
+        )
+    if created_at is None:
+        raise NotFound(f"there is no job {job_id}")
+    return created_at, job_id
 
 
 def briefs(connection: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
