@@ -12,8 +12,8 @@ from app.engine.parcel import Parcel, parcels
 from app.engine.work import Performed
 from app.errors import BrokerUnavailable
 from app.rules.planner import Plan
+from app.simulation.doors import Doors
 from app.simulation.stage import Stage
-from app.simulation.store import Doors
 
 
 @dataclass

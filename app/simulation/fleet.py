@@ -17,7 +17,6 @@ from app.faults import Point
 from app.saga.registry import Registry
 from app.simulation.scene import Scene
 from app.simulation.stage import Actor, Role
-from app.simulation.store import raw_id
 
 
 @dataclass(eq=False)
@@ -121,8 +120,8 @@ class Fleet:
         """A completion that was taken for ours is on record under our fence."""
         if performed.verdict != Verdict.COMPLETED or actor.fence is None:
             return
-        found = self._scene.store.raw.execute("SELECT step, fence FROM operations WHERE id = ?", (raw_id(operation_id),))
-        step, fence = found.fetchone()
+        asked = "SELECT step, fence FROM operations WHERE id = ?"
+        step, fence = self._scene.store.ask(asked, operation_id)[0]
         if fence != actor.fence:
             self._scene.errors.append(f"{step}: a completion under fence {actor.fence} was taken, but the claim is {fence}")
 

@@ -17,7 +17,7 @@ from app.rules.states import ENDED, JobState
 from app.simulation.actions import WORDS, Action, Director
 from app.simulation.sagas import StepPlan, build, draw
 from app.simulation.service import SimService
-from app.simulation.store import store_of_this_process
+from app.simulation.store import SimStore, store_of_this_process
 from app.simulation.terms import Terms, on_these_terms, terms_of
 from app.simulation.truth import untrue
 from app.simulation.world import World, usual_settings
@@ -129,6 +129,7 @@ class Outcome:
     trace: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     phase: str = "safety"
+    on_postgresql: bool = False
     ends: Counter[str] = field(default_factory=Counter)
     points: Counter[str] = field(default_factory=Counter)
     crashes: Counter[str] = field(default_factory=Counter)
@@ -183,14 +184,27 @@ def settings_of(terms: Terms) -> Settings:
     return usual.model_copy(update={"reconcile_seconds": RECONCILE_S}) if terms.sla_s else usual
 
 
-def run(seed: int, actions: Sequence[Action] | None = None, length: int = LENGTH) -> Outcome:
-    """Run the schedule of a seed; with `actions`, these instead of the seed's own (on the same saga)."""
+def run(
+    seed: int,
+    actions: Sequence[Action] | None = None,
+    length: int = LENGTH,
+    store: SimStore | None = None,
+) -> Outcome:
+    """Run the schedule of a seed; with `actions`, these instead of the seed's own (on the same saga).
+
+    `store`: where, if not in memory; it is emptied first.
+    """
+    if store is None:
+        store = store_of_this_process()
+    else:
+        store.begin_again()
     rates, drawn = actions_of(seed)
     outcome, terms = Outcome(seed, plans_of(seed)), terms_of(seed)
-    service = SimService(store_of_this_process(), exclusive=bool(terms.on_locked))
+    outcome.on_postgresql = store.engine.dialect.name == "postgresql"
+    service = SimService(store, exclusive=bool(terms.on_locked))
     sagas = [build(SAGA, outcome.plans, service, version=n, **terms.of_saga()) for n in range(1, terms.versions + 1)]
     settings = settings_of(terms)
-    with World(sagas, seed=seed, settings=settings, store=service.store, runs_on=rates.runs_on, deployed=1) as world:
+    with World(sagas, seed=seed, settings=settings, store=store, runs_on=rates.runs_on, deployed=1) as world:
         director = Director(world, service, SAGA, outcome.plans)
         try:
             if actions is None:

@@ -17,7 +17,7 @@ from app.participant.barrier import DONE, barrier, rows
 from app.rules.states import ENDED
 from app.saga.context import Context
 from app.saga.outcomes import NEVER, UNKNOWN, Failed, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
-from app.simulation.store import SimStore, raw_id
+from app.simulation.store import SimStore
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,21 @@ class SimService:
                 self.objections.append(f"{effect.step} took effect while another job had the same lock")
 
     def _moves(self, job_id: str) -> bool:
-        return self.store.raw.execute("SELECT state FROM jobs WHERE id = ?", (raw_id(job_id),)).fetchone()[0] not in ENDED
+        state: str = self.store.ask("SELECT state FROM jobs WHERE id = ?", job_id)[0][0]
+        return state not in ENDED
 
     def _has_a_cause(self, ctx: Context, version: int) -> None:
         """What is asked of a service must have been put on record before: the job, the claim, the attempt."""
-        row = self.store.raw.execute(
-            "SELECT o.started, o.attempts, j.version FROM operations o JOIN jobs j ON j.id = o.job_id "
-            "WHERE o.job_id = ? AND o.step = ? AND o.kind = ? AND o.item = ?",
-            (raw_id(ctx.job_id), ctx.step, ctx.kind, ctx.item),
-        ).fetchone()
+        found = self.store.ask(
+            "SELECT o.started, o.attempts, j.version"
+            " FROM operations o JOIN jobs j ON j.id = o.job_id"
+            " WHERE o.job_id = ? AND o.step = ? AND o.kind = ? AND o.item = ?",
+            ctx.job_id,
+            ctx.step,
+            ctx.kind,
+            ctx.item,
+        )
+        row = found[0] if found else None
         name = f"{ctx.step} {ctx.kind}"
         if row is None:
             self.objections.append(f"{name} was asked for, and no such operation is on record")

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from app.simulation.actions import Action
 from app.simulation.schedule import Outcome, run
+from app.simulation.store import SimStore
 
 MOST_RUNS = 400  # of one schedule: a minute or so
 
 
-def shrunk(failed: Outcome, most_runs: int = MOST_RUNS) -> Outcome:
-    """The shortest schedule found that fails with the same first sentence.
+def shrunk(
+    failed: Outcome, most_runs: int = MOST_RUNS, *, store: SimStore | None = None
+) -> Outcome:
+    """The shortest schedule found that fails with the same first sentence. `store`: where, if not in memory.
 
     Delta debugging: halves, quarters, single actions are left out; what is left is done in one go where that fails too.
     """
@@ -20,7 +23,7 @@ def shrunk(failed: Outcome, most_runs: int = MOST_RUNS) -> Outcome:
     def fails(actions: list[Action]) -> bool:
         nonlocal best, runs
         runs += 1
-        tried = run(failed.seed, actions)
+        tried = run(failed.seed, actions, store=store)
         if not same(tried, failed):
             return False
         best = tried

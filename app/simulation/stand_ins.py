@@ -10,7 +10,7 @@ from typing import Any
 
 from app.engine import patience, perform, running
 from app.simulation.clock import START, VirtualClock
-from app.simulation.store import HostTime, SimStore
+from app.simulation.store import SimStore
 from app.store import ids, session, undone
 
 
@@ -52,3 +52,17 @@ def _counted_ids(clock: VirtualClock) -> Callable[[], str]:
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     return next_id
+
+
+class HostTime:
+    """The host's clock as the engine's modules see it: it stands with the virtual one, and sleeping is waiting on the stage."""
+
+    def __init__(self, store: SimStore) -> None:
+        self._store, self._slept_s = store, 0.0
+
+    def monotonic(self) -> float:
+        return self._store.clock.now_s + self._slept_s
+
+    def sleep(self, seconds: float) -> None:
+        self._slept_s += seconds
+        self._store.stage.wait("sleeps")

@@ -2,19 +2,23 @@
 
 Triggers see each single change, also one that the next statement hides again, and know which actor makes it; what they
 object to is written in the same transaction, so it is gone if that rolls back. The statements of `engine.invariants` are
-asked after every action, all in one.
+asked after every action, all in one. Conditions and statements are SQLite's and PostgreSQL's alike, but for what
+`in_plpgsql` and `POSTGRESQL` put in another place.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from typing import Any
+from typing import Protocol
 
 from app.engine.invariants import INVARIANTS, STATES
 from app.rules.states import DONE, ENDED, OpState
 from app.simulation.clock import VirtualClock
 
 OBJECTIONS = "sim_objections"
+OBJECTIONS_TABLE = f"CREATE TABLE {OBJECTIONS} (sentence TEXT NOT NULL, id TEXT NOT NULL)"
+HISTORY = "a line of history was changed"
 ANY_TIME_S = 1e8  # while anything may fail nobody promises a bound: what is asked is only that there is a date at all
 
 
@@ -44,7 +48,9 @@ CHANGES: dict[str, tuple[str, str]] = {
     ),
     "a claim of what is not ready": (
         "operations",
-        "NEW.fence > OLD.fence AND NOT (OLD.missing = 0 AND OLD.stop = 0 AND (OLD.state = 'queued' OR OLD.lease_until < sim_now()))",
+        # one statement may take the last thing that it waits for, and claim it
+        "NEW.fence > OLD.fence AND NOT (NEW.missing = 0 AND NOT OLD.stop AND (OLD.lease_until < sim_now()"
+        " OR (OLD.state = 'queued' AND OLD.missing = 0) OR (OLD.state = 'pending' AND OLD.missing = 1)))",
     ),
     "the relay took a claim whose lease had not run out": (
         "operations",
@@ -73,58 +79,103 @@ MORE: dict[str, str] = {
 
 
 def install(connection: sqlite3.Connection) -> None:
-    """Put the triggers into a store whose tables are there. The connection knows sim_role(), sim_fence() and sim_now()."""
-    connection.execute(f"CREATE TABLE {OBJECTIONS} (sentence TEXT NOT NULL, id TEXT NOT NULL)")
+    """Put the triggers into a store in memory. The connection knows sim_role(), sim_fence() and sim_now()."""
+    connection.execute(OBJECTIONS_TABLE)
     for number, (sentence, (table, condition)) in enumerate(CHANGES.items()):
         connection.execute(
-            f"CREATE TRIGGER sim_watch_{number} AFTER UPDATE ON {table} WHEN {condition} "  # noqa: S608 - our own words
-            f"BEGIN INSERT INTO {OBJECTIONS} VALUES ({_quoted(sentence)}, NEW.id); END"
+            f"CREATE TRIGGER sim_watch_{number} AFTER UPDATE ON {table} WHEN {condition} "
+            f"BEGIN {_object(sentence, 'NEW.id')}; END"
         )
     for verb in ("UPDATE", "DELETE"):
         connection.execute(
-            f"CREATE TRIGGER sim_history_{verb} BEFORE {verb} ON history WHEN sim_role() IS NOT NULL "  # noqa: S608
-            f"BEGIN INSERT INTO {OBJECTIONS} VALUES ('a line of history was changed', OLD.job_id); END"
+            f"CREATE TRIGGER sim_history_{verb} BEFORE {verb} ON history"
+            f" WHEN sim_role() IS NOT NULL BEGIN {_object(HISTORY, 'OLD.job_id')}; END"
         )
+
+
+def in_plpgsql() -> str:
+    """The same triggers in PostgreSQL's words, a function for each table; they call the same three functions."""
+    asked: dict[str, list[str]] = {}
+    for sentence, (table, condition) in CHANGES.items():
+        differs = re.sub(r"IS NOT (?=OLD\.)", "IS DISTINCT FROM ", condition)
+        asked.setdefault(table, []).append(f"IF {differs} THEN {_object(sentence, 'NEW.id')}; END IF;")
+    made = [OBJECTIONS_TABLE]
+    for table, parts in asked.items():
+        made += [_function(table, f"{' '.join(parts)} RETURN NULL;"), _trigger(table, "AFTER UPDATE")]
+    changed = f"IF sim_role() IS NOT NULL THEN {_object(HISTORY, 'OLD.job_id')}; END IF;"
+    kept = f"{changed} IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW;"
+    made += [_function("history", kept), _trigger("history", "BEFORE UPDATE OR DELETE")]
+    return ";\n".join(made)
+
+
+def _function(table: str, body: str) -> str:
+    head = f"CREATE FUNCTION sim_watch_{table}() RETURNS trigger LANGUAGE plpgsql"
+    return f"{head} AS $watch$ BEGIN {body} END $watch$"
+
+
+def _trigger(table: str, when: str) -> str:
+    done = f"FOR EACH ROW EXECUTE FUNCTION sim_watch_{table}()"
+    return f"CREATE TRIGGER sim_watch {when} ON {table} {done}"
+
+
+def _object(sentence: str, id_: str) -> str:
+    return f"INSERT INTO {OBJECTIONS} VALUES ({_quoted(sentence)}, CAST({id_} AS TEXT))"  # noqa: S608
 
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _all_in_one() -> str:
+def _all_in_one(form: str) -> str:
     """Every invariant as one statement of rows (sentence, id)."""
     parts = []
     for sentence, sql in {**INVARIANTS, **MORE}.items():
         for name, states in STATES.items():
             sql = sql.replace(name, states)
-        parts.append(f"SELECT {_quoted(sentence)}, * FROM ({sql})")  # noqa: S608 - our own words
+        parts.append(form.format(_quoted(sentence), sql))
     return " UNION ALL ".join(parts)
 
 
-STATEMENT = _all_in_one()
+SQLITE = _all_in_one("SELECT {}, * FROM ({})")
+POSTGRESQL = re.sub(
+    r":(slack_ago|bound_ago)",
+    r"CAST(%(\1)s AS TIMESTAMPTZ)",
+    _all_in_one("SELECT {} AS sentence, CAST(found.id AS TEXT) FROM ({}) AS found(id)"),
+)
 
 
-def broken(connection: sqlite3.Connection, *, slack_ago: str, bound_ago: str) -> list[str]:
-    """Sentences about what does not hold, each with the row's id. The times as the store keeps them."""
-    times: dict[str, Any] = {"slack_ago": slack_ago, "bound_ago": bound_ago}
-    return [f"{sentence} ({row})" for sentence, row in connection.execute(STATEMENT, times)]
+class Watched(Protocol):
+    """A store, as far as it is watched."""
+
+    clock: VirtualClock
+    asked_each: int  # after how many actions that wrote something it is asked
+
+    def changes(self) -> int: ...
+
+    def broken(self, slack_ago: str, bound_ago: str) -> list[tuple[str, str]]: ...
 
 
 class Watch:
     """Asks a store again only when something was written since."""
 
-    def __init__(self, connection: sqlite3.Connection, clock: VirtualClock) -> None:
-        self._connection, self._clock = connection, clock
-        self._seen_changes = -1
+    def __init__(self, store: Watched) -> None:
+        self._store = store
+        self._seen_changes, self._unasked = -1, 0
         self._broken: list[str] = []
 
     def broken(self, slack_s: float | None, bound_s: float | None) -> list[str]:
-        """As `broken`, so long before now. Without times nobody promises a bound, only that there is a date at all."""
-        changes = self._connection.total_changes
-        if changes != self._seen_changes or slack_s is not None:
-            self._broken = broken(self._connection, slack_ago=self._ago(slack_s), bound_ago=self._ago(bound_s))
-            self._seen_changes = self._connection.total_changes
+        """Sentences about what does not hold, each with the row's id.
+
+        Without times nobody promises a bound: what is asked is only that there is a date at all.
+        """
+        changes = self._store.changes()
+        if changes != self._seen_changes:
+            self._unasked, self._seen_changes = self._unasked + 1, changes
+        if self._unasked >= self._store.asked_each or slack_s is not None:
+            found = self._store.broken(self._ago(slack_s), self._ago(bound_s))
+            self._broken = [f"{sentence} ({row})" for sentence, row in found]
+            self._unasked = 0
         return self._broken
 
     def _ago(self, seconds: float | None) -> str:
-        return self._clock.text(-(ANY_TIME_S if seconds is None else seconds))
+        return self._store.clock.text(-(ANY_TIME_S if seconds is None else seconds))

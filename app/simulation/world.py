@@ -85,7 +85,7 @@ class World:
         rings = Announced(self.broker)
         self.sweepers = [Sweeper(self._scene.db, self.settings, rings, self.broker, strict=True) for _ in range(self.relays)]
         self.view = View(self.store.engine)
-        self._watch = Watch(self.store.raw, self.clock)
+        self._watch = Watch(self.store)
         self._held = ExitStack()
 
     # --- beginning and end -----------------------------------------------------------------------------------------
