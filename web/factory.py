@@ -25,6 +25,7 @@ from app.store.views import Polls
 from app.texts import to_utf8
 from web import address, body, logs, security
 from web.api import (
+    acts,
     attention,
     auth,
     document,
@@ -116,7 +117,7 @@ def _assemble(app: Flask, opening: Opening) -> None:
     problems.install(app, errors.as_page)
     filters.install(app)
     places.install(app)
-    api = (jobs, attention, effects, letters, quarantine, sagas, workers, locks, reconciliations, health, metrics, document)
+    api = (jobs, attention, effects, letters, quarantine, sagas, workers, locks, reconciliations, acts, health, metrics, document)
     for part in (*api, docs, home_page, jobs_page, job_page, letters_page, sessions_page, sign_in, problem_pages):
         app.register_blueprint(part.routes)
     document.install(app)

@@ -15,6 +15,9 @@ from app.access.principal import Principal, Role
 from app.access.tenants import DEFAULT, NAME_CHARACTERS, ensure_in, insert_unless_there
 from app.clock import now
 from app.errors import NotFound, RequestError, SettingsError
+from app.store import acts
+from app.store.actors import Actor
+from app.store.acts import Act
 from app.store.ids import is_id, new_id
 from app.store.session import reading, transaction
 from app.store.tables import api_keys, tenants
@@ -24,16 +27,19 @@ KEY_BYTES = 32
 PREFIX_CHARACTERS = 8  # of a key, shown in lists; the remaining 38 still have 228 random bits
 GIVEN_CHARACTERS = 32  # an operator's own key has at least this many
 LONGEST = 512
+CONFIGURATION = "setting:SUREFOOT_API_KEY"  # who made the first admin's key
 
 
-def create(db: Engine, tenant: str = DEFAULT, role: str = Role.USER, name: str = "") -> tuple[str, str]:
+def create(
+    db: Engine, tenant: str = DEFAULT, role: str = Role.USER, name: str = "", *, actor: str = ""
+) -> tuple[str, str]:
     """Make a key for the tenant of this name (made when there is none).
 
     Returns: (id of the row, text of the key). The text is nowhere kept: this is the only time it is seen.
     Raises: RequestError for an unknown role or a name that is too long.
     """
     text = MARK + secrets.token_urlsafe(KEY_BYTES)
-    return transaction(db, lambda tx: _insert(tx, text, tenant, role, name or "unnamed")), text
+    return transaction(db, lambda tx: _insert(tx, text, tenant, role, name or "unnamed", actor)), text
 
 
 def ensure_admin(db: Engine, key: str, name: str = "first") -> str:
@@ -48,7 +54,7 @@ def ensure_admin(db: Engine, key: str, name: str = "first") -> str:
         query = select(api_keys.c.id, api_keys.c.revoked_at).where(api_keys.c.hash == hashed(key))
         row = tx.execute(query).one_or_none()
         if row is None:
-            _insert(tx, key, DEFAULT, Role.ADMIN, name)
+            _insert(tx, key, DEFAULT, Role.ADMIN, name, Actor(CONFIGURATION))
             row = tx.execute(query).one()
         if row.revoked_at is not None:
             raise SettingsError("SUREFOOT_API_KEY: this key was revoked; choose another one")
@@ -92,7 +98,8 @@ def revoke(db: Engine, wanted: str, actor: str = "") -> datetime:
     def work(tx: Connection) -> datetime:
         key_id = _one(tx, wanted)
         still_good = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-        tx.execute(still_good.values(revoked_at=now()))
+        if tx.execute(still_good.values(revoked_at=now())).rowcount == 1:
+            acts.note(tx, actor, Act("revoke", "key", key_id, _tenant_of(tx, key_id)))
         sessions.end_of_key(tx, key_id, actor)
         revoked_at: datetime = tx.execute(select(api_keys.c.revoked_at).where(api_keys.c.id == key_id)).scalar_one()
         return revoked_at
@@ -102,7 +109,14 @@ def revoke(db: Engine, wanted: str, actor: str = "") -> datetime:
 
 def sign_out(db: Engine, wanted: str, actor: str) -> int:
     """End every session of a key, which stays good. Returns how many there were. Raises: as `revoke`."""
-    return transaction(db, lambda tx: sessions.end_of_key(tx, _one(tx, wanted), actor))
+
+    def work(tx: Connection) -> int:
+        key_id = _one(tx, wanted)
+        count = sessions.end_of_key(tx, key_id, actor)
+        acts.note(tx, actor, Act("sign-out", "key", key_id, _tenant_of(tx, key_id), details={"sessions": count}))
+        return count
+
+    return transaction(db, work)
 
 
 def find_id(db: Engine, wanted: str) -> str:
@@ -126,7 +140,11 @@ def _one(connection: Connection, wanted: str) -> str:
     return str(rows[0])
 
 
-def _insert(tx: Connection, key: str, tenant: str, role: str, name: str) -> str:
+def _tenant_of(connection: Connection, key_id: str) -> str:
+    return str(connection.execute(select(api_keys.c.tenant_id).where(api_keys.c.id == key_id)).scalar_one())
+
+
+def _insert(tx: Connection, key: str, tenant: str, role: str, name: str, actor: str) -> str:
     if role not in tuple(Role):
         raise RequestError(f"A role is one of {', '.join(Role)}, not {role!r}.")
     if len(name) > NAME_CHARACTERS or not name.isprintable():
@@ -134,6 +152,8 @@ def _insert(tx: Connection, key: str, tenant: str, role: str, name: str) -> str:
     row = {"id": new_id(), "tenant_id": ensure_in(tx, tenant), "role": str(role), "name": name}
     row |= {"prefix": key[:PREFIX_CHARACTERS], "hash": hashed(key)}
     insert_unless_there(tx, api_keys, row)
+    said = {"role": str(role), "name": name}
+    acts.note(tx, actor, Act("create", "key", str(row["id"]), str(row["tenant_id"]), details=said))
     return str(row["id"])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.errors import NotAllowed
+from app.store.actors import Actor
 
 
 class Role(StrEnum):
@@ -30,9 +31,9 @@ class Principal:
     name: str
 
     @property
-    def actor(self) -> str:
-        """How history names this principal: at most 128 characters, never the key."""
-        return f"{self.role}:{self.name}"[:128]
+    def actor(self) -> Actor:
+        """How history names this principal: at most 128 characters, never the key, which it bears the id of."""
+        return Actor(f"{self.role}:{self.name}"[:128], self.key_id, self.tenant_id)
 
     def may(self, role: Role) -> bool:
         return _ORDER.index(self.role) >= _ORDER.index(role)
@@ -43,9 +44,9 @@ class Principal:
             raise NotAllowed(f"This needs the role {role}; your key has the role {self.role}.")
 
 
-def shell_actor() -> str:
-    """How history names whoever types a command on this machine."""
+def shell_actor() -> Actor:
+    """How history names the person who types a command on this machine."""
     try:
-        return f"cli:{getpass.getuser()}"
+        return Actor(f"cli:{getpass.getuser()}"[:128])
     except (OSError, KeyError):  # a container without a name for its user
-        return "cli:unknown"
+        return Actor("cli:unknown")

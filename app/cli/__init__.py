@@ -25,6 +25,7 @@ COMMANDS = {
     "dead-letters": "app.cli.letters:letters",
     "quarantine": "app.cli.quarantine:quarantine",
     "reconcile": "app.cli.reconcile:reconcile",
+    "acts": "app.cli.acts:acts",
     "sagas": "app.cli.sagas:sagas",
     "drill": "app.cli.drill:drill",
     "bench": "app.cli.bench:bench",

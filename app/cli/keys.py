@@ -25,7 +25,7 @@ def keys() -> None:
 def create(tenant: str, role: str, name: str, as_json: bool) -> None:
     """Make a key and print it. It is the only time."""
     with store() as db:
-        key_id, key = access.create(db, tenant, role, name)
+        key_id, key = access.create(db, tenant, role, name, actor=shell_actor())
     if as_json:
         print_json({"id": key_id, "key": key, "tenant": tenant, "role": role})
     else:

@@ -174,13 +174,14 @@ def _one(db: Engine, letter_id: str, reason: str, dry_run: bool, as_json: bool) 
 @letters.command("hold-back")
 @_filtered
 @click.option("--all", "everything", is_flag=True, help="Every letter that has a date, where no filter is given.")
+@reason
 @as_json
-def hold_back(everything: bool, as_json: bool, **filters: Any) -> None:
+def hold_back(everything: bool, reason: str, as_json: bool, **filters: Any) -> None:
     """Take back the dates of letters that were to be sent back and have not been."""
     if not everything and all(value is None for value in filters.values()):
         raise click.UsageError("say which ones by a filter, or --all")
     with store() as db:
-        count = redrive.hold_back(db, _meant(db, "open", **filters))
+        count = redrive.hold_back(db, _meant(db, "open", **filters), shell_actor(), reason)
     if as_json:
         print_json({"held_back": count})
     else:

@@ -28,9 +28,10 @@ from app.engine.dispatch import Publishes
 from app.engine.isolation import Isolated
 from app.errors import NotFound
 from app.saga.registry import Registry
-from app.store import reconciliations
+from app.store import acts, reconciliations
+from app.store.acts import Act
 from app.store.ids import is_id
-from app.store.session import reading
+from app.store.session import one_statement, reading
 from app.store.views.reconciliations import PAGE_ROWS_MOST, reconciliations_view
 
 SHORTEST_END = 6
@@ -52,8 +53,11 @@ def reconcile(ctx: click.Context, dry_run: bool, after_restore: bool, patrol: bo
     if after_restore:
         _after_restore(dry_run, as_json)
         return
-    chosen, who = settings(), shell_actor()
+    chosen = settings()
+    who = str(shell_actor())  # what it finds and closes by itself is not an act; that it was run is one
     with store() as db:
+        if not dry_run:
+            _note_run(db, "the next jobs" if patrol else "the whole window")
         acted = [] if patrol else _late(db, chosen, who, dry_run)
         look = effects.patrol if patrol else effects.whole_window
         done = look(db, chosen, Registry.load(chosen.saga_modules), who, dry_run=dry_run)
@@ -67,11 +71,18 @@ def reconcile(ctx: click.Context, dry_run: bool, after_restore: bool, patrol: bo
     click.echo(f"{done.looked_at} jobs looked at, {len(found)} findings{closed}.{' Nothing was written.' if dry_run else ''}")
 
 
+def _note_run(db: Engine, what: str) -> None:
+    act = Act("reconcile", "reconciliation", "", details={"what": what})
+    one_statement(db, lambda tx: acts.note(tx, shell_actor(), act))
+
+
 def _after_restore(dry_run: bool, as_json: bool) -> None:
     chosen = settings()
     with store() as db:
         registry = Registry.load(chosen.saga_modules)
-        done = effects.whole_window(db, chosen, registry, shell_actor(), thorough=True, dry_run=dry_run)
+        if not dry_run:
+            _note_run(db, "after a restore")
+        done = effects.whole_window(db, chosen, registry, str(shell_actor()), thorough=True, dry_run=dry_run)
         found = done.found if dry_run else restored.open_findings(db)
         advised = restored.advise(db, registry, found)
     lost = restored.lost_between(found)

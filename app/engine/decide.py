@@ -19,10 +19,13 @@ from app.engine.turn import past_return, turn
 from app.errors import Conflict, NotFound
 from app.rules.planner import Plan
 from app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
-from app.store import queries, updates
+from app.store import acts, queries, updates
+from app.store.acts import Act
 from app.store.ids import is_id
 from app.store.session import reading, transaction
 from app.store.types import AnyRow
+
+ACTS = {"retried": "retry", "marked_done": "mark-done", "waived": "waive", "marked_absent": "mark-absent"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,13 @@ def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
                 return Decision(True, "It is being cancelled already.")
             raise Conflict("the job is being undone already", state=move.state)
         if turn(move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds, actor=actor):
+            acts.note(tx, actor, _cancelled(move, "it turned"))
             return Decision(True, "It is being cancelled; what was done is undone.", move.close())
         blocker = past_return(move)
         if not move.job.cancel_wish:  # asked again, there is nothing new to write
             move.change(cancel_wish=True)
             move.record("cancel_wished", actor=actor, too_late_because=blocker.step if blocker is not None else None)
+            acts.note(tx, actor, _cancelled(move, "too late: noted as a wish"))
             move.close()
         return Decision(False, f"Too late to cancel: {_too_late(blocker)}")
 
@@ -127,6 +132,11 @@ def _too_late(blocker: AnyRow | None) -> str:
     return f"{step} is past the point of no return. If it fails, the job is cancelled then."
 
 
+def _cancelled(move: Move, came_of_it: str) -> Act:
+    job = move.job
+    return Act("cancel", "job", job.id, job.tenant_id, job.id, details={"came_of_it": came_of_it})
+
+
 # --- how -------------------------------------------------------------------------------------------------------
 def _fresh_attempts(move: Move, operation: AnyRow) -> None:
     limits = move.graph.by_name[operation.step].limits_of(operation.kind)
@@ -176,6 +186,8 @@ def _carry_out(move: Move, letter: AnyRow, resolution: str, actor: str, why: str
     if operation is None or not updates.close_letter(move.tx, letter.id, resolution=resolution, actor=actor, why=why):
         raise Conflict("somebody else has decided this already")
     move.record(resolution, operation, actor=actor, why=why)
+    said = {"step": letter.step, "kind": letter.kind, "item": letter.item or None}
+    acts.note(move.tx, actor, Act(ACTS[resolution], "letter", letter.id, move.job.tenant_id, move.job.id, why, said))
     if move.state == JobState.ATTENTION and not queries.blocking_letters(move.tx, letter.job_id):
         nobody_is_asked(move, retried=resolution == "retried")
     change(move, operation)

@@ -26,7 +26,8 @@ from app.rules.states import Kind
 from app.saga.context import Context
 from app.saga.naming import DEFAULT_TENANT, parse_effect_key
 from app.saga.registry import Registry
-from app.store import queries, reconciliations
+from app.store import acts, queries, reconciliations
+from app.store.acts import Act
 from app.store.reconciliations import ORPHAN, UNDO
 from app.store.session import reading, transaction
 from app.store.types import AnyRow
@@ -48,6 +49,8 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
         if row is not None and move is not None:
             move.record("finding_closed", actor=actor, finding=row.finding, key=row.key, action=row.action, why=why)
             move.close()
+        if row is not None:
+            acts.note(tx, actor, _act("close", row, why))
         return row is not None
 
     return transaction(db, work)
@@ -72,6 +75,8 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
                     event, actor=actor, finding=row.finding, service=row.service, key=row.key, action=reconciliations.ADOPTED, why=why
                 )
                 move.close()
+        if adopted is not None:
+            acts.note(tx, actor, _act("adopt", row, why, accounted_by=job_id))
         return adopted is not None
 
     if transaction(db, work):
@@ -92,7 +97,14 @@ def undo(db: Engine, registry: Registry, finding_id: str, actor: str, why: str, 
     if refusal:
         raise Conflict(refusal)
     detail = {**(row.detail or {}), "decided": {"by": actor, "why": why}}
-    decided = transaction(db, lambda tx: reconciliations.say(tx, finding_id, action=UNDO, detail=detail))
+
+    def work(tx: Connection) -> AnyRow | None:
+        said = reconciliations.say(tx, finding_id, action=UNDO, detail=detail)
+        if said is not None:
+            acts.note(tx, actor, _act("undo", said, why, past_return=past_return or None))
+        return said
+
+    decided = transaction(db, work)
     if decided is None:
         raise Conflict("it is closed already")
     return _carry_out(db, registry, decided)
@@ -153,6 +165,11 @@ def record(db: Engine, found: Sequence[dict[str, Any]], tenants: Mapping[str, st
         return new
 
     return [one for job_id, group in by_job.items() for one in transaction(db, lambda tx, j=job_id, g=group: work(tx, j, g))]  # type: ignore[misc]
+
+
+def _act(word: str, row: AnyRow, why: str, **details: Any) -> Act:
+    said = {"finding": row.finding, "service": row.service or None, "key": row.key}
+    return Act(word, "finding", row.id, row.tenant_id, row.job_id, why, said | details)
 
 
 def _move_of(tx: Connection, job_id: str | None) -> Move | None:

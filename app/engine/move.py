@@ -20,6 +20,7 @@ from app.rules.states import Dir, Kind
 from app.saga.graph import Graph
 from app.saga.naming import queue_name, task_name
 from app.store import queries, updates
+from app.store.actors import key_of
 from app.store.ids import operation_id
 from app.store.types import AnyRow
 from app.store.undone import undone_steps
@@ -62,7 +63,8 @@ class Move:
 
     def record(self, event: str, operation: AnyRow | None = None, *, actor: str | None = None, **detail: Any) -> None:
         """One line of history."""
-        row: dict[str, Any] = {"event": event, "actor": actor, "detail": detail or None}
+        row: dict[str, Any] = {"event": event, "actor": actor, "key_id": key_of(actor)}
+        row["detail"] = detail or None
         if operation is not None:
             row |= {
                 "step": operation.step,

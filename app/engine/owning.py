@@ -8,6 +8,8 @@ from app.clock import now
 from app.engine.move import Move
 from app.errors import Conflict
 from app.rules.states import JobState
+from app.store import acts
+from app.store.acts import Act
 from app.store.session import transaction
 
 OWNER_CHARACTERS = 128
@@ -20,14 +22,14 @@ def take(db: Engine, job_id: str, actor: str) -> None:
         move = _asked(tx, job_id)
         if move.job.owner not in (None, actor):
             raise Conflict(f"{move.job.owner} has it already; assign it, if that is agreed", state=move.state)
-        _own(move, actor, actor)
+        _own(move, actor, actor, "take")
 
     transaction(db, work)
 
 
 def assign(db: Engine, job_id: str, owner: str, actor: str) -> None:
     """`owner` sees to it, says `actor`. Raises: NotFound; Conflict when the job asks nobody."""
-    transaction(db, lambda tx: _own(_asked(tx, job_id), owner, actor))
+    transaction(db, lambda tx: _own(_asked(tx, job_id), owner, actor, "assign"))
 
 
 def release(db: Engine, job_id: str, actor: str) -> None:
@@ -39,6 +41,7 @@ def release(db: Engine, job_id: str, actor: str) -> None:
             raise Conflict("nobody has it", state=move.state)
         move.change(owner=None, owned_at=None)
         move.record("released", actor=actor, owner=move.job.owner)
+        acts.note(tx, actor, _act(move, "release", move.job.owner))
         move.close()
 
     transaction(db, work)
@@ -51,7 +54,12 @@ def _asked(tx: Connection, job_id: str) -> Move:
     return move
 
 
-def _own(move: Move, owner: str, actor: str) -> None:
+def _act(move: Move, word: str, owner: str) -> Act:
+    return Act(word, "job", move.job.id, move.job.tenant_id, move.job.id, details={"owner": str(owner)})
+
+
+def _own(move: Move, owner: str, actor: str, word: str) -> None:
     move.change(owner=owner[:OWNER_CHARACTERS], owned_at=now())
     move.record("assigned", actor=actor, owner=owner[:OWNER_CHARACTERS])
+    acts.note(move.tx, actor, _act(move, word, owner[:OWNER_CHARACTERS]))
     move.close()

@@ -8,7 +8,9 @@ carries each out when its time comes, so that what was an outage does not become
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -25,7 +27,9 @@ from app.engine.submit import Submitted, fingerprint_of_rerun, replayed
 from app.errors import Conflict, InvalidInput, NotAllowed, NotFound, RequestError, StoreUnavailable, TooManyOpenJobs
 from app.rules.pacing import departures
 from app.rules.states import ENDED, JobState
-from app.store import letters, queries, updates
+from app.store import acts, letters, queries, updates
+from app.store.actors import Actor
+from app.store.acts import Act
 from app.store.ids import is_id
 from app.store.letters import Meant
 from app.store.session import reading, transaction
@@ -137,6 +141,8 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
         if not letters.close(tx, letter_id, resolution="discarded", actor=actor, why=why):
             raise Conflict("the letter is closed already")
         move.record("discarded", queries.operation(tx, letter.operation_id), actor=actor, why=why)
+        said = {"step": letter.step, "kind": letter.kind}
+        acts.note(tx, actor, Act("discard", "letter", letter_id, move.job.tenant_id, move.job.id, why, said))
         move.close()
 
     transaction(db, work)
@@ -166,9 +172,12 @@ def redrive_many(
         rows = letters.unscheduled(tx, meant, most + 1)
         chosen = tuple(row.id for row in rows[:most])
         times = list(departures(len(chosen), rate, ramp_s))
+        takes_s = times[-1] if times else 0.0
         if not dry_run:
             letters.schedule(tx, list(zip(chosen, times, strict=True)), actor=actor, why=why)
-        return Scheduled(chosen, times[-1] if times else 0.0, len(rows) > most)
+            said = {"rate": rate, "ramp_seconds": ramp_s, "takes_seconds": round(takes_s, 3)}
+            _note_many(tx, "redrive-many", meant, rows[:most], (actor, why), said)
+        return Scheduled(chosen, takes_s, len(rows) > most)
 
     if dry_run:
         with reading(db) as connection:
@@ -176,9 +185,28 @@ def redrive_many(
     return transaction(db, work)
 
 
-def hold_back(db: Engine, meant: Meant) -> int:
+def hold_back(db: Engine, meant: Meant, actor: str, why: str) -> int:
     """Take back the dates of letters that were to be sent back and have not been. Returns how many."""
-    return transaction(db, lambda tx: letters.unschedule(tx, meant))
+
+    def work(tx: Connection) -> int:
+        rows = letters.unschedule(tx, meant)
+        _note_many(tx, "hold-back", meant, rows, (actor, why), {})
+        return len(rows)
+
+    return transaction(db, work)
+
+
+def _note_many(
+    tx: Connection, word: str, meant: Meant, rows: Sequence[AnyRow], said: tuple[str, str], details: dict[str, Any]
+) -> None:
+    """One act for the request, and a part of it for each letter. `said`: (actor, why). `rows`: id, job_id, tenant_id of letters."""
+    if not rows:
+        return
+    actor, why = said
+    filters = {f"only_{name}": value for name, value in asdict(meant).items() if name not in ("tenant_id", "state")}
+    whole = Act(word, "letters", "", meant.tenant_id, reason=why, details={"letters": len(rows), **details, **filters})
+    parts = (Act(word, "letter", row.id, row.tenant_id, row.job_id) for row in rows)
+    acts.note_parts(tx, actor, acts.note(tx, actor, whole), parts)
 
 
 def carry_out(entrance: Entrance, publisher: Publishes, isolated: Isolated) -> int:
@@ -196,7 +224,7 @@ def carry_out(entrance: Entrance, publisher: Publishes, isolated: Isolated) -> i
 def _carry_out(entrance: Entrance, publisher: Publishes, row: AnyRow) -> int:
     db = entrance.db
     try:
-        done = redrive_letter(entrance, row.id, Asked(row.redrive_by, row.redrive_why))
+        done = redrive_letter(entrance, row.id, Asked(_in_the_name_of(row), row.redrive_why))
     except NotLanded:
         transaction(db, lambda tx: letters.put_off(tx, row.id, PUT_OFF_S))
         return 0
@@ -218,11 +246,16 @@ def _carry_out(entrance: Entrance, publisher: Publishes, row: AnyRow) -> int:
     return 1
 
 
+def _in_the_name_of(row: AnyRow) -> Actor:
+    """Who dated the letter: history names them. What they did is on record since then."""
+    return Actor(row.redrive_by, row.redrive_key, acting=False)
+
+
 def _refuse(tx: Connection, row: AnyRow, refused: str) -> bool:
     """It stays open, without a date; the history of its job says why."""
     move = Move(tx, row.job_id)
     if not letters.unschedule_one(tx, row.id):
         return False
-    move.record("redrive_refused", actor=row.redrive_by, why=refused)
+    move.record("redrive_refused", actor=_in_the_name_of(row), why=refused)
     move.close()
     return True

@@ -15,7 +15,8 @@ from app.engine.move import Move
 from app.engine.submit import Submission, Submitted
 from app.errors import Conflict
 from app.rules.states import ENDED, JobState
-from app.store import letters, queries
+from app.store import acts, letters, queries
+from app.store.acts import Act
 from app.store.types import AnyRow
 from app.store.views.names import short_name
 
@@ -52,6 +53,9 @@ def rerun(entrance: Entrance, job: AnyRow, asked: Asked, *, letter_id: str | Non
         _may_run_again(tx, old, new_job_id, asked)
         closed = letters.close_of_job(tx, job.id, retried_as=new_job_id, actor=asked.actor, why=why)
         old.record("run_again", actor=asked.actor, why=why, job=new_job_id, letters=closed)
+        about = ("letter", letter_id) if letter_id is not None else ("job", str(job.id))
+        said = {"new_job": new_job_id, "letters_closed": closed, "again": asked.again or None}
+        acts.note(tx, asked.actor, Act("redrive", *about, job.tenant_id, job.id, why, said))
         old.close()
 
     again = Submission(

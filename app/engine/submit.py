@@ -27,6 +27,7 @@ from app.saga.naming import did_you_mean
 from app.saga.registry import Registry
 from app.saga.summary import summary_of
 from app.store import queries, updates, wide
+from app.store.actors import key_of
 from app.store.ids import new_id
 from app.store.queries import Definition
 from app.store.rows import new_operation
@@ -212,7 +213,8 @@ def _insert(
             into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
             tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
         updates.insert_operations(tx, rows, answer=False)
-        tx.execute(_FIRST_LINE, {"job_id": job_id, "actor": submission.actor})
+        named = {"actor": submission.actor, "key_id": key_of(submission.actor)}
+        tx.execute(_FIRST_LINE, {"job_id": job_id, **named})
         metrics.note(JOBS_SUBMITTED, saga=graph.saga)
 
     if wide.serves(db) and also is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine, insert, or_, select, update
 
@@ -12,6 +12,8 @@ from app.clock import ago, now
 from app.errors import NotFound
 from app.saga.graph import Graph
 from app.saga.words import Words
+from app.store import acts
+from app.store.acts import Act
 from app.store.queries import LIVE, LIVE_WORKER_S, order_of_definitions
 from app.store.session import insert_or, transaction
 from app.store.tables import definitions, edges
@@ -66,21 +68,24 @@ def retire(db: Engine, saga: str, which: str, *, actor: str, why: str) -> list[s
 
     Raises: NotFound.
     """
-    values = {"retired_at": now(), "retired_by": actor, "retired_why": why}
-    return transaction(db, lambda tx: _change(tx, saga, which, values))
+    return transaction(db, lambda tx: _change(tx, saga, which, retired=True, said=(actor, why)))
 
 
 def bring_back(db: Engine, saga: str, which: str, *, actor: str, why: str) -> list[str]:
     """The opposite of `retire`: who did it and why is kept in the same columns. Raises: NotFound."""
-    values = {"retired_at": None, "retired_by": actor, "retired_why": why}
-    return transaction(db, lambda tx: _change(tx, saga, which, values))
+    return transaction(db, lambda tx: _change(tx, saga, which, retired=False, said=(actor, why)))
 
 
-def _change(tx: Connection, saga: str, which: str, values: dict[str, Any]) -> list[str]:
+def _change(tx: Connection, saga: str, which: str, *, retired: bool, said: tuple[str, str]) -> list[str]:
+    """`said`: (actor, why)."""
+    actor, why = said
+    values = {"retired_at": now() if retired else None, "retired_by": actor, "retired_why": why}
     meant = or_(d.digest == which, d.version == int(which)) if which.isdecimal() and len(which) < 10 else d.digest == which
     found = list(tx.scalars(update(definitions).where(d.saga == saga, meant).values(**values).returning(d.digest)))
     if not found:
         raise NotFound(f"saga {saga!r} has no version or digest {which}: surefoot sagas versions {saga}")
+    word, details = "retire" if retired else "bring-back", {"which": which, "digests": ", ".join(found)}
+    acts.note(tx, actor, Act(word, "saga", saga, reason=why, details=details))
     return found
 
 

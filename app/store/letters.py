@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, String, bindp
 from sqlalchemy.types import Float
 
 from app.clock import after, ago, now
+from app.store.actors import key_of
 from app.store.tables import dead_letters, jobs
 from app.store.types import AnyRow
 
@@ -80,11 +81,12 @@ def one(connection: Connection, letter_id: str, tenant_id: str | None) -> AnyRow
 
 # --- sent back by the clock --------------------------------------------------------------------------------------
 def unscheduled(connection: Connection, meant: Meant, limit: int) -> list[AnyRow]:
-    """(id, job_id, saga, step) of open letters that no clock sends back yet, oldest first.
+    """(id, job_id, tenant_id, saga, step) of open letters that no clock sends back yet, oldest first.
 
     Those that hold their job because nobody knows whether it happened are meant only where they are named (`why`).
     """
-    query = select(d.id, d.job_id, d.saga, d.step).where(*meant.guards(), d.state == OPEN, d.redrive_at.is_(None))
+    columns = (d.id, d.job_id, d.tenant_id, d.saga, d.step)
+    query = select(*columns).where(*meant.guards(), d.state == OPEN, d.redrive_at.is_(None))
     if meant.why is None:
         query = query.where(or_(~d.blocking, d.why != "unknown_outcome"))
     return list(connection.execute(query.order_by(d.id).limit(limit)))
@@ -95,27 +97,35 @@ def schedule(tx: Connection, offsets: Sequence[tuple[str, float]], *, actor: str
     statement = (
         update(dead_letters)
         .where(d.id == bindparam("p_id"), d.state == OPEN, d.redrive_at.is_(None))
-        .values(redrive_at=after(bindparam("p_in_s", type_=Float)), redrive_by=actor, redrive_why=why)
+        .values(redrive_at=after(bindparam("p_in_s", type_=Float)), redrive_by=actor, redrive_key=key_of(actor), redrive_why=why)
     )
     rows = [{"p_id": letter_id, "p_in_s": in_s} for letter_id, in_s in offsets]
     return tx.execute(statement, rows).rowcount if rows else 0
 
 
-def unschedule(tx: Connection, meant: Meant) -> int:
-    """Leave those that were to be sent back and have not been. Returns how many."""
+_NO_DATE = {"redrive_at": null(), "redrive_by": null(), "redrive_key": null(), "redrive_why": null()}
+
+
+def unschedule(tx: Connection, meant: Meant) -> list[AnyRow]:
+    """Leave those that were to be sent back and have not been. Returns (id, job_id, tenant_id) of each."""
     guards = [*meant.guards(), d.state == OPEN, d.redrive_at.is_not(None)]
-    return tx.execute(update(dead_letters).where(*guards).values(redrive_at=null(), redrive_by=null(), redrive_why=null())).rowcount
+    return list(tx.execute(update(dead_letters).where(*guards).values(_NO_DATE).returning(d.id, d.job_id, d.tenant_id)))
 
 
 def unschedule_one(tx: Connection, letter_id: str) -> bool:
     """The same of one letter."""
     statement = update(dead_letters).where(d.id == letter_id, d.state == OPEN, d.redrive_at.is_not(None))
-    return tx.execute(statement.values(redrive_at=null(), redrive_by=null(), redrive_why=null())).rowcount == 1
+    return tx.execute(statement.values(_NO_DATE)).rowcount == 1
 
 
 _SCHEDULED = (d.state == OPEN, d.redrive_at.is_not(None))
 _LIMIT = bindparam("p_limit", type_=Integer)
-_DUE = select(d.id, d.job_id, d.redrive_by, d.redrive_why).where(*_SCHEDULED, d.redrive_at <= now()).order_by(d.redrive_at).limit(_LIMIT)
+_DUE = (
+    select(d.id, d.job_id, d.redrive_by, d.redrive_key, d.redrive_why)
+    .where(*_SCHEDULED, d.redrive_at <= now())
+    .order_by(d.redrive_at)
+    .limit(_LIMIT)
+)
 _OVERDUE = (
     select(d.redrive_at, now().label("now"))
     .where(*_SCHEDULED, d.redrive_at < ago(bindparam("p_grace_s", type_=Float)))
@@ -125,7 +135,7 @@ _OVERDUE = (
 
 
 def due(connection: Connection, limit: int) -> list[AnyRow]:
-    """(id, job_id, redrive_by, redrive_why) of letters whose time has come."""
+    """(id, job_id, redrive_by, redrive_key, redrive_why) of letters whose time has come."""
     return list(connection.execute(_DUE, {"p_limit": limit}))
 
 

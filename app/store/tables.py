@@ -259,6 +259,7 @@ history = Table(  # one row for each thing that happened: the timeline, the even
     Column("attempt", Integer),
     Column("fence", Integer),
     Column("actor", String(128)),
+    Column("key_id", Id),  # of the actor's API key: names are free, and not unique
     Column("detail", Json),
     PrimaryKeyConstraint("job_id", "seq"),
     ForeignKeyConstraint(["job_id"], ["jobs.id"]),
@@ -289,6 +290,7 @@ dead_letters = Table(
     Column("retried_as", Id),  # the new job that runs the ended one again
     Column("redrive_at", UtcDateTime),  # the relay sends it back then, in the name and for the reason of the next two
     Column("redrive_by", String(128)),
+    Column("redrive_key", Id),
     Column("redrive_why", Text),
     CheckConstraint("state IN ('open','closed')", name="state"),
     # one open letter for an operation, however many workers find it exhausted
@@ -426,6 +428,27 @@ quarantine = Table(  # messages nobody can run, kept with their reason
     Column("discarded_by", String(128)),
     Column("discarded_why", Text),
     _partial("ix_quarantine_kept", "id", where="discarded_at IS NULL"),
+)
+
+acts = Table(  # what people did, for whoever asks later. Triggers refuse every UPDATE and DELETE
+    "acts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", UtcDateTime, nullable=False, server_default=now()),
+    Column("tenant_id", Id, ForeignKey("tenants.id")),  # of the object; of the actor's key where the object has none
+    Column("key_id", Id),  # none: at a shell of the installation's machine
+    Column("actor", String(128), nullable=False),
+    Column("act", String(32), nullable=False),
+    Column("object_kind", String(16), nullable=False),
+    Column("object_id", String(255), nullable=False),
+    Column("job_id", Id),  # no foreign key: they outlive what they are about
+    Column("part_of", Id),  # of one letter among many: the act that names the request
+    Column("reason", Text),
+    Column("details", Json),
+    _partial("ix_acts_all", "at", "id", where="part_of IS NULL"),
+    _partial("ix_acts_tenant", "tenant_id", "at", "id", where="part_of IS NULL"),
+    _partial("ix_acts_actor", "actor", "at", "id", where="part_of IS NULL"),
+    _partial("ix_acts_job", "job_id", "at", "id", where="job_id IS NOT NULL"),
 )
 
 faults_fired = Table(  # how often each injected fault has fired, so that a restarted process does not start over

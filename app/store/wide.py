@@ -21,6 +21,7 @@ from sqlalchemy import Boolean, Connection, Engine, Float, Integer, String, Text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import TextualSelect
 
+from app.store.actors import key_of
 from app.store.tables import Id, jobs, operations
 from app.store.taking import Taking
 from app.store.types import AnyRow, Ids, Json
@@ -210,7 +211,7 @@ WITH key AS (
     CASE WHEN x.missing = 0 THEN clock_timestamp() + make_interval(secs => x.queue_s) END, 0, 0, 0, 0, false
   FROM job, jsonb_to_recordset(:operations) AS x({shape})
 ), told AS (
-  INSERT INTO history (job_id, seq, event, actor) SELECT job.id, 1, 'submitted', :created_by FROM job
+  INSERT INTO history (job_id, seq, event, actor, key_id) SELECT job.id, 1, 'submitted', :created_by, :key_id FROM job
 )
 SELECT id FROM job
 """  # noqa: S608 - made of names of columns
@@ -218,6 +219,7 @@ SELECT id FROM job
     made = _statement(statement).bindparams(
         *typed,
         bindparam("key", type_=String),
+        bindparam("key_id", type_=Id),
         bindparam("fingerprint", type_=String),
         bindparam("deadline_s", type_=Float),
         bindparam("sla_s", type_=Float),
@@ -239,5 +241,6 @@ def insert_job(
     """A job with its operations, its idempotency key and its first line of history. False: the key has another job."""
     rows = [{name: value for name, value in row.items() if name != "job_id"} for row in operation_rows]
     statement = _submit(tuple(job), tuple(rows[0]))
-    values = job | {"key": key, "fingerprint": fingerprint, "deadline_s": deadline_s, "sla_s": sla_s, "operations": rows}
+    named = {"key_id": key_of(job["created_by"])}
+    values = job | named | {"key": key, "fingerprint": fingerprint, "deadline_s": deadline_s, "sla_s": sla_s, "operations": rows}
     return tx.execute(statement, values).first() is not None

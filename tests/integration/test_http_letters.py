@@ -135,7 +135,7 @@ def test_given_many_when_sent_back_then_a_dry_run_tells_and_the_relay_does(shop:
 def test_given_dated_letters_when_held_back_then_none_is_sent(shop: Shop, operator: Caller) -> None:
     given_up(shop)
     operator.post(f"{LETTERS}/redrive", WHY)
-    assert operator.post(f"{LETTERS}/hold-back", {}).get_json() == {"held_back": 1}
+    assert operator.post(f"{LETTERS}/hold-back", {"reason": "too early"}).get_json() == {"held_back": 1}
     assert "redriven" not in shop.sweep()
 
 
@@ -213,7 +213,7 @@ def test_given_letters_when_the_command_line_is_used_then_listed_shown_sent_back
     assert cli("redrive", "--reason", "w")[0] == 2
     assert json.loads(cli("redrive", "--all", "--reason", "w", "--rate", "1", "--dry-run", "--json")[1])["dry_run"] is True
     assert "1 letter sent back" in cli("redrive", "--saga", "shop", "--lands-by-itself", "--rate", "1", "--ramp", "2", "--reason", "w")[1]
-    assert json.loads(cli("hold-back", "--all", "--json")[1]) == {"held_back": 1}
+    assert json.loads(cli("hold-back", "--all", "--reason", "too early", "--json")[1]) == {"held_back": 1}
     assert cli("discard", json.loads(cli("list", "--json")[1])[0]["id"], "--reason", "w")[0] == 0
     assert cli("list")[1].strip() == "There are no such dead letters."
     assert cli("show", "abcdef123456")[0] == 1

@@ -209,7 +209,7 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check("letters_show", Caller(app, shop.key()).get(here))
     check("letters_send_back_many", caller.post(f"{letters}/redrive", {"reason": "w", "rate": 0.001, "filter": {"why": "exhausted"}}))
     check("letters_index", caller.get(letters))
-    check("letters_hold_back", caller.post(f"{letters}/hold-back", {}))
+    check("letters_hold_back", caller.post(f"{letters}/hold-back", {"reason": "too early"}))
     again = check("letters_send_back", caller.post(f"{here}/redrive", {"reason": "w"})).get_json()["retried_as"]
     check("letters_send_back", caller.post(f"{here}/redrive", {"reason": "w"}))
     check("letters_show", caller.get(here))
@@ -263,6 +263,8 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check("reconciliations_index", caller.get("/api/v1/reconciliations?limit=1"))
     check("reconciliations_index", caller.get("/api/v1/reconciliations?open=maybe"))
     check("reconciliations_run", caller.post("/api/v1/reconcile"))
+    check("acts_index", caller.get("/api/v1/acts?limit=1"))
+    check("acts_index", caller.get("/api/v1/acts?since=yesterday"))
     check("sagas_index", caller.get("/api/v1/sagas"))
     check("sagas_show", caller.get("/api/v1/sagas/shop"))
     check("sagas_show", caller.get("/api/v1/sagas/nope"))

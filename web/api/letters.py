@@ -152,9 +152,10 @@ def send_back_many() -> Response:
 )
 @needs(Role.OPERATOR)
 def hold_back() -> Response:
-    here = door()
+    here, who = door(), principal()
     wanted = requests.checked(requests.HoldBack, read_json(request, here.settings.body_bytes))
-    return answer({"held_back": redrive.hold_back(here.db, _meant(wanted.filter, principal().tenant_id))}, 202)
+    count = redrive.hold_back(here.db, _meant(wanted.filter, who.tenant_id), who.actor, wanted.reason)
+    return answer({"held_back": count}, 202)
 
 
 def redriven(found: redrive.Scheduled, dry_run: bool) -> dict[str, object]:

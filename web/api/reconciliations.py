@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response
+from sqlalchemy import Connection
 
 from app.access.principal import Role
 from app.errors import Conflict
-from app.store import reconciliations
+from app.store import acts, reconciliations
+from app.store.acts import Act
 from app.store.reconciliations import EFFECTS, LATE
 from app.store.session import transaction
 from app.store.views.names import API
@@ -61,5 +63,10 @@ def run() -> Response:
     every_s = here.settings.reconcile_seconds
     if not every_s:
         raise Conflict("reconciliation is switched off here (SUREFOOT_RECONCILE_SECONDS=0)")
-    transaction(here.db, lambda tx: reconciliations.hasten(tx, (LATE, EFFECTS), every_s))
+
+    def work(tx: Connection) -> None:
+        reconciliations.hasten(tx, (LATE, EFFECTS), every_s)
+        acts.note(tx, principal().actor, Act("reconcile", "reconciliation", ""))
+
+    transaction(here.db, work)
     return answer({"message": "The next rounds are due now.", "findings": f"{API}/reconciliations"}, 202)

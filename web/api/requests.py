@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from flask import request
@@ -137,10 +138,11 @@ class HoldBack(BaseModel):
         strict=True,
         extra="forbid",
         frozen=True,
-        json_schema_extra={"examples": [{"filter": {"saga": "order"}}]},
+        json_schema_extra={"examples": [{"filter": {"saga": "order"}, "reason": "the bank is still away"}]},
     )
 
     filter: LetterFilter = LetterFilter()
+    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
 
 
 class Owner(BaseModel):
@@ -245,6 +247,20 @@ def text_parameter(name: str, most: int = 64) -> str | None:
     if value is not None and (not 1 <= len(value) <= most or not value.isprintable()):
         raise _bad(name, f"must have 1 to {most} visible characters")
     return value
+
+
+def time_parameter(name: str) -> datetime | None:
+    """A time with its zone, in RFC 3339. Raises: Problem 422."""
+    value = text_parameter(name)
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value.replace(" ", "+"))  # a plus sign that was not encoded
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None or not 1 < found.year < 9999:
+        raise _bad(name, "must be a time with its zone, such as 2026-11-28T10:00:00Z")
+    return found
 
 
 def limit_parameter(default: int = PAGE_ROWS) -> int:

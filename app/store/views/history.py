@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Engine, func, select
 
 from app.errors import NotFound
 from app.secrecy import scrub_json
+from app.store.hidden import secrets_of
 from app.store.session import reading
 from app.store.tables import history
 from app.store.types import AnyRow
-from app.store.views.hidden import secrets_of
 from app.store.views.names import stamp
 from app.store.views.snapshot import load
 
@@ -100,5 +100,6 @@ def _event(row: AnyRow, secrets: tuple[str, ...]) -> dict[str, Any]:
         "attempt": row.attempt,
         "fence": row.fence,
         "actor": row.actor,
+        "key_id": row.key_id,
         "detail": scrub_json(row.detail, secrets),
     }

@@ -26,13 +26,13 @@ from app.errors import NotFound
 from app.rules.states import Dir, JobState, Kind, OpState
 from app.saga.graph import Node
 from app.secrecy import scrub_json
+from app.store.hidden import secrets_of
 from app.store.ids import is_id
 from app.store.session import reading
 from app.store.tables import Id, job_tags, jobs, operations, tenants
 from app.store.views import letters
 from app.store.views.counts import Count, counted
 from app.store.views.effects import Effect, effects_of, is_left_over
-from app.store.views.hidden import secrets_of
 from app.store.views.names import job_links, short_name, stamp
 from app.store.views.reruns import Rerun, reruns_of
 from app.store.views.snapshot import BACKOFF, Operation, Snapshot, job_rows, load, load_many

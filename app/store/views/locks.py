@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Engine, and_, func, or_, select
 
 from app.errors import RequestError
 from app.secrecy import scrub
+from app.store.hidden import secrets_of, secrets_of_each
 from app.store.ids import is_id
 from app.store.locks import is_shared, other_spelling, shown
 from app.store.queries import NO_ID
 from app.store.session import reading
 from app.store.tables import jobs, lock_waiters, locks, tenants
 from app.store.types import AnyRow
-from app.store.views.hidden import secrets_of, secrets_of_each
 from app.store.views.names import short_name, stamp
 
 PAGE_KEYS = 50

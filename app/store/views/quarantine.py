@@ -8,6 +8,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
 
 from app.clock import now
 from app.errors import Conflict, NotFound
+from app.store import acts
+from app.store.acts import Act
 from app.store.ids import is_id
 from app.store.session import reading, transaction
 from app.store.tables import quarantine
@@ -52,7 +54,10 @@ def discard_message(db: Engine, message_id: str, actor: str, why: str) -> None:
     statement = update(quarantine).where(q.id == message_id, q.discarded_at.is_(None))
 
     def work(tx: Connection) -> int:
-        return tx.execute(statement.values(discarded_at=now(), discarded_by=actor, discarded_why=why)).rowcount
+        done = tx.execute(statement.values(discarded_at=now(), discarded_by=actor, discarded_why=why)).rowcount
+        if done == 1:
+            acts.note(tx, actor, Act("discard", "message", message_id, reason=why))
+        return done
 
     if transaction(db, work) != 1:
         raise Conflict("the message was discarded already")

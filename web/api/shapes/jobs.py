@@ -169,6 +169,7 @@ class Event(Shape):
     attempt: int | None
     fence: int | None
     actor: str | None
+    key_id: Id | None = Field(description="Of the actor's API key; names are free, and not unique.")
     detail: dict[str, Any] | None
 
 
