@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, select, update
 
 from app.access import sessions
-from app.access.principal import Principal, Role
+from app.access.principal import Principal, Role, role_held
 from app.access.tenants import DEFAULT, NAME_CHARACTERS, ensure_in, insert_unless_there
 from app.clock import now
 from app.errors import NotFound, RequestError, SettingsError
@@ -43,7 +43,8 @@ def create(
 
 
 def ensure_admin(db: Engine, key: str, name: str = "first") -> str:
-    """Take the operator's own key as it is for an admin of the default tenant; again and again is the same.
+    """Take the operator's own key as it is, for the platform, of the default tenant; again and
+    again is the same.
 
     Returns: the id of its row. Raises: SettingsError when it is too short or was revoked.
     """
@@ -54,7 +55,7 @@ def ensure_admin(db: Engine, key: str, name: str = "first") -> str:
         query = select(api_keys.c.id, api_keys.c.revoked_at).where(api_keys.c.hash == hashed(key))
         row = tx.execute(query).one_or_none()
         if row is None:
-            _insert(tx, key, DEFAULT, Role.ADMIN, name, Actor(CONFIGURATION))
+            _insert(tx, key, DEFAULT, Role.PLATFORM, name, Actor(CONFIGURATION))
             row = tx.execute(query).one()
         if row.revoked_at is not None:
             raise SettingsError("SUREFOOT_API_KEY: this key was revoked; choose another one")
@@ -79,14 +80,15 @@ def list_keys(db: Engine, tenant: str | None = None) -> list[dict[str, Any]]:
     """Every key, oldest first: id, tenant (name), role, name, prefix, created_at, revoked_at. Never the key."""
     query = (
         select(api_keys.c.id, tenants.c.name.label("tenant"), api_keys.c.role, api_keys.c.name, api_keys.c.prefix)
-        .add_columns(api_keys.c.created_at, api_keys.c.revoked_at)
+        .add_columns(api_keys.c.created_at, api_keys.c.revoked_at, api_keys.c.platform)
         .join(tenants, tenants.c.id == api_keys.c.tenant_id)
         .order_by(api_keys.c.id)
     )
     if tenant is not None:
         query = query.where(tenants.c.name == tenant)
     with reading(db) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        rows = connection.execute(query).mappings()
+        return [_with_role_held(dict(row)) for row in rows]
 
 
 def revoke(db: Engine, wanted: str, actor: str = "") -> datetime:
@@ -149,7 +151,9 @@ def _insert(tx: Connection, key: str, tenant: str, role: str, name: str, actor: 
         raise RequestError(f"A role is one of {', '.join(Role)}, not {role!r}.")
     if len(name) > NAME_CHARACTERS or not name.isprintable():
         raise RequestError(f"A key's name has at most {NAME_CHARACTERS} visible characters.")
-    row = {"id": new_id(), "tenant_id": ensure_in(tx, tenant), "role": str(role), "name": name}
+    platform = role == Role.PLATFORM
+    row: dict[str, Any] = {"id": new_id(), "tenant_id": ensure_in(tx, tenant), "name": name}
+    row |= {"role": str(Role.ADMIN if platform else role), "platform": platform}
     row |= {"prefix": key[:PREFIX_CHARACTERS], "hash": hashed(key)}
     insert_unless_there(tx, api_keys, row)
     said = {"role": str(role), "name": name}
@@ -158,10 +162,15 @@ def _insert(tx: Connection, key: str, tenant: str, role: str, name: str, actor: 
 
 
 def _principals() -> Select[Any]:
-    return select(api_keys.c.id, api_keys.c.tenant_id, api_keys.c.role, api_keys.c.name, api_keys.c.hash).where(
-        api_keys.c.revoked_at.is_(None)
-    )
+    k = api_keys.c
+    query = select(k.id, k.tenant_id, k.role, k.platform, k.name, k.hash)
+    return query.where(k.revoked_at.is_(None))
 
 
 def _principal(row: Any) -> Principal:
-    return Principal(key_id=row.id, tenant_id=row.tenant_id, role=Role(row.role), name=row.name)
+    role = role_held(row.role, row.platform)
+    return Principal(key_id=row.id, tenant_id=row.tenant_id, role=role, name=row.name)
+
+
+def _with_role_held(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"role": str(role_held(row["role"], row.pop("platform")))}

@@ -16,9 +16,17 @@ class Role(StrEnum):
     USER = "user"  # its tenant's jobs: submit, read, cancel, redrive
     OPERATOR = "operator"  # also decides about effects and sees the workers
     ADMIN = "admin"  # also keys
+    PLATFORM = "platform"  # also what is not one tenant's: quarantine, workers, metrics, rounds
 
 
 _ORDER = tuple(Role)
+
+
+def role_held(role: str, platform: bool) -> Role:
+    """The role of a key, from what its row says: a platform key is an admin's with a mark, which
+    older code can read.
+    """
+    return Role.PLATFORM if platform else Role(role)
 
 
 @dataclass(frozen=True)

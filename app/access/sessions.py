@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
-from app.access.principal import Principal, Role
+from app.access.principal import Principal, role_held
 from app.clock import ago, now
 from app.config import Settings
 from app.store.ids import is_id, new_id
@@ -64,12 +64,15 @@ def begin(db: Engine, key_id: str, *, address: str | None, agent: str) -> str:
 def find(db: Engine, token: str, limits: Limits) -> Session | None:
     """Whose session this is, in one statement; None when it has ended in whatever way."""
     noted = (s.seen_at > ago(min(SEEN_EVERY_S, limits.idle_s / 4))).label("noted")
-    query = select(s.id, s.key_id, k.tenant_id, k.role, k.name, noted).join_from(sessions, api_keys, k.id == s.key_id)
+    query = select(s.id, s.key_id, k.tenant_id, k.role, k.platform, k.name, noted).join_from(
+        sessions, api_keys, k.id == s.key_id
+    )
     with asking(db) as connection:
         row = connection.execute(query.where(s.hash == _hashed(token), *_open(limits))).one_or_none()
     if row is None:
         return None
-    return Session(row.id, Principal(row.key_id, row.tenant_id, Role(row.role), row.name), bool(row.noted))
+    who = Principal(row.key_id, row.tenant_id, role_held(row.role, row.platform), row.name)
+    return Session(row.id, who, bool(row.noted))
 
 
 def note_use(db: Engine, session: Session, limits: Limits) -> None:

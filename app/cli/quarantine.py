@@ -35,7 +35,7 @@ def list_(state: str, limit: int, after: str | None, as_json: bool) -> None:
     discarded = state == "discarded"
     with store() as db:
         rows, edge = quarantine_view(
-            db, discarded=discarded, after_id=checked_id(after), limit=limit
+            db, None, discarded=discarded, after_id=checked_id(after), limit=limit
         )
     if as_json:
         print_json(rows)
@@ -52,7 +52,7 @@ def list_(state: str, limit: int, after: str | None, as_json: bool) -> None:
 def show(message: str, as_json: bool) -> None:
     """Show MESSAGE with its headers and the beginning of its body."""
     with store() as db:
-        view = message_view(db, message)
+        view = message_view(db, message, None)
     if as_json:
         print_json(view)
         return
@@ -67,5 +67,5 @@ def show(message: str, as_json: bool) -> None:
 def discard(message: str, reason: str) -> None:
     """Take MESSAGE off the list; it stays on record."""
     with store() as db:
-        discard_message(db, message, shell_actor(), reason)
+        discard_message(db, message, None, shell_actor(), reason)
     click.echo(f"{message} is off the list.")

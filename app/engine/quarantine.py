@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, ScalarSelect, insert, select
 
 from app.metrics.counters import QUARANTINED
-from app.store.ids import new_id
+from app.store.ids import is_id, new_id
 from app.store.session import transaction
-from app.store.tables import quarantine
+from app.store.tables import jobs, quarantine
 
 MAX_BODY_CHARS = 4096
 MAX_REASON_CHARS = 255
+_JOB = re.compile(
+    r'\s*\[\s*\[\s*"([0-9a-f-]{36})"'
+)  # the first argument of a task, as our messages have it
 
 
 def keep(db: Engine, *, reason: str, queue: str, body: bytes | str, headers: dict[str, Any], size: int | None = None) -> str:
-    """Keep a message that nobody can run, with its reason. `size`: bytes of all of it, where known. Returns its id."""
+    """Keep a message that nobody can run, with its reason. `size`: bytes of all of it, where known.
+    Returns its id.
+
+    It is shown to the tenant whose job it names, if that is here, and to the platform.
+    """
     text = body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body
     row = {
         "id": new_id(),
@@ -25,7 +33,15 @@ def keep(db: Engine, *, reason: str, queue: str, body: bytes | str, headers: dic
         "headers": {str(k)[:64]: str(v)[:256] for k, v in list(headers.items())[:32]},
         "body": text[:MAX_BODY_CHARS].replace("\x00", "\\x00"),
         "size": size,
+        "tenant_id": _tenant_named_in(text),
     }
     transaction(db, lambda tx: tx.execute(insert(quarantine).values(**row)))
     QUARANTINED.add()
     return str(row["id"])
+
+
+def _tenant_named_in(body: str) -> ScalarSelect[str] | None:
+    found = _JOB.match(body)
+    if found is None or not is_id(found[1]):
+        return None
+    return select(jobs.c.tenant_id).where(jobs.c.id == found[1]).scalar_subquery()

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
     text,
 )
 
@@ -61,8 +62,15 @@ api_keys = Table(
     Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
     Column("name", String(64), nullable=False),
     Column("role", String(16), nullable=False),
-    Column("prefix", String(12), nullable=False),  # shown in lists, so that people can tell keys apart
-    Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of the key: a stolen table opens nothing
+    # also for what is not one tenant's. A column, since a role that older code does not know ends
+    # its requests
+    Column("platform", Boolean, nullable=False, default=False, server_default=false()),
+    Column(
+        "prefix", String(12), nullable=False
+    ),  # shown in lists, so that people can tell keys apart
+    Column(
+        "hash", String(64), nullable=False, unique=True
+    ),  # SHA-256 of the key: a stolen table opens nothing
     Column("created_at", UtcDateTime, nullable=False, server_default=now()),
     Column("revoked_at", UtcDateTime),
     CheckConstraint("role IN ('user', 'operator', 'admin')", name="role"),
@@ -427,6 +435,9 @@ quarantine = Table(  # messages nobody can run, kept with their reason
     Column("discarded_at", UtcDateTime),
     Column("discarded_by", String(128)),
     Column("discarded_why", Text),
+    Column("tenant_id", Id),  # of the job that it names; null where it names none that is here
+    Index("ix_quarantine_tenant", "tenant_id", "id"),
+    _partial("ix_quarantine_tenant_kept", "tenant_id", "id", where="discarded_at IS NULL"),
     _partial("ix_quarantine_kept", "id", where="discarded_at IS NULL"),
 )
 

@@ -33,5 +33,10 @@ def user(shop: Shop, app: Flask) -> Caller:
 
 
 @pytest.fixture
+def platform(shop: Shop, app: Flask) -> Caller:
+    return Caller(app, shop.key("platform"))
+
+
+@pytest.fixture
 def operator(shop: Shop, app: Flask) -> Caller:
     return Caller(app, shop.key("operator"))

@@ -80,19 +80,25 @@ def test_given_asking_jobs_and_quarantined_messages_then_the_metrics_count_them(
     assert 'surefoot_jobs_attention_unowned{saga="shop"} 0.0' in Gauges(shop.db, shop.settings).text().decode()
 
 
-def test_given_quarantined_messages_when_looked_at_then_listed_shown_and_laid_aside(shop: Shop, operator: Caller) -> None:
+def test_given_quarantined_messages_when_looked_at_then_listed_shown_and_laid_aside(
+    shop: Shop, platform: Caller
+) -> None:
     ids = [quarantine.keep(shop.db, reason=f"r{n}", queue="lane", body=b"\x00{", headers={"task": "x"}, size=2) for n in range(3)]
-    first = operator.get(f"{QUARANTINE}?limit=2").get_json()
+    first = platform.get(f"{QUARANTINE}?limit=2").get_json()
     assert [row["reason"] for row in first["items"]] == ["r2", "r1"]
-    rest = operator.get(f"{QUARANTINE}?limit=2&cursor={first['next']}").get_json()
+    rest = platform.get(f"{QUARANTINE}?limit=2&cursor={first['next']}").get_json()
     assert ([row["id"] for row in rest["items"]], rest["next"]) == ([ids[0]], None)
-    whole = operator.get(f"{QUARANTINE}/{ids[0]}").get_json()
+    whole = platform.get(f"{QUARANTINE}/{ids[0]}").get_json()
     assert (whole["headers"], whole["body"], whole["size"], whole["queue"]) == ({"task": "x"}, "\\x00{", 2, "lane")
-    assert operator.post(f"{QUARANTINE}/{ids[0]}/discard", WHY).get_json()["discarded_why"] == "seen"
-    assert operator.post(f"{QUARANTINE}/{ids[0]}/discard", WHY).status_code == 409
-    assert len(operator.get(QUARANTINE).get_json()["items"]) == 2
-    assert [row["id"] for row in operator.get(f"{QUARANTINE}?state=discarded").get_json()["items"]] == [ids[0]]
-    assert operator.get(f"{QUARANTINE}/nonsense").status_code == 404
+    assert (
+        platform.post(f"{QUARANTINE}/{ids[0]}/discard", WHY).get_json()["discarded_why"] == "seen"
+    )
+    assert platform.post(f"{QUARANTINE}/{ids[0]}/discard", WHY).status_code == 409
+    assert len(platform.get(QUARANTINE).get_json()["items"]) == 2
+    assert [
+        row["id"] for row in platform.get(f"{QUARANTINE}?state=discarded").get_json()["items"]
+    ] == [ids[0]]
+    assert platform.get(f"{QUARANTINE}/nonsense").status_code == 404
 
 
 def test_given_the_command_line_then_the_same(shop: Shop, cli: Any, asked: str) -> None:

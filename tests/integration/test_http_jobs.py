@@ -263,9 +263,11 @@ def test_given_sagas_when_read_then_listed_and_one_in_full(user: Caller) -> None
     problem(user.get("/api/v1/sagas/nope"), 404, "not-found")
 
 
-def test_given_workers_when_asked_then_only_operators_see_them(user: Caller, operator: Caller) -> None:
-    problem(user.get("/api/v1/workers"), 403, "forbidden")
-    assert operator.get("/api/v1/workers").get_json() == {"items": [], "lanes": {}}
+def test_given_workers_when_asked_then_only_the_platform_sees_them(
+    operator: Caller, platform: Caller
+) -> None:
+    problem(operator.get("/api/v1/workers"), 403, "forbidden")
+    assert platform.get("/api/v1/workers").get_json() == {"items": [], "lanes": {}}
 
 
 def test_given_no_key_when_health_is_asked_then_answered_and_without_broker_still_ready(app: Flask) -> None:

@@ -44,9 +44,11 @@ def test_given_findings_when_listed_then_pages_and_open_ones_alone_unless_asked(
     assert operator.get(f"{LIST}?open=false&cursor={page['next']}").status_code == 400
 
 
-def test_given_operator_when_a_run_is_asked_for_then_both_rounds_are_due(shop: Shop, operator: Caller) -> None:
+def test_given_the_platform_when_a_run_is_asked_for_then_both_rounds_are_due(
+    shop: Shop, platform: Caller
+) -> None:
     every_s = shop.settings.reconcile_seconds
-    answer = operator.post(RUN, {})
+    answer = platform.post(RUN, {})
     assert (answer.status_code, answer.get_json()["findings"]) == (202, LIST)
     with reading(shop.db) as connection:
         assert all(reconciliations.is_due(connection, name, every_s) for name in ("late", "effects"))
@@ -62,7 +64,7 @@ def test_given_another_key_when_asked_for_then_403_or_401_or_nothing_of_it(shop:
 
 def test_given_metrics_when_scraped_then_open_findings_are_counted(shop: Shop, app: Flask) -> None:
     late_job(shop)
-    scraped = Caller(app, shop.key("operator")).get("/metrics").get_data(as_text=True)
+    scraped = Caller(app, shop.key("platform")).get("/metrics").get_data(as_text=True)
     assert 'surefoot_reconciliation_open{finding="late",saga="shop"} 1.0' in scraped
 
 

@@ -46,7 +46,7 @@ def test_given_each_role_when_scraped_then_operators_only(shop: Shop, tmp_path: 
     app = shop.web(home=tmp_path)
     assert Caller(app, None).get("/metrics").status_code == 401
     assert Caller(app, shop.key("user")).get("/metrics").status_code == 403
-    answer = Caller(app, shop.key("operator")).get("/metrics")
+    answer = Caller(app, shop.key("platform")).get("/metrics")
     assert answer.status_code == 200
     assert answer.content_type.startswith("text/plain")
 
@@ -62,11 +62,16 @@ def test_given_job_submitted_by_the_command_when_scraped_then_it_is_counted_as_a
     assert outcome(Commands(COMMANDS), ["submit", "shop", json.dumps(GOOD), "--key", "once"]) == 0
     assert outcome(Commands(COMMANDS), ["jobs", "list"]) == 0
     assert not metrics.started()
-    assert scrape(Caller(shop.web(home=tmp_path), shop.key("operator")))["jobs_submitted_total", "shop"] == 1
+    assert (
+        scrape(Caller(shop.web(home=tmp_path), shop.key("platform")))[
+            "jobs_submitted_total", "shop"
+        ]
+        == 1
+    )
 
 
 def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(shop: Shop, tmp_path: Path) -> None:
-    caller = Caller(shop.web(home=tmp_path), shop.key("operator"))
+    caller = Caller(shop.web(home=tmp_path), shop.key("platform"))
     assert shop.land(shop.order()) == "completed"
     shop.service.script["charge_card", "action"] = [Rejected("no"), OSError("later")]
     assert shop.land(shop.order()) == "failed"
@@ -111,14 +116,14 @@ def test_given_holder_that_lost_its_lease_when_it_ends_then_a_fence_refused(shop
 
     shop.service.script["create_order", "action"] = [too_late]
     shop.deliver(rung)
-    found = scrape(Caller(shop.web(home=tmp_path), shop.key("operator")))
+    found = scrape(Caller(shop.web(home=tmp_path), shop.key("platform")))
     assert found["fences_refused_total", "action", "shop", "create_order"] == 1
     assert found["operation_attempts_total", "action", "lost", "shop", "create_order"] == 1
     assert ("operation_attempts_total", "action", "completed", "shop", "create_order") not in found
 
 
 def test_given_requests_when_scraped_then_by_route_and_never_by_path(shop: Shop, tmp_path: Path) -> None:
-    caller = Caller(shop.web(home=tmp_path), shop.key("operator"))
+    caller = Caller(shop.web(home=tmp_path), shop.key("platform"))
     job = caller.submit().get_json()["id"]
     caller.get(f"/api/v1/jobs/{job}")
     caller.get("/no/such/place")
@@ -130,7 +135,7 @@ def test_given_requests_when_scraped_then_by_route_and_never_by_path(shop: Shop,
 
 
 def test_given_a_web_server_that_has_just_begun_when_scraped_then_counters_without_labels_stand_at_0(shop: Shop, tmp_path: Path) -> None:
-    found = scrape(Caller(shop.web(home=tmp_path), shop.key("operator")))
+    found = scrape(Caller(shop.web(home=tmp_path), shop.key("platform")))
     assert {name: found.get((f"messages_{name}_total",)) for name in ("published", "failed", "quarantined")} == {
         "published": 0,
         "failed": 0,

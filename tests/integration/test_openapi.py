@@ -159,7 +159,7 @@ class Checked:
 
 
 def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document(shop: Shop, app: Flask, told: dict[str, Any]) -> None:
-    caller = Caller(app, shop.key("operator"))
+    caller = Caller(app, shop.key("platform"))
     check = Checked(caller, told)
     script = shop.service.script
 
@@ -308,7 +308,7 @@ class Fuzzed:
         self.answers: Counter[int] = Counter()
         settings = {
             "seed": 1,
-            "headers": {"Authorization": f"Bearer {shop.key('operator')}"},
+            "headers": {"Authorization": f"Bearer {shop.key('platform')}"},
             "continue-on-failure": True,
             "generation": {"max-examples": max_examples, "deterministic": True, "database": "none"},
             "checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}},

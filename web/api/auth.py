@@ -84,6 +84,14 @@ def principal() -> Principal:
     return found
 
 
+def tenant_seen() -> str | None:
+    """The tenant whose rows are shown to whoever asks; None for the platform, which is shown all
+    tenants'.
+    """
+    who = principal()
+    return None if who.may(Role.PLATFORM) else who.tenant_id
+
+
 def check_key() -> None:
     """Ask the store about this request's key unless that was done. Raises: Problem 401."""
     if not g.pop("key_is_remembered", False):

@@ -50,8 +50,8 @@ KINDS: dict[str, Kind] = {
     "forbidden": Kind(
         403,
         "Your role does not allow this",
-        "A key has a role: user, operator or admin. This needs a higher one than yours.",
-        "Ask an operator, or use a key of his.",
+        "A key has a role: user, operator, admin or platform. This needs a higher one than yours.",
+        "Ask an operator, or use a key with that role.",
     ),
     "cross-origin": Kind(
         403,

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes. An operator's key opens it: what a shop sells how often is not for everybody."""
+"""What Prometheus scrapes. A key of the platform opens it: it tells of all tenants' jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXTENSION = "surefoot_gauges"
     {200: Answer("Prometheus' text format 0.0.4.", None, media_type="text/plain")},
     problems=("unavailable",),
 )
-@needs(Role.OPERATOR)
+@needs(Role.PLATFORM)
 def metrics() -> Response:
     gauges: Gauges = current_app.extensions.setdefault(EXTENSION, Gauges(door().db, door().settings))
     return Response(gauges.text(), content_type=CONTENT_TYPE)

@@ -10,7 +10,7 @@ from app.store.views.quarantine import discard_message, message_view, quarantine
 from web.api import parameters as p
 from web.api import requests
 from web.api.answers import answer
-from web.api.auth import needs, principal
+from web.api.auth import needs, principal, tenant_seen
 from web.api.described import Answer, Parameter, described
 from web.api.pages import Pages
 from web.api.shapes import quarantine as shapes
@@ -28,6 +28,7 @@ STATE = Parameter("state", {"enum": ["kept", "discarded"], "default": "kept"}, "
     {200: Answer("A page of them.", shapes.QuarantineList, ("ETag", "Link")), 304: p.UNCHANGED},
     parameters=(STATE, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
     problems=("invalid-input", "invalid-cursor"),
+    details="An operator sees those that name a job of its own tenant, a key of the role platform all.",
 )
 @needs(Role.OPERATOR)
 def index() -> Response:
@@ -35,7 +36,9 @@ def index() -> Response:
     state, limit = requests.choice_parameter("state", ("kept", "discarded")), requests.limit_parameter()
     discarded = state == "discarded"
     pages = Pages("quarantine", discarded=discarded)
-    items, edge = quarantine_view(door().db, discarded=discarded, after_id=pages.after_id(), limit=limit)
+    items, edge = quarantine_view(
+        door().db, tenant_seen(), discarded=discarded, after_id=pages.after_id(), limit=limit
+    )
     return pages.answer(items, edge)
 
 
@@ -48,7 +51,7 @@ def index() -> Response:
 )
 @needs(Role.OPERATOR)
 def show(message_id: str) -> Response:
-    return answer(message_view(door().db, message_id))
+    return answer(message_view(door().db, message_id, tenant_seen()))
 
 
 @routes.post("/<message_id>/discard")
@@ -62,7 +65,7 @@ def show(message_id: str) -> Response:
 @needs(Role.OPERATOR)
 def discard(message_id: str) -> Response:
     here = door()
-    message_view(here.db, message_id)
+    message_view(here.db, message_id, tenant_seen())
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
-    discard_message(here.db, message_id, principal().actor, reason)
-    return answer(message_view(here.db, message_id), 202)
+    discard_message(here.db, message_id, tenant_seen(), principal().actor, reason)
+    return answer(message_view(here.db, message_id, tenant_seen()), 202)

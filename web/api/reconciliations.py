@@ -56,7 +56,7 @@ def index() -> Response:
     problems=("conflict",),
     details="What is found is listed by `GET /reconciliations`. 409 where reconciliation is switched off (SUREFOOT_RECONCILE_SECONDS=0).",
 )
-@needs(Role.OPERATOR)
+@needs(Role.PLATFORM)
 def run() -> Response:
     nothing_said()
     here = door()

@@ -1,4 +1,4 @@
-"""The register of workers, for operators."""
+"""The register of workers, for the platform: they work for all tenants."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ routes = Blueprint("workers", __name__, url_prefix=f"{API}/workers")
     {200: Answer("The register of workers, last seen first.", shapes.WorkerList, ("ETag",)), 304: p.UNCHANGED},
     parameters=(p.IF_NONE_MATCH,),
 )
-@needs(Role.OPERATOR)
+@needs(Role.PLATFORM)
 def index() -> Response:
     return answer(workers_view(door().db))

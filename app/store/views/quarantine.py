@@ -22,36 +22,67 @@ q = quarantine.c
 
 
 def quarantine_view(
-    db: Engine, *, discarded: bool = False, after_id: str | None = None, limit: int = PAGE_ROWS
+    db: Engine,
+    tenant_id: str | None,
+    *,
+    discarded: bool = False,
+    after_id: str | None = None,
+    limit: int = PAGE_ROWS,
 ) -> tuple[list[dict[str, Any]], Any]:
-    """Messages, newest first, without their bodies. Returns (rows, (at, id) where the next page begins, or None)."""
+    """Messages that name a job of this tenant (None: all), newest first, without their bodies.
+
+    Returns (rows, (at, id) where the next page begins, or None)."""
     limit = max(1, min(limit, PAGE_ROWS_MOST))
     with reading(db) as connection:
-        rows = page(connection, discarded=discarded, after_id=after_id, limit=limit + 1)
+        rows = page(connection, tenant_id, discarded=discarded, after_id=after_id, limit=limit + 1)
     return [_brief(row) for row in rows[:limit]], (rows[limit - 1].at, rows[limit - 1].id) if len(rows) > limit else None
 
 
-def page(connection: Connection, *, discarded: bool, after_id: str | None, limit: int) -> list[AnyRow]:
-    """Messages, newest first, older than `after_id`."""
+def page(
+    connection: Connection,
+    tenant_id: str | None,
+    *,
+    discarded: bool,
+    after_id: str | None,
+    limit: int,
+) -> list[AnyRow]:
+    """Messages of this tenant (None: all), newest first, older than `after_id`."""
     guards: list[ColumnElement[bool]] = [q.discarded_at.is_not(None) if discarded else q.discarded_at.is_(None)]
+    guards += _of(tenant_id)
     if after_id is not None:
         guards.append(q.id < after_id)
-    return list(connection.execute(select(quarantine).where(*guards).order_by(q.id.desc()).limit(limit)))
+    order = (q.id.desc(),) if tenant_id is None else (q.tenant_id.desc(), q.id.desc())
+    return list(connection.execute(select(quarantine).where(*guards).order_by(*order).limit(limit)))
 
 
-def message_view(db: Engine, message_id: str) -> dict[str, Any]:
-    """One message, with its headers and the beginning of its body. Raises: NotFound."""
+def _of(tenant_id: str | None) -> list[ColumnElement[bool]]:
+    return [] if tenant_id is None else [q.tenant_id == tenant_id]
+
+
+def message_view(db: Engine, message_id: str, tenant_id: str | None) -> dict[str, Any]:
+    """One message, with its headers and the beginning of its body. Raises: NotFound; so it is for
+    another tenant (None: for nobody).
+    """
+    query = select(quarantine).where(*_of(tenant_id))
     with reading(db) as connection:
-        row = connection.execute(select(quarantine).where(q.id == message_id)).one_or_none() if is_id(message_id) else None
+        row = (
+            connection.execute(query.where(q.id == message_id)).one_or_none()
+            if is_id(message_id)
+            else None
+        )
     if row is None:
         raise NotFound("There is no such message in quarantine.")
     return _brief(row) | {"headers": row.headers, "body": row.body}
 
 
-def discard_message(db: Engine, message_id: str, actor: str, why: str) -> None:
+def discard_message(
+    db: Engine, message_id: str, tenant_id: str | None, actor: str, why: str
+) -> None:
     """Somebody has looked at it: it leaves the list and stays on record. Raises: NotFound; Conflict when it has left already."""
-    message_view(db, message_id)
-    statement = update(quarantine).where(q.id == message_id, q.discarded_at.is_(None))
+    message_view(db, message_id, tenant_id)
+    statement = update(quarantine).where(
+        q.id == message_id, q.discarded_at.is_(None), *_of(tenant_id)
+    )
 
     def work(tx: Connection) -> int:
         done = tx.execute(statement.values(discarded_at=now(), discarded_by=actor, discarded_why=why)).rowcount

@@ -63,7 +63,9 @@ def test_given_no_such_key_when_revoked_then_not_found(db: Engine, wanted: str) 
         keys.revoke(db, wanted)
 
 
-def test_given_operators_key_when_ensured_again_and_at_once_then_one_admin(db: Engine) -> None:
+def test_given_operators_key_when_ensured_again_and_at_once_then_one_key_of_the_platform(
+    db: Engine,
+) -> None:
     together = [threading.Thread(target=keys.ensure_admin, args=(db, GIVEN)) for _ in range(6)]
     for thread in together:
         thread.start()
@@ -73,7 +75,7 @@ def test_given_operators_key_when_ensured_again_and_at_once_then_one_admin(db: E
     assert len(rows(db)) == 1
     found = keys.find(db, GIVEN)
     assert found is not None
-    assert (found.role, found.tenant_id) == (Role.ADMIN, tenants.ensure(db))
+    assert (found.role, found.tenant_id) == (Role.PLATFORM, tenants.ensure(db))
 
 
 def test_given_short_or_revoked_operators_key_when_ensured_then_settings_error(db: Engine) -> None:
@@ -115,7 +117,7 @@ def test_given_tenant_when_ensured_by_many_then_one_row(db: Engine) -> None:
 
 
 def test_given_role_when_asked_for_more_then_refused() -> None:
-    user, operator, admin = (Principal("k", "t", role, "n") for role in Role)
+    user, operator, admin, platform = (Principal("k", "t", role, "n") for role in Role)
     admin.need(Role.OPERATOR)
     operator.need(Role.OPERATOR)
     operator.need(Role.USER)
@@ -123,3 +125,6 @@ def test_given_role_when_asked_for_more_then_refused() -> None:
         user.need(Role.OPERATOR)
     with pytest.raises(NotAllowed):
         operator.need(Role.ADMIN)
+    platform.need(Role.ADMIN)
+    with pytest.raises(NotAllowed, match="needs the role platform"):
+        admin.need(Role.PLATFORM)

@@ -67,20 +67,49 @@ def test_given_a_filter_then_the_page_is_read_in_the_order_of_its_index(db: Engi
 OPEN_LETTERS = "ix_dead_letters_open|ix_dead_letters_mirror"  # both hold the open ones; on PostgreSQL's empty tables they cost the same
 OTHERS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "open letters": (lambda c: letters.page(c, Meant(tenant_id=NOBODY), NOBODY, 10), OPEN_LETTERS),
-    "open letters of a saga": (lambda c: letters.page(c, Meant(tenant_id=NOBODY, saga="shop", why="stalled"), None, 10), OPEN_LETTERS),
-    "everybody's open letters": (lambda c: letters.page(c, Meant(), None, 10), "ix_dead_letters_mirror"),
-    "closed letters": (lambda c: letters.page(c, Meant(tenant_id=NOBODY, state="closed"), None, 10), "ix_dead_letters_tenant"),
+    "open letters of a saga": (
+        lambda c: letters.page(c, Meant(tenant_id=NOBODY, saga="shop", why="stalled"), None, 10),
+        OPEN_LETTERS,
+    ),
+    "everybody's open letters": (
+        lambda c: letters.page(c, Meant(), None, 10),
+        "ix_dead_letters_mirror",
+    ),
+    "closed letters": (
+        lambda c: letters.page(c, Meant(tenant_id=NOBODY, state="closed"), None, 10),
+        "ix_dead_letters_tenant",
+    ),
     "letters of a job": (
         lambda c: letters.page(c, Meant(tenant_id=NOBODY, job_id=NOBODY), None, 10),
         f"ix_dead_letters_job|{OPEN_LETTERS}",
     ),
-    "letters to be dated": (lambda c: letters.unscheduled(c, Meant(tenant_id=NOBODY), 10), OPEN_LETTERS),
-    "everybody's to be dated": (lambda c: letters.unscheduled(c, Meant(), 10), "ix_dead_letters_mirror"),
+    "letters to be dated": (
+        lambda c: letters.unscheduled(c, Meant(tenant_id=NOBODY), 10),
+        OPEN_LETTERS,
+    ),
+    "everybody's to be dated": (
+        lambda c: letters.unscheduled(c, Meant(), 10),
+        "ix_dead_letters_mirror",
+    ),
     "letters that are due": (lambda c: letters.due(c, 10), "ix_dead_letters_redrive"),
     "letters long overdue": (lambda c: letters.overdue_s(c, 5.0), "ix_dead_letters_redrive"),
     "letters for the broker's lane": (lambda c: letters.to_mirror(c, 10), "ix_dead_letters_mirror"),
-    "quarantine": (lambda c: quarantine_page(c, discarded=False, after_id=NOBODY, limit=10), "ix_quarantine_kept"),
-    "quarantine, discarded": (lambda c: quarantine_page(c, discarded=True, after_id=None, limit=10), "pk_quarantine|autoindex_quarantine"),
+    "quarantine": (
+        lambda c: quarantine_page(c, None, discarded=False, after_id=NOBODY, limit=10),
+        "ix_quarantine_kept",
+    ),
+    "quarantine, discarded": (
+        lambda c: quarantine_page(c, None, discarded=True, after_id=None, limit=10),
+        "pk_quarantine|autoindex_quarantine",
+    ),
+    "a tenant's quarantine": (
+        lambda c: quarantine_page(c, NOBODY, discarded=False, after_id=NOBODY, limit=10),
+        "ix_quarantine_tenant",
+    ),
+    "a tenant's quarantine, discarded": (
+        lambda c: quarantine_page(c, NOBODY, discarded=True, after_id=None, limit=10),
+        "ix_quarantine_tenant",
+    ),
     "a tenant's findings ever": (
         lambda c: reconciliations.page(c, NOBODY, only_open=False, after_id=None, limit=10),
         "ix_reconciliations_tenant",
@@ -112,7 +141,7 @@ FEW: dict[
         lambda c: letters.close_of_job(c, NOBODY, retried_as=NOBODY, actor="a", why="b"),
         f"ix_dead_letters_job|ix_dead_letters_blocking|{OPEN_LETTERS}",
     ),
-    "kept in quarantine": (quarantine_count, "ix_quarantine_kept"),
+    "kept in quarantine": (quarantine_count, "ix_quarantine_kept|ix_quarantine_tenant_kept"),
     "a tenant's open findings": (
         lambda c: reconciliations.page(c, NOBODY, only_open=True, after_id=NOBODY, limit=10),
         "ix_reconciliations_open|uq_reconciliations_open",
