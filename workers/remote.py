@@ -25,6 +25,7 @@ QUESTIONS = frozenset(
         "active_queues",
         "clock",
         "conf",
+        "heartbeat",  # "say that you live, now": what listens to events asks so at its start
         "ping",
         "query_task",
         "registered",

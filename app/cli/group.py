@@ -16,6 +16,7 @@ from click.exceptions import Abort, Exit
 from app import environment
 from app.errors import InvalidInput, SurefootError, TryLater
 from app.supervisor import plugins, runfile
+from app.supervisor.private import PART
 
 BARE = ("up", "version", "bench", "drill", "simulate")  # commands that take nothing from an earlier `surefoot up` on this home
 TRY_LATER = 75  # as EX_TEMPFAIL of sysexits.h: the same words may succeed later
@@ -44,7 +45,7 @@ class Commands(click.RichGroup):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        if name not in BARE:
+        if name not in BARE and PART not in os.environ:  # a part was told what is its own
             runfile.apply(Path(os.environ.get("SUREFOOT_HOME") or "var"))
         return name, command, rest
 

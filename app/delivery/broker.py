@@ -160,7 +160,7 @@ def redis_url(url: str) -> str:
         return url
     if parts.scheme in ("redis+socket", "socket"):
         db = parse_qs(parts.query).get("virtual_host", ["0"])[0].strip("/")
-        auth = f":{parts.password}@" if parts.password else ""
+        auth = f"{parts.username or ''}:{parts.password}@" if parts.password else ""
         return f"unix://{auth}{parts.path}?db={db or 0}"
     raise SettingsError(
         f"BROKER_URL: no support for brokers of kind {parts.scheme!r}; use redis://host:port/db or amqp://user:password@host/"

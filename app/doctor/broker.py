@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,6 +19,9 @@ from app.supervisor import redis_server, runfile
 
 PATIENCE_S = 2.0
 FULL = 0.9
+# Of each branch the first release without CVE-2025-49844 and what was mended before it. Distributions mend 7.0.15 under its number.
+GOOD_REDIS = ((6, 2, 20), (7, 0, 15), (7, 2, 11), (7, 4, 6), (8, 0, 4), (8, 2, 2))
+GOOD_VALKEY = ((7, 2, 11), (8, 0, 6), (8, 1, 4))
 FIXES = (  # for a write refused with this in its words
     ("maxmemory", "raise maxmemory; jobs are accepted meanwhile and go on then"),
     ("read only replica", "BROKER_URL must name the primary"),
@@ -74,6 +77,24 @@ def _how_to_start(settings: Settings) -> str:
     return "start it, or correct BROKER_URL; jobs are accepted meanwhile and go on when it is back"
 
 
+def _version(told: dict[str, Any]) -> Iterator[Finding]:
+    """Is it one without known faults that let in whoever may run a script? What says no version is not judged."""
+    valkey = "valkey_version" in told
+    name, known = ("Valkey", GOOD_VALKEY) if valkey else ("Redis", GOOD_REDIS)
+    said = str(told.get("valkey_version" if valkey else "redis_version", ""))
+    numbers = tuple(int(part) for part in said.split(".")[:3] if part.isdecimal())
+    if len(numbers) < 3 or is_good(numbers, known):
+        return
+    fix = f"install a newer one, {name} {'.'.join(map(str, known[-1]))} for example; see CVE-2025-49844"
+    yield warn("broker", f"{name} {said} has known faults in its scripts", fix)
+
+
+def is_good(version: tuple[int, ...], known: Sequence[tuple[int, ...]]) -> bool:
+    """Whether a version is, in its own branch, at least the good one; a branch after the last one is."""
+    branch = [good for good in known if good[:2] == version[:2]]
+    return version >= branch[0] if branch else version > known[-1]
+
+
 def _redis(url: str) -> Iterator[Finding]:
     """INFO tells it all; CONFIG is closed at most providers."""
     client = redis.Redis.from_url(
@@ -86,6 +107,7 @@ def _redis(url: str) -> Iterator[Finding]:
         return
     finally:
         client.close()
+    yield from _version(told)
     policy = str(told.get("maxmemory_policy", "noeviction"))
     if policy == "noeviction":
         yield ok("eviction", "maxmemory-policy is noeviction")

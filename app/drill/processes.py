@@ -68,7 +68,8 @@ class Processes:
         temporary = home / "tmp"  # what killed processes leave behind goes with the home
         temporary.mkdir()
         own = _quick(self.settings) | {"TMPDIR": str(temporary)}
-        self.supervisor = Supervisor(home / "log", env | own, lambda line: None)
+        tell = stack.teller(env | own, self.secrets.broker if self._broker is not None else None)
+        self.supervisor = Supervisor(home / "log", env | own, lambda line: None, tell)
         self.db: Engine = open_engine(self.settings.store_url, patience_s=PATIENCE_S)
         self._web_port = port
         self._read: dict[Path, int] = {}  # how many bytes of each log

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
+from app.config import Settings
 from app.supervisor.child import Child
 from app.supervisor.runfile import RunFile
 from app.supervisor.stack import Secrets
@@ -28,8 +31,9 @@ def say(line: str) -> None:
         pass
 
 
-def show(children: Sequence[Child], run: RunFile, secrets: Secrets, *, broker_url: str, store_url: str) -> None:
-    """Tell what runs where, and what to type first. `broker_url`: of a broker that is not ours, else empty."""
+def show(children: Sequence[Child], run: RunFile, secrets: Secrets, *, settings: Settings) -> None:
+    """Tell what runs where, and what to type first."""
+    broker_url = settings.broker_url
     rows = [("part", "url", "pid", "log")]
     if broker_url:
         rows.append(("broker", without_password(broker_url), "-", "BROKER_URL: not ours"))
@@ -38,24 +42,31 @@ def show(children: Sequence[Child], run: RunFile, secrets: Secrets, *, broker_ur
     try:
         for row in rows:  # never folded: people copy from it, and programs read it
             click.echo("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) + row[3])
-        click.echo(_rest(run, secrets, store_url))
+        click.echo(_rest(run, secrets, settings.store_url, settings.home.absolute()))
     except OSError:
         pass
 
 
-def _rest(run: RunFile, secrets: Secrets, store_url: str) -> str:
+def _rest(run: RunFile, secrets: Secrets, store_url: str, home: Path) -> str:
+    """On a terminal with the secrets in it; elsewhere, such as a journal, with the files that have them."""
     user, _, password = secrets.flower.partition(":")
-    curl = ["curl", "-sS", f"{run.web_url}/api/v1/jobs", "-H", f"Authorization: Bearer {secrets.api_key}"]
-    curl += ["-H", "Content-Type: application/json", "-H", "Prefer: wait=10", "-d", json.dumps(EXAMPLE)]
+    api_key, bearer = secrets.api_key, shlex.quote(f"Authorization: Bearer {secrets.api_key}")
+    if not sys.stdout.isatty():
+        key_file = home / "api_key"
+        api_key, bearer = f"in {key_file}", f'"Authorization: Bearer $(cat {shlex.quote(str(key_file))})"'
+        kept = home / "flower_password"
+        password = f"in {kept}" if kept.exists() else "as SUREFOOT_FLOWER_BASIC_AUTH says"
+    words = ["-H", "Content-Type: application/json", "-H", "Prefer: wait=10", "-d", json.dumps(EXAMPLE)]
+    curl = f"curl -sS {run.web_url}/api/v1/jobs -H {bearer} {shlex.join(words)}"
     lines = [
         "",
         f"store     {without_password(store_url)}" + ("  (SQLite: this one machine only)" if store_url.startswith("sqlite") else ""),
         f"page      {run.web_url}",
-        f"API key   {secrets.api_key}",
+        f"API key   {api_key}",
         f"Flower    {run.flower_url}  (user {user}, password {password})",
         "",
         "A first order:",
-        shlex.join(curl),
+        curl,
         "",
         "Ctrl-C stops everything; started again, it carries on.",
     ]

@@ -63,7 +63,7 @@ def flower(host: str, port: int, file: Path, *, tasks: int, save_s: float) -> tu
 
 
 def redis(binary: str, directory: Path, port: int) -> tuple[str, ...]:
-    """A broker that keeps what it was given: append-only file on, nothing ever evicted. Its password is in `directory`/redis.conf."""
+    """A broker that keeps what it was given: append-only file on, nothing ever evicted. Its users are named in `directory`/redis.conf."""
     words = [binary, str(directory / "redis.conf"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
     words += ["--daemonize", "no", "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction"]
     return tuple(words)

@@ -6,13 +6,16 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app.errors import SettingsError
 
 SECRET_BYTES = 32
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+PRIVATE_UMASK = OTHERS  # of `surefoot up` and its parts: what they make is for its owner
 
 
 @contextmanager
@@ -42,6 +45,20 @@ def locked(home: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def tighten(home: Path) -> None:
+    """Take from everybody else what they may do with a home, and with what lies in it. Links are not followed.
+
+    A file of somebody else, or one that is gone meanwhile, stays as it is.
+    """
+    for folder, _, files in os.walk(home):
+        for path in (folder, *(os.path.join(folder, file) for file in files)):
+            with suppress(OSError):
+                found = os.lstat(path)
+                mode = stat.S_IMODE(found.st_mode)
+                if not stat.S_ISLNK(found.st_mode) and mode & OTHERS:
+                    os.chmod(path, mode & ~OTHERS)
 
 
 def keep(path: Path, given: str = "", *, prefix: str = "") -> str:

@@ -31,12 +31,12 @@ def answers(url: str) -> bool:
         connection.close()
 
 
-def redis_answers(port: int, password: str) -> bool:
+def redis_answers(port: int, user: str, password: str) -> bool:
     """Whether our Redis takes commands: it has read its file (before that, a PING is answered -LOADING)."""
     try:
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
             connection.settimeout(PATIENCE_S)
-            connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+            connection.sendall(f"AUTH {user} {password}\r\nPING\r\n".encode())
             answer = b""
             while answer.count(b"\r\n") < 2 and (more := connection.recv(200)):
                 answer += more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from app.config import Settings
 from app.environment import for_children as environment_for_children
 from app.errors import StoreUnavailable
 from app.store.queries import live_workers
-from app.supervisor import commands, ports, probes, redis_server
+from app.supervisor import commands, ports, private, probes, redis_server, redis_users
 from app.supervisor.home import flower_file, keep, write_private
 from app.supervisor.part import Part
 
@@ -22,7 +22,7 @@ WEB_PORT, FLOWER_PORT = 8000, 5555
 WORKERS = 2  # so that somebody can take over
 LOOPBACK = "127.0.0.1"
 FLOWER_USER = "surefoot"
-EVENTS_SECRET = "SUREFOOT_EVENTS_SECRET"
+EVENTS_SECRET, BROKER_URL = "SUREFOOT_EVENTS_SECRET", "SUREFOOT_BROKER_URL"
 # what is stopped, and has ended, before what
 RANKS = {"web": 0, "flower": 1, "worker": 2, "relay": 3, "services": 3, "bank": 4, "broker": 5}
 
@@ -50,7 +50,9 @@ def secrets_of(settings: Settings, home: Path) -> Secrets:
 
 
 def broker(home: Path, password: str, last_port: int | None, say: Callable[[str], None] = print) -> tuple[Part, int, str]:
-    """A Redis of our own on the port it had last, else on a free one. Returns: the part, its port, its URL.
+    """A Redis of our own on the port it had last, else on a free one. Returns: the part, its port, its URL for people.
+
+    `password`: what those of its users are made from (`redis_users`).
 
     Raises: SettingsError when this machine has none, with the command that installs it.
     """
@@ -61,16 +63,18 @@ def broker(home: Path, password: str, last_port: int | None, say: Callable[[str]
         port = None
     port = port or ports.any_free()
     directory = home / "redis"
-    write_private(directory / "redis.conf", f"requirepass {password}\n")
+    write_private(directory / "users.acl", redis_users.acl_file(password))
+    write_private(directory / "redis.conf", f'aclfile "{directory / "users.acl"}"\n')
+    operator = redis_users.password(password, redis_users.OPERATOR)
     part = Part(
         name="broker",
         command=commands.redis(binary, directory, port),
         stop_rank=RANKS["broker"],
-        ready=lambda pid: probes.redis_answers(port, password),
+        ready=lambda pid: probes.redis_answers(port, redis_users.OPERATOR, operator),
         url=f"redis://{LOOPBACK}:{port}/0",
         port=port,
     )
-    return part, port, f"redis://:{password}@{LOOPBACK}:{port}/0"
+    return part, port, redis_users.url(password, redis_users.OPERATOR, f"{LOOPBACK}:{port}/0")
 
 
 def bank(port: int) -> Part:
@@ -180,9 +184,22 @@ def _hosts(settings: Settings, port: int) -> str:
     return ",".join(filter(None, (settings.hosts, own if settings.public_url else "")))
 
 
+def teller(env: Mapping[str, str], broker_password: str | None) -> Callable[[str], dict[str, str]]:
+    """What a part is told, by its name: no secrets but its own; `broker_password`: of a Redis of our own, or None."""
+
+    def tell(part: str) -> dict[str, str]:
+        told, kind = private.told(env, part), private.kind_of(part)
+        if broker_password is not None and BROKER_URL in told:
+            place = told[BROKER_URL].rpartition("@")[2]
+            told[BROKER_URL] = redis_users.url(broker_password, kind, place)
+        return told
+
+    return tell
+
+
 def shared(settings: Settings, broker_url: str, bank_url: str) -> dict[str, str]:
     """The settings that other commands on this home need as well."""
-    urls = {"SUREFOOT_DATABASE_URL": settings.store_url, "SUREFOOT_BROKER_URL": broker_url, "SUREFOOT_BANK_URL": bank_url}
+    urls = {"SUREFOOT_DATABASE_URL": settings.store_url, BROKER_URL: broker_url, "SUREFOOT_BANK_URL": bank_url}
     return {name: value for name, value in urls.items() if value}
 
 

@@ -35,13 +35,23 @@ class Stopped(SurefootError):
 
 
 class Supervisor:
-    """Runs parts. `say` is given one line for each event. To be made and used in the main thread."""
+    """Runs parts. `say` is given one line for each event. To be made and used in the main thread.
 
-    def __init__(self, logs: Path, env: Mapping[str, str], say: Callable[[str], None]) -> None:
+    `tell`: what a part is told of `env`, by its name; everything when it is not given.
+    """
+
+    def __init__(
+        self,
+        logs: Path,
+        env: Mapping[str, str],
+        say: Callable[[str], None],
+        tell: Callable[[str], Mapping[str, str]] | None = None,
+    ) -> None:
         self.children: list[Child] = []
         self._logs = logs
         self.env = dict(env)
         self._say = say
+        self._tell = tell or (lambda name: self.env)
         self._asked = 0  # how often a signal asked to stop
         self._watchdog = Watchdog()
         logs.mkdir(parents=True, exist_ok=True)
@@ -58,7 +68,7 @@ class Supervisor:
 
     def start(self, part: Part) -> Child:
         """Start a part; it is watched from now on. It may not be ready yet."""
-        child = Child(part, self._logs / f"{part.name}.log", self.env, self._watchdog)
+        child = Child(part, self._logs / f"{part.name}.log", self._tell(part.name), self._watchdog)
         self.children.append(child)
         child.start()
         return child

@@ -21,7 +21,7 @@ from app.saga.registry import Registry
 from app.store import migrate, shape
 from app.store.session import open_engine
 from app.supervisor import banner, plugins, ports, runfile, stack
-from app.supervisor.home import locked
+from app.supervisor.home import PRIVATE_UMASK, locked, tighten
 from app.supervisor.supervisor import PortTaken, Stopped, Supervisor
 
 SEEDED = "seeded"  # the file that says this home was given its first stock
@@ -46,8 +46,10 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
     DefinitionError for a saga with a mistake; CannotStart when a part does not start.
     """
     home = settings.home.absolute()
+    os.umask(PRIVATE_UMASK)
     Registry.load(settings.saga_modules)  # a setting of theirs that cannot work is told of before anything is started
     with locked(home):
+        tighten(home)
         while True:
             try:
                 _up(settings, home, say)
@@ -66,7 +68,8 @@ def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
     bank_url = f"http://{stack.LOOPBACK}:{chosen.bank_port}" if chosen.bank_port else os.environ.get("SUREFOOT_BANK_URL", "")
     env = stack.environment(settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port, chosen.flower_port)
     db = open_engine(settings.store_url)
-    supervisor = Supervisor(home / "log", env, say)
+    tell = stack.teller(env, chosen.secrets.broker if own_broker else None)
+    supervisor = Supervisor(home / "log", env, say, tell)
     taken: PortTaken | None = None
     clean(home)
     try:
@@ -88,7 +91,7 @@ def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
             groups=tuple(child.pid for child in supervisor.children if child.pid),
         )
         runfile.save(home, run)
-        banner.show(supervisor.children, run, chosen.secrets, broker_url=settings.broker_url, store_url=settings.store_url)
+        banner.show(supervisor.children, run, chosen.secrets, settings=settings)
         supervisor.watch()
     except Stopped:
         pass

@@ -22,6 +22,7 @@ from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
 from app.config import Settings
 from app.doctor import Finding, Level, examine
+from app.doctor.broker import _version as broker_version
 from app.engine import keep, quarantine
 from app.engine.keep import register_worker
 from app.saga.context import Context
@@ -133,6 +134,26 @@ def test_given_redis_that_lets_us_not_in_when_looked_then_its_words_without_the_
         assert words in finding.said
         assert "geheim" not in str(finding)
         assert "correct BROKER_URL" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("told", "good"),
+    [
+        ({"redis_version": "6.2.14"}, False),
+        ({"redis_version": "6.2.20"}, True),
+        ({"redis_version": "7.0.15"}, True),
+        ({"redis_version": "7.2.4"}, False),
+        ({"redis_version": "8.4.0"}, True),
+        ({"redis_version": "6.0.16"}, False),
+        ({"redis_version": "7.2.4", "valkey_version": "8.1.4"}, True),
+        ({"redis_version": "7.2.4", "valkey_version": "8.1.3"}, False),
+        ({"redis_version": "255.255.255"}, True),
+        ({}, True),
+    ],
+)
+def test_given_a_version_of_redis_when_looked_then_one_with_known_faults_is_told(told: dict[str, str], good: bool) -> None:
+    found = [(finding.level, finding.about) for finding in broker_version(told)]
+    assert found == ([] if good else [(Level.WARN, "broker")])
 
 
 @pytest.mark.long

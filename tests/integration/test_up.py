@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 
 from tests.support.files import lines_of
@@ -70,6 +72,7 @@ def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_
 
     pids = up.pids()
     assert len(pids) > 8
+    _is_private(up)
     assert up.stop() == 0
     assert not any(lives(pid) for pid in pids), up.said()
     stopped = [line.split("stopping ")[1] for line in up.said().splitlines() if "stopping " in line]
@@ -101,6 +104,35 @@ def test_given_everything_runs_when_one_part_after_another_is_killed_then_each_c
     assert "completed" in up.command("submit", "order", json.dumps(ORDER), "--wait").stdout
     assert time.monotonic() - began < 60
     assert up.json("ledger")["consistent"]
+
+
+SECRETS = ("SUREFOOT_API_KEY", "SUREFOOT_SECRET", "SUREFOOT_BROKER_URL", "SUREFOOT_DATABASE_URL", "FLOWER_BASIC_AUTH")
+OWN = {  # part -> which of these it has
+    "broker": (),
+    "bank": SECRETS[3:4],
+    "web": SECRETS[1:4],
+    "relay": SECRETS[2:4],
+    "worker-1": SECRETS[2:4],
+    "worker-2": SECRETS[2:4],
+    "flower": (SECRETS[2], SECRETS[4]),
+}
+
+
+def _is_private(up: Up) -> None:
+    """Each process has the secrets of its part alone, a user of its own at the broker, and the home is its owner's."""
+    users: set[str] = set()
+    for part, own in OWN.items():
+        process = psutil.Process(up.pid_of(part))
+        for one in (process, *process.children(recursive=True)):
+            told = one.environ()
+            assert {name for name in SECRETS if name in told} == set(own), part
+            users |= {urlsplit(told["SUREFOOT_BROKER_URL"]).username or ""} if SECRETS[2] in own else set()
+    assert users == {"web", "relay", "worker", "flower"}
+    loose = [path for path in (up.home, *up.home.rglob("*")) if not path.is_symlink() and path.stat().st_mode & 0o077]
+    assert [path for path in loose if path.parent.name != "metrics"] == []  # of commands that were typed; the folder is closed
+    kept = [(up.home / name).read_text().strip() for name in ("api_key", "flower_password", "secret", "broker_password")]
+    assert not any(secret in up.said() for secret in kept)
+    assert [line for log in up.home.glob("log/*.log") for line in lines_of(log) if "permission" in line.lower()] == []
 
 
 def _told(up: Up, event: str, trace: str) -> int:

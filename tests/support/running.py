@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -64,8 +63,8 @@ class Up:
 
     @property
     def curl(self) -> list[str]:
-        """The words of the command that it printed."""
-        return next(shlex.split(line) for line in self.said().splitlines() if line.startswith("curl "))
+        """The command that it printed, for a shell: into a file it names the file of the key."""
+        return ["sh", "-c", next(line for line in self.said().splitlines() if line.startswith("curl "))]
 
     def pids(self) -> list[int]:
         """Every process that belongs to it but itself."""
