@@ -7,6 +7,7 @@ from typing import Any
 
 import rich_click as click
 
+from app.cli import completing
 from app.cli.common import as_json, find_job, moment, print_json, print_table, store
 from app.store.acts import Asked
 from app.store.views.acts import PAGE_ROWS_MOST, acts_view
@@ -27,11 +28,14 @@ class Moment(click.ParamType[datetime]):
 
 @click.group()
 def acts() -> None:
-    """What people did: who, by which key, to what, and why. Nothing of it can be changed."""
+    """What people did: who, by which key, to what, and why.
+
+    Nothing of it can be changed.
+    """
 
 
 @acts.command("list")
-@click.option("--job", help="Only acts about this job, parts of a request about many included.")
+@click.option("--job", shell_complete=completing.jobs, help="Only acts about this job, parts of a request about many included.")
 @click.option("--actor", help="Only acts of this actor, as history names them: cli:ada, operator:night shift.")
 @click.option("--since", type=Moment(), help="Only acts from this time on; UTC where no zone is said.")
 @click.option("--until", type=Moment(), help="Only acts before this time.")

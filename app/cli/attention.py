@@ -9,13 +9,13 @@ import rich_click as click
 from sqlalchemy import Engine
 
 from app.access.principal import shell_actor
-from app.cli.common import as_json, find_job, job_argument, moment, print_json, print_table, publish, store
+from app.cli.common import as_json, find_job, job_argument, moment, print_done, print_json, print_table, publish, store
 from app.config import settings
 from app.engine import decide, owning
 from app.engine.decide import Decision
 from app.store import queries
 from app.store.session import reading
-from app.store.views import list_jobs
+from app.store.views import job_view, list_jobs
 from app.store.views.letters import decisions
 
 PAGE = 200
@@ -23,7 +23,10 @@ PAGE = 200
 
 @click.group()
 def attention() -> None:
-    """Jobs that cannot go on by themselves. Each decision is recorded with who and why."""
+    """Jobs that cannot go on by themselves: see to them, and decide.
+
+    Each decision is recorded with who and why.
+    """
 
 
 @attention.command("list")
@@ -44,12 +47,14 @@ def _decision(name: str, help_: str, decide_it: Callable[[Engine, str, str, str]
     @job_argument
     @click.argument("step")
     @click.option("--reason", required=True, help="Why; it goes into the history.")
-    def command(job: str, step: str, reason: str) -> None:
+    @as_json
+    def command(job: str, step: str, reason: str, as_json: bool) -> None:
         with store() as db:
-            letter = decide.letter_of(db, find_job(db, job), step)
-            decision = decide_it(db, letter, shell_actor(), reason)
+            job_id = find_job(db, job)
+            decision = decide_it(db, decide.letter_of(db, job_id, step), shell_actor(), reason)
             publish(db, decision.plan)
-        click.echo(f"{step}: {decision.message}")
+            view = job_view(db, job_id, None)
+        print_done(as_json, f"{step}: {decision.message}", view)
 
 
 _decision("retry", "Give STEP of JOB fresh attempts.", decide.retry)
@@ -65,23 +70,29 @@ _decision(
 @attention.command()
 @job_argument
 @click.option("--for", "owner", help="Who sees to it; you, when left out.")
-def take(job: str, owner: str | None) -> None:
+@as_json
+def take(job: str, owner: str | None, as_json: bool) -> None:
     """See to JOB, or say who does."""
     with store() as db:
+        job_id = find_job(db, job)
         if owner is None:
-            owning.take(db, find_job(db, job), shell_actor())
+            owning.take(db, job_id, shell_actor())
         else:
-            owning.assign(db, find_job(db, job), owner, shell_actor())
-    click.echo(f"{owner or shell_actor()} has it.")
+            owning.assign(db, job_id, owner, shell_actor())
+        view = job_view(db, job_id, None)
+    print_done(as_json, f"{owner or shell_actor()} has it.", view)
 
 
 @attention.command()
 @job_argument
-def release(job: str) -> None:
+@as_json
+def release(job: str, as_json: bool) -> None:
     """Nobody sees to JOB any more."""
     with store() as db:
-        owning.release(db, find_job(db, job), shell_actor())
-    click.echo("Nobody has it now.")
+        job_id = find_job(db, job)
+        owning.release(db, job_id, shell_actor())
+        view = job_view(db, job_id, None)
+    print_done(as_json, "Nobody has it now.", view)
 
 
 def _standing(db: Engine) -> list[dict[str, Any]]:

@@ -19,10 +19,12 @@ ROUNDS_S, GROWTH_S = 150.0, 900.0
 @click.option("--polling", is_flag=True, help="Instead: what does a poll cost beside a request that does nothing? A minute.")
 @click.option("--rows", type=click.IntRange(1000, 10_000_000), default=1_000_000, show_default=True, help="Finished jobs, with --growth.")
 def bench(as_json: bool, rounds: int, jobs: int | None, seconds: float | None, growth: bool, polling: bool, rows: int) -> None:
-    """Measure what durability costs: sagas beside plain Celery on the same broker, store and number of workers.
+    """Measure what durability costs beside plain Celery.
 
-    Takes under three minutes. Runs in a home of its own and touches no job of yours: on the PostgreSQL of DATABASE_URL it
-    makes a database for itself, in the Redis of BROKER_URL it takes two empty ones; without them, SQLite and a Redis of its own.
+    Sagas and plain Celery run on the same broker, store and number of workers. Takes under three
+    minutes. Runs in a home of its own and touches no job of yours: on the PostgreSQL of
+    DATABASE_URL it makes a database for itself, in the Redis of BROKER_URL it takes two empty
+    ones; without them, SQLite and a Redis of its own.
     """
     if growth and polling:
         raise click.UsageError("--growth or --polling, one at a time.")

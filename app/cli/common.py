@@ -15,6 +15,7 @@ from rich.table import Table
 from sqlalchemy import Engine, make_url
 
 from app import metrics
+from app.cli import completing
 from app.config import settings
 from app.engine.dispatch import ring
 from app.errors import NotFound, RequestError, SettingsError
@@ -34,7 +35,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 def job_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """The argument JOB: an id, the start of one, or a short name such as order-7K3F."""
-    return click.argument("job", metavar="JOB")(command)
+    return click.argument("job", metavar="JOB", shell_complete=completing.jobs)(command)
+
+
+saga_option = click.option("--saga", shell_complete=completing.sagas, help="Only jobs of this saga.")
 
 
 @contextmanager
@@ -94,6 +98,14 @@ def checked_id(text: str | None) -> str | None:
 def print_json(value: Any) -> None:
     """For programs: one document, as the HTTP interface would give it."""
     click.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_done(as_json: bool, said: str, done: dict[str, Any]) -> None:
+    """What an act has done: a sentence for people; for programs what it acted on as it stands now, with the sentence as `message`."""
+    if as_json:
+        print_json(done | {"message": said})
+    else:
+        click.echo(said)
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from app.access.keys import ensure_admin
+from app.cli.common import as_json, print_done
 from app.config import settings
 from app.store import migrate
 from app.store.session import open_engine
@@ -12,11 +13,12 @@ from app.store.session import open_engine
 
 @click.group()
 def db() -> None:
-    """The store."""
+    """Manage the shape of the store."""
 
 
 @db.command()
-def upgrade() -> None:
+@as_json
+def upgrade(as_json: bool) -> None:
     """Bring the store to the shape this version needs, and take SUREFOOT_API_KEY, if it is set, for an admin's. Again is the same."""
     settings().home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings().store_url, pool_size=1)
@@ -26,4 +28,5 @@ def upgrade() -> None:
             ensure_admin(engine, settings().api_key)
     finally:
         engine.dispose()
-    click.echo(f"The store is at {now}." if before == now else f"The store was at {before or 'nothing'} and is at {now} now.")
+    said = f"The store is at {now}." if before == now else f"The store was at {before or 'nothing'} and is at {now} now."
+    print_done(as_json, said, {"before": before or None, "now": now})

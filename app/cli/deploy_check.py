@@ -17,9 +17,11 @@ from app.saga.registry import Registry
 @click.option("--jobs", "most", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="Of each definition, so many.")
 @as_json
 def deploy_check(most: int, as_json: bool) -> None:
-    """Try whether the sagas whose code is here can go on with the jobs under way: their definitions, inputs and results.
+    """Try whether new code can go on with the jobs under way.
 
-    Run it with the code that is to be deployed, against the store that is in use. Nothing is written. Ends with 1 when a job would wait.
+    The sagas whose code is here read what those jobs have: definitions, inputs and results. Run
+    it with the code that is to be deployed, against the store that is in use. Nothing is written.
+    Ends with 1 when a job would wait.
     """
     registry = Registry.load(settings().saga_modules)
     with store() as db:

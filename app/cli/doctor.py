@@ -21,7 +21,10 @@ COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 @click.option("--settings", "show", is_flag=True, help="Show every setting, its value, and where it is from; nothing else.")
 @as_json
 def doctor(all_jobs: bool, show: bool, as_json: bool) -> None:
-    """Look at everything, change nothing. A line each, OK, WARN or FAIL, with what to do; it ends with 1 when one is FAIL."""
+    """Look at everything, change nothing: a line each, OK, WARN or FAIL.
+
+    Under each that is not OK stands what to do. It ends with 1 when one is FAIL.
+    """
     if show:
         _show_settings(as_json)
         return

@@ -11,6 +11,7 @@ import rich_click as click
 import structlog
 from click.exceptions import Exit
 
+from app.cli import completing
 from app.cli.common import as_json, print_json, print_table
 from app.config import settings
 from app.errors import UnknownSaga
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("saga")
+@click.argument("saga", shell_complete=completing.local_sagas)
 @click.option("--only", metavar="WHAT", help="Only this row, group or operation (or all rows whose name holds this text).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is left to chance: which message is next.")
 @click.option("--real", is_flag=True, help="On real processes with real signals, a store and a broker of their own; takes minutes.")
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 @as_json
 def drill(saga: str, only: str | None, seed: int, real: bool, seconds: float, list_: bool, markdown: bool, as_json: bool) -> None:
-    """Try every fault on every operation of SAGA, and check that every job lands as it must.
+    """Try every fault on every operation of SAGA.
 
-    Runs on databases of its own and calls nothing real: the saga says in what world it may be drilled. Ends with 1 when a row
-    failed, and then prints the shortest schedule that did, and the command that plays it again.
+    Checks that every job lands as it must. Runs on databases of its own and calls nothing real:
+    the saga says in what world it may be drilled. Ends with 1 when a row failed, and then prints
+    the shortest schedule that did, and the command that plays it again.
     """
     from app.drill import report, run
 
@@ -48,6 +50,9 @@ def drill(saga: str, only: str | None, seed: int, real: bool, seconds: float, li
         raise UnknownSaga(f"no saga is called {saga!r}.{did_you_mean(saga, sorted({s.name for s in known.all()}))}")
     if list_:
         rows = [[row.name, row.group, row.fault] for row in run.plan(meant, only)]
+        if as_json:
+            print_json([dict(zip(("row", "group", "fault"), row, strict=True)) for row in rows])
+            return
         print_table(["row", "group", "fault"], rows, "There is none.")
         return
     drawn = _drilled(meant, seed, only, seconds if real else None)

@@ -1,4 +1,4 @@
-"""The group of all commands: found when called for, errors as one line, never a traceback."""
+"""The group of all commands: listed without their code, loaded when called for; errors as one line, never a traceback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import os
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,49 +13,87 @@ import rich_click as click
 from click.exceptions import Abort, Exit
 
 from app import environment
-from app.errors import InvalidInput, SurefootError, TryLater
+from app.errors import InvalidInput, RequestError, SurefootError, TryLater
 from app.supervisor import plugins, runfile
+from app.supervisor.plugins import Listed
 from app.supervisor.private import PART
 
 BARE = ("up", "version", "bench", "drill", "simulate")  # commands that take nothing from an earlier `surefoot up` on this home
+REFUSED = 2  # as click's own for wrong words
 TRY_LATER = 75  # as EX_TEMPFAIL of sysexits.h: the same words may succeed later
+ENDS = """Exit codes: 0 it is done (with --wait: the job completed). 1 it did not go well: the job failed or was cancelled, a person
+is asked, a check found something, or something here cannot work (a setting, a missing store). 2 it was refused: wrong words, a
+name that nothing has, an input that does not fit, an act that the state forbids. 75 not now: the same may succeed later. 130 stopped."""
 
 
 class Commands(click.RichGroup):
-    """Our commands by the place of their code, and those of saga packages."""
+    """Our commands by the place of their code, and those of saga packages. Listed by what the tables say; loaded to be run."""
 
-    def __init__(self, places: Mapping[str, str]) -> None:
+    def __init__(self, table: Mapping[str, Listed]) -> None:
         super().__init__(
             name="surefoot",
             help="Long jobs that end well: durable sagas on Celery, with declared undo for every step.",
+            epilog=ENDS.replace("\n", " "),
             context_settings={"help_option_names": ["-h", "--help"]},
+            params=[_version_option()],
         )
-        self._places = places
+        self._table = dict(table)
+        self.commands.update({name: _stub(name, one) for name, one in table.items()})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self._places, *sorted(set(plugins.commands()) - set(self._places))]
+        """Those of the table, in its order, then those of saga packages by name."""
+        self._take_packages()
+        return list(self.commands)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if place := self._places.get(cmd_name):
-            module, _, attribute = place.partition(":")
-            command: click.Command = getattr(import_module(module), attribute)
-            return command
-        return plugins.commands().get(cmd_name)
+    def load(self, name: str) -> click.Command | None:
+        """The command itself. Raises: SettingsError when a saga package refuses its settings."""
+        return self._table[name].load() if name in self._table else plugins.load(name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
+        if args[0] not in self._table:
+            self._take_packages()
+        name, _, rest = super().resolve_command(ctx, args)
+        if name is None:
+            return None, None, rest
+        if not ctx.resilient_parsing:
+            logs_of_a_command()
         if name not in BARE and PART not in os.environ:  # a part was told what is its own
             runfile.apply(Path(os.environ.get("SUREFOOT_HOME") or "var"))
-        return name, command, rest
+        return name, self.load(name), rest
+
+    def _take_packages(self) -> None:
+        for name, one in sorted(plugins.listed().items()):
+            self.commands.setdefault(name, _stub(name, one))
+
+
+def _stub(name: str, one: Listed) -> click.Command:
+    """What help, completion and suggestions need of a command, without its code."""
+    return click.RichCommand(name=name, help=one.help, panel=one.panel)
+
+
+def _version_option() -> click.Option:
+    def show(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+        if asked and not ctx.resilient_parsing:
+            from importlib.metadata import version
+
+            click.echo(f"surefoot {version('surefoot')}")
+            ctx.exit()
+
+    said = "Print the version, and end."
+    return click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=show, help=said)
+
+
+def logs_of_a_command() -> None:
+    """Warnings only. Not before a command is run: the list of all needs no settings."""
+    from app import logs
+
+    logs.configure(quiet=True)
 
 
 def run(group: click.Group) -> None:
-    """Run the command line and end the process: 0, 1 for what went wrong, 2 for wrong words, 75 for what may succeed later."""
-    from app import logs
-
+    """Run the command line and end the process, with one of the codes that ENDS explains."""
     _buffered()
     environment.clear_of_libraries()
-    logs.configure(quiet=True)
     raise SystemExit(outcome(group))
 
 
@@ -90,14 +127,14 @@ def outcome(group: click.Group, args: list[str] | None = None) -> int:
         _tell(error.message)
         for fault in error.faults if isinstance(error, InvalidInput) else []:
             click.echo(f"  {fault.get('pointer', '')}: {fault.get('detail', '')}", err=True)
-        return TRY_LATER if isinstance(error, TryLater) else 1
+        return TRY_LATER if isinstance(error, TryLater) else REFUSED if isinstance(error, RequestError) else 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has gone, as `| head` does
         return 1
     except Exception as error:
         if os.environ.get("SUREFOOT_DEBUG"):
             raise
-        _tell(f"{type(error).__name__}: {error} (a mistake of ours; SUREFOOT_DEBUG=1 shows where)")
+        _tell(f"{type(error).__name__}: {error} (a bug in Surefoot; SUREFOOT_DEBUG=1 shows where)")
         return 1
 
 

@@ -14,10 +14,12 @@ from app.cli.common import (
     find_job,
     job_argument,
     moment,
+    print_done,
     print_json,
     print_rest,
     print_table,
     publish,
+    saga_option,
     store,
 )
 from app.config import settings
@@ -35,12 +37,15 @@ PAGE = 200
 
 @click.group()
 def jobs() -> None:
-    """Jobs. JOB is an id, the start of one, or a short name such as order-7K3F."""
+    """Look at jobs, and tell them what to do.
+
+    JOB is an id, the start of one, or a short name such as order-7K3F.
+    """
 
 
 @jobs.command("list")
 @click.option("--state", type=click.Choice([str(state) for state in SHOWN_STATES]), help="Only jobs in this state.")
-@click.option("--saga", help="Only jobs of this saga.")
+@saga_option
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--limit", type=click.IntRange(1, PAGE), default=20, show_default=True, help="At most so many, newest first.")
 @after
@@ -156,12 +161,18 @@ def _detail(event: dict[str, Any]) -> str:
 
 @jobs.command()
 @job_argument
-def cancel(job: str) -> None:
-    """Ask a job to stop; what was done is undone."""
+@as_json
+def cancel(job: str, as_json: bool) -> None:
+    """Ask a job to stop; what was done is undone.
+
+    With --json, `landed` is false where it is too late and the wish is noted.
+    """
     with store() as db:
-        decision = decide.cancel(db, settings(), find_job(db, job), shell_actor())
+        job_id = find_job(db, job)
+        decision = decide.cancel(db, settings(), job_id, shell_actor())
         publish(db, decision.plan)
-    click.echo(decision.message)
+        view = job_view(db, job_id, None)
+    print_done(as_json, decision.message, view | {"landed": decision.landed})
 
 
 @jobs.command()
@@ -169,7 +180,8 @@ def cancel(job: str) -> None:
 @click.option("--reason", default="", help="Why; it goes into the history. Needed where a person is asked.")
 @click.option("--again", is_flag=True, help="JOB completed, and all of it is to be done once more.")
 @click.option("--key", help="Idempotency key: asked again with the same key, it is the same job.")
-def redrive(job: str, reason: str, again: bool, key: str | None) -> None:
+@as_json
+def redrive(job: str, reason: str, again: bool, key: str | None, as_json: bool) -> None:
     """Try again: fresh attempts where it waits for a person, a new job where it has ended.
 
     A job has one re-run at most that is open or completed. One that completed is run again only with --again.
@@ -178,19 +190,31 @@ def redrive(job: str, reason: str, again: bool, key: str | None) -> None:
         job_id = find_job(db, job)
         decision = redrive_job(Entrance.of(db, settings()), job_id, Asked(shell_actor(), reason, key, again))
         publish(db, decision.plan)
+        runs = decision.job_id if isinstance(decision, Submitted) else job_id
+        view = job_view(db, runs, None)
     if not isinstance(decision, Submitted):
-        click.echo(decision.message)
-    elif decision.job_id == job_id:
-        click.echo("It was sent back before, under this key.")
+        said = decision.message
+    elif runs == job_id:
+        said = "It was sent back before, under this key."
     else:
-        click.echo(f"It runs again as the new job {decision.job_id}{', made before under this key' if decision.replayed else ''}.")
+        said = f"It runs again as the new job {runs}{', made before under this key' if decision.replayed else ''}."
+    print_done(as_json, said, view)
 
 
 @jobs.command()
 @job_argument
-def watch(job: str) -> None:
-    """Follow a job to its end, step by step. Ends with 0 only when it completed."""
-    from app.cli.watching import follow
+@as_json
+def watch(job: str, as_json: bool) -> None:
+    """Follow a job to its end, step by step. Ends with 0 only when it completed.
+
+    With --json only the job as it ended.
+    """
+    from app.cli.watching import follow, last_view
 
     with store() as db:
-        raise Exit(follow(db, find_job(db, job)))
+        job_id = find_job(db, job)
+        if not as_json:
+            raise Exit(follow(db, job_id))
+        view = last_view(db, job_id)
+    print_json(view)
+    raise Exit(0 if view["state"] == "completed" else 1)

@@ -8,13 +8,17 @@ from app.access import keys as access
 from app.access import sessions
 from app.access.principal import Role, shell_actor
 from app.access.tenants import DEFAULT
-from app.cli.common import as_json, moment, print_json, print_table, store
+from app.cli.common import as_json, moment, print_done, print_json, print_table, store
 from app.config import settings
+from app.store.views.names import stamp
 
 
 @click.group()
 def keys() -> None:
-    """API keys. A key is shown once, when it is made."""
+    """API keys: make, list and revoke them.
+
+    A key is shown once, when it is made.
+    """
 
 
 @keys.command()
@@ -48,11 +52,12 @@ def list_(as_json: bool) -> None:
 
 @keys.command()
 @click.argument("key", metavar="ID|PREFIX")
-def revoke(key: str) -> None:
+@as_json
+def revoke(key: str, as_json: bool) -> None:
     """Refuse a key from now on, and sign out every browser that signed in with it."""
     with store() as db:
         at = access.revoke(db, key, shell_actor())
-    click.echo(f"The key {key} is refused since {_day(at)}.")
+    print_done(as_json, f"The key {key} is refused since {_day(at)}.", {"key": key, "revoked_at": stamp(at)})
 
 
 @keys.command("sessions")
@@ -78,11 +83,12 @@ def sessions_(key: str | None, as_json: bool) -> None:
 
 @keys.command("sign-out")
 @click.argument("key", metavar="ID|PREFIX")
-def sign_out(key: str) -> None:
+@as_json
+def sign_out(key: str, as_json: bool) -> None:
     """Sign out every browser that signed in with KEY. The key itself stays good."""
     with store() as db:
         count = access.sign_out(db, key, shell_actor())
-    click.echo(f"{count} session{'' if count == 1 else 's'} ended.")
+    print_done(as_json, f"{count} session{'' if count == 1 else 's'} ended.", {"key": key, "sessions_ended": count})
 
 
 def _day(time: object) -> str:

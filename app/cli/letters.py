@@ -9,6 +9,7 @@ import rich_click as click
 from sqlalchemy import Engine
 
 from app.access.principal import shell_actor
+from app.cli import completing
 from app.cli.common import (
     after,
     as_json,
@@ -42,16 +43,19 @@ reason = click.option("--reason", required=True, help="Why; it goes into the his
 
 @click.group("dead-letters")
 def letters() -> None:
-    """Operations that were given up. LETTER is an id, or its last characters as the list shows them."""
+    """Operations that were given up: look at them, send them back.
+
+    LETTER is an id, or its last characters as the list shows them.
+    """
 
 
 def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--job", help="Only letters of this job."),
+        click.option("--job", shell_complete=completing.jobs, help="Only letters of this job."),
         click.option("--needs-person/--lands-by-itself", default=None, help="Only those that hold their job, or only the others."),
         click.option("--why", type=click.Choice(WHYS), help="Only letters for this reason."),
         click.option("--step", help="Only letters about this step."),
-        click.option("--saga", help="Only letters of this saga."),
+        click.option("--saga", shell_complete=completing.sagas, help="Only letters of this saga."),
     ):
         command = option(command)
     return command

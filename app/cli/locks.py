@@ -12,7 +12,10 @@ NAMED = 3  # of the jobs that wait, so many are named in the table
 
 @click.group()
 def locks() -> None:
-    """Semantic locks: a job holds its own from its first step to its end, in need of a person included."""
+    """Semantic locks: which jobs hold and wait for which business records.
+
+    A job holds its own from its first step to its end, in need of a person included.
+    """
 
 
 @locks.command("list")

@@ -17,7 +17,10 @@ FLOWER_PORT, WEB_PORT = 5555, 8000
 
 @click.command()
 def up() -> None:
-    """Start everything on this machine: web, two workers, relay, bank, Flower, and a broker where none is given."""
+    """Start everything on this machine: web, two workers, relay, bank, Flower, and a broker.
+
+    A broker that SUREFOOT_BROKER_URL names is used instead of one of its own.
+    """
     from app.supervisor.up import up as start
 
     _tell_what_is_not_obeyed()
@@ -37,7 +40,13 @@ def web(host: str | None, port: int | None) -> None:
 
 @click.command()
 @click.option("--lanes", help="The lanes to serve, comma separated (all of the sagas known here).")
-@click.option("--concurrency", type=click.IntRange(1, 256), default=commands.WORKER_CHILDREN, show_default=True, help="Its children.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 256),
+    default=commands.WORKER_CHILDREN,
+    show_default=True,
+    help="Number of child processes.",
+)
 @click.option("--name", default="", help="Its name in Flower, one of its own on each host (worker-PID).")
 def worker(lanes: str | None, concurrency: int, name: str) -> None:
     """Run a worker. SIGTERM lets running steps end for a while, then hands their work back."""

@@ -10,6 +10,7 @@ from app.cli.common import (
     as_json,
     checked_id,
     moment,
+    print_done,
     print_json,
     print_rest,
     print_table,
@@ -22,7 +23,10 @@ PAGE = 200
 
 @click.group()
 def quarantine() -> None:
-    """Messages that nobody can run: what it was, and why. They were acknowledged, and are never tried again."""
+    """Messages that nobody can run: what it was, and why.
+
+    They were acknowledged, and are never tried again.
+    """
 
 
 @quarantine.command("list")
@@ -64,8 +68,10 @@ def show(message: str, as_json: bool) -> None:
 @quarantine.command()
 @click.argument("message")
 @click.option("--reason", required=True, help="Why; it is kept with it.")
-def discard(message: str, reason: str) -> None:
+@as_json
+def discard(message: str, reason: str, as_json: bool) -> None:
     """Take MESSAGE off the list; it stays on record."""
     with store() as db:
         discard_message(db, message, None, shell_actor(), reason)
-    click.echo(f"{message} is off the list.")
+        view = message_view(db, message, None)
+    print_done(as_json, f"{message} is off the list.", view)

@@ -10,12 +10,14 @@ from click.exceptions import Exit
 from sqlalchemy import Engine
 
 from app.access.principal import shell_actor
+from app.cli import completing
 from app.cli.common import (
     after,
     as_json,
     checked_id,
     find_job,
     moment,
+    print_done,
     print_json,
     print_rest,
     print_table,
@@ -44,9 +46,10 @@ SHORTEST_END = 6
 @as_json
 @click.pass_context
 def reconcile(ctx: click.Context, dry_run: bool, after_restore: bool, patrol: bool, as_json: bool) -> None:
-    """Act on jobs past their SLA, and compare the effects on record with what each service says.
+    """Act on late jobs, and compare effects with what each service says.
 
-    It runs the sagas' effect readers, so it belongs where their code and their services' addresses are.
+    Late is a job past its SLA. The effects on record are compared. It runs the sagas' effect
+    readers, so it belongs where their code and their services' addresses are.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -160,25 +163,28 @@ def list_(everything: bool, limit: int, after: str | None, as_json: bool) -> Non
 @reconcile.command()
 @click.argument("finding")
 @click.option("--why", required=True, help="Why; it goes on record.")
-def close(finding: str, why: str) -> None:
+@as_json
+def close(finding: str, why: str, as_json: bool) -> None:
     """Close FINDING (its id, or the end of it): a person has seen to it. What still disagrees is found again."""
     with store() as db:
-        closed = findings.close(db, _find(db, finding), shell_actor(), why)
-    click.echo("It is closed." if closed else "It was closed already.")
+        meant = _find(db, finding)
+        closed = findings.close(db, meant, shell_actor(), why)
+    print_done(as_json, "It is closed." if closed else "It was closed already.", {"id": meant, "closed": closed})
 
 
 @reconcile.command()
 @click.argument("named", metavar="[FINDING]...", nargs=-1)
 @click.option("--why", required=True, help="Why; it goes on record.")
-@click.option("--job", help="The job that accounts for it; its history says so.")
+@click.option("--job", shell_complete=completing.jobs, help="The job that accounts for it; its history says so.")
 @click.option("--advised", is_flag=True, help="Every finding of which --after-restore says so.")
-def adopt(named: tuple[str, ...], why: str, job: str | None, advised: bool) -> None:
+@as_json
+def adopt(named: tuple[str, ...], why: str, job: str | None, advised: bool, as_json: bool) -> None:
     """What stands is right: FINDING is closed, and not found again."""
     with store() as db:
         meant = _meant(db, named, restored.ADOPT if advised else None)
         job_id = find_job(db, job) if job else None
-        count = sum(findings.adopt(db, one, shell_actor(), why, job_id) for one in meant)
-    click.echo(f"{count} of {len(meant)} adopted.")
+        adopted = [one for one in meant if findings.adopt(db, one, shell_actor(), why, job_id)]
+    print_done(as_json, f"{len(adopted)} of {len(meant)} adopted.", {"adopted": adopted, "asked_for": meant})
 
 
 @reconcile.command()
@@ -186,7 +192,8 @@ def adopt(named: tuple[str, ...], why: str, job: str | None, advised: bool) -> N
 @click.option("--why", required=True, help="Why; it goes on record.")
 @click.option("--advised", is_flag=True, help="Every finding of which --after-restore says so.")
 @click.option("--past-return", is_flag=True, help="Even what its lost job did past the point of no return.")
-def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool) -> None:
+@as_json
+def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool, as_json: bool) -> None:
     """Take back what stands in a service, by the undo that its saga registers. Runs the saga's code, so it belongs where that is.
 
     What is decided is on record first: what fails now is tried again by whoever reconciles next.
@@ -198,7 +205,8 @@ def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool) -> 
         failed = {one: told for one in meant if (told := findings.undo(db, registry, one, shell_actor(), why, past_return=past_return))}
     for one, told in failed.items():
         click.echo(f"{one[-12:]}: not undone yet: {told}", err=True)
-    click.echo(f"{len(meant) - len(failed)} of {len(meant)} undone.")
+    undone = [one for one in meant if one not in failed]
+    print_done(as_json, f"{len(undone)} of {len(meant)} undone.", {"undone": undone, "not_undone": failed})
     raise Exit(1 if failed else 0)
 
 

@@ -8,6 +8,7 @@ import rich_click as click
 from click.exceptions import Exit
 
 from app.access.principal import shell_actor
+from app.cli import completing
 from app.cli.common import as_json, print_json, print_table, store
 from app.config import settings
 from app.errors import DefinitionError, NotFound
@@ -23,7 +24,10 @@ from app.store.views.names import stamp
 
 @click.group()
 def sagas() -> None:
-    """The sagas in the store's catalogue: each worker writes there what it can run."""
+    """The sagas in the catalogue: show, check and retire them.
+
+    Each worker writes there what it can run.
+    """
 
 
 @sagas.command("list")
@@ -40,7 +44,7 @@ def list_(as_json: bool) -> None:
 
 
 @sagas.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.sagas)
 @as_json
 def show(name: str, as_json: bool) -> None:
     """Show a saga's steps, how each is undone, and its input."""
@@ -63,7 +67,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 @sagas.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.sagas)
 @as_json
 def versions(name: str, as_json: bool) -> None:
     """Show every definition of a saga that some process has had, the one that new jobs get first."""
@@ -85,7 +89,7 @@ def _retired(row: dict[str, Any]) -> str:
 
 
 @sagas.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.sagas)
 @click.argument("which", metavar="VERSION|DIGEST")
 @click.option("--reason", required=True, help="Why; it is kept beside the definition.")
 @click.option("--back", is_flag=True, help="Take a version back into use.")
@@ -109,7 +113,7 @@ def retire(name: str, which: str, reason: str, back: bool, as_json: bool) -> Non
 
 
 @sagas.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.local_sagas)
 @click.option("--strict", is_flag=True, help="End with 1 for advice, too.")
 @as_json
 def lint(names: tuple[str, ...], strict: bool, as_json: bool) -> None:

@@ -35,11 +35,12 @@ def _of_postgresql(_context: Any, _option: Any, url: str | None) -> str | None:
 def simulate(
     schedules: int, jobs: int | None, seed: int, postgresql: str | None, every: int | None, as_json: bool
 ) -> None:
-    """Run random sagas under random faults: the real engine on an in-memory store, with time, broker and processes simulated.
+    """Run random sagas under random faults, in one process.
 
-    Ends with 1 when an invariant was broken or a job did not land, and shows the shortest schedule that does it. The same number
-    gives the same schedule. Needs no server and touches no job of yours; --postgresql runs the statements that only PostgreSQL
-    runs, too.
+    The real engine on an in-memory store, with time, broker and processes simulated. Ends with 1
+    when an invariant was broken or a job did not land, and shows the shortest schedule that does
+    it. The same number gives the same schedule. Needs no server and touches no job of yours;
+    --postgresql runs the statements that only PostgreSQL runs, too.
     """
     import psycopg
 

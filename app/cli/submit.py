@@ -14,6 +14,7 @@ from click.exceptions import Exit
 from app import trace
 from app.access import tenants
 from app.access.principal import shell_actor
+from app.cli import completing
 from app.cli.common import as_json, print_json, publish, store
 from app.config import settings
 from app.engine.entrance import Entrance
@@ -22,16 +23,18 @@ from app.store.views import job_view
 
 
 @click.command()
-@click.argument("saga")
+@click.argument("saga", shell_complete=completing.sagas)
 @click.argument("input_", metavar="[JSON|@FILE|-]", default="{}")
 @click.option("--wait", is_flag=True, help="Follow it to its end; ends with 0 only when it completed.")
 @click.option("--key", help="Idempotency key: asked again with the same key and input, it is the same job.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; may be given several times.")
 @as_json
 def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str, ...], as_json: bool) -> None:
-    """Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input. Prints its id.
+    """Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input.
 
-    Ends with 75 when it was not taken and may be later: as many jobs are open as may be (SUREFOOT_OPEN_JOBS), or the store is away.
+    Prints its id. Ends with 2 when it is refused (no such saga, an input that does not fit), with
+    1 when the job that was waited for did not complete, with 75 when it was not taken and may be
+    later: as many jobs are open as may be (SUREFOOT_OPEN_JOBS), or the store is away.
     """
     value = _read(input_)
     with store() as db:

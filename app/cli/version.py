@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
@@ -12,9 +13,15 @@ TOLD = ("celery", "sqlalchemy", "flask", "redis")
 
 
 @click.command()
-def version() -> None:
-    """Print the versions that matter in a report of a mistake."""
-    parts = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in TOLD), platform.platform()]
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def version(as_json: bool) -> None:
+    """Print version information for bug reports."""
+    names = {name: _version(name) for name in TOLD}
+    if as_json:
+        about = {"surefoot": _version("surefoot"), "python": platform.python_version(), **names, "platform": platform.platform()}
+        click.echo(json.dumps(about, indent=2))
+        return
+    parts = [f"Python {platform.python_version()}", *(f"{name} {found}" for name, found in names.items()), platform.platform()]
     click.echo(f"surefoot {_version('surefoot')} ({', '.join(parts)})")
 
 

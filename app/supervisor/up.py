@@ -133,22 +133,24 @@ def _start(supervisor: Supervisor, settings: Settings, chosen: Chosen, db: Engin
     soft_s = settings.soft_shutdown_seconds
     web = stack.web(settings.host, chosen.web_port, settings.trusted_proxies)
     needed = [supervisor.start(web), supervisor.start(stack.worker(1, db, soft_s))]
-    if chosen.bank_port and "bank" in plugins.commands():
+    if chosen.bank_port and "bank" in plugins.listed():
         needed.append(supervisor.start(stack.bank(chosen.bank_port)))
     _seed(supervisor, chosen.home)
     supervisor.until_ready(*needed)
     supervisor.start(stack.relay())
     for number in range(2, stack.WORKERS + 1):
         supervisor.start(stack.worker(number, db, soft_s))
-    if settings.choreography and "choreography" in plugins.commands():
+    if settings.choreography and "choreography" in plugins.listed():
         supervisor.start(stack.services(chosen.secrets.events))
     supervisor.start(stack.flower(settings, chosen.home, chosen.flower_port, chosen.secrets.flower))
 
 
 def _seed(supervisor: Supervisor, home: Path) -> None:
     """An empty shelf gets stock. Looked at once for each home: reading that code costs more than the question."""
-    stock = plugins.commands().get("stock")
-    if stock is None or (home / SEEDED).exists():
+    if "stock" not in plugins.listed() or (home / SEEDED).exists():
+        return
+    stock = plugins.load("stock")
+    if stock is None:
         return
     with _environment(supervisor.env), contextlib.redirect_stdout(None):
         stock.main(["--seed"], standalone_mode=False)

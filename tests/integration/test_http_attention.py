@@ -106,7 +106,7 @@ def test_given_the_command_line_then_the_same(shop: Shop, cli: Any, asked: str) 
     (row,) = json.loads(cli("attention", "list", "--json")[1])
     assert row["owner"].startswith("cli:") and row["since"]
     assert cli("attention", "take", asked, "--for", "anna")[1].strip() == "anna has it."
-    assert cli("attention", "take", asked)[0] == 1
+    assert cli("attention", "take", asked)[0] == 2
     assert cli("attention", "release", asked)[0] == 0
     message = quarantine.keep(shop.db, reason="forged", queue="q", body="b", headers={"id": "7"})
     assert "forged" in cli("quarantine", "list")[1]

@@ -98,4 +98,4 @@ def test_given_the_command_line_then_dry_run_tells_run_acts_list_shows_and_close
 
     assert cli("close", row["id"][-12:], "--why", "seen to")[1].strip() == "It is closed."
     assert json.loads(cli("list", "--all", "--json")[1])[0]["closed_why"] == "seen to"
-    assert cli("close", "nonsense", "--why", "x")[0] == 1
+    assert cli("close", "nonsense", "--why", "x")[0] == 2

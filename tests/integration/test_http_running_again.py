@@ -184,12 +184,12 @@ def test_given_a_completed_job_when_the_command_line_runs_it_again_then_only_wit
         return code, said.out + said.err
 
     code, said = redrive()
-    assert (code, "--again" in said) == (1, True)
+    assert (code, "--again" in said) == (2, True)
     code, said = redrive("--again", "--key", "k")
     (made,) = reruns(shop, job)
     assert (code, made in said) == (0, True)
     code, said = redrive("--again", "--key", "k")
     assert (code, "made before under this key" in said) == (0, True)
     code, said = redrive("--again")
-    assert (code, "runs again already" in said) == (1, True)
+    assert (code, "runs again already" in said) == (2, True)
     assert reruns(shop, job) == [made]

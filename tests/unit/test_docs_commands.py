@@ -12,6 +12,7 @@ import pytest
 
 from app.cli import COMMANDS
 from app.cli.group import Commands
+from tests.support.commands import loaded
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -35,9 +36,8 @@ def test_given_command_of_a_document_when_looked_up_then_it_is_there_with_its_op
     if words[:1] in ([], ["test"]):  # ./run by itself; ./run test is no command of ours
         return
     command: click.Command = Commands(COMMANDS)
-    context = click.Context(command)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        found = command.get_command(context, words[0])
+        found = loaded(command, words[0])
         assert found is not None, f"{page}: {line}: there is no command {words[0]}"
         command, words = found, words[1:]
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 from workers.sagas.order.services import bank_client, payment
 from workers.sagas.order.services.bank_client import BankUnclear
 
-START = "from workers.sagas.order.commands import bank; bank([])"
+START = "from workers.sagas.order.command_line import bank; bank([])"
 
 
 @pytest.fixture

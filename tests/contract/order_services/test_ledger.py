@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from app.saga.calls import invoke
 from app.saga.inputs import validate_input
 from surefoot import Context, Rejected
-from workers.sagas.order import commands, ledger
+from workers.sagas.order import command_line, ledger
 from workers.sagas.order.ledger import draw_up, read_books
 from workers.sagas.order.saga import order
 from workers.sagas.order.services import bank_client, inventory, mail, payment
@@ -208,7 +208,7 @@ def test_given_world_when_invariants_are_asked_then_money_and_ends_are_judged(fo
 
 # --- the commands ------------------------------------------------------------------------------------------------
 def run(*words: str) -> Result:
-    command = {command.name: command for command in commands.commands}[words[0]]
+    command = getattr(command_line, words[0])
     return CliRunner().invoke(command, words[1:])
 
 
@@ -232,10 +232,10 @@ def test_given_open_order_when_settled_is_asked_then_the_exit_code_says_so(forwa
 
 
 @ON_SQLITE
-def test_given_no_bank_when_compared_then_exit_2_and_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_no_bank_when_compared_then_exit_75_and_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUREFOOT_BANK_URL", "http://127.0.0.1:1")
     told = run("ledger", "--json")
-    assert (told.exit_code, told.stdout) == (2, "")
+    assert (told.exit_code, told.stdout) == (75, "")
     assert "bank" in told.stderr
 
 

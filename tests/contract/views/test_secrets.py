@@ -23,6 +23,7 @@ from app.saga.naming import effect_key
 from app.store.session import reading
 from app.store.tables import dead_letters, operations, reconciliations
 from tests.contract.views.shop import Caller, Shop
+from tests.support.commands import leaves
 from tests.support.leaky_saga import CANARY, GIVEN, PIN, SECRETS, WORD, leaky
 from tests.support.world import World
 
@@ -84,17 +85,11 @@ def reading_commands(jobs: list[str], letters: list[str]) -> list[list[str]]:
     """The words of every command that reads, for people and as JSON."""
     values = {"job": jobs, "letter": letters, "name": ["leaky"], "message": [], "names": []}
 
-    def leaves(command: click.Command, words: list[str]) -> Iterator[tuple[list[str], click.Command]]:
-        if isinstance(command, click.Group):
-            for name in command.list_commands(click.Context(command)):
-                inner = command.get_command(click.Context(command), name)
-                assert inner is not None
-                yield from leaves(inner, [*words, name])
-        elif words[-1] in READS:
-            yield words, command
-
     found = []
-    for words, command in leaves(Commands(COMMANDS), []):
+    for path, command in leaves():
+        words = list(path)
+        if words[-1] not in READS:
+            continue
         arguments = [p.name for p in command.params if isinstance(p, click.Argument)]
         lines = [[*words, value] for value in values[arguments[0]]] if arguments else [words]
         has_json = any(p.name == "as_json" for p in command.params)

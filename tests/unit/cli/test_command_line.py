@@ -109,7 +109,7 @@ def test_given_a_browser_that_is_signed_in_when_its_key_is_signed_out_then_the_l
     assert run("keys", "sessions", text[:8], "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["key_id"], row["key"], row["address"], row["agent"]) == (key_id, "laptop", "192.0.2.0/24", "Firefox")
-    assert run("keys", "sessions", "sf_nobod") == 1
+    assert run("keys", "sessions", "sf_nobod") == 2
     capsys.readouterr()
     assert run("keys", "sign-out", key_id) == 0
     assert capsys.readouterr().out == "1 session ended.\n"
@@ -130,12 +130,12 @@ def test_given_an_empty_store_when_listed_then_a_sentence_and_as_json_an_empty_l
 
 @pytest.mark.usefixtures("made_store")
 @pytest.mark.parametrize("words", [("show", "order-7K3F"), ("why", "01a20265-17d8-7579-bd1c-7f3f1c511d16"), ("cancel", "nonsense")])
-def test_given_no_such_job_when_named_then_1_and_one_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("jobs", *words) == 1
+def test_given_no_such_job_when_named_then_2_and_one_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("jobs", *words) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("made_store")
-def test_given_an_unknown_saga_when_submitted_then_1_and_its_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("submit", "oder", "{}") == 1
+def test_given_an_unknown_saga_when_submitted_then_2_and_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("submit", "oder", "{}") == 2
     assert "'oder'" in capsys.readouterr().err
