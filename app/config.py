@@ -28,6 +28,7 @@ BROKER_KINDS = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
 STORE_KINDS = ("postgresql", "postgres", "sqlite")
 STORE_DRIVERS = ("", "psycopg", "pysqlite")
 SECRET_CHARACTERS = 16
+WEB_PORT = 8000
 S = TypeVar("S", bound=BaseSettings)
 
 # The most of anything: above it a database cannot reckon with a time, or keep a number (and no nan, no infinity).
@@ -255,6 +256,11 @@ class Settings(OurSettings):
         return self
 
     @property
+    def pages_url(self) -> str:
+        """Where people find our pages: SUREFOOT_PUBLIC_URL, else where web listens. Without a slash at the end."""
+        return self.public_url.rstrip("/") or url_of(self.host, self.port or WEB_PORT)
+
+    @property
     def store_url(self) -> str:
         """The database of the engine: DATABASE_URL, else a SQLite file under the home. PostgreSQL goes through psycopg 3."""
         return driver_url(self.database_url) if self.database_url else f"sqlite:///{(self.home / 'surefoot.sqlite').absolute()}"
@@ -295,6 +301,12 @@ def parts_of(url: str) -> SplitResult:
     except ValueError as error:
         raise ValueError(f"is no URL: {str(error)[:1].lower()}{str(error)[1:]}") from None
     return parts
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a browser on this machine finds a server that listens on `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def checked_http(url: str) -> str:

@@ -82,13 +82,13 @@ class Ride:
             fit=leftovers.fit,
         )
 
-    def move_on(self, job_id: str, item: str) -> Delivery:
+    def move_on(self, performed: Performed, job_id: str, item: str) -> Delivery:
         """The rider was claimed: take it from the chain, tell Flower, and say what the engine is to do."""
         element = self._next
         assert element is not None, "nothing was offered to be run on to"
         self._take(element)
         rider = element["options"]["task_id"]
-        self._tell_end_of_part("task-succeeded", result=f"'{Verdict.COMPLETED}'")
+        self._tell_end_of_part("task-succeeded", result=repr(performed.said))
         about = {"root_id": self._request.root_id, "parent_id": self._current, "retries": 0, "eta": None, "expires": None}
         shown = {"args": element["options"].get("argsrepr", ""), "kwargs": element["options"].get("kwargsrepr", "{}")}
         self._tell("task-received", rider, name=element["task"], **shown, **about)
@@ -116,13 +116,12 @@ class Ride:
     def tell_end(self, performed: Performed) -> None:
         """How the last operation ended, where that is not the message's own."""
         event = EVENT_OF[performed.verdict]
-        said = performed.error or str(performed.verdict)
         if event == "task-succeeded":
-            self._tell_end_of_part(event, result=repr(str(performed.verdict)))
+            self._tell_end_of_part(event, result=repr(performed.said))
         elif event == "task-revoked":
             self._tell(event, self._current, terminated=False, signum=None, expired=False)
         else:
-            self._tell(event, self._current, exception=said, traceback="")
+            self._tell(event, self._current, exception=performed.said, traceback="")
 
     # --- what comes next ---
     def _take(self, element: Mapping[str, Any]) -> None:

@@ -95,7 +95,7 @@ class StepTask(Task):
         """Do the message's operation, and what is run on to. Returns how the last one went, and what rode on it."""
         performed = self.carry_out(delivery)
         while performed.following is not None:
-            delivery = ride.move_on(job_id, item)
+            delivery = ride.move_on(performed, job_id, item)
             performed = self.carry_on(delivery, performed.following)
         return performed, delivery.carried
 
@@ -112,7 +112,7 @@ class StepTask(Task):
         """The engine's verdict as Celery's outcome."""
         match performed.verdict:
             case Verdict.COMPLETED | Verdict.REPEATED:
-                return str(performed.verdict)
+                return performed.said
             case Verdict.DROPPED:
                 if performed.forged:
                     self.quarantine(performed.error or "")
@@ -121,9 +121,9 @@ class StepTask(Task):
                 raise Ignore(performed.error or "not to be run now")
             case Verdict.RETRY | Verdict.PARKED:
                 # Never self.retry(): it publishes, and drops the task when the broker is down.
-                raise Retry(str(performed.verdict), exc=StepWaits(performed.error or str(performed.verdict)))
+                raise Retry(str(performed.verdict), exc=StepWaits(performed.said))
             case _:
-                raise StepFailed(performed.error or "failed")
+                raise StepFailed(performed.said)
 
     def conclude_ride(self, ride: Ride, performed: Performed) -> str:
         """The same for an operation that was run on to: what Celery hears speaks for the message, so Flower is told by us."""

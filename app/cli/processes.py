@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import rich_click as click
 
 from app import environment
-from app.config import settings
+from app.config import WEB_PORT, settings
 from app.supervisor import commands, ports
 from app.supervisor.home import flower_file
 
-FLOWER_PORT, WEB_PORT = 5555, 8000
+FLOWER_PORT = 5555
 
 
 @click.command()

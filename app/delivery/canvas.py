@@ -12,11 +12,14 @@ from typing import Any
 from celery import Celery, chain, chord
 from celery.canvas import Signature, maybe_signature
 
+from app.config import settings
 from app.rules.planner import Chain, Chord, Message, Plan
+from app.saga.naming import parse_task_name
+from app.store.views.names import short_name
 
 
 def signature(app: Celery, message: Message) -> Signature:
-    """One message. `argsrepr` is set because Celery gives later elements of a chain a list and the first a tuple."""
+    """One message. `argsrepr` is what Flower shows: not the arguments, but whose they are, and where to look."""
     return app.signature(
         message.task,
         args=(message.job_id, message.item),
@@ -24,10 +27,18 @@ def signature(app: Celery, message: Message) -> Signature:
         queue=message.queue,
         task_id=message.operation_id,
         root_id=message.job_id,
-        argsrepr=repr((message.job_id, message.item)) if message.item else f"({message.job_id!r},)",
+        argsrepr=_shown(message),
         kwargsrepr="{}",
         ignore_result=True,
     )
+
+
+def _shown(message: Message) -> str:
+    """As `order-7K3F http://shop/jobs/01a2…`: the name that people say, the item of a list, the page of the job."""
+    name = parse_task_name(message.task)
+    item = f" {message.item}" if message.item else ""
+    page = f"{settings().pages_url}/jobs/{message.job_id}"
+    return f"{short_name(name.saga if name else '', message.job_id)}{item} {page}"
 
 
 def to_canvas(app: Celery, plan: Plan) -> list[Signature]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from app.config import Settings
+from app.config import WEB_PORT, Settings, url_of
 from app.doctor.findings import Finding, fail, ok, some, warn
 from app.errors import DefinitionError, SettingsError
 from app.saga.registry import Registry
@@ -87,8 +87,8 @@ def web_and_flower(settings: Settings) -> Iterator[Finding]:
     """Is each port this home's, or free to be taken? Only the run file knows whose a port is."""
     run = runfile.load(settings.home)
     ours = {} if run is None or not psutil.pid_exists(run.pid) else {"web": run.web_url, "Flower": run.flower_url}
-    parts = [("web", "SUREFOOT_PORT", settings.port, stack.WEB_PORT, settings.host)]
-    if settings.flower_port is not None and settings.flower_port == (settings.port or stack.WEB_PORT):
+    parts = [("web", "SUREFOOT_PORT", settings.port, WEB_PORT, settings.host)]
+    if settings.flower_port is not None and settings.flower_port == (settings.port or WEB_PORT):
         said = f"web and Flower cannot both have {settings.flower_port}: "
         said += f"SUREFOOT_PORT ({settings.port or 'unset'}) and SUREFOOT_FLOWER_PORT are the same"
         yield fail("ports", said, "choose another SUREFOOT_FLOWER_PORT")
@@ -108,7 +108,7 @@ def _of_others(part: str, setting: str, wanted: int | None, number: int, host: s
             return ok("ports", f"{number} is free for {part}")
     except SettingsError as error:
         return fail("ports", error.message, "set SUREFOOT_HOST to an address of this machine, SUREFOOT_PORT to one above 1023")
-    if not is_up and IS_THIS[part](stack.url_of(host, number)):
+    if not is_up and IS_THIS[part](url_of(host, number)):
         return ok("ports", f"a Surefoot's {part} answers on {number}: started without `surefoot up`, or of another home")
     if wanted is None:
         return ok("ports", f"{number} is in use; `surefoot up` takes the next free one for {part}")

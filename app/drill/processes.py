@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url
 
 from app.access.keys import ensure_admin
-from app.config import Settings
+from app.config import Settings, url_of
 from app.config import settings as app_settings
 from app.delivery.broker import probe
 from app.engine.broker_lost import ring_anew_if_lost
@@ -60,7 +60,7 @@ class Processes:
         self._broker = None if broker_url else stack.broker(home, self.secrets.broker, None)
         self.broker_url = self._broker[2] if self._broker is not None else broker_url
         port = ports.any_free()
-        self.web_url = stack.url_of(stack.LOOPBACK, port)
+        self.web_url = url_of(stack.LOOPBACK, port)
         no_flower = ports.any_free()
         env = stack.environment(
             self.settings, home, self.secrets, self.broker_url, os.environ.get("SUREFOOT_BANK_URL", ""), port, no_flower

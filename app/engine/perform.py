@@ -181,7 +181,7 @@ def _carry_out(
     faults.reached(Point.AFTER_PUBLISH, work.saga, work.step, work.kind)
     if interrupted is not None:
         raise interrupted
-    performed = _performed(ended, outcome, bound)
+    performed = replace(_performed(ended, outcome, bound), attempt=attempt.number)
     if ended.following is None or delivery.rider is None:
         return performed
     return replace(performed, following=(ended.following, work.next(delivery.rider.step, delivery.rider.kind, outcome)))

@@ -87,7 +87,7 @@ class Performed:
     """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
 
     `following`: the rider and its work, claimed in the same transaction: it must be run now. `forged`: the message says what
-    the store does not: nothing of ours has sent it, or not with this store.
+    the store does not: nothing of ours has sent it, or not with this store. `attempt`: which it was, where it was claimed.
     """
 
     verdict: Verdict
@@ -96,6 +96,16 @@ class Performed:
     error: str | None = None
     following: tuple[Attempt, Work] | None = None
     forged: bool = False
+    attempt: int = 0
+
+    @property
+    def said(self) -> str:
+        """What Celery and Flower are told of it: the verdict or what went wrong, with the attempt where it was not the first."""
+        goes_well = self.verdict in (Verdict.COMPLETED, Verdict.REPEATED)
+        said = str(self.verdict) if goes_well else self.error or str(self.verdict)
+        if self.attempt <= 1:
+            return said
+        return f"{said}, attempt {self.attempt}" if goes_well else f"attempt {self.attempt}: {said}"
 
     def leads_on(self, *, apart: bool) -> bool:
         """Whether the next of its message's chain leaves now. `apart`: that one does not wait for this one (a pack)."""

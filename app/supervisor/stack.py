@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 import app
-from app.config import Settings
+from app.config import Settings, url_of
 from app.environment import for_children as environment_for_children
 from app.errors import StoreUnavailable
 from app.store.queries import live_workers
@@ -18,7 +18,7 @@ from app.supervisor import commands, ports, private, probes, redis_server, redis
 from app.supervisor.home import flower_file, keep, write_private
 from app.supervisor.part import Part
 
-WEB_PORT, FLOWER_PORT = 8000, 5555
+FLOWER_PORT = 5555
 WORKERS = 2  # so that somebody can take over
 LOOPBACK = "127.0.0.1"
 FLOWER_USER = "surefoot"
@@ -140,12 +140,6 @@ def flower(settings: Settings, home: Path, port: int, login: str) -> Part:
         stop_rank=RANKS["flower"],
         url=f"http://{LOOPBACK}:{port}",
     )
-
-
-def url_of(host: str, port: int) -> str:
-    """Where a browser on this machine finds a server that listens on `host`."""
-    host = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def flower_url(settings: Settings, port: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from app.access.keys import ensure_admin
-from app.config import Settings
+from app.config import WEB_PORT, Settings, url_of
 from app.delivery.broker import probe
 from app.engine.broker_lost import ring_anew_if_lost
 from app.errors import TryLater
@@ -80,7 +80,7 @@ def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
             supervisor.until_ready(*supervisor.children)
         _greet_broker(db, broker_url)
         _start(supervisor, settings, chosen, db)
-        web_url = stack.url_of(settings.host, chosen.web_port)
+        web_url = url_of(settings.host, chosen.web_port)
         own = {"SUREFOOT_API_KEY": chosen.secrets.api_key, "SUREFOOT_URL": web_url}
         run = runfile.RunFile(
             pid=os.getpid(),
@@ -106,7 +106,7 @@ def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
 
 
 def _choose(settings: Settings, home: Path) -> Chosen:
-    web_port = ports.choose("SUREFOOT_PORT", settings.host, settings.port, stack.WEB_PORT)
+    web_port = ports.choose("SUREFOOT_PORT", settings.host, settings.port, WEB_PORT)
     flower_port = ports.choose("SUREFOOT_FLOWER_PORT", stack.LOOPBACK, settings.flower_port, stack.FLOWER_PORT, taken=frozenset({web_port}))
     wants_bank = not os.environ.get("SUREFOOT_BANK_URL") and plugins.any_there()
     return Chosen(home, stack.secrets_of(settings, home), web_port, flower_port, ports.any_free() if wants_bank else None)

@@ -57,6 +57,8 @@ def test_given_flower_has_seen_an_order_when_it_is_killed_then_it_comes_back_and
     steps = ("create_order", "charge_card", "send_receipt")
     before = {step: wait_until(lambda step=step: told(step), 90, what=f"Flower to hear of {step}") for step in steps}
     assert all(CARD not in str(info) and ORDER["email"] not in str(info) for info in before.values())
+    args = {info["args"] for info in before.values()}
+    assert len(args) == 1 and args.pop().endswith(f" {up.run.web_url}/jobs/{job}")
     page = httpx.get(f"{up.run.web_url}/jobs/{job}", headers=key, timeout=20).text
     assert f'href="{up.run.flower_url}/task/{before["charge_card"]["uuid"]}"' in page
 

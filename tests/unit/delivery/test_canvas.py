@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery
 
+from app.config import Settings, settings
 from app.delivery.canvas import body_of, carried, first_id, next_of_chain, signature, to_canvas
 from app.delivery.producer import producer_app
 from app.rules.planner import Chain, Chord, Message
 from app.store.ids import new_id, operation_id
+from app.store.views.names import short_name
 
 JOB = new_id()
 
@@ -83,3 +86,62 @@ def test_given_delivery_when_asked_for_the_next_then_signature_and_rest(app: Cel
     assert found.task == "order.b"
     assert [each["task"] for each in rest] == ["order.c"]
     assert body_of(app, SimpleNamespace(chord=None)) is None
+
+
+# --- what Flower shows of a message --------------------------------------------------------------------------------
+@pytest.fixture
+def known_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("SUREFOOT_PUBLIC_URL", "https://shop.example")
+    settings.cache_clear()
+    yield f"{short_name('order', JOB)} https://shop.example/jobs/{JOB}"
+    settings.cache_clear()
+
+
+def shown(body: dict[str, Any]) -> str:
+    """As Celery puts it into the headers of what leaves."""
+    return str(body["options"]["argsrepr"])
+
+
+def test_given_a_plan_when_its_messages_leave_then_each_names_the_job_and_its_page(
+    known_as: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = producer_app("redis://127.0.0.1:1/0")
+    fork = Chord((chain_of("b"), chain_of("c", "d")), chain_of("e", "f"))
+    left: list[dict[str, Any]] = []
+
+    def noted(_producer: Any, _name: str, made: Any, **_: Any) -> None:
+        left.append({"headers": made.headers, "embed": made.body[2]})
+
+    monkeypatch.setattr(app.amqp, "send_task_message", noted, raising=False)
+    for canvas in to_canvas(app, (chain_of("a"), chain_of("g", "h"), fork)):
+        canvas.apply_async(add_to_parent=False)
+    assert [one["headers"]["task"] for one in left] == ["order.a", "order.g", "order.b", "order.c"]
+    assert {one["headers"]["argsrepr"] for one in left} == {known_as}
+    carried_on = [element for one in left for element in one["embed"]["chain"] or ()]
+    bodies = [one["embed"]["chord"] for one in left if one["embed"]["chord"]]
+    carried_on += [element for body in bodies for element in body["kwargs"]["tasks"]]
+    assert carried_on and {shown(element) for element in carried_on} == {known_as}
+    for one in left:
+        if one["embed"]["chain"]:
+            following, _ = next_of_chain(app, one["embed"]["chain"])
+            assert following.options["argsrepr"] == known_as
+
+
+def test_given_an_item_of_a_list_when_shown_then_it_is_named_too(app: Celery, known_as: str) -> None:
+    assert signature(app, message("charge", "7")).options["argsrepr"] == known_as.replace(" ", " 7 ")
+
+
+@pytest.mark.parametrize(
+    ("told", "page"),
+    [
+        ({"SUREFOOT_PORT": "8123"}, "http://127.0.0.1:8123"),
+        ({"SUREFOOT_HOST": "0.0.0.0"}, "http://127.0.0.1:8000"),
+        ({"SUREFOOT_HOST": "::1", "SUREFOOT_PUBLIC_URL": "https://shop.example"}, "https://shop.example"),
+    ],
+)
+def test_given_settings_when_a_page_is_named_then_it_is_where_browsers_find_it(
+    told: dict[str, str], page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().pages_url == page

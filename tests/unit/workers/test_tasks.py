@@ -164,6 +164,26 @@ def test_given_other_verdict_when_concluded_then_celery_is_told_by_an_exception(
     assert publisher.guarded_calls == (1 if verdict == Verdict.DROPPED else 0)
 
 
+@pytest.mark.parametrize(
+    ("performed", "said"),
+    [
+        (Performed(Verdict.COMPLETED, attempt=1), "completed"),
+        (Performed(Verdict.COMPLETED, attempt=4), "completed, attempt 4"),
+        (Performed(Verdict.RETRY, error="the bank did not answer", attempt=1), "the bank did not answer"),
+        (Performed(Verdict.RETRY, error="the bank did not answer", attempt=3), "attempt 3: the bank did not answer"),
+        (Performed(Verdict.FAILED, attempt=5), "attempt 5: failed"),
+    ],
+)
+def test_given_an_attempt_that_is_not_the_first_when_celery_is_told_then_its_number_too(performed: Performed, said: str) -> None:
+    assert performed.said == said
+
+
+def test_given_a_retry_when_concluded_then_flower_reads_attempt_and_error(app: Celery, publisher: Listening) -> None:
+    with pytest.raises(Retry) as caught:
+        run(app, Performed(Verdict.RETRY, error="the bank is away", attempt=3))
+    assert str(caught.value.exc) == "attempt 3: the bank is away"
+
+
 @pytest.mark.parametrize("error", [MemoryError(), SystemExit(1)])
 def test_given_what_would_end_the_worker_when_it_escapes_the_engine_then_an_ordinary_error(
     app: Celery, publisher: Listening, error: BaseException
