@@ -6,20 +6,24 @@ invariants look at what is open and the newest jobs only: a scrape costs the sam
 
 from __future__ import annotations
 
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from typing import Generic, TypeVar
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from app.config import Settings
 from app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
 from app.metrics.files import collected
+from app.metrics.kinds import PREFIX
+from app.saga.naming import UNDO_QUEUE
 from app.store import reconciliations
 from app.store.session import reading
 from app.store.views import quarantine, standing
@@ -60,102 +64,113 @@ class Gauges:
         return generate_latest(_Found(found))
 
     def _read(self) -> list[Metric]:
-        jobs = GaugeMetricFamily("surefoot_jobs_open", "Jobs that have not ended.", labels=("saga", "state"))
-        depth = GaugeMetricFamily("surefoot_lane_depth", "Operations that are ready and wait for a worker.", labels=("queue",))
-        oldest = GaugeMetricFamily("surefoot_lane_oldest_age_seconds", "How long the oldest of them has waited.", labels=("queue",))
-        unattended = GaugeMetricFamily(
-            "surefoot_operations_unattended",
-            "Operations that have been ready for longer than their queue time-out, and wait on: no worker comes for them.",
-            labels=("queue",),
-        )
-        stranded = GaugeMetricFamily(
-            "surefoot_jobs_definition_missing",
-            "Open jobs that are pinned to a definition which no live worker has.",
-            labels=("saga", "version", "digest"),
-        )
-        unread = GaugeMetricFamily(
-            "surefoot_operations_unreadable",
-            "Operations that wait for code that can read what is stored for them.",
-            labels=("saga", "step"),
-        )
-        letters = GaugeMetricFamily("surefoot_dead_letters_open", "Operations given up, by saga and why.", labels=("saga", "why"))
-        asked = GaugeMetricFamily("surefoot_dead_letters_need_person", "Those of them that hold their job.", labels=("saga", "why"))
-        attention = GaugeMetricFamily("surefoot_jobs_attention", "Jobs for which a person is asked.", labels=("saga",))
-        unowned = GaugeMetricFamily("surefoot_jobs_attention_unowned", "Those that nobody has taken on.", labels=("saga",))
-        since = GaugeMetricFamily("surefoot_jobs_attention_oldest_age_seconds", "For how long the oldest has asked.", labels=("saga",))
-        kept = GaugeMetricFamily("surefoot_quarantine_messages", "Messages nobody can run that nobody has looked at.")
-        findings = GaugeMetricFamily("surefoot_reconciliation_open", "Open findings of reconciliation.", labels=("finding", "saga"))
-        workers = GaugeMetricFamily("surefoot_workers_live", "Workers seen lately, by lane.", labels=("lane",))
-        places = GaugeMetricFamily(
-            "surefoot_worker_children", "Operations that the live workers of a lane can run at once.", labels=("lane",)
-        )
-        relay = GaugeMetricFamily("surefoot_relay_last_sweep_age_seconds", "Since the active relay last began a round.")
-        held = GaugeMetricFamily("surefoot_relay_active", "Whether some relay holds the lease.")
         with reading(self._db) as connection:
-            for (saga, state), count in sorted(standing.open_states(connection).items()):
-                jobs.add_metric((saga, state), count)
-                if state == "attention":
-                    attention.add_metric((saga,), count)
-            for asked_jobs in standing.attention(connection):
-                unowned.add_metric((asked_jobs.saga,), asked_jobs.unowned)
-                since.add_metric((asked_jobs.saga,), asked_jobs.oldest_s)
-            kept.add_metric((), quarantine.kept(connection))
-            for version in standing.stranded_versions(connection):
-                stranded.add_metric((version.saga, str(version.version), version.digest), version.jobs)
-            for one in standing.unread(connection):
-                unread.add_metric((one.saga, one.step), one.count)
-            queues = {lane.queue: lane for lane in standing.lanes(connection)}
-            live = standing.live_workers(connection)
-            for lane in sorted({name for worker in live for name in worker.lanes}):
-                serving = [worker.concurrency for worker in live if lane in worker.lanes]
-                workers.add_metric((lane,), len(serving))
-                places.add_metric((lane,), sum(serving))
-                queues.setdefault(lane, standing.Lane(lane, 0, 0.0))
-            for queue in sorted(queues):
-                unattended.add_metric((queue,), queues[queue].unattended)
-                depth.add_metric((queue,), queues[queue].depth)
-                oldest.add_metric((queue,), queues[queue].oldest_s)
-            counts: dict[tuple[str, str], int] = {}
-            for row in standing.letters(connection):
-                counts[row.saga, row.why] = counts.get((row.saga, row.why), 0) + row.count
-                if row.needs_person:
-                    asked.add_metric((row.saga, row.why), row.count)
-            for names, count in sorted(counts.items()):
-                letters.add_metric(names, count)
-            lease = standing.relay_lease(connection)
-            for (finding, saga), count in sorted(reconciliations.open_counts(connection).items()):
-                findings.add_metric((finding, saga), count)
-        held.add_metric((), float(lease is not None and lease.left_s > 0))
-        if lease is not None:  # each round begins by renewing it
-            relay.add_metric((), max(0.0, self._settings.lease_seconds - lease.left_s))
-        return [
-            findings,
-            jobs,
-            depth,
-            oldest,
-            unattended,
-            stranded,
-            unread,
-            letters,
-            asked,
-            attention,
-            unowned,
-            since,
-            kept,
-            workers,
-            places,
-            relay,
-            held,
-        ]
+            return [
+                _build(),
+                *_jobs(connection),
+                *_lanes(connection),
+                *_letters(connection),
+                *_locks(connection),
+                *_relay(connection, self._settings.lease_seconds),
+            ]
 
     def _ask_invariants(self) -> list[Metric]:
-        broken = GaugeMetricFamily(
-            "surefoot_invariant_violations", "Rows that break what must always hold, among open and the newest jobs.", labels=("invariant",)
+        broken = _gauge(
+            "invariant_violations", "Rows that break what must always hold, among open and the newest jobs.", "invariant"
         )
         found = violations(self._db, slack_s=slack_s(self._settings), bound_s=UNDER_WAY_S, scope=Scope())
         for sentence in INVARIANTS:
             broken.add_metric((sentence,), len(found.get(sentence, ())))
         return [broken]
+
+
+def _gauge(name: str, told: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, told, labels=labels)
+
+
+def _build() -> Metric:
+    built = _gauge("build_info", "Always 1; which Surefoot and Python this is.", "version", "python")
+    built.add_metric((version("surefoot"), platform.python_version()), 1)
+    return built
+
+
+def _jobs(connection: Connection) -> list[Metric]:
+    jobs = _gauge("jobs_open", "Jobs that have not ended.", "saga", "state")
+    unowned = _gauge("jobs_attention_unowned", "Jobs for which a person is asked, and that nobody has taken on.", "saga")
+    since = _gauge("jobs_attention_oldest_age_seconds", "For how long the oldest of those that ask a person has asked.", "saga")
+    stranded = _gauge(
+        "jobs_definition_missing",
+        "Open jobs that are pinned to a definition which no live worker has.",
+        "saga", "version", "digest",
+    )  # fmt: skip
+    for (saga, state), count in sorted(standing.open_states(connection).items()):
+        jobs.add_metric((saga, state), count)
+    for asked in standing.attention(connection):
+        unowned.add_metric((asked.saga,), asked.unowned)
+        since.add_metric((asked.saga,), asked.oldest_s)
+    for one in standing.stranded_versions(connection):
+        stranded.add_metric((one.saga, str(one.version), one.digest), one.jobs)
+    return [jobs, unowned, since, stranded]
+
+
+def _lanes(connection: Connection) -> list[Metric]:
+    depth = _gauge("lane_depth", "Operations that are ready and wait for a worker.", "lane", "kind")
+    oldest = _gauge("lane_oldest_age_seconds", "How long the oldest of them has waited.", "lane", "kind")
+    unattended = _gauge(
+        "operations_unattended",
+        "Operations that have been ready for longer than their queue time-out, and wait on: no worker comes for them.",
+        "lane", "kind",
+    )  # fmt: skip
+    unread = _gauge("operations_unreadable", "Operations that wait for code that can read what is stored for them.", "saga", "step")
+    workers = _gauge("workers_live", "Workers seen lately, by lane.", "lane")
+    places = _gauge("worker_children", "Operations that the live workers of a lane can run at once.", "lane")
+    queues = {lane.queue: lane for lane in standing.lanes(connection)}
+    live = standing.live_workers(connection)
+    for name in sorted({name for worker in live for name in worker.lanes}):
+        serving = [worker.concurrency for worker in live if name in worker.lanes]
+        workers.add_metric((name,), len(serving))
+        places.add_metric((name,), sum(serving))
+        queues.setdefault(name, standing.Lane(name, 0, 0.0))
+    for queue in sorted(queues):
+        labels = (queue.removesuffix(UNDO_QUEUE), "undo" if queue.endswith(UNDO_QUEUE) else "action")
+        unattended.add_metric(labels, queues[queue].unattended)
+        depth.add_metric(labels, queues[queue].depth)
+        oldest.add_metric(labels, queues[queue].oldest_s)
+    for one in standing.unread(connection):
+        unread.add_metric((one.saga, one.step), one.count)
+    return [depth, oldest, unattended, unread, workers, places]
+
+
+def _letters(connection: Connection) -> list[Metric]:
+    letters = _gauge("dead_letters_open", "Operations given up; needs_person: those that hold their job.", "saga", "why", "needs_person")
+    kept = _gauge("quarantine_messages", "Messages that nobody can run, and nobody has looked at.")
+    findings = _gauge("reconciliation_open", "Open findings of reconciliation.", "finding", "saga")
+    for row in standing.letters(connection):
+        letters.add_metric((row.saga, row.why, "yes" if row.needs_person else "no"), row.count)
+    kept.add_metric((), quarantine.kept(connection))
+    for (finding, saga), count in sorted(reconciliations.open_counts(connection).items()):
+        findings.add_metric((finding, saga), count)
+    return [letters, kept, findings]
+
+
+def _locks(connection: Connection) -> list[Metric]:
+    found = standing.locks(connection)
+    held = _gauge("locks_held", "Keys of semantic locks that jobs have to themselves.")
+    waiting = _gauge("lock_waits", "Places in the queues of those keys: jobs that wait, each for every key it needs.")
+    oldest = _gauge("lock_oldest_wait_seconds", "For how long the job that stands first in time has waited; 0 where nobody waits.")
+    for gauge, value in ((held, found.held), (waiting, found.waiting), (oldest, found.oldest_s)):
+        gauge.add_metric((), value)
+    return [held, waiting, oldest]
+
+
+def _relay(connection: Connection, lease_s: float) -> list[Metric]:
+    age = _gauge("relay_last_sweep_age_seconds", "Since the active relay last began a round.")
+    held = _gauge("relay_active", "Whether some relay holds the lease.")
+    lease = standing.relay_lease(connection)
+    held.add_metric((), float(lease is not None and lease.left_s > 0))
+    if lease is not None:  # each round begins by renewing it
+        age.add_metric((), max(0.0, lease_s - lease.left_s))
+    return [age, held]
 
 
 class _Found(Collector):

@@ -6,6 +6,7 @@ whole, the step's own rows included. Retries never lean on the broker: their tim
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from app.engine.move import Move, forward_layout, message_of
 from app.engine.patience import PLAIN, SERVED, Kindred
 from app.engine.turn import turn
 from app.rules.planner import Plan, to_plan
-from app.rules.states import DONE, Cause, Dir, Kind, OpState
+from app.rules.states import DONE, Cause, Dir, JobState, Kind, OpState
 from app.saga.graph import Graph, Limits, Node
 from app.store import queries, updates, wide
 from app.store.ids import operation_id as operation_of
@@ -47,6 +48,12 @@ class Attempt:
     unsettled: int
     boot: str = ""
     pid: int = 0
+    began: float = field(default_factory=time.monotonic, compare=False, repr=False)  # by this process's own clock
+
+    @property
+    def took_s(self) -> float:
+        """How long ago it was claimed, seconds."""
+        return time.monotonic() - self.began
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] 
         row = updates.finish_running_operation(tx, attempt.operation_id, attempt.token, result)
         if row is None:
             raise _Late(attempt)
+        move.attempt = row.id, attempt.took_s
         # who carried on what another left
         resumed: dict[str, Any] = {"worker": attempt.boot, "pid": attempt.pid} if attempt.number > 1 else {}
         move.record("completed", row, **resumed)
@@ -150,12 +158,14 @@ def _complete_forward(
 ) -> Ended | None:
     followers = [operation_of(attempt.job_id, follower, "", Kind.ACTION) for follower in graph.followers[step]]
     ends = graph.last == step
-    rows = wide.complete_forward(tx, attempt.job_id, attempt.operation_id, attempt.token, result, followers, carried, then, ends=ends)
-    if rows is None:
+    done = wide.complete_forward(tx, attempt.job_id, attempt.operation_id, attempt.token, result, followers, carried, then, ends=ends)
+    if done is None:
         return None
-    counted.note_completed(graph.saga, step, Kind.ACTION)
+    rows, job_took_s = done
+    counted.note_completed(graph.saga, step, Kind.ACTION, attempt.took_s)
     if ends:
         counted.note_event(graph.saga, "job_completed", None, {})
+        counted.note_job_seconds(graph.saga, JobState.COMPLETED, job_took_s)
     following = None
     alone = []
     ready = sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank)
@@ -181,6 +191,7 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
         row = queries.operation(tx, attempt.operation_id)
         if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
             raise _Late(attempt)
+        move.attempt = row.id, attempt.took_s
         if row.stop:
             return _abandon(move, row, Failure("transient", {"type": "NotYet", "message": "stopped while it waited"}))
         waits = {"state": OpState.WAITING, "wait": "not_yet", "due_at": after(seconds), "allowance": row.allowance + 1} | SERVED
@@ -202,6 +213,7 @@ def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> 
         row = queries.operation(tx, attempt.operation_id)
         if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
             raise _Late(attempt)
+        move.attempt = row.id, attempt.took_s
         return _fail_running(move, settings, row, failure)
 
     return _landing(db, attempt, work, ours=(OpState.WAITING, OpState.QUEUED, OpState.FAILED, OpState.ABANDONED))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app import metrics
-from app.metrics.counters import ATTEMPTS, ATTENTION, FENCES_REFUSED, JOBS_ENDED
+from app.metrics.counters import ATTEMPTS, ATTENTION, FENCES_REFUSED, JOB_SECONDS, JOBS_ENDED, STEP_SECONDS
 from app.store.types import AnyRow
 
 ENDS = {"job_completed": "completed", "job_failed": "failed", "job_cancelled": "cancelled"}
@@ -15,18 +15,30 @@ OF_FAILED = {"queue_timeout": "nobody_came", "rejected": "rejected", "locked": "
 OF_FAILED |= {"stalled": "stalled"}
 
 
-def note_completed(saga: str, step: str, kind: str) -> None:
-    """Count a completion if its transaction commits."""
-    metrics.note(ATTEMPTS, saga=saga, step=step, kind=kind, outcome="completed")
+def note_completed(saga: str, step: str, kind: str, took_s: float) -> None:
+    """Count and time a completion if its transaction commits."""
+    labels = {"saga": saga, "step": step, "kind": kind, "outcome": "completed"}
+    metrics.note(ATTEMPTS, **labels)
+    metrics.note_seconds(STEP_SECONDS, took_s, **labels)
 
 
-def note_event(saga: str, event: str, operation: AnyRow | None, detail: dict[str, Any]) -> None:
-    """Count this line if its transaction commits."""
+def note_job_seconds(saga: str, end: str, took_s: float) -> None:
+    """Time a job that has ended, from its acceptance, if the transaction that ended it commits."""
+    metrics.note_seconds(JOB_SECONDS, took_s, saga=saga, end=end)
+
+
+def note_event(
+    saga: str, event: str, operation: AnyRow | None, detail: dict[str, Any], took_s: float | None = None
+) -> None:
+    """Count this line if its transaction commits. `took_s`: of the attempt that it ends, where its own worker ends it."""
     if event in ENDS:
         metrics.note(JOBS_ENDED, saga=saga, end=ENDS[event])
     elif event in OUTCOMES and operation is not None:
         outcome = OF_FAILED.get(str(detail.get("why")), OUTCOMES[event]) if event == "failed" else OUTCOMES[event]
-        metrics.note(ATTEMPTS, saga=saga, step=operation.step, kind=operation.kind, outcome=outcome)
+        labels = {"saga": saga, "step": operation.step, "kind": operation.kind, "outcome": outcome}
+        metrics.note(ATTEMPTS, **labels)
+        if took_s is not None:
+            metrics.note_seconds(STEP_SECONDS, took_s, **labels)
     elif event == "late_result_refused":
         metrics.note(FENCES_REFUSED, saga=saga, step=str(detail.get("step")), kind=str(detail.get("kind")))
     elif event == "attention" and operation is not None:

@@ -42,6 +42,7 @@ class Move:
         noted = updates.lock_job_noting(tx, job_id) if noting else None
         self.job = noted or queries.lock_job(tx, job_id)
         self._numbered = int(noted is not None)  # lines that the job's `seq` counts already
+        self.attempt: tuple[str, float] | None = None  # the operation whose attempt ends in this move, and how long that took
         self.waits = False  # whether something of the job is known to be still to come
         self.graph: Graph = queries.graph_of(tx, self.job.digest)
         self.state: str = self.job.state
@@ -74,14 +75,17 @@ class Move:
                 "fence": operation.fence,
             }
         self._events.append(row)
-        counted.note_event(self.graph.saga, event, operation, detail)
+        counted.note_event(self.graph.saga, event, operation, detail, self._took_s(operation))
 
     def record_rarely(self, event: str, operation: AnyRow, **detail: Any) -> None:
         """As `record`, of what may come again without end: a line for attempt 1, 2, 4, 8 and so on. Each is counted."""
         if operation.attempts & (operation.attempts - 1) == 0:
             self.record(event, operation, **detail)
         else:
-            counted.note_event(self.graph.saga, event, operation, detail)
+            counted.note_event(self.graph.saga, event, operation, detail, self._took_s(operation))
+
+    def _took_s(self, operation: AnyRow | None) -> float | None:
+        return self.attempt[1] if self.attempt and operation is not None and operation.id == self.attempt[0] else None
 
     def ready(self, operations: Iterable[AnyRow]) -> None:
         """These operations have become ready (queued, nothing missing) in this move."""
@@ -107,7 +111,9 @@ class Move:
         first, lines = self.job.seq + 1 - self._numbered, len(self._events)
         if self._changes or lines > self._numbered:
             counters = {"seq": first - 1 + lines, "rev": self.job.rev + 1}
-            updates.change_job(self.tx, self.job.id, {**self._changes, **counters})
+            took_s = updates.change_job(self.tx, self.job.id, {**self._changes, **counters})
+            if took_s is not None:
+                counted.note_job_seconds(self.graph.saga, self.state, took_s)
         if lines:
             updates.add_history(
                 self.tx, [_LINE | event | {"job_id": self.job.id, "seq": first + n} for n, event in enumerate(self._events)]

@@ -17,6 +17,6 @@ from __future__ import annotations
 
 from app.metrics.files import start, started, stop, tidy
 from app.metrics.kinds import Counter, Histogram
-from app.metrics.noted import afterwards, committed, forget, note
+from app.metrics.noted import afterwards, committed, forget, note, note_seconds
 
-__all__ = ["Counter", "Histogram", "afterwards", "committed", "forget", "note", "start", "started", "stop", "tidy"]
+__all__ = ["Counter", "Histogram", "afterwards", "committed", "forget", "note", "note_seconds", "start", "started", "stop", "tidy"]

@@ -20,7 +20,7 @@ FENCES_REFUSED = Counter("fences_refused", "Late results of attempts whose lease
 CLAIMS_DROPPED = Counter("claims_dropped", "Messages dropped because their operation was not to be run: copies, and late ones.", OPERATION)
 PUBLISHED = Counter("messages_published", "Messages given to the broker.")
 NOT_PUBLISHED = Counter("messages_failed", "Messages the broker did not take, or was not asked to after a failure; the relay sends them.")
-QUARANTINED = Counter("messages_quarantined", "Messages nobody can run, kept with their reason.")
+QUARANTINED = Counter("messages_quarantined", "Messages that nobody can run, kept with their reason.")
 EVENTS_REFUSED = Counter(
     "events_refused",
     "Messages on the topic exchange that services did not believe, or could not read, by why.",
@@ -34,7 +34,21 @@ CONNECTIONS_ENDED = Counter(
     "Connections that the web server ended: head or body came too slowly, an answer was not read, room or address was full.",
     ("why",),
 )
-REQUESTS = Histogram("request_duration_seconds", "HTTP requests, by route and status.", ("method", "route", "status"))
+REQUESTS = Histogram(
+    "request_duration_seconds", "HTTP requests, by route and status.", ("method", "route", "status"), (0.01, 0.05, 0.25, 1.0, 5.0)
+)
+JOB_SECONDS = Histogram(
+    "job_duration_seconds",
+    "Jobs that have ended, from their acceptance to their end, by the store's clock.",
+    ("saga", "end"),
+    (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 86400.0),
+)
+STEP_SECONDS = Histogram(
+    "operation_duration_seconds",
+    "Attempts that their worker has ended, from the claim to the record of their outcome. Lost ones are counted, not timed.",
+    (*OPERATION, "outcome"),
+    (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0),
+)
 
 
 def show_from_the_start() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from app.metrics import files
@@ -10,7 +11,6 @@ from app.metrics import files
 PREFIX = "surefoot_"
 LABEL_SETS_MOST = 2000  # of one metric; beyond it everything counts as "other", so that no mistake fills the disk
 OTHER = "other"
-BUCKETS_S = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf")
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,12 @@ class Counter:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Seconds, in BUCKETS_S. `name` ends in `_seconds`."""
+    """Seconds, in `buckets`: the upper end of each; one without an end comes by itself. `name` ends in `_seconds`."""
 
     name: str
     told: str
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...]
     _keys: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def observe(self, seconds: float, **labels: str) -> None:
@@ -55,7 +56,7 @@ class Histogram:
             return
         *buckets, total = self._of(tuple(str(labels.get(name, "")) for name in self.labels))
         amounts = dict.fromkeys(buckets, 0.0)  # every bucket is there from the first on, or their sums do not fit together
-        amounts[next(key for key, most in zip(buckets, BUCKETS_S, strict=True) if seconds <= float(most))] = 1.0
+        amounts[buckets[bisect_left(self.buckets, seconds)]] = 1.0
         files.add("histogram", amounts | {total: seconds})
 
     def _of(self, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -63,7 +64,8 @@ class Histogram:
             if len(self._keys) >= LABEL_SETS_MOST:
                 values = (OTHER,) * len(values)
             name, labels = PREFIX + self.name, dict(zip(self.labels, values, strict=True))
-            buckets = [_key(name, f"{name}_bucket", {**labels, "le": most}, self.told) for most in BUCKETS_S]
+            ends = [*(str(float(most)) for most in self.buckets), "+Inf"]
+            buckets = [_key(name, f"{name}_bucket", {**labels, "le": most}, self.told) for most in ends]
             self._keys[values] = (*buckets, _key(name, f"{name}_sum", labels, self.told))
         return self._keys[values]
 

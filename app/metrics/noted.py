@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from app.metrics.files import started
-from app.metrics.kinds import Counter
+from app.metrics.kinds import Counter, Histogram
 
 
 class _Notes(threading.local):
@@ -26,6 +26,12 @@ def note(counter: Counter, **labels: str) -> None:
     """Count one of these if the transaction of this thread commits."""
     if started():
         afterwards(partial(counter.count, labels))
+
+
+def note_seconds(histogram: Histogram, seconds: float, **labels: str) -> None:
+    """The same of a duration."""
+    if started():
+        afterwards(partial(histogram.observe, seconds, **labels))
 
 
 def afterwards(do: Callable[[], None]) -> None:

@@ -55,9 +55,12 @@ def parse_task_name(name: str) -> TaskName | None:
     return TaskName(saga, step, kind or "action")
 
 
+UNDO_QUEUE = ".undo"  # what the name of a lane's queue of undos ends in
+
+
 def queue_name(lane: str, kind: str) -> str:
     """The Celery queue of a lane's operations: undos have one of their own, which workers look into first."""
-    return f"{lane}.undo" if kind == "undo" else lane
+    return f"{lane}{UNDO_QUEUE}" if kind == "undo" else lane
 
 
 def effect_key(job_id: str, step: str, item: str, kind: str) -> str:

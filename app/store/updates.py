@@ -61,9 +61,17 @@ BRIEF = (o.id, o.job_id, o.step, o.kind, o.item, o.rank, o.state, o.missing, o.a
 
 
 # --- the job ---------------------------------------------------------------------------------------------------
-def change_job(tx: Connection, job_id: str, changes: dict[str, Any]) -> None:
-    """Write what a move decided about its job. The caller holds the job's lock."""
-    tx.execute(update(jobs).where(jobs.c.id == job_id).values(**changes))
+def change_job(tx: Connection, job_id: str, changes: dict[str, Any]) -> float | None:
+    """Write what a move decided about its job. The caller holds the job's lock.
+
+    Returns how long the job took, seconds, where this ends it.
+    """
+    change = update(jobs).where(jobs.c.id == job_id).values(**changes)
+    if "finished_at" not in changes:
+        tx.execute(change)
+        return None
+    accepted, ended = tx.execute(change.returning(jobs.c.created_at, jobs.c.finished_at)).one()
+    return max(0.0, float((ended - accepted).total_seconds()))
 
 
 _LOCK_NOTING = (

@@ -77,7 +77,7 @@ WITH job AS (
   SET seq = j.seq + :lines, rev = j.rev + 1, state = CASE WHEN :ends THEN 'completed' ELSE j.state END,
       finished_at = CASE WHEN :ends THEN statement_timestamp() END
   FROM done WHERE j.id = :job_id
-  RETURNING j.seq
+  RETURNING j.seq, extract(epoch FROM statement_timestamp() - j.created_at) AS age_s
 ), told AS (
   INSERT INTO history (job_id, seq, event, step, kind, item, attempt, fence)
   SELECT done.job_id, noted.seq - :lines + 1, 'completed', done.step, done.kind, done.item, done.attempts, done.fence FROM done, noted
@@ -107,7 +107,9 @@ _RIDE = f""", ridden AS (
     AND r.attempts = 0
   RETURNING r.id, r.step, r.rank, r.state, r.missing, r.token, r.attempts, r.fence, r.unsettled
 )"""  # noqa: S608 - made of constants
-_ANSWER = "SELECT l.id, l.step, l.rank, l.state, l.missing, l.token, l.attempts, l.fence, l.unsettled FROM done LEFT JOIN {} l ON true"
+_ANSWER = """
+SELECT l.id, l.step, l.rank, l.state, l.missing, l.token, l.attempts, l.fence, l.unsettled, (SELECT age_s FROM noted) AS age_s
+FROM done LEFT JOIN {} l ON true"""
 _LOWERED = ("id", "step", "rank", "state", "missing", "token", "attempts", "fence", "unsettled")
 # Most steps have one follower, and for an array PostgreSQL plans anew each time: it takes an unknown one for ten rows, and then the plan
 # that it could keep looks dearer than planning.
@@ -135,7 +137,7 @@ def _complete(*, several: bool, ride: bool) -> TextualSelect:
         bindparam("lease_s", type_=Float),
         bindparam("hard_s", type_=Float),
     )
-    return typed.columns(*(column(name, operations.c[name].type) for name in _LOWERED))
+    return typed.columns(*(column(name, operations.c[name].type) for name in _LOWERED), column("age_s", Float))
 
 
 _COMPLETE = {(several, ride): _complete(several=several, ride=ride) for several in (False, True) for ride in (False, True)}
@@ -153,11 +155,12 @@ def complete_forward(
     taking: Taking | None,
     *,
     ends: bool,
-) -> list[AnyRow] | None:
+) -> tuple[list[AnyRow], float] | None:
     """Complete an action of a job that runs forward, release what follows it, claim what runs on, and note it all.
 
     `of`: the operation; `followers`: ids of those that wait directly for it; `ends`: nothing follows it and nothing is beside it,
-    so its completion is the job's. Returns the lowered followers, and what was claimed; or None: nothing was done, for whatever reason.
+    so its completion is the job's. Returns the lowered followers and what was claimed, with the age of the job in seconds; or
+    None: nothing was done, for whatever reason.
     """
     if taking is None:
         rider = _NOBODY
@@ -183,7 +186,7 @@ def complete_forward(
     several = len(followers) > 1
     those = {"followers": followers} if several else {"follower": followers[0] if followers else None}
     rows = list(tx.execute(_COMPLETE[several, taking is not None and taking.apart], values | rider | those))
-    return [row for row in rows if row.id is not None] if rows else None
+    return ([row for row in rows if row.id is not None], float(rows[0].age_s)) if rows else None
 
 
 # --- a new job ---------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_given_a_users_key_when_attention_or_quarantine_is_asked_then_403(shop: 
 def test_given_asking_jobs_and_quarantined_messages_then_the_metrics_count_them(shop: Shop, operator: Caller, asked: str) -> None:
     quarantine.keep(shop.db, reason="r", queue="q", body="b", headers={})
     text = Gauges(shop.db, shop.settings).text().decode()
-    assert 'surefoot_jobs_attention{saga="shop"} 1.0' in text
+    assert 'surefoot_jobs_open{saga="shop",state="attention"} 1.0' in text
     assert 'surefoot_jobs_attention_unowned{saga="shop"} 1.0' in text
     assert 'surefoot_jobs_attention_oldest_age_seconds{saga="shop"}' in text
     assert "surefoot_quarantine_messages 1.0" in text

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, insert, text
 
 from app import gauges, metrics
 from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
+from app.clock import after
 from app.engine import quarantine
 from app.engine.invariants import INVARIANTS, Scope, violations
 from app.engine.keep import register_worker
+from app.metrics import counters
 from app.saga.outcomes import Rejected
+from app.store.tables import lock_waiters, locks
 from app.store.views import standing
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.plans import first_plan, served
@@ -92,17 +96,88 @@ def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(shop: Sh
     assert found["operation_attempts_total", "action", "completed", "shop", "charge_card"] == 2
     assert found["attention_asked_total", "undo", "shop", "reserve_stock", "exhausted"] == 1
     assert found["messages_quarantined_total",] == 1
-    assert found["jobs_open", "shop", "attention"] == found["jobs_attention", "shop"] == 1
+    assert found["jobs_open", "shop", "attention"] == found["jobs_attention_unowned", "shop"] == 1
     assert found["jobs_open", "shop", "running"] == 1
-    assert found["dead_letters_need_person", "shop", "exhausted"] == 1
-    assert found["lane_depth", "orders"] == 1
+    assert found["dead_letters_open", "yes", "shop", "exhausted"] == 1
+    assert found["lane_depth", "action", "orders"] == 1
     assert found["workers_live", "mail"] == 1
     assert found["worker_children", "orders"] == 3
     assert found["relay_active",] == 0
     assert all(found["invariant_violations", sentence] == 0 for sentence in INVARIANTS)
     assert not any(job in str(names) for names in found for job in (asked, waiting))
     shop.let_pass(100)
-    assert scrape(caller)["lane_oldest_age_seconds", "orders"] == pytest.approx(100, abs=20)
+    assert scrape(caller)["lane_oldest_age_seconds", "action", "orders"] == pytest.approx(100, abs=20)
+
+
+def test_given_jobs_of_every_end_when_scraped_then_each_is_timed_once_by_the_store_and_each_attempt_by_its_worker(
+    shop: Shop, tmp_path: Path
+) -> None:
+    caller = Caller(shop.web(home=tmp_path), shop.key("operator"))
+    shop.service.script["charge_card", "action"] = [OSError("later")]
+    slow = shop.order()
+    shop.let_pass(100)
+    assert shop.land(slow) == "completed"
+    shop.service.script["charge_card", "action"] = [Rejected("no")]
+    assert shop.land(shop.order()) == "failed"
+    stopped = shop.order()
+    shop.cancel(stopped)
+    assert shop.state(stopped) == "cancelled"
+    found = scrape(caller)
+    for end in ("completed", "failed", "cancelled"):
+        assert found["job_duration_seconds_count", end, "shop"] == found["jobs_ended_total", end, "shop"] == 1
+        assert found["job_duration_seconds_bucket", end, "+Inf", "shop"] == 1
+    assert 100 < found["job_duration_seconds_sum", "completed", "shop"] < 1000
+    assert found["job_duration_seconds_bucket", "completed", "60.0", "shop"] == 0
+    attempts = {key[1:]: value for key, value in found.items() if key[0] == "operation_attempts_total"}
+    timed = {key[1:]: value for key, value in found.items() if key[0] == "operation_duration_seconds_count"}
+    assert timed == attempts and timed["action", "retry", "shop", "charge_card"] == 1
+    assert timed["undo", "completed", "shop", "create_order"] == 1
+
+
+NAME = re.compile(r"surefoot_[a-z]+(_[a-z]+)*")
+LABELS = {
+    "saga", "step", "kind", "outcome", "end", "why", "lane", "state", "version", "digest", "finding", "found", "result", "duty",
+    "invariant", "needs_person", "service", "method", "route", "status", "python", "le",
+}  # fmt: skip
+
+
+def test_given_everything_counted_when_scraped_then_names_units_labels_and_help_are_of_one_kind(shop: Shop, tmp_path: Path) -> None:
+    every = [one for one in vars(counters).values() if isinstance(one, metrics.Counter | metrics.Histogram)]
+    for one in every:
+        labels = dict.fromkeys(one.labels, "x")
+        one.observe(0.1, **labels) if isinstance(one, metrics.Histogram) else one.count(labels)
+    shop.asked()
+    shop.order()
+    shop.sweep()
+    answer = Caller(shop.web(home=tmp_path), shop.key("operator")).get("/metrics").get_data(as_text=True)
+    families = list(text_string_to_metric_families(answer))
+    assert len({family.name for family in families}) == len(families) >= len(every) + 15
+    docs = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    for family in families:
+        shown = family.name + ("_total" if family.type == "counter" else "")
+        assert NAME.fullmatch(family.name) and not re.search(r"_(ms|minutes|hours|count|sum|bucket|total)$", family.name), family.name
+        assert family.type in ("counter", "gauge", "histogram") and family.documentation.endswith("."), family.name
+        assert family.type != "histogram" or family.name.endswith("_seconds")
+        assert f"`{shown}" in docs or f"`{shown.removeprefix('surefoot_messages')}" in docs, f"{shown} is not in the documents"
+        for sample in family.samples:
+            assert set(sample.labels) <= LABELS, f"{family.name}: {set(sample.labels) - LABELS}"
+            assert "age" not in family.name.split("_") or family.name.endswith("_seconds")
+
+
+def test_given_locks_when_scraped_then_held_waited_for_and_since(shop: Shop, tmp_path: Path) -> None:
+    caller = Caller(shop.web(home=tmp_path), shop.key("operator"))
+    held, waits = shop.order(), shop.order()
+    with shop.db.begin() as tx:
+        tx.execute(insert(locks).values(key="order:1", job_id=held))
+        tx.execute(insert(lock_waiters).values(key="order:1", place=1, job_id=waits, until=after(60)))
+    shop.let_pass(30)
+    found = scrape(caller)
+    assert (found["locks_held",], found["lock_waits",]) == (1, 1)
+    assert found["lock_oldest_wait_seconds",] == pytest.approx(30, abs=20)
+    assert next(value for key, value in found.items() if key[0] == "build_info") == 1
+    with shop.db.begin() as tx:
+        tx.execute(delete(lock_waiters))
+    assert scrape(caller)["lock_oldest_wait_seconds",] == 0
 
 
 def test_given_holder_that_lost_its_lease_when_it_ends_then_a_fence_refused(shop: Shop, tmp_path: Path) -> None:
@@ -163,6 +238,7 @@ LOOKS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "lanes": (standing.lanes, "ix_operations_queue_by"),
     "letters": (standing.letters, "ix_dead_letters_|uq_dead_letters_open"),
     "workers": (standing.live_workers, "ix_workers_seen"),
+    "locks": (standing.locks, "pk_lock_waiters|sqlite_autoindex_lock_waiters"),
 }
 
 

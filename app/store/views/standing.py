@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Select, String, and_, func, literal_column, s
 from app.clock import ago, now
 from app.saga.naming import queue_name
 from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED, RUNNING, WAITING, order_of_definitions
-from app.store.tables import dead_letters, definitions, jobs, leases, operations, quarantine, workers
+from app.store.tables import dead_letters, definitions, jobs, leases, lock_waiters, operations, quarantine, workers
+from app.store.tables import locks as lock_rows
 from app.store.views.health import RELAY
 
 COUNTED_ROWS = 100_000
@@ -173,6 +174,24 @@ def letters(connection: Connection) -> list[Letters]:
         grouped = select(rows.c.saga, rows.c.why, func.count()).group_by(rows.c.saga, rows.c.why).order_by(rows.c.saga, rows.c.why)
         found += [Letters(saga, why, needed, count) for saga, why, count in connection.execute(grouped)]
     return found
+
+
+@dataclass(frozen=True)
+class Locks:
+    """`held`: keys; `waiting`: places in their queues; `oldest_s`: of the longest wait, seconds."""
+
+    held: int
+    waiting: int
+    oldest_s: float
+
+
+def locks(connection: Connection) -> Locks:
+    """The semantic locks of all jobs. Both tables hold open jobs only, by their primary key."""
+    held = select(lock_rows.c.key).order_by(lock_rows.c.key).limit(COUNTED_ROWS).subquery()
+    queued = select(lock_waiters.c.since).order_by(lock_waiters.c.key, lock_waiters.c.place).limit(COUNTED_ROWS).subquery()
+    keys = select(func.count()).select_from(held).scalar_subquery()
+    row = connection.execute(select(keys, func.count(), func.min(queued.c.since), now()).select_from(queued)).one()
+    return Locks(row[0], row[1], _age_s(row[2], row[3]))
 
 
 LEFT_ROWS = 20

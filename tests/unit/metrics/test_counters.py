@@ -16,7 +16,7 @@ from app.metrics import files
 from app.metrics.kinds import LABEL_SETS_MOST, Counter, Histogram
 
 APPLES = Counter("apples", "Apples.", ("kind",))
-TOOK = Histogram("picking_seconds", "Picking.", ("who",))
+TOOK = Histogram("picking_seconds", "Picking.", ("who",), (0.005, 0.25, 0.5, 10.0))
 ELSEWHERE = """
 import sys
 from pathlib import Path
