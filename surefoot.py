@@ -12,7 +12,7 @@ from app.participant import (
 )
 from app.saga.context import Context
 from app.saga.definition import Saga
-from app.saga.inputs import needs_approval_above, secret
+from app.saga.inputs import needs_approval_above, says, secret
 from app.saga.locking import Shared
 from app.saga.outcomes import NEVER, UNKNOWN, Failed, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
 from app.saga.policies import Retry
@@ -39,6 +39,7 @@ __all__ = [
     "barrier",
     "barrier_table",
     "needs_approval_above",
+    "says",
     "secret",
     "seen_in_barrier",
     "seen_in_barrier_between",

@@ -158,5 +158,5 @@ def _told(field: dict[str, object]) -> str:
     if field.get("writeOnly"):
         words.append("secret")
     if "x-approval-above" in field:
-        words.append(f"above {field['x-approval-above']}: an approval is needed")
+        words.append(f"at most {field['x-approval-above']}: approvals are not open for more")
     return "; ".join(words)

@@ -21,8 +21,10 @@ from pydantic import AnyUrl, ValidationError
 from app.saga.naming import did_you_mean
 from app.saga.values import adapter, pointer, unfit
 
-Fault = dict[str, str]
+Fault = dict[str, str]  # "pointer", "detail", and the "pattern" of what must match one
 Path = tuple[str | int, ...]
+Told = tuple[Path, str] | tuple[Path, str, str]  # where, what it must be, and the pattern
+SAYS = "x-says"  # of a schema: how its author says what the value must be
 MAX_FAULTS = 100  # shown for one request
 
 _KINDS = {
@@ -50,15 +52,26 @@ _SENTENCES = {
     "exclusiveMinimum": "must be more than {}",
     "exclusiveMaximum": "must be less than {}",
     "multipleOf": "must be a multiple of {}",
-    "minLength": "must have at least {} characters",
-    "maxLength": "must have at most {} characters",
-    "pattern": "must match the pattern {}",
+    "minLength": "must have at least {} character{s}",
+    "maxLength": "must have at most {} character{s}",
+    "pattern": "does not have the expected form",
     "format": "must be a valid {}",
-    "minItems": "must have at least {} items",
-    "maxItems": "must have at most {} items",
-    "minProperties": "must have at least {} fields",
-    "maxProperties": "must have at most {} fields",
+    "minItems": "must have at least {} item{s}",
+    "maxItems": "must have at most {} item{s}",
+    "minProperties": "must have at least {} field{s}",
+    "maxProperties": "must have at most {} field{s}",
     "uniqueItems": "must not have the same item twice",
+}
+_EMPTY = {"minLength": "must not be empty", "minItems": "must not be empty"}  # at least 1
+_OF_FORMAT = {
+    "date-time": "must be a date and time, such as 2026-11-28T17:30:00Z",
+    "date": "must be a date, such as 2026-11-28",
+    "time": "must be a time of day, such as 17:30:00",
+    "duration": "must be a duration, such as PT1H30M",
+    "uuid": "must be a UUID, such as 3f2b8c1e-7a64-4f0e-9a51-0c6d2e8b7f13",
+    "ipv4": "must be an IPv4 address, such as 192.0.2.7",
+    "ipv6": "must be an IPv6 address, such as 2001:db8::7",
+    "uri": "must be an address, such as https://example.com/",
 }
 
 
@@ -105,17 +118,19 @@ def model_faults(error: ValidationError, value: Any) -> list[Fault]:
     return _listed((_path(e["loc"], value), _sentence(e["msg"])) for e in error.errors(include_url=False, include_input=False))
 
 
-def _listed(found: Iterable[tuple[Path, str]]) -> list[Fault]:
+def _listed(found: Iterable[Told]) -> list[Fault]:
     """At most MAX_FAULTS, the first of each place."""
-    faults: dict[str, str] = {}
-    for path, detail in found:
-        faults.setdefault(pointer(*path), detail)
+    faults: dict[str, Fault] = {}
+    for path, detail, *pattern in found:
+        at = pointer(*path)
+        more = {"pattern": pattern[0]} if pattern else {}
+        faults.setdefault(at, {"pointer": at, "detail": detail, **more})
         if len(faults) >= MAX_FAULTS:
             break
-    return [{"pointer": at, "detail": detail} for at, detail in faults.items()]
+    return list(faults.values())
 
 
-def _read(error: Any, base: Path = ()) -> Iterator[tuple[Path, str]]:
+def _read(error: Any, base: Path = ()) -> Iterator[Told]:
     path, word, limit = base + tuple(error.relative_path), error.validator, error.validator_value
     if word == "required":
         yield from (((*path, name), "is missing") for name in limit if name not in error.instance)
@@ -130,11 +145,26 @@ def _read(error: Any, base: Path = ()) -> Iterator[tuple[Path, str]]:
         yield path, _wrong_kind([limit] if isinstance(limit, str) else limit, error.instance)
     elif word in ("enum", "const"):
         yield path, _one_of(limit if word == "enum" else [limit])
+    elif word == "pattern":
+        yield path, _sentence_of(error), str(limit)
     else:
-        yield path, _SENTENCES.get(word, "does not fit the schema").format(limit)
+        yield path, _sentence_of(error)
 
 
-def _read_choice(error: Any, path: Path) -> Iterator[tuple[Path, str]]:
+def _sentence_of(error: Any) -> str:
+    """What the value must be: in the words of its author, of its format, or of the rule."""
+    word, limit = error.validator, error.validator_value
+    if word in ("pattern", "format", "not") and isinstance(error.schema.get(SAYS), str):
+        return str(error.schema[SAYS])
+    if word == "format" and limit in _OF_FORMAT:
+        return _OF_FORMAT[limit]
+    if limit == 1 and word in _EMPTY:
+        return _EMPTY[word]
+    sentence = _SENTENCES.get(word, "does not fit the schema")
+    return sentence.format(limit, s="" if limit == 1 else "s")
+
+
+def _read_choice(error: Any, path: Path) -> Iterator[Told]:
     """Of the branches of a choice, the one that was meant: the only one of the right kind, or of the right tag."""
     branches: dict[Any, list[Any]] = {}
     for inner in error.context or ():

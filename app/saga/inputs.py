@@ -15,7 +15,7 @@ from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
 from app.errors import ApprovalNeeded, InvalidInput
-from app.saga.checking import model_faults, schema_faults, storage_faults
+from app.saga.checking import SAYS, model_faults, schema_faults, storage_faults
 from app.saga.schemas import closed, marked
 from app.saga.values import pointer
 from app.secrecy import Secrets, scrub
@@ -29,7 +29,7 @@ class Mark:
     """A keyword that an annotated field's JSON Schema carries."""
 
     keyword: str
-    value: bool | float
+    value: bool | float | str
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {**handler(schema), self.keyword: self.value}
@@ -38,6 +38,16 @@ class Mark:
 def secret() -> Mark:
     """`card: Annotated[str, secret()]`: no page, command, answer or line of a log shows it."""
     return Mark(SECRET, True)
+
+
+def says(sentence: str) -> Mark:
+    """`sku: Annotated[str, Field(pattern=…), says("must be an article such as apple")]`.
+
+    It is said of a value that does not match, on pages, in answers and in a terminal.
+    """
+    if not sentence.strip():
+        raise TypeError("says(''): say what the value must be")
+    return Mark(SAYS, sentence)
 
 
 def needs_approval_above(limit: float) -> Mark:
@@ -83,7 +93,8 @@ def validate_input(schema: dict[str, Any], model: type[BaseModel] | None, value:
     for path, limit, amount in marked(schema, value, APPROVAL):
         if isinstance(amount, (int, float)) and amount > limit:
             at = pointer(*path)
-            raise ApprovalNeeded(f"{at} is above {limit}, which needs an approval.", pointer=at, limit=limit)
+            said = f"{at} is above {limit}: more needs an approval, and approvals are not open."
+            raise ApprovalNeeded(said, pointer=at, limit=limit)
     return dict(value)
 
 

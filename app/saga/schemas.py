@@ -11,7 +11,7 @@ Schema = dict[str, Any]
 _MAPS = ("properties", "patternProperties", "$defs", "dependentSchemas")  # keyword -> {name: schema}
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else")
-_WORDS = ("title", "description", "examples", "$comment")
+_WORDS = ("title", "description", "examples", "$comment", "x-says")
 
 
 def transform(schema: Any, change: Callable[[Schema], Schema]) -> Any:

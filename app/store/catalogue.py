@@ -44,10 +44,14 @@ def register(db: Engine, sagas: Iterable[Defined]) -> None:
 
 def _register(tx: Connection, saga: Defined) -> None:
     _register_one(tx, saga)
-    said = saga.words.to_json()
-    kept = tx.execute(select(d.words).where(d.digest == saga.digest)).scalar_one_or_none()
-    if kept != said:  # words change without a new definition; the newest registration's are shown
-        tx.execute(update(definitions).where(d.digest == saga.digest).values(words=said))
+    said = {"words": saga.words.to_json(), "input_schema": saga.input_schema}
+    kept = (
+        tx.execute(select(d.words, d.input_schema).where(d.digest == saga.digest)).mappings().one()
+    )
+    if (
+        dict(kept) != said
+    ):  # words change without a new definition; the newest registration's are shown
+        tx.execute(update(definitions).where(d.digest == saga.digest).values(**said))
 
 
 def served(tx: Connection, digests: Collection[str]) -> None:

@@ -138,10 +138,18 @@ def test_given_faults_when_sent_then_beside_their_fields_with_what_was_typed(sho
     assert "<b>apple" not in text
     assert f'value="{key}"' in text
     assert jobs_of(shop) == []
+    assert "<title>Check the form: New shop</title>" in text
+    assert '<a href="#f-2">Quantity</a>: Must be at most 1000.' in text
+    assert text.count("autofocus") == 1
     unread = page.post("/jobs", data=FORM | {"key": key, "f.quantity": "two"})
     assert (unread.status_code, "Must be a whole number." in unread.get_data(as_text=True)) == (422, True)
     approval = page.post("/jobs", data=FORM | {"key": key, "f.amount_cents": "1000.01"})
-    assert (approval.status_code, "approval" in approval.get_data(as_text=True)) == (422, True)
+    told = approval.get_data(as_text=True)
+    assert (approval.status_code, "Must be at most 1,000.00." in told, "approval" in told) == (
+        422,
+        True,
+        False,
+    )
     assert page.post("/jobs", data=FORM | {"key": key}).status_code == 303
 
 

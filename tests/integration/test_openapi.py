@@ -33,7 +33,16 @@ from web.pages.docs import entries_of
 
 DOCUMENT = "/api/v1/openapi.json"
 JOBS = "/api/v1/jobs"
-PAGES = ("home", "job", "letters_page", "sessions_page", "sign_in", "problem_pages", "docs")
+PAGES = (
+    "home",
+    "job",
+    "jobs_page",
+    "letters_page",
+    "sessions_page",
+    "sign_in",
+    "problem_pages",
+    "docs",
+)
 
 
 @pytest.fixture

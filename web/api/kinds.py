@@ -130,9 +130,9 @@ KINDS: dict[str, Kind] = {
     ),
     "approval-needed": Kind(
         422,
-        "This request needs an approval",
-        "A value is above the limit up to which the saga runs without a person's approval, and approvals are not open for it.",
-        "Ask for less, or in several requests below the limit.",
+        "A value is above its limit",
+        "More than the saga takes without a person's approval, and approvals are not open yet.",
+        "Ask for less.",
     ),
     "too-many-requests": Kind(
         429,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -14,15 +15,24 @@ from web.body import parse
 from web.pages.hints import hint
 
 CENTS = "_cents"
+AMOUNT = re.compile(r"^(must be (?:at least|at most|more than|less than)) (-?\d+)$")
 PREFIX = "f."  # of the names of the saga's own fields in the form
+
+
+FORM_OF = {
+    "date-time": "Date, time and zone, such as 2026-11-28T17:30:00Z.",
+    "time": "Such as 17:30:00.",
+    "duration": "Such as PT1H30M.",
+}
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field. `kind`: text, whole, number, money, yes_no, choice or json.
+    """One field. `kind`: text, whole, number, money, date, yes_no, choice or json.
 
     `choices`: (JSON of the value, its words), nothing else can be chosen; `suggestions`: (value, what it does), anything can be typed;
-    `secret`: typed unseen, and never filled again.
+    `secret`: typed unseen, and never filled again;
+    `marked`: `optional` or `required`, where the fewer fields are that.
     """
 
     name: str
@@ -33,6 +43,7 @@ class Field:
     value: str = ""
     fault: str = ""
     secret: bool = False
+    marked: str = ""
     longest: int | None = None
     choices: tuple[tuple[str, str], ...] = ()
     suggestions: tuple[tuple[str, str], ...] = ()
@@ -41,7 +52,13 @@ class Field:
 def fields_of(saga: str, schema: Mapping[str, Any]) -> list[Field]:
     """The fields of an input schema, in its order, each with its example in it."""
     required = schema.get("required", [])
-    return [_field(saga, name, one, name in required, schema) for name, one in schema.get("properties", {}).items()]
+    found = [
+        _field(saga, name, one, name in required, schema)
+        for name, one in schema.get("properties", {}).items()
+    ]
+    few = sum(field.required for field in found) < len(found) / 2  # the rarer kind is marked
+    word = "required" if few else "optional"
+    return [replace(field, marked=word if field.required == few else "") for field in found]
 
 
 def filled(fields: list[Field], values: Mapping[str, str]) -> list[Field]:
@@ -57,8 +74,23 @@ def faulty(fields: list[Field], faults: list[dict[str, str]]) -> tuple[list[Fiel
         name = parts[2] if len(parts) > 2 and parts[1] == "input" else ""
         of_field.setdefault(name, []).append(fault.get("detail", ""))
     known = {field.name for field in fields}
-    marked = [replace(field, fault=sentence("; ".join(of_field[field.name]))) if field.name in of_field else field for field in fields]
+    marked = [
+        replace(
+            field,
+            fault=sentence("; ".join(_in_its_unit(field, text) for text in of_field[field.name])),
+        )
+        if field.name in of_field
+        else field
+        for field in fields
+    ]
     return marked, [sentence(text) for name, texts in of_field.items() if name not in known for text in texts]
+
+
+def _in_its_unit(field: Field, text: str) -> str:
+    """A limit in cents, where the field takes an amount."""
+    if field.kind != "money":
+        return text
+    return AMOUNT.sub(lambda found: f"{found[1]} {int(found[2]) / 100:,.2f}", text)
 
 
 def read_input(fields: list[Field], values: Mapping[str, str]) -> tuple[dict[str, Any], list[dict[str, str]]]:
@@ -122,7 +154,7 @@ def _field(saga: str, name: str, one: Mapping[str, Any], required: bool, schema:
         label=label,
         kind=kind,
         required=required,
-        help=one.get("description") or ours.help,
+        help=one.get("description") or ours.help or FORM_OF.get(one.get("format", ""), ""),
         value=_shown(kind, example, ours.example),
         secret=secret,
         longest=one.get("maxLength"),
@@ -137,7 +169,7 @@ def _shown(kind: str, example: Any, ours: str) -> str:
         return ours
     if kind == "money":
         return f"{example / 100:.2f}"
-    return example if isinstance(example, str) and kind == "text" else json.dumps(example)
+    return example if isinstance(example, str) and kind in ("text", "date") else json.dumps(example)
 
 
 def _kind(name: str, one: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -151,7 +183,7 @@ def _kind(name: str, one: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str]
         case "boolean":
             return "yes_no", ()
         case "string":
-            return "text", ()
+            return ("date" if one.get("format") == "date" else "text"), ()
     return "json", ()
 
 

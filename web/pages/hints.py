@@ -32,7 +32,7 @@ HINTS: dict[str, dict[str, Hint]] = {
         "email": Hint("Email", "", "ada@example.com"),
         "sku": Hint("Article", "", "apple", (("apple", ""), ("pear", ""), ("plum", ""))),
         "quantity": Hint("Quantity", "", "2"),
-        "amount_cents": Hint("Amount", "Up to 1,000.00 without approval.", "12.50"),
+        "amount_cents": Hint("Amount", "At most 1,000.00.", "12.50"),
         "card": Hint("Card", "A test card. It is not shown again.", "tok_ok", CARDS),
         "order_ref": Hint("Your reference"),
     }

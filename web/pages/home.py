@@ -54,7 +54,11 @@ def submit() -> AnyResponse:
         marked, others = faulty(fields, error.faults)
         return _page(saga, marked, others or ([] if error.faults else [error.message]), key, 422)
     except ApprovalNeeded as error:
-        marked, others = faulty(fields, [{"pointer": str(error.details.get("pointer", "")), "detail": "this needs an approval"}])
+        limit = {
+            "pointer": str(error.details.get("pointer", "")),
+            "detail": f"must be at most {error.details.get('limit')}",
+        }
+        marked, others = faulty(fields, [limit])
         return _page(saga, marked, others, key, 422)
     except KeyReused as error:
         said = "This form has made a job already, with other values. It is new now: send it again if you want another job."
@@ -104,12 +108,18 @@ def _page(
         fields=shown,
         prefix=PREFIX,
         faults=faults or [],
+        wrong=_wrong(shown),
         made=made,
         key=key or new_key(),
         jobs=_recent(),
         example=_example(shown),
     )
     return make_response(page, status)
+
+
+def _wrong(fields: list[Field]) -> list[tuple[str, Field]]:
+    """(id on the page, field) of each field with a fault."""
+    return [(f"f-{place}", field) for place, field in enumerate(fields, 1) if field.fault]
 
 
 def _example(fields: list[Field]) -> str:

@@ -15,7 +15,7 @@ from app.saga.definition import Saga
 from app.saga.outcomes import NotYet, Rejected
 from app.store.catalogue import register
 from app.store.tables import definitions
-from app.store.views import effects_view, job_view, list_jobs
+from app.store.views import effects_view, job_view, list_jobs, saga_view
 from tests.contract.views.shop import Shop
 from tests.support.world import Participant, World
 
@@ -221,3 +221,17 @@ def test_given_other_words_when_the_same_definition_is_registered_again_then_the
     with shop.db.connect() as connection, connection.begin():
         row = connection.execute(select(definitions.c.digest, definitions.c.words).where(definitions.c.saga == "shop")).one()
     assert (row.digest, row.words["summary"]) == (before, "{sku}")
+
+
+def test_given_another_sentence_for_a_field_when_registered_again_then_it_is_said(
+    shop: Shop,
+) -> None:
+    (saga,) = shop.registry.all()
+    before = saga.digest
+    said = {**saga.input_schema["properties"]["sku"], "x-says": "must be an article such as apple"}
+    properties = {**saga.input_schema["properties"], "sku": said}
+    vars(saga)["input_schema"] = {**saga.input_schema, "properties": properties}
+    register(shop.db, [saga])
+    assert saga.digest == before
+    shown = saga_view(shop.db, "shop")
+    assert shown["input"]["properties"]["sku"]["x-says"] == "must be an article such as apple"

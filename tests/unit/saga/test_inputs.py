@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
 from app.errors import ApprovalNeeded, InvalidInput
-from app.saga.inputs import needs_approval_above, schema_of, secret, secret_values, validate_input
+from app.saga.inputs import (
+    needs_approval_above,
+    says,
+    schema_of,
+    secret,
+    secret_values,
+    validate_input,
+)
+from app.saga.registry import Registry
 from app.saga.values import MAX_DEPTH
 from app.secrecy import MASK, scrub
 
@@ -85,55 +93,158 @@ FITS: list[Any] = [
 
 REFUSED: list[tuple[str, Any, dict[str, str]]] = [
     ("text-for-integer", {"count": "3"}, {"/input/count": "must be an integer, not a string"}),
-    ("true-for-integer", {"count": True}, {"/input/count": "must be an integer, not true or false"}),
-    ("float-for-integer", {"count": 3.0}, {"/input/count": "must be an integer, written without a decimal point"}),
+    (
+        "true-for-integer",
+        {"count": True},
+        {"/input/count": "must be an integer, not true or false"},
+    ),
+    (
+        "float-for-integer",
+        {"count": 3.0},
+        {"/input/count": "must be an integer, written without a decimal point"},
+    ),
     ("fraction-for-integer", {"count": 3.5}, {"/input/count": "must be an integer, not a number"}),
     ("null-for-integer", {"count": None}, {"/input/count": "must be an integer, not null"}),
     ("list-for-integer", {"count": [3]}, {"/input/count": "must be an integer, not a list"}),
-    ("integer-for-boolean", {"count": 1, "gift": 1}, {"/input/gift": "must be true or false, not an integer"}),
-    ("text-for-boolean", {"count": 1, "gift": "true"}, {"/input/gift": "must be true or false, not a string"}),
-    ("text-for-float", {"count": 1, "weight": "1"}, {"/input/weight": "must be a number, not a string"}),
-    ("true-for-float", {"count": 1, "weight": True}, {"/input/weight": "must be a number, not true or false"}),
-    ("no-date", {"count": 1, "when": "yesterday"}, {"/input/when": "must be a valid date-time"}),
+    (
+        "integer-for-boolean",
+        {"count": 1, "gift": 1},
+        {"/input/gift": "must be true or false, not an integer"},
+    ),
+    (
+        "text-for-boolean",
+        {"count": 1, "gift": "true"},
+        {"/input/gift": "must be true or false, not a string"},
+    ),
+    (
+        "text-for-float",
+        {"count": 1, "weight": "1"},
+        {"/input/weight": "must be a number, not a string"},
+    ),
+    (
+        "true-for-float",
+        {"count": 1, "weight": True},
+        {"/input/weight": "must be a number, not true or false"},
+    ),
+    (
+        "no-date",
+        {"count": 1, "when": "yesterday"},
+        {"/input/when": "must be a date and time, such as 2026-11-28T17:30:00Z"},
+    ),
     ("enum", {"count": 1, "colour": "green"}, {"/input/colour": 'must be one of "red", "blue"'}),
     ("missing", {}, {"/input/count": "is missing"}),
-    ("extra", {"count": 1, "cuont": 2}, {"/input/cuont": "is not a field of this input. Did you mean 'count'?"}),
-    ("several", {"wieght": 1}, {"/input/count": "is missing", "/input/wieght": "is not a field of this input. Did you mean 'weight'?"}),
-    ("nested-missing", {"count": 1, "items": [{"sku": "a"}]}, {"/input/items/0/quantity": "is missing"}),
+    (
+        "extra",
+        {"count": 1, "cuont": 2},
+        {"/input/cuont": "is not a field of this input. Did you mean 'count'?"},
+    ),
+    (
+        "several",
+        {"wieght": 1},
+        {
+            "/input/count": "is missing",
+            "/input/wieght": "is not a field of this input. Did you mean 'weight'?",
+        },
+    ),
+    (
+        "nested-missing",
+        {"count": 1, "items": [{"sku": "a"}]},
+        {"/input/items/0/quantity": "is missing"},
+    ),
     (
         "nested-extra",
         {"count": 1, "first": {"sku": "a", "quantity": 1, "x": 1}},
         {"/input/first/x": "is not a field of this input. There are: sku, quantity."},
     ),
-    ("nested-kind", {"count": 1, "first": [1]}, {"/input/first": "must be an object or null, not a list"}),
-    ("too-small", {"count": 1, "items": [{"sku": "a", "quantity": 0}]}, {"/input/items/0/quantity": "must be more than 0"}),
-    ("too-large", {"count": 1, "items": [{"sku": "a", "quantity": 11}]}, {"/input/items/0/quantity": "must be at most 10"}),
-    ("too-short", {"count": 1, "items": [{"sku": "", "quantity": 1}]}, {"/input/items/0/sku": "must have at least 1 characters"}),
-    ("too-long", {"count": 1, "items": [{"sku": "abcdef", "quantity": 1}]}, {"/input/items/0/sku": "must have at most 5 characters"}),
-    ("pattern", {"count": 1, "first": {"sku": "A1", "quantity": 1}}, {"/input/first/sku": "must match the pattern ^[a-z]+$"}),
-    ("too-many", {"count": 1, "items": [{"sku": "a", "quantity": 1}] * 3}, {"/input/items": "must have at most 2 items"}),
+    (
+        "nested-kind",
+        {"count": 1, "first": [1]},
+        {"/input/first": "must be an object or null, not a list"},
+    ),
+    (
+        "too-small",
+        {"count": 1, "items": [{"sku": "a", "quantity": 0}]},
+        {"/input/items/0/quantity": "must be more than 0"},
+    ),
+    (
+        "too-large",
+        {"count": 1, "items": [{"sku": "a", "quantity": 11}]},
+        {"/input/items/0/quantity": "must be at most 10"},
+    ),
+    (
+        "too-short",
+        {"count": 1, "items": [{"sku": "", "quantity": 1}]},
+        {"/input/items/0/sku": "must not be empty"},
+    ),
+    (
+        "too-long",
+        {"count": 1, "items": [{"sku": "abcdef", "quantity": 1}]},
+        {"/input/items/0/sku": "must have at most 5 characters"},
+    ),
+    (
+        "pattern",
+        {"count": 1, "first": {"sku": "A1", "quantity": 1}},
+        {"/input/first/sku": "does not have the expected form"},
+    ),
+    (
+        "too-many",
+        {"count": 1, "items": [{"sku": "a", "quantity": 1}] * 3},
+        {"/input/items": "must have at most 2 items"},
+    ),
     (
         "in-a-map",
         {"count": 1, "by_name": {"k": {"sku": "a", "quantity": "1"}}},
         {"/input/by_name/k/quantity": "must be an integer, not a string"},
     ),
-    ("escaped-pointer", {"count": 1, "a/b~c": {"x/y": "1"}}, {"/input/a~1b~0c/x~1y": "must be an integer, not a string"}),
-    ("tag-unknown", {"count": 1, "pay": {"kind": "gold"}}, {"/input/pay/kind": 'must be one of "card", "cash"'}),
+    (
+        "escaped-pointer",
+        {"count": 1, "a/b~c": {"x/y": "1"}},
+        {"/input/a~1b~0c/x~1y": "must be an integer, not a string"},
+    ),
+    (
+        "tag-unknown",
+        {"count": 1, "pay": {"kind": "gold"}},
+        {"/input/pay/kind": 'must be one of "card", "cash"'},
+    ),
     ("tag-missing", {"count": 1, "pay": {"number": "4"}}, {"/input/pay/kind": "is missing"}),
-    ("tag-chosen", {"count": 1, "pay": {"kind": "cash", "cents": "5"}}, {"/input/pay/cents": "must be an integer, not a string"}),
-    ("union-of-kinds", {"count": 1, "either": "x"}, {"/input/either": "must be an integer or an object or null, not a string"}),
-    ("union-chosen", {"count": 1, "either": {"sku": "a"}}, {"/input/either/quantity": "is missing"}),
+    (
+        "tag-chosen",
+        {"count": 1, "pay": {"kind": "cash", "cents": "5"}},
+        {"/input/pay/cents": "must be an integer, not a string"},
+    ),
+    (
+        "union-of-kinds",
+        {"count": 1, "either": "x"},
+        {"/input/either": "must be an integer or an object or null, not a string"},
+    ),
+    (
+        "union-chosen",
+        {"count": 1, "either": {"sku": "a"}},
+        {"/input/either/quantity": "is missing"},
+    ),
     (
         "recursive",
         {"count": 1, "tree": {"name": "a", "branches": [{"name": "b", "branches": [{}]}]}},
         {"/input/tree/branches/0/branches/0/name": "is missing"},
     ),
     ("nan", {"count": 1, "weight": float("nan")}, {"/input/weight": "must be a finite number"}),
-    ("infinity", {"count": 1, "free": [float("-inf")]}, {"/input/free/0": "must be a finite number"}),
+    (
+        "infinity",
+        {"count": 1, "free": [float("-inf")]},
+        {"/input/free/0": "must be a finite number"},
+    ),
     ("huge-integer", {"count": 2**63}, {"/input/count": "must fit into 64 bits"}),
     ("gigantic-integer", {"count": 10**6000}, {"/input/count": "must fit into 64 bits"}),
-    ("nul", {"count": 1, "free": "a\0b"}, {"/input/free": "must not contain NUL or half of a surrogate pair"}),
-    ("surrogate", {"count": 1, "free": {"x": "\ud800"}}, {"/input/free/x": "must not contain NUL or half of a surrogate pair"}),
+    (
+        "nul",
+        {"count": 1, "free": "a\0b"},
+        {"/input/free": "must not contain NUL or half of a surrogate pair"},
+    ),
+    (
+        "surrogate",
+        {"count": 1, "free": {"x": "\ud800"}},
+        {"/input/free/x": "must not contain NUL or half of a surrogate pair"},
+    ),
     (
         "bad-name",
         {"count": 1, "free": {"\ud800": 1}},
@@ -162,6 +273,43 @@ def test_given_wrong_input_when_validated_then_place_and_remedy_with_and_without
 ) -> None:
     found = {fault["pointer"]: fault["detail"] for fault in faults(model, value)}
     assert found == told
+
+
+class Said(BaseModel):
+    sku: Annotated[str, Field(pattern="^[a-z]+$"), says("must be an article such as apple")]
+    ref: Annotated[str, Field(pattern="^A-"), says("must be a reference such as A-17")] | None = (
+        None
+    )
+    day: date | None = None
+
+
+def test_given_an_author_s_sentence_when_a_value_does_not_match_then_it_is_said() -> (
+    None
+):
+    schema = schema_of(Said)
+    wrong = {"sku": "two words", "ref": "17", "day": "tomorrow"}
+    for model in (Said, None):
+        with pytest.raises(InvalidInput) as refused:
+            validate_input(schema, model, wrong)
+        assert refused.value.faults == [
+            {
+                "pointer": "/input/sku",
+                "detail": "must be an article such as apple",
+                "pattern": "^[a-z]+$",
+            },
+            {
+                "pointer": "/input/ref",
+                "detail": "must be a reference such as A-17",
+                "pattern": "^A-",
+            },
+            {"pointer": "/input/day", "detail": "must be a date, such as 2026-11-28"},
+        ]
+    with pytest.raises(TypeError, match="say what the value must be"):
+        says(" ")
+    unsaid = {**schema, "properties": {"sku": {"type": "string", "pattern": "^[a-z]+$"}}}
+    with pytest.raises(InvalidInput) as refused:
+        validate_input(unsaid, None, {"sku": "two words"})
+    assert refused.value.faults[0]["detail"] == "does not have the expected form"
 
 
 NAMES = ["sku", "quantity", "kind", "number", "cents", "name", "branches", "x"]
@@ -335,3 +483,16 @@ def test_given_text_with_secrets_when_scrubbed_then_none_is_left(text: str, secr
 @given(st.text(min_size=4), st.text(), st.text())
 def test_given_any_secret_when_scrubbed_from_json_then_it_is_gone(hidden: str, before: str, after: str) -> None:
     assert all(hidden not in part for part in scrub(f"{before}{hidden}{after}", [hidden]).split(MASK))
+
+
+@pytest.mark.parametrize("saga", ["order", "change_order", "order_choreographed"])
+def test_given_a_shipped_saga_then_each_pattern_of_its_input_has_a_sentence(saga: str) -> None:
+    found = Registry.load(()).get(saga)
+    assert found is not None
+    schema = found.input_schema
+    fields = [
+        inner for one in schema["properties"].values() for inner in (one, *one.get("anyOf", ()))
+    ]
+    patterns = [one for one in fields if "pattern" in one]
+    assert patterns
+    assert all("must be" in one.get("x-says", "") for one in patterns)

@@ -78,6 +78,36 @@ def test_given_faults_when_drawn_again_then_beside_their_fields_with_what_was_ty
     assert (by_name["card"].value, by_name["card"].secret) == ("", True), "what nobody may see is typed again"
 
 
+def test_given_a_limit_in_cents_when_told_beside_an_amount_then_as_an_amount() -> None:
+    limits = [{"pointer": "/input/amount_cents", "detail": "must be at most 1000000"}]
+    count = [{"pointer": "/input/count", "detail": "must be at most 1000"}]
+    marked, _ = faulty(list(fields().values()), limits + count)
+    told = {field.name: field.fault for field in marked if field.fault}
+    assert told == {"amount_cents": "Must be at most 10,000.00.", "count": "Must be at most 1000."}
+
+
+def test_given_fields_when_drawn_then_the_rarer_kind_is_marked_and_dates_have_their_own_kind() -> (
+    None
+):
+    assert {name for name, field in fields().items() if field.marked} == {"gift", "place", "note"}
+    assert {field.marked for field in fields().values()} == {"", "optional"}
+    days = {
+        "day": {"type": "string", "format": "date"},
+        "at": {"type": "string", "format": "date-time"},
+    }
+    loose = fields_of(
+        "any", {"properties": days | {"name": {"type": "string"}}, "required": ["name"]}
+    )
+    assert [field.marked for field in loose] == ["", "", "required"]
+    assert (loose[0].kind, loose[1].kind, loose[1].help) == (
+        "date",
+        "text",
+        "Date, time and zone, such as 2026-11-28T17:30:00Z.",
+    )
+    free = fields_of("any", {"properties": days})
+    assert [field.marked for field in free] == ["", ""]
+
+
 def test_given_a_secret_with_a_default_when_drawn_then_it_is_not_filled_in() -> None:
     schema = {"properties": {"pin": {"type": "string", "default": "hunter2", "examples": ["a"], "writeOnly": True}}}
     assert [field.value for field in fields_of("any", schema)] == [""]

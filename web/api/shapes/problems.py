@@ -13,6 +13,10 @@ class Fault(Shape):
     pointer: str | None = Field(default=None, description="JSON Pointer into the body.")
     parameter: str | None = Field(default=None, description="Name of a query parameter.")
     detail: str
+    pattern: str | None = Field(
+        default=None,
+        description="The regular expression that the value must match, where that is the fault.",
+    )
 
 
 class Problem(BaseModel):

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from surefoot import needs_approval_above, secret
+from surefoot import needs_approval_above, says, secret
 
 ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
 CONTROL = r"[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]"  # also what turns the reading direction
@@ -29,8 +29,19 @@ def _line(pattern: str | None = None, *, longest: int) -> object:
 
 
 # No colon: the names we make for orders that bring none have one, so the two kinds never meet.
-OrderRef = Annotated[str, _line(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", longest=64), AfterValidator(_visible)]
-Card = Annotated[str, _line(r"^[A-Za-z0-9_-]+$", longest=64), secret(), AfterValidator(_visible)]
+OrderRef = Annotated[
+    str,
+    _line(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", longest=64),
+    says("must be a reference such as A-17: letters, digits and . _ / -, a letter or digit first"),
+    AfterValidator(_visible),
+]
+Card = Annotated[
+    str,
+    _line(r"^[A-Za-z0-9_-]+$", longest=64),
+    says("must be a card's token such as tok_ok: letters, digits, _ and -"),
+    secret(),
+    AfterValidator(_visible),
+]
 
 
 class OrderRequest(BaseModel):
@@ -38,9 +49,24 @@ class OrderRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    customer: Annotated[str, _line(r"\S", longest=200), AfterValidator(_visible)]
-    email: Annotated[str, _line(ADDRESS, longest=254), AfterValidator(_visible)]
-    sku: Annotated[str, _line(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", longest=64), AfterValidator(_visible)]
+    customer: Annotated[
+        str,
+        _line(r"\S", longest=200),
+        says("must be a name, in one line"),
+        AfterValidator(_visible),
+    ]
+    email: Annotated[
+        str,
+        _line(ADDRESS, longest=254),
+        says("must be an email address, such as ada@example.com"),
+        AfterValidator(_visible),
+    ]
+    sku: Annotated[
+        str,
+        _line(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", longest=64),
+        says("must be an article such as apple: letters, digits, . _ and -, without spaces"),
+        AfterValidator(_visible),
+    ]
     quantity: int = Field(ge=1, le=1000)
     amount_cents: Annotated[int, Field(gt=0, le=1_000_000_000), needs_approval_above(100_000)]
     card: Card
