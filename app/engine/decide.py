@@ -45,7 +45,7 @@ def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
     """
 
     def work(tx: Connection) -> Decision:
-        move = Move(tx, job_id)
+        move = Move(tx, job_id, by=actor)
         if move.state in ENDED:
             raise Conflict(f"the job has ended: {move.state}", state=move.state)
         if move.dir == Dir.BACK:
@@ -165,12 +165,12 @@ def _settled(move: Move, operation: AnyRow, values: dict[str, Any]) -> None:
 
 def _decide(db: Engine, letter_id: str, resolution: str, actor: str, why: str, change: Callable[[Move, AnyRow], None]) -> Decision:
     with reading(db) as connection:
-        letter = queries.letter(connection, letter_id)
+        letter = queries.letter(connection, letter_id, actor)
     if letter is None:
         raise NotFound("there is no such dead letter")
 
     def work(tx: Connection) -> Ended:
-        move = Move(tx, letter.job_id)
+        move = Move(tx, letter.job_id, by=actor)
         _carry_out(move, letter, resolution, actor, why, change)
         return Ended(True, plan=move.close())
 

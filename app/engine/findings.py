@@ -43,7 +43,7 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
     """Close a finding; the history of its job says who and why. False: it is closed already."""
 
     def work(tx: Connection) -> bool:
-        before = reconciliations.one(tx, finding_id)
+        before = reconciliations.one(tx, finding_id, actor)
         move = _move_of(tx, before.job_id if before is not None else None)
         row = reconciliations.close(tx, finding_id, actor=actor, why=why, **values)
         if row is not None and move is not None:
@@ -61,7 +61,7 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
 
     False: it is closed already. Raises: NotFound; Conflict for what is no effect, or whose undo was decided.
     """
-    row = _found(db, finding_id)
+    row = _found(db, finding_id, actor)
     if row.finding in (LATE, UNASKABLE):
         raise Conflict(f"a finding of the kind {row.finding} is about no effect: there is nothing to adopt")
     detail = {**(row.detail or {}), **({"accounted_by": job_id} if job_id is not None else {})}
@@ -69,7 +69,9 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
     def work(tx: Connection) -> bool:
         adopted = reconciliations.adopt(tx, finding_id, actor=actor, why=why, detail=detail)
         for job, event in ((row.job_id, "finding_closed"), (job_id, "effect_adopted")) if adopted is not None else ():
-            move = Move(tx, job) if job == job_id and job is not None else _move_of(tx, job)
+            move = (
+                Move(tx, job, by=actor) if job == job_id and job is not None else _move_of(tx, job)
+            )
             if move is not None:
                 move.record(
                     event, actor=actor, finding=row.finding, service=row.service, key=row.key, action=reconciliations.ADOPTED, why=why
@@ -81,7 +83,7 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
 
     if transaction(db, work):
         return True
-    if _found(db, finding_id).closed_at is None:
+    if _found(db, finding_id, actor).closed_at is None:
         raise Conflict("its undo was decided: it cannot be adopted any more")
     return False
 
@@ -92,14 +94,14 @@ def undo(db: Engine, registry: Registry, finding_id: str, actor: str, why: str, 
     Raises: NotFound; Conflict when it is closed, nothing stands, nobody can undo it, or its lost job was past the point of no
     return (`past_return`: even then).
     """
-    row = _found(db, finding_id)
+    row = _found(db, finding_id, actor)
     refusal = why_not_undone(db, registry, dict(row._mapping), past_return=past_return)
     if refusal:
         raise Conflict(refusal)
     detail = {**(row.detail or {}), "decided": {"by": actor, "why": why}}
 
     def work(tx: Connection) -> AnyRow | None:
-        said = reconciliations.say(tx, finding_id, action=UNDO, detail=detail)
+        said = reconciliations.say(tx, finding_id, actor=actor, action=UNDO, detail=detail)
         if said is not None:
             acts.note(tx, actor, _act("undo", said, why, past_return=past_return or None))
         return said
@@ -179,9 +181,9 @@ def _move_of(tx: Connection, job_id: str | None) -> Move | None:
         return None
 
 
-def _found(db: Engine, finding_id: str) -> AnyRow:
+def _found(db: Engine, finding_id: str, actor: str) -> AnyRow:
     with reading(db) as connection:
-        row = reconciliations.one(connection, finding_id)
+        row = reconciliations.one(connection, finding_id, actor)
     if row is None:
         raise NotFound("there is no such finding")
     return row
@@ -208,7 +210,12 @@ def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:
     except Exception as error:
         told = hidden(f"{type(error).__name__}: {error}")[:MESSAGE_CHARS]
         log.warning("effect_not_undone", key=row.key, service=row.service, error=told)
-        transaction(db, lambda tx: reconciliations.say(tx, row.id, action=UNDO, detail={**row.detail, "error": told}))
+        transaction(
+            db,
+            lambda tx: reconciliations.say(
+                tx, row.id, actor=None, action=UNDO, detail={**row.detail, "error": told}
+            ),
+        )
         return told
     close(db, row.id, str(decided.get("by", "")), str(decided.get("why", "")), action=UNDONE)
     log.info("effect_undone", key=row.key, service=row.service, actor=decided.get("by"))

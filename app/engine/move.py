@@ -32,15 +32,24 @@ class Move:
     """Opened with the job's lock; `close` writes the job, the history, and returns the plan to publish after the commit.
 
     `carried`: operations whose message the delivery behind this move sends next by itself, should they become ready.
+    `by`: who asks for it; a job of a tenant other than that of their key is not found.
     `noting`: it is sure to record something; then the lock and the number of the first line are one write.
     """
 
-    def __init__(self, tx: Connection, job_id: str, carried: frozenset[str] = frozenset(), *, noting: bool = False) -> None:
+    def __init__(
+        self,
+        tx: Connection,
+        job_id: str,
+        carried: frozenset[str] = frozenset(),
+        *,
+        noting: bool = False,
+        by: str | None = None,
+    ) -> None:
         """Raises: NotFound."""
         self.carried = carried
         self.tx = tx
         noted = updates.lock_job_noting(tx, job_id) if noting else None
-        self.job = noted or queries.lock_job(tx, job_id)
+        self.job = noted or queries.lock_job(tx, job_id, by)
         self._numbered = int(noted is not None)  # lines that the job's `seq` counts already
         self.attempt: tuple[str, float] | None = None  # the operation whose attempt ends in this move, and how long that took
         self.waits = False  # whether something of the job is known to be still to come

@@ -19,7 +19,7 @@ def take(db: Engine, job_id: str, actor: str) -> None:
     """`actor` sees to it. Raises: NotFound; Conflict when the job asks nobody, or somebody else has it."""
 
     def work(tx: Connection) -> None:
-        move = _asked(tx, job_id)
+        move = _asked(tx, job_id, actor)
         if move.job.owner not in (None, actor):
             raise Conflict(f"{move.job.owner} has it already; assign it, if that is agreed", state=move.state)
         _own(move, actor, actor, "take")
@@ -29,14 +29,14 @@ def take(db: Engine, job_id: str, actor: str) -> None:
 
 def assign(db: Engine, job_id: str, owner: str, actor: str) -> None:
     """`owner` sees to it, says `actor`. Raises: NotFound; Conflict when the job asks nobody."""
-    transaction(db, lambda tx: _own(_asked(tx, job_id), owner, actor, "assign"))
+    transaction(db, lambda tx: _own(_asked(tx, job_id, actor), owner, actor, "assign"))
 
 
 def release(db: Engine, job_id: str, actor: str) -> None:
     """Nobody has it any more. Raises: NotFound; Conflict when the job asks nobody, or nobody had it."""
 
     def work(tx: Connection) -> None:
-        move = _asked(tx, job_id)
+        move = _asked(tx, job_id, actor)
         if move.job.owner is None:
             raise Conflict("nobody has it", state=move.state)
         move.change(owner=None, owned_at=None)
@@ -47,8 +47,8 @@ def release(db: Engine, job_id: str, actor: str) -> None:
     transaction(db, work)
 
 
-def _asked(tx: Connection, job_id: str) -> Move:
-    move = Move(tx, job_id)
+def _asked(tx: Connection, job_id: str, actor: str) -> Move:
+    move = Move(tx, job_id, by=actor)
     if move.state != JobState.ATTENTION:
         raise Conflict(f"the job is {move.state}: nobody is asked about it", state=move.state)
     return move

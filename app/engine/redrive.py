@@ -28,7 +28,7 @@ from app.errors import Conflict, InvalidInput, NotAllowed, NotFound, RequestErro
 from app.rules.pacing import departures
 from app.rules.states import ENDED, JobState
 from app.store import acts, letters, queries, updates
-from app.store.actors import Actor
+from app.store.actors import Actor, own
 from app.store.acts import Act
 from app.store.ids import is_id
 from app.store.letters import Meant
@@ -56,7 +56,8 @@ def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Sub
     `rerun` raises.
     """
     with reading(entrance.db) as connection:
-        job = connection.execute(jobs.select().where(jobs.c.id == job_id)).one_or_none() if is_id(job_id) else None
+        mine = jobs.select().where(jobs.c.id == job_id, *own(jobs.c.tenant_id, asked.actor))
+        job = connection.execute(mine).one_or_none() if is_id(job_id) else None
         if job is None:
             raise NotFound("there is no such job")
         answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job_id))
@@ -78,7 +79,7 @@ def _send_back(entrance: Entrance, job: AnyRow, asked: Asked) -> Decision | Subm
         raise InvalidInput(said, faults=[{"pointer": "/reason", "detail": said}])
 
     def work(tx: Connection) -> Decision | Submitted:
-        move = Move(tx, job.id)
+        move = Move(tx, job.id, by=asked.actor)
         given_up = queries.blocking_letters(tx, job.id)
         mark = fingerprint_of_rerun(job.id)
         new = not given_up or asked.key is None or updates.take_idempotency_key(tx, job.tenant_id, asked.key, mark, job.id)
@@ -102,7 +103,7 @@ def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision
     present version does not take the old job's input; what `rerun` raises.
     """
     with reading(entrance.db) as connection:
-        letter = queries.letter(connection, letter_id)
+        letter = queries.letter(connection, letter_id, asked.actor)
         if letter is None:
             raise NotFound("there is no such dead letter")
         job = connection.execute(jobs.select().where(jobs.c.id == letter.job_id)).one()
@@ -126,7 +127,7 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
     Raises: NotFound; Conflict when it is closed, or holds its job: then a decision has to be made.
     """
     with reading(db) as connection:
-        letter = queries.letter(connection, letter_id)
+        letter = queries.letter(connection, letter_id, actor)
         graph = queries.graph_of_job(connection, letter.job_id) if letter is not None else None
     if letter is None or graph is None:
         raise NotFound("there is no such dead letter")
@@ -137,7 +138,7 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
         )
 
     def work(tx: Connection) -> None:
-        move = Move(tx, letter.job_id)
+        move = Move(tx, letter.job_id, by=actor)
         if not letters.close(tx, letter_id, resolution="discarded", actor=actor, why=why):
             raise Conflict("the letter is closed already")
         move.record("discarded", queries.operation(tx, letter.operation_id), actor=actor, why=why)
@@ -189,7 +190,7 @@ def hold_back(db: Engine, meant: Meant, actor: str, why: str) -> int:
     """Take back the dates of letters that were to be sent back and have not been. Returns how many."""
 
     def work(tx: Connection) -> int:
-        rows = letters.unschedule(tx, meant)
+        rows = letters.unschedule(tx, meant, actor)
         _note_many(tx, "hold-back", meant, rows, (actor, why), {})
         return len(rows)
 

@@ -47,7 +47,7 @@ def rerun(entrance: Entrance, job: AnyRow, asked: Asked, *, letter_id: str | Non
     why = asked.why or WITHOUT_A_REASON
 
     def settle(tx: Connection, new_job_id: str) -> None:
-        old = Move(tx, job.id)
+        old = Move(tx, job.id, by=asked.actor)
         if (letter_id is not None and not _is_open(tx, letter_id)) or old.state not in ENDED:
             raise Conflict("somebody else has decided this already")
         _may_run_again(tx, old, new_job_id, asked)

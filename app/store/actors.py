@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import ColumnElement
+
 
 class Actor(str):
     """A person, as history names them.
@@ -20,6 +22,16 @@ class Actor(str):
         made = super().__new__(cls, name)
         made.key_id, made.tenant_id, made.acting = key_id, tenant_id, acting
         return made
+
+
+def own(tenant: ColumnElement[str], actor: str | None) -> list[ColumnElement[bool]]:
+    """The guard of a write that somebody asks for with a key: rows of the key's tenant, by this
+    column.
+
+    Nothing guards what goes on by itself, or is typed at a shell: both are of all tenants.
+    """
+    whose = actor.tenant_id if isinstance(actor, Actor) else None
+    return [] if whose is None else [tenant == whose]
 
 
 def key_of(actor: str | None) -> str | None:

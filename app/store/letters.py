@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, String, bindp
 from sqlalchemy.types import Float
 
 from app.clock import after, ago, now
-from app.store.actors import key_of
+from app.store.actors import key_of, own
 from app.store.tables import dead_letters, jobs
 from app.store.types import AnyRow
 
@@ -96,8 +96,18 @@ def schedule(tx: Connection, offsets: Sequence[tuple[str, float]], *, actor: str
     """Send each of these back so many seconds from now. Returns how many were still open and not yet scheduled."""
     statement = (
         update(dead_letters)
-        .where(d.id == bindparam("p_id"), d.state == OPEN, d.redrive_at.is_(None))
-        .values(redrive_at=after(bindparam("p_in_s", type_=Float)), redrive_by=actor, redrive_key=key_of(actor), redrive_why=why)
+        .where(
+            d.id == bindparam("p_id"),
+            d.state == OPEN,
+            d.redrive_at.is_(None),
+            *own(d.tenant_id, actor),
+        )
+        .values(
+            redrive_at=after(bindparam("p_in_s", type_=Float)),
+            redrive_by=actor,
+            redrive_key=key_of(actor),
+            redrive_why=why,
+        )
     )
     rows = [{"p_id": letter_id, "p_in_s": in_s} for letter_id, in_s in offsets]
     return tx.execute(statement, rows).rowcount if rows else 0
@@ -106,9 +116,9 @@ def schedule(tx: Connection, offsets: Sequence[tuple[str, float]], *, actor: str
 _NO_DATE = {"redrive_at": null(), "redrive_by": null(), "redrive_key": null(), "redrive_why": null()}
 
 
-def unschedule(tx: Connection, meant: Meant) -> list[AnyRow]:
+def unschedule(tx: Connection, meant: Meant, actor: str) -> list[AnyRow]:
     """Leave those that were to be sent back and have not been. Returns (id, job_id, tenant_id) of each."""
-    guards = [*meant.guards(), d.state == OPEN, d.redrive_at.is_not(None)]
+    guards = [*meant.guards(), d.state == OPEN, d.redrive_at.is_not(None), *own(d.tenant_id, actor)]
     return list(tx.execute(update(dead_letters).where(*guards).values(_NO_DATE).returning(d.id, d.job_id, d.tenant_id)))
 
 
@@ -166,14 +176,18 @@ def shift(tx: Connection, seconds: float) -> int:
 # --- their end -----------------------------------------------------------------------------------------------------
 def close(tx: Connection, letter_id: str, *, resolution: str, actor: str, why: str) -> bool:
     """open -> closed. False: somebody else closed it."""
-    statement = update(dead_letters).where(d.id == letter_id, d.state == OPEN)
+    statement = update(dead_letters).where(
+        d.id == letter_id, d.state == OPEN, *own(d.tenant_id, actor)
+    )
     values = {"resolution": resolution, "resolved_by": actor, "resolved_why": why}
     return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount == 1
 
 
 def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, why: str) -> int:
     """open -> closed for all letters of a job that is run again as another. Returns how many."""
-    statement = update(dead_letters).where(d.job_id == job_id, d.state == OPEN)
+    statement = update(dead_letters).where(
+        d.job_id == job_id, d.state == OPEN, *own(d.tenant_id, actor)
+    )
     values = {"resolution": "redriven", "resolved_by": actor, "resolved_why": why, "retried_as": retried_as}
     return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount
 

@@ -37,6 +37,7 @@ from app.saga.graph import Graph
 from app.saga.inputs import has_secrets
 from app.saga.naming import DEFAULT_TENANT
 from app.saga.words import NO_WORDS, Words
+from app.store.actors import own
 from app.store.ids import is_id, operation_id
 from app.store.session import reading
 from app.store.tables import Id, dead_letters, definitions, idempotency_keys, jobs, operations, tenants, workers
@@ -144,12 +145,16 @@ def saga_names(connection: Connection) -> list[str]:
 _LOCK_JOB = select(*(j[name] for name in JOB_OF_A_MOVE)).where(j.id == bindparam("p_id", type_=Id)).with_for_update(key_share=True)
 
 
-def lock_job(tx: Connection, job_id: str) -> AnyRow:
+def lock_job(tx: Connection, job_id: str, by: str | None = None) -> AnyRow:
     """The job's JOB_OF_A_MOVE, locked until the transaction ends. FOR NO KEY UPDATE: a history row's foreign key takes FOR KEY SHARE.
 
-    Raises: NotFound.
+    `by`: who asks for what is to be written. A job never changes its tenant, so under this lock
+    whatever is written by the
+    job's id is written to a job of theirs. Raises: NotFound, of another tenant's too.
     """
-    row = tx.execute(_LOCK_JOB, {"p_id": job_id}).one_or_none() if is_id(job_id) else None
+    guards = own(j.tenant_id, by)
+    statement = _LOCK_JOB.where(*guards) if guards else _LOCK_JOB
+    row = tx.execute(statement, {"p_id": job_id}).one_or_none() if is_id(job_id) else None
     if row is None:
         raise NotFound("there is no such job")
     return row
@@ -264,8 +269,10 @@ def was_retried(connection: Connection, job_id: str, operation_id: str) -> bool:
     return connection.execute(last).scalar_one_or_none() == "retried"
 
 
-def letter(connection: Connection, letter_id: str) -> AnyRow | None:
-    return connection.execute(select(dead_letters).where(d.id == letter_id)).one_or_none() if is_id(letter_id) else None
+def letter(connection: Connection, letter_id: str, by: str | None = None) -> AnyRow | None:
+    """`by`: who asks; another tenant's letter is not there for them."""
+    query = select(dead_letters).where(d.id == letter_id, *own(d.tenant_id, by))
+    return connection.execute(query).one_or_none() if is_id(letter_id) else None
 
 
 _DELIVERY = (

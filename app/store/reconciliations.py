@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, func, literal_column, select, text, u
 from app.clock import after, ago, now
 from app.rules.states import ENDED, OpState
 from app.saga.naming import parse_effect_key
+from app.store.actors import own
 from app.store.ids import is_id, new_id
 from app.store.session import insert_or
 from app.store.tables import jobs, operations, reconciliations, rounds
@@ -169,24 +170,32 @@ def renew(tx: Connection, finding: dict[str, Any]) -> bool:
 def close(tx: Connection, finding_id: str, *, actor: str, why: str, **values: Any) -> AnyRow | None:
     """open -> closed. None: it is closed already."""
     said = {"closed_at": now(), "closed_by": actor, "closed_why": why, **values}
-    return tx.execute(update(reconciliations).where(r.id == finding_id, OPEN).values(said).returning(*reconciliations.c)).one_or_none()
+    mine = (r.id == finding_id, OPEN, *own(r.tenant_id, actor))
+    statement = update(reconciliations).where(*mine).values(said)
+    return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 
 def adopt(tx: Connection, finding_id: str, *, actor: str, why: str, detail: dict[str, Any]) -> AnyRow | None:
     """open -> closed, as adopted. None: it is closed already, or its undo was decided."""
     said = {"closed_at": now(), "closed_by": actor, "closed_why": why, "action": ADOPTED, "detail": detail}
-    statement = update(reconciliations).where(r.id == finding_id, OPEN, r.action != UNDO).values(said)
+    mine = (r.id == finding_id, OPEN, *own(r.tenant_id, actor))
+    statement = update(reconciliations).where(*mine, r.action != UNDO).values(said)
     return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 
-def say(tx: Connection, finding_id: str, *, action: str, detail: dict[str, Any]) -> AnyRow | None:
-    """What is decided about an open finding, or came of it. None: it is closed."""
-    statement = update(reconciliations).where(r.id == finding_id, OPEN).values(action=action, detail=detail)
+def say(
+    tx: Connection, finding_id: str, *, actor: str | None, action: str, detail: dict[str, Any]
+) -> AnyRow | None:
+    """What `actor` decides about an open finding, or came of it (None). None: it is closed."""
+    mine = (r.id == finding_id, OPEN, *own(r.tenant_id, actor))
+    statement = update(reconciliations).where(*mine).values(action=action, detail=detail)
     return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 
-def one(connection: Connection, finding_id: str) -> AnyRow | None:
-    return connection.execute(select(reconciliations).where(r.id == finding_id)).one_or_none()
+def one(connection: Connection, finding_id: str, by: str | None = None) -> AnyRow | None:
+    """`by`: who asks; another tenant's finding is not there for them."""
+    mine = (r.id == finding_id, *own(r.tenant_id, by))
+    return connection.execute(select(reconciliations).where(*mine)).one_or_none()
 
 
 def page(connection: Connection, tenant_id: str | None, *, only_open: bool, after_id: str | None, limit: int) -> list[AnyRow]:

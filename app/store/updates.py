@@ -39,6 +39,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.clock import UtcDateTime, after, now
 from app.rules.states import LIVE, Kind, OpState
+from app.store.actors import own
 from app.store.queries import JOB_OF_A_MOVE, STATE
 from app.store.session import insert_or
 from app.store.tables import (
@@ -491,7 +492,7 @@ def close_letter(tx: Connection, letter_id: str, *, resolution: str, actor: str,
     return (
         tx.execute(
             update(dead_letters)
-            .where(d.id == letter_id, d.state == "open")
+            .where(d.id == letter_id, d.state == "open", *own(d.tenant_id, actor))
             .values(state="closed", resolution=resolution, resolved_by=actor, resolved_why=why, closed_at=now())
         ).rowcount
         == 1

@@ -133,7 +133,7 @@ FEW: dict[
     str, tuple[Callable[[Connection], Any], str]
 ] = {  # read whole, and sorted or counted: what is open is little
     "letters to be sent back": (
-        lambda c: letters.unschedule(c, Meant(tenant_id=NOBODY)),
+        lambda c: letters.unschedule(c, Meant(tenant_id=NOBODY), "test"),
         "ix_dead_letters_",
     ),
     "letters that are put off": (lambda c: letters.shift(c, 5.0), "ix_dead_letters_redrive"),
