@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
@@ -58,6 +59,8 @@ class OrderSettings(OurSettings):
     @field_validator("bank_url")
     @classmethod
     def _is_http(cls, url: str) -> str:
+        if url and "@" in urlsplit(checked_http(url)).netloc:
+            raise ValueError("must not hold a user or a password: it is shown in errors")
         return checked_http(url)
 
     def database(self, service: str) -> tuple[str, str]:

@@ -1,26 +1,30 @@
 """Speaking to the bank over HTTP, and saying honestly what each silence means.
 
 Not reached: nothing was sent (`NothingSent`). Reached, no whole answer in time: the outcome is unknown (`BankUnclear`),
-and only asking again with the same key can tell. An answer is read up to a limit, checked, and never followed elsewhere.
+and only asking again with the same key can tell. An answer is read within a time and a size (`exchange`), never followed
+elsewhere, and believed only where it says what was asked: this key, this amount, a state that this status can mean, a
+name of the charge that fits. Whatever else it says is no answer, so the outcome is unknown: never "charged", never "refused".
 """
 
 from __future__ import annotations
 
-import os
-import time
-from functools import lru_cache
-from typing import Literal
+import json
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from surefoot import Context, NothingSent, Rejected
+from workers.sagas.order.services.exchange import NotSent, Request, Unclear, exchange
 from workers.sagas.order.settings import order_settings
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_BOOK_BYTES = 256 * 1024 * 1024
 BOOK_S = 30.0
+MOST_CENTS = 10**12
+Cents = Annotated[int, Field(ge=0, le=MOST_CENTS)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+ChargeId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]  # as long as our column, visible, of one line
 
 
 class BankUnclear(Exception):
@@ -34,21 +38,21 @@ class KeyVoided(Rejected):
 class BankCharge(BaseModel):
     """What the bank says of a key."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
-    key: str
-    charge_id: str | None
-    amount_cents: int
-    refunded_cents: int
+    key: Key
+    charge_id: ChargeId | None
+    amount_cents: Cents
+    refunded_cents: Cents
     state: Literal["settled", "refunded", "declined", "void"]
 
 
 class Movement(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    key: str
+    key: Key
     kind: Literal["charge", "refund"]
-    amount_cents: int
+    amount_cents: Cents
 
 
 class Book(BaseModel):
@@ -63,7 +67,8 @@ class Book(BaseModel):
 def charge(ctx: Context, amount_cents: int, card: str) -> BankCharge:
     """Charge a card under the effect's key. Raises: Rejected, KeyVoided, NothingSent, BankUnclear."""
     body = {"amount_cents": amount_cents, "card": card}
-    status, content = _call("POST", "/charges", _time_left(ctx), json=body, headers={"Idempotency-Key": ctx.key, **_trace(ctx)})
+    headers = {"Content-Type": "application/json", "Idempotency-Key": ctx.key, **_trace(ctx)}
+    status, content = _call("POST", "/charges", _time_left(ctx), content=json.dumps(body).encode(), headers=headers)
     if status == 402:
         raise Rejected("The bank declined the card.")
     if status == 409:
@@ -72,7 +77,12 @@ def charge(ctx: Context, amount_cents: int, card: str) -> BankCharge:
         raise Rejected("The bank refused the charge: it knows no such card, or the request is wrong.")
     if status not in (200, 201):
         raise BankUnclear(f"the bank answered {status}")
-    return _entry(content, ctx.key)
+    entry = _entry(content, ctx.key)
+    if entry.state != "settled" or entry.charge_id is None or entry.refunded_cents:
+        raise BankUnclear(f"the bank answered {status}, and calls the charge {entry.state}")
+    if entry.amount_cents != amount_cents:
+        raise BankUnclear("the bank answered for another amount")
+    return entry
 
 
 def void(ctx: Context) -> BankCharge:
@@ -80,7 +90,10 @@ def void(ctx: Context) -> BankCharge:
     status, content = _call("PUT", f"{_path(ctx.action_key)}/void", _time_left(ctx), headers=_trace(ctx))
     if status != 200:
         raise BankUnclear(f"the bank answered {status}")
-    return _entry(content, ctx.action_key)
+    entry = _entry(content, ctx.action_key)
+    if entry.state == "settled" or entry.refunded_cents != (entry.amount_cents if entry.state == "refunded" else 0):
+        raise BankUnclear(f"the bank answered {status}, and calls the charge {entry.state}")
+    return entry
 
 
 def look(key: str, timeout_s: float | None = None) -> BankCharge | None:
@@ -109,33 +122,23 @@ def book() -> Book:
         raise BankUnclear("the bank's book cannot be read") from error
 
 
-def _call(method: str, path: str, timeout_s: float, *, longest: int = MAX_ANSWER_BYTES, **request: object) -> tuple[int, bytes]:
+def _call(
+    method: str,
+    path: str,
+    timeout_s: float,
+    *,
+    longest: int = MAX_ANSWER_BYTES,
+    content: bytes = b"",
+    headers: dict[str, str] | None = None,
+) -> tuple[int, bytes]:
     """One request. Returns: status and body. The time-out holds for the whole of it, not for each byte."""
     url = order_settings().bank() + path
-    deadline = time.monotonic() + timeout_s
-    content = bytearray()
     try:
-        with _client(os.getpid()).stream(method, url, timeout=timeout_s, **request) as answer:  # type: ignore[arg-type]
-            for piece in answer.iter_bytes():
-                content += piece
-                if len(content) > longest:
-                    raise BankUnclear(f"the bank's answer is longer than {longest} bytes")
-                if time.monotonic() > deadline:
-                    raise BankUnclear(f"the bank's answer did not end within {timeout_s:g} s")
-            return answer.status_code, bytes(content)
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+        return exchange(Request(method, url, timeout_s, longest, content, headers or {}))
+    except NotSent as error:
         raise NothingSent(f"The bank cannot be reached: {error}") from error
-    except httpx.TimeoutException as error:
-        raise BankUnclear(f"the bank did not answer within {timeout_s:g} s") from error
-    except httpx.HTTPError as error:
-        raise BankUnclear(f"the connection to the bank broke: {error}") from error
-
-
-@lru_cache(maxsize=2)
-def _client(pid: int) -> httpx.Client:
-    # A connection for each request: one kept open may be closed by the bank just as it is used, and that looks like
-    # an unknown outcome. Making a client is dear (20 ms), so each process has one.
-    return httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), follow_redirects=False, trust_env=False)
+    except Unclear as error:
+        raise BankUnclear(f"the bank gave no clear answer: {error}") from error
 
 
 def _time_left(ctx: Context) -> float:

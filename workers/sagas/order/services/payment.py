@@ -92,6 +92,7 @@ def find(ctx: Context) -> Probed:
     answer = bank_client.look_for(ctx)
     if answer is None or answer.state != "settled":
         return NEVER
+    _must_be(answer, _intended(ctx.action_key))
     try:
         return Happened(_settle(ctx, answer) if ctx.kind == "action" else _as_result(answer))
     except ActionUndone:  # its undo is shut in already, and the money on its way back
@@ -104,6 +105,8 @@ def refund(ctx: Context, amount_cents: int) -> Refund:
         if first.result is not None:
             return Refund.model_validate(first.result)
     answer = bank_client.void(ctx)
+    if answer.state == "refunded":
+        _must_be(answer, amount_cents)
     result = Refund(state=answer.state, refunded_cents=answer.refunded_cents)
     with database.transaction() as tx, barrier(tx, ctx) as again:
         row = {"key": ctx.action_key, "job": ctx.job_id, "amount_cents": amount_cents, "state": answer.state}
@@ -111,6 +114,18 @@ def refund(ctx: Context, amount_cents: int) -> Refund:
         tx.execute(upsert.on_conflict_do_update(index_elements=[charges.c.key], set_={"state": answer.state}))  # two undos may race
         again.keep(result.model_dump(mode="json"))
     return result
+
+
+def _intended(key: str) -> int | None:
+    """The amount that was to be charged under this key, as it was put on record before the bank was asked."""
+    with database.snapshot() as tx:
+        return tx.execute(select(charges.c.amount_cents).where(charges.c.key == key)).scalar_one_or_none()
+
+
+def _must_be(answer: BankCharge, amount_cents: int | None) -> None:
+    """Raises: BankUnclear for money that was not asked for."""
+    if amount_cents is not None and answer.amount_cents != amount_cents:
+        raise BankUnclear("the bank answered for another amount")
 
 
 def all_charges() -> list[ChargeRow]:
