@@ -132,7 +132,13 @@ class Settings(OurSettings):
     reconcile_rows: int = Field(500, ge=1, le=10_000)
     reconcile_keys: int = Field(100, ge=1, le=10_000)
     reconcile_window_seconds: Seconds = 7 * 24 * 3600.0
-    open_jobs: Count = 100_000  # of one tenant; a job beyond is refused, over HTTP and by the command line, until some have ended
+    # requests a second (0: without bound) and at once: of a key, and of an address whose key is not known; wrong keys of one
+    key_rate: float = Field(100.0, ge=0, le=1_000_000, allow_inf_nan=False)
+    key_burst: Count = 1000
+    address_rate: float = Field(50.0, ge=0, le=1_000_000, allow_inf_nan=False)
+    address_burst: Count = 500
+    wrong_keys_minute: int = Field(30, ge=0, le=1_000_000)
+    open_jobs: Count = 5_000  # of one tenant; a job beyond is refused, over HTTP and by the command line, until some have ended
     drill_lines: Count = 20  # of one operation that a drill strikes at; of more it takes so many, evenly apart
     # sizes
     input_bytes: Bytes = 256 * 1024

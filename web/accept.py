@@ -19,7 +19,6 @@ def accept(
     value: Any,
     *,
     key: str | None,
-    priority: int = 0,
     deadline_s: float | None = None,
     tags: tuple[str, ...] = (),
 ) -> Submitted:
@@ -34,7 +33,6 @@ def accept(
         input=value,
         actor=who.actor,
         key=key,
-        priority=priority,
         deadline_s=deadline_s,
         tags=tags,
         traceparent=g.traceparent,

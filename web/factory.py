@@ -23,7 +23,7 @@ from app.store import catalogue, faults, shape
 from app.store.session import open_engine
 from app.store.views import Polls
 from app.texts import to_utf8
-from web import address, body, logs, security
+from web import address, body, logs, rates, security
 from web.api import (
     acts,
     attention,
@@ -42,7 +42,7 @@ from web.api import (
     workers,
 )
 from web.bell import Bell
-from web.door import Door, hang
+from web.door import EXTENSION, Door, hang
 from web.opening import Opening
 from web.pages import docs, errors, filters, places, sign_in
 from web.pages import home as home_page
@@ -113,6 +113,7 @@ def _assemble(app: Flask, opening: Opening) -> None:
     address.install(app)
     opening.install(app)
     body.install(app)
+    rates.install(app, app.extensions[EXTENSION].settings)
     auth.install(app)
     problems.install(app, errors.as_page)
     filters.install(app)

@@ -122,7 +122,8 @@ def _turns(rounds: int) -> Iterator[tuple[int, str]]:
 def _serving(where: Place) -> Iterator[tuple[int, int]]:
     """The web server, ready: (its pid, its port)."""
     port, log = ports.any_free(HOST), where.home / "web.log"
-    env = fleet.environment(where, events=False) | {"SUREFOOT_SECRET": secrets.token_urlsafe(32), "SUREFOOT_LOG_FORMAT": "text"}
+    told = {"SUREFOOT_SECRET": secrets.token_urlsafe(32), "SUREFOOT_LOG_FORMAT": "text", "SUREFOOT_KEY_RATE": "0"}
+    env = fleet.environment(where, events=False) | told
     with log.open("wb") as said:
         process = subprocess.Popen(leashed(commands.web(HOST, port)), env=env, stdout=said, stderr=said, start_new_session=True)
     try:

@@ -64,7 +64,6 @@ def rerun(entrance: Entrance, job: AnyRow, asked: Asked, *, letter_id: str | Non
         input=job.input,
         actor=asked.actor,
         key=asked.key,
-        priority=job.priority,
         tags=tuple(job.tags),
         retry_of=job.id,
         traceparent=job.traceparent,

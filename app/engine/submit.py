@@ -50,7 +50,6 @@ class Submission:
     input: Any
     actor: str
     key: str | None = None
-    priority: int = 0
     deadline_s: float | None = None
     tags: tuple[str, ...] = ()
     retry_of: str | None = None
@@ -186,7 +185,7 @@ def _insert(
         "input": value,
         "summary": summary_of(definition.words.summary, definition.input_schema, value),
         "tags": list(submission.tags),
-        "priority": submission.priority,
+        "priority": 0,  # of the contract: nothing is ordered by it yet, so nobody may ask for one
         "retry_of": submission.retry_of,
         "created_by": submission.actor,
         "traceparent": submission.traceparent,

@@ -55,7 +55,7 @@ def test_given_public_url_when_it_or_a_listed_host_is_named_then_answered(public
 
 
 def test_given_public_url_when_another_host_is_named_then_421_but_for_probes(public: Flask, shop: Shop) -> None:
-    key = {"Authorization": f"Bearer {shop.key('operator')}"}
+    key = {"Authorization": f"Bearer {shop.key('platform')}"}
     for host in ("localhost", "127.0.0.1:8000", "shop.example.com:8443", "shop.example.com.evil.example", "web"):
         for path in ("/problems/", "/sign-in", JOBS, "/docs"):
             told = problem(public.test_client().get(path, headers={"Host": host, **key}), 421, "misdirected")

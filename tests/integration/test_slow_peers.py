@@ -6,8 +6,11 @@ import contextlib
 import json
 import re
 import socket
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +21,7 @@ from tests.contract.views.shop import GOOD, Shop
 from tests.support.waiting import wait_until
 from tests.support.web_process import web_process
 
+FLOODS = 12
 MANY = 40  # of a kind; more than twice the threads
 SOON_S = 5.0
 HEAD_S, BODY_S = 2.0, 4.0
@@ -32,7 +36,7 @@ class Web:
 
     def __init__(self, shop: Shop, url: str) -> None:
         self.url = url
-        self.key = f"Authorization: Bearer {shop.key('operator')}"
+        self.key = f"Authorization: Bearer {shop.key('platform')}"
         self._sockets = contextlib.ExitStack()
 
     def connect(self, said: str | bytes = b"", *, receives: int = 0, source: str = "127.0.0.1") -> socket.socket:
@@ -74,7 +78,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 @pytest.fixture(scope="module")
 def served(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     told = {"HEAD_SECONDS": HEAD_S, "BODY_SECONDS": BODY_S, "BODY_BYTES": BODY_BYTES, "ANSWER_SECONDS": HEAD_S, "CONNECTIONS": 300}
-    told |= {"ADDRESS_CONNECTIONS": ADDRESS_CONNECTIONS}
+    told |= {"ADDRESS_CONNECTIONS": ADDRESS_CONNECTIONS, "KEY_RATE": 50, "KEY_BURST": 200, "ADDRESS_RATE": 0}
     home: Path = tmp_path_factory.mktemp("home")
     with web_process(shop.url, home, **{f"SUREFOOT_{name}": str(value) for name, value in told.items()}) as url:
         yield url
@@ -289,3 +293,34 @@ def test_given_one_address_that_is_not_a_proxy_when_it_connects_without_end_then
     assert all_of(web.connect(source="127.0.0.2")) == b""
     web.lives()
     assert web.ended("address") == before + 1
+
+
+# --- a flood ----------------------------------------------------------------------------------------------------------
+def test_given_one_tenant_that_floods_when_another_orders_then_it_is_answered_in_time(web: Web, shop: Shop) -> None:
+    flooding, other = shop.key(tenant="default"), shop.key(tenant="beside")
+    over = threading.Event()
+
+    def bearer(key: str) -> httpx.Client:
+        return httpx.Client(base_url=web.url, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENT_S)
+
+    def flood(_: int) -> Counter[int]:
+        with bearer(flooding) as http:
+            found: Counter[int] = Counter()
+            while not over.is_set():
+                found[http.post("/api/v1/jobs", json={"saga": "shop", "input": GOOD}).status_code] += 1
+            return found
+
+    with ThreadPoolExecutor(FLOODS) as pool, bearer(other) as http:
+        floods = [pool.submit(flood, n) for n in range(FLOODS)]
+        try:
+            with bearer(flooding) as same:
+                wait_until(lambda: same.get("/api/v1/jobs").status_code == 429, PATIENT_S, what="the flood to be refused")
+            for _ in range(10):
+                began = time.monotonic()
+                made = http.post("/api/v1/jobs", json={"saga": "shop", "input": GOOD})
+                assert (made.status_code, http.get(made.headers["Location"]).status_code) == (202, 200)
+                assert time.monotonic() - began < SOON_S
+        finally:
+            over.set()
+        answers = sum((one.result() for one in floods), Counter())
+    assert set(answers) == {202, 429}

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.access import keys, sessions
 from app.access.principal import Principal, Role
+from web import rates
 from web.address import client_address, is_secure
 from web.api.problems import Problem
 from web.door import door
@@ -112,18 +113,23 @@ def install(app: Flask) -> None:
     app.extensions[_REMEMBERED] = {}
 
     def authenticate() -> AnyResponse | None:
-        if request.endpoint is None or request.endpoint == "static" or request.method == "OPTIONS":
+        view = current_app.view_functions.get(request.endpoint or "")
+        if view is None or request.endpoint == "static" or request.method == "OPTIONS" or is_open(view):
+            if request.endpoint not in rates.UNBOUNDED:
+                rates.count_address()
             return None  # no such route or method: that is said without a key
-        view = current_app.view_functions[request.endpoint]
-        if is_open(view):
-            return None
-        known = _remembered() if getattr(view, _CHECKS, False) else None
+        known = _remembered()
         if known is not None:
-            g.principal, g.key_is_remembered = known, True
-            return None
+            rates.count_key(known.key_id)
+            if getattr(view, _CHECKS, False):
+                g.principal, g.key_is_remembered = known, True
+                return None
         g.principal = _who()
         if g.principal is not None:
+            if known is None:
+                rates.count_key(g.principal.key_id)
             return None
+        rates.count_address()
         if not request.path.startswith(("/api/", "/metrics")) and request.method == "GET" and "Authorization" not in request.headers:
             return redirect(url_for("sign_in.show", next=request.path if request.path != "/" else None), 303)
         raise Problem("unauthorized", NO_KEY)
@@ -158,12 +164,23 @@ def _fingerprint() -> str:
 
 
 def _by_key() -> Principal:
+    if _remembered() is None:
+        rates.count_address()
+        rates.check_tries()
     scheme, _, key = request.headers["Authorization"].partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise Problem("unauthorized", "The Authorization header must be `Bearer` and a key.")
-    found = keys.find(door().db, key.strip())
+    found = find_key(key.strip())
     if found is None:
         raise Problem("unauthorized", "This key is unknown or was revoked.")
+    return found
+
+
+def find_key(key: str) -> Principal | None:
+    """Whose key this is. One that is nobody's counts against the address that it came from."""
+    found = keys.find(door().db, key)
+    if found is None:
+        rates.count_wrong_key()
     return found
 
 

@@ -24,6 +24,7 @@ from web.api.kinds import KINDS
 from web.api.problems import MEDIA_TYPE
 from web.api.shapes.problems import Problem
 from web.door import EXTENSION as DOOR
+from web.rates import UNBOUNDED
 
 routes = Blueprint("document", __name__)
 EXTENSION = "surefoot.document"
@@ -34,6 +35,7 @@ ABOUT = """Long jobs that end well: each lands completed, or undone, or asks a p
 
 Submit with an `Idempotency-Key` of your own and send again whenever in doubt: the same key and body are the same job.
 Poll `links.self` as often as `Retry-After` says, with `If-None-Match`; or let the request wait with `Prefer: wait=10`.
+Requests of a key have a rate; each answer says in `RateLimit` how much of it is left.
 Every error is a problem details object (RFC 9457) whose `type` is a page of this server. A member that a later version adds
 is no breach: ignore what you do not know."""
 LICENCE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
@@ -54,9 +56,11 @@ HEADERS: dict[str, dict[str, Any]] = {
     "Allow": {"description": "Methods that this address takes.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to say who you are.", "schema": {"type": "string"}},
     "Accept-Post": {"description": "Media types that are taken.", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "The bound: `q` requests at once, and so many again in `w` seconds.", "schema": {"type": "string"}},
+    "RateLimit": {"description": "What is left of it: `r` requests, all of them again in `t` seconds.", "schema": {"type": "string"}},
     "X-Trace-Id": {"description": "Under which our log has this request.", "schema": {"type": "string"}},
 }
-SEEN_IN = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
+SEEN_IN = {"401": ("WWW-Authenticate",), "429": ("Retry-After", "RateLimit-Policy", "RateLimit"), "503": ("Retry-After",)}
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": {"description": "The job's id.", "schema": {"type": "string", "format": "uuid"}},
     "letter_id": {"description": "The dead letter's id.", "schema": {"type": "string", "format": "uuid"}},
@@ -67,6 +71,7 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
 # Problems of every route of a sort.
 ALWAYS = ("internal-error",)
 WITH_HOST = ("misdirected",)
+WITH_RATE = ("too-many-requests",)
 WITH_KEY = ("unauthorized", "unavailable")
 WITH_CHANGE = ("cross-origin", "bad-request")
 WITH_BODY = ("malformed-json", "length-required", "too-large", "unsupported-media-type", "invalid-input")
@@ -155,6 +160,7 @@ def _operation(rule: Rule, method: str, view: Callable[..., Any], said: Descript
 def _slugs(rule: Rule, method: str, view: Callable[..., Any], said: Description) -> set[str]:
     slugs = {*ALWAYS, *said.problems}
     slugs.update(WITH_HOST if rule.endpoint not in ANY_HOST else ())
+    slugs.update(WITH_RATE if rule.endpoint not in UNBOUNDED else ())
     if not is_open(view):
         slugs.update(WITH_KEY)
         slugs.update(WITH_CHANGE if method not in SAFE else ())

@@ -53,7 +53,6 @@ def submit() -> Response:
         wanted.saga,
         wanted.input,
         key=key,
-        priority=wanted.priority,
         deadline_s=wanted.deadline_seconds,
         tags=tuple(wanted.tags),
     )

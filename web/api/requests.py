@@ -17,7 +17,8 @@ from web.api.problems import FAULTS_MOST, Problem
 
 M = TypeVar("M", bound=BaseModel)
 KEY_CHARACTERS = 255
-NOT_YET = ("webhook", "reply_to", "notify")  # of the contract, and not built yet: refused rather than forgotten
+# Of the contract, and not built yet: refused rather than ignored.
+NOT_YET = ("webhook", "reply_to", "notify", "priority")
 TEN_YEARS_S = 10 * 366 * 86400.0
 EXAMPLE_ORDER: dict[str, Any] = {
     "customer": "Ada",
@@ -49,7 +50,6 @@ class JobRequest(BaseModel):
 
     saga: str = Field(min_length=1, max_length=64)
     input: Any
-    priority: int = Field(0, ge=-100, le=100)
     deadline_seconds: float | None = Field(None, gt=0, le=TEN_YEARS_S)
     tags: list[Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]] = Field([], max_length=20)
 
@@ -170,7 +170,7 @@ def job_request(body: Any) -> JobRequest:
         asked = [name for name in NOT_YET if name in body]
         if asked:
             faults = [{"pointer": f"/{name}", "detail": f"`{name}` is not accepted yet by this version"} for name in asked]
-            raise Problem("invalid-input", "This version cannot call back yet: poll the job instead.", errors=faults)
+            raise Problem("invalid-input", "This version does not know these fields yet: to learn of the end, poll the job.", errors=faults)
     return checked(JobRequest, body)
 
 

@@ -7,10 +7,9 @@ import re
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.access import keys
+from web import rates
 from web.api import auth
 from web.api.auth import open_to_all
-from web.door import door
 from web.security import check_origin
 
 routes = Blueprint("sign_in", __name__)
@@ -27,7 +26,8 @@ def show() -> Response:
 def enter() -> AnyResponse:
     check_origin()
     target = _way_back(request.form.get("next"))
-    who = keys.find(door().db, request.form.get("key", "").strip())
+    rates.check_tries()
+    who = auth.find_key(request.form.get("key", "").strip())
     if who is None:
         fault = "This key is unknown or was revoked. It begins with sf_, unless you chose your own."
         return make_response(render_template("sign_in.html", next=target, fault=fault), 401)

@@ -20,6 +20,7 @@ from web import create_app
 from web.bell import Bell
 from web.door import EXTENSION
 
+NO_RATES = {"key_rate": 0.0, "address_rate": 0.0, "wrong_keys_minute": 0}
 GOOD: dict[str, Any] = {"sku": "apple", "quantity": 2, "amount_cents": 1250, "card": "tok_canary_5up3r"}
 
 
@@ -107,8 +108,8 @@ class Shop(World):
         return keys.create(self.db, tenant, role, f"{tenant} {role}")[1]
 
     def web(self, **settings: Any) -> Flask:
-        """The application on this store, ringing this world's broker."""
-        chosen = self.settings.model_copy(update={"database_url": self.url, **settings})
+        """The application on this store, ringing this world's broker. Requests have no rate unless a test asks for one."""
+        chosen = self.settings.model_copy(update={"database_url": self.url, **NO_RATES, **settings})
         app = create_app(chosen, publisher=self.broker)
         door = app.extensions[EXTENSION]
         app.extensions[EXTENSION] = replace(door, bell=OwnBell(door.db, self.broker))
