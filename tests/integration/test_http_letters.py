@@ -238,7 +238,7 @@ def test_given_more_rows_than_asked_for_then_the_command_line_says_how_to_go_on(
     assert f"2 of 3 shown, newest first. The next ones: --after {jobs[1]}" in said
     code, said = jobs_list("--state", "failed", "--after", jobs[1])
     assert (code, "shown" in said) == (0, False)
-    assert jobs_list("--after", "0" * 8)[0] == 1
+    assert jobs_list("--after", "0" * 8)[0] == 2
 
 
 def test_given_refused_step_then_no_letter(shop: Shop, operator: Caller) -> None:

@@ -112,7 +112,7 @@ def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(shop: Sh
 def test_given_jobs_of_every_end_when_scraped_then_each_is_timed_once_by_the_store_and_each_attempt_by_its_worker(
     shop: Shop, tmp_path: Path
 ) -> None:
-    caller = Caller(shop.web(home=tmp_path), shop.key("operator"))
+    caller = Caller(shop.web(home=tmp_path), shop.key("platform"))
     shop.service.script["charge_card", "action"] = [OSError("later")]
     slow = shop.order()
     shop.let_pass(100)
@@ -149,7 +149,7 @@ def test_given_everything_counted_when_scraped_then_names_units_labels_and_help_
     shop.asked()
     shop.order()
     shop.sweep()
-    answer = Caller(shop.web(home=tmp_path), shop.key("operator")).get("/metrics").get_data(as_text=True)
+    answer = Caller(shop.web(home=tmp_path), shop.key("platform")).get("/metrics").get_data(as_text=True)
     families = list(text_string_to_metric_families(answer))
     assert len({family.name for family in families}) == len(families) >= len(every) + 15
     docs = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
@@ -165,7 +165,7 @@ def test_given_everything_counted_when_scraped_then_names_units_labels_and_help_
 
 
 def test_given_locks_when_scraped_then_held_waited_for_and_since(shop: Shop, tmp_path: Path) -> None:
-    caller = Caller(shop.web(home=tmp_path), shop.key("operator"))
+    caller = Caller(shop.web(home=tmp_path), shop.key("platform"))
     held, waits = shop.order(), shop.order()
     with shop.db.begin() as tx:
         tx.execute(insert(locks).values(key="order:1", job_id=held))

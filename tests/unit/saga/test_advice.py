@@ -178,9 +178,9 @@ def test_given_mistake_when_linted_then_1_and_the_line_to_change(lint: Any) -> N
     assert lint("pure=False")[0] == 1
 
 
-def test_given_misspelt_saga_when_linted_then_1_and_what_may_be_meant(lint: Any) -> None:
+def test_given_misspelt_saga_when_linted_then_2_and_what_may_be_meant(lint: Any) -> None:
     code, said = lint("pure=True", "tripp")
-    assert (code, "no saga here is called 'tripp'" in said) == (1, True)
+    assert (code, "no saga here is called 'tripp'" in said) == (2, True)
 
 
 def test_given_the_shipped_sagas_when_linted_then_nothing_is_said(lint: Any) -> None:
