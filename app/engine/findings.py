@@ -89,7 +89,17 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
 
 
 def undo(db: Engine, registry: Registry, finding_id: str, actor: str, why: str, *, past_return: bool = False) -> str | None:
-    """Take back what stands, now. Returns None when it is done, else what went wrong: then whoever reconciles next tries again.
+    """Take back what stands, now. Returns None when it is done, else what went wrong: then the next reconciliation tries again.
+
+    Raises: as `decide_undo`.
+    """
+    return _carry_out(db, registry, decide_undo(db, registry, finding_id, actor, why, past_return=past_return))
+
+
+def decide_undo(
+    db: Engine, registry: Registry, finding_id: str, actor: str, why: str, *, past_return: bool = False
+) -> AnyRow:
+    """Put on record that what stands is to be taken back: the next reconciliation does it. Returns the finding.
 
     Raises: NotFound; Conflict when it is closed, nothing stands, nobody can undo it, or its lost job was past the point of no
     return (`past_return`: even then).
@@ -109,7 +119,7 @@ def undo(db: Engine, registry: Registry, finding_id: str, actor: str, why: str, 
     decided = transaction(db, work)
     if decided is None:
         raise Conflict("it is closed already")
-    return _carry_out(db, registry, decided)
+    return decided
 
 
 def carry_out_decided(db: Engine, registry: Registry, rows: Sequence[AnyRow]) -> None:

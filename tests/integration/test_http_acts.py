@@ -12,16 +12,13 @@ from flask import Flask
 from app.access import keys
 from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
-from app.engine import findings, quarantine
+from app.engine import quarantine
 from app.store.acts import Asked
-from app.store.ids import new_id
-from app.store.session import reading
-from app.store.tables import reconciliations
 from app.store.views.acts import acts_view
 from tests.contract.views.shop import Caller, Shop
 from tests.support.commands import leaves
 
-JOBS, LETTERS = "/api/v1/jobs", "/api/v1/dead-letters"
+JOBS, LETTERS, FINDINGS = "/api/v1/jobs", "/api/v1/dead-letters", "/api/v1/reconciliations"
 WHY = {"reason": "w"}
 Case = tuple[Callable[["Scene"], tuple[str, Any]], str]
 
@@ -71,18 +68,11 @@ class Scene:
         return quarantine.keep(self.shop.db, reason="no task", queue="a", body=b"x", headers={})
 
     def finding(self) -> str:
-        found = {"job_id": None, "saga": "shop", "step": "", "item": "", "service": "bank", "action": "told"}
-        detail = {"there": {"state": "done"}}
-        key = f"{new_id()}:charge_card::action"
-        more = {"finding": "orphan", "key": key, "detail": detail}
-        findings.record(self.shop.db, [found | more], {}, self.shop.tenant, "surefoot")
-        with reading(self.shop.db) as connection:
-            rows = connection.execute(reconciliations.select().where(reconciliations.c.key == key))
-            return str(rows.one().id)
+        return self.shop.orphan(self.app)[0]
 
     @property
     def http(self) -> Caller:
-        return Caller(self.app, self.shop.key("admin"))
+        return Caller(self.app, self.shop.key("platform"))
 
     app: Flask
 
@@ -132,6 +122,9 @@ BY_HTTP: dict[str, Case] = {
     "letters.send_back_many": (lambda s: (f"{LETTERS}/redrive", WHY | {"filter": {"job": s.failed()}}), "redrive-many"),
     "letters.hold_back": (lambda s: (f"{LETTERS}/hold-back", WHY | {"filter": {"job": s.dated()}}), "hold-back"),
     "quarantine.discard": (lambda s: (f"/api/v1/quarantine/{s.message()}/discard", WHY), "discard"),
+    "reconciliations.adopt": (lambda s: (f"{FINDINGS}/{s.finding()}/adopt", WHY), "adopt"),
+    "reconciliations.undo": (lambda s: (f"{FINDINGS}/{s.finding()}/undo", WHY), "undo"),
+    "reconciliations.close": (lambda s: (f"{FINDINGS}/{s.finding()}/close", WHY), "close"),
     "reconciliations.run": (lambda s: ("/api/v1/reconcile", None), "reconcile"),
     "job.cancel": (on_page("/jobs/{job}/cancel", Scene.running), "cancel"),
     "job.redrive": (on_page("/jobs/{job}/redrive", Scene.asked, reason="w"), "retry"),
@@ -144,6 +137,7 @@ OTHERWISE = {
     "jobs.submit": "the first line of the job's history",
     "home.submit": "the same",
     "sign_in.enter": "the session's own row",
+    "sign_in.again": "the same",
     "sign_in.leave": "the same",
     "sessions_page.end": "the same: people end their own sessions",
     "sessions_page.end_all": "the same",
@@ -159,7 +153,7 @@ def test_given_the_addresses_that_change_something_then_each_is_known_to_leave_a
 def test_given_each_address_when_a_person_changes_something_then_the_act_names_their_key(scene: Scene, app: Flask, endpoint: str) -> None:
     ask, word = BY_HTTP[endpoint]
     path, body = ask(scene)
-    key_id, text = keys.create(scene.shop.db, "default", "admin", "ada")
+    key_id, text = keys.create(scene.shop.db, "default", "platform", "ada")
     page = not path.startswith("/api/")
     headers = {"Authorization": f"Bearer {text}"}
     adapter = app.url_map.bind("localhost")
@@ -170,7 +164,7 @@ def test_given_each_address_when_a_person_changes_something_then_the_act_names_t
     act = newest(scene.shop)
     assert act is not None
     assert act != before
-    assert (act["act"], act["key_id"], act["actor"]) == (word, key_id, "admin:ada")
+    assert (act["act"], act["key_id"], act["actor"]) == (word, key_id, "platform:ada")
     assert (act["reason"] or "w") in ("w", "run again")
     if word not in ("redrive-many", "hold-back"):
         assert act["job"] is None or act["job"] in path or act["object"]["id"] in path
@@ -287,7 +281,7 @@ def test_given_acts_when_asked_over_http_then_an_operator_sees_those_of_the_own_
         path = page.headers["Link"].partition("<")[2].partition(">")[0] if "Link" in page.headers else ""
     assert {one["act"] for one in seen} == {"assign"}  # bert has it: it cannot be taken
     assert len(seen) == 3
-    assert {one["actor"] for one in seen} == {"admin:default admin"}
+    assert {one["actor"] for one in seen} == {"platform:default platform"}
     first = seen[-1]["at"]
     assert len(operator.get(f"/api/v1/acts?since={first}").get_json()["items"]) == 3
     assert operator.get(f"/api/v1/acts?until={first}").get_json()["items"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from flask import Flask
 
 from app.cli import COMMANDS
 from app.cli.group import Commands, outcome
-from app.engine import late
+from app.engine import late, reconcile
 from app.saga.registry import Registry
 from app.store import reconciliations
 from app.store.session import reading
 from tests.contract.views.shop import Caller, Shop
+from web.door import EXTENSION
 
 LIST, RUN = "/api/v1/reconciliations", "/api/v1/reconcile"
 LATE_S = 3601.0
@@ -42,6 +44,80 @@ def test_given_findings_when_listed_then_pages_and_open_ones_alone_unless_asked(
     for wrong in ("open=maybe", "color=red"):
         assert operator.get(f"{LIST}?{wrong}").status_code == 422, wrong
     assert operator.get(f"{LIST}?open=false&cursor={page['next']}").status_code == 400
+
+
+# --- decisions ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("word", ["adopt", "close"])
+def test_given_a_finding_when_an_operator_decides_then_it_is_closed_with_who_and_why(
+    shop: Shop, app: Flask, operator: Caller, word: str
+) -> None:
+    finding, _ = shop.orphan(app)
+    for wrong in ({}, {"reason": ""}, {"reason": "w", "more": 1}):
+        assert operator.post(f"{LIST}/{finding}/{word}", wrong).status_code == 422
+    told = operator.post(f"{LIST}/{finding}/{word}", {"reason": "seen to"})
+    assert told.status_code == 202
+    one = told.get_json()
+    assert (one["id"], one["closed_by"], one["closed_why"]) == (finding, "operator:default operator", "seen to")
+    assert one["message"] == {"adopt": "It is adopted.", "close": "It is closed."}[word]
+    again = operator.post(f"{LIST}/{finding}/{word}", {"reason": "once more"}).get_json()
+    assert (again["message"], again["closed_why"]) == ("It was closed before.", "seen to")
+    assert operator.get(f"{LIST}/{finding}").get_json() == {k: v for k, v in again.items() if k != "message"}
+    assert operator.get(LIST).get_json()["items"] == []
+
+
+def test_given_a_finding_when_adopted_by_a_job_then_that_job_s_history_says_so(shop: Shop, app: Flask, operator: Caller) -> None:
+    (finding, _), job = shop.orphan(app), shop.order()
+    told = operator.post(f"{LIST}/{finding}/adopt", {"reason": "it is hers", "job": job}).get_json()
+    assert told["detail"]["accounted_by"] == job
+    assert shop.events(job)[-1] == "effect_adopted"
+    assert operator.post(f"{LIST}/{finding}/adopt", {"reason": "w", "job": "no id"}).status_code == 422
+
+
+def test_given_an_undo_that_is_decided_when_the_next_round_comes_then_it_is_done_and_closed(
+    shop: Shop, app: Flask, operator: Caller
+) -> None:
+    finding, undone = shop.orphan(app)
+    with shop.db.begin() as tx:
+        reconciliations.begin(tx, reconciliations.EFFECTS, 0.0)
+    told = operator.post(f"{LIST}/{finding}/undo", {"reason": "its job was lost"}).get_json()
+    assert (told["action"], told["closed_at"], undone) == ("undo", None, [])
+    assert operator.post(f"{LIST}/{finding}/adopt", {"reason": "or not"}).status_code == 409
+    with reading(shop.db) as connection:
+        assert reconciliations.is_due(connection, reconciliations.EFFECTS, shop.settings.reconcile_seconds)
+    reconcile.patrol(shop.db, shop.settings, shop.registry, "worker")
+    assert undone == [told["key"]]
+    closed = operator.get(f"{LIST}/{finding}").get_json()
+    assert (closed["action"], closed["closed_by"], closed["closed_why"]) == (
+        "undone", "operator:default operator", "its job was lost"
+    )  # fmt: skip
+    assert operator.post(f"{LIST}/{finding}/undo", {"reason": "again"}).status_code == 409
+
+
+def test_given_an_undo_that_cannot_be_when_asked_for_then_409_says_why(shop: Shop, app: Flask, operator: Caller) -> None:
+    finding, undone = shop.orphan(app, "confirm_order")
+    path = f"{LIST}/{finding}/undo"
+    assert "point of no return" in operator.post(path, {"reason": "w"}).get_json()["detail"]
+    late_one = late_job(shop)
+    (row,) = [one for one in operator.get(LIST).get_json()["items"] if one["job"] == late_one]
+    assert "Nothing stands there" in operator.post(f"{LIST}/{row['id']}/undo", {"reason": "w"}).get_json()["detail"]
+    assert "nothing to adopt" in operator.post(f"{LIST}/{row['id']}/adopt", {"reason": "w"}).get_json()["detail"]
+    off, without = shop.web(reconcile_seconds=0.0), shop.web()
+    without.extensions[EXTENSION] = replace(without.extensions[EXTENSION], registry=None)
+    for there, said in ((off, "switched off"), (without, "no saga's code")):
+        answer = Caller(there, shop.key("operator")).post(path, {"reason": "w", "past_return": True})
+        assert (answer.status_code, said in answer.get_json()["detail"]) == (409, True)
+    assert operator.post(path, {"reason": "w", "past_return": True}).status_code == 202
+    assert undone == []
+
+
+def test_given_somebody_else_s_finding_when_decided_then_it_is_not_there(shop: Shop, app: Flask, user: Caller) -> None:
+    finding, _ = shop.orphan(app)
+    stranger = Caller(app, shop.key("operator", tenant="elsewhere"))
+    for word in ("adopt", "undo", "close"):
+        assert stranger.post(f"{LIST}/{finding}/{word}", {"reason": "w"}).status_code == 404
+        assert stranger.post(f"{LIST}/nonsense/{word}", {"reason": "w"}).status_code == 404
+        assert user.post(f"{LIST}/{finding}/{word}", {"reason": "w"}).status_code == 403
+    assert stranger.get(f"{LIST}/{finding}").status_code == 404
 
 
 def test_given_the_platform_when_a_run_is_asked_for_then_both_rounds_are_due(

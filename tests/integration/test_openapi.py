@@ -272,6 +272,11 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check("reconciliations_index", caller.get("/api/v1/reconciliations?limit=1"))
     check("reconciliations_index", caller.get("/api/v1/reconciliations?open=maybe"))
     check("reconciliations_run", caller.post("/api/v1/reconcile"))
+    for word in ("adopt", "undo", "close"):
+        here = f"/api/v1/reconciliations/{shop.orphan(app)[0]}"
+        check(f"reconciliations_{word}", caller.post(f"{here}/{word}", {"reason": "w"}))
+        check(f"reconciliations_{word}", caller.post(f"{here}/{word}", {}))
+        check("reconciliations_show", caller.get(here))
     check("acts_index", caller.get("/api/v1/acts?limit=1"))
     check("acts_index", caller.get("/api/v1/acts?since=yesterday"))
     check("sagas_index", caller.get("/api/v1/sagas"))
@@ -304,7 +309,7 @@ ACCEPTED = ["2xx", "304", "400", "403", "404", "409", "422"]
 class Fuzzed:
     """An application with jobs in several states, for a fuzzer whose ids and inputs are real ones every second time."""
 
-    def __init__(self, shop: Shop, url: str, max_examples: int) -> None:
+    def __init__(self, shop: Shop, app: Flask, url: str, max_examples: int) -> None:
         self.ids = [shop.order() for _ in range(3)]
         shop.drain()
         stuck = shop.asked()
@@ -313,6 +318,7 @@ class Fuzzed:
         self.quarantined = [quarantine.keep(shop.db, reason="no task", queue="a", body=b"x", headers={}) for _ in range(3)]
         self.letters = [row["id"] for row in letters_view(shop.db, Meant())[0]]
         self.ids += [stuck, shop.order()]
+        self.findings = [shop.orphan(app)[0] for _ in range(3)]
         self.made = 0
         self.answers: Counter[int] = Counter()
         settings = {
@@ -345,6 +351,7 @@ class Fuzzed:
             return named
         real = {"job_id": self.ids[self.made // 2 % len(self.ids)], "step": "charge_card", "name": "shop"}
         real["message_id"] = self.quarantined[self.made // 2 % len(self.quarantined)]
+        real["finding_id"] = self.findings[self.made // 2 % len(self.findings)]
         real["letter_id"] = self.letters[self.made // 2 % len(self.letters)]
         return {name: real.get(name, value) for name, value in named.items()}
 
@@ -376,7 +383,7 @@ def test_given_anything_when_sent_then_every_answer_is_as_documented(
     monkeypatch.setattr(answers, "WAIT_MOST_S", 0)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with served(app) as url:
-        fuzzed = Fuzzed(shop, url, max_examples)
+        fuzzed = Fuzzed(shop, app, url, max_examples)
         assert "\n".join(fuzzed.run()) == ""
     assert fuzzed.answers.total() > 10 * max_examples  # not vacuous: operations with few inputs run out of examples before that many
     assert {200, 202, 304, 400, 401, 404, 405, 409, 415, 422} <= set(fuzzed.answers)

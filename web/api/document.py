@@ -64,6 +64,7 @@ SEEN_IN = {"401": ("WWW-Authenticate",), "429": ("Retry-After", "RateLimit-Polic
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": {"description": "The job's id.", "schema": {"type": "string", "format": "uuid"}},
     "letter_id": {"description": "The dead letter's id.", "schema": {"type": "string", "format": "uuid"}},
+    "finding_id": {"description": "The finding's id.", "schema": {"type": "string", "format": "uuid"}},
     "step": {"description": "The step's name.", "schema": {"type": "string", "minLength": 1, "maxLength": 64}},
     "message_id": {"description": "The message's id in quarantine.", "schema": {"type": "string", "format": "uuid"}},
     "name": {"description": "The saga's name.", "schema": {"type": "string", "minLength": 1, "maxLength": 64}},

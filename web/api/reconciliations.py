@@ -1,18 +1,19 @@
-"""Reconciliation, for operators: what was found, and a run as soon as may be."""
+"""Reconciliation, for operators: what was found, what is decided about it, and a run as soon as may be."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from sqlalchemy import Connection
 
 from app.access.principal import Role
+from app.engine import findings
 from app.errors import Conflict
 from app.store import acts, reconciliations
 from app.store.acts import Act
 from app.store.reconciliations import EFFECTS, LATE
 from app.store.session import transaction
 from app.store.views.names import API
-from app.store.views.reconciliations import reconciliations_view
+from app.store.views.reconciliations import finding_view, reconciliations_view
 from web.api import parameters as p
 from web.api import requests
 from web.api.answers import answer
@@ -21,9 +22,12 @@ from web.api.described import Answer, Parameter, described
 from web.api.jobs import nothing_said
 from web.api.pages import Pages
 from web.api.shapes import reconciliations as shapes
+from web.body import read_json
 from web.door import door
 
 routes = Blueprint("reconciliations", __name__, url_prefix=API)
+DECIDED = Answer("It is on record; the finding as it stands.", shapes.DecidedFinding)
+CLOSED_BEFORE = "It was closed before."
 ONLY_OPEN = Parameter("open", {"enum": ["true", "false"], "default": "true"}, "`false`: closed ones, too.")
 
 
@@ -46,6 +50,91 @@ def index() -> Response:
     return pages.answer(items, edge)
 
 
+@routes.get("/reconciliations/<finding_id>")
+@described(
+    "Read a finding",
+    "operating",
+    {200: Answer("The finding.", shapes.Finding, ("ETag",)), 304: p.UNCHANGED},
+    parameters=(p.IF_NONE_MATCH,),
+)
+@needs(Role.OPERATOR)
+def show(finding_id: str) -> Response:
+    return answer(finding_view(door().db, finding_id, principal().tenant_id))
+
+
+@routes.post("/reconciliations/<finding_id>/adopt")
+@described(
+    "Adopt it: what stands is right, and is not found again",
+    "operating",
+    {202: DECIDED},
+    body=requests.Adoption,
+    problems=("conflict",),
+)
+@needs(Role.OPERATOR)
+def adopt(finding_id: str) -> Response:
+    here, who = door(), principal()
+    finding_view(here.db, finding_id, who.tenant_id)
+    wanted = requests.checked(requests.Adoption, read_json(request, here.settings.body_bytes))
+    done = findings.adopt(here.db, finding_id, who.actor, wanted.reason, wanted.job)
+    return _decided(finding_id, "It is adopted." if done else CLOSED_BEFORE)
+
+
+@routes.post("/reconciliations/<finding_id>/undo")
+@described(
+    "Undo it: what stands is taken back",
+    "operating",
+    {202: DECIDED},
+    body=requests.TakeBack,
+    problems=("conflict",),
+    details="The decision is on record, and a worker carries it out with its next round of reconciliation, by what the saga registers"
+    " for that service; what fails is tried again. 409 where nothing stands that could be undone, where reconciliation is switched off"
+    " or this server lacks the saga's code: then `surefoot reconcile undo` does it.",
+)
+@needs(Role.OPERATOR)
+def undo(finding_id: str) -> Response:
+    here, who = door(), principal()
+    finding_view(here.db, finding_id, who.tenant_id)
+    wanted = requests.checked(requests.TakeBack, read_json(request, here.settings.body_bytes))
+    every_s = _switched_on()
+    if here.registry is None:
+        raise Conflict("this server has no saga's code; `surefoot reconcile undo` undoes it where that is")
+    findings.decide_undo(
+        here.db, here.registry, finding_id, who.actor, wanted.reason, past_return=wanted.past_return
+    )
+    transaction(here.db, lambda tx: reconciliations.hasten(tx, (EFFECTS,), every_s))
+    return _decided(finding_id, "It is decided; a worker takes it back with its next round.")
+
+
+@routes.post("/reconciliations/<finding_id>/close")
+@described(
+    "Close it: a person has seen to it",
+    "operating",
+    {202: DECIDED},
+    body=requests.Reason,
+    problems=("conflict",),
+    details="What still disagrees is found again.",
+)
+@needs(Role.OPERATOR)
+def close(finding_id: str) -> Response:
+    here, who = door(), principal()
+    finding_view(here.db, finding_id, who.tenant_id)
+    reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
+    done = findings.close(here.db, finding_id, who.actor, reason)
+    return _decided(finding_id, "It is closed." if done else CLOSED_BEFORE)
+
+
+def _decided(finding_id: str, message: str) -> Response:
+    return answer(finding_view(door().db, finding_id, principal().tenant_id) | {"message": message}, 202)
+
+
+def _switched_on() -> float:
+    """How often it goes round, seconds. Raises: Conflict where it is switched off."""
+    every_s = door().settings.reconcile_seconds
+    if not every_s:
+        raise Conflict("reconciliation is switched off here (SUREFOOT_RECONCILE_SECONDS=0)")
+    return every_s
+
+
 @routes.post("/reconcile")
 @described(
     "Reconcile as soon as may be",
@@ -59,10 +148,7 @@ def index() -> Response:
 @needs(Role.PLATFORM)
 def run() -> Response:
     nothing_said()
-    here = door()
-    every_s = here.settings.reconcile_seconds
-    if not every_s:
-        raise Conflict("reconciliation is switched off here (SUREFOOT_RECONCILE_SECONDS=0)")
+    here, every_s = door(), _switched_on()
 
     def work(tx: Connection) -> None:
         reconciliations.hasten(tx, (LATE, EFFECTS), every_s)

@@ -145,6 +145,36 @@ class HoldBack(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
 
 
+class Adoption(BaseModel):
+    """The body of a request to adopt what a finding is about."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"reason": "the customer has the goods"}]},
+    )
+
+    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+    job: Annotated[str, AfterValidator(_an_id), Field(json_schema_extra={"format": "uuid"})] | None = Field(
+        None, description="The job that accounts for it; its history says so."
+    )
+
+
+class TakeBack(BaseModel):
+    """The body of a request to undo what a finding is about."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"reason": "its job was lost with the store"}]},
+    )
+
+    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+    past_return: bool = Field(False, description="Even what its lost job did past the point of no return.")
+
+
 class Owner(BaseModel):
     """Who shall see to a job that asks a person."""
 

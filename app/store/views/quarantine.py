@@ -84,13 +84,14 @@ def discard_message(
         q.id == message_id, q.discarded_at.is_(None), *_of(tenant_id)
     )
 
-    def work(tx: Connection) -> int:
-        done = tx.execute(statement.values(discarded_at=now(), discarded_by=actor, discarded_why=why)).rowcount
-        if done == 1:
-            acts.note(tx, actor, Act("discard", "message", message_id, reason=why))
-        return done
+    def work(tx: Connection) -> bool:
+        said = statement.values(discarded_at=now(), discarded_by=actor, discarded_why=why)
+        row = tx.execute(said.returning(q.tenant_id)).one_or_none()
+        if row is not None:
+            acts.note(tx, actor, Act("discard", "message", message_id, row.tenant_id, reason=why))
+        return row is not None
 
-    if transaction(db, work) != 1:
+    if not transaction(db, work):
         raise Conflict("the message was discarded already")
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from app.errors import NotFound
 from app.store import reconciliations
+from app.store.ids import is_id
 from app.store.session import reading
 from app.store.types import AnyRow
 from app.store.views.names import job_links, short_name, stamp
@@ -24,6 +26,15 @@ def reconciliations_view(
         rows = reconciliations.page(connection, tenant_id, only_open=only_open, after_id=after_id, limit=limit + 1)
     shown = rows[:limit]
     return [brief(row) for row in shown], (shown[-1].at, shown[-1].id) if len(rows) > limit else None
+
+
+def finding_view(db: Engine, finding_id: str, tenant_id: str | None) -> dict[str, Any]:
+    """One finding. Raises: NotFound, also for one of another tenant."""
+    with reading(db) as connection:
+        row = reconciliations.one(connection, finding_id) if is_id(finding_id) else None
+    if row is None or tenant_id not in (None, row.tenant_id):
+        raise NotFound("There is no such finding.")
+    return brief(row)
 
 
 def brief(row: AnyRow) -> dict[str, Any]:

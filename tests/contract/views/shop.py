@@ -10,11 +10,16 @@ from flask.testing import FlaskClient
 from pydantic import BaseModel, Field
 
 from app.access import keys
+from app.engine import findings
 from app.engine.dispatch import ring
+from app.participant import EffectState, Seen
 from app.rules.planner import Plan
 from app.saga.definition import Saga
 from app.saga.inputs import needs_approval_above, secret
 from app.saga.policies import Retry
+from app.store.ids import new_id
+from app.store.session import reading
+from app.store.tables import reconciliations
 from tests.support.world import Participant, World
 from web import create_app
 from web.bell import Bell
@@ -103,6 +108,21 @@ class Shop(World):
         self.cancel(job)
         assert self.land(job) == "attention"
         return job
+
+    def orphan(self, app: Flask, step: str = "create_order") -> tuple[str, list[str]]:
+        """A finding about an effect of a job that is lost, which `app` can undo. Returns (its id, keys of effects that were undone)."""
+        saga, undone = self.registry.get("shop"), list[str]()
+        assert saga is not None
+        saga.effect_readers["bank"] = lambda keys: [Seen(key, EffectState.UNDONE if key in undone else EffectState.DONE) for key in keys]
+        saga.effect_undoers["bank"] = lambda ctx, seen: undone.append(seen.key)
+        app.extensions[EXTENSION] = replace(app.extensions[EXTENSION], registry=self.registry)
+        key = f"{new_id()}:{step}::action"
+        about = {"job_id": None, "saga": "shop", "step": step, "item": "", "service": "bank", "key": key}
+        found = {"finding": "orphan", "action": "told", "detail": {"there": {"state": "done"}}}
+        findings.record(self.db, [about | found], {}, self.tenant, "surefoot")
+        with reading(self.db) as connection:
+            (row,) = connection.execute(reconciliations.select().where(reconciliations.c.key == key))
+        return str(row.id), undone
 
     def key(self, role: str = "user", tenant: str = "default") -> str:
         return keys.create(self.db, tenant, role, f"{tenant} {role}")[1]

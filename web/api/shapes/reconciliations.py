@@ -38,6 +38,12 @@ class Finding(Shape):
     links: FindingLinks
 
 
+class DecidedFinding(Finding):
+    """A finding, and what became of the request."""
+
+    message: str
+
+
 class FindingList(Shape):
     items: list[Finding]
     next: Cursor
