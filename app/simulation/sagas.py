@@ -90,6 +90,16 @@ def _some_confirmed(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
     return tuple(replace(plan, confirm=chance.random() < 0.15) if plan.promise in onward else plan for plan in plans)
 
 
+def to_be_learnt(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
+    """What can be undone has a probe, or is done once more before its undo, by turns."""
+    return tuple(
+        replace(plan, replay=number % 2 == 0, probe=number % 2 == 1, undo_attempts=10)
+        if plan.promise == "undo"
+        else plan
+        for number, plan in enumerate(plans)
+    )
+
+
 def _fan(chance: random.Random) -> tuple[StepPlan, ...]:
     """A fork of brief steps, most of them on one lane, perhaps behind a first step; a join, and perhaps a step behind that."""
     first = [StepPlan("first", (), "a", "undo", 2)] if chance.random() < 0.5 else []

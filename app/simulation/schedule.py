@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from app.config import Settings
 from app.rules.states import ENDED, JobState
 from app.simulation.actions import WORDS, Action, Director
-from app.simulation.sagas import StepPlan, build, draw
+from app.simulation.sagas import StepPlan, build, draw, to_be_learnt
 from app.simulation.service import SimService
 from app.simulation.store import SimStore, store_of_this_process
 from app.simulation.terms import Terms, on_these_terms, terms_of
@@ -52,9 +52,21 @@ FAULTS = {
 STOPS = (1, 1, 2, 3, 4, 6, 9, 13, 20)  # after how many points an actor stops
 # What takes several in one order is not met by chance: of eight seeds one is about sleep alone, one about people alone
 OF_EIGHT_SLEEPERS, OF_EIGHT_PEOPLE = 5, 6
+OF_SIXTEEN_IN_DOUBT = 2  # answers are lost, jobs cancelled, and every undo has to learn what happened
 OF_EIGHT_FAILING = 7  # steps that fail for good, beside what is drawn
 SLEEPERS = {"submit": 0.7, "deliver": 6.0, "resume": 3.0, "sweep": 4.0, "tick": 5.0, "oversleep": 3.0, "doze": 0.5, "broker": 0.7}
 PEOPLE = {"submit": 2.0, "deliver": 15.0, "resume": 5.0, "sweep": 4.0, "tick": 7.0, "cancel": 0.7, "person": 8.0}
+IN_DOUBT = {
+    "submit": 1.5,
+    "deliver": 15.0,
+    "resume": 5.0,
+    "sweep": 4.0,
+    "tick": 7.0,
+    "cancel": 3.0,
+    "person": 1.0,
+    "drop": 0.5,
+    "crash": 0.5,
+}
 ON_TERMS = {"again": 2.0, "letter": 1.0, "deploy": 0.6, "person": 3.0}
 RECONCILE_S = 20.0
 FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
@@ -86,6 +98,10 @@ class Rates:
         if seed % 8 == OF_EIGHT_PEOPLE:
             answers = ("break", "break", "lose", "refuse")
             return cls(PEOPLE, answers, chance.choice((0.5, 0.8)), 0.1, 0.0, 0.0, chance.choice((0.0, 0.1)), 0.0, chance.random() < 0.6)
+        if seed % 16 == OF_SIXTEEN_IN_DOUBT:
+            words = ("lose", "lose", "lose", "break", "refuse")
+            dies = chance.choice((0.0, 0.2))
+            return cls(IN_DOUBT, words, 0.4, 0.2, dies, 0.0, 0.0, 0.0, chance.random() < 0.6)
         drawn, terms = cls.drawn(chance), terms_of(seed)
         if terms.any:
             calm = replace(drawn, weights=ORDINARY, answers=(), pause=0.0, dies=0.0) if terms.once else drawn
@@ -175,7 +191,10 @@ def _drawn(chance: random.Random, rates: Rates) -> Iterator[Action]:
 
 def plans_of(seed: int) -> tuple[StepPlan, ...]:
     """The saga of a seed."""
-    return on_these_terms(draw(random.Random(f"{seed} saga")), terms_of(seed))
+    drawn = draw(random.Random(f"{seed} saga"))
+    if seed % 16 == OF_SIXTEEN_IN_DOUBT:
+        return to_be_learnt(drawn)
+    return on_these_terms(drawn, terms_of(seed))
 
 
 def settings_of(terms: Terms) -> Settings:

@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import select
 
 from app.participant.barrier import DONE, barrier, rows
-from app.rules.states import ENDED
+from app.rules.states import ENDED, Kind
 from app.saga.context import Context
 from app.saga.outcomes import NEVER, UNKNOWN, Failed, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
+from app.simulation.stage import Actor
 from app.simulation.store import SimStore
 
 
@@ -30,6 +31,27 @@ class Effect:
     fence: int
 
 
+Asked = tuple[str, str, str, int]  # an attempt: job, step, kind and fence
+
+
+def _asked(ctx: Context) -> Asked:
+    return (ctx.job_id, ctx.step, ctx.kind, ctx.fence)
+
+
+def _told(actor: Actor | None) -> str | None:
+    """How the actor's next call is to be answered; once."""
+    said = actor.says if actor is not None else None
+    if actor is not None:
+        actor.says = None
+    return said
+
+
+def _spared(actor: Actor | None, ctx: Context) -> bool:
+    """Whether this is a replay before an undo, and what was told is meant for the undo: every other time."""
+    replays = actor is not None and ctx.kind == Kind.ACTION and actor.about.endswith(".undo")
+    return replays and ctx.fence % 2 == 0
+
+
 @dataclass
 class SimService:
     """One service for all steps. `book`: effects in the order they happened; `objections`: what can never be right.
@@ -41,6 +63,7 @@ class SimService:
     exclusive: bool = False
     book: list[Effect] = field(default_factory=list)
     asked_to_undo: set[tuple[str, str]] = field(default_factory=set)  # (job, step), also those that had nothing to undo
+    in_doubt: set[Asked] = field(default_factory=set)  # attempts whose question was not answered
     calls: Counter[str] = field(default_factory=Counter)
     objections: list[str] = field(default_factory=list)
     say: Callable[[Context], str | None] | None = None  # how to answer, where the calling actor was not told
@@ -48,12 +71,14 @@ class SimService:
     def act(self, ctx: Context, version: int = 1, *, bare: bool = False) -> Any:
         """An action, undo or confirmation, by the code of this version. `bare`: without a barrier."""
         actor = self.store.stage.current
-        said = (actor.says if actor is not None else None) or (self.say(ctx) if self.say else None) or "ok"
+        said = None if _spared(actor, ctx) else _told(actor)
+        said = said or (self.say(ctx) if self.say else None) or "ok"
         if actor is not None:
-            actor.says = None
             actor.fence = ctx.fence
         self.calls[said] += 1
         self._has_a_cause(ctx, version)
+        if _asked(ctx) in self.in_doubt:
+            self.objections.append(f"{ctx.step} {ctx.kind} went on in doubt: its probe could not tell")
         self._before(said, ctx)
         if said == "not_yet":
             return NotYet(after=5)
@@ -88,6 +113,7 @@ class SimService:
         actor = self.store.stage.current
         if actor is not None and actor.says == "lose":
             actor.says = None
+            self.in_doubt.add(_asked(ctx))
             return UNKNOWN
         with self.store.engine.connect() as connection:
             row = connection.execute(select(rows.c.outcome, rows.c.result).where(rows.c.key == ctx.action_key)).one_or_none()

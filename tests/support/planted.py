@@ -354,12 +354,45 @@ def an_undo_that_fails_takes_the_place_of_why_the_job_failed() -> Iterator[None]
         yield
 
 
-
-
-
 @planted
 def what_may_have_happened_and_cannot_be_asked_is_done_once_more() -> Iterator[None]:
     with instead(learning, "_again", lambda asked: asked.make()):
+        yield
+
+
+@planted
+def a_probe_in_doubt_before_an_undo_counts_as_never() -> Iterator[None]:
+    real = learning._what_happened
+
+    def taken_for_never(asked: Any) -> Any:
+        learnt = real(asked)
+        return None if isinstance(learnt, attempt.Failure) else learnt
+
+    with instead(learning, "_what_happened", taken_for_never):
+        yield
+
+
+@planted
+def a_probe_in_doubt_is_taken_for_a_no_and_the_step_is_done_again() -> Iterator[None]:
+    real = learning._again
+
+    def done_again(asked: Any) -> Any:
+        answer = real(asked)
+        in_doubt = isinstance(answer, attempt.Failure) and answer.how == "transient"
+        return asked.make() if in_doubt else answer
+
+    with instead(learning, "_again", done_again):
+        yield
+
+
+@planted
+def a_replay_that_is_refused_fails_the_undo() -> Iterator[None]:
+    def replayed(asked: Any) -> Any:
+        context = replace(asked.context, kind=Kind.ACTION)
+        given = (asked.work.input, asked.results, None)
+        return learning.invoke(asked.saga, asked.node.name, Kind.ACTION, context, *given)
+
+    with instead(learning, "_replayed", replayed):
         yield
 
 

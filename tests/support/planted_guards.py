@@ -5,7 +5,7 @@ They are about moments that the simulation's schedules seldom come to; what its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from unittest import mock
 
 from app.engine import attempt, decide, rerun
 from app.engine.broker_lost import BrokerLost
+from app.engine.isolation import Isolated
 from app.store import queries
 from tests.support.world import ListBroker
 
@@ -104,8 +105,8 @@ def a_decision_is_taken_about_a_job_that_has_ended() -> Iterator[None]:
 def letters_read_as(**columns: Any) -> Iterator[None]:
     real = queries.letter
 
-    def told(connection: Any, letter_id: str) -> Any:
-        row = real(connection, letter_id)
+    def told(connection: Any, letter_id: str, *more: Any) -> Any:
+        row = real(connection, letter_id, *more)
         return SimpleNamespace(**(dict(row._mapping) | columns)) if row is not None else None
 
     with mock.patch.object(queries, "letter", told):
@@ -133,4 +134,30 @@ def a_broker_that_comes_back_with_its_marker_is_believed() -> Iterator[None]:
 @guard
 def a_lane_whose_queue_is_full_is_rung_again() -> Iterator[None]:
     with mock.patch.object(ListBroker, "depth", return_value={}):
+        yield
+
+
+@guard
+def one_row_that_cannot_be_handled_stops_its_duty() -> Iterator[None]:
+    def all_or_none(self: Isolated, duty: str, rows: Iterable[Any], act: Callable[[Any], int]) -> int:
+        return sum(map(act, rows))
+
+    with mock.patch.object(Isolated, "each", all_or_none):
+        yield
+
+
+@guard
+def one_duty_that_fails_stops_the_round() -> Iterator[None]:
+    with mock.patch.object(Isolated, "whole", lambda self, duty, act, store_answers: act()):
+        yield
+
+
+@guard
+def what_is_lost_is_asked_for_all_lanes_at_once() -> Iterator[None]:
+    real = ListBroker.depth
+
+    def of_all(self: ListBroker, queues: Any) -> dict[str, int]:
+        return dict.fromkeys(queues, max(real(self, queues).values()))
+
+    with mock.patch.object(ListBroker, "depth", of_all):
         yield

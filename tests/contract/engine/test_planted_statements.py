@@ -10,6 +10,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from app.engine.isolation import Isolated
+from app.errors import StoreUnavailable
+from tests.contract.engine import test_isolated_sweeps as isolated
 from tests.contract.engine import test_leases_and_zombies as zombies
 from tests.contract.engine import test_out_of_turn as out_of_turn
 from tests.contract.engine import test_running_on as running_on
@@ -94,6 +97,16 @@ def of_a_line(check: Check) -> Check:
     return on_one_lane
 
 
+def of_a_relay(check: Check) -> Check:
+    """The same with a relay that isolates what it cannot handle, as one in production does."""
+
+    def isolating(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(world.sweeper, "isolated", Isolated())
+        check(world, monkeypatch)
+
+    return isolating
+
+
 FOUND_BY: dict[str, Check] = {
     "a completion does not ask for its token": (
         zombies.test_given_a_worker_that_slept_in_its_step_when_another_has_it_then_its_result_is_refused_and_the_other_completes
@@ -170,6 +183,15 @@ FOUND_BY: dict[str, Check] = {
     "a lane whose queue is full is rung again": (
         out_of_turn.test_given_a_lane_whose_queue_is_full_then_nothing_of_it_is_rung_again_before_its_longer_bound
     ),
+    "one row that cannot be handled stops its duty": of_a_relay(
+        isolated.test_given_rows_at_the_head_that_cannot_be_handled_when_swept_then_those_behind_them_are
+    ),
+    "one duty that fails stops the round": of_a_relay(
+        isolated.test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done
+    ),
+    "what is lost is asked for all lanes at once": (
+        isolated.test_given_a_backlog_on_one_lane_when_a_message_of_another_is_lost_then_it_is_rung_within_a_lease
+    ),
     "timers wait for a row that somebody holds": (
         side_by_side.test_given_somebody_who_holds_a_row_when_timers_wake_then_the_others_wake_beside_it
     ),
@@ -185,10 +207,11 @@ def test_given_a_guard_that_is_gone_then_the_test_that_stands_for_it_fails(
         "world": lambda: emptied,
         "service": lambda: emptied.service,
         "worlds": lambda: request.getfixturevalue("worlds"),
+        "monkeypatch": lambda: request.getfixturevalue("monkeypatch"),
     }
     with (
         planted(mistake) if mistake in PLANTED else GUARDS[mistake](),
-        pytest.raises((AssertionError, IntegrityError, Failed)),
+        pytest.raises((AssertionError, IntegrityError, StoreUnavailable, Failed)),
     ):
         check(**{name: given[name]() for name in inspect.signature(check).parameters if name in given})
 
