@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 
 from app.access import keys
 from app.access.tenants import ensure
+from app.errors import StoreUnavailable
 from app.saga.outcomes import Rejected
 from app.store.ids import operation_id
 from app.store.tables import dead_letters, history, jobs, operations
@@ -576,3 +577,113 @@ def test_given_a_time_when_drawn_then_with_its_date_and_zone_wherever_it_stands(
         assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", time) for time in times), (
             path
         )
+
+
+# --- what was typed is not lost -------------------------------------------------------------------
+BROWSER = {"Accept": "text/html,*/*;q=0.8"}
+
+
+def hidden(text: str) -> dict[str, str]:
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', text)
+    return {name: html.unescape(value) for name, value in found}
+
+
+def test_given_an_expired_session_when_a_form_is_sent_then_signed_in_again_it_is_filled(
+    shop: Shop, app: Flask
+) -> None:
+    client = app.test_client()
+    form = FORM | {"f.sku": '"pears" & <plums>', "f.note": "by the back door", "key": "form-mine"}
+    sent = client.post("/jobs", data=form, headers=BROWSER, follow_redirects=True)
+    text = sent.get_data(as_text=True)
+    assert sent.status_code == 401
+    assert "You were signed out meanwhile." in text
+    assert "Bearer" not in text
+    assert GOOD["card"] not in text, "a secret is typed again"
+    carried = hidden(text)
+    wrong = client.post("/sign-in", data=carried | {"key": "sf_wrong"})
+    assert hidden(wrong.get_data(as_text=True)) == carried
+    back = client.post("/sign-in", data=carried | {"key": shop.key()})
+    again = back.get_data(as_text=True)
+    assert back.status_code == 200
+    assert "Set-Cookie" in back.headers
+    assert "Nothing was sent yet" in again
+    assert "Type again: Card." in again
+    assert 'value="&#34;pears&#34; &amp; &lt;plums&gt;"' in again
+    assert 'value="by the back door"' in again
+    assert hidden(again)["key"] == "form-mine"
+    assert jobs_of(shop) == []
+    assert client.post("/jobs", data=FORM | {"key": "form-mine"}).status_code == 303
+
+
+def test_given_no_session_when_a_form_comes_from_elsewhere_or_is_too_large_then_nothing_is_carried(
+    shop: Shop, app: Flask
+) -> None:
+    client = app.test_client()
+    other = BROWSER | {"Sec-Fetch-Site": "cross-site"}
+    assert client.post("/jobs", data=FORM, headers=other, follow_redirects=True).status_code == 403
+    large = client.post(
+        "/jobs", data=FORM | {"f.note": "x" * 70_000}, headers=BROWSER, follow_redirects=True
+    )
+    assert list(hidden(large.get_data(as_text=True))) == ["next"]
+    decision = client.post(
+        "/jobs/7/letters/8", data={"reason": "r"}, headers=BROWSER, follow_redirects=True
+    )
+    text = decision.get_data(as_text=True)
+    assert hidden(text) == {"next": "/jobs/7"}
+    assert "Nothing was done." in text
+    assert client.post("/jobs", data=FORM).status_code == 401, "a program is told so"
+    assert (
+        client.get("/jobs?state=attention").headers["Location"]
+        == "/sign-in?next=/jobs?state%3Dattention"
+    )
+
+
+def test_given_a_store_that_is_away_when_a_page_is_asked_then_it_is_one_for_people(
+    app: Flask, page: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr("web.api.auth._who", away)
+    answer = page.get("/jobs?state=attention", headers=BROWSER)
+    text = answer.get_data(as_text=True)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert '<meta http-equiv="refresh" content="5">' in text
+    assert '<a class="button" href="/jobs?state=attention">Try again</a>' in text
+    assert not re.search("Retry-After|Idempotency|store", text)
+    monkeypatch.setattr(app.extensions[EXTENSION].registry, "get", lambda name: None)
+    sent = page.post("/jobs", data=FORM, headers=BROWSER)
+    assert (sent.status_code, "go back and send it again" in sent.get_data(as_text=True)) == (
+        503,
+        True,
+    )
+
+
+def test_given_a_store_that_is_away_when_a_form_is_sent_then_it_stays_as_it_was_filled(
+    shop: Shop, app: Flask, page: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise StoreUnavailable
+
+    (saga,) = shop.registry.all()
+    monkeypatch.setattr(app.extensions[EXTENSION].registry, "get", {"shop": saga}.get)
+    monkeypatch.setattr("web.api.auth._who", away)
+    sent = page.post("/jobs", data=FORM | {"key": "form-mine"}, headers=BROWSER)
+    text = sent.get_data(as_text=True)
+    assert (sent.status_code, hidden(text)["key"]) == (503, "form-mine")
+    assert "Surefoot cannot be reached at the moment. Nothing was sent" in text
+    assert 'value="12.50"' in text
+    assert GOOD["card"] not in text
+    assert page.post("/jobs", data=FORM).status_code == 503
+
+
+def test_given_nobody_who_works_on_a_job_when_a_customer_looks_then_no_words_for_operators(
+    shop: Shop, app: Flask, page: FlaskClient
+) -> None:
+    job_id = shop.order()
+    assert "worker" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    customer = signed_in(app, shop.key())
+    assert "worker" not in customer.get(f"/jobs/{job_id}").get_data(as_text=True)
+    shop.deliver(shop.next("shop.create_order"))
+    text = customer.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert ("goes on by itself" in text, "worker" in text) == (True, False)

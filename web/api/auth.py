@@ -130,8 +130,15 @@ def install(app: Flask) -> None:
                 rates.count_key(g.principal.key_id)
             return None
         rates.count_address()
-        if not request.path.startswith(("/api/", "/metrics")) and request.method == "GET" and "Authorization" not in request.headers:
-            return redirect(url_for("sign_in.show", next=request.path if request.path != "/" else None), 303)
+        if (
+            not request.path.startswith(("/api/", "/metrics"))
+            and "Authorization" not in request.headers
+        ):
+            if request.method == "GET":
+                here = request.full_path.removesuffix("?")
+                return redirect(url_for("sign_in.show", next=here if here != "/" else None), 303)
+            if request.method == "POST" and "text/html" in request.headers.get("Accept", ""):
+                return redirect(url_for("sign_in.again", next=request.path), 307)  # with its form
         raise Problem("unauthorized", NO_KEY)
 
     app.before_request(authenticate)

@@ -19,6 +19,11 @@ from web.api.kinds import KINDS, OF_STATUS
 
 log = structlog.get_logger("surefoot.web")
 FAULTS_MOST = 50  # that one answer names; whoever sent a hundred thousand does not need them all
+FOR_PEOPLE = {
+    "unavailable": "Surefoot cannot be reached at the moment.",
+    "too-many-requests": "Too much is asked for at the moment.",
+    "unauthorized": "You are not signed in.",
+}
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -29,6 +34,10 @@ class Problem(Exception):
         super().__init__(detail)
         self.slug, self.detail, self.headers, self.facts = slug, detail, headers or {}, facts
         self.status = status or KINDS[slug].status
+
+    def for_people(self) -> str:
+        """What went wrong, without words that only a program needs."""
+        return FOR_PEOPLE.get(self.slug, self.detail)
 
 
 def problem_of(error: Exception) -> Problem:

@@ -6,6 +6,10 @@ from flask import Response, make_response, render_template, request
 
 from web.api.kinds import KINDS
 from web.api.problems import Problem, body_of
+from web.pages.home import unsent
+
+PASSING = (429, 503)  # what is over in a while
+AGAIN_S = 5  # after which such a page loads itself again
 
 
 def wants_page() -> bool:
@@ -17,9 +21,25 @@ def as_page(problem: Problem) -> Response | None:
     """The page of a problem; None when a program asked."""
     if not wants_page():
         return None
-    page = render_template("problem.html", problem=body_of(problem), kind=KINDS[problem.slug], slug=problem.slug)
-    response = make_response(page, problem.status)
+    response = (
+        unsent(problem) if request.endpoint == "home.submit" and problem.status in PASSING else None
+    )
+    response = response or make_response(_page(problem), problem.status)
     response.headers.update(problem.headers)
-    if problem.status in (429, 503):
-        response.headers.setdefault("Retry-After", "5")
+    if problem.status in PASSING:
+        response.headers.setdefault("Retry-After", str(AGAIN_S))
     return response
+
+
+def _page(problem: Problem) -> str:
+    passing = problem.status in PASSING
+    asked = request.full_path.removesuffix("?") if request.method == "GET" else None
+    return render_template(
+        "problem.html",
+        problem=body_of(problem),
+        kind=KINDS[problem.slug],
+        said=problem.for_people(),
+        passing=passing,
+        again=asked,
+        again_s=AGAIN_S if passing and asked else None,
+    )

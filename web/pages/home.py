@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
@@ -15,12 +16,14 @@ from app.texts import to_utf8
 from web.accept import accept
 from web.api.answers import tagged
 from web.api.auth import asked_by_a_page, principal
+from web.api.problems import Problem
 from web.door import door
 from web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
 from web.pages.once import key_of, new_key
 
 routes = Blueprint("home", __name__)
 RECENT = 12
+CARRIED_CHARACTERS = 64 * 1024  # of a form that goes through the sign-in
 PREFERRED = "order"
 
 
@@ -64,6 +67,58 @@ def submit() -> AnyResponse:
         said = "This form has made a job already, with other values. It is new now: send it again if you want another job."
         return _page(saga, fields, [said], None, 422, made=error.details.get("job_id"))
     return redirect(url_for("job.show", job_id=done.job_id), 303)
+
+
+def carried(form: Mapping[str, str]) -> dict[str, str]:
+    """What is drawn again of a form that was not taken: no secrets, nothing of a large one."""
+    saga = _chosen(form.get("saga"))
+    if (
+        saga is None
+        or sum(len(name) + len(value) for name, value in form.items()) > CARRIED_CHARACTERS
+    ):
+        return {}
+    fields = [field for field in fields_of(saga["name"], saga["input"]) if not field.secret]
+    names = {PREFIX + field.name for field in fields}
+    kept = {name: value for name, value in form.items() if name in names}
+    key = key_of(form)
+    return {"saga": saga["name"], **({"key": key} if key else {}), **kept}
+
+
+def filled_again(form: Mapping[str, str]) -> Response:
+    """The form as `carried` has it, to be looked at and sent."""
+    saga = _chosen(form.get("saga"))
+    fields = filled(fields_of(saga["name"], saga["input"]), form) if saga else []
+    secrets = ", ".join(field.label for field in fields if field.secret)
+    said = "You are signed in again. Nothing was sent yet: press Start to send it."
+    return _page(
+        saga, fields, [said + (f" Type again: {secrets}." if secrets else "")], key_of(form)
+    )
+
+
+def unsent(problem: Problem) -> Response | None:
+    """The form of a request that could not be taken now, as it was filled. It asks no store.
+
+    None where that code is not here: then the page of the problem is all there is.
+    """
+    registry = door().registry
+    found = registry.get(request.form.get("saga", "")) if registry else None
+    if found is None:
+        return None
+    fields = filled(fields_of(found.name, found.input_schema), request.form)
+    page = render_template(
+        "home.html",
+        saga={"name": found.name},
+        sagas=[],
+        fields=fields,
+        prefix=PREFIX,
+        faults=[f"{problem.for_people()} Nothing was sent: press Start again in a moment."],
+        wrong=[],
+        made=None,
+        key=key_of(request.form) or new_key(),
+        jobs=None,
+        example="{}",
+    )
+    return make_response(page, problem.status)
 
 
 def _all_of_them(saga: dict[str, Any], value: dict[str, Any], faults: list[dict[str, str]]) -> list[dict[str, str]]:

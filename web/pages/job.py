@@ -32,6 +32,7 @@ from app.store.views.names import short_name
 from web.api.auth import asked_by_a_page, needs, principal
 from web.deciding import LETTER_ACTIONS, carry_out
 from web.door import door
+from web.pages.customers import for_customers
 from web.pages.drawing import HEIGHT, WIDTH, draw
 from web.pages.once import key_of, new_key
 
@@ -175,6 +176,8 @@ def _facts(job_id: str) -> dict[str, Any]:
     db, tenant_id = door().db, principal().tenant_id
     view, letters = job_with_letters(db, job_id, tenant_id)
     told = why(db, job_id, tenant_id)
+    if not principal().may(Role.OPERATOR):
+        told = for_customers(told)
     return {
         "job": view,
         "ended": view["state"] in ENDED,

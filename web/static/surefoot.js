@@ -3,6 +3,7 @@
 
 const EVERY_MS = 1000;
 const SLOWEST_MS = 8000;
+const PATIENCE_MS = 10000; // a server that answers later than this is told as not reachable
 
 // --- live parts --------------------------------------------------------------------------------------------
 function follow(root) {
@@ -23,6 +24,7 @@ function follow(root) {
         credentials: "same-origin",
         cache: "no-store",
         redirect: "manual",
+        signal: AbortSignal.timeout(PATIENCE_MS),
       });
       if (answer.status === 200) {
         tag = answer.headers.get("ETag");
@@ -94,7 +96,7 @@ function follow(root) {
     const place = fresh();
     if (!place) return;
     const s = Math.round((Date.now() - seen) / 1000);
-    place.textContent = ended ? "final" : s > 3 && wait > EVERY_MS ? `not reachable for ${s} s, trying again` : s < 1 ? "updated now" : `updated ${s} s ago`;
+    place.textContent = ended ? "final" : s > 3 && (wait > EVERY_MS || s > PATIENCE_MS / 1000) ? `not reachable for ${s} s, trying again` : s < 1 ? "updated now" : `updated ${s} s ago`;
     place.classList.toggle("late", !ended && s > 3);
   }
 

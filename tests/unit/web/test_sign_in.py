@@ -13,6 +13,12 @@ from web.pages.sign_in import _way_back
     ("target", "led"),
     [
         ("/jobs/018f0000-0000-7000-8000-000000000001", "/jobs/018f0000-0000-7000-8000-000000000001"),
+        ("/jobs?state=attention&saga=order", "/jobs?state=attention&saga=order"),
+        ("/?saga=order", "/?saga=order"),
+        ("/find?q=%3Cb%3E", "/find?q=%3Cb%3E"),
+        ("/?//evil.example\\", "/"),
+        ("/jobs?a=b\r\nSet-Cookie: x", "/"),
+        ("/jobs#fragment", "/"),
         (None, "/"),
         ("", "/"),
         ("https://evil.example", "/"),
@@ -21,7 +27,7 @@ from web.pages.sign_in import _way_back
         ("/%09/evil.example", "/"),
         ("/\tevil", "/"),
         ("javascript:alert(1)", "/"),
-        ("/" + "a" * 300, "/"),
+        ("/" + "a" * 1300, "/"),
     ],
 )
 def test_given_target_when_signed_in_then_only_a_path_of_ours(target: str | None, led: str) -> None:
