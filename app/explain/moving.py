@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +14,9 @@ from app.rules.states import Kind, OpState
 from app.store.views.locks import InLine
 from app.store.views.names import stamp
 from app.store.views.snapshot import BACKOFF, Operation
+
+ALIKE_MOST = 3  # steps of which the same is said one by one
+_TIME = re.compile(r"\d\d:\d\d(:\d\d)? UTC")
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Wait:
     ends_by: datetime | None
     words: str
     next: str
+    about: str = ""  # the step that `words` is about
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "what": self.what, "since": stamp(self.since), "ends_by": stamp(self.ends_by)}
@@ -31,11 +37,30 @@ class Wait:
 
 def waits(facts: Facts) -> list[Wait]:
     """What is going on, in the order of the graph: attempts first, then what has a time, then what lies ready."""
-    found = [wait for op in facts.snapshot.operations if (wait := _wait(facts, op)) is not None]
+    found = [
+        replace(wait, about=facts.title(op))
+        for op in facts.snapshot.operations
+        if (wait := _wait(facts, op)) is not None
+    ]
     if facts.in_line is not None:
         found.append(_lock(facts, facts.in_line))
     order = {"step": 0, "stop": 0, "lock": 1, "time": 1, "version": 2, "worker": 2}
     return sorted(found, key=lambda wait: order[wait.kind])
+
+
+def told(found: Sequence[Wait]) -> list[str]:
+    """Their parts of the sentence. What is alike for many steps is said once, with their number."""
+    alike: dict[str, list[Wait]] = {}
+    for wait in found:
+        said = wait.words.replace(wait.about, "") if wait.about else wait.words
+        alike.setdefault(_TIME.sub("", said), []).append(wait)
+    words: list[str] = []
+    for waiting in alike.values():
+        if len(waiting) <= ALIKE_MOST:
+            words += [wait.words for wait in waiting]
+        else:
+            words.append(f"{waiting[0].words}; the same of {len(waiting) - 1} more steps")
+    return words
 
 
 def _wait(facts: Facts, op: Operation) -> Wait | None:

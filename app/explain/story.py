@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from app.explain import endings
 from app.explain.facts import Facts, Letter, read
-from app.explain.moving import Wait, waits
+from app.explain.moving import Wait, told, waits
 from app.explain.words import MOST_NAMED, at, sentence
 from app.rules.states import JobState
 from app.store.session import reading
@@ -57,9 +57,10 @@ def _standing(facts: Facts, going_on: list[Wait]) -> str:
     job, state = facts.snapshot.job, facts.snapshot.state
     if facts.snapshot.ended:
         return endings.ended(facts)
-    words = [wait.words for wait in going_on[:MOST_NAMED]]
-    if len(going_on) > MOST_NAMED:
-        words.append(f"{len(going_on) - MOST_NAMED} more steps are under way or wait")
+    said = told(going_on)
+    words = said[:MOST_NAMED]
+    if len(said) > MOST_NAMED:
+        words.append(f"{len(said) - MOST_NAMED} more steps are under way or wait")
     if state == JobState.ATTENTION:
         return f"{endings.attention(facts)} {sentence(*words)}".strip()
     if state == JobState.COMPENSATING:

@@ -20,6 +20,7 @@ from app.store.tables import dead_letters, history, jobs, operations
 from app.store.views import counts, job_view, list_jobs
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.integration.test_http_polling import statements
+from tests.support.gallery import Gallery
 from web.door import EXTENSION
 from web.pages import job as job_page
 from web.pages import turning
@@ -687,3 +688,23 @@ def test_given_nobody_who_works_on_a_job_when_a_customer_looks_then_no_words_for
     shop.deliver(shop.next("shop.create_order"))
     text = customer.get(f"/jobs/{job_id}").get_data(as_text=True)
     assert ("goes on by itself" in text, "worker" in text) == (True, False)
+
+
+# --- what is large --------------------------------------------------------------------------------
+def test_given_a_fork_of_a_hundred_when_shown_then_counted_and_its_page_is_light(
+    sqlite_url: str,
+) -> None:
+    gallery = Gallery(sqlite_url)
+    job_id = gallery.fork_undone()
+    client = signed_in(gallery.web(), gallery.key("operator"))
+    text = client.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert text.count("<") // 2 < 600, "elements of the page"
+    assert text.count("copy_… × 100") >= 3
+    assert "no paper left" in text
+    assert '<span class="name">copy_57</span>' in text
+    whole = client.get(f"/jobs/{job_id}/steps").get_data(as_text=True)
+    assert all(f'<span class="name">copy_{number}</span>' in whole for number in range(100))
+    waits = gallery.under_way("print_run", 1)
+    text = client.get(f"/jobs/{waits}").get_data(as_text=True)
+    assert "the same of 99 more steps" in text
+    gallery.close()

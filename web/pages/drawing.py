@@ -1,12 +1,12 @@
 """A saga as a picture: steps in layers by longest path, and below them how each is undone, in a lane of its own.
 
-Plain numbers for a template to draw as SVG: testable, printable, no script. Sagas are nearly linear and have at most a few
-hundred steps.
+Plain numbers for a template to draw as SVG: testable, printable, no script. A long chain is as wide
+as it is and scrolls; the members of a wide fork come as one box (`grouping`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,25 @@ WIDTH, HEIGHT = 168, 52  # of a box
 COLUMN, ROW = 208, 76  # from box to box
 MARGIN, GAP = 14, 44  # around all; above the lane of undos
 NAME_CHARACTERS = 20
+BAR_MARGIN = 14
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of the bar of a group: so many members in this state, from `x` on."""
+
+    state: str
+    count: int
+    x: int
+    width: int
 
 
 @dataclass(frozen=True)
 class Box:
-    """`state` is the class it is coloured by; `name` may be cut, `full` is not."""
+    """`state` is the class it is coloured by; `name` may be cut, `full` is not.
+
+    `bar`: of a fork drawn as one, how its members stand; `gone`: done, and undone since.
+    """
 
     x: int
     y: int
@@ -30,6 +44,13 @@ class Box:
     note: str
     undo: bool
     pivot: bool
+    bar: tuple[Part, ...] = ()
+    gone: bool = False
+
+    @property
+    def going(self) -> bool:
+        """Whether something is happening in it now."""
+        return self.state in ("running", "queued", "waiting")
 
 
 @dataclass(frozen=True)
@@ -50,8 +71,8 @@ class Drawing:
     lane_y: int | None
 
 
-def draw(graph: Graph, steps: list[Mapping[str, Any]]) -> Drawing:
-    """The drawing of a graph; `steps` as a job's view has them."""
+def draw(graph: Graph, steps: Sequence[Mapping[str, Any]]) -> Drawing:
+    """The drawing of a graph; `steps` as a job's view has them, or as `grouping.folded` does."""
     of_step = {step["name"]: step for step in steps}
     layers = _layers(graph)
     rows = max((len(layer) for layer in layers), default=1)
@@ -83,15 +104,43 @@ def _layers(graph: Graph) -> list[list[str]]:
 
 
 def _action(graph: Graph, step: Mapping[str, Any], x: int, y: int) -> Box:
-    tries = f" · attempt {step['attempts']}" if step["attempts"] > 1 else ""
-    return Box(x, y, _cut(step["name"]), step["name"], step["state"], tries, undo=False, pivot=graph.by_name[step["name"]].pivot)
+    counted = step.get("members")
+    tries = f" · attempt {step['attempts']}" if step["attempts"] > 1 and not counted else ""
+    undone = (step["compensation"] or {}).get("state") == "completed"
+    gone = step["state"] == "completed" and undone
+    return Box(
+        x,
+        y,
+        _cut(step["name"]),
+        step["name"],
+        step["state"],
+        tries,
+        undo=False,
+        pivot=graph.by_name[step["name"]].pivot,
+        bar=_bar(counted),
+        gone=gone,
+    )
 
 
 def _undo(graph: Graph, step: Mapping[str, Any], x: int, y: int) -> Box:
     undo = graph.by_name[step["name"]].compensation
     name = undo.name if undo else step["name"]
+    told = step["compensation"]
     fidelity = f" · {undo.fidelity}" if undo else ""
-    return Box(x, y, _cut(name), name, step["compensation"]["state"], fidelity, undo=True, pivot=False)
+    bar = _bar(told.get("members"))
+    return Box(x, y, _cut(name), name, told["state"], fidelity, undo=True, pivot=False, bar=bar)
+
+
+def _bar(counted: Mapping[str, int] | None) -> tuple[Part, ...]:
+    """How the members stand: most first, at least two units wide each."""
+    if not counted:
+        return ()
+    total, room, parts, x = sum(counted.values()), WIDTH - 2 * BAR_MARGIN, [], BAR_MARGIN
+    for state, count in sorted(counted.items(), key=lambda one: (-one[1], one[0])):
+        width = max(2, min(room * count // total, WIDTH - BAR_MARGIN - x))
+        parts.append(Part(state, count, x, width))
+        x += width
+    return tuple(parts)
 
 
 def _cut(name: str) -> str:
@@ -100,7 +149,11 @@ def _cut(name: str) -> str:
 
 def _lines(graph: Graph, boxes: Mapping[tuple[str, bool], Box]) -> list[Line]:
     lines = [
-        Line(_curve(boxes[before, False], boxes[node.name, False]), boxes[before, False].state, undo=False)
+        Line(
+            _curve(boxes[before, False], boxes[node.name, False]),
+            "gone" if boxes[before, False].gone else boxes[before, False].state,
+            undo=False,
+        )
         for node in graph.nodes
         for before in node.after
     ]

@@ -34,6 +34,7 @@ from web.deciding import LETTER_ACTIONS, carry_out
 from web.door import door
 from web.pages.customers import for_customers
 from web.pages.drawing import HEIGHT, WIDTH, draw
+from web.pages.grouping import folded, folded_effects, groups_of
 from web.pages.once import key_of, new_key
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
@@ -82,6 +83,24 @@ def _tag(revision: Revision) -> str:
     """Of the page's live part: the job as it stands, for whom, and while it is open the time, for why it waits depends on others."""
     moment = "" if revision.ended else str(int(time.time() / WHY_ANEW_S))
     return f"{revision.tag}-{principal().role}-{moment}"
+
+
+@routes.get("/steps")
+def steps(job_id: str) -> Response:
+    """Every step and every effect, also those that the job's page counts."""
+    db, tenant_id = door().db, principal().tenant_id
+    view = job_view(db, job_id, tenant_id)
+    effects = effects_view(db, job_id, tenant_id)
+    page = render_template(
+        "steps.html",
+        job=view,
+        ended=view["state"] in ENDED,
+        steps=view["steps"],
+        effects=effects,
+        effect_rows=effects["items"],
+        flower=_flower(job_id),
+    )
+    return make_response(page)
 
 
 @routes.get("/history")
@@ -178,6 +197,10 @@ def _facts(job_id: str) -> dict[str, Any]:
     told = why(db, job_id, tenant_id)
     if not principal().may(Role.OPERATOR):
         told = for_customers(told)
+    graph = graph_view(db, job_id, tenant_id)
+    groups = groups_of(graph)
+    shown_graph, steps = folded(graph, view["steps"], groups)
+    effects = effects_view(db, job_id, tenant_id)
     return {
         "job": view,
         "ended": view["state"] in ENDED,
@@ -186,9 +209,17 @@ def _facts(job_id: str) -> dict[str, Any]:
         "why": told,
         "letters": letters,
         "may_decide": principal().may(Role.OPERATOR),
-        "effects": effects_view(db, job_id, tenant_id),
+        "effects": effects,
+        "effect_rows": folded_effects(effects["items"], groups),
+        "steps": steps,
+        "grouped": bool(groups),
         "history": history_ends(db, job_id, tenant_id),
-        "drawing": draw(graph_view(db, job_id, tenant_id), view["steps"]),
+        "drawing": draw(shown_graph, steps),
         "box": (WIDTH, HEIGHT),
-        "flower": _in_flower(job_id) if door().settings.flower_url and principal().may(Role.OPERATOR) else None,
+        "flower": _flower(job_id),
     }
+
+
+def _flower(job_id: str) -> Callable[[str, str], str] | None:
+    wanted = door().settings.flower_url and principal().may(Role.OPERATOR)
+    return _in_flower(job_id) if wanted else None

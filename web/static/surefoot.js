@@ -60,11 +60,13 @@ function follow(root) {
         continue;
       }
       const scrolled = [...here.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
+      const follows = here.querySelector(".scroll")?.dataset.follows;
       const asking = here.querySelector("details[open]") !== null && part.querySelector("details") !== null;
       const typing = here.contains(document.activeElement) && document.activeElement.matches("input");
       if (asking || typing) continue; // what somebody reads or writes stays
       here.replaceWith(part);
       part.querySelectorAll(".scroll").forEach((one, i) => (one.scrollLeft = scrolled[i] || 0));
+      if (name === "graph") inView(part.querySelector(".scroll"), follows);
     }
     for (const here of root.querySelectorAll("[data-part]")) {
       if (!kept.has(here.dataset.part)) here.remove();
@@ -114,6 +116,28 @@ function follow(root) {
     tick();
   }
 }
+
+function inView(place, follows) {
+  // of a graph that is wider than the page, what happens now; unless somebody has scrolled it elsewhere
+  if (!place || follows === "no") {
+    if (place) place.dataset.follows = "no";
+    return;
+  }
+  const now = place.querySelector("[data-now]");
+  if (now && place.scrollWidth > place.clientWidth) {
+    const box = now.getBoundingClientRect();
+    place.scrollLeft += box.left + box.width / 2 - place.getBoundingClientRect().left - place.clientWidth / 2;
+  }
+}
+
+document.addEventListener(
+  "pointerdown",
+  (event) => {
+    const place = event.target.closest(".graph .scroll");
+    if (place) place.dataset.follows = "no";
+  },
+  { passive: true },
+);
 
 function signOf(state) {
   return { completed: "✓", failed: "↩", cancelled: "↩", attention: "!" }[state] || "";
@@ -201,5 +225,6 @@ window.addEventListener("pageshow", (event) => {
 });
 
 document.querySelectorAll("[data-live]").forEach(follow);
+document.querySelectorAll(".graph .scroll").forEach((one) => inView(one));
 relative();
 setInterval(relative, 1000);
