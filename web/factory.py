@@ -23,7 +23,7 @@ from app.store import catalogue, faults, shape
 from app.store.session import open_engine
 from app.store.views import Polls
 from app.texts import to_utf8
-from web import address, body, logs, rates, security
+from web import address, body, compression, files, logs, rates, security
 from web.api import (
     acts,
     attention,
@@ -110,6 +110,8 @@ def _fit_the_store(db: Engine, registry: Registry | None) -> None:
 def _assemble(app: Flask, opening: Opening) -> None:
     logs.install(app)
     security.install(app)
+    compression.install(app)
+    files.install(app)
     address.install(app)
     opening.install(app)
     body.install(app)
@@ -122,6 +124,7 @@ def _assemble(app: Flask, opening: Opening) -> None:
     for part in (*api, docs, home_page, jobs_page, job_page, letters_page, sessions_page, sign_in, problem_pages):
         app.register_blueprint(part.routes)
     document.install(app)
+    docs.install(app)
 
 
 def _registry(settings: Settings) -> Registry | None:

@@ -238,3 +238,18 @@ def test_given_attention_when_an_operator_writes_why_while_the_page_is_followed_
     expect(page.locator("p.said")).to_contain_text("Your decision is on record")
     assert shop.land(job) == "cancelled"
     expect(page.locator('[data-part="letters"]')).to_have_count(0)
+
+
+def test_given_the_page_of_the_api_when_words_are_typed_then_only_what_has_all_of_them_is_shown(page: Page, url: str) -> None:
+    page.goto(f"{url}/docs")
+    calls, contents = page.locator("section.call:visible"), page.locator("[data-contents] li:visible")
+    everything = calls.count()
+    assert contents.count() == everything
+    page.fill("#filter", "Redrive letter")
+    expect(page.locator("[data-found]")).to_have_text(f"{calls.count()} of {everything}")
+    assert 0 < calls.count() == contents.count() < everything / 2
+    page.fill("#filter", "nowhere-to-be-found")
+    expect(page.locator("[data-found]")).to_have_text("Nothing here has all of these words.")
+    assert calls.count() == 0
+    page.fill("#filter", "")
+    expect(calls).to_have_count(everything)

@@ -17,13 +17,13 @@ from werkzeug.routing import Rule
 from app.errors import DefinitionError
 from app.store.views.names import API
 from web.address import ANY_HOST
-from web.api.answers import tagged
 from web.api.auth import is_open, open_to_all, role_of
 from web.api.described import Answer, Description, described, description_of
 from web.api.kinds import KINDS
 from web.api.problems import MEDIA_TYPE
 from web.api.shapes.problems import Problem
 from web.door import EXTENSION as DOOR
+from web.kept import Kept
 from web.rates import UNBOUNDED
 
 routes = Blueprint("document", __name__)
@@ -83,14 +83,15 @@ _ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 @open_to_all
 @described("This document", "operating", {200: Answer("OpenAPI 3.1.", None, ("ETag",)), 304: Answer("It is as you have it.")})
 def show() -> Response:
-    raw: bytes = current_app.extensions[EXTENSION][1]
-    return tagged(Response(raw, mimetype="application/json"), raw)
+    kept: Kept = current_app.extensions[EXTENSION][1]
+    return kept.answer()
 
 
 def install(app: Flask) -> None:
     """Make the document of every route that has been registered. Raises: DefinitionError for an API route without description."""
     whole = document(app)
-    app.extensions[EXTENSION] = (whole, json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode())
+    raw = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+    app.extensions[EXTENSION] = (whole, Kept.of(raw, "application/json"))
 
 
 def the_document() -> dict[str, Any]:

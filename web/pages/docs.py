@@ -1,19 +1,30 @@
-"""The API's document for people to read, made on the server from the same document that programs read. No script is needed."""
+"""The API's document for people to read, made on the server from the same document that programs read. No script is needed.
+
+It costs a sixth of a second to render and needs no key, so it is rendered once, with a mark where the address of this server
+goes; requests get that text with their address in it.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template
+from flask import Blueprint, Flask, Response, current_app, render_template
+from markupsafe import escape
 
 from web.address import base_url
 from web.api.auth import open_to_all
 from web.api.document import the_document
+from web.kept import Kept
 
 routes = Blueprint("docs", __name__)
+EXTENSION = "surefoot.docs"
+MARK = "https://address-of-this-server.invalid"
+ADDRESSES_KEPT = 4  # a server has one with SUREFOOT_PUBLIC_URL, and as many as it is asked by without
 EXAMPLE_ID = "019ab3c0-0000-7000-8000-000000000000"
 VALUES = {"job_id": EXAMPLE_ID, "letter_id": EXAMPLE_ID, "message_id": EXAMPLE_ID, "step": "charge_card", "name": "order"}
 
@@ -33,19 +44,48 @@ class Entry:
         return str(self.said["operationId"])
 
 
+class Page:
+    """The page for each address that was asked for lately. One for an application; its threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text = ""
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+
+    def of(self, base: str) -> Kept:
+        with self._lock:
+            found = self._kept.get(base)
+            if found is None:
+                self._text = self._text or _rendered()
+                raw = self._text.replace(MARK, str(escape(base))).encode()
+                found = self._kept[base] = Kept.of(raw, "text/html")
+            self._kept.move_to_end(base)
+            while len(self._kept) > ADDRESSES_KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+
+def install(app: Flask) -> None:
+    app.extensions[EXTENSION] = Page()
+
+
 @routes.get("/docs")
 @open_to_all
 def show() -> Response:
+    page: Page = current_app.extensions[EXTENSION]
+    return page.of(base_url()).answer()
+
+
+def _rendered() -> str:
     document = the_document()
-    page = render_template(
+    return render_template(
         "docs.html",
         info=document["info"],
-        groups=[(group, entries_of(document, group["name"], base_url())) for group in document["tags"]],
+        groups=[(group, entries_of(document, group["name"], MARK)) for group in document["tags"]],
         schemas=document["components"]["schemas"],
         headers=document["components"]["headers"],
         scheme=document["components"]["securitySchemes"]["bearer"],
     )
-    return make_response(page)
 
 
 def entries_of(document: dict[str, Any], group: str, base: str) -> list[Entry]:
