@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from app.saga.outcomes import Rejected
 from app.store.views import list_jobs
 from tests.contract.views.shop import Shop
 from tests.integration.test_http_polling import statements
+from tests.support.browser import PATIENCE_MS, browser  # noqa: F401 - a fixture
 from tests.support.orders import Shop as Orders
 from tests.support.running import Up
 from tests.support.web_server import served
 from web.door import EXTENSION
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WORDS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-sync")
-PATIENCE_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The system's browser: none is downloaded."""
-    binary = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if binary is None:
-        said = "no browser found: `sudo apt-get install -y chromium`"
-        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
-            pytest.fail(said, pytrace=False)
-        pytest.skip(said)
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as tool:
-        found = tool.chromium.launch(executable_path=binary, args=list(WORDS))
-        yield found
-        found.close()
 
 
 @pytest.fixture
@@ -49,7 +28,7 @@ def url(app: Flask) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
+def page(browser: Browser, url: str) -> Iterator[Page]:  # noqa: F811
     """A page in a browser of its own, which must not have complained: of a script, a policy, or anything that did not load.
 
     It asks for `url` so that it is closed before its server is: a page that follows a job would complain of that too.

@@ -649,7 +649,7 @@ def test_given_a_store_that_is_away_when_a_page_is_asked_then_it_is_one_for_peop
     answer = page.get("/jobs?state=attention", headers=BROWSER)
     text = answer.get_data(as_text=True)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    assert '<meta http-equiv="refresh" content="5">' in text
+    assert 'data-again="5"' in text
     assert '<a class="button" href="/jobs?state=attention">Try again</a>' in text
     assert not re.search("Retry-After|Idempotency|store", text)
     monkeypatch.setattr(app.extensions[EXTENSION].registry, "get", lambda name: None)

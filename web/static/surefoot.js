@@ -220,6 +220,9 @@ document.addEventListener("submit", (event) => {
   form.querySelector("button.main").textContent = "Starting…";
 });
 
+const again = document.querySelector("[data-again]"); // what could not be reached is asked for again
+if (again) setTimeout(() => location.reload(), Number(again.dataset.again) * 1000);
+
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload(); // back from the job's page: a new form with a new key
 });
