@@ -21,9 +21,11 @@ from werkzeug.routing import Rule
 from app.access import keys, sessions, tenants
 from app.access.principal import Role
 from app.engine import owning, quarantine
+from app.store import reconciliations
 from app.store.ids import new_id
 from app.store.session import reading
 from app.store.tables import api_keys, dead_letters
+from app.store.tables import reconciliations as findings
 from tests.contract.views.shop import GOOD, Shop
 from web.api.auth import is_open, role_of
 
@@ -33,9 +35,9 @@ REASON = {"reason": "seen"}
 ANY_KEY = {
     "jobs.submit", "jobs.index", "jobs.show", "jobs.cancel", "jobs.history", "jobs.redrive", "jobs.explain", "effects.index",
     "sagas.index", "sagas.show", "home.show", "home.submit", "home.recent", "jobs_page.find", "jobs_page.index", "job.show", "job.cancel",
-    "job.history", "job.live", "job.redrive", "sessions_page.show", "sessions_page.end", "sessions_page.end_all",
+    "job.history", "job.live", "job.redrive", "job.steps", "sessions_page.show", "sessions_page.end", "sessions_page.end_all",
 }  # fmt: skip
-OWNED = {"job_id", "letter_id", "session", "message_id"}  # arguments of an address that name what one tenant has
+OWNED = {"job_id", "letter_id", "session", "message_id", "finding_id"}  # arguments of an address that name what one tenant has
 PAGES = "text/html"
 
 
@@ -133,6 +135,11 @@ class House:
             letters = {row.job_id: row.id for row in found}
         self.letters = {"asked": letters[asked], "failed": letters[failed]}
         self.message = message
+        about = {"saga": "shop", "step": "charge_card", "item": "", "service": "bank", "finding": "different", "action": "asked"}
+        about |= {"job_id": asked, "key": f"{asked}:charge_card::action", "detail": {"says": words["error"]}}
+        with shop.db.begin() as tx:
+            assert reconciliations.note(tx, about | {"tenant_id": shop.tenant, "actor": "test"})
+            self.finding = str(tx.execute(select(findings.c.id)).scalar_one())
         key = shop.key("admin", OWNER)
         with reading(shop.db) as connection:
             key_id = connection.scalars(select(api_keys.c.id).where(api_keys.c.name == f"{OWNER} admin")).one()
@@ -176,11 +183,13 @@ class House:
             "letter_id": self.letters["asked" if "job_id" in rule.arguments else "failed"],
             "session": self.session,
             "message_id": self.message,
+            "finding_id": self.finding,
             "step": "charge_card",
             "name": "shop",
             "slug": "not-found",
             "filename": "surefoot.css",
         }
+        assert name in named, f"{rule.rule}: say here what {name} is of, and whether one tenant has it (OWNED)"
         return named[name]
 
     def path(self, call: Call) -> str:
