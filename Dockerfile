@@ -5,17 +5,17 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_
 WORKDIR /opt/surefoot
 
 # What it needs, before its own code: a change of code does not install everything anew. Wheels only: there is no compiler.
-COPY setup.cfg constraints.txt ./
-RUN python -c "import configparser as c; p = c.RawConfigParser(); p.read('setup.cfg'); print(p['options']['install_requires'])" >needs.txt \
- && pip install --only-binary :all: -c constraints.txt -r needs.txt
+# Each by its hash: what an index serves otherwise is refused, and so is what docker/requirements.txt does not name.
+COPY docker/requirements.txt ./
+RUN pip install --only-binary :all: --require-hashes -r requirements.txt
 
-COPY pyproject.toml README.md surefoot.py celeryconfig.py ./
+COPY setup.cfg pyproject.toml README.md surefoot.py celeryconfig.py ./
 COPY app app
 COPY workers workers
 COPY web web
 COPY docker docker
-RUN pip install --no-deps . \
- && rm -rf app workers web build *.egg-info surefoot.py celeryconfig.py needs.txt \
+RUN pip install --no-deps --no-build-isolation . \
+ && rm -rf app workers web build *.egg-info surefoot.py celeryconfig.py requirements.txt \
  && python -m compileall -q "$(python -c 'import app; print(app.__path__[0])')" \
  && useradd --system --uid 10001 --user-group --home-dir /var/lib/surefoot --create-home surefoot
 

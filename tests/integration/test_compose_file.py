@@ -49,4 +49,4 @@ def test_given_a_published_port_then_it_is_on_loopback_unless_said_otherwise() -
 def test_given_the_image_then_it_runs_as_nobody_special() -> None:
     words = (ROOT / "Dockerfile").read_text()
     assert "\nUSER surefoot\n" in words
-    assert "--only-binary :all: -c constraints.txt" in words
+    assert "--only-binary :all: --require-hashes -r requirements.txt" in words

@@ -137,7 +137,7 @@ OTHERWISE = {
     "jobs.submit": "the first line of the job's history",
     "home.submit": "the same",
     "sign_in.enter": "the session's own row",
-    "sign_in.again": "the same",
+    "sign_in.again": "nothing is changed: it shows the sign-in with what was typed",
     "sign_in.leave": "the same",
     "sessions_page.end": "the same: people end their own sessions",
     "sessions_page.end_all": "the same",
