@@ -144,6 +144,8 @@ class Settings(OurSettings):
     input_bytes: Bytes = 256 * 1024
     result_bytes: Bytes = 64 * 1024
     leaked_descriptors: Count = 200  # that a worker's child may have more than at its start, until it is retired
+    leaked_threads: Count = 50  # the same of threads that steps started and left behind
+    child_failures: Count = 25  # attempts in a row that fail in one child, until it is replaced
     checkpoint_bytes: Bytes = 64 * 1024  # of what ctx.checkpoint keeps: it is read with each claim
     progress_chars: Count = 500  # of a message of ctx.progress; the rest is cut off
     body_bytes: Bytes = 1024 * 1024

@@ -42,6 +42,10 @@ class Unreadable(SurefootError):
     """This code cannot read what is stored. `details`: `model`, the type it was read as; `field`, where it does not fit ("" for all)."""
 
 
+class UnreadableDefinition(Unreadable):
+    """This code cannot read the stored definition of a saga: a release of another age wrote it."""
+
+
 class UnknownSaga(RequestError):
     """No saga of that name is known."""
 

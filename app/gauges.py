@@ -110,7 +110,14 @@ def _jobs(connection: Connection) -> list[Metric]:
         since.add_metric((asked.saga,), asked.oldest_s)
     for one in standing.stranded_versions(connection):
         stranded.add_metric((one.saga, str(one.version), one.digest), one.jobs)
-    return [jobs, unowned, since, stranded]
+    unread = _gauge(
+        "jobs_definition_unreadable",
+        "Open jobs that are pinned to a definition which the code of this web server cannot read.",
+        "saga", "version", "digest",
+    )  # fmt: skip
+    for one, _said in standing.unreadable_definitions(connection):
+        unread.add_metric((one.saga, str(one.version), one.digest), one.jobs)
+    return [jobs, unowned, since, stranded, unread]
 
 
 def _lanes(connection: Connection) -> list[Metric]:

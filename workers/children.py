@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 def kill_child(pid: int) -> bool:
-    """SIGKILL to `pid` if it is a child of this process. Returns whether it was sent."""
+    """SIGKILL to `pid` if it is a child of this process, and to every process under it. Returns whether it was sent."""
     if pid <= 1 or pid == os.getpid():
         return False
     try:
@@ -52,10 +53,28 @@ def _kill_by_fd(pid: int) -> bool:
     try:
         if not is_living_child(pid):
             return False
+        below = _below(pid)
         signal.pidfd_send_signal(fd, signal.SIGKILL)
+        _end(below)
         return True
     finally:
         os.close(fd)
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    """Every process under a living child. It inherits what its steps detach (`leftovers.begin`), so nothing is elsewhere."""
+    with suppress(psutil.Error):
+        return list(psutil.Process(pid).children(recursive=True))
+    return []
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """psutil remembers when each was started, and leaves another one of the same number alone."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
+    if processes:
+        log.warning("processes.ended", pids=[process.pid for process in processes[:5]], count=len(processes))
 
 
 def _kill_by_pid(pid: int) -> bool:
@@ -63,9 +82,11 @@ def _kill_by_pid(pid: int) -> bool:
         child = psutil.Process(pid)  # remembers when it was started, and compares before it kills
         if child.ppid() != os.getpid():
             return False
+        below = _below(pid)
         child.kill()
     except psutil.Error:
         return False
+    _end(below)
     return True
 
 

@@ -6,7 +6,8 @@ Answer: a child remembers how it began. After each attempt it is held against th
 that were started end, and the child is retired (`workers.pool`): it takes no further work, and another child begins anew.
 Some descriptors are kept aside, so that an outcome can be recorded when a step has used up all others.
 
-Threads cannot be ended from outside; those that stay are told in the log.
+Threads cannot be ended from outside; those that stay are told in the log, and many of them retire the child. So does a run of
+failures: what they have in common may be this process, in a way that none of the questions here asks about.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ import psutil
 import structlog
 
 from app.config import settings
+from app.participant import ActionUndone
+from app.saga.outcomes import Failed, Rejected
 
 log = structlog.get_logger(__name__)
 SPARE = 16  # descriptors kept aside: a store's file and its journal, a log, a socket
@@ -36,6 +39,7 @@ CAUSES_MOST = 10  # exceptions behind an exception that are looked at
 ENDS_S = 2.0  # how long processes that were killed are waited for
 CHILD_MARK = "SUREFOOT_STEP_OF"  # in the environment of what a step starts: the pid of its child
 PR_SET_CHILD_SUBREAPER = 36
+ANSWERS = (Rejected, Failed, ActionUndone)  # of the business: another child would hear the same
 SIGNALS = tuple(
     number
     for name in ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "CHLD", "PIPE", "CONT", "VTALRM", "PROF")
@@ -55,17 +59,22 @@ class Start:
     standard: tuple[Any, ...] = field(default_factory=lambda: _standard())
     world: tuple[Any, ...] = field(default_factory=lambda: _world())
     threads: set[int | None] = field(default_factory=lambda: {thread.ident for thread in threading.enumerate()})
+    alive: int = field(default_factory=threading.active_count)
     lowest: int = field(default_factory=lambda: _lowest() or 0)
     spare: list[int] = field(default_factory=lambda: [os.open(os.devnull, os.O_RDONLY) for _ in range(SPARE)])
 
 
 @dataclass
 class Child:
-    """This process, if it is a pool's child. `retired`: why it takes no further work; empty while it does."""
+    """This process, if it is a pool's child. `retired`: why it takes no further work; empty while it does.
+
+    `failures`: attempts in a row that ended by an error which is no answer of the business.
+    """
 
     is_one: bool = False
     start: Start | None = None
     retired: str = ""
+    failures: int = 0
 
 
 here = Child()
@@ -73,7 +82,7 @@ here = Child()
 
 def begin() -> None:
     """`worker_process_init`: from now on this process is a pool's child, and inherits what its steps' processes leave behind."""
-    here.is_one, here.start, here.retired = True, None, ""
+    here.is_one, here.start, here.retired, here.failures = True, None, "", 0
     os.environ[CHILD_MARK] = str(os.getpid())
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
@@ -97,6 +106,7 @@ def after(error: BaseException | None = None) -> None:
         return
     if os.getpid() != here.start.pid:
         os._exit(os.EX_SOFTWARE)  # a copy of the child: what it would record is not its to record
+    here.failures = here.failures + 1 if error is not None and not isinstance(error, ANSWERS) else 0
     found = list(_changed(here.start, error))
     if found and not here.retired:
         here.retired = ", ".join(found)
@@ -130,7 +140,11 @@ def _changed(start: Start, error: BaseException | None) -> Iterator[str]:
         yield "time zone or locale are others"
     if ended := _end_processes():
         yield f"{len(ended)} processes were left: {', '.join(ended[:5])}"
+    if here.failures >= settings().child_failures:
+        yield f"{here.failures} attempts in a row failed"
     _tell_threads(start)
+    if (more := threading.active_count() - start.alive) > settings().leaked_threads:
+        yield f"{more} threads are left"
 
 
 def out_of(error: BaseException | None) -> str | None:

@@ -44,7 +44,8 @@ def examine(read: Callable[[], Settings], *, every_job: bool = False) -> Iterato
 
 def _of_store(settings: Settings, db: Engine, every_job: bool) -> Iterator[Finding]:
     """One FAIL where the store is away, also when it goes away in between."""
-    questions = (store.there, store.writable, store.clock, fleet.workers, fleet.versions, fleet.unreadable, fleet.time_outs, fleet.relay)
+    questions = (store.there, store.writable, store.clock, fleet.workers, fleet.versions, fleet.unreadable)
+    questions += (fleet.definitions, fleet.time_outs, fleet.relay)  # type: ignore[assignment]
     questions += (partial(jobs.invariants, every_job=every_job), jobs.left_behind, jobs.letters, jobs.findings, jobs.quarantine)  # type: ignore[assignment]
     for ask in questions:
         name = getattr(ask, "__name__", "invariants")

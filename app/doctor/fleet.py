@@ -117,6 +117,17 @@ def unreadable(_settings: Settings, db: Engine) -> Iterator[Finding]:
         yield ok("readable", "no operation waits for code that can read its data")
 
 
+def definitions(_settings: Settings, db: Engine) -> Iterator[Finding]:
+    """Are there open jobs whose stored definition this code cannot read?"""
+    with reading(db) as connection:
+        found = standing.unreadable_definitions(connection)
+    for version, said in found:
+        jobs = f"{version.jobs} open job{'s are' if version.jobs > 1 else ' is'} pinned to it"
+        yield fail("definitions", f"{said}; {jobs}", "run the release that wrote it, here too; nothing is given up meanwhile")
+    if not found:
+        yield ok("definitions", "every open job's definition can be read")
+
+
 def time_outs(settings: Settings, db: Engine) -> Iterator[Finding]:
     """Step within lane, lane within visibility time-out: of every worker, since Redis keeps all unacknowledged messages together."""
     with reading(db) as connection:

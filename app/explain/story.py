@@ -7,12 +7,15 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from app.errors import UnreadableDefinition
 from app.explain import endings
 from app.explain.facts import Facts, Letter, read
 from app.explain.moving import Wait, told, waits
 from app.explain.words import MOST_NAMED, at, sentence
 from app.rules.states import JobState
+from app.store.queries import standing_of
 from app.store.session import reading
+from app.store.types import AnyRow
 from app.store.views.names import stamp
 
 
@@ -22,8 +25,25 @@ def why(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
     Raises: NotFound.
     """
     with reading(db) as connection:
-        facts = read(connection, job_id, tenant_id, datetime.now(UTC).date())
+        try:
+            facts = read(connection, job_id, tenant_id, datetime.now(UTC).date())
+        except UnreadableDefinition as error:
+            return _unreadable(standing_of(connection, job_id, tenant_id), error)
     return tell(facts)
+
+
+def _unreadable(job: AnyRow, error: UnreadableDefinition) -> dict[str, Any]:
+    """What can be said without its definition: where it stands, and why nothing more is told."""
+    ended = job.finished_at is not None
+    wait = {"kind": "definition", "what": f"code that can read its definition ({error.details['digest']})"}
+    going_on = "" if ended else " Nothing of it is given up; it goes on with code that can."
+    return {
+        "state": job.state,
+        "since": stamp(job.finished_at or job.attention_since or job.created_at),
+        "sentence": sentence(error.message) + going_on,
+        "waiting_for": [] if ended else [wait | {"since": None, "ends_by": None}],
+        "next": {"what": "nothing: this is final" if ended else "run the release that wrote it", "at": None},
+    }
 
 
 def tell(facts: Facts) -> dict[str, Any]:

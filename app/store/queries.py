@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from app.clock import UtcDateTime, ago, now
-from app.errors import NotFound
+from app.errors import NotFound, UnreadableDefinition
 from app.rules.states import JobState, Kind
 from app.saga.graph import Graph
 from app.saga.inputs import has_secrets
@@ -79,20 +79,42 @@ _definitions: dict[str, Definition] = {}
 
 
 def definition(connection: Connection, digest: str) -> Definition:
-    """What a digest names. Raises: NotFound."""
+    """What a digest names. Raises: NotFound, UnreadableDefinition."""
     if digest not in _definitions:
         c = definitions.c
-        row = connection.execute(select(c.version, c.graph, c.input_schema, c.words).where(c.digest == digest)).one_or_none()
+        columns = (c.saga, c.version, c.graph, c.input_schema, c.words)
+        row = connection.execute(select(*columns).where(c.digest == digest)).one_or_none()
         if row is None:
             raise NotFound(f"no definition {digest} is known")
         if len(_definitions) > 1000:
             _definitions.clear()
-        _definitions[digest] = Definition(digest, row.version, Graph.from_json(row.graph), row.input_schema, Words.from_json(row.words))
+        _definitions[digest] = _read_definition(digest, row)
     return _definitions[digest]
 
 
+def _read_definition(digest: str, row: AnyRow) -> Definition:
+    """Raises: UnreadableDefinition, whatever is wrong with the row."""
+    try:
+        graph, words = Graph.from_json(row.graph), Words.from_json(row.words)
+    except Exception as error:
+        named = f"the definition of saga {row.saga}, version {row.version} ({digest})"
+        told = f"{type(error).__name__}: {error}"[:200]
+        raise UnreadableDefinition(f"{named} cannot be read by this code: {told}", digest=digest) from error
+    return Definition(digest, row.version, graph, row.input_schema, words)
+
+
+def standing_of(connection: Connection, job_id: str, tenant_id: str | None) -> AnyRow:
+    """(state, created_at, attention_since, finished_at) of a job, without its definition. Raises: NotFound."""
+    j = jobs.c
+    columns = (j.tenant_id, j.state, j.created_at, j.attention_since, j.finished_at)
+    row = connection.execute(select(*columns).where(j.id == job_id)).one_or_none()
+    if row is None or tenant_id not in (None, row.tenant_id):
+        raise NotFound("There is no such job, or it is not yours.")
+    return row
+
+
 def graph_of(connection: Connection, digest: str) -> Graph:
-    """The pinned graph of a digest. Raises: NotFound."""
+    """The pinned graph of a digest. Raises: NotFound, UnreadableDefinition."""
     return definition(connection, digest).graph
 
 

@@ -75,6 +75,8 @@ def _of_ours(error: e.SurefootError) -> Problem:
         case e.TryLater():
             slug = "too-many-requests" if isinstance(error, e.TooManyOpenJobs) else "unavailable"
             return Problem(slug, said, headers={"Retry-After": str(max(1, round(error.retry_after_s)))})
+        case e.UnreadableDefinition():
+            return Problem("unavailable", said)
     return Problem("internal-error", "Something went wrong here; the log has it under this trace_id.")
 
 

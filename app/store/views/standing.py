@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, String, and_, func, literal_column, select, text
 
 from app.clock import ago, now
+from app.errors import UnreadableDefinition
 from app.saga.naming import queue_name
-from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED, RUNNING, WAITING, order_of_definitions
+from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED, RUNNING, WAITING, definition, order_of_definitions
 from app.store.tables import dead_letters, definitions, jobs, leases, lock_waiters, operations, quarantine, workers
 from app.store.tables import locks as lock_rows
 from app.store.views.health import RELAY
@@ -98,6 +99,17 @@ def unread(connection: Connection) -> list[Unread]:
         before = found.get((saga, step), Unread(saga, step, str((error or {}).get("message", "")), 0))
         found[saga, step] = replace(before, count=before.count + 1)
     return [found[key] for key in sorted(found)]
+
+
+def unreadable_definitions(connection: Connection) -> list[tuple[Version, str]]:
+    """The definitions of open jobs that this code cannot read, each with what is wrong with it."""
+    found: list[tuple[Version, str]] = []
+    for version in open_versions(connection):
+        try:
+            definition(connection, version.digest)
+        except UnreadableDefinition as error:
+            found.append((version, error.message))
+    return found
 
 
 def stranded_versions(connection: Connection) -> list[Version]:

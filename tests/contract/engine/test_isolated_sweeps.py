@@ -7,13 +7,17 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select, update
 
+from app.doctor import fleet
 from app.doctor.findings import Level
 from app.doctor.jobs import left_behind
 from app.engine import broker_lost
-from app.errors import StoreUnavailable
+from app.errors import NotFound, StoreUnavailable
+from app.explain import why
+from app.gauges import Gauges
 from app.store import leases, queries
 from app.store.session import reading
 from app.store.tables import definitions, operations
+from app.store.views import standing
 from tests.support.world import LEASE_S, Participant, World, diamond
 
 DOWN = RuntimeError("down")
@@ -114,6 +118,33 @@ def test_given_a_definition_that_cannot_be_read_when_swept_then_timers_and_lost_
     assert found["woken"] == 1
     assert world.sweeper.isolated.failed == {"expired": 1}
     readable_again(world, graph)
+
+
+def test_given_a_definition_that_cannot_be_read_when_asked_about_then_why_doctor_and_metric_name_it(
+    world: World, service: Participant
+) -> None:
+    job = world.submit()
+    with reading(world.db) as connection:
+        assert standing.unreadable_definitions(connection) == []
+    (good,) = fleet.definitions(world.settings, world.db)
+    assert good.level == Level.OK
+    graph = graph_in_store(world)
+    unreadable(world, job)
+    told = why(world.db, job, None)
+    digest = world.job(job).digest
+    assert (told["state"], told["waiting_for"][0]["kind"]) == ("running", "definition")
+    assert f"definition of saga diamond, version 1 ({digest}) cannot be read by this code" in told["sentence"]
+    assert "Nothing of it is given up" in told["sentence"]
+    with pytest.raises(NotFound):
+        why(world.db, job, "00000000-0000-7000-8000-000000000000")
+    (finding,) = fleet.definitions(world.settings, world.db)
+    assert (finding.level, digest in finding.said, "1 open job is pinned" in finding.said) == (Level.FAIL, True, True)
+    sample = f'surefoot_jobs_definition_unreadable{{digest="{digest}",saga="diamond",version="1"}} 1.0'
+    assert sample in Gauges(world.db, world.settings).text().decode()
+    readable_again(world, graph)
+    assert why(world.db, job, None)["waiting_for"][0]["kind"] != "definition"
+    world.drain()
+    assert world.state(job) == "completed"
 
 
 def test_given_a_newer_release_s_definition_when_read_then_what_is_unknown_is_ignored(world: World) -> None:

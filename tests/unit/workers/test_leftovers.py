@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
+from app.config import settings
+from surefoot import Failed, Rejected
 from tests.support.waiting import wait_until
 from workers import leftovers
 from workers.children import end_what_it_started
@@ -63,6 +65,43 @@ def test_given_a_step_that_leaves_all_as_it_was_when_ended_then_its_child_goes_o
 
     told = in_child(careful, attempts=2)
     assert told["retired"] == ""
+
+
+def test_given_a_run_of_failures_in_one_child_when_nothing_else_is_known_then_it_is_retired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUREFOOT_CHILD_FAILURES", "3")
+    settings.cache_clear()
+
+    def after(*errors: BaseException | None) -> str:
+        left = iter(errors)
+
+        def step() -> None:
+            error = next(left)
+            if error is not None:
+                raise error
+
+        return str(in_child(step, attempts=len(errors))["retired"])
+
+    broken = ConnectionError("the library is in a state of its own")
+    assert after(broken, ValueError(), broken) == "3 attempts in a row failed"
+    assert after(broken, broken, None, broken, broken) == ""
+    assert after(broken, broken, Rejected("no"), broken, broken) == ""
+    assert after(*[Rejected("no")] * 5, Failed("gone")) == ""
+
+
+def test_given_steps_that_leave_threads_behind_when_there_are_many_then_the_child_is_retired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUREFOOT_LEAKED_THREADS", "3")
+    settings.cache_clear()
+    for_ever = threading.Event()
+
+    def start_one() -> None:
+        threading.Thread(target=for_ever.wait, daemon=True).start()
+
+    assert in_child(start_one, attempts=3)["retired"] == ""  # a library's own thread or two are no harm
+    assert in_child(start_one, attempts=4)["retired"] == "4 threads are left"
 
 
 def move_away() -> None:
