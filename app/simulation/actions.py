@@ -14,6 +14,7 @@ from app.participant.barrier import ActionUndone
 from app.saga.context import Context
 from app.saga.registry import Registry
 from app.simulation.fleet import Worker
+from app.simulation.ledger import Ledger
 from app.simulation.sagas import StepPlan
 from app.simulation.service import SimService
 from app.simulation.stage import Actor, Role
@@ -23,6 +24,7 @@ T = TypeVar("T")
 KEYS = 3  # idempotency keys a client uses: so many jobs at most
 WORDS = ("retry", "mark_done", "waive", "mark_absent")
 LETTER_WORDS = ("send_back", "lay_down")
+FINDING_WORDS = ("adopt", "decide", "undo", "decide", "close")
 EXPIRING = "sweep.Sweeper._expired/asked"  # a relay has read whose lease has run out, and has not acted on it
 
 
@@ -63,6 +65,7 @@ class Director:
     service: SimService
     saga: str
     plans: Sequence[StepPlan] = ()
+    ledger: Ledger | None = None
     accepted: dict[str, str] = field(default_factory=dict)
     waived: set[tuple[str, str, str]] = field(default_factory=set)
     objections: list[str] = field(default_factory=list)
@@ -75,7 +78,8 @@ class Director:
     def problems(self, *, slack_s: float | None = None, bound_s: float | None = None) -> list[str]:
         """Everything that does not hold just now."""
         asked = self.world.objections(slack_s=slack_s, bound_s=bound_s)
-        return [*asked, *self.service.objections, *self.objections]
+        ledger = self.ledger.objections if self.ledger is not None else []
+        return [*asked, *self.service.objections, *ledger, *self.objections]
 
     # --- clients ---------------------------------------------------------------------------------------------------
     def _submit(self, action: Action) -> str:
@@ -144,6 +148,31 @@ class Director:
             except ActionUndone:
                 return "mark_absent"  # it was voided before
         return word
+
+    # --- reconciliation --------------------------------------------------------------------------------------------
+    def _patrol(self, action: Action) -> str:
+        if any(actor.name == "patrol" for actor in self.world.stage.paused):
+            return ""
+        return _told(self.world.people.patrol(points=action.budget, dies=action.dies), "reconciles")
+
+    def _stray(self, action: Action) -> str:
+        step = _one_of([plan.name for plan in self.plans if plan.promise != "pure"], action.which)
+        if self.ledger is None or step is None:
+            return ""
+        self.ledger.stray(self.saga, step)
+        return f"a job that had done {step} is lost"
+
+    def _drift(self, action: Action) -> str:
+        step = self.ledger.drift(action.which) if self.ledger is not None else ""
+        return f"somebody takes back {step} of a job that completed" if step else ""
+
+    def _finding(self, action: Action) -> str:
+        found = _one_of(self.world.view.findings(), action.which)
+        if found is None:
+            return ""
+        word = FINDING_WORDS[action.who % len(FINDING_WORDS)]
+        actor = self.world.people.finding(found.id, word, points=action.budget, dies=action.dies)
+        return _told(actor, f"decides about a finding of {found.step}")
 
     # --- workers ---------------------------------------------------------------------------------------------------
     def _deliver(self, action: Action) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from app import faults
-from app.engine import decide
+from app.engine import decide, findings, reconcile
 from app.engine.dispatch import ring
 from app.engine.entrance import Entrance
 from app.engine.redrive import discard_letter, redrive_job, redrive_letter
@@ -79,6 +80,31 @@ class People:
         if word == "lay_down":
             return scene.act(actor, lambda: discard_letter(scene.db, letter_id, "person", "looked"))
         return self._send_back(actor, lambda entrance: redrive_letter(entrance, letter_id, Asked("person", "looked")))
+
+    def patrol(self, *, points: int | str | None = None, dies: bool = False) -> Actor:
+        """A process reconciles the next jobs."""
+        scene = self._scene
+        work = partial(reconcile.patrol, scene.db, scene.settings, scene.registry, "patrol")
+        return scene.act(Actor("patrol", Role.RELAY, points, dies), lambda: len(work().found))
+
+    def look(self) -> None:
+        """Every job of the window is reconciled, and nothing fails."""
+        scene = self._scene
+        reconcile.whole_window(scene.store.engine, scene.settings, scene.registry, "patrol")
+
+    def finding(
+        self, finding_id: str, word: str, *, points: int | str | None = None, dies: bool = False
+    ) -> Actor:
+        """A person decides about a finding: `adopt`, `undo`, `close`; or to `decide` that a patrol undoes it."""
+        scene = self._scene
+        who = ("person", "looked")
+        verbs: dict[str, Callable[[], Any]] = {
+            "adopt": lambda: findings.adopt(scene.db, finding_id, *who),
+            "undo": lambda: findings.undo(scene.db, scene.registry, finding_id, *who),
+            "decide": lambda: findings.decide_undo(scene.db, scene.registry, finding_id, *who).id,
+            "close": lambda: findings.close(scene.db, finding_id, *who),
+        }
+        return scene.act(Actor(word, Role.PERSON, points, dies), verbs[word])
 
     def _send_back(self, actor: Actor, asked: Callable[[Entrance], Any]) -> Actor:
         scene = self._scene

@@ -48,6 +48,10 @@ NAMED = frozenset(
         "keep.lost",
         "keep.hand_back",
     )
+    | {"effect/before"}
+    | _around("reconcile.patrol", "findings.record.<listcomp>", "findings.close", "findings.adopt")
+    | _around("findings.decide_undo")
+    | _reads("reconcile.patrol", "findings._found", "findings.lost_effects", "findings._carry_out")
     | _around("locking.take_locks", "late.sweep", "late.act_on_batch")
     | _reads("redrive.redrive_job", "redrive.redrive_letter")
     | _reads("sweep.Sweeper._expired", "sweep.Sweeper._unsent", "sweep.Sweeper._idle", "sweep.Sweeper._stranded")

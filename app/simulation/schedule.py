@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from app.config import Settings
 from app.rules.states import ENDED, JobState
 from app.simulation.actions import WORDS, Action, Director
+from app.simulation.ledger import Ledger
 from app.simulation.sagas import StepPlan, build, draw, to_be_learnt
 from app.simulation.service import SimService
 from app.simulation.store import SimStore, store_of_this_process
@@ -53,6 +54,7 @@ STOPS = (1, 1, 2, 3, 4, 6, 9, 13, 20)  # after how many points an actor stops
 # What takes several in one order is not met by chance: of eight seeds one is about sleep alone, one about people alone
 OF_EIGHT_SLEEPERS, OF_EIGHT_PEOPLE = 5, 6
 OF_SIXTEEN_IN_DOUBT = 2  # answers are lost, jobs cancelled, and every undo has to learn what happened
+OF_SIXTEEN_ACCOUNTED = 9  # effects stand without a job or go behind our back, and are reconciled
 OF_EIGHT_FAILING = 7  # steps that fail for good, beside what is drawn
 SLEEPERS = {"submit": 0.7, "deliver": 6.0, "resume": 3.0, "sweep": 4.0, "tick": 5.0, "oversleep": 3.0, "doze": 0.5, "broker": 0.7}
 PEOPLE = {"submit": 2.0, "deliver": 15.0, "resume": 5.0, "sweep": 4.0, "tick": 7.0, "cancel": 0.7, "person": 8.0}
@@ -67,6 +69,7 @@ IN_DOUBT = {
     "drop": 0.5,
     "crash": 0.5,
 }
+ACCOUNTED = {"patrol": 4.0, "stray": 1.0, "drift": 2.0, "finding": 5.0}
 ON_TERMS = {"again": 2.0, "letter": 1.0, "deploy": 0.6, "person": 3.0}
 RECONCILE_S = 20.0
 FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
@@ -103,6 +106,8 @@ class Rates:
             dies = chance.choice((0.0, 0.2))
             return cls(IN_DOUBT, words, 0.4, 0.2, dies, 0.0, 0.0, 0.0, chance.random() < 0.6)
         drawn, terms = cls.drawn(chance), terms_of(seed)
+        if seed % 16 == OF_SIXTEEN_ACCOUNTED:
+            return replace(drawn, weights=drawn.weights | ACCOUNTED)
         if terms.any:
             calm = replace(drawn, weights=ORDINARY, answers=(), pause=0.0, dies=0.0) if terms.once else drawn
             return replace(
@@ -183,8 +188,10 @@ def _drawn(chance: random.Random, rates: Rates) -> Iterator[Action]:
                 yield Action(verb, word="no beats" if chance.random() < rates.no_beats else "", seconds=seconds)
             case "person":
                 yield Action(verb, which, word=chance.choice(WORDS), points=points, dies=dies)
-            case "resume" | "sweep" | "cancel":
+            case "resume" | "sweep" | "cancel" | "patrol":
                 yield Action(verb, which, points=points, dies=dies)
+            case "finding":
+                yield Action(verb, which, who, points=points, dies=dies)
             case _:
                 yield Action(verb, which)
 
@@ -222,9 +229,12 @@ def run(
     outcome.on_postgresql = store.engine.dialect.name == "postgresql"
     service = SimService(store, exclusive=bool(terms.on_locked))
     sagas = [build(SAGA, outcome.plans, service, version=n, **terms.of_saga()) for n in range(1, terms.versions + 1)]
+    ledger = Ledger(store) if seed % 16 == OF_SIXTEEN_ACCOUNTED else None
+    if ledger is not None:
+        ledger.declare(sagas[0], outcome.plans)
     settings = settings_of(terms)
     with World(sagas, seed=seed, settings=settings, store=store, runs_on=rates.runs_on, deployed=1) as world:
-        director = Director(world, service, SAGA, outcome.plans)
+        director = Director(world, service, SAGA, outcome.plans, ledger)
         try:
             if actions is None:
                 _go(director, outcome, drawn, length)
@@ -279,6 +289,8 @@ def land(director: Director, outcome: Outcome) -> None:
     outcome.problems += director.problems(slack_s=FINAL_SLACK_S, bound_s=FINAL_BOUND_S)
     if not outcome.problems:
         outcome.problems += untrue(director)
+    if not outcome.problems and director.ledger is not None:
+        outcome.problems += director.ledger.untrue(world)
     if young and world.view.gave_up_waiting():
         outcome.problems.append(
             "an operation waited in vain for its queue time-out, though workers were there: its message was never rung again"

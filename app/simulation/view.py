@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from app.rules.states import ENDED, JobState
-from app.store.tables import dead_letters, history, jobs, operations
+from app.store.reconciliations import LATE
+from app.store.tables import dead_letters, history, jobs, operations, reconciliations
 
 
 class View:
@@ -48,6 +49,12 @@ class View:
         """The open dead letters that hold no job, oldest first."""
         d = dead_letters.c
         return self.all(select(dead_letters).where(d.state == "open", ~d.blocking).order_by(d.id))
+
+    def findings(self) -> list[Any]:
+        """The open findings about effects, oldest first."""
+        r = reconciliations.c
+        open_ones = select(reconciliations).where(r.closed_at.is_(None), r.finding != LATE)
+        return self.all(open_ones.order_by(r.id))
 
     def history(self, job_id: str) -> list[Any]:
         """A job's history, oldest first."""

@@ -13,7 +13,17 @@ from sqlalchemy import case, select, update
 
 import app.participant.barrier  # noqa: F401
 from app.clock import now
-from app.engine import advance, attempt, failures, learning, perform, rerun, turn
+from app.engine import (
+    advance,
+    attempt,
+    failures,
+    findings,
+    learning,
+    perform,
+    rerun,
+    turn,
+)
+from app.engine.asking import Asking
 from app.engine.broker_lost import BrokerLost
 from app.engine.lost import Lost
 from app.engine.move import Move
@@ -22,7 +32,7 @@ from app.rules.states import Dir, Kind, OpState
 from app.saga.context import Context
 from app.saga.naming import effect_key
 from app.simulation.broker import SimBroker
-from app.store import queries, updates
+from app.store import queries, reconciliations, updates
 from app.store.session import transaction
 from app.store.tables import jobs, operations
 
@@ -417,4 +427,22 @@ def a_job_runs_without_its_locks() -> Iterator[None]:
 @planted
 def a_job_is_run_again_however_often_it_is_asked_for() -> Iterator[None]:
     with instead(rerun, "_may_run_again", lambda *args: None):
+        yield
+
+
+@planted
+def what_was_adopted_is_found_again() -> Iterator[None]:
+    with instead(reconciliations, "adopted_among", lambda connection, keys: set()):
+        yield
+
+
+@planted
+def an_undo_that_was_decided_is_not_carried_out() -> Iterator[None]:
+    with instead(findings, "carry_out_decided", lambda *args: None):
+        yield
+
+
+@planted
+def effects_of_lost_jobs_are_not_looked_for() -> Iterator[None]:
+    with instead(Asking, "strays", lambda self, first, last: []):
         yield

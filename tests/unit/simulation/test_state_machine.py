@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from app.simulation.actions import WORDS, Action, Director
+from app.simulation.ledger import Ledger
 from app.simulation.sagas import build
 from app.simulation.schedule import FAILURE_ANSWERS, FOR_GOOD, SAGA, SECONDS, Outcome, land, plans_of
 from app.simulation.service import SimService
@@ -37,9 +38,11 @@ class Machine(RuleBasedStateMachine):
     def begin(self, saga: int) -> None:
         service = SimService(store_of_this_process())
         self.outcome = Outcome(saga, plans_of(saga))
-        self.world = World([build(SAGA, self.outcome.plans, service)], seed=saga, store=service.store)
+        ledger, made = Ledger(service.store), build(SAGA, self.outcome.plans, service)
+        ledger.declare(made, self.outcome.plans)
+        self.world = World([made], seed=saga, store=service.store)
         self.world.__enter__()
-        self.director = Director(self.world, service, SAGA)
+        self.director = Director(self.world, service, SAGA, self.outcome.plans, ledger)
 
     def do(self, verb: str, **more: object) -> None:
         assert self.director is not None
@@ -64,6 +67,14 @@ class Machine(RuleBasedStateMachine):
     @rule(which=WHICH, word=st.sampled_from(WORDS), points=POINTS)
     def person(self, which: int, word: str, points: int) -> None:
         self.do("person", which=which, word=word, points=points)
+
+    @rule(verb=st.sampled_from(("patrol", "finding")), which=WHICH, who=WHICH, points=POINTS)
+    def reconcile(self, verb: str, which: int, who: int, points: int) -> None:
+        self.do(verb, which=which, who=who, points=points)
+
+    @rule(verb=st.sampled_from(("stray", "drift")), which=WHICH)
+    def differ(self, verb: str, which: int) -> None:
+        self.do(verb, which=which)
 
     @rule(seconds=st.sampled_from(SECONDS), word=st.sampled_from(("", "no beats")))
     def tick(self, seconds: float, word: str) -> None:
