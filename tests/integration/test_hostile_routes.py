@@ -31,7 +31,7 @@ def wrong(house: House, call: Call, asker: Asker, answer: Any) -> str:
     if status >= 500:
         return said
     if house.is_open(call):
-        return said if status in (401, 403, 404) and call.endpoint != "sign_in.enter" else ""
+        return said if status in (401, 403, 404) and not call.endpoint.startswith("sign_in.") else ""
     if asker.role is None:
         to_sign_in = status == 303 and answer.headers["Location"].startswith(SIGN_IN) and asker.key is None
         return "" if status == 401 or to_sign_in else said
