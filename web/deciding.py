@@ -34,7 +34,7 @@ def carry_out(word: str, job_id: str, letter_id: str, reason: str, key: str | No
     here, actor = door(), principal().actor
     if word == "discard":
         discard_letter(here.db, letter_id, actor, reason)
-        return Decided(job_id, False, "It is laid down; it stays on record.")
+        return Decided(job_id, False, "It is dismissed; it stays on record.")
     if word == "redrive":
         done = redrive_letter(here.entrance, letter_id, Asked(actor, reason, key))
         here.bell.ring(done.plan)

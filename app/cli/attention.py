@@ -92,7 +92,7 @@ def release(job: str, as_json: bool) -> None:
         job_id = find_job(db, job)
         owning.release(db, job_id, shell_actor())
         view = job_view(db, job_id, None)
-    print_done(as_json, "Nobody has it now.", view)
+    print_done(as_json, "Nobody is assigned now.", view)
 
 
 def _standing(db: Engine) -> list[dict[str, Any]]:

@@ -197,7 +197,7 @@ def hold_back(everything: bool, reason: str, as_json: bool, **filters: Any) -> N
 @reason
 @as_json
 def discard(letter: str, reason: str, as_json: bool) -> None:
-    """Lay LETTER down: nothing shall be done about it. It stays on record."""
+    """Dismiss LETTER: nothing more is done about it. It stays on record."""
     with store() as db:
         letter_id = find_letter(db, letter)
         redrive.discard_letter(db, letter_id, shell_actor(), reason)
@@ -205,7 +205,7 @@ def discard(letter: str, reason: str, as_json: bool) -> None:
     if as_json:
         print_json(view)
     else:
-        click.echo(f"{view['step']} of {view['name']} is laid down.")
+        click.echo(f"{view['step']} of {view['name']} is dismissed.")
 
 
 def find_letter(db: Engine, named: str) -> str:

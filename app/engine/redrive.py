@@ -133,7 +133,7 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
         raise NotFound("there is no such dead letter")
     if letter.blocking and letter.state == "open":
         raise Conflict(
-            f"the letter holds its job in attention, so it cannot be laid down; decide about {letter.step} instead: "
+            f"the letter holds its job in attention, so it stays; decide about {letter.step} instead: "
             f"{' or '.join(decisions(letter, graph))}"
         )
 

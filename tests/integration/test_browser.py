@@ -85,10 +85,11 @@ def test_given_three_clicks_when_the_form_is_sent_then_one_job_followed_live_to_
     page.wait_for_url(re.compile("/jobs/"))
     assert len(list_jobs(shop.db, shop.tenant)[0]) == 1
     sentence = page.locator(".why .sentence")
-    expect(sentence).to_contain_text("ccepted at")
+    expect(sentence).to_contain_text("Accepted. It waits for its turn")
     page.evaluate("() => { window.stays = true }")
     deliver(shop, "create_order", "reserve_stock")
     expect(page.locator('[data-part="graph"] g.box.s-completed')).to_have_count(2)
+    expect(page.locator("[data-heard]")).not_to_have_text("")
     shop.drain()
     page.wait_for_selector("[data-ended]")
     expect(page).to_have_title(re.compile("^✓ .*completed"))
@@ -106,6 +107,18 @@ def test_given_ended_job_when_its_page_stays_open_then_it_asks_no_more(shop: Sho
     with statements(app.extensions[EXTENSION].db) as seen:
         page.wait_for_timeout(2500)
     assert seen == []
+
+
+@pytest.mark.long
+def test_given_a_server_that_hangs_when_followed_then_told_as_not_reachable(
+    shop: Shop, page: Page, url: str
+) -> None:
+    sign_in(page, url, shop.key())
+    page.goto(f"{url}/jobs/{shop.order()}")
+    page.route(re.compile("/live"), lambda route: None)  # it takes the request and never answers
+    expect(page.locator("[data-fresh]")).to_contain_text("not reachable", timeout=PATIENCE_MS)
+    page.unroute_all(behavior="ignoreErrors")
+    expect(page.locator("[data-fresh]")).to_contain_text("updated", timeout=PATIENCE_MS)
 
 
 def test_given_faults_when_the_form_is_sent_then_beside_their_fields_and_nothing_is_lost(shop: Shop, page: Page, url: str) -> None:
@@ -148,8 +161,8 @@ def test_given_declined_job_when_run_again_by_its_button_then_a_new_job_that_nam
     sign_in(page, url, shop.key())
     page.goto(f"{url}/jobs/{job_id}")
     expect(page.locator(".why .sentence")).to_contain_text("declined")
-    page.click("summary >> text=Run it again")
-    page.click("text=Yes, run it again")
+    page.click("summary >> text=Run again")
+    page.click("text=Yes, run again")
     page.wait_for_url(re.compile("said=again"))
     assert job_id not in page.url
     expect(page.locator("text=a new run of an earlier job")).to_have_attribute("href", f"/jobs/{job_id}")
@@ -205,15 +218,16 @@ def test_given_attention_when_an_operator_writes_why_while_the_page_is_followed_
     box = page.locator('[data-part="letters"]')
     expect(box).to_contain_text("The undo of charge_card gave up after 2 attempts")
     assert page.evaluate("document.documentElement.scrollWidth") == 390  # nothing hangs over on a telephone
-    box.get_by_role("button", name="I see to it").click()
-    expect(page.locator('[data-part="letters"]')).to_contain_text("took it on")
+    box.get_by_role("button", name="Assign to me").click()
+    expect(page.locator('[data-part="letters"]')).to_contain_text("Assigned to")
     page.locator('.letter input[name="reason"]').focus()
     page.keyboard.type("paid back ")
     with page.expect_response(re.compile("/live")):  # it looks again while he writes
         pass
     page.keyboard.type("in cash")
+    page.keyboard.press("Enter")  # chooses no decision
     expect(page.locator('.letter input[name="reason"]')).to_have_value("paid back in cash")
-    page.get_by_role("button", name="Mark it done").click()
+    page.get_by_role("button", name="Mark as done").click()
     expect(page.locator("p.said")).to_contain_text("Your decision is on record")
     assert shop.land(job) == "cancelled"
     expect(page.locator('[data-part="letters"]')).to_have_count(0)

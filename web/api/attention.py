@@ -27,7 +27,7 @@ def take(job_id: str) -> Response:
     _mine(job_id)
     nothing_said()
     owning.take(door().db, job_id, principal().actor)
-    return _said(job_id, "You have it.")
+    return _said(job_id, "It is assigned to you.")
 
 
 @routes.post("/assign")
@@ -41,13 +41,20 @@ def assign(job_id: str) -> Response:
 
 
 @routes.post("/release")
-@described("Give it up", "jobs", {202: p.CHANGED_JOB}, body=requests.Nothing, body_wanted=False, problems=("conflict",))
+@described(
+    "Release it",
+    "jobs",
+    {202: p.CHANGED_JOB},
+    body=requests.Nothing,
+    body_wanted=False,
+    problems=("conflict",),
+)
 @needs(Role.OPERATOR)
 def release(job_id: str) -> Response:
     _mine(job_id)
     nothing_said()
     owning.release(door().db, job_id, principal().actor)
-    return _said(job_id, "Nobody has it now.")
+    return _said(job_id, "Nobody is assigned now.")
 
 
 def _mine(job_id: str) -> None:

@@ -61,7 +61,7 @@ KINDS: dict[str, Kind] = {
     ),
     "not-found": Kind(
         404,
-        "There is no such thing here",
+        "Not found",
         "The address names nothing, or a job that is not yours.",
         "Check the id; `GET /api/v1/jobs` lists your jobs.",
     ),
@@ -154,7 +154,7 @@ KINDS: dict[str, Kind] = {
     ),
     "unavailable": Kind(
         503,
-        "Not now",
+        "Temporarily unavailable",
         "The store cannot be reached just now, or is too busy. Nothing of this request was kept unless it was answered before.",
         "Wait as long as `Retry-After` says and send it again, with the same Idempotency-Key.",
     ),

@@ -76,7 +76,7 @@ def show(letter_id: str) -> Response:
 
 @routes.post("/<letter:letter_id>/redrive")
 @described(
-    "Send it back",
+    "Retry it",
     "dead letters",
     {202: Answer("It is on record; the letter as it stands.", shapes.DecidedLetter, ("Location", "Idempotent-Replayed"))},
     body=requests.Reason,
@@ -99,12 +99,13 @@ def send_back(letter_id: str) -> Response:
 
 @routes.post("/<letter:letter_id>/discard")
 @described(
-    "Lay it down: nothing shall be done about it",
+    "Dismiss it: nothing more is done about it",
     "dead letters",
     {202: CHANGED},
     body=requests.Reason,
     problems=("conflict",),
-    details="A letter that holds its job cannot be laid down (409): a decision about its step is needed; `actions` names those there are.",
+    details="A letter that holds its job is not dismissed (409): a decision about its step is needed;"
+    " `actions` names those there are.",
 )
 @needs(Role.OPERATOR)
 def discard(letter_id: str) -> Response:

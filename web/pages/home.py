@@ -64,7 +64,7 @@ def submit() -> AnyResponse:
         marked, others = faulty(fields, [limit])
         return _page(saga, marked, others, key, 422)
     except KeyReused as error:
-        said = "This form has made a job already, with other values. It is new now: send it again if you want another job."
+        said = "This form was submitted before, with other values. Submit it again for another job."
         return _page(saga, fields, [said], None, 422, made=error.details.get("job_id"))
     return redirect(url_for("job.show", job_id=done.job_id), 303)
 

@@ -51,10 +51,10 @@ SAID = {  # what a button did, named in the address so that nobody can put words
     "again": "This is a new job with the same input.",
     "again-already": "The earlier job is run again by this one, which was made before.",
     "decided": "Your decision is on record, and the job goes on.",
-    "sent-back": "It was sent back with fresh attempts.",
-    "laid-down": "It is laid down; it stays on record.",
-    "taken": "You have it.",
-    "released": "Nobody has it now.",
+    "sent-back": "It is retried, with fresh attempts.",
+    "laid-down": "It is dismissed; it stays on record.",
+    "taken": "It is assigned to you.",
+    "released": "It is released: nobody is assigned.",
 }
 
 

@@ -7,7 +7,12 @@ from typing import Any
 
 from app.explain.endings import ASKS
 
-BUTTONS = {"discard": "Lay it down", "mark-done": "Mark it done", "waive": "Waive it", "mark-absent": "It never happened"}
+BUTTONS = {
+    "discard": "Dismiss",
+    "mark-done": "Mark as done",
+    "waive": "Waive",
+    "mark-absent": "Mark as not happened",
+}
 DOES = {
     "discard": "nothing more is done about it; it stays on record.",
     "mark-done": "somebody has done it by hand, and the job goes on as if it had gone well.",
@@ -25,7 +30,7 @@ def given_up(letter: Mapping[str, Any]) -> str:
 
 def on_button(action: str, letter: Mapping[str, Any]) -> str:
     if action == "redrive":
-        return "Try again" if letter["needs_person"] else "Run it again"
+        return "Retry" if letter["needs_person"] else "Run again"
     return BUTTONS[action]
 
 

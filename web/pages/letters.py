@@ -28,8 +28,8 @@ REASON_CHARACTERS = 1000
 FILTERS = ("state", "saga", "step", "why")
 STATES = ("open", "closed")
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
-    "sent-back": "It was sent back.",
-    "laid-down": "It is laid down; it stays on record.",
+    "sent-back": "It is retried.",
+    "laid-down": "It is dismissed; it stays on record.",
     "again-already": "Its job is run again already; the page of the job names the other one.",
     "moved-on": "The letter has moved on, so there was nothing to do.",
 }

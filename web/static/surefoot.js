@@ -82,7 +82,15 @@ function follow(root) {
       }
       if (!ended && head.dataset.state === "attention") icon("attention");
     }
+    say();
     relative();
+  }
+
+  function say() {
+    // in a place that stays, or a screen reader does not notice that it has changed
+    const place = root.querySelector("[data-heard]");
+    const sentence = root.querySelector(".why .sentence")?.textContent || "";
+    if (place && place.textContent !== sentence) place.textContent = sentence;
   }
 
   function shownBefore(name, names) {
