@@ -108,6 +108,9 @@ class Settings(OurSettings):
     sweep_seconds: Seconds = 0.5
     sweep_rows: Count = 200
     unsent_seconds: Seconds = 1.0
+    # lanes in turn: messages of one tenant in a lane's queue, and how often the relay refills it
+    tenant_window: Count = 10
+    turn_seconds: Seconds = 0.1
     lost_seconds: Seconds = 60.0
     # dead letters: how many one request sends back, how many are shown in the broker's lane `dead`, how often that is looked at
     redrive_letters: int = Field(10_000, ge=1, le=100_000)

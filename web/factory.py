@@ -15,6 +15,7 @@ from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
 from app.engine.dispatch import Publishes
 from app.engine.entrance import Entrance
+from app.engine.turns import InTurn
 from app.errors import DefinitionError
 from app.metrics.counters import show_from_the_start
 from app.rules.planner import Plan
@@ -92,7 +93,7 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     app.config.update(MAX_CONTENT_LENGTH=settings.body_bytes, MAX_FORM_MEMORY_SIZE=settings.body_bytes, MAX_FORM_PARTS=FORM_FIELDS_MOST)
     app.url_map.merge_slashes = False  # an address that is not ours is a 404, not a redirect
     publisher = publisher or _publisher(settings)
-    bell = Bell(db, publisher)
+    bell = Bell(db, InTurn(publisher, db, settings))
     if isinstance(publisher, Publisher):
         bell.warm(publisher.warm)
     waiters = threading.Semaphore(max(1, threads // WAITING_SHARE))

@@ -21,6 +21,7 @@ from sqlalchemy import Engine
 from app.config import settings
 from app.delivery.producer import producer_app
 from app.delivery.publisher import Publisher
+from app.engine.turns import InTurn
 from app.store.ids import new_id
 from app.store.session import open_engine
 from workers.events import EventBuffer
@@ -35,6 +36,7 @@ class _Held:
     pid: int = 0
     db: Engine | None = None
     publisher: Publisher | None = None
+    in_turn: InTurn | None = None
     events: EventBuffer | None = None
     inherited: list[Engine] = field(default_factory=list)  # kept, or collecting them would close the parent's sockets
 
@@ -62,6 +64,16 @@ def publisher() -> Publisher:
             app = producer_app(broker_url(), "worker")
             _held.publisher = Publisher(app, settings().publish_pause_seconds)
         return _held.publisher
+
+
+def in_turn() -> InTurn:
+    """This process's publisher of what becomes ready: a tenant has its turn of a lane, and no more.
+    """
+    inner, store = publisher(), db()
+    with _lock:
+        if _held.in_turn is None or _held.in_turn.inner is not inner:
+            _held.in_turn = InTurn(inner, store, settings())
+        return _held.in_turn
 
 
 def events(hostname: str) -> EventBuffer:

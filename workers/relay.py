@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -24,6 +25,7 @@ from app.delivery.publisher import Publisher
 from app.engine.dispatch import Announced
 from app.engine.mirror import Mirror
 from app.engine.sweep import Sweeper
+from app.engine.turns import InTurn
 from app.errors import TryLater
 from app.metrics.counters import SWEEPS, SWEPT
 from app.store import faults as fault_store
@@ -75,7 +77,7 @@ class Relay:
         while not halt.is_set():
             pause_s = self._round()
             pulse.beat()
-            halt.wait(pause_s)
+            self._pause(halt, pause_s)
         self.release()
         log.info("relay.stopped")
 
@@ -96,6 +98,24 @@ class Relay:
         # A standby asks often enough to take over within a second or so of the lease's end, and not for each sweep.
         return self.settings.sweep_seconds if active else max(self.settings.sweep_seconds, min(1.0, self.settings.lease_seconds / 5))
 
+    def _pause(self, halt: threading.Event, pause_s: float) -> None:
+        """Until the next round; meanwhile lanes are refilled whose tenants have more to do than
+        leaves at once.
+        """
+        until = time.monotonic() + pause_s
+        while (left_s := until - time.monotonic()) > 0:
+            busy = self.fence is not None and self.reachable and self.sweeper.held_back
+            if halt.wait(min(left_s, self.settings.turn_seconds) if busy else left_s):
+                return
+            if busy:
+                self._take_turns()
+
+    def _take_turns(self) -> None:
+        try:
+            self.sweeper.take_turns()
+        except Exception as error:  # the next round tells of it
+            log.info("relay.turn_failed", error=repr(error))
+
     def release(self) -> None:
         """Give up the lease, so that a standby takes over at once."""
         if self.fence is None:
@@ -112,7 +132,10 @@ def make_relay(with_settings: Settings | None = None) -> Relay:
     chosen = with_settings or settings()
     db = open_engine(chosen.store_url, silence_s=chosen.store_silence_seconds)
     fault_store.arm(chosen, lambda: db)
-    publisher = Announced(Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds))
+    announced = Announced(
+        Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds)
+    )
+    publisher = InTurn(announced, db, chosen)
     return Relay(
         db=db,
         sweeper=Sweeper(db, chosen, publisher, probe(broker_url()), Mirror(db, chosen, DeadLane(broker_url()))),

@@ -102,11 +102,13 @@ class StepTask(Task):
     # --- hooks ---
     def carry_out(self, delivery: Delivery) -> Performed:
         """Let the engine do it."""
-        return perform(boot.db(), settings(), registry(), boot.publisher(), delivery, limit=limit)
+        return perform(boot.db(), settings(), registry(), boot.in_turn(), delivery, limit=limit)
 
     def carry_on(self, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
         """Let the engine do what the completion before it has claimed."""
-        return run_on(boot.db(), settings(), registry(), boot.publisher(), delivery, following, limit=limit)
+        return run_on(
+            boot.db(), settings(), registry(), boot.in_turn(), delivery, following, limit=limit
+        )
 
     def conclude(self, performed: Performed) -> str:
         """The engine's verdict as Celery's outcome."""

@@ -81,7 +81,8 @@ def _confirm(move: Move) -> bool:
     done = [name for name in names if states[name] == OpState.COMPLETED]
     if not done:
         return False
-    rows = [new_operation(move.graph, move.job.id, name, Kind.CONFIRM, missing=0) for name in done]
+    of_job = (move.job.id, move.job.tenant_id)
+    rows = [new_operation(move.graph, of_job, name, Kind.CONFIRM, missing=0) for name in done]
     move.ready(updates.insert_operations(move.tx, rows))
     move.record("confirming", steps=done)
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 from sqlalchemy import Engine
@@ -40,18 +40,27 @@ class Announced:
         return sent
 
 
+@runtime_checkable
+class LetsIn(Publishes, Protocol):
+    """A publisher that may hold back a part of a plan (`app.engine.turns`)."""
+
+    def admitted(self, plan: Plan) -> Plan: ...
+
+
 def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
     """Publish a plan and mark its messages sent. False: the relay will. Never raises for trouble of broker or store."""
     if not plan:
         return True
-    if not publisher.publish(plan):
+    asked = plan
+    plan = publisher.admitted(asked) if isinstance(publisher, LetsIn) else asked
+    if not plan or not publisher.publish(plan):
         return False
     ids = [message.operation_id for message in sent_with(plan)]
     try:
         one_statement(db, lambda tx: updates.mark_sent(tx, ids))
     except StoreUnavailable as error:
         log.warning("not_marked_sent", operations=len(ids), error=str(error))  # rung twice at worst
-    return True
+    return plan == asked
 
 
 def not_sent(db: Engine, operation_ids: Collection[str]) -> None:

@@ -193,7 +193,13 @@ def _insert(
     roots = [node.name for node in graph.nodes if not node.after]
     layout = forward_layout(graph, roots)
     riding = layout.riding
-    rows = [new_operation(graph, job_id, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding) for n in graph.nodes]
+    of_job = (job_id, submission.tenant_id)
+    rows = [
+        new_operation(
+            graph, of_job, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding
+        )
+        for n in graph.nodes
+    ]
 
     def in_one(tx: Connection) -> None:
         key, deadline_s = submission.key, submission.deadline_s

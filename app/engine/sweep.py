@@ -28,6 +28,7 @@ from app.engine.mirror import Mirror
 from app.engine.move import Move
 from app.engine.redrive import carry_out
 from app.engine.turn import turn
+from app.engine.turns import InTurn, Turns
 from app.errors import NotFound, StoreUnavailable
 from app.rules.planner import Plan
 from app.rules.states import Cause, Dir, JobState, Kind, OpState
@@ -56,11 +57,13 @@ class Sweeper:
     isolated: Isolated = field(init=False)
     broker_lost: BrokerLost = field(init=False)
     lost: Lost = field(init=False)
+    turns: Turns = field(init=False)
 
     def __post_init__(self) -> None:
         self.isolated = Isolated(self.strict)
         self.broker_lost = BrokerLost(self.db, self.broker)
         self.lost = Lost(self.db, self.settings, self.publisher, self.broker)
+        self.turns = Turns(self.settings)
         self.entrance = Entrance.of(self.db, self.settings)  # no registry: a relay has no code of sagas
 
     def run_once(self) -> dict[str, int]:
@@ -153,8 +156,19 @@ class Sweeper:
 
     # --- the broker lost it ----------------------------------------------------------------------------------------
     def _unsent(self) -> int:
-        rows = self._read(lambda c: queries.unsent(c, self.settings.unsent_seconds, self.settings.sweep_rows))
-        return len(rows) if rows and ring(self.db, self.publisher, alone(rows)) else 0
+        rows = self._read(self.turns.next_rows)
+        # these were let in already
+        publisher = self.publisher.inner if isinstance(self.publisher, InTurn) else self.publisher
+        return len(rows) if rows and ring(self.db, publisher, alone(rows)) else 0
+
+    @property
+    def held_back(self) -> bool:
+        """Whether there are messages that wait for room in their lane (`take_turns`)."""
+        return self.turns.held_back
+
+    def take_turns(self) -> int:
+        """Publish what there is room for now, between two rounds. Returns how many operations."""
+        return self.isolated.whole("unsent", self._unsent, self._store_answers)
 
     def _mirrored(self) -> int:
         return self.mirror.run_once() if self.mirror is not None else 0

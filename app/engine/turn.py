@@ -55,7 +55,7 @@ def turn(move: Move, cause: Cause, reason: str, *, undo_s: float, error: dict[st
         rows = [
             new_operation(
                 move.graph,
-                move.job.id,
+                (move.job.id, move.job.tenant_id),
                 step,
                 Kind.UNDO,
                 # not only direct successors: a step without an undo in between must not break the order

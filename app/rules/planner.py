@@ -170,6 +170,24 @@ def _first_chains(plan: Plan) -> Iterator[Chain]:
         yield from part.header if isinstance(part, Chord) else (part,)
 
 
+def heads(plan: Plan) -> tuple[Message, ...]:
+    """The messages that leave when this plan is published: the first of each chain."""
+    return tuple(chain.messages[0] for chain in _first_chains(plan))
+
+
+def without(plan: Plan, held: Collection[str]) -> Plan:
+    """A plan without the chains whose first operation is held. A chord that lacks one leaves as its
+    other chains: the store
+    knows what their join waits for.
+    """
+    left: list[Chain | Chord] = []
+    for part in plan:
+        chains = part.header if isinstance(part, Chord) else (part,)
+        kept = [chain for chain in chains if chain.messages[0].operation_id not in held]
+        left += [part] if len(kept) == len(chains) else kept
+    return tuple(left)
+
+
 class UndoOrder:
     """The reversed graph among the steps that are undone, looked up step by step.
 

@@ -415,6 +415,96 @@ def unsent(connection: Connection, older_than_s: float, limit: int) -> list[AnyR
     return list(connection.execute(_UNSENT, {"p_older_s": older_than_s, "p_limit": limit}))
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What of one tenant goes to one queue: operations of a lane and kind."""
+
+    lane: str
+    kind: str
+    tenant_id: str
+
+
+_SEVERAL = select(func.count()).select_from(
+    select(tenants.c.id).limit(literal_column("2", Integer)).subquery()
+)
+_HERS = and_(
+    _READY, o.lane == _LANE, o.kind == _KIND, o.tenant_id == bindparam("p_tenant", type_=Id)
+)
+_NOT_SENT = and_(o.sent_at.is_(None), o.ready_at < ago(bindparam("p_older_s", type_=Float)))
+# By these two columns, although the order means nothing here: of all indexes only that of turns has
+# it
+_OF_TURN = select(o.id).where(_HERS).order_by(o.sent_at, o.ready_at)
+_SENT_ALREADY = _OF_TURN.where(o.sent_at.is_not(None)).limit(P_LIMIT).subquery()
+_WAITING = select(func.count()).select_from(_SENT_ALREADY)
+_EARLIER = _OF_TURN.where(_NOT_SENT, o.ready_at < bindparam("p_before", type_=UtcDateTime()))
+_EARLIER = _EARLIER.limit(literal_column("1", Integer))
+_NEXT_BACKLOG = (
+    select(o.lane, o.kind, o.tenant_id)
+    .where(
+        _READY,
+        _NOT_SENT,
+        tuple_(o.lane, o.kind, o.tenant_id) > tuple_(_LANE, _KIND, bindparam("p_tenant", type_=Id)),
+    )
+    .order_by(o.lane, o.kind, o.tenant_id)
+    .limit(literal_column("1", Integer))
+)
+_UNSENT_OF = _RING_ANY.where(_HERS, _NOT_SENT).order_by(o.sent_at, o.ready_at).limit(P_LIMIT)
+_TURNS_OF = (
+    select(o.id, o.lane, o.kind, o.tenant_id, o.ready_at)
+    .where(one_of(o.id, "p_ids"), o.ready_at.is_not(None))
+    .order_by(o.rank, o.id)
+)
+
+
+def several_tenants(connection: Connection) -> bool:
+    """Whether there is more than one."""
+    return connection.execute(_SEVERAL).scalar_one() > 1
+
+
+def turns_of(connection: Connection, operation_ids: Collection[str]) -> list[AnyRow]:
+    """(id, lane, kind, tenant_id, ready_at) of these operations, as far as they are ready, by rank."""
+    return list(connection.execute(_TURNS_OF, {"p_ids": operation_ids}))
+
+
+def waiting_of(connection: Connection, turn: Turn, most: int) -> int:
+    """How many operations of a tenant were sent to a lane and nobody has come yet, counted up to `most`."""
+    return int(connection.execute(_WAITING, _asked(turn) | {"p_limit": most}).scalar_one())
+
+
+def is_behind(connection: Connection, turn: Turn, before: datetime, older_than_s: float) -> bool:
+    """Whether a tenant has one for that lane that was ready before, and for so long, and is not sent."""
+    asked = _asked(turn) | {"p_before": before, "p_older_s": older_than_s}
+    return connection.execute(_EARLIER, asked).first() is not None
+
+
+def backlogs(
+    connection: Connection, after: Turn | None, older_than_s: float, limit: int
+) -> list[Turn]:
+    """Whose operations are ready and not sent, from `after` on, at most `limit`. From one to the
+    next by the index.
+    """
+    found: list[Turn] = []
+    turn = after or Turn("", "", NO_ID)
+    while len(found) < limit:
+        asked = _asked(turn) | {"p_older_s": older_than_s}
+        row = connection.execute(_NEXT_BACKLOG, asked).one_or_none()
+        if row is None:
+            break
+        turn = Turn(row.lane, row.kind, row.tenant_id)
+        found.append(turn)
+    return found
+
+
+def unsent_of(connection: Connection, turn: Turn, older_than_s: float, limit: int) -> list[AnyRow]:
+    """As `unsent`, of one tenant and queue."""
+    asked = _asked(turn) | {"p_older_s": older_than_s, "p_limit": limit}
+    return list(connection.execute(_UNSENT_OF, asked))
+
+
+def _asked(turn: Turn) -> dict[str, Any]:
+    return {"p_lane": turn.lane, "p_kind": turn.kind, "p_tenant": turn.tenant_id}
+
+
 def to_ring(connection: Connection, operation_ids: Collection[str]) -> list[AnyRow]:
     """What a message of these operations needs, as far as they are still ready."""
     return list(connection.execute(_TO_RING, {"p_ids": operation_ids}))

@@ -10,9 +10,21 @@ from app.store.ids import operation_id
 
 
 def new_operation(
-    graph: Graph, job_id: str, step: str, kind: Kind, *, missing: int, riding: bool = False, started: bool = False
+    graph: Graph,
+    job: tuple[str, str],
+    step: str,
+    kind: Kind,
+    *,
+    missing: int,
+    riding: bool = False,
+    started: bool = False,
 ) -> dict[str, Any]:
-    """The columns of an operation that nobody has claimed. With nothing missing it is queued and ready from the first instant."""
+    """The columns of an operation that nobody has claimed. With nothing missing it is queued and
+    ready from the first instant.
+
+    `job`: its id and its tenant's.
+    """
+    job_id, tenant_id = job
     node = graph.by_name[step]
     if kind == Kind.UNDO and node.compensation is None:
         raise ValueError(f"step {step} has no compensation")
@@ -22,6 +34,7 @@ def new_operation(
     return {
         "id": operation_id(job_id, step, "", kind),
         "job_id": job_id,
+        "tenant_id": tenant_id,
         "step": step,
         "kind": kind,
         "item": "",

@@ -41,6 +41,7 @@ metadata = MetaData(
     }
 )
 Id = Uuid(as_uuid=False)
+NOBODY = "0" * 32
 
 
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
@@ -202,6 +203,8 @@ operations = Table(
     Column("item", String(64), nullable=False, default=""),
     Column("rank", Integer, nullable=False),
     Column("lane", String(64), nullable=False),
+    # the job's, so that whose turn it is reads no job; NOBODY of rows that an older release wrote
+    Column("tenant_id", Id, nullable=False, server_default=text(f"'{NOBODY}'")),
     Column("state", String(16), nullable=False),
     Column("missing", Integer, nullable=False),
     Column("ready_at", UtcDateTime),
@@ -247,6 +250,11 @@ operations = Table(
     CheckConstraint("kind IN ('action','undo','confirm')", name="kind"),
     _partial("ix_operations_unsent", "ready_at", where="state = 'queued' AND missing = 0 AND sent_at IS NULL"),
     _partial("ix_operations_sent_of", "lane", "kind", "sent_at", where="state = 'queued' AND missing = 0 AND sent_at IS NOT NULL"),
+    _partial(
+        "ix_operations_turn",
+        *("lane", "kind", "tenant_id", "sent_at", "ready_at"),
+        where="state = 'queued' AND missing = 0",
+    ),
     _partial("ix_operations_queue_by", "queue_by", where="state = 'queued' AND missing = 0"),
     _partial("ix_operations_leased", "lease_until", where="state = 'running'"),
     _partial("ix_operations_boot", "boot", where="state = 'running'"),

@@ -19,7 +19,7 @@ from app.config import Settings
 from app.engine import attempt as attempts
 from app.engine import decide
 from app.engine.attempt import Attempt, Ended
-from app.engine.dispatch import ring
+from app.engine.dispatch import Publishes, ring
 from app.engine.entrance import Entrance
 from app.engine.invariants import violations
 from app.engine.parcel import Parcel, parcels
@@ -199,9 +199,12 @@ class World:
         return decision
 
     # --- letting it run --------------------------------------------------------------------------------------------
-    def deliver(self, parcel: Parcel) -> Performed:
+    def deliver(self, parcel: Parcel, publisher: Publishes | None = None) -> Performed:
         """A worker gets a message: the real engine does the rest, and runs on along the lane if `self.runs_on`."""
-        performed = perform(self.db, self.settings, self.registry, self.broker, self.delivery(parcel), limit=no_limit)
+        publisher = publisher or self.broker
+        performed = perform(
+            self.db, self.settings, self.registry, publisher, self.delivery(parcel), limit=no_limit
+        )
         first = parcel.message.operation_id
         while performed.following is not None:
             assert parcel.next is not None

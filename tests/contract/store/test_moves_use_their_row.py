@@ -22,7 +22,7 @@ from tests.contract.engine.test_any_graph import build
 from tests.contract.views.shop import Shop
 from tests.support.world import Participant, World
 
-SWEEPS_OWN = ("unsent", "sent", "queue_by", "leased", "boot", "due", "stranded")
+SWEEPS_OWN = ("unsent", "turn", "sent", "queue_by", "leased", "boot", "due", "stranded")
 
 
 @pytest.fixture

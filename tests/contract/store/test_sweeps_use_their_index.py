@@ -15,9 +15,20 @@ from tests.support.stores import open_new_store
 
 NIL = "00000000-0000-0000-0000-000000000000"
 RUNNING = "ix_operations_boot|ix_operations_leased"  # two small indexes hold the running rows; on empty tables they cost the same
+TURN = queries.Turn("orders", "action", NIL)
 QUEUE = queries.Queue("orders", "action", datetime.now(UTC))
 SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "unsent": (lambda c: queries.unsent(c, 1.0, 10), "ix_operations_unsent"),
+    "whose backlog is next": (
+        lambda c: queries.backlogs(c, queries.Turn("orders", "action", NIL), 1.0, 10),
+        "ix_operations_turn",
+    ),
+    "a tenant's backlog": (lambda c: queries.unsent_of(c, TURN, 1.0, 10), "ix_operations_turn"),
+    "a tenant in a lane": (lambda c: queries.waiting_of(c, TURN, 10), "ix_operations_turn"),
+    "a tenant's older ones": (
+        lambda c: queries.is_behind(c, TURN, QUEUE.at, 1.0),
+        "ix_operations_turn",
+    ),
     "queues of what was sent": (lambda c: queries.sent_queues(c, 15.0), "ix_operations_sent_of"),
     "lost": (lambda c: queries.sent_long_ago(c, QUEUE, 15.0, 10), "ix_operations_sent_of"),
     "passed over": (lambda c: queries.sent_long_before(c, QUEUE, QUEUE.at, 15.0, 10), "ix_operations_sent_of"),

@@ -23,7 +23,8 @@ class Sweeps:
     """Stands for the sweeper; counts, and fails as told."""
 
     def __init__(self) -> None:
-        self.rounds = 0
+        self.rounds = self.turns = 0
+        self.held_back = False
         self.error: Exception | None = None
 
     def run_once(self) -> dict[str, int]:
@@ -31,6 +32,10 @@ class Sweeps:
         if self.error:
             raise self.error
         return {}
+
+    def take_turns(self) -> int:
+        self.turns += 1
+        return 1
 
 
 @pytest.fixture
@@ -106,3 +111,18 @@ def test_given_store_that_is_away_when_running_then_it_goes_on_with_one_line_and
     one.sweeper.error = None  # type: ignore[attr-defined]
     assert one._round() == SETTINGS.sweep_seconds
     assert [line for line in lines if line.startswith("relay.round")] == ["relay.round_failed", "relay.round_works"]
+
+
+def test_given_lanes_that_are_full_when_a_round_is_over_then_they_are_refilled_before_the_next(
+    db: Engine,
+) -> None:
+    calm = SETTINGS.model_copy(update={"sweep_seconds": 30.0, "turn_seconds": 0.01})
+    one, halt = relay(db, "first", calm), threading.Event()
+    one.sweeper.held_back = True  # type: ignore[misc]
+    running = threading.Thread(target=one.run, args=(halt,))
+    running.start()
+    stub: Sweeps = one.sweeper  # type: ignore[assignment]
+    wait_until(lambda: stub.turns >= 3, what="turns between two rounds")
+    assert sweeps(one) == 1
+    halt.set()
+    running.join(10)
