@@ -1,10 +1,11 @@
 """Celery's remote control: a worker answers questions, and refuses whatever would change it.
 
-Everybody who can write to the broker can broadcast a command: `cancel_consumer` stops a lane, `pool_shrink` takes the
-children away, `shutdown` ends the worker. Nothing here needs any of that: settings come from the environment, a worker
-is stopped by a signal, a job by its row. Flower needs the questions, so these are answered, by name: a command that a
-later Celery or a library brings is refused until it is listed here. Celery's own mark for a question does not serve:
-`hello` carries it and revokes tasks, `memdump` and `objgraph` carry it and stop the event loop for seconds.
+Everybody who can write to the broker can broadcast a command: `cancel_consumer` stops a lane,
+`pool_shrink` takes the children away, `shutdown` ends the worker. Nothing here needs any of that:
+settings come from the environment, a worker is stopped by a signal, a job by its row. Flower needs
+the questions, so these are answered, by name: a command that a later Celery or a library brings is
+refused until it is listed here. Celery's own mark for a question does not serve: `hello` carries
+it and revokes tasks, `memdump` and `objgraph` carry it and stop the event loop for seconds.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ QUESTIONS = frozenset(
     }
 )
 REFUSAL = "a worker of Surefoot answers questions and takes no commands"
-TOLD_EVERY_S = 60.0  # one line in so long for each command: a flood of commands does not become a flood of lines
-FIELDS = frozenset({"method", "arguments", "destination", "reply_to", "ticket", "pattern", "matcher"})
+TOLD_EVERY_S = 60.0  # one line in so long for each command, so that a flood of them fills no log
+FIELDS = frozenset(
+    {"method", "arguments", "destination", "reply_to", "ticket", "pattern", "matcher"}
+)
 UNKNOWN = "unknown"
 LATEST_CLOCK = 2**53
 
@@ -51,7 +54,7 @@ class Refusals:
         self._since: dict[str, int] = {}
 
     def add(self, command: object, why: str = REFUSAL) -> None:
-        """`command`: anything a message may have said. Names that Celery does not know share one line."""
+        """`command`: anything a message may have said. Unknown names share one line."""
         name = command if isinstance(command, str) and command in Panel.data else UNKNOWN
         self._since[name] = self._since.get(name, 0) + 1
         now = self._clock()
@@ -97,9 +100,14 @@ class QuestionsOnly(Control):
 def misshapen(body: Any, headers: Any, replies: str) -> str | None:
     """Why this is not a question that may be looked at; None when it may be.
 
-    `replies`: the exchange for answers. With another one a worker would write wherever the sender wants.
+    `replies`: the exchange for answers. With another one a worker would write wherever the sender
+    wants.
     """
-    if not isinstance(body, Mapping) or not isinstance(body.get("method"), str) or set(body) - FIELDS:
+    if (
+        not isinstance(body, Mapping)
+        or not isinstance(body.get("method"), str)
+        or set(body) - FIELDS
+    ):
         return "it is not a command"
     if body.get("pattern") or body.get("matcher"):
         return "it names workers by a pattern, and matching one can stop the event loop"
@@ -109,7 +117,11 @@ def misshapen(body: Any, headers: Any, replies: str) -> str | None:
         return "its destination is not a list"
     if not isinstance(headers, Mapping) or not _is_clock(headers.get("clock")):
         return "its clock is not a number"
-    return None if _is_address(body.get("reply_to"), replies) else "its reply_to is not an address for answers"
+    return (
+        None
+        if _is_address(body.get("reply_to"), replies)
+        else "its reply_to is not an address for answers"
+    )
 
 
 def _is_clock(value: Any) -> bool:

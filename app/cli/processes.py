@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 import rich_click as click
 
@@ -71,7 +72,14 @@ def flower(host: str, port: int | None) -> None:
     if not chosen.flower_basic_auth:
         raise click.UsageError("Set SUREFOOT_FLOWER_BASIC_AUTH=user:password: Flower shows every task to whoever comes by.")
     on = ports.choose("SUREFOOT_FLOWER_PORT", host, port or chosen.flower_port, FLOWER_PORT)
-    command = commands.flower(host, on, flower_file(chosen.home), tasks=chosen.flower_max_tasks, save_s=chosen.flower_save_seconds)
+    command = commands.flower(
+        host,
+        on,
+        flower_file(chosen.home),
+        tasks=chosen.flower_max_tasks,
+        save_s=chosen.flower_save_seconds,
+        path=urlsplit(chosen.flower_url).path.strip("/"),
+    )
     become(command, {"FLOWER_BASIC_AUTH": chosen.flower_basic_auth})
 
 

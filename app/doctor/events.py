@@ -13,7 +13,8 @@ REFUSED = "surefoot_events_refused"
 
 
 def events(settings: Settings) -> Iterator[Finding]:
-    """Counted by the services' processes under this home, since `surefoot up` began or the counters were cleaned."""
+    """Counted by the services' processes under this home, since `surefoot up` began or the
+    counters were cleaned."""
     why: Counter[str] = Counter()
     for metric in collected(settings.home):
         if metric.name == REFUSED:
@@ -22,4 +23,8 @@ def events(settings: Settings) -> Iterator[Finding]:
     if why:
         told = ", ".join(f"{count} {word}" for word, count in sorted(why.items()))
         fix = "find who else writes to the broker: surefoot choreography letters"
-        yield warn("events", f"services refused {sum(why.values())} messages on the topic exchange: {told}", fix)
+        yield warn(
+            "events",
+            f"services refused {sum(why.values())} messages on the topic exchange: {told}",
+            fix,
+        )

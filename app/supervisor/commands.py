@@ -51,14 +51,15 @@ def relay() -> tuple[str, ...]:
     return python("workers.relay")
 
 
-def flower(host: str, port: int, file: Path, *, tasks: int, save_s: float) -> tuple[str, ...]:
+def flower(host: str, port: int, file: Path, *, tasks: int, save_s: float, path: str = "") -> tuple[str, ...]:
     """Flower, to look only. Its name and password come from FLOWER_BASIC_AUTH, out of the list of processes.
 
     It asks no worker to send events: they do by themselves, and refuse commands (`workers.remote`).
+    `path`: under which a proxy shows it, as in "flower".
     What it saw lies in `file`: the last `tasks` tasks, written every `save_s` seconds, so that is what a `kill -9` may cost.
     """
     words = ["celery", "-A", "workers.celery_app", "flower", f"--address={host}", f"--port={port}", "--read_only=True"]
-    words += ["--enable_events=False"]
+    words += ["--enable_events=False", *([f"--url_prefix={path}"] if path else [])]
     return python(*words, "--persistent=True", f"--db={file}", f"--max_tasks={tasks}", f"--state_save_interval={int(save_s * 1000)}")
 
 

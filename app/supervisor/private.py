@@ -1,7 +1,8 @@
-"""What each part is told of the secrets: its own, so that the smallest part cannot sign a session or empty a store.
+"""What each part is told of the secrets: its own, so that the smallest part cannot sign a session
+or empty a store.
 
-Who starts a part passes it the whole environment less the secrets that are not its own. A part that is not listed is
-told none.
+Who starts a part passes it the whole environment less the secrets that are not its own. A part
+that is not listed is told none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from types import MappingProxyType
 
 from app.environment import FLOWER_LOGIN
 
-PART = "SUREFOOT_PART"  # says to the commands of a part that everything was told, and the run file is for people
+PART = "SUREFOOT_PART"  # a part was told everything: its commands leave the run file to people
 STORE = ("SUREFOOT_DATABASE_URL", "PGPASSWORD")
 BROKER = ("SUREFOOT_BROKER_URL",)
 BANK = ("SUREFOOT_BANK_DATABASE_URL",)

@@ -1,11 +1,14 @@
-"""The users of a Redis of our own: one for each part, which may do what that part does and nothing else.
+"""The users of a Redis of our own: one for each part, which may do what that part does and nothing
+else.
 
-With one password for all, whatever reads the environment of the smallest part could empty the broker, change its
-configuration or load a module into it. Here nobody may administrate the server: it is configured by its file. Commands
-are listed, so one that a later Redis brings is refused. Web cannot take messages, Flower cannot put any anywhere,
-the services of the topic exchange see their own keys only.
+With one password for all, whatever reads the environment of the smallest part could empty the
+broker, change its configuration or load a module into it. Here nobody may administrate the server:
+it is configured by its file. Commands are listed, so one that a later Redis brings is refused. Web
+cannot take messages, Flower cannot put any anywhere, the services of the topic exchange see their
+own keys only.
 
-Each password is derived from one kept under the home; a part is told its own. The file for the server has hashes.
+Each password is derived from one kept under the home; a part is told its own. The file for the
+server has hashes.
 """
 
 from __future__ import annotations
@@ -20,8 +23,12 @@ OPERATOR = "operator"  # for people and the commands they type: everything but a
 CONNECTION = "ping echo hello auth select reset client|setname multi exec discard watch unwatch"
 PUBLISH = "lpush sadd smembers exists pexpire publish get set del llen"
 LISTEN = "brpop rpop subscribe psubscribe unsubscribe punsubscribe info"
-# kombu's index of messages that are held, its lock, its table of bindings: the last three go by scripts
-HOLD = "hset hget hdel zadd zrem zrange zrangebyscore srem expire pttl time evalsha script|load script|exists"
+# kombu's index of messages that are held, its lock, its table of bindings: the last three go by
+# scripts
+HOLD = (
+    "hset hget hdel zadd zrem zrange zrangebyscore srem expire pttl time"
+    " evalsha script|load script|exists"
+)
 
 
 @dataclass(frozen=True)
@@ -30,10 +37,18 @@ class Rights:
 
     keys: tuple[str, ...]
     commands: tuple[str, ...]
-    all_but: tuple[str, ...] = ()  # everything but these categories and commands, and `commands` again
+    all_but: tuple[
+        str, ...
+    ] = ()  # everything but these categories and commands, and `commands` again
 
     def rule(self) -> str:
-        words = ["resetkeys", *(f"~{pattern}" for pattern in self.keys), "resetchannels", "&*", "-@all"]
+        words = [
+            "resetkeys",
+            *(f"~{pattern}" for pattern in self.keys),
+            "resetchannels",
+            "&*",
+            "-@all",
+        ]
         if self.all_but:
             words += ["+@all", *(f"-{name}" for name in self.all_but)]
         return " ".join([*words, *(f"+{name}" for name in self.commands)])
@@ -48,8 +63,11 @@ USERS: Mapping[str, Rights] = MappingProxyType(
         "web": Rights(("*",), _commands(CONNECTION, PUBLISH)),
         "relay": Rights(("*",), _commands(CONNECTION, PUBLISH, "lrange rpush ltrim info")),
         "worker": Rights(("*",), _commands(CONNECTION, PUBLISH, LISTEN, HOLD, "rpush")),
-        "services": Rights(("order.events/*",), _commands(CONNECTION, PUBLISH, LISTEN, HOLD, "rpush")),
-        # it reads its own queues and the depth of lanes; to put a message anywhere it has no command
+        "services": Rights(
+            ("order.events/*",), _commands(CONNECTION, PUBLISH, LISTEN, HOLD, "rpush")
+        ),
+        # it reads its own queues and the depth of lanes; to put a message anywhere it has no
+        # command
         "flower": Rights(
             ("*",),
             _commands(
@@ -73,10 +91,13 @@ def password(kept: str, user: str) -> str:
 
 def acl_file(kept: str) -> str:
     """What the server reads at its start."""
+    return acl_of({u: f"#{hashlib.sha256(password(kept, u).encode()).hexdigest()}" for u in USERS})
+
+
+def acl_of(passwords: Mapping[str, str]) -> str:
+    """The file, with these words of an ACL for the passwords."""
     lines = ["user default off resetkeys resetchannels -@all"]
-    for user, rights in USERS.items():
-        hashed = hashlib.sha256(password(kept, user).encode()).hexdigest()
-        lines.append(f"user {user} on #{hashed} {rights.rule()}")
+    lines += [f"user {user} on {passwords[user]} {rights.rule()}" for user, rights in USERS.items()]
     return "\n".join(lines) + "\n"
 
 

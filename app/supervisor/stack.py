@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 import app
 from app.config import Settings, url_of
+from app.config import settings as app_settings
 from app.environment import for_children as environment_for_children
 from app.errors import StoreUnavailable
 from app.store.queries import live_workers
@@ -22,6 +23,7 @@ FLOWER_PORT = 5555
 WORKERS = 2  # so that somebody can take over
 LOOPBACK = "127.0.0.1"
 FLOWER_USER = "surefoot"
+LARGEST_BYTES = 8 * 1024 * 1024
 EVENTS_SECRET, BROKER_URL = "SUREFOOT_EVENTS_SECRET", "SUREFOOT_BROKER_URL"
 # what is stopped, and has ended, before what
 RANKS = {"web": 0, "flower": 1, "worker": 2, "relay": 3, "services": 3, "bank": 4, "broker": 5}
@@ -64,7 +66,8 @@ def broker(home: Path, password: str, last_port: int | None, say: Callable[[str]
     port = port or ports.any_free()
     directory = home / "redis"
     write_private(directory / "users.acl", redis_users.acl_file(password))
-    write_private(directory / "redis.conf", f'aclfile "{directory / "users.acl"}"\n')
+    conf = f'aclfile "{directory / "users.acl"}"\nproto-max-bulk-len {_largest_bytes()}\n'
+    write_private(directory / "redis.conf", conf)
     operator = redis_users.password(password, redis_users.OPERATOR)
     part = Part(
         name="broker",
@@ -75,6 +78,14 @@ def broker(home: Path, password: str, last_port: int | None, say: Callable[[str]
         port=port,
     )
     return part, port, redis_users.url(password, redis_users.OPERATOR, f"{LOOPBACK}:{port}/0")
+
+
+def _largest_bytes() -> int:
+    """What our Redis takes at once: a worker reads a message whole before it can look at its size.
+
+    An envelope is a third larger than its message, so there is room for what SUREFOOT_MESSAGE_BYTES allows.
+    """
+    return max(LARGEST_BYTES, 2 * app_settings().message_bytes)
 
 
 def bank(port: int) -> Part:

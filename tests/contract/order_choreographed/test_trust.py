@@ -1,4 +1,5 @@
-"""Events that somebody else sends who can write to the broker: none has an effect, each is told of."""
+"""Events that somebody else sends who can write to the broker: none has an effect, each is told
+of."""
 
 from __future__ import annotations
 
@@ -37,23 +38,56 @@ def forged(kind: str, job: str = "job-1", **data: Any) -> Message:
 TABLE = {  # name -> (who is to believe it, the event)
     "given up, completed here": ("payments", forged("OrderGivenUp", reason="x", amount_cents=1250)),
     "given up, goods": ("inventory", forged("OrderGivenUp", reason="x", amount_cents=1250)),
-    "given up, completed by the engine": ("payments", forged("OrderGivenUp", "job-2", reason="x", amount_cents=888)),
-    "placed, no job: charge": ("payments", forged("OrderPlaced", "nobody", order_id=1, order=ORDER)),
-    "placed, no job: goods": ("inventory", forged("OrderPlaced", "nobody", order_id=1, order=ORDER)),
+    "given up, completed by the engine": (
+        "payments",
+        forged("OrderGivenUp", "job-2", reason="x", amount_cents=888),
+    ),
+    "placed, no job: charge": (
+        "payments",
+        forged("OrderPlaced", "nobody", order_id=1, order=ORDER),
+    ),
+    "placed, no job: goods": (
+        "inventory",
+        forged("OrderPlaced", "nobody", order_id=1, order=ORDER),
+    ),
     "shipped, no job": ("mail", forged("OrderShipped", "nobody", quantity=1, order=ORDER)),
-    "confirmed, no job": ("inventory", forged("OrderConfirmed", "nobody", reservation="r", order=ORDER)),
-    "charged, while the bank is slow": ("orders", forged("CardCharged", "job-3", key="k", charge_id="c", amount_cents=1250)),
+    "confirmed, no job": (
+        "inventory",
+        forged("OrderConfirmed", "nobody", reservation="r", order=ORDER),
+    ),
+    "charged, while the bank is slow": (
+        "orders",
+        forged("CardCharged", "job-3", key="k", charge_id="c", amount_cents=1250),
+    ),
     "declined": ("orders", forged("CardDeclined", "job-3", reason="x")),
-    "reserved": ("orders", forged("StockReserved", "job-3", reservation="r", sku="apple", quantity=3)),
+    "reserved": (
+        "orders",
+        forged("StockReserved", "job-3", reservation="r", sku="apple", quantity=3),
+    ),
     "receipt": ("orders", forged("ReceiptSent", "job-3", message_id="m")),
-    "waived": ("orders", forged("WorkWaived", "job-3", service="payments", event="OrderGivenUp", by="x", reason="x")),
-    "help": ("orders", forged("HelpNeeded", "job-3", service="payments", event="OrderPlaced", error="x")),
+    "waived": (
+        "orders",
+        forged("WorkWaived", "job-3", service="payments", event="OrderGivenUp", by="x", reason="x"),
+    ),
+    "help": (
+        "orders",
+        forged("HelpNeeded", "job-3", service="payments", event="OrderPlaced", error="x"),
+    ),
 }
 SIGNED: dict[str, tuple[Callable[[Message, pytest.MonkeyPatch], Message], str]] = {
     "not": (lambda message, _: message, "not signed"),
-    "with another secret": (lambda message, patch: _signed(message, owner_of(message) or "", patch, STRANGE), "signature"),
-    "by another service": (lambda message, patch: _signed(message, _other_than(message), patch, LEAKED), "not its event"),
-    "with the services' own secret": (lambda message, patch: _signed(message, owner_of(message) or "", patch, LEAKED), "not on record"),
+    "with another secret": (
+        lambda message, patch: _signed(message, owner_of(message) or "", patch, STRANGE),
+        "signature",
+    ),
+    "by another service": (
+        lambda message, patch: _signed(message, _other_than(message), patch, LEAKED),
+        "not its event",
+    ),
+    "with the services' own secret": (
+        lambda message, patch: _signed(message, owner_of(message) or "", patch, LEAKED),
+        "not on record",
+    ),
 }
 
 
@@ -75,13 +109,17 @@ def books(street: Street) -> dict[str, Any]:
         "bank": bank_book.book(),
         "mails": mail.receipts_by_job(),
         "phases": [street.phase(f"job-{n}") for n in (1, 3)],
-        "heard": {name: [street.heard(name, job) for job in ("job-1", "job-2", "job-3", "nobody")] for name in NAMES},
+        "heard": {
+            name: [street.heard(name, job) for job in ("job-1", "job-2", "job-3", "nobody")]
+            for name in NAMES
+        },
     }
 
 
 @pytest.fixture
 def busy(street: Street) -> Street:
-    """job-1 is completed here; job-2 was charged by `order`, which shares payments' database; job-3 waits for every answer."""
+    """job-1 is completed here; job-2 was charged by `order`, which shares payments' database;
+    job-3 waits for every answer."""
     street.place()
     street.settle()
     payment.charge(Context("job-2", "order", "charge_card"), 2, 888, "tok_ok")
@@ -104,7 +142,9 @@ def test_given_each_forged_event_when_it_comes_then_nothing_changes_and_it_is_to
     for name, (reader, event) in TABLE.items():
         claimed, lines = take(reader, sign(event, monkeypatch))
         assert claimed is None, name
-        assert [(line["log_level"], line["why"], line["service"]) for line in lines] == [("warning", why, reader)], name
+        assert [(line["log_level"], line["why"], line["service"]) for line in lines] == [
+            ("warning", why, reader)
+        ], name
     busy.settle()
     assert {letter.kind for service in NAMES for letter in busy.letters(service)} == {why}
     assert sum(len(busy.letters(service)) for service in NAMES) == len(TABLE)
@@ -133,13 +173,19 @@ def test_given_each_forged_event_when_it_comes_then_nothing_changes_and_it_is_to
         {"by": None},
     ],
 )
-def test_given_a_true_event_that_was_altered_when_it_comes_then_it_is_not_believed(street: Street, change: dict[str, Any]) -> None:
+def test_given_a_true_event_that_was_altered_when_it_comes_then_it_is_not_believed(
+    street: Street, change: dict[str, Any]
+) -> None:
     street.place("job-9", card="tok_declined")
     street.send_all()
     while ("OrderGivenUp", "inventory") not in street.under_way():
         street.deliver()
         street.send_all()
-    body = next(b for s, b in street.bus.on_the_way if s.name == "inventory" and Message.from_bytes(b).kind == "OrderGivenUp")
+    body = next(
+        b
+        for s, b in street.bus.on_the_way
+        if s.name == "inventory" and Message.from_bytes(b).kind == "OrderGivenUp"
+    )
     true = Message.from_bytes(body)
     assert trust.believed(body, BY_NAME["inventory"], SERVICES) == true
     with pytest.raises(NoEvent):
@@ -181,7 +227,14 @@ def test_given_every_kind_of_event_then_it_has_one_owner() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"by": "nobody"}, {"by": 3}, {"signatures": []}, {"signatures": {"mail": "x"}}, {"signatures": {"x": "0" * 64}}]
+    "more",
+    [
+        {"by": "nobody"},
+        {"by": 3},
+        {"signatures": []},
+        {"signatures": {"mail": "x"}},
+        {"signatures": {"x": "0" * 64}},
+    ],
 )
 def test_given_signatures_of_another_shape_when_read_then_no_event(more: dict[str, Any]) -> None:
     body = json.loads(forged("OrderCompleted").to_bytes())

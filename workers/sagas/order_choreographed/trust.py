@@ -1,13 +1,15 @@
-"""Which events are believed: signed for their reader by the service whose event it is, and on record there.
+"""Which events are believed: signed for their reader by the service whose event it is, and on
+record there.
 
-Everybody who can write to the broker can send an event, and an event moves money. So two things are asked, each
-enough against a forger who has only the broker. The **signature** covers the whole event and is made for one reader:
-a service that could forge by the key it verifies with could forge for itself only. The **owner's record** is the
-outbox row that the owner wrote in the transaction in which the fact became true: `OrderGivenUp` counts when the
-orders service has given this order up, whatever a message says.
+Everybody who can write to the broker can send an event, and an event moves money. So two things
+are asked, each enough against a forger who has only the broker. The **signature** covers the whole
+event and is made for one reader: a service that could forge by the key it verifies with could
+forge for itself only. The **owner's record** is the outbox row that the owner wrote in the
+transaction in which the fact became true: `OrderGivenUp` counts when the orders service has given
+this order up, whatever a message says.
 
-Keys come from one secret. A process that has the secret can sign for every service; those that have only the broker,
-the store or a card cannot.
+Keys come from one secret. A process that has the secret can sign for every service; those that
+have only the broker, the store or a card cannot.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ def signed(message: Message, by: str) -> Message:
 def believed(body: bytes, reader: Service, services: Sequence[Service]) -> Message:
     """The event in these bytes. `services`: all there are, to ask the owner.
 
-    Raises: NoEvent when it cannot be read, NotBelieved when it is forged, altered, made for another reader or not on
-    record; what the owner's database raises.
+    Raises: NoEvent when it cannot be read, NotBelieved when it is forged, altered, made for
+    another reader or not on record; what the owner's database raises.
     """
     message = Message.from_bytes(body)
     _check_signature(message, reader.name)
