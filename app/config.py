@@ -64,12 +64,14 @@ class Settings(OurSettings):
     broker_url: str = ""
     host: str = "127.0.0.1"
     port: int | None = Field(None, ge=1, le=65535)
-    # as whom browsers know us, other hosts that requests may name, and whose X-Forwarded-… are believed
+    # the address that browsers use, other hosts that requests may name, proxies whose
+    # X-Forwarded-… are believed
     public_url: str = ""
     hosts: str = ""
     trusted_proxies: str = "127.0.0.1,::1"
-    # peers of the web server: how long a head, a body and the reading of an answer may take, bytes a second from which on
-    # a body or a reader counts as moving, how long a connection may be idle, how many there may be, of one address too
+    # peers of the web server: how long a head, a body and the reading of an answer may take,
+    # bytes a second from which on a body or a reader counts as moving, how long a connection may
+    # be idle, how many there may be, and how many of one address
     head_seconds: Seconds = 10.0
     body_seconds: Seconds = 60.0
     answer_seconds: Seconds = 60.0
@@ -135,7 +137,8 @@ class Settings(OurSettings):
     reconcile_rows: int = Field(500, ge=1, le=10_000)
     reconcile_keys: int = Field(100, ge=1, le=10_000)
     reconcile_window_seconds: Seconds = 7 * 24 * 3600.0
-    # requests a second (0: without bound) and at once: of a key, and of an address whose key is not known; wrong keys of one
+    # requests a second (0: without bound) and at once: of a key, and of an address whose key is
+    # not known; wrong keys of one address
     key_rate: float = Field(100.0, ge=0, le=1_000_000, allow_inf_nan=False)
     key_burst: Count = 1000
     address_rate: float = Field(50.0, ge=0, le=1_000_000, allow_inf_nan=False)
@@ -194,7 +197,9 @@ class Settings(OurSettings):
     def _names_of_hosts(cls, value: str) -> str:
         for host in words_of(value):
             if host.isdigit() or not parts_of(f"//{host}").hostname or set(host) & set("/@?#"):
-                raise ValueError(f"must be names of hosts, each with a port or without, separated by commas, not {host!r}")
+                raise ValueError(
+                    f"must be names of hosts, each with a port or without, not {host!r}"
+                )
         return value
 
     @field_validator("trusted_proxies")
@@ -328,15 +333,15 @@ def checked_http(url: str) -> str:
 
 
 def checked_origin(url: str) -> str:
-    """The same URL as a browser writes an origin (lower case, without the scheme's own port), or empty.
+    """The same URL as browsers write an origin (lower case, without the scheme's own port), or "".
 
     Raises: ValueError in a sentence for what is not an origin.
     """
     if not url:
         return url
     parts = parts_of(checked_http(url))
-    beside = (parts.path.rstrip("/"), parts.query, parts.fragment, "@" in parts.netloc)
-    if any(beside) or not url.isascii() or not url.isprintable() or " " in url or "?" in url or "#" in url:
+    beside = (parts.path.rstrip("/"), *(set(url) & set("?#@ ")))
+    if any(beside) or not url.isascii() or not url.isprintable():
         raise ValueError("must be https:// (or http://), a host and at most a port, without a path")
     host = (parts.hostname or "") if ":" not in (parts.hostname or "") else f"[{parts.hostname}]"
     own = {"http": 80, "https": 443}[parts.scheme]

@@ -1,8 +1,10 @@
-"""As whom we are known: the address of absolute links, the Host that a request may name, and who a peer really is.
+"""As whom we are known: the address of absolute links, the Host that a request may name, and who a
+peer really is.
 
-With SUREFOOT_PUBLIC_URL the address is that one, whatever a request says. Without it, a request's own Host is taken; where
-we listen on loopback only, that Host must not be a name of somebody else's: a browser on this machine could be led here by
-a name whose address its owner changes (DNS rebinding).
+With SUREFOOT_PUBLIC_URL the address is that one, whatever a request says. Without it, a request's
+own Host is taken; where we listen on loopback only, that Host must not be a name of somebody
+else's: a browser on this machine could be led here by a name whose address its owner changes (DNS
+rebinding).
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from app.serving.peers import is_address, is_trusted
 from web.api.problems import Problem
 from web.door import door
 
-# Probes and monitors name this process, not the site; what they are told holds no link, and metrics need a key.
+# Probes and monitors name this process, not the site; what they are told holds no link, and metrics
+# need a key.
 ANY_HOST = frozenset({"health.livez", "health.readyz", "health.healthz", "metrics.metrics"})
 LOCAL = "localhost"
 
@@ -44,7 +47,11 @@ def check_host() -> None:
     if settings.public_url:
         if not _is_ours(host or "", settings):
             raise Problem("misdirected", f"This is {settings.public_url}; ask there.")
-    elif host is not None and _is_loopback(request.environ["SERVER_NAME"]) and not _is_near(host, settings):
+    elif (
+        host is not None
+        and _is_loopback(request.environ["SERVER_NAME"])
+        and not _is_near(host, settings)
+    ):
         raise Problem(
             "misdirected",
             "This server listens on this machine only, and the request names another host."
@@ -68,7 +75,12 @@ def _is_ours(host: str, settings: Settings) -> bool:
 def _is_near(host: str, settings: Settings) -> bool:
     """Whether no owner of a domain can have led a browser here by this name."""
     name = _name_of(host)
-    return name == LOCAL or name.endswith(f".{LOCAL}") or is_address(name) or _is_listed(host, settings)
+    return (
+        name == LOCAL
+        or name.endswith(f".{LOCAL}")
+        or is_address(name)
+        or _is_listed(host, settings)
+    )
 
 
 def _is_listed(host: str, settings: Settings) -> bool:

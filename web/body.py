@@ -27,9 +27,13 @@ def install(app: Flask) -> None:
 
 
 def check_length_is_said() -> None:
-    """The server waits for a whole body before a thread begins, and for that its length is needed. Raises: Problem 411."""
+    """The server waits for a whole body before a thread begins, and for that its length is needed.
+
+    Raises: Problem 411.
+    """
     if this_request.headers.get("Transfer-Encoding"):
-        raise Problem("length-required", "Say the length of the body in Content-Length; chunked bodies are not taken.")
+        said = "Say the length of the body in Content-Length; chunked bodies are not taken."
+        raise Problem("length-required", said)
 
 
 def read_json(request: Request, most_bytes: int) -> Any:
@@ -49,7 +53,8 @@ def read_optional_object(request: Request, most_bytes: int) -> dict[str, Any]:
 
 
 def read(request: Request, most_bytes: int) -> bytes:
-    """The raw body. Raises: Problem 413 when it is too large; it is not read then, and the server closes the connection."""
+    """The raw body. Raises: Problem 413 when it is too large; it is not read then, and the server
+    closes the connection."""
     length = request.content_length or 0
     if length > most_bytes:
         raise Problem("too-large", f"The body has {length} bytes; at most {most_bytes} are taken.", limit_bytes=most_bytes)

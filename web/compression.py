@@ -1,4 +1,5 @@
-"""Large answers are packed by gzip for who takes it: a page of a wide job is a tenth of its size."""
+"""Large answers are packed by gzip where the caller takes it: a page of a wide job is a tenth of
+its size."""
 
 from __future__ import annotations
 
@@ -25,9 +26,16 @@ def pack(raw: bytes) -> bytes:
 
 
 def _pack(response: Response) -> Response:
-    if response.status_code != 200 or response.is_streamed or "Content-Encoding" in response.headers:
+    if (
+        response.status_code != 200
+        or response.is_streamed
+        or "Content-Encoding" in response.headers
+    ):
         return response
-    if not (response.mimetype or "").startswith(KINDS) or (response.content_length or 0) < LEAST_BYTES:
+    if (
+        not (response.mimetype or "").startswith(KINDS)
+        or (response.content_length or 0) < LEAST_BYTES
+    ):
         return response
     response.vary.add("Accept-Encoding")
     if accepts_gzip():
@@ -35,5 +43,6 @@ def _pack(response: Response) -> Response:
         response.headers["Content-Encoding"] = "gzip"
         tag, _ = response.get_etag()
         if tag:
-            response.set_etag(tag, weak=True)  # other bytes than the tag was made of, and they say the same
+            # other bytes than the tag was made of, and they say the same
+            response.set_etag(tag, weak=True)
     return response

@@ -33,7 +33,7 @@ class Kept:
         return self.tag[:FINGERPRINT_CHARS]
 
     def answer(self, cache: str = ASK_FIRST) -> Response:
-        """A 200 with its tag, or a 304 for who has it."""
+        """A 200 with its tag, or a 304 where the caller has it."""
         packed = accepts_gzip()
         response = Response(self.packed if packed else self.raw, mimetype=self.mimetype)
         if packed:

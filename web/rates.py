@@ -1,7 +1,9 @@
-"""Requests that come too fast: 429 with when to come again, by the key, or by the address where no key is known.
+"""Requests that come too fast: 429 with when to come again, by the key, or by the address where no
+key is known.
 
-The fields are those of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` names the bound (`q` requests in `w`
-seconds), `RateLimit` what is left of it (`r` requests, all of them again in `t` seconds).
+The fields are those of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` names the bound
+(`q` requests in `w` seconds), `RateLimit` what is left of it (`r` requests, all of them again in
+`t` seconds).
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from web.api.problems import Problem
 
 EXTENSION = "surefoot.rates"
 POLICY, LEFT = "RateLimit-Policy", "RateLimit"
-UNBOUNDED = frozenset({"health.livez", "health.readyz", "health.healthz"})  # probes come however much else does
+# Probes come however much else does.
+UNBOUNDED = frozenset({"health.livez", "health.readyz", "health.healthz"})
 
 
 @dataclass(frozen=True)
 class Rates:
-    """`keys`: requests of a known key; `addresses`: others, by address; `tries`: keys that were wrong, by address."""
+    """`keys`: requests of a known key; `addresses`: others, by address; `tries`: keys that were
+    wrong, by address."""
 
     keys: Buckets
     addresses: Buckets
@@ -88,17 +92,22 @@ SAID = {
 
 def _problem(taken: Taken) -> Problem:
     headers = {"Retry-After": str(math.ceil(taken.wait_s)), **_fields(taken)}
-    return Problem("too-many-requests", SAID[taken.rate.name], headers=headers, policy=taken.rate.name)
+    return Problem(
+        "too-many-requests", SAID[taken.rate.name], headers=headers, policy=taken.rate.name
+    )
 
 
 def _fields(taken: Taken) -> dict[str, str]:
     rate = taken.rate
     full_s = math.ceil((rate.burst - taken.left) / rate.per_s)
-    return {POLICY: f'"{rate.name}";q={rate.burst};w={rate.window_s}', LEFT: f'"{rate.name}";r={taken.left};t={full_s}'}
+    return {
+        POLICY: f'"{rate.name}";q={rate.burst};w={rate.window_s}',
+        LEFT: f'"{rate.name}";r={taken.left};t={full_s}',
+    }
 
 
 def _tell(response: Response) -> Response:
-    """Say what is left, to whoever came with a key."""
+    """Say what is left, where a key came."""
     taken: Taken | None = g.get("rate_taken")
     if taken is not None and taken.rate.name == "key" and LEFT not in response.headers:
         response.headers.update(_fields(taken))

@@ -23,7 +23,7 @@ POLICY = "; ".join(
     )
 )
 SAFE = ("GET", "HEAD", "OPTIONS")
-HSTS = "max-age=31536000"  # a year; of this host alone, since what lies beside it is not ours to bind
+HSTS = "max-age=31536000"  # a year; of this host alone: others are not ours to bind
 
 
 def install(app: Flask) -> None:
@@ -54,12 +54,13 @@ def check_origin() -> None:
     if site is None:  # browsers of before 2023 say only the origin
         from_here = origin is None or _is_ours(origin)
     else:  # our own pages send no referrer, and then browsers hide the origin of a form
-        from_here = site in ("same-origin", "none") and (origin in (None, "null") or _is_ours(origin))
+        hidden = origin in (None, "null")
+        from_here = site in ("same-origin", "none") and (hidden or _is_ours(origin or ""))
     if not from_here:
         raise Problem("cross-origin", "This change came from another site's page.")
 
 
 def _is_ours(origin: str) -> bool:
-    """Whether this is our own origin: SUREFOOT_PUBLIC_URL, or what the request itself was sent to."""
+    """Whether this is our own origin: SUREFOOT_PUBLIC_URL, or what the request was sent to."""
     public_url = door().settings.public_url
     return origin == public_url if public_url else urlsplit(origin).netloc == request.host

@@ -1,8 +1,10 @@
-"""How fast requests may come: a token bucket for each key, and for each address whose key is not known.
+"""How fast requests may come: a token bucket for each key, and for each address whose key is not
+known.
 
-The hazard: one caller takes every thread, or guesses keys as fast as the line allows. Buckets are this process's memory. A
-caller who changes addresses fills that memory, so it is bounded: a bucket that is full again says nothing and is forgotten,
-and where none is, newcomers share one bucket. Nobody's bucket that says something is thrown away for theirs.
+The hazard: one caller takes every thread, or guesses keys as fast as the line allows. Buckets are
+this process's memory. A caller who changes addresses fills that memory, so it is bounded: a bucket
+that is full again says nothing and is forgotten, and where none is, newcomers share one bucket.
+Nobody's bucket that says something is thrown away for theirs.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from dataclasses import dataclass
 
 BUCKETS_MOST = 10_000
 LOOKED_AT = 4  # buckets that may be forgotten for a newcomer, oldest first
-SHARED = ""  # the name of the bucket of all for whom there is no place
+SHARED = ""  # the name of the bucket that newcomers share when all places are taken
 
 
 @dataclass(frozen=True)
 class Rate:
-    """`per_s`: tokens that come back each second, 0 for no bound at all; `burst`: as many as there are at most."""
+    """`per_s`: tokens that come back each second, 0 for no bound at all; `burst`: as many as there
+    are at most."""
 
     name: str
     per_s: float
@@ -52,11 +55,14 @@ class _Bucket:
 class Buckets:
     """One for a process; its threads share it."""
 
-    def __init__(self, rate: Rate, *, most: int = BUCKETS_MOST, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, rate: Rate, *, most: int = BUCKETS_MOST, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.rate = rate
         self._most, self._clock = most, clock
         self._lock = threading.Lock()
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()  # the one that was asked last is last
+        # the one that was asked last is last
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, name: str) -> Taken | None:
         """Take a token, if there is one. None: there is no bound."""
@@ -92,16 +98,20 @@ class Buckets:
         return found
 
     def _forget(self, now: float) -> bool:
-        """Forget buckets that are full again, which is as if they had never been. False: there was none among the oldest."""
+        """Forget buckets that are full again, which is as if they had never been. False: there was
+        none among the oldest."""
         oldest = [name for name, _ in zip(self._buckets, range(LOOKED_AT), strict=False)]
-        full = [name for name in oldest if self._tokens(self._buckets[name], now) >= self.rate.burst]
+        full = [
+            name for name in oldest if self._tokens(self._buckets[name], now) >= self.rate.burst
+        ]
         for name in full:
             del self._buckets[name]
         return bool(full)
 
 
 def subscriber(address: str) -> str:
-    """Whom an address belongs to: of IPv6 the first 64 bits, for a subscriber has all the others."""
+    """The subscriber of an address: of IPv6 the first 64 bits, for a subscriber has all the
+    others."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -13,7 +13,7 @@ from app.config import Settings
 from app.serving.incoming import Incoming
 from app.serving.outgoing import Outgoing
 
-LINGER_S = 2.0  # how long what a peer still sends is taken in after our last word, so that it gets to read that
+LINGER_S = 2.0  # of taking in what a peer still sends after our last word, so that it reads that
 
 
 class Wait(Enum):
@@ -29,7 +29,8 @@ class Wait(Enum):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long each wait may take, seconds. `least_rate`: bytes a second of a body, and of the reading of an answer."""
+    """How long each wait may take, seconds. `least_rate`: bytes a second of a body, and of the
+    reading of an answer."""
 
     head_s: float
     body_s: float
@@ -39,15 +40,23 @@ class Patience:
 
     @classmethod
     def of(cls, told: Settings) -> Patience:
-        return cls(told.head_seconds, told.body_seconds, told.answer_seconds, told.keepalive_seconds, told.least_rate_bytes)
+        return cls(
+            told.head_seconds,
+            told.body_seconds,
+            told.answer_seconds,
+            told.keepalive_seconds,
+            told.least_rate_bytes,
+        )
 
     def moving(self, most_s: float, moved: int) -> float:
-        """How long something may take of which `moved` bytes have moved: as long as it keeps up with the least rate."""
+        """How long something may take of which `moved` bytes have moved: as long as it keeps up
+        with the least rate."""
         return min(most_s, self.head_s + moved / self.least_rate)
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
-    """`since`: when the present wait began; `room`: bytes of the common room that it has; `kept`: it had an answer before."""
+    """`since`: when the present wait began; `room`: bytes of the common room that it has; `kept`:
+    it had an answer before."""
 
     incoming: Incoming
     outgoing: Outgoing | None = None
@@ -75,7 +84,9 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             case Wait.BODY:
                 return patience.moving(patience.body_s, self.incoming.body_received)
             case Wait.READER:
-                return patience.moving(patience.answer_s, self.outgoing.sent if self.outgoing else 0)
+                return patience.moving(
+                    patience.answer_s, self.outgoing.sent if self.outgoing else 0
+                )
             case Wait.END:
                 return LINGER_S
         return math.inf

@@ -1,20 +1,23 @@
-"""The bytes of one request as they come, and whether there are enough of them for a thread to begin.
+"""The bytes of one request as they come, and whether there are enough of them for a thread to
+begin.
 
-Only its length is read here. What a request says is gunicorn's parser's to judge: whatever looks odd counts as whole, and
-is refused there.
+Only its length is read here. What a request says is gunicorn's parser's to judge: whatever looks
+odd counts as whole, and is refused there.
 """
 
 from __future__ import annotations
 
 import re
 
-HEAD_BYTES = 64 * 1024  # the most of a head; gunicorn's own limits for a line and a field are below it
+# the most of a head; gunicorn's own limits for a line and a field are below it
+HEAD_BYTES = 64 * 1024
 END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
 class Incoming:
-    """`unread`: the body stays on the wire, because it is too large or its length is not said. `body_bytes`: the most awaited."""
+    """`unread`: the body stays on the wire, because it is too large or its length is not said.
+    `body_bytes`: the most awaited."""
 
     def __init__(self, body_bytes: int) -> None:
         self.data = bytearray()
@@ -30,7 +33,8 @@ class Incoming:
         if self.head_bytes:
             return
         if not before:
-            while self.data.startswith(b"\r\n"):  # left over from the request before (RFC 9112, 2.2)
+            # left over from the request before (RFC 9112, 2.2)
+            while self.data.startswith(b"\r\n"):
                 del self.data[:2]
         found = self.data.find(END, max(0, before - len(END) + 1))
         if found >= 0:

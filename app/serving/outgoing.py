@@ -7,7 +7,8 @@ from collections import deque
 
 
 class Outgoing:
-    """What gunicorn writes to in place of the socket. `waiting`: bytes that the socket has not taken yet."""
+    """What gunicorn writes to in place of the socket. `waiting`: bytes that the socket has not
+    taken yet."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.waiting = 0
@@ -40,7 +41,8 @@ class Outgoing:
                 self._rest.appendleft(rest)
 
     def shutdown(self, how: int) -> None:
-        """gunicorn ends an answer that failed half way. The loop does it, for it may have to wait."""
+        """gunicorn ends an answer that failed half way. The loop does it, for it may have to
+        wait."""
         raise OSError("ended by the loop")
 
     def close(self) -> None:

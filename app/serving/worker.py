@@ -1,7 +1,8 @@
 """gunicorn's threaded worker, whose loop waits for peers so that its threads do not.
 
-What is used of gunicorn beside its documented hooks: `accept`, `finish_request`, `murder_keepalived` and `handle_request` of
-its ThreadWorker, all overridden here, and `_expected_100_continue` of a request.
+What is used of gunicorn beside its documented hooks: `accept`, `finish_request`,
+`murder_keepalived` and `handle_request` of its ThreadWorker, all overridden here, and
+`_expected_100_continue` of a request.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from app.serving.peers import is_trusted
 
 LOOK_S = 0.25  # how often the ends of waits are looked at
 READ_BYTES = 64 * 1024  # of one connection at a time, so that the others have their turn
-SMALL_BYTES = 64 * 1024  # a body up to it is always kept; larger ones, and answers that wait, share the room
+# a body up to it is always kept; larger ones, and answers that wait, share the room
+SMALL_BYTES = 64 * 1024
 ROOM_BYTES = 64 * 1024 * 1024
-DRAIN_BYTES = 64 * 1024 * 1024  # of a body that nobody reads, so that its sender gets to read the answer
+# of a body that nobody reads, so that its sender gets to read the answer
+DRAIN_BYTES = 64 * 1024 * 1024
 PASSING = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
 FULL = (errno.EMFILE, errno.ENFILE)
 
@@ -61,7 +64,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._next_look = 0.0
         super().init_process()
 
-    # --- connections ---------------------------------------------------------------------------------------------
+    # --- connections ------------------------------------------------------------------------------
     def accept(self, listener: socket.socket) -> None:
         try:
             sock, client = listener.accept()
@@ -83,7 +86,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._await_request(conn)
 
     def _is_crowded(self, address: str) -> bool:
-        return self._of_address[address] >= self._most_of_address and not is_trusted(address, self._proxies)
+        return self._of_address[address] >= self._most_of_address and not is_trusted(
+            address, self._proxies
+        )
 
     def _make_room(self) -> None:
         """Close the connection that has been waiting for longest without a request."""
@@ -102,7 +107,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
                 self._give_up(conn)
 
     def _is_over(self, conn: Connection, now: float) -> bool:
-        if not self.alive and conn.wait is Wait.SILENT:  # it may be sending its next request already
+        # it may be sending its next request already
+        if not self.alive and conn.wait is Wait.SILENT:
             return not conn.kept or now >= conn.since + STOP_KEEPALIVE_LINGER
         return now >= conn.ends_at(self.patience)
 
@@ -112,7 +118,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         else:
             self._end(conn, {Wait.READER: "answer"}.get(conn.wait, ""))
 
-    # --- a request comes -----------------------------------------------------------------------------------------
+    # --- a request comes --------------------------------------------------------------------------
     def _await_request(self, conn: Connection, begun: bytes = b"") -> None:
         """`begun`: what came behind the request before."""
         conn.incoming, conn.outgoing = Incoming(self._body_bytes), None
@@ -140,7 +146,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         elif incoming.begun and conn.wait is Wait.SILENT:
             since = conn.since
             conn.begin(Wait.HEAD)
-            conn.since = conn.since if conn.kept else since  # a new connection has that time for silence and head together
+            # a new connection has that time for silence and head together
+            conn.since = conn.since if conn.kept else since
 
     def _await_body(self, conn: Connection) -> None:
         if not self._takes_room(conn, conn.incoming.length):
@@ -157,7 +164,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         conn.parser.unreader.unread(bytes(conn.incoming.data))
         self.enqueue_req(conn)
 
-    # --- in a thread ---------------------------------------------------------------------------------------------
+    # --- in a thread ------------------------------------------------------------------------------
     def handle_request(self, req: Any, conn: Connection) -> Any:
         req._expected_100_continue = False  # the loop has said it, or the body is not wanted
         if conn.incoming.unread:
@@ -166,7 +173,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         conn.outgoing = Outgoing(conn.sock)
         return super().handle_request(req, Facing(conn.outgoing, conn.client, conn.server))
 
-    # --- an answer goes ------------------------------------------------------------------------------------------
+    # --- an answer goes ---------------------------------------------------------------------------
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
         conn.keeps = not fs.cancelled() and fs.exception() is None and bool(fs.result())
         self._give_back_room(conn)
@@ -205,7 +212,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             self._last_word(conn)
 
     def _last_word(self, conn: Connection) -> None:
-        """Close our side, and take in for a moment what the peer still sends: a socket closed on a sender takes the answer with it."""
+        """Close our side, and take in for a moment what the peer still sends: a socket closed on a
+        sender takes the answer with it."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -227,7 +235,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._say(conn, refusal)
         self._last_word(conn)
 
-    # --- small things --------------------------------------------------------------------------------------------
+    # --- small things -----------------------------------------------------------------------------
     def _received(self, conn: Connection) -> bytes | None:
         """What has come; b"" when nothing will come any more, None when nothing is there yet."""
         if conn.closed:  # by another event of the same round
@@ -257,7 +265,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._room += conn.room
         conn.room = 0
 
-    def _watch(self, conn: Connection, events: int, then: Callable[[Connection, socket.socket], None]) -> None:
+    def _watch(
+        self, conn: Connection, events: int, then: Callable[[Connection, socket.socket], None]
+    ) -> None:
         self._waiting.add(conn)
         self.poller.register(conn.sock, events, partial(then, conn))
 

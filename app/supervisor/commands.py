@@ -26,12 +26,14 @@ def surefoot(*words: str) -> tuple[str, ...]:
 
 
 def web(host: str, port: int, proxies: str = LOOPBACK) -> tuple[str, ...]:
-    """gunicorn with the web server, which believes `proxies` (addresses and networks) what they say of their clients.
+    """gunicorn with the web server. It believes `proxies` (addresses and networks) what they say
+    of their clients.
 
     It needs no control socket, which would lie in the user's home for all of them.
     """
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    words = ["gunicorn", "web.wsgi:flask_app", "--bind", bind, "--worker-class", WEB_WORKER, "--workers", "1"]
+    words = ["gunicorn", "web.wsgi:flask_app", "--bind", bind]
+    words += ["--worker-class", WEB_WORKER, "--workers", "1"]
     words += ["--threads", str(WEB_THREADS), "--graceful-timeout", str(WEB_GRACE_S), "--no-control-socket"]
     words += ["--no-sendfile", "--forwarded-allow-ips", proxies]
     return python(*words)

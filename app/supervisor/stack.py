@@ -184,7 +184,8 @@ def environment(
 
 
 def _hosts(settings: Settings, port: int) -> str:
-    """The hosts that requests may name beside SUREFOOT_PUBLIC_URL: those that are set, and ours as commands of this home know it."""
+    """The hosts that requests may name beside SUREFOOT_PUBLIC_URL: those that are set, and ours as
+    commands of this home know it."""
     own = url_of(settings.host, port).partition("://")[2]
     return ",".join(filter(None, (settings.hosts, own if settings.public_url else "")))
 

@@ -233,9 +233,12 @@ def test_given_attention_when_an_operator_writes_why_while_the_page_is_followed_
     expect(page.locator('[data-part="letters"]')).to_have_count(0)
 
 
-def test_given_the_page_of_the_api_when_words_are_typed_then_only_what_has_all_of_them_is_shown(page: Page, url: str) -> None:
+def test_given_the_page_of_the_api_when_words_are_typed_then_only_what_has_all_of_them_is_shown(
+    page: Page, url: str
+) -> None:
     page.goto(f"{url}/docs")
-    calls, contents = page.locator("section.call:visible"), page.locator("[data-contents] li:visible")
+    calls = page.locator("section.call:visible")
+    contents = page.locator("[data-contents] li:visible")
     everything = calls.count()
     assert contents.count() == everything
     page.fill("#filter", "Redrive letter")

@@ -1,4 +1,5 @@
-"""As whom the server is known: hosts that requests may name, absolute addresses, cookies of https, and who a proxy speaks for."""
+"""As whom the server is known: hosts that requests may name, absolute addresses, cookies of https,
+and who a proxy speaks for."""
 
 from __future__ import annotations
 
@@ -29,14 +30,29 @@ def get(app: Flask, path: str, host: str, **headers: str) -> tuple[int, str]:
     return answer.status_code, answer.get_data(as_text=True)
 
 
-# --- which hosts ------------------------------------------------------------------------------------------------------
+# --- which hosts ----------------------------------------------------------------------------------
 def test_given_loopback_when_a_name_nobody_can_own_is_named_then_answered(app: Flask) -> None:
-    for host in ("localhost", "localhost:8000", "127.0.0.1:9", "[::1]:8000", "a.localhost", "10.0.0.7:80"):
+    for host in (
+        "localhost",
+        "localhost:8000",
+        "127.0.0.1:9",
+        "[::1]:8000",
+        "a.localhost",
+        "10.0.0.7:80",
+    ):
         assert get(app, "/problems/", host)[0] == 200, host
 
 
 def test_given_loopback_when_somebody_elses_name_is_named_then_421(app: Flask) -> None:
-    for host in ("evil.example", "evil.example:8000", "localhost.evil.example", "evil_.example", "<b>", "", "a@b"):
+    for host in (
+        "evil.example",
+        "evil.example:8000",
+        "localhost.evil.example",
+        "evil_.example",
+        "<b>",
+        "",
+        "a@b",
+    ):
         for path in ("/problems/", "/sign-in", JOBS, "/nothing", "/static/surefoot.css"):
             answer = app.test_client().get(path, headers={"Host": host})
             told = problem(answer, 421, "misdirected")
@@ -44,9 +60,16 @@ def test_given_loopback_when_somebody_elses_name_is_named_then_421(app: Flask) -
             assert "evil" not in answer.get_data(as_text=True)
 
 
-def test_given_other_address_than_loopback_and_no_public_url_when_asked_then_any_host_as_before(app: Flask) -> None:
+def test_given_other_address_than_loopback_and_no_public_url_when_asked_then_any_host_as_before(
+    app: Flask,
+) -> None:
     client = app.test_client()
-    assert client.get("/problems/", base_url="http://0.0.0.0:8000", headers={"Host": "shop"}).status_code == 200
+    assert (
+        client.get(
+            "/problems/", base_url="http://0.0.0.0:8000", headers={"Host": "shop"}
+        ).status_code
+        == 200
+    )
 
 
 def test_given_public_url_when_it_or_a_listed_host_is_named_then_answered(public: Flask) -> None:
@@ -54,23 +77,37 @@ def test_given_public_url_when_it_or_a_listed_host_is_named_then_answered(public
         assert get(public, "/problems/", host)[0] == 200, host
 
 
-def test_given_public_url_when_another_host_is_named_then_421_but_for_probes(public: Flask, shop: Shop) -> None:
+def test_given_public_url_when_another_host_is_named_then_421_but_for_probes(
+    public: Flask, shop: Shop
+) -> None:
     key = {"Authorization": f"Bearer {shop.key('platform')}"}
-    for host in ("localhost", "127.0.0.1:8000", "shop.example.com:8443", "shop.example.com.evil.example", "web"):
+    for host in (
+        "localhost",
+        "127.0.0.1:8000",
+        "shop.example.com:8443",
+        "shop.example.com.evil.example",
+        "web",
+    ):
         for path in ("/problems/", "/sign-in", JOBS, "/docs"):
-            told = problem(public.test_client().get(path, headers={"Host": host, **key}), 421, "misdirected")
+            told = problem(
+                public.test_client().get(path, headers={"Host": host, **key}), 421, "misdirected"
+            )
             assert PUBLIC in told["detail"]
         assert [get(public, path, host)[0] for path in OPEN] == [200, 200, 200]
         assert get(public, "/metrics", host, **key)[0] == 200
 
 
-def test_given_public_url_when_a_browser_asks_under_another_host_then_a_page_says_so(public: Flask) -> None:
+def test_given_public_url_when_a_browser_asks_under_another_host_then_a_page_says_so(
+    public: Flask,
+) -> None:
     status, page = get(public, "/sign-in", "evil.example", Accept="text/html")
     assert (status, PUBLIC in page, "evil" in page) == (421, True, False)
 
 
-# --- absolute addresses -----------------------------------------------------------------------------------------------
-def test_given_public_url_when_pages_and_document_are_read_then_it_is_in_every_absolute_address(shop: Shop, public: Flask) -> None:
+# --- absolute addresses ---------------------------------------------------------------------------
+def test_given_public_url_when_pages_and_document_are_read_then_it_is_in_every_absolute_address(
+    shop: Shop, public: Flask
+) -> None:
     client = browser(public, shop)
     job = shop.order()
     for path in ("/docs", "/?saga=shop", f"/jobs/{job}", "/api/v1/openapi.json"):
@@ -81,11 +118,13 @@ def test_given_public_url_when_pages_and_document_are_read_then_it_is_in_every_a
     assert client.get("/api/v1/openapi.json").get_json()["servers"] == [{"url": PUBLIC}]
 
 
-def test_given_no_public_url_when_the_document_is_read_then_it_names_the_server_that_gave_it(app: Flask) -> None:
+def test_given_no_public_url_when_the_document_is_read_then_it_names_the_server_that_gave_it(
+    app: Flask,
+) -> None:
     assert app.test_client().get("/api/v1/openapi.json").get_json()["servers"] == [{"url": "/"}]
 
 
-# --- cookies and https ------------------------------------------------------------------------------------------------
+# --- cookies and https ----------------------------------------------------------------------------
 class Browser(FlaskClient):
     """Comes by a proxy that speaks https outside and http to us."""
 
@@ -103,7 +142,9 @@ def browser(app: Flask, shop: Shop) -> FlaskClient:
     return client
 
 
-def test_given_public_url_when_signed_in_then_a_cookie_that_no_neighbour_can_plant(shop: Shop, public: Flask) -> None:
+def test_given_public_url_when_signed_in_then_a_cookie_that_no_neighbour_can_plant(
+    shop: Shop, public: Flask
+) -> None:
     client = browser(public, shop)
     assert client.get("/").status_code == 200
     set_cookie = client.post("/sign-in", data={"key": shop.key()}).headers["Set-Cookie"]
@@ -118,14 +159,18 @@ def test_given_public_url_when_signed_in_then_a_cookie_that_no_neighbour_can_pla
     assert stranger.get("/").status_code == 303, "a cookie of the other name counts for nothing"
 
 
-def test_given_public_url_when_answered_then_hsts_and_without_it_none(public: Flask, app: Flask) -> None:
+def test_given_public_url_when_answered_then_hsts_and_without_it_none(
+    public: Flask, app: Flask
+) -> None:
     for path in ("/livez", "/sign-in", "/nothing", JOBS):
         answer = public.test_client().get(path, headers={"Host": "shop.example.com"})
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
         assert "Strict-Transport-Security" not in app.test_client().get(path).headers
 
 
-def test_given_public_url_of_plain_http_when_signed_in_then_the_cookie_is_as_without(shop: Shop) -> None:
+def test_given_public_url_of_plain_http_when_signed_in_then_the_cookie_is_as_without(
+    shop: Shop,
+) -> None:
     client = shop.web(public_url="http://localhost:8080").test_client()
     answer = client.post("/sign-in", data={"key": shop.key()}, headers={"Host": "localhost:8080"})
     assert answer.headers["Set-Cookie"].startswith("surefoot_session=")
@@ -133,14 +178,19 @@ def test_given_public_url_of_plain_http_when_signed_in_then_the_cookie_is_as_wit
     assert "Strict-Transport-Security" not in answer.headers
 
 
-def test_given_public_url_when_a_change_comes_then_only_from_its_origin(shop: Shop, public: Flask) -> None:
+def test_given_public_url_when_a_change_comes_then_only_from_its_origin(
+    shop: Shop, public: Flask
+) -> None:
     client = browser(public, shop)
     cancel = f"{JOBS}/{shop.order()}/cancel"
     asked: list[tuple[dict[str, str], bool]] = [
         ({}, True),
         ({"Origin": PUBLIC}, True),
         ({"Origin": PUBLIC, "Sec-Fetch-Site": "same-origin"}, True),
-        ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, True),  # a form of ours, which sends no referrer
+        (
+            {"Origin": "null", "Sec-Fetch-Site": "same-origin"},
+            True,
+        ),  # our form, which sends no referrer
         ({"Origin": "http://shop.example.com"}, False),
         ({"Origin": f"{PUBLIC}:8443", "Sec-Fetch-Site": "same-origin"}, False),
         ({"Origin": "https://web:8000", "Sec-Fetch-Site": "same-origin"}, False),
@@ -152,8 +202,10 @@ def test_given_public_url_when_a_change_comes_then_only_from_its_origin(shop: Sh
             assert (client.post(path, headers=headers).status_code != 403) == taken, headers
 
 
-# --- proxies ----------------------------------------------------------------------------------------------------------
-def test_given_forwarded_for_when_the_peer_is_a_trusted_proxy_or_not_then_it_is_believed_or_not(shop: Shop) -> None:
+# --- proxies --------------------------------------------------------------------------------------
+def test_given_forwarded_for_when_the_peer_is_a_trusted_proxy_or_not_then_it_is_believed_or_not(
+    shop: Shop,
+) -> None:
     app = shop.web(trusted_proxies="10.1.0.0/16, ::1")
     for peer, forwarded, client in (
         ("10.1.2.3", "203.0.113.9", "203.0.113.9"),
@@ -162,11 +214,13 @@ def test_given_forwarded_for_when_the_peer_is_a_trusted_proxy_or_not_then_it_is_
         ("10.1.2.3", "", "10.1.2.3"),
         ("192.0.2.1", "203.0.113.9", "192.0.2.1"),
     ):
-        with app.test_request_context(headers={"X-Forwarded-For": forwarded}, environ_overrides={"REMOTE_ADDR": peer}):
+        with app.test_request_context(
+            headers={"X-Forwarded-For": forwarded}, environ_overrides={"REMOTE_ADDR": peer}
+        ):
             assert client_address() == client
 
 
-# --- settings ---------------------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("url", "kept"),
     [

@@ -1,4 +1,5 @@
-"""What is made once, packed and cached: the page of the API, its document, the files, and large answers."""
+"""What is made once, packed and cached: the page of the API, its document, the files, and large
+answers."""
 
 from __future__ import annotations
 
@@ -26,27 +27,38 @@ def client(app: Flask) -> FlaskClient:
 
 def text_of(answer: Any) -> str:
     raw: bytes = answer.get_data()
-    return (gzip.decompress(raw) if answer.headers.get("Content-Encoding") == "gzip" else raw).decode()
+    return (
+        gzip.decompress(raw) if answer.headers.get("Content-Encoding") == "gzip" else raw
+    ).decode()
 
 
-# --- the page of the API ----------------------------------------------------------------------------------------------
+# --- the page of the API --------------------------------------------------------------------------
 def test_given_docs_when_asked_often_then_rendered_once_and_a_304_for_who_has_it(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered = []
     real = docs_page.render_template
-    monkeypatch.setattr(docs_page, "render_template", lambda *words, **more: rendered.append(1) or real(*words, **more))
+    monkeypatch.setattr(
+        docs_page,
+        "render_template",
+        lambda *words, **more: rendered.append(1) or real(*words, **more),
+    )
     first = client.get("/docs")
     for headers in ({}, GZIP, {"Host": "127.0.0.1:9"}, {"Host": "localhost:1"}):
         assert client.get("/docs", headers=headers).status_code == 200
     assert client.get("/docs", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
     packed = client.get("/docs", headers=GZIP)
     assert text_of(packed) == text_of(first)
-    assert client.get("/docs", headers={**GZIP, "If-None-Match": packed.headers["ETag"]}).status_code == 304
+    assert (
+        client.get("/docs", headers={**GZIP, "If-None-Match": packed.headers["ETag"]}).status_code
+        == 304
+    )
     assert len(rendered) == 1
 
 
-def test_given_docs_when_asked_under_many_addresses_then_each_is_shown_its_own_and_few_are_kept(app: Flask, client: FlaskClient) -> None:
+def test_given_docs_when_asked_under_many_addresses_then_each_is_shown_its_own_and_few_are_kept(
+    app: Flask, client: FlaskClient
+) -> None:
     for port in range(9000, 9010):
         page = client.get("/docs", headers={"Host": f"localhost:{port}"}).get_data(as_text=True)
         assert f"http://localhost:{port}/api/v1/jobs" in page
@@ -54,7 +66,9 @@ def test_given_docs_when_asked_under_many_addresses_then_each_is_shown_its_own_a
     assert len(app.extensions[docs_page.EXTENSION]._kept) == docs_page.ADDRESSES_KEPT
 
 
-def test_given_docs_when_read_without_script_then_contents_lead_to_every_call_and_schema(client: FlaskClient) -> None:
+def test_given_docs_when_read_without_script_then_contents_lead_to_every_call_and_schema(
+    client: FlaskClient,
+) -> None:
     page = client.get("/docs").get_data(as_text=True)
     parts = re.findall(r'<section class="card call" id="([^"]+)"', page)
     contents = page[: page.index('<section class="card call"')]
@@ -64,23 +78,35 @@ def test_given_docs_when_read_without_script_then_contents_lead_to_every_call_an
     assert re.search(r'<script src="/static/docs\.js\?v=[0-9a-f]{12}" defer>', page)
 
 
-# --- files ------------------------------------------------------------------------------------------------------------
-def test_given_a_page_when_its_files_are_asked_then_by_what_is_in_them_and_for_ever(client: FlaskClient) -> None:
-    named = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', client.get("/sign-in").get_data(as_text=True)))
+# --- files ----------------------------------------------------------------------------------------
+def test_given_a_page_when_its_files_are_asked_then_by_what_is_in_them_and_for_ever(
+    client: FlaskClient,
+) -> None:
+    named = set(
+        re.findall(r'(?:href|src)="(/static/[^"]+)"', client.get("/sign-in").get_data(as_text=True))
+    )
     assert len(named) == 3
     for address in named:
         assert re.search(r"\?v=[0-9a-f]{12}$", address)
         answer = client.get(address)
-        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (
+            200,
+            "public, max-age=31536000, immutable",
+        )
         for other in (address.partition("?")[0], address + "0"):
             assert client.get(other).headers["Cache-Control"] == "no-cache"
-            assert client.get(other, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+            assert (
+                client.get(other, headers={"If-None-Match": answer.headers["ETag"]}).status_code
+                == 304
+            )
     assert client.get("/static/nothing.js").status_code == 404
     assert client.get("/static/../factory.py").status_code == 404
 
 
-# --- large answers ----------------------------------------------------------------------------------------------------
-def test_given_large_answers_when_gzip_is_taken_then_packed_and_otherwise_as_they_are(shop: Shop, app: Flask) -> None:
+# --- large answers --------------------------------------------------------------------------------
+def test_given_large_answers_when_gzip_is_taken_then_packed_and_otherwise_as_they_are(
+    shop: Shop, app: Flask
+) -> None:
     user = Caller(app, shop.key())
     for _ in range(12):
         shop.order()
@@ -90,8 +116,17 @@ def test_given_large_answers_when_gzip_is_taken_then_packed_and_otherwise_as_the
         assert packed.headers["Content-Encoding"] == "gzip", path
         assert "Accept-Encoding" in packed.headers["Vary"]
         assert "Accept-Encoding" in plain.headers["Vary"]
-        assert int(packed.headers["Content-Length"]) == len(packed.get_data()) < len(plain.get_data()) / 2
-        assert user.get(path, **{"Accept-Encoding": "gzip;q=0, identity"}).headers.get("Content-Encoding") is None
+        assert (
+            int(packed.headers["Content-Length"])
+            == len(packed.get_data())
+            < len(plain.get_data()) / 2
+        )
+        assert (
+            user.get(path, **{"Accept-Encoding": "gzip;q=0, identity"}).headers.get(
+                "Content-Encoding"
+            )
+            is None
+        )
     listed = user.get("/api/v1/jobs", **GZIP)
     assert json.loads(text_of(listed)) == user.get("/api/v1/jobs").get_json()
     assert listed.headers["ETag"].startswith("W/")
@@ -99,7 +134,9 @@ def test_given_large_answers_when_gzip_is_taken_then_packed_and_otherwise_as_the
         assert user.get("/api/v1/jobs", **GZIP, **{"If-None-Match": tag}).status_code == 304
 
 
-def test_given_small_answers_and_problems_when_gzip_is_taken_then_as_they_are(shop: Shop, app: Flask) -> None:
+def test_given_small_answers_and_problems_when_gzip_is_taken_then_as_they_are(
+    shop: Shop, app: Flask
+) -> None:
     user = Caller(app, shop.key())
     for path in ("/livez", "/api/v1/jobs", "/nothing"):
         answer = user.get(path, **GZIP)

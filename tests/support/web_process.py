@@ -1,4 +1,5 @@
-"""The web server in a process of its own, under the very words that `surefoot up` starts it with."""
+"""The web server in a process of its own, under the very words that `surefoot up` starts it
+with."""
 
 from __future__ import annotations
 
@@ -23,9 +24,18 @@ READY_S = 60.0
 def web_process(store_url: str, home: Path, **told: str) -> Iterator[str]:
     """Its URL, when it is ready. `told`: settings by the name of their environment variable."""
     port = free_port()
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "SUREFOOT_HOME": str(home), "DATABASE_URL": store_url, "SUREFOOT_ENV": "test", **told}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "SUREFOOT_HOME": str(home),
+        "DATABASE_URL": store_url,
+        "SUREFOOT_ENV": "test",
+        **told,
+    }
     with (home / "web.said").open("wb") as said:
-        server = subprocess.Popen(commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT)
+        server = subprocess.Popen(
+            commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT
+        )
     url = f"http://127.0.0.1:{port}"
 
     def ready() -> bool:

@@ -114,7 +114,8 @@ def install(app: Flask) -> None:
 
     def authenticate() -> AnyResponse | None:
         view = current_app.view_functions.get(request.endpoint or "")
-        if view is None or request.endpoint == "static" or request.method == "OPTIONS" or is_open(view):
+        plain = request.endpoint == "static" or request.method == "OPTIONS"
+        if view is None or plain or is_open(view):
             if request.endpoint not in rates.UNBOUNDED:
                 rates.count_address()
             return None  # no such route or method: that is said without a key
@@ -237,12 +238,19 @@ def _end_own() -> None:
 
 
 def _cookie_name() -> str:
-    """With SUREFOOT_PUBLIC_URL on https, no neighbour of our host can plant a session: browsers guard names with `__Host-`."""
+    """With SUREFOOT_PUBLIC_URL on https, no neighbour of our host can plant a session: browsers
+    guard names with `__Host-`."""
     return f"__Host-{COOKIE}" if door().settings.secure else COOKIE
 
 
 def _set_cookie(response: Response, session: str, *, ends: bool = False) -> None:
     """The only place that writes the session's cookie. `ends`: take it away."""
     response.set_cookie(
-        _cookie_name(), session, max_age=0 if ends else None, httponly=True, samesite="Strict", secure=is_secure(), path="/"
+        _cookie_name(),
+        session,
+        max_age=0 if ends else None,
+        httponly=True,
+        samesite="Strict",
+        secure=is_secure(),
+        path="/",
     )

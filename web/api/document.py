@@ -56,11 +56,21 @@ HEADERS: dict[str, dict[str, Any]] = {
     "Allow": {"description": "Methods that this address takes.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to say who you are.", "schema": {"type": "string"}},
     "Accept-Post": {"description": "Media types that are taken.", "schema": {"type": "string"}},
-    "RateLimit-Policy": {"description": "The bound: `q` requests at once, and so many again in `w` seconds.", "schema": {"type": "string"}},
-    "RateLimit": {"description": "What is left of it: `r` requests, all of them again in `t` seconds.", "schema": {"type": "string"}},
+    "RateLimit-Policy": {
+        "description": "The bound: `q` requests at once, and so many again in `w` seconds.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "What is left of it: `r` requests, all of them again in `t` seconds.",
+        "schema": {"type": "string"},
+    },
     "X-Trace-Id": {"description": "Under which our log has this request.", "schema": {"type": "string"}},
 }
-SEEN_IN = {"401": ("WWW-Authenticate",), "429": ("Retry-After", "RateLimit-Policy", "RateLimit"), "503": ("Retry-After",)}
+SEEN_IN = {
+    "401": ("WWW-Authenticate",),
+    "429": ("Retry-After", "RateLimit-Policy", "RateLimit"),
+    "503": ("Retry-After",),
+}
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": {"description": "The job's id.", "schema": {"type": "string", "format": "uuid"}},
     "letter_id": {"description": "The dead letter's id.", "schema": {"type": "string", "format": "uuid"}},

@@ -74,8 +74,8 @@ KINDS: dict[str, Kind] = {
     "request-timeout": Kind(
         408,
         "The request came too slowly",
-        "A head has to be there within SUREFOOT_HEAD_SECONDS, a body within SUREFOOT_BODY_SECONDS and at a least rate. The connection"
-        " is closed.",
+        "A head has to be there within SUREFOOT_HEAD_SECONDS, a body within SUREFOOT_BODY_SECONDS"
+        " and at a least rate. The connection is closed.",
         "Send it again, with the same Idempotency-Key, over a better line.",
     ),
     "conflict": Kind(
@@ -105,9 +105,10 @@ KINDS: dict[str, Kind] = {
     "misdirected": Kind(
         421,
         "The request names another host",
-        "The header `Host` is not the address of this server: a wrong link, a proxy that passes on a name of its own, or a page that"
-        " leads a browser elsewhere than it says.",
-        "Use the address in `detail`. An operator sets it by SUREFOOT_PUBLIC_URL, and further names by SUREFOOT_HOSTS.",
+        "The header `Host` is not the address of this server: a wrong link, a proxy that passes on"
+        " a name of its own, or a page that leads a browser elsewhere than it says.",
+        "Use the address in `detail`. An operator sets it by SUREFOOT_PUBLIC_URL, and further names"
+        " by SUREFOOT_HOSTS.",
     ),
     "invalid-input": Kind(
         422,
@@ -144,7 +145,7 @@ KINDS: dict[str, Kind] = {
         431,
         "The head of the request is too large",
         "Address and headers together have a limit. The connection is closed.",
-        "Send fewer or shorter headers: cookies of other programs on the same host are a usual reason.",
+        "Send fewer or shorter headers: cookies of other programs on this host are a usual reason.",
     ),
     "internal-error": Kind(
         500,

@@ -1,7 +1,8 @@
-"""The API's document for people to read, made on the server from the same document that programs read. No script is needed.
+"""The API's document for people to read, made on the server from the same document that programs
+read. No script is needed.
 
-It costs a sixth of a second to render and needs no key, so it is rendered once, with a mark where the address of this server
-goes; requests get that text with their address in it.
+It costs a sixth of a second to render and needs no key, so it is rendered once, with a mark where
+the address of this server goes; requests get that text with their address in it.
 """
 
 from __future__ import annotations
@@ -24,9 +25,17 @@ from web.kept import Kept
 routes = Blueprint("docs", __name__)
 EXTENSION = "surefoot.docs"
 MARK = "https://address-of-this-server.invalid"
-ADDRESSES_KEPT = 4  # a server has one with SUREFOOT_PUBLIC_URL, and as many as it is asked by without
+ADDRESSES_KEPT = (
+    4  # a server has one with SUREFOOT_PUBLIC_URL, and as many as it is asked by without
+)
 EXAMPLE_ID = "019ab3c0-0000-7000-8000-000000000000"
-VALUES = {"job_id": EXAMPLE_ID, "letter_id": EXAMPLE_ID, "message_id": EXAMPLE_ID, "step": "charge_card", "name": "order"}
+VALUES = {
+    "job_id": EXAMPLE_ID,
+    "letter_id": EXAMPLE_ID,
+    "message_id": EXAMPLE_ID,
+    "step": "charge_card",
+    "name": "order",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,8 @@ class Entry:
 
 
 class Page:
-    """The page for each address that was asked for lately. One for an application; its threads share it."""
+    """The page for each address that was asked for lately. One for an application; its threads
+    share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -91,7 +101,13 @@ def _rendered() -> str:
 def entries_of(document: dict[str, Any], group: str, base: str) -> list[Entry]:
     """The operations of a group, in the document's order."""
     return [
-        Entry(method.upper(), path, said, _body(said), _curl(document, method.upper(), path, said, base))
+        Entry(
+            method.upper(),
+            path,
+            said,
+            _body(said),
+            _curl(document, method.upper(), path, said, base),
+        )
         for path, methods in document["paths"].items()
         for method, said in methods.items()
         if group in said["tags"]
@@ -101,7 +117,9 @@ def entries_of(document: dict[str, Any], group: str, base: str) -> list[Entry]:
 def _body(said: dict[str, Any]) -> str:
     if "requestBody" not in said:
         return ""
-    return str(said["requestBody"]["content"]["application/json"]["schema"]["$ref"]).rpartition("/")[2]
+    return str(said["requestBody"]["content"]["application/json"]["schema"]["$ref"]).rpartition(
+        "/"
+    )[2]
 
 
 def _curl(document: dict[str, Any], method: str, path: str, said: dict[str, Any], base: str) -> str:
