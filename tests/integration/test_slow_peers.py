@@ -67,7 +67,12 @@ class Web:
     def ended(self, why: str) -> int:
         """How many connections the server ended for this reason."""
         name, _, value = self.key.partition(": ")
-        text = httpx.get(f"{self.url}/metrics", headers={name: value}, timeout=PATIENT_S).text
+
+        def told() -> str:
+            answer = httpx.get(f"{self.url}/metrics", headers={name: value}, timeout=PATIENT_S)
+            return answer.text if answer.status_code == 200 else ""
+
+        text = wait_until(told, PATIENT_S, what="the metrics, whose key has a rate")
         found = re.search(
             rf'^surefoot_connections_ended_total{{why="{why}"}} ([0-9.]+)$', text, re.M
         )
@@ -92,8 +97,8 @@ def served(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     }
     told |= {
         "ADDRESS_CONNECTIONS": ADDRESS_CONNECTIONS,
-        "KEY_RATE": 50,
-        "KEY_BURST": 200,
+        "KEY_RATE": 5,
+        "KEY_BURST": 100,
         "ADDRESS_RATE": 0,
     }
     home: Path = tmp_path_factory.mktemp("home")

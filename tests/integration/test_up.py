@@ -47,7 +47,7 @@ def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_
     submitted = up.command("submit", "order", json.dumps(ORDER), "--wait", "--tag", "second")
     assert "completed (done)" in submitted.stdout
     refused = up.command("submit", "order", json.dumps({**ORDER, "quantity": "3"}), check=False)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "/input/quantity" in refused.stderr
     assert "Traceback" not in refused.stderr
 
