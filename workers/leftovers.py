@@ -68,7 +68,7 @@ class Start:
 class Child:
     """This process, if it is a pool's child. `retired`: why it takes no further work; empty while it does.
 
-    `failures`: attempts in a row that ended by an error which is no answer of the business.
+    `failures`: attempts in a row that ended by an error which is not an answer of the business.
     """
 
     is_one: bool = False

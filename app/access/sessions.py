@@ -1,8 +1,10 @@
-"""Sessions: a browser that signed in with a key is known by a row of its own, and by nothing else.
+"""Sessions: a browser that signed in with a key is known by a row of its own, and by nothing
+else.
 
-The hazard: a cookie that was copied. One that carries its own proof is good until its time is up, whatever its owner does.
-So the cookie names a row, every request asks for that row, and the row ends at a sign-out, by its owner from another
-browser, with its key, when it was not used for long, and after a time in any case. Times are the store's.
+The hazard: a cookie that was copied. One that carries its own proof is good until its time is
+up, whatever its owner does. So the cookie names a row, every request asks for that row, and the
+row ends at a sign-out, by its owner from another browser, with its key, when it was not used for
+long, and after a time in any case. Times are the store's.
 """
 
 from __future__ import annotations
@@ -56,7 +58,13 @@ def begin(db: Engine, key_id: str, *, address: str | None, agent: str) -> str:
     """A new session of this key. Returns the text that its cookie holds, which is kept nowhere."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     seen = "".join(one for one in agent if one.isprintable())[:AGENT_CHARACTERS]
-    row = {"id": new_id(), "hash": _hashed(token), "key_id": key_id, "address": network(address), "agent": seen}
+    row = {
+        "id": new_id(),
+        "hash": _hashed(token),
+        "key_id": key_id,
+        "address": network(address),
+        "agent": seen,
+    }
     one_statement(db, lambda tx: tx.execute(insert(sessions).values(**row)))
     return token
 
@@ -68,7 +76,9 @@ def find(db: Engine, token: str, limits: Limits) -> Session | None:
         sessions, api_keys, k.id == s.key_id
     )
     with asking(db) as connection:
-        row = connection.execute(query.where(s.hash == _hashed(token), *_open(limits))).one_or_none()
+        row = connection.execute(
+            query.where(s.hash == _hashed(token), *_open(limits))
+        ).one_or_none()
     if row is None:
         return None
     who = Principal(row.key_id, row.tenant_id, role_held(row.role, row.platform), row.name)
@@ -104,17 +114,32 @@ def end_of_key(tx: Connection, key_id: str, actor: str) -> int:
 def list_sessions(db: Engine, limits: Limits, key_id: str | None = None) -> list[dict[str, Any]]:
     """Sessions in use, the newest first, at most LISTED_MOST: of one key, or everybody's.
 
-    Returns: id, key_id, key (its name), tenant (name), made_at, seen_at (RFC 3339), address, agent of each.
+    Returns: id, key_id, key (its name), tenant (name), made_at, seen_at (RFC 3339),
+    address, agent of each.
     """
     query = (
-        select(s.id, s.key_id, k.name.label("key"), t.name.label("tenant"), s.made_at, s.seen_at, s.address, s.agent)
+        select(
+            s.id,
+            s.key_id,
+            k.name.label("key"),
+            t.name.label("tenant"),
+            s.made_at,
+            s.seen_at,
+            s.address,
+            s.agent,
+        )
         .join_from(sessions, api_keys, k.id == s.key_id)
         .join(tenants, t.id == k.tenant_id)
         .where(*_open(limits), *([s.key_id == key_id] if key_id is not None else []))
     )
     with asking(db) as connection:
-        rows = connection.execute(query.order_by(s.made_at.desc(), s.id.desc()).limit(LISTED_MOST)).mappings()
-        return [{**row, "made_at": stamp(row["made_at"]), "seen_at": stamp(row["seen_at"])} for row in rows]
+        rows = connection.execute(
+            query.order_by(s.made_at.desc(), s.id.desc()).limit(LISTED_MOST)
+        ).mappings()
+        return [
+            {**row, "made_at": stamp(row["made_at"]), "seen_at": stamp(row["seen_at"])}
+            for row in rows
+        ]
 
 
 def network(address: str | None) -> str:

@@ -1,9 +1,10 @@
-"""What people did: one row for each act, written in the transaction of the change that it tells of.
+"""What people did: one row for each act, written in the transaction of the change it tells of.
 
-The hazard: a change of which nobody can say later who made it and why, because it left no line, because what it wrote was
-wiped by the next one, or because a line was altered afterwards. So an act is a row of a table that is only added to: triggers
-refuse the rest. Who acts is an `Actor`; whatever goes on by itself says a plain text and leaves no act. Details hold ids,
-numbers and filters, never an input or a result; a secret of the job in a reason is masked.
+The hazard: a change of which nobody can say later who made it and why, because it left no line,
+because what it wrote was wiped by the next one, or because a line was altered afterwards. So an
+act is a row of a table that is only added to: triggers refuse the rest. A person is an `Actor`;
+what goes on by itself says a plain text and leaves no act. Details hold ids, numbers and
+filters, never an input or a result; a secret of the job in a reason is masked.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ DETAIL_CHARACTERS = 255
 
 @dataclass(frozen=True)
 class Act:
-    """`word`: what was done, as `cancel`; `kind` and `id`: to what. `tenant_id`: of that object, where it has one."""
+    """`word`: what was done, as `cancel`; `kind` and `id`: to what. `tenant_id`: of that object,
+    where it has one.
+    """
 
     word: str
     kind: str
@@ -43,7 +46,9 @@ class Act:
 
 
 def note(tx: Connection, actor: str, act: Act) -> str | None:
-    """Write what a person does. Returns the id of the act; None when it is not a person who acts."""
+    """Write what a person does. Returns the id of the act; None when it is not a person who acts.
+
+    """
     if not isinstance(actor, Actor) or not actor.acting:
         return None
     row = _row(actor, act) | {"reason": _reason(tx, act), "details": _bounded(act.details)}
@@ -54,15 +59,21 @@ def note(tx: Connection, actor: str, act: Act) -> str | None:
 def note_parts(tx: Connection, actor: str, whole: str | None, parts: Iterable[Act]) -> None:
     """What one act did to each of many: found by the job of each, and left out of other lists."""
     if isinstance(actor, Actor) and whole is not None:
-        rows = [_row(actor, part) | {"part_of": whole, "details": _bounded(part.details)} for part in parts]
+        rows = [
+            _row(actor, part) | {"part_of": whole, "details": _bounded(part.details)}
+            for part in parts
+        ]
         if rows:
             tx.execute(insert(acts), rows)
 
 
-# --- read ----------------------------------------------------------------------------------------------------------
+# --- read ----------------------------------------------------------------------------------------
+# ------------------
 @dataclass(frozen=True)
 class Asked:
-    """Which acts are meant; what is None is not asked. `since` and `until`: of their time, the first included."""
+    """Which acts are meant; what is None is not asked. `since` and `until`: of their time, the
+    first included.
+    """
 
     tenant_id: str | None = None
     job_id: str | None = None
@@ -85,8 +96,12 @@ class Asked:
         return found
 
 
-def page(connection: Connection, asked: Asked, after: tuple[datetime, str] | None, limit: int) -> list[AnyRow]:
-    """Acts, newest first, older than `after`; of a job also those that were part of a request about many."""
+def page(
+    connection: Connection, asked: Asked, after: tuple[datetime, str] | None, limit: int
+) -> list[AnyRow]:
+    """Acts, newest first, older than `after`; of a job also those that were part of a request about
+    many.
+    """
     query: Select[Any] = select(acts).where(*asked.guards())
     if asked.job_id is None:
         query = query.where(WHOLE)
@@ -96,7 +111,8 @@ def page(connection: Connection, asked: Asked, after: tuple[datetime, str] | Non
     return list(connection.execute(query.order_by(a.at.desc(), a.id.desc()).limit(limit)))
 
 
-# --- how -----------------------------------------------------------------------------------------------------------
+# --- how -----------------------------------------------------------------------------------------
+# ------------------
 def _row(actor: Actor, act: Act) -> dict[str, Any]:
     return {
         "id": new_id(),

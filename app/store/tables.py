@@ -449,7 +449,7 @@ quarantine = Table(  # messages nobody can run, kept with their reason
     _partial("ix_quarantine_kept", "id", where="discarded_at IS NULL"),
 )
 
-acts = Table(  # what people did, for whoever asks later. Triggers refuse every UPDATE and DELETE
+acts = Table(  # what people did, to be read later. Triggers refuse every UPDATE and DELETE
     "acts",
     metadata,
     Column("id", Id, primary_key=True),

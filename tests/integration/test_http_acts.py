@@ -1,4 +1,6 @@
-"""Every way in by which a person changes something leaves an act: each address that takes one, and each command."""
+"""Every way in by which a person changes something leaves an act: each address that takes one,
+and each command.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Case = tuple[Callable[["Scene"], tuple[str, Any]], str]
 
 
 class Scene:
-    """A shop with something to do for each way in. Each method makes what is acted upon, and returns its id."""
+    """A shop with something to do for each way in. Each method makes what is acted upon, and
+    returns its id.
+    """
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -55,7 +59,9 @@ class Scene:
 
     def owned(self) -> str:
         job = self.asked()
-        assert self.http.post(f"{JOBS}/{job}/attention/assign", {"owner": "bert"}).status_code == 202
+        assert (
+            self.http.post(f"{JOBS}/{job}/attention/assign", {"owner": "bert"}).status_code == 202
+        )
         return job
 
     def dated(self) -> str:
@@ -93,11 +99,15 @@ def of_letter(word: str, job: Callable[[Scene], str]) -> Callable[[Scene], tuple
     return lambda s: (f"{LETTERS}/{s.letter(job(s))}/{word}", WHY)
 
 
-def of_step(step: str, word: str, job: Callable[[Scene], str]) -> Callable[[Scene], tuple[str, Any]]:
+def of_step(
+    step: str, word: str, job: Callable[[Scene], str]
+) -> Callable[[Scene], tuple[str, Any]]:
     return lambda s: (f"{JOBS}/{job(s)}/effects/{step}/{word}", WHY)
 
 
-def on_page(path: str, job: Callable[[Scene], str], **form: str) -> Callable[[Scene], tuple[str, Any]]:
+def on_page(
+    path: str, job: Callable[[Scene], str], **form: str
+) -> Callable[[Scene], tuple[str, Any]]:
     def case(s: Scene) -> tuple[str, Any]:
         job_id = job(s)
         named = {"job": job_id, "letter": s.letter(job_id) if "{letter}" in path else ""}
@@ -111,7 +121,10 @@ BY_HTTP: dict[str, Case] = {
     "jobs.cancel": (lambda s: (f"{JOBS}/{s.running()}/cancel", None), "cancel"),
     "jobs.redrive": (lambda s: (f"{JOBS}/{s.failed()}/redrive", None), "redrive"),
     "attention.take": (lambda s: (f"{JOBS}/{s.asked()}/attention/take", None), "take"),
-    "attention.assign": (lambda s: (f"{JOBS}/{s.asked()}/attention/assign", {"owner": "bert"}), "assign"),
+    "attention.assign": (
+        lambda s: (f"{JOBS}/{s.asked()}/attention/assign", {"owner": "bert"}),
+        "assign",
+    ),
     "attention.release": (lambda s: (f"{JOBS}/{s.owned()}/attention/release", None), "release"),
     "effects.retry": (of_step("charge_card", "retry", Scene.asked), "retry"),
     "effects.mark_done": (of_step("charge_card", "mark-done", Scene.asked), "mark-done"),
@@ -119,8 +132,14 @@ BY_HTTP: dict[str, Case] = {
     "effects.mark_absent": (of_step("confirm_order", "mark-absent", Scene.doubtful), "mark-absent"),
     "letters.send_back": (of_letter("redrive", Scene.failed), "redrive"),
     "letters.discard": (of_letter("discard", Scene.failed), "discard"),
-    "letters.send_back_many": (lambda s: (f"{LETTERS}/redrive", WHY | {"filter": {"job": s.failed()}}), "redrive-many"),
-    "letters.hold_back": (lambda s: (f"{LETTERS}/hold-back", WHY | {"filter": {"job": s.dated()}}), "hold-back"),
+    "letters.send_back_many": (
+        lambda s: (f"{LETTERS}/redrive", WHY | {"filter": {"job": s.failed()}}),
+        "redrive-many",
+    ),
+    "letters.hold_back": (
+        lambda s: (f"{LETTERS}/hold-back", WHY | {"filter": {"job": s.dated()}}),
+        "hold-back",
+    ),
     "quarantine.discard": (lambda s: (f"/api/v1/quarantine/{s.message()}/discard", WHY), "discard"),
     "reconciliations.adopt": (lambda s: (f"{FINDINGS}/{s.finding()}/adopt", WHY), "adopt"),
     "reconciliations.undo": (lambda s: (f"{FINDINGS}/{s.finding()}/undo", WHY), "undo"),
@@ -128,9 +147,15 @@ BY_HTTP: dict[str, Case] = {
     "reconciliations.run": (lambda s: ("/api/v1/reconcile", None), "reconcile"),
     "job.cancel": (on_page("/jobs/{job}/cancel", Scene.running), "cancel"),
     "job.redrive": (on_page("/jobs/{job}/redrive", Scene.asked, reason="w"), "retry"),
-    "job.decide_letter": (on_page("/jobs/{job}/letters/{letter}", Scene.asked, decision="waive", reason="w"), "waive"),
+    "job.decide_letter": (
+        on_page("/jobs/{job}/letters/{letter}", Scene.asked, decision="waive", reason="w"),
+        "waive",
+    ),
     "job.own": (on_page("/jobs/{job}/attention", Scene.asked, owner="take"), "take"),
-    "letters_page.decide": (on_page("/dead-letters/{letter}", Scene.failed, decision="discard", reason="w"), "discard"),
+    "letters_page.decide": (
+        on_page("/dead-letters/{letter}", Scene.failed, decision="discard", reason="w"),
+        "discard",
+    ),
 }
 # What changes something and leaves no act, with the record that it leaves.
 OTHERWISE = {
@@ -144,13 +169,21 @@ OTHERWISE = {
 }
 
 
-def test_given_the_addresses_that_change_something_then_each_is_known_to_leave_an_act_or_another_record(app: Flask) -> None:
-    changing = {rule.endpoint for rule in app.url_map.iter_rules() if rule.methods - {"GET", "HEAD", "OPTIONS"}}
+def test_given_the_addresses_that_change_something_then_each_leaves_an_act_or_another_record(
+    app: Flask,
+) -> None:
+    changing = {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if rule.methods - {"GET", "HEAD", "OPTIONS"}
+    }
     assert changing == set(BY_HTTP) | set(OTHERWISE)
 
 
 @pytest.mark.parametrize("endpoint", BY_HTTP)
-def test_given_each_address_when_a_person_changes_something_then_the_act_names_their_key(scene: Scene, app: Flask, endpoint: str) -> None:
+def test_given_each_address_when_a_person_changes_something_then_the_act_names_their_key(
+    scene: Scene, app: Flask, endpoint: str
+) -> None:
     ask, word = BY_HTTP[endpoint]
     path, body = ask(scene)
     key_id, text = keys.create(scene.shop.db, "default", "platform", "ada")
@@ -159,7 +192,9 @@ def test_given_each_address_when_a_person_changes_something_then_the_act_names_t
     adapter = app.url_map.bind("localhost")
     assert adapter.match(path, method="POST")[0] == endpoint
     before = newest(scene.shop)
-    answer = app.test_client().post(path, headers=headers, **({"data": body} if page else {"json": body} if body else {}))
+    answer = app.test_client().post(
+        path, headers=headers, **({"data": body} if page else {"json": body} if body else {})
+    )
     assert answer.status_code in ((303,) if page else (202,)), answer.get_data(as_text=True)
     act = newest(scene.shop)
     assert act is not None
@@ -170,24 +205,46 @@ def test_given_each_address_when_a_person_changes_something_then_the_act_names_t
         assert act["job"] is None or act["job"] in path or act["object"]["id"] in path
 
 
-# --- commands --------------------------------------------------------------------------------------------------------
+# --- commands ------------------------------------------------------------------------------------
+# --------------------
 Words = Callable[[Scene], list[str]]
 BY_COMMAND: dict[str, tuple[Words, str]] = {
     "jobs cancel": (lambda s: ["jobs", "cancel", s.running()], "cancel"),
     "jobs redrive": (lambda s: ["jobs", "redrive", s.failed(), "--reason", "w"], "redrive"),
-    "attention retry": (lambda s: ["attention", "retry", s.asked(), "charge_card", "--reason", "w"], "retry"),
-    "attention mark-done": (lambda s: ["attention", "mark-done", s.asked(), "charge_card", "--reason", "w"], "mark-done"),
-    "attention waive": (lambda s: ["attention", "waive", s.asked(), "charge_card", "--reason", "w"], "waive"),
+    "attention retry": (
+        lambda s: ["attention", "retry", s.asked(), "charge_card", "--reason", "w"],
+        "retry",
+    ),
+    "attention mark-done": (
+        lambda s: ["attention", "mark-done", s.asked(), "charge_card", "--reason", "w"],
+        "mark-done",
+    ),
+    "attention waive": (
+        lambda s: ["attention", "waive", s.asked(), "charge_card", "--reason", "w"],
+        "waive",
+    ),
     "attention mark-absent": (
         lambda s: ["attention", "mark-absent", s.doubtful(), "confirm_order", "--reason", "w"],
         "mark-absent",
     ),
     "attention take": (lambda s: ["attention", "take", s.asked()], "take"),
     "attention release": (lambda s: ["attention", "release", s.owned()], "release"),
-    "dead-letters redrive": (lambda s: ["dead-letters", "redrive", "--job", s.failed(), "--reason", "w"], "redrive-many"),
-    "dead-letters hold-back": (lambda s: ["dead-letters", "hold-back", "--job", s.dated(), "--reason", "w"], "hold-back"),
-    "dead-letters discard": (lambda s: ["dead-letters", "discard", s.letter(s.failed()), "--reason", "w"], "discard"),
-    "quarantine discard": (lambda s: ["quarantine", "discard", s.message(), "--reason", "w"], "discard"),
+    "dead-letters redrive": (
+        lambda s: ["dead-letters", "redrive", "--job", s.failed(), "--reason", "w"],
+        "redrive-many",
+    ),
+    "dead-letters hold-back": (
+        lambda s: ["dead-letters", "hold-back", "--job", s.dated(), "--reason", "w"],
+        "hold-back",
+    ),
+    "dead-letters discard": (
+        lambda s: ["dead-letters", "discard", s.letter(s.failed()), "--reason", "w"],
+        "discard",
+    ),
+    "quarantine discard": (
+        lambda s: ["quarantine", "discard", s.message(), "--reason", "w"],
+        "discard",
+    ),
     "reconcile": (lambda s: ["reconcile"], "reconcile"),
     "reconcile close": (lambda s: ["reconcile", "close", s.finding(), "--why", "w"], "close"),
     "reconcile adopt": (lambda s: ["reconcile", "adopt", s.finding(), "--why", "w"], "adopt"),
@@ -205,19 +262,29 @@ ELSEWHERE = {
     **dict.fromkeys(("up", "web", "worker", "relay", "flower"), "starts a process"),
     **dict.fromkeys(("drill", "bench", "simulate"), "in stores of its own"),
     **dict.fromkeys(("doctor", "deploy-check", "version"), "reads"),
-    **dict.fromkeys(("bank", "stock", "ledger", "rush", "timeline"), "of the shop's services and their own databases"),
+    **dict.fromkeys(
+        ("bank", "stock", "ledger", "rush", "timeline"),
+        "of the shop's services and their own databases",
+    ),
     **dict.fromkeys(("choreography serve", "choreography letters"), "the same"),
-    **dict.fromkeys(("choreography redrive", "choreography discard"), "the same: the letter itself says who and why"),
+    **dict.fromkeys(
+        ("choreography redrive", "choreography discard"),
+        "the same: the letter itself says who and why",
+    ),
 }
 
 
-def test_given_the_commands_then_each_that_changes_something_is_known_to_leave_an_act_or_another_record() -> None:
+def test_given_the_commands_then_each_that_changes_something_leaves_an_act_or_another_record() -> (
+    None
+):
     changing = {" ".join(words) for words, _ in leaves() if words[-1] not in READING}
     assert changing == set(BY_COMMAND) | set(ELSEWHERE)
 
 
 @pytest.fixture
-def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+def cli(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
     monkeypatch.setenv("DATABASE_URL", shop.url)
     monkeypatch.setenv("SUREFOOT_SAGAS", "tests.support.transfer_saga")
 
@@ -229,7 +296,9 @@ def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("name", BY_COMMAND)
-def test_given_each_command_when_a_person_changes_something_then_an_act_names_them(scene: Scene, cli: Any, name: str) -> None:
+def test_given_each_command_when_a_person_changes_something_then_an_act_names_them(
+    scene: Scene, cli: Any, name: str
+) -> None:
     say, word = BY_COMMAND[name]
     words = say(scene)
     before = newest(scene.shop)
@@ -243,7 +312,9 @@ def test_given_each_command_when_a_person_changes_something_then_an_act_names_th
     assert act["reason"] == ("w" if "w" in words[1:] else None)
 
 
-def test_given_acts_when_listed_by_command_then_the_newest_and_what_is_left_out(scene: Scene, cli: Any) -> None:
+def test_given_acts_when_listed_by_command_then_the_newest_and_what_is_left_out(
+    scene: Scene, cli: Any
+) -> None:
     assert cli("acts", "list")[1].strip() == "There are no such acts."
     job, letter = scene.failed(), ""
     letter = scene.letter(job)
@@ -263,8 +334,11 @@ def test_given_acts_when_listed_by_command_then_the_newest_and_what_is_left_out(
     assert cli("acts", "list", "--since", "yesterday")[0] == 2
 
 
-# --- over HTTP -------------------------------------------------------------------------------------------------------
-def test_given_acts_when_asked_over_http_then_an_operator_sees_those_of_the_own_tenant_by_pages(scene: Scene, app: Flask) -> None:
+# --- over HTTP -----------------------------------------------------------------------------------
+# --------------------
+def test_given_acts_when_asked_over_http_then_an_operator_sees_those_of_the_own_tenant_by_pages(
+    scene: Scene, app: Flask
+) -> None:
     job = scene.owned()
     for _ in range(2):
         scene.http.post(f"{JOBS}/{job}/attention/take")
@@ -278,12 +352,24 @@ def test_given_acts_when_asked_over_http_then_an_operator_sees_those_of_the_own_
     while path:
         page = operator.get(path)
         seen += page.get_json()["items"]
-        path = page.headers["Link"].partition("<")[2].partition(">")[0] if "Link" in page.headers else ""
+        path = (
+            page.headers["Link"].partition("<")[2].partition(">")[0]
+            if "Link" in page.headers
+            else ""
+        )
     assert {one["act"] for one in seen} == {"assign"}  # bert has it: it cannot be taken
     assert len(seen) == 3
     assert {one["actor"] for one in seen} == {"platform:default platform"}
     first = seen[-1]["at"]
     assert len(operator.get(f"/api/v1/acts?since={first}").get_json()["items"]) == 3
     assert operator.get(f"/api/v1/acts?until={first}").get_json()["items"] == []
-    for wrong in ("since=yesterday", "since=2026-11-28T10:00:00", "until=", "job=7", "limit=0", "who=ada", "actor="):
+    for wrong in (
+        "since=yesterday",
+        "since=2026-11-28T10:00:00",
+        "until=",
+        "job=7",
+        "limit=0",
+        "who=ada",
+        "actor=",
+    ):
         assert operator.get(f"/api/v1/acts?{wrong}").status_code == 422, wrong

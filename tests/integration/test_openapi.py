@@ -376,7 +376,13 @@ def _fits(saga: Any) -> bool:
     return isinstance(saga, str) and 1 <= len(saga) <= 64
 
 
-@pytest.mark.parametrize("max_examples", [QUICK_EXAMPLES, pytest.param(LONG_EXAMPLES, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize(
+    "max_examples",
+    [
+        pytest.param(QUICK_EXAMPLES, marks=pytest.mark.timeout(600)),
+        pytest.param(LONG_EXAMPLES, marks=[pytest.mark.long, pytest.mark.timeout(900)]),
+    ],
+)
 def test_given_anything_when_sent_then_every_answer_is_as_documented(
     shop: Shop, app: Flask, max_examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,6 @@
-"""A bank on a bare socket that answers whatever a test says, byte by byte: what no server of a library would send."""
+"""A bank on a bare socket that answers whatever a test says, byte by byte: what no server of a
+library would send.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ PATIENCE_S = 20.0
 
 
 class HostileBank:
-    """`answer`: pieces of bytes for one connection. `sent`: how many bytes left; `asked`: the heads of requests."""
+    """`answer`: pieces of bytes for one connection. `sent`: how many bytes left; `asked`: the heads
+    of requests.
+    """
 
     def __init__(self) -> None:
         self.answer: Answer = lambda _: ()
@@ -66,7 +70,12 @@ class HostileBank:
 def said(status: int, body: Any, *headers: str) -> Answer:
     """A whole answer. `body`: bytes as they are, or what is to be JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} X", "Content-Type: application/json", f"Content-Length: {len(content)}", *headers]
+    lines = [
+        f"HTTP/1.1 {status} X",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+        *headers,
+    ]
     return lambda _: ["\r\n".join([*lines, "", ""]).encode() + content]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from docker import lock
 
 
-def test_given_the_lock_of_the_image_then_it_names_what_the_image_needs_with_the_versions_that_were_tested() -> None:
+def test_given_the_lock_of_the_image_then_it_names_what_the_image_needs_as_tested() -> None:
     text, pinned = lock.LOCK.read_text(), lock.pins()
     locked = lock.locked(text)
     assert text.count("==") == len(locked)

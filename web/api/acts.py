@@ -20,8 +20,16 @@ from web.door import door
 
 routes = Blueprint("acts", __name__, url_prefix=f"{API}/acts")
 _TIME = {"type": "string", "format": "date-time"}
-JOB = Parameter("job", {"type": "string", "format": "uuid"}, "Only acts about this job, parts of a request about many included.")
-ACTOR = Parameter("actor", {"type": "string", "minLength": 1, "maxLength": 128, "pattern": p.TEXT}, "Only acts of this actor.")
+JOB = Parameter(
+    "job",
+    {"type": "string", "format": "uuid"},
+    "Only acts about this job, parts of a request about many included.",
+)
+ACTOR = Parameter(
+    "actor",
+    {"type": "string", "minLength": 1, "maxLength": 128, "pattern": p.TEXT},
+    "Only acts of this actor.",
+)
 SINCE = Parameter("since", _TIME, "Only acts from this time on.")
 UNTIL = Parameter("until", _TIME, "Only acts before this time.")
 
@@ -30,12 +38,16 @@ UNTIL = Parameter("until", _TIME, "Only acts before this time.")
 @described(
     "List what people did, newest first",
     "operating",
-    {200: Answer("A page of your tenant's acts.", shapes.ActList, ("ETag", "Link")), 304: p.UNCHANGED},
+    {
+        200: Answer("A page of your tenant's acts.", shapes.ActList, ("ETag", "Link")),
+        304: p.UNCHANGED,
+    },
     parameters=(JOB, ACTOR, SINCE, UNTIL, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
     problems=("invalid-input", "invalid-cursor"),
-    details="Cancels, decisions, redrives, dates and hold-backs, who took a job on, keys that were made or revoked: each with who, by"
-    " which key, why and when. A request about many letters is one act; with `job`, its part about that job is listed. Submissions"
-    " are not acts: a job's history begins with who asked for it.",
+    details="Cancels, decisions, redrives, dates and hold-backs, changes of who has a job, keys that"
+    " were made or revoked: each with who, by which key, why and when. A request about many letters is"
+    " one act; with `job`, its part about that job is listed. Submissions are not acts: a job's history"
+    " begins with who asked for it.",
 )
 @needs(Role.OPERATOR)
 def index() -> Response:
@@ -49,7 +61,9 @@ def index() -> Response:
         until=until,
     )
     limit = requests.limit_parameter()
-    pages = Pages("acts", job=asked.job_id, actor=asked.actor, since=_text(since), until=_text(until))
+    pages = Pages(
+        "acts", job=asked.job_id, actor=asked.actor, since=_text(since), until=_text(until)
+    )
     items, edge = acts_view(door().db, asked, after=pages.after(), limit=limit)
     return pages.answer(items, edge)
 

@@ -206,7 +206,7 @@ def _by_cookie() -> Principal | None:
 
 
 def _token() -> str | None:
-    """The session that this request's cookie names, if it is one of ours."""
+    """The session that this request's cookie names, if its signature is good."""
     cookie = request.cookies.get(_cookie_name())
     return door().signer.token(cookie) if cookie else None
 

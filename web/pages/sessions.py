@@ -24,12 +24,16 @@ def show() -> Response:
     limits = sessions.Limits.of(door().settings)
     found = sessions.list_sessions(door().db, limits, principal().key_id)
     said = SAID.get(request.args.get("said", ""))
-    page = render_template("sessions.html", sessions=found, own=session_id(), limits=limits, said=said, browser=browser)
+    page = render_template(
+        "sessions.html", sessions=found, own=session_id(), limits=limits, said=said, browser=browser
+    )
     return make_response(page)
 
 
 def browser(agent: str) -> str:
-    """What a browser calls itself, as people call it; the beginning of its own words where that is not known."""
+    """What a browser calls itself, as people call it; the beginning of its own words where that is
+    not known.
+    """
     program = next((name for mark, name in PROGRAMS.items() if mark in agent), "")
     system = next((name for mark, name in SYSTEMS.items() if mark in agent), "")
     known = " on ".join(word for word in (program, system) if word)

@@ -25,7 +25,9 @@ def acts_view(
     with reading(db) as connection:
         rows = acts.page(connection, asked, after, limit + 1)
     shown = rows[:limit]
-    return [_brief(row) for row in shown], (shown[-1].at, shown[-1].id) if len(rows) > limit else None
+    return [_brief(row) for row in shown], (shown[-1].at, shown[-1].id) if len(
+        rows
+    ) > limit else None
 
 
 def _brief(row: AnyRow) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""What people did, on both databases: written with the change, kept as it was written, and found by job, actor and time."""
+"""What people did, on both databases: written with the change, kept as it was written, and found
+by job, actor and time.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,9 @@ def failed(shop: Shop) -> str:
     return job
 
 
-# --- what is written -------------------------------------------------------------------------------------------------
-def test_given_decisions_of_people_when_made_then_each_is_an_act_with_its_key_and_reason_and_so_is_its_line_of_history(
+# --- what is written
+# -------------------------------------------------------------------------------------------------
+def test_given_decisions_of_people_when_made_then_act_and_history_name_key_and_reason(
     shop: Shop,
 ) -> None:
     job = shop.asked()
@@ -64,7 +67,8 @@ def test_given_decisions_of_people_when_made_then_each_is_an_act_with_its_key_an
     assert [one["act"] for one in found] == ["take", "assign", "release", "waive"]
     assert [one["key_id"] for one in found] == [KEY, None, KEY, KEY]
     assert found[-1] | {"id": "", "at": ""} == {
-        "id": "", "at": "", "actor": "operator:ada", "key_id": KEY, "act": "waive", "job": job, "part_of": None,
+        "id": "", "at": "", "actor": "operator:ada", "key_id": KEY, "act": "waive",
+        "job": job, "part_of": None,
         "object": {"kind": "letter", "id": letter.id}, "reason": "the customer keeps it",
         "details": {"step": "charge_card", "kind": "undo"}, "links": {"job": f"/api/v1/jobs/{job}"},
     }  # fmt: skip
@@ -74,7 +78,9 @@ def test_given_decisions_of_people_when_made_then_each_is_an_act_with_its_key_an
     assert written(shop)[0]["details"] == {"owner": "operator:ada"}
 
 
-def test_given_a_cancel_when_asked_many_times_then_one_act_and_a_machine_leaves_none(shop: Shop) -> None:
+def test_given_a_cancel_when_asked_many_times_then_one_act_and_a_machine_leaves_none(
+    shop: Shop,
+) -> None:
     job = shop.order()
     shop.cancel(job)  # by a plain name, as what goes on by itself says it
     assert words(shop) == []
@@ -86,7 +92,9 @@ def test_given_a_cancel_when_asked_many_times_then_one_act_and_a_machine_leaves_
     assert words(shop, job_id=other) == ["cancel"]
 
 
-def test_given_submissions_when_accepted_then_history_names_the_key_and_no_act_is_needed(shop: Shop) -> None:
+def test_given_submissions_when_accepted_then_history_names_the_key_and_no_act_is_needed(
+    shop: Shop,
+) -> None:
     job = shop.order(actor=ADA)
     assert history_view(shop.db, job, None)["items"][0]["key_id"] == KEY
     assert words(shop) == []
@@ -103,27 +111,45 @@ def test_given_a_change_that_fails_when_rolled_back_then_there_is_no_act(shop: S
     assert words(shop) == ["redrive"]
 
 
-def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and_as_one_request(shop: Shop) -> None:
+def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and_as_one_request(
+    shop: Shop,
+) -> None:
     job, other = failed(shop), failed(shop)
     meant = Meant(shop.tenant, saga="shop")
-    redrive.redrive_many(shop.db, shop.settings, meant, rate=1, ramp_s=0, actor=ADA, why="the bank is back")
+    redrive.redrive_many(
+        shop.db, shop.settings, meant, rate=1, ramp_s=0, actor=ADA, why="the bank is back"
+    )
     assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 2
     assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 0
     (letter,) = shop.letters(job)
-    assert (letter.redrive_at, letter.redrive_by, letter.redrive_key, letter.redrive_why) == (None, None, None, None)
+    assert (letter.redrive_at, letter.redrive_by, letter.redrive_key, letter.redrive_why) == (
+        None,
+        None,
+        None,
+        None,
+    )
     dated, held = written(shop)
-    assert (dated["act"], dated["actor"], dated["reason"]) == ("redrive-many", "operator:ada", "the bank is back")
+    assert (dated["act"], dated["actor"], dated["reason"]) == (
+        "redrive-many",
+        "operator:ada",
+        "the bank is back",
+    )
     assert dated["details"] | {"takes_seconds": 1} == {
         "letters": 2, "rate": 1, "ramp_seconds": 0, "takes_seconds": 1, "only_saga": "shop"
     }  # fmt: skip
-    assert (held["act"], held["actor"], held["reason"], held["details"]["letters"]) == ("hold-back", "cli:bert", "it is not", 2)
+    assert (held["act"], held["actor"], held["reason"], held["details"]["letters"]) == (
+        "hold-back",
+        "cli:bert",
+        "it is not",
+        2,
+    )
     for one in (job, other):
         parts = written(shop, job_id=one)
         assert [part["part_of"] for part in parts] == [dated["id"], held["id"]]
     assert words(shop, job_id=job, tenant_id=shop.tenant) == ["redrive-many", "hold-back"]
 
 
-def test_given_a_dated_letter_when_the_relay_sends_it_back_then_history_names_the_key_and_there_is_no_second_act(
+def test_given_a_dated_letter_when_the_relay_sends_it_back_then_history_names_the_key_without_a_second_act(
     shop: Shop,
 ) -> None:
     job = failed(shop)
@@ -148,36 +174,72 @@ def test_given_keys_when_made_and_revoked_then_each_is_an_act_once(shop: Shop) -
     assert text_of_key not in str(found)
 
 
-def test_given_a_secret_of_the_job_in_a_reason_when_written_then_masked_and_details_are_bounded(shop: Shop) -> None:
+def test_given_a_secret_of_the_job_in_a_reason_when_written_then_masked_and_details_are_bounded(
+    shop: Shop,
+) -> None:
     job = shop.asked()
     (letter,) = shop.letters(job)
     decide.mark_done(shop.db, letter.id, ADA, f"refunded {GOOD['card']} by hand")
     assert written(shop)[0]["reason"] == "refunded *** by hand"
     many = {f"detail {n:02}": "x" * 10_000 for n in range(100)} | {"nothing": None}
-    transaction(shop.db, lambda tx: acts.note(tx, ADA, Act("test", "job", "", reason="y" * 10_000, details=many)))
+    transaction(
+        shop.db,
+        lambda tx: acts.note(tx, ADA, Act("test", "job", "", reason="y" * 10_000, details=many)),
+    )
     act = written(shop)[-1]
-    assert (len(act["details"]), len(act["details"]["detail 00"]), len(act["reason"])) == (20, 255, 1000)
+    assert (len(act["details"]), len(act["details"]["detail 00"]), len(act["reason"])) == (
+        20,
+        255,
+        1000,
+    )
 
 
-def test_given_findings_when_people_close_them_then_acts_and_what_closes_by_itself_leaves_none(shop: Shop) -> None:
-    found = {"job_id": None, "saga": "shop", "step": "", "item": "", "service": "bank", "action": "told", "detail": None}
-    opened = [found | {"finding": "orphan", "key": f"{new_id()}:charge_card::action"} for _ in range(3)]
+def test_given_findings_when_people_close_them_then_acts_and_what_closes_by_itself_leaves_none(
+    shop: Shop,
+) -> None:
+    found = {
+        "job_id": None,
+        "saga": "shop",
+        "step": "",
+        "item": "",
+        "service": "bank",
+        "action": "told",
+        "detail": None,
+    }
+    opened = [
+        found | {"finding": "orphan", "key": f"{new_id()}:charge_card::action"} for _ in range(3)
+    ]
     findings.record(shop.db, opened, {}, shop.tenant, "surefoot")
     with reading(shop.db) as connection:
         ids = list(connection.scalars(select(reconciliations.c.id).order_by(reconciliations.c.id)))
     findings.close(shop.db, ids[0], "surefoot", "both agree")
     findings.close(shop.db, ids[1], ADA, "seen to")
     findings.adopt(shop.db, ids[2], BERT, "it is right")
-    assert [(one["act"], one["object"]["id"]) for one in written(shop)] == [("close", ids[1]), ("adopt", ids[2])]
+    assert [(one["act"], one["object"]["id"]) for one in written(shop)] == [
+        ("close", ids[1]),
+        ("adopt", ids[2]),
+    ]
 
 
-# --- kept as it was written ------------------------------------------------------------------------------------------
+# --- kept as it was written
+# ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "change", [update(table).values(actor="nobody"), delete(table), text("UPDATE acts SET reason = ''"), text("DELETE FROM acts")]
+    "change",
+    [
+        update(table).values(actor="nobody"),
+        delete(table),
+        text("UPDATE acts SET reason = ''"),
+        text("DELETE FROM acts"),
+    ],
 )
-def test_given_an_act_when_changed_or_taken_away_then_the_store_refuses(shop: Shop, change: Any) -> None:
+def test_given_an_act_when_changed_or_taken_away_then_the_store_refuses(
+    shop: Shop, change: Any
+) -> None:
     transaction(shop.db, lambda tx: acts.note(tx, ADA, Act("test", "job", "")))
-    with pytest.raises(DBAPIError, match="acts are kept as they were written"), shop.db.begin() as tx:
+    with (
+        pytest.raises(DBAPIError, match="acts are kept as they were written"),
+        shop.db.begin() as tx,
+    ):
         tx.execute(change)
     if shop.db.dialect.name == "postgresql":
         with pytest.raises(DBAPIError, match="kept"), shop.db.begin() as tx:
@@ -185,7 +247,8 @@ def test_given_an_act_when_changed_or_taken_away_then_the_store_refuses(shop: Sh
     assert written(shop)[0]["actor"] == "operator:ada"
 
 
-# --- found again -----------------------------------------------------------------------------------------------------
+# --- found again ---------------------------------------------------------------------------------
+# --------------------
 def test_given_many_acts_when_listed_then_by_pages_by_actor_and_by_time(shop: Shop) -> None:
     def note(tx: Connection) -> None:
         for number in range(7):
@@ -218,7 +281,9 @@ LISTS: dict[str, tuple[Asked, str]] = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_given_a_list_of_acts_then_its_page_is_read_in_the_order_of_an_index(shop: Shop, name: str) -> None:
+def test_given_a_list_of_acts_then_its_page_is_read_in_the_order_of_an_index(
+    shop: Shop, name: str
+) -> None:
     asked, index = LISTS[name]
     for after in (None, (datetime(2026, 11, 28, tzinfo=UTC), KEY)):
         ask: Callable[[Connection], Any] = partial(acts.page, asked=asked, after=after, limit=10)

@@ -1,4 +1,4 @@
-"""Acts of people, which nobody changes or takes away; and the key of whoever is named in history."""
+"""Acts of people, which nobody changes or takes away; and the key of the actor in history."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,9 +1,10 @@
 """One HTTP request and its answer, within a time and a size that the other side cannot stretch.
 
-The hazard: a client's time-outs hold for each read, and its limits for the body alone. A server that drips its head, says
-`100 Continue` for ever, or packs gigabytes into a small answer keeps the caller as long as it likes. So every read and
-write of the connection has what is left until one deadline, every byte that comes counts, head included, and nothing is
-unpacked. A connection is for one exchange: one kept open may be closed by the other side just as it is used, and that
+The hazard: a client's time-outs hold for each read, and its limits for the body alone. A server
+that drips its head, says `100 Continue` for ever, or packs gigabytes into a small answer keeps
+the caller as long as it likes. So every read and write of the connection has what is left until
+one deadline, every byte that comes counts, head included, and nothing is unpacked. A connection
+is for one exchange: one kept open may be closed by the other side just as it is used, and that
 looks like an unknown outcome.
 """
 
@@ -31,7 +32,9 @@ class Unclear(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """`url`: whole, without user or password. `timeout_s`: for the whole exchange, seconds. `longest`: bytes of a body."""
+    """`url`: whole, without user or password. `timeout_s`: for the whole exchange, seconds.
+    `longest`: bytes of a body.
+    """
 
     method: str
     url: str
@@ -51,7 +54,12 @@ def exchange(request: Request) -> tuple[int, bytes]:
     )
     headers = [("Accept-Encoding", "identity"), ("Connection", "close"), *request.headers.items()]
     try:
-        with pool, pool.stream(request.method, request.url, headers=headers, content=request.content) as answer:
+        with (
+            pool,
+            pool.stream(
+                request.method, request.url, headers=headers, content=request.content
+            ) as answer,
+        ):
             return answer.status, _body(answer, request.longest)
     except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.UnsupportedProtocol) as error:
         raise NotSent(str(error) or type(error).__name__) from error
@@ -76,7 +84,9 @@ def _tls() -> ssl.SSLContext:
 
 
 class _Wire(httpcore.NetworkBackend):
-    """Opens connections on which all that is done ends by `deadline`, and that bring `most` bytes at most."""
+    """Opens connections on which all that is done ends by `deadline`, and that bring `most` bytes
+    at most.
+    """
 
     def __init__(self, deadline: float, most: int) -> None:
         self._deadline, self._most, self._came = deadline, most, 0
@@ -124,7 +134,10 @@ class _Line(httpcore.NetworkStream):
         self._stream.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         left = self._wire.left(httpcore.ConnectTimeout)
         return _Line(self._stream.start_tls(ssl_context, server_hostname, left), self._wire)
