@@ -45,12 +45,16 @@ class Playing:
         """A row that strikes inside a function: one job for each line. One result when all passed, else those that did not."""
         places = self._lines_of(row, input) if row.line == EACH_LINE else (row.line,)
         struck: list[Result] = []
+        kept_in = 0
         for place in spread(places, self._scenery.player.settings.drill_lines):
             result, played = self._played(row.at(place), input, wanted)
-            if played is None or not played.kept_in:
+            if played is not None and played.kept_in:
+                kept_in += 1
+            else:
                 struck.append(replace(result, lines=1, lines_in_all=1))
         failed = _once_each([result for result in struck if not result.passed])
-        return failed or [_summary(row, struck, len(places))]
+        summary = _summary(row, struck, len(places))
+        return failed or [replace(summary, lines_kept_in=kept_in)]
 
     def _lines_of(self, row: Row, input: dict[str, Any]) -> tuple[str, ...]:  # noqa: A002
         """The lines that the row's operation comes to when nothing is done to it. Asked once."""

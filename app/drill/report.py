@@ -16,7 +16,7 @@ from app.drill.table import Report, Result
 HEADINGS = ("Fault", "Operation", "Point", "Job", "Services", "Attempts", "")
 PIPE_WIDTH = 200
 MOST_LINES = 200  # of a schedule
-PASS, FAIL = "pass", "FAIL"
+PASS, FAIL, SKIPPED = "pass", "FAIL", "skipped"
 
 
 def show(report: Report) -> None:
@@ -28,6 +28,10 @@ def show(report: Report) -> None:
         console.print(_table(name, results))
     for name, why in report.left_out.items():
         console.print(f"left out  {name}: {why}", style="dim")
+    kept_in, tried = report.kept_in
+    if kept_in:
+        told = f"{kept_in} of {tried} lines: a transaction was open, so no worker stood still there"
+        console.print(told, style="dim")
     console.print(_verdict(report))
 
 
@@ -40,7 +44,10 @@ def markdown(report: Report) -> str:
         lines += [_row(_cells(result)) for result in results]
         lines += ["", *(f"- `{result.row.name}`: {result.why}" for result in results if not result.passed)]
         lines += [""] if any(not result.passed for result in results) else []
-    lines.append(f"{len(report.results) - len(report.failed)} rows passed, {len(report.failed)} failed (seed {report.seed}).")
+    passed = len(report.results) - len(report.failed) - len(report.skipped)
+    lines.append(
+        f"{passed} rows passed, {len(report.failed)} failed{_counted(report)} (seed {report.seed})."
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +61,16 @@ def _cells(result: Result) -> tuple[str, ...]:
     job = f"{result.job_state}, redriven: {result.redriven_to}" if result.redriven_to else result.job_state
     row = result.row
     attempts = str(result.attempts or "-")
-    return (row.fault, row.operation or "-", row.point or "-", job, said(result.services), attempts, PASS if result.passed else FAIL)
+    return (row.fault, row.operation or "-", row.point or "-", job, said(result.services), attempts, _result(result))
+
+
+def _result(result: Result) -> str:
+    return FAIL if not result.passed else SKIPPED if result.skipped else PASS
+
+
+def _counted(report: Report) -> str:
+    """`, 3 skipped`, where there are any."""
+    return f", {len(report.skipped)} skipped" if report.skipped else ""
 
 
 def said(services: Mapping[str, str]) -> str:
@@ -75,7 +91,8 @@ def _table(name: str, results: Sequence[Result]) -> Table:
         table.add_column(heading, overflow="fold", justify="right" if heading == "Attempts" else "left", no_wrap=heading == "")
     for result in results:
         cells = [Text(cell) for cell in _cells(result)]
-        cells[-1].stylize("green" if result.passed else "bold red")
+        style = "yellow" if result.skipped else "green" if result.passed else "bold red"
+        cells[-1].stylize(style)
         table.add_row(*cells)
         if not result.passed:
             table.add_row(Text(f"  {result.why}", style="red"), "", "", "", "", "", "")
@@ -84,8 +101,10 @@ def _table(name: str, results: Sequence[Result]) -> Table:
 
 def _verdict(report: Report) -> Group:
     failed = len(report.failed)
+    passed = len(report.results) - failed - len(report.skipped)
     count = Text(
-        f"{len(report.results) - failed} of {len(report.results)} rows passed (seed {report.seed})", style="red" if failed else "green"
+        f"{passed} of {len(report.results)} rows passed{_counted(report)} (seed {report.seed})",
+        style="red" if failed else "green",
     )
     worst = report.shortest_failing
     if worst is None:

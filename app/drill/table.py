@@ -21,7 +21,8 @@ class Finding:
 class Result:
     """One row, played. `job_state`: where the job landed by itself; `redriven_to`: and where after a person's answer, "" when
     none was asked; `findings`: what did not hold; `attempts`: of the operation that was struck; `lines`: how many lines of the
-    developer's function were struck, one job each, of `lines_in_all`."""
+    developer's function were struck, one job each, of `lines_in_all`; `lines_kept_in`: at how many more a worker was to stand
+    still and a transaction was open, so that it went on."""
 
     row: Row
     job_state: str
@@ -33,10 +34,16 @@ class Result:
     trace: Sequence[str] = ()
     lines: int = 0
     lines_in_all: int = 0
+    lines_kept_in: int = 0
 
     @property
     def passed(self) -> bool:
         return not self.findings
+
+    @property
+    def skipped(self) -> bool:
+        """Whether nothing was tried: a transaction was open at each line."""
+        return self.passed and self.lines_kept_in > 0 and not self.lines
 
     @property
     def why(self) -> str:
@@ -63,7 +70,9 @@ class Result:
             "attempts": self.attempts,
             "lines": self.lines,
             "lines_in_all": self.lines_in_all,
-            "pass": self.passed,
+            "lines_kept_in": self.lines_kept_in,
+            "skipped": self.skipped,
+            "pass": self.passed and not self.skipped,
             "step": self.step,
             "why": self.why,
             "findings": [{"step": finding.step, "says": finding.says} for finding in self.findings],
@@ -90,6 +99,18 @@ class Report:
         return [result for result in self.results if not result.passed]
 
     @property
+    def skipped(self) -> list[Result]:
+        """Rows of which nothing was tried."""
+        return [result for result in self.results if result.skipped]
+
+    @property
+    def kept_in(self) -> tuple[int, int]:
+        """Where a worker was to stand still: (lines at which a transaction was open, lines that were tried)."""
+        rows = [result for result in self.results if result.lines_kept_in]
+        kept_in = sum(result.lines_kept_in for result in rows)
+        return kept_in, kept_in + sum(result.lines for result in rows)
+
+    @property
     def shortest_failing(self) -> Result | None:
         """Of the rows that failed the one with the shortest schedule: the quickest to read."""
         if not self.can_begin_again:
@@ -102,15 +123,16 @@ class Report:
         return f"surefoot drill {self.saga}{real} --only '{result.row.name}' --seed {self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        """{"saga", "seed", "rows", "passed", "failed", "left_out", "shortest_failing"}."""
+        """{"saga", "seed", "rows", "passed", "failed", "skipped", "left_out", "shortest_failing"}. Skipped rows have not passed."""
         worst = self.shortest_failing
         schedule = None if worst is None else {"row": worst.row.name, "replay": self.replay(worst), "schedule": list(worst.trace)}
         return {
             "saga": self.saga,
             "seed": self.seed,
             "rows": [result.to_json() for result in self.results],
-            "passed": len(self.results) - len(self.failed),
+            "passed": len(self.results) - len(self.failed) - len(self.skipped),
             "failed": len(self.failed),
+            "skipped": len(self.skipped),
             "left_out": dict(self.left_out),
             "shortest_failing": schedule,
         }

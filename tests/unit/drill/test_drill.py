@@ -217,6 +217,8 @@ def test_given_failing_row_when_asked_for_json_then_its_shape_and_exit_code_one(
         "attempts": 2,
         "lines": 0,
         "lines_in_all": 0,
+        "lines_kept_in": 0,
+        "skipped": False,
         "pass": False,
         "step": "deposit",
         "why": "no_money_is_made: there were 200 in the accounts, and there are 190",

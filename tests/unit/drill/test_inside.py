@@ -11,6 +11,7 @@ import pytest
 
 from app.drill.inside import Lines, in_transaction, is_developers, spread
 from app.drill.plan import EACH_LINE, chosen, rows_of
+from app.drill.report import markdown
 from app.drill.run import drill
 from app.drill.table import Report
 from app.faults import Crashed
@@ -83,6 +84,17 @@ def test_given_worker_in_a_transaction_when_it_should_stand_still_there_then_tha
     (result,) = drill(planted_sagas.remote_in_barrier, only=f"settle:freeze@{EACH_LINE}").results
     assert result.passed
     assert 0 < result.lines < result.lines_in_all
+    assert result.lines + result.lines_kept_in == result.lines_in_all and not result.skipped
+
+
+def test_given_each_line_in_a_transaction_then_the_row_is_told_as_skipped_and_not_as_passed() -> None:
+    inside = line_of("first.keep(None)")
+    drawn = drill(planted_sagas.remote_in_barrier, only=f"settle:freeze@{inside}")
+    data, (result,) = drawn.to_json(), drawn.results
+    assert (result.skipped, result.lines, result.lines_kept_in) == (True, 0, 1)
+    assert (data["passed"], data["failed"], data["skipped"]) == (0, 0, 1)
+    assert "0 rows passed, 0 failed, 1 skipped (seed 0)." in markdown(drawn)
+    assert "| skipped |" in markdown(drawn)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
