@@ -126,6 +126,16 @@ def test_given_body_that_is_wanted_when_documented_then_its_example_is_taken_and
     order.input_model.model_validate(requests.EXAMPLE_ORDER)
 
 
+def test_given_an_answer_that_is_a_job_when_documented_then_it_links_to_what_comes_next(told: dict[str, Any]) -> None:
+    every = {said["operationId"]: (path, said) for path, methods in told["paths"].items() for said in methods.values()}
+    for status in ("200", "202"):
+        links = every["jobs_submit"][1]["responses"][status]["links"]
+        assert set(links) >= {"jobs_show", "jobs_explain", "jobs_history", "effects_index", "jobs_cancel", "jobs_redrive"}
+        for link in links.values():
+            assert "{job_id}" in every[link["operationId"]][0]
+            assert link["parameters"] == {"job_id": "$response.body#/id"}
+
+
 def test_given_descriptions_when_read_then_they_name_kinds_of_problems_there_are(app: Flask) -> None:
     said: list[Description] = [found for view in app.view_functions.values() if (found := description_of(view)) is not None]
     assert len(said) >= 15

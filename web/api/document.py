@@ -116,6 +116,7 @@ def document(app: Flask) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for rule, method, view, said in operations:
         paths.setdefault(_ARGUMENT.sub(r"{\1}", rule.rule), {})[method.lower()] = _operation(rule, method, view, said, refs)
+    _link_jobs(paths)
     public_url = app.extensions[DOOR].settings.public_url
     return {
         "openapi": OPENAPI,
@@ -132,6 +133,22 @@ def document(app: Flask) -> dict[str, Any]:
             },
         },
     }
+
+
+def _link_jobs(paths: dict[str, dict[str, Any]]) -> None:
+    """From every answer that is a job to what can be asked about it next, and done with it."""
+    links = {
+        said["operationId"]: {"operationId": said["operationId"], "parameters": {"job_id": "$response.body#/id"}}
+        for path, methods in paths.items()
+        for said in methods.values()
+        if re.findall(r"{(\w+)}", path) == ["job_id"]
+    }
+    job = {"$ref": REF.format(model="Job")}
+    for methods in paths.values():
+        for said in methods.values():
+            for answer in said["responses"].values():
+                if answer.get("content", {}).get("application/json", {}).get("schema") == job:
+                    answer["links"] = links
 
 
 def _operations(app: Flask) -> Iterator[tuple[Rule, str, Callable[..., Any], Description]]:

@@ -29,13 +29,8 @@ ADDRESSES_KEPT = (
     4  # a server has one with SUREFOOT_PUBLIC_URL, and as many as it is asked by without
 )
 EXAMPLE_ID = "019ab3c0-0000-7000-8000-000000000000"
-VALUES = {
-    "job_id": EXAMPLE_ID,
-    "letter_id": EXAMPLE_ID,
-    "message_id": EXAMPLE_ID,
-    "step": "charge_card",
-    "name": "order",
-}
+VALUES = dict.fromkeys(("job_id", "letter_id", "message_id", "finding_id"), EXAMPLE_ID)
+VALUES |= {"step": "charge_card", "name": "order"}
 
 
 @dataclass(frozen=True)
