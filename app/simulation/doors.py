@@ -38,7 +38,9 @@ def _who_asks() -> tuple[str, bool]:
         if module in SKIPPED:
             reads = reads or frame.f_code.co_name in ("asking", "reading")
         elif frame.f_code.co_name not in HELPERS:
-            name = frame.f_code.co_qualname.replace(".<locals>", "").replace(".<lambda>", "")
+            name = frame.f_code.co_qualname
+            for inner in (".<locals>", ".<lambda>", ".<listcomp>"):
+                name = name.replace(inner, "")
             return f"{module.rpartition('.')[2]}.{name}", reads
         frame = frame.f_back
     return "?", reads

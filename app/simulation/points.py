@@ -49,7 +49,7 @@ NAMED = frozenset(
         "keep.hand_back",
     )
     | {"effect/before"}
-    | _around("reconcile.patrol", "findings.record.<listcomp>", "findings.close", "findings.adopt")
+    | _around("reconcile.patrol", "findings.record", "findings.close", "findings.adopt")
     | _around("findings.decide_undo")
     | _reads("reconcile.patrol", "findings._found", "findings.lost_effects", "findings._carry_out")
     | _around("locking.take_locks", "late.sweep", "late.act_on_batch")
