@@ -26,7 +26,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "docker" / "requirements.txt"
-PYTHON = "3.12"  # as in the Dockerfile
+PYTHONS = ("3.12", "3.13")  # the Dockerfile's first; SUREFOOT_PYTHON_IMAGE may name another
 MACHINES = ("x86_64", "aarch64")
 GLIBC = range(41, 4, -1)  # minor versions, the newest first, as pip prefers them
 BUILD = (
@@ -80,8 +80,8 @@ def _asked_by(name: str, extra: str) -> Iterator[Requirement]:
 
 def _platform(machine: str, extra: str) -> dict[str, str]:
     said = {
-        "python_version": PYTHON,
-        "python_full_version": f"{PYTHON}.9",
+        "python_version": PYTHONS[0],
+        "python_full_version": f"{PYTHONS[0]}.9",
         "platform_machine": machine,
         "extra": extra,
     }
@@ -93,8 +93,8 @@ def _platform(machine: str, extra: str) -> dict[str, str]:
     )
 
 
-def wheels(wanted: list[str], machine: str) -> dict[str, tuple[str, str]]:
-    """canonical name -> (version, SHA-256 of its wheel), as pip would choose for this machine."""
+def wheels(wanted: list[str], machine: str, python: str) -> dict[str, tuple[str, str]]:
+    """canonical name -> (version, SHA-256 of its wheel), as pip would choose there."""
     tags = [f"manylinux_2_{minor}_{machine}" for minor in GLIBC] + [
         f"manylinux2014_{machine}",
         f"linux_{machine}",
@@ -107,7 +107,7 @@ def wheels(wanted: list[str], machine: str) -> dict[str, tuple[str, str]]:
         "--only-binary",
         ":all:",
         "--python-version",
-        PYTHON,
+        python,
     ]
     words += [word for tag in tags for word in ("--platform", tag)]
     bare = {
@@ -143,11 +143,11 @@ def locked(text: str) -> dict[str, tuple[str, set[str]]]:
 def main() -> None:
     pinned = pins()
     wanted = [f"{name}=={pinned[name]}" for name in sorted(closure())] + [*BUILD]
-    by_machine = [wheels(wanted, machine) for machine in MACHINES]
+    chosen = [wheels(wanted, machine, python) for machine in MACHINES for python in PYTHONS]
     lines = [HEAD]
-    for name in sorted(by_machine[0]):
-        version = by_machine[0][name][0]
-        hashes = sorted({one[name][1] for one in by_machine})
+    for name in sorted(chosen[0]):
+        version = chosen[0][name][0]
+        hashes = sorted({one[name][1] for one in chosen})
         told = " \\\n".join(f"    --hash=sha256:{one}" for one in hashes)
         lines.append(f"{name}=={version} \\\n{told}\n")
     LOCK.write_text("".join(lines), encoding="utf-8")
