@@ -31,9 +31,13 @@ def wrong(house: House, call: Call, asker: Asker, answer: Any) -> str:
     if status >= 500:
         return said
     if house.is_open(call):
-        return said if status in (401, 403, 404) and not call.endpoint.startswith("sign_in.") else ""
+        return (
+            said if status in (401, 403, 404) and not call.endpoint.startswith("sign_in.") else ""
+        )
     if asker.role is None:
-        to_sign_in = status == 303 and answer.headers["Location"].startswith(SIGN_IN) and asker.key is None
+        to_sign_in = (
+            status == 303 and answer.headers["Location"].startswith(SIGN_IN) and asker.key is None
+        )
         return "" if status == 401 or to_sign_in else said
     if not _may(asker, house, call):
         return "" if status == 403 else said
@@ -54,7 +58,9 @@ def _is_own_session(call: Call, answer: Any) -> bool:
     return "session" in call.rule.arguments and "said=over" in answer.headers.get("Location", "")
 
 
-def test_given_every_route_when_each_of_nine_asks_then_as_the_route_says_of_itself(house: House) -> None:
+def test_given_every_route_when_each_of_nine_asks_then_as_the_route_says_of_itself(
+    house: House,
+) -> None:
     assert len(house.askers) == 9
     calls, found = house.calls(), []
     for call in calls:
@@ -66,7 +72,9 @@ def test_given_every_route_when_each_of_nine_asks_then_as_the_route_says_of_itse
     assert [one for one in found if one] == []
 
 
-def test_given_a_route_that_says_nothing_of_whom_it_is_for_then_the_walk_finds_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_given_a_route_that_says_nothing_of_whom_it_is_for_then_the_walk_finds_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     house = House(tmp_path_factory.mktemp("forgetful"))
     house.app.add_url_rule("/forgotten", "home.forgotten", lambda: "")
     (forgotten,) = [call for call in house.calls() if call.endpoint == "home.forgotten"]
@@ -77,7 +85,11 @@ def test_given_a_route_that_says_nothing_of_whom_it_is_for_then_the_walk_finds_i
 
 # --- two tenants -----------------------------------------------------------------------------------------------------
 def strangers(house: House) -> list[Asker]:
-    return [asker for asker in house.askers if asker.tenant and asker.tenant != OWNER and not asker.is_platform]
+    return [
+        asker
+        for asker in house.askers
+        if asker.tenant and asker.tenant != OWNER and not asker.is_platform
+    ]
 
 
 def plain(house: House, text: str, names: dict[str, str]) -> str:
@@ -90,20 +102,38 @@ def plain(house: House, text: str, names: dict[str, str]) -> str:
 def told(house: House, call: Call, asker: Asker) -> tuple[int, str, str]:
     house.restore()
     answer = house.send(call, asker)
-    head = "\n".join(f"{name}: {value}" for name, value in answer.headers if name not in ("X-Trace-Id", "Date"))
-    return answer.status_code, plain(house, head, call.names), plain(house, answer.get_data(as_text=True), call.names)
+    head = "\n".join(
+        f"{name}: {value}" for name, value in answer.headers if name not in ("X-Trace-Id", "Date")
+    )
+    return (
+        answer.status_code,
+        plain(house, head, call.names),
+        plain(house, answer.get_data(as_text=True), call.names),
+    )
 
 
 def test_given_what_another_tenant_has_when_asked_for_then_as_what_nobody_has(house: House) -> None:
-    pairs = [(one, other) for one, other in zip(house.calls(), house.calls(strange=True), strict=True) if one.owned]
+    pairs = [
+        (one, other)
+        for one, other in zip(house.calls(), house.calls(strange=True), strict=True)
+        if one.owned
+    ]
     assert len(pairs) >= 25
     for one, other in pairs:
         for asker in strangers(house):
             assert told(house, one, asker) == told(house, other, asker), f"{one} by {asker.name}"
 
 
-def test_given_every_route_when_a_stranger_asks_then_nothing_of_the_owner_is_read_or_changed(house: House) -> None:
-    secret = [*house.words.values(), *house.jobs.values(), *house.letters.values(), house.session, house.session_token]
+def test_given_every_route_when_a_stranger_asks_then_nothing_of_the_owner_is_read_or_changed(
+    house: House,
+) -> None:
+    secret = [
+        *house.words.values(),
+        *house.jobs.values(),
+        *house.letters.values(),
+        house.session,
+        house.session_token,
+    ]
     secret += [short_name("shop", job) for job in house.jobs.values()]
     seen = 0
     for asker in strangers(house):
@@ -122,14 +152,22 @@ def standing(house: House) -> list[Any]:
     """Alpha's jobs and letters, as the store has them."""
     j, d = jobs.c, dead_letters.c
     with reading(house.shop.db) as connection:
-        rows = connection.execute(select(j.id, j.rev, j.state, j.owner).where(j.tenant_id == house.shop.tenant).order_by(j.id))
+        rows = connection.execute(
+            select(j.id, j.rev, j.state, j.owner)
+            .where(j.tenant_id == house.shop.tenant)
+            .order_by(j.id)
+        )
         letters = connection.execute(
-            select(d.id, d.state, d.redrive_at, d.resolved_by).where(d.tenant_id == house.shop.tenant).order_by(d.id)
+            select(d.id, d.state, d.redrive_at, d.resolved_by)
+            .where(d.tenant_id == house.shop.tenant)
+            .order_by(d.id)
         )
         return [tuple(row) for row in [*rows, *letters]]
 
 
-def test_given_the_owners_tags_cursors_names_and_keys_when_a_stranger_uses_them_then_they_are_worth_nothing(house: House) -> None:
+def test_given_the_owners_tags_cursors_names_and_keys_when_a_stranger_uses_them_then_they_are_worth_nothing(
+    house: House,
+) -> None:
     house.restore()
     owner, stranger = house.asker(f"operator of {OWNER}"), house.asker(f"operator of {STRANGER}")
 
@@ -142,18 +180,32 @@ def test_given_the_owners_tags_cursors_names_and_keys_when_a_stranger_uses_them_
         assert get(stranger, f"{list_}?cursor={first['next']}").get_json().get("items", []) == []
     assert get(stranger, f"/api/v1/jobs?tag={house.words['tag']}").get_json()["items"] == []
     job = house.jobs["asked"]
-    for path in (f"/api/v1/jobs/{job}", f"/api/v1/jobs/{job}/why", f"/api/v1/jobs/{job}/history", f"/jobs/{job}/live"):
+    for path in (
+        f"/api/v1/jobs/{job}",
+        f"/api/v1/jobs/{job}/why",
+        f"/api/v1/jobs/{job}/history",
+        f"/jobs/{job}/live",
+    ):
         tag = get(owner, path).headers.get("ETag")
-        assert get(stranger, path, **({"If-None-Match": tag} if tag else {})).status_code == 404, path
+        assert get(stranger, path, **({"If-None-Match": tag} if tag else {})).status_code == 404, (
+            path
+        )
     tag = get(owner, "/api/v1/jobs").headers.get("ETag")
     assert tag is None or get(stranger, "/api/v1/jobs", **{"If-None-Match": tag}).status_code == 200
     name = short_name("shop", job)
     assert get(owner, f"/find?q={name}").headers["Location"].endswith(job)
     known, unknown = (get(stranger, f"/find?q={asked}") for asked in (name, "shop-0000"))
-    assert known.status_code == unknown.status_code and job not in known.get_data(as_text=True) + str(known.headers)
+    assert known.status_code == unknown.status_code and job not in known.get_data(
+        as_text=True
+    ) + str(known.headers)
     key = {"Idempotency-Key": house.words["key"]}
-    body = {"saga": "shop", "input": {"sku": "a", "quantity": 1, "amount_cents": 1, "card": "tok_12345678"}}
-    made = house.app.test_client(use_cookies=False).post("/api/v1/jobs", json=body, headers=stranger.headers | key)
+    body = {
+        "saga": "shop",
+        "input": {"sku": "a", "quantity": 1, "amount_cents": 1, "card": "tok_12345678"},
+    }
+    made = house.app.test_client(use_cookies=False).post(
+        "/api/v1/jobs", json=body, headers=stranger.headers | key
+    )
     assert made.status_code == 202 and made.get_json()["id"] not in house.jobs.values()
 
 
@@ -177,7 +229,9 @@ FOREIGN: list[dict[str, str]] = [
 ]
 
 
-def test_given_a_signed_in_browser_when_another_sites_page_changes_something_then_403_and_nothing_has_changed(house: House) -> None:
+def test_given_a_signed_in_browser_when_another_sites_page_changes_something_then_403_and_nothing_has_changed(
+    house: House,
+) -> None:
     calls = [call for call in house.calls() if call.method not in ("GET", "HEAD", "OPTIONS")]
     assert len(calls) >= 20
     nobody = house.asker("nobody")
@@ -185,7 +239,10 @@ def test_given_a_signed_in_browser_when_another_sites_page_changes_something_the
         house.restore()
         before = standing(house)
         browser = house.app.test_client()
-        assert browser.post(SIGN_IN, data={"key": house.asker(f"admin of {OWNER}").key}).status_code == 303
+        assert (
+            browser.post(SIGN_IN, data={"key": house.asker(f"admin of {OWNER}").key}).status_code
+            == 303
+        )
         for headers in FOREIGN:
             answer = house.send(call, nobody, browser, **headers)
             assert answer.status_code == 403, f"{call} from {headers}: {answer.status_code}"
@@ -194,7 +251,9 @@ def test_given_a_signed_in_browser_when_another_sites_page_changes_something_the
         assert browser.get("/api/v1/jobs").status_code == 200, f"{call} has ended the session"
 
 
-def test_given_a_signed_in_browser_when_our_own_page_changes_something_then_it_is_heard(house: House) -> None:
+def test_given_a_signed_in_browser_when_our_own_page_changes_something_then_it_is_heard(
+    house: House,
+) -> None:
     nobody, heard = house.asker("nobody"), 0
     for call in house.calls():
         if call.method in ("GET", "HEAD", "OPTIONS"):

@@ -20,7 +20,23 @@ from web.security import POLICY
 CANARY = "x-canary"
 BAD = f"'\"></title></textarea><{CANARY} onfocus=a()>"  # short enough for an article's name
 LONG = f"{BAD}</script></style>--><{CANARY} src=javascript:a()>{{{{7*7}}}}&lt;{CANARY}&gt;"
-FIELDS = ("state", "saga", "tag", "step", "why", "q", "next", "said", "page", "cursor", "limit", "key", "job", "reason", "owner")
+FIELDS = (
+    "state",
+    "saga",
+    "tag",
+    "step",
+    "why",
+    "q",
+    "next",
+    "said",
+    "page",
+    "cursor",
+    "limit",
+    "key",
+    "job",
+    "reason",
+    "owner",
+)
 RUNS_NOTHING = {"iframe", "object", "embed", "base", "applet", "style", "template", "noscript"}
 LEADS = {"href", "src", "action", "formaction", "xlink:href", "data", "poster"}
 
@@ -49,7 +65,11 @@ class Page(HTMLParser):
             leads = (value or "").strip().lower()
             if name in LEADS and leads.startswith(("javascript:", "data:", "vbscript:", "//")):
                 self.wrong.append(f"<{tag} {name}={value}>")
-            self.text += f" {value or ''}" if name in ("value", "title", "alt", "aria-label", "placeholder") else ""
+            self.text += (
+                f" {value or ''}"
+                if name in ("value", "title", "alt", "aria-label", "placeholder")
+                else ""
+            )
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -68,7 +88,9 @@ class Scribbled(House):
             ctx.progress(0.5, LONG)
             return LONG
 
-        keep.register_worker(shop.db, LONG[:60], host=BAD, pid=1, lanes=["nowhere"], digests=[], concurrency=1)
+        keep.register_worker(
+            shop.db, LONG[:60], host=BAD, pid=1, lanes=["nowhere"], digests=[], concurrency=1
+        )
         shop.drain()
         script["create_order", "action"] = [says]
         script["charge_card", "action"] = [broken(LONG)] * 5
@@ -89,7 +111,9 @@ class Scribbled(House):
         script["create_order", "action"] = [broken(LONG)]
         waits = shop.order(**more)
         shop.deliver(shop.next("shop.create_order"))
-        quarantine.keep(shop.db, reason=LONG, queue=BAD, body=LONG.encode(), headers={BAD: LONG}, size=9)
+        quarantine.keep(
+            shop.db, reason=LONG, queue=BAD, body=LONG.encode(), headers={BAD: LONG}, size=9
+        )
         self.jobs |= {"asked": asked, "waiting": waits, "failed": decided}
         self.others = [cancelled, *self.jobs.values()]
         self.letters |= {"asked": shop.letters(asked)[0].id}
@@ -106,7 +130,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scribbled]:
 def asked(house: Scribbled) -> Iterator[tuple[str, Any]]:
     """(what was asked, the answer) of every page there is, as it is and with such texts in its query, and of addresses that are none."""
     client = house.app.test_client(use_cookies=False)
-    owner = house.asker("admin of alpha").headers | {"Accept": "text/html", "User-Agent": LONG, "Referer": f"http://localhost/{quote(BAD)}"}
+    owner = house.asker("admin of alpha").headers | {
+        "Accept": "text/html",
+        "User-Agent": LONG,
+        "Referer": f"http://localhost/{quote(BAD)}",
+    }
     query = urlencode(dict.fromkeys(FIELDS, LONG))
     for call in house.calls():
         if call.method != "GET":
@@ -118,19 +146,31 @@ def asked(house: Scribbled) -> Iterator[tuple[str, Any]]:
         for name in call.rule.arguments:
             path = house.path(call).replace(quote(call.names[name]), quote(BAD, safe=""))
             yield path, client.get(path, headers=owner, buffered=True)
-    for path in (f"/{quote(BAD)}", f"/jobs/{quote(BAD, safe='')}/{quote(BAD, safe='')}", f"/static/{quote(BAD)}", f"/api/v1/{quote(BAD)}"):
+    for path in (
+        f"/{quote(BAD)}",
+        f"/jobs/{quote(BAD, safe='')}/{quote(BAD, safe='')}",
+        f"/static/{quote(BAD)}",
+        f"/api/v1/{quote(BAD)}",
+    ):
         yield path, client.get(path, headers=owner, buffered=True)
     for host in (BAD, f"localhost:{BAD}", f"localhost/{BAD}", f"{CANARY}.localhost"):
         yield f"Host {host}", client.get("/jobs", headers=owner | {"Host": host}, buffered=True)
-    forms = [GOOD | {"saga": "shop", name: LONG} for name in (*GOOD, "key", "saga", "note")] + [dict.fromkeys(FIELDS, LONG)]
+    forms = [GOOD | {"saga": "shop", name: LONG} for name in (*GOOD, "key", "saga", "note")] + [
+        dict.fromkeys(FIELDS, LONG)
+    ]
     for call in house.calls():
         if call.method == "POST" and not call.rule.rule.startswith("/api/"):
             for form in forms:
                 house.restore()
-                yield f"{call} with {form}", client.post(house.path(call), data=form, headers=owner, buffered=True)
+                yield (
+                    f"{call} with {form}",
+                    client.post(house.path(call), data=form, headers=owner, buffered=True),
+                )
 
 
-def test_given_markup_in_every_text_when_every_page_is_shown_then_it_is_text(house: Scribbled) -> None:
+def test_given_markup_in_every_text_when_every_page_is_shown_then_it_is_text(
+    house: Scribbled,
+) -> None:
     shown: set[str] = set()
     pages = 0
     for what, answer in asked(house):
@@ -139,7 +179,13 @@ def test_given_markup_in_every_text_when_every_page_is_shown_then_it_is_text(hou
         assert answer.headers["X-Content-Type-Options"] == "nosniff", what
         assert f"<{CANARY}" not in str(answer.headers), what
         if answer.mimetype not in ("text/html", "image/svg+xml"):
-            assert answer.mimetype in ("application/json", "application/problem+json", "text/plain", "text/css", "text/javascript"), what
+            assert answer.mimetype in (
+                "application/json",
+                "application/problem+json",
+                "text/plain",
+                "text/css",
+                "text/javascript",
+            ), what
             continue
         page = Page(answer.get_data(as_text=True))
         assert page.wrong == [], f"{what}: {page.wrong}"
@@ -152,7 +198,13 @@ def test_given_markup_in_every_text_when_every_page_is_shown_then_it_is_text(hou
 
 @pytest.mark.parametrize(
     "source",
-    [f"<p>{BAD}", "<a href='javascript:a()'>", "<img src=x onerror=a()>", "<script>a()</script>", "<svg onload=a()>"],
+    [
+        f"<p>{BAD}",
+        "<a href='javascript:a()'>",
+        "<img src=x onerror=a()>",
+        "<script>a()</script>",
+        "<svg onload=a()>",
+    ],
 )
 def test_given_markup_that_was_not_escaped_when_looked_for_then_found(source: str) -> None:
     assert Page(source).wrong
@@ -161,7 +213,9 @@ def test_given_markup_that_was_not_escaped_when_looked_for_then_found(source: st
 def test_given_our_templates_when_read_then_nothing_is_marked_safe_but_what_says_why() -> None:
     for file in sorted((Path(__file__).parents[2] / "web" / "templates").glob("*.html")):
         for line in file.read_text().splitlines():
-            assert "|safe" not in line.replace(" ", "") or "drawing" in line or "svg" in line, f"{file.name}: {line}"
+            assert "|safe" not in line.replace(" ", "") or "drawing" in line or "svg" in line, (
+                f"{file.name}: {line}"
+            )
             assert "autoescape" not in line, file.name
 
 
@@ -171,7 +225,11 @@ def test_given_templates_that_escape_nothing_when_walked_then_it_is_found(house:
     try:
         environment.autoescape = False
         environment.cache.clear()
-        assert any(Page(answer.get_data(as_text=True)).wrong for _, answer in asked(house) if answer.mimetype == "text/html")
+        assert any(
+            Page(answer.get_data(as_text=True)).wrong
+            for _, answer in asked(house)
+            if answer.mimetype == "text/html"
+        )
     finally:
         environment.autoescape = before
         environment.cache.clear()
