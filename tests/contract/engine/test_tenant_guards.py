@@ -89,6 +89,9 @@ ACTS: dict[str, Act] = {
     "rerun.rerun": lambda y: rerun.rerun(y.shop.entrance, y.shop.job(y.ended), y.by_stranger),
     "findings.close": lambda y: findings.close(y.db, y.finding, y.stranger, WHY),
     "findings.adopt": lambda y: findings.adopt(y.db, y.finding, y.stranger, WHY),
+    "findings.decide_undo": lambda y: findings.decide_undo(
+        y.db, y.shop.registry, y.finding, y.stranger, WHY
+    ),
     "findings.undo": lambda y: findings.undo(y.db, y.shop.registry, y.finding, y.stranger, WHY),
     "redrive.redrive_many": lambda y: redrive.redrive_many(
         y.db, y.shop.settings, Meant(), rate=1.0, ramp_s=0.0, actor=y.stranger, why=WHY
