@@ -35,7 +35,15 @@ from app.store.views.counts import Count, counted
 from app.store.views.effects import Effect, effects_of, is_left_over
 from app.store.views.names import job_links, short_name, stamp
 from app.store.views.reruns import Rerun, reruns_of
-from app.store.views.snapshot import BACKOFF, Operation, Snapshot, job_rows, load, load_many
+from app.store.views.snapshot import (
+    BACKOFF,
+    Operation,
+    Snapshot,
+    Standing,
+    job_rows,
+    load,
+    load_many,
+)
 from app.trace import trace_id
 
 Position = tuple[datetime, str]  # (created_at, id) of the last job shown
@@ -85,12 +93,12 @@ def _with_letters(connection: Connection, job_id: str, tenant_id: str | None) ->
     }, given_up
 
 
-def _may_have_letters(snapshot: Snapshot) -> bool:
+def _may_have_letters(snapshot: Standing) -> bool:
     """An operation that is given up turns its job, or holds it: any other job need not be asked."""
     return snapshot.job.dir == Dir.BACK or snapshot.job.state == JobState.ATTENTION
 
 
-def brief(snapshot: Snapshot, effects: Sequence[Effect], again: Rerun | None) -> dict[str, Any]:
+def brief(snapshot: Standing, effects: Sequence[Effect], again: Rerun | None) -> dict[str, Any]:
     """What a list shows of a job: all but steps, result and place in the queue. `again`: the job that runs it again."""
     job = snapshot.job
     links = job_links(job.id)
@@ -120,7 +128,7 @@ def brief(snapshot: Snapshot, effects: Sequence[Effect], again: Rerun | None) ->
     }
 
 
-def actions(snapshot: Snapshot, again: Rerun | None) -> list[str]:
+def actions(snapshot: Standing, again: Rerun | None) -> list[str]:
     """What can be done with the job as it stands: `cancel` until there is no way back, `redrive` while no re-run stands."""
     if snapshot.can_be_cancelled:
         return ["cancel"]
@@ -128,7 +136,7 @@ def actions(snapshot: Snapshot, again: Rerun | None) -> list[str]:
     return ["redrive"] if asked or (snapshot.ended and not (again and again.stands)) else []
 
 
-def _attention(snapshot: Snapshot) -> dict[str, Any] | None:
+def _attention(snapshot: Standing) -> dict[str, Any] | None:
     """Since when a person is asked, and who has taken it on."""
     job = snapshot.job
     if job.state != JobState.ATTENTION:
@@ -136,7 +144,7 @@ def _attention(snapshot: Snapshot) -> dict[str, Any] | None:
     return {"since": stamp(job.attention_since), "owner": job.owner, "owned_at": stamp(job.owned_at)}
 
 
-def outcome(snapshot: Snapshot, effects: Sequence[Effect]) -> str:
+def outcome(snapshot: Standing, effects: Sequence[Effect]) -> str:
     """done | undone | undone_partly | open."""
     if snapshot.job.state == JobState.COMPLETED:
         return "done"
@@ -188,7 +196,7 @@ def _undo_word(op: Operation) -> str:
     return "not_needed" if op.state == OpState.SKIPPED else _word(op)
 
 
-def _progress(snapshot: Snapshot) -> dict[str, Any]:
+def _progress(snapshot: Standing) -> dict[str, Any]:
     """How far it is in its direction, 0 to 1, and what is going on in a few words."""
     back = snapshot.job.dir == Dir.BACK
     ops = snapshot.undos if back else snapshot.actions

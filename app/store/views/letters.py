@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
-from app.errors import NotFound
+from app.errors import NotFound, UnreadableDefinition
 from app.rules.states import ENDED, Kind
 from app.saga.graph import Graph
 from app.store import letters, queries
@@ -29,7 +29,7 @@ def letters_view(db: Engine, meant: Meant, *, after_id: str | None = None, limit
     with reading(db) as connection:
         rows = letters.page(connection, meant, after_id, limit + 1)
         shown = rows[:limit]
-        found = [brief(row, queries.graph_of(connection, row.digest)) for row in shown]
+        found = [brief(row, _graph(connection, row.digest)) for row in shown]
     return found, (shown[-1].created_at, shown[-1].id) if len(rows) > limit else None
 
 
@@ -39,13 +39,21 @@ def letter_view(db: Engine, letter_id: str, tenant_id: str | None) -> dict[str, 
         row = letters.one(connection, letter_id, tenant_id) if is_id(letter_id) else None
         if row is None:
             raise NotFound("There is no such dead letter, or it is not yours.")
-        return brief(row, queries.graph_of(connection, row.digest)) | {"history": _attempts(connection, row)}
+        return brief(row, _graph(connection, row.digest)) | {"history": _attempts(connection, row)}
 
 
 def letters_of_job(connection: Connection, job_id: str) -> list[dict[str, Any]]:
     """The open letters of a job, newest first."""
     rows = letters.page(connection, Meant(job_id=job_id), None, PAGE_ROWS_MOST)
-    return [brief(row, queries.graph_of(connection, row.digest)) for row in rows]
+    return [brief(row, _graph(connection, row.digest)) for row in rows]
+
+
+def _graph(connection: Connection, digest: str) -> Graph | None:
+    """None: this code cannot read it; one such letter does not take the others' page away."""
+    try:
+        return queries.graph_of(connection, digest)
+    except UnreadableDefinition:
+        return None
 
 
 def in_job(letter: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def in_job(letter: dict[str, Any]) -> dict[str, Any]:
     return {name: letter[name] for name in shown} | {"links": {"self": letter["links"]["self"]}}
 
 
-def brief(row: AnyRow, graph: Graph) -> dict[str, Any]:
+def brief(row: AnyRow, graph: Graph | None) -> dict[str, Any]:
     """A letter as lists show it."""
     here = f"{API}/dead-letters/{row.id}"
     job = job_links(row.job_id)
@@ -84,12 +92,12 @@ def brief(row: AnyRow, graph: Graph) -> dict[str, Any]:
     }
 
 
-def actions(row: AnyRow, graph: Graph) -> list[str]:
-    """What a person can do about it now."""
+def actions(row: AnyRow, graph: Graph | None) -> list[str]:
+    """What a person can do about it now. `graph`: None where this code cannot read it."""
     if row.state != "open":
         return []
     if row.blocking:
-        return decisions(row, graph)
+        return [] if graph is None else decisions(row, graph)
     return ["redrive", "discard"] if row.job_state in ENDED else ["discard"]
 
 

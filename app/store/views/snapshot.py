@@ -95,13 +95,14 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One job. `operations` in the order of the graph: actions, then undos (last first), then confirmations."""
+class Standing:
+    """One job without its definition, which a list can do without: code may be unable to read it.
+
+    `operations` in the order of the graph: actions, then undos (last first), then confirmations.
+    """
 
     job: JobRow
-    graph: Graph
     operations: tuple[Operation, ...]
-    words: Words = NO_WORDS
 
     @cached_property
     def _by_key(self) -> dict[tuple[str, str], Operation]:
@@ -155,6 +156,14 @@ class Snapshot:
         return min((op.started_at for op in self.operations if op.started_at is not None), default=None)
 
 
+@dataclass(frozen=True)
+class Snapshot(Standing):
+    """One job and its pinned definition."""
+
+    graph: Graph
+    words: Words = NO_WORDS
+
+
 _JOB = tuple(jobs.c[f.name] for f in fields(JobRow))
 _OPERATION = tuple(operations.c[f.name] for f in fields(Operation))
 
@@ -165,28 +174,31 @@ def job_rows() -> Select[Any]:
 
 
 def load(connection: Connection, job_id: str, tenant_id: str | None) -> Snapshot:
-    """One job of this tenant (None: of any). Raises: NotFound, also for what cannot be an id."""
+    """One job of this tenant (None: of any).
+
+    Raises: NotFound, also for what cannot be an id; UnreadableDefinition.
+    """
     row = None
     if is_id(job_id):
         query = job_rows().where(jobs.c.id == job_id)
         row = connection.execute(query if tenant_id is None else query.where(jobs.c.tenant_id == tenant_id)).one_or_none()
     if row is None:
         raise NotFound("There is no such job, or it is not yours.")
-    return load_many(connection, [row])[0]
+    standing, known = load_many(connection, [row])[0], definition(connection, row.digest)
+    return Snapshot(standing.job, standing.operations, known.graph, known.words)
 
 
-def load_many(connection: Connection, rows: Sequence[Any]) -> list[Snapshot]:
-    """The snapshots of these rows of `job_rows`, in their order: one statement for all operations, graphs are kept in memory."""
+def load_many(connection: Connection, rows: Sequence[Any]) -> list[Standing]:
+    """How these rows of `job_rows` stand, in their order: one statement for all operations."""
     if not rows:
         return []
     of_job: dict[str, list[Operation]] = {row.id: [] for row in rows}
+    o = operations.c
     query = (
-        select(*_OPERATION).where(operations.c.job_id.in_(list(of_job))).order_by(operations.c.job_id, operations.c.rank, operations.c.item)
+        select(*_OPERATION)
+        .where(o.job_id.in_(list(of_job)))
+        .order_by(o.job_id, o.rank, o.item)
     )
     for row in connection.execute(query):
         of_job[row.job_id].append(Operation(**row._mapping))
-    found = []
-    for row in rows:
-        known = definition(connection, row.digest)
-        found.append(Snapshot(JobRow(**row._mapping), known.graph, tuple(of_job[row.id]), known.words))
-    return found
+    return [Standing(JobRow(**row._mapping), tuple(of_job[row.id])) for row in rows]

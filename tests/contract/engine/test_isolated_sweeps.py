@@ -11,13 +11,17 @@ from app.doctor import fleet
 from app.doctor.findings import Level
 from app.doctor.jobs import left_behind
 from app.engine import broker_lost
-from app.errors import NotFound, StoreUnavailable
+from app.errors import NotFound, StoreUnavailable, UnreadableDefinition
 from app.explain import why
 from app.gauges import Gauges
 from app.store import leases, queries
+from app.store.letters import Meant
 from app.store.session import reading
 from app.store.tables import definitions, operations
 from app.store.views import standing
+from app.store.views.jobs import job_view, list_jobs
+from app.store.views.letters import letters_view
+from surefoot import Rejected
 from tests.support.world import LEASE_S, Participant, World, diamond
 
 DOWN = RuntimeError("down")
@@ -145,6 +149,25 @@ def test_given_a_definition_that_cannot_be_read_when_asked_about_then_why_doctor
     assert why(world.db, job, None)["waiting_for"][0]["kind"] != "definition"
     world.drain()
     assert world.state(job) == "completed"
+
+
+def test_given_a_definition_that_cannot_be_read_when_listed_then_its_jobs_and_letters_are_there(
+    world: World, service: Participant
+) -> None:
+    service.script["first", "undo"] = [Rejected("no refund")]
+    service.script["last", "action"] = [Rejected("no")]
+    job = world.submit()
+    world.drain()
+    assert world.state(job) == "attention"
+    graph = graph_in_store(world)
+    unreadable(world, job)
+    with pytest.raises(UnreadableDefinition):
+        job_view(world.db, job, None)
+    ([listed], _), ([letter], _) = list_jobs(world.db, None), letters_view(world.db, Meant())
+    assert (listed["id"], listed["state"], listed["outcome"]) == (job, "attention", "open")
+    assert (letter["job"], letter["actions"]) == (job, [])  # to decide, one has to know what follows
+    readable_again(world, graph)
+    assert letters_view(world.db, Meant())[0][0]["actions"] == ["redrive", "mark-done", "waive"]
 
 
 def test_given_a_newer_release_s_definition_when_read_then_what_is_unknown_is_ignored(world: World) -> None:
