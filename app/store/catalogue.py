@@ -14,7 +14,12 @@ from app.saga.graph import Graph
 from app.saga.words import Words
 from app.store import acts
 from app.store.acts import Act
-from app.store.queries import LIVE, LIVE_WORKER_S, order_of_definitions
+from app.store.queries import (
+    LIVE,
+    LIVE_WORKER_S,
+    forget_definition,
+    order_of_definitions,
+)
 from app.store.session import insert_or, transaction
 from app.store.tables import definitions, edges
 from app.store.types import AnyRow
@@ -45,13 +50,11 @@ def register(db: Engine, sagas: Iterable[Defined]) -> None:
 def _register(tx: Connection, saga: Defined) -> None:
     _register_one(tx, saga)
     said = {"words": saga.words.to_json(), "input_schema": saga.input_schema}
-    kept = (
-        tx.execute(select(d.words, d.input_schema).where(d.digest == saga.digest)).mappings().one()
-    )
-    if (
-        dict(kept) != said
-    ):  # words change without a new definition; the newest registration's are shown
+    query = select(d.words, d.input_schema).where(d.digest == saga.digest)
+    # Words change without a new definition; the newest registration's are shown.
+    if dict(tx.execute(query).mappings().one()) != said:
         tx.execute(update(definitions).where(d.digest == saga.digest).values(**said))
+        forget_definition(saga.digest)
 
 
 def served(tx: Connection, digests: Collection[str]) -> None:

@@ -92,6 +92,11 @@ def definition(connection: Connection, digest: str) -> Definition:
     return _definitions[digest]
 
 
+def forget_definition(digest: str) -> None:
+    """Its words or sentences were changed: this process reads it anew."""
+    _definitions.pop(digest, None)
+
+
 def _read_definition(digest: str, row: AnyRow) -> Definition:
     """Raises: UnreadableDefinition, whatever is wrong with the row."""
     try:
