@@ -1,19 +1,16 @@
-"""Turns: each tenant may have so many messages in a lane's queue, and the rest of its operations
-waits in the store.
+"""Turns: each tenant may have so many messages in a lane's queue, and the rest waits in the store.
 
 The hazard: a queue gives the oldest first. One tenant asks for two hundred jobs, and the one job
-that another tenant asks for
-after them waits for all of them, in every lane. The answer: SUREFOOT_TENANT_WINDOW messages of a
-tenant wait in a lane's queue
-at most. What is ready beyond them is not published, as if the broker were away: it is backlog,
-which the relay publishes tenant
-by tenant as the windows empty, each tenant's oldest first. So whoever comes waits behind a window
-of each other tenant.
+that another tenant asks for after them waits for all of them, in every lane.
 
-Bounded is what is published when it becomes ready, by web, workers and relay. What a message
-carries on (its chain, the body of
-its chord) leaves with it: there is no more of that than of what was let in. With one tenant there
-are no turns and no cost.
+The answer: at most SUREFOOT_TENANT_WINDOW messages of a tenant wait in a lane's queue. What is ready
+beyond them is not published, as if the broker were away: it is backlog, which the relay publishes
+tenant by tenant as the windows empty, each tenant's oldest first. So a newcomer waits behind one
+window of each other tenant.
+
+What is bounded is what web, workers and relay publish when it becomes ready. What a message carries
+on (its chain, the body of its chord) leaves with it: there is no more of that than of what was let
+in. With one tenant there are no turns and no cost.
 """
 
 from __future__ import annotations
@@ -36,9 +33,7 @@ from app.store.session import reading
 from app.store.types import AnyRow
 
 SEVERAL_FOR_S = 2.0  # how long "there is one tenant" is believed; that there are several stays true
-GROUPS = (
-    50  # tenants' backlogs of lanes that are looked at in one go; the next go takes the next ones
-)
+GROUPS = 50  # backlogs that are looked at in one go; the next go takes the next ones
 
 
 @dataclass

@@ -176,9 +176,9 @@ def heads(plan: Plan) -> tuple[Message, ...]:
 
 
 def without(plan: Plan, held: Collection[str]) -> Plan:
-    """A plan without the chains whose first operation is held. A chord that lacks one leaves as its
-    other chains: the store
-    knows what their join waits for.
+    """A plan without the chains whose first operation is held.
+
+    A chord that lacks one leaves as its other chains: the store knows what their join waits for.
     """
     left: list[Chain | Chord] = []
     for part in plan:

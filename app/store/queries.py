@@ -173,11 +173,11 @@ _LOCK_JOB = select(*(j[name] for name in JOB_OF_A_MOVE)).where(j.id == bindparam
 
 
 def lock_job(tx: Connection, job_id: str, by: str | None = None) -> AnyRow:
-    """The job's JOB_OF_A_MOVE, locked until the transaction ends. FOR NO KEY UPDATE: a history row's foreign key takes FOR KEY SHARE.
+    """The job's JOB_OF_A_MOVE, locked until the transaction ends.
 
-    `by`: who asks for what is to be written. A job never changes its tenant, so under this lock
-    whatever is written by the
-    job's id is written to a job of theirs. Raises: NotFound, of another tenant's too.
+    FOR NO KEY UPDATE: a history row's foreign key takes FOR KEY SHARE. `by`: the person who asks. A
+    job never changes its tenant, so under this lock what is written by the job's id is written to a
+    job of that person's tenant. Raises: NotFound, also for another tenant's job.
     """
     guards = own(j.tenant_id, by)
     statement = _LOCK_JOB.where(*guards) if guards else _LOCK_JOB
@@ -432,13 +432,12 @@ class Turn:
 _SEVERAL = select(func.count()).select_from(
     select(tenants.c.id).limit(literal_column("2", Integer)).subquery()
 )
-_HERS = and_(
+_ITS_TURN = and_(
     _READY, o.lane == _LANE, o.kind == _KIND, o.tenant_id == bindparam("p_tenant", type_=Id)
 )
 _NOT_SENT = and_(o.sent_at.is_(None), o.ready_at < ago(bindparam("p_older_s", type_=Float)))
-# By these two columns, although the order means nothing here: of all indexes only that of turns has
-# it
-_OF_TURN = select(o.id).where(_HERS).order_by(o.sent_at, o.ready_at)
+# By these two columns, though the order means nothing here: only the index of turns has them.
+_OF_TURN = select(o.id).where(_ITS_TURN).order_by(o.sent_at, o.ready_at)
 _SENT_ALREADY = _OF_TURN.where(o.sent_at.is_not(None)).limit(P_LIMIT).subquery()
 _WAITING = select(func.count()).select_from(_SENT_ALREADY)
 _EARLIER = _OF_TURN.where(_NOT_SENT, o.ready_at < bindparam("p_before", type_=UtcDateTime()))
@@ -453,7 +452,7 @@ _NEXT_BACKLOG = (
     .order_by(o.lane, o.kind, o.tenant_id)
     .limit(literal_column("1", Integer))
 )
-_UNSENT_OF = _RING_ANY.where(_HERS, _NOT_SENT).order_by(o.sent_at, o.ready_at).limit(P_LIMIT)
+_UNSENT_OF = _RING_ANY.where(_ITS_TURN, _NOT_SENT).order_by(o.sent_at, o.ready_at).limit(P_LIMIT)
 _TURNS_OF = (
     select(o.id, o.lane, o.kind, o.tenant_id, o.ready_at)
     .where(one_of(o.id, "p_ids"), o.ready_at.is_not(None))

@@ -73,10 +73,9 @@ def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int
     """{"items": one for each key that this tenant's jobs (None: anybody's) hold or wait for,
     "next": where to go on | None}.
 
-    The key whose first job was accepted first comes first, and `next` names that job, for a key can
-    have a secret in it. Jobs of
-    others (of a key that all tenants share) are told as null: that they are there cannot be hidden
-    from who waits for them.
+    The key whose first job was accepted first comes first, and `next` names that job, since a key
+    can have a secret in it. Jobs of other tenants (of a shared key) are told as null: that they are
+    there cannot be hidden from a job that waits for them.
     Raises: RequestError when `after` is not such a `next`.
     """
     place = _place(after)
