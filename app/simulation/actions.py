@@ -156,7 +156,7 @@ class Director:
         return _told(self.world.people.patrol(points=action.budget, dies=action.dies), "reconciles")
 
     def _stray(self, action: Action) -> str:
-        step = _one_of([plan.name for plan in self.plans if plan.promise != "pure"], action.which)
+        step = _one_of([plan.name for plan in self.plans if plan.on_books], action.which)
         if self.ledger is None or step is None:
             return ""
         self.ledger.stray(self.saga, step)

@@ -40,11 +40,14 @@ class Ledger:
     drifted: list[str] = field(default_factory=list)
     taken_back: Counter[str] = field(default_factory=Counter)
     objections: list[str] = field(default_factory=list)
+    _own: list[str] = field(default_factory=list, repr=False)  # steps that the service is asked about
 
     # --- the service's side ----------------------------------------------------------------------------------------
     def declare(self, saga: Saga[Any], plans: Sequence[StepPlan]) -> None:
         """The saga says how its service is asked, and how an effect without its job is taken back."""
-        own = [plan.name for plan in plans if plan.promise != "pure"]
+        own = self._own = [plan.name for plan in plans if plan.on_books]
+        if not own:
+            return
 
         def seen(keys: Iterable[str]) -> list[Seen]:
             with self.store.engine.connect() as connection:
@@ -83,6 +86,7 @@ class Ledger:
             .join(jobs, jobs.c.id == operations.c.job_id)
             .where(jobs.c.state == JobState.COMPLETED, operations.c.kind == Kind.ACTION)
             .where(operations.c.state == OpState.COMPLETED, operations.c.effectful)
+            .where(operations.c.step.in_(self._own))
             .order_by(operations.c.id)
         )
         with self.store.engine.begin() as tx:

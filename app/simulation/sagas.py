@@ -38,6 +38,11 @@ class StepPlan:
     brief: bool = False
     bare: bool = False  # its service has no barrier: what is asked for twice happens twice
 
+    @property
+    def on_books(self) -> bool:
+        """Whether its service can say afterwards what it did."""
+        return self.promise != "pure" and not self.bare
+
     def __str__(self) -> str:
         marks = [
             mark for mark in ("replay", "probe", "confirm", "brief", "bare") if getattr(self, mark)
