@@ -54,6 +54,9 @@ class JobRequest(BaseModel):
     tags: list[Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]] = Field([], max_length=20)
 
 
+Why = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+
+
 class Reason(BaseModel):
     """The body of a decision about an effect."""
 
@@ -64,7 +67,7 @@ class Reason(BaseModel):
         json_schema_extra={"examples": [{"reason": "the bank says it was refunded by hand"}]},
     )
 
-    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+    reason: Why
 
 
 class RunAgain(BaseModel):
@@ -128,7 +131,7 @@ class Redrive(BaseModel):
     rate: float = Field(10.0, gt=0, le=1000, description="Letters a second.")
     ramp: float = Field(0.0, ge=0, le=86400, description="Seconds until that rate is reached.")
     dry_run: bool = False
-    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+    reason: Why
 
 
 class HoldBack(BaseModel):
@@ -142,7 +145,7 @@ class HoldBack(BaseModel):
     )
 
     filter: LetterFilter = LetterFilter()
-    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+    reason: Why
 
 
 class Adoption(BaseModel):
@@ -155,7 +158,7 @@ class Adoption(BaseModel):
         json_schema_extra={"examples": [{"reason": "the customer has the goods"}]},
     )
 
-    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+    reason: Why
     job: Annotated[str, AfterValidator(_an_id), Field(json_schema_extra={"format": "uuid"})] | None = Field(
         None, description="The job that accounts for it; its history says so."
     )
@@ -171,7 +174,7 @@ class TakeBack(BaseModel):
         json_schema_extra={"examples": [{"reason": "its job was lost with the store"}]},
     )
 
-    reason: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+    reason: Why
     past_return: bool = Field(False, description="Even what its lost job did past the point of no return.")
 
 
