@@ -10,14 +10,15 @@ WORKDIR /opt/surefoot
 COPY docker/requirements.txt ./
 RUN pip install --only-binary :all: --require-hashes -r requirements.txt
 
-COPY setup.cfg pyproject.toml README.md surefoot.py celeryconfig.py ./
+COPY setup.cfg pyproject.toml README.md celeryconfig.py ./
+COPY surefoot surefoot
 COPY app app
 COPY workers workers
 COPY web web
 COPY docker docker
 RUN pip install --no-deps --no-build-isolation . \
- && rm -rf app workers web build *.egg-info surefoot.py celeryconfig.py requirements.txt \
- && python -m compileall -q "$(python -c 'import app; print(app.__path__[0])')" \
+ && rm -rf surefoot app workers web build *.egg-info celeryconfig.py requirements.txt \
+ && python -m compileall -q "$(python -c 'import surefoot; print(surefoot.__path__[0])')" \
  && useradd --system --uid 10001 --user-group --home-dir /var/lib/surefoot --create-home surefoot
 
 USER surefoot

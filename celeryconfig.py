@@ -7,8 +7,8 @@ Profiles that differ (a web request must not wait, a worker may) are in `app/del
 
 from __future__ import annotations
 
-from app.config import settings
-from app.delivery import amqp
+from surefoot.app.config import settings
+from surefoot.app.delivery import amqp
 
 _settings = settings()
 
@@ -24,7 +24,7 @@ broker_channel_error_retry = True
 broker_connection_timeout = 4.0
 # broker_pool_limit stays at its default: with 2, Flower waits for a producer for ever.
 _redis_options = {
-    # Twice the longest lane + 5 minutes; `workers.lanes` puts in the figure of the lanes that this worker knows. It only
+    # Twice the longest lane + 5 minutes; `surefoot.workers.lanes` puts in the figure of the lanes that this worker knows. It only
     # decides when the broker itself rings again: the lease and the sweep of the store are minutes earlier.
     "visibility_timeout": 2 * _settings.lane_limit_seconds("slow") + 300.0,
     # The sweep over unacked messages really runs every 5 s (the default is 10 s and only each tenth does any work).
@@ -32,7 +32,7 @@ _redis_options = {
     "unacked_restore_throttle": 1,
     "unacked_restore_limit": 1000,
     # Undo queues are always asked first, lanes among themselves in turn: money back never waits behind new orders.
-    "queue_order_strategy": "app.delivery.queues:UndoFirst",
+    "queue_order_strategy": "surefoot.app.delivery.queues:UndoFirst",
     # Celery priorities are not used, so each queue is one Redis key instead of four. The same on both sides.
     "priority_steps": [0],
     # A frozen broker is noticed: above the blocking pop of 1 s, far below for ever (the default).
@@ -42,7 +42,7 @@ _redis_options = {
     "health_check_interval": 10,
     "retry_on_timeout": False,
 }
-# A frozen RabbitMQ is noticed too. Workers publish nothing but events here; what producers send is confirmed (`app.delivery.producer`).
+# A frozen RabbitMQ is noticed too. Workers publish nothing but events here; what producers send is confirmed (`app/delivery/producer.py`).
 broker_transport_options = amqp.transport_options(10.0, confirm=False) if amqp.is_amqp(broker_url) else _redis_options
 # RabbitMQ closes a connection on which nothing was heard for twice this long, and so do we; its default is a minute.
 broker_heartbeat = 10.0
@@ -51,13 +51,13 @@ broker_heartbeat = 10.0
 task_serializer = "json"
 accept_content = ["json"]  # pickle would run whatever anybody puts into a queue
 task_create_missing_queues = True  # a producer knows no lane; a message names its queue
-task_create_missing_queue_type = "quorum" if amqp.is_amqp(broker_url) else "classic"  # on RabbitMQ only (`app.delivery.amqp`)
+task_create_missing_queue_type = "quorum" if amqp.is_amqp(broker_url) else "classic"  # on RabbitMQ only (`surefoot.app.delivery.amqp`)
 task_default_queue = "surefoot"  # where a message without a queue would go: nobody consumes it, and nothing of ours sends one
 task_inherit_parent_priority = False
 
 # --- results: none ---------------------------------------------------------------------------------------------
 # Outcomes are rows of the store. The backend keeps nothing; it lets the store decide when a chord's body leaves.
-result_backend = "app.delivery.backend.StoreBackend"
+result_backend = "surefoot.app.delivery.backend.StoreBackend"
 task_ignore_result = True
 task_store_errors_even_if_ignored = False
 task_track_started = False
@@ -68,7 +68,7 @@ task_acks_late = True
 # Whether a failure is tried again is decided by rows; requeueing would loop, Redis counts no deliveries.
 task_acks_on_failure = True
 # The message of a killed child, or of one past Celery's limit, comes back at once, after its claim was ended
-# (`workers.request`). Safe only because the store counts attempts before user code runs.
+# (`surefoot.workers.request`). Safe only because the store counts attempts before user code runs.
 task_reject_on_worker_lost = True
 task_acks_on_timeout = False
 task_retry_on_worker_lost = False  # would hold a timer in a worker's memory
@@ -81,8 +81,8 @@ task_publish_retry_policy = {"max_retries": 1, "interval_start": 0.0, "interval_
 
 # --- the worker ------------------------------------------------------------------------------------------------
 # Prefork: time limits, and kills that hit one operation, exist only there. Its children retire when a step has harmed them.
-worker_pool = "workers.pool:TaskPool"
-worker_consumer = "workers.consumer:StepConsumer"
+worker_pool = "surefoot.workers.pool:TaskPool"
+worker_consumer = "surefoot.workers.consumer:StepConsumer"
 # One message per child, so that a waiting message can go to an idle worker.
 worker_prefetch_multiplier = 1
 worker_disable_rate_limits = True
@@ -97,7 +97,7 @@ worker_max_memory_per_child = 400_000  # KiB
 worker_proc_alive_timeout = 30.0  # a busy machine needs longer than 4 s to start a child
 worker_lost_wait = 2.0  # seconds until a dead child's message is put back; 10 by default
 # Celery's own soft shutdown sleeps inside a signal handler: acks stand still and it never ends early. Ours is
-# `workers.drain`; `surefoot` also sets REMAP_SIGTERM=SIGQUIT, so that children ignore a SIGTERM to the whole group.
+# `surefoot.workers.drain`; `surefoot` also sets REMAP_SIGTERM=SIGQUIT, so that children ignore a SIGTERM to the whole group.
 worker_soft_shutdown_timeout = 0.0
 
 # --- being watched ---------------------------------------------------------------------------------------------

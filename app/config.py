@@ -1,6 +1,6 @@
 """Settings, read once from the environment and checked at start.
 
-Every setting is the environment variable `SUREFOOT_` and its name in capitals (`app.environment`: and four famous ones);
+Every setting is the environment variable `SUREFOOT_` and its name in capitals (`surefoot.app.environment`: and four famous ones);
 seconds are floats, sizes are bytes. A variable that is empty is one that is not set. A setting that cannot work is
 refused in one sentence that names it.
 """
@@ -18,9 +18,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app import environment
-from app.errors import DefinitionError, SettingsError
-from app.faults import Fault, parse_faults
+from surefoot.app import environment
+from surefoot.app.errors import DefinitionError, SettingsError
+from surefoot.app.faults import Fault, parse_faults
 
 LANE_LIMITS_S = {"fast": 60.0, "slow": 6 * 3600.0}
 DEFAULT_LANE_LIMIT_S = 600.0
@@ -125,7 +125,7 @@ class Settings(OurSettings):
     # publishing
     publish_timeout_seconds: Seconds = 0.5
     publish_pause_seconds: SecondsOrNone = 5.0
-    # log lines (app.logs)
+    # log lines (surefoot.app.logs)
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # semantic locks: keys of one job, characters of one key, how often a job that waits looks by itself
@@ -197,9 +197,7 @@ class Settings(OurSettings):
     def _names_of_hosts(cls, value: str) -> str:
         for host in words_of(value):
             if host.isdigit() or not parts_of(f"//{host}").hostname or set(host) & set("/@?#"):
-                raise ValueError(
-                    f"must be names of hosts, each with a port or without, not {host!r}"
-                )
+                raise ValueError(f"must be names of hosts, each with a port or without, not {host!r}")
         return value
 
     @field_validator("trusted_proxies")

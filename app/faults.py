@@ -25,7 +25,7 @@ from typing import NoReturn, Protocol, runtime_checkable
 
 import structlog
 
-from app.errors import SettingsError, StoreUnavailable, SurefootError
+from surefoot.app.errors import SettingsError, StoreUnavailable, SurefootError
 
 log = structlog.get_logger("surefoot.faults")
 MOST_SECONDS = 3600.0

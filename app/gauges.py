@@ -19,14 +19,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Engine
 
-from app.config import Settings
-from app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
-from app.metrics.files import collected
-from app.metrics.kinds import PREFIX
-from app.saga.naming import UNDO_QUEUE
-from app.store import reconciliations
-from app.store.session import reading
-from app.store.views import quarantine, standing
+from surefoot.app.config import Settings
+from surefoot.app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
+from surefoot.app.metrics.files import collected
+from surefoot.app.metrics.kinds import PREFIX
+from surefoot.app.saga.naming import UNDO_QUEUE
+from surefoot.app.store import reconciliations
+from surefoot.app.store.session import reading
+from surefoot.app.store.views import quarantine, standing
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 KEPT_S = 2.0
@@ -75,9 +75,7 @@ class Gauges:
             ]
 
     def _ask_invariants(self) -> list[Metric]:
-        broken = _gauge(
-            "invariant_violations", "Rows that break what must always hold, among open and the newest jobs.", "invariant"
-        )
+        broken = _gauge("invariant_violations", "Rows that break what must always hold, among open and the newest jobs.", "invariant")
         found = violations(self._db, slack_s=slack_s(self._settings), bound_s=UNDER_WAY_S, scope=Scope())
         for sentence in INVARIANTS:
             broken.add_metric((sentence,), len(found.get(sentence, ())))

@@ -5,7 +5,7 @@ on a terminal and JSON elsewhere (`surefoot up` says text to its parts). Lines g
 
 A worker binds job, operation, attempt and fence to its thread (structlog's context variables), so that every line written
 meanwhile has them, those of libraries and of a step's own logging too. URLs lose their passwords, keys of ours their secret part,
-and every line the secrets of the input that this process works with (`app.secrecy`), prints of a step (`hide_prints`) too.
+and every line the secrets of the input that this process works with (`surefoot.app.secrecy`), prints of a step (`hide_prints`) too.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from app.config import Settings
-from app.secrecy import Secrets, hidden_now, scrub, scrub_json
+from surefoot.app.config import Settings
+from surefoot.app.secrecy import Secrets, hidden_now, scrub, scrub_json
 
 CHATTY = ("httpx", "httpcore", "alembic", "kombu", "amqp")  # they tell of every request; their warnings are kept
 _SECRETS = (

@@ -1,6 +1,6 @@
 """What nobody may see of a job's input, and the one place that takes it out of whatever is shown.
 
-Which those are, the input's schema says (`app.saga.inputs.secret_values`). The store keeps the truth, for
+Which those are, the input's schema says (`surefoot.app.saga.inputs.secret_values`). The store keeps the truth, for
 the next step needs it: the input, results, checkpoints, keys of locks. Whatever leaves towards people goes through here:
 failures and progress before they are written, results, histories and keys when they are read, lines of a log and prints when
 they are written. Found is a secret as it is, in any case of letters, inside JSON, a repr or an address. Not found is what a

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import sync_playwright
 
-from app.supervisor import ports, runfile
+from surefoot.app.supervisor import ports, runfile
 
 ROOT = Path(__file__).parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -37,7 +37,7 @@ def main(target: Path) -> None:
         env = {**os.environ, "SUREFOOT_HOME": folder, "PYTHONPATH": str(ROOT), "SUREFOOT_PORT": str(ports.any_free())}
         env["SUREFOOT_FLOWER_PORT"] = str(ports.any_free())
         with (home / "said").open("wb") as said:
-            up = subprocess.Popen([sys.executable, "-m", "app.cli", "up"], env=env, stdout=said, stderr=said)
+            up = subprocess.Popen([sys.executable, "-m", "surefoot.app.cli", "up"], env=env, stdout=said, stderr=said)
         try:
             _until(lambda: up.poll() is not None or "Ctrl-C stops everything" in (home / "said").read_text(), "surefoot up")
             run = runfile.load(home)

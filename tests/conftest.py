@@ -17,9 +17,9 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from app.environment import FAMOUS
-from app.errors import SettingsError
-from app.supervisor import redis_server as redis_binary
+from surefoot.app.environment import FAMOUS
+from surefoot.app.errors import SettingsError
+from surefoot.app.supervisor import redis_server as redis_binary
 from tests.support import in_memory
 from tests.support import rabbitmq_server as rabbitmq_binary
 from tests.support.postgres_server import PostgresServer, find_binaries
@@ -66,7 +66,7 @@ def _settings_are_read_anew() -> Iterator[None]:
 
 
 def _forget_settings() -> None:
-    if config := sys.modules.get("app.config"):
+    if config := sys.modules.get("surefoot.app.config"):
         config.settings.cache_clear()
 
 

@@ -7,6 +7,6 @@ closed unless it is named open (`api/auth`), and after the commit nobody waits l
 
 from __future__ import annotations
 
-from web.factory import create_app
+from surefoot.web.factory import create_app
 
 __all__ = ["create_app"]

@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import g
 
-from app import faults
-from app.access.principal import Principal
-from app.engine.submit import Submission, Submitted
-from app.faults import Point
-from web.door import door
+from surefoot.app import faults
+from surefoot.app.access.principal import Principal
+from surefoot.app.engine.submit import Submission, Submitted
+from surefoot.app.faults import Point
+from surefoot.web.door import door
 
 
 def accept(

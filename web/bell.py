@@ -16,8 +16,8 @@ from concurrent.futures import TimeoutError as NotYet
 
 from sqlalchemy import Engine
 
-from app.engine.dispatch import Publishes, ring
-from app.rules.planner import Plan
+from surefoot.app.engine.dispatch import Publishes, ring
+from surefoot.app.rules.planner import Plan
 
 WAIT_S = 0.3  # of a request for its ring, which takes milliseconds when the broker is well; with it a POST stays far under 0.8 s
 RINGERS = 4

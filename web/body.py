@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, Request
 from flask import request as this_request
 
-from web.api.problems import Problem
+from surefoot.web.api.problems import Problem
 
 DEPTH_MOST = 64
 DIGITS_MOST = 100  # of an integer: Python's own parsing of digits takes quadratic time

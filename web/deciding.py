@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.engine import decide
-from app.engine.redrive import discard_letter, redrive_letter
-from app.engine.rerun import Asked
-from app.engine.submit import Submitted
-from app.rules.planner import Plan
-from web.api.auth import principal
-from web.door import door
+from surefoot.app.engine import decide
+from surefoot.app.engine.redrive import discard_letter, redrive_letter
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.submit import Submitted
+from surefoot.app.rules.planner import Plan
+from surefoot.web.api.auth import principal
+from surefoot.web.door import door
 
 LETTER_ACTIONS = ("redrive", "discard", "mark-done", "waive", "mark-absent")  # as `actions` of a letter names them
 RETRY = "retry"  # of the step of a letter that holds its job

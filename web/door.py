@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 from sqlalchemy import Engine
 
-from app.access.signing import Signer
-from app.config import Settings
-from app.engine.entrance import Entrance
-from app.saga.registry import Registry
-from app.store.views import Polls
-from web.bell import Bell
+from surefoot.app.access.signing import Signer
+from surefoot.app.config import Settings
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.views import Polls
+from surefoot.web.bell import Bell
 
 EXTENSION = "surefoot"
 

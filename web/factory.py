@@ -8,24 +8,24 @@ import structlog
 from flask import Flask, Response
 from sqlalchemy import Engine
 
-from app.access.signing import Signer
-from app.config import Settings
-from app.config import settings as settings_of_this_process
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.engine.dispatch import Publishes
-from app.engine.entrance import Entrance
-from app.engine.turns import InTurn
-from app.errors import DefinitionError
-from app.metrics.counters import show_from_the_start
-from app.rules.planner import Plan
-from app.saga.registry import Registry
-from app.store import catalogue, faults, shape
-from app.store.session import open_engine
-from app.store.views import Polls
-from app.texts import to_utf8
-from web import address, body, compression, files, logs, rates, security
-from web.api import (
+from surefoot.app.access.signing import Signer
+from surefoot.app.config import Settings
+from surefoot.app.config import settings as settings_of_this_process
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.engine.dispatch import Publishes
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.turns import InTurn
+from surefoot.app.errors import DefinitionError
+from surefoot.app.metrics.counters import show_from_the_start
+from surefoot.app.rules.planner import Plan
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import catalogue, faults, shape
+from surefoot.app.store.session import open_engine
+from surefoot.app.store.views import Polls
+from surefoot.app.texts import to_utf8
+from surefoot.web import address, body, compression, files, logs, rates, security
+from surefoot.web.api import (
     acts,
     attention,
     auth,
@@ -42,16 +42,16 @@ from web.api import (
     sagas,
     workers,
 )
-from web.bell import Bell
-from web.door import EXTENSION, Door, hang
-from web.opening import Opening
-from web.pages import docs, errors, filters, places, sign_in
-from web.pages import home as home_page
-from web.pages import job as job_page
-from web.pages import jobs as jobs_page
-from web.pages import letters as letters_page
-from web.pages import problems as problem_pages
-from web.pages import sessions as sessions_page
+from surefoot.web.bell import Bell
+from surefoot.web.door import EXTENSION, Door, hang
+from surefoot.web.opening import Opening
+from surefoot.web.pages import docs, errors, filters, places, sign_in
+from surefoot.web.pages import home as home_page
+from surefoot.web.pages import job as job_page
+from surefoot.web.pages import jobs as jobs_page
+from surefoot.web.pages import letters as letters_page
+from surefoot.web.pages import problems as problem_pages
+from surefoot.web.pages import sessions as sessions_page
 
 log = structlog.get_logger("surefoot.web")
 THREADS = 16  # that gunicorn is started with; each may need a connection

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flask import Response, request
 
-from web.compression import accepts_gzip, pack
+from surefoot.web.compression import accepts_gzip, pack
 
 FOREVER = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"  # a cache asks by the tag each time

@@ -10,10 +10,10 @@ import time
 import structlog
 from flask import Flask, Response, g, request
 
-from app import logs, trace
-from app.metrics.counters import REQUESTS
-from app.store.ids import is_id
-from app.store.views.names import names_in_log
+from surefoot.app import logs, trace
+from surefoot.app.metrics.counters import REQUESTS
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.views.names import names_in_log
 
 log = structlog.get_logger("surefoot.web")
 NOTHING_NEW = 304  # a poll; there are more of them than of anything else, and each says that nothing happened. They are counted

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import structlog
 from flask import Flask, request
 
-from app.errors import SettingsError, StoreUnavailable
-from web.api.problems import Problem
+from surefoot.app.errors import SettingsError, StoreUnavailable
+from surefoot.web.api.problems import Problem
 
 log = structlog.get_logger("surefoot.web")
 LOOK_S = 1.0  # how often one request looks; the others are answered meanwhile

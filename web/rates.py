@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from flask import Flask, Response, current_app, g
 
-from app.config import Settings
-from app.limits.rates import Buckets, Rate, Taken, subscriber
-from web.address import client_address
-from web.api.problems import Problem
+from surefoot.app.config import Settings
+from surefoot.app.limits.rates import Buckets, Rate, Taken, subscriber
+from surefoot.web.address import client_address
+from surefoot.web.api.problems import Problem
 
 EXTENSION = "surefoot.rates"
 POLICY, LEFT = "RateLimit-Policy", "RateLimit"
@@ -92,9 +92,7 @@ SAID = {
 
 def _problem(taken: Taken) -> Problem:
     headers = {"Retry-After": str(math.ceil(taken.wait_s)), **_fields(taken)}
-    return Problem(
-        "too-many-requests", SAID[taken.rate.name], headers=headers, policy=taken.rate.name
-    )
+    return Problem("too-many-requests", SAID[taken.rate.name], headers=headers, policy=taken.rate.name)
 
 
 def _fields(taken: Taken) -> dict[str, str]:

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
-from web.api.problems import Problem
-from web.door import door
+from surefoot.web.api.problems import Problem
+from surefoot.web.door import door
 
 # No inline script or style at all: everything is a file of ours. Pages may talk to us and to nobody else.
 POLICY = "; ".join(

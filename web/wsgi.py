@@ -1,13 +1,13 @@
-"""What gunicorn serves: `web.wsgi:flask_app`."""
+"""What gunicorn serves: `surefoot.web.wsgi:flask_app`."""
 
 from __future__ import annotations
 
 from gunicorn.errors import AppImportError
 
-from app import environment, metrics
-from app.config import settings
-from app.errors import DefinitionError, SettingsError
-from web.factory import create_app
+from surefoot.app import environment, metrics
+from surefoot.app.config import settings
+from surefoot.app.errors import DefinitionError, SettingsError
+from surefoot.web.factory import create_app
 
 environment.clear_of_libraries()
 try:

@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
-from app.config import settings
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.engine.turns import InTurn
-from app.store.ids import new_id
-from app.store.session import open_engine
-from workers.events import EventBuffer
-from workers.lanes import broker_url
+from surefoot.app.config import settings
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.engine.turns import InTurn
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import open_engine
+from surefoot.workers.events import EventBuffer
+from surefoot.workers.lanes import broker_url
 
 BOOT = new_id()
 FORK_WAIT_S = 5.0  # a fork waits this long for the keeper's statement; a store that hangs must not stop the pool
@@ -67,8 +67,7 @@ def publisher() -> Publisher:
 
 
 def in_turn() -> InTurn:
-    """This process's publisher of what becomes ready: a tenant has its turn of a lane, and no more.
-    """
+    """This process's publisher of what becomes ready: a tenant has its turn of a lane, and no more."""
     inner, store = publisher(), db()
     with _lock:
         if _held.in_turn is None or _held.in_turn.inner is not inner:

@@ -1,4 +1,4 @@
-"""The Celery application of the workers: `celery -A workers.celery_app worker`, and of Flower.
+"""The Celery application of the workers: `celery -A surefoot.workers.celery_app worker`, and of Flower.
 
 Importing it reads the sagas and opens nothing: no store, no broker.
 """
@@ -10,22 +10,22 @@ from typing import Any
 
 from celery import Celery, signals, states
 
-from app import environment, faults, logs, metrics
-from app.config import or_exit, settings
-from app.delivery.connection import LaneAMQP
-from app.delivery.producer import broker_settings
-from app.faults import Point
-from app.saga.injection import check_targets
-from app.saga.naming import parse_task_name
-from app.store import faults as fault_store
-from app.store import shape
-from app.store.session import open_engine
-from workers import boot, leftovers
-from workers.drain import Drain
-from workers.keeper import Keeper
-from workers.lanes import broker_url, queues, registry, served_lanes, transport_options
-from workers.patrol import Patrol
-from workers.tasks import register_all
+from surefoot.app import environment, faults, logs, metrics
+from surefoot.app.config import or_exit, settings
+from surefoot.app.delivery.connection import LaneAMQP
+from surefoot.app.delivery.producer import broker_settings
+from surefoot.app.faults import Point
+from surefoot.app.saga.injection import check_targets
+from surefoot.app.saga.naming import parse_task_name
+from surefoot.app.store import faults as fault_store
+from surefoot.app.store import shape
+from surefoot.app.store.session import open_engine
+from surefoot.workers import boot, leftovers
+from surefoot.workers.drain import Drain
+from surefoot.workers.keeper import Keeper
+from surefoot.workers.lanes import broker_url, queues, registry, served_lanes, transport_options
+from surefoot.workers.patrol import Patrol
+from surefoot.workers.tasks import register_all
 
 MAIN_PID = os.getpid()
 
@@ -33,7 +33,7 @@ MAIN_PID = os.getpid()
 def make_app() -> Celery:
     """The app with a task for each operation, the queues of this worker's lanes, the keeper and the drain."""
     app = Celery("surefoot", fixups=[], amqp=LaneAMQP)
-    app.config_from_object("celeryconfig")
+    app.config_from_object("surefoot.celeryconfig")
     lanes = served_lanes(registry())
     app.conf.update(
         **broker_settings(broker_url()),

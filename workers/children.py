@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import structlog
 
-from workers.leftovers import CHILD_MARK
+from surefoot.workers.leftovers import CHILD_MARK
 
 log = structlog.get_logger(__name__)
 

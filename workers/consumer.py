@@ -16,12 +16,12 @@ import structlog
 from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
 
-from app.config import settings
-from app.engine import quarantine
-from app.saga.naming import parse_task_name
-from workers import boot
-from workers.remote import QuestionsOnly
-from workers.tasks import UNKNOWN_TASK, StepTask
+from surefoot.app.config import settings
+from surefoot.app.engine import quarantine
+from surefoot.app.saga.naming import parse_task_name
+from surefoot.workers import boot
+from surefoot.workers.remote import QuestionsOnly
+from surefoot.workers.tasks import UNKNOWN_TASK, StepTask
 
 log = structlog.get_logger(__name__)
 celery_log = get_logger(__name__)

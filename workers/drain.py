@@ -20,11 +20,11 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.components import Pool
 
-from app.config import settings
-from app.engine import keep
-from workers import boot
-from workers.children import kill_child
-from workers.keeper import active_operations
+from surefoot.app.config import settings
+from surefoot.app.engine import keep
+from surefoot.workers import boot
+from surefoot.workers.children import kill_child
+from surefoot.workers.keeper import active_operations
 
 log = structlog.get_logger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

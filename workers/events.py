@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from app.delivery.publisher import Publisher
+from surefoot.app.delivery.publisher import Publisher
 
 log = structlog.get_logger(__name__)
 KEPT = 1000  # events; when more wait, the oldest go

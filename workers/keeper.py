@@ -2,7 +2,7 @@
 
 It renews only operations that a live child of ours is executing (Celery's active requests), by one statement for all:
 renewing by the worker alone would keep an operation alive whose child went on to other work. The same answer
-tells which are past their hard limit; their children are killed, and Celery then reports the lost child (`workers.request`).
+tells which are past their hard limit; their children are killed, and Celery then reports the lost child (`surefoot.workers.request`).
 A thread, not a timer of the event loop: the loop stands still while the broker is away, and leases must not.
 """
 
@@ -18,13 +18,13 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.components import Pool
 
-from app.config import settings
-from app.engine import keep
-from app.engine.keep import AtWork
-from app.store import catalogue
-from workers import boot, pulse
-from workers.children import end_what_it_started, kill_child
-from workers.lanes import lanes_of, registry, served_lanes
+from surefoot.app.config import settings
+from surefoot.app.engine import keep
+from surefoot.app.engine.keep import AtWork
+from surefoot.app.store import catalogue
+from surefoot.workers import boot, pulse
+from surefoot.workers.children import end_what_it_started, kill_child
+from surefoot.workers.lanes import lanes_of, registry, served_lanes
 
 log = structlog.get_logger(__name__)
 JOIN_S = 3.0

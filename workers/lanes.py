@@ -8,11 +8,11 @@ from functools import lru_cache
 
 from kombu.entity import Exchange, Queue
 
-from app.config import settings
-from app.delivery import amqp
-from app.errors import SettingsError
-from app.saga.naming import DEAD_LANE, queue_name
-from app.saga.registry import Registry
+from surefoot.app.config import settings
+from surefoot.app.delivery import amqp
+from surefoot.app.errors import SettingsError
+from surefoot.app.saga.naming import DEAD_LANE, queue_name
+from surefoot.app.saga.registry import Registry
 
 DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
 VISIBILITY_SLACK_S = 300.0

@@ -3,7 +3,7 @@
 Hazard: a pool's child runs the steps of many jobs, one after the other. A step that changes the folder, leaks descriptors, takes a
 signal, forks, or leaves processes behind harms those that come after it, and what it started goes on when its attempt is over.
 Answer: a child remembers how it began. After each attempt it is held against that: what can be put back is, processes
-that were started end, and the child is retired (`workers.pool`): it takes no further work, and another child begins anew.
+that were started end, and the child is retired (`surefoot.workers.pool`): it takes no further work, and another child begins anew.
 Some descriptors are kept aside, so that an outcome can be recorded when a step has used up all others.
 
 Threads cannot be ended from outside; those that stay are told in the log, and many of them retire the child. So does a run of
@@ -28,9 +28,9 @@ from typing import Any
 import psutil
 import structlog
 
-from app.config import settings
-from app.participant import ActionUndone
-from app.saga.outcomes import Failed, Rejected
+from surefoot.app.config import settings
+from surefoot.app.participant import ActionUndone
+from surefoot.app.saga.outcomes import Failed, Rejected
 
 log = structlog.get_logger(__name__)
 SPARE = 16  # descriptors kept aside: a store's file and its journal, a log, a socket

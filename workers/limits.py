@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from workers import leftovers
+from surefoot.workers import leftovers
 
 
 class StepTimeout(BaseException):

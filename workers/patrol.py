@@ -15,13 +15,13 @@ import structlog
 from celery import bootsteps
 from celery.worker.components import Pool
 
-from app.config import settings
-from app.store import reconciliations
-from app.store.reconciliations import EFFECTS
-from app.store.session import asking, one_statement
-from app.supervisor.commands import surefoot
-from workers import boot
-from workers.lanes import registry
+from surefoot.app.config import settings
+from surefoot.app.store import reconciliations
+from surefoot.app.store.reconciliations import EFFECTS
+from surefoot.app.store.session import asking, one_statement
+from surefoot.app.supervisor.commands import surefoot
+from surefoot.workers import boot
+from surefoot.workers.lanes import registry
 
 log = structlog.get_logger(__name__)
 LOOK_S = 15.0  # how often a worker looks whether a round is due, at most

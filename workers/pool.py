@@ -13,7 +13,7 @@ from typing import Any
 from billiard.pool import EX_RECYCLE
 from celery.concurrency import asynpool, prefork
 
-from workers import leftovers
+from surefoot.workers import leftovers
 
 CONSUMED_S = 2.0
 

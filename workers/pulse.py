@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import structlog
 
-from app.config import settings
+from surefoot.app.config import settings
 
 log = structlog.get_logger(__name__)
 

@@ -16,25 +16,25 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Engine
 
-from app import logs, metrics
-from app.config import Settings, or_exit, settings
-from app.delivery.broker import probe
-from app.delivery.dead_lane import DeadLane
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.engine.dispatch import Announced
-from app.engine.mirror import Mirror
-from app.engine.sweep import Sweeper
-from app.engine.turns import InTurn
-from app.errors import TryLater
-from app.metrics.counters import SWEEPS, SWEPT
-from app.store import faults as fault_store
-from app.store import leases, shape
-from app.store.ids import new_id
-from app.store.session import open_engine
-from workers import pulse
-from workers.halting import told_to_stop
-from workers.lanes import broker_url
+from surefoot.app import logs, metrics
+from surefoot.app.config import Settings, or_exit, settings
+from surefoot.app.delivery.broker import probe
+from surefoot.app.delivery.dead_lane import DeadLane
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.engine.dispatch import Announced
+from surefoot.app.engine.mirror import Mirror
+from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.engine.turns import InTurn
+from surefoot.app.errors import TryLater
+from surefoot.app.metrics.counters import SWEEPS, SWEPT
+from surefoot.app.store import faults as fault_store
+from surefoot.app.store import leases, shape
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import open_engine
+from surefoot.workers import pulse
+from surefoot.workers.halting import told_to_stop
+from surefoot.workers.lanes import broker_url
 
 log = structlog.get_logger(__name__)
 LEASE = "relay"
@@ -132,9 +132,7 @@ def make_relay(with_settings: Settings | None = None) -> Relay:
     chosen = with_settings or settings()
     db = open_engine(chosen.store_url, silence_s=chosen.store_silence_seconds)
     fault_store.arm(chosen, lambda: db)
-    announced = Announced(
-        Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds)
-    )
+    announced = Announced(Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds))
     publisher = InTurn(announced, db, chosen)
     return Relay(
         db=db,

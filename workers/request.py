@@ -10,12 +10,12 @@ from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from celery.exceptions import InvalidTaskError, TimeLimitExceeded, WorkerLostError
 from celery.worker.request import Request
 
-from app.config import settings
-from app.engine import keep
-from app.store.ids import is_id
-from workers import boot
-from workers.children import end_what_it_started, kill_child
-from workers.ride import RAN_ON
+from surefoot.app.config import settings
+from surefoot.app.engine import keep
+from surefoot.app.store.ids import is_id
+from surefoot.workers import boot
+from surefoot.workers.children import end_what_it_started, kill_child
+from surefoot.workers.ride import RAN_ON
 
 log = structlog.get_logger(__name__)
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
@@ -36,7 +36,9 @@ class StepRequest(Request):
             raise InvalidTaskError(f"not a task message: {error!r}") from error
         if fault:
             raise InvalidTaskError(fault)
-        if self.request_dict["task"] not in self._app.tasks:  # a step of another version of the code: see workers.tasks.register_all
+        if (
+            self.request_dict["task"] not in self._app.tasks
+        ):  # a step of another version of the code: see surefoot.workers.tasks.register_all
             self._type = self._task.name
 
     def revoked(self) -> bool:
@@ -64,7 +66,7 @@ class StepRequest(Request):
 
     def _end_claim(self, error: BaseException) -> None:
         if boot.handing_back.is_set():
-            return  # killed on purpose (`workers.drain`): no attempt is used
+            return  # killed on purpose (`surefoot.workers.drain`): no attempt is used
         why = "ran past Celery's limit" if isinstance(error, TimeLimitExceeded) else "its process was lost"
         if self.worker_pid:
             kill_child(self.worker_pid)  # past a limit it still lives, and would run beside the next attempt

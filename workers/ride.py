@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from app.config import settings
-from app.delivery.canvas import carried, first_id, first_of, following, next_of_chain
-from app.engine.dispatch import not_sent
-from app.engine.work import Delivery, Performed, Rider, Verdict
-from app.saga.naming import parse_task_name
-from workers import boot, leftovers
-from workers.lanes import registry
+from surefoot.app.config import settings
+from surefoot.app.delivery.canvas import carried, first_id, first_of, following, next_of_chain
+from surefoot.app.engine.dispatch import not_sent
+from surefoot.app.engine.work import Delivery, Performed, Rider, Verdict
+from surefoot.app.saga.naming import parse_task_name
+from surefoot.workers import boot, leftovers
+from surefoot.workers.lanes import registry
 
 if TYPE_CHECKING:
     from celery import Task

@@ -16,25 +16,25 @@ import structlog
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
 
-from app.config import settings
-from app.engine import quarantine
-from app.engine.attempt import Attempt
-from app.engine.dispatch import not_sent
-from app.engine.perform import perform, run_on
-from app.engine.work import Delivery, Performed, Verdict, Work
-from app.errors import StoreUnavailable
-from app.metrics.counters import CLAIMS_DROPPED
-from app.rules.states import OpState
-from app.saga.graph import Graph
-from app.saga.naming import parse_task_name
-from app.saga.registry import Registry
-from app.store import queries
-from app.store.session import reading
-from app.store.views.names import names_in_log
-from workers import boot
-from workers.lanes import registry
-from workers.limits import StepBroke, StepTimeout, limit
-from workers.ride import RAN_ON, Ride
+from surefoot.app.config import settings
+from surefoot.app.engine import quarantine
+from surefoot.app.engine.attempt import Attempt
+from surefoot.app.engine.dispatch import not_sent
+from surefoot.app.engine.perform import perform, run_on
+from surefoot.app.engine.work import Delivery, Performed, Verdict, Work
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.metrics.counters import CLAIMS_DROPPED
+from surefoot.app.rules.states import OpState
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.naming import parse_task_name
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import queries
+from surefoot.app.store.session import reading
+from surefoot.app.store.views.names import names_in_log
+from surefoot.workers import boot
+from surefoot.workers.lanes import registry
+from surefoot.workers.limits import StepBroke, StepTimeout, limit
+from surefoot.workers.ride import RAN_ON, Ride
 
 log = structlog.get_logger(__name__)
 UNKNOWN_TASK = "surefoot.unknown"
@@ -68,7 +68,7 @@ class StepTask(Task):
     """One operation. Subclasses are made by `register_all`; the hooks below are what they may override."""
 
     abstract = True
-    Request = "workers.request:StepRequest"
+    Request = "surefoot.workers.request:StepRequest"
     typing = False  # the shape of a message is checked when it arrives
     throws = (StepFailed,)  # expected: one line in the log, no traceback
 
@@ -106,9 +106,7 @@ class StepTask(Task):
 
     def carry_on(self, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
         """Let the engine do what the completion before it has claimed."""
-        return run_on(
-            boot.db(), settings(), registry(), boot.in_turn(), delivery, following, limit=limit
-        )
+        return run_on(boot.db(), settings(), registry(), boot.in_turn(), delivery, following, limit=limit)
 
     def conclude(self, performed: Performed) -> str:
         """The engine's verdict as Celery's outcome."""

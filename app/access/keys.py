@@ -10,17 +10,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, select, update
 
-from app.access import sessions
-from app.access.principal import Principal, Role, role_held
-from app.access.tenants import DEFAULT, NAME_CHARACTERS, ensure_in, insert_unless_there
-from app.clock import now
-from app.errors import NotFound, RequestError, SettingsError
-from app.store import acts
-from app.store.actors import Actor
-from app.store.acts import Act
-from app.store.ids import is_id, new_id
-from app.store.session import reading, transaction
-from app.store.tables import api_keys, tenants
+from surefoot.app.access import sessions
+from surefoot.app.access.principal import Principal, Role, role_held
+from surefoot.app.access.tenants import DEFAULT, NAME_CHARACTERS, ensure_in, insert_unless_there
+from surefoot.app.clock import now
+from surefoot.app.errors import NotFound, RequestError, SettingsError
+from surefoot.app.store import acts
+from surefoot.app.store.actors import Actor
+from surefoot.app.store.acts import Act
+from surefoot.app.store.ids import is_id, new_id
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.tables import api_keys, tenants
 
 MARK = "sf_"  # so that secret scanners and people know a key when they see one
 KEY_BYTES = 32
@@ -30,9 +30,7 @@ LONGEST = 512
 CONFIGURATION = "setting:SUREFOOT_API_KEY"  # who made the first admin's key
 
 
-def create(
-    db: Engine, tenant: str = DEFAULT, role: str = Role.USER, name: str = "", *, actor: str = ""
-) -> tuple[str, str]:
+def create(db: Engine, tenant: str = DEFAULT, role: str = Role.USER, name: str = "", *, actor: str = "") -> tuple[str, str]:
     """Make a key for the tenant of this name (made when there is none).
 
     Returns: (id of the row, text of the key). The text is nowhere kept: this is the only time it is seen.

@@ -6,8 +6,8 @@ import getpass
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.errors import NotAllowed
-from app.store.actors import Actor
+from surefoot.app.errors import NotAllowed
+from surefoot.app.store.actors import Actor
 
 
 class Role(StrEnum):

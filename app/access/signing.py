@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from app.config import SECRET_CHARACTERS, Settings
-from app.errors import RequestError, SettingsError
+from surefoot.app.config import SECRET_CHARACTERS, Settings
+from surefoot.app.errors import RequestError, SettingsError
 
 LONGEST = 512
 TEST_SECRET = "only for tests, where nothing is worth forging"

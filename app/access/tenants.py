@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, select
 
-from app.errors import RequestError
-from app.saga.naming import DEFAULT_TENANT
-from app.store.ids import new_id
-from app.store.session import insert_or, transaction
-from app.store.tables import tenants
+from surefoot.app.errors import RequestError
+from surefoot.app.saga.naming import DEFAULT_TENANT
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import insert_or, transaction
+from surefoot.app.store.tables import tenants
 
 DEFAULT = DEFAULT_TENANT
 NAME_CHARACTERS = 64

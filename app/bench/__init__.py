@@ -7,7 +7,7 @@ and counts (write transactions, messages, broker commands) are given beside the 
 
 * `rows`: what is measured against what.
 * `place`: a home, a store and a broker of its own, or databases of its own on the given servers; all gone afterwards.
-* `fleet`: the workers and the client, started by module name (`workers.bench`), never imported.
+* `fleet`: the workers and the client, started by module name (`surefoot.workers.bench`), never imported.
 * `gauges`: processor time, commands, transactions, WAL bytes, memory, and what the rest of the machine was doing.
 * `polling`: what a status poll costs beside a request that does nothing; `knocking` sends them.
 * `run`: the rounds. `result`: medians and ratios. `report`: the table and the JSON.

@@ -11,24 +11,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import app
-from app.bench.place import Place
-from app.bench.rows import Row
-from app.bench.tally import FOLDER
-from app.environment import for_children
-from app.errors import SurefootError
-from app.supervisor import commands
-from app.supervisor.child import Child
-from app.supervisor.leash import leashed
-from app.supervisor.part import Part
-from app.supervisor.supervisor import Supervisor
+from surefoot import app
+from surefoot.app.bench.place import Place
+from surefoot.app.bench.rows import Row
+from surefoot.app.bench.tally import FOLDER
+from surefoot.app.environment import for_children
+from surefoot.app.errors import SurefootError
+from surefoot.app.supervisor import commands
+from surefoot.app.supervisor.child import Child
+from surefoot.app.supervisor.leash import leashed
+from surefoot.app.supervisor.part import Part
+from surefoot.app.supervisor.supervisor import Supervisor
 
 CHILDREN = 2  # worker processes of every team
 ANSWER_S = 120.0  # a batch is over by then, or the client is lost
 LOOK_S = 0.05
 STOP_S = 5.0
 LANES = "bench_a,bench_b,bench_c"
-MODULES = {"engine": "workers.bench.engine", "plain": "workers.bench.plain_worker"}
+MODULES = {"engine": "surefoot.workers.bench.engine", "plain": "surefoot.workers.bench.plain_worker"}
 NOT_OURS = ("SUREFOOT_",)  # what a shell says about these must not decide what is measured
 
 
@@ -38,7 +38,7 @@ class ClientLost(SurefootError):
 
 def environment(place: Place, *, events: bool) -> dict[str, str]:
     """What every process of the bench is told."""
-    source = Path(app.__file__).parents[1]
+    source = Path(app.__file__).parents[2]
     kept = {name: value for name, value in for_children().items() if not name.startswith(NOT_OURS)}
     return {
         **kept,
@@ -48,7 +48,7 @@ def environment(place: Place, *, events: bool) -> dict[str, str]:
         "SUREFOOT_HOME": str(place.home),
         "DATABASE_URL": place.store_url,
         "BROKER_URL": place.broker_urls[int(events)],
-        "SUREFOOT_SAGAS": "workers.bench.sagas",
+        "SUREFOOT_SAGAS": "surefoot.workers.bench.sagas",
         "SUREFOOT_LANES": LANES,
         "SUREFOOT_BENCH_EVENTS": str(int(events)),
         FOLDER: str(place.tally),
@@ -63,10 +63,10 @@ def parts(place: Place, rows: Iterable[Row]) -> list[Part]:
         if row.team == "loop":
             for number in range(1, CHILDREN + 1):
                 name = f"loop-{number}"
-                found[name] = _part(place, name, commands.python("workers.bench.loop"), env)
+                found[name] = _part(place, name, commands.python("surefoot.workers.bench.loop"), env)
         else:
             words = list(commands.worker(f"bench-{row.workers}-{os.getpid()}", CHILDREN))
-            words[words.index("workers.celery_app")] = MODULES[row.team]
+            words[words.index("surefoot.workers.celery_app")] = MODULES[row.team]
             # a heartbeat event is of the time that passes, and would be counted as a command of some job
             found[row.workers] = _part(place, row.workers, (*words, "--without-heartbeat"), env)
     return list(found.values())
@@ -91,7 +91,7 @@ class Client:
         self._buffer = b""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                leashed(commands.python("workers.bench.client")),
+                leashed(commands.python("surefoot.workers.bench.client")),
                 env=environment(place, events=events),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

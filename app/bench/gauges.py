@@ -18,8 +18,8 @@ import psutil
 import redis
 from sqlalchemy import Engine, create_engine, text
 
-from app.bench.tally import Tallies
-from app.delivery.broker import redis_url
+from surefoot.app.bench.tally import Tallies
+from surefoot.app.delivery.broker import redis_url
 
 # Of time that passes and of connections, not of jobs: blocking pops (one for each message is put back by `job_commands`),
 # handshakes, a queue's binding (once for each connection), questions how deep a queue is, and our own questions.

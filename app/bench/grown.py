@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from app.bench.result import Spread, spread
+from surefoot.app.bench.result import Spread, spread
 
 CPU = "cpu_all_ms"
 BYTES = "message_bytes"

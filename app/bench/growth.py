@@ -2,7 +2,7 @@
 
 Every size has all it needs before anything is measured, a store of its own where it is the store that grows. Then all sizes of a
 question are measured in turn, round after round, and each is held against the first one of the same round. Everything runs in one
-process, `workers.bench.growth`: what is counted is the engine and its database, not a broker.
+process, `surefoot.workers.bench.growth`: what is counted is the engine and its database, not a broker.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.bench import fleet, place
-from app.bench.grown import Grown
-from app.bench.place import Place
-from app.config import Settings
-from app.supervisor import commands
-from app.supervisor.leash import leashed
+from surefoot.app.bench import fleet, place
+from surefoot.app.bench.grown import Grown
+from surefoot.app.bench.place import Place
+from surefoot.app.config import Settings
+from surefoot.app.supervisor import commands
+from surefoot.app.supervisor.leash import leashed
 
 STOP_S = 10.0
 SMALL = "small"  # the store of steps and forks: what grows is the job
@@ -82,7 +82,7 @@ def _asked(where: Place, extent: Extent, stores: dict[str, str]) -> Iterator[dic
     log, asked = where.home / "growth.log", _written(where.home / "growth.json", {"extent": asdict(extent), "stores": stores})
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            leashed((*commands.python("workers.bench.growth"), str(asked))),
+            leashed((*commands.python("surefoot.workers.bench.growth"), str(asked))),
             env=fleet.environment(where, events=False),
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -8,8 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from app.bench.grown import BYTES, CPU, Grown, Row, Size, judged
-from app.bench.result import Spread
+from surefoot.app.bench.grown import BYTES, CPU, Grown, Row, Size, judged
+from surefoot.app.bench.result import Spread
 
 WIDTH = 132
 COLUMNS = {CPU: "CPU ms", "database_ms": "database", "wal_bytes": "WAL B", BYTES: "message B", "per_s": "a second"}

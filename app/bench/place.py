@@ -15,10 +15,10 @@ from pathlib import Path
 
 from sqlalchemy import make_url, text
 
-from app.config import Settings
-from app.store import migrate
-from app.store.session import open_engine
-from app.supervisor import guest
+from surefoot.app.config import Settings
+from surefoot.app.store import migrate
+from surefoot.app.store.session import open_engine
+from surefoot.app.supervisor import guest
 
 GUEST = "bench"
 

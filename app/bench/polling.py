@@ -23,17 +23,17 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from app.access import keys
-from app.bench import fleet, place
-from app.bench.gauges import PostgresGauge, SqliteGauge, machine_busy_s, tree_cpu_s
-from app.bench.knocking import Knocked, ServerLost, knock, request
-from app.bench.place import Place
-from app.bench.result import Spread, spread
-from app.config import Settings
-from app.store.session import open_engine, transaction
-from app.store.views.names import API
-from app.supervisor import commands, ports, probes
-from app.supervisor.leash import leashed
+from surefoot.app.access import keys
+from surefoot.app.bench import fleet, place
+from surefoot.app.bench.gauges import PostgresGauge, SqliteGauge, machine_busy_s, tree_cpu_s
+from surefoot.app.bench.knocking import Knocked, ServerLost, knock, request
+from surefoot.app.bench.place import Place
+from surefoot.app.bench.result import Spread, spread
+from surefoot.app.config import Settings
+from surefoot.app.store.session import open_engine, transaction
+from surefoot.app.store.views.names import API
+from surefoot.app.supervisor import commands, ports, probes
+from surefoot.app.supervisor.leash import leashed
 
 HOST = "127.0.0.1"
 READY_S, STOP_S = 60.0, 10.0

@@ -8,8 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from app.bench.result import Line, Spread, lines
-from app.bench.run import Result, machine
+from surefoot.app.bench.result import Line, Spread, lines
+from surefoot.app.bench.run import Result, machine
 
 WIDTH = 132
 NOISY_CPUS = 0.3

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from app.bench.rows import ALL, Row
-from app.bench.run import Result, Sample
+from surefoot.app.bench.rows import ALL, Row
+from surefoot.app.bench.run import Result, Sample
 
 
 @dataclass(frozen=True)

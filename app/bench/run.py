@@ -13,15 +13,24 @@ from typing import Any
 
 import psutil
 
-from app.bench import fleet, place
-from app.bench.fleet import Client
-from app.bench.gauges import Broker, Gauges, PostgresGauge, Reading, SqliteGauge, job_commands, messages, tree_rss_bytes
-from app.bench.place import Place
-from app.bench.rows import ALL, Row, of_round
-from app.bench.tally import Tallies
-from app.config import Settings
-from app.supervisor import stack
-from app.supervisor.supervisor import Supervisor
+from surefoot.app.bench import fleet, place
+from surefoot.app.bench.fleet import Client
+from surefoot.app.bench.gauges import (
+    Broker,
+    Gauges,
+    PostgresGauge,
+    Reading,
+    SqliteGauge,
+    job_commands,
+    messages,
+    tree_rss_bytes,
+)
+from surefoot.app.bench.place import Place
+from surefoot.app.bench.rows import ALL, Row, of_round
+from surefoot.app.bench.tally import Tallies
+from surefoot.app.config import Settings
+from surefoot.app.supervisor import stack
+from surefoot.app.supervisor.supervisor import Supervisor
 
 WARM_JOBS, WARM_WIDE_JOBS = 20, 6
 BATCH_S = 1.5  # how long a batch lasts when nobody says how many jobs it has

@@ -6,8 +6,8 @@ what `surefoot up` chose for this home (run.json) serves where the environment s
 
 from __future__ import annotations
 
-from app.cli.group import Commands, run
-from app.supervisor.plugins import Listed
+from surefoot.app.cli.group import Commands, run
+from surefoot.app.supervisor.plugins import Listed
 
 __all__ = ["main"]
 
@@ -16,79 +16,71 @@ RUN, JOBS, OPERATE, DEVELOP = "Run", "Jobs", "Operate", "Develop"
 # The sentence beside each name stands here too, so that the list of all costs no import of any; a test holds them together.
 COMMANDS = {
     "up": Listed(
-        "app.cli.processes:up",
+        "surefoot.app.cli.processes:up",
         "Start everything on this machine: web, two workers, relay, bank, Flower, and a broker.",
         RUN,
     ),
-    "web": Listed("app.cli.processes:web", "Run the web server.", RUN),
-    "worker": Listed("app.cli.processes:worker", "Run a worker.", RUN),
+    "web": Listed("surefoot.app.cli.processes:web", "Run the web server.", RUN),
+    "worker": Listed("surefoot.app.cli.processes:worker", "Run a worker.", RUN),
     "relay": Listed(
-        "app.cli.processes:relay",
+        "surefoot.app.cli.processes:relay",
         "Run the relay: it publishes what was not and finds what is stuck.",
         RUN,
     ),
-    "flower": Listed("app.cli.processes:flower", "Run Flower, to look only.", RUN),
+    "flower": Listed("surefoot.app.cli.processes:flower", "Run Flower, to look only.", RUN),
     "submit": Listed(
-        "app.cli.submit:submit",
+        "surefoot.app.cli.submit:submit",
         "Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input.",
         JOBS,
     ),
-    "jobs": Listed("app.cli.jobs:jobs", "Look at jobs, and tell them what to do.", JOBS),
+    "jobs": Listed("surefoot.app.cli.jobs:jobs", "Look at jobs, and tell them what to do.", JOBS),
     "attention": Listed(
-        "app.cli.attention:attention",
+        "surefoot.app.cli.attention:attention",
         "Jobs that cannot go on by themselves: see to them, and decide.",
         JOBS,
     ),
     "dead-letters": Listed(
-        "app.cli.letters:letters",
+        "surefoot.app.cli.letters:letters",
         "Operations that were given up: look at them, send them back.",
         JOBS,
     ),
     "locks": Listed(
-        "app.cli.locks:locks",
+        "surefoot.app.cli.locks:locks",
         "Semantic locks: which jobs hold and wait for which business records.",
         JOBS,
     ),
     "doctor": Listed(
-        "app.cli.doctor:doctor",
+        "surefoot.app.cli.doctor:doctor",
         "Look at everything, change nothing: a line each, OK, WARN or FAIL.",
         OPERATE,
     ),
     "reconcile": Listed(
-        "app.cli.reconcile:reconcile",
+        "surefoot.app.cli.reconcile:reconcile",
         "Act on late jobs, and compare effects with what each service says.",
         OPERATE,
     ),
     "quarantine": Listed(
-        "app.cli.quarantine:quarantine",
+        "surefoot.app.cli.quarantine:quarantine",
         "Messages that nobody can run: what it was, and why.",
         OPERATE,
     ),
-    "acts": Listed(
-        "app.cli.acts:acts", "What people did: who, by which key, to what, and why.", OPERATE
-    ),
-    "keys": Listed("app.cli.keys:keys", "API keys: make, list and revoke them.", OPERATE),
-    "db": Listed("app.cli.db:db", "Manage the shape of the store.", OPERATE),
+    "acts": Listed("surefoot.app.cli.acts:acts", "What people did: who, by which key, to what, and why.", OPERATE),
+    "keys": Listed("surefoot.app.cli.keys:keys", "API keys: make, list and revoke them.", OPERATE),
+    "db": Listed("surefoot.app.cli.db:db", "Manage the shape of the store.", OPERATE),
     "deploy-check": Listed(
-        "app.cli.deploy_check:deploy_check",
+        "surefoot.app.cli.deploy_check:deploy_check",
         "Try whether new code can go on with the jobs under way.",
         OPERATE,
     ),
-    "sagas": Listed(
-        "app.cli.sagas:sagas", "The sagas in the catalogue: show, check and retire them.", DEVELOP
-    ),
-    "drill": Listed("app.cli.drill:drill", "Try every fault on every operation of SAGA.", DEVELOP),
+    "sagas": Listed("surefoot.app.cli.sagas:sagas", "The sagas in the catalogue: show, check and retire them.", DEVELOP),
+    "drill": Listed("surefoot.app.cli.drill:drill", "Try every fault on every operation of SAGA.", DEVELOP),
     "simulate": Listed(
-        "app.cli.simulate:simulate",
+        "surefoot.app.cli.simulate:simulate",
         "Run random sagas under random faults, in one process.",
         DEVELOP,
     ),
-    "bench": Listed(
-        "app.cli.bench:bench", "Measure what durability costs beside plain Celery.", DEVELOP
-    ),
-    "version": Listed(
-        "app.cli.version:version", "Print version information for bug reports.", DEVELOP
-    ),
+    "bench": Listed("surefoot.app.cli.bench:bench", "Measure what durability costs beside plain Celery.", DEVELOP),
+    "version": Listed("surefoot.app.cli.version:version", "Print version information for bug reports.", DEVELOP),
 }
 
 

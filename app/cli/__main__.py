@@ -1,7 +1,7 @@
-"""`python -m app.cli`: the command where no script is on PATH."""
+"""`python -m surefoot.app.cli`: the command where no script is on PATH."""
 
 from __future__ import annotations
 
-from app.cli import main
+from surefoot.app.cli import main
 
 main()

@@ -8,15 +8,25 @@ from typing import Any
 import rich_click as click
 from sqlalchemy import Engine
 
-from app.access.principal import shell_actor
-from app.cli.common import as_json, find_job, job_argument, moment, print_done, print_json, print_table, publish, store
-from app.config import settings
-from app.engine import decide, owning
-from app.engine.decide import Decision
-from app.store import queries
-from app.store.session import reading
-from app.store.views import job_view, list_jobs
-from app.store.views.letters import decisions
+from surefoot.app.access.principal import shell_actor
+from surefoot.app.cli.common import (
+    as_json,
+    find_job,
+    job_argument,
+    moment,
+    print_done,
+    print_json,
+    print_table,
+    publish,
+    store,
+)
+from surefoot.app.config import settings
+from surefoot.app.engine import decide, owning
+from surefoot.app.engine.decide import Decision
+from surefoot.app.store import queries
+from surefoot.app.store.session import reading
+from surefoot.app.store.views import job_view, list_jobs
+from surefoot.app.store.views.letters import decisions
 
 PAGE = 200
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import rich_click as click
 
-from app.cli.common import as_json, print_json
-from app.config import settings
+from surefoot.app.cli.common import as_json, print_json
+from surefoot.app.config import settings
 
 ROUNDS_S, GROWTH_S = 150.0, 900.0
 
@@ -34,9 +34,9 @@ def bench(as_json: bool, rounds: int, jobs: int | None, seconds: float | None, g
     if polling:
         _polling(as_json)
         return
-    from app.bench import report
-    from app.bench import run as running
-    from app.supervisor.supervisor import Stopped
+    from surefoot.app.bench import report
+    from surefoot.app.bench import run as running
+    from surefoot.app.supervisor.supervisor import Stopped
 
     try:
         result = running.bench(settings(), running.Plan(rounds, jobs, seconds or ROUNDS_S), say=lambda line: click.echo(line, err=True))
@@ -49,7 +49,7 @@ def bench(as_json: bool, rounds: int, jobs: int | None, seconds: float | None, g
 
 
 def _growth(as_json: bool, rows: int, seconds: float) -> None:
-    from app.bench import growth, growth_report
+    from surefoot.app.bench import growth, growth_report
 
     found = growth.grow(settings(), growth.Extent(rows=rows, seconds=seconds), say=lambda line: click.echo(line, err=True))
     if as_json:
@@ -59,7 +59,7 @@ def _growth(as_json: bool, rows: int, seconds: float) -> None:
 
 
 def _polling(as_json: bool) -> None:
-    from app.bench import polling
+    from surefoot.app.bench import polling
 
     found = polling.poll(settings(), polling.Extent(), say=lambda line: click.echo(line, err=True))
     if as_json:

@@ -14,18 +14,18 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, make_url
 
-from app import metrics
-from app.cli import completing
-from app.config import settings
-from app.engine.dispatch import ring
-from app.errors import NotFound, RequestError, SettingsError
-from app.rules.planner import Plan
-from app.store import shape
-from app.store.ids import is_id
-from app.store.session import open_engine
-from app.store.views import jobs_called
-from app.store.views.called import SHORTEST_START
-from app.store.views.counts import Count
+from surefoot.app import metrics
+from surefoot.app.cli import completing
+from surefoot.app.config import settings
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.errors import NotFound, RequestError, SettingsError
+from surefoot.app.rules.planner import Plan
+from surefoot.app.store import shape
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.session import open_engine
+from surefoot.app.store.views import jobs_called
+from surefoot.app.store.views.called import SHORTEST_START
+from surefoot.app.store.views.counts import Count
 
 PIPE_WIDTH = 1000
 
@@ -64,8 +64,10 @@ def store() -> Iterator[Engine]:
 def publish(db: Engine, plan: Plan) -> None:
     """Ring the plan's messages; the relay does it when the broker is not there, or none is known here."""
     if plan and settings().broker_url:
-        from app.delivery.producer import producer_app  # Celery is of no use to commands that only read
-        from app.delivery.publisher import Publisher
+        from surefoot.app.delivery.producer import (
+            producer_app,  # Celery is of no use to commands that only read
+        )
+        from surefoot.app.delivery.publisher import Publisher
 
         ring(db, Publisher(producer_app(settings().broker_url)), plan)
 
@@ -80,8 +82,7 @@ def find_job(db: Engine, named: str) -> str:
     found = [str(row["id"]) for row in jobs_called(db, named, None)]
     if not found:
         raise NotFound(
-            f"there is no job {named}: say its id, its first {SHORTEST_START} characters or more,"
-            " or its short name such as order-7K3F"
+            f"there is no job {named}: say its id, its first {SHORTEST_START} characters or more, or its short name such as order-7K3F"
         )
     if len(found) > 1:
         raise RequestError(f"{len(found)} jobs are named {named}; say the id: {', '.join(found[:5])}")
@@ -125,9 +126,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], empty: s
     console.print(table)
 
 
-def print_rest(
-    shown: int, edge: tuple[Any, str] | None, total: Count | None, *, aside: bool
-) -> None:
+def print_rest(shown: int, edge: tuple[Any, str] | None, total: Count | None, *, aside: bool) -> None:
     """Say what a list left out. `edge`: of its last row; `aside`: on stderr, beside JSON."""
     if edge is not None:
         of = f" of {total.shown}" if total is not None else ""

@@ -19,7 +19,7 @@ def _silent(complete: Complete) -> Complete:
     def offer(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
         with redirect_stderr(io.StringIO()):  # a prompt is half written: nothing may appear in it
             try:
-                from app import logs
+                from surefoot.app import logs
 
                 logs.configure(quiet=True)
                 return complete(ctx, param, begun)
@@ -32,42 +32,32 @@ def _silent(complete: Complete) -> Complete:
 @_silent
 def jobs(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
     """Short names of the newest jobs with their state; ids, once something is written that only an id begins with."""
-    from app.cli.common import store
-    from app.store.views import list_jobs
+    from surefoot.app.cli.common import store
+    from surefoot.app.store.views import list_jobs
 
     with store() as db:
         rows, _ = list_jobs(db, None, limit=OFFERED)
     wanted = begun.lower()
-    names = [
-        CompletionItem(row["name"], help=row["state"])
-        for row in rows
-        if row["name"].lower().startswith(wanted)
-    ]
-    return names or [
-        CompletionItem(row["id"], help=row["name"]) for row in rows if row["id"].startswith(wanted)
-    ]
+    names = [CompletionItem(row["name"], help=row["state"]) for row in rows if row["name"].lower().startswith(wanted)]
+    return names or [CompletionItem(row["id"], help=row["name"]) for row in rows if row["id"].startswith(wanted)]
 
 
 @_silent
 def sagas(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
     """Names of the sagas in the store's catalogue."""
-    from app.cli.common import store
-    from app.store.views import sagas_view
+    from surefoot.app.cli.common import store
+    from surefoot.app.store.views import sagas_view
 
     with store() as db:
         found = sagas_view(db)["items"]
-    return [
-        CompletionItem(one["name"], help=f"version {one['version']}")
-        for one in found
-        if one["name"].startswith(begun)
-    ]
+    return [CompletionItem(one["name"], help=f"version {one['version']}") for one in found if one["name"].startswith(begun)]
 
 
 @_silent
 def local_sagas(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
     """Names of the sagas whose code is here."""
-    from app.config import settings
-    from app.saga.registry import Registry
+    from surefoot.app.config import settings
+    from surefoot.app.saga.registry import Registry
 
     known = {saga.name for saga in Registry.load(settings().saga_modules).all()}
     return [CompletionItem(name) for name in sorted(known) if name.startswith(begun)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import rich_click as click
 
-from app.access.keys import ensure_admin
-from app.cli.common import as_json, print_done
-from app.config import settings
-from app.store import migrate
-from app.store.session import open_engine
+from surefoot.app.access.keys import ensure_admin
+from surefoot.app.cli.common import as_json, print_done
+from surefoot.app.config import settings
+from surefoot.app.store import migrate
+from surefoot.app.store.session import open_engine
 
 
 @click.group()

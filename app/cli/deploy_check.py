@@ -7,10 +7,10 @@ from dataclasses import asdict
 import rich_click as click
 from click.exceptions import Exit
 
-from app.cli.common import as_json, print_json, store
-from app.config import settings
-from app.engine.deploying import unreadable_jobs
-from app.saga.registry import Registry
+from surefoot.app.cli.common import as_json, print_json, store
+from surefoot.app.config import settings
+from surefoot.app.engine.deploying import unreadable_jobs
+from surefoot.app.saga.registry import Registry
 
 
 @click.command("deploy-check")

@@ -7,11 +7,11 @@ from dataclasses import asdict
 import rich_click as click
 from click.exceptions import Exit
 
-from app.cli.common import as_json, print_json
-from app.config import settings
-from app.doctor import Finding, Level, examine
-from app.doctor.told import every_setting
-from app.saga.registry import Registry
+from surefoot.app.cli.common import as_json, print_json
+from surefoot.app.config import settings
+from surefoot.app.doctor import Finding, Level, examine
+from surefoot.app.doctor.told import every_setting
+from surefoot.app.saga.registry import Registry
 
 COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 

@@ -11,17 +11,17 @@ import rich_click as click
 import structlog
 from click.exceptions import Exit
 
-from app.cli import completing
-from app.cli.common import as_json, print_json, print_table
-from app.config import settings
-from app.errors import UnknownSaga
-from app.saga.naming import did_you_mean
-from app.saga.registry import Registry
+from surefoot.app.cli import completing
+from surefoot.app.cli.common import as_json, print_json, print_table
+from surefoot.app.config import settings
+from surefoot.app.errors import UnknownSaga
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.saga.registry import Registry
 
 if TYPE_CHECKING:
-    from app.drill.plan import Row
-    from app.drill.table import Report, Result
-    from app.saga.definition import Saga
+    from surefoot.app.drill.plan import Row
+    from surefoot.app.drill.table import Report, Result
+    from surefoot.app.saga.definition import Saga
 
 
 @click.command()
@@ -42,7 +42,7 @@ def drill(saga: str, only: str | None, seed: int, real: bool, seconds: float, li
     the saga says in what world it may be drilled. Ends with 1 when a row failed, and then prints
     the shortest schedule that did, and the command that plays it again.
     """
-    from app.drill import report, run
+    from surefoot.app.drill import report, run
 
     known = Registry.load(settings().saga_modules)
     meant = known.get(saga)
@@ -67,8 +67,8 @@ def drill(saga: str, only: str | None, seed: int, real: bool, seconds: float, li
 
 
 def _drilled(saga: Saga[Any], seed: int, only: str | None, real_seconds: float | None) -> Report:
-    from app.drill import run
-    from app.supervisor.supervisor import Stopped
+    from surefoot.app.drill import run
+    from surefoot.app.supervisor.supervisor import Stopped
 
     # Every fault makes the engine warn, and all of them are meant.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -12,11 +12,11 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Abort, Exit
 
-from app import environment
-from app.errors import InvalidInput, RequestError, SurefootError, TryLater
-from app.supervisor import plugins, runfile
-from app.supervisor.plugins import Listed
-from app.supervisor.private import PART
+from surefoot.app import environment
+from surefoot.app.errors import InvalidInput, RequestError, SurefootError, TryLater
+from surefoot.app.supervisor import plugins, runfile
+from surefoot.app.supervisor.plugins import Listed
+from surefoot.app.supervisor.private import PART
 
 BARE = ("up", "version", "bench", "drill", "simulate")  # commands that take nothing from an earlier `surefoot up` on this home
 REFUSED = 2  # as click's own for wrong words
@@ -85,7 +85,7 @@ def _version_option() -> click.Option:
 
 def logs_of_a_command() -> None:
     """Warnings only. Not before a command is run: the list of all needs no settings."""
-    from app import logs
+    from surefoot.app import logs
 
     logs.configure(quiet=True)
 

@@ -7,8 +7,8 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
-from app.access.principal import shell_actor
-from app.cli.common import (
+from surefoot.app.access.principal import shell_actor
+from surefoot.app.cli.common import (
     after,
     as_json,
     find_job,
@@ -22,15 +22,15 @@ from app.cli.common import (
     saga_option,
     store,
 )
-from app.config import settings
-from app.engine import decide
-from app.engine.entrance import Entrance
-from app.engine.redrive import redrive_job
-from app.engine.rerun import Asked
-from app.engine.submit import Submitted
-from app.explain import why as reasons
-from app.store.views import SHOWN_STATES, count_jobs, history_view, job_view, list_jobs
-from app.store.views.jobs import position_of
+from surefoot.app.config import settings
+from surefoot.app.engine import decide
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.redrive import redrive_job
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.submit import Submitted
+from surefoot.app.explain import why as reasons
+from surefoot.app.store.views import SHOWN_STATES, count_jobs, history_view, job_view, list_jobs
+from surefoot.app.store.views.jobs import position_of
 
 PAGE = 200
 
@@ -55,9 +55,7 @@ def list_(limit: int, after: str | None, as_json: bool, **filters: str | None) -
     rows: list[dict[str, Any]] = []
     with store() as db:
         edge = position_of(db, after) if after is not None else None
-        while not rows or (
-            edge is not None and len(rows) < limit
-        ):  # a page may be short although there is more
+        while not rows or (edge is not None and len(rows) < limit):  # a page may be short although there is more
             more, edge = list_jobs(db, None, **filters, after=edge, limit=limit - len(rows))
             rows += more
             if edge is None:
@@ -209,7 +207,7 @@ def watch(job: str, as_json: bool) -> None:
 
     With --json only the job as it ended.
     """
-    from app.cli.watching import follow, last_view
+    from surefoot.app.cli.watching import follow, last_view
 
     with store() as db:
         job_id = find_job(db, job)

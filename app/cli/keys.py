@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import rich_click as click
 
-from app.access import keys as access
-from app.access import sessions
-from app.access.principal import Role, shell_actor
-from app.access.tenants import DEFAULT
-from app.cli.common import as_json, moment, print_done, print_json, print_table, store
-from app.config import settings
-from app.store.views.names import stamp
+from surefoot.app.access import keys as access
+from surefoot.app.access import sessions
+from surefoot.app.access.principal import Role, shell_actor
+from surefoot.app.access.tenants import DEFAULT
+from surefoot.app.cli.common import as_json, moment, print_done, print_json, print_table, store
+from surefoot.app.config import settings
+from surefoot.app.store.views.names import stamp
 
 
 @click.group()
@@ -72,10 +72,7 @@ def sessions_(key: str | None, as_json: bool) -> None:
         print_json(rows)
         return
     headings = ["key", "name", "tenant", "signed in (UTC)", "used (UTC)", "from", "browser"]
-    shown = [
-        [r["key_id"], r["key"], r["tenant"], moment(r["made_at"]), moment(r["seen_at"]), r["address"], r["agent"]]
-        for r in rows
-    ]
+    shown = [[r["key_id"], r["key"], r["tenant"], moment(r["made_at"]), moment(r["seen_at"]), r["address"], r["agent"]] for r in rows]
     print_table(headings, shown, "Nobody is signed in.")
     if len(rows) == sessions.LISTED_MOST:
         click.echo(f"These are the newest {len(rows)}; there may be more. Name a key to see its own.")

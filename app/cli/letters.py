@@ -8,9 +8,9 @@ from typing import Any
 import rich_click as click
 from sqlalchemy import Engine
 
-from app.access.principal import shell_actor
-from app.cli import completing
-from app.cli.common import (
+from surefoot.app.access.principal import shell_actor
+from surefoot.app.cli import completing
+from surefoot.app.cli.common import (
     after,
     as_json,
     checked_id,
@@ -22,17 +22,17 @@ from app.cli.common import (
     publish,
     store,
 )
-from app.config import settings
-from app.engine import redrive
-from app.engine.entrance import Entrance
-from app.engine.letters import WHYS
-from app.engine.rerun import Asked
-from app.engine.submit import Submitted
-from app.errors import NotFound, RequestError
-from app.store.ids import is_id
-from app.store.letters import Meant
-from app.store.views.counts import count_letters
-from app.store.views.letters import letter_view, letters_view
+from surefoot.app.config import settings
+from surefoot.app.engine import redrive
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.letters import WHYS
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.submit import Submitted
+from surefoot.app.errors import NotFound, RequestError
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.views.counts import count_letters
+from surefoot.app.store.views.letters import letter_view, letters_view
 
 PAGE = 200
 LOOKED_AT = 1000  # of the newest letters, when one is named by the end of its id

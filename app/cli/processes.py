@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import rich_click as click
 
-from app import environment
-from app.config import WEB_PORT, settings
-from app.supervisor import commands, ports
-from app.supervisor.home import flower_file
+from surefoot.app import environment
+from surefoot.app.config import WEB_PORT, settings
+from surefoot.app.supervisor import commands, ports
+from surefoot.app.supervisor.home import flower_file
 
 FLOWER_PORT = 5555
 
@@ -22,7 +22,7 @@ def up() -> None:
 
     A broker that SUREFOOT_BROKER_URL names is used instead of one of its own.
     """
-    from app.supervisor.up import up as start
+    from surefoot.app.supervisor.up import up as start
 
     _tell_what_is_not_obeyed()
     start(settings())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import rich_click as click
 
-from app.access.principal import shell_actor
-from app.cli.common import (
+from surefoot.app.access.principal import shell_actor
+from surefoot.app.cli.common import (
     after,
     as_json,
     checked_id,
@@ -16,7 +16,7 @@ from app.cli.common import (
     print_table,
     store,
 )
-from app.store.views.quarantine import discard_message, message_view, quarantine_view
+from surefoot.app.store.views.quarantine import discard_message, message_view, quarantine_view
 
 PAGE = 200
 
@@ -38,9 +38,7 @@ def list_(state: str, limit: int, after: str | None, as_json: bool) -> None:
     """Show them, newest first."""
     discarded = state == "discarded"
     with store() as db:
-        rows, edge = quarantine_view(
-            db, None, discarded=discarded, after_id=checked_id(after), limit=limit
-        )
+        rows, edge = quarantine_view(db, None, discarded=discarded, after_id=checked_id(after), limit=limit)
     if as_json:
         print_json(rows)
         print_rest(len(rows), edge, None, aside=True)

@@ -9,9 +9,9 @@ import rich_click as click
 from click.exceptions import Exit
 from sqlalchemy import Engine
 
-from app.access.principal import shell_actor
-from app.cli import completing
-from app.cli.common import (
+from surefoot.app.access.principal import shell_actor
+from surefoot.app.cli import completing
+from surefoot.app.cli.common import (
     after,
     as_json,
     checked_id,
@@ -23,18 +23,18 @@ from app.cli.common import (
     print_table,
     store,
 )
-from app.config import Settings, settings
-from app.engine import findings, late, restored
-from app.engine import reconcile as effects
-from app.engine.dispatch import Publishes
-from app.engine.isolation import Isolated
-from app.errors import NotFound
-from app.saga.registry import Registry
-from app.store import acts, reconciliations
-from app.store.acts import Act
-from app.store.ids import is_id
-from app.store.session import one_statement, reading
-from app.store.views.reconciliations import PAGE_ROWS_MOST, reconciliations_view
+from surefoot.app.config import Settings, settings
+from surefoot.app.engine import findings, late, restored
+from surefoot.app.engine import reconcile as effects
+from surefoot.app.engine.dispatch import Publishes
+from surefoot.app.engine.isolation import Isolated
+from surefoot.app.errors import NotFound
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import acts, reconciliations
+from surefoot.app.store.acts import Act
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.session import one_statement, reading
+from surefoot.app.store.views.reconciliations import PAGE_ROWS_MOST, reconciliations_view
 
 SHORTEST_END = 6
 
@@ -130,8 +130,10 @@ def _late(db: Engine, chosen: Settings, who: str, dry_run: bool) -> list[dict[st
 def _publisher(chosen: Settings) -> Publishes | None:
     if not chosen.broker_url:
         return None  # the relay rings
-    from app.delivery.producer import producer_app  # Celery is of no use to commands that only read
-    from app.delivery.publisher import Publisher
+    from surefoot.app.delivery.producer import (
+        producer_app,  # Celery is of no use to commands that only read
+    )
+    from surefoot.app.delivery.publisher import Publisher
 
     return Publisher(producer_app(chosen.broker_url), chosen.publish_pause_seconds)
 
@@ -144,9 +146,7 @@ def _publisher(chosen: Settings) -> Publishes | None:
 def list_(everything: bool, limit: int, after: str | None, as_json: bool) -> None:
     """Show what was found, newest first."""
     with store() as db:
-        rows, edge = reconciliations_view(
-            db, None, only_open=not everything, after_id=checked_id(after), limit=limit
-        )
+        rows, edge = reconciliations_view(db, None, only_open=not everything, after_id=checked_id(after), limit=limit)
     if as_json:
         print_json(rows)
         print_rest(len(rows), edge, None, aside=True)

@@ -7,19 +7,19 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
-from app.access.principal import shell_actor
-from app.cli import completing
-from app.cli.common import as_json, print_json, print_table, store
-from app.config import settings
-from app.errors import DefinitionError, NotFound
-from app.saga.advice import advice
-from app.saga.naming import did_you_mean
-from app.saga.registry import Registry
-from app.store import catalogue
-from app.store.queries import current_definition
-from app.store.session import reading
-from app.store.views import saga_view, sagas_view, standing
-from app.store.views.names import stamp
+from surefoot.app.access.principal import shell_actor
+from surefoot.app.cli import completing
+from surefoot.app.cli.common import as_json, print_json, print_table, store
+from surefoot.app.config import settings
+from surefoot.app.errors import DefinitionError, NotFound
+from surefoot.app.saga.advice import advice
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import catalogue
+from surefoot.app.store.queries import current_definition
+from surefoot.app.store.session import reading
+from surefoot.app.store.views import saga_view, sagas_view, standing
+from surefoot.app.store.views.names import stamp
 
 
 @click.group()

@@ -7,7 +7,7 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
-from app.cli.common import as_json, print_json
+from surefoot.app.cli.common import as_json, print_json
 
 
 def _of_postgresql(_context: Any, _option: Any, url: str | None) -> str | None:
@@ -32,9 +32,7 @@ def _of_postgresql(_context: Any, _option: Any, url: str | None) -> str | None:
     help="With --postgresql: those whose number this divides run there (9).",
 )
 @as_json
-def simulate(
-    schedules: int, jobs: int | None, seed: int, postgresql: str | None, every: int | None, as_json: bool
-) -> None:
+def simulate(schedules: int, jobs: int | None, seed: int, postgresql: str | None, every: int | None, as_json: bool) -> None:
     """Run random sagas under random faults, in one process.
 
     The real engine on an in-memory store, with time, broker and processes simulated. Ends with 1
@@ -44,7 +42,7 @@ def simulate(
     """
     import psycopg
 
-    from app.simulation import run
+    from surefoot.app.simulation import run
 
     jobs = min(jobs or run.cores(), schedules)
     elsewhere = run.Elsewhere(postgresql, every or run.EVERY) if postgresql else None
@@ -94,8 +92,7 @@ def story(outcome: Any) -> list[str]:
         *(f"  {plan}" for plan in outcome.plans),
         f"the schedule, cut down to {len(outcome.actions)} actions (it shows {_PHASE[outcome.phase]}):",
         *(f"  {number:>2}. {line}" for number, line in enumerate(outcome.trace, 1)),
-        f"again: surefoot simulate --schedules 1 --seed {outcome.seed}"
-        + (" --every 1 --postgresql URL" if outcome.on_postgresql else ""),
+        f"again: surefoot simulate --schedules 1 --seed {outcome.seed}" + (" --every 1 --postgresql URL" if outcome.on_postgresql else ""),
     ]
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
-from app import trace
-from app.access import tenants
-from app.access.principal import shell_actor
-from app.cli import completing
-from app.cli.common import as_json, print_json, publish, store
-from app.config import settings
-from app.engine.entrance import Entrance
-from app.engine.submit import Submission
-from app.store.views import job_view
+from surefoot.app import trace
+from surefoot.app.access import tenants
+from surefoot.app.access.principal import shell_actor
+from surefoot.app.cli import completing
+from surefoot.app.cli.common import as_json, print_json, publish, store
+from surefoot.app.config import settings
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.submit import Submission
+from surefoot.app.store.views import job_view
 
 
 @click.command()
@@ -44,12 +44,12 @@ def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str,
         submitted = Entrance.of(db, settings()).submit(submission)
         publish(db, submitted.plan)
         if wait and not as_json:
-            from app.cli.watching import follow
+            from surefoot.app.cli.watching import follow
 
             click.echo(submitted.job_id)
             raise Exit(follow(db, submitted.job_id))
         if wait:
-            from app.cli.watching import last_view
+            from surefoot.app.cli.watching import last_view
 
             view = last_view(db, submitted.job_id)
             print_json(view)

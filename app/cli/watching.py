@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
-from app.errors import TryLater
-from app.explain import why
-from app.store.views import job_view
+from surefoot.app.errors import TryLater
+from surefoot.app.explain import why
+from surefoot.app.store.views import job_view
 
 EVERY_S = 0.25
 ENDED = ("completed", "failed", "cancelled")

@@ -14,8 +14,8 @@ import structlog
 from celery import states
 from celery.backends.base import BaseBackend
 
-from app.delivery.canvas import body_of, first_id
-from app.delivery.publisher import Publisher
+from surefoot.app.delivery.canvas import body_of, first_id
+from surefoot.app.delivery.publisher import Publisher
 
 log = structlog.get_logger(__name__)
 

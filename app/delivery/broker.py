@@ -16,9 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 import redis
 from amqp import exceptions as amqp_errors
 
-from app.delivery import amqp
-from app.delivery.connection import Connection
-from app.errors import BrokerUnavailable, SettingsError
+from surefoot.app.delivery import amqp
+from surefoot.app.delivery.connection import Connection
+from surefoot.app.errors import BrokerUnavailable, SettingsError
 
 T = TypeVar("T")
 MARKER_KEY = "surefoot:marker"

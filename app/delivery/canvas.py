@@ -12,10 +12,10 @@ from typing import Any
 from celery import Celery, chain, chord
 from celery.canvas import Signature, maybe_signature
 
-from app.config import settings
-from app.rules.planner import Chain, Chord, Message, Plan
-from app.saga.naming import parse_task_name
-from app.store.views.names import short_name
+from surefoot.app.config import settings
+from surefoot.app.rules.planner import Chain, Chord, Message, Plan
+from surefoot.app.saga.naming import parse_task_name
+from surefoot.app.store.views.names import short_name
 
 
 def signature(app: Celery, message: Message) -> Signature:

@@ -1,6 +1,6 @@
 """The connections of all our Celery apps: kombu's transports with two mends.
 
-RabbitMQ: a wait without a bound gets one (`app.delivery.amqp`).
+RabbitMQ: a wait without a bound gets one (`surefoot.app.delivery.amqp`).
 
 Redis: a channel whose connection is gone says so, in a way that Celery knows. When Redis goes away while a worker holds a
 message, Celery throws the connection away and closes its channel, which wants to put its messages back, opens a connection for
@@ -21,7 +21,7 @@ from kombu.connection import Connection
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 
-from app.delivery.queues import QuorumQueues
+from surefoot.app.delivery.queues import QuorumQueues
 
 
 class RedisChannel(kombu_redis.Channel):
@@ -49,9 +49,9 @@ __all__ = ["Connection", "LaneAMQP"]  # kombu's connection, once our transports 
 OURS = {
     "redis": f"{__name__}:RedisTransport",
     "rediss": f"{__name__}:RedisTransport",
-    "amqp": "app.delivery.amqp:Transport",
-    "pyamqp": "app.delivery.amqp:Transport",
-    "amqps": "app.delivery.amqp:SSLTransport",
+    "amqp": "surefoot.app.delivery.amqp:Transport",
+    "pyamqp": "surefoot.app.delivery.amqp:Transport",
+    "amqps": "surefoot.app.delivery.amqp:SSLTransport",
 }
 # kombu's own table: a pool makes connections of a class of its own, which asks there.
 TRANSPORT_ALIASES.update(OURS)

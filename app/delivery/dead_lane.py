@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from kombu.entity import Exchange, Queue
 from kombu.messaging import Producer
 
-from app.delivery import amqp
-from app.delivery.connection import Connection
-from app.delivery.producer import producer_app
-from app.errors import BrokerUnavailable
-from app.saga.naming import DEAD_LANE
+from surefoot.app.delivery import amqp
+from surefoot.app.delivery.connection import Connection
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.errors import BrokerUnavailable
+from surefoot.app.saga.naming import DEAD_LANE
 
 T = TypeVar("T")
 DEFAULT_TIMEOUT_S = 1.0

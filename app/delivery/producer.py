@@ -1,6 +1,6 @@
 """Celery apps that only publish: they know no task, only names.
 
-Three profiles of one configuration (`celeryconfig`):
+Three profiles of one configuration (`surefoot.celeryconfig`):
 
 * `web`: a request waits for nobody. A stopped broker refuses at once, a frozen one after half a second.
 * `relay`: the sweep has other things to do than to wait, but may be a little more patient.
@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from celery import Celery
 
-from app.delivery import amqp
-from app.delivery.connection import LaneAMQP
+from surefoot.app.delivery import amqp
+from surefoot.app.delivery.connection import LaneAMQP
 
 Profile = Literal["web", "relay", "worker"]
 SOCKET_S: dict[Profile, float] = {"web": 0.5, "relay": 1.0, "worker": 0.5}
@@ -51,7 +51,7 @@ def fast_amqp(profile: Profile) -> dict[str, Any]:
 def producer_app(broker_url: str, profile: Profile = "web") -> Celery:
     """An app to publish with. It registers nothing and is not made the current app of the process."""
     app = Celery("surefoot-producer", set_as_current=False, fixups=[], amqp=LaneAMQP)
-    app.config_from_object("celeryconfig")
+    app.config_from_object("surefoot.celeryconfig")
     if amqp.is_amqp(broker_url):
         app.conf.update(fast_amqp(profile))
     else:

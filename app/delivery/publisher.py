@@ -16,9 +16,9 @@ import structlog
 from celery import Celery
 from celery.canvas import Signature
 
-from app.delivery.canvas import to_canvas
-from app.metrics.counters import NOT_PUBLISHED, PUBLISHED
-from app.rules.planner import Plan, leaving
+from surefoot.app.delivery.canvas import to_canvas
+from surefoot.app.metrics.counters import NOT_PUBLISHED, PUBLISHED
+from surefoot.app.rules.planner import Plan, leaving
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from celery.app.amqp import Queues
 from kombu.entity import Queue
 from kombu.utils.scheduling import round_robin_cycle
 
-from app.delivery import amqp
+from surefoot.app.delivery import amqp
 
 UNDO_SUFFIX = ".undo"
 

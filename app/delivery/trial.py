@@ -15,9 +15,9 @@ import redis
 from amqp import Message
 from amqp import exceptions as amqp_errors
 
-from app.delivery import amqp
-from app.delivery.broker import redis_url
-from app.delivery.connection import Connection
+from surefoot.app.delivery import amqp
+from surefoot.app.delivery.broker import redis_url
+from surefoot.app.delivery.connection import Connection
 
 KEPT_MS = 1000  # a key that could not be deleted
 # They answer, whatever family redis-py counts them to.

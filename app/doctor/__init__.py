@@ -10,7 +10,7 @@ until somebody does what the line says. WARN: somebody should look.
 
 from __future__ import annotations
 
-from app.doctor.examine import examine
-from app.doctor.findings import Finding, Level
+from surefoot.app.doctor.examine import examine
+from surefoot.app.doctor.findings import Finding, Level
 
 __all__ = ["Finding", "Level", "examine"]

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit, urlunsplit
 import psutil
 import redis
 
-from app.config import Settings
-from app.delivery import trial
-from app.delivery.broker import redis_url
-from app.doctor.findings import Finding, fail, ok, warn
-from app.errors import SettingsError
-from app.logs import hidden
-from app.supervisor import redis_server, runfile
+from surefoot.app.config import Settings
+from surefoot.app.delivery import trial
+from surefoot.app.delivery.broker import redis_url
+from surefoot.app.doctor.findings import Finding, fail, ok, warn
+from surefoot.app.errors import SettingsError
+from surefoot.app.logs import hidden
+from surefoot.app.supervisor import redis_server, runfile
 
 PATIENCE_S = 2.0
 FULL = 0.9

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from app.config import Settings
-from app.doctor.findings import Finding, warn
-from app.metrics.files import collected
+from surefoot.app.config import Settings
+from surefoot.app.doctor.findings import Finding, warn
+from surefoot.app.metrics.files import collected
 
 REFUSED = "surefoot_events_refused"
 

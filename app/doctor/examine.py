@@ -7,13 +7,13 @@ from functools import partial
 
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.doctor import broker, events, fleet, jobs, machine, store
-from app.doctor.findings import Finding, fail, ok
-from app.doctor.told import told
-from app.errors import SettingsError, StoreUnavailable
-from app.logs import hidden
-from app.store.session import open_engine
+from surefoot.app.config import Settings
+from surefoot.app.doctor import broker, events, fleet, jobs, machine, store
+from surefoot.app.doctor.findings import Finding, fail, ok
+from surefoot.app.doctor.told import told
+from surefoot.app.errors import SettingsError, StoreUnavailable
+from surefoot.app.logs import hidden
+from surefoot.app.store.session import open_engine
 
 PATIENCE_S = 3.0  # for a lock of the store
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.doctor.findings import Finding, fail, ok, some, warn
-from app.saga.graph import Graph, Limits
-from app.store.session import reading
-from app.store.views import standing
-from app.store.views.health import idle_queues
+from surefoot.app.config import Settings
+from surefoot.app.doctor.findings import Finding, fail, ok, some, warn
+from surefoot.app.saga.graph import Graph, Limits
+from surefoot.app.store.session import reading
+from surefoot.app.store.views import standing
+from surefoot.app.store.views.health import idle_queues
 
 VISIBILITY_FACTOR, VISIBILITY_SLACK_S = 2.0, 300.0  # as a worker computes it
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.doctor.findings import Finding, fail, ok, some, warn
-from app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
-from app.store import reconciliations
-from app.store.session import reading
-from app.store.views import standing
+from surefoot.app.config import Settings
+from surefoot.app.doctor.findings import Finding, fail, ok, some, warn
+from surefoot.app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
+from surefoot.app.store import reconciliations
+from surefoot.app.store.session import reading
+from surefoot.app.store.views import standing
 
 DAY_S = 86400.0
 LEFT_S = 120.0

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from app.config import WEB_PORT, Settings, url_of
-from app.doctor.findings import Finding, fail, ok, some, warn
-from app.errors import DefinitionError, SettingsError
-from app.saga.registry import Registry
-from app.supervisor import ports, runfile, stack
+from surefoot.app.config import WEB_PORT, Settings, url_of
+from surefoot.app.doctor.findings import Finding, fail, ok, some, warn
+from surefoot.app.errors import DefinitionError, SettingsError
+from surefoot.app.saga.registry import Registry
+from surefoot.app.supervisor import ports, runfile, stack
 
 TESTED = {"celery": "5.7.", "kombu": "5.7."}
 PYTHON = (3, 11)

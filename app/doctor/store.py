@@ -10,13 +10,13 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.clock import after
-from app.config import Settings
-from app.doctor.findings import Finding, fail, ok, warn
-from app.errors import SettingsError, SurefootError
-from app.logs import hidden
-from app.store import shape
-from app.store.session import reading
+from surefoot.app.clock import after
+from surefoot.app.config import Settings
+from surefoot.app.doctor.findings import Finding, fail, ok, warn
+from surefoot.app.errors import SettingsError, SurefootError
+from surefoot.app.logs import hidden
+from surefoot.app.store import shape
+from surefoot.app.store.session import reading
 
 SKEW_WARN_S, SKEW_FAIL_S = 2.0, 300.0
 ABOUT = "store"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from app import environment
-from app.config import OurSettings, Settings, built
-from app.doctor.findings import Finding, ok, some, warn
-from app.logs import hidden
+from surefoot.app import environment
+from surefoot.app.config import OurSettings, Settings, built
+from surefoot.app.doctor.findings import Finding, ok, some, warn
+from surefoot.app.logs import hidden
 
 SECRET = frozenset({"api_key", "secret", "secret_also", "flower_basic_auth"})
 DEFAULT = "default"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from app.drill.table import Finding
-from app.drill.world import World
-from app.rules.states import JobState
+from surefoot.app.drill.table import Finding
+from surefoot.app.drill.world import World
+from surefoot.app.rules.states import JobState
 
 MOST_TOLD = 5
 NOTHING = object()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from app.drill.plan import AROUND, UNTOLD, Row, Strike, Trick
-from app.faults import Point, What
-from app.rules.states import JobState, Kind
-from app.saga.graph import Graph, Node
+from surefoot.app.drill.plan import AROUND, UNTOLD, Row, Strike, Trick
+from surefoot.app.faults import Point, What
+from surefoot.app.rules.states import JobState, Kind
+from surefoot.app.saga.graph import Graph, Node
 
 Ends = frozenset[str]
 COMPLETED, FAILED, CANCELLED, ATTENTION = (

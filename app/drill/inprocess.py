@@ -16,35 +16,35 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from app import faults
-from app.access import tenants
-from app.config import Settings
-from app.drill.inside import Lines, in_transaction
-from app.drill.memory import Memory
-from app.drill.plan import DELAY_S, EACH_LINE, Row, Strike, Trick
-from app.drill.played import NotLanded, Played, line_of
-from app.drill.post import Post
-from app.drill.scene import Scene, no_limit, seeded
-from app.drill.underway import at_rest, next_due_s, state_of, told_that_nobody_comes
-from app.engine import decide, keep
-from app.engine.dispatch import ring
-from app.engine.move import message_of
-from app.engine.parcel import Parcel
-from app.engine.perform import perform, run_on
-from app.engine.submit import Submission, submit
-from app.engine.sweep import Sweeper
-from app.engine.work import Performed
-from app.errors import Conflict, StoreUnavailable
-from app.faults import Crashed, Injected, InjectedFailure, InjectedRefusal, Point, What
-from app.rules.planner import Plan
-from app.saga.definition import Saga
-from app.saga.naming import parse_task_name
-from app.saga.registry import Registry
-from app.simulation.clock import START
-from app.simulation.store import store_of_this_process
-from app.store.catalogue import register
-from app.store.session import reading
-from app.store.tables import history
+from surefoot.app import faults
+from surefoot.app.access import tenants
+from surefoot.app.config import Settings
+from surefoot.app.drill.inside import Lines, in_transaction
+from surefoot.app.drill.memory import Memory
+from surefoot.app.drill.plan import DELAY_S, EACH_LINE, Row, Strike, Trick
+from surefoot.app.drill.played import NotLanded, Played, line_of
+from surefoot.app.drill.post import Post
+from surefoot.app.drill.scene import Scene, no_limit, seeded
+from surefoot.app.drill.underway import at_rest, next_due_s, state_of, told_that_nobody_comes
+from surefoot.app.engine import decide, keep
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.move import message_of
+from surefoot.app.engine.parcel import Parcel
+from surefoot.app.engine.perform import perform, run_on
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.engine.work import Performed
+from surefoot.app.errors import Conflict, StoreUnavailable
+from surefoot.app.faults import Crashed, Injected, InjectedFailure, InjectedRefusal, Point, What
+from surefoot.app.rules.planner import Plan
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.naming import parse_task_name
+from surefoot.app.saga.registry import Registry
+from surefoot.app.simulation.clock import START
+from surefoot.app.simulation.store import store_of_this_process
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import history
 
 ACTOR = "drill"
 MOST_TURNS = 2000  # messages and sweeps of one row
@@ -225,7 +225,7 @@ class InProcess:
 
     # --- what is done to it ------------------------------------------------------------------------------------------
     def fire(self, target: str, point: Point) -> None:
-        """A process stands at a point (`app.faults`)."""
+        """A process stands at a point (`surefoot.app.faults`)."""
         scene = self._scene
         if scene.quiet:
             return
@@ -247,7 +247,7 @@ class InProcess:
         return strike in row.first or (strike in row.then and struck)
 
     def inside(self, target: str) -> AbstractContextManager[None]:
-        """A process calls a developer's function (`app.faults`)."""
+        """A process calls a developer's function (`surefoot.app.faults`)."""
         row, scene = self._scene.row, self._scene
         if scene.quiet or row.strike is None or not row.inside or row.strike.target != target or scene.fired[row.strike]:
             return nullcontext()

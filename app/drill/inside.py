@@ -23,8 +23,8 @@ from functools import lru_cache
 from types import FrameType, TracebackType
 from typing import Any
 
-import app
-from app.participant import stands_in
+from surefoot import app
+from surefoot.app.participant import stands_in
 
 Stop = Callable[[str], None]  # what is done where the worker stops; it may raise
 SETTLE_S = 0.2  # how long a transaction of another thread is given to end

@@ -7,16 +7,16 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from app.drill.expect import Ends, Expected
-from app.drill.table import Finding
-from app.drill.world import ReaderFailed, World
-from app.engine.invariants import Scope, violations
-from app.participant import EffectState
-from app.rules.states import ENDED, Kind, OpState
-from app.saga.definition import Saga
-from app.store.session import reading
-from app.store.tables import dead_letters, operations
-from app.store.types import AnyRow
+from surefoot.app.drill.expect import Ends, Expected
+from surefoot.app.drill.table import Finding
+from surefoot.app.drill.world import ReaderFailed, World
+from surefoot.app.engine.invariants import Scope, violations
+from surefoot.app.participant import EffectState
+from surefoot.app.rules.states import ENDED, Kind, OpState
+from surefoot.app.saga.definition import Saga
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import dead_letters, operations
+from surefoot.app.store.types import AnyRow
 
 NEWEST = Scope(newest_jobs=5)  # the rows before have been asked about in their turn
 SLACK_S, BOUND_S = 30.0, 300.0  # of virtual time, or of a drill that just ended: nothing may be older

@@ -20,8 +20,8 @@ from decimal import Decimal
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from app.drill.inside import is_developers
-from app.saga.definition import Saga
+from surefoot.app.drill.inside import is_developers
+from surefoot.app.saga.definition import Saga
 
 Name = tuple[str, str]  # module, global
 PLAIN = (str, bytes, int, float, complex, bool, type(None), Decimal, date, time, timedelta)

@@ -7,14 +7,14 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.drill.judge import open_letters
-from app.drill.world import World
-from app.engine import decide
-from app.participant import EffectState
-from app.rules.planner import Plan
-from app.saga.definition import Saga
-from app.saga.naming import effect_key
+from surefoot.app.config import Settings
+from surefoot.app.drill.judge import open_letters
+from surefoot.app.drill.world import World
+from surefoot.app.engine import decide
+from surefoot.app.participant import EffectState
+from surefoot.app.rules.planner import Plan
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.naming import effect_key
 
 ACTOR = "drill"
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from app.faults import Point, What
-from app.saga.graph import Graph, Node
-from app.saga.naming import task_name
+from surefoot.app.faults import Point, What
+from surefoot.app.saga.graph import Graph, Node
+from surefoot.app.saga.naming import task_name
 
 
 class Group(StrEnum):
@@ -40,7 +40,7 @@ ORDER = (
 
 
 class Trick(StrEnum):
-    """What is done beside the faults of app.faults."""
+    """What is done beside the faults of surefoot.app.faults."""
 
     DUPLICATE = "duplicate"  # its message is delivered five times
     LATE = "late"  # its message comes once more after the job has landed
@@ -65,7 +65,7 @@ _AT_LINE = re.compile(r"(?P<head>[^@]+)@(?P<line>[^@+]+\.py:\d+)(?P<then>\+undon
 
 @dataclass(frozen=True)
 class Strike:
-    """One thing that is done to an operation when it reaches a point, so many times. `target`: as in app.faults."""
+    """One thing that is done to an operation when it reaches a point, so many times. `target`: as in surefoot.app.faults."""
 
     target: str
     what: What | Trick

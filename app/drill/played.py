@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.errors import SurefootError
-from app.store.types import AnyRow
+from surefoot.app.errors import SurefootError
+from surefoot.app.store.types import AnyRow
 
 
 @dataclass(frozen=True)

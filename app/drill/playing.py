@@ -8,21 +8,21 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from app.drill.compared import left_behind, snapshot_of
-from app.drill.expect import ANYTHING, Expected
-from app.drill.inside import spread
-from app.drill.judge import expected_letters, unmeant, wrong
-from app.drill.person import answer
-from app.drill.plan import EACH_LINE, Group, Row
-from app.drill.played import NotLanded, Played
-from app.drill.scenery import Scenery
-from app.drill.table import Finding, Result
-from app.drill.world import World
-from app.errors import StoreUnavailable
-from app.rules.states import JobState
-from app.saga.definition import Saga
-from app.store.session import reading
-from app.store.tables import operations
+from surefoot.app.drill.compared import left_behind, snapshot_of
+from surefoot.app.drill.expect import ANYTHING, Expected
+from surefoot.app.drill.inside import spread
+from surefoot.app.drill.judge import expected_letters, unmeant, wrong
+from surefoot.app.drill.person import answer
+from surefoot.app.drill.plan import EACH_LINE, Group, Row
+from surefoot.app.drill.played import NotLanded, Played
+from surefoot.app.drill.scenery import Scenery
+from surefoot.app.drill.table import Finding, Result
+from surefoot.app.drill.world import World
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.rules.states import JobState
+from surefoot.app.saga.definition import Saga
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import operations
 
 Begins = Callable[[Row], None]
 MOST_QUESTIONS = 5  # how often a person answers for one job

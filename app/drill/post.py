@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.drill.plan import COPIES, Row, Trick
-from app.engine.parcel import Parcel
-from app.saga.naming import queue_name, task_name
-from app.simulation.broker import SimBroker
+from surefoot.app.drill.plan import COPIES, Row, Trick
+from surefoot.app.engine.parcel import Parcel
+from surefoot.app.saga.naming import queue_name, task_name
+from surefoot.app.simulation.broker import SimBroker
 
 
 @dataclass

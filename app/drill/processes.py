@@ -15,19 +15,19 @@ from pathlib import Path
 
 from sqlalchemy import Engine, make_url
 
-from app.access.keys import ensure_admin
-from app.config import Settings, url_of
-from app.config import settings as app_settings
-from app.delivery.broker import probe
-from app.engine.broker_lost import ring_anew_if_lost
-from app.environment import variable
-from app.errors import TryLater
-from app.faults import Fault
-from app.store import migrate
-from app.store.session import open_engine
-from app.supervisor import guest, ports, stack
-from app.supervisor.child import FIRST_PAUSE_S, Child
-from app.supervisor.supervisor import Supervisor
+from surefoot.app.access.keys import ensure_admin
+from surefoot.app.config import Settings, url_of
+from surefoot.app.config import settings as app_settings
+from surefoot.app.delivery.broker import probe
+from surefoot.app.engine.broker_lost import ring_anew_if_lost
+from surefoot.app.environment import variable
+from surefoot.app.errors import TryLater
+from surefoot.app.faults import Fault
+from surefoot.app.store import migrate
+from surefoot.app.store.session import open_engine
+from surefoot.app.supervisor import guest, ports, stack
+from surefoot.app.supervisor.child import FIRST_PAUSE_S, Child
+from surefoot.app.supervisor.supervisor import Supervisor
 
 # short, so that what is lost is missed soon
 LEASE_S, HEARTBEAT_S, SWEEP_S, LOST_S, GRACE_S = 2.0, 0.4, 0.2, 4.0, 1.0

@@ -18,28 +18,28 @@ import httpx
 import redis
 from sqlalchemy import Engine, select
 
-from app.clock import now
-from app.config import Settings
-from app.delivery.broker import redis_url
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.drill.plan import COPIES, Row, Strike, Trick
-from app.drill.played import NotLanded, Played, line_of
-from app.drill.processes import Processes
-from app.engine.dispatch import ring
-from app.engine.move import message_of
-from app.errors import StoreUnavailable
-from app.faults import MOST_TIMES, Fault, Point, What
-from app.rules.planner import Chain, Plan
-from app.rules.states import ENDED, LIVE, Dir, JobState
-from app.saga.definition import Saga
-from app.saga.naming import task_name
-from app.store import drilled
-from app.store.ids import new_id, operation_id
-from app.store.session import asking
-from app.store.tables import history, jobs, operations
-from app.store.types import AnyRow
-from app.supervisor.child import Child
+from surefoot.app.clock import now
+from surefoot.app.config import Settings
+from surefoot.app.delivery.broker import redis_url
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.drill.plan import COPIES, Row, Strike, Trick
+from surefoot.app.drill.played import NotLanded, Played, line_of
+from surefoot.app.drill.processes import Processes
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.move import message_of
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.faults import MOST_TIMES, Fault, Point, What
+from surefoot.app.rules.planner import Chain, Plan
+from surefoot.app.rules.states import ENDED, LIVE, Dir, JobState
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.naming import task_name
+from surefoot.app.store import drilled
+from surefoot.app.store.ids import new_id, operation_id
+from surefoot.app.store.session import asking
+from surefoot.app.store.tables import history, jobs, operations
+from surefoot.app.store.types import AnyRow
+from surefoot.app.supervisor.child import Child
 
 LOOK_S = 0.02
 OUTAGE_S = 30.0  # a job that has not landed by then only waits for the service, which then comes back

@@ -10,8 +10,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from app.drill.plan import ORDER
-from app.drill.table import Report, Result
+from surefoot.app.drill.plan import ORDER
+from surefoot.app.drill.table import Report, Result
 
 HEADINGS = ("Fault", "Operation", "Point", "Job", "Services", "Attempts", "")
 PIPE_WIDTH = 200
@@ -45,9 +45,7 @@ def markdown(report: Report) -> str:
         lines += ["", *(f"- `{result.row.name}`: {result.why}" for result in results if not result.passed)]
         lines += [""] if any(not result.passed for result in results) else []
     passed = len(report.results) - len(report.failed) - len(report.skipped)
-    lines.append(
-        f"{passed} rows passed, {len(report.failed)} failed{_counted(report)} (seed {report.seed})."
-    )
+    lines.append(f"{passed} rows passed, {len(report.failed)} failed{_counted(report)} (seed {report.seed}).")
     return "\n".join(lines) + "\n"
 
 

@@ -8,17 +8,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from app.drill import real
-from app.drill.expect import expected, of_example
-from app.drill.inprocess import InProcess
-from app.drill.plan import Group, Row, chosen, rows_of
-from app.drill.playing import Begins, Playing
-from app.drill.processes import processes
-from app.drill.scenery import Player, Scenery
-from app.drill.table import Finding, Report, Result
-from app.errors import RequestError
-from app.rules.states import JobState
-from app.saga.definition import Saga
+from surefoot.app.drill import real
+from surefoot.app.drill.expect import expected, of_example
+from surefoot.app.drill.inprocess import InProcess
+from surefoot.app.drill.plan import Group, Row, chosen, rows_of
+from surefoot.app.drill.playing import Begins, Playing
+from surefoot.app.drill.processes import processes
+from surefoot.app.drill.scenery import Player, Scenery
+from surefoot.app.drill.table import Finding, Report, Result
+from surefoot.app.errors import RequestError
+from surefoot.app.rules.states import JobState
+from surefoot.app.saga.definition import Saga
 
 REAL_S = 600.0  # how long a real drill may begin rows
 

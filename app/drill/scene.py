@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from app.drill.plan import Row, Strike
-from app.store.types import AnyRow
+from surefoot.app.drill.plan import Row, Strike
+from surefoot.app.store.types import AnyRow
 
 MOST_ANSWERS = 50  # of one step that says NotYet, and nothing else happens to it
 IN_VAIN_S = 3600.0  # of virtual time

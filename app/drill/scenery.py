@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.drill.plan import Row
-from app.drill.played import Played
-from app.errors import RequestError, SettingsError
-from app.rules.planner import Plan
-from app.saga.definition import Saga
+from surefoot.app.config import Settings
+from surefoot.app.drill.plan import Row
+from surefoot.app.drill.played import Played
+from surefoot.app.errors import RequestError, SettingsError
+from surefoot.app.rules.planner import Plan
+from surefoot.app.saga.definition import Saga
 
 ENV = "SUREFOOT_ENV"
 

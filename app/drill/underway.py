@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, select
 
-from app.config import Settings
-from app.rules.states import ENDED, LIVE, JobState, OpState
-from app.store.session import reading
-from app.store.tables import jobs, operations
+from surefoot.app.config import Settings
+from surefoot.app.rules.states import ENDED, LIVE, JobState, OpState
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import jobs, operations
 
 BEAT_S = 0.001  # how long after something is due it is looked for
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from app.errors import SurefootError
-from app.participant import EffectState, Seen, only_seen
-from app.saga.definition import Saga
-from app.saga.naming import effect_key
-from app.store.session import reading
-from app.store.tables import jobs
-from app.store.types import AnyRow
-from app.store.views import effects_view, job_view
+from surefoot.app.errors import SurefootError
+from surefoot.app.participant import EffectState, Seen, only_seen
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.naming import effect_key
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import jobs
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views import effects_view, job_view
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from app.engine.letters import no_longer_late
-from app.engine.move import Move
-from app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
-from app.store import queries, updates
-from app.store.ids import operation_id
-from app.store.rows import new_operation
-from app.store.types import AnyRow
+from surefoot.app.engine.letters import no_longer_late
+from surefoot.app.engine.move import Move
+from surefoot.app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
+from surefoot.app.store import queries, updates
+from surefoot.app.store.ids import operation_id
+from surefoot.app.store.rows import new_operation
+from surefoot.app.store.types import AnyRow
 
 
 def after_end(move: Move, operation: AnyRow) -> None:

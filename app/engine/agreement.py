@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.participant import EffectState, Seen
-from app.store.views.effects import LEAVES_SOMETHING, Effect
+from surefoot.app.participant import EffectState, Seen
+from surefoot.app.store.views.effects import LEAVES_SOMETHING, Effect
 
 MISSING_THERE, MISSING_HERE, DIFFERENT = "missing_there", "missing_here", "different"
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import structlog
 
-from app.engine.agreement import disagreement
-from app.logs import hidden
-from app.participant import EffectState, Seen, only_seen
-from app.saga.definition import Saga
-from app.saga.naming import effect_key, parse_effect_key
-from app.saga.registry import Registry
-from app.store.reconciliations import ORPHAN
-from app.store.types import AnyRow
-from app.store.views.effects import Effect
+from surefoot.app.engine.agreement import disagreement
+from surefoot.app.logs import hidden
+from surefoot.app.participant import EffectState, Seen, only_seen
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.naming import effect_key, parse_effect_key
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.reconciliations import ORPHAN
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.effects import Effect
 
 log = structlog.get_logger("surefoot.reconcile")
 UNASKABLE = "unaskable"

@@ -13,22 +13,22 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine
 
-from app.clock import after, now
-from app.config import Settings
-from app.engine import counted, patience, unreadable
-from app.engine.advance import after_end, finish, settle
-from app.engine.letters import ask_a_person, open_letter
-from app.engine.move import Move, forward_layout, message_of
-from app.engine.patience import PLAIN, SERVED, Kindred
-from app.engine.turn import turn
-from app.rules.planner import Plan, to_plan
-from app.rules.states import DONE, Cause, Dir, JobState, Kind, OpState
-from app.saga.graph import Graph, Limits, Node
-from app.store import queries, updates, wide
-from app.store.ids import operation_id as operation_of
-from app.store.session import one_statement, transaction
-from app.store.taking import Taking
-from app.store.types import AnyRow
+from surefoot.app.clock import after, now
+from surefoot.app.config import Settings
+from surefoot.app.engine import counted, patience, unreadable
+from surefoot.app.engine.advance import after_end, finish, settle
+from surefoot.app.engine.letters import ask_a_person, open_letter
+from surefoot.app.engine.move import Move, forward_layout, message_of
+from surefoot.app.engine.patience import PLAIN, SERVED, Kindred
+from surefoot.app.engine.turn import turn
+from surefoot.app.rules.planner import Plan, to_plan
+from surefoot.app.rules.states import DONE, Cause, Dir, JobState, Kind, OpState
+from surefoot.app.saga.graph import Graph, Limits, Node
+from surefoot.app.store import queries, updates, wide
+from surefoot.app.store.ids import operation_id as operation_of
+from surefoot.app.store.session import one_statement, transaction
+from surefoot.app.store.taking import Taking
+from surefoot.app.store.types import AnyRow
 
 How = Literal[
     "transient", "rejected", "lost", "nobody_came", "unknown_outcome", "failed", "locked", "lock_timeout", "stalled", "unreadable"

@@ -11,12 +11,12 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from app.delivery.broker import BrokerProbe
-from app.errors import BrokerUnavailable
-from app.store import updates
-from app.store.ids import new_id
-from app.store.queries import time_of
-from app.store.session import reading, transaction
+from surefoot.app.delivery.broker import BrokerProbe
+from surefoot.app.errors import BrokerUnavailable
+from surefoot.app.store import updates
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.queries import time_of
+from surefoot.app.store.session import reading, transaction
 
 PAGE_ROWS = 1000
 PAGES = 20  # of one round

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from app import metrics
-from app.metrics.counters import ATTEMPTS, ATTENTION, FENCES_REFUSED, JOB_SECONDS, JOBS_ENDED, STEP_SECONDS
-from app.store.types import AnyRow
+from surefoot.app import metrics
+from surefoot.app.metrics.counters import (
+    ATTEMPTS,
+    ATTENTION,
+    FENCES_REFUSED,
+    JOB_SECONDS,
+    JOBS_ENDED,
+    STEP_SECONDS,
+)
+from surefoot.app.store.types import AnyRow
 
 ENDS = {"job_completed": "completed", "job_failed": "failed", "job_cancelled": "cancelled"}
 OUTCOMES = {"completed": "completed", "attempt_failed": "retry", "recovered": "lost", "stalled": "stalled", "failed": "failed"}
@@ -27,9 +34,7 @@ def note_job_seconds(saga: str, end: str, took_s: float) -> None:
     metrics.note_seconds(JOB_SECONDS, took_s, saga=saga, end=end)
 
 
-def note_event(
-    saga: str, event: str, operation: AnyRow | None, detail: dict[str, Any], took_s: float | None = None
-) -> None:
+def note_event(saga: str, event: str, operation: AnyRow | None, detail: dict[str, Any], took_s: float | None = None) -> None:
     """Count this line if its transaction commits. `took_s`: of the attempt that it ends, where its own worker ends it."""
     if event in ENDS:
         metrics.note(JOBS_ENDED, saga=saga, end=ENDS[event])

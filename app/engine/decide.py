@@ -8,22 +8,22 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from app.clock import after, now
-from app.config import Settings
-from app.engine.advance import after_end, finish
-from app.engine.attempt import Ended
-from app.engine.letters import no_longer_late, nobody_is_asked
-from app.engine.move import Move
-from app.engine.patience import SERVED
-from app.engine.turn import past_return, turn
-from app.errors import Conflict, NotFound
-from app.rules.planner import Plan
-from app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
-from app.store import acts, queries, updates
-from app.store.acts import Act
-from app.store.ids import is_id
-from app.store.session import reading, transaction
-from app.store.types import AnyRow
+from surefoot.app.clock import after, now
+from surefoot.app.config import Settings
+from surefoot.app.engine.advance import after_end, finish
+from surefoot.app.engine.attempt import Ended
+from surefoot.app.engine.letters import no_longer_late, nobody_is_asked
+from surefoot.app.engine.move import Move
+from surefoot.app.engine.patience import SERVED
+from surefoot.app.engine.turn import past_return, turn
+from surefoot.app.errors import Conflict, NotFound
+from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
+from surefoot.app.store import acts, queries, updates
+from surefoot.app.store.acts import Act
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.types import AnyRow
 
 ACTS = {"retried": "retry", "marked_done": "mark-done", "waived": "waive", "marked_absent": "mark-absent"}
 

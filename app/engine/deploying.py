@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from app.rules.states import DONE, Kind
-from app.saga.calls import cannot_read
-from app.saga.definition import Saga
-from app.saga.registry import Registry
-from app.store import queries
-from app.store.session import reading
-from app.store.views import standing
+from surefoot.app.rules.states import DONE, Kind
+from surefoot.app.saga.calls import cannot_read
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import queries
+from surefoot.app.store.session import reading
+from surefoot.app.store.views import standing
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from typing import Protocol, runtime_checkable
 import structlog
 from sqlalchemy import Engine
 
-from app import faults
-from app.errors import StoreUnavailable
-from app.faults import Point
-from app.rules.planner import Chain, Message, Plan, sent_with
-from app.saga.naming import queue_name, task_name
-from app.store import updates
-from app.store.session import one_statement
-from app.store.types import AnyRow
+from surefoot.app import faults
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.faults import Point
+from surefoot.app.rules.planner import Chain, Message, Plan, sent_with
+from surefoot.app.saga.naming import queue_name, task_name
+from surefoot.app.store import updates
+from surefoot.app.store.session import one_statement
+from surefoot.app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.dispatch")
 
@@ -29,7 +29,7 @@ class Publishes(Protocol):
 
 @dataclass
 class Announced:
-    """A publisher that says before and after each publication that it stands there: `relay.publish` of app.faults."""
+    """A publisher that says before and after each publication that it stands there: `relay.publish` of surefoot.app.faults."""
 
     inner: Publishes
 
@@ -42,7 +42,7 @@ class Announced:
 
 @runtime_checkable
 class LetsIn(Publishes, Protocol):
-    """A publisher that may hold back a part of a plan (`app.engine.turns`)."""
+    """A publisher that may hold back a part of a plan (`surefoot.app.engine.turns`)."""
 
     def admitted(self, plan: Plan) -> Plan: ...
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.engine.submit import Admit, Also, Submission, Submitted, submit
-from app.limits.admission import Admission
-from app.saga.registry import Registry
+from surefoot.app.config import Settings
+from surefoot.app.engine.submit import Admit, Also, Submission, Submitted, submit
+from surefoot.app.limits.admission import Admission
+from surefoot.app.saga.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,18 @@ from typing import Any
 
 from sqlalchemy.exc import StatementError
 
-from app.config import LONGEST_S
-from app.engine.attempt import Failure
-from app.engine.patience import Kindred
-from app.engine.work import Work
-from app.errors import Unreadable
-from app.faults import Crashed
-from app.rules.states import Kind
-from app.saga.outcomes import Failed, RetryLater
-from app.saga.step import Step
-from app.saga.values import to_json
-from app.secrecy import scrub
-from app.texts import READ_CHARS, storable
+from surefoot.app.config import LONGEST_S
+from surefoot.app.engine.attempt import Failure
+from surefoot.app.engine.patience import Kindred
+from surefoot.app.engine.work import Work
+from surefoot.app.errors import Unreadable
+from surefoot.app.faults import Crashed
+from surefoot.app.rules.states import Kind
+from surefoot.app.saga.outcomes import Failed, RetryLater
+from surefoot.app.saga.step import Step
+from surefoot.app.saga.values import to_json
+from surefoot.app.secrecy import scrub
+from surefoot.app.texts import READ_CHARS, storable
 
 # Mistakes of the code: the same comes of trying again, so attempts bound them. No KeyError or ValueError: an answer of a service
 # in trouble (a page of HTML, a field that is not there) raises these too.

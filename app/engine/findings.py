@@ -18,19 +18,19 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine
 
-from app.engine.move import Move
-from app.errors import Conflict, NotFound
-from app.logs import hidden
-from app.participant import EffectState, Seen
-from app.rules.states import Kind
-from app.saga.context import Context
-from app.saga.naming import DEFAULT_TENANT, parse_effect_key
-from app.saga.registry import Registry
-from app.store import acts, queries, reconciliations
-from app.store.acts import Act
-from app.store.reconciliations import ORPHAN, UNDO
-from app.store.session import reading, transaction
-from app.store.types import AnyRow
+from surefoot.app.engine.move import Move
+from surefoot.app.errors import Conflict, NotFound
+from surefoot.app.logs import hidden
+from surefoot.app.participant import EffectState, Seen
+from surefoot.app.rules.states import Kind
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.naming import DEFAULT_TENANT, parse_effect_key
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import acts, queries, reconciliations
+from surefoot.app.store.acts import Act
+from surefoot.app.store.reconciliations import ORPHAN, UNDO
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.reconcile")
 UNDONE = "undone"
@@ -69,9 +69,7 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
     def work(tx: Connection) -> bool:
         adopted = reconciliations.adopt(tx, finding_id, actor=actor, why=why, detail=detail)
         for job, event in ((row.job_id, "finding_closed"), (job_id, "effect_adopted")) if adopted is not None else ():
-            move = (
-                Move(tx, job, by=actor) if job == job_id and job is not None else _move_of(tx, job)
-            )
+            move = Move(tx, job, by=actor) if job == job_id and job is not None else _move_of(tx, job)
             if move is not None:
                 move.record(
                     event, actor=actor, finding=row.finding, service=row.service, key=row.key, action=reconciliations.ADOPTED, why=why
@@ -96,9 +94,7 @@ def undo(db: Engine, registry: Registry, finding_id: str, actor: str, why: str, 
     return _carry_out(db, registry, decide_undo(db, registry, finding_id, actor, why, past_return=past_return))
 
 
-def decide_undo(
-    db: Engine, registry: Registry, finding_id: str, actor: str, why: str, *, past_return: bool = False
-) -> AnyRow:
+def decide_undo(db: Engine, registry: Registry, finding_id: str, actor: str, why: str, *, past_return: bool = False) -> AnyRow:
     """Put on record that what stands is to be taken back: the next reconciliation does it. Returns the finding.
 
     Raises: NotFound; Conflict when it is closed, nothing stands, nobody can undo it, or its lost job was past the point of no
@@ -222,9 +218,7 @@ def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:
         log.warning("effect_not_undone", key=row.key, service=row.service, error=told)
         transaction(
             db,
-            lambda tx: reconciliations.say(
-                tx, row.id, actor=None, action=UNDO, detail={**row.detail, "error": told}
-            ),
+            lambda tx: reconciliations.say(tx, row.id, actor=None, action=UNDO, detail={**row.detail, "error": told}),
         )
         return told
     close(db, row.id, str(decided.get("by", "")), str(decided.get("why", "")), action=UNDONE)

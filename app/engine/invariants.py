@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Engine, Float, bindparam, text
 
-from app.config import Settings
-from app.store.session import reading
+from surefoot.app.config import Settings
+from surefoot.app.store.session import reading
 
 STATES = {
     ":live": "('pending','queued','running','waiting')",

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import structlog
 
-from app.errors import StoreUnavailable
-from app.metrics.counters import SWEEP_FAILED
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.metrics.counters import SWEEP_FAILED
 
 T = TypeVar("T")
 log = structlog.get_logger("surefoot.sweep")

@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert
 
-from app.clock import now
-from app.config import Settings
-from app.engine import attempt as attempts
-from app.engine.attempt import Attempt, Failure
-from app.engine.dispatch import Publishes, ring
-from app.store import catalogue, queries, updates
-from app.store.session import asking, one_statement, transaction
-from app.store.tables import workers
+from surefoot.app.clock import now
+from surefoot.app.config import Settings
+from surefoot.app.engine import attempt as attempts
+from surefoot.app.engine.attempt import Attempt, Failure
+from surefoot.app.engine.dispatch import Publishes, ring
+from surefoot.app.store import catalogue, queries, updates
+from surefoot.app.store.session import asking, one_statement, transaction
+from surefoot.app.store.tables import workers
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,7 @@ class AtWork:
         return {"consuming": consuming, "children": self.children}
 
 
-def worker_seen(
-    db: Engine, boot: str, digests: Sequence[str] = (), at_work: AtWork | None = None
-) -> bool:
+def worker_seen(db: Engine, boot: str, digests: Sequence[str] = (), at_work: AtWork | None = None) -> bool:
     """Say that this worker lives, has these definitions, and what it does.
 
     False: the register has forgotten it; register again.

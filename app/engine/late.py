@@ -10,21 +10,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from app.config import Settings
-from app.engine import decide
-from app.engine.dispatch import Publishes, alone, ring
-from app.engine.isolation import Isolated
-from app.engine.letters import ask_a_person, asks_whether_it_happened
-from app.engine.move import Move
-from app.engine.turn import past_return, turn
-from app.errors import NotFound
-from app.rules.planner import Plan
-from app.rules.states import ENDED, LIVE, Cause, Dir, JobState
-from app.saga.graph import Graph
-from app.store import queries, reconciliations
-from app.store.reconciliations import LATE
-from app.store.session import reading, transaction
-from app.store.types import AnyRow
+from surefoot.app.config import Settings
+from surefoot.app.engine import decide
+from surefoot.app.engine.dispatch import Publishes, alone, ring
+from surefoot.app.engine.isolation import Isolated
+from surefoot.app.engine.letters import ask_a_person, asks_whether_it_happened
+from surefoot.app.engine.move import Move
+from surefoot.app.engine.turn import past_return, turn
+from surefoot.app.errors import NotFound
+from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.states import ENDED, LIVE, Cause, Dir, JobState
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store import queries, reconciliations
+from surefoot.app.store.reconciliations import LATE
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.types import AnyRow
 
 RELAY = "relay"  # who acts when nobody asked for it
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.engine.attempt import Failure
-from app.engine.port import StorePort
-from app.engine.work import Work
-from app.errors import Unreadable
-from app.rules.states import Kind, OpState
-from app.saga.calls import ask, invoke
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.saga.graph import Node
-from app.saga.outcomes import UNKNOWN, Happened, NotYet
-from app.store.types import AnyRow
+from surefoot.app.engine.attempt import Failure
+from surefoot.app.engine.port import StorePort
+from surefoot.app.engine.work import Work
+from surefoot.app.errors import Unreadable
+from surefoot.app.rules.states import Kind, OpState
+from surefoot.app.saga.calls import ask, invoke
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph import Node
+from surefoot.app.saga.outcomes import UNKNOWN, Happened, NotYet
+from surefoot.app.store.types import AnyRow
 
 FOR_GOOD = (OpState.FAILED, OpState.ABANDONED)  # the states of an action that may have failed for good
 

@@ -8,16 +8,16 @@ from typing import Any
 import structlog
 from sqlalchemy import insert
 
-from app import metrics
-from app.clock import now
-from app.engine.move import Move
-from app.rules.states import Dir, JobState, Kind
-from app.saga.graph import Graph
-from app.store import queries, updates
-from app.store.ids import new_id
-from app.store.tables import dead_letters
-from app.store.types import AnyRow
-from app.store.views.names import names_in_log
+from surefoot.app import metrics
+from surefoot.app.clock import now
+from surefoot.app.engine.move import Move
+from surefoot.app.rules.states import Dir, JobState, Kind
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store import queries, updates
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.tables import dead_letters
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import names_in_log
 
 log = structlog.get_logger("surefoot.attention")
 ENGINE = "surefoot"  # who closes a letter when nobody has to

@@ -11,18 +11,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, case, literal
 
-from app import limits
-from app.clock import UtcDateTime, after
-from app.config import Settings
-from app.engine.attempt import LATE, Attempt, Ended, Failure
-from app.engine.move import Move
-from app.limits import Blocked
-from app.rules.states import Kind, OpState
-from app.saga.graph import Graph
-from app.store import queries, updates
-from app.store.locks import WAIT, spelled
-from app.store.session import transaction
-from app.store.types import AnyRow
+from surefoot.app import limits
+from surefoot.app.clock import UtcDateTime, after
+from surefoot.app.config import Settings
+from surefoot.app.engine.attempt import LATE, Attempt, Ended, Failure
+from surefoot.app.engine.move import Move
+from surefoot.app.limits import Blocked
+from surefoot.app.rules.states import Kind, OpState
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store import queries, updates
+from surefoot.app.store.locks import WAIT, spelled
+from surefoot.app.store.session import transaction
+from surefoot.app.store.types import AnyRow
 
 
 def locks_first(graph: Graph, step: str, kind: str) -> bool:
@@ -30,9 +30,7 @@ def locks_first(graph: Graph, step: str, kind: str) -> bool:
     return graph.locks is not None and kind == Kind.ACTION and not graph.by_name[step].after
 
 
-def take_locks(
-    db: Engine, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
-) -> Ended | Failure | None:
+def take_locks(db: Engine, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str) -> Ended | Failure | None:
     """Take these keys for the attempt's job, which is this tenant's. None: it has them, the step
     may run.
 
@@ -41,9 +39,7 @@ def take_locks(
     return transaction(db, lambda tx: _take(tx, settings, attempt, keys, tenant))
 
 
-def _take(
-    tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
-) -> Ended | Failure | None:
+def _take(tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str) -> Ended | Failure | None:
     move = Move(tx, attempt.job_id)
     row = queries.operation(tx, attempt.operation_id)
     if row is None or row.token != attempt.token:
@@ -57,9 +53,7 @@ def _take(
     policy = move.graph.locks
     assert policy is not None, "only asked of sagas with locks"
     wanted = [spelled(key, tenant, move.job.tenant_id) for key in keys]
-    found = limits.take(
-        tx, move.job, wanted, wait_s=policy.wait_s if policy.on_locked == "wait" else None
-    )
+    found = limits.take(tx, move.job, wanted, wait_s=policy.wait_s if policy.on_locked == "wait" else None)
     if not isinstance(found, Blocked):
         if found.since is not None:
             move.record("lock_taken", row, keys=list(keys))

@@ -18,15 +18,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.delivery.broker import BrokerProbe
-from app.engine.dispatch import Publishes, alone
-from app.errors import BrokerUnavailable
-from app.saga.naming import queue_name
-from app.store import queries, updates
-from app.store.queries import Queue
-from app.store.session import reading, transaction
-from app.store.types import AnyRow
+from surefoot.app.config import Settings
+from surefoot.app.delivery.broker import BrokerProbe
+from surefoot.app.engine.dispatch import Publishes, alone
+from surefoot.app.errors import BrokerUnavailable
+from surefoot.app.saga.naming import queue_name
+from surefoot.app.store import queries, updates
+from surefoot.app.store.queries import Queue
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.types import AnyRow
 
 
 @dataclass

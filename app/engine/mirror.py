@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.errors import BrokerUnavailable
-from app.store import letters
-from app.store.session import reading
-from app.store.types import AnyRow
+from surefoot.app.config import Settings
+from surefoot.app.errors import BrokerUnavailable
+from surefoot.app.store import letters
+from surefoot.app.store.session import reading
+from surefoot.app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.mirror")
 SHARE = 20  # putting everything there anew takes at most one part in so many of the relay's time

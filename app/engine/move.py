@@ -11,19 +11,19 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import limits
-from app.clock import now
-from app.engine import counted
-from app.engine.dispatch import alone
-from app.rules.planner import Layout, Message, Plan, UndoOrder, lay_out, to_plan
-from app.rules.states import Dir, Kind
-from app.saga.graph import Graph
-from app.saga.naming import queue_name, task_name
-from app.store import queries, updates
-from app.store.actors import key_of
-from app.store.ids import operation_id
-from app.store.types import AnyRow
-from app.store.undone import undone_steps
+from surefoot.app import limits
+from surefoot.app.clock import now
+from surefoot.app.engine import counted
+from surefoot.app.engine.dispatch import alone
+from surefoot.app.rules.planner import Layout, Message, Plan, UndoOrder, lay_out, to_plan
+from surefoot.app.rules.states import Dir, Kind
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.naming import queue_name, task_name
+from surefoot.app.store import queries, updates
+from surefoot.app.store.actors import key_of
+from surefoot.app.store.ids import operation_id
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.undone import undone_steps
 
 _LINE = dict.fromkeys(("step", "kind", "item", "attempt", "fence"))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine
 
-from app.clock import now
-from app.engine.move import Move
-from app.errors import Conflict
-from app.rules.states import JobState
-from app.store import acts
-from app.store.acts import Act
-from app.store.session import transaction
+from surefoot.app.clock import now
+from surefoot.app.engine.move import Move
+from surefoot.app.errors import Conflict
+from surefoot.app.rules.states import JobState
+from surefoot.app.store import acts
+from surefoot.app.store.acts import Act
+from surefoot.app.store.session import transaction
 
 OWNER_CHARACTERS = 128
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from app.engine.work import Delivery, Performed, Rider
-from app.rules.planner import Chain, Chord, Message, Plan
-from app.saga.naming import parse_task_name
+from surefoot.app.engine.work import Delivery, Performed, Rider
+from surefoot.app.rules.planner import Chain, Chord, Message, Plan
+from surefoot.app.saga.naming import parse_task_name
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import func
 
-from app.clock import now
-from app.engine.move import Move
-from app.saga.policies import backoff
-from app.store import queries
-from app.store.tables import operations
-from app.store.types import AnyRow
+from surefoot.app.clock import now
+from surefoot.app.engine.move import Move
+from surefoot.app.saga.policies import backoff
+from surefoot.app.store import queries
+from surefoot.app.store.tables import operations
+from surefoot.app.store.types import AnyRow
 
 
 @dataclass(frozen=True)

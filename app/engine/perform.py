@@ -17,32 +17,32 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import faults
-from app.config import LONGEST_S, Settings
-from app.engine import attempt as attempts
-from app.engine.attempt import Attempt, Ended, Failure
-from app.engine.dispatch import Publishes, ring
-from app.engine.failures import Limit, failure, without_words
-from app.engine.locking import locks_first, take_locks
-from app.engine.running import run
-from app.engine.work import Delivery, Performed, Verdict, Work
-from app.errors import LeaseLost, StoreUnavailable
-from app.faults import Point
-from app.rules.states import DONE, Kind, OpState
-from app.saga.calls import lock_keys
-from app.saga.definition import Saga
-from app.saga.graph import Graph
-from app.saga.outcomes import NotYet
-from app.saga.registry import Registry
-from app.saga.source import came_from
-from app.secrecy import keep_hidden, scrub_json
-from app.store import queries, updates
-from app.store.session import asking, one_statement
-from app.store.taking import Taking
-from app.store.types import AnyRow
-from app.store.views.names import names_in_log
-from app.texts import json_bytes
-from app.trace import trace_id
+from surefoot.app import faults
+from surefoot.app.config import LONGEST_S, Settings
+from surefoot.app.engine import attempt as attempts
+from surefoot.app.engine.attempt import Attempt, Ended, Failure
+from surefoot.app.engine.dispatch import Publishes, ring
+from surefoot.app.engine.failures import Limit, failure, without_words
+from surefoot.app.engine.locking import locks_first, take_locks
+from surefoot.app.engine.running import run
+from surefoot.app.engine.work import Delivery, Performed, Verdict, Work
+from surefoot.app.errors import LeaseLost, StoreUnavailable
+from surefoot.app.faults import Point
+from surefoot.app.rules.states import DONE, Kind, OpState
+from surefoot.app.saga.calls import lock_keys
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.outcomes import NotYet
+from surefoot.app.saga.registry import Registry
+from surefoot.app.saga.source import came_from
+from surefoot.app.secrecy import keep_hidden, scrub_json
+from surefoot.app.store import queries, updates
+from surefoot.app.store.session import asking, one_statement
+from surefoot.app.store.taking import Taking
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import names_in_log
+from surefoot.app.texts import json_bytes
+from surefoot.app.trace import trace_id
 
 log = structlog.get_logger("surefoot.perform")
 # How soon an operation is offered again that met a worker without its definition: while a living worker has it, and while none has

@@ -13,16 +13,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.clock import now
-from app.config import Settings
-from app.engine.attempt import Attempt
-from app.engine.move import Move
-from app.errors import LeaseLost, StopRequested, StoreUnavailable
-from app.rules.states import OpState
-from app.secrecy import NONE, Secrets, scrub
-from app.store import queries, updates
-from app.store.session import asking, one_statement, transaction
-from app.texts import json_bytes, storable
+from surefoot.app.clock import now
+from surefoot.app.config import Settings
+from surefoot.app.engine.attempt import Attempt
+from surefoot.app.engine.move import Move
+from surefoot.app.errors import LeaseLost, StopRequested, StoreUnavailable
+from surefoot.app.rules.states import OpState
+from surefoot.app.secrecy import NONE, Secrets, scrub
+from surefoot.app.store import queries, updates
+from surefoot.app.store.session import asking, one_statement, transaction
+from surefoot.app.texts import json_bytes, storable
 
 PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
 SIGN_EVERY_S = 1.0  # a check is a sign of progress where a step has a stall time-out; more often is not noted

@@ -7,16 +7,14 @@ from typing import Any
 
 from sqlalchemy import Engine, ScalarSelect, insert, select
 
-from app.metrics.counters import QUARANTINED
-from app.store.ids import is_id, new_id
-from app.store.session import transaction
-from app.store.tables import jobs, quarantine
+from surefoot.app.metrics.counters import QUARANTINED
+from surefoot.app.store.ids import is_id, new_id
+from surefoot.app.store.session import transaction
+from surefoot.app.store.tables import jobs, quarantine
 
 MAX_BODY_CHARS = 4096
 MAX_REASON_CHARS = 255
-_JOB = re.compile(
-    r'\s*\[\s*\[\s*"([0-9a-f-]{36})"'
-)  # the first argument of a task, as our messages have it
+_JOB = re.compile(r'\s*\[\s*\[\s*"([0-9a-f-]{36})"')  # the first argument of a task, as our messages have it
 
 
 def keep(db: Engine, *, reason: str, queue: str, body: bytes | str, headers: dict[str, Any], size: int | None = None) -> str:

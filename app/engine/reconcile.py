@@ -16,16 +16,16 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.engine import findings
-from app.engine.asking import Asking
-from app.rules.states import ENDED, JobState
-from app.saga.registry import Registry
-from app.store import queries, reconciliations
-from app.store.ids import first_id_since
-from app.store.reconciliations import EFFECTS, ORPHAN
-from app.store.session import reading, transaction
-from app.store.views.effects import effects_of
+from surefoot.app.config import Settings
+from surefoot.app.engine import findings
+from surefoot.app.engine.asking import Asking
+from surefoot.app.rules.states import ENDED, JobState
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import queries, reconciliations
+from surefoot.app.store.ids import first_id_since
+from surefoot.app.store.reconciliations import EFFECTS, ORPHAN
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.views.effects import effects_of
 
 log = structlog.get_logger("surefoot.reconcile")
 AGREED = "both agree again"

@@ -15,27 +15,35 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine
 
-from app.config import Settings
-from app.engine import decide
-from app.engine.decide import Decision
-from app.engine.dispatch import Publishes, ring
-from app.engine.entrance import Entrance
-from app.engine.isolation import Isolated
-from app.engine.move import Move
-from app.engine.rerun import Asked, rerun
-from app.engine.submit import Submitted, fingerprint_of_rerun, replayed
-from app.errors import Conflict, InvalidInput, NotAllowed, NotFound, RequestError, StoreUnavailable, TooManyOpenJobs
-from app.rules.pacing import departures
-from app.rules.states import ENDED, JobState
-from app.store import acts, letters, queries, updates
-from app.store.actors import Actor, own
-from app.store.acts import Act
-from app.store.ids import is_id
-from app.store.letters import Meant
-from app.store.session import reading, transaction
-from app.store.tables import jobs
-from app.store.types import AnyRow
-from app.store.views.letters import decisions
+from surefoot.app.config import Settings
+from surefoot.app.engine import decide
+from surefoot.app.engine.decide import Decision
+from surefoot.app.engine.dispatch import Publishes, ring
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.isolation import Isolated
+from surefoot.app.engine.move import Move
+from surefoot.app.engine.rerun import Asked, rerun
+from surefoot.app.engine.submit import Submitted, fingerprint_of_rerun, replayed
+from surefoot.app.errors import (
+    Conflict,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    RequestError,
+    StoreUnavailable,
+    TooManyOpenJobs,
+)
+from surefoot.app.rules.pacing import departures
+from surefoot.app.rules.states import ENDED, JobState
+from surefoot.app.store import acts, letters, queries, updates
+from surefoot.app.store.actors import Actor, own
+from surefoot.app.store.acts import Act
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.tables import jobs
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.letters import decisions
 
 log = structlog.get_logger("surefoot.redrive")
 DUTY = "redriven"
@@ -197,9 +205,7 @@ def hold_back(db: Engine, meant: Meant, actor: str, why: str) -> int:
     return transaction(db, work)
 
 
-def _note_many(
-    tx: Connection, word: str, meant: Meant, rows: Sequence[AnyRow], said: tuple[str, str], details: dict[str, Any]
-) -> None:
+def _note_many(tx: Connection, word: str, meant: Meant, rows: Sequence[AnyRow], said: tuple[str, str], details: dict[str, Any]) -> None:
     """One act for the request, and a part of it for each letter. `said`: (actor, why). `rows`: id, job_id, tenant_id of letters."""
     if not rows:
         return

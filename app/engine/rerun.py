@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app.engine.entrance import Entrance
-from app.engine.move import Move
-from app.engine.submit import Submission, Submitted
-from app.errors import Conflict
-from app.rules.states import ENDED, JobState
-from app.store import acts, letters, queries
-from app.store.acts import Act
-from app.store.types import AnyRow
-from app.store.views.names import short_name
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.move import Move
+from surefoot.app.engine.submit import Submission, Submitted
+from surefoot.app.errors import Conflict
+from surefoot.app.rules.states import ENDED, JobState
+from surefoot.app.store import acts, letters, queries
+from surefoot.app.store.acts import Act
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import short_name
 
 WITHOUT_A_REASON = "run again"
 

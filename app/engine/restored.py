@@ -15,13 +15,13 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from app.engine import findings
-from app.saga.naming import parse_effect_key
-from app.saga.registry import Registry
-from app.store import reconciliations
-from app.store.ids import is_id
-from app.store.reconciliations import ORPHAN, UNDO
-from app.store.session import reading
+from surefoot.app.engine import findings
+from surefoot.app.saga.naming import parse_effect_key
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import reconciliations
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.reconciliations import ORPHAN, UNDO
+from surefoot.app.store.session import reading
 
 ADOPT, CLOSE, WAIT = "adopt", "close", "wait"
 

@@ -11,21 +11,21 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from app import faults
-from app.config import Settings
-from app.engine.attempt import Attempt
-from app.engine.failures import Limit
-from app.engine.learning import Call, call
-from app.engine.port import StorePort
-from app.engine.work import Work
-from app.faults import Point
-from app.rules.states import Kind
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.saga.graph import Limits, Node
-from app.store import queries
-from app.store.session import asking
-from app.store.types import AnyRow
+from surefoot.app import faults
+from surefoot.app.config import Settings
+from surefoot.app.engine.attempt import Attempt
+from surefoot.app.engine.failures import Limit
+from surefoot.app.engine.learning import Call, call
+from surefoot.app.engine.port import StorePort
+from surefoot.app.engine.work import Work
+from surefoot.app.faults import Point
+from surefoot.app.rules.states import Kind
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph import Limits, Node
+from surefoot.app.store import queries
+from surefoot.app.store.session import asking
+from surefoot.app.store.types import AnyRow
 
 DEADLINE_MARGIN_S = 0.5  # a step's own deadline is so much before its limit, so that it can end by itself
 

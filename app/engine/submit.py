@@ -14,26 +14,26 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Float, String, bindparam, insert, select
 
-from app import metrics
-from app.clock import after, now
-from app.config import Settings
-from app.engine.move import forward_layout, message_of
-from app.errors import InvalidInput, KeyReused, NotFound, UnknownSaga
-from app.metrics.counters import JOBS_SUBMITTED
-from app.rules.planner import Plan, to_plan
-from app.rules.states import Dir, JobState, Kind
-from app.saga.inputs import validate_input
-from app.saga.naming import did_you_mean
-from app.saga.registry import Registry
-from app.saga.summary import summary_of
-from app.store import queries, updates, wide
-from app.store.actors import key_of
-from app.store.ids import new_id
-from app.store.queries import Definition
-from app.store.rows import new_operation
-from app.store.session import asking, one_statement, reading, transaction
-from app.store.tables import history, job_tags, jobs
-from app.texts import json_bytes
+from surefoot.app import metrics
+from surefoot.app.clock import after, now
+from surefoot.app.config import Settings
+from surefoot.app.engine.move import forward_layout, message_of
+from surefoot.app.errors import InvalidInput, KeyReused, NotFound, UnknownSaga
+from surefoot.app.metrics.counters import JOBS_SUBMITTED
+from surefoot.app.rules.planner import Plan, to_plan
+from surefoot.app.rules.states import Dir, JobState, Kind
+from surefoot.app.saga.inputs import validate_input
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.saga.registry import Registry
+from surefoot.app.saga.summary import summary_of
+from surefoot.app.store import queries, updates, wide
+from surefoot.app.store.actors import key_of
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.queries import Definition
+from surefoot.app.store.rows import new_operation
+from surefoot.app.store.session import asking, one_statement, reading, transaction
+from surefoot.app.store.tables import history, job_tags, jobs
+from surefoot.app.texts import json_bytes
 
 MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
 
@@ -42,7 +42,7 @@ MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
 class Submission:
     """A request for a job. `key`: idempotency key; `deadline_s`: seconds from now; `actor`: who asks, for the history.
 
-    `traceparent`: what the steps' log lines and calls are to be found by, as `app.trace.taken` gives it.
+    `traceparent`: what the steps' log lines and calls are to be found by, as `surefoot.app.trace.taken` gives it.
     """
 
     tenant_id: str
@@ -194,12 +194,7 @@ def _insert(
     layout = forward_layout(graph, roots)
     riding = layout.riding
     of_job = (job_id, submission.tenant_id)
-    rows = [
-        new_operation(
-            graph, of_job, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding
-        )
-        for n in graph.nodes
-    ]
+    rows = [new_operation(graph, of_job, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding) for n in graph.nodes]
 
     def in_one(tx: Connection) -> None:
         key, deadline_s = submission.key, submission.deadline_s

@@ -13,27 +13,27 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import Connection, Engine
 
-from app.config import Settings
-from app.delivery.broker import BrokerProbe
-from app.engine import attempt as attempts
-from app.engine import late, unattended
-from app.engine.advance import finish
-from app.engine.broker_lost import BrokerLost
-from app.engine.dispatch import Publishes, alone, ring
-from app.engine.entrance import Entrance
-from app.engine.isolation import Isolated
-from app.engine.letters import ask_a_person
-from app.engine.lost import Lost
-from app.engine.mirror import Mirror
-from app.engine.move import Move
-from app.engine.redrive import carry_out
-from app.engine.turn import turn
-from app.engine.turns import InTurn, Turns
-from app.errors import NotFound, StoreUnavailable
-from app.rules.planner import Plan
-from app.rules.states import Cause, Dir, JobState, Kind, OpState
-from app.store import queries, updates
-from app.store.session import reading, transaction
+from surefoot.app.config import Settings
+from surefoot.app.delivery.broker import BrokerProbe
+from surefoot.app.engine import attempt as attempts
+from surefoot.app.engine import late, unattended
+from surefoot.app.engine.advance import finish
+from surefoot.app.engine.broker_lost import BrokerLost
+from surefoot.app.engine.dispatch import Publishes, alone, ring
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.isolation import Isolated
+from surefoot.app.engine.letters import ask_a_person
+from surefoot.app.engine.lost import Lost
+from surefoot.app.engine.mirror import Mirror
+from surefoot.app.engine.move import Move
+from surefoot.app.engine.redrive import carry_out
+from surefoot.app.engine.turn import turn
+from surefoot.app.engine.turns import InTurn, Turns
+from surefoot.app.errors import NotFound, StoreUnavailable
+from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
+from surefoot.app.store import queries, updates
+from surefoot.app.store.session import reading, transaction
 
 T = TypeVar("T")
 log = structlog.get_logger("surefoot.sweep")

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.clock import after
-from app.engine.advance import finish
-from app.engine.move import Move
-from app.rules.planner import UndoOrder
-from app.rules.states import Cause, Dir, JobState, Kind, OpState
-from app.store import queries, updates
-from app.store.rows import new_operation
-from app.store.types import AnyRow
+from surefoot.app.clock import after
+from surefoot.app.engine.advance import finish
+from surefoot.app.engine.move import Move
+from surefoot.app.rules.planner import UndoOrder
+from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
+from surefoot.app.store import queries, updates
+from surefoot.app.store.rows import new_operation
+from surefoot.app.store.types import AnyRow
 
 
 def past_return(move: Move) -> AnyRow | None:

@@ -23,14 +23,14 @@ from itertools import zip_longest
 
 from sqlalchemy import Connection, Engine
 
-from app.config import Settings
-from app.engine.dispatch import Publishes
-from app.errors import StoreUnavailable
-from app.rules.planner import Plan, heads, without
-from app.store import queries
-from app.store.queries import Turn
-from app.store.session import reading
-from app.store.types import AnyRow
+from surefoot.app.config import Settings
+from surefoot.app.engine.dispatch import Publishes
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.rules.planner import Plan, heads, without
+from surefoot.app.store import queries
+from surefoot.app.store.queries import Turn
+from surefoot.app.store.session import reading
+from surefoot.app.store.types import AnyRow
 
 SEVERAL_FOR_S = 2.0  # how long "there is one tenant" is believed; that there are several stays true
 GROUPS = 50  # backlogs that are looked at in one go; the next go takes the next ones

@@ -10,13 +10,13 @@ from __future__ import annotations
 import structlog
 from sqlalchemy import Connection, Engine
 
-from app.config import Settings
-from app.engine import attempt as attempts
-from app.engine.dispatch import Publishes, ring
-from app.engine.isolation import Isolated
-from app.store import queries, updates
-from app.store.session import reading, transaction
-from app.store.types import AnyRow
+from surefoot.app.config import Settings
+from surefoot.app.engine import attempt as attempts
+from surefoot.app.engine.dispatch import Publishes, ring
+from surefoot.app.engine.isolation import Isolated
+from surefoot.app.store import queries, updates
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.types import AnyRow
 
 DUTY = "nobody_came"
 log = structlog.get_logger("surefoot.sweep")

@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import case, null
 
-from app.clock import after, now
-from app.engine.move import Move
-from app.rules.states import OpState
-from app.store import queries, updates
-from app.store.tables import operations
-from app.store.types import AnyRow
+from surefoot.app.clock import after, now
+from surefoot.app.engine.move import Move
+from surefoot.app.rules.states import OpState
+from surefoot.app.store import queries, updates
+from surefoot.app.store.tables import operations
+from surefoot.app.store.types import AnyRow
 
 WAIT = "unreadable"  # operations.wait
 AGAIN_S = 10.0  # how soon it is offered again

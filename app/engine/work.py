@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from app.engine.attempt import Attempt
-from app.secrecy import NONE, Secrets
+from surefoot.app.engine.attempt import Attempt
+from surefoot.app.secrecy import NONE, Secrets
 
 
 class Verdict(StrEnum):

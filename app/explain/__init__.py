@@ -6,7 +6,7 @@ pure, so that every sentence can be tested without a database.
 
 from __future__ import annotations
 
-from app.explain.facts import Facts
-from app.explain.story import tell, why
+from surefoot.app.explain.facts import Facts
+from surefoot.app.explain.story import tell, why
 
 __all__ = ["Facts", "tell", "why"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.explain.facts import Facts, Letter, message_of
-from app.explain.words import at, counted, first_of, sentence
-from app.rules.states import Cause, Dir, JobState, Kind
-from app.store.views.effects import Effect, note_of
+from surefoot.app.explain.facts import Facts, Letter, message_of
+from surefoot.app.explain.words import at, counted, first_of, sentence
+from surefoot.app.rules.states import Cause, Dir, JobState, Kind
+from surefoot.app.store.views.effects import Effect, note_of
 
 ASKS = {
     "exhausted": "gave up",

@@ -9,15 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, literal_column, select
 
-from app.rules.states import JobState, Kind
-from app.saga.words import Words
-from app.store import reconciliations
-from app.store.tables import dead_letters, history
-from app.store.types import AnyRow
-from app.store.views.effects import Effect, effects_of
-from app.store.views.locks import InLine, in_line
-from app.store.views.snapshot import Operation, Snapshot, load
-from app.store.views.workers import Worker, register
+from surefoot.app.rules.states import JobState, Kind
+from surefoot.app.saga.words import Words
+from surefoot.app.store import reconciliations
+from surefoot.app.store.tables import dead_letters, history
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.effects import Effect, effects_of
+from surefoot.app.store.views.locks import InLine, in_line
+from surefoot.app.store.views.snapshot import Operation, Snapshot, load
+from surefoot.app.store.views.workers import Worker, register
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from app.explain.facts import Facts, message_of
-from app.explain.words import at, counted
-from app.rules.states import Kind, OpState
-from app.store.views.locks import InLine
-from app.store.views.names import stamp
-from app.store.views.snapshot import BACKOFF, Operation
+from surefoot.app.explain.facts import Facts, message_of
+from surefoot.app.explain.words import at, counted
+from surefoot.app.rules.states import Kind, OpState
+from surefoot.app.store.views.locks import InLine
+from surefoot.app.store.views.names import stamp
+from surefoot.app.store.views.snapshot import BACKOFF, Operation
 
 ALIKE_MOST = 3  # steps of which the same is said one by one
 _TIME = re.compile(r"\d\d:\d\d(:\d\d)? UTC")
@@ -37,11 +37,7 @@ class Wait:
 
 def waits(facts: Facts) -> list[Wait]:
     """What is going on, in the order of the graph: attempts first, then what has a time, then what lies ready."""
-    found = [
-        replace(wait, about=facts.title(op))
-        for op in facts.snapshot.operations
-        if (wait := _wait(facts, op)) is not None
-    ]
+    found = [replace(wait, about=facts.title(op)) for op in facts.snapshot.operations if (wait := _wait(facts, op)) is not None]
     if facts.in_line is not None:
         found.append(_lock(facts, facts.in_line))
     order = {"step": 0, "stop": 0, "lock": 1, "time": 1, "version": 2, "worker": 2}

@@ -7,16 +7,16 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from app.errors import UnreadableDefinition
-from app.explain import endings
-from app.explain.facts import Facts, Letter, read
-from app.explain.moving import Wait, told, waits
-from app.explain.words import MOST_NAMED, at, sentence
-from app.rules.states import JobState
-from app.store.queries import standing_of
-from app.store.session import reading
-from app.store.types import AnyRow
-from app.store.views.names import stamp
+from surefoot.app.errors import UnreadableDefinition
+from surefoot.app.explain import endings
+from surefoot.app.explain.facts import Facts, Letter, read
+from surefoot.app.explain.moving import Wait, told, waits
+from surefoot.app.explain.words import MOST_NAMED, at, sentence
+from surefoot.app.rules.states import JobState
+from surefoot.app.store.queries import standing_of
+from surefoot.app.store.session import reading
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import stamp
 
 
 def why(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:

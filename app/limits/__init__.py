@@ -15,6 +15,6 @@ What is left to the caller: the transaction, the own job's lock, and what become
 
 from __future__ import annotations
 
-from app.limits.locks import Blocked, Taken, leave, release, take
+from surefoot.app.limits.locks import Blocked, Taken, leave, release, take
 
 __all__ = ["Blocked", "Taken", "leave", "release", "take"]

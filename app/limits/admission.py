@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, literal_column, select
 
-from app.errors import TooManyOpenJobs
-from app.rules.states import JobState
-from app.store.tables import jobs
+from surefoot.app.errors import TooManyOpenJobs
+from surefoot.app.rules.states import JobState
+from surefoot.app.store.tables import jobs
 
 COUNT_AGAIN_S = 1.0
 TENANTS_REMEMBERED = 1000

@@ -15,8 +15,8 @@ leave no files. Labels have few values: names of sagas, steps and routes, never 
 
 from __future__ import annotations
 
-from app.metrics.files import start, started, stop, tidy
-from app.metrics.kinds import Counter, Histogram
-from app.metrics.noted import afterwards, committed, forget, note, note_seconds
+from surefoot.app.metrics.files import start, started, stop, tidy
+from surefoot.app.metrics.kinds import Counter, Histogram
+from surefoot.app.metrics.noted import afterwards, committed, forget, note, note_seconds
 
 __all__ = ["Counter", "Histogram", "afterwards", "committed", "forget", "note", "note_seconds", "start", "started", "stop", "tidy"]

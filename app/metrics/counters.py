@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.metrics.kinds import Counter, Histogram
+from surefoot.app.metrics.kinds import Counter, Histogram
 
 OPERATION = ("saga", "step", "kind")
 

@@ -6,7 +6,7 @@ import json
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
-from app.metrics import files
+from surefoot.app.metrics import files
 
 PREFIX = "surefoot_"
 LABEL_SETS_MOST = 2000  # of one metric; beyond it everything counts as "other", so that no mistake fills the disk

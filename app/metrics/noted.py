@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from app.metrics.files import started
-from app.metrics.kinds import Counter, Histogram
+from surefoot.app.metrics.files import started
+from surefoot.app.metrics.kinds import Counter, Histogram
 
 
 class _Notes(threading.local):

@@ -13,9 +13,15 @@ on SQLite). A barrier around a remote call is no barrier: commit an intent first
 the result, and let the remote refuse a key that was voided. The `order` saga's payment service shows how.
 """
 
-from app.participant.barrier import ActionUndone, Named, Pass, barrier, barrier_table
-from app.participant.effects import EffectState, Seen, only_seen, seen_in_barrier, seen_in_barrier_between
-from app.participant.stand_ins import stand_in, stands_in
+from surefoot.app.participant.barrier import ActionUndone, Named, Pass, barrier, barrier_table
+from surefoot.app.participant.effects import (
+    EffectState,
+    Seen,
+    only_seen,
+    seen_in_barrier,
+    seen_in_barrier_between,
+)
+from surefoot.app.participant.stand_ins import stand_in, stands_in
 
 __all__ = [
     "ActionUndone",

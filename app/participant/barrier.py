@@ -29,12 +29,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import JSON, BigInteger, Column, Connection, Insert, MetaData, String, Table, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    Insert,
+    MetaData,
+    String,
+    Table,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.clock import UtcDateTime, after
-from app.errors import SurefootError
+from surefoot.app.clock import UtcDateTime, after
+from surefoot.app.errors import SurefootError
 
 Result = TypeVar("Result")
 

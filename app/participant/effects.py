@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from app.participant.barrier import DONE, NEVER, rows
+from surefoot.app.participant.barrier import DONE, NEVER, rows
 
 ID_CHARS = 36  # a key begins with its job's id
 LISTED = 5_000  # effects of one answer

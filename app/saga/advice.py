@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app.saga import reading
-from app.saga.definition import Saga
-from app.saga.policies import seconds
-from app.saga.signatures import never_fits, positional
-from app.saga.source import accepts, hint
-from app.saga.step import Step
+from surefoot.app.saga import reading
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.policies import seconds
+from surefoot.app.saga.signatures import never_fits, positional
+from surefoot.app.saga.source import accepts, hint
+from surefoot.app.saga.step import Step
 
 LaneLimit = Callable[[str], float]  # lane -> the longest that an operation of it may take, in seconds
 

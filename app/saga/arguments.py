@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from app.errors import DefinitionError, SurefootError
-from app.saga import source
-from app.saga.naming import MAX_NAME_CHARS, did_you_mean
-from app.saga.outcomes import Failed
-from app.saga.policies import Retry, seconds
+from surefoot.app.errors import DefinitionError, SurefootError
+from surefoot.app.saga import source
+from surefoot.app.saga.naming import MAX_NAME_CHARS, did_you_mean
+from surefoot.app.saga.outcomes import Failed
+from surefoot.app.saga.policies import Retry, seconds
 
 P = ParamSpec("P")
 R = TypeVar("R")

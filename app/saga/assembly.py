@@ -8,13 +8,17 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from app.saga.graph import Compensation, Graph, Limits, Locks, Node
-from app.saga.policies import ACTION_ATTEMPTS, ACTION_QUEUE_S, PAST_PIVOT_ATTEMPTS, UNDO_ATTEMPTS, UNDO_QUEUE_S
-from app.saga.step import Part, Step
+from surefoot.app.saga.graph import Compensation, Graph, Limits, Locks, Node
+from surefoot.app.saga.policies import (
+    ACTION_ATTEMPTS,
+    ACTION_QUEUE_S,
+    PAST_PIVOT_ATTEMPTS,
+    UNDO_ATTEMPTS,
+    UNDO_QUEUE_S,
+)
+from surefoot.app.saga.step import Part, Step
 
-KeysOf = Callable[
-    ..., Sequence[str]
-]  # input, or input and tenant -> the keys of the locks that a job with this input takes
+KeysOf = Callable[..., Sequence[str]]  # input, or input and tenant -> the keys of the locks that a job with this input takes
 
 
 class Declared(Protocol):

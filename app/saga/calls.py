@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from app.errors import Unreadable
-from app.saga.context import Context
-from app.saga.inputs import parse_input
-from app.saga.locking import keys_of
-from app.saga.naming import did_you_mean
-from app.saga.outcomes import Answer, Happened, NotYet, Rejected
-from app.saga.source import Function, accepts
-from app.saga.values import adapter, first_fault, to_json, unreadable
+from surefoot.app.errors import Unreadable
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.inputs import parse_input
+from surefoot.app.saga.locking import keys_of
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.saga.outcomes import Answer, Happened, NotYet, Rejected
+from surefoot.app.saga.source import Function, accepts
+from surefoot.app.saga.values import adapter, first_fault, to_json, unreadable
 
 if TYPE_CHECKING:
-    from app.saga.definition import Saga
-    from app.saga.step import Step
+    from surefoot.app.saga.definition import Saga
+    from surefoot.app.saga.step import Step
 
 
 def invoke(
@@ -94,9 +94,7 @@ def lock_keys(
 
     Raises: Unreadable when the input cannot be read; Rejected when these are no keys; whatever the developer's function raises.
     """
-    return keys_of(
-        saga, _request(saga, saga[step], input, begins=True), tenant, most=most, longest=longest
-    )
+    return keys_of(saga, _request(saga, saga[step], input, begins=True), tenant, most=most, longest=longest)
 
 
 def function_of(step: Step[Any, Any], kind: str) -> Function:

@@ -18,8 +18,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.validators import extend
 from pydantic import AnyUrl, ValidationError
 
-from app.saga.naming import did_you_mean
-from app.saga.values import adapter, pointer, unfit
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.saga.values import adapter, pointer, unfit
 
 Fault = dict[str, str]  # "pointer", "detail", and the "pattern" of what must match one
 Path = tuple[str | int, ...]

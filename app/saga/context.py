@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import structlog
 from pydantic import ValidationError
 
-from app.saga.naming import DEFAULT_TENANT, effect_key
-from app.saga.values import adapter, to_json, unreadable
+from surefoot.app.saga.naming import DEFAULT_TENANT, effect_key
+from surefoot.app.saga.values import adapter, to_json, unreadable
 
 
 class Port(Protocol):

@@ -14,9 +14,9 @@ from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
-from app.errors import DefinitionError
-from app.saga import source
-from app.saga.arguments import (
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga import source
+from surefoot.app.saga.arguments import (
     NAMING,
     Duration,
     as_written,
@@ -31,18 +31,18 @@ from app.saga.arguments import (
     said,
     text,
 )
-from app.saga.assembly import KeysOf, assemble
-from app.saga.examples import declared_examples
-from app.saga.graph import Graph, digest_of
-from app.saga.inputs import has_secrets, schema_of, secret_values
-from app.saga.lint import mistakes
-from app.saga.locking import declared_locks
-from app.saga.naming import DEAD_LANE, did_you_mean, is_name, queue_name, task_name
-from app.saga.policies import Retry
-from app.saga.step import Step
-from app.saga.words import StepWords, Words, declared_words
-from app.saga.worlds import DrillWorld, as_world
-from app.secrecy import NONE, Secrets
+from surefoot.app.saga.assembly import KeysOf, assemble
+from surefoot.app.saga.examples import declared_examples
+from surefoot.app.saga.graph import Graph, digest_of
+from surefoot.app.saga.inputs import has_secrets, schema_of, secret_values
+from surefoot.app.saga.lint import mistakes
+from surefoot.app.saga.locking import declared_locks
+from surefoot.app.saga.naming import DEAD_LANE, did_you_mean, is_name, queue_name, task_name
+from surefoot.app.saga.policies import Retry
+from surefoot.app.saga.step import Step
+from surefoot.app.saga.words import StepWords, Words, declared_words
+from surefoot.app.saga.worlds import DrillWorld, as_world
+from surefoot.app.secrecy import NONE, Secrets
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input model
 P = ParamSpec("P")

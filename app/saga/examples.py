@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from app.errors import DefinitionError
-from app.saga.arguments import choice, said
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.arguments import choice, said
 
 T = TypeVar("T")
 ENDS = ("completed", "failed", "cancelled")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
-from app.saga.schemas import without_words
+from surefoot.app.saga.schemas import without_words
 
 T = TypeVar("T")
 KINDS = ("action", "undo", "confirm")

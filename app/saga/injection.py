@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.errors import SettingsError
-from app.faults import POINTS_OF, Fault
-from app.saga.naming import did_you_mean
-from app.saga.registry import Registry
+from surefoot.app.errors import SettingsError
+from surefoot.app.faults import POINTS_OF, Fault
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.saga.registry import Registry
 
 
 def check_targets(plan: Sequence[Fault], known: Registry) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
-from app.errors import ApprovalNeeded, InvalidInput
-from app.saga.checking import SAYS, model_faults, schema_faults, storage_faults
-from app.saga.schemas import closed, marked
-from app.saga.values import pointer
-from app.secrecy import Secrets, scrub
+from surefoot.app.errors import ApprovalNeeded, InvalidInput
+from surefoot.app.saga.checking import SAYS, model_faults, schema_faults, storage_faults
+from surefoot.app.saga.schemas import closed, marked
+from surefoot.app.saga.values import pointer
+from surefoot.app.secrecy import Secrets, scrub
 
 SECRET = "writeOnly"
 APPROVAL = "x-approval-above"

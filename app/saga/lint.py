@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, RootModel
 
-from app.errors import ApprovalNeeded, InvalidInput
-from app.saga import signatures, summary
-from app.saga.assembly import Declared, descendants, ordered_pairs, pivot_of, topological
-from app.saga.inputs import validate_input
-from app.saga.locking import keys_of
-from app.saga.naming import did_you_mean
-from app.saga.outcomes import Rejected
-from app.saga.step import Step
+from surefoot.app.errors import ApprovalNeeded, InvalidInput
+from surefoot.app.saga import signatures, summary
+from surefoot.app.saga.assembly import Declared, descendants, ordered_pairs, pivot_of, topological
+from surefoot.app.saga.inputs import validate_input
+from surefoot.app.saga.locking import keys_of
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.saga.step import Step
 
 MAX_STEPS = 12_000  # a job's rows are named in one statement, and SQLite takes 32,766 values in one
 MAX_PAIRS = 250_000  # rows of the catalogue's closure for one definition: a chain of 700 steps, or any fork of MAX_STEPS

@@ -12,12 +12,12 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.errors import DefinitionError
-from app.saga.arguments import Duration, choice, positive, said
-from app.saga.assembly import Declared, KeysOf
-from app.saga.naming import DEFAULT_TENANT
-from app.saga.outcomes import Rejected
-from app.saga.source import accepts
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.arguments import Duration, choice, positive, said
+from surefoot.app.saga.assembly import Declared, KeysOf
+from surefoot.app.saga.naming import DEFAULT_TENANT
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.saga.source import accepts
 
 
 class Shared(str):
@@ -49,9 +49,7 @@ def declared_locks(
         choice(on_locked, POLICIES, "on_locked", line, what)
     if on_locked == "fail" and lock_wait is not None:
         raise DefinitionError(f"{at}: lock_wait={lock_wait!r}, but on_locked='fail' never waits. Keep one of the two.")
-    if locks is not None and (
-        not callable(locks) or inspect.iscoroutinefunction(locks) or not _takes(locks)
-    ):
+    if locks is not None and (not callable(locks) or inspect.iscoroutinefunction(locks) or not _takes(locks)):
         raise DefinitionError(
             f"{at}: locks={said(locks)}. Say a plain function of the input (or of input and tenant)"
             " that gives keys, like lambda o: [f'order:{o.ref}']."
@@ -87,9 +85,7 @@ def keys_of(
             raise Rejected(f"locks= gave {said(key)}: a key is text that can be printed, without space around it")
         if len(key) > longest:
             raise Rejected(f"locks= gave a key of {len(key)} characters; at most {longest} are taken (SUREFOOT_LOCK_KEY_CHARS)")
-    keys = tuple(
-        key for _, _, key in sorted({(str(key), isinstance(key, Shared), key) for key in given})
-    )
+    keys = tuple(key for _, _, key in sorted({(str(key), isinstance(key, Shared), key) for key in given}))
     if len(keys) > most:
         raise Rejected(f"locks= gave {len(keys)} keys; a job takes at most {most} (SUREFOOT_LOCK_KEYS)")
     return keys

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-from app.errors import SurefootError
-from app.saga.policies import seconds as in_seconds
+from surefoot.app.errors import SurefootError
+from surefoot.app.saga.policies import seconds as in_seconds
 
 
 class Rejected(SurefootError):

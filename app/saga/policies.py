@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.config import LONGEST_S
-from app.saga.graph import Limits
+from surefoot.app.config import LONGEST_S
+from surefoot.app.saga.graph import Limits
 
 ACTION_ATTEMPTS = 5
 UNDO_ATTEMPTS = 10

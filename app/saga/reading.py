@@ -16,9 +16,9 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from app.saga.outcomes import Rejected
-from app.saga.source import Function, at_line
-from app.saga.step import Step
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.saga.source import Function, at_line
+from surefoot.app.saga.step import Step
 
 Said = tuple[str, str]  # path:line, what is so and what to write
 FRESH_MODULES = {module.__name__ for module in (random, secrets, time, uuid)}

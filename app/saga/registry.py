@@ -8,9 +8,9 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
-from app.errors import DefinitionError, SurefootError
-from app.saga.definition import Saga
-from app.saga.source import raised_in
+from surefoot.app.errors import DefinitionError, SurefootError
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.source import raised_in
 
 GROUP = "surefoot.sagas"
 

@@ -9,12 +9,12 @@ from typing import Any, Union, get_args, get_origin, is_typeddict
 
 from pydantic import BaseModel, PydanticUserError
 
-from app.saga.assembly import Declared
-from app.saga.context import Context
-from app.saga.roundtrip import unkeepable
-from app.saga.source import Function, accepts, hint, shape, where
-from app.saga.step import Step
-from app.saga.values import adapter, comes_back, type_name
+from surefoot.app.saga.assembly import Declared
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.roundtrip import unkeepable
+from surefoot.app.saga.source import Function, accepts, hint, shape, where
+from surefoot.app.saga.step import Step
+from surefoot.app.saga.values import adapter, comes_back, type_name
 
 _PLAIN = (str, int, float, bool, bytes, list, dict, tuple, set, frozenset, NoneType)
 _TAKES: dict[type, tuple[type, ...]] = {float: (float, int)}  # as annotations mean it everywhere

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType, NoneType, SimpleNamespace, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from app.saga.outcomes import NotYet
+from surefoot.app.saga.outcomes import NotYet
 
 Function = Callable[..., Any]
 MAX_FRAMES = 6  # of a traceback, for one line of a log
@@ -55,7 +55,7 @@ def came_from(error: BaseException) -> str:
     frames = [
         f"{_short(frame.f_code.co_filename)}:{line} in {frame.f_code.co_name}"
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if not str(frame.f_globals.get("__name__", "")).startswith("app.")
+        if not str(frame.f_globals.get("__name__", "")).startswith("surefoot.app.")
     ]
     return " > ".join(frames[-MAX_FRAMES:])
 

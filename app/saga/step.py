@@ -7,11 +7,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property, update_wrapper
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from app.errors import DefinitionError
-from app.saga import source
-from app.saga.arguments import Duration, declaration, length, plain_function, positive, positive_or_none, retry_or_default, said
-from app.saga.policies import Retry
-from app.saga.words import NOTHING_SAID, StepWords, declared_words
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga import source
+from surefoot.app.saga.arguments import (
+    Duration,
+    declaration,
+    length,
+    plain_function,
+    positive,
+    positive_or_none,
+    retry_or_default,
+    said,
+)
+from surefoot.app.saga.policies import Retry
+from surefoot.app.saga.words import NOTHING_SAID, StepWords, declared_words
 
 P = ParamSpec("P")
 R = TypeVar("R")

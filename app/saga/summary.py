@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Any
 
-from app.saga.inputs import SECRET, secret_values
-from app.saga.naming import did_you_mean
-from app.saga.schemas import applying, below
-from app.secrecy import scrub
+from surefoot.app.saga.inputs import SECRET, secret_values
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.saga.schemas import applying, below
+from surefoot.app.secrecy import scrub
 
 CENTS = "cents"  # the one form there is: 1250 as 12.50
 MOST_CHARACTERS = 200

@@ -17,8 +17,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from app.errors import Unreadable
-from app.saga.roundtrip import difference
+from surefoot.app.errors import Unreadable
+from surefoot.app.saga.roundtrip import difference
 
 MAX_DEPTH = 64  # levels of lists and objects inside each other
 MAX_INTEGER = 2**63 - 1

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from app.errors import DefinitionError
-from app.saga.arguments import text
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.arguments import text
 
 MOST_CHARACTERS = 120  # of one of these words; longer is a paragraph, and no list has room for it
 
@@ -39,7 +39,7 @@ def declared_words(line: str, what: str, **said: object) -> StepWords:
 
 @dataclass(frozen=True)
 class Words:
-    """`summary`: a template over the input (`app.saga.summary`); `steps`: of those steps of which something was said."""
+    """`summary`: a template over the input (`surefoot.app.saga.summary`); `steps`: of those steps of which something was said."""
 
     summary: str = ""
     steps: Mapping[str, StepWords] = field(default_factory=dict)

@@ -8,8 +8,8 @@ from functools import wraps
 from inspect import isgeneratorfunction
 from typing import Any
 
-from app.errors import DefinitionError
-from app.saga import source
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga import source
 
 DrillWorld = Callable[[], AbstractContextManager[Any]]
 

@@ -9,9 +9,9 @@ from enum import Enum
 
 from gunicorn.workers.gthread import TConn
 
-from app.config import Settings
-from app.serving.incoming import Incoming
-from app.serving.outgoing import Outgoing
+from surefoot.app.config import Settings
+from surefoot.app.serving.incoming import Incoming
+from surefoot.app.serving.outgoing import Outgoing
 
 LINGER_S = 2.0  # of taking in what a peer still sends after our last word, so that it reads that
 
@@ -84,9 +84,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             case Wait.BODY:
                 return patience.moving(patience.body_s, self.incoming.body_received)
             case Wait.READER:
-                return patience.moving(
-                    patience.answer_s, self.outgoing.sent if self.outgoing else 0
-                )
+                return patience.moving(patience.answer_s, self.outgoing.sent if self.outgoing else 0)
             case Wait.END:
                 return LINGER_S
         return math.inf

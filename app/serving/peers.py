@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
-from app.config import words_of
+from surefoot.app.config import words_of
 
 EVERYBODY = "*"
 
@@ -14,9 +14,7 @@ def is_trusted(peer: str, proxies: str) -> bool:
     """Whether `peer` is one of `proxies` (addresses and networks, separated by commas; `*` is
     everybody)."""
     networks = _networks(proxies)
-    return networks is None or (
-        is_address(peer) and any(ipaddress.ip_address(peer) in one for one in networks)
-    )
+    return networks is None or (is_address(peer) and any(ipaddress.ip_address(peer) in one for one in networks))
 
 
 def is_address(text: str) -> bool:
@@ -31,8 +29,4 @@ def is_address(text: str) -> bool:
 def _networks(proxies: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] | None:
     """None: everybody."""
     words = words_of(proxies)
-    return (
-        None
-        if EVERYBODY in words
-        else tuple(ipaddress.ip_network(one, strict=False) for one in words)
-    )
+    return None if EVERYBODY in words else tuple(ipaddress.ip_network(one, strict=False) for one in words)

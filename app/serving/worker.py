@@ -21,13 +21,13 @@ from typing import Any
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from app.config import settings
-from app.metrics.counters import CONNECTIONS_ENDED
-from app.serving import refusals
-from app.serving.connection import Connection, Patience, Wait
-from app.serving.incoming import Incoming
-from app.serving.outgoing import Outgoing
-from app.serving.peers import is_trusted
+from surefoot.app.config import settings
+from surefoot.app.metrics.counters import CONNECTIONS_ENDED
+from surefoot.app.serving import refusals
+from surefoot.app.serving.connection import Connection, Patience, Wait
+from surefoot.app.serving.incoming import Incoming
+from surefoot.app.serving.outgoing import Outgoing
+from surefoot.app.serving.peers import is_trusted
 
 LOOK_S = 0.25  # how often the ends of waits are looked at
 READ_BYTES = 64 * 1024  # of one connection at a time, so that the others have their turn
@@ -86,9 +86,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._await_request(conn)
 
     def _is_crowded(self, address: str) -> bool:
-        return self._of_address[address] >= self._most_of_address and not is_trusted(
-            address, self._proxies
-        )
+        return self._of_address[address] >= self._most_of_address and not is_trusted(address, self._proxies)
 
     def _make_room(self) -> None:
         """Close the connection that has been waiting for longest without a request."""
@@ -265,9 +263,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._room += conn.room
         conn.room = 0
 
-    def _watch(
-        self, conn: Connection, events: int, then: Callable[[Connection, socket.socket], None]
-    ) -> None:
+    def _watch(self, conn: Connection, events: int, then: Callable[[Connection, socket.socket], None]) -> None:
         self._waiting.add(conn)
         self.poller.register(conn.sock, events, partial(then, conn))
 

@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from app.participant.barrier import ActionUndone
-from app.saga.context import Context
-from app.saga.registry import Registry
-from app.simulation.fleet import Worker
-from app.simulation.ledger import Ledger
-from app.simulation.sagas import StepPlan
-from app.simulation.service import SimService
-from app.simulation.stage import Actor, Role
-from app.simulation.world import World
+from surefoot.app.participant.barrier import ActionUndone
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.registry import Registry
+from surefoot.app.simulation.fleet import Worker
+from surefoot.app.simulation.ledger import Ledger
+from surefoot.app.simulation.sagas import StepPlan
+from surefoot.app.simulation.service import SimService
+from surefoot.app.simulation.stage import Actor, Role
+from surefoot.app.simulation.world import World
 
 T = TypeVar("T")
 KEYS = 3  # idempotency keys a client uses: so many jobs at most

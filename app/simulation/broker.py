@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.engine.parcel import Parcel, parcels
-from app.engine.work import Performed
-from app.errors import BrokerUnavailable
-from app.rules.planner import Plan
-from app.simulation.doors import Doors
-from app.simulation.stage import Stage
+from surefoot.app.engine.parcel import Parcel, parcels
+from surefoot.app.engine.work import Performed
+from surefoot.app.errors import BrokerUnavailable
+from surefoot.app.rules.planner import Plan
+from surefoot.app.simulation.doors import Doors
+from surefoot.app.simulation.stage import Stage
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from app.clock import SQLITE_FORMAT
+from surefoot.app.clock import SQLITE_FORMAT
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 

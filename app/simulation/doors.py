@@ -16,15 +16,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-from app.simulation.stage import Stage
-from app.store import wide
+from surefoot.app.simulation.stage import Stage
+from surefoot.app.store import wide
 
 # What PostgreSQL does in one statement that commits by itself -> the transaction that does it elsewhere
 IN_ONE = {
     "attempt.complete_forward": "attempt.complete",
     "submit._insert": "submit._insert",
 }
-SKIPPED = ("app.store.session", "app.simulation.doors", "contextlib")
+SKIPPED = ("surefoot.app.store.session", "surefoot.app.simulation.doors", "contextlib")
 # What moves share, and what isolates them: the name wanted is their caller's
 HELPERS = ("_landing", "_move_each", "_read", "_decide", "_late", "one", "each", "whole", "act", "look")
 

@@ -6,17 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app import faults
-from app.engine import keep
-from app.engine.dispatch import not_sent
-from app.engine.parcel import Parcel
-from app.engine.perform import perform, run_on
-from app.engine.work import Performed, Verdict
-from app.errors import StoreUnavailable
-from app.faults import Point
-from app.saga.registry import Registry
-from app.simulation.scene import Scene
-from app.simulation.stage import Actor, Role
+from surefoot.app import faults
+from surefoot.app.engine import keep
+from surefoot.app.engine.dispatch import not_sent
+from surefoot.app.engine.parcel import Parcel
+from surefoot.app.engine.perform import perform, run_on
+from surefoot.app.engine.work import Performed, Verdict
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.faults import Point
+from surefoot.app.saga.registry import Registry
+from surefoot.app.simulation.scene import Scene
+from surefoot.app.simulation.stage import Actor, Role
 
 
 @dataclass(eq=False)
@@ -95,7 +95,7 @@ class Fleet:
         return self._scene.act(actor, lambda: self._serve(actor, taken, boot, pid, registry or self._scene.registry), ended)
 
     def _serve(self, actor: Actor, parcel: Parcel, boot: str, pid: int, registry: Registry) -> Verdict:
-        """What `workers.tasks` does with a message."""
+        """What `surefoot.workers.tasks` does with a message."""
         db, settings, broker = self._scene.db, self._scene.settings, self._scene.broker
         carries = not broker.down
         delivery = parcel.delivery(boot, pid, runs_on=self._runs_on, carries=carries)

@@ -13,19 +13,19 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from app.engine.findings import UNASKABLE
-from app.participant.barrier import DONE, UNDONE, barrier, rows
-from app.participant.effects import Seen, seen_in_barrier, seen_in_barrier_between
-from app.rules.states import JobState, Kind, OpState
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.saga.naming import effect_key
-from app.simulation.sagas import StepPlan
-from app.simulation.store import SimStore
-from app.simulation.world import World
-from app.store.ids import new_id
-from app.store.reconciliations import ADOPTED, LATE, UNDO
-from app.store.tables import jobs, operations, reconciliations
+from surefoot.app.engine.findings import UNASKABLE
+from surefoot.app.participant.barrier import DONE, UNDONE, barrier, rows
+from surefoot.app.participant.effects import Seen, seen_in_barrier, seen_in_barrier_between
+from surefoot.app.rules.states import JobState, Kind, OpState
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.naming import effect_key
+from surefoot.app.simulation.sagas import StepPlan
+from surefoot.app.simulation.store import SimStore
+from surefoot.app.simulation.world import World
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.reconciliations import ADOPTED, LATE, UNDO
+from surefoot.app.store.tables import jobs, operations, reconciliations
 
 SERVICE = "things"
 r = reconciliations.c

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from app import faults
-from app.engine import decide, findings, reconcile
-from app.engine.dispatch import ring
-from app.engine.entrance import Entrance
-from app.engine.redrive import discard_letter, redrive_job, redrive_letter
-from app.engine.rerun import Asked
-from app.engine.submit import Submission, submit
-from app.faults import Point
-from app.simulation.scene import Scene
-from app.simulation.stage import Actor, Role
+from surefoot.app import faults
+from surefoot.app.engine import decide, findings, reconcile
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.redrive import discard_letter, redrive_job, redrive_letter
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.faults import Point
+from surefoot.app.simulation.scene import Scene
+from surefoot.app.simulation.stage import Actor, Role
 
 TENANT = "00000000-0000-7000-8000-000000000001"
 
@@ -92,9 +92,7 @@ class People:
         scene = self._scene
         reconcile.whole_window(scene.store.engine, scene.settings, scene.registry, "patrol")
 
-    def finding(
-        self, finding_id: str, word: str, *, points: int | str | None = None, dies: bool = False
-    ) -> Actor:
+    def finding(self, finding_id: str, word: str, *, points: int | str | None = None, dies: bool = False) -> Actor:
         """A person decides about a finding: `adopt`, `undo`, `close`; or to `decide` that a patrol undoes it."""
         scene = self._scene
         who = ("person", "looked")

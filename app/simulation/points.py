@@ -7,7 +7,7 @@ around reads, on which the next transaction leans.
 
 from __future__ import annotations
 
-from app.faults import Point
+from surefoot.app.faults import Point
 
 
 def _around(*names: str) -> set[str]:

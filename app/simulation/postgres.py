@@ -17,12 +17,12 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Engine, event, make_url
 
-from app.config import driver_url
-from app.simulation import watch
-from app.simulation.clock import VirtualClock
-from app.simulation.stage import Actor
-from app.simulation.store import FIRST_ROUND, SimStore, ordered
-from app.store.session import open_engine
+from surefoot.app.config import driver_url
+from surefoot.app.simulation import watch
+from surefoot.app.simulation.clock import VirtualClock
+from surefoot.app.simulation.stage import Actor
+from surefoot.app.simulation.store import FIRST_ROUND, SimStore, ordered
+from surefoot.app.store.session import open_engine
 
 PREFIX = "surefoot_simulation_"
 CLOCKS = ("now", "statement_timestamp", "clock_timestamp", "transaction_timestamp")
@@ -123,10 +123,7 @@ def _functions() -> str:
     answers = [(name, "timestamptz", now) for name in (*CLOCKS, "sim_now")]
     answers.append(("sim_role", "text", "SELECT nullif(current_setting('sim.role'), '')"))
     answers.append(("sim_fence", "int", "SELECT nullif(current_setting('sim.fence'), '')::int"))
-    return ";\n".join(
-        f"CREATE FUNCTION {name}() RETURNS {kind} LANGUAGE sql STABLE AS $sim$ {body} $sim$"
-        for name, kind, body in answers
-    )
+    return ";\n".join(f"CREATE FUNCTION {name}() RETURNS {kind} LANGUAGE sql STABLE AS $sim$ {body} $sim$" for name, kind, body in answers)
 
 
 def _zoned(clock: VirtualClock) -> str:

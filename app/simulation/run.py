@@ -15,11 +15,11 @@ from typing import Any
 
 import structlog
 
-from app.simulation.points import NAMED
-from app.simulation.postgres import PostgresStore, drop_schemas, run_prefix
-from app.simulation.schedule import Outcome, run
-from app.simulation.shrink import MOST_RUNS, shrunk
-from app.simulation.store import SimStore
+from surefoot.app.simulation.points import NAMED
+from surefoot.app.simulation.postgres import PostgresStore, drop_schemas, run_prefix
+from surefoot.app.simulation.schedule import Outcome, run
+from surefoot.app.simulation.shrink import MOST_RUNS, shrunk
+from surefoot.app.simulation.store import SimStore
 
 MOST_FAILURES = 5  # after so many no more schedules are begun
 CHUNK = 10  # schedules that a process is given at a time

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.saga.definition import Saga
-from app.saga.policies import Retry
-from app.saga.step import Step
-from app.simulation.service import SimService
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.policies import Retry
+from surefoot.app.saga.step import Step
+from surefoot.app.simulation.service import SimService
 
 LANES = ("a", "b", "c")
 
@@ -44,9 +44,7 @@ class StepPlan:
         return self.promise != "pure" and not self.bare
 
     def __str__(self) -> str:
-        marks = [
-            mark for mark in ("replay", "probe", "confirm", "brief", "bare") if getattr(self, mark)
-        ]
+        marks = [mark for mark in ("replay", "probe", "confirm", "brief", "bare") if getattr(self, mark)]
         after = f" after {','.join(self.after)}" if self.after else ""
         return f"{self.name}: lane {self.lane}, {'+'.join([self.promise, *marks])}, {self.attempts} tries{after}"
 
@@ -98,9 +96,7 @@ def _some_confirmed(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
 def to_be_learnt(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
     """What can be undone has a probe, or is done once more before its undo, by turns."""
     return tuple(
-        replace(plan, replay=number % 2 == 0, probe=number % 2 == 1, undo_attempts=10)
-        if plan.promise == "undo"
-        else plan
+        replace(plan, replay=number % 2 == 0, probe=number % 2 == 1, undo_attempts=10) if plan.promise == "undo" else plan
         for number, plan in enumerate(plans)
     )
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.config import Settings
-from app.errors import RequestError, StoreUnavailable
-from app.saga.registry import Registry
-from app.simulation.broker import SimBroker
-from app.simulation.stage import Actor
-from app.simulation.store import SimStore
+from surefoot.app.config import Settings
+from surefoot.app.errors import RequestError, StoreUnavailable
+from surefoot.app.saga.registry import Registry
+from surefoot.app.simulation.broker import SimBroker
+from surefoot.app.simulation.stage import Actor
+from surefoot.app.simulation.store import SimStore
 
 EXPECTED = (RequestError, StoreUnavailable)  # what an actor may end with; anything else is a mistake of the engine
 

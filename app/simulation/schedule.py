@@ -12,16 +12,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.config import Settings
-from app.rules.states import ENDED, JobState
-from app.simulation.actions import WORDS, Action, Director
-from app.simulation.ledger import Ledger
-from app.simulation.sagas import StepPlan, build, draw, to_be_learnt
-from app.simulation.service import SimService
-from app.simulation.store import SimStore, store_of_this_process
-from app.simulation.terms import Terms, on_these_terms, terms_of
-from app.simulation.truth import untrue
-from app.simulation.world import World, usual_settings
+from surefoot.app.config import Settings
+from surefoot.app.rules.states import ENDED, JobState
+from surefoot.app.simulation.actions import WORDS, Action, Director
+from surefoot.app.simulation.ledger import Ledger
+from surefoot.app.simulation.sagas import StepPlan, build, draw, to_be_learnt
+from surefoot.app.simulation.service import SimService
+from surefoot.app.simulation.store import SimStore, store_of_this_process
+from surefoot.app.simulation.terms import Terms, on_these_terms, terms_of
+from surefoot.app.simulation.truth import untrue
+from surefoot.app.simulation.world import World, usual_settings
 
 SAGA = "shape"
 LENGTH = 60  # actions of a schedule

@@ -13,12 +13,22 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.participant.barrier import DONE, barrier, rows
-from app.rules.states import ENDED, Kind
-from app.saga.context import Context
-from app.saga.outcomes import NEVER, UNKNOWN, Failed, Happened, NothingSent, NotYet, Probed, Rejected, RetryLater
-from app.simulation.stage import Actor
-from app.simulation.store import SimStore
+from surefoot.app.participant.barrier import DONE, barrier, rows
+from surefoot.app.rules.states import ENDED, Kind
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.outcomes import (
+    NEVER,
+    UNKNOWN,
+    Failed,
+    Happened,
+    NothingSent,
+    NotYet,
+    Probed,
+    Rejected,
+    RetryLater,
+)
+from surefoot.app.simulation.stage import Actor
+from surefoot.app.simulation.store import SimStore
 
 
 @dataclass(frozen=True)

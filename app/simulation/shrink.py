@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.simulation.actions import Action
-from app.simulation.schedule import Outcome, run
-from app.simulation.store import SimStore
+from surefoot.app.simulation.actions import Action
+from surefoot.app.simulation.schedule import Outcome, run
+from surefoot.app.simulation.store import SimStore
 
 MOST_RUNS = 400  # of one schedule: a minute or so
 
 
-def shrunk(
-    failed: Outcome, most_runs: int = MOST_RUNS, *, store: SimStore | None = None
-) -> Outcome:
+def shrunk(failed: Outcome, most_runs: int = MOST_RUNS, *, store: SimStore | None = None) -> Outcome:
     """The shortest schedule found that fails with the same first sentence. `store`: where, if not in memory.
 
     Delta debugging: halves, quarters, single actions are left out; what is left is done in one go where that fails too.

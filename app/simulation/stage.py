@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from app.faults import Crashed
+from surefoot.app.faults import Crashed
 
 Work = Callable[[], Any]
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-from app.engine import patience, perform, running
-from app.simulation.clock import START, VirtualClock
-from app.simulation.store import SimStore
-from app.store import ids, session, undone
+from surefoot.app.engine import patience, perform, running
+from surefoot.app.simulation.clock import START, VirtualClock
+from surefoot.app.simulation.store import SimStore
+from surefoot.app.store import ids, session, undone
 
 
 @contextmanager

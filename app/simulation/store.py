@@ -15,14 +15,14 @@ from typing import Any, cast
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from app.participant.barrier import rows as barrier_rows
-from app.simulation import watch
-from app.simulation.clock import VirtualClock
-from app.simulation.doors import Doors
-from app.simulation.stage import Stage
-from app.store.migrate import upgrade
-from app.store.session import prepare
-from app.store.tables import metadata, rounds
+from surefoot.app.participant.barrier import rows as barrier_rows
+from surefoot.app.simulation import watch
+from surefoot.app.simulation.clock import VirtualClock
+from surefoot.app.simulation.doors import Doors
+from surefoot.app.simulation.stage import Stage
+from surefoot.app.store.migrate import upgrade
+from surefoot.app.store.session import prepare
+from surefoot.app.store.tables import metadata, rounds
 
 
 class SimStore(ABC):

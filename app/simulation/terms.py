@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from app.simulation.sagas import StepPlan
+from surefoot.app.simulation.sagas import StepPlan
 
 OF_SIXTEEN = 15
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.rules.states import ENDED, JobState, OpState
-from app.saga.graph import Graph
-from app.simulation.actions import Director
-from app.store.tables import operations
+from surefoot.app.rules.states import ENDED, JobState, OpState
+from surefoot.app.saga.graph import Graph
+from surefoot.app.simulation.actions import Director
+from surefoot.app.store.tables import operations
 
 
 def untrue(director: Director) -> list[str]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from app.rules.states import ENDED, JobState
-from app.store.reconciliations import LATE
-from app.store.tables import dead_letters, history, jobs, operations, reconciliations
+from surefoot.app.rules.states import ENDED, JobState
+from surefoot.app.store.reconciliations import LATE
+from surefoot.app.store.tables import dead_letters, history, jobs, operations, reconciliations
 
 
 class View:

@@ -12,9 +12,9 @@ import re
 import sqlite3
 from typing import Protocol
 
-from app.engine.invariants import INVARIANTS, STATES
-from app.rules.states import DONE, ENDED, OpState
-from app.simulation.clock import VirtualClock
+from surefoot.app.engine.invariants import INVARIANTS, STATES
+from surefoot.app.rules.states import DONE, ENDED, OpState
+from surefoot.app.simulation.clock import VirtualClock
 
 OBJECTIONS = "sim_objections"
 OBJECTIONS_TABLE = f"CREATE TABLE {OBJECTIONS} (sentence TEXT NOT NULL, id TEXT NOT NULL)"
@@ -83,8 +83,7 @@ def install(connection: sqlite3.Connection) -> None:
     connection.execute(OBJECTIONS_TABLE)
     for number, (sentence, (table, condition)) in enumerate(CHANGES.items()):
         connection.execute(
-            f"CREATE TRIGGER sim_watch_{number} AFTER UPDATE ON {table} WHEN {condition} "
-            f"BEGIN {_object(sentence, 'NEW.id')}; END"
+            f"CREATE TRIGGER sim_watch_{number} AFTER UPDATE ON {table} WHEN {condition} BEGIN {_object(sentence, 'NEW.id')}; END"
         )
     for verb in ("UPDATE", "DELETE"):
         connection.execute(

@@ -9,7 +9,7 @@
 Each verb of `people`, of `fleet` and of the world itself is one action of one process. With `points=n` the actor stops after n
 named points, or at the one of that name, and waits in `stage.paused`, to be resumed, frozen or killed; with `dies=True` it crashes
 there. The steps of a saga may be anything that runs in this process; how they are made to fail is the caller's: `interfere` is asked
-at every point, and `fires` at those of `app.faults`, which are among them under their own names.
+at every point, and `fires` at those of `surefoot.app.faults`, which are among them under their own names.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
-from app import faults
-from app.config import Settings
-from app.engine.dispatch import Announced
-from app.engine.sweep import Sweeper
-from app.faults import Point
-from app.saga.definition import Saga
-from app.saga.registry import Registry
-from app.simulation.broker import SimBroker
-from app.simulation.fleet import Fleet
-from app.simulation.people import TENANT, People
-from app.simulation.scene import Scene
-from app.simulation.stage import Actor, Interfere, Role
-from app.simulation.stand_ins import standing_in
-from app.simulation.store import SimStore, store_of_this_process
-from app.simulation.view import View
-from app.simulation.watch import Watch
-from app.store.catalogue import register
-from app.store.tables import tenants
+from surefoot.app import faults
+from surefoot.app.config import Settings
+from surefoot.app.engine.dispatch import Announced
+from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.faults import Point
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
+from surefoot.app.simulation.broker import SimBroker
+from surefoot.app.simulation.fleet import Fleet
+from surefoot.app.simulation.people import TENANT, People
+from surefoot.app.simulation.scene import Scene
+from surefoot.app.simulation.stage import Actor, Interfere, Role
+from surefoot.app.simulation.stand_ins import standing_in
+from surefoot.app.simulation.store import SimStore, store_of_this_process
+from surefoot.app.simulation.view import View
+from surefoot.app.simulation.watch import Watch
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.tables import tenants
 
 LAND_WITHIN_S = 4000.0  # some leases, the longest backoffs one after the other, the doubled bounds of lost messages
 
@@ -112,7 +112,7 @@ class World:
         return self.sagas[known]
 
     def fire(self, target: str, point: Point) -> None:
-        """An actor stands at a point of `app.faults`."""
+        """An actor stands at a point of `surefoot.app.faults`."""
         self.stage.point(str(point))
         if self.fires is not None:
             self.fires.fire(target, point)

@@ -16,12 +16,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, insert, or_, select, text
 
-from app.secrecy import scrub
-from app.store.actors import Actor
-from app.store.hidden import secrets_of
-from app.store.ids import new_id
-from app.store.tables import acts
-from app.store.types import AnyRow
+from surefoot.app.secrecy import scrub
+from surefoot.app.store.actors import Actor
+from surefoot.app.store.hidden import secrets_of
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.tables import acts
+from surefoot.app.store.types import AnyRow
 
 a = acts.c
 WHOLE = text("part_of IS NULL")  # as the indexes say it
@@ -46,9 +46,7 @@ class Act:
 
 
 def note(tx: Connection, actor: str, act: Act) -> str | None:
-    """Write what a person does. Returns the id of the act; None when it is not a person who acts.
-
-    """
+    """Write what a person does. Returns the id of the act; None when it is not a person who acts."""
     if not isinstance(actor, Actor) or not actor.acting:
         return None
     row = _row(actor, act) | {"reason": _reason(tx, act), "details": _bounded(act.details)}
@@ -59,10 +57,7 @@ def note(tx: Connection, actor: str, act: Act) -> str | None:
 def note_parts(tx: Connection, actor: str, whole: str | None, parts: Iterable[Act]) -> None:
     """What one act did to each of many: found by the job of each, and left out of other lists."""
     if isinstance(actor, Actor) and whole is not None:
-        rows = [
-            _row(actor, part) | {"part_of": whole, "details": _bounded(part.details)}
-            for part in parts
-        ]
+        rows = [_row(actor, part) | {"part_of": whole, "details": _bounded(part.details)} for part in parts]
         if rows:
             tx.execute(insert(acts), rows)
 
@@ -96,9 +91,7 @@ class Asked:
         return found
 
 
-def page(
-    connection: Connection, asked: Asked, after: tuple[datetime, str] | None, limit: int
-) -> list[AnyRow]:
+def page(connection: Connection, asked: Asked, after: tuple[datetime, str] | None, limit: int) -> list[AnyRow]:
     """Acts, newest first, older than `after`; of a job also those that were part of a request about
     many.
     """
@@ -135,7 +128,4 @@ def _reason(tx: Connection, act: Act) -> str | None:
 
 def _bounded(details: Mapping[str, Any] | None) -> dict[str, Any] | None:
     said = {name: value for name, value in (details or {}).items() if value is not None}
-    return {
-        name: value[:DETAIL_CHARACTERS] if isinstance(value, str) else value
-        for name, value in list(said.items())[:DETAILS]
-    } or None
+    return {name: value[:DETAIL_CHARACTERS] if isinstance(value, str) else value for name, value in list(said.items())[:DETAILS]} or None

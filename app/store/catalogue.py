@@ -8,21 +8,21 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine, insert, or_, select, update
 
-from app.clock import ago, now
-from app.errors import NotFound
-from app.saga.graph import Graph
-from app.saga.words import Words
-from app.store import acts
-from app.store.acts import Act
-from app.store.queries import (
+from surefoot.app.clock import ago, now
+from surefoot.app.errors import NotFound
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.words import Words
+from surefoot.app.store import acts
+from surefoot.app.store.acts import Act
+from surefoot.app.store.queries import (
     LIVE,
     LIVE_WORKER_S,
     forget_definition,
     order_of_definitions,
 )
-from app.store.session import insert_or, transaction
-from app.store.tables import definitions, edges
-from app.store.types import AnyRow
+from surefoot.app.store.session import insert_or, transaction
+from surefoot.app.store.tables import definitions, edges
+from surefoot.app.store.types import AnyRow
 
 SERVED_EVERY_S = 10.0  # below LIVE_WORKER_S by more than a heartbeat
 d = definitions.c

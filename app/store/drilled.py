@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, Engine, select, update
 
-from app.clock import after, now
-from app.rules.states import OpState
-from app.store.session import asking, insert_or, transaction
-from app.store.tables import faults_fired, operations
+from surefoot.app.clock import after, now
+from surefoot.app.rules.states import OpState
+from surefoot.app.store.session import asking, insert_or, transaction
+from surefoot.app.store.tables import faults_fired, operations
 
 o = operations.c
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app import faults
-from app.config import Settings
-from app.errors import StoreUnavailable
-from app.store.session import one_statement
-from app.store.tables import faults_fired
+from surefoot.app import faults
+from surefoot.app.config import Settings
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.store.session import one_statement
+from surefoot.app.store.tables import faults_fired
 
 
 def arm(settings: Settings, db: Callable[[], Engine]) -> None:

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
-from app.errors import StoreUnavailable
+from surefoot.app.errors import StoreUnavailable
 
 Q = TypeVar("Q")
 A = TypeVar("A")

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
-from app.saga.inputs import secret_values
-from app.secrecy import NONE, Secrets
-from app.store.queries import definition
-from app.store.tables import jobs
+from surefoot.app.saga.inputs import secret_values
+from surefoot.app.secrecy import NONE, Secrets
+from surefoot.app.store.queries import definition
+from surefoot.app.store.tables import jobs
 
 
 def secrets_of(connection: Connection, job_id: str, digest: str | None = None) -> Secrets:

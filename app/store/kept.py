@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from sqlalchemy import Engine, PoolProxiedConnection, event
 
-from app.store.session import TRUSTED_IDLE_S
+from surefoot.app.store.session import TRUSTED_IDLE_S
 
 _of_the_parent: list[tuple[PoolProxiedConnection, Any]] = []  # never used and never closed: the parent speaks through it
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine, select, update
 
-from app.clock import after, now
-from app.store.session import insert_or, transaction
-from app.store.tables import leases
+from surefoot.app.clock import after, now
+from surefoot.app.store.session import insert_or, transaction
+from surefoot.app.store.tables import leases
 
 c = leases.c
 

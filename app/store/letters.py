@@ -10,13 +10,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, String, bindparam, literal_column, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    String,
+    bindparam,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.types import Float
 
-from app.clock import after, ago, now
-from app.store.actors import key_of, own
-from app.store.tables import dead_letters, jobs
-from app.store.types import AnyRow
+from surefoot.app.clock import after, ago, now
+from surefoot.app.store.actors import key_of, own
+from surefoot.app.store.tables import dead_letters, jobs
+from surefoot.app.store.types import AnyRow
 
 d, j = dead_letters.c, jobs.c
 OPEN: ColumnElement[str] = literal_column("'open'", String)
@@ -176,18 +188,14 @@ def shift(tx: Connection, seconds: float) -> int:
 # --- their end -----------------------------------------------------------------------------------------------------
 def close(tx: Connection, letter_id: str, *, resolution: str, actor: str, why: str) -> bool:
     """open -> closed. False: somebody else closed it."""
-    statement = update(dead_letters).where(
-        d.id == letter_id, d.state == OPEN, *own(d.tenant_id, actor)
-    )
+    statement = update(dead_letters).where(d.id == letter_id, d.state == OPEN, *own(d.tenant_id, actor))
     values = {"resolution": resolution, "resolved_by": actor, "resolved_why": why}
     return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount == 1
 
 
 def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, why: str) -> int:
     """open -> closed for all letters of a job that is run again as another. Returns how many."""
-    statement = update(dead_letters).where(
-        d.job_id == job_id, d.state == OPEN, *own(d.tenant_id, actor)
-    )
+    statement = update(dead_letters).where(d.job_id == job_id, d.state == OPEN, *own(d.tenant_id, actor))
     values = {"resolution": "redriven", "resolved_by": actor, "resolved_why": why, "retried_as": retried_as}
     return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount
 

@@ -7,14 +7,14 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, text, update
 
-from app.clock import after, now
-from app.rules.states import OpState
-from app.saga.locking import Shared
-from app.saga.naming import DEFAULT_TENANT
-from app.store.session import dialect_is_sqlite
-from app.store.tables import jobs, lock_waiters, locks, operations
-from app.store.types import AnyRow
-from app.store.updates import READY_NOW
+from surefoot.app.clock import after, now
+from surefoot.app.rules.states import OpState
+from surefoot.app.saga.locking import Shared
+from surefoot.app.saga.naming import DEFAULT_TENANT
+from surefoot.app.store.session import dialect_is_sqlite
+from surefoot.app.store.tables import jobs, lock_waiters, locks, operations
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.updates import READY_NOW
 
 MUTEX_SPACE = 0x10CC  # keeps our advisory locks apart from others' in the same database
 WAIT = "lock"  # operations.wait of what is parked for a lock
@@ -54,11 +54,7 @@ def is_marked(key: str) -> bool:
 
 def other_spelling(keys: Collection[str], tenant_id: str) -> list[str]:
     """What jobs of this tenant may have in place of these keys: without the mark, or with it."""
-    return [
-        shown(key) if is_marked(key) else f"{key}{MARK}{tenant_id}"
-        for key in keys
-        if not is_shared(key)
-    ]
+    return [shown(key) if is_marked(key) else f"{key}{MARK}{tenant_id}" for key in keys if not is_shared(key)]
 
 
 def enter(tx: Connection, keys: Collection[str]) -> None:
@@ -133,15 +129,9 @@ def before_the_mark(tx: Connection, job: AnyRow, other: Collection[str]) -> AnyR
         return None
     mine = (jobs.c.tenant_id == job.tenant_id, jobs.c.id != job.id)
     who = (jobs.c.id.label("job_id"), jobs.c.tenant_id)
-    holds = (
-        select(held.key, *who)
-        .join_from(locks, jobs, held.job_id == jobs.c.id)
-        .where(held.key.in_(other), *mine)
-    )
+    holds = select(held.key, *who).join_from(locks, jobs, held.job_id == jobs.c.id).where(held.key.in_(other), *mine)
     waits = select(queue.key, *who).join_from(lock_waiters, jobs, queue.job_id == jobs.c.id)
-    waits = waits.where(
-        queue.key.in_([key for key in other if not is_marked(key)]), *mine
-    ).order_by(queue.place)
+    waits = waits.where(queue.key.in_([key for key in other if not is_marked(key)]), *mine).order_by(queue.place)
     return tx.execute(holds.limit(1)).one_or_none() or tx.execute(waits.limit(1)).one_or_none()
 
 

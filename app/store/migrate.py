@@ -18,10 +18,10 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.errors import SettingsError, StoreUnavailable
-from app.store import silence
-from app.store.session import retryable, translated
-from app.store.shape import MIGRATIONS, head, known
+from surefoot.app.errors import SettingsError, StoreUnavailable
+from surefoot.app.store import silence
+from surefoot.app.store.session import retryable, translated
+from surefoot.app.store.shape import MIGRATIONS, head, known
 
 T = TypeVar("T")
 LOCK_KEY = 0x5EAF007  # two processes that migrate at once take turns

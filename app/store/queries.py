@@ -30,18 +30,27 @@ from sqlalchemy import (
     union_all,
 )
 
-from app.clock import UtcDateTime, ago, now
-from app.errors import NotFound, UnreadableDefinition
-from app.rules.states import JobState, Kind
-from app.saga.graph import Graph
-from app.saga.inputs import has_secrets
-from app.saga.naming import DEFAULT_TENANT
-from app.saga.words import NO_WORDS, Words
-from app.store.actors import own
-from app.store.ids import is_id, operation_id
-from app.store.session import reading
-from app.store.tables import Id, dead_letters, definitions, idempotency_keys, jobs, operations, tenants, workers
-from app.store.types import AnyRow, one_of
+from surefoot.app.clock import UtcDateTime, ago, now
+from surefoot.app.errors import NotFound, UnreadableDefinition
+from surefoot.app.rules.states import JobState, Kind
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.inputs import has_secrets
+from surefoot.app.saga.naming import DEFAULT_TENANT
+from surefoot.app.saga.words import NO_WORDS, Words
+from surefoot.app.store.actors import own
+from surefoot.app.store.ids import is_id, operation_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import (
+    Id,
+    dead_letters,
+    definitions,
+    idempotency_keys,
+    jobs,
+    operations,
+    tenants,
+    workers,
+)
+from surefoot.app.store.types import AnyRow, one_of
 
 o, j, d = operations.c, jobs.c, dead_letters.c
 QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
@@ -287,12 +296,7 @@ def open_letter_of(connection: Connection, operation_id: str) -> AnyRow | None:
 
 def was_retried(connection: Connection, job_id: str, operation_id: str) -> bool:
     """Whether the last decision about this operation was to try it again."""
-    last = (
-        select(d.resolution)
-        .where(d.job_id == job_id, d.operation_id == operation_id, d.state != OPEN)
-        .order_by(d.id.desc())
-        .limit(1)
-    )
+    last = select(d.resolution).where(d.job_id == job_id, d.operation_id == operation_id, d.state != OPEN).order_by(d.id.desc()).limit(1)
     return connection.execute(last).scalar_one_or_none() == "retried"
 
 
@@ -429,12 +433,8 @@ class Turn:
     tenant_id: str
 
 
-_SEVERAL = select(func.count()).select_from(
-    select(tenants.c.id).limit(literal_column("2", Integer)).subquery()
-)
-_ITS_TURN = and_(
-    _READY, o.lane == _LANE, o.kind == _KIND, o.tenant_id == bindparam("p_tenant", type_=Id)
-)
+_SEVERAL = select(func.count()).select_from(select(tenants.c.id).limit(literal_column("2", Integer)).subquery())
+_ITS_TURN = and_(_READY, o.lane == _LANE, o.kind == _KIND, o.tenant_id == bindparam("p_tenant", type_=Id))
 _NOT_SENT = and_(o.sent_at.is_(None), o.ready_at < ago(bindparam("p_older_s", type_=Float)))
 # By these two columns, though the order means nothing here: only the index of turns has them.
 _OF_TURN = select(o.id).where(_ITS_TURN).order_by(o.sent_at, o.ready_at)
@@ -454,9 +454,7 @@ _NEXT_BACKLOG = (
 )
 _UNSENT_OF = _RING_ANY.where(_ITS_TURN, _NOT_SENT).order_by(o.sent_at, o.ready_at).limit(P_LIMIT)
 _TURNS_OF = (
-    select(o.id, o.lane, o.kind, o.tenant_id, o.ready_at)
-    .where(one_of(o.id, "p_ids"), o.ready_at.is_not(None))
-    .order_by(o.rank, o.id)
+    select(o.id, o.lane, o.kind, o.tenant_id, o.ready_at).where(one_of(o.id, "p_ids"), o.ready_at.is_not(None)).order_by(o.rank, o.id)
 )
 
 
@@ -481,9 +479,7 @@ def is_behind(connection: Connection, turn: Turn, before: datetime, older_than_s
     return connection.execute(_EARLIER, asked).first() is not None
 
 
-def backlogs(
-    connection: Connection, after: Turn | None, older_than_s: float, limit: int
-) -> list[Turn]:
+def backlogs(connection: Connection, after: Turn | None, older_than_s: float, limit: int) -> list[Turn]:
     """Whose operations are ready and not sent, from `after` on, at most `limit`. From one to the
     next by the index.
     """
@@ -610,17 +606,9 @@ def digests_of_live_workers(connection: Connection) -> set[str]:
 
 
 def default_tenant_in(connection: Connection) -> str | None:
-    return connection.execute(
-        select(tenants.c.id).where(tenants.c.name == DEFAULT_TENANT)
-    ).scalar_one_or_none()
+    return connection.execute(select(tenants.c.id).where(tenants.c.name == DEFAULT_TENANT)).scalar_one_or_none()
 
 
 def tenant_named(connection: Connection, tenant_id: str | None) -> str | None:
     """The name of a tenant. None: there is none of this id."""
-    return (
-        connection.execute(
-            select(tenants.c.name).where(tenants.c.id == tenant_id)
-        ).scalar_one_or_none()
-        if tenant_id
-        else None
-    )
+    return connection.execute(select(tenants.c.name).where(tenants.c.id == tenant_id)).scalar_one_or_none() if tenant_id else None

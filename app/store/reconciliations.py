@@ -12,14 +12,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, func, literal_column, select, text, update
 
-from app.clock import after, ago, now
-from app.rules.states import ENDED, OpState
-from app.saga.naming import parse_effect_key
-from app.store.actors import own
-from app.store.ids import is_id, new_id
-from app.store.session import insert_or
-from app.store.tables import jobs, operations, reconciliations, rounds
-from app.store.types import AnyRow
+from surefoot.app.clock import after, ago, now
+from surefoot.app.rules.states import ENDED, OpState
+from surefoot.app.saga.naming import parse_effect_key
+from surefoot.app.store.actors import own
+from surefoot.app.store.ids import is_id, new_id
+from surefoot.app.store.session import insert_or
+from surefoot.app.store.tables import jobs, operations, reconciliations, rounds
+from surefoot.app.store.types import AnyRow
 
 j, o, r, t = jobs.c, operations.c, reconciliations.c, rounds.c
 LATE, EFFECTS = "late", "effects"  # the two rounds
@@ -183,9 +183,7 @@ def adopt(tx: Connection, finding_id: str, *, actor: str, why: str, detail: dict
     return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 
-def say(
-    tx: Connection, finding_id: str, *, actor: str | None, action: str, detail: dict[str, Any]
-) -> AnyRow | None:
+def say(tx: Connection, finding_id: str, *, actor: str | None, action: str, detail: dict[str, Any]) -> AnyRow | None:
     """What `actor` decides about an open finding, or came of it (None). None: it is closed."""
     mine = (r.id == finding_id, OPEN, *own(r.tenant_id, actor))
     statement = update(reconciliations).where(*mine).values(action=action, detail=detail)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.rules.states import Kind, OpState
-from app.saga.graph import Graph
-from app.store.ids import operation_id
+from surefoot.app.rules.states import Kind, OpState
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store.ids import operation_id
 
 
 def new_operation(

@@ -24,11 +24,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app import metrics
-from app.config import driver_url
-from app.environment import OF_LIBPQ_BY_PART, unwelcome_to_libpq
-from app.errors import SettingsError, StoreUnavailable
-from app.store import silence
+from surefoot.app import metrics
+from surefoot.app.config import driver_url
+from surefoot.app.environment import OF_LIBPQ_BY_PART, unwelcome_to_libpq
+from surefoot.app.errors import SettingsError, StoreUnavailable
+from surefoot.app.store import silence
 
 T = TypeVar("T")
 TRANSACTION_TRIES = 5  # a serialization failure, deadlock or lock time-out repeats the whole transaction this often

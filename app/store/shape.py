@@ -13,8 +13,8 @@ from pathlib import Path
 from sqlalchemy import Engine, column, inspect, select, table
 from sqlalchemy.exc import DatabaseError
 
-from app.errors import SettingsError, StoreUnavailable
-from app.store.session import reading
+from surefoot.app.errors import SettingsError, StoreUnavailable
+from surefoot.app.store.session import reading
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION = table("alembic_version", column("version_num"))

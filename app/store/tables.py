@@ -27,9 +27,9 @@ from sqlalchemy import (
     text,
 )
 
-from app.clock import UtcDateTime, now
-from app.store.ids import tail_of
-from app.store.types import Json
+from surefoot.app.clock import UtcDateTime, now
+from surefoot.app.store.ids import tail_of
+from surefoot.app.store.types import Json
 
 metadata = MetaData(
     naming_convention={
@@ -66,12 +66,8 @@ api_keys = Table(
     # also for what is not one tenant's. A column, since a role that older code does not know ends
     # its requests
     Column("platform", Boolean, nullable=False, default=False, server_default=false()),
-    Column(
-        "prefix", String(12), nullable=False
-    ),  # shown in lists, so that people can tell keys apart
-    Column(
-        "hash", String(64), nullable=False, unique=True
-    ),  # SHA-256 of the key: a stolen table opens nothing
+    Column("prefix", String(12), nullable=False),  # shown in lists, so that people can tell keys apart
+    Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of the key: a stolen table opens nothing
     Column("created_at", UtcDateTime, nullable=False, server_default=now()),
     Column("revoked_at", UtcDateTime),
     CheckConstraint("role IN ('user', 'operator', 'admin')", name="role"),
@@ -291,7 +287,7 @@ dead_letters = Table(
     Column("step", String(64), nullable=False),
     Column("item", String(64), nullable=False, default=""),
     Column("kind", String(8), nullable=False),
-    Column("why", String(32), nullable=False),  # app.engine.letters.WHYS
+    Column("why", String(32), nullable=False),  # surefoot.app.engine.letters.WHYS
     Column("error", Json),
     Column("attempts", Integer, nullable=False),
     Column("blocking", Boolean, nullable=False),  # holds the job in attention

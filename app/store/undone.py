@@ -11,8 +11,8 @@ from collections import OrderedDict
 
 from sqlalchemy import Connection, select
 
-from app.rules.states import Kind
-from app.store.tables import operations
+from surefoot.app.rules.states import Kind
+from surefoot.app.store.tables import operations
 
 KEPT_STEPS = 100_000  # names, over all jobs that a process remembers
 

@@ -37,12 +37,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from app.clock import UtcDateTime, after, now
-from app.rules.states import LIVE, Kind, OpState
-from app.store.actors import own
-from app.store.queries import JOB_OF_A_MOVE, STATE
-from app.store.session import insert_or
-from app.store.tables import (
+from surefoot.app.clock import UtcDateTime, after, now
+from surefoot.app.rules.states import LIVE, Kind, OpState
+from surefoot.app.store.actors import own
+from surefoot.app.store.queries import JOB_OF_A_MOVE, STATE
+from surefoot.app.store.session import insert_or
+from surefoot.app.store.tables import (
     Id,
     dead_letters,
     history,
@@ -52,8 +52,8 @@ from app.store.tables import (
     tenants,
     workers,
 )
-from app.store.taking import Taking
-from app.store.types import AnyRow, one_of, results_by_step
+from surefoot.app.store.taking import Taking
+from surefoot.app.store.types import AnyRow, one_of, results_by_step
 
 o = operations.c
 QUEUED, RUNNING, WAITING, PENDING = (literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting", "pending"))
@@ -168,12 +168,7 @@ def _claim_to_work(before: ColumnElement[bool]) -> ReturningUpdate[Any]:
         .scalar_subquery()
     )
     given, trace = (select(c).where(jobs.c.id == o.job_id).scalar_subquery().label(c.name) for c in (jobs.c.input, jobs.c.traceparent))
-    tenant_id = (
-        select(jobs.c.tenant_id)
-        .where(jobs.c.id == o.job_id)
-        .correlate(operations)
-        .scalar_subquery()
-    )
+    tenant_id = select(jobs.c.tenant_id).where(jobs.c.id == o.job_id).correlate(operations).scalar_subquery()
     whose = (
         select(tenants.c.name).where(tenants.c.id == tenant_id).correlate(operations)
     )  # no join: SQLite's RETURNING has no names of tables

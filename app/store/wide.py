@@ -17,14 +17,25 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, Engine, Float, Integer, String, TextClause, bindparam, column, text
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    String,
+    TextClause,
+    bindparam,
+    column,
+    text,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import TextualSelect
 
-from app.store.actors import key_of
-from app.store.tables import Id, jobs, operations
-from app.store.taking import Taking
-from app.store.types import AnyRow, Ids, Json
+from surefoot.app.store.actors import key_of
+from surefoot.app.store.tables import Id, jobs, operations
+from surefoot.app.store.taking import Taking
+from surefoot.app.store.types import AnyRow, Ids, Json
 
 
 def serves(db: Engine) -> bool:

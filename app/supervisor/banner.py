@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import click
 
-from app.config import Settings
-from app.supervisor.child import Child
-from app.supervisor.runfile import RunFile
-from app.supervisor.stack import Secrets
+from surefoot.app.config import Settings
+from surefoot.app.supervisor.child import Child
+from surefoot.app.supervisor.runfile import RunFile
+from surefoot.app.supervisor.stack import Secrets
 
 EXAMPLE = {
     "saga": "order",

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from app.supervisor.leash import leashed
-from app.supervisor.part import Part
-from app.supervisor.watchdog import Watchdog
+from surefoot.app.supervisor.leash import leashed
+from surefoot.app.supervisor.part import Part
+from surefoot.app.supervisor.watchdog import Watchdog
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0

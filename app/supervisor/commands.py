@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-WEB_WORKER = "app.serving.worker.BufferingWorker"
+WEB_WORKER = "surefoot.app.serving.worker.BufferingWorker"
 WEB_THREADS = 16  # one process: its threads wait for the store, not for the processor; long polls hold one each
 WEB_GRACE_S = 5  # how long requests in hand may take when it stops
 WORKER_CHILDREN = 2
@@ -22,7 +22,7 @@ def python(*words: str) -> tuple[str, ...]:
 
 def surefoot(*words: str) -> tuple[str, ...]:
     """One of our own commands, also where nothing is installed on PATH."""
-    return python("app.cli", *words)
+    return python("surefoot.app.cli", *words)
 
 
 def web(host: str, port: int, proxies: str = LOOPBACK) -> tuple[str, ...]:
@@ -32,7 +32,7 @@ def web(host: str, port: int, proxies: str = LOOPBACK) -> tuple[str, ...]:
     It needs no control socket, which would lie in the user's home for all of them.
     """
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    words = ["gunicorn", "web.wsgi:flask_app", "--bind", bind]
+    words = ["gunicorn", "surefoot.web.wsgi:flask_app", "--bind", bind]
     words += ["--worker-class", WEB_WORKER, "--workers", "1"]
     words += ["--threads", str(WEB_THREADS), "--graceful-timeout", str(WEB_GRACE_S), "--no-control-socket"]
     words += ["--no-sendfile", "--forwarded-allow-ips", proxies]
@@ -41,7 +41,7 @@ def web(host: str, port: int, proxies: str = LOOPBACK) -> tuple[str, ...]:
 
 def worker(name: str, children: int = WORKER_CHILDREN) -> tuple[str, ...]:
     """A Celery worker; its lanes come from SUREFOOT_LANES (all when that says nothing)."""
-    words = ["celery", "-A", "workers.celery_app", "worker", "--hostname", f"{name}@%h", "--concurrency", str(children)]
+    words = ["celery", "-A", "surefoot.workers.celery_app", "worker", "--hostname", f"{name}@%h", "--concurrency", str(children)]
     return python(*words, "--loglevel", "INFO", "--without-gossip", "--without-mingle")
 
 
@@ -50,17 +50,17 @@ WORKER_ENV = {"REMAP_SIGTERM": "SIGQUIT"}  # SIGTERM then is bounded: the soft s
 
 def relay() -> tuple[str, ...]:
     """The relay: publishes what was not, sweeps, keeps deadlines. One of several is active."""
-    return python("workers.relay")
+    return python("surefoot.workers.relay")
 
 
 def flower(host: str, port: int, file: Path, *, tasks: int, save_s: float, path: str = "") -> tuple[str, ...]:
     """Flower, to look only. Its name and password come from FLOWER_BASIC_AUTH, out of the list of processes.
 
-    It asks no worker to send events: they do by themselves, and refuse commands (`workers.remote`).
+    It asks no worker to send events: they do by themselves, and refuse commands (`surefoot.workers.remote`).
     `path`: under which a proxy shows it, as in "flower".
     What it saw lies in `file`: the last `tasks` tasks, written every `save_s` seconds, so that is what a `kill -9` may cost.
     """
-    words = ["celery", "-A", "workers.celery_app", "flower", f"--address={host}", f"--port={port}", "--read_only=True"]
+    words = ["celery", "-A", "surefoot.workers.celery_app", "flower", f"--address={host}", f"--port={port}", "--read_only=True"]
     words += ["--enable_events=False", *([f"--url_prefix={path}"] if path else [])]
     return python(*words, "--persistent=True", f"--db={file}", f"--max_tasks={tasks}", f"--state_save_interval={int(save_s * 1000)}")
 

@@ -16,9 +16,9 @@ import redis
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from app.config import driver_url
-from app.delivery.broker import redis_url
-from app.errors import SettingsError
+from surefoot.app.config import driver_url
+from surefoot.app.delivery.broker import redis_url
+from surefoot.app.errors import SettingsError
 
 REDIS_DATABASES = range(15, 0, -1)  # where we look for empty ones, last first
 ANSWER_S = 5.0

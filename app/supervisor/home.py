@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from app.errors import SettingsError
+from surefoot.app.errors import SettingsError
 
 SECRET_BYTES = 32
 OTHERS = stat.S_IRWXG | stat.S_IRWXO

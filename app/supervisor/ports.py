@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from app.errors import SettingsError
+from surefoot.app.errors import SettingsError
 
 TRIES = 50
 FIRST, LAST = 10_100, 65_535  # no browser goes to 10,080

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from app.environment import FLOWER_LOGIN
+from surefoot.app.environment import FLOWER_LOGIN
 
 PART = "SUREFOOT_PART"  # a part was told everything: its commands leave the run file to people
 STORE = ("SUREFOOT_DATABASE_URL", "PGPASSWORD")

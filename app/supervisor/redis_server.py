@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from app.errors import SettingsError
+from surefoot.app.errors import SettingsError
 
 SYSTEM_NAMES = ("redis-server", "valkey-server")
 

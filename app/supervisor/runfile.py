@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app import environment
-from app.supervisor.home import write_private
+from surefoot.app import environment
+from surefoot.app.supervisor.home import write_private
 
 NAME = "run.json"
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-import app
-from app.config import Settings, url_of
-from app.config import settings as app_settings
-from app.environment import for_children as environment_for_children
-from app.errors import StoreUnavailable
-from app.store.queries import live_workers
-from app.supervisor import commands, ports, private, probes, redis_server, redis_users
-from app.supervisor.home import flower_file, keep, write_private
-from app.supervisor.part import Part
+from surefoot import app
+from surefoot.app.config import Settings, url_of
+from surefoot.app.config import settings as app_settings
+from surefoot.app.environment import for_children as environment_for_children
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.store.queries import live_workers
+from surefoot.app.supervisor import commands, ports, private, probes, redis_server, redis_users
+from surefoot.app.supervisor.home import flower_file, keep, write_private
+from surefoot.app.supervisor.part import Part
 
 FLOWER_PORT = 5555
 WORKERS = 2  # so that somebody can take over
@@ -177,7 +177,7 @@ def environment(
         "PYTHONUNBUFFERED": "1",
         "SUREFOOT_LOG_FORMAT": settings.log_format if settings.log_format != "auto" else "text",  # people read these files
     }
-    source = Path(app.__file__).parents[1]
+    source = Path(app.__file__).parents[2]
     if (source / "setup.cfg").exists():  # a checkout: its packages are not where Python looks by itself
         found["PYTHONPATH"] = os.pathsep.join([str(source), *filter(None, [os.environ.get("PYTHONPATH")])])
     return found

@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from types import FrameType
 
-from app.errors import SurefootError
-from app.supervisor import ports
-from app.supervisor.child import Child
-from app.supervisor.part import Part
-from app.supervisor.watchdog import Watchdog
+from surefoot.app.errors import SurefootError
+from surefoot.app.supervisor import ports
+from surefoot.app.supervisor.child import Child
+from surefoot.app.supervisor.part import Part
+from surefoot.app.supervisor.watchdog import Watchdog
 
 TICK_S = 0.1
 TRIES_ON_A_PORT = 3  # starts that did not get ready, until a part whose port is held moves on to another one

@@ -11,18 +11,18 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from app.access.keys import ensure_admin
-from app.config import WEB_PORT, Settings, url_of
-from app.delivery.broker import probe
-from app.engine.broker_lost import ring_anew_if_lost
-from app.errors import TryLater
-from app.metrics.files import clean
-from app.saga.registry import Registry
-from app.store import migrate, shape
-from app.store.session import open_engine
-from app.supervisor import banner, plugins, ports, runfile, stack
-from app.supervisor.home import PRIVATE_UMASK, locked, tighten
-from app.supervisor.supervisor import PortTaken, Stopped, Supervisor
+from surefoot.app.access.keys import ensure_admin
+from surefoot.app.config import WEB_PORT, Settings, url_of
+from surefoot.app.delivery.broker import probe
+from surefoot.app.engine.broker_lost import ring_anew_if_lost
+from surefoot.app.errors import TryLater
+from surefoot.app.metrics.files import clean
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import migrate, shape
+from surefoot.app.store.session import open_engine
+from surefoot.app.supervisor import banner, plugins, ports, runfile, stack
+from surefoot.app.supervisor.home import PRIVATE_UMASK, locked, tighten
+from surefoot.app.supervisor.supervisor import PortTaken, Stopped, Supervisor
 
 SEEDED = "seeded"  # the file that says this home was given its first stock
 REMAINS_S = 5.0  # how long to wait for the processes of a supervisor that was killed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.faults import Point
+from surefoot.app.faults import Point
 from tests.support.order_copies import copy_of_order
 
 STANDS_S = 50

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.faults import Point
+from surefoot.app.faults import Point
 from tests.crash.windows import COUNTED, WINDOWS, Window, faults_of
 from tests.support.faulty import FaultyShop, Fired, faulty_shop
 from tests.support.waiting import wait_until

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from app.access import tenants
-from app.config import Settings
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.engine.dispatch import ring
-from app.engine.invariants import violations
-from app.engine.submit import Submission, submit
-from app.saga.registry import Registry
-from app.store.catalogue import register
-from app.store.session import reading
-from app.store.tables import jobs, operations
+from surefoot.app.access import tenants
+from surefoot.app.config import Settings
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.invariants import violations
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import jobs, operations
 from tests.support.deployed import NAME, SAGAS, STEPS
 from tests.support.files import lines_of
 from tests.support.redis_server import RedisServer
@@ -55,13 +55,13 @@ class Site:
         self.workers: list[WorkerProcess] = []
         with (home / "relay.log").open("ab") as log:
             env = {**os.environ, **self.env, "DEPLOYED": "1"}
-            self.relay = subprocess.Popen([sys.executable, "-m", "workers.relay"], cwd=ROOT, env=env, stdout=log, stderr=log)
+            self.relay = subprocess.Popen([sys.executable, "-m", "surefoot.workers.relay"], cwd=ROOT, env=env, stdout=log, stderr=log)
 
     def worker(self, versions: str) -> WorkerProcess:
         """Start one that has these versions."""
         environment = {**self.env, "DEPLOYED": versions}
         home = self.home / f"worker-{len(self.workers)}"
-        made = WorkerProcess(home, self.env["BROKER_URL"], app="workers.celery_app", concurrency=1, environment=environment)
+        made = WorkerProcess(home, self.env["BROKER_URL"], app="surefoot.workers.celery_app", concurrency=1, environment=environment)
         self.workers.append(made)
         return made.start()
 

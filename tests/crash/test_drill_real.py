@@ -13,7 +13,7 @@ import pytest
 import redis
 from sqlalchemy import create_engine, text
 
-from app.delivery.broker import redis_url as without_transport
+from surefoot.app.delivery.broker import redis_url as without_transport
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300), pytest.mark.usefixture
 def drilled(tmp_path: Path, saga: str, only: str, **env: str) -> tuple[int, dict[str, Any]]:
     """Its exit code, and what it told."""
     told = {**os.environ, "PYTHONPATH": str(ROOT), "SUREFOOT_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path), **env}
-    words = [sys.executable, "-m", "app.cli", "drill", saga, "--real", "--json", "--seconds", "90", "--only", only]
+    words = [sys.executable, "-m", "surefoot.app.cli", "drill", saga, "--real", "--json", "--seconds", "90", "--only", only]
     done = subprocess.run(words, env=told, capture_output=True, text=True, check=False, timeout=280)
     assert [path.name for path in tmp_path.iterdir()] == []  # its home is gone; the user's was never made
     return done.returncode, json.loads(done.stdout)

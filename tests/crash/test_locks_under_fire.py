@@ -11,9 +11,9 @@ import psutil
 import pytest
 from sqlalchemy import func, select
 
-from app.engine.invariants import violations
-from app.store.session import reading
-from app.store.tables import lock_waiters, locks
+from surefoot.app.engine.invariants import violations
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import lock_waiters, locks
 from tests.support.orders import Shop
 from tests.support.running import Up
 from tests.support.waiting import wait_until

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from sqlalchemy import Connection, func, inspect, select, text
 
-from app.store.migrate import reshape
-from app.store.queries import live_workers
-from app.store.tables import EFFECTS_VIEW, jobs, metadata
+from surefoot.app.store.migrate import reshape
+from surefoot.app.store.queries import live_workers
+from surefoot.app.store.tables import EFFECTS_VIEW, jobs, metadata
 from tests.support.faulty import FaultyShop, faulty_shop
 from tests.support.files import text_of
 from tests.support.waiting import wait_until

@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from surefoot.web.bell import WAIT_S
 from tests.support.files import text_of
 from tests.support.freezing import frozen_in_mid_charge
 from tests.support.orders import Shop
 from tests.support.running import Up
 from tests.support.waiting import wait_until
-from web.bell import WAIT_S
 
 QUICK = {"SUREFOOT_LEASE_SECONDS": "2", "SUREFOOT_HEARTBEAT_SECONDS": "0.5", "SUREFOOT_SWEEP_SECONDS": "0.3"}
 QUICK |= {"SUREFOOT_BANK_SLOW_SECONDS": "6", "SUREFOOT_BANK_TIMEOUT_SECONDS": "20"}  # long enough for something to be done to a slow charge

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from app.faults import Point
+from surefoot.app.faults import Point
 from tests.crash.lost import FAULTS, STANDING, UNDONE
 from tests.support.faulty import FaultyShop, faulty_shop
 from tests.support.waiting import wait_until

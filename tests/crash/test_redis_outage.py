@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.rules.planner import Chain
-from app.store.ids import new_id
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.rules.planner import Chain
+from surefoot.app.store.ids import new_id
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.unit.workers import plain

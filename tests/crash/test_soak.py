@@ -23,9 +23,9 @@ import redis
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.engine.invariants import violations
-from app.store.session import reading
-from app.store.tables import dead_letters, history, jobs
+from surefoot.app.engine.invariants import violations
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import dead_letters, history, jobs
 from tests.support import brief_saga
 from tests.support.orders import ORDER, Shop
 from tests.support.postgres_server import PostgresServer
@@ -60,7 +60,7 @@ def shop(tmp_path: Path, redis_executable: str, fresh_postgres: str, prices_url:
     told = {
         "DATABASE_URL": fresh_postgres,
         brief_saga.STORE: prices_url,
-        "SUREFOOT_SAGAS": f"workers.sagas.order.saga,{brief_saga.__name__}",
+        "SUREFOOT_SAGAS": f"surefoot.workers.sagas.order.saga,{brief_saga.__name__}",
     }
     up = Up(tmp_path / "home", **told, **QUICK)
     try:
@@ -79,7 +79,7 @@ def more_workers(up: Up, count: int) -> Iterator[None]:
     started = []
     with (up.home / "log" / "more-workers.log").open("ab") as log:
         for _ in range(count):
-            words = [sys.executable, "-m", "app.cli", "worker"]
+            words = [sys.executable, "-m", "surefoot.app.cli", "worker"]
             started.append(subprocess.Popen(words, env=env, stdout=log, stderr=log, start_new_session=True))
     try:
         yield
@@ -131,7 +131,7 @@ class Trouble:
                 process.resume()
 
     def kill_the_relay(self) -> None:
-        self._kill("workers.relay")
+        self._kill("surefoot.workers.relay")
 
     def kill_the_web_server(self) -> None:
         self._kill("gunicorn")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from app.faults import Point
+from surefoot.app.faults import Point
 from tests.support.order_copies import copy_of_order
 
 ACTIONS = ("create_order", "reserve_stock", "charge_card", "confirm_order", "ship_order", "send_receipt")

@@ -41,7 +41,7 @@ CHORD_MESSAGES = 11
 def bench(home: Path, **env: str) -> subprocess.Popen[str]:
     slow = {"SUREFOOT_RUN_ON_SECONDS": "60", "SUREFOOT_PACK_SECONDS": "60"}  # the machine may be busy, and counts are to be exact
     ours = {**os.environ, **slow, "PYTHONPATH": str(ROOT), "TMPDIR": str(home), "SUREFOOT_HOME": str(home / "var"), **env}
-    words = [sys.executable, "-m", "app.cli", "bench", "--rounds", "1", "--jobs", "5", "--json"]
+    words = [sys.executable, "-m", "surefoot.app.cli", "bench", "--rounds", "1", "--jobs", "5", "--json"]
     out, err = (home / "out").open("w"), (home / "err").open("w")
     with out, err:
         return subprocess.Popen(words, env=ours, stdout=out, stderr=err, text=True, start_new_session=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.bench.grown import Grown, Row, judged
-from app.bench.growth import Extent, grow
-from app.bench.growth_report import as_json, show
-from app.bench.result import Spread
-from app.config import Settings
+from surefoot.app.bench.grown import Grown, Row, judged
+from surefoot.app.bench.growth import Extent, grow
+from surefoot.app.bench.growth_report import as_json, show
+from surefoot.app.bench.result import Spread
+from surefoot.app.config import Settings
 
 
 @pytest.fixture(autouse=True)

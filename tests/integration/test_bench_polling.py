@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from app.bench.fleet import ClientLost
-from app.bench.knocking import ServerLost, knock, request, whole
-from app.bench.polling import Batch, Extent, Polled, Size, as_json, poll
-from app.config import Settings
+from surefoot.app.bench.fleet import ClientLost
+from surefoot.app.bench.knocking import ServerLost, knock, request, whole
+from surefoot.app.bench.polling import Batch, Extent, Polled, Size, as_json, poll
+from surefoot.app.config import Settings
 
 
 @pytest.mark.long
@@ -27,7 +27,7 @@ def test_given_a_small_extent_then_each_kind_is_answered_in_each_round(store_url
 
 
 def test_given_answers_other_than_expected_then_nothing_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("app.bench.polling.STATUS", {"noop": 404, "poll": 304})
+    monkeypatch.setattr("surefoot.app.bench.polling.STATUS", {"noop": 404, "poll": 304})
     with pytest.raises(ClientLost, match="only 404 was expected"):
         poll(Settings(home=tmp_path), Extent(connections=(1,), rounds=1, batch_s=0.1, jobs=1), lambda _: None)
 

@@ -10,15 +10,15 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
-from app.saga.outcomes import Rejected
-from app.store.views import list_jobs
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store.views import list_jobs
+from surefoot.web.door import EXTENSION
 from tests.contract.views.shop import Shop
 from tests.integration.test_http_polling import statements
 from tests.support.browser import PATIENCE_MS, browser  # noqa: F401 - a fixture
 from tests.support.orders import Shop as Orders
 from tests.support.running import Up
 from tests.support.web_server import served
-from web.door import EXTENSION
 
 
 @pytest.fixture
@@ -110,9 +110,7 @@ def test_given_ended_job_when_its_page_stays_open_then_it_asks_no_more(shop: Sho
 
 
 @pytest.mark.long
-def test_given_a_server_that_hangs_when_followed_then_told_as_not_reachable(
-    shop: Shop, page: Page, url: str
-) -> None:
+def test_given_a_server_that_hangs_when_followed_then_told_as_not_reachable(shop: Shop, page: Page, url: str) -> None:
     sign_in(page, url, shop.key())
     page.goto(f"{url}/jobs/{shop.order()}")
     page.route(re.compile("/live"), lambda route: None)  # it takes the request and never answers
@@ -233,9 +231,7 @@ def test_given_attention_when_an_operator_writes_why_while_the_page_is_followed_
     expect(page.locator('[data-part="letters"]')).to_have_count(0)
 
 
-def test_given_the_page_of_the_api_when_words_are_typed_then_only_what_has_all_of_them_is_shown(
-    page: Page, url: str
-) -> None:
+def test_given_the_page_of_the_api_when_words_are_typed_then_only_what_has_all_of_them_is_shown(page: Page, url: str) -> None:
     page.goto(f"{url}/docs")
     calls = page.locator("section.call:visible")
     contents = page.locator("[data-contents] li:visible")

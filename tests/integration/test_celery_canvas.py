@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import redis
 
-from app.delivery.publisher import Publisher
-from app.rules.planner import Chain, Chord
-from app.store.ids import new_id
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.rules.planner import Chain, Chord
+from surefoot.app.store.ids import new_id
 from tests.support.publishing import patient
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until

@@ -16,23 +16,24 @@ import psutil
 import pytest
 from sqlalchemy import Engine, select
 
-from app.clock import now
-from app.config import Settings
-from app.delivery.broker import probe
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.engine.dispatch import ring
-from app.engine.invariants import violations
-from app.engine.perform import UNKNOWN_JOB
-from app.engine.submit import Submission, submit
-from app.engine.sweep import Sweeper
-from app.rules.planner import Chain, Message
-from app.saga.definition import Saga
-from app.saga.registry import Registry
-from app.store.catalogue import register
-from app.store.ids import new_id, operation_id
-from app.store.session import reading
-from app.store.tables import faults_fired, history, jobs, operations, tenants, workers
+from surefoot.app.clock import now
+from surefoot.app.config import Settings
+from surefoot.app.delivery.broker import probe
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.invariants import violations
+from surefoot.app.engine.perform import UNKNOWN_JOB
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.rules.planner import Chain, Message
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.ids import new_id, operation_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import faults_fired, history, jobs, operations, tenants, workers
+from surefoot.workers.remote import REFUSAL
 from tests.support.brokers import Broker, OnRabbitMQ, OnRedis
 from tests.support.quarantined import quarantined
 from tests.support.redis_server import RedisServer
@@ -41,7 +42,6 @@ from tests.support.waiting import wait_until
 from tests.support.wide_saga import ARMS, wide
 from tests.unit.workers.fork_saga import fork
 from tests.unit.workers.processes import WorkerProcess
-from workers.remote import REFUSAL
 
 LEASE_S = 4.0  # longer than a busy machine makes a heartbeat late: who counts attempts wants none to be lost by that
 FAST = {
@@ -136,7 +136,7 @@ def made(home: Path, broker: Broker) -> Iterator[Place]:
         "SUREFOOT_SAGAS": "tests.unit.workers.fork_saga,tests.support.wide_saga",
         "SUREFOOT_LANES": "east,west",
     }
-    worker = WorkerProcess(home, broker.url, app="workers.celery_app", environment=environment)
+    worker = WorkerProcess(home, broker.url, app="surefoot.workers.celery_app", environment=environment)
     publisher = Publisher(producer_app(broker.url, "web"), pause_s=0.2)
     probing = probe(broker.url)
     probing.set_marker("here")
@@ -510,7 +510,7 @@ def test_given_ten_members_on_two_workers_when_each_crashes_as_it_has_ended_then
     """Whichever of the ten is the last: nothing of its join had left when it died."""
     times = 3
     place.worker.environment["SUREFOOT_FAULTS"] = ";".join(f"wide.{arm}:crash@after_commit*{times}" for arm in ARMS)
-    other = WorkerProcess(place.worker.home, place.broker.url, app="workers.celery_app", environment=place.worker.environment)
+    other = WorkerProcess(place.worker.home, place.broker.url, app="surefoot.workers.celery_app", environment=place.worker.environment)
     with place.worker, other:
         for _ in range(times):
             job = place.submit(wide)

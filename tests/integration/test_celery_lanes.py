@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from app.rules.planner import Chain
-from app.store.ids import new_id
+from surefoot.app.rules.planner import Chain
+from surefoot.app.store.ids import new_id
 from tests.support.publishing import patient
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until

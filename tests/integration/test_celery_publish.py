@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from app.delivery.broker import depth, marker, ping, probe, set_marker
-from app.delivery.producer import SOCKET_S, Profile, producer_app
-from app.delivery.publisher import Publisher
-from app.errors import BrokerUnavailable
+from surefoot.app.delivery.broker import depth, marker, ping, probe, set_marker
+from surefoot.app.delivery.producer import SOCKET_S, Profile, producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.errors import BrokerUnavailable
 from tests.support.publishing import patient, plan, timed
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until

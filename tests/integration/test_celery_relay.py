@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from app.config import Settings
-from app.engine.submit import Submission, submit
-from app.saga.registry import Registry
-from app.store.catalogue import register
-from app.store.ids import new_id
-from app.store.session import reading
-from app.store.tables import tenants
+from surefoot.app.config import Settings
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import tenants
 from tests.support.files import changed_at, text_of
 from tests.support.freezing import can_be_written, stands_still
 from tests.support.redis_server import RedisServer
@@ -51,7 +51,7 @@ class RelayProcess:
         ours = {**FAST, **lease, "BROKER_URL": broker_url, "DATABASE_URL": store_url, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers.relay"],
+                [sys.executable, "-m", "surefoot.workers.relay"],
                 cwd=ROOT,
                 env={**os.environ, **ours},
                 stdout=log,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from app.rules.planner import Chain
-from app.store.ids import new_id
-from app.store.session import open_engine
+from surefoot.app.rules.planner import Chain
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import open_engine
 from tests.support.publishing import patient
 from tests.support.quarantined import quarantined
 from tests.support.redis_server import RedisServer

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.engine import decide
-from app.engine.dispatch import ring
+from surefoot.app.engine import decide
+from surefoot.app.engine.dispatch import ring
 from tests.support.one_worker import LEASE_S, OneWorker
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until

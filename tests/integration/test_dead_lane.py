@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from app.delivery.dead_lane import DeadLane
-from app.engine import redrive
-from app.engine.mirror import Mirror
-from app.errors import BrokerUnavailable, DefinitionError, SettingsError
-from app.saga.definition import Saga
-from app.saga.registry import Registry
+from surefoot.app.delivery.dead_lane import DeadLane
+from surefoot.app.engine import redrive
+from surefoot.app.engine.mirror import Mirror
+from surefoot.app.errors import BrokerUnavailable, DefinitionError, SettingsError
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
+from surefoot.workers.lanes import served_lanes
 from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.support.world import Participant, Thing, World, diamond
-from workers.lanes import served_lanes
 
 DOWN = RuntimeError("down")
 

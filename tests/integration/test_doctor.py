@@ -18,19 +18,19 @@ import redis
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
 
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.config import Settings
-from app.doctor import Finding, Level, examine
-from app.doctor import broker as broker_part
-from app.doctor.broker import _version as broker_version
-from app.engine import keep, quarantine
-from app.engine.keep import register_worker
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.saga.outcomes import Rejected
-from app.store import catalogue, leases
-from app.supervisor import runfile
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.config import Settings
+from surefoot.app.doctor import Finding, Level, examine
+from surefoot.app.doctor import broker as broker_part
+from surefoot.app.doctor.broker import _version as broker_version
+from surefoot.app.engine import keep, quarantine
+from surefoot.app.engine.keep import register_worker
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store import catalogue, leases
+from surefoot.app.supervisor import runfile
 from tests.contract.views.shop import Shop
 from tests.support.ports import free_port
 from tests.support.rabbitmq_server import RabbitMQServer
@@ -233,9 +233,7 @@ def test_given_lanes_without_workers_when_looked_then_worse_where_work_waits(sho
     }
 
 
-def test_given_a_lane_that_live_workers_do_not_consume_when_looked_then_told_and_worse_where_work_waits(
-    shop: Shop, tmp_path: Path
-) -> None:
+def test_given_a_lane_that_live_workers_do_not_consume_when_looked_then_told_and_worse_where_work_waits(shop: Shop, tmp_path: Path) -> None:
     lanes = ("inventory", "mail", "orders", "payments")
     healthy(shop, lanes)
     consumed = tuple(queue for lane in lanes[:3] for queue in (lane, f"{lane}.undo"))
@@ -310,7 +308,7 @@ def test_given_row_that_breaks_an_invariant_when_looked_then_its_sentence(shop: 
 def test_given_writers_lock_held_by_somebody_frozen_when_looked_then_told(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["app.doctor.examine"], "PATIENCE_S", 0.2)
+    monkeypatch.setattr(sys.modules["surefoot.app.doctor.examine"], "PATIENCE_S", 0.2)
     shop = Shop(sqlite_url)
     try:
         healthy(shop)

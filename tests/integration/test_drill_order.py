@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from app.drill import report, run
-from app.drill.table import Report
-from workers.sagas.order.saga import order
-from workers.sagas.order_choreographed.saga import order_choreographed
+from surefoot.app.drill import report, run
+from surefoot.app.drill.table import Report
+from surefoot.workers.sagas.order.saga import order
+from surefoot.workers.sagas.order_choreographed.saga import order_choreographed
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
 SOME_LINES = "3"  # of each operation; all of them are the command's business

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from app.store.ids import operation_id
+from surefoot.app.store.ids import operation_id
 from tests.support.processes import lives
 from tests.support.running import Up
 from tests.support.waiting import wait_until

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.engine import quarantine
-from app.gauges import Gauges
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.engine import quarantine
+from surefoot.app.gauges import Gauges
 from tests.contract.views.shop import Caller, Shop
 
 JOBS, QUARANTINE = "/api/v1/jobs", "/api/v1/quarantine"
@@ -80,9 +80,7 @@ def test_given_asking_jobs_and_quarantined_messages_then_the_metrics_count_them(
     assert 'surefoot_jobs_attention_unowned{saga="shop"} 0.0' in Gauges(shop.db, shop.settings).text().decode()
 
 
-def test_given_quarantined_messages_when_looked_at_then_listed_shown_and_laid_aside(
-    shop: Shop, platform: Caller
-) -> None:
+def test_given_quarantined_messages_when_looked_at_then_listed_shown_and_laid_aside(shop: Shop, platform: Caller) -> None:
     ids = [quarantine.keep(shop.db, reason=f"r{n}", queue="lane", body=b"\x00{", headers={"task": "x"}, size=2) for n in range(3)]
     first = platform.get(f"{QUARANTINE}?limit=2").get_json()
     assert [row["reason"] for row in first["items"]] == ["r2", "r1"]
@@ -90,14 +88,10 @@ def test_given_quarantined_messages_when_looked_at_then_listed_shown_and_laid_as
     assert ([row["id"] for row in rest["items"]], rest["next"]) == ([ids[0]], None)
     whole = platform.get(f"{QUARANTINE}/{ids[0]}").get_json()
     assert (whole["headers"], whole["body"], whole["size"], whole["queue"]) == ({"task": "x"}, "\\x00{", 2, "lane")
-    assert (
-        platform.post(f"{QUARANTINE}/{ids[0]}/discard", WHY).get_json()["discarded_why"] == "seen"
-    )
+    assert platform.post(f"{QUARANTINE}/{ids[0]}/discard", WHY).get_json()["discarded_why"] == "seen"
     assert platform.post(f"{QUARANTINE}/{ids[0]}/discard", WHY).status_code == 409
     assert len(platform.get(QUARANTINE).get_json()["items"]) == 2
-    assert [
-        row["id"] for row in platform.get(f"{QUARANTINE}?state=discarded").get_json()["items"]
-    ] == [ids[0]]
+    assert [row["id"] for row in platform.get(f"{QUARANTINE}?state=discarded").get_json()["items"]] == [ids[0]]
     assert platform.get(f"{QUARANTINE}/nonsense").status_code == 404
 
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from app.store.session import reading
-from app.store.tables import jobs
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import jobs
 from tests.contract.views.shop import Caller, Shop
 
 REQUESTS = 50

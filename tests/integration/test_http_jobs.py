@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 from structlog.testing import capture_logs
 
-from app.saga.outcomes import Rejected
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.web.door import EXTENSION
 from tests.contract.views.shop import GOOD, Caller, Shop
-from web.door import EXTENSION
 
 JOBS = "/api/v1/jobs"
 
@@ -263,9 +263,7 @@ def test_given_sagas_when_read_then_listed_and_one_in_full(user: Caller) -> None
     problem(user.get("/api/v1/sagas/nope"), 404, "not-found")
 
 
-def test_given_workers_when_asked_then_only_the_platform_sees_them(
-    operator: Caller, platform: Caller
-) -> None:
+def test_given_workers_when_asked_then_only_the_platform_sees_them(operator: Caller, platform: Caller) -> None:
     problem(operator.get("/api/v1/workers"), 403, "forbidden")
     assert platform.get("/api/v1/workers").get_json() == {"items": [], "lanes": {}}
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.saga.outcomes import Rejected
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.saga.outcomes import Rejected
 from tests.contract.views.shop import Caller, Shop
 
 LETTERS, JOBS = "/api/v1/dead-letters", "/api/v1/jobs"
@@ -219,9 +219,7 @@ def test_given_letters_when_the_command_line_is_used_then_listed_shown_sent_back
     assert cli("show", "abcdef123456")[0] == 2
 
 
-def test_given_more_rows_than_asked_for_then_the_command_line_says_how_to_go_on(
-    shop: Shop, cli: Any
-) -> None:
+def test_given_more_rows_than_asked_for_then_the_command_line_says_how_to_go_on(shop: Shop, cli: Any) -> None:
     jobs = sorted(given_up(shop) for _ in range(3))
     said = cli("list", "--limit", "2")[1]
     told = re.search(r"2 of 3 shown, newest first. The next ones: --after ([0-9a-f-]{36})", said)
@@ -255,10 +253,7 @@ def test_given_the_page_when_an_operator_decides_then_on_record_and_a_user_may_n
     page = operator.get("/dead-letters").get_data(as_text=True)
     assert page.count(">Run again<") == 2
     assert "tok_canary" not in page
-    assert (
-        operator.get("/dead-letters?step=reserve_stock").get_data(as_text=True).count(">Run again<")
-        == 0
-    )
+    assert operator.get("/dead-letters?step=reserve_stock").get_data(as_text=True).count(">Run again<") == 0
 
     def decided(caller: Caller, letter: dict[str, Any], **form: str) -> Any:
         return caller.client.post(f"/dead-letters/{letter['id']}", data=form, headers=caller.headers)
@@ -274,7 +269,7 @@ def test_given_the_page_when_an_operator_decides_then_on_record_and_a_user_may_n
 def test_given_more_letters_than_a_page_when_turned_then_each_is_shown_once_and_a_decision_leads_back_to_its_page(
     shop: Shop, operator: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.pages.turning.PAGE_ROWS", 2)
+    monkeypatch.setattr("surefoot.web.pages.turning.PAGE_ROWS", 2)
     oldest = shop.asked()
     failed = [given_up(shop) for _ in range(3)]
     seen: list[str] = []

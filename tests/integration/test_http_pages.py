@@ -11,20 +11,20 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
-from app.access import keys
-from app.access.tenants import ensure
-from app.errors import StoreUnavailable
-from app.saga.outcomes import Rejected
-from app.store.ids import operation_id
-from app.store.tables import dead_letters, history, jobs, operations
-from app.store.views import counts, job_view, list_jobs
+from surefoot.app.access import keys
+from surefoot.app.access.tenants import ensure
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store.ids import operation_id
+from surefoot.app.store.tables import dead_letters, history, jobs, operations
+from surefoot.app.store.views import counts, job_view, list_jobs
+from surefoot.web.door import EXTENSION
+from surefoot.web.pages import job as job_page
+from surefoot.web.pages import turning
+from surefoot.web.pages.jobs import BADGES
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.integration.test_http_polling import statements
 from tests.support.gallery import Gallery
-from web.door import EXTENSION
-from web.pages import job as job_page
-from web.pages import turning
-from web.pages.jobs import BADGES
 
 FORM = {"saga": "shop", "f.sku": "apple", "f.quantity": "2", "f.amount_cents": "12.50", "f.card": GOOD["card"], "f.note": ""}
 
@@ -257,9 +257,7 @@ def test_given_attention_when_an_operator_takes_it_on_then_page_why_and_job_name
     assert "Nobody is assigned" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
     assert page.post(f"/jobs/{job_id}/attention", data={"owner": "mine"}).status_code == 400
     assert page.post(f"/jobs/{job_id}/attention", data={"owner": "take"}).headers["Location"].endswith("said=taken")
-    assert "Assigned to <b>operator:default operator</b>" in page.get(f"/jobs/{job_id}").get_data(
-        as_text=True
-    )
+    assert "Assigned to <b>operator:default operator</b>" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
     told = Caller(app, shop.key()).get(f"/api/v1/jobs/{job_id}/why").get_json()
     assert "operator:default operator has it since" in told["sentence"]
     (wait,) = told["waiting_for"]
@@ -372,7 +370,7 @@ def test_given_two_roles_when_one_has_the_page_of_the_other_then_no_304(shop: Sh
 def test_given_more_jobs_than_a_page_when_turned_then_each_is_shown_once_and_filters_stay(
     shop: Shop, page: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.pages.turning.PAGE_ROWS", 2)
+    monkeypatch.setattr("surefoot.web.pages.turning.PAGE_ROWS", 2)
     made = [shop.order()]
     shop.land(made[0])
     made += [shop.order() for _ in range(4)]
@@ -426,9 +424,7 @@ def test_given_half_a_surrogate_pair_on_record_when_anything_is_asked_for_then_i
 
 
 # --- finding a job --------------------------------------------------------------------------
-def test_given_a_name_when_sought_in_the_head_or_in_the_address_then_it_leads_to_its_job(
-    shop: Shop, page: FlaskClient
-) -> None:
+def test_given_a_name_when_sought_in_the_head_or_in_the_address_then_it_leads_to_its_job(shop: Shop, page: FlaskClient) -> None:
     job_id = shop.order()
     name = job_view(shop.db, job_id, None)["name"]
     for path in (f"/find?q={name}", f"/find?q={job_id}", f"/find?q={name.lower()}"):
@@ -447,17 +443,13 @@ def test_given_a_name_of_another_tenant_when_sought_then_no_job(shop: Shop, app:
     assert signed_in(app, shop.key("admin", "other")).get(f"/find?q={name}").status_code == 404
 
 
-def test_given_two_jobs_that_begin_alike_when_sought_then_a_list_of_both(
-    shop: Shop, page: FlaskClient
-) -> None:
+def test_given_two_jobs_that_begin_alike_when_sought_then_a_list_of_both(shop: Shop, page: FlaskClient) -> None:
     first, second = shop.order(), shop.order()
     listed = page.get(f"/find?q={first[:8]}").get_data(as_text=True)
     assert all(f'href="/jobs/{job}"' in listed for job in (first, second))
 
 
-def test_given_the_words_of_badges_when_they_filter_then_their_jobs_and_unknown_ones_are_a_fault(
-    shop: Shop, page: FlaskClient
-) -> None:
+def test_given_the_words_of_badges_when_they_filter_then_their_jobs_and_unknown_ones_are_a_fault(shop: Shop, page: FlaskClient) -> None:
     done = shop.order()
     shop.land(done)
     shop.service.script["charge_card", "action"].append(Rejected("no money"))
@@ -497,9 +489,7 @@ def test_given_the_words_of_badges_when_they_filter_then_their_jobs_and_unknown_
     ) == (400, True)
 
 
-def test_given_any_page_then_its_head_leads_on_and_says_how_many_need_a_person(
-    shop: Shop, app: Flask, page: FlaskClient
-) -> None:
+def test_given_any_page_then_its_head_leads_on_and_says_how_many_need_a_person(shop: Shop, app: Flask, page: FlaskClient) -> None:
     assert 'class="count"' not in page.get("/").get_data(as_text=True)
     shop.asked()
     head = page.get("/jobs?state=attention").get_data(as_text=True)
@@ -525,9 +515,7 @@ def longer_history(shop: Shop, job_id: str, events: int) -> None:
         connection.execute(history.insert(), more)
 
 
-def test_given_a_long_history_when_shown_then_its_newest_events_and_the_way_to_all_by_pages(
-    shop: Shop, page: FlaskClient
-) -> None:
+def test_given_a_long_history_when_shown_then_its_newest_events_and_the_way_to_all_by_pages(shop: Shop, page: FlaskClient) -> None:
     job_id = shop.order()
     shop.land(job_id)
     short = page.get(f"/jobs/{job_id}").get_data(as_text=True)
@@ -561,25 +549,19 @@ def test_given_more_than_a_page_when_turned_back_and_forth_then_it_says_which_of
     for way in ("next", "next", "next", "prev", "prev"):
         text = page.get(ways[way]).get_data(as_text=True)
         told += re.findall(r"newest first · ([^<]+)<", text)
-        ways = {
-            rel: html.unescape(to) for to, rel in re.findall(r'href="([^"]+)" rel="(\w+)"', text)
-        }
+        ways = {rel: html.unescape(to) for to, rel in re.findall(r'href="([^"]+)" rel="(\w+)"', text)}
         if told[-1].startswith("5"):
             assert re.findall(r'<a href="/jobs/([0-9a-f-]{36})"', text) == made[4:6]
     assert told == [f"{rows} of more than 6" for rows in ("1–2", "3–4", "5–6", "3–4", "1–2")]
     assert page.get(f"/jobs?cursor={'x' * 30}&from=9&trail=a~b").status_code == 400
 
 
-def test_given_a_time_when_drawn_then_with_its_date_and_zone_wherever_it_stands(
-    shop: Shop, page: FlaskClient
-) -> None:
+def test_given_a_time_when_drawn_then_with_its_date_and_zone_wherever_it_stands(shop: Shop, page: FlaskClient) -> None:
     job_id = shop.asked()
     for path in (f"/jobs/{job_id}", "/jobs", "/dead-letters", f"/jobs/{job_id}/history"):
         times = re.findall(r"<time [^>]*>([^<]*)</time>", page.get(path).get_data(as_text=True))
         assert times
-        assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", time) for time in times), (
-            path
-        )
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", time) for time in times), path
 
 
 # --- what was typed is not lost -------------------------------------------------------------------
@@ -591,9 +573,7 @@ def hidden(text: str) -> dict[str, str]:
     return {name: html.unescape(value) for name, value in found}
 
 
-def test_given_an_expired_session_when_a_form_is_sent_then_signed_in_again_it_is_filled(
-    shop: Shop, app: Flask
-) -> None:
+def test_given_an_expired_session_when_a_form_is_sent_then_signed_in_again_it_is_filled(shop: Shop, app: Flask) -> None:
     client = app.test_client()
     form = FORM | {"f.sku": '"pears" & <plums>', "f.note": "by the back door", "key": "form-mine"}
     sent = client.post("/jobs", data=form, headers=BROWSER, follow_redirects=True)
@@ -618,27 +598,18 @@ def test_given_an_expired_session_when_a_form_is_sent_then_signed_in_again_it_is
     assert client.post("/jobs", data=FORM | {"key": "form-mine"}).status_code == 303
 
 
-def test_given_no_session_when_a_form_comes_from_elsewhere_or_is_too_large_then_nothing_is_carried(
-    shop: Shop, app: Flask
-) -> None:
+def test_given_no_session_when_a_form_comes_from_elsewhere_or_is_too_large_then_nothing_is_carried(shop: Shop, app: Flask) -> None:
     client = app.test_client()
     other = BROWSER | {"Sec-Fetch-Site": "cross-site"}
     assert client.post("/jobs", data=FORM, headers=other, follow_redirects=True).status_code == 403
-    large = client.post(
-        "/jobs", data=FORM | {"f.note": "x" * 70_000}, headers=BROWSER, follow_redirects=True
-    )
+    large = client.post("/jobs", data=FORM | {"f.note": "x" * 70_000}, headers=BROWSER, follow_redirects=True)
     assert list(hidden(large.get_data(as_text=True))) == ["next"]
-    decision = client.post(
-        "/jobs/7/letters/8", data={"reason": "r"}, headers=BROWSER, follow_redirects=True
-    )
+    decision = client.post("/jobs/7/letters/8", data={"reason": "r"}, headers=BROWSER, follow_redirects=True)
     text = decision.get_data(as_text=True)
     assert hidden(text) == {"next": "/jobs/7"}
     assert "Nothing was done." in text
     assert client.post("/jobs", data=FORM).status_code == 401, "a program is told so"
-    assert (
-        client.get("/jobs?state=attention").headers["Location"]
-        == "/sign-in?next=/jobs?state%3Dattention"
-    )
+    assert client.get("/jobs?state=attention").headers["Location"] == "/sign-in?next=/jobs?state%3Dattention"
 
 
 def test_given_a_store_that_is_away_when_a_page_is_asked_then_it_is_one_for_people(
@@ -647,7 +618,7 @@ def test_given_a_store_that_is_away_when_a_page_is_asked_then_it_is_one_for_peop
     def away() -> None:
         raise StoreUnavailable
 
-    monkeypatch.setattr("web.api.auth._who", away)
+    monkeypatch.setattr("surefoot.web.api.auth._who", away)
     answer = page.get("/jobs?state=attention", headers=BROWSER)
     text = answer.get_data(as_text=True)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
@@ -670,7 +641,7 @@ def test_given_a_store_that_is_away_when_a_form_is_sent_then_it_stays_as_it_was_
 
     (saga,) = shop.registry.all()
     monkeypatch.setattr(app.extensions[EXTENSION].registry, "get", {"shop": saga}.get)
-    monkeypatch.setattr("web.api.auth._who", away)
+    monkeypatch.setattr("surefoot.web.api.auth._who", away)
     sent = page.post("/jobs", data=FORM | {"key": "form-mine"}, headers=BROWSER)
     text = sent.get_data(as_text=True)
     assert (sent.status_code, hidden(text)["key"]) == (503, "form-mine")

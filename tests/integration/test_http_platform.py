@@ -10,10 +10,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from app.access import keys
-from app.engine import quarantine
-from app.store.ids import new_id
-from app.store.session import open_engine
+from surefoot.app.access import keys
+from surefoot.app.engine import quarantine
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import open_engine
 from tests.contract.store.test_migrations import upgrade_to
 from tests.contract.views.shop import Caller, Shop
 
@@ -30,9 +30,7 @@ def named(shop: Shop, job_id: str) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), GLOBAL)
-def test_given_what_is_of_all_tenants_when_asked_for_then_the_platform_alone(
-    shop: Shop, app: Flask, method: str, path: str
-) -> None:
+def test_given_what_is_of_all_tenants_when_asked_for_then_the_platform_alone(shop: Shop, app: Flask, method: str, path: str) -> None:
     for tenant in ("default", "other"):
         for role in BELOW:
             below = Caller(app, shop.key(role, tenant))

@@ -14,17 +14,17 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, event
 
-from app.access import keys
-from app.engine import port
-from app.errors import NotFound
-from app.saga.context import Context
-from app.saga.outcomes import NotYet, Rejected
-from app.store.ids import new_id
-from app.store.session import transaction
-from app.store.updates import wait_for_version
-from app.store.views import Polls, job_revision, job_view, job_with_revision
+from surefoot.app.access import keys
+from surefoot.app.engine import port
+from surefoot.app.errors import NotFound
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.outcomes import NotYet, Rejected
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import transaction
+from surefoot.app.store.updates import wait_for_version
+from surefoot.app.store.views import Polls, job_revision, job_view, job_with_revision
+from surefoot.web.door import EXTENSION
 from tests.contract.views.shop import Caller, Shop
-from web.door import EXTENSION
 
 JOBS = "/api/v1/jobs"
 

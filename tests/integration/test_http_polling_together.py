@@ -13,16 +13,16 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from app.access import keys
-from app.errors import NotFound
-from app.store.ids import new_id
-from app.store.session import open_engine
-from app.store.views import Polls, job_revision
-from app.store.views.revision import Revision
+from surefoot.app.access import keys
+from surefoot.app.errors import NotFound
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import open_engine
+from surefoot.app.store.views import Polls, job_revision
+from surefoot.app.store.views.revision import Revision
+from surefoot.web.door import EXTENSION
 from tests.contract.views.shop import Caller, Shop
 from tests.support.postgres_server import PostgresServer
 from tests.support.waiting import wait_until
-from web.door import EXTENSION
 
 JOBS = "/api/v1/jobs"
 SOON_S = 15.0

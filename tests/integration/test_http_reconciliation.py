@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.engine import late, reconcile
-from app.saga.registry import Registry
-from app.store import reconciliations
-from app.store.session import reading
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.engine import late, reconcile
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import reconciliations
+from surefoot.app.store.session import reading
+from surefoot.web.door import EXTENSION
 from tests.contract.views.shop import Caller, Shop
-from web.door import EXTENSION
 
 LIST, RUN = "/api/v1/reconciliations", "/api/v1/reconcile"
 LATE_S = 3601.0
@@ -120,9 +120,7 @@ def test_given_somebody_else_s_finding_when_decided_then_it_is_not_there(shop: S
     assert stranger.get(f"{LIST}/{finding}").status_code == 404
 
 
-def test_given_the_platform_when_a_run_is_asked_for_then_both_rounds_are_due(
-    shop: Shop, platform: Caller
-) -> None:
+def test_given_the_platform_when_a_run_is_asked_for_then_both_rounds_are_due(shop: Shop, platform: Caller) -> None:
     every_s = shop.settings.reconcile_seconds
     answer = platform.post(RUN, {})
     assert (answer.status_code, answer.get_json()["findings"]) == (202, LIST)

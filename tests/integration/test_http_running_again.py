@@ -12,10 +12,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.cli import COMMANDS
-from app.cli.group import TRY_LATER, Commands, outcome
-from app.saga.outcomes import Rejected
-from app.store.views import list_jobs
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import TRY_LATER, Commands, outcome
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store.views import list_jobs
 from tests.contract.views.shop import Caller, Shop
 
 JOBS = "/api/v1/jobs"

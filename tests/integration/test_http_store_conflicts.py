@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from app.store.session import TRANSACTION_TRIES, reading
-from app.store.tables import jobs
+from surefoot.app.store.session import TRANSACTION_TRIES, reading
+from surefoot.app.store.tables import jobs
+from surefoot.web.door import EXTENSION
 from tests.contract.views.shop import Caller, Shop
 from tests.support.wire import Wire
-from web.door import EXTENSION
 
 
 @pytest.fixture

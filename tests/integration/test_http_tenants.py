@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.access import keys
-from app.store.ids import new_id
+from surefoot.app.access import keys
+from surefoot.app.store.ids import new_id
 from tests.contract.views.shop import Caller, Shop
 
 JOBS = "/api/v1/jobs"

@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.supervisor import commands
+from surefoot.app.supervisor import commands
+from surefoot.web.api import answers
+from surefoot.web.factory import WAITING_SHARE
 from tests.contract.views.shop import Shop
 from tests.support.waiting import wait_until
 from tests.support.web_process import web_process
-from web.api import answers
-from web.factory import WAITING_SHARE
 
 WAITING = commands.WEB_THREADS  # as many as there are threads
 PLACES = commands.WEB_THREADS // WAITING_SHARE

@@ -12,17 +12,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, delete, insert, text
 
-from app import gauges, metrics
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.clock import after
-from app.engine import quarantine
-from app.engine.invariants import INVARIANTS, Scope, violations
-from app.engine.keep import register_worker
-from app.metrics import counters
-from app.saga.outcomes import Rejected
-from app.store.tables import lock_waiters, locks
-from app.store.views import standing
+from surefoot.app import gauges, metrics
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.clock import after
+from surefoot.app.engine import quarantine
+from surefoot.app.engine.invariants import INVARIANTS, Scope, violations
+from surefoot.app.engine.keep import register_worker
+from surefoot.app.metrics import counters
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store.tables import lock_waiters, locks
+from surefoot.app.store.views import standing
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.plans import first_plan, served
 
@@ -66,12 +66,7 @@ def test_given_job_submitted_by_the_command_when_scraped_then_it_is_counted_as_a
     assert outcome(Commands(COMMANDS), ["submit", "shop", json.dumps(GOOD), "--key", "once"]) == 0
     assert outcome(Commands(COMMANDS), ["jobs", "list"]) == 0
     assert not metrics.started()
-    assert (
-        scrape(Caller(shop.web(home=tmp_path), shop.key("platform")))[
-            "jobs_submitted_total", "shop"
-        ]
-        == 1
-    )
+    assert scrape(Caller(shop.web(home=tmp_path), shop.key("platform")))["jobs_submitted_total", "shop"] == 1
 
 
 def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(shop: Shop, tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ import psutil
 import pytest
 from sqlalchemy import func, select
 
-from app.store.session import reading
-from app.store.tables import jobs
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import jobs
+from surefoot.workers.sagas.order.services import inventory
+from surefoot.workers.sagas.order.services.database import close_databases
 from tests.support.orders import Shop
 from tests.support.running import Up
 from tests.support.waiting import wait_until
-from workers.sagas.order.services import inventory
-from workers.sagas.order.services.database import close_databases
 
 ORDERS = int(os.environ.get("ARTICLE_ORDERS", "60"))  # of each kind in a round; 1000 for the numbers in docs/performance.md
 ROUNDS = int(os.environ.get("ARTICLE_ROUNDS", "2"))

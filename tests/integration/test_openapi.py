@@ -17,19 +17,19 @@ from pydantic import BaseModel
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
-from app.engine import keep, late, quarantine
-from app.errors import DefinitionError
-from app.saga.outcomes import NotYet, Rejected
-from app.saga.registry import Registry
-from app.store.letters import Meant
-from app.store.views.letters import letters_view
+from surefoot.app.engine import keep, late, quarantine
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.outcomes import NotYet, Rejected
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.views.letters import letters_view
+from surefoot.web.api import answers, requests
+from surefoot.web.api.described import Description, description_of
+from surefoot.web.api.document import document
+from surefoot.web.api.kinds import KINDS
+from surefoot.web.pages.docs import entries_of
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.web_server import served
-from web.api import answers, requests
-from web.api.described import Description, description_of
-from web.api.document import document
-from web.api.kinds import KINDS
-from web.pages.docs import entries_of
 
 DOCUMENT = "/api/v1/openapi.json"
 JOBS = "/api/v1/jobs"

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from app.errors import StoreUnavailable
+from surefoot.app.errors import StoreUnavailable
 from tests.support.browser import PATIENCE_MS, browser  # noqa: F401 - a fixture
 from tests.support.gallery import LETTERS, Gallery
 from tests.support.web_server import served
@@ -22,9 +22,7 @@ from tests.support.web_server import served
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
-EXPECTED = re.compile(
-    "status of (400|401|404|422|503)"
-)  # of pages that are answers to what went wrong
+EXPECTED = re.compile("status of (400|401|404|422|503)")  # of pages that are answers to what went wrong
 FORM = {"sku": "apple", "quantity": "2", "amount_cents": "12.50", "card": "tok_canary_5up3r"}
 
 
@@ -66,9 +64,7 @@ def seen(browser: Browser, filled: tuple[str, str, dict[str, str]]) -> Iterator[
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     found = Seen(url, page, jobs)
-    page.on(
-        "console", lambda told: found.complaints.append(told.text) if told.type == "error" else None
-    )
+    page.on("console", lambda told: found.complaints.append(told.text) if told.type == "error" else None)
     page.on("pageerror", lambda error: found.complaints.append(str(error)))
     page.goto(f"{url}/sign-in")
     page.fill("#key", key)
@@ -110,7 +106,7 @@ def store_away(seen: Seen) -> None:
         raise StoreUnavailable
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("web.api.auth._who", away)
+        patch.setattr("surefoot.web.api.auth._who", away)
         seen.page.goto(f"{seen.url}/jobs")
 
 
@@ -135,9 +131,7 @@ PAGES: dict[str, tuple[Callable[[Seen], None], tuple[str, ...]]] = {  # and what
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_given_a_page_when_seen_by_anybody_then_nothing_keeps_them_from_it(
-    seen: Seen, name: str, tmp_path: Path
-) -> None:
+def test_given_a_page_when_seen_by_anybody_then_nothing_keeps_them_from_it(seen: Seen, name: str, tmp_path: Path) -> None:
     show, says = PAGES[name]
     show(seen)
     text = seen.page.inner_text("main")

@@ -8,10 +8,10 @@ import time
 import pytest
 from kombu import Connection
 
-from app.delivery import amqp, broker
-from app.delivery.producer import Profile, producer_app
-from app.delivery.publisher import Publisher
-from app.errors import BrokerUnavailable
+from surefoot.app.delivery import amqp, broker
+from surefoot.app.delivery.producer import Profile, producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.errors import BrokerUnavailable
 from tests.support.publishing import plan, timed
 from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.waiting import wait_until

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from app.config import Settings
-from app.delivery import trial
-from app.engine import keep
-from app.errors import SettingsError, StoreUnavailable
-from app.store.leases import acquire
-from app.store.views.health import RELAY
+from surefoot.app.config import Settings
+from surefoot.app.delivery import trial
+from surefoot.app.engine import keep
+from surefoot.app.errors import SettingsError, StoreUnavailable
+from surefoot.app.store.leases import acquire
+from surefoot.app.store.views.health import RELAY
+from surefoot.web import opening
+from surefoot.web.door import EXTENSION
+from surefoot.web.factory import create_app
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.ports import free_port
 from tests.support.stores import migrate
-from web import opening
-from web.door import EXTENSION
-from web.factory import create_app
 
 SECRET = "s" * 32
 
@@ -104,7 +104,7 @@ def test_given_a_broker_that_takes_no_write_when_health_is_asked_often_then_degr
 
 def test_given_an_operation_that_lies_ready_when_health_is_asked_then_its_age_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "write", lambda url, patience_s: None)
-    monkeypatch.setattr("web.api.health.health_view", lambda db: {"relay": "ok", "workers": 1, "idle_queues": 0})
+    monkeypatch.setattr("surefoot.web.api.health.health_view", lambda db: {"relay": "ok", "workers": 1, "idle_queues": 0})
     nobody = Caller(shop.web(broker_url="redis://127.0.0.1:1/0", health_seconds=0.000001), None)
     assert nobody.get("/healthz").get_json()["status"] == "ok"
     shop.submit(input=GOOD)

@@ -14,7 +14,18 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel
-from sqlalchemy import Column, Engine, MetaData, String, Table, create_engine, delete, func, insert, select
+from sqlalchemy import (
+    Column,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    delete,
+    func,
+    insert,
+    select,
+)
 
 from surefoot import Context, NotYet, Rejected, Retry, RetryLater, Saga, barrier, barrier_table
 

@@ -10,15 +10,20 @@ from typing import Any
 from sqlalchemy import event, select
 
 from surefoot import Context, NothingSent, Rejected
-from workers.sagas.order import ledger
-from workers.sagas.order.models import OrderRequest
-from workers.sagas.order.services import bank_book
-from workers.sagas.order.services.bank_client import BankCharge, BankUnclear, Book, KeyVoided
-from workers.sagas.order_choreographed import trust
-from workers.sagas.order_choreographed.desk import inbox, letters, outbox
-from workers.sagas.order_choreographed.events import Message
-from workers.sagas.order_choreographed.service import Service
-from workers.sagas.order_choreographed.services import SERVICES, orders, payments
+from surefoot.workers.sagas.order import ledger
+from surefoot.workers.sagas.order.models import OrderRequest
+from surefoot.workers.sagas.order.services import bank_book
+from surefoot.workers.sagas.order.services.bank_client import (
+    BankCharge,
+    BankUnclear,
+    Book,
+    KeyVoided,
+)
+from surefoot.workers.sagas.order_choreographed import trust
+from surefoot.workers.sagas.order_choreographed.desk import inbox, letters, outbox
+from surefoot.workers.sagas.order_choreographed.events import Message
+from surefoot.workers.sagas.order_choreographed.service import Service
+from surefoot.workers.sagas.order_choreographed.services import SERVICES, orders, payments
 
 BY_NAME = {service.name: service for service in SERVICES}
 SECRET = "secret-of-the-services-in-these-tests"

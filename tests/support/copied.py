@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, insert, select
 
-from app.store.session import reading
-from app.store.tables import metadata
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import metadata
 
 Copy = dict[str, list[dict[str, Any]]]
 

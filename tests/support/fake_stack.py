@@ -15,8 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.supervisor.part import Part
-from app.supervisor.supervisor import CannotStart, Stopped, Supervisor
+from surefoot.app.supervisor.part import Part
+from surefoot.app.supervisor.supervisor import CannotStart, Stopped, Supervisor
 
 
 def part_main(folder: str, name: str, behaviour: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from surefoot import Retry, Saga
-from workers.sagas.order.models import OrderRequest
-from workers.sagas.order.saga import (
+from surefoot.workers.sagas.order.models import OrderRequest
+from surefoot.workers.sagas.order.saga import (
     charge_card,
     confirm_order,
     create_order,

@@ -12,17 +12,17 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from app.access import tenants as tenant_keeping
-from app.config import Settings
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.engine.dispatch import ring
-from app.engine.invariants import violations
-from app.engine.submit import Submission, submit
-from app.saga.registry import Registry
-from app.store.catalogue import register
-from app.store.session import reading
-from app.store.tables import dead_letters, jobs, operations
+from surefoot.app.access import tenants as tenant_keeping
+from surefoot.app.config import Settings
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.invariants import violations
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import dead_letters, jobs, operations
 from tests.support.files import said_in
 from tests.support.hasty_orders import hasty
 from tests.support.ports import free_port
@@ -63,7 +63,7 @@ class LanesApart:
     def start(self) -> LanesApart:
         self.start_bank()
         self.cli("stock", "pear", "1000")
-        self._run("relay", "-m", "workers.relay")
+        self._run("relay", "-m", "surefoot.workers.relay")
         for lane in LANES:
             self.start_worker(lane)
         return self
@@ -71,14 +71,14 @@ class LanesApart:
     def start_worker(self, lane: str) -> WorkerProcess:
         own = self.home / f"{lane}-{len(list(self.home.glob(f'{lane}-*')))}"
         environment = {**self.env, "SUREFOOT_LANES": lane}
-        worker = WorkerProcess(own, self.env["BROKER_URL"], app="workers.celery_app", concurrency=1, environment=environment)
+        worker = WorkerProcess(own, self.env["BROKER_URL"], app="surefoot.workers.celery_app", concurrency=1, environment=environment)
         self.workers[lane] = worker
         return worker.start()
 
     def start_bank(self) -> None:
         file = self.home / "bank.url"
         file.unlink(missing_ok=True)
-        self._run("bank", "-m", "app.cli", "bank", "--port", str(self._bank_port))
+        self._run("bank", "-m", "surefoot.app.cli", "bank", "--port", str(self._bank_port))
         said_in(file, "the bank")
 
     def stop(self, name: str) -> None:
@@ -93,7 +93,7 @@ class LanesApart:
             )
 
     def cli(self, *words: str) -> str:
-        command = [sys.executable, "-m", "app.cli", *words]
+        command = [sys.executable, "-m", "surefoot.app.cli", *words]
         done = subprocess.run(command, cwd=ROOT, env={**os.environ, **self.env}, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -148,7 +148,7 @@ class LanesApart:
         return books
 
     def dead_depth(self) -> int:
-        from app.delivery.dead_lane import DeadLane
+        from surefoot.app.delivery.dead_lane import DeadLane
 
         lane = DeadLane(self.env["BROKER_URL"])
         try:

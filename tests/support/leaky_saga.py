@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, SecretStr
 
-from app.saga.definition import Saga
-from app.saga.inputs import secret
-from app.saga.outcomes import Rejected
-from app.saga.policies import Retry
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.inputs import secret
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.saga.policies import Retry
 
 CANARY, PIN, WORD = "tok_canary_5up3r", 907_231, "hunter2 & co"
 SECRETS = (CANARY, str(PIN), WORD)

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from app.store.queries import live_workers
+from surefoot.app.store.queries import live_workers
 from tests.support.faulty import WORKERS, FaultyShop
 from tests.support.proxy import Proxy
 from tests.support.running import Up
@@ -90,8 +90,8 @@ def _over(url: str, link: Proxy) -> str:
 
 
 def main() -> None:
-    from app.cli import main as surefoot
-    from app.supervisor import stack
+    from surefoot.app.cli import main as surefoot
+    from surefoot.app.supervisor import stack
 
     told: dict[str, dict[str, str]] = json.loads(os.environ["LINKS"])
 

@@ -10,20 +10,20 @@ from typing import Any
 from celery import Celery
 from sqlalchemy import Engine, select
 
-from app.config import Settings
-from app.delivery.broker import probe
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.engine.dispatch import ring
-from app.engine.invariants import violations
-from app.engine.submit import Submission, submit
-from app.engine.sweep import Sweeper
-from app.saga.definition import Saga
-from app.saga.registry import Registry
-from app.store.catalogue import register
-from app.store.ids import new_id
-from app.store.session import reading
-from app.store.tables import jobs, operations, tenants
+from surefoot.app.config import Settings
+from surefoot.app.delivery.broker import probe
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.invariants import violations
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import jobs, operations, tenants
 from tests.support.redis_server import RedisServer
 from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
@@ -52,7 +52,7 @@ class OneWorker:
         register(self.db, [saga])
         self.settings = Settings(lease_seconds=LEASE_S, heartbeat_seconds=0.5)
         environment = {**FAST, "DATABASE_URL": url, "SUREFOOT_SAGAS": module, "SUREFOOT_LANES": "east,west"}
-        self.worker = WorkerProcess(home, redis.url, app="workers.celery_app", environment=environment)
+        self.worker = WorkerProcess(home, redis.url, app="surefoot.workers.celery_app", environment=environment)
         self.publisher = Publisher(producer_app(redis.url, "web"), pause_s=0.2)
         self.probe = probe(redis.url)
         self.probe.set_marker("here")

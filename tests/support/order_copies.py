@@ -6,8 +6,8 @@ A fault's target is SAGA.STEP. With one copy for each fault, many orders meet on
 from __future__ import annotations
 
 from surefoot import Retry, Saga
-from workers.sagas.order.models import OrderRequest
-from workers.sagas.order.saga import order
+from surefoot.workers.sagas.order.models import OrderRequest
+from surefoot.workers.sagas.order.saga import order
 
 HASTY = Retry(limit=5, backoff="200ms", cap="500ms")
 

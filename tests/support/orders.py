@@ -13,10 +13,10 @@ import psutil
 import redis
 from sqlalchemy import Engine, func, select
 
-from app.delivery.broker import redis_url
-from app.engine.invariants import violations
-from app.store.session import open_engine, reading
-from app.store.tables import jobs, operations
+from surefoot.app.delivery.broker import redis_url
+from surefoot.app.engine.invariants import violations
+from surefoot.app.store.session import open_engine, reading
+from surefoot.app.store.tables import jobs, operations
 from tests.support.running import Up
 from tests.support.waiting import wait_until
 
@@ -103,6 +103,6 @@ class Shop:
                 words = process.cmdline()
             except psutil.Error:
                 continue
-            if {"workers.celery_app", "worker"} <= set(words):
+            if {"surefoot.workers.celery_app", "worker"} <= set(words):
                 found.append(process)
         return found

@@ -11,9 +11,9 @@ from unittest import mock
 
 from sqlalchemy import case, select, update
 
-import app.participant.barrier  # noqa: F401
-from app.clock import now
-from app.engine import (
+import surefoot.app.participant.barrier  # noqa: F401
+from surefoot.app.clock import now
+from surefoot.app.engine import (
     advance,
     attempt,
     failures,
@@ -23,20 +23,20 @@ from app.engine import (
     rerun,
     turn,
 )
-from app.engine.asking import Asking
-from app.engine.broker_lost import BrokerLost
-from app.engine.lost import Lost
-from app.engine.move import Move
-from app.rules import planner
-from app.rules.states import Dir, Kind, OpState
-from app.saga.context import Context
-from app.saga.naming import effect_key
-from app.simulation.broker import SimBroker
-from app.store import queries, reconciliations, updates
-from app.store.session import transaction
-from app.store.tables import jobs, operations
+from surefoot.app.engine.asking import Asking
+from surefoot.app.engine.broker_lost import BrokerLost
+from surefoot.app.engine.lost import Lost
+from surefoot.app.engine.move import Move
+from surefoot.app.rules import planner
+from surefoot.app.rules.states import Dir, Kind, OpState
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.naming import effect_key
+from surefoot.app.simulation.broker import SimBroker
+from surefoot.app.store import queries, reconciliations, updates
+from surefoot.app.store.session import transaction
+from surefoot.app.store.tables import jobs, operations
 
-barrier: Any = sys.modules["app.participant.barrier"]  # the package gives its function the module's name
+barrier: Any = sys.modules["surefoot.app.participant.barrier"]  # the package gives its function the module's name
 o = operations.c
 Planted = Callable[[], AbstractContextManager[None]]
 PLANTED: dict[str, Planted] = {}

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from app.engine import attempt, decide, rerun
-from app.engine.broker_lost import BrokerLost
-from app.engine.isolation import Isolated
-from app.store import queries
+from surefoot.app.engine import attempt, decide, rerun
+from surefoot.app.engine.broker_lost import BrokerLost
+from surefoot.app.engine.isolation import Isolated
+from surefoot.app.store import queries
 from tests.support.world import ListBroker
 
 GUARDS: dict[str, Callable[[], AbstractContextManager[object]]] = {}

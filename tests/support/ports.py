@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 
-from app.supervisor.ports import is_free
+from surefoot.app.supervisor.ports import is_free
 
 FIRST, STRETCHES, WIDTH = 10_100, 218, 100  # up to 31,900: Linux picks from 32,768, others from 49,152; no browser goes to 10,080
 _own = FIRST + os.getpid() % STRETCHES * WIDTH

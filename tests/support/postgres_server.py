@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psycopg
 
-from app.supervisor.leash import leashed
+from surefoot.app.supervisor.leash import leashed
 from tests.support.ports import free_port
 from tests.support.processes import unprivileged
 from tests.support.stores import migrate

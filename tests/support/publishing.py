@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from app.delivery.producer import Profile, producer_app
-from app.delivery.publisher import Publisher
-from app.rules.planner import Chain, Chord, Message, Plan
-from app.store.ids import new_id, operation_id
+from surefoot.app.delivery.producer import Profile, producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.rules.planner import Chain, Chord, Message, Plan
+from surefoot.app.store.ids import new_id, operation_id
 
 PATIENCE_S = 30.0
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from app.store.session import reading
-from app.store.tables import quarantine
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import quarantine
 
 
 def quarantined(db: Engine) -> list[dict[str, Any]]:

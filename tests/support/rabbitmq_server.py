@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.delivery import broker
-from app.supervisor.leash import leashed
+from surefoot.app.delivery import broker
+from surefoot.app.supervisor.leash import leashed
 from tests.support.ports import free_port
 from tests.support.processes import unprivileged
 from tests.support.waiting import wait_until

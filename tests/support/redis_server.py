@@ -10,8 +10,8 @@ from pathlib import Path
 
 import redis
 
-from app.supervisor import commands
-from app.supervisor.leash import leashed
+from surefoot.app.supervisor import commands
+from surefoot.app.supervisor.leash import leashed
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 

@@ -128,7 +128,11 @@ def rogue_bank(home: Path, does: dict[tuple[str, int], tuple[str, int]]) -> Iter
     environment = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
     with (home / "real_bank.log").open("wb") as log:
         real = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "bank", "--port", str(port)], env=environment, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", "surefoot.app.cli", "bank", "--port", str(port)],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     rogue = RogueBank(f"http://127.0.0.1:{port}", does)
     try:

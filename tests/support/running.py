@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from app.supervisor import runfile
-from app.supervisor.leash import leashed
+from surefoot.app.supervisor import runfile
+from surefoot.app.supervisor.leash import leashed
 from tests.support.files import text_of
 from tests.support.ports import free_port
 from tests.support.processes import lives
@@ -28,7 +28,7 @@ COMMAND_S = 120.0
 class Up:
     """Everything of one home. `env`: more settings, by the name of their environment variable."""
 
-    module = "app.cli"  # what is run as `surefoot`
+    module = "surefoot.app.cli"  # what is run as `surefoot`
 
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
@@ -78,7 +78,7 @@ class Up:
     def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run another `surefoot` command on the same home, which has to find everything by itself."""
         env = {name: value for name, value in self.env.items() if name not in ("SUREFOOT_PORT", "SUREFOOT_FLOWER_PORT")}
-        command = [sys.executable, "-m", "app.cli", *words]
+        command = [sys.executable, "-m", "surefoot.app.cli", *words]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=COMMAND_S)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done

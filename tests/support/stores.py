@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine, update
 
-from app.clock import now
-from app.store.migrate import upgrade
-from app.store.session import open_engine
-from app.store.tables import rounds
+from surefoot.app.clock import now
+from surefoot.app.store.migrate import upgrade
+from surefoot.app.store.session import open_engine
+from surefoot.app.store.tables import rounds
 
 
 def open_new_store(url: str) -> Engine:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from app.supervisor import commands
+from surefoot.app.supervisor import commands
 from tests.support.files import text_of
 from tests.support.ports import free_port
 from tests.support.running import ROOT
@@ -33,9 +33,7 @@ def web_process(store_url: str, home: Path, **told: str) -> Iterator[str]:
         **told,
     }
     with (home / "web.said").open("wb") as said:
-        server = subprocess.Popen(
-            commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT
-        )
+        server = subprocess.Popen(commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
 
     def ready() -> bool:

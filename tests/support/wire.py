@@ -11,7 +11,7 @@ from typing import Any, Literal
 import psycopg
 from sqlalchemy import Engine
 
-from app.store.session import MODE, SINGLE
+from surefoot.app.store.session import MODE, SINGLE
 
 When = Literal["before", "after", "conflict"]
 WRITES = ("UPDATE", "INSERT", "DELETE", "WITH")

@@ -14,34 +14,42 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Engine, func, select, text
 
-from app.clock import UtcDateTime
-from app.config import Settings
-from app.engine import attempt as attempts
-from app.engine import decide
-from app.engine.attempt import Attempt, Ended
-from app.engine.dispatch import Publishes, ring
-from app.engine.entrance import Entrance
-from app.engine.invariants import violations
-from app.engine.parcel import Parcel, parcels
-from app.engine.perform import perform, run_on
-from app.engine.submit import Submission, submit
-from app.engine.sweep import Sweeper
-from app.engine.work import Delivery, Performed
-from app.errors import BrokerUnavailable
-from app.rules.planner import Plan
-from app.rules.states import Kind
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.saga.graph import Graph
-from app.saga.outcomes import Rejected
-from app.saga.policies import Retry
-from app.saga.registry import Registry
-from app.store import queries
-from app.store.catalogue import register
-from app.store.ids import new_id
-from app.store.session import reading
-from app.store.tables import acts, dead_letters, history, jobs, metadata, operations, tenants
-from app.store.taking import Taking
+from surefoot.app.clock import UtcDateTime
+from surefoot.app.config import Settings
+from surefoot.app.engine import attempt as attempts
+from surefoot.app.engine import decide
+from surefoot.app.engine.attempt import Attempt, Ended
+from surefoot.app.engine.dispatch import Publishes, ring
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.invariants import violations
+from surefoot.app.engine.parcel import Parcel, parcels
+from surefoot.app.engine.perform import perform, run_on
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.engine.work import Delivery, Performed
+from surefoot.app.errors import BrokerUnavailable
+from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.states import Kind
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.saga.policies import Retry
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import queries
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import (
+    acts,
+    dead_letters,
+    history,
+    jobs,
+    metadata,
+    operations,
+    tenants,
+)
+from surefoot.app.store.taking import Taking
 from tests.support.stores import open_new_store
 
 BOOT = "world"
@@ -202,9 +210,7 @@ class World:
     def deliver(self, parcel: Parcel, publisher: Publishes | None = None) -> Performed:
         """A worker gets a message: the real engine does the rest, and runs on along the lane if `self.runs_on`."""
         publisher = publisher or self.broker
-        performed = perform(
-            self.db, self.settings, self.registry, publisher, self.delivery(parcel), limit=no_limit
-        )
+        performed = perform(self.db, self.settings, self.registry, publisher, self.delivery(parcel), limit=no_limit)
         first = parcel.message.operation_id
         while performed.following is not None:
             assert parcel.next is not None

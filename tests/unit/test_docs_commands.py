@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from app.cli import COMMANDS
-from app.cli.group import Commands
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands
 from tests.support.commands import loaded
 
 ROOT = Path(__file__).parents[2]

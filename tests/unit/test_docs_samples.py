@@ -14,10 +14,10 @@ from types import ModuleType
 
 import pytest
 
-from app.drill.run import drill
-from app.saga.advice import advice
-from app.saga.definition import Saga
-from app.saga.lint import mistakes
+from surefoot.app.drill.run import drill
+from surefoot.app.saga.advice import advice
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.lint import mistakes
 
 ROOT = Path(__file__).parents[2]
 WRITING = ROOT / "docs" / "writing-a-saga.md"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from app import environment
-from app.config import Settings, settings
-from app.doctor.told import Told, every_setting, sources
-from workers.sagas.order.settings import order_settings
-from workers.sagas.order_choreographed.settings import event_settings
+from surefoot.app import environment
+from surefoot.app.config import Settings, settings
+from surefoot.app.doctor.told import Told, every_setting, sources
+from surefoot.workers.sagas.order.settings import order_settings
+from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
 OF_LOGIN_SHELLS = {"MAIL": "/var/mail/root", "HOST": "x86_64-conda-linux-gnu", "LOG_LEVEL": "trace", "LOG_FORMAT": "%m", "ENV": "x"}
 

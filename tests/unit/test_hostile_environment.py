@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app import environment
-from app.errors import SettingsError
-from app.store.session import open_engine
+from surefoot.app import environment
+from surefoot.app.errors import SettingsError
+from surefoot.app.store.session import open_engine
 from tests.support.hostile import HOSTILE
 
 
@@ -44,11 +44,11 @@ def test_given_a_url_that_says_all_when_libpq_is_told_other_things_then_the_stor
     open_engine("postgresql://me@/there?host=/run/here&port=1").dispose()
 
 
-@pytest.mark.parametrize("module", ["workers.celery_app", "celeryconfig"])
+@pytest.mark.parametrize("module", ["surefoot.workers.celery_app", "surefoot.celeryconfig"])
 def test_given_a_broker_of_celery_s_own_name_when_a_worker_is_made_then_ours_is_used(module: str, tmp_path: Path) -> None:
-    ask = "from workers.celery_app import celery_app as app; print(app.conf.broker_url, app.conf.result_backend)"
+    ask = "from surefoot.workers.celery_app import celery_app as app; print(app.conf.broker_url, app.conf.result_backend)"
     own = {"SUREFOOT_HOME": str(tmp_path), "SUREFOOT_BROKER_URL": "redis://127.0.0.1:2/0", "BROKER_URL": "redis://127.0.0.1:3/0"}
     env = {**os.environ, "CELERY_BROKER_URL": HOSTILE["CELERY_BROKER_URL"], "CELERY_RESULT_BACKEND": "rpc://", **own}
-    words = [sys.executable, "-c", ask] if module == "workers.celery_app" else [sys.executable, "-c", f"import {module}; {ask}"]
+    words = [sys.executable, "-c", ask] if module == "surefoot.workers.celery_app" else [sys.executable, "-c", f"import {module}; {ask}"]
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout.split() == ["redis://127.0.0.1:2/0", "app.delivery.backend.StoreBackend"]
+    assert done.stdout.split() == ["redis://127.0.0.1:2/0", "surefoot.app.delivery.backend.StoreBackend"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.trace import CHARS, taken, trace_id
 from surefoot import Context
-from workers.sagas.order.services import bank_client
+from surefoot.app.trace import CHARS, taken, trace_id
+from surefoot.workers.sagas.order.services import bank_client
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SAID = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -55,9 +55,7 @@ def test_given_a_job_with_a_trace_when_its_steps_ask_the_bank_then_the_bank_is_t
     def call(method: str, path: str, timeout_s: float, **request: dict[str, str]) -> tuple[int, bytes]:
         heard.append(request["headers"].get("traceparent"))
         state = "void" if path.endswith("void") else "settled"
-        entry = bank_client.BankCharge(
-            key="j:s::action", charge_id="c", amount_cents=1, refunded_cents=0, state=state
-        )
+        entry = bank_client.BankCharge(key="j:s::action", charge_id="c", amount_cents=1, refunded_cents=0, state=state)
         return 200, entry.model_dump_json().encode()
 
     monkeypatch.setattr(bank_client, "_call", call)

@@ -6,17 +6,17 @@ from datetime import datetime
 
 from flask import Blueprint, Response
 
-from app.access.principal import Role
-from app.store.acts import Asked
-from app.store.views.acts import acts_view
-from app.store.views.names import API
-from web.api import parameters as p
-from web.api import requests
-from web.api.auth import needs, principal
-from web.api.described import Answer, Parameter, described
-from web.api.pages import Pages
-from web.api.shapes import acts as shapes
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.store.acts import Asked
+from surefoot.app.store.views.acts import acts_view
+from surefoot.app.store.views.names import API
+from surefoot.web.api import parameters as p
+from surefoot.web.api import requests
+from surefoot.web.api.auth import needs, principal
+from surefoot.web.api.described import Answer, Parameter, described
+from surefoot.web.api.pages import Pages
+from surefoot.web.api.shapes import acts as shapes
+from surefoot.web.door import door
 
 routes = Blueprint("acts", __name__, url_prefix=f"{API}/acts")
 _TIME = {"type": "string", "format": "date-time"}
@@ -61,9 +61,7 @@ def index() -> Response:
         until=until,
     )
     limit = requests.limit_parameter()
-    pages = Pages(
-        "acts", job=asked.job_id, actor=asked.actor, since=_text(since), until=_text(until)
-    )
+    pages = Pages("acts", job=asked.job_id, actor=asked.actor, since=_text(since), until=_text(until))
     items, edge = acts_view(door().db, asked, after=pages.after(), limit=limit)
     return pages.answer(items, edge)
 

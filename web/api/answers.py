@@ -11,10 +11,10 @@ from typing import Any
 
 from flask import Response, request
 
-from app.rules.states import ENDED
-from app.store.views import Revision
-from app.texts import json_bytes
-from web.door import door
+from surefoot.app.rules.states import ENDED
+from surefoot.app.store.views import Revision
+from surefoot.app.texts import json_bytes
+from surefoot.web.door import door
 
 WAIT_MOST_S = 10
 LOOK_EVERY_S = 0.1

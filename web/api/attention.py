@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from app.access.principal import Role
-from app.engine import owning
-from app.store.views import job_view
-from app.store.views.names import API
-from web.api import parameters as p
-from web.api import requests
-from web.api.answers import job_answer
-from web.api.auth import needs, principal
-from web.api.described import described
-from web.api.jobs import nothing_said
-from web.body import read_json
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.engine import owning
+from surefoot.app.store.views import job_view
+from surefoot.app.store.views.names import API
+from surefoot.web.api import parameters as p
+from surefoot.web.api import requests
+from surefoot.web.api.answers import job_answer
+from surefoot.web.api.auth import needs, principal
+from surefoot.web.api.described import described
+from surefoot.web.api.jobs import nothing_said
+from surefoot.web.body import read_json
+from surefoot.web.door import door
 
 routes = Blueprint("attention", __name__, url_prefix=f"{API}/jobs/<job_id>/attention")
 

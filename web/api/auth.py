@@ -9,13 +9,13 @@ from typing import ParamSpec, TypeVar
 from flask import Flask, Response, current_app, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.access import keys, sessions
-from app.access.principal import Principal, Role
-from web import rates
-from web.address import client_address, is_secure
-from web.api.problems import Problem
-from web.door import door
-from web.security import check_origin
+from surefoot.app.access import keys, sessions
+from surefoot.app.access.principal import Principal, Role
+from surefoot.web import rates
+from surefoot.web.address import client_address, is_secure
+from surefoot.web.api.problems import Problem
+from surefoot.web.door import door
+from surefoot.web.security import check_origin
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,10 +131,7 @@ def install(app: Flask) -> None:
                 rates.count_key(g.principal.key_id)
             return None
         rates.count_address()
-        if (
-            not request.path.startswith(("/api/", "/metrics"))
-            and "Authorization" not in request.headers
-        ):
+        if not request.path.startswith(("/api/", "/metrics")) and "Authorization" not in request.headers:
             if request.method == "GET":
                 here = request.full_path.removesuffix("?")
                 return redirect(url_for("sign_in.show", next=here if here != "/" else None), 303)

@@ -14,17 +14,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
-from app.errors import DefinitionError
-from app.store.views.names import API
-from web.address import ANY_HOST
-from web.api.auth import is_open, open_to_all, role_of
-from web.api.described import Answer, Description, described, description_of
-from web.api.kinds import KINDS
-from web.api.problems import MEDIA_TYPE
-from web.api.shapes.problems import Problem
-from web.door import EXTENSION as DOOR
-from web.kept import Kept
-from web.rates import UNBOUNDED
+from surefoot.app.errors import DefinitionError
+from surefoot.app.store.views.names import API
+from surefoot.web.address import ANY_HOST
+from surefoot.web.api.auth import is_open, open_to_all, role_of
+from surefoot.web.api.described import Answer, Description, described, description_of
+from surefoot.web.api.kinds import KINDS
+from surefoot.web.api.problems import MEDIA_TYPE
+from surefoot.web.api.shapes.problems import Problem
+from surefoot.web.door import EXTENSION as DOOR
+from surefoot.web.kept import Kept
+from surefoot.web.rates import UNBOUNDED
 
 routes = Blueprint("document", __name__)
 EXTENSION = "surefoot.document"

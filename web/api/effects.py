@@ -7,20 +7,20 @@ from typing import ParamSpec, TypeVar
 
 from flask import Blueprint, Response, request
 
-from app.access.principal import Role
-from app.engine import decide
-from app.errors import Conflict, NotFound
-from app.store.views import effects_view, job_view
-from app.store.views.names import API
-from web.api import parameters as p
-from web.api.answers import answer, job_answer
-from web.api.auth import needs, principal
-from web.api.described import Answer, described
-from web.api.requests import Reason, checked
-from web.api.shapes import effects as shapes
-from web.body import read_json
-from web.deciding import RETRY, carry_out
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.engine import decide
+from surefoot.app.errors import Conflict, NotFound
+from surefoot.app.store.views import effects_view, job_view
+from surefoot.app.store.views.names import API
+from surefoot.web.api import parameters as p
+from surefoot.web.api.answers import answer, job_answer
+from surefoot.web.api.auth import needs, principal
+from surefoot.web.api.described import Answer, described
+from surefoot.web.api.requests import Reason, checked
+from surefoot.web.api.shapes import effects as shapes
+from surefoot.web.body import read_json
+from surefoot.web.deciding import RETRY, carry_out
+from surefoot.web.door import door
 
 routes = Blueprint("effects", __name__, url_prefix=f"{API}/jobs/<job_id>/effects")
 P = ParamSpec("P")

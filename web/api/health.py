@@ -9,17 +9,17 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from app.delivery import trial
-from app.errors import SettingsError, StoreUnavailable
-from app.store import shape
-from app.store.views.health import health_view, oldest_ready_s
-from web.api import parameters as p
-from web.api.answers import answer
-from web.api.auth import open_to_all
-from web.api.described import Answer, described
-from web.api.problems import Problem
-from web.api.shapes import health as shapes
-from web.door import door
+from surefoot.app.delivery import trial
+from surefoot.app.errors import SettingsError, StoreUnavailable
+from surefoot.app.store import shape
+from surefoot.app.store.views.health import health_view, oldest_ready_s
+from surefoot.web.api import parameters as p
+from surefoot.web.api.answers import answer
+from surefoot.web.api.auth import open_to_all
+from surefoot.web.api.described import Answer, described
+from surefoot.web.api.problems import Problem
+from surefoot.web.api.shapes import health as shapes
+from surefoot.web.door import door
 
 routes = Blueprint("health", __name__)
 BROKER_S = 0.5

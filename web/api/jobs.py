@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from app.access.principal import Role
-from app.engine import decide
-from app.engine.redrive import redrive_job
-from app.engine.rerun import Asked
-from app.engine.submit import Submitted
-from app.errors import NotFound
-from app.explain import why
-from app.rules.states import ENDED
-from app.store.views import Revision, history_view, job_view, job_with_revision, list_jobs
-from app.store.views.names import API
-from web.accept import accept
-from web.api import parameters as p
-from web.api import requests
-from web.api.answers import answer, job_answer, unchanged_job, wait_for_end
-from web.api.auth import check_key, check_session, checks_its_key, principal
-from web.api.described import Answer, described
-from web.api.pages import Pages
-from web.api.problems import FAULTS_MOST, Problem
-from web.api.shapes import jobs as shapes
-from web.body import read_json, read_optional_object
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.engine import decide
+from surefoot.app.engine.redrive import redrive_job
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.submit import Submitted
+from surefoot.app.errors import NotFound
+from surefoot.app.explain import why
+from surefoot.app.rules.states import ENDED
+from surefoot.app.store.views import Revision, history_view, job_view, job_with_revision, list_jobs
+from surefoot.app.store.views.names import API
+from surefoot.web.accept import accept
+from surefoot.web.api import parameters as p
+from surefoot.web.api import requests
+from surefoot.web.api.answers import answer, job_answer, unchanged_job, wait_for_end
+from surefoot.web.api.auth import check_key, check_session, checks_its_key, principal
+from surefoot.web.api.described import Answer, described
+from surefoot.web.api.pages import Pages
+from surefoot.web.api.problems import FAULTS_MOST, Problem
+from surefoot.web.api.shapes import jobs as shapes
+from surefoot.web.body import read_json, read_optional_object
+from surefoot.web.door import door
 
 routes = Blueprint("jobs", __name__, url_prefix=f"{API}/jobs")
 HISTORY_MOST = 2**31 - 1

@@ -5,21 +5,21 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 from werkzeug.routing import BaseConverter
 
-from app.access.principal import Role
-from app.engine import redrive
-from app.store.letters import Meant
-from app.store.views.letters import letter_view, letters_view
-from app.store.views.names import API, job_links
-from web.api import parameters as p
-from web.api import requests
-from web.api.answers import answer
-from web.api.auth import needs, principal
-from web.api.described import Answer, described
-from web.api.pages import pages_of_letters
-from web.api.shapes import letters as shapes
-from web.body import read_json
-from web.deciding import carry_out
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.engine import redrive
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.views.letters import letter_view, letters_view
+from surefoot.app.store.views.names import API, job_links
+from surefoot.web.api import parameters as p
+from surefoot.web.api import requests
+from surefoot.web.api.answers import answer
+from surefoot.web.api.auth import needs, principal
+from surefoot.web.api.described import Answer, described
+from surefoot.web.api.pages import pages_of_letters
+from surefoot.web.api.shapes import letters as shapes
+from surefoot.web.body import read_json
+from surefoot.web.deciding import carry_out
+from surefoot.web.door import door
 
 routes = Blueprint("letters", __name__, url_prefix=f"{API}/dead-letters")
 
@@ -104,8 +104,7 @@ def send_back(letter_id: str) -> Response:
     {202: CHANGED},
     body=requests.Reason,
     problems=("conflict",),
-    details="A letter that holds its job is not dismissed (409): a decision about its step is needed;"
-    " `actions` names those there are.",
+    details="A letter that holds its job is not dismissed (409): a decision about its step is needed; `actions` names those there are.",
 )
 @needs(Role.OPERATOR)
 def discard(letter_id: str) -> Response:

@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response
 
-from app.access.principal import Role
-from app.store.views import locks_view
-from app.store.views.locks import PAGE_KEYS
-from app.store.views.names import API
-from web.api import parameters as p
-from web.api import requests
-from web.api.auth import needs, principal
-from web.api.described import Answer, described
-from web.api.pages import Pages
-from web.api.shapes import locks as shapes
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.store.views import locks_view
+from surefoot.app.store.views.locks import PAGE_KEYS
+from surefoot.app.store.views.names import API
+from surefoot.web.api import parameters as p
+from surefoot.web.api import requests
+from surefoot.web.api.auth import needs, principal
+from surefoot.web.api.described import Answer, described
+from surefoot.web.api.pages import Pages
+from surefoot.web.api.shapes import locks as shapes
+from surefoot.web.door import door
 
 EPOCH = datetime.fromtimestamp(0, UTC)  # cursors carry a time, and this list does not go by one
 routes = Blueprint("locks", __name__, url_prefix=f"{API}/locks")

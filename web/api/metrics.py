@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app
 
-from app.access.principal import Role
-from app.gauges import CONTENT_TYPE, Gauges
-from web.api.auth import needs
-from web.api.described import Answer, described
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.gauges import CONTENT_TYPE, Gauges
+from surefoot.web.api.auth import needs
+from surefoot.web.api.described import Answer, described
+from surefoot.web.door import door
 
 routes = Blueprint("metrics", __name__)
 EXTENSION = "surefoot_gauges"

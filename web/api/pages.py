@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 
 from flask import Response, request
 
-from app.access.signing import Position
-from app.errors import RequestError
-from app.store.letters import Meant
-from web.api.answers import answer
-from web.api.problems import Problem
-from web.door import door
+from surefoot.app.access.signing import Position
+from surefoot.app.errors import RequestError
+from surefoot.app.store.letters import Meant
+from surefoot.web.api.answers import answer
+from surefoot.web.api.problems import Problem
+from surefoot.web.door import door
 
 CURSOR_CHARS = 512
 

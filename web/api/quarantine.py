@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from app.access.principal import Role
-from app.store.views.names import API
-from app.store.views.quarantine import discard_message, message_view, quarantine_view
-from web.api import parameters as p
-from web.api import requests
-from web.api.answers import answer
-from web.api.auth import needs, principal, tenant_seen
-from web.api.described import Answer, Parameter, described
-from web.api.pages import Pages
-from web.api.shapes import quarantine as shapes
-from web.body import read_json
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.store.views.names import API
+from surefoot.app.store.views.quarantine import discard_message, message_view, quarantine_view
+from surefoot.web.api import parameters as p
+from surefoot.web.api import requests
+from surefoot.web.api.answers import answer
+from surefoot.web.api.auth import needs, principal, tenant_seen
+from surefoot.web.api.described import Answer, Parameter, described
+from surefoot.web.api.pages import Pages
+from surefoot.web.api.shapes import quarantine as shapes
+from surefoot.web.body import read_json
+from surefoot.web.door import door
 
 routes = Blueprint("quarantine", __name__, url_prefix=f"{API}/quarantine")
 STATE = Parameter("state", {"enum": ["kept", "discarded"], "default": "kept"}, "Only messages in this state.")
@@ -36,9 +36,7 @@ def index() -> Response:
     state, limit = requests.choice_parameter("state", ("kept", "discarded")), requests.limit_parameter()
     discarded = state == "discarded"
     pages = Pages("quarantine", discarded=discarded)
-    items, edge = quarantine_view(
-        door().db, tenant_seen(), discarded=discarded, after_id=pages.after_id(), limit=limit
-    )
+    items, edge = quarantine_view(door().db, tenant_seen(), discarded=discarded, after_id=pages.after_id(), limit=limit)
     return pages.answer(items, edge)
 
 

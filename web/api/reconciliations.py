@@ -5,25 +5,25 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 from sqlalchemy import Connection
 
-from app.access.principal import Role
-from app.engine import findings
-from app.errors import Conflict
-from app.store import acts, reconciliations
-from app.store.acts import Act
-from app.store.reconciliations import EFFECTS, LATE
-from app.store.session import transaction
-from app.store.views.names import API
-from app.store.views.reconciliations import finding_view, reconciliations_view
-from web.api import parameters as p
-from web.api import requests
-from web.api.answers import answer
-from web.api.auth import needs, principal
-from web.api.described import Answer, Parameter, described
-from web.api.jobs import nothing_said
-from web.api.pages import Pages
-from web.api.shapes import reconciliations as shapes
-from web.body import read_json
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.engine import findings
+from surefoot.app.errors import Conflict
+from surefoot.app.store import acts, reconciliations
+from surefoot.app.store.acts import Act
+from surefoot.app.store.reconciliations import EFFECTS, LATE
+from surefoot.app.store.session import transaction
+from surefoot.app.store.views.names import API
+from surefoot.app.store.views.reconciliations import finding_view, reconciliations_view
+from surefoot.web.api import parameters as p
+from surefoot.web.api import requests
+from surefoot.web.api.answers import answer
+from surefoot.web.api.auth import needs, principal
+from surefoot.web.api.described import Answer, Parameter, described
+from surefoot.web.api.jobs import nothing_said
+from surefoot.web.api.pages import Pages
+from surefoot.web.api.shapes import reconciliations as shapes
+from surefoot.web.body import read_json
+from surefoot.web.door import door
 
 routes = Blueprint("reconciliations", __name__, url_prefix=API)
 DECIDED = Answer("It is on record; the finding as it stands.", shapes.DecidedFinding)
@@ -98,9 +98,7 @@ def undo(finding_id: str) -> Response:
     every_s = _switched_on()
     if here.registry is None:
         raise Conflict("this server has no saga's code; `surefoot reconcile undo` undoes it where that is")
-    findings.decide_undo(
-        here.db, here.registry, finding_id, who.actor, wanted.reason, past_return=wanted.past_return
-    )
+    findings.decide_undo(here.db, here.registry, finding_id, who.actor, wanted.reason, past_return=wanted.past_return)
     transaction(here.db, lambda tx: reconciliations.hasten(tx, (EFFECTS,), every_s))
     return _decided(finding_id, "It is decided; a worker takes it back with its next round.")
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any, TypeVar
 from flask import request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from app.saga.naming import did_you_mean
-from app.store.ids import is_id
-from app.store.views import SHOWN_STATES
-from app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
-from web.api.problems import FAULTS_MOST, Problem
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.views import SHOWN_STATES
+from surefoot.app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
+from surefoot.web.api.problems import FAULTS_MOST, Problem
 
 M = TypeVar("M", bound=BaseModel)
 KEY_CHARACTERS = 255

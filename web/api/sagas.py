@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from app.store.views import saga_view, sagas_view
-from app.store.views.names import API
-from web.api import parameters as p
-from web.api.answers import answer
-from web.api.described import Answer, described
-from web.api.shapes import sagas as shapes
-from web.door import door
+from surefoot.app.store.views import saga_view, sagas_view
+from surefoot.app.store.views.names import API
+from surefoot.web.api import parameters as p
+from surefoot.web.api.answers import answer
+from surefoot.web.api.described import Answer, described
+from surefoot.web.api.shapes import sagas as shapes
+from surefoot.web.door import door
 
 routes = Blueprint("sagas", __name__, url_prefix=f"{API}/sagas")
 

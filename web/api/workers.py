@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from app.access.principal import Role
-from app.store.views import workers_view
-from app.store.views.names import API
-from web.api import parameters as p
-from web.api.answers import answer
-from web.api.auth import needs
-from web.api.described import Answer, described
-from web.api.shapes import workers as shapes
-from web.door import door
+from surefoot.app.access.principal import Role
+from surefoot.app.store.views import workers_view
+from surefoot.app.store.views.names import API
+from surefoot.web.api import parameters as p
+from surefoot.web.api.answers import answer
+from surefoot.web.api.auth import needs
+from surefoot.web.api.described import Answer, described
+from surefoot.web.api.shapes import workers as shapes
+from surefoot.web.door import door
 
 routes = Blueprint("workers", __name__, url_prefix=f"{API}/workers")
 

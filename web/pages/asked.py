@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flask import request
 
-from app.saga.naming import did_you_mean
+from surefoot.app.saga.naming import did_you_mean
 
 NAME_CHARACTERS = 64
 SHOWN_CHARACTERS = 40  # of a value or a name that a fault repeats

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.saga.graph import Graph
+from surefoot.app.saga.graph import Graph
 
 WIDTH, HEIGHT = 168, 52  # of a box
 COLUMN, ROW = 208, 76  # from box to box

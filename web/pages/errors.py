@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response, make_response, render_template, request
 
-from web.api.kinds import KINDS
-from web.api.problems import Problem, body_of
-from web.pages.home import unsent
+from surefoot.web.api.kinds import KINDS
+from surefoot.web.api.problems import Problem, body_of
+from surefoot.web.pages.home import unsent
 
 PASSING = (429, 503)  # what is over in a while
 AGAIN_S = 5  # after which such a page loads itself again
@@ -21,9 +21,7 @@ def as_page(problem: Problem) -> Response | None:
     """The page of a problem; None when a program asked."""
     if not wants_page():
         return None
-    response = (
-        unsent(problem) if request.endpoint == "home.submit" and problem.status in PASSING else None
-    )
+    response = unsent(problem) if request.endpoint == "home.submit" and problem.status in PASSING else None
     response = response or make_response(_page(problem), problem.status)
     response.headers.update(problem.headers)
     if problem.status in PASSING:

@@ -10,9 +10,9 @@ from typing import Any
 from flask import Flask, g
 from markupsafe import Markup, escape
 
-from app.access.principal import Principal
-from web.address import base_url
-from web.pages.letter_words import given_up, on_button, what_it_does
+from surefoot.app.access.principal import Principal
+from surefoot.web.address import base_url
+from surefoot.web.pages.letter_words import given_up, on_button, what_it_does
 
 WORDS = {
     "pending": "not yet",

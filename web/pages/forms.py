@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from app.saga.schemas import applying
-from web.api.problems import Problem, sentence
-from web.body import parse
-from web.pages.hints import hint
+from surefoot.app.saga.schemas import applying
+from surefoot.web.api.problems import Problem, sentence
+from surefoot.web.body import parse
+from surefoot.web.pages.hints import hint
 
 CENTS = "_cents"
 AMOUNT = re.compile(r"^(must be (?:at least|at most|more than|less than)) (-?\d+)$")
@@ -52,10 +52,7 @@ class Field:
 def fields_of(saga: str, schema: Mapping[str, Any]) -> list[Field]:
     """The fields of an input schema, in its order, each with its example in it."""
     required = schema.get("required", [])
-    found = [
-        _field(saga, name, one, name in required, schema)
-        for name, one in schema.get("properties", {}).items()
-    ]
+    found = [_field(saga, name, one, name in required, schema) for name, one in schema.get("properties", {}).items()]
     few = sum(field.required for field in found) < len(found) / 2  # the rarer kind is marked
     word = "required" if few else "optional"
     return [replace(field, marked=word if field.required == few else "") for field in found]

@@ -9,17 +9,17 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.errors import ApprovalNeeded, InvalidInput, KeyReused, NotFound
-from app.saga.inputs import validate_input
-from app.store.views import list_jobs, saga_view, sagas_view
-from app.texts import to_utf8
-from web.accept import accept
-from web.api.answers import tagged
-from web.api.auth import asked_by_a_page, principal
-from web.api.problems import Problem
-from web.door import door
-from web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
-from web.pages.once import key_of, new_key
+from surefoot.app.errors import ApprovalNeeded, InvalidInput, KeyReused, NotFound
+from surefoot.app.saga.inputs import validate_input
+from surefoot.app.store.views import list_jobs, saga_view, sagas_view
+from surefoot.app.texts import to_utf8
+from surefoot.web.accept import accept
+from surefoot.web.api.answers import tagged
+from surefoot.web.api.auth import asked_by_a_page, principal
+from surefoot.web.api.problems import Problem
+from surefoot.web.door import door
+from surefoot.web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
+from surefoot.web.pages.once import key_of, new_key
 
 routes = Blueprint("home", __name__)
 RECENT = 12
@@ -72,10 +72,7 @@ def submit() -> AnyResponse:
 def carried(form: Mapping[str, str]) -> dict[str, str]:
     """What is drawn again of a form that was not taken: no secrets, nothing of a large one."""
     saga = _chosen(form.get("saga"))
-    if (
-        saga is None
-        or sum(len(name) + len(value) for name, value in form.items()) > CARRIED_CHARACTERS
-    ):
+    if saga is None or sum(len(name) + len(value) for name, value in form.items()) > CARRIED_CHARACTERS:
         return {}
     fields = [field for field in fields_of(saga["name"], saga["input"]) if not field.secret]
     names = {PREFIX + field.name for field in fields}
@@ -90,9 +87,7 @@ def filled_again(form: Mapping[str, str]) -> Response:
     fields = filled(fields_of(saga["name"], saga["input"]), form) if saga else []
     secrets = ", ".join(field.label for field in fields if field.secret)
     said = "You are signed in again. Nothing was sent yet: press Start to send it."
-    return _page(
-        saga, fields, [said + (f" Type again: {secrets}." if secrets else "")], key_of(form)
-    )
+    return _page(saga, fields, [said + (f" Type again: {secrets}." if secrets else "")], key_of(form))
 
 
 def unsent(problem: Problem) -> Response | None:

@@ -9,16 +9,16 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.access.principal import Role
-from app.engine import decide, owning
-from app.engine.redrive import redrive_job
-from app.engine.rerun import Asked
-from app.engine.submit import Submitted
-from app.errors import Conflict, InvalidInput, NotFound, RequestError
-from app.explain import why
-from app.rules.states import ENDED
-from app.store.ids import is_id, operation_id
-from app.store.views import (
+from surefoot.app.access.principal import Role
+from surefoot.app.engine import decide, owning
+from surefoot.app.engine.redrive import redrive_job
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.submit import Submitted
+from surefoot.app.errors import Conflict, InvalidInput, NotFound, RequestError
+from surefoot.app.explain import why
+from surefoot.app.rules.states import ENDED
+from surefoot.app.store.ids import is_id, operation_id
+from surefoot.app.store.views import (
     Revision,
     effects_view,
     history_ends,
@@ -26,16 +26,16 @@ from app.store.views import (
     job_view,
     job_with_letters,
 )
-from app.store.views.graphs import graph_view
-from app.store.views.letters import letter_view
-from app.store.views.names import short_name
-from web.api.auth import asked_by_a_page, needs, principal
-from web.deciding import LETTER_ACTIONS, carry_out
-from web.door import door
-from web.pages.customers import for_customers
-from web.pages.drawing import HEIGHT, WIDTH, draw
-from web.pages.grouping import folded, folded_effects, groups_of
-from web.pages.once import key_of, new_key
+from surefoot.app.store.views.graphs import graph_view
+from surefoot.app.store.views.letters import letter_view
+from surefoot.app.store.views.names import short_name
+from surefoot.web.api.auth import asked_by_a_page, needs, principal
+from surefoot.web.deciding import LETTER_ACTIONS, carry_out
+from surefoot.web.door import door
+from surefoot.web.pages.customers import for_customers
+from surefoot.web.pages.drawing import HEIGHT, WIDTH, draw
+from surefoot.web.pages.grouping import folded, folded_effects, groups_of
+from surefoot.web.pages.once import key_of, new_key
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
 SAID_OF = {"redrive": "sent-back", "discard": "laid-down"}  # of a letter's decisions; all others are "decided"

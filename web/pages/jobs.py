@@ -7,15 +7,15 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.store.views import count_jobs, jobs_called, list_jobs
-from app.store.views.called import SHORTEST_START
-from app.store.views.sagas import saga_names
-from web.api.auth import principal
-from web.api.pages import Pages
-from web.door import door
-from web.pages import turning
-from web.pages.asked import NAME_CHARACTERS, Asked, asked
-from web.pages.turning import Turned, turned
+from surefoot.app.store.views import count_jobs, jobs_called, list_jobs
+from surefoot.app.store.views.called import SHORTEST_START
+from surefoot.app.store.views.sagas import saga_names
+from surefoot.web.api.auth import principal
+from surefoot.web.api.pages import Pages
+from surefoot.web.door import door
+from surefoot.web.pages import turning
+from surefoot.web.pages.asked import NAME_CHARACTERS, Asked, asked
+from surefoot.web.pages.turning import Turned, turned
 
 routes = Blueprint("jobs_page", __name__)
 BADGES = {  # a badge's word, as it stands in an address -> the state that a list is asked for
@@ -30,10 +30,7 @@ BADGES = {  # a badge's word, as it stands in an address -> the state that a lis
     "cancelled": "cancelled",
 }
 STATES = BADGES | {"pending": "pending", "failed": "failed"}  # the API's words are understood, too
-HOW_NAMED = (
-    "A job is found by its name, such as order-7K3F, by its whole id, or by the first"
-    f" {SHORTEST_START} characters of its id."
-)
+HOW_NAMED = f"A job is found by its name, such as order-7K3F, by its whole id, or by the first {SHORTEST_START} characters of its id."
 
 
 @routes.get("/jobs")
@@ -47,9 +44,7 @@ def index() -> AnyResponse:
     if "state" in filters:
         filters["state"] = STATES[filters["state"]]
     here, tenant_id, pages = door(), principal().tenant_id, Pages("jobs", **filters)
-    jobs, edge = list_jobs(
-        here.db, tenant_id, **filters, after=pages.after(), limit=turning.PAGE_ROWS
-    )
+    jobs, edge = list_jobs(here.db, tenant_id, **filters, after=pages.after(), limit=turning.PAGE_ROWS)
     total = count_jobs(here.db, tenant_id, **filters) if edge or "cursor" in request.args else None
     turn = turned(chosen.filters, len(jobs), pages.cursor(edge), total)
     return _page(chosen, sagas, jobs, turn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.explain.endings import ASKS
+from surefoot.app.explain.endings import ASKS
 
 BUTTONS = {
     "discard": "Dismiss",

@@ -7,21 +7,21 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.access.principal import Role
-from app.engine import redrive, rerun
-from app.engine.letters import WHYS
-from app.errors import Conflict, RequestError
-from app.store.letters import Meant
-from app.store.views.counts import count_letters
-from app.store.views.letters import letter_view, letters_view
-from app.store.views.sagas import saga_names
-from web.api.auth import needs, principal
-from web.api.pages import pages_of_letters
-from web.door import door
-from web.pages import turning
-from web.pages.asked import Asked, asked
-from web.pages.once import key_of, new_key
-from web.pages.turning import Turned, turned
+from surefoot.app.access.principal import Role
+from surefoot.app.engine import redrive, rerun
+from surefoot.app.engine.letters import WHYS
+from surefoot.app.errors import Conflict, RequestError
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.views.counts import count_letters
+from surefoot.app.store.views.letters import letter_view, letters_view
+from surefoot.app.store.views.sagas import saga_names
+from surefoot.web.api.auth import needs, principal
+from surefoot.web.api.pages import pages_of_letters
+from surefoot.web.door import door
+from surefoot.web.pages import turning
+from surefoot.web.pages.asked import Asked, asked
+from surefoot.web.pages.once import key_of, new_key
+from surefoot.web.pages.turning import Turned, turned
 
 routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
 REASON_CHARACTERS = 1000
@@ -51,9 +51,7 @@ def show() -> Response:
         return _page(chosen, sagas, [], None, 400)
     meant = Meant(tenant_id=principal().tenant_id, state=state, saga=saga, step=step, why=why)
     here, pages = door(), pages_of_letters(meant)
-    letters, edge = letters_view(
-        here.db, meant, after_id=pages.after_id(), limit=turning.PAGE_ROWS
-    )
+    letters, edge = letters_view(here.db, meant, after_id=pages.after_id(), limit=turning.PAGE_ROWS)
     total = count_letters(here.db, meant) if edge or "cursor" in request.args else None
     return _page(chosen, sagas, letters, turned(said, len(letters), pages.cursor(edge), total))
 
@@ -101,11 +99,7 @@ def decide(letter_id: str) -> AnyResponse:
 
 def _here() -> dict[str, Any]:
     """What leads back to the page that was looked at: its filters and its cursor."""
-    return {
-        name: text
-        for name in (*FILTERS, "cursor", "from", "trail")
-        if (text := request.args.get(name))
-    }
+    return {name: text for name in (*FILTERS, "cursor", "from", "trail") if (text := request.args.get(name))}
 
 
 def _back(said: str) -> AnyResponse:

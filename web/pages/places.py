@@ -8,10 +8,10 @@ from flask import Flask, g, request, url_for
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.access.principal import Principal, Role
-from app.errors import SurefootError
-from app.store.views.counts import needing_person
-from web.door import door
+from surefoot.app.access.principal import Principal, Role
+from surefoot.app.errors import SurefootError
+from surefoot.app.store.views.counts import needing_person
+from surefoot.web.door import door
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, make_response, render_template
 
-from app.errors import NotFound
-from web.api.auth import open_to_all
-from web.api.kinds import KINDS
+from surefoot.app.errors import NotFound
+from surefoot.web.api.auth import open_to_all
+from surefoot.web.api.kinds import KINDS
 
 routes = Blueprint("problem_pages", __name__, url_prefix="/problems")
 

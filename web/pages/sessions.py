@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.access import sessions
-from web.api import auth
-from web.api.auth import principal, session_id
-from web.door import door
+from surefoot.app.access import sessions
+from surefoot.web.api import auth
+from surefoot.web.api.auth import principal, session_id
+from surefoot.web.door import door
 
 routes = Blueprint("sessions_page", __name__, url_prefix="/sessions")
 # What tells a browser and its system, the more special one first: each names others, too.
@@ -24,9 +24,7 @@ def show() -> Response:
     limits = sessions.Limits.of(door().settings)
     found = sessions.list_sessions(door().db, limits, principal().key_id)
     said = SAID.get(request.args.get("said", ""))
-    page = render_template(
-        "sessions.html", sessions=found, own=session_id(), limits=limits, said=said, browser=browser
-    )
+    page = render_template("sessions.html", sessions=found, own=session_id(), limits=limits, said=said, browser=browser)
     return make_response(page)
 
 

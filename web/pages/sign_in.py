@@ -9,11 +9,11 @@ from types import MappingProxyType
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from web import rates
-from web.api import auth
-from web.api.auth import open_to_all
-from web.pages.home import carried, filled_again
-from web.security import check_origin
+from surefoot.web import rates
+from surefoot.web.api import auth
+from surefoot.web.api.auth import open_to_all
+from surefoot.web.pages.home import carried, filled_again
+from surefoot.web.security import check_origin
 
 routes = Blueprint("sign_in", __name__)
 TARGET_CHARACTERS = 1000
@@ -50,11 +50,7 @@ def enter() -> AnyResponse:
     target = _way_back(request.form.get("next"))
     rates.check_tries()
     who = auth.find_key(request.form.get("key", "").strip())
-    form = {
-        name.removeprefix(CARRIED): value
-        for name, value in request.form.items()
-        if name.startswith(CARRIED)
-    }
+    form = {name.removeprefix(CARRIED): value for name, value in request.form.items() if name.startswith(CARRIED)}
     if who is None:
         fault = "This key is unknown or was revoked. It begins with sf_, unless you chose your own."
         return _page(target, 401, fault=fault, carried=form)
@@ -72,9 +68,7 @@ def _page(
     notice: str = "",
     carried: Mapping[str, str] = NOTHING,
 ) -> Response:
-    page = render_template(
-        "sign_in.html", next=target, fault=fault, notice=notice, carried=carried, prefix=CARRIED
-    )
+    page = render_template("sign_in.html", next=target, fault=fault, notice=notice, carried=carried, prefix=CARRIED)
     return make_response(page, status)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import request, url_for
 
-from app.store.views.counts import Count
+from surefoot.app.store.views.counts import Count
 
 PAGE_ROWS = 50  # of the lists
 TRAIL_MOST = 10  # pages that one can turn back
@@ -31,9 +31,7 @@ class Turned:
     older: str | None
 
 
-def turned(
-    filters: Mapping[str, Any], rows: int, following: str | None, total: Count | None
-) -> Turned:
+def turned(filters: Mapping[str, Any], rows: int, following: str | None, total: Count | None) -> Turned:
     """Of the page that was asked for. `rows`: those on it; `following`: the next one's cursor."""
     here: Any = request.endpoint
     first = _first_row()

@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
-from app.store.ids import new_id
-from workers.bench.counting import count
+from surefoot.app.store.ids import new_id
+from surefoot.workers.bench.counting import count
 
 STEPS = 3
 PATIENCE_S = 10.0

@@ -1,4 +1,4 @@
-"""`python -m workers.bench.client`: submits what it is told to, and says how it went.
+"""`python -m surefoot.workers.bench.client`: submits what it is told to, and says how it went.
 
 A line of JSON in, `{"what", "jobs", "how"}`, a line out, `{"submitted", "finished", "rescued", "wall_s", "submit_s", "done_s"}`.
 `how`: "load" submits all and waits for all; "idle" waits for each before the next one.
@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from workers.bench import counting
-from workers.bench.drivers import Driver, driver
+from surefoot.workers.bench import counting
+from surefoot.workers.bench.drivers import Driver, driver
 
 LOAD_LOOK_S = 0.02  # asking the store how many are done costs it something: rarely
 IDLE_LOOK_S = 0.001

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from app.bench.tally import Tally
-from app.store.session import MODE, SINGLE
-from workers.bench.told import tally_folder
+from surefoot.app.bench.tally import Tally
+from surefoot.app.store.session import MODE, SINGLE
+from surefoot.workers.bench.told import tally_folder
 
 _tally: Tally | None = None
 

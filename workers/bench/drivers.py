@@ -9,22 +9,22 @@ import redis
 from celery import Celery
 from sqlalchemy import func, select
 
-from app.access import tenants
-from app.bench.tally import Tallies
-from app.config import settings
-from app.delivery.broker import probe, redis_url
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.engine.dispatch import ring
-from app.engine.submit import Submission, submit
-from app.engine.sweep import Sweeper
-from app.saga.registry import Registry
-from app.store.catalogue import register
-from app.store.session import open_engine, reading
-from app.store.tables import jobs
-from workers.bench import by_hand, plain, sagas
-from workers.bench.loop import QUEUE
-from workers.bench.told import broker_url, events, store_url, tally_folder
+from surefoot.app.access import tenants
+from surefoot.app.bench.tally import Tallies
+from surefoot.app.config import settings
+from surefoot.app.delivery.broker import probe, redis_url
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.session import open_engine, reading
+from surefoot.app.store.tables import jobs
+from surefoot.workers.bench import by_hand, plain, sagas
+from surefoot.workers.bench.loop import QUEUE
+from surefoot.workers.bench.told import broker_url, events, store_url, tally_folder
 
 
 class Driver(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from celery import Celery, signals
 
-import celeryconfig
-from workers.bench import counting
-from workers.bench.told import events
+from surefoot import celeryconfig
+from surefoot.workers.bench import counting
+from surefoot.workers.bench.told import events
 
 
 def make() -> Celery:
@@ -14,7 +14,7 @@ def make() -> Celery:
     celeryconfig.worker_send_task_events = celeryconfig.task_send_sent_event = events()
     counting.watch_the_store()
     signals.worker_process_init.connect(counting.start, weak=False)
-    from workers.celery_app import celery_app
+    from surefoot.workers.celery_app import celery_app
 
     return celery_app
 

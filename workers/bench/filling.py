@@ -7,8 +7,8 @@ from contextlib import suppress
 from sqlalchemy import Engine, NullPool, Table, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from app.store.session import dialect_is_sqlite
-from app.store.tables import history, jobs, operations
+from surefoot.app.store.session import dialect_is_sqlite
+from surefoot.app.store.tables import history, jobs, operations
 
 NUMBERS = {
     "postgresql": "generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS g(n)",

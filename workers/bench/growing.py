@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.saga.definition import Saga
-from app.saga.outcomes import NotYet, Rejected
-from workers.bench.sagas import Nothing, empty
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import NotYet, Rejected
+from surefoot.workers.bench.sagas import Nothing, empty
 
 PARKED_S = 30 * 24 * 3600.0
 

@@ -1,4 +1,4 @@
-"""`python -m workers.bench.growth FILE`: measures what grows, and prints a line of JSON for each size of each row in each round.
+"""`python -m surefoot.workers.bench.growth FILE`: measures what grows, and prints a line of JSON for each size of each row in each round.
 
 FILE: {"extent": an Extent's fields, "stores": store's name -> its URL}.
 """
@@ -17,16 +17,16 @@ from typing import Any
 
 import structlog
 
-from app.bench.growth import SMALL, Extent, growing, store_of
-from app.config import Settings
-from app.saga.definition import Saga
-from app.store.session import open_engine
-from workers.bench import filling
-from workers.bench.growing import chain, fork, parked
-from workers.bench.meter import Meter
-from workers.bench.sagas import Nothing
-from workers.bench.sweeps import sweep_ms
-from workers.bench.yard import Yard
+from surefoot.app.bench.growth import SMALL, Extent, growing, store_of
+from surefoot.app.config import Settings
+from surefoot.app.saga.definition import Saga
+from surefoot.app.store.session import open_engine
+from surefoot.workers.bench import filling
+from surefoot.workers.bench.growing import chain, fork, parked
+from surefoot.workers.bench.meter import Meter
+from surefoot.workers.bench.sagas import Nothing
+from surefoot.workers.bench.sweeps import sweep_ms
+from surefoot.workers.bench.yard import Yard
 
 COPIED = 20_000  # jobs at a time, so that the clock is looked at
 OPEN = 1000  # waiting jobs in every store of finished ones, so that each sweep has a page to read

@@ -1,4 +1,4 @@
-"""`python -m workers.bench.loop`: one process of the hand-written loop: take a message, claim, complete, send the next, acknowledge."""
+"""One process of the hand-written loop: take a message, claim, complete, send the next, acknowledge."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from types import FrameType
 
 import redis
 
-from app.delivery.broker import redis_url
-from workers.bench import counting
-from workers.bench.by_hand import Store
-from workers.bench.told import broker_url, store_url
+from surefoot.app.delivery.broker import redis_url
+from surefoot.workers.bench import counting
+from surefoot.workers.bench.by_hand import Store
+from surefoot.workers.bench.told import broker_url, store_url
 
 QUEUE, HELD = "bench_loop", "bench_loop.held"  # a message is held until it is done, as unacknowledged ones are
 LEASE_S = 15.0

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app.bench.gauges import PostgresGauge, machine_busy_s
-from app.bench.grown import BYTES, CPU, OTHERS
-from workers.bench.yard import Yard
+from surefoot.app.bench.gauges import PostgresGauge, machine_busy_s
+from surefoot.app.bench.grown import BYTES, CPU, OTHERS
+from surefoot.workers.bench.yard import Yard
 
 
 class Meter:

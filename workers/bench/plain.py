@@ -9,9 +9,9 @@ from typing import Any
 
 from celery import Celery, chain, chord, signals
 
-from workers.bench import counting
-from workers.bench.sagas import MEMBERS
-from workers.bench.told import broker_url, events
+from surefoot.workers.bench import counting
+from surefoot.workers.bench.sagas import MEMBERS
+from surefoot.workers.bench.told import broker_url, events
 
 QUEUE = "bench_plain"
 

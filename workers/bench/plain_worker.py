@@ -1,7 +1,7 @@
-"""`celery -A workers.bench.plain_worker worker`: the plain peers' workers."""
+"""`celery -A surefoot.workers.bench.plain_worker worker`: the plain peers' workers."""
 
 from __future__ import annotations
 
-from workers.bench.plain import make_worker
+from surefoot.workers.bench.plain import make_worker
 
 celery_app = make_worker()

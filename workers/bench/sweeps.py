@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from app.store import queries, updates
-from app.store.session import asking, one_statement
+from surefoot.app.store import queries, updates
+from surefoot.app.store.session import asking, one_statement
 
 LOOKS = 50  # at each query; the quickest counts
 NIL = "00000000-0000-0000-0000-000000000000"

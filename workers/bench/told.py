@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from app.bench.tally import FOLDER
+from surefoot.app.bench.tally import FOLDER
 
 
 def events() -> bool:

@@ -12,18 +12,18 @@ from typing import Any
 from celery import Celery
 from sqlalchemy import Engine
 
-from app.access import tenants
-from app.config import Settings
-from app.delivery.canvas import signature
-from app.engine.dispatch import ring
-from app.engine.parcel import Parcel, parcels
-from app.engine.perform import perform, run_on
-from app.engine.submit import Submission, submit
-from app.engine.sweep import Sweeper
-from app.rules.planner import Plan
-from app.saga.definition import Saga
-from app.saga.registry import Registry
-from app.store.catalogue import register
+from surefoot.app.access import tenants
+from surefoot.app.config import Settings
+from surefoot.app.delivery.canvas import signature
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.parcel import Parcel, parcels
+from surefoot.app.engine.perform import perform, run_on
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.rules.planner import Plan
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.catalogue import register
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""Alembic's door: one connection, handed in by app.store.migrate."""
+"""Alembic's door: one connection, handed in by surefoot.app.store.migrate."""
 
 from alembic import context
 
-from app.store.tables import metadata
+from surefoot.app.store.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transaction_per_migration=False)

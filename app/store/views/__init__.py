@@ -7,16 +7,22 @@ Inputs are never shown, so neither are the secrets in them.
 
 from __future__ import annotations
 
-from app.store.views.called import jobs_called
-from app.store.views.effects import effects_view
-from app.store.views.history import history_ends, history_pages, history_view
-from app.store.views.jobs import SHOWN_STATES, count_jobs, job_view, job_with_letters, list_jobs
-from app.store.views.locks import locks_view
-from app.store.views.names import short_name
-from app.store.views.polls import Polls
-from app.store.views.revision import Revision, job_revision, job_with_revision
-from app.store.views.sagas import saga_view, sagas_view
-from app.store.views.workers import workers_view
+from surefoot.app.store.views.called import jobs_called
+from surefoot.app.store.views.effects import effects_view
+from surefoot.app.store.views.history import history_ends, history_pages, history_view
+from surefoot.app.store.views.jobs import (
+    SHOWN_STATES,
+    count_jobs,
+    job_view,
+    job_with_letters,
+    list_jobs,
+)
+from surefoot.app.store.views.locks import locks_view
+from surefoot.app.store.views.names import short_name
+from surefoot.app.store.views.polls import Polls
+from surefoot.app.store.views.revision import Revision, job_revision, job_with_revision
+from surefoot.app.store.views.sagas import saga_view, sagas_view
+from surefoot.app.store.views.workers import workers_view
 
 __all__ = [
     "SHOWN_STATES",

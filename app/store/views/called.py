@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Engine, literal, true
 
-from app.store.ids import is_id, tail_of
-from app.store.session import reading
-from app.store.tables import Id, jobs
-from app.store.views.jobs import briefs
-from app.store.views.names import parse_short_name
-from app.store.views.snapshot import job_rows
+from surefoot.app.store.ids import is_id, tail_of
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import Id, jobs
+from surefoot.app.store.views.jobs import briefs
+from surefoot.app.store.views.names import parse_short_name
+from surefoot.app.store.views.snapshot import job_rows
 
 SHORTEST_START = 8  # digits of an id: about a minute's jobs begin alike
 JOBS_MOST = 20  # that one name may mean; the newest

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, literal_column, select
 
-from app.store.letters import Meant
-from app.store.session import reading
-from app.store.tables import dead_letters, jobs
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import dead_letters, jobs
 
 COUNTED_MOST = 1_000
 
@@ -51,7 +51,5 @@ def needing_person(db: Engine, tenant_id: str) -> Count:
 
 def needing_person_of(connection: Connection, tenant_id: str) -> Count:
     """The same, within a read."""
-    waiting = select(jobs.c.id).where(
-        jobs.c.tenant_id == tenant_id, jobs.c.state == literal_column("'attention'")
-    )
+    waiting = select(jobs.c.id).where(jobs.c.tenant_id == tenant_id, jobs.c.state == literal_column("'attention'"))
     return counted(connection, waiting)

@@ -21,12 +21,12 @@ from sqlalchemy import (
     table,
 )
 
-from app.rules.states import Dir
-from app.saga.graph import Node
-from app.saga.naming import effect_key
-from app.store.session import reading
-from app.store.tables import Id, jobs
-from app.store.views.snapshot import Snapshot, load
+from surefoot.app.rules.states import Dir
+from surefoot.app.saga.graph import Node
+from surefoot.app.saga.naming import effect_key
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import Id, jobs
+from surefoot.app.store.views.snapshot import Snapshot, load
 
 _view = table(
     "effects",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from app.saga.graph import Graph
-from app.store.session import reading
-from app.store.views.snapshot import load
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store.session import reading
+from surefoot.app.store.views.snapshot import load
 
 
 def graph_view(db: Engine, job_id: str, tenant_id: str | None) -> Graph:

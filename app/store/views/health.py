@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
-from app.clock import ago, now
-from app.saga.naming import queue_name
-from app.store.queries import LIVE_WORKER_S, NOTHING, QUEUED
-from app.store.session import reading
-from app.store.tables import leases, operations, workers
+from surefoot.app.clock import ago, now
+from surefoot.app.saga.naming import queue_name
+from surefoot.app.store.queries import LIVE_WORKER_S, NOTHING, QUEUED
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import leases, operations, workers
 
 RELAY = "relay"  # the name of the relay's lease
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from app.errors import NotFound
-from app.secrecy import scrub_json
-from app.store.hidden import secrets_of
-from app.store.session import reading
-from app.store.tables import history
-from app.store.types import AnyRow
-from app.store.views.names import stamp
-from app.store.views.snapshot import load
+from surefoot.app.errors import NotFound
+from surefoot.app.secrecy import scrub_json
+from surefoot.app.store.hidden import secrets_of
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import history
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import stamp
+from surefoot.app.store.views.snapshot import load
 
 PAGE_ROWS = 200
 SHOWN_WHOLE = 30  # events; of a longer history its two ends are shown
@@ -70,21 +70,12 @@ def history_pages(db: Engine, job_id: str, tenant_id: str | None, page: int) -> 
 
 def _events(connection: Connection, job_id: str) -> int:
     """How many there are: they are numbered from 1 without gaps."""
-    return (
-        connection.execute(
-            select(func.max(history.c.seq)).where(history.c.job_id == job_id)
-        ).scalar_one()
-        or 0
-    )
+    return connection.execute(select(func.max(history.c.seq)).where(history.c.job_id == job_id)).scalar_one() or 0
 
 
-def _newest_first(
-    connection: Connection, job_id: str, least: int, most: int
-) -> list[dict[str, Any]]:
+def _newest_first(connection: Connection, job_id: str, least: int, most: int) -> list[dict[str, Any]]:
     h = history.c
-    query = (
-        select(history).where(h.job_id == job_id, h.seq.between(least, most)).order_by(h.seq.desc())
-    )
+    query = select(history).where(h.job_id == job_id, h.seq.between(least, most)).order_by(h.seq.desc())
     secrets = secrets_of(connection, job_id)
     return [_event(row, secrets) for row in connection.execute(query)]
 

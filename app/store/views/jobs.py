@@ -21,21 +21,21 @@ from sqlalchemy import (
     tuple_,
 )
 
-from app.clock import UtcDateTime
-from app.errors import NotFound
-from app.rules.states import Dir, JobState, Kind, OpState
-from app.saga.graph import Node
-from app.secrecy import scrub_json
-from app.store.hidden import secrets_of
-from app.store.ids import is_id
-from app.store.session import reading
-from app.store.tables import Id, job_tags, jobs, operations, tenants
-from app.store.views import letters
-from app.store.views.counts import Count, counted
-from app.store.views.effects import Effect, effects_of, is_left_over
-from app.store.views.names import job_links, short_name, stamp
-from app.store.views.reruns import Rerun, reruns_of
-from app.store.views.snapshot import (
+from surefoot.app.clock import UtcDateTime
+from surefoot.app.errors import NotFound
+from surefoot.app.rules.states import Dir, JobState, Kind, OpState
+from surefoot.app.saga.graph import Node
+from surefoot.app.secrecy import scrub_json
+from surefoot.app.store.hidden import secrets_of
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import Id, job_tags, jobs, operations, tenants
+from surefoot.app.store.views import letters
+from surefoot.app.store.views.counts import Count, counted
+from surefoot.app.store.views.effects import Effect, effects_of, is_left_over
+from surefoot.app.store.views.names import job_links, short_name, stamp
+from surefoot.app.store.views.reruns import Rerun, reruns_of
+from surefoot.app.store.views.snapshot import (
     BACKOFF,
     Operation,
     Snapshot,
@@ -44,7 +44,7 @@ from app.store.views.snapshot import (
     load,
     load_many,
 )
-from app.trace import trace_id
+from surefoot.app.trace import trace_id
 
 Position = tuple[datetime, str]  # (created_at, id) of the last job shown
 PAGE_ROWS = 50
@@ -284,11 +284,7 @@ def count_jobs(
 def position_of(db: Engine, job_id: str) -> Position:
     """Where this job stands in a list. Raises: NotFound."""
     with reading(db) as connection:
-        created_at = (
-            connection.scalar(select(jobs.c.created_at).where(jobs.c.id == job_id))
-            if is_id(job_id)
-            else None
-        )
+        created_at = connection.scalar(select(jobs.c.created_at).where(jobs.c.id == job_id)) if is_id(job_id) else None
     if created_at is None:
         raise NotFound(f"there is no job {job_id}")
     return created_at, job_id
@@ -297,14 +293,9 @@ def position_of(db: Engine, job_id: str) -> Position:
 def briefs(connection: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """These rows of `job_rows` as `brief` shows them: a fixed number of statements."""
     shown = load_many(connection, rows)
-    effects = effects_of(
-        connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK]
-    )
+    effects = effects_of(connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK])
     again = reruns_of(connection, [snapshot.job.id for snapshot in shown if snapshot.ended])
-    return [
-        brief(snapshot, effects.get(snapshot.job.id, []), again.get(snapshot.job.id))
-        for snapshot in shown
-    ]
+    return [brief(snapshot, effects.get(snapshot.job.id, []), again.get(snapshot.job.id)) for snapshot in shown]
 
 
 def _rows(

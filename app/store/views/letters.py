@@ -6,16 +6,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
-from app.errors import NotFound, UnreadableDefinition
-from app.rules.states import ENDED, Kind
-from app.saga.graph import Graph
-from app.store import letters, queries
-from app.store.ids import is_id
-from app.store.letters import Meant
-from app.store.session import reading
-from app.store.tables import history
-from app.store.types import AnyRow
-from app.store.views.names import API, job_links, short_name, stamp
+from surefoot.app.errors import NotFound, UnreadableDefinition
+from surefoot.app.rules.states import ENDED, Kind
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store import letters, queries
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import history
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import API, job_links, short_name, stamp
 
 PAGE_ROWS = 50
 PAGE_ROWS_MOST = 200

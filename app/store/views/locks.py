@@ -9,16 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, func, or_, select
 
-from app.errors import RequestError
-from app.secrecy import scrub
-from app.store.hidden import secrets_of, secrets_of_each
-from app.store.ids import is_id
-from app.store.locks import is_shared, other_spelling, shown
-from app.store.queries import NO_ID
-from app.store.session import reading
-from app.store.tables import jobs, lock_waiters, locks, tenants
-from app.store.types import AnyRow
-from app.store.views.names import short_name, stamp
+from surefoot.app.errors import RequestError
+from surefoot.app.secrecy import scrub
+from surefoot.app.store.hidden import secrets_of, secrets_of_each
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.locks import is_shared, other_spelling, shown
+from surefoot.app.store.queries import NO_ID
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import jobs, lock_waiters, locks, tenants
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import short_name, stamp
 
 PAGE_KEYS = 50
 PLACE_DIGITS = 9
@@ -51,16 +51,8 @@ def in_line(connection: Connection, job_id: str, tenant_id: str | None) -> InLin
     before = and_(queue.key.in_(keys), queue.place < place)
     count = connection.execute(select(func.count(queue.job_id.distinct())).where(before)).scalar_one()
     who = (j.id, j.saga, j.tenant_id)
-    in_the_way = or_(
-        held.key.in_(keys), and_(held.key.in_(other_spelling(keys, whose)), j.tenant_id == whose)
-    )
-    holds = (
-        select(held.key, *who)
-        .join_from(locks, jobs, held.job_id == j.id)
-        .where(in_the_way)
-        .order_by(held.key)
-        .limit(1)
-    )
+    in_the_way = or_(held.key.in_(keys), and_(held.key.in_(other_spelling(keys, whose)), j.tenant_id == whose))
+    holds = select(held.key, *who).join_from(locks, jobs, held.job_id == j.id).where(in_the_way).order_by(held.key).limit(1)
     comes = select(queue.key, *who).join_from(lock_waiters, jobs, queue.job_id == j.id).where(before).order_by(queue.place).limit(1)
     holder = connection.execute(holds).one_or_none()
     ahead = holder or connection.execute(comes).one_or_none()
@@ -94,11 +86,7 @@ def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int
         }
         waiting: dict[str, list[AnyRow]] = {key: [] for key in page}
         rank = func.row_number().over(partition_by=queue.key, order_by=queue.place).label("rank")
-        ranked = (
-            select(queue.key, queue.job_id, queue.since, queue.until, rank)
-            .where(queue.key.in_(page))
-            .subquery()
-        )
+        ranked = select(queue.key, queue.job_id, queue.since, queue.until, rank).where(queue.key.in_(page)).subquery()
         rows = (
             select(ranked.c.key, ranked.c.since, ranked.c.until, *who)
             .join_from(ranked, jobs, ranked.c.job_id == j.id)
@@ -115,14 +103,8 @@ def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int
         secrets = secrets_of_each(connection, {job_id for ids in named.values() for job_id in ids})
     items = [
         {
-            "key": scrub(
-                shown(key), {text for job_id in named[key] for text in secrets.get(job_id, ())}
-            ),
-            "tenant": None
-            if is_shared(key)
-            else next(
-                (row.tenant for row in involved[key] if tenant_id in (None, row.tenant_id)), None
-            ),
+            "key": scrub(shown(key), {text for job_id in named[key] for text in secrets.get(job_id, ())}),
+            "tenant": None if is_shared(key) else next((row.tenant for row in involved[key] if tenant_id in (None, row.tenant_id)), None),
             "held_by": _job(held_by[key], tenant_id) if key in held_by else None,
             "held": key in held_by,
             "since": stamp(held_by[key].taken_at) if key in held_by else None,
@@ -141,9 +123,7 @@ def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int
     return {"items": items, "next": _next(found[:limit], place) if len(found) > limit else None}
 
 
-def _page(
-    connection: Connection, tenant_id: str | None, after: tuple[str, int], limit: int
-) -> list[AnyRow]:
+def _page(connection: Connection, tenant_id: str | None, after: tuple[str, int], limit: int) -> list[AnyRow]:
     """(key, job_id): the keys behind a place, each with the first job that holds it or waits for
     it.
     """
@@ -158,12 +138,8 @@ def _page(
     both = have.union_all(want).subquery()
     first = func.row_number().over(partition_by=both.c.key, order_by=both.c.job_id).label("first")
     ranked = select(both.c.key, both.c.job_id, first).subquery()
-    query = select(ranked.c.key, ranked.c.job_id).where(
-        ranked.c.first == 1, ranked.c.job_id >= job_id
-    )
-    rows = list(
-        connection.execute(query.order_by(ranked.c.job_id, ranked.c.key).limit(limit + behind))
-    )
+    query = select(ranked.c.key, ranked.c.job_id).where(ranked.c.first == 1, ranked.c.job_id >= job_id)
+    rows = list(connection.execute(query.order_by(ranked.c.job_id, ranked.c.key).limit(limit + behind)))
     seen = min(behind, sum(row.job_id == job_id for row in rows))
     return rows[seen : seen + limit]
 
@@ -181,12 +157,8 @@ def _place(after: str) -> tuple[str, int]:
     job_id, _, behind = after.partition(":")
     if not after:
         return NO_ID, 0
-    if not is_id(job_id) or not (
-        behind.isascii() and behind.isdigit() and len(behind) < PLACE_DIGITS
-    ):
-        raise RequestError(
-            "This is not a place in the list of locks: take it from `next` of the page before."
-        )
+    if not is_id(job_id) or not (behind.isascii() and behind.isdigit() and len(behind) < PLACE_DIGITS):
+        raise RequestError("This is not a place in the list of locks: take it from `next` of the page before.")
     return job_id, int(behind)
 
 

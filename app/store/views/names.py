@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from app.saga.naming import is_name
+from surefoot.app.saga.naming import is_name
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U, so that a name survives the telephone
 CHARACTERS = 4

@@ -17,13 +17,20 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.errors import NotFound, StoreUnavailable
-from app.store.gathering import PATIENCE_S, Gathering
-from app.store.ids import is_id
-from app.store.kept import KeptConnection
-from app.store.session import translated
-from app.store.silence import StoreSilent
-from app.store.views.revision import NO_SUCH_JOB, OF_MANY, OF_ONE, Revision, job_revision, made_of
+from surefoot.app.errors import NotFound, StoreUnavailable
+from surefoot.app.store.gathering import PATIENCE_S, Gathering
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.kept import KeptConnection
+from surefoot.app.store.session import translated
+from surefoot.app.store.silence import StoreSilent
+from surefoot.app.store.views.revision import (
+    NO_SUCH_JOB,
+    OF_MANY,
+    OF_ONE,
+    Revision,
+    job_revision,
+    made_of,
+)
 
 
 @dataclass(frozen=True, slots=True)

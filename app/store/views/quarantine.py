@@ -6,15 +6,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
 
-from app.clock import now
-from app.errors import Conflict, NotFound
-from app.store import acts
-from app.store.acts import Act
-from app.store.ids import is_id
-from app.store.session import reading, transaction
-from app.store.tables import quarantine
-from app.store.types import AnyRow
-from app.store.views.names import API, stamp
+from surefoot.app.clock import now
+from surefoot.app.errors import Conflict, NotFound
+from surefoot.app.store import acts
+from surefoot.app.store.acts import Act
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.tables import quarantine
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import API, stamp
 
 PAGE_ROWS, PAGE_ROWS_MOST = 50, 200
 COUNTED_ROWS = 100_000
@@ -65,24 +65,16 @@ def message_view(db: Engine, message_id: str, tenant_id: str | None) -> dict[str
     """
     query = select(quarantine).where(*_of(tenant_id))
     with reading(db) as connection:
-        row = (
-            connection.execute(query.where(q.id == message_id)).one_or_none()
-            if is_id(message_id)
-            else None
-        )
+        row = connection.execute(query.where(q.id == message_id)).one_or_none() if is_id(message_id) else None
     if row is None:
         raise NotFound("There is no such message in quarantine.")
     return _brief(row) | {"headers": row.headers, "body": row.body}
 
 
-def discard_message(
-    db: Engine, message_id: str, tenant_id: str | None, actor: str, why: str
-) -> None:
+def discard_message(db: Engine, message_id: str, tenant_id: str | None, actor: str, why: str) -> None:
     """Somebody has looked at it: it leaves the list and stays on record. Raises: NotFound; Conflict when it has left already."""
     message_view(db, message_id, tenant_id)
-    statement = update(quarantine).where(
-        q.id == message_id, q.discarded_at.is_(None), *_of(tenant_id)
-    )
+    statement = update(quarantine).where(q.id == message_id, q.discarded_at.is_(None), *_of(tenant_id))
 
     def work(tx: Connection) -> bool:
         said = statement.values(discarded_at=now(), discarded_by=actor, discarded_why=why)

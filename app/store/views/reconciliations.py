@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from app.errors import NotFound
-from app.store import reconciliations
-from app.store.ids import is_id
-from app.store.session import reading
-from app.store.types import AnyRow
-from app.store.views.names import job_links, short_name, stamp
+from surefoot.app.errors import NotFound
+from surefoot.app.store import reconciliations
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import job_links, short_name, stamp
 
 PAGE_ROWS = 50
 PAGE_ROWS_MOST = 200

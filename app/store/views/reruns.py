@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from app.rules.states import JobState
-from app.store.tables import jobs
-from app.store.types import one_of
+from surefoot.app.rules.states import JobState
+from surefoot.app.store.tables import jobs
+from surefoot.app.store.types import one_of
 
 UNDONE = (JobState.FAILED, JobState.CANCELLED)
 

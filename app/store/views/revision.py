@@ -14,14 +14,14 @@ from typing import Any
 
 from sqlalchemy import Boolean, Connection, Engine, Integer, String, TextClause, bindparam, text
 
-from app.clock import UtcDateTime
-from app.errors import NotFound
-from app.rules.states import ENDED
-from app.store.ids import is_id
-from app.store.session import asking, dialect_is_sqlite, reading
-from app.store.tables import Id
-from app.store.views.jobs import QUEUE_ROWS, whole_job
-from app.store.views.names import stamp
+from surefoot.app.clock import UtcDateTime
+from surefoot.app.errors import NotFound
+from surefoot.app.rules.states import ENDED
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.session import asking, dialect_is_sqlite, reading
+from surefoot.app.store.tables import Id
+from surefoot.app.store.views.jobs import QUEUE_ROWS, whole_job
+from surefoot.app.store.views.names import stamp
 
 NO_SUCH_JOB = "There is no such job, or it is not yours."
 SHAPE = "4"  # raise it when a job's view changes its shape: who has an old one must not be told that it is as he has it

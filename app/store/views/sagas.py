@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from app.errors import NotFound
-from app.saga.graph import Graph, Node
-from app.store.queries import current_definition, order_of_definitions
-from app.store.session import reading
-from app.store.tables import definitions
-from app.store.views.names import API
+from surefoot.app.errors import NotFound
+from surefoot.app.saga.graph import Graph, Node
+from surefoot.app.store.queries import current_definition, order_of_definitions
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import definitions
+from surefoot.app.store.views.names import API
 
 
 def sagas_view(db: Engine) -> dict[str, Any]:
@@ -27,9 +27,7 @@ def sagas_view(db: Engine) -> dict[str, Any]:
 def saga_names(db: Engine) -> list[str]:
     """Every saga that was ever registered, by name: jobs of a retired one are still there."""
     with reading(db) as connection:
-        return list(
-            connection.scalars(select(definitions.c.saga).distinct().order_by(definitions.c.saga))
-        )
+        return list(connection.scalars(select(definitions.c.saga).distinct().order_by(definitions.c.saga)))
 
 
 def saga_view(db: Engine, name: str, own: str = "") -> dict[str, Any]:

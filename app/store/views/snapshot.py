@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from app.errors import NotFound
-from app.rules.states import DONE, ENDED, Dir, JobState, Kind, OpState
-from app.saga.graph import Graph
-from app.saga.words import NO_WORDS, Words
-from app.store.ids import is_id
-from app.store.queries import definition
-from app.store.tables import jobs, operations
+from surefoot.app.errors import NotFound
+from surefoot.app.rules.states import DONE, ENDED, Dir, JobState, Kind, OpState
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.words import NO_WORDS, Words
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.queries import definition
+from surefoot.app.store.tables import jobs, operations
 
 BACKOFF = "retry"  # the `wait` of an operation between two attempts: work in hand, not a wait for somebody
 
@@ -194,11 +194,7 @@ def load_many(connection: Connection, rows: Sequence[Any]) -> list[Standing]:
         return []
     of_job: dict[str, list[Operation]] = {row.id: [] for row in rows}
     o = operations.c
-    query = (
-        select(*_OPERATION)
-        .where(o.job_id.in_(list(of_job)))
-        .order_by(o.job_id, o.rank, o.item)
-    )
+    query = select(*_OPERATION).where(o.job_id.in_(list(of_job))).order_by(o.job_id, o.rank, o.item)
     for row in connection.execute(query):
         of_job[row.job_id].append(Operation(**row._mapping))
     return [Standing(JobRow(**row._mapping), tuple(of_job[row.id])) for row in rows]

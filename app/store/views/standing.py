@@ -13,13 +13,31 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, String, and_, func, literal_column, select, text
 
-from app.clock import ago, now
-from app.errors import UnreadableDefinition
-from app.saga.naming import queue_name
-from app.store.queries import LIVE_WORKER_S, NOTHING, OPEN, QUEUED, RUNNING, WAITING, definition, order_of_definitions
-from app.store.tables import dead_letters, definitions, jobs, leases, lock_waiters, operations, quarantine, workers
-from app.store.tables import locks as lock_rows
-from app.store.views.health import RELAY
+from surefoot.app.clock import ago, now
+from surefoot.app.errors import UnreadableDefinition
+from surefoot.app.saga.naming import queue_name
+from surefoot.app.store.queries import (
+    LIVE_WORKER_S,
+    NOTHING,
+    OPEN,
+    QUEUED,
+    RUNNING,
+    WAITING,
+    definition,
+    order_of_definitions,
+)
+from surefoot.app.store.tables import (
+    dead_letters,
+    definitions,
+    jobs,
+    leases,
+    lock_waiters,
+    operations,
+    quarantine,
+    workers,
+)
+from surefoot.app.store.tables import locks as lock_rows
+from surefoot.app.store.views.health import RELAY
 
 COUNTED_ROWS = 100_000
 NEWEST_QUARANTINED = 100

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, case, or_, select
 
-from app.clock import ago
-from app.store.queries import LIVE_WORKER_S
-from app.store.session import reading
-from app.store.tables import workers
-from app.store.views.names import stamp
+from surefoot.app.clock import ago
+from surefoot.app.store.queries import LIVE_WORKER_S
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import workers
+from surefoot.app.store.views.names import stamp
 
 ROWS = 200
 

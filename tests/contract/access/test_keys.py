@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, func, select
 
-from app.access import keys, tenants
-from app.access.principal import Principal, Role
-from app.errors import NotAllowed, NotFound, RequestError, SettingsError
-from app.store.session import reading
-from app.store.tables import api_keys
-from app.store.tables import tenants as tenants_table
+from surefoot.app.access import keys, tenants
+from surefoot.app.access.principal import Principal, Role
+from surefoot.app.errors import NotAllowed, NotFound, RequestError, SettingsError
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import api_keys
+from surefoot.app.store.tables import tenants as tenants_table
 from tests.support.stores import open_new_store
 
 GIVEN = "an operator's own key, which has at least 32 characters"

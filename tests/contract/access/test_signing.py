@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.access.signing import Signer
-from app.config import Settings
-from app.errors import RequestError, SettingsError
+from surefoot.app.access.signing import Signer
+from surefoot.app.config import Settings
+from surefoot.app.errors import RequestError, SettingsError
 
 POSITION = (datetime(2026, 11, 22, 10, 42, 7, 123456, tzinfo=UTC), "018f0000-0000-7000-8000-000000000001")
 TOKEN = "v5J0_a session's own random text"

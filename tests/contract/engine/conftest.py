@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.store import wide
+from surefoot.app.store import wide
 from tests.support.world import Participant, World, diamond
 
 # How a completion gets into a store: PostgreSQL has a statement of its own for it, and makes the move step by step where that says no.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import COMMANDS
-from app.cli.group import TRY_LATER, Commands, outcome
-from app.engine.submit import Submission, submit
-from app.errors import TooManyOpenJobs
-from app.limits.admission import Admission, count_open
-from app.store.session import reading
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import TRY_LATER, Commands, outcome
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.errors import TooManyOpenJobs
+from surefoot.app.limits.admission import Admission, count_open
+from surefoot.app.store.session import reading
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.plans import first_plan, heard, served
 

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.engine.work import Verdict
-from app.errors import Conflict
-from app.saga.definition import Saga
-from app.saga.outcomes import UNKNOWN, Happened, Rejected
-from app.saga.policies import Retry
+from surefoot.app.engine.work import Verdict
+from surefoot.app.errors import Conflict
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import UNKNOWN, Happened, Rejected
+from surefoot.app.saga.policies import Retry
 from tests.support.waiting import wait_until
 from tests.support.world import Participant, Thing, World, after_effect, diamond
 
 FIVE = Retry(limit=5)  # so that attempts run out, and not an hour
 LOST_MOST = 6  # messages of a job: each is rung again after twice the time, and a broker that loses all of them ends nothing
+
 
 def build(
     service: Participant,

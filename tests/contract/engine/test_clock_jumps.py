@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.engine import keep
-from app.store import leases
+from surefoot.app.engine import keep
+from surefoot.app.store import leases
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_leases_and_zombies import ready_to_fork
 from tests.support.world import BOOT, LEASE_S, Participant, World

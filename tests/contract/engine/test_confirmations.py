@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.engine import decide
-from app.errors import Conflict
-from app.saga.definition import Saga
-from app.saga.outcomes import NothingSent, Rejected
-from app.saga.policies import Retry
+from surefoot.app.engine import decide
+from surefoot.app.errors import Conflict
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import NothingSent, Rejected
+from surefoot.app.saga.policies import Retry
 from tests.support.world import LEASE_S, Participant, Thing, World, after_effect
 
 HOUR_S = 3600.0

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from app.engine import decide, owning
-from app.engine.move import Move
-from app.errors import Conflict
-from app.explain import why
-from app.saga.definition import Saga
-from app.saga.outcomes import NothingSent, Rejected
-from app.saga.policies import Retry
-from app.store.views.names import short_name
+from surefoot.app.engine import decide, owning
+from surefoot.app.engine.move import Move
+from surefoot.app.errors import Conflict
+from surefoot.app.explain import why
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import NothingSent, Rejected
+from surefoot.app.saga.policies import Retry
+from surefoot.app.store.views.names import short_name
 from tests.support.world import Participant, Thing, World
 
 HOUR_S = 3600.0

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from app.cli.sagas import retire, versions
-from app.config import settings
-from app.engine import keep
-from app.errors import UnknownSaga
-from app.explain import why
-from app.saga.definition import Saga
-from app.saga.registry import Registry
-from app.store.catalogue import register
-from app.store.session import reading
-from app.store.views import sagas_view, standing
+from surefoot.app.cli.sagas import retire, versions
+from surefoot.app.config import settings
+from surefoot.app.engine import keep
+from surefoot.app.errors import UnknownSaga
+from surefoot.app.explain import why
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.session import reading
+from surefoot.app.store.views import sagas_view, standing
 from tests.support.world import Participant, Thing, World
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.saga.outcomes import Failed, NothingSent, Rejected
-from app.saga.policies import Retry
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import Failed, NothingSent, Rejected
+from surefoot.app.saga.policies import Retry
 from tests.support.world import Participant, Thing, World, after_effect
 
 

@@ -7,12 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from app import faults
-from app.config import Settings
-from app.faults import Crashed, Fault, Injected, Injector, Point, What, injecting, parse_faults
-from app.store import faults as fault_store
-from app.store.session import reading
-from app.store.tables import faults_fired
+from surefoot.app import faults
+from surefoot.app.config import Settings
+from surefoot.app.faults import (
+    Crashed,
+    Fault,
+    Injected,
+    Injector,
+    Point,
+    What,
+    injecting,
+    parse_faults,
+)
+from surefoot.app.store import faults as fault_store
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import faults_fired
 from tests.support.world import Participant, World
 
 OF_THE_ENGINE = [point for point in Point if point != Point.BEFORE_ACK]  # that one is Celery's

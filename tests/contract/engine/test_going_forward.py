@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.store.tables import jobs, operations
+from surefoot.app.store.tables import jobs, operations
 from tests.support.world import Participant, World
 
 

@@ -7,21 +7,21 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select, update
 
-from app.doctor import fleet
-from app.doctor.findings import Level
-from app.doctor.jobs import left_behind
-from app.engine import broker_lost
-from app.errors import NotFound, StoreUnavailable, UnreadableDefinition
-from app.explain import why
-from app.gauges import Gauges
-from app.store import leases, queries
-from app.store.letters import Meant
-from app.store.session import reading
-from app.store.tables import definitions, operations
-from app.store.views import standing
-from app.store.views.jobs import job_view, list_jobs
-from app.store.views.letters import letters_view
 from surefoot import Rejected
+from surefoot.app.doctor import fleet
+from surefoot.app.doctor.findings import Level
+from surefoot.app.doctor.jobs import left_behind
+from surefoot.app.engine import broker_lost
+from surefoot.app.errors import NotFound, StoreUnavailable, UnreadableDefinition
+from surefoot.app.explain import why
+from surefoot.app.gauges import Gauges
+from surefoot.app.store import leases, queries
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import definitions, operations
+from surefoot.app.store.views import standing
+from surefoot.app.store.views.jobs import job_view, list_jobs
+from surefoot.app.store.views.letters import letters_view
 from tests.support.world import LEASE_S, Participant, World, diamond
 
 DOWN = RuntimeError("down")
@@ -78,7 +78,7 @@ def test_given_rows_at_the_head_that_cannot_be_handled_when_swept_then_those_beh
     world.let_pass(LEASE_S + 1)
     ids = {str(world.operation(job, "first").id) for job in poison}
     expire = broken_for(ids)
-    monkeypatch.setattr("app.engine.sweep.attempts.expire", expire)
+    monkeypatch.setattr("surefoot.app.engine.sweep.attempts.expire", expire)
     rounds = [(world.sweep(), world.sweeper.isolated.failed.get("expired", 0)) for _ in range(3)]
     assert world.operation(healthy, "first").state != "running"
     assert sum(failed for _, failed in rounds) == 3, "each is counted once, and set aside"
@@ -86,7 +86,7 @@ def test_given_rows_at_the_head_that_cannot_be_handled_when_swept_then_those_beh
 
 
 def broken_for(ids: set[str]):  # type: ignore[no-untyped-def]
-    from app.engine.attempt import expire
+    from surefoot.app.engine.attempt import expire
 
     def spoilt(db, settings, operation_id, job_id, token):  # type: ignore[no-untyped-def]
         if str(operation_id) in ids:
@@ -151,9 +151,7 @@ def test_given_a_definition_that_cannot_be_read_when_asked_about_then_why_doctor
     assert world.state(job) == "completed"
 
 
-def test_given_a_definition_that_cannot_be_read_when_listed_then_its_jobs_and_letters_are_there(
-    world: World, service: Participant
-) -> None:
+def test_given_a_definition_that_cannot_be_read_when_listed_then_its_jobs_and_letters_are_there(world: World, service: Participant) -> None:
     service.script["first", "undo"] = [Rejected("no refund")]
     service.script["last", "action"] = [Rejected("no")]
     job = world.submit()
@@ -187,7 +185,7 @@ def test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done(world:
     def away(*_: object) -> int:
         raise StoreUnavailable("its statement took too long")
 
-    monkeypatch.setattr("app.engine.sweep.unattended.sweep", away)
+    monkeypatch.setattr("surefoot.app.engine.sweep.unattended.sweep", away)
     job = world.submit()
     world.broker.waiting.clear()
     world.let_pass(LEASE_S + 1)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.engine import late
-from app.explain import why
-from app.saga.definition import Saga
-from app.saga.outcomes import RetryLater
-from app.saga.policies import Retry
-from app.store.session import reading
-from app.store.tables import reconciliations
+from surefoot.app.engine import late
+from surefoot.app.explain import why
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import RetryLater
+from surefoot.app.saga.policies import Retry
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import reconciliations
 from tests.support.world import Participant, Thing, World
 
 HOUR = 3600.0

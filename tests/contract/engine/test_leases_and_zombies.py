@@ -8,17 +8,17 @@ from threading import Barrier
 import pytest
 from sqlalchemy import delete, update
 
-from app.engine import attempt as attempts
-from app.engine import keep
-from app.engine.attempt import Attempt, Failure
-from app.engine.letters import ask_a_person
-from app.engine.move import Move
-from app.engine.port import StorePort
-from app.errors import LeaseLost
-from app.saga.context import Context
-from app.saga.outcomes import NotYet
-from app.store import leases, queries, updates
-from app.store.tables import history, jobs, operations
+from surefoot.app.engine import attempt as attempts
+from surefoot.app.engine import keep
+from surefoot.app.engine.attempt import Attempt, Failure
+from surefoot.app.engine.letters import ask_a_person
+from surefoot.app.engine.move import Move
+from surefoot.app.engine.port import StorePort
+from surefoot.app.errors import LeaseLost
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.outcomes import NotYet
+from surefoot.app.store import leases, queries, updates
+from surefoot.app.store.tables import history, jobs, operations
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.support.world import BOOT, LEASE_S, Participant, World
 

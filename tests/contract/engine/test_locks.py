@@ -12,18 +12,18 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import insert, select
 
-from app.engine import attempt as attempts
-from app.engine.locking import take_locks
-from app.engine.redrive import redrive_job
-from app.engine.rerun import Asked
-from app.errors import Conflict
-from app.saga.definition import Saga
-from app.saga.locking import Shared
-from app.saga.outcomes import Rejected
-from app.saga.policies import Retry
-from app.store.ids import new_id
-from app.store.session import reading
-from app.store.tables import lock_waiters, locks, tenants
+from surefoot.app.engine import attempt as attempts
+from surefoot.app.engine.locking import take_locks
+from surefoot.app.engine.redrive import redrive_job
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.errors import Conflict
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.locking import Shared
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.saga.policies import Retry
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import lock_waiters, locks, tenants
 from tests.support.world import BOOT, LEASE_S, Participant, World
 
 

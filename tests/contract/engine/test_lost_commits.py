@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from app.engine import decide
-from app.errors import StoreUnavailable
-from app.saga.outcomes import Rejected
+from surefoot.app.engine import decide
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.saga.outcomes import Rejected
 from tests.support.wire import When, Wire
 from tests.support.world import Participant, World
 

@@ -12,16 +12,16 @@ from unittest import mock
 import pytest
 from sqlalchemy import Table, select
 
-from app.engine import patience, perform
-from app.engine.dispatch import ring
-from app.engine.submit import Submission, submit
-from app.errors import Conflict
-from app.saga.definition import Saga
-from app.saga.outcomes import NotYet, Rejected
-from app.store import wide
-from app.store.ids import new_id
-from app.store.session import reading
-from app.store.tables import dead_letters, history, job_tags, jobs, operations
+from surefoot.app.engine import patience, perform
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.errors import Conflict
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import NotYet, Rejected
+from surefoot.app.store import wide
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import dead_letters, history, job_tags, jobs, operations
 from tests.support.postgres_server import PostgresServer
 from tests.support.world import LEASE_S, Participant, Thing, World, after_effect
 

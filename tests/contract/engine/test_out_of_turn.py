@@ -7,19 +7,19 @@ from unittest import mock
 
 import pytest
 
-from app.engine import attempt as attempts
-from app.engine import decide, keep, redrive
-from app.engine.attempt import Attempt
-from app.engine.letters import ask_a_person, open_letter
-from app.engine.move import Move
-from app.engine.rerun import Asked
-from app.errors import Conflict
-from app.saga.definition import Saga
-from app.saga.registry import Registry
-from app.store import queries, updates
-from app.store.catalogue import register
-from app.store.session import reading
-from app.store.tables import jobs
+from surefoot.app.engine import attempt as attempts
+from surefoot.app.engine import decide, keep, redrive
+from surefoot.app.engine.attempt import Attempt
+from surefoot.app.engine.letters import ask_a_person, open_letter
+from surefoot.app.engine.move import Move
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.errors import Conflict
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store import queries, updates
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import jobs
 from tests.contract.engine.test_leases_and_zombies import ready_to_fork
 from tests.support.world import BOOT, LEASE_S, Participant, Thing, World
 

@@ -12,15 +12,15 @@ import pytest
 import structlog
 from sqlalchemy import select, update
 
-from app.config import LONGEST_S
-from app.engine import perform
-from app.errors import StoreUnavailable
-from app.rules.states import OpState
-from app.saga.context import Context
-from app.saga.outcomes import NothingSent, NotYet, Rejected, RetryLater
-from app.store.tables import operations
-from app.store.views import job_view
-from app.texts import json_bytes
+from surefoot.app.config import LONGEST_S
+from surefoot.app.engine import perform
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.rules.states import OpState
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.outcomes import NothingSent, NotYet, Rejected, RetryLater
+from surefoot.app.store.tables import operations
+from surefoot.app.store.views import job_view
+from surefoot.app.texts import json_bytes
 from tests.support.postgres_server import PostgresServer
 from tests.support.world import Participant, World, after_effect, diamond
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.engine import keep
-from app.saga.outcomes import Rejected
+from surefoot.app.engine import keep
+from surefoot.app.saga.outcomes import Rejected
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import BOOT, Participant, World

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.engine import decide
-from app.saga.definition import Saga
-from app.saga.outcomes import NothingSent, NotYet, Rejected
-from app.saga.policies import Retry
+from surefoot.app.engine import decide
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import NothingSent, NotYet, Rejected
+from surefoot.app.saga.policies import Retry
 from tests.support.world import Participant, Thing, World
 
 AWAY = ConnectionError("connection refused")

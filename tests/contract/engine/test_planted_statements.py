@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from app.engine.isolation import Isolated
-from app.errors import StoreUnavailable
+from surefoot.app.engine.isolation import Isolated
+from surefoot.app.errors import StoreUnavailable
 from tests.contract.engine import test_isolated_sweeps as isolated
 from tests.contract.engine import test_leases_and_zombies as zombies
 from tests.contract.engine import test_out_of_turn as out_of_turn
@@ -186,9 +186,7 @@ FOUND_BY: dict[str, Check] = {
     "one row that cannot be handled stops its duty": of_a_relay(
         isolated.test_given_rows_at_the_head_that_cannot_be_handled_when_swept_then_those_behind_them_are
     ),
-    "one duty that fails stops the round": of_a_relay(
-        isolated.test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done
-    ),
+    "one duty that fails stops the round": of_a_relay(isolated.test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done),
     "what is lost is asked for all lanes at once": (
         isolated.test_given_a_backlog_on_one_lane_when_a_message_of_another_is_lost_then_it_is_rung_within_a_lease
     ),

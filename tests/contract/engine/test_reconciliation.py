@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.engine import findings, reconcile
-from app.errors import Conflict
-from app.explain import why
-from app.participant import EffectState, Seen
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.store import reconciliations
-from app.store.ids import new_id
-from app.store.session import reading
-from app.store.tables import reconciliations as findings_table
+from surefoot.app.engine import findings, reconcile
+from surefoot.app.errors import Conflict
+from surefoot.app.explain import why
+from surefoot.app.participant import EffectState, Seen
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.store import reconciliations
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import reconciliations as findings_table
 from tests.support.world import Participant, World, diamond
 
 
@@ -65,7 +65,7 @@ def world(ready_url: str, books: Books) -> Iterator[World]:
 
 def landed(world: World, books: Books, *, fails: str | None = None) -> str:
     """A job at its end; the services say what is so."""
-    from app.saga.outcomes import Rejected
+    from surefoot.app.saga.outcomes import Rejected
 
     if fails is not None:
         world.service.script[fails, "action"] = [Rejected("no")]
@@ -267,7 +267,7 @@ def test_given_an_account_that_changes_while_the_service_is_asked_then_nothing_i
     read = books.read
 
     def meanwhile(service: str, keys: Iterable[str]) -> list[Seen]:
-        from app.store.tables import operations
+        from surefoot.app.store.tables import operations
 
         with world.db.begin() as tx:
             tx.execute(update(operations).where(operations.c.job_id == job, operations.c.step == "left").values(fidelity="partial"))

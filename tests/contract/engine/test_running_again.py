@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.engine.entrance import Entrance
-from app.engine.redrive import redrive_job, redrive_letter, redrive_many
-from app.engine.rerun import Asked
-from app.errors import Conflict, InvalidInput, KeyReused, NotAllowed, TooManyOpenJobs
-from app.limits.admission import Admission
-from app.saga.outcomes import Rejected
-from app.store import queries
-from app.store.letters import Meant
-from app.store.session import reading
-from app.store.tables import dead_letters, history, jobs
+from surefoot.app.engine.entrance import Entrance
+from surefoot.app.engine.redrive import redrive_job, redrive_letter, redrive_many
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.errors import Conflict, InvalidInput, KeyReused, NotAllowed, TooManyOpenJobs
+from surefoot.app.limits.admission import Admission
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store import queries
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import dead_letters, history, jobs
 from tests.support.plans import first_plan, served
 from tests.support.world import World
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.engine import keep
-from app.saga.outcomes import Rejected
-from app.store.taking import Taking
+from surefoot.app.engine import keep
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store.taking import Taking
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import BOOT, Participant, World

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from app.engine import decide
-from app.engine.move import Move
-from app.engine.submit import Submission, submit
-from app.engine.turn import turn
-from app.rules.states import Cause
-from app.store import queries, updates
-from app.store.tables import jobs, operations
-from app.store.taking import Taking
+from surefoot.app.engine import decide
+from surefoot.app.engine.move import Move
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.turn import turn
+from surefoot.app.rules.states import Cause
+from surefoot.app.store import queries, updates
+from surefoot.app.store.tables import jobs, operations
+from surefoot.app.store.taking import Taking
 from tests.contract.engine.test_leases_and_zombies import ready_to_fork
 from tests.support.waiting import wait_until
 from tests.support.world import BOOT, LEASE_S, Participant, World

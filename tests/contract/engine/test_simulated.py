@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 
-from app.cli.simulate import simulate as command
-from app.simulation.postgres import PostgresStore, run_prefix
-from app.simulation.run import Elsewhere, quietly, simulate
-from app.simulation.schedule import run
-from app.simulation.store import SimStore, store_of_this_process
-from app.store.tables import (
+from surefoot.app.cli.simulate import simulate as command
+from surefoot.app.simulation.postgres import PostgresStore, run_prefix
+from surefoot.app.simulation.run import Elsewhere, quietly, simulate
+from surefoot.app.simulation.schedule import run
+from surefoot.app.simulation.store import SimStore, store_of_this_process
+from surefoot.app.store.tables import (
     dead_letters,
     history,
     idempotency_keys,
@@ -89,9 +89,7 @@ def alike(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("seed", ALIKE)
-def test_given_one_number_when_run_on_both_stores_then_all_goes_the_same_way(
-    store: SimStore, seed: int
-) -> None:
+def test_given_one_number_when_run_on_both_stores_then_all_goes_the_same_way(store: SimStore, seed: int) -> None:
     in_memory = store_of_this_process()
     there, here = quietly(run, seed, store=store), quietly(run, seed, store=in_memory)
     assert there.problems == here.problems == []
@@ -104,9 +102,7 @@ def test_given_one_number_when_run_on_both_stores_then_all_goes_the_same_way(
 
 
 @pytest.mark.parametrize("mistake", KNOWN)
-def test_given_a_guard_taken_out_of_a_statement_then_its_known_schedule_shows_it(
-    store: SimStore, mistake: str
-) -> None:
+def test_given_a_guard_taken_out_of_a_statement_then_its_known_schedule_shows_it(store: SimStore, mistake: str) -> None:
     with planted(mistake):
         assert quietly(run, KNOWN[mistake], store=store).failed
     assert not quietly(run, KNOWN[mistake], store=store).failed

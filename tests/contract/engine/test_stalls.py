@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from app.engine import attempt as attempts
-from app.engine import keep
-from app.engine.attempt import Attempt
-from app.engine.port import StorePort
-from app.explain import why
-from app.saga.definition import Saga
-from app.saga.policies import Retry
-from app.store.ids import operation_id
-from app.store.views import history_view, job_view
+from surefoot.app.engine import attempt as attempts
+from surefoot.app.engine import keep
+from surefoot.app.engine.attempt import Attempt
+from surefoot.app.engine.port import StorePort
+from surefoot.app.explain import why
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.policies import Retry
+from surefoot.app.store.ids import operation_id
+from surefoot.app.store.views import history_view, job_view
 from tests.support.world import BOOT, Participant, Thing, World
 
 

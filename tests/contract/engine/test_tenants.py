@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.saga.context import Context
-from app.saga.outcomes import Rejected
-from app.saga.registry import Registry
-from app.store.ids import new_id
-from app.store.tables import tenants
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.tables import tenants
 from tests.support.world import Participant, World, diamond
 
 
@@ -35,12 +35,8 @@ def world(ready_url: str) -> Iterator[World]:
     world.db.dispose()
 
 
-@pytest.mark.parametrize(
-    "newest", [True, False], ids=["claimed in one statement", "looked at first"]
-)
-def test_given_jobs_of_two_tenants_when_they_run_and_are_undone_then_each_operation_is_told_its_own(
-    world: World, newest: bool
-) -> None:
+@pytest.mark.parametrize("newest", [True, False], ids=["claimed in one statement", "looked at first"])
+def test_given_jobs_of_two_tenants_when_they_run_and_are_undone_then_each_operation_is_told_its_own(world: World, newest: bool) -> None:
     if not newest:  # another release is current here: what this job needs is found by its digest
         later = diamond(world.service)
         later.version = 2

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
-from app.engine import decide
-from app.engine.redrive import redrive_job
-from app.engine.rerun import Asked
-from app.errors import Conflict
-from app.saga.outcomes import Rejected
+from surefoot.app.engine import decide
+from surefoot.app.engine.redrive import redrive_job
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.errors import Conflict
+from surefoot.app.saga.outcomes import Rejected
 from tests.support.world import Participant, World, after_effect
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import structlog
 
-from app.engine.redrive import redrive_job
-from app.engine.rerun import Asked
-from app.engine.submit import Submitted
-from app.saga.context import Context
-from app.saga.outcomes import Rejected
-from app.trace import taken, trace_id
+from surefoot.app.engine.redrive import redrive_job
+from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.submit import Submitted
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.trace import taken, trace_id
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import Participant, World
 

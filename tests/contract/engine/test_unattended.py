@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from app.engine import keep
-from app.explain import why
-from app.saga.definition import Saga
-from app.saga.registry import Registry
-from app.store.session import reading
-from app.store.views import standing
-from app.store.views.jobs import job_view
+from surefoot.app.engine import keep
+from surefoot.app.explain import why
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.session import reading
+from surefoot.app.store.views import standing
+from surefoot.app.store.views.jobs import job_view
 from tests.support.world import Participant, Thing, World
 
 HOUR_S = 3600.0

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from app.engine import decide
-from app.engine.redrive import redrive_many
-from app.participant.barrier import ActionUndone
-from app.saga.definition import Saga
-from app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Rejected
-from app.saga.policies import Retry
-from app.store.letters import Meant
-from app.store.session import reading
-from app.store.views.letters import letters_of_job
+from surefoot.app.engine import decide
+from surefoot.app.engine.redrive import redrive_many
+from surefoot.app.participant.barrier import ActionUndone
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Rejected
+from surefoot.app.saga.policies import Retry
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.session import reading
+from surefoot.app.store.views.letters import letters_of_job
 from tests.support.world import Participant, Thing, World, after_effect
 
 TIMEOUT_S = 40

@@ -9,14 +9,14 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import update
 
-from app.engine.deploying import unreadable_jobs
-from app.explain import why
-from app.saga.definition import Saga
-from app.saga.outcomes import NotYet
-from app.saga.registry import Registry
-from app.store.session import reading
-from app.store.tables import jobs, operations
-from app.store.views import standing
+from surefoot.app.engine.deploying import unreadable_jobs
+from surefoot.app.explain import why
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import NotYet
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import jobs, operations
+from surefoot.app.store.views import standing
 from tests.support.world import Participant, Thing, World
 
 

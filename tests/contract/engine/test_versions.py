@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.engine import keep
-from app.engine.perform import VERSION_ELSEWHERE_S, VERSION_NOWHERE_S
-from app.engine.work import Verdict
-from app.saga.definition import Saga
-from app.saga.registry import Registry
+from surefoot.app.engine import keep
+from surefoot.app.engine.perform import VERSION_ELSEWHERE_S, VERSION_NOWHERE_S
+from surefoot.app.engine.work import Verdict
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
 from tests.support.world import Participant, Thing, World
 
 

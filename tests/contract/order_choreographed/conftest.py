@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from surefoot.workers.sagas.order.services import bank_client, inventory
+from surefoot.workers.sagas.order.services.database import close_databases
 from tests.support.choreography import SECRET, Bank, Street, hasten
-from workers.sagas.order.services import bank_client, inventory
-from workers.sagas.order.services.database import close_databases
 
 AT_ONCE = (
     "SUREFOOT_EVENTS_HOLD_SECONDS",

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from workers.sagas.order_choreographed import house
-from workers.sagas.order_choreographed.bus import BusDown
-from workers.sagas.order_choreographed.house import House
+from surefoot.workers.sagas.order_choreographed import house
+from surefoot.workers.sagas.order_choreographed.bus import BusDown
+from surefoot.workers.sagas.order_choreographed.house import House
 
 
 class NoBus:

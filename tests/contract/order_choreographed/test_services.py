@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import func, select
 
 from surefoot import ActionUndone, Context, Rejected
+from surefoot.workers.sagas.order.services import bank_book, inventory, mail, payment
+from surefoot.workers.sagas.order_choreographed.desk import inbox, outbox
+from surefoot.workers.sagas.order_choreographed.events import MAX_EVENT_BYTES, Message, NoEvent
+from surefoot.workers.sagas.order_choreographed.service import Service
+from surefoot.workers.sagas.order_choreographed.services import SERVICES, orders
+from surefoot.workers.sagas.order_choreographed.timeline import read_timeline
 from tests.support.choreography import BY_NAME, Bank, Street, away, request_of, silent
-from workers.sagas.order.services import bank_book, inventory, mail, payment
-from workers.sagas.order_choreographed.desk import inbox, outbox
-from workers.sagas.order_choreographed.events import MAX_EVENT_BYTES, Message, NoEvent
-from workers.sagas.order_choreographed.service import Service
-from workers.sagas.order_choreographed.services import SERVICES, orders
-from workers.sagas.order_choreographed.timeline import read_timeline
 
 
 def rows_of(street: Street) -> dict[str, Any]:

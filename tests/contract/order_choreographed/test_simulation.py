@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.clock import ago
 from surefoot import NothingSent, Rejected
+from surefoot.app.clock import ago
+from surefoot.workers.sagas.order.services import inventory
+from surefoot.workers.sagas.order.services.bank_client import BankUnclear
+from surefoot.workers.sagas.order_choreographed import desk
+from surefoot.workers.sagas.order_choreographed.events import Message
+from surefoot.workers.sagas.order_choreographed.services import SERVICES, orders
 from tests.support.choreography import BY_NAME, Bank, Street
-from workers.sagas.order.services import inventory
-from workers.sagas.order.services.bank_client import BankUnclear
-from workers.sagas.order_choreographed import desk
-from workers.sagas.order_choreographed.events import Message
-from workers.sagas.order_choreographed.services import SERVICES, orders
 
 STEPS = 20  # for each order
 PEACE_ROUNDS = 80

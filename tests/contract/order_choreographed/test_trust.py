@@ -12,20 +12,26 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app import metrics
-from app.config import Settings
-from app.doctor.events import events as doctor_events
-from app.errors import SettingsError
-from app.metrics.files import stop
 from surefoot import Context
+from surefoot.app import metrics
+from surefoot.app.config import Settings
+from surefoot.app.doctor.events import events as doctor_events
+from surefoot.app.errors import SettingsError
+from surefoot.app.metrics.files import stop
+from surefoot.workers.sagas.order.services import bank_book, inventory, mail, payment
+from surefoot.workers.sagas.order_choreographed import service as service_module
+from surefoot.workers.sagas.order_choreographed import trust
+from surefoot.workers.sagas.order_choreographed.events import (
+    KNOWN,
+    NAMES,
+    Message,
+    NoEvent,
+    owner_of,
+)
+from surefoot.workers.sagas.order_choreographed.house import House
+from surefoot.workers.sagas.order_choreographed.server import serve
+from surefoot.workers.sagas.order_choreographed.services import SERVICES
 from tests.support.choreography import BY_NAME, SECRET, Street, request_of
-from workers.sagas.order.services import bank_book, inventory, mail, payment
-from workers.sagas.order_choreographed import service as service_module
-from workers.sagas.order_choreographed import trust
-from workers.sagas.order_choreographed.events import KNOWN, NAMES, Message, NoEvent, owner_of
-from workers.sagas.order_choreographed.house import House
-from workers.sagas.order_choreographed.server import serve
-from workers.sagas.order_choreographed.services import SERVICES
 
 ORDER = request_of(amount_cents=123456, email="victim@example.org").model_dump(mode="json")
 LEAKED, STRANGE = SECRET, "a-secret-that-somebody-else-made-up-for-it"
@@ -109,10 +115,7 @@ def books(street: Street) -> dict[str, Any]:
         "bank": bank_book.book(),
         "mails": mail.receipts_by_job(),
         "phases": [street.phase(f"job-{n}") for n in (1, 3)],
-        "heard": {
-            name: [street.heard(name, job) for job in ("job-1", "job-2", "job-3", "nobody")]
-            for name in NAMES
-        },
+        "heard": {name: [street.heard(name, job) for job in ("job-1", "job-2", "job-3", "nobody")] for name in NAMES},
     }
 
 
@@ -142,9 +145,7 @@ def test_given_each_forged_event_when_it_comes_then_nothing_changes_and_it_is_to
     for name, (reader, event) in TABLE.items():
         claimed, lines = take(reader, sign(event, monkeypatch))
         assert claimed is None, name
-        assert [(line["log_level"], line["why"], line["service"]) for line in lines] == [
-            ("warning", why, reader)
-        ], name
+        assert [(line["log_level"], line["why"], line["service"]) for line in lines] == [("warning", why, reader)], name
     busy.settle()
     assert {letter.kind for service in NAMES for letter in busy.letters(service)} == {why}
     assert sum(len(busy.letters(service)) for service in NAMES) == len(TABLE)
@@ -173,19 +174,13 @@ def test_given_each_forged_event_when_it_comes_then_nothing_changes_and_it_is_to
         {"by": None},
     ],
 )
-def test_given_a_true_event_that_was_altered_when_it_comes_then_it_is_not_believed(
-    street: Street, change: dict[str, Any]
-) -> None:
+def test_given_a_true_event_that_was_altered_when_it_comes_then_it_is_not_believed(street: Street, change: dict[str, Any]) -> None:
     street.place("job-9", card="tok_declined")
     street.send_all()
     while ("OrderGivenUp", "inventory") not in street.under_way():
         street.deliver()
         street.send_all()
-    body = next(
-        b
-        for s, b in street.bus.on_the_way
-        if s.name == "inventory" and Message.from_bytes(b).kind == "OrderGivenUp"
-    )
+    body = next(b for s, b in street.bus.on_the_way if s.name == "inventory" and Message.from_bytes(b).kind == "OrderGivenUp")
     true = Message.from_bytes(body)
     assert trust.believed(body, BY_NAME["inventory"], SERVICES) == true
     with pytest.raises(NoEvent):

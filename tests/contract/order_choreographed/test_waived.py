@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from surefoot import Context, Rejected
+from surefoot.workers.sagas.order.models import Created
+from surefoot.workers.sagas.order.services import inventory, mail
+from surefoot.workers.sagas.order_choreographed import saga
+from surefoot.workers.sagas.order_choreographed.services import orders
 from tests.support.choreography import BY_NAME, Bank, Street, away, request_of
-from workers.sagas.order.models import Created
-from workers.sagas.order.services import inventory, mail
-from workers.sagas.order_choreographed import saga
-from workers.sagas.order_choreographed.services import orders
 
 WHY = "paid back in cash"
 SENTENCE = "ada waived what payments was to do about OrderGivenUp: paid back in cash"

@@ -13,10 +13,10 @@ import pytest
 from werkzeug.serving import make_server
 
 from surefoot import Context
-from workers.sagas.order.models import OrderRequest
-from workers.sagas.order.services import inventory
-from workers.sagas.order.services.bank import create_bank
-from workers.sagas.order.services.database import close_databases
+from surefoot.workers.sagas.order.models import OrderRequest
+from surefoot.workers.sagas.order.services import inventory
+from surefoot.workers.sagas.order.services.bank import create_bank
+from surefoot.workers.sagas.order.services.database import close_databases
 
 
 @pytest.fixture

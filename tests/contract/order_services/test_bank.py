@@ -121,7 +121,7 @@ def test_given_lost_card_when_charged_then_no_answer_but_one_charge_and_an_answe
 def test_given_locked_book_when_charged_then_503_and_a_time_to_try_again(charge: Charge, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlalchemy.exc import OperationalError
 
-    from workers.sagas.order.services import bank_book
+    from surefoot.workers.sagas.order.services import bank_book
 
     def locked(*_: Any, **__: Any) -> None:
         raise OperationalError("insert", {}, Exception("database is locked"))

@@ -15,12 +15,12 @@ import httpx
 import pytest
 
 from surefoot import Context
+from surefoot.workers.sagas.order.services import bank_client, payment
+from surefoot.workers.sagas.order.services.bank_client import BankUnclear
 from tests.support.files import said_in
 from tests.support.waiting import wait_until
-from workers.sagas.order.services import bank_client, payment
-from workers.sagas.order.services.bank_client import BankUnclear
 
-START = "from workers.sagas.order.command_line import bank; bank([])"
+START = "from surefoot.workers.sagas.order.command_line import bank; bank([])"
 
 
 @pytest.fixture

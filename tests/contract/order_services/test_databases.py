@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import SettingsError
-from workers.sagas.order.services import inventory
-from workers.sagas.order.settings import BankUnknown, order_settings
+from surefoot.app.errors import SettingsError
+from surefoot.workers.sagas.order.services import inventory
+from surefoot.workers.sagas.order.settings import BankUnknown, order_settings
 
-BEGIN = "from workers.sagas.order.services import inventory; print(inventory.seed_if_empty())"
+BEGIN = "from surefoot.workers.sagas.order.services import inventory; print(inventory.seed_if_empty())"
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.saga.definition import Saga
+from surefoot.app.saga.definition import Saga
+from surefoot.workers.sagas.order.ledger import draw_up, read_books
+from surefoot.workers.sagas.order.saga import change_order, order
+from surefoot.workers.sagas.order.services import inventory
+from surefoot.workers.sagas.order.services import order as orders
 from tests.support.world import Participant, World
-from workers.sagas.order.ledger import draw_up, read_books
-from workers.sagas.order.saga import change_order, order
-from workers.sagas.order.services import inventory
-from workers.sagas.order.services import order as orders
 
 ASKED = {"customer": "Ada", "email": "ada@example.org", "sku": "fig", "quantity": 1, "amount_cents": 500, "card": "tok_ok"}
 MORE = {"order_ref": "A-17", "more": 1, "amount_cents": 250, "card": "tok_ok"}

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from app.saga.calls import invoke
-from app.saga.inputs import validate_input
 from surefoot import Context, Rejected
-from workers.sagas.order import command_line, ledger
-from workers.sagas.order.ledger import draw_up, read_books
-from workers.sagas.order.saga import order
-from workers.sagas.order.services import bank_client, inventory, mail, payment
-from workers.sagas.order.services import order as orders
+from surefoot.app.saga.calls import invoke
+from surefoot.app.saga.inputs import validate_input
+from surefoot.workers.sagas.order import command_line, ledger
+from surefoot.workers.sagas.order.ledger import draw_up, read_books
+from surefoot.workers.sagas.order.saga import order
+from surefoot.workers.sagas.order.services import bank_client, inventory, mail, payment
+from surefoot.workers.sagas.order.services import order as orders
 
 INPUT = {"customer": "Ada", "email": "ada@example.org", "sku": "apple", "quantity": 3, "amount_cents": 1250, "card": "tok_ok"}
 UNTIL_PIVOT = ("create_order", "reserve_stock", "charge_card")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from app.participant import EffectState
 from surefoot import NothingSent, Rejected
-from workers.sagas.order.services import mail
+from surefoot.app.participant import EffectState
+from surefoot.workers.sagas.order.services import mail
 
 
 def test_given_folder_when_sent_repeatedly_and_at_once_then_one_whole_mail(

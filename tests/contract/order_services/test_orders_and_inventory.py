@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 
-from app.participant import ActionUndone
 from surefoot import Rejected
-from workers.sagas.order.models import Charge, Reserved
-from workers.sagas.order.services import inventory
-from workers.sagas.order.services import order as orders
+from surefoot.app.participant import ActionUndone
+from surefoot.workers.sagas.order.models import Charge, Reserved
+from surefoot.workers.sagas.order.services import inventory
+from surefoot.workers.sagas.order.services import order as orders
 
 pytestmark = pytest.mark.usefixtures("services")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.participant import ActionUndone, EffectState
 from surefoot import NEVER, Happened, NothingSent, Rejected
+from surefoot.app.participant import ActionUndone, EffectState
+from surefoot.workers.sagas.order.services import bank_client, payment
+from surefoot.workers.sagas.order.services.bank_client import BankUnclear
 from tests.support.waiting import wait_until
-from workers.sagas.order.services import bank_client, payment
-from workers.sagas.order.services.bank_client import BankUnclear
 
 ON_SQLITE = pytest.mark.parametrize("services", ["sqlite"], indirect=True)  # where the database is not the question
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import delete
 
-from app.engine import reconcile
-from app.participant import Seen
-from app.store.ids import new_id
 from surefoot import Context
+from surefoot.app.engine import reconcile
+from surefoot.app.participant import Seen
+from surefoot.app.store.ids import new_id
+from surefoot.workers.sagas.order.saga import order
+from surefoot.workers.sagas.order.services import bank_book, bank_client
 from tests.support.world import Participant, World
-from workers.sagas.order.saga import order
-from workers.sagas.order.services import bank_book, bank_client
 
 INPUT = {"customer": "Ada", "email": "ada@example.org", "sku": "apple", "quantity": 2, "amount_cents": 1250, "card": "tok_ok"}
 

@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.config import settings
-from app.engine import findings, reconcile, restored
-from app.engine.perform import UNKNOWN_JOB
-from app.errors import Conflict
-from app.store.ids import new_id
 from surefoot import Context, EffectState, seen_in_barrier_between
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.config import settings
+from surefoot.app.engine import findings, reconcile, restored
+from surefoot.app.engine.perform import UNKNOWN_JOB
+from surefoot.app.errors import Conflict
+from surefoot.app.store.ids import new_id
+from surefoot.workers.sagas.order import ledger
+from surefoot.workers.sagas.order.models import OrderRequest
+from surefoot.workers.sagas.order.saga import order
+from surefoot.workers.sagas.order.services import inventory
+from surefoot.workers.sagas.order.services import order as orders
 from tests.support.copied import copy_of, put_back
 from tests.support.world import Participant, World
-from workers.sagas.order import ledger
-from workers.sagas.order.models import OrderRequest
-from workers.sagas.order.saga import order
-from workers.sagas.order.services import inventory
-from workers.sagas.order.services import order as orders
 
 INPUT = {"customer": "Ada", "email": "ada@example.org", "sku": "apple", "quantity": 2, "amount_cents": 1250, "card": "tok_ok"}
 
@@ -150,7 +150,7 @@ def test_given_the_commands_when_a_store_was_put_back_then_they_say_what_to_do_a
 ) -> None:
     lost_jobs(world)
     monkeypatch.setenv("DATABASE_URL", ready_url)
-    monkeypatch.setenv("SUREFOOT_SAGAS", "workers.sagas.order.saga")
+    monkeypatch.setenv("SUREFOOT_SAGAS", "surefoot.workers.sagas.order.saga")
     settings.cache_clear()
 
     def run(*words: str) -> str:

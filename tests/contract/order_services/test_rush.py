@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from workers.sagas.order.rush import NotAShop, Rush, spread
+from surefoot.workers.sagas.order.rush import NotAShop, Rush, spread
 
 
 class Shop:

@@ -8,8 +8,8 @@ import pytest
 from werkzeug.serving import BaseWSGIServer
 
 from surefoot import Context, NothingSent
-from workers.sagas.order.saga import order
-from workers.sagas.order.services import bank_client, inventory
+from surefoot.workers.sagas.order.saga import order
+from surefoot.workers.sagas.order.services import bank_client, inventory
 
 CHARGE = Context(job_id="job-1", saga="order", step="charge_card")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from app.store.queries import idle
-from app.store.session import asking
+from surefoot.app.store.queries import idle
+from surefoot.app.store.session import asking
 from tests.contract.views.shop import Shop
 
 NIL = "00000000-0000-0000-0000-000000000000"

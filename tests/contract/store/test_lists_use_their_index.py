@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from app.access.tenants import ensure
-from app.engine.submit import Submission, submit
-from app.saga.outcomes import Rejected
-from app.store import letters, reconciliations
-from app.store.letters import Meant
-from app.store.views import health, list_jobs, standing
-from app.store.views import jobs as jobs_view
-from app.store.views.counts import needing_person_of
-from app.store.views.quarantine import kept as quarantine_count
-from app.store.views.quarantine import page as quarantine_page
-from app.store.views.reruns import reruns_of
+from surefoot.app.access.tenants import ensure
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store import letters, reconciliations
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.views import health, list_jobs, standing
+from surefoot.app.store.views import jobs as jobs_view
+from surefoot.app.store.views.counts import needing_person_of
+from surefoot.app.store.views.quarantine import kept as quarantine_count
+from surefoot.app.store.views.quarantine import page as quarantine_page
+from surefoot.app.store.views.reruns import reruns_of
 from tests.contract.views.shop import GOOD, Shop
 from tests.support.plans import PATHS, first_plan, heard, plan_of, served, sorts
 from tests.support.stores import open_new_store
@@ -129,9 +129,7 @@ def test_given_another_list_then_its_page_is_read_in_the_order_of_its_index(db: 
     assert not sorts(plan) or name == "letters of a job", plan  # a job has few
 
 
-FEW: dict[
-    str, tuple[Callable[[Connection], Any], str]
-] = {  # read whole, and sorted or counted: what is open is little
+FEW: dict[str, tuple[Callable[[Connection], Any], str]] = {  # read whole, and sorted or counted: what is open is little
     "letters to be sent back": (
         lambda c: letters.unschedule(c, Meant(tenant_id=NOBODY), "test"),
         "ix_dead_letters_",

@@ -12,16 +12,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, text
 
-from app.errors import SettingsError, StoreUnavailable
-from app.store.migrate import LOCK_WAIT_S, _config, reshape, upgrade
-from app.store.session import open_engine, reading, transaction
-from app.store.shape import MIGRATIONS, check, current, head, known
-from app.store.tables import EFFECTS_VIEW, metadata
+from surefoot.app.errors import SettingsError, StoreUnavailable
+from surefoot.app.store.migrate import LOCK_WAIT_S, _config, reshape, upgrade
+from surefoot.app.store.session import open_engine, reading, transaction
+from surefoot.app.store.shape import MIGRATIONS, check, current, head, known
+from surefoot.app.store.tables import EFFECTS_VIEW, metadata
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*expression-based index .?ix_jobs_name"
-)  # of SQLite it cannot be compared
+@pytest.mark.filterwarnings("ignore:.*expression-based index .?ix_jobs_name")  # of SQLite it cannot be compared
 def test_given_an_empty_store_when_migrated_then_it_is_what_the_tables_say(store_url: str) -> None:
     db = open_engine(store_url)
     assert upgrade(db) == (None, head())

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from app.engine.submit import Submission, submit
-from app.store.ids import new_id
-from app.store.views import job_revision
-from app.store.views.revision import OF_MANY, OF_ONE
+from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.views import job_revision
+from surefoot.app.store.views.revision import OF_MANY, OF_ONE
 from tests.contract.engine.test_any_graph import build
 from tests.contract.views.shop import Shop
 from tests.support.world import Participant, World

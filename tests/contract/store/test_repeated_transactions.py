@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from app.errors import StoreUnavailable
-from app.store.session import TRANSACTION_TRIES, open_engine, reading, transaction
-from app.store.tables import faults_fired
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.store.session import TRANSACTION_TRIES, open_engine, reading, transaction
+from surefoot.app.store.tables import faults_fired
 from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
 from tests.support.wire import Wire

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from app.errors import StoreUnavailable
-from app.store import silence
-from app.store.session import asking, one_statement, open_engine, reading, transaction
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.store import silence
+from surefoot.app.store.session import asking, one_statement, open_engine, reading, transaction
 from tests.support.proxy import BOTH, Proxy, Way
 
 SILENCE_S = 1.0

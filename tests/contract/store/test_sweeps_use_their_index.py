@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from app.store import queries, reconciliations, updates
+from surefoot.app.store import queries, reconciliations, updates
 from tests.support.plans import first_plan, served
 from tests.support.stores import open_new_store
 

@@ -9,21 +9,21 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import BaseModel, Field
 
-from app.access import keys
-from app.engine import findings
-from app.engine.dispatch import ring
-from app.participant import EffectState, Seen
-from app.rules.planner import Plan
-from app.saga.definition import Saga
-from app.saga.inputs import needs_approval_above, secret
-from app.saga.policies import Retry
-from app.store.ids import new_id
-from app.store.session import reading
-from app.store.tables import reconciliations
+from surefoot.app.access import keys
+from surefoot.app.engine import findings
+from surefoot.app.engine.dispatch import ring
+from surefoot.app.participant import EffectState, Seen
+from surefoot.app.rules.planner import Plan
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.inputs import needs_approval_above, secret
+from surefoot.app.saga.policies import Retry
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import reconciliations
+from surefoot.web import create_app
+from surefoot.web.bell import Bell
+from surefoot.web.door import EXTENSION
 from tests.support.world import Participant, World
-from web import create_app
-from web.bell import Bell
-from web.door import EXTENSION
 
 NO_RATES = {"key_rate": 0.0, "address_rate": 0.0, "wrong_keys_minute": 0}
 GOOD: dict[str, Any] = {"sku": "apple", "quantity": 2, "amount_cents": 1250, "card": "tok_canary_5up3r"}

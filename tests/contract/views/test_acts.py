@@ -13,21 +13,21 @@ import pytest
 from sqlalchemy import Connection, delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from app.access import keys
-from app.engine import decide, findings, owning, redrive
-from app.engine.redrive import redrive_job
-from app.engine.rerun import Asked as Again
-from app.errors import Conflict
-from app.store import acts
-from app.store.actors import Actor
-from app.store.acts import Act, Asked
-from app.store.ids import new_id
-from app.store.letters import Meant
-from app.store.session import reading, transaction
-from app.store.tables import acts as table
-from app.store.tables import reconciliations
-from app.store.views import history_view
-from app.store.views.acts import acts_view
+from surefoot.app.access import keys
+from surefoot.app.engine import decide, findings, owning, redrive
+from surefoot.app.engine.redrive import redrive_job
+from surefoot.app.engine.rerun import Asked as Again
+from surefoot.app.errors import Conflict
+from surefoot.app.store import acts
+from surefoot.app.store.actors import Actor
+from surefoot.app.store.acts import Act, Asked
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.letters import Meant
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.tables import acts as table
+from surefoot.app.store.tables import reconciliations
+from surefoot.app.store.views import history_view
+from surefoot.app.store.views.acts import acts_view
 from tests.contract.views.shop import GOOD, Shop
 from tests.support.plans import PATHS, first_plan, served, sorts
 
@@ -116,9 +116,7 @@ def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and
 ) -> None:
     job, other = failed(shop), failed(shop)
     meant = Meant(shop.tenant, saga="shop")
-    redrive.redrive_many(
-        shop.db, shop.settings, meant, rate=1, ramp_s=0, actor=ADA, why="the bank is back"
-    )
+    redrive.redrive_many(shop.db, shop.settings, meant, rate=1, ramp_s=0, actor=ADA, why="the bank is back")
     assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 2
     assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 0
     (letter,) = shop.letters(job)
@@ -206,9 +204,7 @@ def test_given_findings_when_people_close_them_then_acts_and_what_closes_by_itse
         "action": "told",
         "detail": None,
     }
-    opened = [
-        found | {"finding": "orphan", "key": f"{new_id()}:charge_card::action"} for _ in range(3)
-    ]
+    opened = [found | {"finding": "orphan", "key": f"{new_id()}:charge_card::action"} for _ in range(3)]
     findings.record(shop.db, opened, {}, shop.tenant, "surefoot")
     with reading(shop.db) as connection:
         ids = list(connection.scalars(select(reconciliations.c.id).order_by(reconciliations.c.id)))
@@ -232,9 +228,7 @@ def test_given_findings_when_people_close_them_then_acts_and_what_closes_by_itse
         text("DELETE FROM acts"),
     ],
 )
-def test_given_an_act_when_changed_or_taken_away_then_the_store_refuses(
-    shop: Shop, change: Any
-) -> None:
+def test_given_an_act_when_changed_or_taken_away_then_the_store_refuses(shop: Shop, change: Any) -> None:
     transaction(shop.db, lambda tx: acts.note(tx, ADA, Act("test", "job", "")))
     with (
         pytest.raises(DBAPIError, match="acts are kept as they were written"),
@@ -281,9 +275,7 @@ LISTS: dict[str, tuple[Asked, str]] = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_given_a_list_of_acts_then_its_page_is_read_in_the_order_of_an_index(
-    shop: Shop, name: str
-) -> None:
+def test_given_a_list_of_acts_then_its_page_is_read_in_the_order_of_an_index(shop: Shop, name: str) -> None:
     asked, index = LISTS[name]
     for after in (None, (datetime(2026, 11, 28, tzinfo=UTC), KEY)):
         ask: Callable[[Connection], Any] = partial(acts.page, asked=asked, after=after, limit=10)

@@ -9,13 +9,13 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from app.engine import decide
-from app.explain import why
-from app.saga.definition import Saga
-from app.saga.outcomes import NotYet, Rejected
-from app.store.catalogue import register
-from app.store.tables import definitions
-from app.store.views import effects_view, job_view, list_jobs, saga_view
+from surefoot.app.engine import decide
+from surefoot.app.explain import why
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import NotYet, Rejected
+from surefoot.app.store.catalogue import register
+from surefoot.app.store.tables import definitions
+from surefoot.app.store.views import effects_view, job_view, list_jobs, saga_view
 from tests.contract.views.shop import Shop
 from tests.support.world import Participant, World
 

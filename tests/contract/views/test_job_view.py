@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from app.access import tenants
-from app.engine import decide, keep
-from app.errors import NotFound
-from app.saga.outcomes import NotYet, Rejected
-from app.store.views import effects_view, history_view, job_view, list_jobs, saga_view, sagas_view, workers_view
+from surefoot.app.access import tenants
+from surefoot.app.engine import decide, keep
+from surefoot.app.errors import NotFound
+from surefoot.app.saga.outcomes import NotYet, Rejected
+from surefoot.app.store.views import (
+    effects_view,
+    history_view,
+    job_view,
+    list_jobs,
+    saga_view,
+    sagas_view,
+    workers_view,
+)
 from tests.contract.views.shop import GOOD, Shop
 
 MEMBERS = {
@@ -138,11 +146,7 @@ def test_given_failed_jobs_when_listed_by_outcome_then_each_by_whether_something
         landed.append(shop.order())
         shop.land(landed[-1])
     left, whole = landed
-    shop.rung(
-        decide.waive(
-            shop.db, decide.letter_of(shop.db, left, "charge_card"), "op", "the customer keeps it"
-        )
-    )
+    shop.rung(decide.waive(shop.db, decide.letter_of(shop.db, left, "charge_card"), "op", "the customer keeps it"))
     shop.land(left)
     for word, wanted in (("undone_partly", [left]), ("undone", [whole]), ("failed", [whole, left])):
         rows, _ = list_jobs(shop.db, shop.tenant, state=word)
@@ -212,7 +216,7 @@ def test_given_many_jobs_when_paged_then_each_once_newest_first(shop: Shop) -> N
 def test_given_more_jobs_than_a_filtered_page_looks_at_when_paged_then_it_says_where_to_go_on(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.store.views.jobs.SCAN_ROWS", 3)
+    monkeypatch.setattr("surefoot.app.store.views.jobs.SCAN_ROWS", 3)
     rare = shop.order(tags=("web",))
     shop.drain()
     for _ in range(6):

@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.errors import RequestError
-from app.explain import why
-from app.saga.definition import Saga
-from app.saga.locking import Shared
-from app.store.ids import is_id, new_id
-from app.store.tables import tenants
-from app.store.views import job_view, saga_view, short_name
-from app.store.views.locks import locks_view
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.errors import RequestError
+from surefoot.app.explain import why
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.locking import Shared
+from surefoot.app.store.ids import is_id, new_id
+from surefoot.app.store.tables import tenants
+from surefoot.app.store.views import job_view, saga_view, short_name
+from surefoot.app.store.views.locks import locks_view
+from surefoot.web import create_app
+from surefoot.web.api.shapes import locks as shapes
 from tests.contract.views.shop import Caller, Shop
 from tests.support.world import Participant, World
-from web import create_app
-from web.api.shapes import locks as shapes
 
 
 class Wanted(BaseModel):
@@ -115,10 +115,7 @@ def test_given_locks_when_listed_then_page_by_page_each_tenant_its_own_and_other
     one = yard.begin("b", "a", "*b")
     yard.tenant = other
     two, foreign = yard.begin("*b"), yard.begin("z", "a")
-    told = [
-        (item["key"], item["tenant"], item["held_by"]["id"])
-        for item in locks_view(yard.db, None)["items"]
-    ]
+    told = [(item["key"], item["tenant"], item["held_by"]["id"]) for item in locks_view(yard.db, None)["items"]]
     assert told == [
         ("a", "default", one),
         ("b", "default", one),
@@ -149,9 +146,7 @@ def test_given_locks_when_listed_then_page_by_page_each_tenant_its_own_and_other
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_given_jobs_with_many_keys_when_paged_then_each_key_once_and_no_key_in_next(
-    yard: Yard, limit: int
-) -> None:
+def test_given_jobs_with_many_keys_when_paged_then_each_key_once_and_no_key_in_next(yard: Yard, limit: int) -> None:
     for keys in (["a", "b", "c"], ["d"], ["e", "f"], ["a"]):
         yard.begin(*keys)
     found, after = [], ""
@@ -184,10 +179,7 @@ def test_given_operator_when_asked_over_http_then_the_documented_shape_and_users
     assert operator.get("/api/v1/locks?cursor=a").get_json()["type"].endswith("/invalid-cursor")
     yard.begin("b")
     following = operator.get("/api/v1/locks?limit=1").get_json()["next"]
-    assert [
-        item["key"]
-        for item in operator.get(f"/api/v1/locks?cursor={following}").get_json()["items"]
-    ] == ["b"]
+    assert [item["key"] for item in operator.get(f"/api/v1/locks?cursor={following}").get_json()["items"]] == ["b"]
     assert operator.get("/api/v1/locks?order=up").status_code == 422
     assert Caller(app, yard.key()).get("/api/v1/locks").status_code == 403
     assert operator.get("/api/v1/sagas/move").get_json()["locks"] == {"on_locked": "wait", "wait_seconds": 600.0}

@@ -16,12 +16,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.config import settings
-from app.saga.naming import effect_key
-from app.store.session import reading
-from app.store.tables import dead_letters, operations, reconciliations
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.config import settings
+from surefoot.app.saga.naming import effect_key
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import dead_letters, operations, reconciliations
 from tests.contract.views.shop import Caller, Shop
 from tests.support.commands import leaves
 from tests.support.leaky_saga import CANARY, GIVEN, PIN, SECRETS, WORD, leaky
@@ -178,7 +178,7 @@ def test_given_secrets_said_everywhere_when_kept_then_what_steps_need_is_the_tru
 
 RUN = """
 import sys
-from app import logs
+from surefoot.app import logs
 logs.configure()
 logs.hide_prints()
 from tests.support.leaky_saga import GIVEN, leaky

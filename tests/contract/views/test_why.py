@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.engine import decide, keep
-from app.errors import NotFound
-from app.explain import why
-from app.saga.outcomes import NotYet, Rejected
+from surefoot.app.engine import decide, keep
+from surefoot.app.errors import NotFound
+from surefoot.app.explain import why
+from surefoot.app.saga.outcomes import NotYet, Rejected
 from tests.contract.views.shop import Shop
 
 TIME = r"(?:\d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d) UTC"  # of another day, as soon before midnight, with its date

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from app.bench import gauges
-from app.bench.report import as_json, sentences
-from app.bench.result import lines, percentile
-from app.bench.rows import ALL, PLAIN, Row, of_round
-from app.bench.run import Result, Sample
-from app.bench.tally import Tallies, Tally
+from surefoot.app.bench import gauges
+from surefoot.app.bench.report import as_json, sentences
+from surefoot.app.bench.result import lines, percentile
+from surefoot.app.bench.rows import ALL, PLAIN, Row, of_round
+from surefoot.app.bench.run import Result, Sample
+from surefoot.app.bench.tally import Tallies, Tally
 
 
 def test_given_two_processes_that_count_when_one_is_killed_then_the_total_has_both(tmp_path: Path) -> None:

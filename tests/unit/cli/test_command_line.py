@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.access import keys as access
-from app.access import sessions
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.store.session import open_engine
+from surefoot.app.access import keys as access
+from surefoot.app.access import sessions
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.store.session import open_engine
 from tests.support.stores import open_new_store
 
 
@@ -51,7 +51,7 @@ def test_given_password_of_flower_that_lets_nobody_in_when_started_then_refused(
     told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SUREFOOT_FLOWER_BASIC_AUTH", told)
-    monkeypatch.setattr("app.cli.processes.become", lambda *_: None)
+    monkeypatch.setattr("surefoot.app.cli.processes.become", lambda *_: None)
     assert run("flower") == 1
     assert capsys.readouterr().err.startswith("surefoot: SUREFOOT_FLOWER_BASIC_AUTH: must be user:password")
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import rich_click as click
 
-from app.cli import group
+from surefoot.app.cli import group
 from tests.support.running import ROOT
 from tests.support.waiting import wait_until
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from celery import states
 
-from app.delivery.backend import StoreBackend
-from app.delivery.producer import producer_app
+from surefoot.app.delivery.backend import StoreBackend
+from surefoot.app.delivery.producer import producer_app
 
 BODY = {"task": "order.join", "args": ["job", ""], "kwargs": {}, "options": {"task_id": "body"}, "subtask_type": None, "immutable": True}
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.delivery import broker
-from app.errors import BrokerUnavailable, SettingsError
+from surefoot.app.delivery import broker
+from surefoot.app.errors import BrokerUnavailable, SettingsError
 
 NOBODY = "redis://127.0.0.1:1/0"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fakeredis
 import pytest
 
-from app.delivery.broker import MARKER_KEY, RedisProbe
-from app.errors import BrokerUnavailable
+from surefoot.app.delivery.broker import MARKER_KEY, RedisProbe
+from surefoot.app.errors import BrokerUnavailable
 
 
 @pytest.fixture

@@ -7,12 +7,19 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from app.config import Settings, settings
-from app.delivery.canvas import body_of, carried, first_id, next_of_chain, signature, to_canvas
-from app.delivery.producer import producer_app
-from app.rules.planner import Chain, Chord, Message
-from app.store.ids import new_id, operation_id
-from app.store.views.names import short_name
+from surefoot.app.config import Settings, settings
+from surefoot.app.delivery.canvas import (
+    body_of,
+    carried,
+    first_id,
+    next_of_chain,
+    signature,
+    to_canvas,
+)
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.rules.planner import Chain, Chord, Message
+from surefoot.app.store.ids import new_id, operation_id
+from surefoot.app.store.views.names import short_name
 
 JOB = new_id()
 
@@ -102,9 +109,7 @@ def shown(body: dict[str, Any]) -> str:
     return str(body["options"]["argsrepr"])
 
 
-def test_given_a_plan_when_its_messages_leave_then_each_names_the_job_and_its_page(
-    known_as: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_given_a_plan_when_its_messages_leave_then_each_names_the_job_and_its_page(known_as: str, monkeypatch: pytest.MonkeyPatch) -> None:
     app = producer_app("redis://127.0.0.1:1/0")
     fork = Chord((chain_of("b"), chain_of("c", "d")), chain_of("e", "f"))
     left: list[dict[str, Any]] = []

@@ -8,9 +8,9 @@ import pytest
 import redis
 from kombu.transport import redis as kombu_redis
 
-from app.delivery import amqp
-from app.delivery.connection import Connection, RedisChannel, RedisTransport
-from app.delivery.producer import producer_app
+from surefoot.app.delivery import amqp
+from surefoot.app.delivery.connection import Connection, RedisChannel, RedisTransport
+from surefoot.app.delivery.producer import producer_app
 
 
 @pytest.mark.parametrize(

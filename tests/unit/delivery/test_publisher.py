@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from app.delivery import publisher as publisher_module
-from app.delivery.producer import producer_app
-from app.delivery.publisher import Publisher
-from app.rules.planner import Chain, Message
-from app.store.ids import new_id
+from surefoot.app.delivery import publisher as publisher_module
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.rules.planner import Chain, Message
+from surefoot.app.store.ids import new_id
 
 PLAN = (Chain((Message(new_id(), "order.a", "orders", new_id()),)),)
 

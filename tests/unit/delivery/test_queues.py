@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from app.delivery.queues import UndoFirst
+from surefoot.app.delivery.queues import UndoFirst
 
 
 def test_given_lanes_when_asked_then_undo_queues_come_first() -> None:

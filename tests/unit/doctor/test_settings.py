@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from app.config import Settings, settings
-from app.doctor import Level, examine
-from app.environment import variable
-from app.errors import SettingsError
-from workers.sagas.order.settings import OrderSettings, order_settings
-from workers.sagas.order_choreographed.settings import EventSettings, event_settings
+from surefoot.app.config import Settings, settings
+from surefoot.app.doctor import Level, examine
+from surefoot.app.environment import variable
+from surefoot.app.errors import SettingsError
+from surefoot.workers.sagas.order.settings import OrderSettings, order_settings
+from surefoot.workers.sagas.order_choreographed.settings import EventSettings, event_settings
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,15 @@ def test_given_empty_variable_when_read_then_it_is_not_set(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("words", "name", "value"),
     [
-        (["workers.celery_app"], "SUREFOOT_BANK_URL", "ftp://here"),  # as `celery -A` imports it, which does not go through our command
-        (["workers.relay"], "BROKER_URL", "redis://here:port/0"),
-        (["app.cli", "up"], "SUREFOOT_EVENTS_THREADS", "many"),
-        (["app.cli", "up"], "SUREFOOT_FLOWER_BASIC_AUTH", "nobody"),
-        (["gunicorn", "web.wsgi:flask_app", "--bind", "127.0.0.1:0", "--no-control-socket"], "SUREFOOT_SECRET", "short"),
+        (
+            ["surefoot.workers.celery_app"],
+            "SUREFOOT_BANK_URL",
+            "ftp://here",
+        ),  # as `celery -A` imports it, which does not go through our command
+        (["surefoot.workers.relay"], "BROKER_URL", "redis://here:port/0"),
+        (["surefoot.app.cli", "up"], "SUREFOOT_EVENTS_THREADS", "many"),
+        (["surefoot.app.cli", "up"], "SUREFOOT_FLOWER_BASIC_AUTH", "nobody"),
+        (["gunicorn", "surefoot.web.wsgi:flask_app", "--bind", "127.0.0.1:0", "--no-control-socket"], "SUREFOOT_SECRET", "short"),
     ],
     ids=lambda value: "" if isinstance(value, list) else value,
 )
@@ -124,7 +128,9 @@ def test_given_setting_that_cannot_work_when_a_process_starts_then_one_sentence_
     assert not (tmp_path / "log").exists(), "something was started"
 
 
-@pytest.mark.parametrize("words", [["celery", "-A", "workers.celery_app", "worker"], ["workers.relay"]], ids=["worker", "relay"])
+@pytest.mark.parametrize(
+    "words", [["celery", "-A", "surefoot.workers.celery_app", "worker"], ["surefoot.workers.relay"]], ids=["worker", "relay"]
+)
 def test_given_store_that_is_older_than_the_code_when_a_process_starts_then_one_sentence_tells_how_to_upgrade(
     words: list[str], tmp_path: Path
 ) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from app.cli.drill import drill as command
-from app.drill import report
-from app.drill.run import drill
-from app.errors import RequestError, SettingsError
-from app.participant import EffectState
-from app.saga.definition import Saga
+from surefoot.app.cli.drill import drill as command
+from surefoot.app.drill import report
+from surefoot.app.drill.run import drill
+from surefoot.app.errors import RequestError, SettingsError
+from surefoot.app.participant import EffectState
+from surefoot.app.saga.definition import Saga
 from tests.support import transfer_saga
 from tests.support.transfer_saga import Accounts, Transfer, careless, safe, transfer, undeclared
 

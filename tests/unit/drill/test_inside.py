@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from app.drill.inside import Lines, in_transaction, is_developers, spread
-from app.drill.plan import EACH_LINE, chosen, rows_of
-from app.drill.report import markdown
-from app.drill.run import drill
-from app.drill.table import Report
-from app.faults import Crashed
 from surefoot import stand_in
+from surefoot.app.drill.inside import Lines, in_transaction, is_developers, spread
+from surefoot.app.drill.plan import EACH_LINE, chosen, rows_of
+from surefoot.app.drill.report import markdown
+from surefoot.app.drill.run import drill
+from surefoot.app.drill.table import Report
+from surefoot.app.faults import Crashed
 from tests.support import planted_sagas
 from tests.support.transfer_saga import transfer
 

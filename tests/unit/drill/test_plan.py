@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from app.drill.expect import expected
-from app.drill.plan import Group, Row, Trick, chosen, rows_of
-from app.faults import Point, What, parse_faults
-from app.saga.definition import Saga
-from app.saga.graph import Graph
+from surefoot.app.drill.expect import expected
+from surefoot.app.drill.plan import Group, Row, Trick, chosen, rows_of
+from surefoot.app.faults import Point, What, parse_faults
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph import Graph
 from tests.unit.saga import order_saga
 
 ROWS = rows_of(order_saga.order.graph, examples=2, example=1, outages=["payments"])

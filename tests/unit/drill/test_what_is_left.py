@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel
 
-from app.cli.drill import drill as command
-from app.drill import scene
-from app.drill.run import drill
 from surefoot import Context, NotYet, Rejected, Saga, stand_in
+from surefoot.app.cli.drill import drill as command
+from surefoot.app.drill import scene
+from surefoot.app.drill.run import drill
 from tests.support import forgetful
 
 

@@ -10,12 +10,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from app import faults
-from app.config import settings
-from app.errors import SettingsError
-from app.faults import Crashed, Fault, Injected, InjectedRefusal, Injector, Point, What, injecting, parse_faults, reached
-from app.saga.injection import check_targets
-from app.saga.registry import Registry
+from surefoot.app import faults
+from surefoot.app.config import settings
+from surefoot.app.errors import SettingsError
+from surefoot.app.faults import (
+    Crashed,
+    Fault,
+    Injected,
+    InjectedRefusal,
+    Injector,
+    Point,
+    What,
+    injecting,
+    parse_faults,
+    reached,
+)
+from surefoot.app.saga.injection import check_targets
+from surefoot.app.saga.registry import Registry
 from tests.support.waiting import wait_until
 from tests.unit.workers.fork_saga import fork
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from app import metrics
-from app.metrics import files
-from app.metrics.kinds import LABEL_SETS_MOST, Counter, Histogram
+from surefoot.app import metrics
+from surefoot.app.metrics import files
+from surefoot.app.metrics.kinds import LABEL_SETS_MOST, Counter, Histogram
 
 APPLES = Counter("apples", "Apples.", ("kind",))
 TOOK = Histogram("picking_seconds", "Picking.", ("who",), (0.005, 0.25, 0.5, 10.0))
 ELSEWHERE = """
 import sys
 from pathlib import Path
-from app import metrics
-from app.metrics.kinds import Counter
+from surefoot.app import metrics
+from surefoot.app.metrics.kinds import Counter
 metrics.start(Path(sys.argv[1]))
 Counter("apples", "Apples.", ("kind",)).add(5, kind="red")
 """

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from app.logs import hidden, without_secrets
-from app.secrecy import keep_hidden
+from surefoot.app.logs import hidden, without_secrets
+from surefoot.app.secrecy import keep_hidden
 
 ROOT = Path(__file__).parents[3]
 TALK = """
 import logging, structlog
-from app import logs
+from surefoot.app import logs
 logs.configure()
 structlog.contextvars.bind_contextvars(job="j1", operation="order.pay", attempt=2, fence=3)
 structlog.get_logger("a").info("paid", url="redis://:geheim@host:1/0")
@@ -112,7 +112,7 @@ def test_given_text_with_what_opens_doors_when_hidden_then_gone(text: str, shown
 def test_given_a_command_that_becomes_a_server_then_it_is_quiet_first_and_says_everything_from_then_on() -> None:
     talk = """
 import structlog
-from app import logs
+from surefoot.app import logs
 log = structlog.get_logger("a")
 logs.configure(quiet=True)
 log.info("one"); log.warning("two")
@@ -126,7 +126,7 @@ log.info("three")
 
 def test_given_what_somebody_sent_when_written_for_people_then_it_begins_no_line_and_commands_no_terminal() -> None:
     sent = "/x\x1b[2J\x00\x9b\u2028\r\n00:00:00 [info] forged ☃"
-    talk = f"import structlog; from app import logs; logs.configure(); structlog.get_logger('a').info({sent!r}, path={sent!r})"
+    talk = f"import structlog; from surefoot.app import logs; logs.configure(); structlog.get_logger('a').info({sent!r}, path={sent!r})"
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": "text", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run([sys.executable, "-c", talk], env=env, capture_output=True, check=True, timeout=60)
     line = done.stderr.decode().removesuffix("\n")

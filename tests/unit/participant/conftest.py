@@ -9,9 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, create_engine, event, func, insert, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    text,
+)
 
-from app.participant import barrier_table
+from surefoot.app.participant import barrier_table
 from tests.support.waiting import wait_until
 
 metadata = MetaData()

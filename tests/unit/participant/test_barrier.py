@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.participant import ActionUndone, EffectState, barrier, seen_in_barrier
+from surefoot.app.participant import ActionUndone, EffectState, barrier, seen_in_barrier
 
 
 def act(participant: Any, ctx: Any, result: Any = None, what: str = "effect") -> Any:
@@ -179,7 +179,7 @@ import os, signal, sys
 sys.path.insert(0, {root!r})
 from sqlalchemy import create_engine, text
 from types import SimpleNamespace
-from app.participant import barrier
+from surefoot.app.participant import barrier
 tx = create_engine({url!r}).connect()
 tx.begin()
 with barrier(tx, SimpleNamespace(key="job-1:reserve_stock::action", action_key="", kind="action", fence=1)) as first:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.rules.pacing import departures
+from surefoot.app.rules.pacing import departures
 
 
 def test_given_a_rate_without_ramp_then_even_steps() -> None:

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.rules.planner import CHAIN_LIMIT, CHAIN_MESSAGES, PACK_LIMIT, Layout, Message, UndoOrder, lay_out, leaving, sent_with, to_plan
+from surefoot.app.rules.planner import (
+    CHAIN_LIMIT,
+    CHAIN_MESSAGES,
+    PACK_LIMIT,
+    Layout,
+    Message,
+    UndoOrder,
+    lay_out,
+    leaving,
+    sent_with,
+    to_plan,
+)
 
 
 def edges(after: dict[str, str]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.saga.definition import Saga
+from surefoot.app.saga.definition import Saga
 from tests.unit.saga import order_saga
 
 

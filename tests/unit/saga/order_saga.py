@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.saga.inputs import needs_approval_above, secret
-from app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Probed, Rejected
-from app.saga.policies import Retry
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.inputs import needs_approval_above, secret
+from surefoot.app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Probed, Rejected
+from surefoot.app.saga.policies import Retry
 
 
 class OrderRequest(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.saga.definition import Saga
+from surefoot.app.saga.definition import Saga
 
 
 class Ask(BaseModel):

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.cli import COMMANDS
-from app.cli.group import Commands, outcome
-from app.saga.advice import advice
-from app.saga.definition import Saga
-from app.saga.policies import Retry
+from surefoot.app.cli import COMMANDS
+from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.saga.advice import advice
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.policies import Retry
 
 
 class Ask(BaseModel):

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, model_validator
 
-from app.errors import Unreadable
-from app.saga.calls import ask, invoke
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Rejected
+from surefoot.app.errors import Unreadable
+from surefoot.app.saga.calls import ask, invoke
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Rejected
 from tests.unit.saga import order_saga
 
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
-from app.errors import StopRequested
-from app.saga.context import Context, NullPort
+from surefoot.app.errors import StopRequested
+from surefoot.app.saga.context import Context, NullPort
 
 
 class Page(BaseModel):

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.errors import DefinitionError
-from app.saga.definition import Saga
-from app.saga.graph import Graph
-from app.saga.outcomes import Rejected
-from app.saga.policies import Retry
-from app.saga.step import Step
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.saga.policies import Retry
+from surefoot.app.saga.step import Step
 from tests.unit.saga import order_saga
 
 

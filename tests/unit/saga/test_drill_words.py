@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.errors import DefinitionError
-from app.saga.definition import Saga
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.definition import Saga
 
 
 class Ask(BaseModel):

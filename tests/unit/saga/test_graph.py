@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from app.saga.assembly import topological
-from app.saga.definition import Saga
-from app.saga.graph import Graph, digest_of
+from surefoot.app.saga.assembly import topological
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph import Graph, digest_of
 
 
 class Ask(BaseModel):

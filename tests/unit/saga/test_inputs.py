@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
-from app.errors import ApprovalNeeded, InvalidInput
-from app.saga.inputs import (
+from surefoot.app.errors import ApprovalNeeded, InvalidInput
+from surefoot.app.saga.inputs import (
     needs_approval_above,
     says,
     schema_of,
@@ -21,9 +21,9 @@ from app.saga.inputs import (
     secret_values,
     validate_input,
 )
-from app.saga.registry import Registry
-from app.saga.values import MAX_DEPTH
-from app.secrecy import MASK, scrub
+from surefoot.app.saga.registry import Registry
+from surefoot.app.saga.values import MAX_DEPTH
+from surefoot.app.secrecy import MASK, scrub
 
 
 class Colour(StrEnum):
@@ -277,15 +277,11 @@ def test_given_wrong_input_when_validated_then_place_and_remedy_with_and_without
 
 class Said(BaseModel):
     sku: Annotated[str, Field(pattern="^[a-z]+$"), says("must be an article such as apple")]
-    ref: Annotated[str, Field(pattern="^A-"), says("must be a reference such as A-17")] | None = (
-        None
-    )
+    ref: Annotated[str, Field(pattern="^A-"), says("must be a reference such as A-17")] | None = None
     day: date | None = None
 
 
-def test_given_an_author_s_sentence_when_a_value_does_not_match_then_it_is_said() -> (
-    None
-):
+def test_given_an_author_s_sentence_when_a_value_does_not_match_then_it_is_said() -> None:
     schema = schema_of(Said)
     wrong = {"sku": "two words", "ref": "17", "day": "tomorrow"}
     for model in (Said, None):
@@ -490,9 +486,7 @@ def test_given_a_shipped_saga_then_each_pattern_of_its_input_has_a_sentence(saga
     found = Registry.load(()).get(saga)
     assert found is not None
     schema = found.input_schema
-    fields = [
-        inner for one in schema["properties"].values() for inner in (one, *one.get("anyOf", ()))
-    ]
+    fields = [inner for one in schema["properties"].values() for inner in (one, *one.get("anyOf", ()))]
     patterns = [one for one in fields if "pattern" in one]
     assert patterns
     assert all("must be" in one.get("x-says", "") for one in patterns)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from app.errors import DefinitionError
-from app.participant import Named, Seen
-from app.saga.context import Context
-from app.saga.definition import Saga
-from app.saga.inputs import needs_approval_above
-from app.saga.lint import mistakes
+from surefoot.app.errors import DefinitionError
+from surefoot.app.participant import Named, Seen
+from surefoot.app.saga.context import Context
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.inputs import needs_approval_above
+from surefoot.app.saga.lint import mistakes
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.errors import DefinitionError
-from app.saga.definition import Saga
-from app.saga.graph import Graph
-from app.saga.locking import Shared, keys_of
-from app.saga.outcomes import Rejected
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.locking import Shared, keys_of
+from surefoot.app.saga.outcomes import Rejected
 
 
 class Order(BaseModel):

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from app.saga.naming import did_you_mean, effect_key, is_name, parse_task_name, queue_name, task_name
+from surefoot.app.saga.naming import (
+    did_you_mean,
+    effect_key,
+    is_name,
+    parse_task_name,
+    queue_name,
+    task_name,
+)
 
 
 @pytest.mark.parametrize(

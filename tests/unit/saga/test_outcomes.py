@@ -4,8 +4,17 @@ import pickle
 
 import pytest
 
-from app.errors import SurefootError
-from app.saga.outcomes import NEVER, UNKNOWN, Answer, Happened, NothingSent, NotYet, Rejected, RetryLater
+from surefoot.app.errors import SurefootError
+from surefoot.app.saga.outcomes import (
+    NEVER,
+    UNKNOWN,
+    Answer,
+    Happened,
+    NothingSent,
+    NotYet,
+    Rejected,
+    RetryLater,
+)
 
 
 def test_given_not_yet_when_made_then_its_time_is_seconds() -> None:

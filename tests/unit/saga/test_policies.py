@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.saga.graph import Limits
-from app.saga.policies import Retry, backoff, seconds
+from surefoot.app.saga.graph import Limits
+from surefoot.app.saga.policies import Retry, backoff, seconds
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 from pydantic import BaseModel
 
-from app.saga.advice import advice
 from surefoot import NotYet, Rejected, Saga
+from surefoot.app.saga.advice import advice
 
 
 class Wish(BaseModel):

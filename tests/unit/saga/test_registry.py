@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.errors import DefinitionError, SettingsError
-from app.saga import registry as registry_module
-from app.saga.definition import Saga
-from app.saga.registry import Registry
+from surefoot.app.errors import DefinitionError, SettingsError
+from surefoot.app.saga import registry as registry_module
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.registry import Registry
 from tests.unit.saga import order_saga, sagas_of_a_module
 
 HERE = "tests.unit.saga"
@@ -121,7 +121,7 @@ def test_given_code_that_fails_when_loaded_then_its_line_is_told(
 
 def test_given_module_that_refuses_a_setting_when_loaded_then_it_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "refusing.py").write_text(
-        "from app.errors import SettingsError\nraise SettingsError('HOTELS_URL: say one')", encoding="utf-8"
+        "from surefoot.app.errors import SettingsError\nraise SettingsError('HOTELS_URL: say one')", encoding="utf-8"
     )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SettingsError, match=r"^HOTELS_URL: say one$"):

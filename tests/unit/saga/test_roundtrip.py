@@ -13,12 +13,20 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, computed_field
+from pydantic import (
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    computed_field,
+)
 
-from app.errors import DefinitionError
-from app.saga.definition import Saga
-from app.saga.roundtrip import unkeepable
-from app.saga.values import adapter, comes_back, to_json
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.roundtrip import unkeepable
+from surefoot.app.saga.values import adapter, comes_back, to_json
 
 
 class A(BaseModel):

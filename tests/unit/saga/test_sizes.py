@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.errors import DefinitionError
-from app.saga.assembly import descendants, ordered_pairs, topological
-from app.saga.definition import Saga
-from app.saga.lint import MAX_PAIRS, MAX_STEPS
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.assembly import descendants, ordered_pairs, topological
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.lint import MAX_PAIRS, MAX_STEPS
 
 
 class Nothing(BaseModel):

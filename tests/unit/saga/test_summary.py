@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 
-from app.errors import DefinitionError
-from app.saga.definition import Saga
-from app.saga.inputs import schema_of, secret
-from app.saga.summary import MOST_CHARACTERS, mistakes, summary_of
-from app.saga.words import StepWords, Words
+from surefoot.app.errors import DefinitionError
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.inputs import schema_of, secret
+from surefoot.app.saga.summary import MOST_CHARACTERS, mistakes, summary_of
+from surefoot.app.saga.words import StepWords, Words
 
 
 class Place(BaseModel):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.simulation.actions import Action
-from app.simulation.run import quietly
-from app.simulation.schedule import run
+from surefoot.app.simulation.actions import Action
+from surefoot.app.simulation.run import quietly
+from surefoot.app.simulation.schedule import run
 from tests.support.planted import PLANTED
 
 # mistake -> a number whose schedule shows it, and where that is a long one, the few actions that do

@@ -10,11 +10,11 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from app.cli.simulate import simulate as command
-from app.simulation import run as running
-from app.simulation.run import quietly
-from app.simulation.schedule import actions_of, run
-from app.simulation.shrink import shrunk
+from surefoot.app.cli.simulate import simulate as command
+from surefoot.app.simulation import run as running
+from surefoot.app.simulation.run import quietly
+from surefoot.app.simulation.schedule import actions_of, run
+from surefoot.app.simulation.shrink import shrunk
 from tests.support.planted import PLANTED
 
 QUICK, PART = 300, 50
@@ -43,7 +43,11 @@ def test_given_thousands_of_schedules_then_every_job_lands_and_every_named_point
 
 
 def test_given_one_number_when_it_is_run_in_another_process_then_the_schedule_is_the_same_to_the_letter() -> None:
-    ask = "from app.simulation.run import quietly; from app.simulation.schedule import run; print('\\n'.join(quietly(run, 3).trace))"
+    ask = (
+        "from surefoot.app.simulation.run import quietly;"
+        "from surefoot.app.simulation.schedule import run;"
+        "print('\\n'.join(quietly(run, 3).trace))"
+    )
     environment = os.environ | {"PYTHONHASHSEED": "77"}
     done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True, timeout=60)
     quietly(run, 4)  # what came before in this process does not matter

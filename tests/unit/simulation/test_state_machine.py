@@ -5,15 +5,29 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
-from app.simulation.actions import WORDS, Action, Director
-from app.simulation.ledger import Ledger
-from app.simulation.sagas import build
-from app.simulation.schedule import FAILURE_ANSWERS, FOR_GOOD, SAGA, SECONDS, Outcome, land, plans_of
-from app.simulation.service import SimService
-from app.simulation.store import store_of_this_process
-from app.simulation.world import World
+from surefoot.app.simulation.actions import WORDS, Action, Director
+from surefoot.app.simulation.ledger import Ledger
+from surefoot.app.simulation.sagas import build
+from surefoot.app.simulation.schedule import (
+    FAILURE_ANSWERS,
+    FOR_GOOD,
+    SAGA,
+    SECONDS,
+    Outcome,
+    land,
+    plans_of,
+)
+from surefoot.app.simulation.service import SimService
+from surefoot.app.simulation.store import store_of_this_process
+from surefoot.app.simulation.world import World
 from tests.support.planted import PLANTED
 
 WHICH = st.integers(0, 5)

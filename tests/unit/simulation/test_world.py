@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.simulation.sagas import StepPlan, build
-from app.simulation.service import SimService
-from app.simulation.stage import Actor, Crash
-from app.simulation.store import store_of_this_process
-from app.simulation.world import World
+from surefoot.app.simulation.sagas import StepPlan, build
+from surefoot.app.simulation.service import SimService
+from surefoot.app.simulation.stage import Actor, Crash
+from surefoot.app.simulation.store import store_of_this_process
+from surefoot.app.simulation.world import World
 
 PLANS = (
     StepPlan("first", (), "a", "undo", 3),

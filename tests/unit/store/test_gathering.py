@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from app.errors import StoreUnavailable
-from app.store import gathering
-from app.store.gathering import Gathering
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.store import gathering
+from surefoot.app.store.gathering import Gathering
 from tests.support.running import ROOT
 from tests.support.waiting import wait_until
 
@@ -116,7 +116,7 @@ def test_given_a_statement_that_does_not_come_back_when_patience_ends_then_who_w
 
 FORKS = """
 import os, threading
-from app.store.gathering import Gathering
+from surefoot.app.store.gathering import Gathering
 under_way, let_go = threading.Event(), threading.Event()
 def ask_all(questions):
     if questions == ["parent"]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.delivery.broker import redis_url as without_transport
-from app.errors import SettingsError
-from app.supervisor import guest
+from surefoot.app.delivery.broker import redis_url as without_transport
+from surefoot.app.errors import SettingsError
+from surefoot.app.supervisor import guest
 
 
 def test_given_no_postgresql_when_a_store_is_asked_for_then_it_is_the_guests_own_file(tmp_path: Path) -> None:

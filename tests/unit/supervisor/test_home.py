@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import SettingsError
-from app.supervisor import ports, redis_server, runfile
-from app.supervisor.home import keep, locked
+from surefoot.app.errors import SettingsError
+from surefoot.app.supervisor import ports, redis_server, runfile
+from surefoot.app.supervisor.home import keep, locked
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_given_a_running_supervisor_when_a_second_one_starts_then_one_line_names_the_first(tmp_path: Path) -> None:
-    script = "from pathlib import Path; import sys\nfrom app.supervisor.home import locked\nwith locked(Path(sys.argv[1])): pass"
+    script = "from pathlib import Path; import sys\nfrom surefoot.app.supervisor.home import locked\nwith locked(Path(sys.argv[1])): pass"
     command = [sys.executable, "-c", script, str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with locked(tmp_path):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app.supervisor import ports, stack
-from app.supervisor.part import Part
-from app.supervisor.supervisor import PortTaken, Supervisor
+from surefoot.app.supervisor import ports, stack
+from surefoot.app.supervisor.part import Part
+from surefoot.app.supervisor.supervisor import PortTaken, Supervisor
 
 
 @pytest.fixture

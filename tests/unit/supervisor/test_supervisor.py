@@ -12,11 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.supervisor import child as child_module
-from app.supervisor.child import Child
-from app.supervisor.part import Part
-from app.supervisor.supervisor import CannotStart, Supervisor
-from app.supervisor.watchdog import Watchdog
+from surefoot.app.supervisor import child as child_module
+from surefoot.app.supervisor.child import Child
+from surefoot.app.supervisor.part import Part
+from surefoot.app.supervisor.supervisor import CannotStart, Supervisor
+from surefoot.app.supervisor.watchdog import Watchdog
 from tests.support import fake_stack
 from tests.support.files import lines_of
 from tests.support.processes import lives

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from app.rules.planner import Chain, Message, Plan
-from app.store.session import open_engine
-from app.store.tables import metadata
+from surefoot.app.rules.planner import Chain, Message, Plan
+from surefoot.app.store.session import open_engine
+from surefoot.app.store.tables import metadata
+from surefoot.web.bell import RINGERS, WAIT_S, Bell
 from tests.support.waiting import wait_until
-from web.bell import RINGERS, WAIT_S, Bell
 
 PLAN: Plan = (Chain((Message("018f0000-0000-7000-8000-000000000000", "shop.a", "orders", "018f0000-0000-7000-8000-000000000001"),)),)
 HANGS_S = 60.0
@@ -34,7 +34,7 @@ class Frozen:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No ring becomes stale, however late its thread starts."""
-    monkeypatch.setattr("web.bell.STALE_S", HANGS_S)
+    monkeypatch.setattr("surefoot.web.bell.STALE_S", HANGS_S)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_given_every_ringer_hangs_when_rung_again_then_the_wait_is_the_same_and_
     for thread in first:
         thread.join()
     wait_until(lambda: frozen.asked == RINGERS, what="every ringer to hang")
-    monkeypatch.setattr("web.bell.STALE_S", WAIT_S)
+    monkeypatch.setattr("surefoot.web.bell.STALE_S", WAIT_S)
     began = time.monotonic()
     assert bell.ring(PLAN) is False
     assert WAIT_S <= time.monotonic() - began < HANGS_S / 2
@@ -80,7 +80,7 @@ def test_given_every_ringer_hangs_when_rung_again_then_the_wait_is_the_same_and_
 
 @pytest.mark.usefixtures("patient")
 def test_given_a_full_line_when_rung_then_false_at_once(db: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.bell.LINE", 1)
+    monkeypatch.setattr("surefoot.web.bell.LINE", 1)
     frozen = Frozen()
     bell = Bell(db, frozen)
     assert bell.ring(PLAN) is False  # it hangs, and holds the only place
@@ -106,7 +106,7 @@ def test_given_a_busy_moment_when_many_ring_then_all_leave(db: Engine) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_given_broker_that_answers_when_rung_then_true_and_nothing_to_ring_is_no_work(db: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.bell.WAIT_S", HANGS_S)
+    monkeypatch.setattr("surefoot.web.bell.WAIT_S", HANGS_S)
     frozen = Frozen()
     frozen.let_go.set()
     bell = Bell(db, frozen)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from web.api.problems import Problem
-from web.body import DEPTH_MOST, parse
+from surefoot.web.api.problems import Problem
+from surefoot.web.body import DEPTH_MOST, parse
 
 DEEP = 100_000
 

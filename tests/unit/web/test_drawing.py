@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.saga.graph import Compensation, Graph, Limits, Node
-from web.pages.drawing import draw
+from surefoot.app.saga.graph import Compensation, Graph, Limits, Node
+from surefoot.web.pages.drawing import draw
 
 LIMITS = Limits(attempts=5, timeout_s=60, queue_timeout_s=60)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from web.pages.forms import Field, faulty, fields_of, filled, read_input
+from surefoot.web.pages.forms import Field, faulty, fields_of, filled, read_input
 
 SCHEMA: dict[str, Any] = {
     "$defs": {"Size": {"enum": ["S", "M"], "type": "string"}, "Place": {"type": "object"}},
@@ -86,18 +86,14 @@ def test_given_a_limit_in_cents_when_told_beside_an_amount_then_as_an_amount() -
     assert told == {"amount_cents": "Must be at most 10,000.00.", "count": "Must be at most 1000."}
 
 
-def test_given_fields_when_drawn_then_the_rarer_kind_is_marked_and_dates_have_their_own_kind() -> (
-    None
-):
+def test_given_fields_when_drawn_then_the_rarer_kind_is_marked_and_dates_have_their_own_kind() -> None:
     assert {name for name, field in fields().items() if field.marked} == {"gift", "place", "note"}
     assert {field.marked for field in fields().values()} == {"", "optional"}
     days = {
         "day": {"type": "string", "format": "date"},
         "at": {"type": "string", "format": "date-time"},
     }
-    loose = fields_of(
-        "any", {"properties": days | {"name": {"type": "string"}}, "required": ["name"]}
-    )
+    loose = fields_of("any", {"properties": days | {"name": {"type": "string"}}, "required": ["name"]})
     assert [field.marked for field in loose] == ["", "", "required"]
     assert (loose[0].kind, loose[1].kind, loose[1].help) == (
         "date",

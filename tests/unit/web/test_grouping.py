@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from app.saga.graph import Compensation, Graph, Limits, Node
-from web.pages.drawing import draw
-from web.pages.grouping import folded, folded_effects, groups_of, overall
+from surefoot.app.saga.graph import Compensation, Graph, Limits, Node
+from surefoot.web.pages.drawing import draw
+from surefoot.web.pages.grouping import folded, folded_effects, groups_of, overall
 
 LIMITS = Limits(attempts=5, timeout_s=60, queue_timeout_s=60)
 MEMBERS = [f"copy_{number}" for number in range(20)]
@@ -29,9 +29,7 @@ def fork() -> Graph:
     )
 
 
-def step(
-    name: str, state: str = "pending", undo: str = "not_needed", **more: Any
-) -> dict[str, Any]:
+def step(name: str, state: str = "pending", undo: str = "not_needed", **more: Any) -> dict[str, Any]:
     told = {
         "name": name,
         "title": name,
@@ -47,10 +45,7 @@ def step(
 
 def steps() -> list[dict[str, Any]]:
     states = ["failed", "running", *["completed"] * 18]
-    found = [
-        step(name, state, "completed" if state == "completed" else "not_needed")
-        for name, state in zip(MEMBERS, states, strict=True)
-    ]
+    found = [step(name, state, "completed" if state == "completed" else "not_needed") for name, state in zip(MEMBERS, states, strict=True)]
     return [
         step("first", "completed"),
         *found,
@@ -59,9 +54,7 @@ def steps() -> list[dict[str, Any]]:
     ]
 
 
-def test_given_a_wide_fork_when_folded_then_one_node_that_counts_and_names_what_went_wrong() -> (
-    None
-):
+def test_given_a_wide_fork_when_folded_then_one_node_that_counts_and_names_what_went_wrong() -> None:
     groups = groups_of(fork())
     assert [(group.name, len(group.members)) for group in groups] == [("copy_… × 20", 20)]
     graph, shown = folded(fork(), steps(), groups)
@@ -93,9 +86,7 @@ def test_given_a_folded_fork_when_drawn_then_a_box_with_a_bar_as_wide_as_its_cou
     ]
     assert undo.name == "pulp_copy_… × 20"
     for bar in (action.bar, undo.bar):
-        assert all(
-            left.x + left.width == right.x for left, right in pairwise(bar)
-        )
+        assert all(left.x + left.width == right.x for left, right in pairwise(bar))
         assert bar[-1].x + bar[-1].width <= 168
     assert drawing.height < 600
 
@@ -107,9 +98,7 @@ def test_given_a_narrow_fork_or_a_chain_then_nothing_is_folded() -> None:
 
 
 def test_given_a_step_that_was_undone_when_drawn_then_it_is_gone() -> None:
-    graph = Graph(
-        "s", 1, 60.0, (node("copy_0", undo="pulp"), node("copy_1", "copy_0", undo="pulp_1"))
-    )
+    graph = Graph("s", 1, 60.0, (node("copy_0", undo="pulp"), node("copy_1", "copy_0", undo="pulp_1")))
     drawing = draw(graph, [step("copy_0", "completed", "completed"), step("copy_1", "failed")])
     assert [(box.full, box.gone) for box in drawing.boxes if not box.undo] == [
         ("copy_0", True),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from web.api import requests
-from web.api.answers import wished_wait
-from web.api.problems import Problem
+from surefoot.web.api import requests
+from surefoot.web.api.answers import wished_wait
+from surefoot.web.api.problems import Problem
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from web.pages import home
-from web.pages.sign_in import _way_back
+from surefoot.web.pages import home
+from surefoot.web.pages.sign_in import _way_back
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from app.explain.words import at, counted, first_of, listed, sentence
-from app.store.views import short_name
+from surefoot.app.explain.words import at, counted, first_of, listed, sentence
+from surefoot.app.store.views import short_name
 
 
 def test_given_parts_when_joined_then_one_sentence() -> None:

@@ -14,13 +14,13 @@ from typing import Any
 
 from celery import Celery
 
-from app.engine.work import Delivery, Performed, Verdict
-from app.rules.planner import Message
-from app.store.ids import operation_id
+from surefoot.app.engine.work import Delivery, Performed, Verdict
+from surefoot.app.rules.planner import Message
+from surefoot.app.store.ids import operation_id
+from surefoot.workers.drain import Drain
+from surefoot.workers.lanes import queues
+from surefoot.workers.tasks import UNKNOWN_TASK, StepTask
 from tests.support.processes import append_line
-from workers.drain import Drain
-from workers.lanes import queues
-from workers.tasks import UNKNOWN_TASK, StepTask
 
 STEPS = tuple("abcdefghijkl")
 
@@ -77,7 +77,7 @@ def message(job_id: str, step: str, queue: str = "lane") -> Message:
 
 def make() -> Celery:
     app = Celery("plain", fixups=[])
-    app.config_from_object("celeryconfig")
+    app.config_from_object("surefoot.celeryconfig")
     app.conf.update(task_queues=queues(os.environ.get("PLAIN_LANES", "lane").split(",")))
     for step in STEPS:
         app.register_task(type(f"plain_{step}", (PlainTask,), {"name": f"plain.{step}"})())

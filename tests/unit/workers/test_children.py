@@ -7,8 +7,8 @@ import sys
 
 import psutil
 
+from surefoot.workers.children import kill_child
 from tests.support.waiting import wait_until
-from workers.children import kill_child
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -22,7 +22,7 @@ def test_given_child_of_ours_when_killed_then_it_is_gone() -> None:
 def test_given_a_child_whose_step_detached_a_process_without_a_trace_when_killed_then_both_are_gone() -> None:
     daemon = f"import subprocess; print(subprocess.Popen({SLEEP!r}, env={{}}, start_new_session=True, stdout=subprocess.DEVNULL).pid)"
     code = (
-        "import subprocess, sys, time; from workers import leftovers; leftovers.begin();"
+        "import subprocess, sys, time; from surefoot.workers import leftovers; leftovers.begin();"
         f" print(subprocess.check_output([sys.executable, '-c', {daemon!r}]).decode(), flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from workers.consumer import Strategies, headers_of, presentable, queue_of
-from workers.tasks import UNKNOWN_TASK
+from surefoot.workers.consumer import Strategies, headers_of, presentable, queue_of
+from surefoot.workers.tasks import UNKNOWN_TASK
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from celery import states
 from celery.events.state import State
 
-from workers.tasks import EVENT_OF_DROPPED, REVOKED
+from surefoot.workers.tasks import EVENT_OF_DROPPED, REVOKED
 
 
 def shown(*events: tuple[str, dict[str, Any]] | None) -> str:

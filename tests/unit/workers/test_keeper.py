@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from app.engine import keep
-from app.engine.keep import Beat
-from app.store import catalogue
-from workers import boot, keeper
-from workers.keeper import Keeper
+from surefoot.app.engine import keep
+from surefoot.app.engine.keep import Beat
+from surefoot.app.store import catalogue
+from surefoot.workers import boot, keeper
+from surefoot.workers.keeper import Keeper
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.saga.registry import Registry
+from surefoot.app.saga.registry import Registry
+from surefoot.workers.lanes import lanes_of, queues, served_lanes, visibility_timeout_s
 from tests.unit.workers.fork_saga import fork
-from workers.lanes import lanes_of, queues, served_lanes, visibility_timeout_s
 
 
 @pytest.fixture

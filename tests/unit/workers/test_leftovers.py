@@ -17,12 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
-from app.config import settings
 from surefoot import Failed, Rejected
+from surefoot.app.config import settings
+from surefoot.workers import leftovers
+from surefoot.workers.children import end_what_it_started
+from surefoot.workers.limits import limit
 from tests.support.waiting import wait_until
-from workers import leftovers
-from workers.children import end_what_it_started
-from workers.limits import limit
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 

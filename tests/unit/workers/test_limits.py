@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.engine.port import unrung
+from surefoot.app.engine.port import unrung
+from surefoot.workers.limits import StepBroke, StepTimeout, limit
 from tests.support.waiting import wait_until
-from workers.limits import StepBroke, StepTimeout, limit
 
 
 def endless() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.clock import ago
-from app.store import migrate
-from app.store.session import open_engine
-from app.store.tables import rounds
-from workers import boot, patrol
-from workers.patrol import Patrol
+from surefoot.app.clock import ago
+from surefoot.app.store import migrate
+from surefoot.app.store.session import open_engine
+from surefoot.app.store.tables import rounds
+from surefoot.workers import boot, patrol
+from surefoot.workers.patrol import Patrol
 
 
 def test_given_a_round_that_is_due_when_workers_look_then_one_begins_it(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.config import settings
-from workers import pulse
+from surefoot.app.config import settings
+from surefoot.workers import pulse
 
 
 def test_given_a_heartbeat_file_when_the_loop_has_gone_round_then_it_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

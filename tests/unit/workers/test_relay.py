@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from app.config import Settings
-from app.errors import StoreUnavailable
-from app.store import leases
+from surefoot.app.config import Settings
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.store import leases
+from surefoot.workers import relay as relay_module
+from surefoot.workers.relay import LEASE, Relay
 from tests.support.stores import open_new_store
 from tests.support.waiting import wait_until
-from workers import relay as relay_module
-from workers.relay import LEASE, Relay
 
 SETTINGS = Settings(lease_seconds=60.0, heartbeat_seconds=0.2, sweep_seconds=0.05)
 HASTY = SETTINGS.model_copy(update={"lease_seconds": 0.5})  # of a relay whose lease is to lapse

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.store.ids import new_id
-from workers.request import fault_of
+from surefoot.app.store.ids import new_id
+from surefoot.workers.request import fault_of
 
 JOB, ID = new_id(), new_id()
 EMBED: dict[str, Any] = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}

@@ -8,18 +8,18 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore, Reject, Retry
 
-from app.config import settings
-from app.delivery.producer import producer_app
-from app.engine.work import Delivery, Performed, Verdict
-from app.errors import StoreUnavailable
-from app.saga.registry import Registry
-from app.store.ids import new_id
+from surefoot.app.config import settings
+from surefoot.app.delivery.producer import producer_app
+from surefoot.app.engine.work import Delivery, Performed, Verdict
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.saga.registry import Registry
+from surefoot.app.store.ids import new_id
+from surefoot.workers import boot, ride, tasks
+from surefoot.workers.limits import StepBroke
+from surefoot.workers.tasks import REVOKED, UNKNOWN_TASK, StepFailed, StepTask, register_all
 from tests.support.waiting import wait_until
 from tests.unit.workers.fork_saga import fork
 from tests.unit.workers.pack_saga import pack
-from workers import boot, ride, tasks
-from workers.limits import StepBroke
-from workers.tasks import REVOKED, UNKNOWN_TASK, StepFailed, StepTask, register_all
 
 JOB = new_id()
 NUMBERS = count()
@@ -65,7 +65,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Listening:
 @pytest.fixture(scope="module")
 def app() -> Celery:
     made = Celery("unit", set_as_current=False, fixups=[])
-    made.config_from_object("celeryconfig")
+    made.config_from_object("surefoot.celeryconfig")
     register_all(made, Registry([fork]))
     return made
 
@@ -215,7 +215,7 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def run_pack(answer: Any) -> Any:
     """The first member of `a b c`."""
     made = Celery("packs", set_as_current=False, fixups=[])
-    made.config_from_object("celeryconfig")
+    made.config_from_object("surefoot.celeryconfig")
     register_all(made, Registry([pack]))
     task = made.register_task(type("scripted", (Scripted,), {"name": f"pack.scripted_{next(NUMBERS)}", "answer": answer})())
     chain = [element(step) | {"task": f"pack.{step}"} for step in "cb"]

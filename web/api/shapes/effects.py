@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from web.api.shapes.common import Fidelity, Shape
+from surefoot.web.api.shapes.common import Fidelity, Shape
 
 
 class Undo(Shape):

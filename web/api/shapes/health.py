@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from web.api.shapes.common import Shape
+from surefoot.web.api.shapes.common import Shape
 
 
 class Alive(Shape):
@@ -23,9 +23,7 @@ class Health(Shape):
     broker: Literal["ok", "refusing", "unreachable"]
     relay: Literal["ok", "absent"]
     workers: int
-    idle_queues: int = Field(
-        description="Queues of the lanes that live workers announce, from which none of them takes messages."
-    )
+    idle_queues: int = Field(description="Queues of the lanes that live workers announce, from which none of them takes messages.")
     oldest_ready_seconds: int
 
 

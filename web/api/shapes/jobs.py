@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.rules.states import JobState
-from web.api.shapes.common import Cursor, Fidelity, Id, LetterAction, Path, Shape
+from surefoot.app.rules.states import JobState
+from surefoot.web.api.shapes.common import Cursor, Fidelity, Id, LetterAction, Path, Shape
 
 StepState = Literal["not_started", "pending", "queued", "running", "waiting", "completed", "skipped", "failed", "stopped"]
 

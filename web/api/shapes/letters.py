@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from web.api.shapes.common import Cursor, Id, LetterAction, Path, Shape
+from surefoot.web.api.shapes.common import Cursor, Id, LetterAction, Path, Shape
 
 FIRST_LETTERS = 20  # that the answer to a redrive of many names
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from web.api.shapes.common import Cursor, Id, Listed, Shape
+from surefoot.web.api.shapes.common import Cursor, Id, Listed, Shape
 
 
 class LockJob(Shape):
@@ -24,9 +24,7 @@ class LockWaiter(Shape):
 
 class Lock(Shape):
     key: str = Field(description="The name of a business record, such as `order:A-17`.")
-    tenant: str | None = Field(
-        description="Whose record it is. Null for a key that all tenants share."
-    )
+    tenant: str | None = Field(description="Whose record it is. Null for a key that all tenants share.")
     held: bool = Field(description="False for the moment between one job's end and the next one's first step.")
     held_by: LockJob | None = Field(description="Null when it is not held, or by another tenant's job.")
     since: datetime | None

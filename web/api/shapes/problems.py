@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from web.api.shapes.common import Path, Shape
+from surefoot.web.api.shapes.common import Path, Shape
 
 
 class Fault(Shape):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from web.api.shapes.common import Cursor, Id, Path, Shape
+from surefoot.web.api.shapes.common import Cursor, Id, Path, Shape
 
 
 class QuarantineLinks(Shape):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from web.api.shapes.common import Fidelity, Listed, Path, Shape
+from surefoot.web.api.shapes.common import Fidelity, Listed, Path, Shape
 
 
 class SagaLinks(Shape):

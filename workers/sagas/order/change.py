@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from surefoot import Context, NotYet, Probed, Saga, Seen
-from workers.sagas.order.invariants import all_or_nothing, books_agree
-from workers.sagas.order.models import (
+from surefoot.workers.sagas.order.invariants import all_or_nothing, books_agree
+from surefoot.workers.sagas.order.models import (
     ChangeMade,
     ChangeOpened,
     ChangeRequest,
@@ -27,9 +27,9 @@ from workers.sagas.order.models import (
     Shipped,
     order_locks,
 )
-from workers.sagas.order.orphans import only
-from workers.sagas.order.services import inventory, payment
-from workers.sagas.order.services import order as orders
+from surefoot.workers.sagas.order.orphans import only
+from surefoot.workers.sagas.order.services import inventory, payment
+from surefoot.workers.sagas.order.services import order as orders
 
 EXAMPLE = ChangeRequest(order_ref="A-17", more=1, amount_cents=625, card="tok_ok")
 
@@ -137,6 +137,8 @@ change_order.invariant(books_agree)
 
 @change_order.drill_world
 def drill_world() -> AbstractContextManager[Any]:
-    from workers.sagas.order.stand_ins import with_an_order  # the bank is a web server: workers need not read its code
+    from surefoot.workers.sagas.order.stand_ins import (
+        with_an_order,  # the bank is a web server: workers need not read its code
+    )
 
     return with_an_order(EXAMPLE.order_ref)

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from surefoot import NothingSent
-from workers.sagas.order import ledger as books
-from workers.sagas.order.services import inventory
-from workers.sagas.order.services.bank_client import BankUnclear
-from workers.sagas.order.services.inventory import MAX_STOCK, StockRow, StockTooLow
+from surefoot.workers.sagas.order import ledger as books
+from surefoot.workers.sagas.order.services import inventory
+from surefoot.workers.sagas.order.services.bank_client import BankUnclear
+from surefoot.workers.sagas.order.services.inventory import MAX_STOCK, StockRow, StockTooLow
 
 if TYPE_CHECKING:
-    from workers.sagas.order.rush import Told
+    from surefoot.workers.sagas.order.rush import Told
 
 
 @click.command()
@@ -29,7 +29,9 @@ def bank(host: str | None, port: int | None) -> None:
 
     It is a server of its own, with its own book.
     """
-    from workers.sagas.order.services.bank_server import serve  # a server's imports are of no use to the other commands
+    from surefoot.workers.sagas.order.services.bank_server import (
+        serve,  # a server's imports are of no use to the other commands
+    )
 
     serve(host, port)
 
@@ -123,7 +125,7 @@ def rush(context: click.Context, url: str, key: str, orders: int, over_s: float,
     """
     import httpx  # of no use to the other commands
 
-    from workers.sagas.order.rush import CUSTOMERS, NotAShop, Rush
+    from surefoot.workers.sagas.order.rush import CUSTOMERS, NotAShop, Rush
 
     limits = httpx.Limits(max_connections=CUSTOMERS)
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, limits=limits, trust_env=False) as http:
@@ -137,7 +139,6 @@ def rush(context: click.Context, url: str, key: str, orders: int, over_s: float,
 
 AWAY = 75  # as EX_TEMPFAIL of sysexits.h: the same may succeed later
 WIDE_CHARS = 110  # a terminal that has room for whole job ids
-
 
 
 def _tell_rush(told: Told) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_CODE, _PANEL = "workers.sagas.order.command_line", "Example shop"
+_CODE, _PANEL = "surefoot.workers.sagas.order.command_line", "Example shop"
 
 commands = {
     "bank": (f"{_CODE}:bank", "Run the bank that the order saga pays at.", _PANEL),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from app.rules.states import ENDED
+from surefoot.app.rules.states import ENDED
 
 
 def money_is_whole(world: Any) -> Iterator[str]:

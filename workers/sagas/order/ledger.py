@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from workers.sagas.order.services import bank_client, inventory, mail, payment
-from workers.sagas.order.services import order as orders
-from workers.sagas.order.services.inventory import ReservationRow, StockRow
-from workers.sagas.order.services.order import ChangeRow, OrderRow
+from surefoot.workers.sagas.order.services import bank_client, inventory, mail, payment
+from surefoot.workers.sagas.order.services import order as orders
+from surefoot.workers.sagas.order.services.inventory import ReservationRow, StockRow
+from surefoot.workers.sagas.order.services.order import ChangeRow, OrderRow
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from app.store.ids import new_id
+from surefoot.app.store.ids import new_id
 
 CUSTOMERS = 8  # who order at once
 AGAIN_S = 0.3  # between two tries of one request

@@ -15,9 +15,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from surefoot import Context, NotYet, Probed, Saga, Seen
-from workers.sagas.order.change import change_order
-from workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
-from workers.sagas.order.models import (
+from surefoot.workers.sagas.order.change import change_order
+from surefoot.workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
+from surefoot.workers.sagas.order.models import (
     Charge,
     Confirmed,
     Created,
@@ -30,10 +30,10 @@ from workers.sagas.order.models import (
     Voided,
     order_locks,
 )
-from workers.sagas.order.orphans import only
-from workers.sagas.order.services import inventory, mail, payment
-from workers.sagas.order.services import order as orders
-from workers.sagas.order.settings import order_settings
+from surefoot.workers.sagas.order.orphans import only
+from surefoot.workers.sagas.order.services import inventory, mail, payment
+from surefoot.workers.sagas.order.services import order as orders
+from surefoot.workers.sagas.order.settings import order_settings
 
 __all__ = ["change_order", "order"]  # what a worker of this package can run
 
@@ -179,6 +179,8 @@ order.invariant(books_agree)
 # --- where a drill may play ----------------------------------------------------------------------------------------
 @order.drill_world
 def drill_world() -> AbstractContextManager[Any]:
-    from workers.sagas.order.stand_ins import stand_ins  # the bank is a web server: workers need not read its code
+    from surefoot.workers.sagas.order.stand_ins import (
+        stand_ins,  # the bank is a web server: workers need not read its code
+    )
 
     return stand_ins()

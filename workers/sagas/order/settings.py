@@ -13,9 +13,16 @@ from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
-from app import environment
-from app.config import OurSettings, Seconds, SecondsOrNone, built, checked_http, checked_store
 from surefoot import NothingSent
+from surefoot.app import environment
+from surefoot.app.config import (
+    OurSettings,
+    Seconds,
+    SecondsOrNone,
+    built,
+    checked_http,
+    checked_store,
+)
 
 BANK_URL_FILE = "bank.url"  # under the home: where the bank that took a free port says so
 

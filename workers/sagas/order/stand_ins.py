@@ -16,14 +16,14 @@ from threading import Thread
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from app.environment import variable
 from surefoot import Context
-from workers.sagas.order import ledger
-from workers.sagas.order.models import OrderRequest
-from workers.sagas.order.services import inventory, mail, payment
-from workers.sagas.order.services import order as orders
-from workers.sagas.order.services.bank import create_bank
-from workers.sagas.order.services.database import close_databases
+from surefoot.app.environment import variable
+from surefoot.workers.sagas.order import ledger
+from surefoot.workers.sagas.order.models import OrderRequest
+from surefoot.workers.sagas.order.services import inventory, mail, payment
+from surefoot.workers.sagas.order.services import order as orders
+from surefoot.workers.sagas.order.services.bank import create_bank
+from surefoot.workers.sagas.order.services.database import close_databases
 
 STOCK = 1_000_000  # of each article: no drill runs out of it
 HOST = "127.0.0.1"

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 from kombu.entity import Exchange, Queue, binding
 from kombu.messaging import Consumer, Producer
 
-from app.delivery import amqp
-from app.delivery.connection import Connection
-from workers.sagas.order_choreographed.events import EXCHANGE, Message
-from workers.sagas.order_choreographed.service import Service
+from surefoot.app.delivery import amqp
+from surefoot.app.delivery.connection import Connection
+from surefoot.workers.sagas.order_choreographed.events import EXCHANGE, Message
+from surefoot.workers.sagas.order_choreographed.service import Service
 
 DECLARE_S = 2.0
 VISIBILITY_S = 60.0  # after it Redis gives a message that nobody acknowledged to somebody else

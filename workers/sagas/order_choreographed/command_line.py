@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Row
 
-from app.access.principal import shell_actor
-from workers.sagas.order_choreographed import desk
-from workers.sagas.order_choreographed.service import Service
-from workers.sagas.order_choreographed.services import SERVICES
-from workers.sagas.order_choreographed.timeline import Said, Timeline, read_timeline
+from surefoot.app.access.principal import shell_actor
+from surefoot.workers.sagas.order_choreographed import desk
+from surefoot.workers.sagas.order_choreographed.service import Service
+from surefoot.workers.sagas.order_choreographed.services import SERVICES
+from surefoot.workers.sagas.order_choreographed.timeline import Said, Timeline, read_timeline
 
 NAMES = [service.name for service in SERVICES]
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -30,7 +30,9 @@ def choreography() -> None:
 @click.option("--only", multiple=True, type=click.Choice(NAMES), help="Run this service only (may be given several times).")
 def serve(only: tuple[str, ...]) -> None:
     """Run the four services, which react to each other's events over the broker of BROKER_URL."""
-    from workers.sagas.order_choreographed.server import serve as run  # the broker's code is of no use to the other commands
+    from surefoot.workers.sagas.order_choreographed.server import (
+        serve as run,  # the broker's code is of no use to the other commands
+    )
 
     run(only)
 

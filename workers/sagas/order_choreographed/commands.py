@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_CODE, _PANEL = "workers.sagas.order_choreographed.command_line", "Example shop"
+_CODE, _PANEL = "surefoot.workers.sagas.order_choreographed.command_line", "Example shop"
 
 commands = {
     "choreography": (

@@ -32,9 +32,9 @@ from sqlalchemy import (
     update,
 )
 
-from app.clock import UtcDateTime, after, now
-from workers.sagas.order.services.database import insert_or
-from workers.sagas.order_choreographed.events import Event, Message, id_of
+from surefoot.app.clock import UtcDateTime, after, now
+from surefoot.workers.sagas.order.services.database import insert_or
+from surefoot.workers.sagas.order_choreographed.events import Event, Message, id_of
 
 MAX_ERROR_CHARS = 2000
 

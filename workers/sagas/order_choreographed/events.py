@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workers.sagas.order.models import OrderRequest
+from surefoot.workers.sagas.order.models import OrderRequest
 
 EXCHANGE = "order.events"
 NAMES = ("orders", "inventory", "payments", "mail")  # of the services

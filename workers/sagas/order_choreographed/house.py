@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from workers.sagas.order_choreographed import trust
-from workers.sagas.order_choreographed.bus import Bus, BusDown
-from workers.sagas.order_choreographed.desk import Claimed
-from workers.sagas.order_choreographed.events import NoEvent
-from workers.sagas.order_choreographed.service import Service
-from workers.sagas.order_choreographed.settings import event_settings
+from surefoot.workers.sagas.order_choreographed import trust
+from surefoot.workers.sagas.order_choreographed.bus import Bus, BusDown
+from surefoot.workers.sagas.order_choreographed.desk import Claimed
+from surefoot.workers.sagas.order_choreographed.events import NoEvent
+from surefoot.workers.sagas.order_choreographed.service import Service
+from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
 log = structlog.get_logger("surefoot.events")
 OUTAGES = (BusDown, OperationalError)  # the broker or a database is away: a sentence says it, where a mistake needs its traceback

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from queue import Empty, Queue
 
-from workers.sagas.order_choreographed.bus import Take
-from workers.sagas.order_choreographed.events import Message
-from workers.sagas.order_choreographed.service import Service
+from surefoot.workers.sagas.order_choreographed.bus import Take
+from surefoot.workers.sagas.order_choreographed.events import Message
+from surefoot.workers.sagas.order_choreographed.service import Service
 
 
 class MemoryBus:

@@ -16,14 +16,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import NEVER, ActionUndone, Context, EffectState, Happened, NotYet, Probed, Rejected, Retry, Saga, Seen
-from workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
-from workers.sagas.order.models import Created, OrderRequest, Result, Voided
-from workers.sagas.order.services import inventory, mail, payment
-from workers.sagas.order.services import order as orders_book
-from workers.sagas.order_choreographed.services import orders, payments
-from workers.sagas.order_choreographed.services.orders import Standing
-from workers.sagas.order_choreographed.settings import event_settings
+from surefoot import (
+    NEVER,
+    ActionUndone,
+    Context,
+    EffectState,
+    Happened,
+    NotYet,
+    Probed,
+    Rejected,
+    Retry,
+    Saga,
+    Seen,
+)
+from surefoot.workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
+from surefoot.workers.sagas.order.models import Created, OrderRequest, Result, Voided
+from surefoot.workers.sagas.order.services import inventory, mail, payment
+from surefoot.workers.sagas.order.services import order as orders_book
+from surefoot.workers.sagas.order_choreographed.services import orders, payments
+from surefoot.workers.sagas.order_choreographed.services.orders import Standing
+from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
 event_settings()  # those that cannot work are refused when a process begins, not in the middle of an order
 
@@ -161,6 +173,8 @@ order_choreographed.invariant(books_agree)
 
 @order_choreographed.drill_world
 def drill_world() -> AbstractContextManager[Any]:
-    from workers.sagas.order_choreographed.stand_ins import stand_ins  # workers need not read its code
+    from surefoot.workers.sagas.order_choreographed.stand_ins import (
+        stand_ins,  # workers need not read its code
+    )
 
     return stand_ins()

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import structlog
 
-from app import logs, metrics
-from app.config import or_exit, settings
-from workers import pulse
-from workers.halting import told_to_stop
-from workers.lanes import broker_url
-from workers.sagas.order.services.database import close_databases
-from workers.sagas.order_choreographed import trust
-from workers.sagas.order_choreographed.bus import KombuBus
-from workers.sagas.order_choreographed.house import House
-from workers.sagas.order_choreographed.services import SERVICES
+from surefoot.app import logs, metrics
+from surefoot.app.config import or_exit, settings
+from surefoot.workers import pulse
+from surefoot.workers.halting import told_to_stop
+from surefoot.workers.lanes import broker_url
+from surefoot.workers.sagas.order.services.database import close_databases
+from surefoot.workers.sagas.order_choreographed import trust
+from surefoot.workers.sagas.order_choreographed.bus import KombuBus
+from surefoot.workers.sagas.order_choreographed.house import House
+from surefoot.workers.sagas.order_choreographed.services import SERVICES
 
 log = structlog.get_logger("surefoot.events")
 

@@ -17,13 +17,19 @@ from typing import Any
 
 import structlog
 
-from app.metrics.counters import EVENTS_REFUSED
 from surefoot import ActionUndone, Context, Rejected
-from workers.sagas.order.services.database import ServiceDatabase
-from workers.sagas.order_choreographed import desk, trust
-from workers.sagas.order_choreographed.desk import Claimed
-from workers.sagas.order_choreographed.events import Event, HelpNeeded, Message, NoEvent, WorkWaived
-from workers.sagas.order_choreographed.settings import event_settings
+from surefoot.app.metrics.counters import EVENTS_REFUSED
+from surefoot.workers.sagas.order.services.database import ServiceDatabase
+from surefoot.workers.sagas.order_choreographed import desk, trust
+from surefoot.workers.sagas.order_choreographed.desk import Claimed
+from surefoot.workers.sagas.order_choreographed.events import (
+    Event,
+    HelpNeeded,
+    Message,
+    NoEvent,
+    WorkWaived,
+)
+from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
 log = structlog.get_logger("surefoot.events")
 SAGA = "order_choreographed"

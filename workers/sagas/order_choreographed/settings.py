@@ -7,8 +7,8 @@ from functools import lru_cache
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from app import environment
-from app.config import LONGEST_S, OurSettings, Seconds, SecondsOrNone, built
+from surefoot.app import environment
+from surefoot.app.config import LONGEST_S, OurSettings, Seconds, SecondsOrNone, built
 
 PREFIX = "SUREFOOT_EVENTS_"
 SECRET_CHARACTERS = 32

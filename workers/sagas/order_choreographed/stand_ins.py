@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workers.sagas.order import stand_ins as of_order
-from workers.sagas.order.services.database import close_databases
-from workers.sagas.order.settings import order_settings
-from workers.sagas.order_choreographed.house import House
-from workers.sagas.order_choreographed.memory import MemoryBus
-from workers.sagas.order_choreographed.services import SERVICES
+from surefoot.workers.sagas.order import stand_ins as of_order
+from surefoot.workers.sagas.order.services.database import close_databases
+from surefoot.workers.sagas.order.settings import order_settings
+from surefoot.workers.sagas.order_choreographed.house import House
+from surefoot.workers.sagas.order_choreographed.memory import MemoryBus
+from surefoot.workers.sagas.order_choreographed.services import SERVICES
 
 QUICK = {
     "SUREFOOT_EVENTS_SWEEP_SECONDS": "0.05",

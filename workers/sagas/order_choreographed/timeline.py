@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from workers.sagas.order_choreographed.desk import inbox, letters, outbox
-from workers.sagas.order_choreographed.service import Service
+from surefoot.workers.sagas.order_choreographed.desk import inbox, letters, outbox
+from surefoot.workers.sagas.order_choreographed.service import Service
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from app.errors import SettingsError
-from workers.sagas.order_choreographed.events import NAMES, Message, NoEvent, owner_of
-from workers.sagas.order_choreographed.settings import PREFIX, event_settings
+from surefoot.app.errors import SettingsError
+from surefoot.workers.sagas.order_choreographed.events import NAMES, Message, NoEvent, owner_of
+from surefoot.workers.sagas.order_choreographed.settings import PREFIX, event_settings
 
 if TYPE_CHECKING:
-    from workers.sagas.order_choreographed.service import Service
+    from surefoot.workers.sagas.order_choreographed.service import Service
 
 LAYOUT = "surefoot.events/1"  # what is signed, and how: a change makes a new name
 

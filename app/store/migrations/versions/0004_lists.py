@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.clock import UtcDateTime
+from surefoot.app.clock import UtcDateTime
 
 revision = "0004"
 down_revision = "0003"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.store.types import Json
+from surefoot.app.store.types import Json
 
 revision = "0013"
 down_revision = "0012"

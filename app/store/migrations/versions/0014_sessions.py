@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.clock import UtcDateTime, now
+from surefoot.app.clock import UtcDateTime, now
 
 revision = "0014"
 down_revision = "0013"

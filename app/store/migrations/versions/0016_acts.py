@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from app.clock import UtcDateTime, now
+from surefoot.app.clock import UtcDateTime, now
 
 revision = "0016"
 down_revision = "0015"

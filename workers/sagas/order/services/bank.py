@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
-from workers.sagas.order.services import bank_book
-from workers.sagas.order.services.bank_book import Entry
-from workers.sagas.order.settings import order_settings
+from surefoot.workers.sagas.order.services import bank_book
+from surefoot.workers.sagas.order.services.bank_book import Entry
+from surefoot.workers.sagas.order.settings import order_settings
 
 CARDS = ("tok_ok", "tok_declined", "tok_slow", "tok_lost")
 MAX_BODY_BYTES = 16 * 1024

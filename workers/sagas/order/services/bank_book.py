@@ -31,7 +31,7 @@ from sqlalchemy import (
     update,
 )
 
-from workers.sagas.order.services.database import ServiceDatabase, insert_or
+from surefoot.workers.sagas.order.services.database import ServiceDatabase, insert_or
 
 metadata = MetaData()
 

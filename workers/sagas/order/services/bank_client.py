@@ -15,8 +15,8 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from surefoot import Context, NothingSent, Rejected
-from workers.sagas.order.services.exchange import NotSent, Request, Unclear, exchange
-from workers.sagas.order.settings import order_settings
+from surefoot.workers.sagas.order.services.exchange import NotSent, Request, Unclear, exchange
+from surefoot.workers.sagas.order.settings import order_settings
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_BOOK_BYTES = 256 * 1024 * 1024

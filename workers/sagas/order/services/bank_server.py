@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped, unused-ignore]
 
-from workers.sagas.order.services.bank import create_bank
-from workers.sagas.order.settings import BANK_URL_FILE, order_settings
+from surefoot.workers.sagas.order.services.bank import create_bank
+from surefoot.workers.sagas.order.settings import BANK_URL_FILE, order_settings
 
 THREADS = 8
 STOP_S = 2  # a hanging answer does not hold up the end for longer

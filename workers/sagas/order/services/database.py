@@ -20,8 +20,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
-from app.store import silence
-from workers.sagas.order.settings import order_settings
+from surefoot.app.store import silence
+from surefoot.workers.sagas.order.settings import order_settings
 
 BUSY_S = 10.0  # how long a statement waits for another writer
 # A worker that froze in mid-transaction holds its rows; the server ends such a session, so that an undo can go on.

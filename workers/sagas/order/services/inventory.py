@@ -27,10 +27,19 @@ from sqlalchemy import (
     update,
 )
 
-from surefoot import Context, NotYet, Rejected, Seen, barrier, barrier_table, seen_in_barrier, seen_in_barrier_between
-from workers.sagas.order.models import Released, Reserved, Shipped
-from workers.sagas.order.services.database import ServiceDatabase, insert_or
-from workers.sagas.order.settings import order_settings
+from surefoot import (
+    Context,
+    NotYet,
+    Rejected,
+    Seen,
+    barrier,
+    barrier_table,
+    seen_in_barrier,
+    seen_in_barrier_between,
+)
+from surefoot.workers.sagas.order.models import Released, Reserved, Shipped
+from surefoot.workers.sagas.order.services.database import ServiceDatabase, insert_or
+from surefoot.workers.sagas.order.settings import order_settings
 
 SEED = {"apple": 1000, "pear": 1000, "plum": 1000}
 MAX_STOCK = 1_000_000_000

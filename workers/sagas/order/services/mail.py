@@ -19,8 +19,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from surefoot import Context, EffectState, NothingSent, Rejected, Seen
-from workers.sagas.order.models import OrderRequest, Receipt
-from workers.sagas.order.settings import order_settings
+from surefoot.workers.sagas.order.models import OrderRequest, Receipt
+from surefoot.workers.sagas.order.settings import order_settings
 
 SMTP_S = 15.0
 SUFFIX = ".eml"

@@ -5,10 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, String, Table, insert, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    insert,
+    select,
+    text,
+    update,
+)
 
-from surefoot import Context, Rejected, Seen, barrier, barrier_table, seen_in_barrier, seen_in_barrier_between
-from workers.sagas.order.models import (
+from surefoot import (
+    Context,
+    Rejected,
+    Seen,
+    barrier,
+    barrier_table,
+    seen_in_barrier,
+    seen_in_barrier_between,
+)
+from surefoot.workers.sagas.order.models import (
     ChangeMade,
     ChangeOpened,
     ChangeRequest,
@@ -19,7 +40,7 @@ from workers.sagas.order.models import (
     Reserved,
     Voided,
 )
-from workers.sagas.order.services.database import ServiceDatabase, insert_or
+from surefoot.workers.sagas.order.services.database import ServiceDatabase, insert_or
 
 metadata = MetaData()
 barrier_table(metadata)

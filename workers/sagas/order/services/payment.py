@@ -14,13 +14,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Connection, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    insert,
+    select,
+    update,
+)
 
-from surefoot import NEVER, ActionUndone, Context, EffectState, Happened, Probed, Rejected, Seen, barrier, barrier_table
-from workers.sagas.order.models import Charge, Refund
-from workers.sagas.order.services import bank_client
-from workers.sagas.order.services.bank_client import BankCharge, BankUnclear
-from workers.sagas.order.services.database import ServiceDatabase, insert_or
+from surefoot import (
+    NEVER,
+    ActionUndone,
+    Context,
+    EffectState,
+    Happened,
+    Probed,
+    Rejected,
+    Seen,
+    barrier,
+    barrier_table,
+)
+from surefoot.workers.sagas.order.models import Charge, Refund
+from surefoot.workers.sagas.order.services import bank_client
+from surefoot.workers.sagas.order.services.bank_client import BankCharge, BankUnclear
+from surefoot.workers.sagas.order.services.database import ServiceDatabase, insert_or
 
 metadata = MetaData()
 barrier_table(metadata)

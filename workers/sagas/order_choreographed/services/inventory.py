@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from surefoot import Context
-from workers.sagas.order.services import inventory
-from workers.sagas.order_choreographed import desk
-from workers.sagas.order_choreographed.events import (
+from surefoot.workers.sagas.order.services import inventory
+from surefoot.workers.sagas.order_choreographed import desk
+from surefoot.workers.sagas.order_choreographed.events import (
     Event,
     OrderConfirmed,
     OrderGivenUp,
@@ -17,7 +17,7 @@ from workers.sagas.order_choreographed.events import (
     StockReleased,
     StockReserved,
 )
-from workers.sagas.order_choreographed.service import Route, Service
+from surefoot.workers.sagas.order_choreographed.service import Route, Service
 
 RESERVE = "reserve_stock"  # the names of the steps are those of `order`, and so are the keys of the effects
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from sqlalchemy import MetaData
 
 from surefoot import Context
-from workers.sagas.order.services import mail
-from workers.sagas.order.services.database import ServiceDatabase
-from workers.sagas.order_choreographed import desk
-from workers.sagas.order_choreographed.events import Event, OrderShipped, ReceiptSent
-from workers.sagas.order_choreographed.service import Route, Service
+from surefoot.workers.sagas.order.services import mail
+from surefoot.workers.sagas.order.services.database import ServiceDatabase
+from surefoot.workers.sagas.order_choreographed import desk
+from surefoot.workers.sagas.order_choreographed.events import Event, OrderShipped, ReceiptSent
+from surefoot.workers.sagas.order_choreographed.service import Route, Service
 
 RECEIPT = "send_receipt"
 

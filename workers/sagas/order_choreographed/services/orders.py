@@ -33,13 +33,13 @@ from sqlalchemy import (
     update,
 )
 
-from app.clock import UtcDateTime, after, now
 from surefoot import ActionUndone, Context, NotYet, Rejected
-from workers.sagas.order.models import Charge, Created, OrderRequest, Reserved, Voided
-from workers.sagas.order.services import order as orders
-from workers.sagas.order.services.database import insert_or
-from workers.sagas.order_choreographed import desk
-from workers.sagas.order_choreographed.events import (
+from surefoot.app.clock import UtcDateTime, after, now
+from surefoot.workers.sagas.order.models import Charge, Created, OrderRequest, Reserved, Voided
+from surefoot.workers.sagas.order.services import order as orders
+from surefoot.workers.sagas.order.services.database import insert_or
+from surefoot.workers.sagas.order_choreographed import desk
+from surefoot.workers.sagas.order_choreographed.events import (
     WITHHELD,
     CardCharged,
     CardDeclined,
@@ -59,8 +59,8 @@ from workers.sagas.order_choreographed.events import (
     WorkWaived,
     id_of,
 )
-from workers.sagas.order_choreographed.service import Route, Service
-from workers.sagas.order_choreographed.settings import event_settings
+from surefoot.workers.sagas.order_choreographed.service import Route, Service
+from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
 PLACE = "place_order"  # the step whose keys name this service's effect: the order itself
 

@@ -14,13 +14,20 @@ from collections.abc import Iterable
 
 from sqlalchemy import Column, String, Table, delete, select
 
-from app.clock import UtcDateTime, after
 from surefoot import Context
-from workers.sagas.order.services import payment
-from workers.sagas.order.services.database import insert_or
-from workers.sagas.order_choreographed import desk
-from workers.sagas.order_choreographed.events import CardCharged, CardDeclined, CardRefunded, Event, OrderGivenUp, OrderPlaced
-from workers.sagas.order_choreographed.service import Route, Service
+from surefoot.app.clock import UtcDateTime, after
+from surefoot.workers.sagas.order.services import payment
+from surefoot.workers.sagas.order.services.database import insert_or
+from surefoot.workers.sagas.order_choreographed import desk
+from surefoot.workers.sagas.order_choreographed.events import (
+    CardCharged,
+    CardDeclined,
+    CardRefunded,
+    Event,
+    OrderGivenUp,
+    OrderPlaced,
+)
+from surefoot.workers.sagas.order_choreographed.service import Route, Service
 
 CHARGE = "charge_card"
 
