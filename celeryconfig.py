@@ -43,7 +43,9 @@ _redis_options = {
     "retry_on_timeout": False,
 }
 # A frozen RabbitMQ is noticed too. Workers publish nothing but events here; what producers send is confirmed (`app/delivery/producer.py`).
-broker_transport_options = amqp.transport_options(10.0, confirm=False) if amqp.is_amqp(broker_url) else _redis_options
+broker_transport_options = (
+    amqp.transport_options(10.0, confirm=False) if amqp.is_amqp(broker_url) else _redis_options
+)
 # RabbitMQ closes a connection on which nothing was heard for twice this long, and so do we; its default is a minute.
 broker_heartbeat = 10.0
 
@@ -51,7 +53,9 @@ broker_heartbeat = 10.0
 task_serializer = "json"
 accept_content = ["json"]  # pickle would run whatever anybody puts into a queue
 task_create_missing_queues = True  # a producer knows no lane; a message names its queue
-task_create_missing_queue_type = "quorum" if amqp.is_amqp(broker_url) else "classic"  # on RabbitMQ only (`surefoot.app.delivery.amqp`)
+task_create_missing_queue_type = (
+    "quorum" if amqp.is_amqp(broker_url) else "classic"
+)  # on RabbitMQ only (`surefoot.app.delivery.amqp`)
 task_default_queue = "surefoot"  # where a message without a queue would go: nobody consumes it, and nothing of ours sends one
 task_inherit_parent_priority = False
 
@@ -72,12 +76,19 @@ task_acks_on_failure = True
 task_reject_on_worker_lost = True
 task_acks_on_timeout = False
 task_retry_on_worker_lost = False  # would hold a timer in a worker's memory
-worker_deduplicate_successful_tasks = False  # needs results, and was seen to turn a repeat into a loss
+worker_deduplicate_successful_tasks = (
+    False  # needs results, and was seen to turn a repeat into a loss
+)
 
 # --- publishing from a worker ----------------------------------------------------------------------------------
 # No retry inside the publish: the store knows what is unsent, the sweep sends it. A child never waits for a broker.
 task_publish_retry = False
-task_publish_retry_policy = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.2}
+task_publish_retry_policy = {
+    "max_retries": 1,
+    "interval_start": 0.0,
+    "interval_step": 0.1,
+    "interval_max": 0.2,
+}
 
 # --- the worker ------------------------------------------------------------------------------------------------
 # Prefork: time limits, and kills that hit one operation, exist only there. Its children retire when a step has harmed them.

@@ -62,7 +62,9 @@ class after(FunctionElement[datetime]):  # noqa: N801 - reads as SQL
 
     def __init__(self, seconds: float | ColumnElement[Any]) -> None:
         # Never a name of a column: Core would take such a bind for a value to SET.
-        super().__init__(bindparam(None, float(seconds)) if isinstance(seconds, (int, float)) else seconds)
+        super().__init__(
+            bindparam(None, float(seconds)) if isinstance(seconds, (int, float)) else seconds
+        )
 
 
 class ago(FunctionElement[datetime]):  # noqa: N801 - reads as SQL
@@ -72,7 +74,9 @@ class ago(FunctionElement[datetime]):  # noqa: N801 - reads as SQL
     inherit_cache = True
 
     def __init__(self, seconds: float | ColumnElement[Any]) -> None:
-        super().__init__(bindparam(None, float(seconds)) if isinstance(seconds, (int, float)) else seconds)
+        super().__init__(
+            bindparam(None, float(seconds)) if isinstance(seconds, (int, float)) else seconds
+        )
 
 
 @compiles(now, "sqlite")

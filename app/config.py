@@ -43,7 +43,11 @@ class OurSettings(BaseSettings):
     """What a process was told. Frozen: a process does not change its mind. Saga packages have settings of this kind, too."""
 
     model_config = SettingsConfigDict(
-        frozen=True, case_sensitive=False, extra="ignore", env_ignore_empty=True, env_prefix=environment.PREFIX
+        frozen=True,
+        case_sensitive=False,
+        extra="ignore",
+        env_ignore_empty=True,
+        env_prefix=environment.PREFIX,
     )
 
     @model_validator(mode="before")
@@ -51,7 +55,11 @@ class OurSettings(BaseSettings):
     def _famous(cls, told: dict[str, Any]) -> dict[str, Any]:
         if cls.model_config.get("env_prefix") != environment.PREFIX:
             return told
-        found = {name: environment.famous(name) for name in environment.FAMOUS if name in cls.model_fields}
+        found = {
+            name: environment.famous(name)
+            for name in environment.FAMOUS
+            if name in cls.model_fields
+        }
         return {**{name: value for name, value in found.items() if value}, **told}
 
 
@@ -85,8 +93,12 @@ class Settings(OurSettings):
     flower_basic_auth: str = ""  # user:password
     flower_max_tasks: Count = 10_000
     flower_save_seconds: Seconds = 10.0
-    store_silence_seconds: Seconds = 15.0  # PostgreSQL: no answer for so long, and its connection is given up
-    migration_wait_seconds: Seconds = 300.0  # how long a migration tries to lock the tables that others work with
+    store_silence_seconds: Seconds = (
+        15.0  # PostgreSQL: no answer for so long, and its connection is given up
+    )
+    migration_wait_seconds: Seconds = (
+        300.0  # how long a migration tries to lock the tables that others work with
+    )
     # what runs
     env: Literal["production", "test", "drill"] = "production"
     sagas: str = ""
@@ -145,17 +157,23 @@ class Settings(OurSettings):
     address_burst: Count = 500
     wrong_keys_minute: int = Field(30, ge=0, le=1_000_000)
     open_jobs: Count = 5_000  # of one tenant; a job beyond is refused, over HTTP and by the command line, until some have ended
-    drill_lines: Count = 20  # of one operation that a drill strikes at; of more it takes so many, evenly apart
+    drill_lines: Count = (
+        20  # of one operation that a drill strikes at; of more it takes so many, evenly apart
+    )
     # sizes
     input_bytes: Bytes = 256 * 1024
     result_bytes: Bytes = 64 * 1024
-    leaked_descriptors: Count = 200  # that a worker's child may have more than at its start, until it is retired
+    leaked_descriptors: Count = (
+        200  # that a worker's child may have more than at its start, until it is retired
+    )
     leaked_threads: Count = 50  # the same of threads that steps started and left behind
     child_failures: Count = 25  # attempts in a row that fail in one child, until it is replaced
     checkpoint_bytes: Bytes = 64 * 1024  # of what ctx.checkpoint keeps: it is read with each claim
     progress_chars: Count = 500  # of a message of ctx.progress; the rest is cut off
     body_bytes: Bytes = 1024 * 1024
-    message_bytes: int = Field(256 * 1024, ge=16 * 1024, le=1 << 30)  # of one message; a chain carries its whole rest in each
+    message_bytes: int = Field(
+        256 * 1024, ge=16 * 1024, le=1 << 30
+    )  # of one message; a chain carries its whole rest in each
     # how long an undo may take before a person is told
     undo_seconds: Seconds = 24 * 3600.0
 
@@ -177,14 +195,18 @@ class Settings(OurSettings):
     @classmethod
     def _hard_to_guess(cls, value: str) -> str:
         if value and len(value) < SECRET_CHARACTERS:
-            raise ValueError(f"is too short; give all web processes the same {SECRET_CHARACTERS} random characters or more")
+            raise ValueError(
+                f"is too short; give all web processes the same {SECRET_CHARACTERS} random characters or more"
+            )
         return value
 
     @field_validator("host")
     @classmethod
     def _address(cls, value: str) -> str:
         if not value.isascii() or not value.isprintable() or set(value) & set(" /@[]"):
-            raise ValueError("must be a name or an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::")
+            raise ValueError(
+                "must be a name or an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::"
+            )
         return value
 
     @field_validator("public_url")
@@ -197,7 +219,9 @@ class Settings(OurSettings):
     def _names_of_hosts(cls, value: str) -> str:
         for host in words_of(value):
             if host.isdigit() or not parts_of(f"//{host}").hostname or set(host) & set("/@?#"):
-                raise ValueError(f"must be names of hosts, each with a port or without, not {host!r}")
+                raise ValueError(
+                    f"must be names of hosts, each with a port or without, not {host!r}"
+                )
         return value
 
     @field_validator("trusted_proxies")
@@ -225,7 +249,9 @@ class Settings(OurSettings):
     @classmethod
     def _known_broker(cls, value: str) -> str:
         if value and _kind_of(value) not in BROKER_KINDS:
-            raise ValueError(f"no broker of kind {_kind_of(value)!r}; it begins with one of {', '.join(BROKER_KINDS)} and ://")
+            raise ValueError(
+                f"no broker of kind {_kind_of(value)!r}; it begins with one of {', '.join(BROKER_KINDS)} and ://"
+            )
         database = parts_of(value).path.strip("/")
         if value.startswith(("redis://", "rediss://")) and database and not database.isdecimal():
             raise ValueError(f"a database of Redis has a number, such as /0, not {database!r}")
@@ -252,7 +278,9 @@ class Settings(OurSettings):
                 "SUREFOOT_HEARTBEAT_SECONDS must be at most half of SUREFOOT_LEASE_SECONDS, or one late heartbeat loses the lease"
             )
         if self.sweep_seconds >= self.lease_seconds:
-            raise ValueError("SUREFOOT_SWEEP_SECONDS must be below SUREFOOT_LEASE_SECONDS, or the relay loses its lease between two rounds")
+            raise ValueError(
+                "SUREFOOT_SWEEP_SECONDS must be below SUREFOOT_LEASE_SECONDS, or the relay loses its lease between two rounds"
+            )
         if self.unsent_seconds >= self.lost_seconds:
             raise ValueError(
                 "SUREFOOT_UNSENT_SECONDS must be below SUREFOOT_LOST_SECONDS, or a message counts as lost before it counts as not sent"
@@ -277,7 +305,11 @@ class Settings(OurSettings):
     @property
     def store_url(self) -> str:
         """The database of the engine: DATABASE_URL, else a SQLite file under the home. PostgreSQL goes through psycopg 3."""
-        return driver_url(self.database_url) if self.database_url else f"sqlite:///{(self.home / 'surefoot.sqlite').absolute()}"
+        return (
+            driver_url(self.database_url)
+            if self.database_url
+            else f"sqlite:///{(self.home / 'surefoot.sqlite').absolute()}"
+        )
 
     @property
     def public_host(self) -> str:
@@ -355,8 +387,12 @@ def checked_store(url: str) -> str:
     """The same URL of a database, if it is one that a store or a service of ours can live in. Raises: ValueError in a sentence."""
     kind, _, driver = _kind_of(url).partition("+")
     if url and (kind not in STORE_KINDS or driver not in STORE_DRIVERS):
-        raise ValueError(f"no store of kind {_kind_of(url)!r}; it begins with one of {', '.join(STORE_KINDS)} and ://")
-    if kind == "sqlite" and (url.partition("://")[2].strip("/") in ("", ":memory:") or "mode=memory" in url):
+        raise ValueError(
+            f"no store of kind {_kind_of(url)!r}; it begins with one of {', '.join(STORE_KINDS)} and ://"
+        )
+    if kind == "sqlite" and (
+        url.partition("://")[2].strip("/") in ("", ":memory:") or "mode=memory" in url
+    ):
         raise ValueError("SQLite in memory is a store of its own in every process; name a file")
     parts_of(url)
     return url

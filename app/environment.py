@@ -13,7 +13,12 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from functools import lru_cache
 
 PREFIX = "SUREFOOT_"
-FAMOUS = {"database_url": "DATABASE_URL", "broker_url": "BROKER_URL", "host": "HOST", "port": "PORT"}
+FAMOUS = {
+    "database_url": "DATABASE_URL",
+    "broker_url": "BROKER_URL",
+    "host": "HOST",
+    "port": "PORT",
+}
 # What settings were called before they had the prefix. Left out: what programs of others are told by, too, such as MAIL.
 RENAMED = frozenset(
     """
@@ -44,8 +49,15 @@ OF_LIBRARIES_WHOLE = frozenset(
 FLOWER_LOGIN = "FLOWER_BASIC_AUTH"  # Flower's own; what Surefoot starts is told it this way, out of the list of processes
 # libpq takes these whatever the URL says, or where it says nothing. Passwords and certificates (PGPASSWORD, PGSSL…) are welcome.
 OF_LIBPQ = ("PGSERVICE", "PGHOSTADDR", "PGDATESTYLE")
-OF_LIBPQ_BY_PART = {"host": "PGHOST", "port": "PGPORT", "username": "PGUSER", "database": "PGDATABASE"}
-borrowed: dict[str, str] = {}  # variables that this process set itself -> where their values are from
+OF_LIBPQ_BY_PART = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "username": "PGUSER",
+    "database": "PGDATABASE",
+}
+borrowed: dict[
+    str, str
+] = {}  # variables that this process set itself -> where their values are from
 
 
 def variable(field: str, prefix: str = PREFIX) -> str:
@@ -106,12 +118,18 @@ def host_of_others(environ: Mapping[str, str] = os.environ) -> list[str]:
     host = environ.get("HOST", "")
     if not host or environ.get(f"{PREFIX}HOST") or is_address(host):
         return []
-    return [f"HOST={host} is no address, so it is not obeyed; to listen on another one than 127.0.0.1, set {PREFIX}HOST"]
+    return [
+        f"HOST={host} is no address, so it is not obeyed; to listen on another one than 127.0.0.1, set {PREFIX}HOST"
+    ]
 
 
 def of_libraries(environ: Mapping[str, str] = os.environ) -> list[str]:
     """The variables that a library below would obey and that we clear."""
-    return sorted(name for name in environ if name in OF_LIBRARIES_WHOLE or (name.startswith(OF_LIBRARIES) and name != FLOWER_LOGIN))
+    return sorted(
+        name
+        for name in environ
+        if name in OF_LIBRARIES_WHOLE or (name.startswith(OF_LIBRARIES) and name != FLOWER_LOGIN)
+    )
 
 
 def clear_of_libraries(environ: MutableMapping[str, str] = os.environ) -> None:
@@ -130,5 +148,7 @@ def for_children(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 def unwelcome_to_libpq(named: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> str:
     """The first variable by which libpq would go elsewhere than the URL says; "" when there is none. `named`: the URL's parts."""
     found = [name for name in OF_LIBPQ if environ.get(name)]
-    found += [name for part, name in OF_LIBPQ_BY_PART.items() if environ.get(name) and not named.get(part)]
+    found += [
+        name for part, name in OF_LIBPQ_BY_PART.items() if environ.get(name) and not named.get(part)
+    ]
     return found[0] if found else ""

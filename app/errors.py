@@ -28,7 +28,13 @@ class RequestError(SurefootError):
 class InvalidInput(RequestError):
     """The input does not fit the saga's schema."""
 
-    def __init__(self, message: str | None = None, *, faults: list[dict[str, str]] | None = None, **details: Any) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        faults: list[dict[str, str]] | None = None,
+        **details: Any,
+    ) -> None:
         """`faults`: one dict for each fault, {"pointer": JSON pointer into the request body, "detail": sentence}."""
         super().__init__(message, **details)
         self.faults = faults or []
@@ -78,7 +84,9 @@ class DefinitionError(SurefootError):
 class TryLater(SurefootError):
     """Not now; the same request may succeed later."""
 
-    def __init__(self, message: str | None = None, *, retry_after_s: float = 5.0, **details: Any) -> None:
+    def __init__(
+        self, message: str | None = None, *, retry_after_s: float = 5.0, **details: Any
+    ) -> None:
         super().__init__(message, **details)
         self.retry_after_s = retry_after_s
 

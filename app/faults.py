@@ -36,8 +36,12 @@ HANG_LOOK_S = 60.0
 class What(StrEnum):
     """What happens to the process that reaches the point."""
 
-    CRASH = "crash"  # SIGKILL to itself: in a pool's child this ends the child, in the relay the relay
-    ERROR = "error"  # a transient error: of the step around its effect, of the store everywhere else
+    CRASH = (
+        "crash"  # SIGKILL to itself: in a pool's child this ends the child, in the relay the relay
+    )
+    ERROR = (
+        "error"  # a transient error: of the step around its effect, of the store everywhere else
+    )
     REJECT = "reject"  # the participant says no: before the effect only
     FAIL = "fail"  # the step fails for good after its effect
     HANG = "hang"  # never comes back, and is deaf to whatever is raised in it
@@ -51,7 +55,9 @@ class Point(StrEnum):
     AFTER_CLAIM = "after_claim"  # the claim is committed
     BEFORE_EFFECT = "before_effect"  # the developer's function is about to be called
     AFTER_EFFECT = "after_effect"  # it has returned, and nobody knows
-    AFTER_COMMIT = "after_commit"  # the outcome is committed, nothing of what it makes ready has left
+    AFTER_COMMIT = (
+        "after_commit"  # the outcome is committed, nothing of what it makes ready has left
+    )
     AFTER_PUBLISH = "after_publish"  # that has left, and is not marked as sent by the relay
     BEFORE_ACK = "before_ack"  # chain and chord went on; the broker still holds the message
 
@@ -61,7 +67,9 @@ POINTS_OF = {
     "relay.publish": (Point.AFTER_COMMIT, Point.AFTER_PUBLISH),
 }
 KINDS = ("undo", "confirm")
-_FAULT = re.compile(r"(?P<target>[^:@*]+):(?P<what>[^:@*=]+)(=(?P<seconds>[^:@*]*))?@(?P<point>[^:@*]+)(\*(?P<times>.*))?")
+_FAULT = re.compile(
+    r"(?P<target>[^:@*]+):(?P<what>[^:@*=]+)(=(?P<seconds>[^:@*]*))?@(?P<point>[^:@*]+)(\*(?P<times>.*))?"
+)
 _NAME = r"[a-z][a-z0-9_]*"
 _OPERATION = re.compile(rf"{_NAME}\.{_NAME}(\.({'|'.join(KINDS)}))?")
 
@@ -193,7 +201,9 @@ def parse_faults(text: str) -> tuple[Fault, ...]:
     plan = tuple(_parse(part.strip()) for part in text.split(";") if part.strip())
     for fault in plan:
         if sum(other.key == fault.key for other in plan) > 1:
-            raise SettingsError(f"{fault.key!r} is there twice; write {fault.key}*{sum(o.times for o in plan if o.key == fault.key)}")
+            raise SettingsError(
+                f"{fault.key!r} is there twice; write {fault.key}*{sum(o.times for o in plan if o.key == fault.key)}"
+            )
     return plan
 
 
@@ -202,33 +212,53 @@ def _parse(text: str) -> Fault:
     if found is None:
         raise SettingsError(f"{text!r} is not TARGET:WHAT@POINT or TARGET:WHAT@POINT*TIMES")
     target = found["target"].strip()
-    if target not in POINTS_OF and (target.partition(".")[0] in ("web", "relay") or not _OPERATION.fullmatch(target)):
-        raise SettingsError(f"{text!r}: no target {target!r}; write SAGA.STEP, SAGA.STEP.undo, SAGA.STEP.confirm, {_or(POINTS_OF)}")
+    if target not in POINTS_OF and (
+        target.partition(".")[0] in ("web", "relay") or not _OPERATION.fullmatch(target)
+    ):
+        raise SettingsError(
+            f"{text!r}: no target {target!r}; write SAGA.STEP, SAGA.STEP.undo, SAGA.STEP.confirm, {_or(POINTS_OF)}"
+        )
     if found["what"] not in set(What):
-        raise SettingsError(f"{text!r}: nothing is called {found['what']!r}; there are {_or(What)}".replace("delay", "delay=S"))
+        raise SettingsError(
+            f"{text!r}: nothing is called {found['what']!r}; there are {_or(What)}".replace(
+                "delay", "delay=S"
+            )
+        )
     if found["point"] not in set(Point):
-        raise SettingsError(f"{text!r}: no point is called {found['point']!r}; there are {_or(Point)}")
+        raise SettingsError(
+            f"{text!r}: no point is called {found['point']!r}; there are {_or(Point)}"
+        )
     what, point = What(found["what"]), Point(found["point"])
     if target in POINTS_OF and point not in POINTS_OF[target]:
         raise SettingsError(f"{text!r}: the point of {target} is {_or(POINTS_OF[target])}")
     _fits(text, target, what, point)
-    return Fault(target, what, point, _times(text, found["times"]), _seconds(text, what, found["seconds"]))
+    return Fault(
+        target, what, point, _times(text, found["times"]), _seconds(text, what, found["seconds"])
+    )
 
 
 def _fits(text: str, target: str, what: What, point: Point) -> None:
     if what == What.REJECT and (point != Point.BEFORE_EFFECT or target in POINTS_OF):
-        raise SettingsError(f"{text!r}: reject says that nothing happened, so its one point is before_effect of an operation")
+        raise SettingsError(
+            f"{text!r}: reject says that nothing happened, so its one point is before_effect of an operation"
+        )
     if what == What.FAIL and (point != Point.AFTER_EFFECT or target in POINTS_OF):
-        raise SettingsError(f"{text!r}: fail says that the effect is there, so its one point is after_effect of an operation")
+        raise SettingsError(
+            f"{text!r}: fail says that the effect is there, so its one point is after_effect of an operation"
+        )
     if what == What.ERROR and point == Point.BEFORE_ACK:
-        raise SettingsError(f"{text!r}: before_ack nothing is left that could fail; use crash, hang or delay=S")
+        raise SettingsError(
+            f"{text!r}: before_ack nothing is left that could fail; use crash, hang or delay=S"
+        )
 
 
 def _times(text: str, said: str | None) -> int:
     if said is None:
         return 1
     if not (said.isdecimal() and said.isascii() and 1 <= int(said) <= MOST_TIMES):
-        raise SettingsError(f"{text!r}: TIMES is a whole number from 1 to {MOST_TIMES}, not {said!r}")
+        raise SettingsError(
+            f"{text!r}: TIMES is a whole number from 1 to {MOST_TIMES}, not {said!r}"
+        )
     return int(said)
 
 
@@ -242,7 +272,9 @@ def _seconds(text: str, what: What, said: str | None) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= MOST_SECONDS:
-        raise SettingsError(f"{text!r}: write delay=S, with S in seconds, above 0 and at most {MOST_SECONDS:g}")
+        raise SettingsError(
+            f"{text!r}: write delay=S, with S in seconds, above 0 and at most {MOST_SECONDS:g}"
+        )
     return seconds
 
 

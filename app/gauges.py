@@ -75,8 +75,14 @@ class Gauges:
             ]
 
     def _ask_invariants(self) -> list[Metric]:
-        broken = _gauge("invariant_violations", "Rows that break what must always hold, among open and the newest jobs.", "invariant")
-        found = violations(self._db, slack_s=slack_s(self._settings), bound_s=UNDER_WAY_S, scope=Scope())
+        broken = _gauge(
+            "invariant_violations",
+            "Rows that break what must always hold, among open and the newest jobs.",
+            "invariant",
+        )
+        found = violations(
+            self._db, slack_s=slack_s(self._settings), bound_s=UNDER_WAY_S, scope=Scope()
+        )
         for sentence in INVARIANTS:
             broken.add_metric((sentence,), len(found.get(sentence, ())))
         return [broken]
@@ -87,15 +93,25 @@ def _gauge(name: str, told: str, *labels: str) -> GaugeMetricFamily:
 
 
 def _build() -> Metric:
-    built = _gauge("build_info", "Always 1; which Surefoot and Python this is.", "version", "python")
+    built = _gauge(
+        "build_info", "Always 1; which Surefoot and Python this is.", "version", "python"
+    )
     built.add_metric((version("surefoot"), platform.python_version()), 1)
     return built
 
 
 def _jobs(connection: Connection) -> list[Metric]:
     jobs = _gauge("jobs_open", "Jobs that have not ended.", "saga", "state")
-    unowned = _gauge("jobs_attention_unowned", "Jobs for which a person is asked, and that nobody has taken on.", "saga")
-    since = _gauge("jobs_attention_oldest_age_seconds", "For how long the oldest of those that ask a person has asked.", "saga")
+    unowned = _gauge(
+        "jobs_attention_unowned",
+        "Jobs for which a person is asked, and that nobody has taken on.",
+        "saga",
+    )
+    since = _gauge(
+        "jobs_attention_oldest_age_seconds",
+        "For how long the oldest of those that ask a person has asked.",
+        "saga",
+    )
     stranded = _gauge(
         "jobs_definition_missing",
         "Open jobs that are pinned to a definition which no live worker has.",
@@ -120,15 +136,24 @@ def _jobs(connection: Connection) -> list[Metric]:
 
 def _lanes(connection: Connection) -> list[Metric]:
     depth = _gauge("lane_depth", "Operations that are ready and wait for a worker.", "lane", "kind")
-    oldest = _gauge("lane_oldest_age_seconds", "How long the oldest of them has waited.", "lane", "kind")
+    oldest = _gauge(
+        "lane_oldest_age_seconds", "How long the oldest of them has waited.", "lane", "kind"
+    )
     unattended = _gauge(
         "operations_unattended",
         "Operations that have been ready for longer than their queue time-out, and wait on: no worker comes for them.",
         "lane", "kind",
     )  # fmt: skip
-    unread = _gauge("operations_unreadable", "Operations that wait for code that can read what is stored for them.", "saga", "step")
+    unread = _gauge(
+        "operations_unreadable",
+        "Operations that wait for code that can read what is stored for them.",
+        "saga",
+        "step",
+    )
     workers = _gauge("workers_live", "Workers seen lately, by lane.", "lane")
-    places = _gauge("worker_children", "Operations that the live workers of a lane can run at once.", "lane")
+    places = _gauge(
+        "worker_children", "Operations that the live workers of a lane can run at once.", "lane"
+    )
     queues = {lane.queue: lane for lane in standing.lanes(connection)}
     live = standing.live_workers(connection)
     for name in sorted({name for worker in live for name in worker.lanes}):
@@ -137,7 +162,10 @@ def _lanes(connection: Connection) -> list[Metric]:
         places.add_metric((name,), sum(serving))
         queues.setdefault(name, standing.Lane(name, 0, 0.0))
     for queue in sorted(queues):
-        labels = (queue.removesuffix(UNDO_QUEUE), "undo" if queue.endswith(UNDO_QUEUE) else "action")
+        labels = (
+            queue.removesuffix(UNDO_QUEUE),
+            "undo" if queue.endswith(UNDO_QUEUE) else "action",
+        )
         unattended.add_metric(labels, queues[queue].unattended)
         depth.add_metric(labels, queues[queue].depth)
         oldest.add_metric(labels, queues[queue].oldest_s)
@@ -147,7 +175,13 @@ def _lanes(connection: Connection) -> list[Metric]:
 
 
 def _letters(connection: Connection) -> list[Metric]:
-    letters = _gauge("dead_letters_open", "Operations given up; needs_person: those that hold their job.", "saga", "why", "needs_person")
+    letters = _gauge(
+        "dead_letters_open",
+        "Operations given up; needs_person: those that hold their job.",
+        "saga",
+        "why",
+        "needs_person",
+    )
     kept = _gauge("quarantine_messages", "Messages that nobody can run, and nobody has looked at.")
     findings = _gauge("reconciliation_open", "Open findings of reconciliation.", "finding", "saga")
     for row in standing.letters(connection):
@@ -161,8 +195,14 @@ def _letters(connection: Connection) -> list[Metric]:
 def _locks(connection: Connection) -> list[Metric]:
     found = standing.locks(connection)
     held = _gauge("locks_held", "Keys of semantic locks that jobs have to themselves.")
-    waiting = _gauge("lock_waits", "Places in the queues of those keys: jobs that wait, each for every key it needs.")
-    oldest = _gauge("lock_oldest_wait_seconds", "For how long the job that stands first in time has waited; 0 where nobody waits.")
+    waiting = _gauge(
+        "lock_waits",
+        "Places in the queues of those keys: jobs that wait, each for every key it needs.",
+    )
+    oldest = _gauge(
+        "lock_oldest_wait_seconds",
+        "For how long the job that stands first in time has waited; 0 where nobody waits.",
+    )
     for gauge, value in ((held, found.held), (waiting, found.waiting), (oldest, found.oldest_s)):
         gauge.add_metric((), value)
     return [held, waiting, oldest]

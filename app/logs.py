@@ -23,7 +23,13 @@ from pydantic import ValidationError
 from surefoot.app.config import Settings
 from surefoot.app.secrecy import Secrets, hidden_now, scrub, scrub_json
 
-CHATTY = ("httpx", "httpcore", "alembic", "kombu", "amqp")  # they tell of every request; their warnings are kept
+CHATTY = (
+    "httpx",
+    "httpcore",
+    "alembic",
+    "kombu",
+    "amqp",
+)  # they tell of every request; their warnings are kept
 _SECRETS = (
     (re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+@"), "***@"),
     (re.compile(r"\bsf_[A-Za-z0-9_-]{16,}"), "sf_***"),
@@ -50,7 +56,9 @@ def configure(*, quiet: bool = False) -> None:
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%fZ" if as_text else "iso", utc=True),
+        structlog.processors.TimeStamper(
+            fmt="%Y-%m-%d %H:%M:%S.%fZ" if as_text else "iso", utc=True
+        ),
     ]
     # Never a traceback with the values of its variables: inputs and keys are among them.
     told = structlog.processors.format_exc_info
@@ -77,7 +85,9 @@ def _wrapper(level: int) -> Any:
     filtering: Any = structlog.make_filtering_bound_logger(level)
 
     class Total(filtering):  # type: ignore[misc]
-        def _proxy_to_logger(self, method_name: str, event: str | None = None, *values: Any, **facts: Any) -> Any:
+        def _proxy_to_logger(
+            self, method_name: str, event: str | None = None, *values: Any, **facts: Any
+        ) -> Any:
             try:
                 return super()._proxy_to_logger(method_name, event, *values, **facts)
             except Exception as error:
@@ -90,7 +100,9 @@ def _wrapper(level: int) -> Any:
 def _renderer(as_text: bool) -> Any:
     if not as_text:
         return structlog.processors.JSONRenderer(default=repr)
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 def _configure_standard(before: list[Any], after: list[Any], level: int) -> None:
@@ -105,7 +117,9 @@ def _configure_standard(before: list[Any], after: list[Any], level: int) -> None
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    logging.getLogger(DOUBLED).setLevel(logging.INFO if level <= logging.DEBUG else max(level, logging.WARNING))
+    logging.getLogger(DOUBLED).setLevel(
+        logging.INFO if level <= logging.DEBUG else max(level, logging.WARNING)
+    )
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
@@ -123,7 +137,9 @@ def _clean(value: Any, secrets: Secrets) -> Any:
     """The value as JSON, without secrets. What is not JSON is shown as its repr, as the renderers would."""
     try:
         if isinstance(value, dict):
-            return {scrub(str(name), secrets): _clean(inner, secrets) for name, inner in value.items()}
+            return {
+                scrub(str(name), secrets): _clean(inner, secrets) for name, inner in value.items()
+            }
         if isinstance(value, list | tuple):
             return [_clean(inner, secrets) for inner in value]
         if value is None or isinstance(value, bool | int | float):

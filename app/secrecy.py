@@ -36,7 +36,9 @@ def scrub_json(value: Any, secrets: Secrets) -> Any:
     if isinstance(value, str):
         return scrub(value, secrets)
     if isinstance(value, dict):
-        return {scrub(str(name), secrets): scrub_json(inner, secrets) for name, inner in value.items()}
+        return {
+            scrub(str(name), secrets): scrub_json(inner, secrets) for name, inner in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [scrub_json(inner, secrets) for inner in value]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -64,7 +66,9 @@ def hidden_now() -> Secrets:
         return NONE
     with _lock:
         each = [secrets for secrets in _kept.values() if secrets]
-    return each[0] if len(each) == 1 else tuple(sorted({text for secrets in each for text in secrets}))
+    return (
+        each[0] if len(each) == 1 else tuple(sorted({text for secrets in each for text in secrets}))
+    )
 
 
 # --- how -----------------------------------------------------------------------------------------------------------
@@ -75,6 +79,10 @@ def _quoted(text: str) -> tuple[str, str]:
 @lru_cache(maxsize=256)
 def _pattern(secrets: Secrets) -> re.Pattern[str] | None:
     """Each form in which text shows a secret, the longest first."""
-    forms = {form for s in secrets for form in (s, s.strip(), json.dumps(s)[1:-1], repr(s)[1:-1], *_quoted(s))}
+    forms = {
+        form
+        for s in secrets
+        for form in (s, s.strip(), json.dumps(s)[1:-1], repr(s)[1:-1], *_quoted(s))
+    }
     ordered = sorted(forms - {""}, key=lambda form: (-len(form), form))
     return re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE) if ordered else None

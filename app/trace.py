@@ -8,9 +8,13 @@ from __future__ import annotations
 import re
 import secrets
 
-HEADER = "traceparent"  # of a request; a command takes TRACEPARENT of its environment, as tracers set it
+HEADER = (
+    "traceparent"  # of a request; a command takes TRACEPARENT of its environment, as tracers set it
+)
 CHARS = 55
-_SAID = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAID = re.compile(
+    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+)
 
 
 def taken(said: str | None) -> str:

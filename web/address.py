@@ -47,7 +47,11 @@ def check_host() -> None:
     if settings.public_url:
         if not _is_ours(host or "", settings):
             raise Problem("misdirected", f"This is {settings.public_url}; ask there.")
-    elif host is not None and _is_loopback(request.environ["SERVER_NAME"]) and not _is_near(host, settings):
+    elif (
+        host is not None
+        and _is_loopback(request.environ["SERVER_NAME"])
+        and not _is_near(host, settings)
+    ):
         raise Problem(
             "misdirected",
             "This server listens on this machine only, and the request names another host."
@@ -71,7 +75,12 @@ def _is_ours(host: str, settings: Settings) -> bool:
 def _is_near(host: str, settings: Settings) -> bool:
     """Whether no owner of a domain can have led a browser here by this name."""
     name = _name_of(host)
-    return name == LOCAL or name.endswith(f".{LOCAL}") or is_address(name) or _is_listed(host, settings)
+    return (
+        name == LOCAL
+        or name.endswith(f".{LOCAL}")
+        or is_address(name)
+        or _is_listed(host, settings)
+    )
 
 
 def _is_listed(host: str, settings: Settings) -> bool:

@@ -19,7 +19,9 @@ from surefoot.web.api.problems import Problem
 
 DEPTH_MOST = 64
 DIGITS_MOST = 100  # of an integer: Python's own parsing of digits takes quadratic time
-_TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)  # possessive: one pass, whatever the text
+_TOKENS = re.compile(
+    rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL
+)  # possessive: one pass, whatever the text
 
 
 def install(app: Flask) -> None:
@@ -48,7 +50,11 @@ def read_optional_object(request: Request, most_bytes: int) -> dict[str, Any]:
         return {}
     value = read_json(request, most_bytes)
     if not isinstance(value, dict):
-        raise Problem("invalid-input", "The body must be a JSON object.", errors=[{"pointer": "", "detail": "must be an object"}])
+        raise Problem(
+            "invalid-input",
+            "The body must be a JSON object.",
+            errors=[{"pointer": "", "detail": "must be an object"}],
+        )
     return value
 
 
@@ -57,7 +63,11 @@ def read(request: Request, most_bytes: int) -> bytes:
     closes the connection."""
     length = request.content_length or 0
     if length > most_bytes:
-        raise Problem("too-large", f"The body has {length} bytes; at most {most_bytes} are taken.", limit_bytes=most_bytes)
+        raise Problem(
+            "too-large",
+            f"The body has {length} bytes; at most {most_bytes} are taken.",
+            limit_bytes=most_bytes,
+        )
     return request.get_data(cache=False)
 
 
@@ -77,17 +87,28 @@ def parse(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Problem("malformed-json", f"The body is not UTF-8 (byte {error.start}).") from error
     except json.JSONDecodeError as error:
-        raise Problem("malformed-json", f"The body is not JSON: {error.msg}, line {error.lineno} column {error.colno}.") from error
-    if b"\\u" in raw:  # the only way to write what is refused here: raw ones were refused by the decoders
+        raise Problem(
+            "malformed-json",
+            f"The body is not JSON: {error.msg}, line {error.lineno} column {error.colno}.",
+        ) from error
+    if (
+        b"\\u" in raw
+    ):  # the only way to write what is refused here: raw ones were refused by the decoders
         _check_text(value)
     return value
 
 
 def _check_type(request: Request) -> None:
     kind = request.mimetype
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+    if kind != "application/json" and not (
+        kind.startswith("application/") and kind.endswith("+json")
+    ):
         said = f"not {kind}" if kind else "and the request names no Content-Type"
-        raise Problem("unsupported-media-type", f"The body must be application/json, {said}.", headers={"Accept-Post": "application/json"})
+        raise Problem(
+            "unsupported-media-type",
+            f"The body must be application/json, {said}.",
+            headers={"Accept-Post": "application/json"},
+        )
 
 
 def _check_depth(raw: bytes) -> None:
@@ -99,7 +120,9 @@ def _check_depth(raw: bytes) -> None:
         if first in b"[{":
             depth += 1
             if depth > DEPTH_MOST:
-                raise Problem("malformed-json", f"The body is nested deeper than {DEPTH_MOST} levels.")
+                raise Problem(
+                    "malformed-json", f"The body is nested deeper than {DEPTH_MOST} levels."
+                )
         elif first in b"]}":
             depth -= 1
 
@@ -109,7 +132,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Problem("malformed-json", f"The key {json.dumps(twice[:100])} comes twice in one object.")
+        raise Problem(
+            "malformed-json", f"The key {json.dumps(twice[:100])} comes twice in one object."
+        )
     return found
 
 
@@ -119,7 +144,9 @@ def _constant(name: str) -> float:
 
 def _integer(digits: str) -> int:
     if len(digits) > DIGITS_MOST:
-        raise Problem("malformed-json", f"A number has {len(digits)} digits; at most {DIGITS_MOST} are taken.")
+        raise Problem(
+            "malformed-json", f"A number has {len(digits)} digits; at most {DIGITS_MOST} are taken."
+        )
     return int(digits)
 
 

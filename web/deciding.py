@@ -12,7 +12,13 @@ from surefoot.app.rules.planner import Plan
 from surefoot.web.api.auth import principal
 from surefoot.web.door import door
 
-LETTER_ACTIONS = ("redrive", "discard", "mark-done", "waive", "mark-absent")  # as `actions` of a letter names them
+LETTER_ACTIONS = (
+    "redrive",
+    "discard",
+    "mark-done",
+    "waive",
+    "mark-absent",
+)  # as `actions` of a letter names them
 RETRY = "retry"  # of the step of a letter that holds its job
 
 
@@ -26,7 +32,9 @@ class Decided:
     replayed: bool = False
 
 
-def carry_out(word: str, job_id: str, letter_id: str, reason: str, key: str | None = None) -> Decided:
+def carry_out(
+    word: str, job_id: str, letter_id: str, reason: str, key: str | None = None
+) -> Decided:
     """One of LETTER_ACTIONS, or RETRY, about a letter of this job, by whoever asks. `key`: idempotency key of a redrive.
 
     Raises: what the engine says to it.
@@ -39,7 +47,12 @@ def carry_out(word: str, job_id: str, letter_id: str, reason: str, key: str | No
         done = redrive_letter(here.entrance, letter_id, Asked(actor, reason, key))
         here.bell.ring(done.plan)
         if isinstance(done, Submitted):
-            return Decided(done.job_id, True, "Its job has ended, so this is a new job that names the old one.", done.replayed)
+            return Decided(
+                done.job_id,
+                True,
+                "Its job has ended, so this is a new job that names the old one.",
+                done.replayed,
+            )
         return Decided(job_id, False, "It was sent back with fresh attempts.")
     plan, message = _decision(word, letter_id, actor, reason)
     here.bell.ring(plan)

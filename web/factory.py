@@ -73,7 +73,9 @@ class NoBroker:
         return False
 
 
-def create_app(settings: Settings | None = None, *, publisher: Publishes | None = None, threads: int = THREADS) -> Flask:
+def create_app(
+    settings: Settings | None = None, *, publisher: Publishes | None = None, threads: int = THREADS
+) -> Flask:
     """The application for these settings (default: this process's).
 
     A store that is away is no error: requests are answered 503 until it is there. Raises: SettingsError for a secret that
@@ -82,7 +84,12 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     settings = settings or settings_of_this_process()
     signer = Signer.from_settings(settings)
     pool_size = max(5, threads - 10 + 2)
-    db = open_engine(settings.store_url, pool_size=pool_size, connect_timeout_s=2, silence_s=settings.store_silence_seconds)
+    db = open_engine(
+        settings.store_url,
+        pool_size=pool_size,
+        connect_timeout_s=2,
+        silence_s=settings.store_silence_seconds,
+    )
     registry = _registry(settings)
     opening = Opening(lambda: _fit_the_store(db, registry))
     opening.at_start()
@@ -90,14 +97,30 @@ def create_app(settings: Settings | None = None, *, publisher: Publishes | None 
     show_from_the_start()
     app = Flask(__name__.partition(".")[0])
     app.response_class = Utf8Response
-    app.config.update(MAX_CONTENT_LENGTH=settings.body_bytes, MAX_FORM_MEMORY_SIZE=settings.body_bytes, MAX_FORM_PARTS=FORM_FIELDS_MOST)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.body_bytes,
+        MAX_FORM_MEMORY_SIZE=settings.body_bytes,
+        MAX_FORM_PARTS=FORM_FIELDS_MOST,
+    )
     app.url_map.merge_slashes = False  # an address that is not ours is a 404, not a redirect
     publisher = publisher or _publisher(settings)
     bell = Bell(db, InTurn(publisher, db, settings))
     if isinstance(publisher, Publisher):
         bell.warm(publisher.warm)
     waiters = threading.Semaphore(max(1, threads // WAITING_SHARE))
-    hang(app, Door(settings, db, registry, signer, bell, waiters, Entrance.of(db, settings, registry), Polls(db)))
+    hang(
+        app,
+        Door(
+            settings,
+            db,
+            registry,
+            signer,
+            bell,
+            waiters,
+            Entrance.of(db, settings, registry),
+            Polls(db),
+        ),
+    )
     _assemble(app, opening)
     return app
 
@@ -121,8 +144,32 @@ def _assemble(app: Flask, opening: Opening) -> None:
     problems.install(app, errors.as_page)
     filters.install(app)
     places.install(app)
-    api = (jobs, attention, effects, letters, quarantine, sagas, workers, locks, reconciliations, acts, health, metrics, document)
-    for part in (*api, docs, home_page, jobs_page, job_page, letters_page, sessions_page, sign_in, problem_pages):
+    api = (
+        jobs,
+        attention,
+        effects,
+        letters,
+        quarantine,
+        sagas,
+        workers,
+        locks,
+        reconciliations,
+        acts,
+        health,
+        metrics,
+        document,
+    )
+    for part in (
+        *api,
+        docs,
+        home_page,
+        jobs_page,
+        job_page,
+        letters_page,
+        sessions_page,
+        sign_in,
+        problem_pages,
+    ):
         app.register_blueprint(part.routes)
     document.install(app)
     docs.install(app)

@@ -19,13 +19,19 @@ VERSION = "v"
 def install(app: Flask) -> None:
     """In place of Flask's own route, under its name."""
     folder = Path(str(app.static_folder))
-    files = {path.relative_to(folder).as_posix(): _kept(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {
+        path.relative_to(folder).as_posix(): _kept(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
     def show(filename: str) -> Response:
         found = files.get(filename)
         if found is None:
             raise NotFound("There is nothing at this address.")
-        return found.answer(FOREVER if request.args.get(VERSION) == found.fingerprint else ASK_FIRST)
+        return found.answer(
+            FOREVER if request.args.get(VERSION) == found.fingerprint else ASK_FIRST
+        )
 
     app.view_functions[ENDPOINT] = show
 
@@ -37,4 +43,6 @@ def install(app: Flask) -> None:
 
 
 def _kept(path: Path) -> Kept:
-    return Kept.of(path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream")
+    return Kept.of(
+        path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    )

@@ -40,7 +40,9 @@ def _end(response: Response) -> Response:
     if request.endpoint in QUIET or response.status_code == NOTHING_NEW:
         return response
     principal = g.get("principal")
-    job = g.get("job_id") or _job_of_the_address()  # every line of the workers about it names it too
+    job = (
+        g.get("job_id") or _job_of_the_address()
+    )  # every line of the workers about it names it too
     log.info(
         "request",
         method=request.method[:10],

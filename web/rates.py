@@ -92,7 +92,9 @@ SAID = {
 
 def _problem(taken: Taken) -> Problem:
     headers = {"Retry-After": str(math.ceil(taken.wait_s)), **_fields(taken)}
-    return Problem("too-many-requests", SAID[taken.rate.name], headers=headers, policy=taken.rate.name)
+    return Problem(
+        "too-many-requests", SAID[taken.rate.name], headers=headers, policy=taken.rate.name
+    )
 
 
 def _fields(taken: Taken) -> dict[str, str]:

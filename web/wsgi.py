@@ -14,4 +14,6 @@ try:
     metrics.start(settings().home)
     flask_app = create_app()
 except (SettingsError, DefinitionError) as error:
-    raise AppImportError(f"surefoot: {error.message}") from None  # gunicorn prints it, and does not try again for ever
+    raise AppImportError(
+        f"surefoot: {error.message}"
+    ) from None  # gunicorn prints it, and does not try again for ever

@@ -38,10 +38,14 @@ class _Held:
     publisher: Publisher | None = None
     in_turn: InTurn | None = None
     events: EventBuffer | None = None
-    inherited: list[Engine] = field(default_factory=list)  # kept, or collecting them would close the parent's sockets
+    inherited: list[Engine] = field(
+        default_factory=list
+    )  # kept, or collecting them would close the parent's sockets
 
 
-handing_back = threading.Event()  # this worker is going: what its children had is handed back, not lost
+handing_back = (
+    threading.Event()
+)  # this worker is going: what its children had is handed back, not lost
 _held = _Held()
 _lock = threading.RLock()
 _fork_lock = threading.Lock()
@@ -121,7 +125,12 @@ def _fork_done_in_parent() -> None:
 
 def _fork_done_in_child() -> None:
     global _lock, _fork_lock
-    _lock, _fork_lock = threading.RLock(), threading.Lock()  # whoever held them exists only in the parent
+    _lock, _fork_lock = (
+        threading.RLock(),
+        threading.Lock(),
+    )  # whoever held them exists only in the parent
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_fork_done_in_parent, after_in_child=_fork_done_in_child)
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_fork_done_in_parent, after_in_child=_fork_done_in_child
+)

@@ -57,7 +57,11 @@ if settings().faults:
     @signals.task_postrun.connect(weak=False)
     def _before_ack(sender: Any, state: str, **_: Any) -> None:
         """After chain and chord have gone on, and before the main process hears of it. What is put back is not acknowledged."""
-        for task in (sender.name, *getattr(sender.request, "ran_on", ())) if state != states.REJECTED else ():
+        for task in (
+            (sender.name, *getattr(sender.request, "ran_on", ()))
+            if state != states.REJECTED
+            else ()
+        ):
             name = parse_task_name(task)
             if name is not None:
                 faults.reached(Point.BEFORE_ACK, *name)

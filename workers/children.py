@@ -38,7 +38,9 @@ def end_what_it_started(pid: int) -> list[str]:
     ended: list[str] = []
     for process in psutil.process_iter(["name"]):
         try:
-            if process.pid not in (pid, os.getpid()) and process.environ().get(CHILD_MARK) == str(pid):
+            if process.pid not in (pid, os.getpid()) and process.environ().get(CHILD_MARK) == str(
+                pid
+            ):
                 process.kill()
                 ended.append(str(process.info["name"]))
         except (psutil.Error, OSError):  # another user's, or gone
@@ -74,7 +76,9 @@ def _end(processes: list[psutil.Process]) -> None:
         with suppress(psutil.Error):
             process.kill()
     if processes:
-        log.warning("processes.ended", pids=[process.pid for process in processes[:5]], count=len(processes))
+        log.warning(
+            "processes.ended", pids=[process.pid for process in processes[:5]], count=len(processes)
+        )
 
 
 def _kill_by_pid(pid: int) -> bool:

@@ -35,7 +35,11 @@ class Strategies(dict[str, Any]):
     """task name -> what to do with a message of it. A name that could be a step's goes to the task for unknown steps."""
 
     def __missing__(self, name: str) -> Any:
-        ours = isinstance(name, str) and not name.startswith(CELERYS_OWN) and parse_task_name(name) is not None
+        ours = (
+            isinstance(name, str)
+            and not name.startswith(CELERYS_OWN)
+            and parse_task_name(name) is not None
+        )
         if ours and UNKNOWN_TASK in self:
             return self[UNKNOWN_TASK]
         raise KeyError(name)
@@ -58,7 +62,9 @@ class StepConsumer(Consumer):
 
     Strategies = Strategies
 
-    def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, worker_options: dict[str, Any] | None = None, **options: Any
+    ) -> None:
         # Workers need not know each other: no question round at start (a second), no gossip about revoked tasks.
         quiet = {"without_mingle": True, "without_gossip": True}
         super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **options)
@@ -67,7 +73,9 @@ class StepConsumer(Consumer):
         """Connect, however long it takes; asked every second or two, where kombu's own waits grow to half a minute."""
         conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT_S)
         connected = super().ensure_connected(conn)
-        if connected.transport.driver_type == "redis":  # RabbitMQ's envelope is the protocol's own, not JSON
+        if (
+            connected.transport.driver_type == "redis"
+        ):  # RabbitMQ's envelope is the protocol's own, not JSON
             connected.transport.on_readable = partial(self._read, connected.transport.on_readable)
         return connected
 
@@ -75,17 +83,26 @@ class StepConsumer(Consumer):
         super().update_strategies()
         for name in list(self.strategies):
             if not isinstance(self.app.tasks[name], StepTask):
-                del self.strategies[name]  # Celery's own (celery.map, celery.chord …): nothing of ours sends them
+                del self.strategies[
+                    name
+                ]  # Celery's own (celery.map, celery.chord …): nothing of ours sends them
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*args, **options)
         # kombu counts KeyError among connection errors: a message without an id would reconnect the worker for ever.
-        connection_errors = tuple(e for e in self.connection_errors if not issubclass(e, (LookupError, ValueError, TypeError)))
+        connection_errors = tuple(
+            e
+            for e in self.connection_errors
+            if not issubclass(e, (LookupError, ValueError, TypeError))
+        )
 
         def on_message(message: Any) -> Any:
             size, most = size_of(message), settings().message_bytes
             if size > most:
-                return self.quarantine(message, f"it has {size} bytes; at most {most} are taken (SUREFOOT_MESSAGE_BYTES)")
+                return self.quarantine(
+                    message,
+                    f"it has {size} bytes; at most {most} are taken (SUREFOOT_MESSAGE_BYTES)",
+                )
             try:
                 return handle(message)
             except connection_errors:
@@ -110,13 +127,21 @@ class StepConsumer(Consumer):
         log.warning("envelope.unreadable", error=presentable(repr(error), 500))
         try:  # the broker has let it go already: this row, or nothing
             body = presentable(getattr(error, "doc", ""))
-            quarantine.keep(boot.db(), reason=presentable(f"envelope cannot be read: {error!r}", 1000), queue="", body=body, headers={})
+            quarantine.keep(
+                boot.db(),
+                reason=presentable(f"envelope cannot be read: {error!r}", 1000),
+                queue="",
+                body=body,
+                headers={},
+            )
         except Exception as failed:
             log.warning("quarantine.not_written", error=repr(failed))
 
     # --- Celery's hooks for what it cannot run ---
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        self.quarantine(message, f"no such task: {presentable(exc.args[0] if exc.args else exc, 200)}")
+        self.quarantine(
+            message, f"no such task: {presentable(exc.args[0] if exc.args else exc, 200)}"
+        )
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         self.quarantine(message, "not a task message")
@@ -133,9 +158,21 @@ class StepConsumer(Consumer):
         reason = presentable(reason, 1000)
         try:
             body, size = presentable(message.body), size_of(message)
-            quarantine.keep(boot.db(), reason=reason, queue=queue_of(message), body=body, headers=headers_of(message), size=size)
+            quarantine.keep(
+                boot.db(),
+                reason=reason,
+                queue=queue_of(message),
+                body=body,
+                headers=headers_of(message),
+                size=size,
+            )
         except Exception as error:
-            log.warning("quarantine.not_written", reason=reason, error=repr(error), again_in_s=QUARANTINE_PAUSE_S)
+            log.warning(
+                "quarantine.not_written",
+                reason=reason,
+                error=repr(error),
+                again_in_s=QUARANTINE_PAUSE_S,
+            )
             self.timer.call_after(QUARANTINE_PAUSE_S, self.quarantine, (message, reason))
             return
         log.warning("message.quarantined", reason=reason, queue=queue_of(message))
@@ -144,7 +181,11 @@ class StepConsumer(Consumer):
 
 def presentable(value: Any, limit: int = KEPT_CHARS) -> str:
     """`value` as text that every database and JSON takes: no NUL, no half characters, at most `limit` characters."""
-    text = value.decode("utf-8", "backslashreplace") if isinstance(value, (bytes, bytearray)) else str(value)
+    text = (
+        value.decode("utf-8", "backslashreplace")
+        if isinstance(value, (bytes, bytearray))
+        else str(value)
+    )
     text = text[:limit] + (f" … ({len(text)} characters)" if len(text) > limit else "")
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 

@@ -64,7 +64,12 @@ class Drain(bootsteps.StartStopStep):
     def stop_consuming(self) -> None:
         """In the event loop: give up the queues. What was on its way goes back to the broker."""
         consumer = self.worker.consumer
-        if self.asked.is_set() and not self._cancelled and consumer is not None and consumer.task_consumer is not None:
+        if (
+            self.asked.is_set()
+            and not self._cancelled
+            and consumer is not None
+            and consumer.task_consumer is not None
+        ):
             self._cancelled = True
             consumer.task_consumer.cancel()
 

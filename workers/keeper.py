@@ -92,7 +92,9 @@ class Keeper(bootsteps.StartStopStep):
                 with boot.no_fork():
                     self.run_once()
                 self._tell(True)
-            except Exception as error:  # the store is away: leases run, and everything here is tried again
+            except (
+                Exception
+            ) as error:  # the store is away: leases run, and everything here is tried again
                 self._tell(False, error)
             if self.signed_on:  # before that it is not of use to anybody
                 pulse.beat()
@@ -118,7 +120,9 @@ class Keeper(bootsteps.StartStopStep):
         consumer = getattr(getattr(self.worker, "consumer", None), "task_consumer", None)
         if consumer is not None:
             self._connected = True
-            queues = [queue.name for queue in list(consumer.queues) if consumer.consuming_from(queue)]
+            queues = [
+                queue.name for queue in list(consumer.queues) if consumer.consuming_from(queue)
+            ]
         else:
             queues = []
         pool = getattr(getattr(self.worker, "pool", None), "_pool", None)
@@ -133,7 +137,11 @@ class Keeper(bootsteps.StartStopStep):
         known = registry()
         served = served_lanes(known)
         if strange := sorted(set(served) - set(lanes_of(known))):
-            log.warning("worker.unknown_lanes", lanes=strange, error="no saga here has a step on these lanes (SUREFOOT_LANES)")
+            log.warning(
+                "worker.unknown_lanes",
+                lanes=strange,
+                error="no saga here has a step on these lanes (SUREFOOT_LANES)",
+            )
         catalogue.register(boot.db(), known.all())
         self.digests = [saga.digest for saga in known.all()]
         keep.register_worker(

@@ -42,9 +42,15 @@ def lanes_of(known: Registry) -> tuple[str, ...]:
 
 def served_lanes(known: Registry, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """SUREFOOT_LANES (comma separated), else all lanes of the registry. Raises: SettingsError for the lane of dead letters."""
-    named = tuple(dict.fromkeys(lane.strip() for lane in environ.get("SUREFOOT_LANES", "").split(",") if lane.strip()))
+    named = tuple(
+        dict.fromkeys(
+            lane.strip() for lane in environ.get("SUREFOOT_LANES", "").split(",") if lane.strip()
+        )
+    )
     if DEAD_LANE in named:
-        raise SettingsError(f"SUREFOOT_LANES: the lane {DEAD_LANE} shows dead letters; a worker would only take them out of sight")
+        raise SettingsError(
+            f"SUREFOOT_LANES: the lane {DEAD_LANE} shows dead letters; a worker would only take them out of sight"
+        )
     return named or lanes_of(known)
 
 
@@ -63,7 +69,10 @@ def _queue(name: str) -> Queue:
 
 def visibility_timeout_s(lanes: Iterable[str]) -> float:
     """After how long the broker gives a message to somebody else: above any operation of these lanes, twice over."""
-    longest = max((settings().lane_limit_seconds(lane) for lane in lanes), default=settings().lane_limit_seconds(""))
+    longest = max(
+        (settings().lane_limit_seconds(lane) for lane in lanes),
+        default=settings().lane_limit_seconds(""),
+    )
     return 2 * longest + VISIBILITY_SLACK_S
 
 

@@ -42,7 +42,20 @@ PR_SET_CHILD_SUBREAPER = 36
 ANSWERS = (Rejected, Failed, ActionUndone)  # of the business: another child would hear the same
 SIGNALS = tuple(
     number
-    for name in ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "CHLD", "PIPE", "CONT", "VTALRM", "PROF")
+    for name in (
+        "HUP",
+        "INT",
+        "QUIT",
+        "TERM",
+        "USR1",
+        "USR2",
+        "ALRM",
+        "CHLD",
+        "PIPE",
+        "CONT",
+        "VTALRM",
+        "PROF",
+    )
     if (number := getattr(signal, f"SIG{name}", None)) is not None
 )
 
@@ -54,14 +67,20 @@ class Start:
     pid: int = field(default_factory=os.getpid)
     folder: str = field(default_factory=os.getcwd)
     umask: int = field(default_factory=lambda: _umask())
-    handlers: dict[int, Any] = field(default_factory=lambda: {number: signal.getsignal(number) for number in SIGNALS})
+    handlers: dict[int, Any] = field(
+        default_factory=lambda: {number: signal.getsignal(number) for number in SIGNALS}
+    )
     streams: tuple[Any, ...] = field(default_factory=lambda: (sys.stdin, sys.stdout, sys.stderr))
     standard: tuple[Any, ...] = field(default_factory=lambda: _standard())
     world: tuple[Any, ...] = field(default_factory=lambda: _world())
-    threads: set[int | None] = field(default_factory=lambda: {thread.ident for thread in threading.enumerate()})
+    threads: set[int | None] = field(
+        default_factory=lambda: {thread.ident for thread in threading.enumerate()}
+    )
     alive: int = field(default_factory=threading.active_count)
     lowest: int = field(default_factory=lambda: _lowest() or 0)
-    spare: list[int] = field(default_factory=lambda: [os.open(os.devnull, os.O_RDONLY) for _ in range(SPARE)])
+    spare: list[int] = field(
+        default_factory=lambda: [os.open(os.devnull, os.O_RDONLY) for _ in range(SPARE)]
+    )
 
 
 @dataclass

@@ -47,7 +47,9 @@ def limit(timeout_s: float) -> Iterator[None]:
         with _left_behind(), _alarm(timeout_s):
             yield
     except MemoryError as error:
-        raise StepBroke(f"ran out of memory: {error}" if str(error) else "ran out of memory") from None
+        raise StepBroke(
+            f"ran out of memory: {error}" if str(error) else "ran out of memory"
+        ) from None
     except SystemExit as error:
         raise StepBroke(f"called sys.exit({error.code!r})") from None
     except KeyboardInterrupt:
@@ -91,6 +93,12 @@ def _alarm(timeout_s: float) -> Iterator[None]:
     finally:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler_before if handler_before is not None else signal.SIG_DFL)
+        signal.signal(
+            signal.SIGALRM, handler_before if handler_before is not None else signal.SIG_DFL
+        )
         if left_before_s:  # somebody around us has a timer (a test's time-out): it goes on
-            signal.setitimer(signal.ITIMER_REAL, max(left_before_s - (time.monotonic() - began), 0.001), interval_s)
+            signal.setitimer(
+                signal.ITIMER_REAL,
+                max(left_before_s - (time.monotonic() - began), 0.001),
+                interval_s,
+            )

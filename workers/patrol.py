@@ -55,7 +55,9 @@ class Patrol(bootsteps.StartStopStep):
             try:
                 if self.is_ours(every_s):
                     self.go(every_s)
-            except Exception as error:  # the store is away: the round is not begun, and somebody begins it later
+            except (
+                Exception
+            ) as error:  # the store is away: the round is not begun, and somebody begins it later
                 log.warning("patrol.failed", error=repr(error))
 
     def is_ours(self, every_s: float) -> bool:
@@ -64,12 +66,18 @@ class Patrol(bootsteps.StartStopStep):
             with asking(boot.db()) as connection:
                 if not reconciliations.is_due(connection, EFFECTS, every_s):
                     return False
-            return one_statement(boot.db(), lambda tx: reconciliations.begin(tx, EFFECTS, every_s)) is not None
+            return (
+                one_statement(boot.db(), lambda tx: reconciliations.begin(tx, EFFECTS, every_s))
+                is not None
+            )
 
     def go(self, most_s: float) -> int:
         """One patrol. Returns its exit code; it is ended when it takes longer than `most_s`, or when this worker stops."""
         child = subprocess.Popen(
-            surefoot("reconcile", "--next", "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            surefoot("reconcile", "--next", "--json"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         ended = threading.Timer(most_s, child.kill)
         ended.start()
@@ -80,7 +88,11 @@ class Patrol(bootsteps.StartStopStep):
                 except subprocess.TimeoutExpired:
                     continue
                 if child.returncode:
-                    log.warning("patrol.failed", code=child.returncode, error=told.decode("utf-8", "replace")[-500:])
+                    log.warning(
+                        "patrol.failed",
+                        code=child.returncode,
+                        error=told.decode("utf-8", "replace")[-500:],
+                    )
         finally:
             ended.cancel()
             if child.poll() is None:

@@ -88,7 +88,11 @@ class Relay:
         except Exception as error:
             # A store that is away, or a mistake in a sweep: either way the relay must be there when it is over.
             if self.reachable:
-                log.error("relay.round_failed", error=repr(error), exc_info=not isinstance(error, TryLater))
+                log.error(
+                    "relay.round_failed",
+                    error=repr(error),
+                    exc_info=not isinstance(error, TryLater),
+                )
             self.reachable = False
             SWEEPS.add(result="failed")
             return max(OUTAGE_PAUSE_S, self.settings.sweep_seconds)
@@ -96,7 +100,11 @@ class Relay:
             self.reachable = True
             log.info("relay.round_works")
         # A standby asks often enough to take over within a second or so of the lease's end, and not for each sweep.
-        return self.settings.sweep_seconds if active else max(self.settings.sweep_seconds, min(1.0, self.settings.lease_seconds / 5))
+        return (
+            self.settings.sweep_seconds
+            if active
+            else max(self.settings.sweep_seconds, min(1.0, self.settings.lease_seconds / 5))
+        )
 
     def _pause(self, halt: threading.Event, pause_s: float) -> None:
         """Until the next round; meanwhile lanes are refilled whose tenants have more to do than
@@ -132,11 +140,15 @@ def make_relay(with_settings: Settings | None = None) -> Relay:
     chosen = with_settings or settings()
     db = open_engine(chosen.store_url, silence_s=chosen.store_silence_seconds)
     fault_store.arm(chosen, lambda: db)
-    announced = Announced(Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds))
+    announced = Announced(
+        Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds)
+    )
     publisher = InTurn(announced, db, chosen)
     return Relay(
         db=db,
-        sweeper=Sweeper(db, chosen, publisher, probe(broker_url()), Mirror(db, chosen, DeadLane(broker_url()))),
+        sweeper=Sweeper(
+            db, chosen, publisher, probe(broker_url()), Mirror(db, chosen, DeadLane(broker_url()))
+        ),
         settings=chosen,
         holder=f"{socket.gethostname()}:{os.getpid()}:{new_id()}",
     )

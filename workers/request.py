@@ -46,17 +46,27 @@ class StepRequest(Request):
         every message of it that the store rings again."""
         return False
 
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+    def on_failure(
+        self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
+    ) -> Any:
         """A dead child's claim is ended first, then its message put back, or the second attempt finds the claim taken."""
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, MemoryError):  # Celery would end the worker; the child's process may live
+        if isinstance(
+            error, MemoryError
+        ):  # Celery would end the worker; the child's process may live
             exc_info = _worker_lost("ran out of memory outside its step")
-            error = exc_info.exception.exc if isinstance(exc_info.exception, ExceptionWithTraceback) else exc_info.exception
+            error = (
+                exc_info.exception.exc
+                if isinstance(exc_info.exception, ExceptionWithTraceback)
+                else exc_info.exception
+            )
         if isinstance(error, (WorkerLostError, TimeLimitExceeded, SystemExit)):
             self._end_claim(error)
-        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        return super().on_failure(
+            exc_info, send_failed_event=send_failed_event, return_ok=return_ok
+        )
 
     def send_event(self, type: str, **fields: Any) -> Any:  # noqa: A002 - Celery's name
         """Celery tells of the message; where its delivery ran on, the child has told of each operation already."""
@@ -67,12 +77,26 @@ class StepRequest(Request):
     def _end_claim(self, error: BaseException) -> None:
         if boot.handing_back.is_set():
             return  # killed on purpose (`surefoot.workers.drain`): no attempt is used
-        why = "ran past Celery's limit" if isinstance(error, TimeLimitExceeded) else "its process was lost"
+        why = (
+            "ran past Celery's limit"
+            if isinstance(error, TimeLimitExceeded)
+            else "its process was lost"
+        )
         if self.worker_pid:
-            kill_child(self.worker_pid)  # past a limit it still lives, and would run beside the next attempt
+            kill_child(
+                self.worker_pid
+            )  # past a limit it still lives, and would run beside the next attempt
             end_what_it_started(self.worker_pid)
         try:
-            keep.lost(boot.db(), settings(), boot.publisher(), boot=boot.BOOT, pid=self.worker_pid or 0, delivery=self.id, why=why)
+            keep.lost(
+                boot.db(),
+                settings(),
+                boot.publisher(),
+                boot=boot.BOOT,
+                pid=self.worker_pid or 0,
+                delivery=self.id,
+                why=why,
+            )
         except Exception as failed:  # the lease runs out by itself
             log.warning("claim.not_ended", operation=self.id, error=repr(failed))
 
@@ -88,7 +112,11 @@ def fault_of(headers: Mapping[str, Any], args: Any, kwargs: Any, payload: Any) -
     """What is wrong with this message, or None. Only what our own producers send is right."""
     if not (isinstance(headers.get("id"), str) and is_id(headers["id"])):
         return "the id is not an operation's id"
-    if not (isinstance(args, (list, tuple)) and 1 <= len(args) <= 2 and all(isinstance(a, str) for a in args)):
+    if not (
+        isinstance(args, (list, tuple))
+        and 1 <= len(args) <= 2
+        and all(isinstance(a, str) for a in args)
+    ):
         return "the arguments are not (job id, item)"
     if not is_id(args[0]) or (len(args) == 2 and len(args[1]) > ITEM_CHARS):
         return "the arguments are not (job id, item)"
@@ -101,7 +129,9 @@ def fault_of(headers: Mapping[str, Any], args: Any, kwargs: Any, payload: Any) -
 
 def _fault_of_headers(headers: Mapping[str, Any]) -> str | None:
     limits = headers.get("timelimit")
-    if limits is not None and not (isinstance(limits, (list, tuple)) and len(limits) == 2 and all(_is_limit(v) for v in limits)):
+    if limits is not None and not (
+        isinstance(limits, (list, tuple)) and len(limits) == 2 and all(_is_limit(v) for v in limits)
+    ):
         return "the time limits are not a pair of numbers"
     for name in ("root_id", "parent_id", "group", "argsrepr", "kwargsrepr", "shadow", "origin"):
         if not isinstance(headers.get(name), (str, type(None))):
@@ -120,7 +150,9 @@ def _fault_of_embed(embed: Any) -> str | None:
     if not isinstance(embed, Mapping):
         return "what follows it is not a mapping"
     chain = embed.get("chain")
-    if chain is not None and not (isinstance(chain, list) and len(chain) <= CHAIN_ELEMENTS and all(map(_is_signature, chain))):
+    if chain is not None and not (
+        isinstance(chain, list) and len(chain) <= CHAIN_ELEMENTS and all(map(_is_signature, chain))
+    ):
         return "its chain is not a list of signatures"
     chord = embed.get("chord")
     if chord is not None and not _is_signature(chord):
@@ -131,7 +163,9 @@ def _fault_of_embed(embed: Any) -> str | None:
 
 
 def _is_limit(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0)
+    return value is None or (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+    )
 
 
 def _is_signature(value: Any, within: int = SIGNATURES_DEEP) -> bool:
@@ -149,5 +183,7 @@ def _is_signature(value: Any, within: int = SIGNATURES_DEEP) -> bool:
     chord = value.get("options", {}).get("chord")
     tasks = value.get("kwargs", {}).get("tasks") if value.get("subtask_type") == "chain" else []
     return (chord is None or _is_signature(chord, within - 1)) and (
-        isinstance(tasks, list) and len(tasks) <= CHAIN_ELEMENTS and all(_is_signature(task, within - 1) for task in tasks)
+        isinstance(tasks, list)
+        and len(tasks) <= CHAIN_ELEMENTS
+        and all(_is_signature(task, within - 1) for task in tasks)
     )

@@ -89,8 +89,17 @@ class Ride:
         self._take(element)
         rider = element["options"]["task_id"]
         self._tell_end_of_part("task-succeeded", result=repr(performed.said))
-        about = {"root_id": self._request.root_id, "parent_id": self._current, "retries": 0, "eta": None, "expires": None}
-        shown = {"args": element["options"].get("argsrepr", ""), "kwargs": element["options"].get("kwargsrepr", "{}")}
+        about = {
+            "root_id": self._request.root_id,
+            "parent_id": self._current,
+            "retries": 0,
+            "eta": None,
+            "expires": None,
+        }
+        shown = {
+            "args": element["options"].get("argsrepr", ""),
+            "kwargs": element["options"].get("kwargsrepr", "{}"),
+        }
         self._tell("task-received", rider, name=element["task"], **shown, **about)
         self._tell("task-started", rider)
         self._current, self._part_began, self.moved = rider, time.monotonic(), True
@@ -105,7 +114,11 @@ class Ride:
         """
         with self._lock:
             chain, self._request.chain = self._request.chain, None
-        if chain and performed.leads_on(apart=self._apart) and (self._apart or first_id(chain[-1]) in riding):
+        if (
+            chain
+            and performed.leads_on(apart=self._apart)
+            and (self._apart or first_id(chain[-1]) in riding)
+        ):
             self._send(chain)
 
     def end(self) -> None:
@@ -143,7 +156,11 @@ class Ride:
         if name is None or options.get("link") or element["task"] not in self._task.app.tasks:
             return None
         here = (self._request.delivery_info or {}).get("routing_key")
-        if options.get("queue") != here or not options.get("task_id") or not self._has_time_for(element):
+        if (
+            options.get("queue") != here
+            or not options.get("task_id")
+            or not self._has_time_for(element)
+        ):
             return None
         return Rider(options["task_id"], name.step, name.kind)
 
@@ -151,16 +168,23 @@ class Ride:
         """Celery's limit is the message's: what might outlast it goes by a message of its own."""
         spent = time.monotonic() - self._began
         in_message = next((float(value) for value in self._request.timelimit or () if value), None)
-        hard_s, needed_s = in_message or self._task.time_limit, self._task.app.tasks[element["task"]].time_limit
+        hard_s, needed_s = (
+            in_message or self._task.time_limit,
+            self._task.app.tasks[element["task"]].time_limit,
+        )
         within_s = settings().pack_seconds if self._apart else settings().run_on_seconds
-        return spent < within_s and (hard_s is None or (needed_s is not None and needed_s <= hard_s))
+        return spent < within_s and (
+            hard_s is None or (needed_s is not None and needed_s <= hard_s)
+        )
 
     @staticmethod
     def _is_apart(task: str, following: str) -> bool:
         """Whether two tasks stand beside each other in a pack, as far as this worker knows; the claim decides."""
         now, then = parse_task_name(task), parse_task_name(following)
         saga = registry().get(now.saga) if now and then and now.saga == then.saga else None
-        return bool(now and then and saga and saga.graph.apart(now.step, now.kind, then.step, then.kind))
+        return bool(
+            now and then and saga and saga.graph.apart(now.step, now.kind, then.step, then.kind)
+        )
 
     # --- messages ---
     def _share(self) -> None:
@@ -175,7 +199,9 @@ class Ride:
     def _send(self, chain: list[Any]) -> None:
         publisher = boot.publisher()
         signature, rest = next_of_chain(publisher.app, chain)
-        if not publisher.go_on(signature, chain=rest, parent_id=self._request.id, root_id=self._request.root_id):
+        if not publisher.go_on(
+            signature, chain=rest, parent_id=self._request.id, root_id=self._request.root_id
+        ):
             unsent = chain if self._apart else chain[-1:]  # a pack's others count as sent too
             not_sent(boot.db(), [id_ for element in unsent if (id_ := first_id(element))])
 

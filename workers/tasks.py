@@ -38,13 +38,24 @@ from surefoot.workers.ride import RAN_ON, Ride
 
 log = structlog.get_logger(__name__)
 UNKNOWN_TASK = "surefoot.unknown"
-MESSAGE_LIMIT_SLACK_S = 30.0  # Celery's own limit is the last net: the step's timeout, the keeper's grace, and this
-STORE_PAUSE_S = (1.0, 2.0)  # a child that finds no store waits so long before it gives its message back
+MESSAGE_LIMIT_SLACK_S = (
+    30.0  # Celery's own limit is the last net: the step's timeout, the keeper's grace, and this
+)
+STORE_PAUSE_S = (
+    1.0,
+    2.0,
+)  # a child that finds no store waits so long before it gives its message back
 
 
 # What Flower is told of an operation whose message was dropped, by the operation's state. None: what it shows is true.
-REVOKED: tuple[str, dict[str, Any]] = ("task-revoked", {"terminated": False, "signum": None, "expired": False})
-COMES_AGAIN: tuple[str, dict[str, Any]] = ("task-retried", {"exception": "not to be run yet", "traceback": ""})
+REVOKED: tuple[str, dict[str, Any]] = (
+    "task-revoked",
+    {"terminated": False, "signum": None, "expired": False},
+)
+COMES_AGAIN: tuple[str, dict[str, Any]] = (
+    "task-retried",
+    {"exception": "not to be run yet", "traceback": ""},
+)
 EVENT_OF_DROPPED: dict[str, tuple[str, dict[str, Any]] | None] = {
     OpState.RUNNING: None,
     OpState.COMPLETED: None,
@@ -79,7 +90,9 @@ class StepTask(Task):
         structlog.contextvars.bind_contextvars(**named, operation=self.request.task)
         ride = Ride(self)
         try:
-            performed, riding = self.carry_along(ride, ride.delivery(self.request.id, self.request.task, job_id, item), job_id, item)
+            performed, riding = self.carry_along(
+                ride, ride.delivery(self.request.id, self.request.task, job_id, item), job_id, item
+            )
         except StoreUnavailable as error:
             self.give_back(error)
         except (MemoryError, SystemExit, StepTimeout) as error:
@@ -91,7 +104,9 @@ class StepTask(Task):
         self.go_on(ride, performed, riding)
         return self.conclude_ride(ride, performed) if ride.moved else self.conclude(performed)
 
-    def carry_along(self, ride: Ride, delivery: Delivery, job_id: str, item: str) -> tuple[Performed, frozenset[str]]:
+    def carry_along(
+        self, ride: Ride, delivery: Delivery, job_id: str, item: str
+    ) -> tuple[Performed, frozenset[str]]:
         """Do the message's operation, and what is run on to. Returns how the last one went, and what rode on it."""
         performed = self.carry_out(delivery)
         while performed.following is not None:
@@ -106,7 +121,9 @@ class StepTask(Task):
 
     def carry_on(self, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
         """Let the engine do what the completion before it has claimed."""
-        return run_on(boot.db(), settings(), registry(), boot.in_turn(), delivery, following, limit=limit)
+        return run_on(
+            boot.db(), settings(), registry(), boot.in_turn(), delivery, following, limit=limit
+        )
 
     def conclude(self, performed: Performed) -> str:
         """The engine's verdict as Celery's outcome."""
@@ -132,7 +149,9 @@ class StepTask(Task):
 
     def go_on(self, ride: Ride, performed: Performed, riding: frozenset[str]) -> None:
         """Send what rides on this delivery: the next of its chain now, the body of its chord by the backend afterwards."""
-        self.request.joins_released = performed.released & riding if performed.leads_on(apart=False) else frozenset()
+        self.request.joins_released = (
+            performed.released & riding if performed.leads_on(apart=False) else frozenset()
+        )
         ride.go_on(performed, riding)
 
     def count_dropped(self) -> None:
@@ -143,11 +162,18 @@ class StepTask(Task):
         """Keep what this message says: somebody else has sent it. Without a store it is only logged; it did no harm."""
         request = self.request
         body = json.dumps([list(request.args or ()), request.kwargs or {}])
-        headers = {"task": request.task, "id": request.id, "root_id": request.root_id, "origin": getattr(request, "origin", None)}
+        headers = {
+            "task": request.task,
+            "id": request.id,
+            "root_id": request.root_id,
+            "origin": getattr(request, "origin", None),
+        }
         queue = str((request.delivery_info or {}).get("routing_key") or "")
         log.warning("message.quarantined", reason=reason, queue=queue)
         try:
-            quarantine.keep(boot.db(), reason=reason, queue=queue, body=body, headers=headers, size=len(body))
+            quarantine.keep(
+                boot.db(), reason=reason, queue=queue, body=body, headers=headers, size=len(body)
+            )
         except StoreUnavailable as error:
             log.warning("quarantine.not_written", reason=reason, error=str(error))
 
@@ -163,7 +189,9 @@ class StepTask(Task):
         name, fields = event
 
         def send() -> None:  # through the publisher's connections, whose time-outs are short
-            with publisher.app.events.default_dispatcher(hostname=self.request.hostname) as dispatcher:
+            with publisher.app.events.default_dispatcher(
+                hostname=self.request.hostname
+            ) as dispatcher:
                 dispatcher.send(name, uuid=self.request.id, retry=False, **fields)
 
         publisher.guarded(send)
@@ -180,7 +208,9 @@ class StepTask(Task):
         """Without a store nothing may run. Wait a little, so that a queue is not turned round and round, and put it back."""
         log.warning("store.unreachable", operation=self.request.id, error=str(error))
         threading.Event().wait(random.uniform(*STORE_PAUSE_S))
-        raise Reject(str(error), requeue=True) from None  # Celery logs it whole: the store's own error is a hundred lines each time
+        raise Reject(
+            str(error), requeue=True
+        ) from None  # Celery logs it whole: the store's own error is a hundred lines each time
 
 
 def time_limit_s(graph: Graph, step: str, kind: str) -> float:
@@ -204,4 +234,10 @@ def register_all(app: Celery, known: Registry) -> list[str]:
 
 
 def _register(app: Celery, name: str, **attributes: Any) -> None:
-    app.register_task(type(name.replace(".", "_"), (StepTask,), {"name": name, "__module__": __name__, **attributes})())
+    app.register_task(
+        type(
+            name.replace(".", "_"),
+            (StepTask,),
+            {"name": name, "__module__": __name__, **attributes},
+        )()
+    )

@@ -30,14 +30,18 @@ LONGEST = 512
 CONFIGURATION = "setting:SUREFOOT_API_KEY"  # who made the first admin's key
 
 
-def create(db: Engine, tenant: str = DEFAULT, role: str = Role.USER, name: str = "", *, actor: str = "") -> tuple[str, str]:
+def create(
+    db: Engine, tenant: str = DEFAULT, role: str = Role.USER, name: str = "", *, actor: str = ""
+) -> tuple[str, str]:
     """Make a key for the tenant of this name (made when there is none).
 
     Returns: (id of the row, text of the key). The text is nowhere kept: this is the only time it is seen.
     Raises: RequestError for an unknown role or a name that is too long.
     """
     text = MARK + secrets.token_urlsafe(KEY_BYTES)
-    return transaction(db, lambda tx: _insert(tx, text, tenant, role, name or "unnamed", actor)), text
+    return transaction(
+        db, lambda tx: _insert(tx, text, tenant, role, name or "unnamed", actor)
+    ), text
 
 
 def ensure_admin(db: Engine, key: str, name: str = "first") -> str:
@@ -77,7 +81,13 @@ def find(db: Engine, key: str) -> Principal | None:
 def list_keys(db: Engine, tenant: str | None = None) -> list[dict[str, Any]]:
     """Every key, oldest first: id, tenant (name), role, name, prefix, created_at, revoked_at. Never the key."""
     query = (
-        select(api_keys.c.id, tenants.c.name.label("tenant"), api_keys.c.role, api_keys.c.name, api_keys.c.prefix)
+        select(
+            api_keys.c.id,
+            tenants.c.name.label("tenant"),
+            api_keys.c.role,
+            api_keys.c.name,
+            api_keys.c.prefix,
+        )
         .add_columns(api_keys.c.created_at, api_keys.c.revoked_at, api_keys.c.platform)
         .join(tenants, tenants.c.id == api_keys.c.tenant_id)
         .order_by(api_keys.c.id)
@@ -97,11 +107,15 @@ def revoke(db: Engine, wanted: str, actor: str = "") -> datetime:
 
     def work(tx: Connection) -> datetime:
         key_id = _one(tx, wanted)
-        still_good = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        still_good = update(api_keys).where(
+            api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None)
+        )
         if tx.execute(still_good.values(revoked_at=now())).rowcount == 1:
             acts.note(tx, actor, Act("revoke", "key", key_id, _tenant_of(tx, key_id)))
         sessions.end_of_key(tx, key_id, actor)
-        revoked_at: datetime = tx.execute(select(api_keys.c.revoked_at).where(api_keys.c.id == key_id)).scalar_one()
+        revoked_at: datetime = tx.execute(
+            select(api_keys.c.revoked_at).where(api_keys.c.id == key_id)
+        ).scalar_one()
         return revoked_at
 
     return transaction(db, work)
@@ -113,7 +127,11 @@ def sign_out(db: Engine, wanted: str, actor: str) -> int:
     def work(tx: Connection) -> int:
         key_id = _one(tx, wanted)
         count = sessions.end_of_key(tx, key_id, actor)
-        acts.note(tx, actor, Act("sign-out", "key", key_id, _tenant_of(tx, key_id), details={"sessions": count}))
+        acts.note(
+            tx,
+            actor,
+            Act("sign-out", "key", key_id, _tenant_of(tx, key_id), details={"sessions": count}),
+        )
         return count
 
     return transaction(db, work)
@@ -141,7 +159,9 @@ def _one(connection: Connection, wanted: str) -> str:
 
 
 def _tenant_of(connection: Connection, key_id: str) -> str:
-    return str(connection.execute(select(api_keys.c.tenant_id).where(api_keys.c.id == key_id)).scalar_one())
+    return str(
+        connection.execute(select(api_keys.c.tenant_id).where(api_keys.c.id == key_id)).scalar_one()
+    )
 
 
 def _insert(tx: Connection, key: str, tenant: str, role: str, name: str, actor: str) -> str:

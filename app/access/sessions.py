@@ -72,9 +72,13 @@ def begin(db: Engine, key_id: str, *, address: str | None, agent: str) -> str:
 def find(db: Engine, token: str, limits: Limits) -> Session | None:
     """Whose session this is, in one statement; None when it has ended in whatever way."""
     noted = (s.seen_at > ago(min(SEEN_EVERY_S, limits.idle_s / 4))).label("noted")
-    query = select(s.id, s.key_id, k.tenant_id, k.role, k.platform, k.name, noted).join_from(sessions, api_keys, k.id == s.key_id)
+    query = select(s.id, s.key_id, k.tenant_id, k.role, k.platform, k.name, noted).join_from(
+        sessions, api_keys, k.id == s.key_id
+    )
     with asking(db) as connection:
-        row = connection.execute(query.where(s.hash == _hashed(token), *_open(limits))).one_or_none()
+        row = connection.execute(
+            query.where(s.hash == _hashed(token), *_open(limits))
+        ).one_or_none()
     if row is None:
         return None
     who = Principal(row.key_id, row.tenant_id, role_held(row.role, row.platform), row.name)
@@ -129,8 +133,13 @@ def list_sessions(db: Engine, limits: Limits, key_id: str | None = None) -> list
         .where(*_open(limits), *([s.key_id == key_id] if key_id is not None else []))
     )
     with asking(db) as connection:
-        rows = connection.execute(query.order_by(s.made_at.desc(), s.id.desc()).limit(LISTED_MOST)).mappings()
-        return [{**row, "made_at": stamp(row["made_at"]), "seen_at": stamp(row["seen_at"])} for row in rows]
+        rows = connection.execute(
+            query.order_by(s.made_at.desc(), s.id.desc()).limit(LISTED_MOST)
+        ).mappings()
+        return [
+            {**row, "made_at": stamp(row["made_at"]), "seen_at": stamp(row["seen_at"])}
+            for row in rows
+        ]
 
 
 def network(address: str | None) -> str:

@@ -40,7 +40,9 @@ class Signer:
     def cursor(self, of: str, position: Position) -> str:
         """Where this list goes on. `of` names the list and its filters: the cursor is good for nothing else."""
         created_at, row_id = position
-        return str(self._cursors.dumps([_brief(of), created_at.astimezone(UTC).isoformat(), row_id]))
+        return str(
+            self._cursors.dumps([_brief(of), created_at.astimezone(UTC).isoformat(), row_id])
+        )
 
     def position(self, of: str, cursor: str) -> Position:
         """Raises: RequestError for a cursor that we did not make, or made for something else than `of`."""
@@ -48,9 +50,13 @@ class Signer:
             made_for, created_at, row_id = self._cursors.loads(cursor[: LONGEST + 1])
             position = datetime.fromisoformat(created_at), str(row_id)
         except (BadData, ValueError, TypeError) as error:
-            raise RequestError("The cursor is not one of ours: take it from `next` of the page before.") from error
+            raise RequestError(
+                "The cursor is not one of ours: take it from `next` of the page before."
+            ) from error
         if made_for != _brief(of):
-            raise RequestError("The cursor belongs to another list or to other filters: begin at the first page.")
+            raise RequestError(
+                "The cursor belongs to another list or to other filters: begin at the first page."
+            )
         return position
 
     def session(self, token: str) -> str:

@@ -28,7 +28,10 @@ ANSWER_S = 120.0  # a batch is over by then, or the client is lost
 LOOK_S = 0.05
 STOP_S = 5.0
 LANES = "bench_a,bench_b,bench_c"
-MODULES = {"engine": "surefoot.workers.bench.engine", "plain": "surefoot.workers.bench.plain_worker"}
+MODULES = {
+    "engine": "surefoot.workers.bench.engine",
+    "plain": "surefoot.workers.bench.plain_worker",
+}
 NOT_OURS = ("SUREFOOT_",)  # what a shell says about these must not decide what is measured
 
 
@@ -63,7 +66,9 @@ def parts(place: Place, rows: Iterable[Row]) -> list[Part]:
         if row.team == "loop":
             for number in range(1, CHILDREN + 1):
                 name = f"loop-{number}"
-                found[name] = _part(place, name, commands.python("surefoot.workers.bench.loop"), env)
+                found[name] = _part(
+                    place, name, commands.python("surefoot.workers.bench.loop"), env
+                )
         else:
             words = list(commands.worker(f"bench-{row.workers}-{os.getpid()}", CHILDREN))
             words[words.index("surefoot.workers.celery_app")] = MODULES[row.team]
@@ -74,7 +79,13 @@ def parts(place: Place, rows: Iterable[Row]) -> list[Part]:
 
 def _part(place: Place, name: str, command: tuple[str, ...], env: Mapping[str, str]) -> Part:
     log = place.home / "log" / f"{name}.log"
-    return Part(name=name, command=command, stop_rank=1, env=env, ready=lambda pid: b" ready." in b" " + log.read_bytes())
+    return Part(
+        name=name,
+        command=command,
+        stop_rank=1,
+        env=env,
+        ready=lambda pid: b" ready." in b" " + log.read_bytes(),
+    )
 
 
 def pids_of(children: Iterable[Child], workers: str) -> list[int]:
@@ -103,13 +114,17 @@ class Client:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, supervisor: Supervisor, what: str, jobs: int, how: str, look: Any = None) -> dict[str, Any]:
+    def ask(
+        self, supervisor: Supervisor, what: str, jobs: int, how: str, look: Any = None
+    ) -> dict[str, Any]:
         """Let it submit `jobs` jobs. `look()` is called meanwhile, some twenty times a second.
 
         Raises: ClientLost; Stopped when a signal came.
         """
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"what": what, "jobs": jobs, "how": how}).encode() + b"\n")
+        self._process.stdin.write(
+            json.dumps({"what": what, "jobs": jobs, "how": how}).encode() + b"\n"
+        )
         self._process.stdin.flush()
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
@@ -119,7 +134,9 @@ class Client:
                     look()
                 if selector.select(LOOK_S) and (line := self._read()) is not None:
                     return dict(json.loads(line))
-        raise ClientLost(f"the bench's client did not answer within {ANSWER_S:g} s. {self.last_words()}")
+        raise ClientLost(
+            f"the bench's client did not answer within {ANSWER_S:g} s. {self.last_words()}"
+        )
 
     def _read(self) -> bytes | None:
         assert self._process.stdout is not None

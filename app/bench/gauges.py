@@ -25,8 +25,28 @@ from surefoot.app.delivery.broker import redis_url
 # handshakes, a queue's binding (once for each connection), questions how deep a queue is, and our own questions.
 POPS = ("brpop", "blmove")
 PUSHES = ("lpush",)
-SHAKING_HANDS = ("auth", "hello", "select", "client", "command", "config", "script", "sadd", "smembers")
-IDLE = (*POPS, *SHAKING_HANDS, "ping", "info", "dbsize", "llen", "zrange", "zrevrangebyscore", "set")
+SHAKING_HANDS = (
+    "auth",
+    "hello",
+    "select",
+    "client",
+    "command",
+    "config",
+    "script",
+    "sadd",
+    "smembers",
+)
+IDLE = (
+    *POPS,
+    *SHAKING_HANDS,
+    "ping",
+    "info",
+    "dbsize",
+    "llen",
+    "zrange",
+    "zrevrangebyscore",
+    "set",
+)
 # kombu's look at unacknowledged messages is a zrange under a lock; to let go of the lock it runs a script of two commands
 OF_A_LOOK = ("evalsha", "get", "del")
 INDEX_HEADER_BYTES, FRAME_HEADER_BYTES = 48, 24
@@ -53,7 +73,11 @@ def job_commands(commands: Mapping[str, int]) -> int:
     """Commands that jobs cause: all but those above, and one pop for each message."""
     looks = commands.get("zrange", 0) + commands.get("zrevrangebyscore", 0)
     calls = sum(calls for name, calls in commands.items() if name not in IDLE + OF_A_LOOK)
-    return calls + sum(max(0, commands.get(name, 0) - looks) for name in OF_A_LOOK) + messages(commands)
+    return (
+        calls
+        + sum(max(0, commands.get(name, 0) - looks) for name in OF_A_LOOK)
+        + messages(commands)
+    )
 
 
 def tree_cpu_s(pid: int) -> float:
@@ -66,7 +90,12 @@ def tree_cpu_s(pid: int) -> float:
                 times = process.cpu_times()
             except psutil.Error:
                 continue
-            total += times.user + times.system + getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+            total += (
+                times.user
+                + times.system
+                + getattr(times, "children_user", 0.0)
+                + getattr(times, "children_system", 0.0)
+            )
     except psutil.Error:
         pass
     return total
@@ -78,7 +107,9 @@ def tree_rss_bytes(pids: Iterable[int]) -> int:
     for pid in pids:
         try:
             root = psutil.Process(pid)
-            total += sum(process.memory_info().rss for process in (root, *root.children(recursive=True)))
+            total += sum(
+                process.memory_info().rss for process in (root, *root.children(recursive=True))
+            )
         except psutil.Error:
             continue
     return total
@@ -87,7 +118,9 @@ def tree_rss_bytes(pids: Iterable[int]) -> int:
 def machine_busy_s() -> float:
     """Seconds that all processors together were not idle."""
     times: Any = psutil.cpu_times()
-    counted = sum(getattr(times, name, 0.0) for name in ("user", "system", "nice", "irq", "softirq", "steal"))
+    counted = sum(
+        getattr(times, name, 0.0) for name in ("user", "system", "nice", "irq", "softirq", "steal")
+    )
     return float(counted)
 
 
@@ -95,14 +128,19 @@ class Broker:
     """A Redis server's own account."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(redis_url(url), socket_timeout=5.0, decode_responses=True)
+        self._client = redis.Redis.from_url(
+            redis_url(url), socket_timeout=5.0, decode_responses=True
+        )
         info: Any = self._client.info("server")
         self.version = str(info["redis_version"])
 
     def commands(self) -> dict[str, int]:
         """Command -> calls since the server started."""
         info: Any = self._client.info("commandstats")
-        return {name.removeprefix("cmdstat_").partition("|")[0]: int(stat["calls"]) for name, stat in info.items()}
+        return {
+            name.removeprefix("cmdstat_").partition("|")[0]: int(stat["calls"])
+            for name, stat in info.items()
+        }
 
     def cpu_s(self) -> float:
         info: Any = self._client.info("cpu")
@@ -123,7 +161,11 @@ class PostgresGauge:
 
     def wal_bytes(self) -> int | None:
         with self._db.connect() as connection:
-            return int(connection.execute(text("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')")).scalar_one())
+            return int(
+                connection.execute(
+                    text("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')")
+                ).scalar_one()
+            )
 
     def cpu_s(self) -> float | None:
         return tree_cpu_s(self._postmaster) if self._postmaster else None
@@ -140,7 +182,11 @@ def _parent_named(pid: int, name: str) -> int | None:
     try:
         process = psutil.Process(pid)
         parent = process.parent()
-        return parent.pid if parent is not None and name in process.name() and name in parent.name() else None
+        return (
+            parent.pid
+            if parent is not None and name in process.name() and name in parent.name()
+            else None
+        )
     except psutil.Error:
         return None
 
@@ -188,7 +234,9 @@ class SqliteGauge:
 class Gauges:
     """All of them."""
 
-    def __init__(self, broker: Broker, store: PostgresGauge | SqliteGauge, tallies: Tallies) -> None:
+    def __init__(
+        self, broker: Broker, store: PostgresGauge | SqliteGauge, tallies: Tallies
+    ) -> None:
         self.broker, self.store, self._tallies = broker, store, tallies
 
     def read(self, client: int, workers: Iterable[int]) -> Reading:
@@ -196,7 +244,12 @@ class Gauges:
         database, broker = self.store.cpu_s(), self.broker.cpu_s()
         worked = sum(tree_cpu_s(pid) for pid in workers)
         return Reading(
-            cpu_s={"client": tree_cpu_s(client), "workers": worked, "database": database, "broker": broker},
+            cpu_s={
+                "client": tree_cpu_s(client),
+                "workers": worked,
+                "database": database,
+                "broker": broker,
+            },
             commands=self.broker.commands(),
             commits=self._tallies.total("commits"),
             wal_bytes=self.store.wal_bytes(),

@@ -47,7 +47,11 @@ class Row:
         """A figure of this size (the largest) over that of the first, round by round. None where there is nothing to compare."""
         first, last = self.sizes[0], size or self.sizes[-1]
         pairs = zip(first.rounds, last.rounds, strict=True)
-        ratios = [after[value] / before[value] for before, after in pairs if value in after and before.get(value)]
+        ratios = [
+            after[value] / before[value]
+            for before, after in pairs
+            if value in after and before.get(value)
+        ]
         return spread(ratios) if first is not last and ratios else None
 
 
@@ -82,7 +86,11 @@ class Grown:
 
 def judged(row: Row) -> dict[str, Spread]:
     """What is held against the row's limit: processor time, messages' bytes, a rate turned round, each sweep's query; figure -> growth."""
-    names = [CPU, BYTES, *sorted({name for size in row.sizes for name in size.values if name.startswith("sweep_")})]
+    names = [
+        CPU,
+        BYTES,
+        *sorted({name for size in row.sizes for name in size.values if name.startswith("sweep_")}),
+    ]
     found = {name: grown for name in names if (grown := row.growth(name)) is not None}
     if row.name == "parked" and (rate := row.growth("per_s")):
         found["per_s"] = Spread(1 / rate.median, 1 / rate.high, 1 / rate.low)

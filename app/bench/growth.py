@@ -67,11 +67,15 @@ def grow(settings: Settings, extent: Extent, say: Callable[[str], None]) -> Grow
     """Measure. Raises: SettingsError when the store cannot be used; ClientLost. Nothing is left behind."""
     started = time.monotonic()
     with place.home() as home, ExitStack() as held:
-        stores = {name: held.enter_context(place.store(settings, home, name)) for name in extent.stores()}
+        stores = {
+            name: held.enter_context(place.store(settings, home, name)) for name in extent.stores()
+        }
         url, words = stores[SMALL]
         found = Grown(words)
         say(f"store: {words}; at most {extent.seconds:g} s")
-        for told in _asked(Place(home, url, ("", "")), extent, {name: store[0] for name, store in stores.items()}):
+        for told in _asked(
+            Place(home, url, ("", "")), extent, {name: store[0] for name, store in stores.items()}
+        ):
             if doing := found.note(told):
                 say(f"{time.monotonic() - started:.0f} s: {doing}")
     found.seconds = time.monotonic() - started
@@ -79,7 +83,10 @@ def grow(settings: Settings, extent: Extent, say: Callable[[str], None]) -> Grow
 
 
 def _asked(where: Place, extent: Extent, stores: dict[str, str]) -> Iterator[dict[str, Any]]:
-    log, asked = where.home / "growth.log", _written(where.home / "growth.json", {"extent": asdict(extent), "stores": stores})
+    log, asked = (
+        where.home / "growth.log",
+        _written(where.home / "growth.json", {"extent": asdict(extent), "stores": stores}),
+    )
     with log.open("wb") as errors:
         process = subprocess.Popen(
             leashed((*commands.python("surefoot.workers.bench.growth"), str(asked))),
@@ -93,7 +100,9 @@ def _asked(where: Place, extent: Extent, stores: dict[str, str]) -> Iterator[dic
             for line in process.stdout:
                 yield json.loads(line)
             if process.wait(STOP_S):
-                raise fleet.ClientLost(f"the bench's process ended. {log.read_text(errors='replace')[-2000:]}")
+                raise fleet.ClientLost(
+                    f"the bench's process ended. {log.read_text(errors='replace')[-2000:]}"
+                )
         finally:
             process.stdout and process.stdout.close()
             if process.poll() is None:

@@ -47,14 +47,22 @@ class Knocked:
 
 def request(path: str, host: str, headers: dict[str, str]) -> bytes:
     """A GET as bytes."""
-    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: {host}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def knock(host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Knocked:
+def knock(
+    host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float
+) -> Knocked:
     """Send these requests in turn for so long, over so many connections at once. Raises: ServerLost; OSError."""
     found, turn = Knocked(), itertools.cycle(requests)
-    opened = [_Connection(socket.create_connection((host, port), CONNECT_S)) for _ in range(connections)]
+    opened = [
+        _Connection(socket.create_connection((host, port), CONNECT_S)) for _ in range(connections)
+    ]
     with selectors.DefaultSelector() as selector:
         try:
             began = time.perf_counter()

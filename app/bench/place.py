@@ -38,7 +38,11 @@ class Place:
     @property
     def sqlite_file(self) -> Path | None:
         """The store's file; None on PostgreSQL."""
-        return Path(make_url(self.store_url).database or "") if self.store_url.startswith("sqlite") else None
+        return (
+            Path(make_url(self.store_url).database or "")
+            if self.store_url.startswith("sqlite")
+            else None
+        )
 
 
 @contextmanager
@@ -66,7 +70,8 @@ def store(settings: Settings, folder: Path, name: str = "bench") -> Iterator[tup
             if db.dialect.name == "postgresql":
                 with db.connect() as connection:
                     version, fsync, commit = (
-                        connection.execute(text(f"SHOW {name}")).scalar_one() for name in ("server_version", "fsync", "synchronous_commit")
+                        connection.execute(text(f"SHOW {name}")).scalar_one()
+                        for name in ("server_version", "fsync", "synchronous_commit")
                     )
                 words = f"PostgreSQL {version}, fsync/synchronous_commit {fsync}/{commit}, a database of its own"
         finally:
@@ -80,5 +85,8 @@ def databases_of(broker_url: str) -> Iterator[tuple[str, str]]:
 
     Raises: SettingsError when there are none, or the broker is no Redis.
     """
-    with guest.redis_database(broker_url, whose=GUEST) as plain, guest.redis_database(broker_url, whose=GUEST) as with_events:
+    with (
+        guest.redis_database(broker_url, whose=GUEST) as plain,
+        guest.redis_database(broker_url, whose=GUEST) as with_events,
+    ):
         yield plain, with_events

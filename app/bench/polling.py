@@ -96,17 +96,24 @@ def poll(settings: Settings, extent: Extent, say: Callable[[str], None]) -> Poll
         say(f"store: {words}")
         where = Place(home, url, ("", ""))
         file = where.sqlite_file
-        with _serving(where) as (pid, port), closing(SqliteGauge(file) if file else PostgresGauge(url)) as gauge:
+        with (
+            _serving(where) as (pid, port),
+            closing(SqliteGauge(file) if file else PostgresGauge(url)) as gauge,
+        ):
             asked = _requests(where, port, extent.jobs)
             for connections in extent.connections:
                 size = Size(connections)
                 found.sizes.append(size)
                 for _, kind in _turns(1):
-                    _knocked(kind, asked[kind], port, connections, extent.batch_s / 2)  # warm: statements prepared, connections open
+                    _knocked(
+                        kind, asked[kind], port, connections, extent.batch_s / 2
+                    )  # warm: statements prepared, connections open
                 for number, kind in _turns(extent.rounds):
                     if number == len(size.rounds):
                         size.rounds.append({})
-                    size.rounds[number][kind] = _batch(kind, asked[kind], pid, port, gauge, connections, extent.batch_s)
+                    size.rounds[number][kind] = _batch(
+                        kind, asked[kind], pid, port, gauge, connections, extent.batch_s
+                    )
                 say(f"{time.monotonic() - began:.0f} s: {connections} connections")
     found.seconds = time.monotonic() - began
     return found
@@ -122,19 +129,33 @@ def _turns(rounds: int) -> Iterator[tuple[int, str]]:
 def _serving(where: Place) -> Iterator[tuple[int, int]]:
     """The web server, ready: (its pid, its port)."""
     port, log = ports.any_free(HOST), where.home / "web.log"
-    told = {"SUREFOOT_SECRET": secrets.token_urlsafe(32), "SUREFOOT_LOG_FORMAT": "text", "SUREFOOT_KEY_RATE": "0"}
+    told = {
+        "SUREFOOT_SECRET": secrets.token_urlsafe(32),
+        "SUREFOOT_LOG_FORMAT": "text",
+        "SUREFOOT_KEY_RATE": "0",
+    }
     env = fleet.environment(where, events=False) | told
     with log.open("wb") as said:
-        process = subprocess.Popen(leashed(commands.web(HOST, port)), env=env, stdout=said, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            leashed(commands.web(HOST, port)),
+            env=env,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
     try:
         until = time.monotonic() + READY_S
         while not probes.answers(f"http://{HOST}:{port}/readyz"):
             if process.poll() is not None or time.monotonic() > until:
-                raise fleet.ClientLost(f"the web server does not answer. {log.read_text(errors='replace')[-2000:]}")
+                raise fleet.ClientLost(
+                    f"the web server does not answer. {log.read_text(errors='replace')[-2000:]}"
+                )
             time.sleep(LOOK_S)
         yield process.pid, port
     except ServerLost as error:
-        raise fleet.ClientLost(f"the web server is lost: {error}. {log.read_text(errors='replace')[-2000:]}") from error
+        raise fleet.ClientLost(
+            f"the web server is lost: {error}. {log.read_text(errors='replace')[-2000:]}"
+        ) from error
     finally:
         process.terminate()
         try:
@@ -152,37 +173,61 @@ def _requests(where: Place, port: int, jobs: int) -> dict[str, list[bytes]]:
         with closing(http.client.HTTPConnection(HOST, port, timeout=10)) as connection:
             bearer = {"Authorization": f"Bearer {key}"}
             body = json.dumps({"saga": "bench_one_lane", "input": {}})
-            made = [_asked(connection, "POST", f"{API}/jobs", bearer, body)[0]["id"] for _ in range(jobs)]
-            transaction(db, lambda tx: tx.execute(text("UPDATE operations SET fence = 1 WHERE rank = 0")))
+            made = [
+                _asked(connection, "POST", f"{API}/jobs", bearer, body)[0]["id"]
+                for _ in range(jobs)
+            ]
+            transaction(
+                db, lambda tx: tx.execute(text("UPDATE operations SET fence = 1 WHERE rank = 0"))
+            )
             tags = [_asked(connection, "GET", f"{API}/jobs/{job}", bearer)[1] for job in made]
     finally:
         db.dispose()
     host = f"{HOST}:{port}"
     polls = [
-        request(f"{API}/jobs/{job}", host, bearer | {"If-None-Match": tag, "Accept": "application/json"})
+        request(
+            f"{API}/jobs/{job}", host, bearer | {"If-None-Match": tag, "Accept": "application/json"}
+        )
         for job, tag in zip(made, tags, strict=True)
     ]
     return {NOOP: [request("/livez", host, {"Accept": "application/json"})], POLL: polls}
 
 
 def _asked(
-    connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str], body: str | None = None
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: str | None = None,
 ) -> tuple[dict[str, Any], str]:
     """(the answer's body, its tag)."""
     connection.request(method, path, body, headers | {"Content-Type": "application/json"})
     response = connection.getresponse()
     raw = response.read()
     if response.status >= 400:
-        raise fleet.ClientLost(f"{method} {path} was answered {response.status}: {raw[:500].decode(errors='replace')}")
+        raise fleet.ClientLost(
+            f"{method} {path} was answered {response.status}: {raw[:500].decode(errors='replace')}"
+        )
     return dict(json.loads(raw)), response.headers.get("ETag", "")
 
 
 def _batch(
-    kind: str, requests: list[bytes], pid: int, port: int, gauge: PostgresGauge | SqliteGauge, connections: int, seconds: float
+    kind: str,
+    requests: list[bytes],
+    pid: int,
+    port: int,
+    gauge: PostgresGauge | SqliteGauge,
+    connections: int,
+    seconds: float,
 ) -> Batch:
     def read() -> tuple[float, float | None, float, float]:
         database = gauge.cpu_s()
-        return tree_cpu_s(pid), database, machine_busy_s(), tree_cpu_s(os.getpid()) + (database or 0.0)
+        return (
+            tree_cpu_s(pid),
+            database,
+            machine_busy_s(),
+            tree_cpu_s(os.getpid()) + (database or 0.0),
+        )
 
     before = read()
     found = _knocked(kind, requests, port, connections, seconds)
@@ -191,13 +236,22 @@ def _batch(
     database = None if before[1] is None or after[1] is None else after[1] - before[1]
     each = 1000 / found.answers
     others = max(0.0, busy - ours) / found.seconds
-    return Batch(found.answers / found.seconds, web * each, None if database is None else database * each, others)
+    return Batch(
+        found.answers / found.seconds,
+        web * each,
+        None if database is None else database * each,
+        others,
+    )
 
 
-def _knocked(kind: str, requests: list[bytes], port: int, connections: int, seconds: float) -> Knocked:
+def _knocked(
+    kind: str, requests: list[bytes], port: int, connections: int, seconds: float
+) -> Knocked:
     found = knock(HOST, port, requests, connections, seconds)
     if set(found.statuses) != {STATUS[kind]}:
-        raise fleet.ClientLost(f"{kind}: only {STATUS[kind]} was expected, and these came: {dict(found.statuses)}")
+        raise fleet.ClientLost(
+            f"{kind}: only {STATUS[kind]} was expected, and these came: {dict(found.statuses)}"
+        )
     return found
 
 
@@ -212,9 +266,15 @@ def as_json(polled: Polled) -> dict[str, Any]:
             {
                 "connections": size.connections,
                 "rounds": len(size.rounds),
-                "ratio": {name: _told(spread(size.ratios(figure))) for name, figure in (("rate", "per_s"), ("cpu", "web_ms"))},
+                "ratio": {
+                    name: _told(spread(size.ratios(figure)))
+                    for name, figure in (("rate", "per_s"), ("cpu", "web_ms"))
+                },
                 **{
-                    kind: {name: _rounded(size.median(kind, name)) for name in ("per_s", "web_ms", "database_ms", "others_cpus")}
+                    kind: {
+                        name: _rounded(size.median(kind, name))
+                        for name in ("per_s", "web_ms", "database_ms", "others_cpus")
+                    }
                     for kind in (NOOP, POLL)
                 },
             }
@@ -233,7 +293,9 @@ def _rounded(value: float | None) -> float | None:
 
 def show(polled: Polled) -> None:
     """A table for people."""
-    table = Table(box=box.SIMPLE, title="A poll that finds nothing new, beside a request that does nothing")
+    table = Table(
+        box=box.SIMPLE, title="A poll that finds nothing new, beside a request that does nothing"
+    )
     headings = (
         "connections",
         "no-op/s",
@@ -253,9 +315,20 @@ def show(polled: Polled) -> None:
             value = size.median(kind, figure)
             return "-" if value is None else f"{value:.{digits}f}"
 
-        rate, cpu = ("{:.2f} ({:.2f}-{:.2f})".format(*_told(spread(size.ratios(figure)))) for figure in ("per_s", "web_ms"))
-        figures = (told(NOOP, "web_ms", 3), told(POLL, "web_ms", 3), told(POLL, "database_ms", 3), cpu, told(POLL, "others_cpus", 2))
-        table.add_row(str(size.connections), told(NOOP, "per_s", 0), told(POLL, "per_s", 0), rate, *figures)
+        rate, cpu = (
+            "{:.2f} ({:.2f}-{:.2f})".format(*_told(spread(size.ratios(figure))))
+            for figure in ("per_s", "web_ms")
+        )
+        figures = (
+            told(NOOP, "web_ms", 3),
+            told(POLL, "web_ms", 3),
+            told(POLL, "database_ms", 3),
+            cpu,
+            told(POLL, "others_cpus", 2),
+        )
+        table.add_row(
+            str(size.connections), told(NOOP, "per_s", 0), told(POLL, "per_s", 0), rate, *figures
+        )
     console = Console(width=WIDTH)
     console.print(table)
     console.print(f"Aimed at: {AIM:g} of a no-op's rate. {polled.store}; {polled.seconds:.0f} s.")

@@ -13,8 +13,26 @@ from surefoot.app.bench.run import Result, machine
 
 WIDTH = 132
 NOISY_CPUS = 0.3
-SPEED = ("jobs/s", "to its peer (min-max)", "CPU to its peer's", "submit ms\np50 / p99", "done when idle, ms\np50 / p99", "others'\nCPUs")
-COSTS = ("CPU ms", "client", "workers", "database", "broker", "writes", "WAL KiB", "messages", "commands", "RSS MiB")
+SPEED = (
+    "jobs/s",
+    "to its peer (min-max)",
+    "CPU to its peer's",
+    "submit ms\np50 / p99",
+    "done when idle, ms\np50 / p99",
+    "others'\nCPUs",
+)
+COSTS = (
+    "CPU ms",
+    "client",
+    "workers",
+    "database",
+    "broker",
+    "writes",
+    "WAL KiB",
+    "messages",
+    "commands",
+    "RSS MiB",
+)
 MEBI, KIBI = 1024 * 1024, 1024
 
 
@@ -28,7 +46,12 @@ def as_json(result: Result) -> dict[str, Any]:
         "ratio_events": _ratio(found.get("one_lane_events")),
         "finished_all": all(line.finished == line.submitted for line in found.values()),
         "rows": [_row(line) for line in found.values()],
-        "machine": {**machine(), "store": result.store, "broker": result.broker, "worker_processes": result.children},
+        "machine": {
+            **machine(),
+            "store": result.store,
+            "broker": result.broker,
+            "worker_processes": result.children,
+        },
     }
 
 
@@ -53,7 +76,10 @@ def _row(line: Line) -> dict[str, Any]:
         "cpu_ratio": _spread(line.cpu_ratio, 3) if line.cpu_ratio else None,
         "cpu_ms": {
             "total": round(line.cpu_total_ms, 2),
-            **{name: None if value is None else round(value, 2) for name, value in line.cpu_ms.items()},
+            **{
+                name: None if value is None else round(value, 2)
+                for name, value in line.cpu_ms.items()
+            },
         },
         "write_tx": line.write_tx,
         "wal_bytes": round(line.wal_bytes),
@@ -67,7 +93,11 @@ def _row(line: Line) -> dict[str, Any]:
 
 
 def _spread(spread: Spread, digits: int) -> dict[str, float]:
-    return {"median": round(spread.median, digits), "min": round(spread.low, digits), "max": round(spread.high, digits)}
+    return {
+        "median": round(spread.median, digits),
+        "min": round(spread.low, digits),
+        "max": round(spread.high, digits),
+    }
 
 
 def show(result: Result) -> None:
@@ -96,7 +126,9 @@ def _rates(found: list[Line]) -> Table:
         table.add_row(
             name_of(line),
             f"{line.rate.median:.1f}",
-            f"{_said(line.ratio)} of {'f' if line.row.peer == 'chord' else 'c'}" if line.ratio else "-",
+            f"{_said(line.ratio)} of {'f' if line.row.peer == 'chord' else 'c'}"
+            if line.ratio
+            else "-",
             _said(line.cpu_ratio) if line.cpu_ratio else "-",
             f"{line.submit_ms[0]:.1f} / {line.submit_ms[1]:.1f}",
             f"{line.done_ms[0]:.1f} / {line.done_ms[1]:.1f}",
@@ -134,7 +166,9 @@ def _said(spread: Spread) -> str:
 def sentences(result: Result, found: list[Line]) -> list[str]:
     """What the tables say, in words."""
     named = {line.row.name: line for line in found}
-    told = [f"{result.store}; {result.broker}; {result.children} worker processes a row; {result.rounds} rounds in {result.seconds:.0f} s."]
+    told = [
+        f"{result.store}; {result.broker}; {result.children} worker processes a row; {result.rounds} rounds in {result.seconds:.0f} s."
+    ]
     ours, plain = named.get("one_lane"), named.get("chain")
     if ours is not None and plain is not None and ours.ratio is not None:
         parts = {name: value for name, value in ours.cpu_ms.items() if value is not None}
@@ -148,9 +182,15 @@ def sentences(result: Result, found: list[Line]) -> list[str]:
     if any(line.finished != line.submitted for line in found):
         told.append("NOT ALL JOBS FINISHED: the figures mean nothing.")
     if sum(line.rescued for line in found):
-        told.append(f"{sum(line.rescued for line in found)} messages had to be sent again: the counts are too high by that.")
+        told.append(
+            f"{sum(line.rescued for line in found)} messages had to be sent again: the counts are too high by that."
+        )
     if result.rounds < result.asked_rounds:
-        told.append(f"Only {result.rounds} of {result.asked_rounds} rounds fitted in; --seconds gives more time.")
+        told.append(
+            f"Only {result.rounds} of {result.asked_rounds} rounds fitted in; --seconds gives more time."
+        )
     if max(line.foreign_cpus for line in found) > NOISY_CPUS:
-        told.append("The machine was not ours alone (others' CPUs): rates are worth little, ratios of a round more, processor time most.")
+        told.append(
+            "The machine was not ours alone (others' CPUs): rates are worth little, ratios of a round more, processor time most."
+        )
     return told

@@ -59,7 +59,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def lines(result: Result) -> list[Line]:
     """A line for each row that was measured."""
-    return [_line(row, result.samples) for row in ALL if any(sample.row == row for sample in result.samples)]
+    return [
+        _line(row, result.samples)
+        for row in ALL
+        if any(sample.row == row for sample in result.samples)
+    ]
 
 
 def _line(row: Row, samples: Sequence[Sample]) -> Line:
@@ -86,7 +90,9 @@ def _line(row: Row, samples: Sequence[Sample]) -> Line:
     )
 
 
-def _against(row: Row, samples: Sequence[Sample], figure: Callable[[Sample], float]) -> Spread | None:
+def _against(
+    row: Row, samples: Sequence[Sample], figure: Callable[[Sample], float]
+) -> Spread | None:
     """Row / peer, round by round; None for a plain row."""
     peers = {sample.round: figure(sample) for sample in samples if sample.row.name == row.peer_name}
     found = [figure(s) / peers[s.round] for s in samples if s.row == row and peers.get(s.round)]
@@ -96,8 +102,14 @@ def _against(row: Row, samples: Sequence[Sample], figure: Callable[[Sample], flo
 def _cpu_ms(samples: Sequence[Sample], name: str) -> float | None:
     if any(sample.cpu_s[name] is None for sample in samples):
         return None
-    return median(1000 * (sample.cpu_s[name] or 0.0) / max(1, sample.finished) for sample in samples)
+    return median(
+        1000 * (sample.cpu_s[name] or 0.0) / max(1, sample.finished) for sample in samples
+    )
 
 
 def _ends(seconds: Sequence[float]) -> tuple[float, float]:
-    return (1000 * percentile(seconds, 0.5), 1000 * percentile(seconds, 0.99)) if seconds else (0.0, 0.0)
+    return (
+        (1000 * percentile(seconds, 0.5), 1000 * percentile(seconds, 0.99))
+        if seconds
+        else (0.0, 0.0)
+    )

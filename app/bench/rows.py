@@ -42,7 +42,9 @@ PLAIN = (
     Row("f", "chord", "plain chord of 10 + body", "plain", None, share=WIDE),
     Row("g", "fork_apart", "(e), none of it brief", "engine", "chord", share=WIDE),
 )
-WATCHED = tuple(Row(r.letter, r.what, r.title, r.team, r.peer, True, r.share) for r in PLAIN if r.team != "loop")  # a loop has no events
+WATCHED = tuple(
+    Row(r.letter, r.what, r.title, r.team, r.peer, True, r.share) for r in PLAIN if r.team != "loop"
+)  # a loop has no events
 ALL = PLAIN + WATCHED
 
 

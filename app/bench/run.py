@@ -36,7 +36,10 @@ WARM_JOBS, WARM_WIDE_JOBS = 20, 6
 BATCH_S = 1.5  # how long a batch lasts when nobody says how many jobs it has
 FEWEST, MOST = 4, 400
 IDLE_JOBS = 10
-TAKEN, OWN = "two empty databases of the server of BROKER_URL", "a server of the bench's own, append-only file on"
+TAKEN, OWN = (
+    "two empty databases of the server of BROKER_URL",
+    "a server of the bench's own, append-only file on",
+)
 SETTLE_S, SETTLE_LOOK_S = 3.0, 0.04  # the last acknowledgements come after the last job's end
 GATHERED_S = 0.4  # events of operations that were run on to are gathered for half of that
 
@@ -103,16 +106,29 @@ def bench(settings: Settings, plan: Plan, say: Callable[[str], None]) -> Result:
     with ExitStack() as held:
         home = held.enter_context(place.home())
         store_url, store_words = held.enter_context(place.store(settings, home))
-        taken = held.enter_context(place.databases_of(settings.broker_url)) if settings.broker_url else None
+        taken = (
+            held.enter_context(place.databases_of(settings.broker_url))
+            if settings.broker_url
+            else None
+        )
         held.enter_context(_signals_back())
         supervisor = Supervisor(home / "log", {}, lambda line: None)
         held.callback(supervisor.stop)
-        broker_urls, broker_words = (taken, TAKEN) if taken else (_own_broker(supervisor, home), OWN)
+        broker_urls, broker_words = (
+            (taken, TAKEN) if taken else (_own_broker(supervisor, home), OWN)
+        )
         where = Place(home, store_url, broker_urls)
         broker = Broker(broker_urls[0])
         held.callback(broker.close)
-        result = Result(store_words, f"Redis {broker.version}, {broker_words}", fleet.CHILDREN, asked_rounds=plan.rounds)
-        say(f"store: {result.store}; broker: {result.broker}; {fleet.CHILDREN} worker processes for each row")
+        result = Result(
+            store_words,
+            f"Redis {broker.version}, {broker_words}",
+            fleet.CHILDREN,
+            asked_rounds=plan.rounds,
+        )
+        say(
+            f"store: {result.store}; broker: {result.broker}; {fleet.CHILDREN} worker processes for each row"
+        )
         clients = []
         for events in (False, True):
             clients.append(Client(where, events=events))
@@ -153,8 +169,15 @@ def _signals_back() -> Iterator[None]:
 class _Bench:
     """What stands while the bench runs."""
 
-    def __init__(self, plan: Plan, supervisor: Supervisor, clients: Sequence[Client], gauges: Gauges) -> None:
-        self._plan, self._supervisor, self._clients, self._gauges = plan, supervisor, clients, gauges
+    def __init__(
+        self, plan: Plan, supervisor: Supervisor, clients: Sequence[Client], gauges: Gauges
+    ) -> None:
+        self._plan, self._supervisor, self._clients, self._gauges = (
+            plan,
+            supervisor,
+            clients,
+            gauges,
+        )
         self._jobs: dict[str, int] = {}
         self._longest_round_s = 0.0
         self._watched = True  # whether the last row had events
@@ -166,12 +189,18 @@ class _Bench:
             self._ask(row, warm, "load")
             answer = self._ask(row, warm, "load")
             fitting = int(BATCH_S * answer["finished"] / answer["wall_s"])
-            wanted = max(1, round(self._plan.jobs * row.share)) if self._plan.jobs else min(MOST, max(FEWEST, fitting))
+            wanted = (
+                max(1, round(self._plan.jobs * row.share))
+                if self._plan.jobs
+                else min(MOST, max(FEWEST, fitting))
+            )
             self._jobs[row.name] = wanted
 
     def fits(self, started: float, rounds: int) -> bool:
         """Whether one more round ends in time. The first is always run."""
-        return rounds == 0 or time.monotonic() - started + self._longest_round_s <= self._plan.seconds
+        return (
+            rounds == 0 or time.monotonic() - started + self._longest_round_s <= self._plan.seconds
+        )
 
     def round(self, number: int) -> list[Sample]:
         """Every row of the round once."""
@@ -187,7 +216,9 @@ class _Bench:
         self._settle()
         after, after_at = self._read(row), time.monotonic()
         alone = self._ask(row, min(IDLE_JOBS, self._jobs[row.name]), "idle")
-        commands = {name: calls - before.commands.get(name, 0) for name, calls in after.commands.items()}
+        commands = {
+            name: calls - before.commands.get(name, 0) for name, calls in after.commands.items()
+        }
         foreign_s = (after.busy_s - before.busy_s) - (after.ours_s - before.ours_s)
         return Sample(
             row=row,
@@ -215,7 +246,9 @@ class _Bench:
 
     def _ask(self, row: Row, jobs: int, how: str) -> dict[str, Any]:
         self._watched = row.events
-        return self._clients[int(row.events)].ask(self._supervisor, row.what, jobs, how, self._gauges.store.look)
+        return self._clients[int(row.events)].ask(
+            self._supervisor, row.what, jobs, how, self._gauges.store.look
+        )
 
     def _settle(self) -> None:
         """Wait until jobs cause no more commands: looks alike, for as long as events of the last row may be gathered."""

@@ -10,7 +10,10 @@ import os
 import struct
 from pathlib import Path
 
-NAMES = ("commits", "done")  # write transactions committed; jobs that ended, where no store knows them
+NAMES = (
+    "commits",
+    "done",
+)  # write transactions committed; jobs that ended, where no store knows them
 FOLDER = "SUREFOOT_BENCH_TALLY"  # the environment variable that says where
 _NUMBER = struct.Struct("<q")
 _BYTES = _NUMBER.size * len(NAMES)

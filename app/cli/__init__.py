@@ -64,7 +64,11 @@ COMMANDS = {
         "Messages that nobody can run: what it was, and why.",
         OPERATE,
     ),
-    "acts": Listed("surefoot.app.cli.acts:acts", "What people did: who, by which key, to what, and why.", OPERATE),
+    "acts": Listed(
+        "surefoot.app.cli.acts:acts",
+        "What people did: who, by which key, to what, and why.",
+        OPERATE,
+    ),
     "keys": Listed("surefoot.app.cli.keys:keys", "API keys: make, list and revoke them.", OPERATE),
     "db": Listed("surefoot.app.cli.db:db", "Manage the shape of the store.", OPERATE),
     "deploy-check": Listed(
@@ -72,15 +76,27 @@ COMMANDS = {
         "Try whether new code can go on with the jobs under way.",
         OPERATE,
     ),
-    "sagas": Listed("surefoot.app.cli.sagas:sagas", "The sagas in the catalogue: show, check and retire them.", DEVELOP),
-    "drill": Listed("surefoot.app.cli.drill:drill", "Try every fault on every operation of SAGA.", DEVELOP),
+    "sagas": Listed(
+        "surefoot.app.cli.sagas:sagas",
+        "The sagas in the catalogue: show, check and retire them.",
+        DEVELOP,
+    ),
+    "drill": Listed(
+        "surefoot.app.cli.drill:drill", "Try every fault on every operation of SAGA.", DEVELOP
+    ),
     "simulate": Listed(
         "surefoot.app.cli.simulate:simulate",
         "Run random sagas under random faults, in one process.",
         DEVELOP,
     ),
-    "bench": Listed("surefoot.app.cli.bench:bench", "Measure what durability costs beside plain Celery.", DEVELOP),
-    "version": Listed("surefoot.app.cli.version:version", "Print version information for bug reports.", DEVELOP),
+    "bench": Listed(
+        "surefoot.app.cli.bench:bench",
+        "Measure what durability costs beside plain Celery.",
+        DEVELOP,
+    ),
+    "version": Listed(
+        "surefoot.app.cli.version:version", "Print version information for bug reports.", DEVELOP
+    ),
 }
 
 

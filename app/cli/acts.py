@@ -20,7 +20,9 @@ class Moment(click.ParamType[datetime]):
 
     name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
         try:
             found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
         except ValueError:
@@ -42,8 +44,12 @@ def acts() -> None:
     shell_complete=completing.jobs,
     help="Only acts about this job, parts of a request about many included.",
 )
-@click.option("--actor", help="Only acts of this actor, as history names them: cli:ada, operator:night shift.")
-@click.option("--since", type=Moment(), help="Only acts from this time on; UTC where no zone is said.")
+@click.option(
+    "--actor", help="Only acts of this actor, as history names them: cli:ada, operator:night shift."
+)
+@click.option(
+    "--since", type=Moment(), help="Only acts from this time on; UTC where no zone is said."
+)
 @click.option("--until", type=Moment(), help="Only acts before this time.")
 @click.option(
     "--limit",
@@ -63,19 +69,26 @@ def list_(
 ) -> None:
     """Show the newest acts, newest first."""
     with store() as db:
-        asked = Asked(job_id=find_job(db, job) if job else None, actor=actor, since=since, until=until)
+        asked = Asked(
+            job_id=find_job(db, job) if job else None, actor=actor, since=since, until=until
+        )
         rows, edge = acts_view(db, asked, limit=limit)
     if as_json:
         print_json(rows)
         return
-    shown = [[moment(r["at"]), r["actor"], r["key_id"], r["act"], _object(r["object"]), _said(r)] for r in rows]
+    shown = [
+        [moment(r["at"]), r["actor"], r["key_id"], r["act"], _object(r["object"]), _said(r)]
+        for r in rows
+    ]
     print_table(
         ["at (UTC)", "actor", "key", "act", "object", "why, and what"],
         shown,
         "There are no such acts.",
     )
     if edge is not None:
-        click.echo(f"Older acts are left out: --until {edge[0].astimezone(UTC).isoformat()}, or a higher --limit.")
+        click.echo(
+            f"Older acts are left out: --until {edge[0].astimezone(UTC).isoformat()}, or a higher --limit."
+        )
 
 
 def _object(about: dict[str, Any]) -> str:

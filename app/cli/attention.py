@@ -48,11 +48,29 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    shown = [[r["name"], r["step"], r["kind"], r["why"], r["attempts"], moment(r["since"]), r["owner"], r["error"]] for r in rows]
-    print_table(["job", "step", "kind", "why", "attempts", "since (UTC)", "owner", "error"], shown, "Nobody needs to decide anything.")
+    shown = [
+        [
+            r["name"],
+            r["step"],
+            r["kind"],
+            r["why"],
+            r["attempts"],
+            moment(r["since"]),
+            r["owner"],
+            r["error"],
+        ]
+        for r in rows
+    ]
+    print_table(
+        ["job", "step", "kind", "why", "attempts", "since (UTC)", "owner", "error"],
+        shown,
+        "Nobody needs to decide anything.",
+    )
 
 
-def _decision(name: str, help_: str, decide_it: Callable[[Engine, str, str, str], Decision]) -> None:
+def _decision(
+    name: str, help_: str, decide_it: Callable[[Engine, str, str, str], Decision]
+) -> None:
     @attention.command(name, help=help_)
     @job_argument
     @click.argument("step")

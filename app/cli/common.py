@@ -38,7 +38,9 @@ def job_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("job", metavar="JOB", shell_complete=completing.jobs)(command)
 
 
-saga_option = click.option("--saga", shell_complete=completing.sagas, help="Only jobs of this saga.")
+saga_option = click.option(
+    "--saga", shell_complete=completing.sagas, help="Only jobs of this saga."
+)
 
 
 @contextmanager
@@ -47,11 +49,15 @@ def store() -> Iterator[Engine]:
     url = settings().store_url
     file = make_url(url).database if url.startswith("sqlite") else None
     if file and not Path(file).exists():  # SQLite would make an empty one
-        raise SettingsError(f"there is no store at {file} yet: start everything with `surefoot up`, or set DATABASE_URL")
+        raise SettingsError(
+            f"there is no store at {file} yet: start everything with `surefoot up`, or set DATABASE_URL"
+        )
     db = open_engine(url, pool_size=1)
     counts = settings().home.is_dir() and not metrics.started()
     if counts:
-        metrics.start(settings().home)  # a job that was submitted here is as good as any; what only reads leaves no file
+        metrics.start(
+            settings().home
+        )  # a job that was submitted here is as good as any; what only reads leaves no file
     try:
         shape.check(db)
         yield db
@@ -85,7 +91,9 @@ def find_job(db: Engine, named: str) -> str:
             f"there is no job {named}: say its id, its first {SHORTEST_START} characters or more, or its short name such as order-7K3F"
         )
     if len(found) > 1:
-        raise RequestError(f"{len(found)} jobs are named {named}; say the id: {', '.join(found[:5])}")
+        raise RequestError(
+            f"{len(found)} jobs are named {named}; say the id: {', '.join(found[:5])}"
+        )
     return found[0]
 
 
@@ -126,7 +134,9 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], empty: s
     console.print(table)
 
 
-def print_rest(shown: int, edge: tuple[Any, str] | None, total: Count | None, *, aside: bool) -> None:
+def print_rest(
+    shown: int, edge: tuple[Any, str] | None, total: Count | None, *, aside: bool
+) -> None:
     """Say what a list left out. `edge`: of its last row; `aside`: on stderr, beside JSON."""
     if edge is not None:
         of = f" of {total.shown}" if total is not None else ""

@@ -38,8 +38,14 @@ def jobs(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[Compl
     with store() as db:
         rows, _ = list_jobs(db, None, limit=OFFERED)
     wanted = begun.lower()
-    names = [CompletionItem(row["name"], help=row["state"]) for row in rows if row["name"].lower().startswith(wanted)]
-    return names or [CompletionItem(row["id"], help=row["name"]) for row in rows if row["id"].startswith(wanted)]
+    names = [
+        CompletionItem(row["name"], help=row["state"])
+        for row in rows
+        if row["name"].lower().startswith(wanted)
+    ]
+    return names or [
+        CompletionItem(row["id"], help=row["name"]) for row in rows if row["id"].startswith(wanted)
+    ]
 
 
 @_silent
@@ -50,7 +56,11 @@ def sagas(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[Comp
 
     with store() as db:
         found = sagas_view(db)["items"]
-    return [CompletionItem(one["name"], help=f"version {one['version']}") for one in found if one["name"].startswith(begun)]
+    return [
+        CompletionItem(one["name"], help=f"version {one['version']}")
+        for one in found
+        if one["name"].startswith(begun)
+    ]
 
 
 @_silent

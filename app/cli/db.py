@@ -28,5 +28,9 @@ def upgrade(as_json: bool) -> None:
             ensure_admin(engine, settings().api_key)
     finally:
         engine.dispose()
-    said = f"The store is at {now}." if before == now else f"The store was at {before or 'nothing'} and is at {now} now."
+    said = (
+        f"The store is at {now}."
+        if before == now
+        else f"The store was at {before or 'nothing'} and is at {now} now."
+    )
     print_done(as_json, said, {"before": before or None, "now": now})

@@ -14,7 +14,14 @@ from surefoot.app.saga.registry import Registry
 
 
 @click.command("deploy-check")
-@click.option("--jobs", "most", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="Of each definition, so many.")
+@click.option(
+    "--jobs",
+    "most",
+    type=click.IntRange(1, 1_000_000),
+    default=1000,
+    show_default=True,
+    help="Of each definition, so many.",
+)
 @as_json
 def deploy_check(most: int, as_json: bool) -> None:
     """Try whether new code can go on with the jobs under way.
@@ -31,5 +38,9 @@ def deploy_check(most: int, as_json: bool) -> None:
     else:
         for one in found:
             click.echo(f"{one.saga}: {one.jobs} open job{'s' if one.jobs > 1 else ''}: {one.said}")
-        click.echo("These jobs would wait for code that can." if found else "Every open job can go on with this code.")
+        click.echo(
+            "These jobs would wait for code that can."
+            if found
+            else "Every open job can go on with this code."
+        )
     raise Exit(1 if found else 0)

@@ -17,8 +17,17 @@ COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
 
 @click.command()
-@click.option("--all-jobs", is_flag=True, help="Ask the invariants about every job there ever was, which takes long over millions.")
-@click.option("--settings", "show", is_flag=True, help="Show every setting, its value, and where it is from; nothing else.")
+@click.option(
+    "--all-jobs",
+    is_flag=True,
+    help="Ask the invariants about every job there ever was, which takes long over millions.",
+)
+@click.option(
+    "--settings",
+    "show",
+    is_flag=True,
+    help="Show every setting, its value, and where it is from; nothing else.",
+)
 @as_json
 def doctor(all_jobs: bool, show: bool, as_json: bool) -> None:
     """Look at everything, change nothing: a line each, OK, WARN or FAIL.
@@ -46,11 +55,15 @@ def _show_settings(in_json: bool) -> None:
         print_json([asdict(one) for one in found])
         return
     for one in found:
-        click.echo(f"{one.name:<40}  {one.value:<30}  {one.source if one.source != one.name else 'environment'}")
+        click.echo(
+            f"{one.name:<40}  {one.value:<30}  {one.source if one.source != one.name else 'environment'}"
+        )
 
 
 def _tell(finding: Finding) -> None:
-    level = click.style(f"{finding.level:<4}", fg=COLOURS[finding.level], bold=finding.level == Level.FAIL)
+    level = click.style(
+        f"{finding.level:<4}", fg=COLOURS[finding.level], bold=finding.level == Level.FAIL
+    )
     click.echo(f"{level}  {finding.about:<12}  {finding.said}")
     if finding.fix:
         click.echo(f"{'':20}→ {finding.fix}")

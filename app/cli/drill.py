@@ -26,16 +26,43 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("saga", shell_complete=completing.local_sagas)
-@click.option("--only", metavar="WHAT", help="Only this row, group or operation (or all rows whose name holds this text).")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is left to chance: which message is next.")
-@click.option("--real", is_flag=True, help="On real processes with real signals, a store and a broker of their own; takes minutes.")
 @click.option(
-    "--seconds", type=click.FloatRange(10, 36000), default=600.0, show_default=True, help="With --real: no row that begins later."
+    "--only",
+    metavar="WHAT",
+    help="Only this row, group or operation (or all rows whose name holds this text).",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of what is left to chance: which message is next.",
+)
+@click.option(
+    "--real",
+    is_flag=True,
+    help="On real processes with real signals, a store and a broker of their own; takes minutes.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(10, 36000),
+    default=600.0,
+    show_default=True,
+    help="With --real: no row that begins later.",
 )
 @click.option("--list", "list_", is_flag=True, help="Show the rows, and play none.")
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 @as_json
-def drill(saga: str, only: str | None, seed: int, real: bool, seconds: float, list_: bool, markdown: bool, as_json: bool) -> None:
+def drill(
+    saga: str,
+    only: str | None,
+    seed: int,
+    real: bool,
+    seconds: float,
+    list_: bool,
+    markdown: bool,
+    as_json: bool,
+) -> None:
     """Try every fault on every operation of SAGA.
 
     Checks that every job lands as it must. Runs on databases of its own and calls nothing real:
@@ -47,7 +74,9 @@ def drill(saga: str, only: str | None, seed: int, real: bool, seconds: float, li
     known = Registry.load(settings().saga_modules)
     meant = known.get(saga)
     if meant is None:
-        raise UnknownSaga(f"no saga is called {saga!r}.{did_you_mean(saga, sorted({s.name for s in known.all()}))}")
+        raise UnknownSaga(
+            f"no saga is called {saga!r}.{did_you_mean(saga, sorted({s.name for s in known.all()}))}"
+        )
     if list_:
         rows = [[row.name, row.group, row.fault] for row in run.plan(meant, only)]
         if as_json:

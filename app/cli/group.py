@@ -18,7 +18,13 @@ from surefoot.app.supervisor import plugins, runfile
 from surefoot.app.supervisor.plugins import Listed
 from surefoot.app.supervisor.private import PART
 
-BARE = ("up", "version", "bench", "drill", "simulate")  # commands that take nothing from an earlier `surefoot up` on this home
+BARE = (
+    "up",
+    "version",
+    "bench",
+    "drill",
+    "simulate",
+)  # commands that take nothing from an earlier `surefoot up` on this home
 REFUSED = 2  # as click's own for wrong words
 TRY_LATER = 75  # as EX_TEMPFAIL of sysexits.h: the same words may succeed later
 ENDS = """Exit codes: 0 it is done (with --wait: the job completed). 1 it did not go well: the job failed or was cancelled, a person
@@ -49,7 +55,9 @@ class Commands(click.RichGroup):
         """The command itself. Raises: SettingsError when a saga package refuses its settings."""
         return self._table[name].load() if name in self._table else plugins.load(name)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self._table:
             self._take_packages()
         name, _, rest = super().resolve_command(ctx, args)
@@ -80,7 +88,9 @@ def _version_option() -> click.Option:
             ctx.exit()
 
     said = "Print the version, and end."
-    return click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=show, help=said)
+    return click.Option(
+        ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=show, help=said
+    )
 
 
 def logs_of_a_command() -> None:
@@ -106,7 +116,11 @@ def _buffered() -> None:
     raw = getattr(sys.stdout, "buffer", None)
     if isinstance(raw, io.RawIOBase):
         sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(raw), encoding=sys.stdout.encoding, errors=sys.stdout.errors, newline="\n", line_buffering=True
+            io.BufferedWriter(raw),
+            encoding=sys.stdout.encoding,
+            errors=sys.stdout.errors,
+            newline="\n",
+            line_buffering=True,
         )
 
 
@@ -127,7 +141,13 @@ def outcome(group: click.Group, args: list[str] | None = None) -> int:
         _tell(error.message)
         for fault in error.faults if isinstance(error, InvalidInput) else []:
             click.echo(f"  {fault.get('pointer', '')}: {fault.get('detail', '')}", err=True)
-        return TRY_LATER if isinstance(error, TryLater) else REFUSED if isinstance(error, RequestError) else 1
+        return (
+            TRY_LATER
+            if isinstance(error, TryLater)
+            else REFUSED
+            if isinstance(error, RequestError)
+            else 1
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has gone, as `| head` does
         return 1

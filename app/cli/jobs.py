@@ -44,10 +44,20 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--state", type=click.Choice([str(state) for state in SHOWN_STATES]), help="Only jobs in this state.")
+@click.option(
+    "--state",
+    type=click.Choice([str(state) for state in SHOWN_STATES]),
+    help="Only jobs in this state.",
+)
 @saga_option
 @click.option("--tag", help="Only jobs with this tag.")
-@click.option("--limit", type=click.IntRange(1, PAGE), default=20, show_default=True, help="At most so many, newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, PAGE),
+    default=20,
+    show_default=True,
+    help="At most so many, newest first.",
+)
 @after
 @as_json
 def list_(limit: int, after: str | None, as_json: bool, **filters: str | None) -> None:
@@ -55,7 +65,9 @@ def list_(limit: int, after: str | None, as_json: bool, **filters: str | None) -
     rows: list[dict[str, Any]] = []
     with store() as db:
         edge = position_of(db, after) if after is not None else None
-        while not rows or (edge is not None and len(rows) < limit):  # a page may be short although there is more
+        while not rows or (
+            edge is not None and len(rows) < limit
+        ):  # a page may be short although there is more
             more, edge = list_jobs(db, None, **filters, after=edge, limit=limit - len(rows))
             rows += more
             if edge is None:
@@ -65,15 +77,24 @@ def list_(limit: int, after: str | None, as_json: bool, **filters: str | None) -
         print_json(rows)
         print_rest(len(rows), edge, total, aside=True)
         return
-    shown = [[r["name"], r["state"], r["outcome"], moment(r["created_at"]), r["summary"], _standing(r)] for r in rows]
-    print_table(["job", "state", "outcome", "accepted (UTC)", "what", ""], shown, "There are no such jobs.")
+    shown = [
+        [r["name"], r["state"], r["outcome"], moment(r["created_at"]), r["summary"], _standing(r)]
+        for r in rows
+    ]
+    print_table(
+        ["job", "state", "outcome", "accepted (UTC)", "what", ""], shown, "There are no such jobs."
+    )
     print_rest(len(rows), edge, total, aside=False)
 
 
 def _standing(job: dict[str, Any]) -> str:
     """What a person is asked about, why it turned, or how far it is."""
     asked = job["trouble"] if job["attention"] else None
-    return f"{asked['step']}: {asked['message']}" if asked else job["reason"] or job["progress"]["message"]
+    return (
+        f"{asked['step']}: {asked['message']}"
+        if asked
+        else job["reason"] or job["progress"]["message"]
+    )
 
 
 @jobs.command()
@@ -86,21 +107,36 @@ def show(job: str, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    click.echo(f"{view['name']}  {view['id']}{chr(10) + view['summary'] if view['summary'] else ''}")
-    click.echo(f"{view['state']} ({view['outcome']}){': ' + view['reason'] if view['reason'] else ''}")
+    click.echo(
+        f"{view['name']}  {view['id']}{chr(10) + view['summary'] if view['summary'] else ''}"
+    )
+    click.echo(
+        f"{view['state']} ({view['outcome']}){': ' + view['reason'] if view['reason'] else ''}"
+    )
     if view["attention"] and view["trouble"]:
         click.echo(f"a person is asked: {_standing(view)}")
     if view["retried_as"]:
         click.echo(f"run again as {view['retried_as']}")
     if view["state"] in ("pending", "running", "waiting") and "cancel" not in view["actions"]:
         click.echo("it is past the point of no return and can no longer be cancelled")
-    print_table(["step", "state", "attempts", "lane", "undo", "error"], [_step(step) for step in view["steps"]], "It has no steps.")
+    print_table(
+        ["step", "state", "attempts", "lane", "undo", "error"],
+        [_step(step) for step in view["steps"]],
+        "It has no steps.",
+    )
 
 
 def _step(step: dict[str, Any]) -> list[Any]:
     undo = step["compensation"]
     error = (step["error"] or {}).get("message")
-    return [step["name"], step["state"], step["attempts"], step["lane"], undo and undo["state"], error]
+    return [
+        step["name"],
+        step["state"],
+        step["attempts"],
+        step["lane"],
+        undo and undo["state"],
+        error,
+    ]
 
 
 @jobs.command()
@@ -115,11 +151,17 @@ def why(job: str, as_json: bool) -> None:
         return
     click.echo(told["sentence"])
     for wait in told.get("waiting_for") or []:
-        parts = [f"{wait['kind']}: {wait['what']}", wait.get("since") and f"since {moment(wait['since'])}"]
+        parts = [
+            f"{wait['kind']}: {wait['what']}",
+            wait.get("since") and f"since {moment(wait['since'])}",
+        ]
         parts.append(wait.get("ends_by") and f"at the latest until {moment(wait['ends_by'])}")
         click.echo("  waits for " + ", ".join(part for part in parts if part))
     if following := told.get("next"):
-        click.echo(f"  next: {following['what']}" + (f" at {moment(following['at'])} UTC" if following.get("at") else ""))
+        click.echo(
+            f"  next: {following['what']}"
+            + (f" at {moment(following['at'])} UTC" if following.get("at") else "")
+        )
 
 
 @jobs.command()
@@ -141,19 +183,35 @@ def history(job: str, as_json: bool) -> None:
     print_table(["", "at (UTC)", "event", "operation", ""], shown, "Nothing has happened.")
 
 
-ENDED_BADLY = ("recovered", "attempt_failed", "failed")  # of these the number is told also when it is the first
+ENDED_BADLY = (
+    "recovered",
+    "attempt_failed",
+    "failed",
+)  # of these the number is told also when it is the first
 
 
 def _operation(event: dict[str, Any]) -> str:
     """As reserve_stock, or reserve_stock.undo."""
-    return f"{event['step']}.{event['kind']}" if event["kind"] not in (None, "action") else event["step"] or ""
+    return (
+        f"{event['step']}.{event['kind']}"
+        if event["kind"] not in (None, "action")
+        else event["step"] or ""
+    )
 
 
 def _detail(event: dict[str, Any]) -> str:
-    words = [f"attempt {event['attempt']}"] if (event["attempt"] or 0) > (0 if event["event"] in ENDED_BADLY else 1) else []
+    words = (
+        [f"attempt {event['attempt']}"]
+        if (event["attempt"] or 0) > (0 if event["event"] in ENDED_BADLY else 1)
+        else []
+    )
     words += [f"by {event['actor']}"] if event["actor"] else []
     for name, value in (event["detail"] or {}).items():
-        words.append(str(value["message"]) if isinstance(value, dict) and "message" in value else f"{name}: {value}")
+        words.append(
+            str(value["message"])
+            if isinstance(value, dict) and "message" in value
+            else f"{name}: {value}"
+        )
     return ", ".join(words)
 
 
@@ -175,7 +233,9 @@ def cancel(job: str, as_json: bool) -> None:
 
 @jobs.command()
 @job_argument
-@click.option("--reason", default="", help="Why; it goes into the history. Needed where a person is asked.")
+@click.option(
+    "--reason", default="", help="Why; it goes into the history. Needed where a person is asked."
+)
 @click.option("--again", is_flag=True, help="JOB completed, and all of it is to be done once more.")
 @click.option("--key", help="Idempotency key: asked again with the same key, it is the same job.")
 @as_json
@@ -186,7 +246,9 @@ def redrive(job: str, reason: str, again: bool, key: str | None, as_json: bool) 
     """
     with store() as db:
         job_id = find_job(db, job)
-        decision = redrive_job(Entrance.of(db, settings()), job_id, Asked(shell_actor(), reason, key, again))
+        decision = redrive_job(
+            Entrance.of(db, settings()), job_id, Asked(shell_actor(), reason, key, again)
+        )
         publish(db, decision.plan)
         runs = decision.job_id if isinstance(decision, Submitted) else job_id
         view = job_view(db, runs, None)

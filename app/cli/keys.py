@@ -22,8 +22,18 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--tenant", default=DEFAULT, show_default=True, help="Whose jobs it may see; made when there is none of that name.")
-@click.option("--role", type=click.Choice([str(role) for role in Role]), default=str(Role.USER), show_default=True)
+@click.option(
+    "--tenant",
+    default=DEFAULT,
+    show_default=True,
+    help="Whose jobs it may see; made when there is none of that name.",
+)
+@click.option(
+    "--role",
+    type=click.Choice([str(role) for role in Role]),
+    default=str(Role.USER),
+    show_default=True,
+)
 @click.option("--name", default="", help="What it is for, as lists show it.")
 @as_json
 def create(tenant: str, role: str, name: str, as_json: bool) -> None:
@@ -46,7 +56,18 @@ def list_(as_json: bool) -> None:
         print_json(rows)
         return
     headings = ["id", "begins with", "tenant", "role", "name", "made", "revoked"]
-    shown = [[r["id"], r["prefix"], r["tenant"], r["role"], r["name"], _day(r["created_at"]), _day(r["revoked_at"])] for r in rows]
+    shown = [
+        [
+            r["id"],
+            r["prefix"],
+            r["tenant"],
+            r["role"],
+            r["name"],
+            _day(r["created_at"]),
+            _day(r["revoked_at"]),
+        ]
+        for r in rows
+    ]
     print_table(headings, shown, "There are no keys. Make one with: surefoot keys create")
 
 
@@ -57,7 +78,11 @@ def revoke(key: str, as_json: bool) -> None:
     """Refuse a key from now on, and sign out every browser that signed in with it."""
     with store() as db:
         at = access.revoke(db, key, shell_actor())
-    print_done(as_json, f"The key {key} is refused since {_day(at)}.", {"key": key, "revoked_at": stamp(at)})
+    print_done(
+        as_json,
+        f"The key {key} is refused since {_day(at)}.",
+        {"key": key, "revoked_at": stamp(at)},
+    )
 
 
 @keys.command("sessions")
@@ -72,10 +97,23 @@ def sessions_(key: str | None, as_json: bool) -> None:
         print_json(rows)
         return
     headings = ["key", "name", "tenant", "signed in (UTC)", "used (UTC)", "from", "browser"]
-    shown = [[r["key_id"], r["key"], r["tenant"], moment(r["made_at"]), moment(r["seen_at"]), r["address"], r["agent"]] for r in rows]
+    shown = [
+        [
+            r["key_id"],
+            r["key"],
+            r["tenant"],
+            moment(r["made_at"]),
+            moment(r["seen_at"]),
+            r["address"],
+            r["agent"],
+        ]
+        for r in rows
+    ]
     print_table(headings, shown, "Nobody is signed in.")
     if len(rows) == sessions.LISTED_MOST:
-        click.echo(f"These are the newest {len(rows)}; there may be more. Name a key to see its own.")
+        click.echo(
+            f"These are the newest {len(rows)}; there may be more. Name a key to see its own."
+        )
 
 
 @keys.command("sign-out")
@@ -85,7 +123,11 @@ def sign_out(key: str, as_json: bool) -> None:
     """Sign out every browser that signed in with KEY. The key itself stays good."""
     with store() as db:
         count = access.sign_out(db, key, shell_actor())
-    print_done(as_json, f"{count} session{'' if count == 1 else 's'} ended.", {"key": key, "sessions_ended": count})
+    print_done(
+        as_json,
+        f"{count} session{'' if count == 1 else 's'} ended.",
+        {"key": key, "sessions_ended": count},
+    )
 
 
 def _day(time: object) -> str:

@@ -52,7 +52,11 @@ def letters() -> None:
 def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--job", shell_complete=completing.jobs, help="Only letters of this job."),
-        click.option("--needs-person/--lands-by-itself", default=None, help="Only those that hold their job, or only the others."),
+        click.option(
+            "--needs-person/--lands-by-itself",
+            default=None,
+            help="Only those that hold their job, or only the others.",
+        ),
         click.option("--why", type=click.Choice(WHYS), help="Only letters for this reason."),
         click.option("--step", help="Only letters about this step."),
         click.option("--saga", shell_complete=completing.sagas, help="Only letters of this saga."),
@@ -62,18 +66,36 @@ def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _meant(
-    db: Engine, state: str | None, saga: str | None, step: str | None, why: str | None, needs_person: bool | None, job: str | None
+    db: Engine,
+    state: str | None,
+    saga: str | None,
+    step: str | None,
+    why: str | None,
+    needs_person: bool | None,
+    job: str | None,
 ) -> Meant:
     job_id = find_job(db, job) if job is not None else None
-    return Meant(state=state, saga=saga, step=step, why=why, needs_person=needs_person, job_id=job_id)
+    return Meant(
+        state=state, saga=saga, step=step, why=why, needs_person=needs_person, job_id=job_id
+    )
 
 
 @letters.command("list")
 @click.option(
-    "--state", type=click.Choice(["open", "closed", "any"]), default="open", show_default=True, help="Only letters in this state."
+    "--state",
+    type=click.Choice(["open", "closed", "any"]),
+    default="open",
+    show_default=True,
+    help="Only letters in this state.",
 )
 @_filtered
-@click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="At most so many, newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, PAGE),
+    default=50,
+    show_default=True,
+    help="At most so many, newest first.",
+)
 @after
 @as_json
 def list_(state: str, limit: int, after: str | None, as_json: bool, **filters: Any) -> None:
@@ -87,17 +109,32 @@ def list_(state: str, limit: int, after: str | None, as_json: bool, **filters: A
         print_rest(len(rows), edge, total, aside=True)
         return
     shown = [
-        [row["id"][-12:], row["name"], row["step"], row["kind"], row["why"], row["attempts"], _next(row), _message(row["error"])]
+        [
+            row["id"][-12:],
+            row["name"],
+            row["step"],
+            row["kind"],
+            row["why"],
+            row["attempts"],
+            _next(row),
+            _message(row["error"]),
+        ]
         for row in rows
     ]
-    print_table(["letter", "job", "step", "kind", "why", "attempts", "next", "error"], shown, "There are no such dead letters.")
+    print_table(
+        ["letter", "job", "step", "kind", "why", "attempts", "next", "error"],
+        shown,
+        "There are no such dead letters.",
+    )
     print_rest(len(rows), edge, total, aside=False)
 
 
 def _next(row: dict[str, Any]) -> str:
     if row["state"] == "closed":
         return f"{row['resolution']} by {row['resolved_by']}"
-    return f"sent back {moment(row['redrive']['at'])}" if row["redrive"] else ", ".join(row["actions"])
+    return (
+        f"sent back {moment(row['redrive']['at'])}" if row["redrive"] else ", ".join(row["actions"])
+    )
 
 
 def _message(error: dict[str, Any] | None) -> str:
@@ -114,61 +151,115 @@ def show(letter: str, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    click.echo(f"{view['id']}  {view['name']}  {view['job']}\n{view['step']}.{view['kind']}: {view['why']}, {_message(view['error'])}")
-    click.echo(f"  {view['state']}: {_next(view)}" + (f" ({view['resolved_why']})" if view["resolved_why"] else ""))
+    click.echo(
+        f"{view['id']}  {view['name']}  {view['job']}\n{view['step']}.{view['kind']}: {view['why']}, {_message(view['error'])}"
+    )
+    click.echo(
+        f"  {view['state']}: {_next(view)}"
+        + (f" ({view['resolved_why']})" if view["resolved_why"] else "")
+    )
     if view["retried_as"]:
         click.echo(f"  runs again as {view['retried_as']}")
-    shown = [[one["attempt"], moment(one["at"]), one["event"], _message(one["error"])] for one in view["history"]]
+    shown = [
+        [one["attempt"], moment(one["at"]), one["event"], _message(one["error"])]
+        for one in view["history"]
+    ]
     print_table(["attempt", "ended at (UTC)", "how", "error"], shown, "It was never tried.")
 
 
 @letters.command("redrive")
 @click.argument("letter", required=False)
 @_filtered
-@click.option("--rate", type=click.FloatRange(0, 1000, min_open=True), default=10.0, show_default=True, help="Letters a second.")
-@click.option("--ramp", type=click.FloatRange(0, 86400), default=0.0, show_default=True, help="Seconds until that rate is reached.")
-@click.option("--all", "everything", is_flag=True, help="Every open letter, where no filter is given.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1000, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Letters a second.",
+)
+@click.option(
+    "--ramp",
+    type=click.FloatRange(0, 86400),
+    default=0.0,
+    show_default=True,
+    help="Seconds until that rate is reached.",
+)
+@click.option(
+    "--all", "everything", is_flag=True, help="Every open letter, where no filter is given."
+)
 @click.option("--dry-run", is_flag=True, help="Write nothing; show what would be sent back.")
 @reason
 @as_json
 def redrive_(
-    letter: str | None, rate: float, ramp: float, everything: bool, dry_run: bool, reason: str, as_json: bool, **filters: Any
+    letter: str | None,
+    rate: float,
+    ramp: float,
+    everything: bool,
+    dry_run: bool,
+    reason: str,
+    as_json: bool,
+    **filters: Any,
 ) -> None:
     """Send back LETTER now; or many, by filter or --all, at a rate.
 
     Many are dated here and sent back by the relay as their time comes.
     """
     filtered = any(value is not None for value in filters.values())
-    if (letter is None) == (not filtered and not everything) or (letter is not None and (filtered or everything)):
+    if (letter is None) == (not filtered and not everything) or (
+        letter is not None and (filtered or everything)
+    ):
         raise click.UsageError("name one letter, or say which ones by a filter or --all")
     with store() as db:
         if letter is not None:
             _one(db, find_letter(db, letter), reason, dry_run, as_json)
             return
         meant = _meant(db, "open", **filters)
-        found = redrive.redrive_many(db, settings(), meant, rate=rate, ramp_s=ramp, actor=shell_actor(), why=reason, dry_run=dry_run)
+        found = redrive.redrive_many(
+            db,
+            settings(),
+            meant,
+            rate=rate,
+            ramp_s=ramp,
+            actor=shell_actor(),
+            why=reason,
+            dry_run=dry_run,
+        )
     if as_json:
         print_json(
-            {"letters": list(found.letters), "takes_seconds": round(found.takes_s, 3), "dry_run": dry_run, "more": found.more},
+            {
+                "letters": list(found.letters),
+                "takes_seconds": round(found.takes_s, 3),
+                "dry_run": dry_run,
+                "more": found.more,
+            },
         )
         return
     count = len(found.letters)
     what = f"{count} letter{'' if count == 1 else 's'}"
     done = "would be sent back" if dry_run else "sent back by the relay"
-    click.echo(f"{what} {done}, the last in {found.takes_s:.0f} s.{' There are more: run this again afterwards.' if found.more else ''}")
+    click.echo(
+        f"{what} {done}, the last in {found.takes_s:.0f} s.{' There are more: run this again afterwards.' if found.more else ''}"
+    )
 
 
 def _one(db: Engine, letter_id: str, reason: str, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         view = letter_view(db, letter_id, None)
-        told, job_id = ("can be sent back" if "redrive" in view["actions"] else "cannot be sent back now"), view["job"]
+        told, job_id = (
+            ("can be sent back" if "redrive" in view["actions"] else "cannot be sent back now"),
+            view["job"],
+        )
     else:
-        done = redrive.redrive_letter(Entrance.of(db, settings()), letter_id, Asked(shell_actor(), reason))
+        done = redrive.redrive_letter(
+            Entrance.of(db, settings()), letter_id, Asked(shell_actor(), reason)
+        )
         publish(db, done.plan)
         view = letter_view(db, letter_id, None)
         again = isinstance(done, Submitted)
         job_id = done.job_id if isinstance(done, Submitted) else view["job"]
-        told = f"runs again as the new job {job_id}" if again else "was sent back with fresh attempts"
+        told = (
+            f"runs again as the new job {job_id}" if again else "was sent back with fresh attempts"
+        )
     if as_json:
         print_json(view | {"message": told, "runs": job_id, "dry_run": dry_run})
     else:
@@ -177,7 +268,12 @@ def _one(db: Engine, letter_id: str, reason: str, dry_run: bool, as_json: bool) 
 
 @letters.command("hold-back")
 @_filtered
-@click.option("--all", "everything", is_flag=True, help="Every letter that has a date, where no filter is given.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Every letter that has a date, where no filter is given.",
+)
 @reason
 @as_json
 def hold_back(everything: bool, reason: str, as_json: bool, **filters: Any) -> None:
@@ -222,7 +318,11 @@ def find_letter(db: Engine, named: str) -> str:
             break
         after = edge[1]
     if not found:
-        raise NotFound(f"there is no dead letter {named} (looked at the newest {LOOKED_AT}; the whole id finds any)")
+        raise NotFound(
+            f"there is no dead letter {named} (looked at the newest {LOOKED_AT}; the whole id finds any)"
+        )
     if len(found) > 1:
-        raise RequestError(f"{len(found)} letters end in {named}; say the id: {', '.join(found[:5])}")
+        raise RequestError(
+            f"{len(found)} letters end in {named}; say the id: {', '.join(found[:5])}"
+        )
     return found[0]

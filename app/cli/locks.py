@@ -19,7 +19,13 @@ def locks() -> None:
 
 
 @locks.command("list")
-@click.option("--limit", type=click.IntRange(1, 200), default=200, show_default=True, help="At most so many keys.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 200),
+    default=200,
+    show_default=True,
+    help="At most so many keys.",
+)
 @click.option("--after", default="", help="Go on here, as the page before says.")
 @as_json
 def list_(limit: int, after: str, as_json: bool) -> None:

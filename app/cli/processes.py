@@ -30,12 +30,16 @@ def up() -> None:
 
 @click.command()
 @click.option("--host", help="Address to listen on (SUREFOOT_HOST, 127.0.0.1).")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (SUREFOOT_PORT, 8000).")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port to listen on (SUREFOOT_PORT, 8000)."
+)
 def web(host: str | None, port: int | None) -> None:
     """Run the web server."""
     told = settings()
     where, number = host or told.host, port or told.port or WEB_PORT
-    ports.is_free(where, number)  # gunicorn waits for one that is taken, and should not wait for a host that is none
+    ports.is_free(
+        where, number
+    )  # gunicorn waits for one that is taken, and should not wait for a host that is none
     become(commands.web(where, number, told.trusted_proxies))
 
 
@@ -48,7 +52,9 @@ def web(host: str | None, port: int | None) -> None:
     show_default=True,
     help="Number of child processes.",
 )
-@click.option("--name", default="", help="Its name in Flower, one of its own on each host (worker-PID).")
+@click.option(
+    "--name", default="", help="Its name in Flower, one of its own on each host (worker-PID)."
+)
 def worker(lanes: str | None, concurrency: int, name: str) -> None:
     """Run a worker. SIGTERM lets running steps end for a while, then hands their work back."""
     settings()
@@ -65,12 +71,18 @@ def relay() -> None:
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (SUREFOOT_FLOWER_PORT, else the first free one from 5555).")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port to listen on (SUREFOOT_FLOWER_PORT, else the first free one from 5555).",
+)
 def flower(host: str, port: int | None) -> None:
     """Run Flower, to look only. It needs SUREFOOT_FLOWER_BASIC_AUTH=user:password."""
     chosen = settings()
     if not chosen.flower_basic_auth:
-        raise click.UsageError("Set SUREFOOT_FLOWER_BASIC_AUTH=user:password: Flower shows every task to whoever comes by.")
+        raise click.UsageError(
+            "Set SUREFOOT_FLOWER_BASIC_AUTH=user:password: Flower shows every task to whoever comes by."
+        )
     on = ports.choose("SUREFOOT_FLOWER_PORT", host, port or chosen.flower_port, FLOWER_PORT)
     command = commands.flower(
         host,

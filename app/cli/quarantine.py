@@ -30,21 +30,39 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-@click.option("--state", type=click.Choice(["kept", "discarded"]), default="kept", show_default=True, help="Only messages in this state.")
-@click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="At most so many, newest first.")
+@click.option(
+    "--state",
+    type=click.Choice(["kept", "discarded"]),
+    default="kept",
+    show_default=True,
+    help="Only messages in this state.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, PAGE),
+    default=50,
+    show_default=True,
+    help="At most so many, newest first.",
+)
 @after
 @as_json
 def list_(state: str, limit: int, after: str | None, as_json: bool) -> None:
     """Show them, newest first."""
     discarded = state == "discarded"
     with store() as db:
-        rows, edge = quarantine_view(db, None, discarded=discarded, after_id=checked_id(after), limit=limit)
+        rows, edge = quarantine_view(
+            db, None, discarded=discarded, after_id=checked_id(after), limit=limit
+        )
     if as_json:
         print_json(rows)
         print_rest(len(rows), edge, None, aside=True)
         return
-    shown = [[row["id"], moment(row["at"]), row["queue"], row["size"], row["reason"]] for row in rows]
-    print_table(["message", "came at (UTC)", "queue", "bytes", "reason"], shown, "Nothing is in quarantine.")
+    shown = [
+        [row["id"], moment(row["at"]), row["queue"], row["size"], row["reason"]] for row in rows
+    ]
+    print_table(
+        ["message", "came at (UTC)", "queue", "bytes", "reason"], shown, "Nothing is in quarantine."
+    )
     print_rest(len(rows), edge, None, aside=False)
 
 

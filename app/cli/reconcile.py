@@ -41,11 +41,22 @@ SHORTEST_END = 6
 
 @click.group(invoke_without_command=True)
 @click.option("--dry-run", is_flag=True, help="Ask and compare, write and send nothing.")
-@click.option("--after-restore", is_flag=True, help="Ask the services of every saga, and say what to do about each open finding.")
-@click.option("--next", "patrol", is_flag=True, help="Only the next SUREFOOT_RECONCILE_ROWS jobs, from where the last such run stopped.")
+@click.option(
+    "--after-restore",
+    is_flag=True,
+    help="Ask the services of every saga, and say what to do about each open finding.",
+)
+@click.option(
+    "--next",
+    "patrol",
+    is_flag=True,
+    help="Only the next SUREFOOT_RECONCILE_ROWS jobs, from where the last such run stopped.",
+)
 @as_json
 @click.pass_context
-def reconcile(ctx: click.Context, dry_run: bool, after_restore: bool, patrol: bool, as_json: bool) -> None:
+def reconcile(
+    ctx: click.Context, dry_run: bool, after_restore: bool, patrol: bool, as_json: bool
+) -> None:
     """Act on late jobs, and compare effects with what each service says.
 
     Late is a job past its SLA. The effects on record are compared. It runs the sagas' effect
@@ -57,7 +68,9 @@ def reconcile(ctx: click.Context, dry_run: bool, after_restore: bool, patrol: bo
         _after_restore(dry_run, as_json)
         return
     chosen = settings()
-    who = str(shell_actor())  # what it finds and closes by itself is not an act; that it was run is one
+    who = str(
+        shell_actor()
+    )  # what it finds and closes by itself is not an act; that it was run is one
     with store() as db:
         if not dry_run:
             _note_run(db, "the next jobs" if patrol else "the whole window")
@@ -66,12 +79,23 @@ def reconcile(ctx: click.Context, dry_run: bool, after_restore: bool, patrol: bo
         done = look(db, chosen, Registry.load(chosen.saga_modules), who, dry_run=dry_run)
     found = acted + done.found
     if as_json:
-        print_json({"dry_run": dry_run, "looked_at": done.looked_at, "findings": found, "closed": done.closed})
+        print_json(
+            {
+                "dry_run": dry_run,
+                "looked_at": done.looked_at,
+                "findings": found,
+                "closed": done.closed,
+            }
+        )
         return
-    rows = [[one["finding"], one["action"], one["saga"], one["service"], one["key"]] for one in found]
+    rows = [
+        [one["finding"], one["action"], one["saga"], one["service"], one["key"]] for one in found
+    ]
     print_table(["finding", "action", "saga", "service", "key"], rows, "Nothing new was found.")
     closed = f", {len(done.closed)} closed because both agree" if done.closed else ""
-    click.echo(f"{done.looked_at} jobs looked at, {len(found)} findings{closed}.{' Nothing was written.' if dry_run else ''}")
+    click.echo(
+        f"{done.looked_at} jobs looked at, {len(found)} findings{closed}.{' Nothing was written.' if dry_run else ''}"
+    )
 
 
 def _note_run(db: Engine, what: str) -> None:
@@ -85,22 +109,43 @@ def _after_restore(dry_run: bool, as_json: bool) -> None:
         registry = Registry.load(chosen.saga_modules)
         if not dry_run:
             _note_run(db, "after a restore")
-        done = effects.whole_window(db, chosen, registry, str(shell_actor()), thorough=True, dry_run=dry_run)
+        done = effects.whole_window(
+            db, chosen, registry, str(shell_actor()), thorough=True, dry_run=dry_run
+        )
         found = done.found if dry_run else restored.open_findings(db)
         advised = restored.advise(db, registry, found)
     lost = restored.lost_between(found)
     if as_json:
-        shown = [{**_shown(one), "advice": {"act": advice.act, "why": advice.why}} for one, advice in advised]
+        shown = [
+            {**_shown(one), "advice": {"act": advice.act, "why": advice.why}}
+            for one, advice in advised
+        ]
         between = [end.isoformat() for end in lost] if lost else None
-        print_json({"dry_run": dry_run, "looked_at": done.looked_at, "lost_between": between, "findings": shown})
+        print_json(
+            {
+                "dry_run": dry_run,
+                "looked_at": done.looked_at,
+                "lost_between": between,
+                "findings": shown,
+            }
+        )
         return
-    rows = [[str(one.get("id", ""))[-12:], a.act, one["finding"], one["service"], one["key"], a.why] for one, a in advised]
-    print_table(["id", "do", "finding", "service", "key", "why"], rows, "Services and store agree: there is nothing to do.")
+    rows = [
+        [str(one.get("id", ""))[-12:], a.act, one["finding"], one["service"], one["key"], a.why]
+        for one, a in advised
+    ]
+    print_table(
+        ["id", "do", "finding", "service", "key", "why"],
+        rows,
+        "Services and store agree: there is nothing to do.",
+    )
     if lost:
         click.echo(
             f"The lost jobs with effects were accepted between {lost[0]:%Y-%m-%d %H:%M:%S} and {lost[1]:%Y-%m-%d %H:%M:%S} UTC. Their"
         )
-        click.echo("idempotency keys are lost, too: a request that is sent again makes a new job, with effects of its own.")
+        click.echo(
+            "idempotency keys are lost, too: a request that is sent again makes a new job, with effects of its own."
+        )
     for act in ("undo", "adopt"):
         count = sum(advice.act == act for _, advice in advised)
         if count:
@@ -108,7 +153,18 @@ def _after_restore(dry_run: bool, as_json: bool) -> None:
 
 
 def _shown(finding: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("id", "finding", "action", "job_id", "saga", "step", "item", "service", "key", "detail")
+    names = (
+        "id",
+        "finding",
+        "action",
+        "job_id",
+        "saga",
+        "step",
+        "item",
+        "service",
+        "key",
+        "detail",
+    )
     return {name: finding.get(name) for name in names}
 
 
@@ -121,7 +177,10 @@ def _late(db: Engine, chosen: Settings, who: str, dry_run: bool) -> list[dict[st
         batch, more = late.act_on_batch(db, chosen, _publisher(chosen), who, isolated)
         acted += batch
     if failed := sum(isolated.failed.values()):
-        click.echo(f"{failed} late jobs could not be seen to by this code and were left out; the log says why.", err=True)
+        click.echo(
+            f"{failed} late jobs could not be seen to by this code and were left out; the log says why.",
+            err=True,
+        )
     while (position := late.close_landed(db, position, chosen.reconcile_rows, who)) != "":
         pass
     return acted
@@ -140,18 +199,38 @@ def _publisher(chosen: Settings) -> Publishes | None:
 
 @reconcile.command("list")
 @click.option("--all", "everything", is_flag=True, help="Closed ones, too.")
-@click.option("--limit", type=click.IntRange(1, PAGE_ROWS_MOST), default=50, show_default=True, help="At most so many, newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, PAGE_ROWS_MOST),
+    default=50,
+    show_default=True,
+    help="At most so many, newest first.",
+)
 @after
 @as_json
 def list_(everything: bool, limit: int, after: str | None, as_json: bool) -> None:
     """Show what was found, newest first."""
     with store() as db:
-        rows, edge = reconciliations_view(db, None, only_open=not everything, after_id=checked_id(after), limit=limit)
+        rows, edge = reconciliations_view(
+            db, None, only_open=not everything, after_id=checked_id(after), limit=limit
+        )
     if as_json:
         print_json(rows)
         print_rest(len(rows), edge, None, aside=True)
         return
-    shown = [[r["id"][-12:], moment(r["at"]), r["finding"], r["action"], r["saga"], r["service"], r["closed_by"], r["key"]] for r in rows]
+    shown = [
+        [
+            r["id"][-12:],
+            moment(r["at"]),
+            r["finding"],
+            r["action"],
+            r["saga"],
+            r["service"],
+            r["closed_by"],
+            r["key"],
+        ]
+        for r in rows
+    ]
     print_table(
         ["id", "at (UTC)", "finding", "action", "saga", "service", "closed by", "key"],
         shown,
@@ -169,13 +248,21 @@ def close(finding: str, why: str, as_json: bool) -> None:
     with store() as db:
         meant = _find(db, finding)
         closed = findings.close(db, meant, shell_actor(), why)
-    print_done(as_json, "It is closed." if closed else "It was closed already.", {"id": meant, "closed": closed})
+    print_done(
+        as_json,
+        "It is closed." if closed else "It was closed already.",
+        {"id": meant, "closed": closed},
+    )
 
 
 @reconcile.command()
 @click.argument("named", metavar="[FINDING]...", nargs=-1)
 @click.option("--why", required=True, help="Why; it goes on record.")
-@click.option("--job", shell_complete=completing.jobs, help="The job that accounts for it; its history says so.")
+@click.option(
+    "--job",
+    shell_complete=completing.jobs,
+    help="The job that accounts for it; its history says so.",
+)
 @click.option("--advised", is_flag=True, help="Every finding of which --after-restore says so.")
 @as_json
 def adopt(named: tuple[str, ...], why: str, job: str | None, advised: bool, as_json: bool) -> None:
@@ -184,14 +271,20 @@ def adopt(named: tuple[str, ...], why: str, job: str | None, advised: bool, as_j
         meant = _meant(db, named, restored.ADOPT if advised else None)
         job_id = find_job(db, job) if job else None
         adopted = [one for one in meant if findings.adopt(db, one, shell_actor(), why, job_id)]
-    print_done(as_json, f"{len(adopted)} of {len(meant)} adopted.", {"adopted": adopted, "asked_for": meant})
+    print_done(
+        as_json,
+        f"{len(adopted)} of {len(meant)} adopted.",
+        {"adopted": adopted, "asked_for": meant},
+    )
 
 
 @reconcile.command()
 @click.argument("named", metavar="[FINDING]...", nargs=-1)
 @click.option("--why", required=True, help="Why; it goes on record.")
 @click.option("--advised", is_flag=True, help="Every finding of which --after-restore says so.")
-@click.option("--past-return", is_flag=True, help="Even what its lost job did past the point of no return.")
+@click.option(
+    "--past-return", is_flag=True, help="Even what its lost job did past the point of no return."
+)
 @as_json
 def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool, as_json: bool) -> None:
     """Take back what stands in a service, by the undo that its saga registers. Runs the saga's code, so it belongs where that is.
@@ -202,11 +295,21 @@ def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool, as_
     with store() as db:
         registry = Registry.load(chosen.saga_modules)
         meant = _meant(db, named, reconciliations.UNDO if advised else None)
-        failed = {one: told for one in meant if (told := findings.undo(db, registry, one, shell_actor(), why, past_return=past_return))}
+        failed = {
+            one: told
+            for one in meant
+            if (
+                told := findings.undo(
+                    db, registry, one, shell_actor(), why, past_return=past_return
+                )
+            )
+        }
     for one, told in failed.items():
         click.echo(f"{one[-12:]}: not undone yet: {told}", err=True)
     undone = [one for one in meant if one not in failed]
-    print_done(as_json, f"{len(undone)} of {len(meant)} undone.", {"undone": undone, "not_undone": failed})
+    print_done(
+        as_json, f"{len(undone)} of {len(meant)} undone.", {"undone": undone, "not_undone": failed}
+    )
     raise Exit(1 if failed else 0)
 
 
@@ -226,7 +329,15 @@ def _find(db: Engine, named: str) -> str:
             if reconciliations.one(connection, named) is not None:
                 return named
     rows, _ = reconciliations_view(db, None, limit=PAGE_ROWS_MOST)
-    found = [row["id"] for row in rows if len(named) >= SHORTEST_END and row["id"].endswith(named.lower())]
+    found = [
+        row["id"]
+        for row in rows
+        if len(named) >= SHORTEST_END and row["id"].endswith(named.lower())
+    ]
     if len(found) != 1:
-        raise NotFound(f"there is no open finding {named}" if not found else f"{len(found)} findings end in {named}; say the id")
+        raise NotFound(
+            f"there is no open finding {named}"
+            if not found
+            else f"{len(found)} findings end in {named}; say the id"
+        )
     return str(found[0])

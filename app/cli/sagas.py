@@ -39,8 +39,14 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    rows = [[s["name"], s["version"], s["digest"][:12], " → ".join(s["steps"])] for s in view["items"]]
-    print_table(["saga", "version", "digest", "steps"], rows, "No saga is known yet. Start a worker that has one: surefoot worker")
+    rows = [
+        [s["name"], s["version"], s["digest"][:12], " → ".join(s["steps"])] for s in view["items"]
+    ]
+    print_table(
+        ["saga", "version", "digest", "steps"],
+        rows,
+        "No saga is known yet. Start a worker that has one: surefoot worker",
+    )
 
 
 @sagas.command()
@@ -58,11 +64,25 @@ def show(name: str, as_json: bool) -> None:
     for step in view["graph"]["steps"]:
         undo = undos[step["name"]]
         how = f"{undo['undo']} ({undo['fidelity']})" if undo["undo"] else f"none: {undo['why']}"
-        rows.append([step["name"], step["lane"], ", ".join(step["after"]), how, step["attempts"], f"{step['timeout_seconds']:g} s"])
+        rows.append(
+            [
+                step["name"],
+                step["lane"],
+                ", ".join(step["after"]),
+                how,
+                step["attempts"],
+                f"{step['timeout_seconds']:g} s",
+            ]
+        )
     click.echo(f"{view['name']} version {view['version']}, digest {view['digest']}")
-    print_table(["step", "lane", "after", "undone by", "attempts", "timeout"], rows, "It has no steps.")
+    print_table(
+        ["step", "lane", "after", "undone by", "attempts", "timeout"], rows, "It has no steps."
+    )
     required = set(view["input"].get("required", ()))
-    fields = [[n, f.get("type"), "yes" if n in required else "", _told(f)] for n, f in view["input"].get("properties", {}).items()]
+    fields = [
+        [n, f.get("type"), "yes" if n in required else "", _told(f)]
+        for n, f in view["input"].get("properties", {}).items()
+    ]
     print_table(["input", "type", "required", ""], fields, "It takes no input.")
 
 
@@ -76,16 +96,26 @@ def versions(name: str, as_json: bool) -> None:
     if not rows:
         raise NotFound(f"no saga is called {name!r}")
     for row in rows:
-        row["registered_at"], row["retired_at"] = stamp(row["registered_at"]), stamp(row["retired_at"])
+        row["registered_at"], row["retired_at"] = (
+            stamp(row["registered_at"]),
+            stamp(row["retired_at"]),
+        )
     if as_json:
         print_json({"items": rows})
         return
-    told = [[r["version"], r["digest"], r["registered_at"], "yes" if r["live"] else "no", _retired(r)] for r in rows]
+    told = [
+        [r["version"], r["digest"], r["registered_at"], "yes" if r["live"] else "no", _retired(r)]
+        for r in rows
+    ]
     print_table(["version", "digest", "first seen", "a worker has it", "retired"], told, "")
 
 
 def _retired(row: dict[str, Any]) -> str:
-    return f"{row['retired_at']} by {row['retired_by']}: {row['retired_why']}" if row["retired_at"] else ""
+    return (
+        f"{row['retired_at']} by {row['retired_by']}: {row['retired_why']}"
+        if row["retired_at"]
+        else ""
+    )
 
 
 @sagas.command()
@@ -100,16 +130,30 @@ def retire(name: str, which: str, reason: str, back: bool, as_json: bool) -> Non
         change = catalogue.bring_back if back else catalogue.retire
         digests = change(db, name, which, actor=shell_actor(), why=reason)
         with reading(db) as connection:
-            pinned = {v.digest: v.jobs for v in standing.open_versions(connection) if v.digest in digests}
+            pinned = {
+                v.digest: v.jobs for v in standing.open_versions(connection) if v.digest in digests
+            }
             current = current_definition(connection, name)
     now_current = f"version {current.version} ({current.digest})" if current else None
     if as_json:
-        print_json({"saga": name, "digests": digests, "retired": not back, "open_jobs": sum(pinned.values()), "current": now_current})
+        print_json(
+            {
+                "saga": name,
+                "digests": digests,
+                "retired": not back,
+                "open_jobs": sum(pinned.values()),
+                "current": now_current,
+            }
+        )
         return
     done = "is in use again" if back else "is retired"
-    click.echo(f"{name} {which} ({', '.join(digests)}) {done}. New jobs get {now_current or 'no version: none is taken'}.")
+    click.echo(
+        f"{name} {which} ({', '.join(digests)}) {done}. New jobs get {now_current or 'no version: none is taken'}."
+    )
     if pinned and not back:
-        click.echo(f"{sum(pinned.values())} open jobs are pinned to it: run a worker with its code until they have ended.")
+        click.echo(
+            f"{sum(pinned.values())} open jobs are pinned to it: run a worker with its code until they have ended."
+        )
 
 
 @sagas.command()
@@ -128,7 +172,9 @@ def lint(names: tuple[str, ...], strict: bool, as_json: bool) -> None:
         mistakes, known = error.message.splitlines(), ()
     unknown = sorted(set(names) - {saga.name for saga in known})
     if unknown and not mistakes:
-        raise NotFound(f"no saga here is called {unknown[0]!r}.{did_you_mean(unknown[0], [saga.name for saga in known])}")
+        raise NotFound(
+            f"no saga here is called {unknown[0]!r}.{did_you_mean(unknown[0], [saga.name for saga in known])}"
+        )
     meant = [saga for saga in known if not names or saga.name in names]
     found = {saga: advice(saga, settings().lane_limit_seconds) for saga in meant}
     if as_json:
@@ -136,7 +182,9 @@ def lint(names: tuple[str, ...], strict: bool, as_json: bool) -> None:
             {
                 "name": saga.name,
                 "version": saga.version,
-                "advice": [{"where": a.where, "step": a.step or None, "says": a.says} for a in told],
+                "advice": [
+                    {"where": a.where, "step": a.step or None, "says": a.says} for a in told
+                ],
             }
             for saga, told in found.items()
         ]
@@ -146,10 +194,14 @@ def lint(names: tuple[str, ...], strict: bool, as_json: bool) -> None:
             click.echo(line)
         for saga, told in found.items():
             for one in told:
-                click.echo(f"{one.where}: {f'step {one.step}' if one.step else f'saga {saga.name}'} {one.says}")
+                click.echo(
+                    f"{one.where}: {f'step {one.step}' if one.step else f'saga {saga.name}'} {one.says}"
+                )
         if not mistakes:
             count = sum(map(len, found.values()))
-            click.echo(f"{len(meant)} saga{'s' * (len(meant) != 1)}, no mistakes, {count or 'no'} piece{'s' * (count != 1)} of advice.")
+            click.echo(
+                f"{len(meant)} saga{'s' * (len(meant) != 1)}, no mistakes, {count or 'no'} piece{'s' * (count != 1)} of advice."
+            )
     raise Exit(1 if mistakes or (strict and any(found.values())) else 0)
 
 

@@ -17,9 +17,21 @@ def _of_postgresql(_context: Any, _option: Any, url: str | None) -> str | None:
 
 
 @click.command()
-@click.option("--schedules", type=click.IntRange(1, 10_000_000), default=1000, show_default=True, help="How many to run.")
+@click.option(
+    "--schedules",
+    type=click.IntRange(1, 10_000_000),
+    default=1000,
+    show_default=True,
+    help="How many to run.",
+)
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes (as many as there are cores).")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first schedule's number; the others follow it.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="The first schedule's number; the others follow it.",
+)
 @click.option(
     "--postgresql",
     metavar="URL",
@@ -32,7 +44,14 @@ def _of_postgresql(_context: Any, _option: Any, url: str | None) -> str | None:
     help="With --postgresql: those whose number this divides run there (9).",
 )
 @as_json
-def simulate(schedules: int, jobs: int | None, seed: int, postgresql: str | None, every: int | None, as_json: bool) -> None:
+def simulate(
+    schedules: int,
+    jobs: int | None,
+    seed: int,
+    postgresql: str | None,
+    every: int | None,
+    as_json: bool,
+) -> None:
     """Run random sagas under random faults, in one process.
 
     The real engine on an in-memory store, with time, broker and processes simulated. Ends with 1
@@ -62,13 +81,19 @@ def simulate(schedules: int, jobs: int | None, seed: int, postgresql: str | None
 
 def _progress(tally: Any) -> None:
     if tally.schedules % 1000 == 0:
-        click.echo(f"{tally.schedules} schedules, {tally.actions} actions, {tally.seconds:.0f} s", err=True)
+        click.echo(
+            f"{tally.schedules} schedules, {tally.actions} actions, {tally.seconds:.0f} s", err=True
+        )
 
 
 def _lines(tally: Any) -> list[str]:
     lines = [
         f"{tally.schedules} schedules, {tally.actions} actions in {tally.seconds:.1f} s: "
-        + (click.style(f"{len(tally.failures)} failed", fg="red") if tally.failures else click.style("all land", fg="green")),
+        + (
+            click.style(f"{len(tally.failures)} failed", fg="red")
+            if tally.failures
+            else click.style("all land", fg="green")
+        ),
         *([f"{tally.on_postgresql} of them on PostgreSQL"] if tally.on_postgresql else []),
         f"done:    {_counts(tally.faults)}",
         f"answers: {_counts(tally.answers)}",
@@ -79,7 +104,12 @@ def _lines(tally: Any) -> list[str]:
     if tally.never_died and tally.schedules >= 1000:
         lines.append(f"points where nobody died: {', '.join(tally.never_died)}")
     if tally.failures:
-        lines += ["", *story(tally.failures[0]), "", f"all that failed: {', '.join(str(o.seed) for o in tally.failures)}"]
+        lines += [
+            "",
+            *story(tally.failures[0]),
+            "",
+            f"all that failed: {', '.join(str(o.seed) for o in tally.failures)}",
+        ]
     return lines
 
 
@@ -92,7 +122,8 @@ def story(outcome: Any) -> list[str]:
         *(f"  {plan}" for plan in outcome.plans),
         f"the schedule, cut down to {len(outcome.actions)} actions (it shows {_PHASE[outcome.phase]}):",
         *(f"  {number:>2}. {line}" for number, line in enumerate(outcome.trace, 1)),
-        f"again: surefoot simulate --schedules 1 --seed {outcome.seed}" + (" --every 1 --postgresql URL" if outcome.on_postgresql else ""),
+        f"again: surefoot simulate --schedules 1 --seed {outcome.seed}"
+        + (" --every 1 --postgresql URL" if outcome.on_postgresql else ""),
     ]
 
 

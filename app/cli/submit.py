@@ -25,11 +25,19 @@ from surefoot.app.store.views import job_view
 @click.command()
 @click.argument("saga", shell_complete=completing.sagas)
 @click.argument("input_", metavar="[JSON|@FILE|-]", default="{}")
-@click.option("--wait", is_flag=True, help="Follow it to its end; ends with 0 only when it completed.")
-@click.option("--key", help="Idempotency key: asked again with the same key and input, it is the same job.")
-@click.option("--tag", "tags", multiple=True, help="A word to find it by; may be given several times.")
+@click.option(
+    "--wait", is_flag=True, help="Follow it to its end; ends with 0 only when it completed."
+)
+@click.option(
+    "--key", help="Idempotency key: asked again with the same key and input, it is the same job."
+)
+@click.option(
+    "--tag", "tags", multiple=True, help="A word to find it by; may be given several times."
+)
 @as_json
-def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str, ...], as_json: bool) -> None:
+def submit(
+    saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str, ...], as_json: bool
+) -> None:
     """Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input.
 
     Prints its id. Ends with 2 when it is refused (no such saga, an input that does not fit), with
@@ -40,7 +48,15 @@ def submit(saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str,
     with store() as db:
         came_from = trace.taken(os.environ.get("TRACEPARENT"))
         words = tuple(dict.fromkeys(tags))
-        submission = Submission(tenants.ensure(db), saga, value, shell_actor(), key=key, tags=words, traceparent=came_from)
+        submission = Submission(
+            tenants.ensure(db),
+            saga,
+            value,
+            shell_actor(),
+            key=key,
+            tags=words,
+            traceparent=came_from,
+        )
         submitted = Entrance.of(db, settings()).submit(submission)
         publish(db, submitted.plan)
         if wait and not as_json:

@@ -18,10 +18,19 @@ def version(as_json: bool) -> None:
     """Print version information for bug reports."""
     names = {name: _version(name) for name in TOLD}
     if as_json:
-        about = {"surefoot": _version("surefoot"), "python": platform.python_version(), **names, "platform": platform.platform()}
+        about = {
+            "surefoot": _version("surefoot"),
+            "python": platform.python_version(),
+            **names,
+            "platform": platform.platform(),
+        }
         click.echo(json.dumps(about, indent=2))
         return
-    parts = [f"Python {platform.python_version()}", *(f"{name} {found}" for name, found in names.items()), platform.platform()]
+    parts = [
+        f"Python {platform.python_version()}",
+        *(f"{name} {found}" for name, found in names.items()),
+        platform.platform(),
+    ]
     click.echo(f"surefoot {_version('surefoot')} ({', '.join(parts)})")
 
 

@@ -40,9 +40,13 @@ def follow(db: Engine, job_id: str) -> int:
     try:
         view = _live(console, db, job_id) if console.is_terminal else _plain(db, job_id)
     except KeyboardInterrupt:
-        click.echo(f"\nIt goes on without us. Look again with: surefoot jobs watch {job_id}", err=True)
+        click.echo(
+            f"\nIt goes on without us. Look again with: surefoot jobs watch {job_id}", err=True
+        )
         return 130
-    click.echo(f"{view['name']}: {view['state']} ({view['outcome']}). {why(db, job_id, None)['sentence']}")
+    click.echo(
+        f"{view['name']}: {view['state']} ({view['outcome']}). {why(db, job_id, None)['sentence']}"
+    )
     return 0 if view["state"] == "completed" else 1
 
 
@@ -87,7 +91,11 @@ def _picture(view: dict[str, Any], spinner: Spinner) -> Group:
         mark, style = MARKS.get(step["state"], (" ", "dim"))
         undo = _undo(step)
         notes = [f"attempt {step['attempts']}"] if step["attempts"] > 1 else []
-        notes += [(step["error"] or {}).get("message", "")] if step["state"] in ("failed", "waiting") else []
+        notes += (
+            [(step["error"] or {}).get("message", "")]
+            if step["state"] in ("failed", "waiting")
+            else []
+        )
         notes += [f"undo {undo}"] if undo else []
         first = spinner if step["state"] == "running" else Text(mark, style)
         took, noted = Text(_took(step), "dim"), Text(", ".join(filter(None, notes)), "dim")
@@ -97,7 +105,11 @@ def _picture(view: dict[str, Any], spinner: Spinner) -> Group:
     bar = Table.grid(padding=(0, 2))
     style = "yellow" if going_back else "green"
     words = "undoing" if view["state"] == "compensating" else view["state"]
-    bar.add_row(Text(view["name"], "bold"), ProgressBar(1.0, fraction, width=30, complete_style=style, finished_style=style), Text(words))
+    bar.add_row(
+        Text(view["name"], "bold"),
+        ProgressBar(1.0, fraction, width=30, complete_style=style, finished_style=style),
+        Text(words),
+    )
     return Group(bar, steps)
 
 

@@ -32,7 +32,12 @@ def is_amqp(url: str) -> bool:
 
 def transport_options(patience_s: float, *, confirm: bool) -> dict[str, Any]:
     """`confirm`: a publish waits until the broker has the message, or raises."""
-    return {"patience": patience_s, "write_timeout": patience_s, "confirm_publish": confirm, "max_retries": 0}
+    return {
+        "patience": patience_s,
+        "write_timeout": patience_s,
+        "confirm_publish": confirm,
+        "max_retries": 0,
+    }
 
 
 def queue(name: str) -> Queue:

@@ -31,7 +31,15 @@ class StoreBackend(BaseBackend):
         return "store://"
 
     # --- no results ---
-    def store_result(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any) -> Any:
+    def store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: Any = None,
+        request: Any = None,
+        **_: Any,
+    ) -> Any:
         return result
 
     def _store_result(self, *args: Any, **kwargs: Any) -> None:
@@ -50,7 +58,9 @@ class StoreBackend(BaseBackend):
         return None
 
     def wait_for(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("Surefoot keeps results in its store: ask for the job, not for a Celery result")
+        raise NotImplementedError(
+            "Surefoot keeps results in its store: ask for the job, not for a Celery result"
+        )
 
     wait_for_pending = iter_native = wait_for
 

@@ -97,7 +97,9 @@ class RedisProbe:
             found, about = pipe.execute(raise_on_error=False)
         if isinstance(found, Exception):
             raise found
-        return found, about.get("run_id") if isinstance(about, dict) else None  # a Redis may allow us no INFO
+        return found, about.get("run_id") if isinstance(
+            about, dict
+        ) else None  # a Redis may allow us no INFO
 
     def set_marker(self, value: str) -> None:
         self._ask(lambda: self._client.set(MARKER_KEY, value))
@@ -112,7 +114,9 @@ class AmqpProbe:
     def __init__(self, url: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._lock = threading.Lock()
         options = amqp.transport_options(timeout_s, confirm=False)
-        self._connection: Any = Connection(url, connect_timeout=timeout_s, transport_options=options)  # type: ignore[no-untyped-call]
+        self._connection: Any = Connection(
+            url, connect_timeout=timeout_s, transport_options=options
+        )  # type: ignore[no-untyped-call]
 
     def _ask(self, question: Callable[[Any], T]) -> T:
         with self._lock:
@@ -138,7 +142,11 @@ class AmqpProbe:
 
     def set_marker(self, value: str) -> None:
         arguments = {"x-queue-type": "quorum"}  # it goes where the messages go
-        self._ask(lambda channel: channel.queue_declare(MARKER_KEY, durable=True, auto_delete=False, arguments=arguments))
+        self._ask(
+            lambda channel: channel.queue_declare(
+                MARKER_KEY, durable=True, auto_delete=False, arguments=arguments
+            )
+        )
 
     def close(self) -> None:
         with self._lock:

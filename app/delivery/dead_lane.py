@@ -32,12 +32,20 @@ class DeadLane:
     def __init__(self, url: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._lock = threading.Lock()
         if amqp.is_amqp(url):
-            options = amqp.transport_options(timeout_s, confirm=False)  # what got lost is put there again: the depth tells
-            self._connection: Any = Connection(url, connect_timeout=timeout_s, transport_options=options)  # type: ignore[no-untyped-call]
+            options = amqp.transport_options(
+                timeout_s, confirm=False
+            )  # what got lost is put there again: the depth tells
+            self._connection: Any = Connection(
+                url, connect_timeout=timeout_s, transport_options=options
+            )  # type: ignore[no-untyped-call]
             self._queue: Any = amqp.queue(DEAD_LANE)
         else:
             self._connection = producer_app(url, "relay").connection_for_write()
-            self._queue = Queue(DEAD_LANE, Exchange(DEAD_LANE, type="direct"), routing_key=DEAD_LANE)  # type: ignore[no-untyped-call]
+            self._queue = Queue(
+                DEAD_LANE,
+                Exchange(DEAD_LANE, type="direct"),  # type: ignore[no-untyped-call]
+                routing_key=DEAD_LANE,
+            )
 
     def depth(self) -> int:
         """How many messages are in it."""
@@ -64,12 +72,18 @@ class DeadLane:
 
     def _send(self, channel: Any, bodies: Sequence[dict[str, Any]]) -> None:
         producer = Producer(channel, serializer="json")  # type: ignore[no-untyped-call]
-        for body in bodies:  # by the exchange that every broker has: no binding of ours that it could forget
+        for body in (
+            bodies
+        ):  # by the exchange that every broker has: no binding of ours that it could forget
             producer.publish(body, exchange="", routing_key=DEAD_LANE, retry=False)  # type: ignore[no-untyped-call]
 
     def _ask(self, work: Callable[[Any], T]) -> T:
         with self._lock:
-            trouble = (*self._connection.connection_errors, *self._connection.channel_errors, OSError)
+            trouble = (
+                *self._connection.connection_errors,
+                *self._connection.channel_errors,
+                OSError,
+            )
             try:
                 self._connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
                 with self._connection.channel() as channel:

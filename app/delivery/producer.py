@@ -42,7 +42,12 @@ def fast_amqp(profile: Profile) -> dict[str, Any]:
     once, and a broker that does not answer gets none (`amqp.BrokerSilent`)."""
     return {
         "task_publish_retry": True,
-        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0, "interval_max": 0.0},
+        "task_publish_retry_policy": {
+            "max_retries": 1,
+            "interval_start": 0.0,
+            "interval_step": 0.0,
+            "interval_max": 0.0,
+        },
         "broker_connection_timeout": CONNECT_S,
         "broker_transport_options": amqp.transport_options(SOCKET_S[profile], confirm=True),
     }
@@ -62,4 +67,7 @@ def producer_app(broker_url: str, profile: Profile = "web") -> Celery:
 
 def broker_settings(broker_url: str) -> dict[str, Any]:
     """What follows from the kind of broker, for producers and workers alike."""
-    return {"broker_url": broker_url, "task_create_missing_queue_type": "quorum" if amqp.is_amqp(broker_url) else "classic"}
+    return {
+        "broker_url": broker_url,
+        "task_create_missing_queue_type": "quorum" if amqp.is_amqp(broker_url) else "classic",
+    }

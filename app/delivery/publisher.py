@@ -26,7 +26,9 @@ log = structlog.get_logger(__name__)
 class Publisher:
     """Publishes through one Celery app. Safe in threads; a forked child makes its own."""
 
-    def __init__(self, app: Celery, pause_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, app: Celery, pause_s: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.app = app
         self._pause_s = pause_s
         self._clock = clock
@@ -49,7 +51,9 @@ class Publisher:
 
     def go_on(self, following: Signature, **options: Any) -> bool:
         """Publish one signature that a delivery carries (the next of its chain, the body of its chord)."""
-        return self._counted(1, self.guarded(lambda: following.apply_async((), add_to_parent=False, **options)))
+        return self._counted(
+            1, self.guarded(lambda: following.apply_async((), add_to_parent=False, **options))
+        )
 
     @staticmethod
     def _counted(messages: int, sent: bool) -> bool:

@@ -29,4 +29,8 @@ class QuorumQueues(Queues):
     """Queues that a producer meets by name: declared as the workers declare theirs."""
 
     def new_missing(self, name: str) -> Queue:
-        return amqp.queue(name) if self.create_missing_queue_type == "quorum" else super().new_missing(name)
+        return (
+            amqp.queue(name)
+            if self.create_missing_queue_type == "quorum"
+            else super().new_missing(name)
+        )

@@ -54,7 +54,9 @@ def write(url: str, patience_s: float) -> None:
 
 def _to_redis(url: str, patience_s: float) -> None:
     wait = {"socket_timeout": patience_s, "socket_connect_timeout": patience_s}
-    client = redis.Redis.from_url(redis_url(url), **wait, retry=None, protocol=2)  # version 3 words a missing password as a riddle
+    client = redis.Redis.from_url(
+        redis_url(url), **wait, retry=None, protocol=2
+    )  # version 3 words a missing password as a riddle
     key = f"surefoot:doctor:{uuid4().hex}"
     connected = False
     try:
@@ -66,8 +68,12 @@ def _to_redis(url: str, patience_s: float) -> None:
         raise Refused(str(error), us=not connected) from error
     except (redis.exceptions.RedisError, OSError) as error:
         if connected:
-            raise Refused(f"no answer to a write within {patience_s:g} s ({error})", us=False) from error
-        raise Silent("" if isinstance(error, redis.exceptions.TimeoutError) else str(error)) from error
+            raise Refused(
+                f"no answer to a write within {patience_s:g} s ({error})", us=False
+            ) from error
+        raise Silent(
+            "" if isinstance(error, redis.exceptions.TimeoutError) else str(error)
+        ) from error
     finally:
         client.close()
 
@@ -82,13 +88,24 @@ def _to_rabbitmq(url: str, patience_s: float) -> None:
         connection.connection.on_blocked = blocked.append
         channel = connection.channel()
         connected = True
-        for _ in range(2):  # under an alarm RabbitMQ still takes a connection's first message, and then reads no more of it
-            channel.basic_publish(Message(""), routing_key=f"surefoot.doctor.{uuid4().hex}", timeout=patience_s)
+        for _ in range(
+            2
+        ):  # under an alarm RabbitMQ still takes a connection's first message, and then reads no more of it
+            channel.basic_publish(
+                Message(""), routing_key=f"surefoot.doctor.{uuid4().hex}", timeout=patience_s
+            )
         connection.release()
-    except (*connection.connection_errors, *connection.channel_errors, amqp_errors.MessageNacked) as error:
+    except (
+        *connection.connection_errors,
+        *connection.channel_errors,
+        amqp_errors.MessageNacked,
+    ) as error:
         words = "; ".join((*blocked, _said(error)))
         if connected:
-            raise Refused(f"no confirmation within {patience_s:g} s ({words})" if _is_late(error) else words, us=False) from error
+            raise Refused(
+                f"no confirmation within {patience_s:g} s ({words})" if _is_late(error) else words,
+                us=False,
+            ) from error
         if getattr(error, "reply_code", None):
             raise Refused(words, us=True) from error
         raise Silent("" if _is_late(error) else words) from error
@@ -106,6 +123,9 @@ def _said(error: Exception) -> str:
 
 def _without_password(words: str, url: str) -> str:
     parts = urlsplit(url)
-    for password in filter(None, (parts.password, unquote(parts.password or ""), *parse_qs(parts.query).get("password", []))):
+    for password in filter(
+        None,
+        (parts.password, unquote(parts.password or ""), *parse_qs(parts.query).get("password", [])),
+    ):
         words = words.replace(password, "***")
     return " ".join(words.split())

@@ -45,10 +45,18 @@ def broker(settings: Settings) -> Iterator[Finding]:
         return
     except trial.Silent as error:
         why = f" ({error})" if str(error) else ""
-        yield fail("broker", f"{shown} does not answer within {PATIENCE_S:g} s{why}", _how_to_start(settings))
+        yield fail(
+            "broker",
+            f"{shown} does not answer within {PATIENCE_S:g} s{why}",
+            _how_to_start(settings),
+        )
         return
     except trial.Refused as error:
-        yield fail("broker", f"{shown} answers, but refuses {'us' if error.us else 'writes'}: {error.words}", _how_to_be_let_in(error))
+        yield fail(
+            "broker",
+            f"{shown} answers, but refuses {'us' if error.us else 'writes'}: {error.words}",
+            _how_to_be_let_in(error),
+        )
         if error.us:
             return
     else:
@@ -60,20 +68,30 @@ def broker(settings: Settings) -> Iterator[Finding]:
 def _how_to_be_let_in(refused: trial.Refused) -> str:
     if refused.us:
         return "correct BROKER_URL: the user, the password, and the database or virtual host"
-    return next((fix for word, fix in FIXES if word in refused.words.lower()), "see the broker's own log")
+    return next(
+        (fix for word, fix in FIXES if word in refused.words.lower()), "see the broker's own log"
+    )
 
 
 def _of_our_own() -> Finding:
     try:
         return ok("broker", f"BROKER_URL is not set; `surefoot up` runs {redis_server.find()}")
     except SettingsError as error:
-        return fail("broker", "BROKER_URL is not set, and there is no Redis on this machine", error.message.partition(": ")[2])
+        return fail(
+            "broker",
+            "BROKER_URL is not set, and there is no Redis on this machine",
+            error.message.partition(": ")[2],
+        )
 
 
 def _how_to_start(settings: Settings) -> str:
     run = runfile.load(settings.home)
     if run is not None and run.env.get("SUREFOOT_BROKER_URL") == settings.broker_url:
-        return "look into log/broker.log under the home" if psutil.pid_exists(run.pid) else "start everything: surefoot up"
+        return (
+            "look into log/broker.log under the home"
+            if psutil.pid_exists(run.pid)
+            else "start everything: surefoot up"
+        )
     return "start it, or correct BROKER_URL; jobs are accepted meanwhile and go on when it is back"
 
 
@@ -98,12 +116,20 @@ def is_good(version: tuple[int, ...], known: Sequence[tuple[int, ...]]) -> bool:
 def _redis(url: str) -> Iterator[Finding]:
     """INFO tells it all; CONFIG is closed at most providers."""
     client = redis.Redis.from_url(
-        redis_url(url), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=None, decode_responses=True
+        redis_url(url),
+        socket_timeout=PATIENCE_S,
+        socket_connect_timeout=PATIENCE_S,
+        retry=None,
+        decode_responses=True,
     )
     try:
         told: dict[str, Any] = dict(client.info())
     except (redis.exceptions.RedisError, OSError) as error:
-        yield warn("broker", f"it does not tell how it is set up: {error}", "see to it that maxmemory-policy is noeviction")
+        yield warn(
+            "broker",
+            f"it does not tell how it is set up: {error}",
+            "see to it that maxmemory-policy is noeviction",
+        )
         return
     finally:
         client.close()
@@ -119,11 +145,23 @@ def _redis(url: str) -> Iterator[Finding]:
         )
     if not told.get("aof_enabled", 1):
         fix = "CONFIG SET appendonly yes, and in redis.conf"
-        yield warn("persistence", "appendonly is off: a restart loses every message, and the relay has to ring them all again", fix)
+        yield warn(
+            "persistence",
+            "appendonly is off: a restart loses every message, and the relay has to ring them all again",
+            fix,
+        )
     elif told.get("aof_last_write_status", "ok") != "ok":
-        yield fail("persistence", "its last write to disk failed: it takes no messages", "make room on its disk")
+        yield fail(
+            "persistence",
+            "its last write to disk failed: it takes no messages",
+            "make room on its disk",
+        )
     else:
         yield ok("persistence", "appendonly is on")
     most, used = int(told.get("maxmemory", 0)), int(told.get("used_memory", 0))
     if most and used > FULL * most:
-        yield warn("memory", f"the broker uses {used / most:.0%} of its maxmemory; full, it takes no messages", "raise maxmemory")
+        yield warn(
+            "memory",
+            f"the broker uses {used / most:.0%} of its maxmemory; full, it takes no messages",
+            "raise maxmemory",
+        )

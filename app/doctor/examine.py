@@ -29,12 +29,24 @@ def examine(read: Callable[[], Settings], *, every_job: bool = False) -> Iterato
         yield fail("settings", error.message, "correct that environment variable")
         return
     yield ok("settings", "they fit each other")
-    for ask in (machine.python, machine.sagas, told, machine.home, machine.web_and_flower, broker.broker, events.events):
+    for ask in (
+        machine.python,
+        machine.sagas,
+        told,
+        machine.home,
+        machine.web_and_flower,
+        broker.broker,
+        events.events,
+    ):
         yield from _guarded(ask.__name__, partial(ask, settings))
     try:
         db = open_engine(settings.store_url, pool_size=1, patience_s=PATIENCE_S)
     except Exception as error:  # a URL that no driver understands
-        yield fail("store", f"DATABASE_URL cannot be opened: {hidden(str(error)).splitlines()[0]}", "correct DATABASE_URL")
+        yield fail(
+            "store",
+            f"DATABASE_URL cannot be opened: {hidden(str(error)).splitlines()[0]}",
+            "correct DATABASE_URL",
+        )
         return
     try:
         yield from _of_store(settings, db, every_job)
@@ -44,9 +56,22 @@ def examine(read: Callable[[], Settings], *, every_job: bool = False) -> Iterato
 
 def _of_store(settings: Settings, db: Engine, every_job: bool) -> Iterator[Finding]:
     """One FAIL where the store is away, also when it goes away in between."""
-    questions = (store.there, store.writable, store.clock, fleet.workers, fleet.versions, fleet.unreadable)
+    questions = (
+        store.there,
+        store.writable,
+        store.clock,
+        fleet.workers,
+        fleet.versions,
+        fleet.unreadable,
+    )
     questions += (fleet.definitions, fleet.time_outs, fleet.relay)  # type: ignore[assignment]
-    questions += (partial(jobs.invariants, every_job=every_job), jobs.left_behind, jobs.letters, jobs.findings, jobs.quarantine)  # type: ignore[assignment]
+    questions += (
+        partial(jobs.invariants, every_job=every_job),
+        jobs.left_behind,
+        jobs.letters,
+        jobs.findings,
+        jobs.quarantine,
+    )  # type: ignore[assignment]
     for ask in questions:
         name = getattr(ask, "__name__", "invariants")
         try:
@@ -66,4 +91,8 @@ def _guarded(name: str, ask: Callable[[], Iterator[Finding]]) -> Iterator[Findin
         raise
     except Exception as error:
         told = hidden(f"{type(error).__name__}: {error}".splitlines()[0])
-        yield fail(name.replace("_", " "), f"this could not be asked: {told}", "a mistake of ours, most likely: report it")
+        yield fail(
+            name.replace("_", " "),
+            f"this could not be asked: {told}",
+            "a mistake of ours, most likely: report it",
+        )

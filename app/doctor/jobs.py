@@ -21,7 +21,9 @@ LOOKED_AT = Scope(open_jobs=10_000, asked_jobs=10_000, newest_jobs=10_000)
 
 def invariants(settings: Settings, db: Engine, *, every_job: bool = False) -> Iterator[Finding]:
     """Among the jobs that are open and the newest, or among all there ever were."""
-    found = violations(db, slack_s=slack_s(settings), bound_s=UNDER_WAY_S, scope=None if every_job else LOOKED_AT)
+    found = violations(
+        db, slack_s=slack_s(settings), bound_s=UNDER_WAY_S, scope=None if every_job else LOOKED_AT
+    )
     for sentence, ids in found.items():
         fix = "if it stays so with a relay active, it is a mistake of ours: report it with `surefoot jobs history JOB`"
         yield fail("invariants", f"not so: {sentence}: {some(ids, 3)}", fix)
@@ -40,7 +42,11 @@ def left_behind(settings: Settings, db: Engine) -> Iterator[Finding]:
         return  # another finding says that there is no relay
     for what, jobs in rows.items():
         fix = "see sweep.failed in the relay's log: a newer release's relay, or a mended one, goes on with them"
-        yield fail("left behind", f"the relay leaves out jobs {what} for more than {long_s:.0f} s: {some(jobs, 3)}", fix)
+        yield fail(
+            "left behind",
+            f"the relay leaves out jobs {what} for more than {long_s:.0f} s: {some(jobs, 3)}",
+            fix,
+        )
     if not rows:
         yield ok("left behind", "the relay sees to all that is due")
 
@@ -65,8 +71,14 @@ def findings(_settings: Settings, db: Engine) -> Iterator[Finding]:
         kinds = Counter[str]()
         for (finding, _saga), count in counts.items():
             kinds[finding] += count
-        said = ", ".join(f"{count} {finding.replace('_', ' ')}" for finding, count in sorted(kinds.items()))
-        yield warn("reconciliation", f"open: {said} ({some(sorted({saga for _, saga in counts}))})", "surefoot reconcile list")
+        said = ", ".join(
+            f"{count} {finding.replace('_', ' ')}" for finding, count in sorted(kinds.items())
+        )
+        yield warn(
+            "reconciliation",
+            f"open: {said} ({some(sorted({saga for _, saga in counts}))})",
+            "surefoot reconcile list",
+        )
     else:
         yield ok("reconciliation", "no job is late, and no service was found to say otherwise")
 
@@ -77,6 +89,10 @@ def quarantine(_settings: Settings, db: Engine) -> Iterator[Finding]:
     if count:
         many = f"{count} or more" if count >= standing.NEWEST_QUARANTINED else str(count)
         said = f"{many} message{'s' if count > 1 else ''} that nobody can run came in the last day, the last one: {reason}"
-        yield warn("quarantine", said, "find who writes into our queues besides us: surefoot quarantine list")
+        yield warn(
+            "quarantine",
+            said,
+            "find who writes into our queues besides us: surefoot quarantine list",
+        )
     else:
         yield ok("quarantine", "no message of the last day was one that nobody can run")

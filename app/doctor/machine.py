@@ -33,10 +33,16 @@ def python(_settings: Settings) -> Iterator[Finding]:
         yield fail("python", said, f"install Python {PYTHON[0]}.{PYTHON[1]} or newer")
     else:
         yield ok("python", said)
-    other = {name: found for name, tested in TESTED.items() if not (found := _version(name)).startswith(tested)}
+    other = {
+        name: found
+        for name, tested in TESTED.items()
+        if not (found := _version(name)).startswith(tested)
+    }
     if other:
         told = ", ".join(f"{name} {found}" for name, found in other.items())
-        yield warn("packages", f"not the tested versions: {told}", "install with `-c constraints.txt`")
+        yield warn(
+            "packages", f"not the tested versions: {told}", "install with `-c constraints.txt`"
+        )
 
 
 def _version(package: str) -> str:
@@ -53,23 +59,39 @@ def sagas(settings: Settings) -> Iterator[Finding]:
     except SettingsError as error:
         yield fail("sagas", error.message, "correct that environment variable")
     except DefinitionError as error:
-        yield fail("sagas", error.message, "correct SUREFOOT_SAGAS, or install what is missing; a worker does not start without")
+        yield fail(
+            "sagas",
+            error.message,
+            "correct SUREFOOT_SAGAS, or install what is missing; a worker does not start without",
+        )
     else:
         names = [f"{saga.name} version {saga.version}" for saga in found]
-        yield ok("sagas", f"the code of {some(names, 10)} is here" if names else "no saga's code is here")
+        yield ok(
+            "sagas", f"the code of {some(names, 10)} is here" if names else "no saga's code is here"
+        )
 
 
 def home(settings: Settings) -> Iterator[Finding]:
     folder = settings.home.absolute()
-    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # Path.exists raises where it may not look
+    there = next(
+        path for path in (folder, *folder.parents) if os.path.exists(path)
+    )  # Path.exists raises where it may not look
     why = _cannot_be_written(there)
     if why:
-        said = f"{folder} cannot be written: {why}" if there == folder else f"{folder} is not there, and cannot be made in {there}: {why}"
+        said = (
+            f"{folder} cannot be written: {why}"
+            if there == folder
+            else f"{folder} is not there, and cannot be made in {there}: {why}"
+        )
         yield fail("home", said, "give it to the user who runs Surefoot, or set SUREFOOT_HOME")
     elif there != folder:
         yield ok("home", f"{folder} is not there yet; the first start makes it")
     elif folder.stat().st_mode & 0o007:
-        yield warn("home", f"{folder} is open to every user of this machine, and keys are in it", f"chmod o-rwx {folder}")
+        yield warn(
+            "home",
+            f"{folder} is open to every user of this machine, and keys are in it",
+            f"chmod o-rwx {folder}",
+        )
     else:
         yield ok("home", str(folder))
 
@@ -86,14 +108,26 @@ def _cannot_be_written(folder: Path) -> str | None:
 def web_and_flower(settings: Settings) -> Iterator[Finding]:
     """Is each port this home's, or free to be taken? Only the run file knows whose a port is."""
     run = runfile.load(settings.home)
-    ours = {} if run is None or not psutil.pid_exists(run.pid) else {"web": run.web_url, "Flower": run.flower_url}
+    ours = (
+        {}
+        if run is None or not psutil.pid_exists(run.pid)
+        else {"web": run.web_url, "Flower": run.flower_url}
+    )
     parts = [("web", "SUREFOOT_PORT", settings.port, WEB_PORT, settings.host)]
     if settings.flower_port is not None and settings.flower_port == (settings.port or WEB_PORT):
         said = f"web and Flower cannot both have {settings.flower_port}: "
         said += f"SUREFOOT_PORT ({settings.port or 'unset'}) and SUREFOOT_FLOWER_PORT are the same"
         yield fail("ports", said, "choose another SUREFOOT_FLOWER_PORT")
     else:
-        parts.append(("Flower", "SUREFOOT_FLOWER_PORT", settings.flower_port, stack.FLOWER_PORT, stack.LOOPBACK))
+        parts.append(
+            (
+                "Flower",
+                "SUREFOOT_FLOWER_PORT",
+                settings.flower_port,
+                stack.FLOWER_PORT,
+                stack.LOOPBACK,
+            )
+        )
     for part, setting, wanted, default, host in parts:
         if (url := ours.get(part)) and wanted in (None, urlsplit(url).port):
             yield _of_ours(part, url)
@@ -101,15 +135,24 @@ def web_and_flower(settings: Settings) -> Iterator[Finding]:
             yield _of_others(part, setting, wanted, wanted or default, host, is_up=bool(ours))
 
 
-def _of_others(part: str, setting: str, wanted: int | None, number: int, host: str, *, is_up: bool) -> Finding:
+def _of_others(
+    part: str, setting: str, wanted: int | None, number: int, host: str, *, is_up: bool
+) -> Finding:
     """`is_up`: this home's `surefoot up` runs, with this part on another port."""
     try:
         if ports.is_free(host, number):
             return ok("ports", f"{number} is free for {part}")
     except SettingsError as error:
-        return fail("ports", error.message, "set SUREFOOT_HOST to an address of this machine, SUREFOOT_PORT to one above 1023")
+        return fail(
+            "ports",
+            error.message,
+            "set SUREFOOT_HOST to an address of this machine, SUREFOOT_PORT to one above 1023",
+        )
     if not is_up and IS_THIS[part](url_of(host, number)):
-        return ok("ports", f"a Surefoot's {part} answers on {number}: started without `surefoot up`, or of another home")
+        return ok(
+            "ports",
+            f"a Surefoot's {part} answers on {number}: started without `surefoot up`, or of another home",
+        )
     if wanted is None:
         return ok("ports", f"{number} is in use; `surefoot up` takes the next free one for {part}")
     said = f"{setting}={number} is in use on {host}, and not by {part} of this home"
@@ -121,9 +164,13 @@ def _of_ours(part: str, url: str) -> Finding:
         return ok("ports", f"{part} answers at {url}")
     if part == "web":
         return fail(
-            "ports", f"{part} does not answer at {url}", "look into log/web.log under the home; a frozen process: kill it, it comes back"
+            "ports",
+            f"{part} does not answer at {url}",
+            "look into log/web.log under the home; a frozen process: kill it, it comes back",
         )
-    return warn("ports", f"{part} does not answer at {url}", "look into log/flower.log under the home")
+    return warn(
+        "ports", f"{part} does not answer at {url}", "look into log/flower.log under the home"
+    )
 
 
 def _is_web(url: str) -> bool:

@@ -33,8 +33,16 @@ class NoStore(SurefootError):
 def there(settings: Settings, db: Engine) -> Iterator[Finding]:
     """Raises: NoStore when nothing else can be asked of it."""
     shown, file = hidden(settings.store_url), make_url(settings.store_url).database
-    if db.dialect.name == "sqlite" and file and not Path(file).exists():  # SQLite would make an empty one
-        raise NoStore(fail(ABOUT, f"there is no store at {file} yet", "start everything: surefoot up; or set DATABASE_URL"))
+    if (
+        db.dialect.name == "sqlite" and file and not Path(file).exists()
+    ):  # SQLite would make an empty one
+        raise NoStore(
+            fail(
+                ABOUT,
+                f"there is no store at {file} yet",
+                "start everything: surefoot up; or set DATABASE_URL",
+            )
+        )
     try:
         shape.check(db)
     except SettingsError as error:
@@ -55,18 +63,30 @@ def there(settings: Settings, db: Engine) -> Iterator[Finding]:
 def writable(_settings: Settings, db: Engine) -> Iterator[Finding]:
     """A lock or a mode that keeps everybody from writing. Nothing is written."""
     try:
-        with db.connect() as connection, connection.begin() as begun:  # on SQLite that takes the writers' lock
-            standby = db.dialect.name == "postgresql" and connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one()
+        with (
+            db.connect() as connection,
+            connection.begin() as begun,
+        ):  # on SQLite that takes the writers' lock
+            standby = (
+                db.dialect.name == "postgresql"
+                and connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one()
+            )
             begun.rollback()
     except SQLAlchemyError as error:
         why = str(getattr(error, "orig", error)).strip().splitlines()[0]
         fix = (
-            "some process holds its lock: find the one that is frozen and end it (SIGKILL)" if "lock" in why else "see the store's own log"
+            "some process holds its lock: find the one that is frozen and end it (SIGKILL)"
+            if "lock" in why
+            else "see the store's own log"
         )
         yield fail("writes", f"the store takes no writes: {why}", fix)
         return
     if standby:
-        yield fail("writes", "the store is a standby: it takes no writes", "DATABASE_URL must name the primary")
+        yield fail(
+            "writes",
+            "the store is a standby: it takes no writes",
+            "DATABASE_URL must name the primary",
+        )
     else:
         yield ok("writes", "the store takes writes")
 
@@ -79,9 +99,9 @@ def clock(_settings: Settings, db: Engine) -> Iterator[Finding]:
         asked_s = time.time() - before
     skew_s = at.timestamp() - (before + asked_s / 2)
     off_s = max(0.0, abs(skew_s) - asked_s / 2 - 0.001)
-    said = (
-        f"this host's clock is {abs(skew_s):.1f} s {'behind' if skew_s > 0 else 'ahead of'} the store's ({at.astimezone(UTC):%H:%M:%S} UTC)"
-    )
+    side = "behind" if skew_s > 0 else "ahead of"
+    told = f"{at.astimezone(UTC):%H:%M:%S} UTC"
+    said = f"this host's clock is {abs(skew_s):.1f} s {side} the store's ({told})"
     if off_s > SKEW_FAIL_S:
         yield fail("clock", said, "set the clock of this host, or the database's, by NTP")
     elif off_s > SKEW_WARN_S:

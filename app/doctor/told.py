@@ -38,7 +38,9 @@ def every_setting() -> list[Told]:
 
 def _told(field: str, prefix: str, value: object) -> Told:
     name, source = environment.variable(field, prefix), environment.origin(field, prefix)
-    shown = "(hidden)" if field in SECRET and value else hidden(str(value if value is not None else ""))
+    shown = (
+        "(hidden)" if field in SECRET and value else hidden(str(value if value is not None else ""))
+    )
     return Told(name, shown, environment.borrowed.get(source, source) or DEFAULT)
 
 
@@ -60,4 +62,6 @@ def sources(told: Mapping[str, str]) -> str:
         by.setdefault("the environment" if source == name else source, []).append(name)
     defaults = len(by.pop(DEFAULT, []))
     said = [f"{some(names)} by {source}" for source, names in by.items()]
-    return "; ".join([*said, f"{defaults} settings have their default (surefoot doctor --settings shows all)"])
+    return "; ".join(
+        [*said, f"{defaults} settings have their default (surefoot doctor --settings shows all)"]
+    )

@@ -21,13 +21,28 @@ def snapshot_of(own: Any) -> Any:
 
 def left_behind(world: World, before: Any) -> list[Finding]:
     """What differs from `before`, where the job was undone and each of its effects exactly; nothing is said of others."""
-    if before is None or world.job.state not in (JobState.FAILED, JobState.CANCELLED) or not _all_exact(world):
+    if (
+        before is None
+        or world.job.state not in (JobState.FAILED, JobState.CANCELLED)
+        or not _all_exact(world)
+    ):
         return []
     found = list(_differences("", before, snapshot_of(world.own)))
-    told = "; ".join(found[:MOST_TOLD]) + (f"; and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else "")
+    told = "; ".join(found[:MOST_TOLD]) + (
+        f"; and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
+    )
     undone = [effect.step for effect in world.effects if effect.undo == "done"]
     step = undone[0] if len(undone) == 1 else ""
-    return [Finding(step, f"the job is undone, each effect exactly, and the world is not as before: {told}")] if found else []
+    return (
+        [
+            Finding(
+                step,
+                f"the job is undone, each effect exactly, and the world is not as before: {told}",
+            )
+        ]
+        if found
+        else []
+    )
 
 
 def _all_exact(world: World) -> bool:
@@ -41,7 +56,11 @@ def _all_exact(world: World) -> bool:
 def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for name in dict.fromkeys([*before, *after]):
-            yield from _differences(f"{path}.{name}" if path else str(name), before.get(name, NOTHING), after.get(name, NOTHING))
+            yield from _differences(
+                f"{path}.{name}" if path else str(name),
+                before.get(name, NOTHING),
+                after.get(name, NOTHING),
+            )
     elif before is NOTHING or after is NOTHING or before != after:
         yield f"{path or 'it'} {_was(before)}, {_is(after)}"
 

@@ -12,7 +12,8 @@ from surefoot.app.saga.graph import Graph, Node
 
 Ends = frozenset[str]
 COMPLETED, FAILED, CANCELLED, ATTENTION = (
-    frozenset({str(state)}) for state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.ATTENTION)
+    frozenset({str(state)})
+    for state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.ATTENTION)
 )
 
 
@@ -39,7 +40,9 @@ def of_example(end: str | None) -> Expected:
 
 def expected(graph: Graph, row: Row, plain: str) -> Expected:
     """What a row shall come to. `plain`: how the same input ends without a fault."""
-    before = _of_first(graph, row) if row.first else Expected(frozenset({plain}), frozenset({plain}))
+    before = (
+        _of_first(graph, row) if row.first else Expected(frozenset({plain}), frozenset({plain}))
+    )
     if row.trick == Trick.OUTAGE:
         return _outage(row)
     if row.trick == Trick.GONE:
@@ -69,7 +72,11 @@ def _lane_gone(graph: Graph, row: Row, before: Expected) -> Expected:
 
     What is given up leaves a letter each; what is needed for the way back, or lies behind the pivot, asks.
     """
-    patience = [not node.limits_of(kind).gives_up for node in graph.nodes for kind in _on_lane(node, row.lane)]
+    patience = [
+        not node.limits_of(kind).gives_up
+        for node in graph.nodes
+        for kind in _on_lane(node, row.lane)
+    ]
     if all(patience):
         return before
     if any(patience):
@@ -79,10 +86,18 @@ def _lane_gone(graph: Graph, row: Row, before: Expected) -> Expected:
     if row.first:
         return Expected(ATTENTION, FAILED, (before.letters or 0) + 1 if in_line else None)
     if node.past_pivot or (node.no_return and row.strike is not None):
-        return Expected(ATTENTION, COMPLETED if row.strike is None else COMPLETED | FAILED, 1 if in_line else None)
+        return Expected(
+            ATTENTION,
+            COMPLETED if row.strike is None else COMPLETED | FAILED,
+            1 if in_line else None,
+        )
     if row.strike is not None and node.lane_of("undo") == row.lane:
         return Expected(ATTENTION, FAILED, 2 if in_line else None)
-    others = [n for n in graph.nodes if n.compensation is not None and n.name not in (node.name, *graph.reachable[node.name])]
+    others = [
+        n
+        for n in graph.nodes
+        if n.compensation is not None and n.name not in (node.name, *graph.reachable[node.name])
+    ]
     if any(n.lane_of("undo") == row.lane for n in others):  # done by then, perhaps
         return Expected(FAILED | ATTENTION, FAILED, None)
     return Expected(FAILED, FAILED, 1)
@@ -114,7 +129,9 @@ def _struck(node: Node, row: Row, strike: Strike, before: Expected) -> Expected:
         return asked if node.no_return or node.past_pivot else Expected(FAILED, FAILED)
     untold = strike.what in UNTOLD and strike.point in (Point.AFTER_CLAIM, *AROUND)
     if untold and node.irreversible and node.on_unknown == "attention" and not node.probe:
-        return Expected(ATTENTION, before.ends | COMPLETED | FAILED, 1)  # done at most once: a person looks, and says which
+        return Expected(
+            ATTENTION, before.ends | COMPLETED | FAILED, 1
+        )  # done at most once: a person looks, and says which
     if row.exhausts:
         return asked if node.no_return else Expected(FAILED, FAILED, 1)
     return before
@@ -123,6 +140,8 @@ def _struck(node: Node, row: Row, strike: Strike, before: Expected) -> Expected:
 def _cancelled(node: Node, point: Point, before: Expected) -> Expected:
     if node.past_pivot or (node.no_return and point != Point.BEFORE_CLAIM):
         return before  # too late
-    if point == Point.AFTER_COMMIT:  # its completion may have ended the job, or run on to the point of no return
+    if (
+        point == Point.AFTER_COMMIT
+    ):  # its completion may have ended the job, or run on to the point of no return
         return Expected(CANCELLED | before.lands, CANCELLED | before.ends)
     return Expected(CANCELLED, CANCELLED)

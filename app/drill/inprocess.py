@@ -48,7 +48,9 @@ from surefoot.app.store.tables import history
 
 ACTOR = "drill"
 MOST_TURNS = 2000  # messages and sweeps of one row
-OUTAGE_TURNS = 400  # after so many a job that is still there only waits for the service, which then comes back
+OUTAGE_TURNS = (
+    400  # after so many a job that is still there only waits for the service, which then comes back
+)
 SWEEPS_BESIDE = 0.03  # how often the relay sweeps while there are messages
 WORKERS = 2  # and one more for each that stands still
 Outage = Callable[[str], AbstractContextManager[Any] | None]
@@ -65,7 +67,9 @@ class InProcess:
         self._seed, self._outage = seed, outage
         self._store = store_of_this_process()  # in memory: made once, emptied for each drill
         self.db: Engine = self._store.engine
-        self.settings = Settings(env="drill", faults="", sagas="", lease_seconds=15, heartbeat_seconds=5, lost_seconds=60)
+        self.settings = Settings(
+            env="drill", faults="", sagas="", lease_seconds=15, heartbeat_seconds=5, lost_seconds=60
+        )
         self._registry = Registry([saga])
         register(self.db, [saga])
         self._tenant = tenants.ensure(self.db)
@@ -96,10 +100,20 @@ class InProcess:
             self._bring_late()
         scene = self._scene
         job_id, *beside = scene.job_ids
-        return Played(job_id, scene.trace, self._met(), tuple(beside), tuple(scene.places), scene.kept_in, tuple(self._memory.changed()))
+        return Played(
+            job_id,
+            scene.trace,
+            self._met(),
+            tuple(beside),
+            tuple(scene.places),
+            scene.kept_in,
+            tuple(self._memory.changed()),
+        )
 
     def _submit(self) -> str:
-        submission = Submission(tenant_id=self._tenant, saga=self.saga.name, input=self._input, actor=ACTOR)
+        submission = Submission(
+            tenant_id=self._tenant, saga=self.saga.name, input=self._input, actor=ACTOR
+        )
         submitted = submit(self.db, self.settings, self._registry, submission)
         self._scene.job_ids.append(submitted.job_id)
         self._read_history()
@@ -172,7 +186,9 @@ class InProcess:
         scene.at_work.append(worker)
         try:
             with self._memory.of(worker):
-                copy_context().run(self._work, parcel, boot, pid)  # what a dead worker had in its context dies with it
+                copy_context().run(
+                    self._work, parcel, boot, pid
+                )  # what a dead worker had in its context dies with it
         except Crashed:
             self._memory.forget(worker)
             self._died(parcel, boot, pid)
@@ -186,15 +202,27 @@ class InProcess:
         parcel, passed = first, [first]
         runs_on = self._scene.row.trick is None  # what is done to a message asks that there be one
         delivery = parcel.delivery(boot, pid, runs_on=runs_on, carries=True)
-        performed = perform(self.db, self.settings, self._registry, self._broker, delivery, limit=no_limit)
+        performed = perform(
+            self.db, self.settings, self._registry, self._broker, delivery, limit=no_limit
+        )
         while performed.following is not None:
             self._read_history()
             following = parcel.next
             assert following is not None  # the engine claims only what rides on this parcel
             parcel = following
             passed.append(parcel)
-            delivery = parcel.delivery(boot, pid, runs_on=runs_on, carries=True, message=first.message.operation_id)
-            performed = run_on(self.db, self.settings, self._registry, self._broker, delivery, performed.following, limit=no_limit)
+            delivery = parcel.delivery(
+                boot, pid, runs_on=runs_on, carries=True, message=first.message.operation_id
+            )
+            performed = run_on(
+                self.db,
+                self.settings,
+                self._registry,
+                self._broker,
+                delivery,
+                performed.following,
+                limit=no_limit,
+            )
         self._tell(parcel, performed)
         self._broker.go_on(parcel, performed)
         for done in passed:
@@ -206,7 +234,13 @@ class InProcess:
         """A child that dies is seen by its worker at once; a whole worker is missed when its lease has run out."""
         if self._scene.rng.random() < 0.5:
             keep.lost(
-                self.db, self.settings, self._broker, boot=boot, pid=pid, delivery=parcel.message.operation_id, why="its process was lost"
+                self.db,
+                self.settings,
+                self._broker,
+                boot=boot,
+                pid=pid,
+                delivery=parcel.message.operation_id,
+                why="its process was lost",
             )
             self._broker.send_back(parcel)
             self.say("  its worker puts the message back")
@@ -215,7 +249,9 @@ class InProcess:
 
     def _tell(self, parcel: Parcel, performed: Performed) -> None:
         if performed.verdict in ("dropped", "repeated"):
-            self.say(f"  message of {parcel.name} {performed.verdict}{': ' + performed.error if performed.error else ''}")
+            self.say(
+                f"  message of {parcel.name} {performed.verdict}{': ' + performed.error if performed.error else ''}"
+            )
 
     def _all_start(self) -> None:
         """Web, relay and workers of a moment ago are gone; what they had in memory too."""
@@ -229,10 +265,19 @@ class InProcess:
         scene = self._scene
         if scene.quiet:
             return
-        if scene.row.trick == Trick.OUTAGE and scene.row.first and target.endswith(".undo") and not scene.was_away:
+        if (
+            scene.row.trick == Trick.OUTAGE
+            and scene.row.first
+            and target.endswith(".undo")
+            and not scene.was_away
+        ):
             self._take_away(scene.row.service)
         for strike in scene.row.strikes:
-            if (strike.target, strike.point) == (target, point) and scene.fired[strike] < strike.times and self._may_fire(strike):
+            if (
+                (strike.target, strike.point) == (target, point)
+                and scene.fired[strike] < strike.times
+                and self._may_fire(strike)
+            ):
                 scene.fired[strike] += 1
                 self.say(f"* {strike.what} {target.partition('.')[2]} @ {point}")
                 if scene.row.trick == Trick.GONE and scene.all_fired(*scene.row.strikes):
@@ -249,7 +294,13 @@ class InProcess:
     def inside(self, target: str) -> AbstractContextManager[None]:
         """A process calls a developer's function (`surefoot.app.faults`)."""
         row, scene = self._scene.row, self._scene
-        if scene.quiet or row.strike is None or not row.inside or row.strike.target != target or scene.fired[row.strike]:
+        if (
+            scene.quiet
+            or row.strike is None
+            or not row.inside
+            or row.strike.target != target
+            or scene.fired[row.strike]
+        ):
             return nullcontext()
         return self._between_lines(row.strike, "" if row.line == EACH_LINE else row.line)
 
@@ -261,7 +312,9 @@ class InProcess:
                 yield
         finally:
             self._scene.places |= lines.places
-            if strike.what == What.CRASH and self._scene.fired[strike]:  # whatever the function made of its own death
+            if (
+                strike.what == What.CRASH and self._scene.fired[strike]
+            ):  # whatever the function made of its own death
                 raise Crashed
 
     def _stop_at(self, strike: Strike, place: str) -> None:
@@ -315,7 +368,10 @@ class InProcess:
         name = parse_task_name(target)
         if name is None:
             return 0.0
-        return self.graph.by_name[name.step].limits_of(name.kind).timeout_s + self.settings.hard_limit_grace_seconds
+        return (
+            self.graph.by_name[name.step].limits_of(name.kind).timeout_s
+            + self.settings.hard_limit_grace_seconds
+        )
 
     def _cancel(self) -> None:
         try:
@@ -338,7 +394,9 @@ class InProcess:
 
     def _send_early(self, job_id: str) -> None:
         row = self._scene.row
-        self._broker.waiting.append(Parcel(message_of(self.saga.name, job_id, self.graph, row.step, row.kind)))
+        self._broker.waiting.append(
+            Parcel(message_of(self.saga.name, job_id, self.graph, row.step, row.kind))
+        )
         self.say(f"* a message of {row.operation} comes first")
 
     def _bring_late(self) -> None:
@@ -369,9 +427,15 @@ class InProcess:
         h, scene = history.c, self._scene
         for job_id in scene.job_ids:
             with reading(self.db) as connection:
-                query = select(history).where(h.job_id == job_id, h.seq > scene.seq[job_id]).order_by(h.seq)
+                query = (
+                    select(history)
+                    .where(h.job_id == job_id, h.seq > scene.seq[job_id])
+                    .order_by(h.seq)
+                )
                 rows = connection.execute(query).all()
             for row in rows:
                 scene.heard(row, self._store.clock.now_s)
-                self.say(line_of(row) if job_id == scene.job_id else f"{line_of(row)} (the other job)")
+                self.say(
+                    line_of(row) if job_id == scene.job_id else f"{line_of(row)} (the other job)"
+                )
                 scene.seq[job_id] = row.seq

@@ -47,7 +47,12 @@ class Lines:
         sys.settrace(self._called)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         sys.settrace(self._before)
 
     def _called(self, frame: FrameType, event: str, arg: Any) -> Any:
@@ -111,7 +116,9 @@ def in_transaction() -> bool:
 
 
 def _some_is_open() -> bool:
-    return any(_is_open(one) for one in gc.get_objects() if issubclass(type(one), _connections()))  # a proxy lies about its class
+    return any(
+        _is_open(one) for one in gc.get_objects() if issubclass(type(one), _connections())
+    )  # a proxy lies about its class
 
 
 def _connections() -> tuple[type, ...]:
@@ -125,4 +132,7 @@ def _is_open(connection: Any) -> bool:
         with suppress(sqlite3.Error):
             return connection.in_transaction
         return False
-    return not connection.closed and connection.info.transaction_status not in (0, 4)  # idle, unknown
+    return not connection.closed and connection.info.transaction_status not in (
+        0,
+        4,
+    )  # idle, unknown

@@ -19,11 +19,19 @@ from surefoot.app.store.tables import dead_letters, operations
 from surefoot.app.store.types import AnyRow
 
 NEWEST = Scope(newest_jobs=5)  # the rows before have been asked about in their turn
-SLACK_S, BOUND_S = 30.0, 300.0  # of virtual time, or of a drill that just ended: nothing may be older
-STAYS = ("partial", "notice")  # an undo of this fidelity leaves something, so a service may well say that it is there
+SLACK_S, BOUND_S = (
+    30.0,
+    300.0,
+)  # of virtual time, or of a drill that just ended: nothing may be older
+STAYS = (
+    "partial",
+    "notice",
+)  # an undo of this fidelity leaves something, so a service may well say that it is there
 
 
-def wrong(db: Engine, saga: Saga[Any], world: World, allowed: Ends, letters: int | None) -> list[Finding]:
+def wrong(
+    db: Engine, saga: Saga[Any], world: World, allowed: Ends, letters: int | None
+) -> list[Finding]:
     """Everything that does not hold of a job that has landed. `allowed`: states; `letters`: open ones, None for any number."""
     return [
         *(Finding("", says) for says in _state(world, allowed)),
@@ -41,7 +49,10 @@ def unmeant(db: Engine, world: World) -> list[Finding]:
     """Of an example without a fault: that it ended by an error of the code or by a limit. To be refused may be meant."""
     given_up = [letter for letter in open_letters(db, world.job.id) if world.job.state in ENDED]
     return [
-        Finding(letter.step, f"{letter.step} was given up by {_named(letter.error)}; an example may be refused, but no example means that")
+        Finding(
+            letter.step,
+            f"{letter.step} was given up by {_named(letter.error)}; an example may be refused, but no example means that",
+        )
         for letter in given_up
     ]
 
@@ -79,15 +90,30 @@ def open_letters(db: Engine, job_id: str) -> list[AnyRow]:
     """The open dead letters of a job, oldest first."""
     d = dead_letters.c
     with reading(db) as connection:
-        return list(connection.execute(select(dead_letters).where(d.job_id == job_id, d.state == "open").order_by(d.id)))
+        return list(
+            connection.execute(
+                select(dead_letters).where(d.job_id == job_id, d.state == "open").order_by(d.id)
+            )
+        )
 
 
 def _exhausted(db: Engine, job_id: str) -> list[AnyRow]:
     o, d = operations.c, dead_letters.c
-    letters = select(func.count()).where(d.operation_id == o.id, d.state == "open").scalar_subquery().label("letters")
+    letters = (
+        select(func.count())
+        .where(d.operation_id == o.id, d.state == "open")
+        .scalar_subquery()
+        .label("letters")
+    )
     with reading(db) as connection:
         query = select(o.step, o.kind, o.attempts, letters)
-        return list(connection.execute(query.where(o.job_id == job_id, o.state == OpState.FAILED, o.attempts >= o.allowance)))
+        return list(
+            connection.execute(
+                query.where(
+                    o.job_id == job_id, o.state == OpState.FAILED, o.attempts >= o.allowance
+                )
+            )
+        )
 
 
 def _accounts(saga: Saga[Any], world: World) -> Iterator[Finding]:
@@ -105,9 +131,15 @@ def _accounts(saga: Saga[Any], world: World) -> Iterator[Finding]:
                 continue
             stands = effect.outcome == "done" and effect.undo == "not_needed"
             if stands and seen.state != EffectState.DONE:
-                yield Finding(effect.step, f"{effect.step} is done by the engine's account; {service} says {seen.state}")
+                yield Finding(
+                    effect.step,
+                    f"{effect.step} is done by the engine's account; {service} says {seen.state}",
+                )
             if effect.undo == "done" and seen.state == EffectState.DONE:
-                yield Finding(effect.step, f"{effect.step} is undone by the engine's account; {service} says {seen.state}")
+                yield Finding(
+                    effect.step,
+                    f"{effect.step} is undone by the engine's account; {service} says {seen.state}",
+                )
 
 
 def _invariants(saga: Saga[Any], world: World) -> Iterator[str]:

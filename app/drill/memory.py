@@ -50,7 +50,9 @@ class Memory:
             yield
         finally:
             kept = self._of[worker] = self._now()
-            self._changed |= {name for name in kept if name not in self._fresh or kept[name] != self._fresh[name]}
+            self._changed |= {
+                name for name in kept if name not in self._fresh or kept[name] != self._fresh[name]
+            }
             self._put(outer, over=kept)
 
     def forget(self, worker: int | None = None) -> None:
@@ -78,7 +80,9 @@ class Memory:
         for module, name in over.keys() - kept.keys():
             del vars(sys.modules[module])[name]
         for (module, name), value in kept.items():
-            if (module, name) in over or name not in vars(sys.modules[module]):  # what has become an object meanwhile is shared
+            if (module, name) in over or name not in vars(
+                sys.modules[module]
+            ):  # what has become an object meanwhile is shared
                 vars(sys.modules[module])[name] = value
 
 
@@ -92,7 +96,12 @@ def _is_plain(value: Any) -> bool:
 
 
 def _functions_of(step: Any) -> list[Any]:
-    parts = [step.fn, step.finder, step.undo and step.undo.fn, step.confirmation and step.confirmation.fn]
+    parts = [
+        step.fn,
+        step.finder,
+        step.undo and step.undo.fn,
+        step.confirmation and step.confirmation.fn,
+    ]
     return [inspect.unwrap(fn) for fn in parts if fn is not None]
 
 
@@ -103,11 +112,19 @@ def _modules_of(functions: Iterable[Any]) -> list[str]:
     while waiting:
         name = waiting.pop()
         module = sys.modules.get(name)
-        if name in found or module is None or not is_developers(getattr(module, "__file__", None) or "<none>"):
+        if (
+            name in found
+            or module is None
+            or not is_developers(getattr(module, "__file__", None) or "<none>")
+        ):
             continue
         found[name] = None
         for value in list(vars(module).values()):
-            inner = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            inner = (
+                value.__name__
+                if isinstance(value, ModuleType)
+                else getattr(value, "__module__", None)
+            )
             waiting += [inner] if isinstance(inner, str) else []
     return sorted(found)
 
@@ -126,14 +143,24 @@ def _names_read(functions: Iterable[Any]) -> set[Name]:
             waiting += [getattr(member, "__func__", member) for member in vars(here).values()]
         if not isinstance(here, FunctionType) or not is_developers(here.__code__.co_filename):
             continue
-        waiting += [inspect.unwrap(cell.cell_contents) for cell in here.__closure__ or () if callable(_content(cell))]
+        waiting += [
+            inspect.unwrap(cell.cell_contents)
+            for cell in here.__closure__ or ()
+            if callable(_content(cell))
+        ]
         names = set(_all_names(here.__code__))
         spaces = [here.__globals__]
-        spaces += [vars(value) for name in names if isinstance(value := here.__globals__.get(name), ModuleType)]
+        spaces += [
+            vars(value)
+            for name in names
+            if isinstance(value := here.__globals__.get(name), ModuleType)
+        ]
         for space in spaces:
             for name in names & space.keys():
                 found.add((space.get("__name__", ""), name))
-                waiting.append(inspect.unwrap(space[name]) if callable(space[name]) else space[name])
+                waiting.append(
+                    inspect.unwrap(space[name]) if callable(space[name]) else space[name]
+                )
     return found
 
 

@@ -19,7 +19,9 @@ from surefoot.app.saga.naming import effect_key
 ACTOR = "drill"
 
 
-def answer(db: Engine, settings: Settings, saga: Saga[Any], world: World) -> Iterator[tuple[str, Plan]]:
+def answer(
+    db: Engine, settings: Settings, saga: Saga[Any], world: World
+) -> Iterator[tuple[str, Plan]]:
     """Decide each letter that holds the job: what was done, and the plan to ring.
 
     What is out of attempts is tried again. What must not be tried again because nobody knows whether it happened is looked
@@ -32,13 +34,24 @@ def answer(db: Engine, settings: Settings, saga: Saga[Any], world: World) -> Ite
         if letter.why != "unknown_outcome":
             yield f"{name} sent back", decide.retry(db, letter.id, ACTOR, "drill").plan
         elif _is_there(world, letter.step):
-            yield f"{name} found done, marked so", decide.mark_done(db, letter.id, ACTOR, "drill: the service has it").plan
+            yield (
+                f"{name} found done, marked so",
+                decide.mark_done(db, letter.id, ACTOR, "drill: the service has it").plan,
+            )
         elif saga.graph.by_name[letter.step].past_pivot:
-            yield f"{name} found absent, waived", decide.waive(db, letter.id, ACTOR, "drill: the service does not have it").plan
+            yield (
+                f"{name} found absent, waived",
+                decide.waive(db, letter.id, ACTOR, "drill: the service does not have it").plan,
+            )
         else:
-            yield f"{name} found absent, marked so", decide.mark_absent(db, settings, letter.id, ACTOR, "drill: not there").plan
+            yield (
+                f"{name} found absent, marked so",
+                decide.mark_absent(db, settings, letter.id, ACTOR, "drill: not there").plan,
+            )
 
 
 def _is_there(world: World, step: str) -> bool:
     key = effect_key(world.job.id, step, "", "action")
-    return any(seen.key == key and seen.state == EffectState.DONE for seen in world.everything_seen())
+    return any(
+        seen.key == key and seen.state == EffectState.DONE for seen in world.everything_seen()
+    )

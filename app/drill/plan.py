@@ -34,7 +34,16 @@ class Group(StrEnum):
 
 
 ORDER = (
-    *(Group.STEP, Group.UNDO, Group.DUPLICATE, Group.CRASH, Group.INSIDE, Group.LOST, Group.ZOMBIE, Group.CANCEL),
+    *(
+        Group.STEP,
+        Group.UNDO,
+        Group.DUPLICATE,
+        Group.CRASH,
+        Group.INSIDE,
+        Group.LOST,
+        Group.ZOMBIE,
+        Group.CANCEL,
+    ),
     *(Group.TWO, Group.LANE, Group.OUTAGE, Group.PLAIN),
 )
 
@@ -47,13 +56,17 @@ class Trick(StrEnum):
     LOST = "lost"  # its message is lost by the broker
     EARLY = "early"  # its message comes before those it depends on, and the right one late
     FLUSH = "flush"  # the broker forgets everything while it runs
-    FREEZE = "freeze"  # its worker stands still past the lease until the job has landed, then goes on
+    FREEZE = (
+        "freeze"  # its worker stands still past the lease until the job has landed, then goes on
+    )
     KILL_ALL = "kill-all"  # web, relay and worker are killed together while it runs
     CANCEL = "cancel"  # somebody cancels the job while it is there
     GONE = "gone"  # the only worker of a lane is gone for good; another comes when that is told
     OUTAGE = "outage"  # a service is away
     TWO = "two-jobs"  # another job with the same input runs at the same time
-    OTHER = "other-job"  # another job with the same input comes and ends while its worker stands still
+    OTHER = (
+        "other-job"  # another job with the same input comes and ends while its worker stands still
+    )
 
 
 MESSAGES = (Trick.DUPLICATE, Trick.LATE, Trick.LOST, Trick.EARLY)
@@ -76,7 +89,9 @@ class Strike:
     def fault(self) -> str:
         """As SUREFOOT_FAULTS has it."""
         amount = f"={DELAY_S:g}" if self.what == What.DELAY else ""
-        return f"{self.target}:{self.what}{amount}@{self.point}" + (f"*{self.times}" if self.times > 1 else "")
+        return f"{self.target}:{self.what}{amount}@{self.point}" + (
+            f"*{self.times}" if self.times > 1 else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -127,13 +142,17 @@ class Row:
         return (*self.first, *((self.strike,) if self.strike is not None else ()), *self.then)
 
 
-def rows_of(graph: Graph, *, examples: int = 1, example: int = 0, outages: Sequence[str] = ()) -> list[Row]:
+def rows_of(
+    graph: Graph, *, examples: int = 1, example: int = 0, outages: Sequence[str] = ()
+) -> list[Row]:
     """Every row of a saga, group by group.
 
     Args: `examples`: how many there are, each gets a row without a fault; `example`: the one all faults are tried on;
     `outages`: services that the drill world can take away.
     """
-    rows = [Row(f"example-{number}", Group.PLAIN, "none", example=number) for number in range(examples)]
+    rows = [
+        Row(f"example-{number}", Group.PLAIN, "none", example=number) for number in range(examples)
+    ]
     for node in graph.nodes:
         for kind in _kinds(node):
             rows += _operation_rows(graph, node, kind)
@@ -142,7 +161,9 @@ def rows_of(graph: Graph, *, examples: int = 1, example: int = 0, outages: Seque
     rows += _two_jobs(graph)
     for service in outages:
         rows += _outage_rows(graph, service)
-    ordered = sorted(rows, key=lambda row: ORDER.index(row.group))  # stable: within a group by operation
+    ordered = sorted(
+        rows, key=lambda row: ORDER.index(row.group)
+    )  # stable: within a group by operation
     return [row if row.group == Group.PLAIN else replace(row, example=example) for row in ordered]
 
 
@@ -157,7 +178,12 @@ def chosen(rows: Iterable[Row], only: str | None) -> list[Row]:
     if at := _AT_LINE.fullmatch(only):
         name = f"{at['head']}@{EACH_LINE}{at['then'] or ''}"
         return [row.at(at["line"]) for row in rows if row.name == name]
-    for fits in (lambda r: r.name == only, lambda r: r.group == only, lambda r: r.operation == only, lambda r: only in r.name):
+    for fits in (
+        lambda r: r.name == only,
+        lambda r: r.group == only,
+        lambda r: r.operation == only,
+        lambda r: only in r.name,
+    ):
         found = [row for row in rows if fits(row)]
         if found:
             return found
@@ -166,10 +192,23 @@ def chosen(rows: Iterable[Row], only: str | None) -> list[Row]:
 
 # --- rows of one operation -----------------------------------------------------------------------------------------
 CRASHES = tuple(Point)
-ERRORS = (Point.BEFORE_CLAIM, Point.AFTER_CLAIM, Point.BEFORE_EFFECT, Point.AFTER_EFFECT, Point.AFTER_COMMIT, Point.AFTER_PUBLISH)
+ERRORS = (
+    Point.BEFORE_CLAIM,
+    Point.AFTER_CLAIM,
+    Point.BEFORE_EFFECT,
+    Point.AFTER_EFFECT,
+    Point.AFTER_COMMIT,
+    Point.AFTER_PUBLISH,
+)
 AROUND = (Point.BEFORE_EFFECT, Point.AFTER_EFFECT)
 WINDOWS = (Point.AFTER_CLAIM, Point.AFTER_EFFECT, Point.AFTER_COMMIT)
-UNTOLD = (What.CRASH, What.ERROR, What.HANG, Trick.KILL_ALL, Trick.FREEZE)  # an attempt that ends so has an unknown outcome
+UNTOLD = (
+    What.CRASH,
+    What.ERROR,
+    What.HANG,
+    Trick.KILL_ALL,
+    Trick.FREEZE,
+)  # an attempt that ends so has an unknown outcome
 
 
 def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
@@ -184,8 +223,12 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
         trick = what if isinstance(what, Trick) else None
         head = f"{name}:{what}@{point}" + (f"*{times}" if times > 1 else "")
         counted = what in UNTOLD and point in (Point.AFTER_CLAIM, *AROUND)
-        out = counted and times >= attempts and (counted_by_saga or what != What.ERROR)  # else time bounds what fails
-        return Row(head, group, _words(what, times, out), name, point, strike, trick, first, exhausts=out)
+        out = (
+            counted and times >= attempts and (counted_by_saga or what != What.ERROR)
+        )  # else time bounds what fails
+        return Row(
+            head, group, _words(what, times, out), name, point, strike, trick, first, exhausts=out
+        )
 
     yield row(failing, What.REJECT, Point.BEFORE_EFFECT)
     yield row(failing, What.FAIL, Point.AFTER_EFFECT)
@@ -213,11 +256,18 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
     if kind == "action" and node.compensation is not None and not node.no_return:
         slept = row(Group.ZOMBIE, Trick.FREEZE, Point.BEFORE_EFFECT)
         refused = Strike(target, What.REJECT, Point.BEFORE_EFFECT)
-        yield replace(slept, name=f"{slept.name}+undone", fault="worker frozen until all is undone, then it goes on", then=(refused,))
+        yield replace(
+            slept,
+            name=f"{slept.name}+undone",
+            fault="worker frozen until all is undone, then it goes on",
+            then=(refused,),
+        )
     if kind == "action":
         for point in (Point.BEFORE_CLAIM, *AROUND, Point.AFTER_COMMIT):
             yield row(Group.CANCEL, Trick.CANCEL, point)
-    undoes = kind == "action" and node.compensation is not None and not node.no_return and attempts > 1
+    undoes = (
+        kind == "action" and node.compensation is not None and not node.no_return and attempts > 1
+    )
     yield from _inside(row(Group.INSIDE, What.CRASH, Point.BEFORE_EFFECT), undoes)
     yield from _inside(row(Group.INSIDE, Trick.FREEZE, Point.BEFORE_EFFECT), undoes)
     if kind == "action":
@@ -235,7 +285,9 @@ def _inside(row: Row, undoes: bool) -> Iterator[Row]:
     yield struck
     if undoes:
         refused = Strike(row.strike.target, What.REJECT, Point.BEFORE_EFFECT)
-        yield replace(struck, name=f"{name}+undone", fault=UNDONE_WORDS[row.strike.what], then=(refused,))
+        yield replace(
+            struck, name=f"{name}+undone", fault=UNDONE_WORDS[row.strike.what], then=(refused,)
+        )
 
 
 def _two_jobs(graph: Graph) -> Iterator[Row]:
@@ -244,7 +296,14 @@ def _two_jobs(graph: Graph) -> Iterator[Row]:
     undoable = [node for node in graph.nodes if node.compensation is not None]
     if undoable:
         first = _so_that_it_is_undone(graph, undoable[-1])
-        yield Row("two-jobs@undo", Group.TWO, "another job at the same time; one is undone", point="undo", trick=Trick.TWO, first=first)
+        yield Row(
+            "two-jobs@undo",
+            Group.TWO,
+            "another job at the same time; one is undone",
+            point="undo",
+            trick=Trick.TWO,
+            first=first,
+        )
 
 
 def _so_that_it_is_undone(graph: Graph, node: Node) -> tuple[Strike, ...]:
@@ -252,8 +311,19 @@ def _so_that_it_is_undone(graph: Graph, node: Node) -> tuple[Strike, ...]:
     the step itself happens and costs its worker until it is out of attempts."""
     after = [n for n in graph.nodes if n.name in graph.reachable[node.name] and not n.past_pivot]
     if after:
-        return (Strike(task_name(graph.saga, after[-1].name, "action"), What.REJECT, Point.BEFORE_EFFECT),)
-    return (Strike(task_name(graph.saga, node.name, "action"), What.CRASH, Point.AFTER_EFFECT, node.limits.attempts),)
+        return (
+            Strike(
+                task_name(graph.saga, after[-1].name, "action"), What.REJECT, Point.BEFORE_EFFECT
+            ),
+        )
+    return (
+        Strike(
+            task_name(graph.saga, node.name, "action"),
+            What.CRASH,
+            Point.AFTER_EFFECT,
+            node.limits.attempts,
+        ),
+    )
 
 
 def _kinds(node: Node) -> Iterator[str]:
@@ -267,27 +337,75 @@ def _kinds(node: Node) -> Iterator[str]:
 def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
     """Nobody there from the beginning; killed for good in the middle of the lane's first step; nobody there for the undo."""
     forward = [node for node in graph.nodes if node.lane == lane]
-    back = [node for node in graph.nodes if node.compensation is not None and node.lane_of("undo") == lane]
+    back = [
+        node
+        for node in graph.nodes
+        if node.compensation is not None and node.lane_of("undo") == lane
+    ]
     if forward:
         node = forward[0]
-        yield Row(f"{lane}:gone", Group.LANE, f"no worker for lane {lane}", node.name, trick=Trick.GONE, lane=lane)
+        yield Row(
+            f"{lane}:gone",
+            Group.LANE,
+            f"no worker for lane {lane}",
+            node.name,
+            trick=Trick.GONE,
+            lane=lane,
+        )
         if node.compensation is not None or node.no_return:
-            strike = Strike(task_name(graph.saga, node.name, "action"), What.CRASH, Point.AFTER_EFFECT)
+            strike = Strike(
+                task_name(graph.saga, node.name, "action"), What.CRASH, Point.AFTER_EFFECT
+            )
             words = f"only worker of lane {lane} killed for good"
-            yield Row(f"{lane}:gone@after_effect", Group.LANE, words, node.name, strike.point, strike, Trick.GONE, lane=lane)
+            yield Row(
+                f"{lane}:gone@after_effect",
+                Group.LANE,
+                words,
+                node.name,
+                strike.point,
+                strike,
+                Trick.GONE,
+                lane=lane,
+            )
     if back:
-        node, words = back[-1], f"no worker for lane {lane} when it is undone, one comes when that is told"
+        node, words = (
+            back[-1],
+            f"no worker for lane {lane} when it is undone, one comes when that is told",
+        )
         first = _so_that_it_is_undone(graph, node)
-        yield Row(f"{lane}:gone@undo", Group.LANE, words, f"{node.name}.undo", "undo", trick=Trick.GONE, first=first, lane=lane)
+        yield Row(
+            f"{lane}:gone@undo",
+            Group.LANE,
+            words,
+            f"{node.name}.undo",
+            "undo",
+            trick=Trick.GONE,
+            first=first,
+            lane=lane,
+        )
 
 
 def _outage_rows(graph: Graph, service: str) -> Iterator[Row]:
-    yield Row(f"{service}:outage", Group.OUTAGE, f"{service} away for good", trick=Trick.OUTAGE, service=service)
+    yield Row(
+        f"{service}:outage",
+        Group.OUTAGE,
+        f"{service} away for good",
+        trick=Trick.OUTAGE,
+        service=service,
+    )
     undoable = [node for node in graph.nodes if node.compensation is not None]
     if undoable:
         first = _so_that_it_is_undone(graph, undoable[-1])
         words = f"{service} away before the undo, back when a person is asked"
-        yield Row(f"{service}:outage@undo", Group.OUTAGE, words, trick=Trick.OUTAGE, first=first, service=service, point="undo")
+        yield Row(
+            f"{service}:outage@undo",
+            Group.OUTAGE,
+            words,
+            trick=Trick.OUTAGE,
+            first=first,
+            service=service,
+            point="undo",
+        )
 
 
 # --- words ---------------------------------------------------------------------------------------------------------

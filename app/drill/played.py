@@ -39,7 +39,9 @@ class NotLanded(SurefootError):
 def line_of(row: AnyRow) -> str:
     """A line of history as people read it."""
     detail: dict[str, Any] = row.detail or {}
-    what = f"{row.step}{'' if row.kind in (None, 'action') else '.' + row.kind}" if row.step else "job"
+    what = (
+        f"{row.step}{'' if row.kind in (None, 'action') else '.' + row.kind}" if row.step else "job"
+    )
     words = [f"{row.event.replace('_', ' '):<20} {what}"]
     if row.attempt:
         words.append(f"attempt {row.attempt}")

@@ -31,7 +31,9 @@ MOST_QUESTIONS = 5  # how often a person answers for one job
 class Playing:
     """Plays rows of a saga in its scenery, one after the other."""
 
-    def __init__(self, saga: Saga[Any], scenery: Scenery, begins: Begins = lambda row: None) -> None:
+    def __init__(
+        self, saga: Saga[Any], scenery: Scenery, begins: Begins = lambda row: None
+    ) -> None:
         """`begins`: told of each job that is about to be played, so that one that hangs has a name."""
         self._saga, self._scenery, self._begins = saga, scenery, begins
         self._places: dict[str, tuple[str, ...]] = {}  # operation -> the lines that it came to
@@ -63,7 +65,12 @@ class Playing:
             self._places[row.operation] = () if played is None else tuple(played.places)
         return self._places[row.operation]
 
-    def _played(self, row: Row, input: dict[str, Any], wanted: Expected) -> tuple[Result, Played | None]:  # noqa: A002
+    def _played(
+        self,
+        row: Row,
+        input: dict[str, Any],  # noqa: A002
+        wanted: Expected,
+    ) -> tuple[Result, Played | None]:
         player, played = self._scenery.player, None
         self._begins(row)
         before = snapshot_of(self._scenery.own)
@@ -73,8 +80,15 @@ class Playing:
             result = self._judged(row, played, wanted, before)
         except NotLanded as error:
             player.bring_back()
-            result = Result(row, "not landed", findings=(Finding(error.step or row.step, error.message),), trace=error.trace)
-        except StoreUnavailable as error:  # what the row did has left a lock behind, say; the next row has a fresh store
+            result = Result(
+                row,
+                "not landed",
+                findings=(Finding(error.step or row.step, error.message),),
+                trace=error.trace,
+            )
+        except (
+            StoreUnavailable
+        ) as error:  # what the row did has left a lock behind, say; the next row has a fresh store
             says = f"the drill could not ask its store: {error.message}"
             result = Result(row, "unknown", findings=(Finding(row.step, says),))
         if not result.passed:
@@ -90,17 +104,27 @@ class Playing:
         asked = landed == JobState.ATTENTION
         if asked:
             world = self._answered(world)
-            found += wrong(player.db, self._saga, world, wanted.ends, expected_letters(wanted, asked=True))
+            found += wrong(
+                player.db, self._saga, world, wanted.ends, expected_letters(wanted, asked=True)
+            )
         if row.group == Group.PLAIN:
             found += unmeant(player.db, world)
         if not played.beside:
             found += left_behind(world, before)
         if found and played.remembered:
             names = ", ".join(played.remembered)
-            found.append(Finding("", f"(steps have changed {names}, which each worker has for itself)"))
-        about = row.step or str((world.job.error or {}).get("step") or "")  # of findings that name no step
+            found.append(
+                Finding("", f"(steps have changed {names}, which each worker has for itself)")
+            )
+        about = row.step or str(
+            (world.job.error or {}).get("step") or ""
+        )  # of findings that name no step
         if not played.met:
-            found.append(Finding(row.step, "the job never came to the point of this fault, so nothing was tried"))
+            found.append(
+                Finding(
+                    row.step, "the job never came to the point of this fault, so nothing was tried"
+                )
+            )
         return Result(
             row,
             landed,
@@ -108,7 +132,10 @@ class Playing:
             world.services(),
             _attempts(player.db, played.job_id, row),
             str(world.job.state) if asked else "",
-            tuple(finding if finding.step else replace(finding, step=about) for finding in dict.fromkeys(found)),
+            tuple(
+                finding if finding.step else replace(finding, step=about)
+                for finding in dict.fromkeys(found)
+            ),
             tuple(played.trace),
         )
 
@@ -134,7 +161,10 @@ def _once_each(failed: Sequence[Result]) -> list[Result]:
     by_words: dict[str, list[Result]] = {}
     for result in failed:
         by_words.setdefault(result.why, []).append(result)
-    return [replace(first, lines=1 + len(others), lines_in_all=1 + len(others)) for first, *others in by_words.values()]
+    return [
+        replace(first, lines=1 + len(others), lines_in_all=1 + len(others))
+        for first, *others in by_words.values()
+    ]
 
 
 def _summary(row: Row, struck: Sequence[Result], lines: int) -> Result:
@@ -143,7 +173,11 @@ def _summary(row: Row, struck: Sequence[Result], lines: int) -> Result:
     def each(words: Sequence[str]) -> str:
         return " or ".join(sorted({word for word in words if word}))
 
-    services = {name: each([result.services[name] for result in struck]) for result in struck[:1] for name in result.services}
+    services = {
+        name: each([result.services[name] for result in struck])
+        for result in struck[:1]
+        for name in result.services
+    }
     return Result(
         row,
         each([result.job_state for result in struck]),
@@ -160,5 +194,10 @@ def _attempts(db: Engine, job_id: str, row: Row) -> int:
     """Of the operation that was struck; of the one that took most where the row is about the whole saga."""
     o = operations.c
     with reading(db) as connection:
-        rows = connection.execute(select(o.step, o.kind, o.attempts).where(o.job_id == job_id)).all()
-    return max((r.attempts for r in rows if not row.operation or (r.step, r.kind) == (row.step, row.kind)), default=0)
+        rows = connection.execute(
+            select(o.step, o.kind, o.attempts).where(o.job_id == job_id)
+        ).all()
+    return max(
+        (r.attempts for r in rows if not row.operation or (r.step, r.kind) == (row.step, row.kind)),
+        default=0,
+    )

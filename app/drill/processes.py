@@ -34,14 +34,19 @@ LEASE_S, HEARTBEAT_S, SWEEP_S, LOST_S, GRACE_S = 2.0, 0.4, 0.2, 4.0, 1.0
 SHUTDOWN_S = 1.0
 GUEST = "drill"
 FIRED = b'"fault.fired"'
-FREEZES, LOCK_S = 5, 0.2  # tries to freeze a worker without SQLite's lock; no transaction of ours holds it for so long
+FREEZES, LOCK_S = (
+    5,
+    0.2,
+)  # tries to freeze a worker without SQLite's lock; no transaction of ours holds it for so long
 PATIENCE_S = 30.0  # of the drill itself with SQLite's lock
 
 
 class Processes:
     """Everything that runs. `web_url`, `api_key`: where to ask for jobs; `broker_url`: given, or "" for a Redis of its own."""
 
-    def __init__(self, home: Path, faults: Sequence[Fault], store_url: str, broker_url: str) -> None:
+    def __init__(
+        self, home: Path, faults: Sequence[Fault], store_url: str, broker_url: str
+    ) -> None:
         self.settings = Settings(
             home=home,
             env="drill",
@@ -63,7 +68,13 @@ class Processes:
         self.web_url = url_of(stack.LOOPBACK, port)
         no_flower = ports.any_free()
         env = stack.environment(
-            self.settings, home, self.secrets, self.broker_url, os.environ.get("SUREFOOT_BANK_URL", ""), port, no_flower
+            self.settings,
+            home,
+            self.secrets,
+            self.broker_url,
+            os.environ.get("SUREFOOT_BANK_URL", ""),
+            port,
+            no_flower,
         )
         temporary = home / "tmp"  # what killed processes leave behind goes with the home
         temporary.mkdir()
@@ -84,7 +95,10 @@ class Processes:
         supervisor.until_ready(*before_us)
         with contextlib.suppress(TryLater):
             ring_anew_if_lost(self.db, probe(self.broker_url))
-        workers = [stack.worker(number, self.db, settings.soft_shutdown_seconds) for number in range(1, stack.WORKERS + 1)]
+        workers = [
+            stack.worker(number, self.db, settings.soft_shutdown_seconds)
+            for number in range(1, stack.WORKERS + 1)
+        ]
         web = stack.web(stack.LOOPBACK, self._web_port, settings.trusted_proxies)
         self._ours = [supervisor.start(part) for part in (web, stack.relay(), *workers)]
         supervisor.until_ready(*self._ours)
@@ -123,7 +137,9 @@ class Processes:
         file = make_url(self.settings.store_url).database
         if self.db.dialect.name != "sqlite" or file is None:
             return True
-        with contextlib.closing(sqlite3.connect(file, timeout=LOCK_S, isolation_level=None)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(file, timeout=LOCK_S, isolation_level=None)
+        ) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:
@@ -139,7 +155,9 @@ class Processes:
         for log in sorted((self.settings.home / "log").glob("*.log")):
             with log.open("rb") as file:
                 file.seek(self._read.get(log, 0))
-                whole, newline, _ = file.read().rpartition(b"\n")  # a line that is being written is for the next time
+                whole, newline, _ = file.read().rpartition(
+                    b"\n"
+                )  # a line that is being written is for the next time
             self._read[log] = self._read.get(log, 0) + len(whole + newline)
             for line in whole.splitlines():
                 if FIRED in line:
@@ -163,8 +181,14 @@ def processes(faults: Sequence[Fault]) -> Iterator[Processes]:
     home, given = Path(tempfile.mkdtemp(prefix="surefoot-drill-")), app_settings()
     try:
         with contextlib.ExitStack() as held:
-            store_url = held.enter_context(guest.store(given.database_url, home / "surefoot.sqlite", whose=GUEST))
-            broker_url = held.enter_context(guest.redis_database(given.broker_url, whose=GUEST)) if given.broker_url else ""
+            store_url = held.enter_context(
+                guest.store(given.database_url, home / "surefoot.sqlite", whose=GUEST)
+            )
+            broker_url = (
+                held.enter_context(guest.redis_database(given.broker_url, whose=GUEST))
+                if given.broker_url
+                else ""
+            )
             running = Processes(home, faults, store_url, broker_url)
             held.callback(running.close)
             running.start()
@@ -175,7 +199,14 @@ def processes(faults: Sequence[Fault]) -> Iterator[Processes]:
 
 def _quick(settings: Settings) -> dict[str, str]:
     """The settings that are not said by the place of things, as every part is told them."""
-    names = ("lease_seconds", "heartbeat_seconds", "sweep_seconds", "lost_seconds", "hard_limit_grace_seconds", "soft_shutdown_seconds")
+    names = (
+        "lease_seconds",
+        "heartbeat_seconds",
+        "sweep_seconds",
+        "lost_seconds",
+        "hard_limit_grace_seconds",
+        "soft_shutdown_seconds",
+    )
     return {variable(name): f"{getattr(settings, name):g}" for name in names}
 
 

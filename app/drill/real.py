@@ -42,13 +42,20 @@ from surefoot.app.store.types import AnyRow
 from surefoot.app.supervisor.child import Child
 
 LOOK_S = 0.02
-OUTAGE_S = 30.0  # a job that has not landed by then only waits for the service, which then comes back
+OUTAGE_S = (
+    30.0  # a job that has not landed by then only waits for the service, which then comes back
+)
 LAND_S = 60.0  # how long a row may take; none should need a quarter of it
 HOLD_S = 1.5  # how long a delay holds a job at a point, while something is done to it
 MET_S = 10.0  # how long after the end of a job its last fault may still fire
 LATE_S = 0.5  # how long a message that comes too late is given to do harm
 POST_S = 15.0
-HELD = (Trick.FREEZE, Trick.KILL_ALL, Trick.CANCEL, Trick.FLUSH)  # done from outside to a job that is held at the point
+HELD = (
+    Trick.FREEZE,
+    Trick.KILL_ALL,
+    Trick.CANCEL,
+    Trick.FLUSH,
+)  # done from outside to a job that is held at the point
 LONGEST_CRASHES = 5  # each costs a child, which takes a second to come back
 
 
@@ -62,7 +69,11 @@ def suits(row: Row) -> str:
         return "two jobs at once are played in one process only"
     if row.trick == Trick.GONE:
         return "each of its workers takes every lane, so this is played in one process only"
-    if row.strike is not None and row.strike.what == What.CRASH and row.strike.times > LONGEST_CRASHES:
+    if (
+        row.strike is not None
+        and row.strike.what == What.CRASH
+        and row.strike.times > LONGEST_CRASHES
+    ):
         return f"{row.strike.times} crashes take minutes; played in one process"
     return ""
 
@@ -110,7 +121,13 @@ def _held(target: str, point: Point) -> Fault:
 class RealProcesses:
     """Plays rows one after the other on running processes."""
 
-    def __init__(self, saga: Saga[Any], running: Processes, faults: Sequence[Fault], outage: Callable[[str], Any] | None) -> None:
+    def __init__(
+        self,
+        saga: Saga[Any],
+        running: Processes,
+        faults: Sequence[Fault],
+        outage: Callable[[str], Any] | None,
+    ) -> None:
         self.saga, self._run, self._faults, self._outage = saga, running, faults, outage
         self.db: Engine = running.db
         self.settings: Settings = running.settings
@@ -122,7 +139,9 @@ class RealProcesses:
             trust_env=False,
         )
         self._away = ExitStack()
-        with asking(self.db) as connection:  # how far the store's clock is ahead of ours: its times and those of logs are told side by side
+        with (
+            asking(self.db) as connection
+        ):  # how far the store's clock is ahead of ours: its times and those of logs are told side by side
             self._ahead = connection.execute(select(now())).scalar_one() - datetime.now(UTC)
         self._disarm()
 
@@ -153,7 +172,9 @@ class RealProcesses:
         if row.trick == Trick.OUTAGE:
             met = self._taken
         elif row.strike is not None and row.trick not in HELD:
-            met = self._wait(lambda: self._left(armed) == 0, MET_S)  # the last commit may be seen before what comes after it fires
+            met = self._wait(
+                lambda: self._left(armed) == 0, MET_S
+            )  # the last commit may be seen before what comes after it fires
         self._disarm()
         return Played(self._job_id, self._trace, met)
 
@@ -190,7 +211,9 @@ class RealProcesses:
     # --- faults ------------------------------------------------------------------------------------------------------
     def _arm(self, row: Row) -> dict[str, int]:
         """Let the faults of this row fire, but for what happens then. Returns: fault's key -> how often."""
-        armed = {_fault(strike).key: strike.times for strike in row.strikes if strike not in row.then}
+        armed = {
+            _fault(strike).key: strike.times for strike in row.strikes if strike not in row.then
+        }
         if row.trick == Trick.DUPLICATE:
             armed[_held(task_name(self.saga.name, row.step, row.kind), Point.BEFORE_EFFECT).key] = 1
         self._may_fire(armed)
@@ -236,7 +259,9 @@ class RealProcesses:
         return True
 
     def _take_away(self, service: str) -> None:
-        away: AbstractContextManager[Any] | None = self._outage(service) if self._outage is not None else None
+        away: AbstractContextManager[Any] | None = (
+            self._outage(service) if self._outage is not None else None
+        )
         if away is not None:
             self._away.enter_context(away)
             self._taken = True
@@ -250,7 +275,9 @@ class RealProcesses:
         def accepted() -> bool:
             nonlocal found
             with suppress(httpx.TransportError):
-                answer = self._http.post("/jobs", json={"saga": self.saga.name, "input": input}, headers=key)
+                answer = self._http.post(
+                    "/jobs", json={"saga": self.saga.name, "input": input}, headers=key
+                )
                 if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
                     return False
                 answer.raise_for_status()
@@ -279,7 +306,11 @@ class RealProcesses:
         def landed() -> bool:
             if row.trick == Trick.OUTAGE and row.first and not self._taken and self._turned():
                 self._take_away(row.service)
-            if row.strike is not None and row.strike.what == What.HANG and drilled.fired(self.db, _fault(row.strike).key) == MOST_TIMES:
+            if (
+                row.strike is not None
+                and row.strike.what == What.HANG
+                and drilled.fired(self.db, _fault(row.strike).key) == MOST_TIMES
+            ):
                 drilled.reach_limit(self.db, self._job_id, row.step, row.kind)
             return self._at_rest()
 
@@ -290,11 +321,15 @@ class RealProcesses:
             self._read_history()
             raise NotLanded(self._state(), self._trace)
 
-    def _wait(self, condition: Callable[[], bool], timeout_s: float, *, hurry: bool = False) -> bool:
+    def _wait(
+        self, condition: Callable[[], bool], timeout_s: float, *, hurry: bool = False
+    ) -> bool:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             self._run.look()
-            with suppress(StoreUnavailable):  # a process that was killed may have held SQLite's lock a moment ago
+            with suppress(
+                StoreUnavailable
+            ):  # a process that was killed may have held SQLite's lock a moment ago
                 if condition():
                     return True
                 if hurry and self._job_id:
@@ -308,38 +343,64 @@ class RealProcesses:
             return state in ENDED
         o = operations.c
         with asking(self.db) as connection:
-            moving = select(o.id).where(o.job_id == self._job_id, o.state.in_(LIVE), o.missing == 0).limit(1)
+            moving = (
+                select(o.id)
+                .where(o.job_id == self._job_id, o.state.in_(LIVE), o.missing == 0)
+                .limit(1)
+            )
             return connection.execute(moving).first() is None
 
     def _state(self) -> str:
         with asking(self.db) as connection:
-            return str(connection.execute(select(jobs.c.state).where(jobs.c.id == self._job_id)).scalar_one())
+            return str(
+                connection.execute(
+                    select(jobs.c.state).where(jobs.c.id == self._job_id)
+                ).scalar_one()
+            )
 
     def _turned(self) -> bool:
         with asking(self.db) as connection:
-            return bool(connection.execute(select(jobs.c.dir).where(jobs.c.id == self._job_id)).scalar_one() == Dir.BACK)
+            return bool(
+                connection.execute(select(jobs.c.dir).where(jobs.c.id == self._job_id)).scalar_one()
+                == Dir.BACK
+            )
 
     def _operation(self, row: Row) -> AnyRow | None:
         id_ = operation_id(self._job_id, row.step, "", row.kind)
         with asking(self.db) as connection:
-            return connection.execute(select(operations).where(operations.c.id == id_)).one_or_none()
+            return connection.execute(
+                select(operations).where(operations.c.id == id_)
+            ).one_or_none()
 
     def _refused_late(self) -> bool:
         h = history.c
         with asking(self.db) as connection:
-            refused = select(h.seq).where(h.job_id == self._job_id, h.event == "late_result_refused")
+            refused = select(h.seq).where(
+                h.job_id == self._job_id, h.event == "late_result_refused"
+            )
             return connection.execute(refused).first() is not None
 
     def _read_history(self) -> None:
         """What is new in the job's history, at its own times, and which faults have fired."""
         h = history.c
         with asking(self.db) as connection:
-            rows = connection.execute(select(history).where(h.job_id == self._job_id, h.seq > self._seq).order_by(h.seq)).all()
+            rows = connection.execute(
+                select(history).where(h.job_id == self._job_id, h.seq > self._seq).order_by(h.seq)
+            ).all()
         self._seq = rows[-1].seq if rows else self._seq
-        self._note(((row.at - self._ahead - self._began_at).total_seconds(), line_of(row)) for row in rows)
-        told = {fault.key: fault for fault in self._faults if fault.what != What.DELAY or self._row.trick not in HELD}
         self._note(
-            ((at - self._began_at).total_seconds(), f"* {told[key].what} {told[key].target.partition('.')[2]} @ {told[key].point}")
+            ((row.at - self._ahead - self._began_at).total_seconds(), line_of(row)) for row in rows
+        )
+        told = {
+            fault.key: fault
+            for fault in self._faults
+            if fault.what != What.DELAY or self._row.trick not in HELD
+        }
+        self._note(
+            (
+                (at - self._began_at).total_seconds(),
+                f"* {told[key].what} {told[key].target.partition('.')[2]} @ {told[key].point}",
+            )
             for at, key in self._run.fired()
             if key in told
         )

@@ -39,27 +39,51 @@ def markdown(report: Report) -> str:
     """The table as a page's sections, one for each group."""
     lines: list[str] = []
     for name, results in grouped(report.results):
-        lines += [f"## {name[:1].upper()}{name[1:]}", "", _row(("Fault", "Operation", "Point", "Job", "Services", "Attempts", "Result"))]
+        lines += [
+            f"## {name[:1].upper()}{name[1:]}",
+            "",
+            _row(("Fault", "Operation", "Point", "Job", "Services", "Attempts", "Result")),
+        ]
         lines += [_row(["---"] * 7)]
         lines += [_row(_cells(result)) for result in results]
-        lines += ["", *(f"- `{result.row.name}`: {result.why}" for result in results if not result.passed)]
+        lines += [
+            "",
+            *(f"- `{result.row.name}`: {result.why}" for result in results if not result.passed),
+        ]
         lines += [""] if any(not result.passed for result in results) else []
     passed = len(report.results) - len(report.failed) - len(report.skipped)
-    lines.append(f"{passed} rows passed, {len(report.failed)} failed{_counted(report)} (seed {report.seed}).")
+    lines.append(
+        f"{passed} rows passed, {len(report.failed)} failed{_counted(report)} (seed {report.seed})."
+    )
     return "\n".join(lines) + "\n"
 
 
 def grouped(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
     """Group by group, in the order of the table."""
     ordered = sorted(results, key=lambda result: ORDER.index(result.row.group))
-    return [(str(group), list(found)) for group, found in groupby(ordered, key=lambda result: result.row.group)]
+    return [
+        (str(group), list(found))
+        for group, found in groupby(ordered, key=lambda result: result.row.group)
+    ]
 
 
 def _cells(result: Result) -> tuple[str, ...]:
-    job = f"{result.job_state}, redriven: {result.redriven_to}" if result.redriven_to else result.job_state
+    job = (
+        f"{result.job_state}, redriven: {result.redriven_to}"
+        if result.redriven_to
+        else result.job_state
+    )
     row = result.row
     attempts = str(result.attempts or "-")
-    return (row.fault, row.operation or "-", row.point or "-", job, said(result.services), attempts, _result(result))
+    return (
+        row.fault,
+        row.operation or "-",
+        row.point or "-",
+        job,
+        said(result.services),
+        attempts,
+        _result(result),
+    )
 
 
 def _result(result: Result) -> str:
@@ -84,9 +108,16 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _table(name: str, results: Sequence[Result]) -> Table:
-    table = Table(title=name, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=name, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for heading in HEADINGS:
-        table.add_column(heading, overflow="fold", justify="right" if heading == "Attempts" else "left", no_wrap=heading == "")
+        table.add_column(
+            heading,
+            overflow="fold",
+            justify="right" if heading == "Attempts" else "left",
+            no_wrap=heading == "",
+        )
     for result in results:
         cells = [Text(cell) for cell in _cells(result)]
         style = "yellow" if result.skipped else "green" if result.passed else "bold red"

@@ -34,7 +34,9 @@ class Watch:
 NOBODY = Watch()
 
 
-def drill(saga: Saga[Any], *, seed: int = 0, only: str | None = None, watch: Watch = NOBODY) -> Report:
+def drill(
+    saga: Saga[Any], *, seed: int = 0, only: str | None = None, watch: Watch = NOBODY
+) -> Report:
     """Play every row of a saga in this process, on databases of the drill's own.
 
     Raises: SettingsError when it must not start; RequestError when `only` names no row, or there are no examples.
@@ -44,10 +46,22 @@ def drill(saga: Saga[Any], *, seed: int = 0, only: str | None = None, watch: Wat
         return nullcontext(InProcess(saga, seed=seed, outage=getattr(own, "outage", None)))
 
     with Scenery(saga, in_process) as scenery:
-        return Report(saga.name, seed, list(play_all(saga, scenery, only, watch)), can_begin_again=saga.world is not None)
+        return Report(
+            saga.name,
+            seed,
+            list(play_all(saga, scenery, only, watch)),
+            can_begin_again=saga.world is not None,
+        )
 
 
-def drill_real(saga: Saga[Any], *, seed: int = 0, only: str | None = None, seconds: float = REAL_S, watch: Watch = NOBODY) -> Report:
+def drill_real(
+    saga: Saga[Any],
+    *,
+    seed: int = 0,
+    only: str | None = None,
+    seconds: float = REAL_S,
+    watch: Watch = NOBODY,
+) -> Report:
     """Play rows on real processes, in a home of their own: one of each kind for each operation, or what `only` names.
 
     `seconds`: no row is begun later. Raises: as `drill`; SettingsError without a broker; CannotStart; Stopped when a signal came.
@@ -70,31 +84,66 @@ def drill_real(saga: Saga[Any], *, seed: int = 0, only: str | None = None, secon
     began = time.monotonic()
     with Scenery(saga, on_processes) as scenery:
         names = {row.name for row in rows}
-        for result in play_all(saga, scenery, only, watch, lambda row: row.name in names and time.monotonic() - began < seconds):
+        for result in play_all(
+            saga,
+            scenery,
+            only,
+            watch,
+            lambda row: row.name in names and time.monotonic() - began < seconds,
+        ):
             results.append(result)
     played = {result.row.name for result in results}
-    left_out |= {row.name: f"its turn did not come within {seconds:g} s" for row in rows if row.name not in played}
-    return Report(saga.name, seed, results, real=True, left_out=left_out, can_begin_again=saga.world is not None)
+    left_out |= {
+        row.name: f"its turn did not come within {seconds:g} s"
+        for row in rows
+        if row.name not in played
+    }
+    return Report(
+        saga.name,
+        seed,
+        results,
+        real=True,
+        left_out=left_out,
+        can_begin_again=saga.world is not None,
+    )
 
 
 def plan(saga: Saga[Any], only: str | None = None) -> list[Row]:
     """The rows that a drill of this saga plays. Raises: as `drill`."""
     with Scenery(saga, lambda own: nullcontext(cast(Player, None))) as scenery:
-        return chosen(rows_of(saga.graph, examples=len(saga.examples), outages=scenery.outages()), only)
+        return chosen(
+            rows_of(saga.graph, examples=len(saga.examples), outages=scenery.outages()), only
+        )
 
 
 def play_all(
-    saga: Saga[Any], scenery: Scenery, only: str | None, watch: Watch, may_play: Callable[[Row], bool] = lambda row: True
+    saga: Saga[Any],
+    scenery: Scenery,
+    only: str | None,
+    watch: Watch,
+    may_play: Callable[[Row], bool] = lambda row: True,
 ) -> Iterator[Result]:
     """First the examples as they are; the first that completes is what all faults are tried on."""
     inputs = [example.model_dump(mode="json", by_alias=True) for example in saga.examples]
     plain = [row for row in rows_of(saga.graph, examples=len(inputs)) if row.group == Group.PLAIN]
     playing = Playing(saga, scenery, watch.begins)
-    plain_results = [playing.play(row, inputs[row.example], of_example(saga.example_ends[row.example])) for row in plain]
-    completing = next((r.row.example for r in plain_results if r.job_state == JobState.COMPLETED), None)
-    wanted = chosen(rows_of(saga.graph, examples=len(inputs), example=completing or 0, outages=scenery.outages()), only)
+    plain_results = [
+        playing.play(row, inputs[row.example], of_example(saga.example_ends[row.example]))
+        for row in plain
+    ]
+    completing = next(
+        (r.row.example for r in plain_results if r.job_state == JobState.COMPLETED), None
+    )
+    wanted = chosen(
+        rows_of(
+            saga.graph, examples=len(inputs), example=completing or 0, outages=scenery.outages()
+        ),
+        only,
+    )
     if not wanted:
-        raise RequestError(f"saga {saga.name} has no row, group or operation {only!r}; `surefoot drill {saga.name} --list` shows them")
+        raise RequestError(
+            f"saga {saga.name} has no row, group or operation {only!r}; `surefoot drill {saga.name} --list` shows them"
+        )
     if completing is None:
         yield from _told(watch, [_none_completes(result) for result in plain_results])
         return
@@ -104,7 +153,9 @@ def play_all(
         if row.inside:
             yield from _told(watch, playing.line_by_line(row, inputs[row.example], expects))
         else:
-            yield from _told(watch, [done.get(row.name) or playing.play(row, inputs[row.example], expects)])
+            yield from _told(
+                watch, [done.get(row.name) or playing.play(row, inputs[row.example], expects)]
+            )
 
 
 def _told(watch: Watch, results: Sequence[Result]) -> Iterator[Result]:

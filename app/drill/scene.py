@@ -31,7 +31,11 @@ class Waiting:
 
     def in_vain(self) -> bool:
         """Often enough, and long enough by both clocks: what runs beside the drill in real time was given a while."""
-        return self.answers >= MOST_ANSWERS and self.virtual_s >= IN_VAIN_S and time.monotonic() - self.since >= REALLY_S
+        return (
+            self.answers >= MOST_ANSWERS
+            and self.virtual_s >= IN_VAIN_S
+            and time.monotonic() - self.since >= REALLY_S
+        )
 
 
 @dataclass
@@ -43,25 +47,33 @@ class Scene:
     rng: Random
     began_s: float
     job_ids: list[str] = field(default_factory=list)
-    seq: Counter[str] = field(default_factory=Counter)  # job -> the last line of its history that was read
+    seq: Counter[str] = field(
+        default_factory=Counter
+    )  # job -> the last line of its history that was read
     quiet: bool = False
     away: bool = False
     was_away: bool = False
     kept_in: bool = False
     trace: list[str] = field(default_factory=list)
     places: dict[str, None] = field(default_factory=dict)
-    at_work: list[int] = field(default_factory=list)  # workers, the one whose call is the innermost last
+    at_work: list[int] = field(
+        default_factory=list
+    )  # workers, the one whose call is the innermost last
     stopped: list[int] = field(default_factory=list)
     fired: Counter[Strike] = field(default_factory=Counter)
     outage: ExitStack = field(default_factory=ExitStack)
 
-    not_yet: dict[str, Waiting] = field(default_factory=dict)  # operation -> its answers NotYet since anything else happened to it
+    not_yet: dict[str, Waiting] = field(
+        default_factory=dict
+    )  # operation -> its answers NotYet since anything else happened to it
 
     def heard(self, row: AnyRow, now_s: float) -> None:
         """A line of history was read."""
         operation = f"{row.step}.{row.kind}"
         if row.event == "parked":
-            waiting = self.not_yet.setdefault(operation, Waiting(str(row.step), now_s, time.monotonic(), row.attempt))
+            waiting = self.not_yet.setdefault(
+                operation, Waiting(str(row.step), now_s, time.monotonic(), row.attempt)
+            )
             waiting.answers = row.attempt - waiting.first + 1  # not each of them has a line
             waiting.virtual_s = now_s - waiting.since_s
         elif row.step and row.event not in ("claimed", "resumed"):

@@ -38,7 +38,9 @@ class Scenery(AbstractContextManager["Scenery"]):
     own: Any
     player: Player
 
-    def __init__(self, saga: Saga[Any], make_player: Callable[[Any], AbstractContextManager[Player]]) -> None:
+    def __init__(
+        self, saga: Saga[Any], make_player: Callable[[Any], AbstractContextManager[Player]]
+    ) -> None:
         """Raises: as `may_start`."""
         may_start(saga)
         self._saga, self._make_player = saga, make_player
@@ -55,19 +57,27 @@ class Scenery(AbstractContextManager["Scenery"]):
         """Everything of before is gone; a fresh world, a fresh store."""
         self._stack.close()
         self._stack.enter_context(_drill_environment())
-        self.own = self._stack.enter_context(self._saga.world()) if self._saga.world is not None else None
+        self.own = (
+            self._stack.enter_context(self._saga.world()) if self._saga.world is not None else None
+        )
         self.player = self._stack.enter_context(self._make_player(self.own))
 
     def outages(self) -> list[str]:
         """The services that the drill world can take away: asked, and not taken."""
         outage = getattr(self.own, "outage", None)
-        return [service for service in self._saga.effect_readers if outage is not None and outage(service) is not None]
+        return [
+            service
+            for service in self._saga.effect_readers
+            if outage is not None and outage(service) is not None
+        ]
 
 
 def may_start(saga: Saga[Any]) -> None:
     """Raises: SettingsError in production, and for a saga that would call the real world; RequestError without examples."""
     if os.environ.get(ENV) == "production":
-        raise SettingsError(f"{ENV}=production: a drill makes faults on purpose, so it does not start here")
+        raise SettingsError(
+            f"{ENV}=production: a drill makes faults on purpose, so it does not start here"
+        )
     unsafe = [step.name for step in saga if not step.safe_to_drill]
     if saga.world is None and unsafe:
         raise SettingsError(
@@ -76,7 +86,9 @@ def may_start(saga: Saga[Any]) -> None:
             f"(not said of {', '.join(unsafe)})"
         )
     if not saga.examples:
-        raise RequestError(f"saga {saga.name} has no examples: give it some, Saga({saga.name!r}, …, examples=[…])")
+        raise RequestError(
+            f"saga {saga.name} has no examples: give it some, Saga({saga.name!r}, …, examples=[…])"
+        )
 
 
 @contextmanager

@@ -115,7 +115,11 @@ class Report:
         """Of the rows that failed the one with the shortest schedule: the quickest to read."""
         if not self.can_begin_again:
             return next(iter(self.failed), None)
-        return min(self.failed, key=lambda result: (len(result.trace) or 10**6, result.row.name), default=None)
+        return min(
+            self.failed,
+            key=lambda result: (len(result.trace) or 10**6, result.row.name),
+            default=None,
+        )
 
     def replay(self, result: Result) -> str:
         """The command that plays this row again, alone."""
@@ -125,7 +129,15 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """{"saga", "seed", "rows", "passed", "failed", "skipped", "left_out", "shortest_failing"}. Skipped rows have not passed."""
         worst = self.shortest_failing
-        schedule = None if worst is None else {"row": worst.row.name, "replay": self.replay(worst), "schedule": list(worst.trace)}
+        schedule = (
+            None
+            if worst is None
+            else {
+                "row": worst.row.name,
+                "replay": self.replay(worst),
+                "schedule": list(worst.trace),
+            }
+        )
         return {
             "saga": self.saga,
             "seed": self.seed,

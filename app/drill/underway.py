@@ -36,8 +36,12 @@ def next_due_s(db: Engine, settings: Settings, job_ids: Sequence[str], now: date
     """How long until the first thing that is due: a lease, a back-off, a message that was not sent or not taken, a worker's coming."""
     o = operations.c
     with reading(db) as connection:
-        query = select(o.state, o.lease_until, o.due_at, o.ready_at, o.sent_at, o.resent, o.queue_by)
-        rows = connection.execute(query.where(o.job_id.in_(job_ids), o.state.in_(LIVE), o.missing == 0)).all()
+        query = select(
+            o.state, o.lease_until, o.due_at, o.ready_at, o.sent_at, o.resent, o.queue_by
+        )
+        rows = connection.execute(
+            query.where(o.job_id.in_(job_ids), o.state.in_(LIVE), o.missing == 0)
+        ).all()
     dates = []
     for row in rows:
         if row.state == OpState.RUNNING:
@@ -57,6 +61,8 @@ def next_due_s(db: Engine, settings: Settings, job_ids: Sequence[str], now: date
 def told_that_nobody_comes(db: Engine, job_id: str) -> bool:
     """Whether something of the job waits for a worker past its time, and waits on: whoever looks after us is told."""
     o = operations.c
-    alarmed = select(o.id).where(o.job_id == job_id, o.state == OpState.QUEUED, o.missing == 0, o.queue_by.is_(None))
+    alarmed = select(o.id).where(
+        o.job_id == job_id, o.state == OpState.QUEUED, o.missing == 0, o.queue_by.is_(None)
+    )
     with reading(db) as connection:
         return connection.execute(alarmed.limit(1)).first() is not None

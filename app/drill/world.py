@@ -51,7 +51,10 @@ class World:
     def effects(self) -> tuple[Effect, ...]:
         """The engine's account, in graph order."""
         items = effects_view(self._db, self._job_id, None)["items"]
-        return tuple(Effect(i["step"], i["key"], i["outcome"], i["undo"]["state"], i["fidelity"]) for i in items)
+        return tuple(
+            Effect(i["step"], i["key"], i["outcome"], i["undo"]["state"], i["fidelity"])
+            for i in items
+        )
 
     @cached_property
     def view(self) -> Mapping[str, Any]:
@@ -62,16 +65,25 @@ class World:
         """What a service says of this job's effects: its reader's answers (`@saga.effects`). Raises: KeyError; ReaderFailed."""
         if name not in self._said:
             reader = self._saga.effect_readers[name]
-            keys = [effect_key(self._job_id, node.name, "", "action") for node in self._saga.graph.nodes if node.effectful]
+            keys = [
+                effect_key(self._job_id, node.name, "", "action")
+                for node in self._saga.graph.nodes
+                if node.effectful
+            ]
             try:
                 self._said[name] = tuple(only_seen(reader(keys)))
             except Exception as error:  # a developer's code: its mistake is a finding, not our end
-                raise ReaderFailed(f"the reader of {name!r} could not be asked: {type(error).__name__}: {error}") from error
+                raise ReaderFailed(
+                    f"the reader of {name!r} could not be asked: {type(error).__name__}: {error}"
+                ) from error
         return self._said[name]
 
     def services(self) -> dict[str, str]:
         """Each service in a word or two: done, undone, none, unknown, or several of them; unaskable when its reader fails."""
-        return {name: _word(self.service(name)) if self._answers(name) else "unaskable" for name in self._saga.effect_readers}
+        return {
+            name: _word(self.service(name)) if self._answers(name) else "unaskable"
+            for name in self._saga.effect_readers
+        }
 
     def everything_seen(self) -> Iterator[Seen]:
         """What all services say that can be asked."""

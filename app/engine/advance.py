@@ -32,7 +32,9 @@ def release(move: Move, step: str) -> None:
 def settle(move: Move, operation: AnyRow) -> None:
     """After the turn an action in flight has stopped: its undo waits for one thing less, or has nothing to do."""
     if operation.unsettled == 0 and operation.state != OpState.COMPLETED:
-        skipped = updates.skip_operation(move.tx, move.job.id, operation.step, operation.item, Kind.UNDO)
+        skipped = updates.skip_operation(
+            move.tx, move.job.id, operation.step, operation.item, Kind.UNDO
+        )
         if skipped is not None:
             move.record("nothing_to_undo", skipped)
             release_back(move, operation.step)
@@ -48,7 +50,9 @@ def release_back(move: Move, step: str) -> None:
 def _lower(move: Move, steps: Collection[str], kind: Kind, item: str = "") -> None:
     if not steps:
         return
-    rows = updates.lower_missing(move.tx, [operation_id(move.job.id, step, item, kind) for step in steps], move.carried)
+    rows = updates.lower_missing(
+        move.tx, [operation_id(move.job.id, step, item, kind) for step in steps], move.carried
+    )
     move.ready(row for row in rows if row.missing == 0)
     move.waits = move.waits or bool(rows)
 

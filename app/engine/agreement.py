@@ -15,7 +15,13 @@ def disagreement(effect: Effect, seen: Seen | None, *, knows: bool) -> str | Non
     What is not settled by our own account agrees with everything: an outcome that nobody knows, an undo that is still to
     come or given up (its dead letter is open), and what a person has waived. So does a service that cannot tell.
     """
-    said = EffectState.NONE if seen is None and knows else seen.state if seen is not None else EffectState.UNKNOWN
+    said = (
+        EffectState.NONE
+        if seen is None and knows
+        else seen.state
+        if seen is not None
+        else EffectState.UNKNOWN
+    )
     if said == EffectState.UNKNOWN or effect.undo_state in ("pending", "refused", "waived"):
         return None
     if effect.undo_state == "done":

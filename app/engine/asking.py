@@ -34,7 +34,9 @@ class Asking:
     that nobody uses may have no services.
     """
 
-    def __init__(self, registry: Registry, most: int, expected: Collection[str] | None = None) -> None:
+    def __init__(
+        self, registry: Registry, most: int, expected: Collection[str] | None = None
+    ) -> None:
         self._registry, self._most, self._expected = registry, most, expected
         self._failed: dict[tuple[str, str], dict[str, Any]] = {}
         self._asked: set[tuple[str, str]] = set()
@@ -42,15 +44,24 @@ class Asking:
 
     @property
     def failures(self) -> list[dict[str, Any]]:
-        return [one for one in self._failed.values() if self._expected is None or one["saga"] in self._expected]
+        return [
+            one
+            for one in self._failed.values()
+            if self._expected is None or one["saga"] in self._expected
+        ]
 
     def answered(self, row: AnyRow) -> bool:
         """Whether the service of this finding was asked about it, and answered whatever it was asked."""
         if row.finding == ORPHAN and (row.key, row.service) not in self._asked_again:
             return False
-        return (row.saga, row.service) in self._asked and (row.saga, row.service) not in self._failed
+        return (row.saga, row.service) in self._asked and (
+            row.saga,
+            row.service,
+        ) not in self._failed
 
-    def compare(self, rows: Sequence[AnyRow], accounts: Mapping[str, Sequence[Effect]]) -> list[dict[str, Any]]:
+    def compare(
+        self, rows: Sequence[AnyRow], accounts: Mapping[str, Sequence[Effect]]
+    ) -> list[dict[str, Any]]:
         """What the services say otherwise of these jobs' effects."""
         of_saga: dict[Saga[Any], list[AnyRow]] = defaultdict(list)
         for row in rows:
@@ -73,7 +84,17 @@ class Asking:
                     seen = said[key]
                     wrong = disagreement(effect, seen, knows=bool(own))
                     if wrong is not None:
-                        found.append(_finding(wrong, saga.name, service, key, seen, _account(effect), job_id=job_id))
+                        found.append(
+                            _finding(
+                                wrong,
+                                saga.name,
+                                service,
+                                key,
+                                seen,
+                                _account(effect),
+                                job_id=job_id,
+                            )
+                        )
         return found
 
     def strays(self, first: str, last: str) -> list[dict[str, Any]]:
@@ -81,13 +102,22 @@ class Asking:
         found = []
         for saga in self._registry.all():
             for service in saga.effect_lists:
-                found += [self._stray(saga, service, one) for one in self._listed(saga, service, first, last) if _stands(one)]
+                found += [
+                    self._stray(saga, service, one)
+                    for one in self._listed(saga, service, first, last)
+                    if _stands(one)
+                ]
         return found
 
     def _listed(self, saga: Saga[Any], service: str, first: str, last: str) -> Iterator[Seen]:
         """All of a list: it may give a part, and is asked again from there on."""
         while True:
-            seen = self._call(saga, service, lambda first=first: saga.effect_lists[service](first, last), self._most * 100)  # type: ignore[misc]
+            seen = self._call(
+                saga,
+                service,
+                lambda first=first: saga.effect_lists[service](first, last),  # type: ignore[misc]
+                self._most * 100,
+            )
             fresh = [one for one in seen or () if first < one.key < last]
             yield from fresh
             if not fresh:
@@ -105,14 +135,22 @@ class Asking:
         for (saga, service), keys in of_reader.items():
             self._asked_again |= {(key, service) for key in keys}
             said = self._ask(saga, service, keys)
-            found += [self._stray(saga, service, seen) for seen in said.values() if seen is not None and _stands(seen)]
+            found += [
+                self._stray(saga, service, seen)
+                for seen in said.values()
+                if seen is not None and _stands(seen)
+            ]
         return found
 
     def _stray(self, saga: Saga[Any], service: str, seen: Seen) -> dict[str, Any]:
         """The orphan, under the saga that has such a step: services are shared, and a key names no saga."""
         parsed = parse_effect_key(seen.key)
         if parsed is not None and parsed.step not in saga.graph.by_name:
-            others = (s for s in self._registry.all() if parsed.step in s.graph.by_name and service in s.effect_readers)
+            others = (
+                s
+                for s in self._registry.all()
+                if parsed.step in s.graph.by_name and service in s.effect_readers
+            )
             saga = next(others, saga)
         return _finding(ORPHAN, saga.name, service, seen.key, seen, {})
 
@@ -120,13 +158,20 @@ class Asking:
         """key -> what the service said, None where it did not mention it. Keys of a question that failed are left out."""
         said: dict[str, Seen | None] = {}
         for some in (keys[n : n + self._most] for n in range(0, len(keys), self._most)):
-            seen = self._call(saga, service, lambda some=some: saga.effect_readers[service](list(some)), len(some) * 10)  # type: ignore[misc]
+            seen = self._call(
+                saga,
+                service,
+                lambda some=some: saga.effect_readers[service](list(some)),  # type: ignore[misc]
+                len(some) * 10,
+            )
             if seen is not None:
                 said |= dict.fromkeys(some)
                 said |= {one.key: one for one in seen}
         return said
 
-    def _call(self, saga: Saga[Any], service: str, ask: Callable[[], Iterable[Any]], most: int) -> list[Seen] | None:
+    def _call(
+        self, saga: Saga[Any], service: str, ask: Callable[[], Iterable[Any]], most: int
+    ) -> list[Seen] | None:
         """A developer's code: whatever it does wrong is a finding. None: it could not be asked."""
         self._asked.add((saga.name, service))
         try:
@@ -135,7 +180,9 @@ class Asking:
             message = hidden(f"{type(error).__name__}: {error}")[:MESSAGE_CHARS]
             if self._expected is None or saga.name in self._expected:
                 log.warning("service_not_asked", saga=saga.name, service=service, error=message)
-            self._failed[saga.name, service] = _finding(UNASKABLE, saga.name, service, f"{saga.name}:{service}", None, {"error": message})
+            self._failed[saga.name, service] = _finding(
+                UNASKABLE, saga.name, service, f"{saga.name}:{service}", None, {"error": message}
+            )
             return None
 
 
@@ -148,10 +195,21 @@ def _account(effect: Effect) -> dict[str, Any]:
 
 
 def _finding(
-    finding: str, saga: str, service: str, key: str, seen: Seen | None, detail: dict[str, Any], *, job_id: str | None = None
+    finding: str,
+    saga: str,
+    service: str,
+    key: str,
+    seen: Seen | None,
+    detail: dict[str, Any],
+    *,
+    job_id: str | None = None,
 ) -> dict[str, Any]:
     parsed = parse_effect_key(key)
-    there = {"there": {"state": str(seen.state) if seen is not None else None}} if finding != UNASKABLE else {}
+    there = (
+        {"there": {"state": str(seen.state) if seen is not None else None}}
+        if finding != UNASKABLE
+        else {}
+    )
     return {
         "job_id": job_id,
         "saga": saga,

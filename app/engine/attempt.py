@@ -31,7 +31,16 @@ from surefoot.app.store.taking import Taking
 from surefoot.app.store.types import AnyRow
 
 How = Literal[
-    "transient", "rejected", "lost", "nobody_came", "unknown_outcome", "failed", "locked", "lock_timeout", "stalled", "unreadable"
+    "transient",
+    "rejected",
+    "lost",
+    "nobody_came",
+    "unknown_outcome",
+    "failed",
+    "locked",
+    "lock_timeout",
+    "stalled",
+    "unreadable",
 ]
 SOMEBODY_ELSE_ENDS_IT = ("lost", "stalled")  # the attempt's own process is gone, or killed
 
@@ -48,7 +57,9 @@ class Attempt:
     unsettled: int
     boot: str = ""
     pid: int = 0
-    began: float = field(default_factory=time.monotonic, compare=False, repr=False)  # by this process's own clock
+    began: float = field(
+        default_factory=time.monotonic, compare=False, repr=False
+    )  # by this process's own clock
 
     @property
     def took_s(self) -> float:
@@ -72,7 +83,9 @@ class Failure:
     nothing_happened: bool = False
     delay_s: float | None = None
     kind: Kindred = PLAIN
-    message_returns: bool = False  # the broker's message is put back by Celery: no need to ring again
+    message_returns: bool = (
+        False  # the broker's message is put back by Celery: no need to ring again
+    )
     result: Any = None  # of one that failed for good: what its undo is given
 
 
@@ -92,11 +105,20 @@ LATE = Ended(landed=False)
 
 
 def taking(
-    settings: Settings, operation_id: str, limits: Limits, *, boot: str, pid: int, delivery: str | None = None, apart: bool = False
+    settings: Settings,
+    operation_id: str,
+    limits: Limits,
+    *,
+    boot: str,
+    pid: int,
+    delivery: str | None = None,
+    apart: bool = False,
 ) -> Taking:
     """The claim of an operation with these limits, under its own message unless `delivery` names another."""
     hard_s = limits.timeout_s + settings.hard_limit_grace_seconds
-    return Taking(operation_id, boot, pid, delivery or operation_id, settings.lease_seconds, hard_s, apart)
+    return Taking(
+        operation_id, boot, pid, delivery or operation_id, settings.lease_seconds, hard_s, apart
+    )
 
 
 def claim(db: Engine, taking: Taking) -> Attempt | None:
@@ -105,22 +127,45 @@ def claim(db: Engine, taking: Taking) -> Attempt | None:
     return _attempt(row, taking) if row is not None else None
 
 
-def claim_to_work(db: Engine, taking: Taking, graph: Graph, digest: str, of: tuple[str, str, str, str]) -> tuple[Attempt, AnyRow] | None:
+def claim_to_work(
+    db: Engine, taking: Taking, graph: Graph, digest: str, of: tuple[str, str, str, str]
+) -> tuple[Attempt, AnyRow] | None:
     """`claim`, with what the step is done with (`updates.claim_to_work`), if the job is pinned to this definition.
 
     `of`: the operation's job, step, kind and item.
     """
     job_id, step, kind, _item = of
-    before = [operation_of(job_id, name, "", Kind.ACTION) for name in graph.by_name[step].after] if kind == Kind.ACTION else []
-    row = one_statement(db, lambda tx: updates.claim_to_work(tx, taking, of=of, digest=digest, before=before))
+    before = (
+        [operation_of(job_id, name, "", Kind.ACTION) for name in graph.by_name[step].after]
+        if kind == Kind.ACTION
+        else []
+    )
+    row = one_statement(
+        db, lambda tx: updates.claim_to_work(tx, taking, of=of, digest=digest, before=before)
+    )
     return (_attempt(row, taking), row) if row is not None else None
 
 
 def _attempt(row: AnyRow, taking: Taking) -> Attempt:
-    return Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled, taking.boot, taking.pid)
+    return Attempt(
+        row.id,
+        row.job_id,
+        row.token,
+        row.attempts,
+        row.fence,
+        row.unsettled,
+        taking.boot,
+        taking.pid,
+    )
 
 
-def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset(), then: Taking | None = None) -> Ended:
+def complete(
+    db: Engine,
+    attempt: Attempt,
+    result: Any,
+    carried: frozenset[str] = frozenset(),
+    then: Taking | None = None,
+) -> Ended:
     """running -> completed with its result; what it releases leaves with the plan, or rides on this delivery (`carried`).
 
     `then`: if that was released, or is ready because it stands apart, it is claimed in the same transaction and never leaves as a message.
@@ -133,32 +178,67 @@ def complete(db: Engine, attempt: Attempt, result: Any, carried: frozenset[str] 
             raise _Late(attempt)
         move.attempt = row.id, attempt.took_s
         # who carried on what another left
-        resumed: dict[str, Any] = {"worker": attempt.boot, "pid": attempt.pid} if attempt.number > 1 else {}
+        resumed: dict[str, Any] = (
+            {"worker": attempt.boot, "pid": attempt.pid} if attempt.number > 1 else {}
+        )
         move.record("completed", row, **resumed)
         after_end(move, row)
         following = _run_on(move, then) if then is not None else None
         plan = move.close()
-        turned = row.kind == Kind.ACTION and move.dir == Dir.BACK  # its chain leads forward: it ends here
+        turned = (
+            row.kind == Kind.ACTION and move.dir == Dir.BACK
+        )  # its chain leads forward: it ends here
         return Ended(True, row.state, plan, frozenset(move.released), turned, following)
 
     return _landing(db, attempt, work, ours=DONE)
 
 
 def complete_forward(
-    db: Engine, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Taking | None
+    db: Engine,
+    graph: Graph,
+    step: str,
+    attempt: Attempt,
+    result: Any,
+    carried: frozenset[str],
+    then: Taking | None,
 ) -> Ended | None:
     """`complete` of an action in one statement, where the store can do that and the job runs forward undisturbed. None: it was not done."""
-    if not wide.serves(db) or attempt.number > 1 or not (graph.followers[step] or graph.last == step):
+    if (
+        not wide.serves(db)
+        or attempt.number > 1
+        or not (graph.followers[step] or graph.last == step)
+    ):
         return None  # a later attempt has more to tell
-    return one_statement(db, lambda tx: _complete_forward(tx, graph, step, attempt, result, carried, then))
+    return one_statement(
+        db, lambda tx: _complete_forward(tx, graph, step, attempt, result, carried, then)
+    )
 
 
 def _complete_forward(
-    tx: Connection, graph: Graph, step: str, attempt: Attempt, result: Any, carried: frozenset[str], then: Taking | None
+    tx: Connection,
+    graph: Graph,
+    step: str,
+    attempt: Attempt,
+    result: Any,
+    carried: frozenset[str],
+    then: Taking | None,
 ) -> Ended | None:
-    followers = [operation_of(attempt.job_id, follower, "", Kind.ACTION) for follower in graph.followers[step]]
+    followers = [
+        operation_of(attempt.job_id, follower, "", Kind.ACTION)
+        for follower in graph.followers[step]
+    ]
     ends = graph.last == step
-    done = wide.complete_forward(tx, attempt.job_id, attempt.operation_id, attempt.token, result, followers, carried, then, ends=ends)
+    done = wide.complete_forward(
+        tx,
+        attempt.job_id,
+        attempt.operation_id,
+        attempt.token,
+        result,
+        followers,
+        carried,
+        then,
+        ends=ends,
+    )
     if done is None:
         return None
     rows, job_took_s = done
@@ -171,12 +251,30 @@ def _complete_forward(
     ready = sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank)
     for row in ready:
         if row.state == OpState.RUNNING:
-            following = Attempt(row.id, attempt.job_id, row.token, row.attempts, row.fence, row.unsettled, attempt.boot, attempt.pid)
+            following = Attempt(
+                row.id,
+                attempt.job_id,
+                row.token,
+                row.attempts,
+                row.fence,
+                row.unsettled,
+                attempt.boot,
+                attempt.pid,
+            )
         elif row.id not in carried:
             alone.append(row.step)
     layout = forward_layout(graph, alone)
-    plan = to_plan(layout, lambda name: message_of(graph.saga, attempt.job_id, graph, name, Kind.ACTION))
-    return Ended(True, OpState.COMPLETED, plan, frozenset(row.id for row in ready).intersection(followers), False, following)
+    plan = to_plan(
+        layout, lambda name: message_of(graph.saga, attempt.job_id, graph, name, Kind.ACTION)
+    )
+    return Ended(
+        True,
+        OpState.COMPLETED,
+        plan,
+        frozenset(row.id for row in ready).intersection(followers),
+        False,
+        following,
+    )
 
 
 def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
@@ -193,8 +291,17 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
             raise _Late(attempt)
         move.attempt = row.id, attempt.took_s
         if row.stop:
-            return _abandon(move, row, Failure("transient", {"type": "NotYet", "message": "stopped while it waited"}))
-        waits = {"state": OpState.WAITING, "wait": "not_yet", "due_at": after(seconds), "allowance": row.allowance + 1} | SERVED
+            return _abandon(
+                move,
+                row,
+                Failure("transient", {"type": "NotYet", "message": "stopped while it waited"}),
+            )
+        waits = {
+            "state": OpState.WAITING,
+            "wait": "not_yet",
+            "due_at": after(seconds),
+            "allowance": row.allowance + 1,
+        } | SERVED
         waits["error"] = None  # that of an attempt before: this one has not failed
         if row.kind == Kind.ACTION and move.graph.by_name[row.step].at_most_once:
             waits["unsettled"] = row.unsettled - 1
@@ -216,7 +323,9 @@ def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> 
         move.attempt = row.id, attempt.took_s
         return _fail_running(move, settings, row, failure)
 
-    return _landing(db, attempt, work, ours=(OpState.WAITING, OpState.QUEUED, OpState.FAILED, OpState.ABANDONED))
+    return _landing(
+        db, attempt, work, ours=(OpState.WAITING, OpState.QUEUED, OpState.FAILED, OpState.ABANDONED)
+    )
 
 
 def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token: str) -> Ended:
@@ -226,7 +335,11 @@ def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token
         move = Move(tx, job_id)
         row = queries.operation(tx, operation_id)
         failure = Failure(
-            "lost", {"type": "LeaseExpired", "message": "the worker stopped answering; the outcome of this attempt is unknown"}
+            "lost",
+            {
+                "type": "LeaseExpired",
+                "message": "the worker stopped answering; the outcome of this attempt is unknown",
+            },
         )
         if row is None or row.token != token or row.state != OpState.RUNNING:
             return LATE
@@ -243,7 +356,10 @@ def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) 
         row = updates.fail_unclaimed(tx, operation_id)
         if row is None:
             return LATE
-        error = {"type": "QueueTimeout", "message": f"no worker of lane {row.lane} took it for {row.queue_s:g} s"}
+        error = {
+            "type": "QueueTimeout",
+            "message": f"no worker of lane {row.lane} took it for {row.queue_s:g} s",
+        }
         return _failed(move, settings, row, Failure("nobody_came", error))
 
     return transaction(db, work)
@@ -258,8 +374,17 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
         if row is None or row.token != token or row.state != OpState.RUNNING:
             return LATE
         if row.stop:
-            return _abandon(move, row, Failure("lost", {"type": "Shutdown", "message": "its worker was shut down"}))
-        ended = updates.end_running_operation(tx, row.id, token, _requeued(row) | _revoked(row, "lost") | {"allowance": row.allowance + 1})
+            return _abandon(
+                move,
+                row,
+                Failure("lost", {"type": "Shutdown", "message": "its worker was shut down"}),
+            )
+        ended = updates.end_running_operation(
+            tx,
+            row.id,
+            token,
+            _requeued(row) | _revoked(row, "lost") | {"allowance": row.allowance + 1},
+        )
         move.record("handed_back", row)
         move.ready([ended] if ended is not None else [])
         return Ended(True, OpState.QUEUED, move.close())
@@ -279,9 +404,17 @@ def _run_on(move: Move, then: Taking) -> Attempt | None:
 
 
 # --- inside a move ---------------------------------------------------------------------------------------------
-def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure, *, expired_only: bool = False) -> Ended:
-    unsettled = row.unsettled - 1 if failure.nothing_happened and row.unsettled > 0 else row.unsettled
-    common: dict[str, Any] = {"unsettled": unsettled, "error": failure.error} | _known(failure) | _revoked(row, failure.how)
+def _fail_running(
+    move: Move, settings: Settings, row: AnyRow, failure: Failure, *, expired_only: bool = False
+) -> Ended:
+    unsettled = (
+        row.unsettled - 1 if failure.nothing_happened and row.unsettled > 0 else row.unsettled
+    )
+    common: dict[str, Any] = (
+        {"unsettled": unsettled, "error": failure.error}
+        | _known(failure)
+        | _revoked(row, failure.how)
+    )
     if move.dir == Dir.BACK and row.kind == Kind.ACTION:
         return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
     if failure.how == "unreadable" and not unreadable.given_up(move, row):
@@ -296,10 +429,16 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
         delay = failure.delay_s
         if delay is None:
             delay = patience.pause_s(move, row)
-        values = common | (noted or {}) | {"state": OpState.WAITING, "wait": "retry", "due_at": after(delay)}
+        values = (
+            common
+            | (noted or {})
+            | {"state": OpState.WAITING, "wait": "retry", "due_at": after(delay)}
+        )
     else:
         values = common | {"state": OpState.FAILED, "finished_at": now()}
-    ended = updates.end_running_operation(move.tx, row.id, row.token, values, expired_only=expired_only)
+    ended = updates.end_running_operation(
+        move.tx, row.id, row.token, values, expired_only=expired_only
+    )
     if ended is None:
         return LATE
     if not again:
@@ -307,7 +446,9 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
     event = {"lost": "recovered", "stalled": "stalled"}.get(failure.how, "attempt_failed")
     left: dict[str, Any] = {"worker": row.boot, "pid": row.pid} if gone else {}
     move.record(event, row, error=failure.error, again=True, **left)
-    if move.job.cancel_wish and turn(move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds):
+    if move.job.cancel_wish and turn(
+        move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds
+    ):
         return Ended(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
     if gone:
         move.ready([ended])
@@ -317,7 +458,13 @@ def _fail_running(move: Move, settings: Settings, row: AnyRow, failure: Failure,
 
 
 def _requeued(row: AnyRow) -> dict[str, Any]:
-    return {"state": OpState.QUEUED, "ready_at": now(), "queue_by": after(row.queue_s), "sent_at": None, "stop": False}
+    return {
+        "state": OpState.QUEUED,
+        "ready_at": now(),
+        "queue_by": after(row.queue_s),
+        "sent_at": None,
+        "stop": False,
+    }
 
 
 def _revoked(row: AnyRow, how: How) -> dict[str, Any]:
@@ -329,7 +476,14 @@ def _known(failure: Failure) -> dict[str, Any]:
     return {} if failure.result is None else {"result": failure.result}
 
 
-def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None = None, expired_only: bool = False) -> Ended:
+def _abandon(
+    move: Move,
+    row: AnyRow,
+    failure: Failure,
+    *,
+    unsettled: int | None = None,
+    expired_only: bool = False,
+) -> Ended:
     """The job has turned: this action is never tried again; its undo settles what it may have done."""
     values = {
         "state": OpState.ABANDONED,
@@ -338,7 +492,9 @@ def _abandon(move: Move, row: AnyRow, failure: Failure, *, unsettled: int | None
         "finished_at": now(),
     }
     values |= _known(failure) | _revoked(row, failure.how)
-    ended = updates.end_running_operation(move.tx, row.id, row.token, values, expired_only=expired_only)
+    ended = updates.end_running_operation(
+        move.tx, row.id, row.token, values, expired_only=expired_only
+    )
     if ended is None:
         return LATE
     move.record("stopped", row, error=failure.error)
@@ -371,11 +527,19 @@ def _asks_a_person(node: Node, row: AnyRow) -> bool:
 
 def _why(failure: Failure, node: Node, row: AnyRow) -> str:
     """In the word of `letters.WHYS`. What is done at most once and may have happened asks that question, however it ended."""
-    if row.kind == Kind.ACTION and node.at_most_once and row.unsettled > 0 and failure.how != "failed":
+    if (
+        row.kind == Kind.ACTION
+        and node.at_most_once
+        and row.unsettled > 0
+        and failure.how != "failed"
+    ):
         return "unknown_outcome"
-    return {"transient": "exhausted", "lost": "exhausted", "nobody_came": "queue_timeout", "unreadable": "queue_timeout"}.get(
-        failure.how, failure.how
-    )
+    return {
+        "transient": "exhausted",
+        "lost": "exhausted",
+        "nobody_came": "queue_timeout",
+        "unreadable": "queue_timeout",
+    }.get(failure.how, failure.how)
 
 
 # --- late results and unknown commits ----------------------------------------------------------------------------
@@ -383,7 +547,9 @@ class _Late(Exception):
     """Rolls the transaction back: the lease of this attempt was lost."""
 
 
-def _landing(db: Engine, attempt: Attempt, work: Callable[[Connection], Ended], *, ours: tuple[OpState, ...]) -> Ended:
+def _landing(
+    db: Engine, attempt: Attempt, work: Callable[[Connection], Ended], *, ours: tuple[OpState, ...]
+) -> Ended:
     """Run a move of an attempt. If it finds the row changed, tell whether our own earlier COMMIT did that, or we are late."""
     try:
         return transaction(db, work)
@@ -395,10 +561,18 @@ def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> Ended:
     move = Move(tx, attempt.job_id)
     row = queries.operation(tx, attempt.operation_id)
     if row is not None and row.token == attempt.token and row.state in ours:
-        return Ended(True, row.state)  # the COMMIT whose answer was lost had landed; the sweep rings what it released
+        return Ended(
+            True, row.state
+        )  # the COMMIT whose answer was lost had landed; the sweep rings what it released
     if row is not None:
         move.record(
-            "late_result_refused", None, step=row.step, kind=row.kind, attempt=attempt.number, fence=attempt.fence, now_fence=row.fence
+            "late_result_refused",
+            None,
+            step=row.step,
+            kind=row.kind,
+            attempt=attempt.number,
+            fence=attempt.fence,
+            now_fence=row.fence,
         )
         move.close()
     return LATE

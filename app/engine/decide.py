@@ -25,7 +25,12 @@ from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.types import AnyRow
 
-ACTS = {"retried": "retry", "marked_done": "mark-done", "waived": "waive", "marked_absent": "mark-absent"}
+ACTS = {
+    "retried": "retry",
+    "marked_done": "mark-done",
+    "waived": "waive",
+    "marked_absent": "mark-absent",
+}
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,19 @@ def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
             if move.cause == Cause.CANCEL:
                 return Decision(True, "It is being cancelled already.")
             raise Conflict("the job is being undone already", state=move.state)
-        if turn(move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds, actor=actor):
+        if turn(
+            move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds, actor=actor
+        ):
             acts.note(tx, actor, _cancelled(move, "it turned"))
             return Decision(True, "It is being cancelled; what was done is undone.", move.close())
         blocker = past_return(move)
         if not move.job.cancel_wish:  # asked again, there is nothing new to write
             move.change(cancel_wish=True)
-            move.record("cancel_wished", actor=actor, too_late_because=blocker.step if blocker is not None else None)
+            move.record(
+                "cancel_wished",
+                actor=actor,
+                too_late_because=blocker.step if blocker is not None else None,
+            )
             acts.note(tx, actor, _cancelled(move, "too late: noted as a wish"))
             move.close()
         return Decision(False, f"Too late to cancel: {_too_late(blocker)}")
@@ -84,7 +95,16 @@ def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     """A person has done it by hand: the operation counts as completed."""
 
     def change(move: Move, operation: AnyRow) -> None:
-        _settled(move, operation, {"state": OpState.COMPLETED, "unsettled": 0, "decided": "marked_done", "finished_at": now()})
+        _settled(
+            move,
+            operation,
+            {
+                "state": OpState.COMPLETED,
+                "unsettled": 0,
+                "decided": "marked_done",
+                "finished_at": now(),
+            },
+        )
 
     return _decide(db, letter_id, "marked_done", actor, why, change)
 
@@ -93,7 +113,9 @@ def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     """It will not be done, and that is accepted: the operation counts as skipped. The effect stays on record as waived."""
 
     def change(move: Move, operation: AnyRow) -> None:
-        _settled(move, operation, {"state": OpState.SKIPPED, "decided": "waived", "finished_at": now()})
+        _settled(
+            move, operation, {"state": OpState.SKIPPED, "decided": "waived", "finished_at": now()}
+        )
 
     return _decide(db, letter_id, "waived", actor, why, change)
 
@@ -108,9 +130,17 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
         if operation.kind != Kind.ACTION:
             raise Conflict("only an action can be marked absent")
         _only_given_up(operation)
-        updates.decide_failed_operation(move.tx, operation.id, {"unsettled": 0, "decided": "marked_absent"})
+        updates.decide_failed_operation(
+            move.tx, operation.id, {"unsettled": 0, "decided": "marked_absent"}
+        )
         no_longer_late(move)
-        if not turn(move, Cause.FAILED, f"{operation.step} was found not to have happened", undo_s=settings.undo_seconds, actor=actor):
+        if not turn(
+            move,
+            Cause.FAILED,
+            f"{operation.step} was found not to have happened",
+            undo_s=settings.undo_seconds,
+            actor=actor,
+        ):
             raise Conflict("the job cannot turn any more: a later step has happened")
 
     return _decide(db, letter_id, "marked_absent", actor, why, change)
@@ -119,7 +149,11 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
 def letter_of(db: Engine, job_id: str, step: str) -> str:
     """The open dead letter of a job's step (its undo's before its action's). Raises: NotFound."""
     with reading(db) as connection:
-        letters = [row for row in queries.blocking_letters(connection, job_id) if row.step == step] if is_id(job_id) else []
+        letters = (
+            [row for row in queries.blocking_letters(connection, job_id) if row.step == step]
+            if is_id(job_id)
+            else []
+        )
     if not letters:
         raise NotFound(f"no person is asked about {step} of this job")
     return str(sorted(letters, key=lambda row: row.kind, reverse=True)[0].id)
@@ -141,11 +175,20 @@ def _cancelled(move: Move, came_of_it: str) -> Act:
 def _fresh_attempts(move: Move, operation: AnyRow) -> None:
     limits = move.graph.by_name[operation.step].limits_of(operation.kind)
     # what the last attempt said stays on the page until the next one has ended; whether it was for good is answered
-    said = {name: value for name, value in (operation.error or {}).items() if name != "for_good"} or None
-    fresh = {"allowance": operation.attempts + limits.attempts, "queue_by": after(operation.queue_s), "stop": False, "error": said}
+    said = {
+        name: value for name, value in (operation.error or {}).items() if name != "for_good"
+    } or None
+    fresh = {
+        "allowance": operation.attempts + limits.attempts,
+        "queue_by": after(operation.queue_s),
+        "stop": False,
+        "error": said,
+    }
     values = updates.READY_NOW | fresh | SERVED
     if operation.kind == Kind.ACTION and move.graph.by_name[operation.step].at_most_once:
-        values["unsettled"] = 0  # "may it have happened?" is answered: it has not. One attempt may take effect, as before
+        values["unsettled"] = (
+            0  # "may it have happened?" is answered: it has not. One attempt may take effect, as before
+        )
     row = updates.decide_failed_operation(move.tx, operation.id, values)
     if row is not None:
         move.ready([row])
@@ -153,7 +196,9 @@ def _fresh_attempts(move: Move, operation: AnyRow) -> None:
 
 def _only_given_up(operation: AnyRow) -> None:
     if operation.state != OpState.FAILED:
-        raise Conflict(f"the {operation.kind} of {operation.step} is {operation.state} and goes on by itself: only a retry can be decided")
+        raise Conflict(
+            f"the {operation.kind} of {operation.step} is {operation.state} and goes on by itself: only a retry can be decided"
+        )
 
 
 def _settled(move: Move, operation: AnyRow, values: dict[str, Any]) -> None:
@@ -163,7 +208,14 @@ def _settled(move: Move, operation: AnyRow, values: dict[str, Any]) -> None:
         after_end(move, row)
 
 
-def _decide(db: Engine, letter_id: str, resolution: str, actor: str, why: str, change: Callable[[Move, AnyRow], None]) -> Decision:
+def _decide(
+    db: Engine,
+    letter_id: str,
+    resolution: str,
+    actor: str,
+    why: str,
+    change: Callable[[Move, AnyRow], None],
+) -> Decision:
     with reading(db) as connection:
         letter = queries.letter(connection, letter_id, actor)
     if letter is None:
@@ -177,17 +229,32 @@ def _decide(db: Engine, letter_id: str, resolution: str, actor: str, why: str, c
     return Decision(True, resolution.replace("_", " "), transaction(db, work).plan)
 
 
-def _carry_out(move: Move, letter: AnyRow, resolution: str, actor: str, why: str, change: Callable[[Move, AnyRow], None]) -> None:
+def _carry_out(
+    move: Move,
+    letter: AnyRow,
+    resolution: str,
+    actor: str,
+    why: str,
+    change: Callable[[Move, AnyRow], None],
+) -> None:
     if move.state in ENDED:
-        raise Conflict(f"the job has ended: {move.state}; redrive the job to run it again", state=move.state)
+        raise Conflict(
+            f"the job has ended: {move.state}; redrive the job to run it again", state=move.state
+        )
     if not letter.blocking:
         raise Conflict("this letter holds no job: the job lands by itself", state=move.state)
     operation = queries.operation(move.tx, letter.operation_id)
-    if operation is None or not updates.close_letter(move.tx, letter.id, resolution=resolution, actor=actor, why=why):
+    if operation is None or not updates.close_letter(
+        move.tx, letter.id, resolution=resolution, actor=actor, why=why
+    ):
         raise Conflict("somebody else has decided this already")
     move.record(resolution, operation, actor=actor, why=why)
     said = {"step": letter.step, "kind": letter.kind, "item": letter.item or None}
-    acts.note(move.tx, actor, Act(ACTS[resolution], "letter", letter.id, move.job.tenant_id, move.job.id, why, said))
+    acts.note(
+        move.tx,
+        actor,
+        Act(ACTS[resolution], "letter", letter.id, move.job.tenant_id, move.job.id, why, said),
+    )
     if move.state == JobState.ATTENTION and not queries.blocking_letters(move.tx, letter.job_id):
         nobody_is_asked(move, retried=resolution == "retried")
     change(move, operation)

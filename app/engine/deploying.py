@@ -33,16 +33,23 @@ def unreadable_jobs(db: Engine, registry: Registry, *, most: int = 1000) -> list
         for pinned in standing.open_versions(connection):
             saga = registry.by_digest(pinned.saga, pinned.digest)
             if saga is None:
-                found[pinned.saga, f"this code does not have version {pinned.version} ({pinned.digest})"] = pinned.jobs
+                found[
+                    pinned.saga,
+                    f"this code does not have version {pinned.version} ({pinned.digest})",
+                ] = pinned.jobs
             else:
                 found += _unread(connection, saga, pinned, most)
     return [Unfit(saga, said, jobs) for (saga, said), jobs in sorted(found.items())]
 
 
-def _unread(connection: Connection, saga: Saga[Any], pinned: standing.Version, most: int) -> Counter[tuple[str, str]]:
+def _unread(
+    connection: Connection, saga: Saga[Any], pinned: standing.Version, most: int
+) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for job in queries.open_jobs_of(connection, pinned.digest, most):
         rows = queries.operations_of(connection, job.id, Kind.ACTION)
         results = {row.step: row.result for row in rows if row.state in DONE}
-        found.update({(pinned.saga, error.message) for error in cannot_read(saga, job.input, results)})
+        found.update(
+            {(pinned.saga, error.message) for error in cannot_read(saga, job.input, results)}
+        )
     return found

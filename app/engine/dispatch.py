@@ -74,6 +74,16 @@ def not_sent(db: Engine, operation_ids: Collection[str]) -> None:
 def alone(rows: Sequence[AnyRow]) -> Plan:
     """Each operation by a message of its own; its completion dispatches what follows. `rows`: id, job_id, saga, step, kind, item, lane."""
     return tuple(
-        Chain((Message(row.id, task_name(row.saga, row.step, row.kind), queue_name(row.lane, row.kind), row.job_id, row.item),))
+        Chain(
+            (
+                Message(
+                    row.id,
+                    task_name(row.saga, row.step, row.kind),
+                    queue_name(row.lane, row.kind),
+                    row.job_id,
+                    row.item,
+                ),
+            )
+        )
         for row in rows
     )

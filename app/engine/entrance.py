@@ -33,4 +33,6 @@ class Entrance:
 
     def submit(self, submission: Submission, *, also: Also | None = None) -> Submitted:
         """As `submit`, which says what it raises."""
-        return submit(self.db, self.settings, self.registry, submission, also=also, admit=self.admit)
+        return submit(
+            self.db, self.settings, self.registry, submission, also=also, admit=self.admit
+        )

@@ -30,7 +30,16 @@ from surefoot.app.texts import READ_CHARS, storable
 
 # Mistakes of the code: the same comes of trying again, so attempts bound them. No KeyError or ValueError: an answer of a service
 # in trouble (a page of HTML, a field that is not there) raises these too.
-WRONG = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError, RecursionError, ZeroDivisionError)
+WRONG = (
+    TypeError,
+    AttributeError,
+    NameError,
+    ImportError,
+    AssertionError,
+    NotImplementedError,
+    RecursionError,
+    ZeroDivisionError,
+)
 MAX_ERROR_CHARS = 2000
 MAX_TYPE_CHARS = 200
 MEMBERS_TOLD = 3  # of a group of exceptions
@@ -40,7 +49,9 @@ Limit = Callable[[float], AbstractContextManager[None]]
 _name_of: Any = type.__dict__["__name__"]  # past whatever a metaclass says
 
 
-def failure(error: BaseException, work: Work, limit: Limit, step: Step[Any, Any] | None = None) -> Failure:
+def failure(
+    error: BaseException, work: Work, limit: Limit, step: Step[Any, Any] | None = None
+) -> Failure:
     """What an exception of the developer's code says about the outcome. Whatever the exception is, there is an answer.
 
     `step`: whose function raised it; None where that function was not called.
@@ -62,25 +73,41 @@ def failure(error: BaseException, work: Work, limit: Limit, step: Step[Any, Any]
     if step is not None and _ends_for_good(error, work, step):
         return _for_good(error, told, step, limit)
     unsent = _says(error, "nothing_sent")
-    return Failure("transient", told, nothing_happened=unsent, delay_s=_delay_s(error), kind=Kindred(isinstance(error, WRONG), unsent))
+    return Failure(
+        "transient",
+        told,
+        nothing_happened=unsent,
+        delay_s=_delay_s(error),
+        kind=Kindred(isinstance(error, WRONG), unsent),
+    )
 
 
 def _ends_for_good(error: BaseException, work: Work, step: Step[Any, Any]) -> bool:
     """Whether it is `Failed`, or one of those that the step's action names in `fatal`."""
-    return _says(error, "ends_for_good") or (work.kind == Kind.ACTION and isinstance(error, step.fatal))
+    return _says(error, "ends_for_good") or (
+        work.kind == Kind.ACTION and isinstance(error, step.fatal)
+    )
 
 
-def _for_good(error: BaseException, told: dict[str, Any], step: Step[Any, Any], limit: Limit) -> Failure:
+def _for_good(
+    error: BaseException, told: dict[str, Any], step: Step[Any, Any], limit: Limit
+) -> Failure:
     """With what of the result is known, if it can be kept."""
     known = None
     try:
         with limit(WORDS_S):
             partial = getattr(error, "result", None) if isinstance(error, Failed) else None
-            known = None if partial is None else to_json(partial, f"the result of step {step.name}", step.result_type)
+            known = (
+                None
+                if partial is None
+                else to_json(partial, f"the result of step {step.name}", step.result_type)
+            )
     except Crashed:
         raise
     except BaseException as unfit:  # its undo then learns nothing, which it has to expect anyway
-        told = told | {"message": f"{told['message']} (its result cannot be kept: {type_of(unfit)})"}
+        told = told | {
+            "message": f"{told['message']} (its result cannot be kept: {type_of(unfit)})"
+        }
     return Failure("failed", told | {"for_good": True}, result=known)
 
 
@@ -88,7 +115,9 @@ def without_words(outcome: Failure | None, refused: BaseException) -> Failure:
     """An outcome that the store does not take as it is. `outcome`: None for a result, which then counts as unknown."""
     said = f"the store does not take what there is to tell ({type_of(refused)})"
     if outcome is None:
-        return Failure("transient", {"type": "ResultRefused", "message": said}, kind=Kindred(wrong=True))
+        return Failure(
+            "transient", {"type": "ResultRefused", "message": said}, kind=Kindred(wrong=True)
+        )
     kind = str(outcome.error.get("type", "")).encode("ascii", "replace").decode()
     mark = {"for_good": True} if outcome.how == "failed" else {}
     return replace(outcome, error={"type": kind, "message": said} | mark, delay_s=None, result=None)
@@ -100,7 +129,9 @@ def type_of(error: BaseException) -> str:
 
 
 def _message(error: BaseException, work: Work) -> str:
-    said = str.__getitem__(_said(error), slice(READ_CHARS))  # of a subclass of str too, whose methods are its own
+    said = str.__getitem__(
+        _said(error), slice(READ_CHARS)
+    )  # of a subclass of str too, whose methods are its own
     return storable(scrub(said, work.secrets), MAX_ERROR_CHARS)
 
 
@@ -109,7 +140,9 @@ def _said(error: BaseException) -> str:
     kind = type_of(error)
     if isinstance(error, KeyError):  # says nothing but the key
         return f"{kind}: {error}"
-    if isinstance(error, StatementError) and error.orig is not None:  # the rest is the statement and its values: what somebody wrote
+    if (
+        isinstance(error, StatementError) and error.orig is not None
+    ):  # the rest is the statement and its values: what somebody wrote
         return str(error.orig).partition("\n")[0] or kind
     if isinstance(error, BaseExceptionGroup):
         members = "; ".join(f"{type_of(one)}: {one}" for one in error.exceptions[:MEMBERS_TOLD])

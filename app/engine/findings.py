@@ -35,7 +35,11 @@ from surefoot.app.store.types import AnyRow
 log = structlog.get_logger("surefoot.reconcile")
 UNDONE = "undone"
 LATE, UNASKABLE = "late", "unaskable"
-STANDS_THERE = (ORPHAN, "missing_here", "different")  # what can be undone, where the service says that it stands
+STANDS_THERE = (
+    ORPHAN,
+    "missing_here",
+    "different",
+)  # what can be undone, where the service says that it stands
 MESSAGE_CHARS = 500
 
 
@@ -47,7 +51,14 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
         move = _move_of(tx, before.job_id if before is not None else None)
         row = reconciliations.close(tx, finding_id, actor=actor, why=why, **values)
         if row is not None and move is not None:
-            move.record("finding_closed", actor=actor, finding=row.finding, key=row.key, action=row.action, why=why)
+            move.record(
+                "finding_closed",
+                actor=actor,
+                finding=row.finding,
+                key=row.key,
+                action=row.action,
+                why=why,
+            )
             move.close()
         if row is not None:
             acts.note(tx, actor, _act("close", row, why))
@@ -63,16 +74,30 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
     """
     row = _found(db, finding_id, actor)
     if row.finding in (LATE, UNASKABLE):
-        raise Conflict(f"a finding of the kind {row.finding} is about no effect: there is nothing to adopt")
+        raise Conflict(
+            f"a finding of the kind {row.finding} is about no effect: there is nothing to adopt"
+        )
     detail = {**(row.detail or {}), **({"accounted_by": job_id} if job_id is not None else {})}
 
     def work(tx: Connection) -> bool:
         adopted = reconciliations.adopt(tx, finding_id, actor=actor, why=why, detail=detail)
-        for job, event in ((row.job_id, "finding_closed"), (job_id, "effect_adopted")) if adopted is not None else ():
-            move = Move(tx, job, by=actor) if job == job_id and job is not None else _move_of(tx, job)
+        for job, event in (
+            ((row.job_id, "finding_closed"), (job_id, "effect_adopted"))
+            if adopted is not None
+            else ()
+        ):
+            move = (
+                Move(tx, job, by=actor) if job == job_id and job is not None else _move_of(tx, job)
+            )
             if move is not None:
                 move.record(
-                    event, actor=actor, finding=row.finding, service=row.service, key=row.key, action=reconciliations.ADOPTED, why=why
+                    event,
+                    actor=actor,
+                    finding=row.finding,
+                    service=row.service,
+                    key=row.key,
+                    action=reconciliations.ADOPTED,
+                    why=why,
                 )
                 move.close()
         if adopted is not None:
@@ -86,15 +111,33 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
     return False
 
 
-def undo(db: Engine, registry: Registry, finding_id: str, actor: str, why: str, *, past_return: bool = False) -> str | None:
+def undo(
+    db: Engine,
+    registry: Registry,
+    finding_id: str,
+    actor: str,
+    why: str,
+    *,
+    past_return: bool = False,
+) -> str | None:
     """Take back what stands, now. Returns None when it is done, else what went wrong: then the next reconciliation tries again.
 
     Raises: as `decide_undo`.
     """
-    return _carry_out(db, registry, decide_undo(db, registry, finding_id, actor, why, past_return=past_return))
+    return _carry_out(
+        db, registry, decide_undo(db, registry, finding_id, actor, why, past_return=past_return)
+    )
 
 
-def decide_undo(db: Engine, registry: Registry, finding_id: str, actor: str, why: str, *, past_return: bool = False) -> AnyRow:
+def decide_undo(
+    db: Engine,
+    registry: Registry,
+    finding_id: str,
+    actor: str,
+    why: str,
+    *,
+    past_return: bool = False,
+) -> AnyRow:
     """Put on record that what stands is to be taken back: the next reconciliation does it. Returns the finding.
 
     Raises: NotFound; Conflict when it is closed, nothing stands, nobody can undo it, or its lost job was past the point of no
@@ -125,14 +168,20 @@ def carry_out_decided(db: Engine, registry: Registry, rows: Sequence[AnyRow]) ->
             _carry_out(db, registry, row)
 
 
-def why_not_undone(db: Engine, registry: Registry, finding: Mapping[str, Any], *, past_return: bool = False) -> str:
+def why_not_undone(
+    db: Engine, registry: Registry, finding: Mapping[str, Any], *, past_return: bool = False
+) -> str:
     """What speaks against undoing what a finding is about; empty when nothing does."""
     if finding["closed_at"] is not None:
         return "it is closed already"
     stands = ((finding["detail"] or {}).get("there") or {}).get("state") == EffectState.DONE
     if finding["finding"] not in STANDS_THERE or not stands:
         return "nothing stands there that could be undone"
-    past = [] if past_return or finding["finding"] != ORPHAN else steps_past_return(registry, lost_effects(db, finding["key"]))
+    past = (
+        []
+        if past_return or finding["finding"] != ORPHAN
+        else steps_past_return(registry, lost_effects(db, finding["key"]))
+    )
     if past:
         return f"its job was past the point of no return ({', '.join(past)} happened): adopt it"
     saga = registry.get(finding["saga"])
@@ -152,27 +201,54 @@ def lost_effects(db: Engine, key: str) -> list[dict[str, Any]]:
 
 def steps_past_return(registry: Registry, found: Sequence[Mapping[str, Any]]) -> list[str]:
     """The steps among these findings from which there is no way back."""
-    nodes = [(one["step"], saga.graph.by_name.get(one["step"])) for one in found if (saga := registry.get(one["saga"])) is not None]
+    nodes = [
+        (one["step"], saga.graph.by_name.get(one["step"]))
+        for one in found
+        if (saga := registry.get(one["saga"])) is not None
+    ]
     return list(dict.fromkeys(step for step, node in nodes if node is not None and node.no_return))
 
 
-def record(db: Engine, found: Sequence[dict[str, Any]], tenants: Mapping[str, str], home: str | None, actor: str) -> list[dict[str, Any]]:
+def record(
+    db: Engine,
+    found: Sequence[dict[str, Any]],
+    tenants: Mapping[str, str],
+    home: str | None,
+    actor: str,
+) -> list[dict[str, Any]]:
     """Open these findings, those of a job together. Returns those that are new."""
     by_job: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
     for one in found:
         by_job[one["job_id"]].append(one)
 
-    def work(tx: Connection, job_id: str | None, group: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def work(
+        tx: Connection, job_id: str | None, group: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
         move = _move_of(tx, job_id)
         tenant = tenants.get(job_id, home) if job_id is not None else home
-        new = [one for one in group if reconciliations.note(tx, one | {"tenant_id": tenant, "actor": actor})]
+        new = [
+            one
+            for one in group
+            if reconciliations.note(tx, one | {"tenant_id": tenant, "actor": actor})
+        ]
         if move is not None and new:
             for one in new:
-                move.record("finding", actor=actor, finding=one["finding"], service=one["service"], key=one["key"], action=one["action"])
+                move.record(
+                    "finding",
+                    actor=actor,
+                    finding=one["finding"],
+                    service=one["service"],
+                    key=one["key"],
+                    action=one["action"],
+                )
             move.close()
         return new
 
-    return [one for job_id, group in by_job.items() for one in transaction(db, lambda tx, j=job_id, g=group: work(tx, j, g))]  # type: ignore[misc]
+    return [
+        one
+        for job_id, group in by_job.items()
+        for one in transaction(db, lambda tx, j=job_id, g=group: work(tx, j, g))  # type: ignore[misc]
+    ]
 
 
 def _act(word: str, row: AnyRow, why: str, **details: Any) -> Act:
@@ -211,14 +287,20 @@ def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:
     )
     decided = (row.detail or {}).get("decided") or {}
     try:
-        known = [one for one in saga.effect_readers[row.service]([row.key]) or () if one.key == row.key]
-        saga.effect_undoers[row.service](ctx, known[0] if known else Seen(row.key, EffectState.UNKNOWN))
+        known = [
+            one for one in saga.effect_readers[row.service]([row.key]) or () if one.key == row.key
+        ]
+        saga.effect_undoers[row.service](
+            ctx, known[0] if known else Seen(row.key, EffectState.UNKNOWN)
+        )
     except Exception as error:
         told = hidden(f"{type(error).__name__}: {error}")[:MESSAGE_CHARS]
         log.warning("effect_not_undone", key=row.key, service=row.service, error=told)
         transaction(
             db,
-            lambda tx: reconciliations.say(tx, row.id, actor=None, action=UNDO, detail={**row.detail, "error": told}),
+            lambda tx: reconciliations.say(
+                tx, row.id, actor=None, action=UNDO, detail={**row.detail, "error": told}
+            ),
         )
         return told
     close(db, row.id, str(decided.get("by", "")), str(decided.get("why", "")), action=UNDONE)

@@ -111,7 +111,9 @@ class Scope:
 
     def before(self, dialect: str) -> str:
         """A WITH that puts these jobs in the place of the table."""
-        table = "main.jobs" if dialect == "sqlite" else "jobs"  # SQLite takes the bare name for the WITH itself
+        table = (
+            "main.jobs" if dialect == "sqlite" else "jobs"
+        )  # SQLite takes the bare name for the WITH itself
         return f"""WITH jobs AS (SELECT id, digest, dir, state, seq, retry_of FROM {table} WHERE id IN (
             SELECT id FROM (SELECT id FROM {table} WHERE state IN ('running','compensating') ORDER BY id LIMIT {self.open_jobs}) a
             UNION SELECT job_id FROM (SELECT job_id FROM dead_letters WHERE state = 'open' AND blocking LIMIT {self.asked_jobs}) b
@@ -123,7 +125,9 @@ def slack_s(settings: Settings) -> float:
     return settings.lease_seconds + 4 * settings.sweep_seconds + 5.0
 
 
-def violations(db: Engine, *, slack_s: float, bound_s: float, scope: Scope | None = None) -> dict[str, list[str]]:
+def violations(
+    db: Engine, *, slack_s: float, bound_s: float, scope: Scope | None = None
+) -> dict[str, list[str]]:
     """Which invariants do not hold: the invariant's sentence -> the ids that break it. Empty when all is well.
 
     `scope` None asks about every job there ever was.
@@ -137,11 +141,13 @@ def violations(db: Engine, *, slack_s: float, bound_s: float, scope: Scope | Non
                 sql = sql.replace(name, states)
             if scope is not None and " jobs j" in sql:
                 sql = scope.before(db.dialect.name) + sql
-            filled = sql.replace(":slack_ago", time.format(name="p_slack")).replace(":bound_ago", time.format(name="p_bound"))
-            used = {name: value for name, value in values.items() if f":{name}" in filled}
-            statement = text(filled.replace("%Y-%m-%d %H:%M:%f", "%Y-%m-%d %H\\:%M\\:%f")).bindparams(
-                *(bindparam(n, type_=Float) for n in used)
+            filled = sql.replace(":slack_ago", time.format(name="p_slack")).replace(
+                ":bound_ago", time.format(name="p_bound")
             )
+            used = {name: value for name, value in values.items() if f":{name}" in filled}
+            statement = text(
+                filled.replace("%Y-%m-%d %H:%M:%f", "%Y-%m-%d %H\\:%M\\:%f")
+            ).bindparams(*(bindparam(n, type_=Float) for n in used))
             rows = [str(row[0]) for row in connection.execute(statement, used)]
             if rows:
                 found[sentence] = rows

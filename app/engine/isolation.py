@@ -30,7 +30,9 @@ class Isolated:
 
     strict: bool = False
     failed: dict[str, int] = field(default_factory=dict)  # duty -> failures of this round
-    _aside: dict[str, dict[Hashable, float]] = field(default_factory=dict)  # duty -> row -> until when, time.monotonic()
+    _aside: dict[str, dict[Hashable, float]] = field(
+        default_factory=dict
+    )  # duty -> row -> until when, time.monotonic()
     _strikes: dict[tuple[str, Hashable], int] = field(default_factory=dict)
     _told: dict[str, set[str]] = field(default_factory=dict)  # duty -> failures that the log has
 
@@ -99,4 +101,10 @@ class Isolated:
         if said not in told:
             told.add(said)
             about = {"row": str(row)} if row else {}
-            log.error("sweep.failed", duty=duty, **about, error=said, exc_info=not isinstance(error, StoreUnavailable))
+            log.error(
+                "sweep.failed",
+                duty=duty,
+                **about,
+                error=said,
+                exc_info=not isinstance(error, StoreUnavailable),
+            )

@@ -30,17 +30,31 @@ def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -
     """Renew the leases of what this worker's children are at, in one UPDATE. `deliveries`: ids of the messages they have."""
     if not deliveries:
         return Beat(0, ())
-    renewed = one_statement(db, lambda tx: updates.renew_leases(tx, boot, deliveries, settings.lease_seconds))
+    renewed = one_statement(
+        db, lambda tx: updates.renew_leases(tx, boot, deliveries, settings.lease_seconds)
+    )
     missed = set(deliveries) - renewed
     if not missed:
         return Beat(len(renewed), ())
     with asking(db) as connection:
         rows = queries.overdue(connection, boot, missed)
-    overdue = ((row.delivery, row.pid, "no sign of progress" if row.stalled else "past its hard limit") for row in rows)
+    overdue = (
+        (row.delivery, row.pid, "no sign of progress" if row.stalled else "past its hard limit")
+        for row in rows
+    )
     return Beat(len(renewed), tuple(overdue))
 
 
-def lost(db: Engine, settings: Settings, publisher: Publishes, *, boot: str, pid: int, delivery: str, why: str) -> bool:
+def lost(
+    db: Engine,
+    settings: Settings,
+    publisher: Publishes,
+    *,
+    boot: str,
+    pid: int,
+    delivery: str,
+    why: str,
+) -> bool:
     """A child was killed: end its claim, the outcome is unknown. Its message is put back by Celery. False: it had none."""
     with asking(db) as connection:
         row = queries.claimed_by(connection, delivery, boot, pid)
@@ -69,7 +83,16 @@ def hand_back(db: Engine, publisher: Publishes, boot: str) -> int:
     return given
 
 
-def register_worker(db: Engine, boot: str, *, host: str, pid: int, lanes: Sequence[str], digests: Sequence[str], concurrency: int) -> None:
+def register_worker(
+    db: Engine,
+    boot: str,
+    *,
+    host: str,
+    pid: int,
+    lanes: Sequence[str],
+    digests: Sequence[str],
+    concurrency: int,
+) -> None:
     """Write this worker into the register."""
     values: dict[str, Any] = {
         "boot": boot,
@@ -104,7 +127,9 @@ class AtWork:
         return {"consuming": consuming, "children": self.children}
 
 
-def worker_seen(db: Engine, boot: str, digests: Sequence[str] = (), at_work: AtWork | None = None) -> bool:
+def worker_seen(
+    db: Engine, boot: str, digests: Sequence[str] = (), at_work: AtWork | None = None
+) -> bool:
     """Say that this worker lives, has these definitions, and what it does.
 
     False: the register has forgotten it; register again.

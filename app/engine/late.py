@@ -53,11 +53,17 @@ def late_jobs(db: Engine, limit: int) -> list[dict[str, Any]]:
     with reading(db) as connection:
         rows = reconciliations.past_sla(connection, limit)
         graphs = {row.digest: queries.graph_of(connection, row.digest) for row in rows}
-    return [_finding(row.id, graphs[row.digest], graphs[row.digest].on_sla, row.state) for row in rows]
+    return [
+        _finding(row.id, graphs[row.digest], graphs[row.digest].on_sla, row.state) for row in rows
+    ]
 
 
 def act_on_batch(
-    db: Engine, settings: Settings, publisher: Publishes | None, actor: str, isolated: Isolated | None = None
+    db: Engine,
+    settings: Settings,
+    publisher: Publishes | None,
+    actor: str,
+    isolated: Isolated | None = None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Act on the latest SUREFOOT_RECONCILE_ROWS jobs. Returns (what was done: a finding for each, whether there may be more)."""
     isolated = isolated or Isolated(strict=True)
@@ -82,11 +88,18 @@ def close_landed(db: Engine, position: str, limit: int, actor: str) -> str:
     with reading(db) as connection:
         ids, further = reconciliations.landed(connection, position, limit)
     for finding_id in ids:
-        transaction(db, lambda tx, one=finding_id: reconciliations.close(tx, one, actor=actor, why="the job has ended"))  # type: ignore[misc]
+        transaction(
+            db,
+            lambda tx, one=finding_id: reconciliations.close(  # type: ignore[misc]
+                tx, one, actor=actor, why="the job has ended"
+            ),
+        )
     return further
 
 
-def _act(tx: Connection, settings: Settings, job_id: str, actor: str) -> tuple[dict[str, Any] | None, Plan]:
+def _act(
+    tx: Connection, settings: Settings, job_id: str, actor: str
+) -> tuple[dict[str, Any] | None, Plan]:
     try:
         move = Move(tx, job_id)
     except NotFound:
@@ -111,7 +124,11 @@ def _act(tx: Connection, settings: Settings, job_id: str, actor: str) -> tuple[d
 
 def _redrive(move: Move, actor: str) -> tuple[str, Plan]:
     """Fresh attempts for what stands, unless only a person can answer; what waits may go on now, and is rung once more."""
-    letters = [one for one in queries.blocking_letters(move.tx, move.job.id) if not asks_whether_it_happened(move.graph, one)]
+    letters = [
+        one
+        for one in queries.blocking_letters(move.tx, move.job.id)
+        if not asks_whether_it_happened(move.graph, one)
+    ]
     waiting = reconciliations.ready_of(move.tx, move.job.id)
     reconciliations.put_forward(move.tx, move.job.id)
     for letter in letters:
@@ -121,11 +138,20 @@ def _redrive(move: Move, actor: str) -> tuple[str, Plan]:
 
 def _compensate(move: Move, settings: Settings, actor: str) -> str:
     """The turn. Past the point of no return a person is asked; what is undone already, or stands, goes on as it is."""
-    if turn(move, Cause.SLA, "it took longer than its saga allows", undo_s=settings.undo_seconds, actor=actor):
+    if turn(
+        move,
+        Cause.SLA,
+        "it took longer than its saga allows",
+        undo_s=settings.undo_seconds,
+        actor=actor,
+    ):
         return "compensated"
     if move.dir == Dir.FORWARD and move.state == JobState.RUNNING and past_return(move) is not None:
         live = [row for row in queries.operations_of(move.tx, move.job.id) if row.state in LIVE]
-        error = {"type": "Late", "message": "it takes longer than its saga allows, and is past the point of no return"}
+        error = {
+            "type": "Late",
+            "message": "it takes longer than its saga allows, and is past the point of no return",
+        }
         if live:
             ask_a_person(move, live[0], why="late", error=error)
             return "attention"
@@ -134,5 +160,12 @@ def _compensate(move: Move, settings: Settings, actor: str) -> str:
 
 def _finding(job_id: str, graph: Graph, action: str, state: str) -> dict[str, Any]:
     detail = {"on_sla": graph.on_sla, "sla_seconds": graph.sla_s, "state": state}
-    named = {"job_id": job_id, "saga": graph.saga, "step": "", "item": "", "service": "", "key": job_id}
+    named = {
+        "job_id": job_id,
+        "saga": graph.saga,
+        "step": "",
+        "item": "",
+        "service": "",
+        "key": job_id,
+    }
     return named | {"finding": LATE, "action": action, "detail": detail}

@@ -21,7 +21,10 @@ from surefoot.app.saga.graph import Node
 from surefoot.app.saga.outcomes import UNKNOWN, Happened, NotYet
 from surefoot.app.store.types import AnyRow
 
-FOR_GOOD = (OpState.FAILED, OpState.ABANDONED)  # the states of an action that may have failed for good
+FOR_GOOD = (
+    OpState.FAILED,
+    OpState.ABANDONED,
+)  # the states of an action that may have failed for good
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,15 @@ class Call:
 
     def make(self, learnt: Any = None) -> Any:
         """Call it. `learnt`: the action's result, of an undo or a confirmation."""
-        return invoke(self.saga, self.node.name, self.work.kind, self.context, self.work.input, self.results, learnt)
+        return invoke(
+            self.saga,
+            self.node.name,
+            self.work.kind,
+            self.context,
+            self.work.input,
+            self.results,
+            learnt,
+        )
 
     def ask(self) -> Any:
         """Ask the step's probe."""
@@ -54,10 +65,14 @@ def call(asked: Call, *, again: bool) -> Any:
         return _again(asked) if again else asked.make()
     if asked.own is None or asked.own.state == OpState.COMPLETED:
         return asked.make(asked.own.result if asked.own is not None else None)
-    if asked.work.kind == Kind.CONFIRM:  # queued by an older release: what a person waived is not confirmed
+    if (
+        asked.work.kind == Kind.CONFIRM
+    ):  # queued by an older release: what a person waived is not confirmed
         asked.context.log.info("nothing_to_confirm")
         return None
-    if asked.own.state in FOR_GOOD and (asked.own.error or {}).get("for_good"):  # never run again, not even as a replay
+    if asked.own.state in FOR_GOOD and (asked.own.error or {}).get(
+        "for_good"
+    ):  # never run again, not even as a replay
         if asked.own.result is not None:
             return asked.make(asked.own.result)
         asked = replace(asked, node=replace(asked.node, settle="undo"))
@@ -73,7 +88,9 @@ def _again(asked: Call) -> Any:
             asked.context.log.info("found_done")
             return answer.result
         if answer is UNKNOWN:
-            return _in_doubt("an earlier attempt may have taken effect, and that cannot be told yet")
+            return _in_doubt(
+                "an earlier attempt may have taken effect, and that cannot be told yet"
+            )
     elif asked.node.at_most_once:
         error = {
             "type": "OutcomeUnknown",
@@ -106,7 +123,9 @@ def _replayed(asked: Call) -> Any | None:
     """The action's result. A refusal says that nothing is there to be replayed: never done, or undone by an attempt before this one."""
     context = replace(asked.context, kind=Kind.ACTION)
     try:
-        return invoke(asked.saga, asked.node.name, Kind.ACTION, context, asked.work.input, asked.results, None)
+        return invoke(
+            asked.saga, asked.node.name, Kind.ACTION, context, asked.work.input, asked.results, None
+        )
     except Unreadable:  # ours, not the participant's
         raise
     except Exception as error:
@@ -121,9 +140,13 @@ def _on_its_way_s(asked: Call) -> float:
     own, undo = asked.own, asked.saga[asked.node.name].undo
     if own is None or own.finished_at is None or undo is None:
         return 0.0
-    window_s = undo.settle_after_s if undo.settle_after_s is not None else 2 * asked.node.limits.timeout_s
+    window_s = (
+        undo.settle_after_s if undo.settle_after_s is not None else 2 * asked.node.limits.timeout_s
+    )
     return max(0.0, window_s - float((own.now - own.finished_at).total_seconds()))
 
 
 def _in_doubt(message: str) -> Failure:
-    return Failure("transient", {"type": "OutcomeUnknown", "message": message}, nothing_happened=True)
+    return Failure(
+        "transient", {"type": "OutcomeUnknown", "message": message}, nothing_happened=True
+    )

@@ -21,7 +21,17 @@ from surefoot.app.store.views.names import names_in_log
 
 log = structlog.get_logger("surefoot.attention")
 ENGINE = "surefoot"  # who closes a letter when nobody has to
-WHYS = ("exhausted", "rejected", "unknown_outcome", "failed", "queue_timeout", "stalled", "lock_timeout", "late_undo", "late")
+WHYS = (
+    "exhausted",
+    "rejected",
+    "unknown_outcome",
+    "failed",
+    "queue_timeout",
+    "stalled",
+    "lock_timeout",
+    "late_undo",
+    "late",
+)
 
 
 NO_OWNER = {"owner": None, "owned_at": None}
@@ -38,19 +48,33 @@ def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) ->
     if move.state != JobState.ATTENTION:
         retried = queries.was_retried(move.tx, row.job_id, row.id)
         first = {"attention_since": now()} | ({} if retried else NO_OWNER)
-    move.change(state=JobState.ATTENTION, trouble=error, **first)  # `error` is why the job turned, and stays that
+    move.change(
+        state=JobState.ATTENTION, trouble=error, **first
+    )  # `error` is why the job turned, and stays that
     move.record("attention", row, why=why)
     named = names_in_log(move.graph.saga, row.job_id)
-    about = {"step": row.step, "kind": row.kind, "attempt": row.attempts, "why": why, "error": error.get("message")}
+    about = {
+        "step": row.step,
+        "kind": row.kind,
+        "attempt": row.attempts,
+        "why": why,
+        "error": error.get("message"),
+    }
     metrics.afterwards(partial(log.warning, "attention_asked", **named, **about))
 
 
 def asks_whether_it_happened(graph: Graph, letter: AnyRow) -> bool:
     """Whether only a person can answer: a step that is done at most once may have happened. No machine sends it back."""
-    return letter.why == "unknown_outcome" and letter.kind == Kind.ACTION and graph.by_name[letter.step].at_most_once
+    return (
+        letter.why == "unknown_outcome"
+        and letter.kind == Kind.ACTION
+        and graph.by_name[letter.step].at_most_once
+    )
 
 
-def open_letter(move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | None, blocking: bool) -> None:
+def open_letter(
+    move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | None, blocking: bool
+) -> None:
     """One open letter for an operation. `blocking` holds the job in `attention`; else the job lands by itself.
 
     One that only says how late the job is gives way to one that asks what is to become of the operation.
@@ -59,7 +83,13 @@ def open_letter(move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | No
     if present is not None and (present.why not in queries.LATENESS or why in queries.LATENESS):
         return
     if present is not None:
-        updates.close_letter(move.tx, present.id, resolution="overtaken", actor=ENGINE, why="the operation was given up")
+        updates.close_letter(
+            move.tx,
+            present.id,
+            resolution="overtaken",
+            actor=ENGINE,
+            why="the operation was given up",
+        )
     move.tx.execute(
         insert(dead_letters).values(
             id=new_id(),

@@ -30,7 +30,9 @@ def locks_first(graph: Graph, step: str, kind: str) -> bool:
     return graph.locks is not None and kind == Kind.ACTION and not graph.by_name[step].after
 
 
-def take_locks(db: Engine, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str) -> Ended | Failure | None:
+def take_locks(
+    db: Engine, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
+) -> Ended | Failure | None:
     """Take these keys for the attempt's job, which is this tenant's. None: it has them, the step
     may run.
 
@@ -39,7 +41,9 @@ def take_locks(db: Engine, settings: Settings, attempt: Attempt, keys: tuple[str
     return transaction(db, lambda tx: _take(tx, settings, attempt, keys, tenant))
 
 
-def _take(tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str) -> Ended | Failure | None:
+def _take(
+    tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
+) -> Ended | Failure | None:
     move = Move(tx, attempt.job_id)
     row = queries.operation(tx, attempt.operation_id)
     if row is None or row.token != attempt.token:
@@ -49,11 +53,17 @@ def _take(tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str,
     if row.state != OpState.RUNNING:
         return LATE
     if row.stop:
-        return Failure("transient", {"type": "StopRequested", "message": "the job has turned"}, nothing_happened=True)
+        return Failure(
+            "transient",
+            {"type": "StopRequested", "message": "the job has turned"},
+            nothing_happened=True,
+        )
     policy = move.graph.locks
     assert policy is not None, "only asked of sagas with locks"
     wanted = [spelled(key, tenant, move.job.tenant_id) for key in keys]
-    found = limits.take(tx, move.job, wanted, wait_s=policy.wait_s if policy.on_locked == "wait" else None)
+    found = limits.take(
+        tx, move.job, wanted, wait_s=policy.wait_s if policy.on_locked == "wait" else None
+    )
     if not isinstance(found, Blocked):
         if found.since is not None:
             move.record("lock_taken", row, keys=list(keys))
@@ -61,7 +71,9 @@ def _take(tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str,
         return None
     if found.until is not None and not found.over and not move.job.cancel_wish:
         return _park(move, settings, row, found)
-    updates.note_progress(tx, row.id, attempt.token, {"unsettled": 1 if row.effectful else 0})  # this attempt's, until it has failed
+    updates.note_progress(
+        tx, row.id, attempt.token, {"unsettled": 1 if row.effectful else 0}
+    )  # this attempt's, until it has failed
     return _refused(move, found)
 
 
@@ -86,8 +98,13 @@ def _refused(move: Move, found: Blocked) -> Failure:
     if found.until is None:
         error = {"type": "Locked", "message": f"the lock {found.key} is held by {holder}"}
         return Failure("locked", error, nothing_happened=True)
-    error = {"type": "LockTimeout", "message": f"it waited too long for the lock {found.key}, held by {holder}"}
-    return Failure("locked" if move.job.cancel_wish else "lock_timeout", error, nothing_happened=True)
+    error = {
+        "type": "LockTimeout",
+        "message": f"it waited too long for the lock {found.key}, held by {holder}",
+    }
+    return Failure(
+        "locked" if move.job.cancel_wish else "lock_timeout", error, nothing_happened=True
+    )
 
 
 def _told(move: Move, found: Blocked) -> str | None:

@@ -85,7 +85,9 @@ class Lost:
         return flow.shrunk_at
 
     def _is_recent(self, shrunk_at: datetime | None, at: datetime) -> bool:
-        return shrunk_at is not None and at - shrunk_at < timedelta(seconds=self.settings.lost_seconds)
+        return shrunk_at is not None and at - shrunk_at < timedelta(
+            seconds=self.settings.lost_seconds
+        )
 
 
 def _name(queue: Queue) -> str:

@@ -85,5 +85,11 @@ class Mirror:
 
 
 def _body(row: AnyRow) -> dict[str, Any]:
-    names = {"letter": row.id, "job": row.job_id, "saga": row.saga, "step": row.step, "item": row.item}
+    names = {
+        "letter": row.id,
+        "job": row.job_id,
+        "saga": row.saga,
+        "step": row.step,
+        "item": row.item,
+    }
     return names | {"kind": row.kind, "why": row.why}

@@ -51,7 +51,9 @@ class Move:
         noted = updates.lock_job_noting(tx, job_id) if noting else None
         self.job = noted or queries.lock_job(tx, job_id, by)
         self._numbered = int(noted is not None)  # lines that the job's `seq` counts already
-        self.attempt: tuple[str, float] | None = None  # the operation whose attempt ends in this move, and how long that took
+        self.attempt: tuple[str, float] | None = (
+            None  # the operation whose attempt ends in this move, and how long that took
+        )
         self.waits = False  # whether something of the job is known to be still to come
         self.graph: Graph = queries.graph_of(tx, self.job.digest)
         self.state: str = self.job.state
@@ -71,7 +73,14 @@ class Move:
         self.dir = self._changes.get("dir", self.dir)
         self.cause = self._changes.get("cause", self.cause)
 
-    def record(self, event: str, operation: AnyRow | None = None, *, actor: str | None = None, **detail: Any) -> None:
+    def record(
+        self,
+        event: str,
+        operation: AnyRow | None = None,
+        *,
+        actor: str | None = None,
+        **detail: Any,
+    ) -> None:
         """One line of history."""
         row: dict[str, Any] = {"event": event, "actor": actor, "key_id": key_of(actor)}
         row["detail"] = detail or None
@@ -94,7 +103,11 @@ class Move:
             counted.note_event(self.graph.saga, event, operation, detail, self._took_s(operation))
 
     def _took_s(self, operation: AnyRow | None) -> float | None:
-        return self.attempt[1] if self.attempt and operation is not None and operation.id == self.attempt[0] else None
+        return (
+            self.attempt[1]
+            if self.attempt and operation is not None and operation.id == self.attempt[0]
+            else None
+        )
 
     def ready(self, operations: Iterable[AnyRow]) -> None:
         """These operations have become ready (queued, nothing missing) in this move."""
@@ -125,7 +138,11 @@ class Move:
                 counted.note_job_seconds(self.graph.saga, self.state, took_s)
         if lines:
             updates.add_history(
-                self.tx, [_LINE | event | {"job_id": self.job.id, "seq": first + n} for n, event in enumerate(self._events)]
+                self.tx,
+                [
+                    _LINE | event | {"job_id": self.job.id, "seq": first + n}
+                    for n, event in enumerate(self._events)
+                ],
             )
         return plan
 
@@ -144,7 +161,9 @@ class Move:
         """What is undone after what, once the job has turned."""
         if self._undo_order is None:
             undone = undone_steps(self.tx, self.job.id, committed=self.job.dir == Dir.BACK)
-            self._undo_order = UndoOrder(undone, self.graph.followers, self.graph.leaders, self.graph.reachable)
+            self._undo_order = UndoOrder(
+                undone, self.graph.followers, self.graph.leaders, self.graph.reachable
+            )
         return self._undo_order
 
     def _plan(self, kind: Kind, rows: list[AnyRow]) -> Plan:
@@ -153,20 +172,35 @@ class Move:
             layout = forward_layout(self.graph, steps)
         elif kind == Kind.UNDO:
             order = self.undo_order()
-            layout = lay_out(steps, order.followers, order.leaders, lambda step: self.graph.by_name[step].lane_of(kind))
+            layout = lay_out(
+                steps,
+                order.followers,
+                order.leaders,
+                lambda step: self.graph.by_name[step].lane_of(kind),
+            )
         else:
             layout = Layout(tuple((step,) for step in steps), ())
-        updates.ride_along(self.tx, [operation_id(self.job.id, step, "", kind) for step in layout.riding])
+        updates.ride_along(
+            self.tx, [operation_id(self.job.id, step, "", kind) for step in layout.riding]
+        )
         return to_plan(layout, lambda step: self.message(step, kind))
 
 
 def forward_layout(graph: Graph, steps: Sequence[str]) -> Layout:
     """How the messages of actions that have become ready leave."""
     node = graph.by_name
-    return lay_out(steps, graph.followers, graph.leaders, lambda step: node[step].lane_of(Kind.ACTION), lambda step: node[step].brief)
+    return lay_out(
+        steps,
+        graph.followers,
+        graph.leaders,
+        lambda step: node[step].lane_of(Kind.ACTION),
+        lambda step: node[step].brief,
+    )
 
 
-def message_of(saga: str, job_id: str, graph: Graph, step: str, kind: str, item: str = "") -> Message:
+def message_of(
+    saga: str, job_id: str, graph: Graph, step: str, kind: str, item: str = ""
+) -> Message:
     """The message that rings this operation."""
     return Message(
         operation_id=operation_id(job_id, step, item, kind),

@@ -21,7 +21,9 @@ def take(db: Engine, job_id: str, actor: str) -> None:
     def work(tx: Connection) -> None:
         move = _asked(tx, job_id, actor)
         if move.job.owner not in (None, actor):
-            raise Conflict(f"{move.job.owner} has it already; assign it, if that is agreed", state=move.state)
+            raise Conflict(
+                f"{move.job.owner} has it already; assign it, if that is agreed", state=move.state
+            )
         _own(move, actor, actor, "take")
 
     transaction(db, work)
@@ -55,7 +57,9 @@ def _asked(tx: Connection, job_id: str, actor: str) -> Move:
 
 
 def _act(move: Move, word: str, owner: str) -> Act:
-    return Act(word, "job", move.job.id, move.job.tenant_id, move.job.id, details={"owner": str(owner)})
+    return Act(
+        word, "job", move.job.id, move.job.tenant_id, move.job.id, details={"owner": str(owner)}
+    )
 
 
 def _own(move: Move, owner: str, actor: str, word: str) -> None:

@@ -44,7 +44,9 @@ class Parcel:
         """What comes after this one: the next of its chain, else the body of its chord."""
         if self.rest:
             return Parcel(self.rest[0], self.rest[1:], self.body, max(1, self.together - 1))
-        return Parcel(self.body.messages[0], self.body.messages[1:]) if self.body is not None else None
+        return (
+            Parcel(self.body.messages[0], self.body.messages[1:]) if self.body is not None else None
+        )
 
     @property
     def packed(self) -> frozenset[str]:
@@ -58,22 +60,51 @@ class Parcel:
         joined = self.body is not None and self.body.messages[0].operation_id in performed.released
         return self.next if joined and performed.leads_on(apart=False) else None
 
-    def delivery(self, boot: str, pid: int, *, runs_on: bool = True, carries: bool = True, message: str | None = None) -> Delivery:
+    def delivery(
+        self,
+        boot: str,
+        pid: int,
+        *,
+        runs_on: bool = True,
+        carries: bool = True,
+        message: str | None = None,
+    ) -> Delivery:
         """As a worker hands it to the engine. `carries` False: the broker is known to be away, so nothing rides."""
         saga, step, kind = self.names
         asked, after = self.message, self.next
-        carried = frozenset((after.message.operation_id,)) if after is not None and carries else frozenset[str]()
+        carried = (
+            frozenset((after.message.operation_id,))
+            if after is not None and carries
+            else frozenset[str]()
+        )
         rider = None
         if runs_on and after is not None and after.message.queue == asked.queue:
             _, next_step, next_kind = after.names
             rider = Rider(after.message.operation_id, next_step, next_kind)
-        return Delivery(asked.operation_id, asked.job_id, step, kind, asked.item, boot, pid, carried, rider, message, saga)
+        return Delivery(
+            asked.operation_id,
+            asked.job_id,
+            step,
+            kind,
+            asked.item,
+            boot,
+            pid,
+            carried,
+            rider,
+            message,
+            saga,
+        )
 
 
 def parcels(plan: Plan) -> tuple[Parcel, ...]:
     """What leaves when this plan is published."""
     return tuple(
-        Parcel(chain.messages[0], chain.messages[1:], part.body if isinstance(part, Chord) else None, chain.together)
+        Parcel(
+            chain.messages[0],
+            chain.messages[1:],
+            part.body if isinstance(part, Chord) else None,
+            chain.together,
+        )
         for part in plan
         for chain in (part.header if isinstance(part, Chord) else (part,))
     )

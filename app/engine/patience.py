@@ -31,7 +31,10 @@ class Kindred:
 
 
 PLAIN = Kindred()
-SERVED: dict[str, Any] = {"failing_since": None, "failures": 0}  # the service has answered, or a person says: try anew
+SERVED: dict[str, Any] = {
+    "failing_since": None,
+    "failures": 0,
+}  # the service has answered, or a person says: try anew
 
 
 def goes_on(move: Move, row: AnyRow, kind: Kindred) -> dict[str, Any] | None:
@@ -40,7 +43,10 @@ def goes_on(move: Move, row: AnyRow, kind: Kindred) -> dict[str, Any] | None:
     failures = row.failures + 1
     in_time = queries.failing_s(move.tx, row.id) < move.graph.patience_s(row.step, row.kind)
     left = row.attempts < row.allowance
-    noted = {"failing_since": func.coalesce(operations.c.failing_since, now()), "failures": failures}
+    noted = {
+        "failing_since": func.coalesce(operations.c.failing_since, now()),
+        "failures": failures,
+    }
     counts = kind.wrong or (limits.counted and not kind.unsent)
     if counts:
         in_its_time = in_time or limits.for_s is None
@@ -52,4 +58,6 @@ def goes_on(move: Move, row: AnyRow, kind: Kindred) -> dict[str, Any] | None:
 
 def pause_s(move: Move, row: AnyRow) -> float:
     """How long until the next attempt: full jitter, bounded by the cap. (A circuit breaker of a lane would lengthen it here.)"""
-    return backoff(move.graph.by_name[row.step].limits_of(row.kind), row.failures + 1, random.random)
+    return backoff(
+        move.graph.by_name[row.step].limits_of(row.kind), row.failures + 1, random.random
+    )

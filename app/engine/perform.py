@@ -54,7 +54,15 @@ HOLD_S = 60.0  # how long a worker holds an outcome that the store cannot take j
 T = TypeVar("T")
 
 
-def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, *, limit: Limit) -> Performed:
+def perform(
+    db: Engine,
+    settings: Settings,
+    registry: Registry,
+    publisher: Publishes,
+    delivery: Delivery,
+    *,
+    limit: Limit,
+) -> Performed:
     """Do what a message asks for, if it may be done. `limit(seconds)` is the soft limit around the developer's code.
 
     Raises: StoreUnavailable when the store cannot be asked (nothing was claimed), or cannot take the outcome for HOLD_S.
@@ -68,11 +76,17 @@ def perform(db: Engine, settings: Settings, registry: Registry, publisher: Publi
     return _perform(db, settings, registry, publisher, delivery, limit, at_claim=known is None)
 
 
-def _claim_to_work(db: Engine, settings: Settings, saga: Saga[Any], delivery: Delivery) -> tuple[Work, Attempt] | None:
+def _claim_to_work(
+    db: Engine, settings: Settings, saga: Saga[Any], delivery: Delivery
+) -> tuple[Work, Attempt] | None:
     """In one statement, if the job is pinned to the definition that this worker has as its newest. None: that must be looked at."""
     graph, step, kind, item = saga.graph, delivery.step, delivery.kind, delivery.item
     claimed = attempts.claim_to_work(
-        db, _taking(settings, graph, delivery, step, kind), graph, saga.digest, (delivery.job_id, step, kind, item)
+        db,
+        _taking(settings, graph, delivery, step, kind),
+        graph,
+        saga.digest,
+        (delivery.job_id, step, kind, item),
     )
     if claimed is None:
         return None
@@ -94,7 +108,14 @@ def _claim_to_work(db: Engine, settings: Settings, saga: Saga[Any], delivery: De
 
 
 def _perform(
-    db: Engine, settings: Settings, registry: Registry, publisher: Publishes, delivery: Delivery, limit: Limit, *, at_claim: bool
+    db: Engine,
+    settings: Settings,
+    registry: Registry,
+    publisher: Publishes,
+    delivery: Delivery,
+    limit: Limit,
+    *,
+    at_claim: bool,
 ) -> Performed:
     """Look at the operation first: whose it is, whether it is done, which definition it needs. `at_claim`: that fault point is to come."""
     with asking(db) as connection:
@@ -141,12 +162,23 @@ def run_on(
 
 
 def _carry_out(
-    db: Engine, settings: Settings, publisher: Publishes, delivery: Delivery, saga: Saga[Any], work: Work, attempt: Attempt, limit: Limit
+    db: Engine,
+    settings: Settings,
+    publisher: Publishes,
+    delivery: Delivery,
+    saga: Saga[Any],
+    work: Work,
+    attempt: Attempt,
+    limit: Limit,
 ) -> Performed:
     node = saga.graph.by_name[work.step]
     work = replace(work, secrets=saga.secrets_of(work.input))
     keep_hidden(work.secrets)
-    about = {"operation": f"{work.step}.{work.kind}", "attempt": attempt.number, "fence": attempt.fence}
+    about = {
+        "operation": f"{work.step}.{work.kind}",
+        "attempt": attempt.number,
+        "fence": attempt.fence,
+    }
     names = names_in_log(work.saga, work.job_id) | about
     if work.traceparent:
         names["trace_id"] = trace_id(work.traceparent)
@@ -155,27 +187,42 @@ def _carry_out(
     if attempt.number > 1:
         _note(bound.info, "resumed", worker=attempt.boot)
     faults.reached(Point.AFTER_CLAIM, work.saga, work.step, work.kind)
-    interrupted: KeyboardInterrupt | None = None  # by a person, where no worker runs it: that comes after the record
+    interrupted: KeyboardInterrupt | None = (
+        None  # by a person, where no worker runs it: that comes after the record
+    )
     try:
-        kept_out = _kept_out(db, settings, saga, work, attempt, limit) if locks_first(saga.graph, work.step, work.kind) else None
+        kept_out = (
+            _kept_out(db, settings, saga, work, attempt, limit)
+            if locks_first(saga.graph, work.step, work.kind)
+            else None
+        )
         if isinstance(kept_out, Ended):
             ring(db, publisher, kept_out.plan)
             return _performed(kept_out, None, bound)
-        outcome = kept_out or run(db, settings, saga, node, work, attempt, node.limits_of(work.kind), limit)
+        outcome = kept_out or run(
+            db, settings, saga, node, work, attempt, node.limits_of(work.kind), limit
+        )
     except LeaseLost as error:
         _note(bound.warning, "lease_lost", error=str(error))
         return Performed(Verdict.DROPPED, error=str(error))
     except faults.Crashed:
         raise
-    except BaseException as error:  # whatever it is, it is put on record: a step must not end its worker
+    except (
+        BaseException
+    ) as error:  # whatever it is, it is put on record: a step must not end its worker
         outcome = failure(error, work, limit, saga[work.step])
         with suppress(Exception):
             bound.info("attempt_failed", error=outcome.error, at=came_from(error))
         interrupted = error if isinstance(error, KeyboardInterrupt) else None
     then = _next(settings, saga.graph, delivery)
-    if then is not None and delivery.rider is not None:  # its claim is part of the transaction that comes now
+    if (
+        then is not None and delivery.rider is not None
+    ):  # its claim is part of the transaction that comes now
         faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)
-    ended = _recorded(outcome, lambda told: _record(db, settings, saga.graph, work, attempt, told, delivery.carried, then))
+    ended = _recorded(
+        outcome,
+        lambda told: _record(db, settings, saga.graph, work, attempt, told, delivery.carried, then),
+    )
     faults.reached(Point.AFTER_COMMIT, work.saga, work.step, work.kind)
     ring(db, publisher, ended.plan)
     faults.reached(Point.AFTER_PUBLISH, work.saga, work.step, work.kind)
@@ -184,12 +231,21 @@ def _carry_out(
     performed = replace(_performed(ended, outcome, bound), attempt=attempt.number)
     if ended.following is None or delivery.rider is None:
         return performed
-    return replace(performed, following=(ended.following, work.next(delivery.rider.step, delivery.rider.kind, outcome)))
+    return replace(
+        performed,
+        following=(ended.following, work.next(delivery.rider.step, delivery.rider.kind, outcome)),
+    )
 
 
 def _taking(settings: Settings, graph: Graph, delivery: Delivery, step: str, kind: str) -> Taking:
     """The claim of a delivery's own operation."""
-    return attempts.taking(settings, delivery.operation_id, graph.by_name[step].limits_of(kind), boot=delivery.boot, pid=delivery.pid)
+    return attempts.taking(
+        settings,
+        delivery.operation_id,
+        graph.by_name[step].limits_of(kind),
+        boot=delivery.boot,
+        pid=delivery.pid,
+    )
 
 
 def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None:
@@ -200,7 +256,15 @@ def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None
     limits = graph.by_name[rider.step].limits_of(rider.kind)
     message = delivery.message or delivery.operation_id
     apart = graph.apart(delivery.step, delivery.kind, rider.step, rider.kind)
-    return attempts.taking(settings, rider.operation_id, limits, boot=delivery.boot, pid=delivery.pid, delivery=message, apart=apart)
+    return attempts.taking(
+        settings,
+        rider.operation_id,
+        limits,
+        boot=delivery.boot,
+        pid=delivery.pid,
+        delivery=message,
+        apart=apart,
+    )
 
 
 def _forged(seen: AnyRow | None, delivery: Delivery) -> str:
@@ -221,7 +285,10 @@ def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
     pause_s = VERSION_ELSEWHERE_S if elsewhere else VERSION_NOWHERE_S
     parked = one_statement(db, lambda tx: updates.wait_for_version(tx, operation_id, pause_s))
     log.warning("definition_missing", **names_in_log(seen.saga, seen.job_id), digest=seen.digest)
-    return Performed(Verdict.PARKED if parked else Verdict.DROPPED, error=f"this worker has no definition {seen.digest} of {seen.saga}")
+    return Performed(
+        Verdict.PARKED if parked else Verdict.DROPPED,
+        error=f"this worker has no definition {seen.digest} of {seen.saga}",
+    )
 
 
 def _not_claimed(db: Engine, delivery: Delivery) -> Performed:
@@ -232,7 +299,12 @@ def _not_claimed(db: Engine, delivery: Delivery) -> Performed:
         return Performed(Verdict.DROPPED, error="the operation is gone: not to be claimed")
     about = {"operation": f"{row.step}.{row.kind}", "attempt": row.attempts, "fence": row.fence}
     names = names_in_log(delivery.saga, row.job_id) | about
-    log.info("message_skipped", **names, state=row.state, why=_WHY_SKIPPED.get(row.state, "it is not to be run any more"))
+    log.info(
+        "message_skipped",
+        **names,
+        state=row.state,
+        why=_WHY_SKIPPED.get(row.state, "it is not to be run any more"),
+    )
     if row.state in DONE:
         return Performed(Verdict.REPEATED)
     return Performed(Verdict.DROPPED, error=f"the operation is {row.state}: not to be claimed")
@@ -249,7 +321,9 @@ _WHY_SKIPPED = {
 
 
 # --- before the first step -----------------------------------------------------------------------------------------
-def _kept_out(db: Engine, settings: Settings, saga: Saga[Any], work: Work, attempt: Attempt, limit: Limit) -> Ended | Failure | None:
+def _kept_out(
+    db: Engine, settings: Settings, saga: Saga[Any], work: Work, attempt: Attempt, limit: Limit
+) -> Ended | Failure | None:
     """Take the job's semantic locks. None: it has them, or needs none."""
     try:
         with limit(saga.graph.by_name[work.step].limits.timeout_s):
@@ -274,7 +348,9 @@ def _record(
     then: Taking | None,
 ) -> Ended:
     if isinstance(outcome, Failure):
-        return attempts.fail(db, settings, attempt, replace(outcome, error=scrub_json(outcome.error, work.secrets)))
+        return attempts.fail(
+            db, settings, attempt, replace(outcome, error=scrub_json(outcome.error, work.secrets))
+        )
     if isinstance(outcome, NotYet):
         return attempts.park(db, attempt, min(outcome.seconds, LONGEST_S))
     size = len(json_bytes(outcome))
@@ -284,7 +360,11 @@ def _record(
             "message": f"the result has {size} bytes; at most {settings.result_bytes} are kept (SUREFOOT_RESULT_BYTES)",
         }
         return attempts.fail(db, settings, attempt, Failure("unknown_outcome", error))
-    ended = attempts.complete_forward(db, graph, work.step, attempt, outcome, carried, then) if work.kind == Kind.ACTION else None
+    ended = (
+        attempts.complete_forward(db, graph, work.step, attempt, outcome, carried, then)
+        if work.kind == Kind.ACTION
+        else None
+    )
     return ended or attempts.complete(db, attempt, outcome, carried, then)
 
 
@@ -330,4 +410,6 @@ def _performed(ended: Ended, outcome: Any, bound: Any) -> Performed:
             verdict = Verdict.RETRY if isinstance(outcome, Failure) else Verdict.PARKED
             return Performed(verdict, ended.released, True, message)
         case _:
-            return Performed(Verdict.FAILED, ended.released, True, message or "stopped: the job has turned")
+            return Performed(
+                Verdict.FAILED, ended.released, True, message or "stopped: the job has turned"
+            )

@@ -25,7 +25,9 @@ from surefoot.app.store.session import asking, one_statement, transaction
 from surefoot.app.texts import json_bytes, storable
 
 PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
-SIGN_EVERY_S = 1.0  # a check is a sign of progress where a step has a stall time-out; more often is not noted
+SIGN_EVERY_S = (
+    1.0  # a check is a sign of progress where a step has a stall time-out; more often is not noted
+)
 
 
 @contextmanager
@@ -52,7 +54,9 @@ def unrung() -> Iterator[None]:
 class StorePort:
     """The engine's answer to a context. Every write names the attempt's token."""
 
-    def __init__(self, db: Engine, settings: Settings, attempt: Attempt, secrets: Secrets = NONE) -> None:
+    def __init__(
+        self, db: Engine, settings: Settings, attempt: Attempt, secrets: Secrets = NONE
+    ) -> None:
         self._db, self._settings, self._attempt, self._secrets = db, settings, attempt, secrets
         self._last_progress = self._last_sign = -max(PROGRESS_EVERY_S, SIGN_EVERY_S)
 
@@ -67,7 +71,9 @@ class StorePort:
     def checkpoint(self, value: Any) -> None:
         size, most = len(json_bytes(value)), self._settings.checkpoint_bytes
         if size > most:
-            raise ValueError(f"the checkpoint has {size} bytes; at most {most} are kept (SUREFOOT_CHECKPOINT_BYTES)")
+            raise ValueError(
+                f"the checkpoint has {size} bytes; at most {most} are kept (SUREFOOT_CHECKPOINT_BYTES)"
+            )
         self._write({"checkpoint": value})
 
     def check(self) -> None:
@@ -77,7 +83,9 @@ class StorePort:
             raise LeaseLost
         if row.stop:
             raise StopRequested
-        if row.stall_s is not None and time.monotonic() - self._last_sign >= min(SIGN_EVERY_S, row.stall_s / 4):
+        if row.stall_s is not None and time.monotonic() - self._last_sign >= min(
+            SIGN_EVERY_S, row.stall_s / 4
+        ):
             self._write({})
 
     def now(self) -> datetime:
@@ -100,6 +108,9 @@ class StorePort:
     def _write(self, values: dict[str, Any]) -> None:
         attempt, self._last_sign = self._attempt, time.monotonic()
         with unrung():
-            landed = one_statement(self._db, lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values))
+            landed = one_statement(
+                self._db,
+                lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values),
+            )
         if not landed:
             raise LeaseLost

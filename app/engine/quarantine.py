@@ -14,10 +14,20 @@ from surefoot.app.store.tables import jobs, quarantine
 
 MAX_BODY_CHARS = 4096
 MAX_REASON_CHARS = 255
-_JOB = re.compile(r'\s*\[\s*\[\s*"([0-9a-f-]{36})"')  # the first argument of a task, as our messages have it
+_JOB = re.compile(
+    r'\s*\[\s*\[\s*"([0-9a-f-]{36})"'
+)  # the first argument of a task, as our messages have it
 
 
-def keep(db: Engine, *, reason: str, queue: str, body: bytes | str, headers: dict[str, Any], size: int | None = None) -> str:
+def keep(
+    db: Engine,
+    *,
+    reason: str,
+    queue: str,
+    body: bytes | str,
+    headers: dict[str, Any],
+    size: int | None = None,
+) -> str:
     """Keep a message that nobody can run, with its reason. `size`: bytes of all of it, where known.
     Returns its id.
 

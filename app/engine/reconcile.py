@@ -48,7 +48,9 @@ class Compared:
         self.position = other.position
 
 
-def patrol(db: Engine, settings: Settings, registry: Registry, actor: str, *, dry_run: bool = False) -> Compared:
+def patrol(
+    db: Engine, settings: Settings, registry: Registry, actor: str, *, dry_run: bool = False
+) -> Compared:
     """The next SUREFOOT_RECONCILE_ROWS jobs, from where the last patrol stopped."""
     with reading(db) as connection:
         position = reconciliations.position_of(connection, EFFECTS)
@@ -59,7 +61,13 @@ def patrol(db: Engine, settings: Settings, registry: Registry, actor: str, *, dr
 
 
 def whole_window(
-    db: Engine, settings: Settings, registry: Registry, actor: str, *, thorough: bool = False, dry_run: bool = False
+    db: Engine,
+    settings: Settings,
+    registry: Registry,
+    actor: str,
+    *,
+    thorough: bool = False,
+    dry_run: bool = False,
 ) -> Compared:
     """Every job that was accepted in the last SUREFOOT_RECONCILE_WINDOW_SECONDS. Where the patrol stands is not changed.
 
@@ -67,7 +75,18 @@ def whole_window(
     """
     done = look(db, settings, registry, actor, "", thorough=thorough, dry_run=dry_run)
     while done.position:
-        done.add(look(db, settings, registry, actor, done.position, again=False, thorough=thorough, dry_run=dry_run))
+        done.add(
+            look(
+                db,
+                settings,
+                registry,
+                actor,
+                done.position,
+                again=False,
+                thorough=thorough,
+                dry_run=dry_run,
+            )
+        )
     return done
 
 
@@ -92,19 +111,29 @@ def look(
         page = reconciliations.page_of_jobs(connection, since, settings.reconcile_rows)
         before = reconciliations.asked_about(connection, settings.reconcile_rows) if again else []
         known = {row.id for row in page}
-        more = reconciliations.jobs_of(connection, {row.job_id for row in before if row.job_id is not None} - known)
-        candidates = [row for row in (*page, *more) if row.state in ENDED or row.state == JobState.ATTENTION]
+        more = reconciliations.jobs_of(
+            connection, {row.job_id for row in before if row.job_id is not None} - known
+        )
+        candidates = [
+            row for row in (*page, *more) if row.state in ENDED or row.state == JobState.ATTENTION
+        ]
         accounts = effects_of(connection, [row.id for row in candidates])
     if not dry_run:
         findings.carry_out_decided(db, registry, before)
-    asking = Asking(registry, settings.reconcile_keys, None if thorough else {row.saga for row in (*page, *before)})
+    asking = Asking(
+        registry,
+        settings.reconcile_keys,
+        None if thorough else {row.saga for row in (*page, *before)},
+    )
     at_end = len(page) < settings.reconcile_rows
     wrong = asking.compare(candidates, accounts)
     strays = asking.strays(since + END, ("g" if at_end else page[-1].id) + END)
     still = asking.ask_again([row for row in before if row.finding == ORPHAN])
     with reading(db) as connection:
         same = effects_of(connection, list({row.id for row in candidates}))
-        unknown = reconciliations.unknown_jobs(connection, {one["key"] for one in (*strays, *still)})
+        unknown = reconciliations.unknown_jobs(
+            connection, {one["key"] for one in (*strays, *still)}
+        )
         present = reconciliations.open_of_jobs(connection, [row.id for row in candidates])
         home = queries.default_tenant_in(connection)
         steady = {job_id for job_id, account in accounts.items() if same.get(job_id) == account}
@@ -116,13 +145,17 @@ def look(
     agreed = [
         row
         for row in {row.id: row for row in (*present, *before)}.values()
-        if asking.answered(row) and (row.job_id in steady or row.job_id is None) and _same(dict(row._mapping)) not in disagrees
+        if asking.answered(row)
+        and (row.job_id in steady or row.job_id is None)
+        and _same(dict(row._mapping)) not in disagrees
     ]
     done = Compared(len(page), [], [row.id for row in agreed], "" if at_end else page[-1].id)
     if dry_run:
         done.found = found
         return done
-    done.found = findings.record(db, found, {row.id: row.tenant_id for row in candidates}, home, actor)
+    done.found = findings.record(
+        db, found, {row.id: row.tenant_id for row in candidates}, home, actor
+    )
     for row in agreed:
         findings.close(db, row.id, actor, AGREED)
     if done.found or agreed:

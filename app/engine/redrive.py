@@ -48,7 +48,9 @@ from surefoot.app.store.views.letters import decisions
 log = structlog.get_logger("surefoot.redrive")
 DUTY = "redriven"
 PUT_OFF_S = 5.0  # a letter whose job is still being undone is looked at again after so long
-LATE_S = 5.0  # when the earliest is later than this nobody was there to send it: all come so much later
+LATE_S = (
+    5.0  # when the earliest is later than this nobody was there to send it: all come so much later
+)
 
 
 class NotLanded(Conflict):
@@ -74,7 +76,10 @@ def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Sub
     if job.state in ENDED:
         return rerun(entrance, job, asked)
     if job.state != JobState.ATTENTION:
-        raise Conflict(f"the job is {job.state} and moves by itself: there is nothing to send back", state=job.state)
+        raise Conflict(
+            f"the job is {job.state} and moves by itself: there is nothing to send back",
+            state=job.state,
+        )
     return _send_back(entrance, job, asked)
 
 
@@ -90,9 +95,15 @@ def _send_back(entrance: Entrance, job: AnyRow, asked: Asked) -> Decision | Subm
         move = Move(tx, job.id, by=asked.actor)
         given_up = queries.blocking_letters(tx, job.id)
         mark = fingerprint_of_rerun(job.id)
-        new = not given_up or asked.key is None or updates.take_idempotency_key(tx, job.tenant_id, asked.key, mark, job.id)
+        new = (
+            not given_up
+            or asked.key is None
+            or updates.take_idempotency_key(tx, job.tenant_id, asked.key, mark, job.id)
+        )
         if not given_up or not new:
-            answered = replayed(tx, job.tenant_id, asked.key, mark)  # of a request that came first with the same key
+            answered = replayed(
+                tx, job.tenant_id, asked.key, mark
+            )  # of a request that came first with the same key
             if answered is None:
                 raise Conflict("somebody else has decided this already", state=move.state)
             return answered
@@ -125,7 +136,9 @@ def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision
     if letter.blocking:
         return decide.retry(entrance.db, letter_id, asked.actor, asked.why)
     if job.state not in ENDED:
-        raise NotLanded(f"the job is {job.state} and has not landed yet; when it has, its letter can be sent back")
+        raise NotLanded(
+            f"the job is {job.state} and has not landed yet; when it has, its letter can be sent back"
+        )
     return rerun(entrance, job, asked, letter_id=letter_id)
 
 
@@ -151,7 +164,11 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
             raise Conflict("the letter is closed already")
         move.record("discarded", queries.operation(tx, letter.operation_id), actor=actor, why=why)
         said = {"step": letter.step, "kind": letter.kind}
-        acts.note(tx, actor, Act("discard", "letter", letter_id, move.job.tenant_id, move.job.id, why, said))
+        acts.note(
+            tx,
+            actor,
+            Act("discard", "letter", letter_id, move.job.tenant_id, move.job.id, why, said),
+        )
         move.close()
 
     transaction(db, work)
@@ -169,7 +186,15 @@ class Scheduled:
 
 
 def redrive_many(
-    db: Engine, settings: Settings, meant: Meant, *, rate: float, ramp_s: float, actor: str, why: str, dry_run: bool = False
+    db: Engine,
+    settings: Settings,
+    meant: Meant,
+    *,
+    rate: float,
+    ramp_s: float,
+    actor: str,
+    why: str,
+    dry_run: bool = False,
 ) -> Scheduled:
     """Date every open letter that is meant and not dated yet: `rate` a second, reached within `ramp_s` seconds.
 
@@ -205,13 +230,31 @@ def hold_back(db: Engine, meant: Meant, actor: str, why: str) -> int:
     return transaction(db, work)
 
 
-def _note_many(tx: Connection, word: str, meant: Meant, rows: Sequence[AnyRow], said: tuple[str, str], details: dict[str, Any]) -> None:
+def _note_many(
+    tx: Connection,
+    word: str,
+    meant: Meant,
+    rows: Sequence[AnyRow],
+    said: tuple[str, str],
+    details: dict[str, Any],
+) -> None:
     """One act for the request, and a part of it for each letter. `said`: (actor, why). `rows`: id, job_id, tenant_id of letters."""
     if not rows:
         return
     actor, why = said
-    filters = {f"only_{name}": value for name, value in asdict(meant).items() if name not in ("tenant_id", "state")}
-    whole = Act(word, "letters", "", meant.tenant_id, reason=why, details={"letters": len(rows), **details, **filters})
+    filters = {
+        f"only_{name}": value
+        for name, value in asdict(meant).items()
+        if name not in ("tenant_id", "state")
+    }
+    whole = Act(
+        word,
+        "letters",
+        "",
+        meant.tenant_id,
+        reason=why,
+        details={"letters": len(rows), **details, **filters},
+    )
     parts = (Act(word, "letter", row.id, row.tenant_id, row.job_id) for row in rows)
     acts.note_parts(tx, actor, acts.note(tx, actor, whole), parts)
 
@@ -221,9 +264,17 @@ def carry_out(entrance: Entrance, publisher: Publishes, isolated: Isolated) -> i
     db = entrance.db
     with reading(db) as connection:
         late_s = letters.overdue_s(connection, LATE_S)
-        rows = [] if late_s else letters.due(connection, isolated.room(DUTY, entrance.settings.sweep_rows))
+        rows = (
+            []
+            if late_s
+            else letters.due(connection, isolated.room(DUTY, entrance.settings.sweep_rows))
+        )
     if late_s:
-        log.info("redrive.put_off", seconds=round(late_s, 1), letters=transaction(db, lambda tx: letters.shift(tx, late_s)))
+        log.info(
+            "redrive.put_off",
+            seconds=round(late_s, 1),
+            letters=transaction(db, lambda tx: letters.shift(tx, late_s)),
+        )
         return 0
     return isolated.each(DUTY, rows, lambda row: _carry_out(entrance, publisher, row))
 

@@ -38,7 +38,9 @@ class Asked:
     decides: bool = True
 
 
-def rerun(entrance: Entrance, job: AnyRow, asked: Asked, *, letter_id: str | None = None) -> Submitted:
+def rerun(
+    entrance: Entrance, job: AnyRow, asked: Asked, *, letter_id: str | None = None
+) -> Submitted:
     """Run an ended job again; the letters it left are closed in the same transaction.
 
     `letter_id`: a letter that has to be open still. Raises: Conflict when it is not, when the job completed and nobody said
@@ -77,7 +79,9 @@ def _may_run_again(tx: Connection, old: Move, new_job_id: str, asked: Asked) -> 
     if other is not None:
         name = short_name(other.saga, other.id)
         if other.state == JobState.COMPLETED:
-            said = f"it was run again as {name}, which completed; to do it once more, run {name} again"
+            said = (
+                f"it was run again as {name}, which completed; to do it once more, run {name} again"
+            )
         else:
             said = f"it runs again already as {name}, which is {other.state}"
         raise Conflict(said, job_id=other.id)

@@ -40,7 +40,9 @@ def open_findings(db: Engine) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in reconciliations.every_open(connection)]
 
 
-def advise(db: Engine, registry: Registry, found: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Advice]]:
+def advise(
+    db: Engine, registry: Registry, found: Sequence[Mapping[str, Any]]
+) -> list[tuple[Mapping[str, Any], Advice]]:
     """Each finding with what to do about it, in the order in which to do it: a lost job's last step first."""
     groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for one in found:
@@ -65,20 +67,37 @@ def _moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def _advice(db: Engine, registry: Registry, one: Mapping[str, Any], past: Sequence[str], missing: Sequence[str]) -> Advice:
+def _advice(
+    db: Engine,
+    registry: Registry,
+    one: Mapping[str, Any],
+    past: Sequence[str],
+    missing: Sequence[str],
+) -> Advice:
     if one["finding"] == findings.UNASKABLE:
         return Advice(WAIT, "its service cannot be asked: bring it back, then reconcile again")
     if one.get("action") == UNDO:
-        return Advice(UNDO, f"it was decided and has not been done: {(one['detail'] or {}).get('error', 'nobody has come to it')}")
+        return Advice(
+            UNDO,
+            f"it was decided and has not been done: {(one['detail'] or {}).get('error', 'nobody has come to it')}",
+        )
     if one["finding"] == ORPHAN and past:
         todo = f"; not seen, so to be done by hand: {', '.join(missing)}" if missing else ""
         return Advice(ADOPT, f"its job was past the point of no return ({', '.join(past)}){todo}")
     refusal = findings.why_not_undone(db, registry, {"closed_at": None, **one}, past_return=True)
     if not refusal:
         lost = one["finding"] == ORPHAN
-        return Advice(UNDO, "its job is lost, and nobody else takes it back" if lost else "it stands, and its job is undone")
+        return Advice(
+            UNDO,
+            "its job is lost, and nobody else takes it back"
+            if lost
+            else "it stands, and its job is undone",
+        )
     if one["finding"] == "missing_there":
-        return Advice(ADOPT, "the service knows nothing of it: was that restored, too? Do it again by hand, or let it be")
+        return Advice(
+            ADOPT,
+            "the service knows nothing of it: was that restored, too? Do it again by hand, or let it be",
+        )
     return Advice(CLOSE, refusal)
 
 

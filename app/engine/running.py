@@ -27,10 +27,21 @@ from surefoot.app.store import queries
 from surefoot.app.store.session import asking
 from surefoot.app.store.types import AnyRow
 
-DEADLINE_MARGIN_S = 0.5  # a step's own deadline is so much before its limit, so that it can end by itself
+DEADLINE_MARGIN_S = (
+    0.5  # a step's own deadline is so much before its limit, so that it can end by itself
+)
 
 
-def run(db: Engine, settings: Settings, saga: Saga[Any], node: Node, work: Work, attempt: Attempt, limits: Limits, limit: Limit) -> Any:
+def run(
+    db: Engine,
+    settings: Settings,
+    saga: Saga[Any],
+    node: Node,
+    work: Work,
+    attempt: Attempt,
+    limits: Limits,
+    limit: Limit,
+) -> Any:
     """The result as JSON, a NotYet, or a Failure that needs no exception."""
     port = StorePort(db, settings, attempt, work.secrets)
     context = Context(
@@ -51,7 +62,9 @@ def run(db: Engine, settings: Settings, saga: Saga[Any], node: Node, work: Work,
     with limit(limits.timeout_s):
         faults.reached(Point.BEFORE_EFFECT, work.saga, work.step, work.kind)
         with faults.inside(work.saga, work.step, work.kind):
-            outcome = call(Call(saga, node, context, port, work, results, own), again=attempt.unsettled > 1)
+            outcome = call(
+                Call(saga, node, context, port, work, results, own), again=attempt.unsettled > 1
+            )
         faults.reached(Point.AFTER_EFFECT, work.saga, work.step, work.kind)
         return outcome
 
@@ -66,4 +79,6 @@ def _results(db: Engine, node: Node, work: Work) -> tuple[dict[str, Any], AnyRow
         return known, None
     with asking(db) as connection:
         rows = queries.results_of(connection, work.job_id, wanted, work.item)
-    return {step: known[step] if step in known else rows[step].result for step in node.after}, rows.get(node.name)
+    return {
+        step: known[step] if step in known else rows[step].result for step in node.after
+    }, rows.get(node.name)

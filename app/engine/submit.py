@@ -89,13 +89,17 @@ def submit(
         if answered is not None:
             return answered
         own = registry.get(submission.saga) if registry is not None else None
-        definition = queries.current_definition(connection, submission.saga, own.digest if own is not None else "")
+        definition = queries.current_definition(
+            connection, submission.saga, own.digest if own is not None else ""
+        )
         if definition is None:
             raise _unknown(submission.saga, queries.saga_names(connection))
         if admit is not None:
             admit(connection, submission.tenant_id)
     saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
-    value = validate_input(definition.input_schema, saga.input_model if saga is not None else None, submission.input)
+    value = validate_input(
+        definition.input_schema, saga.input_model if saga is not None else None, submission.input
+    )
     job_id = new_id()
     try:
         return _insert(db, submission, job_id, definition, value, fingerprint, also)
@@ -117,7 +121,9 @@ class _KeyTaken(Exception):
     """Somebody used the key since we looked: roll back."""
 
 
-def replayed(connection: Connection, tenant_id: str, key: str | None, fingerprint: str) -> Submitted | None:
+def replayed(
+    connection: Connection, tenant_id: str, key: str | None, fingerprint: str
+) -> Submitted | None:
     """The answer that this key has already; None without a key, or when it was never used. Raises: InvalidInput, KeyReused."""
     if key is None:
         return None
@@ -139,11 +145,21 @@ def fingerprint_of_rerun(job_id: str) -> str:
 def _fingerprint(submission: Submission, settings: Settings) -> str:
     """SHA-256 over saga name and input: the same request, whatever version of the saga is current."""
     try:
-        text = json.dumps([submission.saga, submission.input], sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(
+            [submission.saga, submission.input],
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
+        )
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput("the input is not JSON", faults=[{"pointer": "/input", "detail": str(error)}]) from error
+        raise InvalidInput(
+            "the input is not JSON", faults=[{"pointer": "/input", "detail": str(error)}]
+        ) from error
     # escapes are never shorter than the bytes they stand for: what is small enough with them need not be measured
-    if len(text) > settings.input_bytes and (size := len(json_bytes(submission.input))) > settings.input_bytes:
+    if (
+        len(text) > settings.input_bytes
+        and (size := len(json_bytes(submission.input))) > settings.input_bytes
+    ):
         raise InvalidInput(
             f"the input has {size} bytes; at most {settings.input_bytes} are taken (SUREFOOT_INPUT_BYTES)",
             faults=[{"pointer": "/input", "detail": "too large"}],
@@ -194,22 +210,41 @@ def _insert(
     layout = forward_layout(graph, roots)
     riding = layout.riding
     of_job = (job_id, submission.tenant_id)
-    rows = [new_operation(graph, of_job, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding) for n in graph.nodes]
+    rows = [
+        new_operation(
+            graph, of_job, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding
+        )
+        for n in graph.nodes
+    ]
 
     def in_one(tx: Connection) -> None:
         key, deadline_s = submission.key, submission.deadline_s
-        if not wide.insert_job(tx, job, rows, key=key, fingerprint=fingerprint, deadline_s=deadline_s, sla_s=graph.sla_s):
+        if not wide.insert_job(
+            tx,
+            job,
+            rows,
+            key=key,
+            fingerprint=fingerprint,
+            deadline_s=deadline_s,
+            sla_s=graph.sla_s,
+        ):
             raise _KeyTaken
         metrics.note(JOBS_SUBMITTED, saga=graph.saga)
 
     def one_by_one(tx: Connection) -> None:
         tx.execute(_NEW_JOB, job | {"p_deadline_s": submission.deadline_s, "p_sla_s": graph.sla_s})
-        if submission.key is not None and not updates.take_idempotency_key(tx, submission.tenant_id, submission.key, fingerprint, job_id):
+        if submission.key is not None and not updates.take_idempotency_key(
+            tx, submission.tenant_id, submission.key, fingerprint, job_id
+        ):
             raise _KeyTaken
         if also is not None:
-            also(tx, job_id)  # after the key: of two requests with one key the second is answered with the first one's job
+            also(
+                tx, job_id
+            )  # after the key: of two requests with one key the second is answered with the first one's job
         if submission.tags:
-            filed = select(jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id).where(jobs.c.id == job_id)
+            filed = select(
+                jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id
+            ).where(jobs.c.id == job_id)
             into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
             tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
         updates.insert_operations(tx, rows, answer=False)
@@ -221,4 +256,8 @@ def _insert(
         one_statement(db, in_one)
     else:
         transaction(db, one_by_one)
-    return Submitted(job_id, False, to_plan(layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)))
+    return Submitted(
+        job_id,
+        False,
+        to_plan(layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)),
+    )

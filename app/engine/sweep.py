@@ -64,7 +64,9 @@ class Sweeper:
         self.broker_lost = BrokerLost(self.db, self.broker)
         self.lost = Lost(self.db, self.settings, self.publisher, self.broker)
         self.turns = Turns(self.settings)
-        self.entrance = Entrance.of(self.db, self.settings)  # no registry: a relay has no code of sagas
+        self.entrance = Entrance.of(
+            self.db, self.settings
+        )  # no registry: a relay has no code of sagas
 
     def run_once(self) -> dict[str, int]:
         """One round. Returns how many of each kind were found. What cannot be handled is left out (`isolated.failed`).
@@ -98,7 +100,11 @@ class Sweeper:
     def _expired(self) -> int:
         rows = self._read(lambda c: queries.expired(c, self._room("expired")))
         return self.isolated.each(
-            "expired", rows, lambda row: self._land(attempts.expire(self.db, self.settings, row.id, row.job_id, row.token))
+            "expired",
+            rows,
+            lambda row: self._land(
+                attempts.expire(self.db, self.settings, row.id, row.job_id, row.token)
+            ),
         )
 
     def _due(self) -> int:
@@ -106,7 +112,11 @@ class Sweeper:
         for _ in range(WAKE_BATCHES):
             ids = transaction(self.db, lambda tx: updates.wake_due(tx, self.settings.sweep_rows))
             if ids:
-                ring(self.db, self.publisher, alone(self._read(lambda c, ids=ids: queries.to_ring(c, ids))))  # type: ignore[misc]
+                ring(
+                    self.db,
+                    self.publisher,
+                    alone(self._read(lambda c, ids=ids: queries.to_ring(c, ids))),  # type: ignore[misc]
+                )
             woken += len(ids)
             if len(ids) < self.settings.sweep_rows:
                 break
@@ -120,7 +130,11 @@ class Sweeper:
         return self._move_each("deadline", ids, self._past_deadline)
 
     def _past_deadline(self, move: Move) -> None:
-        if move.dir != Dir.FORWARD or move.state != JobState.RUNNING or move.job.deadline_at is None:
+        if (
+            move.dir != Dir.FORWARD
+            or move.state != JobState.RUNNING
+            or move.job.deadline_at is None
+        ):
             return
         if not turn(move, Cause.DEADLINE, "its deadline passed", undo_s=self.settings.undo_seconds):
             move.change(deadline_at=None, late=True)
@@ -132,11 +146,16 @@ class Sweeper:
 
     def _past_undo_by(self, move: Move) -> None:
         open_undos = [
-            row for row in queries.operations_of(move.tx, move.job.id, Kind.UNDO) if row.state not in (OpState.COMPLETED, OpState.SKIPPED)
+            row
+            for row in queries.operations_of(move.tx, move.job.id, Kind.UNDO)
+            if row.state not in (OpState.COMPLETED, OpState.SKIPPED)
         ]
         move.change(undo_by=None)
         if move.state == JobState.COMPENSATING and open_undos:
-            error = {"type": "UndoLate", "message": "undoing takes longer than it may (SUREFOOT_UNDO_SECONDS)"}
+            error = {
+                "type": "UndoLate",
+                "message": "undoing takes longer than it may (SUREFOOT_UNDO_SECONDS)",
+            }
             ask_a_person(move, open_undos[0], why="late_undo", error=error)
 
     def _redrives(self) -> int:
@@ -148,10 +167,14 @@ class Sweeper:
     # --- a crash left it -------------------------------------------------------------------------------------------
     def _stranded(self) -> int:
         rows = self._read(lambda c: queries.stranded(c, self._room("stranded")))
-        return self._move_each("stranded", dict.fromkeys(row.job_id for row in rows), _queue_stranded)
+        return self._move_each(
+            "stranded", dict.fromkeys(row.job_id for row in rows), _queue_stranded
+        )
 
     def _idle(self) -> int:
-        ids, self.page_after = self._read(lambda c: queries.idle(c, self.page_after or NIL, self.settings.sweep_rows))
+        ids, self.page_after = self._read(
+            lambda c: queries.idle(c, self.page_after or NIL, self.settings.sweep_rows)
+        )
         return self._move_each("idle", ids, _end_idle)
 
     # --- the broker lost it ----------------------------------------------------------------------------------------
@@ -194,7 +217,9 @@ class Sweeper:
 
     def _move_each(self, duty: str, job_ids: Iterable[str], change: Callable[[Move], None]) -> int:
         def one(job_id: str) -> int:
-            ring(self.db, self.publisher, transaction(self.db, lambda tx: _moved(tx, job_id, change)))
+            ring(
+                self.db, self.publisher, transaction(self.db, lambda tx: _moved(tx, job_id, change))
+            )
             return 1
 
         return self.isolated.each(duty, job_ids, one)
@@ -211,7 +236,11 @@ def _moved(tx: Connection, job_id: str, change: Callable[[Move], None]) -> Plan:
 
 def _queue_stranded(move: Move) -> None:
     """Pending with nothing missing: release queues in the same transaction, so this is somebody's mistake. Heal and say so."""
-    rows = [row for row in queries.operations_of(move.tx, move.job.id) if row.state == OpState.PENDING and row.missing == 0]
+    rows = [
+        row
+        for row in queries.operations_of(move.tx, move.job.id)
+        if row.state == OpState.PENDING and row.missing == 0
+    ]
     queued = updates.queue_operations(move.tx, [row.id for row in rows], only=OpState.PENDING)
     for row in queued:
         move.record("unstranded", row)

@@ -26,12 +26,24 @@ def past_return(move: Move) -> AnyRow | None:
     it is done, and what is confirmed must not be undone.
     """
     for row in queries.lock_no_return(move.tx, move.job.id):
-        if row.kind == Kind.CONFIRM or row.state in (OpState.RUNNING, OpState.COMPLETED) or row.unsettled > 0:
+        if (
+            row.kind == Kind.CONFIRM
+            or row.state in (OpState.RUNNING, OpState.COMPLETED)
+            or row.unsettled > 0
+        ):
             return row
     return None
 
 
-def turn(move: Move, cause: Cause, reason: str, *, undo_s: float, error: dict[str, Any] | None = None, actor: str | None = None) -> bool:
+def turn(
+    move: Move,
+    cause: Cause,
+    reason: str,
+    *,
+    undo_s: float,
+    error: dict[str, Any] | None = None,
+    actor: str | None = None,
+) -> bool:
     """Turn the job, in the move's transaction. False: it has turned or ended already, or is past the point of no return.
 
     A cancel that was asked for too early to be obeyed is the cause, whatever opens the way back.
@@ -39,7 +51,15 @@ def turn(move: Move, cause: Cause, reason: str, *, undo_s: float, error: dict[st
     cause = Cause.CANCEL if move.job.cancel_wish else cause
     if move.dir != Dir.FORWARD or move.state != JobState.RUNNING or past_return(move) is not None:
         return False
-    move.change(dir=Dir.BACK, state=JobState.COMPENSATING, cause=cause, reason=reason, error=error, deadline_at=None, undo_by=after(undo_s))
+    move.change(
+        dir=Dir.BACK,
+        state=JobState.COMPENSATING,
+        cause=cause,
+        reason=reason,
+        error=error,
+        deadline_at=None,
+        undo_by=after(undo_s),
+    )
     move.record("turned", actor=actor, cause=cause, reason=reason)
     updates.drop_waiting_actions(move.tx, move.job.id)
     updates.stop_running_actions(move.tx, move.job.id)
@@ -48,10 +68,13 @@ def turn(move: Move, cause: Cause, reason: str, *, undo_s: float, error: dict[st
     to_undo = {
         row.step: row
         for row in actions
-        if move.graph.by_name[row.step].compensation is not None and (row.state == OpState.COMPLETED or (row.started and row.unsettled > 0))
+        if move.graph.by_name[row.step].compensation is not None
+        and (row.state == OpState.COMPLETED or (row.started and row.unsettled > 0))
     }
     if to_undo:
-        order = UndoOrder(to_undo.keys(), move.graph.followers, move.graph.leaders, move.graph.reachable)
+        order = UndoOrder(
+            to_undo.keys(), move.graph.followers, move.graph.leaders, move.graph.reachable
+        )
         rows = [
             new_operation(
                 move.graph,

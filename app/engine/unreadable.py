@@ -24,7 +24,9 @@ AGAIN_S = 10.0  # how soon it is offered again
 
 def given_up(move: Move, row: AnyRow) -> bool:
     """Whether its saga says how long it may wait for somebody who can do it (`queue_timeout=`), and that is over."""
-    return move.graph.by_name[row.step].limits_of(row.kind).gives_up and queries.past_queue_by(move.tx, row.id)
+    return move.graph.by_name[row.step].limits_of(row.kind).gives_up and queries.past_queue_by(
+        move.tx, row.id
+    )
 
 
 def park(move: Move, row: AnyRow, error: dict[str, Any], *, began: bool) -> AnyRow | None:

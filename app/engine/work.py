@@ -79,7 +79,9 @@ class Work:
 
     def next(self, step: str, kind: str, result: Any) -> Work:
         """The work of an operation that this one ran on to. It was never claimed before, so it has no checkpoint."""
-        return replace(self, step=step, kind=kind, checkpoint=None, results={**self.results, self.step: result})
+        return replace(
+            self, step=step, kind=kind, checkpoint=None, results={**self.results, self.step: result}
+        )
 
 
 @dataclass(frozen=True)

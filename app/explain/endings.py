@@ -42,7 +42,9 @@ def ended(facts: Facts) -> str:
     job = facts.snapshot.job
     when = at(job.finished_at, facts.today) if job.finished_at else "the end"
     if job.state == JobState.COMPLETED:
-        done = [facts.words.done(op.step) for op in facts.snapshot.actions if op.state == "completed"]
+        done = [
+            facts.words.done(op.step) for op in facts.snapshot.actions if op.state == "completed"
+        ]
         late = "; later than its deadline asked for" if job.late else ""
         return sentence(f"completed at {when}: {counted(done, 'done')}{late}")
     why = reason(facts)
@@ -56,14 +58,24 @@ def undone(facts: Facts) -> str:
     Told from every effect: what an undo leaves, what nobody could undo, and what its saga does not undo are all still there.
     """
     left = [effect for effect in facts.effects if effect.left_over]
-    back = [_undo_words(facts, effect) for effect in reversed(facts.effects) if effect.undo_state == "done" and not effect.left_over]
-    nothing = [e for e in facts.effects if e.outcome == "none" and e.undo_state in ("not_needed", "done")]
+    back = [
+        _undo_words(facts, effect)
+        for effect in reversed(facts.effects)
+        if effect.undo_state == "done" and not effect.left_over
+    ]
+    nothing = [
+        e for e in facts.effects if e.outcome == "none" and e.undo_state in ("not_needed", "done")
+    ]
     never = [facts.words.title(e.step) for e in nothing if _begun(facts, e.step)]
     said_never = f"not done: {counted(never, 'that had begun')}" if never else ""
     if left:
         named = first_of([f"{facts.words.done(e.step)} ({_left_words(facts, e)})" for e in left])
         only_stays = not back and all(effect.stays for effect in left)
-        head = f"{len(left)} effect{'s stay' if len(left) > 1 else ' stays'}: {named}" if only_stays else f"undone but for {named}"
+        head = (
+            f"{len(left)} effect{'s stay' if len(left) > 1 else ' stays'}: {named}"
+            if only_stays
+            else f"undone but for {named}"
+        )
     elif back:
         head = "undone: nothing is left of it"
     else:
@@ -110,7 +122,11 @@ def _standing(facts: Facts) -> str:
     """Of a job that is being undone: why, which is not what a person is asked about, and what is still there meanwhile."""
     if facts.snapshot.job.dir != Dir.BACK:
         return ""
-    there = [facts.words.done(e.step) for e in facts.effects if e.outcome != "none" and e.undo_state in ("pending", "refused")]
+    there = [
+        facts.words.done(e.step)
+        for e in facts.effects
+        if e.outcome != "none" and e.undo_state in ("pending", "refused")
+    ]
     still = f"not undone so far: {first_of(there)}" if there else ""
     return sentence(f"why it is undone: {reason(facts)}", still)
 
@@ -133,7 +149,9 @@ def _undo_words(facts: Facts, effect: Effect) -> str:
     node = facts.snapshot.graph.by_name[effect.step]
     undo = node.compensation
     note = note_of(node, effect) if effect.outcome != "none" else ""
-    return facts.words.undone(effect.step, undo.name if undo else None) + (f" ({note})" if note else "")
+    return facts.words.undone(effect.step, undo.name if undo else None) + (
+        f" ({note})" if note else ""
+    )
 
 
 def _left_words(facts: Facts, effect: Effect) -> str:

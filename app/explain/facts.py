@@ -71,7 +71,9 @@ def read(connection: Connection, job_id: str, tenant_id: str | None, today: date
     """Raises: NotFound."""
     snapshot = load(connection, job_id, tenant_id)
     job = snapshot.job
-    waits_for_worker = not snapshot.ended and any(op.in_line or op.wait == "version" for op in snapshot.operations)
+    waits_for_worker = not snapshot.ended and any(
+        op.in_line or op.wait == "version" for op in snapshot.operations
+    )
     return Facts(
         snapshot=snapshot,
         effects=effects_of(connection, [job.id])[job.id],
@@ -79,7 +81,9 @@ def read(connection: Connection, job_id: str, tenant_id: str | None, today: date
         turned=_turned(connection, job.id) if job.dir == "back" else None,
         workers=register(connection) if waits_for_worker else (),
         today=today,
-        in_line=in_line(connection, job.id, tenant_id) if any(op.wait == "lock" for op in snapshot.operations) else None,
+        in_line=in_line(connection, job.id, tenant_id)
+        if any(op.wait == "lock" for op in snapshot.operations)
+        else None,
         findings=reconciliations.open_of_jobs(connection, [job.id]),
     )
 
@@ -91,12 +95,20 @@ def _letters(connection: Connection, job_id: str) -> list[Letter]:
         .where(d.job_id == job_id, d.state == literal_column("'open'"), d.blocking)
         .order_by(d.created_at, d.id)
     )
-    return [Letter(r.id, r.step, r.kind, r.why, message_of(r.error), r.attempts, r.created_at) for r in rows]
+    return [
+        Letter(r.id, r.step, r.kind, r.why, message_of(r.error), r.attempts, r.created_at)
+        for r in rows
+    ]
 
 
 def _turned(connection: Connection, job_id: str) -> Turned | None:
     h = history.c
-    row = connection.execute(select(h.at, h.actor).where(h.job_id == job_id, h.event == "turned").order_by(h.seq).limit(1)).one_or_none()
+    row = connection.execute(
+        select(h.at, h.actor)
+        .where(h.job_id == job_id, h.event == "turned")
+        .order_by(h.seq)
+        .limit(1)
+    ).one_or_none()
     return None if row is None else Turned(row.at, row.actor)
 
 

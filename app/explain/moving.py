@@ -32,12 +32,21 @@ class Wait:
     about: str = ""  # the step that `words` is about
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "what": self.what, "since": stamp(self.since), "ends_by": stamp(self.ends_by)}
+        return {
+            "kind": self.kind,
+            "what": self.what,
+            "since": stamp(self.since),
+            "ends_by": stamp(self.ends_by),
+        }
 
 
 def waits(facts: Facts) -> list[Wait]:
     """What is going on, in the order of the graph: attempts first, then what has a time, then what lies ready."""
-    found = [replace(wait, about=facts.title(op)) for op in facts.snapshot.operations if (wait := _wait(facts, op)) is not None]
+    found = [
+        replace(wait, about=facts.title(op))
+        for op in facts.snapshot.operations
+        if (wait := _wait(facts, op)) is not None
+    ]
     if facts.in_line is not None:
         found.append(_lock(facts, facts.in_line))
     order = {"step": 0, "stop": 0, "lock": 1, "time": 1, "version": 2, "worker": 2}
@@ -82,10 +91,21 @@ def _running(facts: Facts, op: Operation) -> Wait:
     said = (op.progress or {}).get("message")
     words += f" ({said})" if said else ""
     words += _last_attempt(op)
-    words += f"; unless it shows a sign of progress by {at(op.stall_at, facts.today)} it is ended and tried again" if op.stall_at else ""
+    words += (
+        f"; unless it shows a sign of progress by {at(op.stall_at, facts.today)} it is ended and tried again"
+        if op.stall_at
+        else ""
+    )
     if op.stop:
         words = f"waiting for {title} to stop, which was running when the job turned"
-        return Wait("stop", f"{title} to stop", op.started_at, None, words, f"{title} stops, then it is undone")
+        return Wait(
+            "stop",
+            f"{title} to stop",
+            op.started_at,
+            None,
+            words,
+            f"{title} stops, then it is undone",
+        )
     return Wait("step", title, op.started_at, None, words, f"{title} ends{_then(facts, op)}")
 
 
@@ -96,7 +116,11 @@ def _last_attempt(op: Operation) -> str:
 
 def _of(facts: Facts, op: Operation) -> str:
     """Of how many attempts, where they are counted."""
-    return f" of {op.allowance}" if facts.snapshot.graph.by_name[op.step].limits_of(op.kind).counted else ""
+    return (
+        f" of {op.allowance}"
+        if facts.snapshot.graph.by_name[op.step].limits_of(op.kind).counted
+        else ""
+    )
 
 
 def _then(facts: Facts, op: Operation) -> str:
@@ -110,7 +134,14 @@ def _timer(facts: Facts, op: Operation) -> Wait:
     when = at(op.due_at, facts.today) if op.due_at else "a later time"
     if op.wait == BACKOFF:
         words = f"{title} did not succeed ({message_of(op.error)}), attempt {op.attempts}{_of(facts, op)}; it is tried again at {when}"
-        return Wait("time", f"the next attempt of {title}", None, op.due_at, words, f"{title} is tried again")
+        return Wait(
+            "time",
+            f"the next attempt of {title}",
+            None,
+            op.due_at,
+            words,
+            f"{title} is tried again",
+        )
     words = f"{title} is not there yet and looks again at {when}"
     return Wait("time", f"{title} to look again", None, op.due_at, words, f"{title} looks again")
 
@@ -127,24 +158,44 @@ def _version(facts: Facts, op: Operation) -> Wait:
     job = facts.snapshot.job
     what = f"a worker with version {job.version} of {job.saga} (definition {job.digest})"
     words = f"{facts.title(op)} needs {what}, and none has come by yet{_nobody_yet(facts, op)}"
-    return Wait("version", what, op.ready_at, _gives_up_at(facts, op), words, f"such a worker takes {facts.title(op)}")
+    return Wait(
+        "version",
+        what,
+        op.ready_at,
+        _gives_up_at(facts, op),
+        words,
+        f"such a worker takes {facts.title(op)}",
+    )
 
 
 def _unreadable(facts: Facts, op: Operation) -> Wait:
     what = f"a worker whose code can read what {facts.title(op)} is done with"
     words = f"{facts.title(op)} waits, no attempt is used: {message_of(op.error)}{_nobody_yet(facts, op)}"
-    return Wait("version", what, op.ready_at, _gives_up_at(facts, op), words, f"such a worker takes {facts.title(op)}")
+    return Wait(
+        "version",
+        what,
+        op.ready_at,
+        _gives_up_at(facts, op),
+        words,
+        f"such a worker takes {facts.title(op)}",
+    )
 
 
 def _gives_up_at(facts: Facts, op: Operation) -> datetime | None:
     """When it is given up if nobody comes; None where its saga does not say so: then it waits on."""
-    return op.queue_by if facts.snapshot.graph.by_name[op.step].limits_of(op.kind).gives_up else None
+    return (
+        op.queue_by if facts.snapshot.graph.by_name[op.step].limits_of(op.kind).gives_up else None
+    )
 
 
 def _nobody_yet(facts: Facts, op: Operation) -> str:
     """That it has waited past its time."""
     late = op.queue_by is None and op.ready_at is not None
-    return f"; it has waited since {at(op.ready_at, facts.today)}, and is not given up" if late and op.ready_at else ""
+    return (
+        f"; it has waited since {at(op.ready_at, facts.today)}, and is not given up"
+        if late and op.ready_at
+        else ""
+    )
 
 
 def _in_line(facts: Facts, op: Operation) -> Wait:
@@ -155,16 +206,27 @@ def _in_line(facts: Facts, op: Operation) -> Wait:
     what = f"a worker of lane {op.lane} to take {title}"
     nxt = f"a worker of lane {op.lane} takes {title}"
     if any(digest in w.digests for w in live):
-        again = f" for attempt {op.attempts + 1}{_of(facts, op)}" if op.attempts and op.error else ""
+        again = (
+            f" for attempt {op.attempts + 1}{_of(facts, op)}" if op.attempts and op.error else ""
+        )
         words = f"waiting for {what}{again}{_nobody_yet(facts, op)}{_last_attempt(op)}"
         return Wait("worker", what, op.ready_at, _gives_up_at(facts, op), words, nxt)
     if live:
         words = f"no live worker of lane {op.lane} has definition {digest} of {facts.snapshot.job.saga}, which {title} needs"
-        return Wait("version", what, op.ready_at, _gives_up_at(facts, op), words + _nobody_yet(facts, op), nxt)
+        return Wait(
+            "version",
+            what,
+            op.ready_at,
+            _gives_up_at(facts, op),
+            words + _nobody_yet(facts, op),
+            nxt,
+        )
     words = f"{title} waits: no live worker serves lane {op.lane}; "
     if serving:
         last = max(serving, key=lambda w: w.seen_at)
         words += f"last seen {at(last.seen_at, facts.today)} on host {last.host}"
     else:
         words += f"none was ever seen: start one with `surefoot worker --lanes {op.lane}`"
-    return Wait("worker", what, op.ready_at, _gives_up_at(facts, op), words + _nobody_yet(facts, op), nxt)
+    return Wait(
+        "worker", what, op.ready_at, _gives_up_at(facts, op), words + _nobody_yet(facts, op), nxt
+    )

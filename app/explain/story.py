@@ -35,14 +35,20 @@ def why(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
 def _unreadable(job: AnyRow, error: UnreadableDefinition) -> dict[str, Any]:
     """What can be said without its definition: where it stands, and why nothing more is told."""
     ended = job.finished_at is not None
-    wait = {"kind": "definition", "what": f"code that can read its definition ({error.details['digest']})"}
+    wait = {
+        "kind": "definition",
+        "what": f"code that can read its definition ({error.details['digest']})",
+    }
     going_on = "" if ended else " Nothing of it is given up; it goes on with code that can."
     return {
         "state": job.state,
         "since": stamp(job.finished_at or job.attention_since or job.created_at),
         "sentence": sentence(error.message) + going_on,
         "waiting_for": [] if ended else [wait | {"since": None, "ends_by": None}],
-        "next": {"what": "nothing: this is final" if ended else "run the release that wrote it", "at": None},
+        "next": {
+            "what": "nothing: this is final" if ended else "run the release that wrote it",
+            "at": None,
+        },
     }
 
 
@@ -64,7 +70,12 @@ def tell(facts: Facts) -> dict[str, Any]:
 
 def _person(facts: Facts, letter: Letter) -> dict[str, Any]:
     """`step` names the effect that a decision is about, as its address does; `letter` asks for it, `owner` has taken the job on."""
-    asked = {"kind": "person", "what": f"a decision about {letter.step}", "since": stamp(letter.created_at), "ends_by": None}
+    asked = {
+        "kind": "person",
+        "what": f"a decision about {letter.step}",
+        "since": stamp(letter.created_at),
+        "ends_by": None,
+    }
     return asked | {"step": letter.step, "letter": letter.id, "owner": facts.snapshot.job.owner}
 
 
@@ -84,7 +95,11 @@ def _standing(facts: Facts, going_on: list[Wait]) -> str:
     if state == JobState.ATTENTION:
         return f"{endings.attention(facts)} {sentence(*words)}".strip()
     if state == JobState.COMPENSATING:
-        by = f"; a person is told if it takes longer than until {at(job.undo_by, facts.today)}" if job.undo_by and not words else ""
+        by = (
+            f"; a person is told if it takes longer than until {at(job.undo_by, facts.today)}"
+            if job.undo_by and not words
+            else ""
+        )
         return f"{sentence('undoing: ' + endings.reason(facts))} {sentence(*words) or sentence('the next undo is being sent' + by)}"
     if state == JobState.PENDING:
         words = [f"accepted at {at(job.created_at, facts.today)}", *words]
@@ -115,11 +130,18 @@ def _since(facts: Facts) -> datetime | None:
 def _next(facts: Facts, going_on: list[Wait]) -> dict[str, Any]:
     """The first thing that will happen, and when, if it has a time."""
     if facts.snapshot.ended:
-        return {"what": "nothing: this is final. Running it again is a new job (redrive)", "at": None}
+        return {
+            "what": "nothing: this is final. Running it again is a new job (redrive)",
+            "at": None,
+        }
     if facts.snapshot.state == JobState.ATTENTION:
         return {"what": "an operator retries it, marks it done, or waives it", "at": None}
     if not going_on:
         return {"what": "the relay sends the next step, within a second or two", "at": None}
     dated = [wait for wait in going_on if wait.kind == "time" and wait.ends_by is not None]
-    first = min(dated, key=lambda wait: wait.ends_by or datetime.max.replace(tzinfo=UTC)) if len(dated) == len(going_on) else going_on[0]
+    first = (
+        min(dated, key=lambda wait: wait.ends_by or datetime.max.replace(tzinfo=UTC))
+        if len(dated) == len(going_on)
+        else going_on[0]
+    )
     return {"what": first.next, "at": stamp(first.ends_by) if first.kind == "time" else None}

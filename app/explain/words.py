@@ -16,7 +16,13 @@ def at(time: datetime, today: date) -> str:
 
 def listed(parts: Sequence[str], last: str = "and") -> str:
     """`a, b and c`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}" if parts else ""
+    return (
+        parts[0]
+        if len(parts) == 1
+        else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+        if parts
+        else ""
+    )
 
 
 def counted(parts: Sequence[str], what: str) -> str:

@@ -64,7 +64,11 @@ def count_open(connection: Connection, tenant_id: str, most: int) -> int:
     """Open jobs of a tenant, counted up to `most`, in the index of states."""
     found = (
         select(jobs.c.id)
-        .where(jobs.c.tenant_id == tenant_id, literal_column("state <> 'completed'"), jobs.c.state.in_(OPEN))
+        .where(
+            jobs.c.tenant_id == tenant_id,
+            literal_column("state <> 'completed'"),
+            jobs.c.state.in_(OPEN),
+        )
         .limit(most)
         .subquery()
     )

@@ -34,7 +34,9 @@ class Blocked:
     came_now: bool = False
 
 
-def take(tx: Connection, job: AnyRow, keys: Sequence[str], *, wait_s: float | None) -> Taken | Blocked:
+def take(
+    tx: Connection, job: AnyRow, keys: Sequence[str], *, wait_s: float | None
+) -> Taken | Blocked:
     """Take all of these keys (as they are `spelled`) or none, in turn. A job that waits keeps the
     keys and the place it came with.
 
@@ -46,9 +48,15 @@ def take(tx: Connection, job: AnyRow, keys: Sequence[str], *, wait_s: float | No
         return Taken()
     places = locks.places_of(tx, job_id)
     wanted = [row.key for row in places] or list(keys)
-    other = locks.other_spelling(wanted, job.tenant_id) if any(locks.is_marked(key) for key in keys) else []
+    other = (
+        locks.other_spelling(wanted, job.tenant_id)
+        if any(locks.is_marked(key) for key in keys)
+        else []
+    )
     locks.enter(tx, [*wanted, *other])
-    ahead = locks.holder_of(tx, wanted) or locks.next_in_line(tx, job_id, wanted, places[0].place if places else None)
+    ahead = locks.holder_of(tx, wanted) or locks.next_in_line(
+        tx, job_id, wanted, places[0].place if places else None
+    )
     ahead = ahead or locks.before_the_mark(tx, job, other)
     if ahead is None:
         if places:
@@ -80,7 +88,9 @@ def leave(tx: Connection, job: AnyRow) -> list[AnyRow]:
 
 def release(tx: Connection, job: AnyRow) -> list[AnyRow]:
     """A job (id, tenant_id) has ended: what it held goes to whoever is next. Returns: as `leave`."""
-    return _free(tx, job, [*locks.keys_held(tx, job.id), *(row.key for row in locks.places_of(tx, job.id))])
+    return _free(
+        tx, job, [*locks.keys_held(tx, job.id), *(row.key for row in locks.places_of(tx, job.id))]
+    )
 
 
 def _free(tx: Connection, job: AnyRow, keys: Sequence[str]) -> list[AnyRow]:

@@ -19,4 +19,16 @@ from surefoot.app.metrics.files import start, started, stop, tidy
 from surefoot.app.metrics.kinds import Counter, Histogram
 from surefoot.app.metrics.noted import afterwards, committed, forget, note, note_seconds
 
-__all__ = ["Counter", "Histogram", "afterwards", "committed", "forget", "note", "note_seconds", "start", "started", "stop", "tidy"]
+__all__ = [
+    "Counter",
+    "Histogram",
+    "afterwards",
+    "committed",
+    "forget",
+    "note",
+    "note_seconds",
+    "start",
+    "started",
+    "stop",
+    "tidy",
+]

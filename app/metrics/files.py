@@ -103,7 +103,9 @@ def collected(home: Path) -> list[Metric]:
         return []
     with _alone(folder):
         _fold(folder)
-        merged: Any = MultiProcessCollector.merge([str(path) for path in sorted(folder.glob("*.db"))])  # type: ignore[no-untyped-call]
+        merged: Any = MultiProcessCollector.merge(
+            [str(path) for path in sorted(folder.glob("*.db"))]
+        )  # type: ignore[no-untyped-call]
         return list(merged)
 
 

@@ -104,7 +104,15 @@ class Pass:
     `result` is the stored result (None when nothing was kept); `empty` is true for an undo of an action that never ran.
     """
 
-    def __init__(self, connection: Connection, key: str, *, first: bool, empty: bool = False, result: Any = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        key: str,
+        *,
+        first: bool,
+        empty: bool = False,
+        result: Any = None,
+    ) -> None:
         self._connection, self._key = connection, key
         self.first, self.empty, self.result = first, empty, result
 
@@ -164,7 +172,9 @@ def _insert_or_nothing(dialect: str) -> Insert:
         return postgresql.insert(rows).on_conflict_do_nothing(index_elements=[rows.c.key])
     if dialect == "sqlite":
         return sqlite.insert(rows).on_conflict_do_nothing(index_elements=[rows.c.key])
-    raise NotSupported(f"The barrier is made for PostgreSQL and SQLite, not for {dialect}.", dialect=dialect)
+    raise NotSupported(
+        f"The barrier is made for PostgreSQL and SQLite, not for {dialect}.", dialect=dialect
+    )
 
 
 def _read(connection: Connection, key: str) -> tuple[str, Any]:

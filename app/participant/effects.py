@@ -50,11 +50,17 @@ def seen_in_barrier(connection: Connection, keys: Iterable[str]) -> list[Seen]:
     Args: `keys`, of actions. Returns: one Seen for each key that has a row, ordered by key; `detail["result"]` is what
     the action kept.
     """
-    query = select(rows.c.key, rows.c.outcome, rows.c.result).where(rows.c.key.in_(list(keys))).order_by(rows.c.key)
+    query = (
+        select(rows.c.key, rows.c.outcome, rows.c.result)
+        .where(rows.c.key.in_(list(keys)))
+        .order_by(rows.c.key)
+    )
     return [_seen(row) for row in connection.execute(query)]
 
 
-def seen_in_barrier_between(connection: Connection, first: str, last: str, most: int = LISTED) -> list[Seen]:
+def seen_in_barrier_between(
+    connection: Connection, first: str, last: str, most: int = LISTED
+) -> list[Seen]:
     """What lists the effects of a service that are all behind its barrier (`Saga.all_effects`).
 
     Returns: one Seen for each action whose key is above `first` and below `last`, by key; at most `most`: who wants more asks
@@ -63,8 +69,16 @@ def seen_in_barrier_between(connection: Connection, first: str, last: str, most:
     key: ColumnElement[str] = rows.c.key
     # Keys compare by their characters here; the index may compare as a language does, in which ids come in the same order.
     exact: ColumnElement[str] = key.collate("C") if connection.dialect.name == "postgresql" else key
-    within = (key >= first[:ID_CHARS], key < _behind(last), exact > first, exact < last, key.like("%:action"))
-    query = select(rows.c.key, rows.c.outcome, rows.c.result).where(*within).order_by(exact).limit(most)
+    within = (
+        key >= first[:ID_CHARS],
+        key < _behind(last),
+        exact > first,
+        exact < last,
+        key.like("%:action"),
+    )
+    query = (
+        select(rows.c.key, rows.c.outcome, rows.c.result).where(*within).order_by(exact).limit(most)
+    )
     return [_seen(row) for row in connection.execute(query)]
 
 

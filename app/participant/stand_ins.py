@@ -23,7 +23,9 @@ def stand_in(made: T) -> T:
     if not (inspect.isfunction(made) or inspect.isclass(made)):
         raise TypeError(f"stand_in marks a function or a class, not {type(made).__name__}")
     members = [made] if inspect.isfunction(made) else vars(made).values()
-    functions = [getattr(member, "__func__", member) for member in members]  # of a static method, too
+    functions = [
+        getattr(member, "__func__", member) for member in members
+    ]  # of a static method, too
     _codes.update(_named(inspect.unwrap(f).__code__) for f in functions if inspect.isfunction(f))
     return made
 

@@ -13,4 +13,8 @@ def departures(count: int, rate: float, ramp_s: float = 0.0) -> Iterator[float]:
     """
     in_ramp = rate * ramp_s / 2
     for number in range(count):
-        yield math.sqrt(2 * ramp_s * number / rate) if number < in_ramp else ramp_s + (number - in_ramp) / rate
+        yield (
+            math.sqrt(2 * ramp_s * number / rate)
+            if number < in_ramp
+            else ramp_s + (number - in_ramp) / rate
+        )

@@ -131,7 +131,9 @@ def lay_out(
     )
 
 
-def _packs(steps: Iterable[str], followers: Edges, lane: Callable[[str], str]) -> dict[str, tuple[str, ...]]:
+def _packs(
+    steps: Iterable[str], followers: Edges, lane: Callable[[str], str]
+) -> dict[str, tuple[str, ...]]:
     """step -> the steps that share a message, itself among them: those of one lane that lead to the same. The first of them leaves."""
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for step in steps:
@@ -149,10 +151,16 @@ def to_plan(layout: Layout, message: Callable[[str], Message]) -> Plan:
     """Put messages for step names."""
 
     def chain(run: Sequence[str]) -> Chain:
-        return Chain(tuple(message(step) for step in run), together=1 + sum(step in layout.packed for step in run))
+        return Chain(
+            tuple(message(step) for step in run),
+            together=1 + sum(step in layout.packed for step in run),
+        )
 
     alone: list[Chain | Chord] = [chain(run) for run in layout.runs]
-    return (*alone, *(Chord(tuple(chain(run) for run in header), chain(body)) for header, body in layout.forks))
+    return (
+        *alone,
+        *(Chord(tuple(chain(run) for run in header), chain(body)) for header, body in layout.forks),
+    )
 
 
 def leaving(plan: Plan) -> tuple[Message, ...]:
@@ -162,7 +170,9 @@ def leaving(plan: Plan) -> tuple[Message, ...]:
 
 def sent_with(plan: Plan) -> tuple[Message, ...]:
     """What counts as sent when this plan is published: what leaves, and what shares its message."""
-    return tuple(message for chain in _first_chains(plan) for message in chain.messages[: chain.together])
+    return tuple(
+        message for chain in _first_chains(plan) for message in chain.messages[: chain.together]
+    )
 
 
 def _first_chains(plan: Plan) -> Iterator[Chain]:
@@ -196,15 +206,30 @@ class UndoOrder:
     what lies between it and them, however many steps there are.
     """
 
-    def __init__(self, chosen: Collection[str], followers: Edges, leaders: Edges, reachable: Mapping[str, frozenset[str]]) -> None:
+    def __init__(
+        self,
+        chosen: Collection[str],
+        followers: Edges,
+        leaders: Edges,
+        reachable: Mapping[str, frozenset[str]],
+    ) -> None:
         """Args: `chosen`, the steps that are undone; the rest is the forward graph's."""
-        self._chosen, self._after, self._before, self._reachable = chosen, followers, leaders, reachable
+        self._chosen, self._after, self._before, self._reachable = (
+            chosen,
+            followers,
+            leaders,
+            reachable,
+        )
         self.leaders, self.followers = _Lookup(self._undone_before), _Lookup(self._undone_after)
 
     def _undone_before(self, step: str) -> tuple[str, ...]:
         """The undos that this step's undo waits directly for."""
         near = self._nearest(step, self._after)
-        further = frozenset[str]().union(*(self._reachable[name] for name in near)) if len(near) > 1 else frozenset()
+        further = (
+            frozenset[str]().union(*(self._reachable[name] for name in near))
+            if len(near) > 1
+            else frozenset()
+        )
         return tuple(name for name in near if name not in further)
 
     def _undone_after(self, step: str) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ class JobState(StrEnum):
     RUNNING = "running"  # submit -> ; finish, turn, attention ->
     WAITING = "waiting"  # shown while nothing is queued or running and all that waits is parked; stored as running
     COMPENSATING = "compensating"  # turn -> ; finish, attention ->
-    ATTENTION = "attention"  # fail, at or past the pivot or of an undo -> ; redrive, mark-done, waive ->
+    ATTENTION = (
+        "attention"  # fail, at or past the pivot or of an undo -> ; redrive, mark-done, waive ->
+    )
     COMPLETED = "completed"  # finish, forward ->. Final
     FAILED = "failed"  # finish, back ->. Final
     CANCELLED = "cancelled"  # finish, back, cause cancel ->. Final
@@ -44,7 +46,9 @@ class OpState(StrEnum):
     SKIPPED = "skipped"  # complete, settle, waive ->. Done, with nothing to do
     FAILED = "failed"  # fail -> ; redrive, mark-done, waive ->
     DROPPED = "dropped"  # turn, of what never started ->. At rest
-    ABANDONED = "abandoned"  # turn, of what has started and then stopped ->. At rest; its undo settles it
+    ABANDONED = (
+        "abandoned"  # turn, of what has started and then stopped ->. At rest; its undo settles it
+    )
 
 
 class Kind(StrEnum):

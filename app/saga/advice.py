@@ -17,7 +17,9 @@ from surefoot.app.saga.signatures import never_fits, positional
 from surefoot.app.saga.source import accepts, hint
 from surefoot.app.saga.step import Step
 
-LaneLimit = Callable[[str], float]  # lane -> the longest that an operation of it may take, in seconds
+LaneLimit = Callable[
+    [str], float
+]  # lane -> the longest that an operation of it may take, in seconds
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ def _of_saga(saga: Saga[Any]) -> Iterator[str]:
     if saga.world is None and not all(step.safe_to_drill for step in saga):
         yield "cannot be drilled. Declare its drill world (@saga.drill_world), or say safe_to_drill=True at each step."
     unread = [
-        step.name for step in saga if not step.pure and not any(step.name in saga.steps_of(service) for service in saga.effect_readers)
+        step.name
+        for step in saga
+        if not step.pure
+        and not any(step.name in saga.steps_of(service) for service in saga.effect_readers)
     ]
     if unread:
         which = ", ".join(unread)
@@ -68,7 +73,11 @@ def _of_step(saga: Saga[Any], step: Step[Any, Any], lane_limit_s: LaneLimit) -> 
                 "an outage that ends the one outlasts the other. Say a longer for_=, or none."
             )
             yield Advice(step.undo.where, step.name, says)
-    for what, part in (("a", step), ("an undo with a", step.undo), ("a confirmation with a", step.confirmation)):
+    for what, part in (
+        ("a", step),
+        ("an undo with a", step.undo),
+        ("a confirmation with a", step.confirmation),
+    ):
         if part is None:
             continue
         limit_s = lane_limit_s(step.lane)

@@ -17,7 +17,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Duration = float | str
 
-NAMING = f"Use lower case letters, digits and underscores, a letter first, at most {MAX_NAME_CHARS}."
+NAMING = (
+    f"Use lower case letters, digits and underscores, a letter first, at most {MAX_NAME_CHARS}."
+)
 
 
 def said(value: object) -> str:
@@ -41,7 +43,9 @@ def declaration(method: Callable[P, R]) -> Callable[P, R]:
     return called
 
 
-def _misfit(method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+def _misfit(
+    method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> str | None:
     """What is wrong with a call; None when it fits."""
     signature = inspect.signature(method)
     try:
@@ -56,7 +60,9 @@ def _misfit(method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
     return None
 
 
-def _named(method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
+def _named(
+    method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[str, str]:
     """("saga order: ", "step"): whose method it is and how it is called."""
     kind = type(args[0]).__name__
     if method.__name__ != "__init__":
@@ -69,7 +75,11 @@ def as_written(method: Callable[..., Any], owner: Any, name: str) -> str:
     """The shortest right call: `@order.step(lane=...)`, `@charge_card.probe, without brackets`."""
     words = list(_needed(method))
     decorator = "" if method.__name__ == "__init__" else f"@{owner.name}."
-    return f"{decorator}{name}, without brackets" if words == ["fn"] else f"{decorator}{name}({', '.join(words)})"
+    return (
+        f"{decorator}{name}, without brackets"
+        if words == ["fn"]
+        else f"{decorator}{name}({', '.join(words)})"
+    )
 
 
 def _needed(method: Callable[..., Any]) -> Iterator[str]:
@@ -81,7 +91,9 @@ def _needed(method: Callable[..., Any]) -> Iterator[str]:
 def plain_function(fn: object, what: str) -> None:
     """Raises: DefinitionError for a class, a partial, an object that can be called: nothing has the name and the line of a function."""
     if not (inspect.isfunction(fn) or inspect.ismethod(fn)):
-        raise DefinitionError(f"{source.caller()}: {what} must be a function written with def, not {said(fn)}.")
+        raise DefinitionError(
+            f"{source.caller()}: {what} must be a function written with def, not {said(fn)}."
+        )
 
 
 def length(duration: Duration, word: str, line: str, what: str) -> float:
@@ -95,7 +107,9 @@ def length(duration: Duration, word: str, line: str, what: str) -> float:
 def positive(duration: Duration, word: str, line: str, what: str) -> float:
     found = length(duration, word, line, what)
     if found <= 0:
-        raise DefinitionError(f"{line}: {what}: {word}={duration!r} is no time at all. Say more than 0 seconds.")
+        raise DefinitionError(
+            f"{line}: {what}: {word}={duration!r} is no time at all. Say more than 0 seconds."
+        )
     return found
 
 
@@ -105,14 +119,18 @@ def positive_or_none(duration: Duration | None, word: str, line: str, what: str)
 
 def retry_or_default(retry: Retry | None, line: str, what: str) -> Retry:
     if retry is not None and not isinstance(retry, Retry):
-        raise DefinitionError(f"{line}: {what}: retry={said(retry)}. Say retry=Retry(limit=5), with Retry from surefoot.")
+        raise DefinitionError(
+            f"{line}: {what}: retry={said(retry)}. Say retry=Retry(limit=5), with Retry from surefoot."
+        )
     return retry or Retry()
 
 
 def choice(value: object, allowed: Sequence[str], word: str, line: str, what: str) -> None:
     if value not in allowed:
         *first, last = map(repr, allowed)
-        raise DefinitionError(f"{line}: {what}: {word}={value!r}. Say {', '.join(first)} or {last}.")
+        raise DefinitionError(
+            f"{line}: {what}: {word}={value!r}. Say {', '.join(first)} or {last}."
+        )
 
 
 def flag(value: object, word: str, line: str, what: str) -> None:
@@ -123,14 +141,22 @@ def flag(value: object, word: str, line: str, what: str) -> None:
 def fatal_types(value: object, line: str, what: str) -> tuple[type[BaseException], ...]:
     """Exceptions that mean `Failed`. Raises: DefinitionError for what is none, what takes in everything, and our own outcomes."""
     if not isinstance(value, (list, tuple)):
-        raise DefinitionError(f"{line}: {what}: fatal={said(value)}. Say a list of exceptions: fatal=[InsufficientFunds].")
+        raise DefinitionError(
+            f"{line}: {what}: fatal={said(value)}. Say a list of exceptions: fatal=[InsufficientFunds]."
+        )
     for one in value:
         if not (isinstance(one, type) and issubclass(one, BaseException)):
-            raise DefinitionError(f"{line}: {what}: fatal has {said(one)}, which is no exception class.")
+            raise DefinitionError(
+                f"{line}: {what}: fatal has {said(one)}, which is no exception class."
+            )
         if one in (BaseException, Exception):
-            raise DefinitionError(f"{line}: {what}: fatal=[{one.__name__}] takes in every accident. Name what the step raises for good.")
+            raise DefinitionError(
+                f"{line}: {what}: fatal=[{one.__name__}] takes in every accident. Name what the step raises for good."
+            )
         if issubclass(one, SurefootError) and not issubclass(one, Failed):
-            raise DefinitionError(f"{line}: {what}: fatal has {one.__name__}, which has a meaning of its own. Take it out.")
+            raise DefinitionError(
+                f"{line}: {what}: fatal has {one.__name__}, which has a meaning of its own. Take it out."
+            )
     return tuple(value)
 
 

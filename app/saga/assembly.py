@@ -18,7 +18,9 @@ from surefoot.app.saga.policies import (
 )
 from surefoot.app.saga.step import Part, Step
 
-KeysOf = Callable[..., Sequence[str]]  # input, or input and tenant -> the keys of the locks that a job with this input takes
+KeysOf = Callable[
+    ..., Sequence[str]
+]  # input, or input and tenant -> the keys of the locks that a job with this input takes
 
 
 class Declared(Protocol):
@@ -102,9 +104,21 @@ def assemble(saga: Declared) -> Graph:
     order = topological(after)
     pivot = pivot_of(saga.steps, order)
     past = descendants(after, order)[pivot] if pivot else set()
-    nodes = tuple(_node(saga, saga.steps[name], pivot=name == pivot, past_pivot=name in past) for name in order)
-    locks = Locks(on_locked=saga.on_locked, wait_s=saga.lock_wait_s) if saga.locks is not None else None
-    return Graph(saga=saga.name, version=saga.version, sla_s=saga.sla_s, nodes=nodes, locks=locks, on_sla=saga.on_sla)
+    nodes = tuple(
+        _node(saga, saga.steps[name], pivot=name == pivot, past_pivot=name in past)
+        for name in order
+    )
+    locks = (
+        Locks(on_locked=saga.on_locked, wait_s=saga.lock_wait_s) if saga.locks is not None else None
+    )
+    return Graph(
+        saga=saga.name,
+        version=saga.version,
+        sla_s=saga.sla_s,
+        nodes=nodes,
+        locks=locks,
+        on_sla=saga.on_sla,
+    )
 
 
 def _node(saga: Declared, step: Step[Any, Any], *, pivot: bool, past_pivot: bool) -> Node:
@@ -121,7 +135,9 @@ def _node(saga: Declared, step: Step[Any, Any], *, pivot: bool, past_pivot: bool
         settle=step.settle,
         probe=step.finder is not None,
         compensation=_compensation(saga, step.undo, step.lane) if step.undo else None,
-        confirm=_limits(saga, step.confirmation, PAST_PIVOT_ATTEMPTS) if step.confirmation else None,
+        confirm=_limits(saga, step.confirmation, PAST_PIVOT_ATTEMPTS)
+        if step.confirmation
+        else None,
         note=step.note,
         brief=step.brief,
     )
@@ -129,10 +145,14 @@ def _node(saga: Declared, step: Step[Any, Any], *, pivot: bool, past_pivot: bool
 
 def _compensation(saga: Declared, undo: Part, lane: str) -> Compensation:
     limits = _limits(saga, undo, UNDO_ATTEMPTS, UNDO_QUEUE_S)
-    return Compensation(name=undo.name, lane=lane, fidelity=undo.fidelity, note=undo.note, limits=limits)
+    return Compensation(
+        name=undo.name, lane=lane, fidelity=undo.fidelity, note=undo.note, limits=limits
+    )
 
 
-def _limits(saga: Declared, declared: Step[Any, Any] | Part, attempts: int, queue_s: float = ACTION_QUEUE_S) -> Limits:
+def _limits(
+    saga: Declared, declared: Step[Any, Any] | Part, attempts: int, queue_s: float = ACTION_QUEUE_S
+) -> Limits:
     said_s = saga.queue_timeout_s if declared.queue_timeout_s is None else declared.queue_timeout_s
     return declared.retry.limits(
         attempts=attempts,

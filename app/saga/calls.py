@@ -47,7 +47,9 @@ def invoke(
     declared = saga[step]
     fn = function_of(declared, kind)
     request = _request(saga, declared, input, begins=kind == "action" and not declared.after)
-    given: list[Any] = []  # with results where the function takes them; what it does not take is not read
+    given: list[
+        Any
+    ] = []  # with results where the function takes them; what it does not take is not read
     if kind == "action" and accepts(fn, 2 + len(declared.after)):
         given = [_result_of(saga, name, declared, results) for name in declared.after]
     elif kind != "action" and accepts(fn, 3):
@@ -56,7 +58,9 @@ def invoke(
     if isinstance(answer, NotYet):
         return answer
     if isinstance(answer, (Happened, Answer)):
-        raise TypeError(f"step {step}: {fn.__name__} returned {answer!r}, which is a probe's answer: return a result or NotYet(after=...)")
+        raise TypeError(
+            f"step {step}: {fn.__name__} returned {answer!r}, which is a probe's answer: return a result or NotYet(after=...)"
+        )
     if kind == "action":
         return to_json(answer, f"the result of step {step}", declared.result_type)
     return to_json(answer, f"the result of {fn.__name__}, {kind} of step {step}")
@@ -77,7 +81,9 @@ def ask(saga: Saga[Any], step: str, ctx: Context, input: dict[str, Any]) -> Happ
     if isinstance(answer, Answer):
         return answer
     said = "None" if answer is None else type(answer).__name__
-    raise TypeError(f"step {step}: probe {declared.finder.__name__} must return Happened(result), NEVER or UNKNOWN, not {said}")
+    raise TypeError(
+        f"step {step}: probe {declared.finder.__name__} must return Happened(result), NEVER or UNKNOWN, not {said}"
+    )
 
 
 def lock_keys(
@@ -94,7 +100,9 @@ def lock_keys(
 
     Raises: Unreadable when the input cannot be read; Rejected when these are no keys; whatever the developer's function raises.
     """
-    return keys_of(saga, _request(saga, saga[step], input, begins=True), tenant, most=most, longest=longest)
+    return keys_of(
+        saga, _request(saga, saga[step], input, begins=True), tenant, most=most, longest=longest
+    )
 
 
 def function_of(step: Step[Any, Any], kind: str) -> Function:
@@ -103,17 +111,30 @@ def function_of(step: Step[Any, Any], kind: str) -> Function:
         return step.fn
     part = {"undo": step.undo, "confirm": step.confirmation}.get(kind)
     if part is None:
-        raise LookupError(f"step {step.name} of saga {step.saga.name} has no {kind}.{did_you_mean(kind, ('action', 'undo', 'confirm'))}")
+        raise LookupError(
+            f"step {step.name} of saga {step.saga.name} has no {kind}.{did_you_mean(kind, ('action', 'undo', 'confirm'))}"
+        )
     return part.fn
 
 
-def _request(saga: Saga[Any], step: Step[Any, Any], input: dict[str, Any], *, begins: bool = False) -> Any:  # noqa: A002
+def _request(
+    saga: Saga[Any],
+    step: Step[Any, Any],
+    input: dict[str, Any],  # noqa: A002
+    *,
+    begins: bool = False,
+) -> Any:
     """The job's input. `begins`: nothing of the job may have been done, so its code may still refuse what a schema could not."""
     try:
         return parse_input(saga.input_model, input)
     except ValidationError as error:
-        if begins and error.errors(include_url=False, include_input=False)[0]["type"] in ("value_error", "assertion_error"):
-            raise Rejected(f"step {step.name}: the input does not fit {saga.input_model.__name__}: {first_fault(error)}") from None
+        if begins and error.errors(include_url=False, include_input=False)[0]["type"] in (
+            "value_error",
+            "assertion_error",
+        ):
+            raise Rejected(
+                f"step {step.name}: the input does not fit {saga.input_model.__name__}: {first_fault(error)}"
+            ) from None
         raise unreadable(error, f"step {step.name}: the job's input", saga.input_model) from None
 
 
@@ -128,10 +149,16 @@ def _read(step: Step[Any, Any], stored: Any) -> Any:
     try:
         return adapter(step.result_type).validate_python(stored)
     except ValidationError as error:
-        raise unreadable(error, f"the stored result of step {step.name}", step.result_type) from None
+        raise unreadable(
+            error, f"the stored result of step {step.name}", step.result_type
+        ) from None
 
 
-def cannot_read(saga: Saga[Any], input: dict[str, Any], results: dict[str, Any]) -> Iterator[Unreadable]:  # noqa: A002
+def cannot_read(
+    saga: Saga[Any],
+    input: dict[str, Any],  # noqa: A002
+    results: dict[str, Any],
+) -> Iterator[Unreadable]:
     """What of a job's stored data this code cannot read. `results`: step -> stored result, of steps that are done."""
     try:
         parse_input(saga.input_model, input)

@@ -77,14 +77,18 @@ _OF_FORMAT = {
 
 def _checker() -> Any:
     """Draft 2020-12, where 3.0 is no integer, and a format means what pydantic's strict reading of it means."""
-    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool))
+    types = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool)
+    )
     return extend(Draft202012Validator, type_checker=types)
 
 
 def _formats() -> Any:
     def check(kind: Any) -> Any:
         def holds(value: object) -> bool:
-            return not isinstance(value, str) or bool(adapter(kind).validate_json(json.dumps(value), strict=True) is not None)
+            return not isinstance(value, str) or bool(
+                adapter(kind).validate_json(json.dumps(value), strict=True) is not None
+            )
 
         return holds
 
@@ -115,7 +119,10 @@ def schema_faults(schema: dict[str, Any], value: Any) -> list[Fault]:
 
 def model_faults(error: ValidationError, value: Any) -> list[Fault]:
     """What a pydantic model objects to. Tags of unions in pydantic's locations are no part of a pointer."""
-    return _listed((_path(e["loc"], value), _sentence(e["msg"])) for e in error.errors(include_url=False, include_input=False))
+    return _listed(
+        (_path(e["loc"], value), _sentence(e["msg"]))
+        for e in error.errors(include_url=False, include_input=False)
+    )
 
 
 def _listed(found: Iterable[Told]) -> list[Fault]:
@@ -182,14 +189,33 @@ def _read_choice(error: Any, path: Path) -> Iterator[Told]:
             yield (*path, tag), _one_of(list(error.schema["discriminator"].get("mapping", {})))
             return
     else:
-        meant = [b for b in branches.values() if not any(e.validator == "type" and not e.relative_path for e in b)]
+        meant = [
+            b
+            for b in branches.values()
+            if not any(e.validator == "type" and not e.relative_path for e in b)
+        ]
     if len(meant) == 1:
         yield from (fault for inner in meant[0] for fault in _read(inner, path))
     elif not meant:
-        kinds = [e.validator_value for b in branches.values() for e in b if e.validator == "type" and not e.relative_path]
-        yield path, _wrong_kind([kind for k in kinds for kind in ([k] if isinstance(k, str) else k)], error.instance)
+        kinds = [
+            e.validator_value
+            for b in branches.values()
+            for e in b
+            if e.validator == "type" and not e.relative_path
+        ]
+        yield (
+            path,
+            _wrong_kind(
+                [kind for k in kinds for kind in ([k] if isinstance(k, str) else k)], error.instance
+            ),
+        )
     elif all(e.validator in ("enum", "const") and not e.relative_path for b in meant for e in b):
-        allowed = [v for b in meant for e in b for v in (e.validator_value if e.validator == "enum" else [e.validator_value])]
+        allowed = [
+            v
+            for b in meant
+            for e in b
+            for v in (e.validator_value if e.validator == "enum" else [e.validator_value])
+        ]
         yield path, _one_of(allowed)
     else:
         yield path, "fits none of the allowed forms"
@@ -205,18 +231,31 @@ def _wrong_kind(kinds: Sequence[str], value: Any) -> str:
 def _kind(value: Any) -> str:
     if value is None:
         return "null"
-    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    kinds = {
+        bool: "boolean",
+        int: "integer",
+        float: "number",
+        str: "string",
+        list: "array",
+        dict: "object",
+    }
     return kinds[type(value)]
 
 
 def _one_of(allowed: Sequence[Any]) -> str:
-    return ("must be " if len(allowed) == 1 else "must be one of ") + ", ".join(json.dumps(a) for a in allowed)
+    return ("must be " if len(allowed) == 1 else "must be one of ") + ", ".join(
+        json.dumps(a) for a in allowed
+    )
 
 
 def _path(loc: Sequence[str | int], value: Any) -> Path:
     path: list[str | int] = []
     for part in loc:
-        if part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int) and part < len(value):
+        if (
+            part in value
+            if isinstance(value, dict)
+            else isinstance(value, list) and isinstance(part, int) and part < len(value)
+        ):
             path.append(part)
             value = value[part]
     return tuple(path)

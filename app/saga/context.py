@@ -92,7 +92,13 @@ class Context:
     def log(self) -> Any:
         """A structlog logger that knows job, step, kind, attempt and fence."""
         return structlog.get_logger("surefoot.step").bind(
-            job=self.job_id, saga=self.saga, step=self.step, item=self.item, kind=self.kind, attempt=self.attempt, fence=self.fence
+            job=self.job_id,
+            saga=self.saga,
+            step=self.step,
+            item=self.item,
+            kind=self.kind,
+            attempt=self.attempt,
+            fence=self.fence,
         )
 
     def progress(self, fraction: float, message: str = "") -> None:

@@ -82,7 +82,9 @@ class Saga(Generic[I]):
     on_sla: str
     examples: tuple[I, ...]
     summary: str
-    example_ends: tuple[str | None, ...]  # how a job with each of them ends, None where that was not said
+    example_ends: tuple[
+        str | None, ...
+    ]  # how a job with each of them ends, None where that was not said
     locks: KeysOf | None  # evaluated by a worker, before the first step
     on_locked: str
     lock_wait_s: float
@@ -90,8 +92,12 @@ class Saga(Generic[I]):
     where: str
     steps: dict[str, Step[Any, Any]]  # in the order of declaration
     effect_readers: dict[str, Callable[..., Any]]  # service -> function of (keys)
-    effect_steps: dict[str, tuple[str, ...]]  # service -> the steps whose effects are its own, where that was said
-    effect_lists: dict[str, Callable[..., Any]]  # service -> function of (first, last): everything it has between two keys
+    effect_steps: dict[
+        str, tuple[str, ...]
+    ]  # service -> the steps whose effects are its own, where that was said
+    effect_lists: dict[
+        str, Callable[..., Any]
+    ]  # service -> function of (first, last): everything it has between two keys
     effect_undoers: dict[str, Callable[..., Any]]  # service -> function of (ctx, seen)
     invariants: list[Callable[..., Any]]  # functions of (world)
     world: DrillWorld | None  # makes the world in which it may be drilled
@@ -130,16 +136,26 @@ class Saga(Generic[I]):
         if not is_name(name):
             raise DefinitionError(f"{self.where}: a saga cannot be called {name!r}. {NAMING}")
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-            raise DefinitionError(f"{self.where}: saga {name}: version={version!r}. Say a whole number from 1 on.")
+            raise DefinitionError(
+                f"{self.where}: saga {name}: version={version!r}. Say a whole number from 1 on."
+            )
         if not (isinstance(input, type) and issubclass(input, BaseModel)):
-            raise DefinitionError(f"{self.where}: saga {name}: input={said(input)}. Say a pydantic model, a class derived from BaseModel.")
+            raise DefinitionError(
+                f"{self.where}: saga {name}: input={said(input)}. Say a pydantic model, a class derived from BaseModel."
+            )
         self.name, self.version, self.input_model = name, version, input
         self.sla_s = positive(sla, "sla", self.where, f"saga {name}")
         choice(on_sla, ON_SLA, "on_sla", self.where, f"saga {name}")
         self.on_sla = on_sla
-        self.examples, self.example_ends = declared_examples(examples, input.__name__, self.where, f"saga {name}")
-        self.locks, self.on_locked, self.lock_wait_s = declared_locks(locks, on_locked, lock_wait, self.where, f"saga {name}")
-        self.queue_timeout_s = positive_or_none(queue_timeout, "queue_timeout", self.where, f"saga {name}")
+        self.examples, self.example_ends = declared_examples(
+            examples, input.__name__, self.where, f"saga {name}"
+        )
+        self.locks, self.on_locked, self.lock_wait_s = declared_locks(
+            locks, on_locked, lock_wait, self.where, f"saga {name}"
+        )
+        self.queue_timeout_s = positive_or_none(
+            queue_timeout, "queue_timeout", self.where, f"saga {name}"
+        )
         text(summary, "summary", self.where, f"saga {name}")
         self.summary = summary
         self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
@@ -193,7 +209,13 @@ class Saga(Generic[I]):
             self._check_step(name, line, lane)
             declared = declared_words(line, f"step {name}", title=title, done=done)
             _check_words(name, line, note=note, settle=settle, on_unknown=on_unknown, undo=undo)
-            flags = {"pivot": pivot, "irreversible": irreversible, "pure": pure, "safe_to_drill": safe_to_drill, "brief": brief}
+            flags = {
+                "pivot": pivot,
+                "irreversible": irreversible,
+                "pure": pure,
+                "safe_to_drill": safe_to_drill,
+                "brief": brief,
+            }
             for word, said_so in flags.items():
                 flag(said_so, word, line, f"step {name}")
             made = self.steps[name] = Step(
@@ -223,11 +245,18 @@ class Saga(Generic[I]):
             return made
 
         if not isinstance(lane, str):
-            raise DefinitionError(f"{at}: saga {self.name}: lane={said(lane)}. Say the lane's name, a text.")
+            raise DefinitionError(
+                f"{at}: saga {self.name}: lane={said(lane)}. Say the lane's name, a text."
+            )
         return declare
 
     @declaration
-    def effects(self, service: str, *, steps: Sequence[Step[Any, Any] | str] | Step[Any, Any] | str | None = None) -> Callable[[F], F]:
+    def effects(
+        self,
+        service: str,
+        *,
+        steps: Sequence[Step[Any, Any] | str] | Step[Any, Any] | str | None = None,
+    ) -> Callable[[F], F]:
         """Register the reader of a service's truth: a function of (keys) for reconciliation and drills.
 
         `steps`: those whose effects this service has; left out, those of the lane that is called like the service. What a
@@ -241,11 +270,15 @@ class Saga(Generic[I]):
             plain_function(fn, f"saga {self.name}: the reader of {service!r}")
             if service in self.effect_readers:
                 first = source.where(self.effect_readers[service])
-                raise DefinitionError(f"{source.where(fn)}: saga {self.name}: {service!r} has a reader already ({first}). Keep one.")
+                raise DefinitionError(
+                    f"{source.where(fn)}: saga {self.name}: {service!r} has a reader already ({first}). Keep one."
+                )
             self.effect_readers[service] = fn
             if steps is not None:
                 named = [steps] if isinstance(steps, (str, Step)) else steps
-                self.effect_steps[service] = tuple(self[step if isinstance(step, str) else step.name].name for step in named)
+                self.effect_steps[service] = tuple(
+                    self[step if isinstance(step, str) else step.name].name for step in named
+                )
             return fn
 
         return register
@@ -270,12 +303,16 @@ class Saga(Generic[I]):
         self._check_service(service, Saga.undo_effect)
         return self._kept_in(self.effect_undoers, service, "what undoes an effect of", "undone")
 
-    def _kept_in(self, kept: dict[str, Callable[..., Any]], service: str, what: str, done: str) -> Callable[[F], F]:
+    def _kept_in(
+        self, kept: dict[str, Callable[..., Any]], service: str, what: str, done: str
+    ) -> Callable[[F], F]:
         def register(fn: F) -> F:
             plain_function(fn, f"saga {self.name}: {what} {service!r}")
             if service in kept:
                 first = source.where(kept[service])
-                raise DefinitionError(f"{source.where(fn)}: saga {self.name}: the effects of {service!r} are {done} already ({first}).")
+                raise DefinitionError(
+                    f"{source.where(fn)}: saga {self.name}: the effects of {service!r} are {done} already ({first})."
+                )
             kept[service] = fn
             return fn
 
@@ -303,14 +340,18 @@ class Saga(Generic[I]):
         What it yields is `world.own` of the invariants; if that has a method `outage(service)`, a context manager, the
         drill also takes services away. After the `yield` it clears up.
         """
-        self.world = as_world(fn, f"saga {self.name}", source.where(self.world) if self.world else None)
+        self.world = as_world(
+            fn, f"saga {self.name}", source.where(self.world) if self.world else None
+        )
         return fn
 
     def __getitem__(self, name: str) -> Step[Any, Any]:
         try:
             return self.steps[name]
         except KeyError:
-            raise DefinitionError(f"{source.caller()}: saga {self.name} has no step {name!r}.{did_you_mean(name, self.steps)}") from None
+            raise DefinitionError(
+                f"{source.caller()}: saga {self.name} has no step {name!r}.{did_you_mean(name, self.steps)}"
+            ) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self.steps
@@ -337,8 +378,13 @@ class Saga(Generic[I]):
     @property
     def words(self) -> Words:
         """What its author says for people; no part of the digest."""
-        said = {step.name: replace(step.words, undone=step.undo.undone if step.undo else "") for step in self}
-        return Words(self.summary, {name: words for name, words in said.items() if words != StepWords()})
+        said = {
+            step.name: replace(step.words, undone=step.undo.undone if step.undo else "")
+            for step in self
+        }
+        return Words(
+            self.summary, {name: words for name, words in said.items() if words != StepWords()}
+        )
 
     @cached_property
     def graph(self) -> Graph:
@@ -359,9 +405,18 @@ class Saga(Generic[I]):
     def tasks(self) -> Iterator[Task]:
         """Every Celery task of this saga, in topological order of the steps."""
         for node in self.graph.nodes:
-            kinds = ["action", *(["undo"] if node.compensation else []), *(["confirm"] if node.confirm else [])]
+            kinds = [
+                "action",
+                *(["undo"] if node.compensation else []),
+                *(["confirm"] if node.confirm else []),
+            ]
             for kind in kinds:
-                yield Task(task_name(self.name, node.name, kind), node.name, kind, queue_name(node.lane, kind))
+                yield Task(
+                    task_name(self.name, node.name, kind),
+                    node.name,
+                    kind,
+                    queue_name(node.lane, kind),
+                )
 
     def still_open(self) -> None:
         if "graph" in self.__dict__:
@@ -372,19 +427,27 @@ class Saga(Generic[I]):
     def _check_service(self, service: object, method: Callable[..., Any]) -> None:
         if not isinstance(service, str):
             written = as_written(method, self, method.__name__)
-            raise DefinitionError(f"{source.caller()}: saga {self.name}: {method.__name__}() is written {written}.")
+            raise DefinitionError(
+                f"{source.caller()}: saga {self.name}: {method.__name__}() is written {written}."
+            )
 
     def _check_step(self, name: str, line: str, lane: str) -> None:
         if not is_name(name):
             raise DefinitionError(f"{line}: a step cannot be called {name!r}. {NAMING}")
         if not is_name(lane):
-            raise DefinitionError(f"{line}: step {name}: a lane cannot be called {lane!r}. {NAMING}")
+            raise DefinitionError(
+                f"{line}: step {name}: a lane cannot be called {lane!r}. {NAMING}"
+            )
         if lane == DEAD_LANE:
-            raise DefinitionError(f"{line}: step {name}: the lane {lane!r} shows dead letters and has no workers. Name another.")
+            raise DefinitionError(
+                f"{line}: step {name}: the lane {lane!r} shows dead letters and has no workers. Name another."
+            )
         if name in self.steps:
             first = self.steps[name].where
             remedy = "Rename one of the functions; a decorator keeps the name of its function by @functools.wraps"
-            raise DefinitionError(f"{line}: saga {self.name} has a step {name} already ({first}). {remedy}.")
+            raise DefinitionError(
+                f"{line}: saga {self.name} has a step {name} already ({first}). {remedy}."
+            )
 
     def _after(self, after: Any, name: str, line: str) -> tuple[str, ...]:
         if after is None:
@@ -403,7 +466,9 @@ class Saga(Generic[I]):
         return tuple(names)
 
 
-def _check_words(name: str, line: str, *, note: object, settle: object, on_unknown: object, undo: object) -> None:
+def _check_words(
+    name: str, line: str, *, note: object, settle: object, on_unknown: object, undo: object
+) -> None:
     text(note, "note", line, f"step {name}")
     choice(settle, ("undo", "replay"), "settle", line, f"step {name}")
     if on_unknown is not None:

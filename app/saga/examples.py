@@ -12,13 +12,17 @@ T = TypeVar("T")
 ENDS = ("completed", "failed", "cancelled")
 
 
-def declared_examples(examples: Any, input_name: str, where: str, owner: str) -> tuple[tuple[Any, ...], tuple[str | None, ...]]:
+def declared_examples(
+    examples: Any, input_name: str, where: str, owner: str
+) -> tuple[tuple[Any, ...], tuple[str | None, ...]]:
     """(inputs, how each ends; None where that is not said) of `examples=`: inputs, or pairs of an input and its end.
 
     Raises: DefinitionError naming the line and what to change.
     """
     if not isinstance(examples, (list, tuple)):
-        raise DefinitionError(f"{where}: {owner}: examples={said(examples)}. Say a list: examples=[{input_name}(...)].")
+        raise DefinitionError(
+            f"{where}: {owner}: examples={said(examples)}. Say a list: examples=[{input_name}(...)]."
+        )
     pairs = [_pair(example) for example in examples]
     for number, (_, end) in enumerate(pairs):
         if end is not None:

@@ -65,13 +65,17 @@ class Node:
     pivot: bool = False
     irreversible: bool = False
     past_pivot: bool = False
-    on_unknown: str = "retry"  # of an irreversible step: "retry" (at least once) or "attention" (at most once)
+    on_unknown: str = (
+        "retry"  # of an irreversible step: "retry" (at least once) or "attention" (at most once)
+    )
     settle: str = "undo"  # what the undo of an unknown outcome does first: "undo" (at once) or "replay" the action
     probe: bool = False
     compensation: Compensation | None = None
     confirm: Limits | None = None
     note: str = ""
-    brief: bool = False  # its function takes milliseconds: in a fork it may share a message with others
+    brief: bool = (
+        False  # its function takes milliseconds: in a fork it may share a message with others
+    )
 
     @property
     def no_return(self) -> bool:
@@ -93,7 +97,11 @@ class Node:
 
     def lane_of(self, kind: str) -> str:
         """The lane on which it runs."""
-        return self.compensation.lane if kind == "undo" and self.compensation is not None else self.lane
+        return (
+            self.compensation.lane
+            if kind == "undo" and self.compensation is not None
+            else self.lane
+        )
 
 
 @dataclass(frozen=True)
@@ -182,11 +190,17 @@ class Graph:
     def rank(self, step: str, kind: str) -> int:
         """The order in which rows of one job are locked: actions in topological order, undos in reverse, confirmations."""
         index, count = self._place[step], len(self.nodes)
-        return {"action": index, "undo": count + (count - 1 - index), "confirm": 2 * count + index}[kind]
+        return {"action": index, "undo": count + (count - 1 - index), "confirm": 2 * count + index}[
+            kind
+        ]
 
     def apart(self, step: str, kind: str, other: str, other_kind: str) -> bool:
         """Whether `other`, which comes next in a message, does not wait for `step`: two actions of a pack."""
-        return kind == other_kind == "action" and step in self.followers and other not in self.followers[step]
+        return (
+            kind == other_kind == "action"
+            and step in self.followers
+            and other not in self.followers[step]
+        )
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
@@ -197,7 +211,11 @@ class Graph:
         for node in data["nodes"]:
             if not node["brief"]:
                 del node["brief"]  # the same
-            for limits in (node["limits"], node["confirm"], (node["compensation"] or {}).get("limits")):
+            for limits in (
+                node["limits"],
+                node["confirm"],
+                (node["compensation"] or {}).get("limits"),
+            ):
                 if limits is not None and limits["stall_timeout_s"] is None:
                     del limits["stall_timeout_s"]  # the same
                 if limits is not None:
@@ -217,7 +235,9 @@ class Graph:
                 "after": tuple(d["after"]),
                 "limits": limits(d["limits"]),
                 "confirm": limits(d["confirm"]),
-                "compensation": _known(Compensation, {**comp, "limits": limits(comp["limits"])}) if comp else None,
+                "compensation": _known(Compensation, {**comp, "limits": limits(comp["limits"])})
+                if comp
+                else None,
             }
             return _known(Node, {**d, **own})
 
@@ -236,5 +256,9 @@ def digest_of(graph: Graph, input_schema: dict[str, Any]) -> str:
 
     Titles and descriptions of the schema do not count: a corrected docstring would strand the jobs that are under way.
     """
-    text = json.dumps({"graph": graph.to_json(), "input": without_words(input_schema)}, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        {"graph": graph.to_json(), "input": without_words(input_schema)},
+        sort_keys=True,
+        separators=(",", ":"),
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -15,4 +15,6 @@ def check_targets(plan: Sequence[Fault], known: Registry) -> None:
     names = [name for saga in known.all() for name, *_ in saga.tasks()]
     for fault in plan:
         if fault.target not in POINTS_OF and fault.target not in names:
-            raise SettingsError(f"SUREFOOT_FAULTS: there is no operation {fault.target!r}.{did_you_mean(fault.target, names)}")
+            raise SettingsError(
+                f"SUREFOOT_FAULTS: there is no operation {fault.target!r}.{did_you_mean(fault.target, names)}"
+            )

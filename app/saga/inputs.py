@@ -31,7 +31,9 @@ class Mark:
     keyword: str
     value: bool | float | str
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return {**handler(schema), self.keyword: self.value}
 
 
@@ -59,7 +61,10 @@ def needs_approval_above(limit: float) -> Mark:
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a model as inputs are read: no extra fields, at any level."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **closed(model.model_json_schema(mode="validation"))}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **closed(model.model_json_schema(mode="validation")),
+    }
 
 
 def parse_input(model: type[BaseModel], value: dict[str, Any]) -> BaseModel:
@@ -70,7 +75,9 @@ def parse_input(model: type[BaseModel], value: dict[str, Any]) -> BaseModel:
     return model.model_validate_json(json.dumps(value), strict=True, extra="forbid")
 
 
-def validate_input(schema: dict[str, Any], model: type[BaseModel] | None, value: Any) -> dict[str, Any]:
+def validate_input(
+    schema: dict[str, Any], model: type[BaseModel] | None, value: Any
+) -> dict[str, Any]:
     """The input as it was given, if it fits.
 
     Args: `schema`, the saga's from the catalogue; `model`, None in a process without the saga's code; `value`, parsed JSON.
@@ -86,7 +93,10 @@ def validate_input(schema: dict[str, Any], model: type[BaseModel] | None, value:
             parse_input(model, value)
         except ValidationError as error:
             hidden = secret_values(schema, value)
-            told = [{**fault, "detail": scrub(fault["detail"], hidden)} for fault in model_faults(error, value)]
+            told = [
+                {**fault, "detail": scrub(fault["detail"], hidden)}
+                for fault in model_faults(error, value)
+            ]
             faults = schema_faults(schema, value) or told
     if faults:
         raise InvalidInput(faults=faults)

@@ -27,9 +27,13 @@ def mistakes(saga: Declared) -> list[str]:
     A graph with a misspelt name or a circle is judged no further: what lies before and after the pivot would be a guess.
     """
     if not saga.steps:
-        return [f"{saga.where}: saga {saga.name} has no steps. Declare one with @{saga.name}.step(lane=...)."]
+        return [
+            f"{saga.where}: saga {saga.name} has no steps. Declare one with @{saga.name}.step(lane=...)."
+        ]
     if len(saga.steps) > MAX_STEPS:
-        return [f"{saga.where}: saga {saga.name} has {len(saga.steps):,} steps; at most {MAX_STEPS:,} are taken. Split it into several."]
+        return [
+            f"{saga.where}: saga {saga.name} has {len(saga.steps):,} steps; at most {MAX_STEPS:,} are taken. Split it into several."
+        ]
     found = [
         *_input(saga),
         *_summary(saga),
@@ -45,7 +49,10 @@ def mistakes(saga: Declared) -> list[str]:
         return [*found, _cycle(saga, after, set(order))]
     if (pairs := ordered_pairs(after, order)) > MAX_PAIRS:
         said = f"has {pairs:,} pairs of steps of which one comes after the other; at most {MAX_PAIRS:,} are kept"
-        return [*found, f"{saga.where}: saga {saga.name} {said}. Split it in several sagas, or let more steps run side by side."]
+        return [
+            *found,
+            f"{saga.where}: saga {saga.name} {said}. Split it in several sagas, or let more steps run side by side.",
+        ]
     return [*found, *_around_pivot(saga, order, descendants(after, order))]
 
 
@@ -104,7 +111,10 @@ def _locks(saga: Declared, number: int, example: BaseModel) -> Iterator[str]:
 def _names(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
     for name in step.after:
         if name not in saga:
-            yield _at(step, f"comes after {name!r}, which is no step of saga {saga.name}.{did_you_mean(name, saga.steps)}")
+            yield _at(
+                step,
+                f"comes after {name!r}, which is no step of saga {saga.name}.{did_you_mean(name, saga.steps)}",
+            )
     twice = sorted(name for name, times in Counter(step.after).items() if times > 1)
     if twice:
         yield _at(step, f"names {', '.join(twice)} twice in after=. Name each step once.")
@@ -125,9 +135,16 @@ def _promises(saga: Declared) -> Iterator[str]:
     for step in saga:
         if step.undo and (step.waived or step.pure):
             said = "undo=None" if step.waived else "pure=True"
-            yield _at(step, f"says {said} and has the compensation {step.undo.name} ({step.undo.where}). Keep one of the two.")
+            yield _at(
+                step,
+                f"says {said} and has the compensation {step.undo.name} ({step.undo.where}). Keep one of the two.",
+            )
         if step.irreversible and (step.undo or step.pure):
-            other = f"has the compensation {step.undo.name} ({step.undo.where})" if step.undo else "pure=True"
+            other = (
+                f"has the compensation {step.undo.name} ({step.undo.where})"
+                if step.undo
+                else "pure=True"
+            )
             yield _at(step, f"says irreversible=True and {other}. Keep one of the two.")
         if step.irreversible and not step.on_unknown and not step.finder:
             yield _at(
@@ -135,8 +152,16 @@ def _promises(saga: Declared) -> Iterator[str]:
                 "is irreversible, so say what a time-out means: on_unknown='retry' (it may happen twice), "
                 f"on_unknown='attention' (a person is asked), or write a probe under @{step.name}.probe.",
             )
-        for what, part in (("a", step), ("an undo with a", step.undo), ("a confirmation with a", step.confirmation)):
-            if part is not None and part.stall_timeout_s is not None and part.stall_timeout_s >= part.timeout_s:
+        for what, part in (
+            ("a", step),
+            ("an undo with a", step.undo),
+            ("a confirmation with a", step.confirmation),
+        ):
+            if (
+                part is not None
+                and part.stall_timeout_s is not None
+                and part.stall_timeout_s >= part.timeout_s
+            ):
                 yield _at(
                     step,
                     f"has {what} stall_timeout of {part.stall_timeout_s:g} s, which its timeout of {part.timeout_s:g} s never lets pass. "
@@ -147,14 +172,20 @@ def _promises(saga: Declared) -> Iterator[str]:
             yield _at(step, f"{said}. Take it away, or say irreversible=True.")
         if step.settle != "undo" and not step.undo:
             said = f"says settle={step.settle!r}, but has no undo"
-            yield _at(step, f"{said}. Take it away, or write an undo under @{step.name}.compensate(fidelity=...).")
+            yield _at(
+                step,
+                f"{said}. Take it away, or write an undo under @{step.name}.compensate(fidelity=...).",
+            )
 
 
 def _around_pivot(saga: Declared, order: list[str], reach: dict[str, set[str]]) -> Iterator[str]:
     declared = [name for name in order if saga[name].pivot]
     if len(declared) > 1:
         first, second = saga[declared[0]], saga[declared[1]]
-        yield _at(second, f"is a second pivot beside {first.name} ({first.where}). There is one point of no return: keep one.")
+        yield _at(
+            second,
+            f"is a second pivot beside {first.name} ({first.where}). There is one point of no return: keep one.",
+        )
         return
     pivot = pivot_of(saga.steps, order)
     for step in saga:
@@ -174,12 +205,18 @@ def _no_return(step: Step[Any, Any], pivot: str) -> Iterator[str]:
     if step.undo and not step.irreversible:
         place = "is the pivot" if step.name == pivot else f"comes after the pivot {pivot}"
         never = f"{step.undo.name} ({step.undo.where}) would never run"
-        yield _at(step, f"{place}, from where a job only goes forward, so {never}. Take it away, or move the pivot.")
+        yield _at(
+            step,
+            f"{place}, from where a job only goes forward, so {never}. Take it away, or move the pivot.",
+        )
 
 
 def _way_back(step: Step[Any, Any], pivot: str | None) -> Iterator[str]:
     if step.irreversible:
-        yield _at(step, f"is irreversible, but comes before the pivot {pivot}. Let it come after {pivot}, or make it the pivot.")
+        yield _at(
+            step,
+            f"is irreversible, but comes before the pivot {pivot}. Let it come after {pivot}, or make it the pivot.",
+        )
     elif not (step.undo or step.waived or step.pure):
         before = f" before the pivot {pivot}" if pivot else ""
         yield _at(

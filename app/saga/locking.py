@@ -30,7 +30,10 @@ class Shared(str):
 
 DEFAULT_WAIT = "10m"
 POLICIES = ("wait", "fail")
-MOST_KEYS, LONGEST_KEY_CHARS = 16, 200  # by default; the settings SUREFOOT_LOCK_KEYS and SUREFOOT_LOCK_KEY_CHARS say otherwise
+MOST_KEYS, LONGEST_KEY_CHARS = (
+    16,
+    200,
+)  # by default; the settings SUREFOOT_LOCK_KEYS and SUREFOOT_LOCK_KEY_CHARS say otherwise
 
 
 def declared_locks(
@@ -44,17 +47,27 @@ def declared_locks(
     at = f"{line}: {what}"
     if locks is None and (on_locked is not None or lock_wait is not None):
         word = "on_locked" if on_locked is not None else "lock_wait"
-        raise DefinitionError(f"{at}: {word}= says what to do about locks, but there are none. Say locks=lambda o: [...], or take it away.")
+        raise DefinitionError(
+            f"{at}: {word}= says what to do about locks, but there are none. Say locks=lambda o: [...], or take it away."
+        )
     if on_locked is not None:
         choice(on_locked, POLICIES, "on_locked", line, what)
     if on_locked == "fail" and lock_wait is not None:
-        raise DefinitionError(f"{at}: lock_wait={lock_wait!r}, but on_locked='fail' never waits. Keep one of the two.")
-    if locks is not None and (not callable(locks) or inspect.iscoroutinefunction(locks) or not _takes(locks)):
+        raise DefinitionError(
+            f"{at}: lock_wait={lock_wait!r}, but on_locked='fail' never waits. Keep one of the two."
+        )
+    if locks is not None and (
+        not callable(locks) or inspect.iscoroutinefunction(locks) or not _takes(locks)
+    ):
         raise DefinitionError(
             f"{at}: locks={said(locks)}. Say a plain function of the input (or of input and tenant)"
             " that gives keys, like lambda o: [f'order:{o.ref}']."
         )
-    return locks, on_locked or "wait", positive(DEFAULT_WAIT if lock_wait is None else lock_wait, "lock_wait", line, what)
+    return (
+        locks,
+        on_locked or "wait",
+        positive(DEFAULT_WAIT if lock_wait is None else lock_wait, "lock_wait", line, what),
+    )
 
 
 def _takes(locks: Callable[..., Any]) -> bool:
@@ -82,10 +95,18 @@ def keys_of(
         raise Rejected(f"locks= gave {said(given)}: it must give a list of keys")
     for key in given:
         if not isinstance(key, str) or not key or not key.isprintable() or key != key.strip():
-            raise Rejected(f"locks= gave {said(key)}: a key is text that can be printed, without space around it")
+            raise Rejected(
+                f"locks= gave {said(key)}: a key is text that can be printed, without space around it"
+            )
         if len(key) > longest:
-            raise Rejected(f"locks= gave a key of {len(key)} characters; at most {longest} are taken (SUREFOOT_LOCK_KEY_CHARS)")
-    keys = tuple(key for _, _, key in sorted({(str(key), isinstance(key, Shared), key) for key in given}))
+            raise Rejected(
+                f"locks= gave a key of {len(key)} characters; at most {longest} are taken (SUREFOOT_LOCK_KEY_CHARS)"
+            )
+    keys = tuple(
+        key for _, _, key in sorted({(str(key), isinstance(key, Shared), key) for key in given})
+    )
     if len(keys) > most:
-        raise Rejected(f"locks= gave {len(keys)} keys; a job takes at most {most} (SUREFOOT_LOCK_KEYS)")
+        raise Rejected(
+            f"locks= gave {len(keys)} keys; a job takes at most {most} (SUREFOOT_LOCK_KEYS)"
+        )
     return keys

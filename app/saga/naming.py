@@ -12,7 +12,9 @@ from surefoot.app.saga.graph import KINDS
 
 MAX_NAME_CHARS = 60
 DEFAULT_TENANT = "default"  # whose jobs are those of an installation that never names a tenant
-DEAD_LANE = "dead"  # the queue that shows open dead letters; no worker serves it, so no step may name it
+DEAD_LANE = (
+    "dead"  # the queue that shows open dead letters; no worker serves it, so no step may name it
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -38,7 +40,9 @@ def is_name(text: object) -> bool:
 
     No dots and no @: they separate the parts of task and queue names.
     """
-    return isinstance(text, str) and len(text) <= MAX_NAME_CHARS and _NAME.fullmatch(text) is not None
+    return (
+        isinstance(text, str) and len(text) <= MAX_NAME_CHARS and _NAME.fullmatch(text) is not None
+    )
 
 
 def task_name(saga: str, step: str, kind: str) -> str:
@@ -73,7 +77,11 @@ def parse_effect_key(key: str) -> EffectKey | None:
     job, _, rest = key.partition(":")
     step, _, rest = rest.partition(":")
     item, colon, kind = rest.rpartition(":")
-    return EffectKey(job, step, item, kind) if colon and job and is_name(step) and kind in KINDS else None
+    return (
+        EffectKey(job, step, item, kind)
+        if colon and job and is_name(step) and kind in KINDS
+        else None
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

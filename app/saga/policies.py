@@ -12,8 +12,13 @@ from surefoot.app.saga.graph import Limits
 
 ACTION_ATTEMPTS = 5
 UNDO_ATTEMPTS = 10
-ACTION_QUEUE_S, UNDO_QUEUE_S = 900.0, 3600.0  # how long nobody may come before that is told; confirmations as actions
-PAST_PIVOT_ATTEMPTS = 20  # also of confirmations: there is no way back, so patience is cheaper than a person
+ACTION_QUEUE_S, UNDO_QUEUE_S = (
+    900.0,
+    3600.0,
+)  # how long nobody may come before that is told; confirmations as actions
+PAST_PIVOT_ATTEMPTS = (
+    20  # also of confirmations: there is no way back, so patience is cheaper than a person
+)
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
@@ -33,7 +38,9 @@ def seconds(duration: float | str) -> float:
         raise ValueError(f"{duration!r} is too long: say at most {LONGEST_S / 86400:.0f} days")
     if 0 <= found < math.inf:
         return float(found)
-    raise ValueError(f"{duration!r} is no duration: say a number of seconds, or a text like '30s', '10m' or '2h'")
+    raise ValueError(
+        f"{duration!r} is no duration: say a number of seconds, or a text like '30s', '10m' or '2h'"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,13 +61,25 @@ class Retry:
     for_: float | str | None = None
 
     def __post_init__(self) -> None:
-        if self.limit is not None and (isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1):
-            raise ValueError(f"Retry(limit={self.limit!r}): an operation has 1 attempt or more, so say a whole number from 1 on")
-        if isinstance(self.factor, bool) or not isinstance(self.factor, (int, float)) or not 1 <= self.factor < math.inf:
-            raise ValueError(f"Retry(factor={self.factor!r}): waits do not shrink, so say a number from 1 on")
+        if self.limit is not None and (
+            isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1
+        ):
+            raise ValueError(
+                f"Retry(limit={self.limit!r}): an operation has 1 attempt or more, so say a whole number from 1 on"
+            )
+        if (
+            isinstance(self.factor, bool)
+            or not isinstance(self.factor, (int, float))
+            or not 1 <= self.factor < math.inf
+        ):
+            raise ValueError(
+                f"Retry(factor={self.factor!r}): waits do not shrink, so say a number from 1 on"
+            )
         seconds(self.backoff), seconds(self.cap)
         if self.for_ is not None and seconds(self.for_) <= 0:
-            raise ValueError(f"Retry(for_={self.for_!r}) is no time at all: say more than 0 seconds")
+            raise ValueError(
+                f"Retry(for_={self.for_!r}) is no time at all: say more than 0 seconds"
+            )
 
     def limits(
         self,

@@ -51,7 +51,9 @@ class Code:
         self._fn, self._tree, self._before = fn, tree, first - 1
         arguments = [*tree.args.posonlyargs, *tree.args.args]
         self._ctx = arguments[0].arg if arguments else ""
-        self._parents = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
+        self._parents = {
+            child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)
+        }
 
     @classmethod
     def of(cls, fn: Function) -> Code | None:
@@ -80,21 +82,31 @@ class Code:
         for node in ast.walk(self._tree):
             if isinstance(node, ast.keyword) and _names_a_key(node.arg):
                 yield node.value
-            if isinstance(node, ast.Assign) and any(_names_a_key(getattr(one, "id", None)) for one in node.targets):
+            if isinstance(node, ast.Assign) and any(
+                _names_a_key(getattr(one, "id", None)) for one in node.targets
+            ):
                 yield node.value
             if isinstance(node, ast.Dict):
                 pairs = zip(node.keys, node.values, strict=True)
-                yield from (value for name, value in pairs if _names_a_key(getattr(name, "value", None)))
+                yield from (
+                    value for name, value in pairs if _names_a_key(getattr(name, "value", None))
+                )
 
     # --- errors that nobody hears of -----------------------------------------------------------------------------------
     def errors_swallowed(self) -> Iterator[Said]:
         """`except Exception` around calls, without a raise."""
         for node in ast.walk(self._tree):
-            if not isinstance(node, ast.Try) or not any(self._acts(inner) for line in node.body for inner in ast.walk(line)):
+            if not isinstance(node, ast.Try) or not any(
+                self._acts(inner) for line in node.body for inner in ast.walk(line)
+            ):
                 continue
             for handler in node.handlers:
                 if self._takes_all(handler) and not self._told_later(handler):
-                    what = "except:" if handler.type is None else f"except {ast.unparse(handler.type)}:"
+                    what = (
+                        "except:"
+                        if handler.type is None
+                        else f"except {ast.unparse(handler.type)}:"
+                    )
                     yield (
                         self._at(handler),
                         f"swallows every error ({what} without raise), so what failed counts as done. Catch what you expect, or raise.",
@@ -102,7 +114,9 @@ class Code:
 
     def _told_later(self, handler: ast.ExceptHandler) -> bool:
         """The handler raises, or something behind it does."""
-        behind = (node for node in ast.walk(self._tree) if getattr(node, "lineno", 0) >= handler.lineno)
+        behind = (
+            node for node in ast.walk(self._tree) if getattr(node, "lineno", 0) >= handler.lineno
+        )
         return any(_goes_on(node) for node in behind)
 
     def _takes_all(self, handler: ast.ExceptHandler) -> bool:
@@ -113,19 +127,29 @@ class Code:
         if not isinstance(node, ast.Call):
             return False
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if any(self._is_of_ctx(value, "key") or self._is_of_ctx(value, "action_key") for value in given):
+        if any(
+            self._is_of_ctx(value, "key") or self._is_of_ctx(value, "action_key") for value in given
+        ):
             return True
         if not surely and any(self._is_ctx(value) for value in given):
             return True
-        return isinstance(node.func, ast.Attribute) and node.func.attr in WRITES and not self._is_ctx(node.func.value)
+        return (
+            isinstance(node.func, ast.Attribute)
+            and node.func.attr in WRITES
+            and not self._is_ctx(node.func.value)
+        )
 
     # --- a refusal that comes too late -----------------------------------------------------------------------------------
     def refusals_after_a_write(self) -> Iterator[Said]:
         """`raise Rejected` behind a write of which it does not judge the answer."""
         for node in ast.walk(self._tree):
-            if not (isinstance(node, ast.Raise) and node.exc is not None and self._is_rejected(node.exc)):
+            if not (
+                isinstance(node, ast.Raise) and node.exc is not None and self._is_rejected(node.exc)
+            ):
                 continue
-            write = next((line for line in self._lines_before(node) if self._writes_unjudged(line)), None)
+            write = next(
+                (line for line in self._lines_before(node) if self._writes_unjudged(line)), None
+            )
             if write is not None:
                 yield (
                     self._at(node),
@@ -138,7 +162,9 @@ class Code:
         inner: ast.AST = node
         while inner is not self._tree:
             outer = self._parents[inner]
-            if isinstance(outer, (ast.Try, ast.With)):  # an error of the try; a transaction that rolls back
+            if isinstance(
+                outer, (ast.Try, ast.With)
+            ):  # an error of the try; a transaction that rolls back
                 return
             for block in (getattr(outer, "body", []), getattr(outer, "orelse", [])):
                 if inner in block:
@@ -148,9 +174,14 @@ class Code:
     def _writes_unjudged(self, line: ast.stmt) -> bool:
         """A bare call with the key, or a bare write. One whose answer is kept is judged by it: that may be the refusal."""
         expressions = (
-            [inner.value for inner in ast.walk(line) if isinstance(inner, ast.Expr)] if isinstance(line, (ast.Expr, ast.With)) else []
+            [inner.value for inner in ast.walk(line) if isinstance(inner, ast.Expr)]
+            if isinstance(line, (ast.Expr, ast.With))
+            else []
         )
-        return any(self._acts(expression, surely=True) and not _reads(expression) for expression in expressions)
+        return any(
+            self._acts(expression, surely=True) and not _reads(expression)
+            for expression in expressions
+        )
 
     def _is_rejected(self, raised: ast.expr) -> bool:
         return self._value(raised.func if isinstance(raised, ast.Call) else raised) is Rejected
@@ -158,11 +189,16 @@ class Code:
     # --- a result that is another each time ------------------------------------------------------------------------------
     def fresh_results(self) -> Iterator[Said]:
         """`return Made(id=uuid4())`. What is kept (a barrier, a checkpoint) is the same again."""
-        if any(isinstance(node, ast.Attribute) and node.attr in ("keep", "checkpoint") for node in ast.walk(self._tree)):
+        if any(
+            isinstance(node, ast.Attribute) and node.attr in ("keep", "checkpoint")
+            for node in ast.walk(self._tree)
+        ):
             return
         for node in ast.walk(self._tree):
             if isinstance(node, ast.Return) and node.value is not None:
-                made = next((inner for inner in ast.walk(node.value) if self._is_fresh(inner)), None)
+                made = next(
+                    (inner for inner in ast.walk(node.value) if self._is_fresh(inner)), None
+                )
                 if made is not None:
                     yield (
                         self._at(made),
@@ -177,8 +213,16 @@ class Code:
         if inspect.isclass(getattr(made, "__self__", None)):
             return issubclass(made.__self__, datetime.date) and made.__name__ in FRESH_METHODS
         owner = getattr(made, "__self__", None)
-        module = owner.__module__ if isinstance(owner, random.Random) else getattr(made, "__module__", None)
-        return callable(made) and module in FRESH_MODULES and getattr(made, "__name__", "") not in ("UUID", "uuid3", "uuid5", "sleep")
+        module = (
+            owner.__module__
+            if isinstance(owner, random.Random)
+            else getattr(made, "__module__", None)
+        )
+        return (
+            callable(made)
+            and module in FRESH_MODULES
+            and getattr(made, "__name__", "") not in ("UUID", "uuid3", "uuid5", "sleep")
+        )
 
     # --- memory of one process ---------------------------------------------------------------------------------------------
     def globals_written(self) -> Iterator[Said]:
@@ -230,4 +274,19 @@ def _goes_on(node: ast.AST) -> bool:
 def _reads(call: ast.expr) -> bool:
     """A call that is named like a look, or like a check that raises by itself."""
     name = ast.unparse(call.func).rpartition(".")[2] if isinstance(call, ast.Call) else ""
-    return name.startswith(("get", "find", "has", "is_", "check", "read", "look", "ensure", "validate", "log", "progress", "info"))
+    return name.startswith(
+        (
+            "get",
+            "find",
+            "has",
+            "is_",
+            "check",
+            "read",
+            "look",
+            "ensure",
+            "validate",
+            "log",
+            "progress",
+            "info",
+        )
+    )

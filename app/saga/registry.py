@@ -43,7 +43,9 @@ class Registry:
             except SurefootError:
                 raise
             except Exception as error:
-                raise DefinitionError(f"{what} cannot be loaded: {_why(error, point.module)}") from error
+                raise DefinitionError(
+                    f"{what} cannot be loaded: {_why(error, point.module)}"
+                ) from error
             sagas += _sagas_in(loaded, what)
         return cls(sagas)
 
@@ -81,7 +83,9 @@ def _imported(name: str) -> ModuleType:
     except SurefootError:  # says itself what to change
         raise
     except Exception as error:  # a developer's code
-        raise DefinitionError(f"SUREFOOT_SAGAS names module {name!r}, which cannot be imported: {_why(error, name)}") from error
+        raise DefinitionError(
+            f"SUREFOOT_SAGAS names module {name!r}, which cannot be imported: {_why(error, name)}"
+        ) from error
 
 
 def _why(error: Exception, module: str) -> str:

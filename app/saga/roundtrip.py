@@ -22,7 +22,9 @@ from uuid import UUID
 from pydantic import BaseModel, EncodedBytes, SecretBytes, SecretStr
 
 Place = tuple[str | int, ...]
-Reads = Callable[[Any, Any], Any]  # (value, annotation) -> the value as it is read back; it may raise
+Reads = Callable[
+    [Any, Any], Any
+]  # (value, annotation) -> the value as it is read back; it may raise
 _SAMPLES: dict[type, tuple[Any, ...]] = {
     str: ("text", "2"),
     bool: (True,),
@@ -51,7 +53,10 @@ def difference(value: Any, back: Any, at: Place = ()) -> str | None:
     if kind is not found and not _counts_as(value, back):
         return f"{_place(at)} is {_a(kind)} and would be read as {_a(found)}"
     if isinstance(back, datetime):
-        same = value.replace(tzinfo=None) == back.replace(tzinfo=None) and value.utcoffset() == back.utcoffset()
+        same = (
+            value.replace(tzinfo=None) == back.replace(tzinfo=None)
+            and value.utcoffset() == back.utcoffset()
+        )
         return None if same else f"{_place(at)} would be read as another time"
     for part, mine, its in _members(value, back):
         kind = type(mine)
@@ -71,7 +76,9 @@ def _counts_as(value: Any, back: Any) -> bool:
     kind, found = type(value), type(back)
     if found in _PLAIN and issubclass(kind, found) and kind is not bool:
         return True
-    return (kind is int and found is float) or (isinstance(value, PurePath) and isinstance(back, PurePath))
+    return (kind is int and found is float) or (
+        isinstance(value, PurePath) and isinstance(back, PurePath)
+    )
 
 
 def _members(value: Any, back: Any) -> Iterator[tuple[str | int, Any, Any]]:
@@ -206,7 +213,11 @@ def _parts(annotation: Any) -> Iterator[tuple[Place, Any]]:
                 stack.append((at, inner))
             continue
         yield at, here
-        stack.extend((at, inner) for inner in reversed(get_args(here)) if inner is not Ellipsis and _is_type(inner))
+        stack.extend(
+            (at, inner)
+            for inner in reversed(get_args(here))
+            if inner is not Ellipsis and _is_type(inner)
+        )
         kind = get_origin(here) or here
         if isinstance(kind, type):
             stack.extend(((*at, name), inner) for name, inner in reversed(list(_fields_of(kind))))

@@ -8,9 +8,23 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-_MAPS = ("properties", "patternProperties", "$defs", "dependentSchemas")  # keyword -> {name: schema}
+_MAPS = (
+    "properties",
+    "patternProperties",
+    "$defs",
+    "dependentSchemas",
+)  # keyword -> {name: schema}
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SINGLE = ("items", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else")
+_SINGLE = (
+    "items",
+    "additionalProperties",
+    "contains",
+    "propertyNames",
+    "not",
+    "if",
+    "then",
+    "else",
+)
 _WORDS = ("title", "description", "examples", "$comment", "x-says")
 
 
@@ -33,13 +47,17 @@ def transform(schema: Any, change: Callable[[Schema], Schema]) -> Any:
 
 def closed(schema: Schema) -> Schema:
     """The same schema, where no object with named fields takes others."""
-    made: Schema = transform(schema, lambda s: {**s, "additionalProperties": False} if "properties" in s else s)
+    made: Schema = transform(
+        schema, lambda s: {**s, "additionalProperties": False} if "properties" in s else s
+    )
     return made
 
 
 def without_words(schema: Schema) -> Schema:
     """The same schema without what only people read, so that a corrected docstring does not make another definition."""
-    made: Schema = transform(schema, lambda s: {key: value for key, value in s.items() if key not in _WORDS})
+    made: Schema = transform(
+        schema, lambda s: {key: value for key, value in s.items() if key not in _WORDS}
+    )
     return made
 
 
@@ -67,21 +85,31 @@ def below(schemas: Iterable[Schema], part: str | int) -> Iterator[Any]:
             yield first[part] if part < len(first) else schema.get("items")
             continue
         named = [schema["properties"][part]] if part in schema.get("properties", {}) else []
-        named += [inner for pattern, inner in schema.get("patternProperties", {}).items() if re.search(pattern, part)]
+        named += [
+            inner
+            for pattern, inner in schema.get("patternProperties", {}).items()
+            if re.search(pattern, part)
+        ]
         yield from named or [schema.get("additionalProperties")]
 
 
-def marked(schema: Schema, value: Any, keyword: str) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:
+def marked(
+    schema: Schema, value: Any, keyword: str
+) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:
     """Each place of `value` whose schema carries `keyword`: (path, the keyword's value, the place's value). In order."""
     stack: list[tuple[tuple[str | int, ...], Any, list[Any]]] = [((), value, [schema])]
     while stack:
         path, here, schemas = stack.pop()
         found = applying(schema, schemas)
-        marks = [s[keyword] for s in found if s.get(keyword) is not None and s[keyword] is not False]
+        marks = [
+            s[keyword] for s in found if s.get(keyword) is not None and s[keyword] is not False
+        ]
         if marks:
             yield path, marks[0], here
             continue
         members: list[tuple[str | int, Any]] = []
         if isinstance(here, (dict, list)):
             members = list(here.items()) if isinstance(here, dict) else list(enumerate(here))
-        stack.extend(((*path, part), inner, list(below(found, part))) for part, inner in reversed(members))
+        stack.extend(
+            ((*path, part), inner, list(below(found, part))) for part, inner in reversed(members)
+        )

@@ -25,12 +25,18 @@ def of_step(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
     many = f"(ctx, o, {', '.join(step.after)})" if step.after else "(ctx, o)"
     yield from _operation(f"step {step.name}", step.fn, (2 + len(step.after), 2), many)
     if step.undo:
-        yield from _operation(f"undo {step.undo.name} of step {step.name}", step.undo.fn, (3, 2), "(ctx, o, result)")
+        yield from _operation(
+            f"undo {step.undo.name} of step {step.name}", step.undo.fn, (3, 2), "(ctx, o, result)"
+        )
     if step.confirmation:
         part = step.confirmation
-        yield from _operation(f"confirmation {part.name} of step {step.name}", part.fn, (3, 2), "(ctx, o, result)")
+        yield from _operation(
+            f"confirmation {part.name} of step {step.name}", part.fn, (3, 2), "(ctx, o, result)"
+        )
     if step.finder:
-        yield from _operation(f"probe {step.finder.__name__} of step {step.name}", step.finder, (2,), "(ctx, o)")
+        yield from _operation(
+            f"probe {step.finder.__name__} of step {step.name}", step.finder, (2,), "(ctx, o)"
+        )
     told = f"{step.where}: step {step.name} returns"
     try:
         adapter(step.result_type)
@@ -50,9 +56,13 @@ def of_readers(saga: Declared) -> Iterator[str]:
     for service, fn in saga.effect_readers.items():
         yield from _called(f"reader {fn.__name__} of {service!r}", fn, (1,), "(keys)")
     for service, fn in saga.effect_lists.items():
-        yield from _called(f"{fn.__name__}, which lists the effects of {service!r},", fn, (2,), "(first, last)")
+        yield from _called(
+            f"{fn.__name__}, which lists the effects of {service!r},", fn, (2,), "(first, last)"
+        )
     for service, fn in saga.effect_undoers.items():
-        yield from _called(f"{fn.__name__}, which undoes an effect of {service!r},", fn, (2,), "(ctx, seen)")
+        yield from _called(
+            f"{fn.__name__}, which undoes an effect of {service!r},", fn, (2,), "(ctx, seen)"
+        )
     for fn in saga.invariants:
         yield from _called(f"invariant {fn.__name__}", fn, (1,), "(world)")
 
@@ -74,7 +84,9 @@ def _called(what: str, fn: Function, counts: tuple[int, ...], many: str) -> Iter
 
 
 def _remedy(annotation: Any) -> str:
-    if is_typeddict(annotation) and type(annotation).__module__ == "typing":  # pydantic needs the newer one before Python 3.12
+    if (
+        is_typeddict(annotation) and type(annotation).__module__ == "typing"
+    ):  # pydantic needs the newer one before Python 3.12
         return "Take TypedDict from typing_extensions."
     return "Return a pydantic model or plain data."
 
@@ -90,7 +102,14 @@ def _types(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
         except NameError:  # told at that step
             expected.append(("", Any))
     own = [*first, (f"the result of {step.name}", step.result_type)]
-    calls = [(step.fn, expected if len(leaders) == len(step.after) and accepts(step.fn, 2 + len(leaders)) else first)]
+    calls = [
+        (
+            step.fn,
+            expected
+            if len(leaders) == len(step.after) and accepts(step.fn, 2 + len(leaders))
+            else first,
+        )
+    ]
     calls += [(part.fn, own) for part in (step.undo, step.confirmation) if part]
     calls += [(step.finder, first)] if step.finder else []
     for fn, passed in calls:
@@ -100,7 +119,9 @@ def _types(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
             except NameError:
                 continue
             if never_fits(given, wanted):
-                order = ", or the order of after=" if passed is expected and len(expected) > 3 else ""
+                order = (
+                    ", or the order of after=" if passed is expected and len(expected) > 3 else ""
+                )
                 yield (
                     f"{where(fn)}: {fn.__name__}: parameter {name} is {type_name(wanted)}, but is given {what}, "
                     f"which is {type_name(given)}. Change the annotation{order}."
@@ -109,14 +130,20 @@ def _types(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
 
 def positional(fn: Function) -> list[str]:
     """The names of a function's parameters that take a value by its place, without `*args`."""
-    return [name for name, p in inspect.signature(fn).parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return [
+        name
+        for name, p in inspect.signature(fn).parameters.items()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
 
 
 def never_fits(given: Any, wanted: Any) -> bool:
     """Whether a value of one class (None: none at all) cannot be of any of the classes that are wanted. False when in doubt."""
     choices = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
     kind, kinds = _kind(given), [_kind(choice) for choice in choices]
-    return kind is not None and all(wish is not None and not issubclass(kind, _TAKES.get(wish, wish)) for wish in kinds)
+    return kind is not None and all(
+        wish is not None and not issubclass(kind, _TAKES.get(wish, wish)) for wish in kinds
+    )
 
 
 def _kind(annotation: Any) -> type | None:

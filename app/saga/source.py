@@ -88,7 +88,10 @@ def accepts(fn: Function, count: int) -> bool:
 
 def shape(fn: Function) -> str:
     """The head of a function as its developer knows it: `charge_card(ctx, o, created)`."""
-    names = [("*" if p.kind is p.VAR_POSITIONAL else "") + name for name, p in inspect.signature(fn).parameters.items()]
+    names = [
+        ("*" if p.kind is p.VAR_POSITIONAL else "") + name
+        for name, p in inspect.signature(fn).parameters.items()
+    ]
     return f"{getattr(fn, '__name__', 'function')}({', '.join(names)})"
 
 
@@ -103,7 +106,9 @@ def hint(fn: Function, name: str, local: dict[str, Any] | None = None) -> Any:
     if name not in annotations:
         return Any
     alone = SimpleNamespace(__annotations__={name: annotations[name]})
-    return get_type_hints(alone, getattr(plain, "__globals__", {}), local, include_extras=True)[name]
+    return get_type_hints(alone, getattr(plain, "__globals__", {}), local, include_extras=True)[
+        name
+    ]
 
 
 def result_type(fn: Function, local: dict[str, Any] | None = None) -> Any:

@@ -134,16 +134,25 @@ class Step(Generic[P, R]):
         effect: so long a probe's NEVER is asked again (default twice the step's timeout; 0 where this undo voids the key).
         """
         if fidelity not in FIDELITIES:
-            raise self._wrong(f"fidelity={said(fidelity)}: say how well the undo undoes, one of {', '.join(FIDELITIES)}")
+            raise self._wrong(
+                f"fidelity={said(fidelity)}: say how well the undo undoes, one of {', '.join(FIDELITIES)}"
+            )
 
         def declare(fn: F) -> F:
             self.saga.still_open()
             plain_function(fn, f"step {self.name}: its undo")
             if self.undo:
-                raise self._wrong(f"has two compensations, {self.undo.name} ({self.undo.where}) and {fn.__name__}: keep one", fn)
+                raise self._wrong(
+                    f"has two compensations, {self.undo.name} ({self.undo.where}) and {fn.__name__}: keep one",
+                    fn,
+                )
             words = declared_words(source.where(fn), f"step {self.name}", undone=undone)
             made = self._part(fn, retry, timeout, queue_timeout, stall_timeout, fidelity, note)
-            late_s = None if settle_after is None else length(settle_after, "settle_after", made.where, fn.__name__)
+            late_s = (
+                None
+                if settle_after is None
+                else length(settle_after, "settle_after", made.where, fn.__name__)
+            )
             self.undo = replace(made, undone=words.undone, settle_after_s=late_s)
             return fn
 
@@ -155,7 +164,10 @@ class Step(Generic[P, R]):
         self.saga.still_open()
         plain_function(fn, f"step {self.name}: its probe")
         if self.finder:
-            raise self._wrong(f"has two probes, {self.finder.__name__} ({source.where(self.finder)}) and {fn.__name__}: keep one", fn)
+            raise self._wrong(
+                f"has two probes, {self.finder.__name__} ({source.where(self.finder)}) and {fn.__name__}: keep one",
+                fn,
+            )
         self.finder = fn
         return fn
 
@@ -192,7 +204,8 @@ class Step(Generic[P, R]):
             plain_function(fn, f"step {self.name}: its confirmation")
             if self.confirmation:
                 raise self._wrong(
-                    f"has two confirmations, {self.confirmation.name} ({self.confirmation.where}) and {fn.__name__}: keep one", fn
+                    f"has two confirmations, {self.confirmation.name} ({self.confirmation.where}) and {fn.__name__}: keep one",
+                    fn,
                 )
             self.confirmation = self._part(fn, retry, timeout, queue_timeout, stall_timeout)
             return fn
@@ -222,4 +235,6 @@ class Step(Generic[P, R]):
         )
 
     def _wrong(self, problem: str, fn: Callable[..., Any] | None = None) -> DefinitionError:
-        return DefinitionError(f"{source.where(fn) if fn else source.caller()}: step {self.name}: {problem}.")
+        return DefinitionError(
+            f"{source.where(fn) if fn else source.caller()}: step {self.name}: {problem}."
+        )

@@ -19,7 +19,9 @@ from surefoot.app.secrecy import scrub
 CENTS = "cents"  # the one form there is: 1250 as 12.50
 MOST_CHARACTERS = 200
 MOST_OF_A_VALUE = 60
-_UNSEEN = re.compile(r"[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_UNSEEN = re.compile(
+    r"[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
+)
 
 
 def mistakes(template: str, schema: Mapping[str, Any]) -> Iterator[str]:

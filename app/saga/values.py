@@ -26,7 +26,9 @@ MAX_INTEGER = 2**63 - 1
 
 def pointer(*parts: str | int) -> str:
     """A JSON pointer (RFC 6901) below `/input`."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in ("input", *parts))
+    return "".join(
+        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in ("input", *parts)
+    )
 
 
 def unfit(value: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -106,11 +108,15 @@ def to_json(value: Any, what: str = "the value", annotation: Any = Any) -> Any:
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise TypeError(f"{what} cannot be kept as JSON: {error}") from error
     for path, problem in unfit(made):
-        raise TypeError(f"{what} cannot be kept as JSON: {'/'.join(str(part) for part in path) or 'it'} {problem}")
+        raise TypeError(
+            f"{what} cannot be kept as JSON: {'/'.join(str(part) for part in path) or 'it'} {problem}"
+        )
     try:
         back = by.validate_python(made)
     except ValidationError as error:
-        raise TypeError(f"{what} could not be read again from its JSON: {first_fault(error)}") from error
+        raise TypeError(
+            f"{what} could not be read again from its JSON: {first_fault(error)}"
+        ) from error
     # without an annotation it is handed on as plain JSON, which whoever left the annotation out was told
     if annotation is not Any and (told := difference(value, back)) is not None:
         raise TypeError(f"{what} would not come back as it was: {told}")
@@ -120,7 +126,9 @@ def to_json(value: Any, what: str = "the value", annotation: Any = Any) -> Any:
 def comes_back(value: Any, annotation: Any) -> Any:
     """What a value looks like when it is read back from JSON by its type. Raises: whatever pydantic does."""
     by = adapter(annotation)
-    return by.validate_python(by.dump_python(by.validate_python(value, strict=True), mode="json", by_alias=True))
+    return by.validate_python(
+        by.dump_python(by.validate_python(value, strict=True), mode="json", by_alias=True)
+    )
 
 
 def unreadable(error: ValidationError, what: str, annotation: Any) -> Unreadable:
@@ -129,7 +137,11 @@ def unreadable(error: ValidationError, what: str, annotation: Any) -> Unreadable
     field = "/".join(str(part) for part in first["loc"])
     model = type_name(annotation)
     at = f", field {field}" if field else ""
-    return Unreadable(f"{what} cannot be read by this code as {model}{at}: {first['msg']}", model=model, field=field)
+    return Unreadable(
+        f"{what} cannot be read by this code as {model}{at}: {first['msg']}",
+        model=model,
+        field=field,
+    )
 
 
 def first_fault(error: ValidationError) -> str:
@@ -145,4 +157,8 @@ def type_name(annotation: Any) -> str:
         return " | ".join(type_name(choice) for choice in get_args(annotation))
     if annotation is NoneType:
         return "None"
-    return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation).replace("typing.", "")
+    return (
+        annotation.__name__
+        if isinstance(annotation, type) and not get_args(annotation)
+        else str(annotation).replace("typing.", "")
+    )

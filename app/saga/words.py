@@ -33,7 +33,9 @@ def declared_words(line: str, what: str, **said: object) -> StepWords:
     for word, value in said.items():
         text(value, word, line, what)
         if len(str(value)) > MOST_CHARACTERS or not str(value).isprintable():
-            raise DefinitionError(f"{line}: {what}: {word}= is one short line, of at most {MOST_CHARACTERS} characters.")
+            raise DefinitionError(
+                f"{line}: {what}: {word}= is one short line, of at most {MOST_CHARACTERS} characters."
+            )
     return StepWords(**{word: str(value).strip() for word, value in said.items()})
 
 
@@ -58,14 +60,20 @@ class Words:
         return self.steps.get(step, NOTHING_SAID)
 
     def to_json(self) -> dict[str, Any]:
-        return {"summary": self.summary, "steps": {name: asdict(words) for name, words in self.steps.items()}}
+        return {
+            "summary": self.summary,
+            "steps": {name: asdict(words) for name, words in self.steps.items()},
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> Words:
         """What a newer release says besides is left out; nothing at all is what older ones said."""
         data = data or {}
         known = ("title", "done", "undone")
-        steps = {name: StepWords(**{word: str(said.get(word) or "") for word in known}) for name, said in data.get("steps", {}).items()}
+        steps = {
+            name: StepWords(**{word: str(said.get(word) or "") for word in known})
+            for name, said in data.get("steps", {}).items()
+        }
         return cls(str(data.get("summary") or ""), steps)
 
 

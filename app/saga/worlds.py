@@ -20,9 +20,13 @@ def as_world(fn: Callable[..., Any], owner: str, first: str | None) -> DrillWorl
     Raises: DefinitionError when there is one already, or it takes arguments.
     """
     if first is not None:
-        raise DefinitionError(f"{source.where(fn)}: {owner} has a drill world already ({first}). Keep one.")
+        raise DefinitionError(
+            f"{source.where(fn)}: {owner} has a drill world already ({first}). Keep one."
+        )
     if not source.accepts(fn, 0):
-        raise DefinitionError(f"{source.where(fn)}: {owner}: its drill world {fn.__name__} takes arguments. It is called without any.")
+        raise DefinitionError(
+            f"{source.where(fn)}: {owner}: its drill world {fn.__name__} takes arguments. It is called without any."
+        )
     made = contextmanager(fn) if isgeneratorfunction(fn) else fn
 
     @wraps(fn)
@@ -46,7 +50,9 @@ class _Told(AbstractContextManager[Any]):
                 return made.__enter__()
         except Exception as error:
             raise self._failed(error, "cannot be set up") from error
-        raise DefinitionError(f"{self._what} gives {type(made).__name__}. Write a function that yields once.")
+        raise DefinitionError(
+            f"{self._what} gives {type(made).__name__}. Write a function that yields once."
+        )
 
     def __exit__(self, *error: Any) -> bool | None:
         try:

@@ -84,7 +84,9 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             case Wait.BODY:
                 return patience.moving(patience.body_s, self.incoming.body_received)
             case Wait.READER:
-                return patience.moving(patience.answer_s, self.outgoing.sent if self.outgoing else 0)
+                return patience.moving(
+                    patience.answer_s, self.outgoing.sent if self.outgoing else 0
+                )
             case Wait.END:
                 return LINGER_S
         return math.inf

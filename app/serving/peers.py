@@ -14,7 +14,9 @@ def is_trusted(peer: str, proxies: str) -> bool:
     """Whether `peer` is one of `proxies` (addresses and networks, separated by commas; `*` is
     everybody)."""
     networks = _networks(proxies)
-    return networks is None or (is_address(peer) and any(ipaddress.ip_address(peer) in one for one in networks))
+    return networks is None or (
+        is_address(peer) and any(ipaddress.ip_address(peer) in one for one in networks)
+    )
 
 
 def is_address(text: str) -> bool:
@@ -29,4 +31,8 @@ def is_address(text: str) -> bool:
 def _networks(proxies: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] | None:
     """None: everybody."""
     words = words_of(proxies)
-    return None if EVERYBODY in words else tuple(ipaddress.ip_network(one, strict=False) for one in words)
+    return (
+        None
+        if EVERYBODY in words
+        else tuple(ipaddress.ip_network(one, strict=False) for one in words)
+    )

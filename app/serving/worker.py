@@ -86,7 +86,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._await_request(conn)
 
     def _is_crowded(self, address: str) -> bool:
-        return self._of_address[address] >= self._most_of_address and not is_trusted(address, self._proxies)
+        return self._of_address[address] >= self._most_of_address and not is_trusted(
+            address, self._proxies
+        )
 
     def _make_room(self) -> None:
         """Close the connection that has been waiting for longest without a request."""
@@ -263,7 +265,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._room += conn.room
         conn.room = 0
 
-    def _watch(self, conn: Connection, events: int, then: Callable[[Connection, socket.socket], None]) -> None:
+    def _watch(
+        self, conn: Connection, events: int, then: Callable[[Connection, socket.socket], None]
+    ) -> None:
         self._waiting.add(conn)
         self.poller.register(conn.sock, events, partial(then, conn))
 

@@ -41,7 +41,11 @@ class Action(NamedTuple):
 
     def __str__(self) -> str:
         told = [self.verb]
-        told += [f"{name}={value!r}" for name, value in zip(self._fields[1:], self[1:], strict=True) if value]
+        told += [
+            f"{name}={value!r}"
+            for name, value in zip(self._fields[1:], self[1:], strict=True)
+            if value
+        ]
         return " ".join(told)
 
     @property
@@ -90,18 +94,38 @@ class Director:
                 self.objections.append(f"one idempotency key was answered with two jobs ({key})")
 
         deadline_s = action.seconds or None
-        actor = self.world.people.submit(self.saga, {}, key=key, deadline_s=deadline_s, points=action.budget, dies=action.dies, told=told)
-        return _told(actor, f"submits {key}" + (f" with a deadline of {action.seconds:g} s" if deadline_s else ""))
+        actor = self.world.people.submit(
+            self.saga,
+            {},
+            key=key,
+            deadline_s=deadline_s,
+            points=action.budget,
+            dies=action.dies,
+            told=told,
+        )
+        return _told(
+            actor,
+            f"submits {key}" + (f" with a deadline of {action.seconds:g} s" if deadline_s else ""),
+        )
 
     def _cancel(self, action: Action) -> str:
         job = _one_of(self.world.view.job_ids(), action.which)
-        return _told(self.world.people.cancel(job, points=action.budget, dies=action.dies), f"asks for {_short(job)}") if job else ""
+        return (
+            _told(
+                self.world.people.cancel(job, points=action.budget, dies=action.dies),
+                f"asks for {_short(job)}",
+            )
+            if job
+            else ""
+        )
 
     def _again(self, action: Action) -> str:
         job = _one_of(self.world.view.ended(), action.which)
         if job is None:
             return ""
-        actor = self.world.people.again(job, meant=action.who % 2 == 0, points=action.budget, dies=action.dies)
+        actor = self.world.people.again(
+            job, meant=action.who % 2 == 0, points=action.budget, dies=action.dies
+        )
         return _told(actor, f"asks for {_short(job)} once more")
 
     def _letter(self, action: Action) -> str:
@@ -113,7 +137,9 @@ class Director:
         return _told(actor, f"sees to the letter of {letter.step}.{letter.kind}")
 
     def _person(self, action: Action) -> str:
-        letter = _one_of([row for row in self.world.view.letters() if not self._is_at_it(row)], action.which)
+        letter = _one_of(
+            [row for row in self.world.view.letters() if not self._is_at_it(row)], action.which
+        )
         if letter is None:
             return ""
         word = self._honest(letter, action.word or "retry")
@@ -135,13 +161,21 @@ class Director:
             return "retry"
         if word == "retry" and letter.why == "unknown_outcome" and done:
             return "mark_done"  # to try again would say that it is not there
-        if word == "retry" and done and any(plan.bare and plan.name == letter.step for plan in self.plans):
+        if (
+            word == "retry"
+            and done
+            and any(plan.bare and plan.name == letter.step for plan in self.plans)
+        ):
             word = "mark_done"  # asked for again it would happen again
         graph = next(saga.graph for saga in self.world.sagas if saga.name == self.saga)
-        if word == "mark_absent" and (done or letter.kind != "action" or not graph.by_name[letter.step].pivot):
+        if word == "mark_absent" and (
+            done or letter.kind != "action" or not graph.by_name[letter.step].pivot
+        ):
             word = "mark_done"  # it is there, or there is no way back from it: done by hand
         if word == "mark_absent":
-            self.service.by_hand(Context(letter.job_id, self.saga, letter.step, letter.item, "undo"))
+            self.service.by_hand(
+                Context(letter.job_id, self.saga, letter.step, letter.item, "undo")
+            )
         elif word == "mark_done" and not done:
             try:
                 self.service.by_hand(ctx)
@@ -181,7 +215,10 @@ class Director:
         if parcel is None or worker is None:
             return ""
         stranger = action.word == "stranger"
-        versions = [Registry(), *(Registry([saga]) for saga in self.world.sagas[:-1])]  # what a worker may lack
+        versions = [
+            Registry(),
+            *(Registry([saga]) for saga in self.world.sagas[:-1]),
+        ]  # what a worker may lack
         actor = self.world.fleet.deliver(
             parcel,
             worker,
@@ -191,7 +228,11 @@ class Director:
             redelivers=action.seconds == 0,
             registry=versions[action.who % len(versions)] if stranger else None,
         )
-        return _told(actor, f"gets {parcel.name} of {_short(parcel.message.job_id)}" + (f" ({action.word})" if action.word else ""))
+        return _told(
+            actor,
+            f"gets {parcel.name} of {_short(parcel.message.job_id)}"
+            + (f" ({action.word})" if action.word else ""),
+        )
 
     def _resume(self, action: Action) -> str:
         actor = _one_of([a for a in self.world.stage.paused if not a.frozen], action.which)
@@ -233,10 +274,14 @@ class Director:
         return f"{actor.name} dies at {actor.at}"
 
     def _kill_child(self, action: Action) -> str:
-        return self._to_a_busy_one(action, self.world.fleet.kill_child, "the child of {name} is killed at {at}")
+        return self._to_a_busy_one(
+            action, self.world.fleet.kill_child, "the child of {name} is killed at {at}"
+        )
 
     def _shut_down(self, action: Action) -> str:
-        return self._to_a_busy_one(action, self.world.fleet.shut_down, "{name} is shut down at {at}")
+        return self._to_a_busy_one(
+            action, self.world.fleet.shut_down, "{name} is shut down at {at}"
+        )
 
     def _to_a_busy_one(self, action: Action, deed: Callable[[Worker], object], told: str) -> str:
         worker = _one_of([w for w in self.world.fleet.workers if not w.idle], action.which)
@@ -261,7 +306,9 @@ class Director:
     def _doze(self, action: Action) -> str:
         """A relay finds a lease that has run out, and nods off before it acts; meanwhile the late heartbeat comes."""
         relay = f"relay{action.which % len(self.world.sweepers)}"
-        if all(worker.idle for worker in self.world.fleet.workers) or any(a.name == relay for a in self.world.stage.paused):
+        if all(worker.idle for worker in self.world.fleet.workers) or any(
+            a.name == relay for a in self.world.stage.paused
+        ):
             return ""
         self.world.tick(self.world.settings.lease_seconds + 1, beats=False)
         swept = self.world.sweep(action.which % len(self.world.sweepers), points=EXPIRING)

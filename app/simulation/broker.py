@@ -71,7 +71,9 @@ class SimBroker:
 
     def depth(self, queues: Sequence[str]) -> dict[str, int]:
         self._must_be_up()
-        return {queue: sum(parcel.message.queue == queue for parcel in self.waiting) for queue in queues}
+        return {
+            queue: sum(parcel.message.queue == queue for parcel in self.waiting) for queue in queues
+        }
 
     def marker(self) -> str | None:
         self._must_be_up()

@@ -26,7 +26,18 @@ IN_ONE = {
 }
 SKIPPED = ("surefoot.app.store.session", "surefoot.app.simulation.doors", "contextlib")
 # What moves share, and what isolates them: the name wanted is their caller's
-HELPERS = ("_landing", "_move_each", "_read", "_decide", "_late", "one", "each", "whole", "act", "look")
+HELPERS = (
+    "_landing",
+    "_move_each",
+    "_read",
+    "_decide",
+    "_late",
+    "one",
+    "each",
+    "whole",
+    "act",
+    "look",
+)
 
 
 def _who_asks() -> tuple[str, bool]:
@@ -93,7 +104,9 @@ class Doors:
         self._stage.point(f"{name}/{'asks' if reads else 'before'}")
         self._fail()
         if in_one:
-            self._stage_uncommitted(name)  # it commits by itself: whoever dies at its last line has not sent it
+            self._stage_uncommitted(
+                name
+            )  # it commits by itself: whoever dies at its last line has not sent it
         with self._engine.connect() as connection:
             yield connection
         if reads:
@@ -125,7 +138,9 @@ class Doors:
             raise _lost("the store is away")
         if self.locked_next:
             self.locked_next -= 1
-            raise OperationalError("simulated", None, sqlite3.OperationalError("database is locked"))
+            raise OperationalError(
+                "simulated", None, sqlite3.OperationalError("database is locked")
+            )
 
 
 def _lost(why: str) -> OperationalError:

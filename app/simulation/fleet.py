@@ -92,9 +92,15 @@ class Fleet:
             if (actor.crashed and redelivers) or isinstance(actor.error, StoreUnavailable):
                 waiting.append(taken)
 
-        return self._scene.act(actor, lambda: self._serve(actor, taken, boot, pid, registry or self._scene.registry), ended)
+        return self._scene.act(
+            actor,
+            lambda: self._serve(actor, taken, boot, pid, registry or self._scene.registry),
+            ended,
+        )
 
-    def _serve(self, actor: Actor, parcel: Parcel, boot: str, pid: int, registry: Registry) -> Verdict:
+    def _serve(
+        self, actor: Actor, parcel: Parcel, boot: str, pid: int, registry: Registry
+    ) -> Verdict:
         """What `surefoot.workers.tasks` does with a message."""
         db, settings, broker = self._scene.db, self._scene.settings, self._scene.broker
         carries = not broker.down
@@ -107,8 +113,12 @@ class Fleet:
                 raise AssertionError("run on to something that does not ride")
             parcel, first = following, delivery.message or delivery.operation_id
             actor.about, actor.fence = parcel.name, None
-            delivery = parcel.delivery(boot, pid, runs_on=self._runs_on, carries=carries, message=first)
-            performed = run_on(db, settings, registry, broker, delivery, performed.following, limit=_no_limit)
+            delivery = parcel.delivery(
+                boot, pid, runs_on=self._runs_on, carries=carries, message=first
+            )
+            performed = run_on(
+                db, settings, registry, broker, delivery, performed.following, limit=_no_limit
+            )
             self._check_fence(actor, delivery.operation_id, performed)
         actor.fence = None
         if (carries or parcel.packed) and not broker.go_on(parcel, performed):
@@ -123,7 +133,9 @@ class Fleet:
         asked = "SELECT step, fence FROM operations WHERE id = ?"
         step, fence = self._scene.store.ask(asked, operation_id)[0]
         if fence != actor.fence:
-            self._scene.errors.append(f"{step}: a completion under fence {actor.fence} was taken, but the claim is {fence}")
+            self._scene.errors.append(
+                f"{step}: a completion under fence {actor.fence} was taken, but the claim is {fence}"
+            )
 
     def beat(self, worker: Worker) -> None:
         """Its main process renews what its child is at; a child past its hard limit is killed."""
@@ -132,7 +144,12 @@ class Fleet:
         scene = self._scene
         beat = scene.act(
             Actor(worker.name, Role.KEEPER),
-            lambda: keep.beat(scene.db, scene.settings, worker.boot, [worker.parcel.message.operation_id] if worker.parcel else []),
+            lambda: keep.beat(
+                scene.db,
+                scene.settings,
+                worker.boot,
+                [worker.parcel.message.operation_id] if worker.parcel else [],
+            ),
         )
         if isinstance(beat.result, keep.Beat) and beat.result.overdue:
             self.kill_child(worker)
@@ -147,7 +164,15 @@ class Fleet:
         why, delivery = "the child was killed", parcel.message.operation_id
         scene.act(
             Actor(worker.name, Role.KEEPER),
-            lambda: keep.lost(scene.db, scene.settings, scene.broker, boot=worker.boot, pid=pid, delivery=delivery, why=why),
+            lambda: keep.lost(
+                scene.db,
+                scene.settings,
+                scene.broker,
+                boot=worker.boot,
+                pid=pid,
+                delivery=delivery,
+                why=why,
+            ),
         )
         scene.broker.waiting.append(parcel)
 
@@ -156,7 +181,10 @@ class Fleet:
         if worker.actor is None or worker.parcel is None:
             return
         scene, parcel = self._scene, worker.parcel
-        scene.act(Actor(worker.name, Role.KEEPER), lambda: keep.hand_back(scene.db, scene.broker, worker.boot))
+        scene.act(
+            Actor(worker.name, Role.KEEPER),
+            lambda: keep.hand_back(scene.db, scene.broker, worker.boot),
+        )
         self._end_child(worker, worker.actor)
         worker.restart()
         scene.broker.waiting.append(parcel)

@@ -40,7 +40,9 @@ class Ledger:
     drifted: list[str] = field(default_factory=list)
     taken_back: Counter[str] = field(default_factory=Counter)
     objections: list[str] = field(default_factory=list)
-    _own: list[str] = field(default_factory=list, repr=False)  # steps that the service is asked about
+    _own: list[str] = field(
+        default_factory=list, repr=False
+    )  # steps that the service is asked about
 
     # --- the service's side ----------------------------------------------------------------------------------------
     def declare(self, saga: Saga[Any], plans: Sequence[StepPlan]) -> None:
@@ -90,7 +92,10 @@ class Ledger:
             .order_by(operations.c.id)
         )
         with self.store.engine.begin() as tx:
-            keys = [(effect_key(row.job_id, row.step, "", Kind.ACTION), row.step) for row in tx.execute(done)]
+            keys = [
+                (effect_key(row.job_id, row.step, "", Kind.ACTION), row.step)
+                for row in tx.execute(done)
+            ]
             fresh = [one for one in keys if one[0] not in self.drifted]
             if not fresh:
                 return ""

@@ -38,7 +38,10 @@ class People:
         told: Callable[[str], None] | None = None,
     ) -> Actor:
         """A client asks for a job and rings. The actor's result is the job's id; `told(job id)`: when it is answered."""
-        asked, scene = Submission(TENANT, saga, value, "client", key=key, deadline_s=deadline_s), self._scene
+        asked, scene = (
+            Submission(TENANT, saga, value, "client", key=key, deadline_s=deadline_s),
+            self._scene,
+        )
 
         def work() -> str:
             faults.reached(Point.BEFORE_EFFECT, "web", "submit")
@@ -55,31 +58,47 @@ class People:
     def cancel(self, job_id: str, *, points: int | str | None = None, dies: bool = False) -> Actor:
         """A client cancels."""
         scene = self._scene
-        return self._decide(Actor("cancel", Role.WEB, points, dies), lambda: decide.cancel(scene.db, scene.settings, job_id, "client"))
+        return self._decide(
+            Actor("cancel", Role.WEB, points, dies),
+            lambda: decide.cancel(scene.db, scene.settings, job_id, "client"),
+        )
 
-    def resolve(self, letter_id: str, word: str, *, points: int | str | None = None, dies: bool = False) -> Actor:
+    def resolve(
+        self, letter_id: str, word: str, *, points: int | str | None = None, dies: bool = False
+    ) -> Actor:
         """A person decides about a dead letter: `retry`, `mark_done`, `waive` or `mark_absent`. By-hand work is the caller's."""
         scene = self._scene
 
         def asked() -> decide.Decision:
             if word == "mark_absent":
                 return decide.mark_absent(scene.db, scene.settings, letter_id, "person", "looked")
-            verb = {"retry": decide.retry, "mark_done": decide.mark_done, "waive": decide.waive}[word]
+            verb = {"retry": decide.retry, "mark_done": decide.mark_done, "waive": decide.waive}[
+                word
+            ]
             return verb(scene.db, letter_id, "person", "looked")
 
         return self._decide(Actor(word, Role.PERSON, points, dies), asked)
 
-    def again(self, job_id: str, *, meant: bool, points: int | str | None = None, dies: bool = False) -> Actor:
+    def again(
+        self, job_id: str, *, meant: bool, points: int | str | None = None, dies: bool = False
+    ) -> Actor:
         """A client asks that an ended job be run again. `meant`: even one that completed."""
         asked = Asked("client", "once more", again=meant)
-        return self._send_back(Actor("again", Role.WEB, points, dies), lambda entrance: redrive_job(entrance, job_id, asked))
+        return self._send_back(
+            Actor("again", Role.WEB, points, dies),
+            lambda entrance: redrive_job(entrance, job_id, asked),
+        )
 
-    def letter(self, letter_id: str, word: str, *, points: int | str | None = None, dies: bool = False) -> Actor:
+    def letter(
+        self, letter_id: str, word: str, *, points: int | str | None = None, dies: bool = False
+    ) -> Actor:
         """A person sees to a letter that holds no job: `send_back` or `lay_down`."""
         actor, scene = Actor(word, Role.PERSON, points, dies), self._scene
         if word == "lay_down":
             return scene.act(actor, lambda: discard_letter(scene.db, letter_id, "person", "looked"))
-        return self._send_back(actor, lambda entrance: redrive_letter(entrance, letter_id, Asked("person", "looked")))
+        return self._send_back(
+            actor, lambda entrance: redrive_letter(entrance, letter_id, Asked("person", "looked"))
+        )
 
     def patrol(self, *, points: int | str | None = None, dies: bool = False) -> Actor:
         """A process reconciles the next jobs."""
@@ -92,7 +111,9 @@ class People:
         scene = self._scene
         reconcile.whole_window(scene.store.engine, scene.settings, scene.registry, "patrol")
 
-    def finding(self, finding_id: str, word: str, *, points: int | str | None = None, dies: bool = False) -> Actor:
+    def finding(
+        self, finding_id: str, word: str, *, points: int | str | None = None, dies: bool = False
+    ) -> Actor:
         """A person decides about a finding: `adopt`, `undo`, `close`; or to `decide` that a patrol undoes it."""
         scene = self._scene
         who = ("person", "looked")
@@ -106,7 +127,9 @@ class People:
 
     def _send_back(self, actor: Actor, asked: Callable[[Entrance], Any]) -> Actor:
         scene = self._scene
-        entrance = Entrance(scene.db, scene.settings, scene.registry, lambda connection, tenant: None)
+        entrance = Entrance(
+            scene.db, scene.settings, scene.registry, lambda connection, tenant: None
+        )
 
         def work() -> str:
             done = asked(entrance)

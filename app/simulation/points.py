@@ -25,8 +25,22 @@ def _reads(*names: str) -> set[str]:
 NAMED = frozenset(
     {str(point) for point in Point}
     | {"publish/before", "publish/after", "go_on/before", "go_on/after", "effect/done", "sleeps"}
-    | _around("submit._insert", "attempt.complete", "attempt.fail", "attempt.park", "attempt.expire", "attempt.nobody_came")
-    | _around("attempt.hand_back", "decide.cancel", "decide.retry", "decide.mark_done", "decide.waive", "decide.mark_absent")
+    | _around(
+        "submit._insert",
+        "attempt.complete",
+        "attempt.fail",
+        "attempt.park",
+        "attempt.expire",
+        "attempt.nobody_came",
+    )
+    | _around(
+        "attempt.hand_back",
+        "decide.cancel",
+        "decide.retry",
+        "decide.mark_done",
+        "decide.waive",
+        "decide.mark_absent",
+    )
     | _around("sweep.Sweeper._due", "sweep.Sweeper._deadlines", "sweep.Sweeper._undo_late")
     | _around("lost.Lost.run_once", "broker_lost.BrokerLost.go_on", "unattended.sweep")
     | _single(
@@ -54,6 +68,11 @@ NAMED = frozenset(
     | _reads("reconcile.patrol", "findings._found", "findings.lost_effects", "findings._carry_out")
     | _around("locking.take_locks", "late.sweep", "late.act_on_batch")
     | _reads("redrive.redrive_job", "redrive.redrive_letter")
-    | _reads("sweep.Sweeper._expired", "sweep.Sweeper._unsent", "sweep.Sweeper._idle", "sweep.Sweeper._stranded")
+    | _reads(
+        "sweep.Sweeper._expired",
+        "sweep.Sweeper._unsent",
+        "sweep.Sweeper._idle",
+        "sweep.Sweeper._stranded",
+    )
     | _reads("lost.Lost.run_once", "lost.Lost._gone")
 )

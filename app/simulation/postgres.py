@@ -123,7 +123,10 @@ def _functions() -> str:
     answers = [(name, "timestamptz", now) for name in (*CLOCKS, "sim_now")]
     answers.append(("sim_role", "text", "SELECT nullif(current_setting('sim.role'), '')"))
     answers.append(("sim_fence", "int", "SELECT nullif(current_setting('sim.fence'), '')::int"))
-    return ";\n".join(f"CREATE FUNCTION {name}() RETURNS {kind} LANGUAGE sql STABLE AS $sim$ {body} $sim$" for name, kind, body in answers)
+    return ";\n".join(
+        f"CREATE FUNCTION {name}() RETURNS {kind} LANGUAGE sql STABLE AS $sim$ {body} $sim$"
+        for name, kind, body in answers
+    )
 
 
 def _zoned(clock: VirtualClock) -> str:

@@ -155,7 +155,9 @@ def _there(elsewhere: Elsewhere) -> SimStore:
 def _schemas_dropped(elsewhere: Elsewhere | None) -> Iterator[None]:
     """In the end nothing is left of what this run has made, in whichever process."""
     if elsewhere is not None:
-        drop_schemas(elsewhere.url, elsewhere.prefix)  # there is none yet: it is asked whether it answers
+        drop_schemas(
+            elsewhere.url, elsewhere.prefix
+        )  # there is none yet: it is asked whether it answers
     try:
         yield
     finally:
@@ -168,7 +170,10 @@ def _schemas_dropped(elsewhere: Elsewhere | None) -> Iterator[None]:
 def quietly(work: Callable[..., Outcome], *args: Any, **more: Any) -> Outcome:
     """Without the engine's log: it tells of every fault that is injected here on purpose."""
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        cache_logger_on_first_use=False,
+    )
     try:
         return work(*args, **more)
     finally:

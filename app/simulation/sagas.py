@@ -44,7 +44,9 @@ class StepPlan:
         return self.promise != "pure" and not self.bare
 
     def __str__(self) -> str:
-        marks = [mark for mark in ("replay", "probe", "confirm", "brief", "bare") if getattr(self, mark)]
+        marks = [
+            mark for mark in ("replay", "probe", "confirm", "brief", "bare") if getattr(self, mark)
+        ]
         after = f" after {','.join(self.after)}" if self.after else ""
         return f"{self.name}: lane {self.lane}, {'+'.join([self.promise, *marks])}, {self.attempts} tries{after}"
 
@@ -72,16 +74,36 @@ def draw(chance: random.Random) -> tuple[StepPlan, ...]:
             )
         )
     if chance.random() < 0.6:
-        ends = tuple(plan.name for plan in plans if not any(plan.name in other.after for other in plans))
+        ends = tuple(
+            plan.name for plan in plans if not any(plan.name in other.after for other in plans)
+        )
         final = chance.random() < 0.3
         unknown = chance.choice(("retry", "attention"))
-        plans.append(StepPlan("turn", ends, chance.choice(lanes), "final" if final else "pivot", chance.choice((1, 2)), on_unknown=unknown))
+        plans.append(
+            StepPlan(
+                "turn",
+                ends,
+                chance.choice(lanes),
+                "final" if final else "pivot",
+                chance.choice((1, 2)),
+                on_unknown=unknown,
+            )
+        )
         onward: list[str] = []
         for number in range(chance.choice((0, 1, 2))):
             name = f"p{number}"
             after = _some(chance, onward) or ("turn",)
             promise = chance.choice(("onward", "onward", "final"))
-            plans.append(StepPlan(name, after, chance.choice(lanes), promise, chance.choice((1, 3)), on_unknown=unknown))
+            plans.append(
+                StepPlan(
+                    name,
+                    after,
+                    chance.choice(lanes),
+                    promise,
+                    chance.choice((1, 3)),
+                    on_unknown=unknown,
+                )
+            )
             onward.append(name)
     return _fan(chance) if chance.random() < 0.12 else _some_confirmed(plans)
 
@@ -90,13 +112,18 @@ def _some_confirmed(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
     """Some steps from the pivot on are confirmed too: they are what a person may waive. Drawn apart from the rest of the saga."""
     chance = random.Random(repr(plans))
     onward = ("pivot", "final", "onward")
-    return tuple(replace(plan, confirm=chance.random() < 0.15) if plan.promise in onward else plan for plan in plans)
+    return tuple(
+        replace(plan, confirm=chance.random() < 0.15) if plan.promise in onward else plan
+        for plan in plans
+    )
 
 
 def to_be_learnt(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
     """What can be undone has a probe, or is done once more before its undo, by turns."""
     return tuple(
-        replace(plan, replay=number % 2 == 0, probe=number % 2 == 1, undo_attempts=10) if plan.promise == "undo" else plan
+        replace(plan, replay=number % 2 == 0, probe=number % 2 == 1, undo_attempts=10)
+        if plan.promise == "undo"
+        else plan
         for number, plan in enumerate(plans)
     )
 
@@ -117,8 +144,18 @@ def _fan(chance: random.Random) -> tuple[StepPlan, ...]:
         )
         for number in range(chance.choice((3, 4, 5, 6)))
     ]
-    join = StepPlan("join", tuple(plan.name for plan in members), chance.choice("ab"), chance.choice(("undo", "pivot")), 2)
-    behind = [StepPlan("behind", ("join",), "a", "onward" if join.promise == "pivot" else "undo", 2)] if chance.random() < 0.5 else []
+    join = StepPlan(
+        "join",
+        tuple(plan.name for plan in members),
+        chance.choice("ab"),
+        chance.choice(("undo", "pivot")),
+        2,
+    )
+    behind = (
+        [StepPlan("behind", ("join",), "a", "onward" if join.promise == "pivot" else "undo", 2)]
+        if chance.random() < 0.5
+        else []
+    )
     return (*first, *members, join, *behind)
 
 
@@ -129,7 +166,9 @@ def _some(chance: random.Random, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(chosen))
 
 
-def build(name: str, plans: Sequence[StepPlan], service: SimService, *, version: int = 1, **says: Any) -> Saga[Any]:
+def build(
+    name: str, plans: Sequence[StepPlan], service: SimService, *, version: int = 1, **says: Any
+) -> Saga[Any]:
     """The saga of these plans; every function of it is the service's `act`. `says`: what it says beside its steps."""
     saga: Saga[Any] = Saga(name, version=version, input=Thing, examples=[Thing()], **says)
     for plan in plans:
@@ -163,11 +202,15 @@ def _declare(saga: Saga[Any], plan: StepPlan, service: SimService) -> None:
         **more,
     )(action)
     if plan.promise == "undo":
-        step.compensate(fidelity="exact", retry=Retry(limit=plan.undo_attempts), timeout=30)(_named(other, f"undo_{plan.name}"))
+        step.compensate(fidelity="exact", retry=Retry(limit=plan.undo_attempts), timeout=30)(
+            _named(other, f"undo_{plan.name}")
+        )
     if plan.probe:
         step.probe(_named(lambda ctx, o: service.find(ctx), f"find_{plan.name}"))
     if plan.confirm:
-        step.confirm(retry=Retry(limit=5), timeout=30)(_named(lambda ctx, o: service.act(ctx, version), f"confirm_{plan.name}"))
+        step.confirm(retry=Retry(limit=5), timeout=30)(
+            _named(lambda ctx, o: service.act(ctx, version), f"confirm_{plan.name}")
+        )
 
 
 def _named(fn: Any, name: str) -> Any:

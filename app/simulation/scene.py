@@ -13,7 +13,10 @@ from surefoot.app.simulation.broker import SimBroker
 from surefoot.app.simulation.stage import Actor
 from surefoot.app.simulation.store import SimStore
 
-EXPECTED = (RequestError, StoreUnavailable)  # what an actor may end with; anything else is a mistake of the engine
+EXPECTED = (
+    RequestError,
+    StoreUnavailable,
+)  # what an actor may end with; anything else is a mistake of the engine
 
 
 @dataclass
@@ -31,15 +34,21 @@ class Scene:
         """What the engine takes for its database."""
         return self.store.doors
 
-    def act(self, actor: Actor, work: Callable[[], Any], ended: Callable[[Actor], None] | None = None) -> Actor:
+    def act(
+        self, actor: Actor, work: Callable[[], Any], ended: Callable[[Actor], None] | None = None
+    ) -> Actor:
         """An actor does `work`, as far as it comes. `ended`: when it is done, however it ended."""
 
         def note(actor: Actor) -> None:
             if actor.error is not None and not isinstance(actor.error, EXPECTED):
-                self.errors.append(f"{actor.name} ended with {type(actor.error).__name__}: {actor.error} (at {actor.at})")
+                self.errors.append(
+                    f"{actor.name} ended with {type(actor.error).__name__}: {actor.error} (at {actor.at})"
+                )
             if ended is not None:
                 ended(actor)
 
         actor.ended = note
         trouble = self.store.trouble
-        return self.store.stage.start(actor, work, may_wait=trouble.down or trouble.answer_lost_next > 0)
+        return self.store.stage.start(
+            actor, work, may_wait=trouble.down or trouble.answer_lost_next > 0
+        )

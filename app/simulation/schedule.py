@@ -53,11 +53,30 @@ FAULTS = {
 STOPS = (1, 1, 2, 3, 4, 6, 9, 13, 20)  # after how many points an actor stops
 # What takes several in one order is not met by chance: of eight seeds one is about sleep alone, one about people alone
 OF_EIGHT_SLEEPERS, OF_EIGHT_PEOPLE = 5, 6
-OF_SIXTEEN_IN_DOUBT = 2  # answers are lost, jobs cancelled, and every undo has to learn what happened
+OF_SIXTEEN_IN_DOUBT = (
+    2  # answers are lost, jobs cancelled, and every undo has to learn what happened
+)
 OF_SIXTEEN_ACCOUNTED = 9  # effects stand without a job or go behind our back, and are reconciled
 OF_EIGHT_FAILING = 7  # steps that fail for good, beside what is drawn
-SLEEPERS = {"submit": 0.7, "deliver": 6.0, "resume": 3.0, "sweep": 4.0, "tick": 5.0, "oversleep": 3.0, "doze": 0.5, "broker": 0.7}
-PEOPLE = {"submit": 2.0, "deliver": 15.0, "resume": 5.0, "sweep": 4.0, "tick": 7.0, "cancel": 0.7, "person": 8.0}
+SLEEPERS = {
+    "submit": 0.7,
+    "deliver": 6.0,
+    "resume": 3.0,
+    "sweep": 4.0,
+    "tick": 5.0,
+    "oversleep": 3.0,
+    "doze": 0.5,
+    "broker": 0.7,
+}
+PEOPLE = {
+    "submit": 2.0,
+    "deliver": 15.0,
+    "resume": 5.0,
+    "sweep": 4.0,
+    "tick": 7.0,
+    "cancel": 0.7,
+    "person": 8.0,
+}
 IN_DOUBT = {
     "submit": 1.5,
     "deliver": 15.0,
@@ -73,9 +92,13 @@ ACCOUNTED = {"patrol": 4.0, "stray": 1.0, "drift": 2.0, "finding": 5.0}
 ON_TERMS = {"again": 2.0, "letter": 1.0, "deploy": 0.6, "person": 3.0}
 RECONCILE_S = 20.0
 FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
-YOUNG_S = 300.0  # a schedule that heals before this has no operation near its queue time-out (15 minutes)
+YOUNG_S = (
+    300.0  # a schedule that heals before this has no operation near its queue time-out (15 minutes)
+)
 RETRIES = 2  # rounds in which they send back, before they decide otherwise
-ROUNDS_OF_PEOPLE = 6  # a retried operation may turn the job, whose undos ask again: a handful is plenty
+ROUNDS_OF_PEOPLE = (
+    6  # a retried operation may turn the job, whose undos ask again: a handful is plenty
+)
 
 
 @dataclass(frozen=True)
@@ -97,10 +120,31 @@ class Rates:
     def of(cls, seed: int, chance: random.Random) -> Rates:
         """Those of a seed."""
         if seed % 8 == OF_EIGHT_SLEEPERS:
-            return cls(SLEEPERS, (), 0.0, 0.9, 0.0, 0.6, 0.0, 0.0, chance.random() < 0.6, (1, 2, 3, 4, 5, 6))
+            return cls(
+                SLEEPERS,
+                (),
+                0.0,
+                0.9,
+                0.0,
+                0.6,
+                0.0,
+                0.0,
+                chance.random() < 0.6,
+                (1, 2, 3, 4, 5, 6),
+            )
         if seed % 8 == OF_EIGHT_PEOPLE:
             answers = ("break", "break", "lose", "refuse")
-            return cls(PEOPLE, answers, chance.choice((0.5, 0.8)), 0.1, 0.0, 0.0, chance.choice((0.0, 0.1)), 0.0, chance.random() < 0.6)
+            return cls(
+                PEOPLE,
+                answers,
+                chance.choice((0.5, 0.8)),
+                0.1,
+                0.0,
+                0.0,
+                chance.choice((0.0, 0.1)),
+                0.0,
+                chance.random() < 0.6,
+            )
         if seed % 16 == OF_SIXTEEN_IN_DOUBT:
             words = ("lose", "lose", "lose", "break", "refuse")
             dies = chance.choice((0.0, 0.2))
@@ -109,7 +153,11 @@ class Rates:
         if seed % 16 == OF_SIXTEEN_ACCOUNTED:
             return replace(drawn, weights=drawn.weights | ACCOUNTED)
         if terms.any:
-            calm = replace(drawn, weights=ORDINARY, answers=(), pause=0.0, dies=0.0) if terms.once else drawn
+            calm = (
+                replace(drawn, weights=ORDINARY, answers=(), pause=0.0, dies=0.0)
+                if terms.once
+                else drawn
+            )
             return replace(
                 calm,
                 weights=calm.weights | ON_TERMS,
@@ -117,7 +165,9 @@ class Rates:
                 bad_answer=max(calm.bad_answer, 0.25),
             )
         if seed % 8 == OF_EIGHT_FAILING:
-            return replace(drawn, answers=(*drawn.answers, FOR_GOOD), bad_answer=max(drawn.bad_answer, 0.2))
+            return replace(
+                drawn, answers=(*drawn.answers, FOR_GOOD), bad_answer=max(drawn.bad_answer, 0.2)
+            )
         return drawn
 
     @classmethod
@@ -182,10 +232,26 @@ def _drawn(chance: random.Random, rates: Rates) -> Iterator[Action]:
                 yield Action(verb, which, points=points, dies=dies, seconds=seconds)
             case "deliver":
                 word = chance.choice(rates.answers) if chance.random() < rates.bad_answer else ""
-                yield Action(verb, which, who, word, points, dies, seconds=float(chance.random() < 0.3) if dies else 0.0)
+                yield Action(
+                    verb,
+                    which,
+                    who,
+                    word,
+                    points,
+                    dies,
+                    seconds=float(chance.random() < 0.3) if dies else 0.0,
+                )
             case "tick":
-                seconds = chance.choice(LONG_S) if chance.random() < rates.long_tick else chance.choice(SECONDS)
-                yield Action(verb, word="no beats" if chance.random() < rates.no_beats else "", seconds=seconds)
+                seconds = (
+                    chance.choice(LONG_S)
+                    if chance.random() < rates.long_tick
+                    else chance.choice(SECONDS)
+                )
+                yield Action(
+                    verb,
+                    word="no beats" if chance.random() < rates.no_beats else "",
+                    seconds=seconds,
+                )
             case "person":
                 yield Action(verb, which, word=chance.choice(WORDS), points=points, dies=dies)
             case "resume" | "sweep" | "cancel" | "patrol":
@@ -228,12 +294,17 @@ def run(
     outcome, terms = Outcome(seed, plans_of(seed)), terms_of(seed)
     outcome.on_postgresql = store.engine.dialect.name == "postgresql"
     service = SimService(store, exclusive=bool(terms.on_locked))
-    sagas = [build(SAGA, outcome.plans, service, version=n, **terms.of_saga()) for n in range(1, terms.versions + 1)]
+    sagas = [
+        build(SAGA, outcome.plans, service, version=n, **terms.of_saga())
+        for n in range(1, terms.versions + 1)
+    ]
     ledger = Ledger(store) if seed % 16 == OF_SIXTEEN_ACCOUNTED else None
     if ledger is not None:
         ledger.declare(sagas[0], outcome.plans)
     settings = settings_of(terms)
-    with World(sagas, seed=seed, settings=settings, store=store, runs_on=rates.runs_on, deployed=1) as world:
+    with World(
+        sagas, seed=seed, settings=settings, store=store, runs_on=rates.runs_on, deployed=1
+    ) as world:
         director = Director(world, service, SAGA, outcome.plans, ledger)
         try:
             if actions is None:
@@ -245,7 +316,11 @@ def run(
         except AssertionError as error:  # the world's own
             outcome.problems.append(str(error))
         outcome.ends.update(row.state for row in world.view.jobs())
-        outcome.points, outcome.crashes, outcome.answers = world.stage.points, world.stage.crashes, service.calls
+        outcome.points, outcome.crashes, outcome.answers = (
+            world.stage.points,
+            world.stage.crashes,
+            service.calls,
+        )
     return outcome
 
 
@@ -265,14 +340,18 @@ def land(director: Director, outcome: Outcome) -> None:
     """The second phase: it heals, it lands, people answer what is asked, and the truth is compared with the account."""
     world, outcome.phase = director.world, "liveness"
     young = world.clock.now_s < YOUNG_S and not terms_of(outcome.seed).gives_up_s
-    if outcome.seed % 2:  # who is frozen sleeps through all of it, and wakes when the jobs have landed
+    if (
+        outcome.seed % 2
+    ):  # who is frozen sleeps through all of it, and wakes when the jobs have landed
         world.heal(thaw=False)
         world.land()
     world.heal()
     retried: set[str] = set()
     for number in range(ROUNDS_OF_PEOPLE):
         if not world.land():
-            outcome.problems.append(f"{len(world.view.moving())} jobs have not landed within the bound")
+            outcome.problems.append(
+                f"{len(world.view.moving())} jobs have not landed within the bound"
+            )
             break
         letters = world.view.letters()
         if not letters:
@@ -296,10 +375,16 @@ def land(director: Director, outcome: Outcome) -> None:
             "an operation waited in vain for its queue time-out, though workers were there: its message was never rung again"
         )
     states = {row.id: row.state for row in world.view.jobs()}
-    outcome.problems += [f"the accepted job of {key} is gone" for key, job in director.accepted.items() if job not in states]
+    outcome.problems += [
+        f"the accepted job of {key} is gone"
+        for key, job in director.accepted.items()
+        if job not in states
+    ]
     if not outcome.problems and any(state not in ENDED for state in states.values()):
         asking = sum(state == JobState.ATTENTION for state in states.values())
-        outcome.problems.append(f"{asking} jobs still ask a person who has answered {ROUNDS_OF_PEOPLE} times")
+        outcome.problems.append(
+            f"{asking} jobs still ask a person who has answered {ROUNDS_OF_PEOPLE} times"
+        )
 
 
 __all__ = ["LENGTH", "SAGA", "Outcome", "Rates", "actions_of", "land", "plans_of", "run"]

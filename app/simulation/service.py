@@ -72,11 +72,15 @@ class SimService:
     store: SimStore
     exclusive: bool = False
     book: list[Effect] = field(default_factory=list)
-    asked_to_undo: set[tuple[str, str]] = field(default_factory=set)  # (job, step), also those that had nothing to undo
+    asked_to_undo: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # (job, step), also those that had nothing to undo
     in_doubt: set[Asked] = field(default_factory=set)  # attempts whose question was not answered
     calls: Counter[str] = field(default_factory=Counter)
     objections: list[str] = field(default_factory=list)
-    say: Callable[[Context], str | None] | None = None  # how to answer, where the calling actor was not told
+    say: Callable[[Context], str | None] | None = (
+        None  # how to answer, where the calling actor was not told
+    )
 
     def act(self, ctx: Context, version: int = 1, *, bare: bool = False) -> Any:
         """An action, undo or confirmation, by the code of this version. `bare`: without a barrier."""
@@ -88,7 +92,9 @@ class SimService:
         self.calls[said] += 1
         self._has_a_cause(ctx, version)
         if _asked(ctx) in self.in_doubt:
-            self.objections.append(f"{ctx.step} {ctx.kind} went on in doubt: its probe could not tell")
+            self.objections.append(
+                f"{ctx.step} {ctx.kind} went on in doubt: its probe could not tell"
+            )
         self._before(said, ctx)
         if said == "not_yet":
             return NotYet(after=5)
@@ -126,7 +132,9 @@ class SimService:
             self.in_doubt.add(_asked(ctx))
             return UNKNOWN
         with self.store.engine.connect() as connection:
-            row = connection.execute(select(rows.c.outcome, rows.c.result).where(rows.c.key == ctx.action_key)).one_or_none()
+            row = connection.execute(
+                select(rows.c.outcome, rows.c.result).where(rows.c.key == ctx.action_key)
+            ).one_or_none()
         return Happened(row.result) if row is not None and row.outcome == DONE else NEVER
 
     def by_hand(self, ctx: Context) -> None:
@@ -140,7 +148,9 @@ class SimService:
 
     def of(self, job_id: str, kind: str) -> list[str]:
         """The steps of a job that had an effect of this kind, in the order it happened."""
-        return [effect.step for effect in self.book if effect.job_id == job_id and effect.kind == kind]
+        return [
+            effect.step for effect in self.book if effect.job_id == job_id and effect.kind == kind
+        ]
 
     # --- how -------------------------------------------------------------------------------------------------------
     @staticmethod
@@ -174,7 +184,9 @@ class SimService:
             return
         for job_id in {e.job_id for e in self.book} - {effect.job_id}:
             if self._moves(job_id):
-                self.objections.append(f"{effect.step} took effect while another job had the same lock")
+                self.objections.append(
+                    f"{effect.step} took effect while another job had the same lock"
+                )
 
     def _moves(self, job_id: str) -> bool:
         state: str = self.store.ask("SELECT state FROM jobs WHERE id = ?", job_id)[0][0]
@@ -198,4 +210,6 @@ class SimService:
         elif not row[0] or row[1] < 1:
             self.objections.append(f"{name} was asked for before its attempt was counted")
         elif row[2] != version:
-            self.objections.append(f"{name} of a job of version {row[2]} was done by the code of version {version}")
+            self.objections.append(
+                f"{name} of a job of version {row[2]} was done by the code of version {version}"
+            )

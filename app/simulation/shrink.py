@@ -11,7 +11,9 @@ from surefoot.app.simulation.store import SimStore
 MOST_RUNS = 400  # of one schedule: a minute or so
 
 
-def shrunk(failed: Outcome, most_runs: int = MOST_RUNS, *, store: SimStore | None = None) -> Outcome:
+def shrunk(
+    failed: Outcome, most_runs: int = MOST_RUNS, *, store: SimStore | None = None
+) -> Outcome:
     """The shortest schedule found that fails with the same first sentence. `store`: where, if not in memory.
 
     Delta debugging: halves, quarters, single actions are left out; what is left is done in one go where that fails too.
@@ -39,14 +41,24 @@ def shrunk(failed: Outcome, most_runs: int = MOST_RUNS, *, store: SimStore | Non
             break
         size = max(1, size // 2)
     for number in range(len(best.actions)):
-        if number < len(best.actions) and runs < most_runs and simple(best.actions[number]) != best.actions[number]:
-            fails([*best.actions[:number], simple(best.actions[number]), *best.actions[number + 1 :]])
+        if (
+            number < len(best.actions)
+            and runs < most_runs
+            and simple(best.actions[number]) != best.actions[number]
+        ):
+            fails(
+                [*best.actions[:number], simple(best.actions[number]), *best.actions[number + 1 :]]
+            )
     return best
 
 
 def same(tried: Outcome, failed: Outcome) -> bool:
     """Whether it is the same mistake that shows: the same sentence, whichever row it names."""
-    return tried.failed and tried.phase == failed.phase and what(tried.problems) & what(failed.problems) != set()
+    return (
+        tried.failed
+        and tried.phase == failed.phase
+        and what(tried.problems) & what(failed.problems) != set()
+    )
 
 
 def what(problems: Sequence[str]) -> set[str]:

@@ -53,7 +53,9 @@ class Actor:
     frozen: bool = False
     result: Any = None
     error: BaseException | None = None
-    ended: Callable[[Actor], None] | None = None  # what the world does when it is done, however it ended
+    ended: Callable[[Actor], None] | None = (
+        None  # what the world does when it is done, however it ended
+    )
     _go: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _thread: threading.Thread | None = None
 
@@ -81,7 +83,9 @@ class Stage:
         """Let an actor do `work`, until it is done, dies or has used up its budget. `may_wait`: it may be made to wait."""
         if may_wait or (actor.budget is not None and not actor.dies):
             actor._go.acquire()
-            actor._thread = threading.Thread(target=self._live, args=(actor, work), name=actor.name, daemon=True)
+            actor._thread = threading.Thread(
+                target=self._live, args=(actor, work), name=actor.name, daemon=True
+            )
             actor._thread.start()
             self._hand_over(actor)
         else:

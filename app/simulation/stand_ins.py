@@ -35,7 +35,11 @@ def _stand_ins(store: SimStore, seed: int) -> list[tuple[Any, str, Any]]:
         (session, "time", HostTime(store)),
         (session, "_one_writer", nullcontext()),  # actors stop before a transaction, never in one
         (patience, "random", random.Random(seed)),
-        (undone, "_kept", undone.Kept()),  # what a process remembers of jobs: ids come again in the next world
+        (
+            undone,
+            "_kept",
+            undone.Kept(),
+        ),  # what a process remembers of jobs: ids come again in the next world
         (ids, "uuid_utils", SimpleNamespace(uuid7=_counted_ids(store.clock))),
     ]
 

@@ -115,8 +115,12 @@ class SqliteStore(SimStore):
         self.clock.install(connection)
         stage = self.stage
         connection.create_function("sim_now", 0, self.clock.text)
-        connection.create_function("sim_role", 0, lambda: stage.current.role if stage.current else None)
-        connection.create_function("sim_fence", 0, lambda: stage.current.fence if stage.current else None)
+        connection.create_function(
+            "sim_role", 0, lambda: stage.current.role if stage.current else None
+        )
+        connection.create_function(
+            "sim_fence", 0, lambda: stage.current.fence if stage.current else None
+        )
 
 
 FIRST_ROUND = f"UPDATE {rounds.name} SET begun_at = '{{}}', position = ''"  # noqa: S608 - our own
@@ -126,7 +130,9 @@ def ordered(tables: Sequence[str]) -> list[str]:
     """The tables to empty, those that refer to others first."""
     known = [table.name for table in reversed(metadata.sorted_tables)]
     more = [name for name in tables if name not in known and name != "alembic_version"]
-    return [name for name in (*known, *more) if name != rounds.name]  # its rows come with the schema
+    return [
+        name for name in (*known, *more) if name != rounds.name
+    ]  # its rows come with the schema
 
 
 def _as_kept(value: Any) -> Any:

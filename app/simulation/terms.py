@@ -77,5 +77,13 @@ def on_these_terms(plans: Sequence[StepPlan], terms: Terms) -> tuple[StepPlan, .
     """At most once: what is past the point of no return cannot be asked whether it happened, nor done again."""
     if not terms.once:
         return tuple(plans)
-    once: dict[str, Any] = {"promise": "final", "on_unknown": "attention", "attempts": 3, "bare": True}
-    return tuple(replace(plan, **once) if plan.promise in ("pivot", "final", "onward") else plan for plan in plans)
+    once: dict[str, Any] = {
+        "promise": "final",
+        "on_unknown": "attention",
+        "attempts": 3,
+        "bare": True,
+    }
+    return tuple(
+        replace(plan, **once) if plan.promise in ("pivot", "final", "onward") else plan
+        for plan in plans
+    )

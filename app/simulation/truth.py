@@ -19,15 +19,24 @@ def untrue(director: Director) -> list[str]:
     found: list[str] = []
     for job in director.world.view.jobs():
         if job.state in ENDED:
-            found += [f"{job.state} job: {what}" for what in _of_job(director, graphs[job.digest], job)]
+            found += [
+                f"{job.state} job: {what}" for what in _of_job(director, graphs[job.digest], job)
+            ]
     return found
 
 
 def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
-    service, waived = director.service, {(step, kind) for id_, step, kind in director.waived if id_ == job.id}
+    service, waived = (
+        director.service,
+        {(step, kind) for id_, step, kind in director.waived if id_ == job.id},
+    )
     actions, undos = service.of(job.id, "action"), service.of(job.id, "undo")
     if job.state == JobState.COMPLETED:
-        missing = [n.name for n in graph.nodes if n.name not in actions and (n.name, "action") not in waived]
+        missing = [
+            n.name
+            for n in graph.nodes
+            if n.name not in actions and (n.name, "action") not in waived
+        ]
         if missing:
             yield f"{', '.join(missing)} never took effect"
         if undos:
@@ -43,7 +52,12 @@ def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
     if shown:
         yield f"{', '.join(shown)} confirmed, although the job was undone"
     for node in graph.nodes:
-        if node.compensation is not None and node.name in actions and node.name not in undos and (node.name, "undo") not in waived:
+        if (
+            node.compensation is not None
+            and node.name in actions
+            and node.name not in undos
+            and (node.name, "undo") not in waived
+        ):
             yield f"{node.name} took effect and was never undone"
         if node.no_return and node.name in actions:
             yield f"{node.name} took effect, from where there is no way back"
@@ -57,7 +71,11 @@ def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
 
 def _cause(director: Director, job: Any) -> Iterator[str]:
     """Why a job turned is said once, by its turn; whatever fails afterwards says something else."""
-    turns = [str((line.detail or {}).get("reason")) for line in director.world.view.history(job.id) if line.event == "turned"]
+    turns = [
+        str((line.detail or {}).get("reason"))
+        for line in director.world.view.history(job.id)
+        if line.event == "turned"
+    ]
     if [job.reason] != turns:
         yield f"it says {job.reason!r} as why it turned, and turned for {turns}"
 
@@ -66,13 +84,18 @@ def _let_go(director: Director, job: Any) -> set[str]:
     """The steps of a job that a person waived, by the engine's own account."""
     o = operations.c
     return {
-        row.step for row in director.world.view.all(select(o.step).where(o.job_id == job.id, o.kind == "action", o.decided == "waived"))
+        row.step
+        for row in director.world.view.all(
+            select(o.step).where(o.job_id == job.id, o.kind == "action", o.decided == "waived")
+        )
     }
 
 
 def _account(director: Director, job: Any, actions: list[str], undos: list[str]) -> Iterator[str]:
     """The engine's own account of an undone job agrees with the book."""
-    query = select(operations.c.step, operations.c.kind, operations.c.state, operations.c.decided).where(operations.c.job_id == job.id)
+    query = select(
+        operations.c.step, operations.c.kind, operations.c.state, operations.c.decided
+    ).where(operations.c.job_id == job.id)
     for row in director.world.view.all(query):
         if row.state != OpState.COMPLETED:
             continue

@@ -27,14 +27,21 @@ class View:
 
     def moving(self) -> list[str]:
         """The jobs that have not ended and wait for no person."""
-        return [row.id for row in self.all(select(jobs.c.id).where(jobs.c.state.not_in((*ENDED, JobState.ATTENTION))))]
+        return [
+            row.id
+            for row in self.all(
+                select(jobs.c.id).where(jobs.c.state.not_in((*ENDED, JobState.ATTENTION)))
+            )
+        ]
 
     def gave_up_waiting(self) -> bool:
         """Whether an operation lay ready past its time: given up for that, or noted by the sweep, which took its clock away."""
         o = operations.c
         failed = self.all(select(history.c.detail).where(history.c.event == "failed"))
         noted = self.all(select(o.id).where(o.ready_at.is_not(None), o.queue_by.is_(None)).limit(1))
-        return bool(noted) or any((row.detail or {}).get("why") == "queue_timeout" for row in failed)
+        return bool(noted) or any(
+            (row.detail or {}).get("why") == "queue_timeout" for row in failed
+        )
 
     def letters(self) -> list[Any]:
         """The open dead letters that hold a job, oldest first."""
@@ -43,7 +50,12 @@ class View:
 
     def ended(self) -> list[str]:
         """The ids of the jobs that have ended, oldest first."""
-        return [row.id for row in self.all(select(jobs.c.id).where(jobs.c.state.in_(ENDED)).order_by(jobs.c.id))]
+        return [
+            row.id
+            for row in self.all(
+                select(jobs.c.id).where(jobs.c.state.in_(ENDED)).order_by(jobs.c.id)
+            )
+        ]
 
     def loose_letters(self) -> list[Any]:
         """The open dead letters that hold no job, oldest first."""

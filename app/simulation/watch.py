@@ -29,19 +29,33 @@ def _in(states: tuple[str, ...]) -> str:
 _AT_REST = (*DONE, OpState.DROPPED, OpState.ABANDONED)
 
 # No step of a job has run while another has its lock
-NOT_KEPT_OUT = "(NOT EXISTS (SELECT 1 FROM locks) OR EXISTS (SELECT 1 FROM locks WHERE job_id = NEW.job_id))"
+NOT_KEPT_OUT = (
+    "(NOT EXISTS (SELECT 1 FROM locks) OR EXISTS (SELECT 1 FROM locks WHERE job_id = NEW.job_id))"
+)
 
 # sentence -> (table, condition on OLD and NEW)
 CHANGES: dict[str, tuple[str, str]] = {
-    "an ended job moved": ("jobs", f"OLD.state IN {_in(ENDED)} AND (NEW.state <> OLD.state OR NEW.dir <> OLD.dir)"),
+    "an ended job moved": (
+        "jobs",
+        f"OLD.state IN {_in(ENDED)} AND (NEW.state <> OLD.state OR NEW.dir <> OLD.dir)",
+    ),
     "a job's revision or history went back": ("jobs", "NEW.rev < OLD.rev OR NEW.seq < OLD.seq"),
-    "a job turned twice": ("jobs", "OLD.dir = 'back' AND (NEW.dir <> 'back' OR NEW.cause IS NOT OLD.cause)"),
-    "an operation at rest moved": ("operations", f"OLD.state IN {_in(_AT_REST)} AND NEW.state <> OLD.state"),
+    "a job turned twice": (
+        "jobs",
+        "OLD.dir = 'back' AND (NEW.dir <> 'back' OR NEW.cause IS NOT OLD.cause)",
+    ),
+    "an operation at rest moved": (
+        "operations",
+        f"OLD.state IN {_in(_AT_REST)} AND NEW.state <> OLD.state",
+    ),
     "a fence, an attempt or a start was taken back": (
         "operations",
         "NEW.fence < OLD.fence OR NEW.attempts < OLD.attempts OR NEW.started < OLD.started OR NEW.allowance < OLD.allowance",
     ),
-    "a claim without a new fence": ("operations", "NEW.state = 'running' AND NEW.token IS NOT OLD.token AND NEW.fence = OLD.fence"),
+    "a claim without a new fence": (
+        "operations",
+        "NEW.state = 'running' AND NEW.token IS NOT OLD.token AND NEW.fence = OLD.fence",
+    ),
     "an action was claimed after the turn": (
         "operations",
         "NEW.kind = 'action' AND NEW.fence > OLD.fence AND (SELECT dir FROM jobs WHERE id = NEW.job_id) = 'back'",
@@ -65,7 +79,10 @@ CHANGES: dict[str, tuple[str, str]] = {
         f"NEW.unsettled < OLD.unsettled - 1 AND NEW.state NOT IN {_in(DONE)} AND NEW.decided IS NULL AND {NOT_KEPT_OUT}"
         " AND NOT (OLD.state = 'failed' AND sim_role() = 'person')",  # who looked, and says so by trying again
     ),
-    "a completed operation lost its result": ("operations", "OLD.state = 'completed' AND NEW.result IS NOT OLD.result"),
+    "a completed operation lost its result": (
+        "operations",
+        "OLD.state = 'completed' AND NEW.result IS NOT OLD.result",
+    ),
 }
 
 # sentence -> statement that returns no row
@@ -97,10 +114,15 @@ def in_plpgsql() -> str:
     asked: dict[str, list[str]] = {}
     for sentence, (table, condition) in CHANGES.items():
         differs = re.sub(r"IS NOT (?=OLD\.)", "IS DISTINCT FROM ", condition)
-        asked.setdefault(table, []).append(f"IF {differs} THEN {_object(sentence, 'NEW.id')}; END IF;")
+        asked.setdefault(table, []).append(
+            f"IF {differs} THEN {_object(sentence, 'NEW.id')}; END IF;"
+        )
     made = [OBJECTIONS_TABLE]
     for table, parts in asked.items():
-        made += [_function(table, f"{' '.join(parts)} RETURN NULL;"), _trigger(table, "AFTER UPDATE")]
+        made += [
+            _function(table, f"{' '.join(parts)} RETURN NULL;"),
+            _trigger(table, "AFTER UPDATE"),
+        ]
     changed = f"IF sim_role() IS NOT NULL THEN {_object(HISTORY, 'OLD.job_id')}; END IF;"
     kept = f"{changed} IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW;"
     made += [_function("history", kept), _trigger("history", "BEFORE UPDATE OR DELETE")]

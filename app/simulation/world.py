@@ -76,14 +76,21 @@ class World:
     deployed: int = 0  # how many of the sagas are there from the beginning; 0: all
 
     def __post_init__(self) -> None:
-        self.stage, self.clock, self.trouble = self.store.stage, self.store.clock, self.store.trouble
+        self.stage, self.clock, self.trouble = (
+            self.store.stage,
+            self.store.clock,
+            self.store.trouble,
+        )
         self.broker = SimBroker(self.stage, self.trouble)
         first = self.sagas[: self.deployed or len(self.sagas)]
         self._scene = Scene(self.store, self.broker, self.settings, Registry(first))
         self.people = People(self._scene)
         self.fleet = Fleet(self._scene, self.workers, runs_on=self.runs_on)
         rings = Announced(self.broker)
-        self.sweepers = [Sweeper(self._scene.db, self.settings, rings, self.broker, strict=True) for _ in range(self.relays)]
+        self.sweepers = [
+            Sweeper(self._scene.db, self.settings, rings, self.broker, strict=True)
+            for _ in range(self.relays)
+        ]
         self.view = View(self.store.engine)
         self._watch = Watch(self.store)
         self._held = ExitStack()
@@ -98,7 +105,12 @@ class World:
         self.sweepers[0].run_once()  # leaves our marker in the broker
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
         self.stage.clear()
         self._held.close()
 
@@ -118,9 +130,13 @@ class World:
             self.fires.fire(target, point)
 
     # --- relays and time -------------------------------------------------------------------------------------------
-    def sweep(self, relay: int = 0, *, points: int | str | None = None, dies: bool = False) -> Actor:
+    def sweep(
+        self, relay: int = 0, *, points: int | str | None = None, dies: bool = False
+    ) -> Actor:
         """One round of a relay."""
-        return self._scene.act(Actor(f"relay{relay}", Role.RELAY, points, dies), self.sweepers[relay].run_once)
+        return self._scene.act(
+            Actor(f"relay{relay}", Role.RELAY, points, dies), self.sweepers[relay].run_once
+        )
 
     def tick(self, seconds: float, *, beats: bool = True) -> None:
         """Time passes; workers that are not frozen keep their leases."""
@@ -180,7 +196,9 @@ class World:
         raise AssertionError("messages without end")
 
     # --- what is wrong ---------------------------------------------------------------------------------------------
-    def objections(self, *, slack_s: float | None = None, bound_s: float | None = None) -> list[str]:
+    def objections(
+        self, *, slack_s: float | None = None, bound_s: float | None = None
+    ) -> list[str]:
         """What does not hold just now. Without times nobody promises a bound, only that there is a date at all."""
         return [*self._watch.broken(slack_s, bound_s), *self._scene.errors, *self.broker.objections]
 

@@ -57,7 +57,10 @@ def note(tx: Connection, actor: str, act: Act) -> str | None:
 def note_parts(tx: Connection, actor: str, whole: str | None, parts: Iterable[Act]) -> None:
     """What one act did to each of many: found by the job of each, and left out of other lists."""
     if isinstance(actor, Actor) and whole is not None:
-        rows = [_row(actor, part) | {"part_of": whole, "details": _bounded(part.details)} for part in parts]
+        rows = [
+            _row(actor, part) | {"part_of": whole, "details": _bounded(part.details)}
+            for part in parts
+        ]
         if rows:
             tx.execute(insert(acts), rows)
 
@@ -91,7 +94,9 @@ class Asked:
         return found
 
 
-def page(connection: Connection, asked: Asked, after: tuple[datetime, str] | None, limit: int) -> list[AnyRow]:
+def page(
+    connection: Connection, asked: Asked, after: tuple[datetime, str] | None, limit: int
+) -> list[AnyRow]:
     """Acts, newest first, older than `after`; of a job also those that were part of a request about
     many.
     """
@@ -128,4 +133,7 @@ def _reason(tx: Connection, act: Act) -> str | None:
 
 def _bounded(details: Mapping[str, Any] | None) -> dict[str, Any] | None:
     said = {name: value for name, value in (details or {}).items() if value is not None}
-    return {name: value[:DETAIL_CHARACTERS] if isinstance(value, str) else value for name, value in list(said.items())[:DETAILS]} or None
+    return {
+        name: value[:DETAIL_CHARACTERS] if isinstance(value, str) else value
+        for name, value in list(said.items())[:DETAILS]
+    } or None

@@ -61,13 +61,19 @@ def served(tx: Connection, digests: Collection[str]) -> None:
     """A live worker has these definitions. Written once in SERVED_EVERY_S, however many workers say so."""
     if digests:
         lately = or_(d.served_at.is_(None), d.served_at < ago(SERVED_EVERY_S))
-        tx.execute(update(definitions).where(d.digest.in_(sorted(digests)), lately).values(served_at=now()))
+        tx.execute(
+            update(definitions).where(d.digest.in_(sorted(digests)), lately).values(served_at=now())
+        )
 
 
 def withdrawn(tx: Connection, digests: Collection[str]) -> None:
     """The last worker that had these definitions has ended: they count as deployed no longer."""
     if digests:
-        tx.execute(update(definitions).where(d.digest.in_(sorted(digests)), d.served_at.is_not(None)).values(served_at=ago(LIVE_WORKER_S)))
+        tx.execute(
+            update(definitions)
+            .where(d.digest.in_(sorted(digests)), d.served_at.is_not(None))
+            .values(served_at=ago(LIVE_WORKER_S))
+        )
 
 
 def retire(db: Engine, saga: str, which: str, *, actor: str, why: str) -> list[str]:
@@ -83,22 +89,45 @@ def bring_back(db: Engine, saga: str, which: str, *, actor: str, why: str) -> li
     return transaction(db, lambda tx: _change(tx, saga, which, retired=False, said=(actor, why)))
 
 
-def _change(tx: Connection, saga: str, which: str, *, retired: bool, said: tuple[str, str]) -> list[str]:
+def _change(
+    tx: Connection, saga: str, which: str, *, retired: bool, said: tuple[str, str]
+) -> list[str]:
     """`said`: (actor, why)."""
     actor, why = said
     values = {"retired_at": now() if retired else None, "retired_by": actor, "retired_why": why}
-    meant = or_(d.digest == which, d.version == int(which)) if which.isdecimal() and len(which) < 10 else d.digest == which
-    found = list(tx.scalars(update(definitions).where(d.saga == saga, meant).values(**values).returning(d.digest)))
+    meant = (
+        or_(d.digest == which, d.version == int(which))
+        if which.isdecimal() and len(which) < 10
+        else d.digest == which
+    )
+    found = list(
+        tx.scalars(
+            update(definitions).where(d.saga == saga, meant).values(**values).returning(d.digest)
+        )
+    )
     if not found:
-        raise NotFound(f"saga {saga!r} has no version or digest {which}: surefoot sagas versions {saga}")
-    word, details = "retire" if retired else "bring-back", {"which": which, "digests": ", ".join(found)}
+        raise NotFound(
+            f"saga {saga!r} has no version or digest {which}: surefoot sagas versions {saga}"
+        )
+    word, details = (
+        "retire" if retired else "bring-back",
+        {"which": which, "digests": ", ".join(found)},
+    )
     acts.note(tx, actor, Act(word, "saga", saga, reason=why, details=details))
     return found
 
 
 def versions(connection: Connection, saga: str) -> list[AnyRow]:
     """(digest, version, registered_at, live, retired_at, retired_by, retired_why) of a saga, the current one first, retired ones last."""
-    names = (d.digest, d.version, d.registered_at, LIVE.label("live"), d.retired_at, d.retired_by, d.retired_why)
+    names = (
+        d.digest,
+        d.version,
+        d.registered_at,
+        LIVE.label("live"),
+        d.retired_at,
+        d.retired_by,
+        d.retired_why,
+    )
     order = (d.retired_at.is_not(None), *order_of_definitions())
     return list(connection.execute(select(*names).where(d.saga == saga).order_by(*order)))
 
@@ -113,12 +142,22 @@ def _register_one(tx: Connection, saga: Defined) -> None:
         "graph": saga.graph.to_json(),
         "input_schema": saga.input_schema,
     }
-    new = insert_or(tx, definitions).values(**row, registered_at=now()).on_conflict_do_nothing().returning(d.digest)
+    new = (
+        insert_or(tx, definitions)
+        .values(**row, registered_at=now())
+        .on_conflict_do_nothing()
+        .returning(d.digest)
+    )
     if tx.execute(new).first() is None:
         return  # another process was faster, with the same definition
     graph = saga.graph
     closure = [
-        {"digest": saga.digest, "before": before, "after": after, "direct": after in graph.followers[before]}
+        {
+            "digest": saga.digest,
+            "before": before,
+            "after": after,
+            "direct": after in graph.followers[before],
+        }
         for before, reach in graph.reachable.items()
         for after in reach
     ]

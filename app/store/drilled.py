@@ -20,7 +20,11 @@ def set_fired(db: Engine, times: Mapping[str, int]) -> None:
     def work(tx: Connection) -> None:
         for fault, count in times.items():
             statement = insert_or(tx, faults_fired).values(fault=fault, times=count)
-            tx.execute(statement.on_conflict_do_update(index_elements=[faults_fired.c.fault], set_={"times": count}))
+            tx.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[faults_fired.c.fault], set_={"times": count}
+                )
+            )
 
     transaction(db, work)
 
@@ -28,14 +32,23 @@ def set_fired(db: Engine, times: Mapping[str, int]) -> None:
 def fired(db: Engine, fault: str) -> int:
     """How often it has fired."""
     with asking(db) as connection:
-        return connection.execute(select(faults_fired.c.times).where(faults_fired.c.fault == fault)).scalar() or 0
+        return (
+            connection.execute(
+                select(faults_fired.c.times).where(faults_fired.c.fault == fault)
+            ).scalar()
+            or 0
+        )
 
 
 def hurry(db: Engine, job_id: str) -> None:
     """Let what this job waits for be due now: a back-off costs a drill nothing."""
 
     def work(tx: Connection) -> None:
-        tx.execute(update(operations).where(o.job_id == job_id, o.state == OpState.WAITING, o.due_at > after(0)).values(due_at=after(0)))
+        tx.execute(
+            update(operations)
+            .where(o.job_id == job_id, o.state == OpState.WAITING, o.due_at > after(0))
+            .values(due_at=after(0))
+        )
 
     transaction(db, work)
 
@@ -46,7 +59,13 @@ def reach_limit(db: Engine, job_id: str, step: str, kind: str) -> None:
     def work(tx: Connection) -> None:
         tx.execute(
             update(operations)
-            .where(o.job_id == job_id, o.step == step, o.kind == kind, o.state == OpState.RUNNING, o.hard_at > now())
+            .where(
+                o.job_id == job_id,
+                o.step == step,
+                o.kind == kind,
+                o.state == OpState.RUNNING,
+                o.hard_at > now(),
+            )
             .values(hard_at=after(0))
         )
 

@@ -17,7 +17,9 @@ from surefoot.app.store.tables import faults_fired
 def arm(settings: Settings, db: Callable[[], Engine]) -> None:
     """Put what SUREFOOT_FAULTS says at the points of this process. `db`: this process's engine, asked for at each firing."""
     if settings.faults:
-        faults.active = faults.Injector(settings.fault_plan, lambda key, times: due(db(), key, times))
+        faults.active = faults.Injector(
+            settings.fault_plan, lambda key, times: due(db(), key, times)
+        )
 
 
 def due(db: Engine, key: str, times: int) -> bool:
@@ -32,5 +34,7 @@ def _count(tx: Connection, key: str, times: int) -> bool:
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     c = faults_fired.c
     statement = insert(faults_fired).values(fault=key, times=1)
-    again = statement.on_conflict_do_update(index_elements=[c.fault], set_={"times": c.times + 1}, where=c.times < times)
+    again = statement.on_conflict_do_update(
+        index_elements=[c.fault], set_={"times": c.times + 1}, where=c.times < times
+    )
     return tx.execute(again.returning(c.times)).first() is not None

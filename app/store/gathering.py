@@ -50,7 +50,9 @@ class _Waiter(Generic[Q, A]):
         self.bell = threading.Lock()
         self.bell.acquire()
 
-    def tell(self, told: _Told, answer: A | None = None, failure: StoreUnavailable | None = None) -> None:
+    def tell(
+        self, told: _Told, answer: A | None = None, failure: StoreUnavailable | None = None
+    ) -> None:
         self.told, self.answer, self.failure = told, answer, failure
         self.bell.release()
 
@@ -58,7 +60,9 @@ class _Waiter(Generic[Q, A]):
 class Gathering(Generic[Q, A]):
     """`ask_all(questions)`: an answer for each, in their order; None says that there is none. Raises: StoreUnavailable."""
 
-    def __init__(self, ask_all: Callable[[Sequence[Q]], Sequence[A | None]], patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, ask_all: Callable[[Sequence[Q]], Sequence[A | None]], patience_s: float = PATIENCE_S
+    ) -> None:
         self._ask_all, self._patience_s = ask_all, patience_s
         self.begin()
         _everyone.add(self)

@@ -17,7 +17,9 @@ from sqlalchemy import Engine, PoolProxiedConnection, event
 
 from surefoot.app.store.session import TRUSTED_IDLE_S
 
-_of_the_parent: list[tuple[PoolProxiedConnection, Any]] = []  # never used and never closed: the parent speaks through it
+_of_the_parent: list[
+    tuple[PoolProxiedConnection, Any]
+] = []  # never used and never closed: the parent speaks through it
 
 
 class KeptConnection:
@@ -52,7 +54,9 @@ class KeptConnection:
             connection.close()
 
     def _another(self) -> tuple[PoolProxiedConnection, Any]:
-        connection = self._db.raw_connection()  # the pool asks one that lay idle whether it is alive
+        connection = (
+            self._db.raw_connection()
+        )  # the pool asks one that lay idle whether it is alive
         assert connection.driver_connection is not None
         return connection, connection.driver_connection.cursor()
 

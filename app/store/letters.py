@@ -51,8 +51,15 @@ class Meant:
         if self.tenant_id is not None:
             found.append(d.tenant_id == self.tenant_id)
         if self.state is not None:
-            found.append(d.state == (OPEN if self.state == "open" else literal_column("'closed'", String)))
-        for column, value in ((d.saga, self.saga), (d.step, self.step), (d.why, self.why), (d.job_id, self.job_id)):
+            found.append(
+                d.state == (OPEN if self.state == "open" else literal_column("'closed'", String))
+            )
+        for column, value in (
+            (d.saga, self.saga),
+            (d.step, self.step),
+            (d.why, self.why),
+            (d.job_id, self.job_id),
+        ):
             if value is not None:
                 found.append(column == value)
         if self.needs_person is not None:
@@ -61,7 +68,9 @@ class Meant:
 
 
 def _rows() -> Select[Any]:
-    return select(dead_letters, j.state.label("job_state"), j.digest).join_from(dead_letters, jobs, d.job_id == j.id)
+    return select(dead_letters, j.state.label("job_state"), j.digest).join_from(
+        dead_letters, jobs, d.job_id == j.id
+    )
 
 
 def page(connection: Connection, meant: Meant, after_id: str | None, limit: int) -> list[AnyRow]:
@@ -75,14 +84,18 @@ def page(connection: Connection, meant: Meant, after_id: str | None, limit: int)
     return list(connection.execute(query.order_by(*order).limit(limit)))
 
 
-def _page_of_job(connection: Connection, meant: Meant, after_id: str | None, limit: int) -> list[AnyRow]:
+def _page_of_job(
+    connection: Connection, meant: Meant, after_id: str | None, limit: int
+) -> list[AnyRow]:
     """The same of one job, which has few: its tenant is asked of the job, so that no index of the tenant's letters is walked."""
     query = _rows().where(*replace(meant, tenant_id=None).guards())
     if meant.tenant_id is not None:
         query = query.where(j.tenant_id == meant.tenant_id)
-    return [row for row in connection.execute(query.order_by(d.job_id.desc(), d.id.desc())) if after_id is None or row.id < after_id][
-        :limit
-    ]
+    return [
+        row
+        for row in connection.execute(query.order_by(d.job_id.desc(), d.id.desc()))
+        if after_id is None or row.id < after_id
+    ][:limit]
 
 
 def one(connection: Connection, letter_id: str, tenant_id: str | None) -> AnyRow | None:
@@ -125,18 +138,32 @@ def schedule(tx: Connection, offsets: Sequence[tuple[str, float]], *, actor: str
     return tx.execute(statement, rows).rowcount if rows else 0
 
 
-_NO_DATE = {"redrive_at": null(), "redrive_by": null(), "redrive_key": null(), "redrive_why": null()}
+_NO_DATE = {
+    "redrive_at": null(),
+    "redrive_by": null(),
+    "redrive_key": null(),
+    "redrive_why": null(),
+}
 
 
 def unschedule(tx: Connection, meant: Meant, actor: str) -> list[AnyRow]:
     """Leave those that were to be sent back and have not been. Returns (id, job_id, tenant_id) of each."""
     guards = [*meant.guards(), d.state == OPEN, d.redrive_at.is_not(None), *own(d.tenant_id, actor)]
-    return list(tx.execute(update(dead_letters).where(*guards).values(_NO_DATE).returning(d.id, d.job_id, d.tenant_id)))
+    return list(
+        tx.execute(
+            update(dead_letters)
+            .where(*guards)
+            .values(_NO_DATE)
+            .returning(d.id, d.job_id, d.tenant_id)
+        )
+    )
 
 
 def unschedule_one(tx: Connection, letter_id: str) -> bool:
     """The same of one letter."""
-    statement = update(dead_letters).where(d.id == letter_id, d.state == OPEN, d.redrive_at.is_not(None))
+    statement = update(dead_letters).where(
+        d.id == letter_id, d.state == OPEN, d.redrive_at.is_not(None)
+    )
     return tx.execute(statement.values(_NO_DATE)).rowcount == 1
 
 
@@ -163,7 +190,9 @@ def due(connection: Connection, limit: int) -> list[AnyRow]:
 
 def put_off(tx: Connection, letter_id: str, seconds: float) -> bool:
     """Look at this scheduled letter again in so many seconds."""
-    statement = update(dead_letters).where(d.id == letter_id, d.state == OPEN, d.redrive_at.is_not(None))
+    statement = update(dead_letters).where(
+        d.id == letter_id, d.state == OPEN, d.redrive_at.is_not(None)
+    )
     return tx.execute(statement.values(redrive_at=after(seconds))).rowcount == 1
 
 
@@ -175,33 +204,54 @@ def overdue_s(connection: Connection, grace_s: float) -> float:
 
 def shift(tx: Connection, seconds: float) -> int:
     """Everything scheduled comes so much later: whoever sends it was away, and what piled up must not leave at once."""
-    times = tx.execute(select(d.id, d.redrive_at, now().label("now")).where(d.state == OPEN, d.redrive_at.is_not(None))).all()
+    times = tx.execute(
+        select(d.id, d.redrive_at, now().label("now")).where(
+            d.state == OPEN, d.redrive_at.is_not(None)
+        )
+    ).all()
     statement = (
         update(dead_letters)
         .where(d.id == bindparam("p_id"), d.state == OPEN, d.redrive_at.is_not(None))
         .values(redrive_at=after(bindparam("p_in_s", type_=Float)))
     )
-    rows = [{"p_id": row.id, "p_in_s": (row.redrive_at - row.now).total_seconds() + seconds} for row in times]
+    rows = [
+        {"p_id": row.id, "p_in_s": (row.redrive_at - row.now).total_seconds() + seconds}
+        for row in times
+    ]
     return tx.execute(statement, rows).rowcount if rows else 0
 
 
 # --- their end -----------------------------------------------------------------------------------------------------
 def close(tx: Connection, letter_id: str, *, resolution: str, actor: str, why: str) -> bool:
     """open -> closed. False: somebody else closed it."""
-    statement = update(dead_letters).where(d.id == letter_id, d.state == OPEN, *own(d.tenant_id, actor))
+    statement = update(dead_letters).where(
+        d.id == letter_id, d.state == OPEN, *own(d.tenant_id, actor)
+    )
     values = {"resolution": resolution, "resolved_by": actor, "resolved_why": why}
     return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount == 1
 
 
 def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, why: str) -> int:
     """open -> closed for all letters of a job that is run again as another. Returns how many."""
-    statement = update(dead_letters).where(d.job_id == job_id, d.state == OPEN, *own(d.tenant_id, actor))
-    values = {"resolution": "redriven", "resolved_by": actor, "resolved_why": why, "retried_as": retried_as}
+    statement = update(dead_letters).where(
+        d.job_id == job_id, d.state == OPEN, *own(d.tenant_id, actor)
+    )
+    values = {
+        "resolution": "redriven",
+        "resolved_by": actor,
+        "resolved_why": why,
+        "retried_as": retried_as,
+    }
     return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount
 
 
 # --- for the broker's lane -----------------------------------------------------------------------------------------
 def to_mirror(connection: Connection, limit: int) -> list[AnyRow]:
     """(id, job_id, saga, step, item, kind, why) of open letters, oldest first."""
-    query = select(d.id, d.job_id, d.saga, d.step, d.item, d.kind, d.why).where(d.state == OPEN).order_by(d.id).limit(limit)
+    query = (
+        select(d.id, d.job_id, d.saga, d.step, d.item, d.kind, d.why)
+        .where(d.state == OPEN)
+        .order_by(d.id)
+        .limit(limit)
+    )
     return list(connection.execute(query))

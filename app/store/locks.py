@@ -54,7 +54,11 @@ def is_marked(key: str) -> bool:
 
 def other_spelling(keys: Collection[str], tenant_id: str) -> list[str]:
     """What jobs of this tenant may have in place of these keys: without the mark, or with it."""
-    return [shown(key) if is_marked(key) else f"{key}{MARK}{tenant_id}" for key in keys if not is_shared(key)]
+    return [
+        shown(key) if is_marked(key) else f"{key}{MARK}{tenant_id}"
+        for key in keys
+        if not is_shared(key)
+    ]
 
 
 def enter(tx: Connection, keys: Collection[str]) -> None:
@@ -64,7 +68,10 @@ def enter(tx: Connection, keys: Collection[str]) -> None:
     """
     if not dialect_is_sqlite(tx):
         for number in sorted({_number(key) for key in keys}):
-            tx.execute(text("SELECT pg_advisory_xact_lock(:space, :number)"), {"space": MUTEX_SPACE, "number": number})
+            tx.execute(
+                text("SELECT pg_advisory_xact_lock(:space, :number)"),
+                {"space": MUTEX_SPACE, "number": number},
+            )
 
 
 def _number(key: str) -> int:
@@ -80,7 +87,11 @@ def places_of(tx: Connection, job_id: str) -> list[AnyRow]:
     """Where a job stands in line: (key, place, since, until, over), by key."""
     over = (queue.until <= now()).label("over")
     return list(
-        tx.execute(select(queue.key, queue.place, queue.since, queue.until, over).where(queue.job_id == job_id).order_by(queue.key))
+        tx.execute(
+            select(queue.key, queue.place, queue.since, queue.until, over)
+            .where(queue.job_id == job_id)
+            .order_by(queue.key)
+        )
     )
 
 
@@ -108,16 +119,22 @@ def let_go(tx: Connection, job_id: str) -> None:
 # --- the others ------------------------------------------------------------------------------------------------
 def holder_of(tx: Connection, keys: Collection[str]) -> AnyRow | None:
     """Who holds one of these keys: (key, job_id, tenant_id)."""
-    query = select(held.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(locks, jobs, held.job_id == jobs.c.id)
+    query = select(held.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(
+        locks, jobs, held.job_id == jobs.c.id
+    )
     return tx.execute(query.where(held.key.in_(keys)).order_by(held.key).limit(1)).one_or_none()
 
 
-def next_in_line(tx: Connection, job_id: str, keys: Collection[str], place: int | None) -> AnyRow | None:
+def next_in_line(
+    tx: Connection, job_id: str, keys: Collection[str], place: int | None
+) -> AnyRow | None:
     """Who stands in line for one of these keys before this job (before `place`; None: it would be the last): as `holder_of`."""
     before = queue.key.in_(keys) & (queue.job_id != job_id)
     if place is not None:
         before &= queue.place < place
-    query = select(queue.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(lock_waiters, jobs, queue.job_id == jobs.c.id)
+    query = select(queue.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(
+        lock_waiters, jobs, queue.job_id == jobs.c.id
+    )
     return tx.execute(query.where(before).order_by(queue.place, queue.key).limit(1)).one_or_none()
 
 
@@ -129,9 +146,15 @@ def before_the_mark(tx: Connection, job: AnyRow, other: Collection[str]) -> AnyR
         return None
     mine = (jobs.c.tenant_id == job.tenant_id, jobs.c.id != job.id)
     who = (jobs.c.id.label("job_id"), jobs.c.tenant_id)
-    holds = select(held.key, *who).join_from(locks, jobs, held.job_id == jobs.c.id).where(held.key.in_(other), *mine)
+    holds = (
+        select(held.key, *who)
+        .join_from(locks, jobs, held.job_id == jobs.c.id)
+        .where(held.key.in_(other), *mine)
+    )
     waits = select(queue.key, *who).join_from(lock_waiters, jobs, queue.job_id == jobs.c.id)
-    waits = waits.where(queue.key.in_([key for key in other if not is_marked(key)]), *mine).order_by(queue.place)
+    waits = waits.where(
+        queue.key.in_([key for key in other if not is_marked(key)]), *mine
+    ).order_by(queue.place)
     return tx.execute(holds.limit(1)).one_or_none() or tx.execute(waits.limit(1)).one_or_none()
 
 
@@ -145,7 +168,9 @@ def wake_first(tx: Connection, keys: Collection[str]) -> list[AnyRow]:
     other = lock_waiters.alias("other")
     earlier = exists().where(other.c.key == queue.key, other.c.place < queue.place)
     taken = exists().where(held.key == queue.key)
-    first = list(tx.scalars(select(queue.job_id).where(queue.key.in_(keys), ~earlier, ~taken).distinct()))
+    first = list(
+        tx.scalars(select(queue.job_id).where(queue.key.in_(keys), ~earlier, ~taken).distinct())
+    )
     if not first:
         return []
     parked = (o.job_id.in_(first), o.state == OpState.WAITING, o.wait == WAIT)
@@ -160,5 +185,7 @@ def wake_first(tx: Connection, keys: Collection[str]) -> list[AnyRow]:
     )
     if not woken:
         return []
-    found = select(o.id, o.job_id, o.step, o.kind, o.item, o.lane, jobs.c.saga).join_from(operations, jobs, o.job_id == jobs.c.id)
+    found = select(o.id, o.job_id, o.step, o.kind, o.item, o.lane, jobs.c.saga).join_from(
+        operations, jobs, o.job_id == jobs.c.id
+    )
     return list(tx.execute(found.where(o.id.in_(woken))))

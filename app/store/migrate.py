@@ -74,7 +74,9 @@ def _upgraded(connection: Connection) -> tuple[str | None, str]:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock_key)"), {"lock_key": LOCK_KEY})
     before = MigrationContext.configure(connection).get_current_revision()
     if before is not None and before not in known():
-        raise SettingsError(f"DATABASE_URL: the store is at revision {before}, which is newer than this code; install the newer Surefoot")
+        raise SettingsError(
+            f"DATABASE_URL: the store is at revision {before}, which is newer than this code; install the newer Surefoot"
+        )
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

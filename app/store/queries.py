@@ -54,17 +54,33 @@ from surefoot.app.store.types import AnyRow, one_of
 
 o, j, d = operations.c, jobs.c, dead_letters.c
 QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
-    literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting", "pending", "open", "compensating")
+    literal_column(f"'{s}'", String)
+    for s in ("queued", "running", "waiting", "pending", "open", "compensating")
 )
 # The state of a row that is found by its id. PostgreSQL believes a partial index to be as good as a key while it is small, and keeps that
 # plan when everything that was ever queued is in it; this is no condition of any index.
 STATE = o.state.concat(literal_column("''", String))
 NOTHING: ColumnElement[int] = literal_column("0", Integer)
 # What a move reads of its job: not its input, which may be large
-JOB_OF_A_MOVE = ("id", "tenant_id", "digest", "state", "dir", "cause", "cancel_wish", "deadline_at", "owner", "seq", "rev")
+JOB_OF_A_MOVE = (
+    "id",
+    "tenant_id",
+    "digest",
+    "state",
+    "dir",
+    "cause",
+    "cancel_wish",
+    "deadline_at",
+    "owner",
+    "seq",
+    "rev",
+)
 P_LIMIT = bindparam("p_limit", type_=Integer)
 NO_ID = "00000000-0000-0000-0000-000000000000"
-LATENESS = ("late_undo", "late")  # letters that say how late a job is: its operations go on by themselves
+LATENESS = (
+    "late_undo",
+    "late",
+)  # letters that say how late a job is: its operations go on by themselves
 
 
 # --- definitions: a digest names one graph for ever, so it is read once ------------------------------------------
@@ -113,7 +129,9 @@ def _read_definition(digest: str, row: AnyRow) -> Definition:
     except Exception as error:
         named = f"the definition of saga {row.saga}, version {row.version} ({digest})"
         told = f"{type(error).__name__}: {error}"[:200]
-        raise UnreadableDefinition(f"{named} cannot be read by this code: {told}", digest=digest) from error
+        raise UnreadableDefinition(
+            f"{named} cannot be read by this code: {told}", digest=digest
+        ) from error
     return Definition(digest, row.version, graph, row.input_schema, words)
 
 
@@ -133,7 +151,9 @@ def graph_of(connection: Connection, digest: str) -> Graph:
 
 
 LIVE_WORKER_S = 30.0  # a worker not seen for so long is not counted as serving
-LIVE: ColumnElement[bool] = and_(definitions.c.served_at.is_not(None), definitions.c.served_at > ago(LIVE_WORKER_S))
+LIVE: ColumnElement[bool] = and_(
+    definitions.c.served_at.is_not(None), definitions.c.served_at > ago(LIVE_WORKER_S)
+)
 
 
 def order_of_definitions(own: ColumnElement[str] | None = None) -> tuple[ColumnElement[Any], ...]:
@@ -160,7 +180,9 @@ def graph_of_job(connection: Connection, job_id: str) -> Graph:
 
 _CURRENT = (
     select(definitions.c.digest)
-    .where(definitions.c.saga == bindparam("p_saga", type_=String), definitions.c.retired_at.is_(None))
+    .where(
+        definitions.c.saga == bindparam("p_saga", type_=String), definitions.c.retired_at.is_(None)
+    )
     .order_by(*order_of_definitions(bindparam("p_own", type_=String)))
     .limit(literal_column("1", Integer))
 )
@@ -174,11 +196,17 @@ def current_definition(connection: Connection, saga: str, own: str = "") -> Defi
 
 def saga_names(connection: Connection) -> list[str]:
     """Every saga the catalogue knows, by name."""
-    return list(connection.scalars(select(definitions.c.saga).distinct().order_by(definitions.c.saga)))
+    return list(
+        connection.scalars(select(definitions.c.saga).distinct().order_by(definitions.c.saga))
+    )
 
 
 # --- one job ---------------------------------------------------------------------------------------------------
-_LOCK_JOB = select(*(j[name] for name in JOB_OF_A_MOVE)).where(j.id == bindparam("p_id", type_=Id)).with_for_update(key_share=True)
+_LOCK_JOB = (
+    select(*(j[name] for name in JOB_OF_A_MOVE))
+    .where(j.id == bindparam("p_id", type_=Id))
+    .with_for_update(key_share=True)
+)
 
 
 def lock_job(tx: Connection, job_id: str, by: str | None = None) -> AnyRow:
@@ -214,7 +242,9 @@ def standing_rerun(connection: Connection, job_id: str, besides: str = NO_ID) ->
 
 def unknown_job(connection: Connection, job_id: str) -> bool:
     """Whether this store has no job of that id."""
-    return not is_id(job_id) or connection.execute(select(j.id).where(j.id == job_id)).first() is None
+    return (
+        not is_id(job_id) or connection.execute(select(j.id).where(j.id == job_id)).first() is None
+    )
 
 
 _OPERATION = select(operations).where(o.id == bindparam("p_id", type_=Id))
@@ -222,7 +252,9 @@ _OPERATION = select(operations).where(o.id == bindparam("p_id", type_=Id))
 
 def open_jobs_of(connection: Connection, digest: str, limit: int) -> list[AnyRow]:
     """(id, input) of the oldest jobs under way that are pinned to this definition."""
-    few = select(j.id, j.input, j.digest).where(or_(j.state == RUNNING, j.state == COMPENSATING), j.digest == digest)
+    few = select(j.id, j.input, j.digest).where(
+        or_(j.state == RUNNING, j.state == COMPENSATING), j.digest == digest
+    )
     return list(connection.execute(few.order_by(j.id).limit(limit)))
 
 
@@ -238,10 +270,16 @@ def failing_s(connection: Connection, operation_id: str) -> float:
 
 def past_queue_by(connection: Connection, operation_id: str) -> bool:
     """Whether the time for somebody to come is over."""
-    return bool(connection.execute(select(exists().where(o.id == operation_id, o.queue_by < now()))).scalar_one())
+    return bool(
+        connection.execute(
+            select(exists().where(o.id == operation_id, o.queue_by < now()))
+        ).scalar_one()
+    )
 
 
-_OPERATIONS = select(operations).where(o.job_id == bindparam("p_id", type_=Id)).order_by(o.rank, o.item)
+_OPERATIONS = (
+    select(operations).where(o.job_id == bindparam("p_id", type_=Id)).order_by(o.rank, o.item)
+)
 _OPERATIONS_OF_KIND = _OPERATIONS.where(o.kind == bindparam("p_kind", type_=String))
 
 
@@ -252,12 +290,16 @@ def operations_of(connection: Connection, job_id: str, kind: Kind | None = None)
     return list(connection.execute(_OPERATIONS_OF_KIND, {"p_id": job_id, "p_kind": kind}))
 
 
-_STATES = select(o.step, o.state).where(o.job_id == bindparam("p_id", type_=Id), o.kind == bindparam("p_kind", type_=String))
+_STATES = select(o.step, o.state).where(
+    o.job_id == bindparam("p_id", type_=Id), o.kind == bindparam("p_kind", type_=String)
+)
 
 
 def states_of(connection: Connection, job_id: str, kind: Kind) -> dict[str, str]:
     """step -> the state of its operation of this kind."""
-    return {row.step: row.state for row in connection.execute(_STATES, {"p_id": job_id, "p_kind": kind})}
+    return {
+        row.step: row.state for row in connection.execute(_STATES, {"p_id": job_id, "p_kind": kind})
+    }
 
 
 _LOCK_NO_RETURN = (
@@ -275,9 +317,12 @@ def lock_no_return(tx: Connection, job_id: str) -> list[AnyRow]:
 
 _MOVING = select(
     exists().where(
-        o.job_id == bindparam("p_id", type_=Id), or_(o.state == PENDING, o.state == QUEUED, o.state == RUNNING, o.state == WAITING)
+        o.job_id == bindparam("p_id", type_=Id),
+        or_(o.state == PENDING, o.state == QUEUED, o.state == RUNNING, o.state == WAITING),
     ),
-    exists().where(d.job_id == bindparam("p_id", type_=Id), d.state == OPEN, d.blocking, d.why.not_in(LATENESS)),
+    exists().where(
+        d.job_id == bindparam("p_id", type_=Id), d.state == OPEN, d.blocking, d.why.not_in(LATENESS)
+    ),
 )
 
 
@@ -287,16 +332,27 @@ def may_move(connection: Connection, job_id: str) -> bool:
 
 
 def blocking_letters(connection: Connection, job_id: str) -> list[AnyRow]:
-    return list(connection.execute(select(dead_letters).where(d.job_id == job_id, d.state == OPEN, d.blocking)))
+    return list(
+        connection.execute(
+            select(dead_letters).where(d.job_id == job_id, d.state == OPEN, d.blocking)
+        )
+    )
 
 
 def open_letter_of(connection: Connection, operation_id: str) -> AnyRow | None:
-    return connection.execute(select(dead_letters).where(d.operation_id == operation_id, d.state == OPEN)).one_or_none()
+    return connection.execute(
+        select(dead_letters).where(d.operation_id == operation_id, d.state == OPEN)
+    ).one_or_none()
 
 
 def was_retried(connection: Connection, job_id: str, operation_id: str) -> bool:
     """Whether the last decision about this operation was to try it again."""
-    last = select(d.resolution).where(d.job_id == job_id, d.operation_id == operation_id, d.state != OPEN).order_by(d.id.desc()).limit(1)
+    last = (
+        select(d.resolution)
+        .where(d.job_id == job_id, d.operation_id == operation_id, d.state != OPEN)
+        .order_by(d.id.desc())
+        .limit(1)
+    )
     return connection.execute(last).scalar_one_or_none() == "retried"
 
 
@@ -307,7 +363,19 @@ def letter(connection: Connection, letter_id: str, by: str | None = None) -> Any
 
 
 _DELIVERY = (
-    select(o.id, o.job_id, o.state, o.step, o.kind, o.item, o.checkpoint, j.digest, j.saga, j.input, j.traceparent)
+    select(
+        o.id,
+        o.job_id,
+        o.state,
+        o.step,
+        o.kind,
+        o.item,
+        o.checkpoint,
+        j.digest,
+        j.saga,
+        j.input,
+        j.traceparent,
+    )
     .add_columns(tenants.c.name.label("tenant"))
     .join_from(operations, jobs, o.job_id == j.id)
     .join(tenants, tenants.c.id == j.tenant_id)
@@ -335,7 +403,9 @@ def overdue(connection: Connection, boot: str, deliveries: Collection[str]) -> l
     return list(connection.execute(_OVERDUE, {"p_boot": boot, "p_deliveries": list(deliveries)}))
 
 
-_CLAIMED_BY = select(operations, and_(o.stall_at <= now(), o.hard_at > now()).label("stalled")).where(
+_CLAIMED_BY = select(
+    operations, and_(o.stall_at <= now(), o.hard_at > now()).label("stalled")
+).where(
     o.delivery == bindparam("p_delivery", type_=Id),
     o.state == RUNNING,
     o.boot == bindparam("p_boot", type_=String),
@@ -345,10 +415,14 @@ _CLAIMED_BY = select(operations, and_(o.stall_at <= now(), o.hard_at > now()).la
 
 def claimed_by(connection: Connection, delivery: str, boot: str, pid: int) -> AnyRow | None:
     """The operation that this child of this worker holds under this message, and whether it has shown no sign for too long (`stalled`)."""
-    return connection.execute(_CLAIMED_BY, {"p_delivery": delivery, "p_boot": boot, "p_pid": pid}).one_or_none()
+    return connection.execute(
+        _CLAIMED_BY, {"p_delivery": delivery, "p_boot": boot, "p_pid": pid}
+    ).one_or_none()
 
 
-_HELD_BY = select(o.id, o.job_id, o.token).where(o.boot == bindparam("p_boot", type_=String), o.state == RUNNING)
+_HELD_BY = select(o.id, o.job_id, o.token).where(
+    o.boot == bindparam("p_boot", type_=String), o.state == RUNNING
+)
 
 
 def held_by(connection: Connection, boot: str) -> list[AnyRow]:
@@ -356,10 +430,14 @@ def held_by(connection: Connection, boot: str) -> list[AnyRow]:
     return list(connection.execute(_HELD_BY, {"p_boot": boot}))
 
 
-_RESULTS = select(o.step, o.state, o.result, o.error, o.finished_at, now().label("now")).where(one_of(o.id, "p_ids"))
+_RESULTS = select(o.step, o.state, o.result, o.error, o.finished_at, now().label("now")).where(
+    one_of(o.id, "p_ids")
+)
 
 
-def results_of(connection: Connection, job_id: str, steps: Collection[str], item: str = "") -> dict[str, AnyRow]:
+def results_of(
+    connection: Connection, job_id: str, steps: Collection[str], item: str = ""
+) -> dict[str, AnyRow]:
     """step -> its action's (state, result, error, finished_at), and the database's time (`now`)."""
     if not steps:
         return {}
@@ -379,9 +457,15 @@ def idempotent(connection: Connection, tenant_id: str, key: str) -> AnyRow | Non
 
 # --- sweeps: each served by a partial index ----------------------------------------------------------------------
 _READY = and_(o.state == QUEUED, o.missing == NOTHING)
-_RING_ANY = select(o.id, o.job_id, o.step, o.kind, o.item, o.lane, j.saga).join_from(operations, jobs, o.job_id == j.id)
+_RING_ANY = select(o.id, o.job_id, o.step, o.kind, o.item, o.lane, j.saga).join_from(
+    operations, jobs, o.job_id == j.id
+)
 _RING = _RING_ANY.where(_READY)
-_UNSENT = _RING.where(o.sent_at.is_(None), o.ready_at < ago(bindparam("p_older_s", type_=Float))).order_by(o.ready_at).limit(P_LIMIT)
+_UNSENT = (
+    _RING.where(o.sent_at.is_(None), o.ready_at < ago(bindparam("p_older_s", type_=Float)))
+    .order_by(o.ready_at)
+    .limit(P_LIMIT)
+)
 _TO_RING = _RING_ANY.where(one_of(o.id, "p_ids"), STATE == QUEUED, o.missing == NOTHING)
 _DOUBLED = literal_column("1").op("<<")(o.resent)
 _BOUND_S = bindparam("p_bound_s", type_=Float)
@@ -393,20 +477,45 @@ _NEXT_QUEUE = (
     .order_by(o.lane, o.kind, o.sent_at)
     .limit(literal_column("1", Integer))
 )
-_OF_QUEUE = _RING.where(o.sent_at.is_not(None), o.lane == _LANE, o.kind == _KIND).order_by(o.sent_at).limit(P_LIMIT)
+_OF_QUEUE = (
+    _RING.where(o.sent_at.is_not(None), o.lane == _LANE, o.kind == _KIND)
+    .order_by(o.sent_at)
+    .limit(P_LIMIT)
+)
 _SENT_LONG_AGO = _OF_QUEUE.where(o.sent_at < ago(_BOUND_S), o.sent_at < ago(_BOUND_S * _DOUBLED))
-_SENT_LONG_BEFORE = _OF_QUEUE.where(o.sent_at < bindparam("p_before", type_=UtcDateTime())).where(o.sent_at < ago(_BOUND_S * _DOUBLED))
+_SENT_LONG_BEFORE = _OF_QUEUE.where(o.sent_at < bindparam("p_before", type_=UtcDateTime())).where(
+    o.sent_at < ago(_BOUND_S * _DOUBLED)
+)
 _RUNNING_OF = select(
-    func.count(), func.max(case((and_(o.kind == _KIND, o.resent == NOTHING), o.sent_at), else_=null()), type_=UtcDateTime())
+    func.count(),
+    func.max(
+        case((and_(o.kind == _KIND, o.resent == NOTHING), o.sent_at), else_=null()),
+        type_=UtcDateTime(),
+    ),
 ).where(o.state == RUNNING, o.lane == _LANE)
-_EXPIRED = select(o.id, o.job_id, o.token).where(o.state == RUNNING, o.lease_until < now()).order_by(o.lease_until).limit(P_LIMIT)
-_NOBODY_CAME = select(o.id, o.job_id, o.step, o.kind, j.digest).join_from(operations, jobs, o.job_id == j.id)
+_EXPIRED = (
+    select(o.id, o.job_id, o.token)
+    .where(o.state == RUNNING, o.lease_until < now())
+    .order_by(o.lease_until)
+    .limit(P_LIMIT)
+)
+_NOBODY_CAME = select(o.id, o.job_id, o.step, o.kind, j.digest).join_from(
+    operations, jobs, o.job_id == j.id
+)
 _NOBODY_CAME = _NOBODY_CAME.where(_READY, o.queue_by < now()).order_by(o.queue_by).limit(P_LIMIT)
 _STRANDED = select(o.id, o.job_id).where(o.state == PENDING, o.missing == NOTHING).limit(P_LIMIT)
 _PAST_DEADLINE = (
-    select(j.id).where(j.deadline_at.is_not(None), j.state == RUNNING, j.deadline_at <= now()).order_by(j.deadline_at).limit(P_LIMIT)
+    select(j.id)
+    .where(j.deadline_at.is_not(None), j.state == RUNNING, j.deadline_at <= now())
+    .order_by(j.deadline_at)
+    .limit(P_LIMIT)
 )
-_PAST_UNDO_BY = select(j.id).where(j.undo_by.is_not(None), j.state == COMPENSATING, j.undo_by <= now()).order_by(j.undo_by).limit(P_LIMIT)
+_PAST_UNDO_BY = (
+    select(j.id)
+    .where(j.undo_by.is_not(None), j.state == COMPENSATING, j.undo_by <= now())
+    .order_by(j.undo_by)
+    .limit(P_LIMIT)
+)
 _OPEN_JOBS = (
     select(j.id)
     .where(or_(j.state == RUNNING, j.state == COMPENSATING), j.id > bindparam("p_after", type_=Id))
@@ -414,9 +523,16 @@ _OPEN_JOBS = (
     .limit(P_LIMIT)
 )
 _PAGE = _OPEN_JOBS.cte("page")
-_MOVES = exists().where(o.job_id == _PAGE.c.id, or_(o.state == PENDING, o.state == QUEUED, o.state == RUNNING, o.state == WAITING))
-_END_OF_PAGE = select(_PAGE.c.id).order_by(_PAGE.c.id).limit(1).offset(P_LIMIT - 1).subquery()  # none where the page is not full
-_IDLE = union_all(select(_PAGE.c.id, false().label("goes_on")).where(~_MOVES), select(_END_OF_PAGE.c.id, true()))
+_MOVES = exists().where(
+    o.job_id == _PAGE.c.id,
+    or_(o.state == PENDING, o.state == QUEUED, o.state == RUNNING, o.state == WAITING),
+)
+_END_OF_PAGE = (
+    select(_PAGE.c.id).order_by(_PAGE.c.id).limit(1).offset(P_LIMIT - 1).subquery()
+)  # none where the page is not full
+_IDLE = union_all(
+    select(_PAGE.c.id, false().label("goes_on")).where(~_MOVES), select(_END_OF_PAGE.c.id, true())
+)
 
 
 def unsent(connection: Connection, older_than_s: float, limit: int) -> list[AnyRow]:
@@ -433,8 +549,12 @@ class Turn:
     tenant_id: str
 
 
-_SEVERAL = select(func.count()).select_from(select(tenants.c.id).limit(literal_column("2", Integer)).subquery())
-_ITS_TURN = and_(_READY, o.lane == _LANE, o.kind == _KIND, o.tenant_id == bindparam("p_tenant", type_=Id))
+_SEVERAL = select(func.count()).select_from(
+    select(tenants.c.id).limit(literal_column("2", Integer)).subquery()
+)
+_ITS_TURN = and_(
+    _READY, o.lane == _LANE, o.kind == _KIND, o.tenant_id == bindparam("p_tenant", type_=Id)
+)
 _NOT_SENT = and_(o.sent_at.is_(None), o.ready_at < ago(bindparam("p_older_s", type_=Float)))
 # By these two columns, though the order means nothing here: only the index of turns has them.
 _OF_TURN = select(o.id).where(_ITS_TURN).order_by(o.sent_at, o.ready_at)
@@ -454,7 +574,9 @@ _NEXT_BACKLOG = (
 )
 _UNSENT_OF = _RING_ANY.where(_ITS_TURN, _NOT_SENT).order_by(o.sent_at, o.ready_at).limit(P_LIMIT)
 _TURNS_OF = (
-    select(o.id, o.lane, o.kind, o.tenant_id, o.ready_at).where(one_of(o.id, "p_ids"), o.ready_at.is_not(None)).order_by(o.rank, o.id)
+    select(o.id, o.lane, o.kind, o.tenant_id, o.ready_at)
+    .where(one_of(o.id, "p_ids"), o.ready_at.is_not(None))
+    .order_by(o.rank, o.id)
 )
 
 
@@ -479,7 +601,9 @@ def is_behind(connection: Connection, turn: Turn, before: datetime, older_than_s
     return connection.execute(_EARLIER, asked).first() is not None
 
 
-def backlogs(connection: Connection, after: Turn | None, older_than_s: float, limit: int) -> list[Turn]:
+def backlogs(
+    connection: Connection, after: Turn | None, older_than_s: float, limit: int
+) -> list[Turn]:
     """Whose operations are ready and not sent, from `after` on, at most `limit`. From one to the
     next by the index.
     """
@@ -530,7 +654,11 @@ class Running:
 def sent_queues(connection: Connection, older_than_s: float) -> list[Queue]:
     """The queues whose oldest waiting message was sent so long ago. From one to the next by the index: waiting rows are not read."""
     found, lane, kind = [], "", ""
-    while (row := connection.execute(_NEXT_QUEUE, {"p_lane": lane, "p_kind": kind, "p_bound_s": older_than_s}).one_or_none()) is not None:
+    while (
+        row := connection.execute(
+            _NEXT_QUEUE, {"p_lane": lane, "p_kind": kind, "p_bound_s": older_than_s}
+        ).one_or_none()
+    ) is not None:
         lane, kind = row.lane, row.kind
         if row.long_ago:
             found.append(Queue(lane, kind, row.at))
@@ -543,16 +671,26 @@ def sent_long_ago(connection: Connection, queue: Queue, bound_s: float, limit: i
     return list(connection.execute(_SENT_LONG_AGO, asked))
 
 
-def sent_long_before(connection: Connection, queue: Queue, newer: datetime, bound_s: float, limit: int) -> list[AnyRow]:
+def sent_long_before(
+    connection: Connection, queue: Queue, newer: datetime, bound_s: float, limit: int
+) -> list[AnyRow]:
     """The same, of what was sent `bound_s` before another one of the queue that somebody came for."""
     before = newer - timedelta(seconds=bound_s)
-    asked = {"p_lane": queue.lane, "p_kind": queue.kind, "p_bound_s": bound_s, "p_before": before, "p_limit": limit}
+    asked = {
+        "p_lane": queue.lane,
+        "p_kind": queue.kind,
+        "p_bound_s": bound_s,
+        "p_before": before,
+        "p_limit": limit,
+    }
     return list(connection.execute(_SENT_LONG_BEFORE, asked))
 
 
 def running_of(connection: Connection, queue: Queue) -> Running:
     """What runs on the lane of a queue. What was sent again says nothing of the order: its first message may have been the one."""
-    return Running(*connection.execute(_RUNNING_OF, {"p_lane": queue.lane, "p_kind": queue.kind}).one())
+    return Running(
+        *connection.execute(_RUNNING_OF, {"p_lane": queue.lane, "p_kind": queue.kind}).one()
+    )
 
 
 def expired(connection: Connection, limit: int) -> list[AnyRow]:
@@ -579,7 +717,9 @@ def past_undo_by(connection: Connection, limit: int) -> list[str]:
 def idle(connection: Connection, after_id: str, limit: int) -> tuple[list[str], str]:
     """Open jobs of which nothing is live, one page of the open jobs after `after_id`. Returns (idle ids, where to go on; "" at the end)."""
     rows = list(connection.execute(_IDLE, {"p_after": after_id, "p_limit": limit}))
-    return [row.id for row in rows if not row.goes_on], next((row.id for row in rows if row.goes_on), "")
+    return [row.id for row in rows if not row.goes_on], next(
+        (row.id for row in rows if row.goes_on), ""
+    )
 
 
 def time_of(connection: Connection) -> datetime:
@@ -593,7 +733,9 @@ def live_workers(db: Engine) -> list[AnyRow]:
     with reading(db) as connection:
         return list(
             connection.execute(
-                select(workers).where(workers.c.stopped_at.is_(None), workers.c.seen_at > ago(LIVE_WORKER_S)).order_by(workers.c.boot)
+                select(workers)
+                .where(workers.c.stopped_at.is_(None), workers.c.seen_at > ago(LIVE_WORKER_S))
+                .order_by(workers.c.boot)
             )
         )
 
@@ -601,14 +743,24 @@ def live_workers(db: Engine) -> list[AnyRow]:
 def digests_of_live_workers(connection: Connection) -> set[str]:
     """The digests of every definition that some worker seen lately has."""
     w = workers.c
-    rows = connection.scalars(select(w.digests).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S)))
+    rows = connection.scalars(
+        select(w.digests).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S))
+    )
     return {digest for digests in rows for digest in digests}
 
 
 def default_tenant_in(connection: Connection) -> str | None:
-    return connection.execute(select(tenants.c.id).where(tenants.c.name == DEFAULT_TENANT)).scalar_one_or_none()
+    return connection.execute(
+        select(tenants.c.id).where(tenants.c.name == DEFAULT_TENANT)
+    ).scalar_one_or_none()
 
 
 def tenant_named(connection: Connection, tenant_id: str | None) -> str | None:
     """The name of a tenant. None: there is none of this id."""
-    return connection.execute(select(tenants.c.name).where(tenants.c.id == tenant_id)).scalar_one_or_none() if tenant_id else None
+    return (
+        connection.execute(
+            select(tenants.c.name).where(tenants.c.id == tenant_id)
+        ).scalar_one_or_none()
+        if tenant_id
+        else None
+    )

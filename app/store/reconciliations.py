@@ -24,9 +24,14 @@ from surefoot.app.store.types import AnyRow
 j, o, r, t = jobs.c, operations.c, reconciliations.c, rounds.c
 LATE, EFFECTS = "late", "effects"  # the two rounds
 OPEN = r.closed_at.is_(None)
-NOT_ENDED = text("state IN ('running','compensating','attention')")  # as the index says it, or SQLite does not take it
+NOT_ENDED = text(
+    "state IN ('running','compensating','attention')"
+)  # as the index says it, or SQLite does not take it
 ABOUT_EFFECTS = text("finding <> 'late'")  # the same
-PUT_OFF = ("retry", "version")  # waits that may end sooner than they would: nothing outside decides about them
+PUT_OFF = (
+    "retry",
+    "version",
+)  # waits that may end sooner than they would: nothing outside decides about them
 ORPHAN, ADOPTED, UNDO = "orphan", "adopted", "undo"
 IS_ADOPTED = text("action = 'adopted'")  # as its index says it
 COUNTED_ROWS = 10_000
@@ -36,12 +41,20 @@ IDS_AT_ONCE = 500
 # --- whose turn ----------------------------------------------------------------------------------------------------
 def is_due(connection: Connection, name: str, every_s: float) -> bool:
     """Whether the last round of this duty began so long ago."""
-    return connection.execute(select(t.name).where(t.name == name, t.begun_at <= ago(every_s))).first() is not None
+    return (
+        connection.execute(select(t.name).where(t.name == name, t.begun_at <= ago(every_s))).first()
+        is not None
+    )
 
 
 def begin(tx: Connection, name: str, every_s: float) -> str | None:
     """Begin a round that is due. Returns the position from where it goes on; None: it is not due, or somebody else has begun it."""
-    due = update(rounds).where(t.name == name, t.begun_at <= ago(every_s)).values(begun_at=now()).returning(t.position)
+    due = (
+        update(rounds)
+        .where(t.name == name, t.begun_at <= ago(every_s))
+        .values(begun_at=now())
+        .returning(t.position)
+    )
     position: str | None = tx.execute(due).scalar_one_or_none()
     return position
 
@@ -53,19 +66,30 @@ def position_of(connection: Connection, name: str) -> str:
 
 def go_on_at(tx: Connection, name: str, before: str, position: str) -> bool:
     """The next round goes on behind this position. False: another round has moved it meanwhile."""
-    return tx.execute(update(rounds).where(t.name == name, t.position == before).values(position=position)).rowcount == 1
+    return (
+        tx.execute(
+            update(rounds).where(t.name == name, t.position == before).values(position=position)
+        ).rowcount
+        == 1
+    )
 
 
 def hasten(tx: Connection, names: Collection[str], every_s: float) -> int:
     """These rounds are due now. Returns how many there are."""
-    return tx.execute(update(rounds).where(t.name.in_(names)).values(begun_at=ago(every_s))).rowcount
+    return tx.execute(
+        update(rounds).where(t.name.in_(names)).values(begun_at=ago(every_s))
+    ).rowcount
 
 
 # --- late jobs -----------------------------------------------------------------------------------------------------
 def past_sla(connection: Connection, limit: int) -> list[AnyRow]:
     """(id, saga, digest, state) of jobs that have not ended in the time their saga allows, the latest first."""
     guards = (j.sla_at.is_not(None), NOT_ENDED, j.sla_at <= now())
-    return list(connection.execute(select(j.id, j.saga, j.digest, j.state).where(*guards).order_by(j.sla_at).limit(limit)))
+    return list(
+        connection.execute(
+            select(j.id, j.saga, j.digest, j.state).where(*guards).order_by(j.sla_at).limit(limit)
+        )
+    )
 
 
 def next_period(tx: Connection, job_id: str, sla_s: float) -> bool:
@@ -76,20 +100,30 @@ def next_period(tx: Connection, job_id: str, sla_s: float) -> bool:
 
 def put_forward(tx: Connection, job_id: str) -> int:
     """What waits between two attempts, or for a worker with its version, may be tried now. Returns how many."""
-    waits = update(operations).where(o.job_id == job_id, o.state == OpState.WAITING, o.wait.in_(PUT_OFF), o.due_at > now())
+    waits = update(operations).where(
+        o.job_id == job_id, o.state == OpState.WAITING, o.wait.in_(PUT_OFF), o.due_at > now()
+    )
     return tx.execute(waits.values(due_at=now())).rowcount
 
 
 def ready_of(connection: Connection, job_id: str) -> list[str]:
     """Ids of the job's operations for which a worker is waited for."""
-    ready = select(o.id).where(o.job_id == job_id, o.state == OpState.QUEUED, o.missing == literal_column("0"))
+    ready = select(o.id).where(
+        o.job_id == job_id, o.state == OpState.QUEUED, o.missing == literal_column("0")
+    )
     return list(connection.scalars(ready.order_by(o.rank)))
 
 
 def landed(connection: Connection, after_id: str, limit: int) -> tuple[list[str], str]:
     """One page of the open findings of late jobs: (ids of those whose job has ended, where to go on; "" at the end)."""
-    page = select(r.id, j.state).join_from(reconciliations, jobs, r.job_id == j.id).where(OPEN, r.finding == LATE)
-    rows = connection.execute((page.where(r.id > after_id) if after_id else page).order_by(r.id).limit(limit)).all()
+    page = (
+        select(r.id, j.state)
+        .join_from(reconciliations, jobs, r.job_id == j.id)
+        .where(OPEN, r.finding == LATE)
+    )
+    rows = connection.execute(
+        (page.where(r.id > after_id) if after_id else page).order_by(r.id).limit(limit)
+    ).all()
     return [row.id for row in rows if row.state in ENDED], rows[-1].id if len(rows) == limit else ""
 
 
@@ -104,25 +138,49 @@ def page_of_jobs(connection: Connection, after_id: str, limit: int) -> list[AnyR
 
 def jobs_of(connection: Connection, job_ids: Collection[str]) -> list[AnyRow]:
     """The same of these jobs."""
-    return list(connection.execute(select(*JOB).where(j.id.in_(job_ids)).order_by(j.id))) if job_ids else []
+    return (
+        list(connection.execute(select(*JOB).where(j.id.in_(job_ids)).order_by(j.id)))
+        if job_ids
+        else []
+    )
 
 
 def asked_about(connection: Connection, limit: int) -> list[AnyRow]:
     """The oldest open findings about effects."""
-    return list(connection.execute(select(reconciliations).where(OPEN, ABOUT_EFFECTS).order_by(r.id).limit(limit)))
+    return list(
+        connection.execute(
+            select(reconciliations).where(OPEN, ABOUT_EFFECTS).order_by(r.id).limit(limit)
+        )
+    )
 
 
 def open_of_jobs(connection: Connection, job_ids: Collection[str]) -> list[AnyRow]:
     """Every open finding about these jobs."""
-    return list(connection.execute(select(reconciliations).where(OPEN, r.job_id.in_(job_ids)).order_by(r.id))) if job_ids else []
+    return (
+        list(
+            connection.execute(
+                select(reconciliations).where(OPEN, r.job_id.in_(job_ids)).order_by(r.id)
+            )
+        )
+        if job_ids
+        else []
+    )
 
 
 def unknown_jobs(connection: Connection, keys: Collection[str]) -> set[str]:
     """Those of these effect keys whose job does not exist."""
-    named = {key: parsed.job for key in keys if (parsed := parse_effect_key(key)) is not None and is_id(parsed.job)}
+    named = {
+        key: parsed.job
+        for key in keys
+        if (parsed := parse_effect_key(key)) is not None and is_id(parsed.job)
+    }
     wanted = sorted(set(named.values()))
     pages = (wanted[n : n + IDS_AT_ONCE] for n in range(0, len(wanted), IDS_AT_ONCE))
-    known = {job_id for some in pages for job_id in connection.scalars(select(j.id).where(j.id.in_(some)))}
+    known = {
+        job_id
+        for some in pages
+        for job_id in connection.scalars(select(j.id).where(j.id.in_(some)))
+    }
     return {key for key, job_id in named.items() if job_id not in known}
 
 
@@ -131,15 +189,26 @@ def adopted_among(connection: Connection, keys: Collection[str]) -> set[tuple[st
     wanted = sorted(keys)
     pages = (wanted[n : n + IDS_AT_ONCE] for n in range(0, len(wanted), IDS_AT_ONCE))
     query = select(r.finding, r.key, r.service)
-    return {tuple(row) for some in pages for row in connection.execute(query.where(IS_ADOPTED, r.key.in_(some)))}
+    return {
+        tuple(row)
+        for some in pages
+        for row in connection.execute(query.where(IS_ADOPTED, r.key.in_(some)))
+    }
 
 
 def of_lost_job(connection: Connection, job_id: str) -> list[AnyRow]:
     """The orphans of one lost job, open or adopted, by key."""
-    own = (r.key > f"{job_id}:", r.key < str(UUID(int=UUID(job_id).int + 1)))  # whatever order the index compares by
+    own = (
+        r.key > f"{job_id}:",
+        r.key < str(UUID(int=UUID(job_id).int + 1)),
+    )  # whatever order the index compares by
     found = [*connection.execute(select(reconciliations).where(OPEN, r.finding == ORPHAN, *own))]
-    found += connection.execute(select(reconciliations).where(IS_ADOPTED, r.finding == ORPHAN, *own))
-    return sorted((row for row in found if row.key.startswith(f"{job_id}:")), key=lambda row: row.key)
+    found += connection.execute(
+        select(reconciliations).where(IS_ADOPTED, r.finding == ORPHAN, *own)
+    )
+    return sorted(
+        (row for row in found if row.key.startswith(f"{job_id}:")), key=lambda row: row.key
+    )
 
 
 def every_open(connection: Connection) -> Iterator[AnyRow]:
@@ -163,8 +232,20 @@ def note(tx: Connection, finding: dict[str, Any]) -> bool:
 
 def renew(tx: Connection, finding: dict[str, Any]) -> bool:
     """Say in the open finding what was done now. False: there is none."""
-    same = (OPEN, r.finding == finding["finding"], r.key == finding["key"], r.service == finding["service"])
-    return tx.execute(update(reconciliations).where(*same).values(action=finding["action"], detail=finding["detail"])).rowcount == 1
+    same = (
+        OPEN,
+        r.finding == finding["finding"],
+        r.key == finding["key"],
+        r.service == finding["service"],
+    )
+    return (
+        tx.execute(
+            update(reconciliations)
+            .where(*same)
+            .values(action=finding["action"], detail=finding["detail"])
+        ).rowcount
+        == 1
+    )
 
 
 def close(tx: Connection, finding_id: str, *, actor: str, why: str, **values: Any) -> AnyRow | None:
@@ -175,15 +256,25 @@ def close(tx: Connection, finding_id: str, *, actor: str, why: str, **values: An
     return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 
-def adopt(tx: Connection, finding_id: str, *, actor: str, why: str, detail: dict[str, Any]) -> AnyRow | None:
+def adopt(
+    tx: Connection, finding_id: str, *, actor: str, why: str, detail: dict[str, Any]
+) -> AnyRow | None:
     """open -> closed, as adopted. None: it is closed already, or its undo was decided."""
-    said = {"closed_at": now(), "closed_by": actor, "closed_why": why, "action": ADOPTED, "detail": detail}
+    said = {
+        "closed_at": now(),
+        "closed_by": actor,
+        "closed_why": why,
+        "action": ADOPTED,
+        "detail": detail,
+    }
     mine = (r.id == finding_id, OPEN, *own(r.tenant_id, actor))
     statement = update(reconciliations).where(*mine, r.action != UNDO).values(said)
     return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 
-def say(tx: Connection, finding_id: str, *, actor: str | None, action: str, detail: dict[str, Any]) -> AnyRow | None:
+def say(
+    tx: Connection, finding_id: str, *, actor: str | None, action: str, detail: dict[str, Any]
+) -> AnyRow | None:
     """What `actor` decides about an open finding, or came of it (None). None: it is closed."""
     mine = (r.id == finding_id, OPEN, *own(r.tenant_id, actor))
     statement = update(reconciliations).where(*mine).values(action=action, detail=detail)
@@ -196,7 +287,14 @@ def one(connection: Connection, finding_id: str, by: str | None = None) -> AnyRo
     return connection.execute(select(reconciliations).where(*mine)).one_or_none()
 
 
-def page(connection: Connection, tenant_id: str | None, *, only_open: bool, after_id: str | None, limit: int) -> list[AnyRow]:
+def page(
+    connection: Connection,
+    tenant_id: str | None,
+    *,
+    only_open: bool,
+    after_id: str | None,
+    limit: int,
+) -> list[AnyRow]:
     """Findings, newest first, older than `after_id`."""
     query = select(reconciliations)
     if only_open:  # by their ids: SQLite would rather walk all there ever were, in order
@@ -212,11 +310,23 @@ def _open_ids(tenant_id: str | None) -> Select[Any]:
     ones = reconciliations.alias("open_ones").c
     query = select(ones.id).where(ones.closed_at.is_(None))
     # no plain comparison, or SQLite takes the index of all that the tenant ever had
-    return query if tenant_id is None else query.where(func.coalesce(ones.tenant_id, ones.tenant_id) == tenant_id)
+    return (
+        query
+        if tenant_id is None
+        else query.where(func.coalesce(ones.tenant_id, ones.tenant_id) == tenant_id)
+    )
 
 
 def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
     """(finding, saga) -> open ones, among the first COUNTED_ROWS."""
-    rows = select(r.finding, r.saga).where(OPEN).order_by(r.finding, r.id).limit(COUNTED_ROWS).subquery()
-    grouped = select(rows.c.finding, rows.c.saga, func.count()).group_by(rows.c.finding, rows.c.saga)
+    rows = (
+        select(r.finding, r.saga)
+        .where(OPEN)
+        .order_by(r.finding, r.id)
+        .limit(COUNTED_ROWS)
+        .subquery()
+    )
+    grouped = select(rows.c.finding, rows.c.saga, func.count()).group_by(
+        rows.c.finding, rows.c.saga
+    )
     return {(finding, saga): count for finding, saga, count in connection.execute(grouped)}

@@ -31,17 +31,29 @@ from surefoot.app.errors import SettingsError, StoreUnavailable
 from surefoot.app.store import silence
 
 T = TypeVar("T")
-TRANSACTION_TRIES = 5  # a serialization failure, deadlock or lock time-out repeats the whole transaction this often
+TRANSACTION_TRIES = (
+    5  # a serialization failure, deadlock or lock time-out repeats the whole transaction this often
+)
 TRUSTED_IDLE_S = 2.0  # a pooled connection that was idle for longer is asked before it is used
 RETRY_WITHIN_S = 2.0  # but not when it has waited for longer than this already
 PATIENCE_S = 10.0  # how long a statement waits for somebody else's lock
-IDLE_IN_TRANSACTION_S = 10.0  # PostgreSQL ends the transaction of a process that was frozen in the middle of it
-STATEMENT_TIMEOUT_S = 30.0  # of PostgreSQL: no statement of ours takes longer unless something is wrong
-SILENCE_S = STATEMENT_TIMEOUT_S + silence.EXPIRES_BEFORE_S  # how long we wait for an answer; who serves others says less
+IDLE_IN_TRANSACTION_S = (
+    10.0  # PostgreSQL ends the transaction of a process that was frozen in the middle of it
+)
+STATEMENT_TIMEOUT_S = (
+    30.0  # of PostgreSQL: no statement of ours takes longer unless something is wrong
+)
+SILENCE_S = (
+    STATEMENT_TIMEOUT_S + silence.EXPIRES_BEFORE_S
+)  # how long we wait for an answer; who serves others says less
 CONNECT_TIMEOUT_S = 3
 MODE = "surefoot_mode"  # an execution option: none is a writing transaction
 SINGLE, READING = "single", "reading"
-RETRYABLE_SQLSTATES = ("40001", "40P01", "55P03")  # serialization failure, deadlock, lock not available
+RETRYABLE_SQLSTATES = (
+    "40001",
+    "40P01",
+    "55P03",
+)  # serialization failure, deadlock, lock not available
 
 
 # SQLite's own wait for a lock polls, and is not fair: among sixteen threads one waited for two seconds. Here they take turns.
@@ -71,10 +83,16 @@ def open_engine(
     """
     url = driver_url(url)
     if url.startswith("sqlite"):
-        return prepare(create_engine(url, connect_args={"timeout": patience_s, "check_same_thread": False}))
+        return prepare(
+            create_engine(url, connect_args={"timeout": patience_s, "check_same_thread": False})
+        )
     parts = make_url(url)
-    if unwelcome := unwelcome_to_libpq({name: getattr(parts, name) or parts.query.get(name) for name in OF_LIBPQ_BY_PART}):
-        raise SettingsError(f"{unwelcome}: PostgreSQL's library would obey it; unset it, and say all in SUREFOOT_DATABASE_URL")
+    if unwelcome := unwelcome_to_libpq(
+        {name: getattr(parts, name) or parts.query.get(name) for name in OF_LIBPQ_BY_PART}
+    ):
+        raise SettingsError(
+            f"{unwelcome}: PostgreSQL's library would obey it; unset it, and say all in SUREFOOT_DATABASE_URL"
+        )
     db = create_engine(
         url,
         pool_size=pool_size,
@@ -84,7 +102,10 @@ def open_engine(
             "autocommit": True,
             "client_encoding": "utf8",  # whatever PGCLIENTENCODING says
             "connect_timeout": connect_timeout_s,
-            "options": " ".join(f"-c {name}={value}" for name, value in _postgresql_settings(patience_s, silence_s).items()),
+            "options": " ".join(
+                f"-c {name}={value}"
+                for name, value in _postgresql_settings(patience_s, silence_s).items()
+            ),
             **silence.connect_args(silence_s),
         },
     )
@@ -145,7 +166,9 @@ def _begin_immediate(connection: Connection) -> None:
 def _begin_postgresql(connection: Connection) -> None:
     mode = connection.get_execution_options().get(MODE)
     if mode != SINGLE:
-        connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if mode == READING else "BEGIN")
+        connection.exec_driver_sql(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if mode == READING else "BEGIN"
+        )
 
 
 def transaction(db: Engine, work: Callable[[Connection], T]) -> T:
@@ -167,14 +190,20 @@ def _autocommitting(db: Engine) -> Iterator[Connection]:
         yield connection.execution_options(**{MODE: SINGLE})
 
 
-def _in_turn(db: Engine, work: Callable[[Connection], T], begin: Callable[[], AbstractContextManager[Connection]]) -> T:
+def _in_turn(
+    db: Engine,
+    work: Callable[[Connection], T],
+    begin: Callable[[], AbstractContextManager[Connection]],
+) -> T:
     if db.dialect.name == "sqlite":
         with _one_writer:
             return _repeated(work, begin)
     return _repeated(work, begin)
 
 
-def _repeated(work: Callable[[Connection], T], begin: Callable[[], AbstractContextManager[Connection]]) -> T:
+def _repeated(
+    work: Callable[[Connection], T], begin: Callable[[], AbstractContextManager[Connection]]
+) -> T:
     give_up_at = time.monotonic() + RETRY_WITHIN_S
     for attempt in range(1, TRANSACTION_TRIES + 1):
         try:
@@ -224,7 +253,9 @@ def translated(error: Exception) -> Exception:
     """StoreUnavailable when the database cannot be reached or is too busy; else the error as it is."""
     if isinstance(error, PoolTimeout) or retryable(error):
         return StoreUnavailable("the store is too busy just now")
-    if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, OperationalError)):
+    if isinstance(error, DBAPIError) and (
+        error.connection_invalidated or isinstance(error, OperationalError)
+    ):
         return StoreUnavailable()
     return error
 

@@ -50,7 +50,9 @@ def check(db: Engine) -> None:
     except DatabaseError as error:
         if not isinstance(error.orig, sqlite3.DatabaseError):
             raise
-        raise SettingsError(f"DATABASE_URL: {db.url.database} cannot be used as a store: {error.orig}") from error
+        raise SettingsError(
+            f"DATABASE_URL: {db.url.database} cannot be used as a store: {error.orig}"
+        ) from error
     if found is None or found < needed:
         raise SettingsError(
             f"DATABASE_URL: the store is at revision {found or 'none'}, this code needs {needed}; run `surefoot db upgrade`"

@@ -36,7 +36,11 @@ class ListeningConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, bound_s)
         except psycopg.OperationalError as error:
-            if timeout is not None or not self.silence_s or self.pgconn.status != psycopg.pq.ConnStatus.OK:
+            if (
+                timeout is not None
+                or not self.silence_s
+                or self.pgconn.status != psycopg.pq.ConnStatus.OK
+            ):
                 raise
             if error.sqlstate is not None or time.monotonic() - began < self.silence_s:
                 raise
@@ -46,7 +50,12 @@ class ListeningConnection(psycopg.Connection[Any]):
 
 def connect_args(silence_s: float) -> dict[str, int]:
     """What the kernel is to notice by itself: bytes that are not acknowledged for so long, a peer that is gone."""
-    return {"tcp_user_timeout": int(silence_s * 1000), "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    return {
+        "tcp_user_timeout": int(silence_s * 1000),
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
 
 
 def listen_within(db: Engine, silence_s: float) -> Engine:

@@ -45,7 +45,9 @@ NOBODY = "0" * 32
 
 
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
+    return Index(
+        name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where)
+    )
 
 
 tenants = Table(
@@ -66,8 +68,12 @@ api_keys = Table(
     # also for what is not one tenant's. A column, since a role that older code does not know ends
     # its requests
     Column("platform", Boolean, nullable=False, default=False, server_default=false()),
-    Column("prefix", String(12), nullable=False),  # shown in lists, so that people can tell keys apart
-    Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of the key: a stolen table opens nothing
+    Column(
+        "prefix", String(12), nullable=False
+    ),  # shown in lists, so that people can tell keys apart
+    Column(
+        "hash", String(64), nullable=False, unique=True
+    ),  # SHA-256 of the key: a stolen table opens nothing
     Column("created_at", UtcDateTime, nullable=False, server_default=now()),
     Column("revoked_at", UtcDateTime),
     CheckConstraint("role IN ('user', 'operator', 'admin')", name="role"),
@@ -80,10 +86,14 @@ sessions = Table(  # of browsers that signed in with a key: a cookie names a row
     Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of what the cookie holds
     Column("key_id", Id, ForeignKey("api_keys.id"), nullable=False),
     Column("made_at", UtcDateTime, nullable=False, server_default=now()),
-    Column("seen_at", UtcDateTime, nullable=False, server_default=now()),  # written at most once a minute
+    Column(
+        "seen_at", UtcDateTime, nullable=False, server_default=now()
+    ),  # written at most once a minute
     Column("ended_at", UtcDateTime),
     Column("ended_by", String(128)),
-    Column("address", String(64), nullable=False),  # the network of the browser, not its whole address
+    Column(
+        "address", String(64), nullable=False
+    ),  # the network of the browser, not its whole address
     Column("agent", String(120), nullable=False),
     _partial("ix_sessions_open", "made_at", "id", where="ended_at IS NULL"),
     _partial("ix_sessions_open_key", "key_id", "made_at", "id", where="ended_at IS NULL"),
@@ -96,12 +106,18 @@ definitions = Table(  # the catalogue: what some process has had the code of
     Column("saga", String(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("graph", Json, nullable=False),
-    Column("words", Json),  # what people read of it, as the newest registration says it; no part of the digest
+    Column(
+        "words", Json
+    ),  # what people read of it, as the newest registration says it; no part of the digest
     Column("input_schema", Json, nullable=False),
     Column("registered_at", UtcDateTime, nullable=False),  # when some process first had it
-    Column("served_at", UtcDateTime),  # when a live worker last had it (`queries.order_of_definitions`)
+    Column(
+        "served_at", UtcDateTime
+    ),  # when a live worker last had it (`queries.order_of_definitions`)
     Column("retired_at", UtcDateTime),  # no new job is pinned to it
-    Column("retired_by", String(128)),  # of the last word: where `retired_at` is null, of who took it back into use
+    Column(
+        "retired_by", String(128)
+    ),  # of the last word: where `retired_at` is null, of who took it back into use
     Column("retired_why", Text),
     Index("ix_definitions_saga", "saga", "version"),
 )
@@ -130,8 +146,12 @@ jobs = Table(
     Column("cancel_wish", Boolean, nullable=False, default=False),
     Column("reason", Text),  # one sentence: why it turned. Written by the turn, once
     Column("error", Json),  # {"step", "kind", "type", "message"} of what made it turn. The same
-    Column("trouble", Json),  # the same of the last operation for which a person was asked, which is not why it turned
-    Column("summary", Text),  # one line from its input, without secrets, as its saga's author words it
+    Column(
+        "trouble", Json
+    ),  # the same of the last operation for which a person was asked, which is not why it turned
+    Column(
+        "summary", Text
+    ),  # one line from its input, without secrets, as its saga's author words it
     Column("input", Json, nullable=False),
     Column("tags", Json, nullable=False),
     Column("priority", Integer, nullable=False, default=0),
@@ -140,29 +160,48 @@ jobs = Table(
     Column("traceparent", String(55)),  # of the request; none in jobs older than the column
     Column("created_at", UtcDateTime, nullable=False),
     Column("deadline_at", UtcDateTime),
-    Column("late", Boolean, nullable=False, default=False),  # its deadline passed when it could not turn any more
+    Column(
+        "late", Boolean, nullable=False, default=False
+    ),  # its deadline passed when it could not turn any more
     Column("sla_at", UtcDateTime),
     Column("undo_by", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("attention_since", UtcDateTime),  # a person is asked since then
     Column("owner", String(128)),  # who has taken it on
     Column("owned_at", UtcDateTime),
-    Column("seq", Integer, nullable=False, default=0),  # numbers history without gaps, raised under the job's lock
+    Column(
+        "seq", Integer, nullable=False, default=0
+    ),  # numbers history without gaps, raised under the job's lock
     Column("rev", Integer, nullable=False, default=0),
-    CheckConstraint("state IN ('running','compensating','attention','completed','failed','cancelled')", name="state"),
+    CheckConstraint(
+        "state IN ('running','compensating','attention','completed','failed','cancelled')",
+        name="state",
+    ),
     CheckConstraint("dir IN ('forward','back')", name="dir"),
     # a job that ended well never turned, one that ended undone did: no path may write the other
     CheckConstraint("state <> 'completed' OR dir = 'forward'", name="completed_forward"),
-    CheckConstraint("state NOT IN ('failed','cancelled','compensating') OR dir = 'back'", name="undone_back"),
+    CheckConstraint(
+        "state NOT IN ('failed','cancelled','compensating') OR dir = 'back'", name="undone_back"
+    ),
     Index("ix_jobs_tenant", "tenant_id", "created_at", "id"),
     Index("ix_jobs_saga", "tenant_id", "saga", "created_at", "id"),  # a list of one saga's jobs
     # a list of one state's jobs; nearly all that ended did so well, and are found by ix_jobs_tenant without it
-    _partial("ix_jobs_state", "tenant_id", "state", "created_at", "id", where="state <> 'completed'"),
+    _partial(
+        "ix_jobs_state", "tenant_id", "state", "created_at", "id", where="state <> 'completed'"
+    ),
     _partial("ix_jobs_open", "id", where="state IN ('running','compensating')"),
-    _partial("ix_jobs_deadline", "deadline_at", where="deadline_at IS NOT NULL AND state = 'running'"),
-    _partial("ix_jobs_sla", "sla_at", where="sla_at IS NOT NULL AND state IN ('running','compensating','attention')"),
+    _partial(
+        "ix_jobs_deadline", "deadline_at", where="deadline_at IS NOT NULL AND state = 'running'"
+    ),
+    _partial(
+        "ix_jobs_sla",
+        "sla_at",
+        where="sla_at IS NOT NULL AND state IN ('running','compensating','attention')",
+    ),
     _partial("ix_jobs_undo_by", "undo_by", where="undo_by IS NOT NULL AND state = 'compensating'"),
-    _partial("ix_jobs_retry_of", "retry_of", "id", where="retry_of IS NOT NULL"),  # whether a job was run again
+    _partial(
+        "ix_jobs_retry_of", "retry_of", "id", where="retry_of IS NOT NULL"
+    ),  # whether a job was run again
     _partial("ix_jobs_attention", "tenant_id", "id", where="state = 'attention'"),
 )
 Index("ix_jobs_name", tail_of(jobs.c.id))  # a person says order-7K3F
@@ -183,10 +222,14 @@ idempotency_keys = Table(
     metadata,
     Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
     Column("key", String(255), nullable=False),
-    Column("fingerprint", String(64), nullable=False),  # SHA-256 over saga name and input, not the version
+    Column(
+        "fingerprint", String(64), nullable=False
+    ),  # SHA-256 over saga name and input, not the version
     Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False, server_default=now()),
-    PrimaryKeyConstraint("tenant_id", "key"),  # two requests with one key: the second insert fails, one job exists
+    PrimaryKeyConstraint(
+        "tenant_id", "key"
+    ),  # two requests with one key: the second insert fails, one job exists
 )
 
 operations = Table(
@@ -204,27 +247,37 @@ operations = Table(
     Column("state", String(16), nullable=False),
     Column("missing", Integer, nullable=False),
     Column("ready_at", UtcDateTime),
-    Column("queue_s", Float, nullable=False),  # how long it may lie ready before somebody comes, seconds
+    Column(
+        "queue_s", Float, nullable=False
+    ),  # how long it may lie ready before somebody comes, seconds
     Column("queue_by", UtcDateTime),  # nobody came by then: a failure of its own kind
     Column("sent_at", UtcDateTime),
     Column("resent", Integer, nullable=False, default=0),
     Column("fence", Integer, nullable=False, default=0),
     Column("token", String(40)),
     Column("boot", String(64)),  # the worker process that has it, or had it last
-    Column("delivery", Id),  # the message under which it runs: its own, or the one that ran on to it
+    Column(
+        "delivery", Id
+    ),  # the message under which it runs: its own, or the one that ran on to it
     Column("pid", Integer),
     Column("attempts", Integer, nullable=False, default=0),
     Column("allowance", Integer, nullable=False),
-    Column("failing_since", UtcDateTime),  # of the first failed attempt since its service last answered
+    Column(
+        "failing_since", UtcDateTime
+    ),  # of the first failed attempt since its service last answered
     Column("failures", Integer, nullable=False, default=0, server_default=text("0")),  # since then
     Column("started", Boolean, nullable=False, default=False),
     Column("effectful", Boolean, nullable=False),
-    Column("no_return", Boolean, nullable=False),  # its claim decides that the job only goes forward
+    Column(
+        "no_return", Boolean, nullable=False
+    ),  # its claim decides that the job only goes forward
     Column("unsettled", Integer, nullable=False, default=0),
     Column("stop", Boolean, nullable=False, default=False),
     Column("lease_until", UtcDateTime),
     Column("hard_at", UtcDateTime),
-    Column("stall_s", Float),  # how long an attempt may go without a sign of its own, seconds; null: as long as it may run
+    Column(
+        "stall_s", Float
+    ),  # how long an attempt may go without a sign of its own, seconds; null: as long as it may run
     Column("stall_at", UtcDateTime),  # no sign by then: the attempt counts as lost
     Column("due_at", UtcDateTime),
     Column("wait", String(16)),
@@ -232,20 +285,43 @@ operations = Table(
     Column("error", Json),
     Column("progress", Json),
     Column("checkpoint", Json),
-    Column("fidelity", String(16)),  # of an action: how well it can be undone; null when it needs no undo
-    Column("decided", String(16)),  # a person's word instead of the worker's: marked_done, marked_absent, waived
+    Column(
+        "fidelity", String(16)
+    ),  # of an action: how well it can be undone; null when it needs no undo
+    Column(
+        "decided", String(16)
+    ),  # a person's word instead of the worker's: marked_done, marked_absent, waived
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     UniqueConstraint("job_id", "step", "kind", "item"),  # one effect key, one row
     CheckConstraint("missing >= 0", name="missing"),  # released twice
-    CheckConstraint("attempts <= allowance", name="attempts"),  # a poison step that is claimed for ever
-    CheckConstraint("unsettled >= 0 AND unsettled <= attempts", name="unsettled"),  # an effect forgotten
-    CheckConstraint("state <> 'running' OR (token IS NOT NULL AND lease_until IS NOT NULL)", name="running"),
+    CheckConstraint(
+        "attempts <= allowance", name="attempts"
+    ),  # a poison step that is claimed for ever
+    CheckConstraint(
+        "unsettled >= 0 AND unsettled <= attempts", name="unsettled"
+    ),  # an effect forgotten
+    CheckConstraint(
+        "state <> 'running' OR (token IS NOT NULL AND lease_until IS NOT NULL)", name="running"
+    ),
     CheckConstraint("state <> 'waiting' OR due_at IS NOT NULL", name="waiting"),  # parked for ever
-    CheckConstraint("state IN ('pending','queued','running','waiting','completed','skipped','failed','dropped','abandoned')", name="state"),
+    CheckConstraint(
+        "state IN ('pending','queued','running','waiting','completed','skipped','failed','dropped','abandoned')",
+        name="state",
+    ),
     CheckConstraint("kind IN ('action','undo','confirm')", name="kind"),
-    _partial("ix_operations_unsent", "ready_at", where="state = 'queued' AND missing = 0 AND sent_at IS NULL"),
-    _partial("ix_operations_sent_of", "lane", "kind", "sent_at", where="state = 'queued' AND missing = 0 AND sent_at IS NOT NULL"),
+    _partial(
+        "ix_operations_unsent",
+        "ready_at",
+        where="state = 'queued' AND missing = 0 AND sent_at IS NULL",
+    ),
+    _partial(
+        "ix_operations_sent_of",
+        "lane",
+        "kind",
+        "sent_at",
+        where="state = 'queued' AND missing = 0 AND sent_at IS NOT NULL",
+    ),
     _partial(
         "ix_operations_turn",
         *("lane", "kind", "tenant_id", "sent_at", "ready_at"),
@@ -298,9 +374,13 @@ dead_letters = Table(
     Column("resolved_why", Text),
     Column("created_at", UtcDateTime, nullable=False, server_default=now()),
     Column("closed_at", UtcDateTime),
-    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),  # the job's, so that a list of letters reads no job
+    Column(
+        "tenant_id", Id, ForeignKey("tenants.id"), nullable=False
+    ),  # the job's, so that a list of letters reads no job
     Column("retried_as", Id),  # the new job that runs the ended one again
-    Column("redrive_at", UtcDateTime),  # the relay sends it back then, in the name and for the reason of the next two
+    Column(
+        "redrive_at", UtcDateTime
+    ),  # the relay sends it back then, in the name and for the reason of the next two
     Column("redrive_by", String(128)),
     Column("redrive_key", Id),
     Column("redrive_why", Text),
@@ -312,20 +392,26 @@ dead_letters = Table(
     Index("ix_dead_letters_tenant", "tenant_id", "id"),
     _partial("ix_dead_letters_open", "tenant_id", "id", where="state = 'open'"),
     _partial("ix_dead_letters_mirror", "id", where="state = 'open'"),
-    _partial("ix_dead_letters_redrive", "redrive_at", where="state = 'open' AND redrive_at IS NOT NULL"),
+    _partial(
+        "ix_dead_letters_redrive", "redrive_at", where="state = 'open' AND redrive_at IS NOT NULL"
+    ),
 )
 
-inbox = Table(  # callbacks, signals and decisions, also those that come before their step has parked
-    "inbox",
-    metadata,
-    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
-    Column("step", String(64), nullable=False),
-    Column("item", String(64), nullable=False, default=""),
-    Column("source", String(64), nullable=False),
-    Column("payload", Json),
-    Column("actor", String(128)),
-    Column("at", UtcDateTime, nullable=False, server_default=now()),
-    PrimaryKeyConstraint("job_id", "step", "item", "source"),  # the second, contrary answer is a conflict
+inbox = (
+    Table(  # callbacks, signals and decisions, also those that come before their step has parked
+        "inbox",
+        metadata,
+        Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+        Column("step", String(64), nullable=False),
+        Column("item", String(64), nullable=False, default=""),
+        Column("source", String(64), nullable=False),
+        Column("payload", Json),
+        Column("actor", String(128)),
+        Column("at", UtcDateTime, nullable=False, server_default=now()),
+        PrimaryKeyConstraint(
+            "job_id", "step", "item", "source"
+        ),  # the second, contrary answer is a conflict
+    )
 )
 
 outbox = Table(  # what leaves us: webhooks, mail, replies. An operation's row is the outbox of its own message
@@ -354,7 +440,9 @@ lock_waiters = Table(  # a job has a row in the queue of every key it waits for,
     "lock_waiters",
     metadata,
     Column("key", String(255), nullable=False),
-    Column("place", Integer, nullable=False),  # higher than that of everybody who was in one of its queues before
+    Column(
+        "place", Integer, nullable=False
+    ),  # higher than that of everybody who was in one of its queues before
     Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
     Column("since", UtcDateTime, nullable=False, server_default=now()),
     Column("until", UtcDateTime, nullable=False),  # it gives up then
@@ -367,7 +455,9 @@ reconciliations = Table(  # what reconciliation found: a late job, or an effect 
     metadata,
     Column("id", Id, primary_key=True),
     Column("at", UtcDateTime, nullable=False, server_default=now()),
-    Column("tenant_id", Id, ForeignKey("tenants.id")),  # the job's; the default one's where there is no job
+    Column(
+        "tenant_id", Id, ForeignKey("tenants.id")
+    ),  # the job's; the default one's where there is no job
     Column("job_id", Id),  # no foreign key: an orphan is an effect of a job that does not exist
     Column("saga", String(64), nullable=False),
     Column("step", String(64), nullable=False, default=""),
@@ -381,14 +471,26 @@ reconciliations = Table(  # what reconciliation found: a late job, or an effect 
     Column("closed_at", UtcDateTime),
     Column("closed_by", String(128)),
     Column("closed_why", Text),
-    CheckConstraint("finding IN ('late','missing_there','missing_here','different','orphan','unaskable')", name="finding"),
+    CheckConstraint(
+        "finding IN ('late','missing_there','missing_here','different','orphan','unaskable')",
+        name="finding",
+    ),
     # one open finding, however many find it
-    _partial("uq_reconciliations_open", "finding", "key", "service", where="closed_at IS NULL", unique=True),
+    _partial(
+        "uq_reconciliations_open",
+        "finding",
+        "key",
+        "service",
+        where="closed_at IS NULL",
+        unique=True,
+    ),
     _partial("ix_reconciliations_open", "tenant_id", "id", where="closed_at IS NULL"),
     _partial("ix_reconciliations_open_job", "job_id", where="closed_at IS NULL"),
     _partial("ix_reconciliations_open_kind", "finding", "id", where="closed_at IS NULL"),
     _partial("ix_reconciliations_asked", "id", where="closed_at IS NULL AND finding <> 'late'"),
-    _partial("ix_reconciliations_adopted", "key", where="action = 'adopted'"),  # what is found again is looked up here
+    _partial(
+        "ix_reconciliations_adopted", "key", where="action = 'adopted'"
+    ),  # what is found again is looked up here
     Index("ix_reconciliations_tenant", "tenant_id", "id"),
 )
 
@@ -450,7 +552,9 @@ acts = Table(  # what people did, to be read later. Triggers refuse every UPDATE
     metadata,
     Column("id", Id, primary_key=True),
     Column("at", UtcDateTime, nullable=False, server_default=now()),
-    Column("tenant_id", Id, ForeignKey("tenants.id")),  # of the object; of the actor's key where the object has none
+    Column(
+        "tenant_id", Id, ForeignKey("tenants.id")
+    ),  # of the object; of the actor's key where the object has none
     Column("key_id", Id),  # none: at a shell of the installation's machine
     Column("actor", String(128), nullable=False),
     Column("act", String(32), nullable=False),

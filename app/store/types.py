@@ -26,12 +26,18 @@ class Ids(TypeDecorator[Collection[str]]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(ARRAY(Text)) if dialect.name == "postgresql" else dialect.type_descriptor(Text())
+        return (
+            dialect.type_descriptor(ARRAY(Text))
+            if dialect.name == "postgresql"
+            else dialect.type_descriptor(Text())
+        )
 
     def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> Any:
         found = value or ()
         if dialect.name == "postgresql":
-            return list(found) or None  # "among none" would be true of any partial index, so that PostgreSQL might walk through one
+            return (
+                list(found) or None
+            )  # "among none" would be true of any partial index, so that PostgreSQL might walk through one
         return json.dumps([UUID(one).hex for one in found])
 
 

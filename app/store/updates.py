@@ -56,9 +56,23 @@ from surefoot.app.store.taking import Taking
 from surefoot.app.store.types import AnyRow, one_of, results_by_step
 
 o = operations.c
-QUEUED, RUNNING, WAITING, PENDING = (literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting", "pending"))
+QUEUED, RUNNING, WAITING, PENDING = (
+    literal_column(f"'{s}'", String) for s in ("queued", "running", "waiting", "pending")
+)
 ZERO, ONE = literal_column("0", Integer), literal_column("1", Integer)
-BRIEF = (o.id, o.job_id, o.step, o.kind, o.item, o.rank, o.state, o.missing, o.attempts, o.fence, o.unsettled)
+BRIEF = (
+    o.id,
+    o.job_id,
+    o.step,
+    o.kind,
+    o.item,
+    o.rank,
+    o.state,
+    o.missing,
+    o.attempts,
+    o.fence,
+    o.unsettled,
+)
 
 
 # --- the job ---------------------------------------------------------------------------------------------------
@@ -97,10 +111,17 @@ def add_history(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 # --- new operations --------------------------------------------------------------------------------------------
-def take_idempotency_key(tx: Connection, tenant_id: str, key: str, fingerprint: str, job_id: str) -> bool:
+def take_idempotency_key(
+    tx: Connection, tenant_id: str, key: str, fingerprint: str, job_id: str
+) -> bool:
     """Bind a key to its job. False: another job has it. Waits for a transaction that is about to take it."""
-    statement = insert_or(tx, idempotency_keys).values(tenant_id=tenant_id, key=key, fingerprint=fingerprint, job_id=job_id)
-    return tx.execute(statement.on_conflict_do_nothing().returning(idempotency_keys.c.job_id)).first() is not None
+    statement = insert_or(tx, idempotency_keys).values(
+        tenant_id=tenant_id, key=key, fingerprint=fingerprint, job_id=job_id
+    )
+    return (
+        tx.execute(statement.on_conflict_do_nothing().returning(idempotency_keys.c.job_id)).first()
+        is not None
+    )
 
 
 _IS_READY = bindparam("p_ready", type_=Integer) == ONE
@@ -111,9 +132,14 @@ _NEW_OPERATION = insert(operations).values(
 _THESE = select(*BRIEF).where(one_of(o.id, "p_ids"))
 
 
-def insert_operations(tx: Connection, rows: Sequence[dict[str, Any]], *, answer: bool = True) -> list[AnyRow]:
+def insert_operations(
+    tx: Connection, rows: Sequence[dict[str, Any]], *, answer: bool = True
+) -> list[AnyRow]:
     """New operations (`rows.new_operation`); those that miss nothing are ready now. Returns the ready ones, if an answer is wanted."""
-    tx.execute(_NEW_OPERATION, [row | {"p_ready": int(row["missing"] == 0), "p_queue_s": row["queue_s"]} for row in rows])
+    tx.execute(
+        _NEW_OPERATION,
+        [row | {"p_ready": int(row["missing"] == 0), "p_queue_s": row["queue_s"]} for row in rows],
+    )
     ready = [row["id"] for row in rows if row["missing"] == 0] if answer else []
     return list(tx.execute(_THESE, {"p_ids": ready})) if ready else []
 
@@ -157,7 +183,8 @@ _OF_MESSAGE = _TAKEN.where(
     o.kind == bindparam("p_kind", type_=String),
     o.item == bindparam("p_item", type_=String),
     # of what cannot change, or the guard would be about another moment than the row
-    select(jobs.c.digest).where(jobs.c.id == o.job_id).scalar_subquery() == bindparam("p_digest", type_=String),
+    select(jobs.c.digest).where(jobs.c.id == o.job_id).scalar_subquery()
+    == bindparam("p_digest", type_=String),
 )
 
 
@@ -167,8 +194,16 @@ def _claim_to_work(before: ColumnElement[bool]) -> ReturningUpdate[Any]:
         .where(before, or_(_before.c.state == "completed", _before.c.state == "skipped"))
         .scalar_subquery()
     )
-    given, trace = (select(c).where(jobs.c.id == o.job_id).scalar_subquery().label(c.name) for c in (jobs.c.input, jobs.c.traceparent))
-    tenant_id = select(jobs.c.tenant_id).where(jobs.c.id == o.job_id).correlate(operations).scalar_subquery()
+    given, trace = (
+        select(c).where(jobs.c.id == o.job_id).scalar_subquery().label(c.name)
+        for c in (jobs.c.input, jobs.c.traceparent)
+    )
+    tenant_id = (
+        select(jobs.c.tenant_id)
+        .where(jobs.c.id == o.job_id)
+        .correlate(operations)
+        .scalar_subquery()
+    )
     whose = (
         select(tenants.c.name).where(tenants.c.id == tenant_id).correlate(operations)
     )  # no join: SQLite's RETURNING has no names of tables
@@ -201,7 +236,14 @@ def claim_first_attempt(tx: Connection, taking: Taking) -> AnyRow | None:
     return tx.execute(_CLAIM_FIRST, _claim(taking)).one_or_none()
 
 
-def claim_to_work(tx: Connection, taking: Taking, *, of: tuple[str, str, str, str], digest: str, before: Sequence[str]) -> AnyRow | None:
+def claim_to_work(
+    tx: Connection,
+    taking: Taking,
+    *,
+    of: tuple[str, str, str, str],
+    digest: str,
+    before: Sequence[str],
+) -> AnyRow | None:
     """As `claim_operation`, if it is what the message says and its job is pinned to this definition; and what its step is done with.
 
     `of`: its job, step, kind and item; `before`: ids of the operations whose results it takes. Returns also `checkpoint`,
@@ -211,7 +253,11 @@ def claim_to_work(tx: Connection, taking: Taking, *, of: tuple[str, str, str, st
     """
     named = dict(zip(("p_job", "p_step", "p_kind", "p_item"), of, strict=True))
     several = len(before) > 1
-    values = _claim(taking) | named | {"p_digest": digest, "p_before": before if several else before[0] if before else None}
+    values = (
+        _claim(taking)
+        | named
+        | {"p_digest": digest, "p_before": before if several else before[0] if before else None}
+    )
     return tx.execute(_CLAIM_AFTER_SEVERAL if several else _CLAIM_AFTER_ONE, values).one_or_none()
 
 
@@ -233,7 +279,11 @@ def _of_attempt(operation_id: str, token: str) -> Any:
 
 _FINISH = (
     update(operations)
-    .where(o.id == bindparam("p_id", type_=Id), o.token == bindparam("p_token", type_=String), STATE == RUNNING)
+    .where(
+        o.id == bindparam("p_id", type_=Id),
+        o.token == bindparam("p_token", type_=String),
+        STATE == RUNNING,
+    )
     .values(
         state=literal_column("'completed'", String),
         result=bindparam("p_result", type_=operations.c.result.type),
@@ -249,25 +299,43 @@ _FINISH = (
 )
 
 
-def finish_running_operation(tx: Connection, operation_id: str, token: str, result: Any) -> AnyRow | None:
+def finish_running_operation(
+    tx: Connection, operation_id: str, token: str, result: Any
+) -> AnyRow | None:
     """running -> completed, by the attempt that holds it. The job's direction is not asked: what happened, happened. Returns BRIEF."""
-    return tx.execute(_FINISH, {"p_id": operation_id, "p_token": token, "p_result": result}).one_or_none()
+    return tx.execute(
+        _FINISH, {"p_id": operation_id, "p_token": token, "p_result": result}
+    ).one_or_none()
 
 
 def end_running_operation(
-    tx: Connection, operation_id: str, token: str, values: dict[str, Any], *, expired_only: bool = False
+    tx: Connection,
+    operation_id: str,
+    token: str,
+    values: dict[str, Any],
+    *,
+    expired_only: bool = False,
 ) -> AnyRow | None:
     """running -> failed | waiting | queued | abandoned, by the attempt that holds it (or for it, once its lease has run out)."""
-    guard = and_(_of_attempt(operation_id, token), o.lease_until < now()) if expired_only else _of_attempt(operation_id, token)
+    guard = (
+        and_(_of_attempt(operation_id, token), o.lease_until < now())
+        if expired_only
+        else _of_attempt(operation_id, token)
+    )
     return tx.execute(
-        update(operations).where(guard).values({"lease_until": None, "hard_at": None, **values}).returning(*operations.c)
+        update(operations)
+        .where(guard)
+        .values({"lease_until": None, "hard_at": None, **values})
+        .returning(*operations.c)
     ).one_or_none()
 
 
 def note_nobody_came(tx: Connection, operation_ids: Collection[str]) -> int:
     """Ready past its time, and it waits on: its clock is taken away, which is how it is told from the others. Returns how many."""
     those = and_(one_of(o.id, "p_ids"), STATE == QUEUED, o.missing == ZERO, o.queue_by < now())
-    return tx.execute(update(operations).where(those).values(queue_by=null()), {"p_ids": operation_ids}).rowcount
+    return tx.execute(
+        update(operations).where(those).values(queue_by=null()), {"p_ids": operation_ids}
+    ).rowcount
 
 
 def fail_unclaimed(tx: Connection, operation_id: str) -> AnyRow | None:
@@ -282,7 +350,11 @@ def fail_unclaimed(tx: Connection, operation_id: str) -> AnyRow | None:
 
 def note_progress(tx: Connection, operation_id: str, token: str, values: dict[str, Any]) -> bool:
     """Progress, a checkpoint or another sign of a running attempt. False: the lease is lost."""
-    statement = update(operations).where(_of_attempt(operation_id, token)).values(**values, stall_at=after(o.stall_s))
+    statement = (
+        update(operations)
+        .where(_of_attempt(operation_id, token))
+        .values(**values, stall_at=after(o.stall_s))
+    )
     return tx.execute(statement).rowcount == 1
 
 
@@ -300,9 +372,13 @@ _RENEW = (
 )
 
 
-def renew_leases(tx: Connection, boot: str, deliveries: Collection[str], lease_s: float) -> set[str]:
+def renew_leases(
+    tx: Connection, boot: str, deliveries: Collection[str], lease_s: float
+) -> set[str]:
     """One heartbeat for everything a worker's children are at, unless past its hard limit or stalled. Returns the deliveries renewed."""
-    return set(tx.scalars(_RENEW, {"p_boot": boot, "p_deliveries": list(deliveries), "p_lease_s": lease_s}))
+    return set(
+        tx.scalars(_RENEW, {"p_boot": boot, "p_deliveries": list(deliveries), "p_lease_s": lease_s})
+    )
 
 
 # --- what becomes ready ----------------------------------------------------------------------------------------
@@ -315,13 +391,17 @@ _LOWER = (
         state=case((_LAST, QUEUED), else_=o.state),
         ready_at=case((_LAST, now()), else_=o.ready_at),
         queue_by=case((_LAST, after(o.queue_s)), else_=o.queue_by),
-        sent_at=case((and_(_LAST, one_of(o.id, "p_carried")), now()), (_LAST, null()), else_=o.sent_at),
+        sent_at=case(
+            (and_(_LAST, one_of(o.id, "p_carried")), now()), (_LAST, null()), else_=o.sent_at
+        ),
     )
     .returning(*BRIEF)
 )
 
 
-def lower_missing(tx: Connection, operation_ids: Collection[str], carried: Collection[str] = ()) -> list[AnyRow]:
+def lower_missing(
+    tx: Connection, operation_ids: Collection[str], carried: Collection[str] = ()
+) -> list[AnyRow]:
     """One dependency less for these pending or queued operations; what reaches 0 is queued at once, so that no crash strands it.
 
     `carried`: those whose message the completing delivery sends next count as sent. Returns BRIEF of each that was lowered.
@@ -340,7 +420,13 @@ READY_NOW: dict[str, Any] = {
 }
 
 
-def queue_operations(tx: Connection, operation_ids: Collection[str], *, only: OpState, extra: dict[str, Any] | None = None) -> list[AnyRow]:
+def queue_operations(
+    tx: Connection,
+    operation_ids: Collection[str],
+    *,
+    only: OpState,
+    extra: dict[str, Any] | None = None,
+) -> list[AnyRow]:
     """`only` -> queued, for operations that wait for nothing."""
     return list(
         tx.execute(
@@ -363,13 +449,19 @@ def ride_along(tx: Connection, operation_ids: Collection[str]) -> None:
 
 _READY = and_(one_of(o.id, "p_ids"), STATE == QUEUED, o.missing == ZERO)
 _MARK_SENT = update(operations).where(_READY).values(sent_at=now())
-_MARK_ONE_SENT = update(operations).where(o.id == bindparam("p_id", type_=Id), STATE == QUEUED, o.missing == ZERO).values(sent_at=now())
+_MARK_ONE_SENT = (
+    update(operations)
+    .where(o.id == bindparam("p_id", type_=Id), STATE == QUEUED, o.missing == ZERO)
+    .values(sent_at=now())
+)
 _MARK_UNSENT = update(operations).where(_READY).values(sent_at=null())
 
 
 def mark_sent(tx: Connection, operation_ids: Collection[str]) -> None:
     """Their messages have left. n=0 is normal: claimed already."""
-    if len(operation_ids) == 1:  # most often. PostgreSQL plans an array of one anew every time: any number of ids looks dearer
+    if (
+        len(operation_ids) == 1
+    ):  # most often. PostgreSQL plans an array of one anew every time: any number of ids looks dearer
         tx.execute(_MARK_ONE_SENT, {"p_id": next(iter(operation_ids))})
     elif operation_ids:
         tx.execute(_MARK_SENT, {"p_ids": operation_ids})
@@ -380,7 +472,11 @@ def mark_unsent(tx: Connection, operation_ids: Collection[str]) -> None:
     tx.execute(_MARK_UNSENT, {"p_ids": operation_ids})
 
 
-_MARK_SENT_AGAIN = update(operations).where(_READY).values(sent_at=now(), resent=case((o.resent < 6, o.resent + 1), else_=6))
+_MARK_SENT_AGAIN = (
+    update(operations)
+    .where(_READY)
+    .values(sent_at=now(), resent=case((o.resent < 6, o.resent + 1), else_=6))
+)
 
 
 def mark_sent_again(tx: Connection, operation_ids: Collection[str]) -> None:
@@ -394,7 +490,12 @@ _FORGET = (
     .where(
         o.id.in_(
             select(o.id)
-            .where(o.state == QUEUED, o.missing == ZERO, o.sent_at.is_not(None), o.sent_at <= bindparam("p_until", type_=UtcDateTime()))
+            .where(
+                o.state == QUEUED,
+                o.missing == ZERO,
+                o.sent_at.is_not(None),
+                o.sent_at <= bindparam("p_until", type_=UtcDateTime()),
+            )
             .limit(bindparam("p_limit", type_=Integer))
         ),
         STATE == QUEUED,
@@ -422,7 +523,10 @@ _WAKE = (
         ),
         _DUE,
     )
-    .values(**READY_NOW, queue_by=case((o.wait.in_(("version", "unreadable")), o.queue_by), else_=after(o.queue_s)))
+    .values(
+        **READY_NOW,
+        queue_by=case((o.wait.in_(("version", "unreadable")), o.queue_by), else_=after(o.queue_s)),
+    )
     .returning(o.id)
 )
 
@@ -441,7 +545,12 @@ def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:
     return (
         tx.execute(
             update(operations)
-            .where(o.id == operation_id, STATE == QUEUED, o.missing == 0, or_(o.queue_by.is_(None), o.queue_by > now()))
+            .where(
+                o.id == operation_id,
+                STATE == QUEUED,
+                o.missing == 0,
+                or_(o.queue_by.is_(None), o.queue_by > now()),
+            )
             .values(state=OpState.WAITING, wait="version", due_at=after(seconds))
         ).rowcount
         == 1
@@ -453,31 +562,56 @@ def drop_waiting_actions(tx: Connection, job_id: str) -> None:
     """Actions that are not running -> abandoned if they ever started, else dropped. After this nothing forward can be claimed."""
     tx.execute(
         update(operations)
-        .where(o.job_id == job_id, o.kind == Kind.ACTION, o.state.in_((OpState.PENDING, OpState.QUEUED, OpState.WAITING)))
-        .values(state=case((o.started, OpState.ABANDONED), else_=OpState.DROPPED), due_at=None, wait=None, finished_at=now())
+        .where(
+            o.job_id == job_id,
+            o.kind == Kind.ACTION,
+            o.state.in_((OpState.PENDING, OpState.QUEUED, OpState.WAITING)),
+        )
+        .values(
+            state=case((o.started, OpState.ABANDONED), else_=OpState.DROPPED),
+            due_at=None,
+            wait=None,
+            finished_at=now(),
+        )
     )
 
 
 def stop_running_actions(tx: Connection, job_id: str) -> None:
     """Ask every running action to end."""
-    tx.execute(update(operations).where(o.job_id == job_id, o.kind == Kind.ACTION, o.state == RUNNING).values(stop=True))
+    tx.execute(
+        update(operations)
+        .where(o.job_id == job_id, o.kind == Kind.ACTION, o.state == RUNNING)
+        .values(stop=True)
+    )
 
 
 def skip_operation(tx: Connection, job_id: str, step: str, item: str, kind: Kind) -> AnyRow | None:
     """live -> skipped: it has nothing to do."""
     return tx.execute(
         update(operations)
-        .where(o.job_id == job_id, o.step == step, o.item == item, o.kind == kind, o.state.in_(LIVE), o.state != RUNNING)
+        .where(
+            o.job_id == job_id,
+            o.step == step,
+            o.item == item,
+            o.kind == kind,
+            o.state.in_(LIVE),
+            o.state != RUNNING,
+        )
         .values(state=OpState.SKIPPED, finished_at=now())
         .returning(*operations.c)
     ).one_or_none()
 
 
 # --- a person's word -------------------------------------------------------------------------------------------
-def decide_failed_operation(tx: Connection, operation_id: str, values: dict[str, Any]) -> AnyRow | None:
+def decide_failed_operation(
+    tx: Connection, operation_id: str, values: dict[str, Any]
+) -> AnyRow | None:
     """failed -> what a person decided. None: it is not failed any more."""
     return tx.execute(
-        update(operations).where(o.id == operation_id, o.state == OpState.FAILED).values(**values).returning(*operations.c)
+        update(operations)
+        .where(o.id == operation_id, o.state == OpState.FAILED)
+        .values(**values)
+        .returning(*operations.c)
     ).one_or_none()
 
 
@@ -488,7 +622,13 @@ def close_letter(tx: Connection, letter_id: str, *, resolution: str, actor: str,
         tx.execute(
             update(dead_letters)
             .where(d.id == letter_id, d.state == "open", *own(d.tenant_id, actor))
-            .values(state="closed", resolution=resolution, resolved_by=actor, resolved_why=why, closed_at=now())
+            .values(
+                state="closed",
+                resolution=resolution,
+                resolved_by=actor,
+                resolved_why=why,
+                closed_at=now(),
+            )
         ).rowcount
         == 1
     )
@@ -503,5 +643,10 @@ def see_worker(tx: Connection, boot: str, at_work: Mapping[str, Any] | None = No
 
 def stop_worker(tx: Connection, boot: str) -> set[str]:
     """Returns the digests of the definitions it had."""
-    stopped = update(workers).where(workers.c.boot == boot).values(stopped_at=now()).returning(workers.c.digests)
+    stopped = (
+        update(workers)
+        .where(workers.c.boot == boot)
+        .values(stopped_at=now())
+        .returning(workers.c.digests)
+    )
     return {digest for digests in tx.scalars(stopped) for digest in digests}

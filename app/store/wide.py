@@ -72,7 +72,9 @@ def _claimed(row: str) -> str:
 
 # `state || ''`: see `queries.STATE`. A condition that no index serves and that orders nothing (IS NOT DISTINCT FROM) leaves a row's own id
 # as the only way to it: a plan made while tables were small would read all operations of a job, or all jobs, for each completion.
-_TAKEN = "f.missing = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop AND f.attempts < f.allowance"
+_TAKEN = (
+    "f.missing = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop AND f.attempts < f.allowance"
+)
 _LOWER = f"""
 WITH job AS (
   SELECT id FROM jobs WHERE id = :job_id AND dir = 'forward' AND state || '' = 'running' FOR NO KEY UPDATE
@@ -130,7 +132,9 @@ _ONE, _SEVERAL = "f.id = :follower", "f.id = ANY(CAST(:followers AS UUID[]))"
 def _complete(*, several: bool, ride: bool) -> TextualSelect:
     """The statement for one follower or none, or for `several`; with the claim of what rides apart, or without."""
     lowered = _LOWER.replace("{those}", _SEVERAL if several else _ONE)
-    answer = _ANSWER.format("(SELECT * FROM lowered UNION ALL SELECT * FROM ridden)" if ride else "lowered")
+    answer = _ANSWER.format(
+        "(SELECT * FROM lowered UNION ALL SELECT * FROM ridden)" if ride else "lowered"
+    )
     typed = _statement(f"{lowered}{_RIDE if ride else ''} {answer}").bindparams(
         bindparam("job_id", type_=Id),
         bindparam("operation_id", type_=Id),
@@ -148,10 +152,16 @@ def _complete(*, several: bool, ride: bool) -> TextualSelect:
         bindparam("lease_s", type_=Float),
         bindparam("hard_s", type_=Float),
     )
-    return typed.columns(*(column(name, operations.c[name].type) for name in _LOWERED), column("age_s", Float))
+    return typed.columns(
+        *(column(name, operations.c[name].type) for name in _LOWERED), column("age_s", Float)
+    )
 
 
-_COMPLETE = {(several, ride): _complete(several=several, ride=ride) for several in (False, True) for ride in (False, True)}
+_COMPLETE = {
+    (several, ride): _complete(several=several, ride=ride)
+    for several in (False, True)
+    for ride in (False, True)
+}
 _NOBODY = {"rider": None, "boot": "", "pid": 0, "delivery": None, "lease_s": 0.0, "hard_s": 0.0}
 
 
@@ -195,8 +205,12 @@ def complete_forward(
         "rider_token": "." + secrets.token_hex(8),
     }
     several = len(followers) > 1
-    those = {"followers": followers} if several else {"follower": followers[0] if followers else None}
-    rows = list(tx.execute(_COMPLETE[several, taking is not None and taking.apart], values | rider | those))
+    those = (
+        {"followers": followers} if several else {"follower": followers[0] if followers else None}
+    )
+    rows = list(
+        tx.execute(_COMPLETE[several, taking is not None and taking.apart], values | rider | those)
+    )
     return ([row for row in rows if row.id is not None], float(rows[0].age_s)) if rows else None
 
 
@@ -253,8 +267,20 @@ def insert_job(
     sla_s: float,
 ) -> bool:
     """A job with its operations, its idempotency key and its first line of history. False: the key has another job."""
-    rows = [{name: value for name, value in row.items() if name != "job_id"} for row in operation_rows]
+    rows = [
+        {name: value for name, value in row.items() if name != "job_id"} for row in operation_rows
+    ]
     statement = _submit(tuple(job), tuple(rows[0]))
     named = {"key_id": key_of(job["created_by"])}
-    values = job | named | {"key": key, "fingerprint": fingerprint, "deadline_s": deadline_s, "sla_s": sla_s, "operations": rows}
+    values = (
+        job
+        | named
+        | {
+            "key": key,
+            "fingerprint": fingerprint,
+            "deadline_s": deadline_s,
+            "sla_s": sla_s,
+            "operations": rows,
+        }
+    )
     return tx.execute(statement, values).first() is not None

@@ -19,7 +19,14 @@ from surefoot.app.supervisor.stack import Secrets
 
 EXAMPLE = {
     "saga": "order",
-    "input": {"customer": "Ada", "email": "ada@example.com", "sku": "apple", "quantity": 2, "amount_cents": 500, "card": "tok_ok"},
+    "input": {
+        "customer": "Ada",
+        "email": "ada@example.com",
+        "sku": "apple",
+        "quantity": 2,
+        "amount_cents": 500,
+        "card": "tok_ok",
+    },
 }
 
 
@@ -37,11 +44,17 @@ def show(children: Sequence[Child], run: RunFile, secrets: Secrets, *, settings:
     rows = [("part", "url", "pid", "log")]
     if broker_url:
         rows.append(("broker", without_password(broker_url), "-", "BROKER_URL: not ours"))
-    rows += [(child.part.name, child.part.url or "-", str(child.pid or "-"), str(child.log)) for child in children]
+    rows += [
+        (child.part.name, child.part.url or "-", str(child.pid or "-"), str(child.log))
+        for child in children
+    ]
     widths = [max(len(row[column]) for row in rows) + 2 for column in range(3)]
     try:
         for row in rows:  # never folded: people copy from it, and programs read it
-            click.echo("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) + row[3])
+            click.echo(
+                "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
+                + row[3]
+            )
         click.echo(_rest(run, secrets, settings.store_url, settings.home.absolute()))
     except OSError:
         pass
@@ -53,14 +66,25 @@ def _rest(run: RunFile, secrets: Secrets, store_url: str, home: Path) -> str:
     api_key, bearer = secrets.api_key, shlex.quote(f"Authorization: Bearer {secrets.api_key}")
     if not sys.stdout.isatty():
         key_file = home / "api_key"
-        api_key, bearer = f"in {key_file}", f'"Authorization: Bearer $(cat {shlex.quote(str(key_file))})"'
+        api_key, bearer = (
+            f"in {key_file}",
+            f'"Authorization: Bearer $(cat {shlex.quote(str(key_file))})"',
+        )
         kept = home / "flower_password"
         password = f"in {kept}" if kept.exists() else "as SUREFOOT_FLOWER_BASIC_AUTH says"
-    words = ["-H", "Content-Type: application/json", "-H", "Prefer: wait=10", "-d", json.dumps(EXAMPLE)]
+    words = [
+        "-H",
+        "Content-Type: application/json",
+        "-H",
+        "Prefer: wait=10",
+        "-d",
+        json.dumps(EXAMPLE),
+    ]
     curl = f"curl -sS {run.web_url}/api/v1/jobs -H {bearer} {shlex.join(words)}"
     lines = [
         "",
-        f"store     {without_password(store_url)}" + ("  (SQLite: this one machine only)" if store_url.startswith("sqlite") else ""),
+        f"store     {without_password(store_url)}"
+        + ("  (SQLite: this one machine only)" if store_url.startswith("sqlite") else ""),
         f"page      {run.web_url}",
         f"API key   {api_key}",
         f"Flower    {run.flower_url}  (user {user}, password {password})",

@@ -49,7 +49,12 @@ class Child:
         with self.log.open("ab") as log:
             self._log_begins = log.tell()
             self._process = subprocess.Popen(
-                leashed(self.part.command), env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                leashed(self.part.command),
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._watchdog.add(self._process.pid)
         self._started_at = time.monotonic()
@@ -107,7 +112,9 @@ class Child:
         try:
             with self.log.open("rb") as log:
                 log.seek(max(self._log_begins, self.log.stat().st_size - LAST_WORDS_BYTES))
-                return "\n".join(log.read().decode(errors="replace").strip().splitlines()[-LAST_WORDS_LINES:])
+                return "\n".join(
+                    log.read().decode(errors="replace").strip().splitlines()[-LAST_WORDS_LINES:]
+                )
         except OSError:
             return ""
 
@@ -121,5 +128,8 @@ class Child:
 def _kill_group(pgid: int) -> None:
     try:
         os.killpg(pgid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # macOS says "not permitted" of a group of zombies
+    except (
+        ProcessLookupError,
+        PermissionError,
+    ):  # macOS says "not permitted" of a group of zombies
         pass

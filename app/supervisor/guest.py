@@ -41,7 +41,9 @@ def store(database_url: str, file: Path, *, whose: str) -> Iterator[str]:
             connection.execute(text(f'CREATE DATABASE "{name}"'))
     except DBAPIError as error:
         admin.dispose()
-        raise SettingsError(f"DATABASE_URL: the {whose} makes a database of its own there, and could not: {error.orig}") from error
+        raise SettingsError(
+            f"DATABASE_URL: the {whose} makes a database of its own there, and could not: {error.orig}"
+        ) from error
     try:
         yield make_url(given).set(database=name).render_as_string(hide_password=False)
     finally:
@@ -58,11 +60,15 @@ def redis_database(broker_url: str, *, whose: str) -> Iterator[str]:
     """
     parts = urlsplit(broker_url)
     if parts.scheme not in ("redis", "rediss"):
-        raise SettingsError(f"BROKER_URL: the {whose} works with Redis by TCP only; unset it for a Redis of its own")
+        raise SettingsError(
+            f"BROKER_URL: the {whose} works with Redis by TCP only; unset it for a Redis of its own"
+        )
     urls = (urlunsplit(parts._replace(path=f"/{number}")) for number in REDIS_DATABASES)
     taken = next((url for url in urls if _take(url, whose)), None)
     if taken is None:
-        raise SettingsError(f"BROKER_URL: the {whose} needs an empty database of this Redis (it looks at 1 to 15), and found none")
+        raise SettingsError(
+            f"BROKER_URL: the {whose} needs an empty database of this Redis (it looks at 1 to 15), and found none"
+        )
     try:
         yield taken
     finally:

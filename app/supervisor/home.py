@@ -27,7 +27,9 @@ def locked(home: Path) -> Iterator[None]:
     path = home / "up.lock"
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys and inputs of jobs are in there
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # not inherited by children: the lock is ours alone
+        descriptor = os.open(
+            path, os.O_RDWR | os.O_CREAT, 0o644
+        )  # not inherited by children: the lock is ours alone
     except OSError as error:
         raise SettingsError(f"SUREFOOT_HOME: {home} cannot be used: {error.strerror}") from error
     try:

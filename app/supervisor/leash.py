@@ -22,10 +22,24 @@ from collections.abc import Sequence
 PR_SET_PDEATHSIG = 1
 
 
-def leashed(command: Sequence[str], *, on_death: signal.Signals = signal.SIGKILL, user: tuple[int, int] | None = None) -> list[str]:
+def leashed(
+    command: Sequence[str],
+    *,
+    on_death: signal.Signals = signal.SIGKILL,
+    user: tuple[int, int] | None = None,
+) -> list[str]:
     """The words that run `command` on a leash held by this process. `user`: (uid, gid) to become first."""
     who = "-" if user is None else f"{user[0]}:{user[1]}"
-    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(on_death)), who, *command]
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        __file__,
+        str(os.getpid()),
+        str(int(on_death)),
+        who,
+        *command,
+    ]
 
 
 def main(words: Sequence[str]) -> None:

@@ -22,4 +22,6 @@ class Part:
     ready: Callable[[int], bool] = lambda pid: True
     stop_budget_s: float = 10.0
     url: str = ""
-    port: int | None = None  # where it listens on the loopback, when we chose that: it may move to another one
+    port: int | None = (
+        None  # where it listens on the loopback, when we chose that: it may move to another one
+    )

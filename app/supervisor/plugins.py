@@ -82,4 +82,7 @@ def _listed_in(value: Any) -> dict[str, Listed]:
     if callable(value) and not isinstance(value, click.Command):
         value = value()
     commands: Iterable[click.Command] = [value] if isinstance(value, click.Command) else value
-    return {one.name or "": Listed("", one.get_short_help_str(limit=100), command=one) for one in commands}
+    return {
+        one.name or "": Listed("", one.get_short_help_str(limit=100), command=one)
+        for one in commands
+    }

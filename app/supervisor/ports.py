@@ -26,13 +26,17 @@ def is_free(host: str, port: int) -> bool:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do; an ended connection is no listener
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as servers do; an ended connection is no listener
         try:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return False
-            raise SettingsError(f"SUREFOOT_HOST: nothing can listen on port {port} of {host}: {error.strerror}") from error
+            raise SettingsError(
+                f"SUREFOOT_HOST: nothing can listen on port {port} of {host}: {error.strerror}"
+            ) from error
         return True
 
 
@@ -72,7 +76,9 @@ def holder(port: int) -> str:
     """Who has this port, in words; "" when nobody does."""
     try:
         found = [
-            one for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port and one.status != psutil.CONN_TIME_WAIT
+            one
+            for one in psutil.net_connections("tcp")
+            if one.laddr and one.laddr.port == port and one.status != psutil.CONN_TIME_WAIT
         ]
     except (psutil.Error, OSError):  # macOS lets only root look
         return "a process that cannot be told"
@@ -84,14 +90,18 @@ def holder(port: int) -> str:
     return "a process of another user" if found else ""
 
 
-def choose(name: str, host: str, wanted: int | None, default: int, *, taken: frozenset[int] = frozenset()) -> int:
+def choose(
+    name: str, host: str, wanted: int | None, default: int, *, taken: frozenset[int] = frozenset()
+) -> int:
     """The port to listen on: `wanted` when it was set, else the first free one from `default` on, `taken` (by parts of ours) left out.
 
     Raises: SettingsError naming the setting `name` when `wanted` cannot be had: whoever set it meant that port.
     """
     if wanted is not None:
         if wanted in taken:
-            raise SettingsError(f"{name}={wanted} is that of another part of Surefoot; choose another, or leave {name} unset")
+            raise SettingsError(
+                f"{name}={wanted} is that of another part of Surefoot; choose another, or leave {name} unset"
+            )
         if not is_free(host, wanted):
             who = holder(wanted) or "nobody we can see"
             said = f"{name}={wanted} is in use on {host} by {who}; choose another, or leave {name} unset for the next free one"
@@ -100,4 +110,6 @@ def choose(name: str, host: str, wanted: int | None, default: int, *, taken: fro
     for port in range(default, default + TRIES):
         if port not in taken and is_free(host, port):
             return port
-    raise SettingsError(f"no free port between {default} and {default + TRIES - 1} on {host}; set {name}")
+    raise SettingsError(
+        f"no free port between {default} and {default + TRIES - 1} on {host}; set {name}"
+    )

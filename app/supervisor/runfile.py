@@ -51,7 +51,9 @@ def apply(home: Path, environ: MutableMapping[str, str] = os.environ) -> RunFile
     run = load(home)
     for name, value in (run.env if run else {}).items():
         field = name.removeprefix(environment.PREFIX).lower()
-        if name.startswith(environment.PREFIX) and not (environ.get(name) or environment.famous(field, environ)):
+        if name.startswith(environment.PREFIX) and not (
+            environ.get(name) or environment.famous(field, environ)
+        ):
             environ[name] = value
             environment.borrowed[name] = str(home / NAME)
     return run

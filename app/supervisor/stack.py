@@ -51,7 +51,9 @@ def secrets_of(settings: Settings, home: Path) -> Secrets:
     )
 
 
-def broker(home: Path, password: str, last_port: int | None, say: Callable[[str], None] = print) -> tuple[Part, int, str]:
+def broker(
+    home: Path, password: str, last_port: int | None, say: Callable[[str], None] = print
+) -> tuple[Part, int, str]:
     """A Redis of our own on the port it had last, else on a free one. Returns: the part, its port, its URL for people.
 
     `password`: what those of its users are made from (`redis_users`).
@@ -59,9 +61,13 @@ def broker(home: Path, password: str, last_port: int | None, say: Callable[[str]
     Raises: SettingsError when this machine has none, with the command that installs it.
     """
     binary = redis_server.find()
-    port = last_port if last_port in ports.ours_to_choose() else None  # one of an older release may be the kernel's
+    port = (
+        last_port if last_port in ports.ours_to_choose() else None
+    )  # one of an older release may be the kernel's
     if port is not None and not ports.is_free(LOOPBACK, port):
-        say(f"port {port} of the broker is held by {ports.holder(port) or 'nobody we can see'}; it moves to another one")
+        say(
+            f"port {port} of the broker is held by {ports.holder(port) or 'nobody we can see'}; it moves to another one"
+        )
         port = None
     port = port or ports.any_free()
     directory = home / "redis"
@@ -146,7 +152,13 @@ def flower(settings: Settings, home: Path, port: int, login: str) -> Part:
     """Nothing waits for it; its page is there some seconds later."""
     return Part(
         name="flower",
-        command=commands.flower(LOOPBACK, port, flower_file(home), tasks=settings.flower_max_tasks, save_s=settings.flower_save_seconds),
+        command=commands.flower(
+            LOOPBACK,
+            port,
+            flower_file(home),
+            tasks=settings.flower_max_tasks,
+            save_s=settings.flower_save_seconds,
+        ),
         env={"FLOWER_BASIC_AUTH": login},
         stop_rank=RANKS["flower"],
         url=f"http://{LOOPBACK}:{port}",
@@ -155,11 +167,19 @@ def flower(settings: Settings, home: Path, port: int, login: str) -> Part:
 
 def flower_url(settings: Settings, port: int) -> str:
     """Where our pages' links to Flower lead; none for browsers of other machines, who cannot reach ours."""
-    return settings.flower_url or (url_of(LOOPBACK, port) if settings.host in (LOOPBACK, "localhost", "::1") else "")
+    return settings.flower_url or (
+        url_of(LOOPBACK, port) if settings.host in (LOOPBACK, "localhost", "::1") else ""
+    )
 
 
 def environment(
-    settings: Settings, home: Path, secrets: Secrets, broker_url: str, bank_url: str, port: int, flower_port: int
+    settings: Settings,
+    home: Path,
+    secrets: Secrets,
+    broker_url: str,
+    bank_url: str,
+    port: int,
+    flower_port: int,
 ) -> dict[str, str]:
     """What every part is told, whatever the supervisor was told by its own environment, and whatever the folder."""
     found = {
@@ -175,11 +195,17 @@ def environment(
         "SUREFOOT_HOSTS": _hosts(settings, port),
         "SUREFOOT_FLOWER_URL": flower_url(settings, flower_port),
         "PYTHONUNBUFFERED": "1",
-        "SUREFOOT_LOG_FORMAT": settings.log_format if settings.log_format != "auto" else "text",  # people read these files
+        "SUREFOOT_LOG_FORMAT": settings.log_format
+        if settings.log_format != "auto"
+        else "text",  # people read these files
     }
     source = Path(app.__file__).parents[2]
-    if (source / "setup.cfg").exists():  # a checkout: its packages are not where Python looks by itself
-        found["PYTHONPATH"] = os.pathsep.join([str(source), *filter(None, [os.environ.get("PYTHONPATH")])])
+    if (
+        source / "setup.cfg"
+    ).exists():  # a checkout: its packages are not where Python looks by itself
+        found["PYTHONPATH"] = os.pathsep.join(
+            [str(source), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
     return found
 
 
@@ -205,7 +231,11 @@ def teller(env: Mapping[str, str], broker_password: str | None) -> Callable[[str
 
 def shared(settings: Settings, broker_url: str, bank_url: str) -> dict[str, str]:
     """The settings that other commands on this home need as well."""
-    urls = {"SUREFOOT_DATABASE_URL": settings.store_url, BROKER_URL: broker_url, "SUREFOOT_BANK_URL": bank_url}
+    urls = {
+        "SUREFOOT_DATABASE_URL": settings.store_url,
+        BROKER_URL: broker_url,
+        "SUREFOOT_BANK_URL": bank_url,
+    }
     return {name: value for name, value in urls.items() if value}
 
 

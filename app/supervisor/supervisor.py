@@ -16,7 +16,9 @@ from surefoot.app.supervisor.part import Part
 from surefoot.app.supervisor.watchdog import Watchdog
 
 TICK_S = 0.1
-TRIES_ON_A_PORT = 3  # starts that did not get ready, until a part whose port is held moves on to another one
+TRIES_ON_A_PORT = (
+    3  # starts that did not get ready, until a part whose port is held moves on to another one
+)
 LOOPBACK = "127.0.0.1"
 DEATHS_BEFORE_READY = 3  # a part that ends this often without ever having been ready cannot start
 READY_S = 60.0
@@ -88,7 +90,9 @@ class Supervisor:
                 if child.pid is None and child.starts >= DEATHS_BEFORE_READY:
                     raise CannotStart(f"{child.part.name} does not start. {_told(child)}")
             if time.monotonic() >= deadline:
-                raise CannotStart(f"{waiting[0].part.name} was not ready after {timeout_s:g} s. {_told(waiting[0])}")
+                raise CannotStart(
+                    f"{waiting[0].part.name} was not ready after {timeout_s:g} s. {_told(waiting[0])}"
+                )
             time.sleep(TICK_S)
 
     def watch(self) -> None:
@@ -103,7 +107,9 @@ class Supervisor:
         self._watchdog.ensure()
         for child in self.children:
             if (code := child.ended()) is not None:
-                self._say(f"{child.part.name} {_how(code)}; it starts again in {child.pause_s():.1f} s")
+                self._say(
+                    f"{child.part.name} {_how(code)}; it starts again in {child.pause_s():.1f} s"
+                )
                 self._look_at_its_port(child)
             elif child.is_due():
                 self._say(f"{child.part.name} starts again (pid {child.start()})")
@@ -119,7 +125,9 @@ class Supervisor:
         port = child.part.port
         if port is None or child.starts_unready < TRIES_ON_A_PORT or ports.is_free(LOOPBACK, port):
             return
-        raise PortTaken(f"port {port} of {child.part.name} is held by {ports.holder(port) or 'nobody we can see'}")
+        raise PortTaken(
+            f"port {port} of {child.part.name} is held by {ports.holder(port) or 'nobody we can see'}"
+        )
 
     def stop(self) -> None:
         """Stop all parts, rank by rank, each within its budget; a further signal kills all at once. No process is left."""
@@ -141,7 +149,9 @@ class Supervisor:
                 if self._asked:
                     child.kill()
                 elif time.monotonic() - asked_at >= child.part.stop_budget_s:
-                    self._say(f"{child.part.name} did not stop in {child.part.stop_budget_s:g} s and was killed")
+                    self._say(
+                        f"{child.part.name} did not stop in {child.part.stop_budget_s:g} s and was killed"
+                    )
                     child.kill()
             time.sleep(TICK_S / 2)
 
@@ -154,4 +164,8 @@ def _how(code: int) -> str:
 
 def _told(child: Child) -> str:
     words = child.last_words()
-    return f"The end of {child.log}:\n{words}" if words else f"It said nothing; its log is {child.log}."
+    return (
+        f"The end of {child.log}:\n{words}"
+        if words
+        else f"It said nothing; its log is {child.log}."
+    )

@@ -36,7 +36,9 @@ class Chosen:
     secrets: stack.Secrets
     web_port: int
     flower_port: int
-    bank_port: int | None  # for the bank that a package may bring; None when SUREFOOT_BANK_URL was set
+    bank_port: (
+        int | None
+    )  # for the bank that a package may bring; None when SUREFOOT_BANK_URL was set
 
 
 def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
@@ -47,7 +49,9 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
     """
     home = settings.home.absolute()
     os.umask(PRIVATE_UMASK)
-    Registry.load(settings.saga_modules)  # a setting of theirs that cannot work is told of before anything is started
+    Registry.load(
+        settings.saga_modules
+    )  # a setting of theirs that cannot work is told of before anything is started
     with locked(home):
         tighten(home)
         while True:
@@ -63,10 +67,20 @@ def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
     last = runfile.load(home)
     _wait_for_remains(last)
     chosen = _choose(settings, home)
-    own_broker = None if settings.broker_url else stack.broker(home, chosen.secrets.broker, last.broker_port if last else None, say)
+    own_broker = (
+        None
+        if settings.broker_url
+        else stack.broker(home, chosen.secrets.broker, last.broker_port if last else None, say)
+    )
     broker_url = settings.broker_url or (own_broker[2] if own_broker else "")
-    bank_url = f"http://{stack.LOOPBACK}:{chosen.bank_port}" if chosen.bank_port else os.environ.get("SUREFOOT_BANK_URL", "")
-    env = stack.environment(settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port, chosen.flower_port)
+    bank_url = (
+        f"http://{stack.LOOPBACK}:{chosen.bank_port}"
+        if chosen.bank_port
+        else os.environ.get("SUREFOOT_BANK_URL", "")
+    )
+    env = stack.environment(
+        settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port, chosen.flower_port
+    )
     db = open_engine(settings.store_url)
     tell = stack.teller(env, chosen.secrets.broker if own_broker else None)
     supervisor = Supervisor(home / "log", env, say, tell)
@@ -107,9 +121,21 @@ def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
 
 def _choose(settings: Settings, home: Path) -> Chosen:
     web_port = ports.choose("SUREFOOT_PORT", settings.host, settings.port, WEB_PORT)
-    flower_port = ports.choose("SUREFOOT_FLOWER_PORT", stack.LOOPBACK, settings.flower_port, stack.FLOWER_PORT, taken=frozenset({web_port}))
+    flower_port = ports.choose(
+        "SUREFOOT_FLOWER_PORT",
+        stack.LOOPBACK,
+        settings.flower_port,
+        stack.FLOWER_PORT,
+        taken=frozenset({web_port}),
+    )
     wants_bank = not os.environ.get("SUREFOOT_BANK_URL") and plugins.any_there()
-    return Chosen(home, stack.secrets_of(settings, home), web_port, flower_port, ports.any_free() if wants_bank else None)
+    return Chosen(
+        home,
+        stack.secrets_of(settings, home),
+        web_port,
+        flower_port,
+        ports.any_free() if wants_bank else None,
+    )
 
 
 def _prepare_store(db: Engine, api_key: str) -> None:
@@ -171,7 +197,11 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
 def _wait_for_remains(last: runfile.RunFile | None) -> None:
     """A supervisor that was killed is followed by its parts within moments; their ports are free then."""
     deadline = time.monotonic() + REMAINS_S
-    while last is not None and any(_runs(pgid) for pgid in last.groups) and time.monotonic() < deadline:
+    while (
+        last is not None
+        and any(_runs(pgid) for pgid in last.groups)
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
 
 

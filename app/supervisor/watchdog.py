@@ -40,7 +40,9 @@ class Watchdog:
             quiet = subprocess.DEVNULL
             # not leashed: it is the one that has to outlive us; and in a session of its own, out of Ctrl-C's reach
             words = [sys.executable, "-I", "-S", __file__]
-            self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True)
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True
+            )
             self._tell("".join(f"+{pgid}\n" for pgid in self._groups))
 
     def close(self) -> None:
@@ -54,7 +56,9 @@ class Watchdog:
     def _tell(self, words: str) -> None:
         if self._process is None or self._process.stdin is None:
             return
-        with contextlib.suppress(BrokenPipeError):  # it died: `ensure` starts another, which is told of all groups
+        with contextlib.suppress(
+            BrokenPipeError
+        ):  # it died: `ensure` starts another, which is told of all groups
             self._process.stdin.write(words.encode())
             self._process.stdin.flush()
 

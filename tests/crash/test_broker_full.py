@@ -17,14 +17,22 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 Switch = Callable[[redis.Redis], object]
 REFUSALS: dict[str, tuple[Switch, Switch]] = {
-    "full": (lambda client: client.config_set("maxmemory", 1), lambda client: client.config_set("maxmemory", 0)),
-    "read-only": (lambda client: client.replicaof("127.0.0.1", free_port()), lambda client: client.replicaof("NO", "ONE")),
+    "full": (
+        lambda client: client.config_set("maxmemory", 1),
+        lambda client: client.config_set("maxmemory", 0),
+    ),
+    "read-only": (
+        lambda client: client.replicaof("127.0.0.1", free_port()),
+        lambda client: client.replicaof("NO", "ONE"),
+    ),
 }
 
 
 @pytest.fixture
 def shop(tmp_path: Path, redis_server: RedisServer) -> Iterator[FaultyShop]:
-    with faulty_shop(tmp_path / "home", "", BROKER_URL=redis_server.url, SUREFOOT_PUBLISH_PAUSE_SECONDS="1") as made:
+    with faulty_shop(
+        tmp_path / "home", "", BROKER_URL=redis_server.url, SUREFOOT_PUBLISH_PAUSE_SECONDS="1"
+    ) as made:
         yield made
 
 
@@ -37,7 +45,13 @@ def test_given_a_broker_that_takes_nothing_when_orders_are_posted_then_they_are_
     with redis_server.client() as client:
         refuse(client)
     orders += shop.orders(4, ("tok_ok", "tok_declined"))
-    wait_until(lambda: any(line.get("event") == "broker.unreachable" for line in shop.lines("web", "relay")), 60, what="somebody to say so")
+    wait_until(
+        lambda: any(
+            line.get("event") == "broker.unreachable" for line in shop.lines("web", "relay")
+        ),
+        60,
+        what="somebody to say so",
+    )
     kept = {order: shop.state(order) for order in orders[4:]}
     assert "completed" not in kept.values()
     with redis_server.client() as client:

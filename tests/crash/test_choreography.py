@@ -29,7 +29,9 @@ LAND_S = 250.0  # a machine that does other things as well
 @pytest.fixture(autouse=True)
 def _installed() -> None:
     """An older installation knows neither the saga nor its commands."""
-    if not any(point.name == "order_choreographed" for point in entry_points(group="surefoot.sagas")):
+    if not any(
+        point.name == "order_choreographed" for point in entry_points(group="surefoot.sagas")
+    ):
         what = "the installed entry points are older than setup.cfg: pip install --no-deps -e ."
         pytest.fail(what) if os.environ.get("CI") else pytest.skip(what)
 
@@ -60,7 +62,9 @@ def services_of(shop: Shop) -> psutil.Process:
     return wait_until(found, 60, what="the services") or psutil.Process()
 
 
-def test_given_orders_over_http_when_services_react_then_they_land_and_one_timeline_tells_how(shop: Shop) -> None:
+def test_given_orders_over_http_when_services_react_then_they_land_and_one_timeline_tells_how(
+    shop: Shop,
+) -> None:
     good, declined = shop.order(), shop.order(card="tok_declined")
     assert shop.land(LAND_S) == {"completed": 1, "failed": 1}
     assert shop.job(good)["state"] == "completed"
@@ -73,14 +77,19 @@ def test_given_orders_over_http_when_services_react_then_they_land_and_one_timel
     assert shop.up.json("choreography", "letters") == []
 
     slow = shop.order(card="tok_slow")
-    wait_until(lambda: shop.step(slow, "place_order") == "completed", 60, what="the order to be placed")
+    wait_until(
+        lambda: shop.step(slow, "place_order") == "completed", 60, what="the order to be placed"
+    )
     cancelled = shop.http.post(f"/jobs/{slow}/cancel")
     shop.land(LAND_S)
     if cancelled.status_code == 409:  # it had ended
         assert shop.job(slow)["state"] == "completed"
     else:
         assert cancelled.status_code == 202, cancelled.text
-        assert shop.job(slow)["state"] in ("cancelled", "completed")  # the wish may have come too late
+        assert shop.job(slow)["state"] in (
+            "cancelled",
+            "completed",
+        )  # the wish may have come too late
     shop.audit()
 
     shop.orders(4, CARDS)
@@ -91,7 +100,9 @@ def test_given_orders_over_http_when_services_react_then_they_land_and_one_timel
 
 
 @pytest.mark.long
-def test_given_orders_under_way_when_services_are_killed_again_and_again_then_all_land(shop: Shop) -> None:
+def test_given_orders_under_way_when_services_are_killed_again_and_again_then_all_land(
+    shop: Shop,
+) -> None:
     for _ in range(4):
         shop.orders(5, (*CARDS, "tok_lost"))
         services_of(shop).kill()
@@ -100,7 +111,9 @@ def test_given_orders_under_way_when_services_are_killed_again_and_again_then_al
 
 
 @pytest.mark.long
-def test_given_orders_under_way_when_redis_forgets_everything_and_is_restarted_then_all_land(shop: Shop) -> None:
+def test_given_orders_under_way_when_redis_forgets_everything_and_is_restarted_then_all_land(
+    shop: Shop,
+) -> None:
     for _ in range(3):
         shop.orders(4, CARDS)
         shop.broker.flushall()
@@ -115,7 +128,9 @@ def test_given_orders_under_way_when_redis_forgets_everything_and_is_restarted_t
 def test_given_rabbitmq_when_services_are_killed_and_connections_are_closed_then_all_land(
     tmp_path: Path, rabbitmq_server: RabbitMQServer, fresh_postgres: str
 ) -> None:
-    up = Up(tmp_path / "home", BROKER_URL=rabbitmq_server.url, DATABASE_URL=fresh_postgres, **IMPATIENT)
+    up = Up(
+        tmp_path / "home", BROKER_URL=rabbitmq_server.url, DATABASE_URL=fresh_postgres, **IMPATIENT
+    )
     try:
         shop = Shop(up.start(), "order_choreographed")
         shop.orders(6, CARDS)

@@ -22,8 +22,14 @@ def pass_through(shop: FaultyShop, windows: Sequence[Window]) -> None:
     jobs: dict[str, Window] = {}
     within = timedelta(seconds=shop.recovery_s())
     for start in range(0, len(windows), AT_ONCE):
-        batch = {shop.order(saga=window.name): window for window in windows[start : start + AT_ONCE]}
-        wait_until(lambda batch=batch: all_landed(shop, batch), LAND_S, what=", ".join(w.name for w in batch.values()))  # type: ignore[misc]
+        batch = {
+            shop.order(saga=window.name): window for window in windows[start : start + AT_ONCE]
+        }
+        wait_until(
+            lambda batch=batch: all_landed(shop, batch),
+            LAND_S,
+            what=", ".join(w.name for w in batch.values()),
+        )  # type: ignore[misc]
         jobs |= batch
     fired = {fault.fault: fault for fault in shop.fired()}
     for job, window in jobs.items():
@@ -31,7 +37,9 @@ def pass_through(shop: FaultyShop, windows: Sequence[Window]) -> None:
         row = shop.operation(job, window.step, window.kind)
         assert row.attempts == window.attempts, window
         if window.ends != "attention":
-            assert shop.job(job)["outcome"] == {"completed": "done", "failed": "undone"}[window.ends], window
+            assert (
+                shop.job(job)["outcome"] == {"completed": "done", "failed": "undone"}[window.ends]
+            ), window
         check_recovery(shop, job, window, fired[window.fired[-1]], within)
     assert shop.counted() == {fault: 1 for window in windows for fault in window.fired}
 
@@ -40,14 +48,20 @@ def all_landed(shop: FaultyShop, batch: dict[str, Window]) -> bool:
     return all(shop.state(job) == window.ends for job, window in batch.items())
 
 
-def check_recovery(shop: FaultyShop, job: str, window: Window, fault: Fired, within: timedelta) -> None:
+def check_recovery(
+    shop: FaultyShop, job: str, window: Window, fault: Fired, within: timedelta
+) -> None:
     """By the store's times: the attempt after the one that was lost has ended by then."""
     if ":crash@" not in fault.fault:
         return
     later = [line for line in shop.history(job) if line.at > fault.at]
     point = Point(fault.fault.rpartition("@")[2])
     if point in (*COUNTED, Point.BEFORE_CLAIM):
-        later = [line for line in later if (line.event, line.step, line.kind) == ("completed", window.step, window.kind)]
+        later = [
+            line
+            for line in later
+            if (line.event, line.step, line.kind) == ("completed", window.step, window.kind)
+        ]
         assert later, window
     if later:
         assert later[0].at - fault.at < within, window
@@ -56,7 +70,14 @@ def check_recovery(shop: FaultyShop, job: str, window: Window, fault: Fired, wit
 def settle(shop: FaultyShop) -> None:
     """A person sees to what asks for one; then nothing is open, and the books agree."""
     for asked in shop.up.json("attention", "list"):
-        shop.up.command("attention", "retry", asked["job"], asked["step"], "--reason", "the refusal was injected")
+        shop.up.command(
+            "attention",
+            "retry",
+            asked["job"],
+            asked["step"],
+            "--reason",
+            "the refusal was injected",
+        )
     assert set(shop.land(LAND_S)) <= {"completed", "failed"}
     shop.audit()
 
@@ -76,6 +97,8 @@ def test_given_a_child_is_killed_around_a_charge_and_its_refund_then_every_order
 def test_given_a_fault_at_each_point_of_each_operation_then_every_order_lands_soon_and_once(
     tmp_path: Path, store_url: str, redis_executable: str
 ) -> None:
-    with faulty_shop(tmp_path / "home", faults_of(WINDOWS), sagas="tests.crash.windows", database_url=store_url) as shop:
+    with faulty_shop(
+        tmp_path / "home", faults_of(WINDOWS), sagas="tests.crash.windows", database_url=store_url
+    ) as shop:
         pass_through(shop, WINDOWS)
         settle(shop)

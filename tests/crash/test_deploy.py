@@ -47,21 +47,44 @@ class Site:
         home.mkdir()
         self.home, self.book, self.hold = home, home / "book", home / "hold"
         url = f"sqlite:///{home / 'surefoot.sqlite'}"
-        self.env = {**FAST, "DATABASE_URL": url, "BROKER_URL": broker_url, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
-        self.env |= {"SUREFOOT_SAGAS": "tests.support.deployed", "SUREFOOT_ENV": "test", "BOOK": str(self.book), "HOLD": str(self.hold)}
+        self.env = {
+            **FAST,
+            "DATABASE_URL": url,
+            "BROKER_URL": broker_url,
+            "SUREFOOT_HOME": str(home),
+            "PYTHONPATH": str(ROOT),
+        }
+        self.env |= {
+            "SUREFOOT_SAGAS": "tests.support.deployed",
+            "SUREFOOT_ENV": "test",
+            "BOOK": str(self.book),
+            "HOLD": str(self.hold),
+        }
         self.db: Engine = open_new_store(url)
         self.tenant = tenants.ensure(self.db)
         self.publisher = Publisher(producer_app(broker_url, "web"), pause_s=0.2)
         self.workers: list[WorkerProcess] = []
         with (home / "relay.log").open("ab") as log:
             env = {**os.environ, **self.env, "DEPLOYED": "1"}
-            self.relay = subprocess.Popen([sys.executable, "-m", "surefoot.workers.relay"], cwd=ROOT, env=env, stdout=log, stderr=log)
+            self.relay = subprocess.Popen(
+                [sys.executable, "-m", "surefoot.workers.relay"],
+                cwd=ROOT,
+                env=env,
+                stdout=log,
+                stderr=log,
+            )
 
     def worker(self, versions: str) -> WorkerProcess:
         """Start one that has these versions."""
         environment = {**self.env, "DEPLOYED": versions}
         home = self.home / f"worker-{len(self.workers)}"
-        made = WorkerProcess(home, self.env["BROKER_URL"], app="surefoot.workers.celery_app", concurrency=1, environment=environment)
+        made = WorkerProcess(
+            home,
+            self.env["BROKER_URL"],
+            app="surefoot.workers.celery_app",
+            concurrency=1,
+            environment=environment,
+        )
         self.workers.append(made)
         return made.start()
 
@@ -70,7 +93,9 @@ class Site:
         register(self.db, [SAGAS[version]])
         found = []
         for number in range(count):
-            wanted = Submission(tenant_id=self.tenant, saga=NAME, input={"refused": number % 2 == 1}, actor="test")
+            wanted = Submission(
+                tenant_id=self.tenant, saga=NAME, input={"refused": number % 2 == 1}, actor="test"
+            )
             done = submit(self.db, Settings(env="test"), Registry([SAGAS[version]]), wanted)
             ring(self.db, self.publisher, done.plan)
             found.append(done.job_id)
@@ -78,25 +103,33 @@ class Site:
 
     def submit_as_web_of(self, version: int) -> str:
         """One job as a web server of this version accepts it that has long been there."""
-        wanted = Submission(tenant_id=self.tenant, saga=NAME, input={"refused": False}, actor="test")
+        wanted = Submission(
+            tenant_id=self.tenant, saga=NAME, input={"refused": False}, actor="test"
+        )
         done = submit(self.db, Settings(env="test"), Registry([SAGAS[version]]), wanted)
         ring(self.db, self.publisher, done.plan)
         return done.job_id
 
     def pinned(self, job_id: str) -> int:
         with reading(self.db) as connection:
-            return int(connection.execute(select(jobs.c.version).where(jobs.c.id == job_id)).scalar_one())
+            return int(
+                connection.execute(select(jobs.c.version).where(jobs.c.id == job_id)).scalar_one()
+            )
 
     def states(self, ids: list[str]) -> list[str]:
         with reading(self.db) as connection:
-            found = {row.id: row.state for row in connection.execute(select(jobs.c.id, jobs.c.state))}
+            found = {
+                row.id: row.state for row in connection.execute(select(jobs.c.id, jobs.c.state))
+            }
         return [found[id_] for id_ in ids]
 
     def waits(self, ids: list[str]) -> bool:
         """Whether the first step of each of these has been asked and says not yet."""
         o = operations.c
         with reading(self.db) as connection:
-            query = select(o.id).where(o.job_id.in_(ids), o.step == "pack", o.kind == "action", o.fence > 0)
+            query = select(o.id).where(
+                o.job_id.in_(ids), o.step == "pack", o.kind == "action", o.fence > 0
+            )
             return len(connection.execute(query).all()) == len(ids)
 
     def attempts_left(self, step: str) -> set[int]:
@@ -145,21 +178,34 @@ def test_given_old_and_new_workers_side_by_side_then_each_job_ends_on_the_defini
     wait_until(lambda: site.waits(old), 60, what="the old jobs to be under way")
     after = site.worker("2")
     new = site.submit(2, 2)
-    wait_until(lambda: "definition_missing" in before.text() + after.text(), 120, what="a message that came to the wrong worker")
+    wait_until(
+        lambda: "definition_missing" in before.text() + after.text(),
+        120,
+        what="a message that came to the wrong worker",
+    )
     site.hold.unlink()
-    wait_until(lambda: set(site.states([*old, *new])) <= {"completed", "failed"}, 120, 0.3, what="all of them to land")
+    wait_until(
+        lambda: set(site.states([*old, *new])) <= {"completed", "failed"},
+        120,
+        0.3,
+        what="all of them to land",
+    )
 
     for version, worker, ids in ((1, before, old), (2, after, new)):
         assert site.states(ids) == ["completed", "failed"]
         for number, job in enumerate(ids):
             done = site.done()[job]
-            assert [(of, step) for of, step, _ in done] == as_declared(version, refused=number % 2 == 1)
+            assert [(of, step) for of, step, _ in done] == as_declared(
+                version, refused=number % 2 == 1
+            )
             assert {pid for _, _, pid in done} <= set(worker.children)
     assert site.attempts_left("pack") == {ATTEMPTS - 1}
     assert violations(site.db, slack_s=10.0, bound_s=300.0) == {}
 
 
-def test_given_old_workers_gone_too_soon_then_old_jobs_wait_unharmed_and_end_when_a_worker_has_both_definitions(site: Site) -> None:
+def test_given_old_workers_gone_too_soon_then_old_jobs_wait_unharmed_and_end_when_a_worker_has_both_definitions(
+    site: Site,
+) -> None:
     site.hold.touch()
     before = site.worker("1")
     old = site.submit(1, 2)
@@ -168,18 +214,30 @@ def test_given_old_workers_gone_too_soon_then_old_jobs_wait_unharmed_and_end_whe
     assert before.terminate() == 0
     site.hold.unlink()
     new = site.submit(2, 2)
-    wait_until(lambda: site.states(new) == ["completed", "failed"], 120, 0.3, what="the new jobs to land")
-    wait_until(lambda: all(job in after.text() for job in old), 120, what="the new worker to meet the old jobs")
+    wait_until(
+        lambda: site.states(new) == ["completed", "failed"], 120, 0.3, what="the new jobs to land"
+    )
+    wait_until(
+        lambda: all(job in after.text() for job in old),
+        120,
+        what="the new worker to meet the old jobs",
+    )
     assert site.states(old) == ["running"] * 2
     both = site.worker("1,2")
-    wait_until(lambda: site.states(old) == ["completed", "failed"], 150, 0.3, what="the old jobs to land")
+    wait_until(
+        lambda: site.states(old) == ["completed", "failed"], 150, 0.3, what="the old jobs to land"
+    )
     for number, job in enumerate(old):
-        assert [(of, step) for of, step, _ in site.done()[job]] == as_declared(1, refused=number % 2 == 1)
+        assert [(of, step) for of, step, _ in site.done()[job]] == as_declared(
+            1, refused=number % 2 == 1
+        )
         assert {pid for _, _, pid in site.done()[job]} <= set(both.children)
     assert violations(site.db, slack_s=10.0, bound_s=300.0) == {}
 
 
-def test_given_a_deploy_that_is_rolled_back_then_new_jobs_get_the_old_definition_again_and_land(site: Site) -> None:
+def test_given_a_deploy_that_is_rolled_back_then_new_jobs_get_the_old_definition_again_and_land(
+    site: Site,
+) -> None:
     site.hold.touch()
     new = site.worker("2")
     stranded = site.submit(2, 2)
@@ -187,7 +245,16 @@ def test_given_a_deploy_that_is_rolled_back_then_new_jobs_get_the_old_definition
     site.worker("1")
     assert new.terminate() == 0
     site.hold.unlink()
-    wait_until(lambda: site.pinned(site.submit_as_web_of(2)) == 1, 60, what="the old worker to be what is deployed")
+    wait_until(
+        lambda: site.pinned(site.submit_as_web_of(2)) == 1,
+        60,
+        what="the old worker to be what is deployed",
+    )
     after = site.submit_as_web_of(2)
-    wait_until(lambda: site.states([after]) == ["completed"], 120, 0.3, what="a job that came after the roll-back to land")
+    wait_until(
+        lambda: site.states([after]) == ["completed"],
+        120,
+        0.3,
+        what="a job that came after the roll-back to land",
+    )
     assert site.states(stranded) == ["running"] * 2

@@ -50,7 +50,11 @@ def test_given_a_full_disk_when_orders_are_under_way_then_posts_are_refused_for_
     cards = ("tok_ok", "tok_slow", "tok_declined")
     accepted = shop.orders(9, cards)
     wait_until(
-        lambda: any(row.state == "running" and row.step == "charge_card" for row in shop.operations()), 30, what="a charge under way"
+        lambda: any(
+            row.state == "running" and row.step == "charge_card" for row in shop.operations()
+        ),
+        30,
+        what="a charge under way",
     )
     before = shop.states().total()
     with full(shop):
@@ -62,9 +66,19 @@ def test_given_a_full_disk_when_orders_are_under_way_then_posts_are_refused_for_
         wait_until(lambda: shop.post().status_code == 503, 30, 1.0, what="a second refusal")
         assert set(shop.states()) == open_before
     assert shop.states().total() == before
-    wait_until(lambda: shop.post(card="tok_ok").status_code == 202, 60, what="an order to be accepted again")
+    wait_until(
+        lambda: shop.post(card="tok_ok").status_code == 202,
+        60,
+        what="an order to be accepted again",
+    )
 
     assert shop.land(120) == {"completed": 7, "failed": 3}
     books = shop.audit()
     assert sum(order["charges"] - order["refunds"] for order in books["orders"]) == 7
-    assert {row.state for row in shop.operations()} <= {"completed", "skipped", "dropped", "failed", "abandoned"}
+    assert {row.state for row in shop.operations()} <= {
+        "completed",
+        "skipped",
+        "dropped",
+        "failed",
+        "abandoned",
+    }

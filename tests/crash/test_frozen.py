@@ -21,7 +21,10 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 @pytest.fixture
 def shop(tmp_path: Path, store_url: str, redis_executable: str) -> Iterator[FaultyShop]:
-    leases = {"SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}", "SUREFOOT_HEARTBEAT_SECONDS": f"{HEARTBEAT_S:g}"}
+    leases = {
+        "SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}",
+        "SUREFOOT_HEARTBEAT_SECONDS": f"{HEARTBEAT_S:g}",
+    }
     bank = {"SUREFOOT_BANK_SLOW_SECONDS": f"{SLOW_S:g}", "SUREFOOT_BANK_TIMEOUT_SECONDS": "30"}
     with faulty_shop(tmp_path / "home", "", database_url=store_url, **leases, **bank) as shop:
         yield shop
@@ -32,7 +35,9 @@ def stand_still(seconds: float) -> None:
     wait_until(lambda: time.monotonic() >= until, seconds + 5, what="the pause")
 
 
-def test_given_a_pause_of_two_heartbeats_then_nothing_is_lost_and_no_attempt_is_used(shop: FaultyShop) -> None:
+def test_given_a_pause_of_two_heartbeats_then_nothing_is_lost_and_no_attempt_is_used(
+    shop: FaultyShop,
+) -> None:
     with frozen_in_mid_charge(shop, whole=False) as (child_alone, _):
         stand_still(PAUSE_S)
     with frozen_in_mid_charge(shop, whole=True) as (whole_worker, _):
@@ -40,7 +45,9 @@ def test_given_a_pause_of_two_heartbeats_then_nothing_is_lost_and_no_attempt_is_
     assert set(shop.land(120)) == {"completed"}
     for job in (child_alone, whole_worker):
         assert {row.attempts for row in shop.operations() if row.job_id == job} == {1}
-        assert not [line for line in shop.history(job) if line.event in ("recovered", "late_result_refused")]
+        assert not [
+            line for line in shop.history(job) if line.event in ("recovered", "late_result_refused")
+        ]
     shop.audit()
 
 
@@ -49,7 +56,9 @@ def test_given_a_worker_frozen_past_its_lease_then_another_completes_and_what_wa
 ) -> None:
     with frozen_in_mid_charge(shop, whole=True) as (job, main):
         boot = shop.operation(job, "charge_card").boot
-        wait_until(lambda: shop.state(job) == "completed", 120, what="another worker to complete the order")
+        wait_until(
+            lambda: shop.state(job) == "completed", 120, what="another worker to complete the order"
+        )
         ended = len(shop.history(job))
         assert shop.operation(job, "charge_card").attempts >= 2
         assert shop.operation(job, "charge_card").boot != boot

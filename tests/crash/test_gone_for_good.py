@@ -36,7 +36,11 @@ def lost_in_mid_charge(apart: LanesApart, lane: str, behind: int = 0) -> tuple[s
     def lost() -> tuple[str, Counter[str]] | None:
         before = apart.rest(120)
         job = apart.order(card="tok_slow")
-        wait_until(lambda: apart.operation(job, "charge_card").state == "running", 60, what="a charge under way")
+        wait_until(
+            lambda: apart.operation(job, "charge_card").state == "running",
+            60,
+            what="a charge under way",
+        )
         for _ in range(behind):
             apart.order()
         with frozen(apart.home, apart.workers[lane].all()):
@@ -67,29 +71,49 @@ def test_given_payments_worker_gone_in_mid_charge_then_orders_land_or_ask_and_a_
     given_up = [letter for letter in apart.letters() if not letter.blocking]
     assert len(given_up) == LOST
     assert {(letter.step, letter.why) for letter in given_up} == {("charge_card", "queue_timeout")}
-    wait_until(lambda: apart.dead_depth() == len(apart.letters()), 60, what="the lane dead to show every open letter")
+    wait_until(
+        lambda: apart.dead_depth() == len(apart.letters()),
+        60,
+        what="the lane dead to show every open letter",
+    )
 
     apart.start_worker("payments")
-    apart.cli("dead-letters", "redrive", "--all", "--rate", "5", "--ramp", "2", "--reason", "a new worker")
+    apart.cli(
+        "dead-letters", "redrive", "--all", "--rate", "5", "--ramp", "2", "--reason", "a new worker"
+    )
     wait_until(lambda: not apart.letters(), 90, 0.5, what="every letter to be sent back")
     assert apart.rest(90) - before == {"completed": LOST, "failed": LOST}
     books = apart.audit()
-    assert sum(order["charges"] == 1 and not order["refunds"] for order in books["orders"]) == before["completed"] + LOST
+    assert (
+        sum(order["charges"] == 1 and not order["refunds"] for order in books["orders"])
+        == before["completed"] + LOST
+    )
     wait_until(lambda: apart.dead_depth() == 0, 60, what="the lane dead to be empty")
 
 
 def test_given_bank_gone_for_good_then_its_step_uses_its_attempts_and_all_is_undone_and_before_an_undo_a_person_is_asked(
     apart: LanesApart,
 ) -> None:
-    charged, before = lost_in_mid_charge(apart, "orders")  # so it never comes to the pivot, and has to be undone
+    charged, before = lost_in_mid_charge(
+        apart, "orders"
+    )  # so it never comes to the pivot, and has to be undone
     assert set(before) <= {"completed"}
-    wait_until(lambda: apart.operation(charged, "charge_card").state == "completed", 30, what="the charge")
+    wait_until(
+        lambda: apart.operation(charged, "charge_card").state == "completed", 30, what="the charge"
+    )
     apart.stop("bank")
-    wait_until(lambda: apart.states()["compensating"] == 1, 60, what="the order to turn, for nobody came")
+    wait_until(
+        lambda: apart.states()["compensating"] == 1, 60, what="the order to turn, for nobody came"
+    )
     apart.start_worker("orders")
     assert apart.rest(90) - before == {"attention": 1}
     (asked,) = [letter for letter in apart.letters() if letter.blocking]
-    assert (asked.job_id, asked.step, asked.kind, asked.why) == (charged, "charge_card", "undo", "exhausted")
+    assert (asked.job_id, asked.step, asked.kind, asked.why) == (
+        charged,
+        "charge_card",
+        "undo",
+        "exhausted",
+    )
     assert asked.attempts >= 3  # those that never reached the bank are bounded by time
 
     lost = apart.order()
@@ -97,7 +121,12 @@ def test_given_bank_gone_for_good_then_its_step_uses_its_attempts_and_all_is_und
     row = apart.operation(lost, "charge_card")
     assert row.state == "failed" and row.attempts >= 3
     (given_up,) = [letter for letter in apart.letters() if letter.job_id == lost]
-    assert (given_up.step, given_up.kind, given_up.why, given_up.blocking) == ("charge_card", "action", "exhausted", False)
+    assert (given_up.step, given_up.kind, given_up.why, given_up.blocking) == (
+        "charge_card",
+        "action",
+        "exhausted",
+        False,
+    )
     assert apart.operation(lost, "reserve_stock", "undo").state == "completed"
 
     apart.start_bank()
@@ -105,4 +134,10 @@ def test_given_bank_gone_for_good_then_its_step_uses_its_attempts_and_all_is_und
     wait_until(lambda: not apart.letters(), 60, 0.5, what="every letter to be sent back")
     assert apart.rest(90) - before == {"completed": 2, "failed": 2}
     books = apart.audit()
-    assert sorted(order["charges"] - order["refunds"] for order in books["orders"]) == [0, 0, 1, 1, *[1] * before["completed"]]
+    assert sorted(order["charges"] - order["refunds"] for order in books["orders"]) == [
+        0,
+        0,
+        1,
+        1,
+        *[1] * before["completed"],
+    ]

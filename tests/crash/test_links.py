@@ -54,7 +54,11 @@ def harm(shop: LinkedShop, link: str, how: Harm) -> None:
 def heal(shop: LinkedShop) -> None:
     for proxy in shop.links.values():
         proxy.heal()
-    wait_until(lambda: shop.http.get("/../../readyz").status_code == 200, 60, what="the web server to be ready")
+    wait_until(
+        lambda: shop.http.get("/../../readyz").status_code == 200,
+        60,
+        what="the web server to be ready",
+    )
 
 
 def state_of(apart: LanesApart, order: str, step: str) -> str:
@@ -75,7 +79,11 @@ def outage(shop: LinkedShop, link: str, how: Harm, seconds: float) -> list[str]:
         orders.append(shop.order())
     let_pass(seconds)
     if link == "worker-store":
-        wait_until(lambda: said_unreachable(shop) > noticed, NOTICED_S, what="the keeper of a worker to notice")
+        wait_until(
+            lambda: said_unreachable(shop) > noticed,
+            NOTICED_S,
+            what="the keeper of a worker to notice",
+        )
     heal(shop)
     return [*orders, shop.order()]
 
@@ -86,7 +94,11 @@ def said_unreachable(shop: LinkedShop) -> int:
 
 def charges_of(shop: LinkedShop, boot: str) -> set[str]:
     """The charges that a worker is at now, by the store: their ids."""
-    return {row.id for row in shop.operations() if row.state == "running" and row.step == "charge_card" and row.boot == boot}
+    return {
+        row.id
+        for row in shop.operations()
+        if row.state == "running" and row.step == "charge_card" and row.boot == boot
+    }
 
 
 def landed(shop: LinkedShop, orders: list[str]) -> None:
@@ -94,7 +106,9 @@ def landed(shop: LinkedShop, orders: list[str]) -> None:
     states = shop.land(150)
     assert states.total() == len(orders)
     books = shop.audit()
-    assert sum(order["charges"] - order["refunds"] for order in books["orders"]) == states["completed"]
+    assert (
+        sum(order["charges"] - order["refunds"] for order in books["orders"]) == states["completed"]
+    )
     shop.took_s([shop.order()])
 
 
@@ -139,13 +153,17 @@ def test_given_a_link_that_swallows_everything_when_its_worker_is_past_its_lease
         hole.lose(*BOTH)
         if mine := charges_of(shop, boot):
             let_pass(HEARD_S)
-            mine &= charges_of(shop, boot)  # the worker can tell of nothing more, so they stay its own until their leases end
+            mine &= charges_of(
+                shop, boot
+            )  # the worker can tell of nothing more, so they stay its own until their leases end
         if not mine:
             hole.heal()
         return mine
 
     swallowed = wait_until(swallowed_in_mid_charge, 60, what="the hole to open in mid charge")
-    assert shop.land(200) == {"completed": len(orders)}  # by the other one, while the first reaches nothing
+    assert shop.land(200) == {
+        "completed": len(orders)
+    }  # by the other one, while the first reaches nothing
     for charge in (row for row in shop.operations() if row.id in swallowed):
         assert charge.attempts >= 2
         assert charge.boot != boot
@@ -155,7 +173,9 @@ def test_given_a_link_that_swallows_everything_when_its_worker_is_past_its_lease
 
 
 @pytest.mark.long
-def test_given_links_that_go_one_by_one_and_come_in_another_order_then_all_land(shop: LinkedShop) -> None:
+def test_given_links_that_go_one_by_one_and_come_in_another_order_then_all_land(
+    shop: LinkedShop,
+) -> None:
     chance = random.Random(34)
     orders = shop.orders(ORDERS, CARDS)
     for _ in range(2):
@@ -181,27 +201,50 @@ def test_given_every_link_is_slow_when_a_step_takes_longer_than_its_lease_then_n
         "SUREFOOT_BANK_SLOW_SECONDS": f"{lease_s + 2:g}",
         "SUREFOOT_BANK_TIMEOUT_SECONDS": "25",
     }
-    with linked_shop(tmp_path / "home", fresh_postgres, redis_server.url, SUREFOOT_STORE_SILENCE_SECONDS="15", **told) as shop:
+    with linked_shop(
+        tmp_path / "home",
+        fresh_postgres,
+        redis_server.url,
+        SUREFOOT_STORE_SILENCE_SECONDS="15",
+        **told,
+    ) as shop:
         for link in shop.links.values():
             link.slow(0.1, jitter_s=0.05)  # each way: 200 ms, give or take 100, there and back
         orders = shop.orders(3, ("tok_slow", "tok_ok"))
         assert shop.land(150) == {"completed": 3}
         for order in orders:
             assert "recovered" not in {event.event for event in shop.history(order)}
-        assert {row.attempts for row in shop.operations() if row.step == "charge_card" and row.kind == "action"} == {1}
+        assert {
+            row.attempts
+            for row in shop.operations()
+            if row.step == "charge_card" and row.kind == "action"
+        } == {1}
         heal(shop)
         landed(shop, orders)
 
 
 @pytest.mark.long
-def test_given_a_bank_that_is_slow_when_its_lane_is_full_then_the_other_lanes_go_on(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_given_a_bank_that_is_slow_when_its_lane_is_full_then_the_other_lanes_go_on(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
     apart = LanesApart(tmp_path / "home", redis_server.url)
     try:
         apart.start()
-        orders = [apart.order(card="tok_slow") for _ in range(3)]  # one child, and seconds for each: they wait for each other
-        wait_until(lambda: all(state_of(apart, order, "reserve_stock") == "completed" for order in orders), 60, what="the goods")
-        assert sum(state_of(apart, order, "charge_card") == "completed" for order in orders) < len(orders)
-        assert set(apart.rest(120)) <= {"completed", "failed"}  # whom nobody came for in time is undone
+        orders = [
+            apart.order(card="tok_slow") for _ in range(3)
+        ]  # one child, and seconds for each: they wait for each other
+        wait_until(
+            lambda: all(state_of(apart, order, "reserve_stock") == "completed" for order in orders),
+            60,
+            what="the goods",
+        )
+        assert sum(state_of(apart, order, "charge_card") == "completed" for order in orders) < len(
+            orders
+        )
+        assert set(apart.rest(120)) <= {
+            "completed",
+            "failed",
+        }  # whom nobody came for in time is undone
         apart.audit()
     finally:
         apart.close()

@@ -30,7 +30,9 @@ CHANGES = 8
 
 
 @pytest.fixture
-def shop(tmp_path: Path, store: str, request: pytest.FixtureRequest, redis_executable: str) -> Iterator[Shop]:
+def shop(
+    tmp_path: Path, store: str, request: pytest.FixtureRequest, redis_executable: str
+) -> Iterator[Shop]:
     env = dict(QUICK)
     if store == "postgresql":
         env["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")
@@ -44,7 +46,10 @@ def shop(tmp_path: Path, store: str, request: pytest.FixtureRequest, redis_execu
 
 
 def change(shop: Shop) -> str:
-    body: dict[str, Any] = {"saga": "change_order", "input": {"order_ref": "A-17", "more": 1, "amount_cents": 100, "card": "tok_ok"}}
+    body: dict[str, Any] = {
+        "saga": "change_order",
+        "input": {"order_ref": "A-17", "more": 1, "amount_cents": 100, "card": "tok_ok"},
+    }
     answer = shop.http.post("/jobs", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
@@ -64,7 +69,9 @@ def rows(shop: Shop, table: Any) -> int:
 @pytest.mark.long
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 @pytest.mark.timeout(400)
-def test_given_changes_in_line_when_workers_and_relay_are_killed_and_the_broker_is_flushed_then_each_is_made_once(shop: Shop) -> None:
+def test_given_changes_in_line_when_workers_and_relay_are_killed_and_the_broker_is_flushed_then_each_is_made_once(
+    shop: Shop,
+) -> None:
     first = shop.order(order_ref="A-17")
     wait_until(lambda: rows(shop, locks) == 1, 60, what="the order to have its lock")
     jobs = [change(shop) for _ in range(CHANGES)]
@@ -72,18 +79,26 @@ def test_given_changes_in_line_when_workers_and_relay_are_killed_and_the_broker_
     why = shop.http.get(f"/jobs/{jobs[-1]}/why").json()
     assert [wait["kind"] for wait in why["waiting_for"]] == ["lock"]
     listed = shop.http.get("/locks").json()["items"]
-    assert [(item["key"], item["held_by"]["id"], item["waiting"]) for item in listed] == [("order:A-17", first, CHANGES)]
+    assert [(item["key"], item["held_by"]["id"], item["waiting"]) for item in listed] == [
+        ("order:A-17", first, CHANGES)
+    ]
 
     kill_workers(shop)
     psutil.Process(shop.up.pid_of("relay")).kill()
     shop.broker.flushall()
-    wait_until(lambda: rows(shop, lock_waiters) <= CHANGES // 2, 200, what="half of them to have had their turn")
+    wait_until(
+        lambda: rows(shop, lock_waiters) <= CHANGES // 2,
+        200,
+        what="half of them to have had their turn",
+    )
     kill_workers(shop)
     shop.broker.flushall()
 
     assert shop.land(200) == {"completed": CHANGES + 1}
     assert violations(shop.db, slack_s=10.0, bound_s=300.0) == {}
-    books = shop.up.json("ledger", "--settled")  # holds the quantity against what was shipped, the price against what each was charged
+    books = shop.up.json(
+        "ledger", "--settled"
+    )  # holds the quantity against what was shipped, the price against what each was charged
     assert books["consistent"], books["violations"]
     (order,) = books["orders"]
     assert (order["shipped"], order["charged_cents"]) == (1 + CHANGES, 900 + 100 * CHANGES)

@@ -20,7 +20,10 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 NEXT = "9999"
-SLOW = {"SUREFOOT_BANK_SLOW_SECONDS": "6", "SUREFOOT_BANK_TIMEOUT_SECONDS": "20"}  # the migration may have to try more than once
+SLOW = {
+    "SUREFOOT_BANK_SLOW_SECONDS": "6",
+    "SUREFOOT_BANK_TIMEOUT_SECONDS": "20",
+}  # the migration may have to try more than once
 
 
 @pytest.fixture
@@ -36,30 +39,51 @@ def migrate_further(shop: FaultyShop) -> int:
         tx.execute(text("DROP VIEW effects"))
         for table in metadata.sorted_tables:
             tx.execute(text(f"ALTER TABLE {table.name} ADD COLUMN next_release TEXT DEFAULT 'new'"))
-        tx.execute(text("CREATE INDEX ix_operations_next_release ON operations (next_release, job_id)"))
+        tx.execute(
+            text("CREATE INDEX ix_operations_next_release ON operations (next_release, job_id)")
+        )
         tx.execute(text("CREATE TABLE next_release (id INTEGER PRIMARY KEY)"))
         tx.execute(text(EFFECTS_VIEW))
         tx.execute(text(f"UPDATE alembic_version SET version_num = '{NEXT}'"))
-        return int(tx.execute(select(func.count()).select_from(jobs).where(jobs.c.state.in_(("running", "compensating")))).scalar_one())
+        return int(
+            tx.execute(
+                select(func.count())
+                .select_from(jobs)
+                .where(jobs.c.state.in_(("running", "compensating")))
+            ).scalar_one()
+        )
 
     return reshape(shop.db, change)
 
 
-def test_given_orders_under_way_when_the_store_is_migrated_then_all_land_and_what_is_killed_starts_again(shop: FaultyShop) -> None:
+def test_given_orders_under_way_when_the_store_is_migrated_then_all_land_and_what_is_killed_starts_again(
+    shop: FaultyShop,
+) -> None:
     cards = ("tok_ok", "tok_slow", "tok_declined")
     before = shop.orders(15, cards)
-    wait_until(lambda: any(row.state == "running" for row in shop.operations()), 30, what="something under way")
+    wait_until(
+        lambda: any(row.state == "running" for row in shop.operations()),
+        30,
+        what="something under way",
+    )
     assert migrate_further(shop), "all was over before the migration"
     assert shop.states().total() == 15
     after = shop.orders(6, cards)
-    assert "next_release" in {column["name"] for column in inspect(shop.db).get_columns("operations")}
+    assert "next_release" in {
+        column["name"] for column in inspect(shop.db).get_columns("operations")
+    }
     wait_until(lambda: answers(shop), 60, what="the web server to be ready")
 
     worker, web = shop.up.pid_of("worker-1"), shop.up.pid_of("web")
     for pid in (worker, web):
         os.killpg(pid, signal.SIGKILL)
     wait_until(
-        lambda: {row.pid for row in live_workers(shop.db)} - {worker, shop.up.pid_of("worker-2")} != set(), 60, what="a new worker-1"
+        lambda: (
+            {row.pid for row in live_workers(shop.db)} - {worker, shop.up.pid_of("worker-2")}
+            != set()
+        ),
+        60,
+        what="a new worker-1",
     )
     wait_until(lambda: answers(shop), 60, what="the web server to be ready again")
     last = shop.order()

@@ -19,16 +19,29 @@ from tests.support.orders import Shop
 from tests.support.running import Up
 from tests.support.waiting import wait_until
 
-QUICK = {"SUREFOOT_LEASE_SECONDS": "2", "SUREFOOT_HEARTBEAT_SECONDS": "0.5", "SUREFOOT_SWEEP_SECONDS": "0.3"}
-QUICK |= {"SUREFOOT_BANK_SLOW_SECONDS": "6", "SUREFOOT_BANK_TIMEOUT_SECONDS": "20"}  # long enough for something to be done to a slow charge
+QUICK = {
+    "SUREFOOT_LEASE_SECONDS": "2",
+    "SUREFOOT_HEARTBEAT_SECONDS": "0.5",
+    "SUREFOOT_SWEEP_SECONDS": "0.3",
+}
+QUICK |= {
+    "SUREFOOT_BANK_SLOW_SECONDS": "6",
+    "SUREFOOT_BANK_TIMEOUT_SECONDS": "20",
+}  # long enough for something to be done to a slow charge
 WORKERS = ("worker-1", "worker-2")
 ALL_WORKERS = 6  # two, each with two children
 
 
 @pytest.fixture
-def up(tmp_path: Path, store: str, request: pytest.FixtureRequest, redis_executable: str) -> Iterator[Up]:
+def up(
+    tmp_path: Path, store: str, request: pytest.FixtureRequest, redis_executable: str
+) -> Iterator[Up]:
     # At the defaults but one: on a machine that is busy with other tests, or paused, seconds may lie between a commit and its publish.
-    env = dict(QUICK) if not request.node.get_closest_marker("default_leases") else {"SUREFOOT_UNSENT_SECONDS": "10"}
+    env = (
+        dict(QUICK)
+        if not request.node.get_closest_marker("default_leases")
+        else {"SUREFOOT_UNSENT_SECONDS": "10"}
+    )
     if store == "postgresql":
         env["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")
     stack = Up(tmp_path / "home", **env)
@@ -50,12 +63,19 @@ def said_by(shop: Shop, *parts: str) -> str:
 
 both_stores = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 sqlite_only = pytest.mark.parametrize("store", ["sqlite"])
-postgresql_first = pytest.mark.parametrize("store", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"])
+postgresql_first = pytest.mark.parametrize(
+    "store", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"]
+)
 
 
 def cancel(shop: Shop, job: str) -> None:
     """On a SQLite file a busy moment is a 503: as any client would, ask again."""
-    wait_until(lambda: shop.http.post(f"/jobs/{job}/cancel").status_code == 202, 60, every_s=0.5, what="the cancel to be taken")
+    wait_until(
+        lambda: shop.http.post(f"/jobs/{job}/cancel").status_code == 202,
+        60,
+        every_s=0.5,
+        what="the cancel to be taken",
+    )
 
 
 def kill_now_and_then(shop: Shop, halt: threading.Event, every_s: float, killed: list[str]) -> None:
@@ -79,14 +99,22 @@ def kill_now_and_then(shop: Shop, halt: threading.Event, every_s: float, killed:
 
 def under_fire(shop: Shop, count: int, every_s: float, timeout_s: float) -> None:
     halt, killed = threading.Event(), []
-    killer = threading.Thread(target=kill_now_and_then, args=(shop, halt, every_s, killed), daemon=True)
+    killer = threading.Thread(
+        target=kill_now_and_then, args=(shop, halt, every_s, killed), daemon=True
+    )
     killer.start()
     try:
         cards = ("tok_ok", "tok_ok", "tok_ok", "tok_declined")
         ids = shop.orders(count // 2, cards=cards)
-        wait_until(lambda: len(killed) >= 2, timeout_s, what="two kills, with orders on both sides of each")
+        wait_until(
+            lambda: len(killed) >= 2, timeout_s, what="two kills, with orders on both sides of each"
+        )
         ids += shop.orders(count // 2, cards=cards)
-        wait_until(lambda: shop.states()["completed"] + shop.states()["failed"] >= count // 3, timeout_s, what="a third to land")
+        wait_until(
+            lambda: shop.states()["completed"] + shop.states()["failed"] >= count // 3,
+            timeout_s,
+            what="a third to land",
+        )
         shop.broker.flushall()
         states = shop.land(timeout_s)
     finally:
@@ -103,14 +131,18 @@ def under_fire(shop: Shop, count: int, every_s: float, timeout_s: float) -> None
 
 @postgresql_first
 @pytest.mark.timeout(400)
-def test_given_workers_are_killed_and_the_broker_is_flushed_then_every_order_lands_and_the_books_agree(shop: Shop) -> None:
+def test_given_workers_are_killed_and_the_broker_is_flushed_then_every_order_lands_and_the_books_agree(
+    shop: Shop,
+) -> None:
     under_fire(shop, 40, every_s=3.0, timeout_s=200)
 
 
 @pytest.mark.long
 @both_stores
 @pytest.mark.timeout(900)
-def test_given_two_hundred_orders_and_a_kill_every_five_seconds_then_all_two_hundred_land(shop: Shop) -> None:
+def test_given_two_hundred_orders_and_a_kill_every_five_seconds_then_all_two_hundred_land(
+    shop: Shop,
+) -> None:
     under_fire(shop, 200, every_s=5.0, timeout_s=600)
 
 
@@ -121,11 +153,16 @@ def test_given_healthy_parts_then_fifty_orders_end_by_chains_and_chords_alone(sh
     shop.orders(50)
     assert shop.land(150) == {"completed": 50}
     assert {(row.attempts, row.resent) for row in shop.operations()} == {(1, 0)}
-    assert not re.search(r"swept .*(unsent|lost|stranded|idle|expired)=", said_by(shop, "relay")), said_by(shop, "relay")
+    assert not re.search(r"swept .*(unsent|lost|stranded|idle|expired)=", said_by(shop, "relay")), (
+        said_by(shop, "relay")
+    )
     received = re.findall(r"Task order\.\w+\[([-0-9a-f]+)\] received", said_by(shop, *WORKERS))
     assert len(received) == len(set(received)) == 300  # each operation's message came once
     # each join came by its chord's body; who sent it says so afterwards
-    wait_until(lambda: said_by(shop, *WORKERS).count("join_released") >= 50, what="the last join to be told of")
+    wait_until(
+        lambda: said_by(shop, *WORKERS).count("join_released") >= 50,
+        what="the last join to be told of",
+    )
     assert said_by(shop, *WORKERS).count("join_released") == 50
     shop.audit()
 
@@ -160,7 +197,9 @@ def test_given_redis_is_stopped_or_frozen_when_an_order_is_posted_then_it_is_acc
 @pytest.mark.long
 @sqlite_only
 @pytest.mark.timeout(400)
-def test_given_a_charge_whose_answer_is_lost_then_the_probe_finds_it_and_there_is_one_charge(shop: Shop) -> None:
+def test_given_a_charge_whose_answer_is_lost_then_the_probe_finds_it_and_there_is_one_charge(
+    shop: Shop,
+) -> None:
     job = shop.order(card="tok_lost")
     assert shop.land(120) == {"completed": 1}
     charge = next(step for step in shop.job(job)["steps"] if step["name"] == "charge_card")
@@ -171,9 +210,13 @@ def test_given_a_charge_whose_answer_is_lost_then_the_probe_finds_it_and_there_i
 
 @postgresql_first
 @pytest.mark.timeout(400)
-def test_given_a_cancel_in_the_middle_then_the_money_is_back_once_and_the_stock_too(shop: Shop) -> None:
+def test_given_a_cancel_in_the_middle_then_the_money_is_back_once_and_the_stock_too(
+    shop: Shop,
+) -> None:
     job = shop.order(card="tok_slow")
-    wait_until(lambda: shop.step(job, "charge_card") == "running", 60, what="the charge to be under way")
+    wait_until(
+        lambda: shop.step(job, "charge_card") == "running", 60, what="the charge to be under way"
+    )
     cancel(shop, job)
     assert shop.land(120) == {"cancelled": 1}
     (order,) = shop.audit()["orders"]
@@ -184,11 +227,17 @@ def test_given_a_cancel_in_the_middle_then_the_money_is_back_once_and_the_stock_
 
 @postgresql_first
 @pytest.mark.timeout(400)
-def test_given_a_worker_frozen_past_its_lease_then_another_takes_over_and_its_late_charge_is_refused(shop: Shop) -> None:
+def test_given_a_worker_frozen_past_its_lease_then_another_takes_over_and_its_late_charge_is_refused(
+    shop: Shop,
+) -> None:
     with frozen_in_mid_charge(shop, whole=True) as (job, _):
         cancel(shop, job)
         shop.land(120)
         assert shop.job(job)["state"] == "cancelled"
-    wait_until(lambda: "late_result_refused" in said_by(shop, *WORKERS), 60, what="the late result to be refused")
+    wait_until(
+        lambda: "late_result_refused" in said_by(shop, *WORKERS),
+        60,
+        what="the late result to be refused",
+    )
     (order,) = [order for order in shop.audit()["orders"] if order["job"] == job]
     assert order["charged_cents"] == order["refunded_cents"]

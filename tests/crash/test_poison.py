@@ -19,7 +19,12 @@ LEASE_S = 15.0  # much longer than orders take on a busy machine, and nobody wai
 def test_given_a_step_that_kills_its_worker_each_time_then_it_is_given_up_and_others_wait_for_less_than_a_lease(
     tmp_path: Path, redis_executable: str
 ) -> None:
-    with faulty_shop(tmp_path / "home", FAULTS, sagas="tests.crash.poisoned", SUREFOOT_LEASE_SECONDS=f"{LEASE_S:g}") as shop:
+    with faulty_shop(
+        tmp_path / "home",
+        FAULTS,
+        sagas="tests.crash.poisoned",
+        SUREFOOT_LEASE_SECONDS=f"{LEASE_S:g}",
+    ) as shop:
         shop.orders(4)
         shop.land(120)
         alone_s = shop.took_s(shop.orders(HEALTHY))
@@ -27,8 +32,14 @@ def test_given_a_step_that_kills_its_worker_each_time_then_it_is_given_up_and_ot
         beside_s = shop.took_s(shop.orders(HEALTHY))
         wait_until(lambda: shop.state(poison) == "failed", 120, what="the poison to be given up")
         assert beside_s - alone_s < LEASE_S
-        assert shop.operation(poison, "charge_card").attempts == shop.operation(poison, "charge_card").allowance == 5
-        assert [(letter.step, letter.why, letter.blocking) for letter in shop.letters(poison)] == [("charge_card", "exhausted", False)]
+        assert (
+            shop.operation(poison, "charge_card").attempts
+            == shop.operation(poison, "charge_card").allowance
+            == 5
+        )
+        assert [(letter.step, letter.why, letter.blocking) for letter in shop.letters(poison)] == [
+            ("charge_card", "exhausted", False)
+        ]
         assert len(shop.fired()) == 5  # and no more: a restart of a worker does not begin anew
         assert len({fired.pid for fired in shop.fired()}) == 5
         (order,) = [order for order in shop.audit()["orders"] if order["job"] == poison]

@@ -46,7 +46,13 @@ def test_given_web_and_relay_are_killed_around_commit_and_publish_then_one_key_m
     jobs = []
     for _ in range(3):
         key, answers = str(uuid4()), []
-        wait_until(lambda answers=answers, key=key: answers.append(answer(shop, key)) or answers[-1] == 202, 120, what="an answer")  # type: ignore[misc]
+        wait_until(
+            lambda answers=answers, key=key: (
+                answers.append(answer(shop, key)) or answers[-1] == 202
+            ),
+            120,
+            what="an answer",
+        )  # type: ignore[misc]
         assert answers[0] in (None, 503), answers
         again = shop.post(key=key)
         assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
@@ -60,20 +66,29 @@ def test_given_web_and_relay_are_killed_around_commit_and_publish_then_one_key_m
     assert {row.job_id for row in shop.operations()} == set(jobs)
     assert shop.land(120) == {"completed": 3}
     # The stock was refused twice for a while, so the relay rang it twice; killed before it had published and before it had marked.
-    wait_until(lambda: len(shop.fired("relay")) >= 2, what="the relay's second fault")  # it publishes, then it fires
-    assert [fault.fault for fault in shop.fired("relay")] == ["relay.publish:crash@after_commit", "relay.publish:crash@after_publish"]
+    wait_until(
+        lambda: len(shop.fired("relay")) >= 2, what="the relay's second fault"
+    )  # it publishes, then it fires
+    assert [fault.fault for fault in shop.fired("relay")] == [
+        "relay.publish:crash@after_commit",
+        "relay.publish:crash@after_publish",
+    ]
     again = [row for row in shop.operations() if row.attempts > 1]
     assert {row.step for row in again} == {"reserve_stock"}
     assert sum(row.attempts - 1 for row in again) == 2
     shop.audit()
 
 
-def kill_where_it_stands(shop: FaultyShop, within: timedelta, saga: str, point: Point, kind: str = "action") -> None:
+def kill_where_it_stands(
+    shop: FaultyShop, within: timedelta, saga: str, point: Point, kind: str = "action"
+) -> None:
     """SIGKILL to the main process of the worker whose child stands at the point; its children end with it."""
     job = shop.order(saga=saga)
     target = f"{saga}.charge_card" + ("" if kind == "action" else f".{kind}")
     stands = wait_until(
-        lambda: [fired for fired in shop.fired() if fired.fault.startswith(f"{target}:delay")], 120, what=f"{saga} to stand"
+        lambda: [fired for fired in shop.fired() if fired.fault.startswith(f"{target}:delay")],
+        120,
+        what=f"{saga} to stand",
     )
     child = psutil.Process(stands[0].pid)
     main = child.parent()
@@ -81,12 +96,20 @@ def kill_where_it_stands(shop: FaultyShop, within: timedelta, saga: str, point: 
     assert main in shop.workers()
     killed = datetime.now(UTC)
     main.kill()
-    wait_until(lambda: shop.state(job) == ("completed" if kind == "action" else "failed"), 120, what=f"{saga} to land")
+    wait_until(
+        lambda: shop.state(job) == ("completed" if kind == "action" else "failed"),
+        120,
+        what=f"{saga} to land",
+    )
     row = shop.operation(job, "charge_card", kind)
     assert row.attempts == (2 if point in COUNTED else 1), saga
     later = [line for line in shop.history(job) if line.at > killed]
     if point in COUNTED:
-        again = next(line for line in later if (line.event, line.step, line.kind) == ("recovered", "charge_card", kind))
+        again = next(
+            line
+            for line in later
+            if (line.event, line.step, line.kind) == ("recovered", "charge_card", kind)
+        )
         assert again.at - killed < within, saga
         assert again.attempt == 1
     wait_until(lambda: len(shop.workers()) >= 6, 120, what="both workers")
@@ -97,7 +120,9 @@ def kill_where_it_stands(shop: FaultyShop, within: timedelta, saga: str, point: 
 def test_given_a_worker_is_killed_whole_while_a_charge_stands_at_a_point_then_another_goes_on_within_a_lease(
     tmp_path: Path, store_url: str, redis_executable: str
 ) -> None:
-    with faulty_shop(tmp_path / "home", FAULTS, sagas="tests.crash.lost", database_url=store_url) as shop:
+    with faulty_shop(
+        tmp_path / "home", FAULTS, sagas="tests.crash.lost", database_url=store_url
+    ) as shop:
         within = timedelta(seconds=shop.recovery_s())
         for point, saga in STANDING.items():
             kill_where_it_stands(shop, within, saga, point)

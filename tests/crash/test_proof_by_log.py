@@ -18,7 +18,11 @@ KILLED = ("web", "relay", *WORKERS)
 
 
 def lines(shop: FaultyShop, event: str, operation: str) -> list[dict[str, Any]]:
-    return [line for line in shop.lines(*WORKERS) if (line.get("event"), line.get("operation")) == (event, operation)]
+    return [
+        line
+        for line in shop.lines(*WORKERS)
+        if (line.get("event"), line.get("operation")) == (event, operation)
+    ]
 
 
 @pytest.mark.long
@@ -30,12 +34,26 @@ def test_given_charge_delivered_again_and_everything_killed_in_mid_flow_when_log
         job = shop.order()
 
         # the charge is done, its worker's child dies before the broker is told, and the message comes again
-        skipped = wait_until(lambda: lines(shop, "message_skipped", "charge_card.action"), 120, what="the charge's message to come again")
+        skipped = wait_until(
+            lambda: lines(shop, "message_skipped", "charge_card.action"),
+            120,
+            what="the charge's message to come again",
+        )
         told = {name: skipped[0][name] for name in ("job", "attempt", "fence", "state", "why")}
-        assert told == {"job": job, "attempt": 1, "fence": 1, "state": "completed", "why": "it has been done already"}
+        assert told == {
+            "job": job,
+            "attempt": 1,
+            "fence": 1,
+            "state": "completed",
+            "why": "it has been done already",
+        }
 
         # in the middle of the other step web, relay and both workers are killed together
-        wait_until(lambda: STANDS in {fired.fault for fired in shop.fired()}, 60, what="the other step to have done its work")
+        wait_until(
+            lambda: STANDS in {fired.fault for fired in shop.fired()},
+            60,
+            what="the other step to have done its work",
+        )
         killed = [shop.up.pid_of(part) for part in KILLED]
         for pid in killed:
             os.killpg(pid, signal.SIGKILL)
@@ -44,11 +62,15 @@ def test_given_charge_delivered_again_and_everything_killed_in_mid_flow_when_log
         assert [(line["job"], line["attempt"], line["fence"]) for line in resumed] == [(job, 2, 2)]
 
         history = shop.up.json("jobs", "history", job)
-        of_stock = [(item["event"], item["attempt"]) for item in history if item["step"] == "reserve_stock"]
+        of_stock = [
+            (item["event"], item["attempt"]) for item in history if item["step"] == "reserve_stock"
+        ]
         assert of_stock == [("recovered", 1), ("completed", 2)]
         left, taken_up = (item["detail"] for item in history if item["step"] == "reserve_stock")
         assert left["error"]["type"] == "LeaseExpired"
         assert left["worker"] != taken_up["worker"] == resumed[0]["worker"]
         assert [item["attempt"] for item in history if item["step"] == "charge_card"] == [1]
         books = shop.audit()
-        assert [(order["charges"], order["refunds"], order["state"]) for order in books["orders"]] == [(1, 0, "shipped")]
+        assert [
+            (order["charges"], order["refunds"], order["state"]) for order in books["orders"]
+        ] == [(1, 0, "shipped")]

@@ -69,29 +69,52 @@ def outage(
     with worker:
         pid = worker.pid
         give_work(publisher_for(redis_server))
-        wait_until(lambda: any(words[:2] == ["start", "c"] for words in worker.lines()), 60, what="a long operation to be running")
+        wait_until(
+            lambda: any(words[:2] == ["start", "c"] for words in worker.lines()),
+            60,
+            what="a long operation to be running",
+        )
         begin()
         let_time_pass(seconds)
         assert worker.running, worker.text()[-3000:]
         before = len(worker.ended())
         end()
-        wait_until(lambda: len(worker.ended()) > before or not worker.running, 60, what="the worker to go on")
+        wait_until(
+            lambda: len(worker.ended()) > before or not worker.running,
+            60,
+            what="the worker to go on",
+        )
         late = new_id()
         sent(publisher_for(redis_server), Chain((plain.message(late, "l"),)))
-        wait_until(lambda: "l" in worker.ended() or not worker.running, 60, what="a message sent after the outage")
+        wait_until(
+            lambda: "l" in worker.ended() or not worker.running,
+            60,
+            what="a message sent after the outage",
+        )
         assert worker.running, worker.text()[-3000:]
         assert worker.pid == pid
         # What was in the queue is all done. What a broker was handing over when it was killed may be lost with it, and so may a
         # chain's continuation: the relay rings again.
         queued = JOBS + JOBS // 4
-        wait_until(lambda: len(worker.ended("a", "c")) >= queued - handed_over, 60, what="everything that was queued")
+        wait_until(
+            lambda: len(worker.ended("a", "c")) >= queued - handed_over,
+            60,
+            what="everything that was queued",
+        )
 
 
 @pytest.mark.parametrize("seconds", [8.0, pytest.param(60.0, marks=pytest.mark.long)])
 def test_given_load_when_redis_is_killed_for_a_while_then_the_same_worker_goes_on(
     worker: WorkerProcess, redis_server: RedisServer, seconds: float
 ) -> None:
-    outage(worker, redis_server, lambda: redis_server.stop(kill=True), redis_server.start, seconds, handed_over=1)
+    outage(
+        worker,
+        redis_server,
+        lambda: redis_server.stop(kill=True),
+        redis_server.start,
+        seconds,
+        handed_over=1,
+    )
 
 
 @pytest.mark.parametrize("seconds", [8.0, pytest.param(20.0, marks=pytest.mark.long)])
@@ -101,7 +124,9 @@ def test_given_load_when_redis_is_frozen_for_a_while_then_the_same_worker_goes_o
     outage(worker, redis_server, redis_server.freeze, redis_server.thaw, seconds)
 
 
-def test_given_redis_is_gone_when_a_worker_is_told_to_stop_then_it_stops(worker: WorkerProcess, redis_server: RedisServer) -> None:
+def test_given_redis_is_gone_when_a_worker_is_told_to_stop_then_it_stops(
+    worker: WorkerProcess, redis_server: RedisServer
+) -> None:
     worker.environment["PLAIN_DRAIN"] = "1"
     with worker:
         redis_server.stop(kill=True)

@@ -45,14 +45,23 @@ class PostgresBackup:
         self._server, self._dump = server, home.parent / "backup.dump"
         self._url = server.url(server.create_database())
         self.env = {"DATABASE_URL": self._url} | {
-            f"SUREFOOT_{name}_DATABASE_URL": f"sqlite:///{home}/{name.lower()}.sqlite" for name in ("ORDER", "PAYMENT", "INVENTORY", "BANK")
+            f"SUREFOOT_{name}_DATABASE_URL": f"sqlite:///{home}/{name.lower()}.sqlite"
+            for name in ("ORDER", "PAYMENT", "INVENTORY", "BANK")
         }
 
     def take(self) -> None:
         run("pg_dump", "--format=custom", f"--file={self._dump}", _plain(self._url))
 
     def restore(self) -> None:
-        run("pg_restore", "--clean", "--if-exists", "--exit-on-error", "--no-owner", f"--dbname={_plain(self._url)}", str(self._dump))
+        run(
+            "pg_restore",
+            "--clean",
+            "--if-exists",
+            "--exit-on-error",
+            "--no-owner",
+            f"--dbname={_plain(self._url)}",
+            str(self._dump),
+        )
 
 
 def _plain(url: str) -> str:
@@ -64,31 +73,64 @@ def test_given_a_copy_half_a_minute_old_when_put_back_then_all_is_told_acts_land
     database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     home = tmp_path / "home"
-    backup = SqliteBackup(home) if database == "sqlite" else PostgresBackup(home, request.getfixturevalue("own_postgres"))
+    backup = (
+        SqliteBackup(home)
+        if database == "sqlite"
+        else PostgresBackup(home, request.getfixturevalue("own_postgres"))
+    )
     # the two slow charges are still being asked for when everything is killed
-    up = Up(home, **{**QUICK, **backup.env, "SUREFOOT_BANK_SLOW_SECONDS": "60", "SUREFOOT_BANK_TIMEOUT_SECONDS": "90"})
+    up = Up(
+        home,
+        **{
+            **QUICK,
+            **backup.env,
+            "SUREFOOT_BANK_SLOW_SECONDS": "60",
+            "SUREFOOT_BANK_TIMEOUT_SECONDS": "90",
+        },
+    )
     try:
         shop = Shop(up.start())
         shop.orders(3)
-        wait_until(lambda: shop.states().get("completed", 0) >= 1, 60, what="an order that the copy has as completed")
+        wait_until(
+            lambda: shop.states().get("completed", 0) >= 1,
+            60,
+            what="an order that the copy has as completed",
+        )
         backup.take()
         shop.land(120)
         lost, slow = shop.orders(4), shop.orders(2, ("tok_slow",))
-        wait_until(lambda: all(shop.job(job)["state"] == "completed" for job in lost), 120, what="orders of the lost time to be shipped")
-        wait_until(lambda: all(shop.step(job, "reserve_stock") == "completed" for job in slow), 60, what="goods held for the others")
+        wait_until(
+            lambda: all(shop.job(job)["state"] == "completed" for job in lost),
+            120,
+            what="orders of the lost time to be shipped",
+        )
+        wait_until(
+            lambda: all(shop.step(job, "reserve_stock") == "completed" for job in slow),
+            60,
+            what="goods held for the others",
+        )
         up.kill()
         shop.close()
         backup.restore()
 
         up.command("db", "upgrade")
         shop = Shop(up.start())
-        assert shop.land(120) == {"completed": 3}, "what the copy has lands, and nothing else is there"
+        assert shop.land(120) == {"completed": 3}, (
+            "what the copy has lands, and nothing else is there"
+        )
         told = up.json("reconcile", "--after-restore")["findings"]
-        acts = {job: {one["advice"]["act"] for one in told if one["key"].startswith(job)} for job in (*lost, *slow)}
+        acts = {
+            job: {one["advice"]["act"] for one in told if one["key"].startswith(job)}
+            for job in (*lost, *slow)
+        }
         assert acts == {job: {"adopt"} if job in lost else {"undo"} for job in (*lost, *slow)}
         assert {one["key"].split(":")[0] for one in told} == {*lost, *slow}
-        assert up.command("reconcile", "undo", "--advised", "--why", "lost").stdout.startswith("4 of 4")
-        assert up.command("reconcile", "adopt", "--advised", "--why", "delivered").stdout.startswith("24 of 24")
+        assert up.command("reconcile", "undo", "--advised", "--why", "lost").stdout.startswith(
+            "4 of 4"
+        )
+        assert up.command(
+            "reconcile", "adopt", "--advised", "--why", "delivered"
+        ).stdout.startswith("24 of 24")
         assert up.json("reconcile", "--after-restore")["findings"] == []
         assert shop.audit()["consistent"]
         reasons = {row["reason"] for row in up.json("quarantine", "list")}

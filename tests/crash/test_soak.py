@@ -39,7 +39,11 @@ LAND_S = 800.0
 CARDS = ("tok_ok", "tok_ok", "tok_ok", "tok_declined", "tok_lost")
 FORK_EVERY = 4  # so many orders for one job of brief steps
 MOODS = ("calm", "slow", "moody", "closed")
-QUICK = {"SUREFOOT_LEASE_SECONDS": "2", "SUREFOOT_HEARTBEAT_SECONDS": "0.5", "SUREFOOT_SWEEP_SECONDS": "0.3"}
+QUICK = {
+    "SUREFOOT_LEASE_SECONDS": "2",
+    "SUREFOOT_HEARTBEAT_SECONDS": "0.5",
+    "SUREFOOT_SWEEP_SECONDS": "0.3",
+}
 
 
 @pytest.fixture
@@ -55,7 +59,9 @@ def prices_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, redis_executable: str, fresh_postgres: str, prices_url: str) -> Iterator[Shop]:
+def shop(
+    tmp_path: Path, redis_executable: str, fresh_postgres: str, prices_url: str
+) -> Iterator[Shop]:
     """Everything on PostgreSQL and Redis, with four workers instead of two."""
     told = {
         "DATABASE_URL": fresh_postgres,
@@ -80,12 +86,18 @@ def more_workers(up: Up, count: int) -> Iterator[None]:
     with (up.home / "log" / "more-workers.log").open("ab") as log:
         for _ in range(count):
             words = [sys.executable, "-m", "surefoot.app.cli", "worker"]
-            started.append(subprocess.Popen(words, env=env, stdout=log, stderr=log, start_new_session=True))
+            started.append(
+                subprocess.Popen(words, env=env, stdout=log, stderr=log, start_new_session=True)
+            )
     try:
         yield
     finally:
         for process in started:
-            for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []:
+            for child in (
+                psutil.Process(process.pid).children(recursive=True)
+                if process.poll() is None
+                else []
+            ):
                 with suppress(psutil.Error):
                     child.kill()
             process.kill()
@@ -120,7 +132,9 @@ class Trouble:
         self._chance.choice(self.shop.workers()).kill()
 
     def freeze_a_worker(self) -> None:
-        main = self._chance.choice([one for one in self.shop.workers() if "prefork" not in one.name()])
+        main = self._chance.choice(
+            [one for one in self.shop.workers() if "prefork" not in one.name()]
+        )
         frozen = [main, *main.children(recursive=True)]
         for process in frozen:
             with suppress(psutil.Error):
@@ -168,11 +182,17 @@ class Trouble:
         return found
 
 
-def submit_patiently(shop: Shop, saga: str, number: int, what: dict[str, Any], over: threading.Event) -> str:
+def submit_patiently(
+    shop: Shop, saga: str, number: int, what: dict[str, Any], over: threading.Event
+) -> str:
     """As a careful client does: with a key of its own, again and again until there is an answer."""
     while not over.is_set():
         with suppress(httpx.TransportError):
-            answer = shop.http.post("/jobs", json={"saga": saga, "input": what}, headers={"Idempotency-Key": f"soak-{saga}-{number}"})
+            answer = shop.http.post(
+                "/jobs",
+                json={"saga": saga, "input": what},
+                headers={"Idempotency-Key": f"soak-{saga}-{number}"},
+            )
             if answer.status_code in (200, 202):
                 return str(answer.json()["id"])
             assert answer.status_code in (429, 503), answer.text
@@ -184,7 +204,9 @@ def redrive_what_asks_a_person(shop: Shop) -> bool:
     """True when every job has ended."""
     d = dead_letters.c
     with reading(shop.db) as connection:
-        asking = list(connection.scalars(select(d.job_id).where(d.state == "open", d.blocking).distinct()))
+        asking = list(
+            connection.scalars(select(d.job_id).where(d.state == "open", d.blocking).distinct())
+        )
     for job in asking:
         with suppress(httpx.TransportError):
             shop.http.post(f"/jobs/{job}/redrive", json={"reason": "what failed it is over"})
@@ -195,17 +217,30 @@ def exhausted_without_one_letter(shop: Shop) -> list[tuple[str, str, str, int]]:
     """Operations that were given up, not refused, whose letters are not exactly as many as the times they were given up."""
     h, d = history.c, dead_letters.c
     with reading(shop.db) as connection:
-        failed = connection.execute(select(h.job_id, h.step, h.kind, h.detail).where(h.event == "failed")).all()
-        letters = connection.execute(select(d.job_id, d.step, d.kind, func.count()).group_by(d.job_id, d.step, d.kind)).all()
-    given_up = Counter((row.job_id, row.step, row.kind) for row in failed if (row.detail or {}).get("why") != "rejected")
+        failed = connection.execute(
+            select(h.job_id, h.step, h.kind, h.detail).where(h.event == "failed")
+        ).all()
+        letters = connection.execute(
+            select(d.job_id, d.step, d.kind, func.count()).group_by(d.job_id, d.step, d.kind)
+        ).all()
+    given_up = Counter(
+        (row.job_id, row.step, row.kind)
+        for row in failed
+        if (row.detail or {}).get("why") != "rejected"
+    )
     told = Counter({(row[0], row[1], row[2]): row[3] for row in letters})
-    return [(*key, told[key]) for key in given_up.keys() | told.keys() if given_up[key] != told[key]]
+    return [
+        (*key, told[key]) for key in given_up.keys() | told.keys() if given_up[key] != told[key]
+    ]
 
 
 def ends_of_each(shop: Shop) -> dict[str, tuple[str, str]]:
     """{job's id: (saga, state)}."""
     with reading(shop.db) as connection:
-        return {row.id: (row.saga, row.state) for row in connection.execute(select(jobs.c.id, jobs.c.saga, jobs.c.state))}
+        return {
+            row.id: (row.saga, row.state)
+            for row in connection.execute(select(jobs.c.id, jobs.c.saga, jobs.c.state))
+        }
 
 
 @pytest.mark.long("first")
@@ -223,11 +258,15 @@ def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minute
             trouble.one()
 
     def customer(number: int) -> str:
-        over.wait(max(0.0, began + LASTS_S * 0.9 * number / ORDERS - time.monotonic()))  # they come evenly
+        over.wait(
+            max(0.0, began + LASTS_S * 0.9 * number / ORDERS - time.monotonic())
+        )  # they come evenly
         if number % FORK_EVERY == 0:
             mood = MOODS[number // FORK_EVERY % len(MOODS)]
             forks[submit_patiently(shop, "prices", number, {"mood": mood}, over)] = mood
-        return submit_patiently(shop, "order", number, {**ORDER, "card": CARDS[number % len(CARDS)]}, over)
+        return submit_patiently(
+            shop, "order", number, {**ORDER, "card": CARDS[number % len(CARDS)]}, over
+        )
 
     maker = threading.Thread(target=make_trouble, daemon=True)
     clock = threading.Timer(LASTS_S, halt.set)
@@ -240,7 +279,9 @@ def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minute
             ids = list(customers.map(customer, range(ORDERS)))
         halt.wait()
         maker.join()
-        wait_until(lambda: redrive_what_asks_a_person(shop), LAND_S, every_s=2.0, what="all jobs to land")
+        wait_until(
+            lambda: redrive_what_asks_a_person(shop), LAND_S, every_s=2.0, what="all jobs to land"
+        )
     finally:
         halt.set()
         over.set()
@@ -248,7 +289,9 @@ def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minute
         clock.cancel()
     ends = ends_of_each(shop)
     told = Counter((saga, state) for saga, state in ends.values())
-    print(f"\n{ORDERS} orders, {len(forks)} forks, faults: {dict(trouble.done)}, ends: {dict(told)}")
+    print(
+        f"\n{ORDERS} orders, {len(forks)} forks, faults: {dict(trouble.done)}, ends: {dict(told)}"
+    )
     assert ends.keys() == {*ids, *forks}
     assert len(set(ids)) == ORDERS
     assert len(trouble.done) >= 6, trouble.done
@@ -261,6 +304,10 @@ def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minute
         == told["order", "completed"]
         == sum(order["charges"] - order["refunds"] for order in books["orders"])
     )
-    assert {job: ends[job][1] for job in forks} == {job: "failed" if mood == "closed" else "completed" for job, mood in forks.items()}
+    assert {job: ends[job][1] for job in forks} == {
+        job: "failed" if mood == "closed" else "completed" for job, mood in forks.items()
+    }
     effects = brief_saga.rows_of_each_job(prices_url)
-    assert effects == {job: brief_saga.STEPS for job in forks if ends[job][1] == "completed"}, "each step took effect once, or was undone"
+    assert effects == {job: brief_saga.STEPS for job in forks if ends[job][1] == "completed"}, (
+        "each step took effect once, or was undone"
+    )

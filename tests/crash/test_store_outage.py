@@ -20,7 +20,12 @@ pytestmark = pytest.mark.timeout(500)
 @pytest.fixture
 def shop(tmp_path: Path, own_postgres: PostgresServer, redis_executable: str) -> Iterator[Shop]:
     url = own_postgres.url(own_postgres.create_database())
-    up = Up(tmp_path / "home", DATABASE_URL=url, SUREFOOT_LEASE_SECONDS="2", SUREFOOT_HEARTBEAT_SECONDS="0.5").start()
+    up = Up(
+        tmp_path / "home",
+        DATABASE_URL=url,
+        SUREFOOT_LEASE_SECONDS="2",
+        SUREFOOT_HEARTBEAT_SECONDS="0.5",
+    ).start()
     shop = Shop(up)
     yield shop
     shop.close()
@@ -29,7 +34,10 @@ def shop(tmp_path: Path, own_postgres: PostgresServer, redis_executable: str) ->
 
 @pytest.mark.parametrize(
     ("orders", "seconds"),
-    [pytest.param(12, 0.0, id="some orders"), pytest.param(60, 30.0, id="many orders, half a minute", marks=pytest.mark.long)],
+    [
+        pytest.param(12, 0.0, id="some orders"),
+        pytest.param(60, 30.0, id="many orders, half a minute", marks=pytest.mark.long),
+    ],
 )
 def test_given_postgresql_is_stopped_while_orders_run_then_posts_are_refused_for_now_and_every_accepted_order_lands(
     shop: Shop, own_postgres: PostgresServer, orders: int, seconds: float
@@ -45,9 +53,18 @@ def test_given_postgresql_is_stopped_while_orders_run_then_posts_are_refused_for
     assert shop.http.get("/../../livez").status_code == 200
     assert shop.http.get("/../../readyz").status_code == 503
     until = time.monotonic() + seconds
-    wait_until(lambda: shop.post().status_code == 503 and time.monotonic() >= until, seconds + 60, 1.0, what="the outage to last")
+    wait_until(
+        lambda: shop.post().status_code == 503 and time.monotonic() >= until,
+        seconds + 60,
+        1.0,
+        what="the outage to last",
+    )
     own_postgres.again()
-    wait_until(lambda: shop.http.get("/../../readyz").status_code == 200, 60, what="the web server to be ready again")
+    wait_until(
+        lambda: shop.http.get("/../../readyz").status_code == 200,
+        60,
+        what="the web server to be ready again",
+    )
     later = shop.order()
     states = shop.land(200)
     declined = orders // 3

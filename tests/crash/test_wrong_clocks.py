@@ -40,7 +40,11 @@ def test_given_clocks_that_are_minutes_off_when_steps_outlast_their_lease_then_n
 ) -> None:
     slow = {"SUREFOOT_BANK_SLOW_SECONDS": f"{LEASE_S + 1:g}", "SUREFOOT_BANK_TIMEOUT_SECONDS": "25"}
     told = {part: clock(tmp_path / part, seconds) for part, seconds in CLOCKS_S.items()}
-    up = LinkedUp(tmp_path / "home", LINKS=json.dumps(told), **{**QUICK, "SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}", **slow})
+    up = LinkedUp(
+        tmp_path / "home",
+        LINKS=json.dumps(told),
+        **{**QUICK, "SUREFOOT_LEASE_SECONDS": f"{LEASE_S:g}", **slow},
+    )
     try:
         shop = FaultyShop(up.start())
         try:
@@ -49,23 +53,40 @@ def test_given_clocks_that_are_minutes_off_when_steps_outlast_their_lease_then_n
             assert shop.land(150) == {"completed": 6}
             shop.audit()
             assert all((tmp_path / part / SEEN).exists() for part in CLOCKS_S)
-            assert len({row.boot for row in shop.operations() if row.boot}) == 2, "the worker with the wrong clock has done nothing"
-            assert {row.attempts for row in shop.operations() if row.step == "charge_card" and row.kind == "action"} == {1}
-            assert not [event for order in orders for event in shop.history(order) if event.event == "recovered"]
+            assert len({row.boot for row in shop.operations() if row.boot}) == 2, (
+                "the worker with the wrong clock has done nothing"
+            )
+            assert {
+                row.attempts
+                for row in shop.operations()
+                if row.step == "charge_card" and row.kind == "action"
+            } == {1}
+            assert not [
+                event
+                for order in orders
+                for event in shop.history(order)
+                if event.event == "recovered"
+            ]
         finally:
             shop.close()
     finally:
         up.close()
 
 
-def test_given_everything_killed_in_mid_flow_when_it_is_started_ten_minutes_later_then_all_lands_once(tmp_path: Path) -> None:
+def test_given_everything_killed_in_mid_flow_when_it_is_started_ten_minutes_later_then_all_lands_once(
+    tmp_path: Path,
+) -> None:
     up = Up(
         tmp_path / "home", **{**QUICK, "SUREFOOT_LEASE_SECONDS": "8"}
     )  # attempts are counted: none is to be lost by a pause of the machine
     try:
         shop = Shop(up.start())
         orders = shop.orders(8, ("tok_slow", "tok_ok", "tok_declined", "tok_lost"))
-        wait_until(lambda: any(row.state == "running" for row in shop.operations()), 60, what="something under way")
+        wait_until(
+            lambda: any(row.state == "running" for row in shop.operations()),
+            60,
+            what="something under way",
+        )
         up.kill()
         let_pass(shop.db, STOPPED_S)
         shop.close()

@@ -7,11 +7,22 @@ from dataclasses import dataclass, field
 from surefoot.app.faults import Point
 from tests.support.order_copies import copy_of_order
 
-ACTIONS = ("create_order", "reserve_stock", "charge_card", "confirm_order", "ship_order", "send_receipt")
+ACTIONS = (
+    "create_order",
+    "reserve_stock",
+    "charge_card",
+    "confirm_order",
+    "ship_order",
+    "send_receipt",
+)
 UNDOS = ("create_order", "reserve_stock", "charge_card")
 QUICK_ONES = (Point.BEFORE_CLAIM, Point.AFTER_EFFECT, Point.AFTER_COMMIT)
 HANGS = "4s"  # after which a hanging attempt is stopped: longer than a pause of the machine, which must not count as one
-COUNTED = (Point.AFTER_CLAIM, Point.BEFORE_EFFECT, Point.AFTER_EFFECT)  # where the attempt is lost that was under way
+COUNTED = (
+    Point.AFTER_CLAIM,
+    Point.BEFORE_EFFECT,
+    Point.AFTER_EFFECT,
+)  # where the attempt is lost that was under way
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,13 @@ def _crash(step: str, point: Point) -> Window:
     name = f"crash_{step}_{point}"
     attempts = 2 if point in COUNTED else 1
     return Window(
-        name, f"{name}.{step}:crash@{point}", step, "action", "completed", attempts, step == "charge_card" and point in QUICK_ONES
+        name,
+        f"{name}.{step}:crash@{point}",
+        step,
+        "action",
+        "completed",
+        attempts,
+        step == "charge_card" and point in QUICK_ONES,
     )
 
 
@@ -50,11 +67,21 @@ def _crash_of_undo(step: str, point: Point) -> Window:
 
 def _error(point: Point) -> Window:
     name = f"error_{point}"
-    return Window(name, f"{name}.charge_card:error@{point}", "charge_card", "action", "completed", 2 if point in COUNTED else 1)
+    return Window(
+        name,
+        f"{name}.charge_card:error@{point}",
+        "charge_card",
+        "action",
+        "completed",
+        2 if point in COUNTED else 1,
+    )
 
 
 def _refusal(step: str) -> Window:
-    name, ends = f"refused_{step}", "failed" if ACTIONS.index(step) < ACTIONS.index("ship_order") else "attention"
+    name, ends = (
+        f"refused_{step}",
+        "failed" if ACTIONS.index(step) < ACTIONS.index("ship_order") else "attention",
+    )
     return Window(name, f"{name}.{step}:reject@before_effect", step, "action", ends, 1)
 
 
@@ -63,7 +90,16 @@ WINDOWS = (
     *(_crash_of_undo(step, point) for step in UNDOS for point in Point),
     *(_error(point) for point in Point if point != Point.BEFORE_ACK),
     *(_refusal(step) for step in ACTIONS),
-    Window("hangs", "hangs.charge_card:hang@before_effect", "charge_card", "action", "completed", 2, True, {"timeout": HANGS}),
+    Window(
+        "hangs",
+        "hangs.charge_card:hang@before_effect",
+        "charge_card",
+        "action",
+        "completed",
+        2,
+        True,
+        {"timeout": HANGS},
+    ),
     Window(
         "hangs_after",
         "hangs_after.confirm_order:reject@before_effect;hangs_after.charge_card.undo:hang@after_effect",

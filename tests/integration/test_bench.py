@@ -32,19 +32,49 @@ PER_JOB: dict[str, tuple[float, float, float]] = {
     "lanes": (8, 3, 30),  # submit and mark sent; claim and complete, three times
     "chain": (0, 3, 30),
     "loop": (8, 3, 9),  # by hand a message costs three commands: push, move, forget
-    "fork": (15, 2, 20),  # submit and mark sent; two packs of five: claim, five completions; the join's completion
-    "fork_apart": (23, 10, 100),  # submit and mark sent; ten claims, eleven completions: the last member runs on to the join
+    "fork": (
+        15,
+        2,
+        20,
+    ),  # submit and mark sent; two packs of five: claim, five completions; the join's completion
+    "fork_apart": (
+        23,
+        10,
+        100,
+    ),  # submit and mark sent; ten claims, eleven completions: the last member runs on to the join
 }
 CHORD_MESSAGES = 11
 
 
 def bench(home: Path, **env: str) -> subprocess.Popen[str]:
-    slow = {"SUREFOOT_RUN_ON_SECONDS": "60", "SUREFOOT_PACK_SECONDS": "60"}  # the machine may be busy, and counts are to be exact
-    ours = {**os.environ, **slow, "PYTHONPATH": str(ROOT), "TMPDIR": str(home), "SUREFOOT_HOME": str(home / "var"), **env}
-    words = [sys.executable, "-m", "surefoot.app.cli", "bench", "--rounds", "1", "--jobs", "5", "--json"]
+    slow = {
+        "SUREFOOT_RUN_ON_SECONDS": "60",
+        "SUREFOOT_PACK_SECONDS": "60",
+    }  # the machine may be busy, and counts are to be exact
+    ours = {
+        **os.environ,
+        **slow,
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(home),
+        "SUREFOOT_HOME": str(home / "var"),
+        **env,
+    }
+    words = [
+        sys.executable,
+        "-m",
+        "surefoot.app.cli",
+        "bench",
+        "--rounds",
+        "1",
+        "--jobs",
+        "5",
+        "--json",
+    ]
     out, err = (home / "out").open("w"), (home / "err").open("w")
     with out, err:
-        return subprocess.Popen(words, env=ours, stdout=out, stderr=err, text=True, start_new_session=True)
+        return subprocess.Popen(
+            words, env=ours, stdout=out, stderr=err, text=True, start_new_session=True
+        )
 
 
 def result(home: Path, **env: str) -> dict[str, Any]:
@@ -76,8 +106,14 @@ def check(found: dict[str, Any]) -> None:
         assert row["jobs_per_s"]["median"] > 0
     for name, (writes, messages, commands) in PER_JOB.items():
         row = rows[name]
-        assert (row["write_tx"], row["messages"], row["broker_commands"]) == (writes, messages, commands), row
-        if (watched := rows.get(f"{name}_events")) is not None:  # events are more commands and nothing else
+        assert (row["write_tx"], row["messages"], row["broker_commands"]) == (
+            writes,
+            messages,
+            commands,
+        ), row
+        if (
+            watched := rows.get(f"{name}_events")
+        ) is not None:  # events are more commands and nothing else
             assert (watched["write_tx"], watched["messages"]) == (writes, messages), watched
             assert watched["broker_commands"] > commands
     assert rows["chord"]["messages"] == CHORD_MESSAGES
@@ -89,7 +125,9 @@ def check(found: dict[str, Any]) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_given_only_this_machine_when_benched_then_counts_are_exact_and_nothing_is_left(tmp_path: Path, redis_executable: str) -> None:
+def test_given_only_this_machine_when_benched_then_counts_are_exact_and_nothing_is_left(
+    tmp_path: Path, redis_executable: str
+) -> None:
     found = result(tmp_path)
     check(found)
     assert "SQLite" in found["machine"]["store"]
@@ -117,11 +155,17 @@ def test_given_postgresql_and_a_redis_in_use_when_benched_then_counts_are_the_sa
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_given_a_bench_that_runs_when_interrupted_then_no_process_and_no_file_is_left(tmp_path: Path, redis_executable: str) -> None:
+def test_given_a_bench_that_runs_when_interrupted_then_no_process_and_no_file_is_left(
+    tmp_path: Path, redis_executable: str
+) -> None:
     process = bench(tmp_path)
     try:
         wait_until(lambda: "store:" in text_of(tmp_path / "err"), 90, what="the bench to begin")
-        wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 8, 90, what="its workers")
+        wait_until(
+            lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 8,
+            90,
+            what="its workers",
+        )
         theirs = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
@@ -131,7 +175,9 @@ def test_given_a_bench_that_runs_when_interrupted_then_no_process_and_no_file_is
     assert sorted(path.name for path in tmp_path.iterdir()) == ["err", "out"]
 
 
-def test_given_a_broker_that_is_no_redis_when_benched_then_one_line_names_the_setting(tmp_path: Path) -> None:
+def test_given_a_broker_that_is_no_redis_when_benched_then_one_line_names_the_setting(
+    tmp_path: Path,
+) -> None:
     process = bench(tmp_path, BROKER_URL="amqp://guest@127.0.0.1:1//")
     assert process.wait(60) == 1
     assert "BROKER_URL" in (tmp_path / "err").read_text()
@@ -139,5 +185,7 @@ def test_given_a_broker_that_is_no_redis_when_benched_then_one_line_names_the_se
 
 
 def databases(server: PostgresServer) -> set[str]:
-    with psycopg.connect(host="127.0.0.1", port=server.port, user=OWNER, dbname="postgres") as connection:
+    with psycopg.connect(
+        host="127.0.0.1", port=server.port, user=OWNER, dbname="postgres"
+    ) as connection:
         return {row[0] for row in connection.execute("SELECT datname FROM pg_database")}

@@ -15,10 +15,16 @@ from surefoot.app.config import Settings
 
 
 @pytest.mark.long
-def test_given_a_small_extent_then_each_kind_is_answered_in_each_round(store_url: str, tmp_path: Path) -> None:
+def test_given_a_small_extent_then_each_kind_is_answered_in_each_round(
+    store_url: str, tmp_path: Path
+) -> None:
     said: list[str] = []
-    settings = Settings(database_url=store_url if store_url.startswith("postgresql") else "", home=tmp_path)
-    found = as_json(poll(settings, Extent(connections=(1, 4), rounds=2, batch_s=0.6, jobs=3), said.append))
+    settings = Settings(
+        database_url=store_url if store_url.startswith("postgresql") else "", home=tmp_path
+    )
+    found = as_json(
+        poll(settings, Extent(connections=(1, 4), rounds=2, batch_s=0.6, jobs=3), said.append)
+    )
     assert [(size["connections"], size["rounds"]) for size in found["sizes"]] == [(1, 2), (4, 2)]
     for size in found["sizes"]:
         assert min(size["noop"]["per_s"], size["poll"]["per_s"], size["poll"]["web_ms"]) > 0
@@ -26,10 +32,16 @@ def test_given_a_small_extent_then_each_kind_is_answered_in_each_round(store_url
         assert (size["poll"]["database_ms"] is None) == store_url.startswith("sqlite")
 
 
-def test_given_answers_other_than_expected_then_nothing_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_given_answers_other_than_expected_then_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("surefoot.app.bench.polling.STATUS", {"noop": 404, "poll": 304})
     with pytest.raises(ClientLost, match="only 404 was expected"):
-        poll(Settings(home=tmp_path), Extent(connections=(1,), rounds=1, batch_s=0.1, jobs=1), lambda _: None)
+        poll(
+            Settings(home=tmp_path),
+            Extent(connections=(1,), rounds=1, batch_s=0.1, jobs=1),
+            lambda _: None,
+        )
 
 
 def test_given_rounds_then_ratios_are_within_a_round_and_told_with_their_spread() -> None:
@@ -55,7 +67,9 @@ def test_given_rounds_then_ratios_are_within_a_round_and_told_with_their_spread(
         (b"HTTP/1.1 304 NOT MODIFIED\r\nETag: x\r\n\r\n", 304),
     ],
 )
-def test_given_an_answer_so_far_then_its_status_once_it_is_whole(answer: bytes, status: int | None) -> None:
+def test_given_an_answer_so_far_then_its_status_once_it_is_whole(
+    answer: bytes, status: int | None
+) -> None:
     assert whole(answer) == status
 
 

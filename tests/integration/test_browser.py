@@ -37,11 +37,16 @@ def page(browser: Browser, url: str) -> Iterator[Page]:  # noqa: F811
     context = browser.new_context(viewport={"width": 1180, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     found = context.new_page()
-    found.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    found.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
     found.on("pageerror", lambda error: complaints.append(str(error)))
     yield found
     context.close()
-    refused = re.compile("status of (401|422)")  # a wrong key, a form with a fault: what a test sends on purpose
+    refused = re.compile(
+        "status of (401|422)"
+    )  # a wrong key, a form with a fault: what a test sends on purpose
     assert [text for text in complaints if not refused.search(text)] == []
 
 
@@ -54,7 +59,13 @@ def sign_in(page: Page, url: str, key: str) -> None:
 
 
 def filled(page: Page, **values: str) -> None:
-    for name, value in {"sku": "apple", "quantity": "2", "amount_cents": "12.50", "card": "tok_ok", **values}.items():
+    for name, value in {
+        "sku": "apple",
+        "quantity": "2",
+        "amount_cents": "12.50",
+        "card": "tok_ok",
+        **values,
+    }.items():
         page.fill(f'input[name="f.{name}"]', value)
 
 
@@ -77,11 +88,15 @@ def test_given_wrong_key_when_signing_in_then_said_beside_the_field(page: Page, 
     expect(page.locator("#key-fault")).to_contain_text("unknown or was revoked")
 
 
-def test_given_three_clicks_when_the_form_is_sent_then_one_job_followed_live_to_its_end(shop: Shop, page: Page, url: str) -> None:
+def test_given_three_clicks_when_the_form_is_sent_then_one_job_followed_live_to_its_end(
+    shop: Shop, page: Page, url: str
+) -> None:
     sign_in(page, url, shop.key())
     page.goto(f"{url}/?saga=shop")
     filled(page)
-    page.evaluate("() => { for (let i = 0; i < 3; i++) document.querySelector('form[data-once] button.main').click() }")
+    page.evaluate(
+        "() => { for (let i = 0; i < 3; i++) document.querySelector('form[data-once] button.main').click() }"
+    )
     page.wait_for_url(re.compile("/jobs/"))
     assert len(list_jobs(shop.db, shop.tenant)[0]) == 1
     sentence = page.locator(".why .sentence")
@@ -95,10 +110,14 @@ def test_given_three_clicks_when_the_form_is_sent_then_one_job_followed_live_to_
     expect(page).to_have_title(re.compile("^✓ .*completed"))
     expect(page.locator("[data-fresh]")).to_have_text("final")
     assert "mark-done" in (page.get_attribute("#favicon", "href") or "")
-    assert page.evaluate("() => window.stays") is True  # it was followed: the page was never loaded anew
+    assert (
+        page.evaluate("() => window.stays") is True
+    )  # it was followed: the page was never loaded anew
 
 
-def test_given_ended_job_when_its_page_stays_open_then_it_asks_no_more(shop: Shop, app: Flask, page: Page, url: str) -> None:
+def test_given_ended_job_when_its_page_stays_open_then_it_asks_no_more(
+    shop: Shop, app: Flask, page: Page, url: str
+) -> None:
     sign_in(page, url, shop.key())
     job_id = shop.order()
     shop.drain()
@@ -110,7 +129,9 @@ def test_given_ended_job_when_its_page_stays_open_then_it_asks_no_more(shop: Sho
 
 
 @pytest.mark.long
-def test_given_a_server_that_hangs_when_followed_then_told_as_not_reachable(shop: Shop, page: Page, url: str) -> None:
+def test_given_a_server_that_hangs_when_followed_then_told_as_not_reachable(
+    shop: Shop, page: Page, url: str
+) -> None:
     sign_in(page, url, shop.key())
     page.goto(f"{url}/jobs/{shop.order()}")
     page.route(re.compile("/live"), lambda route: None)  # it takes the request and never answers
@@ -119,7 +140,9 @@ def test_given_a_server_that_hangs_when_followed_then_told_as_not_reachable(shop
     expect(page.locator("[data-fresh]")).to_contain_text("updated", timeout=PATIENCE_MS)
 
 
-def test_given_faults_when_the_form_is_sent_then_beside_their_fields_and_nothing_is_lost(shop: Shop, page: Page, url: str) -> None:
+def test_given_faults_when_the_form_is_sent_then_beside_their_fields_and_nothing_is_lost(
+    shop: Shop, page: Page, url: str
+) -> None:
     sign_in(page, url, shop.key())
     page.goto(f"{url}/?saga=shop")
     filled(page, quantity="5000", amount_cents="much")
@@ -137,7 +160,9 @@ def test_given_faults_when_the_form_is_sent_then_beside_their_fields_and_nothing
     assert start(page) == list_jobs(shop.db, shop.tenant)[0][0]["id"]
 
 
-def test_given_running_job_when_cancelled_by_its_button_then_undone_before_the_eyes(shop: Shop, page: Page, url: str) -> None:
+def test_given_running_job_when_cancelled_by_its_button_then_undone_before_the_eyes(
+    shop: Shop, page: Page, url: str
+) -> None:
     sign_in(page, url, shop.key())
     job_id = shop.order()
     deliver(shop, "create_order", "reserve_stock")
@@ -152,7 +177,9 @@ def test_given_running_job_when_cancelled_by_its_button_then_undone_before_the_e
     expect(page.locator("p.said")).to_have_count(0)
 
 
-def test_given_declined_job_when_run_again_by_its_button_then_a_new_job_that_names_it(shop: Shop, page: Page, url: str) -> None:
+def test_given_declined_job_when_run_again_by_its_button_then_a_new_job_that_names_it(
+    shop: Shop, page: Page, url: str
+) -> None:
     shop.service.script["charge_card", "action"].append(Rejected("the bank declined the card"))
     job_id = shop.order()
     shop.land(job_id)
@@ -163,7 +190,9 @@ def test_given_declined_job_when_run_again_by_its_button_then_a_new_job_that_nam
     page.click("text=Yes, run again")
     page.wait_for_url(re.compile("said=again"))
     assert job_id not in page.url
-    expect(page.locator("text=a new run of an earlier job")).to_have_attribute("href", f"/jobs/{job_id}")
+    expect(page.locator("text=a new run of an earlier job")).to_have_attribute(
+        "href", f"/jobs/{job_id}"
+    )
 
 
 def test_given_any_page_when_followed_to_the_api_then_every_operation_is_there_and_can_be_copied(
@@ -172,23 +201,32 @@ def test_given_any_page_when_followed_to_the_api_then_every_operation_is_there_a
     page.goto(f"{url}/sign-in")
     page.click("header >> text=API")
     expect(page).to_have_url(f"{url}/docs")
-    operations = sum(len(methods) for methods in app.test_client().get("/api/v1/openapi.json").get_json()["paths"].values())
+    operations = sum(
+        len(methods)
+        for methods in app.test_client().get("/api/v1/openapi.json").get_json()["paths"].values()
+    )
     expect(page.locator("section.call .command button[data-copy]")).to_have_count(operations)
     page.click('ul.calls a[href="#jobs_cancel"]')
     expect(page.locator("section.call:target h2")).to_contain_text("/api/v1/jobs/{job_id}/cancel")
-    assert page.evaluate("() => document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate(
+        "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    )
 
 
 @pytest.mark.long
 @pytest.mark.timeout(500)
-def test_given_everything_running_when_an_order_is_made_in_a_browser_then_done_and_another_undone(page: Page, tmp_path: Path) -> None:
+def test_given_everything_running_when_an_order_is_made_in_a_browser_then_done_and_another_undone(
+    page: Page, tmp_path: Path
+) -> None:
     up = Up(
         tmp_path / "home", SUREFOOT_BANK_SLOW_SECONDS="15", SUREFOOT_BANK_TIMEOUT_SECONDS="30"
     )  # slow enough to be cancelled by hand on a busy machine
     try:
         orders = Orders(up.start())
         sign_in(page, up.run.web_url, up.run.env["SUREFOOT_API_KEY"])
-        page.evaluate("() => { for (let i = 0; i < 3; i++) document.querySelector('form[data-once] button.main').click() }")
+        page.evaluate(
+            "() => { for (let i = 0; i < 3; i++) document.querySelector('form[data-once] button.main').click() }"
+        )
         page.wait_for_url(re.compile("/jobs/"))
         page.wait_for_selector("[data-ended]", timeout=120_000)
         expect(page).to_have_title(re.compile("^✓ "))
@@ -215,7 +253,9 @@ def test_given_attention_when_an_operator_writes_why_while_the_page_is_followed_
     page.goto(f"{url}/jobs/{job}")
     box = page.locator('[data-part="letters"]')
     expect(box).to_contain_text("The undo of charge_card gave up after 2 attempts")
-    assert page.evaluate("document.documentElement.scrollWidth") == 390  # nothing hangs over on a telephone
+    assert (
+        page.evaluate("document.documentElement.scrollWidth") == 390
+    )  # nothing hangs over on a telephone
     box.get_by_role("button", name="Assign to me").click()
     expect(page.locator('[data-part="letters"]')).to_contain_text("Assigned to")
     page.locator('.letter input[name="reason"]').focus()
@@ -231,7 +271,9 @@ def test_given_attention_when_an_operator_writes_why_while_the_page_is_followed_
     expect(page.locator('[data-part="letters"]')).to_have_count(0)
 
 
-def test_given_the_page_of_the_api_when_words_are_typed_then_only_what_has_all_of_them_is_shown(page: Page, url: str) -> None:
+def test_given_the_page_of_the_api_when_words_are_typed_then_only_what_has_all_of_them_is_shown(
+    page: Page, url: str
+) -> None:
     page.goto(f"{url}/docs")
     calls = page.locator("section.call:visible")
     contents = page.locator("[data-contents] li:visible")

@@ -23,7 +23,9 @@ Log = list[list[str]]
 
 
 @pytest.fixture(scope="module")
-def broker(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def broker(
+    redis_executable: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
     server = RedisServer(redis_executable, tmp_path_factory.mktemp("redis"))
     try:
         yield server.start()
@@ -32,7 +34,9 @@ def broker(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def worker(broker: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+def worker(
+    broker: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorkerProcess]:
     with WorkerProcess(tmp_path_factory.mktemp("worker"), broker.url, words=("-E",)) as running:
         yield running
 
@@ -65,7 +69,11 @@ def at_rest(broker: RedisServer) -> bool:
 
 def chord_keys(client: redis.Redis) -> list[str]:
     found: Any = client.keys("*")
-    return [key.decode() for key in found if b"chord" in key or b"celery-task-meta" in key or b"taskset" in key]
+    return [
+        key.decode()
+        for key in found
+        if b"chord" in key or b"celery-task-meta" in key or b"taskset" in key
+    ]
 
 
 def test_given_chain_when_published_then_every_step_runs_once_in_order(
@@ -87,14 +95,24 @@ def test_given_chain_when_published_then_every_step_runs_once_in_order(
     ],
 )
 def test_given_chord_when_the_store_releases_the_join_then_body_runs_once_after_all(
-    worker: WorkerProcess, broker: RedisServer, publisher: Publisher, header: tuple[str, ...], body: str, of: str
+    worker: WorkerProcess,
+    broker: RedisServer,
+    publisher: Publisher,
+    header: tuple[str, ...],
+    body: str,
+    of: str,
 ) -> None:
     rules(worker, **{step: {"join": body[0], "of": list(of), "sleep": 0.05} for step in of})
     jobs = [new_id() for _ in range(5)]
     for job in jobs:
-        assert publisher.publish((Chord(tuple(chain(job, run) for run in header), chain(job, body)),))
+        assert publisher.publish(
+            (Chord(tuple(chain(job, run) for run in header), chain(job, body)),)
+        )
     total = sum(map(len, header)) + len(body)
-    wait_until(lambda: all(len(ended(worker, job)) >= total for job in jobs) and at_rest(broker), what="all bodies")
+    wait_until(
+        lambda: all(len(ended(worker, job)) >= total for job in jobs) and at_rest(broker),
+        what="all bodies",
+    )
     for job in jobs:
         done = ended(worker, job)
         assert done.endswith(body)
@@ -113,7 +131,9 @@ def test_given_header_task_that_is_retried_when_its_later_completion_releases_th
     assert sorted(ended(worker, job)) == ["a", "b"]
 
     rules(worker, b={"join": "d", "of": ["a", "b"]})
-    assert publisher.publish((Chord((chain(job, "b"), chain(job, "c")), chain(job, "d")),))  # rung again
+    assert publisher.publish(
+        (Chord((chain(job, "b"), chain(job, "c")), chain(job, "d")),)
+    )  # rung again
     wait_until(lambda: "d" in ended(worker, job) and at_rest(broker), what="the body")
     assert ended(worker, job).count("d") == 1
 
@@ -124,7 +144,9 @@ def test_given_step_that_does_not_complete_when_it_heads_chain_and_chord_then_no
 ) -> None:
     rules(worker, a={"verdict": verdict, "error": "no"}, b={"verdict": verdict, "error": "no"})
     job = new_id()
-    assert publisher.publish((chain(job, "ac"), Chord((chain(job, "b"), chain(job, "d")), chain(job, "e"))))
+    assert publisher.publish(
+        (chain(job, "ac"), Chord((chain(job, "b"), chain(job, "d")), chain(job, "e")))
+    )
     wait_until(lambda: len(ended(worker, job)) >= 3 and at_rest(broker), what="the first ones")
     after = new_id()
     assert publisher.publish((chain(after, "l"),))
@@ -154,12 +176,16 @@ def test_given_step_that_breaks_when_run_then_the_same_child_and_worker_go_on(
     for _ in range(3):
         job = new_id()
         assert publisher.publish((chain(job, "ab"),))
-        wait_until(lambda job=job: ended(worker, job) == "a" and at_rest(broker), what="the broken step")
+        wait_until(
+            lambda job=job: ended(worker, job) == "a" and at_rest(broker), what="the broken step"
+        )
     assert worker.running
     assert set(worker.children) == children
 
 
-def test_given_broker_that_is_gone_when_a_step_completes_then_it_is_reported_as_success(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_given_broker_that_is_gone_when_a_step_completes_then_it_is_reported_as_success(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
     home = tmp_path / "w"
     home.mkdir()
     (home / "rules.json").write_text(json.dumps({"a": {"sleep": 1.5}}))
@@ -169,6 +195,9 @@ def test_given_broker_that_is_gone_when_a_step_completes_then_it_is_reported_as_
         wait_until(lambda: running.lines(), what="the first step to start")
         redis_server.stop(kill=True)
         wait_until(lambda: "a" in running.ended(), what="the first step to end")
-        wait_until(lambda: "succeeded in" in running.text() or "raised" in running.text(), what="its outcome in the log")
+        wait_until(
+            lambda: "succeeded in" in running.text() or "raised" in running.text(),
+            what="its outcome in the log",
+        )
         assert "succeeded in" in running.text()
         assert running.running

@@ -66,25 +66,39 @@ class Place:
 
     def submit(self, saga: Saga[Any] = fork) -> str:
         with reading(self.db) as connection:
-            tenant = connection.execute(select(tenants.c.id).where(tenants.c.name == "default")).scalar_one()
+            tenant = connection.execute(
+                select(tenants.c.id).where(tenants.c.name == "default")
+            ).scalar_one()
         submitted = submit(
-            self.db, self.settings, Registry([saga]), Submission(tenant_id=tenant, saga=saga.name, input={"note": ""}, actor="test")
+            self.db,
+            self.settings,
+            Registry([saga]),
+            Submission(tenant_id=tenant, saga=saga.name, input={"note": ""}, actor="test"),
         )
         # as impatient as the web server is; the machine may pause just then, so it is tried again
-        wait_until(lambda: ring(self.db, self.publisher, submitted.plan), what="the broker to take the first messages")
+        wait_until(
+            lambda: ring(self.db, self.publisher, submitted.plan),
+            what="the broker to take the first messages",
+        )
         return submitted.job_id
 
     def rules(self, **steps: dict[str, Any]) -> None:
-        (self.worker.home / "rules.json").write_text(json.dumps({name.replace("_undo", ".undo"): rule for name, rule in steps.items()}))
+        (self.worker.home / "rules.json").write_text(
+            json.dumps({name.replace("_undo", ".undo"): rule for name, rule in steps.items()})
+        )
 
     def state(self, job: str) -> str:
         with reading(self.db) as connection:
-            return str(connection.execute(select(jobs.c.state).where(jobs.c.id == job)).scalar_one())
+            return str(
+                connection.execute(select(jobs.c.state).where(jobs.c.id == job)).scalar_one()
+            )
 
     def operation(self, job: str, step: str, kind: str = "action") -> Any:
         o = operations.c
         with reading(self.db) as connection:
-            return connection.execute(select(operations).where(o.job_id == job, o.step == step, o.kind == kind)).one()
+            return connection.execute(
+                select(operations).where(o.job_id == job, o.step == step, o.kind == kind)
+            ).one()
 
     def ended(self, job: str) -> list[str]:
         return [words[1] for words in self.worker.lines() if words[0] == "end" and words[2] == job]
@@ -118,7 +132,9 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     host.close()
 
 
-on_both = pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.long)], indirect=True)
+on_both = pytest.mark.parametrize(
+    "broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.long)], indirect=True
+)
 
 
 @contextmanager
@@ -136,12 +152,16 @@ def made(home: Path, broker: Broker) -> Iterator[Place]:
         "SUREFOOT_SAGAS": "tests.unit.workers.fork_saga,tests.support.wide_saga",
         "SUREFOOT_LANES": "east,west",
     }
-    worker = WorkerProcess(home, broker.url, app="surefoot.workers.celery_app", environment=environment)
+    worker = WorkerProcess(
+        home, broker.url, app="surefoot.workers.celery_app", environment=environment
+    )
     publisher = Publisher(producer_app(broker.url, "web"), pause_s=0.2)
     probing = probe(broker.url)
     probing.set_marker("here")
     try:
-        yield Place(db, broker, worker, publisher, settings, Sweeper(db, settings, publisher, probing))
+        yield Place(
+            db, broker, worker, publisher, settings, Sweeper(db, settings, publisher, probing)
+        )
     finally:
         worker.kill()
         probing.close()
@@ -157,7 +177,10 @@ def place(broker: Broker, tmp_path: Path) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def lasting(module_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One place for all tests of this module that leave its broker and its worker's processes as they are."""
-    with made(tmp_path_factory.mktemp("lasting") / "home", OnRedis(module_redis)) as place, place.worker:
+    with (
+        made(tmp_path_factory.mktemp("lasting") / "home", OnRedis(module_redis)) as place,
+        place.worker,
+    ):
         yield place
 
 
@@ -166,7 +189,9 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """A place whose worker runs, with no rules and nothing under way: the lasting one, unless the test is `running_on_both`."""
     if getattr(request, "param", "redis") == "redis":
         place: Place = request.getfixturevalue("lasting")
-        wait_until(place.broker.settled, 30, what="every message of earlier tests to be acknowledged")
+        wait_until(
+            place.broker.settled, 30, what="every message of earlier tests to be acknowledged"
+        )
         place.rules()
         yield place
         assert place.worker.running, place.worker.text()[-3000:]
@@ -182,23 +207,31 @@ def on_redis(place: Place) -> OnRedis:
     return place.broker
 
 
-running_on_both = pytest.mark.parametrize("running", ["redis", pytest.param("rabbitmq", marks=pytest.mark.long)], indirect=True)
+running_on_both = pytest.mark.parametrize(
+    "running", ["redis", pytest.param("rabbitmq", marks=pytest.mark.long)], indirect=True
+)
 
 
 @running_on_both
-def test_given_healthy_parts_when_jobs_are_submitted_then_chains_and_chords_carry_them_without_the_sweep(running: Place) -> None:
+def test_given_healthy_parts_when_jobs_are_submitted_then_chains_and_chords_carry_them_without_the_sweep(
+    running: Place,
+) -> None:
     ids = [running.submit() for _ in range(10)]
     for job in ids:
         running.land(job, "completed", sweep=False)
         assert sorted(running.ended(job)) == EVERY_STEP
         assert running.ended(job)[-2:] == ["join", "last"]
     with reading(running.db) as connection:
-        rows = connection.execute(select(operations.c.resent, operations.c.attempts).where(operations.c.job_id.in_(ids))).all()
+        rows = connection.execute(
+            select(operations.c.resent, operations.c.attempts).where(operations.c.job_id.in_(ids))
+        ).all()
     assert {(row.resent, row.attempts) for row in rows} == {(0, 1)}
     wait_until(running.broker.settled, what="every message acknowledged")
 
 
-def test_given_a_fork_that_was_joined_then_nothing_of_it_is_kept_in_the_broker(running: Place) -> None:
+def test_given_a_fork_that_was_joined_then_nothing_of_it_is_kept_in_the_broker(
+    running: Place,
+) -> None:
     running.land(running.submit(), "completed")
     with on_redis(running).server.client() as client:
         keys: Any = client.keys("*")
@@ -215,14 +248,18 @@ def test_given_rejection_when_run_then_the_job_is_undone_by_the_workers(running:
 
 
 @on_both
-def test_given_child_killed_in_a_step_when_its_worker_lives_then_the_second_attempt_comes_at_once(place: Place) -> None:
+def test_given_child_killed_in_a_step_when_its_worker_lives_then_the_second_attempt_comes_at_once(
+    place: Place,
+) -> None:
     place.rules(first={"gate": "never", "times": 1})
     with place.worker:
         job = place.submit()
         wait_until(lambda: place.started(job, "first"), what="the step to run")
         os.kill(int(place.started(job, "first")[0][3]), signal.SIGKILL)
         wait_until(
-            lambda: len(place.started(job, "first")) == 2, 30, what="the second attempt, by the message put back"
+            lambda: len(place.started(job, "first")) == 2,
+            30,
+            what="the second attempt, by the message put back",
         )  # there is no relay
         place.land(job, "completed", sweep=False)
         assert place.operation(job, "first").attempts == 2
@@ -230,7 +267,9 @@ def test_given_child_killed_in_a_step_when_its_worker_lives_then_the_second_atte
 
 
 @on_both
-def test_given_step_that_is_deaf_to_its_limit_when_past_its_hard_limit_then_its_child_is_killed(place: Place) -> None:
+def test_given_step_that_is_deaf_to_its_limit_when_past_its_hard_limit_then_its_child_is_killed(
+    place: Place,
+) -> None:
     place.rules(left={"stubborn": 60, "times": 1})
     place.worker.environment["SUREFOOT_HARD_LIMIT_GRACE_SECONDS"] = "0.5"
     with place.worker:
@@ -240,7 +279,9 @@ def test_given_step_that_is_deaf_to_its_limit_when_past_its_hard_limit_then_its_
         assert "operation.killed" in place.worker.text()
 
 
-def test_given_step_without_a_sign_of_progress_when_it_stalls_then_its_child_is_killed_and_history_says_so(place: Place) -> None:
+def test_given_step_without_a_sign_of_progress_when_it_stalls_then_its_child_is_killed_and_history_says_so(
+    place: Place,
+) -> None:
     place.rules(last={"sleep": 50, "times": 1})
     with place.worker:
         job = place.submit()
@@ -249,8 +290,13 @@ def test_given_step_without_a_sign_of_progress_when_it_stalls_then_its_child_is_
         assert row.attempts == 2
         with reading(place.db) as connection:
             h = history.c
-            (told,) = connection.execute(select(h.detail).where(h.job_id == job, h.event == "stalled")).scalars()
-        assert told["error"] == {"type": "Stalled", "message": "no sign of progress for 3 s (stall_timeout)"}
+            (told,) = connection.execute(
+                select(h.detail).where(h.job_id == job, h.event == "stalled")
+            ).scalars()
+        assert told["error"] == {
+            "type": "Stalled",
+            "message": "no sign of progress for 3 s (stall_timeout)",
+        }
         assert "no sign of progress" in place.worker.text()
 
 
@@ -272,19 +318,26 @@ def test_given_a_step_longer_than_its_lease_when_its_message_comes_again_and_aga
         wait_until(lambda: running.publisher.publish((copy,)), what="the broker to take the copy")
         running.sweeper.run_once()
         with on_redis(running).server.client() as client:
-            wait_until(lambda: client.hlen("unacked") <= 1 and not client.llen("west"), what="the copy to be answered at once")
+            wait_until(
+                lambda: client.hlen("unacked") <= 1 and not client.llen("west"),
+                what="the copy to be answered at once",
+            )
     running.land(job, "completed")
     assert len(running.started(job, "last")) == 1
     assert running.operation(job, "last").attempts == 1
 
 
 @running_on_both
-def test_given_an_operation_revoked_by_remote_control_when_its_message_comes_then_it_runs_all_the_same(running: Place) -> None:
+def test_given_an_operation_revoked_by_remote_control_when_its_message_comes_then_it_runs_all_the_same(
+    running: Place,
+) -> None:
     running.rules(first={"gate": "revoked"})
     job = running.submit()
     wait_until(lambda: running.started(job, "first"), what="the first step")
     control = producer_app(running.broker.url, "web").control
-    answers: Any = control.revoke(operation_id(job, "last", "", "action"), reply=True, timeout=10, limit=1)
+    answers: Any = control.revoke(
+        operation_id(job, "last", "", "action"), reply=True, timeout=10, limit=1
+    )
     running.open("revoked")
     assert [answer for told in answers for answer in told.values()] == [{"error": REFUSAL}]
     running.land(job, "completed")
@@ -312,15 +365,23 @@ COMMANDS: dict[str, dict[str, Any]] = {
 
 
 @running_on_both
-def test_given_every_command_of_remote_control_when_broadcast_then_nothing_changes_and_the_log_warns(running: Place) -> None:
+def test_given_every_command_of_remote_control_when_broadcast_then_nothing_changes_and_the_log_warns(
+    running: Place,
+) -> None:
     control = producer_app(running.broker.url, "web").control
 
     def asked(question: str, **arguments: Any) -> Any:
-        (answer,) = control.broadcast(question, arguments=arguments, reply=True, timeout=20, limit=1)
+        (answer,) = control.broadcast(
+            question, arguments=arguments, reply=True, timeout=20, limit=1
+        )
         return next(iter(answer.values()))
 
     def facts() -> Any:
-        return [sorted(queue["name"] for queue in asked("active_queues")), asked("stats")["pool"]["max-concurrency"], running.worker.pid]
+        return [
+            sorted(queue["name"] for queue in asked("active_queues")),
+            asked("stats")["pool"]["max-concurrency"],
+            running.worker.pid,
+        ]
 
     before, children = facts(), set(running.worker.children)
     control.broadcast("shutdown", pattern="(.*)*x", matcher="pcre")
@@ -328,31 +389,51 @@ def test_given_every_command_of_remote_control_when_broadcast_then_nothing_chang
         assert asked(command, **arguments) == {"error": REFUSAL}, command
         assert "control.refused" in running.worker.text()
     for command in set(COMMANDS) - {"made_up"}:
-        wait_until(lambda command=command: _refused(running, command), what=f"a line about {command}")  # type: ignore[misc]
+        wait_until(
+            lambda command=command: _refused(running, command), what=f"a line about {command}"
+        )  # type: ignore[misc]
     running.land(running.submit(), "completed")
     assert facts() == before
     assert set(running.worker.children) == children
 
 
 def _refused(running: Place, command: str) -> bool:
-    return any("control.refused" in line and command in line for line in running.worker.text().splitlines())
+    return any(
+        "control.refused" in line and command in line for line in running.worker.text().splitlines()
+    )
 
 
 @running_on_both
-def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_their_reason_and_the_worker_goes_on(running: Place) -> None:
+def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_their_reason_and_the_worker_goes_on(
+    running: Place,
+) -> None:
     pid = running.worker.pid
     job = running.submit()
     running.land(job, "completed")
     other = new_id()
     forged = {
-        UNKNOWN_JOB: Message(operation_id(other, "first", "", "action"), "fork.first", "east", other),
-        "forged: no such operation": Message(operation_id(job, "none", "", "action"), "fork.first", "east", job),
-        "forged: the operation is of another job": Message(operation_id(job, "first", "", "action"), "fork.first", "east", other),
-        "forged: the operation is another step's": Message(operation_id(job, "first", "", "action"), "fork.left", "east", job),
+        UNKNOWN_JOB: Message(
+            operation_id(other, "first", "", "action"), "fork.first", "east", other
+        ),
+        "forged: no such operation": Message(
+            operation_id(job, "none", "", "action"), "fork.first", "east", job
+        ),
+        "forged: the operation is of another job": Message(
+            operation_id(job, "first", "", "action"), "fork.first", "east", other
+        ),
+        "forged: the operation is another step's": Message(
+            operation_id(job, "first", "", "action"), "fork.left", "east", job
+        ),
     }
     for message in forged.values():
-        wait_until(lambda message=message: running.publisher.publish((Chain((message,)),)), what="the broker to take it")  # type: ignore[misc]
-    wait_until(lambda: len({row["reason"] for row in quarantined(running.db)}) == len(forged), what="each of them in quarantine")
+        wait_until(
+            lambda message=message: running.publisher.publish((Chain((message,)),)),
+            what="the broker to take it",
+        )  # type: ignore[misc]
+    wait_until(
+        lambda: len({row["reason"] for row in quarantined(running.db)}) == len(forged),
+        what="each of them in quarantine",
+    )
     rows = quarantined(running.db)
     assert {row["reason"] for row in rows} == set(forged)
     assert {row["queue"] for row in rows} == {"east"}
@@ -361,7 +442,9 @@ def test_given_forged_messages_when_consumed_then_they_are_in_quarantine_with_th
     assert running.worker.pid == pid
 
 
-def test_given_step_past_its_soft_limit_when_run_then_it_is_an_ordinary_failure_of_the_same_child(running: Place) -> None:
+def test_given_step_past_its_soft_limit_when_run_then_it_is_an_ordinary_failure_of_the_same_child(
+    running: Place,
+) -> None:
     running.rules(left={"sleep": 60, "times": 1})
     children = set(running.worker.children)
     job = running.submit()
@@ -369,12 +452,17 @@ def test_given_step_past_its_soft_limit_when_run_then_it_is_an_ordinary_failure_
     assert set(running.worker.children) == children
     with reading(running.db) as connection:
         told = [
-            row.detail for row in connection.execute(select(history).where(history.c.job_id == job, history.c.event == "attempt_failed"))
+            row.detail
+            for row in connection.execute(
+                select(history).where(history.c.job_id == job, history.c.event == "attempt_failed")
+            )
         ]
     assert "timeout of 2 s" in json.dumps(told)
 
 
-def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_and_the_child_lives(running: Place) -> None:
+def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_and_the_child_lives(
+    running: Place,
+) -> None:
     running.rules(right={"raises": "exit"})
     children = set(running.worker.children)
     job = running.submit()
@@ -383,7 +471,9 @@ def test_given_step_that_would_end_its_worker_when_run_then_the_job_is_undone_an
 
 
 @pytest.mark.parametrize(
-    "rule", [{"raises": "memory", "times": 1}, {"breaks": "folder"}, {"breaks": "process"}], ids=["memory", "folder", "process"]
+    "rule",
+    [{"raises": "memory", "times": 1}, {"breaks": "folder"}, {"breaks": "process"}],
+    ids=["memory", "folder", "process"],
 )
 def test_given_step_that_broke_its_process_when_it_has_ended_then_its_child_is_retired_and_all_else_unharmed(
     running: Place, rule: dict[str, Any]
@@ -395,7 +485,9 @@ def test_given_step_that_broke_its_process_when_it_has_ended_then_its_child_is_r
     broken = int(running.started(job, "first")[0][3])
     wait_until(lambda: broken not in running.worker.children, what="its process to end")
     assert running.worker.pid == pid
-    assert {step: running.operation(job, step).attempts for step in EVERY_STEP if step != "first"} == dict.fromkeys(EVERY_STEP[1:], 1)
+    assert {
+        step: running.operation(job, step).attempts for step in EVERY_STEP if step != "first"
+    } == dict.fromkeys(EVERY_STEP[1:], 1)
     left = running.worker.home / "left"
     assert not left.exists() or not psutil.pid_exists(int(left.read_text()))
     running.rules()
@@ -403,7 +495,9 @@ def test_given_step_that_broke_its_process_when_it_has_ended_then_its_child_is_r
 
 
 @pytest.mark.long
-def test_given_step_that_leaks_memory_when_it_has_ended_then_its_child_is_replaced_and_the_job_goes_on(place: Place) -> None:
+def test_given_step_that_leaks_memory_when_it_has_ended_then_its_child_is_replaced_and_the_job_goes_on(
+    place: Place,
+) -> None:
     place.rules(left_too={"eats": 450})  # above worker_max_memory_per_child
     with place.worker:
         pid = place.worker.pid
@@ -418,10 +512,14 @@ def test_given_step_that_leaks_memory_when_it_has_ended_then_its_child_is_replac
 
 
 @pytest.mark.long
-def test_given_step_that_takes_all_the_memory_there_is_when_run_then_the_job_is_undone(place: Place) -> None:
+def test_given_step_that_takes_all_the_memory_there_is_when_run_then_the_job_is_undone(
+    place: Place,
+) -> None:
     place.rules(right={"eats": 4000})
     with place.worker:
-        for process in place.worker.all():  # the main one too: a child that ran out of memory is replaced by one like it
+        for process in (
+            place.worker.all()
+        ):  # the main one too: a child that ran out of memory is replaced by one like it
             process.rlimit(psutil.RLIMIT_AS, (2 << 30, 2 << 30))
         job = place.submit()
         place.land(job, "failed")
@@ -429,7 +527,9 @@ def test_given_step_that_takes_all_the_memory_there_is_when_run_then_the_job_is_
 
 
 @on_both
-def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_back_at_no_cost(place: Place) -> None:
+def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_back_at_no_cost(
+    place: Place,
+) -> None:
     place.rules(first={"stubborn": 60, "times": 1})
     with place.worker:
         job = place.submit()
@@ -445,7 +545,9 @@ def test_given_worker_that_is_told_to_stop_when_a_step_runs_then_it_is_handed_ba
 
 
 @on_both
-def test_given_worker_that_is_told_to_stop_when_a_step_ends_in_time_then_it_is_completed_and_acknowledged(place: Place) -> None:
+def test_given_worker_that_is_told_to_stop_when_a_step_ends_in_time_then_it_is_completed_and_acknowledged(
+    place: Place,
+) -> None:
     place.rules(first={"sleep": 0.6})
     place.worker.environment["SUREFOOT_SOFT_SHUTDOWN_SECONDS"] = "20"
     with place.worker:
@@ -457,7 +559,9 @@ def test_given_worker_that_is_told_to_stop_when_a_step_ends_in_time_then_it_is_c
 
 
 @on_both
-def test_given_main_process_killed_when_children_are_busy_then_they_die_with_it(place: Place) -> None:
+def test_given_main_process_killed_when_children_are_busy_then_they_die_with_it(
+    place: Place,
+) -> None:
     place.rules(first={"stubborn": 60, "times": 1})
     with place.worker:
         job = place.submit()
@@ -492,7 +596,11 @@ def test_given_a_fan_out_of_ten_half_done_when_redis_comes_back_empty_then_the_r
     place.rules(**{arm: {"gate": "lost"} for arm in ARMS[5:]})  # they come in this order
     with place.worker:
         job = place.submit(wide)
-        wait_until(lambda: all(place.operation(job, arm).state == "completed" for arm in ARMS[:5]), 30, what="some of the ten")
+        wait_until(
+            lambda: all(place.operation(job, arm).state == "completed" for arm in ARMS[:5]),
+            30,
+            what="some of the ten",
+        )
         redis_server.stop(kill=True)
         redis_server.wipe()
         assert not any(place.operation(job, arm).state == "completed" for arm in ARMS[5:])
@@ -506,11 +614,20 @@ def test_given_a_fan_out_of_ten_half_done_when_redis_comes_back_empty_then_the_r
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"], indirect=True)
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_given_ten_members_on_two_workers_when_each_crashes_as_it_has_ended_then_the_join_is_released_once_each_time(place: Place) -> None:
+def test_given_ten_members_on_two_workers_when_each_crashes_as_it_has_ended_then_the_join_is_released_once_each_time(
+    place: Place,
+) -> None:
     """Whichever of the ten is the last: nothing of its join had left when it died."""
     times = 3
-    place.worker.environment["SUREFOOT_FAULTS"] = ";".join(f"wide.{arm}:crash@after_commit*{times}" for arm in ARMS)
-    other = WorkerProcess(place.worker.home, place.broker.url, app="surefoot.workers.celery_app", environment=place.worker.environment)
+    place.worker.environment["SUREFOOT_FAULTS"] = ";".join(
+        f"wide.{arm}:crash@after_commit*{times}" for arm in ARMS
+    )
+    other = WorkerProcess(
+        place.worker.home,
+        place.broker.url,
+        app="surefoot.workers.celery_app",
+        environment=place.worker.environment,
+    )
     with place.worker, other:
         for _ in range(times):
             job = place.submit(wide)
@@ -529,16 +646,22 @@ def test_given_a_step_that_waits_for_its_time_when_all_workers_are_killed_and_st
     place.rules(right={"not_yet": 6, "times": 1})
     with place.worker:
         job = place.submit()
-        wait_until(lambda: place.operation(job, "right").state == "waiting", 30, what="the step to wait")
+        wait_until(
+            lambda: place.operation(job, "right").state == "waiting", 30, what="the step to wait"
+        )
         due = place.operation(job, "right").due_at
     with place.worker:
         with reading(place.db) as connection:
-            up = connection.execute(select(now())).scalar_one()  # on a busy machine it may be up later than the step is due
+            up = connection.execute(
+                select(now())
+            ).scalar_one()  # on a busy machine it may be up later than the step is due
         assert place.operation(job, "right").state == "waiting"
         place.land(job, "completed")
     assert [words[-1] for words in place.started(job, "right")] == ["1", "2"]
     with reading(place.db) as connection:
         h = history.c
-        ended = connection.scalar(select(h.at).where(h.job_id == job, h.step == "right", h.event == "completed"))
+        ended = connection.scalar(
+            select(h.at).where(h.job_id == job, h.step == "right", h.event == "completed")
+        )
     assert ended >= due
     assert ended - max(due, up) < timedelta(seconds=20)

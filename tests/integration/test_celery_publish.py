@@ -31,7 +31,9 @@ def connected(server: RedisServer) -> Publisher:
     return wait_until(attempt, what="a publisher to have published")
 
 
-def test_given_redis_when_a_plan_is_published_then_only_what_leaves_now_is_there(redis_server: RedisServer) -> None:
+def test_given_redis_when_a_plan_is_published_then_only_what_leaves_now_is_there(
+    redis_server: RedisServer,
+) -> None:
     assert patient(redis_server.url).publish(plan())
     with redis_server.client() as client:
         assert client.llen("lane") == 3
@@ -49,10 +51,14 @@ def test_given_broker_that_is_away_when_published_then_refused_in_time_and_then_
     redis_server.freeze() if how == "frozen" else redis_server.stop(kill=True)
     first = [timed(publisher) for publisher in publishers]
     assert not any(left for left, _ in first)
-    assert min(took for _, took in first) < WEB_LIMIT_S  # the best of them: a busy machine makes one late, never early
+    assert (
+        min(took for _, took in first) < WEB_LIMIT_S
+    )  # the best of them: a busy machine makes one late, never early
     again = [timed(publisher) for publisher in publishers for _ in range(30)]
     assert not any(left for left, _ in again)
-    assert sum(took for _, took in again) < len(again) * SOCKET_S["web"] / 2  # far less than asking each time anew
+    assert (
+        sum(took for _, took in again) < len(again) * SOCKET_S["web"] / 2
+    )  # far less than asking each time anew
 
 
 @pytest.mark.parametrize("profile", ["web", "relay", "worker"])
@@ -67,7 +73,9 @@ def test_given_broker_that_comes_back_when_the_pause_is_over_then_published_at_t
     assert publisher.publish(plan())
 
 
-def test_given_restart_that_nobody_noticed_when_published_then_the_stale_connection_costs_nothing(redis_server: RedisServer) -> None:
+def test_given_restart_that_nobody_noticed_when_published_then_the_stale_connection_costs_nothing(
+    redis_server: RedisServer,
+) -> None:
     publisher = patient(redis_server.url, "web")
     assert publisher.publish(plan())
     redis_server.stop()
@@ -75,18 +83,24 @@ def test_given_restart_that_nobody_noticed_when_published_then_the_stale_connect
     assert publisher.publish(plan())
 
 
-def test_given_marker_when_the_broker_loses_everything_then_it_is_gone(redis_server: RedisServer) -> None:
+def test_given_marker_when_the_broker_loses_everything_then_it_is_gone(
+    redis_server: RedisServer,
+) -> None:
     assert marker(redis_server.url) is None
     set_marker(redis_server.url, "epoch 1")
     assert marker(redis_server.url) == "epoch 1"
     redis_server.stop()
     redis_server.start()
-    assert marker(redis_server.url) == "epoch 1"  # the append-only file brings it back, and the messages with it
+    assert (
+        marker(redis_server.url) == "epoch 1"
+    )  # the append-only file brings it back, and the messages with it
     redis_server.flush()
     assert marker(redis_server.url) is None
 
 
-def test_given_frozen_broker_when_probed_then_answers_within_the_time_out(redis_server: RedisServer) -> None:
+def test_given_frozen_broker_when_probed_then_answers_within_the_time_out(
+    redis_server: RedisServer,
+) -> None:
     probing = probe(redis_server.url, timeout_s=0.3)
     wait_until(probing.ping, what="an answer")
     redis_server.freeze()

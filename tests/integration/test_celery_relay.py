@@ -39,7 +39,9 @@ PATIENCE_S = 30.0  # with what comes at once on a quiet machine
 
 
 class RelayProcess:
-    def __init__(self, home: Path, broker_url: str, store_url: str, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self, home: Path, broker_url: str, store_url: str, lease_s: float = LEASE_S
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.log = home / f"relay-{new_id()}.log"
         self.beat = self.log.with_suffix(".beat")
@@ -48,7 +50,14 @@ class RelayProcess:
             "SUREFOOT_LEASE_SECONDS": f"{lease_s:g}",
             "SUREFOOT_LOST_SECONDS": f"{max(60.0, lease_s):g}",
         }
-        ours = {**FAST, **lease, "BROKER_URL": broker_url, "DATABASE_URL": store_url, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
+        ours = {
+            **FAST,
+            **lease,
+            "BROKER_URL": broker_url,
+            "DATABASE_URL": store_url,
+            "SUREFOOT_HOME": str(home),
+            "PYTHONPATH": str(ROOT),
+        }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "surefoot.workers.relay"],
@@ -69,7 +78,12 @@ class RelayProcess:
     def goes_round(self, times: int) -> None:
         """Wait until it has gone round so often from now on."""
         seen = {changed_at(self.beat)}
-        wait_until(lambda: seen.add(changed_at(self.beat)) or len(seen) > times, PATIENCE_S, 0.02, what=f"{times} rounds")
+        wait_until(
+            lambda: seen.add(changed_at(self.beat)) or len(seen) > times,
+            PATIENCE_S,
+            0.02,
+            what=f"{times} rounds",
+        )
 
     def terminate(self) -> int:
         os.kill(self.process.pid, signal.SIGTERM)
@@ -91,7 +105,11 @@ def db(sqlite_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def started(
-    redis_server: RedisServer, sqlite_url: str, tmp_path: Path, db: Engine, request: pytest.FixtureRequest
+    redis_server: RedisServer,
+    sqlite_url: str,
+    tmp_path: Path,
+    db: Engine,
+    request: pytest.FixtureRequest,
 ) -> Iterator[list[RelayProcess]]:
     """Two relays; the first one is active. Their lease: LEASE_S, or the test's parameter (s)."""
     lease_s = getattr(request, "param", LEASE_S)
@@ -107,7 +125,9 @@ def started(
 
 
 @pytest.fixture
-def alone(redis_server: RedisServer, sqlite_url: str, tmp_path: Path, db: Engine) -> Iterator[RelayProcess]:
+def alone(
+    redis_server: RedisServer, sqlite_url: str, tmp_path: Path, db: Engine
+) -> Iterator[RelayProcess]:
     """One relay: whatever takes it longer than its lease, nobody takes over."""
     relay = RelayProcess(tmp_path, redis_server.url, sqlite_url)
     try:
@@ -125,7 +145,12 @@ def submit_quietly(db: Engine) -> str:
         tenant = new_id()
         with db.begin() as tx:
             tx.execute(tenants.insert().values(id=tenant, name="default"))
-    return submit(db, Settings(), Registry([fork]), Submission(tenant_id=tenant, saga="fork", input={"note": ""}, actor="test")).job_id
+    return submit(
+        db,
+        Settings(),
+        Registry([fork]),
+        Submission(tenant_id=tenant, saga="fork", input={"note": ""}, actor="test"),
+    ).job_id
 
 
 def frozen_without_a_lock(pid: int, folder: Path) -> None:
@@ -171,20 +196,28 @@ def test_given_active_relay_frozen_past_its_lease_when_it_wakes_then_the_other_s
 ) -> None:
     first, second = started
     submit_quietly(db)
-    wait_until(lambda: first.text().count("swept") == waiting(redis_server) == 1, what="the first to sweep")
+    wait_until(
+        lambda: first.text().count("swept") == waiting(redis_server) == 1, what="the first to sweep"
+    )
     frozen_without_a_lock(first.process.pid, tmp_path)
     submit_quietly(db)
     wait_until(lambda: second.says("relay.active"), PATIENCE_S, what="the second to take over")
     wait_until(lambda: waiting(redis_server) == 2, what="its message")
     assert "relay.lease_lost" not in first.text()
     os.kill(first.process.pid, signal.SIGCONT)
-    wait_until(lambda: first.says("relay.lease_lost"), PATIENCE_S, what="the first to see that it slept")
+    wait_until(
+        lambda: first.says("relay.lease_lost"), PATIENCE_S, what="the first to see that it slept"
+    )
     submit_quietly(db)
     wait_until(lambda: waiting(redis_server) == 3, what="a message of the second")
     assert first.text().count("swept") == 1
     assert first.text().count("relay.active") == 1
     assert second.terminate() == 0
-    wait_until(lambda: first.text().count("relay.active") == 2, PATIENCE_S, what="the first to be active again")
+    wait_until(
+        lambda: first.text().count("relay.active") == 2,
+        PATIENCE_S,
+        what="the first to be active again",
+    )
     submit_quietly(db)
     wait_until(lambda: waiting(redis_server) == 4, what="a message of the first")
 

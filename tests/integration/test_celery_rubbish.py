@@ -124,7 +124,17 @@ RUBBISH: dict[str, Envelope] = {
     "bad expiry": with_headers(expires=[]),
     "retries are a text": with_headers(retries="many"),
     "stamps": with_headers(stamped_headers=["x"], stamps={"x": 1}),
-    "too large": with_embed(chain=[{"task": "plain.a", "args": ["x" * 300_000], "kwargs": {}, "options": {}, "subtask_type": None}]),
+    "too large": with_embed(
+        chain=[
+            {
+                "task": "plain.a",
+                "args": ["x" * 300_000],
+                "kwargs": {},
+                "options": {},
+                "subtask_type": None,
+            }
+        ]
+    ),
     "NUL and half a character": with_headers(task="a\x00b\ud800"),
 }
 WRECKED = [
@@ -142,10 +152,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def worker(module_redis: RedisServer, store: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+def worker(
+    module_redis: RedisServer, store: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorkerProcess]:
     """One worker for all tests of this module whose store is there."""
     home = tmp_path_factory.mktemp("worker")
-    with WorkerProcess(home, module_redis.url, concurrency=1, environment={"DATABASE_URL": str(store.url)}) as worker:
+    with WorkerProcess(
+        home, module_redis.url, concurrency=1, environment={"DATABASE_URL": str(store.url)}
+    ) as worker:
         yield worker
 
 
@@ -157,7 +171,12 @@ def kept(store: Engine) -> int:
 def run_one(redis_server: RedisServer, worker: WorkerProcess) -> None:
     job = new_id()
     assert patient(redis_server.url).publish((Chain((plain.message(job, "l"),)),))
-    wait_until(lambda: any(words[:3] == ["end", "l", job] for words in worker.lines()) or not worker.running, what="a right message")
+    wait_until(
+        lambda: (
+            any(words[:3] == ["end", "l", job] for words in worker.lines()) or not worker.running
+        ),
+        what="a right message",
+    )
     assert worker.running, worker.text()[-3000:]
 
 
@@ -170,7 +189,9 @@ def test_given_rubbish_in_a_row_when_consumed_then_all_of_it_is_in_quarantine_an
         for envelope in RUBBISH.values():
             client.lpush(QUEUE, json.dumps(envelope))
         run_one(module_redis, worker)
-        wait_until(lambda: kept(store) >= before + len(RUBBISH), what="every one of them in quarantine")
+        wait_until(
+            lambda: kept(store) >= before + len(RUBBISH), what="every one of them in quarantine"
+        )
         wait_until(lambda: client.hlen("unacked") == 0, what="everything acknowledged")
     rows = quarantined(store)
     assert len(rows) == before + len(RUBBISH)
@@ -206,7 +227,9 @@ def test_given_store_that_is_away_when_rubbish_comes_then_it_is_kept_until_it_ca
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     late = tmp_path / "late" / "store.sqlite"
-    with WorkerProcess(tmp_path / "w", redis_server.url, environment={"DATABASE_URL": f"sqlite:///{late}"}) as worker:
+    with WorkerProcess(
+        tmp_path / "w", redis_server.url, environment={"DATABASE_URL": f"sqlite:///{late}"}
+    ) as worker:
         with redis_server.client() as client:
             client.lpush(QUEUE, json.dumps(RUBBISH["no id"]))
             wait_until(lambda: "quarantine.not_written" in worker.text(), what="the first try")
@@ -214,4 +237,7 @@ def test_given_store_that_is_away_when_rubbish_comes_then_it_is_kept_until_it_ca
             late.parent.mkdir()
             migrate(f"sqlite:///{late}")
             db = open_engine(f"sqlite:///{late}")
-            wait_until(lambda: len(quarantined(db)) == 1 and client.hlen("unacked") == 0, what="the second try")
+            wait_until(
+                lambda: len(quarantined(db)) == 1 and client.hlen("unacked") == 0,
+                what="the second try",
+            )

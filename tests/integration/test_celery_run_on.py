@@ -17,9 +17,16 @@ from tests.unit.workers.road_saga import road
 
 
 @pytest.fixture(scope="module")
-def lasting(module_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneWorker]:
+def lasting(
+    module_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OneWorker]:
     """One worker for all tests of this module; one of them kills a child of it, which it replaces."""
-    place = OneWorker(tmp_path_factory.mktemp("lasting") / "home", module_redis, road, "tests.unit.workers.road_saga")
+    place = OneWorker(
+        tmp_path_factory.mktemp("lasting") / "home",
+        module_redis,
+        road,
+        "tests.unit.workers.road_saga",
+    )
     place.listen()
     with place.worker:
         yield place
@@ -32,34 +39,53 @@ def place(lasting: OneWorker) -> OneWorker:
     return lasting
 
 
-def test_given_steps_of_one_lane_then_one_message_carries_them_and_flower_sees_each(place: OneWorker) -> None:
+def test_given_steps_of_one_lane_then_one_message_carries_them_and_flower_sees_each(
+    place: OneWorker,
+) -> None:
     job = place.submit()
     assert place.land(job) == "completed"
     rows = place.operations(job)
     first = rows["one"].id
-    assert [rows[step].delivery for step in ("one", "two", "three", "four")] == [first, first, first, rows["four"].id]
+    assert [rows[step].delivery for step in ("one", "two", "three", "four")] == [
+        first,
+        first,
+        first,
+        rows["four"].id,
+    ]
     assert {row.attempts for row in rows.values()} == {1}
     assert f"{rows['one'].id}] received" in place.worker.text()
     for step in ("two", "three"):
         assert f"{rows[step].id}] received" not in place.worker.text()
     for step in ("one", "two", "three", "four"):
-        wait_until(lambda step=step: "task-succeeded" in place.told(rows[step].id), 30, what=f"Flower to hear of {step}")
+        wait_until(
+            lambda step=step: "task-succeeded" in place.told(rows[step].id),
+            30,
+            what=f"Flower to hear of {step}",
+        )
         assert place.told(rows[step].id).count("task-succeeded") == 1
         assert "task-started" in place.told(rows[step].id)
 
 
-def test_given_a_later_step_is_refused_then_the_job_is_undone_and_flower_sees_which_failed(place: OneWorker) -> None:
+def test_given_a_later_step_is_refused_then_the_job_is_undone_and_flower_sees_which_failed(
+    place: OneWorker,
+) -> None:
     place.rules(three={"raises": "rejected"})
     job = place.submit()
     assert place.land(job) == "failed"
     rows = place.operations(job)
-    wait_until(lambda: "task-failed" in place.told(rows["three"].id), 30, what="Flower to hear of the refusal")
+    wait_until(
+        lambda: "task-failed" in place.told(rows["three"].id),
+        30,
+        what="Flower to hear of the refusal",
+    )
     assert "task-failed" not in place.told(rows["one"].id)
     assert rows["two.undo"].state == "completed"
     assert place.lines("start", "four", job) == []
 
 
-def test_given_a_child_killed_in_a_later_step_then_the_message_resumes_there_and_nothing_is_done_twice(place: OneWorker) -> None:
+def test_given_a_child_killed_in_a_later_step_then_the_message_resumes_there_and_nothing_is_done_twice(
+    place: OneWorker,
+) -> None:
     place.rules(two={"gate": "never", "times": 1})
     job = place.submit()
     wait_until(lambda: place.lines("start", "two", job), what="the second step to run")

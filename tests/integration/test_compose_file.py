@@ -31,7 +31,9 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
 LONG_LIVED = [name for name in SERVICES if name not in ("check", "prepare", "shell")]
-OF_SERVICES = {f"SUREFOOT_{service}_DATABASE_URL" for service in ("ORDER", "INVENTORY", "PAYMENT", "MAIL")}
+OF_SERVICES = {
+    f"SUREFOOT_{service}_DATABASE_URL" for service in ("ORDER", "INVENTORY", "PAYMENT", "MAIL")
+}
 STORE, BROKER = "SUREFOOT_DATABASE_URL", "SUREFOOT_BROKER_URL"
 WORKER = {STORE, BROKER, *OF_SERVICES}
 SECRETS = {  # service -> the secrets that its environment has
@@ -54,7 +56,9 @@ BROKER_USERS = {
     "flower": "flower",
     "shell": "operator",
 }
-ROLES = {STORE: "surefoot_store", "SUREFOOT_BANK_DATABASE_URL": "surefoot_bank"} | dict.fromkeys(OF_SERVICES, "surefoot_services")
+ROLES = {STORE: "surefoot_store", "SUREFOOT_BANK_DATABASE_URL": "surefoot_bank"} | dict.fromkeys(
+    OF_SERVICES, "surefoot_services"
+)
 
 
 def example() -> dict[str, str]:
@@ -63,7 +67,9 @@ def example() -> dict[str, str]:
 
 
 def test_given_the_installed_sagas_then_each_lane_has_a_worker() -> None:
-    commands = [service["command"] for name, service in SERVICES.items() if name.startswith("worker-")]
+    commands = [
+        service["command"] for name, service in SERVICES.items() if name.startswith("worker-")
+    ]
     served = {lane for words in commands for lane in words[words.index("--lanes") + 1].split(",")}
     assert served >= set(lanes_of(Registry.load(())))
 
@@ -72,7 +78,9 @@ def test_given_the_file_then_what_is_secret_is_asked_for_and_the_example_names_i
     asked = set(re.findall(r"\$\{(\w+):\?", TEXT))
     assert len(asked) == 14
     assert set(example()) == asked
-    assert all("example" in value for value in example().values())  # docker/check.sh refuses them elsewhere than on loopback
+    assert all(
+        "example" in value for value in example().values()
+    )  # docker/check.sh refuses them elsewhere than on loopback
     assert len(set(example().values())) == 14
     Settings(api_key=example()["SUREFOOT_API_KEY"], secret=example()["SUREFOOT_SECRET"])
 
@@ -81,19 +89,31 @@ def test_given_each_service_then_it_has_its_own_secrets_and_is_a_user_of_its_own
     assert set(SECRETS) | {"postgres", "redis", "check"} == set(SERVICES)
     for name, wanted in SECRETS.items():
         told = SERVICES[name].get("environment", {})
-        assert {variable for variable in told if variable in private.SECRETS} - {"SUREFOOT_MAIL"} == wanted, name
+        assert {variable for variable in told if variable in private.SECRETS} - {
+            "SUREFOOT_MAIL"
+        } == wanted, name
         for variable in {*ROLES} & set(told):
             assert f"//{ROLES[variable]}:${{" in told[variable], (name, variable)
         if BROKER in told:
             assert f"redis://{BROKER_USERS.get(name, 'worker')}:" in told[BROKER], name
         passwords = set(re.findall(r"SUREFOOT_\w+_PASSWORD", str(told)))
-        assert len(passwords) == len({value.split("//")[1].split(":")[0] for value in told.values() if "PASSWORD" in value}), name
-    words = [str(service.get("command")) + str(service.get("entrypoint")) for service in SERVICES.values()]
-    assert not any("PASSWORD" in word or "SECRET" in word for word in words)  # the list of processes is read by everybody
+        assert len(passwords) == len(
+            {value.split("//")[1].split(":")[0] for value in told.values() if "PASSWORD" in value}
+        ), name
+    words = [
+        str(service.get("command")) + str(service.get("entrypoint"))
+        for service in SERVICES.values()
+    ]
+    assert not any(
+        "PASSWORD" in word or "SECRET" in word for word in words
+    )  # the list of processes is read by everybody
 
 
 def test_given_the_networks_then_only_what_speaks_to_a_server_reaches_it() -> None:
-    reach = {net: {name for name, service in SERVICES.items() if net in service.get("networks", ())} for net in FILE["networks"]}
+    reach = {
+        net: {name for name, service in SERVICES.items() if net in service.get("networks", ())}
+        for net in FILE["networks"]
+    }
     workers = {"worker-shop", "worker-payments", "worker-mail"}
     assert reach["store"] == {
         "postgres",
@@ -109,14 +129,23 @@ def test_given_the_networks_then_only_what_speaks_to_a_server_reaches_it() -> No
     assert reach["bank"] == {"bank", "services", "shell", *workers}
     assert reach["front"] == {"proxy", "web", "flower", "shell"}
     assert reach["outside"] == {"proxy", "services", *workers}
-    assert all(FILE["networks"][net]["internal"] for net in ("store", "broker", "books", "bank", "front"))
+    assert all(
+        FILE["networks"][net]["internal"] for net in ("store", "broker", "books", "bank", "front")
+    )
     assert SERVICES["check"]["network_mode"] == "none"
-    assert FILE["networks"]["front"]["ipam"]["config"][0]["subnet"] == SERVICES["web"]["environment"]["SUREFOOT_TRUSTED_PROXIES"]
+    assert (
+        FILE["networks"]["front"]["ipam"]["config"][0]["subnet"]
+        == SERVICES["web"]["environment"]["SUREFOOT_TRUSTED_PROXIES"]
+    )
 
 
-def test_given_a_published_port_then_it_is_the_proxys_and_on_loopback_unless_said_otherwise() -> None:
+def test_given_a_published_port_then_it_is_the_proxys_and_on_loopback_unless_said_otherwise() -> (
+    None
+):
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
-    assert SERVICES["proxy"]["ports"] == ["${SUREFOOT_PUBLISH_ON:-127.0.0.1}:${SUREFOOT_WEB_PORT:-8000}:8080"]
+    assert SERVICES["proxy"]["ports"] == [
+        "${SUREFOOT_PUBLISH_ON:-127.0.0.1}:${SUREFOOT_WEB_PORT:-8000}:8080"
+    ]
 
 
 def test_given_each_container_then_it_is_nobody_special_and_has_bounds() -> None:
@@ -130,7 +159,9 @@ def test_given_each_container_then_it_is_nobody_special_and_has_bounds() -> None
     assert SERVICES["redis"]["user"] == "redis"
     added = {name: service["cap_add"] for name, service in SERVICES.items() if "cap_add" in service}
     assert added == {"postgres": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]}
-    assert SERVICES["flower"]["volumes"] == ["flower:/var/lib/surefoot"]  # a pickle: others must not write it
+    assert SERVICES["flower"]["volumes"] == [
+        "flower:/var/lib/surefoot"
+    ]  # a pickle: others must not write it
 
 
 def test_given_a_worker_then_its_stop_grace_is_longer_than_its_soft_shutdown() -> None:
@@ -146,8 +177,12 @@ def test_given_each_image_then_it_can_be_pinned_by_its_digest() -> None:
         ("Dockerfile", "prepare", "PYTHON_IMAGE"),
         ("docker/proxy/Dockerfile", "proxy", "DEBIAN_IMAGE"),
     ):
-        default = re.findall(rf"ARG {argument}=(\S+)\nFROM \$\{{{argument}\}}\n", (ROOT / path).read_text())
-        assert SERVICES[name]["build"]["args"] == {argument: f"${{SUREFOOT_{argument}:-{default[0]}}}"}
+        default = re.findall(
+            rf"ARG {argument}=(\S+)\nFROM \$\{{{argument}\}}\n", (ROOT / path).read_text()
+        )
+        assert SERVICES[name]["build"]["args"] == {
+            argument: f"${{SUREFOOT_{argument}:-{default[0]}}}"
+        }
 
 
 def test_given_the_images_then_they_run_as_nobody_special() -> None:
@@ -179,7 +214,9 @@ def test_given_the_proxy_then_it_bounds_time_and_size_and_says_who_asked() -> No
 def check(published_on: str, **changes: str) -> subprocess.CompletedProcess[str]:
     own = {name: value.replace("example", "own") for name, value in example().items()}
     env = {"PATH": os.environ["PATH"], "SUREFOOT_PUBLISHED_ON": published_on, **own, **changes}
-    return subprocess.run(["sh", ROOT / "docker/check.sh"], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["sh", ROOT / "docker/check.sh"], env=env, capture_output=True, text=True, check=False
+    )
 
 
 def test_given_any_secret_of_the_example_when_others_reach_us_then_it_is_refused_by_name() -> None:
@@ -194,7 +231,12 @@ def test_given_any_secret_of_the_example_when_others_reach_us_then_it_is_refused
 
 
 def test_given_a_new_env_when_made_then_it_has_every_secret_and_none_of_the_example() -> None:
-    made, again = (subprocess.run(["sh", ROOT / "docker/make-env.sh"], capture_output=True, text=True, check=True).stdout for _ in "ab")
+    made, again = (
+        subprocess.run(
+            ["sh", ROOT / "docker/make-env.sh"], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in "ab"
+    )
     told = dict(line.split("=", 1) for line in made.splitlines())
     assert set(told) == set(example())
     assert not set(made.splitlines()) & set(again.splitlines())
@@ -232,7 +274,9 @@ def compose_redis(tmp_path: Path) -> Iterator[int]:
             start_new_session=True,
         )
     try:
-        wait_until(lambda: "eady to accept connections" in (tmp_path / "log").read_text(), 30, what="Redis")
+        wait_until(
+            lambda: "eady to accept connections" in (tmp_path / "log").read_text(), 30, what="Redis"
+        )
         yield port
     finally:
         process.kill()
@@ -242,10 +286,14 @@ def compose_redis(tmp_path: Path) -> Iterator[int]:
 def test_given_redis_of_the_file_when_started_then_each_part_is_let_in_as_itself_and_nobody_else(
     compose_redis: int,
 ) -> None:
-    assert (ROOT / "docker/redis-users.acl").read_text() == acl_of({user: f"@{user}@" for user in USERS})
+    assert (ROOT / "docker/redis-users.acl").read_text() == acl_of(
+        {user: f"@{user}@" for user in USERS}
+    )
     for user in USERS:
         password = example()[f"SUREFOOT_REDIS_{user.upper()}_PASSWORD"]
-        with redis.Redis(port=compose_redis, username=user, password=password, protocol=2) as client:
+        with redis.Redis(
+            port=compose_redis, username=user, password=password, protocol=2
+        ) as client:
             assert client.ping()
             with pytest.raises(redis.exceptions.NoPermissionError):
                 client.config_get("dir")
@@ -286,20 +334,30 @@ def test_given_a_new_database_when_its_roles_are_made_then_none_sees_what_is_ano
         )
 
     try:
-        subprocess.run(["sh", ROOT / "docker/postgres-roles.sh"], env=env, check=True, capture_output=True)
+        subprocess.run(
+            ["sh", ROOT / "docker/postgres-roles.sh"], env=env, check=True, capture_output=True
+        )
         for role, own in schemas.items():
             with as_role(role) as connection:
                 for schema in own:
-                    connection.execute(sql.SQL("CREATE TABLE {} (n int)").format(sql.Identifier(schema, "t")))
-                facts = connection.execute("SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user")
+                    connection.execute(
+                        sql.SQL("CREATE TABLE {} (n int)").format(sql.Identifier(schema, "t"))
+                    )
+                facts = connection.execute(
+                    "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user"
+                )
                 assert facts.fetchone() == (False, False, False)
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute("CREATE TABLE public.t (n int)")
         for role, own in schemas.items():
             with as_role(role) as connection:
-                for schema in (schema for other in schemas.values() for schema in other if other != own):
+                for schema in (
+                    schema for other in schemas.values() for schema in other if other != own
+                ):
                     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                        connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, "t")))
+                        connection.execute(
+                            sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, "t"))
+                        )
                 if role != "services":
                     connection.execute("CREATE TABLE found_by_its_path (n int)")
     finally:

@@ -40,7 +40,9 @@ def lane(redis_server: RedisServer) -> Iterator[DeadLane]:
 
 
 def mirror(world: World, lane: Any, **settings: Any) -> Mirror:
-    return Mirror(world.db, world.settings.model_copy(update={"mirror_seconds": 0.0, **settings}), lane)
+    return Mirror(
+        world.db, world.settings.model_copy(update={"mirror_seconds": 0.0, **settings}), lane
+    )
 
 
 def given_up(world: World) -> str:
@@ -79,7 +81,12 @@ def test_given_letters_when_mirrored_then_small_messages_in_order_and_closing_on
     seen = content(redis_server)
     assert [one["letter"] for one in seen] == [first, third]
     assert set(seen[0]) == {"letter", "job", "saga", "step", "item", "kind", "why"}
-    assert (seen[0]["saga"], seen[0]["step"], seen[0]["kind"], seen[0]["why"]) == ("diamond", "left", "action", "exhausted")
+    assert (seen[0]["saga"], seen[0]["step"], seen[0]["kind"], seen[0]["why"]) == (
+        "diamond",
+        "left",
+        "action",
+        "exhausted",
+    )
 
 
 def test_given_broker_that_lost_it_or_a_new_relay_then_the_lane_is_made_anew(
@@ -121,7 +128,9 @@ def test_given_more_letters_than_are_shown_then_the_oldest(world: World, lane: D
     assert relay.run_once() == 0
 
 
-def test_given_a_lane_that_changes_all_the_time_then_making_it_anew_takes_a_small_share_of_the_relays_time(world: World) -> None:
+def test_given_a_lane_that_changes_all_the_time_then_making_it_anew_takes_a_small_share_of_the_relays_time(
+    world: World,
+) -> None:
     class Slow:
         replaced = 0
 
@@ -156,7 +165,9 @@ def test_given_step_or_worker_of_the_lane_dead_then_refused() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_given_rabbitmq_when_mirrored_then_the_same(world: World, rabbitmq_server: RabbitMQServer) -> None:
+def test_given_rabbitmq_when_mirrored_then_the_same(
+    world: World, rabbitmq_server: RabbitMQServer
+) -> None:
     lane = DeadLane(rabbitmq_server.url, timeout_s=5.0)
     try:
         relay = mirror(world, lane)
@@ -165,6 +176,8 @@ def test_given_rabbitmq_when_mirrored_then_the_same(world: World, rabbitmq_serve
         assert relay.run_once() == 2
         redrive.discard_letter(world.db, first, "anna", "w")
         made_anew(relay, 1)
-        wait_until(lambda: lane.depth() == 1, what="the one that is left")  # nobody waits for its confirmation
+        wait_until(
+            lambda: lane.depth() == 1, what="the one that is left"
+        )  # nobody waits for its confirmation
     finally:
         lane.close()

@@ -50,10 +50,22 @@ def shop_url(ready_url: str) -> str:
     return ready_url  # on each database
 
 
-def healthy(shop: Shop, lanes: tuple[str, ...] = ("orders", "inventory", "payments", "mail"), digests: list[str] | None = None) -> None:
+def healthy(
+    shop: Shop,
+    lanes: tuple[str, ...] = ("orders", "inventory", "payments", "mail"),
+    digests: list[str] | None = None,
+) -> None:
     """A worker for everything, and a relay."""
     known = [saga.digest for saga in shop.registry.all()] if digests is None else digests
-    register_worker(shop.db, f"boot {lanes}", host="here", pid=len(lanes), lanes=lanes, digests=known, concurrency=2)
+    register_worker(
+        shop.db,
+        f"boot {lanes}",
+        host="here",
+        pid=len(lanes),
+        lanes=lanes,
+        digests=known,
+        concurrency=2,
+    )
     leases.acquire(shop.db, "relay", "here:1:x", 60.0)
 
 
@@ -77,7 +89,9 @@ def wrong(found: list[Finding]) -> dict[str, Level]:
     return {finding.about: finding.level for finding in found if finding.level != Level.OK}
 
 
-def test_given_all_is_well_when_looked_then_nothing_is_wrong(shop: Shop, tmp_path: Path, redis_server: RedisServer) -> None:
+def test_given_all_is_well_when_looked_then_nothing_is_wrong(
+    shop: Shop, tmp_path: Path, redis_server: RedisServer
+) -> None:
     healthy(shop)
     client = redis.Redis.from_url(redis_server.url)
     client.config_set("appendonly", "yes")
@@ -85,7 +99,9 @@ def test_given_all_is_well_when_looked_then_nothing_is_wrong(shop: Shop, tmp_pat
     assert wrong(look(shop, tmp_path, broker_url=redis_server.url)) == {}
 
 
-def test_given_broker_that_forgets_when_looked_then_told(shop: Shop, tmp_path: Path, redis_server: RedisServer) -> None:
+def test_given_broker_that_forgets_when_looked_then_told(
+    shop: Shop, tmp_path: Path, redis_server: RedisServer
+) -> None:
     healthy(shop)
     client = redis.Redis.from_url(redis_server.url)
     client.config_set("appendonly", "no")
@@ -101,7 +117,9 @@ def of(about: str, home: Path, **more: Any) -> list[Finding]:
     return [finding for finding in examine(lambda: settings) if finding.about == about]
 
 
-def test_given_broker_when_looked_then_nothing_is_left_in_it(tmp_path: Path, redis_server: RedisServer) -> None:
+def test_given_broker_when_looked_then_nothing_is_left_in_it(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
     (finding,) = of("broker", tmp_path, broker_url=redis_server.url)
     assert finding.level == Level.OK
     with redis_server.client() as client:
@@ -110,7 +128,9 @@ def test_given_broker_when_looked_then_nothing_is_left_in_it(tmp_path: Path, red
         assert client.dbsize() == 0
 
 
-def test_given_redis_that_is_full_when_looked_then_its_words_and_what_to_do(tmp_path: Path, redis_server: RedisServer) -> None:
+def test_given_redis_that_is_full_when_looked_then_its_words_and_what_to_do(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
     with redis_server.client() as client:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", "1")
@@ -120,7 +140,9 @@ def test_given_redis_that_is_full_when_looked_then_its_words_and_what_to_do(tmp_
     assert "raise maxmemory" in finding.fix
 
 
-def test_given_redis_that_is_a_replica_when_looked_then_its_words_and_what_to_do(tmp_path: Path, redis_server: RedisServer) -> None:
+def test_given_redis_that_is_a_replica_when_looked_then_its_words_and_what_to_do(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
     with redis_server.client() as client:
         client.replicaof("127.0.0.1", free_port())
     (finding,) = of("broker", tmp_path, broker_url=redis_server.url)
@@ -129,7 +151,9 @@ def test_given_redis_that_is_a_replica_when_looked_then_its_words_and_what_to_do
     assert "primary" in finding.fix
 
 
-def test_given_redis_that_lets_us_not_in_when_looked_then_its_words_without_the_password(tmp_path: Path, redis_server: RedisServer) -> None:
+def test_given_redis_that_lets_us_not_in_when_looked_then_its_words_without_the_password(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
     with redis_server.client() as client:
         client.config_set("requirepass", "right")
     there = f"127.0.0.1:{redis_server.port}"
@@ -177,7 +201,10 @@ def test_given_rabbitmq_with_an_alarm_or_that_lets_us_not_in_when_looked_then_to
     there = f"127.0.0.1:{rabbitmq_server.port}"
     (finding,) = of("broker", tmp_path, broker_url=rabbitmq_server.url)
     assert finding.level == Level.OK
-    for url, words in ((f"amqp://guest:geheim@{there}//", "ACCESS_REFUSED"), (f"amqp://guest:guest@{there}/nowhere", "nowhere not found")):
+    for url, words in (
+        (f"amqp://guest:geheim@{there}//", "ACCESS_REFUSED"),
+        (f"amqp://guest:guest@{there}/nowhere", "nowhere not found"),
+    ):
         (finding,) = of("broker", tmp_path, broker_url=url)
         assert finding.level == Level.FAIL
         assert "answers, but refuses us: " in finding.said
@@ -204,25 +231,37 @@ def test_given_home_that_cannot_be_made_when_looked_then_told(tmp_path: Path, pl
 
 def test_given_broker_and_store_down_when_looked_then_one_line_each(tmp_path: Path) -> None:
     for url in ("postgresql://u:geheim@127.0.0.1:1/x", f"sqlite:///{tmp_path / 'none.sqlite'}"):
-        settings = Settings(database_url=url, broker_url="redis://u:geheim@127.0.0.1:1/0", home=tmp_path)
+        settings = Settings(
+            database_url=url, broker_url="redis://u:geheim@127.0.0.1:1/0", home=tmp_path
+        )
         found = list(examine(lambda settings=settings: settings))
         assert [f.about for f in found if f.level == Level.FAIL] == ["broker", "store"]
         assert "geheim" not in str(found)
     assert not (tmp_path / "none.sqlite").exists()
 
 
-def test_given_store_that_is_empty_when_looked_then_migrate(sqlite_url: str, tmp_path: Path) -> None:
+def test_given_store_that_is_empty_when_looked_then_migrate(
+    sqlite_url: str, tmp_path: Path
+) -> None:
     Path(sqlite_url.removeprefix("sqlite:///")).touch()
     found = list(examine(lambda: Settings(database_url=sqlite_url, home=tmp_path)))
-    assert [(f.about, f.fix.partition(";")[0]) for f in found if f.level == Level.FAIL] == [("migration", "surefoot db upgrade")]
+    assert [(f.about, f.fix.partition(";")[0]) for f in found if f.level == Level.FAIL] == [
+        ("migration", "surefoot db upgrade")
+    ]
 
 
 def test_given_nobody_at_work_when_looked_then_told(shop: Shop, tmp_path: Path) -> None:
     shop.order()
-    assert wrong(look(shop, tmp_path)) == {"workers": Level.FAIL, "versions": Level.FAIL, "relay": Level.FAIL}
+    assert wrong(look(shop, tmp_path)) == {
+        "workers": Level.FAIL,
+        "versions": Level.FAIL,
+        "relay": Level.FAIL,
+    }
 
 
-def test_given_lanes_without_workers_when_looked_then_worse_where_work_waits(shop: Shop, tmp_path: Path) -> None:
+def test_given_lanes_without_workers_when_looked_then_worse_where_work_waits(
+    shop: Shop, tmp_path: Path
+) -> None:
     healthy(shop, ("inventory", "payments"))
     assert wrong(look(shop, tmp_path)) == {"lanes": Level.WARN}
     shop.order()
@@ -233,7 +272,9 @@ def test_given_lanes_without_workers_when_looked_then_worse_where_work_waits(sho
     }
 
 
-def test_given_a_lane_that_live_workers_do_not_consume_when_looked_then_told_and_worse_where_work_waits(shop: Shop, tmp_path: Path) -> None:
+def test_given_a_lane_that_live_workers_do_not_consume_when_looked_then_told_and_worse_where_work_waits(
+    shop: Shop, tmp_path: Path
+) -> None:
     lanes = ("inventory", "mail", "orders", "payments")
     healthy(shop, lanes)
     consumed = tuple(queue for lane in lanes[:3] for queue in (lane, f"{lane}.undo"))
@@ -243,11 +284,21 @@ def test_given_a_lane_that_live_workers_do_not_consume_when_looked_then_told_and
     assert "no worker takes messages from payments.undo" in one.said
     keep.worker_seen(shop.db, f"boot {lanes}", (), keep.AtWork(consumed, 0))
     shop.order()
-    found = {f.said.split(" from ")[1].split(",")[0]: f.level for f in look(shop, tmp_path) if f.about == "lanes"}
-    assert found == {queue: Level.FAIL if queue == "orders" else Level.WARN for lane in lanes for queue in (lane, f"{lane}.undo")}
+    found = {
+        f.said.split(" from ")[1].split(",")[0]: f.level
+        for f in look(shop, tmp_path)
+        if f.about == "lanes"
+    }
+    assert found == {
+        queue: Level.FAIL if queue == "orders" else Level.WARN
+        for lane in lanes
+        for queue in (lane, f"{lane}.undo")
+    }
 
 
-def test_given_an_operation_that_lies_ready_for_long_when_looked_then_told(shop: Shop, tmp_path: Path) -> None:
+def test_given_an_operation_that_lies_ready_for_long_when_looked_then_told(
+    shop: Shop, tmp_path: Path
+) -> None:
     healthy(shop)
     shop.order()
     shop.let_pass(60)
@@ -256,7 +307,9 @@ def test_given_an_operation_that_lies_ready_for_long_when_looked_then_told(shop:
     assert wrong(look(shop, tmp_path, health_wait_seconds=50.0)) == {"waiting": Level.WARN}
 
 
-def test_given_open_job_of_a_definition_that_nobody_has_when_looked_then_told(shop: Shop, tmp_path: Path) -> None:
+def test_given_open_job_of_a_definition_that_nobody_has_when_looked_then_told(
+    shop: Shop, tmp_path: Path
+) -> None:
     healthy(shop, digests=["0123456789abcdef"])
     assert wrong(look(shop, tmp_path)) == {}
     shop.order()
@@ -272,7 +325,9 @@ def test_given_long_lane_of_another_worker_when_looked_then_a_worker_that_does_n
     catalogue.register(shop.db, [film])
     digests = [saga.digest for saga in shop.registry.all()]
     healthy(shop, digests=[*digests, film.digest] if knows else digests)
-    register_worker(shop.db, "long", host="here", pid=77, lanes=["slow"], digests=[film.digest], concurrency=2)
+    register_worker(
+        shop.db, "long", host="here", pid=77, lanes=["slow"], digests=[film.digest], concurrency=2
+    )
     found = look(shop, tmp_path)
     assert wrong(found) == ({} if knows else {"time-outs": Level.WARN})
     assert knows or "pid 4 " in next(f.said for f in found if f.level == Level.WARN)
@@ -295,7 +350,9 @@ def test_given_what_needs_a_person_when_looked_then_told_where(shop: Shop, tmp_p
     assert "surefoot attention list" in [f.fix for f in found]
 
 
-def test_given_row_that_breaks_an_invariant_when_looked_then_its_sentence(shop: Shop, tmp_path: Path) -> None:
+def test_given_row_that_breaks_an_invariant_when_looked_then_its_sentence(
+    shop: Shop, tmp_path: Path
+) -> None:
     shop.land(shop.order())
     healthy(shop)
     with shop.db.begin() as tx:
@@ -319,7 +376,9 @@ def test_given_writers_lock_held_by_somebody_frozen_when_looked_then_told(
         shop.close()
 
 
-def test_given_port_of_somebody_else_when_looked_then_the_setting_is_named(shop: Shop, tmp_path: Path) -> None:
+def test_given_port_of_somebody_else_when_looked_then_the_setting_is_named(
+    shop: Shop, tmp_path: Path
+) -> None:
     healthy(shop)
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
@@ -354,14 +413,18 @@ def server(body: bytes, name: str = "some server") -> Iterator[int]:
             thread.join()
 
 
-def test_given_one_port_for_both_when_looked_then_told_that_they_are_the_same(tmp_path: Path) -> None:
+def test_given_one_port_for_both_when_looked_then_told_that_they_are_the_same(
+    tmp_path: Path,
+) -> None:
     port = free_port()
     found = of("ports", tmp_path, port=port, flower_port=port)
     assert [f.level for f in found] == [Level.FAIL, Level.OK]
     assert "SUREFOOT_FLOWER_PORT are the same" in found[0].said
 
 
-def test_given_another_web_server_when_looked_then_it_is_neither_our_web_nor_flower(tmp_path: Path) -> None:
+def test_given_another_web_server_when_looked_then_it_is_neither_our_web_nor_flower(
+    tmp_path: Path,
+) -> None:
     with server(b"hello") as one, server(b"OK") as other:
         found = of("ports", tmp_path, port=one, flower_port=other)
     assert [f.level for f in found] == [Level.FAIL, Level.FAIL]
@@ -377,8 +440,13 @@ def test_given_a_surefoot_when_looked_then_the_run_file_says_whose_it_is(tmp_pat
         urls = [f"http://127.0.0.1:{port}" for port in (web, flower)]
         runfile.save(tmp_path, runfile.RunFile(os.getpid(), *urls))
         found = of("ports", tmp_path, port=web, flower_port=flower)
-        assert [(f.level, f.said) for f in found] == [(Level.OK, f"web answers at {urls[0]}"), (Level.OK, f"Flower answers at {urls[1]}")]
-        runfile.save(tmp_path, runfile.RunFile(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2"))
+        assert [(f.level, f.said) for f in found] == [
+            (Level.OK, f"web answers at {urls[0]}"),
+            (Level.OK, f"Flower answers at {urls[1]}"),
+        ]
+        runfile.save(
+            tmp_path, runfile.RunFile(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2")
+        )
         found = of("ports", tmp_path, port=web, flower_port=flower)
         assert [f.level for f in found] == [Level.FAIL, Level.FAIL]
 

@@ -20,7 +20,14 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 CARD = "tok_ok"
-ORDER = {"customer": "Ada", "email": "ada@example.com", "sku": "pear", "quantity": 1, "amount_cents": 900, "card": CARD}
+ORDER = {
+    "customer": "Ada",
+    "email": "ada@example.com",
+    "sku": "pear",
+    "quantity": 1,
+    "amount_cents": 900,
+    "card": CARD,
+}
 
 
 @pytest.fixture
@@ -30,10 +37,16 @@ def up(tmp_path: Path, redis_executable: str) -> Iterator[Up]:
     stack.close()
 
 
-def test_given_flower_has_seen_an_order_when_it_is_killed_then_it_comes_back_and_knows_it(up: Up) -> None:
+def test_given_flower_has_seen_an_order_when_it_is_killed_then_it_comes_back_and_knows_it(
+    up: Up,
+) -> None:
     up.start()
     key = {"Authorization": f"Bearer {(up.home / 'api_key').read_text().strip()}"}
-    flower = httpx.Client(base_url=up.run.flower_url, auth=("surefoot", (up.home / "flower_password").read_text().strip()), timeout=20)
+    flower = httpx.Client(
+        base_url=up.run.flower_url,
+        auth=("surefoot", (up.home / "flower_password").read_text().strip()),
+        timeout=20,
+    )
 
     def answered(path: str) -> httpx.Response | None:
         try:
@@ -43,10 +56,19 @@ def test_given_flower_has_seen_an_order_when_it_is_killed_then_it_comes_back_and
         return found if found.status_code == 200 else None
 
     wait_until(lambda: answered("/api/workers"), 120, what="Flower")
-    job = httpx.post(f"{up.run.web_url}/api/v1/jobs", headers=key, json={"saga": "order", "input": ORDER}, timeout=20).json()["id"]
+    job = httpx.post(
+        f"{up.run.web_url}/api/v1/jobs",
+        headers=key,
+        json={"saga": "order", "input": ORDER},
+        timeout=20,
+    ).json()["id"]
 
     def state() -> str:
-        return str(httpx.get(f"{up.run.web_url}/api/v1/jobs/{job}", headers=key, timeout=20).json()["state"])
+        return str(
+            httpx.get(f"{up.run.web_url}/api/v1/jobs/{job}", headers=key, timeout=20).json()[
+                "state"
+            ]
+        )
 
     wait_until(lambda: state() == "completed", 120, what="the order")
 
@@ -55,8 +77,13 @@ def test_given_flower_has_seen_an_order_when_it_is_killed_then_it_comes_back_and
         return found.json() if found is not None and found.json()["state"] == "SUCCESS" else None
 
     steps = ("create_order", "charge_card", "send_receipt")
-    before = {step: wait_until(lambda step=step: told(step), 90, what=f"Flower to hear of {step}") for step in steps}
-    assert all(CARD not in str(info) and ORDER["email"] not in str(info) for info in before.values())
+    before = {
+        step: wait_until(lambda step=step: told(step), 90, what=f"Flower to hear of {step}")
+        for step in steps
+    }
+    assert all(
+        CARD not in str(info) and ORDER["email"] not in str(info) for info in before.values()
+    )
     args = {info["args"] for info in before.values()}
     assert len(args) == 1 and args.pop().endswith(f" {up.run.web_url}/jobs/{job}")
     page = httpx.get(f"{up.run.web_url}/jobs/{job}", headers=key, timeout=20).text
@@ -67,9 +94,14 @@ def test_given_flower_has_seen_an_order_when_it_is_killed_then_it_comes_back_and
     wait_until(lambda: _written(up.home) > saved, 60, what="Flower to save once more")
     os.kill(process.pid, signal.SIGKILL)
     wait_until(lambda: not lives(process.pid), 30, what="Flower to be gone")
-    after = {step: wait_until(lambda step=step: told(step), 120, what=f"Flower to remember {step}") for step in steps}
+    after = {
+        step: wait_until(lambda step=step: told(step), 120, what=f"Flower to remember {step}")
+        for step in steps
+    }
     same = ("name", "state", "args", "received", "started", "succeeded", "runtime", "root_id")
-    assert [[after[step][field] for field in same] for step in steps] == [[before[step][field] for field in same] for step in steps]
+    assert [[after[step][field] for field in same] for step in steps] == [
+        [before[step][field] for field in same] for step in steps
+    ]
     flower.close()
 
 

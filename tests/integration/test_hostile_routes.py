@@ -31,9 +31,13 @@ def wrong(house: House, call: Call, asker: Asker, answer: Any) -> str:
     if status >= 500:
         return said
     if house.is_open(call):
-        return said if status in (401, 403, 404) and not call.endpoint.startswith("sign_in.") else ""
+        return (
+            said if status in (401, 403, 404) and not call.endpoint.startswith("sign_in.") else ""
+        )
     if asker.role is None:
-        to_sign_in = status == 303 and answer.headers["Location"].startswith(SIGN_IN) and asker.key is None
+        to_sign_in = (
+            status == 303 and answer.headers["Location"].startswith(SIGN_IN) and asker.key is None
+        )
         return "" if status == 401 or to_sign_in else said
     if not _may(asker, house, call):
         return "" if status == 403 else said
@@ -81,7 +85,11 @@ def test_given_a_route_that_says_nothing_of_whom_it_is_for_then_the_walk_finds_i
 
 # --- two tenants -----------------------------------------------------------------------------------------------------
 def strangers(house: House) -> list[Asker]:
-    return [asker for asker in house.askers if asker.tenant and asker.tenant != OWNER and not asker.is_platform]
+    return [
+        asker
+        for asker in house.askers
+        if asker.tenant and asker.tenant != OWNER and not asker.is_platform
+    ]
 
 
 def plain(house: House, text: str, names: dict[str, str]) -> str:
@@ -94,7 +102,9 @@ def plain(house: House, text: str, names: dict[str, str]) -> str:
 def told(house: House, call: Call, asker: Asker) -> tuple[int, str, str]:
     house.restore()
     answer = house.send(call, asker)
-    head = "\n".join(f"{name}: {value}" for name, value in answer.headers if name not in ("X-Trace-Id", "Date"))
+    head = "\n".join(
+        f"{name}: {value}" for name, value in answer.headers if name not in ("X-Trace-Id", "Date")
+    )
     return (
         answer.status_code,
         plain(house, head, call.names),
@@ -103,7 +113,11 @@ def told(house: House, call: Call, asker: Asker) -> tuple[int, str, str]:
 
 
 def test_given_what_another_tenant_has_when_asked_for_then_as_what_nobody_has(house: House) -> None:
-    pairs = [(one, other) for one, other in zip(house.calls(), house.calls(strange=True), strict=True) if one.owned]
+    pairs = [
+        (one, other)
+        for one, other in zip(house.calls(), house.calls(strange=True), strict=True)
+        if one.owned
+    ]
     assert len(pairs) >= 25
     for one, other in pairs:
         for asker in strangers(house):
@@ -138,9 +152,15 @@ def standing(house: House) -> list[Any]:
     """Alpha's jobs and letters, as the store has them."""
     j, d = jobs.c, dead_letters.c
     with reading(house.shop.db) as connection:
-        rows = connection.execute(select(j.id, j.rev, j.state, j.owner).where(j.tenant_id == house.shop.tenant).order_by(j.id))
+        rows = connection.execute(
+            select(j.id, j.rev, j.state, j.owner)
+            .where(j.tenant_id == house.shop.tenant)
+            .order_by(j.id)
+        )
         letters = connection.execute(
-            select(d.id, d.state, d.redrive_at, d.resolved_by).where(d.tenant_id == house.shop.tenant).order_by(d.id)
+            select(d.id, d.state, d.redrive_at, d.resolved_by)
+            .where(d.tenant_id == house.shop.tenant)
+            .order_by(d.id)
         )
         return [tuple(row) for row in [*rows, *letters]]
 
@@ -167,19 +187,25 @@ def test_given_the_owners_tags_cursors_names_and_keys_when_a_stranger_uses_them_
         f"/jobs/{job}/live",
     ):
         tag = get(owner, path).headers.get("ETag")
-        assert get(stranger, path, **({"If-None-Match": tag} if tag else {})).status_code == 404, path
+        assert get(stranger, path, **({"If-None-Match": tag} if tag else {})).status_code == 404, (
+            path
+        )
     tag = get(owner, "/api/v1/jobs").headers.get("ETag")
     assert tag is None or get(stranger, "/api/v1/jobs", **{"If-None-Match": tag}).status_code == 200
     name = short_name("shop", job)
     assert get(owner, f"/find?q={name}").headers["Location"].endswith(job)
     known, unknown = (get(stranger, f"/find?q={asked}") for asked in (name, "shop-0000"))
-    assert known.status_code == unknown.status_code and job not in known.get_data(as_text=True) + str(known.headers)
+    assert known.status_code == unknown.status_code and job not in known.get_data(
+        as_text=True
+    ) + str(known.headers)
     key = {"Idempotency-Key": house.words["key"]}
     body = {
         "saga": "shop",
         "input": {"sku": "a", "quantity": 1, "amount_cents": 1, "card": "tok_12345678"},
     }
-    made = house.app.test_client(use_cookies=False).post("/api/v1/jobs", json=body, headers=stranger.headers | key)
+    made = house.app.test_client(use_cookies=False).post(
+        "/api/v1/jobs", json=body, headers=stranger.headers | key
+    )
     assert made.status_code == 202 and made.get_json()["id"] not in house.jobs.values()
 
 
@@ -213,7 +239,10 @@ def test_given_a_signed_in_browser_when_another_sites_page_changes_something_the
         house.restore()
         before = standing(house)
         browser = house.app.test_client()
-        assert browser.post(SIGN_IN, data={"key": house.asker(f"admin of {OWNER}").key}).status_code == 303
+        assert (
+            browser.post(SIGN_IN, data={"key": house.asker(f"admin of {OWNER}").key}).status_code
+            == 303
+        )
         for headers in FOREIGN:
             answer = house.send(call, nobody, browser, **headers)
             assert answer.status_code == 403, f"{call} from {headers}: {answer.status_code}"

@@ -65,7 +65,11 @@ class Page(HTMLParser):
             leads = (value or "").strip().lower()
             if name in LEADS and leads.startswith(("javascript:", "data:", "vbscript:", "//")):
                 self.wrong.append(f"<{tag} {name}={value}>")
-            self.text += f" {value or ''}" if name in ("value", "title", "alt", "aria-label", "placeholder") else ""
+            self.text += (
+                f" {value or ''}"
+                if name in ("value", "title", "alt", "aria-label", "placeholder")
+                else ""
+            )
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -84,7 +88,9 @@ class Scribbled(House):
             ctx.progress(0.5, LONG)
             return LONG
 
-        keep.register_worker(shop.db, LONG[:60], host=BAD, pid=1, lanes=["nowhere"], digests=[], concurrency=1)
+        keep.register_worker(
+            shop.db, LONG[:60], host=BAD, pid=1, lanes=["nowhere"], digests=[], concurrency=1
+        )
         shop.drain()
         script["create_order", "action"] = [says]
         script["charge_card", "action"] = [broken(LONG)] * 5
@@ -105,7 +111,9 @@ class Scribbled(House):
         script["create_order", "action"] = [broken(LONG)]
         waits = shop.order(**more)
         shop.deliver(shop.next("shop.create_order"))
-        quarantine.keep(shop.db, reason=LONG, queue=BAD, body=LONG.encode(), headers={BAD: LONG}, size=9)
+        quarantine.keep(
+            shop.db, reason=LONG, queue=BAD, body=LONG.encode(), headers={BAD: LONG}, size=9
+        )
         self.jobs |= {"asked": asked, "waiting": waits, "failed": decided}
         self.others = [cancelled, *self.jobs.values()]
         self.letters |= {"asked": shop.letters(asked)[0].id}
@@ -147,7 +155,9 @@ def asked(house: Scribbled) -> Iterator[tuple[str, Any]]:
         yield path, client.get(path, headers=owner, buffered=True)
     for host in (BAD, f"localhost:{BAD}", f"localhost/{BAD}", f"{CANARY}.localhost"):
         yield f"Host {host}", client.get("/jobs", headers=owner | {"Host": host}, buffered=True)
-    forms = [GOOD | {"saga": "shop", name: LONG} for name in (*GOOD, "key", "saga", "note")] + [dict.fromkeys(FIELDS, LONG)]
+    forms = [GOOD | {"saga": "shop", name: LONG} for name in (*GOOD, "key", "saga", "note")] + [
+        dict.fromkeys(FIELDS, LONG)
+    ]
     for call in house.calls():
         if call.method == "POST" and not call.rule.rule.startswith("/api/"):
             for form in forms:
@@ -203,7 +213,9 @@ def test_given_markup_that_was_not_escaped_when_looked_for_then_found(source: st
 def test_given_our_templates_when_read_then_nothing_is_marked_safe_but_what_says_why() -> None:
     for file in sorted((Path(__file__).parents[2] / "web" / "templates").glob("*.html")):
         for line in file.read_text().splitlines():
-            assert "|safe" not in line.replace(" ", "") or "drawing" in line or "svg" in line, f"{file.name}: {line}"
+            assert "|safe" not in line.replace(" ", "") or "drawing" in line or "svg" in line, (
+                f"{file.name}: {line}"
+            )
             assert "autoescape" not in line, file.name
 
 
@@ -213,7 +225,11 @@ def test_given_templates_that_escape_nothing_when_walked_then_it_is_found(house:
     try:
         environment.autoescape = False
         environment.cache.clear()
-        assert any(Page(answer.get_data(as_text=True)).wrong for _, answer in asked(house) if answer.mimetype == "text/html")
+        assert any(
+            Page(answer.get_data(as_text=True)).wrong
+            for _, answer in asked(house)
+            if answer.mimetype == "text/html"
+        )
     finally:
         environment.autoescape = before
         environment.cache.clear()

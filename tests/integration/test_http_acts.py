@@ -59,7 +59,9 @@ class Scene:
 
     def owned(self) -> str:
         job = self.asked()
-        assert self.http.post(f"{JOBS}/{job}/attention/assign", {"owner": "bert"}).status_code == 202
+        assert (
+            self.http.post(f"{JOBS}/{job}/attention/assign", {"owner": "bert"}).status_code == 202
+        )
         return job
 
     def dated(self) -> str:
@@ -97,11 +99,15 @@ def of_letter(word: str, job: Callable[[Scene], str]) -> Callable[[Scene], tuple
     return lambda s: (f"{LETTERS}/{s.letter(job(s))}/{word}", WHY)
 
 
-def of_step(step: str, word: str, job: Callable[[Scene], str]) -> Callable[[Scene], tuple[str, Any]]:
+def of_step(
+    step: str, word: str, job: Callable[[Scene], str]
+) -> Callable[[Scene], tuple[str, Any]]:
     return lambda s: (f"{JOBS}/{job(s)}/effects/{step}/{word}", WHY)
 
 
-def on_page(path: str, job: Callable[[Scene], str], **form: str) -> Callable[[Scene], tuple[str, Any]]:
+def on_page(
+    path: str, job: Callable[[Scene], str], **form: str
+) -> Callable[[Scene], tuple[str, Any]]:
     def case(s: Scene) -> tuple[str, Any]:
         job_id = job(s)
         named = {"job": job_id, "letter": s.letter(job_id) if "{letter}" in path else ""}
@@ -166,12 +172,18 @@ OTHERWISE = {
 def test_given_the_addresses_that_change_something_then_each_leaves_an_act_or_another_record(
     app: Flask,
 ) -> None:
-    changing = {rule.endpoint for rule in app.url_map.iter_rules() if rule.methods - {"GET", "HEAD", "OPTIONS"}}
+    changing = {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if rule.methods - {"GET", "HEAD", "OPTIONS"}
+    }
     assert changing == set(BY_HTTP) | set(OTHERWISE)
 
 
 @pytest.mark.parametrize("endpoint", BY_HTTP)
-def test_given_each_address_when_a_person_changes_something_then_the_act_names_their_key(scene: Scene, app: Flask, endpoint: str) -> None:
+def test_given_each_address_when_a_person_changes_something_then_the_act_names_their_key(
+    scene: Scene, app: Flask, endpoint: str
+) -> None:
     ask, word = BY_HTTP[endpoint]
     path, body = ask(scene)
     key_id, text = keys.create(scene.shop.db, "default", "platform", "ada")
@@ -180,7 +192,9 @@ def test_given_each_address_when_a_person_changes_something_then_the_act_names_t
     adapter = app.url_map.bind("localhost")
     assert adapter.match(path, method="POST")[0] == endpoint
     before = newest(scene.shop)
-    answer = app.test_client().post(path, headers=headers, **({"data": body} if page else {"json": body} if body else {}))
+    answer = app.test_client().post(
+        path, headers=headers, **({"data": body} if page else {"json": body} if body else {})
+    )
     assert answer.status_code in ((303,) if page else (202,)), answer.get_data(as_text=True)
     act = newest(scene.shop)
     assert act is not None
@@ -260,13 +274,17 @@ ELSEWHERE = {
 }
 
 
-def test_given_the_commands_then_each_that_changes_something_leaves_an_act_or_another_record() -> None:
+def test_given_the_commands_then_each_that_changes_something_leaves_an_act_or_another_record() -> (
+    None
+):
     changing = {" ".join(words) for words, _ in leaves() if words[-1] not in READING}
     assert changing == set(BY_COMMAND) | set(ELSEWHERE)
 
 
 @pytest.fixture
-def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+def cli(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
     monkeypatch.setenv("DATABASE_URL", shop.url)
     monkeypatch.setenv("SUREFOOT_SAGAS", "tests.support.transfer_saga")
 
@@ -278,7 +296,9 @@ def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("name", BY_COMMAND)
-def test_given_each_command_when_a_person_changes_something_then_an_act_names_them(scene: Scene, cli: Any, name: str) -> None:
+def test_given_each_command_when_a_person_changes_something_then_an_act_names_them(
+    scene: Scene, cli: Any, name: str
+) -> None:
     say, word = BY_COMMAND[name]
     words = say(scene)
     before = newest(scene.shop)
@@ -292,7 +312,9 @@ def test_given_each_command_when_a_person_changes_something_then_an_act_names_th
     assert act["reason"] == ("w" if "w" in words[1:] else None)
 
 
-def test_given_acts_when_listed_by_command_then_the_newest_and_what_is_left_out(scene: Scene, cli: Any) -> None:
+def test_given_acts_when_listed_by_command_then_the_newest_and_what_is_left_out(
+    scene: Scene, cli: Any
+) -> None:
     assert cli("acts", "list")[1].strip() == "There are no such acts."
     job, letter = scene.failed(), ""
     letter = scene.letter(job)
@@ -314,7 +336,9 @@ def test_given_acts_when_listed_by_command_then_the_newest_and_what_is_left_out(
 
 # --- over HTTP -----------------------------------------------------------------------------------
 # --------------------
-def test_given_acts_when_asked_over_http_then_an_operator_sees_those_of_the_own_tenant_by_pages(scene: Scene, app: Flask) -> None:
+def test_given_acts_when_asked_over_http_then_an_operator_sees_those_of_the_own_tenant_by_pages(
+    scene: Scene, app: Flask
+) -> None:
     job = scene.owned()
     for _ in range(2):
         scene.http.post(f"{JOBS}/{job}/attention/take")
@@ -328,7 +352,11 @@ def test_given_acts_when_asked_over_http_then_an_operator_sees_those_of_the_own_
     while path:
         page = operator.get(path)
         seen += page.get_json()["items"]
-        path = page.headers["Link"].partition("<")[2].partition(">")[0] if "Link" in page.headers else ""
+        path = (
+            page.headers["Link"].partition("<")[2].partition(">")[0]
+            if "Link" in page.headers
+            else ""
+        )
     assert {one["act"] for one in seen} == {"assign"}  # bert has it: it cannot be taken
     assert len(seen) == 3
     assert {one["actor"] for one in seen} == {"platform:default platform"}

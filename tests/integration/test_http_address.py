@@ -64,7 +64,12 @@ def test_given_other_address_than_loopback_and_no_public_url_when_asked_then_any
     app: Flask,
 ) -> None:
     client = app.test_client()
-    assert client.get("/problems/", base_url="http://0.0.0.0:8000", headers={"Host": "shop"}).status_code == 200
+    assert (
+        client.get(
+            "/problems/", base_url="http://0.0.0.0:8000", headers={"Host": "shop"}
+        ).status_code
+        == 200
+    )
 
 
 def test_given_public_url_when_it_or_a_listed_host_is_named_then_answered(public: Flask) -> None:
@@ -72,7 +77,9 @@ def test_given_public_url_when_it_or_a_listed_host_is_named_then_answered(public
         assert get(public, "/problems/", host)[0] == 200, host
 
 
-def test_given_public_url_when_another_host_is_named_then_421_but_for_probes(public: Flask, shop: Shop) -> None:
+def test_given_public_url_when_another_host_is_named_then_421_but_for_probes(
+    public: Flask, shop: Shop
+) -> None:
     key = {"Authorization": f"Bearer {shop.key('platform')}"}
     for host in (
         "localhost",
@@ -82,7 +89,9 @@ def test_given_public_url_when_another_host_is_named_then_421_but_for_probes(pub
         "web",
     ):
         for path in ("/problems/", "/sign-in", JOBS, "/docs"):
-            told = problem(public.test_client().get(path, headers={"Host": host, **key}), 421, "misdirected")
+            told = problem(
+                public.test_client().get(path, headers={"Host": host, **key}), 421, "misdirected"
+            )
             assert PUBLIC in told["detail"]
         assert [get(public, path, host)[0] for path in OPEN] == [200, 200, 200]
         assert get(public, "/metrics", host, **key)[0] == 200
@@ -96,7 +105,9 @@ def test_given_public_url_when_a_browser_asks_under_another_host_then_a_page_say
 
 
 # --- absolute addresses ---------------------------------------------------------------------------
-def test_given_public_url_when_pages_and_document_are_read_then_it_is_in_every_absolute_address(shop: Shop, public: Flask) -> None:
+def test_given_public_url_when_pages_and_document_are_read_then_it_is_in_every_absolute_address(
+    shop: Shop, public: Flask
+) -> None:
     client = browser(public, shop)
     job = shop.order()
     for path in ("/docs", "/?saga=shop", f"/jobs/{job}", "/api/v1/openapi.json"):
@@ -131,7 +142,9 @@ def browser(app: Flask, shop: Shop) -> FlaskClient:
     return client
 
 
-def test_given_public_url_when_signed_in_then_a_cookie_that_no_neighbour_can_plant(shop: Shop, public: Flask) -> None:
+def test_given_public_url_when_signed_in_then_a_cookie_that_no_neighbour_can_plant(
+    shop: Shop, public: Flask
+) -> None:
     client = browser(public, shop)
     assert client.get("/").status_code == 200
     set_cookie = client.post("/sign-in", data={"key": shop.key()}).headers["Set-Cookie"]
@@ -146,7 +159,9 @@ def test_given_public_url_when_signed_in_then_a_cookie_that_no_neighbour_can_pla
     assert stranger.get("/").status_code == 303, "a cookie of the other name counts for nothing"
 
 
-def test_given_public_url_when_answered_then_hsts_and_without_it_none(public: Flask, app: Flask) -> None:
+def test_given_public_url_when_answered_then_hsts_and_without_it_none(
+    public: Flask, app: Flask
+) -> None:
     for path in ("/livez", "/sign-in", "/nothing", JOBS):
         answer = public.test_client().get(path, headers={"Host": "shop.example.com"})
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
@@ -163,7 +178,9 @@ def test_given_public_url_of_plain_http_when_signed_in_then_the_cookie_is_as_wit
     assert "Strict-Transport-Security" not in answer.headers
 
 
-def test_given_public_url_when_a_change_comes_then_only_from_its_origin(shop: Shop, public: Flask) -> None:
+def test_given_public_url_when_a_change_comes_then_only_from_its_origin(
+    shop: Shop, public: Flask
+) -> None:
     client = browser(public, shop)
     cancel = f"{JOBS}/{shop.order()}/cancel"
     asked: list[tuple[dict[str, str], bool]] = [
@@ -197,7 +214,9 @@ def test_given_forwarded_for_when_the_peer_is_a_trusted_proxy_or_not_then_it_is_
         ("10.1.2.3", "", "10.1.2.3"),
         ("192.0.2.1", "203.0.113.9", "192.0.2.1"),
     ):
-        with app.test_request_context(headers={"X-Forwarded-For": forwarded}, environ_overrides={"REMOTE_ADDR": peer}):
+        with app.test_request_context(
+            headers={"X-Forwarded-For": forwarded}, environ_overrides={"REMOTE_ADDR": peer}
+        ):
             assert client_address() == client
 
 

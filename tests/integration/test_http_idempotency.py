@@ -20,7 +20,9 @@ def shop_url(ready_url: str) -> str:
     return ready_url  # on each database
 
 
-def test_given_fifty_parallel_posts_with_one_key_when_all_have_answered_then_one_job(shop: Shop) -> None:
+def test_given_fifty_parallel_posts_with_one_key_when_all_have_answered_then_one_job(
+    shop: Shop,
+) -> None:
     app, key = shop.web(), shop.key()
     together = threading.Barrier(16)
 
@@ -28,7 +30,11 @@ def test_given_fifty_parallel_posts_with_one_key_when_all_have_answered_then_one
         if n < together.parties:
             together.wait(timeout=20)
         answer = Caller(app, key).submit(headers={"Idempotency-Key": "one"})
-        return answer.status_code, answer.get_json().get("id"), answer.headers.get("Idempotent-Replayed")
+        return (
+            answer.status_code,
+            answer.get_json().get("id"),
+            answer.headers.get("Idempotent-Replayed"),
+        )
 
     with ThreadPoolExecutor(together.parties) as pool:
         answers = list(pool.map(post, range(REQUESTS)))

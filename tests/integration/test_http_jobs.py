@@ -22,7 +22,9 @@ def shop_url(ready_url: str) -> str:
 
 
 def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:
-    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json"), answer.get_data(as_text=True)
+    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json"), (
+        answer.get_data(as_text=True)
+    )
     body: dict[str, Any] = answer.get_json()
     assert (body["type"], body["status"]) == (f"/problems/{slug}", status)
     assert body["title"]
@@ -33,7 +35,9 @@ def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:
 
 
 # --- submit and read -----------------------------------------------------------------------------------------------
-def test_given_good_order_when_posted_then_202_with_where_and_when_to_look(shop: Shop, user: Caller) -> None:
+def test_given_good_order_when_posted_then_202_with_where_and_when_to_look(
+    shop: Shop, user: Caller
+) -> None:
     answer = user.submit(tags=["web"], deadline_seconds=60)
     body = answer.get_json()
     assert answer.status_code == 202
@@ -44,10 +48,16 @@ def test_given_good_order_when_posted_then_202_with_where_and_when_to_look(shop:
     assert shop.broker.waiting
     shop.land(body["id"])
     done = user.get(answer.headers["Location"])
-    assert (done.status_code, done.get_json()["state"], done.headers.get("Retry-After")) == (200, "completed", None)
+    assert (done.status_code, done.get_json()["state"], done.headers.get("Retry-After")) == (
+        200,
+        "completed",
+        None,
+    )
 
 
-def test_given_trace_of_the_caller_when_posted_then_one_line_has_it_beside_the_job_that_workers_name(shop: Shop, user: Caller) -> None:
+def test_given_trace_of_the_caller_when_posted_then_one_line_has_it_beside_the_job_that_workers_name(
+    shop: Shop, user: Caller
+) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     with capture_logs() as lines:
         made = user.submit(headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}).get_json()
@@ -62,7 +72,9 @@ def test_given_trace_of_the_caller_when_posted_then_one_line_has_it_beside_the_j
     assert "job" not in missed
 
 
-def test_given_unchanged_job_when_asked_with_its_tag_then_304_and_after_a_change_200(shop: Shop, user: Caller) -> None:
+def test_given_unchanged_job_when_asked_with_its_tag_then_304_and_after_a_change_200(
+    shop: Shop, user: Caller
+) -> None:
     where = user.submit().headers["Location"]
     first = user.get(where)
     assert first.headers["ETag"].startswith('"')
@@ -73,7 +85,9 @@ def test_given_unchanged_job_when_asked_with_its_tag_then_304_and_after_a_change
     assert user.get(where, **{"If-None-Match": first.headers["ETag"]}).status_code == 200
 
 
-def test_given_broker_down_when_posted_then_202_and_the_relay_brings_it_home(shop: Shop, user: Caller) -> None:
+def test_given_broker_down_when_posted_then_202_and_the_relay_brings_it_home(
+    shop: Shop, user: Caller
+) -> None:
     shop.broker.down = True
     answer = user.submit()
     assert answer.status_code == 202
@@ -83,7 +97,9 @@ def test_given_broker_down_when_posted_then_202_and_the_relay_brings_it_home(sho
     assert shop.land(answer.get_json()["id"]) == "completed"
 
 
-def test_given_wish_to_wait_when_job_has_ended_then_200_at_once_and_said(shop: Shop, user: Caller) -> None:
+def test_given_wish_to_wait_when_job_has_ended_then_200_at_once_and_said(
+    shop: Shop, user: Caller
+) -> None:
     where = user.submit().headers["Location"]
     shop.drain()
     answer = user.get(where, Prefer="wait=10")
@@ -95,7 +111,9 @@ def test_given_wish_to_wait_when_job_does_not_move_then_answered_after_it(user: 
     assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=1")
 
 
-def test_given_every_place_to_wait_taken_when_asked_then_answered_at_once(app: Flask, user: Caller) -> None:
+def test_given_every_place_to_wait_taken_when_asked_then_answered_at_once(
+    app: Flask, user: Caller
+) -> None:
     waiters = app.extensions[EXTENSION].waiters
     taken = 0
     while waiters.acquire(blocking=False):
@@ -128,11 +146,15 @@ def test_given_same_key_and_body_when_posted_again_then_same_job_and_said(user: 
 
 def test_given_same_key_and_other_body_when_posted_then_422_names_the_job(user: Caller) -> None:
     first = user.submit(headers={"Idempotency-Key": "k-1"})
-    body = problem(user.submit(GOOD | {"quantity": 3}, headers={"Idempotency-Key": "k-1"}), 422, "key-reused")
+    body = problem(
+        user.submit(GOOD | {"quantity": 3}, headers={"Idempotency-Key": "k-1"}), 422, "key-reused"
+    )
     assert body["job"] == f"{JOBS}/{first.get_json()['id']}"
 
 
-def test_given_same_key_of_another_tenant_when_posted_then_a_job_of_its_own(shop: Shop, app: Flask, user: Caller) -> None:
+def test_given_same_key_of_another_tenant_when_posted_then_a_job_of_its_own(
+    shop: Shop, app: Flask, user: Caller
+) -> None:
     other = Caller(app, shop.key(tenant="other"))
     assert (
         user.submit(headers={"Idempotency-Key": "k-1"}).get_json()["id"]
@@ -183,17 +205,28 @@ def test_given_cursor_of_another_list_or_of_other_filters_when_used_then_400_nam
     cursor = user.get(f"{JOBS}?limit=1&saga=shop").get_json()["next"]
     again = user.get(f"{JOBS}?limit=2&saga=shop&cursor={cursor}").get_json()["items"]
     assert [item["id"] for item in again] == [mine[1], mine[0]]
-    foreign = [f"{JOBS}?cursor={cursor}", f"{JOBS}?saga=other&cursor={cursor}", f"{JOBS}?saga=shop&state=pending&cursor={cursor}"]
-    foreign += [f"/api/v1/{name}?cursor={cursor}" for name in ("dead-letters", "quarantine", "reconciliations")]
+    foreign = [
+        f"{JOBS}?cursor={cursor}",
+        f"{JOBS}?saga=other&cursor={cursor}",
+        f"{JOBS}?saga=shop&state=pending&cursor={cursor}",
+    ]
+    foreign += [
+        f"/api/v1/{name}?cursor={cursor}"
+        for name in ("dead-letters", "quarantine", "reconciliations")
+    ]
     forged = [f"{JOBS}?cursor={text}" for text in ("abc", "", "x" * 513)]
     for address in (*foreign, *forged):
         body = problem(operator.get(address), 400, "invalid-cursor")
         assert body["errors"][0]["parameter"] == "cursor", address
-        assert ("another list or to other filters" in body["detail"]) == (address in foreign), address
+        assert ("another list or to other filters" in body["detail"]) == (address in foreign), (
+            address
+        )
 
 
 # --- what people decide --------------------------------------------------------------------------------------------
-def test_given_running_job_when_cancelled_then_202_and_it_lands_undone_with_words(shop: Shop, user: Caller) -> None:
+def test_given_running_job_when_cancelled_then_202_and_it_lands_undone_with_words(
+    shop: Shop, user: Caller
+) -> None:
     where = user.submit().headers["Location"]
     for step in ("create_order", "reserve_stock", "charge_card"):
         shop.deliver(shop.next(f"shop.{step}"))
@@ -207,7 +240,9 @@ def test_given_running_job_when_cancelled_then_202_and_it_lands_undone_with_word
     problem(user.post(f"{where}/cancel", {"reason": "x"}), 422, "invalid-input")
 
 
-def test_given_ended_job_when_redriven_then_a_new_one_that_names_it(shop: Shop, user: Caller) -> None:
+def test_given_ended_job_when_redriven_then_a_new_one_that_names_it(
+    shop: Shop, user: Caller
+) -> None:
     shop.service.script["charge_card", "action"].append(Rejected("the bank declined the card"))
     job_id = user.submit().get_json()["id"]
     problem(user.post(f"{JOBS}/{job_id}/redrive"), 409, "conflict")
@@ -229,7 +264,9 @@ def attention(shop: Shop, user: Caller) -> str:
     return job_id
 
 
-@pytest.mark.parametrize(("word", "outcome"), [("retry", "undone"), ("mark-done", "undone"), ("waive", "undone_partly")])
+@pytest.mark.parametrize(
+    ("word", "outcome"), [("retry", "undone"), ("mark-done", "undone"), ("waive", "undone_partly")]
+)
 def test_given_attention_when_operator_decides_then_the_job_lands(
     shop: Shop, user: Caller, operator: Caller, word: str, outcome: str
 ) -> None:
@@ -237,8 +274,14 @@ def test_given_attention_when_operator_decides_then_the_job_lands(
     path = f"{JOBS}/{job_id}/effects/charge_card/{word}"
     problem(user.post(path, {"reason": "I say so"}), 403, "forbidden")
     problem(operator.post(path, {}), 422, "invalid-input")
-    problem(operator.post(f"{JOBS}/{job_id}/effects/nothing/{word}", {"reason": "x"}), 404, "not-found")
-    problem(operator.post(f"{JOBS}/{job_id}/effects/reserve_stock/{word}", {"reason": "x"}), 409, "conflict")
+    problem(
+        operator.post(f"{JOBS}/{job_id}/effects/nothing/{word}", {"reason": "x"}), 404, "not-found"
+    )
+    problem(
+        operator.post(f"{JOBS}/{job_id}/effects/reserve_stock/{word}", {"reason": "x"}),
+        409,
+        "conflict",
+    )
     answer = operator.post(path, {"reason": "the bank said so"})
     assert (answer.status_code, answer.get_json()["state"]) == (202, "compensating")
     assert shop.land(job_id) == "cancelled"
@@ -254,7 +297,9 @@ def test_given_job_when_history_and_effects_are_read_then_items(shop: Shop, user
     page = user.get(f"{JOBS}/{job_id}/history?limit=2").get_json()
     assert (len(page["items"]), page["next"]) == (2, "2")
     assert user.get(f"{JOBS}/{job_id}/history?cursor=2").get_json()["items"][0]["seq"] == 3
-    assert [item["step"] for item in user.get(f"{JOBS}/{job_id}/effects").get_json()["items"]][:2] == ["create_order", "reserve_stock"]
+    assert [item["step"] for item in user.get(f"{JOBS}/{job_id}/effects").get_json()["items"]][
+        :2
+    ] == ["create_order", "reserve_stock"]
 
 
 def test_given_sagas_when_read_then_listed_and_one_in_full(user: Caller) -> None:
@@ -263,14 +308,22 @@ def test_given_sagas_when_read_then_listed_and_one_in_full(user: Caller) -> None
     problem(user.get("/api/v1/sagas/nope"), 404, "not-found")
 
 
-def test_given_workers_when_asked_then_only_the_platform_sees_them(operator: Caller, platform: Caller) -> None:
+def test_given_workers_when_asked_then_only_the_platform_sees_them(
+    operator: Caller, platform: Caller
+) -> None:
     problem(operator.get("/api/v1/workers"), 403, "forbidden")
     assert platform.get("/api/v1/workers").get_json() == {"items": [], "lanes": {}}
 
 
-def test_given_no_key_when_health_is_asked_then_answered_and_without_broker_still_ready(app: Flask) -> None:
+def test_given_no_key_when_health_is_asked_then_answered_and_without_broker_still_ready(
+    app: Flask,
+) -> None:
     nobody = Caller(app, None)
     assert nobody.get("/livez").get_json() == {"status": "alive"}
     assert nobody.get("/readyz").get_json() == {"status": "ready"}
     health = nobody.get("/healthz")
-    assert (health.status_code, health.get_json()["status"], health.get_json()["broker"]) == (200, "degraded", "unreachable")
+    assert (health.status_code, health.get_json()["status"], health.get_json()["broker"]) == (
+        200,
+        "degraded",
+        "unreachable",
+    )

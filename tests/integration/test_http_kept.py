@@ -27,7 +27,9 @@ def client(app: Flask) -> FlaskClient:
 
 def text_of(answer: Any) -> str:
     raw: bytes = answer.get_data()
-    return (gzip.decompress(raw) if answer.headers.get("Content-Encoding") == "gzip" else raw).decode()
+    return (
+        gzip.decompress(raw) if answer.headers.get("Content-Encoding") == "gzip" else raw
+    ).decode()
 
 
 # --- the page of the API --------------------------------------------------------------------------
@@ -47,11 +49,16 @@ def test_given_docs_when_asked_often_then_rendered_once_and_a_304_for_who_has_it
     assert client.get("/docs", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
     packed = client.get("/docs", headers=GZIP)
     assert text_of(packed) == text_of(first)
-    assert client.get("/docs", headers={**GZIP, "If-None-Match": packed.headers["ETag"]}).status_code == 304
+    assert (
+        client.get("/docs", headers={**GZIP, "If-None-Match": packed.headers["ETag"]}).status_code
+        == 304
+    )
     assert len(rendered) == 1
 
 
-def test_given_docs_when_asked_under_many_addresses_then_each_is_shown_its_own_and_few_are_kept(app: Flask, client: FlaskClient) -> None:
+def test_given_docs_when_asked_under_many_addresses_then_each_is_shown_its_own_and_few_are_kept(
+    app: Flask, client: FlaskClient
+) -> None:
     for port in range(9000, 9010):
         page = client.get("/docs", headers={"Host": f"localhost:{port}"}).get_data(as_text=True)
         assert f"http://localhost:{port}/api/v1/jobs" in page
@@ -75,7 +82,9 @@ def test_given_docs_when_read_without_script_then_contents_lead_to_every_call_an
 def test_given_a_page_when_its_files_are_asked_then_by_what_is_in_them_and_for_ever(
     client: FlaskClient,
 ) -> None:
-    named = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', client.get("/sign-in").get_data(as_text=True)))
+    named = set(
+        re.findall(r'(?:href|src)="(/static/[^"]+)"', client.get("/sign-in").get_data(as_text=True))
+    )
     assert len(named) == 3
     for address in named:
         assert re.search(r"\?v=[0-9a-f]{12}$", address)
@@ -86,13 +95,18 @@ def test_given_a_page_when_its_files_are_asked_then_by_what_is_in_them_and_for_e
         )
         for other in (address.partition("?")[0], address + "0"):
             assert client.get(other).headers["Cache-Control"] == "no-cache"
-            assert client.get(other, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+            assert (
+                client.get(other, headers={"If-None-Match": answer.headers["ETag"]}).status_code
+                == 304
+            )
     assert client.get("/static/nothing.js").status_code == 404
     assert client.get("/static/../factory.py").status_code == 404
 
 
 # --- large answers --------------------------------------------------------------------------------
-def test_given_large_answers_when_gzip_is_taken_then_packed_and_otherwise_as_they_are(shop: Shop, app: Flask) -> None:
+def test_given_large_answers_when_gzip_is_taken_then_packed_and_otherwise_as_they_are(
+    shop: Shop, app: Flask
+) -> None:
     user = Caller(app, shop.key())
     for _ in range(12):
         shop.order()
@@ -102,8 +116,17 @@ def test_given_large_answers_when_gzip_is_taken_then_packed_and_otherwise_as_the
         assert packed.headers["Content-Encoding"] == "gzip", path
         assert "Accept-Encoding" in packed.headers["Vary"]
         assert "Accept-Encoding" in plain.headers["Vary"]
-        assert int(packed.headers["Content-Length"]) == len(packed.get_data()) < len(plain.get_data()) / 2
-        assert user.get(path, **{"Accept-Encoding": "gzip;q=0, identity"}).headers.get("Content-Encoding") is None
+        assert (
+            int(packed.headers["Content-Length"])
+            == len(packed.get_data())
+            < len(plain.get_data()) / 2
+        )
+        assert (
+            user.get(path, **{"Accept-Encoding": "gzip;q=0, identity"}).headers.get(
+                "Content-Encoding"
+            )
+            is None
+        )
     listed = user.get("/api/v1/jobs", **GZIP)
     assert json.loads(text_of(listed)) == user.get("/api/v1/jobs").get_json()
     assert listed.headers["ETag"].startswith("W/")
@@ -111,7 +134,9 @@ def test_given_large_answers_when_gzip_is_taken_then_packed_and_otherwise_as_the
         assert user.get("/api/v1/jobs", **GZIP, **{"If-None-Match": tag}).status_code == 304
 
 
-def test_given_small_answers_and_problems_when_gzip_is_taken_then_as_they_are(shop: Shop, app: Flask) -> None:
+def test_given_small_answers_and_problems_when_gzip_is_taken_then_as_they_are(
+    shop: Shop, app: Flask
+) -> None:
     user = Caller(app, shop.key())
     for path in ("/livez", "/api/v1/jobs", "/nothing"):
         answer = user.get(path, **GZIP)

@@ -26,7 +26,14 @@ from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.integration.test_http_polling import statements
 from tests.support.gallery import Gallery
 
-FORM = {"saga": "shop", "f.sku": "apple", "f.quantity": "2", "f.amount_cents": "12.50", "f.card": GOOD["card"], "f.note": ""}
+FORM = {
+    "saga": "shop",
+    "f.sku": "apple",
+    "f.quantity": "2",
+    "f.amount_cents": "12.50",
+    "f.card": GOOD["card"],
+    "f.note": "",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +53,9 @@ def page(shop: Shop, app: Flask) -> FlaskClient:
 
 
 def form_key(client: FlaskClient) -> str:
-    found = re.search(r'name="key" value="([^"]+)"', client.get("/?saga=shop").get_data(as_text=True))
+    found = re.search(
+        r'name="key" value="([^"]+)"', client.get("/?saga=shop").get_data(as_text=True)
+    )
     assert found
     return found.group(1)
 
@@ -64,7 +73,9 @@ def test_given_nobody_when_a_page_is_asked_then_to_sign_in_and_back(shop: Shop, 
     assert 'value="/jobs/018f' in client.get(answer.headers["Location"]).get_data(as_text=True)
 
 
-def test_given_key_when_signed_in_then_cookie_that_scripts_and_other_sites_cannot_use(shop: Shop, app: Flask) -> None:
+def test_given_key_when_signed_in_then_cookie_that_scripts_and_other_sites_cannot_use(
+    shop: Shop, app: Flask
+) -> None:
     key = shop.key()
     client = app.test_client()
     wrong = client.post("/sign-in", data={"key": "sf_wrong"})
@@ -74,12 +85,19 @@ def test_given_key_when_signed_in_then_cookie_that_scripts_and_other_sites_canno
     assert all(word in cookie for word in ("HttpOnly", "SameSite=Strict", "Path=/"))
     assert key not in cookie
     assert client.get("/").status_code == 200
-    assert "Secure" in client.post("/sign-in", data={"key": key}, base_url="https://localhost").headers["Set-Cookie"]
+    assert (
+        "Secure"
+        in client.post("/sign-in", data={"key": key}, base_url="https://localhost").headers[
+            "Set-Cookie"
+        ]
+    )
     client.post("/sign-out")
     assert client.get("/").status_code == 303
 
 
-def test_given_revoked_key_or_forged_cookie_when_asked_then_signed_out(shop: Shop, app: Flask) -> None:
+def test_given_revoked_key_or_forged_cookie_when_asked_then_signed_out(
+    shop: Shop, app: Flask
+) -> None:
     key_id, text = keys.create(shop.db, "default", "user", "n")
     client = signed_in(app, text)
     keys.revoke(shop.db, key_id)
@@ -105,7 +123,10 @@ def test_given_change_by_cookie_when_it_comes_from_elsewhere_then_refused(
     shop: Shop, page: FlaskClient, headers: dict[str, str], taken: bool
 ) -> None:
     job_id = shop.order()
-    for path, body in (("/jobs", {"data": FORM | {"key": form_key(page)}}), (f"/api/v1/jobs/{job_id}/cancel", {})):
+    for path, body in (
+        ("/jobs", {"data": FORM | {"key": form_key(page)}}),
+        (f"/api/v1/jobs/{job_id}/cancel", {}),
+    ):
         answer = page.post(path, headers=headers, **body)  # type: ignore[arg-type]
         assert (answer.status_code != 403) == taken
     sign_in = page.post("/sign-in", data={"key": "x"}, headers=headers)
@@ -120,19 +141,30 @@ def test_given_form_when_sent_three_times_then_one_job(shop: Shop, page: FlaskCl
     assert len(made) == 1
     where = f"/jobs/{made[0]['id']}"
     assert {answer.headers["Location"] for answer in answers} == {where}
-    trace = answers[0].headers["X-Trace-Id"]  # of the request that made it: the others only found it
+    trace = answers[0].headers[
+        "X-Trace-Id"
+    ]  # of the request that made it: the others only found it
     assert made[0]["trace_id"] == trace
     assert f"trace {trace}" in page.get(where).get_data(as_text=True)
-    assert shop.job(made[0]["id"]).input == {"sku": "apple", "quantity": 2, "amount_cents": 1250, "card": GOOD["card"]}
+    assert shop.job(made[0]["id"]).input == {
+        "sku": "apple",
+        "quantity": 2,
+        "amount_cents": 1250,
+        "card": GOOD["card"],
+    }
 
 
 def test_given_drawn_form_when_drawn_again_then_another_key(page: FlaskClient) -> None:
     assert form_key(page) != form_key(page)
 
 
-def test_given_faults_when_sent_then_beside_their_fields_with_what_was_typed(shop: Shop, page: FlaskClient) -> None:
+def test_given_faults_when_sent_then_beside_their_fields_with_what_was_typed(
+    shop: Shop, page: FlaskClient
+) -> None:
     key = form_key(page)
-    answer = page.post("/jobs", data=FORM | {"key": key, "f.quantity": "5000", "f.sku": "<b>apple</b>"})
+    answer = page.post(
+        "/jobs", data=FORM | {"key": key, "f.quantity": "5000", "f.sku": "<b>apple</b>"}
+    )
     text = answer.get_data(as_text=True)
     assert answer.status_code == 422
     assert re.search(r'value="5000"[^>]*aria-invalid="true"', text, re.DOTALL)
@@ -144,7 +176,10 @@ def test_given_faults_when_sent_then_beside_their_fields_with_what_was_typed(sho
     assert '<a href="#f-2">Quantity</a>: Must be at most 1000.' in text
     assert text.count("autofocus") == 1
     unread = page.post("/jobs", data=FORM | {"key": key, "f.quantity": "two"})
-    assert (unread.status_code, "Must be a whole number." in unread.get_data(as_text=True)) == (422, True)
+    assert (unread.status_code, "Must be a whole number." in unread.get_data(as_text=True)) == (
+        422,
+        True,
+    )
     approval = page.post("/jobs", data=FORM | {"key": key, "f.amount_cents": "1000.01"})
     told = approval.get_data(as_text=True)
     assert (approval.status_code, "Must be at most 1,000.00." in told, "approval" in told) == (
@@ -155,7 +190,9 @@ def test_given_faults_when_sent_then_beside_their_fields_with_what_was_typed(sho
     assert page.post("/jobs", data=FORM | {"key": key}).status_code == 303
 
 
-def test_given_used_form_when_sent_with_other_values_then_said_and_drawn_anew(shop: Shop, page: FlaskClient) -> None:
+def test_given_used_form_when_sent_with_other_values_then_said_and_drawn_anew(
+    shop: Shop, page: FlaskClient
+) -> None:
     key = form_key(page)
     page.post("/jobs", data=FORM | {"key": key})
     answer = page.post("/jobs", data=FORM | {"key": key, "f.quantity": "3"})
@@ -166,13 +203,20 @@ def test_given_used_form_when_sent_with_other_values_then_said_and_drawn_anew(sh
 
 
 # --- a job's page -----------------------------------------------------------------------------------------------------
-def test_given_job_when_followed_then_the_live_part_changes_until_it_ends(shop: Shop, page: FlaskClient) -> None:
+def test_given_job_when_followed_then_the_live_part_changes_until_it_ends(
+    shop: Shop, page: FlaskClient
+) -> None:
     job_id = shop.order()
     whole = page.get(f"/jobs/{job_id}").get_data(as_text=True)
     assert "<svg" in whole
     assert f'data-live="/jobs/{job_id}/live"' in whole
     first = page.get(f"/jobs/{job_id}/live")
-    assert page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert (
+        page.get(
+            f"/jobs/{job_id}/live", headers={"If-None-Match": first.headers["ETag"]}
+        ).status_code
+        == 304
+    )
     assert "data-ended" not in first.get_data(as_text=True)
     shop.land(job_id)
     last = page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": first.headers["ETag"]})
@@ -183,7 +227,9 @@ def test_given_job_when_followed_then_the_live_part_changes_until_it_ends(shop: 
     assert str(GOOD["card"]) not in text + whole
 
 
-def test_given_declined_order_when_shown_then_undone_in_words_and_not_failed(shop: Shop, page: FlaskClient) -> None:
+def test_given_declined_order_when_shown_then_undone_in_words_and_not_failed(
+    shop: Shop, page: FlaskClient
+) -> None:
     shop.service.script["charge_card", "action"].append(Rejected("the bank declined <the card>"))
     job_id = shop.order()
     shop.land(job_id)
@@ -191,15 +237,23 @@ def test_given_declined_order_when_shown_then_undone_in_words_and_not_failed(sho
     title = re.search(r"<title>(.*)</title>", text)
     assert title
     assert title.group(1).endswith("· undone")
-    assert "the bank declined &lt;the card&gt; (charge_card). Undone: nothing is left of it; stock released and order voided" in text
+    assert (
+        "the bank declined &lt;the card&gt; (charge_card). Undone: nothing is left of it; stock released and order voided"
+        in text
+    )
 
 
-def test_given_running_job_when_cancelled_on_its_page_then_it_is_undone(shop: Shop, page: FlaskClient) -> None:
+def test_given_running_job_when_cancelled_on_its_page_then_it_is_undone(
+    shop: Shop, page: FlaskClient
+) -> None:
     job_id = shop.order()
     shop.deliver(shop.next("shop.create_order"))
     assert "Yes, cancel it" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
     answer = page.post(f"/jobs/{job_id}/cancel")
-    assert (answer.status_code, answer.headers["Location"]) == (303, f"/jobs/{job_id}?said=cancelling")
+    assert (answer.status_code, answer.headers["Location"]) == (
+        303,
+        f"/jobs/{job_id}?said=cancelling",
+    )
     assert "It is being cancelled" in page.get(answer.headers["Location"]).get_data(as_text=True)
     assert shop.land(job_id) == "cancelled"
     assert page.post(f"/jobs/{job_id}/cancel").headers["Location"].endswith("said=moved-on")
@@ -242,11 +296,27 @@ def test_given_attention_when_an_operator_looks_then_the_letter_says_what_happen
         assert words in seen
     assert ">Dismiss<" not in seen
     assert ">Mark as not happened<" not in seen
-    assert page.post(f"/jobs/{job_id}/letters/{letter}", data=decision | {"reason": ""}).status_code == 400
-    assert page.post(f"/jobs/{job_id}/letters/{letter}", data=decision | {"decision": "burn"}).status_code == 400
-    assert page.post(f"/jobs/{job_id}/letters/{letter}", data=decision).headers["Location"].endswith("said=decided")
+    assert (
+        page.post(f"/jobs/{job_id}/letters/{letter}", data=decision | {"reason": ""}).status_code
+        == 400
+    )
+    assert (
+        page.post(
+            f"/jobs/{job_id}/letters/{letter}", data=decision | {"decision": "burn"}
+        ).status_code
+        == 400
+    )
+    assert (
+        page.post(f"/jobs/{job_id}/letters/{letter}", data=decision)
+        .headers["Location"]
+        .endswith("said=decided")
+    )
     assert shop.land(job_id) == "cancelled"
-    assert page.post(f"/jobs/{job_id}/letters/{letter}", data=decision).headers["Location"].endswith("said=moved-on")
+    assert (
+        page.post(f"/jobs/{job_id}/letters/{letter}", data=decision)
+        .headers["Location"]
+        .endswith("said=moved-on")
+    )
     assert 'data-part="letters"' not in page.get(f"/jobs/{job_id}").get_data(as_text=True)
 
 
@@ -256,14 +326,33 @@ def test_given_attention_when_an_operator_takes_it_on_then_page_why_and_job_name
     job_id, letter = asked(shop)
     assert "Nobody is assigned" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
     assert page.post(f"/jobs/{job_id}/attention", data={"owner": "mine"}).status_code == 400
-    assert page.post(f"/jobs/{job_id}/attention", data={"owner": "take"}).headers["Location"].endswith("said=taken")
-    assert "Assigned to <b>operator:default operator</b>" in page.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert (
+        page.post(f"/jobs/{job_id}/attention", data={"owner": "take"})
+        .headers["Location"]
+        .endswith("said=taken")
+    )
+    assert "Assigned to <b>operator:default operator</b>" in page.get(f"/jobs/{job_id}").get_data(
+        as_text=True
+    )
     told = Caller(app, shop.key()).get(f"/api/v1/jobs/{job_id}/why").get_json()
     assert "operator:default operator has it since" in told["sentence"]
     (wait,) = told["waiting_for"]
-    assert (wait["kind"], wait["step"], wait["letter"], wait["owner"]) == ("person", "charge_card", letter, "operator:default operator")
-    assert page.post(f"/jobs/{job_id}/attention", data={"owner": "release"}).headers["Location"].endswith("said=released")
-    assert page.post(f"/jobs/{job_id}/attention", data={"owner": "release"}).headers["Location"].endswith("said=moved-on")
+    assert (wait["kind"], wait["step"], wait["letter"], wait["owner"]) == (
+        "person",
+        "charge_card",
+        letter,
+        "operator:default operator",
+    )
+    assert (
+        page.post(f"/jobs/{job_id}/attention", data={"owner": "release"})
+        .headers["Location"]
+        .endswith("said=released")
+    )
+    assert (
+        page.post(f"/jobs/{job_id}/attention", data={"owner": "release"})
+        .headers["Location"]
+        .endswith("said=moved-on")
+    )
 
 
 def test_given_a_job_that_landed_undone_with_a_letter_then_its_page_and_json_show_it_and_it_is_laid_down_or_run_again(
@@ -282,20 +371,34 @@ def test_given_a_job_that_landed_undone_with_a_letter_then_its_page_and_json_sho
     (mine,) = operator.get(f"/api/v1/jobs/{first}").get_json()["dead_letters"]
     (other,) = operator.get(f"/api/v1/jobs/{second}").get_json()["dead_letters"]
     assert operator.get(f"/api/v1/jobs/{third}").get_json()["dead_letters"] == []
-    assert (mine["step"], mine["why"], mine["attempts"], mine["actions"]) == ("charge_card", "exhausted", 5, ["redrive", "discard"])
+    assert (mine["step"], mine["why"], mine["attempts"], mine["actions"]) == (
+        "charge_card",
+        "exhausted",
+        5,
+        ["redrive", "discard"],
+    )
     assert operator.get(mine["links"]["self"]).get_json()["job"] == first
 
     laid = {"decision": "discard", "reason": "the customer went elsewhere"}
     assert page.post(f"/jobs/{third}/letters/{mine['id']}", data=laid).status_code == 404
-    assert page.post(f"/jobs/{first}/letters/{mine['id']}", data=laid).headers["Location"].endswith("said=laid-down")
+    assert (
+        page.post(f"/jobs/{first}/letters/{mine['id']}", data=laid)
+        .headers["Location"]
+        .endswith("said=laid-down")
+    )
     assert operator.get(f"/api/v1/jobs/{first}").get_json()["dead_letters"] == []
-    again = page.post(f"/jobs/{second}/letters/{other['id']}", data={"decision": "redrive", "reason": "the bank is back"})
+    again = page.post(
+        f"/jobs/{second}/letters/{other['id']}",
+        data={"decision": "redrive", "reason": "the bank is back"},
+    )
     new = again.headers["Location"].partition("?")[0].rpartition("/")[2]
     assert new != second
     assert shop.land(new) == "completed"
 
 
-def test_given_no_job_when_shown_then_the_first_command_is_taught_and_then_the_list(shop: Shop, page: FlaskClient) -> None:
+def test_given_no_job_when_shown_then_the_first_command_is_taught_and_then_the_list(
+    shop: Shop, page: FlaskClient
+) -> None:
     assert "./run submit" in page.get("/recent").get_data(as_text=True)
     shop.order()
     answer = page.get("/recent")
@@ -304,29 +407,53 @@ def test_given_no_job_when_shown_then_the_first_command_is_taught_and_then_the_l
 
 
 # --- what keeps a browser safe ---------------------------------------------------------------------------------------
-def test_given_any_page_when_served_then_no_inline_script_or_style_and_nobody_frames_it(shop: Shop, page: FlaskClient) -> None:
+def test_given_any_page_when_served_then_no_inline_script_or_style_and_nobody_frames_it(
+    shop: Shop, page: FlaskClient
+) -> None:
     job_id = shop.order()
-    for path in ("/", f"/jobs/{job_id}", "/sign-in", "/problems/", "/nothing", "/static/surefoot.js", "/api/v1/jobs", "/livez"):
+    for path in (
+        "/",
+        f"/jobs/{job_id}",
+        "/sign-in",
+        "/problems/",
+        "/nothing",
+        "/static/surefoot.js",
+        "/api/v1/jobs",
+        "/livez",
+    ):
         answer = page.get(path, headers={"Accept": "text/html"})
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
-        assert (answer.headers["X-Content-Type-Options"], answer.headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
+        assert (answer.headers["X-Content-Type-Options"], answer.headers["Referrer-Policy"]) == (
+            "nosniff",
+            "no-referrer",
+        )
         text = answer.get_data(as_text=True)
         answer.close()
         if answer.mimetype == "text/html":
-            assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|https?://(?!localhost|www\.w3\.org)", text), path
+            assert not re.search(
+                r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|https?://(?!localhost|www\.w3\.org)",
+                text,
+            ), path
 
 
-def test_given_a_browser_when_it_meets_a_problem_then_a_page_and_a_program_gets_json(page: FlaskClient) -> None:
+def test_given_a_browser_when_it_meets_a_problem_then_a_page_and_a_program_gets_json(
+    page: FlaskClient,
+) -> None:
     assert page.get("/nothing", headers={"Accept": "text/html,*/*;q=0.8"}).mimetype == "text/html"
     assert page.get("/nothing").mimetype == "application/problem+json"
-    assert page.get("/api/v1/nothing", headers={"Accept": "text/html"}).mimetype == "application/problem+json"
+    assert (
+        page.get("/api/v1/nothing", headers={"Accept": "text/html"}).mimetype
+        == "application/problem+json"
+    )
 
 
 # --- Flower ----------------------------------------------------------------------------------------------------------
-def test_given_flower_when_an_operator_looks_then_each_operation_that_ran_is_linked_by_its_task_id(shop: Shop) -> None:
+def test_given_flower_when_an_operator_looks_then_each_operation_that_ran_is_linked_by_its_task_id(
+    shop: Shop,
+) -> None:
     shop.service.script["charge_card", "action"] = [Rejected("no money")]
     job_id = shop.order()
     shop.drain()
@@ -334,9 +461,14 @@ def test_given_flower_when_an_operator_looks_then_each_operation_that_ran_is_lin
     page = signed_in(app, shop.key("operator")).get(f"/jobs/{job_id}").get_data(as_text=True)
     linked = set(re.findall(r'href="https://flower\.example\.com/task/([0-9a-f-]{36})"', page))
     undone = ("create_order", "reserve_stock")
-    ran = [*((step, "undo") for step in undone), *((step, "action") for step in (*undone, "charge_card"))]
+    ran = [
+        *((step, "undo") for step in undone),
+        *((step, "action") for step in (*undone, "charge_card")),
+    ]
     assert linked == {operation_id(job_id, step, "", kind) for step, kind in ran}
-    assert "flower.example.com" not in signed_in(app, shop.key()).get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert "flower.example.com" not in signed_in(app, shop.key()).get(f"/jobs/{job_id}").get_data(
+        as_text=True
+    )
 
 
 def test_given_no_flower_then_no_page_speaks_of_it(shop: Shop, page: FlaskClient) -> None:
@@ -346,24 +478,40 @@ def test_given_no_flower_then_no_page_speaks_of_it(shop: Shop, page: FlaskClient
 
 
 # --- the live part -----------------------------------------------------------------------------------------------------
-def test_given_a_job_that_stands_still_when_its_page_asks_again_then_one_statement_and_no_body(shop: Shop, page: FlaskClient) -> None:
+def test_given_a_job_that_stands_still_when_its_page_asks_again_then_one_statement_and_no_body(
+    shop: Shop, page: FlaskClient
+) -> None:
     job_id = shop.order()
     first = page.get(f"/jobs/{job_id}/live")
     with statements(shop.apps[0].extensions[EXTENSION].db) as sent:
         again = page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.get_data()) == (304, b"")
-    assert len([one for one in sent if "api_keys" not in one or "jobs" in one]) == 1  # beside the session's
+    assert (
+        len([one for one in sent if "api_keys" not in one or "jobs" in one]) == 1
+    )  # beside the session's
     shop.drain()
     moved = page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": first.headers["ETag"]})
     assert moved.status_code == 200
     assert moved.headers["ETag"] != first.headers["ETag"]
-    assert page.get(f"/jobs/{job_id}/live", headers={"If-None-Match": moved.headers["ETag"]}).status_code == 304
+    assert (
+        page.get(
+            f"/jobs/{job_id}/live", headers={"If-None-Match": moved.headers["ETag"]}
+        ).status_code
+        == 304
+    )
 
 
-def test_given_two_roles_when_one_has_the_page_of_the_other_then_no_304(shop: Shop, app: Flask, page: FlaskClient) -> None:
+def test_given_two_roles_when_one_has_the_page_of_the_other_then_no_304(
+    shop: Shop, app: Flask, page: FlaskClient
+) -> None:
     job_id = shop.order()
     tag = page.get(f"/jobs/{job_id}/live").headers["ETag"]
-    assert signed_in(app, shop.key()).get(f"/jobs/{job_id}/live", headers={"If-None-Match": tag}).status_code == 200
+    assert (
+        signed_in(app, shop.key())
+        .get(f"/jobs/{job_id}/live", headers={"If-None-Match": tag})
+        .status_code
+        == 200
+    )
 
 
 # --- the list of jobs ------------------------------------------------------------------------------------------------
@@ -390,13 +538,17 @@ def test_given_more_jobs_than_a_page_when_turned_then_each_is_shown_once_and_fil
     assert page.get("/jobs?cursor=forged").status_code == 400
 
 
-def test_given_job_of_another_tenant_when_listed_then_it_is_not_there(shop: Shop, app: Flask) -> None:
+def test_given_job_of_another_tenant_when_listed_then_it_is_not_there(
+    shop: Shop, app: Flask
+) -> None:
     shop.order()
     stranger = signed_in(app, shop.key("user", tenant="elsewhere"))
     assert "No jobs match" in stranger.get("/jobs").get_data(as_text=True)
 
 
-def test_given_form_with_faults_of_two_kinds_when_sent_then_all_of_them_are_told_at_once(shop: Shop, page: FlaskClient) -> None:
+def test_given_form_with_faults_of_two_kinds_when_sent_then_all_of_them_are_told_at_once(
+    shop: Shop, page: FlaskClient
+) -> None:
     values = {**FORM, "key": form_key(page), "f.quantity": "0", "f.amount_cents": "12,345.678"}
     answer = page.post("/jobs", data=values)
     shown = answer.get_data(as_text=True)
@@ -406,7 +558,9 @@ def test_given_form_with_faults_of_two_kinds_when_sent_then_all_of_them_are_told
     assert jobs_of(shop) == []
 
 
-def test_given_half_a_surrogate_pair_on_record_when_anything_is_asked_for_then_it_is_shown(shop: Shop, page: FlaskClient) -> None:
+def test_given_half_a_surrogate_pair_on_record_when_anything_is_asked_for_then_it_is_shown(
+    shop: Shop, page: FlaskClient
+) -> None:
     """What an older release kept: SQLite takes it in JSON, as an escape."""
     job_id = shop.asked()
     half = b"caf\xe9.pdf".decode("utf-8", "surrogateescape")
@@ -416,15 +570,37 @@ def test_given_half_a_surrogate_pair_on_record_when_anything_is_asked_for_then_i
         tx.execute(update(history).values(detail={"error": said}))
         tx.execute(update(jobs).values(error=said, tags=[half]))
         tx.execute(update(dead_letters).values(error=said))
-    addresses = [f"/jobs/{job_id}", f"/jobs/{job_id}/live", "/recent", "/", "/jobs", "/dead-letters"]
-    addresses += [f"/api/v1/{part}" for part in ("jobs", f"jobs/{job_id}", f"jobs/{job_id}/history", f"jobs/{job_id}/why", "dead-letters")]
+    addresses = [
+        f"/jobs/{job_id}",
+        f"/jobs/{job_id}/live",
+        "/recent",
+        "/",
+        "/jobs",
+        "/dead-letters",
+    ]
+    addresses += [
+        f"/api/v1/{part}"
+        for part in (
+            "jobs",
+            f"jobs/{job_id}",
+            f"jobs/{job_id}/history",
+            f"jobs/{job_id}/why",
+            "dead-letters",
+        )
+    ]
     answers = {address: page.get(address) for address in addresses}
-    assert {address: answer.status_code for address, answer in answers.items() if answer.status_code != 200} == {}
+    assert {
+        address: answer.status_code
+        for address, answer in answers.items()
+        if answer.status_code != 200
+    } == {}
     assert "caf" in answers[f"/api/v1/jobs/{job_id}"].get_data(as_text=True)
 
 
 # --- finding a job --------------------------------------------------------------------------
-def test_given_a_name_when_sought_in_the_head_or_in_the_address_then_it_leads_to_its_job(shop: Shop, page: FlaskClient) -> None:
+def test_given_a_name_when_sought_in_the_head_or_in_the_address_then_it_leads_to_its_job(
+    shop: Shop, page: FlaskClient
+) -> None:
     job_id = shop.order()
     name = job_view(shop.db, job_id, None)["name"]
     for path in (f"/find?q={name}", f"/find?q={job_id}", f"/find?q={name.lower()}"):
@@ -443,13 +619,17 @@ def test_given_a_name_of_another_tenant_when_sought_then_no_job(shop: Shop, app:
     assert signed_in(app, shop.key("admin", "other")).get(f"/find?q={name}").status_code == 404
 
 
-def test_given_two_jobs_that_begin_alike_when_sought_then_a_list_of_both(shop: Shop, page: FlaskClient) -> None:
+def test_given_two_jobs_that_begin_alike_when_sought_then_a_list_of_both(
+    shop: Shop, page: FlaskClient
+) -> None:
     first, second = shop.order(), shop.order()
     listed = page.get(f"/find?q={first[:8]}").get_data(as_text=True)
     assert all(f'href="/jobs/{job}"' in listed for job in (first, second))
 
 
-def test_given_the_words_of_badges_when_they_filter_then_their_jobs_and_unknown_ones_are_a_fault(shop: Shop, page: FlaskClient) -> None:
+def test_given_the_words_of_badges_when_they_filter_then_their_jobs_and_unknown_ones_are_a_fault(
+    shop: Shop, page: FlaskClient
+) -> None:
     done = shop.order()
     shop.land(done)
     shop.service.script["charge_card", "action"].append(Rejected("no money"))
@@ -489,7 +669,9 @@ def test_given_the_words_of_badges_when_they_filter_then_their_jobs_and_unknown_
     ) == (400, True)
 
 
-def test_given_any_page_then_its_head_leads_on_and_says_how_many_need_a_person(shop: Shop, app: Flask, page: FlaskClient) -> None:
+def test_given_any_page_then_its_head_leads_on_and_says_how_many_need_a_person(
+    shop: Shop, app: Flask, page: FlaskClient
+) -> None:
     assert 'class="count"' not in page.get("/").get_data(as_text=True)
     shop.asked()
     head = page.get("/jobs?state=attention").get_data(as_text=True)
@@ -515,7 +697,9 @@ def longer_history(shop: Shop, job_id: str, events: int) -> None:
         connection.execute(history.insert(), more)
 
 
-def test_given_a_long_history_when_shown_then_its_newest_events_and_the_way_to_all_by_pages(shop: Shop, page: FlaskClient) -> None:
+def test_given_a_long_history_when_shown_then_its_newest_events_and_the_way_to_all_by_pages(
+    shop: Shop, page: FlaskClient
+) -> None:
     job_id = shop.order()
     shop.land(job_id)
     short = page.get(f"/jobs/{job_id}").get_data(as_text=True)
@@ -549,19 +733,25 @@ def test_given_more_than_a_page_when_turned_back_and_forth_then_it_says_which_of
     for way in ("next", "next", "next", "prev", "prev"):
         text = page.get(ways[way]).get_data(as_text=True)
         told += re.findall(r"newest first · ([^<]+)<", text)
-        ways = {rel: html.unescape(to) for to, rel in re.findall(r'href="([^"]+)" rel="(\w+)"', text)}
+        ways = {
+            rel: html.unescape(to) for to, rel in re.findall(r'href="([^"]+)" rel="(\w+)"', text)
+        }
         if told[-1].startswith("5"):
             assert re.findall(r'<a href="/jobs/([0-9a-f-]{36})"', text) == made[4:6]
     assert told == [f"{rows} of more than 6" for rows in ("1–2", "3–4", "5–6", "3–4", "1–2")]
     assert page.get(f"/jobs?cursor={'x' * 30}&from=9&trail=a~b").status_code == 400
 
 
-def test_given_a_time_when_drawn_then_with_its_date_and_zone_wherever_it_stands(shop: Shop, page: FlaskClient) -> None:
+def test_given_a_time_when_drawn_then_with_its_date_and_zone_wherever_it_stands(
+    shop: Shop, page: FlaskClient
+) -> None:
     job_id = shop.asked()
     for path in (f"/jobs/{job_id}", "/jobs", "/dead-letters", f"/jobs/{job_id}/history"):
         times = re.findall(r"<time [^>]*>([^<]*)</time>", page.get(path).get_data(as_text=True))
         assert times
-        assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", time) for time in times), path
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", time) for time in times), (
+            path
+        )
 
 
 # --- what was typed is not lost -------------------------------------------------------------------
@@ -573,7 +763,9 @@ def hidden(text: str) -> dict[str, str]:
     return {name: html.unescape(value) for name, value in found}
 
 
-def test_given_an_expired_session_when_a_form_is_sent_then_signed_in_again_it_is_filled(shop: Shop, app: Flask) -> None:
+def test_given_an_expired_session_when_a_form_is_sent_then_signed_in_again_it_is_filled(
+    shop: Shop, app: Flask
+) -> None:
     client = app.test_client()
     form = FORM | {"f.sku": '"pears" & <plums>', "f.note": "by the back door", "key": "form-mine"}
     sent = client.post("/jobs", data=form, headers=BROWSER, follow_redirects=True)
@@ -598,18 +790,27 @@ def test_given_an_expired_session_when_a_form_is_sent_then_signed_in_again_it_is
     assert client.post("/jobs", data=FORM | {"key": "form-mine"}).status_code == 303
 
 
-def test_given_no_session_when_a_form_comes_from_elsewhere_or_is_too_large_then_nothing_is_carried(shop: Shop, app: Flask) -> None:
+def test_given_no_session_when_a_form_comes_from_elsewhere_or_is_too_large_then_nothing_is_carried(
+    shop: Shop, app: Flask
+) -> None:
     client = app.test_client()
     other = BROWSER | {"Sec-Fetch-Site": "cross-site"}
     assert client.post("/jobs", data=FORM, headers=other, follow_redirects=True).status_code == 403
-    large = client.post("/jobs", data=FORM | {"f.note": "x" * 70_000}, headers=BROWSER, follow_redirects=True)
+    large = client.post(
+        "/jobs", data=FORM | {"f.note": "x" * 70_000}, headers=BROWSER, follow_redirects=True
+    )
     assert list(hidden(large.get_data(as_text=True))) == ["next"]
-    decision = client.post("/jobs/7/letters/8", data={"reason": "r"}, headers=BROWSER, follow_redirects=True)
+    decision = client.post(
+        "/jobs/7/letters/8", data={"reason": "r"}, headers=BROWSER, follow_redirects=True
+    )
     text = decision.get_data(as_text=True)
     assert hidden(text) == {"next": "/jobs/7"}
     assert "Nothing was done." in text
     assert client.post("/jobs", data=FORM).status_code == 401, "a program is told so"
-    assert client.get("/jobs?state=attention").headers["Location"] == "/sign-in?next=/jobs?state%3Dattention"
+    assert (
+        client.get("/jobs?state=attention").headers["Location"]
+        == "/sign-in?next=/jobs?state%3Dattention"
+    )
 
 
 def test_given_a_store_that_is_away_when_a_page_is_asked_then_it_is_one_for_people(

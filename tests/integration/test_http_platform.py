@@ -30,7 +30,9 @@ def named(shop: Shop, job_id: str) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), GLOBAL)
-def test_given_what_is_of_all_tenants_when_asked_for_then_the_platform_alone(shop: Shop, app: Flask, method: str, path: str) -> None:
+def test_given_what_is_of_all_tenants_when_asked_for_then_the_platform_alone(
+    shop: Shop, app: Flask, method: str, path: str
+) -> None:
     for tenant in ("default", "other"):
         for role in BELOW:
             below = Caller(app, shop.key(role, tenant))

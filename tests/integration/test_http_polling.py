@@ -81,10 +81,18 @@ class Watcher:
         assert job_revision(self.shop.db, self.job_id, self.shop.tenant).tag == revision.tag
         assert self.polls.look(self.job_id, self.shop.tenant) == revision
         # `let_pass` moves every time on record, which nothing else does: here it counts only whether there is one
-        shown = {name: value is not None if name.endswith("_at") else value for name, value in view.items()}
-        shown["steps"] = [{n: v is not None if n.endswith("_at") else v for n, v in step.items()} for step in view["steps"]]
+        shown = {
+            name: value is not None if name.endswith("_at") else value
+            for name, value in view.items()
+        }
+        shown["steps"] = [
+            {n: v is not None if n.endswith("_at") else v for n, v in step.items()}
+            for step in view["steps"]
+        ]
         text = json.dumps(shown, sort_keys=True)
-        assert self.tags.setdefault(revision.tag, text) == text, "the view has changed and its tag has not"
+        assert self.tags.setdefault(revision.tag, text) == text, (
+            "the view has changed and its tag has not"
+        )
         self.looks += 1
         return revision.tag
 
@@ -104,8 +112,12 @@ def follow(shop: Shop, job_id: str, watcher: Watcher, rounds: int = 60) -> None:
 
 
 # --- what changes the tag ------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("story", ["lands", "declined", "parks", "fails and tries again", "asks a person", "cancelled"])
-def test_given_job_when_it_moves_then_every_visible_change_is_another_tag(shop: Shop, story: str) -> None:
+@pytest.mark.parametrize(
+    "story", ["lands", "declined", "parks", "fails and tries again", "asks a person", "cancelled"]
+)
+def test_given_job_when_it_moves_then_every_visible_change_is_another_tag(
+    shop: Shop, story: str
+) -> None:
     watched: list[Watcher] = []
 
     def progress(ctx: Context) -> str:
@@ -178,7 +190,9 @@ def test_given_parked_for_a_version_and_woken_when_looked_at_then_another_tag(sh
     assert watcher.looks == 4
 
 
-def test_given_job_in_line_when_those_ahead_move_then_its_place_and_its_tag_change(shop: Shop) -> None:
+def test_given_job_in_line_when_those_ahead_move_then_its_place_and_its_tag_change(
+    shop: Shop,
+) -> None:
     ahead = [shop.order() for _ in range(3)]
     job_id = shop.order()
     watcher = Watcher(shop, job_id)
@@ -191,9 +205,16 @@ def test_given_job_in_line_when_those_ahead_move_then_its_place_and_its_tag_chan
     assert len(ahead) == 3
 
 
-def test_given_other_tenant_or_no_such_job_when_asked_for_its_revision_then_not_found(shop: Shop) -> None:
+def test_given_other_tenant_or_no_such_job_when_asked_for_its_revision_then_not_found(
+    shop: Shop,
+) -> None:
     job_id = shop.order()
-    for wanted, tenant in ((job_id, new_id()), (new_id(), shop.tenant), ("x", shop.tenant), ("x", None)):
+    for wanted, tenant in (
+        (job_id, new_id()),
+        (new_id(), shop.tenant),
+        ("x", shop.tenant),
+        ("x", None),
+    ):
         with pytest.raises(NotFound):
             job_revision(shop.db, wanted, tenant)
     assert job_revision(shop.db, job_id, None).state == "running"
@@ -201,7 +222,9 @@ def test_given_other_tenant_or_no_such_job_when_asked_for_its_revision_then_not_
 
 # --- what it costs ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("point", ["in line", "half way", "ended"])
-def test_given_unchanged_job_when_polled_then_304_for_one_statement_with_its_key(shop: Shop, app: Flask, point: str) -> None:
+def test_given_unchanged_job_when_polled_then_304_for_one_statement_with_its_key(
+    shop: Shop, app: Flask, point: str
+) -> None:
     user, job_id = Caller(app, shop.key()), shop.order()
     if point == "half way":
         shop.deliver(shop.next())
@@ -230,7 +253,9 @@ def test_given_a_poll_that_finds_nothing_new_then_it_is_counted_and_no_line_is_w
     assert job_id in "".join(capsys.readouterr())
 
 
-def test_given_long_job_when_polled_then_still_one_statement_that_an_index_serves(shop: Shop, app: Flask) -> None:
+def test_given_long_job_when_polled_then_still_one_statement_that_an_index_serves(
+    shop: Shop, app: Flask
+) -> None:
     for _ in range(30):
         shop.order()
     job_id = shop.order()
@@ -239,10 +264,21 @@ def test_given_long_job_when_polled_then_still_one_statement_that_an_index_serve
     assert len(seen) == 1
     if shop.db.dialect.name == "sqlite":
         raw = shop.db.raw_connection()
-        plan = [row[3] for row in raw.cursor().execute(f"EXPLAIN QUERY PLAN {seen[0]}", [None] * seen[0].count("?"))]
+        plan = [
+            row[3]
+            for row in raw.cursor().execute(
+                f"EXPLAIN QUERY PLAN {seen[0]}", [None] * seen[0].count("?")
+            )
+        ]
         raw.close()
-        scans = [line for line in plan if line.startswith("SCAN") and line.split()[1] in ("j", "o", "q", "f", "k")]
-        assert [line for line in scans if "ix_operations" not in line] == [], plan  # what is ready has a partial index of its own
+        scans = [
+            line
+            for line in plan
+            if line.startswith("SCAN") and line.split()[1] in ("j", "o", "q", "f", "k")
+        ]
+        assert [line for line in scans if "ix_operations" not in line] == [], (
+            plan
+        )  # what is ready has a partial index of its own
 
 
 def test_given_revoked_key_when_it_polls_then_refused_at_once(shop: Shop, app: Flask) -> None:
@@ -256,8 +292,14 @@ def test_given_revoked_key_when_it_polls_then_refused_at_once(shop: Shop, app: F
     assert user.get(f"{JOBS}/{new_id()}", **{"If-None-Match": tag}).status_code == 401
 
 
-def test_given_key_of_another_tenant_when_it_polls_with_the_tag_then_404(shop: Shop, app: Flask) -> None:
-    user, other, job_id = Caller(app, shop.key()), Caller(app, shop.key(tenant="other")), shop.order()
+def test_given_key_of_another_tenant_when_it_polls_with_the_tag_then_404(
+    shop: Shop, app: Flask
+) -> None:
+    user, other, job_id = (
+        Caller(app, shop.key()),
+        Caller(app, shop.key(tenant="other")),
+        shop.order(),
+    )
     tag = user.get(f"{JOBS}/{job_id}").headers["ETag"]
     for _ in range(2):
         assert other.get(f"{JOBS}/{job_id}", **{"If-None-Match": tag}).status_code == 404
@@ -265,10 +307,15 @@ def test_given_key_of_another_tenant_when_it_polls_with_the_tag_then_404(shop: S
 
 
 @pytest.mark.parametrize("condition", ["{tag}", "W/{tag}", '"x", {tag}', "*"])
-def test_given_any_form_of_the_condition_when_it_names_the_tag_then_304(shop: Shop, app: Flask, condition: str) -> None:
+def test_given_any_form_of_the_condition_when_it_names_the_tag_then_304(
+    shop: Shop, app: Flask, condition: str
+) -> None:
     user, job_id = Caller(app, shop.key()), shop.order()
     tag = user.get(f"{JOBS}/{job_id}").headers["ETag"]
-    assert user.get(f"{JOBS}/{job_id}", **{"If-None-Match": condition.format(tag=tag)}).status_code == 304
+    assert (
+        user.get(f"{JOBS}/{job_id}", **{"If-None-Match": condition.format(tag=tag)}).status_code
+        == 304
+    )
 
 
 def test_given_long_poll_when_nothing_changes_then_304_after_it(shop: Shop, app: Flask) -> None:
@@ -280,10 +327,16 @@ def test_given_long_poll_when_nothing_changes_then_304_after_it(shop: Shop, app:
     assert time.monotonic() - began >= 1
 
 
-def test_given_long_poll_when_the_job_ends_meanwhile_then_200_with_its_end(shop: Shop, app: Flask) -> None:
+def test_given_long_poll_when_the_job_ends_meanwhile_then_200_with_its_end(
+    shop: Shop, app: Flask
+) -> None:
     user, job_id = Caller(app, shop.key()), shop.order()
     worker = threading.Thread(target=shop.drain)
     worker.start()
     answer = user.get(f"{JOBS}/{job_id}", Prefer="wait=10")
     worker.join()
-    assert (answer.status_code, answer.get_json()["state"], "Retry-After" in answer.headers) == (200, "completed", False)
+    assert (answer.status_code, answer.get_json()["state"], "Retry-After" in answer.headers) == (
+        200,
+        "completed",
+        False,
+    )

@@ -44,7 +44,9 @@ def held_up(shop: Shop) -> Iterator[Any]:
 
 
 def statements_waiting(shop: Shop) -> int:
-    query = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'api_keys'::regclass")
+    query = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'api_keys'::regclass"
+    )
     with shop.db.connect() as connection:
         return int(connection.execute(query).scalar_one())
 
@@ -58,7 +60,11 @@ class Crowd:
     """Polls of one `Polls`, in a thread each."""
 
     def __init__(self, shop: Shop) -> None:
-        self.shop, self.polls, self.pool = shop, Polls(shop.db, patience_s=SOON_S), ThreadPoolExecutor(TEN + 1)
+        self.shop, self.polls, self.pool = (
+            shop,
+            Polls(shop.db, patience_s=SOON_S),
+            ThreadPoolExecutor(TEN + 1),
+        )
 
     def come(self, *questions: tuple[str, str | None, str | None]) -> list[Future[Revision]]:
         """All of them stand in line by now, behind whoever asks already."""
@@ -68,7 +74,9 @@ class Crowd:
 
 
 # --- a later statement ---------------------------------------------------------------------------------------------
-def test_given_polls_that_came_during_a_statement_when_it_is_back_then_a_later_one_answers_each_with_its_own(shop: Shop) -> None:
+def test_given_polls_that_came_during_a_statement_when_it_is_back_then_a_later_one_answers_each_with_its_own(
+    shop: Shop,
+) -> None:
     crowd, jobs = Crowd(shop), [shop.order() for _ in range(4)]
     good, bad = (keys.create(shop.db, "default", "user", name)[0] for name in ("good", "bad"))
     before = job_revision(shop.db, jobs[0], shop.tenant)
@@ -85,7 +93,9 @@ def test_given_polls_that_came_during_a_statement_when_it_is_back_then_a_later_o
         )
         assert statements_waiting(shop) == 1
         tx.execute(text("UPDATE jobs SET rev = rev + 1 WHERE id = :id"), {"id": jobs[0]})
-        tx.execute(text("UPDATE api_keys SET revoked_at = clock_timestamp() WHERE id = :id"), {"id": bad})
+        tx.execute(
+            text("UPDATE api_keys SET revoked_at = clock_timestamp() WHERE id = :id"), {"id": bad}
+        )
     moved = job_revision(shop.db, jobs[0], shop.tenant, good)
     assert first.result(SOON_S).tag in (before.tag, moved.tag)
     assert moved.tag != before.tag
@@ -136,7 +146,10 @@ def test_given_others_poll_all_the_while_when_a_job_moves_or_a_key_is_revoked_th
         moved = user.get(f"{JOBS}/{job_id}", **{"If-None-Match": tag})
         assert (moved.status_code, moved.headers["ETag"] != tag) == (200, True)
         keys.revoke(shop.db, key_id)
-        assert user.get(f"{JOBS}/{job_id}", **{"If-None-Match": moved.headers["ETag"]}).status_code == 401
+        assert (
+            user.get(f"{JOBS}/{job_id}", **{"If-None-Match": moved.headers["ETag"]}).status_code
+            == 401
+        )
     assert busy() > began
 
 
@@ -174,7 +187,9 @@ def test_given_ten_polls_that_wait_when_the_store_is_stopped_then_each_is_told_t
         shop.close()
 
 
-def test_given_the_kept_connection_is_ended_when_polled_then_answered_all_the_same(shop: Shop, app: Flask) -> None:
+def test_given_the_kept_connection_is_ended_when_polled_then_answered_all_the_same(
+    shop: Shop, app: Flask
+) -> None:
     user, job_id = Caller(app, shop.key()), shop.order()
     tag = user.get(f"{JOBS}/{job_id}").headers["ETag"]
     ended = text(
@@ -188,7 +203,9 @@ def test_given_the_kept_connection_is_ended_when_polled_then_answered_all_the_sa
         assert user.get(f"{JOBS}/{job_id}", **{"If-None-Match": tag}).status_code == 304
 
 
-def test_given_polls_when_the_engine_is_disposed_of_then_no_connection_is_left_and_the_next_poll_opens_one(ready_postgres: str) -> None:
+def test_given_polls_when_the_engine_is_disposed_of_then_no_connection_is_left_and_the_next_poll_opens_one(
+    ready_postgres: str,
+) -> None:
     shop = Shop(ready_postgres)
     db = open_engine(ready_postgres)
     try:

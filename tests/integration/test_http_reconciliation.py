@@ -29,13 +29,20 @@ def late_job(shop: Shop) -> str:
     return job
 
 
-def test_given_findings_when_listed_then_pages_and_open_ones_alone_unless_asked(shop: Shop, operator: Caller) -> None:
+def test_given_findings_when_listed_then_pages_and_open_ones_alone_unless_asked(
+    shop: Shop, operator: Caller
+) -> None:
     first, second = late_job(shop), late_job(shop)
     page = operator.get(f"{LIST}?limit=1").get_json()
     rest = operator.get(f"{LIST}?limit=1&cursor={page['next']}").get_json()
     assert [page["items"][0]["job"], rest["items"][0]["job"], rest["next"]] == [second, first, None]
     one = page["items"][0]
-    assert (one["finding"], one["action"], one["key"], one["links"]["job"]) == ("late", "asked", second, f"/api/v1/jobs/{second}")
+    assert (one["finding"], one["action"], one["key"], one["links"]["job"]) == (
+        "late",
+        "asked",
+        second,
+        f"/api/v1/jobs/{second}",
+    )
     assert shop.land(first) == shop.land(second) == "completed"
     late.close_landed(shop.db, "", 10, "test")
     assert operator.get(LIST).get_json()["items"] == []
@@ -57,20 +64,30 @@ def test_given_a_finding_when_an_operator_decides_then_it_is_closed_with_who_and
     told = operator.post(f"{LIST}/{finding}/{word}", {"reason": "seen to"})
     assert told.status_code == 202
     one = told.get_json()
-    assert (one["id"], one["closed_by"], one["closed_why"]) == (finding, "operator:default operator", "seen to")
+    assert (one["id"], one["closed_by"], one["closed_why"]) == (
+        finding,
+        "operator:default operator",
+        "seen to",
+    )
     assert one["message"] == {"adopt": "It is adopted.", "close": "It is closed."}[word]
     again = operator.post(f"{LIST}/{finding}/{word}", {"reason": "once more"}).get_json()
     assert (again["message"], again["closed_why"]) == ("It was closed before.", "seen to")
-    assert operator.get(f"{LIST}/{finding}").get_json() == {k: v for k, v in again.items() if k != "message"}
+    assert operator.get(f"{LIST}/{finding}").get_json() == {
+        k: v for k, v in again.items() if k != "message"
+    }
     assert operator.get(LIST).get_json()["items"] == []
 
 
-def test_given_a_finding_when_adopted_by_a_job_then_that_job_s_history_says_so(shop: Shop, app: Flask, operator: Caller) -> None:
+def test_given_a_finding_when_adopted_by_a_job_then_that_job_s_history_says_so(
+    shop: Shop, app: Flask, operator: Caller
+) -> None:
     (finding, _), job = shop.orphan(app), shop.order()
     told = operator.post(f"{LIST}/{finding}/adopt", {"reason": "it is hers", "job": job}).get_json()
     assert told["detail"]["accounted_by"] == job
     assert shop.events(job)[-1] == "effect_adopted"
-    assert operator.post(f"{LIST}/{finding}/adopt", {"reason": "w", "job": "no id"}).status_code == 422
+    assert (
+        operator.post(f"{LIST}/{finding}/adopt", {"reason": "w", "job": "no id"}).status_code == 422
+    )
 
 
 def test_given_an_undo_that_is_decided_when_the_next_round_comes_then_it_is_done_and_closed(
@@ -83,7 +100,9 @@ def test_given_an_undo_that_is_decided_when_the_next_round_comes_then_it_is_done
     assert (told["action"], told["closed_at"], undone) == ("undo", None, [])
     assert operator.post(f"{LIST}/{finding}/adopt", {"reason": "or not"}).status_code == 409
     with reading(shop.db) as connection:
-        assert reconciliations.is_due(connection, reconciliations.EFFECTS, shop.settings.reconcile_seconds)
+        assert reconciliations.is_due(
+            connection, reconciliations.EFFECTS, shop.settings.reconcile_seconds
+        )
     reconcile.patrol(shop.db, shop.settings, shop.registry, "worker")
     assert undone == [told["key"]]
     closed = operator.get(f"{LIST}/{finding}").get_json()
@@ -93,24 +112,36 @@ def test_given_an_undo_that_is_decided_when_the_next_round_comes_then_it_is_done
     assert operator.post(f"{LIST}/{finding}/undo", {"reason": "again"}).status_code == 409
 
 
-def test_given_an_undo_that_cannot_be_when_asked_for_then_409_says_why(shop: Shop, app: Flask, operator: Caller) -> None:
+def test_given_an_undo_that_cannot_be_when_asked_for_then_409_says_why(
+    shop: Shop, app: Flask, operator: Caller
+) -> None:
     finding, undone = shop.orphan(app, "confirm_order")
     path = f"{LIST}/{finding}/undo"
     assert "point of no return" in operator.post(path, {"reason": "w"}).get_json()["detail"]
     late_one = late_job(shop)
     (row,) = [one for one in operator.get(LIST).get_json()["items"] if one["job"] == late_one]
-    assert "Nothing stands there" in operator.post(f"{LIST}/{row['id']}/undo", {"reason": "w"}).get_json()["detail"]
-    assert "nothing to adopt" in operator.post(f"{LIST}/{row['id']}/adopt", {"reason": "w"}).get_json()["detail"]
+    assert (
+        "Nothing stands there"
+        in operator.post(f"{LIST}/{row['id']}/undo", {"reason": "w"}).get_json()["detail"]
+    )
+    assert (
+        "nothing to adopt"
+        in operator.post(f"{LIST}/{row['id']}/adopt", {"reason": "w"}).get_json()["detail"]
+    )
     off, without = shop.web(reconcile_seconds=0.0), shop.web()
     without.extensions[EXTENSION] = replace(without.extensions[EXTENSION], registry=None)
     for there, said in ((off, "switched off"), (without, "no saga's code")):
-        answer = Caller(there, shop.key("operator")).post(path, {"reason": "w", "past_return": True})
+        answer = Caller(there, shop.key("operator")).post(
+            path, {"reason": "w", "past_return": True}
+        )
         assert (answer.status_code, said in answer.get_json()["detail"]) == (409, True)
     assert operator.post(path, {"reason": "w", "past_return": True}).status_code == 202
     assert undone == []
 
 
-def test_given_somebody_else_s_finding_when_decided_then_it_is_not_there(shop: Shop, app: Flask, user: Caller) -> None:
+def test_given_somebody_else_s_finding_when_decided_then_it_is_not_there(
+    shop: Shop, app: Flask, user: Caller
+) -> None:
     finding, _ = shop.orphan(app)
     stranger = Caller(app, shop.key("operator", tenant="elsewhere"))
     for word in ("adopt", "undo", "close"):
@@ -120,15 +151,21 @@ def test_given_somebody_else_s_finding_when_decided_then_it_is_not_there(shop: S
     assert stranger.get(f"{LIST}/{finding}").status_code == 404
 
 
-def test_given_the_platform_when_a_run_is_asked_for_then_both_rounds_are_due(shop: Shop, platform: Caller) -> None:
+def test_given_the_platform_when_a_run_is_asked_for_then_both_rounds_are_due(
+    shop: Shop, platform: Caller
+) -> None:
     every_s = shop.settings.reconcile_seconds
     answer = platform.post(RUN, {})
     assert (answer.status_code, answer.get_json()["findings"]) == (202, LIST)
     with reading(shop.db) as connection:
-        assert all(reconciliations.is_due(connection, name, every_s) for name in ("late", "effects"))
+        assert all(
+            reconciliations.is_due(connection, name, every_s) for name in ("late", "effects")
+        )
 
 
-def test_given_another_key_when_asked_for_then_403_or_401_or_nothing_of_it(shop: Shop, app: Flask, user: Caller, operator: Caller) -> None:
+def test_given_another_key_when_asked_for_then_403_or_401_or_nothing_of_it(
+    shop: Shop, app: Flask, user: Caller, operator: Caller
+) -> None:
     late_job(shop)
     for caller, status in ((user, 403), (Caller(app, None), 401)):
         assert (caller.get(LIST).status_code, caller.post(RUN, {}).status_code) == (status, status)
@@ -143,7 +180,9 @@ def test_given_metrics_when_scraped_then_open_findings_are_counted(shop: Shop, a
 
 
 @pytest.fixture
-def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any) -> Any:
+def cli(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> Any:
     monkeypatch.setenv("DATABASE_URL", shop.url)
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
     monkeypatch.setattr(Registry, "load", lambda modules: Registry())
@@ -157,12 +196,18 @@ def cli(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return run
 
 
-def test_given_the_command_line_then_dry_run_tells_run_acts_list_shows_and_close_closes(shop: Shop, cli: Any) -> None:
+def test_given_the_command_line_then_dry_run_tells_run_acts_list_shows_and_close_closes(
+    shop: Shop, cli: Any
+) -> None:
     job = shop.order()
     shop.let_pass(LATE_S)
     code, told = cli("--dry-run", "--json")
     planned = json.loads(told)
-    assert (code, planned["dry_run"], [one["key"] for one in planned["findings"]]) == (0, True, [job])
+    assert (code, planned["dry_run"], [one["key"] for one in planned["findings"]]) == (
+        0,
+        True,
+        [job],
+    )
     assert cli("list")[1].strip() == "Nothing is open."
 
     assert cli()[0] == 0

@@ -59,7 +59,9 @@ def everywhere(shop: Shop, client: FlaskClient, key_id: str) -> None:
 
 def one_of_them(shop: Shop, client: FlaskClient, key_id: str) -> None:
     other = signed_in(client.application, KEYS[key_id])
-    listed = re.findall(r"/sessions/([0-9a-f-]{36})/end", other.get("/sessions").get_data(as_text=True))
+    listed = re.findall(
+        r"/sessions/([0-9a-f-]{36})/end", other.get("/sessions").get_data(as_text=True)
+    )
     mine = rows(shop)[0].id
     assert mine in listed
     assert "said=ended" in other.post(f"/sessions/{mine}/end").headers["Location"]
@@ -83,7 +85,9 @@ def unused(shop: Shop, client: FlaskClient, key_id: str) -> None:
 KEYS: dict[str, str] = {}
 
 
-@pytest.mark.parametrize("end", [sign_out, everywhere, one_of_them, signs_in_again, revoked, unused])
+@pytest.mark.parametrize(
+    "end", [sign_out, everywhere, one_of_them, signs_in_again, revoked, unused]
+)
 def test_given_a_copied_cookie_when_its_session_has_ended_then_every_address_is_closed_to_it(
     shop: Shop, app: Flask, end: Callable[[Shop, FlaskClient, str], None]
 ) -> None:
@@ -120,7 +124,11 @@ def test_given_a_request_that_waits_when_its_session_ends_meanwhile_then_it_is_t
 
     monkeypatch.setattr(app.extensions[EXTENSION].polls, "look", looking)
     answers: list[int] = []
-    asking = threading.Thread(target=lambda: answers.append(thief.get(f"/api/v1/jobs/{job}", headers={"Prefer": "wait=1"}).status_code))
+    asking = threading.Thread(
+        target=lambda: answers.append(
+            thief.get(f"/api/v1/jobs/{job}", headers={"Prefer": "wait=1"}).status_code
+        )
+    )
     asking.start()
     assert waits.wait(10)
     client.post("/sign-out")
@@ -128,12 +136,16 @@ def test_given_a_request_that_waits_when_its_session_ends_meanwhile_then_it_is_t
     assert answers == [401]
 
 
-def test_given_a_page_that_keeps_itself_fresh_when_nobody_uses_it_then_it_is_signed_out_in_the_end(shop: Shop, app: Flask) -> None:
+def test_given_a_page_that_keeps_itself_fresh_when_nobody_uses_it_then_it_is_signed_out_in_the_end(
+    shop: Shop, app: Flask
+) -> None:
     client, job = signed_in(app, shop.key()), shop.order()
     third = shop.settings.session_idle_seconds / 3
     for _ in range(2):
         shop.let_pass(third)
-        assert client.get(f"/jobs/{job}/live").status_code == client.get("/recent").status_code == 200
+        assert (
+            client.get(f"/jobs/{job}/live").status_code == client.get("/recent").status_code == 200
+        )
     shop.let_pass(third + 1)
     assert client.get(f"/jobs/{job}/live").status_code == 303
     used = signed_in(app, shop.key())
@@ -161,13 +173,17 @@ def test_given_a_page_that_keeps_itself_fresh_when_nobody_uses_it_then_it_is_sig
         ("", "unknown"),
     ],
 )
-def test_given_a_browser_s_own_words_when_listed_then_as_people_call_it(shop: Shop, app: Flask, agent: str, said: str) -> None:
+def test_given_a_browser_s_own_words_when_listed_then_as_people_call_it(
+    shop: Shop, app: Flask, agent: str, said: str
+) -> None:
     client, key = app.test_client(), shop.key()
     client.post("/sign-in", data={"key": key}, headers={"User-Agent": agent})
     assert f">{said}<" in client.get("/sessions").get_data(as_text=True)
 
 
-def test_given_polls_by_cookie_when_they_come_each_second_then_nothing_is_written(shop: Shop, app: Flask) -> None:
+def test_given_polls_by_cookie_when_they_come_each_second_then_nothing_is_written(
+    shop: Shop, app: Flask
+) -> None:
     client, job = signed_in(app, shop.key()), shop.order()
     tag = client.get(f"/jobs/{job}/live").headers["ETag"]
     shop.let_pass(61)
@@ -176,10 +192,14 @@ def test_given_polls_by_cookie_when_they_come_each_second_then_nothing_is_writte
             client.get(f"/jobs/{job}/live", headers={"If-None-Match": tag})
     asked = [sql for sql, _ in sent if not sql.startswith("BEGIN")]
     assert not [sql for sql in asked if "UPDATE" in sql]
-    assert len([sql for sql in asked if "sessions" in sql]) == 5  # one statement for each poll says who it is
+    assert (
+        len([sql for sql in asked if "sessions" in sql]) == 5
+    )  # one statement for each poll says who it is
 
 
-def test_given_a_session_that_comes_from_elsewhere_when_it_ends_others_then_refused(shop: Shop, app: Flask) -> None:
+def test_given_a_session_that_comes_from_elsewhere_when_it_ends_others_then_refused(
+    shop: Shop, app: Flask
+) -> None:
     client = signed_in(app, shop.key())
     assert client.post("/sessions/end", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert client.get("/sessions").status_code == 200

@@ -49,7 +49,9 @@ def test_given_commits_that_conflict_for_ever_when_posted_then_503_says_when_to_
     wire.cut(*range(1, 100), when="conflict")
     with wire.open():
         answer = caller.submit()
-    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json"), answer.get_data(as_text=True)
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json"), (
+        answer.get_data(as_text=True)
+    )
     assert int(answer.headers["Retry-After"]) >= 1
     assert wire.commits <= TRANSACTION_TRIES
     assert count(shop) == 0

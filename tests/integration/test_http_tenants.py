@@ -27,7 +27,9 @@ def routes_with_a_job(app: Flask) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("role", ["user", "operator", "admin"])
-def test_given_job_of_another_tenant_when_any_route_is_asked_then_as_if_it_were_not(shop: Shop, role: str) -> None:
+def test_given_job_of_another_tenant_when_any_route_is_asked_then_as_if_it_were_not(
+    shop: Shop, role: str
+) -> None:
     app = shop.web()
     job_id = Caller(app, shop.key()).submit(headers={"Idempotency-Key": "k"}).get_json()["id"]
     before = shop.job(job_id)
@@ -36,7 +38,9 @@ def test_given_job_of_another_tenant_when_any_route_is_asked_then_as_if_it_were_
     assert len(routes) >= 15
     for method, rule in routes:
         body: dict[str, Any] = {"json": {"reason": "x"}} if "/effects/" in rule else {}
-        answer = stranger.client.open(rule.replace("<job_id>", job_id), method=method, headers=stranger.headers, **body)
+        answer = stranger.client.open(
+            rule.replace("<job_id>", job_id), method=method, headers=stranger.headers, **body
+        )
         forbidden = role == "user" and any(part in rule for part in FOR_OPERATORS)
         assert answer.status_code == (403 if forbidden else 404), (method, rule)
         assert job_id not in answer.get_data(as_text=True).replace(f"/{job_id}", "")
@@ -44,14 +48,18 @@ def test_given_job_of_another_tenant_when_any_route_is_asked_then_as_if_it_were_
     assert shop.job(job_id) == before
 
 
-def test_given_cursor_of_one_tenant_when_another_uses_it_then_still_only_its_own(shop: Shop) -> None:
+def test_given_cursor_of_one_tenant_when_another_uses_it_then_still_only_its_own(
+    shop: Shop,
+) -> None:
     app = shop.web()
     ours, theirs = Caller(app, shop.key()), Caller(app, shop.key(tenant="other"))
     mine = theirs.submit().get_json()["id"]
     for _ in range(3):
         ours.submit()
     cursor = ours.get(f"{JOBS}?limit=1").get_json()["next"]
-    assert [item["id"] for item in theirs.get(f"{JOBS}?cursor={cursor}").get_json()["items"]] == [mine]
+    assert [item["id"] for item in theirs.get(f"{JOBS}?cursor={cursor}").get_json()["items"]] == [
+        mine
+    ]
 
 
 def test_given_revoked_key_when_used_then_401_at_once(shop: Shop) -> None:

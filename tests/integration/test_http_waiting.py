@@ -20,7 +20,9 @@ from tests.support.web_process import web_process
 WAITING = commands.WEB_THREADS  # as many as there are threads
 PLACES = commands.WEB_THREADS // WAITING_SHARE
 WAIT_S = answers.WAIT_MOST_S
-SOON_S = WAIT_S / 2  # less than a waiting request is held for, far more than a plain one takes on a busy machine
+SOON_S = (
+    WAIT_S / 2
+)  # less than a waiting request is held for, far more than a plain one takes on a busy machine
 
 
 @pytest.fixture
@@ -29,17 +31,26 @@ def url(shop: Shop, tmp_path: Path) -> Iterator[str]:
         yield found
 
 
-def test_given_sixteen_waiting_requests_when_another_comes_then_answered_at_once(shop: Shop, url: str) -> None:
+def test_given_sixteen_waiting_requests_when_another_comes_then_answered_at_once(
+    shop: Shop, url: str
+) -> None:
     job_id = shop.order()
     key = {"Authorization": f"Bearer {shop.key()}"}
     limits = httpx.Limits(max_connections=WAITING + 4)
-    with httpx.Client(base_url=url, headers=key, timeout=30, limits=limits) as http, ThreadPoolExecutor(WAITING) as pool:
+    with (
+        httpx.Client(base_url=url, headers=key, timeout=30, limits=limits) as http,
+        ThreadPoolExecutor(WAITING) as pool,
+    ):
 
         def wait(_: int) -> httpx.Response:
             return http.get(f"/api/v1/jobs/{job_id}", headers={"Prefer": f"wait={WAIT_S}"})
 
         waiting = [pool.submit(wait, n) for n in range(WAITING)]
-        wait_until(lambda: sum(one.done() for one in waiting) >= WAITING - PLACES, WAIT_S, what="those beyond a quarter to be refused")
+        wait_until(
+            lambda: sum(one.done() for one in waiting) >= WAITING - PLACES,
+            WAIT_S,
+            what="those beyond a quarter to be refused",
+        )
         took = []
         for path in (f"/api/v1/jobs/{job_id}", "/api/v1/jobs", "/readyz"):
             began = time.monotonic()
@@ -54,5 +65,12 @@ def test_given_sixteen_waiting_requests_when_another_comes_then_answered_at_once
     granted = [answer for answer in done if "Preference-Applied" in answer.headers]
     refused = [answer for answer in done if "Preference-Applied" not in answer.headers]
     assert (len(granted), len(refused)) == (PLACES, WAITING - PLACES)
-    assert all(answer.headers["Preference-Applied"] == f"wait={WAIT_S}" and answer.json()["state"] == "cancelled" for answer in granted)
-    assert all(int(answer.headers["Retry-After"]) >= 1 and answer.json()["state"] == "pending" for answer in refused)
+    assert all(
+        answer.headers["Preference-Applied"] == f"wait={WAIT_S}"
+        and answer.json()["state"] == "cancelled"
+        for answer in granted
+    )
+    assert all(
+        int(answer.headers["Retry-After"]) >= 1 and answer.json()["state"] == "pending"
+        for answer in refused
+    )

@@ -43,7 +43,11 @@ def scrape(caller: Caller) -> dict[tuple[str, ...], float]:
     assert answer.status_code == 200, answer.get_data(as_text=True)
     families = list(text_string_to_metric_families(answer.get_data(as_text=True)))
     assert all(family.documentation for family in families)
-    return {(s.name.removeprefix("surefoot_"), *s.labels.values()): s.value for family in families for s in family.samples}
+    return {
+        (s.name.removeprefix("surefoot_"), *s.labels.values()): s.value
+        for family in families
+        for s in family.samples
+    }
 
 
 def test_given_each_role_when_scraped_then_operators_only(shop: Shop, tmp_path: Path) -> None:
@@ -66,10 +70,17 @@ def test_given_job_submitted_by_the_command_when_scraped_then_it_is_counted_as_a
     assert outcome(Commands(COMMANDS), ["submit", "shop", json.dumps(GOOD), "--key", "once"]) == 0
     assert outcome(Commands(COMMANDS), ["jobs", "list"]) == 0
     assert not metrics.started()
-    assert scrape(Caller(shop.web(home=tmp_path), shop.key("platform")))["jobs_submitted_total", "shop"] == 1
+    assert (
+        scrape(Caller(shop.web(home=tmp_path), shop.key("platform")))[
+            "jobs_submitted_total", "shop"
+        ]
+        == 1
+    )
 
 
-def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(shop: Shop, tmp_path: Path) -> None:
+def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(
+    shop: Shop, tmp_path: Path
+) -> None:
     caller = Caller(shop.web(home=tmp_path), shop.key("platform"))
     assert shop.land(shop.order()) == "completed"
     shop.service.script["charge_card", "action"] = [Rejected("no"), OSError("later")]
@@ -81,7 +92,9 @@ def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(shop: Sh
     assert shop.land(asked) == "attention"
     waiting = shop.order()
     quarantine.keep(shop.db, reason="rubbish", queue="orders", body="x", headers={})
-    register_worker(shop.db, "b", host="here", pid=1, lanes=["orders", "mail"], digests=[], concurrency=3)
+    register_worker(
+        shop.db, "b", host="here", pid=1, lanes=["orders", "mail"], digests=[], concurrency=3
+    )
     found = scrape(caller)
     assert found["jobs_ended_total", "completed", "shop"] == 2
     assert found["jobs_ended_total", "failed", "shop"] == 1
@@ -101,7 +114,9 @@ def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(shop: Sh
     assert all(found["invariant_violations", sentence] == 0 for sentence in INVARIANTS)
     assert not any(job in str(names) for names in found for job in (asked, waiting))
     shop.let_pass(100)
-    assert scrape(caller)["lane_oldest_age_seconds", "action", "orders"] == pytest.approx(100, abs=20)
+    assert scrape(caller)["lane_oldest_age_seconds", "action", "orders"] == pytest.approx(
+        100, abs=20
+    )
 
 
 def test_given_jobs_of_every_end_when_scraped_then_each_is_timed_once_by_the_store_and_each_attempt_by_its_worker(
@@ -119,12 +134,22 @@ def test_given_jobs_of_every_end_when_scraped_then_each_is_timed_once_by_the_sto
     assert shop.state(stopped) == "cancelled"
     found = scrape(caller)
     for end in ("completed", "failed", "cancelled"):
-        assert found["job_duration_seconds_count", end, "shop"] == found["jobs_ended_total", end, "shop"] == 1
+        assert (
+            found["job_duration_seconds_count", end, "shop"]
+            == found["jobs_ended_total", end, "shop"]
+            == 1
+        )
         assert found["job_duration_seconds_bucket", end, "+Inf", "shop"] == 1
     assert 100 < found["job_duration_seconds_sum", "completed", "shop"] < 1000
     assert found["job_duration_seconds_bucket", "completed", "60.0", "shop"] == 0
-    attempts = {key[1:]: value for key, value in found.items() if key[0] == "operation_attempts_total"}
-    timed = {key[1:]: value for key, value in found.items() if key[0] == "operation_duration_seconds_count"}
+    attempts = {
+        key[1:]: value for key, value in found.items() if key[0] == "operation_attempts_total"
+    }
+    timed = {
+        key[1:]: value
+        for key, value in found.items()
+        if key[0] == "operation_duration_seconds_count"
+    }
     assert timed == attempts and timed["action", "retry", "shop", "charge_card"] == 1
     assert timed["undo", "completed", "shop", "create_order"] == 1
 
@@ -136,35 +161,53 @@ LABELS = {
 }  # fmt: skip
 
 
-def test_given_everything_counted_when_scraped_then_names_units_labels_and_help_are_of_one_kind(shop: Shop, tmp_path: Path) -> None:
-    every = [one for one in vars(counters).values() if isinstance(one, metrics.Counter | metrics.Histogram)]
+def test_given_everything_counted_when_scraped_then_names_units_labels_and_help_are_of_one_kind(
+    shop: Shop, tmp_path: Path
+) -> None:
+    every = [
+        one
+        for one in vars(counters).values()
+        if isinstance(one, metrics.Counter | metrics.Histogram)
+    ]
     for one in every:
         labels = dict.fromkeys(one.labels, "x")
         one.observe(0.1, **labels) if isinstance(one, metrics.Histogram) else one.count(labels)
     shop.asked()
     shop.order()
     shop.sweep()
-    answer = Caller(shop.web(home=tmp_path), shop.key("platform")).get("/metrics").get_data(as_text=True)
+    answer = (
+        Caller(shop.web(home=tmp_path), shop.key("platform")).get("/metrics").get_data(as_text=True)
+    )
     families = list(text_string_to_metric_families(answer))
     assert len({family.name for family in families}) == len(families) >= len(every) + 15
     docs = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
     for family in families:
         shown = family.name + ("_total" if family.type == "counter" else "")
-        assert NAME.fullmatch(family.name) and not re.search(r"_(ms|minutes|hours|count|sum|bucket|total)$", family.name), family.name
-        assert family.type in ("counter", "gauge", "histogram") and family.documentation.endswith("."), family.name
+        assert NAME.fullmatch(family.name) and not re.search(
+            r"_(ms|minutes|hours|count|sum|bucket|total)$", family.name
+        ), family.name
+        assert family.type in ("counter", "gauge", "histogram") and family.documentation.endswith(
+            "."
+        ), family.name
         assert family.type != "histogram" or family.name.endswith("_seconds")
-        assert f"`{shown}" in docs or f"`{shown.removeprefix('surefoot_messages')}" in docs, f"{shown} is not in the documents"
+        assert f"`{shown}" in docs or f"`{shown.removeprefix('surefoot_messages')}" in docs, (
+            f"{shown} is not in the documents"
+        )
         for sample in family.samples:
             assert set(sample.labels) <= LABELS, f"{family.name}: {set(sample.labels) - LABELS}"
             assert "age" not in family.name.split("_") or family.name.endswith("_seconds")
 
 
-def test_given_locks_when_scraped_then_held_waited_for_and_since(shop: Shop, tmp_path: Path) -> None:
+def test_given_locks_when_scraped_then_held_waited_for_and_since(
+    shop: Shop, tmp_path: Path
+) -> None:
     caller = Caller(shop.web(home=tmp_path), shop.key("platform"))
     held, waits = shop.order(), shop.order()
     with shop.db.begin() as tx:
         tx.execute(insert(locks).values(key="order:1", job_id=held))
-        tx.execute(insert(lock_waiters).values(key="order:1", place=1, job_id=waits, until=after(60)))
+        tx.execute(
+            insert(lock_waiters).values(key="order:1", place=1, job_id=waits, until=after(60))
+        )
     shop.let_pass(30)
     found = scrape(caller)
     assert (found["locks_held",], found["lock_waits",]) == (1, 1)
@@ -175,7 +218,9 @@ def test_given_locks_when_scraped_then_held_waited_for_and_since(shop: Shop, tmp
     assert scrape(caller)["lock_oldest_wait_seconds",] == 0
 
 
-def test_given_holder_that_lost_its_lease_when_it_ends_then_a_fence_refused(shop: Shop, tmp_path: Path) -> None:
+def test_given_holder_that_lost_its_lease_when_it_ends_then_a_fence_refused(
+    shop: Shop, tmp_path: Path
+) -> None:
     shop.order()
     rung = shop.next()
 
@@ -192,7 +237,9 @@ def test_given_holder_that_lost_its_lease_when_it_ends_then_a_fence_refused(shop
     assert ("operation_attempts_total", "action", "completed", "shop", "create_order") not in found
 
 
-def test_given_requests_when_scraped_then_by_route_and_never_by_path(shop: Shop, tmp_path: Path) -> None:
+def test_given_requests_when_scraped_then_by_route_and_never_by_path(
+    shop: Shop, tmp_path: Path
+) -> None:
     caller = Caller(shop.web(home=tmp_path), shop.key("platform"))
     job = caller.submit().get_json()["id"]
     caller.get(f"/api/v1/jobs/{job}")
@@ -204,21 +251,29 @@ def test_given_requests_when_scraped_then_by_route_and_never_by_path(shop: Shop,
     assert not any(job in str(names) for names in found)
 
 
-def test_given_a_web_server_that_has_just_begun_when_scraped_then_counters_without_labels_stand_at_0(shop: Shop, tmp_path: Path) -> None:
+def test_given_a_web_server_that_has_just_begun_when_scraped_then_counters_without_labels_stand_at_0(
+    shop: Shop, tmp_path: Path
+) -> None:
     found = scrape(Caller(shop.web(home=tmp_path), shop.key("platform")))
-    assert {name: found.get((f"messages_{name}_total",)) for name in ("published", "failed", "quarantined")} == {
+    assert {
+        name: found.get((f"messages_{name}_total",))
+        for name in ("published", "failed", "quarantined")
+    } == {
         "published": 0,
         "failed": 0,
         "quarantined": 0,
     }
 
 
-def test_given_a_row_that_breaks_an_invariant_when_asked_with_a_scope_then_found_in_it_and_not_beyond(shop: Shop) -> None:
+def test_given_a_row_that_breaks_an_invariant_when_asked_with_a_scope_then_found_in_it_and_not_beyond(
+    shop: Shop,
+) -> None:
     job = shop.order()
     shop.drain()
     with shop.db.begin() as tx:
         tx.execute(
-            text("UPDATE jobs SET seq = seq + 1 WHERE id = :id"), {"id": job if shop.db.dialect.name != "sqlite" else job.replace("-", "")}
+            text("UPDATE jobs SET seq = seq + 1 WHERE id = :id"),
+            {"id": job if shop.db.dialect.name != "sqlite" else job.replace("-", "")},
         )
     broken = {"history has no gaps"}
     assert set(violations(shop.db, slack_s=5, bound_s=300)) == broken
@@ -238,7 +293,9 @@ LOOKS: dict[str, tuple[Callable[[Connection], Any], str]] = {
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_given_what_a_scrape_asks_then_each_statement_is_served_by_an_index(shop: Shop, look: str) -> None:
+def test_given_what_a_scrape_asks_then_each_statement_is_served_by_an_index(
+    shop: Shop, look: str
+) -> None:
     run, index = LOOKS[look]
     sql, plan = first_plan(shop.db, run)
     assert served(plan, index), f"{sql}\n{plan}"

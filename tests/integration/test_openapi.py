@@ -57,10 +57,14 @@ def test_given_nobody_when_asked_for_then_served_with_a_tag(app: Flask) -> None:
     answer = client.get(DOCUMENT)
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
     assert answer.get_json()["openapi"].startswith("3.1")
-    assert client.get(DOCUMENT, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    assert (
+        client.get(DOCUMENT, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    )
 
 
-def test_given_every_route_when_compared_then_documented_or_a_page(app: Flask, told: dict[str, Any]) -> None:
+def test_given_every_route_when_compared_then_documented_or_a_page(
+    app: Flask, told: dict[str, Any]
+) -> None:
     routes, pages = set(), set()
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
@@ -108,16 +112,28 @@ def test_given_document_when_its_parts_are_checked_then_sound(told: dict[str, An
         assert ("401" in said["responses"]) == (said.get("security") != [])
 
 
-def test_given_body_that_is_wanted_when_documented_then_its_example_is_taken_and_the_page_has_it_in_a_command(told: dict[str, Any]) -> None:
-    models = {model.__name__: model for model in vars(requests).values() if isinstance(model, type) and issubclass(model, BaseModel)}
-    commands = {(one.method, one.path): one.curl for group in told["tags"] for one in entries_of(told, group["name"], "http://here/")}
+def test_given_body_that_is_wanted_when_documented_then_its_example_is_taken_and_the_page_has_it_in_a_command(
+    told: dict[str, Any],
+) -> None:
+    models = {
+        model.__name__: model
+        for model in vars(requests).values()
+        if isinstance(model, type) and issubclass(model, BaseModel)
+    }
+    commands = {
+        (one.method, one.path): one.curl
+        for group in told["tags"]
+        for one in entries_of(told, group["name"], "http://here/")
+    }
     for path, methods in told["paths"].items():
         for method, said in methods.items():
             curl = commands[method.upper(), path]
             assert "{" not in curl.partition("-d ")[0]
             if not said.get("requestBody", {}).get("required"):
                 continue
-            name = said["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            name = said["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition(
+                "/"
+            )[2]
             (example,) = told["components"]["schemas"][name]["examples"]
             models[name].model_validate(example)
             assert json.dumps(example) in curl
@@ -126,18 +142,35 @@ def test_given_body_that_is_wanted_when_documented_then_its_example_is_taken_and
     order.input_model.model_validate(requests.EXAMPLE_ORDER)
 
 
-def test_given_an_answer_that_is_a_job_when_documented_then_it_links_to_what_comes_next(told: dict[str, Any]) -> None:
-    every = {said["operationId"]: (path, said) for path, methods in told["paths"].items() for said in methods.values()}
+def test_given_an_answer_that_is_a_job_when_documented_then_it_links_to_what_comes_next(
+    told: dict[str, Any],
+) -> None:
+    every = {
+        said["operationId"]: (path, said)
+        for path, methods in told["paths"].items()
+        for said in methods.values()
+    }
     for status in ("200", "202"):
         links = every["jobs_submit"][1]["responses"][status]["links"]
-        assert set(links) >= {"jobs_show", "jobs_explain", "jobs_history", "effects_index", "jobs_cancel", "jobs_redrive"}
+        assert set(links) >= {
+            "jobs_show",
+            "jobs_explain",
+            "jobs_history",
+            "effects_index",
+            "jobs_cancel",
+            "jobs_redrive",
+        }
         for link in links.values():
             assert "{job_id}" in every[link["operationId"]][0]
             assert link["parameters"] == {"job_id": "$response.body#/id"}
 
 
-def test_given_descriptions_when_read_then_they_name_kinds_of_problems_there_are(app: Flask) -> None:
-    said: list[Description] = [found for view in app.view_functions.values() if (found := description_of(view)) is not None]
+def test_given_descriptions_when_read_then_they_name_kinds_of_problems_there_are(
+    app: Flask,
+) -> None:
+    said: list[Description] = [
+        found for view in app.view_functions.values() if (found := description_of(view)) is not None
+    ]
     assert len(said) >= 15
     for one in said:
         assert set(one.problems) <= set(KINDS)
@@ -152,15 +185,27 @@ class Checked:
         self.seen: set[tuple[str, str]] = set()
 
     def __call__(self, operation_id: str, answer: Any) -> Any:
-        said = next(s for methods in self.told["paths"].values() for s in methods.values() if s["operationId"] == operation_id)
+        said = next(
+            s
+            for methods in self.told["paths"].values()
+            for s in methods.values()
+            if s["operationId"] == operation_id
+        )
         documented = said["responses"].get(str(answer.status_code))
-        assert documented is not None, (operation_id, answer.status_code, answer.get_data(as_text=True))
+        assert documented is not None, (
+            operation_id,
+            answer.status_code,
+            answer.get_data(as_text=True),
+        )
         for name in documented["headers"]:
             schema = self.told["components"]["headers"][name]["schema"]
             if name in answer.headers and schema.get("type") == "integer":
                 assert int(answer.headers[name]) >= schema["minimum"]
         if documented.get("content"):
-            schema = {**documented["content"][answer.mimetype]["schema"], "components": self.told["components"]}
+            schema = {
+                **documented["content"][answer.mimetype]["schema"],
+                "components": self.told["components"],
+            }
             faults = sorted(Draft202012Validator(schema).iter_errors(answer.get_json()), key=str)
             assert not faults, (operation_id, str(faults[0]))
         self.seen.add((operation_id, str(answer.status_code)))
@@ -177,7 +222,9 @@ class Checked:
         self("jobs_index", get(f"{JOBS}?limit=1"))
 
 
-def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document(shop: Shop, app: Flask, told: dict[str, Any]) -> None:
+def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document(
+    shop: Shop, app: Flask, told: dict[str, Any]
+) -> None:
     caller = Caller(app, shop.key("platform"))
     check = Checked(caller, told)
     script = shop.service.script
@@ -196,7 +243,10 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check("jobs_submit", caller.submit({**GOOD, "quantity": 7}, headers={"Idempotency-Key": "k"}))
     shop.drain()
     check.everything_of(waiting)
-    check("jobs_submit", caller.submit(tags=["a", "b"], headers={"Idempotency-Key": "k", "Prefer": "wait=1"}))
+    check(
+        "jobs_submit",
+        caller.submit(tags=["a", "b"], headers={"Idempotency-Key": "k", "Prefer": "wait=1"}),
+    )
     check("jobs_cancel", caller.post(f"{JOBS}/{waiting}/cancel"))
 
     script["charge_card", "action"].append(Rejected("the bank declined the card"))
@@ -226,10 +276,17 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     here = letter["links"]["self"]
     check("letters_show", caller.get(here))
     check("letters_show", Caller(app, shop.key()).get(here))
-    check("letters_send_back_many", caller.post(f"{letters}/redrive", {"reason": "w", "rate": 0.001, "filter": {"why": "exhausted"}}))
+    check(
+        "letters_send_back_many",
+        caller.post(
+            f"{letters}/redrive", {"reason": "w", "rate": 0.001, "filter": {"why": "exhausted"}}
+        ),
+    )
     check("letters_index", caller.get(letters))
     check("letters_hold_back", caller.post(f"{letters}/hold-back", {"reason": "too early"}))
-    again = check("letters_send_back", caller.post(f"{here}/redrive", {"reason": "w"})).get_json()["retried_as"]
+    again = check("letters_send_back", caller.post(f"{here}/redrive", {"reason": "w"})).get_json()[
+        "retried_as"
+    ]
     check("letters_send_back", caller.post(f"{here}/redrive", {"reason": "w"}))
     check("letters_show", caller.get(here))
     shop.land(again)
@@ -241,10 +298,17 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     script["confirm_order", "action"] = [TimeoutError("no answer")] * 5
     doubtful = order()
     assert shop.land(doubtful) == "attention"
-    check("effects_mark_absent", caller.post(f"{JOBS}/{doubtful}/effects/confirm_order/mark-absent", {"reason": "w"}))
+    check(
+        "effects_mark_absent",
+        caller.post(f"{JOBS}/{doubtful}/effects/confirm_order/mark-absent", {"reason": "w"}),
+    )
     shop.land(doubtful)
 
-    for word, operation in (("retry", "effects_retry"), ("mark-done", "effects_mark_done"), ("waive", "effects_waive")):
+    for word, operation in (
+        ("retry", "effects_retry"),
+        ("mark-done", "effects_mark_done"),
+        ("waive", "effects_waive"),
+    ):
         script["charge_card", "undo"] = [RuntimeError("bank: 503")] * 2
         stuck = order()
         steps("create_order", "reserve_stock", "charge_card")
@@ -264,15 +328,29 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     steps("create_order", "reserve_stock", "charge_card")
     shop.cancel(stuck)
     assert shop.land(stuck) == "attention"
-    for word, body in (("take", None), ("assign", {"owner": "bert"}), ("take", None), ("release", {}), ("release", None)):
+    for word, body in (
+        ("take", None),
+        ("assign", {"owner": "bert"}),
+        ("take", None),
+        ("release", {}),
+        ("release", None),
+    ):
         check(f"attention_{word}", caller.post(f"{JOBS}/{stuck}/attention/{word}", body))
     check.everything_of(stuck)
-    message = quarantine.keep(shop.db, reason="no task", queue="a", body=b"x", headers={"a": 1}, size=1)
+    message = quarantine.keep(
+        shop.db, reason="no task", queue="a", body=b"x", headers={"a": 1}, size=1
+    )
     check("quarantine_index", caller.get("/api/v1/quarantine?limit=1"))
     check("quarantine_show", caller.get(f"/api/v1/quarantine/{message}"))
-    check("quarantine_discard", caller.post(f"/api/v1/quarantine/{message}/discard", {"reason": "w"}))
-    check("quarantine_discard", caller.post(f"/api/v1/quarantine/{message}/discard", {"reason": "w"}))
-    keep.register_worker(shop.db, "boot", host="here", pid=7, lanes=["orders"], digests=["d"], concurrency=2)
+    check(
+        "quarantine_discard", caller.post(f"/api/v1/quarantine/{message}/discard", {"reason": "w"})
+    )
+    check(
+        "quarantine_discard", caller.post(f"/api/v1/quarantine/{message}/discard", {"reason": "w"})
+    )
+    keep.register_worker(
+        shop.db, "boot", host="here", pid=7, lanes=["orders"], digests=["d"], concurrency=2
+    )
     check("workers_index", caller.get("/api/v1/workers"))
     check("workers_index", Caller(app, shop.key()).get("/api/v1/workers"))
     check("locks_index", caller.get("/api/v1/locks"))
@@ -303,14 +381,24 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check("jobs_submit", caller.submit({**GOOD, "amount_cents": 100_001}))
     check("jobs_submit", caller.post(JOBS, {"saga": "shop", "input": {"sku": 7}}))
     succeeded = {operation for operation, status in check.seen if status[0] == "2"}
-    everything = {said["operationId"] for methods in told["paths"].values() for said in methods.values()}
+    everything = {
+        said["operationId"] for methods in told["paths"].values() for said in methods.values()
+    }
     assert everything - succeeded <= {"document_show", "metrics_metrics"}
     assert {("jobs_submit", status) for status in ("200", "202", "400", "422")} <= check.seen
-    assert {("jobs_show", "304"), ("jobs_cancel", "409"), ("jobs_redrive", "409"), ("workers_index", "403")} <= check.seen
+    assert {
+        ("jobs_show", "304"),
+        ("jobs_cancel", "409"),
+        ("jobs_redrive", "409"),
+        ("workers_index", "403"),
+    } <= check.seen
 
 
 # --- a fuzzer finds nothing beside it --------------------------------------------------------------------------------
-QUICK_EXAMPLES, LONG_EXAMPLES = 10, 60  # for each operation, beside those that schemathesis makes of each schema by rule
+QUICK_EXAMPLES, LONG_EXAMPLES = (
+    10,
+    60,
+)  # for each operation, beside those that schemathesis makes of each schema by rule
 # What fits the schema may still be refused for what only the store knows (a saga's name and input), for a cursor that we did
 # not sign, and for characters that a pattern cannot tell from visible ones.
 ACCEPTED = ["2xx", "304", "400", "403", "404", "409", "422"]
@@ -325,7 +413,10 @@ class Fuzzed:
         stuck = shop.asked()
         shop.service.script["charge_card", "action"] += [RuntimeError("bank: 503")] * 5
         assert shop.land(shop.order()) == "failed"
-        self.quarantined = [quarantine.keep(shop.db, reason="no task", queue="a", body=b"x", headers={}) for _ in range(3)]
+        self.quarantined = [
+            quarantine.keep(shop.db, reason="no task", queue="a", body=b"x", headers={})
+            for _ in range(3)
+        ]
         self.letters = [row["id"] for row in letters_view(shop.db, Meant())[0]]
         self.ids += [stuck, shop.order()]
         self.findings = [shop.orphan(app)[0] for _ in range(3)]
@@ -339,16 +430,25 @@ class Fuzzed:
             "checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}},
             "phases": {"stateful": {"max-steps": 6}},
         }
-        self.schema = schemathesis.openapi.from_url(f"{url}{DOCUMENT}", config=SchemathesisConfig.from_dict(settings))
+        self.schema = schemathesis.openapi.from_url(
+            f"{url}{DOCUMENT}", config=SchemathesisConfig.from_dict(settings)
+        )
 
         @self.schema.hook
-        def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+        def map_path_parameters(
+            context: Any, path_parameters: dict[str, Any] | None
+        ) -> dict[str, Any] | None:
             return self._real(path_parameters)
 
         @self.schema.hook
         def map_body(context: Any, body: Any) -> Any:
             self.made += 1
-            known = isinstance(body, dict) and "input" in body and _fits(body.get("saga")) and self.made % 2
+            known = (
+                isinstance(body, dict)
+                and "input" in body
+                and _fits(body.get("saga"))
+                and self.made % 2
+            )
             return {**body, "saga": "shop", "input": dict(GOOD)} if known else body
 
         @self.schema.hook
@@ -359,7 +459,11 @@ class Fuzzed:
         self.made += 1
         if not named or self.made % 2:
             return named
-        real = {"job_id": self.ids[self.made // 2 % len(self.ids)], "step": "charge_card", "name": "shop"}
+        real = {
+            "job_id": self.ids[self.made // 2 % len(self.ids)],
+            "step": "charge_card",
+            "name": "shop",
+        }
         real["message_id"] = self.quarantined[self.made // 2 % len(self.quarantined)]
         real["finding_id"] = self.findings[self.made // 2 % len(self.findings)]
         real["letter_id"] = self.letters[self.made // 2 % len(self.letters)]
@@ -401,5 +505,7 @@ def test_given_anything_when_sent_then_every_answer_is_as_documented(
     with served(app) as url:
         fuzzed = Fuzzed(shop, app, url, max_examples)
         assert "\n".join(fuzzed.run()) == ""
-    assert fuzzed.answers.total() > 10 * max_examples  # not vacuous: operations with few inputs run out of examples before that many
+    assert (
+        fuzzed.answers.total() > 10 * max_examples
+    )  # not vacuous: operations with few inputs run out of examples before that many
     assert {200, 202, 304, 400, 401, 404, 405, 409, 415, 422} <= set(fuzzed.answers)

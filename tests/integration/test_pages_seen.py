@@ -22,7 +22,9 @@ from tests.support.web_server import served
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
-EXPECTED = re.compile("status of (400|401|404|422|503)")  # of pages that are answers to what went wrong
+EXPECTED = re.compile(
+    "status of (400|401|404|422|503)"
+)  # of pages that are answers to what went wrong
 FORM = {"sku": "apple", "quantity": "2", "amount_cents": "12.50", "card": "tok_canary_5up3r"}
 
 
@@ -64,7 +66,9 @@ def seen(browser: Browser, filled: tuple[str, str, dict[str, str]]) -> Iterator[
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     found = Seen(url, page, jobs)
-    page.on("console", lambda told: found.complaints.append(told.text) if told.type == "error" else None)
+    page.on(
+        "console", lambda told: found.complaints.append(told.text) if told.type == "error" else None
+    )
     page.on("pageerror", lambda error: found.complaints.append(str(error)))
     page.goto(f"{url}/sign-in")
     page.fill("#key", key)
@@ -131,7 +135,9 @@ PAGES: dict[str, tuple[Callable[[Seen], None], tuple[str, ...]]] = {  # and what
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_given_a_page_when_seen_by_anybody_then_nothing_keeps_them_from_it(seen: Seen, name: str, tmp_path: Path) -> None:
+def test_given_a_page_when_seen_by_anybody_then_nothing_keeps_them_from_it(
+    seen: Seen, name: str, tmp_path: Path
+) -> None:
     show, says = PAGES[name]
     show(seen)
     text = seen.page.inner_text("main")

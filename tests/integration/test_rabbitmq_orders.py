@@ -41,7 +41,9 @@ def took_s(shop: Shop) -> float:
     return time.monotonic() - began
 
 
-def test_given_orders_when_some_are_declined_then_all_land_and_the_books_agree(shop: Shop, rabbitmq_server: RabbitMQServer) -> None:
+def test_given_orders_when_some_are_declined_then_all_land_and_the_books_agree(
+    shop: Shop, rabbitmq_server: RabbitMQServer
+) -> None:
     shop.orders(20)
     assert shop.land(200) == {"completed": 20}
     shop.orders(20, CARDS)
@@ -52,10 +54,14 @@ def test_given_orders_when_some_are_declined_then_all_land_and_the_books_agree(s
     assert "celery_delayed" not in queues
 
 
-def test_given_orders_under_way_when_workers_are_killed_then_all_land_and_the_books_agree(shop: Shop) -> None:
+def test_given_orders_under_way_when_workers_are_killed_then_all_land_and_the_books_agree(
+    shop: Shop,
+) -> None:
     for _ in range(3):
         shop.orders(8, CARDS)
-        process = random.choice(wait_until(shop.workers, 60, what="a worker"))  # both may be on their way back
+        process = random.choice(
+            wait_until(shop.workers, 60, what="a worker")
+        )  # both may be on their way back
         with suppress(psutil.NoSuchProcess):  # its main process was the last one's
             process.kill()
         wait_until(lambda process=process: not lives(process.pid), 60, what="its end")
@@ -71,17 +77,25 @@ def test_given_orders_under_way_when_rabbitmq_is_stopped_and_comes_back_then_ord
     shop.land(200)
     # RabbitMQ 3.10 loses a quorum queue that is killed in its first seconds: it is there and answers nobody (docs/operating.md).
     made = time.monotonic()
-    wait_until(lambda: time.monotonic() - made > QUEUES_ARE_KEPT_S, QUEUES_ARE_KEPT_S + 5, what="the queues to be on disk")
+    wait_until(
+        lambda: time.monotonic() - made > QUEUES_ARE_KEPT_S,
+        QUEUES_ARE_KEPT_S + 5,
+        what="the queues to be on disk",
+    )
     shop.orders(8, CARDS)
     rabbitmq_server.stop(kill=True)
-    assert statistics.median(took_s(shop) for _ in range(10)) < 2.0  # one or another may be met by a pause of the machine
+    assert (
+        statistics.median(took_s(shop) for _ in range(10)) < 2.0
+    )  # one or another may be met by a pause of the machine
     rabbitmq_server.start()
     states = shop.land(300)
     assert states.total() == 20
     shop.audit()
 
 
-def test_given_orders_under_way_when_the_broker_closes_every_connection_then_all_land(shop: Shop, rabbitmq_server: RabbitMQServer) -> None:
+def test_given_orders_under_way_when_the_broker_closes_every_connection_then_all_land(
+    shop: Shop, rabbitmq_server: RabbitMQServer
+) -> None:
     workers = {process.pid for process in shop.workers()}
     for _ in range(3):
         shop.orders(8, CARDS)
@@ -96,7 +110,9 @@ def test_given_orders_under_way_when_the_broker_closes_every_connection_then_all
     assert mains <= workers, "a worker's main process ended"
 
 
-def test_given_rabbitmq_comes_back_empty_when_jobs_are_queued_then_they_are_rung_again(shop: Shop, rabbitmq_server: RabbitMQServer) -> None:
+def test_given_rabbitmq_comes_back_empty_when_jobs_are_queued_then_they_are_rung_again(
+    shop: Shop, rabbitmq_server: RabbitMQServer
+) -> None:
     shop.orders(10, CARDS)
     rabbitmq_server.stop(kill=True)
     rabbitmq_server.wipe()

@@ -86,7 +86,9 @@ def test_given_a_frozen_or_stopped_rabbitmq_when_published_or_asked_then_refused
     assert took < BUSY_S
 
 
-def test_given_a_message_that_always_comes_back_when_its_limit_is_reached_then_the_broker_drops_it(rabbitmq_url: str) -> None:
+def test_given_a_message_that_always_comes_back_when_its_limit_is_reached_then_the_broker_drops_it(
+    rabbitmq_url: str,
+) -> None:
     assert Publisher(producer_app(rabbitmq_url, "web")).publish(plan()[:1])
     with Connection(rabbitmq_url) as connection:
         seen = 0

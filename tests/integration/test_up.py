@@ -23,7 +23,14 @@ from tests.support.running import Up
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
-ORDER = {"customer": "Ada", "email": "ada@example.com", "sku": "pear", "quantity": 1, "amount_cents": 900, "card": "tok_ok"}
+ORDER = {
+    "customer": "Ada",
+    "email": "ada@example.com",
+    "sku": "pear",
+    "quantity": 1,
+    "amount_cents": 900,
+    "card": "tok_ok",
+}
 
 
 @pytest.fixture
@@ -33,12 +40,19 @@ def up(tmp_path: Path, redis_executable: str) -> Iterator[Up]:
     stack.close()
 
 
-def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_an_order_that_completes(up: Up) -> None:
+def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_an_order_that_completes(
+    up: Up,
+) -> None:
     up.start()
-    answer = json.loads(subprocess.run(up.curl, capture_output=True, text=True, check=True, timeout=30).stdout)
+    answer = json.loads(
+        subprocess.run(up.curl, capture_output=True, text=True, check=True, timeout=30).stdout
+    )
     job, trace = answer["id"], answer["trace_id"]
     wait_until(lambda: _job(up, job)["state"] == "completed", 60, what="the order to complete")
-    wait_until(lambda: _told(up, "completed", trace) == 6, what="a line of each step, found by the request's trace")
+    wait_until(
+        lambda: _told(up, "completed", trace) == 6,
+        what="a line of each step, found by the request's trace",
+    )
     assert _told(up, "request", trace) == 1
     books = up.json("ledger")
     assert books["consistent"], books["violations"]
@@ -65,10 +79,23 @@ def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_
     assert httpx.get(up.run.flower_url, timeout=30).status_code == 401
     user, password = "surefoot", (up.home / "flower_password").read_text().strip()
     tasks = wait_until(
-        lambda: httpx.get(f"{up.run.flower_url}/api/task/types", auth=(user, password), timeout=30).status_code == 200, what="its API"
+        lambda: (
+            httpx.get(
+                f"{up.run.flower_url}/api/task/types", auth=(user, password), timeout=30
+            ).status_code
+            == 200
+        ),
+        what="its API",
     )
     assert tasks
-    assert httpx.post(f"{up.run.flower_url}/api/task/async-apply/order.create_order", auth=(user, password), timeout=30).status_code == 403
+    assert (
+        httpx.post(
+            f"{up.run.flower_url}/api/task/async-apply/order.create_order",
+            auth=(user, password),
+            timeout=30,
+        ).status_code
+        == 403
+    )
 
     pids = up.pids()
     assert len(pids) > 8
@@ -83,7 +110,9 @@ def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_
     assert up.stop(signal.SIGTERM) == 0
 
 
-def test_given_a_job_under_way_when_the_supervisor_is_killed_then_nothing_is_left_and_the_next_start_carries_on(up: Up) -> None:
+def test_given_a_job_under_way_when_the_supervisor_is_killed_then_nothing_is_left_and_the_next_start_carries_on(
+    up: Up,
+) -> None:
     up.start()
     job = up.command("submit", "order", json.dumps({**ORDER, "card": "tok_slow"})).stdout.strip()
     wait_until(lambda: _state_of(up, job, "charge_card") == "running", 60, what="the slow charge")
@@ -95,7 +124,9 @@ def test_given_a_job_under_way_when_the_supervisor_is_killed_then_nothing_is_lef
     assert [order["charges"] for order in books["orders"]] == [1]
 
 
-def test_given_everything_runs_when_one_part_after_another_is_killed_then_each_comes_back(up: Up) -> None:
+def test_given_everything_runs_when_one_part_after_another_is_killed_then_each_comes_back(
+    up: Up,
+) -> None:
     up.start()
     for part in ("broker", "relay", "web", "bank", "worker-1"):
         os.kill(up.pid_of(part), signal.SIGKILL)
@@ -106,7 +137,13 @@ def test_given_everything_runs_when_one_part_after_another_is_killed_then_each_c
     assert up.json("ledger")["consistent"]
 
 
-SECRETS = ("SUREFOOT_API_KEY", "SUREFOOT_SECRET", "SUREFOOT_BROKER_URL", "SUREFOOT_DATABASE_URL", "FLOWER_BASIC_AUTH")
+SECRETS = (
+    "SUREFOOT_API_KEY",
+    "SUREFOOT_SECRET",
+    "SUREFOOT_BROKER_URL",
+    "SUREFOOT_DATABASE_URL",
+    "FLOWER_BASIC_AUTH",
+)
 OWN = {  # part -> which of these it has
     "broker": (),
     "bank": SECRETS[3:4],
@@ -126,13 +163,31 @@ def _is_private(up: Up) -> None:
         for one in (process, *process.children(recursive=True)):
             told = one.environ()
             assert {name for name in SECRETS if name in told} == set(own), part
-            users |= {urlsplit(told["SUREFOOT_BROKER_URL"]).username or ""} if SECRETS[2] in own else set()
+            users |= (
+                {urlsplit(told["SUREFOOT_BROKER_URL"]).username or ""}
+                if SECRETS[2] in own
+                else set()
+            )
     assert users == {"web", "relay", "worker", "flower"}
-    loose = [path for path in (up.home, *up.home.rglob("*")) if not path.is_symlink() and path.stat().st_mode & 0o077]
-    assert [path for path in loose if path.parent.name != "metrics"] == []  # of commands that were typed; the folder is closed
-    kept = [(up.home / name).read_text().strip() for name in ("api_key", "flower_password", "secret", "broker_password")]
+    loose = [
+        path
+        for path in (up.home, *up.home.rglob("*"))
+        if not path.is_symlink() and path.stat().st_mode & 0o077
+    ]
+    assert [
+        path for path in loose if path.parent.name != "metrics"
+    ] == []  # of commands that were typed; the folder is closed
+    kept = [
+        (up.home / name).read_text().strip()
+        for name in ("api_key", "flower_password", "secret", "broker_password")
+    ]
     assert not any(secret in up.said() for secret in kept)
-    assert [line for log in up.home.glob("log/*.log") for line in lines_of(log) if "permission" in line.lower()] == []
+    assert [
+        line
+        for log in up.home.glob("log/*.log")
+        for line in lines_of(log)
+        if "permission" in line.lower()
+    ] == []
 
 
 def _told(up: Up, event: str, trace: str) -> int:

@@ -34,7 +34,9 @@ def end(app: Flask) -> None:
     app.extensions[EXTENSION].db.dispose()
 
 
-def test_given_postgresql_that_is_away_when_web_starts_then_it_answers_503_with_retry_after() -> None:
+def test_given_postgresql_that_is_away_when_web_starts_then_it_answers_503_with_retry_after() -> (
+    None
+):
     app = web_on(f"postgresql://me@127.0.0.1:{free_port()}/none")
     nobody = Caller(app, None)
     for answer in (nobody.get("/readyz"), nobody.get("/api/v1/jobs"), nobody.get("/")):
@@ -57,14 +59,18 @@ def test_given_a_store_that_comes_back_when_asked_then_ready_and_what_this_proce
     assert nobody.get("/readyz").status_code == 503
     file.rmdir()
     told = nobody.get("/readyz")
-    assert (told.status_code, "db upgrade" in told.get_json()["detail"]) == (503, True), "back, and older than this code"
+    assert (told.status_code, "db upgrade" in told.get_json()["detail"]) == (503, True), (
+        "back, and older than this code"
+    )
     migrate(f"sqlite:///{file}")
     assert nobody.get("/readyz").get_json() == {"status": "ready"}
     assert nobody.get("/healthz").get_json()["store"] == "ok"
     end(app)
 
 
-def test_given_many_requests_when_the_store_is_away_then_one_of_them_looks_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_many_requests_when_the_store_is_away_then_one_of_them_looks_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     looks: list[int] = []
 
     def look() -> None:
@@ -81,7 +87,9 @@ def test_given_many_requests_when_the_store_is_away_then_one_of_them_looks_now_a
     assert len(looks) == 2
 
 
-def test_given_a_store_that_does_not_fit_when_web_starts_then_refused_as_before(tmp_path: Path) -> None:
+def test_given_a_store_that_does_not_fit_when_web_starts_then_refused_as_before(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(SettingsError, match="db upgrade"):
         web_on(f"sqlite:///{tmp_path / 'empty.sqlite'}")
 
@@ -102,9 +110,14 @@ def test_given_a_broker_that_takes_no_write_when_health_is_asked_often_then_degr
     assert len(asked) == 1
 
 
-def test_given_an_operation_that_lies_ready_when_health_is_asked_then_its_age_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_an_operation_that_lies_ready_when_health_is_asked_then_its_age_is_told(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trial, "write", lambda url, patience_s: None)
-    monkeypatch.setattr("surefoot.web.api.health.health_view", lambda db: {"relay": "ok", "workers": 1, "idle_queues": 0})
+    monkeypatch.setattr(
+        "surefoot.web.api.health.health_view",
+        lambda db: {"relay": "ok", "workers": 1, "idle_queues": 0},
+    )
     nobody = Caller(shop.web(broker_url="redis://127.0.0.1:1/0", health_seconds=0.000001), None)
     assert nobody.get("/healthz").get_json()["status"] == "ok"
     shop.submit(input=GOOD)
@@ -116,11 +129,15 @@ def test_given_an_operation_that_lies_ready_when_health_is_asked_then_its_age_is
     assert (told["status"], told["oldest_ready_seconds"] // 10) == ("degraded", 20)
 
 
-def test_given_live_workers_that_consume_nothing_when_health_is_asked_then_degraded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_live_workers_that_consume_nothing_when_health_is_asked_then_degraded(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trial, "write", lambda url, patience_s: None)
     nobody = Caller(shop.web(broker_url="redis://127.0.0.1:1/0"), None)
     acquire(shop.db, RELAY, "here:1:x", 60.0)
-    keep.register_worker(shop.db, "b", host="here", pid=1, lanes=["mail", "orders"], digests=["d"], concurrency=2)
+    keep.register_worker(
+        shop.db, "b", host="here", pid=1, lanes=["mail", "orders"], digests=["d"], concurrency=2
+    )
     every = ("mail", "mail.undo", "orders", "orders.undo")
 
     def told(consuming: tuple[str, ...] | None, children: int | None) -> tuple[str, int]:
@@ -133,5 +150,7 @@ def test_given_live_workers_that_consume_nothing_when_health_is_asked_then_degra
     assert told(every[:3], 2) == ("degraded", 1)
     assert told((), 2) == ("degraded", 4)
     assert told(every, 0) == ("degraded", 4)
-    keep.register_worker(shop.db, "c", host="here", pid=2, lanes=["mail", "orders"], digests=["d"], concurrency=2)
+    keep.register_worker(
+        shop.db, "c", host="here", pid=2, lanes=["mail", "orders"], digests=["d"], concurrency=2
+    )
     assert told(every, 0) == ("ok", 0)  # another worker serves them

@@ -32,11 +32,18 @@ from surefoot import Context, NotYet, Rejected, Retry, RetryLater, Saga, barrier
 STORE = "BRIEF_DATABASE_URL"
 SHOPS = 12
 STEPS = SHOPS + 3
-QUICK = Retry(limit=40, backoff="200ms", cap="1s")  # so many that none is given up, whatever breaks meanwhile
+QUICK = Retry(
+    limit=40, backoff="200ms", cap="1s"
+)  # so many that none is given up, whatever breaks meanwhile
 
 metadata = MetaData()
 barrier_table(metadata)
-asked = Table("asked", metadata, Column("key", String(200), primary_key=True), Column("job_id", String(40), nullable=False))
+asked = Table(
+    "asked",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("job_id", String(40), nullable=False),
+)
 
 
 class Ask(BaseModel):
@@ -56,7 +63,9 @@ def rows_of_each_job(url: str) -> Counter[str]:
     """{job's id: how many of its steps have an effect now}."""
     store = create_engine(url)
     with store.connect() as connection:
-        found = connection.execute(select(asked.c.job_id, func.count()).group_by(asked.c.job_id)).all()
+        found = connection.execute(
+            select(asked.c.job_id, func.count()).group_by(asked.c.job_id)
+        ).all()
     store.dispose()
     return Counter({row[0]: row[1] for row in found})
 

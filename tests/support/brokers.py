@@ -38,7 +38,9 @@ class OnRedis:
 
     def settled(self) -> bool:
         with self.server.client() as client:  # an empty list is no key
-            return self.unacknowledged() == 0 and b"list" not in {client.type(key) for key in client.keys("*")}  # type: ignore[union-attr]
+            return self.unacknowledged() == 0 and b"list" not in {
+                client.type(key) for key in client.keys("*")
+            }  # type: ignore[union-attr]
 
 
 @dataclass
@@ -67,4 +69,11 @@ class OnRabbitMQ:
         return self._sum("messages") == 0
 
     def _sum(self, column: str) -> int:
-        return sum(map(int, self.server.ctl("list_queues", "--quiet", "--no-table-headers", "-p", self.vhost, column).split()))
+        return sum(
+            map(
+                int,
+                self.server.ctl(
+                    "list_queues", "--quiet", "--no-table-headers", "-p", self.vhost, column
+                ).split(),
+            )
+        )

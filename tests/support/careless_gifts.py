@@ -33,15 +33,26 @@ def moves() -> closing[sqlite3.Connection]:
 @gift.step(lane="vouchers")
 def take_voucher(ctx: Context, o: Gift) -> int:
     with moves() as book:
-        book.execute("INSERT INTO moves SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM moves WHERE key = ?)", (ctx.key, o.cents, ctx.key))
+        book.execute(
+            "INSERT INTO moves SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM moves WHERE key = ?)",
+            (ctx.key, o.cents, ctx.key),
+        )
     return o.cents
 
 
 @take_voucher.compensate(fidelity="exact")
 def give_back(ctx: Context, o: Gift, taken: int | None) -> None:
     with moves() as book:
-        cents = -o.cents if book.execute("SELECT 1 FROM moves WHERE key = ? AND cents > 0", (ctx.action_key,)).fetchone() else 0
-        book.execute("INSERT INTO moves VALUES (?, 0)", (ctx.action_key,))  # the action comes too late from now on
+        cents = (
+            -o.cents
+            if book.execute(
+                "SELECT 1 FROM moves WHERE key = ? AND cents > 0", (ctx.action_key,)
+            ).fetchone()
+            else 0
+        )
+        book.execute(
+            "INSERT INTO moves VALUES (?, 0)", (ctx.action_key,)
+        )  # the action comes too late from now on
         book.execute("INSERT INTO moves VALUES (?, ?)", (ctx.key, cents))
 
 
@@ -54,13 +65,19 @@ def seen(keys: Iterable[str]) -> list[Seen]:
     with moves() as book:
         there = {row[0] for row in book.execute("SELECT key FROM moves WHERE cents > 0")}
         back = {row[0] for row in book.execute("SELECT key FROM moves WHERE cents < 0")}
-    return [Seen(key, "undone" if key.replace(":action", ":undo") in back else "done") for key in keys if key in there]
+    return [
+        Seen(key, "undone" if key.replace(":action", ":undo") in back else "done")
+        for key in keys
+        if key in there
+    ]
 
 
 @gift.invariant
 def nobody_is_given_money(world: Any) -> Iterator[str]:
     with moves() as book:
-        (total,) = book.execute("SELECT coalesce(sum(cents), 0) FROM moves WHERE key LIKE ?", (f"{world.job.id}:%",)).fetchone()
+        (total,) = book.execute(
+            "SELECT coalesce(sum(cents), 0) FROM moves WHERE key LIKE ?", (f"{world.job.id}:%",)
+        ).fetchone()
     if total < 0:
         yield f"{-total} cents were given back that nobody had paid"
 

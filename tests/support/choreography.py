@@ -106,7 +106,11 @@ class Street:
 
     def place(self, job: str = "job-1", *, asks_customer: bool = False, **fields: Any) -> None:
         ctx, o = Context(job, "order_choreographed", "place_order"), request_of(**fields)
-        orders.place(ctx, o.model_copy(update={"card": payments.keep_card(ctx, o.card)}), asks_customer=asks_customer)
+        orders.place(
+            ctx,
+            o.model_copy(update={"card": payments.keep_card(ctx, o.card)}),
+            asks_customer=asks_customer,
+        )
 
     def confirm(self, job: str = "job-1") -> int:
         return orders.confirm(Context(job, "order_choreographed", "confirm_order"))
@@ -134,7 +138,9 @@ class Street:
         raise AssertionError(f"no {kind} is on its way to {to}: {self.under_way()}")
 
     def under_way(self) -> list[tuple[str, str]]:
-        return [(Message.from_bytes(body).kind, service.name) for service, body in self.bus.on_the_way]
+        return [
+            (Message.from_bytes(body).kind, service.name) for service, body in self.bus.on_the_way
+        ]
 
     def work_due(self) -> int:
         count = 0
@@ -160,22 +166,39 @@ class Street:
 
     def said(self, service: str, job: str = "job-1") -> list[str]:
         with BY_NAME[service].database.snapshot() as tx:
-            query = select(outbox.c.kind).where(outbox.c.job == job, outbox.c.service == service).order_by(outbox.c.at)
+            query = (
+                select(outbox.c.kind)
+                .where(outbox.c.job == job, outbox.c.service == service)
+                .order_by(outbox.c.at)
+            )
             return list(tx.execute(query).scalars())
 
     def heard(self, service: str, job: str = "job-1") -> dict[str, str]:
         with BY_NAME[service].database.snapshot() as tx:
-            query = select(inbox.c.kind, inbox.c.state).where(inbox.c.job == job, inbox.c.service == service)
+            query = select(inbox.c.kind, inbox.c.state).where(
+                inbox.c.job == job, inbox.c.service == service
+            )
             return {row.kind: row.state for row in tx.execute(query)}
 
     def letters(self, service: str) -> list[Any]:
         with BY_NAME[service].database.snapshot() as tx:
-            return list(tx.execute(select(letters).where(letters.c.service == service).order_by(letters.c.id)))
+            return list(
+                tx.execute(
+                    select(letters).where(letters.c.service == service).order_by(letters.c.id)
+                )
+            )
 
     def violations(self, *, settled: bool) -> list[str]:
         return ledger.draw_up(ledger.read_books(), settled=settled).violations
 
 
 def request_of(**fields: Any) -> OrderRequest:
-    usual = {"customer": "Ada", "email": "ada@example.org", "sku": "apple", "quantity": 3, "amount_cents": 1250, "card": "tok_ok"}
+    usual = {
+        "customer": "Ada",
+        "email": "ada@example.org",
+        "sku": "apple",
+        "quantity": 3,
+        "amount_cents": 1250,
+        "card": "tok_ok",
+    }
     return OrderRequest(**{**usual, **fields})

@@ -12,10 +12,16 @@ from surefoot.app.cli.group import Commands
 
 def loaded(group: click.Group, name: str) -> click.Command | None:
     """A command of this group with its code: the outermost group lists stand-ins."""
-    return group.load(name) if isinstance(group, Commands) else group.get_command(click.Context(group), name)
+    return (
+        group.load(name)
+        if isinstance(group, Commands)
+        else group.get_command(click.Context(group), name)
+    )
 
 
-def leaves(command: click.Command | None = None, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def leaves(
+    command: click.Command | None = None, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """(words, command) of everything that can be run, a group that runs by itself included."""
     command = command if command is not None else Commands(COMMANDS)
     if not isinstance(command, click.Group) or (command.invoke_without_command and words):

@@ -15,7 +15,10 @@ Copy = dict[str, list[dict[str, Any]]]
 def copy_of(db: Engine) -> Copy:
     """Every row, of one moment."""
     with reading(db) as connection:
-        return {table.name: [dict(row._mapping) for row in connection.execute(select(table))] for table in metadata.sorted_tables}
+        return {
+            table.name: [dict(row._mapping) for row in connection.execute(select(table))]
+            for table in metadata.sorted_tables
+        }
 
 
 def put_back(db: Engine, copy: Copy) -> None:

@@ -51,7 +51,9 @@ def main(folder: str, *specs: str) -> None:
         for spec in specs:
             name, rank, behaviour, *budget = spec.split(":")
             command = (sys.executable, __file__, "part", folder, name, behaviour)
-            supervisor.start(Part(name, command, int(rank), stop_budget_s=float(budget[0]) if budget else 5.0))
+            supervisor.start(
+                Part(name, command, int(rank), stop_budget_s=float(budget[0]) if budget else 5.0)
+            )
         print(f"watching {os.getpid()}", flush=True)
         supervisor.watch()
     except Stopped:

@@ -55,8 +55,13 @@ class FaultyShop(Shop):
 
     def fired(self, *parts: str) -> list[Fired]:
         """What these parts (the workers, if none is named) have fired, in order of time."""
-        lines = [line for line in self.lines(*(parts or WORKERS)) if line.get("event") == "fault.fired"]
-        return sorted((Fired(x["fault"], x["pid"], datetime.fromisoformat(x["timestamp"])) for x in lines), key=lambda fired: fired.at)
+        lines = [
+            line for line in self.lines(*(parts or WORKERS)) if line.get("event") == "fault.fired"
+        ]
+        return sorted(
+            (Fired(x["fault"], x["pid"], datetime.fromisoformat(x["timestamp"])) for x in lines),
+            key=lambda fired: fired.at,
+        )
 
     def counted(self) -> dict[str, int]:
         """What the store has counted."""
@@ -65,13 +70,21 @@ class FaultyShop(Shop):
 
     def state(self, job_id: str) -> str:
         with reading(self.db) as connection:
-            return str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
+            return str(
+                connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one()
+            )
 
     def took_s(self, job_ids: Sequence[str]) -> float:
         """From submission to completion by the store's clock, of the slowest of these; waits for them."""
-        wait_until(lambda: all(self.state(job) == "completed" for job in job_ids), 120, what="orders that nothing happens to")
+        wait_until(
+            lambda: all(self.state(job) == "completed" for job in job_ids),
+            120,
+            what="orders that nothing happens to",
+        )
         with reading(self.db) as connection:
-            rows = connection.execute(select(jobs.c.created_at, jobs.c.finished_at).where(jobs.c.id.in_(job_ids))).all()
+            rows = connection.execute(
+                select(jobs.c.created_at, jobs.c.finished_at).where(jobs.c.id.in_(job_ids))
+            ).all()
         return max((row.finished_at - row.created_at).total_seconds() for row in rows)
 
     def recovery_s(self) -> float:
@@ -84,20 +97,30 @@ class FaultyShop(Shop):
     def operation(self, job_id: str, step: str, kind: str = "action") -> Any:
         o = operations.c
         with reading(self.db) as connection:
-            return connection.execute(select(operations).where(o.job_id == job_id, o.step == step, o.kind == kind)).one()
+            return connection.execute(
+                select(operations).where(o.job_id == job_id, o.step == step, o.kind == kind)
+            ).one()
 
     def letters(self, job_id: str, state: str = "open") -> list[Any]:
         d = dead_letters.c
         with reading(self.db) as connection:
-            return list(connection.execute(select(dead_letters).where(d.job_id == job_id, d.state == state)))
+            return list(
+                connection.execute(select(dead_letters).where(d.job_id == job_id, d.state == state))
+            )
 
     def history(self, job_id: str) -> list[Any]:
         with reading(self.db) as connection:
-            return list(connection.execute(select(history).where(history.c.job_id == job_id).order_by(history.c.seq)))
+            return list(
+                connection.execute(
+                    select(history).where(history.c.job_id == job_id).order_by(history.c.seq)
+                )
+            )
 
 
 @contextmanager
-def faulty_shop(home: Path, faults: str, *, sagas: str = "", database_url: str = "", **env: str) -> Iterator[FaultyShop]:
+def faulty_shop(
+    home: Path, faults: str, *, sagas: str = "", database_url: str = "", **env: str
+) -> Iterator[FaultyShop]:
     """Everything of one home, told to inject `faults`. `sagas`: modules with sagas, by import name.
 
     A SQLite store is the home's own, wherever `database_url` would have it: who freezes processes looks for locks there.

@@ -21,7 +21,11 @@ def freeze(home: Path, processes: Sequence[psutil.Process]) -> None:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.suspend()
-        wait_until(lambda: all(stands_still(process.pid) for process in processes), 30, what="every thread to stand still")
+        wait_until(
+            lambda: all(stands_still(process.pid) for process in processes),
+            30,
+            what="every thread to stand still",
+        )
         if all(can_be_written(file) for file in home.glob("*.sqlite")):
             return True
         thaw(processes)
@@ -40,7 +44,10 @@ def thaw(processes: Sequence[psutil.Process]) -> None:
 def stands_still(pid: int) -> bool:
     """Whether each of its threads has stopped, or the process is gone. One that was in the kernel may still get a lock on its way out."""
     try:
-        states = [task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+        states = [
+            task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
+            for task in Path(f"/proc/{pid}/task").iterdir()
+        ]
     except (FileNotFoundError, ProcessLookupError):
         return not psutil.pid_exists(pid)
     return set(states) <= {"T", "t", "Z", "X"}
@@ -77,7 +84,11 @@ def frozen_in_mid_charge(shop: Shop, *, whole: bool) -> Iterator[tuple[str, psut
 
     def caught() -> tuple[str, psutil.Process, list[psutil.Process]] | None:
         job = shop.order(card="tok_slow")
-        wait_until(lambda: shop.step(job, "charge_card") == "running", 60, what="the charge to be under way")
+        wait_until(
+            lambda: shop.step(job, "charge_card") == "running",
+            60,
+            what="the charge to be under way",
+        )
         charge = _charge_of(shop, job)
         child = psutil.Process(charge.pid)
         main = child.parent()
@@ -101,4 +112,8 @@ def frozen_in_mid_charge(shop: Shop, *, whole: bool) -> Iterator[tuple[str, psut
 
 def _charge_of(shop: Shop, job: str) -> Any:
     """The row of its charge."""
-    return next(row for row in shop.operations() if (row.job_id, row.step, row.kind) == (job, "charge_card", "action"))
+    return next(
+        row
+        for row in shop.operations()
+        if (row.job_id, row.step, row.kind) == (job, "charge_card", "action")
+    )

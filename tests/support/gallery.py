@@ -35,13 +35,19 @@ def fork(service: Participant) -> Saga[Any]:
     """A hundred members between a first step and a join; every one is undone in its own way."""
     saga = Saga("print_run", version=1, input=Pages, summary="{pages} pages for 100 readers")
     few = Retry(limit=3)
-    first = saga.step(lane="orders", retry=few, pure=True, title="set the pages")(_step(service, "set_pages"))
+    first = saga.step(lane="orders", retry=few, pure=True, title="set the pages")(
+        _step(service, "set_pages")
+    )
     members = []
     for number in range(MEMBERS):
-        member = saga.step(lane="print", after=[first], retry=few, title=f"print copy {number}")(_step(service, f"copy_{number}"))
+        member = saga.step(lane="print", after=[first], retry=few, title=f"print copy {number}")(
+            _step(service, f"copy_{number}")
+        )
         member.compensate(fidelity="exact", retry=few)(_step(service, f"pulp_{number}"))
         members.append(member)
-    saga.step(lane="orders", after=members, retry=few, pure=True, title="bind the books")(_step(service, "bind_books"))
+    saga.step(lane="orders", after=members, retry=few, pure=True, title="bind the books")(
+        _step(service, "bind_books")
+    )
     return saga
 
 
@@ -50,7 +56,9 @@ def chain(service: Participant) -> Saga[Any]:
     saga = Saga("long_way", version=1, input=Pages, summary="{pages} pages, fifty stations")
     before: list[Any] = []
     for number in range(LINKS):
-        step = saga.step(lane="orders", after=before, retry=Retry(limit=3), title=f"station {number}")(_step(service, f"station_{number}"))
+        step = saga.step(
+            lane="orders", after=before, retry=Retry(limit=3), title=f"station {number}"
+        )(_step(service, f"station_{number}"))
         step.compensate(fidelity="exact", retry=Retry(limit=3))(_step(service, f"leave_{number}"))
         before = [step]
     return saga
@@ -101,7 +109,10 @@ class Gallery(Shop):
         made = [first]
         with self.db.begin() as connection:
             rows = {
-                table: [dict(row._mapping) for row in connection.execute(select(table).where(column == first))]
+                table: [
+                    dict(row._mapping)
+                    for row in connection.execute(select(table).where(column == first))
+                ]
                 for table, column in (
                     (jobs, jobs.c.id),
                     (operations, operations.c.job_id),

@@ -94,8 +94,12 @@ class House:
         self.shop = Shop(f"sqlite:///{self.file}")
         self.shop.tenant = tenants.ensure(self.shop.db, OWNER)
         self.app: Flask = self.shop.web()
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # a line for each request is thousands
-        self.words = {name: f"alphaonly-{name}" for name in ("sku", "tag", "key", "owner", "error", "agent")}
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(50)
+        )  # a line for each request is thousands
+        self.words = {
+            name: f"alphaonly-{name}" for name in ("sku", "tag", "key", "owner", "error", "agent")
+        }
         self._fill()
         self.askers = list(self._askers())
         self.saved = sqlite3.connect(":memory:")
@@ -133,7 +137,9 @@ class House:
         assert shop.land(failed) == "failed"
         waiting = shop.order(**more, key=words["key"])
         body = f'[["{asked}"], {{}}, null]'.encode()
-        message = quarantine.keep(shop.db, reason=words["error"], queue="orders", body=body, headers={}, size=len(body))
+        message = quarantine.keep(
+            shop.db, reason=words["error"], queue="orders", body=body, headers={}, size=len(body)
+        )
         self.jobs = {"asked": asked, "failed": failed, "waiting": waiting}
         d = dead_letters.c
         with reading(shop.db) as connection:
@@ -159,8 +165,12 @@ class House:
             self.finding = str(tx.execute(select(findings.c.id)).scalar_one())
         key = shop.key("admin", OWNER)
         with reading(shop.db) as connection:
-            key_id = connection.scalars(select(api_keys.c.id).where(api_keys.c.name == f"{OWNER} admin")).one()
-        self.session_token = sessions.begin(shop.db, key_id, address="127.0.0.1", agent=words["agent"])
+            key_id = connection.scalars(
+                select(api_keys.c.id).where(api_keys.c.name == f"{OWNER} admin")
+            ).one()
+        self.session_token = sessions.begin(
+            shop.db, key_id, address="127.0.0.1", agent=words["agent"]
+        )
         with reading(shop.db) as connection:
             limits = sessions.Limits.of(shop.settings)
             self.session = sessions.list_sessions(shop.db, limits, key_id)[0]["id"]
@@ -175,7 +185,9 @@ class House:
         for role in below[:2]:
             yield Asker(f"{role} of {STRANGER}", STRANGER, role, self.shop.key(role, STRANGER))
         highest = list(Role)[-1]
-        yield Asker(f"{highest} of {tenants.DEFAULT}", tenants.DEFAULT, highest, self.shop.key(highest))
+        yield Asker(
+            f"{highest} of {tenants.DEFAULT}", tenants.DEFAULT, highest, self.shop.key(highest)
+        )
         key_id, revoked = keys.create(self.shop.db, OWNER, Role.ADMIN, "revoked")
         keys.revoke(self.shop.db, key_id)
         yield Asker("a revoked key", key=revoked)
@@ -200,7 +212,9 @@ class House:
         """An argument of an address. A new one has to be named here."""
         if strange and name in OWNED:
             return new_id()
-        state = "failed" if "redrive" in rule.rule else "waiting" if "cancel" in rule.rule else "asked"
+        state = (
+            "failed" if "redrive" in rule.rule else "waiting" if "cancel" in rule.rule else "asked"
+        )
         named = {
             "job_id": self.jobs[state if "letter_id" not in rule.arguments else "asked"],
             "letter_id": self.letters["asked" if "job_id" in rule.arguments else "failed"],
@@ -212,14 +226,22 @@ class House:
             "slug": "not-found",
             "filename": "surefoot.css",
         }
-        assert name in named, f"{rule.rule}: say here what {name} is of, and whether one tenant has it (OWNED)"
+        assert name in named, (
+            f"{rule.rule}: say here what {name} is of, and whether one tenant has it (OWNED)"
+        )
         return named[name]
 
     def path(self, call: Call) -> str:
         with self.app.test_request_context():
-            return str(self.app.url_map.bind("localhost").build(call.endpoint, call.names, method=call.method))
+            return str(
+                self.app.url_map.bind("localhost").build(
+                    call.endpoint, call.names, method=call.method
+                )
+            )
 
-    def send(self, call: Call, asker: Asker, client: FlaskClient | None = None, **headers: str) -> Any:
+    def send(
+        self, call: Call, asker: Asker, client: FlaskClient | None = None, **headers: str
+    ) -> Any:
         """The request as it should be, by this asker; with what that client has in its jar."""
         client = client or self.app.test_client(use_cookies=False)
         body = self._body(call) if call.method not in ("GET", "HEAD") else {}
@@ -246,7 +268,9 @@ class House:
         """The body that the document shows for this route."""
         if call.endpoint == "jobs.submit":
             return {"saga": "shop", "input": GOOD}
-        path = "".join(f"{{{part}}}" if is_argument else part for is_argument, part in call.rule._trace).lstrip("|")
+        path = "".join(
+            f"{{{part}}}" if is_argument else part for is_argument, part in call.rule._trace
+        ).lstrip("|")
         said = self._document()["paths"][path][call.method.lower()].get("requestBody")
         if said is None:
             return {}
@@ -265,5 +289,7 @@ class House:
     def role(self, call: Call) -> Role:
         """The least role. Raises: AssertionError for a route that does not say whom it is for."""
         declared = role_of(self.app.view_functions[call.endpoint])
-        assert declared is not None or call.endpoint in ANY_KEY, f"{call} says neither needs(role) nor open_to_all"
+        assert declared is not None or call.endpoint in ANY_KEY, (
+            f"{call} says neither needs(role) nor open_to_all"
+        )
         return declared or Role.USER

@@ -13,7 +13,9 @@ import tempfile
 from pathlib import Path
 
 PLACE = Path("/dev/shm")
-FREE_BYTES = 4 * 1024**3  # the whole suite uses below 1 GiB; less than this is some container's small one
+FREE_BYTES = (
+    4 * 1024**3
+)  # the whole suite uses below 1 GiB; less than this is some container's small one
 
 
 def use() -> None:

@@ -48,7 +48,12 @@ class LanesApart:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.url = f"sqlite:///{home / 'surefoot.sqlite'}"
-        self.env = {**FAST, "DATABASE_URL": self.url, "SUREFOOT_SAGAS": "tests.support.hasty_orders", "SUREFOOT_HOME": str(home)}
+        self.env = {
+            **FAST,
+            "DATABASE_URL": self.url,
+            "SUREFOOT_SAGAS": "tests.support.hasty_orders",
+            "SUREFOOT_HOME": str(home),
+        }
         self.env |= {"BROKER_URL": broker_url, "SUREFOOT_ENV": "test", "PYTHONPATH": str(ROOT)}
         self.db: Engine = open_new_store(self.url)
         register(self.db, [hasty])
@@ -71,7 +76,13 @@ class LanesApart:
     def start_worker(self, lane: str) -> WorkerProcess:
         own = self.home / f"{lane}-{len(list(self.home.glob(f'{lane}-*')))}"
         environment = {**self.env, "SUREFOOT_LANES": lane}
-        worker = WorkerProcess(own, self.env["BROKER_URL"], app="surefoot.workers.celery_app", concurrency=1, environment=environment)
+        worker = WorkerProcess(
+            own,
+            self.env["BROKER_URL"],
+            app="surefoot.workers.celery_app",
+            concurrency=1,
+            environment=environment,
+        )
         self.workers[lane] = worker
         return worker.start()
 
@@ -89,12 +100,24 @@ class LanesApart:
     def _run(self, name: str, *words: str) -> None:
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, *words], cwd=ROOT, env={**os.environ, **self.env}, stdout=log, stderr=log
+                [sys.executable, *words],
+                cwd=ROOT,
+                env={**os.environ, **self.env},
+                stdout=log,
+                stderr=log,
             )
 
     def cli(self, *words: str) -> str:
         command = [sys.executable, "-m", "surefoot.app.cli", *words]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **self.env}, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -130,15 +153,24 @@ class LanesApart:
     def operation(self, job: str, step: str, kind: str = "action") -> Any:
         o = operations.c
         with reading(self.db) as connection:
-            return connection.execute(select(operations).where(o.job_id == job, o.step == step, o.kind == kind)).one_or_none()
+            return connection.execute(
+                select(operations).where(o.job_id == job, o.step == step, o.kind == kind)
+            ).one_or_none()
 
     def letters(self, state: str = "open") -> list[Any]:
         with reading(self.db) as connection:
-            return list(connection.execute(select(dead_letters).where(dead_letters.c.state == state)))
+            return list(
+                connection.execute(select(dead_letters).where(dead_letters.c.state == state))
+            )
 
     def rest(self, timeout_s: float) -> Counter[str]:
         """Wait until every job has ended or asks a person; nothing may be broken then."""
-        wait_until(lambda: set(self.states()) <= {*ENDED, "attention"}, timeout_s, 0.5, what=f"all jobs to land: {self.states()}")
+        wait_until(
+            lambda: set(self.states()) <= {*ENDED, "attention"},
+            timeout_s,
+            0.5,
+            what=f"all jobs to land: {self.states()}",
+        )
         assert violations(self.db, slack_s=20.0, bound_s=60.0) == {}
         return self.states()
 

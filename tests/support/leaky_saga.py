@@ -41,7 +41,9 @@ def trouble(o: Purse) -> Exception:
 
 def leaky(during: Callable[[], None] = lambda: None) -> Saga[Any]:
     """`during` is called in the middle of a step, when its progress is there."""
-    saga = Saga("leaky", version=1, input=Purse, locks=lambda o: [f"{o.sku}:{o.card}"], lock_wait="1h")
+    saga = Saga(
+        "leaky", version=1, input=Purse, locks=lambda o: [f"{o.sku}:{o.card}"], lock_wait="1h"
+    )
 
     @saga.step(lane="a", retry=Retry(limit=3, backoff="1ms"))
     def speak(ctx: Any, o: Purse) -> dict[str, Any]:
@@ -50,7 +52,12 @@ def leaky(during: Callable[[], None] = lambda: None) -> Saga[Any]:
             raise trouble(o)
         assert ctx.last_checkpoint == {"card": o.card}
         ctx.progress(1.0, f"charging {all_of(o)}")
-        ctx.log.info(f"event {o.card}", card=o.card, deep={"list": [o.card, o.pin], o.card: trouble(o)}, purse=o)
+        ctx.log.info(
+            f"event {o.card}",
+            card=o.card,
+            deep={"list": [o.card, o.pin], o.card: trouble(o)},
+            purse=o,
+        )
         try:
             raise trouble(o)
         except RuntimeError:

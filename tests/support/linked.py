@@ -51,22 +51,33 @@ class LinkedShop(FaultyShop):
         return [
             link
             for name, link in self.links.items()
-            if name.replace("worker-1", "worker").replace("worker-2", "worker") in names or name in names
+            if name.replace("worker-1", "worker").replace("worker-2", "worker") in names
+            or name in names
         ]
 
 
 @contextmanager
 def linked_shop(home: Path, store: str, broker: str, **env: str) -> Iterator[LinkedShop]:
     """`store`, `broker`: URLs of a PostgreSQL and a Redis (or RabbitMQ) that run. Every link is whole."""
-    links = {f"{part}-{what}": Proxy(make_url(url).port or 0) for part in PARTS for what, url in (("store", store), ("broker", broker))}
+    links = {
+        f"{part}-{what}": Proxy(make_url(url).port or 0)
+        for part in PARTS
+        for what, url in (("store", store), ("broker", broker))
+    }
     links["payment-bank"] = Proxy()
     told = {
-        part: {"SUREFOOT_DATABASE_URL": _over(store, links[f"{part}-store"]), "SUREFOOT_BROKER_URL": _over(broker, links[f"{part}-broker"])}
+        part: {
+            "SUREFOOT_DATABASE_URL": _over(store, links[f"{part}-store"]),
+            "SUREFOOT_BROKER_URL": _over(broker, links[f"{part}-broker"]),
+        }
         for part in PARTS
     }
     for worker in WORKERS:
         told[worker]["SUREFOOT_BANK_URL"] = f"http://127.0.0.1:{links['payment-bank'].port}"
-    up = LinkedUp(home, **{**QUICK, "DATABASE_URL": store, "BROKER_URL": broker, "LINKS": json.dumps(told), **env})
+    up = LinkedUp(
+        home,
+        **{**QUICK, "DATABASE_URL": store, "BROKER_URL": broker, "LINKS": json.dumps(told), **env},
+    )
     try:
         up.start()
         links["payment-bank"].target = make_url(up.run.env["SUREFOOT_BANK_URL"]).port or 0
@@ -102,7 +113,11 @@ def main() -> None:
 
         return made
 
-    stack.web, stack.relay, stack.worker = linked(stack.web), linked(stack.relay), linked(stack.worker)
+    stack.web, stack.relay, stack.worker = (
+        linked(stack.web),
+        linked(stack.relay),
+        linked(stack.worker),
+    )
     surefoot()
 
 

@@ -51,8 +51,15 @@ class OneWorker:
             tx.execute(tenants.insert().values(id=self.tenant, name="default"))
         register(self.db, [saga])
         self.settings = Settings(lease_seconds=LEASE_S, heartbeat_seconds=0.5)
-        environment = {**FAST, "DATABASE_URL": url, "SUREFOOT_SAGAS": module, "SUREFOOT_LANES": "east,west"}
-        self.worker = WorkerProcess(home, redis.url, app="surefoot.workers.celery_app", environment=environment)
+        environment = {
+            **FAST,
+            "DATABASE_URL": url,
+            "SUREFOOT_SAGAS": module,
+            "SUREFOOT_LANES": "east,west",
+        }
+        self.worker = WorkerProcess(
+            home, redis.url, app="surefoot.workers.celery_app", environment=environment
+        )
         self.publisher = Publisher(producer_app(redis.url, "web"), pause_s=0.2)
         self.probe = probe(redis.url)
         self.probe.set_marker("here")
@@ -81,13 +88,20 @@ class OneWorker:
         self.db.dispose()
 
     def rules(self, **steps: dict[str, Any]) -> None:
-        (self.worker.home / "rules.json").write_text(json.dumps({name.replace("_undo", ".undo"): rule for name, rule in steps.items()}))
+        (self.worker.home / "rules.json").write_text(
+            json.dumps({name.replace("_undo", ".undo"): rule for name, rule in steps.items()})
+        )
 
     def submit(self) -> str:
-        asked = Submission(tenant_id=self.tenant, saga=self.saga.name, input={"note": ""}, actor="test")
+        asked = Submission(
+            tenant_id=self.tenant, saga=self.saga.name, input={"note": ""}, actor="test"
+        )
         submitted = submit(self.db, self.settings, Registry([self.saga]), asked)
         # as impatient as the web server is; the machine may pause just then, so it is tried again
-        wait_until(lambda: ring(self.db, self.publisher, submitted.plan), what="the broker to take the first messages")
+        wait_until(
+            lambda: ring(self.db, self.publisher, submitted.plan),
+            what="the broker to take the first messages",
+        )
         return submitted.job_id
 
     def land(self, job: str, *, sweep: bool = False) -> str:
@@ -95,16 +109,24 @@ class OneWorker:
             if sweep:
                 self.sweeper.run_once()
             with reading(self.db) as connection:
-                return str(connection.execute(select(jobs.c.state).where(jobs.c.id == job)).scalar_one())
+                return str(
+                    connection.execute(select(jobs.c.state).where(jobs.c.id == job)).scalar_one()
+                )
 
-        wait_until(lambda: state() in ("completed", "failed", "cancelled", "attention"), 90, what=f"job {job} to land")
+        wait_until(
+            lambda: state() in ("completed", "failed", "cancelled", "attention"),
+            90,
+            what=f"job {job} to land",
+        )
         assert violations(self.db, slack_s=10.0, bound_s=60.0) == {}
         return state()
 
     def operations(self, job: str) -> dict[str, Any]:
         with reading(self.db) as connection:
             rows = connection.execute(select(operations).where(operations.c.job_id == job))
-            return {row.step if row.kind == "action" else f"{row.step}.{row.kind}": row for row in rows}
+            return {
+                row.step if row.kind == "action" else f"{row.step}.{row.kind}": row for row in rows
+            }
 
     def told(self, operation_id: str) -> list[str]:
         return [event["type"] for event in list(self.heard) if event.get("uuid") == operation_id]

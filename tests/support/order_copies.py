@@ -12,7 +12,9 @@ from surefoot.workers.sagas.order.saga import order
 HASTY = Retry(limit=5, backoff="200ms", cap="500ms")
 
 
-def copy_of_order(name: str, *, retry: Retry = HASTY, undo_retry: Retry = HASTY, timeout: str = "60s") -> Saga[OrderRequest]:
+def copy_of_order(
+    name: str, *, retry: Retry = HASTY, undo_retry: Retry = HASTY, timeout: str = "60s"
+) -> Saga[OrderRequest]:
     """The order saga as `name`: its own graph, lanes and functions, these policies for all of its steps."""
     copy = Saga(name, version=1, input=OrderRequest, examples=order.examples)
     for step in order:

@@ -20,7 +20,14 @@ from surefoot.app.store.tables import jobs, operations
 from tests.support.running import Up
 from tests.support.waiting import wait_until
 
-ORDER: dict[str, Any] = {"customer": "Ada", "email": "ada@example.com", "sku": "pear", "quantity": 1, "amount_cents": 900, "card": "tok_ok"}
+ORDER: dict[str, Any] = {
+    "customer": "Ada",
+    "email": "ada@example.com",
+    "sku": "pear",
+    "quantity": 1,
+    "amount_cents": 900,
+    "card": "tok_ok",
+}
 ENDED = ("completed", "failed", "cancelled")
 KEPT_S = 1.0  # the web server closes an idle connection after 2 s: a request on its way then would meet a reset
 
@@ -49,9 +56,15 @@ class Shop:
         if "broker" in self.__dict__:
             self.broker.close()
 
-    def post(self, saga: str | None = None, key: str | None = None, **changes: Any) -> httpx.Response:
+    def post(
+        self, saga: str | None = None, key: str | None = None, **changes: Any
+    ) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
-        return self.http.post("/jobs", json={"saga": saga or self.saga, "input": {**ORDER, **changes}}, headers=headers)
+        return self.http.post(
+            "/jobs",
+            json={"saga": saga or self.saga, "input": {**ORDER, **changes}},
+            headers=headers,
+        )
 
     def order(self, saga: str | None = None, **changes: Any) -> str:
         answer = self.post(saga, **changes)
@@ -72,13 +85,22 @@ class Shop:
 
     def land(self, timeout_s: float) -> Counter[str]:
         """Wait until every job has ended."""
-        wait_until(lambda: set(self.states()) <= set(ENDED), timeout_s, every_s=0.5, what=f"all jobs to land: {self.states()}")
+        wait_until(
+            lambda: set(self.states()) <= set(ENDED),
+            timeout_s,
+            every_s=0.5,
+            what=f"all jobs to land: {self.states()}",
+        )
         return self.states()
 
     def step(self, job_id: str, step: str) -> str:
         with reading(self.db) as connection:
             o = operations.c
-            return str(connection.execute(select(o.state).where(o.job_id == job_id, o.step == step, o.kind == "action")).scalar_one())
+            return str(
+                connection.execute(
+                    select(o.state).where(o.job_id == job_id, o.step == step, o.kind == "action")
+                ).scalar_one()
+            )
 
     def operations(self) -> list[Any]:
         with reading(self.db) as connection:

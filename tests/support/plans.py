@@ -9,7 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, text
 
 Sent = tuple[str, Any]  # SQL and its parameters
-PATHS = ("seqscan", "bitmapscan", "hashjoin", "mergejoin")  # on empty tables all of them cost the same
+PATHS = (
+    "seqscan",
+    "bitmapscan",
+    "hashjoin",
+    "mergejoin",
+)  # on empty tables all of them cost the same
 SORTS = ("Sort", "TEMP B-TREE FOR ORDER")
 
 
@@ -18,7 +23,9 @@ def heard(db: Engine) -> Iterator[list[Sent]]:
     """Every statement that is sent meanwhile."""
     sent: list[Sent] = []
 
-    def hear(connection: Any, cursor: Any, sql: str, parameters: Any, context: Any, many: bool) -> None:
+    def hear(
+        connection: Any, cursor: Any, sql: str, parameters: Any, context: Any, many: bool
+    ) -> None:
         sent.append((sql, parameters))
 
     event.listen(db, "before_cursor_execute", hear)
@@ -28,7 +35,9 @@ def heard(db: Engine) -> Iterator[list[Sent]]:
         event.remove(db, "before_cursor_execute", hear)
 
 
-def plan_of(connection: Connection, statement: Sent, *, without: tuple[str, ...] = ("seqscan",)) -> str:
+def plan_of(
+    connection: Connection, statement: Sent, *, without: tuple[str, ...] = ("seqscan",)
+) -> str:
     """The plan of a statement. `without`: paths that PostgreSQL takes last, for its tables are empty here."""
     postgresql = connection.dialect.name == "postgresql"
     if postgresql:
@@ -36,11 +45,16 @@ def plan_of(connection: Connection, statement: Sent, *, without: tuple[str, ...]
             connection.execute(text(f"SET LOCAL enable_{path} = off"))
     sql, parameters = statement
     return "\n".join(
-        str(row) for row in connection.exec_driver_sql(("EXPLAIN " if postgresql else "EXPLAIN QUERY PLAN ") + sql, parameters)
+        str(row)
+        for row in connection.exec_driver_sql(
+            ("EXPLAIN " if postgresql else "EXPLAIN QUERY PLAN ") + sql, parameters
+        )
     )
 
 
-def first_plan(db: Engine, ask: Callable[[Connection], Any], *, without: tuple[str, ...] = ("seqscan",)) -> tuple[str, str]:
+def first_plan(
+    db: Engine, ask: Callable[[Connection], Any], *, without: tuple[str, ...] = ("seqscan",)
+) -> tuple[str, str]:
     """(SQL, plan) of the first statement that `ask` sends."""
     with db.connect() as connection, connection.begin():
         with heard(db) as sent:

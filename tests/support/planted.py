@@ -36,7 +36,9 @@ from surefoot.app.store import queries, reconciliations, updates
 from surefoot.app.store.session import transaction
 from surefoot.app.store.tables import jobs, operations
 
-barrier: Any = sys.modules["surefoot.app.participant.barrier"]  # the package gives its function the module's name
+barrier: Any = sys.modules[
+    "surefoot.app.participant.barrier"
+]  # the package gives its function the module's name
 o = operations.c
 Planted = Callable[[], AbstractContextManager[None]]
 PLANTED: dict[str, Planted] = {}
@@ -92,7 +94,12 @@ def a_completion_does_not_ask_for_its_fence() -> Iterator[None]:
 
     def any_token(tx: Any, operation_id: str, token: str, result: Any) -> Any:
         row = queries.operation(tx, operation_id)
-        return real(tx, operation_id, row.token if row is not None and row.state == OpState.RUNNING else token, result)
+        return real(
+            tx,
+            operation_id,
+            row.token if row is not None and row.state == OpState.RUNNING else token,
+            result,
+        )
 
     with instead(updates, "finish_running_operation", any_token):
         yield
@@ -103,7 +110,10 @@ def the_row_count_of_a_completion_is_ignored() -> Iterator[None]:
     real = updates.finish_running_operation
 
     def ignored(tx: Any, operation_id: str, token: str, result: Any) -> Any:
-        return real(tx, operation_id, token, result) or tx.execute(select(operations).where(o.id == operation_id)).one()
+        return (
+            real(tx, operation_id, token, result)
+            or tx.execute(select(operations).where(o.id == operation_id)).one()
+        )
 
     with instead(updates, "finish_running_operation", ignored):
         yield
@@ -154,7 +164,12 @@ def a_relay_that_slept_does_not_look_again_before_it_expires_a_claim() -> Iterat
             row = queries.operation(tx, operation_id)
             if row is None or row.state != OpState.RUNNING:
                 return attempt.LATE
-            return attempt._fail_running(move, settings, row, attempt.Failure("lost", {"type": "LeaseExpired", "message": "planted"}))
+            return attempt._fail_running(
+                move,
+                settings,
+                row,
+                attempt.Failure("lost", {"type": "LeaseExpired", "message": "planted"}),
+            )
 
         return transaction(db, work)
 
@@ -166,7 +181,9 @@ def a_relay_that_slept_does_not_look_again_before_it_expires_a_claim() -> Iterat
 def an_undo_with_nothing_to_undo_acts_as_if_it_had() -> Iterator[None]:
     def acts(connection: Any, ctx: Any) -> Any:
         barrier._insert(connection, ctx.action_key, barrier.NEVER, ctx.fence)
-        return barrier.Pass(connection, ctx.key, first=barrier._insert(connection, ctx.key, barrier.DONE, ctx.fence))
+        return barrier.Pass(
+            connection, ctx.key, first=barrier._insert(connection, ctx.key, barrier.DONE, ctx.fence)
+        )
 
     with instead(barrier, "_undo", acts):
         yield
@@ -177,8 +194,14 @@ def an_empty_undo_leaves_no_tombstone() -> Iterator[None]:
     real = barrier._undo
 
     def forgetful(connection: Any, ctx: Any) -> Any:
-        there = connection.execute(select(barrier.rows.c.key).where(barrier.rows.c.key == ctx.action_key)).first()
-        return real(connection, ctx) if there else barrier.Pass(connection, ctx.key, first=False, empty=True)
+        there = connection.execute(
+            select(barrier.rows.c.key).where(barrier.rows.c.key == ctx.action_key)
+        ).first()
+        return (
+            real(connection, ctx)
+            if there
+            else barrier.Pass(connection, ctx.key, first=False, empty=True)
+        )
 
     with instead(barrier, "_undo", forgetful):
         yield
@@ -201,8 +224,17 @@ def the_turn_forgets_what_is_queued() -> Iterator[None]:
     def forgetful(tx: Any, job_id: str) -> None:
         tx.execute(
             update(operations)
-            .where(o.job_id == job_id, o.kind == Kind.ACTION, o.state.in_((OpState.PENDING, OpState.WAITING)))
-            .values(state=case((o.started, OpState.ABANDONED), else_=OpState.DROPPED), due_at=None, wait=None, finished_at=now())
+            .where(
+                o.job_id == job_id,
+                o.kind == Kind.ACTION,
+                o.state.in_((OpState.PENDING, OpState.WAITING)),
+            )
+            .values(
+                state=case((o.started, OpState.ABANDONED), else_=OpState.DROPPED),
+                due_at=None,
+                wait=None,
+                finished_at=now(),
+            )
         )
 
     with instead(updates, "drop_waiting_actions", forgetful):
@@ -213,7 +245,9 @@ def the_turn_forgets_what_is_queued() -> Iterator[None]:
 def started_follows_from_the_attempts_and_a_shutdown_gives_one_back() -> Iterator[None]:
     real = updates.end_running_operation
 
-    def given_back(tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any) -> Any:
+    def given_back(
+        tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any
+    ) -> Any:
         if values.get("state") == OpState.QUEUED and "allowance" in values:
             values = {name: value for name, value in values.items() if name != "allowance"}
             values |= {
@@ -231,7 +265,9 @@ def started_follows_from_the_attempts_and_a_shutdown_gives_one_back() -> Iterato
 def a_refusal_settles_earlier_attempts_too() -> Iterator[None]:
     real = updates.end_running_operation
 
-    def all_settled(tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any) -> Any:
+    def all_settled(
+        tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any
+    ) -> Any:
         row = queries.operation(tx, operation_id)
         if row is not None and values.get("unsettled", row.unsettled) < row.unsettled:
             values = values | {"unsettled": 0}
@@ -244,7 +280,14 @@ def a_refusal_settles_earlier_attempts_too() -> Iterator[None]:
 @planted
 def a_cancel_overtakes_the_claim_of_the_pivot() -> Iterator[None]:
     def only_done(move: Any) -> Any:
-        return next((row for row in queries.lock_no_return(move.tx, move.job.id) if row.state == OpState.COMPLETED), None)
+        return next(
+            (
+                row
+                for row in queries.lock_no_return(move.tx, move.job.id)
+                if row.state == OpState.COMPLETED
+            ),
+            None,
+        )
 
     with instead(turn, "past_return", only_done):
         yield
@@ -254,7 +297,14 @@ def a_cancel_overtakes_the_claim_of_the_pivot() -> Iterator[None]:
 def a_turn_does_not_look_at_what_is_about_to_be_confirmed() -> Iterator[None]:
     def only_begun(move: Any) -> Any:
         rows = queries.lock_no_return(move.tx, move.job.id)
-        return next((row for row in rows if row.state in (OpState.RUNNING, OpState.COMPLETED) or row.unsettled > 0), None)
+        return next(
+            (
+                row
+                for row in rows
+                if row.state in (OpState.RUNNING, OpState.COMPLETED) or row.unsettled > 0
+            ),
+            None,
+        )
 
     with instead(turn, "past_return", only_begun):
         yield
@@ -305,10 +355,18 @@ def two_people_decide_about_one_letter_and_both_are_obeyed() -> Iterator[None]:
     def obeyed(tx: Any, operation_id: str, values: dict[str, Any]) -> Any:
         return (
             real(tx, operation_id, values)
-            or tx.execute(update(operations).where(o.id == operation_id).values(**values).returning(*operations.c)).one()
+            or tx.execute(
+                update(operations)
+                .where(o.id == operation_id)
+                .values(**values)
+                .returning(*operations.c)
+            ).one()
         )
 
-    with instead(updates, "close_letter", lambda *args, **more: True), instead(updates, "decide_failed_operation", obeyed):
+    with (
+        instead(updates, "close_letter", lambda *args, **more: True),
+        instead(updates, "decide_failed_operation", obeyed),
+    ):
         yield
 
 

@@ -59,7 +59,9 @@ def a_zombie_parks_what_another_runs() -> Iterator[None]:
         with ExitStack() as stack:
             end = attempt.updates.end_running_operation
             stack.enter_context(read_as(token=held.token))
-            stack.enter_context(mock.patch.object(attempt.updates, "end_running_operation", _whoever_holds_it(end)))
+            stack.enter_context(
+                mock.patch.object(attempt.updates, "end_running_operation", _whoever_holds_it(end))
+            )
             return real(db, held, seconds)
 
     with mock.patch.object(attempt, "park", parks):
@@ -80,7 +82,12 @@ def a_decision_is_taken_about_what_runs() -> Iterator[None]:
 
     def whatever_its_state(tx: Any, operation_id: str, values: dict[str, Any]) -> Any:
         o = queries.operations
-        return real(tx, operation_id, values) or tx.execute(o.update().where(o.c.id == operation_id).values(**values).returning(*o.c)).one()
+        return (
+            real(tx, operation_id, values)
+            or tx.execute(
+                o.update().where(o.c.id == operation_id).values(**values).returning(*o.c)
+            ).one()
+        )
 
     with (
         mock.patch.object(decide, "_only_given_up"),
@@ -139,7 +146,9 @@ def a_lane_whose_queue_is_full_is_rung_again() -> Iterator[None]:
 
 @guard
 def one_row_that_cannot_be_handled_stops_its_duty() -> Iterator[None]:
-    def all_or_none(self: Isolated, duty: str, rows: Iterable[Any], act: Callable[[Any], int]) -> int:
+    def all_or_none(
+        self: Isolated, duty: str, rows: Iterable[Any], act: Callable[[Any], int]
+    ) -> int:
         return sum(map(act, rows))
 
     with mock.patch.object(Isolated, "each", all_or_none):

@@ -45,7 +45,11 @@ class Till:
         self.refused.add(who)
 
     def seen(self, keys: Iterable[str]) -> list[Seen]:
-        return [Seen(key, EffectState.DONE if self.has(key) else EffectState.UNDONE) for key in keys if key in self.paid]
+        return [
+            Seen(key, EffectState.DONE if self.has(key) else EffectState.UNDONE)
+            for key in keys
+            if key in self.paid
+        ]
 
 
 Pay = Callable[[Context, Till], None]
@@ -73,7 +77,11 @@ def saga_with(name: str, pay: Pay, world: Callable[[], Iterator[Any]] | None = N
 
     @saga.invariant
     def nobody_pays_twice(world: Any) -> Iterator[str]:
-        yield from (f"paid {count} times" for who, count in till.paid.items() if count > 1 and who.startswith(world.job.id))
+        yield from (
+            f"paid {count} times"
+            for who, count in till.paid.items()
+            if count > 1 and who.startswith(world.job.id)
+        )
 
     @saga.drill_world
     def empty_till() -> Iterator[None]:
@@ -111,7 +119,9 @@ class Book:
     def opened(self) -> Iterator[None]:
         with TemporaryDirectory() as folder:
             self.engine = create_engine(f"sqlite:///{Path(folder) / 'book.sqlite'}")
-            event.listen(self.engine, "connect", lambda raw, record: setattr(raw, "isolation_level", None))
+            event.listen(
+                self.engine, "connect", lambda raw, record: setattr(raw, "isolation_level", None)
+            )
             event.listen(self.engine, "begin", _begin)
             metadata = MetaData()
             barrier_table(metadata)

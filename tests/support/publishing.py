@@ -17,7 +17,12 @@ def plan() -> Plan:
     job = new_id()
 
     def chain(*steps: str) -> Chain:
-        return Chain(tuple(Message(operation_id(job, step, "", "action"), f"order.{step}", "lane", job) for step in steps))
+        return Chain(
+            tuple(
+                Message(operation_id(job, step, "", "action"), f"order.{step}", "lane", job)
+                for step in steps
+            )
+        )
 
     return (chain("a", "b"), Chord((chain("c"), chain("d")), chain("e")))
 
@@ -25,7 +30,11 @@ def plan() -> Plan:
 def patient(redis_url: str, profile: Profile = "relay") -> Publisher:
     """For tests that are not about haste: no pause of the machine makes it give up. A Redis that is stopped refuses at once."""
     app = producer_app(redis_url, profile)
-    options = {**app.conf.broker_transport_options, "socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
+    options = {
+        **app.conf.broker_transport_options,
+        "socket_timeout": PATIENCE_S,
+        "socket_connect_timeout": PATIENCE_S,
+    }
     app.conf.update(broker_transport_options=options, broker_connection_timeout=PATIENCE_S)
     return Publisher(app, pause_s=0.0)
 

@@ -13,4 +13,7 @@ from surefoot.app.store.tables import quarantine
 def quarantined(db: Engine) -> list[dict[str, Any]]:
     """Every message, newest first."""
     with reading(db) as connection:
-        return [dict(row._mapping) for row in connection.execute(select(quarantine).order_by(quarantine.c.id.desc()))]
+        return [
+            dict(row._mapping)
+            for row in connection.execute(select(quarantine).order_by(quarantine.c.id.desc()))
+        ]

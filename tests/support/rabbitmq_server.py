@@ -31,7 +31,9 @@ def find() -> Path | None:
     """The directory that has rabbitmq-server and rabbitmqctl; None when there is none, or no Erlang."""
     if shutil.which("epmd") is None:
         return None
-    return next((Path(place) for place in PLACES if (Path(place) / "rabbitmq-server").exists()), None)
+    return next(
+        (Path(place) for place in PLACES if (Path(place) / "rabbitmq-server").exists()), None
+    )
 
 
 class RabbitMQServer:
@@ -47,8 +49,15 @@ class RabbitMQServer:
         self.port, self._epmd_port, self._dist_port = free_port(), free_port(), free_port()
         self._epmd: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        lines = {"loopback_users": "none", "disk_free_limit.absolute": "50MB", "log.console": "false", **settings}
-        (self.directory / "rabbitmq.conf").write_text("".join(f"{name} = {value}\n" for name, value in lines.items()))
+        lines = {
+            "loopback_users": "none",
+            "disk_free_limit.absolute": "50MB",
+            "log.console": "false",
+            **settings,
+        }
+        (self.directory / "rabbitmq.conf").write_text(
+            "".join(f"{name} = {value}\n" for name, value in lines.items())
+        )
         (self.directory / "plugins").write_text("[].\n")
         self.directory.chmod(0o700)
         if self.user:
@@ -65,13 +74,24 @@ class RabbitMQServer:
     def start(self) -> RabbitMQServer:
         """Start it, and come back when it answers."""
         if self._epmd is None:
-            epmd = shutil.which("epmd")  # the whole path: another user may not reach what Python needs for a search
+            epmd = shutil.which(
+                "epmd"
+            )  # the whole path: another user may not reach what Python needs for a search
             assert epmd is not None
-            self._epmd = self._spawn([epmd, "-address", "127.0.0.1", "-port", str(self._epmd_port)], "epmd.log")
+            self._epmd = self._spawn(
+                [epmd, "-address", "127.0.0.1", "-port", str(self._epmd_port)], "epmd.log"
+            )
         self._process = self._spawn([str(self.scripts / "rabbitmq-server")], "said.log")
-        wait_until(lambda: broker.ping(self.url, ANSWER_S) or not self.running, START_S, 0.2, what="RabbitMQ to answer")
+        wait_until(
+            lambda: broker.ping(self.url, ANSWER_S) or not self.running,
+            START_S,
+            0.2,
+            what="RabbitMQ to answer",
+        )
         if not self.running:
-            raise RuntimeError(f"RabbitMQ did not start: {(self.directory / 'said.log').read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(
+                f"RabbitMQ did not start: {(self.directory / 'said.log').read_text(errors='replace')[-2000:]}"
+            )
         return self
 
     def stop(self, *, kill: bool = False) -> None:
@@ -114,7 +134,15 @@ class RabbitMQServer:
     def ctl(self, *words: str) -> str:
         """What `rabbitmqctl` says."""
         command = leashed([str(self.scripts / "rabbitmqctl"), *words], user=self.user)
-        done = subprocess.run(command, env=self._env, cwd=self.directory, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command,
+            env=self._env,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -151,7 +179,13 @@ class RabbitMQServer:
         with (self.directory / log).open("ab") as said:
             command = leashed(words, user=self.user)
             return subprocess.Popen(
-                command, env=self._env, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+                command,
+                env=self._env,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
             )
 
     @staticmethod

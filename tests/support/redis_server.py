@@ -55,10 +55,18 @@ class RedisServer:
         (self.directory / CONFIG).touch()
         words = commands.redis(self.binary, self.directory, self.port)
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(leashed(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                leashed(words),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         wait_until(lambda: self._answers() or not self.running, START_S, what="Redis to answer")
         if not self.running:
-            raise RuntimeError(f"Redis did not start: {(self.directory / 'log').read_text()[-1000:]}")
+            raise RuntimeError(
+                f"Redis did not start: {(self.directory / 'log').read_text()[-1000:]}"
+            )
         return self
 
     def stop(self, *, kill: bool = False) -> None:

@@ -81,7 +81,11 @@ class RogueBank:
         if mischief == "down":
             self._say(request, 503, b"{}")
             return
-        kept = {name: value for name, value in request.headers.items() if name in ("Content-Type", "Idempotency-Key")}
+        kept = {
+            name: value
+            for name, value in request.headers.items()
+            if name in ("Content-Type", "Idempotency-Key")
+        }
         done = self._real.request(request.command, request.path, content=body, headers=kept)
         connection: socket.socket = request.connection
         if mischief == "hang":
@@ -99,7 +103,9 @@ class RogueBank:
 
     def _mischief(self, request: BaseHTTPRequestHandler, body: bytes) -> str:
         what = {"POST": "charge", "PUT": "void"}.get(request.command, "look")
-        key = request.headers.get("Idempotency-Key") or unquote(request.path.split("/")[2] if request.path.startswith("/charges/") else "")
+        key = request.headers.get("Idempotency-Key") or unquote(
+            request.path.split("/")[2] if request.path.startswith("/charges/") else ""
+        )
         with self._lock:
             if what == "charge":
                 self._amounts[key] = json.loads(body)["amount_cents"]
@@ -111,7 +117,9 @@ class RogueBank:
         return mischief
 
     @staticmethod
-    def _say(request: BaseHTTPRequestHandler, status: int, content: bytes, half: bool = False) -> None:
+    def _say(
+        request: BaseHTTPRequestHandler, status: int, content: bytes, half: bool = False
+    ) -> None:
         request.send_response(status)
         request.send_header("Content-Type", "application/json")
         request.send_header("Content-Length", str(len(content)))
@@ -146,6 +154,9 @@ def rogue_bank(home: Path, does: dict[tuple[str, int], tuple[str, int]]) -> Iter
 
 def _lives(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/livez", timeout=2, trust_env=False).status_code == 200
+        return (
+            httpx.get(f"http://127.0.0.1:{port}/livez", timeout=2, trust_env=False).status_code
+            == 200
+        )
     except httpx.TransportError:
         return False

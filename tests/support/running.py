@@ -32,18 +32,34 @@ class Up:
 
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
-        self.env = {**os.environ, "SUREFOOT_HOME": str(home), "PYTHONPATH": str(ROOT), "SUREFOOT_PORT": str(free_port()), **env}
+        self.env = {
+            **os.environ,
+            "SUREFOOT_HOME": str(home),
+            "PYTHONPATH": str(ROOT),
+            "SUREFOOT_PORT": str(free_port()),
+            **env,
+        }
         self.env.setdefault("SUREFOOT_FLOWER_PORT", str(free_port()))
-        self.env.setdefault("SUREFOOT_CHOREOGRAPHY", "0")  # a process less where nobody orders of those services
+        self.env.setdefault(
+            "SUREFOOT_CHOREOGRAPHY", "0"
+        )  # a process less where nobody orders of those services
         self._process: subprocess.Popen[bytes] | None = None
         self._said = home.with_name(f"{home.name}.said")
 
     def start(self) -> Up:
         """Start it, and come back when it says that it is ready."""
         with self._said.open("wb") as said:
-            words = leashed([sys.executable, "-m", self.module, "up"], on_death=signal.SIGTERM)  # however the tests end
-            self._process = subprocess.Popen(words, env=self.env, stdout=said, stderr=said, start_new_session=True)
-        wait_until(lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None, READY_S, what="surefoot up")
+            words = leashed(
+                [sys.executable, "-m", self.module, "up"], on_death=signal.SIGTERM
+            )  # however the tests end
+            self._process = subprocess.Popen(
+                words, env=self.env, stdout=said, stderr=said, start_new_session=True
+            )
+        wait_until(
+            lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None,
+            READY_S,
+            what="surefoot up",
+        )
         assert self.process.poll() is None, self.said()
         return self
 
@@ -64,11 +80,17 @@ class Up:
     @property
     def curl(self) -> list[str]:
         """The command that it printed, for a shell: into a file it names the file of the key."""
-        return ["sh", "-c", next(line for line in self.said().splitlines() if line.startswith("curl "))]
+        return [
+            "sh",
+            "-c",
+            next(line for line in self.said().splitlines() if line.startswith("curl ")),
+        ]
 
     def pids(self) -> list[int]:
         """Every process that belongs to it but itself."""
-        return [process.pid for process in psutil.Process(self.process.pid).children(recursive=True)]
+        return [
+            process.pid for process in psutil.Process(self.process.pid).children(recursive=True)
+        ]
 
     def pid_of(self, part: str) -> int:
         """The leader of a part, as the table said when it was ready."""
@@ -77,9 +99,15 @@ class Up:
 
     def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run another `surefoot` command on the same home, which has to find everything by itself."""
-        env = {name: value for name, value in self.env.items() if name not in ("SUREFOOT_PORT", "SUREFOOT_FLOWER_PORT")}
+        env = {
+            name: value
+            for name, value in self.env.items()
+            if name not in ("SUREFOOT_PORT", "SUREFOOT_FLOWER_PORT")
+        }
         command = [sys.executable, "-m", "surefoot.app.cli", *words]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=COMMAND_S)
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=COMMAND_S
+        )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -96,7 +124,11 @@ class Up:
         pids = self.pids()
         self.process.kill()
         self.process.wait()
-        wait_until(lambda: not any(lives(pid) for pid in pids), STOP_S, what="all processes to end after their supervisor was killed")
+        wait_until(
+            lambda: not any(lives(pid) for pid in pids),
+            STOP_S,
+            what="all processes to end after their supervisor was killed",
+        )
 
     def close(self) -> None:
         """For the end of a test: whatever still runs ends."""

@@ -25,7 +25,9 @@ def open_new_store(url: str) -> Engine:
         with Path(db.url.database).open("xb") as file:
             file.write(_migrated_file())
     with db.begin() as tx:
-        tx.execute(update(rounds).values(begun_at=now()))  # when the store was made: the one time in it
+        tx.execute(
+            update(rounds).values(begun_at=now())
+        )  # when the store was made: the one time in it
     return db
 
 

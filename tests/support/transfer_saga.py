@@ -54,7 +54,12 @@ class Accounts:
 
 
 def transfer_saga(
-    name: str, accounts: Accounts, *, safe: bool = False, world: bool = True, queue_timeout: str | None = None
+    name: str,
+    accounts: Accounts,
+    *,
+    safe: bool = False,
+    world: bool = True,
+    queue_timeout: str | None = None,
 ) -> Saga[Transfer]:
     example = Transfer(sender="ann", receiver="bob", amount=10)
     saga = Saga(name, version=1, input=Transfer, examples=[example], queue_timeout=queue_timeout)
@@ -84,7 +89,9 @@ def transfer_saga(
 
     @saga.invariant
     def no_money_is_made(world: Any) -> Iterator[str]:
-        if world.job.state in ("completed", "failed", "cancelled") and sum(accounts.balance.values()) != sum(START.values()):
+        if world.job.state in ("completed", "failed", "cancelled") and sum(
+            accounts.balance.values()
+        ) != sum(START.values()):
             yield f"there were {sum(START.values())} in the accounts, and there are {sum(accounts.balance.values())}"
 
     if world:

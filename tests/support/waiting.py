@@ -9,7 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], timeout_s: float = 20.0, every_s: float = 0.05, what: str = "") -> T:
+def wait_until(
+    condition: Callable[[], T], timeout_s: float = 20.0, every_s: float = 0.05, what: str = ""
+) -> T:
     """Ask until the answer is true, and give that answer.
 
     Raises: AssertionError after `timeout_s`, with `what` was waited for and the last answer.
@@ -20,5 +22,7 @@ def wait_until(condition: Callable[[], T], timeout_s: float = 20.0, every_s: flo
         if answer:
             return answer
         if time.monotonic() >= deadline:
-            raise AssertionError(f"waited {timeout_s:g} s for {what or condition}; last answer: {answer!r}")
+            raise AssertionError(
+                f"waited {timeout_s:g} s for {what or condition}; last answer: {answer!r}"
+            )
         time.sleep(every_s)

@@ -33,7 +33,9 @@ def web_process(store_url: str, home: Path, **told: str) -> Iterator[str]:
         **told,
     }
     with (home / "web.said").open("wb") as said:
-        server = subprocess.Popen(commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT)
+        server = subprocess.Popen(
+            commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT
+        )
     url = f"http://127.0.0.1:{port}"
 
     def ready() -> bool:

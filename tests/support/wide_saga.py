@@ -20,5 +20,8 @@ def step(name: str) -> Any:
 
 
 root = wide.step(lane="east", undo=None, retry=QUICK, timeout=LIMIT)(step("root"))
-arms = [wide.step(lane="east", after=[root], undo=None, retry=QUICK, timeout=LIMIT)(step(name)) for name in ARMS]
+arms = [
+    wide.step(lane="east", after=[root], undo=None, retry=QUICK, timeout=LIMIT)(step(name))
+    for name in ARMS
+]
 meet = wide.step(lane="west", after=arms, pivot=True, retry=QUICK, timeout=LIMIT)(step("meet"))

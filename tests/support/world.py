@@ -53,7 +53,9 @@ from surefoot.app.store.taking import Taking
 from tests.support.stores import open_new_store
 
 BOOT = "world"
-LEASE_S = 30.0  # time passes by `let_pass`: longer than a busy machine may stop a test in the middle
+LEASE_S = (
+    30.0  # time passes by `let_pass`: longer than a busy machine may stop a test in the middle
+)
 
 
 class Thing(BaseModel):
@@ -66,7 +68,9 @@ class ListBroker:
 
     down: bool = False
     waiting: list[Parcel] = field(default_factory=list)
-    published: Counter[str] = field(default_factory=Counter)  # operation id -> how often its message left
+    published: Counter[str] = field(
+        default_factory=Counter
+    )  # operation id -> how often its message left
     bodies: int = 0
     mark: str | None = None
 
@@ -130,7 +134,10 @@ class Participant:
         if said is not None and not isinstance(said, BaseException):
             return said
         if ctx.kind == "undo":
-            if self.done.setdefault(ctx.action_key, "tombstone") == "done" and ctx.key not in self.done:
+            if (
+                self.done.setdefault(ctx.action_key, "tombstone") == "done"
+                and ctx.key not in self.done
+            ):
                 self.done[ctx.key] = "done"
                 self.order.append((ctx.step, ctx.kind))
         elif self.done.get(ctx.key) == "tombstone":
@@ -161,17 +168,26 @@ def let_pass(db: Engine, seconds: float) -> None:
             columns = [c for c in table.columns if isinstance(c.type, UtcDateTime)]
             if columns:
                 if db.dialect.name == "sqlite":
-                    sets = ", ".join(f"{c.name} = strftime('%Y-%m-%d %H\\:%M\\:%f000', {c.name}, '{-seconds:+f} seconds')" for c in columns)
+                    sets = ", ".join(
+                        f"{c.name} = strftime('%Y-%m-%d %H\\:%M\\:%f000', {c.name}, '{-seconds:+f} seconds')"
+                        for c in columns
+                    )
                 else:
-                    sets = ", ".join(f"{c.name} = {c.name} - interval '{seconds} seconds'" for c in columns)
+                    sets = ", ".join(
+                        f"{c.name} = {c.name} - interval '{seconds} seconds'" for c in columns
+                    )
                 tx.execute(text(f"UPDATE {table.name} SET {sets}"))
 
 
 class World:
     """`saga` runs in it; its steps call `world.service.act(ctx)`."""
 
-    def __init__(self, url: str, sagas: Sequence[Saga[Any]], service: Participant, **settings: Any) -> None:
-        self.settings = Settings(env="test", lease_seconds=LEASE_S, heartbeat_seconds=0.5, **settings)
+    def __init__(
+        self, url: str, sagas: Sequence[Saga[Any]], service: Participant, **settings: Any
+    ) -> None:
+        self.settings = Settings(
+            env="test", lease_seconds=LEASE_S, heartbeat_seconds=0.5, **settings
+        )
         self.db: Engine = open_new_store(url)
         self.registry = Registry(sagas)
         register(self.db, sagas)
@@ -210,7 +226,9 @@ class World:
     def deliver(self, parcel: Parcel, publisher: Publishes | None = None) -> Performed:
         """A worker gets a message: the real engine does the rest, and runs on along the lane if `self.runs_on`."""
         publisher = publisher or self.broker
-        performed = perform(self.db, self.settings, self.registry, publisher, self.delivery(parcel), limit=no_limit)
+        performed = perform(
+            self.db, self.settings, self.registry, publisher, self.delivery(parcel), limit=no_limit
+        )
         first = parcel.message.operation_id
         while performed.following is not None:
             assert parcel.next is not None
@@ -219,27 +237,47 @@ class World:
             if self.before_rider is not None:
                 self.before_rider()
             delivery = self.delivery(parcel, message=first)
-            performed = run_on(self.db, self.settings, self.registry, self.broker, delivery, performed.following, limit=no_limit)
+            performed = run_on(
+                self.db,
+                self.settings,
+                self.registry,
+                self.broker,
+                delivery,
+                performed.following,
+                limit=no_limit,
+            )
         self.broker.go_on(parcel, performed)
         return performed
 
     def delivery(self, parcel: Parcel, message: str | None = None) -> Delivery:
         return parcel.delivery(BOOT, 1, runs_on=self.runs_on, message=message)
 
-    def claim(self, job_id: str, step: str, kind: str = "action", *, boot: str = BOOT, pid: int = 1) -> Attempt | None:
+    def claim(
+        self, job_id: str, step: str, kind: str = "action", *, boot: str = BOOT, pid: int = 1
+    ) -> Attempt | None:
         """A worker takes an operation, and does nothing yet."""
         row = self.operation(job_id, step, kind)
         limits = self.graph(job_id).by_name[step].limits_of(kind)
-        return attempts.claim(self.db, attempts.taking(self.settings, row.id, limits, boot=boot, pid=pid))
+        return attempts.claim(
+            self.db, attempts.taking(self.settings, row.id, limits, boot=boot, pid=pid)
+        )
 
-    def complete(self, attempt: Attempt, result: Any, carried: frozenset[str] = frozenset(), then: Taking | None = None) -> Ended:
+    def complete(
+        self,
+        attempt: Attempt,
+        result: Any,
+        carried: frozenset[str] = frozenset(),
+        then: Taking | None = None,
+    ) -> Ended:
         """Its result is put on record, as `perform` does it: in one statement where the store can and the job allows it."""
         with reading(self.db) as c:
             row = queries.operation(c, attempt.operation_id)
         assert row is not None
         ended = None
         if row.kind == Kind.ACTION:
-            ended = attempts.complete_forward(self.db, self.graph(row.job_id), row.step, attempt, result, carried, then)
+            ended = attempts.complete_forward(
+                self.db, self.graph(row.job_id), row.step, attempt, result, carried, then
+            )
         return ended or attempts.complete(self.db, attempt, result, carried, then)
 
     def graph(self, job_id: str) -> Graph:
@@ -251,7 +289,9 @@ class World:
         for index, parcel in enumerate(self.broker.waiting):
             if task is None or parcel.message.task == task:
                 return self.broker.waiting.pop(index)
-        raise AssertionError(f"no message of {task}: {[r.message.task for r in self.broker.waiting]}")
+        raise AssertionError(
+            f"no message of {task}: {[r.message.task for r in self.broker.waiting]}"
+        )
 
     def drain(self, limit: int = 500) -> None:
         """Deliver until the broker is empty."""
@@ -290,16 +330,24 @@ class World:
     def operation(self, job_id: str, step: str, kind: str = "action") -> Any:
         o = operations.c
         with reading(self.db) as c:
-            return c.execute(select(operations).where(o.job_id == job_id, o.step == step, o.kind == kind)).one_or_none()
+            return c.execute(
+                select(operations).where(o.job_id == job_id, o.step == step, o.kind == kind)
+            ).one_or_none()
 
     def operations(self, job_id: str) -> dict[str, str]:
         with reading(self.db) as c:
-            rows = c.execute(select(operations).where(operations.c.job_id == job_id).order_by(operations.c.rank))
+            rows = c.execute(
+                select(operations).where(operations.c.job_id == job_id).order_by(operations.c.rank)
+            )
             return {f"{r.step}.{r.kind}": r.state for r in rows}
 
     def events(self, job_id: str) -> list[str]:
         with reading(self.db) as c:
-            rows = c.execute(select(history.c.event, history.c.step).where(history.c.job_id == job_id).order_by(history.c.seq))
+            rows = c.execute(
+                select(history.c.event, history.c.step)
+                .where(history.c.job_id == job_id)
+                .order_by(history.c.seq)
+            )
             return [f"{r.event} {r.step}" if r.step else r.event for r in rows]
 
     def letters(self, job_id: str, state: str = "open") -> list[Any]:
@@ -323,7 +371,11 @@ def no_limit(_seconds: float) -> Iterator[None]:
 def diamond(service: Participant, **changes: Callable[[Saga[Any]], None]) -> Saga[Any]:
     """first -> (left || right) -> commit (pivot) -> after -> last (irreversible): the shape of an order."""
     saga = Saga("diamond", version=1, input=Thing)
-    few, undos, onward = Retry(limit=5), Retry(limit=10), Retry(limit=20)  # so that a test can count them
+    few, undos, onward = (
+        Retry(limit=5),
+        Retry(limit=10),
+        Retry(limit=20),
+    )  # so that a test can count them
 
     @saga.step(lane="a", retry=few)
     def first(ctx, o) -> str:

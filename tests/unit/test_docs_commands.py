@@ -24,14 +24,18 @@ def lines() -> Iterator[tuple[str, str]]:
     """(page, command line) of each command, without what the shell does with it."""
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         text = page.read_text(encoding="utf-8")
-        shown = [line for block in _BLOCK.findall(text) for line in block.splitlines()] + _INLINE.findall(text)
+        shown = [
+            line for block in _BLOCK.findall(text) for line in block.splitlines()
+        ] + _INLINE.findall(text)
         for line in shown:
             if found := _OURS.match(re.split(r"\s#|\s[|>]\s", line)[0]):
                 yield page.name, (found[1] or "").strip()
 
 
 @pytest.mark.parametrize(("page", "line"), sorted(set(lines())))
-def test_given_command_of_a_document_when_looked_up_then_it_is_there_with_its_options(page: str, line: str) -> None:
+def test_given_command_of_a_document_when_looked_up_then_it_is_there_with_its_options(
+    page: str, line: str
+) -> None:
     words = shlex.split(re.sub(r"[\[\]|…]", " ", line))
     if words[:1] in ([], ["test"]):  # ./run by itself; ./run test is no command of ours
         return
@@ -40,5 +44,11 @@ def test_given_command_of_a_document_when_looked_up_then_it_is_there_with_its_op
         found = loaded(command, words[0])
         assert found is not None, f"{page}: {line}: there is no command {words[0]}"
         command, words = found, words[1:]
-    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known | {"--help"}, f"{page}: {line}"
+    known = {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known | {
+        "--help"
+    }, f"{page}: {line}"

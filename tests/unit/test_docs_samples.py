@@ -34,7 +34,11 @@ def others() -> list[object]:
     """Those that are no file: one parameter each."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     found = [(page, number, text) for page in pages for number, text in enumerate(samples(page))]
-    return [pytest.param(text, id=f"{page.stem}-{number}") for page, number, text in found if not _FILE.match(text)]
+    return [
+        pytest.param(text, id=f"{page.stem}-{number}")
+        for page, number, text in found
+        if not _FILE.match(text)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,9 @@ def trips(pack: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Module
     return module
 
 
-def test_given_the_printed_saga_when_linted_then_there_is_no_mistake_and_no_advice(trips: ModuleType) -> None:
+def test_given_the_printed_saga_when_linted_then_there_is_no_mistake_and_no_advice(
+    trips: ModuleType,
+) -> None:
     assert mistakes(trips.trip) == []
     assert advice(trips.trip, lambda lane: 600.0) == []
 
@@ -79,8 +85,20 @@ def test_given_a_sample_when_run_then_it_does_what_it_says(trips: ModuleType, te
 
 
 def test_given_the_printed_test_when_run_then_it_passes(pack: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "tests"]
-    done = subprocess.run(command, cwd=pack, env=environment(pack), capture_output=True, text=True, timeout=60)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "/dev/null",
+        "tests",
+    ]
+    done = subprocess.run(
+        command, cwd=pack, env=environment(pack), capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -88,7 +106,9 @@ def environment(pack: Path) -> dict[str, str]:
     return {"PATH": "", "PYTHONPATH": f"{pack}:{ROOT}"}
 
 
-@pytest.mark.parametrize("rows", ["hold_seat.undo", pytest.param(None, marks=pytest.mark.long, id="all")])
+@pytest.mark.parametrize(
+    "rows", ["hold_seat.undo", pytest.param(None, marks=pytest.mark.long, id="all")]
+)
 def test_given_the_printed_saga_when_drilled_then_every_row_passes(
     trips: ModuleType, monkeypatch: pytest.MonkeyPatch, rows: str | None
 ) -> None:

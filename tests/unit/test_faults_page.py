@@ -13,7 +13,11 @@ NAMED = re.compile(r"`((?:\w+/)*test_\w+\.py)::([^`]+)`")
 
 def names_in(file: Path) -> list[str]:
     nodes = ast.walk(ast.parse(file.read_text()))
-    return [node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    return [
+        node.name
+        for node in nodes
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
 
 
 def test_given_the_page_then_each_fault_has_one_row() -> None:
@@ -26,7 +30,12 @@ def test_given_a_test_that_the_page_names_then_it_is_there() -> None:
     assert len(named) >= 50
     missing = []
     for path, words in named:
-        found = [name for file in TESTS.rglob(path.rpartition("/")[2]) if str(file).endswith(f"/{path}") for name in names_in(file)]
+        found = [
+            name
+            for file in TESTS.rglob(path.rpartition("/")[2])
+            if str(file).endswith(f"/{path}")
+            for name in names_in(file)
+        ]
         if not any(words in name for name in found):
             missing.append(f"{path}::{words}")
     assert missing == []

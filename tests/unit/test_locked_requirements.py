@@ -13,5 +13,7 @@ def test_given_the_lock_of_the_image_then_it_names_what_the_image_needs_as_teste
     assert {name: version for name, (version, _) in locked.items() if name not in lock.BUILD} == {
         name: pinned[name] for name in lock.closure()
     }
-    assert all(1 <= len(hashes) <= len(lock.MACHINES) * len(lock.PYTHONS) for _, hashes in locked.values())
+    assert all(
+        1 <= len(hashes) <= len(lock.MACHINES) * len(lock.PYTHONS) for _, hashes in locked.values()
+    )
     assert len(locked) > 40

@@ -49,13 +49,19 @@ def test_given_what_is_no_traceparent_when_taken_then_a_new_one_each_time(said: 
     assert TRACE not in first
 
 
-def test_given_a_job_with_a_trace_when_its_steps_ask_the_bank_then_the_bank_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_job_with_a_trace_when_its_steps_ask_the_bank_then_the_bank_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     heard = []
 
-    def call(method: str, path: str, timeout_s: float, **request: dict[str, str]) -> tuple[int, bytes]:
+    def call(
+        method: str, path: str, timeout_s: float, **request: dict[str, str]
+    ) -> tuple[int, bytes]:
         heard.append(request["headers"].get("traceparent"))
         state = "void" if path.endswith("void") else "settled"
-        entry = bank_client.BankCharge(key="j:s::action", charge_id="c", amount_cents=1, refunded_cents=0, state=state)
+        entry = bank_client.BankCharge(
+            key="j:s::action", charge_id="c", amount_cents=1, refunded_cents=0, state=state
+        )
         return 200, entry.model_dump_json().encode()
 
     monkeypatch.setattr(bank_client, "_call", call)

@@ -61,7 +61,9 @@ def index() -> Response:
         until=until,
     )
     limit = requests.limit_parameter()
-    pages = Pages("acts", job=asked.job_id, actor=asked.actor, since=_text(since), until=_text(until))
+    pages = Pages(
+        "acts", job=asked.job_id, actor=asked.actor, since=_text(since), until=_text(until)
+    )
     items, edge = acts_view(door().db, asked, after=pages.after(), limit=limit)
     return pages.answer(items, edge)
 

@@ -18,11 +18,17 @@ from surefoot.web.door import door
 
 WAIT_MOST_S = 10
 LOOK_EVERY_S = 0.1
-AGES = ((5, 1), (30, 2), (120, 5))  # a job younger than so many seconds is worth asking again after so many
+AGES = (
+    (5, 1),
+    (30, 2),
+    (120, 5),
+)  # a job younger than so many seconds is worth asking again after so many
 _WAIT = re.compile(r"^wait\s*=\s*\"?(\d{1,9})\"?$")
 
 
-def answer(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def answer(
+    body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
     """A JSON answer. A GET's carries a strong tag of its bytes, and is a 304 for who has them already."""
     raw = json_bytes(body)
     response = Response(raw, status=status, mimetype="application/json", headers=headers)
@@ -39,7 +45,14 @@ def tagged(response: Response, raw: bytes) -> Response:
     return response
 
 
-def job_answer(view: dict[str, Any], status: int, *, replayed: bool = False, waited: int | None = None, tag: str | None = None) -> Response:
+def job_answer(
+    view: dict[str, Any],
+    status: int,
+    *,
+    replayed: bool = False,
+    waited: int | None = None,
+    tag: str | None = None,
+) -> Response:
     """A job, with when to ask again while it is not final. `tag`: of its revision, for a GET."""
     headers = {"Vary": "Prefer", **_job_headers(view["state"], view["created_at"], waited)}
     if request.method == "POST":
@@ -57,7 +70,9 @@ def job_answer(view: dict[str, Any], status: int, *, replayed: bool = False, wai
 def unchanged_job(revision: Revision, waited: int | None) -> Response:
     """For whoever has the job as it is: a 304."""
     headers = {"ETag": f'"{revision.tag}"', "Vary": "Prefer", "Cache-Control": "private, no-cache"}
-    return Response(status=304, headers=headers | _job_headers(revision.state, revision.created_at, waited))
+    return Response(
+        status=304, headers=headers | _job_headers(revision.state, revision.created_at, waited)
+    )
 
 
 def _job_headers(state: str, created_at: str, waited: int | None) -> dict[str, str]:
@@ -72,7 +87,9 @@ def _again_s(created_at: str) -> int:
 
 def wished_wait() -> int | None:
     """N of `Prefer: wait=N`, at most WAIT_MOST_S; None when nobody wishes to wait. What cannot be read is no wish (RFC 7240)."""
-    for preference in request.headers.get("Prefer", "").split(","):  # several headers of a name arrive as one
+    for preference in request.headers.get("Prefer", "").split(
+        ","
+    ):  # several headers of a name arrive as one
         found = _WAIT.match(preference.split(";")[0].strip().lower())
         if found:
             return min(int(found.group(1)), WAIT_MOST_S)

@@ -21,7 +21,14 @@ routes = Blueprint("attention", __name__, url_prefix=f"{API}/jobs/<job_id>/atten
 
 
 @routes.post("/take")
-@described("See to it yourself", "jobs", {202: p.CHANGED_JOB}, body=requests.Nothing, body_wanted=False, problems=("conflict",))
+@described(
+    "See to it yourself",
+    "jobs",
+    {202: p.CHANGED_JOB},
+    body=requests.Nothing,
+    body_wanted=False,
+    problems=("conflict",),
+)
 @needs(Role.OPERATOR)
 def take(job_id: str) -> Response:
     _mine(job_id)
@@ -31,7 +38,9 @@ def take(job_id: str) -> Response:
 
 
 @routes.post("/assign")
-@described("Say who sees to it", "jobs", {202: p.CHANGED_JOB}, body=requests.Owner, problems=("conflict",))
+@described(
+    "Say who sees to it", "jobs", {202: p.CHANGED_JOB}, body=requests.Owner, problems=("conflict",)
+)
 @needs(Role.OPERATOR)
 def assign(job_id: str) -> Response:
     _mine(job_id)
@@ -62,4 +71,6 @@ def _mine(job_id: str) -> None:
 
 
 def _said(job_id: str, message: str) -> Response:
-    return job_answer(job_view(door().db, job_id, principal().tenant_id) | {"message": message}, 202)
+    return job_answer(
+        job_view(door().db, job_id, principal().tenant_id) | {"message": message}, 202
+    )

@@ -131,7 +131,10 @@ def install(app: Flask) -> None:
                 rates.count_key(g.principal.key_id)
             return None
         rates.count_address()
-        if not request.path.startswith(("/api/", "/metrics")) and "Authorization" not in request.headers:
+        if (
+            not request.path.startswith(("/api/", "/metrics"))
+            and "Authorization" not in request.headers
+        ):
             if request.method == "GET":
                 here = request.full_path.removesuffix("?")
                 return redirect(url_for("sign_in.show", next=here if here != "/" else None), 303)

@@ -48,10 +48,22 @@ GROUPS = {
 }
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer", "minimum": 1}},
-    "ETag": {"description": "Names this state of it; send it back in `If-None-Match`.", "schema": {"type": "string"}},
-    "Idempotent-Replayed": {"description": "The key was used before: this is the job it made.", "schema": {"const": "true"}},
-    "Preference-Applied": {"description": "The wish to wait that was granted, as `wait=10`.", "schema": {"type": "string"}},
+    "Retry-After": {
+        "description": "Seconds until it is worth asking again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "ETag": {
+        "description": "Names this state of it; send it back in `If-None-Match`.",
+        "schema": {"type": "string"},
+    },
+    "Idempotent-Replayed": {
+        "description": "The key was used before: this is the job it made.",
+        "schema": {"const": "true"},
+    },
+    "Preference-Applied": {
+        "description": "The wish to wait that was granted, as `wait=10`.",
+        "schema": {"type": "string"},
+    },
     "Link": {"description": 'The next page, `rel="next"`.', "schema": {"type": "string"}},
     "Allow": {"description": "Methods that this address takes.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to say who you are.", "schema": {"type": "string"}},
@@ -64,7 +76,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "What is left of it: `r` requests, all of them again in `t` seconds.",
         "schema": {"type": "string"},
     },
-    "X-Trace-Id": {"description": "Under which our log has this request.", "schema": {"type": "string"}},
+    "X-Trace-Id": {
+        "description": "Under which our log has this request.",
+        "schema": {"type": "string"},
+    },
 }
 SEEN_IN = {
     "401": ("WWW-Authenticate",),
@@ -73,11 +88,26 @@ SEEN_IN = {
 }
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": {"description": "The job's id.", "schema": {"type": "string", "format": "uuid"}},
-    "letter_id": {"description": "The dead letter's id.", "schema": {"type": "string", "format": "uuid"}},
-    "finding_id": {"description": "The finding's id.", "schema": {"type": "string", "format": "uuid"}},
-    "step": {"description": "The step's name.", "schema": {"type": "string", "minLength": 1, "maxLength": 64}},
-    "message_id": {"description": "The message's id in quarantine.", "schema": {"type": "string", "format": "uuid"}},
-    "name": {"description": "The saga's name.", "schema": {"type": "string", "minLength": 1, "maxLength": 64}},
+    "letter_id": {
+        "description": "The dead letter's id.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "finding_id": {
+        "description": "The finding's id.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "step": {
+        "description": "The step's name.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+    },
+    "message_id": {
+        "description": "The message's id in quarantine.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "name": {
+        "description": "The saga's name.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+    },
 }
 # Problems of every route of a sort.
 ALWAYS = ("internal-error",)
@@ -85,13 +115,23 @@ WITH_HOST = ("misdirected",)
 WITH_RATE = ("too-many-requests",)
 WITH_KEY = ("unauthorized", "unavailable")
 WITH_CHANGE = ("cross-origin", "bad-request")
-WITH_BODY = ("malformed-json", "length-required", "too-large", "unsupported-media-type", "invalid-input")
+WITH_BODY = (
+    "malformed-json",
+    "length-required",
+    "too-large",
+    "unsupported-media-type",
+    "invalid-input",
+)
 _ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
 @routes.get(f"{API}/openapi.json")
 @open_to_all
-@described("This document", "operating", {200: Answer("OpenAPI 3.1.", None, ("ETag",)), 304: Answer("It is as you have it.")})
+@described(
+    "This document",
+    "operating",
+    {200: Answer("OpenAPI 3.1.", None, ("ETag",)), 304: Answer("It is as you have it.")},
+)
 def show() -> Response:
     kept: Kept = current_app.extensions[EXTENSION][1]
     return kept.answer()
@@ -115,12 +155,19 @@ def document(app: Flask) -> dict[str, Any]:
     schemas, refs = _schemas([said for _, _, _, said in operations])
     paths: dict[str, dict[str, Any]] = {}
     for rule, method, view, said in operations:
-        paths.setdefault(_ARGUMENT.sub(r"{\1}", rule.rule), {})[method.lower()] = _operation(rule, method, view, said, refs)
+        paths.setdefault(_ARGUMENT.sub(r"{\1}", rule.rule), {})[method.lower()] = _operation(
+            rule, method, view, said, refs
+        )
     _link_jobs(paths)
     public_url = app.extensions[DOOR].settings.public_url
     return {
         "openapi": OPENAPI,
-        "info": {"title": "Surefoot", "version": _version(), "description": ABOUT, "license": LICENCE},
+        "info": {
+            "title": "Surefoot",
+            "version": _version(),
+            "description": ABOUT,
+            "license": LICENCE,
+        },
         "servers": [{"url": public_url or "/"}],
         "tags": [{"name": name, "description": text} for name, text in GROUPS.items()],
         "security": [{"bearer": []}],
@@ -129,7 +176,11 @@ def document(app: Flask) -> dict[str, Any]:
             "schemas": schemas,
             "headers": HEADERS,
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `sf_` and 43 characters, or the operator's own."}
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key: `sf_` and 43 characters, or the operator's own.",
+                }
             },
         },
     }
@@ -138,7 +189,10 @@ def document(app: Flask) -> dict[str, Any]:
 def _link_jobs(paths: dict[str, dict[str, Any]]) -> None:
     """From every answer that is a job to what can be asked about it next, and done with it."""
     links = {
-        said["operationId"]: {"operationId": said["operationId"], "parameters": {"job_id": "$response.body#/id"}}
+        said["operationId"]: {
+            "operationId": said["operationId"],
+            "parameters": {"job_id": "$response.body#/id"},
+        }
         for path, methods in paths.items()
         for said in methods.values()
         if re.findall(r"{(\w+)}", path) == ["job_id"]
@@ -158,29 +212,48 @@ def _operations(app: Flask) -> Iterator[tuple[Rule, str, Callable[..., Any], Des
         said = description_of(view)
         if said is None:
             if rule.rule.startswith("/api/"):
-                raise DefinitionError(f"the route {rule.rule} has no description: say @described beside it")
+                raise DefinitionError(
+                    f"the route {rule.rule} has no description: say @described beside it"
+                )
             continue
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield rule, method, view, said
 
 
-def _operation(rule: Rule, method: str, view: Callable[..., Any], said: Description, refs: dict[type[BaseModel], Any]) -> dict[str, Any]:
+def _operation(
+    rule: Rule,
+    method: str,
+    view: Callable[..., Any],
+    said: Description,
+    refs: dict[type[BaseModel], Any],
+) -> dict[str, Any]:
     role = role_of(view)
     operation: dict[str, Any] = {
         "operationId": rule.endpoint.replace(".", "_"),
         "summary": said.summary,
         "tags": [said.group],
         "parameters": [
-            *({"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]} for name in _ARGUMENT.findall(rule.rule)),
-            *({"name": p.name, "in": p.place, "description": p.description, "schema": p.schema} for p in said.parameters),
+            *(
+                {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]}
+                for name in _ARGUMENT.findall(rule.rule)
+            ),
+            *(
+                {"name": p.name, "in": p.place, "description": p.description, "schema": p.schema}
+                for p in said.parameters
+            ),
         ],
         "responses": _answers(said, refs) | _problems(_slugs(rule, method, view, said)),
     }
-    details = " ".join(part for part in (said.details, f"Needs the role {role}." if role else "") if part)
+    details = " ".join(
+        part for part in (said.details, f"Needs the role {role}." if role else "") if part
+    )
     if details:
         operation["description"] = details
     if said.body is not None:
-        operation["requestBody"] = {"required": said.body_wanted, "content": {"application/json": {"schema": refs[said.body]}}}
+        operation["requestBody"] = {
+            "required": said.body_wanted,
+            "content": {"application/json": {"schema": refs[said.body]}},
+        }
     if is_open(view):
         operation["security"] = []
     return operation
@@ -205,7 +278,10 @@ def _slugs(rule: Rule, method: str, view: Callable[..., Any], said: Description)
 def _answers(said: Description, refs: dict[type[BaseModel], Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status, answer in said.answers.items():
-        one: dict[str, Any] = {"description": answer.description, "headers": _headers(("X-Trace-Id", *answer.headers))}
+        one: dict[str, Any] = {
+            "description": answer.description,
+            "headers": _headers(("X-Trace-Id", *answer.headers)),
+        }
         if answer.shape is not None:
             one["content"] = {answer.media_type: {"schema": refs[answer.shape]}}
         elif status != 304:
@@ -223,7 +299,13 @@ def _problems(slugs: set[str]) -> dict[str, Any]:
     return {
         status: {
             "description": "; ".join(f"`{slug}`: {KINDS[slug].title}" for slug in named),
-            "headers": _headers(("X-Trace-Id", *SEEN_IN.get(status, ()), *(("Accept-Post",) if status == "415" else ()))),
+            "headers": _headers(
+                (
+                    "X-Trace-Id",
+                    *SEEN_IN.get(status, ()),
+                    *(("Accept-Post",) if status == "415" else ()),
+                )
+            ),
             "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}},
         }
         for status, named in sorted(of_status.items())
@@ -237,14 +319,20 @@ def _headers(names: tuple[str, ...]) -> dict[str, Any]:
 def _schemas(said: list[Description]) -> tuple[dict[str, Any], dict[type[BaseModel], Any]]:
     """Components by name, and the reference of each model that a route names."""
     taken = {one.body for one in said if one.body is not None}
-    given = {answer.shape for one in said for answer in one.answers.values() if answer.shape is not None} | {Problem}
-    wanted = [(model, "validation") for model in taken] + [(model, "serialization") for model in given]
+    given = {
+        answer.shape for one in said for answer in one.answers.values() if answer.shape is not None
+    } | {Problem}
+    wanted = [(model, "validation") for model in taken] + [
+        (model, "serialization") for model in given
+    ]
     wanted.sort(key=lambda one: one[0].__name__)
     return _schemas_of(tuple(wanted))
 
 
 @cache
-def _schemas_of(wanted: tuple[tuple[type[BaseModel], str], ...]) -> tuple[dict[str, Any], dict[type[BaseModel], Any]]:
+def _schemas_of(
+    wanted: tuple[tuple[type[BaseModel], str], ...],
+) -> tuple[dict[str, Any], dict[type[BaseModel], Any]]:
     """Worked out once for all applications of a process: most of the time that one needs to start."""
     of_model, whole = models_json_schema(wanted, ref_template=REF)  # type: ignore[arg-type]
     refs: dict[type[BaseModel], Any] = {model: ref for (model, _), ref in of_model.items()}  # type: ignore[misc]

@@ -35,7 +35,10 @@ def _decision(summary: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 @described(
     "What it did outside, and what became of that",
     "effects",
-    {200: Answer("One item for each step with an effect.", shapes.Effects, ("ETag",)), 304: p.UNCHANGED},
+    {
+        200: Answer("One item for each step with an effect.", shapes.Effects, ("ETag",)),
+        304: p.UNCHANGED,
+    },
     parameters=(p.IF_NONE_MATCH,),
 )
 def index(job_id: str) -> Response:

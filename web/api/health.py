@@ -23,7 +23,9 @@ from surefoot.web.door import door
 
 routes = Blueprint("health", __name__)
 BROKER_S = 0.5
-Works = tuple[str, float]  # what the broker does with a write; how long the oldest ready operation has waited, seconds
+Works = tuple[
+    str, float
+]  # what the broker does with a write; how long the oldest ready operation has waited, seconds
 
 _asking = threading.Lock()
 _said: dict[str, tuple[float, Works]] = {}  # by the store: when it was asked, and what was found
@@ -31,7 +33,11 @@ _said: dict[str, tuple[float, Works]] = {}  # by the store: when it was asked, a
 
 @routes.get("/livez")
 @open_to_all
-@described("Is this process alive", "operating", {200: Answer("It is.", shapes.Alive, ("ETag",)), 304: p.UNCHANGED})
+@described(
+    "Is this process alive",
+    "operating",
+    {200: Answer("It is.", shapes.Alive, ("ETag",)), 304: p.UNCHANGED},
+)
 def livez() -> Response:
     return answer({"status": "alive"})
 
@@ -41,7 +47,10 @@ def livez() -> Response:
 @described(
     "Is the store there and migrated",
     "operating",
-    {200: Answer("It is. Of the broker this says nothing.", shapes.Ready, ("ETag",)), 304: p.UNCHANGED},
+    {
+        200: Answer("It is. Of the broker this says nothing.", shapes.Ready, ("ETag",)),
+        304: p.UNCHANGED,
+    },
     problems=("unavailable",),
 )
 def readyz() -> Response:
@@ -58,7 +67,9 @@ def readyz() -> Response:
     "How is it",
     "operating",
     {
-        200: Answer("`degraded` when jobs are accepted and would not move.", shapes.Health, ("ETag",)),
+        200: Answer(
+            "`degraded` when jobs are accepted and would not move.", shapes.Health, ("ETag",)
+        ),
         304: p.UNCHANGED,
         503: Answer("Jobs are not accepted.", shapes.Down, ("Retry-After",)),
     },
@@ -70,7 +81,12 @@ def healthz() -> Response:
         broker, waited_s = _works()
     except StoreUnavailable:
         return answer({"status": "down", "store": "unreachable"}, 503, {"Retry-After": "5"})
-    body: dict[str, Any] = {"store": "ok", "broker": broker, **view, "oldest_ready_seconds": round(waited_s)}
+    body: dict[str, Any] = {
+        "store": "ok",
+        "broker": broker,
+        **view,
+        "oldest_ready_seconds": round(waited_s),
+    }
     manned = view["relay"] == "ok" and view["workers"] > 0 and view["idle_queues"] == 0
     well = broker == "ok" and manned and waited_s <= door().settings.health_wait_seconds
     return answer({"status": "ok" if well else "degraded", **body})

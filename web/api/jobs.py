@@ -37,12 +37,22 @@ STILL = Answer("It is as you have it.", None, ("ETag", "Retry-After", "Preferenc
     "Submit a job",
     "jobs",
     {
-        202: Answer("Accepted: whatever crashes now, it lands.", shapes.Job, ("Location", "Retry-After", *SUBMITTED)),
+        202: Answer(
+            "Accepted: whatever crashes now, it lands.",
+            shapes.Job,
+            ("Location", "Retry-After", *SUBMITTED),
+        ),
         200: Answer("It has ended while the request waited.", shapes.Job, ("Location", *SUBMITTED)),
     },
     body=requests.JobRequest,
     parameters=(p.IDEMPOTENCY_KEY, p.PREFER),
-    problems=("invalid-idempotency-key", "unknown-saga", "key-reused", "approval-needed", "too-many-requests"),
+    problems=(
+        "invalid-idempotency-key",
+        "unknown-saga",
+        "key-reused",
+        "approval-needed",
+        "too-many-requests",
+    ),
     details="`GET /api/v1/sagas/{name}` has the schema of `input`.",
 )
 def submit() -> Response:
@@ -68,7 +78,10 @@ def submit() -> Response:
 @described(
     "Read a job",
     "jobs",
-    {200: Answer("The job.", shapes.Job, ("ETag", "Retry-After", "Preference-Applied")), 304: STILL},
+    {
+        200: Answer("The job.", shapes.Job, ("ETag", "Retry-After", "Preference-Applied")),
+        304: STILL,
+    },
     parameters=(p.IF_NONE_MATCH, p.PREFER),
 )
 def show(job_id: str) -> Response:
@@ -114,7 +127,15 @@ def index() -> Response:
         requests.limit_parameter(),
     )
     pages = Pages("jobs", state=state, saga=saga, tag=tag)
-    items, edge = list_jobs(door().db, principal().tenant_id, state=state, saga=saga, tag=tag, after=pages.after(), limit=limit)
+    items, edge = list_jobs(
+        door().db,
+        principal().tenant_id,
+        state=state,
+        saga=saga,
+        tag=tag,
+        after=pages.after(),
+        limit=limit,
+    )
     return pages.answer(items, edge)
 
 
@@ -140,7 +161,9 @@ def explain(job_id: str) -> Response:
 def history(job_id: str) -> Response:
     requests.only_parameters("limit", "cursor")
     after = requests.int_parameter("cursor", 0, 0, HISTORY_MOST)
-    events = history_view(door().db, job_id, principal().tenant_id, after=after, limit=requests.limit_parameter(200))
+    events = history_view(
+        door().db, job_id, principal().tenant_id, after=after, limit=requests.limit_parameter(200)
+    )
     return answer(events | {"next": None if events["next"] is None else str(events["next"])})
 
 
@@ -167,31 +190,59 @@ def cancel(job_id: str) -> Response:
 @described(
     "Run it again",
     "jobs",
-    {202: Answer("It is on record; the job that runs now.", shapes.DecidedJob, ("Location", "Retry-After", "Idempotent-Replayed"))},
+    {
+        202: Answer(
+            "It is on record; the job that runs now.",
+            shapes.DecidedJob,
+            ("Location", "Retry-After", "Idempotent-Replayed"),
+        )
+    },
     body=requests.RunAgain,
     body_wanted=False,
     parameters=(p.IDEMPOTENCY_KEY,),
-    problems=("invalid-idempotency-key", "conflict", "key-reused", "unknown-saga", "approval-needed", "too-many-requests"),
+    problems=(
+        "invalid-idempotency-key",
+        "conflict",
+        "key-reused",
+        "unknown-saga",
+        "approval-needed",
+        "too-many-requests",
+    ),
     details="A job in `attention` goes on with fresh attempts: an operator says why. An ended one is run as a new job, whose `retry_of`"
     " names the old one; one that completed only with `again`. A job has one re-run at most that is open or completed: another"
     " request is a 409 whose `job` is that one. The same key has the same answer.",
 )
 def redrive(job_id: str) -> Response:
     here, who, key = door(), principal(), requests.idempotency_key()
-    wanted = requests.checked(requests.RunAgain, read_optional_object(request, here.settings.body_bytes) or {})
+    wanted = requests.checked(
+        requests.RunAgain, read_optional_object(request, here.settings.body_bytes) or {}
+    )
     job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
     decides = who.may(Role.OPERATOR)
-    done = redrive_job(here.entrance, job_id, Asked(who.actor, wanted.reason, key, wanted.again, decides))
+    done = redrive_job(
+        here.entrance, job_id, Asked(who.actor, wanted.reason, key, wanted.again, decides)
+    )
     here.bell.ring(done.plan)
     if not isinstance(done, Submitted):
         return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": done.message}, 202)
-    said = "It was sent back before, under this key." if done.job_id == job_id else "It has ended, so this is a new job that names it."
-    return job_answer(job_view(here.db, done.job_id, who.tenant_id) | {"message": said}, 202, replayed=done.replayed)
+    said = (
+        "It was sent back before, under this key."
+        if done.job_id == job_id
+        else "It has ended, so this is a new job that names it."
+    )
+    return job_answer(
+        job_view(here.db, done.job_id, who.tenant_id) | {"message": said},
+        202,
+        replayed=done.replayed,
+    )
 
 
 def nothing_said() -> None:
     """These take no words: a field that is ignored would be a promise that is not kept."""
     body = read_optional_object(request, door().settings.body_bytes)
     if body:
-        faults = [{"pointer": f"/{str(name)[:64]}", "detail": "is not a field of this request"} for name in list(body)[:FAULTS_MOST]]
+        faults = [
+            {"pointer": f"/{str(name)[:64]}", "detail": "is not a field of this request"}
+            for name in list(body)[:FAULTS_MOST]
+        ]
         raise Problem("invalid-input", "This request takes no fields.", errors=faults)

@@ -161,6 +161,19 @@ KINDS: dict[str, Kind] = {
     ),
 }
 
-OF_STATUS = {400: "bad-request", 401: "unauthorized", 403: "forbidden", 404: "not-found", 405: "method-not-allowed", 409: "conflict"}
-OF_STATUS |= {411: "length-required", 413: "too-large", 415: "unsupported-media-type", 422: "invalid-input", 429: "too-many-requests"}
+OF_STATUS = {
+    400: "bad-request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    409: "conflict",
+}
+OF_STATUS |= {
+    411: "length-required",
+    413: "too-large",
+    415: "unsupported-media-type",
+    422: "invalid-input",
+    429: "too-many-requests",
+}
 OF_STATUS |= {421: "misdirected", 500: "internal-error", 503: "unavailable"}

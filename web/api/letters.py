@@ -30,7 +30,9 @@ class LetterId(BaseConverter):
     regex = r"(?!(?:redrive|hold-back)$)[^/]+"
 
 
-routes.record_once(lambda state: state.app.url_map.converters.update(letter=LetterId))  # before the first route that names it
+routes.record_once(
+    lambda state: state.app.url_map.converters.update(letter=LetterId)
+)  # before the first route that names it
 FILTERS = ("saga", "step", "state", "needs_person", "why", "job")
 CHANGED = Answer("It is on record; the letter as it stands.", shapes.DecidedLetter, ("Location",))
 
@@ -39,7 +41,10 @@ CHANGED = Answer("It is on record; the letter as it stands.", shapes.DecidedLett
 @described(
     "List dead letters, newest first",
     "dead letters",
-    {200: Answer("A page of your tenant's letters.", shapes.LetterList, ("ETag", "Link")), 304: p.UNCHANGED},
+    {
+        200: Answer("A page of your tenant's letters.", shapes.LetterList, ("ETag", "Link")),
+        304: p.UNCHANGED,
+    },
     parameters=(
         p.LETTER_SAGA,
         p.LETTER_STEP,
@@ -78,10 +83,23 @@ def show(letter_id: str) -> Response:
 @described(
     "Retry it",
     "dead letters",
-    {202: Answer("It is on record; the letter as it stands.", shapes.DecidedLetter, ("Location", "Idempotent-Replayed"))},
+    {
+        202: Answer(
+            "It is on record; the letter as it stands.",
+            shapes.DecidedLetter,
+            ("Location", "Idempotent-Replayed"),
+        )
+    },
     body=requests.Reason,
     parameters=(p.IDEMPOTENCY_KEY,),
-    problems=("invalid-idempotency-key", "conflict", "key-reused", "unknown-saga", "approval-needed", "too-many-requests"),
+    problems=(
+        "invalid-idempotency-key",
+        "conflict",
+        "key-reused",
+        "unknown-saga",
+        "approval-needed",
+        "too-many-requests",
+    ),
     details="A letter that holds its job gives the operation fresh attempts. One whose job has ended makes a new job, which names the old"
     " one (`retry_of`); `Location` is the job that runs now. The same key has the same new job. A job that is run again already is a 409"
     " whose `job` is the other one.",
@@ -120,7 +138,11 @@ def discard(letter_id: str) -> Response:
 @described(
     "Send back many, at a rate",
     "dead letters",
-    {202: Answer("They are dated; the relay sends each back when its time comes.", shapes.Redriven)},
+    {
+        202: Answer(
+            "They are dated; the relay sends each back when its time comes.", shapes.Redriven
+        )
+    },
     body=requests.Redrive,
     details="Answered at once. `rate` letters a second, a rate that is reached evenly within `ramp` seconds; with `dry_run` nothing is"
     " written and the answer says what would be sent back. Letters that have a date already are not counted again.",
@@ -154,7 +176,9 @@ def send_back_many() -> Response:
 def hold_back() -> Response:
     here, who = door(), principal()
     wanted = requests.checked(requests.HoldBack, read_json(request, here.settings.body_bytes))
-    count = redrive.hold_back(here.db, _meant(wanted.filter, who.tenant_id), who.actor, wanted.reason)
+    count = redrive.hold_back(
+        here.db, _meant(wanted.filter, who.tenant_id), who.actor, wanted.reason
+    )
     return answer({"held_back": count}, 202)
 
 
@@ -186,5 +210,10 @@ def meant_by_address(tenant_id: str) -> Meant:
 
 def _meant(wanted: requests.LetterFilter, tenant_id: str) -> Meant:
     return Meant(
-        tenant_id=tenant_id, saga=wanted.saga, step=wanted.step, why=wanted.why, needs_person=wanted.needs_person, job_id=wanted.job
+        tenant_id=tenant_id,
+        saga=wanted.saga,
+        step=wanted.step,
+        why=wanted.why,
+        needs_person=wanted.needs_person,
+        job_id=wanted.job,
     )

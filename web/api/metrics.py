@@ -23,5 +23,7 @@ EXTENSION = "surefoot_gauges"
 )
 @needs(Role.PLATFORM)
 def metrics() -> Response:
-    gauges: Gauges = current_app.extensions.setdefault(EXTENSION, Gauges(door().db, door().settings))
+    gauges: Gauges = current_app.extensions.setdefault(
+        EXTENSION, Gauges(door().db, door().settings)
+    )
     return Response(gauges.text(), content_type=CONTENT_TYPE)

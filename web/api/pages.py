@@ -23,7 +23,10 @@ class Pages:
 
     def __init__(self, name: str, **filters: str | bool | None) -> None:
         """`filters` as they are obeyed, so that what is left out is the same as its default; None is not asked."""
-        self._of = json.dumps([name, {key: value for key, value in filters.items() if value is not None}], sort_keys=True)
+        self._of = json.dumps(
+            [name, {key: value for key, value in filters.items() if value is not None}],
+            sort_keys=True,
+        )
 
     def after(self) -> Position | None:
         """Behind what the page that was asked for begins; None is the first page. Raises: Problem 400 for any other cursor."""
@@ -32,10 +35,16 @@ class Pages:
             return None
         try:
             if not 1 <= len(cursor) <= CURSOR_CHARS:
-                raise RequestError(f"A cursor has 1 to {CURSOR_CHARS} characters: take it from `next` of the page before.")
+                raise RequestError(
+                    f"A cursor has 1 to {CURSOR_CHARS} characters: take it from `next` of the page before."
+                )
             return door().signer.position(self._of, cursor)
         except RequestError as error:
-            raise Problem("invalid-cursor", error.message, errors=[{"parameter": "cursor", "detail": error.message}]) from error
+            raise Problem(
+                "invalid-cursor",
+                error.message,
+                errors=[{"parameter": "cursor", "detail": error.message}],
+            ) from error
 
     def after_id(self) -> str | None:
         """The same, of a list that goes by id alone."""
@@ -57,4 +66,12 @@ class Pages:
 def pages_of_letters(meant: Meant) -> Pages:
     """Dead letters, for programs and on their page."""
     state = meant.state or "any"
-    return Pages("letters", state=state, saga=meant.saga, step=meant.step, why=meant.why, needs_person=meant.needs_person, job=meant.job_id)
+    return Pages(
+        "letters",
+        state=state,
+        saga=meant.saga,
+        step=meant.step,
+        why=meant.why,
+        needs_person=meant.needs_person,
+        job=meant.job_id,
+    )

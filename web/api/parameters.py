@@ -11,18 +11,36 @@ from surefoot.web.api.shapes import jobs as shapes
 
 TEXT = r"^[^\u0000-\u001f\u007f-\u009f]*$"  # no control characters; other invisible ones are refused too
 
-STATE = Parameter("state", {"enum": [str(state) for state in SHOWN_STATES]}, "Only jobs in this state.")
-SAGA = Parameter("saga", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT}, "Only jobs of this saga.")
-TAG = Parameter("tag", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT}, "Only jobs with this tag.")
-CURSOR = Parameter(
-    "cursor", {"type": "string", "minLength": 1, "maxLength": 512}, "`next` of the page before, of this list with the same filters."
+STATE = Parameter(
+    "state", {"enum": [str(state) for state in SHOWN_STATES]}, "Only jobs in this state."
 )
-EVENT_CURSOR = Parameter("cursor", {"type": "string", "pattern": "^[0-9]{1,9}$"}, "`next` of the page before: events after this number.")
+SAGA = Parameter(
+    "saga",
+    {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT},
+    "Only jobs of this saga.",
+)
+TAG = Parameter(
+    "tag",
+    {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT},
+    "Only jobs with this tag.",
+)
+CURSOR = Parameter(
+    "cursor",
+    {"type": "string", "minLength": 1, "maxLength": 512},
+    "`next` of the page before, of this list with the same filters.",
+)
+EVENT_CURSOR = Parameter(
+    "cursor",
+    {"type": "string", "pattern": "^[0-9]{1,9}$"},
+    "`next` of the page before: events after this number.",
+)
 
 
 def limit(default: int) -> Parameter:
     return Parameter(
-        "limit", {"type": "integer", "minimum": 1, "maximum": PAGE_ROWS_MOST, "default": default}, "At most so many; fewer is no end."
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": PAGE_ROWS_MOST, "default": default},
+        "At most so many; fewer is no end.",
     )
 
 
@@ -45,10 +63,20 @@ IDEMPOTENCY_KEY = Parameter(
 _NAME = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT}
 LETTER_SAGA = Parameter("saga", _NAME, "Only letters of this saga.")
 LETTER_STEP = Parameter("step", _NAME, "Only letters about this step.")
-LETTER_WHY = Parameter("why", _NAME, f"Only letters for this reason, such as {', '.join(f'`{why}`' for why in WHYS)}.")
-LETTER_STATE = Parameter("state", {"enum": ["open", "closed", "any"], "default": "open"}, "Only letters in this state.")
-LETTER_NEEDS_PERSON = Parameter("needs_person", {"enum": ["true", "false"]}, "Only those that hold their job, or only the others.")
+LETTER_WHY = Parameter(
+    "why", _NAME, f"Only letters for this reason, such as {', '.join(f'`{why}`' for why in WHYS)}."
+)
+LETTER_STATE = Parameter(
+    "state", {"enum": ["open", "closed", "any"], "default": "open"}, "Only letters in this state."
+)
+LETTER_NEEDS_PERSON = Parameter(
+    "needs_person",
+    {"enum": ["true", "false"]},
+    "Only those that hold their job, or only the others.",
+)
 LETTER_JOB = Parameter("job", {"type": "string", "format": "uuid"}, "Only letters of this job.")
 
 UNCHANGED = Answer("It is as you have it.", None, ("ETag",))
-CHANGED_JOB = Answer("It is on record; the job as it stands.", shapes.DecidedJob, ("Location", "Retry-After"))
+CHANGED_JOB = Answer(
+    "It is on record; the job as it stands.", shapes.DecidedJob, ("Location", "Retry-After")
+)

@@ -30,7 +30,15 @@ MEDIA_TYPE = "application/problem+json"
 class Problem(Exception):
     """An answer that is a problem. `facts` are extension members of its body; `status` where it is not the kind's own."""
 
-    def __init__(self, slug: str, detail: str, *, headers: dict[str, str] | None = None, status: int | None = None, **facts: Any) -> None:
+    def __init__(
+        self,
+        slug: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        status: int | None = None,
+        **facts: Any,
+    ) -> None:
         super().__init__(detail)
         self.slug, self.detail, self.headers, self.facts = slug, detail, headers or {}, facts
         self.status = status or KINDS[slug].status
@@ -50,7 +58,9 @@ def problem_of(error: Exception) -> Problem:
         return _of_ours(error)
     if isinstance(error, HTTPException):
         return _of_werkzeug(error)
-    return Problem("internal-error", "Something went wrong here; the log has it under this trace_id.")
+    return Problem(
+        "internal-error", "Something went wrong here; the log has it under this trace_id."
+    )
 
 
 def _of_ours(error: e.SurefootError) -> Problem:
@@ -74,10 +84,14 @@ def _of_ours(error: e.SurefootError) -> Problem:
             return Problem("bad-request", said)
         case e.TryLater():
             slug = "too-many-requests" if isinstance(error, e.TooManyOpenJobs) else "unavailable"
-            return Problem(slug, said, headers={"Retry-After": str(max(1, round(error.retry_after_s)))})
+            return Problem(
+                slug, said, headers={"Retry-After": str(max(1, round(error.retry_after_s)))}
+            )
         case e.UnreadableDefinition():
             return Problem("unavailable", said)
-    return Problem("internal-error", "Something went wrong here; the log has it under this trace_id.")
+    return Problem(
+        "internal-error", "Something went wrong here; the log has it under this trace_id."
+    )
 
 
 def _job(error: e.SurefootError) -> dict[str, Any]:
@@ -96,9 +110,21 @@ def _faults(error: e.SurefootError) -> dict[str, Any]:
 def _of_werkzeug(error: HTTPException) -> Problem:
     status = error.code or 500
     slug = OF_STATUS.get(status, "bad-request" if status < 500 else "internal-error")
-    headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After", "WWW-Authenticate")}
-    said = {404: "There is nothing at this address.", 405: f"This address takes only {headers.get('Allow', 'other methods')}."}
-    return Problem(slug, said.get(status) or error.description or f"{KINDS[slug].title}.", headers=headers, status=status)
+    headers = {
+        name: value
+        for name, value in error.get_headers()
+        if name in ("Allow", "Retry-After", "WWW-Authenticate")
+    }
+    said = {
+        404: "There is nothing at this address.",
+        405: f"This address takes only {headers.get('Allow', 'other methods')}.",
+    }
+    return Problem(
+        slug,
+        said.get(status) or error.description or f"{KINDS[slug].title}.",
+        headers=headers,
+        status=status,
+    )
 
 
 def sentence(text: str) -> str:
@@ -110,13 +136,23 @@ def sentence(text: str) -> str:
 def body_of(problem: Problem) -> dict[str, Any]:
     """The members of problem details."""
     kind = KINDS[problem.slug]
-    members = {"type": f"/problems/{problem.slug}", "title": kind.title, "status": problem.status, "detail": problem.detail}
+    members = {
+        "type": f"/problems/{problem.slug}",
+        "title": kind.title,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
     return members | {"instance": request.path, "trace_id": g.get("trace_id", "")} | problem.facts
 
 
 def respond(problem: Problem) -> Response:
     """The answer of a program's request."""
-    response = Response(json.dumps(body_of(problem)), status=problem.status, mimetype=MEDIA_TYPE, headers=problem.headers)
+    response = Response(
+        json.dumps(body_of(problem)),
+        status=problem.status,
+        mimetype=MEDIA_TYPE,
+        headers=problem.headers,
+    )
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="surefoot"'
     if problem.status in (429, 503):
@@ -130,7 +166,9 @@ def note(error: Exception, problem: Problem) -> None:
     if problem.status != 500:
         return
     where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
-    log.error("unexpected", error=type(error).__name__, where=where[-12:], trace_id=g.get("trace_id", ""))
+    log.error(
+        "unexpected", error=type(error).__name__, where=where[-12:], trace_id=g.get("trace_id", "")
+    )
 
 
 def install(app: Flask, as_page: Callable[[Problem], Response | None]) -> None:
@@ -138,7 +176,11 @@ def install(app: Flask, as_page: Callable[[Problem], Response | None]) -> None:
 
     def handle(error: Exception) -> Response:
         if isinstance(error, HTTPException) and (error.code or 500) < 400:
-            return Response(error.get_response(request.environ).get_data(), status=error.code, headers=list(error.get_headers()))
+            return Response(
+                error.get_response(request.environ).get_data(),
+                status=error.code,
+                headers=list(error.get_headers()),
+            )
         problem = problem_of(error)
         note(error, problem)
         return as_page(problem) or respond(problem)

@@ -18,7 +18,9 @@ from surefoot.web.body import read_json
 from surefoot.web.door import door
 
 routes = Blueprint("quarantine", __name__, url_prefix=f"{API}/quarantine")
-STATE = Parameter("state", {"enum": ["kept", "discarded"], "default": "kept"}, "Only messages in this state.")
+STATE = Parameter(
+    "state", {"enum": ["kept", "discarded"], "default": "kept"}, "Only messages in this state."
+)
 
 
 @routes.get("")
@@ -33,10 +35,15 @@ STATE = Parameter("state", {"enum": ["kept", "discarded"], "default": "kept"}, "
 @needs(Role.OPERATOR)
 def index() -> Response:
     requests.only_parameters("state", "limit", "cursor")
-    state, limit = requests.choice_parameter("state", ("kept", "discarded")), requests.limit_parameter()
+    state, limit = (
+        requests.choice_parameter("state", ("kept", "discarded")),
+        requests.limit_parameter(),
+    )
     discarded = state == "discarded"
     pages = Pages("quarantine", discarded=discarded)
-    items, edge = quarantine_view(door().db, tenant_seen(), discarded=discarded, after_id=pages.after_id(), limit=limit)
+    items, edge = quarantine_view(
+        door().db, tenant_seen(), discarded=discarded, after_id=pages.after_id(), limit=limit
+    )
     return pages.answer(items, edge)
 
 

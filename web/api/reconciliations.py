@@ -28,14 +28,21 @@ from surefoot.web.door import door
 routes = Blueprint("reconciliations", __name__, url_prefix=API)
 DECIDED = Answer("It is on record; the finding as it stands.", shapes.DecidedFinding)
 CLOSED_BEFORE = "It was closed before."
-ONLY_OPEN = Parameter("open", {"enum": ["true", "false"], "default": "true"}, "`false`: closed ones, too.")
+ONLY_OPEN = Parameter(
+    "open", {"enum": ["true", "false"], "default": "true"}, "`false`: closed ones, too."
+)
 
 
 @routes.get("/reconciliations")
 @described(
     "List what reconciliation found, newest first",
     "operating",
-    {200: Answer("A page of findings about your tenant's jobs.", shapes.FindingList, ("ETag", "Link")), 304: p.UNCHANGED},
+    {
+        200: Answer(
+            "A page of findings about your tenant's jobs.", shapes.FindingList, ("ETag", "Link")
+        ),
+        304: p.UNCHANGED,
+    },
     parameters=(ONLY_OPEN, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
     problems=("invalid-input", "invalid-cursor"),
     details="Late jobs, and effects about which a service says otherwise than the account here. A finding closes by itself when the job has"
@@ -44,9 +51,18 @@ ONLY_OPEN = Parameter("open", {"enum": ["true", "false"], "default": "true"}, "`
 @needs(Role.OPERATOR)
 def index() -> Response:
     requests.only_parameters("open", "limit", "cursor")
-    only_open, limit = requests.choice_parameter("open", ("true", "false")) != "false", requests.limit_parameter()
+    only_open, limit = (
+        requests.choice_parameter("open", ("true", "false")) != "false",
+        requests.limit_parameter(),
+    )
     pages = Pages("reconciliations", only_open=only_open)
-    items, edge = reconciliations_view(door().db, principal().tenant_id, only_open=only_open, after_id=pages.after_id(), limit=limit)
+    items, edge = reconciliations_view(
+        door().db,
+        principal().tenant_id,
+        only_open=only_open,
+        after_id=pages.after_id(),
+        limit=limit,
+    )
     return pages.answer(items, edge)
 
 
@@ -97,8 +113,12 @@ def undo(finding_id: str) -> Response:
     wanted = requests.checked(requests.TakeBack, read_json(request, here.settings.body_bytes))
     every_s = _switched_on()
     if here.registry is None:
-        raise Conflict("this server has no saga's code; `surefoot reconcile undo` undoes it where that is")
-    findings.decide_undo(here.db, here.registry, finding_id, who.actor, wanted.reason, past_return=wanted.past_return)
+        raise Conflict(
+            "this server has no saga's code; `surefoot reconcile undo` undoes it where that is"
+        )
+    findings.decide_undo(
+        here.db, here.registry, finding_id, who.actor, wanted.reason, past_return=wanted.past_return
+    )
     transaction(here.db, lambda tx: reconciliations.hasten(tx, (EFFECTS,), every_s))
     return _decided(finding_id, "It is decided; a worker takes it back with its next round.")
 
@@ -122,7 +142,9 @@ def close(finding_id: str) -> Response:
 
 
 def _decided(finding_id: str, message: str) -> Response:
-    return answer(finding_view(door().db, finding_id, principal().tenant_id) | {"message": message}, 202)
+    return answer(
+        finding_view(door().db, finding_id, principal().tenant_id) | {"message": message}, 202
+    )
 
 
 def _switched_on() -> float:
@@ -137,7 +159,12 @@ def _switched_on() -> float:
 @described(
     "Reconcile as soon as may be",
     "operating",
-    {202: Answer("The relay sees to late jobs, and a worker asks the services, each when it next looks.", shapes.Reconciling)},
+    {
+        202: Answer(
+            "The relay sees to late jobs, and a worker asks the services, each when it next looks.",
+            shapes.Reconciling,
+        )
+    },
     body=requests.Nothing,
     body_wanted=False,
     problems=("conflict",),
@@ -153,4 +180,6 @@ def run() -> Response:
         acts.note(tx, principal().actor, Act("reconcile", "reconciliation", ""))
 
     transaction(here.db, work)
-    return answer({"message": "The next rounds are due now.", "findings": f"{API}/reconciliations"}, 202)
+    return answer(
+        {"message": "The next rounds are due now.", "findings": f"{API}/reconciliations"}, 202
+    )

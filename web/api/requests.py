@@ -51,7 +51,9 @@ class JobRequest(BaseModel):
     saga: str = Field(min_length=1, max_length=64)
     input: Any
     deadline_seconds: float | None = Field(None, gt=0, le=TEN_YEARS_S)
-    tags: list[Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]] = Field([], max_length=20)
+    tags: list[Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]] = (
+        Field([], max_length=20)
+    )
 
 
 Why = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
@@ -77,10 +79,14 @@ class RunAgain(BaseModel):
         strict=True,
         extra="forbid",
         frozen=True,
-        json_schema_extra={"examples": [{"again": True, "reason": "the customer wants the same once more"}]},
+        json_schema_extra={
+            "examples": [{"again": True, "reason": "the customer wants the same once more"}]
+        },
     )
 
-    again: bool = Field(False, description="The job completed, and all of it is to be done once more.")
+    again: bool = Field(
+        False, description="The job completed, and all of it is to be done once more."
+    )
     reason: Annotated[str, Field(max_length=1000), AfterValidator(_visible)] = Field(
         "", description="Kept in the history. Needed for a job in `attention`."
     )
@@ -104,7 +110,9 @@ class LetterFilter(BaseModel):
     step: Name | None = None
     why: Name | None = None
     needs_person: bool | None = None
-    job: Annotated[str, AfterValidator(_an_id), Field(json_schema_extra={"format": "uuid"})] | None = None
+    job: (
+        Annotated[str, AfterValidator(_an_id), Field(json_schema_extra={"format": "uuid"})] | None
+    ) = None
 
 
 class Redrive(BaseModel):
@@ -141,7 +149,9 @@ class HoldBack(BaseModel):
         strict=True,
         extra="forbid",
         frozen=True,
-        json_schema_extra={"examples": [{"filter": {"saga": "order"}, "reason": "the bank is still away"}]},
+        json_schema_extra={
+            "examples": [{"filter": {"saga": "order"}, "reason": "the bank is still away"}]
+        },
     )
 
     filter: LetterFilter = LetterFilter()
@@ -159,9 +169,9 @@ class Adoption(BaseModel):
     )
 
     reason: Why
-    job: Annotated[str, AfterValidator(_an_id), Field(json_schema_extra={"format": "uuid"})] | None = Field(
-        None, description="The job that accounts for it; its history says so."
-    )
+    job: (
+        Annotated[str, AfterValidator(_an_id), Field(json_schema_extra={"format": "uuid"})] | None
+    ) = Field(None, description="The job that accounts for it; its history says so.")
 
 
 class TakeBack(BaseModel):
@@ -175,7 +185,9 @@ class TakeBack(BaseModel):
     )
 
     reason: Why
-    past_return: bool = Field(False, description="Even what its lost job did past the point of no return.")
+    past_return: bool = Field(
+        False, description="Even what its lost job did past the point of no return."
+    )
 
 
 class Owner(BaseModel):
@@ -202,22 +214,37 @@ def job_request(body: Any) -> JobRequest:
     if isinstance(body, dict):
         asked = [name for name in NOT_YET if name in body]
         if asked:
-            faults = [{"pointer": f"/{name}", "detail": f"`{name}` is not accepted yet by this version"} for name in asked]
-            raise Problem("invalid-input", "This version does not know these fields yet: to learn of the end, poll the job.", errors=faults)
+            faults = [
+                {"pointer": f"/{name}", "detail": f"`{name}` is not accepted yet by this version"}
+                for name in asked
+            ]
+            raise Problem(
+                "invalid-input",
+                "This version does not know these fields yet: to learn of the end, poll the job.",
+                errors=faults,
+            )
     return checked(JobRequest, body)
 
 
 def checked(model: type[M], body: Any) -> M:
     """The body as this model. Raises: Problem 422."""
     if not isinstance(body, dict):
-        raise Problem("invalid-input", "The body must be a JSON object.", errors=[{"pointer": "", "detail": "must be an object"}])
+        raise Problem(
+            "invalid-input",
+            "The body must be a JSON object.",
+            errors=[{"pointer": "", "detail": "must be an object"}],
+        )
     try:
         return model.model_validate(body)
     except ValidationError as error:
         told = error.errors(include_url=False, include_input=False)[:FAULTS_MOST]
         faults = [_fault(model, dict(one)) for one in told]
         count = error.error_count()
-        raise Problem("invalid-input", f"The request has {count} fault{'s' if count > 1 else ''}.", errors=faults) from None
+        raise Problem(
+            "invalid-input",
+            f"The request has {count} fault{'s' if count > 1 else ''}.",
+            errors=faults,
+        ) from None
 
 
 def _fault(model: type[BaseModel], error: dict[str, Any]) -> dict[str, str]:
@@ -240,7 +267,10 @@ def idempotency_key() -> str | None:
     if quoted:
         text = re.sub(r'\\(["\\])', r"\1", quoted.group(1))
     if (not quoted and text.startswith('"')) or not _BARE.fullmatch(text):
-        raise Problem("invalid-idempotency-key", f"A key has 1 to {KEY_CHARACTERS} visible characters, bare or quoted.")
+        raise Problem(
+            "invalid-idempotency-key",
+            f"A key has 1 to {KEY_CHARACTERS} visible characters, bare or quoted.",
+        )
     return text
 
 
@@ -250,8 +280,13 @@ def only_parameters(*known: str) -> None:
     unknown = [name for name in request.args if name not in known][:FAULTS_MOST]
     if unknown:
         said = "is not a parameter of this address."
-        faults = [{"parameter": name[:64], "detail": f"{said}{did_you_mean(name[:64], known)}"} for name in unknown]
-        raise Problem("invalid-input", "The address has a parameter that is not known here.", errors=faults)
+        faults = [
+            {"parameter": name[:64], "detail": f"{said}{did_you_mean(name[:64], known)}"}
+            for name in unknown
+        ]
+        raise Problem(
+            "invalid-input", "The address has a parameter that is not known here.", errors=faults
+        )
 
 
 def state_parameter() -> str | None:
@@ -310,4 +345,8 @@ def int_parameter(name: str, default: int, least: int, most: int) -> int:
 
 
 def _bad(name: str, detail: str) -> Problem:
-    return Problem("invalid-input", f"The parameter `{name}` {detail}.", errors=[{"parameter": name, "detail": detail}])
+    return Problem(
+        "invalid-input",
+        f"The parameter `{name}` {detail}.",
+        errors=[{"parameter": name, "detail": detail}],
+    )

@@ -30,7 +30,10 @@ def index() -> Response:
 @described(
     "Read a saga",
     "sagas",
-    {200: Answer("Its input, its graph, and how each step is undone.", shapes.Saga, ("ETag",)), 304: p.UNCHANGED},
+    {
+        200: Answer("Its input, its graph, and how each step is undone.", shapes.Saga, ("ETag",)),
+        304: p.UNCHANGED,
+    },
     parameters=(p.IF_NONE_MATCH,),
 )
 def show(name: str) -> Response:

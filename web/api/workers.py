@@ -21,7 +21,10 @@ routes = Blueprint("workers", __name__, url_prefix=f"{API}/workers")
 @described(
     "List workers",
     "operating",
-    {200: Answer("The register of workers, last seen first.", shapes.WorkerList, ("ETag",)), 304: p.UNCHANGED},
+    {
+        200: Answer("The register of workers, last seen first.", shapes.WorkerList, ("ETag",)),
+        304: p.UNCHANGED,
+    },
     parameters=(p.IF_NONE_MATCH,),
 )
 @needs(Role.PLATFORM)

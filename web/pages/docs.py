@@ -25,7 +25,9 @@ from surefoot.web.kept import Kept
 routes = Blueprint("docs", __name__)
 EXTENSION = "surefoot.docs"
 MARK = "https://address-of-this-server.invalid"
-ADDRESSES_KEPT = 4  # a server has one with SUREFOOT_PUBLIC_URL, and as many as it is asked by without
+ADDRESSES_KEPT = (
+    4  # a server has one with SUREFOOT_PUBLIC_URL, and as many as it is asked by without
+)
 EXAMPLE_ID = "019ab3c0-0000-7000-8000-000000000000"
 VALUES = dict.fromkeys(("job_id", "letter_id", "message_id", "finding_id"), EXAMPLE_ID)
 VALUES |= {"step": "charge_card", "name": "order"}
@@ -110,7 +112,9 @@ def entries_of(document: dict[str, Any], group: str, base: str) -> list[Entry]:
 def _body(said: dict[str, Any]) -> str:
     if "requestBody" not in said:
         return ""
-    return str(said["requestBody"]["content"]["application/json"]["schema"]["$ref"]).rpartition("/")[2]
+    return str(said["requestBody"]["content"]["application/json"]["schema"]["$ref"]).rpartition(
+        "/"
+    )[2]
 
 
 def _curl(document: dict[str, Any], method: str, path: str, said: dict[str, Any], base: str) -> str:

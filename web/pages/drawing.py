@@ -86,10 +86,18 @@ def draw(graph: Graph, steps: Sequence[Mapping[str, Any]]) -> Drawing:
             x, y = MARGIN + column * COLUMN, MARGIN + (rows - len(layer)) * ROW // 2 + row * ROW
             boxes[name, False] = _action(graph, of_step[name], x, y)
         for row, name in enumerate(undone):
-            boxes[name, True] = _undo(graph, of_step[name], MARGIN + column * COLUMN, lane + row * ROW)
+            boxes[name, True] = _undo(
+                graph, of_step[name], MARGIN + column * COLUMN, lane + row * ROW
+            )
     height = (lane + undo_rows * ROW - (ROW - HEIGHT) if undo_rows else lane - GAP) + MARGIN
     width = 2 * MARGIN + len(layers) * COLUMN - (COLUMN - WIDTH)
-    return Drawing(width, height, tuple(boxes.values()), tuple(_lines(graph, boxes)), lane if undo_rows else None)
+    return Drawing(
+        width,
+        height,
+        tuple(boxes.values()),
+        tuple(_lines(graph, boxes)),
+        lane if undo_rows else None,
+    )
 
 
 def _layers(graph: Graph) -> list[list[str]]:
@@ -160,8 +168,19 @@ def _lines(graph: Graph, boxes: Mapping[tuple[str, bool], Box]) -> list[Line]:
     undoable = [node.name for node in graph.nodes if (node.name, True) in boxes]
     for name in undoable:
         later = [other for other in undoable if other in graph.reachable[name]]
-        nearest = [other for other in later if not any(other in graph.reachable[between] for between in later)]
-        lines += [Line(_curve(boxes[name, True], boxes[other, True], back=True), boxes[other, True].state, undo=True) for other in nearest]
+        nearest = [
+            other
+            for other in later
+            if not any(other in graph.reachable[between] for between in later)
+        ]
+        lines += [
+            Line(
+                _curve(boxes[name, True], boxes[other, True], back=True),
+                boxes[other, True].state,
+                undo=True,
+            )
+            for other in nearest
+        ]
     return lines
 
 

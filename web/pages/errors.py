@@ -21,7 +21,9 @@ def as_page(problem: Problem) -> Response | None:
     """The page of a problem; None when a program asked."""
     if not wants_page():
         return None
-    response = unsent(problem) if request.endpoint == "home.submit" and problem.status in PASSING else None
+    response = (
+        unsent(problem) if request.endpoint == "home.submit" and problem.status in PASSING else None
+    )
     response = response or make_response(_page(problem), problem.status)
     response.headers.update(problem.headers)
     if problem.status in PASSING:

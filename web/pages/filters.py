@@ -48,7 +48,10 @@ def pretty(value: Any) -> str:
 
 def coded(text: str) -> Markup:
     """Text with what stands between `backticks` as code."""
-    parts = [Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(text.split("`"))]
+    parts = [
+        Markup("<code>{}</code>").format(part) if n % 2 else escape(part)
+        for n, part in enumerate(text.split("`"))
+    ]
     return Markup("").join(parts)
 
 
@@ -75,14 +78,20 @@ def lasted(start: str | None, end: str | None) -> str:
     """How long, as `0.4 s`, `12 s` or `3 min 5 s`; nothing while it lasts."""
     if not start or not end:
         return ""
-    seconds = max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    seconds = max(
+        0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    )
     if seconds < 10:
         return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return (
+        f"{seconds:.0f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    )
 
 
 def install(app: Flask) -> None:
-    app.jinja_env.filters.update(words=words, mark=mark, shown=shown, coded=coded, pretty=pretty, moment=moment)
+    app.jinja_env.filters.update(
+        words=words, mark=mark, shown=shown, coded=coded, pretty=pretty, moment=moment
+    )
     app.jinja_env.filters.update(given_up=given_up, on_button=on_button, what_it_does=what_it_does)
     app.jinja_env.globals.update(lasted=lasted, base_url=base_url)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

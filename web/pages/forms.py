@@ -52,7 +52,10 @@ class Field:
 def fields_of(saga: str, schema: Mapping[str, Any]) -> list[Field]:
     """The fields of an input schema, in its order, each with its example in it."""
     required = schema.get("required", [])
-    found = [_field(saga, name, one, name in required, schema) for name, one in schema.get("properties", {}).items()]
+    found = [
+        _field(saga, name, one, name in required, schema)
+        for name, one in schema.get("properties", {}).items()
+    ]
     few = sum(field.required for field in found) < len(found) / 2  # the rarer kind is marked
     word = "required" if few else "optional"
     return [replace(field, marked=word if field.required == few else "") for field in found]
@@ -60,7 +63,10 @@ def fields_of(saga: str, schema: Mapping[str, Any]) -> list[Field]:
 
 def filled(fields: list[Field], values: Mapping[str, str]) -> list[Field]:
     """The same fields with what was typed into them, but for secrets: those leave this server for the store alone."""
-    return [replace(field, value="" if field.secret else values.get(PREFIX + field.name, "")) for field in fields]
+    return [
+        replace(field, value="" if field.secret else values.get(PREFIX + field.name, ""))
+        for field in fields
+    ]
 
 
 def faulty(fields: list[Field], faults: list[dict[str, str]]) -> tuple[list[Field], list[str]]:
@@ -80,7 +86,9 @@ def faulty(fields: list[Field], faults: list[dict[str, str]]) -> tuple[list[Fiel
         else field
         for field in fields
     ]
-    return marked, [sentence(text) for name, texts in of_field.items() if name not in known for text in texts]
+    return marked, [
+        sentence(text) for name, texts in of_field.items() if name not in known for text in texts
+    ]
 
 
 def _in_its_unit(field: Field, text: str) -> str:
@@ -90,7 +98,9 @@ def _in_its_unit(field: Field, text: str) -> str:
     return AMOUNT.sub(lambda found: f"{found[1]} {int(found[2]) / 100:,.2f}", text)
 
 
-def read_input(fields: list[Field], values: Mapping[str, str]) -> tuple[dict[str, Any], list[dict[str, str]]]:
+def read_input(
+    fields: list[Field], values: Mapping[str, str]
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """What was filled in as the saga's input, and the faults of what could not even be read. An empty optional field is left out."""
     found: dict[str, Any] = {}
     faults = []
@@ -114,14 +124,20 @@ def _read(field: Field, text: str) -> Any:
     if field.kind == "money":
         return _cents(text)
     if field.kind == "whole":
-        if len(text) > 18 or not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit():
+        if (
+            len(text) > 18
+            or not text.removeprefix("-").isascii()
+            or not text.removeprefix("-").isdigit()
+        ):
             raise ValueError("must be a whole number")
         return int(text)
     if field.kind in ("number", "json"):
         try:
             return parse(text.encode("utf-8", "replace"))
         except Problem as error:
-            raise ValueError("must be a number" if field.kind == "number" else error.detail) from error
+            raise ValueError(
+                "must be a number" if field.kind == "number" else error.detail
+            ) from error
     if field.kind == "choice":
         return json.loads(text) if text in [value for value, _ in field.choices] else text
     return text
@@ -129,7 +145,11 @@ def _read(field: Field, text: str) -> Any:
 
 def _cents(text: str) -> int:
     try:
-        amount = Decimal(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text.replace(",", ""))
+        amount = Decimal(
+            text.replace(",", ".")
+            if text.count(",") == 1 and "." not in text
+            else text.replace(",", "")
+        )
     except InvalidOperation:
         raise ValueError("must be an amount such as 12.50") from None
     if not amount.is_finite() or abs(amount) > 10**12 or amount != amount.quantize(Decimal("0.01")):
@@ -137,7 +157,9 @@ def _cents(text: str) -> int:
     return int(amount * 100)
 
 
-def _field(saga: str, name: str, one: Mapping[str, Any], required: bool, schema: Mapping[str, Any]) -> Field:
+def _field(
+    saga: str, name: str, one: Mapping[str, Any], required: bool, schema: Mapping[str, Any]
+) -> Field:
     one = _resolved(one, schema)
     ours = hint(saga, name)
     kind, choices = _kind(name, one)
@@ -194,7 +216,10 @@ def _resolved(one: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str,
         options = [option for option in found.get("anyOf", []) if option.get("type") != "null"]
         if len(options) == 1:
             found.pop("anyOf")
-            found = {**options[0], **{k: v for k, v in found.items() if k != "default" or v is not None}}
+            found = {
+                **options[0],
+                **{k: v for k, v in found.items() if k != "default" or v is not None},
+            }
         elif ref is None:
             break
     return found

@@ -48,7 +48,9 @@ def groups_of(graph: Graph) -> list[Group]:
 def _named(names: Sequence[str]) -> str:
     """As `copy_… × 100`."""
     first, last = min(names), max(names)
-    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    alike = sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    )
     return f"{first[:alike] or first}… × {len(names)}"
 
 
@@ -58,7 +60,9 @@ def overall(states: Iterable[str]) -> str:
     return next((state for state in FIRST if state in found), "pending")
 
 
-def folded(graph: Graph, steps: Sequence[Mapping[str, Any]], groups: Sequence[Group]) -> tuple[Graph, list[Mapping[str, Any]]]:
+def folded(
+    graph: Graph, steps: Sequence[Mapping[str, Any]], groups: Sequence[Group]
+) -> tuple[Graph, list[Mapping[str, Any]]]:
     """Graph and steps with each group in the place of its members.
 
     A group's step has `members`: how many are in each state; so has its compensation.
@@ -112,7 +116,9 @@ def _as_one(group: Group, members: Sequence[Mapping[str, Any]]) -> dict[str, Any
     }
 
 
-def folded_effects(effects: Sequence[Mapping[str, Any]], groups: Sequence[Group]) -> list[dict[str, Any]]:
+def folded_effects(
+    effects: Sequence[Mapping[str, Any]], groups: Sequence[Group]
+) -> list[dict[str, Any]]:
     """Rows of effects with each group's as one: `outcomes` and `undos` count its members."""
     of = {name: group for group in groups for name in group.members}
     rows: dict[str, dict[str, Any]] = {}

@@ -72,7 +72,10 @@ def submit() -> AnyResponse:
 def carried(form: Mapping[str, str]) -> dict[str, str]:
     """What is drawn again of a form that was not taken: no secrets, nothing of a large one."""
     saga = _chosen(form.get("saga"))
-    if saga is None or sum(len(name) + len(value) for name, value in form.items()) > CARRIED_CHARACTERS:
+    if (
+        saga is None
+        or sum(len(name) + len(value) for name, value in form.items()) > CARRIED_CHARACTERS
+    ):
         return {}
     fields = [field for field in fields_of(saga["name"], saga["input"]) if not field.secret]
     names = {PREFIX + field.name for field in fields}
@@ -87,7 +90,9 @@ def filled_again(form: Mapping[str, str]) -> Response:
     fields = filled(fields_of(saga["name"], saga["input"]), form) if saga else []
     secrets = ", ".join(field.label for field in fields if field.secret)
     said = "You are signed in again. Nothing was sent yet: press Start to send it."
-    return _page(saga, fields, [said + (f" Type again: {secrets}." if secrets else "")], key_of(form))
+    return _page(
+        saga, fields, [said + (f" Type again: {secrets}." if secrets else "")], key_of(form)
+    )
 
 
 def unsent(problem: Problem) -> Response | None:
@@ -116,7 +121,9 @@ def unsent(problem: Problem) -> Response | None:
     return make_response(page, problem.status)
 
 
-def _all_of_them(saga: dict[str, Any], value: dict[str, Any], faults: list[dict[str, str]]) -> list[dict[str, str]]:
+def _all_of_them(
+    saga: dict[str, Any], value: dict[str, Any], faults: list[dict[str, str]]
+) -> list[dict[str, str]]:
     """What cannot be read, and what does not fit among the rest: nobody likes to be told one thing at a time."""
     told = {fault["pointer"] for fault in faults}
     try:

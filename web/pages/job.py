@@ -38,7 +38,10 @@ from surefoot.web.pages.grouping import folded, folded_effects, groups_of
 from surefoot.web.pages.once import key_of, new_key
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
-SAID_OF = {"redrive": "sent-back", "discard": "laid-down"}  # of a letter's decisions; all others are "decided"
+SAID_OF = {
+    "redrive": "sent-back",
+    "discard": "laid-down",
+}  # of a letter's decisions; all others are "decided"
 OWNING = {"take": owning.take, "release": owning.release}
 REASON_CHARACTERS = 1000
 PAGE_DIGITS = 6
@@ -62,7 +65,9 @@ SAID = {  # what a button did, named in the address so that nobody can put words
 def show(job_id: str) -> AnyResponse:
     if not is_id(job_id):
         return redirect(url_for("jobs_page.find", q=job_id), 303)  # a name, such as order-7K3F
-    return make_response(render_template("job.html", said=SAID.get(request.args.get("said", "")), **_facts(job_id)))
+    return make_response(
+        render_template("job.html", said=SAID.get(request.args.get("said", "")), **_facts(job_id))
+    )
 
 
 @routes.get("/live")
@@ -156,7 +161,11 @@ def decide_letter(job_id: str, letter_id: str) -> AnyResponse:
     if letter_view(here.db, letter_id, who.tenant_id)["job"] != job_id:
         raise NotFound("This job has no such dead letter.")
     word, reason = request.form.get("decision", ""), request.form.get("reason", "").strip()
-    if word not in LETTER_ACTIONS or not 1 <= len(reason) <= REASON_CHARACTERS or not reason.isprintable():
+    if (
+        word not in LETTER_ACTIONS
+        or not 1 <= len(reason) <= REASON_CHARACTERS
+        or not reason.isprintable()
+    ):
         raise RequestError(NO_REASON)
     try:
         done = carry_out(word, job_id, letter_id, reason, key_of(request.form))
@@ -188,7 +197,9 @@ def _back(job_id: str, said: str) -> AnyResponse:
 
 def _in_flower(job_id: str) -> Callable[[str, str], str]:
     """The address of an operation in Flower: an operation's id is its Celery task's."""
-    return lambda step, kind: f"{door().settings.flower_url}/task/{operation_id(job_id, step, '', kind)}"
+    return lambda step, kind: (
+        f"{door().settings.flower_url}/task/{operation_id(job_id, step, '', kind)}"
+    )
 
 
 def _facts(job_id: str) -> dict[str, Any]:

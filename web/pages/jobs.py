@@ -44,7 +44,9 @@ def index() -> AnyResponse:
     if "state" in filters:
         filters["state"] = STATES[filters["state"]]
     here, tenant_id, pages = door(), principal().tenant_id, Pages("jobs", **filters)
-    jobs, edge = list_jobs(here.db, tenant_id, **filters, after=pages.after(), limit=turning.PAGE_ROWS)
+    jobs, edge = list_jobs(
+        here.db, tenant_id, **filters, after=pages.after(), limit=turning.PAGE_ROWS
+    )
     total = count_jobs(here.db, tenant_id, **filters) if edge or "cursor" in request.args else None
     turn = turned(chosen.filters, len(jobs), pages.cursor(edge), total)
     return _page(chosen, sagas, jobs, turn)

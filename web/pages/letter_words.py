@@ -41,5 +41,7 @@ def what_it_does(action: str, letter: Mapping[str, Any]) -> str:
     if letter["needs_person"] and letter["why"] == "unknown_outcome":
         return "somebody has looked and it has not happened: it is tried again."
     return (
-        "it has fresh attempts, where it stands." if letter["needs_person"] else "as a new job with the same input, which names this one."
+        "it has fresh attempts, where it stands."
+        if letter["needs_person"]
+        else "as a new job with the same input, which names this one."
     )

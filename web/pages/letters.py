@@ -84,7 +84,11 @@ def decide(letter_id: str) -> AnyResponse:
     here, who = door(), principal()
     letter_view(here.db, letter_id, who.tenant_id)
     word, reason = request.form.get("decision", ""), request.form.get("reason", "").strip()
-    if word not in ("redrive", "discard") or not 1 <= len(reason) <= REASON_CHARACTERS or not reason.isprintable():
+    if (
+        word not in ("redrive", "discard")
+        or not 1 <= len(reason) <= REASON_CHARACTERS
+        or not reason.isprintable()
+    ):
         raise RequestError("A decision needs its reason, of one line.")
     try:
         if word == "discard":
@@ -99,7 +103,11 @@ def decide(letter_id: str) -> AnyResponse:
 
 def _here() -> dict[str, Any]:
     """What leads back to the page that was looked at: its filters and its cursor."""
-    return {name: text for name in (*FILTERS, "cursor", "from", "trail") if (text := request.args.get(name))}
+    return {
+        name: text
+        for name in (*FILTERS, "cursor", "from", "trail")
+        if (text := request.args.get(name))
+    }
 
 
 def _back(said: str) -> AnyResponse:

@@ -24,7 +24,9 @@ def show() -> Response:
     limits = sessions.Limits.of(door().settings)
     found = sessions.list_sessions(door().db, limits, principal().key_id)
     said = SAID.get(request.args.get("said", ""))
-    page = render_template("sessions.html", sessions=found, own=session_id(), limits=limits, said=said, browser=browser)
+    page = render_template(
+        "sessions.html", sessions=found, own=session_id(), limits=limits, said=said, browser=browser
+    )
     return make_response(page)
 
 

@@ -50,7 +50,11 @@ def enter() -> AnyResponse:
     target = _way_back(request.form.get("next"))
     rates.check_tries()
     who = auth.find_key(request.form.get("key", "").strip())
-    form = {name.removeprefix(CARRIED): value for name, value in request.form.items() if name.startswith(CARRIED)}
+    form = {
+        name.removeprefix(CARRIED): value
+        for name, value in request.form.items()
+        if name.startswith(CARRIED)
+    }
     if who is None:
         fault = "This key is unknown or was revoked. It begins with sf_, unless you chose your own."
         return _page(target, 401, fault=fault, carried=form)
@@ -68,7 +72,9 @@ def _page(
     notice: str = "",
     carried: Mapping[str, str] = NOTHING,
 ) -> Response:
-    page = render_template("sign_in.html", next=target, fault=fault, notice=notice, carried=carried, prefix=CARRIED)
+    page = render_template(
+        "sign_in.html", next=target, fault=fault, notice=notice, carried=carried, prefix=CARRIED
+    )
     return make_response(page, status)
 
 

@@ -31,7 +31,9 @@ class Turned:
     older: str | None
 
 
-def turned(filters: Mapping[str, Any], rows: int, following: str | None, total: Count | None) -> Turned:
+def turned(
+    filters: Mapping[str, Any], rows: int, following: str | None, total: Count | None
+) -> Turned:
     """Of the page that was asked for. `rows`: those on it; `following`: the next one's cursor."""
     here: Any = request.endpoint
     first = _first_row()

@@ -43,7 +43,9 @@ class Store:
         self._sqlite = parts.get_backend_name() == "sqlite"
         self._connection: Any
         if self._sqlite:
-            self._connection = sqlite3.connect(parts.database or "", timeout=PATIENCE_S, isolation_level=None)
+            self._connection = sqlite3.connect(
+                parts.database or "", timeout=PATIENCE_S, isolation_level=None
+            )
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
         else:
@@ -65,13 +67,20 @@ class Store:
             for step in range(STEPS):
                 state = "queued" if step == 0 else "pending"
                 row = (f"{job}.{step}", job, step, state, min(step, 1))
-                self._run("INSERT INTO bench_operations VALUES (%s, %s, %s, %s, %s, 0, NULL, NULL, NULL, NULL)", *row)
+                self._run(
+                    "INSERT INTO bench_operations VALUES (%s, %s, %s, %s, %s, 0, NULL, NULL, NULL, NULL)",
+                    *row,
+                )
             self._run("INSERT INTO bench_history VALUES (%s, 1, 'submitted')", job)
         return job, f"{job}.0"
 
     def mark_sent(self, operation: str, now: float) -> None:
         with self._transaction():
-            self._run("UPDATE bench_operations SET sent_at = %s WHERE id = %s AND state = 'queued'", now, operation)
+            self._run(
+                "UPDATE bench_operations SET sent_at = %s WHERE id = %s AND state = 'queued'",
+                now,
+                operation,
+            )
 
     def claim(self, operation: str, token: str, lease_until: float) -> tuple[str, int] | None:
         """(job, step) of an operation taken; None: somebody else has it."""
@@ -89,12 +98,16 @@ class Store:
             more = bool(self._run(RELEASE, now, following))
             self._run("INSERT INTO bench_history VALUES (%s, %s, 'completed')", job, seq + 1)
             state = "running" if more else "completed"
-            self._run("UPDATE bench_jobs SET state = %s, seq = %s WHERE id = %s", state, seq + 1, job)
+            self._run(
+                "UPDATE bench_jobs SET state = %s, seq = %s WHERE id = %s", state, seq + 1, job
+            )
         return following if more else None
 
     def completed(self, jobs: list[str]) -> int:
         """How many of these jobs have ended; they are all that were made since the first of them."""
-        found = self._run("SELECT count(*) FROM bench_jobs WHERE id >= %s AND state = 'completed'", min(jobs))
+        found = self._run(
+            "SELECT count(*) FROM bench_jobs WHERE id >= %s AND state = 'completed'", min(jobs)
+        )
         return int(found[0][0])
 
     @contextmanager
@@ -113,5 +126,7 @@ class Store:
         count("commits")
 
     def _run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        cursor = self._connection.execute(statement.replace("%s", "?") if self._sqlite else statement, values)
+        cursor = self._connection.execute(
+            statement.replace("%s", "?") if self._sqlite else statement, values
+        )
         return list(cursor.fetchall()) if cursor.description else []

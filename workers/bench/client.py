@@ -29,7 +29,14 @@ def load(kind: Driver, jobs: int) -> dict[str, Any]:
     submit_s = [_timed(kind.submit) for _ in range(jobs)]
     finished, rescued = _wait(kind, jobs, LOAD_LOOK_S)
     wall_s = time.perf_counter() - started
-    return {"submitted": jobs, "finished": finished, "rescued": rescued, "wall_s": wall_s, "submit_s": submit_s, "done_s": []}
+    return {
+        "submitted": jobs,
+        "finished": finished,
+        "rescued": rescued,
+        "wall_s": wall_s,
+        "submit_s": submit_s,
+        "done_s": [],
+    }
 
 
 def idle(kind: Driver, jobs: int) -> dict[str, Any]:
@@ -44,7 +51,14 @@ def idle(kind: Driver, jobs: int) -> dict[str, Any]:
         done_s.append(time.perf_counter() - before)
         finished, rescued = finished + ended, rescued + sent_again
     wall_s = time.perf_counter() - started
-    return {"submitted": jobs, "finished": finished, "rescued": rescued, "wall_s": wall_s, "submit_s": submit_s, "done_s": done_s}
+    return {
+        "submitted": jobs,
+        "finished": finished,
+        "rescued": rescued,
+        "wall_s": wall_s,
+        "submit_s": submit_s,
+        "done_s": done_s,
+    }
 
 
 def _timed(call: Any) -> float:
@@ -81,7 +95,9 @@ def answers(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Until standard input ends."""
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as out:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # answers only: whatever else is printed goes to the log
+        os.dup2(
+            sys.stderr.fileno(), sys.stdout.fileno()
+        )  # answers only: whatever else is printed goes to the log
         counting.start()
         counting.watch_the_store()
         for answer in answers(iter(sys.stdin.readline, "")):

@@ -67,14 +67,20 @@ class OfEngine:
 
     def done(self) -> int:
         with reading(self._db) as connection:
-            found = select(func.count()).select_from(jobs).where(jobs.c.id >= min(self._ids), jobs.c.state == "completed")
+            found = (
+                select(func.count())
+                .select_from(jobs)
+                .where(jobs.c.id >= min(self._ids), jobs.c.state == "completed")
+            )
             return int(connection.execute(found).scalar_one())
 
     def forget(self) -> None:
         self._ids = []
 
     def rescue(self) -> int:
-        return sum(Sweeper(self._db, settings(), self._publisher, probe(broker_url())).run_once().values())
+        return sum(
+            Sweeper(self._db, settings(), self._publisher, probe(broker_url())).run_once().values()
+        )
 
 
 class OfPlainCelery:
@@ -83,7 +89,9 @@ class OfPlainCelery:
     def __init__(self, what: str) -> None:
         folder = tally_folder()
         if folder is None:
-            raise RuntimeError("the bench says where its counters are; this is not to be run by itself")
+            raise RuntimeError(
+                "the bench says where its counters are; this is not to be run by itself"
+            )
         self._tallies = Tallies(folder)
         self._app: Celery = plain.make(results=what == "chord")
         self._send = plain.send_chord if what == "chord" else plain.send_chain

@@ -31,10 +31,17 @@ def copy(db: Engine, job_id: str, first: int, last: int) -> None:
             tx.execute(text("SET LOCAL statement_timeout = 0"))
         for table, own, key in (
             (jobs, {"id": id_of_job}, "id"),
-            (operations, {"id": IDS[name].format(kind="t.rank + 1"), "job_id": id_of_job}, "job_id"),
+            (
+                operations,
+                {"id": IDS[name].format(kind="t.rank + 1"), "job_id": id_of_job},
+                "job_id",
+            ),
             (history, {"job_id": id_of_job}, "job_id"),
         ):
-            tx.execute(text(_statement(table, own, key, NUMBERS[name])), {"first": first, "last": last, "job": _stored(name, job_id)})
+            tx.execute(
+                text(_statement(table, own, key, NUMBERS[name])),
+                {"first": first, "last": last, "job": _stored(name, job_id)},
+            )
 
 
 def _statement(table: Table, own: dict[str, str], key: str, numbers: str) -> str:
@@ -51,7 +58,9 @@ def settle(db: Engine) -> None:
     """Let the database learn how much there is and write down what it owes, at once and not in the middle of a measurement."""
     if db.dialect.name == "sqlite":
         with db.connect() as connection:
-            connection.exec_driver_sql("COMMIT")  # the one that every connection of ours begins with
+            connection.exec_driver_sql(
+                "COMMIT"
+            )  # the one that every connection of ours begins with
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         return
     admin = create_engine(db.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)

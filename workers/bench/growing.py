@@ -13,7 +13,9 @@ PARKED_S = 30 * 24 * 3600.0
 
 def chain(steps: int, lanes: int, *, undone: bool = False) -> Saga[Nothing]:
     """Steps one after the other; `undone`: the last one is refused, so all others are undone."""
-    saga = Saga(f"bench_{'undone' if undone else 'chain'}_{steps}_{lanes}", version=1, input=Nothing)
+    saga = Saga(
+        f"bench_{'undone' if undone else 'chain'}_{steps}_{lanes}", version=1, input=Nothing
+    )
     for number in range(steps):
         lane = f"bench_{'abc'[number % lanes]}"
         if not undone:
@@ -32,7 +34,10 @@ def refused(ctx: Any, o: Nothing) -> None:
 
 def fork(members: int) -> Saga[Nothing]:
     saga = Saga(f"bench_fork_{members}", version=1, input=Nothing)
-    made = [saga.step(lane="bench_a", after=[], undo=None)(empty(f"member_{number}")) for number in range(members)]
+    made = [
+        saga.step(lane="bench_a", after=[], undo=None)(empty(f"member_{number}"))
+        for number in range(members)
+    ]
     saga.step(lane="bench_a", after=made, undo=None)(empty("join"))
     return saga
 

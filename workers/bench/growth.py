@@ -60,7 +60,10 @@ class Growth:
         """What is printed."""
         waiting: list[Side] = []
         finished: list[Side] = []
-        for name, sides, sizes in (("parked", waiting, self._extent.parked_sizes()), ("finished", finished, self._extent.finished_sizes())):
+        for name, sides, sizes in (
+            ("parked", waiting, self._extent.parked_sizes()),
+            ("finished", finished, self._extent.finished_sizes()),
+        ):
             for size in sizes:
                 yield {"doing": f"{size:,} {name} jobs are filled in"}
                 yard = self._filled(name, size)
@@ -73,8 +76,13 @@ class Growth:
             ("steps_lanes", "steps of a chain across three lanes", 3, False),
             ("steps_undone", "steps done and undone", 1, True),
         ):
-            chains = [(steps, chain(steps, lanes, undone=undone)) for steps in growing(3, 30, self._extent.steps)]
-            yield from self._rounds(name, title, 1.15, [self._alone(steps, steps, saga) for steps, saga in chains])
+            chains = [
+                (steps, chain(steps, lanes, undone=undone))
+                for steps in growing(3, 30, self._extent.steps)
+            ]
+            yield from self._rounds(
+                name, title, 1.15, [self._alone(steps, steps, saga) for steps, saga in chains]
+            )
         yield from self._rounds("parked", "jobs that wait", 1.05, waiting)
         yield from self._rounds("finished", "finished jobs in the store", 1.15, finished)
         yield from self._forks()
@@ -98,12 +106,21 @@ class Growth:
             yield {"doing": f"{title}, round {number + 1} of {rounds}"}
             began = time.monotonic()
             for side in sides if number % 2 == 0 else reversed(sides):
-                yield {"name": name, "title": title, "limit": limit, "size": side.size, "values": side.batch()}
+                yield {
+                    "name": name,
+                    "title": title,
+                    "limit": limit,
+                    "size": side.size,
+                    "values": side.batch(),
+                }
             took = time.monotonic() - began
 
     def _alone(self, size: int, operations: int, saga: Saga[Nothing]) -> Side:
         """Jobs of one saga, as many as make up a batch's steps; figures are those of an operation."""
-        yard, many = Yard(self._small, self._settings, [saga]), max(1, 3 * self._extent.jobs // size)
+        yard, many = (
+            Yard(self._small, self._settings, [saga]),
+            max(1, 3 * self._extent.jobs // size),
+        )
         batch = partial(self._meter.over, yard, many * operations, partial(_run, yard, saga, many))
         return Side(size, yard, batch, partial(_run, yard, saga, 1 if size <= WIDE else 0))
 
@@ -136,9 +153,15 @@ class Growth:
 
     def _filled(self, row: str, size: int) -> Yard | None:
         """A store of its own with so many jobs. None when it would take more than half of the time that is left."""
-        yard = Yard(open_engine(self._stores[store_of(row, size)]), self._settings, [self._three, self._parked])
+        yard = Yard(
+            open_engine(self._stores[store_of(row, size)]),
+            self._settings,
+            [self._three, self._parked],
+        )
         parked, finished = (size, 0) if row == "parked" else (min(OPEN, size), size)
-        fits = self._copied(yard, self._parked, LONG_AGO, parked) and self._copied(yard, self._three, 0, finished)
+        fits = self._copied(yard, self._parked, LONG_AGO, parked) and self._copied(
+            yard, self._three, 0, finished
+        )
         return yard if fits else None
 
     def _copied(self, yard: Yard, saga: Saga[Nothing], start: int, jobs: int) -> bool:

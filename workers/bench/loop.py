@@ -14,7 +14,10 @@ from surefoot.workers.bench import counting
 from surefoot.workers.bench.by_hand import Store
 from surefoot.workers.bench.told import broker_url, store_url
 
-QUEUE, HELD = "bench_loop", "bench_loop.held"  # a message is held until it is done, as unacknowledged ones are
+QUEUE, HELD = (
+    "bench_loop",
+    "bench_loop.held",
+)  # a message is held until it is done, as unacknowledged ones are
 LEASE_S = 15.0
 POP_S = 1.0
 

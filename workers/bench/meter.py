@@ -21,12 +21,21 @@ class Meter:
         """What `work` costs for each of its units, and what else kept the machine busy meanwhile."""
         before, began, busy_s = self._read(yard), time.perf_counter(), machine_busy_s()
         work()
-        took, after, busy_s = time.perf_counter() - began, self._read(yard), machine_busy_s() - busy_s
+        took, after, busy_s = (
+            time.perf_counter() - began,
+            self._read(yard),
+            machine_busy_s() - busy_s,
+        )
         told = {name: (after[name] - before[name]) / units for name in after}
         cpu_ms = told["cpu_ms"] + told.get("database_ms", 0.0)
         weighing_ms = told.pop("weighing_ms")
         ours_s = units * (cpu_ms + weighing_ms) / 1000
-        return {CPU: cpu_ms, **told, "per_s": units / took, OTHERS: max(0.0, (busy_s - ours_s) / took)}
+        return {
+            CPU: cpu_ms,
+            **told,
+            "per_s": units / took,
+            OTHERS: max(0.0, (busy_s - ours_s) / took),
+        }
 
     def _read(self, yard: Yard) -> dict[str, float]:
         box = yard.postbox

@@ -18,7 +18,12 @@ QUEUE = "bench_plain"
 
 def make(*, results: bool) -> Celery:
     """The app of the workers (`results`, for chords), or of a client that only publishes chains."""
-    app = Celery("plain", broker=broker_url(), backend=broker_url() if results else None, set_as_current=results)
+    app = Celery(
+        "plain",
+        broker=broker_url(),
+        backend=broker_url() if results else None,
+        set_as_current=results,
+    )
     app.conf.update(
         task_default_queue=QUEUE,
         task_ignore_result=True,
@@ -56,12 +61,16 @@ def join(_results: list[Any]) -> None:
 
 def send_chain(app: Celery) -> None:
     """Three tasks, one after the other."""
-    chain(*(app.tasks[f"plain.{name}"].si() for name in ("first", "second", "third")), app=app).apply_async()
+    chain(
+        *(app.tasks[f"plain.{name}"].si() for name in ("first", "second", "third")), app=app
+    ).apply_async()
 
 
 def send_chord(app: Celery) -> None:
     """Ten tasks side by side and one after them."""
-    chord([app.tasks["plain.member"].si() for _ in range(MEMBERS)], app=app)(app.tasks["plain.join"].s())
+    chord([app.tasks["plain.member"].si() for _ in range(MEMBERS)], app=app)(
+        app.tasks["plain.join"].s()
+    )
 
 
 def make_worker() -> Celery:

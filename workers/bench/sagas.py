@@ -33,10 +33,16 @@ def empty(name: str) -> Callable[..., None]:
     return step
 
 
-for _saga, _lanes in ((one_lane, ("bench_a", "bench_a", "bench_a")), (lanes, ("bench_a", "bench_b", "bench_c"))):
+for _saga, _lanes in (
+    (one_lane, ("bench_a", "bench_a", "bench_a")),
+    (lanes, ("bench_a", "bench_b", "bench_c")),
+):
     for _name, _lane in zip(("first", "second", "third"), _lanes, strict=True):
         _saga.step(lane=_lane, undo=None)(empty(_name))
 
 for _saga, _brief in ((fork, True), (fork_apart, False)):
-    _members = [_saga.step(lane="bench_a", after=[], undo=None, brief=_brief)(empty(f"member_{n}")) for n in range(1, MEMBERS + 1)]
+    _members = [
+        _saga.step(lane="bench_a", after=[], undo=None, brief=_brief)(empty(f"member_{n}"))
+        for n in range(1, MEMBERS + 1)
+    ]
     _saga.step(lane="bench_a", after=_members, undo=None)(empty("join"))

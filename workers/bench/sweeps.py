@@ -15,7 +15,9 @@ LOOKS = 50  # at each query; the quickest counts
 NIL = "00000000-0000-0000-0000-000000000000"
 SWEEPS: dict[str, Callable[[Connection], Any]] = {
     "unsent": lambda c: queries.unsent(c, 1.0, 200),
-    "lost": lambda c: [queries.sent_long_ago(c, queue, 15.0, 200) for queue in queries.sent_queues(c, 15.0)],
+    "lost": lambda c: [
+        queries.sent_long_ago(c, queue, 15.0, 200) for queue in queries.sent_queues(c, 15.0)
+    ],
     "expired": lambda c: queries.expired(c, 200),
     "due": lambda c: updates.wake_due(c, 200),
     "nobody_came": lambda c: queries.nobody_came(c, 200),
@@ -28,7 +30,10 @@ SWEEPS: dict[str, Callable[[Connection], Any]] = {
 
 def sweep_ms(db: Engine) -> dict[str, float]:
     """Milliseconds from asking to the answer; a name of a figure for each query."""
-    return {f"sweep_{name}_ms": 1000 * min(_took(db, name, query) for _ in range(LOOKS)) for name, query in SWEEPS.items()}
+    return {
+        f"sweep_{name}_ms": 1000 * min(_took(db, name, query) for _ in range(LOOKS))
+        for name, query in SWEEPS.items()
+    }
 
 
 def _took(db: Engine, name: str, query: Callable[[Connection], Any]) -> float:

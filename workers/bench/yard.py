@@ -57,7 +57,9 @@ class Postbox:
         """There is nothing to close."""
 
     def depth(self, queues: Sequence[str]) -> dict[str, int]:
-        return {queue: sum(parcel.message.queue == queue for parcel in self.waiting) for queue in queues}
+        return {
+            queue: sum(parcel.message.queue == queue for parcel in self.waiting) for queue in queues
+        }
 
     def marker(self) -> str | None:
         return self.mark
@@ -79,7 +81,12 @@ class Yard:
         self.sweep()  # leaves the broker's marker
 
     def submit(self, saga: Saga[Any]) -> str:
-        done = submit(self.db, self._settings, self._registry, Submission(tenant_id=self._tenant, saga=saga.name, input={}, actor="bench"))
+        done = submit(
+            self.db,
+            self._settings,
+            self._registry,
+            Submission(tenant_id=self._tenant, saga=saga.name, input={}, actor="bench"),
+        )
         ring(self.db, self.postbox, done.plan)
         return done.job_id
 
@@ -94,11 +101,26 @@ class Yard:
 
     def _deliver(self, parcel: Parcel) -> None:
         first, limit = parcel.message.operation_id, lambda seconds: nullcontext()
-        performed = perform(self.db, self._settings, self._registry, self.postbox, parcel.delivery("bench", 0), limit=limit)
+        performed = perform(
+            self.db,
+            self._settings,
+            self._registry,
+            self.postbox,
+            parcel.delivery("bench", 0),
+            limit=limit,
+        )
         while performed.following is not None and parcel.next is not None:
             parcel = parcel.next
             delivery = parcel.delivery("bench", 0, message=first)
-            performed = run_on(self.db, self._settings, self._registry, self.postbox, delivery, performed.following, limit=limit)
+            performed = run_on(
+                self.db,
+                self._settings,
+                self._registry,
+                self.postbox,
+                delivery,
+                performed.following,
+                limit=limit,
+            )
         following = parcel.following(performed)
         if following is not None:
             self.postbox.send(following)

@@ -17,13 +17,17 @@ PAGE_ROWS, PAGE_ROWS_MOST = 50, 200
 Edge = tuple[datetime, str]  # (at, id) of the last row of a page
 
 
-def acts_view(db: Engine, asked: Asked, *, after: Edge | None = None, limit: int = PAGE_ROWS) -> tuple[list[dict[str, Any]], Edge | None]:
+def acts_view(
+    db: Engine, asked: Asked, *, after: Edge | None = None, limit: int = PAGE_ROWS
+) -> tuple[list[dict[str, Any]], Edge | None]:
     """Acts, newest first. Returns (rows, where the next page begins, or None at the end)."""
     limit = max(1, min(limit, PAGE_ROWS_MOST))
     with reading(db) as connection:
         rows = acts.page(connection, asked, after, limit + 1)
     shown = rows[:limit]
-    return [_brief(row) for row in shown], (shown[-1].at, shown[-1].id) if len(rows) > limit else None
+    return [_brief(row) for row in shown], (shown[-1].at, shown[-1].id) if len(
+        rows
+    ) > limit else None
 
 
 def _brief(row: AnyRow) -> dict[str, Any]:

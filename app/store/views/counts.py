@@ -51,5 +51,7 @@ def needing_person(db: Engine, tenant_id: str) -> Count:
 
 def needing_person_of(connection: Connection, tenant_id: str) -> Count:
     """The same, within a read."""
-    waiting = select(jobs.c.id).where(jobs.c.tenant_id == tenant_id, jobs.c.state == literal_column("'attention'"))
+    waiting = select(jobs.c.id).where(
+        jobs.c.tenant_id == tenant_id, jobs.c.state == literal_column("'attention'")
+    )
     return counted(connection, waiting)

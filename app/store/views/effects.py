@@ -40,7 +40,10 @@ _view = table(
     column("undo_attempts", Integer),
 )
 
-LEAVES_SOMETHING = ("partial", "notice")  # fidelities after which something stays although the undo has run
+LEAVES_SOMETHING = (
+    "partial",
+    "notice",
+)  # fidelities after which something stays although the undo has run
 MOST_NAMED = 8  # of one fidelity
 FIDELITIES = ("exact", "equivalent", "partial", "notice")
 
@@ -63,7 +66,12 @@ class Effect:
     @property
     def stays(self) -> bool:
         """Whether its job was turned and it took effect, or may have, and it is one that is not undone (`undo=None`)."""
-        return self.turned and self.undo_state == "not_needed" and self.fidelity is None and self.outcome != "none"
+        return (
+            self.turned
+            and self.undo_state == "not_needed"
+            and self.fidelity is None
+            and self.outcome != "none"
+        )
 
     @property
     def left_over(self) -> bool:
@@ -79,13 +87,29 @@ def effects_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list
         return found
     c = _view.c
     query = (
-        select(c.job_id, c.step, c.item, c.fidelity, c.outcome, c.undo_state, c.undo_attempts, jobs.c.dir)
+        select(
+            c.job_id,
+            c.step,
+            c.item,
+            c.fidelity,
+            c.outcome,
+            c.undo_state,
+            c.undo_attempts,
+            jobs.c.dir,
+        )
         .join_from(_view, jobs, jobs.c.id == c.job_id)
         .where(c.job_id.in_(job_ids))
         .order_by(c.job_id, c.rank, c.item)
     )
     for row in connection.execute(query):
-        told = (row.step, row.item, row.fidelity, row.outcome, row.undo_state, row.undo_attempts or 0)
+        told = (
+            row.step,
+            row.item,
+            row.fidelity,
+            row.outcome,
+            row.undo_state,
+            row.undo_attempts or 0,
+        )
         found[row.job_id].append(Effect(*told, turned=row.dir == Dir.BACK))
     return found
 
@@ -132,7 +156,9 @@ def note_of(node: Node, effect: Effect) -> str:
     """What its author says of what is left, where something is, or will be; of an effect that never was there is nothing to say."""
     if effect.stays:
         return node.note
-    applies = effect.undo_state == "done" or (effect.undo_state == "pending" and effect.outcome != "none")
+    applies = effect.undo_state == "done" or (
+        effect.undo_state == "pending" and effect.outcome != "none"
+    )
     return node.compensation.note if node.compensation is not None and applies else ""
 
 
@@ -156,7 +182,11 @@ def _sentence(snapshot: Snapshot, effects: Sequence[Effect], counts: dict[str, A
         return _took_effect(snapshot, counts, stay)
     parts = []
     for fidelity, number in counts["undone"].items():
-        names = [_undo_name(snapshot, e.step) for e in effects if e.undo_state == "done" and e.fidelity == fidelity]
+        names = [
+            _undo_name(snapshot, e.step)
+            for e in effects
+            if e.undo_state == "done" and e.fidelity == fidelity
+        ]
         named = f" ({', '.join(names)})" if fidelity != "exact" and number <= MOST_NAMED else ""
         parts.append(f"{number} {fidelity}{named}")
     if counts["pending"]:

@@ -20,7 +20,9 @@ def health_view(db: Engine) -> dict[str, Any]:
     """{"relay": "ok" | "absent", "workers": number of live ones, "idle_queues": number of queues that none of them serves}."""
     w = workers.c
     relay = select(leases.c.fence).where(leases.c.name == RELAY, leases.c.expires_at > now())
-    live = select(w.lanes, w.consuming, w.children).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S))
+    live = select(w.lanes, w.consuming, w.children).where(
+        w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S)
+    )
     with reading(db) as connection:
         held = connection.execute(relay).first() is not None
         found = connection.execute(live).all()
@@ -55,6 +57,15 @@ def oldest_s(connection: Connection, *, past: bool) -> float:
     """`past`: of those that wait on past their time, which have no clock any more."""
     o = operations.c
     clock = o.queue_by.is_(None) if past else o.queue_by.is_not(None)
-    ready = select(o.ready_at, now()).where(o.state == QUEUED, o.missing == NOTHING, clock).order_by(o.queue_by).limit(1)
+    ready = (
+        select(o.ready_at, now())
+        .where(o.state == QUEUED, o.missing == NOTHING, clock)
+        .order_by(o.queue_by)
+        .limit(1)
+    )
     row = connection.execute(ready).one_or_none()
-    return max(0.0, (row[1] - row[0]).total_seconds()) if row is not None and row[0] is not None else 0.0
+    return (
+        max(0.0, (row[1] - row[0]).total_seconds())
+        if row is not None and row[0] is not None
+        else 0.0
+    )

@@ -20,12 +20,19 @@ SHOWN_WHOLE = 30  # events; of a longer history its two ends are shown
 NEWEST, OLDEST = 20, 5
 
 
-def history_view(db: Engine, job_id: str, tenant_id: str | None, *, after: int = 0, limit: int = PAGE_ROWS) -> dict[str, Any]:
+def history_view(
+    db: Engine, job_id: str, tenant_id: str | None, *, after: int = 0, limit: int = PAGE_ROWS
+) -> dict[str, Any]:
     """{"items": events after number `after`, "next": the number to go on after, or null}. Raises: NotFound."""
     h = history.c
     with reading(db) as connection:
         load(connection, job_id, tenant_id)
-        rows = connection.execute(select(history).where(h.job_id == job_id, h.seq > after).order_by(h.seq).limit(limit + 1)).all()
+        rows = connection.execute(
+            select(history)
+            .where(h.job_id == job_id, h.seq > after)
+            .order_by(h.seq)
+            .limit(limit + 1)
+        ).all()
         secrets = secrets_of(connection, job_id)
     items = [_event(row, secrets) for row in rows[:limit]]
     return {"items": items, "next": rows[limit - 1].seq if len(rows) > limit else None}
@@ -70,12 +77,21 @@ def history_pages(db: Engine, job_id: str, tenant_id: str | None, page: int) -> 
 
 def _events(connection: Connection, job_id: str) -> int:
     """How many there are: they are numbered from 1 without gaps."""
-    return connection.execute(select(func.max(history.c.seq)).where(history.c.job_id == job_id)).scalar_one() or 0
+    return (
+        connection.execute(
+            select(func.max(history.c.seq)).where(history.c.job_id == job_id)
+        ).scalar_one()
+        or 0
+    )
 
 
-def _newest_first(connection: Connection, job_id: str, least: int, most: int) -> list[dict[str, Any]]:
+def _newest_first(
+    connection: Connection, job_id: str, least: int, most: int
+) -> list[dict[str, Any]]:
     h = history.c
-    query = select(history).where(h.job_id == job_id, h.seq.between(least, most)).order_by(h.seq.desc())
+    query = (
+        select(history).where(h.job_id == job_id, h.seq.between(least, most)).order_by(h.seq.desc())
+    )
     secrets = secrets_of(connection, job_id)
     return [_event(row, secrets) for row in connection.execute(query)]
 

@@ -56,7 +56,10 @@ LEFT_OVER = {
     "undone": False,
     "undone_partly": True,
 }  # what `failed` is told as: whether something is left of it
-STORED_AS = {JobState.PENDING: JobState.RUNNING, JobState.WAITING: JobState.RUNNING}  # what is derived when a job is read
+STORED_AS = {
+    JobState.PENDING: JobState.RUNNING,
+    JobState.WAITING: JobState.RUNNING,
+}  # what is derived when a job is read
 
 # What an operation's state is called outside. `dropped` and `abandoned` are the engine's words.
 STEP_WORDS = {OpState.DROPPED: "not_started", OpState.ABANDONED: "stopped"}
@@ -68,7 +71,9 @@ def job_view(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
         return whole_job(connection, job_id, tenant_id)
 
 
-def job_with_letters(db: Engine, job_id: str, tenant_id: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def job_with_letters(
+    db: Engine, job_id: str, tenant_id: str | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The same, and its open dead letters as `letter_view` shows them, newest first. Raises: NotFound."""
     with reading(db) as connection:
         return _with_letters(connection, job_id, tenant_id)
@@ -79,15 +84,21 @@ def whole_job(connection: Connection, job_id: str, tenant_id: str | None) -> dic
     return _with_letters(connection, job_id, tenant_id)[0]
 
 
-def _with_letters(connection: Connection, job_id: str, tenant_id: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _with_letters(
+    connection: Connection, job_id: str, tenant_id: str | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     snapshot = load(connection, job_id, tenant_id)
-    given_up = letters.letters_of_job(connection, snapshot.job.id) if _may_have_letters(snapshot) else []
+    given_up = (
+        letters.letters_of_job(connection, snapshot.job.id) if _may_have_letters(snapshot) else []
+    )
     ids = [snapshot.job.id]
     again = reruns_of(connection, ids).get(snapshot.job.id) if snapshot.ended else None
     view = brief(snapshot, effects_of(connection, ids)[snapshot.job.id], again)
     return view | {
         "steps": [_step(snapshot, node) for node in snapshot.graph.nodes],
-        "result": _result(connection, snapshot) if snapshot.job.state == JobState.COMPLETED else None,
+        "result": _result(connection, snapshot)
+        if snapshot.job.state == JobState.COMPLETED
+        else None,
         "queue": _queue(connection, snapshot),
         "dead_letters": [letters.in_job(letter) for letter in given_up],
     }, given_up
@@ -141,7 +152,11 @@ def _attention(snapshot: Standing) -> dict[str, Any] | None:
     job = snapshot.job
     if job.state != JobState.ATTENTION:
         return None
-    return {"since": stamp(job.attention_since), "owner": job.owner, "owned_at": stamp(job.owned_at)}
+    return {
+        "since": stamp(job.attention_since),
+        "owner": job.owner,
+        "owned_at": stamp(job.owned_at),
+    }
 
 
 def outcome(snapshot: Standing, effects: Sequence[Effect]) -> str:
@@ -202,18 +217,32 @@ def _progress(snapshot: Standing) -> dict[str, Any]:
     ops = snapshot.undos if back else snapshot.actions
     finished = sum(op.done for op in ops)
     running = [op for op in ops if op.state == OpState.RUNNING]
-    share = finished + sum(min(max(float((op.progress or {}).get("fraction") or 0.0), 0.0), 1.0) for op in running)
+    share = finished + sum(
+        min(max(float((op.progress or {}).get("fraction") or 0.0), 0.0), 1.0) for op in running
+    )
     done = snapshot.ended or not ops
-    words = next((f"{op.step}: {op.progress['message']}" for op in running if op.progress and op.progress.get("message")), "")
+    words = next(
+        (
+            f"{op.step}: {op.progress['message']}"
+            for op in running
+            if op.progress and op.progress.get("message")
+        ),
+        "",
+    )
     what = "undone" if back else "done"
-    return {"fraction": 1.0 if done else round(share / len(ops), 3), "message": words or f"{finished} of {len(ops)} steps {what}"}
+    return {
+        "fraction": 1.0 if done else round(share / len(ops), 3),
+        "message": words or f"{finished} of {len(ops)} steps {what}",
+    }
 
 
 def _result(connection: Connection, snapshot: Snapshot) -> Any:
     """The result of the last step; when there are several last ones, each by its step's name."""
     last = [node.name for node in snapshot.graph.nodes if not snapshot.graph.followers[node.name]]
     o = operations.c
-    query = select(o.step, o.result).where(o.job_id == snapshot.job.id, o.kind == Kind.ACTION, o.item == "", o.step.in_(last))
+    query = select(o.step, o.result).where(
+        o.job_id == snapshot.job.id, o.kind == Kind.ACTION, o.item == "", o.step.in_(last)
+    )
     results = {row.step: row.result for row in connection.execute(query)}
     result = results.get(last[0]) if len(last) == 1 else {step: results.get(step) for step in last}
     return scrub_json(result, secrets_of(connection, snapshot.job.id, snapshot.job.digest))
@@ -228,12 +257,20 @@ def _queue(connection: Connection, snapshot: Snapshot) -> dict[str, Any] | None:
     o = operations.c
     ahead = (
         select(literal_column("1"))
-        .where(o.state == literal_column("'queued'"), o.missing == literal_column("0"), o.lane == first.lane, o.kind != Kind.UNDO)
+        .where(
+            o.state == literal_column("'queued'"),
+            o.missing == literal_column("0"),
+            o.lane == first.lane,
+            o.kind != Kind.UNDO,
+        )
         .where(o.ready_at < first.ready_at)
         .limit(QUEUE_ROWS)
         .subquery()
     )
-    return {"position": connection.execute(select(func.count()).select_from(ahead)).scalar_one() + 1, "eta_seconds": None}
+    return {
+        "position": connection.execute(select(func.count()).select_from(ahead)).scalar_one() + 1,
+        "eta_seconds": None,
+    }
 
 
 # --- lists -----------------------------------------------------------------------------------------------------
@@ -284,7 +321,11 @@ def count_jobs(
 def position_of(db: Engine, job_id: str) -> Position:
     """Where this job stands in a list. Raises: NotFound."""
     with reading(db) as connection:
-        created_at = connection.scalar(select(jobs.c.created_at).where(jobs.c.id == job_id)) if is_id(job_id) else None
+        created_at = (
+            connection.scalar(select(jobs.c.created_at).where(jobs.c.id == job_id))
+            if is_id(job_id)
+            else None
+        )
     if created_at is None:
         raise NotFound(f"there is no job {job_id}")
     return created_at, job_id
@@ -293,20 +334,31 @@ def position_of(db: Engine, job_id: str) -> Position:
 def briefs(connection: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """These rows of `job_rows` as `brief` shows them: a fixed number of statements."""
     shown = load_many(connection, rows)
-    effects = effects_of(connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK])
+    effects = effects_of(
+        connection, [snapshot.job.id for snapshot in shown if snapshot.job.dir == Dir.BACK]
+    )
     again = reruns_of(connection, [snapshot.job.id for snapshot in shown if snapshot.ended])
-    return [brief(snapshot, effects.get(snapshot.job.id, []), again.get(snapshot.job.id)) for snapshot in shown]
+    return [
+        brief(snapshot, effects.get(snapshot.job.id, []), again.get(snapshot.job.id))
+        for snapshot in shown
+    ]
 
 
 def _rows(
-    connection: Connection, tenant_id: str | None, after: Position | None, limit: int, filters: dict[str, str | None]
+    connection: Connection,
+    tenant_id: str | None,
+    after: Position | None,
+    limit: int,
+    filters: dict[str, str | None],
 ) -> tuple[list[Any], Position | None]:
     """Rows of `job_rows`, and where the next page begins."""
     walk, wanted = _walk(tenant_id, after, **filters)
     query = walk.page(job_rows())
     edge = None
     if wanted:
-        edge = connection.execute(walk.page(select(jobs.c.created_at, jobs.c.id)).offset(SCAN_ROWS - 1).limit(1)).one_or_none()
+        edge = connection.execute(
+            walk.page(select(jobs.c.created_at, jobs.c.id)).offset(SCAN_ROWS - 1).limit(1)
+        ).one_or_none()
         query = query.where(*wanted)
         if edge is not None:
             query = query.where(walk.not_beyond((edge.created_at, edge.id)))
@@ -320,8 +372,13 @@ def _rows_of_all(
     connection: Connection, after: Position | None, limit: int, filters: dict[str, str | None]
 ) -> tuple[list[Any], Position | None]:
     """The same over all tenants: each one's page by its index, put together. What filters has an index of each tenant only."""
-    pages = [_rows(connection, tenant, after, limit, filters) for tenant in connection.scalars(select(tenants.c.id)).all()]
-    edge = max((edge for _, edge in pages if edge is not None), default=None)  # what is older may lack another tenant's jobs
+    pages = [
+        _rows(connection, tenant, after, limit, filters)
+        for tenant in connection.scalars(select(tenants.c.id)).all()
+    ]
+    edge = max(
+        (edge for _, edge in pages if edge is not None), default=None
+    )  # what is older may lack another tenant's jobs
     found = sorted((row for rows, _ in pages for row in rows), key=_position, reverse=True)
     rows = [row for row in found if edge is None or _position(row) >= edge][:limit]
     return rows, _position(rows[-1]) if len(rows) == limit and len(found) > limit else edge
@@ -347,18 +404,27 @@ class _Walk:
         if "state" in along:
             # spelled out: neither database can prove that a bound parameter is not 'completed', which the index leaves out
             state = jobs.c.state == literal_column(f"'{JobState(along['state'])}'")
-            self._guards, self._order = (state, jobs.c.state != literal_column("'completed'")), (jobs.c.state.desc(),)
+            self._guards, self._order = (
+                (state, jobs.c.state != literal_column("'completed'")),
+                (jobs.c.state.desc(),),
+            )
 
     def page(self, query: Select[Any]) -> Select[Any]:
         c, t = jobs.c, job_tags.c
         if self._tenant_id is None:
             query = query.order_by(c.id.desc())
         elif self._tag is not None:
-            query = query.join(job_tags, t.job_id == c.id).where(t.tenant_id == self._tenant_id, t.tag == self._tag)
-            query = query.order_by(t.tenant_id.desc(), t.tag.desc(), t.created_at.desc(), t.job_id.desc())
+            query = query.join(job_tags, t.job_id == c.id).where(
+                t.tenant_id == self._tenant_id, t.tag == self._tag
+            )
+            query = query.order_by(
+                t.tenant_id.desc(), t.tag.desc(), t.created_at.desc(), t.job_id.desc()
+            )
         else:
             query = query.where(c.tenant_id == self._tenant_id, *self._guards)
-            query = query.order_by(c.tenant_id.desc(), *self._order, c.created_at.desc(), c.id.desc())
+            query = query.order_by(
+                c.tenant_id.desc(), *self._order, c.created_at.desc(), c.id.desc()
+            )
         return query if self._after is None else query.where(self._key() < self._value(self._after))
 
     def not_beyond(self, edge: Position) -> ColumnElement[bool]:
@@ -367,15 +433,28 @@ class _Walk:
     def _key(self) -> ColumnElement[Any]:
         if self._tenant_id is None:
             return jobs.c.id
-        return tuple_(jobs.c.created_at, jobs.c.id) if self._tag is None else tuple_(job_tags.c.created_at, job_tags.c.job_id)
+        return (
+            tuple_(jobs.c.created_at, jobs.c.id)
+            if self._tag is None
+            else tuple_(job_tags.c.created_at, job_tags.c.job_id)
+        )
 
     def _value(self, position: Position) -> ColumnElement[Any]:
         created_at, job_id = position
-        return literal(job_id, Id) if self._tenant_id is None else tuple_(literal(created_at, UtcDateTime()), literal(job_id, Id))
+        return (
+            literal(job_id, Id)
+            if self._tenant_id is None
+            else tuple_(literal(created_at, UtcDateTime()), literal(job_id, Id))
+        )
 
 
 def _walk(
-    tenant_id: str | None, after: Position | None, *, state: str | None, saga: str | None, tag: str | None
+    tenant_id: str | None,
+    after: Position | None,
+    *,
+    state: str | None,
+    saga: str | None,
+    tag: str | None,
 ) -> tuple[_Walk, list[ColumnElement[bool]]]:
     """The index to walk, and what has still to be asked of each job on the way. A tag finds fewest, then a state, then a saga."""
     by_state: list[ColumnElement[bool]] = []
@@ -410,7 +489,13 @@ def _state_filter(state: JobState) -> ColumnElement[bool]:
     running = jobs.c.state == JobState.RUNNING
     if state == JobState.PENDING:
         return and_(running, not_(some(o.started)))
-    busy = some(or_(o.state == "running", and_(o.state == "queued", o.missing == 0), and_(o.state == "waiting", o.wait == BACKOFF)))
+    busy = some(
+        or_(
+            o.state == "running",
+            and_(o.state == "queued", o.missing == 0),
+            and_(o.state == "waiting", o.wait == BACKOFF),
+        )
+    )
     parked = and_(some(o.state == "waiting"), not_(busy))
     if state == JobState.WAITING:
         return and_(running, some(o.started), parked)

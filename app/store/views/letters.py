@@ -23,7 +23,9 @@ ENDS_OF_ATTEMPTS = ("attempt_failed", "recovered", "stalled", "handed_back", "st
 ATTEMPTS_SHOWN = 100
 
 
-def letters_view(db: Engine, meant: Meant, *, after_id: str | None = None, limit: int = PAGE_ROWS) -> tuple[list[dict[str, Any]], Any]:
+def letters_view(
+    db: Engine, meant: Meant, *, after_id: str | None = None, limit: int = PAGE_ROWS
+) -> tuple[list[dict[str, Any]], Any]:
     """Letters, newest first. Returns (rows, (created_at, id) where the next page begins, or None at the end)."""
     limit = max(1, min(limit, PAGE_ROWS_MOST))
     with reading(db) as connection:
@@ -58,7 +60,18 @@ def _graph(connection: Connection, digest: str) -> Graph | None:
 
 def in_job(letter: dict[str, Any]) -> dict[str, Any]:
     """A letter as its job's own view shows it: what stays as it is while the job does."""
-    shown = ("id", "step", "item", "kind", "why", "error", "attempts", "needs_person", "actions", "created_at")
+    shown = (
+        "id",
+        "step",
+        "item",
+        "kind",
+        "why",
+        "error",
+        "attempts",
+        "needs_person",
+        "actions",
+        "created_at",
+    )
     return {name: letter[name] for name in shown} | {"links": {"self": letter["links"]["self"]}}
 
 
@@ -88,7 +101,13 @@ def brief(row: AnyRow, graph: Graph | None) -> dict[str, Any]:
         "resolved_why": row.resolved_why,
         "retried_as": row.retried_as,
         "payload": job["self"],
-        "links": {"self": here, "job": job["self"], "why": job["why"], "history": job["history"], "effects": job["effects"]},
+        "links": {
+            "self": here,
+            "job": job["self"],
+            "why": job["why"],
+            "history": job["history"],
+            "effects": job["effects"],
+        },
     }
 
 
@@ -120,12 +139,24 @@ def _attempts(connection: Connection, row: AnyRow) -> list[dict[str, Any]]:
     h = history.c
     query = (
         select(h.at, h.event, h.attempt, h.fence, h.detail)
-        .where(h.job_id == row.job_id, h.step == row.step, h.kind == row.kind, h.item == row.item, h.event.in_(ENDS_OF_ATTEMPTS))
+        .where(
+            h.job_id == row.job_id,
+            h.step == row.step,
+            h.kind == row.kind,
+            h.item == row.item,
+            h.event.in_(ENDS_OF_ATTEMPTS),
+        )
         .order_by(h.seq.desc())
         .limit(ATTEMPTS_SHOWN)
     )
     found = [
-        {"at": stamp(one.at), "attempt": one.attempt, "fence": one.fence, "event": one.event, "error": (one.detail or {}).get("error")}
+        {
+            "at": stamp(one.at),
+            "attempt": one.attempt,
+            "fence": one.fence,
+            "event": one.event,
+            "error": (one.detail or {}).get("error"),
+        }
         for one in connection.execute(query)
     ]
     return found[::-1]

@@ -43,25 +43,51 @@ class InLine:
 
 def in_line(connection: Connection, job_id: str, tenant_id: str | None) -> InLine | None:
     """None: it waits for no lock. Only jobs of this tenant (None: of any) are named."""
-    mine = list(connection.execute(select(queue.key, queue.place, queue.since, queue.until).where(queue.job_id == job_id)))
+    mine = list(
+        connection.execute(
+            select(queue.key, queue.place, queue.since, queue.until).where(queue.job_id == job_id)
+        )
+    )
     if not mine:
         return None
     keys, place = [row.key for row in mine], mine[0].place
     whose = connection.execute(select(j.tenant_id).where(j.id == job_id)).scalar_one()
     before = and_(queue.key.in_(keys), queue.place < place)
-    count = connection.execute(select(func.count(queue.job_id.distinct())).where(before)).scalar_one()
+    count = connection.execute(
+        select(func.count(queue.job_id.distinct())).where(before)
+    ).scalar_one()
     who = (j.id, j.saga, j.tenant_id)
-    in_the_way = or_(held.key.in_(keys), and_(held.key.in_(other_spelling(keys, whose)), j.tenant_id == whose))
-    holds = select(held.key, *who).join_from(locks, jobs, held.job_id == j.id).where(in_the_way).order_by(held.key).limit(1)
-    comes = select(queue.key, *who).join_from(lock_waiters, jobs, queue.job_id == j.id).where(before).order_by(queue.place).limit(1)
+    in_the_way = or_(
+        held.key.in_(keys), and_(held.key.in_(other_spelling(keys, whose)), j.tenant_id == whose)
+    )
+    holds = (
+        select(held.key, *who)
+        .join_from(locks, jobs, held.job_id == j.id)
+        .where(in_the_way)
+        .order_by(held.key)
+        .limit(1)
+    )
+    comes = (
+        select(queue.key, *who)
+        .join_from(lock_waiters, jobs, queue.job_id == j.id)
+        .where(before)
+        .order_by(queue.place)
+        .limit(1)
+    )
     holder = connection.execute(holds).one_or_none()
     ahead = holder or connection.execute(comes).one_or_none()
-    name = short_name(ahead.saga, ahead.id) if ahead is not None and tenant_id in (None, ahead.tenant_id) else None
+    name = (
+        short_name(ahead.saga, ahead.id)
+        if ahead is not None and tenant_id in (None, ahead.tenant_id)
+        else None
+    )
     key = scrub(shown(ahead.key if ahead is not None else keys[0]), secrets_of(connection, job_id))
     return InLine(key, name, holder is not None, mine[0].since, mine[0].until, count)
 
 
-def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int = PAGE_KEYS) -> dict[str, Any]:
+def locks_view(
+    db: Engine, tenant_id: str | None, *, after: str = "", limit: int = PAGE_KEYS
+) -> dict[str, Any]:
     """{"items": one for each key that this tenant's jobs (None: anybody's) hold or wait for,
     "next": where to go on | None}.
 
@@ -86,7 +112,11 @@ def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int
         }
         waiting: dict[str, list[AnyRow]] = {key: [] for key in page}
         rank = func.row_number().over(partition_by=queue.key, order_by=queue.place).label("rank")
-        ranked = select(queue.key, queue.job_id, queue.since, queue.until, rank).where(queue.key.in_(page)).subquery()
+        ranked = (
+            select(queue.key, queue.job_id, queue.since, queue.until, rank)
+            .where(queue.key.in_(page))
+            .subquery()
+        )
         rows = (
             select(ranked.c.key, ranked.c.since, ranked.c.until, *who)
             .join_from(ranked, jobs, ranked.c.job_id == j.id)
@@ -103,8 +133,14 @@ def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int
         secrets = secrets_of_each(connection, {job_id for ids in named.values() for job_id in ids})
     items = [
         {
-            "key": scrub(shown(key), {text for job_id in named[key] for text in secrets.get(job_id, ())}),
-            "tenant": None if is_shared(key) else next((row.tenant for row in involved[key] if tenant_id in (None, row.tenant_id)), None),
+            "key": scrub(
+                shown(key), {text for job_id in named[key] for text in secrets.get(job_id, ())}
+            ),
+            "tenant": None
+            if is_shared(key)
+            else next(
+                (row.tenant for row in involved[key] if tenant_id in (None, row.tenant_id)), None
+            ),
             "held_by": _job(held_by[key], tenant_id) if key in held_by else None,
             "held": key in held_by,
             "since": stamp(held_by[key].taken_at) if key in held_by else None,
@@ -123,7 +159,9 @@ def locks_view(db: Engine, tenant_id: str | None, *, after: str = "", limit: int
     return {"items": items, "next": _next(found[:limit], place) if len(found) > limit else None}
 
 
-def _page(connection: Connection, tenant_id: str | None, after: tuple[str, int], limit: int) -> list[AnyRow]:
+def _page(
+    connection: Connection, tenant_id: str | None, after: tuple[str, int], limit: int
+) -> list[AnyRow]:
     """(key, job_id): the keys behind a place, each with the first job that holds it or waits for
     it.
     """
@@ -134,12 +172,18 @@ def _page(connection: Connection, tenant_id: str | None, after: tuple[str, int],
     )
     if tenant_id is not None:
         have = have.join_from(locks, jobs, held.job_id == j.id).where(j.tenant_id == tenant_id)
-        want = want.join_from(lock_waiters, jobs, queue.job_id == j.id).where(j.tenant_id == tenant_id)
+        want = want.join_from(lock_waiters, jobs, queue.job_id == j.id).where(
+            j.tenant_id == tenant_id
+        )
     both = have.union_all(want).subquery()
     first = func.row_number().over(partition_by=both.c.key, order_by=both.c.job_id).label("first")
     ranked = select(both.c.key, both.c.job_id, first).subquery()
-    query = select(ranked.c.key, ranked.c.job_id).where(ranked.c.first == 1, ranked.c.job_id >= job_id)
-    rows = list(connection.execute(query.order_by(ranked.c.job_id, ranked.c.key).limit(limit + behind)))
+    query = select(ranked.c.key, ranked.c.job_id).where(
+        ranked.c.first == 1, ranked.c.job_id >= job_id
+    )
+    rows = list(
+        connection.execute(query.order_by(ranked.c.job_id, ranked.c.key).limit(limit + behind))
+    )
     seen = min(behind, sum(row.job_id == job_id for row in rows))
     return rows[seen : seen + limit]
 
@@ -157,12 +201,21 @@ def _place(after: str) -> tuple[str, int]:
     job_id, _, behind = after.partition(":")
     if not after:
         return NO_ID, 0
-    if not is_id(job_id) or not (behind.isascii() and behind.isdigit() and len(behind) < PLACE_DIGITS):
-        raise RequestError("This is not a place in the list of locks: take it from `next` of the page before.")
+    if not is_id(job_id) or not (
+        behind.isascii() and behind.isdigit() and len(behind) < PLACE_DIGITS
+    ):
+        raise RequestError(
+            "This is not a place in the list of locks: take it from `next` of the page before."
+        )
     return job_id, int(behind)
 
 
 def _job(row: AnyRow, tenant_id: str | None) -> dict[str, Any] | None:
     if tenant_id not in (None, row.tenant_id):
         return None
-    return {"id": row.id, "name": short_name(row.saga, row.id), "saga": row.saga, "state": row.state}
+    return {
+        "id": row.id,
+        "name": short_name(row.saga, row.id),
+        "saga": row.saga,
+        "state": row.state,
+    }

@@ -20,7 +20,9 @@ def short_name(saga: str, job_id: str) -> str:
 
 def names_in_log(saga: str, job_id: str) -> dict[str, str]:
     """What every line of the log about a job has: its id, the name that people say, and its saga ("" where it is not known)."""
-    return {"job": job_id, "name": short_name(saga, job_id), "saga": saga} if saga else {"job": job_id}
+    return (
+        {"job": job_id, "name": short_name(saga, job_id), "saga": saga} if saga else {"job": job_id}
+    )
 
 
 _READ_AS = str.maketrans("OIL", "011")  # what people take one of ALPHABET's characters for
@@ -41,9 +43,19 @@ def parse_short_name(text: str) -> tuple[str, str] | None:
 
 def stamp(time: datetime | None) -> str | None:
     """RFC 3339 in UTC with milliseconds, as `2026-11-22T10:42:07.123Z`."""
-    return None if time is None else time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        None
+        if time is None
+        else time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
 
 
 def job_links(job_id: str) -> dict[str, str]:
     here = f"{API}/jobs/{job_id}"
-    return {"self": here, "why": f"{here}/why", "history": f"{here}/history", "effects": f"{here}/effects", "cancel": f"{here}/cancel"}
+    return {
+        "self": here,
+        "why": f"{here}/why",
+        "history": f"{here}/history",
+        "effects": f"{here}/effects",
+        "cancel": f"{here}/cancel",
+    }

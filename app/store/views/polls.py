@@ -74,12 +74,19 @@ class Polls:
             raise translated(error) from error
 
 
-def _read(cursor: psycopg.Cursor[tuple[Any, ...]], polls: Sequence[_Poll]) -> Sequence[Revision | None]:
+def _read(
+    cursor: psycopg.Cursor[tuple[Any, ...]], polls: Sequence[_Poll]
+) -> Sequence[Revision | None]:
     if len(polls) == 1:
         one = polls[0]
-        row = cursor.execute(OF_ONE, {"job": one.job_id, "tenant": one.tenant_id, "key": one.key_id}).fetchone()
+        row = cursor.execute(
+            OF_ONE, {"job": one.job_id, "tenant": one.tenant_id, "key": one.key_id}
+        ).fetchone()
         return [None if row is None else made_of(*row)]
     places = {poll: place for place, poll in enumerate(dict.fromkeys(polls))}
-    asked = [{"place": place, "job": poll.job_id, "key": poll.key_id, "tenant": poll.tenant_id} for poll, place in places.items()]
+    asked = [
+        {"place": place, "job": poll.job_id, "key": poll.key_id, "tenant": poll.tenant_id}
+        for poll, place in places.items()
+    ]
     found = {row[0]: made_of(*row[1:]) for row in cursor.execute(OF_MANY, (json.dumps(asked),))}
     return [found.get(places[poll]) for poll in polls]

@@ -35,7 +35,9 @@ def quarantine_view(
     limit = max(1, min(limit, PAGE_ROWS_MOST))
     with reading(db) as connection:
         rows = page(connection, tenant_id, discarded=discarded, after_id=after_id, limit=limit + 1)
-    return [_brief(row) for row in rows[:limit]], (rows[limit - 1].at, rows[limit - 1].id) if len(rows) > limit else None
+    return [_brief(row) for row in rows[:limit]], (rows[limit - 1].at, rows[limit - 1].id) if len(
+        rows
+    ) > limit else None
 
 
 def page(
@@ -47,7 +49,9 @@ def page(
     limit: int,
 ) -> list[AnyRow]:
     """Messages of this tenant (None: all), newest first, older than `after_id`."""
-    guards: list[ColumnElement[bool]] = [q.discarded_at.is_not(None) if discarded else q.discarded_at.is_(None)]
+    guards: list[ColumnElement[bool]] = [
+        q.discarded_at.is_not(None) if discarded else q.discarded_at.is_(None)
+    ]
     guards += _of(tenant_id)
     if after_id is not None:
         guards.append(q.id < after_id)
@@ -65,16 +69,24 @@ def message_view(db: Engine, message_id: str, tenant_id: str | None) -> dict[str
     """
     query = select(quarantine).where(*_of(tenant_id))
     with reading(db) as connection:
-        row = connection.execute(query.where(q.id == message_id)).one_or_none() if is_id(message_id) else None
+        row = (
+            connection.execute(query.where(q.id == message_id)).one_or_none()
+            if is_id(message_id)
+            else None
+        )
     if row is None:
         raise NotFound("There is no such message in quarantine.")
     return _brief(row) | {"headers": row.headers, "body": row.body}
 
 
-def discard_message(db: Engine, message_id: str, tenant_id: str | None, actor: str, why: str) -> None:
+def discard_message(
+    db: Engine, message_id: str, tenant_id: str | None, actor: str, why: str
+) -> None:
     """Somebody has looked at it: it leaves the list and stays on record. Raises: NotFound; Conflict when it has left already."""
     message_view(db, message_id, tenant_id)
-    statement = update(quarantine).where(q.id == message_id, q.discarded_at.is_(None), *_of(tenant_id))
+    statement = update(quarantine).where(
+        q.id == message_id, q.discarded_at.is_(None), *_of(tenant_id)
+    )
 
     def work(tx: Connection) -> bool:
         said = statement.values(discarded_at=now(), discarded_by=actor, discarded_why=why)

@@ -18,14 +18,23 @@ PAGE_ROWS_MOST = 200
 
 
 def reconciliations_view(
-    db: Engine, tenant_id: str | None, *, only_open: bool = True, after_id: str | None = None, limit: int = PAGE_ROWS
+    db: Engine,
+    tenant_id: str | None,
+    *,
+    only_open: bool = True,
+    after_id: str | None = None,
+    limit: int = PAGE_ROWS,
 ) -> tuple[list[dict[str, Any]], Any]:
     """Findings, newest first. Returns (rows, (at, id) where the next page begins, or None at the end)."""
     limit = max(1, min(limit, PAGE_ROWS_MOST))
     with reading(db) as connection:
-        rows = reconciliations.page(connection, tenant_id, only_open=only_open, after_id=after_id, limit=limit + 1)
+        rows = reconciliations.page(
+            connection, tenant_id, only_open=only_open, after_id=after_id, limit=limit + 1
+        )
     shown = rows[:limit]
-    return [brief(row) for row in shown], (shown[-1].at, shown[-1].id) if len(rows) > limit else None
+    return [brief(row) for row in shown], (shown[-1].at, shown[-1].id) if len(
+        rows
+    ) > limit else None
 
 
 def finding_view(db: Engine, finding_id: str, tenant_id: str | None) -> dict[str, Any]:

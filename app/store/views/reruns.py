@@ -27,10 +27,14 @@ def reruns_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, Rerun
     if not job_ids:
         return {}
     c = jobs.c
-    query = select(c.retry_of, c.id, c.state).where(one_of(c.retry_of, "p_ids"), c.retry_of.is_not(None))
+    query = select(c.retry_of, c.id, c.state).where(
+        one_of(c.retry_of, "p_ids"), c.retry_of.is_not(None)
+    )
     found: dict[str, Rerun] = {}
     # sorted here: SQLite would walk all jobs by their ids for it
-    for row in sorted(connection.execute(query, {"p_ids": list(job_ids)}), key=lambda row: str(row.id)):
+    for row in sorted(
+        connection.execute(query, {"p_ids": list(job_ids)}), key=lambda row: str(row.id)
+    ):
         known = found.get(row.retry_of)
         if known is None or not known.stands:
             found[row.retry_of] = Rerun(row.id, row.state not in UNDONE)

@@ -45,17 +45,31 @@ GROUP BY j.id
 """  # noqa: S608 - made of constants
 _MOVING = """CASE WHEN o.state = 'waiting' OR (o.state = 'running' AND o.progress IS NOT NULL)
   THEN o.step || ':' || o.kind || ':' || o.item || ':' || o.state || ':' || coalesce(CAST(o.progress AS TEXT), '') END"""
-_JOINED_SQLITE, _JOINED = f"group_concat({_MOVING}, '|')", f"string_agg({_MOVING}, '|' ORDER BY o.rank, o.item)"
+_JOINED_SQLITE, _JOINED = (
+    f"group_concat({_MOVING}, '|')",
+    f"string_agg({_MOVING}, '|' ORDER BY o.rank, o.item)",
+)
 
 
 def _prepared(joined: str) -> TextClause:
-    query = text(_QUERY.format(joined=joined, job=":job_id", key=":key_id", tenant=":tenant_id", anybody=":anybody")).bindparams(
+    query = text(
+        _QUERY.format(
+            joined=joined, job=":job_id", key=":key_id", tenant=":tenant_id", anybody=":anybody"
+        )
+    ).bindparams(
         bindparam("job_id", type_=Id),
         bindparam("key_id", type_=Id),
         bindparam("tenant_id", type_=Id),
         bindparam("anybody", type_=Boolean),
     )
-    return query.columns(state=String, created_at=UtcDateTime, rev=Integer, fences=Integer, moving=String, ahead=Integer)  # type: ignore[return-value]
+    return query.columns(
+        state=String,
+        created_at=UtcDateTime,
+        rev=Integer,
+        fences=Integer,
+        moving=String,
+        ahead=Integer,
+    )  # type: ignore[return-value]
 
 
 _SQLITE = _prepared(_JOINED_SQLITE)
@@ -64,9 +78,19 @@ _POSTGRESQL = _prepared(_JOINED)
 # In the driver's own words, for `polls`: of one job, and of as many as a JSON array names. Its function is taken for a hundred rows
 # whatever it holds, so the plan is made once and kept; of an array PostgreSQL would make a new one each time.
 OF_ONE = _QUERY.format(
-    joined=_JOINED, job="%(job)s::uuid", key="%(key)s::uuid", tenant="%(tenant)s::uuid", anybody="(%(tenant)s::uuid IS NULL)"
+    joined=_JOINED,
+    job="%(job)s::uuid",
+    key="%(key)s::uuid",
+    tenant="%(tenant)s::uuid",
+    anybody="(%(tenant)s::uuid IS NULL)",
 )
-_EACH = _QUERY.format(joined=_JOINED, job="asked.job", key="asked.key", tenant="asked.tenant", anybody="(asked.tenant IS NULL)")
+_EACH = _QUERY.format(
+    joined=_JOINED,
+    job="asked.job",
+    key="asked.key",
+    tenant="asked.tenant",
+    anybody="(asked.tenant IS NULL)",
+)
 OF_MANY = f"""
 SELECT asked.place, r.state, r.created_at, r.rev, r.fences, r.moving, r.key_is_good, r.ahead
 FROM jsonb_to_recordset(%s::jsonb) AS asked(place int, job uuid, key uuid, tenant uuid), LATERAL ({_EACH}) r
@@ -87,30 +111,49 @@ class Revision:
         return self.state in ENDED
 
 
-def job_revision(db: Engine, job_id: str, tenant_id: str | None, key_id: str | None = None) -> Revision:
+def job_revision(
+    db: Engine, job_id: str, tenant_id: str | None, key_id: str | None = None
+) -> Revision:
     """A job's revision, in one statement. Raises: NotFound, as `job_view`."""
     with asking(db) as connection:
         return _read(connection, job_id, tenant_id, key_id)
 
 
-def job_with_revision(db: Engine, job_id: str, tenant_id: str | None) -> tuple[dict[str, Any], Revision]:
+def job_with_revision(
+    db: Engine, job_id: str, tenant_id: str | None
+) -> tuple[dict[str, Any], Revision]:
     """The same view as `job_view`'s, and the revision of that very view. Raises: NotFound."""
     with reading(db) as connection:
         revision = _read(connection, job_id, tenant_id, None)
         return whole_job(connection, job_id, tenant_id), revision
 
 
-def _read(connection: Connection, job_id: str, tenant_id: str | None, key_id: str | None) -> Revision:
+def _read(
+    connection: Connection, job_id: str, tenant_id: str | None, key_id: str | None
+) -> Revision:
     query = _SQLITE if dialect_is_sqlite(connection) else _POSTGRESQL
-    named = {"job_id": job_id, "key_id": key_id, "tenant_id": tenant_id, "anybody": tenant_id is None}
+    named = {
+        "job_id": job_id,
+        "key_id": key_id,
+        "tenant_id": tenant_id,
+        "anybody": tenant_id is None,
+    }
     row = connection.execute(query, named).one_or_none() if is_id(job_id) else None
     if row is None:
         raise NotFound(NO_SUCH_JOB)
-    return made_of(row.state, row.created_at, row.rev, row.fences, row.moving, row.key_is_good, row.ahead)
+    return made_of(
+        row.state, row.created_at, row.rev, row.fences, row.moving, row.key_is_good, row.ahead
+    )
 
 
 def made_of(
-    state: str, created_at: datetime, rev: int, fences: int | None, moving: str | None, key_is_good: object, ahead: int | None
+    state: str,
+    created_at: datetime,
+    rev: int,
+    fences: int | None,
+    moving: str | None,
+    key_is_good: object,
+    ahead: int | None,
 ) -> Revision:
     """The columns of the statement's row, in their order."""
     facts = (SHAPE, rev, fences, moving, ahead)

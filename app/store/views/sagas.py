@@ -17,17 +17,27 @@ from surefoot.app.store.views.names import API
 def sagas_view(db: Engine) -> dict[str, Any]:
     """{"items": the current version of every saga, by name}."""
     d = definitions.c
-    newest = func.row_number().over(partition_by=d.saga, order_by=order_of_definitions()).label("newest")
-    ranked = select(d.saga, d.version, d.digest, d.graph, newest).where(d.retired_at.is_(None)).subquery()
+    newest = (
+        func.row_number().over(partition_by=d.saga, order_by=order_of_definitions()).label("newest")
+    )
+    ranked = (
+        select(d.saga, d.version, d.digest, d.graph, newest)
+        .where(d.retired_at.is_(None))
+        .subquery()
+    )
     with reading(db) as connection:
-        rows = connection.execute(select(ranked).where(ranked.c.newest == 1).order_by(ranked.c.saga)).all()
+        rows = connection.execute(
+            select(ranked).where(ranked.c.newest == 1).order_by(ranked.c.saga)
+        ).all()
     return {"items": [_head(Graph.from_json(row.graph), row.digest) for row in rows]}
 
 
 def saga_names(db: Engine) -> list[str]:
     """Every saga that was ever registered, by name: jobs of a retired one are still there."""
     with reading(db) as connection:
-        return list(connection.scalars(select(definitions.c.saga).distinct().order_by(definitions.c.saga)))
+        return list(
+            connection.scalars(select(definitions.c.saga).distinct().order_by(definitions.c.saga))
+        )
 
 
 def saga_view(db: Engine, name: str, own: str = "") -> dict[str, Any]:
@@ -42,10 +52,15 @@ def saga_view(db: Engine, name: str, own: str = "") -> dict[str, Any]:
     graph = row.graph
     return _head(graph, row.digest) | {
         "input": row.input_schema,
-        "graph": {"steps": [_step(node) for node in graph.nodes], "edges": [[a, n.name] for n in graph.nodes for a in n.after]},
+        "graph": {
+            "steps": [_step(node) for node in graph.nodes],
+            "edges": [[a, n.name] for n in graph.nodes for a in n.after],
+        },
         "compensations": [_compensation(node) for node in graph.nodes],
         "on_sla": graph.on_sla,
-        "locks": {"on_locked": graph.locks.on_locked, "wait_seconds": graph.locks.wait_s} if graph.locks is not None else None,
+        "locks": {"on_locked": graph.locks.on_locked, "wait_seconds": graph.locks.wait_s}
+        if graph.locks is not None
+        else None,
     }
 
 
@@ -79,9 +94,23 @@ def _compensation(node: Node) -> dict[str, Any]:
     """How this step is undone; `undo` null says that it is not, and `why`."""
     undo = node.compensation
     if undo is not None:
-        return {"step": node.name, "undo": undo.name, "fidelity": undo.fidelity, "note": undo.note, "lane": undo.lane, "why": None}
+        return {
+            "step": node.name,
+            "undo": undo.name,
+            "fidelity": undo.fidelity,
+            "note": undo.note,
+            "lane": undo.lane,
+            "why": None,
+        }
     why = "nothing to undo"
     if node.no_return:
         why = "the point of no return" if node.pivot else "after the point of no return"
     fidelity = "irreversible" if node.irreversible else None
-    return {"step": node.name, "undo": None, "fidelity": fidelity, "note": "", "lane": None, "why": why}
+    return {
+        "step": node.name,
+        "undo": None,
+        "fidelity": fidelity,
+        "note": "",
+        "lane": None,
+        "why": why,
+    }

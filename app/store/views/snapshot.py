@@ -132,7 +132,10 @@ class Standing:
         if not any(op.started for op in self.operations):
             return JobState.PENDING
         busy = any(
-            op.state == OpState.RUNNING or op.in_line or (op.state == OpState.WAITING and op.wait == BACKOFF) for op in self.operations
+            op.state == OpState.RUNNING
+            or op.in_line
+            or (op.state == OpState.WAITING and op.wait == BACKOFF)
+            for op in self.operations
         )
         parked = any(op.state == OpState.WAITING for op in self.operations)
         return JobState.WAITING if parked and not busy else JobState.RUNNING
@@ -149,11 +152,17 @@ class Standing:
     @property
     def can_be_cancelled(self) -> bool:
         """Whether a cancel would turn the job now."""
-        return self.job.state == JobState.RUNNING and self.job.dir == Dir.FORWARD and self.past_return is None
+        return (
+            self.job.state == JobState.RUNNING
+            and self.job.dir == Dir.FORWARD
+            and self.past_return is None
+        )
 
     @property
     def started_at(self) -> datetime | None:
-        return min((op.started_at for op in self.operations if op.started_at is not None), default=None)
+        return min(
+            (op.started_at for op in self.operations if op.started_at is not None), default=None
+        )
 
 
 @dataclass(frozen=True)
@@ -181,7 +190,9 @@ def load(connection: Connection, job_id: str, tenant_id: str | None) -> Snapshot
     row = None
     if is_id(job_id):
         query = job_rows().where(jobs.c.id == job_id)
-        row = connection.execute(query if tenant_id is None else query.where(jobs.c.tenant_id == tenant_id)).one_or_none()
+        row = connection.execute(
+            query if tenant_id is None else query.where(jobs.c.tenant_id == tenant_id)
+        ).one_or_none()
     if row is None:
         raise NotFound("There is no such job, or it is not yours.")
     standing, known = load_many(connection, [row])[0], definition(connection, row.digest)

@@ -37,8 +37,12 @@ class Worker:
 def register(connection: Connection) -> list[Worker]:
     """The workers that have not said good-bye, and the latest of those that have; last seen first."""
     w = workers.c
-    live = case((or_(w.stopped_at.is_not(None), w.seen_at <= ago(LIVE_WORKER_S)), 0), else_=1).label("live")
-    rows = connection.execute(select(workers, live).order_by(w.stopped_at.is_not(None), w.seen_at.desc()).limit(ROWS))
+    live = case(
+        (or_(w.stopped_at.is_not(None), w.seen_at <= ago(LIVE_WORKER_S)), 0), else_=1
+    ).label("live")
+    rows = connection.execute(
+        select(workers, live).order_by(w.stopped_at.is_not(None), w.seen_at.desc()).limit(ROWS)
+    )
     return [
         Worker(
             r.boot,
@@ -61,7 +65,9 @@ def workers_view(db: Engine) -> dict[str, Any]:
     """{"items": one for each worker process, "lanes": {lane: live workers}}."""
     with reading(db) as connection:
         found = register(connection)
-    lanes = {lane: sum(w.live and lane in w.lanes for w in found) for w in found for lane in w.lanes}
+    lanes = {
+        lane: sum(w.live and lane in w.lanes for w in found) for w in found for lane in w.lanes
+    }
     items = [
         {
             "id": w.boot,

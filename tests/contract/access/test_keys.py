@@ -31,16 +31,22 @@ def rows(db: Engine) -> list[dict[str, object]]:
         return [dict(row) for row in connection.execute(select(api_keys)).mappings()]
 
 
-def test_given_new_key_when_found_then_its_tenant_and_role_and_only_its_hash_is_kept(db: Engine) -> None:
+def test_given_new_key_when_found_then_its_tenant_and_role_and_only_its_hash_is_kept(
+    db: Engine,
+) -> None:
     key_id, text = keys.create(db, "acme", "operator", "night shift")
     assert text.startswith("sf_")
     assert len(text) >= 46
-    assert keys.find(db, text) == Principal(key_id, tenants.ensure(db, "acme"), Role.OPERATOR, "night shift")
+    assert keys.find(db, text) == Principal(
+        key_id, tenants.ensure(db, "acme"), Role.OPERATOR, "night shift"
+    )
     assert text not in str(rows(db))
     assert str(rows(db)[0]["prefix"]) == text[:8]
 
 
-@pytest.mark.parametrize("wrong", ["", "sf_", "nobody's key", "sf_" + "A" * 43, "x" * 100_000, "\ud800"])
+@pytest.mark.parametrize(
+    "wrong", ["", "sf_", "nobody's key", "sf_" + "A" * 43, "x" * 100_000, "\ud800"]
+)
 def test_given_unknown_key_when_looked_for_then_nobody(db: Engine, wrong: str) -> None:
     keys.create(db)
     assert keys.find(db, wrong) is None
@@ -86,7 +92,9 @@ def test_given_short_or_revoked_operators_key_when_ensured_then_settings_error(d
         keys.ensure_admin(db, GIVEN)
 
 
-def test_given_unknown_role_or_long_name_when_made_then_refused_and_nothing_kept(db: Engine) -> None:
+def test_given_unknown_role_or_long_name_when_made_then_refused_and_nothing_kept(
+    db: Engine,
+) -> None:
     with pytest.raises(RequestError, match="role"):
         keys.create(db, role="root")
     with pytest.raises(RequestError, match="64"):
@@ -99,14 +107,19 @@ def test_given_unknown_role_or_long_name_when_made_then_refused_and_nothing_kept
 def test_given_keys_when_listed_then_by_tenant_without_hash(db: Engine) -> None:
     keys.create(db, "acme", name="a")
     keys.create(db, "bolt", name="b")
-    assert [(row["tenant"], row["name"]) for row in keys.list_keys(db)] == [("acme", "a"), ("bolt", "b")]
+    assert [(row["tenant"], row["name"]) for row in keys.list_keys(db)] == [
+        ("acme", "a"),
+        ("bolt", "b"),
+    ]
     assert [row["name"] for row in keys.list_keys(db, "bolt")] == ["b"]
     assert all("hash" not in row for row in keys.list_keys(db))
 
 
 def test_given_tenant_when_ensured_by_many_then_one_row(db: Engine) -> None:
     found: list[str] = []
-    together = [threading.Thread(target=lambda: found.append(tenants.ensure(db, "acme"))) for _ in range(6)]
+    together = [
+        threading.Thread(target=lambda: found.append(tenants.ensure(db, "acme"))) for _ in range(6)
+    ]
     for thread in together:
         thread.start()
     for thread in together:

@@ -47,7 +47,9 @@ def rows(db: Engine) -> list[Any]:
         return list(connection.execute(select(table).order_by(table.c.id)))
 
 
-def test_given_a_session_when_found_then_neither_its_token_nor_the_whole_address_is_kept(db: Engine, key_id: str) -> None:
+def test_given_a_session_when_found_then_neither_its_token_nor_the_whole_address_is_kept(
+    db: Engine, key_id: str
+) -> None:
     token = begin(db, key_id)
     session = found(db, token)
     assert session is not None
@@ -74,7 +76,9 @@ def test_given_an_address_then_its_network_is_kept(address: str | None, kept: st
 def test_given_a_session_that_ended_when_looked_for_then_nobody(db: Engine, key_id: str) -> None:
     ends = {
         "sign-out": lambda token: sessions.end_by_token(db, token, "signed out"),
-        "by its id": lambda token: sessions.end(db, "ada", key_id=key_id, session_id=rows(db)[-1].id),
+        "by its id": lambda token: sessions.end(
+            db, "ada", key_id=key_id, session_id=rows(db)[-1].id
+        ),
         "everywhere": lambda token: sessions.end(db, "ada", key_id=key_id),
         "by an admin": lambda token: keys.sign_out(db, key_id, "cli:root"),
         "its key is revoked": lambda token: keys.revoke(db, key_id),
@@ -97,7 +101,9 @@ def test_given_somebody_elses_session_when_ended_then_it_goes_on(db: Engine, key
     assert found(db, token) is not None
 
 
-def test_given_a_session_when_it_is_used_then_it_is_written_once_a_minute_and_goes_on(db: Engine, key_id: str) -> None:
+def test_given_a_session_when_it_is_used_then_it_is_written_once_a_minute_and_goes_on(
+    db: Engine, key_id: str
+) -> None:
     token = begin(db, key_id)
     for minutes in range(20):
         session = found(db, token)
@@ -108,13 +114,17 @@ def test_given_a_session_when_it_is_used_then_it_is_written_once_a_minute_and_go
             again = found(db, token)
             assert again is not None
             sessions.note_use(db, again, LIMITS)
-            sessions.note_use(db, session, LIMITS)  # another request that read the same moment before
+            sessions.note_use(
+                db, session, LIMITS
+            )  # another request that read the same moment before
         assert len([one for one in sent if "SELECT" in one[0] and "sessions" in one[0]]) == 1
         let_pass(db, 61)
     assert len(rows(db)) == 1
 
 
-def test_given_a_session_when_unused_or_old_then_it_has_ended_by_the_store_s_clock(db: Engine, key_id: str) -> None:
+def test_given_a_session_when_unused_or_old_then_it_has_ended_by_the_store_s_clock(
+    db: Engine, key_id: str
+) -> None:
     token = begin(db, key_id)
     let_pass(db, LIMITS.idle_s - 5)
     session = found(db, token)
@@ -135,11 +145,17 @@ def test_given_a_session_when_unused_or_old_then_it_has_ended_by_the_store_s_clo
 
 
 @pytest.mark.parametrize("whose", ["one key's", "everybody's"])
-def test_given_sessions_when_listed_then_in_the_order_of_an_index(db: Engine, key_id: str, whose: str) -> None:
+def test_given_sessions_when_listed_then_in_the_order_of_an_index(
+    db: Engine, key_id: str, whose: str
+) -> None:
     with heard(db) as sent:
         sessions.list_sessions(db, LIMITS, key_id if whose == "one key's" else None)
     (asked,) = [one for one in sent if "sessions" in one[0]]
     with db.connect() as connection, connection.begin():
-        plan = plan_of(connection, asked, without=("seqscan", "bitmapscan", "hashjoin", "mergejoin"))
-    assert served(plan, "ix_sessions_open_key" if whose == "one key's" else "ix_sessions_open"), plan
+        plan = plan_of(
+            connection, asked, without=("seqscan", "bitmapscan", "hashjoin", "mergejoin")
+        )
+    assert served(plan, "ix_sessions_open_key" if whose == "one key's" else "ix_sessions_open"), (
+        plan
+    )
     assert not sorts(plan), plan

@@ -10,7 +10,10 @@ from surefoot.app.access.signing import Signer
 from surefoot.app.config import Settings
 from surefoot.app.errors import RequestError, SettingsError
 
-POSITION = (datetime(2026, 11, 22, 10, 42, 7, 123456, tzinfo=UTC), "018f0000-0000-7000-8000-000000000001")
+POSITION = (
+    datetime(2026, 11, 22, 10, 42, 7, 123456, tzinfo=UTC),
+    "018f0000-0000-7000-8000-000000000001",
+)
 TOKEN = "v5J0_a session's own random text"
 
 
@@ -21,7 +24,16 @@ def test_given_position_when_signed_then_read_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda c: "", lambda c: c[:-1], lambda c: "x" + c, lambda c: c * 2, lambda c: "." * 9, lambda c: "é" + c, lambda c: "\x00"]
+    "spoil",
+    [
+        lambda c: "",
+        lambda c: c[:-1],
+        lambda c: "x" + c,
+        lambda c: c * 2,
+        lambda c: "." * 9,
+        lambda c: "é" + c,
+        lambda c: "\x00",
+    ],
 )
 def test_given_spoilt_text_when_read_then_refused(spoil: object) -> None:
     signer = Signer("a secret of sixteen")

@@ -10,7 +10,9 @@ from surefoot.app.store import wide
 from tests.support.world import Participant, World, diamond
 
 # How a completion gets into a store: PostgreSQL has a statement of its own for it, and makes the move step by step where that says no.
-BOTH_COMPLETIONS = pytest.mark.parametrize("ready_url", ["sqlite", "postgresql", "postgresql step by step"], indirect=True)
+BOTH_COMPLETIONS = pytest.mark.parametrize(
+    "ready_url", ["sqlite", "postgresql", "postgresql step by step"], indirect=True
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -18,7 +20,9 @@ def ready_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """As everywhere; "postgresql step by step" without wide statements."""
     if request.param.endswith("step by step"):
         monkeypatch.setattr(wide, "serves", lambda db: False)
-    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "ready_postgres"))
+    return str(
+        request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "ready_postgres")
+    )
 
 
 @pytest.fixture

@@ -41,7 +41,9 @@ def build(
             return service.act(ctx)
 
         act.__name__ = act.__qualname__ = name
-        step = saga.step(lane="a", after=before, pure=name in pure, brief=name in brief, retry=FIVE)(act)
+        step = saga.step(
+            lane="a", after=before, pure=name in pure, brief=name in brief, retry=FIVE
+        )(act)
         if name not in pure:
 
             def back(ctx, o):
@@ -59,9 +61,15 @@ def build(
     return saga
 
 
-def test_given_a_step_without_undo_in_between_then_the_order_of_undos_holds_across_it(ready_url: str) -> None:
+def test_given_a_step_without_undo_in_between_then_the_order_of_undos_holds_across_it(
+    ready_url: str,
+) -> None:
     service = Participant()
-    world = World(ready_url, [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}, pure={"b"})], service)
+    world = World(
+        ready_url,
+        [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}, pure={"b"})],
+        service,
+    )
     service.script["d", "action"] = [Rejected("no")]
     job = world.submit()
     world.drain()
@@ -71,7 +79,9 @@ def test_given_a_step_without_undo_in_between_then_the_order_of_undos_holds_acro
     world.db.dispose()
 
 
-def test_given_confirmations_then_they_run_after_every_action_and_are_never_undone(ready_url: str) -> None:
+def test_given_confirmations_then_they_run_after_every_action_and_are_never_undone(
+    ready_url: str,
+) -> None:
     service = Participant()
     world = World(ready_url, [build(service, {"a": [], "b": []}, confirmed={"a", "b"})], service)
     service.script["a", "confirm"] = [RuntimeError("once")]
@@ -82,10 +92,16 @@ def test_given_confirmations_then_they_run_after_every_action_and_are_never_undo
     world.db.dispose()
 
 
-def test_given_a_long_chain_then_no_message_carries_more_than_ten_and_nothing_is_rung_twice(sqlite_url: str) -> None:
+def test_given_a_long_chain_then_no_message_carries_more_than_ten_and_nothing_is_rung_twice(
+    sqlite_url: str,
+) -> None:
     service = Participant()
     names = [f"s{n}" for n in range(25)]
-    world = World(sqlite_url, [build(service, {n: names[i - 1 : i] if i else [] for i, n in enumerate(names)})], service)
+    world = World(
+        sqlite_url,
+        [build(service, {n: names[i - 1 : i] if i else [] for i, n in enumerate(names)})],
+        service,
+    )
     job = world.submit()
     longest = 0
     while world.broker.waiting:
@@ -99,17 +115,32 @@ def test_given_a_long_chain_then_no_message_carries_more_than_ten_and_nothing_is
 @st.composite
 def shapes(draw: st.DrawFn) -> dict[str, list[str]]:
     names = [f"s{n}" for n in range(draw(st.integers(1, 8)))]
-    return {name: draw(st.lists(st.sampled_from(names[:i]), unique=True, max_size=3)) if i else [] for i, name in enumerate(names)}
+    return {
+        name: draw(st.lists(st.sampled_from(names[:i]), unique=True, max_size=3)) if i else []
+        for i, name in enumerate(names)
+    }
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(shapes(), st.randoms(use_true_random=False), st.sampled_from(["fine", "reject", "exhaust", "cancel"]))
+@given(
+    shapes(),
+    st.randoms(use_true_random=False),
+    st.sampled_from(["fine", "reject", "exhaust", "cancel"]),
+)
 def test_given_any_graph_and_any_trouble_then_the_job_lands_whole_or_undone_in_reverse(
-    tmp_path_factory: pytest.TempPathFactory, after: dict[str, list[str]], chance: random.Random, trouble: str
+    tmp_path_factory: pytest.TempPathFactory,
+    after: dict[str, list[str]],
+    chance: random.Random,
+    trouble: str,
 ) -> None:
     file: Path = tmp_path_factory.mktemp("shape") / "s.sqlite"
     service = Participant()
-    saga = build(service, after, pure={n for n in after if chance.random() < 0.2}, brief=set(after) if chance.random() < 0.5 else set())
+    saga = build(
+        service,
+        after,
+        pure={n for n in after if chance.random() < 0.2},
+        brief=set(after) if chance.random() < 0.5 else set(),
+    )
     world = World(f"sqlite:///{file}", [saga], service)
     world.runs_on = chance.random() < 0.5
     victim = chance.choice(list(after))
@@ -153,7 +184,9 @@ def test_given_any_graph_and_any_trouble_then_the_job_lands_whole_or_undone_in_r
     world.db.dispose()
 
 
-def test_given_many_workers_cancels_and_sweeps_at_once_then_every_job_lands_and_nothing_deadlocks(ready_url: str) -> None:
+def test_given_many_workers_cancels_and_sweeps_at_once_then_every_job_lands_and_nothing_deadlocks(
+    ready_url: str,
+) -> None:
     service = Participant()
     world = World(ready_url, [diamond(service)], service)
     chance = random.Random(7)
@@ -191,13 +224,17 @@ def test_given_many_workers_cancels_and_sweeps_at_once_then_every_job_lands_and_
             future.result()
     assert world.broken() == {}
     for job in job_ids:
-        effects = {key for key in service.done if key.startswith(job) and service.done[key] == "done"}
+        effects = {
+            key for key in service.done if key.startswith(job) and service.done[key] == "done"
+        }
         actions, undos = (sum(key.endswith(kind) for key in effects) for kind in ("action", "undo"))
         assert (actions, undos) == (6, 0) if world.state(job) == "completed" else actions == undos
     world.db.dispose()
 
 
-def test_given_settle_replay_when_the_outcome_is_unknown_then_the_action_runs_again_under_its_key_before_the_undo(ready_url: str) -> None:
+def test_given_settle_replay_when_the_outcome_is_unknown_then_the_action_runs_again_under_its_key_before_the_undo(
+    ready_url: str,
+) -> None:
     service = Participant()
     saga = Saga("replayed", version=1, input=Thing)
 
@@ -228,7 +265,9 @@ def test_given_settle_replay_when_the_outcome_is_unknown_then_the_action_runs_ag
     world.db.dispose()
 
 
-def test_given_a_probe_when_an_attempt_was_lost_then_the_service_is_asked_and_the_effect_is_not_done_twice(ready_url: str) -> None:
+def test_given_a_probe_when_an_attempt_was_lost_then_the_service_is_asked_and_the_effect_is_not_done_twice(
+    ready_url: str,
+) -> None:
     service = Participant()
     saga = Saga("probed", version=1, input=Thing)
     answers: list[Any] = [UNKNOWN, Happened("found")]

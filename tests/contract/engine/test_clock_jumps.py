@@ -18,7 +18,9 @@ def jump_back(world: World) -> None:
     world.let_pass(-JUMP_S)
 
 
-def test_given_a_running_attempt_when_the_clock_jumps_back_then_nobody_else_may_claim_and_it_completes(world: World) -> None:
+def test_given_a_running_attempt_when_the_clock_jumps_back_then_nobody_else_may_claim_and_it_completes(
+    world: World,
+) -> None:
     job = ready_to_fork(world)
     held = world.claim(job, "left")
     assert held is not None
@@ -30,7 +32,9 @@ def test_given_a_running_attempt_when_the_clock_jumps_back_then_nobody_else_may_
     assert world.operation(job, "left").attempts == 1
 
 
-@pytest.mark.parametrize(("beats", "late_s"), [(True, 0.0), (False, JUMP_S)], ids=["after-a-heartbeat", "without-one"])
+@pytest.mark.parametrize(
+    ("beats", "late_s"), [(True, 0.0), (False, JUMP_S)], ids=["after-a-heartbeat", "without-one"]
+)
 def test_given_a_worker_that_dies_when_the_clock_has_jumped_back_then_another_takes_over_late_by_the_jump_at_most(
     world: World, beats: bool, late_s: float
 ) -> None:
@@ -69,7 +73,9 @@ def test_given_a_time_to_try_again_when_the_clock_jumps_back_then_it_is_late_by_
     assert world.land(job) == "completed"
 
 
-def test_given_the_relays_lease_when_the_clock_jumps_back_then_its_holder_keeps_it_and_one_that_died_is_followed(world: World) -> None:
+def test_given_the_relays_lease_when_the_clock_jumps_back_then_its_holder_keeps_it_and_one_that_died_is_followed(
+    world: World,
+) -> None:
     first = leases.acquire(world.db, "relay", "a", 10)
     assert first is not None
     jump_back(world)

@@ -31,7 +31,9 @@ def held(service: Participant) -> Saga[Any]:
     for name in ("a", "b"):
         step = saga.step(lane=name, queue_timeout="10h")(_named(action, name))
         step.compensate(fidelity="exact")(_named(other, f"release_{name}"))
-        step.confirm(retry=Retry(limit=TRIES), queue_timeout="10h")(_named(other, f"confirm_{name}"))
+        step.confirm(retry=Retry(limit=TRIES), queue_timeout="10h")(
+            _named(other, f"confirm_{name}")
+        )
     return saga
 
 
@@ -63,7 +65,9 @@ def about_to_confirm(world: World, **more: Any) -> str:
     job = world.submit(**more)
     for _ in range(2):
         world.deliver(world.next())
-    assert {name: state for name, state in world.operations(job).items() if name.endswith("confirm")} == {
+    assert {
+        name: state for name, state in world.operations(job).items() if name.endswith("confirm")
+    } == {
         "a.confirm": "queued",
         "b.confirm": "queued",
     }
@@ -72,27 +76,44 @@ def about_to_confirm(world: World, **more: Any) -> str:
 
 def lands_confirmed(world: World, service: Participant, job: str) -> None:
     assert world.land(job) == "completed"
-    assert sorted(service.order) == [("a", "action"), ("a", "confirm"), ("b", "action"), ("b", "confirm")]
+    assert sorted(service.order) == [
+        ("a", "action"),
+        ("a", "confirm"),
+        ("b", "action"),
+        ("b", "confirm"),
+    ]
 
 
-def test_given_queued_confirmations_when_cancelled_then_it_is_too_late_and_the_job_completes(world: World, service: Participant) -> None:
+def test_given_queued_confirmations_when_cancelled_then_it_is_too_late_and_the_job_completes(
+    world: World, service: Participant
+) -> None:
     job = about_to_confirm(world)
     decision = world.cancel(job)
-    assert not decision.landed and decision.message == "Too late to cancel: every step is done and is being confirmed."
+    assert (
+        not decision.landed
+        and decision.message == "Too late to cancel: every step is done and is being confirmed."
+    )
     assert world.job(job).cancel_wish
     lands_confirmed(world, service, job)
 
 
-def test_given_a_confirmation_that_waits_for_its_next_try_when_cancelled_then_it_is_too_late(world: World, service: Participant) -> None:
+def test_given_a_confirmation_that_waits_for_its_next_try_when_cancelled_then_it_is_too_late(
+    world: World, service: Participant
+) -> None:
     service.script["a", "confirm"] = [NothingSent("no connection")]
     job = about_to_confirm(world)
     world.drain()
-    assert world.operation(job, "a", "confirm").state == "waiting" and world.operation(job, "a", "confirm").unsettled == 0
+    assert (
+        world.operation(job, "a", "confirm").state == "waiting"
+        and world.operation(job, "a", "confirm").unsettled == 0
+    )
     assert not world.cancel(job).landed
     lands_confirmed(world, service, job)
 
 
-def test_given_queued_confirmations_when_the_deadline_passes_then_the_job_is_late_and_completes(world: World, service: Participant) -> None:
+def test_given_queued_confirmations_when_the_deadline_passes_then_the_job_is_late_and_completes(
+    world: World, service: Participant
+) -> None:
     job = about_to_confirm(world, deadline_s=600)
     world.let_pass(601)
     world.sweep()
@@ -106,18 +127,26 @@ def test_given_queued_confirmations_when_the_job_is_late_by_its_sla_then_a_perso
     job = about_to_confirm(world)
     world.let_pass(HOUR_S + 1)
     world.sweep()
-    assert (world.state(job), world.job(job).dir, [letter.why for letter in world.letters(job)]) == ("attention", "forward", ["late"])
+    assert (
+        world.state(job),
+        world.job(job).dir,
+        [letter.why for letter in world.letters(job)],
+    ) == ("attention", "forward", ["late"])
     world.rung(decide.retry(world.db, world.letters(job)[0].id, "anna", "seen"))
     lands_confirmed(world, service, job)
 
 
-def test_given_confirmations_that_are_lost_then_they_are_rung_again(world: World, service: Participant) -> None:
+def test_given_confirmations_that_are_lost_then_they_are_rung_again(
+    world: World, service: Participant
+) -> None:
     job = about_to_confirm(world)
     world.broker.flush()
     lands_confirmed(world, service, job)
 
 
-def test_given_a_confirmation_whose_answer_is_lost_then_it_is_asked_for_again_and_confirms_once(world: World, service: Participant) -> None:
+def test_given_a_confirmation_whose_answer_is_lost_then_it_is_asked_for_again_and_confirms_once(
+    world: World, service: Participant
+) -> None:
     service.script["a", "confirm"] = [after_effect(TimeoutError("no answer"))]
     job = about_to_confirm(world)
     world.drain()

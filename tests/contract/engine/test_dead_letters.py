@@ -42,7 +42,13 @@ def sent_back(world: World, letter_id: str, actor: str = "anna") -> Any:
 
 def dates(world: World) -> list[Any]:
     with reading(world.db) as connection:
-        return list(connection.scalars(select(dead_letters.c.redrive_at).where(dead_letters.c.state == "open").order_by("redrive_at")))
+        return list(
+            connection.scalars(
+                select(dead_letters.c.redrive_at)
+                .where(dead_letters.c.state == "open")
+                .order_by("redrive_at")
+            )
+        )
 
 
 # --- one ---------------------------------------------------------------------------------------------------------
@@ -57,19 +63,32 @@ def test_given_letter_of_a_landed_job_when_sent_back_then_one_new_job_names_the_
         sent_back(world, letter.id, "bert")
     assert world.count(jobs) == 2
     (closed,) = world.letters(job, "closed")
-    assert (closed.resolution, closed.resolved_by, closed.resolved_why) == ("redriven", "anna", "it is back")
+    assert (closed.resolution, closed.resolved_by, closed.resolved_why) == (
+        "redriven",
+        "anna",
+        "it is back",
+    )
     assert closed.retried_as == again.job_id
     assert world.events(job)[-1] == "run_again"
     assert world.state(job) == "failed"
     assert world.land(again.job_id) == "completed"
 
 
-def test_given_two_letters_of_one_job_when_one_is_sent_back_then_one_new_job_answers_both(world: World, service: Participant) -> None:
+def test_given_two_letters_of_one_job_when_one_is_sent_back_then_one_new_job_answers_both(
+    world: World, service: Participant
+) -> None:
     job = given_up(world, service)
     (letter,) = world.letters(job)
     other = world.operation(job, "right")
-    with world.db.begin() as tx:  # as a second branch leaves one that is out of attempts at the same time
-        tx.execute(insert(dead_letters).values(**dict(letter._mapping) | {"id": new_id(), "operation_id": other.id, "step": "right"}))
+    with (
+        world.db.begin() as tx
+    ):  # as a second branch leaves one that is out of attempts at the same time
+        tx.execute(
+            insert(dead_letters).values(
+                **dict(letter._mapping)
+                | {"id": new_id(), "operation_id": other.id, "step": "right"}
+            )
+        )
     letters = world.letters(job)
     assert {one.step for one in letters} == {"left", "right"}
     sent_back(world, letters[0].id)
@@ -77,7 +96,9 @@ def test_given_two_letters_of_one_job_when_one_is_sent_back_then_one_new_job_ans
     assert world.count(jobs) == 2
 
 
-def test_given_new_job_that_is_refused_when_sent_back_then_the_letter_stays_open(world: World, service: Participant) -> None:
+def test_given_new_job_that_is_refused_when_sent_back_then_the_letter_stays_open(
+    world: World, service: Participant
+) -> None:
     job = given_up(world, service)
     (letter,) = world.letters(job)
     with world.db.begin() as tx:
@@ -88,7 +109,9 @@ def test_given_new_job_that_is_refused_when_sent_back_then_the_letter_stays_open
     assert world.count(jobs) == 1
 
 
-def test_given_letter_that_holds_its_job_when_sent_back_then_fresh_attempts(world: World, service: Participant) -> None:
+def test_given_letter_that_holds_its_job_when_sent_back_then_fresh_attempts(
+    world: World, service: Participant
+) -> None:
     job = in_attention(world, service)
     assert world.job(job).attention_since is not None
     (letter,) = world.letters(job)
@@ -113,11 +136,15 @@ def test_given_job_still_being_undone_when_its_letter_is_sent_back_then_refused_
     (letter,) = world.letters(job)
     with pytest.raises(redrive.NotLanded):
         sent_back(world, letter.id)
-    redrive.redrive_many(world.db, world.settings, Meant(), rate=10, ramp_s=0, actor="anna", why="w")
+    redrive.redrive_many(
+        world.db, world.settings, Meant(), rate=10, ramp_s=0, actor="anna", why="w"
+    )
     world.sweep()
     assert len(world.letters(job)) == 1
     assert world.land(job) == "failed"
-    for _ in range(3):  # first what fell due while time passed in a leap is put off, then it is sent
+    for _ in range(
+        3
+    ):  # first what fell due while time passed in a leap is put off, then it is sent
         world.let_pass(4)
         world.sweep()
     world.let_pass(3)
@@ -126,7 +153,9 @@ def test_given_job_still_being_undone_when_its_letter_is_sent_back_then_refused_
     assert world.count(jobs) == 2
 
 
-def test_given_letter_when_laid_down_then_closed_with_who_and_why_and_not_twice(world: World, service: Participant) -> None:
+def test_given_letter_when_laid_down_then_closed_with_who_and_why_and_not_twice(
+    world: World, service: Participant
+) -> None:
     job = given_up(world, service)
     (letter,) = world.letters(job)
     redrive.discard_letter(world.db, letter.id, "anna", "the customer went elsewhere")
@@ -152,12 +181,24 @@ def test_given_letter_that_holds_its_job_when_laid_down_then_refused_with_the_de
 
 
 # --- many --------------------------------------------------------------------------------------------------------
-def test_given_many_when_sent_back_at_a_rate_then_dated_and_the_relay_sends_each_in_its_time(world: World, service: Participant) -> None:
+def test_given_many_when_sent_back_at_a_rate_then_dated_and_the_relay_sends_each_in_its_time(
+    world: World, service: Participant
+) -> None:
     landed = [given_up(world, service) for _ in range(4)]
-    tried = redrive.redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="anna", why="w", dry_run=True)
+    tried = redrive.redrive_many(
+        world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="anna", why="w", dry_run=True
+    )
     assert (len(tried.letters), tried.takes_s) == (4, 3.0)
     assert dates(world) == [None] * 4
-    found = redrive.redrive_many(world.db, world.settings, Meant(saga="diamond", step="left"), rate=1, ramp_s=0, actor="anna", why="back")
+    found = redrive.redrive_many(
+        world.db,
+        world.settings,
+        Meant(saga="diamond", step="left"),
+        rate=1,
+        ramp_s=0,
+        actor="anna",
+        why="back",
+    )
     assert found.letters == tried.letters
     spread = dates(world)
     assert (spread[-1] - spread[0]).total_seconds() == pytest.approx(3.0, abs=0.5)
@@ -179,21 +220,31 @@ def test_given_relay_that_was_away_when_it_is_back_then_what_piled_up_comes_late
 ) -> None:
     for _ in range(4):
         given_up(world, service)
-    redrive.redrive_many(world.db, world.settings, Meant(), rate=0.5, ramp_s=0, actor="anna", why="w")
+    redrive.redrive_many(
+        world.db, world.settings, Meant(), rate=0.5, ramp_s=0, actor="anna", why="w"
+    )
     before = dates(world)
     world.let_pass(600)
     assert "redriven" not in world.sweep()
     after = dates(world)
-    assert (after[-1] - after[0]).total_seconds() == pytest.approx((before[-1] - before[0]).total_seconds(), abs=0.2)
+    assert (after[-1] - after[0]).total_seconds() == pytest.approx(
+        (before[-1] - before[0]).total_seconds(), abs=0.2
+    )
     assert world.sweep().get("redriven") == 1
     redrive.hold_back(world.db, Meant(), "ada", "too early")
     world.drain()
 
 
-def test_given_dated_letters_when_asked_again_or_held_back_then_each_once_and_none(world: World, service: Participant) -> None:
+def test_given_dated_letters_when_asked_again_or_held_back_then_each_once_and_none(
+    world: World, service: Participant
+) -> None:
     job, other = given_up(world, service), in_attention(world, service)
-    first = redrive.redrive_many(world.db, world.settings, Meant(needs_person=False), rate=1, ramp_s=3600, actor="a", why="w")
-    second = redrive.redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="b", why="w")
+    first = redrive.redrive_many(
+        world.db, world.settings, Meant(needs_person=False), rate=1, ramp_s=3600, actor="a", why="w"
+    )
+    second = redrive.redrive_many(
+        world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="b", why="w"
+    )
     assert first.letters == (world.letters(job)[0].id,)
     assert second.letters == (world.letters(other)[0].id,)
     assert redrive.hold_back(world.db, Meant(needs_person=False), "ada", "too early") == 1
@@ -202,7 +253,9 @@ def test_given_dated_letters_when_asked_again_or_held_back_then_each_once_and_no
     assert len(world.letters(job)) == len(world.letters(other)) == 1
 
 
-def test_given_more_than_one_request_sends_back_then_it_says_so(world: World, service: Participant) -> None:
+def test_given_more_than_one_request_sends_back_then_it_says_so(
+    world: World, service: Participant
+) -> None:
     for _ in range(3):
         given_up(world, service)
     few = world.settings.model_copy(update={"redrive_letters": 2})
@@ -211,7 +264,9 @@ def test_given_more_than_one_request_sends_back_then_it_says_so(world: World, se
     redrive.hold_back(world.db, Meant(), "ada", "too early")
 
 
-def test_given_dated_letter_whose_saga_is_gone_when_due_then_it_stays_open_and_history_says_why(world: World, service: Participant) -> None:
+def test_given_dated_letter_whose_saga_is_gone_when_due_then_it_stays_open_and_history_says_why(
+    world: World, service: Participant
+) -> None:
     job = given_up(world, service)
     redrive.redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="anna", why="w")
     with world.db.begin() as tx:

@@ -82,7 +82,9 @@ def ends(world: World, job: str) -> list[str]:
     return [event for event in world.events(job) if event.startswith("job_")]
 
 
-def test_given_the_last_operation_when_a_person_decides_about_it_then_the_job_ends_once(world: World, service: Participant) -> None:
+def test_given_the_last_operation_when_a_person_decides_about_it_then_the_job_ends_once(
+    world: World, service: Participant
+) -> None:
     service.script["hold", "undo"] = [RuntimeError("down")]
     service.script["pay", "action"] = [Rejected("no")]
     job = world.submit()
@@ -106,7 +108,9 @@ def test_given_a_decision_about_a_step_past_the_pivot_then_what_was_done_is_conf
 def test_given_a_cancel_wish_in_attention_when_the_pivot_is_marked_absent_then_the_job_is_cancelled(
     world: World, service: Participant
 ) -> None:
-    job, letter = asked_about(world, service, "pay", TimeoutError("no answer"), TimeoutError("no answer"))
+    job, letter = asked_about(
+        world, service, "pay", TimeoutError("no answer"), TimeoutError("no answer")
+    )
     assert not world.cancel(job).landed
     world.rung(decide.mark_absent(world.db, world.settings, letter, "anna", "asked the bank"))
     assert world.land(job) == "cancelled"
@@ -128,7 +132,9 @@ def test_given_a_cancel_wish_while_the_pivot_runs_when_nothing_was_sent_then_the
     assert service.steps() == ["hold"] and service.steps("undo") == ["hold"]
 
 
-def test_given_fifty_cancels_that_are_too_late_then_history_has_one_line(world: World, service: Participant) -> None:
+def test_given_fifty_cancels_that_are_too_late_then_history_has_one_line(
+    world: World, service: Participant
+) -> None:
     job, _letter = asked_about(world, service, "ship", Rejected("no"))
     for _ in range(50):
         assert not world.cancel(job).landed
@@ -138,7 +144,9 @@ def test_given_fifty_cancels_that_are_too_late_then_history_has_one_line(world: 
     assert world.job(job).rev == before
 
 
-def test_given_a_step_past_the_pivot_when_it_is_marked_absent_then_it_is_refused(world: World, service: Participant) -> None:
+def test_given_a_step_past_the_pivot_when_it_is_marked_absent_then_it_is_refused(
+    world: World, service: Participant
+) -> None:
     _job, letter = asked_about(world, service, "ship", Rejected("no"))
     with pytest.raises(Conflict, match="cannot turn any more"):
         decide.mark_absent(world.db, world.settings, letter, "anna", "not there")
@@ -157,7 +165,10 @@ def late_past_the_pivot(world: World) -> str:
 
 
 def closed(world: World, job: str) -> list[tuple[str, str, str]]:
-    return [(letter.why, letter.resolution, letter.resolved_by) for letter in world.letters(job, "closed")]
+    return [
+        (letter.why, letter.resolution, letter.resolved_by)
+        for letter in world.letters(job, "closed")
+    ]
 
 
 def test_given_a_letter_about_lateness_when_all_is_done_then_it_closes_by_itself_and_the_job_ends(
@@ -172,7 +183,9 @@ def test_given_a_letter_about_lateness_when_all_is_done_then_it_closes_by_itself
     assert "letter_overtaken" in world.events(job) and world.job(job).attention_since is None
 
 
-def test_given_a_letter_about_lateness_when_its_step_is_given_up_then_that_is_asked_instead(world: World, service: Participant) -> None:
+def test_given_a_letter_about_lateness_when_its_step_is_given_up_then_that_is_asked_instead(
+    world: World, service: Participant
+) -> None:
     service.script["ship", "action"] = [Rejected("no")]
     job = late_past_the_pivot(world)
     for _ in range(4):
@@ -207,7 +220,9 @@ def warnings_of(lines: list[Any]) -> list[Any]:
     return [line for line in lines if line["event"] == "attention_asked"]
 
 
-def test_given_jobs_that_turn_to_attention_when_asked_then_one_warning_each_that_names_the_job(world: World, service: Participant) -> None:
+def test_given_jobs_that_turn_to_attention_when_asked_then_one_warning_each_that_names_the_job(
+    world: World, service: Participant
+) -> None:
     with capture_logs() as lines:
         failed, _letter = asked_about(world, service, "ship", Rejected("the parcel is lost"))
         late = late_past_the_pivot(world)
@@ -243,14 +258,20 @@ def test_given_a_transaction_that_is_rolled_back_and_run_again_then_one_warning(
     assert len(tries) == 2 and len(warnings_of(lines)) == 1
 
 
-def test_given_an_owner_when_a_retry_fails_then_the_job_is_still_owned(world: World, service: Participant) -> None:
+def test_given_an_owner_when_a_retry_fails_then_the_job_is_still_owned(
+    world: World, service: Participant
+) -> None:
     job, letter = asked_about(world, service, "ship", *[Rejected("no")] * 2)
     owning.take(world.db, job, "anna")
     world.rung(decide.retry(world.db, letter, "anna", "the road is open"))
     assert world.land(job) == "attention"
     (again,) = world.letters(job)
     assert again.id != letter
-    assert (world.job(job).owner, world.job(job).owned_at is not None, world.job(job).attention_since is not None) == ("anna", True, True)
+    assert (
+        world.job(job).owner,
+        world.job(job).owned_at is not None,
+        world.job(job).attention_since is not None,
+    ) == ("anna", True, True)
     world.rung(decide.waive(world.db, again.id, "anna", "agreed"))
     assert world.job(job).owner is None
 
@@ -263,7 +284,9 @@ def test_given_an_owner_when_the_retry_succeeds_and_another_step_asks_then_nobod
     service.script["ship", "action"] = [Rejected("no")]
     world.rung(decide.retry(world.db, letter, "anna", "the bank is back"))
     assert world.land(job) == "attention"
-    assert [letter.step for letter in world.letters(job)] == ["ship"] and world.job(job).owner is None
+    assert [letter.step for letter in world.letters(job)] == ["ship"] and world.job(
+        job
+    ).owner is None
 
 
 def test_given_a_retry_by_a_person_when_it_waits_and_runs_then_what_the_last_attempt_said_is_told(

@@ -45,7 +45,9 @@ def world(ready_url: str) -> Iterator[World]:
 def start(world: World, boot: str, saga: Saga[Any]) -> None:
     """A worker with this code signs on."""
     register(world.db, [saga])
-    keep.register_worker(world.db, boot, host="here", pid=1, lanes=["parcels"], digests=[saga.digest], concurrency=1)
+    keep.register_worker(
+        world.db, boot, host="here", pid=1, lanes=["parcels"], digests=[saga.digest], concurrency=1
+    )
 
 
 def pinned(world: World) -> str:
@@ -53,7 +55,9 @@ def pinned(world: World) -> str:
     return str(world.job(world.submit()).digest)
 
 
-def test_given_a_deploy_that_is_rolled_back_then_new_jobs_get_the_old_definition(world: World) -> None:
+def test_given_a_deploy_that_is_rolled_back_then_new_jobs_get_the_old_definition(
+    world: World,
+) -> None:
     start(world, "old", OLD)
     start(world, "new", NEW)
     assert pinned(world) == NEW.digest, "the highest version that somebody has"
@@ -62,7 +66,9 @@ def test_given_a_deploy_that_is_rolled_back_then_new_jobs_get_the_old_definition
     assert sagas_view(world.db)["items"][0]["digest"] == OLD.digest
 
 
-def test_given_all_workers_replaced_and_put_back_then_new_jobs_get_the_old_definition(world: World) -> None:
+def test_given_all_workers_replaced_and_put_back_then_new_jobs_get_the_old_definition(
+    world: World,
+) -> None:
     for boot, saga, before in (("one", OLD, ""), ("two", NEW, "one"), ("three", OLD, "two")):
         if before:
             keep.worker_stopped(world.db, before)
@@ -72,7 +78,9 @@ def test_given_all_workers_replaced_and_put_back_then_new_jobs_get_the_old_defin
     assert pinned(world) == OLD.digest, "nobody is there: what workers had last"
 
 
-def test_given_an_old_worker_that_starts_again_while_newer_code_is_deployed_then_new_jobs_get_the_newer(world: World) -> None:
+def test_given_an_old_worker_that_starts_again_while_newer_code_is_deployed_then_new_jobs_get_the_newer(
+    world: World,
+) -> None:
     start(world, "one", OLD)
     start(world, "two", CHANGED)
     start(world, "one again", OLD)
@@ -81,7 +89,9 @@ def test_given_an_old_worker_that_starts_again_while_newer_code_is_deployed_then
     assert pinned(world) == OLD.digest, "the change is rolled back, under the same version"
 
 
-def test_given_a_worker_that_is_killed_then_its_definition_is_deployed_until_it_counts_as_gone(world: World) -> None:
+def test_given_a_worker_that_is_killed_then_its_definition_is_deployed_until_it_counts_as_gone(
+    world: World,
+) -> None:
     start(world, "old", OLD)
     start(world, "new", NEW)
     for _ in range(3):
@@ -90,7 +100,9 @@ def test_given_a_worker_that_is_killed_then_its_definition_is_deployed_until_it_
     assert pinned(world) == OLD.digest
 
 
-def test_given_a_worker_that_lives_then_its_definition_stays_deployed_however_long(world: World) -> None:
+def test_given_a_worker_that_lives_then_its_definition_stays_deployed_however_long(
+    world: World,
+) -> None:
     start(world, "new", NEW)
     register(world.db, [CHANGED])
     for _ in range(10):
@@ -99,7 +111,9 @@ def test_given_a_worker_that_lives_then_its_definition_stays_deployed_however_lo
         assert pinned(world) == NEW.digest
 
 
-def test_given_no_worker_then_a_job_gets_the_definition_of_the_process_that_accepts_it(world: World) -> None:
+def test_given_no_worker_then_a_job_gets_the_definition_of_the_process_that_accepts_it(
+    world: World,
+) -> None:
     register(world.db, [NEW])
     world.registry = Registry([OLD])
     assert pinned(world) == OLD.digest
@@ -125,7 +139,9 @@ def test_given_a_version_that_is_retired_then_no_new_job_gets_it_whoever_has_it_
     assert CliRunner().invoke(retire, ["parcel", OLD.digest, "--reason", "closing"]).exit_code == 0
     with pytest.raises(UnknownSaga, match="every version of saga 'parcel' is retired"):
         world.submit()
-    assert CliRunner().invoke(retire, ["parcel", "2", "--reason", "mended", "--back"]).exit_code == 0
+    assert (
+        CliRunner().invoke(retire, ["parcel", "2", "--reason", "mended", "--back"]).exit_code == 0
+    )
     assert pinned(world) == NEW.digest
     assert CliRunner().invoke(retire, ["parcel", "7", "--reason", "none"]).exit_code != 0
 
@@ -137,7 +153,12 @@ def test_given_a_job_whose_definition_nobody_has_then_it_is_named_at_once(world:
     keep.worker_stopped(world.db, "new")
     with reading(world.db) as connection:
         (stranded,) = standing.stranded_versions(connection)
-    assert (stranded.saga, stranded.version, stranded.digest, stranded.jobs) == ("parcel", 2, NEW.digest, 1)
+    assert (stranded.saga, stranded.version, stranded.digest, stranded.jobs) == (
+        "parcel",
+        2,
+        NEW.digest,
+        1,
+    )
     answer = why(world.db, job, None)
     assert "no live worker of lane parcels has definition" in answer["sentence"]
     assert answer["waiting_for"][0]["kind"] == "version"

@@ -66,7 +66,9 @@ def given() -> list[Any]:
 
 
 @pytest.fixture
-def world(ready_url: str, service: Participant, given: list[Any], request: pytest.FixtureRequest) -> Iterator[World]:
+def world(
+    ready_url: str, service: Participant, given: list[Any], request: pytest.FixtureRequest
+) -> Iterator[World]:
     world = World(ready_url, [trip(service, given, getattr(request, "param", "undo"))], service)
     try:
         yield world
@@ -96,7 +98,12 @@ def test_given_a_step_that_failed_for_good_when_it_had_its_effect_then_not_tried
     job_id = planned(world, "book", after_effect(said))
     assert world.land(job_id) == "failed"
     row, job = world.operation(job_id, "book"), world.job(job_id)
-    assert (row.state, row.attempts, row.unsettled, row.error["type"]) == ("failed", 1, 1, type(said).__name__)
+    assert (row.state, row.attempts, row.unsettled, row.error["type"]) == (
+        "failed",
+        1,
+        1,
+        type(said).__name__,
+    )
     assert row.error["for_good"]
     assert world.service.calls["book", "action"] == 1
     assert world.service.steps("undo") == ["book", "first"]
@@ -115,17 +122,24 @@ def test_given_a_step_whose_unknown_outcome_is_replayed_when_it_failed_for_good_
     assert (world.service.steps("undo"), given) == (["book", "first"], [None])
 
 
-def test_given_a_step_that_failed_for_good_before_any_effect_then_its_undo_finds_nothing(world: World) -> None:
+def test_given_a_step_that_failed_for_good_before_any_effect_then_its_undo_finds_nothing(
+    world: World,
+) -> None:
     job_id = planned(world, "book", Failed("no room"))
     assert world.land(job_id) == "failed"
     assert world.service.steps("undo") == ["first"]
     assert world.operation(job_id, "book", "undo").state == "completed"
 
 
-def test_given_an_earlier_attempt_of_unknown_outcome_when_the_next_failed_for_good_then_undone(world: World) -> None:
+def test_given_an_earlier_attempt_of_unknown_outcome_when_the_next_failed_for_good_then_undone(
+    world: World,
+) -> None:
     job_id = planned(world, "book", after_effect(TimeoutError()), after_effect(Failed("no room")))
     assert world.land(job_id) == "failed"
-    assert (world.service.calls["book", "action"], world.service.steps("undo")) == (2, ["book", "first"])
+    assert (world.service.calls["book", "action"], world.service.steps("undo")) == (
+        2,
+        ["book", "first"],
+    )
 
 
 def test_given_a_job_that_turned_meanwhile_when_the_step_fails_for_good_then_its_undo_gets_what_is_known(
@@ -140,8 +154,12 @@ def test_given_a_job_that_turned_meanwhile_when_the_step_fails_for_good_then_its
     assert (world.operation(job_id, "book").state, given) == ("abandoned", [Held(room=4)])
 
 
-@pytest.mark.parametrize(("step", "kind"), [("pay", "action"), ("tell", "action"), ("first", "undo")])
-def test_given_no_way_back_when_it_failed_for_good_then_a_person_is_asked_at_once(world: World, step: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("step", "kind"), [("pay", "action"), ("tell", "action"), ("first", "undo")]
+)
+def test_given_no_way_back_when_it_failed_for_good_then_a_person_is_asked_at_once(
+    world: World, step: str, kind: str
+) -> None:
     if kind == "undo":
         world.service.script["pay", "action"] = [Rejected("no")]
     job_id = planned(world, step, after_effect(Failed("for good")), kind=kind)
@@ -150,7 +168,9 @@ def test_given_no_way_back_when_it_failed_for_good_then_a_person_is_asked_at_onc
     assert (letter.why, letter.attempts, letter.blocking) == ("failed", 1, True)
 
 
-def test_given_an_undo_that_raises_what_is_fatal_for_its_action_then_it_is_tried_again(world: World) -> None:
+def test_given_an_undo_that_raises_what_is_fatal_for_its_action_then_it_is_tried_again(
+    world: World,
+) -> None:
     world.service.script["pay", "action"] = [Rejected("no")]
     job_id = planned(world, "book", NoRoomLeft("of the undo"), kind="undo")
     assert world.land(job_id) == "failed"
@@ -158,7 +178,9 @@ def test_given_an_undo_that_raises_what_is_fatal_for_its_action_then_it_is_tried
 
 
 @pytest.mark.parametrize("said", [NothingSent("no connection"), RuntimeError("broke")])
-def test_given_what_is_not_for_good_when_raised_then_it_is_tried_again(world: World, said: Exception) -> None:
+def test_given_what_is_not_for_good_when_raised_then_it_is_tried_again(
+    world: World, said: Exception
+) -> None:
     job_id = planned(world, "book", said)
     assert world.land(job_id) == "completed"
     assert world.operation(job_id, "book").attempts == 2

@@ -81,7 +81,9 @@ def test_given_a_crash_at_a_point_of_every_undo_then_the_job_is_undone_once_in_r
     world: World, service: Participant, point: Point
 ) -> None:
     undos = ["first", "left", "right"]
-    plan = "diamond.commit:reject@before_effect;" + ";".join(f"diamond.{step}.undo:crash@{point}" for step in undos)
+    plan = "diamond.commit:reject@before_effect;" + ";".join(
+        f"diamond.{step}.undo:crash@{point}" for step in undos
+    )
     with injecting(armed(world, plan)):
         job = world.submit()
         assert deliver_until_done(world, job) == "failed"
@@ -90,8 +92,12 @@ def test_given_a_crash_at_a_point_of_every_undo_then_the_job_is_undone_once_in_r
     assert service.steps("undo")[-1] == "first"
 
 
-@pytest.mark.parametrize("point", [p for p in OF_THE_ENGINE if p not in (Point.BEFORE_EFFECT, Point.AFTER_EFFECT)])
-def test_given_an_error_of_the_store_at_a_point_then_the_job_completes(world: World, service: Participant, point: Point) -> None:
+@pytest.mark.parametrize(
+    "point", [p for p in OF_THE_ENGINE if p not in (Point.BEFORE_EFFECT, Point.AFTER_EFFECT)]
+)
+def test_given_an_error_of_the_store_at_a_point_then_the_job_completes(
+    world: World, service: Participant, point: Point
+) -> None:
     with injecting(armed(world, f"diamond.left:error@{point};diamond.last:error@{point}")):
         job = world.submit()
         assert deliver_until_done(world, job) == "completed"
@@ -113,19 +119,31 @@ def test_given_an_error_after_the_effect_then_the_outcome_is_unknown_and_the_nex
     assert service.steps().count("left") == 1
 
 
-def test_given_firings_when_counted_by_many_at_once_then_no_more_than_times_are_due(world: World) -> None:
+def test_given_firings_when_counted_by_many_at_once_then_no_more_than_times_are_due(
+    world: World,
+) -> None:
     with ThreadPoolExecutor(8) as pool:
-        due = list(pool.map(lambda _: fault_store.due(world.db, "diamond.left:crash@after_claim", 3), range(24)))
+        due = list(
+            pool.map(
+                lambda _: fault_store.due(world.db, "diamond.left:crash@after_claim", 3), range(24)
+            )
+        )
     assert sum(due) == 3
     assert fired(world) == {"diamond.left:crash@after_claim": 3}
-    assert fault_store.due(world.db, "diamond.left:crash@after_claim", 4)  # who raises TIMES goes on from there
+    assert fault_store.due(
+        world.db, "diamond.left:crash@after_claim", 4
+    )  # who raises TIMES goes on from there
 
 
-def test_given_settings_with_faults_then_this_process_is_armed_and_without_them_it_is_not(world: World) -> None:
+def test_given_settings_with_faults_then_this_process_is_armed_and_without_them_it_is_not(
+    world: World,
+) -> None:
     with injecting(None):
         fault_store.arm(Settings(env="test"), lambda: world.db)
         assert faults.active is None
-        fault_store.arm(Settings(env="test", faults="diamond.left:error@after_claim"), lambda: world.db)
+        fault_store.arm(
+            Settings(env="test", faults="diamond.left:error@after_claim"), lambda: world.db
+        )
         with pytest.raises(Injected):
             faults.reached(Point.AFTER_CLAIM, "diamond", "left")
         faults.reached(Point.AFTER_CLAIM, "diamond", "left")

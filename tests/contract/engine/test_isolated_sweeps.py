@@ -62,9 +62,19 @@ def dead_attempt(world: World) -> str:
     job = world.submit()
     o = operations.c
     with world.db.begin() as tx:
-        running = {"state": "running", "token": f"t{job}", "boot": "gone", "attempts": 1, "fence": 1}
+        running = {
+            "state": "running",
+            "token": f"t{job}",
+            "boot": "gone",
+            "attempts": 1,
+            "fence": 1,
+        }
         at = tx.execute(select(o.ready_at).where(o.job_id == job, o.step == "first")).scalar_one()
-        tx.execute(update(operations).where(o.job_id == job, o.step == "first").values(**running, lease_until=at, hard_at=at))
+        tx.execute(
+            update(operations)
+            .where(o.job_id == job, o.step == "first")
+            .values(**running, lease_until=at, hard_at=at)
+        )
     world.broker.waiting.clear()
     return job
 
@@ -96,7 +106,9 @@ def broken_for(ids: set[str]):  # type: ignore[no-untyped-def]
     return spoilt
 
 
-def test_given_a_row_that_the_relay_leaves_out_when_doctor_looks_then_its_job_is_named(world: World) -> None:
+def test_given_a_row_that_the_relay_leaves_out_when_doctor_looks_then_its_job_is_named(
+    world: World,
+) -> None:
     job = dead_attempt(world)
     assert leases.acquire(world.db, "relay", "here:1:x", 600.0)
     assert [finding.level for finding in left_behind(world.settings, world.db)] == [Level.OK]
@@ -137,13 +149,22 @@ def test_given_a_definition_that_cannot_be_read_when_asked_about_then_why_doctor
     told = why(world.db, job, None)
     digest = world.job(job).digest
     assert (told["state"], told["waiting_for"][0]["kind"]) == ("running", "definition")
-    assert f"definition of saga diamond, version 1 ({digest}) cannot be read by this code" in told["sentence"]
+    assert (
+        f"definition of saga diamond, version 1 ({digest}) cannot be read by this code"
+        in told["sentence"]
+    )
     assert "Nothing of it is given up" in told["sentence"]
     with pytest.raises(NotFound):
         why(world.db, job, "00000000-0000-7000-8000-000000000000")
     (finding,) = fleet.definitions(world.settings, world.db)
-    assert (finding.level, digest in finding.said, "1 open job is pinned" in finding.said) == (Level.FAIL, True, True)
-    sample = f'surefoot_jobs_definition_unreadable{{digest="{digest}",saga="diamond",version="1"}} 1.0'
+    assert (finding.level, digest in finding.said, "1 open job is pinned" in finding.said) == (
+        Level.FAIL,
+        True,
+        True,
+    )
+    sample = (
+        f'surefoot_jobs_definition_unreadable{{digest="{digest}",saga="diamond",version="1"}} 1.0'
+    )
     assert sample in Gauges(world.db, world.settings).text().decode()
     readable_again(world, graph)
     assert why(world.db, job, None)["waiting_for"][0]["kind"] != "definition"
@@ -151,7 +172,9 @@ def test_given_a_definition_that_cannot_be_read_when_asked_about_then_why_doctor
     assert world.state(job) == "completed"
 
 
-def test_given_a_definition_that_cannot_be_read_when_listed_then_its_jobs_and_letters_are_there(world: World, service: Participant) -> None:
+def test_given_a_definition_that_cannot_be_read_when_listed_then_its_jobs_and_letters_are_there(
+    world: World, service: Participant
+) -> None:
     service.script["first", "undo"] = [Rejected("no refund")]
     service.script["last", "action"] = [Rejected("no")]
     job = world.submit()
@@ -163,15 +186,24 @@ def test_given_a_definition_that_cannot_be_read_when_listed_then_its_jobs_and_le
         job_view(world.db, job, None)
     ([listed], _), ([letter], _) = list_jobs(world.db, None), letters_view(world.db, Meant())
     assert (listed["id"], listed["state"], listed["outcome"]) == (job, "attention", "open")
-    assert (letter["job"], letter["actions"]) == (job, [])  # to decide, one has to know what follows
+    assert (letter["job"], letter["actions"]) == (
+        job,
+        [],
+    )  # to decide, one has to know what follows
     readable_again(world, graph)
     assert letters_view(world.db, Meant())[0][0]["actions"] == ["redrive", "mark-done", "waive"]
 
 
-def test_given_a_newer_release_s_definition_when_read_then_what_is_unknown_is_ignored(world: World) -> None:
+def test_given_a_newer_release_s_definition_when_read_then_what_is_unknown_is_ignored(
+    world: World,
+) -> None:
     graph = graph_in_store(world)
     assert isinstance(graph, dict)
-    newer = {**graph, "region": "eu", "nodes": [{**node, "region": "eu"} for node in graph["nodes"]]}
+    newer = {
+        **graph,
+        "region": "eu",
+        "nodes": [{**node, "region": "eu"} for node in graph["nodes"]],
+    }
     for node in newer["nodes"]:
         node["limits"] = {**node["limits"], "burst": 3}
     readable_again(world, newer)
@@ -181,7 +213,9 @@ def test_given_a_newer_release_s_definition_when_read_then_what_is_unknown_is_ig
     assert world.sweeper.isolated.failed == {}
 
 
-def test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(*_: object) -> int:
         raise StoreUnavailable("its statement took too long")
 
@@ -194,12 +228,16 @@ def test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done(world:
     assert world.broker.published[world.operation(job, "first").id] == 2
 
 
-def test_given_a_backlog_on_one_lane_when_a_message_of_another_is_lost_then_it_is_rung_within_a_lease(world: World) -> None:
+def test_given_a_backlog_on_one_lane_when_a_message_of_another_is_lost_then_it_is_rung_within_a_lease(
+    world: World,
+) -> None:
     backlog = [world.submit() for _ in range(5)]
     world.let_pass(LEASE_S + 5)
     job = world.submit()
     world.deliver(world.broker.waiting.pop())
-    left = world.next("diamond.left").message.operation_id  # the broker lost it; five messages wait on lane a
+    left = world.next(
+        "diamond.left"
+    ).message.operation_id  # the broker lost it; five messages wait on lane a
     world.let_pass(LEASE_S / 2)
     world.sweep()
     assert world.broker.published[left] == 1, "not before a lease is over"
@@ -210,7 +248,9 @@ def test_given_a_backlog_on_one_lane_when_a_message_of_another_is_lost_then_it_i
     assert len(backlog) == 5
 
 
-def test_given_a_lane_that_moves_when_swept_then_only_what_was_passed_over_is_rung(world: World, service: Participant) -> None:
+def test_given_a_lane_that_moves_when_swept_then_only_what_was_passed_over_is_rung(
+    world: World, service: Participant
+) -> None:
     world.sweep()
     lost = world.submit()
     world.broker.waiting.clear()
@@ -230,7 +270,9 @@ def test_given_a_lane_that_moves_when_swept_then_only_what_was_passed_over_is_ru
     assert {world.broker.published[world.operation(job, "first").id] for job in waits} == {1}
 
 
-def test_given_a_queue_that_grows_shorter_when_swept_then_nothing_is_rung_until_it_stands(world: World) -> None:
+def test_given_a_queue_that_grows_shorter_when_swept_then_nothing_is_rung_until_it_stands(
+    world: World,
+) -> None:
     jobs = [world.submit() for _ in range(4)]
     world.let_pass(LEASE_S + 5)
     world.sweep()

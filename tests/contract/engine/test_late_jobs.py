@@ -50,7 +50,10 @@ def service() -> Participant:
 
 @pytest.fixture
 def world(ready_url: str, service: Participant) -> Iterator[World]:
-    sagas = [saga_of(policy, service, sla="1h", on_sla=policy) for policy in ("ask", "redrive", "compensate")]
+    sagas = [
+        saga_of(policy, service, sla="1h", on_sla=policy)
+        for policy in ("ask", "redrive", "compensate")
+    ]
     world = World(ready_url, sagas, service)
     try:
         yield world
@@ -85,7 +88,9 @@ def grow_late(world: World) -> None:
     world.sweep()
 
 
-def test_given_ask_when_a_job_is_late_then_it_is_on_record_once_and_nothing_else_happens(world: World) -> None:
+def test_given_ask_when_a_job_is_late_then_it_is_on_record_once_and_nothing_else_happens(
+    world: World,
+) -> None:
     job = started(world, "ask")
     world.sweep()
     assert findings(world) == []
@@ -94,12 +99,21 @@ def test_given_ask_when_a_job_is_late_then_it_is_on_record_once_and_nothing_else
     grow_late(world)
 
     (one,) = findings(world)
-    assert (one.finding, one.job_id, one.action, one.key, one.actor) == ("late", job, "asked", job, "relay")
+    assert (one.finding, one.job_id, one.action, one.key, one.actor) == (
+        "late",
+        job,
+        "asked",
+        job,
+        "relay",
+    )
     assert world.events(job).count("late_by_sla") == 2, "once in each period"
     assert world.state(job) == "running"
     with reading(world.db) as connection:
         assert not late.reconciliations.past_sla(connection, 10)
-    assert "took longer" in why(world.db, job, None)["sentence"] or "longer than its saga allows" in why(world.db, job, None)["sentence"]
+    assert (
+        "took longer" in why(world.db, job, None)["sentence"]
+        or "longer than its saga allows" in why(world.db, job, None)["sentence"]
+    )
 
 
 def test_given_a_late_job_when_it_ends_then_its_finding_closes_by_itself(world: World) -> None:
@@ -113,7 +127,9 @@ def test_given_a_late_job_when_it_ends_then_its_finding_closes_by_itself(world: 
     assert (one.closed_by, one.closed_why) == ("relay", "the job has ended")
 
 
-def test_given_redrive_when_a_late_job_stands_then_what_was_given_up_has_fresh_attempts(world: World, service: Participant) -> None:
+def test_given_redrive_when_a_late_job_stands_then_what_was_given_up_has_fresh_attempts(
+    world: World, service: Participant
+) -> None:
     service.script["tell", "action"] = [ValueError("no")]
     world.saga = "redrive"
     job = world.submit()
@@ -127,7 +143,9 @@ def test_given_redrive_when_a_late_job_stands_then_what_was_given_up_has_fresh_a
     assert world.land(job) == "completed"
 
 
-def test_given_redrive_when_a_late_job_only_waits_then_it_is_rung_again_and_a_back_off_ends(world: World, service: Participant) -> None:
+def test_given_redrive_when_a_late_job_only_waits_then_it_is_rung_again_and_a_back_off_ends(
+    world: World, service: Participant
+) -> None:
     waits = started(world, "redrive")
     service.script["take", "action"] = [RetryLater("12h")]
     backs_off = started(world, "redrive")
@@ -141,7 +159,9 @@ def test_given_redrive_when_a_late_job_only_waits_then_it_is_rung_again_and_a_ba
     assert world.operation(backs_off, "take").state == "queued"
 
 
-def test_given_compensate_when_a_job_is_late_then_it_is_undone(world: World, service: Participant) -> None:
+def test_given_compensate_when_a_job_is_late_then_it_is_undone(
+    world: World, service: Participant
+) -> None:
     job = started(world, "compensate")
     grow_late(world)
     assert [one.action for one in findings(world)] == ["compensated"]
@@ -151,7 +171,9 @@ def test_given_compensate_when_a_job_is_late_then_it_is_undone(world: World, ser
     assert "longer than its saga allows" in why(world.db, job, None)["sentence"]
 
 
-def test_given_compensate_when_a_late_job_is_past_the_pivot_then_a_person_is_asked(world: World) -> None:
+def test_given_compensate_when_a_late_job_is_past_the_pivot_then_a_person_is_asked(
+    world: World,
+) -> None:
     job = started(world, "compensate", steps=2)
     grow_late(world)
     assert [one.action for one in findings(world)] == ["attention"]
@@ -163,11 +185,15 @@ def test_given_compensate_when_a_late_job_is_past_the_pivot_then_a_person_is_ask
     assert len(world.letters(job)) == 1
 
 
-def test_given_dry_run_when_jobs_are_late_then_they_are_named_and_nothing_changes(world: World) -> None:
+def test_given_dry_run_when_jobs_are_late_then_they_are_named_and_nothing_changes(
+    world: World,
+) -> None:
     job = started(world, "compensate")
     world.let_pass(HOUR + 1)
     events = world.events(job)
-    assert [(one["key"], one["action"]) for one in late.late_jobs(world.db, 10)] == [(job, "compensate")]
+    assert [(one["key"], one["action"]) for one in late.late_jobs(world.db, 10)] == [
+        (job, "compensate")
+    ]
     assert findings(world) == []
     assert world.events(job) == events
 
@@ -180,18 +206,26 @@ def test_given_two_who_act_at_once_when_a_job_is_late_then_one_does(world: World
     assert ([one["key"] for one in first], second, more) == ([job], [], False)
 
 
-def test_given_more_late_jobs_than_a_batch_then_the_next_sweep_goes_on_at_once(ready_url: str, service: Participant) -> None:
+def test_given_more_late_jobs_than_a_batch_then_the_next_sweep_goes_on_at_once(
+    ready_url: str, service: Participant
+) -> None:
     world = World(ready_url, [saga_of("ask", service, sla="1h")], service, reconcile_rows=2)
     try:
         for _ in range(3):
             world.submit()
         world.let_pass(HOUR + 1)
-        assert (world.sweep()["late"], world.sweep()["late"], world.sweep().get("late")) == (2, 1, None)
+        assert (world.sweep()["late"], world.sweep()["late"], world.sweep().get("late")) == (
+            2,
+            1,
+            None,
+        )
     finally:
         world.db.dispose()
 
 
-def test_given_reconcile_seconds_of_zero_then_the_relay_leaves_late_jobs_alone(ready_url: str, service: Participant) -> None:
+def test_given_reconcile_seconds_of_zero_then_the_relay_leaves_late_jobs_alone(
+    ready_url: str, service: Participant
+) -> None:
     world = World(ready_url, [saga_of("ask", service, sla="1h")], service, reconcile_seconds=0)
     try:
         world.submit()

@@ -48,7 +48,9 @@ def test_given_a_worker_dies_after_its_claim_then_another_takes_over_and_its_lat
     assert any(event.startswith("late_result_refused") for event in world.events(job))
 
 
-def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or_reports_then_nothing_is_written(world: World) -> None:
+def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or_reports_then_nothing_is_written(
+    world: World,
+) -> None:
     job = ready_to_fork(world)
     old = world.claim(job, "left")
     assert old is not None
@@ -58,7 +60,9 @@ def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or
     new = world.claim(job, "left", boot="other")
     assert new is not None and new.fence > old.fence
     assert not world.complete(old, "from the grave").landed
-    assert not attempts.fail(world.db, world.settings, old, Failure("transient", {"type": "X", "message": "x"})).landed
+    assert not attempts.fail(
+        world.db, world.settings, old, Failure("transient", {"type": "X", "message": "x"})
+    ).landed
     with pytest.raises(LeaseLost):
         StorePort(world.db, world.settings, old).checkpoint("mine")
     with pytest.raises(LeaseLost):
@@ -70,14 +74,19 @@ def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or
     assert world.land(job) == "completed"
 
 
-def test_given_a_commit_whose_answer_was_lost_when_completed_again_then_it_is_found_to_have_landed(world: World) -> None:
+def test_given_a_commit_whose_answer_was_lost_when_completed_again_then_it_is_found_to_have_landed(
+    world: World,
+) -> None:
     job = ready_to_fork(world)
     held = world.claim(job, "left")
     assert held is not None
     assert world.complete(held, "done").landed
     assert world.complete(held, "done").landed
     assert "late_result_refused" not in " ".join(world.events(job))
-    assert world.events(job).count("completed left") == 1 and world.operation(job, "commit").missing == 1
+    assert (
+        world.events(job).count("completed left") == 1
+        and world.operation(job, "commit").missing == 1
+    )
     assert world.land(job) == "completed"
 
 
@@ -103,7 +112,9 @@ def test_given_a_worker_that_slept_in_its_step_when_another_has_it_then_its_resu
     assert world.land(job) == "completed"
 
 
-def test_given_a_job_that_asks_a_person_when_its_last_step_completes_then_it_still_asks(world: World) -> None:
+def test_given_a_job_that_asks_a_person_when_its_last_step_completes_then_it_still_asks(
+    world: World,
+) -> None:
     job = world.submit()
     for step in ("first", "left", "right", "commit", "after"):
         world.deliver(world.next(f"diamond.{step}"))
@@ -124,7 +135,9 @@ def test_given_a_job_that_asks_a_person_when_its_last_step_completes_then_it_sti
     assert world.state(job) == "completed"
 
 
-def test_given_an_expired_lease_nobody_took_then_its_holder_may_still_complete(world: World) -> None:
+def test_given_an_expired_lease_nobody_took_then_its_holder_may_still_complete(
+    world: World,
+) -> None:
     job = ready_to_fork(world)
     slow = world.claim(job, "left")
     assert slow is not None
@@ -133,7 +146,9 @@ def test_given_an_expired_lease_nobody_took_then_its_holder_may_still_complete(w
     assert world.land(job) == "completed"
 
 
-def test_given_a_live_lease_when_the_message_comes_again_then_nobody_else_can_claim(world: World) -> None:
+def test_given_a_live_lease_when_the_message_comes_again_then_nobody_else_can_claim(
+    world: World,
+) -> None:
     job = ready_to_fork(world)
     assert world.claim(job, "left") is not None
     assert world.claim(job, "left") is None
@@ -142,7 +157,9 @@ def test_given_a_live_lease_when_the_message_comes_again_then_nobody_else_can_cl
     assert world.land(job) == "completed"
 
 
-def test_given_heartbeats_then_the_lease_lives_and_past_the_hard_limit_it_is_not_renewed(world: World) -> None:
+def test_given_heartbeats_then_the_lease_lives_and_past_the_hard_limit_it_is_not_renewed(
+    world: World,
+) -> None:
     job = ready_to_fork(world)
     held = world.claim(job, "left")
     assert held is not None
@@ -151,18 +168,38 @@ def test_given_heartbeats_then_the_lease_lives_and_past_the_hard_limit_it_is_not
     world.let_pass(LEASE_S * 0.75)
     assert world.sweep().get("expired") is None
     world.let_pass(66)
-    assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).overdue == ((held.operation_id, 1, "past its hard limit"),)
+    assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).overdue == (
+        (held.operation_id, 1, "past its hard limit"),
+    )
     assert keep.beat(world.db, world.settings, "another", [held.operation_id]).renewed == 0
     assert world.land(job) == "completed"
 
 
-def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_message_is_claimed(world: World) -> None:
+def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_message_is_claimed(
+    world: World,
+) -> None:
     job = ready_to_fork(world)
     rung = world.next("diamond.left")
     held = world.claim(job, "left", pid=77)
     assert held is not None
-    assert keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, delivery=held.operation_id, why="SIGKILL")
-    assert not keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=77, delivery=held.operation_id, why="SIGKILL")
+    assert keep.lost(
+        world.db,
+        world.settings,
+        world.broker,
+        boot=BOOT,
+        pid=77,
+        delivery=held.operation_id,
+        why="SIGKILL",
+    )
+    assert not keep.lost(
+        world.db,
+        world.settings,
+        world.broker,
+        boot=BOOT,
+        pid=77,
+        delivery=held.operation_id,
+        why="SIGKILL",
+    )
     row = world.operation(job, "left")
     assert (row.state, row.attempts, row.unsettled) == ("queued", 1, 1)
     world.deliver(rung)
@@ -170,18 +207,30 @@ def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_messa
     assert world.land(job) == "completed"
 
 
-def test_given_a_poison_step_that_kills_each_worker_then_it_is_given_up_after_its_attempts(world: World, service: Participant) -> None:
+def test_given_a_poison_step_that_kills_each_worker_then_it_is_given_up_after_its_attempts(
+    world: World, service: Participant
+) -> None:
     job = ready_to_fork(world)
     for _ in range(5):
         held = world.claim(job, "left")
         assert held is not None
-        keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=1, delivery=held.operation_id, why="SIGKILL")
+        keep.lost(
+            world.db,
+            world.settings,
+            world.broker,
+            boot=BOOT,
+            pid=1,
+            delivery=held.operation_id,
+            why="SIGKILL",
+        )
     assert world.claim(job, "left") is None
     assert world.land(job) == "failed"
     assert [letter.step for letter in world.letters(job)] == ["left"]
 
 
-def test_given_a_shutdown_then_what_runs_is_handed_back_and_no_attempt_is_used(world: World) -> None:
+def test_given_a_shutdown_then_what_runs_is_handed_back_and_no_attempt_is_used(
+    world: World,
+) -> None:
     job = ready_to_fork(world)
     assert world.claim(job, "left") is not None
     assert keep.hand_back(world.db, world.broker, BOOT) == 1
@@ -203,30 +252,40 @@ def test_given_a_worker_that_slept_through_turn_and_undo_then_its_result_is_refu
     assert not world.complete(frozen, "too late").landed
 
 
-def test_given_an_expired_attempt_when_its_holder_fails_late_then_that_is_refused_and_on_record(world: World) -> None:
+def test_given_an_expired_attempt_when_its_holder_fails_late_then_that_is_refused_and_on_record(
+    world: World,
+) -> None:
     job = ready_to_fork(world)
     frozen = world.claim(job, "left")
     assert frozen is not None
     world.cancel(job)
     world.let_pass(LEASE_S + 1)
     world.sweep()
-    assert not attempts.fail(world.db, world.settings, frozen, Failure("rejected", {"type": "X", "message": "x"}, True)).landed
+    assert not attempts.fail(
+        world.db, world.settings, frozen, Failure("rejected", {"type": "X", "message": "x"}, True)
+    ).landed
     assert "late_result_refused" in " ".join(world.events(job))
     assert world.land(job) == "cancelled"
 
 
-def test_given_a_stopped_step_fails_after_the_turn_then_its_undo_settles_it(world: World, service: Participant) -> None:
+def test_given_a_stopped_step_fails_after_the_turn_then_its_undo_settles_it(
+    world: World, service: Participant
+) -> None:
     job = ready_to_fork(world)
     held = world.claim(job, "left")
     assert held is not None
     world.cancel(job)
-    ended = attempts.fail(world.db, world.settings, held, Failure("transient", {"type": "X", "message": "x"}))
+    ended = attempts.fail(
+        world.db, world.settings, held, Failure("transient", {"type": "X", "message": "x"})
+    )
     assert ended.state == "abandoned"
     assert world.land(job) == "cancelled"
     assert world.operation(job, "left", "undo").state == "completed"
 
 
-def test_given_the_last_two_parallel_steps_finish_together_then_the_join_is_released_once(world: World) -> None:
+def test_given_the_last_two_parallel_steps_finish_together_then_the_join_is_released_once(
+    world: World,
+) -> None:
     for _ in range(5):
         job = ready_to_fork(world)
         held = [world.claim(job, step) for step in ("left", "right")]
@@ -246,7 +305,9 @@ def test_given_many_workers_claim_one_operation_then_exactly_one_has_it(world: W
     assert world.land(job) == "completed"
 
 
-def test_given_cancel_and_completion_at_once_then_both_stand_and_the_job_lands(world: World, service: Participant) -> None:
+def test_given_cancel_and_completion_at_once_then_both_stand_and_the_job_lands(
+    world: World, service: Participant
+) -> None:
     for _ in range(5):
         job = ready_to_fork(world)
         held = world.claim(job, "left")
@@ -272,7 +333,9 @@ def test_given_a_named_lease_then_one_holder_at_a_time_and_the_fence_grows(world
     assert leases.acquire(world.db, "relay", "a", 10) == 3
 
 
-def test_given_a_named_lease_that_nobody_ever_had_when_many_come_at_once_then_one_has_it(world: World) -> None:
+def test_given_a_named_lease_that_nobody_ever_had_when_many_come_at_once_then_one_has_it(
+    world: World,
+) -> None:
     for name in map(str, range(10)):
         at_once = Barrier(4)
 
@@ -285,7 +348,9 @@ def test_given_a_named_lease_that_nobody_ever_had_when_many_come_at_once_then_on
         assert sorted(fences, key=str) == [1, None, None, None]
 
 
-def test_given_a_not_yet_then_the_step_is_asked_again_and_no_attempt_is_lost(world: World, service: Participant) -> None:
+def test_given_a_not_yet_then_the_step_is_asked_again_and_no_attempt_is_lost(
+    world: World, service: Participant
+) -> None:
     service.script["left", "action"] = [NotYet(5)] * 7
     job = world.submit()
     assert world.land(job) == "completed"
@@ -293,19 +358,29 @@ def test_given_a_not_yet_then_the_step_is_asked_again_and_no_attempt_is_lost(wor
 
 
 @pytest.mark.parametrize("injected", ["stranded", "idle"])
-def test_given_a_row_left_behind_by_a_mistake_then_the_next_sweep_heals_it(world: World, injected: str) -> None:
+def test_given_a_row_left_behind_by_a_mistake_then_the_next_sweep_heals_it(
+    world: World, injected: str
+) -> None:
     job = world.submit()
     if injected == "stranded":
         with world.db.begin() as tx:
             tx.execute(
-                update(operations).where(operations.c.job_id == job, operations.c.step == "first").values(state="pending", ready_at=None)
+                update(operations)
+                .where(operations.c.job_id == job, operations.c.step == "first")
+                .values(state="pending", ready_at=None)
             )
         world.broker.waiting.clear()
     else:
         world.drain()
         with world.db.begin() as tx:
-            tx.execute(delete(history).where(history.c.job_id == job, history.c.event == "job_completed"))  # its last line
-            tx.execute(update(jobs).where(jobs.c.id == job).values(state="running", finished_at=None, seq=jobs.c.seq - 1))
+            tx.execute(
+                delete(history).where(history.c.job_id == job, history.c.event == "job_completed")
+            )  # its last line
+            tx.execute(
+                update(jobs)
+                .where(jobs.c.id == job)
+                .values(state="running", finished_at=None, seq=jobs.c.seq - 1)
+            )
     assert world.broken() != {}
     found = world.sweep()
     assert found[injected] == 1

@@ -83,12 +83,18 @@ def url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(getattr(request, "param", "sqlite_url")))
 
 
-both = pytest.mark.parametrize("url", ["sqlite_url", "ready_postgres"], indirect=True, ids=["sqlite", "postgresql"])
+both = pytest.mark.parametrize(
+    "url", ["sqlite_url", "ready_postgres"], indirect=True, ids=["sqlite", "postgresql"]
+)
 
 
 @pytest.fixture
 def world(url: str, service: Participant) -> Iterator[World]:
-    sagas = [saga_of("polite", service, lock_wait="10m"), saga_of("hasty", service, on_locked="fail"), forked(service)]
+    sagas = [
+        saga_of("polite", service, lock_wait="10m"),
+        saga_of("hasty", service, on_locked="fail"),
+        forked(service),
+    ]
     world = World(url, sagas, service)
     try:
         yield world
@@ -109,7 +115,12 @@ def held(world: World) -> dict[str, str]:
 
 def in_line(world: World) -> list[tuple[str, str]]:
     with reading(world.db) as c:
-        return [(row.key, row.job_id) for row in c.execute(select(lock_waiters).order_by(lock_waiters.c.key, lock_waiters.c.place))]
+        return [
+            (row.key, row.job_id)
+            for row in c.execute(
+                select(lock_waiters).order_by(lock_waiters.c.key, lock_waiters.c.place)
+            )
+        ]
 
 
 def first_step(world: World, job_id: str) -> Any:
@@ -124,7 +135,9 @@ def wait_of(world: World, job_id: str, step: str = "work") -> tuple[str, str | N
 
 
 @both
-def test_given_a_free_key_when_the_first_step_runs_then_it_is_held_until_the_job_has_ended(world: World) -> None:
+def test_given_a_free_key_when_the_first_step_runs_then_it_is_held_until_the_job_has_ended(
+    world: World,
+) -> None:
     job = ask(world, "b", "a", "b")
     assert held(world) == {}
     first_step(world, job)
@@ -134,13 +147,20 @@ def test_given_a_free_key_when_the_first_step_runs_then_it_is_held_until_the_job
 
 
 @both
-def test_given_a_held_key_when_another_job_comes_then_it_waits_without_an_attempt_and_goes_on_at_once(world: World) -> None:
+def test_given_a_held_key_when_another_job_comes_then_it_waits_without_an_attempt_and_goes_on_at_once(
+    world: World,
+) -> None:
     one, two = ask(world, "a"), ask(world, "a")
     first_step(world, one)
     performed = first_step(world, two)
     row = world.operation(two, "work")
     assert performed.verdict == "parked"
-    assert (row.state, row.wait, row.allowance - row.attempts, row.unsettled) == ("waiting", "lock", 2, 0)
+    assert (row.state, row.wait, row.allowance - row.attempts, row.unsettled) == (
+        "waiting",
+        "lock",
+        2,
+        0,
+    )
     assert row.due_at is not None
     assert world.events(two) == ["submitted", "waits_for_lock work"]
     world.drain()  # no sweep: the end of the first rings the second
@@ -149,7 +169,9 @@ def test_given_a_held_key_when_another_job_comes_then_it_waits_without_an_attemp
     assert "lock_taken work" in world.events(two)
 
 
-def test_given_no_keys_for_this_input_when_run_then_nothing_is_held_and_nobody_waits(world: World) -> None:
+def test_given_no_keys_for_this_input_when_run_then_nothing_is_held_and_nobody_waits(
+    world: World,
+) -> None:
     one, two = ask(world), ask(world)
     first_step(world, one)
     assert first_step(world, two).verdict == "completed"
@@ -158,7 +180,9 @@ def test_given_no_keys_for_this_input_when_run_then_nothing_is_held_and_nobody_w
 
 
 @both
-def test_given_three_who_wait_when_each_ends_then_the_next_is_the_one_who_came_first(world: World) -> None:
+def test_given_three_who_wait_when_each_ends_then_the_next_is_the_one_who_came_first(
+    world: World,
+) -> None:
     jobs = [ask(world, "a") for _ in range(4)]
     order = [jobs[0], jobs[2], jobs[1], jobs[3]]
     for job in order:
@@ -168,7 +192,9 @@ def test_given_three_who_wait_when_each_ends_then_the_next_is_the_one_who_came_f
     assert done == order
 
 
-def test_given_a_waiter_for_two_keys_when_a_later_job_wants_the_free_one_then_it_does_not_overtake(world: World) -> None:
+def test_given_a_waiter_for_two_keys_when_a_later_job_wants_the_free_one_then_it_does_not_overtake(
+    world: World,
+) -> None:
     holder, both, later = ask(world, "a"), ask(world, "a", "b"), ask(world, "b")
     for job in (holder, both, later):
         first_step(world, job)
@@ -179,10 +205,16 @@ def test_given_a_waiter_for_two_keys_when_a_later_job_wants_the_free_one_then_it
     first_step(world, later)  # it looks by itself, while the one before it is not at it
     assert wait_of(world, later) == ("waiting", "lock")
     world.drain()
-    assert [key.split(":")[0] for key in world.service.done if ":work:" in key] == [holder, both, later]
+    assert [key.split(":")[0] for key in world.service.done if ":work:" in key] == [
+        holder,
+        both,
+        later,
+    ]
 
 
-def test_given_two_jobs_that_wait_for_each_others_keys_when_run_then_neither_holds_one_of_two(world: World) -> None:
+def test_given_two_jobs_that_wait_for_each_others_keys_when_run_then_neither_holds_one_of_two(
+    world: World,
+) -> None:
     first, ab, ba = ask(world, "a"), ask(world, "a", "b"), ask(world, "b", "a")
     for job in (first, ab, ba):
         first_step(world, job)
@@ -191,7 +223,9 @@ def test_given_two_jobs_that_wait_for_each_others_keys_when_run_then_neither_hol
 
 
 @both
-def test_given_overlapping_sets_in_any_order_when_many_jobs_run_then_all_land_and_no_key_has_two(world: World) -> None:
+def test_given_overlapping_sets_in_any_order_when_many_jobs_run_then_all_land_and_no_key_has_two(
+    world: World,
+) -> None:
     dice = random.Random(7)
     jobs = [ask(world, *dice.sample("abcd", dice.randint(1, 3))) for _ in range(14)]
     for step in range(600):
@@ -209,7 +243,9 @@ def test_given_overlapping_sets_in_any_order_when_many_jobs_run_then_all_land_an
     assert (held(world), in_line(world)) == ({}, [])
 
 
-def test_given_policy_fail_when_the_key_is_held_then_failed_with_nothing_done_and_the_holder_named(world: World) -> None:
+def test_given_policy_fail_when_the_key_is_held_then_failed_with_nothing_done_and_the_holder_named(
+    world: World,
+) -> None:
     one, two = ask(world, "a"), ask(world, "a", saga="hasty")
     first_step(world, one)
     first_step(world, two)
@@ -316,7 +352,9 @@ def test_given_a_holder_of_another_tenant_when_refused_then_its_job_is_not_named
 
 
 @both
-def test_given_a_wait_longer_than_it_may_take_when_its_time_is_over_then_a_failure_of_its_own_kind(world: World) -> None:
+def test_given_a_wait_longer_than_it_may_take_when_its_time_is_over_then_a_failure_of_its_own_kind(
+    world: World,
+) -> None:
     one, two, three = ask(world, "a"), ask(world, "a"), ask(world, "a")
     for job in (one, two, three):
         first_step(world, job)
@@ -337,7 +375,9 @@ def test_given_a_wait_longer_than_it_may_take_when_its_time_is_over_then_a_failu
 
 @both
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
-def test_given_a_job_in_line_when_it_turns_then_it_leaves_and_whom_it_kept_waiting_goes_on(world: World, how: str) -> None:
+def test_given_a_job_in_line_when_it_turns_then_it_leaves_and_whom_it_kept_waiting_goes_on(
+    world: World, how: str
+) -> None:
     holder = ask(world, "a")
     world.saga = "polite"
     both = world.submit(input={"keys": ["a", "b"]}, deadline_s=30 if how == "deadline" else None)
@@ -359,7 +399,9 @@ def test_given_a_job_in_line_when_it_turns_then_it_leaves_and_whom_it_kept_waiti
 
 
 @both
-def test_given_an_undo_out_of_attempts_when_a_person_is_asked_then_the_lock_is_held_until_they_have_decided(world: World) -> None:
+def test_given_an_undo_out_of_attempts_when_a_person_is_asked_then_the_lock_is_held_until_they_have_decided(
+    world: World,
+) -> None:
     world.service.script["seal", "action"] = [Rejected("no")]
     world.service.script["work", "undo"] = [RuntimeError("down")]
     one, two = ask(world, "a"), ask(world, "a")
@@ -376,7 +418,9 @@ def test_given_an_undo_out_of_attempts_when_a_person_is_asked_then_the_lock_is_h
     assert [world.state(one), world.state(two)] == ["failed", "completed"]
 
 
-def test_given_two_roots_when_one_has_taken_the_locks_then_the_other_has_them_too(world: World) -> None:
+def test_given_two_roots_when_one_has_taken_the_locks_then_the_other_has_them_too(
+    world: World,
+) -> None:
     one, two = ask(world, "a", saga="forked"), ask(world, "a", saga="forked")
     first_step(world, one)
     first_step(world, two)
@@ -390,12 +434,16 @@ def test_given_two_roots_when_one_has_taken_the_locks_then_the_other_has_them_to
 def claim(world: World, job_id: str) -> attempts.Attempt:
     row = world.operation(job_id, "work")
     limits = world.registry.get("polite").graph.by_name["work"].limits  # type: ignore[union-attr]
-    got = attempts.claim(world.db, attempts.taking(world.settings, row.id, limits, boot=BOOT, pid=1))
+    got = attempts.claim(
+        world.db, attempts.taking(world.settings, row.id, limits, boot=BOOT, pid=1)
+    )
     assert got is not None
     return got
 
 
-def test_given_a_worker_dead_between_claim_and_lock_when_the_next_finds_it_held_then_nothing_counts_as_done(world: World) -> None:
+def test_given_a_worker_dead_between_claim_and_lock_when_the_next_finds_it_held_then_nothing_counts_as_done(
+    world: World,
+) -> None:
     one, two = ask(world, "a"), ask(world, "a")
     claim(world, two)
     first_step(world, one)
@@ -409,7 +457,9 @@ def test_given_a_worker_dead_between_claim_and_lock_when_the_next_finds_it_held_
     world.drain()
 
 
-def test_given_a_frozen_worker_when_it_wakes_after_its_lease_then_it_takes_no_lock(world: World) -> None:
+def test_given_a_frozen_worker_when_it_wakes_after_its_lease_then_it_takes_no_lock(
+    world: World,
+) -> None:
     one = ask(world, "a")
     frozen = claim(world, one)
     world.let_pass(LEASE_S + 1)
@@ -421,7 +471,9 @@ def test_given_a_frozen_worker_when_it_wakes_after_its_lease_then_it_takes_no_lo
     world.drain()
 
 
-def test_given_a_dead_holder_when_its_step_is_taken_over_then_the_lock_was_held_all_along(world: World) -> None:
+def test_given_a_dead_holder_when_its_step_is_taken_over_then_the_lock_was_held_all_along(
+    world: World,
+) -> None:
     one, two = ask(world, "a"), ask(world, "a")
     dead = claim(world, one)
     assert take_locks(world.db, world.settings, dead, ("a",), "default") is None
@@ -435,7 +487,9 @@ def test_given_a_dead_holder_when_its_step_is_taken_over_then_the_lock_was_held_
     assert [step for step, _ in world.service.order] == ["work", "seal"] * 2
 
 
-def test_given_a_turn_between_claim_and_lock_when_it_asks_then_nothing_is_taken_and_nothing_undone(world: World) -> None:
+def test_given_a_turn_between_claim_and_lock_when_it_asks_then_nothing_is_taken_and_nothing_undone(
+    world: World,
+) -> None:
     one = ask(world, "a")
     caught = claim(world, one)
     world.cancel(one)
@@ -463,8 +517,14 @@ def test_given_a_wake_up_that_was_lost_when_it_is_due_then_it_looks_by_itself(wo
     world.drain()
 
 
-@pytest.mark.parametrize("keys", [["x" * 201], [" a"], ["a\nb"], [str(n) for n in range(17)]], ids=["long", "space", "newline", "many"])
-def test_given_keys_that_are_none_when_asked_for_then_refused_with_nothing_done(world: World, keys: list[str]) -> None:
+@pytest.mark.parametrize(
+    "keys",
+    [["x" * 201], [" a"], ["a\nb"], [str(n) for n in range(17)]],
+    ids=["long", "space", "newline", "many"],
+)
+def test_given_keys_that_are_none_when_asked_for_then_refused_with_nothing_done(
+    world: World, keys: list[str]
+) -> None:
     job = ask(world, *keys)
     world.drain()
     assert (world.state(job), world.service.order) == ("failed", [])
@@ -472,7 +532,9 @@ def test_given_keys_that_are_none_when_asked_for_then_refused_with_nothing_done(
 
 
 @both
-def test_given_eight_threads_when_jobs_with_shared_keys_race_then_no_deadlock_and_no_lost_wake_up(url: str, service: Participant) -> None:
+def test_given_eight_threads_when_jobs_with_shared_keys_race_then_no_deadlock_and_no_lost_wake_up(
+    url: str, service: Participant
+) -> None:
     world = World(url, [saga_of("polite", service)], service)
     dice = random.Random(3)
     jobs = [world.submit(input={"keys": dice.sample("abc", dice.randint(1, 3))}) for _ in range(24)]
@@ -491,6 +553,8 @@ def test_given_eight_threads_when_jobs_with_shared_keys_race_then_no_deadlock_an
                 future.result(60)
             if not world.broker.waiting:
                 break
-    assert {world.state(job) for job in jobs} == {"completed"}  # without one sweep: every wake-up came
+    assert {world.state(job) for job in jobs} == {
+        "completed"
+    }  # without one sweep: every wake-up came
     assert (held(world), in_line(world), world.broken()) == ({}, [], {})
     world.db.dispose()

@@ -56,21 +56,27 @@ def settle(world: World, job: str) -> None:
     for letter in world.letters(job):
         if letter.blocking:
             assert (letter.step, letter.kind) == ("commit", "action")
-            world.rung(decide.mark_absent(world.db, world.settings, letter.id, "test", "it is not there"))
+            world.rung(
+                decide.mark_absent(world.db, world.settings, letter.id, "test", "it is not there")
+            )
             world.land(job)
 
 
 def check(world: World, job: str, when: When, *, back: bool) -> None:
     settle(world, job)
     assert world.state(job) == ("failed" if back else "completed")
-    assert "late_result_refused" not in " ".join(world.events(job))  # its own commit is not somebody else's
+    assert "late_result_refused" not in " ".join(
+        world.events(job)
+    )  # its own commit is not somebody else's
     most = 1 if when == "conflict" else 2
     for name in world.operations(job):
         step, kind = name.split(".")
         assert world.operation(job, step, kind).attempts <= most, name
 
 
-def each_commit(world: World, service: Participant, wire: Wire, when: When, *, back: bool, every: int) -> int:
+def each_commit(
+    world: World, service: Participant, wire: Wire, when: When, *, back: bool, every: int
+) -> int:
     """How many commits one job has; each `every`th of them is cut in a job of its own."""
     refused = [Rejected("no")] if back else []
     service.script["commit", "action"] = list(refused)
@@ -90,7 +96,9 @@ def each_commit(world: World, service: Participant, wire: Wire, when: When, *, b
 
 
 @pytest.mark.parametrize(
-    ("when", "back"), [("after", False), ("after", True), ("conflict", False)], ids=["lost", "lost on the way back", "conflict"]
+    ("when", "back"),
+    [("after", False), ("after", True), ("conflict", False)],
+    ids=["lost", "lost on the way back", "conflict"],
 )
 def test_given_a_commit_that_is_cut_then_the_job_lands_with_each_effect_once(
     world: World, service: Participant, wire: Wire, when: When, back: bool

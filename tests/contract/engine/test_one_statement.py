@@ -56,7 +56,11 @@ def drawn(seed: int, service: Participant) -> Saga[Any]:
     brief = chance.random() < 0.4
     for number in range(chance.randint(1, 6)):
         after = sorted(chance.sample(steps, min(len(steps), chance.choice((0, 1, 1, 2)))))
-        steps.append(_declare(saga, service, f"s{number}", lane=chance.choice(lanes), after=after, brief=brief))
+        steps.append(
+            _declare(
+                saga, service, f"s{number}", lane=chance.choice(lanes), after=after, brief=brief
+            )
+        )
         ends = ends.difference(after) | {steps[-1]}
     if chance.random() < 0.5:
         stalls = chance.choice((None, "50s"))
@@ -125,10 +129,18 @@ def rows_of(world: World, job_id: str) -> Rows:
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     if row.get("missing"):
-        row["state"] = "waits for others"  # `queued` if a message before it carries it, else `pending`: nothing asks which
-    spans = {f"{a} to {b}": round((row[b] - row[a]).total_seconds()) for a, b in SPANS if row.get(a) and row.get(b)}
+        row["state"] = (
+            "waits for others"  # `queued` if a message before it carries it, else `pending`: nothing asks which
+        )
+    spans = {
+        f"{a} to {b}": round((row[b] - row[a]).total_seconds())
+        for a, b in SPANS
+        if row.get(a) and row.get(b)
+    }
     return {
-        name: (value is not None if isinstance(value, datetime) or name in OWN else value) for name, value in row.items() if name != COUNTED
+        name: (value is not None if isinstance(value, datetime) or name in OWN else value)
+        for name, value in row.items()
+        if name != COUNTED
     } | spans
 
 
@@ -176,7 +188,9 @@ class Errand:
         elif fate < 0.12:
             return f"{parcel.name} is lost"
         else:
-            script[self.chance.choice(steps), "action"].append(self._trouble() if fate < 0.3 else self._look)
+            script[self.chance.choice(steps), "action"].append(
+                self._trouble() if fate < 0.3 else self._look
+            )
         told = self.world.deliver(parcel)
         if fate > 0.92:
             self.world.deliver(parcel)
@@ -219,12 +233,23 @@ def test_given_any_graph_and_any_deliveries_then_one_statement_leaves_the_rows_t
 
 def differences(one: Rows, other: Rows) -> list[str]:
     """What the two say, each where they do not say the same."""
-    found = [f"{table}: {len(one[table])} rows and {len(other[table])}" for table in one if len(one[table]) != len(other[table])]
+    found = [
+        f"{table}: {len(one[table])} rows and {len(other[table])}"
+        for table in one
+        if len(one[table]) != len(other[table])
+    ]
     for table in one:
         for ours, theirs in zip(one[table], other[table], strict=False):
-            named = " ".join(str(ours[name]) for name in ("step", "kind", "event") if ours.get(name))
-            columns = [name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)]
-            found += [f"{table} {named}: {name} is {ours.get(name)!r} and {theirs.get(name)!r}" for name in columns]
+            named = " ".join(
+                str(ours[name]) for name in ("step", "kind", "event") if ours.get(name)
+            )
+            columns = [
+                name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
+            ]
+            found += [
+                f"{table} {named}: {name} is {ours.get(name)!r} and {theirs.get(name)!r}"
+                for name in columns
+            ]
     return found
 
 

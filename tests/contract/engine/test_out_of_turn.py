@@ -86,7 +86,10 @@ def test_given_a_step_that_was_told_to_stop_when_its_worker_shuts_down_then_it_i
     assert keep.hand_back(world.db, world.broker, BOOT) == 1
     assert world.operation(job, "left").state == "abandoned"
     assert world.land(job) == "cancelled"
-    assert service.calls["left", "action"] == 0 and world.operation(job, "left", "undo").state == "completed"
+    assert (
+        service.calls["left", "action"] == 0
+        and world.operation(job, "left", "undo").state == "completed"
+    )
 
 
 def test_given_a_zombie_that_parks_then_the_one_that_runs_is_left_alone(world: World) -> None:
@@ -222,12 +225,16 @@ def asked_about(world: World, job: str, step: str, *, blocking: bool = True) -> 
 DECISIONS = {
     "done": decide.mark_done,
     "waive": decide.waive,
-    "absent": lambda db, letter, actor, why, settings=None: decide.mark_absent(db, settings, letter, actor, why),
+    "absent": lambda db, letter, actor, why, settings=None: decide.mark_absent(
+        db, settings, letter, actor, why
+    ),
 }
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
-def test_given_a_step_that_runs_when_a_person_decides_what_became_of_it_then_refused_and_it_runs_on(world: World, decision: str) -> None:
+def test_given_a_step_that_runs_when_a_person_decides_what_became_of_it_then_refused_and_it_runs_on(
+    world: World, decision: str
+) -> None:
     job = ready_to_fork(world)
     attempt = held(world, job)
     letter = asked_about(world, job, "left")
@@ -253,7 +260,9 @@ def test_given_a_letter_that_holds_no_job_when_decided_then_refused(world: World
     assert world.land(job) == "completed"
 
 
-def test_given_a_job_that_has_ended_when_decided_then_refused_and_it_stays(world: World, service: Participant) -> None:
+def test_given_a_job_that_has_ended_when_decided_then_refused_and_it_stays(
+    world: World, service: Participant
+) -> None:
     service.script["left", "action"] = [RuntimeError("down")] * 80
     job = world.submit()
     assert world.land(job) == "failed"
@@ -273,7 +282,9 @@ def letter_blocks(letter_id: str, blocking: bool = True) -> Any:
     return d.update().where(d.c.id == letter_id).values(blocking=blocking)
 
 
-def test_given_two_who_read_one_letter_open_when_both_send_it_back_then_one_new_job(world: World, service: Participant) -> None:
+def test_given_two_who_read_one_letter_open_when_both_send_it_back_then_one_new_job(
+    world: World, service: Participant
+) -> None:
     service.script["left", "action"] = [RuntimeError("down")] * 80
     job = world.submit()
     assert world.land(job) == "failed"
@@ -287,7 +298,9 @@ def test_given_two_who_read_one_letter_open_when_both_send_it_back_then_one_new_
             sent.append(redrive.redrive_letter(world.entrance, letter.id, Asked("bert", "w")))
         world.rung(sent[0])
         service.script["left", "action"] = [RuntimeError("down")] * 80
-        assert world.land(sent[0].job_id) == "failed"  # so there is no re-run that stands: only the letter says that it was answered
+        assert (
+            world.land(sent[0].job_id) == "failed"
+        )  # so there is no re-run that stands: only the letter says that it was answered
         return again(*args, **more)
 
     with mock.patch.object(redrive, "rerun", meanwhile), pytest.raises(Conflict):

@@ -89,7 +89,9 @@ def unfinished() -> RetryLater:
 
 
 GONE = "gone"
-TABLE: list[tuple[Any, str, str, str]] = [  # what is raised; state and type on record, and what its message holds
+TABLE: list[
+    tuple[Any, str, str, str]
+] = [  # what is raised; state and type on record, and what its message holds
     (RuntimeError("caf\0e"), "waiting", "RuntimeError", r"caf\x00e"),
     (Rejected("no: \0"), "failed", "Rejected", r"no: \x00"),
     (RuntimeError(HALF), "waiting", "RuntimeError", r"caf\udce9.pdf"),
@@ -107,8 +109,18 @@ TABLE: list[tuple[Any, str, str, str]] = [  # what is raised; state and type on 
     (SystemExit(3), "waiting", "SystemExit", "3"),
     (NoBase("base"), "waiting", "NoBase", "base"),
     (RecursionError("deep"), "waiting", "RecursionError", "deep"),
-    (ExceptionGroup("two", [ValueError("a\0"), KeyError("b")]), "waiting", "ExceptionGroup", r"ValueError: a\x00; KeyError: 'b'"),
-    (BaseExceptionGroup("base", [GeneratorExit()]), "waiting", "BaseExceptionGroup", "GeneratorExit"),
+    (
+        ExceptionGroup("two", [ValueError("a\0"), KeyError("b")]),
+        "waiting",
+        "ExceptionGroup",
+        r"ValueError: a\x00; KeyError: 'b'",
+    ),
+    (
+        BaseExceptionGroup("base", [GeneratorExit()]),
+        "waiting",
+        "BaseExceptionGroup",
+        "GeneratorExit",
+    ),
     (NothingSent("\0"), "waiting", "NothingSent", r"\x00"),
     (RuntimeError("x" * 30_000_000), "waiting", "RuntimeError", "x" * 2000),
     (lambda _: NotYet(1e18), "waiting", "ValueError", "too long"),
@@ -121,7 +133,9 @@ TABLE: list[tuple[Any, str, str, str]] = [  # what is raised; state and type on 
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
     """One world for the whole table: each row is a job of its own."""
     url = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'surefoot.sqlite'}"
     if request.param == "postgresql":
@@ -143,8 +157,12 @@ def attempt_of(world: World, said: Any) -> str:
     return job_id
 
 
-@pytest.mark.parametrize("number", range(len(TABLE)), ids=[f"{n}-{kind[:20]}" for n, (_, _, kind, _) in enumerate(TABLE)])
-def test_given_whatever_a_step_raises_when_it_ends_then_it_is_recorded_as_what_it_was(shared: World, number: int) -> None:
+@pytest.mark.parametrize(
+    "number", range(len(TABLE)), ids=[f"{n}-{kind[:20]}" for n, (_, _, kind, _) in enumerate(TABLE)]
+)
+def test_given_whatever_a_step_raises_when_it_ends_then_it_is_recorded_as_what_it_was(
+    shared: World, number: int
+) -> None:
     said, state, kind, words = TABLE[number]
     row = shared.operation(attempt_of(shared, said), "first")
     assert (row.state, row.attempts, row.error["type"]) == (state, 1, kind)
@@ -152,14 +170,18 @@ def test_given_whatever_a_step_raises_when_it_ends_then_it_is_recorded_as_what_i
     assert row.unsettled == (0 if state == "failed" or kind == "NothingSent" else 1)
 
 
-def test_given_ctrl_c_where_no_worker_runs_it_when_raised_then_recorded_and_it_goes_on_up(shared: World) -> None:
+def test_given_ctrl_c_where_no_worker_runs_it_when_raised_then_recorded_and_it_goes_on_up(
+    shared: World,
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         attempt_of(shared, KeyboardInterrupt())
     (row,) = rows_of(shared, "KeyboardInterrupt")
     assert (row.state, row.attempts, row.unsettled) == (OpState.WAITING, 1, 1)
 
 
-def test_given_a_time_beyond_all_calendars_past_the_saga_language_when_parked_then_the_longest_is_kept(shared: World) -> None:
+def test_given_a_time_beyond_all_calendars_past_the_saga_language_when_parked_then_the_longest_is_kept(
+    shared: World,
+) -> None:
     endless = NotYet(1)
     object.__setattr__(endless, "after", LONGEST_S)
     row = shared.operation(attempt_of(shared, endless), "first")
@@ -191,14 +213,22 @@ def test_given_a_process_that_the_step_broke_when_it_fails_then_recorded_all_the
     finally:
         os.chdir(here)
         monkeypatch.undo()
-    assert (row.state, row.attempts, row.error["type"], row.unsettled) == (OpState.FAILED, 1, "Rejected", 0)
+    assert (row.state, row.attempts, row.error["type"], row.unsettled) == (
+        OpState.FAILED,
+        1,
+        "Rejected",
+        0,
+    )
 
 
 def refuses(*_: Any, **__: Any) -> Any:
     raise OSError("the disk is full")
 
 
-@pytest.mark.parametrize(("said", "state", "kind"), [(Rejected("no"), "failed", "Rejected"), (None, "waiting", "ResultRefused")])
+@pytest.mark.parametrize(
+    ("said", "state", "kind"),
+    [(Rejected("no"), "failed", "Rejected"), (None, "waiting", "ResultRefused")],
+)
 def test_given_a_store_that_does_not_take_the_text_when_recorded_then_without_it(
     shared: World, monkeypatch: pytest.MonkeyPatch, said: Any, state: str, kind: str
 ) -> None:
@@ -206,7 +236,10 @@ def test_given_a_store_that_does_not_take_the_text_when_recorded_then_without_it
 
     def takes_no_more_than_words(*given: Any) -> Any:
         outcome = given[5]
-        if not isinstance(outcome, perform.attempts.Failure) or "does not take" not in outcome.error["message"]:
+        if (
+            not isinstance(outcome, perform.attempts.Failure)
+            or "does not take" not in outcome.error["message"]
+        ):
             raise UnicodeEncodeError("utf-8", "x", 0, 1, "planted")
         return real(*given)
 
@@ -241,7 +274,9 @@ ODD_MESSAGES: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize("number", range(len(ODD_MESSAGES)))
-def test_given_any_message_when_progress_is_told_then_the_step_goes_on(shared: World, number: int) -> None:
+def test_given_any_message_when_progress_is_told_then_the_step_goes_on(
+    shared: World, number: int
+) -> None:
     message, shown = ODD_MESSAGES[number]
 
     def tell(ctx: Context) -> str:
@@ -249,10 +284,16 @@ def test_given_any_message_when_progress_is_told_then_the_step_goes_on(shared: W
         return "done"
 
     row = shared.operation(attempt_of(shared, tell), "first")
-    assert (row.state, row.result, row.progress) == (OpState.COMPLETED, "done", {"fraction": 0.0, "message": shown})
+    assert (row.state, row.result, row.progress) == (
+        OpState.COMPLETED,
+        "done",
+        {"fraction": 0.0, "message": shown},
+    )
 
 
-def test_given_a_checkpoint_that_is_too_large_when_kept_then_one_sentence_says_so(shared: World) -> None:
+def test_given_a_checkpoint_that_is_too_large_when_kept_then_one_sentence_says_so(
+    shared: World,
+) -> None:
     row = shared.operation(attempt_of(shared, lambda ctx: ctx.checkpoint("ж" * 40_000)), "first")
     assert row.error == {
         "type": "ValueError",
@@ -260,8 +301,12 @@ def test_given_a_checkpoint_that_is_too_large_when_kept_then_one_sentence_says_s
     }
 
 
-@pytest.mark.parametrize(("result", "state"), [("字" * 21_000, "completed"), ("字" * 22_000, "failed")])
-def test_given_a_result_of_many_bytes_when_measured_then_utf8_counts(shared: World, result: str, state: str) -> None:
+@pytest.mark.parametrize(
+    ("result", "state"), [("字" * 21_000, "completed"), ("字" * 22_000, "failed")]
+)
+def test_given_a_result_of_many_bytes_when_measured_then_utf8_counts(
+    shared: World, result: str, state: str
+) -> None:
     assert shared.operation(attempt_of(shared, lambda _: result), "first").state == state
 
 
@@ -271,12 +316,18 @@ def rows_of(world: World, kind: str) -> list[Any]:
     return [row for row in rows if row.error and row.error.get("type") == kind]
 
 
-def test_given_half_a_surrogate_on_record_when_the_job_is_asked_for_then_it_is_shown(shared: World) -> None:
+def test_given_half_a_surrogate_on_record_when_the_job_is_asked_for_then_it_is_shown(
+    shared: World,
+) -> None:
     """An older release kept it; SQLite takes it as an escape."""
     if shared.db.dialect.name != "sqlite":
         return  # PostgreSQL takes no half of a pair
     job_id = attempt_of(shared, RuntimeError("x"))
     with shared.db.begin() as tx:
-        tx.execute(update(operations).where(operations.c.job_id == job_id).values(error={"type": "E", "message": HALF}))
+        tx.execute(
+            update(operations)
+            .where(operations.c.job_id == job_id)
+            .values(error={"type": "E", "message": HALF})
+        )
     shown = json_bytes(job_view(shared.db, job_id, None))
     assert "caf\ufffd.pdf".encode() in shown

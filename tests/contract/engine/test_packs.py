@@ -14,7 +14,10 @@ from tests.support.world import BOOT, Participant, World
 
 pytestmark = BOTH_COMPLETIONS
 MEMBERS = ("a", "b", "c", "d", "e", "f")
-FORK: dict[str, list[str]] = {step: [] for step in MEMBERS} | {"join": list(MEMBERS), "after": ["join"]}
+FORK: dict[str, list[str]] = {step: [] for step in MEMBERS} | {
+    "join": list(MEMBERS),
+    "after": ["join"],
+}
 
 
 @pytest.fixture
@@ -27,7 +30,9 @@ def world(ready_url: str, service: Participant) -> Iterator[World]:
     world.db.dispose()
 
 
-def test_given_a_fork_of_brief_steps_then_two_messages_do_all_of_it_and_what_is_behind_the_join(world: World, service: Participant) -> None:
+def test_given_a_fork_of_brief_steps_then_two_messages_do_all_of_it_and_what_is_behind_the_join(
+    world: World, service: Participant
+) -> None:
     job = world.submit()
     world.drain()
     assert world.state(job) == "completed"
@@ -38,7 +43,9 @@ def test_given_a_fork_of_brief_steps_then_two_messages_do_all_of_it_and_what_is_
     assert [rows[step].delivery for step in FORK] == [rows["a"].id] * 3 + [rows["d"].id] * 5
 
 
-def test_given_packs_then_all_their_members_count_as_sent_and_are_not_rung_again(world: World) -> None:
+def test_given_packs_then_all_their_members_count_as_sent_and_are_not_rung_again(
+    world: World,
+) -> None:
     job = world.submit()
     assert all(world.operation(job, step).sent_at is not None for step in MEMBERS)
     world.let_pass(world.settings.unsent_seconds + 1)
@@ -46,7 +53,9 @@ def test_given_packs_then_all_their_members_count_as_sent_and_are_not_rung_again
     assert len(world.broker.waiting) == 2
 
 
-def test_given_nothing_is_run_on_to_then_each_member_leaves_after_the_one_before_it(world: World, service: Participant) -> None:
+def test_given_nothing_is_run_on_to_then_each_member_leaves_after_the_one_before_it(
+    world: World, service: Participant
+) -> None:
     world.runs_on = False
     job = world.submit()
     world.drain()
@@ -60,7 +69,9 @@ def test_given_a_member_that_fails_for_now_then_those_behind_it_do_not_wait_for_
     service.script["a", "action"] = [RuntimeError("once")]
     job = world.submit()
     assert world.deliver(world.next()).verdict == "retry"
-    assert [parcel.message.operation_id for parcel in world.broker.waiting[1:]] == [world.operation(job, "b").id]
+    assert [parcel.message.operation_id for parcel in world.broker.waiting[1:]] == [
+        world.operation(job, "b").id
+    ]
     world.drain()
     assert set(service.steps()) == set(MEMBERS) - {"a"}
     assert world.land(job) == "completed"
@@ -68,7 +79,9 @@ def test_given_a_member_that_fails_for_now_then_those_behind_it_do_not_wait_for_
     assert {service.calls[step, "action"] for step in MEMBERS[1:]} == {1}
 
 
-def test_given_a_member_that_is_refused_then_what_was_done_is_undone_and_nothing_behind_it_runs(world: World, service: Participant) -> None:
+def test_given_a_member_that_is_refused_then_what_was_done_is_undone_and_nothing_behind_it_runs(
+    world: World, service: Participant
+) -> None:
     service.script["b", "action"] = [Rejected("no")]
     job = world.submit()
     assert world.deliver(world.next()).verdict == "failed"
@@ -77,7 +90,9 @@ def test_given_a_member_that_is_refused_then_what_was_done_is_undone_and_nothing
     assert service.steps() == ["a"] and service.steps("undo") == ["a"]
 
 
-def test_given_a_member_that_somebody_else_has_then_those_behind_it_go_on(world: World, service: Participant) -> None:
+def test_given_a_member_that_somebody_else_has_then_those_behind_it_go_on(
+    world: World, service: Participant
+) -> None:
     job = world.submit()
     first = world.next()
     later = first.next
@@ -91,7 +106,9 @@ def test_given_a_member_that_somebody_else_has_then_those_behind_it_go_on(world:
     assert {row.attempts for row in (world.operation(job, step) for step in MEMBERS)} == {1}
 
 
-def test_given_a_message_that_comes_again_then_it_walks_to_what_is_not_done(world: World, service: Participant) -> None:
+def test_given_a_message_that_comes_again_then_it_walks_to_what_is_not_done(
+    world: World, service: Participant
+) -> None:
     job = world.submit()
     first = world.next()
 
@@ -104,7 +121,15 @@ def test_given_a_message_that_comes_again_then_it_walks_to_what_is_not_done(worl
     world.before_rider = None
     row = world.operation(job, "b")
     assert (row.state, row.delivery) == ("running", first.message.operation_id)
-    assert keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=1, delivery=first.message.operation_id, why="SIGKILL")
+    assert keep.lost(
+        world.db,
+        world.settings,
+        world.broker,
+        boot=BOOT,
+        pid=1,
+        delivery=first.message.operation_id,
+        why="SIGKILL",
+    )
     world.deliver(first)
     world.drain()
     assert world.state(job) == "completed"
@@ -112,7 +137,9 @@ def test_given_a_message_that_comes_again_then_it_walks_to_what_is_not_done(worl
     assert world.operation(job, "b").attempts == 2
 
 
-def test_given_a_member_tried_before_then_a_ride_leaves_it_to_its_own_message(world: World, service: Participant) -> None:
+def test_given_a_member_tried_before_then_a_ride_leaves_it_to_its_own_message(
+    world: World, service: Participant
+) -> None:
     service.script["b", "action"] = [RuntimeError("once")]
     job = world.submit()
     first = world.next()
@@ -128,8 +155,14 @@ def test_given_a_member_tried_before_then_a_ride_leaves_it_to_its_own_message(wo
     assert world.operation(job, "b").attempts == 2
 
 
-def test_given_a_fork_in_the_middle_of_a_job_then_what_opens_it_sends_packs(ready_url: str, service: Participant) -> None:
-    shape: dict[str, list[str]] = {"open": [], **{step: ["open"] for step in MEMBERS}, "join": list(MEMBERS)}
+def test_given_a_fork_in_the_middle_of_a_job_then_what_opens_it_sends_packs(
+    ready_url: str, service: Participant
+) -> None:
+    shape: dict[str, list[str]] = {
+        "open": [],
+        **{step: ["open"] for step in MEMBERS},
+        "join": list(MEMBERS),
+    }
     world = World(ready_url, [build(service, shape, brief=set(MEMBERS))], service)
     world.runs_on = True
     job = world.submit()

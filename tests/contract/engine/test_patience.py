@@ -82,7 +82,9 @@ def test_given_a_service_that_stays_away_then_the_action_is_given_up_when_its_jo
     assert [(letter.why, letter.step) for letter in world.letters(job)] == [("exhausted", "charge")]
 
 
-def test_given_a_limit_that_the_saga_says_then_so_many_attempts(world: World, service: Participant) -> None:
+def test_given_a_limit_that_the_saga_says_then_so_many_attempts(
+    world: World, service: Participant
+) -> None:
     service.script["five", "action"] = [AWAY] * 1000
     job = world.submit()
     assert world.land(job) == "failed"
@@ -96,12 +98,18 @@ def test_given_attempts_that_sent_nothing_then_a_limit_of_attempts_does_not_coun
     job = world.submit()
     away(world, job, 300)
     row = world.operation(job, "five")
-    assert row.state in ("waiting", "queued") and row.attempts > 5 and row.allowance - row.attempts == 5
+    assert (
+        row.state in ("waiting", "queued")
+        and row.attempts > 5
+        and row.allowance - row.attempts == 5
+    )
     away(world, job, 400)
     assert world.land(job) == "failed"
 
 
-def test_given_a_time_that_the_saga_says_then_it_is_given_up_after_it(world: World, service: Participant) -> None:
+def test_given_a_time_that_the_saga_says_then_it_is_given_up_after_it(
+    world: World, service: Participant
+) -> None:
     service.script["brisk", "action"] = [AWAY] * 1000
     job = world.submit()
     away(world, job, 45, step_s=5.0)
@@ -110,7 +118,9 @@ def test_given_a_time_that_the_saga_says_then_it_is_given_up_after_it(world: Wor
     assert world.land(job) == "failed"
 
 
-def test_given_a_mistake_of_the_code_then_attempts_bound_it(world: World, service: Participant) -> None:
+def test_given_a_mistake_of_the_code_then_attempts_bound_it(
+    world: World, service: Participant
+) -> None:
     service.script["charge", "action"] = [TypeError("unsupported operand")] * 1000
     job = world.submit()
     assert world.land(job) == "failed"
@@ -132,7 +142,9 @@ def test_given_an_undo_whose_service_stays_away_then_it_is_tried_for_twice_as_lo
     assert world.land(job) == "failed"
 
 
-def test_given_workers_away_between_two_failures_then_that_time_gives_nothing_up_by_itself(world: World, service: Participant) -> None:
+def test_given_workers_away_between_two_failures_then_that_time_gives_nothing_up_by_itself(
+    world: World, service: Participant
+) -> None:
     service.script["charge", "action"] = [AWAY, AWAY]
     job = world.submit()
     world.drain()
@@ -143,14 +155,18 @@ def test_given_workers_away_between_two_failures_then_that_time_gives_nothing_up
     assert world.land(job) == "completed"
 
 
-def test_given_a_step_that_polls_for_long_then_a_failure_has_its_whole_time(world: World, service: Participant) -> None:
+def test_given_a_step_that_polls_for_long_then_a_failure_has_its_whole_time(
+    world: World, service: Participant
+) -> None:
     service.script["charge", "action"] = [AWAY, *[NotYet(60)] * 30, *[AWAY] * 7]
     job = world.submit()
     away(world, job, 1980)
     assert world.land(job, pass_s=31) == "completed"
 
 
-def test_given_a_persons_retry_then_its_time_and_its_wait_for_a_worker_begin_anew(world: World, service: Participant) -> None:
+def test_given_a_persons_retry_then_its_time_and_its_wait_for_a_worker_begin_anew(
+    world: World, service: Participant
+) -> None:
     service.script["ship", "action"] = [AWAY] * 1000
     job = world.submit()
     away(world, job, 1400)

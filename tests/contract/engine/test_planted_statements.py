@@ -83,7 +83,9 @@ def the_two_ways_agree(worlds: tuple[World, World]) -> None:
 
 
 def the_last_arms_ride(world: World) -> None:
-    side_by_side.test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_released_and_claimed_once(world, True)
+    side_by_side.test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_released_and_claimed_once(
+        world, True
+    )
     assert world.broken() == {}
 
 
@@ -186,7 +188,9 @@ FOUND_BY: dict[str, Check] = {
     "one row that cannot be handled stops its duty": of_a_relay(
         isolated.test_given_rows_at_the_head_that_cannot_be_handled_when_swept_then_those_behind_them_are
     ),
-    "one duty that fails stops the round": of_a_relay(isolated.test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done),
+    "one duty that fails stops the round": of_a_relay(
+        isolated.test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done
+    ),
     "what is lost is asked for all lanes at once": (
         isolated.test_given_a_backlog_on_one_lane_when_a_message_of_another_is_lost_then_it_is_rung_within_a_lease
     ),
@@ -211,7 +215,9 @@ def test_given_a_guard_that_is_gone_then_the_test_that_stands_for_it_fails(
         planted(mistake) if mistake in PLANTED else GUARDS[mistake](),
         pytest.raises((AssertionError, IntegrityError, StoreUnavailable, Failed)),
     ):
-        check(**{name: given[name]() for name in inspect.signature(check).parameters if name in given})
+        check(
+            **{name: given[name]() for name in inspect.signature(check).parameters if name in given}
+        )
 
 
 def test_given_no_mistake_then_a_ride_takes_only_what_is_there_for_it(emptied: World) -> None:

@@ -40,7 +40,9 @@ class Books:
     def between(self, first: str, last: str) -> list[Seen]:
         if "a" in self.away:
             raise ConnectionError("nobody listens")
-        return [Seen(key, state) for key, state in sorted(self.said.items()) if first < key < last][: self.most]
+        return [Seen(key, state) for key, state in sorted(self.said.items()) if first < key < last][
+            : self.most
+        ]
 
 
 @pytest.fixture
@@ -92,7 +94,9 @@ def kept(world: World) -> list[Any]:
         return list(c.execute(select(findings_table).order_by(findings_table.c.id)))
 
 
-def test_given_jobs_whose_services_agree_when_looked_at_then_nothing_is_found(world: World, books: Books) -> None:
+def test_given_jobs_whose_services_agree_when_looked_at_then_nothing_is_found(
+    world: World, books: Books
+) -> None:
     landed(world, books)
     landed(world, books, fails="left")
     world.submit()  # under way: passed over
@@ -115,7 +119,12 @@ def test_given_jobs_whose_services_agree_when_looked_at_then_nothing_is_found(wo
     ],
 )
 def test_given_a_service_that_says_otherwise_then_found_once_told_and_closed_when_it_agrees_again(
-    world: World, books: Books, fails: str | None, step: str, says: EffectState | None, finding: str | None
+    world: World,
+    books: Books,
+    fails: str | None,
+    step: str,
+    says: EffectState | None,
+    finding: str | None,
 ) -> None:
     job = landed(world, books, fails=fails)
     truth = dict(books.said)
@@ -127,14 +136,27 @@ def test_given_a_service_that_says_otherwise_then_found_once_told_and_closed_whe
     assert kept(world) == []
     first, second = look(world), look(world)
 
-    assert [one["finding"] for one in planned.found] == [one["finding"] for one in first.found] == ([finding] if finding else [])
+    assert (
+        [one["finding"] for one in planned.found]
+        == [one["finding"] for one in first.found]
+        == ([finding] if finding else [])
+    )
     assert second.found == []
     if finding is None:
         return
     (row,) = kept(world)
-    assert (row.job_id, row.step, row.key, row.action, row.actor) == (job, step, key(job, step), "asked", "test")
+    assert (row.job_id, row.step, row.key, row.action, row.actor) == (
+        job,
+        step,
+        key(job, step),
+        "asked",
+        "test",
+    )
     assert world.events(job).count("finding") == 1
-    assert step in why(world.db, job, None)["sentence"].rpartition(": ")[2] or step in why(world.db, job, None)["sentence"]
+    assert (
+        step in why(world.db, job, None)["sentence"].rpartition(": ")[2]
+        or step in why(world.db, job, None)["sentence"]
+    )
 
     books.said = truth
     assert look(world, dry_run=True).closed == [row.id]
@@ -144,25 +166,41 @@ def test_given_a_service_that_says_otherwise_then_found_once_told_and_closed_whe
     assert world.events(job)[-1] == "finding_closed"
 
 
-def test_given_an_effect_of_a_job_that_does_not_exist_then_an_orphan_until_it_is_gone(world: World, books: Books) -> None:
+def test_given_an_effect_of_a_job_that_does_not_exist_then_an_orphan_until_it_is_gone(
+    world: World, books: Books
+) -> None:
     landed(world, books)
     stray = key(new_id(), "first")
-    books.said |= {stray: EffectState.DONE, "placed-by-hand:first::action": EffectState.DONE, key(new_id(), "commit"): EffectState.UNDONE}
-    assert [(one["finding"], one["key"], one["job_id"]) for one in look(world).found] == [("orphan", stray, None)]
+    books.said |= {
+        stray: EffectState.DONE,
+        "placed-by-hand:first::action": EffectState.DONE,
+        key(new_id(), "commit"): EffectState.UNDONE,
+    }
+    assert [(one["finding"], one["key"], one["job_id"]) for one in look(world).found] == [
+        ("orphan", stray, None)
+    ]
     assert look(world).found == []
     assert kept(world)[0].tenant_id == world.tenant
     del books.said[stray]
     assert len(look(world).closed) == 1
 
 
-def test_given_a_store_that_lost_every_job_when_looked_at_then_the_orphans_are_found_and_each_once(world: World, books: Books) -> None:
+def test_given_a_store_that_lost_every_job_when_looked_at_then_the_orphans_are_found_and_each_once(
+    world: World, books: Books
+) -> None:
     stray = key(new_id(), "first")
     books.said[stray] = EffectState.DONE
-    for done in (look(world, dry_run=True), reconcile.patrol(world.db, world.settings, world.registry, "test"), look(world, dry_run=True)):
+    for done in (
+        look(world, dry_run=True),
+        reconcile.patrol(world.db, world.settings, world.registry, "test"),
+        look(world, dry_run=True),
+    ):
         assert [(one["finding"], one["key"]) for one in done.found] == [("orphan", stray)]
 
 
-def test_given_a_list_that_comes_in_parts_when_asked_then_asked_again_until_it_ends(world: World, books: Books) -> None:
+def test_given_a_list_that_comes_in_parts_when_asked_then_asked_again_until_it_ends(
+    world: World, books: Books
+) -> None:
     strays = sorted(key(new_id(), "first") for _ in range(5))
     books.said |= dict.fromkeys(strays, EffectState.DONE)
     books.most = 2
@@ -174,10 +212,14 @@ def test_given_a_saga_that_nobody_uses_when_its_service_cannot_be_asked_then_tha
 ) -> None:
     books.away = {"a"}
     assert look(world).found == []
-    assert [(one["finding"], one["key"]) for one in look(world, thorough=True).found] == [("unaskable", "diamond:a")]
+    assert [(one["finding"], one["key"]) for one in look(world, thorough=True).found] == [
+        ("unaskable", "diamond:a")
+    ]
 
 
-def test_given_a_finding_when_adopted_then_it_is_not_found_again_and_both_histories_say_so(world: World, books: Books) -> None:
+def test_given_a_finding_when_adopted_then_it_is_not_found_again_and_both_histories_say_so(
+    world: World, books: Books
+) -> None:
     job, other = landed(world, books), landed(world, books)
     stray = key(new_id(), "first")
     books.said |= {stray: EffectState.DONE, key(job, "left"): EffectState.UNDONE}
@@ -188,12 +230,19 @@ def test_given_a_finding_when_adopted_then_it_is_not_found_again_and_both_histor
     assert not findings.adopt(world.db, by_key[stray].id, "cli:bob", "again")
     assert (look(world).found, look(world, dry_run=True).found) == ([], [])
     row = {row.key: row for row in kept(world)}[stray]
-    assert (row.action, row.closed_by, row.closed_why, row.detail["accounted_by"]) == ("adopted", "cli:ada", "made anew", other)
+    assert (row.action, row.closed_by, row.closed_why, row.detail["accounted_by"]) == (
+        "adopted",
+        "cli:ada",
+        "made anew",
+        other,
+    )
     assert "effect_adopted" in world.events(other)
     assert world.events(job)[-1] == "finding_closed"
 
 
-def test_given_an_effect_that_stands_though_its_job_is_undone_when_undone_then_by_the_key_of_its_undo(world: World, books: Books) -> None:
+def test_given_an_effect_that_stands_though_its_job_is_undone_when_undone_then_by_the_key_of_its_undo(
+    world: World, books: Books
+) -> None:
     job = landed(world, books, fails="left")
     books.said[key(job, "first")] = EffectState.DONE
     look(world)
@@ -202,7 +251,11 @@ def test_given_an_effect_that_stands_though_its_job_is_undone_when_undone_then_b
         findings.undo(world.db, world.registry, row.id, "cli:ada", "left over")
 
     def take_back(ctx: Context, seen: Seen) -> None:
-        assert (ctx.key, ctx.action_key, seen.state) == (f"{job}:first::undo", key(job, "first"), EffectState.DONE)
+        assert (ctx.key, ctx.action_key, seen.state) == (
+            f"{job}:first::undo",
+            key(job, "first"),
+            EffectState.DONE,
+        )
         books.said[seen.key] = EffectState.UNDONE
 
     world.registry.get("diamond").undo_effect("a")(take_back)
@@ -214,7 +267,9 @@ def test_given_an_effect_that_stands_though_its_job_is_undone_when_undone_then_b
     assert look(world).found == []
 
 
-def test_given_a_service_that_cannot_be_asked_then_that_is_the_finding_and_the_others_are_compared(world: World, books: Books) -> None:
+def test_given_a_service_that_cannot_be_asked_then_that_is_the_finding_and_the_others_are_compared(
+    world: World, books: Books
+) -> None:
     job = landed(world, books)
     del books.said[key(job, "left")]
     del books.said[key(job, "right")]
@@ -228,7 +283,9 @@ def test_given_a_service_that_cannot_be_asked_then_that_is_the_finding_and_the_o
     assert len(done.closed) == 1, "it can be asked again"
 
 
-def test_given_a_finding_when_its_service_is_away_then_it_stays_open(world: World, books: Books) -> None:
+def test_given_a_finding_when_its_service_is_away_then_it_stays_open(
+    world: World, books: Books
+) -> None:
     job = landed(world, books)
     del books.said[key(job, "left")]
     look(world)
@@ -236,7 +293,9 @@ def test_given_a_finding_when_its_service_is_away_then_it_stays_open(world: Worl
     assert look(world).closed == []
 
 
-def test_given_a_finding_when_a_person_closes_it_then_by_whom_and_why_and_only_once(world: World, books: Books) -> None:
+def test_given_a_finding_when_a_person_closes_it_then_by_whom_and_why_and_only_once(
+    world: World, books: Books
+) -> None:
     job = landed(world, books)
     del books.said[key(job, "left")]
     look(world)
@@ -247,7 +306,9 @@ def test_given_a_finding_when_a_person_closes_it_then_by_whom_and_why_and_only_o
     assert (row.closed_by, row.closed_why) == ("cli:ada", "found on paper")
 
 
-def test_given_a_patrol_when_it_comes_again_then_it_goes_on_where_it_stopped(ready_url: str, books: Books) -> None:
+def test_given_a_patrol_when_it_comes_again_then_it_goes_on_where_it_stopped(
+    ready_url: str, books: Books
+) -> None:
     service = Participant()
     saga: Saga[Any] = diamond(service)
     saga.effects("b")(lambda keys: books.read("b", keys))
@@ -255,13 +316,21 @@ def test_given_a_patrol_when_it_comes_again_then_it_goes_on_where_it_stopped(rea
     try:
         jobs = [landed(world, books) for _ in range(3)]
         books.said.clear()
-        found = [[one["job_id"] for one in reconcile.patrol(world.db, world.settings, world.registry, "test").found] for _ in range(3)]
+        found = [
+            [
+                one["job_id"]
+                for one in reconcile.patrol(world.db, world.settings, world.registry, "test").found
+            ]
+            for _ in range(3)
+        ]
         assert [sorted(set(group)) for group in found] == [sorted(jobs[:2]), [jobs[2]], []]
     finally:
         world.db.dispose()
 
 
-def test_given_an_account_that_changes_while_the_service_is_asked_then_nothing_is_claimed(world: World, books: Books) -> None:
+def test_given_an_account_that_changes_while_the_service_is_asked_then_nothing_is_claimed(
+    world: World, books: Books
+) -> None:
     job = landed(world, books)
     del books.said[key(job, "left")]
     read = books.read
@@ -270,7 +339,11 @@ def test_given_an_account_that_changes_while_the_service_is_asked_then_nothing_i
         from surefoot.app.store.tables import operations
 
         with world.db.begin() as tx:
-            tx.execute(update(operations).where(operations.c.job_id == job, operations.c.step == "left").values(fidelity="partial"))
+            tx.execute(
+                update(operations)
+                .where(operations.c.job_id == job, operations.c.step == "left")
+                .values(fidelity="partial")
+            )
         return read(service, keys)
 
     books.read = meanwhile  # type: ignore[method-assign]

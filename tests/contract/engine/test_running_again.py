@@ -46,11 +46,15 @@ def again(world: World, job: str, asked: Asked = ANNA) -> Any:
 
 def reruns(world: World, job: str) -> list[str]:
     with reading(world.db) as connection:
-        return list(connection.scalars(select(jobs.c.id).where(jobs.c.retry_of == job).order_by(jobs.c.id)))
+        return list(
+            connection.scalars(select(jobs.c.id).where(jobs.c.retry_of == job).order_by(jobs.c.id))
+        )
 
 
 # --- one job -----------------------------------------------------------------------------------------------------
-def test_given_a_job_that_is_run_again_when_asked_once_more_then_refused_with_the_one_there_is_until_that_is_undone(world: World) -> None:
+def test_given_a_job_that_is_run_again_when_asked_once_more_then_refused_with_the_one_there_is_until_that_is_undone(
+    world: World,
+) -> None:
     job = undone(world)
     world.service.script["right", "action"] = [Rejected("no")]
     first = again(world, job).job_id
@@ -76,12 +80,16 @@ def test_given_a_completed_job_when_run_again_then_only_when_that_is_said(world:
     assert (world.land(made), reruns(world, job)) == ("completed", [made])
     with reading(world.db) as connection:
         h = history.c
-        line = connection.execute(select(h.actor, h.detail).where(h.job_id == job, h.event == "run_again")).one()
+        line = connection.execute(
+            select(h.actor, h.detail).where(h.job_id == job, h.event == "run_again")
+        ).one()
     assert (line.actor, line.detail["why"], line.detail["job"]) == ("anna", ANNA.why, made)
 
 
 @pytest.mark.parametrize("key", ["one", None])
-def test_given_five_at_once_when_a_job_is_run_again_then_one_new_job(world: World, key: str | None) -> None:
+def test_given_five_at_once_when_a_job_is_run_again_then_one_new_job(
+    world: World, key: str | None
+) -> None:
     job = undone(world)
     together = threading.Barrier(5)
 
@@ -102,7 +110,9 @@ def test_given_five_at_once_when_a_job_is_run_again_then_one_new_job(world: Worl
 
 
 # --- keys --------------------------------------------------------------------------------------------------------
-def test_given_a_key_when_the_same_is_asked_again_then_the_same_job_also_when_it_has_ended(world: World) -> None:
+def test_given_a_key_when_the_same_is_asked_again_then_the_same_job_also_when_it_has_ended(
+    world: World,
+) -> None:
     job, keyed = undone(world), replace(ANNA, key="k")
     first = again(world, job, keyed)
     assert not first.replayed
@@ -126,7 +136,9 @@ def test_given_the_key_of_a_submission_when_its_job_is_run_again_under_it_then_r
         again(world, job, replace(ANNA, key="k"))
 
 
-def test_given_attention_and_a_key_when_asked_twice_then_sent_back_once_and_no_new_job_even_when_it_has_ended(world: World) -> None:
+def test_given_attention_and_a_key_when_asked_twice_then_sent_back_once_and_no_new_job_even_when_it_has_ended(
+    world: World,
+) -> None:
     world.service.script["right", "action"] = [Rejected("no")]
     world.service.script["left", "undo"] = [DOWN] * 10
     job = world.submit()
@@ -139,7 +151,9 @@ def test_given_attention_and_a_key_when_asked_twice_then_sent_back_once_and_no_n
     assert world.count(jobs) == 1
 
 
-def test_given_a_letter_of_a_landed_job_and_a_key_when_sent_back_twice_then_one_job_and_the_same_answer(world: World) -> None:
+def test_given_a_letter_of_a_landed_job_and_a_key_when_sent_back_twice_then_one_job_and_the_same_answer(
+    world: World,
+) -> None:
     world.service.script["left", "action"] = [DOWN] * 5
     job = world.submit()
     assert world.land(job) == "failed"
@@ -153,7 +167,9 @@ def test_given_a_letter_of_a_landed_job_and_a_key_when_sent_back_twice_then_one_
 
 
 # --- the same door for all ---------------------------------------------------------------------------------------
-def test_given_as_many_open_jobs_as_may_be_when_one_is_run_again_then_refused_by_whatever_way(world: World) -> None:
+def test_given_as_many_open_jobs_as_may_be_when_one_is_run_again_then_refused_by_whatever_way(
+    world: World,
+) -> None:
     job = undone(world)
     world.service.script["left", "action"] = [DOWN] * 5
     lost = world.submit()
@@ -175,7 +191,9 @@ def test_given_as_many_open_jobs_as_may_be_when_a_dated_letter_is_due_then_it_wa
     lost = world.submit()
     assert world.land(lost) == "failed"
     open_one = world.submit()
-    world.sweeper.entrance = Entrance(world.db, world.settings, world.registry, Admission(1, every_s=0).admit)
+    world.sweeper.entrance = Entrance(
+        world.db, world.settings, world.registry, Admission(1, every_s=0).admit
+    )
     redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="anna", why="w")
     assert "redriven" not in world.sweep()
     (letter,) = world.letters(lost)
@@ -187,13 +205,19 @@ def test_given_as_many_open_jobs_as_may_be_when_a_dated_letter_is_due_then_it_wa
     assert world.land(made) == "completed"
 
 
-def test_given_a_letter_of_a_job_that_is_run_again_already_when_due_then_it_stays_open_and_history_names_the_other(world: World) -> None:
+def test_given_a_letter_of_a_job_that_is_run_again_already_when_due_then_it_stays_open_and_history_names_the_other(
+    world: World,
+) -> None:
     world.service.script["left", "action"] = [DOWN] * 5
     lost = world.submit()
     assert world.land(lost) == "failed"
     made = again(world, lost).job_id
     with world.db.begin() as tx:  # a letter that came later, as one of an older release's
-        tx.execute(update(dead_letters).where(dead_letters.c.job_id == lost).values(state="open", resolution=None))
+        tx.execute(
+            update(dead_letters)
+            .where(dead_letters.c.job_id == lost)
+            .values(state="open", resolution=None)
+        )
     redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="bert", why="w")
     assert "redriven" not in world.sweep()
     assert world.events(lost)[-1] == "redrive_refused"
@@ -201,7 +225,9 @@ def test_given_a_letter_of_a_job_that_is_run_again_already_when_due_then_it_stay
     assert world.land(made) == "completed"
 
 
-def test_given_two_reruns_that_stand_when_asked_then_the_invariant_names_their_job(world: World) -> None:
+def test_given_two_reruns_that_stand_when_asked_then_the_invariant_names_their_job(
+    world: World,
+) -> None:
     job = undone(world)
     first = again(world, job).job_id
     assert world.land(first) == "completed"
@@ -215,11 +241,18 @@ def test_given_two_reruns_that_stand_when_asked_then_the_invariant_names_their_j
 
 
 def test_given_many_jobs_when_a_rerun_is_looked_for_then_by_its_index(world: World) -> None:
-    _, plan = first_plan(world.db, lambda connection: queries.standing_rerun(connection, "00000000-0000-7000-8000-000000000000"))
+    _, plan = first_plan(
+        world.db,
+        lambda connection: queries.standing_rerun(
+            connection, "00000000-0000-7000-8000-000000000000"
+        ),
+    )
     assert served(plan, "ix_jobs_retry_of"), plan
 
 
-def test_given_no_reason_or_no_right_to_decide_when_a_job_in_attention_is_sent_back_then_refused(world: World) -> None:
+def test_given_no_reason_or_no_right_to_decide_when_a_job_in_attention_is_sent_back_then_refused(
+    world: World,
+) -> None:
     world.service.script["right", "action"] = [Rejected("no")]
     world.service.script["left", "undo"] = [DOWN] * 10
     job = world.submit()

@@ -27,7 +27,9 @@ def world(ready_url: str, service: Participant) -> Iterator[World]:
     world.db.dispose()
 
 
-def test_given_one_lane_then_one_message_carries_the_whole_run(world: World, service: Participant) -> None:
+def test_given_one_lane_then_one_message_carries_the_whole_run(
+    world: World, service: Participant
+) -> None:
     job = world.submit()
     world.drain()
     assert world.state(job) == "completed"
@@ -36,7 +38,9 @@ def test_given_one_lane_then_one_message_carries_the_whole_run(world: World, ser
     assert {row.attempts for row in (world.operation(job, s) for s in "abcd")} == {1}
 
 
-def test_given_a_refusal_in_the_run_then_the_undos_run_on_too(world: World, service: Participant) -> None:
+def test_given_a_refusal_in_the_run_then_the_undos_run_on_too(
+    world: World, service: Participant
+) -> None:
     service.script["c", "action"] = [Rejected("no")]
     job = world.submit()
     world.drain()
@@ -45,7 +49,9 @@ def test_given_a_refusal_in_the_run_then_the_undos_run_on_too(world: World, serv
     assert sum(world.broker.published.values()) == 2
 
 
-def test_given_a_transient_error_in_the_run_then_it_is_tried_again_alone_and_the_rest_follows(world: World, service: Participant) -> None:
+def test_given_a_transient_error_in_the_run_then_it_is_tried_again_alone_and_the_rest_follows(
+    world: World, service: Participant
+) -> None:
     service.script["b", "action"] = [RuntimeError("once")]
     job = world.submit()
     assert world.land(job) == "completed"
@@ -81,7 +87,15 @@ def test_given_a_child_killed_in_the_run_then_the_message_resumes_at_the_first_o
     assert (row.state, row.delivery) == ("running", rung.message.operation_id)
     world.let_pass(1.5)
     assert keep.beat(world.db, world.settings, BOOT, [rung.message.operation_id]).renewed == 1
-    assert keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=1, delivery=rung.message.operation_id, why="SIGKILL")
+    assert keep.lost(
+        world.db,
+        world.settings,
+        world.broker,
+        boot=BOOT,
+        pid=1,
+        delivery=rung.message.operation_id,
+        why="SIGKILL",
+    )
     assert world.operation(job, "b").state == "queued"
     world.deliver(rung)  # as Celery puts it back
     world.drain()
@@ -90,13 +104,17 @@ def test_given_a_child_killed_in_the_run_then_the_message_resumes_at_the_first_o
     assert world.operation(job, "b").attempts == 2
 
 
-def test_given_the_rider_is_not_released_then_the_completion_stands_without_it(world: World) -> None:
+def test_given_the_rider_is_not_released_then_the_completion_stands_without_it(
+    world: World,
+) -> None:
     job = world.submit()
     world.broker.waiting.clear()
     first, third = world.operation(job, "a"), world.operation(job, "c")
     held = world.claim(job, "a")
     assert held is not None
-    ended = world.complete(held, "done", frozenset(), Taking(third.id, BOOT, 1, first.id, 2.0, 60.0))
+    ended = world.complete(
+        held, "done", frozenset(), Taking(third.id, BOOT, 1, first.id, 2.0, 60.0)
+    )
     assert ended.landed
     assert ended.following is None
     assert world.land(job) == "completed"

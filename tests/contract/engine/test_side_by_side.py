@@ -29,9 +29,13 @@ pytestmark = pytest.mark.parametrize("ready_url", ["postgresql"], indirect=True)
 
 
 @contextmanager
-def beside(world: World, *work: Callable[[], Any]) -> Iterator[tuple[Connection, Callable[[], list[Future[Any]]]]]:
+def beside(
+    world: World, *work: Callable[[], Any]
+) -> Iterator[tuple[Connection, Callable[[], list[Future[Any]]]]]:
     """(a transaction, what starts `work` beside it and comes back when each of it is done or waits for a lock)."""
-    asked = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    asked = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
     with ThreadPoolExecutor(len(work)) as pool:
 
         def start() -> list[Future[Any]]:
@@ -62,7 +66,9 @@ def forked(world: World) -> str:
     return job
 
 
-def test_given_a_turn_under_way_when_a_step_completes_then_nothing_goes_forward(world: World, service: Participant) -> None:
+def test_given_a_turn_under_way_when_a_step_completes_then_nothing_goes_forward(
+    world: World, service: Participant
+) -> None:
     job = forked(world)
     held = world.claim(job, "left")
     assert held is not None
@@ -80,7 +86,9 @@ def test_given_a_turn_under_way_when_a_step_completes_then_nothing_goes_forward(
 
 
 @pytest.mark.parametrize("rides", [False, True], ids=["by message", "run on"])
-def test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_released_and_claimed_once(world: World, rides: bool) -> None:
+def test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_released_and_claimed_once(
+    world: World, rides: bool
+) -> None:
     job = forked(world)
     held = {step: world.claim(job, step) for step in ("left", "right")}
     join = world.operation(job, "commit").id
@@ -151,7 +159,9 @@ def test_given_a_step_claimed_by_two_at_once_then_the_second_finds_it_taken(worl
     assert world.land(job) == "completed"
 
 
-def test_given_somebody_who_holds_a_row_when_timers_wake_then_the_others_wake_beside_it(world: World, service: Participant) -> None:
+def test_given_somebody_who_holds_a_row_when_timers_wake_then_the_others_wake_beside_it(
+    world: World, service: Participant
+) -> None:
     job_ids = []
     for _ in range(3):
         service.script["first", "action"] = [RuntimeError("once")]
@@ -165,7 +175,9 @@ def test_given_somebody_who_holds_a_row_when_timers_wake_then_the_others_wake_be
         woken = swept.done()
     assert woken, "the sweep waited for the row"
     assert swept.result() == {"woken": 2}
-    assert {world.operation(job, "first").state for job in job_ids[1:]} == {"queued"} and len(others) == 2
+    assert {world.operation(job, "first").state for job in job_ids[1:]} == {"queued"} and len(
+        others
+    ) == 2
     assert world.sweep()["woken"] == 1
     assert [world.land(job) for job in job_ids] == ["completed"] * 3
 
@@ -189,7 +201,9 @@ def test_given_one_key_sent_twice_at_once_then_one_job_and_both_are_told_of_it(
     assert [world.land(job) for job in (earlier, first.job_id)] == ["completed"] * 2
 
 
-def test_given_a_turn_under_way_when_cancelled_then_the_job_turns_once(world: World, service: Participant) -> None:
+def test_given_a_turn_under_way_when_cancelled_then_the_job_turns_once(
+    world: World, service: Participant
+) -> None:
     job = forked(world)
     with beside(world, lambda: world.cancel(job)) as (tx, start):
         turned(tx, job)
@@ -199,7 +213,9 @@ def test_given_a_turn_under_way_when_cancelled_then_the_job_turns_once(world: Wo
     assert world.events(job).count("turned") == 1 and service.steps("undo") == ["first"]
 
 
-def test_given_a_decision_under_way_when_another_decides_then_it_is_refused(world: World, service: Participant) -> None:
+def test_given_a_decision_under_way_when_another_decides_then_it_is_refused(
+    world: World, service: Participant
+) -> None:
     service.script["after", "action"] = [RuntimeError("down")] * 80
     job = world.submit()
     assert world.land(job) == "attention"

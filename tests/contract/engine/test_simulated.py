@@ -89,7 +89,9 @@ def alike(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("seed", ALIKE)
-def test_given_one_number_when_run_on_both_stores_then_all_goes_the_same_way(store: SimStore, seed: int) -> None:
+def test_given_one_number_when_run_on_both_stores_then_all_goes_the_same_way(
+    store: SimStore, seed: int
+) -> None:
     in_memory = store_of_this_process()
     there, here = quietly(run, seed, store=store), quietly(run, seed, store=in_memory)
     assert there.problems == here.problems == []
@@ -102,7 +104,9 @@ def test_given_one_number_when_run_on_both_stores_then_all_goes_the_same_way(sto
 
 
 @pytest.mark.parametrize("mistake", KNOWN)
-def test_given_a_guard_taken_out_of_a_statement_then_its_known_schedule_shows_it(store: SimStore, mistake: str) -> None:
+def test_given_a_guard_taken_out_of_a_statement_then_its_known_schedule_shows_it(
+    store: SimStore, mistake: str
+) -> None:
     with planted(mistake):
         assert quietly(run, KNOWN[mistake], store=store).failed
     assert not quietly(run, KNOWN[mistake], store=store).failed

@@ -48,7 +48,12 @@ def world(ready_url: str) -> Iterator[World]:
 
 def claim(world: World, job: str) -> Attempt:
     limits = world.registry.all()[0].graph.by_name["crunch"].limits
-    held = attempts.claim(world.db, attempts.taking(world.settings, operation_id(job, "crunch", "", "action"), limits, boot=BOOT, pid=7))
+    held = attempts.claim(
+        world.db,
+        attempts.taking(
+            world.settings, operation_id(job, "crunch", "", "action"), limits, boot=BOOT, pid=7
+        ),
+    )
     assert held is not None
     return held
 
@@ -58,16 +63,30 @@ def beat(world: World, held: Attempt) -> keep.Beat:
 
 
 def killed(world: World, held: Attempt) -> bool:
-    return keep.lost(world.db, world.settings, world.broker, boot=BOOT, pid=7, delivery=held.operation_id, why="its process was lost")
+    return keep.lost(
+        world.db,
+        world.settings,
+        world.broker,
+        boot=BOOT,
+        pid=7,
+        delivery=held.operation_id,
+        why="its process was lost",
+    )
 
 
 @pytest.mark.parametrize("sign", ["progress", "checkpoint", "check"])
-def test_given_signs_of_progress_then_the_lease_lives_and_without_them_the_child_must_end(world: World, sign: str) -> None:
+def test_given_signs_of_progress_then_the_lease_lives_and_without_them_the_child_must_end(
+    world: World, sign: str
+) -> None:
     held = claim(world, world.submit())
     port = StorePort(world.db, world.settings, held)
     for _ in range(3):
         world.let_pass(50)
-        {"progress": lambda: port.progress(1.0, "page 4"), "checkpoint": lambda: port.checkpoint(4), "check": port.check}[sign]()
+        {
+            "progress": lambda: port.progress(1.0, "page 4"),
+            "checkpoint": lambda: port.checkpoint(4),
+            "check": port.check,
+        }[sign]()
         port._last_sign -= 60  # what the database thinks has passed
         assert beat(world, held).renewed == 1
     world.let_pass(61)
@@ -76,7 +95,9 @@ def test_given_signs_of_progress_then_the_lease_lives_and_without_them_the_child
     assert world.land(held.job_id) == "completed"
 
 
-def test_given_attempts_that_stall_when_out_of_them_then_history_letter_error_and_why_say_stalled(world: World) -> None:
+def test_given_attempts_that_stall_when_out_of_them_then_history_letter_error_and_why_say_stalled(
+    world: World,
+) -> None:
     job = world.submit()
     held = claim(world, job)
     assert "unless it shows a sign of progress by" in why(world.db, job, None)["sentence"]
@@ -89,14 +110,20 @@ def test_given_attempts_that_stall_when_out_of_them_then_history_letter_error_an
     world.let_pass(61)
     assert killed(world, held)
     assert world.land(job) == "failed"
-    events = [(event["event"], (event["detail"] or {}).get("why")) for event in history_view(world.db, job, None)["items"]]
+    events = [
+        (event["event"], (event["detail"] or {}).get("why"))
+        for event in history_view(world.db, job, None)["items"]
+    ]
     assert ("stalled", None) in events
     assert ("failed", "stalled") in events
     (letter,) = world.letters(job)
     assert (letter.why, letter.blocking, letter.error["type"]) == ("stalled", False, "Stalled")
     assert job_view(world.db, job, None)["error"]["type"] == "Stalled"
     assert "no sign of progress for 60 s" in why(world.db, job, None)["sentence"]
-    assert world.service.done == {f"{job}:crunch::action": "tombstone", f"{job}:crunch::undo": "done"} or world.service.steps("undo") == []
+    assert (
+        world.service.done == {f"{job}:crunch::action": "tombstone", f"{job}:crunch::undo": "done"}
+        or world.service.steps("undo") == []
+    )
 
 
 def test_given_child_killed_for_another_reason_then_it_did_not_stall(world: World) -> None:
@@ -108,7 +135,9 @@ def test_given_child_killed_for_another_reason_then_it_did_not_stall(world: Worl
     assert world.land(job) == "completed"
 
 
-def test_given_step_past_its_hard_limit_then_that_is_said_and_not_that_it_stalled(world: World) -> None:
+def test_given_step_past_its_hard_limit_then_that_is_said_and_not_that_it_stalled(
+    world: World,
+) -> None:
     held = claim(world, world.submit())
     world.let_pass(3700)
     assert beat(world, held).overdue == ((held.operation_id, 7, "past its hard limit"),)

@@ -55,7 +55,10 @@ class Yard:
 
     def everything(self) -> dict[str, list[Any]]:
         with reading(self.db) as c:
-            return {table.name: sorted(map(repr, c.execute(select(table)))) for table in metadata.sorted_tables}
+            return {
+                table.name: sorted(map(repr, c.execute(select(table))))
+                for table in metadata.sorted_tables
+            }
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +74,27 @@ ACTS: dict[str, Act] = {
     "decide.retry": lambda y: decide.retry(y.db, y.letter, y.stranger, WHY),
     "decide.mark_done": lambda y: decide.mark_done(y.db, y.letter, y.stranger, WHY),
     "decide.waive": lambda y: decide.waive(y.db, y.letter, y.stranger, WHY),
-    "decide.mark_absent": lambda y: decide.mark_absent(y.db, y.shop.settings, y.letter, y.stranger, WHY),
+    "decide.mark_absent": lambda y: decide.mark_absent(
+        y.db, y.shop.settings, y.letter, y.stranger, WHY
+    ),
     "owning.take": lambda y: owning.take(y.db, y.asking, y.stranger),
     "owning.assign": lambda y: owning.assign(y.db, y.asking, "Ada", y.stranger),
     "owning.release": lambda y: owning.release(y.db, y.asking, y.stranger),
     "redrive.redrive_job": lambda y: redrive.redrive_job(y.shop.entrance, y.ended, y.by_stranger),
-    "redrive.redrive_letter": lambda y: redrive.redrive_letter(y.shop.entrance, y.letter, y.by_stranger),
+    "redrive.redrive_letter": lambda y: redrive.redrive_letter(
+        y.shop.entrance, y.letter, y.by_stranger
+    ),
     "redrive.discard_letter": lambda y: redrive.discard_letter(y.db, y.letter, y.stranger, WHY),
     "rerun.rerun": lambda y: rerun.rerun(y.shop.entrance, y.shop.job(y.ended), y.by_stranger),
     "findings.close": lambda y: findings.close(y.db, y.finding, y.stranger, WHY),
     "findings.adopt": lambda y: findings.adopt(y.db, y.finding, y.stranger, WHY),
-    "findings.decide_undo": lambda y: findings.decide_undo(y.db, y.shop.registry, y.finding, y.stranger, WHY),
+    "findings.decide_undo": lambda y: findings.decide_undo(
+        y.db, y.shop.registry, y.finding, y.stranger, WHY
+    ),
     "findings.undo": lambda y: findings.undo(y.db, y.shop.registry, y.finding, y.stranger, WHY),
-    "redrive.redrive_many": lambda y: redrive.redrive_many(y.db, y.shop.settings, Meant(), rate=1.0, ramp_s=0.0, actor=y.stranger, why=WHY),
+    "redrive.redrive_many": lambda y: redrive.redrive_many(
+        y.db, y.shop.settings, Meant(), rate=1.0, ramp_s=0.0, actor=y.stranger, why=WHY
+    ),
     "redrive.hold_back": lambda y: redrive.hold_back(y.db, Meant(), y.stranger, WHY),
 }
 WITHIN = {
@@ -104,12 +115,16 @@ def acts_of(module: ModuleType) -> list[str]:
 
 
 def test_given_the_engines_acts_then_each_is_tried_here() -> None:
-    found = {act for module in (decide, findings, owning, redrive, rerun) for act in acts_of(module)}
+    found = {
+        act for module in (decide, findings, owning, redrive, rerun) for act in acts_of(module)
+    }
     assert found - WITHIN == set(ACTS)
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_given_an_act_of_another_tenant_when_nobody_has_looked_before_then_nothing_is_written(yard: Yard, act: str) -> None:
+def test_given_an_act_of_another_tenant_when_nobody_has_looked_before_then_nothing_is_written(
+    yard: Yard, act: str
+) -> None:
     before = yard.everything()
     with suppress(NotFound, Conflict):
         ACTS[act](yard)
@@ -151,8 +166,12 @@ def test_given_a_letter_of_another_tenant_when_only_its_statement_is_run_then_it
     yard: Yard,
 ) -> None:
     def work(tx: Any) -> bool:
-        closed = updates.close_letter(tx, yard.letter, resolution="waived", actor=yard.stranger, why=WHY)
-        return closed or letters.close(tx, yard.letter, resolution="discarded", actor=yard.stranger, why=WHY)
+        closed = updates.close_letter(
+            tx, yard.letter, resolution="waived", actor=yard.stranger, why=WHY
+        )
+        return closed or letters.close(
+            tx, yard.letter, resolution="discarded", actor=yard.stranger, why=WHY
+        )
 
     assert not transaction(yard.db, work)
 
@@ -160,7 +179,9 @@ def test_given_a_letter_of_another_tenant_when_only_its_statement_is_run_then_it
 def test_given_the_same_acts_of_the_own_tenant_then_they_land(yard: Yard) -> None:
     mine = Actor("operator:mine", new_id(), yard.shop.tenant)
     owning.take(yard.db, yard.asking, mine)
-    assert redrive.redrive_many(yard.db, yard.shop.settings, Meant(), rate=1.0, ramp_s=0.0, actor=mine, why=WHY).letters
+    assert redrive.redrive_many(
+        yard.db, yard.shop.settings, Meant(), rate=1.0, ramp_s=0.0, actor=mine, why=WHY
+    ).letters
     assert redrive.hold_back(yard.db, Meant(), mine, WHY) == 1
     assert findings.close(yard.db, yard.finding, mine, WHY)
     assert decide.waive(yard.db, yard.letter, mine, WHY).landed

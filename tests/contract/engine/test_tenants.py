@@ -35,8 +35,12 @@ def world(ready_url: str) -> Iterator[World]:
     world.db.dispose()
 
 
-@pytest.mark.parametrize("newest", [True, False], ids=["claimed in one statement", "looked at first"])
-def test_given_jobs_of_two_tenants_when_they_run_and_are_undone_then_each_operation_is_told_its_own(world: World, newest: bool) -> None:
+@pytest.mark.parametrize(
+    "newest", [True, False], ids=["claimed in one statement", "looked at first"]
+)
+def test_given_jobs_of_two_tenants_when_they_run_and_are_undone_then_each_operation_is_told_its_own(
+    world: World, newest: bool
+) -> None:
     if not newest:  # another release is current here: what this job needs is found by its digest
         later = diamond(world.service)
         later.version = 2

@@ -53,7 +53,9 @@ def test_given_healthy_parts_when_a_job_is_undone_then_chains_and_chords_carry_i
     assert set(world.broker.published.values()) == {1}
 
 
-def test_given_a_time_to_try_again_when_it_comes_then_the_same_sweep_rings(world: World, service: Participant) -> None:
+def test_given_a_time_to_try_again_when_it_comes_then_the_same_sweep_rings(
+    world: World, service: Participant
+) -> None:
     service.script["first", "action"] = [RuntimeError("once")]
     job = world.submit()
     world.drain()
@@ -63,13 +65,21 @@ def test_given_a_time_to_try_again_when_it_comes_then_the_same_sweep_rings(world
     assert world.state(job) == "completed"
 
 
-def test_given_a_step_that_always_fails_then_it_is_tried_to_its_limit_and_leaves_one_letter(world: World, service: Participant) -> None:
+def test_given_a_step_that_always_fails_then_it_is_tried_to_its_limit_and_leaves_one_letter(
+    world: World, service: Participant
+) -> None:
     service.script["left", "action"] = [RuntimeError("down")] * 20
     job = world.submit()
     assert world.land(job) == "failed"
     assert service.calls["left", "action"] == 5
     (letter,) = world.letters(job)
-    assert (letter.step, letter.kind, letter.why, letter.blocking, letter.attempts) == ("left", "action", "exhausted", False, 5)
+    assert (letter.step, letter.kind, letter.why, letter.blocking, letter.attempts) == (
+        "left",
+        "action",
+        "exhausted",
+        False,
+        5,
+    )
     reversed_ok(service)
 
 
@@ -83,41 +93,61 @@ def test_given_an_unknown_outcome_that_is_never_learnt_then_its_undo_runs_and_ta
     reversed_ok(service)
 
 
-def test_given_one_unknown_attempt_then_a_refusal_then_the_step_is_undone_all_the_same(world: World, service: Participant) -> None:
+def test_given_one_unknown_attempt_then_a_refusal_then_the_step_is_undone_all_the_same(
+    world: World, service: Participant
+) -> None:
     service.script["right", "action"] = [after_effect(TimeoutError("no answer")), Rejected("no")]
     job = world.submit()
     assert world.land(job) == "failed"
     assert "right" in service.steps("undo")
 
 
-def test_given_a_transient_error_then_the_step_is_tried_again_and_the_job_completes(world: World, service: Participant) -> None:
+def test_given_a_transient_error_then_the_step_is_tried_again_and_the_job_completes(
+    world: World, service: Participant
+) -> None:
     service.script["left", "action"] = [RuntimeError("once"), after_effect(RuntimeError("twice"))]
     job = world.submit()
     assert world.land(job) == "completed"
     assert service.calls["left", "action"] == 3 and service.steps().count("left") == 1
 
 
-def test_given_a_mistake_in_a_step_then_the_log_says_where_and_people_are_told_more_than_a_key(world: World, service: Participant) -> None:
+def test_given_a_mistake_in_a_step_then_the_log_says_where_and_people_are_told_more_than_a_key(
+    world: World, service: Participant
+) -> None:
     service.script["left", "action"] = [lambda ctx: {}["hotel"]]
     job = world.submit()
     with capture_logs() as lines:
         assert world.land(job) == "completed"
     (line,) = [line for line in lines if line["event"] == "attempt_failed"]
-    assert re.search(r"world\.py:\d+ in left > .*world\.py:\d+ in act > .*test_the_way_back\.py:\d+ in <lambda>$", line["at"])
+    assert re.search(
+        r"world\.py:\d+ in left > .*world\.py:\d+ in act > .*test_the_way_back\.py:\d+ in <lambda>$",
+        line["at"],
+    )
     assert line["error"] == {"type": "KeyError", "message": "KeyError: 'hotel'"}
 
 
-def test_given_a_database_that_refuses_a_statement_then_nobody_is_shown_its_values(world: World, service: Participant) -> None:
-    refused = IntegrityError("INSERT INTO trips VALUES (?)", ("Ada",), sqlite3.IntegrityError("not unique: trips.key\nDETAIL: Key=(Ada)"))
+def test_given_a_database_that_refuses_a_statement_then_nobody_is_shown_its_values(
+    world: World, service: Participant
+) -> None:
+    refused = IntegrityError(
+        "INSERT INTO trips VALUES (?)",
+        ("Ada",),
+        sqlite3.IntegrityError("not unique: trips.key\nDETAIL: Key=(Ada)"),
+    )
     service.script["left", "action"] = [refused] * 5
     job = world.submit()
     assert world.land(job) == "failed"
     assert world.job(job).reason == "not unique: trips.key"
-    assert world.operation(job, "left").error == {"type": "IntegrityError", "message": "not unique: trips.key"}
+    assert world.operation(job, "left").error == {
+        "type": "IntegrityError",
+        "message": "not unique: trips.key",
+    }
 
 
 @pytest.mark.parametrize("delivered", range(3))
-def test_given_a_cancel_before_the_pivot_then_everything_done_is_undone(world: World, service: Participant, delivered: int) -> None:
+def test_given_a_cancel_before_the_pivot_then_everything_done_is_undone(
+    world: World, service: Participant, delivered: int
+) -> None:
     job = world.submit()
     for _ in range(delivered):
         world.deliver(world.next())
@@ -128,7 +158,9 @@ def test_given_a_cancel_before_the_pivot_then_everything_done_is_undone(world: W
     reversed_ok(service)
 
 
-def test_given_the_pivot_is_done_when_cancelled_then_it_is_too_late_and_the_wish_is_noted(world: World) -> None:
+def test_given_the_pivot_is_done_when_cancelled_then_it_is_too_late_and_the_wish_is_noted(
+    world: World,
+) -> None:
     job = world.submit()
     for task in ("first", "left", "right", "commit"):
         world.deliver(world.next(f"diamond.{task}"))
@@ -140,7 +172,9 @@ def test_given_the_pivot_is_done_when_cancelled_then_it_is_too_late_and_the_wish
         world.cancel(job)
 
 
-def test_given_a_cancel_while_a_step_runs_then_its_result_is_kept_and_undone_after_it(world: World, service: Participant) -> None:
+def test_given_a_cancel_while_a_step_runs_then_its_result_is_kept_and_undone_after_it(
+    world: World, service: Participant
+) -> None:
     job = ""
 
     def cancel_now(ctx):
@@ -154,7 +188,9 @@ def test_given_a_cancel_while_a_step_runs_then_its_result_is_kept_and_undone_aft
     reversed_ok(service)
 
 
-def test_given_a_deadline_passes_before_the_pivot_then_it_is_undone_for_that_cause(world: World) -> None:
+def test_given_a_deadline_passes_before_the_pivot_then_it_is_undone_for_that_cause(
+    world: World,
+) -> None:
     job = world.submit(deadline_s=30)
     world.deliver(world.next())
     world.let_pass(31)
@@ -163,7 +199,9 @@ def test_given_a_deadline_passes_before_the_pivot_then_it_is_undone_for_that_cau
     assert world.land(job) == "failed"
 
 
-def test_given_a_deadline_passes_after_the_pivot_then_the_job_goes_on_and_is_late(world: World) -> None:
+def test_given_a_deadline_passes_after_the_pivot_then_the_job_goes_on_and_is_late(
+    world: World,
+) -> None:
     job = world.submit(deadline_s=30)
     for task in ("first", "left", "right", "commit"):
         world.deliver(world.next(f"diamond.{task}"))
@@ -173,7 +211,9 @@ def test_given_a_deadline_passes_after_the_pivot_then_the_job_goes_on_and_is_lat
     assert world.land(job) == "completed"
 
 
-def test_given_an_undo_out_of_attempts_then_a_person_is_asked_and_a_redrive_lands_it(world: World, service: Participant) -> None:
+def test_given_an_undo_out_of_attempts_then_a_person_is_asked_and_a_redrive_lands_it(
+    world: World, service: Participant
+) -> None:
     service.script["right", "action"] = [Rejected("no")]
     service.script["left", "undo"] = [RuntimeError("down")] * 10
     job = world.submit()
@@ -189,7 +229,9 @@ def test_given_an_undo_out_of_attempts_then_a_person_is_asked_and_a_redrive_land
 
 
 @pytest.mark.parametrize("decision", [decide.mark_done, decide.waive])
-def test_given_attention_when_a_person_marks_done_or_waives_then_the_rest_is_undone(world: World, service: Participant, decision) -> None:
+def test_given_attention_when_a_person_marks_done_or_waives_then_the_rest_is_undone(
+    world: World, service: Participant, decision
+) -> None:
     service.script["right", "action"] = [Rejected("no")]
     service.script["left", "undo"] = [RuntimeError("down")] * 10
     job = world.submit()
@@ -210,11 +252,17 @@ def test_given_a_step_past_the_pivot_out_of_attempts_then_a_person_is_asked_and_
     assert world.land(job) == "completed"
 
 
-def test_given_the_pivot_may_have_happened_when_it_is_out_of_attempts_then_a_person_is_asked(world: World, service: Participant) -> None:
+def test_given_the_pivot_may_have_happened_when_it_is_out_of_attempts_then_a_person_is_asked(
+    world: World, service: Participant
+) -> None:
     service.script["commit", "action"] = [TimeoutError("no answer")] * 5
     job = world.submit()
     assert world.land(job) == "attention"
-    world.rung(decide.mark_absent(world.db, world.settings, world.letters(job)[0].id, "anna", "asked the service"))
+    world.rung(
+        decide.mark_absent(
+            world.db, world.settings, world.letters(job)[0].id, "anna", "asked the service"
+        )
+    )
     assert world.land(job) == "failed"
     assert set(service.steps("undo")) == {"first", "left", "right"}
 
@@ -226,7 +274,9 @@ def test_given_a_refused_pivot_then_the_job_is_undone(world: World, service: Par
     assert set(service.steps("undo")) == {"first", "left", "right"}
 
 
-def test_given_an_ended_job_when_redriven_then_a_new_job_names_the_old(world: World, service: Participant) -> None:
+def test_given_an_ended_job_when_redriven_then_a_new_job_names_the_old(
+    world: World, service: Participant
+) -> None:
     service.script["right", "action"] = [Rejected("no")]
     job = world.submit()
     assert world.land(job) == "failed"

@@ -54,7 +54,9 @@ def test_given_a_traceparent_when_steps_run_run_on_are_tried_again_and_undone_th
 ) -> None:
     told = world.delivery
     if not named:
-        monkeypatch.setattr(world, "delivery", lambda *args, **more: replace(told(*args, **more), saga=""))
+        monkeypatch.setattr(
+            world, "delivery", lambda *args, **more: replace(told(*args, **more), saga="")
+        )
     said = taken(None)
     assert world.land(world.submit(traceparent=said)) == "failed"
     assert [(step, kind, attempt) for step, kind, attempt, _, _ in seen] == [
@@ -67,7 +69,9 @@ def test_given_a_traceparent_when_steps_run_run_on_are_tried_again_and_undone_th
     assert {(context, line) for _, _, _, context, line in seen} == {(said, trace_id(said))}
 
 
-def test_given_a_job_that_ended_when_run_again_then_it_is_found_by_the_same_trace(world: World, seen: Seen) -> None:
+def test_given_a_job_that_ended_when_run_again_then_it_is_found_by_the_same_trace(
+    world: World, seen: Seen
+) -> None:
     said = taken(None)
     job = world.submit(traceparent=said)
     assert world.land(job) == "failed"
@@ -76,7 +80,9 @@ def test_given_a_job_that_ended_when_run_again_then_it_is_found_by_the_same_trac
     assert world.job(again.job_id).traceparent == said
 
 
-def test_given_a_job_without_a_trace_as_older_releases_made_them_then_it_runs(world: World, seen: Seen) -> None:
+def test_given_a_job_without_a_trace_as_older_releases_made_them_then_it_runs(
+    world: World, seen: Seen
+) -> None:
     structlog.contextvars.clear_contextvars()
     assert world.land(world.submit()) == "failed"
     assert {(context, line) for _, _, _, context, line in seen} == {(None, None)}

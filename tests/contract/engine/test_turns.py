@@ -181,7 +181,9 @@ def test_given_rows_of_the_release_before_then_they_have_their_turn_too(world: T
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_given_any_order_of_asking_then_what_is_ready_is_rung_within_a_window_of_each(world: Turns, seed: int) -> None:
+def test_given_any_order_of_asking_then_what_is_ready_is_rung_within_a_window_of_each(
+    world: Turns, seed: int
+) -> None:
     dice = random.Random(seed)
     some = [world.tenant, world.other(), world.other()]
     passed: dict[str, int] = {}  # deliveries since a job's tenant had nothing in line
@@ -199,7 +201,9 @@ def test_given_any_order_of_asking_then_what_is_ready_is_rung_within_a_window_of
             world.refill()
         assert all(world.line().count(tenant) <= WINDOW for tenant in some)
         own = {tenant: sum(world.of[job] == tenant for job in passed) for tenant in some}
-        assert all(count <= WINDOW * len(some) * (1 + own[world.of[job]]) for job, count in passed.items())
+        assert all(
+            count <= WINDOW * len(some) * (1 + own[world.of[job]]) for job, count in passed.items()
+        )
     for _ in range(60):
         world.drain()
         world.refill()

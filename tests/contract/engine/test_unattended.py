@@ -55,7 +55,9 @@ def unattended(world: World) -> dict[str, int]:
         return {lane.queue: lane.unattended for lane in standing.lanes(connection)}
 
 
-def test_given_workers_away_for_an_hour_then_nothing_fails_it_is_told_and_all_lands(world: World, service: Participant) -> None:
+def test_given_workers_away_for_an_hour_then_nothing_fails_it_is_told_and_all_lands(
+    world: World, service: Participant
+) -> None:
     not_begun, begun, undone = world.submit(), world.submit(), world.submit()
     for _ in range(3):
         world.deliver(world.next())
@@ -69,12 +71,18 @@ def test_given_workers_away_for_an_hour_then_nothing_fails_it_is_told_and_all_la
     assert "is not given up" in why(world.db, begun, None)["sentence"]
     assert all(wait["ends_by"] is None for wait in why(world.db, begun, None)["waiting_for"])
     assert world.sweep().get("nobody_came") is None, "it is told once"
-    assert [world.land(job) for job in (not_begun, begun, undone)] == ["completed", "completed", "cancelled"]
+    assert [world.land(job) for job in (not_begun, begun, undone)] == [
+        "completed",
+        "completed",
+        "cancelled",
+    ]
     assert set(unattended(world).values()) <= {0}
     assert not world.broken()
 
 
-def test_given_nobody_comes_past_the_pivot_then_no_person_is_asked_and_the_job_completes(world: World) -> None:
+def test_given_nobody_comes_past_the_pivot_then_no_person_is_asked_and_the_job_completes(
+    world: World,
+) -> None:
     job = world.submit()
     while world.operation(job, "commit").state != "completed":
         world.deliver(world.next())
@@ -84,7 +92,9 @@ def test_given_nobody_comes_past_the_pivot_then_no_person_is_asked_and_the_job_c
     assert world.land(job) == "completed"
 
 
-def test_given_the_clock_jumps_ahead_while_all_are_at_work_then_nothing_fails(world: World, service: Participant) -> None:
+def test_given_the_clock_jumps_ahead_while_all_are_at_work_then_nothing_fails(
+    world: World, service: Participant
+) -> None:
     jobs = [world.submit() for _ in range(3)]
     for _ in range(4):
         world.deliver(world.next())
@@ -94,7 +104,9 @@ def test_given_the_clock_jumps_ahead_while_all_are_at_work_then_nothing_fails(wo
     assert all(count == len(jobs) for count in service.calls.values())
 
 
-def test_given_what_was_told_is_tried_and_fails_then_its_clock_begins_anew(world: World, service: Participant) -> None:
+def test_given_what_was_told_is_tried_and_fails_then_its_clock_begins_anew(
+    world: World, service: Participant
+) -> None:
     service.script["first", "action"] = [OSError("away")]
     job = world.submit()
     nobody_for(world, HOUR_S)
@@ -121,19 +133,30 @@ def test_given_a_saga_that_gives_up_and_nobody_comes_then_the_action_fails_for_t
     assert service.steps("undo") == ["first"]
 
 
-def test_given_a_saga_that_gives_up_and_nobody_comes_for_an_undo_then_a_person_is_asked_and_the_error_says_so(hasty: World) -> None:
+def test_given_a_saga_that_gives_up_and_nobody_comes_for_an_undo_then_a_person_is_asked_and_the_error_says_so(
+    hasty: World,
+) -> None:
     job = hasty.submit()
     hasty.deliver(hasty.next())
     hasty.cancel(job)
     nobody_for(hasty, 901)
     assert hasty.state(job) == "attention"
     (letter,) = hasty.letters(job)
-    assert (letter.why, letter.kind, letter.error["type"]) == ("queue_timeout", "undo", "QueueTimeout")
+    assert (letter.why, letter.kind, letter.error["type"]) == (
+        "queue_timeout",
+        "undo",
+        "QueueTimeout",
+    )
     assert job_view(hasty.db, job, None)["trouble"]["type"] == "QueueTimeout"
 
 
-def test_given_many_that_wait_on_then_those_that_give_up_are_found_behind_them(ready_url: str, service: Participant) -> None:
-    patient, brisk = (Saga(name, version=1, input=Thing, queue_timeout=limit) for name, limit in (("patient", None), ("brisk", "1h")))
+def test_given_many_that_wait_on_then_those_that_give_up_are_found_behind_them(
+    ready_url: str, service: Participant
+) -> None:
+    patient, brisk = (
+        Saga(name, version=1, input=Thing, queue_timeout=limit)
+        for name, limit in (("patient", None), ("brisk", "1h"))
+    )
     for saga in (patient, brisk):
         saga.step(lane="a", undo=None)(lone)
     world = World(ready_url, [patient, brisk], service, sweep_rows=2)
@@ -154,7 +177,9 @@ def lone(ctx: Any, o: Any) -> str:
 def without_its_definition(world: World, job: str, minutes: int) -> None:
     """Workers of another version meet it again and again."""
     known, world.registry = world.registry, Registry()
-    keep.register_worker(world.db, "other", host="here", pid=1, lanes=["a", "b"], digests=["another"], concurrency=1)
+    keep.register_worker(
+        world.db, "other", host="here", pid=1, lanes=["a", "b"], digests=["another"], concurrency=1
+    )
     for _ in range(minutes):
         world.drain()
         world.let_pass(60)
@@ -162,7 +187,9 @@ def without_its_definition(world: World, job: str, minutes: int) -> None:
     world.registry = known
 
 
-def test_given_a_job_whose_definition_nobody_has_and_a_saga_that_gives_up_then_its_time_runs_all_the_same(hasty: World) -> None:
+def test_given_a_job_whose_definition_nobody_has_and_a_saga_that_gives_up_then_its_time_runs_all_the_same(
+    hasty: World,
+) -> None:
     job = hasty.submit()
     without_its_definition(hasty, job, 14)
     assert hasty.state(job) == "running"
@@ -172,7 +199,9 @@ def test_given_a_job_whose_definition_nobody_has_and_a_saga_that_gives_up_then_i
     assert [letter.why for letter in hasty.letters(job)] == ["queue_timeout"]
 
 
-def test_given_a_job_whose_definition_nobody_has_then_it_waits_and_that_is_told_until_somebody_has_it(world: World) -> None:
+def test_given_a_job_whose_definition_nobody_has_then_it_waits_and_that_is_told_until_somebody_has_it(
+    world: World,
+) -> None:
     job = world.submit()
     without_its_definition(world, job, 60)
     assert (world.state(job), world.letters(job)) == ("running", [])

@@ -42,7 +42,12 @@ def charging(bank: Bank, name: str, **undo: Any) -> Saga[Any]:
     """charge (with a probe, or replayed) -> tell."""
     saga = Saga(name, version=1, input=Thing)
 
-    @saga.step(lane="a", retry=Retry(limit=2), timeout=TIMEOUT_S, settle="replay" if name == "replayed" else "undo")
+    @saga.step(
+        lane="a",
+        retry=Retry(limit=2),
+        timeout=TIMEOUT_S,
+        settle="replay" if name == "replayed" else "undo",
+    )
     def charge(ctx: Any, o: Any) -> str:
         return bank.act(ctx)
 
@@ -87,7 +92,12 @@ def service() -> Bank:
 
 @pytest.fixture
 def world(ready_url: str, service: Bank) -> Iterator[World]:
-    sagas = [charging(service, "asked"), charging(service, "voided", settle_after=0), charging(service, "replayed"), mailing(service)]
+    sagas = [
+        charging(service, "asked"),
+        charging(service, "voided", settle_after=0),
+        charging(service, "replayed"),
+        mailing(service),
+    ]
     world = World(ready_url, sagas, service)
     try:
         yield world
@@ -107,7 +117,9 @@ def cancelled_in_doubt(world: World, service: Bank, saga: str) -> str:
 
 
 # --- a probe ---------------------------------------------------------------------------------------------------
-def test_given_a_probe_in_doubt_before_an_undo_then_it_is_asked_again_and_the_undo_gets_what_it_finds(world: World, service: Bank) -> None:
+def test_given_a_probe_in_doubt_before_an_undo_then_it_is_asked_again_and_the_undo_gets_what_it_finds(
+    world: World, service: Bank
+) -> None:
     service.script["charge", "action"] = [after_effect(TimeoutError("no answer"))]
     service.says = [UNKNOWN, UNKNOWN]
     job = cancelled_in_doubt(world, service, "asked")
@@ -117,13 +129,20 @@ def test_given_a_probe_in_doubt_before_an_undo_then_it_is_asked_again_and_the_un
     assert (service.given, service.asked, service.steps("undo")) == (["found"], 3, ["charge"])
 
 
-def test_given_a_probe_in_doubt_for_ever_before_an_undo_then_a_person_is_asked(world: World, service: Bank) -> None:
+def test_given_a_probe_in_doubt_for_ever_before_an_undo_then_a_person_is_asked(
+    world: World, service: Bank
+) -> None:
     service.script["charge", "action"] = [after_effect(TimeoutError("no answer"))]
     service.says = [UNKNOWN] * 3
     job = cancelled_in_doubt(world, service, "asked")
     assert world.land(job) == "attention"
     (letter,) = world.letters(job)
-    assert (letter.step, letter.kind, letter.why, letter.error["type"]) == ("charge", "undo", "exhausted", "OutcomeUnknown")
+    assert (letter.step, letter.kind, letter.why, letter.error["type"]) == (
+        "charge",
+        "undo",
+        "exhausted",
+        "OutcomeUnknown",
+    )
     assert service.given == []
     world.rung(decide.retry(world.db, letter.id, "anna", "the bank can tell again"))
     assert world.land(job) == "cancelled" and service.given == ["found"]
@@ -143,7 +162,9 @@ def test_given_a_request_still_on_its_way_when_the_probe_says_never_then_it_is_b
     assert service.given == ["found"] and service.steps("undo") == ["charge"]
 
 
-def test_given_a_request_that_never_arrives_then_it_is_assumed_absent_on_record_after_its_time(world: World, service: Bank) -> None:
+def test_given_a_request_that_never_arrives_then_it_is_assumed_absent_on_record_after_its_time(
+    world: World, service: Bank
+) -> None:
     service.script["charge", "action"] = [TimeoutError("no answer")]
     job = cancelled_in_doubt(world, service, "asked")
     world.drain()
@@ -156,7 +177,9 @@ def test_given_a_request_that_never_arrives_then_it_is_assumed_absent_on_record_
     assert world.events(job).count("assumed_absent charge") == 1
 
 
-def test_given_an_undo_that_voids_the_key_when_the_probe_says_never_then_it_runs_at_once(world: World, service: Bank) -> None:
+def test_given_an_undo_that_voids_the_key_when_the_probe_says_never_then_it_runs_at_once(
+    world: World, service: Bank
+) -> None:
     service.script["charge", "action"] = [TimeoutError("no answer")]
     job = cancelled_in_doubt(world, service, "voided")
     world.drain()
@@ -164,23 +187,42 @@ def test_given_an_undo_that_voids_the_key_when_the_probe_says_never_then_it_runs
 
 
 # --- a replay --------------------------------------------------------------------------------------------------
-def test_given_a_replay_that_is_refused_then_there_is_nothing_to_replay_and_the_undo_runs(world: World, service: Bank) -> None:
-    service.script["charge", "action"] = [TimeoutError("no answer"), Rejected("the card has expired")]
+def test_given_a_replay_that_is_refused_then_there_is_nothing_to_replay_and_the_undo_runs(
+    world: World, service: Bank
+) -> None:
+    service.script["charge", "action"] = [
+        TimeoutError("no answer"),
+        Rejected("the card has expired"),
+    ]
     job = cancelled_in_doubt(world, service, "replayed")
     assert world.land(job) == "cancelled"
     assert service.given == [None] and service.steps() == []
 
 
-def test_given_an_undo_whose_answer_was_lost_when_its_replay_says_undone_then_it_is_done(world: World, service: Bank) -> None:
-    service.script["charge", "action"] = [after_effect(TimeoutError("no answer")), None, ActionUndone(key="k", outcome="undone", fence=1)]
+def test_given_an_undo_whose_answer_was_lost_when_its_replay_says_undone_then_it_is_done(
+    world: World, service: Bank
+) -> None:
+    service.script["charge", "action"] = [
+        after_effect(TimeoutError("no answer")),
+        None,
+        ActionUndone(key="k", outcome="undone", fence=1),
+    ]
     service.script["charge", "undo"] = [after_effect(TimeoutError("no answer"))]
     job = cancelled_in_doubt(world, service, "replayed")
     assert world.land(job) == "cancelled"
-    assert service.given == ["charge done", None] and service.order == [("charge", "action"), ("charge", "undo")]
+    assert service.given == ["charge done", None] and service.order == [
+        ("charge", "action"),
+        ("charge", "undo"),
+    ]
 
 
-def test_given_a_replay_that_breaks_then_the_undo_is_tried_again(world: World, service: Bank) -> None:
-    service.script["charge", "action"] = [after_effect(TimeoutError("no answer")), RuntimeError("the bank is away")]
+def test_given_a_replay_that_breaks_then_the_undo_is_tried_again(
+    world: World, service: Bank
+) -> None:
+    service.script["charge", "action"] = [
+        after_effect(TimeoutError("no answer")),
+        RuntimeError("the bank is away"),
+    ]
     job = cancelled_in_doubt(world, service, "replayed")
     assert world.land(job) == "cancelled"
     assert service.given == ["charge done"]
@@ -198,7 +240,9 @@ def in_question(world: World, service: Bank, *first: Any) -> tuple[str, Any]:
     return job, letter
 
 
-def test_given_a_person_who_tries_again_then_that_is_the_answer_and_the_step_is_done(world: World, service: Bank) -> None:
+def test_given_a_person_who_tries_again_then_that_is_the_answer_and_the_step_is_done(
+    world: World, service: Bank
+) -> None:
     job, letter = in_question(world, service, TimeoutError("no answer"))
     assert service.calls["mail", "action"] == 1
     with reading(world.db) as connection:
@@ -217,7 +261,9 @@ def test_given_a_person_who_tries_again_when_it_is_unknown_once_more_then_the_qu
     assert service.calls["mail", "action"] == 2 and world.letters(job)[0].why == "unknown_outcome"
 
 
-def test_given_a_step_done_at_most_once_when_it_says_not_yet_then_it_is_asked_again_without_a_person(world: World, service: Bank) -> None:
+def test_given_a_step_done_at_most_once_when_it_says_not_yet_then_it_is_asked_again_without_a_person(
+    world: World, service: Bank
+) -> None:
     service.script["mail", "action"] = [lambda ctx: NotYet(5), lambda ctx: NotYet(5)]
     world.saga = "mailing"
     job = world.submit()
@@ -225,18 +271,29 @@ def test_given_a_step_done_at_most_once_when_it_says_not_yet_then_it_is_asked_ag
     assert service.calls["mail", "action"] == 3
 
 
-def test_given_the_question_whether_it_happened_then_no_machine_answers_it(world: World, service: Bank) -> None:
+def test_given_the_question_whether_it_happened_then_no_machine_answers_it(
+    world: World, service: Bank
+) -> None:
     job, letter = in_question(world, service, TimeoutError("no answer"))
-    everything: dict[str, Any] = {"rate": 1.0, "ramp_s": 0.0, "actor": "anna", "why": "after the outage"}
+    everything: dict[str, Any] = {
+        "rate": 1.0,
+        "ramp_s": 0.0,
+        "actor": "anna",
+        "why": "after the outage",
+    }
     assert redrive_many(world.db, world.settings, Meant(), dry_run=True, **everything).letters == ()
-    assert redrive_many(world.db, world.settings, Meant(why="unknown_outcome"), dry_run=True, **everything).letters == (letter.id,)
+    assert redrive_many(
+        world.db, world.settings, Meant(why="unknown_outcome"), dry_run=True, **everything
+    ).letters == (letter.id,)
     world.let_pass(3601)
     world.sweep()
     world.drain()
     assert world.state(job) == "attention" and service.calls["mail", "action"] == 1
 
 
-def test_given_a_step_that_polls_for_long_then_history_has_a_line_for_few_of_its_polls(world: World, service: Bank) -> None:
+def test_given_a_step_that_polls_for_long_then_history_has_a_line_for_few_of_its_polls(
+    world: World, service: Bank
+) -> None:
     polls = 20
 
     def ask(ctx: Any) -> Any:

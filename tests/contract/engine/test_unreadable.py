@@ -81,7 +81,9 @@ def come_by(world: World, times: int = 4) -> None:
     world.drain()
 
 
-def test_given_a_release_that_cannot_read_a_result_then_the_job_waits_and_goes_on_with_the_one_before(world: World) -> None:
+def test_given_a_release_that_cannot_read_a_result_then_the_job_waits_and_goes_on_with_the_one_before(
+    world: World,
+) -> None:
     SERVICE.script["book", "action"] = [NotYet(5)]
     job = world.submit()
     world.drain()
@@ -97,23 +99,38 @@ def test_given_a_release_that_cannot_read_a_result_then_the_job_waits_and_goes_o
     )
     assert world.events(job).count("unreadable book") == 1
     said = why(world.db, job, None)["sentence"]
-    assert "the stored result of step charge cannot be read by this code as Renamed, field amount_cents" in said
+    assert (
+        "the stored result of step charge cannot be read by this code as Renamed, field amount_cents"
+        in said
+    )
     with reading(world.db) as connection:
         (told,) = standing.unread(connection)
-    assert (told.saga, told.step, told.count) == ("pay", "book", 1) and "Renamed, field amount_cents" in told.said
+    assert (told.saga, told.step, told.count) == (
+        "pay",
+        "book",
+        1,
+    ) and "Renamed, field amount_cents" in told.said
     deploy(world, Charge)
     assert world.land(job) == "completed"
     assert not world.broken()
 
 
-def test_given_a_release_that_cannot_read_what_is_undone_then_the_undo_waits_and_no_person_is_asked(world: World) -> None:
+def test_given_a_release_that_cannot_read_what_is_undone_then_the_undo_waits_and_no_person_is_asked(
+    world: World,
+) -> None:
     job = world.submit()
     world.deliver(world.next())
     deploy(world, Renamed)
     world.cancel(job)
     come_by(world)
     row = world.operation(job, "charge", "undo")
-    assert (world.state(job), row.state, row.wait, row.allowance - row.attempts, world.letters(job)) == (
+    assert (
+        world.state(job),
+        row.state,
+        row.wait,
+        row.allowance - row.attempts,
+        world.letters(job),
+    ) == (
         "compensating",
         "waiting",
         "unreadable",
@@ -125,26 +142,40 @@ def test_given_a_release_that_cannot_read_what_is_undone_then_the_undo_waits_and
     assert SERVICE.steps("undo") == ["charge"]
 
 
-def test_given_an_input_that_cannot_be_read_then_the_job_waits_and_can_be_cancelled(world: World) -> None:
+def test_given_an_input_that_cannot_be_read_then_the_job_waits_and_can_be_cancelled(
+    world: World,
+) -> None:
     job = world.submit()
     with world.db.begin() as tx:
         tx.execute(update(jobs).values(input={"name": ["once", "a", "list"]}))
     come_by(world)
     row = world.operation(job, "charge")
-    assert (world.state(job), row.state, row.allowance - row.attempts, row.unsettled) == ("running", "waiting", 5, 0)
+    assert (world.state(job), row.state, row.allowance - row.attempts, row.unsettled) == (
+        "running",
+        "waiting",
+        5,
+        0,
+    )
     assert (row.error["model"], row.error["field"]) == ("Thing", "name")
     world.cancel(job)
     assert world.land(job) == "cancelled"
     assert SERVICE.order == []
 
 
-def test_given_a_checkpoint_that_cannot_be_read_then_the_step_waits_and_its_outcome_is_open(world: World) -> None:
+def test_given_a_checkpoint_that_cannot_be_read_then_the_step_waits_and_its_outcome_is_open(
+    world: World,
+) -> None:
     job = world.submit()
     world.deliver(world.next())
     keep_checkpoint(world, {"page": 4})
     come_by(world)
     row = world.operation(job, "book")
-    assert (row.state, row.wait, row.error["field"], row.allowance - row.attempts) == ("waiting", "unreadable", "number", 5)
+    assert (row.state, row.wait, row.error["field"], row.allowance - row.attempts) == (
+        "waiting",
+        "unreadable",
+        "number",
+        5,
+    )
     keep_checkpoint(world, {"number": 4})
     assert world.land(job) == "completed"
 
@@ -154,7 +185,9 @@ def keep_checkpoint(world: World, value: Any) -> None:
         tx.execute(update(operations).where(operations.c.step == "book").values(checkpoint=value))
 
 
-def test_given_a_saga_that_gives_up_then_its_time_runs_while_nobody_can_read(ready_url: str) -> None:
+def test_given_a_saga_that_gives_up_then_its_time_runs_while_nobody_can_read(
+    ready_url: str,
+) -> None:
     SERVICE.__init__()  # type: ignore[misc]
     world = World(ready_url, [release(Charge, queue_timeout="1m")], SERVICE)
     job = world.submit()
@@ -167,7 +200,9 @@ def test_given_a_saga_that_gives_up_then_its_time_runs_while_nobody_can_read(rea
     world.db.dispose()
 
 
-def test_given_a_release_that_cannot_read_what_waits_when_asked_before_the_deploy_then_model_field_and_jobs_are_told(world: World) -> None:
+def test_given_a_release_that_cannot_read_what_waits_when_asked_before_the_deploy_then_model_field_and_jobs_are_told(
+    world: World,
+) -> None:
     SERVICE.script["book", "action"] = [NotYet(5), NotYet(5)]
     world.submit()
     world.submit()

@@ -30,11 +30,15 @@ def world(ready_url: str) -> Iterator[World]:
 
 
 def register(world: World, boot: str, digests: list[str]) -> None:
-    keep.register_worker(world.db, boot, host="here", pid=1, lanes=["parcels"], digests=digests, concurrency=1)
+    keep.register_worker(
+        world.db, boot, host="here", pid=1, lanes=["parcels"], digests=digests, concurrency=1
+    )
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])
-def test_given_a_worker_without_the_definition_then_the_operation_waits_longer_where_nobody_has_it(world: World, elsewhere: bool) -> None:
+def test_given_a_worker_without_the_definition_then_the_operation_waits_longer_where_nobody_has_it(
+    world: World, elsewhere: bool
+) -> None:
     saga, known = world.registry.all()[0], world.registry
     register(world, "gone", [saga.digest])
     keep.worker_stopped(world.db, "gone")

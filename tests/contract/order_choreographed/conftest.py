@@ -47,7 +47,9 @@ def street(home: Path, bank: Bank) -> Iterator[Street]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def any_street(request: pytest.FixtureRequest, home: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Iterator[Street]:
+def any_street(
+    request: pytest.FixtureRequest, home: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Street]:
     """The same, once with files and once with schemas of one PostgreSQL: for what rests on locks and conflicts."""
     if request.param == "postgresql":
         monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("fresh_postgres"))

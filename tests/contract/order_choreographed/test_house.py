@@ -22,7 +22,10 @@ class NoBus:
     ("trouble", "traceback"),
     [
         (BusDown("network"), False),
-        (OperationalError("select 1", None, RuntimeError("the database system is starting up")), False),
+        (
+            OperationalError("select 1", None, RuntimeError("the database system is starting up")),
+            False,
+        ),
         (KeyError("a mistake"), True),
     ],
 )

@@ -31,7 +31,9 @@ def rows_of(street: Street) -> dict[str, Any]:
 
 
 # --- the whole way -----------------------------------------------------------------------------------------------
-def test_given_a_good_order_when_everybody_reacts_then_it_is_shipped_and_one_receipt_goes_out(any_street: Street) -> None:
+def test_given_a_good_order_when_everybody_reacts_then_it_is_shipped_and_one_receipt_goes_out(
+    any_street: Street,
+) -> None:
     any_street.place()
     any_street.settle()
     assert any_street.phase() == "completed"
@@ -40,7 +42,9 @@ def test_given_a_good_order_when_everybody_reacts_then_it_is_shipped_and_one_rec
     assert any_street.said("orders") == ["OrderPlaced", "OrderConfirmed", "OrderCompleted"]
 
 
-def test_given_a_declined_card_when_everybody_reacts_then_goods_are_back_and_the_order_is_voided_last(any_street: Street) -> None:
+def test_given_a_declined_card_when_everybody_reacts_then_goods_are_back_and_the_order_is_voided_last(
+    any_street: Street,
+) -> None:
     any_street.place(card="tok_declined")
     any_street.settle()
     assert any_street.phase() == "voided"
@@ -50,16 +54,23 @@ def test_given_a_declined_card_when_everybody_reacts_then_goods_are_back_and_the
     assert any_street.said("payments") == ["CardDeclined", "CardRefunded"]
 
 
-def test_given_too_few_goods_when_the_card_was_charged_then_the_money_goes_back(street: Street) -> None:
+def test_given_too_few_goods_when_the_card_was_charged_then_the_money_goes_back(
+    street: Street,
+) -> None:
     street.place(quantity=1000)
     street.place("job-2", quantity=1)
     street.settle()
     assert (street.phase(), street.phase("job-2")) == ("completed", "voided")
-    assert [m["kind"] for m in bank_book.book()["movements"] if m["key"].startswith("job-2")] == ["charge", "refund"]
+    assert [m["kind"] for m in bank_book.book()["movements"] if m["key"].startswith("job-2")] == [
+        "charge",
+        "refund",
+    ]
     assert street.violations(settled=True) == []
 
 
-def test_given_the_same_way_through_many_orders_then_each_takes_as_many_messages_and_rows_as_we_say(street: Street) -> None:
+def test_given_the_same_way_through_many_orders_then_each_takes_as_many_messages_and_rows_as_we_say(
+    street: Street,
+) -> None:
     """The numbers of docs/choreography.md."""
     street.place()
     street.settle()
@@ -67,7 +78,10 @@ def test_given_the_same_way_through_many_orders_then_each_takes_as_many_messages
     for service in SERVICES:
         with service.database.snapshot() as tx:
             counts = [
-                tx.execute(select(func.count()).select_from(t).where(t.c.service == service.name)).scalar_one() for t in (inbox, outbox)
+                tx.execute(
+                    select(func.count()).select_from(t).where(t.c.service == service.name)
+                ).scalar_one()
+                for t in (inbox, outbox)
             ]
         with_rows[service.name] = tuple(counts)
     assert with_rows == {"orders": (3, 3), "inventory": (2, 2), "payments": (1, 1), "mail": (1, 1)}
@@ -76,7 +90,16 @@ def test_given_the_same_way_through_many_orders_then_each_takes_as_many_messages
 # --- a repeat changes nothing --------------------------------------------------------------------------------------
 STEPS = [
     ("tok_ok", ["OrderPlaced>inventory", "OrderPlaced>payments"]),
-    ("tok_ok", ["StockReserved>orders", "CardCharged>orders", "OrderConfirmed>inventory", "OrderShipped>mail", "ReceiptSent>orders"]),
+    (
+        "tok_ok",
+        [
+            "StockReserved>orders",
+            "CardCharged>orders",
+            "OrderConfirmed>inventory",
+            "OrderShipped>mail",
+            "ReceiptSent>orders",
+        ],
+    ),
     ("tok_declined", ["CardDeclined>orders", "OrderGivenUp>inventory", "OrderGivenUp>payments"]),
     (
         "tok_declined",
@@ -85,8 +108,12 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize(("card", "step"), [(card, step) for card, steps in STEPS for step in steps])
-def test_given_an_event_that_was_handled_when_it_comes_five_times_more_then_nothing_changes(street: Street, card: str, step: str) -> None:
+@pytest.mark.parametrize(
+    ("card", "step"), [(card, step) for card, steps in STEPS for step in steps]
+)
+def test_given_an_event_that_was_handled_when_it_comes_five_times_more_then_nothing_changes(
+    street: Street, card: str, step: str
+) -> None:
     kind, to = step.split(">")
     street.place(card=card)
     for _ in range(12):
@@ -106,19 +133,25 @@ def test_given_an_event_that_was_handled_when_it_comes_five_times_more_then_noth
     assert street.violations(settled=True) == []
 
 
-def test_given_an_answer_was_lost_when_the_question_comes_again_then_the_same_answer_is_sent_again(street: Street) -> None:
+def test_given_an_answer_was_lost_when_the_question_comes_again_then_the_same_answer_is_sent_again(
+    street: Street,
+) -> None:
     street.place()
     street.send_all()
     street.deliver_kind("OrderPlaced", "inventory", keep=True)
     street.send_all()
-    street.bus.on_the_way = [(s, b) for s, b in street.bus.on_the_way if s.name == "inventory"]  # what inventory said is lost
+    street.bus.on_the_way = [
+        (s, b) for s, b in street.bus.on_the_way if s.name == "inventory"
+    ]  # what inventory said is lost
     street.deliver()
     BY_NAME["inventory"].send(street.bus.send)
     assert street.under_way() == [("StockReserved", "orders")]
     assert inventory.all_stock()[0].reserved == 3
 
 
-@pytest.mark.parametrize("lost", ["OrderPlaced", "CardCharged", "OrderConfirmed", "OrderShipped", "ReceiptSent"])
+@pytest.mark.parametrize(
+    "lost", ["OrderPlaced", "CardCharged", "OrderConfirmed", "OrderShipped", "ReceiptSent"]
+)
 def test_given_every_first_copy_of_an_event_is_lost_when_the_orders_service_asks_again_then_the_order_lands(
     street: Street, lost: str
 ) -> None:
@@ -141,7 +174,9 @@ def test_given_every_first_copy_of_an_event_is_lost_when_the_orders_service_asks
 
 
 # --- out of order ---------------------------------------------------------------------------------------------------
-def test_given_the_undo_overtakes_the_action_when_the_action_comes_then_it_finds_a_tombstone(any_street: Street, bank: Bank) -> None:
+def test_given_the_undo_overtakes_the_action_when_the_action_comes_then_it_finds_a_tombstone(
+    any_street: Street, bank: Bank
+) -> None:
     any_street.place()
     any_street.send_all()
     late = list(any_street.bus.on_the_way)
@@ -159,7 +194,9 @@ def test_given_the_undo_overtakes_the_action_when_the_action_comes_then_it_finds
     assert any_street.violations(settled=True) == []
 
 
-def test_given_the_second_answer_comes_first_when_both_are_here_then_it_is_confirmed_once(street: Street) -> None:
+def test_given_the_second_answer_comes_first_when_both_are_here_then_it_is_confirmed_once(
+    street: Street,
+) -> None:
     street.place()
     street.send_all()
     street.deliver(1)
@@ -171,7 +208,9 @@ def test_given_the_second_answer_comes_first_when_both_are_here_then_it_is_confi
     assert street.phase() == "confirmed"
 
 
-def test_given_both_answers_at_the_same_moment_when_two_processes_handle_them_then_exactly_one_confirms(any_street: Street) -> None:
+def test_given_both_answers_at_the_same_moment_when_two_processes_handle_them_then_exactly_one_confirms(
+    any_street: Street,
+) -> None:
     for n in range(4):
         job = f"job-{n}"
         any_street.place(job)
@@ -192,7 +231,9 @@ def test_given_both_answers_at_the_same_moment_when_two_processes_handle_them_th
         any_street.settle()
 
 
-def test_given_an_answer_after_the_order_was_given_up_when_it_comes_then_it_is_not_confirmed(street: Street) -> None:
+def test_given_an_answer_after_the_order_was_given_up_when_it_comes_then_it_is_not_confirmed(
+    street: Street,
+) -> None:
     street.place()
     street.send_all()
     street.deliver(), street.deliver()
@@ -203,7 +244,9 @@ def test_given_an_answer_after_the_order_was_given_up_when_it_comes_then_it_is_n
 
 
 # --- the customer --------------------------------------------------------------------------------------------------
-def test_given_no_order_yet_when_it_is_withdrawn_then_it_can_never_be_placed(any_street: Street) -> None:
+def test_given_no_order_yet_when_it_is_withdrawn_then_it_can_never_be_placed(
+    any_street: Street,
+) -> None:
     assert any_street.withdraw() is None
     with pytest.raises(ActionUndone):
         any_street.place()
@@ -219,7 +262,9 @@ def test_given_a_confirmed_order_when_it_is_withdrawn_then_it_stands(street: Str
     assert street.phase() == "completed"
 
 
-def test_given_the_customer_has_the_last_word_when_both_have_answered_then_the_order_waits_for_it(street: Street) -> None:
+def test_given_the_customer_has_the_last_word_when_both_have_answered_then_the_order_waits_for_it(
+    street: Street,
+) -> None:
     street.place(asks_customer=True)
     with pytest.raises(Rejected, match="not answered"):
         street.confirm()
@@ -234,7 +279,9 @@ def test_given_the_customer_has_the_last_word_when_both_have_answered_then_the_o
     assert street.violations(settled=True) == []
 
 
-def test_given_an_answered_order_when_it_is_withdrawn_before_the_last_word_then_that_word_is_refused(street: Street) -> None:
+def test_given_an_answered_order_when_it_is_withdrawn_before_the_last_word_then_that_word_is_refused(
+    street: Street,
+) -> None:
     street.place(asks_customer=True)
     street.settle()
     street.withdraw()
@@ -269,7 +316,9 @@ def test_given_no_answer_in_time_when_the_clock_says_so_then_the_order_is_undone
 
 
 # --- crashes, silence, letters -----------------------------------------------------------------------------------------
-def test_given_a_process_that_dies_with_an_event_in_hand_when_it_is_due_then_another_one_takes_over(street: Street) -> None:
+def test_given_a_process_that_dies_with_an_event_in_hand_when_it_is_due_then_another_one_takes_over(
+    street: Street,
+) -> None:
     street.place()
     street.send_all()
     street.deliver(0, handle=False)
@@ -281,15 +330,21 @@ def test_given_a_process_that_dies_with_an_event_in_hand_when_it_is_due_then_ano
     assert street.phase() == "completed"
 
 
-def test_given_an_attempt_that_was_overtaken_when_it_ends_late_then_it_changes_nothing(any_street: Street) -> None:
+def test_given_an_attempt_that_was_overtaken_when_it_ends_late_then_it_changes_nothing(
+    any_street: Street,
+) -> None:
     any_street.place()
     any_street.send_all()
     inventory_service = BY_NAME["inventory"]
-    frozen = inventory_service.arrive(Message.from_bytes(next(b for s, b in any_street.bus.on_the_way if s is inventory_service)))
+    frozen = inventory_service.arrive(
+        Message.from_bytes(next(b for s, b in any_street.bus.on_the_way if s is inventory_service))
+    )
     assert frozen is not None
     second = inventory_service.take_over()
     assert second is not None
-    inventory_service.handle(frozen)  # the first one comes back: its fence is old, its effect is rolled back
+    inventory_service.handle(
+        frozen
+    )  # the first one comes back: its fence is old, its effect is rolled back
     assert any_street.heard("inventory") == {"OrderPlaced": "waiting"}
     assert inventory.read_all()[1] == []
     inventory_service.handle(second)
@@ -298,7 +353,9 @@ def test_given_an_attempt_that_was_overtaken_when_it_ends_late_then_it_changes_n
     assert inventory.all_stock()[0].reserved == 3
 
 
-def test_given_the_bank_charged_and_its_answer_was_lost_when_it_is_tried_again_then_there_is_one_charge(street: Street, bank: Bank) -> None:
+def test_given_the_bank_charged_and_its_answer_was_lost_when_it_is_tried_again_then_there_is_one_charge(
+    street: Street, bank: Bank
+) -> None:
     bank.after = silent
     street.place()
     street.settle()
@@ -310,7 +367,9 @@ def test_given_the_bank_charged_and_its_answer_was_lost_when_it_is_tried_again_t
     assert len(bank_book.book()["movements"]) == 1
 
 
-def test_given_the_bank_is_away_when_attempts_are_used_up_then_it_is_undone_and_a_letter_says_why(street: Street, bank: Bank) -> None:
+def test_given_the_bank_is_away_when_attempts_are_used_up_then_it_is_undone_and_a_letter_says_why(
+    street: Street, bank: Bank
+) -> None:
     bank.before = away
     street.place()
     street.settle()
@@ -321,11 +380,15 @@ def test_given_the_bank_is_away_when_attempts_are_used_up_then_it_is_undone_and_
     while street.phase() != "voided":
         street.work_due()
         street.settle()
-    assert [(letter.kind, letter.attempts, letter.needs_person) for letter in street.letters("payments")] == [("OrderPlaced", 5, 0)]
+    assert [
+        (letter.kind, letter.attempts, letter.needs_person) for letter in street.letters("payments")
+    ] == [("OrderPlaced", 5, 0)]
     assert street.violations(settled=True) == []
 
 
-def test_given_a_refund_out_of_attempts_when_a_person_sends_it_back_then_the_order_lands(any_street: Street, bank: Bank) -> None:
+def test_given_a_refund_out_of_attempts_when_a_person_sends_it_back_then_the_order_lands(
+    any_street: Street, bank: Bank
+) -> None:
     any_street.place(quantity=1000)
     any_street.place("job-2")  # refused by inventory, charged by the bank
     any_street.settle()
@@ -355,7 +418,9 @@ def test_given_a_refund_out_of_attempts_when_a_person_sends_it_back_then_the_ord
     assert any_street.violations(settled=True) == []
 
 
-def test_given_an_event_that_kills_its_process_each_time_when_attempts_are_used_up_then_it_is_given_up(street: Street) -> None:
+def test_given_an_event_that_kills_its_process_each_time_when_attempts_are_used_up_then_it_is_given_up(
+    street: Street,
+) -> None:
     street.place()
     street.send_all()
     payments = BY_NAME["payments"]
@@ -373,18 +438,31 @@ def test_given_an_event_that_kills_its_process_each_time_when_attempts_are_used_
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"id": 1}', b"[" * 100_000, b'{"id":"a","kind":"b","job":"c","at":"d","data":[]}', b"\xff\xfe"]
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"id": 1}',
+        b"[" * 100_000,
+        b'{"id":"a","kind":"b","job":"c","at":"d","data":[]}',
+        b"\xff\xfe",
+    ],
 )
 def test_given_rubbish_when_it_is_read_then_it_is_no_event(body: bytes) -> None:
     with pytest.raises(NoEvent):
         Message.from_bytes(body)
 
 
-def test_given_a_huge_or_ill_shaped_event_when_it_comes_then_a_letter_is_kept_and_the_order_is_refused(street: Street) -> None:
+def test_given_a_huge_or_ill_shaped_event_when_it_comes_then_a_letter_is_kept_and_the_order_is_refused(
+    street: Street,
+) -> None:
     with pytest.raises(NoEvent, match="65536"):
         Message.from_bytes(b'"' + b"x" * MAX_EVENT_BYTES + b'"')
     street.place()
-    forged = Message("job-1:OrderPlaced", "OrderPlaced", "job-1", None, "now", {"order_id": "seven"})
+    forged = Message(
+        "job-1:OrderPlaced", "OrderPlaced", "job-1", None, "now", {"order_id": "seven"}
+    )
     claimed = BY_NAME["inventory"].arrive(forged)
     assert claimed is not None
     BY_NAME["inventory"].handle(claimed)
@@ -408,7 +486,9 @@ def test_given_an_order_when_it_goes_round_then_no_event_has_its_card_and_nobody
                 assert card not in str(tx.execute(select(table)).all()), (service.name, table.name)
 
 
-def test_given_an_event_of_an_older_release_when_it_carries_the_card_itself_then_that_is_charged(street: Street) -> None:
+def test_given_an_event_of_an_older_release_when_it_carries_the_card_itself_then_that_is_charged(
+    street: Street,
+) -> None:
     o = request_of(card="tok_lost")
     orders.place(Context("job-1", "order_choreographed", "place_order"), o)
     street.settle()
@@ -416,7 +496,9 @@ def test_given_an_event_of_an_older_release_when_it_carries_the_card_itself_then
 
 
 # --- one timeline ------------------------------------------------------------------------------------------------------
-def test_given_an_order_when_its_timeline_is_asked_for_then_causes_come_before_what_they_caused(street: Street) -> None:
+def test_given_an_order_when_its_timeline_is_asked_for_then_causes_come_before_what_they_caused(
+    street: Street,
+) -> None:
     street.place()
     street.settle()
     street.place("job-2")
@@ -426,7 +508,11 @@ def test_given_an_order_when_its_timeline_is_asked_for_then_causes_come_before_w
     assert names[-1] == (max(depth for depth, _, _ in names), "OrderCompleted", "orders")
     assert all(copy.state == "handled" for event in found.events for copy in event.heard)
     places = {event.id: place for place, event in enumerate(found.events)}
-    assert all(places[event.causation] < places[event.id] for event in found.events if event.causation)
+    assert all(
+        places[event.causation] < places[event.id] for event in found.events if event.causation
+    )
     waiting = read_timeline(SERVICES, "job-2")
-    assert [(event.kind, event.sends, event.unheard) for event in waiting.events] == [("OrderPlaced", 0, ["inventory", "payments"])]
+    assert [(event.kind, event.sends, event.unheard) for event in waiting.events] == [
+        ("OrderPlaced", 0, ["inventory", "payments"])
+    ]
     assert read_timeline(SERVICES, "no-such").events == []

@@ -34,7 +34,9 @@ class Killed(BaseException):
 def time_is_up() -> None:
     """Every order that is only placed is past its time: its deadline is moved, for the database's clock cannot be."""
     with orders.database.transaction() as tx:
-        tx.execute(update(orders.flows).where(orders.flows.c.phase == "placed").values(answer_by=ago(1)))
+        tx.execute(
+            update(orders.flows).where(orders.flows.c.phase == "placed").values(answer_by=ago(1))
+        )
 
 
 class Schedule:
@@ -46,11 +48,17 @@ class Schedule:
         self.unplaced = list(self.jobs)
         self.faults, self.depth = True, 0
         self.told: list[str] = []
-        street.bus.copies = lambda message: self.random.choice((0, 1, 1, 1, 2, 3)) if self.faults else 1
+        street.bus.copies = lambda message: (
+            self.random.choice((0, 1, 1, 1, 2, 3)) if self.faults else 1
+        )
         bank.before, bank.after = self._before_the_bank, self._after_the_bank
 
     def step(self) -> None:
-        moves = [self._deliver] * 6 + [self._send] * 4 + [self._work, self._ask, self._place, self._withdraw, self._late]
+        moves = (
+            [self._deliver] * 6
+            + [self._send] * 4
+            + [self._work, self._ask, self._place, self._withdraw, self._late]
+        )
         move = self.random.choice(moves)
         self.told.append(f"{'  ' * self.depth}{move.__name__}")
         try:
@@ -61,7 +69,11 @@ class Schedule:
     def peace(self) -> None:
         self.faults = False
         for _ in range(PEACE_ROUNDS):
-            if not self.unplaced and {orders.standing(job).phase for job in self.jobs} <= {"completed", "voided", "never"}:  # type: ignore[union-attr]
+            if not self.unplaced and {orders.standing(job).phase for job in self.jobs} <= {
+                "completed",
+                "voided",
+                "never",
+            }:  # type: ignore[union-attr]
                 return
             while self.unplaced:
                 self._place()
@@ -70,7 +82,9 @@ class Schedule:
             self.street.send_all()
             while self.street.bus.on_the_way:
                 self.street.deliver()
-        raise AssertionError(f"not all landed: {[(job, orders.standing(job)) for job in self.jobs]}")
+        raise AssertionError(
+            f"not all landed: {[(job, orders.standing(job)) for job in self.jobs]}"
+        )
 
     # --- what may happen ----------------------------------------------------------------------------------------------
     def _place(self) -> None:
@@ -99,7 +113,10 @@ class Schedule:
     def _deliver(self) -> None:
         if self.street.bus.on_the_way:
             with self._dying():
-                self.street.deliver(self.random.randrange(len(self.street.bus.on_the_way)), handle=self.random.random() > 0.1)
+                self.street.deliver(
+                    self.random.randrange(len(self.street.bus.on_the_way)),
+                    handle=self.random.random() > 0.1,
+                )
 
     def _send(self) -> None:
         with self._dying():
@@ -176,7 +193,15 @@ LONG_BATCHES = [range(100, 200), range(200, 350)]
 
 
 @pytest.mark.parametrize(
-    "seeds", [*BATCHES, *(pytest.param(batch, marks=[pytest.mark.long, pytest.mark.timeout(900)]) for batch in LONG_BATCHES)], ids=str
+    "seeds",
+    [
+        *BATCHES,
+        *(
+            pytest.param(batch, marks=[pytest.mark.long, pytest.mark.timeout(900)])
+            for batch in LONG_BATCHES
+        ),
+    ],
+    ids=str,
 )
 def test_given_any_schedule_of_faults_when_peace_returns_then_every_order_has_landed(
     seeds: range, street: Street, bank: Bank, monkeypatch: pytest.MonkeyPatch
@@ -187,7 +212,9 @@ def test_given_any_schedule_of_faults_when_peace_returns_then_every_order_has_la
         run(seed, street, bank)
 
 
-def test_given_the_bus_of_a_schedule_when_it_drops_everything_for_ever_then_nothing_lands(street: Street) -> None:
+def test_given_the_bus_of_a_schedule_when_it_drops_everything_for_ever_then_nothing_lands(
+    street: Street,
+) -> None:
     """The simulation can fail: without a bus the order stands where it was."""
     street.bus.copies = lambda message: 0
     street.place()

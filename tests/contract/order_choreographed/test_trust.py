@@ -115,7 +115,10 @@ def books(street: Street) -> dict[str, Any]:
         "bank": bank_book.book(),
         "mails": mail.receipts_by_job(),
         "phases": [street.phase(f"job-{n}") for n in (1, 3)],
-        "heard": {name: [street.heard(name, job) for job in ("job-1", "job-2", "job-3", "nobody")] for name in NAMES},
+        "heard": {
+            name: [street.heard(name, job) for job in ("job-1", "job-2", "job-3", "nobody")]
+            for name in NAMES
+        },
     }
 
 
@@ -145,7 +148,9 @@ def test_given_each_forged_event_when_it_comes_then_nothing_changes_and_it_is_to
     for name, (reader, event) in TABLE.items():
         claimed, lines = take(reader, sign(event, monkeypatch))
         assert claimed is None, name
-        assert [(line["log_level"], line["why"], line["service"]) for line in lines] == [("warning", why, reader)], name
+        assert [(line["log_level"], line["why"], line["service"]) for line in lines] == [
+            ("warning", why, reader)
+        ], name
     busy.settle()
     assert {letter.kind for service in NAMES for letter in busy.letters(service)} == {why}
     assert sum(len(busy.letters(service)) for service in NAMES) == len(TABLE)
@@ -174,13 +179,19 @@ def test_given_each_forged_event_when_it_comes_then_nothing_changes_and_it_is_to
         {"by": None},
     ],
 )
-def test_given_a_true_event_that_was_altered_when_it_comes_then_it_is_not_believed(street: Street, change: dict[str, Any]) -> None:
+def test_given_a_true_event_that_was_altered_when_it_comes_then_it_is_not_believed(
+    street: Street, change: dict[str, Any]
+) -> None:
     street.place("job-9", card="tok_declined")
     street.send_all()
     while ("OrderGivenUp", "inventory") not in street.under_way():
         street.deliver()
         street.send_all()
-    body = next(b for s, b in street.bus.on_the_way if s.name == "inventory" and Message.from_bytes(b).kind == "OrderGivenUp")
+    body = next(
+        b
+        for s, b in street.bus.on_the_way
+        if s.name == "inventory" and Message.from_bytes(b).kind == "OrderGivenUp"
+    )
     true = Message.from_bytes(body)
     assert trust.believed(body, BY_NAME["inventory"], SERVICES) == true
     with pytest.raises(NoEvent):

@@ -61,13 +61,20 @@ def test_given_a_refund_out_of_attempts_when_its_letter_is_discarded_then_the_or
     orders.ask_again()
     any_street.send_all()
     assert any_street.bus.on_the_way == [], "nobody asks for it any longer"
-    with pytest.raises(Rejected, match=re.escape(SENTENCE)):  # the undo of its job: so a person is asked about it
+    with pytest.raises(
+        Rejected, match=re.escape(SENTENCE)
+    ):  # the undo of its job: so a person is asked about it
         any_street.withdraw()
     bank.before = lambda key: None
-    assert any("refunded" in sentence or "charged" in sentence for sentence in any_street.violations(settled=True)), "the books still tell"
+    assert any(
+        "refunded" in sentence or "charged" in sentence
+        for sentence in any_street.violations(settled=True)
+    ), "the books still tell"
 
 
-def test_given_the_word_of_a_waiver_is_lost_when_orders_asks_again_then_it_is_said_again(street: Street, bank: Bank) -> None:
+def test_given_the_word_of_a_waiver_is_lost_when_orders_asks_again_then_it_is_said_again(
+    street: Street, bank: Bank
+) -> None:
     refund_fails(street, bank)
     discard(street, "payments")
     street.send_all()
@@ -90,7 +97,9 @@ def test_given_a_receipt_that_cannot_be_sent_when_its_letter_is_discarded_then_t
     assert street.phase() == "completed"
     created = Created(order_id=1, order_ref="job:job-1")
     with pytest.raises(Rejected, match="ada waived what mail was to do about OrderShipped"):
-        saga.await_completion(Context("job-1", "order_choreographed", "await_completion"), request_of(), created)
+        saga.await_completion(
+            Context("job-1", "order_choreographed", "await_completion"), request_of(), created
+        )
 
 
 def test_given_goods_that_cannot_be_shipped_when_the_letter_is_discarded_then_the_order_is_completed_without(
@@ -102,7 +111,9 @@ def test_given_goods_that_cannot_be_shipped_when_the_letter_is_discarded_then_th
     discard(street, "inventory")
     street.settle()
     assert street.phase() == "completed"
-    assert (standing := orders.standing("job-1")) and "inventory was to do about OrderConfirmed" in (standing.without or "")
+    assert (
+        standing := orders.standing("job-1")
+    ) and "inventory was to do about OrderConfirmed" in (standing.without or "")
 
 
 def test_given_orders_itself_cannot_take_an_answer_in_when_its_letter_is_discarded_then_the_order_is_undone_whole(
@@ -128,7 +139,9 @@ def test_given_orders_itself_cannot_take_an_answer_in_when_its_letter_is_discard
     assert street.withdraw() is not None
 
 
-def test_given_a_letter_that_needs_no_person_when_it_is_discarded_then_nobody_is_told(street: Street, bank: Bank) -> None:
+def test_given_a_letter_that_needs_no_person_when_it_is_discarded_then_nobody_is_told(
+    street: Street, bank: Bank
+) -> None:
     bank.before = away
     street.place()
     while street.phase() == "placed":
@@ -155,4 +168,6 @@ def test_given_two_undos_waived_one_after_the_other_then_the_order_waits_for_bot
     discard(street, "inventory")
     street.settle()
     assert street.phase() == "voided"
-    assert (standing := orders.standing("job-1")) and (standing.without or "").count("ada waived") == 2
+    assert (standing := orders.standing("job-1")) and (standing.without or "").count(
+        "ada waived"
+    ) == 2

@@ -35,7 +35,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def services(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def services(
+    request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """The services' databases: files of their own, then schemas of one PostgreSQL. The shelf is full."""
     if request.param == "postgresql":
         monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("fresh_postgres"))
@@ -92,7 +94,14 @@ def request_of() -> Callable[..., OrderRequest]:
     """An order's input with some fields said."""
 
     def make(**fields: Any) -> OrderRequest:
-        usual = {"customer": "Ada", "email": "ada@example.org", "sku": "apple", "quantity": 3, "amount_cents": 1250, "card": "tok_ok"}
+        usual = {
+            "customer": "Ada",
+            "email": "ada@example.org",
+            "sku": "apple",
+            "quantity": 3,
+            "amount_cents": 1250,
+            "card": "tok_ok",
+        }
         return OrderRequest(**{**usual, **fields})
 
     return make

@@ -13,7 +13,9 @@ from surefoot.app.errors import SettingsError
 from surefoot.workers.sagas.order.services import inventory
 from surefoot.workers.sagas.order.settings import BankUnknown, order_settings
 
-BEGIN = "from surefoot.workers.sagas.order.services import inventory; print(inventory.seed_if_empty())"
+BEGIN = (
+    "from surefoot.workers.sagas.order.services import inventory; print(inventory.seed_if_empty())"
+)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -24,7 +26,13 @@ def test_given_empty_database_when_six_processes_begin_at_once_then_one_fills_it
     if kind == "postgresql":
         environment["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")
     started = [
-        subprocess.Popen([sys.executable, "-c", BEGIN], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", BEGIN],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(6)
     ]
     said = [process.communicate(timeout=90) for process in started]
@@ -45,17 +53,24 @@ def test_given_engine_when_forked_then_the_child_opens_its_own(home: Path) -> No
 
 def test_given_nothing_said_when_asked_then_files_of_their_own(home: Path) -> None:
     places = [order_settings().database(name) for name in ("order", "inventory", "payment", "bank")]
-    assert places == [(f"sqlite:///{home}/{name}.sqlite", "") for name in ("order", "inventory", "payment", "bank")]
+    assert places == [
+        (f"sqlite:///{home}/{name}.sqlite", "")
+        for name in ("order", "inventory", "payment", "bank")
+    ]
 
 
-def test_given_postgresql_when_asked_then_schemas_unless_a_service_has_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_postgresql_when_asked_then_schemas_unless_a_service_has_its_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://db/surefoot")
     monkeypatch.setenv("SUREFOOT_PAYMENT_DATABASE_URL", "postgresql://db2/payments")
     assert order_settings().database("order") == ("postgresql://db/surefoot", "order_service")
     assert order_settings().database("payment") == ("postgresql://db2/payments", "")
 
 
-def test_given_bank_url_file_when_nothing_else_says_then_it_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_bank_url_file_when_nothing_else_says_then_it_is_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(BankUnknown):
         order_settings().bank()
     (home / "bank.url").write_text("http://127.0.0.1:9/\n")

@@ -48,7 +48,9 @@ def charge(context: Any, attempt: int = 1) -> Any:
     return payment.charge(context("charge_card", attempt=attempt), 1, 1250, "tok_ok")
 
 
-def test_given_the_right_answer_when_charged_then_it_is_believed_and_was_asked_for_as_it_is(bank: HostileBank, context: Any) -> None:
+def test_given_the_right_answer_when_charged_then_it_is_believed_and_was_asked_for_as_it_is(
+    bank: HostileBank, context: Any
+) -> None:
     bank.answer = said(201, GOOD)
     assert charge(context).charge_id == "ch_1"
     assert states() == ["settled"]
@@ -82,7 +84,9 @@ STRANGE: dict[str, Answer] = {
     "a redirect": said(302, b"", "Location: http://127.0.0.1:1/"),
     "an error": said(500, b"{}"),
     "away": said(503, b"{}"),
-    "what was not asked for": said(201, gzip.compress(str(GOOD).encode()), "Content-Encoding: gzip"),
+    "what was not asked for": said(
+        201, gzip.compress(str(GOOD).encode()), "Content-Encoding: gzip"
+    ),
     "no HTTP": lambda _: [b"SSH-2.0-OpenSSH_9.6\r\n"],
     "half of it": lambda _: [HEAD + b"Content-Length: 500\r\n\r\n{"],
     "silence": lambda bank: [b""] if bank.pause(TIMEOUT_S * 3) else [],
@@ -90,12 +94,16 @@ STRANGE: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_given_a_strange_answer_when_charged_then_the_outcome_is_unknown(bank: HostileBank, context: Any, name: str) -> None:
+def test_given_a_strange_answer_when_charged_then_the_outcome_is_unknown(
+    bank: HostileBank, context: Any, name: str
+) -> None:
     bank.answer = STRANGE[name]
     with pytest.raises(BankUnclear):
         charge(context)
     assert states() == ["intent"]
-    bank.answer = said(201, GOOD)  # asked again under the same key, it says what it should have said
+    bank.answer = said(
+        201, GOOD
+    )  # asked again under the same key, it says what it should have said
     assert charge(context, 2).charge_id == "ch_1"
     assert states() == ["settled"]
 
@@ -121,7 +129,9 @@ def test_given_a_refund_that_is_not_one_when_undone_then_the_outcome_is_unknown(
     assert states() == ["settled"]
 
 
-def test_given_another_amount_when_probed_then_it_is_neither_the_charge_nor_never(bank: HostileBank, context: Any) -> None:
+def test_given_another_amount_when_probed_then_it_is_neither_the_charge_nor_never(
+    bank: HostileBank, context: Any
+) -> None:
     bank.answer = STRANGE["silence"]
     with pytest.raises(BankUnclear):
         charge(context)
@@ -148,12 +158,16 @@ SLOW: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_given_a_bank_that_drips_when_charged_then_the_whole_exchange_ends_in_time(bank: HostileBank, context: Any, name: str) -> None:
+def test_given_a_bank_that_drips_when_charged_then_the_whole_exchange_ends_in_time(
+    bank: HostileBank, context: Any, name: str
+) -> None:
     bank.answer = SLOW[name]
     began = time.monotonic()
     with pytest.raises(BankUnclear):
         charge(context)
-    assert time.monotonic() - began < 10 * TIMEOUT_S  # on a busy machine; before, for as long as the bank liked
+    assert (
+        time.monotonic() - began < 10 * TIMEOUT_S
+    )  # on a busy machine; before, for as long as the bank liked
     assert states() == ["intent"]
 
 
@@ -164,7 +178,9 @@ BOMB = gzip.compress(MEGABYTE * 200)
 LARGE: dict[str, Answer] = {
     "a body": poured(HEAD + b"Content-Length: 1000000000\r\n\r\n", MEGABYTE, 1000),
     "a body without a length": poured(HEAD + b"\r\n", MEGABYTE, 1000),
-    "chunks": poured(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"100000\r\n" + MEGABYTE + b"\r\n", 1000),
+    "chunks": poured(
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"100000\r\n" + MEGABYTE + b"\r\n", 1000
+    ),
     "a head": poured(HEAD + b"X-More: ", b"x" * (1 << 20), 1000),
     "headers": poured(HEAD, b"X-More: 1\r\n" * 100_000, 1000),
     "100 Continue": poured(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 40_000, 1000),
@@ -174,7 +190,9 @@ LARGE: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_given_more_than_an_answer_may_have_when_charged_then_it_is_left_unread(bank: HostileBank, context: Any, name: str) -> None:
+def test_given_more_than_an_answer_may_have_when_charged_then_it_is_left_unread(
+    bank: HostileBank, context: Any, name: str
+) -> None:
     bank.answer = LARGE[name]
     states()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -22,10 +22,20 @@ from surefoot.workers.sagas.order.services import inventory
 from surefoot.workers.sagas.order.services import order as orders
 from tests.support.world import Participant, World
 
-ASKED = {"customer": "Ada", "email": "ada@example.org", "sku": "fig", "quantity": 1, "amount_cents": 500, "card": "tok_ok"}
+ASKED = {
+    "customer": "Ada",
+    "email": "ada@example.org",
+    "sku": "fig",
+    "quantity": 1,
+    "amount_cents": 500,
+    "card": "tok_ok",
+}
 MORE = {"order_ref": "A-17", "more": 1, "amount_cents": 250, "card": "tok_ok"}
 
-pytestmark = [pytest.mark.usefixtures("bank"), pytest.mark.parametrize("services", ["sqlite"], indirect=True)]
+pytestmark = [
+    pytest.mark.usefixtures("bank"),
+    pytest.mark.parametrize("services", ["sqlite"], indirect=True),
+]
 
 
 def without_locks(saga: Saga[Any]) -> Saga[Any]:
@@ -44,7 +54,9 @@ def world_of(home: Path) -> Iterator[Opens]:
     opened: list[World] = []
 
     def open_(*sagas: Saga[Any]) -> World:
-        opened.append(World(f"sqlite:///{home / f'engine{len(opened)}.sqlite'}", sagas, Participant()))
+        opened.append(
+            World(f"sqlite:///{home / f'engine{len(opened)}.sqlite'}", sagas, Participant())
+        )
         return opened[-1]
 
     yield open_
@@ -88,9 +100,16 @@ def last_fig(world: World) -> tuple[str, str]:
     return state, world.job(two).reason
 
 
-def test_given_no_pending_mark_when_the_first_gives_the_last_one_back_then_the_second_was_refused_for_nothing(world_of: Opens) -> None:
-    assert last_fig(world_of(order, change_order)) == ("failed", "There are 0 of fig on hand, 1 are wanted.")
-    assert [(row.on_hand, row.sold) for row in inventory.all_stock() if row.sku == "fig"] == [(1, 0)]
+def test_given_no_pending_mark_when_the_first_gives_the_last_one_back_then_the_second_was_refused_for_nothing(
+    world_of: Opens,
+) -> None:
+    assert last_fig(world_of(order, change_order)) == (
+        "failed",
+        "There are 0 of fig on hand, 1 are wanted.",
+    )
+    assert [(row.on_hand, row.sold) for row in inventory.all_stock() if row.sku == "fig"] == [
+        (1, 0)
+    ]
 
 
 def test_given_the_pending_mark_when_the_first_gives_the_last_one_back_then_the_second_gets_it(
@@ -98,7 +117,9 @@ def test_given_the_pending_mark_when_the_first_gives_the_last_one_back_then_the_
 ) -> None:
     monkeypatch.setenv("SUREFOOT_RESERVE_WAIT_SECONDS", "30")
     assert last_fig(world_of(order, change_order))[0] == "completed"
-    assert [(row.on_hand, row.sold) for row in inventory.all_stock() if row.sku == "fig"] == [(0, 1)]
+    assert [(row.on_hand, row.sold) for row in inventory.all_stock() if row.sku == "fig"] == [
+        (0, 1)
+    ]
     assert draw_up(read_books(), settled=True).violations == []
 
 
@@ -116,7 +137,9 @@ def test_given_the_last_one_kept_when_the_patience_is_over_then_refused(
     with inventory.database.transaction() as tx:
         tx.exec_driver_sql("UPDATE wishes SET since = datetime(since, '-31 seconds')")
     assert land(world, job) == ["failed"]
-    assert ask(world, "order", quantity=2)  # more than there ever were: nothing that could come back would do
+    assert ask(
+        world, "order", quantity=2
+    )  # more than there ever were: nothing that could come back would do
     world.drain()
     with inventory.database.snapshot() as tx:
         assert tx.exec_driver_sql("SELECT count(*) FROM wishes").scalar() == 0
@@ -140,8 +163,12 @@ def cancelled_in_between(world: World, before: int) -> list[str]:
 def test_given_no_lock_when_an_order_is_cancelled_in_mid_change_then_the_change_is_paid_for_an_order_that_is_void(
     world_of: Opens, steps: int
 ) -> None:
-    violations = cancelled_in_between(world_of(without_locks(order), without_locks(change_order)), steps)
-    assert any("is voided, but 250 cents are still charged" in sentence for sentence in violations), violations
+    violations = cancelled_in_between(
+        world_of(without_locks(order), without_locks(change_order)), steps
+    )
+    assert any(
+        "is voided, but 250 cents are still charged" in sentence for sentence in violations
+    ), violations
 
 
 @pytest.mark.parametrize("steps", [0, 3, 5])
@@ -163,7 +190,9 @@ def two_changes(world: World) -> list[str]:
     return draw_up(read_books(), settled=True).violations
 
 
-def test_given_no_lock_when_two_changes_begin_together_then_one_is_written_over(world_of: Opens) -> None:
+def test_given_no_lock_when_two_changes_begin_together_then_one_is_written_over(
+    world_of: Opens,
+) -> None:
     violations = two_changes(world_of(without_locks(order), without_locks(change_order)))
     assert orders.all_orders()[0].quantity == 2
     assert any("is of 2, but 3 were shipped" in sentence for sentence in violations), violations
@@ -174,7 +203,9 @@ def test_given_the_lock_when_two_changes_begin_together_then_both_count(world_of
     assert (orders.all_orders()[0].quantity, orders.all_orders()[0].amount_cents) == (3, 1000)
 
 
-def test_given_no_order_of_this_name_when_changed_then_refused_with_nothing_done(world_of: Opens) -> None:
+def test_given_no_order_of_this_name_when_changed_then_refused_with_nothing_done(
+    world_of: Opens,
+) -> None:
     world = world_of(order, change_order)
     job = ask(world, "change_order")
     assert land(world, job) == ["failed"]
@@ -194,7 +225,9 @@ def test_given_a_change_under_way_when_the_books_are_read_then_no_false_alarm_un
         step(world, job)
     books = read_books()
     assert draw_up(books).violations == []
-    assert len(draw_up(books, settled=True).violations) == (0 if world.state(job) == "completed" else 1)
+    assert len(draw_up(books, settled=True).violations) == (
+        0 if world.state(job) == "completed" else 1
+    )
     land(world, job)
 
 
@@ -203,7 +236,9 @@ class About(BaseModel):
     record: str
 
 
-def on_one_record(name: str, steps: tuple[Callable[[dict[str, Any]], None], ...]) -> Callable[..., Saga[Any]]:
+def on_one_record(
+    name: str, steps: tuple[Callable[[dict[str, Any]], None], ...]
+) -> Callable[..., Saga[Any]]:
     """A saga of three steps that read, do and write; what it read is its own."""
 
     def make(records: dict[str, dict[str, Any]], *, locked: bool) -> Saga[Any]:
@@ -278,10 +313,14 @@ def play(world: World, records: dict[str, dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("locked", [True, False], ids=["with-lock", "without"])
-def test_given_an_update_and_a_cancel_when_interleaved_in_every_way_then_only_the_lock_loses_nothing(world_of: Opens, locked: bool) -> None:
+def test_given_an_update_and_a_cancel_when_interleaved_in_every_way_then_only_the_lock_loses_nothing(
+    world_of: Opens, locked: bool
+) -> None:
     records: dict[str, dict[str, Any]] = {}
     assert len(SCHEDULES) == 20
-    wrong = play(world_of(update_it(records, locked=locked), cancel_it(records, locked=locked)), records)
+    wrong = play(
+        world_of(update_it(records, locked=locked), cancel_it(records, locked=locked)), records
+    )
     if locked:
         assert wrong == []
     else:

@@ -21,11 +21,20 @@ from surefoot.workers.sagas.order.saga import order
 from surefoot.workers.sagas.order.services import bank_client, inventory, mail, payment
 from surefoot.workers.sagas.order.services import order as orders
 
-INPUT = {"customer": "Ada", "email": "ada@example.org", "sku": "apple", "quantity": 3, "amount_cents": 1250, "card": "tok_ok"}
+INPUT = {
+    "customer": "Ada",
+    "email": "ada@example.org",
+    "sku": "apple",
+    "quantity": 3,
+    "amount_cents": 1250,
+    "card": "tok_ok",
+}
 UNTIL_PIVOT = ("create_order", "reserve_stock", "charge_card")
 ALL = (*UNTIL_PIVOT, "confirm_order", "ship_order", "send_receipt")
 
-ON_SQLITE = pytest.mark.parametrize("services", ["sqlite"], indirect=True)  # where the database is not the question
+ON_SQLITE = pytest.mark.parametrize(
+    "services", ["sqlite"], indirect=True
+)  # where the database is not the question
 Forward = Callable[..., dict[str, Any]]
 
 
@@ -43,7 +52,9 @@ def forward() -> Forward:
         for step in steps:
             for attempt in (1, 2):
                 ctx = Context(job_id=job, saga="order", step=step, attempt=attempt)
-                results[step] = invoke(order, step, "action", ctx, {**INPUT, **fields}, results, None)
+                results[step] = invoke(
+                    order, step, "action", ctx, {**INPUT, **fields}, results, None
+                )
         return results
 
     return run
@@ -89,14 +100,28 @@ def test_given_undone_order_when_compared_then_voided_and_nothing_left(forward: 
     back(forward(UNTIL_PIVOT))
     drawn = draw_up(read_books(), settled=True)
     line = drawn.orders[0]
-    assert (line.state, line.charged_cents, line.refunded_cents, line.reserved, line.receipts) == ("voided", 1250, 1250, 0, 0)
+    assert (line.state, line.charged_cents, line.refunded_cents, line.reserved, line.receipts) == (
+        "voided",
+        1250,
+        1250,
+        0,
+        0,
+    )
     assert drawn.violations == []
 
 
 def test_given_declined_card_when_undone_then_nothing_was_charged(forward: Forward) -> None:
     results = forward(("create_order", "reserve_stock"))
     with pytest.raises(Rejected):
-        invoke(order, "charge_card", "action", Context("job-1", "order", "charge_card"), {**INPUT, "card": "tok_declined"}, results, None)
+        invoke(
+            order,
+            "charge_card",
+            "action",
+            Context("job-1", "order", "charge_card"),
+            {**INPUT, "card": "tok_declined"},
+            results,
+            None,
+        )
     back(results)
     drawn = draw_up(read_books(), settled=True)
     assert (drawn.orders[0].charges, drawn.orders[0].refunds) == (0, 0)
@@ -104,7 +129,9 @@ def test_given_declined_card_when_undone_then_nothing_was_charged(forward: Forwa
 
 
 @pytest.mark.parametrize("steps", [ALL[:n] for n in range(1, len(ALL))])
-def test_given_order_under_way_when_compared_then_consistent_unless_all_should_be_settled(forward: Forward, steps: tuple[str, ...]) -> None:
+def test_given_order_under_way_when_compared_then_consistent_unless_all_should_be_settled(
+    forward: Forward, steps: tuple[str, ...]
+) -> None:
     forward(steps)
     books = read_books()
     assert draw_up(books).violations == []
@@ -142,7 +169,9 @@ def _lose_a_reservation() -> None:
 
 
 def _second_mail() -> None:
-    mail.send_receipt(Context("job-1", "order", "send_receipt", item="again"), order.input_model(**INPUT))
+    mail.send_receipt(
+        Context("job-1", "order", "send_receipt", item="again"), order.input_model(**INPUT)
+    )
 
 
 def _forget_the_payment() -> None:
@@ -166,14 +195,18 @@ def _forget_the_payment() -> None:
     ],
     ids=lambda x: getattr(x, "__name__", ""),
 )
-def test_given_damaged_books_when_compared_then_a_sentence_says_so(forward: Forward, damage: Callable[[], None], sentence: str) -> None:
+def test_given_damaged_books_when_compared_then_a_sentence_says_so(
+    forward: Forward, damage: Callable[[], None], sentence: str
+) -> None:
     forward()
     damage()
     violations = draw_up(read_books()).violations
     assert any(sentence in violation for violation in violations), violations
 
 
-def test_given_orders_moving_while_books_are_read_when_compared_then_no_false_alarm(forward: Forward) -> None:
+def test_given_orders_moving_while_books_are_read_when_compared_then_no_false_alarm(
+    forward: Forward,
+) -> None:
     before = read_books()
     results = forward(UNTIL_PIVOT)
     half_way = read_books()
@@ -183,22 +216,34 @@ def test_given_orders_moving_while_books_are_read_when_compared_then_no_false_al
     shipped = read_books()
     mixed = [
         replace(before, orders_last=undone.orders_last),  # made and voided between the readings
-        replace(before, bank=half_way.bank, reservations=half_way.reservations, shelf=half_way.shelf, orders_last=undone.orders_last),
+        replace(
+            before,
+            bank=half_way.bank,
+            reservations=half_way.reservations,
+            shelf=half_way.shelf,
+            orders_last=undone.orders_last,
+        ),
         replace(half_way, orders_last=undone.orders_last),  # voided just afterwards
-        replace(shipped, orders_first=half_way.orders_first),  # all of it happened after the first reading
+        replace(
+            shipped, orders_first=half_way.orders_first
+        ),  # all of it happened after the first reading
     ]
     for books in mixed:
         assert draw_up(books).violations == []
 
 
-def test_given_world_when_invariants_are_asked_then_money_and_ends_are_judged(forward: Forward) -> None:
+def test_given_world_when_invariants_are_asked_then_money_and_ends_are_judged(
+    forward: Forward,
+) -> None:
     back(forward(UNTIL_PIVOT))
     keys = [f"job-1:{step}::action" for step in ("create_order", "reserve_stock", "charge_card")]
     services = {name: list(reader(keys)) for name, reader in order.effect_readers.items()}
     assert {seen.state for found in services.values() for seen in found} == {"undone"}
 
     def faults(state: str) -> list[str]:
-        world = SimpleNamespace(job=SimpleNamespace(state=state, input=INPUT), service=services.__getitem__, own=None)
+        world = SimpleNamespace(
+            job=SimpleNamespace(state=state, input=INPUT), service=services.__getitem__, own=None
+        )
         return [sentence for invariant in order.invariants for sentence in invariant(world)]
 
     assert faults("cancelled") == []
@@ -225,14 +270,18 @@ def test_given_books_when_printed_then_json_and_table_and_exit_code(forward: For
     assert json.loads(run("ledger", "--json").stdout)["consistent"] is False
 
 
-def test_given_open_order_when_settled_is_asked_then_the_exit_code_says_so(forward: Forward) -> None:
+def test_given_open_order_when_settled_is_asked_then_the_exit_code_says_so(
+    forward: Forward,
+) -> None:
     forward(UNTIL_PIVOT)
     assert run("ledger").exit_code == 0
     assert run("ledger", "--settled").exit_code == 1
 
 
 @ON_SQLITE
-def test_given_no_bank_when_compared_then_exit_75_and_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_no_bank_when_compared_then_exit_75_and_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("SUREFOOT_BANK_URL", "http://127.0.0.1:1")
     told = run("ledger", "--json")
     assert (told.exit_code, told.stdout) == (75, "")
@@ -242,14 +291,22 @@ def test_given_no_bank_when_compared_then_exit_75_and_one_sentence(monkeypatch: 
 @ON_SQLITE
 def test_given_stock_commands_when_run_then_shown_set_and_refused(forward: Forward) -> None:
     forward()
-    assert json.loads(run("stock", "apple", "10", "--json").stdout) == {"apple": {"initial": 10, "on_hand": 7, "reserved": 0, "sold": 3}}
+    assert json.loads(run("stock", "apple", "10", "--json").stdout) == {
+        "apple": {"initial": 10, "on_hand": 7, "reserved": 0, "sold": 3}
+    }
     refused = run("stock", "apple", "2")
     assert refused.exit_code == 1
     assert "3 sold" in refused.stderr
     assert "apple" in run("stock").stdout
     assert json.loads(run("stock", "--seed", "--json").stdout)["apple"]["initial"] == 10
     assert "nothing changed" in run("stock", "--seed").stdout
-    for words in (("apple",), ("apple", "-1"), ("ap ple", "1"), ("apple", "x"), ("apple", "1", "--seed")):
+    for words in (
+        ("apple",),
+        ("apple", "-1"),
+        ("ap ple", "1"),
+        ("apple", "x"),
+        ("apple", "1", "--seed"),
+    ):
         assert run("stock", *words).exit_code == 2, words
 
 

@@ -18,7 +18,11 @@ from surefoot.workers.sagas.order.services import mail
 def test_given_folder_when_sent_repeatedly_and_at_once_then_one_whole_mail(
     home: Path, context: Any, request_of: Any, threads: ThreadPoolExecutor
 ) -> None:
-    receipts = set(threads.map(lambda n: mail.send_receipt(context("send_receipt", attempt=n), request_of()), range(8)))
+    receipts = set(
+        threads.map(
+            lambda n: mail.send_receipt(context("send_receipt", attempt=n), request_of()), range(8)
+        )
+    )
     assert len(receipts) == 1
     files = list((home / "mail").iterdir())
     assert [file.name for file in files] == ["job-1%3Asend_receipt%3A%3Aaction.eml"]
@@ -29,7 +33,9 @@ def test_given_folder_when_sent_repeatedly_and_at_once_then_one_whole_mail(
     assert mail.receipts_by_job() == {"job-1": 1}
 
 
-def test_given_mails_when_read_as_effects_then_those_that_lie_there(home: Path, context: Any, request_of: Any) -> None:
+def test_given_mails_when_read_as_effects_then_those_that_lie_there(
+    home: Path, context: Any, request_of: Any
+) -> None:
     assert mail.receipts_by_job() == {}
     mail.send_receipt(context("send_receipt"), request_of(customer="Zoë 🦊"))
     seen = mail.seen(["job-1:send_receipt::action", "job-2:send_receipt::action"])
@@ -67,7 +73,9 @@ def mails(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         thread.join(20)
 
 
-def test_given_server_when_sent_twice_then_two_mails_of_one_message_id(mails: list[bytes], context: Any, request_of: Any) -> None:
+def test_given_server_when_sent_twice_then_two_mails_of_one_message_id(
+    mails: list[bytes], context: Any, request_of: Any
+) -> None:
     receipts = {mail.send_receipt(context("send_receipt", attempt=n), request_of()) for n in (1, 2)}
     assert len(receipts) == 1
     assert [message_from_bytes(m)["Message-ID"] for m in mails] == [receipts.pop().message_id] * 2
@@ -75,7 +83,9 @@ def test_given_server_when_sent_twice_then_two_mails_of_one_message_id(mails: li
     assert mail.seen(["k"])[0].state is EffectState.UNKNOWN
 
 
-def test_given_address_refused_when_sent_then_rejected(mails: list[bytes], context: Any, request_of: Any) -> None:
+def test_given_address_refused_when_sent_then_rejected(
+    mails: list[bytes], context: Any, request_of: Any
+) -> None:
     with pytest.raises(Rejected):
         mail.send_receipt(context("send_receipt"), request_of(email="gone@example.org"))
     assert mails == []

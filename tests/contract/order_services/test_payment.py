@@ -13,7 +13,9 @@ from surefoot.workers.sagas.order.services import bank_client, payment
 from surefoot.workers.sagas.order.services.bank_client import BankUnclear
 from tests.support.waiting import wait_until
 
-ON_SQLITE = pytest.mark.parametrize("services", ["sqlite"], indirect=True)  # where the database is not the question
+ON_SQLITE = pytest.mark.parametrize(
+    "services", ["sqlite"], indirect=True
+)  # where the database is not the question
 
 
 def states() -> list[str]:
@@ -38,7 +40,12 @@ def _with_bank(bank: str) -> None:
 
 
 def test_given_card_when_charged_five_times_then_one_charge(context: Any) -> None:
-    assert len({payment.charge(context("charge_card", attempt=n), 1, 1250, "tok_ok") for n in range(5)}) == 1
+    assert (
+        len(
+            {payment.charge(context("charge_card", attempt=n), 1, 1250, "tok_ok") for n in range(5)}
+        )
+        == 1
+    )
     assert states() == ["settled"]
     assert kinds() == ["charge"]
 
@@ -53,25 +60,35 @@ def test_given_bank_says_no_when_charged_then_rejected_each_time(context: Any, c
     assert kinds() == []
 
 
-def test_given_lost_answer_when_probed_then_found_and_a_repeat_has_the_same_charge(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_lost_answer_when_probed_then_found_and_a_repeat_has_the_same_charge(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lose_answer(context, monkeypatch)
     assert states() == ["intent"]
     found = payment.find(context("charge_card"))
     assert isinstance(found, Happened)
-    assert states() == ["settled"]  # the engine takes the probe's word for the action's, and does not run it again
+    assert states() == [
+        "settled"
+    ]  # the engine takes the probe's word for the action's, and does not run it again
     assert payment.charge(context("charge_card", attempt=2), 1, 1250, "tok_lost") == found.result
     assert states() == ["settled"]
     assert kinds() == ["charge"]
 
 
-def test_given_little_time_left_when_charged_then_the_call_ends_in_time(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_little_time_left_when_charged_then_the_call_ends_in_time(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUREFOOT_BANK_HANG_SECONDS", "20")
     began = time.monotonic()
     with pytest.raises(BankUnclear):
         payment.charge(context("charge_card", deadline=time.monotonic() + 1.5), 1, 1250, "tok_lost")
-    assert time.monotonic() - began < 15  # less than SUREFOOT_BANK_HANG_SECONDS, after which the bank would have answered
+    assert (
+        time.monotonic() - began < 15
+    )  # less than SUREFOOT_BANK_HANG_SECONDS, after which the bank would have answered
     with pytest.raises(NothingSent):
-        payment.charge(context("charge_card", job="job-2", deadline=time.monotonic() - 1), 1, 1250, "tok_ok")
+        payment.charge(
+            context("charge_card", job="job-2", deadline=time.monotonic() - 1), 1, 1250, "tok_ok"
+        )
 
 
 def test_given_charge_when_refunded_repeatedly_then_once(context: Any) -> None:
@@ -93,7 +110,9 @@ def test_given_no_charge_when_undone_then_void_here_and_at_the_bank(context: Any
     assert kinds() == []
 
 
-def test_given_lost_answer_when_probed_for_the_undo_then_told_but_not_recorded(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_lost_answer_when_probed_for_the_undo_then_told_but_not_recorded(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lose_answer(context, monkeypatch)
     assert isinstance(payment.find(context("charge_card", "undo")), Happened)
     assert states() == ["intent"]
@@ -102,7 +121,9 @@ def test_given_lost_answer_when_probed_for_the_undo_then_told_but_not_recorded(c
     assert states() == ["refunded"]
 
 
-def test_given_probe_overtaken_by_the_undo_when_it_would_record_then_never(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_probe_overtaken_by_the_undo_when_it_would_record_then_never(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     payment.charge(context("charge_card"), 1, 1250, "tok_ok")
     seen = bank_client.look_for(context("charge_card"))
     payment.refund(context("charge_card", "undo"), 1250)
@@ -111,7 +132,9 @@ def test_given_probe_overtaken_by_the_undo_when_it_would_record_then_never(conte
     assert states() == ["refunded"]
 
 
-def test_given_lost_answer_when_undone_then_the_money_is_back(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_lost_answer_when_undone_then_the_money_is_back(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lose_answer(context, monkeypatch)
     assert payment.refund(context("charge_card", "undo"), 1250).refunded_cents == 1250
     assert states() == ["refunded"]
@@ -139,7 +162,9 @@ def test_given_worker_frozen_around_its_call_when_it_thaws_after_the_undo_then_n
     assert kinds() in ([], ["charge", "refund"])
 
 
-def test_given_undo_crashed_before_its_call_when_repeated_then_the_bank_is_asked(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_undo_crashed_before_its_call_when_repeated_then_the_bank_is_asked(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     payment.charge(context("charge_card"), 1, 1250, "tok_ok")
 
     def crash(*_: Any) -> None:
@@ -153,7 +178,9 @@ def test_given_undo_crashed_before_its_call_when_repeated_then_the_bank_is_asked
     assert kinds() == ["charge", "refund"]
 
 
-def test_given_charges_and_undos_when_they_race_then_charges_equal_refunds(context: Any, threads: ThreadPoolExecutor) -> None:
+def test_given_charges_and_undos_when_they_race_then_charges_equal_refunds(
+    context: Any, threads: ThreadPoolExecutor
+) -> None:
     def act(n: int) -> None:
         try:
             payment.charge(context("charge_card", job=f"job-{n}"), n, 100, "tok_ok")
@@ -170,7 +197,9 @@ def test_given_charges_and_undos_when_they_race_then_charges_equal_refunds(conte
 
 
 @ON_SQLITE
-def test_given_no_bank_when_charged_then_nothing_was_sent(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_no_bank_when_charged_then_nothing_was_sent(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUREFOOT_BANK_URL", "http://127.0.0.1:1")
     with pytest.raises(NothingSent):
         payment.charge(context("charge_card", deadline=math.inf), 1, 1250, "tok_ok")
@@ -185,4 +214,8 @@ def test_given_charges_when_read_as_effects_then_in_the_banks_word(context: Any)
     payment.refund(context("charge_card", "undo", job="b"), 100)
     payment.refund(context("charge_card", "undo", job="c"), 100)
     seen = payment.seen(f"{job}:charge_card::action" for job in "abcd")
-    assert [(s.key[0], s.state) for s in seen] == [("a", EffectState.DONE), ("b", EffectState.UNDONE), ("c", EffectState.NONE)]
+    assert [(s.key[0], s.state) for s in seen] == [
+        ("a", EffectState.DONE),
+        ("b", EffectState.UNDONE),
+        ("c", EffectState.NONE),
+    ]

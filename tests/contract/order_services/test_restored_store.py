@@ -24,7 +24,14 @@ from surefoot.workers.sagas.order.services import order as orders
 from tests.support.copied import copy_of, put_back
 from tests.support.world import Participant, World
 
-INPUT = {"customer": "Ada", "email": "ada@example.org", "sku": "apple", "quantity": 2, "amount_cents": 1250, "card": "tok_ok"}
+INPUT = {
+    "customer": "Ada",
+    "email": "ada@example.org",
+    "sku": "apple",
+    "quantity": 2,
+    "amount_cents": 1250,
+    "card": "tok_ok",
+}
 
 
 @pytest.fixture
@@ -40,7 +47,11 @@ def until(world: World, *steps: str) -> str:
     """An order of which these steps are done and no other; the messages of what is next are on their way."""
     job = world.submit(input=INPUT)
     for step in steps:
-        (own,) = [one for one in world.broker.waiting if (one.message.job_id, one.message.task) == (job, f"order.{step}")]
+        (own,) = [
+            one
+            for one in world.broker.waiting
+            if (one.message.job_id, one.message.task) == (job, f"order.{step}")
+        ]
         world.broker.waiting.remove(own)
         world.deliver(own)
     return job
@@ -53,10 +64,19 @@ def lost_jobs(world: World) -> dict[str, str]:
     copy = copy_of(world.db)
     shipped = world.submit(input=INPUT)
     assert world.land(shipped) == "completed"
-    paid, begun = until(world, "create_order", "reserve_stock", "charge_card"), until(world, "create_order")
+    paid, begun = (
+        until(world, "create_order", "reserve_stock", "charge_card"),
+        until(world, "create_order"),
+    )
     confirmed = until(world, "create_order", "reserve_stock", "charge_card", "confirm_order")
     put_back(world.db, copy)
-    return {"before": before, "shipped": shipped, "paid": paid, "begun": begun, "confirmed": confirmed}
+    return {
+        "before": before,
+        "shipped": shipped,
+        "paid": paid,
+        "begun": begun,
+        "confirmed": confirmed,
+    }
 
 
 def advised(world: World) -> dict[tuple[str, str], str]:
@@ -65,11 +85,16 @@ def advised(world: World) -> dict[tuple[str, str], str]:
     return {(one["key"].split(":")[0], one["step"]): advice.act for one, advice in found}
 
 
-def test_given_a_copy_half_a_minute_old_when_put_back_then_everything_of_the_lost_jobs_is_named_with_what_to_do(world: World) -> None:
+def test_given_a_copy_half_a_minute_old_when_put_back_then_everything_of_the_lost_jobs_is_named_with_what_to_do(
+    world: World,
+) -> None:
     jobs = lost_jobs(world)
     done = reconcile.whole_window(world.db, world.settings, world.registry, "test", thorough=True)
     assert {one["finding"] for one in done.found} == {"orphan"}
-    of = {name: {one["step"] for one in done.found if one["key"].startswith(job)} for name, job in jobs.items()}
+    of = {
+        name: {one["step"] for one in done.found if one["key"].startswith(job)}
+        for name, job in jobs.items()
+    }
     behind = {"ship_order", "send_receipt"}
     assert of == {
         "before": set(),
@@ -79,36 +104,60 @@ def test_given_a_copy_half_a_minute_old_when_put_back_then_everything_of_the_los
         "confirmed": {"create_order", "reserve_stock", "charge_card", "confirm_order"},
     }
     acts = advised(world)
-    assert {act for (job, _), act in acts.items() if job in (jobs["shipped"], jobs["confirmed"])} == {"adopt"}
-    assert {act for (job, _), act in acts.items() if job in (jobs["paid"], jobs["begun"])} == {"undo"}
-    whys = [advice.why for one, advice in restored.advise(world.db, world.registry, restored.open_findings(world.db))]
-    assert any("to be done by hand: ship_order, send_receipt" in why for why in whys), "of the one that was confirmed"
+    assert {
+        act for (job, _), act in acts.items() if job in (jobs["shipped"], jobs["confirmed"])
+    } == {"adopt"}
+    assert {act for (job, _), act in acts.items() if job in (jobs["paid"], jobs["begun"])} == {
+        "undo"
+    }
+    whys = [
+        advice.why
+        for one, advice in restored.advise(
+            world.db, world.registry, restored.open_findings(world.db)
+        )
+    ]
+    assert any("to be done by hand: ship_order, send_receipt" in why for why in whys), (
+        "of the one that was confirmed"
+    )
     lost = restored.lost_between(restored.open_findings(world.db))
     assert lost is not None
     assert lost[0] <= lost[1]
 
 
-def test_given_lost_jobs_when_each_is_adopted_or_undone_then_services_and_store_agree_and_the_books_add_up(world: World) -> None:
+def test_given_lost_jobs_when_each_is_adopted_or_undone_then_services_and_store_agree_and_the_books_add_up(
+    world: World,
+) -> None:
     jobs = lost_jobs(world)
     reconcile.whole_window(world.db, world.settings, world.registry, "test")
     for one, advice in restored.advise(world.db, world.registry, restored.open_findings(world.db)):
         if advice.act == "adopt":
             with pytest.raises(Conflict, match="past the point of no return"):
                 findings.undo(world.db, world.registry, one["id"], "cli:ada", "gone")
-            assert findings.adopt(world.db, one["id"], "cli:ada", "it was delivered", jobs["before"])
+            assert findings.adopt(
+                world.db, one["id"], "cli:ada", "it was delivered", jobs["before"]
+            )
         else:
-            assert findings.undo(world.db, world.registry, one["id"], "cli:ada", "nobody waits for it") is None
+            assert (
+                findings.undo(world.db, world.registry, one["id"], "cli:ada", "nobody waits for it")
+                is None
+            )
     again = reconcile.whole_window(world.db, world.settings, world.registry, "test")
     assert (again.found, restored.open_findings(world.db)) == ([], [])
     states = {row.job: row.state for row in orders.all_orders()}
-    assert (states[jobs["paid"]], states[jobs["begun"]], states[jobs["shipped"]]) == ("voided", "voided", "confirmed")
+    assert (states[jobs["paid"]], states[jobs["begun"]], states[jobs["shipped"]]) == (
+        "voided",
+        "voided",
+        "confirmed",
+    )
     read = ledger.draw_up(ledger.read_books())
     assert [line.refunded_cents for line in read.orders if line.job == jobs["paid"]] == [1250]
     assert read.violations == []
     assert world.events(jobs["before"]).count("effect_adopted") == 10
 
 
-def test_given_messages_of_lost_jobs_when_they_come_then_they_are_told_as_such(world: World) -> None:
+def test_given_messages_of_lost_jobs_when_they_come_then_they_are_told_as_such(
+    world: World,
+) -> None:
     lost_jobs(world)
     assert world.broker.waiting
     for parcel in list(world.broker.waiting):
@@ -116,7 +165,9 @@ def test_given_messages_of_lost_jobs_when_they_come_then_they_are_told_as_such(w
         assert (performed.forged, performed.error) == (True, UNKNOWN_JOB)
 
 
-def test_given_a_store_with_nothing_in_it_when_reconciled_then_every_effect_is_an_orphan_and_listed_once(world: World) -> None:
+def test_given_a_store_with_nothing_in_it_when_reconciled_then_every_effect_is_an_orphan_and_listed_once(
+    world: World,
+) -> None:
     empty = copy_of(world.db)
     job = world.submit(input=INPUT)
     assert world.land(job) == "completed"
@@ -128,16 +179,24 @@ def test_given_a_store_with_nothing_in_it_when_reconciled_then_every_effect_is_a
     assert len(planned.found) == len({one["key"] for one in planned.found}) == 6
 
 
-def test_given_effects_behind_a_barrier_when_listed_between_keys_then_those_by_key_and_no_more_than_wanted(services: str) -> None:
+def test_given_effects_behind_a_barrier_when_listed_between_keys_then_those_by_key_and_no_more_than_wanted(
+    services: str,
+) -> None:
     jobs = sorted(new_id() for _ in range(3))
     for job in jobs:
         o = OrderRequest.model_validate(INPUT)
         made = orders.create(Context(job, "order", "create_order"), o)
         inventory.reserve(Context(job, "order", "reserve_stock"), made.order_id, o.sku, o.quantity)
         inventory.ship(Context(job, "order", "ship_order"), f"{job}:reserve_stock::action")
-    inventory.release(Context(new_id(), "order", "reserve_stock", kind="undo"))  # a tombstone is no effect
+    inventory.release(
+        Context(new_id(), "order", "reserve_stock", kind="undo")
+    )  # a tombstone is no effect
     keys = [f"{job}:{step}::action" for job in jobs for step in ("reserve_stock", "ship_order")]
-    there = [one.key for one in inventory.seen_between(jobs[0] + ":", "g;") if one.state == EffectState.DONE]
+    there = [
+        one.key
+        for one in inventory.seen_between(jobs[0] + ":", "g;")
+        if one.state == EffectState.DONE
+    ]
     assert there == keys
     assert [one.key for one in inventory.seen_between(keys[0], jobs[1] + ";")] == keys[1:4]
     assert [one.key for one in inventory.seen_between(jobs[0] + ";", jobs[2] + ":")] == keys[2:4]
@@ -146,7 +205,10 @@ def test_given_effects_behind_a_barrier_when_listed_between_keys_then_those_by_k
 
 
 def test_given_the_commands_when_a_store_was_put_back_then_they_say_what_to_do_and_do_it(
-    world: World, ready_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World,
+    ready_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     lost_jobs(world)
     monkeypatch.setenv("DATABASE_URL", ready_url)
@@ -159,7 +221,9 @@ def test_given_the_commands_when_a_store_was_put_back_then_they_say_what_to_do_a
         assert code == 0, said.err
         return said.out
 
-    told: dict[str, Any] = json.loads("{" + run("--after-restore", "--dry-run", "--json").partition("{")[2])
+    told: dict[str, Any] = json.loads(
+        "{" + run("--after-restore", "--dry-run", "--json").partition("{")[2]
+    )
     assert restored.open_findings(world.db) == []
     assert sorted(one["advice"]["act"] for one in told["findings"]) == ["adopt"] * 10 + ["undo"] * 4
     shown = run("--after-restore")
@@ -175,7 +239,11 @@ def test_given_an_undo_decided_when_the_service_is_away_then_it_stays_open_and_t
 ) -> None:
     jobs = lost_jobs(world)
     reconcile.whole_window(world.db, world.settings, world.registry, "test")
-    (charge,) = [one for one in restored.open_findings(world.db) if one["key"] == f"{jobs['paid']}:charge_card::action"]
+    (charge,) = [
+        one
+        for one in restored.open_findings(world.db)
+        if one["key"] == f"{jobs['paid']}:charge_card::action"
+    ]
     kept, asked = order.effect_undoers["payments"], []
 
     def away(ctx: Context, seen: Any) -> None:
@@ -187,7 +255,10 @@ def test_given_an_undo_decided_when_the_service_is_away_then_it_stays_open_and_t
     assert told == "ConnectionError: the bank is away"
     assert asked == [(f"{jobs['paid']}:charge_card::undo", charge["key"], 1250)]
     (open_one,) = [one for one in restored.open_findings(world.db) if one["id"] == charge["id"]]
-    assert (open_one["action"], open_one["detail"]["decided"]) == ("undo", {"by": "cli:ada", "why": "lost"})
+    assert (open_one["action"], open_one["detail"]["decided"]) == (
+        "undo",
+        {"by": "cli:ada", "why": "lost"},
+    )
     with pytest.raises(Conflict, match="its undo was decided"):
         findings.adopt(world.db, charge["id"], "cli:bob", "let it be", jobs["before"])
     assert "effect_adopted" not in world.events(jobs["before"])

@@ -37,21 +37,31 @@ def quantities() -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("services")
-def test_given_one_name_of_two_tenants_when_ordered_and_changed_then_each_has_its_own(context: Any, request_of: Any) -> None:
+def test_given_one_name_of_two_tenants_when_ordered_and_changed_then_each_has_its_own(
+    context: Any, request_of: Any
+) -> None:
     ours = orders.create(context("create_order"), request_of(order_ref="A-17"))
     stranger = {"tenant": "acme"}
     with pytest.raises(Rejected, match=r"There is no order A-17\."):
         orders.open_change(context("open_change", job="job-2", **stranger), ChangeRequest(**MORE))
-    theirs = orders.create(context("create_order", job="job-3", **stranger), request_of(order_ref="A-17"))
+    theirs = orders.create(
+        context("create_order", job="job-3", **stranger), request_of(order_ref="A-17")
+    )
     with pytest.raises(Rejected, match="There is an order A-17 already"):
-        orders.create(context("create_order", job="job-4", **stranger), request_of(order_ref="A-17"))
-    opened = orders.open_change(context("open_change", job="job-5", **stranger), ChangeRequest(**MORE))
+        orders.create(
+            context("create_order", job="job-4", **stranger), request_of(order_ref="A-17")
+        )
+    opened = orders.open_change(
+        context("open_change", job="job-5", **stranger), ChangeRequest(**MORE)
+    )
     assert (ours.order_id, opened.order_id) == (ours.order_id, theirs.order_id)
     assert ours.order_id != theirs.order_id
 
 
 @pytest.mark.usefixtures("services")
-def test_given_tables_of_the_release_before_when_opened_then_they_grow_and_it_still_writes(context: Any, request_of: Any) -> None:
+def test_given_tables_of_the_release_before_when_opened_then_they_grow_and_it_still_writes(
+    context: Any, request_of: Any
+) -> None:
     orders.create(context("create_order"), request_of(order_ref="A-17"))
     with orders.database.transaction() as tx:
         tx.execute(text("DROP INDEX one_order_of_a_tenants_name"))
@@ -59,7 +69,9 @@ def test_given_tables_of_the_release_before_when_opened_then_they_grow_and_it_st
         bare = "CREATE UNIQUE INDEX one_order_of_a_name ON orders (order_ref)"
         tx.execute(text(f"{bare} WHERE state <> 'voided'"))
     close_databases()
-    theirs = orders.create(context("create_order", job="job-2", tenant="acme"), request_of(order_ref="A-17"))
+    theirs = orders.create(
+        context("create_order", job="job-2", tenant="acme"), request_of(order_ref="A-17")
+    )
     assert theirs.order_id
     with orders.database.transaction() as tx:
         assert tx.execute(text("SELECT tenant FROM orders ORDER BY id")).scalars().all() == [

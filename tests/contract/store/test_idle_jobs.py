@@ -11,7 +11,9 @@ from tests.contract.views.shop import Shop
 NIL = "00000000-0000-0000-0000-000000000000"
 
 
-def test_given_open_jobs_when_paged_through_then_those_of_which_nothing_moves_and_each_page_leads_to_the_next(ready_url: str) -> None:
+def test_given_open_jobs_when_paged_through_then_those_of_which_nothing_moves_and_each_page_leads_to_the_next(
+    ready_url: str,
+) -> None:
     shop = Shop(ready_url)
     ended = shop.order()
     shop.drain()
@@ -20,7 +22,10 @@ def test_given_open_jobs_when_paged_through_then_those_of_which_nothing_moves_an
     with shop.db.begin() as tx:
         for job in stuck:
             written = job if shop.db.dialect.name == "postgresql" else job.replace("-", "")
-            tx.execute(text("UPDATE operations SET state = 'dropped' WHERE job_id = :job"), {"job": written})
+            tx.execute(
+                text("UPDATE operations SET state = 'dropped' WHERE job_id = :job"),
+                {"job": written},
+            )
     pages, after = [], NIL
     with asking(shop.db) as connection:
         while after:

@@ -35,7 +35,10 @@ FILTERS: dict[str, tuple[dict[str, str], str]] = {
     "saga": ({"saga": "shop"}, "ix_jobs_saga"),
     "tag": ({"tag": "web"}, "pk_job_tags|autoindex_job_tags"),
     "saga and state": ({"saga": "shop", "state": "failed"}, "ix_jobs_state"),
-    "all three": ({"saga": "shop", "state": "failed", "tag": "web"}, "pk_job_tags|autoindex_job_tags"),
+    "all three": (
+        {"saga": "shop", "state": "failed", "tag": "web"},
+        "pk_job_tags|autoindex_job_tags",
+    ),
 }
 
 
@@ -48,7 +51,9 @@ def db(ready_url: str) -> Iterator[Engine]:
 
 @pytest.mark.parametrize("whose", ["a tenant's", "everybody's"])
 @pytest.mark.parametrize("name", FILTERS)
-def test_given_a_filter_then_the_page_is_read_in_the_order_of_its_index(db: Engine, name: str, whose: str) -> None:
+def test_given_a_filter_then_the_page_is_read_in_the_order_of_its_index(
+    db: Engine, name: str, whose: str
+) -> None:
     filters, index = FILTERS[name]
     tenant = ensure(db)
     if whose == "everybody's" and not filters:
@@ -122,14 +127,18 @@ OTHERS: dict[str, tuple[Callable[[Connection], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_given_another_list_then_its_page_is_read_in_the_order_of_its_index(db: Engine, name: str) -> None:
+def test_given_another_list_then_its_page_is_read_in_the_order_of_its_index(
+    db: Engine, name: str
+) -> None:
     ask, index = OTHERS[name]
     sql, plan = first_plan(db, ask, without=PATHS)
     assert served(plan, index), f"{sql}\n{plan}"
     assert not sorts(plan) or name == "letters of a job", plan  # a job has few
 
 
-FEW: dict[str, tuple[Callable[[Connection], Any], str]] = {  # read whole, and sorted or counted: what is open is little
+FEW: dict[
+    str, tuple[Callable[[Connection], Any], str]
+] = {  # read whole, and sorted or counted: what is open is little
     "letters to be sent back": (
         lambda c: letters.unschedule(c, Meant(tenant_id=NOBODY), "test"),
         "ix_dead_letters_",
@@ -167,7 +176,9 @@ FEW: dict[str, tuple[Callable[[Connection], Any], str]] = {  # read whole, and s
 
 
 @pytest.mark.parametrize("name", FEW)
-def test_given_what_is_open_when_it_is_counted_or_changed_then_nothing_that_is_closed_is_read(db: Engine, name: str) -> None:
+def test_given_what_is_open_when_it_is_counted_or_changed_then_nothing_that_is_closed_is_read(
+    db: Engine, name: str
+) -> None:
     ask, index = FEW[name]
     sql, plan = first_plan(db, ask)
     assert served(plan, index), f"{sql}\n{plan}"
@@ -206,7 +217,9 @@ def test_given_two_tenants_and_a_scan_cut_short_then_a_filter_over_everybody_pag
     pending, done = made[:5:-1], made[4::-1]
     for limit in (1, 2, 5, 50):
         assert pages(limit, state="cancelled") == [made[5]]
-        assert pages(limit, state="pending") == pages(limit, saga="shop", state="pending") == pending
+        assert (
+            pages(limit, state="pending") == pages(limit, saga="shop", state="pending") == pending
+        )
         assert pages(limit, state="completed") == pages(limit, tag="web", state="completed") == done
         assert pages(limit, tag="web") == pages(limit, saga="shop") == pages(limit) == made[::-1]
         assert pages(limit, tag="web", state="failed") == []
@@ -240,7 +253,9 @@ def test_given_jobs_of_all_kinds_then_every_filter_pages_through_its_own(ready_u
     assert pages(tag="web") == newest_first["tagged"]
     assert pages(tag="n3") == [made["tagged"][1]]
     assert pages(state="failed") == newest_first["failed"]
-    assert pages(state="failed", saga="shop", tag="web") == [job for job in newest_first["failed"] if job in made["tagged"]]
+    assert pages(state="failed", saga="shop", tag="web") == [
+        job for job in newest_first["failed"] if job in made["tagged"]
+    ]
     assert pages(state="pending") == made["pending"]
     assert pages(state="pending", tag="web") == []
     assert pages(saga="other") == pages(tag="we") == []
@@ -251,7 +266,9 @@ def test_given_jobs_of_all_kinds_then_every_filter_pages_through_its_own(ready_u
 
 def test_given_a_tag_said_twice_then_the_job_is_listed_once(ready_url: str) -> None:
     shop = Shop(ready_url)
-    asked = Submission(tenant_id=shop.tenant, saga="shop", input=GOOD, actor="test", tags=("web", "web"))
+    asked = Submission(
+        tenant_id=shop.tenant, saga="shop", input=GOOD, actor="test", tags=("web", "web")
+    )
     job = submit(shop.db, shop.settings, shop.registry, asked).job_id
     assert [row["id"] for row in list_jobs(shop.db, shop.tenant, tag="web")[0]] == [job]
     shop.close()

@@ -19,14 +19,21 @@ from surefoot.app.store.shape import MIGRATIONS, check, current, head, known
 from surefoot.app.store.tables import EFFECTS_VIEW, metadata
 
 
-@pytest.mark.filterwarnings("ignore:.*expression-based index .?ix_jobs_name")  # of SQLite it cannot be compared
+@pytest.mark.filterwarnings(
+    "ignore:.*expression-based index .?ix_jobs_name"
+)  # of SQLite it cannot be compared
 def test_given_an_empty_store_when_migrated_then_it_is_what_the_tables_say(store_url: str) -> None:
     db = open_engine(store_url)
     assert upgrade(db) == (None, head())
     assert upgrade(db) == (head(), head())
     check(db)
     with db.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
+        assert (
+            compare_metadata(
+                MigrationContext.configure(connection, opts={"compare_type": True}), metadata
+            )
+            == []
+        )
         columns = connection.execute(text("SELECT * FROM effects")).keys()
     assert {"outcome", "undo_state", "fidelity"} <= set(columns)
     db.dispose()
@@ -34,12 +41,16 @@ def test_given_an_empty_store_when_migrated_then_it_is_what_the_tables_say(store
 
 def test_given_the_view_of_the_newest_migration_then_it_is_the_one_the_tables_name() -> None:
     with_view = [
-        source for source in (file.read_text() for file in sorted((MIGRATIONS / "versions").glob("0*.py"))) if "EFFECTS_VIEW" in source
+        source
+        for source in (file.read_text() for file in sorted((MIGRATIONS / "versions").glob("0*.py")))
+        if "EFFECTS_VIEW" in source
     ]
     assert EFFECTS_VIEW.strip() in with_view[-1]
 
 
-def test_given_the_migrations_files_then_their_numbers_are_their_revisions_one_after_the_other() -> None:
+def test_given_the_migrations_files_then_their_numbers_are_their_revisions_one_after_the_other() -> (
+    None
+):
     revisions = list(ScriptDirectory.from_config(_config()).walk_revisions())
     assert [script.revision for script in reversed(revisions)] == list(known())
     assert [script.down_revision for script in reversed(revisions)] == [None, *known()[:-1]]
@@ -55,17 +66,23 @@ def test_given_several_processes_when_they_migrate_at_once_then_all_succeed(stor
 
 
 @pytest.mark.parametrize("revision", ["0001", None])
-def test_given_a_store_that_is_older_than_the_code_then_it_is_refused_in_one_sentence(store_url: str, revision: str | None) -> None:
+def test_given_a_store_that_is_older_than_the_code_then_it_is_refused_in_one_sentence(
+    store_url: str, revision: str | None
+) -> None:
     db = open_engine(store_url)
     if revision is not None:
         upgrade(db)
         set_revision(db, revision)
-    with pytest.raises(SettingsError, match=f"DATABASE_URL: the store is at revision {revision or 'none'}"):
+    with pytest.raises(
+        SettingsError, match=f"DATABASE_URL: the store is at revision {revision or 'none'}"
+    ):
         check(db)
     db.dispose()
 
 
-def test_given_a_store_that_is_newer_than_the_code_then_the_code_runs_on_it_and_does_not_migrate_it(store_url: str) -> None:
+def test_given_a_store_that_is_newer_than_the_code_then_the_code_runs_on_it_and_does_not_migrate_it(
+    store_url: str,
+) -> None:
     db = open_engine(store_url)
     upgrade(db)
     set_revision(db, "9999")
@@ -77,10 +94,14 @@ def test_given_a_store_that_is_newer_than_the_code_then_the_code_runs_on_it_and_
 
 def set_revision(db: Engine, revision: str) -> None:
     with db.begin() as tx:
-        tx.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        tx.execute(
+            text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision}
+        )
 
 
-def test_given_letters_of_the_first_shape_when_migrated_then_each_bears_its_tenant_and_its_job_since_when_it_asks(store_url: str) -> None:
+def test_given_letters_of_the_first_shape_when_migrated_then_each_bears_its_tenant_and_its_job_since_when_it_asks(
+    store_url: str,
+) -> None:
     db = open_engine(store_url)
     upgrade_to(db, "0001")
     with db.begin() as connection:
@@ -88,9 +109,15 @@ def test_given_letters_of_the_first_shape_when_migrated_then_each_bears_its_tena
             connection.execute(text(statement))
     upgrade(db)
     with db.connect() as connection:
-        letter = connection.execute(text("SELECT tenant_id, created_at, redrive_at FROM dead_letters")).one()
+        letter = connection.execute(
+            text("SELECT tenant_id, created_at, redrive_at FROM dead_letters")
+        ).one()
         job = connection.execute(text("SELECT tenant_id, attention_since, owner FROM jobs")).one()
-    assert (letter.tenant_id, letter.created_at, letter.redrive_at) == (job.tenant_id, job.attention_since, None)
+    assert (letter.tenant_id, letter.created_at, letter.redrive_at) == (
+        job.tenant_id,
+        job.attention_since,
+        None,
+    )
     assert job.attention_since is not None and job.owner is None
     db.dispose()
 
@@ -105,7 +132,9 @@ def upgrade_to(db: Engine, revision: str) -> None:
 USES_A_TABLE = "UPDATE jobs SET owner = 'Ada' WHERE state = 'attention'"
 
 
-def test_given_a_transaction_that_uses_a_table_when_migrated_then_others_go_on_and_it_is_done_when_that_one_ends(store_url: str) -> None:
+def test_given_a_transaction_that_uses_a_table_when_migrated_then_others_go_on_and_it_is_done_when_that_one_ends(
+    store_url: str,
+) -> None:
     db, others = open_engine(store_url, patience_s=30), open_engine(store_url)
     upgrade_to(db, "0003")
     with ThreadPoolExecutor(1) as pool:
@@ -114,7 +143,9 @@ def test_given_a_transaction_that_uses_a_table_when_migrated_then_others_go_on_a
             migrated = pool.submit(upgrade, db, 60.0)
             with pytest.raises(TimeoutError):
                 migrated.result(timeout=3 * LOCK_WAIT_S)
-            if db.dialect.name == "postgresql":  # SQLite has one writer, and that is the one who does not end
+            if (
+                db.dialect.name == "postgresql"
+            ):  # SQLite has one writer, and that is the one who does not end
                 transaction(others, lambda connection: connection.execute(text(USES_A_TABLE)))
             with reading(others) as connection:
                 assert connection.execute(text("SELECT count(*) FROM jobs")).scalar_one() == 0
@@ -123,19 +154,26 @@ def test_given_a_transaction_that_uses_a_table_when_migrated_then_others_go_on_a
     others.dispose()
 
 
-def test_given_a_transaction_that_does_not_end_when_migrated_then_the_wait_has_an_end_and_nothing_is_changed(store_url: str) -> None:
+def test_given_a_transaction_that_does_not_end_when_migrated_then_the_wait_has_an_end_and_nothing_is_changed(
+    store_url: str,
+) -> None:
     db, others = open_engine(store_url, patience_s=0.2), open_engine(store_url)
     upgrade_to(db, "0003")
     with others.begin() as tx:
         tx.execute(text(USES_A_TABLE))
-        with pytest.raises(StoreUnavailable, match=r"SUREFOOT_MIGRATION_WAIT_SECONDS: for 0\.1 s somebody else held"):
+        with pytest.raises(
+            StoreUnavailable,
+            match=r"SUREFOOT_MIGRATION_WAIT_SECONDS: for 0\.1 s somebody else held",
+        ):
             upgrade(db, 0.1)
     assert current(db) == "0003"
     db.dispose()
     others.dispose()
 
 
-def test_given_a_migration_that_stands_crosswise_to_somebody_when_the_database_ends_one_then_both_are_done(fresh_postgres: str) -> None:
+def test_given_a_migration_that_stands_crosswise_to_somebody_when_the_database_ends_one_then_both_are_done(
+    fresh_postgres: str,
+) -> None:
     db = open_engine(fresh_postgres)
     upgrade(db)
     tries: list[str] = []
@@ -165,15 +203,23 @@ def test_given_a_migration_that_stands_crosswise_to_somebody_when_the_database_e
     db.dispose()
 
 
-def test_given_a_migration_that_takes_longer_than_any_statement_may_then_it_is_waited_for(fresh_postgres: str) -> None:
+def test_given_a_migration_that_takes_longer_than_any_statement_may_then_it_is_waited_for(
+    fresh_postgres: str,
+) -> None:
     made = open_engine(fresh_postgres)
     upgrade_to(made, "0003")
     made.dispose()
-    db = open_engine(fresh_postgres, silence_s=3.0)  # a statement has two of these, which a busy machine needs now and then
+    db = open_engine(
+        fresh_postgres, silence_s=3.0
+    )  # a statement has two of these, which a busy machine needs now and then
 
     @event.listens_for(db, "before_cursor_execute", retval=True)
-    def make_a_large_table(_connection: Connection, _cursor: object, statement: str, parameters: object, *_: object) -> tuple[str, object]:
-        return statement.replace("CREATE INDEX ix_jobs_saga", "SELECT pg_sleep(4); CREATE INDEX ix_jobs_saga"), parameters
+    def make_a_large_table(
+        _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
+    ) -> tuple[str, object]:
+        return statement.replace(
+            "CREATE INDEX ix_jobs_saga", "SELECT pg_sleep(4); CREATE INDEX ix_jobs_saga"
+        ), parameters
 
     assert upgrade(db) == ("0003", head())
     with pytest.raises(StoreUnavailable), reading(db) as connection:

@@ -32,11 +32,17 @@ def shop(ready_postgres: str) -> Any:
     shop.close()
 
 
-def test_given_small_tables_when_a_job_runs_then_no_statement_reads_a_table_or_a_sweeps_index(shop: Shop) -> None:
+def test_given_small_tables_when_a_job_runs_then_no_statement_reads_a_table_or_a_sweeps_index(
+    shop: Shop,
+) -> None:
     shop.order()
     shop.drain()
     sent: dict[str, Any] = {}
-    event.listen(shop.db, "before_cursor_execute", lambda c, cur, sql, params, ctx, many: sent.setdefault(sql, params))
+    event.listen(
+        shop.db,
+        "before_cursor_execute",
+        lambda c, cur, sql, params, ctx, many: sent.setdefault(sql, params),
+    )
     shop.order()
     shop.drain()
     moves = {sql: values for sql, values in sent.items() if "operations" in sql}
@@ -45,21 +51,29 @@ def test_given_small_tables_when_a_job_runs_then_no_statement_reads_a_table_or_a
         with shop.db.connect() as connection:
             plan = "\n".join(row[0] for row in connection.exec_driver_sql("EXPLAIN " + sql, values))
         assert "Seq Scan" not in plan, f"{sql}\n{plan}"
-        assert not [name for name in SWEEPS_OWN if f"ix_operations_{name}" in plan], f"{sql}\n{plan}"
+        assert not [name for name in SWEEPS_OWN if f"ix_operations_{name}" in plan], (
+            f"{sql}\n{plan}"
+        )
 
 
 def kept_plans(connection: Connection) -> dict[str, str]:
     """The plan that PostgreSQL keeps, for any values, of each statement that this connection has prepared."""
     connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
     found = {}
-    prepared = connection.exec_driver_sql("SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements").all()
+    prepared = connection.exec_driver_sql(
+        "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements"
+    ).all()
     for name, statement, values in prepared:
         of_any = f"({', '.join(['NULL'] * values)})" if values else ""
-        found[statement] = "\n".join(row[0] for row in connection.exec_driver_sql(f'EXPLAIN EXECUTE "{name}"{of_any}'))
+        found[statement] = "\n".join(
+            row[0] for row in connection.exec_driver_sql(f'EXPLAIN EXECUTE "{name}"{of_any}')
+        )
     return found
 
 
-def test_given_small_tables_when_plans_are_kept_then_each_finds_its_rows_by_a_key(shop: Shop) -> None:
+def test_given_small_tables_when_plans_are_kept_then_each_finds_its_rows_by_a_key(
+    shop: Shop,
+) -> None:
     for _ in range(6):  # psycopg prepares a statement when it comes for the sixth time
         shop.order()
         shop.drain()
@@ -70,25 +84,42 @@ def test_given_small_tables_when_plans_are_kept_then_each_finds_its_rows_by_a_ke
 
 def assert_by_key(plans: dict[str, str], what: str) -> None:
     moves = {sql: plan for sql, plan in plans.items() if "operations" in sql}
-    assert len([sql for sql in moves if sql.startswith(("WITH", "UPDATE"))]) >= len(what.split(", ")), what
+    assert len([sql for sql in moves if sql.startswith(("WITH", "UPDATE"))]) >= len(
+        what.split(", ")
+    ), what
     for sql, plan in moves.items():
         for scan, below in pairwise([*plan.splitlines(), ""]):
             if "Index Scan" in scan or "Index Only Scan" in scan:
                 assert "Index Cond" in below, f"{sql}\n{plan}"
         assert "ix_jobs_" not in plan, f"{sql}\n{plan}"
-        assert "Index Cond: (job_id = " not in plan, f"one operation is looked for among all of its job: {sql}\n{plan}"
+        assert "Index Cond: (job_id = " not in plan, (
+            f"one operation is looked for among all of its job: {sql}\n{plan}"
+        )
 
 
 MADE_ANEW = 5  # PostgreSQL makes the first five plans of a statement for its values, and then decides whether one for all is as good
 
 
 @pytest.mark.parametrize("many", [0, 3000], ids=["small tables", "large tables"])
-def test_given_many_jobs_when_they_run_then_their_moves_are_not_planned_anew_each_time(ready_postgres: str, many: int) -> None:
-    shape = {"a": [], "b": ["a"], **{step: ["b"] for step in "cdef"}, "join": list("cdef"), "end": ["join"]}
+def test_given_many_jobs_when_they_run_then_their_moves_are_not_planned_anew_each_time(
+    ready_postgres: str, many: int
+) -> None:
+    shape = {
+        "a": [],
+        "b": ["a"],
+        **{step: ["b"] for step in "cdef"},
+        "join": list("cdef"),
+        "end": ["join"],
+    }
     service = Participant()
     world = World(ready_postgres, [build(service, shape, brief=set("cdef"))], service)
     for _ in range(many // len(shape)):
-        submit(world.db, world.settings, world.registry, Submission(tenant_id=world.tenant, saga="shape", input={}, actor="test"))
+        submit(
+            world.db,
+            world.settings,
+            world.registry,
+            Submission(tenant_id=world.tenant, saga="shape", input={}, actor="test"),
+        )
     with world.db.connect() as connection, connection.begin():
         connection.exec_driver_sql("ANALYZE")
     for _ in range(14):
@@ -99,34 +130,58 @@ def test_given_many_jobs_when_they_run_then_their_moves_are_not_planned_anew_eac
         counted = connection.exec_driver_sql(
             "SELECT statement, custom_plans, generic_plans FROM pg_prepared_statements WHERE statement ~ '^(WITH|UPDATE)'"
         ).all()
-    assert len([sql for sql, _, kept in counted if kept]) >= 6, "submit, mark sent, claim, complete with and without a ride, open a fork"
+    assert len([sql for sql, _, kept in counted if kept]) >= 6, (
+        "submit, mark sent, claim, complete with and without a ride, open a fork"
+    )
     again = {
-        sql: made for sql, made, _ in counted if made > MADE_ANEW and not re.search(r"WHERE \w+\.id = ANY", sql)
+        sql: made
+        for sql, made, _ in counted
+        if made > MADE_ANEW and not re.search(r"WHERE \w+\.id = ANY", sql)
     }  # those of several rows are
     assert again == {}
     world.db.dispose()
 
 
-def test_given_small_tables_when_plans_of_packs_are_kept_then_each_finds_its_rows_by_a_key(ready_postgres: str) -> None:
+def test_given_small_tables_when_plans_of_packs_are_kept_then_each_finds_its_rows_by_a_key(
+    ready_postgres: str,
+) -> None:
     members = ("a", "b", "c", "d")
     service = Participant()
-    world = World(ready_postgres, [build(service, {step: [] for step in members} | {"join": list(members)}, brief=set(members))], service)
+    world = World(
+        ready_postgres,
+        [
+            build(
+                service,
+                {step: [] for step in members} | {"join": list(members)},
+                brief=set(members),
+            )
+        ],
+        service,
+    )
     world.runs_on = True
     for _ in range(6):
         world.submit()
         world.drain()
     with world.db.connect() as connection, connection.begin():
         plans = kept_plans(connection)
-    assert any("ridden AS" in sql for sql in plans), "a member was claimed by the completion of another"
+    assert any("ridden AS" in sql for sql in plans), (
+        "a member was claimed by the completion of another"
+    )
     assert_by_key(plans, "submit, mark sent, claim, complete, complete the last")
     world.db.dispose()
 
 
 @pytest.mark.parametrize("many", [1, 20], ids=["alone", "with others"])
-def test_given_small_tables_when_a_job_is_polled_then_it_is_found_by_its_id_and_not_among_its_tenants(shop: Shop, many: int) -> None:
+def test_given_small_tables_when_a_job_is_polled_then_it_is_found_by_its_id_and_not_among_its_tenants(
+    shop: Shop, many: int
+) -> None:
     job_id = shop.order()
     sent: list[tuple[str, Any]] = []
-    event.listen(shop.db, "before_cursor_execute", lambda c, cur, sql, params, ctx, many: sent.append((sql, params)))
+    event.listen(
+        shop.db,
+        "before_cursor_execute",
+        lambda c, cur, sql, params, ctx, many: sent.append((sql, params)),
+    )
     job_revision(shop.db, job_id, shop.tenant)
     one = {"job": job_id, "tenant": shop.tenant, "key": new_id()}
     together = json.dumps([{"place": place, **one} for place in range(many)])

@@ -22,7 +22,12 @@ c = faults_fired.c  # a table of a name and a number
 @pytest.fixture
 def db(ready_url: str) -> Iterator[Engine]:
     engine = open_new_store(ready_url)
-    transaction(engine, lambda tx: tx.execute(insert(faults_fired), [{"fault": name, "times": 0} for name in ("a", "b")]))
+    transaction(
+        engine,
+        lambda tx: tx.execute(
+            insert(faults_fired), [{"fault": name, "times": 0} for name in ("a", "b")]
+        ),
+    )
     yield engine
     engine.dispose()
 
@@ -36,7 +41,9 @@ def sums(db: Engine) -> dict[str, int]:
         return {row.fault: row.times for row in connection.execute(select(faults_fired))}
 
 
-def test_given_another_writer_holds_the_lock_when_a_transaction_comes_then_it_waits_and_commits(ready_url: str, db: Engine) -> None:
+def test_given_another_writer_holds_the_lock_when_a_transaction_comes_then_it_waits_and_commits(
+    ready_url: str, db: Engine
+) -> None:
     other = open_engine(ready_url)  # another process's, as far as our own turns are concerned
     with ThreadPoolExecutor(1) as pool:
         with other.begin() as holder:
@@ -49,7 +56,9 @@ def test_given_another_writer_holds_the_lock_when_a_transaction_comes_then_it_wa
     other.dispose()
 
 
-def test_given_a_lock_that_is_never_given_up_then_the_wait_ends_and_the_store_is_said_to_be_busy(ready_url: str, db: Engine) -> None:
+def test_given_a_lock_that_is_never_given_up_then_the_wait_ends_and_the_store_is_said_to_be_busy(
+    ready_url: str, db: Engine
+) -> None:
     hasty = open_engine(ready_url, patience_s=0.3)
     with db.begin() as holder:
         add(holder, "a")
@@ -59,7 +68,9 @@ def test_given_a_lock_that_is_never_given_up_then_the_wait_ends_and_the_store_is
     hasty.dispose()
 
 
-def test_given_two_transactions_that_lock_two_rows_crosswise_when_run_then_both_commit(db: Engine) -> None:
+def test_given_two_transactions_that_lock_two_rows_crosswise_when_run_then_both_commit(
+    db: Engine,
+) -> None:
     """On PostgreSQL one of them is ended by the deadlock detector and repeated; SQLite's writers take turns."""
     runs: list[str] = []
     both_hold_one = threading.Barrier(2)
@@ -81,7 +92,9 @@ def test_given_two_transactions_that_lock_two_rows_crosswise_when_run_then_both_
     assert len(runs) == (3 if db.dialect.name == "postgresql" else 2)
 
 
-def test_given_a_transaction_that_always_conflicts_then_it_is_tried_a_few_times_and_leaves_nothing(db: Engine) -> None:
+def test_given_a_transaction_that_always_conflicts_then_it_is_tried_a_few_times_and_leaves_nothing(
+    db: Engine,
+) -> None:
     runs: list[int] = []
 
     def work(tx: Connection) -> None:

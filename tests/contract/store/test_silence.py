@@ -47,7 +47,9 @@ def test_given_a_link_that_loses_something_when_asked_then_the_store_is_unavaila
     transaction(db, lambda tx: tx.execute(text("INSERT INTO seen VALUES (2)")))
 
 
-def test_given_an_answer_that_comes_late_when_the_next_question_is_asked_then_it_gets_its_own(link: Proxy, db: Engine) -> None:
+def test_given_an_answer_that_comes_late_when_the_next_question_is_asked_then_it_gets_its_own(
+    link: Proxy, db: Engine
+) -> None:
     link.lose("answers")
     with pytest.raises(StoreUnavailable):
         one_statement(db, lambda tx: tx.execute(text("SELECT 'old'")))

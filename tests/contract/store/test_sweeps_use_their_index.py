@@ -31,7 +31,10 @@ SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     ),
     "queues of what was sent": (lambda c: queries.sent_queues(c, 15.0), "ix_operations_sent_of"),
     "lost": (lambda c: queries.sent_long_ago(c, QUEUE, 15.0, 10), "ix_operations_sent_of"),
-    "passed over": (lambda c: queries.sent_long_before(c, QUEUE, QUEUE.at, 15.0, 10), "ix_operations_sent_of"),
+    "passed over": (
+        lambda c: queries.sent_long_before(c, QUEUE, QUEUE.at, 15.0, 10),
+        "ix_operations_sent_of",
+    ),
     "running on a lane": (lambda c: queries.running_of(c, QUEUE), RUNNING),
     "expired": (lambda c: queries.expired(c, 10), "ix_operations_leased"),
     "due": (lambda c: updates.wake_due(c, 10), "ix_operations_due"),
@@ -42,22 +45,34 @@ SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "late": (lambda c: reconciliations.past_sla(c, 10), "ix_jobs_sla"),
     "landed": (lambda c: reconciliations.landed(c, "", 10), "ix_reconciliations_open"),
     "asked about": (lambda c: reconciliations.asked_about(c, 10), "ix_reconciliations_asked"),
-    "open of a job": (lambda c: reconciliations.open_of_jobs(c, [NIL]), "ix_reconciliations_open|uq_reconciliations_open"),
+    "open of a job": (
+        lambda c: reconciliations.open_of_jobs(c, [NIL]),
+        "ix_reconciliations_open|uq_reconciliations_open",
+    ),
     "open of a tenant": (
         lambda c: reconciliations.page(c, NIL, only_open=True, after_id=None, limit=10),
         "ix_reconciliations_open|ix_reconciliations_tenant",
     ),
     "adopted": (lambda c: reconciliations.adopted_among(c, ["key"]), "ix_reconciliations_adopted"),
-    "effects of a lost job": (lambda c: reconciliations.of_lost_job(c, NIL), "uq_reconciliations_open|ix_reconciliations_asked"),
+    "effects of a lost job": (
+        lambda c: reconciliations.of_lost_job(c, NIL),
+        "uq_reconciliations_open|ix_reconciliations_asked",
+    ),
     "every open one": (lambda c: list(reconciliations.every_open(c)), "ix_reconciliations_asked"),
-    "open by finding": (reconciliations.open_counts, "ix_reconciliations_open_kind|uq_reconciliations_open"),
+    "open by finding": (
+        reconciliations.open_counts,
+        "ix_reconciliations_open_kind|uq_reconciliations_open",
+    ),
     "idle": (lambda c: queries.idle(c, "00000000-0000-0000-0000-000000000000", 10), "ix_jobs_open"),
     "held by a worker": (lambda c: queries.held_by(c, "boot"), RUNNING),
     "renewal": (
         lambda c: updates.renew_leases(c, "boot", ["00000000-0000-7000-8000-000000000000"], 15.0),
         f"{RUNNING}|pk|autoindex",
     ),
-    "broker lost": (lambda c: updates.forget_sent(c, QUEUE.at, 10), "ix_operations_sent_of|ix_operations_queue_by"),
+    "broker lost": (
+        lambda c: updates.forget_sent(c, QUEUE.at, 10),
+        "ix_operations_sent_of|ix_operations_queue_by",
+    ),
 }
 
 

@@ -26,7 +26,12 @@ from surefoot.web.door import EXTENSION
 from tests.support.world import Participant, World
 
 NO_RATES = {"key_rate": 0.0, "address_rate": 0.0, "wrong_keys_minute": 0}
-GOOD: dict[str, Any] = {"sku": "apple", "quantity": 2, "amount_cents": 1250, "card": "tok_canary_5up3r"}
+GOOD: dict[str, Any] = {
+    "sku": "apple",
+    "quantity": 2,
+    "amount_cents": 1250,
+    "card": "tok_canary_5up3r",
+}
 
 
 class Basket(BaseModel):
@@ -39,8 +44,18 @@ class Basket(BaseModel):
 
 def shop(service: Participant) -> Saga[Any]:
     """Two branches before the point of no return, a step that cannot be undone after it."""
-    saga = Saga("shop", version=1, input=Basket, sla="10m", summary="{quantity} × {sku}, {amount_cents:cents}")
-    few, undos, onward = Retry(limit=5), Retry(limit=10), Retry(limit=20)  # so that a test can count them
+    saga = Saga(
+        "shop",
+        version=1,
+        input=Basket,
+        sla="10m",
+        summary="{quantity} × {sku}, {amount_cents:cents}",
+    )
+    few, undos, onward = (
+        Retry(limit=5),
+        Retry(limit=10),
+        Retry(limit=20),
+    )  # so that a test can count them
 
     @saga.step(lane="orders", title="create the order", done="order created", retry=few)
     def create_order(ctx: Any, o: Any) -> str:
@@ -50,7 +65,13 @@ def shop(service: Participant) -> Saga[Any]:
     def void_order(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="inventory", after=[create_order], title="reserve the goods", done="stock reserved", retry=few)
+    @saga.step(
+        lane="inventory",
+        after=[create_order],
+        title="reserve the goods",
+        done="stock reserved",
+        retry=few,
+    )
     def reserve_stock(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
@@ -58,21 +79,44 @@ def shop(service: Participant) -> Saga[Any]:
     def release_stock(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="payments", after=[create_order], title="charge the card", done="card charged", retry=few)
+    @saga.step(
+        lane="payments",
+        after=[create_order],
+        title="charge the card",
+        done="card charged",
+        retry=few,
+    )
     def charge_card(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
     @charge_card.compensate(
-        fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=2), undone="card refunded"
+        fidelity="equivalent",
+        note="the refund shows on the statement beside the charge",
+        retry=Retry(limit=2),
+        undone="card refunded",
     )
     def refund_card(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="orders", after=[reserve_stock, charge_card], pivot=True, title="confirm the order", done="order confirmed", retry=few)
+    @saga.step(
+        lane="orders",
+        after=[reserve_stock, charge_card],
+        pivot=True,
+        title="confirm the order",
+        done="order confirmed",
+        retry=few,
+    )
     def confirm_order(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
-    @saga.step(lane="mail", irreversible=True, on_unknown="retry", title="send the receipt", done="receipt sent", retry=onward)
+    @saga.step(
+        lane="mail",
+        irreversible=True,
+        on_unknown="retry",
+        title="send the receipt",
+        done="receipt sent",
+        retry=onward,
+    )
     def send_receipt(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
@@ -113,15 +157,26 @@ class Shop(World):
         """A finding about an effect of a job that is lost, which `app` can undo. Returns (its id, keys of effects that were undone)."""
         saga, undone = self.registry.get("shop"), list[str]()
         assert saga is not None
-        saga.effect_readers["bank"] = lambda keys: [Seen(key, EffectState.UNDONE if key in undone else EffectState.DONE) for key in keys]
+        saga.effect_readers["bank"] = lambda keys: [
+            Seen(key, EffectState.UNDONE if key in undone else EffectState.DONE) for key in keys
+        ]
         saga.effect_undoers["bank"] = lambda ctx, seen: undone.append(seen.key)
         app.extensions[EXTENSION] = replace(app.extensions[EXTENSION], registry=self.registry)
         key = f"{new_id()}:{step}::action"
-        about = {"job_id": None, "saga": "shop", "step": step, "item": "", "service": "bank", "key": key}
+        about = {
+            "job_id": None,
+            "saga": "shop",
+            "step": step,
+            "item": "",
+            "service": "bank",
+            "key": key,
+        }
         found = {"finding": "orphan", "action": "told", "detail": {"there": {"state": "done"}}}
         findings.record(self.db, [about | found], {}, self.tenant, "surefoot")
         with reading(self.db) as connection:
-            (row,) = connection.execute(reconciliations.select().where(reconciliations.c.key == key))
+            (row,) = connection.execute(
+                reconciliations.select().where(reconciliations.c.key == key)
+            )
         return str(row.id), undone
 
     def key(self, role: str = "user", tenant: str = "default") -> str:
@@ -154,13 +209,23 @@ class Caller:
     def get(self, path: str, **headers: str) -> Any:
         return self.client.get(path, headers=self.headers | headers)
 
-    def post(self, path: str, json: Any = None, *, data: bytes | None = None, **headers: str) -> Any:
+    def post(
+        self, path: str, json: Any = None, *, data: bytes | None = None, **headers: str
+    ) -> Any:
         more: dict[str, Any] = (
-            {"data": data, "content_type": "application/json"} if data is not None else {"json": json} if json is not None else {}
+            {"data": data, "content_type": "application/json"}
+            if data is not None
+            else {"json": json}
+            if json is not None
+            else {}
         )
         return self.client.post(path, headers=self.headers | headers, **more)
 
     def submit(self, value: dict[str, Any] | None = None, **more: Any) -> Any:
         """POST /jobs; `headers` among `more` are the request's, the rest its fields."""
         headers = more.pop("headers", {})
-        return self.post("/api/v1/jobs", {"saga": "shop", "input": GOOD if value is None else value, **more}, **headers)
+        return self.post(
+            "/api/v1/jobs",
+            {"saga": "shop", "input": GOOD if value is None else value, **more},
+            **headers,
+        )

@@ -116,7 +116,9 @@ def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and
 ) -> None:
     job, other = failed(shop), failed(shop)
     meant = Meant(shop.tenant, saga="shop")
-    redrive.redrive_many(shop.db, shop.settings, meant, rate=1, ramp_s=0, actor=ADA, why="the bank is back")
+    redrive.redrive_many(
+        shop.db, shop.settings, meant, rate=1, ramp_s=0, actor=ADA, why="the bank is back"
+    )
     assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 2
     assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 0
     (letter,) = shop.letters(job)
@@ -204,7 +206,9 @@ def test_given_findings_when_people_close_them_then_acts_and_what_closes_by_itse
         "action": "told",
         "detail": None,
     }
-    opened = [found | {"finding": "orphan", "key": f"{new_id()}:charge_card::action"} for _ in range(3)]
+    opened = [
+        found | {"finding": "orphan", "key": f"{new_id()}:charge_card::action"} for _ in range(3)
+    ]
     findings.record(shop.db, opened, {}, shop.tenant, "surefoot")
     with reading(shop.db) as connection:
         ids = list(connection.scalars(select(reconciliations.c.id).order_by(reconciliations.c.id)))
@@ -228,7 +232,9 @@ def test_given_findings_when_people_close_them_then_acts_and_what_closes_by_itse
         text("DELETE FROM acts"),
     ],
 )
-def test_given_an_act_when_changed_or_taken_away_then_the_store_refuses(shop: Shop, change: Any) -> None:
+def test_given_an_act_when_changed_or_taken_away_then_the_store_refuses(
+    shop: Shop, change: Any
+) -> None:
     transaction(shop.db, lambda tx: acts.note(tx, ADA, Act("test", "job", "")))
     with (
         pytest.raises(DBAPIError, match="acts are kept as they were written"),
@@ -275,7 +281,9 @@ LISTS: dict[str, tuple[Asked, str]] = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_given_a_list_of_acts_then_its_page_is_read_in_the_order_of_an_index(shop: Shop, name: str) -> None:
+def test_given_a_list_of_acts_then_its_page_is_read_in_the_order_of_an_index(
+    shop: Shop, name: str
+) -> None:
     asked, index = LISTS[name]
     for after in (None, (datetime(2026, 11, 28, tzinfo=UTC), KEY)):
         ask: Callable[[Connection], Any] = partial(acts.page, asked=asked, after=after, limit=10)

@@ -102,22 +102,37 @@ def test_given_a_charge_that_is_not_undone_when_the_job_is_cancelled_then_senten
     shop.deliver(shop.next("subscription.charge"))
     shop.cancel(job)
     assert shop.land(job) == "cancelled"
-    assert said(shop, job) == "Cancelled by test. 1 effect stays: charge (a month that was used is paid)."
+    assert (
+        said(shop, job)
+        == "Cancelled by test. 1 effect stays: charge (a month that was used is paid)."
+    )
     view = job_view(shop.db, job, None)
     assert (view["outcome"], view["left_over"]) == ("undone_partly", ["charge"])
     assert list_jobs(shop.db, None)[0][0]["outcome"] == "undone_partly"
     effects = effects_view(shop.db, job, None)
-    assert effects["items"][0]["undo"] == {"state": "stays", "attempts": 0, "note": "a month that was used is paid"}
-    assert (effects["summary"]["left_over"], effects["summary"]["sentence"]) == (1, "1 took effect and stays, as the saga says")
+    assert effects["items"][0]["undo"] == {
+        "state": "stays",
+        "attempts": 0,
+        "note": "a month that was used is paid",
+    }
+    assert (effects["summary"]["left_over"], effects["summary"]["sentence"]) == (
+        1,
+        "1 took effect and stays, as the saga says",
+    )
 
 
-def test_given_one_that_stays_and_one_that_is_undone_when_cancelled_then_both_are_said(world: Make) -> None:
+def test_given_one_that_stays_and_one_that_is_undone_when_cancelled_then_both_are_said(
+    world: Make,
+) -> None:
     shop = world(subscription)
     job = shop.submit()
     shop.drain()
     shop.cancel(job)
     assert shop.land(job) == "cancelled"
-    assert said(shop, job) == "Cancelled by test. Undone but for charge (a month that was used is paid); unbook."
+    assert (
+        said(shop, job)
+        == "Cancelled by test. Undone but for charge (a month that was used is paid); unbook."
+    )
 
 
 def test_given_one_that_may_have_happened_and_stays_when_undone_then_said_so(world: Make) -> None:
@@ -129,7 +144,10 @@ def test_given_one_that_may_have_happened_and_stays_when_undone_then_said_so(wor
     assert shop.land(job) == "cancelled"
     assert "charge (it may have happened; a month that was used is paid)" in said(shop, job)
     effects = effects_view(shop.db, job, None)
-    assert (effects["items"][0]["outcome"], effects["items"][0]["undo"]["state"]) == ("unknown", "stays")
+    assert (effects["items"][0]["outcome"], effects["items"][0]["undo"]["state"]) == (
+        "unknown",
+        "stays",
+    )
 
 
 def test_given_such_a_job_when_it_goes_forward_then_nothing_is_left_over(world: Make) -> None:
@@ -142,7 +160,9 @@ def test_given_such_a_job_when_it_goes_forward_then_nothing_is_left_over(world: 
 
 
 # --- what failed, and what failed afterwards ---------------------------------------------------------------------
-def test_given_an_undo_that_fails_when_shown_then_why_the_job_failed_stays_and_the_trouble_is_told_apart(shop: Shop) -> None:
+def test_given_an_undo_that_fails_when_shown_then_why_the_job_failed_stays_and_the_trouble_is_told_apart(
+    shop: Shop,
+) -> None:
     shop.service.script["charge_card", "action"] = [lambda ctx: "charged"]
     shop.service.script["reserve_stock", "action"] = [Rejected("no goods are left")]
     shop.service.script["charge_card", "undo"] = [RuntimeError("bank: 503")] * 2
@@ -156,15 +176,24 @@ def test_given_an_undo_that_fails_when_shown_then_why_the_job_failed_stays_and_t
         "reserve_stock",
         "no goods are left",
     )
-    assert (view["trouble"]["step"], view["trouble"]["kind"], view["trouble"]["message"]) == ("charge_card", "undo", "bank: 503")
+    assert (view["trouble"]["step"], view["trouble"]["kind"], view["trouble"]["message"]) == (
+        "charge_card",
+        "undo",
+        "bank: 503",
+    )
     assert "refund_card gave up after 2 attempts (bank: 503)" in said(shop, job)
-    assert "Why it is undone: no goods are left (reserve_stock); not undone so far: order created and card charged." in said(shop, job)
+    assert (
+        "Why it is undone: no goods are left (reserve_stock); not undone so far: order created and card charged."
+        in said(shop, job)
+    )
     letter = decide.letter_of(shop.db, job, "charge_card")
     shop.rung(decide.waive(shop.db, letter, "anna", "written off"))
     assert shop.land(job) == "failed"
     view = job_view(shop.db, job, shop.tenant)
     assert (view["reason"], view["error"]["step"]) == ("no goods are left", "reserve_stock")
-    assert said(shop, job).startswith("Failed: no goods are left (reserve_stock). Undone but for card charged (waived by a person)")
+    assert said(shop, job).startswith(
+        "Failed: no goods are left (reserve_stock). Undone but for card charged (waived by a person)"
+    )
 
 
 def test_given_a_step_past_the_pivot_that_is_given_up_when_shown_then_trouble_and_no_cause_and_none_when_it_completed(
@@ -174,9 +203,17 @@ def test_given_a_step_past_the_pivot_that_is_given_up_when_shown_then_trouble_an
     job = shop.order()
     assert shop.land(job) == "attention"
     view = job_view(shop.db, job, shop.tenant)
-    assert (view["reason"], view["error"], view["trouble"]["message"]) == (None, None, "mail is away")
+    assert (view["reason"], view["error"], view["trouble"]["message"]) == (
+        None,
+        None,
+        "mail is away",
+    )
     shop.service.script.clear()
-    shop.rung(decide.retry(shop.db, decide.letter_of(shop.db, job, "send_receipt"), "anna", "mail is back"))
+    shop.rung(
+        decide.retry(
+            shop.db, decide.letter_of(shop.db, job, "send_receipt"), "anna", "mail is back"
+        )
+    )
     assert shop.land(job) == "completed"
     view = job_view(shop.db, job, shop.tenant)
     assert (view["reason"], view["error"]) == (None, None)
@@ -195,31 +232,42 @@ def test_given_a_declined_charge_when_undone_then_its_effect_tells_of_no_refund(
     )
 
 
-def test_given_a_long_job_without_words_when_undone_or_done_then_counted_and_no_english_is_guessed(world: Make) -> None:
+def test_given_a_long_job_without_words_when_undone_or_done_then_counted_and_no_english_is_guessed(
+    world: Make,
+) -> None:
     shop = world(long_one)
     shop.service.script["bind_book", "action"] = [Rejected("no glue")]
     job = shop.submit()
     assert shop.land(job) == "failed"
-    assert said(shop, job) == "Failed: no glue (bind_book). Undone: nothing is left of it; 12 steps undone; not done: bind_book."
+    assert (
+        said(shop, job)
+        == "Failed: no glue (bind_book). Undone: nothing is left of it; 12 steps undone; not done: bind_book."
+    )
     whole = shop.submit()
     assert shop.land(whole) == "completed"
     assert said(shop, whole).endswith(": 13 steps done.")
 
 
-def test_given_a_summary_when_a_job_is_accepted_then_view_and_list_have_it_and_a_re_run_too(shop: Shop) -> None:
+def test_given_a_summary_when_a_job_is_accepted_then_view_and_list_have_it_and_a_re_run_too(
+    shop: Shop,
+) -> None:
     job = shop.order(value={"sku": "tok_canary_5up3r pears"})
     assert job_view(shop.db, job, None)["summary"] == "2 × *** pears, 12.50"
     assert list_jobs(shop.db, None)[0][0]["summary"] == "2 × *** pears, 12.50"
     shop.drain()
 
 
-def test_given_other_words_when_the_same_definition_is_registered_again_then_they_are_kept(shop: Shop) -> None:
+def test_given_other_words_when_the_same_definition_is_registered_again_then_they_are_kept(
+    shop: Shop,
+) -> None:
     (saga,) = shop.registry.all()
     before = saga.digest
     saga.summary = "{sku}"
     register(shop.db, [saga])
     with shop.db.connect() as connection, connection.begin():
-        row = connection.execute(select(definitions.c.digest, definitions.c.words).where(definitions.c.saga == "shop")).one()
+        row = connection.execute(
+            select(definitions.c.digest, definitions.c.words).where(definitions.c.saga == "shop")
+        ).one()
     assert (row.digest, row.words["summary"]) == (before, "{sku}")
 
 

@@ -37,7 +37,11 @@ def steps(view: dict[str, Any]) -> dict[str, str]:
 
 
 def undos(view: dict[str, Any]) -> dict[str, str]:
-    return {step["name"]: step["compensation"]["state"] for step in view["steps"] if step["compensation"]}
+    return {
+        step["name"]: step["compensation"]["state"]
+        for step in view["steps"]
+        if step["compensation"]
+    }
 
 
 def deliver(shop: Shop, *steps: str) -> None:
@@ -49,9 +53,23 @@ def test_given_accepted_job_when_shown_then_pending_with_its_place(shop: Shop) -
     first, second = shop.order(), shop.order(tags=("a", "b"))
     view = show(shop, second)
     assert set(view) == MEMBERS
-    assert (view["state"], view["outcome"], view["tags"], view["started_at"]) == ("pending", "open", ["a", "b"], None)
-    assert (show(shop, first)["queue"], view["queue"]) == ({"position": 1, "eta_seconds": None}, {"position": 2, "eta_seconds": None})
-    assert [step["name"] for step in view["steps"]] == ["create_order", "reserve_stock", "charge_card", "confirm_order", "send_receipt"]
+    assert (view["state"], view["outcome"], view["tags"], view["started_at"]) == (
+        "pending",
+        "open",
+        ["a", "b"],
+        None,
+    )
+    assert (show(shop, first)["queue"], view["queue"]) == (
+        {"position": 1, "eta_seconds": None},
+        {"position": 2, "eta_seconds": None},
+    )
+    assert [step["name"] for step in view["steps"]] == [
+        "create_order",
+        "reserve_stock",
+        "charge_card",
+        "confirm_order",
+        "send_receipt",
+    ]
     assert steps(view) == {
         "create_order": "queued", "reserve_stock": "pending", "charge_card": "pending", "confirm_order": "pending",
         "send_receipt": "pending",
@@ -65,10 +83,17 @@ def test_given_accepted_job_when_shown_then_pending_with_its_place(shop: Shop) -
 
 
 def test_given_secret_in_input_when_anything_is_shown_then_it_is_not(shop: Shop) -> None:
-    shop.service.script["charge_card", "action"].append(Rejected(f"the bank declined {GOOD['card']}"))
+    shop.service.script["charge_card", "action"].append(
+        Rejected(f"the bank declined {GOOD['card']}")
+    )
     job_id = shop.order()
     shop.land(job_id)
-    shown = [show(shop, job_id), history_view(shop.db, job_id, None), effects_view(shop.db, job_id, None), list_jobs(shop.db, None)]
+    shown = [
+        show(shop, job_id),
+        history_view(shop.db, job_id, None),
+        effects_view(shop.db, job_id, None),
+        list_jobs(shop.db, None),
+    ]
     assert "declined" in str(shown)
     assert GOOD["card"] not in str(shown)
 
@@ -77,7 +102,11 @@ def test_given_completed_job_when_shown_then_done_with_result_of_its_last_step(s
     job_id = shop.order()
     shop.land(job_id)
     view = show(shop, job_id)
-    assert (view["state"], view["outcome"], view["result"]) == ("completed", "done", "send_receipt done")
+    assert (view["state"], view["outcome"], view["result"]) == (
+        "completed",
+        "done",
+        "send_receipt done",
+    )
     assert view["progress"] == {"fraction": 1.0, "message": "5 of 5 steps done"}
     assert view["created_at"] <= view["started_at"] <= view["finished_at"]
     assert set(steps(view).values()) == {"completed"}
@@ -89,11 +118,19 @@ def test_given_declined_card_when_undone_then_told_with_every_compensation(shop:
     job_id = shop.order()
     shop.land(job_id)
     view = show(shop, job_id)
-    assert (view["state"], view["outcome"], view["reason"]) == ("failed", "undone", "the bank declined the card")
+    assert (view["state"], view["outcome"], view["reason"]) == (
+        "failed",
+        "undone",
+        "the bank declined the card",
+    )
     assert view["error"]["step"] == "charge_card"
     assert steps(view)["charge_card"] == "failed"
     assert steps(view)["confirm_order"] == "not_started"
-    assert undos(view) == {"create_order": "completed", "reserve_stock": "completed", "charge_card": "not_needed"}
+    assert undos(view) == {
+        "create_order": "completed",
+        "reserve_stock": "completed",
+        "charge_card": "not_needed",
+    }
     assert view["steps"][2]["error"]["message"] == "the bank declined the card"
 
 
@@ -114,10 +151,20 @@ def test_given_cancel_when_undone_then_effects_say_how_well(shop: Shop) -> None:
         "key": f"{job_id}:charge_card::action",
         "outcome": "done",
         "fidelity": "equivalent",
-        "undo": {"state": "done", "attempts": 1, "note": "the refund shows on the statement beside the charge"},
+        "undo": {
+            "state": "done",
+            "attempts": 1,
+            "note": "the refund shows on the statement beside the charge",
+        },
     }
-    assert (by_step["send_receipt"]["outcome"], by_step["send_receipt"]["fidelity"]) == ("none", "irreversible")
-    assert effects["summary"]["sentence"] == "compensated: 2 exact, 1 equivalent (refund_card), 0 left over"
+    assert (by_step["send_receipt"]["outcome"], by_step["send_receipt"]["fidelity"]) == (
+        "none",
+        "irreversible",
+    )
+    assert (
+        effects["summary"]["sentence"]
+        == "compensated: 2 exact, 1 equivalent (refund_card), 0 left over"
+    )
 
 
 def test_given_waived_undo_when_ended_then_undone_partly_with_the_list(shop: Shop) -> None:
@@ -129,10 +176,18 @@ def test_given_waived_undo_when_ended_then_undone_partly_with_the_list(shop: Sho
     assert (show(shop, job_id)["state"], show(shop, job_id)["outcome"], undos(show(shop, job_id))["charge_card"]) == (
         "attention", "open", "failed",
     )  # fmt: skip
-    shop.rung(decide.waive(shop.db, decide.letter_of(shop.db, job_id, "charge_card"), "op", "the customer keeps it"))
+    shop.rung(
+        decide.waive(
+            shop.db, decide.letter_of(shop.db, job_id, "charge_card"), "op", "the customer keeps it"
+        )
+    )
     shop.land(job_id)
     view = show(shop, job_id)
-    assert (view["state"], view["outcome"], view["left_over"]) == ("cancelled", "undone_partly", ["charge_card"])
+    assert (view["state"], view["outcome"], view["left_over"]) == (
+        "cancelled",
+        "undone_partly",
+        ["charge_card"],
+    )
     assert undos(view)["charge_card"] == "waived"
 
 
@@ -146,7 +201,11 @@ def test_given_failed_jobs_when_listed_by_outcome_then_each_by_whether_something
         landed.append(shop.order())
         shop.land(landed[-1])
     left, whole = landed
-    shop.rung(decide.waive(shop.db, decide.letter_of(shop.db, left, "charge_card"), "op", "the customer keeps it"))
+    shop.rung(
+        decide.waive(
+            shop.db, decide.letter_of(shop.db, left, "charge_card"), "op", "the customer keeps it"
+        )
+    )
     shop.land(left)
     for word, wanted in (("undone_partly", [left]), ("undone", [whole]), ("failed", [whole, left])):
         rows, _ = list_jobs(shop.db, shop.tenant, state=word)
@@ -155,18 +214,29 @@ def test_given_failed_jobs_when_listed_by_outcome_then_each_by_whether_something
 
 
 def test_given_back_off_when_shown_then_running_and_given_a_wait_then_waiting(shop: Shop) -> None:
-    shop.service.script["create_order", "action"] += [RuntimeError("later"), lambda ctx: NotYet(after=30)]
+    shop.service.script["create_order", "action"] += [
+        RuntimeError("later"),
+        lambda ctx: NotYet(after=30),
+    ]
     job_id = shop.order()
     deliver(shop, "create_order")
-    assert (show(shop, job_id)["state"], steps(show(shop, job_id))["create_order"]) == ("running", "waiting")
+    assert (show(shop, job_id)["state"], steps(show(shop, job_id))["create_order"]) == (
+        "running",
+        "waiting",
+    )
     shop.let_pass(61)
     shop.sweep()
     deliver(shop, "create_order")
     assert (show(shop, job_id)["state"], show(shop, job_id)["queue"]) == ("waiting", None)
 
 
-def test_given_each_state_when_filtered_then_the_list_derives_it_as_the_job_does(shop: Shop) -> None:
-    shop.service.script["create_order", "action"] += [lambda ctx: NotYet(after=30), RuntimeError("later")]
+def test_given_each_state_when_filtered_then_the_list_derives_it_as_the_job_does(
+    shop: Shop,
+) -> None:
+    shop.service.script["create_order", "action"] += [
+        lambda ctx: NotYet(after=30),
+        RuntimeError("later"),
+    ]
     waiting = shop.order()
     deliver(shop, "create_order")
     running = shop.order()
@@ -177,21 +247,36 @@ def test_given_each_state_when_filtered_then_the_list_derives_it_as_the_job_does
     completed = shop.order()
     shop.drain()
     pending = shop.order()
-    ids = {"waiting": waiting, "running": running, "cancelled": cancelled, "completed": completed, "pending": pending}
+    ids = {
+        "waiting": waiting,
+        "running": running,
+        "cancelled": cancelled,
+        "completed": completed,
+        "pending": pending,
+    }
     for state, job_id in ids.items():
         assert show(shop, job_id)["state"] == state
-        assert [item["id"] for item in list_jobs(shop.db, shop.tenant, state=state)[0]] == [job_id], state
+        assert [item["id"] for item in list_jobs(shop.db, shop.tenant, state=state)[0]] == [
+            job_id
+        ], state
     assert list_jobs(shop.db, shop.tenant, state="attention") == ([], None)
     everything, _ = list_jobs(shop.db, shop.tenant)
     assert [item["id"] for item in everything] == list(reversed(ids.values()))
-    assert {item["id"]: item["state"] for item in everything} == {job_id: state for state, job_id in ids.items()}
+    assert {item["id"]: item["state"] for item in everything} == {
+        job_id: state for state, job_id in ids.items()
+    }
 
 
 def test_given_another_tenant_or_nonsense_when_read_then_not_found(shop: Shop) -> None:
     job_id = shop.order()
     other = tenants.ensure(shop.db, "other")
     for view in (job_view, history_view, effects_view):
-        for asked, tenant in ((job_id, other), ("no-id", shop.tenant), ("018f0000-0000-7000-8000-000000000001", None), ("", None)):
+        for asked, tenant in (
+            (job_id, other),
+            ("no-id", shop.tenant),
+            ("018f0000-0000-7000-8000-000000000001", None),
+            ("", None),
+        ):
             with pytest.raises(NotFound):
                 view(shop.db, asked, tenant)
         assert view(shop.db, job_id, None)
@@ -201,7 +286,12 @@ def test_given_another_tenant_or_nonsense_when_read_then_not_found(shop: Shop) -
 def test_given_many_jobs_when_paged_then_each_once_newest_first(shop: Shop) -> None:
     made = [shop.order(tags=("even",) if n % 2 == 0 else ()) for n in range(7)]
     for tenant in (shop.tenant, None):
-        for filters, wanted in (({}, made), ({"tag": "even"}, made[::2]), ({"saga": "shop"}, made), ({"saga": "other"}, [])):
+        for filters, wanted in (
+            ({}, made),
+            ({"tag": "even"}, made[::2]),
+            ({"saga": "shop"}, made),
+            ({"saga": "other"}, []),
+        ):
             seen: list[str] = []
             after = None
             while True:
@@ -252,7 +342,11 @@ def test_given_history_when_read_then_in_order_and_in_pages(shop: Shop) -> None:
     shop.land(job_id)
     whole = history_view(shop.db, job_id, shop.tenant)
     assert [item["seq"] for item in whole["items"]] == list(range(1, len(whole["items"]) + 1))
-    assert (whole["items"][0]["event"], whole["items"][-1]["event"], whole["next"]) == ("submitted", "job_completed", None)
+    assert (whole["items"][0]["event"], whole["items"][-1]["event"], whole["next"]) == (
+        "submitted",
+        "job_completed",
+        None,
+    )
     page = history_view(shop.db, job_id, shop.tenant, limit=2)
     assert page["next"] == 2
     assert history_view(shop.db, job_id, shop.tenant, after=2, limit=2)["items"][0]["seq"] == 3
@@ -263,7 +357,9 @@ def test_given_sagas_when_read_then_schema_graph_and_how_each_step_is_undone(sho
     view = saga_view(shop.db, "shop")
     assert view["input"]["properties"]["card"]["writeOnly"] is True
     assert ["charge_card", "confirm_order"] in view["graph"]["edges"]
-    table = {row["step"]: (row["undo"], row["fidelity"], row["why"]) for row in view["compensations"]}
+    table = {
+        row["step"]: (row["undo"], row["fidelity"], row["why"]) for row in view["compensations"]
+    }
     assert table["charge_card"] == ("refund_card", "equivalent", None)
     assert table["confirm_order"] == (None, None, "the point of no return")
     assert table["send_receipt"] == (None, "irreversible", "after the point of no return")
@@ -272,8 +368,12 @@ def test_given_sagas_when_read_then_schema_graph_and_how_each_step_is_undone(sho
 
 
 def test_given_workers_when_read_then_live_ones_count_for_their_lanes(shop: Shop) -> None:
-    keep.register_worker(shop.db, "b1", host="a", pid=1, lanes=["orders", "mail"], digests=["d"], concurrency=2)
-    keep.register_worker(shop.db, "b2", host="b", pid=2, lanes=["orders"], digests=["d"], concurrency=2)
+    keep.register_worker(
+        shop.db, "b1", host="a", pid=1, lanes=["orders", "mail"], digests=["d"], concurrency=2
+    )
+    keep.register_worker(
+        shop.db, "b2", host="b", pid=2, lanes=["orders"], digests=["d"], concurrency=2
+    )
     keep.worker_stopped(shop.db, "b2")
     view = workers_view(shop.db)
     assert view["lanes"] == {"mail": 1, "orders": 1}

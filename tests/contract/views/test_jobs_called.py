@@ -55,7 +55,9 @@ def test_given_a_short_name_when_read_then_it_is_the_end_of_its_id(bits: int) ->
     assert parse_short_name(name.replace("1", "l").replace("0", "O")) == ("order", f"{bits:05x}")
 
 
-@pytest.mark.parametrize(("said", "index"), [("shop-7K3F", "ix_jobs_name"), ("018f0000-0000", "pk_jobs|autoindex_jobs")])
+@pytest.mark.parametrize(
+    ("said", "index"), [("shop-7K3F", "ix_jobs_name"), ("018f0000-0000", "pk_jobs|autoindex_jobs")]
+)
 def test_given_a_name_then_an_index_finds_its_jobs(shop: Shop, said: str, index: str) -> None:
     with heard(shop.db) as sent:
         jobs_called(shop.db, said, shop.tenant)

@@ -72,11 +72,15 @@ def yard(ready_url: str) -> Iterator[Yard]:
     yard.close()
 
 
-def test_given_two_in_line_when_asked_why_then_the_lock_its_holder_and_who_comes_first(yard: Yard) -> None:
+def test_given_two_in_line_when_asked_why_then_the_lock_its_holder_and_who_comes_first(
+    yard: Yard,
+) -> None:
     holder, first, second = yard.begin("order:A-17"), yard.begin("order:A-17", "b"), yard.begin("b")
     told = why(yard.db, first, yard.tenant)
     assert told["state"] == "waiting"
-    assert told["sentence"].startswith(f"Waits for the lock order:A-17, held by job {short_name('move', holder)}, since ")
+    assert told["sentence"].startswith(
+        f"Waits for the lock order:A-17, held by job {short_name('move', holder)}, since "
+    )
     assert told["sentence"].endswith(" UTC; 0 before it.")
     (wait,) = told["waiting_for"]
     assert (wait["kind"], wait["what"]) == ("lock", "the lock order:A-17")
@@ -115,7 +119,10 @@ def test_given_locks_when_listed_then_page_by_page_each_tenant_its_own_and_other
     one = yard.begin("b", "a", "*b")
     yard.tenant = other
     two, foreign = yard.begin("*b"), yard.begin("z", "a")
-    told = [(item["key"], item["tenant"], item["held_by"]["id"]) for item in locks_view(yard.db, None)["items"]]
+    told = [
+        (item["key"], item["tenant"], item["held_by"]["id"])
+        for item in locks_view(yard.db, None)["items"]
+    ]
     assert told == [
         ("a", "default", one),
         ("b", "default", one),
@@ -146,7 +153,9 @@ def test_given_locks_when_listed_then_page_by_page_each_tenant_its_own_and_other
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_given_jobs_with_many_keys_when_paged_then_each_key_once_and_no_key_in_next(yard: Yard, limit: int) -> None:
+def test_given_jobs_with_many_keys_when_paged_then_each_key_once_and_no_key_in_next(
+    yard: Yard, limit: int
+) -> None:
     for keys in (["a", "b", "c"], ["d"], ["e", "f"], ["a"]):
         yard.begin(*keys)
     found, after = [], ""
@@ -163,9 +172,13 @@ def test_given_jobs_with_many_keys_when_paged_then_each_key_once_and_no_key_in_n
     yard.drain()
 
 
-def test_given_operator_when_asked_over_http_then_the_documented_shape_and_users_are_refused(sqlite_url: str) -> None:
+def test_given_operator_when_asked_over_http_then_the_documented_shape_and_users_are_refused(
+    sqlite_url: str,
+) -> None:
     yard = Yard(sqlite_url)
-    app = create_app(yard.settings.model_copy(update={"database_url": yard.url}), publisher=yard.broker)
+    app = create_app(
+        yard.settings.model_copy(update={"database_url": yard.url}), publisher=yard.broker
+    )
     yard.apps.append(app)
     holder, waiter = yard.begin("a"), yard.begin("a")
     operator = Caller(app, yard.key("operator"))
@@ -173,16 +186,29 @@ def test_given_operator_when_asked_over_http_then_the_documented_shape_and_users
     page = shapes.LockList.model_validate_json(answer.data)
     assert page.items[0].held_by is not None
     assert page.items[0].queue[0].job is not None
-    assert (page.items[0].held_by.id, page.items[0].queue[0].job.id, page.items[0].waiting) == (holder, waiter, 1)
-    assert operator.get("/api/v1/locks", **{"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    assert (page.items[0].held_by.id, page.items[0].queue[0].job.id, page.items[0].waiting) == (
+        holder,
+        waiter,
+        1,
+    )
+    assert (
+        operator.get("/api/v1/locks", **{"If-None-Match": answer.headers["ETag"]}).status_code
+        == 304
+    )
     assert page.next is None
     assert operator.get("/api/v1/locks?cursor=a").get_json()["type"].endswith("/invalid-cursor")
     yard.begin("b")
     following = operator.get("/api/v1/locks?limit=1").get_json()["next"]
-    assert [item["key"] for item in operator.get(f"/api/v1/locks?cursor={following}").get_json()["items"]] == ["b"]
+    assert [
+        item["key"]
+        for item in operator.get(f"/api/v1/locks?cursor={following}").get_json()["items"]
+    ] == ["b"]
     assert operator.get("/api/v1/locks?order=up").status_code == 422
     assert Caller(app, yard.key()).get("/api/v1/locks").status_code == 403
-    assert operator.get("/api/v1/sagas/move").get_json()["locks"] == {"on_locked": "wait", "wait_seconds": 600.0}
+    assert operator.get("/api/v1/sagas/move").get_json()["locks"] == {
+        "on_locked": "wait",
+        "wait_seconds": 600.0,
+    }
     assert saga_view(yard.db, "move")["locks"] is not None
     yard.close()
 

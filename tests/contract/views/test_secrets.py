@@ -48,7 +48,9 @@ class Leaky(Shop):
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[Leaky]:
-    world = Leaky(f"sqlite:///{tmp_path / 'surefoot.sqlite'}")  # what is shown is the same code on both databases
+    world = Leaky(
+        f"sqlite:///{tmp_path / 'surefoot.sqlite'}"
+    )  # what is shown is the same code on both databases
     yield world
     world.close()
 
@@ -73,7 +75,11 @@ def read_all(app: Flask, key: str, names: dict[str, list[str]]) -> list[tuple[st
             continue
         paths = [rule.rule]
         for part in re.findall(r"<[^>]+>", rule.rule):
-            paths = [path.replace(part, value) for path in paths for value in names[part.strip("<>").rpartition(":")[2]]]
+            paths = [
+                path.replace(part, value)
+                for path in paths
+                for value in names[part.strip("<>").rpartition(":")[2]]
+            ]
         for path in paths:
             answer = caller.get(path) if path.startswith(("/api/", "/metrics")) else page.get(path)
             assert answer.status_code < 500, path
@@ -100,24 +106,52 @@ def reading_commands(jobs: list[str], letters: list[str]) -> list[list[str]]:
 @pytest.fixture
 def jobs(world: Leaky) -> list[str]:
     """One that went well, one that was refused, one that asks a person, and one that waits for that one's lock."""
-    well, refused, asks = world.said(), world.said(sku="pear", end="refused"), world.said(sku="plum", end="undo_fails")
-    assert [world.land(job) for job in (well, refused, asks)] == ["completed", "failed", "attention"]
+    well, refused, asks = (
+        world.said(),
+        world.said(sku="pear", end="refused"),
+        world.said(sku="plum", end="undo_fails"),
+    )
+    assert [world.land(job) for job in (well, refused, asks)] == [
+        "completed",
+        "failed",
+        "attention",
+    ]
     waits = world.said(sku="plum")
     world.drain()
     assert world.operation(waits, "speak").wait == "lock"
     with world.db.begin() as tx:
         key = effect_key(well, "speak", "", "action")
-        row = {"job_id": well, "saga": "leaky", "step": "speak", "item": "", "service": "a", "key": key, "finding": "different"}
-        tx.execute(reconciliations.insert().values(id=asks, tenant_id=world.tenant, action="asked", detail={}, actor="test", **row))
+        row = {
+            "job_id": well,
+            "saga": "leaky",
+            "step": "speak",
+            "item": "",
+            "service": "a",
+            "key": key,
+            "finding": "different",
+        }
+        tx.execute(
+            reconciliations.insert().values(
+                id=asks, tenant_id=world.tenant, action="asked", detail={}, actor="test", **row
+            )
+        )
     return [well, refused, asks, waits]
 
 
-def test_given_secrets_said_everywhere_when_every_page_and_answer_is_read_then_none(world: Leaky, jobs: list[str]) -> None:
+def test_given_secrets_said_everywhere_when_every_page_and_answer_is_read_then_none(
+    world: Leaky, jobs: list[str]
+) -> None:
     app = world.web()
     with reading(world.db) as connection:
         letters = list(connection.scalars(select(dead_letters.c.id)))
     assert letters
-    names = {"job_id": jobs, "letter_id": letters, "name": ["leaky"], "message_id": jobs[:1], "slug": ["conflict"]}
+    names = {
+        "job_id": jobs,
+        "letter_id": letters,
+        "name": ["leaky"],
+        "message_id": jobs[:1],
+        "slug": ["conflict"],
+    }
     names |= {"step": ["speak"], "finding_id": jobs[2:3]}
     answers = read_all(app, world.key("admin"), names)
     assert [(path, told(text)) for path, text in answers if told(text)] == []
@@ -127,21 +161,39 @@ def test_given_secrets_said_everywhere_when_every_page_and_answer_is_read_then_n
     assert len(pages) == len(jobs)
 
 
-def test_given_a_form_with_a_fault_when_drawn_again_then_its_secrets_are_not_in_it(world: Leaky) -> None:
+def test_given_a_form_with_a_fault_when_drawn_again_then_its_secrets_are_not_in_it(
+    world: Leaky,
+) -> None:
     page = page_of(world.web(), world.key("user"))
     drawn = page.get("/?saga=leaky").get_data(as_text=True)
-    assert re.findall(r'name="f.(\w+)" value="([^"]*)" type="password"', drawn) == [("card", ""), ("pin", ""), ("word", "")]
-    form = {"saga": "leaky", "key": "k", "f.sku": "", "f.card": CANARY, "f.pin": str(PIN), "f.word": WORD, "f.end": "seen"}
+    assert re.findall(r'name="f.(\w+)" value="([^"]*)" type="password"', drawn) == [
+        ("card", ""),
+        ("pin", ""),
+        ("word", ""),
+    ]
+    form = {
+        "saga": "leaky",
+        "key": "k",
+        "f.sku": "",
+        "f.card": CANARY,
+        "f.pin": str(PIN),
+        "f.word": WORD,
+        "f.end": "seen",
+    }
     again = page.post("/jobs", data=form)
     text = again.get_data(as_text=True)
     assert (again.status_code, told(html.unescape(text)), 'value="seen"' in text) == (422, [], True)
 
 
-def test_given_a_step_under_way_when_it_tells_its_progress_then_it_is_shown_masked(world: Leaky) -> None:
+def test_given_a_step_under_way_when_it_tells_its_progress_then_it_is_shown_masked(
+    world: Leaky,
+) -> None:
     caller = Caller(world.web(), world.key("admin"))
     seen: list[str] = []
     job = world.said()
-    world.running = lambda: seen.extend(caller.get(f"/api/v1/jobs/{job}{tail}").get_data(as_text=True) for tail in ("", "/why"))  # type: ignore[assignment]
+    world.running = lambda: seen.extend(
+        caller.get(f"/api/v1/jobs/{job}{tail}").get_data(as_text=True) for tail in ("", "/why")
+    )  # type: ignore[assignment]
     assert world.land(job) == "completed"
     assert len(seen) == 2
     assert [told(text) for text in seen] == [[], []]
@@ -149,14 +201,22 @@ def test_given_a_step_under_way_when_it_tells_its_progress_then_it_is_shown_mask
 
 
 def test_given_secrets_said_everywhere_when_every_reading_command_is_run_then_none(
-    world: Leaky, jobs: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    world: Leaky,
+    jobs: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", world.url)
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
     settings.cache_clear()
     with reading(world.db) as connection:
         letters = list(connection.scalars(select(dead_letters.c.id)))
-    lines = [line for line in reading_commands(jobs[:3], letters) if line[:2] != ["jobs", "watch"] or line[2] in jobs[:2]]
+    lines = [
+        line
+        for line in reading_commands(jobs[:3], letters)
+        if line[:2] != ["jobs", "watch"] or line[2] in jobs[:2]
+    ]
     assert len(lines) > 20
     masked = 0
     for line in lines:
@@ -168,10 +228,14 @@ def test_given_secrets_said_everywhere_when_every_reading_command_is_run_then_no
     settings.cache_clear()
 
 
-def test_given_secrets_said_everywhere_when_kept_then_what_steps_need_is_the_truth(world: Leaky, jobs: list[str]) -> None:
+def test_given_secrets_said_everywhere_when_kept_then_what_steps_need_is_the_truth(
+    world: Leaky, jobs: list[str]
+) -> None:
     o = operations.c
     with reading(world.db) as connection:
-        row = connection.execute(select(operations).where(o.job_id == jobs[0], o.step == "speak", o.kind == "action")).one()
+        row = connection.execute(
+            select(operations).where(o.job_id == jobs[0], o.step == "speak", o.kind == "action")
+        ).one()
     assert (row.result["card"], row.checkpoint) == (CANARY, {"card": CANARY})
     assert told(str([row.progress, row.error])) == []
 
@@ -188,7 +252,9 @@ print("began", world.land(world.submit(input=GIVEN)), world.land(world.submit(in
 """
 
 
-def test_given_secrets_said_everywhere_when_a_worker_writes_its_log_then_none(tmp_path: Path) -> None:
+def test_given_secrets_said_everywhere_when_a_worker_writes_its_log_then_none(
+    tmp_path: Path,
+) -> None:
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": "text"}
     words = [sys.executable, "-c", RUN, f"sqlite:///{tmp_path / 'store.sqlite'}"]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True, timeout=120)

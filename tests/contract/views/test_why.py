@@ -31,7 +31,13 @@ def says(answer: dict[str, Any], pattern: str) -> None:
 def worker(shop: Shop, host: str, *lanes: str, digests: list[str] | None = None) -> str:
     boot = f"boot-{host}"
     keep.register_worker(
-        shop.db, boot, host=host, pid=1, lanes=list(lanes), digests=digests or [shop.registry.all()[0].digest], concurrency=2
+        shop.db,
+        boot,
+        host=host,
+        pid=1,
+        lanes=list(lanes),
+        digests=digests or [shop.registry.all()[0].digest],
+        concurrency=2,
     )
     return boot
 
@@ -46,18 +52,29 @@ def test_given_live_worker_when_accepted_then_waits_for_one_of_its_lane(shop: Sh
     answer = told(shop, shop.order())
     says(answer, rf"Accepted at {TIME}; waiting for a worker of lane orders to take create_order\.")
     assert [wait["kind"] for wait in answer["waiting_for"]] == ["worker"]
-    assert (answer["waiting_for"][0]["since"] is not None, answer["waiting_for"][0]["ends_by"]) == (True, None)
+    assert (answer["waiting_for"][0]["since"] is not None, answer["waiting_for"][0]["ends_by"]) == (
+        True,
+        None,
+    )
     assert answer["next"]["what"] == "a worker of lane orders takes create_order"
 
 
-def test_given_nobody_serves_the_lane_when_accepted_then_said_with_who_was_seen_last(shop: Shop) -> None:
+def test_given_nobody_serves_the_lane_when_accepted_then_said_with_who_was_seen_last(
+    shop: Shop,
+) -> None:
     job_id = shop.order()
-    says(told(shop, job_id), rf"Accepted at {TIME}; create_order waits: no live worker serves lane orders; none was ever seen: .*")
+    says(
+        told(shop, job_id),
+        rf"Accepted at {TIME}; create_order waits: no live worker serves lane orders; none was ever seen: .*",
+    )
     worker(shop, "b", "orders")
     worker(shop, "c", "mail")
     shop.let_pass(120)
     keep.worker_seen(shop.db, "boot-c")
-    says(told(shop, job_id), rf"Accepted at {TIME}; create_order waits: no live worker serves lane orders; last seen {TIME} on host b\.")
+    says(
+        told(shop, job_id),
+        rf"Accepted at {TIME}; create_order waits: no live worker serves lane orders; last seen {TIME} on host b\.",
+    )
 
 
 def test_given_only_workers_of_another_version_when_accepted_then_said(shop: Shop) -> None:
@@ -79,7 +96,10 @@ def test_given_running_step_when_asked_then_named_with_attempt_and_message(shop:
     job_id = shop.order()
     deliver(shop, "create_order")
     answer = told(shop, job_id)
-    says(answer, rf"create_order did not succeed \(the service hung up\), attempt 1 of 5; it is tried again at {TIME}\.")
+    says(
+        answer,
+        rf"create_order did not succeed \(the service hung up\), attempt 1 of 5; it is tried again at {TIME}\.",
+    )
     assert answer["next"]["at"] == answer["waiting_for"][0]["ends_by"]
     shop.let_pass(61)
     shop.sweep()
@@ -89,7 +109,10 @@ def test_given_running_step_when_asked_then_named_with_attempt_and_message(shop:
         r"Waiting for a worker of lane orders to take create_order for attempt 2 of 5; the last attempt: the service hung up\.",
     )
     deliver(shop, "create_order")
-    says(seen[0], rf"Running create_order, attempt 2 of 5, first begun {TIME} \(page 4 of 10\); the last attempt: the service hung up\.")
+    says(
+        seen[0],
+        rf"Running create_order, attempt 2 of 5, first begun {TIME} \(page 4 of 10\); the last attempt: the service hung up\.",
+    )
 
 
 def test_given_not_yet_when_asked_then_looks_again(shop: Shop) -> None:
@@ -99,11 +122,16 @@ def test_given_not_yet_when_asked_then_looks_again(shop: Shop) -> None:
     says(told(shop, job_id), rf"create_order is not there yet and looks again at {TIME}\.")
 
 
-def test_given_declined_card_when_undone_then_the_words_of_the_service_and_what_became_of_the_rest(shop: Shop) -> None:
+def test_given_declined_card_when_undone_then_the_words_of_the_service_and_what_became_of_the_rest(
+    shop: Shop,
+) -> None:
     shop.service.script["charge_card", "action"].append(Rejected("the bank declined the card"))
     job_id = shop.order()
     deliver(shop, "create_order", "reserve_stock", "charge_card")
-    says(told(shop, job_id), r"Undoing: the bank declined the card \(charge_card\)\. .*release_stock.*")
+    says(
+        told(shop, job_id),
+        r"Undoing: the bank declined the card \(charge_card\)\. .*release_stock.*",
+    )
     shop.land(job_id)
     says(
         told(shop, job_id),
@@ -127,7 +155,10 @@ def test_given_cancel_when_undone_then_who_asked_and_the_money_is_back(shop: Sho
 def test_given_cancel_before_anything_ran_when_ended_then_nothing_had_happened(shop: Shop) -> None:
     job_id = shop.order()
     shop.cancel(job_id)
-    says(told(shop, job_id), r"Cancelled by test\. Nothing had taken effect, so nothing is left of it\.")
+    says(
+        told(shop, job_id),
+        r"Cancelled by test\. Nothing had taken effect, so nothing is left of it\.",
+    )
 
 
 def test_given_deadline_when_passed_then_said(shop: Shop) -> None:
@@ -136,7 +167,10 @@ def test_given_deadline_when_passed_then_said(shop: Shop) -> None:
     shop.let_pass(31)
     shop.sweep()
     shop.land(job_id)
-    says(told(shop, job_id), r"Failed: its deadline passed\. Undone: nothing is left of it; order voided.*")
+    says(
+        told(shop, job_id),
+        r"Failed: its deadline passed\. Undone: nothing is left of it; order voided.*",
+    )
 
 
 def test_given_late_cancel_when_asked_then_too_late_is_said(shop: Shop) -> None:
@@ -145,7 +179,8 @@ def test_given_late_cancel_when_asked_then_too_late_is_said(shop: Shop) -> None:
     deliver(shop, "create_order", "reserve_stock", "charge_card", "confirm_order", "send_receipt")
     shop.cancel(job_id)
     says(
-        told(shop, job_id), r"send_receipt did not succeed \(mail server away\), .*; a cancel was asked for, too late unless a step fails\."
+        told(shop, job_id),
+        r"send_receipt did not succeed \(mail server away\), .*; a cancel was asked for, too late unless a step fails\.",
     )
 
 
@@ -163,16 +198,24 @@ def test_given_undo_out_of_attempts_when_asked_then_a_person_and_what_he_can_do(
     )
     assert answer["waiting_for"][0]["kind"] == "person"
     assert answer["waiting_for"][0]["step"] == "charge_card"
-    shop.rung(decide.waive(shop.db, decide.letter_of(shop.db, job_id, "charge_card"), "op", "written off"))
+    shop.rung(
+        decide.waive(shop.db, decide.letter_of(shop.db, job_id, "charge_card"), "op", "written off")
+    )
     shop.land(job_id)
-    says(told(shop, job_id), r"Cancelled by test\. Undone but for card charged \(waived by a person\); stock released and order voided\.")
+    says(
+        told(shop, job_id),
+        r"Cancelled by test\. Undone but for card charged \(waived by a person\); stock released and order voided\.",
+    )
 
 
 def test_given_completed_job_when_asked_then_what_happened(shop: Shop) -> None:
     job_id = shop.order()
     shop.land(job_id)
     answer = told(shop, job_id)
-    says(answer, rf"Completed at {TIME}: order created, stock reserved, card charged, order confirmed and receipt sent\.")
+    says(
+        answer,
+        rf"Completed at {TIME}: order created, stock reserved, card charged, order confirmed and receipt sent\.",
+    )
     assert answer["waiting_for"] == []
 
 

@@ -32,7 +32,9 @@ def run(*words: str) -> int:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_given_each_command_when_asked_for_help_then_it_is_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_each_command_when_asked_for_help_then_it_is_there(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(name, "--help") == 0
     assert "Usage" in capsys.readouterr().out
 
@@ -53,10 +55,14 @@ def test_given_password_of_flower_that_lets_nobody_in_when_started_then_refused(
     monkeypatch.setenv("SUREFOOT_FLOWER_BASIC_AUTH", told)
     monkeypatch.setattr("surefoot.app.cli.processes.become", lambda *_: None)
     assert run("flower") == 1
-    assert capsys.readouterr().err.startswith("surefoot: SUREFOOT_FLOWER_BASIC_AUTH: must be user:password")
+    assert capsys.readouterr().err.startswith(
+        "surefoot: SUREFOOT_FLOWER_BASIC_AUTH: must be user:password"
+    )
 
 
-def test_given_no_store_when_asked_for_jobs_then_one_line_says_how_to_get_one(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+def test_given_no_store_when_asked_for_jobs_then_one_line_says_how_to_get_one(
+    capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
     assert run("jobs", "list") == 1
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
@@ -75,7 +81,9 @@ def test_given_a_file_that_is_no_store_when_asked_for_jobs_then_one_line_says_so
     assert told[0].endswith("letter.txt cannot be used as a store: file is not a database")
 
 
-def test_given_a_wrong_setting_when_run_then_one_line_names_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_a_wrong_setting_when_run_then_one_line_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("PORT", "99999999")
     assert run("jobs", "list") == 1
     told = capsys.readouterr().err.splitlines()
@@ -84,7 +92,9 @@ def test_given_a_wrong_setting_when_run_then_one_line_names_it(monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("made_store")
-def test_given_a_store_when_keys_are_made_and_revoked_then_the_list_tells(capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_a_store_when_keys_are_made_and_revoked_then_the_list_tells(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run("keys", "create", "--role", "operator", "--name", "laptop", "--json") == 0
     made = json.loads(capsys.readouterr().out)
     assert made["key"].startswith("sf_")
@@ -108,7 +118,12 @@ def test_given_a_browser_that_is_signed_in_when_its_key_is_signed_out_then_the_l
     db.dispose()
     assert run("keys", "sessions", text[:8], "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)
-    assert (row["key_id"], row["key"], row["address"], row["agent"]) == (key_id, "laptop", "192.0.2.0/24", "Firefox")
+    assert (row["key_id"], row["key"], row["address"], row["agent"]) == (
+        key_id,
+        "laptop",
+        "192.0.2.0/24",
+        "Firefox",
+    )
     assert run("keys", "sessions", "sf_nobod") == 2
     capsys.readouterr()
     assert run("keys", "sign-out", key_id) == 0
@@ -129,13 +144,24 @@ def test_given_an_empty_store_when_listed_then_a_sentence_and_as_json_an_empty_l
 
 
 @pytest.mark.usefixtures("made_store")
-@pytest.mark.parametrize("words", [("show", "order-7K3F"), ("why", "01a20265-17d8-7579-bd1c-7f3f1c511d16"), ("cancel", "nonsense")])
-def test_given_no_such_job_when_named_then_2_and_one_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "order-7K3F"),
+        ("why", "01a20265-17d8-7579-bd1c-7f3f1c511d16"),
+        ("cancel", "nonsense"),
+    ],
+)
+def test_given_no_such_job_when_named_then_2_and_one_line(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("jobs", *words) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("made_store")
-def test_given_an_unknown_saga_when_submitted_then_2_and_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_an_unknown_saga_when_submitted_then_2_and_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run("submit", "oder", "{}") == 2
     assert "'oder'" in capsys.readouterr().err

@@ -32,14 +32,18 @@ def lengthy() -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_given_a_reader_that_waits_when_the_process_is_stopped_and_goes_on_then_it_reads_all(unbuffered: str) -> None:
+def test_given_a_reader_that_waits_when_the_process_is_stopped_and_goes_on_then_it_reads_all(
+    unbuffered: str,
+) -> None:
     env = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", f"from {__name__} import lengthy; lengthy()"]
     with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.read(1) == WORDS[0]  # from here on it fills the pipe, and waits
         child = psutil.Process(process.pid)
-        wait_until(lambda: child.status() == psutil.STATUS_SLEEPING, what="it to wait for its reader")
+        wait_until(
+            lambda: child.status() == psutil.STATUS_SLEEPING, what="it to wait for its reader"
+        )
         child.suspend()
         wait_until(lambda: child.status() == psutil.STATUS_STOPPED, what="it to stand still")
         child.resume()

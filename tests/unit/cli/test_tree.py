@@ -69,7 +69,9 @@ def test_given_the_list_of_all_when_shown_then_in_panels_with_exit_codes(
 ) -> None:
     assert outcome(Commands(COMMANDS), ["--help"]) == 0
     said = capsys.readouterr().out
-    headings = [line.split("─ ")[1].split(" ─")[0] for line in said.splitlines() if line.startswith("╭─ ")]
+    headings = [
+        line.split("─ ")[1].split(" ─")[0] for line in said.splitlines() if line.startswith("╭─ ")
+    ]
     assert headings == ["Run", "Jobs", "Operate", "Develop", "Example shop", "Options"]
     assert "Exit codes: 0 it is done" in said
     assert set(ENDS.split()) <= set(said.split())
@@ -81,7 +83,9 @@ def test_given_each_command_then_its_line_in_the_list_is_its_own_first_sentence(
         command = group.load(name)
         assert command is not None and command.help is not None, name
         first = " ".join(command.help.split("\n\n")[0].split())
-        assert first.startswith(one.help.rstrip(".")), f"{name}: {first!r} is listed as {one.help!r}"
+        assert first.startswith(one.help.rstrip(".")), (
+            f"{name}: {first!r} is listed as {one.help!r}"
+        )
 
 
 def test_given_the_version_when_asked_then_it_is_the_packages(
@@ -91,7 +95,9 @@ def test_given_the_version_when_asked_then_it_is_the_packages(
     assert capsys.readouterr().out.startswith("surefoot 0.")
 
 
-@pytest.mark.parametrize(("written", "meant"), [("jbos", "jobs"), ("stcok", "stock"), ("dead-leters", "dead-letters")])
+@pytest.mark.parametrize(
+    ("written", "meant"), [("jbos", "jobs"), ("stcok", "stock"), ("dead-leters", "dead-letters")]
+)
 def test_given_a_slip_when_run_then_the_command_that_was_meant_is_named(
     written: str, meant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,7 +117,9 @@ def test_given_a_command_that_acts_or_reads_then_it_speaks_json(words: str) -> N
 @pytest.mark.parametrize("words", sorted(TREE))
 def test_given_a_job_or_a_saga_as_an_argument_then_the_shell_completes_it(words: str) -> None:
     for parameter in TREE[words].params:
-        named = {"job", "saga"} & {str(parameter.name)} or (words.startswith("sagas ") and parameter.name in ("name", "names"))
+        named = {"job", "saga"} & {str(parameter.name)} or (
+            words.startswith("sagas ") and parameter.name in ("name", "names")
+        )
         if named and not isinstance(parameter.type, click.Choice):
             assert parameter._custom_shell_complete is not None, f"{words}: {parameter.name}"
 
@@ -131,17 +139,31 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 def offered(*words: str) -> list[str]:
     *args, begun = words
-    return [item.value for item in ShellComplete(Commands(COMMANDS), {}, "surefoot", "_X").get_completions(args, begun)]
+    return [
+        item.value
+        for item in ShellComplete(Commands(COMMANDS), {}, "surefoot", "_X").get_completions(
+            args, begun
+        )
+    ]
 
 
-def test_given_jobs_and_sagas_when_completed_then_names_and_whole_ids(shop: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_jobs_and_sagas_when_completed_then_names_and_whole_ids(
+    shop: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     job = shop.submit()
     saga = shop.registry.all()[0].name
     (name,) = offered("jobs", "show", f"{saga}-")
-    assert name.startswith(f"{saga}-") and offered("attention", "retry", name[:-2].lower()) == [name]
+    assert name.startswith(f"{saga}-") and offered("attention", "retry", name[:-2].lower()) == [
+        name
+    ]
     assert offered("jobs", "why", job[:8]) == [job]
     assert offered("jobs", "cancel", "zzz") == []
-    assert offered("submit", saga[:2]) == [saga] == offered("sagas", "show", "") == offered("jobs", "list", "--saga", "")
+    assert (
+        offered("submit", saga[:2])
+        == [saga]
+        == offered("sagas", "show", "")
+        == offered("jobs", "list", "--saga", "")
+    )
     assert "dead-letters" in offered("dea")
     assert capsys.readouterr() == ("", "")
 
@@ -160,7 +182,9 @@ def test_given_no_store_or_a_broken_setting_when_completed_then_nothing_is_offer
 
 
 # --- acts as JSON --------------------------------------------------------------------------------------------------
-def test_given_a_job_when_cancelled_and_run_again_then_one_document_each(shop: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_a_job_when_cancelled_and_run_again_then_one_document_each(
+    shop: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     def answer(*words: str) -> dict[str, Any]:
         assert outcome(Commands(COMMANDS), [*words, "--json"]) == 0
         document: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -170,6 +194,10 @@ def test_given_a_job_when_cancelled_and_run_again_then_one_document_each(shop: W
     cancelled = answer("jobs", "cancel", job)
     assert (cancelled["id"], cancelled["state"], cancelled["landed"]) == (job, "cancelled", True)
     again = answer("jobs", "redrive", job)
-    assert again["retry_of"] == job and again["id"] != job and again["message"].startswith("It runs again")
+    assert (
+        again["retry_of"] == job
+        and again["id"] != job
+        and again["message"].startswith("It runs again")
+    )
     assert shop.land(again["id"]) == "completed"
     assert answer("jobs", "watch", again["id"])["state"] == "completed"

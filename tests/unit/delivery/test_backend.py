@@ -9,7 +9,14 @@ from celery import states
 from surefoot.app.delivery.backend import StoreBackend
 from surefoot.app.delivery.producer import producer_app
 
-BODY = {"task": "order.join", "args": ["job", ""], "kwargs": {}, "options": {"task_id": "body"}, "subtask_type": None, "immutable": True}
+BODY = {
+    "task": "order.join",
+    "args": ["job", ""],
+    "kwargs": {},
+    "options": {"task_id": "body"},
+    "subtask_type": None,
+    "immutable": True,
+}
 
 
 class Listening:
@@ -29,7 +36,9 @@ def publisher() -> Listening:
     return Listening()
 
 
-def part_returns(publisher: Listening, state: str, released: frozenset[str] | None, chord: Any = BODY) -> list[str]:
+def part_returns(
+    publisher: Listening, state: str, released: frozenset[str] | None, chord: Any = BODY
+) -> list[str]:
     request = SimpleNamespace(id="a", root_id="job", chord=chord, publisher=publisher)
     if released is not None:
         request.joins_released = released
@@ -37,7 +46,9 @@ def part_returns(publisher: Listening, state: str, released: frozenset[str] | No
     return publisher.sent
 
 
-def test_given_completion_that_released_the_join_when_a_part_returns_then_the_body_leaves(publisher: Listening) -> None:
+def test_given_completion_that_released_the_join_when_a_part_returns_then_the_body_leaves(
+    publisher: Listening,
+) -> None:
     assert part_returns(publisher, states.SUCCESS, frozenset({"body"})) == ["body"]
 
 

@@ -26,8 +26,12 @@ def test_given_unsupported_broker_when_probed_then_the_setting_is_named() -> Non
         broker.probe("sqs://localhost")
 
 
-@pytest.mark.parametrize("nobody", [NOBODY, "amqp://guest:guest@127.0.0.1:1//"], ids=["redis", "rabbitmq"])
-def test_given_nobody_there_when_asked_then_ping_is_false_and_the_rest_says_unavailable(nobody: str) -> None:
+@pytest.mark.parametrize(
+    "nobody", [NOBODY, "amqp://guest:guest@127.0.0.1:1//"], ids=["redis", "rabbitmq"]
+)
+def test_given_nobody_there_when_asked_then_ping_is_false_and_the_rest_says_unavailable(
+    nobody: str,
+) -> None:
     assert broker.ping(nobody, 0.2) is False
     probe = broker.probe(nobody, 0.2)
     for question in (lambda: probe.depth(["a"]), probe.marker, lambda: probe.set_marker("x")):

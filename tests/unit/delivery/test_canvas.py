@@ -41,7 +41,9 @@ def id_of(step: str) -> str:
     return operation_id(JOB, step, "", "action")
 
 
-def test_given_message_when_made_a_signature_then_it_carries_ids_and_no_payload(app: Celery) -> None:
+def test_given_message_when_made_a_signature_then_it_carries_ids_and_no_payload(
+    app: Celery,
+) -> None:
     made = signature(app, message("charge", "7"))
     assert made.task == "order.charge"
     assert made.args == (JOB, "7")
@@ -61,16 +63,34 @@ def test_given_plan_when_made_canvases_then_one_for_each_part_in_order(app: Cele
     assert first_id(forked.body) == id_of("e")
 
 
-def test_given_same_plan_twice_when_made_canvases_then_the_task_ids_are_the_same(app: Celery) -> None:
+def test_given_same_plan_twice_when_made_canvases_then_the_task_ids_are_the_same(
+    app: Celery,
+) -> None:
     once, again = (to_canvas(app, (chain_of("a", "b"),))[0] for _ in range(2))
-    assert [s.options["task_id"] for s in once.tasks] == [s.options["task_id"] for s in again.tasks] == [id_of("a"), id_of("b")]
+    assert (
+        [s.options["task_id"] for s in once.tasks]
+        == [s.options["task_id"] for s in again.tasks]
+        == [id_of("a"), id_of("b")]
+    )
 
 
 def element(step: str) -> dict[str, Any]:
-    return {"task": f"order.{step}", "args": [JOB, ""], "kwargs": {}, "options": {"task_id": id_of(step)}, "subtask_type": None}
+    return {
+        "task": f"order.{step}",
+        "args": [JOB, ""],
+        "kwargs": {},
+        "options": {"task_id": id_of(step)},
+        "subtask_type": None,
+    }
 
 
-CHAIN_BODY = {"task": "celery.chain", "args": [], "kwargs": {"tasks": [element("e"), element("f")]}, "options": {}, "subtask_type": "chain"}
+CHAIN_BODY = {
+    "task": "celery.chain",
+    "args": [],
+    "kwargs": {"tasks": [element("e"), element("f")]},
+    "options": {},
+    "subtask_type": "chain",
+}
 
 
 @pytest.mark.parametrize(
@@ -78,13 +98,19 @@ CHAIN_BODY = {"task": "celery.chain", "args": [], "kwargs": {"tasks": [element("
     [
         pytest.param(None, None, set(), id="alone"),
         pytest.param([], None, set(), id="end of a chain"),
-        pytest.param([element("c"), element("b")], None, {id_of("b")}, id="the chain is kept reversed"),
+        pytest.param(
+            [element("c"), element("b")], None, {id_of("b")}, id="the chain is kept reversed"
+        ),
         pytest.param(None, element("e"), {id_of("e")}, id="body of one"),
         pytest.param([], CHAIN_BODY, {id_of("e")}, id="body that is a chain"),
-        pytest.param([element("b")], CHAIN_BODY, {id_of("b")}, id="the chain comes before the body"),
+        pytest.param(
+            [element("b")], CHAIN_BODY, {id_of("b")}, id="the chain comes before the body"
+        ),
     ],
 )
-def test_given_delivery_when_asked_what_it_carries_then_the_next_operation(chain: Any, chord: Any, expected: set[str]) -> None:
+def test_given_delivery_when_asked_what_it_carries_then_the_next_operation(
+    chain: Any, chord: Any, expected: set[str]
+) -> None:
     assert carried(SimpleNamespace(chain=chain, chord=chord)) == expected
 
 
@@ -109,7 +135,9 @@ def shown(body: dict[str, Any]) -> str:
     return str(body["options"]["argsrepr"])
 
 
-def test_given_a_plan_when_its_messages_leave_then_each_names_the_job_and_its_page(known_as: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_plan_when_its_messages_leave_then_each_names_the_job_and_its_page(
+    known_as: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = producer_app("redis://127.0.0.1:1/0")
     fork = Chord((chain_of("b"), chain_of("c", "d")), chain_of("e", "f"))
     left: list[dict[str, Any]] = []
@@ -132,8 +160,12 @@ def test_given_a_plan_when_its_messages_leave_then_each_names_the_job_and_its_pa
             assert following.options["argsrepr"] == known_as
 
 
-def test_given_an_item_of_a_list_when_shown_then_it_is_named_too(app: Celery, known_as: str) -> None:
-    assert signature(app, message("charge", "7")).options["argsrepr"] == known_as.replace(" ", " 7 ")
+def test_given_an_item_of_a_list_when_shown_then_it_is_named_too(
+    app: Celery, known_as: str
+) -> None:
+    assert signature(app, message("charge", "7")).options["argsrepr"] == known_as.replace(
+        " ", " 7 "
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,7 +173,10 @@ def test_given_an_item_of_a_list_when_shown_then_it_is_named_too(app: Celery, kn
     [
         ({"SUREFOOT_PORT": "8123"}, "http://127.0.0.1:8123"),
         ({"SUREFOOT_HOST": "0.0.0.0"}, "http://127.0.0.1:8000"),
-        ({"SUREFOOT_HOST": "::1", "SUREFOOT_PUBLIC_URL": "https://shop.example"}, "https://shop.example"),
+        (
+            {"SUREFOOT_HOST": "::1", "SUREFOOT_PUBLIC_URL": "https://shop.example"},
+            "https://shop.example",
+        ),
     ],
 )
 def test_given_settings_when_a_page_is_named_then_it_is_where_browsers_find_it(

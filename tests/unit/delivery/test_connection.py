@@ -23,7 +23,9 @@ from surefoot.app.delivery.producer import producer_app
         ("amqps://guest@localhost:1//", amqp.SSLTransport),
     ],
 )
-def test_given_a_url_when_connected_alone_or_from_a_pool_then_by_our_transport(url: str, expected: type) -> None:
+def test_given_a_url_when_connected_alone_or_from_a_pool_then_by_our_transport(
+    url: str, expected: type
+) -> None:
     assert isinstance(Connection(url).transport, expected)
     assert isinstance(Connection(url).Pool(1).new().transport, expected)
 
@@ -34,7 +36,9 @@ def closed(channel: type) -> object:
     return made
 
 
-def test_given_a_channel_whose_connection_is_gone_when_asked_where_it_was_then_it_is_a_connection_error() -> None:
+def test_given_a_channel_whose_connection_is_gone_when_asked_where_it_was_then_it_is_a_connection_error() -> (
+    None
+):
     with pytest.raises(redis.exceptions.ConnectionError):
         closed(RedisChannel)._connparams()  # type: ignore[attr-defined]
 
@@ -44,7 +48,9 @@ def test_given_kombus_own_channel_then_the_mend_is_still_needed() -> None:
         closed(kombu_redis.Channel)._connparams()  # type: ignore[attr-defined]
 
 
-def test_given_the_kind_of_broker_when_a_producer_meets_a_queue_then_it_is_declared_as_the_workers_do() -> None:
+def test_given_the_kind_of_broker_when_a_producer_meets_a_queue_then_it_is_declared_as_the_workers_do() -> (
+    None
+):
     assert producer_app("redis://localhost:1/0").amqp.queues["lane"].queue_arguments is None
     made = producer_app("amqp://guest@localhost:1//").amqp.queues["lane"]
     assert made.queue_arguments == amqp.queue("lane").queue_arguments

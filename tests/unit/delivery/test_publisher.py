@@ -50,18 +50,26 @@ def publisher(clock: Clock) -> Publisher:
     return Publisher(producer_app("redis://127.0.0.1:1/0"), pause_s=5.0, clock=clock)
 
 
-def test_given_nothing_to_say_when_published_then_the_broker_is_not_asked(publisher: Publisher, canvas: Canvas) -> None:
+def test_given_nothing_to_say_when_published_then_the_broker_is_not_asked(
+    publisher: Publisher, canvas: Canvas
+) -> None:
     assert publisher.publish(())
     assert canvas.tries == 0
 
 
-@pytest.mark.parametrize("error", [OSError("refused"), RuntimeError("Retry limit exceeded"), KeyError("host")])
-def test_given_any_error_when_published_then_false_and_no_exception(publisher: Publisher, canvas: Canvas, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [OSError("refused"), RuntimeError("Retry limit exceeded"), KeyError("host")]
+)
+def test_given_any_error_when_published_then_false_and_no_exception(
+    publisher: Publisher, canvas: Canvas, error: Exception
+) -> None:
     canvas.broken = error
     assert not publisher.publish(PLAN)
 
 
-def test_given_failure_when_published_again_then_no_try_until_the_pause_is_over(publisher: Publisher, canvas: Canvas, clock: Clock) -> None:
+def test_given_failure_when_published_again_then_no_try_until_the_pause_is_over(
+    publisher: Publisher, canvas: Canvas, clock: Clock
+) -> None:
     canvas.broken = OSError("refused")
     assert not publisher.publish(PLAN)
     assert publisher.paused
@@ -75,7 +83,9 @@ def test_given_failure_when_published_again_then_no_try_until_the_pause_is_over(
     assert canvas.tries == 2
 
 
-def test_given_plan_of_two_when_the_first_fails_then_the_second_is_not_waited_for(publisher: Publisher, canvas: Canvas) -> None:
+def test_given_plan_of_two_when_the_first_fails_then_the_second_is_not_waited_for(
+    publisher: Publisher, canvas: Canvas
+) -> None:
     canvas.broken = OSError("timed out")
     assert not publisher.publish(PLAN * 2)
     assert canvas.tries == 1
@@ -88,7 +98,14 @@ def test_given_long_outage_when_published_often_then_one_line_is_logged_for_each
     monkeypatch.setattr(
         publisher_module,
         "log",
-        type("Log", (), {"warning": lambda _, e, **__: lines.append(e), "info": lambda _, e, **__: lines.append(e)})(),
+        type(
+            "Log",
+            (),
+            {
+                "warning": lambda _, e, **__: lines.append(e),
+                "info": lambda _, e, **__: lines.append(e),
+            },
+        )(),
     )
     canvas.broken = OSError("refused")
     for _ in range(5):

@@ -8,7 +8,9 @@ def test_given_lanes_when_asked_then_undo_queues_come_first() -> None:
     assert cycle.consume(4) == ["a.undo", "b.undo", "a", "b"]
 
 
-def test_given_busy_first_lane_when_rotated_then_the_other_lane_is_next_and_undo_stays_first() -> None:
+def test_given_busy_first_lane_when_rotated_then_the_other_lane_is_next_and_undo_stays_first() -> (
+    None
+):
     cycle = UndoFirst([])
     cycle.update(["a", "b", "a.undo", "b.undo"])
     cycle.rotate("a")

@@ -50,7 +50,9 @@ from surefoot.workers.sagas.order_choreographed.settings import EventSettings, e
     ],
     ids=lambda told: "=".join(*told.items()),
 )
-def test_given_setting_that_cannot_work_when_read_then_one_sentence_names_it(told: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_setting_that_cannot_work_when_read_then_one_sentence_names_it(
+    told: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as refused:
@@ -87,18 +89,28 @@ def test_given_setting_of_a_saga_that_cannot_work_when_read_then_one_sentence_na
 
 
 @pytest.mark.parametrize("what", ["BACKOFF", "ASK", "POLL"])
-def test_given_events_that_begin_above_their_cap_when_read_then_one_sentence_names_both(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_events_that_begin_above_their_cap_when_read_then_one_sentence_names_both(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(f"SUREFOOT_EVENTS_{what}_SECONDS", "61")
     with pytest.raises(SettingsError) as refused:
         event_settings()
-    assert refused.value.message == f"SUREFOOT_EVENTS_{what}_SECONDS must be at most SUREFOOT_EVENTS_{what}_CAP_SECONDS"
+    assert (
+        refused.value.message
+        == f"SUREFOOT_EVENTS_{what}_SECONDS must be at most SUREFOOT_EVENTS_{what}_CAP_SECONDS"
+    )
 
 
 def test_given_empty_variable_when_read_then_it_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SUREFOOT_HOME", "PORT", "SUREFOOT_HEARTBEAT_FILE", "SUREFOOT_LEASE_SECONDS"):
         monkeypatch.setenv(name, "")
     told = settings()
-    assert (told.home, told.port, told.heartbeat_file, told.lease_seconds) == (Path("var"), None, None, 15.0)
+    assert (told.home, told.port, told.heartbeat_file, told.lease_seconds) == (
+        Path("var"),
+        None,
+        None,
+        15.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +124,17 @@ def test_given_empty_variable_when_read_then_it_is_not_set(monkeypatch: pytest.M
         (["surefoot.workers.relay"], "BROKER_URL", "redis://here:port/0"),
         (["surefoot.app.cli", "up"], "SUREFOOT_EVENTS_THREADS", "many"),
         (["surefoot.app.cli", "up"], "SUREFOOT_FLOWER_BASIC_AUTH", "nobody"),
-        (["gunicorn", "surefoot.web.wsgi:flask_app", "--bind", "127.0.0.1:0", "--no-control-socket"], "SUREFOOT_SECRET", "short"),
+        (
+            [
+                "gunicorn",
+                "surefoot.web.wsgi:flask_app",
+                "--bind",
+                "127.0.0.1:0",
+                "--no-control-socket",
+            ],
+            "SUREFOOT_SECRET",
+            "short",
+        ),
     ],
     ids=lambda value: "" if isinstance(value, list) else value,
 )
@@ -120,16 +142,27 @@ def test_given_setting_that_cannot_work_when_a_process_starts_then_one_sentence_
     words: list[str], name: str, value: str, tmp_path: Path
 ) -> None:
     env = {**os.environ, "SUREFOOT_HOME": str(tmp_path), name: value}
-    done = subprocess.run([sys.executable, "-m", *words], env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     lines = [line for line in done.stderr.splitlines() if line]
-    assert done.returncode == (4 if words[0] == "gunicorn" else 1), done.stderr  # 4: gunicorn does not try it again
+    assert done.returncode == (4 if words[0] == "gunicorn" else 1), (
+        done.stderr
+    )  # 4: gunicorn does not try it again
     assert [line.partition(name)[0] for line in lines if "surefoot" in line] == ["surefoot: "]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "log").exists(), "something was started"
 
 
 @pytest.mark.parametrize(
-    "words", [["celery", "-A", "surefoot.workers.celery_app", "worker"], ["surefoot.workers.relay"]], ids=["worker", "relay"]
+    "words",
+    [["celery", "-A", "surefoot.workers.celery_app", "worker"], ["surefoot.workers.relay"]],
+    ids=["worker", "relay"],
 )
 def test_given_store_that_is_older_than_the_code_when_a_process_starts_then_one_sentence_tells_how_to_upgrade(
     words: list[str], tmp_path: Path
@@ -138,11 +171,25 @@ def test_given_store_that_is_older_than_the_code_when_a_process_starts_then_one_
     with closing(sqlite3.connect(store)) as old, old:
         old.execute("CREATE TABLE alembic_version (version_num TEXT)")
         old.execute("INSERT INTO alembic_version VALUES ('0002')")
-    env = {**os.environ, "SUREFOOT_HOME": str(tmp_path), "DATABASE_URL": f"sqlite:///{store}", "BROKER_URL": "redis://127.0.0.1:1/0"}
-    done = subprocess.run([sys.executable, "-m", *words], env=env, capture_output=True, text=True, timeout=60, check=False)
+    env = {
+        **os.environ,
+        "SUREFOOT_HOME": str(tmp_path),
+        "DATABASE_URL": f"sqlite:///{store}",
+        "BROKER_URL": "redis://127.0.0.1:1/0",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 1, done.stderr
     (told,) = [line for line in done.stderr.splitlines() if "surefoot: " in line]
-    assert told.startswith("surefoot: DATABASE_URL: the store is at revision 0002, this code needs ")
+    assert told.startswith(
+        "surefoot: DATABASE_URL: the store is at revision 0002, this code needs "
+    )
     assert told.endswith("run `surefoot db upgrade`")
     assert "Traceback" not in done.stderr
 

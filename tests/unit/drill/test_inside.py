@@ -33,7 +33,9 @@ def told(drawn: Report) -> dict[str, str]:
 
 
 # --- what it finds -------------------------------------------------------------------------------------------------
-def test_given_look_then_act_when_a_worker_stands_still_in_between_then_it_is_found_at_that_line() -> None:
+def test_given_look_then_act_when_a_worker_stands_still_in_between_then_it_is_found_at_that_line() -> (
+    None
+):
     at = line_of("till.pay(ctx.key)")
     drawn = drill(planted_sagas.look_then_act, only=f"settle:freeze@{EACH_LINE}")
 
@@ -42,25 +44,39 @@ def test_given_look_then_act_when_a_worker_stands_still_in_between_then_it_is_fo
     assert worst is not None
     assert worst.step == "settle"
     assert any(line.endswith(f"* freeze settle @ {at}") for line in worst.trace)
-    assert drawn.replay(worst) == f"surefoot drill look_then_act --only 'settle:freeze@{at}' --seed 0"
+    assert (
+        drawn.replay(worst) == f"surefoot drill look_then_act --only 'settle:freeze@{at}' --seed 0"
+    )
     again = drill(planted_sagas.look_then_act, only=worst.row.name)
     assert [(r.why, list(r.trace)) for r in again.results] == [(worst.why, list(worst.trace))]
 
 
-def test_given_look_then_act_when_all_is_undone_meanwhile_then_what_comes_too_late_is_found() -> None:
-    drawn = drill(planted_sagas.look_then_act, only=f"settle:freeze@{line_of('till.pay(ctx.key)')}+undone")
+def test_given_look_then_act_when_all_is_undone_meanwhile_then_what_comes_too_late_is_found() -> (
+    None
+):
+    drawn = drill(
+        planted_sagas.look_then_act, only=f"settle:freeze@{line_of('till.pay(ctx.key)')}+undone"
+    )
     (result,) = drawn.failed
     assert "settle is undone by the engine's account; till says done" in result.why
     assert result.step == "settle"
 
 
-def test_given_remote_call_inside_a_barrier_when_the_worker_dies_before_the_commit_then_it_is_found() -> None:
+def test_given_remote_call_inside_a_barrier_when_the_worker_dies_before_the_commit_then_it_is_found() -> (
+    None
+):
     drawn = drill(planted_sagas.remote_in_barrier, only=f"settle:crash@{EACH_LINE}")
-    assert told(drawn) == {f"settle:crash@{line_of('first.keep(None)')}": "nobody_pays_twice: paid 2 times"}
+    assert told(drawn) == {
+        f"settle:crash@{line_of('first.keep(None)')}": "nobody_pays_twice: paid 2 times"
+    }
 
 
-def test_given_what_is_read_and_written_back_when_another_job_comes_in_between_then_it_is_found() -> None:
-    (result,) = drill(planted_sagas.lost_update, only=f"take:other-job@{line_of('shelf.put(ctx.key, there - 1)')}").failed
+def test_given_what_is_read_and_written_back_when_another_job_comes_in_between_then_it_is_found() -> (
+    None
+):
+    (result,) = drill(
+        planted_sagas.lost_update, only=f"take:other-job@{line_of('shelf.put(ctx.key, there - 1)')}"
+    ).failed
     assert result.why == "no_apple_is_lost: 3 were sold, and 998 of 1000 are there"
     assert any("(the other job)" in line for line in result.trace)
 
@@ -73,13 +89,19 @@ def test_given_what_is_read_and_written_back_when_another_job_comes_in_between_t
         pytest.param(transfer, "two-jobs", id="transfer"),
     ],
 )
-def test_given_sound_saga_when_struck_at_each_line_then_nothing_is_found_and_each_line_was_tried(saga: Any, only: str) -> None:
+def test_given_sound_saga_when_struck_at_each_line_then_nothing_is_found_and_each_line_was_tried(
+    saga: Any, only: str
+) -> None:
     drawn = drill(saga, only=only)
     assert told(drawn) == {}
-    assert all(0 < result.lines == result.lines_in_all for result in drawn.results if result.row.inside)
+    assert all(
+        0 < result.lines == result.lines_in_all for result in drawn.results if result.row.inside
+    )
 
 
-def test_given_worker_in_a_transaction_when_it_should_stand_still_there_then_that_line_is_left_out() -> None:
+def test_given_worker_in_a_transaction_when_it_should_stand_still_there_then_that_line_is_left_out() -> (
+    None
+):
     """He would hold his locks, and the others, who run in the same thread, would wait for ever."""
     (result,) = drill(planted_sagas.remote_in_barrier, only=f"settle:freeze@{EACH_LINE}").results
     assert result.passed
@@ -87,7 +109,9 @@ def test_given_worker_in_a_transaction_when_it_should_stand_still_there_then_tha
     assert result.lines + result.lines_kept_in == result.lines_in_all and not result.skipped
 
 
-def test_given_each_line_in_a_transaction_then_the_row_is_told_as_skipped_and_not_as_passed() -> None:
+def test_given_each_line_in_a_transaction_then_the_row_is_told_as_skipped_and_not_as_passed() -> (
+    None
+):
     inside = line_of("first.keep(None)")
     drawn = drill(planted_sagas.remote_in_barrier, only=f"settle:freeze@{inside}")
     data, (result,) = drawn.to_json(), drawn.results
@@ -101,7 +125,11 @@ def test_given_each_line_in_a_transaction_then_the_row_is_told_as_skipped_and_no
 def test_given_row_at_each_line_when_one_line_is_named_then_that_row_alone() -> None:
     rows = rows_of(transfer.graph)
     (row,) = chosen(rows, "deposit.undo:crash@bank.py:57")
-    assert (row.name, row.line, row.point) == ("deposit.undo:crash@bank.py:57", "bank.py:57", "bank.py:57")
+    assert (row.name, row.line, row.point) == (
+        "deposit.undo:crash@bank.py:57",
+        "bank.py:57",
+        "bank.py:57",
+    )
     (row,) = chosen(rows, "deposit:freeze@bank.py:57+undone")
     assert row.then
     assert chosen(rows, "nothing:crash@bank.py:57") == []
@@ -112,7 +140,9 @@ def test_given_line_that_is_never_run_when_it_is_named_then_the_finding_says_so(
     assert "the job never came to the point of this fault" in result.why
 
 
-def test_given_more_lines_than_are_tried_when_spread_then_first_and_last_and_evenly_between(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_more_lines_than_are_tried_when_spread_then_first_and_last_and_evenly_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert spread("abcdefghi", 3) == ["a", "e", "i"]
     assert spread("abc", 3) == ["a", "b", "c"]
     assert spread("abc", 1) == ["a"]
@@ -134,7 +164,9 @@ def here() -> list[str]:
     return ["x"]
 
 
-def test_given_function_when_followed_then_its_own_lines_and_neither_libraries_nor_stand_ins() -> None:
+def test_given_function_when_followed_then_its_own_lines_and_neither_libraries_nor_stand_ins() -> (
+    None
+):
     with Lines() as lines:
         here()
         elsewhere()

@@ -74,28 +74,43 @@ def shop_saga(*, tidy: bool, fidelity: Any = "exact") -> Saga[Wish]:
     return saga
 
 
-def test_given_undo_that_is_not_as_exact_as_it_says_when_undone_then_what_is_left_is_named() -> None:
+def test_given_undo_that_is_not_as_exact_as_it_says_when_undone_then_what_is_left_is_named() -> (
+    None
+):
     (result,) = drill(shop_saga(tidy=False), only="note:reject@before_effect").failed
-    assert result.why == "the job is undone, each effect exactly, and the world is not as before: notices was 1, is 2"
+    assert (
+        result.why
+        == "the job is undone, each effect exactly, and the world is not as before: notices was 1, is 2"
+    )
     assert result.step == "reserve"
 
 
 @pytest.mark.parametrize(
-    "saga", [pytest.param(shop_saga(tidy=True), id="tidy"), pytest.param(shop_saga(tidy=False, fidelity="partial"), id="says-so")]
+    "saga",
+    [
+        pytest.param(shop_saga(tidy=True), id="tidy"),
+        pytest.param(shop_saga(tidy=False, fidelity="partial"), id="says-so"),
+    ],
 )
-def test_given_world_as_before_or_undo_that_says_what_it_leaves_when_undone_then_nothing_is_found(saga: Any) -> None:
+def test_given_world_as_before_or_undo_that_says_what_it_leaves_when_undone_then_nothing_is_found(
+    saga: Any,
+) -> None:
     assert drill(saga, only="note:reject@before_effect").failed == []
 
 
 # --- a worker's memory -----------------------------------------------------------------------------------------------
-def test_given_step_that_relies_on_a_module_when_its_worker_is_gone_then_it_is_found_and_the_names_are_told() -> None:
+def test_given_step_that_relies_on_a_module_when_its_worker_is_gone_then_it_is_found_and_the_names_are_told() -> (
+    None
+):
     drawn = drill(forgetful.by_module, only="sign_in:kill-all@after_commit")
     assert "tests.support.forgetful.tokens, which each worker has for itself" in drawn.failed[0].why
     assert forgetful.tokens == {}
     assert drill(forgetful.by_result, only="sign_in_and_say:kill-all@after_commit").failed == []
 
 
-def test_given_fake_service_that_is_a_dict_of_a_module_when_drilled_then_all_workers_share_it() -> None:
+def test_given_fake_service_that_is_a_dict_of_a_module_when_drilled_then_all_workers_share_it() -> (
+    None
+):
     assert drill(forgetful.by_service, only="put:kill-all@after_commit").failed == []
 
 
@@ -119,7 +134,9 @@ def _parsed(text: str) -> Any:
     return datetime.fromisoformat(text)
 
 
-def test_given_step_that_waits_for_the_wall_clock_when_drilled_then_it_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_step_that_waits_for_the_wall_clock_when_drilled_then_it_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(scene, "REALLY_S", 0.0)
     drawn = drill(one_step("waiting", lambda ctx, o: NotYet("1d")), only="example-0")
     (result,) = drawn.failed
@@ -136,9 +153,18 @@ def refuses(ctx: Context, o: Wish) -> None:
         raise Rejected("less than nothing")
 
 
-def test_given_examples_with_their_ends_when_drilled_then_they_are_held_against_what_happened() -> None:
+def test_given_examples_with_their_ends_when_drilled_then_they_are_held_against_what_happened() -> (
+    None
+):
     saga = one_step(
-        "ends", refuses, [(Wish(cents=5), "completed"), (Wish(cents=-1), "failed"), (Wish(cents=-2), "completed"), Wish(cents=-3)]
+        "ends",
+        refuses,
+        [
+            (Wish(cents=5), "completed"),
+            (Wish(cents=-1), "failed"),
+            (Wish(cents=-2), "completed"),
+            Wish(cents=-3),
+        ],
     )
     found = {r.row.name: r.why for r in drill(saga, only="no fault").results}
     assert found == {
@@ -150,23 +176,42 @@ def test_given_examples_with_their_ends_when_drilled_then_they_are_held_against_
 
 
 @pytest.mark.parametrize("end", ["failed", None])
-def test_given_example_that_ends_by_an_error_of_the_code_when_drilled_then_no_example_means_that(end: str | None) -> None:
+def test_given_example_that_ends_by_an_error_of_the_code_when_drilled_then_no_example_means_that(
+    end: str | None,
+) -> None:
     def breaks(ctx: Context, o: Wish) -> str:
         if o.cents == 1:
             raise TypeError("of the code")
         return "x" * (70_000 if o.cents == 2 else 1)
 
-    saga = one_step("broken_examples", breaks, [Wish(cents=5), *([(Wish(cents=n), end) if end else Wish(cents=n) for n in (1, 2)])])
+    saga = one_step(
+        "broken_examples",
+        breaks,
+        [Wish(cents=5), *([(Wish(cents=n), end) if end else Wish(cents=n) for n in (1, 2)])],
+    )
     first, second, third = drill(saga, only="no fault").results
     assert first.passed
-    assert "act was given up by TypeError: of the code; an example may be refused, but no example means that" in second.why
+    assert (
+        "act was given up by TypeError: of the code; an example may be refused, but no example means that"
+        in second.why
+    )
     assert "act was given up by ResultTooLarge: the result has" in third.why
     assert (second.step, third.step) == ("act", "act")
 
 
 # --- who is under way --------------------------------------------------------------------------------------------------
-def test_given_a_file_for_errors_when_drilled_then_each_row_is_named_before_it_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_file_for_errors_when_drilled_then_each_row_is_named_before_it_is_played(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("SUREFOOT_SAGAS", "tests.support.transfer_saga")
-    done = CliRunner().invoke(command, ["careless", "--only", "deposit.undo:error@after_effect", "--json"], standalone_mode=False)
-    assert done.stderr.splitlines() == ["example-0", "deposit.undo:error@after_effect", "FAIL deposit.undo:error@after_effect"]
+    done = CliRunner().invoke(
+        command,
+        ["careless", "--only", "deposit.undo:error@after_effect", "--json"],
+        standalone_mode=False,
+    )
+    assert done.stderr.splitlines() == [
+        "example-0",
+        "deposit.undo:error@after_effect",
+        "FAIL deposit.undo:error@after_effect",
+    ]
     assert json.loads(done.stdout)["rows"][0]["step"] == "deposit"

@@ -28,7 +28,9 @@ def taken(one: Buckets, name: str = "a") -> bool:
     return not found.wait_s
 
 
-def test_given_more_than_a_burst_at_once_when_taken_then_the_rest_waits_as_long_as_it_is_told() -> None:
+def test_given_more_than_a_burst_at_once_when_taken_then_the_rest_waits_as_long_as_it_is_told() -> (
+    None
+):
     one, clock = buckets()
     assert [taken(one) for _ in range(7)] == [True] * 5 + [False] * 2
     found = one.take("a")

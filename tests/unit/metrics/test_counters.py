@@ -39,7 +39,9 @@ def samples(home: Path) -> dict[tuple[str, ...], float]:
     return {(sample.name, *sample.labels.values()): sample.value for sample in found}
 
 
-def test_given_not_started_when_counted_then_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_not_started_when_counted_then_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     APPLES.add(kind="red")
     TOOK.observe(1.0, who="ada")
@@ -53,7 +55,9 @@ def test_given_threads_when_each_counts_then_no_count_is_lost(home: Path) -> Non
     assert samples(home) == {("surefoot_apples_total", "red"): 4000.0}
 
 
-def test_given_forked_child_when_both_count_then_each_has_a_file_and_the_sum_is_right(home: Path) -> None:
+def test_given_forked_child_when_both_count_then_each_has_a_file_and_the_sum_is_right(
+    home: Path,
+) -> None:
     APPLES.add(kind="red")
     child = os.fork()
     if child == 0:
@@ -65,17 +69,33 @@ def test_given_forked_child_when_both_count_then_each_has_a_file_and_the_sum_is_
     assert samples(home) == {("surefoot_apples_total", "red"): 7.0}
 
 
-def test_given_processes_that_have_ended_when_collected_again_and_again_then_folded_into_one_and_nothing_is_lost(home: Path) -> None:
+def test_given_processes_that_have_ended_when_collected_again_and_again_then_folded_into_one_and_nothing_is_lost(
+    home: Path,
+) -> None:
     for _ in range(3):
-        subprocess.run([sys.executable, "-c", ELSEWHERE, str(home)], check=True, timeout=60, cwd=Path(__file__).parents[3])
+        subprocess.run(
+            [sys.executable, "-c", ELSEWHERE, str(home)],
+            check=True,
+            timeout=60,
+            cwd=Path(__file__).parents[3],
+        )
     for _ in range(2):
         assert samples(home) == {("surefoot_apples_total", "red"): 15.0}
-    assert [path.name.rpartition("-")[2] for path in (home / files.FOLDER).glob("*.db")] == ["past.db"]
+    assert [path.name.rpartition("-")[2] for path in (home / files.FOLDER).glob("*.db")] == [
+        "past.db"
+    ]
 
 
-def test_given_nobody_who_asks_when_tidied_then_those_that_have_ended_are_one_file(home: Path) -> None:
+def test_given_nobody_who_asks_when_tidied_then_those_that_have_ended_are_one_file(
+    home: Path,
+) -> None:
     for _ in range(3):
-        subprocess.run([sys.executable, "-c", ELSEWHERE, str(home)], check=True, timeout=60, cwd=Path(__file__).parents[3])
+        subprocess.run(
+            [sys.executable, "-c", ELSEWHERE, str(home)],
+            check=True,
+            timeout=60,
+            cwd=Path(__file__).parents[3],
+        )
     APPLES.add(kind="red")
     metrics.tidy()
     assert len(list((home / files.FOLDER).glob("*.db"))) == 2  # theirs and ours
@@ -84,7 +104,9 @@ def test_given_nobody_who_asks_when_tidied_then_those_that_have_ended_are_one_fi
     metrics.tidy()
 
 
-def test_given_file_of_another_host_when_collected_then_it_is_counted_and_left_alone(home: Path) -> None:
+def test_given_file_of_another_host_when_collected_then_it_is_counted_and_left_alone(
+    home: Path,
+) -> None:
     APPLES.add(kind="red")
     (ours,) = (home / files.FOLDER).glob("*.db")
     theirs = ours.with_name("counter_elsewhere-1.db")
@@ -99,7 +121,10 @@ def test_given_durations_when_collected_then_buckets_add_up(home: Path) -> None:
     found = samples(home)
     assert found["surefoot_picking_seconds_count", "ada"] == 3
     assert found["surefoot_picking_seconds_sum", "ada"] == pytest.approx(99.301)
-    assert [found["surefoot_picking_seconds_bucket", "ada", most] for most in ("0.005", "0.25", "0.5", "10.0", "+Inf")] == [1, 1, 2, 2, 3]
+    assert [
+        found["surefoot_picking_seconds_bucket", "ada", most]
+        for most in ("0.005", "0.25", "0.5", "10.0", "+Inf")
+    ] == [1, 1, 2, 2, 3]
 
 
 def test_given_labels_without_end_when_counted_then_the_rest_counts_as_other(home: Path) -> None:
@@ -123,7 +148,9 @@ def test_given_counts_of_an_earlier_start_when_cleaned_then_begun_anew(home: Pat
     files.clean(home / "nowhere")
 
 
-def test_given_noted_when_rolled_back_then_not_counted_and_when_committed_then_once(home: Path) -> None:
+def test_given_noted_when_rolled_back_then_not_counted_and_when_committed_then_once(
+    home: Path,
+) -> None:
     metrics.note(APPLES, kind="red")
     metrics.forget()
     metrics.note(APPLES, kind="green")

@@ -33,37 +33,65 @@ except ValueError:
 
 def said(format_: str, **more: str) -> list[str]:
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": format_, **more}
-    done = subprocess.run([sys.executable, "-c", TALK], env=env, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", TALK],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     assert done.stdout == ""
     return done.stderr.splitlines()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux'")
-def test_given_a_full_disk_when_lines_are_written_then_they_are_lost_and_the_process_goes_on() -> None:
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
+def test_given_a_full_disk_when_lines_are_written_then_they_are_lost_and_the_process_goes_on() -> (
+    None
+):
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT),
+        "SUREFOOT_LOG_FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+    }
     with Path("/dev/full").open("w") as full:
         words = [sys.executable, "-c", TALK + "print('went on')"]
-        done = subprocess.run(words, env=env, stdout=subprocess.PIPE, stderr=full, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            words, env=env, stdout=subprocess.PIPE, stderr=full, text=True, check=False, timeout=60
+        )
     assert (done.returncode, done.stdout) == (0, "went on\n")
 
 
 @pytest.mark.parametrize("format_", ["json", "auto"])
-def test_given_json_when_written_then_one_object_a_line_that_knows_its_attempt(format_: str) -> None:
+def test_given_json_when_written_then_one_object_a_line_that_knows_its_attempt(
+    format_: str,
+) -> None:
     lines = [json.loads(line) for line in said(format_)]
     assert [line["event"] for line in lines] == ["paid", "key sf_*** was seen", "failed"]
     for line in lines:
-        assert (line["job"], line["operation"], line["attempt"], line["fence"]) == ("j1", "order.pay", 2, 3)
+        assert (line["job"], line["operation"], line["attempt"], line["fence"]) == (
+            "j1",
+            "order.pay",
+            2,
+            3,
+        )
     assert lines[0]["url"] == "redis://***@host:1/0"
     assert "ValueError: broken" in lines[2]["exception"]
     assert "hunter2hunter2" not in json.dumps(lines)
 
 
 def test_given_the_level_debug_then_celery_tells_of_success_too() -> None:
-    assert any("succeeded" in json.loads(line)["event"] for line in said("json", SUREFOOT_LOG_LEVEL="debug"))
+    assert any(
+        "succeeded" in json.loads(line)["event"]
+        for line in said("json", SUREFOOT_LOG_LEVEL="debug")
+    )
 
 
 def test_given_lines_for_people_then_each_has_its_date_and_zone() -> None:
-    stamps = [line.split("Z ")[0] + "Z" for line in said("text") if "[" in line and line[:2].isdigit()]
+    stamps = [
+        line.split("Z ")[0] + "Z" for line in said("text") if "[" in line and line[:2].isdigit()
+    ]
     assert len(stamps) == 3
     assert all(datetime.fromisoformat(stamp).tzinfo is not None for stamp in stamps)
 
@@ -86,15 +114,26 @@ def test_given_secrets_of_an_attempt_when_lines_are_written_then_in_none_of_thei
     endless.append(endless)
     keep_hidden(("tok_1", "4711"))
     try:
-        line = without_secrets(None, "info", {"event": "TOK_1", "deep": [{"tok_1": 4711}, Odd(), True], "endless": endless, "n": 12})
+        line = without_secrets(
+            None,
+            "info",
+            {"event": "TOK_1", "deep": [{"tok_1": 4711}, Odd(), True], "endless": endless, "n": 12},
+        )
     finally:
         keep_hidden(())
-    assert line == {"event": "***", "deep": [{"***": "***"}, "<Odd ***>", True], "endless": line["endless"], "n": 12}
+    assert line == {
+        "event": "***",
+        "deep": [{"***": "***"}, "<Odd ***>", True],
+        "endless": line["endless"],
+        "n": 12,
+    }
     json.dumps(line)
 
 
 def test_given_level_when_below_then_silent() -> None:
-    assert [json.loads(line)["event"] for line in said("json", SUREFOOT_LOG_LEVEL="error")] == ["failed"]
+    assert [json.loads(line)["event"] for line in said("json", SUREFOOT_LOG_LEVEL="error")] == [
+        "failed"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +148,9 @@ def test_given_text_with_what_opens_doors_when_hidden_then_gone(text: str, shown
     assert hidden(text) == shown
 
 
-def test_given_a_command_that_becomes_a_server_then_it_is_quiet_first_and_says_everything_from_then_on() -> None:
+def test_given_a_command_that_becomes_a_server_then_it_is_quiet_first_and_says_everything_from_then_on() -> (
+    None
+):
     talk = """
 import structlog
 from surefoot.app import logs
@@ -120,15 +161,31 @@ logs.configure()
 log.info("three")
 """
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": "json"}
-    done = subprocess.run([sys.executable, "-c", talk], env=env, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", talk],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["two", "three"]
 
 
-def test_given_what_somebody_sent_when_written_for_people_then_it_begins_no_line_and_commands_no_terminal() -> None:
+def test_given_what_somebody_sent_when_written_for_people_then_it_begins_no_line_and_commands_no_terminal() -> (
+    None
+):
     sent = "/x\x1b[2J\x00\x9b\u2028\r\n00:00:00 [info] forged ☃"
     talk = f"import structlog; from surefoot.app import logs; logs.configure(); structlog.get_logger('a').info({sent!r}, path={sent!r})"
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SUREFOOT_LOG_FORMAT": "text", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run([sys.executable, "-c", talk], env=env, capture_output=True, check=True, timeout=60)
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT),
+        "SUREFOOT_LOG_FORMAT": "text",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", talk], env=env, capture_output=True, check=True, timeout=60
+    )
     line = done.stderr.decode().removesuffix("\n")
     assert line.isprintable()
     assert line.count("forged ☃") == 2

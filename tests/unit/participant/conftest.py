@@ -30,7 +30,12 @@ from tests.support.waiting import wait_until
 
 metadata = MetaData()
 barrier_table(metadata)
-effects = Table("effects", metadata, Column("id", Integer, primary_key=True), Column("what", String(20), nullable=False))
+effects = Table(
+    "effects",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("what", String(20), nullable=False),
+)
 
 
 @dataclass(frozen=True)
@@ -64,14 +69,23 @@ class Participant:
     def wait_for_a_waiter(self) -> None:
         """Until another connection waits for a lock. SQLite cannot tell; there the test only gains less certainty."""
         if self.engine.dialect.name == "postgresql":
-            query = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:  # else it sees one moment
-                wait_until(lambda: watcher.execute(query).scalar_one(), what="a connection that waits for a lock")
+            query = text(
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            )
+            with self.engine.connect().execution_options(
+                isolation_level="AUTOCOMMIT"
+            ) as watcher:  # else it sees one moment
+                wait_until(
+                    lambda: watcher.execute(query).scalar_one(),
+                    what="a connection that waits for a lock",
+                )
 
 
 @pytest.fixture
 def participant(store_url: str) -> Iterator[Participant]:
-    engine = create_engine(store_url, connect_args={"timeout": 20} if store_url.startswith("sqlite") else {})
+    engine = create_engine(
+        store_url, connect_args={"timeout": 20} if store_url.startswith("sqlite") else {}
+    )
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")

@@ -23,7 +23,9 @@ def act(participant: Any, ctx: Any, result: Any = None, what: str = "effect") ->
         return first
 
 
-def test_given_first_action_when_repeated_then_stored_result_and_one_effect(participant: Any, ask: Any) -> None:
+def test_given_first_action_when_repeated_then_stored_result_and_one_effect(
+    participant: Any, ask: Any
+) -> None:
     assert act(participant, ask(), {"id": 7})
     again = act(participant, ask(fence=2), {"id": 8})
     assert not again
@@ -32,19 +34,25 @@ def test_given_first_action_when_repeated_then_stored_result_and_one_effect(part
 
 
 @pytest.mark.parametrize("result", [None, {"a": [1, 2.5, "ü", None, True]}, [], "text", 0, False])
-def test_given_any_json_result_when_repeated_then_the_same(participant: Any, ask: Any, result: Any) -> None:
+def test_given_any_json_result_when_repeated_then_the_same(
+    participant: Any, ask: Any, result: Any
+) -> None:
     act(participant, ask(), result)
     assert act(participant, ask()).result == result
 
 
-def test_given_other_step_or_kind_when_asked_then_its_own_effect(participant: Any, ask: Any) -> None:
+def test_given_other_step_or_kind_when_asked_then_its_own_effect(
+    participant: Any, ask: Any
+) -> None:
     assert act(participant, ask())
     assert act(participant, ask(step="other"))
     assert act(participant, ask(kind="confirm"))
     assert not act(participant, ask(kind="confirm"))
 
 
-def test_given_action_done_when_undone_then_first_and_repeat_has_its_result(participant: Any, ask: Any) -> None:
+def test_given_action_done_when_undone_then_first_and_repeat_has_its_result(
+    participant: Any, ask: Any
+) -> None:
     act(participant, ask())
     undo = act(participant, ask("undo"), {"released": 2}, "undo")
     again = act(participant, ask("undo"), {"released": 9}, "undo")
@@ -56,7 +64,9 @@ def test_given_action_done_when_undone_then_first_and_repeat_has_its_result(part
     assert participant.count("undo") == 1
 
 
-def test_given_no_action_when_undone_twice_then_empty_both_times(participant: Any, ask: Any) -> None:
+def test_given_no_action_when_undone_twice_then_empty_both_times(
+    participant: Any, ask: Any
+) -> None:
     for _ in range(3):
         undo = act(participant, ask("undo"), None, "undo")
         assert not undo
@@ -72,7 +82,9 @@ def test_given_empty_undo_when_action_comes_late_then_refused(participant: Any, 
     assert participant.count("effect") == 0
 
 
-def test_given_undone_action_when_a_frozen_worker_asks_again_then_refused(participant: Any, ask: Any) -> None:
+def test_given_undone_action_when_a_frozen_worker_asks_again_then_refused(
+    participant: Any, ask: Any
+) -> None:
     act(participant, ask(), {"id": 7})
     act(participant, ask("undo"), None, "undo")
     with pytest.raises(ActionUndone):
@@ -80,7 +92,9 @@ def test_given_undone_action_when_a_frozen_worker_asks_again_then_refused(partic
     assert participant.count("effect") == 1
 
 
-def test_given_error_in_the_block_when_repeated_then_it_is_the_first_again(participant: Any, ask: Any) -> None:
+def test_given_error_in_the_block_when_repeated_then_it_is_the_first_again(
+    participant: Any, ask: Any
+) -> None:
     with pytest.raises(RuntimeError), participant.engine.begin() as tx, barrier(tx, ask()) as first:
         assert first
         participant.write(tx, "effect")
@@ -92,7 +106,11 @@ def test_given_error_in_the_block_when_repeated_then_it_is_the_first_again(parti
 def test_given_orm_session_when_used_then_the_same_promise(participant: Any, ask: Any) -> None:
     answers = []
     for _ in range(2):
-        with Session(participant.engine) as session, session.begin(), barrier(session, ask()) as first:
+        with (
+            Session(participant.engine) as session,
+            session.begin(),
+            barrier(session, ask()) as first,
+        ):
             answers.append((bool(first), first.result))
             if first:
                 first.keep("kept")
@@ -128,7 +146,9 @@ def test_given_action_under_way_when_it_rolls_back_then_the_waiting_one_is_first
 def test_given_action_under_way_when_undo_races_then_it_waits_for_the_outcome(
     participant: Any, ask: Any, threads: ThreadPoolExecutor, commits: bool
 ) -> None:
-    with participant.engine.connect() as tx:  # closed whatever happens, or the other thread would wait for ever
+    with (
+        participant.engine.connect() as tx
+    ):  # closed whatever happens, or the other thread would wait for ever
         transaction = tx.begin()
         with barrier(tx, ask()):
             participant.write(tx, "effect")
@@ -189,15 +209,21 @@ with barrier(tx, SimpleNamespace(key="job-1:reserve_stock::action", action_key="
 """
 
 
-def test_given_worker_killed_in_its_transaction_when_repeated_then_it_is_the_first(participant: Any, ask: Any) -> None:
+def test_given_worker_killed_in_its_transaction_when_repeated_then_it_is_the_first(
+    participant: Any, ask: Any
+) -> None:
     url = participant.engine.url.render_as_string(hide_password=False)
-    child = subprocess.run([sys.executable, "-c", CHILD.format(root=os.getcwd(), url=url)], timeout=60)
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD.format(root=os.getcwd(), url=url)], timeout=60
+    )
     assert child.returncode == -signal.SIGKILL
     assert act(participant, ask(fence=2), {"id": 7})
     assert participant.count("effect") == 1
 
 
-def test_given_barrier_rows_when_read_as_effects_then_states_in_words(participant: Any, ask: Any) -> None:
+def test_given_barrier_rows_when_read_as_effects_then_states_in_words(
+    participant: Any, ask: Any
+) -> None:
     act(participant, ask(step="stands"), {"id": 7})
     act(participant, ask(step="gone"))
     act(participant, ask("undo", step="gone"))

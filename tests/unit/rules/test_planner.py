@@ -28,7 +28,14 @@ def edges(after: dict[str, str]) -> tuple[dict[str, tuple[str, ...]], dict[str, 
     return followers, leaders
 
 
-ORDER = {"create": "", "reserve": "create", "charge": "create", "confirm": "reserve charge", "ship": "confirm", "mail": "ship"}
+ORDER = {
+    "create": "",
+    "reserve": "create",
+    "charge": "create",
+    "confirm": "reserve charge",
+    "ship": "confirm",
+    "mail": "ship",
+}
 
 
 def one_lane(step: str) -> str:
@@ -40,18 +47,27 @@ def one_lane(step: str) -> str:
     [
         pytest.param(["create"], (("create",),), (), id="a fork ends the run"),
         pytest.param(
-            ["reserve", "charge"], (), (((("reserve",), ("charge",)), ("confirm", "ship", "mail")),), id="two runs that meet are a chord"
+            ["reserve", "charge"],
+            (),
+            (((("reserve",), ("charge",)), ("confirm", "ship", "mail")),),
+            id="two runs that meet are a chord",
         ),
         pytest.param(["charge"], (("charge",),), (), id="one half alone is no chord"),
         pytest.param(["ship"], (("ship", "mail"),), (), id="a linear run is one chain"),
     ],
 )
-def test_given_what_is_ready_then_the_plan_is(ready: list[str], runs: tuple[object, ...], forks: tuple[object, ...]) -> None:
+def test_given_what_is_ready_then_the_plan_is(
+    ready: list[str], runs: tuple[object, ...], forks: tuple[object, ...]
+) -> None:
     assert lay_out(ready, *edges(ORDER), one_lane) == Layout(runs=runs, forks=forks)  # type: ignore[arg-type]
 
 
 def test_given_a_plan_then_everything_but_the_first_of_each_run_rides() -> None:
-    assert lay_out(["reserve", "charge"], *edges(ORDER), one_lane).riding == {"confirm", "ship", "mail"}
+    assert lay_out(["reserve", "charge"], *edges(ORDER), one_lane).riding == {
+        "confirm",
+        "ship",
+        "mail",
+    }
 
 
 @pytest.mark.parametrize(
@@ -63,10 +79,16 @@ def test_given_a_plan_then_everything_but_the_first_of_each_run_rides() -> None:
         pytest.param("abbbbbbba", 9, id="to the end"),
     ],
 )
-def test_given_a_run_longer_than_the_limit_or_across_more_lanes_then_it_is_cut(lanes: str, length: int) -> None:
+def test_given_a_run_longer_than_the_limit_or_across_more_lanes_then_it_is_cut(
+    lanes: str, length: int
+) -> None:
     lane = {f"s{n}": lane for n, lane in enumerate(lanes)}
     names = list(lane)
-    (run,) = lay_out(["s0"], *edges({n: names[i - 1] if i else "" for i, n in enumerate(names)}), lane.__getitem__).runs
+    (run,) = lay_out(
+        ["s0"],
+        *edges({n: names[i - 1] if i else "" for i, n in enumerate(names)}),
+        lane.__getitem__,
+    ).runs
     assert run == tuple(names[:length])
 
 
@@ -80,9 +102,15 @@ def fork_of(members: int) -> dict[str, str]:
     return dict.fromkeys(names, "") | {"join": " ".join(names)}
 
 
-def packs_of(shape: dict[str, str], brief: set[str], lane: Callable[[str], str] = one_lane) -> list[str]:
-    layout = lay_out([step for step in shape if not shape[step]], *edges(shape), lane, brief.__contains__)
-    return [" ".join(run) for header, _ in layout.forks for run in header] + [" ".join(run) for run in layout.runs]
+def packs_of(
+    shape: dict[str, str], brief: set[str], lane: Callable[[str], str] = one_lane
+) -> list[str]:
+    layout = lay_out(
+        [step for step in shape if not shape[step]], *edges(shape), lane, brief.__contains__
+    )
+    return [" ".join(run) for header, _ in layout.forks for run in header] + [
+        " ".join(run) for run in layout.runs
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,22 +131,46 @@ def test_given_brief_members_then_they_share_messages(members: int, packs: list[
 @pytest.mark.parametrize(
     ("shape", "brief", "packs"),
     [
-        pytest.param(fork_of(4), {"m0", "m2", "m3"}, ["m0", "m1", "m2 m3"], id="who is not brief has a message of its own"),
-        pytest.param(fork_of(3) | {"m2x": "m2", "join": "m0 m1 m2x"}, {"m0", "m1", "m2"}, ["m0", "m1", "m2 m2x"], id="a longer run"),
-        pytest.param(dict.fromkeys("abc", "") | {"d": "a b", "e": "c"}, set("abc"), ["a", "b", "c e"], id="to different ends"),
+        pytest.param(
+            fork_of(4),
+            {"m0", "m2", "m3"},
+            ["m0", "m1", "m2 m3"],
+            id="who is not brief has a message of its own",
+        ),
+        pytest.param(
+            fork_of(3) | {"m2x": "m2", "join": "m0 m1 m2x"},
+            {"m0", "m1", "m2"},
+            ["m0", "m1", "m2 m2x"],
+            id="a longer run",
+        ),
+        pytest.param(
+            dict.fromkeys("abc", "") | {"d": "a b", "e": "c"},
+            set("abc"),
+            ["a", "b", "c e"],
+            id="to different ends",
+        ),
         pytest.param(dict.fromkeys("abcd", ""), set("abcd"), ["a b", "c d"], id="to no end"),
     ],
 )
-def test_given_members_that_are_not_alike_then_only_those_that_are_share(shape: dict[str, str], brief: set[str], packs: list[str]) -> None:
+def test_given_members_that_are_not_alike_then_only_those_that_are_share(
+    shape: dict[str, str], brief: set[str], packs: list[str]
+) -> None:
     assert packs_of(shape, brief) == packs
 
 
 def test_given_brief_members_of_two_lanes_then_a_message_is_of_one_lane() -> None:
     shape = fork_of(6)
-    assert packs_of(shape, set(shape), lambda step: "odd" if step[-1] in "135" else "even") == ["m0", "m1", "m2 m4", "m3 m5"]
+    assert packs_of(shape, set(shape), lambda step: "odd" if step[-1] in "135" else "even") == [
+        "m0",
+        "m1",
+        "m2 m4",
+        "m3 m5",
+    ]
 
 
-def test_given_packs_then_their_members_ride_on_nothing_and_count_as_sent_with_the_message() -> None:
+def test_given_packs_then_their_members_ride_on_nothing_and_count_as_sent_with_the_message() -> (
+    None
+):
     shape = fork_of(4)
     layout = lay_out(["m0", "m1", "m2", "m3"], *edges(shape), one_lane, lambda step: True)
     assert layout.riding == {"join"}
@@ -127,10 +179,14 @@ def test_given_packs_then_their_members_ride_on_nothing_and_count_as_sent_with_t
     assert [message.operation_id for message in sent_with(plan)] == ["m0", "m1", "m2", "m3"]
 
 
-def undo_order(after: dict[str, str], chosen: str) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+def undo_order(
+    after: dict[str, str], chosen: str
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     followers, leaders = edges(after)
     order = UndoOrder(chosen.split(), followers, leaders, reachability(followers))
-    return {step: order.followers[step] for step in chosen.split()}, {step: order.leaders[step] for step in chosen.split()}
+    return {step: order.followers[step] for step in chosen.split()}, {
+        step: order.leaders[step] for step in chosen.split()
+    }
 
 
 def reachability(followers: dict[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
@@ -153,8 +209,13 @@ def test_given_a_short_cut_past_an_undo_then_only_the_longer_way_counts() -> Non
 
 
 @given(st.lists(st.tuples(st.sets(st.integers(0, 8)), st.booleans()), min_size=1, max_size=9))
-def test_given_any_graph_then_undos_wait_for_the_nearest_ones_and_for_no_other(shape: list[tuple[set[int], bool]]) -> None:
-    after = {f"s{n}": " ".join(f"s{m}" for m in sorted(before) if m < n) for n, (before, _) in enumerate(shape)}
+def test_given_any_graph_then_undos_wait_for_the_nearest_ones_and_for_no_other(
+    shape: list[tuple[set[int], bool]],
+) -> None:
+    after = {
+        f"s{n}": " ".join(f"s{m}" for m in sorted(before) if m < n)
+        for n, (before, _) in enumerate(shape)
+    }
     chosen = [f"s{n}" for n, (_, undone) in enumerate(shape) if undone]
     reachable = reachability(edges(after)[0])
     followers, leaders = undo_order(after, " ".join(chosen))

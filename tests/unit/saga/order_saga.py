@@ -44,7 +44,9 @@ order = Saga(
     version=1,
     input=OrderRequest,
     sla="10m",
-    examples=[OrderRequest(customer="ann", sku="apple", quantity=3, amount_cents=900, card="tok_ok")],
+    examples=[
+        OrderRequest(customer="ann", sku="apple", quantity=3, amount_cents=900, card="tok_ok")
+    ],
 )
 
 
@@ -78,7 +80,11 @@ def charge_card(ctx: Context, o: OrderRequest, created: Created) -> Charge:
     return BANK[ctx.key]
 
 
-@charge_card.compensate(fidelity="equivalent", note="the refund shows on the statement beside the charge", retry=Retry(limit=20))
+@charge_card.compensate(
+    fidelity="equivalent",
+    note="the refund shows on the statement beside the charge",
+    retry=Retry(limit=20),
+)
 def refund_card(ctx: Context, o: OrderRequest, charge: Charge | None) -> None:
     BANK.pop(ctx.action_key, None)
 

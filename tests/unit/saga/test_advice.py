@@ -114,20 +114,28 @@ def not_drilled(saga: Saga[Any]) -> None:
         (undo_too_long_for_its_lane, ["has an undo with a timeout of 120 s"]),
         (later_than_late, ["may take 60 s, and its job is late after 30 s"]),
         (unread, ["which service has the effects of work"]),
-        (result_for_sure, ["is undone by counts_on_it, whose result is None when the result was never learnt"]),
+        (
+            result_for_sure,
+            ["is undone by counts_on_it, whose result is None when the result was never learnt"],
+        ),
         (result_perhaps, []),
         (result_of_a_replay, []),
         (not_drilled, ["cannot be drilled"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_given_saga_that_runs_when_judged_then_just_this_is_said(declare: Callable[[Saga[Any]], None], said: list[str]) -> None:
+def test_given_saga_that_runs_when_judged_then_just_this_is_said(
+    declare: Callable[[Saga[Any]], None], said: list[str]
+) -> None:
     saga = good()
     declare(saga)
     assert saga.digest  # it has no mistake
     found = advice(saga, limit)
     assert len(found) == len(said)
-    assert all(words in one.says and "test_advice.py:" in one.where for words, one in zip(said, found, strict=True))
+    assert all(
+        words in one.says and "test_advice.py:" in one.where
+        for words, one in zip(said, found, strict=True)
+    )
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
@@ -146,7 +154,9 @@ def book(ctx, o): ...
 
 
 @pytest.fixture
-def lint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
+def lint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SUREFOOT_SAGAS", "linted_trip")
@@ -162,12 +172,23 @@ def lint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     sys.modules.pop("linted_trip", None)
 
 
-def test_given_advice_when_linted_then_0_and_with_strict_1_and_a_program_reads_the_same(lint: Any) -> None:
+def test_given_advice_when_linted_then_0_and_with_strict_1_and_a_program_reads_the_same(
+    lint: Any,
+) -> None:
     code, said = lint("undo=None", "trip")
-    assert (code, "step book is never undone" in said, "no mistakes, 4 pieces of advice" in said) == (0, True, True)
+    assert (
+        code,
+        "step book is never undone" in said,
+        "no mistakes, 4 pieces of advice" in said,
+    ) == (0, True, True)
     code, said = lint("undo=None", "trip", "--strict", "--json")
     (one,) = json.loads(said)["sagas"]
-    assert (code, one["name"], one["version"], [a["step"] for a in one["advice"]]) == (1, "trip", 3, [None, None, None, "book"])
+    assert (code, one["name"], one["version"], [a["step"] for a in one["advice"]]) == (
+        1,
+        "trip",
+        3,
+        [None, None, None, "book"],
+    )
 
 
 def test_given_mistake_when_linted_then_1_and_the_line_to_change(lint: Any) -> None:

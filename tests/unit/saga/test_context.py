@@ -44,8 +44,12 @@ def test_given_deadline_when_time_passes_then_remaining_never_falls_below_zero()
     assert context(deadline=time.monotonic() - 60).remaining() == 0
 
 
-@pytest.mark.parametrize(("given", "shown"), [(0.4, 0.4), (2, 1.0), (-1, 0.0), (math.nan, 0.0), (math.inf, 1.0)])
-def test_given_any_fraction_when_progress_is_told_then_cut_to_the_bar(given: float, shown: float) -> None:
+@pytest.mark.parametrize(
+    ("given", "shown"), [(0.4, 0.4), (2, 1.0), (-1, 0.0), (math.nan, 0.0), (math.inf, 1.0)]
+)
+def test_given_any_fraction_when_progress_is_told_then_cut_to_the_bar(
+    given: float, shown: float
+) -> None:
     port = Keeping()
     context(port=port).progress(given, "page 4")
     assert port.seen == [(shown, "page 4")]
@@ -59,8 +63,12 @@ def test_given_checkpoint_when_kept_then_this_attempt_reads_what_the_next_one_wi
     assert ctx.last_checkpoint == port.seen[0] == {"page": {"number": 4}, "range": [1, 2]}
 
 
-@pytest.mark.parametrize("value", [object(), math.nan, {"a": "\0"}, 2**70], ids=["object", "nan", "nul", "huge"])
-def test_given_checkpoint_that_is_no_json_when_kept_then_refused_and_the_last_one_stays(value: Any) -> None:
+@pytest.mark.parametrize(
+    "value", [object(), math.nan, {"a": "\0"}, 2**70], ids=["object", "nan", "nul", "huge"]
+)
+def test_given_checkpoint_that_is_no_json_when_kept_then_refused_and_the_last_one_stays(
+    value: Any,
+) -> None:
     ctx = context(last_checkpoint=1)
     with pytest.raises(TypeError, match="the checkpoint of step charge cannot be kept as JSON"):
         ctx.checkpoint(value)
@@ -76,5 +84,13 @@ def test_given_turned_job_when_checked_then_stop_is_asked_for() -> None:
 def test_given_log_when_written_then_it_knows_where_it_is() -> None:
     with capture_logs() as logs:
         context(attempt=3).log.info("paid", cents=5)
-    place = {"job": "j1", "saga": "order", "step": "charge", "item": "", "kind": "undo", "attempt": 3, "fence": 1}
+    place = {
+        "job": "j1",
+        "saga": "order",
+        "step": "charge",
+        "item": "",
+        "kind": "undo",
+        "attempt": 3,
+        "fence": 1,
+    }
     assert logs == [{"event": "paid", "cents": 5, "log_level": "info", **place}]

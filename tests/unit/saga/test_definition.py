@@ -27,7 +27,9 @@ def saga_of(**more: Any) -> Saga[Ask]:
 
 
 # --- the order saga of the manual ------------------------------------------------------------------------------------
-def test_given_order_saga_when_graph_is_asked_then_the_fork_and_the_join_are_there(order: Saga[Any]) -> None:
+def test_given_order_saga_when_graph_is_asked_then_the_fork_and_the_join_are_there(
+    order: Saga[Any],
+) -> None:
     assert {n.name: n.after for n in order.graph.nodes} == {
         "create_order": (),
         "reserve_stock": ("create_order",),
@@ -40,7 +42,9 @@ def test_given_order_saga_when_graph_is_asked_then_the_fork_and_the_join_are_the
     assert (order.graph.saga, order.graph.version, order.graph.sla_s) == ("order", 1, 600.0)
 
 
-def test_given_order_saga_when_graph_is_asked_then_pivot_and_promises_are_marked(order: Saga[Any]) -> None:
+def test_given_order_saga_when_graph_is_asked_then_pivot_and_promises_are_marked(
+    order: Saga[Any],
+) -> None:
     by_name = order.graph.by_name
     assert [n.name for n in order.graph.nodes if n.pivot] == ["confirm_order"]
     assert [n.name for n in order.graph.nodes if n.past_pivot] == ["ship_order", "send_receipt"]
@@ -75,10 +79,15 @@ def test_given_times_when_declared_then_seconds_with_their_defaults(order: Saga[
     reserve = order.graph.by_name["reserve_stock"]
     assert (reserve.limits.timeout_s, reserve.limits.queue_timeout_s) == (30.0, 900.0)
     assert reserve.compensation is not None
-    assert (reserve.compensation.limits.timeout_s, reserve.compensation.limits.queue_timeout_s) == (60.0, 3600.0)
+    assert (reserve.compensation.limits.timeout_s, reserve.compensation.limits.queue_timeout_s) == (
+        60.0,
+        3600.0,
+    )
 
 
-def test_given_order_saga_when_tasks_are_listed_then_names_and_queues_for_people(order: Saga[Any]) -> None:
+def test_given_order_saga_when_tasks_are_listed_then_names_and_queues_for_people(
+    order: Saga[Any],
+) -> None:
     assert [(task, queue) for task, _, _, queue in order.tasks()] == [
         ("order.create_order", "orders"),
         ("order.create_order.undo", "orders.undo"),
@@ -92,7 +101,9 @@ def test_given_order_saga_when_tasks_are_listed_then_names_and_queues_for_people
     ]
 
 
-def test_given_decorated_functions_when_called_then_they_are_the_plain_functions(order: Saga[Any], order_input: dict[str, Any]) -> None:
+def test_given_decorated_functions_when_called_then_they_are_the_plain_functions(
+    order: Saga[Any], order_input: dict[str, Any]
+) -> None:
     request = order_saga.OrderRequest(**order_input)
     ctx: Any = None
     assert order_saga.create_order(ctx, request) == order_saga.Created(order_id="ann-1")
@@ -104,7 +115,9 @@ def test_given_decorated_functions_when_called_then_they_are_the_plain_functions
     assert inspect.isfunction(order_saga.void_order)
 
 
-def test_given_effects_and_invariants_when_registered_then_listed_and_still_plain(order: Saga[Any]) -> None:
+def test_given_effects_and_invariants_when_registered_then_listed_and_still_plain(
+    order: Saga[Any],
+) -> None:
     assert order.effect_readers == {"payments": order_saga.charges}
     assert order.invariants == [order_saga.money]
     assert order_saga.charges(["k"]) == []
@@ -134,7 +147,12 @@ def test_given_no_after_when_declared_then_each_step_follows_the_one_above() -> 
     @saga.step(lane="a", pure=True, after=one)
     def single(ctx: Any, o: Ask) -> None: ...
 
-    assert {n.name: n.after for n in saga.graph.nodes} == {"one": (), "two": ("one",), "root": (), "single": ("one",)}
+    assert {n.name: n.after for n in saga.graph.nodes} == {
+        "one": (),
+        "two": ("one",),
+        "root": (),
+        "single": ("one",),
+    }
     assert [s.name for s in saga] == ["one", "two", "root", "single"]
     assert "two" in saga
     assert "three" not in saga
@@ -164,14 +182,18 @@ def test_given_no_pivot_when_a_step_is_irreversible_then_the_first_of_them_is_th
     @saga.step(lane="a", irreversible=True, on_unknown="retry")
     def letter(ctx: Any, o: Ask) -> None: ...
 
-    assert [(n.name, n.pivot, n.past_pivot, n.limits.attempts, n.on_unknown) for n in saga.graph.nodes] == [
+    assert [
+        (n.name, n.pivot, n.past_pivot, n.limits.attempts, n.on_unknown) for n in saga.graph.nodes
+    ] == [
         ("write", False, False, 5, "retry"),
         ("mail", True, False, 5, "attention"),
         ("letter", False, True, 20, "retry"),
     ]
 
 
-def test_given_confirmations_when_declared_with_and_without_arguments_then_retried_with_patience() -> None:
+def test_given_confirmations_when_declared_with_and_without_arguments_then_retried_with_patience() -> (
+    None
+):
     saga = saga_of()
 
     @saga.step(lane="a", undo=None)
@@ -193,7 +215,12 @@ def test_given_confirmations_when_declared_with_and_without_arguments_then_retri
     assert second is not None
     assert (first.attempts, first.timeout_s, first.queue_timeout_s) == (20, 60.0, 900.0)
     assert (second.attempts, second.timeout_s, second.queue_timeout_s) == (3, 5.0, 3600.0)
-    assert [t.name for t in saga.tasks()] == ["s.hold", "s.hold.confirm", "s.keep", "s.keep.confirm"]
+    assert [t.name for t in saga.tasks()] == [
+        "s.hold",
+        "s.hold.confirm",
+        "s.keep",
+        "s.keep.confirm",
+    ]
     assert {t.queue for t in saga.tasks()} == {"a"}
 
 
@@ -213,9 +240,19 @@ def test_given_same_definition_when_made_twice_then_same_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"lane": "b"}, {"timeout": "61s"}, {"retry": Retry(limit=9)}, {"pivot": True}, {"note": "told"}], ids=lambda c: next(iter(c))
+    "change",
+    [
+        {"lane": "b"},
+        {"timeout": "61s"},
+        {"retry": Retry(limit=9)},
+        {"pivot": True},
+        {"note": "told"},
+    ],
+    ids=lambda c: next(iter(c)),
 )
-def test_given_changed_promise_when_digested_then_another_definition(change: dict[str, Any]) -> None:
+def test_given_changed_promise_when_digested_then_another_definition(
+    change: dict[str, Any],
+) -> None:
     assert digest(**change) != digest()
 
 
@@ -237,7 +274,11 @@ def test_given_stall_timeouts_when_pinned_and_read_again_then_the_same() -> None
     def show(ctx: Any, o: Any) -> None: ...
 
     (node,) = Graph.from_json(json.loads(json.dumps(saga.graph.to_json()))).nodes
-    assert [node.limits_of(kind).stall_timeout_s for kind in ("action", "undo", "confirm")] == [5.0, 7.0, 9.0]
+    assert [node.limits_of(kind).stall_timeout_s for kind in ("action", "undo", "confirm")] == [
+        5.0,
+        7.0,
+        9.0,
+    ]
 
 
 def test_given_corrected_docstring_when_digested_then_the_same_definition() -> None:
@@ -245,7 +286,9 @@ def test_given_corrected_docstring_when_digested_then_the_same_definition() -> N
         return type("Words", (BaseModel,), {"__doc__": doc, "__annotations__": fields})
 
     assert digest(model("a typo", title=str)) == digest(model("a fix", title=str))
-    assert digest(model("a typo", title=str)) != digest(model("a typo", title=int)), "a field called title is no mere word"
+    assert digest(model("a typo", title=str)) != digest(model("a typo", title=int)), (
+        "a field called title is no mere word"
+    )
     assert digest(model("a typo", title=str)) != digest(model("a typo", title=str, description=str))
 
 
@@ -307,25 +350,71 @@ def step_with(**more: Any) -> Callable[[], object]:
 
 
 def undo_with(**more: Any) -> Callable[[], object]:
-    return lambda: saga_of().step(lane="a")(plain).compensate(**{"fidelity": "exact", **more})(plain)
+    return lambda: (
+        saga_of().step(lane="a")(plain).compensate(**{"fidelity": "exact", **more})(plain)
+    )
 
 
 ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
-    ("saga-unknown-word", lambda: saga_of(slaa="1h"), r"saga s: Saga\(\) knows no slaa=. Did you mean 'sla'\?"),
-    ("saga-name", lambda: Saga("My.Saga", version=1, input=Ask), r"a saga cannot be called 'My.Saga'. Use lower case"),
+    (
+        "saga-unknown-word",
+        lambda: saga_of(slaa="1h"),
+        r"saga s: Saga\(\) knows no slaa=. Did you mean 'sla'\?",
+    ),
+    (
+        "saga-name",
+        lambda: Saga("My.Saga", version=1, input=Ask),
+        r"a saga cannot be called 'My.Saga'. Use lower case",
+    ),
     ("saga-version", lambda: saga_of(version=0), r"version=0. Say a whole number from 1 on"),
     ("saga-version-text", lambda: saga_of(version="1"), r"version='1'. Say a whole number"),
     ("saga-input", lambda: saga_of(input=dict), r"input=dict. Say a pydantic model"),
     ("saga-sla", lambda: saga_of(sla="soon"), r"saga s: sla: 'soon' is no duration"),
-    ("step-unknown-word", step_with(time_out="1s"), r"saga s: step\(\) knows no time_out=. Did you mean 'timeout'\?"),
-    ("step-later-word", step_with(locks=["k"]), r"step\(\) knows no locks=. There are: lane, after, retry"),
-    ("saga-forgotten-word", lambda: Saga("s", input=Ask), r"saga s: Saga\(\) is written Saga\(name, version=..., input=...\)"),
-    ("saga-without-a-word", lambda: Saga("s", 1, Ask), r"saga s: Saga\(\) is written Saga\(name, version"),
-    ("saga-nameless", lambda: Saga(version=1, input=Ask), r": Saga\(\) is written Saga\(name, version"),
-    ("saga-examples", lambda: saga_of(examples=Ask()), r"saga s: examples=Ask\(n=1\). Say a list: examples=\[Ask\(...\)\]"),
-    ("step-bare", lambda: saga_of().step(plain), r"saga s: step\(\) is written @s.step\(lane=...\)"),
-    ("step-forgotten-word", lambda: saga_of().step(), r"saga s: step\(\) is written @s.step\(lane=...\)"),
-    ("step-class", lambda: saga_of().step(lane="a")(Ask), r"saga s: a step must be a function written with def, not Ask"),
+    (
+        "step-unknown-word",
+        step_with(time_out="1s"),
+        r"saga s: step\(\) knows no time_out=. Did you mean 'timeout'\?",
+    ),
+    (
+        "step-later-word",
+        step_with(locks=["k"]),
+        r"step\(\) knows no locks=. There are: lane, after, retry",
+    ),
+    (
+        "saga-forgotten-word",
+        lambda: Saga("s", input=Ask),
+        r"saga s: Saga\(\) is written Saga\(name, version=..., input=...\)",
+    ),
+    (
+        "saga-without-a-word",
+        lambda: Saga("s", 1, Ask),
+        r"saga s: Saga\(\) is written Saga\(name, version",
+    ),
+    (
+        "saga-nameless",
+        lambda: Saga(version=1, input=Ask),
+        r": Saga\(\) is written Saga\(name, version",
+    ),
+    (
+        "saga-examples",
+        lambda: saga_of(examples=Ask()),
+        r"saga s: examples=Ask\(n=1\). Say a list: examples=\[Ask\(...\)\]",
+    ),
+    (
+        "step-bare",
+        lambda: saga_of().step(plain),
+        r"saga s: step\(\) is written @s.step\(lane=...\)",
+    ),
+    (
+        "step-forgotten-word",
+        lambda: saga_of().step(),
+        r"saga s: step\(\) is written @s.step\(lane=...\)",
+    ),
+    (
+        "step-class",
+        lambda: saga_of().step(lane="a")(Ask),
+        r"saga s: a step must be a function written with def, not Ask",
+    ),
     (
         "step-partial",
         lambda: saga_of().step(lane="a")(partial(plain)),
@@ -335,20 +424,52 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
     ("step-note", step_with(note=3), r"step plain: note=3. Say a text"),
     ("step-lane", step_with(lane="pay.ments"), r"step plain: a lane cannot be called 'pay.ments'"),
     ("step-lane-type", step_with(lane=None), r"lane=None. Say the lane's name"),
-    ("step-name", lambda: saga_of().step(lane="a")(renamed("_hidden")), r"a step cannot be called '_hidden'. Use lower case"),
-    ("step-lambda", lambda: saga_of().step(lane="a")(lambda ctx, o: None), r"a step cannot be called '<lambda>'"),
-    ("step-twice", same_name_twice, r"saga s has a step plain already \(.*test_definition.py:\d+\). Rename one"),
+    (
+        "step-name",
+        lambda: saga_of().step(lane="a")(renamed("_hidden")),
+        r"a step cannot be called '_hidden'. Use lower case",
+    ),
+    (
+        "step-lambda",
+        lambda: saga_of().step(lane="a")(lambda ctx, o: None),
+        r"a step cannot be called '<lambda>'",
+    ),
+    (
+        "step-twice",
+        same_name_twice,
+        r"saga s has a step plain already \(.*test_definition.py:\d+\). Rename one",
+    ),
     ("step-timeout", step_with(timeout="1 hour"), r"plain: timeout: '1 hour' is no duration"),
     ("step-timeout-zero", step_with(timeout=0), r"plain: timeout=0 is no time at all"),
-    ("step-queue-timeout", step_with(queue_timeout="-1s"), r"plain: queue_timeout: '-1s' is no duration"),
-    ("step-stall-timeout", step_with(stall_timeout="soon"), r"plain: stall_timeout: 'soon' is no duration"),
+    (
+        "step-queue-timeout",
+        step_with(queue_timeout="-1s"),
+        r"plain: queue_timeout: '-1s' is no duration",
+    ),
+    (
+        "step-stall-timeout",
+        step_with(stall_timeout="soon"),
+        r"plain: stall_timeout: 'soon' is no duration",
+    ),
     ("step-retry", step_with(retry=5), r"plain: retry=5. Say retry=Retry\(limit=5\)"),
-    ("step-undo", step_with(undo=plain), r"step plain: undo=plain. Only undo=None.*@plain.compensate\(fidelity=...\)"),
-    ("step-on-unknown", step_with(on_unknown="ignore"), r"step plain: on_unknown='ignore'. Say 'retry' or 'attention'"),
+    (
+        "step-undo",
+        step_with(undo=plain),
+        r"step plain: undo=plain. Only undo=None.*@plain.compensate\(fidelity=...\)",
+    ),
+    (
+        "step-on-unknown",
+        step_with(on_unknown="ignore"),
+        r"step plain: on_unknown='ignore'. Say 'retry' or 'attention'",
+    ),
     ("step-settle", step_with(settle="wait"), r"step plain: settle='wait'. Say 'undo' or 'replay'"),
     ("step-after-function", step_with(after=[plain]), r"after= holds plain, which is no step"),
     ("step-after-number", step_with(after=3), r"after= holds 3, which is no step"),
-    ("step-after-foreign", step_of_another_saga, r"step mine: after= holds plain, a step of saga other. Name steps of s"),
+    (
+        "step-after-foreign",
+        step_of_another_saga,
+        r"step mine: after= holds plain, a step of saga other. Name steps of s",
+    ),
     (
         "undo-forgotten-word",
         lambda: saga_of().step(lane="a")(plain).compensate(),
@@ -359,23 +480,47 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
         lambda: saga_of().step(lane="a")(plain).compensate("exact")(partial(plain)),
         r"step plain: its undo must be a function",
     ),
-    ("probe-brackets", lambda: saga_of().step(lane="a")(plain).probe(), r"step plain: probe\(\) is written @plain.probe, without brackets"),
-    ("reader-bare", lambda: saga_of().effects(plain), r"saga s: effects\(\) is written @s.effects\(service=...\)"),
+    (
+        "probe-brackets",
+        lambda: saga_of().step(lane="a")(plain).probe(),
+        r"step plain: probe\(\) is written @plain.probe, without brackets",
+    ),
+    (
+        "reader-bare",
+        lambda: saga_of().effects(plain),
+        r"saga s: effects\(\) is written @s.effects\(service=...\)",
+    ),
     ("undo-fidelity", undo_with(fidelity="good"), r"fidelity='good': say how well the undo undoes"),
     ("undo-bare", undo_with(fidelity=plain), r"fidelity=plain: say how well"),
-    ("undo-unknown-word", undo_with(nte="x"), r"step plain: compensate\(\) knows no nte=. Did you mean 'note'\?"),
+    (
+        "undo-unknown-word",
+        undo_with(nte="x"),
+        r"step plain: compensate\(\) knows no nte=. Did you mean 'note'\?",
+    ),
     ("undo-timeout", undo_with(timeout="x"), r"plain: timeout: 'x' is no duration"),
-    ("undo-twice", two_undos, r"step plain: has two compensations, plain \(.*\) and plain: keep one"),
+    (
+        "undo-twice",
+        two_undos,
+        r"step plain: has two compensations, plain \(.*\) and plain: keep one",
+    ),
     ("probe-twice", two_probes, r"step plain: has two probes"),
     ("confirm-twice", two_confirmations, r"step plain: has two confirmations"),
     ("changed-after-use", changed_after_use, r"saga s is in use already, so it cannot change"),
     ("reader-twice", two_readers, r"saga s: 'bank' has a reader already"),
-    ("lookup", lambda: order_saga.order["reserve_stok"], r"saga order has no step 'reserve_stok'. Did you mean 'reserve_stock'\?"),
+    (
+        "lookup",
+        lambda: order_saga.order["reserve_stok"],
+        r"saga order has no step 'reserve_stok'. Did you mean 'reserve_stock'\?",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("make", "said"), [pytest.param(make, said, id=name) for name, make, said in ONE_LINE])
-def test_given_mistake_in_one_line_when_declared_then_file_line_and_what_to_change(make: Callable[[], object], said: str) -> None:
+@pytest.mark.parametrize(
+    ("make", "said"), [pytest.param(make, said, id=name) for name, make, said in ONE_LINE]
+)
+def test_given_mistake_in_one_line_when_declared_then_file_line_and_what_to_change(
+    make: Callable[[], object], said: str
+) -> None:
     with pytest.raises(DefinitionError, match=said) as caught:
         make()
     path, line, _ = caught.value.message.split(":", 2)
@@ -387,7 +532,12 @@ def test_given_wrong_argument_when_refused_then_the_very_line_is_named() -> None
     saga = saga_of()
     with pytest.raises(DefinitionError) as caught:
         saga.step(lane="a", brekaer="bank")  # type: ignore[call-arg]
-    line = inspect.getsourcelines(test_given_wrong_argument_when_refused_then_the_very_line_is_named)[1] + 3
+    line = (
+        inspect.getsourcelines(test_given_wrong_argument_when_refused_then_the_very_line_is_named)[
+            1
+        ]
+        + 3
+    )
     assert caught.value.message.split(": ")[0].endswith(f"test_definition.py:{line}")
 
 
@@ -405,7 +555,9 @@ class Stolen(RuntimeError):
         ([Stolen, Rejected], "fatal has Rejected, which has a meaning of its own"),
     ],
 )
-def test_given_fatal_that_cannot_be_meant_when_declared_then_refused_by_line(fatal: Any, said: str) -> None:
+def test_given_fatal_that_cannot_be_meant_when_declared_then_refused_by_line(
+    fatal: Any, said: str
+) -> None:
     saga = Saga("card", version=1, input=Ask)
     with pytest.raises(DefinitionError, match=r"test_definition.py:\d+") as refused:
 

@@ -24,7 +24,9 @@ def saga_of(*, safe: bool = False) -> Saga[Ask]:
     return saga
 
 
-def test_given_generator_function_when_declared_as_drill_world_then_it_is_a_context_manager_that_clears_up() -> None:
+def test_given_generator_function_when_declared_as_drill_world_then_it_is_a_context_manager_that_clears_up() -> (
+    None
+):
     saga, seen = saga_of(), []
 
     @saga.drill_world
@@ -63,14 +65,19 @@ def test_given_drill_world_or_safe_steps_when_digest_is_made_then_it_is_the_same
     assert [plain["only"].safe_to_drill, safe["only"].safe_to_drill] == [False, True]
 
 
-def test_given_drill_world_when_another_is_declared_then_it_is_refused_by_the_line_of_the_first() -> None:
+def test_given_drill_world_when_another_is_declared_then_it_is_refused_by_the_line_of_the_first() -> (
+    None
+):
     saga = saga_of()
 
     @saga.drill_world
     def one() -> Iterator[None]:
         yield
 
-    with pytest.raises(DefinitionError, match=r"test_drill_words.py:\d+: saga s has a drill world already \(.*test_drill_words.py:\d+\)"):
+    with pytest.raises(
+        DefinitionError,
+        match=r"test_drill_words.py:\d+: saga s has a drill world already \(.*test_drill_words.py:\d+\)",
+    ):
 
         @saga.drill_world
         def two() -> Iterator[None]:
@@ -108,13 +115,31 @@ def test_given_drill_world_that_fails_when_entered_or_left_then_its_line_is_told
         yield from ()
 
     said = r"test_drill_words.py:\d+: saga s: its drill world "
-    with pytest.raises(DefinitionError, match=said + "broken cannot be set up: RuntimeError: no docker here"), entered(first):
+    with (
+        pytest.raises(
+            DefinitionError, match=said + "broken cannot be set up: RuntimeError: no docker here"
+        ),
+        entered(first),
+    ):
         pass
-    with pytest.raises(DefinitionError, match=said + "clinging cannot be cleared up: RuntimeError: the folder"), entered(second) as own:
+    with (
+        pytest.raises(
+            DefinitionError, match=said + "clinging cannot be cleared up: RuntimeError: the folder"
+        ),
+        entered(second) as own,
+    ):
         assert own == "its own"
-    with pytest.raises(DefinitionError, match=said + "barren gives NoneType. Write a function that yields once"), entered(third):
+    with (
+        pytest.raises(
+            DefinitionError, match=said + "barren gives NoneType. Write a function that yields once"
+        ),
+        entered(third),
+    ):
         pass
-    with pytest.raises(DefinitionError, match=said + "silent cannot be set up: .* didn't yield"), entered(fourth):
+    with (
+        pytest.raises(DefinitionError, match=said + "silent cannot be set up: .* didn't yield"),
+        entered(fourth),
+    ):
         pass
 
 

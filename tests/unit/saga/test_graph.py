@@ -22,7 +22,10 @@ class Ask(BaseModel):
 def edges(draw: st.DrawFn) -> dict[str, tuple[str, ...]]:
     """step -> the steps it waits for: any DAG of up to nine steps, declared in any order."""
     names = [f"s{i}" for i in range(draw(st.integers(1, 9)))]
-    after = {name: tuple(draw(st.lists(st.sampled_from(names[:i]), unique=True))) if i else () for i, name in enumerate(names)}
+    after = {
+        name: tuple(draw(st.lists(st.sampled_from(names[:i]), unique=True))) if i else ()
+        for i, name in enumerate(names)
+    }
     return {name: after[name] for name in draw(st.permutations(names))}
 
 
@@ -46,13 +49,17 @@ def saga_of(after: dict[str, tuple[str, ...]]) -> Saga[Ask]:
 def paths(after: dict[str, tuple[str, ...]], start: str) -> set[str]:
     """Every step behind `start`, by walking: what `reachable` must agree with."""
     found: set[str] = set()
-    while more := {name for name, leaders in after.items() if {start, *found} & set(leaders)} - found:
+    while (
+        more := {name for name, leaders in after.items() if {start, *found} & set(leaders)} - found
+    ):
         found |= more
     return found
 
 
 @given(edges())
-def test_given_any_dag_when_made_a_graph_then_orders_agree_with_it(after: dict[str, tuple[str, ...]]) -> None:
+def test_given_any_dag_when_made_a_graph_then_orders_agree_with_it(
+    after: dict[str, tuple[str, ...]],
+) -> None:
     graph = saga_of(after).graph
     order = [node.name for node in graph.nodes]
     assert sorted(order) == sorted(after)
@@ -60,18 +67,25 @@ def test_given_any_dag_when_made_a_graph_then_orders_agree_with_it(after: dict[s
         assert graph.by_name[name].after == leaders
         assert all(order.index(leader) < order.index(name) for leader in leaders)
         assert graph.reachable[name] == paths(after, name)
-        assert set(graph.followers[name]) == {other for other, known in after.items() if name in known}
+        assert set(graph.followers[name]) == {
+            other for other, known in after.items() if name in known
+        }
         for later in graph.reachable[name]:
             assert graph.rank(name, "action") < graph.rank(later, "action")
             assert graph.rank(name, "undo") > graph.rank(later, "undo")
             assert graph.rank(name, "confirm") < graph.rank(later, "confirm")
     ranks = [graph.rank(name, kind) for name in after for kind in ("action", "undo", "confirm")]
     assert sorted(ranks) == list(range(3 * len(after)))
-    assert all(graph.rank(a, "action") < graph.rank(b, "undo") < graph.rank(a, "confirm") for a, b in combinations(order, 2))
+    assert all(
+        graph.rank(a, "action") < graph.rank(b, "undo") < graph.rank(a, "confirm")
+        for a, b in combinations(order, 2)
+    )
 
 
 @given(edges())
-def test_given_any_dag_when_kept_as_json_then_the_same_graph_and_digest_come_back(after: dict[str, tuple[str, ...]]) -> None:
+def test_given_any_dag_when_kept_as_json_then_the_same_graph_and_digest_come_back(
+    after: dict[str, tuple[str, ...]],
+) -> None:
     saga = saga_of(after)
     back = Graph.from_json(json.loads(json.dumps(saga.graph.to_json())))
     assert back == saga.graph
@@ -80,9 +94,13 @@ def test_given_any_dag_when_kept_as_json_then_the_same_graph_and_digest_come_bac
 
 
 @given(edges())
-def test_given_steps_declared_in_a_possible_order_when_made_a_graph_then_that_order_stays(after: dict[str, tuple[str, ...]]) -> None:
+def test_given_steps_declared_in_a_possible_order_when_made_a_graph_then_that_order_stays(
+    after: dict[str, tuple[str, ...]],
+) -> None:
     declared = topological(after)
-    assert [n.name for n in saga_of({name: after[name] for name in declared}).graph.nodes] == declared
+    assert [
+        n.name for n in saga_of({name: after[name] for name in declared}).graph.nodes
+    ] == declared
 
 
 def test_given_order_saga_when_kept_as_json_then_the_same_comes_back(order: Saga[Any]) -> None:
@@ -90,4 +108,7 @@ def test_given_order_saga_when_kept_as_json_then_the_same_comes_back(order: Saga
 
 
 def test_given_cycle_when_ordered_then_what_lies_on_or_behind_it_is_left_out() -> None:
-    assert topological({"a": (), "b": ("a", "c"), "c": ("b",), "d": ("c",), "e": ("a",)}) == ["a", "e"]
+    assert topological({"a": (), "b": ("a", "c"), "c": ("b",), "d": ("c",), "e": ("a",)}) == [
+        "a",
+        "e",
+    ]

@@ -71,7 +71,9 @@ class Basket(BaseModel):
 SCHEMA = schema_of(Basket)
 
 
-def faults(model: type[BaseModel] | None, value: Any, schema: dict[str, Any] = SCHEMA) -> list[dict[str, str]]:
+def faults(
+    model: type[BaseModel] | None, value: Any, schema: dict[str, Any] = SCHEMA
+) -> list[dict[str, str]]:
     try:
         validate_input(schema, model, value)
     except InvalidInput as error:
@@ -84,11 +86,20 @@ FITS: list[Any] = [
     {"count": -1, "weight": 3, "gift": True},
     {"count": 1, "when": "2026-01-02T03:04:05Z", "colour": "red", "price": "1.50"},
     {"count": 1, "when": None, "price": 2.5, "items": [{"sku": "ab", "quantity": 10}]},
-    {"count": 1, "by_name": {"x": {"sku": "ab", "quantity": 1}}, "first": {"sku": "a", "quantity": 1}},
+    {
+        "count": 1,
+        "by_name": {"x": {"sku": "ab", "quantity": 1}},
+        "first": {"sku": "a", "quantity": 1},
+    },
     {"count": 1, "pay": {"kind": "card", "number": "4"}},
     {"count": 1, "either": 3},
     {"count": 1, "either": {"sku": "a", "quantity": 1}},
-    {"count": 1, "tree": {"name": "a", "branches": [{"name": "b"}]}, "free": {"any": [1, "x", None]}, "a/b~c": {"n": 1}},
+    {
+        "count": 1,
+        "tree": {"name": "a", "branches": [{"name": "b"}]},
+        "free": {"any": [1, "x", None]},
+        "a/b~c": {"n": 1},
+    },
 ]
 
 REFUSED: list[tuple[str, Any, dict[str, str]]] = [
@@ -263,11 +274,15 @@ def model(request: pytest.FixtureRequest) -> type[BaseModel] | None:
 
 
 @pytest.mark.parametrize("value", FITS, ids=lambda v: "+".join(v))
-def test_given_input_that_fits_when_validated_then_it_comes_back_as_given(model: type[BaseModel] | None, value: dict[str, Any]) -> None:
+def test_given_input_that_fits_when_validated_then_it_comes_back_as_given(
+    model: type[BaseModel] | None, value: dict[str, Any]
+) -> None:
     assert validate_input(SCHEMA, model, value) == value
 
 
-@pytest.mark.parametrize(("value", "told"), [pytest.param(value, told, id=name) for name, value, told in REFUSED])
+@pytest.mark.parametrize(
+    ("value", "told"), [pytest.param(value, told, id=name) for name, value, told in REFUSED]
+)
 def test_given_wrong_input_when_validated_then_place_and_remedy_with_and_without_the_code(
     model: type[BaseModel] | None, value: Any, told: dict[str, str]
 ) -> None:
@@ -277,7 +292,9 @@ def test_given_wrong_input_when_validated_then_place_and_remedy_with_and_without
 
 class Said(BaseModel):
     sku: Annotated[str, Field(pattern="^[a-z]+$"), says("must be an article such as apple")]
-    ref: Annotated[str, Field(pattern="^A-"), says("must be a reference such as A-17")] | None = None
+    ref: Annotated[str, Field(pattern="^A-"), says("must be a reference such as A-17")] | None = (
+        None
+    )
     day: date | None = None
 
 
@@ -310,8 +327,14 @@ def test_given_an_author_s_sentence_when_a_value_does_not_match_then_it_is_said(
 
 NAMES = ["sku", "quantity", "kind", "number", "cents", "name", "branches", "x"]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.sampled_from(["", "a", "red", "2026-01-01T00:00:00Z", "1"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats(-2, 2)
+    | st.sampled_from(["", "a", "red", "2026-01-01T00:00:00Z", "1"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 # pydantic reads more kinds of dates and decimals than a JSON Schema tells
@@ -319,7 +342,9 @@ FIELDS = [name for name in SCHEMA["properties"] if name not in ("when", "price")
 
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "other"]), JSON, max_size=4), st.integers() | JSON)
-def test_given_any_json_when_validated_then_both_ways_tell_the_same(value: dict[str, Any], count: Any) -> None:
+def test_given_any_json_when_validated_then_both_ways_tell_the_same(
+    value: dict[str, Any], count: Any
+) -> None:
     asked = {"count": count, **value}
     assert faults(Basket, asked) == faults(None, asked)
 
@@ -328,7 +353,13 @@ def test_given_any_json_when_validated_then_both_ways_tell_the_same(value: dict[
 def nested(levels: int, kind: str) -> Any:
     value: Any = 1
     for _ in range(levels):
-        value = [value] if kind == "list" else {"branches": [value], "name": "a"} if kind == "tree" else {"k": value}
+        value = (
+            [value]
+            if kind == "list"
+            else {"branches": [value], "name": "a"}
+            if kind == "tree"
+            else {"k": value}
+        )
     return value
 
 
@@ -342,13 +373,17 @@ def test_given_a_hundred_thousand_levels_when_validated_then_refused_without_rec
     assert len(fault["pointer"].split("/")) == MAX_DEPTH + 2
 
 
-def test_given_the_deepest_input_allowed_when_validated_then_taken(model: type[BaseModel] | None) -> None:
+def test_given_the_deepest_input_allowed_when_validated_then_taken(
+    model: type[BaseModel] | None,
+) -> None:
     value = {"count": 1, "free": nested(MAX_DEPTH - 1, "list")}
     assert validate_input(SCHEMA, model, value) == value
     assert faults(model, {"count": 1, "free": nested(MAX_DEPTH, "list")})
 
 
-def test_given_many_faults_when_validated_then_at_most_a_hundred_are_listed(model: type[BaseModel] | None) -> None:
+def test_given_many_faults_when_validated_then_at_most_a_hundred_are_listed(
+    model: type[BaseModel] | None,
+) -> None:
     assert len(faults(model, {"count": 1, **{f"f{i}": i for i in range(5000)}})) == 100
 
 
@@ -375,13 +410,19 @@ class Range(BaseModel):
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        pytest.param({"low": 1, "high": 2}, [{"pointer": "/input/low", "detail": "must be even"}], id="field"),
         pytest.param(
-            {"low": 4, "high": 2, "pin": "s3cr3t"}, [{"pointer": "/input", "detail": "low must not be above high (pin ***)"}], id="model"
+            {"low": 1, "high": 2}, [{"pointer": "/input/low", "detail": "must be even"}], id="field"
+        ),
+        pytest.param(
+            {"low": 4, "high": 2, "pin": "s3cr3t"},
+            [{"pointer": "/input", "detail": "low must not be above high (pin ***)"}],
+            id="model",
         ),
     ],
 )
-def test_given_rule_in_code_when_broken_then_its_sentence_without_secrets(value: dict[str, Any], told: list[dict[str, str]]) -> None:
+def test_given_rule_in_code_when_broken_then_its_sentence_without_secrets(
+    value: dict[str, Any], told: list[dict[str, str]]
+) -> None:
     assert faults(Range, value, schema_of(Range)) == told
     assert faults(None, value, schema_of(Range)) == []
 
@@ -400,10 +441,14 @@ class Bill(BaseModel):
 @pytest.mark.parametrize(
     ("value", "at"),
     [
-        pytest.param({"total": 1000, "tip": 9.5, "lines": [{"cents": 100}]}, None, id="at-the-limits"),
+        pytest.param(
+            {"total": 1000, "tip": 9.5, "lines": [{"cents": 100}]}, None, id="at-the-limits"
+        ),
         pytest.param({"total": 1001}, "/input/total", id="above"),
         pytest.param({"tip": 9.6}, "/input/tip", id="optional"),
-        pytest.param({"lines": [{"cents": 1}, {"cents": 101}]}, "/input/lines/1/cents", id="nested"),
+        pytest.param(
+            {"lines": [{"cents": 1}, {"cents": 101}]}, "/input/lines/1/cents", id="nested"
+        ),
     ],
 )
 @pytest.mark.parametrize("code", [Bill, None], ids=["with-model", "schema-only"])
@@ -451,7 +496,16 @@ KEYS = {
 
 
 def test_given_secrets_when_collected_then_every_one_longest_first() -> None:
-    assert secret_values(schema_of(Keys), KEYS) == ("1234", "4111", "5500", "deep", "a1", "b2", "tk", "7")
+    assert secret_values(schema_of(Keys), KEYS) == (
+        "1234",
+        "4111",
+        "5500",
+        "deep",
+        "a1",
+        "b2",
+        "tk",
+        "7",
+    )
     assert secret_values(schema_of(Keys), {"card": ""}) == ()
     assert secret_values(SCHEMA, {"count": 1}) == ()
 
@@ -468,17 +522,25 @@ def test_given_schema_of_the_marks_when_read_then_both_stand_beside_each_other()
         pytest.param("abcd abc", ("abc", "abcd"), "*** ***", id="one-inside-another"),
         pytest.param('{"card": "a\\"b\\u00e9"}', ('a"bé',), '{"card": "***"}', id="in-json"),
         pytest.param(repr("it's\n"), ("it's\n",), '"***"', id="in-a-repr"),
-        pytest.param("/pay?card=a%2Fb%20c&x=a/b%20c", ("a/b c",), "/pay?card=***&x=***", id="in-an-address"),
+        pytest.param(
+            "/pay?card=a%2Fb%20c&x=a/b%20c", ("a/b c",), "/pay?card=***&x=***", id="in-an-address"
+        ),
         pytest.param("nothing", ("",), "nothing", id="empty-secret"),
     ],
 )
-def test_given_text_with_secrets_when_scrubbed_then_none_is_left(text: str, secrets: tuple[str, ...], shown: str) -> None:
+def test_given_text_with_secrets_when_scrubbed_then_none_is_left(
+    text: str, secrets: tuple[str, ...], shown: str
+) -> None:
     assert scrub(text, secrets) == shown
 
 
 @given(st.text(min_size=4), st.text(), st.text())
-def test_given_any_secret_when_scrubbed_from_json_then_it_is_gone(hidden: str, before: str, after: str) -> None:
-    assert all(hidden not in part for part in scrub(f"{before}{hidden}{after}", [hidden]).split(MASK))
+def test_given_any_secret_when_scrubbed_from_json_then_it_is_gone(
+    hidden: str, before: str, after: str
+) -> None:
+    assert all(
+        hidden not in part for part in scrub(f"{before}{hidden}{after}", [hidden]).split(MASK)
+    )
 
 
 @pytest.mark.parametrize("saga", ["order", "change_order", "order_choreographed"])
@@ -486,7 +548,9 @@ def test_given_a_shipped_saga_then_each_pattern_of_its_input_has_a_sentence(saga
     found = Registry.load(()).get(saga)
     assert found is not None
     schema = found.input_schema
-    fields = [inner for one in schema["properties"].values() for inner in (one, *one.get("anyOf", ()))]
+    fields = [
+        inner for one in schema["properties"].values() for inner in (one, *one.get("anyOf", ()))
+    ]
     patterns = [one for one in fields if "pattern" in one]
     assert patterns
     assert all("must be" in one.get("x-says", "") for one in patterns)

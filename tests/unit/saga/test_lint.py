@@ -96,21 +96,36 @@ def _() -> Saga[Any]:
 
 @scenario("example-of-another-class", r"examples\[0\] is no Ask. Make it one: Ask\(...\)")
 def _() -> Saga[Any]:
-    return one_step(Saga("s", version=1, input=Ask, examples=[Bounded()]))  # wrong: example-of-another-class
+    return one_step(
+        Saga("s", version=1, input=Ask, examples=[Bounded()])
+    )  # wrong: example-of-another-class
 
 
-@scenario("example-refused", r"examples\[1\] would be refused as a job's input: /input/cents must be at least 0")
+@scenario(
+    "example-refused",
+    r"examples\[1\] would be refused as a job's input: /input/cents must be at least 0",
+)
 def _() -> Saga[Any]:
-    return one_step(Saga("s", version=1, input=Bounded, examples=[Bounded(), Bounded.model_construct(cents=-1)]))  # wrong: example-refused
+    return one_step(
+        Saga("s", version=1, input=Bounded, examples=[Bounded(), Bounded.model_construct(cents=-1)])
+    )  # wrong: example-refused
 
 
-@scenario("example-needs-approval", r"examples\[0\] would be refused as a job's input: /input/cents is above 100")
+@scenario(
+    "example-needs-approval",
+    r"examples\[0\] would be refused as a job's input: /input/cents is above 100",
+)
 def _() -> Saga[Any]:
-    return one_step(Saga("s", version=1, input=Bounded, examples=[Bounded(cents=101)]))  # wrong: example-needs-approval
+    return one_step(
+        Saga("s", version=1, input=Bounded, examples=[Bounded(cents=101)])
+    )  # wrong: example-needs-approval
 
 
 # --- names and order -------------------------------------------------------------------------------------------------
-@scenario("after-misspelt", r"step pay comes after 'hodl', which is no step of saga s. Did you mean 'hold'\?")
+@scenario(
+    "after-misspelt",
+    r"step pay comes after 'hodl', which is no step of saga s. Did you mean 'hold'\?",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -136,7 +151,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("cycle", r"saga s goes round in a circle: two after three after two. Take one of these out of an after=")
+@scenario(
+    "cycle",
+    r"saga s goes round in a circle: two after three after two. Take one of these out of an after=",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -166,7 +184,9 @@ def _() -> Saga[Any]:
 
 
 # --- functions -------------------------------------------------------------------------------------------------------
-@scenario("arity-root", r"step one is one\(ctx\), but is called with \(ctx, o\). Change its parameters")
+@scenario(
+    "arity-root", r"step one is one\(ctx\), but is called with \(ctx, o\). Change its parameters"
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -176,7 +196,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("arity-results", r"step three is three\(ctx, o, one\), but is called with \(ctx, o, one, two\) or \(ctx, o\)")
+@scenario(
+    "arity-results",
+    r"step three is three\(ctx, o, one\), but is called with \(ctx, o, one, two\) or \(ctx, o\)",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -202,7 +225,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("arity-undo", r"undo back of step one is back\(ctx\), but is called with \(ctx, o, result\) or \(ctx, o\)")
+@scenario(
+    "arity-undo",
+    r"undo back of step one is back\(ctx\), but is called with \(ctx, o, result\) or \(ctx, o\)",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -215,7 +241,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("arity-probe", r"probe find of step one is find\(ctx, o, own\), but is called with \(ctx, o\). Change")
+@scenario(
+    "arity-probe",
+    r"probe find of step one is find\(ctx, o, own\), but is called with \(ctx, o\). Change",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -241,7 +270,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("arity-reader", r"reader booked of 'hotels' is booked\(\), but is called with \(keys\). Change its parameters")
+@scenario(
+    "arity-reader",
+    r"reader booked of 'hotels' is booked\(\), but is called with \(keys\). Change its parameters",
+)
 def _() -> Saga[Any]:
     saga = one_step(saga_of())
 
@@ -251,7 +283,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("arity-list", r"every, which lists the effects of 'hotels', is every\(keys\), but is called with \(first, last\)")
+@scenario(
+    "arity-list",
+    r"every, which lists the effects of 'hotels', is every\(keys\), but is called with \(first, last\)",
+)
 def _() -> Saga[Any]:
     saga = one_step(saga_of())
 
@@ -271,7 +306,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("context-second", r"one: parameter o is Ask, but is given the context, which is Context. Change the annotation")
+@scenario(
+    "context-second",
+    r"one: parameter o is Ask, but is given the context, which is Context. Change the annotation",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -281,7 +319,9 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("plain-for-model", r"two: parameter paid is str, but is given the result of one, which is Paid")
+@scenario(
+    "plain-for-model", r"two: parameter paid is str, but is given the result of one, which is Paid"
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -294,7 +334,9 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("probe-takes-another-input", r"find: parameter o is Held, but is given the input, which is Ask")
+@scenario(
+    "probe-takes-another-input", r"find: parameter o is Held, but is given the input, which is Ask"
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -331,7 +373,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("result-unknown-name", r"step one returns a type that cannot be found: name 'Decimal' is not defined. Import it at run time")
+@scenario(
+    "result-unknown-name",
+    r"step one returns a type that cannot be found: name 'Decimal' is not defined. Import it at run time",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -341,7 +386,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("result-no-json", r"step one returns Connection, which cannot be kept as JSON. Return a pydantic model or plain data")
+@scenario(
+    "result-no-json",
+    r"step one returns Connection, which cannot be kept as JSON. Return a pydantic model or plain data",
+)
 def _() -> Saga[Any]:
     class Connection: ...
 
@@ -354,7 +402,8 @@ def _() -> Saga[Any]:
 
 
 @scenario(
-    "swapped-results", r"join: parameter held is Held \\| None, but is given the result of pay, which is Paid. .* or the order of after="
+    "swapped-results",
+    r"join: parameter held is Held \\| None, but is given the result of pay, which is Paid. .* or the order of after=",
 )
 def _() -> Saga[Any]:
     saga = saga_of()
@@ -381,7 +430,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("wrong-own-class", r"back: parameter held is Held \\| None, but is given the result of one, which is Paid")
+@scenario(
+    "wrong-own-class",
+    r"back: parameter held is Held \\| None, but is given the result of one, which is Paid",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -395,7 +447,10 @@ def _() -> Saga[Any]:
 
 
 # --- promises --------------------------------------------------------------------------------------------------------
-@scenario("waived-and-undone", r"step one says undo=None and has the compensation back \(.*\). Keep one of the two")
+@scenario(
+    "waived-and-undone",
+    r"step one says undo=None and has the compensation back \(.*\). Keep one of the two",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -421,7 +476,9 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("irreversible-and-undone", r"step one says irreversible=True and has the compensation back")
+@scenario(
+    "irreversible-and-undone", r"step one says irreversible=True and has the compensation back"
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -434,7 +491,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("stalls-never", r"step one has a stall_timeout of 60 s, which its timeout of 60 s never lets pass")
+@scenario(
+    "stalls-never",
+    r"step one has a stall_timeout of 60 s, which its timeout of 60 s never lets pass",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -444,7 +504,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("undo-stalls-never", r"step one has an undo with a stall_timeout of 9 s, which its timeout of 9 s never lets pass")
+@scenario(
+    "undo-stalls-never",
+    r"step one has an undo with a stall_timeout of 9 s, which its timeout of 9 s never lets pass",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -461,13 +524,18 @@ def _() -> Saga[Any]:
 def _() -> Saga[Any]:
     saga = saga_of()
 
-    @saga.step(lane="a", irreversible=True, pure=True, on_unknown="retry")  # wrong: irreversible-and-pure
+    @saga.step(
+        lane="a", irreversible=True, pure=True, on_unknown="retry"
+    )  # wrong: irreversible-and-pure
     def one(ctx: Any, o: Ask) -> None: ...
 
     return saga
 
 
-@scenario("irreversible-unsaid", r"step mail is irreversible, so say what a time-out means: on_unknown='retry'.*'attention'.*@mail.probe")
+@scenario(
+    "irreversible-unsaid",
+    r"step mail is irreversible, so say what a time-out means: on_unknown='retry'.*'attention'.*@mail.probe",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -477,7 +545,9 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("on-unknown-for-nothing", r"step one says on_unknown='retry', which is for irreversible steps")
+@scenario(
+    "on-unknown-for-nothing", r"step one says on_unknown='retry', which is for irreversible steps"
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -498,7 +568,10 @@ def _() -> Saga[Any]:
 
 
 # --- around the pivot ------------------------------------------------------------------------------------------------
-@scenario("no-way-back", r"step one can be left behind when the job is undone before the pivot two. Write its undo under @one.compensate")
+@scenario(
+    "no-way-back",
+    r"step one can be left behind when the job is undone before the pivot two. Write its undo under @one.compensate",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -511,7 +584,9 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("no-way-back-no-pivot", r"step one can be left behind when the job is undone. Write its undo")
+@scenario(
+    "no-way-back-no-pivot", r"step one can be left behind when the job is undone. Write its undo"
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -521,7 +596,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("two-pivots", r"step two is a second pivot beside one \(.*\). There is one point of no return: keep one")
+@scenario(
+    "two-pivots",
+    r"step two is a second pivot beside one \(.*\). There is one point of no return: keep one",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 
@@ -535,7 +613,8 @@ def _() -> Saga[Any]:
 
 
 @scenario(
-    "beside-the-pivot", r"step side is neither before nor after the pivot turn \(.*\), so .*Let turn come after side, or side after turn"
+    "beside-the-pivot",
+    r"step side is neither before nor after the pivot turn \(.*\), so .*Let turn come after side, or side after turn",
 )
 def _() -> Saga[Any]:
     saga = saga_of()
@@ -559,14 +638,17 @@ def _() -> Saga[Any]:
     @saga.step(lane="a", irreversible=True, on_unknown="retry", after=[])
     def mail(ctx: Any, o: Ask) -> None: ...
 
-    @saga.step(lane="a", irreversible=True, on_unknown="retry", after=[])  # wrong: two-letters-side-by-side
+    @saga.step(
+        lane="a", irreversible=True, on_unknown="retry", after=[]
+    )  # wrong: two-letters-side-by-side
     def letter(ctx: Any, o: Ask) -> None: ...
 
     return saga
 
 
 @scenario(
-    "irreversible-too-early", r"step mail is irreversible, but comes before the pivot turn. Let it come after turn, or make it the pivot"
+    "irreversible-too-early",
+    r"step mail is irreversible, but comes before the pivot turn. Let it come after turn, or make it the pivot",
 )
 def _() -> Saga[Any]:
     saga = saga_of()
@@ -581,7 +663,8 @@ def _() -> Saga[Any]:
 
 
 @scenario(
-    "undo-past-the-pivot", r"step late comes after the pivot turn, from where a job only goes forward, so back \(.*\) would never run"
+    "undo-past-the-pivot",
+    r"step late comes after the pivot turn, from where a job only goes forward, so back \(.*\) would never run",
 )
 def _() -> Saga[Any]:
     saga = saga_of()
@@ -598,7 +681,10 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("undo-of-the-pivot", r"step turn is the pivot, from where a job only goes forward, so back \(.*\) would never run")
+@scenario(
+    "undo-of-the-pivot",
+    r"step turn is the pivot, from where a job only goes forward, so back \(.*\) would never run",
+)
 def _() -> Saga[Any]:
     saga = saga_of()
 

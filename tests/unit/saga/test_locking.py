@@ -29,7 +29,9 @@ def saga_of(**more: Any) -> Saga[Order]:
     return saga
 
 
-def test_given_no_locks_then_the_graph_says_nothing_of_them_and_the_digest_is_what_it_was_before_there_were_any() -> None:
+def test_given_no_locks_then_the_graph_says_nothing_of_them_and_the_digest_is_what_it_was_before_there_were_any() -> (
+    None
+):
     saga = saga_of()
     assert "locks" not in saga.graph.to_json()
     assert saga.digest == "009205b6dfcc9274"
@@ -47,18 +49,34 @@ def test_given_locks_then_policy_and_wait_belong_to_the_graph_and_come_back_from
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        pytest.param({"lock_wait": "30s"}, "lock_wait= says what to do about locks, but there are none", id="wait-for-nothing"),
-        pytest.param({"on_locked": "fail"}, "on_locked= says what to do about locks", id="policy-for-nothing"),
-        pytest.param({"locks": len, "on_locked": "skip"}, "on_locked='skip'. Say 'wait' or 'fail'", id="policy"),
-        pytest.param({"locks": len, "on_locked": "fail", "lock_wait": 3}, "never waits", id="fail-and-wait"),
+        pytest.param(
+            {"lock_wait": "30s"},
+            "lock_wait= says what to do about locks, but there are none",
+            id="wait-for-nothing",
+        ),
+        pytest.param(
+            {"on_locked": "fail"}, "on_locked= says what to do about locks", id="policy-for-nothing"
+        ),
+        pytest.param(
+            {"locks": len, "on_locked": "skip"},
+            "on_locked='skip'. Say 'wait' or 'fail'",
+            id="policy",
+        ),
+        pytest.param(
+            {"locks": len, "on_locked": "fail", "lock_wait": 3}, "never waits", id="fail-and-wait"
+        ),
         pytest.param({"locks": len, "lock_wait": "soon"}, "'soon' is no duration", id="duration"),
         pytest.param({"locks": len, "lock_wait": 0}, "no time at all", id="no-time"),
         pytest.param({"locks": ["a"]}, "Say a plain function of the input", id="a-list"),
-        pytest.param({"locks": lambda: ["a"]}, "Say a plain function of the input", id="no-argument"),
+        pytest.param(
+            {"locks": lambda: ["a"]}, "Say a plain function of the input", id="no-argument"
+        ),
         pytest.param({"lock": len}, "Did you mean 'locks'", id="misspelt"),
     ],
 )
-def test_given_a_mistake_about_locks_when_declared_then_the_line_and_what_to_change(more: dict[str, Any], told: str) -> None:
+def test_given_a_mistake_about_locks_when_declared_then_the_line_and_what_to_change(
+    more: dict[str, Any], told: str
+) -> None:
     with pytest.raises(DefinitionError, match=r"test_locking\.py:\d+: saga s") as refused:
         saga_of(**more)
     assert told in str(refused.value)
@@ -67,7 +85,11 @@ def test_given_a_mistake_about_locks_when_declared_then_the_line_and_what_to_cha
 @pytest.mark.parametrize(
     ("locks", "told"),
     [
-        pytest.param(lambda o: [f"order:{o.number}"], "locks= fails for examples[0]: AttributeError", id="raises"),
+        pytest.param(
+            lambda o: [f"order:{o.number}"],
+            "locks= fails for examples[0]: AttributeError",
+            id="raises",
+        ),
         pytest.param(lambda o: "order:7", "it must give a list of keys", id="a-text"),
         pytest.param(lambda o: [7], "a key is text", id="a-number"),
     ],
@@ -91,7 +113,9 @@ def test_given_what_is_no_key_when_asked_for_then_refused(key: Any) -> None:
         keys_of(saga_of(locks=lambda o: o.more), Order(more=[key]))
 
 
-def test_given_more_keys_than_a_job_may_take_when_asked_for_then_refused_by_the_settings_name() -> None:
+def test_given_more_keys_than_a_job_may_take_when_asked_for_then_refused_by_the_settings_name() -> (
+    None
+):
     saga = saga_of(locks=lambda o: o.more)
     assert len(keys_of(saga, Order(more=list("abc")), most=3)) == 3
     with pytest.raises(Rejected, match="SUREFOOT_LOCK_KEYS"):

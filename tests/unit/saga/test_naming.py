@@ -20,14 +20,27 @@ from surefoot.app.saga.naming import (
         pytest.param("confirm", "order.reserve_stock.confirm", "inventory", id="confirm"),
     ],
 )
-def test_given_operation_when_named_then_the_name_leads_back(kind: str, task: str, queue: str) -> None:
+def test_given_operation_when_named_then_the_name_leads_back(
+    kind: str, task: str, queue: str
+) -> None:
     assert task_name("order", "reserve_stock", kind) == task
     assert parse_task_name(task) == ("order", "reserve_stock", kind)
     assert queue_name("inventory", kind) == queue
 
 
 @pytest.mark.parametrize(
-    "name", ["order", "", "order.", ".step", "order.step.", "order.step.action", "order.step.undo.undo", "celery.chord-x", "a.B"]
+    "name",
+    [
+        "order",
+        "",
+        "order.",
+        ".step",
+        "order.step.",
+        "order.step.action",
+        "order.step.undo.undo",
+        "celery.chord-x",
+        "a.B",
+    ],
 )
 def test_given_foreign_task_name_when_parsed_then_none(name: str) -> None:
     assert parse_task_name(name) is None
@@ -42,8 +55,12 @@ def test_given_item_when_effect_is_named_then_it_has_its_place(item: str, key: s
     assert effect_key("j", "charge", item, "action") == key
 
 
-@pytest.mark.parametrize("bad", ["", "1st", "Order", "a.b", "a@b", "a-b", "_a", "a b", "ä", "a\n", "a" * 61, 3, None])
-def test_given_text_that_would_break_task_or_queue_names_when_asked_then_no_name(bad: object) -> None:
+@pytest.mark.parametrize(
+    "bad", ["", "1st", "Order", "a.b", "a@b", "a-b", "_a", "a b", "ä", "a\n", "a" * 61, 3, None]
+)
+def test_given_text_that_would_break_task_or_queue_names_when_asked_then_no_name(
+    bad: object,
+) -> None:
     assert not is_name(bad)
 
 
@@ -55,5 +72,7 @@ def test_given_text_that_would_break_task_or_queue_names_when_asked_then_no_name
         pytest.param([], " There are none yet.", id="nothing"),
     ],
 )
-def test_given_misspelt_name_when_answered_then_help_is_offered(known: list[str], said: str) -> None:
+def test_given_misspelt_name_when_answered_then_help_is_offered(
+    known: list[str], said: str
+) -> None:
     assert did_you_mean("reserve_stok", known) == said

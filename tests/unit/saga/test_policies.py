@@ -30,31 +30,55 @@ def test_given_duration_when_read_then_seconds(text: Any, expected: float) -> No
     assert seconds(text) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("bad", ["", "10", "s", "10 minutes", "-5s", "1h30m", -1, float("nan"), float("inf"), True, None, [1]])
+@pytest.mark.parametrize(
+    "bad",
+    ["", "10", "s", "10 minutes", "-5s", "1h30m", -1, float("nan"), float("inf"), True, None, [1]],
+)
 def test_given_no_duration_when_read_then_the_message_shows_how_to_say_it(bad: Any) -> None:
-    with pytest.raises(ValueError, match=r"is no duration: say a number of seconds, or a text like '30s'"):
+    with pytest.raises(
+        ValueError, match=r"is no duration: say a number of seconds, or a text like '30s'"
+    ):
         seconds(bad)
 
 
-LIMITS = Limits(attempts=5, timeout_s=60, queue_timeout_s=900, backoff_s=1.0, backoff_factor=2.0, backoff_cap_s=60.0)
+LIMITS = Limits(
+    attempts=5,
+    timeout_s=60,
+    queue_timeout_s=900,
+    backoff_s=1.0,
+    backoff_factor=2.0,
+    backoff_cap_s=60.0,
+)
 
 
-@pytest.mark.parametrize(("attempt", "longest"), [(1, 1.0), (2, 2.0), (3, 4.0), (6, 32.0), (7, 60.0), (5000, 60.0)])
-def test_given_attempt_when_backing_off_then_the_longest_wait_doubles_up_to_the_cap(attempt: int, longest: float) -> None:
+@pytest.mark.parametrize(
+    ("attempt", "longest"), [(1, 1.0), (2, 2.0), (3, 4.0), (6, 32.0), (7, 60.0), (5000, 60.0)]
+)
+def test_given_attempt_when_backing_off_then_the_longest_wait_doubles_up_to_the_cap(
+    attempt: int, longest: float
+) -> None:
     assert backoff(LIMITS, attempt, lambda: 1.0) == longest
 
 
 @given(attempt=st.integers(1, 10_000), draw=st.floats(0, 1))
-def test_given_any_draw_when_backing_off_then_between_nothing_and_the_cap(attempt: int, draw: float) -> None:
+def test_given_any_draw_when_backing_off_then_between_nothing_and_the_cap(
+    attempt: int, draw: float
+) -> None:
     assert 0 <= backoff(LIMITS, attempt, lambda: draw) <= LIMITS.backoff_cap_s
     assert backoff(LIMITS, attempt, lambda: 0.0) == 0
 
 
 def test_given_retry_when_made_limits_then_its_own_limit_wins_over_the_default() -> None:
     assert Retry().limits(attempts=5, timeout_s=60, queue_timeout_s=900) == LIMITS
-    own = Retry(limit=3, backoff="2s", factor=3, cap="1m").limits(attempts=5, timeout_s=1, queue_timeout_s=2)
-    assert own == Limits(3, 1, 2, backoff_s=2.0, backoff_factor=3.0, backoff_cap_s=60.0, counted=True)
-    assert Retry(for_="10m").limits(attempts=5, timeout_s=60, queue_timeout_s=900) == replace(LIMITS, for_s=600.0)
+    own = Retry(limit=3, backoff="2s", factor=3, cap="1m").limits(
+        attempts=5, timeout_s=1, queue_timeout_s=2
+    )
+    assert own == Limits(
+        3, 1, 2, backoff_s=2.0, backoff_factor=3.0, backoff_cap_s=60.0, counted=True
+    )
+    assert Retry(for_="10m").limits(attempts=5, timeout_s=60, queue_timeout_s=900) == replace(
+        LIMITS, for_s=600.0
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,11 @@ def told(fn: Any, **words: Any) -> list[tuple[int, str]]:
     fn.__name__ = "act"
     saga.step(lane="a", undo=None, note="stays", safe_to_drill=True, **words)(fn)
     first = fn.__code__.co_firstlineno
-    found = [a for a in advice(saga, lambda lane: 600.0) if "source" not in a.says and a.step and a.where.rpartition(":")[2].isdecimal()]
+    found = [
+        a
+        for a in advice(saga, lambda lane: 600.0)
+        if "source" not in a.says and a.step and a.where.rpartition(":")[2].isdecimal()
+    ]
     return [(int(one.where.rpartition(":")[2]) - first, one.says) for one in found]
 
 
@@ -101,20 +105,38 @@ def writes_a_global(ctx: Any, o: Wish) -> None:
     ("fn", "line", "says"),
     [
         pytest.param(attempt_in_a_key, 1, "puts ctx.attempt into a key", id="attempt"),
-        pytest.param(attempt_in_a_named_key, 1, "puts ctx.attempt into a key", id="attempt-by-name"),
+        pytest.param(
+            attempt_in_a_named_key, 1, "puts ctx.attempt into a key", id="attempt-by-name"
+        ),
         pytest.param(uuid_in_a_header, 1, "makes a key by uuid4()", id="uuid-in-a-key"),
-        pytest.param(swallowed, 3, "swallows every error (except Exception: without raise)", id="except-exception"),
-        pytest.param(swallowed_bare, 3, "swallows every error (except: without raise)", id="bare-except"),
-        pytest.param(refused_too_late, 3, "raises Rejected, which says that nothing happened, behind the write in line", id="rejected"),
+        pytest.param(
+            swallowed,
+            3,
+            "swallows every error (except Exception: without raise)",
+            id="except-exception",
+        ),
+        pytest.param(
+            swallowed_bare, 3, "swallows every error (except: without raise)", id="bare-except"
+        ),
+        pytest.param(
+            refused_too_late,
+            3,
+            "raises Rejected, which says that nothing happened, behind the write in line",
+            id="rejected",
+        ),
         pytest.param(refused_after_a_commit, 2, "raises Rejected", id="rejected-after-a-commit"),
-        pytest.param(new_id, 1, "returns uuid.uuid4(), so a second attempt answers otherwise", id="uuid"),
+        pytest.param(
+            new_id, 1, "returns uuid.uuid4(), so a second attempt answers otherwise", id="uuid"
+        ),
         pytest.param(the_time, 1, "returns datetime.now(UTC)", id="now"),
         pytest.param(chance, 1, "returns random.random()", id="random"),
         pytest.param(drawn, 1, "returns pool.random()", id="a-generator-of-ones-own"),
         pytest.param(writes_a_global, 1, "writes the global token", id="global"),
     ],
 )
-def test_given_a_mistake_in_a_step_s_source_when_read_then_it_is_told_by_its_line(fn: Any, line: int, says: str) -> None:
+def test_given_a_mistake_in_a_step_s_source_when_read_then_it_is_told_by_its_line(
+    fn: Any, line: int, says: str
+) -> None:
     ((found_line, found),) = told(fn)
     assert found_line == line
     assert found.startswith(says)
@@ -193,7 +215,20 @@ def sleeps(ctx: Any, o: Wish) -> None:
 
 
 @pytest.mark.parametrize(
-    "fn", [keyed, raises_again, waits, expects, harmless, refused_by_the_bank, refused_by_an_error, rolled_back, looked_first, kept, sleeps]
+    "fn",
+    [
+        keyed,
+        raises_again,
+        waits,
+        expects,
+        harmless,
+        refused_by_the_bank,
+        refused_by_an_error,
+        rolled_back,
+        looked_first,
+        kept,
+        sleeps,
+    ],
 )
 def test_given_sound_source_when_read_then_nothing_is_said(fn: Any) -> None:
     assert told(fn) == []
@@ -215,4 +250,6 @@ def test_given_undo_with_a_mistake_when_read_then_it_is_told_by_the_step() -> No
     def back(ctx: Any, o: Wish) -> None:
         bank.refund(key=f"refund:{ctx.attempt}")
 
-    assert [one.step for one in advice(saga, lambda lane: 600.0) if "ctx.attempt" in one.says] == ["act"]
+    assert [one.step for one in advice(saga, lambda lane: 600.0) if "ctx.attempt" in one.says] == [
+        "act"
+    ]

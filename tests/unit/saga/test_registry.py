@@ -25,7 +25,9 @@ class Ask(BaseModel):
 def installed(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     """The entry points of this process: none but what a test adds."""
     points: list[EntryPoint] = []
-    monkeypatch.setattr(registry_module, "entry_points", lambda group: EntryPoints(points).select(group=group))
+    monkeypatch.setattr(
+        registry_module, "entry_points", lambda group: EntryPoints(points).select(group=group)
+    )
     return points
 
 
@@ -43,7 +45,9 @@ def one_step(name: str = "s", version: int = 1) -> Saga[Ask]:
 
 
 def test_given_modules_when_loaded_then_every_saga_at_their_top_level_once() -> None:
-    registry = Registry.load([f"{HERE}.order_saga", f"{HERE}.sagas_of_a_module", f"{HERE}.order_saga"])
+    registry = Registry.load(
+        [f"{HERE}.order_saga", f"{HERE}.sagas_of_a_module", f"{HERE}.order_saga"]
+    )
     assert registry.all() == (order_saga.order, sagas_of_a_module.old, sagas_of_a_module.new)
 
 
@@ -58,8 +62,12 @@ def test_given_two_versions_when_asked_then_the_highest_by_name_and_each_by_dige
     assert registry.get("order") is None
 
 
-@pytest.mark.parametrize("value", [f"{HERE}.order_saga", f"{HERE}.order_saga:order"], ids=["module", "saga"])
-def test_given_entry_points_when_loaded_then_they_count_beside_the_modules(installed: list[EntryPoint], value: str) -> None:
+@pytest.mark.parametrize(
+    "value", [f"{HERE}.order_saga", f"{HERE}.order_saga:order"], ids=["module", "saga"]
+)
+def test_given_entry_points_when_loaded_then_they_count_beside_the_modules(
+    installed: list[EntryPoint], value: str
+) -> None:
     installed.append(point("order", value))
     assert Registry.load([]).all() == (order_saga.order,)
     assert Registry.load([f"{HERE}.order_saga"]).all() == (order_saga.order,)
@@ -73,12 +81,35 @@ def test_given_nothing_when_loaded_then_an_empty_registry() -> None:
     ("modules", "points", "said"),
     [
         pytest.param(
-            ["no.such_module"], [], r"SUREFOOT_SAGAS names module 'no.such_module', which cannot be imported: No module", id="module"
+            ["no.such_module"],
+            [],
+            r"SUREFOOT_SAGAS names module 'no.such_module', which cannot be imported: No module",
+            id="module",
         ),
-        pytest.param(["json"], [], r"module json \(SUREFOOT_SAGAS\) has no Saga at its top level", id="module-without"),
-        pytest.param([], [point("x", "no.such")], r"entry point x = no.such \(surefoot.sagas\) cannot be loaded", id="entry-point"),
-        pytest.param([], [point("x", "json:nothing")], r"entry point x = json:nothing .* cannot be loaded", id="attribute"),
-        pytest.param([], [point("x", "json:dumps")], r"entry point x = json:dumps .* has no Saga", id="no-saga"),
+        pytest.param(
+            ["json"],
+            [],
+            r"module json \(SUREFOOT_SAGAS\) has no Saga at its top level",
+            id="module-without",
+        ),
+        pytest.param(
+            [],
+            [point("x", "no.such")],
+            r"entry point x = no.such \(surefoot.sagas\) cannot be loaded",
+            id="entry-point",
+        ),
+        pytest.param(
+            [],
+            [point("x", "json:nothing")],
+            r"entry point x = json:nothing .* cannot be loaded",
+            id="attribute",
+        ),
+        pytest.param(
+            [],
+            [point("x", "json:dumps")],
+            r"entry point x = json:dumps .* has no Saga",
+            id="no-saga",
+        ),
     ],
 )
 def test_given_name_that_leads_nowhere_when_loaded_then_it_is_named(
@@ -92,18 +123,37 @@ def test_given_name_that_leads_nowhere_when_loaded_then_it_is_named(
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        pytest.param("import nowhere_at_all", r"pack/saga.py:1: No module named 'nowhere_at_all'$", id="import"),
-        pytest.param("x = 1\n\nprint(nothing)", r"pack/saga.py:3: NameError: name 'nothing' is not defined$", id="name"),
+        pytest.param(
+            "import nowhere_at_all",
+            r"pack/saga.py:1: No module named 'nowhere_at_all'$",
+            id="import",
+        ),
+        pytest.param(
+            "x = 1\n\nprint(nothing)",
+            r"pack/saga.py:3: NameError: name 'nothing' is not defined$",
+            id="name",
+        ),
         pytest.param("def (", r"pack/saga.py:1: SyntaxError: invalid syntax$", id="syntax"),
         pytest.param(
-            "from surefoot import Retry\nRetry(limit=0)", r"pack/saga.py:2: ValueError: Retry\(limit=0\): an op", id="called-wrongly"
+            "from surefoot import Retry\nRetry(limit=0)",
+            r"pack/saga.py:2: ValueError: Retry\(limit=0\): an op",
+            id="called-wrongly",
         ),
-        pytest.param("from pack import models", r"pack/models.py:1: ZeroDivisionError: division by zero$", id="what-it-imports"),
+        pytest.param(
+            "from pack import models",
+            r"pack/models.py:1: ZeroDivisionError: division by zero$",
+            id="what-it-imports",
+        ),
     ],
 )
 @pytest.mark.parametrize("how", ["module", "entry-point"])
 def test_given_code_that_fails_when_loaded_then_its_line_is_told(
-    installed: list[EntryPoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, code: str, said: str
+    installed: list[EntryPoint],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    code: str,
+    said: str,
 ) -> None:
     files = {"__init__.py": "", "models.py": "1 / 0\n", "saga.py": code}
     (tmp_path / "pack").mkdir()
@@ -119,9 +169,12 @@ def test_given_code_that_fails_when_loaded_then_its_line_is_told(
     assert "pack.saga" in caught.value.message.partition(":")[0]
 
 
-def test_given_module_that_refuses_a_setting_when_loaded_then_it_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_module_that_refuses_a_setting_when_loaded_then_it_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "refusing.py").write_text(
-        "from surefoot.app.errors import SettingsError\nraise SettingsError('HOTELS_URL: say one')", encoding="utf-8"
+        "from surefoot.app.errors import SettingsError\nraise SettingsError('HOTELS_URL: say one')",
+        encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SettingsError, match=r"^HOTELS_URL: say one$"):
@@ -129,7 +182,10 @@ def test_given_module_that_refuses_a_setting_when_loaded_then_it_is_told_as_such
 
 
 def test_given_two_sagas_of_one_name_and_version_when_registered_then_both_lines_are_told() -> None:
-    with pytest.raises(DefinitionError, match=r"saga s version 1 is defined twice, first at .*test_registry.py:\d+. Rename one") as caught:
+    with pytest.raises(
+        DefinitionError,
+        match=r"saga s version 1 is defined twice, first at .*test_registry.py:\d+. Rename one",
+    ) as caught:
         Registry([one_step(), one_step()])
     assert "test_registry.py" in caught.value.message.split(": ")[0]
     assert len(Registry([one_step(), one_step(version=2), one_step("t")]).all()) == 3

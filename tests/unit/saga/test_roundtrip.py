@@ -150,15 +150,21 @@ CHANGED: list[tuple[Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("value", "annotation"), SAME, ids=range(len(SAME)))
-def test_given_a_value_that_comes_back_as_it_was_when_kept_then_it_is_taken(value: Any, annotation: Any) -> None:
+def test_given_a_value_that_comes_back_as_it_was_when_kept_then_it_is_taken(
+    value: Any, annotation: Any
+) -> None:
     kept = to_json(value, "it", annotation)
     if annotation is not Any:
         back = adapter(annotation).validate_python(kept)
-        assert back == value or isinstance(value, Pair)  # two zones never agree about an hour that comes twice
+        assert back == value or isinstance(
+            value, Pair
+        )  # two zones never agree about an hour that comes twice
 
 
 @pytest.mark.parametrize(("value", "annotation", "told"), CHANGED, ids=range(len(CHANGED)))
-def test_given_a_value_that_would_be_read_as_another_when_kept_then_refused(value: Any, annotation: Any, told: str) -> None:
+def test_given_a_value_that_would_be_read_as_another_when_kept_then_refused(
+    value: Any, annotation: Any, told: str
+) -> None:
     with pytest.raises(TypeError) as refused:
         to_json(value, "the result of step x", annotation)
     assert str(refused.value) == f"the result of step x would not come back as it was: {told}"
@@ -182,11 +188,21 @@ LOSSY: list[tuple[Any, str]] = [
     (Computed, "computed field twice, which is kept and meets extra='forbid'"),
 ]
 KEEPABLE = [annotation for _, annotation in SAME if annotation is not Hides]
-KEEPABLE += [int | str, str | int | None, float | int, Literal["a", "b"] | None, list[float | None], dict[date, int], None]
+KEEPABLE += [
+    int | str,
+    str | int | None,
+    float | int,
+    Literal["a", "b"] | None,
+    list[float | None],
+    dict[date, int],
+    None,
+]
 
 
 @pytest.mark.parametrize(("annotation", "why"), LOSSY, ids=range(len(LOSSY)))
-def test_given_a_type_whose_values_cannot_all_come_back_when_judged_then_told_with_a_remedy(annotation: Any, why: str) -> None:
+def test_given_a_type_whose_values_cannot_all_come_back_when_judged_then_told_with_a_remedy(
+    annotation: Any, why: str
+) -> None:
     told = unkeepable(annotation, comes_back)
     assert told is not None
     assert why in told
@@ -205,7 +221,10 @@ def test_given_a_step_that_returns_a_secret_when_the_saga_is_closed_then_refused
     def fetch(ctx, o) -> Token:
         return Token(token=SecretStr("x"))
 
-    with pytest.raises(DefinitionError, match=r"py:\d+: step fetch returns .* Token has the part token, which is a SecretStr"):
+    with pytest.raises(
+        DefinitionError,
+        match=r"py:\d+: step fetch returns .* Token has the part token, which is a SecretStr",
+    ):
         saga.graph
 
 

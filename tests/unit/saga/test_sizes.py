@@ -28,7 +28,10 @@ def empty(name: str) -> Callable[..., None]:
 
 def saga_of(steps: int, *, chained: bool) -> Saga[Nothing]:
     saga = Saga("large", version=1, input=Nothing)
-    members = [saga.step(lane="a", after=None if chained else [], pure=True)(empty(f"s{n}")) for n in range(steps)]
+    members = [
+        saga.step(lane="a", after=None if chained else [], pure=True)(empty(f"s{n}"))
+        for n in range(steps)
+    ]
     if not chained:
         saga.step(lane="a", after=members, pure=True)(empty("join"))
     return saga
@@ -42,13 +45,18 @@ def test_given_a_fork_as_wide_as_is_allowed_then_its_graph_is_made() -> None:
 
 
 def test_given_more_steps_than_are_taken_then_refused_with_both_figures() -> None:
-    with pytest.raises(DefinitionError, match=rf"has {MAX_STEPS + 1:,} steps; at most {MAX_STEPS:,} are taken"):
+    with pytest.raises(
+        DefinitionError, match=rf"has {MAX_STEPS + 1:,} steps; at most {MAX_STEPS:,} are taken"
+    ):
         _ = saga_of(MAX_STEPS, chained=False).graph
 
 
 def test_given_a_chain_whose_closure_is_too_large_then_refused_before_it_is_made() -> None:
     steps = 2_000
-    with pytest.raises(DefinitionError, match=rf"has {steps * (steps - 1) // 2:,} pairs .* at most {MAX_PAIRS:,} are kept"):
+    with pytest.raises(
+        DefinitionError,
+        match=rf"has {steps * (steps - 1) // 2:,} pairs .* at most {MAX_PAIRS:,} are kept",
+    ):
         _ = saga_of(steps, chained=True).graph
 
 

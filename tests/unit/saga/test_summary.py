@@ -51,7 +51,9 @@ GIVEN: dict[str, Any] = {"sku": "apple", "amount_cents": 125050, "card": "tok_ca
         ("{ratio:cents}", "ratio is no whole number"),
     ],
 )
-def test_given_a_template_that_cannot_be_filled_when_declared_then_told_by_the_sagas_line(template: str, said: str) -> None:
+def test_given_a_template_that_cannot_be_filled_when_declared_then_told_by_the_sagas_line(
+    template: str, said: str
+) -> None:
     (mistake,) = mistakes(template, SCHEMA)
     assert said in mistake
     saga = Saga("wish", version=1, input=Wish, summary=template)
@@ -72,7 +74,9 @@ def test_given_an_input_when_accepted_then_its_fields_in_one_line_with_defaults_
     assert summary_of("", SCHEMA, GIVEN) is None
 
 
-def test_given_a_secret_in_another_field_or_text_that_breaks_lines_then_masked_and_one_line_and_bounded() -> None:
+def test_given_a_secret_in_another_field_or_text_that_breaks_lines_then_masked_and_one_line_and_bounded() -> (
+    None
+):
     said = summary_of("{sku}", SCHEMA, GIVEN | {"sku": "paid by tok_canary"})
     assert said == "paid by ***"
     assert summary_of("{sku}", SCHEMA, GIVEN | {"sku": "a\n\x1b[31mb\u202ec"}) == "a [31mb c"
@@ -96,14 +100,23 @@ def test_given_words_when_changed_then_the_digest_stands_and_they_are_read_back(
 
         return saga
 
-    bare, said = made("", "", "", ""), made("bind the book", "book bound", "book taken apart", "{sku}")
+    bare, said = (
+        made("", "", "", ""),
+        made("bind the book", "book bound", "book taken apart", "{sku}"),
+    )
     assert bare.digest == said.digest
-    assert (bare.words.title("bind_book"), bare.words.done("bind_book"), bare.words.undone("bind_book", "unbind")) == (
+    assert (
+        bare.words.title("bind_book"),
+        bare.words.done("bind_book"),
+        bare.words.undone("bind_book", "unbind"),
+    ) == (
         "bind_book",
         "bind_book",
         "unbind",
     )
-    assert said.words == Words("{sku}", {"bind_book": StepWords("bind the book", "book bound", "book taken apart")})
+    assert said.words == Words(
+        "{sku}", {"bind_book": StepWords("bind the book", "book bound", "book taken apart")}
+    )
     assert Words.from_json(said.words.to_json() | {"of_a_newer_release": 1}) == said.words
     assert Words.from_json(None) == Words()
 

@@ -64,9 +64,12 @@ def test_given_a_request_in_any_pieces_when_added_then_whole_with_its_last_byte_
 
 @pytest.mark.parametrize(
     ("raw", "unread", "length"),
-    [(REQUESTS[0], False, 0), (REQUESTS[1], False, 5), (REQUESTS[8], False, 0)] + [(raw, True, 0) for raw in REQUESTS[3:8]],
+    [(REQUESTS[0], False, 0), (REQUESTS[1], False, 5), (REQUESTS[8], False, 0)]
+    + [(raw, True, 0) for raw in REQUESTS[3:8]],
 )
-def test_given_a_head_when_read_then_its_body_is_awaited_or_left(raw: bytes, unread: bool, length: int) -> None:
+def test_given_a_head_when_read_then_its_body_is_awaited_or_left(
+    raw: bytes, unread: bool, length: int
+) -> None:
     incoming = Incoming(MOST)
     incoming.add(raw)
     assert (incoming.whole, incoming.unread, incoming.length) == (True, unread, length)
@@ -86,7 +89,9 @@ def test_given_a_head_without_end_when_it_grows_then_too_large() -> None:
     assert incoming.head_is_too_large
 
 
-def test_given_bytes_that_move_when_the_least_rate_is_kept_then_until_the_most_and_no_longer() -> None:
+def test_given_bytes_that_move_when_the_least_rate_is_kept_then_until_the_most_and_no_longer() -> (
+    None
+):
     patience = Patience(head_s=10, body_s=60, answer_s=60, keepalive_s=15, least_rate=500)
     assert [patience.moving(60, moved) for moved in (0, 500, 5_000, 25_000, 10**9)] == [
         10,

@@ -34,22 +34,35 @@ def test_given_random_sagas_and_faults_then_every_job_lands(first: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_given_thousands_of_schedules_then_every_job_lands_and_every_named_point_was_come_to() -> None:
+def test_given_thousands_of_schedules_then_every_job_lands_and_every_named_point_was_come_to() -> (
+    None
+):
     tally = running.simulate(ALL - QUICK, seed=QUICK, jobs=2)
     assert [f"seed {outcome.seed}: {outcome.problems[0]}" for outcome in tally.failures] == []
     assert tally.never_passed == []
     assert {"completed", "failed", "cancelled"} <= tally.ends.keys()
-    assert min(tally.faults.values()) > 10 and min(tally.answers.values()) > 10  # nothing is vacuous
+    assert (
+        min(tally.faults.values()) > 10 and min(tally.answers.values()) > 10
+    )  # nothing is vacuous
 
 
-def test_given_one_number_when_it_is_run_in_another_process_then_the_schedule_is_the_same_to_the_letter() -> None:
+def test_given_one_number_when_it_is_run_in_another_process_then_the_schedule_is_the_same_to_the_letter() -> (
+    None
+):
     ask = (
         "from surefoot.app.simulation.run import quietly;"
         "from surefoot.app.simulation.schedule import run;"
         "print('\\n'.join(quietly(run, 3).trace))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "77"}
-    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", ask],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     quietly(run, 4)  # what came before in this process does not matter
     assert done.stdout.strip().splitlines() == quietly(run, 3).trace
 
@@ -60,9 +73,15 @@ def test_given_another_number_then_the_rates_and_the_actions_are_others() -> Non
     assert [next(one) for _ in range(20)] != [next(other) for _ in range(20)]
 
 
-def test_given_a_failing_schedule_when_it_is_cut_down_then_it_is_short_and_still_fails_in_the_same_way() -> None:
+def test_given_a_failing_schedule_when_it_is_cut_down_then_it_is_short_and_still_fails_in_the_same_way() -> (
+    None
+):
     with PLANTED["the turn forgets what is queued"]():
-        failed = next(outcome for seed in range(40) if len((outcome := quietly(run, seed)).actions) > 12 and outcome.failed)
+        failed = next(
+            outcome
+            for seed in range(40)
+            if len((outcome := quietly(run, seed)).actions) > 12 and outcome.failed
+        )
         short = quietly(shrunk, failed)
     assert len(short.actions) <= 12 < len(failed.actions)
     assert "after the turn nothing forward can start" in short.problems[0]
@@ -70,13 +89,22 @@ def test_given_a_failing_schedule_when_it_is_cut_down_then_it_is_short_and_still
 
 
 def test_given_schedules_that_land_then_the_command_says_so_and_ends_with_0() -> None:
-    done = CliRunner().invoke(command, ["--schedules", "6", "--jobs", "1", "--seed", "20", "--json"])
+    done = CliRunner().invoke(
+        command, ["--schedules", "6", "--jobs", "1", "--seed", "20", "--json"]
+    )
     assert done.exit_code == 0, done.output
     said = json.loads(done.output)
-    assert said["schedules"] == 6 and said["actions"] >= 300 and said["failed_seeds"] == [] and said["shortest"] is None
+    assert (
+        said["schedules"] == 6
+        and said["actions"] >= 300
+        and said["failed_seeds"] == []
+        and said["shortest"] is None
+    )
 
 
-def test_given_a_mistake_in_the_engine_then_the_command_shows_the_shortest_schedule_and_how_to_see_it_again() -> None:
+def test_given_a_mistake_in_the_engine_then_the_command_shows_the_shortest_schedule_and_how_to_see_it_again() -> (
+    None
+):
     with PLANTED["messages leave before the commit"]():
         done = CliRunner().invoke(command, ["--schedules", "2", "--jobs", "1"])
     assert done.exit_code == 1

@@ -40,7 +40,12 @@ QUICK = settings(
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
-LONG = settings(max_examples=1000, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = settings(
+    max_examples=1000,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 class Machine(RuleBasedStateMachine):
@@ -66,7 +71,13 @@ class Machine(RuleBasedStateMachine):
     def submit(self, which: int, points: int) -> None:
         self.do("submit", which=which, points=points)
 
-    @rule(which=WHICH, who=WHICH, word=st.sampled_from(("", "", *FAILURE_ANSWERS, FOR_GOOD)), points=POINTS, dies=st.booleans())
+    @rule(
+        which=WHICH,
+        who=WHICH,
+        word=st.sampled_from(("", "", *FAILURE_ANSWERS, FOR_GOOD)),
+        points=POINTS,
+        dies=st.booleans(),
+    )
     def deliver(self, which: int, who: int, word: str, points: int, dies: bool) -> None:
         self.do("deliver", which=which, who=who, word=word, points=points, dies=dies and points > 0)
 
@@ -95,13 +106,28 @@ class Machine(RuleBasedStateMachine):
         self.do("tick", seconds=seconds, word=word)
 
     @rule(
-        verb=st.sampled_from(("freeze", "thaw", "oversleep", "doze", "crash", "kill_child", "shut_down", "drop", "duplicate", "old")),
+        verb=st.sampled_from(
+            (
+                "freeze",
+                "thaw",
+                "oversleep",
+                "doze",
+                "crash",
+                "kill_child",
+                "shut_down",
+                "drop",
+                "duplicate",
+                "old",
+            )
+        ),
         which=WHICH,
     )
     def harm(self, verb: str, which: int) -> None:
         self.do(verb, which=which)
 
-    @rule(verb=st.sampled_from(("lose", "flush", "broker", "store", "locked", "answer")), which=WHICH)
+    @rule(
+        verb=st.sampled_from(("lose", "flush", "broker", "store", "locked", "answer")), which=WHICH
+    )
     def break_a_server(self, verb: str, which: int) -> None:
         self.do(verb, which=which)
 
@@ -121,7 +147,9 @@ class Machine(RuleBasedStateMachine):
             self.world.__exit__(None, None, None)
 
 
-def test_given_any_actions_that_are_thought_of_then_what_must_hold_holds_and_every_job_lands() -> None:
+def test_given_any_actions_that_are_thought_of_then_what_must_hold_holds_and_every_job_lands() -> (
+    None
+):
     run_state_machine_as_test(Machine, settings=QUICK)
 
 
@@ -132,6 +160,11 @@ def test_given_many_more_then_it_holds_too() -> None:
 
 
 def test_given_a_mistake_in_the_engine_then_it_is_found_and_shrunk() -> None:
-    few = settings(QUICK, stateful_step_count=3)  # less to cut away: each cut is a schedule of its own
-    with PLANTED["messages leave before the commit"](), pytest.raises(AssertionError, match="a message left before the commit"):
+    few = settings(
+        QUICK, stateful_step_count=3
+    )  # less to cut away: each cut is a schedule of its own
+    with (
+        PLANTED["messages leave before the commit"](),
+        pytest.raises(AssertionError, match="a message left before the commit"),
+    ):
         run_state_machine_as_test(Machine, settings=few)

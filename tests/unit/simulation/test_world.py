@@ -35,7 +35,9 @@ def state(world: World) -> str:
     return str(world.view.jobs()[0].state)
 
 
-def test_given_no_fault_then_every_step_takes_effect_once(world: World, service: SimService) -> None:
+def test_given_no_fault_then_every_step_takes_effect_once(
+    world: World, service: SimService
+) -> None:
     world.people.submit("shape", {})
     assert world.land()
     assert state(world) == "completed"
@@ -44,7 +46,13 @@ def test_given_no_fault_then_every_step_takes_effect_once(world: World, service:
 
 
 @pytest.mark.parametrize(
-    "point", ["attempt.claim_to_work/committed", "effect/done", "attempt.complete/uncommitted", "attempt.complete/committed"]
+    "point",
+    [
+        "attempt.claim_to_work/committed",
+        "effect/done",
+        "attempt.complete/uncommitted",
+        "attempt.complete/committed",
+    ],
 )
 def test_given_a_crash_at_any_point_of_a_step_then_the_job_lands_and_the_effect_is_one(
     world: World, service: SimService, point: str

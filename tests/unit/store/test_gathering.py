@@ -22,7 +22,9 @@ SOON_S = 10.0
 class Desk:
     """Answers `q` with `q.upper()`. The first statement is held until it is let go; what the failures say is raised in turn."""
 
-    def __init__(self, patience_s: float = SOON_S, failures: Sequence[Exception | None] = ()) -> None:
+    def __init__(
+        self, patience_s: float = SOON_S, failures: Sequence[Exception | None] = ()
+    ) -> None:
         self.asked: list[list[str]] = []
         self.failures = list(failures)
         self.let_go = threading.Event()
@@ -60,7 +62,9 @@ def test_given_nobody_asks_when_asked_then_at_once_and_alone() -> None:
     assert desk.asked == [["a"], ["none"], ["b"]]
 
 
-def test_given_a_statement_under_way_when_others_come_then_one_later_statement_answers_each_of_them() -> None:
+def test_given_a_statement_under_way_when_others_come_then_one_later_statement_answers_each_of_them() -> (
+    None
+):
     desk = Desk()
     first, others = desk.first(), desk.come(["a", "b", "none", "a"])
     assert desk.asked == [["first"]], "nobody is answered by a statement that began before he came"
@@ -70,7 +74,9 @@ def test_given_a_statement_under_way_when_others_come_then_one_later_statement_a
     assert desk.gathering.ask("later") == "LATER"
 
 
-def test_given_more_in_line_than_one_statement_takes_then_the_rest_are_asked_for_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_more_in_line_than_one_statement_takes_then_the_rest_are_asked_for_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(gathering, "TOGETHER_MOST", 3)
     desk = Desk()
     desk.first()
@@ -80,7 +86,9 @@ def test_given_more_in_line_than_one_statement_takes_then_the_rest_are_asked_for
     assert desk.asked == [["first"], ["a", "b", "c"], ["d", "e"]]
 
 
-def test_given_store_unavailable_when_one_asks_for_all_then_each_is_told_and_the_next_asks_anew() -> None:
+def test_given_store_unavailable_when_one_asks_for_all_then_each_is_told_and_the_next_asks_anew() -> (
+    None
+):
     desk = Desk(failures=[None, StoreUnavailable("it is gone")])
     first, others = desk.first(), desk.come("abc")
     desk.let_go.set()
@@ -91,7 +99,9 @@ def test_given_store_unavailable_when_one_asks_for_all_then_each_is_told_and_the
     assert desk.gathering.ask("later") == "LATER"
 
 
-def test_given_another_failure_when_one_asks_for_all_then_he_has_it_and_the_others_ask_for_themselves() -> None:
+def test_given_another_failure_when_one_asks_for_all_then_he_has_it_and_the_others_ask_for_themselves() -> (
+    None
+):
     desk = Desk(failures=[None, ValueError("of a")])
     desk.first()
     a, b, c = desk.come("abc")
@@ -102,7 +112,9 @@ def test_given_another_failure_when_one_asks_for_all_then_he_has_it_and_the_othe
     assert sorted(desk.asked[2:]) == [["b"], ["c"]]
 
 
-def test_given_a_statement_that_does_not_come_back_when_patience_ends_then_who_waits_asks_alone() -> None:
+def test_given_a_statement_that_does_not_come_back_when_patience_ends_then_who_waits_asks_alone() -> (
+    None
+):
     desk = Desk(patience_s=0.05)
     first = desk.first()
     assert desk.gathering.ask("a") == "A"
@@ -133,5 +145,12 @@ let_go.set()
 
 
 def test_given_a_fork_while_one_asks_when_the_child_asks_then_it_waits_for_nobody() -> None:
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
     assert done.stdout.strip() == "0", done.stderr

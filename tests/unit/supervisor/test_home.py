@@ -17,7 +17,9 @@ from surefoot.app.supervisor.home import keep, locked
 ROOT = Path(__file__).parents[3]
 
 
-def test_given_a_running_supervisor_when_a_second_one_starts_then_one_line_names_the_first(tmp_path: Path) -> None:
+def test_given_a_running_supervisor_when_a_second_one_starts_then_one_line_names_the_first(
+    tmp_path: Path,
+) -> None:
     script = "from pathlib import Path; import sys\nfrom surefoot.app.supervisor.home import locked\nwith locked(Path(sys.argv[1])): pass"
     command = [sys.executable, "-c", script, str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -27,7 +29,9 @@ def test_given_a_running_supervisor_when_a_second_one_starts_then_one_line_names
     assert subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0
 
 
-def test_given_no_secret_when_kept_then_made_once_and_only_the_owner_reads_it(tmp_path: Path) -> None:
+def test_given_no_secret_when_kept_then_made_once_and_only_the_owner_reads_it(
+    tmp_path: Path,
+) -> None:
     made = keep(tmp_path / "api_key", prefix="sf_")
     assert made.startswith("sf_")
     assert len(made) > 40
@@ -43,7 +47,10 @@ def test_given_a_secret_from_outside_when_kept_then_it_is_taken_as_it_is(tmp_pat
 
 def test_given_a_run_file_when_applied_then_the_environment_wins(tmp_path: Path) -> None:
     run = runfile.RunFile(
-        pid=1, web_url="http://a", flower_url="http://b", env={"SUREFOOT_BROKER_URL": "redis://x", "SUREFOOT_BANK_URL": "http://y"}
+        pid=1,
+        web_url="http://a",
+        flower_url="http://b",
+        env={"SUREFOOT_BROKER_URL": "redis://x", "SUREFOOT_BANK_URL": "http://y"},
     )
     runfile.save(tmp_path, run)
     environ = {"SUREFOOT_BANK_URL": "http://mine"}
@@ -53,7 +60,9 @@ def test_given_a_run_file_when_applied_then_the_environment_wins(tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"other": 2}'])
-def test_given_a_run_file_that_cannot_be_read_when_applied_then_it_is_as_if_there_were_none(tmp_path: Path, text: str) -> None:
+def test_given_a_run_file_that_cannot_be_read_when_applied_then_it_is_as_if_there_were_none(
+    tmp_path: Path, text: str
+) -> None:
     (tmp_path / runfile.NAME).write_text(text)
     assert runfile.apply(tmp_path, {}) is None
 
@@ -75,7 +84,9 @@ def test_given_a_port_that_another_part_has_when_it_was_set_then_an_error_says_s
         ports.choose("SUREFOOT_FLOWER_PORT", "127.0.0.1", 8000, 5555, taken=frozenset({8000}))
 
 
-def test_given_no_redis_anywhere_when_looked_for_then_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_given_no_redis_anywhere_when_looked_for_then_a_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "apt-get").write_text("#!/bin/sh\n")
     (tmp_path / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -83,4 +94,7 @@ def test_given_no_redis_anywhere_when_looked_for_then_a_line_says_what_to_instal
     monkeypatch.setattr(redis_server, "bundled", lambda: None)
     with pytest.raises(SettingsError) as refused:
         redis_server.find()
-    assert refused.value.message == "no Redis found: run `sudo apt-get install -y redis-server`, or set BROKER_URL"
+    assert (
+        refused.value.message
+        == "no Redis found: run `sudo apt-get install -y redis-server`, or set BROKER_URL"
+    )

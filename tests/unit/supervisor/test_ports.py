@@ -26,7 +26,12 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest.mark.parametrize(
     ("said", "first", "last"),
-    [("32768\t60999\n", ports.FIRST, 32767), ("1024 60999", 61000, 65535), ("1024 65535", ports.FIRST, 65535), ("", ports.FIRST, 49151)],
+    [
+        ("32768\t60999\n", ports.FIRST, 32767),
+        ("1024 60999", 61000, 65535),
+        ("1024 65535", ports.FIRST, 65535),
+        ("", ports.FIRST, 49151),
+    ],
 )
 def test_given_the_kernel_s_range_when_a_port_is_chosen_then_it_lies_outside_the_kernel_s_range(
     said: str, first: int, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -38,7 +43,9 @@ def test_given_the_kernel_s_range_when_a_port_is_chosen_then_it_lies_outside_the
     assert ports.any_free() in ours
 
 
-def test_given_a_port_that_somebody_has_when_asked_then_it_is_told_who(listener: socket.socket) -> None:
+def test_given_a_port_that_somebody_has_when_asked_then_it_is_told_who(
+    listener: socket.socket,
+) -> None:
     told = ports.holder(listener.getsockname()[1])
     assert f"pid {os.getpid()}" in told
     assert "listens" in told
@@ -56,17 +63,30 @@ def test_given_the_last_port_of_a_broker_that_somebody_has_when_started_then_sai
     assert f":{port}/" in url
     assert f"port {held} of the broker is held by pid {os.getpid()}" in said[0]
     assert stack.broker(tmp_path, "word", port, said.append)[1] == port, "one that is free is kept"
-    assert stack.broker(tmp_path, "word", 60998, said.append)[1] != 60998, "one of the kernel's is not"
+    assert stack.broker(tmp_path, "word", 60998, said.append)[1] != 60998, (
+        "one of the kernel's is not"
+    )
 
 
 def test_given_a_part_that_cannot_come_back_on_its_port_when_watched_then_who_holds_it_is_told(
     listener: socket.socket, tmp_path: Path
 ) -> None:
-    kept = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    kept = [
+        (number, signal.getsignal(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ]
     port = listener.getsockname()[1]
     supervisor = Supervisor(tmp_path, os.environ, lambda _: None)
     try:
-        supervisor.start(Part("broker", (sys.executable, "-c", "raise SystemExit(1)"), 0, ready=lambda _: False, port=port))
+        supervisor.start(
+            Part(
+                "broker",
+                (sys.executable, "-c", "raise SystemExit(1)"),
+                0,
+                ready=lambda _: False,
+                port=port,
+            )
+        )
         with pytest.raises(PortTaken, match=f"port {port} of broker is held by pid {os.getpid()}"):
             supervisor.watch()
         assert supervisor.children[0].starts == 3

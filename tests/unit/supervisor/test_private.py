@@ -77,7 +77,9 @@ def test_given_a_redis_of_our_own_when_a_part_is_told_then_as_a_user_of_its_own(
 
 
 @pytest.fixture(params=["system", "bundled"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """Where a broker of our own listens: of this machine's Redis, and of the one in the wheel."""
     if request.param == "bundled":
         monkeypatch.setattr(redis_server, "find", redis_server.bundled)
@@ -146,7 +148,9 @@ def test_given_each_user_when_it_administrates_or_does_what_is_not_its_part_then
 def test_given_a_message_that_no_worker_should_read_when_it_is_sent_then_the_broker_takes_none_of_it(
     place: str,
 ) -> None:
-    with redis.Redis.from_url(redis_users.url("kept", "worker", place), protocol=2, retry=None) as client:
+    with redis.Redis.from_url(
+        redis_users.url("kept", "worker", place), protocol=2, retry=None
+    ) as client:
         with pytest.raises(redis.exceptions.RedisError):
             client.lpush("east", b"x" * (stack.LARGEST_BYTES + 1))
         client.lpush("east", b"x" * (stack.LARGEST_BYTES - 1))
@@ -164,7 +168,10 @@ def test_given_a_home_that_others_may_read_when_tightened_then_its_owner_alone_m
         path.chmod(0o644)
     (home / "link").symlink_to(elsewhere)
     tighten(home)
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home, home / "log", home / "store.sqlite", home / "log" / "web.log")}
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in (home, home / "log", home / "store.sqlite", home / "log" / "web.log")
+    }
     assert modes == {"home": 0o700, "log": 0o700, "store.sqlite": 0o600, "web.log": 0o600}
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o644
 
@@ -172,12 +179,17 @@ def test_given_a_home_that_others_may_read_when_tightened_then_its_owner_alone_m
 def test_given_a_part_of_surefoot_up_when_it_begins_then_the_run_file_tells_it_nothing(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "run.json").write_text('{"pid": 1, "web_url": "", "flower_url": "", "env": {"SUREFOOT_API_KEY": "%s"}}' % ("k" * 32))
+    (tmp_path / "run.json").write_text(
+        '{"pid": 1, "web_url": "", "flower_url": "", "env": {"SUREFOOT_API_KEY": "%s"}}'
+        % ("k" * 32)
+    )
     ask = "import os; from surefoot.app.cli import COMMANDS as c; from surefoot.app.cli.group import Commands; "
     ask += "g = Commands(c); g.resolve_command(__import__('click').Context(g), ['keys']); print(os.environ.get('SUREFOOT_API_KEY'))"
     for more, said in (({}, "k" * 32), ({private.PART: "bank"}, "None")):
         env = {**os.environ, "SUREFOOT_HOME": str(tmp_path), **more}
-        done = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True
+        )
         assert done.stdout.strip() == said
 
 

@@ -77,11 +77,16 @@ def test_given_end_of_one_side_then_the_other_side_hears_of_it(client: socket.so
     assert client.recv(10) == b""
 
 
-def test_given_cut_link_then_connections_are_reset_and_new_ones_too_until_it_heals(link: Proxy, client: socket.socket) -> None:
+def test_given_cut_link_then_connections_are_reset_and_new_ones_too_until_it_heals(
+    link: Proxy, client: socket.socket
+) -> None:
     link.cut()
     with pytest.raises(ConnectionResetError):
         client.recv(10)
-    with pytest.raises(ConnectionError), socket.create_connection(("127.0.0.1", link.port), timeout=10) as other:
+    with (
+        pytest.raises(ConnectionError),
+        socket.create_connection(("127.0.0.1", link.port), timeout=10) as other,
+    ):
         other.sendall(b"anybody there?")
         if other.recv(10) == b"":
             raise ConnectionResetError
@@ -97,7 +102,9 @@ def test_given_direction_that_is_lost_then_silence_and_what_was_held_back_comes_
     link.lose(*ways)
     client.sendall(b"late")
     if "requests" not in ways:
-        wait_until(lambda: link.passed["requests"] == len(b"hellolate"), what="the request to arrive")
+        wait_until(
+            lambda: link.passed["requests"] == len(b"hellolate"), what="the request to arrive"
+        )
     client.settimeout(SOON_S)
     with pytest.raises(TimeoutError):
         client.recv(10)
@@ -107,7 +114,9 @@ def test_given_direction_that_is_lost_then_silence_and_what_was_held_back_comes_
     assert client.recv(10) == b"late"
 
 
-def test_given_black_hole_when_reset_then_nothing_of_it_ever_comes(link: Proxy, client: socket.socket) -> None:
+def test_given_black_hole_when_reset_then_nothing_of_it_ever_comes(
+    link: Proxy, client: socket.socket
+) -> None:
     link.lose(*BOTH)
     client.sendall(b"never")
     link.reset()
@@ -117,14 +126,18 @@ def test_given_black_hole_when_reset_then_nothing_of_it_ever_comes(link: Proxy, 
     assert link.passed == {"requests": 5, "answers": 5}
 
 
-def test_given_slow_link_then_there_and_back_takes_at_least_twice_its_delay(link: Proxy, client: socket.socket) -> None:
+def test_given_slow_link_then_there_and_back_takes_at_least_twice_its_delay(
+    link: Proxy, client: socket.socket
+) -> None:
     link.slow(0.2, jitter_s=0.05)
     before = time.monotonic()
     assert said(client, b"slowly") == b"slowly"
     assert time.monotonic() - before >= 0.3
 
 
-def test_given_narrow_link_then_much_takes_as_long_as_its_width_says(link: Proxy, client: socket.socket) -> None:
+def test_given_narrow_link_then_much_takes_as_long_as_its_width_says(
+    link: Proxy, client: socket.socket
+) -> None:
     link.slow(0, bytes_s=64_000)
     before = time.monotonic()
     assert said(client, b"x" * 16_000) == b"x" * 16_000

@@ -15,7 +15,18 @@ from surefoot.app.store.tables import metadata
 from surefoot.web.bell import RINGERS, WAIT_S, Bell
 from tests.support.waiting import wait_until
 
-PLAN: Plan = (Chain((Message("018f0000-0000-7000-8000-000000000000", "shop.a", "orders", "018f0000-0000-7000-8000-000000000001"),)),)
+PLAN: Plan = (
+    Chain(
+        (
+            Message(
+                "018f0000-0000-7000-8000-000000000000",
+                "shop.a",
+                "orders",
+                "018f0000-0000-7000-8000-000000000001",
+            ),
+        )
+    ),
+)
 HANGS_S = 60.0
 
 
@@ -79,7 +90,9 @@ def test_given_every_ringer_hangs_when_rung_again_then_the_wait_is_the_same_and_
 
 
 @pytest.mark.usefixtures("patient")
-def test_given_a_full_line_when_rung_then_false_at_once(db: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_full_line_when_rung_then_false_at_once(
+    db: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("surefoot.web.bell.LINE", 1)
     frozen = Frozen()
     bell = Bell(db, frozen)
@@ -105,7 +118,9 @@ def test_given_a_busy_moment_when_many_ring_then_all_leave(db: Engine) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_given_broker_that_answers_when_rung_then_true_and_nothing_to_ring_is_no_work(db: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_broker_that_answers_when_rung_then_true_and_nothing_to_ring_is_no_work(
+    db: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("surefoot.web.bell.WAIT_S", HANGS_S)
     frozen = Frozen()
     frozen.let_go.set()

@@ -52,11 +52,23 @@ def test_given_text_that_is_no_json_of_ours_when_parsed_then_400(raw: bytes) -> 
 @pytest.mark.parametrize(
     ("raw", "value"),
     [
-        pytest.param(b'{"a": [1, 2.5, true, null, "x"]}', {"a": [1, 2.5, True, None, "x"]}, id="plain"),
-        pytest.param('{"a": "\\ud83d\\ude00 é"}'.encode(), {"a": "😀 é"}, id="a pair of surrogates"),
-        pytest.param(nested(DEPTH_MOST)[:-DEPTH_MOST] + b"]" * DEPTH_MOST, None, id="as deep as allowed"),
-        pytest.param(b'{"a": "' + b"[{" * 200 + b'"}', {"a": "[{" * 200}, id="brackets inside a text"),
-        pytest.param(b'{"a": "' + b'\\"[' * 200 + b'"}', {"a": '"[' * 200}, id="quotes and brackets inside a text"),
+        pytest.param(
+            b'{"a": [1, 2.5, true, null, "x"]}', {"a": [1, 2.5, True, None, "x"]}, id="plain"
+        ),
+        pytest.param(
+            '{"a": "\\ud83d\\ude00 é"}'.encode(), {"a": "😀 é"}, id="a pair of surrogates"
+        ),
+        pytest.param(
+            nested(DEPTH_MOST)[:-DEPTH_MOST] + b"]" * DEPTH_MOST, None, id="as deep as allowed"
+        ),
+        pytest.param(
+            b'{"a": "' + b"[{" * 200 + b'"}', {"a": "[{" * 200}, id="brackets inside a text"
+        ),
+        pytest.param(
+            b'{"a": "' + b'\\"[' * 200 + b'"}',
+            {"a": '"[' * 200},
+            id="quotes and brackets inside a text",
+        ),
         pytest.param(b"[" + b"[]," * 5000 + b"[]]", [[]] * 5001, id="wide, not deep"),
         pytest.param(b'{"n": ' + b"7" * 100 + b"}", {"n": int("7" * 100)}, id="a hundred digits"),
     ],

@@ -16,12 +16,34 @@ def node(name: str, *after: str, undo: str | None = None, pivot: bool = False) -
 
 
 def step(name: str, state: str = "pending", undo: str | None = None) -> dict[str, Any]:
-    return {"name": name, "state": state, "attempts": 1, "compensation": {"state": undo} if undo else None}
+    return {
+        "name": name,
+        "state": state,
+        "attempts": 1,
+        "compensation": {"state": undo} if undo else None,
+    }
 
 
-def test_given_a_diamond_when_drawn_then_layers_by_longest_path_and_undos_in_their_own_lane() -> None:
-    graph = Graph("s", 1, 60.0, (node("a", undo="ua"), node("b", "a", undo="ub"), node("c", "a"), node("d", "b", "c", "a", pivot=True)))
-    steps = [step("a", "completed", "completed"), step("b", "completed", "running"), step("c"), step("d")]
+def test_given_a_diamond_when_drawn_then_layers_by_longest_path_and_undos_in_their_own_lane() -> (
+    None
+):
+    graph = Graph(
+        "s",
+        1,
+        60.0,
+        (
+            node("a", undo="ua"),
+            node("b", "a", undo="ub"),
+            node("c", "a"),
+            node("d", "b", "c", "a", pivot=True),
+        ),
+    )
+    steps = [
+        step("a", "completed", "completed"),
+        step("b", "completed", "running"),
+        step("c"),
+        step("d"),
+    ]
     drawing = draw(graph, steps)
     at = {(box.full, box.undo): box for box in drawing.boxes}
     columns = [at[name, False].x for name in "abcd"]
@@ -30,7 +52,11 @@ def test_given_a_diamond_when_drawn_then_layers_by_longest_path_and_undos_in_the
     assert drawing.lane_y is not None
     assert all(box.y >= drawing.lane_y for box in drawing.boxes if box.undo)
     assert all(box.y < drawing.lane_y for box in drawing.boxes if not box.undo)
-    assert (at["ua", True].x, at["ub", True].state, at["d", False].pivot) == (at["a", False].x, "running", True)
+    assert (at["ua", True].x, at["ub", True].state, at["d", False].pivot) == (
+        at["a", False].x,
+        "running",
+        True,
+    )
     assert sum(line.undo for line in drawing.lines) == 1
     assert sum(not line.undo for line in drawing.lines) == 5
     assert all(0 <= box.x < drawing.width and 0 <= box.y < drawing.height for box in drawing.boxes)

@@ -23,7 +23,14 @@ SCHEMA: dict[str, Any] = {
     },
     "required": ["name", "amount_cents", "count", "ratio", "size", "card"],
 }
-FILLED = {"f.name": "Grace", "f.amount_cents": "99.90", "f.count": "3", "f.ratio": "0.5", "f.size": '"M"', "f.card": "tok"}
+FILLED = {
+    "f.name": "Grace",
+    "f.amount_cents": "99.90",
+    "f.count": "3",
+    "f.ratio": "0.5",
+    "f.size": '"M"',
+    "f.card": "tok",
+}
 
 
 def fields() -> dict[str, Field]:
@@ -36,14 +43,25 @@ def test_given_schema_when_drawn_then_a_fitting_field_for_each_property() -> Non
         "name": "text", "amount_cents": "money", "count": "whole", "ratio": "number", "gift": "yes_no", "size": "choice", "card": "text",
         "place": "json", "note": "text",
     }  # fmt: skip
-    assert (found["name"].value, found["amount_cents"].value, found["amount_cents"].label) == ("Ada", "12.50", "Amount")
-    assert (found["name"].required, found["note"].required, found["note"].longest) == (True, False, 9)
+    assert (found["name"].value, found["amount_cents"].value, found["amount_cents"].label) == (
+        "Ada",
+        "12.50",
+        "Amount",
+    )
+    assert (found["name"].required, found["note"].required, found["note"].longest) == (
+        True,
+        False,
+        9,
+    )
     assert found["count"].help == "How many?"
     assert found["card"].secret
 
 
 def test_given_filled_form_when_read_then_typed_input_without_empty_optionals() -> None:
-    value, faults = read_input(list(fields().values()), FILLED | {"f.note": "  ", "f.gift": "yes", "f.place": '{"city": "Oslo"}'})
+    value, faults = read_input(
+        list(fields().values()),
+        FILLED | {"f.note": "  ", "f.gift": "yes", "f.place": '{"city": "Oslo"}'},
+    )
     assert faults == []
     assert value == {
         "name": "Grace", "amount_cents": 9990, "count": 3, "ratio": 0.5, "gift": True, "size": "M", "card": "tok",
@@ -53,8 +71,22 @@ def test_given_filled_form_when_read_then_typed_input_without_empty_optionals() 
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("name", ""), ("count", "3.0"), ("count", "three"), ("count", "9" * 30), ("count", "--3"), ("ratio", "x"), ("place", "{")]
-    + [("amount_cents", "12.345"), ("amount_cents", "much"), ("amount_cents", "NaN"), ("amount_cents", "1e99"), ("amount_cents", "")],
+    [
+        ("name", ""),
+        ("count", "3.0"),
+        ("count", "three"),
+        ("count", "9" * 30),
+        ("count", "--3"),
+        ("ratio", "x"),
+        ("place", "{"),
+    ]
+    + [
+        ("amount_cents", "12.345"),
+        ("amount_cents", "much"),
+        ("amount_cents", "NaN"),
+        ("amount_cents", "1e99"),
+        ("amount_cents", ""),
+    ],
 )
 def test_given_unreadable_value_when_read_then_fault_at_its_field(name: str, text: str) -> None:
     _, faults = read_input(list(fields().values()), FILLED | {f"f.{name}": text})
@@ -62,7 +94,15 @@ def test_given_unreadable_value_when_read_then_fault_at_its_field(name: str, tex
 
 
 @pytest.mark.parametrize(
-    ("text", "cents"), [("12", 1200), ("12.5", 1250), ("12,50", 1250), ("1,234.50", 123450), ("0.01", 1), ("-1", -100)]
+    ("text", "cents"),
+    [
+        ("12", 1200),
+        ("12.5", 1250),
+        ("12,50", 1250),
+        ("1,234.50", 123450),
+        ("0.01", 1),
+        ("-1", -100),
+    ],
 )
 def test_given_amount_when_read_then_cents(text: str, cents: int) -> None:
     value, _ = read_input(list(fields().values()), FILLED | {"f.amount_cents": text})
@@ -71,11 +111,20 @@ def test_given_amount_when_read_then_cents(text: str, cents: int) -> None:
 
 def test_given_faults_when_drawn_again_then_beside_their_fields_with_what_was_typed() -> None:
     again = filled(list(fields().values()), FILLED)
-    marked, others = faulty(again, [{"pointer": "/input/count", "detail": "too many"}, {"pointer": "/input", "detail": "odd"}])
+    marked, others = faulty(
+        again,
+        [{"pointer": "/input/count", "detail": "too many"}, {"pointer": "/input", "detail": "odd"}],
+    )
     by_name = {field.name: field for field in marked}
-    assert (by_name["count"].fault, by_name["count"].value, by_name["name"].fault) == ("Too many.", "3", "")
+    assert (by_name["count"].fault, by_name["count"].value, by_name["name"].fault) == (
+        "Too many.",
+        "3",
+        "",
+    )
     assert others == ["Odd."]
-    assert (by_name["card"].value, by_name["card"].secret) == ("", True), "what nobody may see is typed again"
+    assert (by_name["card"].value, by_name["card"].secret) == ("", True), (
+        "what nobody may see is typed again"
+    )
 
 
 def test_given_a_limit_in_cents_when_told_beside_an_amount_then_as_an_amount() -> None:
@@ -86,14 +135,18 @@ def test_given_a_limit_in_cents_when_told_beside_an_amount_then_as_an_amount() -
     assert told == {"amount_cents": "Must be at most 10,000.00.", "count": "Must be at most 1000."}
 
 
-def test_given_fields_when_drawn_then_the_rarer_kind_is_marked_and_dates_have_their_own_kind() -> None:
+def test_given_fields_when_drawn_then_the_rarer_kind_is_marked_and_dates_have_their_own_kind() -> (
+    None
+):
     assert {name for name, field in fields().items() if field.marked} == {"gift", "place", "note"}
     assert {field.marked for field in fields().values()} == {"", "optional"}
     days = {
         "day": {"type": "string", "format": "date"},
         "at": {"type": "string", "format": "date-time"},
     }
-    loose = fields_of("any", {"properties": days | {"name": {"type": "string"}}, "required": ["name"]})
+    loose = fields_of(
+        "any", {"properties": days | {"name": {"type": "string"}}, "required": ["name"]}
+    )
     assert [field.marked for field in loose] == ["", "", "required"]
     assert (loose[0].kind, loose[1].kind, loose[1].help) == (
         "date",
@@ -105,5 +158,9 @@ def test_given_fields_when_drawn_then_the_rarer_kind_is_marked_and_dates_have_th
 
 
 def test_given_a_secret_with_a_default_when_drawn_then_it_is_not_filled_in() -> None:
-    schema = {"properties": {"pin": {"type": "string", "default": "hunter2", "examples": ["a"], "writeOnly": True}}}
+    schema = {
+        "properties": {
+            "pin": {"type": "string", "default": "hunter2", "examples": ["a"], "writeOnly": True}
+        }
+    }
     assert [field.value for field in fields_of("any", schema)] == [""]

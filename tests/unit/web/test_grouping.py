@@ -29,7 +29,9 @@ def fork() -> Graph:
     )
 
 
-def step(name: str, state: str = "pending", undo: str = "not_needed", **more: Any) -> dict[str, Any]:
+def step(
+    name: str, state: str = "pending", undo: str = "not_needed", **more: Any
+) -> dict[str, Any]:
     told = {
         "name": name,
         "title": name,
@@ -45,7 +47,10 @@ def step(name: str, state: str = "pending", undo: str = "not_needed", **more: An
 
 def steps() -> list[dict[str, Any]]:
     states = ["failed", "running", *["completed"] * 18]
-    found = [step(name, state, "completed" if state == "completed" else "not_needed") for name, state in zip(MEMBERS, states, strict=True)]
+    found = [
+        step(name, state, "completed" if state == "completed" else "not_needed")
+        for name, state in zip(MEMBERS, states, strict=True)
+    ]
     return [
         step("first", "completed"),
         *found,
@@ -54,7 +59,9 @@ def steps() -> list[dict[str, Any]]:
     ]
 
 
-def test_given_a_wide_fork_when_folded_then_one_node_that_counts_and_names_what_went_wrong() -> None:
+def test_given_a_wide_fork_when_folded_then_one_node_that_counts_and_names_what_went_wrong() -> (
+    None
+):
     groups = groups_of(fork())
     assert [(group.name, len(group.members)) for group in groups] == [("copy_… × 20", 20)]
     graph, shown = folded(fork(), steps(), groups)
@@ -98,7 +105,9 @@ def test_given_a_narrow_fork_or_a_chain_then_nothing_is_folded() -> None:
 
 
 def test_given_a_step_that_was_undone_when_drawn_then_it_is_gone() -> None:
-    graph = Graph("s", 1, 60.0, (node("copy_0", undo="pulp"), node("copy_1", "copy_0", undo="pulp_1")))
+    graph = Graph(
+        "s", 1, 60.0, (node("copy_0", undo="pulp"), node("copy_1", "copy_0", undo="pulp_1"))
+    )
     drawing = draw(graph, [step("copy_0", "completed", "completed"), step("copy_1", "failed")])
     assert [(box.full, box.gone) for box in drawing.boxes if not box.undo] == [
         ("copy_0", True),

@@ -30,24 +30,42 @@ def app() -> Flask:
         ('"' + "x" * 255 + '"', "x" * 255),
     ],
 )
-def test_given_idempotency_key_when_read_then_the_same_quoted_and_bare(app: Flask, header: str | None, key: str | None) -> None:
+def test_given_idempotency_key_when_read_then_the_same_quoted_and_bare(
+    app: Flask, header: str | None, key: str | None
+) -> None:
     with app.test_request_context(headers={} if header is None else {"Idempotency-Key": header}):
         assert requests.idempotency_key() == key
 
 
-@pytest.mark.parametrize("header", ["", '""', "a b", '"a b"', "x" * 256, '"' + "x" * 256 + '"', '"open', 'a"b" "', "é", "\x7f"])
+@pytest.mark.parametrize(
+    "header",
+    ["", '""', "a b", '"a b"', "x" * 256, '"' + "x" * 256 + '"', '"open', 'a"b" "', "é", "\x7f"],
+)
 def test_given_key_that_cannot_be_one_when_read_then_400(app: Flask, header: str) -> None:
-    with app.test_request_context(headers={"Idempotency-Key": header}), pytest.raises(Problem) as refused:
+    with (
+        app.test_request_context(headers={"Idempotency-Key": header}),
+        pytest.raises(Problem) as refused,
+    ):
         requests.idempotency_key()
     assert (refused.value.slug, refused.value.status) == ("invalid-idempotency-key", 400)
 
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [(None, None), ("wait=5", 5), ("respond-async, wait=3", 3), ("WAIT = 2", 2), ('wait="4"', 4), ("wait=900", 10), ("wait=0", 0)]
+    [
+        (None, None),
+        ("wait=5", 5),
+        ("respond-async, wait=3", 3),
+        ("WAIT = 2", 2),
+        ('wait="4"', 4),
+        ("wait=900", 10),
+        ("wait=0", 0),
+    ]
     + [("wait=-1", None), ("wait=x", None), ("wait", None), ("return=minimal", None)],
 )
-def test_given_prefer_when_read_then_seconds_up_to_ten(app: Flask, header: str | None, seconds: int | None) -> None:
+def test_given_prefer_when_read_then_seconds_up_to_ten(
+    app: Flask, header: str | None, seconds: int | None
+) -> None:
     with app.test_request_context(headers={} if header is None else {"Prefer": header}):
         assert wished_wait() == seconds
 
@@ -78,7 +96,9 @@ def test_given_prefer_when_read_then_seconds_up_to_ten(app: Flask, header: str |
         ({"notify": None}, "/notify"),
     ],
 )
-def test_given_wrong_field_when_checked_then_422_points_at_it(change: dict[str, Any], pointer: str) -> None:
+def test_given_wrong_field_when_checked_then_422_points_at_it(
+    change: dict[str, Any], pointer: str
+) -> None:
     with pytest.raises(Problem) as refused:
         requests.job_request({"saga": "shop", "input": {}} | change)
     assert refused.value.status == 422
@@ -99,5 +119,7 @@ def test_given_missing_fields_when_checked_then_each_is_named() -> None:
 
 
 def test_given_whole_request_when_checked_then_taken() -> None:
-    wanted = requests.job_request({"saga": "shop", "input": {"a": 1}, "deadline_seconds": 30, "tags": ["x" * 64] * 20})
+    wanted = requests.job_request(
+        {"saga": "shop", "input": {"a": 1}, "deadline_seconds": 30, "tags": ["x" * 64] * 20}
+    )
     assert (wanted.deadline_seconds, len(wanted.tags)) == (30.0, 20)

@@ -12,7 +12,10 @@ from surefoot.web.pages.sign_in import _way_back
 @pytest.mark.parametrize(
     ("target", "led"),
     [
-        ("/jobs/018f0000-0000-7000-8000-000000000001", "/jobs/018f0000-0000-7000-8000-000000000001"),
+        (
+            "/jobs/018f0000-0000-7000-8000-000000000001",
+            "/jobs/018f0000-0000-7000-8000-000000000001",
+        ),
         ("/jobs?state=attention&saga=order", "/jobs?state=attention&saga=order"),
         ("/?saga=order", "/?saga=order"),
         ("/find?q=%3Cb%3E", "/find?q=%3Cb%3E"),

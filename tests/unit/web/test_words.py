@@ -17,8 +17,14 @@ def test_given_parts_when_joined_then_one_sentence() -> None:
 
 def test_given_many_parts_when_listed_then_counted() -> None:
     many = [f"step_{n}" for n in range(12)]
-    assert (counted(many, "undone"), counted(["a", "b"], "undone")) == ("12 steps undone", "a and b")
-    assert first_of(many) == "step_0, step_1, step_2, step_3, step_4, step_5, step_6, step_7 and 4 more"
+    assert (counted(many, "undone"), counted(["a", "b"], "undone")) == (
+        "12 steps undone",
+        "a and b",
+    )
+    assert (
+        first_of(many)
+        == "step_0, step_1, step_2, step_3, step_4, step_5, step_6, step_7 and 4 more"
+    )
     assert first_of(["a"]) == "a"
 
 

@@ -31,7 +31,12 @@ class Nothing(BaseModel):
 fork = Saga("fork", version=1, input=Nothing, examples=[Nothing()])
 QUICK = Retry(limit=3, backoff="100ms", cap="200ms")
 LIMIT, SHORT = "60s", "2s"
-RAISES: dict[str, Any] = {"rejected": Rejected, "error": RuntimeError, "memory": MemoryError, "exit": SystemExit}
+RAISES: dict[str, Any] = {
+    "rejected": Rejected,
+    "error": RuntimeError,
+    "memory": MemoryError,
+    "exit": SystemExit,
+}
 
 
 EATEN: list[bytes] = []
@@ -62,7 +67,9 @@ def act(ctx: Any) -> Any:
     if "stubborn" in rule:  # deaf to the soft limit
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
         time.sleep(rule["stubborn"])
-    for _ in range(int(rule.get("checks", 0) * 2)):  # so many seconds, asking now and then whether to go on
+    for _ in range(
+        int(rule.get("checks", 0) * 2)
+    ):  # so many seconds, asking now and then whether to go on
         time.sleep(0.5)
         ctx.check()
     time.sleep(rule.get("sleep", 0))

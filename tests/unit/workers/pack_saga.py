@@ -19,7 +19,12 @@ def _member(name: str) -> Any:
     return step
 
 
-_members = [pack.step(lane="east", after=[], undo=None, brief=True, retry=QUICK, timeout=LIMIT)(_member(name)) for name in MEMBERS]
+_members = [
+    pack.step(lane="east", after=[], undo=None, brief=True, retry=QUICK, timeout=LIMIT)(
+        _member(name)
+    )
+    for name in MEMBERS
+]
 
 
 @pack.step(lane="east", after=_members, undo=None, retry=QUICK, timeout=LIMIT)

@@ -48,12 +48,16 @@ class PlainTask(StepTask):
 
     def carry_out(self, delivery: Delivery) -> Performed:
         rules = home() / "rules.json"
-        rule: dict[str, Any] = json.loads(rules.read_text()).get(delivery.step, {}) if rules.exists() else {}
+        rule: dict[str, Any] = (
+            json.loads(rules.read_text()).get(delivery.step, {}) if rules.exists() else {}
+        )
         note(f"start {delivery.step} {delivery.job_id} {os.getpid()}")
         time.sleep(rule.get("sleep", 0))
         note(f"end {delivery.step} {delivery.job_id} {os.getpid()}")
         if raises := rule.get("raises"):
-            raise {"memory": MemoryError, "exit": SystemExit, "error": RuntimeError}[raises]("as told")
+            raise {"memory": MemoryError, "exit": SystemExit, "error": RuntimeError}[raises](
+                "as told"
+            )
         verdict = Verdict(rule.get("verdict", "completed"))
         released = _released(rule, delivery) if verdict == Verdict.COMPLETED else frozenset()
         return Performed(verdict, released, rule.get("stop", False), rule.get("error"))

@@ -35,7 +35,16 @@ class WorkerProcess:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.log = home / "worker.log"
-        self._words = ["worker", "-c", str(concurrency), "-l", "INFO", "-n", f"w{os.getpid()}_{id(self)}@test", *words]
+        self._words = [
+            "worker",
+            "-c",
+            str(concurrency),
+            "-l",
+            "INFO",
+            "-n",
+            f"w{os.getpid()}_{id(self)}@test",
+            *words,
+        ]
         self._app = app
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PLAIN_")}
         self.environment = {
@@ -62,7 +71,11 @@ class WorkerProcess:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(lambda: "ready." in self.text()[before:] or not self.running, START_S, what="the worker to be ready")
+        wait_until(
+            lambda: "ready." in self.text()[before:] or not self.running,
+            START_S,
+            what="the worker to be ready",
+        )
         assert self.running, self.text()[-3000:]
         return self
 
@@ -99,7 +112,11 @@ class WorkerProcess:
 
     def ended(self, *steps: str) -> list[str]:
         """The steps that have ended, in that order (only these `steps`, when given)."""
-        return [words[1] for words in self.lines() if words[0] == "end" and (not steps or words[1] in steps)]
+        return [
+            words[1]
+            for words in self.lines()
+            if words[0] == "end" and (not steps or words[1] in steps)
+        ]
 
     def terminate(self) -> int:
         """SIGTERM to the main process; its exit code."""

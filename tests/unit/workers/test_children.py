@@ -19,7 +19,9 @@ def test_given_child_of_ours_when_killed_then_it_is_gone() -> None:
     assert child.wait(60) == -signal.SIGKILL
 
 
-def test_given_a_child_whose_step_detached_a_process_without_a_trace_when_killed_then_both_are_gone() -> None:
+def test_given_a_child_whose_step_detached_a_process_without_a_trace_when_killed_then_both_are_gone() -> (
+    None
+):
     daemon = f"import subprocess; print(subprocess.Popen({SLEEP!r}, env={{}}, start_new_session=True, stdout=subprocess.DEVNULL).pid)"
     code = (
         "import subprocess, sys, time; from surefoot.workers import leftovers; leftovers.begin();"
@@ -31,7 +33,10 @@ def test_given_a_child_whose_step_detached_a_process_without_a_trace_when_killed
     wait_until(lambda: psutil.Process(detached).ppid() == child.pid, what="the child to inherit it")
     assert kill_child(child.pid)
     assert child.wait(60) == -signal.SIGKILL
-    wait_until(lambda: not psutil.pid_exists(detached) or psutil.Process(detached).status() == "zombie", what="it to end")
+    wait_until(
+        lambda: not psutil.pid_exists(detached) or psutil.Process(detached).status() == "zombie",
+        what="it to end",
+    )
     child.stdout.close()
 
 

@@ -19,7 +19,9 @@ from surefoot.workers.tasks import UNKNOWN_TASK
         (None, "None"),
     ],
 )
-def test_given_anything_when_presented_then_text_that_a_database_takes(value: Any, expected: str) -> None:
+def test_given_anything_when_presented_then_text_that_a_database_takes(
+    value: Any, expected: str
+) -> None:
     assert presentable(value) == expected
 
 
@@ -36,12 +38,19 @@ def test_given_long_text_when_presented_then_it_is_cut_and_says_so() -> None:
         ({5: object}, {"5": "<class 'object'>"}),
     ],
 )
-def test_given_headers_of_any_kind_when_kept_then_a_mapping(headers: Any, expected: dict[str, Any]) -> None:
+def test_given_headers_of_any_kind_when_kept_then_a_mapping(
+    headers: Any, expected: dict[str, Any]
+) -> None:
     assert headers_of(SimpleNamespace(headers=headers)) == expected
 
 
-@pytest.mark.parametrize(("info", "expected"), [(None, ""), ({}, ""), ({"routing_key": "lane"}, "lane"), ({"routing_key": None}, "")])
-def test_given_delivery_information_when_asked_for_the_queue_then_text(info: Any, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [(None, ""), ({}, ""), ({"routing_key": "lane"}, "lane"), ({"routing_key": None}, "")],
+)
+def test_given_delivery_information_when_asked_for_the_queue_then_text(
+    info: Any, expected: str
+) -> None:
     assert queue_of(SimpleNamespace(delivery_info=info)) == expected
 
 

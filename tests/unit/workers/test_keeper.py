@@ -15,14 +15,26 @@ from surefoot.workers.keeper import Keeper
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """What the keeper asks of the store, instead of a store."""
-    seen: dict[str, list[Any]] = {"beat": [], "register": [], "killed": [], "handed_back": [], "stopped": []}
+    seen: dict[str, list[Any]] = {
+        "beat": [],
+        "register": [],
+        "killed": [],
+        "handed_back": [],
+        "stopped": [],
+    }
     monkeypatch.setattr(boot, "db", lambda: "db")
     monkeypatch.setattr(boot, "publisher", lambda: "publisher")
     monkeypatch.setattr(catalogue, "register", lambda db, sagas: None)
-    monkeypatch.setattr(keep, "register_worker", lambda db, boot_id, **facts: seen["register"].append(facts))
-    monkeypatch.setattr(keep, "worker_seen", lambda db, boot_id, digests, at_work: seen.get("known", [True])[0])
+    monkeypatch.setattr(
+        keep, "register_worker", lambda db, boot_id, **facts: seen["register"].append(facts)
+    )
+    monkeypatch.setattr(
+        keep, "worker_seen", lambda db, boot_id, digests, at_work: seen.get("known", [True])[0]
+    )
     monkeypatch.setattr(keep, "worker_stopped", lambda db, boot_id: seen["stopped"].append(boot_id))
-    monkeypatch.setattr(keep, "hand_back", lambda db, publisher, boot_id: seen["handed_back"].append(boot_id))
+    monkeypatch.setattr(
+        keep, "hand_back", lambda db, publisher, boot_id: seen["handed_back"].append(boot_id)
+    )
     monkeypatch.setattr(keeper, "kill_child", lambda pid: seen["killed"].append(pid) or True)
 
     def beat(db: Any, settings: Any, boot_id: str, ids: list[str]) -> Beat:
@@ -39,20 +51,26 @@ def one() -> Keeper:
     return Keeper(SimpleNamespace(pool=SimpleNamespace(num_processes=2)))
 
 
-def test_given_running_operations_when_kept_then_exactly_these_are_renewed(one: Keeper, calls: dict[str, list[Any]]) -> None:
+def test_given_running_operations_when_kept_then_exactly_these_are_renewed(
+    one: Keeper, calls: dict[str, list[Any]]
+) -> None:
     one.run_once()
     assert calls["beat"] == [["a", "b"]]
     assert calls["killed"] == []
 
 
-def test_given_first_round_when_kept_then_the_worker_signs_on_once(one: Keeper, calls: dict[str, list[Any]]) -> None:
+def test_given_first_round_when_kept_then_the_worker_signs_on_once(
+    one: Keeper, calls: dict[str, list[Any]]
+) -> None:
     one.run_once()
     one.run_once()
     assert len(calls["register"]) == 1
     assert calls["register"][0]["concurrency"] == 2
 
 
-def test_given_register_that_has_forgotten_us_when_kept_then_the_worker_signs_on_again(one: Keeper, calls: dict[str, list[Any]]) -> None:
+def test_given_register_that_has_forgotten_us_when_kept_then_the_worker_signs_on_again(
+    one: Keeper, calls: dict[str, list[Any]]
+) -> None:
     calls["known"] = [False]
     one.run_once()
     one.run_once()
@@ -67,12 +85,16 @@ def test_given_operation_past_its_hard_limit_when_kept_then_only_the_child_that_
     assert calls["killed"] == [10]
 
 
-def test_given_keeper_that_never_started_when_finished_then_nothing_is_written(one: Keeper, calls: dict[str, list[Any]]) -> None:
+def test_given_keeper_that_never_started_when_finished_then_nothing_is_written(
+    one: Keeper, calls: dict[str, list[Any]]
+) -> None:
     one.finish()
     assert calls["stopped"] == []
 
 
-def test_given_started_keeper_when_finished_twice_then_it_signs_off_once(one: Keeper, calls: dict[str, list[Any]]) -> None:
+def test_given_started_keeper_when_finished_twice_then_it_signs_off_once(
+    one: Keeper, calls: dict[str, list[Any]]
+) -> None:
     one.start(SimpleNamespace(hub=None, pool=None))
     one.terminate(None)
     one.finish()
@@ -80,10 +102,21 @@ def test_given_started_keeper_when_finished_twice_then_it_signs_off_once(one: Ke
     assert calls["stopped"] == [boot.BOOT]
 
 
-def test_given_store_that_comes_and_goes_when_kept_then_one_line_for_each_change(one: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_store_that_comes_and_goes_when_kept_then_one_line_for_each_change(
+    one: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines: list[str] = []
     monkeypatch.setattr(
-        keeper, "log", type("Log", (), {"warning": lambda _, e, **__: lines.append(e), "info": lambda _, e, **__: lines.append(e)})()
+        keeper,
+        "log",
+        type(
+            "Log",
+            (),
+            {
+                "warning": lambda _, e, **__: lines.append(e),
+                "info": lambda _, e, **__: lines.append(e),
+            },
+        )(),
     )
     for reachable in (True, False, False, True, True):
         one._tell(reachable, OSError("away"))

@@ -25,7 +25,10 @@ def test_given_lanes_when_made_queues_then_undo_queues_first() -> None:
     assert [queue.name for queue in queues(["a", "b"])] == ["a.undo", "b.undo", "a", "b"]
 
 
-@pytest.mark.parametrize(("lanes", "expected"), [(("fast",), 420.0), (("fast", "orders"), 1500.0), (("slow",), 43500.0), ((), 1500.0)])
+@pytest.mark.parametrize(
+    ("lanes", "expected"),
+    [(("fast",), 420.0), (("fast", "orders"), 1500.0), (("slow",), 43500.0), ((), 1500.0)],
+)
 def test_given_lanes_when_asked_for_the_visibility_timeout_then_twice_the_longest_and_five_minutes(
     lanes: tuple[str, ...], expected: float
 ) -> None:

@@ -44,8 +44,15 @@ def in_child(step: Callable[[], Any], *, attempts: int = 1) -> dict[str, Any]:
                         told["step"] = step()
                 except BaseException as error:
                     told["error"] = type(error).__name__
-            told |= {"retired": leftovers.here.retired, "folder": leftovers._folder(), "umask": leftovers._umask()}
-            told |= {"term": repr(signal.getsignal(signal.SIGTERM)), "children": len(psutil.Process().children())}
+            told |= {
+                "retired": leftovers.here.retired,
+                "folder": leftovers._folder(),
+                "umask": leftovers._umask(),
+            }
+            told |= {
+                "term": repr(signal.getsignal(signal.SIGTERM)),
+                "children": len(psutil.Process().children()),
+            }
             os.write(write, json.dumps(told, default=str).encode())
         finally:
             os._exit(0)
@@ -100,7 +107,9 @@ def test_given_steps_that_leave_threads_behind_when_there_are_many_then_the_chil
     def start_one() -> None:
         threading.Thread(target=for_ever.wait, daemon=True).start()
 
-    assert in_child(start_one, attempts=3)["retired"] == ""  # a library's own thread or two are no harm
+    assert (
+        in_child(start_one, attempts=3)["retired"] == ""
+    )  # a library's own thread or two are no harm
     assert in_child(start_one, attempts=4)["retired"] == "4 threads are left"
 
 
@@ -138,7 +147,9 @@ LEFT: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize("number", range(len(LEFT)), ids=[why[:30] for _, why in LEFT])
-def test_given_a_step_that_changed_its_process_when_ended_then_put_back_and_the_child_is_retired(number: int) -> None:
+def test_given_a_step_that_changed_its_process_when_ended_then_put_back_and_the_child_is_retired(
+    number: int,
+) -> None:
     step, why = LEFT[number]
     told = in_child(step)
     assert why in told["retired"]
@@ -146,7 +157,9 @@ def test_given_a_step_that_changed_its_process_when_ended_then_put_back_and_the_
     assert told["term"] == repr(signal.getsignal(signal.SIGTERM))
 
 
-def test_given_a_step_that_uses_up_all_descriptors_when_ended_then_some_are_left_to_record_it() -> None:
+def test_given_a_step_that_uses_up_all_descriptors_when_ended_then_some_are_left_to_record_it() -> (
+    None
+):
     def leak() -> None:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, soft))
@@ -175,7 +188,9 @@ def test_given_daemons_of_a_step_when_ended_then_they_end_too() -> None:
     assert not psutil.pid_exists(told["step"])
 
 
-def test_given_a_step_that_forks_and_forgets_when_both_come_back_then_one_of_them_ends_unheard() -> None:
+def test_given_a_step_that_forks_and_forgets_when_both_come_back_then_one_of_them_ends_unheard() -> (
+    None
+):
     told = in_child(lambda: os.fork() and None)
     assert told["children"] == 0  # the copy wrote nothing into the pipe: what came was one JSON
 
@@ -187,11 +202,16 @@ def test_given_threads_that_stay_when_ended_then_told_once_and_the_child_goes_on
     assert in_child(stay)["retired"] == ""
 
 
-def test_given_a_child_that_is_gone_when_its_leftovers_are_looked_for_then_what_it_started_ends() -> None:
+def test_given_a_child_that_is_gone_when_its_leftovers_are_looked_for_then_what_it_started_ends() -> (
+    None
+):
     left = subprocess.Popen(SLEEP, env={**os.environ, leftovers.CHILD_MARK: "4000001"})
     other = subprocess.Popen(SLEEP, env={**os.environ, leftovers.CHILD_MARK: "4000002"})
     try:
-        wait_until(lambda: psutil.Process(left.pid).environ().get(leftovers.CHILD_MARK) == "4000001", what="it to start")
+        wait_until(
+            lambda: psutil.Process(left.pid).environ().get(leftovers.CHILD_MARK) == "4000001",
+            what="it to start",
+        )
         assert len(end_what_it_started(4000001)) == 1
         assert left.wait(30) == -signal.SIGKILL
         assert other.poll() is None
@@ -211,11 +231,15 @@ def test_given_a_child_that_is_gone_when_its_leftovers_are_looked_for_then_what_
         (None, None),
     ],
 )
-def test_given_an_error_when_asked_then_what_the_process_is_out_of(error: BaseException | None, lack: str | None) -> None:
+def test_given_an_error_when_asked_then_what_the_process_is_out_of(
+    error: BaseException | None, lack: str | None
+) -> None:
     assert leftovers.out_of(error) == lack
 
 
-def test_given_a_process_that_is_no_pools_child_when_an_attempt_ends_then_nothing_is_touched() -> None:
+def test_given_a_process_that_is_no_pools_child_when_an_attempt_ends_then_nothing_is_touched() -> (
+    None
+):
     before = os.getcwd()
     try:
         with limit(30):

@@ -51,8 +51,12 @@ def test_given_error_of_the_step_when_run_then_it_passes_and_the_timer_is_off() 
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), MemoryError("numpy"), SystemExit(3), SystemExit("bye")])
-def test_given_what_would_end_the_worker_when_raised_then_it_is_an_ordinary_error(error: BaseException) -> None:
+@pytest.mark.parametrize(
+    "error", [MemoryError(), MemoryError("numpy"), SystemExit(3), SystemExit("bye")]
+)
+def test_given_what_would_end_the_worker_when_raised_then_it_is_an_ordinary_error(
+    error: BaseException,
+) -> None:
     with pytest.raises(StepBroke), limit(30):
         raise error
 
@@ -84,7 +88,9 @@ def test_given_a_step_that_swallows_its_limit_when_it_returns_then_it_has_timed_
 
 
 @pytest.mark.parametrize("instead", [ConnectionError("broken"), ValueError("mine")])
-def test_given_a_limit_that_was_relabelled_when_raised_then_it_is_told_as_the_limit(instead: Exception) -> None:
+def test_given_a_limit_that_was_relabelled_when_raised_then_it_is_told_as_the_limit(
+    instead: Exception,
+) -> None:
     with pytest.raises(StepTimeout) as caught, limit(0.05):
         try:
             endless()
@@ -94,7 +100,9 @@ def test_given_a_limit_that_was_relabelled_when_raised_then_it_is_told_as_the_li
 
 
 @pytest.mark.parametrize("threads", [0, 1])
-def test_given_a_statement_of_ours_when_the_limit_rings_then_it_is_raised_behind_the_statement(threads: int) -> None:
+def test_given_a_statement_of_ours_when_the_limit_rings_then_it_is_raised_behind_the_statement(
+    threads: int,
+) -> None:
     ended, over = [], threading.Event()
     beside = [threading.Thread(target=over.wait) for _ in range(threads)]
     for thread in beside:  # it might take the signal in the place of this one

@@ -16,7 +16,9 @@ from surefoot.workers import boot, patrol
 from surefoot.workers.patrol import Patrol
 
 
-def test_given_a_round_that_is_due_when_workers_look_then_one_begins_it(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_round_that_is_due_when_workers_look_then_one_begins_it(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     db = open_engine(store_url)
     migrate.upgrade(db)
     monkeypatch.setattr(boot, "db", lambda: db)
@@ -31,7 +33,8 @@ def test_given_a_round_that_is_due_when_workers_look_then_one_begins_it(store_ur
 
 
 @pytest.mark.parametrize(
-    ("code", "halted", "most_s", "ended"), [("pass", False, 30, 0), ("while True: pass", False, 0.3, -9), (None, True, 30, -9)]
+    ("code", "halted", "most_s", "ended"),
+    [("pass", False, 30, 0), ("while True: pass", False, 0.3, -9), (None, True, 30, -9)],
 )
 def test_given_a_patrol_when_it_ends_hangs_or_its_worker_stops_then_no_process_is_left(
     monkeypatch: pytest.MonkeyPatch, code: str | None, halted: bool, most_s: float, ended: int

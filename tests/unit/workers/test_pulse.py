@@ -8,13 +8,17 @@ from surefoot.app.config import settings
 from surefoot.workers import pulse
 
 
-def test_given_a_heartbeat_file_when_the_loop_has_gone_round_then_it_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_heartbeat_file_when_the_loop_has_gone_round_then_it_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUREFOOT_HEARTBEAT_FILE", str(tmp_path / "heartbeat"))
     pulse.beat()
     assert (tmp_path / "heartbeat").exists()
 
 
-def test_given_a_place_that_cannot_be_written_when_touched_then_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_a_place_that_cannot_be_written_when_touched_then_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUREFOOT_HEARTBEAT_FILE", str(tmp_path / "gone" / "heartbeat"))
     pulse.beat()
 

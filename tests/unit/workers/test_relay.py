@@ -61,23 +61,31 @@ def test_given_two_relays_when_they_run_then_one_sweeps_and_the_other_stands_by(
     assert (sweeps(first), sweeps(second)) == (2, 0)
 
 
-def test_given_active_relay_that_stops_when_released_then_the_standby_takes_over_at_once(db: Engine) -> None:
+def test_given_active_relay_that_stops_when_released_then_the_standby_takes_over_at_once(
+    db: Engine,
+) -> None:
     first, second = relay(db, "first"), relay(db, "second")
-    for _ in range(20):  # also within the same millisecond, which is as finely as SQLite tells the time
+    for _ in range(
+        20
+    ):  # also within the same millisecond, which is as finely as SQLite tells the time
         assert first.run_once()
         first.release()
         assert second.run_once()
         second.release()
 
 
-def test_given_active_relay_that_dies_when_its_lease_lapses_then_the_standby_takes_over(db: Engine) -> None:
+def test_given_active_relay_that_dies_when_its_lease_lapses_then_the_standby_takes_over(
+    db: Engine,
+) -> None:
     first, second = relay(db, "first", HASTY), relay(db, "second")
     assert first.run_once()
     wait_until(second.run_once, what="the lease to lapse")
     assert sweeps(second) == 1
 
 
-def test_given_relay_that_slept_through_its_lease_when_it_wakes_then_it_does_not_sweep(db: Engine) -> None:
+def test_given_relay_that_slept_through_its_lease_when_it_wakes_then_it_does_not_sweep(
+    db: Engine,
+) -> None:
     first, second = relay(db, "first", HASTY), relay(db, "second")
     assert first.run_once()
     wait_until(second.run_once, what="the other to take over")
@@ -103,14 +111,24 @@ def test_given_store_that_is_away_when_running_then_it_goes_on_with_one_line_and
     db: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
-    log = type("Log", (), {name: (lambda _, event, **__: lines.append(event)) for name in ("info", "warning", "error")})()
+    log = type(
+        "Log",
+        (),
+        {
+            name: (lambda _, event, **__: lines.append(event))
+            for name in ("info", "warning", "error")
+        },
+    )()
     monkeypatch.setattr(relay_module, "log", log)
     one = relay(db, "one")
     one.sweeper.error = StoreUnavailable()  # type: ignore[attr-defined]
     assert [one._round() for _ in range(3)] == [relay_module.OUTAGE_PAUSE_S] * 3
     one.sweeper.error = None  # type: ignore[attr-defined]
     assert one._round() == SETTINGS.sweep_seconds
-    assert [line for line in lines if line.startswith("relay.round")] == ["relay.round_failed", "relay.round_works"]
+    assert [line for line in lines if line.startswith("relay.round")] == [
+        "relay.round_failed",
+        "relay.round_works",
+    ]
 
 
 def test_given_lanes_that_are_full_when_a_round_is_over_then_they_are_refilled_before_the_next(

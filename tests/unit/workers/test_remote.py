@@ -30,7 +30,10 @@ def test_given_every_command_that_celery_has_when_called_then_only_questions_rea
     lines: list[dict[str, Any]],
 ) -> None:
     reached: list[str] = []
-    known = {name: lambda *_, name=name, **__: reached.append(name) for name in (*Panel.data, "brought_by_a_later_celery")}
+    known = {
+        name: lambda *_, name=name, **__: reached.append(name)
+        for name in (*Panel.data, "brought_by_a_later_celery")
+    }
     answers = Answers(known, Refusals())
     for name in known:
         answers[name]("state", queue="payments")
@@ -126,7 +129,11 @@ def test_given_a_worker_when_asked_what_it_does_then_the_consumer_and_the_pool_s
     assert keeper.at_work().columns() == {"consuming": None, "children": 2}
     queues = [SimpleNamespace(name="orders"), SimpleNamespace(name="mail")]
     taken = ["orders"]
-    worker.consumer = SimpleNamespace(task_consumer=SimpleNamespace(queues=queues, consuming_from=lambda queue: queue.name in taken))
+    worker.consumer = SimpleNamespace(
+        task_consumer=SimpleNamespace(
+            queues=queues, consuming_from=lambda queue: queue.name in taken
+        )
+    )
     assert keeper.at_work().consuming == ("orders",)
     worker.consumer.task_consumer = None  # the broker is away
     worker.pool._pool._pool = []

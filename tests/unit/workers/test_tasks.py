@@ -86,10 +86,23 @@ class Scripted(StepTask):
         return self.answer
 
 
-def run(app: Celery, answer: Any, *, chain: Any = None, chord: Any = None, came_by: str = "") -> tuple[Any, Any]:
+def run(
+    app: Celery, answer: Any, *, chain: Any = None, chord: Any = None, came_by: str = ""
+) -> tuple[Any, Any]:
     """Run the task as Celery's tracer does; gives the task and its request."""
-    task = app.register_task(type("scripted", (Scripted,), {"name": f"fork.scripted_{next(NUMBERS)}", "answer": answer})())
-    task.push_request(id="id-a", task="fork.first", root_id=JOB, chain=chain, chord=chord, delivery_info={"routing_key": came_by})
+    task = app.register_task(
+        type(
+            "scripted", (Scripted,), {"name": f"fork.scripted_{next(NUMBERS)}", "answer": answer}
+        )()
+    )
+    task.push_request(
+        id="id-a",
+        task="fork.first",
+        root_id=JOB,
+        chain=chain,
+        chord=chord,
+        delivery_info={"routing_key": came_by},
+    )
     try:
         task.outcome = task.run(JOB, "")
         return task, task.request
@@ -97,7 +110,9 @@ def run(app: Celery, answer: Any, *, chain: Any = None, chord: Any = None, came_
         task.pop_request()
 
 
-def test_given_registry_when_registered_then_a_task_for_each_operation_with_its_limit(app: Celery) -> None:
+def test_given_registry_when_registered_then_a_task_for_each_operation_with_its_limit(
+    app: Celery,
+) -> None:
     ours = {name for name in app.tasks if name.startswith("fork.")}
     assert ours >= {"fork.first", "fork.first.undo", "fork.left_too", "fork.join", "fork.last"}
     assert UNKNOWN_TASK in app.tasks
@@ -106,8 +121,12 @@ def test_given_registry_when_registered_then_a_task_for_each_operation_with_its_
     assert app.tasks["fork.first"].reject_on_worker_lost
 
 
-def test_given_completion_when_concluded_then_the_next_of_the_chain_leaves_with_the_rest(app: Celery, publisher: Listening) -> None:
-    task, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-b"})), chain=[element("c"), element("b")])
+def test_given_completion_when_concluded_then_the_next_of_the_chain_leaves_with_the_rest(
+    app: Celery, publisher: Listening
+) -> None:
+    task, request = run(
+        app, Performed(Verdict.COMPLETED, frozenset({"id-b"})), chain=[element("c"), element("b")]
+    )
     assert task.outcome == "completed"
     assert publisher.sent == [("fork.b", ["fork.c"])]
     assert request.chain is None
@@ -125,27 +144,43 @@ def test_given_what_comes_next_when_run_then_the_child_goes_on_only_in_the_lane_
     assert (task.seen.rider is not None) is goes_on
 
 
-def test_given_repeated_message_when_concluded_then_its_chain_goes_on(app: Celery, publisher: Listening) -> None:
+def test_given_repeated_message_when_concluded_then_its_chain_goes_on(
+    app: Celery, publisher: Listening
+) -> None:
     run(app, Performed(Verdict.REPEATED), chain=[element("b")])
     assert publisher.sent == [("fork.b", [])]
 
 
-def test_given_turned_job_when_concluded_then_chain_and_chord_end(app: Celery, publisher: Listening) -> None:
-    _, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-e"}), True), chain=[element("b")])
+def test_given_turned_job_when_concluded_then_chain_and_chord_end(
+    app: Celery, publisher: Listening
+) -> None:
+    _, request = run(
+        app, Performed(Verdict.COMPLETED, frozenset({"id-e"}), True), chain=[element("b")]
+    )
     assert publisher.sent == []
     assert request.chain is None
-    _, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-e"}), True), chord=element("e"))
+    _, request = run(
+        app, Performed(Verdict.COMPLETED, frozenset({"id-e"}), True), chord=element("e")
+    )
     assert request.joins_released == frozenset()
 
 
-def test_given_join_released_when_concluded_then_only_what_rides_here_is_marked(app: Celery, publisher: Listening) -> None:
-    _, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-e", "id-x"})), chord=element("e"))
+def test_given_join_released_when_concluded_then_only_what_rides_here_is_marked(
+    app: Celery, publisher: Listening
+) -> None:
+    _, request = run(
+        app, Performed(Verdict.COMPLETED, frozenset({"id-e", "id-x"})), chord=element("e")
+    )
     assert request.joins_released == {"id-e"}
 
 
-def test_given_broker_known_to_be_away_when_run_then_nothing_rides_and_nothing_is_sent(app: Celery, publisher: Listening) -> None:
+def test_given_broker_known_to_be_away_when_run_then_nothing_rides_and_nothing_is_sent(
+    app: Celery, publisher: Listening
+) -> None:
     publisher.paused = True
-    task, request = run(app, Performed(Verdict.COMPLETED, frozenset({"id-b"})), chain=[element("b")])
+    task, request = run(
+        app, Performed(Verdict.COMPLETED, frozenset({"id-b"})), chain=[element("b")]
+    )
     assert task.seen.carried == frozenset()
     assert publisher.sent == []
     assert request.chain is None
@@ -153,7 +188,12 @@ def test_given_broker_known_to_be_away_when_run_then_nothing_rides_and_nothing_i
 
 @pytest.mark.parametrize(
     ("verdict", "expected"),
-    [(Verdict.DROPPED, Ignore), (Verdict.RETRY, Retry), (Verdict.PARKED, Retry), (Verdict.FAILED, StepFailed)],
+    [
+        (Verdict.DROPPED, Ignore),
+        (Verdict.RETRY, Retry),
+        (Verdict.PARKED, Retry),
+        (Verdict.FAILED, StepFailed),
+    ],
 )
 def test_given_other_verdict_when_concluded_then_celery_is_told_by_an_exception(
     app: Celery, publisher: Listening, verdict: Verdict, expected: type[Exception]
@@ -169,16 +209,26 @@ def test_given_other_verdict_when_concluded_then_celery_is_told_by_an_exception(
     [
         (Performed(Verdict.COMPLETED, attempt=1), "completed"),
         (Performed(Verdict.COMPLETED, attempt=4), "completed, attempt 4"),
-        (Performed(Verdict.RETRY, error="the bank did not answer", attempt=1), "the bank did not answer"),
-        (Performed(Verdict.RETRY, error="the bank did not answer", attempt=3), "attempt 3: the bank did not answer"),
+        (
+            Performed(Verdict.RETRY, error="the bank did not answer", attempt=1),
+            "the bank did not answer",
+        ),
+        (
+            Performed(Verdict.RETRY, error="the bank did not answer", attempt=3),
+            "attempt 3: the bank did not answer",
+        ),
         (Performed(Verdict.FAILED, attempt=5), "attempt 5: failed"),
     ],
 )
-def test_given_an_attempt_that_is_not_the_first_when_celery_is_told_then_its_number_too(performed: Performed, said: str) -> None:
+def test_given_an_attempt_that_is_not_the_first_when_celery_is_told_then_its_number_too(
+    performed: Performed, said: str
+) -> None:
     assert performed.said == said
 
 
-def test_given_a_retry_when_concluded_then_flower_reads_attempt_and_error(app: Celery, publisher: Listening) -> None:
+def test_given_a_retry_when_concluded_then_flower_reads_attempt_and_error(
+    app: Celery, publisher: Listening
+) -> None:
     with pytest.raises(Retry) as caught:
         run(app, Performed(Verdict.RETRY, error="the bank is away", attempt=3))
     assert str(caught.value.exc) == "attempt 3: the bank is away"
@@ -217,9 +267,20 @@ def run_pack(answer: Any) -> Any:
     made = Celery("packs", set_as_current=False, fixups=[])
     made.config_from_object("surefoot.celeryconfig")
     register_all(made, Registry([pack]))
-    task = made.register_task(type("scripted", (Scripted,), {"name": f"pack.scripted_{next(NUMBERS)}", "answer": answer})())
+    task = made.register_task(
+        type(
+            "scripted", (Scripted,), {"name": f"pack.scripted_{next(NUMBERS)}", "answer": answer}
+        )()
+    )
     chain = [element(step) | {"task": f"pack.{step}"} for step in "cb"]
-    task.push_request(id="id-a", task="pack.a", root_id=JOB, chain=chain, chord=None, delivery_info={"routing_key": "east"})
+    task.push_request(
+        id="id-a",
+        task="pack.a",
+        root_id=JOB,
+        chain=chain,
+        chord=None,
+        delivery_info={"routing_key": "east"},
+    )
     try:
         return task.run(JOB, "")
     finally:
@@ -249,11 +310,17 @@ def test_given_a_member_however_it_went_when_concluded_then_those_behind_it_leav
 
 @pytest.mark.parametrize(
     "performed",
-    [Performed(Verdict.DROPPED, error="no such operation", forged=True), Performed(Verdict.COMPLETED, stop_chain=True)],
+    [
+        Performed(Verdict.DROPPED, error="no such operation", forged=True),
+        Performed(Verdict.COMPLETED, stop_chain=True),
+    ],
     ids=["forged", "turned"],
 )
 def test_given_a_forged_message_or_a_job_that_has_turned_when_concluded_then_nothing_leaves(
-    publisher: Listening, packs: list[list[str]], performed: Performed, monkeypatch: pytest.MonkeyPatch
+    publisher: Listening,
+    packs: list[list[str]],
+    performed: Performed,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(StepTask, "quarantine", lambda task, reason: None)
     with suppress(Ignore):

@@ -11,7 +11,9 @@ from surefoot.web.api.shapes.common import Cursor, Id, Path, Shape
 
 
 class ActObject(Shape):
-    kind: str = Field(description="`job`, `letter`, `letters`, `message`, `finding`, `key`, `saga` or `reconciliation`.")
+    kind: str = Field(
+        description="`job`, `letter`, `letters`, `message`, `finding`, `key`, `saga` or `reconciliation`."
+    )
     id: str = Field(description="Empty where many are meant, or there is one only.")
 
 
@@ -25,11 +27,15 @@ class Act(Shape):
     id: Id
     at: datetime
     actor: str = Field(description="As history names them.")
-    key_id: Id | None = Field(description="Of their API key; null for a command on the installation's machine.")
+    key_id: Id | None = Field(
+        description="Of their API key; null for a command on the installation's machine."
+    )
     act: str
     object: ActObject
     job: Id | None
-    part_of: Id | None = Field(description="The act of the request, where this is one letter among many.")
+    part_of: Id | None = Field(
+        description="The act of the request, where this is one letter among many."
+    )
     reason: str | None
     details: dict[str, Any] | None
     links: ActLinks

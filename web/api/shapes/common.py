@@ -11,7 +11,9 @@ Fidelity = Literal["exact", "equivalent", "partial", "notice"]
 LetterAction = Literal["redrive", "discard", "mark-done", "waive", "mark-absent"]
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Path = Annotated[str, Field(description="A path on this server.")]
-Cursor = Annotated[str | None, Field(description="For `cursor` of the next request; null at the end.")]
+Cursor = Annotated[
+    str | None, Field(description="For `cursor` of the next request; null at the end.")
+]
 
 
 class Shape(BaseModel):

@@ -14,12 +14,16 @@ class Undo(Shape):
         description="`stays`: the job was turned, and this effect is one that is not undone (`undo=None`)."
     )
     attempts: int
-    note: str = Field(description="What is left, in the author's words; empty where there is nothing of it.")
+    note: str = Field(
+        description="What is left, in the author's words; empty where there is nothing of it."
+    )
 
 
 class Effect(Shape):
     step: str
-    title: str = Field(description="What the step does, in its author's words; its name without any.")
+    title: str = Field(
+        description="What the step does, in its author's words; its name without any."
+    )
     item: str
     key: str = Field(description="The idempotency key under which the service knows it.")
     outcome: Literal["none", "done", "unknown"]

@@ -23,7 +23,9 @@ class Health(Shape):
     broker: Literal["ok", "refusing", "unreachable"]
     relay: Literal["ok", "absent"]
     workers: int
-    idle_queues: int = Field(description="Queues of the lanes that live workers announce, from which none of them takes messages.")
+    idle_queues: int = Field(
+        description="Queues of the lanes that live workers announce, from which none of them takes messages."
+    )
     oldest_ready_seconds: int
 
 

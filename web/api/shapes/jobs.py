@@ -10,11 +10,23 @@ from pydantic import Field
 from surefoot.app.rules.states import JobState
 from surefoot.web.api.shapes.common import Cursor, Fidelity, Id, LetterAction, Path, Shape
 
-StepState = Literal["not_started", "pending", "queued", "running", "waiting", "completed", "skipped", "failed", "stopped"]
+StepState = Literal[
+    "not_started",
+    "pending",
+    "queued",
+    "running",
+    "waiting",
+    "completed",
+    "skipped",
+    "failed",
+    "stopped",
+]
 
 
 class Progress(Shape):
-    fraction: float = Field(ge=0, le=1, description="How far it is in its direction, forward or back.")
+    fraction: float = Field(
+        ge=0, le=1, description="How far it is in its direction, forward or back."
+    )
     message: str
 
 
@@ -37,21 +49,31 @@ class JobInList(Shape):
 
     id: Id
     name: str = Field(description="A name for people, such as `order-7K3F`; not unique for ever.")
-    summary: str | None = Field(description="One line from its input, without secrets, where its saga has words for it.")
+    summary: str | None = Field(
+        description="One line from its input, without secrets, where its saga has words for it."
+    )
     saga: str
     version: int
     state: JobState
     outcome: Literal["open", "done", "undone", "undone_partly"]
-    left_over: list[str] = Field(description="Steps of which something is left although they were to be undone.")
+    left_over: list[str] = Field(
+        description="Steps of which something is left although they were to be undone."
+    )
     reason: str | None = Field(description="One sentence: why it turned.")
     retry_of: Id | None = Field(description="The ended job that this one runs again.")
-    retried_as: Id | None = Field(description="The job that runs this one again: the one that is open or completed, else the newest.")
+    retried_as: Id | None = Field(
+        description="The job that runs this one again: the one that is open or completed, else the newest."
+    )
     actions: list[Literal["cancel", "redrive"]] = Field(
         description="What can be done now. In `attention` operators alone redrive; a completed job is run again only with `again`."
     )
-    trace_id: str | None = Field(description="Of the request that it came from: log lines of its steps have it too.")
+    trace_id: str | None = Field(
+        description="Of the request that it came from: log lines of its steps have it too."
+    )
     progress: Progress
-    error: dict[str, Any] | None = Field(description="`step`, `kind`, `type` and `message` of what made it turn. It stays that.")
+    error: dict[str, Any] | None = Field(
+        description="`step`, `kind`, `type` and `message` of what made it turn. It stays that."
+    )
     trouble: dict[str, Any] | None = Field(
         description="The same of the last operation for which a person was asked, such as an undo that failed; never why the job turned."
     )
@@ -90,7 +112,11 @@ class Step(Shape):
 
 
 class Queue(Shape):
-    position: int = Field(ge=1, le=1001, description="Its place among what is ready in its lane; 1001 stands for any beyond.")
+    position: int = Field(
+        ge=1,
+        le=1001,
+        description="Its place among what is ready in its lane; 1001 stands for any beyond.",
+    )
     eta_seconds: float | None
 
 
@@ -108,7 +134,9 @@ class LetterOfJob(Shape):
     why: str = Field(description="As in a dead letter.")
     error: dict[str, Any] | None
     attempts: int
-    needs_person: bool = Field(description="It holds the job in `attention`; else the job lands, or has landed, by itself.")
+    needs_person: bool = Field(
+        description="It holds the job in `attention`; else the job lands, or has landed, by itself."
+    )
     actions: list[LetterAction] = Field(description="What an operator can do about it now.")
     created_at: datetime
     links: OwnLink
@@ -118,7 +146,9 @@ class Job(JobInList):
     """A job. Its input is never shown."""
 
     steps: list[Step]
-    result: Any = Field(description="The last step's result; of several last steps, each by its step's name. Null unless completed.")
+    result: Any = Field(
+        description="The last step's result; of several last steps, each by its step's name. Null unless completed."
+    )
     queue: Queue | None = Field(description="While nobody has taken anything of it.")
     dead_letters: list[LetterOfJob] = Field(description="Its open dead letters, newest first.")
 
@@ -139,9 +169,15 @@ class Wait(Shape):
     what: str
     since: datetime | None
     ends_by: datetime | None
-    step: str | None = Field(default=None, description="With the kind `person`: the step that a decision is about.")
-    letter: Id | None = Field(default=None, description="With the kind `person`: the dead letter that asks for it.")
-    owner: str | None = Field(default=None, description="With the kind `person`: who has taken the job on.")
+    step: str | None = Field(
+        default=None, description="With the kind `person`: the step that a decision is about."
+    )
+    letter: Id | None = Field(
+        default=None, description="With the kind `person`: the dead letter that asks for it."
+    )
+    owner: str | None = Field(
+        default=None, description="With the kind `person`: who has taken the job on."
+    )
 
 
 class Next(Shape):

@@ -42,17 +42,23 @@ class Letter(Shape):
     )
     error: dict[str, Any] | None
     attempts: int
-    needs_person: bool = Field(description="It holds its job in `attention`; else the job lands, or has landed, by itself.")
+    needs_person: bool = Field(
+        description="It holds its job in `attention`; else the job lands, or has landed, by itself."
+    )
     state: Literal["open", "closed"]
     actions: list[LetterAction] = Field(description="What can be done about it now.")
-    redrive: Dated | None = Field(description="When it is sent back by itself, in whose name and why.")
+    redrive: Dated | None = Field(
+        description="When it is sent back by itself, in whose name and why."
+    )
     created_at: datetime
     closed_at: datetime | None
     resolution: str | None
     resolved_by: str | None
     resolved_why: str | None
     retried_as: Id | None = Field(description="The new job that runs the ended one again.")
-    payload: Path = Field(description="The job whose input the operation was given. Inputs are never shown.")
+    payload: Path = Field(
+        description="The job whose input the operation was given. Inputs are never shown."
+    )
     links: LetterLinks
 
 
@@ -70,7 +76,9 @@ class EndedAttempt(Shape):
 
 
 class WholeLetter(Letter):
-    history: list[EndedAttempt] = Field(description="How its last 100 attempts ended, oldest first.")
+    history: list[EndedAttempt] = Field(
+        description="How its last 100 attempts ended, oldest first."
+    )
 
 
 class DecidedLetter(WholeLetter):
@@ -83,7 +91,9 @@ class Redriven(Shape):
     letters: int = Field(description="How many are sent back.")
     takes_seconds: float = Field(description="Until the last of them leaves.")
     dry_run: bool
-    more: bool = Field(description="There are more than one request sends back: ask again when these are through.")
+    more: bool = Field(
+        description="There are more than one request sends back: ask again when these are through."
+    )
     first: list[Id] = Field(description=f"The first {FIRST_LETTERS}.")
 
 

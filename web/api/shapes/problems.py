@@ -29,4 +29,7 @@ class Problem(BaseModel):
     instance: Path
     trace_id: str = Field(description="Under which our log has it.")
     errors: list[Fault] | None = None
-    job: Path | None = Field(default=None, description="The job that has the answer already: of a key, or the one that runs it again.")
+    job: Path | None = Field(
+        default=None,
+        description="The job that has the answer already: of a key, or the one that runs it again.",
+    )

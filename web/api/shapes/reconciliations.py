@@ -19,7 +19,9 @@ class Finding(Shape):
 
     id: Id
     at: datetime
-    job: Id | None = Field(description="None where the job does not exist, or a service could not be asked.")
+    job: Id | None = Field(
+        description="None where the job does not exist, or a service could not be asked."
+    )
     name: str | None
     saga: str
     step: str

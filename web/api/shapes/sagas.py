@@ -33,7 +33,9 @@ class SagaStep(Shape):
     queue_timeout_seconds: float | None = Field(
         description="How long it waits for a worker before it is given up. Null: it waits until one comes, and operators are told."
     )
-    stall_timeout_seconds: float | None = Field(description="How long an attempt may go without a sign of progress.")
+    stall_timeout_seconds: float | None = Field(
+        description="How long an attempt may go without a sign of progress."
+    )
     note: str
 
 
@@ -62,8 +64,12 @@ class Saga(SagaInList):
     input: dict[str, Any] = Field(description="JSON Schema (2020-12) of a job's input.")
     graph: SagaGraph
     compensations: list[HowUndone]
-    locks: LockPolicy | None = Field(description="What its jobs do about business records that another job has to itself.")
-    on_sla: Literal["ask", "redrive", "compensate"] = Field(description="What becomes of a job that takes longer than `sla_seconds`.")
+    locks: LockPolicy | None = Field(
+        description="What its jobs do about business records that another job has to itself."
+    )
+    on_sla: Literal["ask", "redrive", "compensate"] = Field(
+        description="What becomes of a job that takes longer than `sla_seconds`."
+    )
 
 
 class SagaList(Listed[SagaInList]):

@@ -16,7 +16,9 @@ class Worker(Shape):
     concurrency: int
     lanes: list[str]
     definitions: list[str] = Field(description="Digests of the definitions it has the code of.")
-    consuming: list[str] | None = Field(description="The queues it takes messages from. Null: it has not been connected yet.")
+    consuming: list[str] | None = Field(
+        description="The queues it takes messages from. Null: it has not been connected yet."
+    )
     children: int | None = Field(description="How many children it has. Null: not told yet.")
     live: bool
     started_at: datetime

@@ -55,7 +55,9 @@ def drop_change(ctx: Context, o: ChangeRequest, opened: ChangeOpened | None) -> 
     orders.drop_change(ctx)
 
 
-@change_order.step(lane="inventory", after=[open_change], title="reserve more goods", done="more goods reserved")
+@change_order.step(
+    lane="inventory", after=[open_change], title="reserve more goods", done="more goods reserved"
+)
 def reserve_more(ctx: Context, o: ChangeRequest, opened: ChangeOpened) -> Reserved | NotYet:
     return inventory.reserve(ctx, opened.order_id, opened.sku, o.more)
 
@@ -65,7 +67,9 @@ def release_more(ctx: Context, o: ChangeRequest, reserved: Reserved | None) -> R
     return inventory.release(ctx)
 
 
-@change_order.step(lane="payments", after=[open_change], title="charge the difference", done="difference charged")
+@change_order.step(
+    lane="payments", after=[open_change], title="charge the difference", done="difference charged"
+)
 def charge_more(ctx: Context, o: ChangeRequest, opened: ChangeOpened) -> Charge:
     return payment.charge(ctx, opened.order_id, o.amount_cents, o.card)
 
@@ -85,12 +89,23 @@ def find_more(ctx: Context, o: ChangeRequest) -> Probed:
     return payment.find(ctx)
 
 
-@change_order.step(lane="orders", after=[reserve_more, charge_more], pivot=True, title="change the order", done="order changed")
+@change_order.step(
+    lane="orders",
+    after=[reserve_more, charge_more],
+    pivot=True,
+    title="change the order",
+    done="order changed",
+)
 def make_change(ctx: Context, o: ChangeRequest, reserved: Reserved, charge: Charge) -> ChangeMade:
     return orders.make_change(ctx, reserved)
 
 
-@change_order.step(lane="inventory", after=[make_change], title="ship the additional goods", done="additional goods shipped")
+@change_order.step(
+    lane="inventory",
+    after=[make_change],
+    title="ship the additional goods",
+    done="additional goods shipped",
+)
 def ship_more(ctx: Context, o: ChangeRequest, made: ChangeMade) -> Shipped:
     return inventory.ship(ctx, made.reservation)
 

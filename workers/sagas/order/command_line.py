@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", help="Address to listen on (default: that of SUREFOOT_BANK_URL, else 127.0.0.1).")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default: that of SUREFOOT_BANK_URL, else a free one).")
+@click.option(
+    "--host", help="Address to listen on (default: that of SUREFOOT_BANK_URL, else 127.0.0.1)."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port to listen on (default: that of SUREFOOT_BANK_URL, else a free one).",
+)
 def bank(host: str | None, port: int | None) -> None:
     """Run the bank that the order saga pays at.
 
@@ -47,17 +53,26 @@ def stock(sku: str | None, amount: int | None, seed: bool, as_json: bool) -> Non
     AMOUNT of SKU were there; what is on hand follows.
     """
     if (sku is None) != (amount is None):
-        raise click.UsageError("Say both: surefoot stock SKU AMOUNT. Without either, the shelf is shown.")
+        raise click.UsageError(
+            "Say both: surefoot stock SKU AMOUNT. Without either, the shelf is shown."
+        )
     if seed and sku is not None:
         raise click.UsageError("--seed fills the whole shelf: give it no SKU.")
     if seed:
         filled = inventory.seed_if_empty()
         if not as_json:
-            click.echo("The shelf was empty: it has stock now." if filled else "The shelf has stock already: nothing changed.")
+            click.echo(
+                "The shelf was empty: it has stock now."
+                if filled
+                else "The shelf has stock already: nothing changed."
+            )
             return
     if sku is not None and amount is not None:
         if not _is_sku(sku):
-            raise click.BadParameter("a SKU has letters, digits and . _ - in it, 64 at most, a letter or digit first", param_hint="SKU")
+            raise click.BadParameter(
+                "a SKU has letters, digits and . _ - in it, 64 at most, a letter or digit first",
+                param_hint="SKU",
+            )
         try:
             rows = [inventory.set_initial(sku, amount)]
         except StockTooLow as error:
@@ -73,7 +88,11 @@ def stock(sku: str | None, amount: int | None, seed: bool, as_json: bool) -> Non
 
 
 @click.command()
-@click.option("--settled", is_flag=True, help="Nothing should be under way any more: orders still open are violations too.")
+@click.option(
+    "--settled",
+    is_flag=True,
+    help="Nothing should be under way any more: orders still open are violations too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def ledger(context: click.Context, settled: bool, as_json: bool) -> None:
@@ -94,7 +113,12 @@ def ledger(context: click.Context, settled: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--url", envvar="SUREFOOT_URL", required=True, help="The shop's address (default: that of `surefoot up` on this home).")
+@click.option(
+    "--url",
+    envvar="SUREFOOT_URL",
+    required=True,
+    help="The shop's address (default: that of `surefoot up` on this home).",
+)
 @click.option(
     "--key",
     envvar="SUREFOOT_API_KEY",
@@ -103,9 +127,19 @@ def ledger(context: click.Context, settled: bool, as_json: bool) -> None:
 )
 @click.option("--orders", default=200, show_default=True, type=click.IntRange(1, 100_000))
 @click.option(
-    "--over", "over_s", default=0.0, metavar="SECONDS", type=click.FloatRange(0), help="Spread them evenly (default: as fast as they go)."
+    "--over",
+    "over_s",
+    default=0.0,
+    metavar="SECONDS",
+    type=click.FloatRange(0),
+    help="Spread them evenly (default: as fast as they go).",
 )
-@click.option("--saga", default="order", show_default=True, type=click.Choice(["order", "order_choreographed"]))
+@click.option(
+    "--saga",
+    default="order",
+    show_default=True,
+    type=click.Choice(["order", "order_choreographed"]),
+)
 @click.option(
     "--patience",
     "patience_s",
@@ -117,7 +151,16 @@ def ledger(context: click.Context, settled: bool, as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def rush(context: click.Context, url: str, key: str, orders: int, over_s: float, saga: str, patience_s: float, as_json: bool) -> None:
+def rush(
+    context: click.Context,
+    url: str,
+    key: str,
+    orders: int,
+    over_s: float,
+    saga: str,
+    patience_s: float,
+    as_json: bool,
+) -> None:
     """Place many orders at a shop that runs anywhere, and see that every one lands.
 
     One in four has a card that is declined. Ends with 1 when an order did not land as it should.
@@ -128,7 +171,9 @@ def rush(context: click.Context, url: str, key: str, orders: int, over_s: float,
     from surefoot.workers.sagas.order.rush import CUSTOMERS, NotAShop, Rush
 
     limits = httpx.Limits(max_connections=CUSTOMERS)
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, limits=limits, trust_env=False) as http:
+    with httpx.Client(
+        base_url=url, headers={"Authorization": f"Bearer {key}"}, limits=limits, trust_env=False
+    ) as http:
         try:
             told = Rush(http, saga, patience_s=patience_s).run(orders, over_s)
         except NotAShop as error:
@@ -143,15 +188,23 @@ WIDE_CHARS = 110  # a terminal that has room for whole job ids
 
 def _tell_rush(told: Told) -> None:
     facts = told.to_json()
-    click.echo(f"{facts['accepted']} of {told.orders} orders taken in {told.took_s:.1f} s: {_named(facts['states'])}")
-    for what, seconds in (("until an order was taken", facts["accepted_s"]), ("from then to its end", facts["ended_s"])):
+    click.echo(
+        f"{facts['accepted']} of {told.orders} orders taken in {told.took_s:.1f} s: {_named(facts['states'])}"
+    )
+    for what, seconds in (
+        ("until an order was taken", facts["accepted_s"]),
+        ("from then to its end", facts["ended_s"]),
+    ):
         click.echo(f"{what}: " + ", ".join(f"{name} {s:g} s" for name, s in seconds.items()))
     if told.failures:
         click.echo(f"requests that failed and were made again: {_named(facts['failed_requests'])}")
     for sentence in told.wrong:
         click.secho(f"✗ {sentence}", fg="red")
     if told.landed:
-        click.secho("✓ Every order ended as its card asks for. Now the books, where the shop runs: surefoot ledger --settled", fg="green")
+        click.secho(
+            "✓ Every order ended as its card asks for. Now the books, where the shop runs: surefoot ledger --settled",
+            fg="green",
+        )
 
 
 def _named(counts: Mapping[str, int]) -> str:
@@ -161,13 +214,31 @@ def _named(counts: Mapping[str, int]) -> str:
 def _show(drawn: books.Ledger) -> None:
     console = Console()
     if drawn.orders:
-        table = _table("Orders", ["Order", "Job", "State"], ["Charged", "Refunded", "Reserved", "Shipped", "Mails"])
+        table = _table(
+            "Orders",
+            ["Order", "Job", "State"],
+            ["Charged", "Refunded", "Reserved", "Shipped", "Mails"],
+        )
         short = console.width < WIDE_CHARS
         for line in drawn.orders:
-            job = f"…{line.job[-12:]}" if short and len(line.job) > 13 else line.job  # the tail is what differs
-            charged, refunded = _money(line.charged_cents, line.charges), _money(line.refunded_cents, line.refunds)
+            job = (
+                f"…{line.job[-12:]}" if short and len(line.job) > 13 else line.job
+            )  # the tail is what differs
+            charged, refunded = (
+                _money(line.charged_cents, line.charges),
+                _money(line.refunded_cents, line.refunds),
+            )
             receipts = "?" if line.receipts is None else str(line.receipts)
-            table.add_row(str(line.order_id), job, line.state, charged, refunded, str(line.reserved), str(line.shipped), receipts)
+            table.add_row(
+                str(line.order_id),
+                job,
+                line.state,
+                charged,
+                refunded,
+                str(line.reserved),
+                str(line.shipped),
+                receipts,
+            )
         console.print(table)
     else:
         console.print("There are no orders yet.")
@@ -187,7 +258,13 @@ def _shelf(rows: Sequence[StockRow]) -> Table:
 
 
 def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for name in words:
         table.add_column(name, no_wrap=True)
     for name in numbers:
@@ -200,8 +277,18 @@ def _money(cents: int, times: int) -> str:
 
 
 def _counters(row: StockRow) -> dict[str, int]:
-    return {"initial": row.initial, "on_hand": row.on_hand, "reserved": row.reserved, "sold": row.sold}
+    return {
+        "initial": row.initial,
+        "on_hand": row.on_hand,
+        "reserved": row.reserved,
+        "sold": row.sold,
+    }
 
 
 def _is_sku(text: str) -> bool:
-    return 0 < len(text) <= 64 and text[0].isalnum() and text.isascii() and all(c.isalnum() or c in "._-" for c in text)
+    return (
+        0 < len(text) <= 64
+        and text[0].isalnum()
+        and text.isascii()
+        and all(c.isalnum() or c in "._-" for c in text)
+    )

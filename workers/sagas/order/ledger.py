@@ -75,7 +75,9 @@ def read_books() -> Books:
     shelf, reservations = inventory.read_all()
     payments, bank, receipts = payment.all_charges(), bank_client.book(), mail.receipts_by_job()
     last, changes_last = orders.read_all()
-    return Books(first, shelf, reservations, payments, bank, receipts, last, changes_first, changes_last)
+    return Books(
+        first, shelf, reservations, payments, bank, receipts, last, changes_first, changes_last
+    )
 
 
 def draw_up(books: Books, *, settled: bool = False) -> Ledger:
@@ -97,8 +99,14 @@ def draw_up(books: Books, *, settled: bool = False) -> Ledger:
             wrong += _order_faults(row, line, parts, settled=settled)
         elif settled:
             wrong.append(f"Order {row.id} (job {row.job}) is still being changed.")
-    wrong += _orphans({row.job for row in books.orders_last} | {change.job for change in books.changes_last}, by_job)
-    stock = {s.sku: {"initial": s.initial, "on_hand": s.on_hand, "reserved": s.reserved, "sold": s.sold} for s in books.shelf}
+    wrong += _orphans(
+        {row.job for row in books.orders_last} | {change.job for change in books.changes_last},
+        by_job,
+    )
+    stock = {
+        s.sku: {"initial": s.initial, "on_hand": s.on_hand, "reserved": s.reserved, "sold": s.sold}
+        for s in books.shelf
+    }
     return Ledger(lines, stock, wrong)
 
 
@@ -116,7 +124,9 @@ def _by_job(books: Books) -> defaultdict[str, _OfJob]:
     found: defaultdict[str, _OfJob] = defaultdict(_OfJob)
     for movement in books.bank.movements:
         of_job = found[movement.key.split(":")[0]]
-        (of_job.charges if movement.kind == "charge" else of_job.refunds).append(movement.amount_cents)
+        (of_job.charges if movement.kind == "charge" else of_job.refunds).append(
+            movement.amount_cents
+        )
     for reservation in books.reservations:
         found[reservation.job].reservations.append(reservation)
     for charge in books.payments:
@@ -133,7 +143,9 @@ class _Part:
     books: _OfJob
 
 
-def _parts(row: OrderRow, changes: Iterable[ChangeRow], by_job: Mapping[str, _OfJob]) -> list[_Part]:
+def _parts(
+    row: OrderRow, changes: Iterable[ChangeRow], by_job: Mapping[str, _OfJob]
+) -> list[_Part]:
     """The order's own part first. Its row has the price of the whole, changes that were made included."""
     changed = [_Part(change.job, change.amount_cents, by_job[change.job]) for change in changes]
     on_top = sum(change.amount_cents for change in changes if change.state == "made")
@@ -155,11 +167,17 @@ def _ended_changes(books: Books, by_job: Mapping[str, _OfJob]) -> set[str]:
     return {
         change.job
         for change in books.changes_first
-        if change.state == "dropped" or (change.state == "made" and not any(r.state == "held" for r in by_job[change.job].reservations))
+        if change.state == "dropped"
+        or (
+            change.state == "made"
+            and not any(r.state == "held" for r in by_job[change.job].reservations)
+        )
     }
 
 
-def _line(first: OrderRow | None, last: OrderRow, of_job: _OfJob, receipts: Mapping[str, int] | None) -> LedgerLine:
+def _line(
+    first: OrderRow | None, last: OrderRow, of_job: _OfJob, receipts: Mapping[str, int] | None
+) -> LedgerLine:
     amounts: Counter[str] = Counter()
     for reservation in of_job.reservations:
         amounts[reservation.state] += reservation.quantity
@@ -190,7 +208,11 @@ def _state(first: OrderRow | None, last: OrderRow, shipped: int) -> str:
 def _price_faults(row: OrderRow, line: LedgerLine, parts: Iterable[_Part]) -> Iterator[str]:
     """The order and each of its changes: charged once at most, its price, and given back once at most."""
     for part in parts:
-        name = f"Order {line.order_id} (job {line.job})" if part.job == row.job else f"A change of order {line.order_id} (job {part.job})"
+        name = (
+            f"Order {line.order_id} (job {line.job})"
+            if part.job == row.job
+            else f"A change of order {line.order_id} (job {part.job})"
+        )
         charged, refunded = sum(part.books.charges), sum(part.books.refunds)
         if len(part.books.charges) > 1:
             yield f"{name} was charged {len(part.books.charges)} times."
@@ -200,7 +222,9 @@ def _price_faults(row: OrderRow, line: LedgerLine, parts: Iterable[_Part]) -> It
             yield f"{name} got {refunded} cents back in {len(part.books.refunds)} refunds, of {charged} charged."
 
 
-def _order_faults(row: OrderRow, line: LedgerLine, parts: Sequence[_Part], *, settled: bool) -> Iterator[str]:
+def _order_faults(
+    row: OrderRow, line: LedgerLine, parts: Sequence[_Part], *, settled: bool
+) -> Iterator[str]:
     name = f"Order {line.order_id} (job {line.job})"
     net = line.charged_cents - line.refunded_cents
     of_job = _whole(parts)
@@ -229,7 +253,9 @@ def _voided_faults(name: str, line: LedgerLine, net: int, of_job: _OfJob) -> Ite
         yield f"{name} is voided, but the payment service believes that it is paid."
 
 
-def _shipped_faults(name: str, row: OrderRow, line: LedgerLine, parts: Sequence[_Part]) -> Iterator[str]:
+def _shipped_faults(
+    name: str, row: OrderRow, line: LedgerLine, parts: Sequence[_Part]
+) -> Iterator[str]:
     own = parts[0].books
     if not own.charges or own.refunds:
         yield f"{name} was shipped, but its money is not here: {len(own.charges)} charges, {len(own.refunds)} refunds."
@@ -254,7 +280,10 @@ def _shelf_faults(books: Books) -> Iterator[str]:
     held = _sums(books.reservations, "held")
     sold = _sums(books.reservations, "shipped")
     for row in books.shelf:
-        if row.on_hand + row.reserved + row.sold != row.initial or min(row.on_hand, row.reserved, row.sold) < 0:
+        if (
+            row.on_hand + row.reserved + row.sold != row.initial
+            or min(row.on_hand, row.reserved, row.sold) < 0
+        ):
             yield f"{row.sku}: {row.on_hand} on hand, {row.reserved} reserved and {row.sold} sold are not the initial {row.initial}."
         if row.reserved != held[row.sku]:
             yield f"{row.sku}: {row.reserved} are marked as reserved, but reservations hold {held[row.sku]}."

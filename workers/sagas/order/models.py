@@ -25,7 +25,12 @@ def _visible(text: str) -> str:
 
 def _line(pattern: str | None = None, *, longest: int) -> object:
     """Text of one line: what a field's annotation says besides `str`."""
-    return Field(min_length=1, max_length=longest, pattern=pattern, json_schema_extra={"not": {"pattern": CONTROL}})
+    return Field(
+        min_length=1,
+        max_length=longest,
+        pattern=pattern,
+        json_schema_extra={"not": {"pattern": CONTROL}},
+    )
 
 
 # No colon: the names we make for orders that bring none have one, so the two kinds never meet.

@@ -26,7 +26,16 @@ LOOK_S = 0.5
 SKUS = ("apple", "pear", "plum")
 DECLINED = 4  # of so many orders one has a card that the bank declines
 ENDS = {"tok_ok": ("completed", "done"), "tok_declined": ("failed", "undone")}
-PASSING = (408, 409, 425, 429, 500, 502, 503, 504)  # statuses after which the same request may do better
+PASSING = (
+    408,
+    409,
+    425,
+    429,
+    500,
+    502,
+    503,
+    504,
+)  # statuses after which the same request may do better
 
 
 class NotAShop(Exception):
@@ -90,13 +99,23 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     if not ordered:
         return {}
     at = {"p50": 0.5, "p95": 0.95, "most": 1.0}
-    return {name: round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 3) for name, share in at.items()}
+    return {
+        name: round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 3)
+        for name, share in at.items()
+    }
 
 
 class Rush:
     """Args: `http`, with the shop's address and a key; `saga`, which order; `patience_s`, for one order to be taken, and for all to end."""
 
-    def __init__(self, http: httpx.Client, saga: str = "order", *, patience_s: float = 300.0, sleep: Callable[[float], None] = time.sleep):
+    def __init__(
+        self,
+        http: httpx.Client,
+        saga: str = "order",
+        *,
+        patience_s: float = 300.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
         self._http, self._saga, self._patience_s, self._sleep = http, saga, patience_s, sleep
         self._failures: Counter[str] = Counter()
 
@@ -105,13 +124,20 @@ class Rush:
         self._greet()
         began = time.monotonic()
         run = new_id()
-        wanted = [Wanted(f"rush-{run}-{n}", _card(n), SKUS[n % len(SKUS)], over_s * n / orders) for n in range(orders)]
+        wanted = [
+            Wanted(f"rush-{run}-{n}", _card(n), SKUS[n % len(SKUS)], over_s * n / orders)
+            for n in range(orders)
+        ]
         told = Told(orders)
         with ThreadPoolExecutor(CUSTOMERS) as pool:
             placed = list(pool.map(lambda one: self._place(one, began), wanted))
         taken = [one for one in placed if one is not None]
         told.accepted_s = [one.took_s for one in taken]
-        told.wrong += [f"{one.key} was not taken within {self._patience_s:g} s" for one, p in zip(wanted, placed, strict=True) if p is None]
+        told.wrong += [
+            f"{one.key} was not taken within {self._patience_s:g} s"
+            for one, p in zip(wanted, placed, strict=True)
+            if p is None
+        ]
         self._follow(taken, told)
         told.took_s, told.failures = time.monotonic() - began, self._failures
         return told
@@ -125,7 +151,9 @@ class Rush:
         if answer.status_code in (401, 403):
             raise NotAShop(f"{self._http.base_url} does not take this key ({answer.status_code}).")
         if answer.status_code != 200:
-            raise NotAShop(f"{self._http.base_url} has no saga {self._saga} ({answer.status_code}).")
+            raise NotAShop(
+                f"{self._http.base_url} has no saga {self._saga} ({answer.status_code})."
+            )
 
     def _place(self, one: Wanted, began: float) -> Placed | None:
         """Ask until it is taken; None after `patience_s`. Raises: NotAShop when it never will be."""
@@ -145,7 +173,9 @@ class Rush:
         asked = 0
         while time.monotonic() - first < self._patience_s:
             asked += 1
-            answer = self._asked("POST", "/api/v1/jobs", json=body, headers={"Idempotency-Key": one.key})
+            answer = self._asked(
+                "POST", "/api/v1/jobs", json=body, headers={"Idempotency-Key": one.key}
+            )
             if answer is not None and answer.status_code in (200, 202):
                 return Placed(one, str(answer.json()["id"]), asked, time.monotonic() - first)
             if answer is not None and answer.status_code not in PASSING:
@@ -166,14 +196,22 @@ class Rush:
                     continue
                 told.states[job["state"]] += 1
                 told.ended_s.append(
-                    (datetime.fromisoformat(job["finished_at"]) - datetime.fromisoformat(job["created_at"])).total_seconds()
+                    (
+                        datetime.fromisoformat(job["finished_at"])
+                        - datetime.fromisoformat(job["created_at"])
+                    ).total_seconds()
                 )
                 if (job["state"], job["outcome"]) != ENDS[one.wanted.card]:
-                    told.wrong.append(f"{one.job} with the card {one.wanted.card} is {job['state']} ({job['outcome']}): {job['reason']}")
+                    told.wrong.append(
+                        f"{one.job} with the card {one.wanted.card} is {job['state']} ({job['outcome']}): {job['reason']}"
+                    )
             open_ones = still
             if open_ones:
                 self._sleep(LOOK_S)
-        told.wrong += [f"{one.job} has not ended {self._patience_s:g} s after the last order" for one in open_ones]
+        told.wrong += [
+            f"{one.job} has not ended {self._patience_s:g} s after the last order"
+            for one in open_ones
+        ]
 
     def _job(self, one: Placed) -> dict[str, Any] | None:
         answer = self._asked("GET", f"/api/v1/jobs/{one.job}")

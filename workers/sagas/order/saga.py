@@ -39,7 +39,14 @@ __all__ = ["change_order", "order"]  # what a worker of this package can run
 
 order_settings()  # those that cannot work are refused when a process begins, not in the middle of an order
 
-_EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok")
+_EXAMPLE = OrderRequest(
+    customer="Ada",
+    email="ada@example.org",
+    sku="apple",
+    quantity=2,
+    amount_cents=1250,
+    card="tok_ok",
+)
 
 order = Saga(
     "order",
@@ -63,7 +70,9 @@ def void_order(ctx: Context, o: OrderRequest, created: Created | None) -> Voided
     return orders.void(ctx)
 
 
-@order.step(lane="inventory", after=[create_order], title="reserve the goods", done="goods reserved")
+@order.step(
+    lane="inventory", after=[create_order], title="reserve the goods", done="goods reserved"
+)
 def reserve_stock(ctx: Context, o: OrderRequest, created: Created) -> Reserved | NotYet:
     return inventory.reserve(ctx, created.order_id, o.sku, o.quantity)
 
@@ -94,7 +103,13 @@ def find_charge(ctx: Context, o: OrderRequest) -> Probed:
     return payment.find(ctx)
 
 
-@order.step(lane="orders", after=[reserve_stock, charge_card], pivot=True, title="confirm the order", done="order confirmed")
+@order.step(
+    lane="orders",
+    after=[reserve_stock, charge_card],
+    pivot=True,
+    title="confirm the order",
+    done="order confirmed",
+)
 def confirm_order(ctx: Context, o: OrderRequest, reserved: Reserved, charge: Charge) -> Confirmed:
     return orders.confirm(ctx, reserved, charge)
 
@@ -104,7 +119,14 @@ def ship_order(ctx: Context, o: OrderRequest, confirmed: Confirmed) -> Shipped:
     return inventory.ship(ctx, confirmed.reservation)
 
 
-@order.step(lane="mail", after=[ship_order], irreversible=True, on_unknown="retry", title="send the receipt", done="receipt sent")
+@order.step(
+    lane="mail",
+    after=[ship_order],
+    irreversible=True,
+    on_unknown="retry",
+    title="send the receipt",
+    done="receipt sent",
+)
 def send_receipt(ctx: Context, o: OrderRequest) -> Receipt:
     return mail.send_receipt(ctx, o)
 
@@ -122,7 +144,9 @@ def inventory_effects(keys: Iterable[str]) -> Iterable[Seen]:
 
 @order.effects("payments")
 def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
-    return payment.seen(key for key in keys if f":{charge_card.name}:" in key)  # the bank is asked about nothing else
+    return payment.seen(
+        key for key in keys if f":{charge_card.name}:" in key
+    )  # the bank is asked about nothing else
 
 
 @order.all_effects("payments")

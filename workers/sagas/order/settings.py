@@ -51,7 +51,13 @@ class OrderSettings(OurSettings):
     mail: str = ""
     mail_from: str = "orders@surefoot.example"
 
-    @field_validator("database_url", *(f"{service}_database_url" for service in ("order", "inventory", "payment", "mail", "bank")))
+    @field_validator(
+        "database_url",
+        *(
+            f"{service}_database_url"
+            for service in ("order", "inventory", "payment", "mail", "bank")
+        ),
+    )
     @classmethod
     def _known_store(cls, url: str) -> str:
         return checked_store(url)

@@ -38,7 +38,10 @@ def stand_ins() -> Iterator[StandIns]:
     """The drill world of the order saga, from a shelf that has just been filled to a folder that is gone."""
     with tempfile.TemporaryDirectory(prefix="surefoot-order-") as name:
         folder, bank = Path(name), InProcessBank()
-        databases = {variable(f"{service}_database_url"): f"sqlite:///{folder / service}.sqlite" for service in SERVICES}
+        databases = {
+            variable(f"{service}_database_url"): f"sqlite:///{folder / service}.sqlite"
+            for service in SERVICES
+        }
         with environment(databases | {"SUREFOOT_MAIL": str(folder / "mail")}):
             bank.open()
             try:
@@ -55,7 +58,13 @@ def stand_ins() -> Iterator[StandIns]:
 def with_an_order(order_ref: str) -> Iterator[StandIns]:
     """The same world, where an order of this name was placed, paid, shipped and receipted before."""
     o = OrderRequest(
-        customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok", order_ref=order_ref
+        customer="Ada",
+        email="ada@example.org",
+        sku="apple",
+        quantity=2,
+        amount_cents=1250,
+        card="tok_ok",
+        order_ref=order_ref,
     )
 
     def ctx(step: str) -> Context:
@@ -64,7 +73,11 @@ def with_an_order(order_ref: str) -> Iterator[StandIns]:
     with stand_ins() as world:
         order_id = orders.create(ctx("create_order"), o).order_id
         reserved = inventory.reserve_now(ctx("reserve_stock"), order_id, o.sku, o.quantity)
-        orders.confirm(ctx("confirm_order"), reserved, payment.charge(ctx("charge_card"), order_id, o.amount_cents, o.card))
+        orders.confirm(
+            ctx("confirm_order"),
+            reserved,
+            payment.charge(ctx("charge_card"), order_id, o.amount_cents, o.card),
+        )
         inventory.ship(ctx("ship_order"), reserved.reservation)
         mail.send_receipt(ctx("send_receipt"), o)
         yield world
@@ -103,9 +116,16 @@ class InProcessBank:
 
     def open(self) -> None:
         """Answer from now on, on a free port the first time."""
-        self._server = make_server(HOST, self._port, create_bank(), threaded=True, request_handler=Quiet)
+        self._server = make_server(
+            HOST, self._port, create_bank(), threaded=True, request_handler=Quiet
+        )
         self._port = self._server.server_port
-        self._serving = Thread(target=self._server.serve_forever, kwargs={"poll_interval": POLL_S}, name="bank", daemon=True)
+        self._serving = Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": POLL_S},
+            name="bank",
+            daemon=True,
+        )
         self._serving.start()
 
     def close(self) -> None:

@@ -54,8 +54,12 @@ class Bus(Protocol):
 class KombuBus:
     """A connection to Redis or RabbitMQ. `services`: whose queues are consumed; `all_services`: whose are declared."""
 
-    def __init__(self, url: str, services: Sequence[Service], all_services: Sequence[Service]) -> None:
-        self._connection: Any = Connection(url, connect_timeout=CONNECT_S, transport_options=_options(url))  # type: ignore[no-untyped-call]
+    def __init__(
+        self, url: str, services: Sequence[Service], all_services: Sequence[Service]
+    ) -> None:
+        self._connection: Any = Connection(
+            url, connect_timeout=CONNECT_S, transport_options=_options(url)
+        )  # type: ignore[no-untyped-call]
         self._queues = {service.queue: _queue(url, service) for service in all_services}
         self._services = tuple(services)
         self._exchange = Exchange(EXCHANGE, type="topic", durable=True)  # type: ignore[no-untyped-call]
@@ -67,7 +71,9 @@ class KombuBus:
         with _Trouble(self):
             self._prepare()
             if self._producer is None:
-                self._producer = Producer(self._connection.default_channel, self._exchange, auto_declare=False)  # type: ignore[no-untyped-call]
+                self._producer = Producer(
+                    self._connection.default_channel, self._exchange, auto_declare=False
+                )  # type: ignore[no-untyped-call]
             for message in messages:
                 self._producer.publish(
                     message.to_bytes(),
@@ -90,7 +96,10 @@ class KombuBus:
 
     def _consume(self, service: Service, take: Take) -> Any:
         def arrived(message: Any) -> None:
-            take(service, message.body if isinstance(message.body, bytes) else str(message.body).encode())
+            take(
+                service,
+                message.body if isinstance(message.body, bytes) else str(message.body).encode(),
+            )
             message.ack()
 
         consumer: Any = Consumer(  # type: ignore[no-untyped-call]
@@ -110,7 +119,9 @@ class KombuBus:
 
     def _prepare(self) -> None:
         """Connect, and see that every queue is there and bound."""
-        self._connection.ensure_connection(max_retries=1, interval_start=0, reraise_as_library_errors=False)
+        self._connection.ensure_connection(
+            max_retries=1, interval_start=0, reraise_as_library_errors=False
+        )
         if time.monotonic() - self._declared_at < DECLARE_S:
             return
         for queue in self._queues.values():
@@ -160,6 +171,10 @@ def _options(url: str) -> dict[str, Any]:
 
 def _queue(url: str, service: Service) -> Queue:
     exchange = Exchange(EXCHANGE, type="topic", durable=True)  # type: ignore[no-untyped-call]
-    arguments = {"x-queue-type": "quorum", "x-delivery-limit": amqp.DELIVERY_LIMIT} if amqp.is_amqp(url) else None
+    arguments = (
+        {"x-queue-type": "quorum", "x-delivery-limit": amqp.DELIVERY_LIMIT}
+        if amqp.is_amqp(url)
+        else None
+    )
     bindings = [binding(exchange, routing_key=key) for key in service.listens_to]  # type: ignore[no-untyped-call]
     return Queue(service.queue, bindings=bindings, durable=True, queue_arguments=arguments)  # type: ignore[no-untyped-call]

@@ -27,7 +27,12 @@ def choreography() -> None:
 
 
 @choreography.command()
-@click.option("--only", multiple=True, type=click.Choice(NAMES), help="Run this service only (may be given several times).")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(NAMES),
+    help="Run this service only (may be given several times).",
+)
 def serve(only: tuple[str, ...]) -> None:
     """Run the four services, which react to each other's events over the broker of BROKER_URL."""
     from surefoot.workers.sagas.order_choreographed.server import (
@@ -43,7 +48,13 @@ def list_letters(as_json: bool) -> None:
     """Show what the services could not do: each keeps its letters in its own database."""
     found = [(service.name, row) for service in SERVICES for row in _open_letters(service)]
     if as_json:
-        rows = [{"letter": f"{name}/{row.id}", **{k: v for k, v in row._mapping.items() if k not in _HIDDEN}} for name, row in found]
+        rows = [
+            {
+                "letter": f"{name}/{row.id}",
+                **{k: v for k, v in row._mapping.items() if k not in _HIDDEN},
+            }
+            for name, row in found
+        ]
         click.echo(json.dumps(rows, indent=2, default=str))
         return
     if not found:
@@ -55,7 +66,9 @@ def list_letters(as_json: bool) -> None:
     table.add_column("Error", overflow="fold")
     for name, row in found:
         needs = "asked" if row.needs_person else "-"
-        table.add_row(f"{name}/{row.id}", row.job or "-", row.kind, str(row.attempts), needs, row.error)
+        table.add_row(
+            f"{name}/{row.id}", row.job or "-", row.kind, str(row.attempts), needs, row.error
+        )
     Console(highlight=False, markup=False).print(table)
 
 
@@ -67,7 +80,9 @@ def redrive(letter: str, reason: str, as_json: bool) -> None:
     """Send the event of LETTER (such as payments/3) back to its service, with fresh attempts."""
     service, number = _letter(letter)
     if not service.redrive(number, shell_actor(), reason):
-        raise click.ClickException(f"{letter} is answered already, or there is no event to send back.")
+        raise click.ClickException(
+            f"{letter} is answered already, or there is no event to send back."
+        )
     _tell_done(letter, "is sent back with fresh attempts", as_json)
 
 
@@ -121,16 +136,29 @@ def _show(found: Timeline) -> None:
         indent = "   " * event.depth
         for copy in event.heard:
             tries = f", attempt {copy.attempts}" if copy.attempts > 1 else ""
-            console.print(f"              {indent}   {copy.service}: {copy.state}{tries}{f' ({copy.note})' if copy.note else ''}")
+            console.print(
+                f"              {indent}   {copy.service}: {copy.state}{tries}{f' ({copy.note})' if copy.note else ''}"
+            )
         for name in event.unheard:
             console.print(f"              {indent}   {name}: has not heard of it")
     for letter in found.letters:
-        console.print(f"✉ {letter.service}/{letter.id} {letter.kind}: {letter.error} [{letter.resolution or 'open'}]")
+        console.print(
+            f"✉ {letter.service}/{letter.id} {letter.kind}: {letter.error} [{letter.resolution or 'open'}]"
+        )
 
 
 def _line(event: Said) -> str:
-    sent = "" if event.sends == 1 else ", not sent yet" if not event.sends else f", sent {event.sends} times"
-    return f"{event.at:%H:%M:%S.%f}"[:12] + f"  {'   ' * event.depth}{event.kind}  by {event.by or 'somebody'}{sent}"
+    sent = (
+        ""
+        if event.sends == 1
+        else ", not sent yet"
+        if not event.sends
+        else f", sent {event.sends} times"
+    )
+    return (
+        f"{event.at:%H:%M:%S.%f}"[:12]
+        + f"  {'   ' * event.depth}{event.kind}  by {event.by or 'somebody'}{sent}"
+    )
 
 
 def _open_letters(service: Service) -> list[Row[Any]]:
@@ -142,5 +170,7 @@ def _letter(named: str) -> tuple[Service, int]:
     name, _, number = named.partition("/")
     service = next((service for service in SERVICES if service.name == name), None)
     if service is None or not number.isdecimal():
-        raise click.BadParameter(f"{named}: say a service and a number, such as payments/3", param_hint="LETTER")
+        raise click.BadParameter(
+            f"{named}: say a service and a number, such as payments/3", param_hint="LETTER"
+        )
     return service, int(number)

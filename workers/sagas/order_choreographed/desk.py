@@ -44,12 +44,16 @@ def desk_tables(metadata: MetaData) -> None:
     Table(
         "inbox",
         metadata,
-        Column("service", String(16), primary_key=True),  # services that share a database do not share an inbox
+        Column(
+            "service", String(16), primary_key=True
+        ),  # services that share a database do not share an inbox
         Column("event_id", String(255), primary_key=True),
         Column("job", String(64), nullable=False),
         Column("kind", String(64), nullable=False),
         Column("causation", String(255)),
-        Column("said_at", String(64), nullable=False),  # by the sender's clock: to be read, never to be compared
+        Column(
+            "said_at", String(64), nullable=False
+        ),  # by the sender's clock: to be read, never to be compared
         Column("data", JSON, nullable=False),
         Column("at", UtcDateTime(), nullable=False),
         Column("state", String(8), nullable=False),
@@ -60,7 +64,13 @@ def desk_tables(metadata: MetaData) -> None:
         Column("note", Text),  # why it changed nothing, or the last error
         CheckConstraint("state in ('waiting', 'handled', 'failed')", name="inbox_state_known"),
         Index("inbox_of_job", "job"),
-        Index("inbox_due", "service", "due_at", sqlite_where=text("state = 'waiting'"), postgresql_where=text("state = 'waiting'")),
+        Index(
+            "inbox_due",
+            "service",
+            "due_at",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
     )
     Table(
         "outbox",
@@ -76,7 +86,13 @@ def desk_tables(metadata: MetaData) -> None:
         Column("sends", Integer, nullable=False),
         Index("outbox_of_job", "job"),
         Index("outbox_caused_by", "causation"),
-        Index("outbox_unsent", "service", "at", sqlite_where=text("sent_at is null"), postgresql_where=text("sent_at is null")),
+        Index(
+            "outbox_unsent",
+            "service",
+            "at",
+            sqlite_where=text("sent_at is null"),
+            postgresql_where=text("sent_at is null"),
+        ),
     )
     Table(
         "letters",
@@ -129,7 +145,9 @@ class Claimed:
 
 
 # --- inbox -----------------------------------------------------------------------------------------------------------
-def arrive(tx: Connection, service: str, message: Message, allowance: int, hold_s: float) -> Claimed | None:
+def arrive(
+    tx: Connection, service: str, message: Message, allowance: int, hold_s: float
+) -> Claimed | None:
     """An event has come: keep it, and claim its first attempt. None: it is known already."""
     row = {
         "service": service,
@@ -145,22 +163,39 @@ def arrive(tx: Connection, service: str, message: Message, allowance: int, hold_
         "allowance": allowance,
         "due_at": after(hold_s),
     }
-    new = tx.execute(insert_or(tx, inbox).values(row).on_conflict_do_nothing().returning(inbox.c.event_id)).first()
+    new = tx.execute(
+        insert_or(tx, inbox).values(row).on_conflict_do_nothing().returning(inbox.c.event_id)
+    ).first()
     return None if new is None else Claimed(message, 1, allowance)
 
 
 def due(tx: Connection, service: str, rows: int) -> list[str]:
     """Events whose time has come, oldest first: those to be tried again, and those whose attempt has died."""
     c = inbox.c
-    query = select(c.event_id).where(c.service == service, c.state == "waiting", c.due_at <= now()).order_by(c.due_at).limit(rows)
+    query = (
+        select(c.event_id)
+        .where(c.service == service, c.state == "waiting", c.due_at <= now())
+        .order_by(c.due_at)
+        .limit(rows)
+    )
     return [row.event_id for row in tx.execute(query)]
 
 
 def claim(tx: Connection, service: str, event_id: str, hold_s: float) -> Claimed | None:
     """Take over a due event. None: somebody else was faster, or it is done."""
     c = inbox.c
-    mine = (c.service == service) & (c.event_id == event_id) & (c.state == "waiting") & (c.due_at <= now())
-    row = tx.execute(update(inbox).where(mine).values(attempts=c.attempts + 1, due_at=after(hold_s)).returning(*c)).first()
+    mine = (
+        (c.service == service)
+        & (c.event_id == event_id)
+        & (c.state == "waiting")
+        & (c.due_at <= now())
+    )
+    row = tx.execute(
+        update(inbox)
+        .where(mine)
+        .values(attempts=c.attempts + 1, due_at=after(hold_s))
+        .returning(*c)
+    ).first()
     return None if row is None else Claimed(_message(row, row.said_at), row.attempts, row.allowance)
 
 
@@ -187,17 +222,30 @@ def fresh_attempts(tx: Connection, service: str, event_id: str, attempts: int) -
     c = inbox.c
     mine = (c.service == service) & (c.event_id == event_id) & (c.state == "failed")
     values = {"state": "waiting", "due_at": after(0), "allowance": c.attempts + attempts}
-    return tx.execute(update(inbox).where(mine).values(values).returning(c.event_id)).first() is not None
+    return (
+        tx.execute(update(inbox).where(mine).values(values).returning(c.event_id)).first()
+        is not None
+    )
 
 
 def _end(tx: Connection, service: str, claimed: Claimed, **values: Any) -> bool:
     c = inbox.c
-    mine = (c.service == service) & (c.event_id == claimed.message.id) & (c.state == "waiting") & (c.attempts == claimed.attempts)
-    return tx.execute(update(inbox).where(mine).values(values).returning(c.event_id)).first() is not None
+    mine = (
+        (c.service == service)
+        & (c.event_id == claimed.message.id)
+        & (c.state == "waiting")
+        & (c.attempts == claimed.attempts)
+    )
+    return (
+        tx.execute(update(inbox).where(mine).values(values).returning(c.event_id)).first()
+        is not None
+    )
 
 
 # --- outbox ----------------------------------------------------------------------------------------------------------
-def say(tx: Connection, service: str, job: str, events: Sequence[Event], causation: str | None) -> None:
+def say(
+    tx: Connection, service: str, job: str, events: Sequence[Event], causation: str | None
+) -> None:
     """Events that have become true with this transaction. Saying one again changes nothing."""
     for event in events:
         row = {
@@ -216,7 +264,9 @@ def say(tx: Connection, service: str, job: str, events: Sequence[Event], causati
 def unsent(tx: Connection, service: str, rows: int) -> list[Message]:
     """What is to be sent, oldest first."""
     c = outbox.c
-    found = tx.execute(select(outbox).where(c.service == service, c.sent_at.is_(None)).order_by(c.at).limit(rows))
+    found = tx.execute(
+        select(outbox).where(c.service == service, c.sent_at.is_(None)).order_by(c.at).limit(rows)
+    )
     return [_message(row, row.at.isoformat()) for row in found]
 
 
@@ -232,30 +282,50 @@ def said(tx: Connection, service: str, message: Message) -> bool:
 def mark_sent(tx: Connection, event_ids: Sequence[str]) -> None:
     """The broker has them."""
     c = outbox.c
-    tx.execute(update(outbox).where(c.event_id.in_(event_ids)).values(sent_at=after(0), sends=c.sends + 1))
+    tx.execute(
+        update(outbox).where(c.event_id.in_(event_ids)).values(sent_at=after(0), sends=c.sends + 1)
+    )
 
 
 def say_again(tx: Connection, event_id: str) -> None:
     """An event is sent once more."""
     c = outbox.c
-    tx.execute(update(outbox).where(c.event_id == event_id, c.sent_at.is_not(None)).values(sent_at=None))
+    tx.execute(
+        update(outbox).where(c.event_id == event_id, c.sent_at.is_not(None)).values(sent_at=None)
+    )
 
 
 def forget(tx: Connection, event_id: str) -> None:
     """An event that nobody needs to hear any more is not sent again, and what it said is not kept."""
     c = outbox.c
-    tx.execute(update(outbox).where(c.event_id == event_id).values(data={}, sent_at=func.coalesce(c.sent_at, after(0))))
+    tx.execute(
+        update(outbox)
+        .where(c.event_id == event_id)
+        .values(data={}, sent_at=func.coalesce(c.sent_at, after(0)))
+    )
 
 
 def answer_again(tx: Connection, service: str, causation: str) -> None:
     """Whatever this event had caused is sent once more: whoever repeats it has not heard the answer."""
     c = outbox.c
-    tx.execute(update(outbox).where(c.causation == causation, c.service == service, c.sent_at.is_not(None)).values(sent_at=None))
+    tx.execute(
+        update(outbox)
+        .where(c.causation == causation, c.service == service, c.sent_at.is_not(None))
+        .values(sent_at=None)
+    )
 
 
 # --- letters ---------------------------------------------------------------------------------------------------------
 def write_letter(
-    tx: Connection, service: str, event_id: str, job: str | None, kind: str, error: str, attempts: int, *, needs_person: bool
+    tx: Connection,
+    service: str,
+    event_id: str,
+    job: str | None,
+    kind: str,
+    error: str,
+    attempts: int,
+    *,
+    needs_person: bool,
 ) -> None:
     """Keep for people what could not be done. One letter is open for an event at a time."""
     row = {
@@ -274,10 +344,16 @@ def write_letter(
 def open_letters(tx: Connection, service: str) -> list[Row[Any]]:
     """Those that nobody has answered, oldest first."""
     c = letters.c
-    return list(tx.execute(select(letters).where(c.service == service, c.resolution.is_(None)).order_by(c.id)))
+    return list(
+        tx.execute(
+            select(letters).where(c.service == service, c.resolution.is_(None)).order_by(c.id)
+        )
+    )
 
 
-def resolve_letter(tx: Connection, service: str, letter_id: int, resolution: str, actor: str, why: str) -> Row[Any] | None:
+def resolve_letter(
+    tx: Connection, service: str, letter_id: int, resolution: str, actor: str, why: str
+) -> Row[Any] | None:
     """Answer an open letter. None: there is none of this number, or somebody has answered it."""
     c = letters.c
     mine = (c.service == service) & (c.id == letter_id) & c.resolution.is_(None)
@@ -288,7 +364,11 @@ def resolve_letter(tx: Connection, service: str, letter_id: int, resolution: str
 def unread_letters(tx: Connection, service: str, most: int) -> int:
     """Open letters about messages that nobody could read or believe, counted up to `most`."""
     c = letters.c
-    few = select(c.id).where(c.service == service, c.resolution.is_(None), c.job.is_(None)).limit(most)
+    few = (
+        select(c.id)
+        .where(c.service == service, c.resolution.is_(None), c.job.is_(None))
+        .limit(most)
+    )
     return int(tx.execute(select(func.count()).select_from(few.subquery())).scalar_one())
 
 

@@ -213,7 +213,9 @@ class Message:
             return KNOWN[self.kind].model_validate_json(json.dumps(self.data))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            raise NoEvent(f"{self.kind}: {'/'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise NoEvent(
+                f"{self.kind}: {'/'.join(map(str, first['loc']))}: {first['msg']}"
+            ) from error
 
     def to_bytes(self) -> bytes:
         return json.dumps(self.__dict__, separators=(",", ":")).encode()
@@ -234,7 +236,10 @@ class Message:
             if not isinstance(value, str) or not 0 < len(value) <= longest or "\0" in value:
                 raise NoEvent(f"its {name} is no text of 1 to {longest} characters")
         causation, data = found.get("causation"), found.get("data")
-        if not (causation is None or (isinstance(causation, str) and len(causation) <= 255 and "\0" not in causation)):
+        if not (
+            causation is None
+            or (isinstance(causation, str) and len(causation) <= 255 and "\0" not in causation)
+        ):
             raise NoEvent("its causation is no text of at most 255 characters")
         if not isinstance(data, dict):
             raise NoEvent("it has no data")
@@ -243,10 +248,14 @@ class Message:
             raise NoEvent("it is not said by a service that there is")
         if not _are_signatures(signatures):
             raise NoEvent("its signatures are not texts by the names of services")
-        return cls(found["id"], found["kind"], found["job"], causation, found["at"], data, by, signatures)
+        return cls(
+            found["id"], found["kind"], found["job"], causation, found["at"], data, by, signatures
+        )
 
 
 def _are_signatures(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) - set(NAMES):
         return False
-    return all(isinstance(text, str) and text.isascii() and len(text) == 64 for text in value.values())
+    return all(
+        isinstance(text, str) and text.isascii() and len(text) == 64 for text in value.values()
+    )

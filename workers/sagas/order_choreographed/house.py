@@ -23,7 +23,10 @@ from surefoot.workers.sagas.order_choreographed.service import Service
 from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
 log = structlog.get_logger("surefoot.events")
-OUTAGES = (BusDown, OperationalError)  # the broker or a database is away: a sentence says it, where a mistake needs its traceback
+OUTAGES = (
+    BusDown,
+    OperationalError,
+)  # the broker or a database is away: a sentence says it, where a mistake needs its traceback
 OUTAGE_PAUSE_S = 1.0
 STOP_S = 10.0
 
@@ -36,15 +39,23 @@ class House:
     open_bus: Callable[[], Bus]
     owners: Sequence[Service] = ()
     halt: threading.Event = field(default_factory=threading.Event)
-    said: threading.Event = field(default_factory=threading.Event)  # somebody has put something into an outbox
+    said: threading.Event = field(
+        default_factory=threading.Event
+    )  # somebody has put something into an outbox
     beat: Callable[[], None] = lambda: None  # called each time the sender's loop has gone round
     _looking: threading.Lock = field(default_factory=threading.Lock)
     _look_at: float = 0.0  # when a reader looks next for what is due; one does for all
 
     def start(self) -> list[threading.Thread]:
         """Start the threads."""
-        duties = [("sender", self._send_for_ever), *((f"reader-{n}", self._read_for_ever) for n in range(event_settings().threads))]
-        threads = [threading.Thread(target=duty, name=f"events-{name}", daemon=True) for name, duty in duties]
+        duties = [
+            ("sender", self._send_for_ever),
+            *((f"reader-{n}", self._read_for_ever) for n in range(event_settings().threads)),
+        ]
+        threads = [
+            threading.Thread(target=duty, name=f"events-{name}", daemon=True)
+            for name, duty in duties
+        ]
         for thread in threads:
             thread.start()
         return threads
@@ -133,7 +144,11 @@ class House:
                 round_of(bus)
             except Exception as error:  # the broker, a database, rubbish in a queue: the thread is there when it is over
                 if well:
-                    log.warning(f"events.{name}_stopped", error=repr(error), exc_info=not isinstance(error, OUTAGES))
+                    log.warning(
+                        f"events.{name}_stopped",
+                        error=repr(error),
+                        exc_info=not isinstance(error, OUTAGES),
+                    )
                 well = False
                 self.halt.wait(OUTAGE_PAUSE_S)
                 continue

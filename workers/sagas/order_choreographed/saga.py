@@ -39,7 +39,14 @@ from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
 event_settings()  # those that cannot work are refused when a process begins, not in the middle of an order
 
-_EXAMPLE = OrderRequest(customer="Ada", email="ada@example.org", sku="apple", quantity=2, amount_cents=1250, card="tok_ok")
+_EXAMPLE = OrderRequest(
+    customer="Ada",
+    email="ada@example.org",
+    sku="apple",
+    quantity=2,
+    amount_cents=1250,
+    card="tok_ok",
+)
 FRACTIONS = {"placed": 0.2, "given_up": 0.3, "confirmed": 0.6}
 PATIENCE = Retry(limit=20)  # behind the point of no return, and on the way back
 
@@ -64,7 +71,9 @@ class Ended(Result):
 def place_order(ctx: Context, o: OrderRequest) -> Created:
     try:
         # the order goes through a broker to every service: the card goes to the one that needs it
-        return orders.place(ctx, o.model_copy(update={"card": payments.keep_card(ctx, o.card)}), asks_customer=True)
+        return orders.place(
+            ctx, o.model_copy(update={"card": payments.keep_card(ctx, o.card)}), asks_customer=True
+        )
     except (Rejected, ActionUndone):
         payments.forget_card(ctx.job_id)
         raise
@@ -76,12 +85,19 @@ def place_order(ctx: Context, o: OrderRequest) -> Created:
     retry=PATIENCE,
     undone="order withdrawn",
 )
-def withdraw_order(ctx: Context, o: OrderRequest, created: Created | None) -> Voided | NotYet | None:
+def withdraw_order(
+    ctx: Context, o: OrderRequest, created: Created | None
+) -> Voided | NotYet | None:
     payments.forget_card(ctx.job_id)  # confirmed or not, it is charged already or never will be
     return orders.withdraw(ctx)
 
 
-@order_choreographed.step(lane="orders", pure=True, title="wait for goods and payment", done="goods and payment answered for")
+@order_choreographed.step(
+    lane="orders",
+    pure=True,
+    title="wait for goods and payment",
+    done="goods and payment answered for",
+)
 def await_answers(ctx: Context, o: OrderRequest, created: Created) -> Created | NotYet:
     standing = _standing(ctx)
     if standing.phase in ("given_up", "voided", "never"):
@@ -89,7 +105,9 @@ def await_answers(ctx: Context, o: OrderRequest, created: Created) -> Created | 
     return created if standing.answered else orders.look_again(standing)
 
 
-@order_choreographed.step(lane="orders", pivot=True, title="confirm the order", done="order confirmed")
+@order_choreographed.step(
+    lane="orders", pivot=True, title="confirm the order", done="order confirmed"
+)
 def confirm_order(ctx: Context, o: OrderRequest, created: Created) -> Created:
     orders.confirm(ctx)
     return created
@@ -100,16 +118,24 @@ def find_confirmation(ctx: Context, o: OrderRequest) -> Probed:
     standing = orders.standing(ctx.job_id)
     if standing is None or standing.phase not in ("confirmed", "completed"):
         return NEVER
-    return Happened(Created(order_id=orders.confirm(ctx), order_ref=o.order_ref or f"job:{ctx.job_id}"))
+    return Happened(
+        Created(order_id=orders.confirm(ctx), order_ref=o.order_ref or f"job:{ctx.job_id}")
+    )
 
 
 @order_choreographed.step(
-    lane="orders", pure=True, retry=PATIENCE, title="wait for shipping and receipt", done="goods shipped and receipt sent"
+    lane="orders",
+    pure=True,
+    retry=PATIENCE,
+    title="wait for shipping and receipt",
+    done="goods shipped and receipt sent",
 )
 def await_completion(ctx: Context, o: OrderRequest, created: Created) -> Ended | NotYet:
     standing = _standing(ctx)
     if standing.phase == "completed" and standing.without:
-        raise Rejected(standing.without)  # behind the point of no return: whoever answers for the job is asked
+        raise Rejected(
+            standing.without
+        )  # behind the point of no return: whoever answers for the job is asked
     if standing.phase == "completed":
         return Ended(order_id=created.order_id, phase=standing.phase)
     return orders.look_again(standing)
@@ -149,7 +175,11 @@ def mail_effects(keys: Iterable[str]) -> Iterable[Seen]:
 
 def _of_orders(keys: Iterable[str], step: str, seen: Any) -> Iterator[Seen]:
     """What a service says of its part of an order, under the key of the order's placing. What never was is left out."""
-    wanted = {key.replace(f":{orders.PLACE}:", f":{step}:"): key for key in keys if f":{orders.PLACE}:" in key}
+    wanted = {
+        key.replace(f":{orders.PLACE}:", f":{step}:"): key
+        for key in keys
+        if f":{orders.PLACE}:" in key
+    }
     for part in seen(list(wanted)):
         if part.state != EffectState.NONE:
             yield Seen(wanted[part.key], part.state, {**part.detail, "effect": part.key})

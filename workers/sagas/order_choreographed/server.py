@@ -31,7 +31,9 @@ def serve(only: Sequence[str] = ()) -> None:
     for service in services:
         service.database.engine()
     url = broker_url()
-    house = House(services, lambda: KombuBus(url, services, SERVICES), owners=SERVICES, beat=pulse.beat)
+    house = House(
+        services, lambda: KombuBus(url, services, SERVICES), owners=SERVICES, beat=pulse.beat
+    )
     threads = house.start()
     log.info("events.serving", services=[service.name for service in services])
     halt.wait()

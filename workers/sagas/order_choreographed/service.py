@@ -71,7 +71,9 @@ class Service:
     name: str
     database: ServiceDatabase
     routes: tuple[Route, ...]
-    remind: Callable[[], int] = lambda: 0  # what it does by its own clock; how many orders that were
+    remind: Callable[[], int] = lambda: (
+        0
+    )  # what it does by its own clock; how many orders that were
 
     @cached_property
     def _by_kind(self) -> Mapping[str, Route]:
@@ -95,7 +97,9 @@ class Service:
         if route is None:
             return None
         with self.database.transaction() as tx:
-            claimed = desk.arrive(tx, self.name, message, route.allowance, event_settings().hold_seconds)
+            claimed = desk.arrive(
+                tx, self.name, message, route.allowance, event_settings().hold_seconds
+            )
             if claimed is None:
                 desk.answer_again(tx, self.name, message.id)
         return claimed
@@ -103,7 +107,9 @@ class Service:
     def handle(self, claimed: Claimed) -> None:
         """Do what an event asks for, and put on record how it went. Raises only what its own database raises."""
         route, message = self._by_kind[claimed.message.kind], claimed.message
-        bound = log.bind(service=self.name, job=message.job, event_id=message.id, attempt=claimed.attempts)
+        bound = log.bind(
+            service=self.name, job=message.job, event_id=message.id, attempt=claimed.attempts
+        )
         try:
             if claimed.attempts > claimed.allowance:
                 raise _Worn("its attempts ended without a word, the process with them")
@@ -162,7 +168,9 @@ class Service:
         with self.database.transaction() as tx:
             if desk.unread_letters(tx, self.name, QUARANTINED_MOST) < QUARANTINED_MOST:
                 desk.write_letter(tx, self.name, name, None, why, str(error), 1, needs_person=False)
-        log.warning("event_quarantined", service=self.name, event_id=name, why=why, error=str(error))
+        log.warning(
+            "event_quarantined", service=self.name, event_id=name, why=why, error=str(error)
+        )
 
     def redrive(self, letter_id: int, actor: str, why: str) -> bool:
         """Send a letter's event back with fresh attempts. False: no open letter of this number has an event to send back."""
@@ -170,7 +178,11 @@ class Service:
             with self.database.transaction() as tx:
                 letter = desk.resolve_letter(tx, self.name, letter_id, "redriven", actor, why)
                 route = self._by_kind.get(letter.kind) if letter is not None else None
-                if letter is None or route is None or not desk.fresh_attempts(tx, self.name, letter.event_id, route.allowance):
+                if (
+                    letter is None
+                    or route is None
+                    or not desk.fresh_attempts(tx, self.name, letter.event_id, route.allowance)
+                ):
                     raise _NothingThere  # and the letter stays open
         except _NothingThere:
             return False
@@ -184,7 +196,12 @@ class Service:
         with self.database.transaction() as tx:
             letter = desk.resolve_letter(tx, self.name, letter_id, "discarded", actor, why)
             if letter is not None and letter.needs_person:
-                waived = WorkWaived(service=self.name, event=letter.kind, by=actor, reason=why[: desk.MAX_ERROR_CHARS])
+                waived = WorkWaived(
+                    service=self.name,
+                    event=letter.kind,
+                    by=actor,
+                    reason=why[: desk.MAX_ERROR_CHARS],
+                )
                 desk.say(tx, self.name, letter.job, [waived], letter.event_id)
         return letter is not None
 
@@ -232,7 +249,14 @@ class Service:
             desk.say(tx, self.name, message.job, [caused], message.id)
             if not meant:
                 desk.write_letter(
-                    tx, self.name, message.id, message.job, message.kind, told, claimed.attempts, needs_person=route.refuse is None
+                    tx,
+                    self.name,
+                    message.id,
+                    message.job,
+                    message.kind,
+                    told,
+                    claimed.attempts,
+                    needs_person=route.refuse is None,
                 )
 
 
@@ -250,4 +274,6 @@ def _told(error: Exception) -> str:
 
 def _backoff_s(attempt: int) -> float:
     limits = event_settings()
-    return random.random() * min(limits.backoff_cap_seconds, limits.backoff_seconds * 2.0 ** min(attempt - 1, 30))
+    return random.random() * min(
+        limits.backoff_cap_seconds, limits.backoff_seconds * 2.0 ** min(attempt - 1, 30)
+    )

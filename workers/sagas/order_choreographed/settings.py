@@ -24,15 +24,23 @@ class EventSettings(OurSettings):
     threads: int = Field(default=4, ge=1, le=64)  # events handled at once by one process
     sweep_seconds: Seconds = 0.5  # how often what is due is looked for
     sweep_rows: int = Field(default=100, ge=1, le=10_000)
-    hold_seconds: SecondsOrNone = 30.0  # how long one attempt has before another process may take over
+    hold_seconds: SecondsOrNone = (
+        30.0  # how long one attempt has before another process may take over
+    )
     attempts: int = Field(default=5, ge=1, le=1000)  # of what can still be refused
-    patient_attempts: int = Field(default=20, ge=1, le=1000)  # of an undo, and of everything behind the point of no return
+    patient_attempts: int = Field(
+        default=20, ge=1, le=1000
+    )  # of an undo, and of everything behind the point of no return
     backoff_seconds: SecondsOrNone = 1.0
     backoff_cap_seconds: SecondsOrNone = 60.0
-    ask_seconds: SecondsOrNone = 2.0  # how soon a missing answer is asked for again; doubled each time
+    ask_seconds: SecondsOrNone = (
+        2.0  # how soon a missing answer is asked for again; doubled each time
+    )
     ask_cap_seconds: SecondsOrNone = 60.0
     answer_seconds: SecondsOrNone = 600.0  # past it, an order that is not confirmed is given up
-    poll_seconds: float = Field(default=0.3, ge=0.01, le=LONGEST_S)  # how soon the engine looks; a quarter of the order's age later on
+    poll_seconds: float = Field(
+        default=0.3, ge=0.01, le=LONGEST_S
+    )  # how soon the engine looks; a quarter of the order's age later on
     poll_cap_seconds: float = Field(default=5.0, ge=0.01, le=LONGEST_S)
 
     @field_validator("secret", "secret_also")

@@ -31,7 +31,10 @@ def stand_ins() -> Iterator[of_order.StandIns]:
     """The drill world of the order saga, with somebody at every desk."""
     with of_order.stand_ins() as world:
         folder = Path(order_settings().mail_target()).parent
-        own = {"SUREFOOT_MAIL_DATABASE_URL": f"sqlite:///{folder / 'mail.sqlite'}", "SUREFOOT_EVENTS_SECRET": secrets.token_hex(16)}
+        own = {
+            "SUREFOOT_MAIL_DATABASE_URL": f"sqlite:///{folder / 'mail.sqlite'}",
+            "SUREFOOT_EVENTS_SECRET": secrets.token_hex(16),
+        }
         with of_order.environment(QUICK | own):
             bus = MemoryBus(SERVICES)
             house = House(SERVICES, lambda: bus)

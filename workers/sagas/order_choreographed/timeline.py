@@ -80,16 +80,32 @@ def read_timeline(services: Sequence[Service], job: str) -> Timeline:
         with service.database.snapshot() as tx:
             o, i, w = outbox.c, inbox.c, letters.c
             for row in tx.execute(select(outbox).where(o.service == mine[0], o.job == mine[1])):
-                events[row.event_id] = Said(row.event_id, row.kind, row.causation, service.name, row.at, row.sent_at, row.sends)
+                events[row.event_id] = Said(
+                    row.event_id,
+                    row.kind,
+                    row.causation,
+                    service.name,
+                    row.at,
+                    row.sent_at,
+                    row.sends,
+                )
             for row in tx.execute(select(inbox).where(i.service == mine[0], i.job == mine[1])):
-                heard[row.event_id].append(Heard(service.name, row.at, row.state, row.attempts, row.handled_at, row.note))
-                events.setdefault(row.event_id, Said(row.event_id, row.kind, row.causation, None, row.at))
-            for row in tx.execute(select(letters).where(w.service == mine[0], w.job == mine[1]).order_by(w.id)):
+                heard[row.event_id].append(
+                    Heard(service.name, row.at, row.state, row.attempts, row.handled_at, row.note)
+                )
+                events.setdefault(
+                    row.event_id, Said(row.event_id, row.kind, row.causation, None, row.at)
+                )
+            for row in tx.execute(
+                select(letters).where(w.service == mine[0], w.job == mine[1]).order_by(w.id)
+            ):
                 written.append(Letter(service.name, row.id, row.kind, row.error, row.resolution))
     for event in events.values():
         event.heard = sorted(heard[event.id], key=lambda copy: copy.at)
         here = {copy.service for copy in event.heard}
-        event.unheard = [s.name for s in services if event.kind in s.listens_to and s.name not in here]
+        event.unheard = [
+            s.name for s in services if event.kind in s.listens_to and s.name not in here
+        ]
     return Timeline(job, list(_in_order(events)), written)
 
 

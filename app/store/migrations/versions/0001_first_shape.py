@@ -147,9 +147,17 @@ def upgrade() -> None:
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("rev", sa.Integer(), nullable=False),
         sa.CheckConstraint("dir IN ('forward','back')", name=op.f("ck_jobs_dir")),
-        sa.CheckConstraint("state <> 'completed' OR dir = 'forward'", name=op.f("ck_jobs_completed_forward")),
-        sa.CheckConstraint("state IN ('running','compensating','attention','completed','failed','cancelled')", name=op.f("ck_jobs_state")),
-        sa.CheckConstraint("state NOT IN ('failed','cancelled','compensating') OR dir = 'back'", name=op.f("ck_jobs_undone_back")),
+        sa.CheckConstraint(
+            "state <> 'completed' OR dir = 'forward'", name=op.f("ck_jobs_completed_forward")
+        ),
+        sa.CheckConstraint(
+            "state IN ('running','compensating','attention','completed','failed','cancelled')",
+            name=op.f("ck_jobs_state"),
+        ),
+        sa.CheckConstraint(
+            "state NOT IN ('failed','cancelled','compensating') OR dir = 'back'",
+            name=op.f("ck_jobs_undone_back"),
+        ),
         sa.ForeignKeyConstraint(["digest"], ["definitions.digest"], name=op.f("fk_jobs_digest")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_jobs_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
@@ -203,7 +211,9 @@ def upgrade() -> None:
         sa.Column("job_id", Id, nullable=False),
         sa.Column("created_at", UtcDateTime(), server_default=now(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_idempotency_keys_job_id")),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_idempotency_keys_tenant_id")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_idempotency_keys_tenant_id")
+        ),
         sa.PrimaryKeyConstraint("tenant_id", "key", name=op.f("pk_idempotency_keys")),
     )
     op.create_table(
@@ -268,18 +278,27 @@ def upgrade() -> None:
         sa.Column("started_at", UtcDateTime(), nullable=True),
         sa.Column("finished_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint("kind IN ('action','undo','confirm')", name=op.f("ck_operations_kind")),
-        sa.CheckConstraint("state <> 'running' OR (token IS NOT NULL AND lease_until IS NOT NULL)", name=op.f("ck_operations_running")),
-        sa.CheckConstraint("state <> 'waiting' OR due_at IS NOT NULL", name=op.f("ck_operations_waiting")),
+        sa.CheckConstraint(
+            "state <> 'running' OR (token IS NOT NULL AND lease_until IS NOT NULL)",
+            name=op.f("ck_operations_running"),
+        ),
+        sa.CheckConstraint(
+            "state <> 'waiting' OR due_at IS NOT NULL", name=op.f("ck_operations_waiting")
+        ),
         sa.CheckConstraint(
             "state IN ('pending','queued','running','waiting','completed','skipped','failed','dropped','abandoned')",
             name=op.f("ck_operations_state"),
         ),
         sa.CheckConstraint("attempts <= allowance", name=op.f("ck_operations_attempts")),
         sa.CheckConstraint("missing >= 0", name=op.f("ck_operations_missing")),
-        sa.CheckConstraint("unsettled >= 0 AND unsettled <= attempts", name=op.f("ck_operations_unsettled")),
+        sa.CheckConstraint(
+            "unsettled >= 0 AND unsettled <= attempts", name=op.f("ck_operations_unsettled")
+        ),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_operations_job_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operations")),
-        sa.UniqueConstraint("job_id", "step", "kind", "item", name=op.f("uq_operations_job_id_step_kind_item")),
+        sa.UniqueConstraint(
+            "job_id", "step", "kind", "item", name=op.f("uq_operations_job_id_step_kind_item")
+        ),
     )
     op.create_index(
         "ix_operations_boot",
@@ -379,7 +398,9 @@ def upgrade() -> None:
         sa.Column("closed_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint("state IN ('open','closed')", name=op.f("ck_dead_letters_state")),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_dead_letters_job_id")),
-        sa.ForeignKeyConstraint(["operation_id"], ["operations.id"], name=op.f("fk_dead_letters_operation_id")),
+        sa.ForeignKeyConstraint(
+            ["operation_id"], ["operations.id"], name=op.f("fk_dead_letters_operation_id")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letters")),
     )
     op.create_index(

@@ -33,10 +33,14 @@ def upgrade() -> None:
         sa.Column("job_id", Id, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_job_tags_tenant_id")),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_tags_job_id")),
-        sa.PrimaryKeyConstraint("tenant_id", "tag", "created_at", "job_id", name=op.f("pk_job_tags")),
+        sa.PrimaryKeyConstraint(
+            "tenant_id", "tag", "created_at", "job_id", name=op.f("pk_job_tags")
+        ),
     )
     op.create_index("ix_job_tags_job", "job_tags", ["job_id"])
-    op.execute(f"INSERT INTO job_tags (tenant_id, tag, created_at, job_id) {BY_TAG[op.get_bind().dialect.name]}")
+    op.execute(
+        f"INSERT INTO job_tags (tenant_id, tag, created_at, job_id) {BY_TAG[op.get_bind().dialect.name]}"
+    )
 
 
 def downgrade() -> None:

@@ -15,11 +15,18 @@ Json = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=Tru
 
 def _partial(name: str, table: str, columns: list[str], where: str, unique: bool = False) -> None:
     condition = sa.text(where)
-    op.create_index(name, table, columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
+    op.create_index(
+        name, table, columns, unique=unique, postgresql_where=condition, sqlite_where=condition
+    )
 
 
 def upgrade() -> None:
-    _partial("ix_jobs_sla", "jobs", ["sla_at"], "sla_at IS NOT NULL AND state IN ('running','compensating','attention')")
+    _partial(
+        "ix_jobs_sla",
+        "jobs",
+        ["sla_at"],
+        "sla_at IS NOT NULL AND state IN ('running','compensating','attention')",
+    )
     op.create_table(
         "reconciliations",
         sa.Column("id", Id, nullable=False),
@@ -42,15 +49,28 @@ def upgrade() -> None:
             "finding IN ('late','missing_there','missing_here','different','orphan','unaskable')",
             name=op.f("ck_reconciliations_finding"),
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_reconciliations_tenant_id")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_reconciliations_tenant_id")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reconciliations")),
     )
     still_open = "closed_at IS NULL"
-    _partial("uq_reconciliations_open", "reconciliations", ["finding", "key", "service"], still_open, unique=True)
+    _partial(
+        "uq_reconciliations_open",
+        "reconciliations",
+        ["finding", "key", "service"],
+        still_open,
+        unique=True,
+    )
     _partial("ix_reconciliations_open", "reconciliations", ["tenant_id", "id"], still_open)
     _partial("ix_reconciliations_open_job", "reconciliations", ["job_id"], still_open)
     _partial("ix_reconciliations_open_kind", "reconciliations", ["finding", "id"], still_open)
-    _partial("ix_reconciliations_asked", "reconciliations", ["id"], "closed_at IS NULL AND finding <> 'late'")
+    _partial(
+        "ix_reconciliations_asked",
+        "reconciliations",
+        ["id"],
+        "closed_at IS NULL AND finding <> 'late'",
+    )
     op.create_index("ix_reconciliations_tenant", "reconciliations", ["tenant_id", "id"])
     rounds = op.create_table(
         "rounds",

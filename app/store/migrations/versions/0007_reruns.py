@@ -9,7 +9,13 @@ IS_RERUN = sa.text("retry_of IS NOT NULL")
 
 
 def upgrade() -> None:
-    op.create_index("ix_jobs_retry_of", "jobs", ["retry_of", "id"], postgresql_where=IS_RERUN, sqlite_where=IS_RERUN)
+    op.create_index(
+        "ix_jobs_retry_of",
+        "jobs",
+        ["retry_of", "id"],
+        postgresql_where=IS_RERUN,
+        sqlite_where=IS_RERUN,
+    )
 
 
 def downgrade() -> None:

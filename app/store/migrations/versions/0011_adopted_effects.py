@@ -9,7 +9,13 @@ IS_ADOPTED = sa.text("action = 'adopted'")
 
 
 def upgrade() -> None:
-    op.create_index("ix_reconciliations_adopted", "reconciliations", ["key"], postgresql_where=IS_ADOPTED, sqlite_where=IS_ADOPTED)
+    op.create_index(
+        "ix_reconciliations_adopted",
+        "reconciliations",
+        ["key"],
+        postgresql_where=IS_ADOPTED,
+        sqlite_where=IS_ADOPTED,
+    )
 
 
 def downgrade() -> None:

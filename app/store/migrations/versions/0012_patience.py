@@ -11,7 +11,9 @@ down_revision = "0011"
 
 def upgrade() -> None:
     op.add_column("operations", sa.Column("failing_since", UtcDateTime(), nullable=True))
-    op.add_column("operations", sa.Column("failures", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column(
+        "operations", sa.Column("failures", sa.Integer(), nullable=False, server_default="0")
+    )
 
 
 def downgrade() -> None:

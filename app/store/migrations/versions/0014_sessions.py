@@ -28,8 +28,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("hash", name=op.f("uq_sessions_hash")),
     )
     still_open = sa.text("ended_at IS NULL")
-    for name, columns in (("ix_sessions_open", ["made_at", "id"]), ("ix_sessions_open_key", ["key_id", "made_at", "id"])):
-        op.create_index(name, "sessions", columns, postgresql_where=still_open, sqlite_where=still_open)
+    for name, columns in (
+        ("ix_sessions_open", ["made_at", "id"]),
+        ("ix_sessions_open_key", ["key_id", "made_at", "id"]),
+    ):
+        op.create_index(
+            name, "sessions", columns, postgresql_where=still_open, sqlite_where=still_open
+        )
 
 
 def downgrade() -> None:

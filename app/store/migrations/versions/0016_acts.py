@@ -12,7 +12,9 @@ down_revision = "0015"
 Id = sa.Uuid(as_uuid=False)
 Json = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 SAID = "acts are kept as they were written"
-ON_SQLITE = "CREATE TRIGGER acts_no_{verb} BEFORE {verb} ON acts BEGIN SELECT RAISE(ABORT, '{said}'); END"
+ON_SQLITE = (
+    "CREATE TRIGGER acts_no_{verb} BEFORE {verb} ON acts BEGIN SELECT RAISE(ABORT, '{said}'); END"
+)
 ON_POSTGRESQL = (
     "CREATE FUNCTION acts_are_kept() RETURNS trigger LANGUAGE plpgsql AS"
     f" $$ BEGIN RAISE EXCEPTION '{SAID}' USING ERRCODE = 'restrict_violation'; END $$",

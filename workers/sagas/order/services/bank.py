@@ -58,18 +58,28 @@ def create_bank() -> Flask:
 def post_charge() -> Response:
     key = request.headers.get("Idempotency-Key", "")
     if not _is_key(key):
-        return _problem(400, f"Idempotency-Key must have 1 to {MAX_KEY_CHARS} visible characters, no slash among them")
+        return _problem(
+            400,
+            f"Idempotency-Key must have 1 to {MAX_KEY_CHARS} visible characters, no slash among them",
+        )
     try:
         wanted = ChargeRequest.model_validate_json(request.get_data())
     except ValidationError as error:
-        return _problem(422, "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()))
+        return _problem(
+            422,
+            "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()
+            ),
+        )
     entry = bank_book.recall(key, wanted.amount_cents, wanted.card)
     if entry is None:
         if wanted.card not in CARDS:
             return _problem(422, "this card is unknown here")
         if wanted.card == "tok_slow":
             time.sleep(order_settings().bank_slow_seconds)
-        entry = bank_book.charge(key, wanted.amount_cents, wanted.card, approved=wanted.card != "tok_declined")
+        entry = bank_book.charge(
+            key, wanted.amount_cents, wanted.card, approved=wanted.card != "tok_declined"
+        )
         if entry.fresh and wanted.card == "tok_lost":
             _lose_the_answer(order_settings().bank_hang_seconds)
     return _charge_answer(entry)
@@ -77,7 +87,11 @@ def post_charge() -> Response:
 
 def get_charge(key: str) -> Response:
     entry = bank_book.look(key)
-    return _problem(404, "no charge was ever asked for under this key") if entry is None else _json(200, entry.public())
+    return (
+        _problem(404, "no charge was ever asked for under this key")
+        if entry is None
+        else _json(200, entry.public())
+    )
 
 
 def put_void(key: str) -> Response:
@@ -111,7 +125,9 @@ def _charge_answer(entry: Entry) -> Response:
 def _lose_the_answer(seconds: float) -> None:
     """Hold the answer back until the client has gone or `seconds` are over; a thread waits, so only a few may."""
     connection: socket.socket | None = request.environ.get("gunicorn.socket")
-    if connection is None:  # a server with a thread for each request: nobody else waits for this one
+    if (
+        connection is None
+    ):  # a server with a thread for each request: nobody else waits for this one
         time.sleep(seconds)
     elif not _hanging.acquire(blocking=False):
         connection.shutdown(socket.SHUT_RDWR)

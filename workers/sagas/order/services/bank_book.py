@@ -53,7 +53,9 @@ movements = Table(
     Column("key", String(255), nullable=False),
     Column("kind", String(6), nullable=False),
     Column("amount_cents", BigInteger, nullable=False),
-    UniqueConstraint("key", "kind"),  # a key charges once and refunds once, whatever the code above believes
+    UniqueConstraint(
+        "key", "kind"
+    ),  # a key charges once and refunds once, whatever the code above believes
     CheckConstraint("kind in ('charge', 'refund')", name="kind_known"),
     CheckConstraint("amount_cents > 0", name="amount_positive"),
 )
@@ -100,7 +102,13 @@ def charge(key: str, amount_cents: int, card: str, *, approved: bool) -> Entry:
     fingerprint = _fingerprint(amount_cents, card)
     state = "settled" if approved else "declined"
     charge_id = f"ch_{uuid.uuid4().hex[:20]}" if approved else None
-    row = {"key": key, "fingerprint": fingerprint, "charge_id": charge_id, "amount_cents": amount_cents, "state": state}
+    row = {
+        "key": key,
+        "fingerprint": fingerprint,
+        "charge_id": charge_id,
+        "amount_cents": amount_cents,
+        "state": state,
+    }
     with database.transaction() as tx:
         if not _insert(tx, row):
             return _known(tx, key, fingerprint)
@@ -115,9 +123,18 @@ def void(key: str) -> Entry:
     with database.transaction() as tx:
         if not _insert(tx, row):
             settled = (charges.c.key == key) & (charges.c.state == "settled")
-            refunded = tx.execute(update(charges).where(settled).values(state="refunded").returning(charges.c.amount_cents)).first()
+            refunded = tx.execute(
+                update(charges)
+                .where(settled)
+                .values(state="refunded")
+                .returning(charges.c.amount_cents)
+            ).first()
             if refunded is not None:
-                tx.execute(insert(movements).values(key=key, kind="refund", amount_cents=refunded.amount_cents))
+                tx.execute(
+                    insert(movements).values(
+                        key=key, kind="refund", amount_cents=refunded.amount_cents
+                    )
+                )
         return _known(tx, key, None)
 
 
@@ -125,12 +142,21 @@ def book() -> dict[str, Any]:
     """Every key and every movement, oldest movement first."""
     with database.snapshot() as tx:
         keys = [_entry(row).public() for row in tx.execute(select(charges).order_by(charges.c.key))]
-        moved = tx.execute(select(movements.c.key, movements.c.kind, movements.c.amount_cents).order_by(movements.c.id))
+        moved = tx.execute(
+            select(movements.c.key, movements.c.kind, movements.c.amount_cents).order_by(
+                movements.c.id
+            )
+        )
         return {"charges": keys, "movements": [dict(row._mapping) for row in moved]}
 
 
 def _insert(tx: Connection, row: dict[str, Any]) -> bool:
-    statement = insert_or(tx, charges).values(row).on_conflict_do_nothing(index_elements=[charges.c.key]).returning(charges.c.key)
+    statement = (
+        insert_or(tx, charges)
+        .values(row)
+        .on_conflict_do_nothing(index_elements=[charges.c.key])
+        .returning(charges.c.key)
+    )
     return tx.execute(statement).first() is not None
 
 

@@ -24,7 +24,9 @@ BOOK_S = 30.0
 MOST_CENTS = 10**12
 Cents = Annotated[int, Field(ge=0, le=MOST_CENTS)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-ChargeId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]  # as long as our column, visible, of one line
+ChargeId = Annotated[
+    str, StringConstraints(pattern=r"^[!-~]{1,64}$")
+]  # as long as our column, visible, of one line
 
 
 class BankUnclear(Exception):
@@ -68,13 +70,17 @@ def charge(ctx: Context, amount_cents: int, card: str) -> BankCharge:
     """Charge a card under the effect's key. Raises: Rejected, KeyVoided, NothingSent, BankUnclear."""
     body = {"amount_cents": amount_cents, "card": card}
     headers = {"Content-Type": "application/json", "Idempotency-Key": ctx.key, **_trace(ctx)}
-    status, content = _call("POST", "/charges", _time_left(ctx), content=json.dumps(body).encode(), headers=headers)
+    status, content = _call(
+        "POST", "/charges", _time_left(ctx), content=json.dumps(body).encode(), headers=headers
+    )
     if status == 402:
         raise Rejected("The bank declined the card.")
     if status == 409:
         raise KeyVoided()
     if status in (400, 422):
-        raise Rejected("The bank refused the charge: it knows no such card, or the request is wrong.")
+        raise Rejected(
+            "The bank refused the charge: it knows no such card, or the request is wrong."
+        )
     if status not in (200, 201):
         raise BankUnclear(f"the bank answered {status}")
     entry = _entry(content, ctx.key)
@@ -87,11 +93,15 @@ def charge(ctx: Context, amount_cents: int, card: str) -> BankCharge:
 
 def void(ctx: Context) -> BankCharge:
     """See that the action's charge is refunded or can never come. Raises: NothingSent, BankUnclear."""
-    status, content = _call("PUT", f"{_path(ctx.action_key)}/void", _time_left(ctx), headers=_trace(ctx))
+    status, content = _call(
+        "PUT", f"{_path(ctx.action_key)}/void", _time_left(ctx), headers=_trace(ctx)
+    )
     if status != 200:
         raise BankUnclear(f"the bank answered {status}")
     entry = _entry(content, ctx.action_key)
-    if entry.state == "settled" or entry.refunded_cents != (entry.amount_cents if entry.state == "refunded" else 0):
+    if entry.state == "settled" or entry.refunded_cents != (
+        entry.amount_cents if entry.state == "refunded" else 0
+    ):
         raise BankUnclear(f"the bank answered {status}, and calls the charge {entry.state}")
     return entry
 

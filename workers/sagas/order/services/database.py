@@ -99,7 +99,11 @@ def _opened(place: _Place) -> Engine:
         return _engines[place]
     url, schema, metadata, _ = place
     parsed = make_url(url)
-    engine = _open_sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _open_postgresql(parsed, schema)
+    engine = (
+        _open_sqlite(parsed)
+        if parsed.get_backend_name() == "sqlite"
+        else _open_postgresql(parsed, schema)
+    )
     try:
         _make_tables(engine, schema, metadata)
         return _engines.setdefault(place, engine)

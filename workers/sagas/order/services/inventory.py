@@ -122,7 +122,9 @@ def reserve(ctx: Context, order_id: int, sku: str, quantity: int) -> Reserved | 
     except TooFew:
         settings = order_settings()
         with database.transaction() as tx:
-            if _may_come_back(tx, sku, quantity) and _has_patience(tx, ctx.key, settings.reserve_wait_seconds):
+            if _may_come_back(tx, sku, quantity) and _has_patience(
+                tx, ctx.key, settings.reserve_wait_seconds
+            ):
                 return NotYet(settings.reserve_recheck_seconds)
         raise
 
@@ -132,12 +134,26 @@ def reserve_now(ctx: Context, order_id: int, sku: str, quantity: int) -> Reserve
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
             enough = stock.c.on_hand >= quantity
-            if not _shift(tx, sku, {"on_hand": stock.c.on_hand - quantity, "reserved": stock.c.reserved + quantity}, enough):
+            if not _shift(
+                tx,
+                sku,
+                {"on_hand": stock.c.on_hand - quantity, "reserved": stock.c.reserved + quantity},
+                enough,
+            ):
                 raise TooFew(_why_not(tx, sku, quantity))
             tx.execute(delete(wishes).where(wishes.c.key == ctx.key))
-            row = {"key": ctx.key, "job": ctx.job_id, "order_id": order_id, "sku": sku, "quantity": quantity, "state": "held"}
+            row = {
+                "key": ctx.key,
+                "job": ctx.job_id,
+                "order_id": order_id,
+                "sku": sku,
+                "quantity": quantity,
+                "state": "held",
+            }
             tx.execute(insert(reservations).values(row))
-            first.keep(Reserved(reservation=ctx.key, sku=sku, quantity=quantity).model_dump(mode="json"))
+            first.keep(
+                Reserved(reservation=ctx.key, sku=sku, quantity=quantity).model_dump(mode="json")
+            )
         return Reserved.model_validate(first.result)
 
 
@@ -148,8 +164,17 @@ def release(ctx: Context) -> Released | None:
         if first:
             row = _end(tx, ctx.action_key, "released")
             if row is None:
-                raise RuntimeError(f"the reservation {ctx.action_key} is not held, so it cannot be released")
-            _shift(tx, row.sku, {"on_hand": stock.c.on_hand + row.quantity, "reserved": stock.c.reserved - row.quantity})
+                raise RuntimeError(
+                    f"the reservation {ctx.action_key} is not held, so it cannot be released"
+                )
+            _shift(
+                tx,
+                row.sku,
+                {
+                    "on_hand": stock.c.on_hand + row.quantity,
+                    "reserved": stock.c.reserved - row.quantity,
+                },
+            )
             first.keep(Released(quantity=row.quantity).model_dump(mode="json"))
         return Released.model_validate(first.result) if first.result else None
 
@@ -161,8 +186,14 @@ def ship(ctx: Context, reservation: str) -> Shipped:
             row = _end(tx, reservation, "shipped")
             if row is None:
                 raise Rejected(f"The reservation {reservation} is not held.")
-            _shift(tx, row.sku, {"reserved": stock.c.reserved - row.quantity, "sold": stock.c.sold + row.quantity})
-            first.keep(Shipped(reservation=reservation, quantity=row.quantity).model_dump(mode="json"))
+            _shift(
+                tx,
+                row.sku,
+                {"reserved": stock.c.reserved - row.quantity, "sold": stock.c.sold + row.quantity},
+            )
+            first.keep(
+                Shipped(reservation=reservation, quantity=row.quantity).model_dump(mode="json")
+            )
         return Shipped.model_validate(first.result)
 
 
@@ -176,8 +207,12 @@ def set_initial(sku: str, initial: int) -> StockRow:
         fits = stock.c.reserved + stock.c.sold <= initial
         moved = {"initial": initial, "on_hand": initial - stock.c.reserved - stock.c.sold}
         if not _shift(tx, sku, moved, fits):
-            taken = tx.execute(select(stock.c.reserved, stock.c.sold).where(stock.c.sku == sku)).one()
-            raise StockTooLow(f"{sku}: {taken.reserved} are reserved and {taken.sold} sold, so {initial} is too low")
+            taken = tx.execute(
+                select(stock.c.reserved, stock.c.sold).where(stock.c.sku == sku)
+            ).one()
+            raise StockTooLow(
+                f"{sku}: {taken.reserved} are reserved and {taken.sold} sold, so {initial} is too low"
+            )
         return StockRow(*tx.execute(select(stock).where(stock.c.sku == sku)).one())
 
 
@@ -198,7 +233,10 @@ def read_all() -> tuple[list[StockRow], list[ReservationRow]]:
     """The shelf by SKU and every reservation by key, both as of the same moment."""
     with database.snapshot() as tx:
         shelf = [StockRow(*row) for row in tx.execute(select(stock).order_by(stock.c.sku))]
-        held = [ReservationRow(*row) for row in tx.execute(select(reservations).order_by(reservations.c.key))]
+        held = [
+            ReservationRow(*row)
+            for row in tx.execute(select(reservations).order_by(reservations.c.key))
+        ]
     return shelf, held
 
 
@@ -214,15 +252,22 @@ def seen_between(first: str, last: str) -> list[Seen]:
         return seen_in_barrier_between(tx, first, last)
 
 
-def _shift(tx: Connection, sku: str, values: Mapping[str, object], when: ColumnElement[bool] | None = None) -> bool:
+def _shift(
+    tx: Connection, sku: str, values: Mapping[str, object], when: ColumnElement[bool] | None = None
+) -> bool:
     """Move amounts between a SKU's counters, if `when` holds. One UPDATE: no two orders take the same apple."""
     where = stock.c.sku == sku if when is None else (stock.c.sku == sku) & when
-    return tx.execute(update(stock).where(where).values(**values).returning(stock.c.sku)).first() is not None
+    return (
+        tx.execute(update(stock).where(where).values(**values).returning(stock.c.sku)).first()
+        is not None
+    )
 
 
 def _end(tx: Connection, key: str, state: str) -> ReservationRow | None:
     held = (reservations.c.key == key) & (reservations.c.state == "held")
-    row = tx.execute(update(reservations).where(held).values(state=state).returning(*reservations.c)).first()
+    row = tx.execute(
+        update(reservations).where(held).values(state=state).returning(*reservations.c)
+    ).first()
     return None if row is None else ReservationRow(*row)
 
 
@@ -235,16 +280,27 @@ def _may_come_back(tx: Connection, sku: str, quantity: int) -> bool:
 def _has_patience(tx: Connection, key: str, most_s: float) -> bool:
     """Whether the first asking was less than so long ago, by the database's clock."""
     tx.execute(insert_or(tx, wishes).values(key=key).on_conflict_do_nothing())
-    row = tx.execute(select(wishes.c.since, func.now(type_=DateTime(timezone=True)).label("now")).where(wishes.c.key == key)).one()
+    row = tx.execute(
+        select(wishes.c.since, func.now(type_=DateTime(timezone=True)).label("now")).where(
+            wishes.c.key == key
+        )
+    ).one()
     return bool((row.now - row.since).total_seconds() < most_s)
 
 
 def _why_not(tx: Connection, sku: str, quantity: int) -> str:
     on_hand = tx.execute(select(stock.c.on_hand).where(stock.c.sku == sku)).scalar()
-    return f"No {sku} is sold here." if on_hand is None else f"There are {on_hand} of {sku} on hand, {quantity} are wanted."
+    return (
+        f"No {sku} is sold here."
+        if on_hand is None
+        else f"There are {on_hand} of {sku} on hand, {quantity} are wanted."
+    )
 
 
 def _add_missing(tx: Connection, amounts: Mapping[str, int]) -> int:
-    rows = [{"sku": sku, "initial": n, "on_hand": n, "reserved": 0, "sold": 0} for sku, n in amounts.items()]
+    rows = [
+        {"sku": sku, "initial": n, "on_hand": n, "reserved": 0, "sold": 0}
+        for sku, n in amounts.items()
+    ]
     statement = insert_or(tx, stock).values(rows).on_conflict_do_nothing().returning(stock.c.sku)
     return len(tx.execute(statement).all())

@@ -44,7 +44,9 @@ def receipts_by_job() -> Counter[str] | None:
         return None
     folder = Path(target)
     names = [entry.name for entry in os.scandir(folder)] if folder.is_dir() else []
-    return Counter(unquote(name.removesuffix(SUFFIX)).split(":")[0] for name in names if name.endswith(SUFFIX))
+    return Counter(
+        unquote(name.removesuffix(SUFFIX)).split(":")[0] for name in names if name.endswith(SUFFIX)
+    )
 
 
 def seen(keys: Iterable[str]) -> list[Seen]:
@@ -52,7 +54,9 @@ def seen(keys: Iterable[str]) -> list[Seen]:
     target = order_settings().mail_target()
     if target.startswith(("smtp://", "smtps://")):
         return [Seen(key, EffectState.UNKNOWN) for key in keys]
-    return [Seen(key, EffectState.DONE) for key in keys if (Path(target) / _file_name(key)).exists()]
+    return [
+        Seen(key, EffectState.DONE) for key in keys if (Path(target) / _file_name(key)).exists()
+    ]
 
 
 def seen_between(first: str, last: str) -> list[Seen]:
@@ -74,7 +78,9 @@ def _compose(ctx: Context, o: OrderRequest) -> EmailMessage:
     message["Message-ID"] = f"<{quote(ctx.key, safe='')}@surefoot>"
     message["X-Effect-Key"] = ctx.key
     price = f"{o.amount_cents // 100}.{o.amount_cents % 100:02d}"
-    message.set_content(f"Dear {o.customer},\n\nthank you. We have sent you {o.quantity} x {o.sku} and charged {price}.\n")
+    message.set_content(
+        f"Dear {o.customer},\n\nthank you. We have sent you {o.quantity} x {o.sku} and charged {price}.\n"
+    )
     return message
 
 
@@ -91,7 +97,9 @@ def _put(message: EmailMessage, path: Path) -> None:
     os.replace(name, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # else a power cut may forget the name of a file whose mail we report as sent
+        os.fsync(
+            folder
+        )  # else a power cut may forget the name of a file whose mail we report as sent
     finally:
         os.close(folder)
 

@@ -121,7 +121,9 @@ def create(ctx: Context, o: OrderRequest) -> Created:
     row |= {"job": ctx.job_id, "state": "pending"}
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
-            made = tx.execute(insert_or(tx, orders).values(row).on_conflict_do_nothing().returning(orders.c.id)).first()
+            made = tx.execute(
+                insert_or(tx, orders).values(row).on_conflict_do_nothing().returning(orders.c.id)
+            ).first()
             if made is None:
                 raise Rejected(f"There is an order {order_ref} already.")
             first.keep(Created(order_id=made.id, order_ref=order_ref).model_dump(mode="json"))
@@ -133,7 +135,9 @@ def void(ctx: Context) -> Voided | None:
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
             mine = (orders.c.job == ctx.job_id) & (orders.c.state != "voided")
-            gone = tx.execute(update(orders).where(mine).values(state="voided").returning(orders.c.id)).one()
+            gone = tx.execute(
+                update(orders).where(mine).values(state="voided").returning(orders.c.id)
+            ).one()
             first.keep(Voided(order_id=gone.id).model_dump(mode="json"))
         return Voided.model_validate(first.result) if first.result else None
 
@@ -143,11 +147,21 @@ def confirm(ctx: Context, reserved: Reserved, charge: Charge) -> Confirmed:
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
             mine = (orders.c.job == ctx.job_id) & (orders.c.state == "pending")
-            confirm_it = update(orders).where(mine).values(state="confirmed").returning(orders.c.id, orders.c.order_ref)
+            confirm_it = (
+                update(orders)
+                .where(mine)
+                .values(state="confirmed")
+                .returning(orders.c.id, orders.c.order_ref)
+            )
             row = tx.execute(confirm_it).first()
             if row is None:
                 raise Rejected("The order is not pending any more.")
-            result = Confirmed(order_id=row.id, order_ref=row.order_ref, reservation=reserved.reservation, charge_id=charge.charge_id)
+            result = Confirmed(
+                order_id=row.id,
+                order_ref=row.order_ref,
+                reservation=reserved.reservation,
+                charge_id=charge.charge_id,
+            )
             first.keep(result.model_dump(mode="json"))
         return Confirmed.model_validate(first.result)
 
@@ -162,10 +176,23 @@ def open_change(ctx: Context, o: ChangeRequest) -> ChangeOpened:
             row = tx.execute(select(orders).where(mine, orders.c.state != "voided")).first()
             if row is None:
                 raise Rejected(f"There is no order {o.order_ref}.")
-            change = {"quantity_before": row.quantity, "quantity": row.quantity + o.more, "amount_before_cents": row.amount_cents}
-            change |= {"job": ctx.job_id, "order_id": row.id, "amount_cents": o.amount_cents, "state": "pending"}
+            change = {
+                "quantity_before": row.quantity,
+                "quantity": row.quantity + o.more,
+                "amount_before_cents": row.amount_cents,
+            }
+            change |= {
+                "job": ctx.job_id,
+                "order_id": row.id,
+                "amount_cents": o.amount_cents,
+                "state": "pending",
+            }
             tx.execute(insert(changes).values(change))
-            first.keep(ChangeOpened(order_id=row.id, sku=row.sku, quantity=row.quantity).model_dump(mode="json"))
+            first.keep(
+                ChangeOpened(order_id=row.id, sku=row.sku, quantity=row.quantity).model_dump(
+                    mode="json"
+                )
+            )
         return ChangeOpened.model_validate(first.result)
 
 
@@ -184,12 +211,22 @@ def make_change(ctx: Context, reserved: Reserved) -> ChangeMade:
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
             change = tx.execute(select(changes).where(changes.c.job == ctx.job_id)).one()
-            values = {"quantity": change.quantity, "amount_cents": change.amount_before_cents + change.amount_cents}
+            values = {
+                "quantity": change.quantity,
+                "amount_cents": change.amount_before_cents + change.amount_cents,
+            }
             stands = (orders.c.id == change.order_id) & (orders.c.state != "voided")
-            if tx.execute(update(orders).where(stands).values(**values).returning(orders.c.id)).first() is None:
+            if (
+                tx.execute(
+                    update(orders).where(stands).values(**values).returning(orders.c.id)
+                ).first()
+                is None
+            ):
                 raise Rejected("The order does not stand any more.")
             tx.execute(update(changes).where(changes.c.job == ctx.job_id).values(state="made"))
-            made = ChangeMade(order_id=change.order_id, quantity=change.quantity, reservation=reserved.reservation)
+            made = ChangeMade(
+                order_id=change.order_id, quantity=change.quantity, reservation=reserved.reservation
+            )
             first.keep(made.model_dump(mode="json"))
         return ChangeMade.model_validate(first.result)
 
@@ -203,9 +240,16 @@ def read_all() -> tuple[list[OrderRow], list[ChangeRow]]:
     """Every order, oldest first, and every change of one, both as of the same moment."""
     c, d = orders.c, changes.c
     with database.snapshot() as tx:
-        query = select(c.id, c.job, c.order_ref, c.sku, c.quantity, c.amount_cents, c.state).order_by(c.id)
+        query = select(
+            c.id, c.job, c.order_ref, c.sku, c.quantity, c.amount_cents, c.state
+        ).order_by(c.id)
         made = [OrderRow(*row) for row in tx.execute(query)]
-        changed = [ChangeRow(*row) for row in tx.execute(select(d.job, d.order_id, d.amount_cents, d.state).order_by(d.job))]
+        changed = [
+            ChangeRow(*row)
+            for row in tx.execute(
+                select(d.job, d.order_id, d.amount_cents, d.state).order_by(d.job)
+            )
+        ]
     return made, changed
 
 

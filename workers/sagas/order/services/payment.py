@@ -53,12 +53,16 @@ charges = Table(
     metadata,
     Column("key", String(255), primary_key=True),
     Column("job", String(64), nullable=False, index=True),
-    Column("order_id", Integer),  # null: undone before the action ever began, so nobody said which order
+    Column(
+        "order_id", Integer
+    ),  # null: undone before the action ever began, so nobody said which order
     Column("amount_cents", BigInteger, nullable=False),
     Column("charge_id", String(64)),  # the bank's, once it has answered
     Column("state", String(10), nullable=False),
     CheckConstraint("amount_cents > 0", name="amount_positive"),
-    CheckConstraint("state in ('intent', 'settled', 'declined', 'refunded', 'void')", name="state_known"),
+    CheckConstraint(
+        "state in ('intent', 'settled', 'declined', 'refunded', 'void')", name="state_known"
+    ),
 )
 
 database = ServiceDatabase("payment", metadata)
@@ -83,7 +87,13 @@ def charge(ctx: Context, order_id: int, amount_cents: int, card: str) -> Charge:
     """
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
-            row = {"key": ctx.key, "job": ctx.job_id, "order_id": order_id, "amount_cents": amount_cents, "state": "intent"}
+            row = {
+                "key": ctx.key,
+                "job": ctx.job_id,
+                "order_id": order_id,
+                "amount_cents": amount_cents,
+                "state": "intent",
+            }
             tx.execute(insert(charges).values(row))
         elif first.result is not None:
             return Charge.model_validate(first.result)
@@ -100,7 +110,10 @@ def charge(ctx: Context, order_id: int, amount_cents: int, card: str) -> Charge:
 
 def _settle(ctx: Context, answer: BankCharge) -> Charge:
     result = _as_result(answer)
-    with database.transaction() as tx, barrier(tx, ctx) as again:  # refuses when an undo has come meanwhile
+    with (
+        database.transaction() as tx,
+        barrier(tx, ctx) as again,
+    ):  # refuses when an undo has come meanwhile
         _move(tx, ctx.key, "intent", state="settled", charge_id=result.charge_id)
         again.keep(result.model_dump(mode="json"))
     return result
@@ -132,9 +145,18 @@ def refund(ctx: Context, amount_cents: int) -> Refund:
         _must_be(answer, amount_cents)
     result = Refund(state=answer.state, refunded_cents=answer.refunded_cents)
     with database.transaction() as tx, barrier(tx, ctx) as again:
-        row = {"key": ctx.action_key, "job": ctx.job_id, "amount_cents": amount_cents, "state": answer.state}
+        row = {
+            "key": ctx.action_key,
+            "job": ctx.job_id,
+            "amount_cents": amount_cents,
+            "state": answer.state,
+        }
         upsert = insert_or(tx, charges).values(row)
-        tx.execute(upsert.on_conflict_do_update(index_elements=[charges.c.key], set_={"state": answer.state}))  # two undos may race
+        tx.execute(
+            upsert.on_conflict_do_update(
+                index_elements=[charges.c.key], set_={"state": answer.state}
+            )
+        )  # two undos may race
         again.keep(result.model_dump(mode="json"))
     return result
 
@@ -142,7 +164,9 @@ def refund(ctx: Context, amount_cents: int) -> Refund:
 def _intended(key: str) -> int | None:
     """The amount that was to be charged under this key, as it was put on record before the bank was asked."""
     with database.snapshot() as tx:
-        return tx.execute(select(charges.c.amount_cents).where(charges.c.key == key)).scalar_one_or_none()
+        return tx.execute(
+            select(charges.c.amount_cents).where(charges.c.key == key)
+        ).scalar_one_or_none()
 
 
 def _must_be(answer: BankCharge, amount_cents: int | None) -> None:
@@ -153,7 +177,13 @@ def _must_be(answer: BankCharge, amount_cents: int | None) -> None:
 
 def all_charges() -> list[ChargeRow]:
     """Every charge that was ever intended, by key."""
-    columns = (charges.c.key, charges.c.job, charges.c.order_id, charges.c.amount_cents, charges.c.state)
+    columns = (
+        charges.c.key,
+        charges.c.job,
+        charges.c.order_id,
+        charges.c.amount_cents,
+        charges.c.state,
+    )
     with database.snapshot() as tx:
         return [ChargeRow(*row) for row in tx.execute(select(*columns).order_by(charges.c.key))]
 
@@ -178,7 +208,10 @@ def _seen(entry: BankCharge) -> Seen:
 def _move(tx: Connection, key: str, before: str, **values: str) -> bool:
     """Change a charge's row when it is in the state `before`. Returns: whether there was such a row."""
     where = (charges.c.key == key) & (charges.c.state == before)
-    return tx.execute(update(charges).where(where).values(**values).returning(charges.c.key)).first() is not None
+    return (
+        tx.execute(update(charges).where(where).values(**values).returning(charges.c.key)).first()
+        is not None
+    )
 
 
 def _as_result(answer: BankCharge) -> Charge:

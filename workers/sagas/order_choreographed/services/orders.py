@@ -76,7 +76,9 @@ flows = Table(
     Column("request", JSON),  # the order without its card
     Column("reserved", JSON),  # the answers, each kept as it came
     Column("charged", JSON),
-    Column("asks_customer", Boolean, nullable=False),  # it is confirmed when the customer says so, not when it could be
+    Column(
+        "asks_customer", Boolean, nullable=False
+    ),  # it is confirmed when the customer says so, not when it could be
     Column("released", Boolean, nullable=False),
     Column("refunded", Boolean, nullable=False),
     Column("reason", Text),  # why it was given up
@@ -86,9 +88,22 @@ flows = Table(
     Column("ask_at", UtcDateTime()),
     Column("answer_by", UtcDateTime()),  # past it an order that is only placed is given up
     Column("at", UtcDateTime(), nullable=False),
-    CheckConstraint("phase in ('placed', 'confirmed', 'completed', 'given_up', 'voided', 'never')", name="phase_known"),
-    Index("flows_ask", "ask_at", sqlite_where=text("ask_at is not null"), postgresql_where=text("ask_at is not null")),
-    Index("flows_late", "answer_by", sqlite_where=text("phase = 'placed'"), postgresql_where=text("phase = 'placed'")),
+    CheckConstraint(
+        "phase in ('placed', 'confirmed', 'completed', 'given_up', 'voided', 'never')",
+        name="phase_known",
+    ),
+    Index(
+        "flows_ask",
+        "ask_at",
+        sqlite_where=text("ask_at is not null"),
+        postgresql_where=text("ask_at is not null"),
+    ),
+    Index(
+        "flows_late",
+        "answer_by",
+        sqlite_where=text("phase = 'placed'"),
+        postgresql_where=text("phase = 'placed'"),
+    ),
 )
 
 left_undone = Table(
@@ -140,7 +155,9 @@ def place(ctx: Context, o: OrderRequest, *, asks_customer: bool = False) -> Crea
     """
     with database.transaction() as tx:
         answer_s = event_settings().answer_seconds
-        first = _insert(tx, ctx.job_id, "placed", asks_customer=asks_customer, answer_by=after(answer_s))
+        first = _insert(
+            tx, ctx.job_id, "placed", asks_customer=asks_customer, answer_by=after(answer_s)
+        )
         if not first and _phase(tx, ctx.job_id) == "never":
             raise ActionUndone(key=ctx.key)
         made = orders.create(ctx, o)
@@ -160,7 +177,9 @@ def withdraw(ctx: Context) -> Voided | NotYet | None:
         if _insert(tx, ctx.job_id, "never", asks_customer=False):
             return orders.void(ctx)  # its tombstone: an order that comes later is refused
         asked = OrderCancelRequested()
-        if _move(tx, ctx.job_id, ("placed", "confirmed")):  # nobody wishes away what is on its way back already
+        if _move(
+            tx, ctx.job_id, ("placed", "confirmed")
+        ):  # nobody wishes away what is on its way back already
             desk.say(tx, service.name, ctx.job_id, [asked], None)
         _give_up(tx, ctx.job_id, "The customer cancelled.", id_of(ctx.job_id, asked))
         flow = _flow(tx, ctx.job_id)
@@ -185,7 +204,9 @@ def confirm(ctx: Context) -> int:
             return int(flow.order_id)
         confirmed = _confirm(tx, ctx) if flow is not None else ()
         if not confirmed:
-            raise Rejected(f"The order cannot be confirmed: {flow.reason if flow is not None and flow.reason else 'it is not answered'}.")
+            raise Rejected(
+                f"The order cannot be confirmed: {flow.reason if flow is not None and flow.reason else 'it is not answered'}."
+            )
         desk.say(tx, service.name, ctx.job_id, confirmed, f"{ctx.job_id}:{CardCharged.__name__}")
         return int(flow.order_id)
 
@@ -197,7 +218,14 @@ def standing(job: str) -> Standing | None:
         if row is None:
             return None
         answered = row.reserved is not None and row.charged is not None
-        return Standing(row.phase, answered, row.reason, row.help, _left(tx, job), desk.seconds_since(tx, row.at))
+        return Standing(
+            row.phase,
+            answered,
+            row.reason,
+            row.help,
+            _left(tx, job),
+            desk.seconds_since(tx, row.at),
+        )
 
 
 def look_again(standing: Standing) -> NotYet:
@@ -243,7 +271,12 @@ def on_receipt(ctx: Context, event: ReceiptSent) -> Iterable[Event]:
 
 def on_help_needed(ctx: Context, event: HelpNeeded) -> Iterable[Event]:
     with database.transaction() as tx:
-        _move(tx, ctx.job_id, ("placed", "given_up", "confirmed"), help=f"{event.service} cannot go on with {event.event}: {event.error}")
+        _move(
+            tx,
+            ctx.job_id,
+            ("placed", "given_up", "confirmed"),
+            help=f"{event.service} cannot go on with {event.event}: {event.error}",
+        )
     return ()
 
 
@@ -252,15 +285,29 @@ def on_waived(ctx: Context, event: WorkWaived) -> Iterable[Event]:
     what = WAIVABLE.get((event.service, event.event))
     with database.transaction() as tx:
         if event.service != service.name:
-            kept = {"service": event.service, "event": event.event, "actor": event.by, "why": event.reason}
-            tx.execute(insert_or(tx, left_undone).values(job=ctx.job_id, at=after(0), **kept).on_conflict_do_nothing())
+            kept = {
+                "service": event.service,
+                "event": event.event,
+                "actor": event.by,
+                "why": event.reason,
+            }
+            tx.execute(
+                insert_or(tx, left_undone)
+                .values(job=ctx.job_id, at=after(0), **kept)
+                .on_conflict_do_nothing()
+            )
         if what in ("released", "refunded"):
             _note(tx, ctx.job_id, **{what: True})
             return _void(tx, ctx)
         if what == "completed":
             return _complete(tx, ctx.job_id)
         if what == "given_up":
-            _give_up(tx, ctx.job_id, f"{event.event} could not be taken in: {event.reason}", id_of(ctx.job_id, event))
+            _give_up(
+                tx,
+                ctx.job_id,
+                f"{event.event} could not be taken in: {event.reason}",
+                id_of(ctx.job_id, event),
+            )
     return ()
 
 
@@ -275,7 +322,9 @@ def give_up_late() -> int:
     c, rows = flows.c, event_settings().sweep_rows
     late = (c.phase == "placed") & (c.answer_by <= now())
     with database.snapshot() as tx:
-        found = list(tx.execute(select(c.job).where(late).order_by(c.answer_by).limit(rows)).scalars())
+        found = list(
+            tx.execute(select(c.job).where(late).order_by(c.answer_by).limit(rows)).scalars()
+        )
     for job in found:
         with database.transaction() as tx:
             _give_up(tx, job, "Not everybody answered in time.", f"{job}:{OrderPlaced.__name__}")
@@ -286,14 +335,20 @@ def ask_again() -> int:
     """Say the last event anew where its answers are missing; the next time after twice as long."""
     c, rows, limits = flows.c, event_settings().sweep_rows, event_settings()
     with database.snapshot() as tx:
-        found = list(tx.execute(select(c.job).where(c.ask_at <= now()).order_by(c.ask_at).limit(rows)).scalars())
+        found = list(
+            tx.execute(
+                select(c.job).where(c.ask_at <= now()).order_by(c.ask_at).limit(rows)
+            ).scalars()
+        )
     for job in found:
         with database.transaction() as tx:
             row = tx.execute(select(c.asks).where(c.job == job)).one()
             wait_s = min(limits.ask_cap_seconds, limits.ask_seconds * 2.0 ** min(row.asks + 1, 30))
             still_due = (c.job == job) & (c.ask_at <= now())
             values = {"asks": c.asks + 1, "ask_at": after(wait_s)}
-            if asked := tx.execute(update(flows).where(still_due).values(values).returning(c.asking)).first():
+            if asked := tx.execute(
+                update(flows).where(still_due).values(values).returning(c.asking)
+            ).first():
                 desk.say_again(tx, asked.asking)
     return len(found)
 
@@ -314,7 +369,9 @@ def _confirm(tx: Connection, ctx: Context) -> Sequence[Event]:
         return ()
     reserved, charged = Reserved.model_validate(flow.reserved), Charge.model_validate(flow.charged)
     orders.confirm(_of_step(ctx, "confirm_order"), reserved, charged)
-    event = OrderConfirmed(reservation=reserved.reservation, order=OrderRequest.model_validate(flow.request))
+    event = OrderConfirmed(
+        reservation=reserved.reservation, order=OrderRequest.model_validate(flow.request)
+    )
     _move(tx, ctx.job_id, ("placed",), phase="confirmed")
     desk.forget(tx, f"{ctx.job_id}:{OrderPlaced.__name__}")
     _ask_for_answers(tx, ctx.job_id, event)
@@ -342,14 +399,24 @@ def _void(tx: Connection, ctx: Context) -> Sequence[Event]:
 
 def _complete(tx: Connection, job: str) -> Sequence[Event]:
     """confirmed -> completed."""
-    return [OrderCompleted()] if _move(tx, job, ("confirmed",), phase="completed", help=None, **_NOTHING_ASKED) else []
+    return (
+        [OrderCompleted()]
+        if _move(tx, job, ("confirmed",), phase="completed", help=None, **_NOTHING_ASKED)
+        else []
+    )
 
 
 def _left(tx: Connection, job: str) -> str | None:
     """What the order ends without, in a sentence."""
     c = left_undone.c
     rows = tx.execute(select(left_undone).where(c.job == job).order_by(c.service, c.event))
-    return "; ".join(f"{row.actor} waived what {row.service} was to do about {row.event}: {row.why}" for row in rows) or None
+    return (
+        "; ".join(
+            f"{row.actor} waived what {row.service} was to do about {row.event}: {row.why}"
+            for row in rows
+        )
+        or None
+    )
 
 
 def _say(tx: Connection, job: str, event: Event, causation: str | None) -> None:
@@ -363,14 +430,35 @@ def _ask_for_answers(tx: Connection, job: str, event: Event) -> None:
 
 
 def _insert(tx: Connection, job: str, phase: str, **values: Any) -> bool:
-    row = {"job": job, "phase": phase, "at": after(0), "released": False, "refunded": False, "asks": 0, **values}
-    return tx.execute(insert_or(tx, flows).values(row).on_conflict_do_nothing().returning(flows.c.job)).first() is not None
+    row = {
+        "job": job,
+        "phase": phase,
+        "at": after(0),
+        "released": False,
+        "refunded": False,
+        "asks": 0,
+        **values,
+    }
+    return (
+        tx.execute(
+            insert_or(tx, flows).values(row).on_conflict_do_nothing().returning(flows.c.job)
+        ).first()
+        is not None
+    )
 
 
 def _move(tx: Connection, job: str, phases: Sequence[str], **values: Any) -> bool:
     """Change an order's row while it is in one of these phases, and keep it locked. Returns: whether it was."""
     mine = (flows.c.job == job) & flows.c.phase.in_(phases)
-    return tx.execute(update(flows).where(mine).values(values or {"phase": flows.c.phase}).returning(flows.c.job)).first() is not None
+    return (
+        tx.execute(
+            update(flows)
+            .where(mine)
+            .values(values or {"phase": flows.c.phase})
+            .returning(flows.c.job)
+        ).first()
+        is not None
+    )
 
 
 def _note(tx: Connection, job: str, **answer: Any) -> None:

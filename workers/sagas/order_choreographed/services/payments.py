@@ -48,7 +48,9 @@ def keep_card(ctx: Context, card: str) -> str:
     row = {"job": ctx.job_id, "ref": f"kept_{secrets.token_hex(16)}", "card": card, "at": after(0)}
     with payment.database.transaction() as tx:
         tx.execute(insert_or(tx, kept_cards).values(row).on_conflict_do_nothing())
-        return str(tx.execute(select(kept_cards.c.ref).where(kept_cards.c.job == ctx.job_id)).scalar_one())
+        return str(
+            tx.execute(select(kept_cards.c.ref).where(kept_cards.c.job == ctx.job_id)).scalar_one()
+        )
 
 
 def forget_card(job: str) -> None:
@@ -60,7 +62,12 @@ def forget_card(job: str) -> None:
 def _card_of(ref: str) -> str:
     """The card of a reference. What is no reference of ours is a card: events of an older release carry it."""
     with payment.database.snapshot() as tx:
-        return tx.execute(select(kept_cards.c.card).where(kept_cards.c.ref == ref)).scalar_one_or_none() or ref
+        return (
+            tx.execute(
+                select(kept_cards.c.card).where(kept_cards.c.ref == ref)
+            ).scalar_one_or_none()
+            or ref
+        )
 
 
 def on_placed(ctx: Context, event: OrderPlaced) -> Iterable[Event]:
@@ -79,7 +86,13 @@ service = Service(
     "payments",
     payment.database,
     (
-        Route(OrderPlaced, on_placed, CHARGE, remote=True, refuse=lambda reason: CardDeclined(reason=reason)),
+        Route(
+            OrderPlaced,
+            on_placed,
+            CHARGE,
+            remote=True,
+            refuse=lambda reason: CardDeclined(reason=reason),
+        ),
         Route(OrderGivenUp, on_given_up, CHARGE, "undo", remote=True),
     ),
 )
