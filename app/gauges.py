@@ -26,7 +26,7 @@ from surefoot.app.metrics.kinds import PREFIX
 from surefoot.app.saga.naming import UNDO_QUEUE
 from surefoot.app.store import reconciliations
 from surefoot.app.store.session import reading
-from surefoot.app.store.views import quarantine, standing
+from surefoot.app.store.views import quarantine, stats
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 KEPT_S = 2.0
@@ -117,19 +117,19 @@ def _jobs(connection: Connection) -> list[Metric]:
         "Open jobs that are pinned to a definition which no live worker has.",
         "saga", "version", "digest",
     )  # fmt: skip
-    for (saga, state), count in sorted(standing.open_states(connection).items()):
+    for (saga, state), count in sorted(stats.open_states(connection).items()):
         jobs.add_metric((saga, state), count)
-    for asked in standing.attention(connection):
+    for asked in stats.attention(connection):
         unowned.add_metric((asked.saga,), asked.unowned)
         since.add_metric((asked.saga,), asked.oldest_s)
-    for one in standing.stranded_versions(connection):
+    for one in stats.stranded_versions(connection):
         stranded.add_metric((one.saga, str(one.version), one.digest), one.jobs)
     unread = _gauge(
         "jobs_definition_unreadable",
         "Open jobs that are pinned to a definition which the code of this web server cannot read.",
         "saga", "version", "digest",
     )  # fmt: skip
-    for one, _said in standing.unreadable_definitions(connection):
+    for one, _said in stats.unreadable_definitions(connection):
         unread.add_metric((one.saga, str(one.version), one.digest), one.jobs)
     return [jobs, unowned, since, stranded, unread]
 
@@ -154,13 +154,13 @@ def _lanes(connection: Connection) -> list[Metric]:
     places = _gauge(
         "worker_children", "Operations that the live workers of a lane can run at once.", "lane"
     )
-    queues = {lane.queue: lane for lane in standing.lanes(connection)}
-    live = standing.live_workers(connection)
+    queues = {lane.queue: lane for lane in stats.lanes(connection)}
+    live = stats.live_workers(connection)
     for name in sorted({name for worker in live for name in worker.lanes}):
         serving = [worker.concurrency for worker in live if name in worker.lanes]
         workers.add_metric((name,), len(serving))
         places.add_metric((name,), sum(serving))
-        queues.setdefault(name, standing.Lane(name, 0, 0.0))
+        queues.setdefault(name, stats.Lane(name, 0, 0.0))
     for queue in sorted(queues):
         labels = (
             queue.removesuffix(UNDO_QUEUE),
@@ -169,7 +169,7 @@ def _lanes(connection: Connection) -> list[Metric]:
         unattended.add_metric(labels, queues[queue].unattended)
         depth.add_metric(labels, queues[queue].depth)
         oldest.add_metric(labels, queues[queue].oldest_s)
-    for one in standing.unread(connection):
+    for one in stats.unread(connection):
         unread.add_metric((one.saga, one.step), one.count)
     return [depth, oldest, unattended, unread, workers, places]
 
@@ -184,7 +184,7 @@ def _letters(connection: Connection) -> list[Metric]:
     )
     kept = _gauge("quarantine_messages", "Messages that nobody can run, and nobody has looked at.")
     findings = _gauge("reconciliation_open", "Open findings of reconciliation.", "finding", "saga")
-    for row in standing.letters(connection):
+    for row in stats.letters(connection):
         letters.add_metric((row.saga, row.why, "yes" if row.needs_person else "no"), row.count)
     kept.add_metric((), quarantine.kept(connection))
     for (finding, saga), count in sorted(reconciliations.open_counts(connection).items()):
@@ -193,7 +193,7 @@ def _letters(connection: Connection) -> list[Metric]:
 
 
 def _locks(connection: Connection) -> list[Metric]:
-    found = standing.locks(connection)
+    found = stats.locks(connection)
     held = _gauge("locks_held", "Keys of semantic locks that jobs have to themselves.")
     waiting = _gauge(
         "lock_waits",
@@ -211,7 +211,7 @@ def _locks(connection: Connection) -> list[Metric]:
 def _relay(connection: Connection, lease_s: float) -> list[Metric]:
     age = _gauge("relay_last_sweep_age_seconds", "Since the active relay last began a round.")
     held = _gauge("relay_active", "Whether some relay holds the lease.")
-    lease = standing.relay_lease(connection)
+    lease = stats.relay_lease(connection)
     held.add_metric((), float(lease is not None and lease.left_s > 0))
     if lease is not None:  # each round begins by renewing it
         age.add_metric((), max(0.0, lease_s - lease.left_s))

@@ -8,9 +8,9 @@ from flask import g
 
 from surefoot.app import faults
 from surefoot.app.access.principal import Principal
-from surefoot.app.engine.submit import Submission, Submitted
+from surefoot.app.engine.jobs.submit import Submission, Submitted
 from surefoot.app.faults import Point
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 
 def accept(

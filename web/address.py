@@ -17,7 +17,7 @@ from flask import Flask, request
 from surefoot.app.config import Settings, words_of
 from surefoot.app.serving.peers import is_address, is_trusted
 from surefoot.web.api.problems import Problem
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 # Probes and monitors name this process, not the site; what they are told holds no link, and metrics
 # need a key.

@@ -13,14 +13,14 @@ from surefoot.app.config import Settings
 from surefoot.app.config import settings as settings_of_this_process
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.dispatch import Publishes
-from surefoot.app.engine.entrance import Entrance
-from surefoot.app.engine.turns import InTurn
+from surefoot.app.engine.jobs.dispatch import Publishes
+from surefoot.app.engine.jobs.fairness import InTurn
+from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.errors import DefinitionError
 from surefoot.app.metrics.counters import show_from_the_start
 from surefoot.app.rules.planner import Plan
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store import catalogue, faults, shape
+from surefoot.app.store import catalogue, faults, schema_version
 from surefoot.app.store.session import open_engine
 from surefoot.app.store.views import Polls
 from surefoot.app.texts import to_utf8
@@ -42,8 +42,6 @@ from surefoot.web.api import (
     sagas,
     workers,
 )
-from surefoot.web.bell import Bell
-from surefoot.web.door import EXTENSION, Door, hang
 from surefoot.web.opening import Opening
 from surefoot.web.pages import docs, errors, filters, places, sign_in
 from surefoot.web.pages import home as home_page
@@ -52,6 +50,8 @@ from surefoot.web.pages import jobs as jobs_page
 from surefoot.web.pages import letters as letters_page
 from surefoot.web.pages import problems as problem_pages
 from surefoot.web.pages import sessions as sessions_page
+from surefoot.web.publishing import Bell
+from surefoot.web.services import EXTENSION, Door, hang
 
 log = structlog.get_logger("surefoot.web")
 THREADS = 16  # that gunicorn is started with; each may need a connection
@@ -126,7 +126,7 @@ def create_app(
 
 
 def _fit_the_store(db: Engine, registry: Registry | None) -> None:
-    shape.check(db)
+    schema_version.check(db)
     if registry is not None:
         catalogue.register(db, registry.all())
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 
 from surefoot.web.api.problems import Problem
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 # No inline script or style at all: everything is a file of ours. Pages may talk to us and to nobody else.
 POLICY = "; ".join(

@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from surefoot.app.config import settings
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.turns import InTurn
+from surefoot.app.engine.jobs.fairness import InTurn
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import open_engine
 from surefoot.workers.events import EventBuffer

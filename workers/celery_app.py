@@ -15,16 +15,16 @@ from surefoot.app.config import or_exit, settings
 from surefoot.app.delivery.connection import LaneAMQP
 from surefoot.app.delivery.producer import broker_settings
 from surefoot.app.faults import Point
-from surefoot.app.saga.injection import check_targets
+from surefoot.app.saga.fault_targets import check_targets
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.app.store import faults as fault_store
-from surefoot.app.store import shape
+from surefoot.app.store import schema_version
 from surefoot.app.store.session import open_engine
 from surefoot.workers import boot, leftovers
 from surefoot.workers.drain import Drain
-from surefoot.workers.keeper import Keeper
 from surefoot.workers.lanes import broker_url, queues, registry, served_lanes, transport_options
-from surefoot.workers.patrol import Patrol
+from surefoot.workers.lease_renewer import Keeper
+from surefoot.workers.reconciliation import Patrol
 from surefoot.workers.tasks import register_all
 
 MAIN_PID = os.getpid()
@@ -83,7 +83,7 @@ def _fit_the_store(**_: Any) -> None:
     db = open_engine(settings().store_url, silence_s=settings().store_silence_seconds)
     try:
         with or_exit():
-            shape.check_if_there(db)
+            schema_version.check_if_there(db)
     finally:
         db.dispose()
 

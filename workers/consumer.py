@@ -17,7 +17,7 @@ from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
 
 from surefoot.app.config import settings
-from surefoot.app.engine import quarantine
+from surefoot.app.engine.worker import quarantine
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.workers import boot
 from surefoot.workers.remote import QuestionsOnly

@@ -21,10 +21,10 @@ from celery.worker import state
 from celery.worker.components import Pool
 
 from surefoot.app.config import settings
-from surefoot.app.engine import keep
+from surefoot.app.engine.worker import leases
 from surefoot.workers import boot
 from surefoot.workers.children import kill_child
-from surefoot.workers.keeper import active_operations
+from surefoot.workers.lease_renewer import active_operations
 
 log = structlog.get_logger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -89,7 +89,7 @@ class Drain(bootsteps.StartStopStep):
             kill_child(pid)
         try:
             with boot.no_fork():
-                handed_back = keep.hand_back(boot.db(), boot.publisher(), boot.BOOT)
+                handed_back = leases.hand_back(boot.db(), boot.publisher(), boot.BOOT)
             log.warning("worker.handed_back", operations=handed_back)
         except Exception as error:  # their leases run out instead
             log.warning("worker.not_handed_back", operations=len(left), error=repr(error))

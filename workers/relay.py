@@ -22,19 +22,19 @@ from surefoot.app.delivery.broker import probe
 from surefoot.app.delivery.dead_lane import DeadLane
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.dispatch import Announced
-from surefoot.app.engine.mirror import Mirror
-from surefoot.app.engine.sweep import Sweeper
-from surefoot.app.engine.turns import InTurn
+from surefoot.app.engine.jobs.dispatch import Announced
+from surefoot.app.engine.jobs.fairness import InTurn
+from surefoot.app.engine.relay.dead_letter_queue import Mirror
+from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.errors import TryLater
 from surefoot.app.metrics.counters import SWEEPS, SWEPT
 from surefoot.app.store import faults as fault_store
-from surefoot.app.store import leases, shape
+from surefoot.app.store import leases, schema_version
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import open_engine
-from surefoot.workers import pulse
-from surefoot.workers.halting import told_to_stop
+from surefoot.workers import liveness
 from surefoot.workers.lanes import broker_url
+from surefoot.workers.shutdown import told_to_stop
 
 log = structlog.get_logger(__name__)
 LEASE = "relay"
@@ -76,7 +76,7 @@ class Relay:
         log.info("relay.started", holder=self.holder)
         while not halt.is_set():
             pause_s = self._round()
-            pulse.beat()
+            liveness.beat()
             self._pause(halt, pause_s)
         self.release()
         log.info("relay.stopped")
@@ -160,7 +160,7 @@ def main() -> None:
     with or_exit():
         metrics.start(settings().home)
         relay = make_relay()
-        shape.check_if_there(relay.db)
+        schema_version.check_if_there(relay.db)
     try:
         relay.run(halt)
     finally:

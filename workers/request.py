@@ -11,11 +11,11 @@ from celery.exceptions import InvalidTaskError, TimeLimitExceeded, WorkerLostErr
 from celery.worker.request import Request
 
 from surefoot.app.config import settings
-from surefoot.app.engine import keep
+from surefoot.app.engine.worker import leases
 from surefoot.app.store.ids import is_id
 from surefoot.workers import boot
 from surefoot.workers.children import end_what_it_started, kill_child
-from surefoot.workers.ride import RAN_ON
+from surefoot.workers.continuation import RAN_ON
 
 log = structlog.get_logger(__name__)
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
@@ -88,7 +88,7 @@ class StepRequest(Request):
             )  # past a limit it still lives, and would run beside the next attempt
             end_what_it_started(self.worker_pid)
         try:
-            keep.lost(
+            leases.lost(
                 boot.db(),
                 settings(),
                 boot.publisher(),

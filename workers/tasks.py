@@ -17,11 +17,11 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
 
 from surefoot.app.config import settings
-from surefoot.app.engine import quarantine
-from surefoot.app.engine.attempt import Attempt
-from surefoot.app.engine.dispatch import not_sent
-from surefoot.app.engine.perform import perform, run_on
-from surefoot.app.engine.work import Delivery, Performed, Verdict, Work
+from surefoot.app.engine.jobs.dispatch import not_sent
+from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.worker import quarantine
+from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict, Work
+from surefoot.app.engine.worker.execute import perform, run_on
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.metrics.counters import CLAIMS_DROPPED
 from surefoot.app.rules.states import OpState
@@ -32,9 +32,9 @@ from surefoot.app.store import queries
 from surefoot.app.store.session import reading
 from surefoot.app.store.views.names import names_in_log
 from surefoot.workers import boot
+from surefoot.workers.continuation import RAN_ON, Ride
 from surefoot.workers.lanes import registry
-from surefoot.workers.limits import StepBroke, StepTimeout, limit
-from surefoot.workers.ride import RAN_ON, Ride
+from surefoot.workers.time_limits import StepBroke, StepTimeout, limit
 
 log = structlog.get_logger(__name__)
 UNKNOWN_TASK = "surefoot.unknown"

@@ -21,12 +21,13 @@ from surefoot.app.cli.common import (
     store,
 )
 from surefoot.app.config import settings
-from surefoot.app.engine import decide, owning
-from surefoot.app.engine.decide import Decision
+from surefoot.app.engine.operators import assignment
+from surefoot.app.engine.operators import decisions as decide
+from surefoot.app.engine.operators.decisions import Decision
 from surefoot.app.store import queries
 from surefoot.app.store.session import reading
 from surefoot.app.store.views import job_view, list_jobs
-from surefoot.app.store.views.letters import decisions
+from surefoot.app.store.views.dead_letters import decisions
 
 PAGE = 200
 
@@ -104,9 +105,9 @@ def take(job: str, owner: str | None, as_json: bool) -> None:
     with store() as db:
         job_id = find_job(db, job)
         if owner is None:
-            owning.take(db, job_id, shell_actor())
+            assignment.take(db, job_id, shell_actor())
         else:
-            owning.assign(db, job_id, owner, shell_actor())
+            assignment.assign(db, job_id, owner, shell_actor())
         view = job_view(db, job_id, None)
     print_done(as_json, f"{owner or shell_actor()} has it.", view)
 
@@ -118,7 +119,7 @@ def release(job: str, as_json: bool) -> None:
     """Nobody sees to JOB any more."""
     with store() as db:
         job_id = find_job(db, job)
-        owning.release(db, job_id, shell_actor())
+        assignment.release(db, job_id, shell_actor())
         view = job_view(db, job_id, None)
     print_done(as_json, "Nobody is assigned now.", view)
 

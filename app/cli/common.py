@@ -17,15 +17,15 @@ from sqlalchemy import Engine, make_url
 from surefoot.app import metrics
 from surefoot.app.cli import completing
 from surefoot.app.config import settings
-from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.errors import NotFound, RequestError, SettingsError
 from surefoot.app.rules.planner import Plan
-from surefoot.app.store import shape
+from surefoot.app.store import schema_version
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import open_engine
 from surefoot.app.store.views import jobs_called
-from surefoot.app.store.views.called import SHORTEST_START
 from surefoot.app.store.views.counts import Count
+from surefoot.app.store.views.lookup import SHORTEST_START
 
 PIPE_WIDTH = 1000
 
@@ -59,7 +59,7 @@ def store() -> Iterator[Engine]:
             settings().home
         )  # a job that was submitted here is as good as any; what only reads leaves no file
     try:
-        shape.check(db)
+        schema_version.check(db)
         yield db
     finally:
         if counts:

@@ -9,7 +9,7 @@ from click.exceptions import Exit
 
 from surefoot.app.cli.common import as_json, print_json, store
 from surefoot.app.config import settings
-from surefoot.app.engine.deploying import unreadable_jobs
+from surefoot.app.engine.operators.deploy_check import unreadable_jobs
 from surefoot.app.saga.registry import Registry
 
 

@@ -23,11 +23,11 @@ from surefoot.app.cli.common import (
     store,
 )
 from surefoot.app.config import settings
-from surefoot.app.engine import decide
-from surefoot.app.engine.entrance import Entrance
-from surefoot.app.engine.redrive import redrive_job
-from surefoot.app.engine.rerun import Asked
-from surefoot.app.engine.submit import Submitted
+from surefoot.app.engine.jobs.intake import Entrance
+from surefoot.app.engine.jobs.submit import Submitted
+from surefoot.app.engine.operators import decisions
+from surefoot.app.engine.operators.redrive import redrive_job
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.explain import why as reasons
 from surefoot.app.store.views import SHOWN_STATES, count_jobs, history_view, job_view, list_jobs
 from surefoot.app.store.views.jobs import position_of
@@ -225,7 +225,7 @@ def cancel(job: str, as_json: bool) -> None:
     """
     with store() as db:
         job_id = find_job(db, job)
-        decision = decide.cancel(db, settings(), job_id, shell_actor())
+        decision = decisions.cancel(db, settings(), job_id, shell_actor())
         publish(db, decision.plan)
         view = job_view(db, job_id, None)
     print_done(as_json, decision.message, view | {"landed": decision.landed})

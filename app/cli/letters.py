@@ -23,16 +23,16 @@ from surefoot.app.cli.common import (
     store,
 )
 from surefoot.app.config import settings
-from surefoot.app.engine import redrive
-from surefoot.app.engine.entrance import Entrance
-from surefoot.app.engine.letters import WHYS
-from surefoot.app.engine.rerun import Asked
-from surefoot.app.engine.submit import Submitted
+from surefoot.app.engine.jobs.dead_letters import WHYS
+from surefoot.app.engine.jobs.intake import Entrance
+from surefoot.app.engine.jobs.submit import Submitted
+from surefoot.app.engine.operators import redrive
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import NotFound, RequestError
+from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import is_id
-from surefoot.app.store.letters import Meant
 from surefoot.app.store.views.counts import count_letters
-from surefoot.app.store.views.letters import letter_view, letters_view
+from surefoot.app.store.views.dead_letters import letter_view, letters_view
 
 PAGE = 200
 LOOKED_AT = 1000  # of the newest letters, when one is named by the end of its id

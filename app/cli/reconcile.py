@@ -24,10 +24,11 @@ from surefoot.app.cli.common import (
     store,
 )
 from surefoot.app.config import Settings, settings
-from surefoot.app.engine import findings, late, restored
-from surefoot.app.engine import reconcile as effects
-from surefoot.app.engine.dispatch import Publishes
 from surefoot.app.engine.isolation import Isolated
+from surefoot.app.engine.jobs.dispatch import Publishes
+from surefoot.app.engine.reconcile import findings, restored
+from surefoot.app.engine.reconcile import run as effects
+from surefoot.app.engine.relay import sla
 from surefoot.app.errors import NotFound
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import acts, reconciliations
@@ -170,18 +171,18 @@ def _shown(finding: Mapping[str, Any]) -> dict[str, Any]:
 
 def _late(db: Engine, chosen: Settings, who: str, dry_run: bool) -> list[dict[str, Any]]:
     if dry_run:
-        return late.late_jobs(db, chosen.reconcile_rows)
+        return sla.late_jobs(db, chosen.reconcile_rows)
     acted: list[dict[str, Any]] = []
     more, position, isolated = True, "", Isolated()
     while more:
-        batch, more = late.act_on_batch(db, chosen, _publisher(chosen), who, isolated)
+        batch, more = sla.act_on_batch(db, chosen, _publisher(chosen), who, isolated)
         acted += batch
     if failed := sum(isolated.failed.values()):
         click.echo(
             f"{failed} late jobs could not be seen to by this code and were left out; the log says why.",
             err=True,
         )
-    while (position := late.close_landed(db, position, chosen.reconcile_rows, who)) != "":
+    while (position := sla.close_landed(db, position, chosen.reconcile_rows, who)) != "":
         pass
     return acted
 

@@ -12,13 +12,13 @@ from surefoot.app.cli import completing
 from surefoot.app.cli.common import as_json, print_json, print_table, store
 from surefoot.app.config import settings
 from surefoot.app.errors import DefinitionError, NotFound
-from surefoot.app.saga.advice import advice
+from surefoot.app.saga.lint_warnings import advice
 from surefoot.app.saga.naming import did_you_mean
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import catalogue
 from surefoot.app.store.queries import current_definition
 from surefoot.app.store.session import reading
-from surefoot.app.store.views import saga_view, sagas_view, standing
+from surefoot.app.store.views import saga_view, sagas_view, stats
 from surefoot.app.store.views.names import stamp
 
 
@@ -131,7 +131,7 @@ def retire(name: str, which: str, reason: str, back: bool, as_json: bool) -> Non
         digests = change(db, name, which, actor=shell_actor(), why=reason)
         with reading(db) as connection:
             pinned = {
-                v.digest: v.jobs for v in standing.open_versions(connection) if v.digest in digests
+                v.digest: v.jobs for v in stats.open_versions(connection) if v.digest in digests
             }
             current = current_definition(connection, name)
     now_current = f"version {current.version} ({current.digest})" if current else None

@@ -17,8 +17,8 @@ from surefoot.app.access.principal import shell_actor
 from surefoot.app.cli import completing
 from surefoot.app.cli.common import as_json, print_json, publish, store
 from surefoot.app.config import settings
-from surefoot.app.engine.entrance import Entrance
-from surefoot.app.engine.submit import Submission
+from surefoot.app.engine.jobs.intake import Entrance
+from surefoot.app.engine.jobs.submit import Submission
 from surefoot.app.store.views import job_view
 
 

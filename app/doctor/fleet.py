@@ -11,7 +11,7 @@ from surefoot.app.config import Settings
 from surefoot.app.doctor.findings import Finding, fail, ok, some, warn
 from surefoot.app.saga.graph import Graph, Limits
 from surefoot.app.store.session import reading
-from surefoot.app.store.views import standing
+from surefoot.app.store.views import stats
 from surefoot.app.store.views.health import idle_queues
 
 VISIBILITY_FACTOR, VISIBILITY_SLACK_S = 2.0, 300.0  # as a worker computes it
@@ -19,7 +19,7 @@ VISIBILITY_FACTOR, VISIBILITY_SLACK_S = 2.0, 300.0  # as a worker computes it
 
 def relay(settings: Settings, db: Engine) -> Iterator[Finding]:
     with reading(db) as connection:
-        lease = standing.relay_lease(connection)
+        lease = stats.relay_lease(connection)
     fix = "start one: surefoot relay (two are better); a frozen one: kill it"
     if lease is None:
         yield fail(
@@ -54,9 +54,9 @@ def _holder(holder: str) -> str:
 def workers(settings: Settings, db: Engine) -> Iterator[Finding]:
     """Does every lane of every known definition have a worker? Missing ones with work waiting are worse."""
     with reading(db) as connection:
-        live = standing.live_workers(connection)
-        graphs = [Graph.from_json(row.graph) for row in standing.definitions_in_use(connection)]
-        waiting = {lane.queue: lane for lane in standing.lanes(connection)}
+        live = stats.live_workers(connection)
+        graphs = [Graph.from_json(row.graph) for row in stats.definitions_in_use(connection)]
+        waiting = {lane.queue: lane for lane in stats.lanes(connection)}
     hosts = sorted({worker.host for worker in live})
     if live:
         yield ok(
@@ -110,7 +110,7 @@ def workers(settings: Settings, db: Engine) -> Iterator[Finding]:
         )
 
 
-def _not_consumed(name: str, waits: standing.Lane | None) -> Finding:
+def _not_consumed(name: str, waits: stats.Lane | None) -> Finding:
     """Workers are there, and say that they serve this queue; the broker gives them nothing of it."""
     said = f"no worker takes messages from {name}, although some announce its lane"
     fix = "look into the log of the workers of this lane, and start them again"
@@ -128,8 +128,8 @@ def _more_workers(queue: str) -> str:
 def versions(_settings: Settings, db: Engine) -> Iterator[Finding]:
     """Are there jobs pinned to a definition that no live worker has?"""
     with reading(db) as connection:
-        pinned = standing.open_versions(connection)
-        stranded = standing.stranded_versions(connection) if pinned else []
+        pinned = stats.open_versions(connection)
+        stranded = stats.stranded_versions(connection) if pinned else []
     for one in stranded:
         definition = f"{one.saga} version {one.version} ({one.digest})"
         said = f"{one.jobs} open job{'s are' if one.jobs > 1 else ' is'} pinned to {definition}, which no live worker has"
@@ -145,7 +145,7 @@ def versions(_settings: Settings, db: Engine) -> Iterator[Finding]:
 def unreadable(_settings: Settings, db: Engine) -> Iterator[Finding]:
     """Is there stored data that the workers' code cannot read?"""
     with reading(db) as connection:
-        found = standing.unread(connection)
+        found = stats.unread(connection)
     for one in found:
         said = f"{one.count} operation{'s' if one.count > 1 else ''} of {one.saga}.{one.step} cannot be done: {one.said}"
         yield fail(
@@ -160,7 +160,7 @@ def unreadable(_settings: Settings, db: Engine) -> Iterator[Finding]:
 def definitions(_settings: Settings, db: Engine) -> Iterator[Finding]:
     """Are there open jobs whose stored definition this code cannot read?"""
     with reading(db) as connection:
-        found = standing.unreadable_definitions(connection)
+        found = stats.unreadable_definitions(connection)
     for version, said in found:
         jobs = f"{version.jobs} open job{'s are' if version.jobs > 1 else ' is'} pinned to it"
         yield fail(
@@ -175,9 +175,9 @@ def definitions(_settings: Settings, db: Engine) -> Iterator[Finding]:
 def time_outs(settings: Settings, db: Engine) -> Iterator[Finding]:
     """Step within lane, lane within visibility time-out: of every worker, since Redis keeps all unacknowledged messages together."""
     with reading(db) as connection:
-        live = standing.live_workers(connection)
-        graphs = [Graph.from_json(row.graph) for row in standing.definitions_in_use(connection)]
-        known = standing.graphs_of(
+        live = stats.live_workers(connection)
+        graphs = [Graph.from_json(row.graph) for row in stats.definitions_in_use(connection)]
+        known = stats.graphs_of(
             connection, [digest for worker in live for digest in worker.digests]
         )
     lanes_by_digest = {digest: _lanes_of(Graph.from_json(graph)) for digest, graph in known.items()}

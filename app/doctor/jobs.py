@@ -12,7 +12,7 @@ from surefoot.app.doctor.findings import Finding, fail, ok, some, warn
 from surefoot.app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
 from surefoot.app.store import reconciliations
 from surefoot.app.store.session import reading
-from surefoot.app.store.views import standing
+from surefoot.app.store.views import stats
 
 DAY_S = 86400.0
 LEFT_S = 120.0
@@ -36,8 +36,8 @@ def left_behind(settings: Settings, db: Engine) -> Iterator[Finding]:
     """Rows that an active relay should have seen to long ago: it cannot handle them, and goes on with the others."""
     long_s = max(LEFT_S, 4 * settings.lease_seconds)
     with reading(db) as connection:
-        lease = standing.relay_lease(connection)
-        rows = standing.left_behind(connection, long_s)
+        lease = stats.relay_lease(connection)
+        rows = stats.left_behind(connection, long_s)
     if lease is None or lease.left_s <= 0:
         return  # another finding says that there is no relay
     for what, jobs in rows.items():
@@ -53,7 +53,7 @@ def left_behind(settings: Settings, db: Engine) -> Iterator[Finding]:
 
 def letters(_settings: Settings, db: Engine) -> Iterator[Finding]:
     with reading(db) as connection:
-        asked = [row for row in standing.letters(connection) if row.needs_person]
+        asked = [row for row in stats.letters(connection) if row.needs_person]
     if asked:
         count = sum(row.count for row in asked)
         sagas = some(sorted({row.saga for row in asked}))
@@ -85,9 +85,9 @@ def findings(_settings: Settings, db: Engine) -> Iterator[Finding]:
 
 def quarantine(_settings: Settings, db: Engine) -> Iterator[Finding]:
     with reading(db) as connection:
-        count, reason = standing.quarantined_since(connection, DAY_S)
+        count, reason = stats.quarantined_since(connection, DAY_S)
     if count:
-        many = f"{count} or more" if count >= standing.NEWEST_QUARANTINED else str(count)
+        many = f"{count} or more" if count >= stats.NEWEST_QUARANTINED else str(count)
         said = f"{many} message{'s' if count > 1 else ''} that nobody can run came in the last day, the last one: {reason}"
         yield warn(
             "quarantine",

@@ -15,7 +15,7 @@ from surefoot.app.config import Settings
 from surefoot.app.doctor.findings import Finding, fail, ok, warn
 from surefoot.app.errors import SettingsError, SurefootError
 from surefoot.app.logs import hidden
-from surefoot.app.store import shape
+from surefoot.app.store import schema_version
 from surefoot.app.store.session import reading
 
 SKEW_WARN_S, SKEW_FAIL_S = 2.0, 300.0
@@ -44,7 +44,7 @@ def there(settings: Settings, db: Engine) -> Iterator[Finding]:
             )
         )
     try:
-        shape.check(db)
+        schema_version.check(db)
     except SettingsError as error:
         raise NoStore(fail("migration", error.message, "surefoot db upgrade")) from error
     except (SurefootError, SQLAlchemyError) as error:
@@ -57,7 +57,7 @@ def there(settings: Settings, db: Engine) -> Iterator[Finding]:
             )
         ) from error
     yield ok(ABOUT, f"{shown} answers")
-    yield ok("migration", f"at revision {shape.current(db)}")
+    yield ok("migration", f"at revision {schema_version.current(db)}")
 
 
 def writable(_settings: Settings, db: Engine) -> Iterator[Finding]:

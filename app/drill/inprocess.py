@@ -22,18 +22,19 @@ from surefoot.app.config import Settings
 from surefoot.app.drill.inside import Lines, in_transaction
 from surefoot.app.drill.memory import Memory
 from surefoot.app.drill.plan import DELAY_S, EACH_LINE, Row, Strike, Trick
-from surefoot.app.drill.played import NotLanded, Played, line_of
 from surefoot.app.drill.post import Post
+from surefoot.app.drill.run_result import NotLanded, Played, line_of
 from surefoot.app.drill.scene import Scene, no_limit, seeded
 from surefoot.app.drill.underway import at_rest, next_due_s, state_of, told_that_nobody_comes
-from surefoot.app.engine import decide, keep
-from surefoot.app.engine.dispatch import ring
-from surefoot.app.engine.move import message_of
-from surefoot.app.engine.parcel import Parcel
-from surefoot.app.engine.perform import perform, run_on
-from surefoot.app.engine.submit import Submission, submit
-from surefoot.app.engine.sweep import Sweeper
-from surefoot.app.engine.work import Performed
+from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.submit import Submission, submit
+from surefoot.app.engine.jobs.transaction import message_of
+from surefoot.app.engine.operators import decisions
+from surefoot.app.engine.relay.relay import Sweeper
+from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.delivery import Performed
+from surefoot.app.engine.worker.execute import perform, run_on
+from surefoot.app.engine.worker.parcel import Parcel
 from surefoot.app.errors import Conflict, StoreUnavailable
 from surefoot.app.faults import Crashed, Injected, InjectedFailure, InjectedRefusal, Point, What
 from surefoot.app.rules.planner import Plan
@@ -233,7 +234,7 @@ class InProcess:
     def _died(self, parcel: Parcel, boot: str, pid: int) -> None:
         """A child that dies is seen by its worker at once; a whole worker is missed when its lease has run out."""
         if self._scene.rng.random() < 0.5:
-            keep.lost(
+            leases.lost(
                 self.db,
                 self.settings,
                 self._broker,
@@ -375,7 +376,7 @@ class InProcess:
 
     def _cancel(self) -> None:
         try:
-            decision = decide.cancel(self.db, self.settings, self._scene.job_id, ACTOR)
+            decision = decisions.cancel(self.db, self.settings, self._scene.job_id, ACTOR)
         except Conflict as refused:
             self.say(f"  cancel refused: {refused.message}")
             return

@@ -11,12 +11,12 @@ from sqlalchemy import Engine, select
 from surefoot.app.drill.compared import left_behind, snapshot_of
 from surefoot.app.drill.expect import ANYTHING, Expected
 from surefoot.app.drill.inside import spread
-from surefoot.app.drill.judge import expected_letters, unmeant, wrong
-from surefoot.app.drill.person import answer
+from surefoot.app.drill.operator_stub import answer
 from surefoot.app.drill.plan import EACH_LINE, Group, Row
-from surefoot.app.drill.played import NotLanded, Played
+from surefoot.app.drill.run_result import NotLanded, Played
 from surefoot.app.drill.scenery import Scenery
 from surefoot.app.drill.table import Finding, Result
+from surefoot.app.drill.verify import expected_letters, unmeant, wrong
 from surefoot.app.drill.world import World
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.rules.states import JobState

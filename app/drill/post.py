@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from surefoot.app.drill.plan import COPIES, Row, Trick
-from surefoot.app.engine.parcel import Parcel
+from surefoot.app.engine.worker.parcel import Parcel
 from surefoot.app.saga.naming import queue_name, task_name
 from surefoot.app.simulation.broker import SimBroker
 

@@ -24,17 +24,17 @@ from surefoot.app.delivery.broker import redis_url
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.drill.plan import COPIES, Row, Strike, Trick
-from surefoot.app.drill.played import NotLanded, Played, line_of
 from surefoot.app.drill.processes import Processes
-from surefoot.app.engine.dispatch import ring
-from surefoot.app.engine.move import message_of
+from surefoot.app.drill.run_result import NotLanded, Played, line_of
+from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.transaction import message_of
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.faults import MOST_TIMES, Fault, Point, What
 from surefoot.app.rules.planner import Chain, Plan
 from surefoot.app.rules.states import ENDED, LIVE, Dir, JobState
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import task_name
-from surefoot.app.store import drilled
+from surefoot.app.store import fault_control
 from surefoot.app.store.ids import new_id, operation_id
 from surefoot.app.store.session import asking
 from surefoot.app.store.tables import history, jobs, operations
@@ -220,21 +220,23 @@ class RealProcesses:
         return armed
 
     def _may_fire(self, times: Mapping[str, int]) -> None:
-        drilled.set_fired(self.db, {key: MOST_TIMES - count for key, count in times.items()})
+        fault_control.set_fired(self.db, {key: MOST_TIMES - count for key, count in times.items()})
 
     def _disarm(self) -> None:
-        drilled.set_fired(self.db, {fault.key: MOST_TIMES for fault in self._faults})
+        fault_control.set_fired(self.db, {fault.key: MOST_TIMES for fault in self._faults})
 
     def _left(self, armed: dict[str, int]) -> int:
         """How often the faults of this row have still to fire."""
-        return sum(MOST_TIMES - drilled.fired(self.db, key) for key in armed)
+        return sum(MOST_TIMES - fault_control.fired(self.db, key) for key in armed)
 
     def _while_held(self, row: Row, armed: dict[str, int]) -> bool:
         """Do from outside what no fault can do, while the job stands at the point. False: it never came there."""
         if row.trick not in (*HELD, Trick.DUPLICATE):
             return True
         key = next(reversed(armed))  # the row's own fault comes after those that lead to it
-        if not self._wait(lambda: drilled.fired(self.db, key) == MOST_TIMES, LAND_S, hurry=True):
+        if not self._wait(
+            lambda: fault_control.fired(self.db, key) == MOST_TIMES, LAND_S, hurry=True
+        ):
             return False
         self.say(f"* {row.trick} {row.operation} @ {row.point or Point.BEFORE_EFFECT}")
         match row.trick:
@@ -309,9 +311,9 @@ class RealProcesses:
             if (
                 row.strike is not None
                 and row.strike.what == What.HANG
-                and drilled.fired(self.db, _fault(row.strike).key) == MOST_TIMES
+                and fault_control.fired(self.db, _fault(row.strike).key) == MOST_TIMES
             ):
-                drilled.reach_limit(self.db, self._job_id, row.step, row.kind)
+                fault_control.reach_limit(self.db, self._job_id, row.step, row.kind)
             return self._at_rest()
 
         if row.trick == Trick.OUTAGE and not self._wait(landed, OUTAGE_S, hurry=True):
@@ -333,7 +335,7 @@ class RealProcesses:
                 if condition():
                     return True
                 if hurry and self._job_id:
-                    drilled.hurry(self.db, self._job_id)
+                    fault_control.hurry(self.db, self._job_id)
             time.sleep(LOOK_S)
         return False
 

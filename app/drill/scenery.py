@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from surefoot.app.config import Settings
 from surefoot.app.drill.plan import Row
-from surefoot.app.drill.played import Played
+from surefoot.app.drill.run_result import Played
 from surefoot.app.errors import RequestError, SettingsError
 from surefoot.app.rules.planner import Plan
 from surefoot.app.saga.definition import Saga

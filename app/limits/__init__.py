@@ -10,7 +10,7 @@ the same order, after the own job's row and its operations: between the end of a
 row that could be locked. Another job's row is never locked here; its parked operations are woken like any due ones, and
 their `due_at` is there to fall back on.
 
-What is left to the caller: the transaction, the own job's lock, and what becomes of the operation (app/engine/locking.py).
+What is left to the caller: the transaction, the own job's lock, and what becomes of the operation (app/engine/worker/gates.py).
 """
 
 from __future__ import annotations

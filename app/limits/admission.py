@@ -4,7 +4,7 @@ The hazard: a burst of more jobs than can be done is accepted to the last, and t
 them. The answer: beyond SUREFOOT_OPEN_JOBS open jobs of a tenant a new one is refused with a time to come again. Counting at each
 submission would cost as much as there is, so a process counts once a second at most and adds what it accepts meanwhile;
 several processes may be over the bound by what the others accept in that second. A request that comes again under its
-key is answered however full it is: that is the caller's (app/engine/submit.py).
+key is answered however full it is: that is the caller's (app/engine/jobs/submit.py).
 """
 
 from __future__ import annotations

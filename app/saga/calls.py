@@ -18,7 +18,7 @@ from surefoot.app.saga.inputs import parse_input
 from surefoot.app.saga.locking import keys_of
 from surefoot.app.saga.naming import did_you_mean
 from surefoot.app.saga.outcomes import Answer, Happened, NotYet, Rejected
-from surefoot.app.saga.source import Function, accepts
+from surefoot.app.saga.source_location import Function, accepts
 from surefoot.app.saga.values import adapter, first_fault, to_json, unreadable
 
 if TYPE_CHECKING:

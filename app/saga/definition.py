@@ -15,8 +15,8 @@ from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 from pydantic import BaseModel
 
 from surefoot.app.errors import DefinitionError
-from surefoot.app.saga import source
-from surefoot.app.saga.arguments import (
+from surefoot.app.saga import source_location
+from surefoot.app.saga.declaration_args import (
     NAMING,
     Duration,
     as_written,
@@ -31,9 +31,10 @@ from surefoot.app.saga.arguments import (
     said,
     text,
 )
-from surefoot.app.saga.assembly import KeysOf, assemble
+from surefoot.app.saga.environments import DrillWorld, as_world
 from surefoot.app.saga.examples import declared_examples
 from surefoot.app.saga.graph import Graph, digest_of
+from surefoot.app.saga.graph_builder import KeysOf, assemble
 from surefoot.app.saga.inputs import has_secrets, schema_of, secret_values
 from surefoot.app.saga.lint import mistakes
 from surefoot.app.saga.locking import declared_locks
@@ -41,7 +42,6 @@ from surefoot.app.saga.naming import DEAD_LANE, did_you_mean, is_name, queue_nam
 from surefoot.app.saga.policies import Retry
 from surefoot.app.saga.step import Step
 from surefoot.app.saga.words import StepWords, Words, declared_words
-from surefoot.app.saga.worlds import DrillWorld, as_world
 from surefoot.app.secrecy import NONE, Secrets
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input model
@@ -132,7 +132,7 @@ class Saga(Generic[I]):
         `summary`: a job in one line for people, over fields of the input: `"{quantity} × {sku}, {amount_cents:cents}"`.
         Raises: DefinitionError naming the line and what to change.
         """
-        self.where = source.caller()
+        self.where = source_location.caller()
         if not is_name(name):
             raise DefinitionError(f"{self.where}: a saga cannot be called {name!r}. {NAMING}")
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
@@ -199,13 +199,13 @@ class Saga(Generic[I]):
         `fatal`: exceptions that mean `Failed` when the step raises them: it is not tried again, and undone.
         Raises: DefinitionError naming the line and what to change.
         """
-        at = source.caller()
-        local = source.locals_of_caller()
+        at = source_location.caller()
+        local = source_location.locals_of_caller()
 
         def declare(fn: Callable[P, R]) -> Step[P, R]:
             self.still_open()
             plain_function(fn, f"saga {self.name}: a step")
-            name, line = fn.__name__, source.where(fn)
+            name, line = fn.__name__, source_location.where(fn)
             self._check_step(name, line, lane)
             declared = declared_words(line, f"step {name}", title=title, done=done)
             _check_words(name, line, note=note, settle=settle, on_unknown=on_unknown, undo=undo)
@@ -269,9 +269,9 @@ class Saga(Generic[I]):
         def register(fn: F) -> F:
             plain_function(fn, f"saga {self.name}: the reader of {service!r}")
             if service in self.effect_readers:
-                first = source.where(self.effect_readers[service])
+                first = source_location.where(self.effect_readers[service])
                 raise DefinitionError(
-                    f"{source.where(fn)}: saga {self.name}: {service!r} has a reader already ({first}). Keep one."
+                    f"{source_location.where(fn)}: saga {self.name}: {service!r} has a reader already ({first}). Keep one."
                 )
             self.effect_readers[service] = fn
             if steps is not None:
@@ -309,9 +309,9 @@ class Saga(Generic[I]):
         def register(fn: F) -> F:
             plain_function(fn, f"saga {self.name}: {what} {service!r}")
             if service in kept:
-                first = source.where(kept[service])
+                first = source_location.where(kept[service])
                 raise DefinitionError(
-                    f"{source.where(fn)}: saga {self.name}: the effects of {service!r} are {done} already ({first})."
+                    f"{source_location.where(fn)}: saga {self.name}: the effects of {service!r} are {done} already ({first})."
                 )
             kept[service] = fn
             return fn
@@ -341,7 +341,7 @@ class Saga(Generic[I]):
         drill also takes services away. After the `yield` it clears up.
         """
         self.world = as_world(
-            fn, f"saga {self.name}", source.where(self.world) if self.world else None
+            fn, f"saga {self.name}", source_location.where(self.world) if self.world else None
         )
         return fn
 
@@ -350,7 +350,7 @@ class Saga(Generic[I]):
             return self.steps[name]
         except KeyError:
             raise DefinitionError(
-                f"{source.caller()}: saga {self.name} has no step {name!r}.{did_you_mean(name, self.steps)}"
+                f"{source_location.caller()}: saga {self.name} has no step {name!r}.{did_you_mean(name, self.steps)}"
             ) from None
 
     def __contains__(self, name: object) -> bool:
@@ -421,14 +421,14 @@ class Saga(Generic[I]):
     def still_open(self) -> None:
         if "graph" in self.__dict__:
             raise DefinitionError(
-                f"{source.caller()}: saga {self.name} is in use already, so it cannot change. Declare all of it in one module."
+                f"{source_location.caller()}: saga {self.name} is in use already, so it cannot change. Declare all of it in one module."
             )
 
     def _check_service(self, service: object, method: Callable[..., Any]) -> None:
         if not isinstance(service, str):
             written = as_written(method, self, method.__name__)
             raise DefinitionError(
-                f"{source.caller()}: saga {self.name}: {method.__name__}() is written {written}."
+                f"{source_location.caller()}: saga {self.name}: {method.__name__}() is written {written}."
             )
 
     def _check_step(self, name: str, line: str, lane: str) -> None:

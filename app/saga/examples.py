@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from surefoot.app.errors import DefinitionError
-from surefoot.app.saga.arguments import choice, said
+from surefoot.app.saga.declaration_args import choice, said
 
 T = TypeVar("T")
 ENDS = ("completed", "failed", "cancelled")

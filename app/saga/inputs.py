@@ -15,8 +15,8 @@ from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
 from surefoot.app.errors import ApprovalNeeded, InvalidInput
-from surefoot.app.saga.checking import SAYS, model_faults, schema_faults, storage_faults
 from surefoot.app.saga.schemas import closed, marked
+from surefoot.app.saga.validation import SAYS, model_faults, schema_faults, storage_faults
 from surefoot.app.saga.values import pointer
 from surefoot.app.secrecy import Secrets, scrub
 

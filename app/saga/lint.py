@@ -10,7 +10,13 @@ from pydantic import BaseModel, PydanticUserError, RootModel
 
 from surefoot.app.errors import ApprovalNeeded, InvalidInput
 from surefoot.app.saga import signatures, summary
-from surefoot.app.saga.assembly import Declared, descendants, ordered_pairs, pivot_of, topological
+from surefoot.app.saga.graph_builder import (
+    Declared,
+    descendants,
+    ordered_pairs,
+    pivot_of,
+    topological,
+)
 from surefoot.app.saga.inputs import validate_input
 from surefoot.app.saga.locking import keys_of
 from surefoot.app.saga.naming import did_you_mean

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from surefoot.app.errors import DefinitionError
-from surefoot.app.saga.arguments import Duration, choice, positive, said
-from surefoot.app.saga.assembly import Declared, KeysOf
+from surefoot.app.saga.declaration_args import Duration, choice, positive, said
+from surefoot.app.saga.graph_builder import Declared, KeysOf
 from surefoot.app.saga.naming import DEFAULT_TENANT
 from surefoot.app.saga.outcomes import Rejected
-from surefoot.app.saga.source import accepts
+from surefoot.app.saga.source_location import accepts
 
 
 class Shared(str):

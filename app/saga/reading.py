@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from surefoot.app.saga.outcomes import Rejected
-from surefoot.app.saga.source import Function, at_line
+from surefoot.app.saga.source_location import Function, at_line
 from surefoot.app.saga.step import Step
 
 Said = tuple[str, str]  # path:line, what is so and what to write

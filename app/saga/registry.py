@@ -10,7 +10,7 @@ from typing import Any
 
 from surefoot.app.errors import DefinitionError, SurefootError
 from surefoot.app.saga.definition import Saga
-from surefoot.app.saga.source import raised_in
+from surefoot.app.saga.source_location import raised_in
 
 GROUP = "surefoot.sagas"
 

@@ -9,10 +9,10 @@ from typing import Any, Union, get_args, get_origin, is_typeddict
 
 from pydantic import BaseModel, PydanticUserError
 
-from surefoot.app.saga.assembly import Declared
 from surefoot.app.saga.context import Context
+from surefoot.app.saga.graph_builder import Declared
 from surefoot.app.saga.roundtrip import unkeepable
-from surefoot.app.saga.source import Function, accepts, hint, shape, where
+from surefoot.app.saga.source_location import Function, accepts, hint, shape, where
 from surefoot.app.saga.step import Step
 from surefoot.app.saga.values import adapter, comes_back, type_name
 

@@ -8,8 +8,8 @@ from functools import cached_property, update_wrapper
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from surefoot.app.errors import DefinitionError
-from surefoot.app.saga import source
-from surefoot.app.saga.arguments import (
+from surefoot.app.saga import source_location
+from surefoot.app.saga.declaration_args import (
     Duration,
     declaration,
     length,
@@ -109,7 +109,7 @@ class Step(Generic[P, R]):
     @cached_property
     def result_type(self) -> Any:
         """What its results are stored as. Raises: NameError for an annotation that means nothing."""
-        return source.result_type(self.fn, self.local)
+        return source_location.result_type(self.fn, self.local)
 
     @declaration
     def compensate(
@@ -146,7 +146,7 @@ class Step(Generic[P, R]):
                     f"has two compensations, {self.undo.name} ({self.undo.where}) and {fn.__name__}: keep one",
                     fn,
                 )
-            words = declared_words(source.where(fn), f"step {self.name}", undone=undone)
+            words = declared_words(source_location.where(fn), f"step {self.name}", undone=undone)
             made = self._part(fn, retry, timeout, queue_timeout, stall_timeout, fidelity, note)
             late_s = (
                 None
@@ -165,7 +165,7 @@ class Step(Generic[P, R]):
         plain_function(fn, f"step {self.name}: its probe")
         if self.finder:
             raise self._wrong(
-                f"has two probes, {self.finder.__name__} ({source.where(self.finder)}) and {fn.__name__}: keep one",
+                f"has two probes, {self.finder.__name__} ({source_location.where(self.finder)}) and {fn.__name__}: keep one",
                 fn,
             )
         self.finder = fn
@@ -222,7 +222,7 @@ class Step(Generic[P, R]):
         fidelity: str = "",
         note: str = "",
     ) -> Part:
-        at = source.where(fn)
+        at = source_location.where(fn)
         return Part(
             fn=fn,
             where=at,
@@ -236,5 +236,5 @@ class Step(Generic[P, R]):
 
     def _wrong(self, problem: str, fn: Callable[..., Any] | None = None) -> DefinitionError:
         return DefinitionError(
-            f"{source.where(fn) if fn else source.caller()}: step {self.name}: {problem}."
+            f"{source_location.where(fn) if fn else source_location.caller()}: step {self.name}: {problem}."
         )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from surefoot.app.errors import DefinitionError
-from surefoot.app.saga.arguments import text
+from surefoot.app.saga.declaration_args import text
 
 MOST_CHARACTERS = 120  # of one of these words; longer is a paragraph, and no list has room for it
 

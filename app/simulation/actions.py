@@ -25,7 +25,7 @@ KEYS = 3  # idempotency keys a client uses: so many jobs at most
 WORDS = ("retry", "mark_done", "waive", "mark_absent")
 LETTER_WORDS = ("send_back", "lay_down")
 FINDING_WORDS = ("adopt", "decide", "undo", "decide", "close")
-EXPIRING = "sweep.Sweeper._expired/asked"  # a relay has read whose lease has run out, and has not acted on it
+EXPIRING = "relay.Sweeper._expired/asked"  # a relay has read whose lease has run out, and has not acted on it
 
 
 class Action(NamedTuple):

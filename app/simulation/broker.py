@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from surefoot.app.engine.parcel import Parcel, parcels
-from surefoot.app.engine.work import Performed
+from surefoot.app.engine.worker.delivery import Performed
+from surefoot.app.engine.worker.parcel import Parcel, parcels
 from surefoot.app.errors import BrokerUnavailable
 from surefoot.app.rules.planner import Plan
-from surefoot.app.simulation.doors import Doors
+from surefoot.app.simulation.instrumented_engine import Doors
 from surefoot.app.simulation.stage import Stage
 
 

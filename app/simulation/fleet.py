@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from surefoot.app import faults
-from surefoot.app.engine import keep
-from surefoot.app.engine.dispatch import not_sent
-from surefoot.app.engine.parcel import Parcel
-from surefoot.app.engine.perform import perform, run_on
-from surefoot.app.engine.work import Performed, Verdict
+from surefoot.app.engine.jobs.dispatch import not_sent
+from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.delivery import Performed, Verdict
+from surefoot.app.engine.worker.execute import perform, run_on
+from surefoot.app.engine.worker.parcel import Parcel
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.faults import Point
 from surefoot.app.saga.registry import Registry
-from surefoot.app.simulation.scene import Scene
+from surefoot.app.simulation.environment import Scene
 from surefoot.app.simulation.stage import Actor, Role
 
 
@@ -144,14 +144,14 @@ class Fleet:
         scene = self._scene
         beat = scene.act(
             Actor(worker.name, Role.KEEPER),
-            lambda: keep.beat(
+            lambda: leases.beat(
                 scene.db,
                 scene.settings,
                 worker.boot,
                 [worker.parcel.message.operation_id] if worker.parcel else [],
             ),
         )
-        if isinstance(beat.result, keep.Beat) and beat.result.overdue:
+        if isinstance(beat.result, leases.Beat) and beat.result.overdue:
             self.kill_child(worker)
 
     def kill_child(self, worker: Worker) -> None:
@@ -164,7 +164,7 @@ class Fleet:
         why, delivery = "the child was killed", parcel.message.operation_id
         scene.act(
             Actor(worker.name, Role.KEEPER),
-            lambda: keep.lost(
+            lambda: leases.lost(
                 scene.db,
                 scene.settings,
                 scene.broker,
@@ -183,7 +183,7 @@ class Fleet:
         scene, parcel = self._scene, worker.parcel
         scene.act(
             Actor(worker.name, Role.KEEPER),
-            lambda: keep.hand_back(scene.db, scene.broker, worker.boot),
+            lambda: leases.hand_back(scene.db, scene.broker, worker.boot),
         )
         self._end_child(worker, worker.actor)
         worker.restart()

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from surefoot.app.engine.findings import UNASKABLE
+from surefoot.app.engine.reconcile.findings import UNASKABLE
 from surefoot.app.participant.barrier import DONE, UNDONE, barrier, rows
 from surefoot.app.participant.effects import Seen, seen_in_barrier, seen_in_barrier_between
 from surefoot.app.rules.states import JobState, Kind, OpState

@@ -27,52 +27,52 @@ NAMED = frozenset(
     | {"publish/before", "publish/after", "go_on/before", "go_on/after", "effect/done", "sleeps"}
     | _around(
         "submit._insert",
-        "attempt.complete",
-        "attempt.fail",
-        "attempt.park",
-        "attempt.expire",
-        "attempt.nobody_came",
+        "operations.complete",
+        "operations.fail",
+        "operations.park",
+        "operations.expire",
+        "operations.nobody_came",
     )
     | _around(
-        "attempt.hand_back",
-        "decide.cancel",
-        "decide.retry",
-        "decide.mark_done",
-        "decide.waive",
-        "decide.mark_absent",
+        "operations.hand_back",
+        "decisions.cancel",
+        "decisions.retry",
+        "decisions.mark_done",
+        "decisions.waive",
+        "decisions.mark_absent",
     )
-    | _around("sweep.Sweeper._due", "sweep.Sweeper._deadlines", "sweep.Sweeper._undo_late")
-    | _around("lost.Lost.run_once", "broker_lost.BrokerLost.go_on", "unattended.sweep")
+    | _around("relay.Sweeper._due", "relay.Sweeper._deadlines", "relay.Sweeper._undo_late")
+    | _around("lost_messages.Lost.run_once", "broker_lost.BrokerLost.go_on", "unclaimed.sweep")
     | _single(
-        "attempt.claim",
-        "attempt.claim_to_work",
+        "operations.claim",
+        "operations.claim_to_work",
         "dispatch.ring",
         "dispatch.not_sent",
-        "keep.beat",
-        "perform._other_version",
-        "port.StorePort._write",
+        "leases.beat",
+        "execute._other_version",
+        "handle.StorePort._write",
     )
     | _reads(
         "submit.submit",
-        "perform._perform",
-        "running._results",
-        "perform._not_claimed",
-        "unattended.sweep",
-        "port.StorePort.check",
-        "keep.lost",
-        "keep.hand_back",
+        "execute._perform",
+        "invoke._results",
+        "execute._not_claimed",
+        "unclaimed.sweep",
+        "handle.StorePort.check",
+        "leases.lost",
+        "leases.hand_back",
     )
     | {"effect/before"}
-    | _around("reconcile.patrol", "findings.record", "findings.close", "findings.adopt")
+    | _around("run.patrol", "findings.record", "findings.close", "findings.adopt")
     | _around("findings.decide_undo")
-    | _reads("reconcile.patrol", "findings._found", "findings.lost_effects", "findings._carry_out")
-    | _around("locking.take_locks", "late.sweep", "late.act_on_batch")
+    | _reads("run.patrol", "findings._found", "findings.lost_effects", "findings._carry_out")
+    | _around("gates.take_locks", "sla.sweep", "sla.act_on_batch")
     | _reads("redrive.redrive_job", "redrive.redrive_letter")
     | _reads(
-        "sweep.Sweeper._expired",
-        "sweep.Sweeper._unsent",
-        "sweep.Sweeper._idle",
-        "sweep.Sweeper._stranded",
+        "relay.Sweeper._expired",
+        "relay.Sweeper._unsent",
+        "relay.Sweeper._idle",
+        "relay.Sweeper._stranded",
     )
-    | _reads("lost.Lost.run_once", "lost.Lost._gone")
+    | _reads("lost_messages.Lost.run_once", "lost_messages.Lost._gone")
 )

@@ -18,7 +18,7 @@ from psycopg import sql
 from sqlalchemy import Engine, event, make_url
 
 from surefoot.app.config import driver_url
-from surefoot.app.simulation import watch
+from surefoot.app.simulation import monitors
 from surefoot.app.simulation.clock import VirtualClock
 from surefoot.app.simulation.stage import Actor
 from surefoot.app.simulation.store import FIRST_ROUND, SimStore, ordered
@@ -64,7 +64,7 @@ class PostgresStore(SimStore):
             cursor.execute(_functions())
         self.build()
         with self._cursor() as cursor:
-            cursor.execute(watch.in_plpgsql())
+            cursor.execute(monitors.in_plpgsql())
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])
             tables = ordered([name for (name,) in cursor.fetchall()])
             for table in tables:
@@ -87,7 +87,7 @@ class PostgresStore(SimStore):
     def broken(self, slack_ago: str, bound_ago: str) -> list[tuple[str, str]]:
         times = {"slack_ago": f"{slack_ago}+00", "bound_ago": f"{bound_ago}+00"}
         with self._cursor() as cursor:
-            asked = cursor.execute(watch.POSTGRESQL, times, prepare=True)
+            asked = cursor.execute(monitors.POSTGRESQL, times, prepare=True)
             found: list[tuple[str, str]] = asked.fetchall()
         return found
 

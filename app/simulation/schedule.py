@@ -16,11 +16,11 @@ from surefoot.app.config import Settings
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.simulation.actions import WORDS, Action, Director
 from surefoot.app.simulation.ledger import Ledger
+from surefoot.app.simulation.oracle import untrue
 from surefoot.app.simulation.sagas import StepPlan, build, draw, to_be_learnt
 from surefoot.app.simulation.service import SimService
 from surefoot.app.simulation.store import SimStore, store_of_this_process
 from surefoot.app.simulation.terms import Terms, on_these_terms, terms_of
-from surefoot.app.simulation.truth import untrue
 from surefoot.app.simulation.world import World, usual_settings
 
 SAGA = "shape"

@@ -8,7 +8,8 @@ from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-from surefoot.app.engine import patience, perform, running
+from surefoot.app.engine.jobs import retries
+from surefoot.app.engine.worker import execute, invoke
 from surefoot.app.simulation.clock import START, VirtualClock
 from surefoot.app.simulation.store import SimStore
 from surefoot.app.store import ids, session, undone
@@ -30,11 +31,11 @@ def standing_in(store: SimStore, seed: int) -> Iterator[None]:
 
 def _stand_ins(store: SimStore, seed: int) -> list[tuple[Any, str, Any]]:
     return [
-        (perform, "time", HostTime(store)),
-        (running, "time", HostTime(store)),
+        (execute, "time", HostTime(store)),
+        (invoke, "time", HostTime(store)),
         (session, "time", HostTime(store)),
         (session, "_one_writer", nullcontext()),  # actors stop before a transaction, never in one
-        (patience, "random", random.Random(seed)),
+        (retries, "random", random.Random(seed)),
         (
             undone,
             "_kept",

@@ -16,9 +16,9 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from surefoot.app.participant.barrier import rows as barrier_rows
-from surefoot.app.simulation import watch
+from surefoot.app.simulation import monitors
 from surefoot.app.simulation.clock import VirtualClock
-from surefoot.app.simulation.doors import Doors
+from surefoot.app.simulation.instrumented_engine import Doors
 from surefoot.app.simulation.stage import Stage
 from surefoot.app.store.migrate import upgrade
 from surefoot.app.store.session import prepare
@@ -83,7 +83,7 @@ class SqliteStore(SimStore):
         prepare(self.engine)
         event.listen(self.engine, "connect", self._connected)
         self.build()
-        watch.install(self.raw)
+        monitors.install(self.raw)
         found = self.raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         self._tables = ordered([row[0] for row in found])
 
@@ -103,7 +103,7 @@ class SqliteStore(SimStore):
 
     def broken(self, slack_ago: str, bound_ago: str) -> list[tuple[str, str]]:
         times = {"slack_ago": slack_ago, "bound_ago": bound_ago}
-        return self.raw.execute(watch.SQLITE, times).fetchall()
+        return self.raw.execute(monitors.SQLITE, times).fetchall()
 
     @cached_property
     def raw(self) -> sqlite3.Connection:

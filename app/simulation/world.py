@@ -23,20 +23,20 @@ from typing import Any
 
 from surefoot.app import faults
 from surefoot.app.config import Settings
-from surefoot.app.engine.dispatch import Announced
-from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.engine.jobs.dispatch import Announced
+from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.faults import Point
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
 from surefoot.app.simulation.broker import SimBroker
+from surefoot.app.simulation.clients import TENANT, People
+from surefoot.app.simulation.environment import Scene
 from surefoot.app.simulation.fleet import Fleet
-from surefoot.app.simulation.people import TENANT, People
-from surefoot.app.simulation.scene import Scene
+from surefoot.app.simulation.monitors import Watch
 from surefoot.app.simulation.stage import Actor, Interfere, Role
 from surefoot.app.simulation.stand_ins import standing_in
 from surefoot.app.simulation.store import SimStore, store_of_this_process
 from surefoot.app.simulation.view import View
-from surefoot.app.simulation.watch import Watch
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.tables import tenants
 

@@ -19,9 +19,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from surefoot.app.errors import SettingsError, StoreUnavailable
-from surefoot.app.store import silence
+from surefoot.app.store import response_timeout
+from surefoot.app.store.schema_version import MIGRATIONS, head, known
 from surefoot.app.store.session import retryable, translated
-from surefoot.app.store.shape import MIGRATIONS, head, known
 
 T = TypeVar("T")
 LOCK_KEY = 0x5EAF007  # two processes that migrate at once take turns
@@ -53,7 +53,7 @@ def reshape(db: Engine, change: Callable[[Connection], T], wait_s: float = WAIT_
     give_up_at = time.monotonic() + wait_s
     while True:
         try:
-            with db.begin() as connection, silence.borne(connection):
+            with db.begin() as connection, response_timeout.borne(connection):
                 if connection.dialect.name == "postgresql":
                     connection.execute(text(f"SET LOCAL lock_timeout = {int(LOCK_WAIT_S * 1000)}"))
                     connection.execute(text("SET LOCAL statement_timeout = 0"))

@@ -28,7 +28,7 @@ from surefoot.app import metrics
 from surefoot.app.config import driver_url
 from surefoot.app.environment import OF_LIBPQ_BY_PART, unwelcome_to_libpq
 from surefoot.app.errors import SettingsError, StoreUnavailable
-from surefoot.app.store import silence
+from surefoot.app.store import response_timeout
 
 T = TypeVar("T")
 TRANSACTION_TRIES = (
@@ -44,7 +44,7 @@ STATEMENT_TIMEOUT_S = (
     30.0  # of PostgreSQL: no statement of ours takes longer unless something is wrong
 )
 SILENCE_S = (
-    STATEMENT_TIMEOUT_S + silence.EXPIRES_BEFORE_S
+    STATEMENT_TIMEOUT_S + response_timeout.EXPIRES_BEFORE_S
 )  # how long we wait for an answer; who serves others says less
 CONNECT_TIMEOUT_S = 3
 MODE = "surefoot_mode"  # an execution option: none is a writing transaction
@@ -106,10 +106,10 @@ def open_engine(
                 f"-c {name}={value}"
                 for name, value in _postgresql_settings(patience_s, silence_s).items()
             ),
-            **silence.connect_args(silence_s),
+            **response_timeout.connect_args(silence_s),
         },
     )
-    silence.listen_within(db, silence_s)
+    response_timeout.listen_within(db, silence_s)
     event.listen(db, "begin", _begin_postgresql)
     event.listen(db, "checkin", _note_idle)
     event.listen(db, "checkout", _ping_if_idle)
@@ -139,7 +139,9 @@ def _ping_if_idle(connection: Any, record: Any, proxy: Any) -> None:
 
 
 def _postgresql_settings(patience_s: float, silence_s: float) -> dict[str, str]:
-    statement_s = min(STATEMENT_TIMEOUT_S, max(silence_s - silence.EXPIRES_BEFORE_S, silence_s / 2))
+    statement_s = min(
+        STATEMENT_TIMEOUT_S, max(silence_s - response_timeout.EXPIRES_BEFORE_S, silence_s / 2)
+    )
     return {
         "timezone": "UTC",
         # A plan is kept: one made while a table was small would read it whole until somebody analyzes it. Every query has its index.

@@ -40,6 +40,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from surefoot.app.clock import UtcDateTime, after, now
 from surefoot.app.rules.states import LIVE, Kind, OpState
 from surefoot.app.store.actors import own
+from surefoot.app.store.claims import Taking
 from surefoot.app.store.queries import JOB_OF_A_MOVE, STATE
 from surefoot.app.store.session import insert_or
 from surefoot.app.store.tables import (
@@ -52,7 +53,6 @@ from surefoot.app.store.tables import (
     tenants,
     workers,
 )
-from surefoot.app.store.taking import Taking
 from surefoot.app.store.types import AnyRow, one_of, results_by_step
 
 o = operations.c

@@ -14,11 +14,11 @@ from sqlalchemy import Engine
 from surefoot.app.access.keys import ensure_admin
 from surefoot.app.config import WEB_PORT, Settings, url_of
 from surefoot.app.delivery.broker import probe
-from surefoot.app.engine.broker_lost import ring_anew_if_lost
+from surefoot.app.engine.relay.broker_lost import ring_anew_if_lost
 from surefoot.app.errors import TryLater
 from surefoot.app.metrics.files import clean
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store import migrate, shape
+from surefoot.app.store import migrate, schema_version
 from surefoot.app.store.session import open_engine
 from surefoot.app.supervisor import banner, plugins, ports, runfile, stack
 from surefoot.app.supervisor.home import PRIVATE_UMASK, locked, tighten
@@ -139,7 +139,7 @@ def _choose(settings: Settings, home: Path) -> Chosen:
 
 
 def _prepare_store(db: Engine, api_key: str) -> None:
-    if shape.current(db) != shape.head():
+    if schema_version.current(db) != schema_version.head():
         migrate.upgrade(db)
     ensure_admin(db, api_key)
 

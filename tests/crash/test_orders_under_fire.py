@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from surefoot.web.bell import WAIT_S
+from surefoot.web.publishing import WAIT_S
 from tests.support.files import text_of
 from tests.support.freezing import frozen_in_mid_charge
 from tests.support.orders import Shop

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from surefoot.app.engine.perform import UNKNOWN_JOB
+from surefoot.app.engine.worker.execute import UNKNOWN_JOB
 from tests.support.linked import QUICK
 from tests.support.orders import Shop
 from tests.support.postgres_server import PostgresServer

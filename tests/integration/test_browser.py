@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.store.views import list_jobs
-from surefoot.web.door import EXTENSION
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import Shop
 from tests.integration.test_http_polling import statements
 from tests.support.browser import PATIENCE_MS, browser  # noqa: F401 - a fixture

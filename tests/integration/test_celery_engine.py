@@ -21,11 +21,11 @@ from surefoot.app.config import Settings
 from surefoot.app.delivery.broker import probe
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.dispatch import ring
 from surefoot.app.engine.invariants import violations
-from surefoot.app.engine.perform import UNKNOWN_JOB
-from surefoot.app.engine.submit import Submission, submit
-from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.submit import Submission, submit
+from surefoot.app.engine.relay.relay import Sweeper
+from surefoot.app.engine.worker.execute import UNKNOWN_JOB
 from surefoot.app.rules.planner import Chain, Message
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry

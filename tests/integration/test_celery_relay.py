@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from surefoot.app.config import Settings
-from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.ids import new_id

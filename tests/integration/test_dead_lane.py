@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from surefoot.app.delivery.dead_lane import DeadLane
-from surefoot.app.engine import redrive
-from surefoot.app.engine.mirror import Mirror
+from surefoot.app.engine.operators import redrive
+from surefoot.app.engine.relay.dead_letter_queue import Mirror
 from surefoot.app.errors import BrokerUnavailable, DefinitionError, SettingsError
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry

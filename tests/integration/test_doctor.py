@@ -24,8 +24,9 @@ from surefoot.app.config import Settings
 from surefoot.app.doctor import Finding, Level, examine
 from surefoot.app.doctor import broker as broker_part
 from surefoot.app.doctor.broker import _version as broker_version
-from surefoot.app.engine import keep, quarantine
-from surefoot.app.engine.keep import register_worker
+from surefoot.app.engine.worker import leases as keep
+from surefoot.app.engine.worker import quarantine
+from surefoot.app.engine.worker.leases import register_worker
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import Rejected

@@ -12,7 +12,8 @@ import pytest
 
 from surefoot.app.access import keys, tenants
 from surefoot.app.access.principal import Role
-from surefoot.app.engine import decide, keep, owning, quarantine
+from surefoot.app.engine.operators import assignment, decisions
+from surefoot.app.engine.worker import leases, quarantine
 from surefoot.web.security import POLICY
 from tests.contract.views.shop import GOOD
 from tests.support.house import House
@@ -88,7 +89,7 @@ class Scribbled(House):
             ctx.progress(0.5, LONG)
             return LONG
 
-        keep.register_worker(
+        leases.register_worker(
             shop.db, LONG[:60], host=BAD, pid=1, lanes=["nowhere"], digests=[], concurrency=1
         )
         shop.drain()
@@ -97,9 +98,9 @@ class Scribbled(House):
         script["reserve_stock", "undo"] = [broken(LONG)] * 10
         asked = shop.order(**more)
         assert shop.land(asked) == "attention"
-        owning.assign(shop.db, asked, LONG, LONG)
+        assignment.assign(shop.db, asked, LONG, LONG)
         cancelled = shop.order(**more)
-        decide.cancel(shop.db, shop.settings, cancelled, LONG)
+        decisions.cancel(shop.db, shop.settings, cancelled, LONG)
         shop.drain()
         script["charge_card", "undo"] = [broken(LONG)] * 2
         decided = shop.order(**more)
@@ -107,7 +108,7 @@ class Scribbled(House):
             shop.deliver(shop.next(f"shop.{step}"))
         shop.cancel(decided)
         assert shop.land(decided) == "attention"
-        decide.waive(shop.db, shop.letters(decided)[0].id, LONG, LONG)
+        decisions.waive(shop.db, shop.letters(decided)[0].id, LONG, LONG)
         script["create_order", "action"] = [broken(LONG)]
         waits = shop.order(**more)
         shop.deliver(shop.next("shop.create_order"))

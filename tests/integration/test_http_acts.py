@@ -14,7 +14,7 @@ from flask import Flask
 from surefoot.app.access import keys
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
-from surefoot.app.engine import quarantine
+from surefoot.app.engine.worker import quarantine
 from surefoot.app.store.acts import Asked
 from surefoot.app.store.views.acts import acts_view
 from tests.contract.views.shop import Caller, Shop

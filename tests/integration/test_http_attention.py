@@ -10,7 +10,7 @@ from flask import Flask
 
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
-from surefoot.app.engine import quarantine
+from surefoot.app.engine.worker import quarantine
 from surefoot.app.gauges import Gauges
 from tests.contract.views.shop import Caller, Shop
 

@@ -10,7 +10,7 @@ from flask import Flask
 from structlog.testing import capture_logs
 
 from surefoot.app.saga.outcomes import Rejected
-from surefoot.web.door import EXTENSION
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import GOOD, Caller, Shop
 
 JOBS = "/api/v1/jobs"

@@ -18,10 +18,10 @@ from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.store.ids import operation_id
 from surefoot.app.store.tables import dead_letters, history, jobs, operations
 from surefoot.app.store.views import counts, job_view, list_jobs
-from surefoot.web.door import EXTENSION
 from surefoot.web.pages import job as job_page
 from surefoot.web.pages import turning
 from surefoot.web.pages.jobs import BADGES
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.integration.test_http_polling import statements
 from tests.support.gallery import Gallery

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from surefoot.app.access import keys
-from surefoot.app.engine import quarantine
+from surefoot.app.engine.worker import quarantine
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import open_engine
 from tests.contract.store.test_migrations import upgrade_to

@@ -15,7 +15,7 @@ from flask import Flask
 from sqlalchemy import Engine, event
 
 from surefoot.app.access import keys
-from surefoot.app.engine import port
+from surefoot.app.engine.worker import handle
 from surefoot.app.errors import NotFound
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.outcomes import NotYet, Rejected
@@ -23,7 +23,7 @@ from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import transaction
 from surefoot.app.store.updates import wait_for_version
 from surefoot.app.store.views import Polls, job_revision, job_view, job_with_revision
-from surefoot.web.door import EXTENSION
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import Caller, Shop
 
 JOBS = "/api/v1/jobs"
@@ -36,7 +36,7 @@ def shop_url(ready_url: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _every_progress_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port, "PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr(handle, "PROGRESS_EVERY_S", 0.0)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import open_engine
 from surefoot.app.store.views import Polls, job_revision
 from surefoot.app.store.views.revision import Revision
-from surefoot.web.door import EXTENSION
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import Caller, Shop
 from tests.support.postgres_server import PostgresServer
 from tests.support.waiting import wait_until

@@ -11,11 +11,12 @@ from flask import Flask
 
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
-from surefoot.app.engine import late, reconcile
+from surefoot.app.engine.reconcile import run as reconcile
+from surefoot.app.engine.relay import sla
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import reconciliations
 from surefoot.app.store.session import reading
-from surefoot.web.door import EXTENSION
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import Caller, Shop
 
 LIST, RUN = "/api/v1/reconciliations", "/api/v1/reconcile"
@@ -25,7 +26,7 @@ LATE_S = 3601.0
 def late_job(shop: Shop) -> str:
     job = shop.order()
     shop.let_pass(LATE_S)
-    late.act_on_batch(shop.db, shop.settings, None, "test")
+    sla.act_on_batch(shop.db, shop.settings, None, "test")
     return job
 
 
@@ -44,7 +45,7 @@ def test_given_findings_when_listed_then_pages_and_open_ones_alone_unless_asked(
         f"/api/v1/jobs/{second}",
     )
     assert shop.land(first) == shop.land(second) == "completed"
-    late.close_landed(shop.db, "", 10, "test")
+    sla.close_landed(shop.db, "", 10, "test")
     assert operator.get(LIST).get_json()["items"] == []
     closed = operator.get(f"{LIST}?open=false").get_json()["items"][1]
     assert (closed["job"], closed["closed_why"]) == (first, "the job has ended")

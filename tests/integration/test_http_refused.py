@@ -16,8 +16,8 @@ from surefoot.app.config import Settings
 from surefoot.app.errors import SettingsError
 from surefoot.app.store.session import open_engine
 from surefoot.web import create_app
-from surefoot.web.api.kinds import KINDS
-from surefoot.web.door import EXTENSION
+from surefoot.web.api.problem_types import KINDS
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.stores import migrate
 
@@ -272,7 +272,7 @@ def test_given_a_mistake_of_ours_when_it_happens_then_500_that_tells_nothing_but
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError(f"card {GOOD['card']} in a message")
 
-    monkeypatch.setattr("surefoot.app.engine.entrance.submit", broken)
+    monkeypatch.setattr("surefoot.app.engine.jobs.intake.submit", broken)
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     answer = user.submit(headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     told = problem(answer, 500, "internal-error")

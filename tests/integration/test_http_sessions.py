@@ -17,8 +17,8 @@ from sqlalchemy import select
 from surefoot.app.access import keys
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import sessions
-from surefoot.web.door import EXTENSION
 from surefoot.web.pages import job as job_page
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import Shop
 from tests.support.plans import heard
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from surefoot.app.store.session import TRANSACTION_TRIES, reading
 from surefoot.app.store.tables import jobs
-from surefoot.web.door import EXTENSION
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import Caller, Shop
 from tests.support.wire import Wire
 

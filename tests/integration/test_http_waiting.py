@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from surefoot.app.supervisor import commands
-from surefoot.web.api import answers
+from surefoot.web.api import responses
 from surefoot.web.factory import WAITING_SHARE
 from tests.contract.views.shop import Shop
 from tests.support.waiting import wait_until
@@ -19,7 +19,7 @@ from tests.support.web_process import web_process
 
 WAITING = commands.WEB_THREADS  # as many as there are threads
 PLACES = commands.WEB_THREADS // WAITING_SHARE
-WAIT_S = answers.WAIT_MOST_S
+WAIT_S = responses.WAIT_MOST_S
 SOON_S = (
     WAIT_S / 2
 )  # less than a waiting request is held for, far more than a plain one takes on a busy machine

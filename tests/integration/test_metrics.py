@@ -16,13 +16,13 @@ from surefoot.app import gauges, metrics
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
 from surefoot.app.clock import after
-from surefoot.app.engine import quarantine
 from surefoot.app.engine.invariants import INVARIANTS, Scope, violations
-from surefoot.app.engine.keep import register_worker
+from surefoot.app.engine.worker import quarantine
+from surefoot.app.engine.worker.leases import register_worker
 from surefoot.app.metrics import counters
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.store.tables import lock_waiters, locks
-from surefoot.app.store.views import standing
+from surefoot.app.store.views import stats
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.plans import first_plan, served
 
@@ -283,12 +283,12 @@ def test_given_a_row_that_breaks_an_invariant_when_asked_with_a_scope_then_found
 
 
 LOOKS: dict[str, tuple[Callable[[Connection], Any], str]] = {
-    "open jobs": (standing.open_states, "ix_jobs_open"),
-    "definitions of open jobs": (standing.open_versions, "ix_jobs_open"),
-    "lanes": (standing.lanes, "ix_operations_queue_by"),
-    "letters": (standing.letters, "ix_dead_letters_|uq_dead_letters_open"),
-    "workers": (standing.live_workers, "ix_workers_seen"),
-    "locks": (standing.locks, "pk_lock_waiters|sqlite_autoindex_lock_waiters"),
+    "open jobs": (stats.open_states, "ix_jobs_open"),
+    "definitions of open jobs": (stats.open_versions, "ix_jobs_open"),
+    "lanes": (stats.lanes, "ix_operations_queue_by"),
+    "letters": (stats.letters, "ix_dead_letters_|uq_dead_letters_open"),
+    "workers": (stats.live_workers, "ix_workers_seen"),
+    "locks": (stats.locks, "pk_lock_waiters|sqlite_autoindex_lock_waiters"),
 }
 
 

@@ -17,16 +17,17 @@ from pydantic import BaseModel
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
-from surefoot.app.engine import keep, late, quarantine
+from surefoot.app.engine.relay import sla
+from surefoot.app.engine.worker import leases, quarantine
 from surefoot.app.errors import DefinitionError
 from surefoot.app.saga.outcomes import NotYet, Rejected
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store.letters import Meant
-from surefoot.app.store.views.letters import letters_view
-from surefoot.web.api import answers, requests
-from surefoot.web.api.described import Description, description_of
+from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.views.dead_letters import letters_view
+from surefoot.web.api import requests, responses
 from surefoot.web.api.document import document
-from surefoot.web.api.kinds import KINDS
+from surefoot.web.api.documented import Description, description_of
+from surefoot.web.api.problem_types import KINDS
 from surefoot.web.pages.docs import entries_of
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.web_server import served
@@ -348,7 +349,7 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check(
         "quarantine_discard", caller.post(f"/api/v1/quarantine/{message}/discard", {"reason": "w"})
     )
-    keep.register_worker(
+    leases.register_worker(
         shop.db, "boot", host="here", pid=7, lanes=["orders"], digests=["d"], concurrency=2
     )
     check("workers_index", caller.get("/api/v1/workers"))
@@ -356,7 +357,7 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check("locks_index", caller.get("/api/v1/locks"))
     check("locks_index", Caller(app, shop.key()).get("/api/v1/locks"))
     shop.let_pass(3601)
-    late.act_on_batch(shop.db, shop.settings, None, "test")
+    sla.act_on_batch(shop.db, shop.settings, None, "test")
     check("reconciliations_index", caller.get("/api/v1/reconciliations?limit=1"))
     check("reconciliations_index", caller.get("/api/v1/reconciliations?open=maybe"))
     check("reconciliations_run", caller.post("/api/v1/reconcile"))
@@ -500,7 +501,7 @@ def _fits(saga: Any) -> bool:
 def test_given_anything_when_sent_then_every_answer_is_as_documented(
     shop: Shop, app: Flask, max_examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "WAIT_MOST_S", 0)
+    monkeypatch.setattr(responses, "WAIT_MOST_S", 0)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with served(app) as url:
         fuzzed = Fuzzed(shop, app, url, max_examples)

@@ -9,13 +9,13 @@ from flask import Flask
 
 from surefoot.app.config import Settings
 from surefoot.app.delivery import trial
-from surefoot.app.engine import keep
+from surefoot.app.engine.worker import leases
 from surefoot.app.errors import SettingsError, StoreUnavailable
 from surefoot.app.store.leases import acquire
 from surefoot.app.store.views.health import RELAY
 from surefoot.web import opening
-from surefoot.web.door import EXTENSION
 from surefoot.web.factory import create_app
+from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.ports import free_port
 from tests.support.stores import migrate
@@ -135,13 +135,13 @@ def test_given_live_workers_that_consume_nothing_when_health_is_asked_then_degra
     monkeypatch.setattr(trial, "write", lambda url, patience_s: None)
     nobody = Caller(shop.web(broker_url="redis://127.0.0.1:1/0"), None)
     acquire(shop.db, RELAY, "here:1:x", 60.0)
-    keep.register_worker(
+    leases.register_worker(
         shop.db, "b", host="here", pid=1, lanes=["mail", "orders"], digests=["d"], concurrency=2
     )
     every = ("mail", "mail.undo", "orders", "orders.undo")
 
     def told(consuming: tuple[str, ...] | None, children: int | None) -> tuple[str, int]:
-        keep.worker_seen(shop.db, "b", (), keep.AtWork(consuming, children))
+        leases.worker_seen(shop.db, "b", (), leases.AtWork(consuming, children))
         found = nobody.get("/healthz").get_json()
         return found["status"], found["idle_queues"]
 
@@ -150,7 +150,7 @@ def test_given_live_workers_that_consume_nothing_when_health_is_asked_then_degra
     assert told(every[:3], 2) == ("degraded", 1)
     assert told((), 2) == ("degraded", 4)
     assert told(every, 0) == ("degraded", 4)
-    keep.register_worker(
+    leases.register_worker(
         shop.db, "c", host="here", pid=2, lanes=["mail", "orders"], digests=["d"], concurrency=2
     )
     assert told(every, 0) == ("ok", 0)  # another worker serves them

@@ -20,7 +20,8 @@ from werkzeug.routing import Rule
 
 from surefoot.app.access import keys, sessions, tenants
 from surefoot.app.access.principal import Role
-from surefoot.app.engine import owning, quarantine
+from surefoot.app.engine.operators import assignment
+from surefoot.app.engine.worker import quarantine
 from surefoot.app.store import reconciliations
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
@@ -131,7 +132,7 @@ class House:
             shop.deliver(shop.next(f"shop.{step}"))
         shop.cancel(asked)
         assert shop.land(asked) == "attention"
-        owning.assign(shop.db, asked, words["owner"], "test")
+        assignment.assign(shop.db, asked, words["owner"], "test")
         script["charge_card", "action"] = [RuntimeError(words["error"])] * 5
         failed = shop.order(**more)
         assert shop.land(failed) == "failed"

@@ -13,20 +13,15 @@ from sqlalchemy import case, select, update
 
 import surefoot.app.participant.barrier  # noqa: F401
 from surefoot.app.clock import now
-from surefoot.app.engine import (
-    advance,
-    attempt,
-    failures,
-    findings,
-    learning,
-    perform,
-    rerun,
-    turn,
-)
-from surefoot.app.engine.asking import Asking
-from surefoot.app.engine.broker_lost import BrokerLost
-from surefoot.app.engine.lost import Lost
-from surefoot.app.engine.move import Move
+from surefoot.app.engine.jobs import compensation, release
+from surefoot.app.engine.jobs import operations as attempt
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.operators import resubmit
+from surefoot.app.engine.reconcile import findings
+from surefoot.app.engine.reconcile.effects import Asking
+from surefoot.app.engine.relay.broker_lost import BrokerLost
+from surefoot.app.engine.relay.lost_messages import Lost
+from surefoot.app.engine.worker import execute, failures, recovery
 from surefoot.app.rules import planner
 from surefoot.app.rules.states import Dir, Kind, OpState
 from surefoot.app.saga.context import Context
@@ -209,13 +204,13 @@ def an_empty_undo_leaves_no_tombstone() -> Iterator[None]:
 
 @planted
 def a_completion_releases_twice() -> Iterator[None]:
-    real = advance.release
+    real = release.release
 
     def twice(move: Any, step: str) -> None:
         real(move, step)
         real(move, step)
 
-    with instead(advance, "release", twice):
+    with instead(release, "release", twice):
         yield
 
 
@@ -289,7 +284,7 @@ def a_cancel_overtakes_the_claim_of_the_pivot() -> Iterator[None]:
             None,
         )
 
-    with instead(turn, "past_return", only_done):
+    with instead(compensation, "past_return", only_done):
         yield
 
 
@@ -306,7 +301,7 @@ def a_turn_does_not_look_at_what_is_about_to_be_confirmed() -> Iterator[None]:
             None,
         )
 
-    with instead(turn, "past_return", only_begun):
+    with instead(compensation, "past_return", only_begun):
         yield
 
 
@@ -394,7 +389,7 @@ def a_step_that_failed_for_good_is_tried_again() -> Iterator[None]:
 
 @planted
 def a_decision_ends_a_job_that_has_ended() -> Iterator[None]:
-    with instead(advance, "ENDED", ()):
+    with instead(release, "ENDED", ()):
         yield
 
 
@@ -424,32 +419,32 @@ def an_undo_that_fails_takes_the_place_of_why_the_job_failed() -> Iterator[None]
 
 @planted
 def what_may_have_happened_and_cannot_be_asked_is_done_once_more() -> Iterator[None]:
-    with instead(learning, "_again", lambda asked: asked.make()):
+    with instead(recovery, "_again", lambda asked: asked.make()):
         yield
 
 
 @planted
 def a_probe_in_doubt_before_an_undo_counts_as_never() -> Iterator[None]:
-    real = learning._what_happened
+    real = recovery._what_happened
 
     def taken_for_never(asked: Any) -> Any:
         learnt = real(asked)
         return None if isinstance(learnt, attempt.Failure) else learnt
 
-    with instead(learning, "_what_happened", taken_for_never):
+    with instead(recovery, "_what_happened", taken_for_never):
         yield
 
 
 @planted
 def a_probe_in_doubt_is_taken_for_a_no_and_the_step_is_done_again() -> Iterator[None]:
-    real = learning._again
+    real = recovery._again
 
     def done_again(asked: Any) -> Any:
         answer = real(asked)
         in_doubt = isinstance(answer, attempt.Failure) and answer.how == "transient"
         return asked.make() if in_doubt else answer
 
-    with instead(learning, "_again", done_again):
+    with instead(recovery, "_again", done_again):
         yield
 
 
@@ -458,9 +453,9 @@ def a_replay_that_is_refused_fails_the_undo() -> Iterator[None]:
     def replayed(asked: Any) -> Any:
         context = replace(asked.context, kind=Kind.ACTION)
         given = (asked.work.input, asked.results, None)
-        return learning.invoke(asked.saga, asked.node.name, Kind.ACTION, context, *given)
+        return recovery.invoke(asked.saga, asked.node.name, Kind.ACTION, context, *given)
 
-    with instead(learning, "_replayed", replayed):
+    with instead(recovery, "_replayed", replayed):
         yield
 
 
@@ -478,13 +473,13 @@ def a_claim_takes_a_job_of_another_version() -> Iterator[None]:
 
 @planted
 def a_job_runs_without_its_locks() -> Iterator[None]:
-    with instead(perform, "take_locks", lambda *args: None):
+    with instead(execute, "take_locks", lambda *args: None):
         yield
 
 
 @planted
 def a_job_is_run_again_however_often_it_is_asked_for() -> Iterator[None]:
-    with instead(rerun, "_may_run_again", lambda *args: None):
+    with instead(resubmit, "_may_run_again", lambda *args: None):
         yield
 
 

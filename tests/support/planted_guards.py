@@ -11,9 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from surefoot.app.engine import attempt, decide, rerun
-from surefoot.app.engine.broker_lost import BrokerLost
 from surefoot.app.engine.isolation import Isolated
+from surefoot.app.engine.jobs import operations
+from surefoot.app.engine.operators import decisions, resubmit
+from surefoot.app.engine.relay.broker_lost import BrokerLost
 from surefoot.app.store import queries
 from tests.support.world import ListBroker
 
@@ -41,30 +42,32 @@ def read_as(**columns: Any) -> Iterator[None]:
 
 @guard
 def a_hand_back_queues_what_was_told_to_stop() -> Iterator[None]:
-    real = attempt.hand_back
+    real = operations.hand_back
 
     def forgetful(*args: Any) -> Any:
         with read_as(stop=False):
             return real(*args)
 
-    with mock.patch.object(attempt, "hand_back", forgetful):
+    with mock.patch.object(operations, "hand_back", forgetful):
         yield
 
 
 @guard
 def a_zombie_parks_what_another_runs() -> Iterator[None]:
-    real = attempt.park
+    real = operations.park
 
     def parks(db: Any, held: Any, seconds: float) -> Any:
         with ExitStack() as stack:
-            end = attempt.updates.end_running_operation
+            end = operations.updates.end_running_operation
             stack.enter_context(read_as(token=held.token))
             stack.enter_context(
-                mock.patch.object(attempt.updates, "end_running_operation", _whoever_holds_it(end))
+                mock.patch.object(
+                    operations.updates, "end_running_operation", _whoever_holds_it(end)
+                )
             )
             return real(db, held, seconds)
 
-    with mock.patch.object(attempt, "park", parks):
+    with mock.patch.object(operations, "park", parks):
         yield
 
 
@@ -78,7 +81,7 @@ def _whoever_holds_it(end: Callable[..., Any]) -> Callable[..., Any]:
 
 @guard
 def a_decision_is_taken_about_what_runs() -> Iterator[None]:
-    real = decide.updates.decide_failed_operation
+    real = decisions.updates.decide_failed_operation
 
     def whatever_its_state(tx: Any, operation_id: str, values: dict[str, Any]) -> Any:
         o = queries.operations
@@ -90,8 +93,8 @@ def a_decision_is_taken_about_what_runs() -> Iterator[None]:
         )
 
     with (
-        mock.patch.object(decide, "_only_given_up"),
-        mock.patch.object(decide.updates, "decide_failed_operation", whatever_its_state),
+        mock.patch.object(decisions, "_only_given_up"),
+        mock.patch.object(decisions.updates, "decide_failed_operation", whatever_its_state),
     ):
         yield
 
@@ -104,7 +107,7 @@ def a_decision_is_taken_about_a_letter_that_holds_no_job() -> Iterator[None]:
 
 @guard
 def a_decision_is_taken_about_a_job_that_has_ended() -> Iterator[None]:
-    with mock.patch.object(decide, "ENDED", ()):
+    with mock.patch.object(decisions, "ENDED", ()):
         yield
 
 
@@ -122,7 +125,7 @@ def letters_read_as(**columns: Any) -> Iterator[None]:
 
 @guard
 def two_send_one_letter_back_and_both_are_obeyed() -> Iterator[None]:
-    with mock.patch.object(rerun, "_is_open", return_value=True):
+    with mock.patch.object(resubmit, "_is_open", return_value=True):
         yield
 
 

@@ -16,17 +16,17 @@ from sqlalchemy import Engine, func, select, text
 
 from surefoot.app.clock import UtcDateTime
 from surefoot.app.config import Settings
-from surefoot.app.engine import attempt as attempts
-from surefoot.app.engine import decide
-from surefoot.app.engine.attempt import Attempt, Ended
-from surefoot.app.engine.dispatch import Publishes, ring
-from surefoot.app.engine.entrance import Entrance
 from surefoot.app.engine.invariants import violations
-from surefoot.app.engine.parcel import Parcel, parcels
-from surefoot.app.engine.perform import perform, run_on
-from surefoot.app.engine.submit import Submission, submit
-from surefoot.app.engine.sweep import Sweeper
-from surefoot.app.engine.work import Delivery, Performed
+from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.intake import Entrance
+from surefoot.app.engine.jobs.operations import Attempt, Ended
+from surefoot.app.engine.jobs.submit import Submission, submit
+from surefoot.app.engine.operators import decisions
+from surefoot.app.engine.relay.relay import Sweeper
+from surefoot.app.engine.worker.delivery import Delivery, Performed
+from surefoot.app.engine.worker.execute import perform, run_on
+from surefoot.app.engine.worker.parcel import Parcel, parcels
 from surefoot.app.errors import BrokerUnavailable
 from surefoot.app.rules.planner import Plan
 from surefoot.app.rules.states import Kind
@@ -38,6 +38,7 @@ from surefoot.app.saga.policies import Retry
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import queries
 from surefoot.app.store.catalogue import register
+from surefoot.app.store.claims import Taking
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import (
@@ -49,7 +50,6 @@ from surefoot.app.store.tables import (
     operations,
     tenants,
 )
-from surefoot.app.store.taking import Taking
 from tests.support.stores import open_new_store
 
 BOOT = "world"
@@ -215,8 +215,8 @@ class World:
         ring(self.db, self.broker, submitted.plan)
         return submitted.job_id
 
-    def cancel(self, job_id: str) -> decide.Decision:
-        return self.rung(decide.cancel(self.db, self.settings, job_id, "test"))
+    def cancel(self, job_id: str) -> decisions.Decision:
+        return self.rung(decisions.cancel(self.db, self.settings, job_id, "test"))
 
     def rung(self, decision: Any) -> Any:
         ring(self.db, self.broker, decision.plan)

@@ -15,9 +15,9 @@ from types import ModuleType
 import pytest
 
 from surefoot.app.drill.run import drill
-from surefoot.app.saga.advice import advice
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.lint import mistakes
+from surefoot.app.saga.lint_warnings import advice
 
 ROOT = Path(__file__).parents[2]
 WRITING = ROOT / "docs" / "writing-a-saga.md"

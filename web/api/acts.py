@@ -13,10 +13,10 @@ from surefoot.app.store.views.names import API
 from surefoot.web.api import parameters as p
 from surefoot.web.api import requests
 from surefoot.web.api.auth import needs, principal
-from surefoot.web.api.described import Answer, Parameter, described
+from surefoot.web.api.documented import Answer, Parameter, described
 from surefoot.web.api.pages import Pages
 from surefoot.web.api.shapes import acts as shapes
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 routes = Blueprint("acts", __name__, url_prefix=f"{API}/acts")
 _TIME = {"type": "string", "format": "date-time"}

@@ -5,17 +5,17 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from surefoot.app.access.principal import Role
-from surefoot.app.engine import owning
+from surefoot.app.engine.operators import assignment
 from surefoot.app.store.views import job_view
 from surefoot.app.store.views.names import API
 from surefoot.web.api import parameters as p
 from surefoot.web.api import requests
-from surefoot.web.api.answers import job_answer
 from surefoot.web.api.auth import needs, principal
-from surefoot.web.api.described import described
+from surefoot.web.api.documented import described
 from surefoot.web.api.jobs import nothing_said
+from surefoot.web.api.responses import job_answer
 from surefoot.web.body import read_json
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 routes = Blueprint("attention", __name__, url_prefix=f"{API}/jobs/<job_id>/attention")
 
@@ -33,7 +33,7 @@ routes = Blueprint("attention", __name__, url_prefix=f"{API}/jobs/<job_id>/atten
 def take(job_id: str) -> Response:
     _mine(job_id)
     nothing_said()
-    owning.take(door().db, job_id, principal().actor)
+    assignment.take(door().db, job_id, principal().actor)
     return _said(job_id, "It is assigned to you.")
 
 
@@ -45,7 +45,7 @@ def take(job_id: str) -> Response:
 def assign(job_id: str) -> Response:
     _mine(job_id)
     owner = requests.checked(requests.Owner, read_json(request, door().settings.body_bytes)).owner
-    owning.assign(door().db, job_id, owner, principal().actor)
+    assignment.assign(door().db, job_id, owner, principal().actor)
     return _said(job_id, f"{owner} has it.")
 
 
@@ -62,7 +62,7 @@ def assign(job_id: str) -> Response:
 def release(job_id: str) -> Response:
     _mine(job_id)
     nothing_said()
-    owning.release(door().db, job_id, principal().actor)
+    assignment.release(door().db, job_id, principal().actor)
     return _said(job_id, "Nobody is assigned now.")
 
 

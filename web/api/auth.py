@@ -14,8 +14,8 @@ from surefoot.app.access.principal import Principal, Role
 from surefoot.web import rates
 from surefoot.web.address import client_address, is_secure
 from surefoot.web.api.problems import Problem
-from surefoot.web.door import door
 from surefoot.web.security import check_origin
+from surefoot.web.services import door
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -18,13 +18,13 @@ from surefoot.app.errors import DefinitionError
 from surefoot.app.store.views.names import API
 from surefoot.web.address import ANY_HOST
 from surefoot.web.api.auth import is_open, open_to_all, role_of
-from surefoot.web.api.described import Answer, Description, described, description_of
-from surefoot.web.api.kinds import KINDS
+from surefoot.web.api.documented import Answer, Description, described, description_of
+from surefoot.web.api.problem_types import KINDS
 from surefoot.web.api.problems import MEDIA_TYPE
 from surefoot.web.api.shapes.problems import Problem
-from surefoot.web.door import EXTENSION as DOOR
 from surefoot.web.kept import Kept
 from surefoot.web.rates import UNBOUNDED
+from surefoot.web.services import EXTENSION as DOOR
 
 routes = Blueprint("document", __name__)
 EXTENSION = "surefoot.document"

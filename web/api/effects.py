@@ -8,19 +8,19 @@ from typing import ParamSpec, TypeVar
 from flask import Blueprint, Response, request
 
 from surefoot.app.access.principal import Role
-from surefoot.app.engine import decide
+from surefoot.app.engine.operators import decisions
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.store.views import effects_view, job_view
 from surefoot.app.store.views.names import API
 from surefoot.web.api import parameters as p
-from surefoot.web.api.answers import answer, job_answer
 from surefoot.web.api.auth import needs, principal
-from surefoot.web.api.described import Answer, described
+from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.requests import Reason, checked
+from surefoot.web.api.responses import answer, job_answer
 from surefoot.web.api.shapes import effects as shapes
 from surefoot.web.body import read_json
-from surefoot.web.deciding import RETRY, carry_out
-from surefoot.web.door import door
+from surefoot.web.dead_letter_actions import RETRY, carry_out
+from surefoot.web.services import door
 
 routes = Blueprint("effects", __name__, url_prefix=f"{API}/jobs/<job_id>/effects")
 P = ParamSpec("P")
@@ -80,7 +80,7 @@ def _decide(job_id: str, step: str, word: str) -> Response:
         raise NotFound("This job has no step of that name.")
     reason = checked(Reason, read_json(request, here.settings.body_bytes)).reason
     try:
-        letter = decide.letter_of(here.db, job_id, step)
+        letter = decisions.letter_of(here.db, job_id, step)
     except NotFound as error:
         raise Conflict(error.message) from error
     done = carry_out(word, job_id, letter, reason)

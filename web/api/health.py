@@ -11,15 +11,15 @@ from flask import Blueprint, Response
 
 from surefoot.app.delivery import trial
 from surefoot.app.errors import SettingsError, StoreUnavailable
-from surefoot.app.store import shape
+from surefoot.app.store import schema_version
 from surefoot.app.store.views.health import health_view, oldest_ready_s
 from surefoot.web.api import parameters as p
-from surefoot.web.api.answers import answer
 from surefoot.web.api.auth import open_to_all
-from surefoot.web.api.described import Answer, described
+from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.problems import Problem
+from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import health as shapes
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 routes = Blueprint("health", __name__)
 BROKER_S = 0.5
@@ -55,7 +55,7 @@ def livez() -> Response:
 )
 def readyz() -> Response:
     try:
-        shape.check(door().db)
+        schema_version.check(door().db)
     except SettingsError as error:
         raise Problem("unavailable", error.message) from error
     return answer({"status": "ready"})

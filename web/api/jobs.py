@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from surefoot.app.access.principal import Role
-from surefoot.app.engine import decide
-from surefoot.app.engine.redrive import redrive_job
-from surefoot.app.engine.rerun import Asked
-from surefoot.app.engine.submit import Submitted
+from surefoot.app.engine.jobs.submit import Submitted
+from surefoot.app.engine.operators import decisions
+from surefoot.app.engine.operators.redrive import redrive_job
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import NotFound
 from surefoot.app.explain import why
 from surefoot.app.rules.states import ENDED
@@ -17,14 +17,14 @@ from surefoot.app.store.views.names import API
 from surefoot.web.accept import accept
 from surefoot.web.api import parameters as p
 from surefoot.web.api import requests
-from surefoot.web.api.answers import answer, job_answer, unchanged_job, wait_for_end
 from surefoot.web.api.auth import check_key, check_session, checks_its_key, principal
-from surefoot.web.api.described import Answer, described
+from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.pages import Pages
 from surefoot.web.api.problems import FAULTS_MOST, Problem
+from surefoot.web.api.responses import answer, job_answer, unchanged_job, wait_for_end
 from surefoot.web.api.shapes import jobs as shapes
 from surefoot.web.body import read_json, read_optional_object
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 routes = Blueprint("jobs", __name__, url_prefix=f"{API}/jobs")
 HISTORY_MOST = 2**31 - 1
@@ -181,7 +181,7 @@ def cancel(job_id: str) -> Response:
     nothing_said()
     here, who = door(), principal()
     job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
-    decision = decide.cancel(here.db, here.settings, job_id, who.actor)
+    decision = decisions.cancel(here.db, here.settings, job_id, who.actor)
     here.bell.ring(decision.plan)
     return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": decision.message}, 202)
 

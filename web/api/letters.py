@@ -6,20 +6,20 @@ from flask import Blueprint, Response, request
 from werkzeug.routing import BaseConverter
 
 from surefoot.app.access.principal import Role
-from surefoot.app.engine import redrive
-from surefoot.app.store.letters import Meant
-from surefoot.app.store.views.letters import letter_view, letters_view
+from surefoot.app.engine.operators import redrive
+from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.views.dead_letters import letter_view, letters_view
 from surefoot.app.store.views.names import API, job_links
 from surefoot.web.api import parameters as p
 from surefoot.web.api import requests
-from surefoot.web.api.answers import answer
 from surefoot.web.api.auth import needs, principal
-from surefoot.web.api.described import Answer, described
+from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.pages import pages_of_letters
+from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import letters as shapes
 from surefoot.web.body import read_json
-from surefoot.web.deciding import carry_out
-from surefoot.web.door import door
+from surefoot.web.dead_letter_actions import carry_out
+from surefoot.web.services import door
 
 routes = Blueprint("letters", __name__, url_prefix=f"{API}/dead-letters")
 

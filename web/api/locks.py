@@ -13,10 +13,10 @@ from surefoot.app.store.views.names import API
 from surefoot.web.api import parameters as p
 from surefoot.web.api import requests
 from surefoot.web.api.auth import needs, principal
-from surefoot.web.api.described import Answer, described
+from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.pages import Pages
 from surefoot.web.api.shapes import locks as shapes
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 EPOCH = datetime.fromtimestamp(0, UTC)  # cursors carry a time, and this list does not go by one
 routes = Blueprint("locks", __name__, url_prefix=f"{API}/locks")

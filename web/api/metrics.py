@@ -7,8 +7,8 @@ from flask import Blueprint, Response, current_app
 from surefoot.app.access.principal import Role
 from surefoot.app.gauges import CONTENT_TYPE, Gauges
 from surefoot.web.api.auth import needs
-from surefoot.web.api.described import Answer, described
-from surefoot.web.door import door
+from surefoot.web.api.documented import Answer, described
+from surefoot.web.services import door
 
 routes = Blueprint("metrics", __name__)
 EXTENSION = "surefoot_gauges"

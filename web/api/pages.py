@@ -10,10 +10,10 @@ from flask import Response, request
 
 from surefoot.app.access.signing import Position
 from surefoot.app.errors import RequestError
-from surefoot.app.store.letters import Meant
-from surefoot.web.api.answers import answer
+from surefoot.app.store.dead_letters import Meant
 from surefoot.web.api.problems import Problem
-from surefoot.web.door import door
+from surefoot.web.api.responses import answer
+from surefoot.web.services import door
 
 CURSOR_CHARS = 512
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from surefoot.app.engine.letters import WHYS
+from surefoot.app.engine.jobs.dead_letters import WHYS
 from surefoot.app.store.views import SHOWN_STATES
 from surefoot.app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
-from surefoot.web.api.answers import WAIT_MOST_S
-from surefoot.web.api.described import Answer, Parameter
+from surefoot.web.api.documented import Answer, Parameter
+from surefoot.web.api.responses import WAIT_MOST_S
 from surefoot.web.api.shapes import jobs as shapes
 
 TEXT = r"^[^\u0000-\u001f\u007f-\u009f]*$"  # no control characters; other invisible ones are refused too

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from surefoot.app import errors as e
 from surefoot.app.store.session import translated
 from surefoot.app.store.views.names import API
-from surefoot.web.api.kinds import KINDS, OF_STATUS
+from surefoot.web.api.problem_types import KINDS, OF_STATUS
 
 log = structlog.get_logger("surefoot.web")
 FAULTS_MOST = 50  # that one answer names; whoever sent a hundred thousand does not need them all

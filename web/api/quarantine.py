@@ -9,13 +9,13 @@ from surefoot.app.store.views.names import API
 from surefoot.app.store.views.quarantine import discard_message, message_view, quarantine_view
 from surefoot.web.api import parameters as p
 from surefoot.web.api import requests
-from surefoot.web.api.answers import answer
 from surefoot.web.api.auth import needs, principal, tenant_seen
-from surefoot.web.api.described import Answer, Parameter, described
+from surefoot.web.api.documented import Answer, Parameter, described
 from surefoot.web.api.pages import Pages
+from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import quarantine as shapes
 from surefoot.web.body import read_json
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 routes = Blueprint("quarantine", __name__, url_prefix=f"{API}/quarantine")
 STATE = Parameter(

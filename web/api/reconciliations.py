@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy import Connection
 
 from surefoot.app.access.principal import Role
-from surefoot.app.engine import findings
+from surefoot.app.engine.reconcile import findings
 from surefoot.app.errors import Conflict
 from surefoot.app.store import acts, reconciliations
 from surefoot.app.store.acts import Act
@@ -16,14 +16,14 @@ from surefoot.app.store.views.names import API
 from surefoot.app.store.views.reconciliations import finding_view, reconciliations_view
 from surefoot.web.api import parameters as p
 from surefoot.web.api import requests
-from surefoot.web.api.answers import answer
 from surefoot.web.api.auth import needs, principal
-from surefoot.web.api.described import Answer, Parameter, described
+from surefoot.web.api.documented import Answer, Parameter, described
 from surefoot.web.api.jobs import nothing_said
 from surefoot.web.api.pages import Pages
+from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import reconciliations as shapes
 from surefoot.web.body import read_json
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 routes = Blueprint("reconciliations", __name__, url_prefix=API)
 DECIDED = Answer("It is on record; the finding as it stands.", shapes.DecidedFinding)

@@ -7,10 +7,10 @@ from flask import Blueprint, Response
 from surefoot.app.store.views import saga_view, sagas_view
 from surefoot.app.store.views.names import API
 from surefoot.web.api import parameters as p
-from surefoot.web.api.answers import answer
-from surefoot.web.api.described import Answer, described
+from surefoot.web.api.documented import Answer, described
+from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import sagas as shapes
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 routes = Blueprint("sagas", __name__, url_prefix=f"{API}/sagas")
 

@@ -8,11 +8,11 @@ from surefoot.app.access.principal import Role
 from surefoot.app.store.views import workers_view
 from surefoot.app.store.views.names import API
 from surefoot.web.api import parameters as p
-from surefoot.web.api.answers import answer
 from surefoot.web.api.auth import needs
-from surefoot.web.api.described import Answer, described
+from surefoot.web.api.documented import Answer, described
+from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import workers as shapes
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 routes = Blueprint("workers", __name__, url_prefix=f"{API}/workers")
 

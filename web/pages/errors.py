@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, make_response, render_template, request
 
-from surefoot.web.api.kinds import KINDS
+from surefoot.web.api.problem_types import KINDS
 from surefoot.web.api.problems import Problem, body_of
 from surefoot.web.pages.home import unsent
 

@@ -14,12 +14,12 @@ from surefoot.app.saga.inputs import validate_input
 from surefoot.app.store.views import list_jobs, saga_view, sagas_view
 from surefoot.app.texts import to_utf8
 from surefoot.web.accept import accept
-from surefoot.web.api.answers import tagged
 from surefoot.web.api.auth import asked_by_a_page, principal
 from surefoot.web.api.problems import Problem
-from surefoot.web.door import door
+from surefoot.web.api.responses import tagged
 from surefoot.web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
 from surefoot.web.pages.once import key_of, new_key
+from surefoot.web.services import door
 
 routes = Blueprint("home", __name__)
 RECENT = 12

@@ -10,10 +10,10 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from surefoot.app.access.principal import Role
-from surefoot.app.engine import decide, owning
-from surefoot.app.engine.redrive import redrive_job
-from surefoot.app.engine.rerun import Asked
-from surefoot.app.engine.submit import Submitted
+from surefoot.app.engine.jobs.submit import Submitted
+from surefoot.app.engine.operators import assignment, decisions
+from surefoot.app.engine.operators.redrive import redrive_job
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import Conflict, InvalidInput, NotFound, RequestError
 from surefoot.app.explain import why
 from surefoot.app.rules.states import ENDED
@@ -26,23 +26,23 @@ from surefoot.app.store.views import (
     job_view,
     job_with_letters,
 )
+from surefoot.app.store.views.dead_letters import letter_view
 from surefoot.app.store.views.graphs import graph_view
-from surefoot.app.store.views.letters import letter_view
 from surefoot.app.store.views.names import short_name
 from surefoot.web.api.auth import asked_by_a_page, needs, principal
-from surefoot.web.deciding import LETTER_ACTIONS, carry_out
-from surefoot.web.door import door
+from surefoot.web.dead_letter_actions import LETTER_ACTIONS, carry_out
 from surefoot.web.pages.customers import for_customers
 from surefoot.web.pages.drawing import HEIGHT, WIDTH, draw
 from surefoot.web.pages.grouping import folded, folded_effects, groups_of
 from surefoot.web.pages.once import key_of, new_key
+from surefoot.web.services import door
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
 SAID_OF = {
     "redrive": "sent-back",
     "discard": "laid-down",
 }  # of a letter's decisions; all others are "decided"
-OWNING = {"take": owning.take, "release": owning.release}
+OWNING = {"take": assignment.take, "release": assignment.release}
 REASON_CHARACTERS = 1000
 PAGE_DIGITS = 6
 WHY_ANEW_S = 10  # an open job's page is made anew so often although the job did not move
@@ -124,7 +124,7 @@ def cancel(job_id: str) -> AnyResponse:
     here, who = door(), principal()
     job_view(here.db, job_id, who.tenant_id)
     try:
-        decision = decide.cancel(here.db, here.settings, job_id, who.actor)
+        decision = decisions.cancel(here.db, here.settings, job_id, who.actor)
     except Conflict:
         return _back(job_id, "moved-on")
     here.bell.ring(decision.plan)

@@ -8,14 +8,14 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from surefoot.app.store.views import count_jobs, jobs_called, list_jobs
-from surefoot.app.store.views.called import SHORTEST_START
+from surefoot.app.store.views.lookup import SHORTEST_START
 from surefoot.app.store.views.sagas import saga_names
 from surefoot.web.api.auth import principal
 from surefoot.web.api.pages import Pages
-from surefoot.web.door import door
 from surefoot.web.pages import turning
 from surefoot.web.pages.asked import NAME_CHARACTERS, Asked, asked
 from surefoot.web.pages.turning import Turned, turned
+from surefoot.web.services import door
 
 routes = Blueprint("jobs_page", __name__)
 BADGES = {  # a badge's word, as it stands in an address -> the state that a list is asked for

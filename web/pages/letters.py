@@ -8,20 +8,20 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from surefoot.app.access.principal import Role
-from surefoot.app.engine import redrive, rerun
-from surefoot.app.engine.letters import WHYS
+from surefoot.app.engine.jobs.dead_letters import WHYS
+from surefoot.app.engine.operators import redrive, resubmit
 from surefoot.app.errors import Conflict, RequestError
-from surefoot.app.store.letters import Meant
+from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.views.counts import count_letters
-from surefoot.app.store.views.letters import letter_view, letters_view
+from surefoot.app.store.views.dead_letters import letter_view, letters_view
 from surefoot.app.store.views.sagas import saga_names
 from surefoot.web.api.auth import needs, principal
 from surefoot.web.api.pages import pages_of_letters
-from surefoot.web.door import door
 from surefoot.web.pages import turning
 from surefoot.web.pages.asked import Asked, asked
 from surefoot.web.pages.once import key_of, new_key
 from surefoot.web.pages.turning import Turned, turned
+from surefoot.web.services import door
 
 routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
 REASON_CHARACTERS = 1000
@@ -94,7 +94,7 @@ def decide(letter_id: str) -> AnyResponse:
         if word == "discard":
             redrive.discard_letter(here.db, letter_id, who.actor, reason)
             return _back("laid-down")
-        again = rerun.Asked(who.actor, reason, key_of(request.form))
+        again = resubmit.Asked(who.actor, reason, key_of(request.form))
         here.bell.ring(redrive.redrive_letter(here.entrance, letter_id, again).plan)
     except Conflict as error:
         return _back("again-already" if error.details.get("job_id") else "moved-on")

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from surefoot.app.access.principal import Principal, Role
 from surefoot.app.errors import SurefootError
 from surefoot.app.store.views.counts import needing_person
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 
 @dataclass(frozen=True)

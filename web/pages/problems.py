@@ -6,7 +6,7 @@ from flask import Blueprint, Response, make_response, render_template
 
 from surefoot.app.errors import NotFound
 from surefoot.web.api.auth import open_to_all
-from surefoot.web.api.kinds import KINDS
+from surefoot.web.api.problem_types import KINDS
 
 routes = Blueprint("problem_pages", __name__, url_prefix="/problems")
 

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from surefoot.app.access import sessions
 from surefoot.web.api import auth
 from surefoot.web.api.auth import principal, session_id
-from surefoot.web.door import door
+from surefoot.web.services import door
 
 routes = Blueprint("sessions_page", __name__, url_prefix="/sessions")
 # What tells a browser and its system, the more special one first: each names others, too.

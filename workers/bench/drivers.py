@@ -15,9 +15,9 @@ from surefoot.app.config import settings
 from surefoot.app.delivery.broker import probe, redis_url
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.dispatch import ring
-from surefoot.app.engine.submit import Submission, submit
-from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.submit import Submission, submit
+from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.session import open_engine, reading

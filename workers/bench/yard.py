@@ -15,11 +15,11 @@ from sqlalchemy import Engine
 from surefoot.app.access import tenants
 from surefoot.app.config import Settings
 from surefoot.app.delivery.canvas import signature
-from surefoot.app.engine.dispatch import ring
-from surefoot.app.engine.parcel import Parcel, parcels
-from surefoot.app.engine.perform import perform, run_on
-from surefoot.app.engine.submit import Submission, submit
-from surefoot.app.engine.sweep import Sweeper
+from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.submit import Submission, submit
+from surefoot.app.engine.relay.relay import Sweeper
+from surefoot.app.engine.worker.execute import perform, run_on
+from surefoot.app.engine.worker.parcel import Parcel, parcels
 from surefoot.app.rules.planner import Plan
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry

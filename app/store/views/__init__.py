@@ -7,7 +7,6 @@ Inputs are never shown, so neither are the secrets in them.
 
 from __future__ import annotations
 
-from surefoot.app.store.views.called import jobs_called
 from surefoot.app.store.views.effects import effects_view
 from surefoot.app.store.views.history import history_ends, history_pages, history_view
 from surefoot.app.store.views.jobs import (
@@ -18,6 +17,7 @@ from surefoot.app.store.views.jobs import (
     list_jobs,
 )
 from surefoot.app.store.views.locks import locks_view
+from surefoot.app.store.views.lookup import jobs_called
 from surefoot.app.store.views.names import short_name
 from surefoot.app.store.views.polls import Polls
 from surefoot.app.store.views.revision import Revision, job_revision, job_with_revision

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, literal_column, select
 
-from surefoot.app.store.letters import Meant
+from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, jobs
 

@@ -30,7 +30,7 @@ from surefoot.app.store.hidden import secrets_of
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import Id, job_tags, jobs, operations, tenants
-from surefoot.app.store.views import letters
+from surefoot.app.store.views import dead_letters
 from surefoot.app.store.views.counts import Count, counted
 from surefoot.app.store.views.effects import Effect, effects_of, is_left_over
 from surefoot.app.store.views.names import job_links, short_name, stamp
@@ -89,7 +89,9 @@ def _with_letters(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     snapshot = load(connection, job_id, tenant_id)
     given_up = (
-        letters.letters_of_job(connection, snapshot.job.id) if _may_have_letters(snapshot) else []
+        dead_letters.letters_of_job(connection, snapshot.job.id)
+        if _may_have_letters(snapshot)
+        else []
     )
     ids = [snapshot.job.id]
     again = reruns_of(connection, ids).get(snapshot.job.id) if snapshot.ended else None
@@ -100,7 +102,7 @@ def _with_letters(
         if snapshot.job.state == JobState.COMPLETED
         else None,
         "queue": _queue(connection, snapshot),
-        "dead_letters": [letters.in_job(letter) for letter in given_up],
+        "dead_letters": [dead_letters.in_job(letter) for letter in given_up],
     }, given_up
 
 

@@ -18,11 +18,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from surefoot.app.errors import NotFound, StoreUnavailable
-from surefoot.app.store.gathering import PATIENCE_S, Gathering
+from surefoot.app.store.coalescing import PATIENCE_S, Gathering
 from surefoot.app.store.ids import is_id
-from surefoot.app.store.kept import KeptConnection
+from surefoot.app.store.pinned import KeptConnection
+from surefoot.app.store.response_timeout import StoreSilent
 from surefoot.app.store.session import translated
-from surefoot.app.store.silence import StoreSilent
 from surefoot.app.store.views.revision import (
     NO_SUCH_JOB,
     OF_MANY,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from surefoot.app.store import wide
+from surefoot.app.store import postgres_fast_path
 from tests.support.world import Participant, World, diamond
 
 # How a completion gets into a store: PostgreSQL has a statement of its own for it, and makes the move step by step where that says no.
@@ -19,7 +19,7 @@ BOTH_COMPLETIONS = pytest.mark.parametrize(
 def ready_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """As everywhere; "postgresql step by step" without wide statements."""
     if request.param.endswith("step by step"):
-        monkeypatch.setattr(wide, "serves", lambda db: False)
+        monkeypatch.setattr(postgres_fast_path, "serves", lambda db: False)
     return str(
         request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "ready_postgres")
     )

@@ -10,7 +10,7 @@ import pytest
 
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import TRY_LATER, Commands, outcome
-from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.errors import TooManyOpenJobs
 from surefoot.app.limits.admission import Admission, count_open
 from surefoot.app.store.session import reading

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from surefoot.app.engine.work import Verdict
+from surefoot.app.engine.worker.delivery import Verdict
 from surefoot.app.errors import Conflict
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import UNKNOWN, Happened, Rejected

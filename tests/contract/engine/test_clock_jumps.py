@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from surefoot.app.engine import keep
+from surefoot.app.engine.worker import leases as keep
 from surefoot.app.store import leases
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_leases_and_zombies import ready_to_fork

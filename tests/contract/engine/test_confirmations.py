@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine import decide
+from surefoot.app.engine.operators import decisions
 from surefoot.app.errors import Conflict
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import NothingSent, Rejected
@@ -132,7 +132,7 @@ def test_given_queued_confirmations_when_the_job_is_late_by_its_sla_then_a_perso
         world.job(job).dir,
         [letter.why for letter in world.letters(job)],
     ) == ("attention", "forward", ["late"])
-    world.rung(decide.retry(world.db, world.letters(job)[0].id, "anna", "seen"))
+    world.rung(decisions.retry(world.db, world.letters(job)[0].id, "anna", "seen"))
     lands_confirmed(world, service, job)
 
 
@@ -172,12 +172,14 @@ def test_given_a_confirmation_that_is_given_up_when_cancelled_or_marked_absent_t
     job = given_up(world, service)
     assert not world.cancel(job).landed
     with pytest.raises(Conflict, match="only an action"):
-        decide.mark_absent(world.db, world.settings, world.letters(job)[0].id, "anna", "not there")
-    world.rung(decide.retry(world.db, world.letters(job)[0].id, "anna", "seen"))
+        decisions.mark_absent(
+            world.db, world.settings, world.letters(job)[0].id, "anna", "not there"
+        )
+    world.rung(decisions.retry(world.db, world.letters(job)[0].id, "anna", "seen"))
     lands_confirmed(world, service, job)
 
 
-@pytest.mark.parametrize("decision", [decide.waive, decide.mark_done])
+@pytest.mark.parametrize("decision", [decisions.waive, decisions.mark_done])
 def test_given_a_confirmation_that_is_given_up_when_waived_or_done_by_hand_then_the_job_completes(
     world: World, service: Participant, decision: Callable[..., Any]
 ) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from surefoot.app.engine import redrive
-from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.operators import redrive
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import new_id
-from surefoot.app.store.letters import Meant
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, definitions, jobs
 from tests.support.world import Participant, World

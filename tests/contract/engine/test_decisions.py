@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from surefoot.app.engine import decide, owning
-from surefoot.app.engine.move import Move
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.operators import assignment, decisions
 from surefoot.app.errors import Conflict
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
@@ -89,18 +89,18 @@ def test_given_the_last_operation_when_a_person_decides_about_it_then_the_job_en
     service.script["pay", "action"] = [Rejected("no")]
     job = world.submit()
     assert world.land(job) == "attention"
-    world.rung(decide.waive(world.db, world.letters(job)[0].id, "anna", "agreed"))
+    world.rung(decisions.waive(world.db, world.letters(job)[0].id, "anna", "agreed"))
     assert world.state(job) == "failed" and ends(world, job) == ["job_failed"]
 
 
-@pytest.mark.parametrize("decision", [decide.waive, decide.mark_done])
+@pytest.mark.parametrize("decision", [decisions.waive, decisions.mark_done])
 def test_given_a_decision_about_a_step_past_the_pivot_then_what_was_done_is_confirmed_and_the_job_ends_once(
     world: World, service: Participant, decision: Callable[..., Any]
 ) -> None:
     job, letter = asked_about(world, service, "ship", Rejected("the parcel is lost"))
     world.rung(decision(world.db, letter, "anna", "agreed"))
     assert world.land(job) == "completed" and ends(world, job) == ["job_completed"]
-    waived = decision is decide.waive
+    waived = decision is decisions.waive
     assert sorted(service.steps("confirm")) == (["hold"] if waived else ["hold", "ship"])
     assert (world.operation(job, "ship", "confirm") is None) == waived
 
@@ -112,7 +112,7 @@ def test_given_a_cancel_wish_in_attention_when_the_pivot_is_marked_absent_then_t
         world, service, "pay", TimeoutError("no answer"), TimeoutError("no answer")
     )
     assert not world.cancel(job).landed
-    world.rung(decide.mark_absent(world.db, world.settings, letter, "anna", "asked the bank"))
+    world.rung(decisions.mark_absent(world.db, world.settings, letter, "anna", "asked the bank"))
     assert world.land(job) == "cancelled"
     assert world.job(job).cause == "cancel" and ends(world, job) == ["job_cancelled"]
 
@@ -149,7 +149,7 @@ def test_given_a_step_past_the_pivot_when_it_is_marked_absent_then_it_is_refused
 ) -> None:
     _job, letter = asked_about(world, service, "ship", Rejected("no"))
     with pytest.raises(Conflict, match="cannot turn any more"):
-        decide.mark_absent(world.db, world.settings, letter, "anna", "not there")
+        decisions.mark_absent(world.db, world.settings, letter, "anna", "not there")
 
 
 # --- letters about lateness ----------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_given_a_letter_about_lateness_when_its_step_is_given_up_then_that_is_as
         world.sweep()
     assert [letter.why for letter in world.letters(job)] == ["rejected"]
     assert closed(world, job) == [("late", "overtaken", "surefoot")]
-    world.rung(decide.retry(world.db, world.letters(job)[0].id, "anna", "it goes again"))
+    world.rung(decisions.retry(world.db, world.letters(job)[0].id, "anna", "it goes again"))
     world.drain()
     assert world.state(job) == "completed"
 
@@ -262,8 +262,8 @@ def test_given_an_owner_when_a_retry_fails_then_the_job_is_still_owned(
     world: World, service: Participant
 ) -> None:
     job, letter = asked_about(world, service, "ship", *[Rejected("no")] * 2)
-    owning.take(world.db, job, "anna")
-    world.rung(decide.retry(world.db, letter, "anna", "the road is open"))
+    assignment.take(world.db, job, "anna")
+    world.rung(decisions.retry(world.db, letter, "anna", "the road is open"))
     assert world.land(job) == "attention"
     (again,) = world.letters(job)
     assert again.id != letter
@@ -272,7 +272,7 @@ def test_given_an_owner_when_a_retry_fails_then_the_job_is_still_owned(
         world.job(job).owned_at is not None,
         world.job(job).attention_since is not None,
     ) == ("anna", True, True)
-    world.rung(decide.waive(world.db, again.id, "anna", "agreed"))
+    world.rung(decisions.waive(world.db, again.id, "anna", "agreed"))
     assert world.job(job).owner is None
 
 
@@ -280,9 +280,9 @@ def test_given_an_owner_when_the_retry_succeeds_and_another_step_asks_then_nobod
     world: World, service: Participant
 ) -> None:
     job, letter = asked_about(world, service, "pay", *[TimeoutError("no answer")] * 2)
-    owning.take(world.db, job, "anna")
+    assignment.take(world.db, job, "anna")
     service.script["ship", "action"] = [Rejected("no")]
-    world.rung(decide.retry(world.db, letter, "anna", "the bank is back"))
+    world.rung(decisions.retry(world.db, letter, "anna", "the bank is back"))
     assert world.land(job) == "attention"
     assert [letter.step for letter in world.letters(job)] == ["ship"] and world.job(
         job
@@ -299,6 +299,6 @@ def test_given_a_retry_by_a_person_when_it_waits_and_runs_then_what_the_last_att
         return "done"
 
     job, letter = asked_about(world, service, "ship", Rejected("the parcel is lost"), look)
-    world.rung(decide.retry(world.db, letter, "anna", "found"))
+    world.rung(decisions.retry(world.db, letter, "anna", "found"))
     assert world.land(job) == "completed"
     assert "attempt 2 of 2" in seen[0] and "; the last attempt: the parcel is lost." in seen[0]

@@ -10,14 +10,14 @@ from click.testing import CliRunner
 
 from surefoot.app.cli.sagas import retire, versions
 from surefoot.app.config import settings
-from surefoot.app.engine import keep
+from surefoot.app.engine.worker import leases
 from surefoot.app.errors import UnknownSaga
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.session import reading
-from surefoot.app.store.views import sagas_view, standing
+from surefoot.app.store.views import sagas_view, stats
 from tests.support.world import Participant, Thing, World
 
 
@@ -45,7 +45,7 @@ def world(ready_url: str) -> Iterator[World]:
 def start(world: World, boot: str, saga: Saga[Any]) -> None:
     """A worker with this code signs on."""
     register(world.db, [saga])
-    keep.register_worker(
+    leases.register_worker(
         world.db, boot, host="here", pid=1, lanes=["parcels"], digests=[saga.digest], concurrency=1
     )
 
@@ -61,7 +61,7 @@ def test_given_a_deploy_that_is_rolled_back_then_new_jobs_get_the_old_definition
     start(world, "old", OLD)
     start(world, "new", NEW)
     assert pinned(world) == NEW.digest, "the highest version that somebody has"
-    keep.worker_stopped(world.db, "new")
+    leases.worker_stopped(world.db, "new")
     assert pinned(world) == OLD.digest
     assert sagas_view(world.db)["items"][0]["digest"] == OLD.digest
 
@@ -71,10 +71,10 @@ def test_given_all_workers_replaced_and_put_back_then_new_jobs_get_the_old_defin
 ) -> None:
     for boot, saga, before in (("one", OLD, ""), ("two", NEW, "one"), ("three", OLD, "two")):
         if before:
-            keep.worker_stopped(world.db, before)
+            leases.worker_stopped(world.db, before)
         start(world, boot, saga)
         assert pinned(world) == saga.digest
-    keep.worker_stopped(world.db, "three")
+    leases.worker_stopped(world.db, "three")
     assert pinned(world) == OLD.digest, "nobody is there: what workers had last"
 
 
@@ -85,7 +85,7 @@ def test_given_an_old_worker_that_starts_again_while_newer_code_is_deployed_then
     start(world, "two", CHANGED)
     start(world, "one again", OLD)
     assert pinned(world) == CHANGED.digest
-    keep.worker_stopped(world.db, "two")
+    leases.worker_stopped(world.db, "two")
     assert pinned(world) == OLD.digest, "the change is rolled back, under the same version"
 
 
@@ -96,7 +96,7 @@ def test_given_a_worker_that_is_killed_then_its_definition_is_deployed_until_it_
     start(world, "new", NEW)
     for _ in range(3):
         world.let_pass(11)
-        assert keep.worker_seen(world.db, "old", [OLD.digest])
+        assert leases.worker_seen(world.db, "old", [OLD.digest])
     assert pinned(world) == OLD.digest
 
 
@@ -107,7 +107,7 @@ def test_given_a_worker_that_lives_then_its_definition_stays_deployed_however_lo
     register(world.db, [CHANGED])
     for _ in range(10):
         world.let_pass(9)
-        keep.worker_seen(world.db, "new", [NEW.digest])
+        leases.worker_seen(world.db, "new", [NEW.digest])
         assert pinned(world) == NEW.digest
 
 
@@ -150,9 +150,9 @@ def test_given_a_job_whose_definition_nobody_has_then_it_is_named_at_once(world:
     start(world, "old", OLD)
     start(world, "new", NEW)
     job = world.submit()
-    keep.worker_stopped(world.db, "new")
+    leases.worker_stopped(world.db, "new")
     with reading(world.db) as connection:
-        (stranded,) = standing.stranded_versions(connection)
+        (stranded,) = stats.stranded_versions(connection)
     assert (stranded.saga, stranded.version, stranded.digest, stranded.jobs) == (
         "parcel",
         2,

@@ -11,17 +11,17 @@ from surefoot import Rejected
 from surefoot.app.doctor import fleet
 from surefoot.app.doctor.findings import Level
 from surefoot.app.doctor.jobs import left_behind
-from surefoot.app.engine import broker_lost
+from surefoot.app.engine.relay import broker_lost
 from surefoot.app.errors import NotFound, StoreUnavailable, UnreadableDefinition
 from surefoot.app.explain import why
 from surefoot.app.gauges import Gauges
 from surefoot.app.store import leases, queries
-from surefoot.app.store.letters import Meant
+from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import definitions, operations
-from surefoot.app.store.views import standing
+from surefoot.app.store.views import stats
+from surefoot.app.store.views.dead_letters import letters_view
 from surefoot.app.store.views.jobs import job_view, list_jobs
-from surefoot.app.store.views.letters import letters_view
 from tests.support.world import LEASE_S, Participant, World, diamond
 
 DOWN = RuntimeError("down")
@@ -88,7 +88,7 @@ def test_given_rows_at_the_head_that_cannot_be_handled_when_swept_then_those_beh
     world.let_pass(LEASE_S + 1)
     ids = {str(world.operation(job, "first").id) for job in poison}
     expire = broken_for(ids)
-    monkeypatch.setattr("surefoot.app.engine.sweep.attempts.expire", expire)
+    monkeypatch.setattr("surefoot.app.engine.relay.relay.attempts.expire", expire)
     rounds = [(world.sweep(), world.sweeper.isolated.failed.get("expired", 0)) for _ in range(3)]
     assert world.operation(healthy, "first").state != "running"
     assert sum(failed for _, failed in rounds) == 3, "each is counted once, and set aside"
@@ -96,7 +96,7 @@ def test_given_rows_at_the_head_that_cannot_be_handled_when_swept_then_those_beh
 
 
 def broken_for(ids: set[str]):  # type: ignore[no-untyped-def]
-    from surefoot.app.engine.attempt import expire
+    from surefoot.app.engine.jobs.operations import expire
 
     def spoilt(db, settings, operation_id, job_id, token):  # type: ignore[no-untyped-def]
         if str(operation_id) in ids:
@@ -141,7 +141,7 @@ def test_given_a_definition_that_cannot_be_read_when_asked_about_then_why_doctor
 ) -> None:
     job = world.submit()
     with reading(world.db) as connection:
-        assert standing.unreadable_definitions(connection) == []
+        assert stats.unreadable_definitions(connection) == []
     (good,) = fleet.definitions(world.settings, world.db)
     assert good.level == Level.OK
     graph = graph_in_store(world)
@@ -219,7 +219,7 @@ def test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done(
     def away(*_: object) -> int:
         raise StoreUnavailable("its statement took too long")
 
-    monkeypatch.setattr("surefoot.app.engine.sweep.unattended.sweep", away)
+    monkeypatch.setattr("surefoot.app.engine.relay.relay.unattended.sweep", away)
     job = world.submit()
     world.broker.waiting.clear()
     world.let_pass(LEASE_S + 1)

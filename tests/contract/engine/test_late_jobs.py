@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from surefoot.app.engine import late
+from surefoot.app.engine.relay import sla
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import RetryLater
@@ -109,7 +109,7 @@ def test_given_ask_when_a_job_is_late_then_it_is_on_record_once_and_nothing_else
     assert world.events(job).count("late_by_sla") == 2, "once in each period"
     assert world.state(job) == "running"
     with reading(world.db) as connection:
-        assert not late.reconciliations.past_sla(connection, 10)
+        assert not sla.reconciliations.past_sla(connection, 10)
     assert (
         "took longer" in why(world.db, job, None)["sentence"]
         or "longer than its saga allows" in why(world.db, job, None)["sentence"]
@@ -191,7 +191,7 @@ def test_given_dry_run_when_jobs_are_late_then_they_are_named_and_nothing_change
     job = started(world, "compensate")
     world.let_pass(HOUR + 1)
     events = world.events(job)
-    assert [(one["key"], one["action"]) for one in late.late_jobs(world.db, 10)] == [
+    assert [(one["key"], one["action"]) for one in sla.late_jobs(world.db, 10)] == [
         (job, "compensate")
     ]
     assert findings(world) == []
@@ -201,8 +201,8 @@ def test_given_dry_run_when_jobs_are_late_then_they_are_named_and_nothing_change
 def test_given_two_who_act_at_once_when_a_job_is_late_then_one_does(world: World) -> None:
     job = started(world, "ask")
     world.let_pass(HOUR + 1)
-    first, _ = late.act_on_batch(world.db, world.settings, None, "one")
-    second, more = late.act_on_batch(world.db, world.settings, None, "two")
+    first, _ = sla.act_on_batch(world.db, world.settings, None, "one")
+    second, more = sla.act_on_batch(world.db, world.settings, None, "two")
     assert ([one["key"] for one in first], second, more) == ([job], [], False)
 
 

@@ -8,12 +8,12 @@ from threading import Barrier
 import pytest
 from sqlalchemy import delete, update
 
-from surefoot.app.engine import attempt as attempts
-from surefoot.app.engine import keep
-from surefoot.app.engine.attempt import Attempt, Failure
-from surefoot.app.engine.letters import ask_a_person
-from surefoot.app.engine.move import Move
-from surefoot.app.engine.port import StorePort
+from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.dead_letters import ask_a_person
+from surefoot.app.engine.jobs.operations import Attempt, Failure
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.worker import leases as keep
+from surefoot.app.engine.worker.handle import StorePort
 from surefoot.app.errors import LeaseLost
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.outcomes import NotYet

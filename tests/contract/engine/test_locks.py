@@ -12,10 +12,10 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import insert, select
 
-from surefoot.app.engine import attempt as attempts
-from surefoot.app.engine.locking import take_locks
-from surefoot.app.engine.redrive import redrive_job
-from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.operators.redrive import redrive_job
+from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.worker.gates import take_locks
 from surefoot.app.errors import Conflict
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.locking import Shared

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from surefoot.app.engine import decide
+from surefoot.app.engine.operators import decisions
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.outcomes import Rejected
 from tests.support.wire import When, Wire
@@ -57,7 +57,9 @@ def settle(world: World, job: str) -> None:
         if letter.blocking:
             assert (letter.step, letter.kind) == ("commit", "action")
             world.rung(
-                decide.mark_absent(world.db, world.settings, letter.id, "test", "it is not there")
+                decisions.mark_absent(
+                    world.db, world.settings, letter.id, "test", "it is not there"
+                )
             )
             world.land(job)
 

@@ -12,13 +12,14 @@ from unittest import mock
 import pytest
 from sqlalchemy import Table, select
 
-from surefoot.app.engine import patience, perform
-from surefoot.app.engine.dispatch import ring
-from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.jobs import retries
+from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.submit import Submission, submit
+from surefoot.app.engine.worker import execute
 from surefoot.app.errors import Conflict
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import NotYet, Rejected
-from surefoot.app.store import wide
+from surefoot.app.store import postgres_fast_path
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, history, job_tags, jobs, operations
@@ -97,8 +98,8 @@ def _declare(saga: Saga[Any], service: Participant, name: str, **more: Any) -> s
 def step_by_step() -> Iterator[None]:
     """No statement does more than one thing, and a worker looks before it claims."""
     with (
-        mock.patch.object(wide, "serves", return_value=False),
-        mock.patch.object(perform, "_claim_to_work", return_value=None),
+        mock.patch.object(postgres_fast_path, "serves", return_value=False),
+        mock.patch.object(execute, "_claim_to_work", return_value=None),
     ):
         yield
 
@@ -255,7 +256,7 @@ def differences(one: Rows, other: Rows) -> list[str]:
 
 def compare(fast: World, slow: World, seed: int) -> None:
     """Do the same to both, and look at both after each thing. Raises: AssertionError where they differ."""
-    with mock.patch.object(patience, "backoff", return_value=5.0):
+    with mock.patch.object(retries, "backoff", return_value=5.0):
         one = Errand(fast, seed)
         with step_by_step():
             other = Errand(slow, seed)

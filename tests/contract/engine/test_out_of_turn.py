@@ -7,12 +7,13 @@ from unittest import mock
 
 import pytest
 
-from surefoot.app.engine import attempt as attempts
-from surefoot.app.engine import decide, keep, redrive
-from surefoot.app.engine.attempt import Attempt
-from surefoot.app.engine.letters import ask_a_person, open_letter
-from surefoot.app.engine.move import Move
-from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.dead_letters import ask_a_person, open_letter
+from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.operators import decisions, redrive
+from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.worker import leases
 from surefoot.app.errors import Conflict
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
@@ -46,9 +47,9 @@ def test_given_a_worker_that_lost_its_lease_when_it_beats_then_the_others_is_not
     job = ready_to_fork(world)
     old, new = lost_to_another(world, job)
     until = world.operation(job, "left").lease_until
-    assert keep.beat(world.db, world.settings, BOOT, [old.operation_id]) == keep.Beat(0, ())
+    assert leases.beat(world.db, world.settings, BOOT, [old.operation_id]) == leases.Beat(0, ())
     assert world.operation(job, "left").lease_until == until
-    assert keep.beat(world.db, world.settings, "other", [new.operation_id]).renewed == 1
+    assert leases.beat(world.db, world.settings, "other", [new.operation_id]).renewed == 1
     assert world.complete(new, "fresh").landed
     assert world.land(job) == "completed"
 
@@ -62,7 +63,7 @@ def test_given_a_killed_child_when_its_successor_has_the_claim_then_that_one_goe
     world.let_pass(LEASE_S + 1)
     world.sweep()
     successor = held(world, job, pid=78)
-    assert not keep.lost(
+    assert not leases.lost(
         world.db,
         world.settings,
         world.broker,
@@ -83,7 +84,7 @@ def test_given_a_step_that_was_told_to_stop_when_its_worker_shuts_down_then_it_i
     job = ready_to_fork(world)
     held(world, job)
     assert world.cancel(job).landed and world.operation(job, "left").stop
-    assert keep.hand_back(world.db, world.broker, BOOT) == 1
+    assert leases.hand_back(world.db, world.broker, BOOT) == 1
     assert world.operation(job, "left").state == "abandoned"
     assert world.land(job) == "cancelled"
     assert (
@@ -150,7 +151,7 @@ def test_given_a_relay_that_saw_a_lease_run_out_when_it_is_renewed_or_taken_befo
     world.let_pass(LEASE_S + 1)
     with reading(world.db) as connection:
         (seen,) = queries.expired(connection, 10)
-    assert keep.beat(world.db, world.settings, BOOT, [old.operation_id]).renewed == 1
+    assert leases.beat(world.db, world.settings, BOOT, [old.operation_id]).renewed == 1
     assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).landed
     world.let_pass(LEASE_S + 1)
     new = held(world, job, boot="other")
@@ -223,9 +224,9 @@ def asked_about(world: World, job: str, step: str, *, blocking: bool = True) -> 
 
 
 DECISIONS = {
-    "done": decide.mark_done,
-    "waive": decide.waive,
-    "absent": lambda db, letter, actor, why, settings=None: decide.mark_absent(
+    "done": decisions.mark_done,
+    "waive": decisions.waive,
+    "absent": lambda db, letter, actor, why, settings=None: decisions.mark_absent(
         db, settings, letter, actor, why
     ),
 }
@@ -253,7 +254,7 @@ def test_given_a_step_that_runs_when_a_person_decides_what_became_of_it_then_ref
 def test_given_a_letter_that_holds_no_job_when_decided_then_refused(world: World) -> None:
     job = ready_to_fork(world)
     letter = asked_about(world, job, "left", blocking=False)
-    for decision in (decide.retry, decide.mark_done, decide.waive):
+    for decision in (decisions.retry, decisions.mark_done, decisions.waive):
         with pytest.raises(Conflict, match="holds no job"):
             decision(world.db, letter, "anna", "w")
     assert world.operation(job, "left").decided is None
@@ -269,7 +270,7 @@ def test_given_a_job_that_has_ended_when_decided_then_refused_and_it_stays(
     (letter,) = world.letters(job)
     with world.db.begin() as tx:  # as if it held the job: it is over all the same
         tx.execute(letter_blocks(letter.id))
-    for decision in (decide.retry, decide.mark_done, decide.waive):
+    for decision in (decisions.retry, decisions.mark_done, decisions.waive):
         with pytest.raises(Conflict, match="the job has ended"):
             decision(world.db, letter.id, "anna", "w")
     with world.db.begin() as tx:

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import select, update
 
 from surefoot.app.config import LONGEST_S
-from surefoot.app.engine import perform
+from surefoot.app.engine.worker import execute
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.rules.states import OpState
 from surefoot.app.saga.context import Context
@@ -205,7 +205,7 @@ def test_given_a_process_that_the_step_broke_when_it_fails_then_recorded_all_the
             monkeypatch.setattr(sys, "stdout", None)
             monkeypatch.setattr(sys, "stderr", None)
         else:
-            monkeypatch.setattr(perform, "came_from", refuses)
+            monkeypatch.setattr(execute, "came_from", refuses)
         raise Rejected("no")
 
     try:
@@ -232,18 +232,18 @@ def refuses(*_: Any, **__: Any) -> Any:
 def test_given_a_store_that_does_not_take_the_text_when_recorded_then_without_it(
     shared: World, monkeypatch: pytest.MonkeyPatch, said: Any, state: str, kind: str
 ) -> None:
-    real: Callable[..., Any] = perform._record
+    real: Callable[..., Any] = execute._record
 
     def takes_no_more_than_words(*given: Any) -> Any:
         outcome = given[5]
         if (
-            not isinstance(outcome, perform.attempts.Failure)
+            not isinstance(outcome, execute.attempts.Failure)
             or "does not take" not in outcome.error["message"]
         ):
             raise UnicodeEncodeError("utf-8", "x", 0, 1, "planted")
         return real(*given)
 
-    monkeypatch.setattr(perform, "_record", takes_no_more_than_words)
+    monkeypatch.setattr(execute, "_record", takes_no_more_than_words)
     row = shared.operation(attempt_of(shared, said), "first")
     assert (row.state, row.error["type"]) == (state, kind)
 
@@ -251,14 +251,14 @@ def test_given_a_store_that_does_not_take_the_text_when_recorded_then_without_it
 def test_given_a_store_that_is_away_when_recorded_then_it_is_held_and_no_words_are_lost(
     shared: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, away = perform._record, [StoreUnavailable(), StoreUnavailable()]
+    real, away = execute._record, [StoreUnavailable(), StoreUnavailable()]
 
     def comes_back(*given: Any) -> Any:
         if away:
             raise away.pop()
         return real(*given)
 
-    monkeypatch.setattr(perform, "_record", comes_back)
+    monkeypatch.setattr(execute, "_record", comes_back)
     row = shared.operation(attempt_of(shared, after_effect(Rejected("kept"))), "first")
     assert row.error == {"type": "Rejected", "message": "kept"}
 

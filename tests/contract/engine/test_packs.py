@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from surefoot.app.engine import keep
+from surefoot.app.engine.worker import leases
 from surefoot.app.saga.outcomes import Rejected
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_any_graph import build
@@ -121,7 +121,7 @@ def test_given_a_message_that_comes_again_then_it_walks_to_what_is_not_done(
     world.before_rider = None
     row = world.operation(job, "b")
     assert (row.state, row.delivery) == ("running", first.message.operation_id)
-    assert keep.lost(
+    assert leases.lost(
         world.db,
         world.settings,
         world.broker,

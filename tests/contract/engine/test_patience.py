@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine import decide
+from surefoot.app.engine.operators import decisions
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import NothingSent, NotYet, Rejected
 from surefoot.app.saga.policies import Retry
@@ -138,7 +138,7 @@ def test_given_an_undo_whose_service_stays_away_then_it_is_tried_for_twice_as_lo
     away(world, job, 120)
     assert world.state(job) == "attention"
     service.script.clear()
-    world.rung(decide.retry(world.db, world.letters(job)[0].id, "anna", "it is back"))
+    world.rung(decisions.retry(world.db, world.letters(job)[0].id, "anna", "it is back"))
     assert world.land(job) == "failed"
 
 
@@ -171,7 +171,7 @@ def test_given_a_persons_retry_then_its_time_and_its_wait_for_a_worker_begin_ane
     job = world.submit()
     away(world, job, 1400)
     assert world.state(job) == "attention"
-    world.rung(decide.retry(world.db, world.letters(job)[0].id, "anna", "it is back"))
+    world.rung(decisions.retry(world.db, world.letters(job)[0].id, "anna", "it is back"))
     row = world.operation(job, "ship")
     assert (row.failing_since, row.failures) == (None, 0)
     assert row.queue_by > row.ready_at

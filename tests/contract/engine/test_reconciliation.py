@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from surefoot.app.engine import findings, reconcile
+from surefoot.app.engine.reconcile import findings, run
 from surefoot.app.errors import Conflict
 from surefoot.app.explain import why
 from surefoot.app.participant import EffectState, Seen
@@ -85,8 +85,8 @@ def key(job: str, step: str) -> str:
     return f"{job}:{step}::action"
 
 
-def look(world: World, **more: Any) -> reconcile.Compared:
-    return reconcile.whole_window(world.db, world.settings, world.registry, "test", **more)
+def look(world: World, **more: Any) -> run.Compared:
+    return run.whole_window(world.db, world.settings, world.registry, "test", **more)
 
 
 def kept(world: World) -> list[Any]:
@@ -162,7 +162,7 @@ def test_given_a_service_that_says_otherwise_then_found_once_told_and_closed_whe
     assert look(world, dry_run=True).closed == [row.id]
     assert kept(world)[0].closed_at is None
     assert look(world).closed == [row.id]
-    assert kept(world)[0].closed_why == reconcile.AGREED
+    assert kept(world)[0].closed_why == run.AGREED
     assert world.events(job)[-1] == "finding_closed"
 
 
@@ -192,7 +192,7 @@ def test_given_a_store_that_lost_every_job_when_looked_at_then_the_orphans_are_f
     books.said[stray] = EffectState.DONE
     for done in (
         look(world, dry_run=True),
-        reconcile.patrol(world.db, world.settings, world.registry, "test"),
+        run.patrol(world.db, world.settings, world.registry, "test"),
         look(world, dry_run=True),
     ):
         assert [(one["finding"], one["key"]) for one in done.found] == [("orphan", stray)]
@@ -319,7 +319,7 @@ def test_given_a_patrol_when_it_comes_again_then_it_goes_on_where_it_stopped(
         found = [
             [
                 one["job_id"]
-                for one in reconcile.patrol(world.db, world.settings, world.registry, "test").found
+                for one in run.patrol(world.db, world.settings, world.registry, "test").found
             ]
             for _ in range(3)
         ]

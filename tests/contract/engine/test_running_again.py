@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from surefoot.app.engine.entrance import Entrance
-from surefoot.app.engine.redrive import redrive_job, redrive_letter, redrive_many
-from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.jobs.intake import Entrance
+from surefoot.app.engine.operators.redrive import redrive_job, redrive_letter, redrive_many
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import Conflict, InvalidInput, KeyReused, NotAllowed, TooManyOpenJobs
 from surefoot.app.limits.admission import Admission
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.store import queries
-from surefoot.app.store.letters import Meant
+from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, history, jobs
 from tests.support.plans import first_plan, served

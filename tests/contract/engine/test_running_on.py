@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from surefoot.app.engine import keep
+from surefoot.app.engine.worker import leases
 from surefoot.app.saga.outcomes import Rejected
-from surefoot.app.store.taking import Taking
+from surefoot.app.store.claims import Taking
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import BOOT, Participant, World
@@ -86,8 +86,8 @@ def test_given_a_child_killed_in_the_run_then_the_message_resumes_at_the_first_o
     row = world.operation(job, "b")
     assert (row.state, row.delivery) == ("running", rung.message.operation_id)
     world.let_pass(1.5)
-    assert keep.beat(world.db, world.settings, BOOT, [rung.message.operation_id]).renewed == 1
-    assert keep.lost(
+    assert leases.beat(world.db, world.settings, BOOT, [rung.message.operation_id]).renewed == 1
+    assert leases.lost(
         world.db,
         world.settings,
         world.broker,

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from surefoot.app.engine import decide
-from surefoot.app.engine.move import Move
-from surefoot.app.engine.submit import Submission, submit
-from surefoot.app.engine.turn import turn
+from surefoot.app.engine.jobs.compensation import turn
+from surefoot.app.engine.jobs.submit import Submission, submit
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.operators import decisions
 from surefoot.app.rules.states import Cause
 from surefoot.app.store import queries, updates
+from surefoot.app.store.claims import Taking
 from surefoot.app.store.tables import jobs, operations
-from surefoot.app.store.taking import Taking
 from tests.contract.engine.test_leases_and_zombies import ready_to_fork
 from tests.support.waiting import wait_until
 from tests.support.world import BOOT, LEASE_S, Participant, World
@@ -221,12 +221,12 @@ def test_given_a_decision_under_way_when_another_decides_then_it_is_refused(
     assert world.land(job) == "attention"
     service.script.clear()
     (letter,) = world.letters(job)
-    with beside(world, lambda: decide.waive(world.db, letter.id, "bert", "let it be")) as (
+    with beside(world, lambda: decisions.waive(world.db, letter.id, "bert", "let it be")) as (
         tx,
         start,
     ):
         move = Move(tx, job)
-        decide.retry_in(move, letter, "anna", "again")
+        decisions.retry_in(move, letter, "anna", "again")
         move.close()
         (decided,) = start()
     assert "decided this already" in str(decided.exception())

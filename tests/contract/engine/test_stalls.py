@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine import attempt as attempts
-from surefoot.app.engine import keep
-from surefoot.app.engine.attempt import Attempt
-from surefoot.app.engine.port import StorePort
+from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.handle import StorePort
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.policies import Retry
@@ -58,12 +58,12 @@ def claim(world: World, job: str) -> Attempt:
     return held
 
 
-def beat(world: World, held: Attempt) -> keep.Beat:
-    return keep.beat(world.db, world.settings, BOOT, [held.operation_id])
+def beat(world: World, held: Attempt) -> leases.Beat:
+    return leases.beat(world.db, world.settings, BOOT, [held.operation_id])
 
 
 def killed(world: World, held: Attempt) -> bool:
-    return keep.lost(
+    return leases.lost(
         world.db,
         world.settings,
         world.broker,

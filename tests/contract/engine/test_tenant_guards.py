@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from surefoot.app.engine import decide, findings, owning, redrive, rerun
-from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.operators import assignment, decisions, redrive, resubmit
+from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.reconcile import findings
 from surefoot.app.errors import Conflict, NotFound
-from surefoot.app.store import letters, reconciliations, updates
+from surefoot.app.store import dead_letters, reconciliations, updates
 from surefoot.app.store.actors import Actor
+from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import new_id
-from surefoot.app.store.letters import Meant
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.tables import metadata, tenants
 from surefoot.app.store.views import quarantine as quarantine_views
@@ -70,22 +71,22 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
 Act = Callable[[Yard], Any]
 ACTS: dict[str, Act] = {
-    "decide.cancel": lambda y: decide.cancel(y.db, y.shop.settings, y.asking, y.stranger),
-    "decide.retry": lambda y: decide.retry(y.db, y.letter, y.stranger, WHY),
-    "decide.mark_done": lambda y: decide.mark_done(y.db, y.letter, y.stranger, WHY),
-    "decide.waive": lambda y: decide.waive(y.db, y.letter, y.stranger, WHY),
-    "decide.mark_absent": lambda y: decide.mark_absent(
+    "decide.cancel": lambda y: decisions.cancel(y.db, y.shop.settings, y.asking, y.stranger),
+    "decide.retry": lambda y: decisions.retry(y.db, y.letter, y.stranger, WHY),
+    "decide.mark_done": lambda y: decisions.mark_done(y.db, y.letter, y.stranger, WHY),
+    "decide.waive": lambda y: decisions.waive(y.db, y.letter, y.stranger, WHY),
+    "decide.mark_absent": lambda y: decisions.mark_absent(
         y.db, y.shop.settings, y.letter, y.stranger, WHY
     ),
-    "owning.take": lambda y: owning.take(y.db, y.asking, y.stranger),
-    "owning.assign": lambda y: owning.assign(y.db, y.asking, "Ada", y.stranger),
-    "owning.release": lambda y: owning.release(y.db, y.asking, y.stranger),
+    "owning.take": lambda y: assignment.take(y.db, y.asking, y.stranger),
+    "owning.assign": lambda y: assignment.assign(y.db, y.asking, "Ada", y.stranger),
+    "owning.release": lambda y: assignment.release(y.db, y.asking, y.stranger),
     "redrive.redrive_job": lambda y: redrive.redrive_job(y.shop.entrance, y.ended, y.by_stranger),
     "redrive.redrive_letter": lambda y: redrive.redrive_letter(
         y.shop.entrance, y.letter, y.by_stranger
     ),
     "redrive.discard_letter": lambda y: redrive.discard_letter(y.db, y.letter, y.stranger, WHY),
-    "rerun.rerun": lambda y: rerun.rerun(y.shop.entrance, y.shop.job(y.ended), y.by_stranger),
+    "rerun.rerun": lambda y: resubmit.rerun(y.shop.entrance, y.shop.job(y.ended), y.by_stranger),
     "findings.close": lambda y: findings.close(y.db, y.finding, y.stranger, WHY),
     "findings.adopt": lambda y: findings.adopt(y.db, y.finding, y.stranger, WHY),
     "findings.decide_undo": lambda y: findings.decide_undo(
@@ -116,7 +117,9 @@ def acts_of(module: ModuleType) -> list[str]:
 
 def test_given_the_engines_acts_then_each_is_tried_here() -> None:
     found = {
-        act for module in (decide, findings, owning, redrive, rerun) for act in acts_of(module)
+        act
+        for module in (decisions, findings, assignment, redrive, resubmit)
+        for act in acts_of(module)
     }
     assert found - WITHIN == set(ACTS)
 
@@ -152,7 +155,7 @@ def _called(node: ast.AST) -> Iterator[str]:
             yield one.func.id if isinstance(one.func, ast.Name) else getattr(one.func, "attr", "")
 
 
-@pytest.mark.parametrize("module", [updates, letters, reconciliations, quarantine_views])
+@pytest.mark.parametrize("module", [updates, dead_letters, reconciliations, quarantine_views])
 def test_given_a_statement_that_writes_what_somebody_asks_for_then_the_tenant_is_in_its_guard(
     module: ModuleType,
 ) -> None:
@@ -169,7 +172,7 @@ def test_given_a_letter_of_another_tenant_when_only_its_statement_is_run_then_it
         closed = updates.close_letter(
             tx, yard.letter, resolution="waived", actor=yard.stranger, why=WHY
         )
-        return closed or letters.close(
+        return closed or dead_letters.close(
             tx, yard.letter, resolution="discarded", actor=yard.stranger, why=WHY
         )
 
@@ -178,10 +181,10 @@ def test_given_a_letter_of_another_tenant_when_only_its_statement_is_run_then_it
 
 def test_given_the_same_acts_of_the_own_tenant_then_they_land(yard: Yard) -> None:
     mine = Actor("operator:mine", new_id(), yard.shop.tenant)
-    owning.take(yard.db, yard.asking, mine)
+    assignment.take(yard.db, yard.asking, mine)
     assert redrive.redrive_many(
         yard.db, yard.shop.settings, Meant(), rate=1.0, ramp_s=0.0, actor=mine, why=WHY
     ).letters
     assert redrive.hold_back(yard.db, Meant(), mine, WHY) == 1
     assert findings.close(yard.db, yard.finding, mine, WHY)
-    assert decide.waive(yard.db, yard.letter, mine, WHY).landed
+    assert decisions.waive(yard.db, yard.letter, mine, WHY).landed

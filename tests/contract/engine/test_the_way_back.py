@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
-from surefoot.app.engine import decide
-from surefoot.app.engine.redrive import redrive_job
-from surefoot.app.engine.rerun import Asked
+from surefoot.app.engine.operators import decisions
+from surefoot.app.engine.operators.redrive import redrive_job
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import Conflict
 from surefoot.app.saga.outcomes import Rejected
 from tests.support.world import Participant, World, after_effect
@@ -221,14 +221,14 @@ def test_given_an_undo_out_of_attempts_then_a_person_is_asked_and_a_redrive_land
     (letter,) = world.letters(job)
     assert (letter.step, letter.kind, letter.blocking) == ("left", "undo", True)
     assert world.broken() == {}
-    world.rung(decide.retry(world.db, letter.id, "anna", "the service is back"))
+    world.rung(decisions.retry(world.db, letter.id, "anna", "the service is back"))
     with pytest.raises(Conflict):
-        decide.retry(world.db, letter.id, "bert", "me too")
+        decisions.retry(world.db, letter.id, "bert", "me too")
     assert world.land(job) == "failed"
     reversed_ok(service)
 
 
-@pytest.mark.parametrize("decision", [decide.mark_done, decide.waive])
+@pytest.mark.parametrize("decision", [decisions.mark_done, decisions.waive])
 def test_given_attention_when_a_person_marks_done_or_waives_then_the_rest_is_undone(
     world: World, service: Participant, decision
 ) -> None:
@@ -259,7 +259,7 @@ def test_given_the_pivot_may_have_happened_when_it_is_out_of_attempts_then_a_per
     job = world.submit()
     assert world.land(job) == "attention"
     world.rung(
-        decide.mark_absent(
+        decisions.mark_absent(
             world.db, world.settings, world.letters(job)[0].id, "anna", "asked the service"
         )
     )

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import structlog
 
-from surefoot.app.engine.redrive import redrive_job
-from surefoot.app.engine.rerun import Asked
-from surefoot.app.engine.submit import Submitted
+from surefoot.app.engine.jobs.submit import Submitted
+from surefoot.app.engine.operators.redrive import redrive_job
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.trace import taken, trace_id

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine.dispatch import ring
-from surefoot.app.engine.submit import Submission, submit
-from surefoot.app.engine.turns import InTurn
+from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.fairness import InTurn
+from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.saga.definition import Saga
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.tables import NOBODY, operations, tenants

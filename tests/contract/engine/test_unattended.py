@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine import keep
+from surefoot.app.engine.worker import leases
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.session import reading
-from surefoot.app.store.views import standing
+from surefoot.app.store.views import stats
 from surefoot.app.store.views.jobs import job_view
 from tests.support.world import Participant, Thing, World
 
@@ -52,7 +52,7 @@ def nobody_for(world: World, seconds: float, *, redelivered: bool = False) -> No
 
 def unattended(world: World) -> dict[str, int]:
     with reading(world.db) as connection:
-        return {lane.queue: lane.unattended for lane in standing.lanes(connection)}
+        return {lane.queue: lane.unattended for lane in stats.lanes(connection)}
 
 
 def test_given_workers_away_for_an_hour_then_nothing_fails_it_is_told_and_all_lands(
@@ -177,7 +177,7 @@ def lone(ctx: Any, o: Any) -> str:
 def without_its_definition(world: World, job: str, minutes: int) -> None:
     """Workers of another version meet it again and again."""
     known, world.registry = world.registry, Registry()
-    keep.register_worker(
+    leases.register_worker(
         world.db, "other", host="here", pid=1, lanes=["a", "b"], digests=["another"], concurrency=1
     )
     for _ in range(minutes):

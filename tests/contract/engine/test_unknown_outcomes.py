@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine import decide
-from surefoot.app.engine.redrive import redrive_many
+from surefoot.app.engine.operators import decisions
+from surefoot.app.engine.operators.redrive import redrive_many
 from surefoot.app.participant.barrier import ActionUndone
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Rejected
 from surefoot.app.saga.policies import Retry
-from surefoot.app.store.letters import Meant
+from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.session import reading
-from surefoot.app.store.views.letters import letters_of_job
+from surefoot.app.store.views.dead_letters import letters_of_job
 from tests.support.world import Participant, Thing, World, after_effect
 
 TIMEOUT_S = 40
@@ -144,7 +144,7 @@ def test_given_a_probe_in_doubt_for_ever_before_an_undo_then_a_person_is_asked(
         "OutcomeUnknown",
     )
     assert service.given == []
-    world.rung(decide.retry(world.db, letter.id, "anna", "the bank can tell again"))
+    world.rung(decisions.retry(world.db, letter.id, "anna", "the bank can tell again"))
     assert world.land(job) == "cancelled" and service.given == ["found"]
 
 
@@ -247,7 +247,7 @@ def test_given_a_person_who_tries_again_then_that_is_the_answer_and_the_step_is_
     assert service.calls["mail", "action"] == 1
     with reading(world.db) as connection:
         assert letters_of_job(connection, job)[0]["actions"] == ["redrive", "mark-done", "waive"]
-    world.rung(decide.retry(world.db, letter.id, "anna", "I looked: it was not sent"))
+    world.rung(decisions.retry(world.db, letter.id, "anna", "I looked: it was not sent"))
     assert world.land(job) == "completed"
     assert service.calls["mail", "action"] == 2
 
@@ -256,7 +256,7 @@ def test_given_a_person_who_tries_again_when_it_is_unknown_once_more_then_the_qu
     world: World, service: Bank
 ) -> None:
     job, letter = in_question(world, service, TimeoutError("no answer"), TimeoutError("no answer"))
-    world.rung(decide.retry(world.db, letter.id, "anna", "I looked: it was not sent"))
+    world.rung(decisions.retry(world.db, letter.id, "anna", "I looked: it was not sent"))
     assert world.land(job) == "attention"
     assert service.calls["mail", "action"] == 2 and world.letters(job)[0].why == "unknown_outcome"
 

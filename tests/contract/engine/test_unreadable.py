@@ -9,14 +9,14 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import update
 
-from surefoot.app.engine.deploying import unreadable_jobs
+from surefoot.app.engine.operators.deploy_check import unreadable_jobs
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import NotYet
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import jobs, operations
-from surefoot.app.store.views import standing
+from surefoot.app.store.views import stats
 from tests.support.world import Participant, Thing, World
 
 
@@ -104,7 +104,7 @@ def test_given_a_release_that_cannot_read_a_result_then_the_job_waits_and_goes_o
         in said
     )
     with reading(world.db) as connection:
-        (told,) = standing.unread(connection)
+        (told,) = stats.unread(connection)
     assert (told.saga, told.step, told.count) == (
         "pay",
         "book",

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine import keep
-from surefoot.app.engine.perform import VERSION_ELSEWHERE_S, VERSION_NOWHERE_S
-from surefoot.app.engine.work import Verdict
+from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.delivery import Verdict
+from surefoot.app.engine.worker.execute import VERSION_ELSEWHERE_S, VERSION_NOWHERE_S
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
 from tests.support.world import Participant, Thing, World
@@ -30,7 +30,7 @@ def world(ready_url: str) -> Iterator[World]:
 
 
 def register(world: World, boot: str, digests: list[str]) -> None:
-    keep.register_worker(
+    leases.register_worker(
         world.db, boot, host="here", pid=1, lanes=["parcels"], digests=digests, concurrency=1
     )
 
@@ -41,7 +41,7 @@ def test_given_a_worker_without_the_definition_then_the_operation_waits_longer_w
 ) -> None:
     saga, known = world.registry.all()[0], world.registry
     register(world, "gone", [saga.digest])
-    keep.worker_stopped(world.db, "gone")
+    leases.worker_stopped(world.db, "gone")
     register(world, "other", [saga.digest] if elsewhere else ["another"])
     job = world.submit()
     world.registry = Registry()

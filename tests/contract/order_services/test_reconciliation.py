@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete
 
 from surefoot import Context
-from surefoot.app.engine import reconcile
+from surefoot.app.engine.reconcile import run
 from surefoot.app.participant import Seen
 from surefoot.app.store.ids import new_id
 from surefoot.workers.sagas.order.saga import order
@@ -35,7 +35,7 @@ def world(sqlite_url: str) -> Iterator[World]:
 
 
 def look(world: World) -> list[tuple[str, str, str]]:
-    done = reconcile.whole_window(world.db, world.settings, world.registry, "test")
+    done = run.whole_window(world.db, world.settings, world.registry, "test")
     return [(one["finding"], one["service"], one["key"]) for one in done.found]
 
 

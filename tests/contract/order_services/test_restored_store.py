@@ -12,8 +12,9 @@ from surefoot import Context, EffectState, seen_in_barrier_between
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
 from surefoot.app.config import settings
-from surefoot.app.engine import findings, reconcile, restored
-from surefoot.app.engine.perform import UNKNOWN_JOB
+from surefoot.app.engine.reconcile import findings, restored
+from surefoot.app.engine.reconcile import run as reconcile
+from surefoot.app.engine.worker.execute import UNKNOWN_JOB
 from surefoot.app.errors import Conflict
 from surefoot.app.store.ids import new_id
 from surefoot.workers.sagas.order import ledger

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, event, text
 
 from surefoot.app.errors import SettingsError, StoreUnavailable
 from surefoot.app.store.migrate import LOCK_WAIT_S, _config, reshape, upgrade
+from surefoot.app.store.schema_version import MIGRATIONS, check, current, head, known
 from surefoot.app.store.session import open_engine, reading, transaction
-from surefoot.app.store.shape import MIGRATIONS, check, current, head, known
 from surefoot.app.store.tables import EFFECTS_VIEW, metadata
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from surefoot.app.engine.submit import Submission, submit
+from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.views import job_revision
 from surefoot.app.store.views.revision import OF_MANY, OF_ONE

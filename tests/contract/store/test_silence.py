@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 
 from surefoot.app.errors import StoreUnavailable
-from surefoot.app.store import silence
+from surefoot.app.store import response_timeout
 from surefoot.app.store.session import asking, one_statement, open_engine, reading, transaction
 from tests.support.proxy import BOTH, Proxy, Way
 
@@ -61,7 +61,7 @@ def test_given_an_answer_that_comes_late_when_the_next_question_is_asked_then_it
 def test_given_a_statement_that_takes_too_long_then_the_server_ends_it_first_and_the_connection_lives(
     fresh_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(silence, "EXPIRES_BEFORE_S", 3.0)
+    monkeypatch.setattr(response_timeout, "EXPIRES_BEFORE_S", 3.0)
     db = open_engine(fresh_postgres, silence_s=5.0)
 
     def backend() -> int:

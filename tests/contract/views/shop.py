@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from pydantic import BaseModel, Field
 
 from surefoot.app.access import keys
-from surefoot.app.engine import findings
-from surefoot.app.engine.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.reconcile import findings
 from surefoot.app.participant import EffectState, Seen
 from surefoot.app.rules.planner import Plan
 from surefoot.app.saga.definition import Saga
@@ -21,8 +21,8 @@ from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import reconciliations
 from surefoot.web import create_app
-from surefoot.web.bell import Bell
-from surefoot.web.door import EXTENSION
+from surefoot.web.publishing import Bell
+from surefoot.web.services import EXTENSION
 from tests.support.world import Participant, World
 
 NO_RATES = {"key_rate": 0.0, "address_rate": 0.0, "wrong_keys_minute": 0}

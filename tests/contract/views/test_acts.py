@@ -14,15 +14,16 @@ from sqlalchemy import Connection, delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from surefoot.app.access import keys
-from surefoot.app.engine import decide, findings, owning, redrive
-from surefoot.app.engine.redrive import redrive_job
-from surefoot.app.engine.rerun import Asked as Again
+from surefoot.app.engine.operators import assignment, decisions, redrive
+from surefoot.app.engine.operators.redrive import redrive_job
+from surefoot.app.engine.operators.resubmit import Asked as Again
+from surefoot.app.engine.reconcile import findings
 from surefoot.app.errors import Conflict
 from surefoot.app.store import acts
 from surefoot.app.store.actors import Actor
 from surefoot.app.store.acts import Act, Asked
+from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import new_id
-from surefoot.app.store.letters import Meant
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.tables import acts as table
 from surefoot.app.store.tables import reconciliations
@@ -59,10 +60,10 @@ def test_given_decisions_of_people_when_made_then_act_and_history_name_key_and_r
 ) -> None:
     job = shop.asked()
     (letter,) = shop.letters(job)
-    owning.take(shop.db, job, ADA)
-    owning.assign(shop.db, job, "carla", BERT)
-    owning.release(shop.db, job, ADA)
-    decide.waive(shop.db, letter.id, ADA, "the customer keeps it")
+    assignment.take(shop.db, job, ADA)
+    assignment.assign(shop.db, job, "carla", BERT)
+    assignment.release(shop.db, job, ADA)
+    decisions.waive(shop.db, letter.id, ADA, "the customer keeps it")
     found = written(shop, job_id=job)
     assert [one["act"] for one in found] == ["take", "assign", "release", "waive"]
     assert [one["key_id"] for one in found] == [KEY, None, KEY, KEY]
@@ -88,7 +89,7 @@ def test_given_a_cancel_when_asked_many_times_then_one_act_and_a_machine_leaves_
     other = shop.order()
     shop.deliver(shop.next("shop.create_order"))
     for _ in range(3):
-        decide.cancel(shop.db, shop.settings, other, ADA)
+        decisions.cancel(shop.db, shop.settings, other, ADA)
     assert words(shop, job_id=other) == ["cancel"]
 
 
@@ -107,7 +108,7 @@ def test_given_a_change_that_fails_when_rolled_back_then_there_is_no_act(shop: S
     with pytest.raises(Conflict):
         redrive_job(shop.entrance, job, Again(ADA, "again"))
     with pytest.raises(Conflict):
-        decide.cancel(shop.db, shop.settings, job, ADA)
+        decisions.cancel(shop.db, shop.settings, job, ADA)
     assert words(shop) == ["redrive"]
 
 
@@ -179,7 +180,7 @@ def test_given_a_secret_of_the_job_in_a_reason_when_written_then_masked_and_deta
 ) -> None:
     job = shop.asked()
     (letter,) = shop.letters(job)
-    decide.mark_done(shop.db, letter.id, ADA, f"refunded {GOOD['card']} by hand")
+    decisions.mark_done(shop.db, letter.id, ADA, f"refunded {GOOD['card']} by hand")
     assert written(shop)[0]["reason"] == "refunded *** by hand"
     many = {f"detail {n:02}": "x" * 10_000 for n in range(100)} | {"nothing": None}
     transaction(

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from surefoot.app.engine import decide
+from surefoot.app.engine.operators import decisions
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import NotYet, Rejected
@@ -186,8 +186,8 @@ def test_given_an_undo_that_fails_when_shown_then_why_the_job_failed_stays_and_t
         "Why it is undone: no goods are left (reserve_stock); not undone so far: order created and card charged."
         in said(shop, job)
     )
-    letter = decide.letter_of(shop.db, job, "charge_card")
-    shop.rung(decide.waive(shop.db, letter, "anna", "written off"))
+    letter = decisions.letter_of(shop.db, job, "charge_card")
+    shop.rung(decisions.waive(shop.db, letter, "anna", "written off"))
     assert shop.land(job) == "failed"
     view = job_view(shop.db, job, shop.tenant)
     assert (view["reason"], view["error"]["step"]) == ("no goods are left", "reserve_stock")
@@ -210,8 +210,8 @@ def test_given_a_step_past_the_pivot_that_is_given_up_when_shown_then_trouble_an
     )
     shop.service.script.clear()
     shop.rung(
-        decide.retry(
-            shop.db, decide.letter_of(shop.db, job, "send_receipt"), "anna", "mail is back"
+        decisions.retry(
+            shop.db, decisions.letter_of(shop.db, job, "send_receipt"), "anna", "mail is back"
         )
     )
     assert shop.land(job) == "completed"

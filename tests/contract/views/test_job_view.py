@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from surefoot.app.access import tenants
-from surefoot.app.engine import decide, keep
+from surefoot.app.engine.operators import decisions
+from surefoot.app.engine.worker import leases
 from surefoot.app.errors import NotFound
 from surefoot.app.saga.outcomes import NotYet, Rejected
 from surefoot.app.store.views import (
@@ -177,8 +178,11 @@ def test_given_waived_undo_when_ended_then_undone_partly_with_the_list(shop: Sho
         "attention", "open", "failed",
     )  # fmt: skip
     shop.rung(
-        decide.waive(
-            shop.db, decide.letter_of(shop.db, job_id, "charge_card"), "op", "the customer keeps it"
+        decisions.waive(
+            shop.db,
+            decisions.letter_of(shop.db, job_id, "charge_card"),
+            "op",
+            "the customer keeps it",
         )
     )
     shop.land(job_id)
@@ -202,8 +206,11 @@ def test_given_failed_jobs_when_listed_by_outcome_then_each_by_whether_something
         shop.land(landed[-1])
     left, whole = landed
     shop.rung(
-        decide.waive(
-            shop.db, decide.letter_of(shop.db, left, "charge_card"), "op", "the customer keeps it"
+        decisions.waive(
+            shop.db,
+            decisions.letter_of(shop.db, left, "charge_card"),
+            "op",
+            "the customer keeps it",
         )
     )
     shop.land(left)
@@ -368,13 +375,13 @@ def test_given_sagas_when_read_then_schema_graph_and_how_each_step_is_undone(sho
 
 
 def test_given_workers_when_read_then_live_ones_count_for_their_lanes(shop: Shop) -> None:
-    keep.register_worker(
+    leases.register_worker(
         shop.db, "b1", host="a", pid=1, lanes=["orders", "mail"], digests=["d"], concurrency=2
     )
-    keep.register_worker(
+    leases.register_worker(
         shop.db, "b2", host="b", pid=2, lanes=["orders"], digests=["d"], concurrency=2
     )
-    keep.worker_stopped(shop.db, "b2")
+    leases.worker_stopped(shop.db, "b2")
     view = workers_view(shop.db)
     assert view["lanes"] == {"mail": 1, "orders": 1}
     assert {item["id"]: item["live"] for item in view["items"]} == {"b1": True, "b2": False}

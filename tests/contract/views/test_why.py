@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine import decide, keep
+from surefoot.app.engine.operators import decisions
+from surefoot.app.engine.worker import leases
 from surefoot.app.errors import NotFound
 from surefoot.app.explain import why
 from surefoot.app.saga.outcomes import NotYet, Rejected
@@ -30,7 +31,7 @@ def says(answer: dict[str, Any], pattern: str) -> None:
 
 def worker(shop: Shop, host: str, *lanes: str, digests: list[str] | None = None) -> str:
     boot = f"boot-{host}"
-    keep.register_worker(
+    leases.register_worker(
         shop.db,
         boot,
         host=host,
@@ -70,7 +71,7 @@ def test_given_nobody_serves_the_lane_when_accepted_then_said_with_who_was_seen_
     worker(shop, "b", "orders")
     worker(shop, "c", "mail")
     shop.let_pass(120)
-    keep.worker_seen(shop.db, "boot-c")
+    leases.worker_seen(shop.db, "boot-c")
     says(
         told(shop, job_id),
         rf"Accepted at {TIME}; create_order waits: no live worker serves lane orders; last seen {TIME} on host b\.",
@@ -199,7 +200,9 @@ def test_given_undo_out_of_attempts_when_asked_then_a_person_and_what_he_can_do(
     assert answer["waiting_for"][0]["kind"] == "person"
     assert answer["waiting_for"][0]["step"] == "charge_card"
     shop.rung(
-        decide.waive(shop.db, decide.letter_of(shop.db, job_id, "charge_card"), "op", "written off")
+        decisions.waive(
+            shop.db, decisions.letter_of(shop.db, job_id, "charge_card"), "op", "written off"
+        )
     )
     shop.land(job_id)
     says(

@@ -25,7 +25,7 @@ from surefoot.app.faults import (
     parse_faults,
     reached,
 )
-from surefoot.app.saga.injection import check_targets
+from surefoot.app.saga.fault_targets import check_targets
 from surefoot.app.saga.registry import Registry
 from tests.support.waiting import wait_until
 from tests.unit.workers.fork_saga import fork

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
-from surefoot.app.saga.advice import advice
 from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.lint_warnings import advice
 from surefoot.app.saga.policies import Retry
 
 

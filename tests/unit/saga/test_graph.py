@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from surefoot.app.saga.assembly import topological
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.graph import Graph, digest_of
+from surefoot.app.saga.graph_builder import topological
 
 
 class Ask(BaseModel):

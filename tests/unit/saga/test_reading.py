@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from surefoot import NotYet, Rejected, Saga
-from surefoot.app.saga.advice import advice
+from surefoot.app.saga.lint_warnings import advice
 
 
 class Wish(BaseModel):

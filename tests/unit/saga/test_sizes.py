@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from surefoot.app.errors import DefinitionError
-from surefoot.app.saga.assembly import descendants, ordered_pairs, topological
 from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph_builder import descendants, ordered_pairs, topological
 from surefoot.app.saga.lint import MAX_PAIRS, MAX_STEPS
 
 

@@ -48,10 +48,10 @@ def test_given_no_fault_then_every_step_takes_effect_once(
 @pytest.mark.parametrize(
     "point",
     [
-        "attempt.claim_to_work/committed",
+        "operations.claim_to_work/committed",
         "effect/done",
-        "attempt.complete/uncommitted",
-        "attempt.complete/committed",
+        "operations.complete/uncommitted",
+        "operations.complete/committed",
     ],
 )
 def test_given_a_crash_at_any_point_of_a_step_then_the_job_lands_and_the_effect_is_one(
@@ -97,8 +97,8 @@ def test_given_the_answer_of_a_commit_is_lost_then_the_worker_holds_the_result_a
     world: World, service: SimService
 ) -> None:
     world.people.submit("shape", {})
-    started = world.fleet.deliver(points="attempt.complete/before")
-    assert started is not None and started.at == "attempt.complete/before"
+    started = world.fleet.deliver(points="operations.complete/before")
+    assert started is not None and started.at == "operations.complete/before"
     world.trouble.answer_lost_next = 1
     world.resume(started)
     assert started.at == "sleeps" and not started.done

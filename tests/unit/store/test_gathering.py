@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from surefoot.app.errors import StoreUnavailable
-from surefoot.app.store import gathering
-from surefoot.app.store.gathering import Gathering
+from surefoot.app.store import coalescing
+from surefoot.app.store.coalescing import Gathering
 from tests.support.running import ROOT
 from tests.support.waiting import wait_until
 
@@ -77,7 +77,7 @@ def test_given_a_statement_under_way_when_others_come_then_one_later_statement_a
 def test_given_more_in_line_than_one_statement_takes_then_the_rest_are_asked_for_by_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gathering, "TOGETHER_MOST", 3)
+    monkeypatch.setattr(coalescing, "TOGETHER_MOST", 3)
     desk = Desk()
     desk.first()
     others = desk.come("abcde")
@@ -128,7 +128,7 @@ def test_given_a_statement_that_does_not_come_back_when_patience_ends_then_who_w
 
 FORKS = """
 import os, threading
-from surefoot.app.store.gathering import Gathering
+from surefoot.app.store.coalescing import Gathering
 under_way, let_go = threading.Event(), threading.Event()
 def ask_all(questions):
     if questions == ["parent"]:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from surefoot.app.rules.planner import Chain, Message, Plan
 from surefoot.app.store.session import open_engine
 from surefoot.app.store.tables import metadata
-from surefoot.web.bell import RINGERS, WAIT_S, Bell
+from surefoot.web.publishing import RINGERS, WAIT_S, Bell
 from tests.support.waiting import wait_until
 
 PLAN: Plan = (
@@ -45,7 +45,7 @@ class Frozen:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No ring becomes stale, however late its thread starts."""
-    monkeypatch.setattr("surefoot.web.bell.STALE_S", HANGS_S)
+    monkeypatch.setattr("surefoot.web.publishing.STALE_S", HANGS_S)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_given_every_ringer_hangs_when_rung_again_then_the_wait_is_the_same_and_
     for thread in first:
         thread.join()
     wait_until(lambda: frozen.asked == RINGERS, what="every ringer to hang")
-    monkeypatch.setattr("surefoot.web.bell.STALE_S", WAIT_S)
+    monkeypatch.setattr("surefoot.web.publishing.STALE_S", WAIT_S)
     began = time.monotonic()
     assert bell.ring(PLAN) is False
     assert WAIT_S <= time.monotonic() - began < HANGS_S / 2
@@ -93,7 +93,7 @@ def test_given_every_ringer_hangs_when_rung_again_then_the_wait_is_the_same_and_
 def test_given_a_full_line_when_rung_then_false_at_once(
     db: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("surefoot.web.bell.LINE", 1)
+    monkeypatch.setattr("surefoot.web.publishing.LINE", 1)
     frozen = Frozen()
     bell = Bell(db, frozen)
     assert bell.ring(PLAN) is False  # it hangs, and holds the only place
@@ -121,7 +121,7 @@ def test_given_a_busy_moment_when_many_ring_then_all_leave(db: Engine) -> None:
 def test_given_broker_that_answers_when_rung_then_true_and_nothing_to_ring_is_no_work(
     db: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("surefoot.web.bell.WAIT_S", HANGS_S)
+    monkeypatch.setattr("surefoot.web.publishing.WAIT_S", HANGS_S)
     frozen = Frozen()
     frozen.let_go.set()
     bell = Bell(db, frozen)

@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 
 from surefoot.web.api import requests
-from surefoot.web.api.answers import wished_wait
 from surefoot.web.api.problems import Problem
+from surefoot.web.api.responses import wished_wait
 
 
 @pytest.fixture

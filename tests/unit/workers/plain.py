@@ -14,7 +14,7 @@ from typing import Any
 
 from celery import Celery
 
-from surefoot.app.engine.work import Delivery, Performed, Verdict
+from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict
 from surefoot.app.rules.planner import Message
 from surefoot.app.store.ids import operation_id
 from surefoot.workers.drain import Drain

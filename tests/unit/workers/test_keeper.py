@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine import keep
-from surefoot.app.engine.keep import Beat
+from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.leases import Beat
 from surefoot.app.store import catalogue
-from surefoot.workers import boot, keeper
-from surefoot.workers.keeper import Keeper
+from surefoot.workers import boot, lease_renewer
+from surefoot.workers.lease_renewer import Keeper
 
 
 @pytest.fixture
@@ -26,23 +26,25 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     monkeypatch.setattr(boot, "publisher", lambda: "publisher")
     monkeypatch.setattr(catalogue, "register", lambda db, sagas: None)
     monkeypatch.setattr(
-        keep, "register_worker", lambda db, boot_id, **facts: seen["register"].append(facts)
+        leases, "register_worker", lambda db, boot_id, **facts: seen["register"].append(facts)
     )
     monkeypatch.setattr(
-        keep, "worker_seen", lambda db, boot_id, digests, at_work: seen.get("known", [True])[0]
+        leases, "worker_seen", lambda db, boot_id, digests, at_work: seen.get("known", [True])[0]
     )
-    monkeypatch.setattr(keep, "worker_stopped", lambda db, boot_id: seen["stopped"].append(boot_id))
     monkeypatch.setattr(
-        keep, "hand_back", lambda db, publisher, boot_id: seen["handed_back"].append(boot_id)
+        leases, "worker_stopped", lambda db, boot_id: seen["stopped"].append(boot_id)
     )
-    monkeypatch.setattr(keeper, "kill_child", lambda pid: seen["killed"].append(pid) or True)
+    monkeypatch.setattr(
+        leases, "hand_back", lambda db, publisher, boot_id: seen["handed_back"].append(boot_id)
+    )
+    monkeypatch.setattr(lease_renewer, "kill_child", lambda pid: seen["killed"].append(pid) or True)
 
     def beat(db: Any, settings: Any, boot_id: str, ids: list[str]) -> Beat:
         seen["beat"].append(ids)
         return Beat(len(ids), tuple(seen.get("overdue", [])))
 
-    monkeypatch.setattr(keep, "beat", beat)
-    monkeypatch.setattr(keeper, "active_operations", lambda: {"a": 10, "b": 11})
+    monkeypatch.setattr(leases, "beat", beat)
+    monkeypatch.setattr(lease_renewer, "active_operations", lambda: {"a": 10, "b": 11})
     return seen
 
 
@@ -107,7 +109,7 @@ def test_given_store_that_comes_and_goes_when_kept_then_one_line_for_each_change
 ) -> None:
     lines: list[str] = []
     monkeypatch.setattr(
-        keeper,
+        lease_renewer,
         "log",
         type(
             "Log",

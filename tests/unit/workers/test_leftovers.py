@@ -21,7 +21,7 @@ from surefoot import Failed, Rejected
 from surefoot.app.config import settings
 from surefoot.workers import leftovers
 from surefoot.workers.children import end_what_it_started
-from surefoot.workers.limits import limit
+from surefoot.workers.time_limits import limit
 from tests.support.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]

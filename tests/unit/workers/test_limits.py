@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from surefoot.app.engine.port import unrung
-from surefoot.workers.limits import StepBroke, StepTimeout, limit
+from surefoot.app.engine.worker.handle import unrung
+from surefoot.workers.time_limits import StepBroke, StepTimeout, limit
 from tests.support.waiting import wait_until
 
 

@@ -12,8 +12,8 @@ from surefoot.app.clock import ago
 from surefoot.app.store import migrate
 from surefoot.app.store.session import open_engine
 from surefoot.app.store.tables import rounds
-from surefoot.workers import boot, patrol
-from surefoot.workers.patrol import Patrol
+from surefoot.workers import boot, reconciliation
+from surefoot.workers.reconciliation import Patrol
 
 
 def test_given_a_round_that_is_due_when_workers_look_then_one_begins_it(
@@ -45,7 +45,7 @@ def test_given_a_patrol_when_it_ends_hangs_or_its_worker_stops_then_no_process_i
         said.append(given)
         return (sys.executable, "-c", code or "while True: pass")
 
-    monkeypatch.setattr(patrol, "surefoot", words)
+    monkeypatch.setattr(reconciliation, "surefoot", words)
     walking = Patrol(None)
     if halted:
         walking.stop(None)

@@ -7,7 +7,7 @@ import pytest
 from celery.worker.control import Panel
 
 from surefoot.workers import remote
-from surefoot.workers.keeper import Keeper
+from surefoot.workers.lease_renewer import Keeper
 from surefoot.workers.remote import QUESTIONS, Answers, Refusals, misshapen
 
 REPLIES = "reply.celery.pidbox"

@@ -10,13 +10,13 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from surefoot.app.config import settings
 from surefoot.app.delivery.producer import producer_app
-from surefoot.app.engine.work import Delivery, Performed, Verdict
+from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.ids import new_id
-from surefoot.workers import boot, ride, tasks
-from surefoot.workers.limits import StepBroke
+from surefoot.workers import boot, continuation, tasks
 from surefoot.workers.tasks import REVOKED, UNKNOWN_TASK, StepFailed, StepTask, register_all
+from surefoot.workers.time_limits import StepBroke
 from tests.support.waiting import wait_until
 from tests.unit.workers.fork_saga import fork
 from tests.unit.workers.pack_saga import pack
@@ -256,8 +256,8 @@ def test_given_store_that_is_away_when_run_then_the_message_goes_back(
 def packs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Its saga is known; what is said not to have left is kept."""
     unsent: list[list[str]] = []
-    monkeypatch.setattr(ride, "registry", lambda: Registry([pack]))
-    monkeypatch.setattr(ride, "not_sent", lambda db, ids: unsent.append(list(ids)))
+    monkeypatch.setattr(continuation, "registry", lambda: Registry([pack]))
+    monkeypatch.setattr(continuation, "not_sent", lambda db, ids: unsent.append(list(ids)))
     monkeypatch.setattr(boot, "db", lambda: None)
     return unsent
 

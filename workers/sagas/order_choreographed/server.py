@@ -8,14 +8,14 @@ import structlog
 
 from surefoot.app import logs, metrics
 from surefoot.app.config import or_exit, settings
-from surefoot.workers import pulse
-from surefoot.workers.halting import told_to_stop
+from surefoot.workers import liveness
 from surefoot.workers.lanes import broker_url
 from surefoot.workers.sagas.order.services.database import close_databases
 from surefoot.workers.sagas.order_choreographed import trust
 from surefoot.workers.sagas.order_choreographed.bus import KombuBus
 from surefoot.workers.sagas.order_choreographed.house import House
 from surefoot.workers.sagas.order_choreographed.services import SERVICES
+from surefoot.workers.shutdown import told_to_stop
 
 log = structlog.get_logger("surefoot.events")
 
@@ -32,7 +32,7 @@ def serve(only: Sequence[str] = ()) -> None:
         service.database.engine()
     url = broker_url()
     house = House(
-        services, lambda: KombuBus(url, services, SERVICES), owners=SERVICES, beat=pulse.beat
+        services, lambda: KombuBus(url, services, SERVICES), owners=SERVICES, beat=liveness.beat
     )
     threads = house.start()
     log.info("events.serving", services=[service.name for service in services])

@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
-from surefoot.app.store import silence
+from surefoot.app.store import response_timeout
 from surefoot.workers.sagas.order.settings import order_settings
 
 BUSY_S = 10.0  # how long a statement waits for another writer
@@ -159,10 +159,10 @@ def _open_postgresql(url: URL, schema: str) -> Engine:
             "options": " ".join(options).strip(),
             "connect_timeout": 5,
             "client_encoding": "utf8",
-            **silence.connect_args(SILENCE_S),
+            **response_timeout.connect_args(SILENCE_S),
         },
     )
-    return silence.listen_within(engine, SILENCE_S)
+    return response_timeout.listen_within(engine, SILENCE_S)
 
 
 def _make_tables(engine: Engine, schema: str, metadata: MetaData) -> None:

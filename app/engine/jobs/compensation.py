@@ -1,0 +1,91 @@
+"""The turn: from here on the job goes back. It happens once, and a claim of the pivot forbids it.
+
+The hazard is a worker that starts something forward after the turn has decided what is to be undone. So the turn
+writes every row that a claim could take: what waits is dropped or abandoned, what runs is asked to stop, and its undo
+waits for it. Claims look at operation rows only; whoever writes the row first has decided.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from surefoot.app.clock import after
+from surefoot.app.engine.jobs.release import finish
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.rules.planner import UndoOrder
+from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
+from surefoot.app.store import queries, updates
+from surefoot.app.store.new_rows import new_operation
+from surefoot.app.store.types import AnyRow
+
+
+def past_return(move: Move) -> AnyRow | None:
+    """The operation that forbids a turn: a pivot or irreversible step that runs, is done, or may have happened; any confirmation.
+
+    Locks those rows, because a claim of one may be under way. A confirmation forbids it in whatever state: it is retried until
+    it is done, and what is confirmed must not be undone.
+    """
+    for row in queries.lock_no_return(move.tx, move.job.id):
+        if (
+            row.kind == Kind.CONFIRM
+            or row.state in (OpState.RUNNING, OpState.COMPLETED)
+            or row.unsettled > 0
+        ):
+            return row
+    return None
+
+
+def turn(
+    move: Move,
+    cause: Cause,
+    reason: str,
+    *,
+    undo_s: float,
+    error: dict[str, Any] | None = None,
+    actor: str | None = None,
+) -> bool:
+    """Turn the job, in the move's transaction. False: it has turned or ended already, or is past the point of no return.
+
+    A cancel that was asked for too early to be obeyed is the cause, whatever opens the way back.
+    """
+    cause = Cause.CANCEL if move.job.cancel_wish else cause
+    if move.dir != Dir.FORWARD or move.state != JobState.RUNNING or past_return(move) is not None:
+        return False
+    move.change(
+        dir=Dir.BACK,
+        state=JobState.COMPENSATING,
+        cause=cause,
+        reason=reason,
+        error=error,
+        deadline_at=None,
+        undo_by=after(undo_s),
+    )
+    move.record("turned", actor=actor, cause=cause, reason=reason)
+    updates.drop_waiting_actions(move.tx, move.job.id)
+    updates.stop_running_actions(move.tx, move.job.id)
+    move.leave_line()
+    actions = queries.operations_of(move.tx, move.job.id, Kind.ACTION)
+    to_undo = {
+        row.step: row
+        for row in actions
+        if move.graph.by_name[row.step].compensation is not None
+        and (row.state == OpState.COMPLETED or (row.started and row.unsettled > 0))
+    }
+    if to_undo:
+        order = UndoOrder(
+            to_undo.keys(), move.graph.followers, move.graph.leaders, move.graph.reachable
+        )
+        rows = [
+            new_operation(
+                move.graph,
+                (move.job.id, move.job.tenant_id),
+                step,
+                Kind.UNDO,
+                # not only direct successors: a step without an undo in between must not break the order
+                missing=len(order.leaders[step]) + (row.state == OpState.RUNNING),
+            )
+            for step, row in to_undo.items()
+        ]
+        move.ready(updates.insert_operations(move.tx, rows))
+    finish(move)
+    return True

@@ -1,0 +1,128 @@
+"""Dead letters: an operation that is given up, kept with its reason and what a person can do."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import structlog
+from sqlalchemy import insert
+
+from surefoot.app import metrics
+from surefoot.app.clock import now
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.rules.states import Dir, JobState, Kind
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store import queries, updates
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.tables import dead_letters
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import names_in_log
+
+log = structlog.get_logger("surefoot.attention")
+ENGINE = "surefoot"  # who closes a letter when nobody has to
+WHYS = (
+    "exhausted",
+    "rejected",
+    "unknown_outcome",
+    "failed",
+    "queue_timeout",
+    "stalled",
+    "lock_timeout",
+    "late_undo",
+    "late",
+)
+
+
+NO_OWNER = {"owner": None, "owned_at": None}
+
+
+def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) -> None:
+    """The job stands in `attention`, since now if it did not already, with a letter about this operation.
+
+    Each asking is one WARNING, written when it is committed. An owner who had the operation retried keeps the job when
+    the retry fails; for any other question somebody has to take the job on anew.
+    """
+    open_letter(move, row, why=why, error=error, blocking=True)
+    first: dict[str, Any] = {}
+    if move.state != JobState.ATTENTION:
+        retried = queries.was_retried(move.tx, row.job_id, row.id)
+        first = {"attention_since": now()} | ({} if retried else NO_OWNER)
+    move.change(
+        state=JobState.ATTENTION, trouble=error, **first
+    )  # `error` is why the job turned, and stays that
+    move.record("attention", row, why=why)
+    named = names_in_log(move.graph.saga, row.job_id)
+    about = {
+        "step": row.step,
+        "kind": row.kind,
+        "attempt": row.attempts,
+        "why": why,
+        "error": error.get("message"),
+    }
+    metrics.afterwards(partial(log.warning, "attention_asked", **named, **about))
+
+
+def asks_whether_it_happened(graph: Graph, letter: AnyRow) -> bool:
+    """Whether only a person can answer: a step that is done at most once may have happened. No machine sends it back."""
+    return (
+        letter.why == "unknown_outcome"
+        and letter.kind == Kind.ACTION
+        and graph.by_name[letter.step].at_most_once
+    )
+
+
+def open_letter(
+    move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | None, blocking: bool
+) -> None:
+    """One open letter for an operation. `blocking` holds the job in `attention`; else the job lands by itself.
+
+    One that only says how late the job is gives way to one that asks what is to become of the operation.
+    """
+    present = queries.open_letter_of(move.tx, row.id)
+    if present is not None and (present.why not in queries.LATENESS or why in queries.LATENESS):
+        return
+    if present is not None:
+        updates.close_letter(
+            move.tx,
+            present.id,
+            resolution="overtaken",
+            actor=ENGINE,
+            why="the operation was given up",
+        )
+    move.tx.execute(
+        insert(dead_letters).values(
+            id=new_id(),
+            job_id=row.job_id,
+            tenant_id=move.job.tenant_id,
+            operation_id=row.id,
+            saga=move.graph.saga,
+            step=row.step,
+            item=row.item,
+            kind=row.kind,
+            why=why,
+            error=error,
+            attempts=row.attempts,
+            blocking=blocking,
+            needs_person=blocking,
+        )
+    )
+
+
+def nobody_is_asked(move: Move, *, retried: bool = False) -> None:
+    """The job moves by itself again: it is shown as what it is. Its owner is kept for the case that a retry fails."""
+    state = JobState.RUNNING if move.dir == Dir.FORWARD else JobState.COMPENSATING
+    move.change(state=state, attention_since=None, **({} if retried else NO_OWNER))
+
+
+def no_longer_late(move: Move) -> None:
+    """Letters that only say how late the job is close by themselves: everything is done after all, or the job turns."""
+    if move.state != JobState.ATTENTION:
+        return
+    for letter in queries.blocking_letters(move.tx, move.job.id):
+        if letter.why in queries.LATENESS:
+            why = "what it was about is over"
+            updates.close_letter(move.tx, letter.id, resolution="overtaken", actor=ENGINE, why=why)
+            move.record("letter_overtaken", why=letter.why)
+    if not queries.blocking_letters(move.tx, move.job.id):
+        nobody_is_asked(move)

@@ -1,0 +1,89 @@
+"""Ringing: a plan leaves after the commit that made it, and the rows say so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import structlog
+from sqlalchemy import Engine
+
+from surefoot.app import faults
+from surefoot.app.errors import StoreUnavailable
+from surefoot.app.faults import Point
+from surefoot.app.rules.planner import Chain, Message, Plan, sent_with
+from surefoot.app.saga.naming import queue_name, task_name
+from surefoot.app.store import updates
+from surefoot.app.store.session import one_statement
+from surefoot.app.store.types import AnyRow
+
+log = structlog.get_logger("surefoot.dispatch")
+
+
+class Publishes(Protocol):
+    """What sends a plan to the broker. False: it could not, and nothing is lost, for the rows remember."""
+
+    def publish(self, plan: Plan) -> bool: ...
+
+
+@dataclass
+class Announced:
+    """A publisher that says before and after each publication that it stands there: `relay.publish` of surefoot.app.faults."""
+
+    inner: Publishes
+
+    def publish(self, plan: Plan) -> bool:
+        faults.reached(Point.AFTER_COMMIT, "relay", "publish")
+        sent = self.inner.publish(plan)
+        faults.reached(Point.AFTER_PUBLISH, "relay", "publish")
+        return sent
+
+
+@runtime_checkable
+class LetsIn(Publishes, Protocol):
+    """A publisher that may hold back a part of a plan (`surefoot.app.engine.jobs.fairness`)."""
+
+    def admitted(self, plan: Plan) -> Plan: ...
+
+
+def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
+    """Publish a plan and mark its messages sent. False: the relay will. Never raises for trouble of broker or store."""
+    if not plan:
+        return True
+    asked = plan
+    plan = publisher.admitted(asked) if isinstance(publisher, LetsIn) else asked
+    if not plan or not publisher.publish(plan):
+        return False
+    ids = [message.operation_id for message in sent_with(plan)]
+    try:
+        one_statement(db, lambda tx: updates.mark_sent(tx, ids))
+    except StoreUnavailable as error:
+        log.warning("not_marked_sent", operations=len(ids), error=str(error))  # rung twice at worst
+    return plan == asked
+
+
+def not_sent(db: Engine, operation_ids: Collection[str]) -> None:
+    """What a delivery carried did not leave: say so, and the relay sends it within a second instead of after a lease."""
+    try:
+        one_statement(db, lambda tx: updates.mark_unsent(tx, operation_ids))
+    except StoreUnavailable as error:
+        log.warning("not_marked_unsent", operations=len(operation_ids), error=str(error))
+
+
+def alone(rows: Sequence[AnyRow]) -> Plan:
+    """Each operation by a message of its own; its completion dispatches what follows. `rows`: id, job_id, saga, step, kind, item, lane."""
+    return tuple(
+        Chain(
+            (
+                Message(
+                    row.id,
+                    task_name(row.saga, row.step, row.kind),
+                    queue_name(row.lane, row.kind),
+                    row.job_id,
+                    row.item,
+                ),
+            )
+        )
+        for row in rows
+    )

@@ -1,0 +1,63 @@
+"""Whether a failed attempt is followed by another, and when.
+
+Attempts bound what is known to be wrong: a step that kills its worker, a mistake of its code, or as many as its saga counts
+(`Retry(limit=5)`). Everything else is bounded by time (`Graph.patience_s`): a service that is away for half a minute says nothing
+about an order. The time runs from the first failure since the service last answered, so time in which nobody worked is no
+reason by itself: an operation fails as often as its kind may at the least.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func
+
+from surefoot.app.clock import now
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.saga.policies import backoff
+from surefoot.app.store import queries
+from surefoot.app.store.tables import operations
+from surefoot.app.store.types import AnyRow
+
+
+@dataclass(frozen=True)
+class Kindred:
+    """What kind of failure it was. `wrong`: a mistake that trying again does not mend; `unsent`: the participant was never reached."""
+
+    wrong: bool = False
+    unsent: bool = False
+
+
+PLAIN = Kindred()
+SERVED: dict[str, Any] = {
+    "failing_since": None,
+    "failures": 0,
+}  # the service has answered, or a person says: try anew
+
+
+def goes_on(move: Move, row: AnyRow, kind: Kindred) -> dict[str, Any] | None:
+    """What to write of the count and the time, where it is tried again; None where it is given up."""
+    limits = move.graph.by_name[row.step].limits_of(row.kind)
+    failures = row.failures + 1
+    in_time = queries.failing_s(move.tx, row.id) < move.graph.patience_s(row.step, row.kind)
+    left = row.attempts < row.allowance
+    noted = {
+        "failing_since": func.coalesce(operations.c.failing_since, now()),
+        "failures": failures,
+    }
+    counts = kind.wrong or (limits.counted and not kind.unsent)
+    if counts:
+        in_its_time = in_time or limits.for_s is None
+        return noted if left and in_its_time else None
+    if in_time or (not limits.counted and limits.for_s is None and failures < limits.attempts):
+        return noted | {"allowance": row.allowance + 1}
+    return None
+
+
+def pause_s(move: Move, row: AnyRow) -> float:
+    """How long until the next attempt: full jitter, bounded by the cap. (A circuit breaker of a lane would lengthen it here.)"""
+    return backoff(
+        move.graph.by_name[row.step].limits_of(row.kind), row.failures + 1, random.random
+    )

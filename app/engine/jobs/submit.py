@@ -1,0 +1,263 @@
+"""Accepting a job: one transaction, and after it nothing loses the job.
+
+The transaction holds the job, its operations (each the outbox of its own message), the idempotency key and the first line
+of history. The answer is sent after the commit; whether the broker is there does not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Float, String, bindparam, insert, select
+
+from surefoot.app import metrics
+from surefoot.app.clock import after, now
+from surefoot.app.config import Settings
+from surefoot.app.engine.jobs.transaction import forward_layout, message_of
+from surefoot.app.errors import InvalidInput, KeyReused, NotFound, UnknownSaga
+from surefoot.app.metrics.counters import JOBS_SUBMITTED
+from surefoot.app.rules.planner import Plan, to_plan
+from surefoot.app.rules.states import Dir, JobState, Kind
+from surefoot.app.saga.inputs import validate_input
+from surefoot.app.saga.naming import did_you_mean
+from surefoot.app.saga.registry import Registry
+from surefoot.app.saga.summary import summary_of
+from surefoot.app.store import postgres_fast_path, queries, updates
+from surefoot.app.store.actors import key_of
+from surefoot.app.store.ids import new_id
+from surefoot.app.store.new_rows import new_operation
+from surefoot.app.store.queries import Definition
+from surefoot.app.store.session import asking, one_statement, reading, transaction
+from surefoot.app.store.tables import history, job_tags, jobs
+from surefoot.app.texts import json_bytes
+
+MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request for a job. `key`: idempotency key; `deadline_s`: seconds from now; `actor`: who asks, for the history.
+
+    `traceparent`: what the steps' log lines and calls are to be found by, as `surefoot.app.trace.taken` gives it.
+    """
+
+    tenant_id: str
+    saga: str
+    input: Any
+    actor: str
+    key: str | None = None
+    deadline_s: float | None = None
+    tags: tuple[str, ...] = ()
+    retry_of: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """`replayed`: the key was used before, for this job. `plan`: to ring after this."""
+
+    job_id: str
+    replayed: bool
+    plan: Plan
+
+
+Also = Callable[[Connection, str], None]
+Admit = Callable[[Connection, str], None]
+
+
+def submit(
+    db: Engine,
+    settings: Settings,
+    registry: Registry | None,
+    submission: Submission,
+    *,
+    also: Also | None = None,
+    admit: Admit | None = None,
+) -> Submitted:
+    """Accept a job. `also`: what else belongs to the same transaction, given the job's id; whatever it raises rolls all back.
+
+    `admit`: whether the tenant may have one more; not asked where the key has its job already.
+    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable, and what `admit` raises.
+    """
+    fingerprint = _fingerprint(submission, settings)
+    with asking(db) as connection:
+        answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
+        if answered is not None:
+            return answered
+        own = registry.get(submission.saga) if registry is not None else None
+        definition = queries.current_definition(
+            connection, submission.saga, own.digest if own is not None else ""
+        )
+        if definition is None:
+            raise _unknown(submission.saga, queries.saga_names(connection))
+        if admit is not None:
+            admit(connection, submission.tenant_id)
+    saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
+    value = validate_input(
+        definition.input_schema, saga.input_model if saga is not None else None, submission.input
+    )
+    job_id = new_id()
+    try:
+        return _insert(db, submission, job_id, definition, value, fingerprint, also)
+    except _KeyTaken:
+        with reading(db) as connection:
+            answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
+        if answered is None:
+            raise NotFound("the job of this idempotency key is gone") from None
+        return answered
+
+
+def _unknown(saga: str, names: list[str]) -> UnknownSaga:
+    if saga in names:
+        return UnknownSaga(f"every version of saga {saga!r} is retired: no new job of it is taken")
+    return UnknownSaga(f"no saga is called {saga!r}.{did_you_mean(saga, names)}")
+
+
+class _KeyTaken(Exception):
+    """Somebody used the key since we looked: roll back."""
+
+
+def replayed(
+    connection: Connection, tenant_id: str, key: str | None, fingerprint: str
+) -> Submitted | None:
+    """The answer that this key has already; None without a key, or when it was never used. Raises: InvalidInput, KeyReused."""
+    if key is None:
+        return None
+    if not (1 <= len(key) <= MAX_KEY_CHARS and key.isprintable()):
+        raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY_CHARS} visible characters")
+    known = queries.idempotent(connection, tenant_id, key)
+    if known is None:
+        return None
+    if known.fingerprint != fingerprint:
+        raise KeyReused(job_id=known.job_id)
+    return Submitted(known.job_id, True, ())
+
+
+def fingerprint_of_rerun(job_id: str) -> str:
+    """Of the request to run a job again: another request than the submission of the same input, and one for each old job."""
+    return hashlib.sha256(f"run again {job_id}".encode()).hexdigest()
+
+
+def _fingerprint(submission: Submission, settings: Settings) -> str:
+    """SHA-256 over saga name and input: the same request, whatever version of the saga is current."""
+    try:
+        text = json.dumps(
+            [submission.saga, submission.input],
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(
+            "the input is not JSON", faults=[{"pointer": "/input", "detail": str(error)}]
+        ) from error
+    # escapes are never shorter than the bytes they stand for: what is small enough with them need not be measured
+    if (
+        len(text) > settings.input_bytes
+        and (size := len(json_bytes(submission.input))) > settings.input_bytes
+    ):
+        raise InvalidInput(
+            f"the input has {size} bytes; at most {settings.input_bytes} are taken (SUREFOOT_INPUT_BYTES)",
+            faults=[{"pointer": "/input", "detail": "too large"}],
+        )
+    if submission.retry_of is not None:
+        return fingerprint_of_rerun(submission.retry_of)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_NEW_JOB = insert(jobs).values(
+    state=JobState.RUNNING,
+    dir=Dir.FORWARD,
+    created_at=now(),
+    deadline_at=after(bindparam("p_deadline_s", type_=Float)),  # null plus seconds is null
+    sla_at=after(bindparam("p_sla_s", type_=Float)),
+    seq=1,
+    rev=1,
+)
+_FIRST_LINE = insert(history).values(seq=1, event="submitted")
+
+
+def _insert(
+    db: Engine,
+    submission: Submission,
+    job_id: str,
+    definition: Definition,
+    value: dict[str, Any],
+    fingerprint: str,
+    also: Also | None,
+) -> Submitted:
+    """Raises: _KeyTaken, and what `also` raises."""
+    graph = definition.graph
+    job = {
+        "id": job_id,
+        "tenant_id": submission.tenant_id,
+        "saga": submission.saga,
+        "version": definition.version,
+        "digest": definition.digest,
+        "input": value,
+        "summary": summary_of(definition.words.summary, definition.input_schema, value),
+        "tags": list(submission.tags),
+        "priority": 0,  # of the contract: nothing is ordered by it yet, so nobody may ask for one
+        "retry_of": submission.retry_of,
+        "created_by": submission.actor,
+        "traceparent": submission.traceparent,
+    }
+    roots = [node.name for node in graph.nodes if not node.after]
+    layout = forward_layout(graph, roots)
+    riding = layout.riding
+    of_job = (job_id, submission.tenant_id)
+    rows = [
+        new_operation(
+            graph, of_job, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding
+        )
+        for n in graph.nodes
+    ]
+
+    def in_one(tx: Connection) -> None:
+        key, deadline_s = submission.key, submission.deadline_s
+        if not postgres_fast_path.insert_job(
+            tx,
+            job,
+            rows,
+            key=key,
+            fingerprint=fingerprint,
+            deadline_s=deadline_s,
+            sla_s=graph.sla_s,
+        ):
+            raise _KeyTaken
+        metrics.note(JOBS_SUBMITTED, saga=graph.saga)
+
+    def one_by_one(tx: Connection) -> None:
+        tx.execute(_NEW_JOB, job | {"p_deadline_s": submission.deadline_s, "p_sla_s": graph.sla_s})
+        if submission.key is not None and not updates.take_idempotency_key(
+            tx, submission.tenant_id, submission.key, fingerprint, job_id
+        ):
+            raise _KeyTaken
+        if also is not None:
+            also(
+                tx, job_id
+            )  # after the key: of two requests with one key the second is answered with the first one's job
+        if submission.tags:
+            filed = select(
+                jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id
+            ).where(jobs.c.id == job_id)
+            into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
+            tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
+        updates.insert_operations(tx, rows, answer=False)
+        named = {"actor": submission.actor, "key_id": key_of(submission.actor)}
+        tx.execute(_FIRST_LINE, {"job_id": job_id, **named})
+        metrics.note(JOBS_SUBMITTED, saga=graph.saga)
+
+    if postgres_fast_path.serves(db) and also is None:
+        one_statement(db, in_one)
+    else:
+        transaction(db, one_by_one)
+    return Submitted(
+        job_id,
+        False,
+        to_plan(layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)),
+    )

@@ -1,0 +1,51 @@
+"""Stored data that this worker's code cannot read: a fault of the deployment, not an answer of the business.
+
+A release may not read what an earlier one accepted: an input, a result of a step before, the step's own result that its undo
+counts on, a checkpoint. Nothing of the step has run then. Its operation waits, as for a worker with its definition: no attempt
+is used, nothing turns, and it goes on as soon as code that can read comes by.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import case, null
+
+from surefoot.app.clock import after, now
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.rules.states import OpState
+from surefoot.app.store import queries, updates
+from surefoot.app.store.tables import operations
+from surefoot.app.store.types import AnyRow
+
+WAIT = "unreadable"  # operations.wait
+AGAIN_S = 10.0  # how soon it is offered again
+
+
+def given_up(move: Move, row: AnyRow) -> bool:
+    """Whether its saga says how long it may wait for somebody who can do it (`queue_timeout=`), and that is over."""
+    return move.graph.by_name[row.step].limits_of(row.kind).gives_up and queries.past_queue_by(
+        move.tx, row.id
+    )
+
+
+def park(move: Move, row: AnyRow, error: dict[str, Any], *, began: bool) -> AnyRow | None:
+    """running -> waiting, the attempt given back. `began`: the step's own function had begun, so its outcome is not known.
+
+    Its clock goes on; past it, it is taken away, as of all that waits on. Returns None when the lease was lost.
+    """
+    o = operations.c
+    values: dict[str, Any] = {
+        "state": OpState.WAITING,
+        "wait": WAIT,
+        "due_at": after(AGAIN_S),
+        "queue_by": case((o.queue_by < now(), null()), else_=o.queue_by),
+        "error": error,
+        "allowance": row.allowance + 1,
+    }
+    if not began:
+        values["unsettled"] = max(0, row.unsettled - int(row.effectful))
+    ended = updates.end_running_operation(move.tx, row.id, row.token, values)
+    if ended is not None and row.error != error:  # looking again is not worth a line
+        move.record("unreadable", row, error=error)
+    return ended

@@ -1,0 +1,69 @@
+"""Who has a job in attention: taken, handed to somebody, given up. Each is a line of its history."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine
+
+from surefoot.app.clock import now
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.errors import Conflict
+from surefoot.app.rules.states import JobState
+from surefoot.app.store import acts
+from surefoot.app.store.acts import Act
+from surefoot.app.store.session import transaction
+
+OWNER_CHARACTERS = 128
+
+
+def take(db: Engine, job_id: str, actor: str) -> None:
+    """`actor` sees to it. Raises: NotFound; Conflict when the job asks nobody, or somebody else has it."""
+
+    def work(tx: Connection) -> None:
+        move = _asked(tx, job_id, actor)
+        if move.job.owner not in (None, actor):
+            raise Conflict(
+                f"{move.job.owner} has it already; assign it, if that is agreed", state=move.state
+            )
+        _own(move, actor, actor, "take")
+
+    transaction(db, work)
+
+
+def assign(db: Engine, job_id: str, owner: str, actor: str) -> None:
+    """`owner` sees to it, says `actor`. Raises: NotFound; Conflict when the job asks nobody."""
+    transaction(db, lambda tx: _own(_asked(tx, job_id, actor), owner, actor, "assign"))
+
+
+def release(db: Engine, job_id: str, actor: str) -> None:
+    """Nobody has it any more. Raises: NotFound; Conflict when the job asks nobody, or nobody had it."""
+
+    def work(tx: Connection) -> None:
+        move = _asked(tx, job_id, actor)
+        if move.job.owner is None:
+            raise Conflict("nobody has it", state=move.state)
+        move.change(owner=None, owned_at=None)
+        move.record("released", actor=actor, owner=move.job.owner)
+        acts.note(tx, actor, _act(move, "release", move.job.owner))
+        move.close()
+
+    transaction(db, work)
+
+
+def _asked(tx: Connection, job_id: str, actor: str) -> Move:
+    move = Move(tx, job_id, by=actor)
+    if move.state != JobState.ATTENTION:
+        raise Conflict(f"the job is {move.state}: nobody is asked about it", state=move.state)
+    return move
+
+
+def _act(move: Move, word: str, owner: str) -> Act:
+    return Act(
+        word, "job", move.job.id, move.job.tenant_id, move.job.id, details={"owner": str(owner)}
+    )
+
+
+def _own(move: Move, owner: str, actor: str, word: str) -> None:
+    move.change(owner=owner[:OWNER_CHARACTERS], owned_at=now())
+    move.record("assigned", actor=actor, owner=owner[:OWNER_CHARACTERS])
+    acts.note(move.tx, actor, _act(move, word, owner[:OWNER_CHARACTERS]))
+    move.close()

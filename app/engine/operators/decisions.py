@@ -1,0 +1,261 @@
+"""A person's word: cancel, and what to do with an operation that is given up. Each is recorded with who and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from surefoot.app.clock import after, now
+from surefoot.app.config import Settings
+from surefoot.app.engine.jobs.compensation import past_return, turn
+from surefoot.app.engine.jobs.dead_letters import no_longer_late, nobody_is_asked
+from surefoot.app.engine.jobs.operations import Ended
+from surefoot.app.engine.jobs.release import after_end, finish
+from surefoot.app.engine.jobs.retries import SERVED
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.errors import Conflict, NotFound
+from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
+from surefoot.app.store import acts, queries, updates
+from surefoot.app.store.acts import Act
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.types import AnyRow
+
+ACTS = {
+    "retried": "retry",
+    "marked_done": "mark-done",
+    "waived": "waive",
+    "marked_absent": "mark-absent",
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`landed`: it took effect now; else `message` says why it did not, or what was noted instead. `plan`: to ring."""
+
+    landed: bool
+    message: str
+    plan: Plan = ()
+
+
+def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
+    """Ask a job to stop and be undone.
+
+    Past the point of no return the wish is noted, once: it takes effect as soon as there is a way back after all.
+    Raises: NotFound; Conflict when the job has ended or turned for another reason.
+    """
+
+    def work(tx: Connection) -> Decision:
+        move = Move(tx, job_id, by=actor)
+        if move.state in ENDED:
+            raise Conflict(f"the job has ended: {move.state}", state=move.state)
+        if move.dir == Dir.BACK:
+            if move.cause == Cause.CANCEL:
+                return Decision(True, "It is being cancelled already.")
+            raise Conflict("the job is being undone already", state=move.state)
+        if turn(
+            move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds, actor=actor
+        ):
+            acts.note(tx, actor, _cancelled(move, "it turned"))
+            return Decision(True, "It is being cancelled; what was done is undone.", move.close())
+        blocker = past_return(move)
+        if not move.job.cancel_wish:  # asked again, there is nothing new to write
+            move.change(cancel_wish=True)
+            move.record(
+                "cancel_wished",
+                actor=actor,
+                too_late_because=blocker.step if blocker is not None else None,
+            )
+            acts.note(tx, actor, _cancelled(move, "too late: noted as a wish"))
+            move.close()
+        return Decision(False, f"Too late to cancel: {_too_late(blocker)}")
+
+    return transaction(db, work)
+
+
+def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
+    """Give a dead letter's operation fresh attempts. Of a step that is done at most once this says that it has not happened.
+
+    Raises: NotFound; Conflict when the letter is closed (two redrives: one wins) or the job has ended.
+    """
+
+    return _decide(db, letter_id, "retried", actor, why, _fresh_attempts)
+
+
+def retry_in(move: Move, letter: AnyRow, actor: str, why: str) -> None:
+    """The same within a move of the letter's job. Raises: Conflict as above."""
+    _carry_out(move, letter, "retried", actor, why, _fresh_attempts)
+
+
+def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
+    """A person has done it by hand: the operation counts as completed."""
+
+    def change(move: Move, operation: AnyRow) -> None:
+        _settled(
+            move,
+            operation,
+            {
+                "state": OpState.COMPLETED,
+                "unsettled": 0,
+                "decided": "marked_done",
+                "finished_at": now(),
+            },
+        )
+
+    return _decide(db, letter_id, "marked_done", actor, why, change)
+
+
+def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
+    """It will not be done, and that is accepted: the operation counts as skipped. The effect stays on record as waived."""
+
+    def change(move: Move, operation: AnyRow) -> None:
+        _settled(
+            move, operation, {"state": OpState.SKIPPED, "decided": "waived", "finished_at": now()}
+        )
+
+    return _decide(db, letter_id, "waived", actor, why, change)
+
+
+def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why: str) -> Decision:
+    """A person has found that the action never happened: nothing of it is left, and the job turns.
+
+    Raises: Conflict when the letter is about an undo, or another step has passed the point of no return.
+    """
+
+    def change(move: Move, operation: AnyRow) -> None:
+        if operation.kind != Kind.ACTION:
+            raise Conflict("only an action can be marked absent")
+        _only_given_up(operation)
+        updates.decide_failed_operation(
+            move.tx, operation.id, {"unsettled": 0, "decided": "marked_absent"}
+        )
+        no_longer_late(move)
+        if not turn(
+            move,
+            Cause.FAILED,
+            f"{operation.step} was found not to have happened",
+            undo_s=settings.undo_seconds,
+            actor=actor,
+        ):
+            raise Conflict("the job cannot turn any more: a later step has happened")
+
+    return _decide(db, letter_id, "marked_absent", actor, why, change)
+
+
+def letter_of(db: Engine, job_id: str, step: str) -> str:
+    """The open dead letter of a job's step (its undo's before its action's). Raises: NotFound."""
+    with reading(db) as connection:
+        letters = (
+            [row for row in queries.blocking_letters(connection, job_id) if row.step == step]
+            if is_id(job_id)
+            else []
+        )
+    if not letters:
+        raise NotFound(f"no person is asked about {step} of this job")
+    return str(sorted(letters, key=lambda row: row.kind, reverse=True)[0].id)
+
+
+def _too_late(blocker: AnyRow | None) -> str:
+    if blocker is not None and blocker.kind == Kind.CONFIRM:
+        return "every step is done and is being confirmed."
+    step = blocker.step if blocker is not None else "its last steps"
+    return f"{step} is past the point of no return. If it fails, the job is cancelled then."
+
+
+def _cancelled(move: Move, came_of_it: str) -> Act:
+    job = move.job
+    return Act("cancel", "job", job.id, job.tenant_id, job.id, details={"came_of_it": came_of_it})
+
+
+# --- how -------------------------------------------------------------------------------------------------------
+def _fresh_attempts(move: Move, operation: AnyRow) -> None:
+    limits = move.graph.by_name[operation.step].limits_of(operation.kind)
+    # what the last attempt said stays on the page until the next one has ended; whether it was for good is answered
+    said = {
+        name: value for name, value in (operation.error or {}).items() if name != "for_good"
+    } or None
+    fresh = {
+        "allowance": operation.attempts + limits.attempts,
+        "queue_by": after(operation.queue_s),
+        "stop": False,
+        "error": said,
+    }
+    values = updates.READY_NOW | fresh | SERVED
+    if operation.kind == Kind.ACTION and move.graph.by_name[operation.step].at_most_once:
+        values["unsettled"] = (
+            0  # "may it have happened?" is answered: it has not. One attempt may take effect, as before
+        )
+    row = updates.decide_failed_operation(move.tx, operation.id, values)
+    if row is not None:
+        move.ready([row])
+
+
+def _only_given_up(operation: AnyRow) -> None:
+    if operation.state != OpState.FAILED:
+        raise Conflict(
+            f"the {operation.kind} of {operation.step} is {operation.state} and goes on by itself: only a retry can be decided"
+        )
+
+
+def _settled(move: Move, operation: AnyRow, values: dict[str, Any]) -> None:
+    _only_given_up(operation)
+    row = updates.decide_failed_operation(move.tx, operation.id, values)
+    if row is not None:
+        after_end(move, row)
+
+
+def _decide(
+    db: Engine,
+    letter_id: str,
+    resolution: str,
+    actor: str,
+    why: str,
+    change: Callable[[Move, AnyRow], None],
+) -> Decision:
+    with reading(db) as connection:
+        letter = queries.letter(connection, letter_id, actor)
+    if letter is None:
+        raise NotFound("there is no such dead letter")
+
+    def work(tx: Connection) -> Ended:
+        move = Move(tx, letter.job_id, by=actor)
+        _carry_out(move, letter, resolution, actor, why, change)
+        return Ended(True, plan=move.close())
+
+    return Decision(True, resolution.replace("_", " "), transaction(db, work).plan)
+
+
+def _carry_out(
+    move: Move,
+    letter: AnyRow,
+    resolution: str,
+    actor: str,
+    why: str,
+    change: Callable[[Move, AnyRow], None],
+) -> None:
+    if move.state in ENDED:
+        raise Conflict(
+            f"the job has ended: {move.state}; redrive the job to run it again", state=move.state
+        )
+    if not letter.blocking:
+        raise Conflict("this letter holds no job: the job lands by itself", state=move.state)
+    operation = queries.operation(move.tx, letter.operation_id)
+    if operation is None or not updates.close_letter(
+        move.tx, letter.id, resolution=resolution, actor=actor, why=why
+    ):
+        raise Conflict("somebody else has decided this already")
+    move.record(resolution, operation, actor=actor, why=why)
+    said = {"step": letter.step, "kind": letter.kind, "item": letter.item or None}
+    acts.note(
+        move.tx,
+        actor,
+        Act(ACTS[resolution], "letter", letter.id, move.job.tenant_id, move.job.id, why, said),
+    )
+    if move.state == JobState.ATTENTION and not queries.blocking_letters(move.tx, letter.job_id):
+        nobody_is_asked(move, retried=resolution == "retried")
+    change(move, operation)
+    finish(move)

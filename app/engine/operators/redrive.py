@@ -1,0 +1,319 @@
+"""Jobs sent back, and dead letters sent back or laid down: one by one, or many by the clock.
+
+A letter that holds its job is sent back by giving its operation fresh attempts. One whose job has landed is sent back as
+a new job, for the old keys are spent; closing the letter and making that job are one transaction, so however often it is
+asked for, and whatever crashes, a letter makes one job. Many at a time are only *dated* when they are asked for; the relay
+carries each out when its time comes, so that what was an outage does not become the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from surefoot.app.config import Settings
+from surefoot.app.engine.isolation import Isolated
+from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.intake import Entrance
+from surefoot.app.engine.jobs.submit import Submitted, fingerprint_of_rerun, replayed
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.operators import decisions as decide
+from surefoot.app.engine.operators.decisions import Decision
+from surefoot.app.engine.operators.resubmit import Asked, rerun
+from surefoot.app.errors import (
+    Conflict,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    RequestError,
+    StoreUnavailable,
+    TooManyOpenJobs,
+)
+from surefoot.app.rules.pacing import departures
+from surefoot.app.rules.states import ENDED, JobState
+from surefoot.app.store import acts, dead_letters, queries, updates
+from surefoot.app.store.actors import Actor, own
+from surefoot.app.store.acts import Act
+from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.ids import is_id
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.tables import jobs
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.dead_letters import decisions
+
+log = structlog.get_logger("surefoot.redrive")
+DUTY = "redriven"
+PUT_OFF_S = 5.0  # a letter whose job is still being undone is looked at again after so long
+LATE_S = (
+    5.0  # when the earliest is later than this nobody was there to send it: all come so much later
+)
+
+
+class NotLanded(Conflict):
+    """The job is still being undone; when that is done it can be run again as a new one."""
+
+
+# --- one ---------------------------------------------------------------------------------------------------------
+def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Submitted:
+    """Try again: a job in attention where it stands, with fresh attempts; an ended one as a new job that names it.
+
+    The same key again has the same answer; of a job that was sent back where it stands that is the job itself.
+    Raises: NotFound; NotAllowed and InvalidInput (no reason) for a job in attention; Conflict while the job moves by itself; what
+    `rerun` raises.
+    """
+    with reading(entrance.db) as connection:
+        mine = jobs.select().where(jobs.c.id == job_id, *own(jobs.c.tenant_id, asked.actor))
+        job = connection.execute(mine).one_or_none() if is_id(job_id) else None
+        if job is None:
+            raise NotFound("there is no such job")
+        answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job_id))
+    if answered is not None:
+        return answered
+    if job.state in ENDED:
+        return rerun(entrance, job, asked)
+    if job.state != JobState.ATTENTION:
+        raise Conflict(
+            f"the job is {job.state} and moves by itself: there is nothing to send back",
+            state=job.state,
+        )
+    return _send_back(entrance, job, asked)
+
+
+def _send_back(entrance: Entrance, job: AnyRow, asked: Asked) -> Decision | Submitted:
+    """Fresh attempts for everything that a person is asked about."""
+    if not asked.decides:
+        raise NotAllowed("A person is asked about this job: this needs the role operator.")
+    if not asked.why:
+        said = "a person is asked about this job: say the reason for trying again"
+        raise InvalidInput(said, faults=[{"pointer": "/reason", "detail": said}])
+
+    def work(tx: Connection) -> Decision | Submitted:
+        move = Move(tx, job.id, by=asked.actor)
+        given_up = queries.blocking_letters(tx, job.id)
+        mark = fingerprint_of_rerun(job.id)
+        new = (
+            not given_up
+            or asked.key is None
+            or updates.take_idempotency_key(tx, job.tenant_id, asked.key, mark, job.id)
+        )
+        if not given_up or not new:
+            answered = replayed(
+                tx, job.tenant_id, asked.key, mark
+            )  # of a request that came first with the same key
+            if answered is None:
+                raise Conflict("somebody else has decided this already", state=move.state)
+            return answered
+        for letter in given_up:
+            decide.retry_in(move, letter, asked.actor, asked.why)
+        said = f"{len(given_up)} operation{'s' if len(given_up) != 1 else ''} sent back with fresh attempts."
+        return Decision(True, said, move.close())
+
+    return transaction(entrance.db, work)
+
+
+def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision | Submitted:
+    """Send back what a letter is about. Who sends back a letter of an ended job has said that it is to be run again.
+
+    Raises: NotFound; Conflict when it is closed; NotLanded while its job is being undone; RequestError when the saga's
+    present version does not take the old job's input; what `rerun` raises.
+    """
+    with reading(entrance.db) as connection:
+        letter = queries.letter(connection, letter_id, asked.actor)
+        if letter is None:
+            raise NotFound("there is no such dead letter")
+        job = connection.execute(jobs.select().where(jobs.c.id == letter.job_id)).one()
+        answered = None
+        if not letter.blocking:
+            answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job.id))
+    if answered is not None:
+        return answered
+    if letter.state != "open":
+        raise Conflict(f"the letter is closed: {letter.resolution} by {letter.resolved_by}")
+    if letter.blocking:
+        return decide.retry(entrance.db, letter_id, asked.actor, asked.why)
+    if job.state not in ENDED:
+        raise NotLanded(
+            f"the job is {job.state} and has not landed yet; when it has, its letter can be sent back"
+        )
+    return rerun(entrance, job, asked, letter_id=letter_id)
+
+
+def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
+    """Lay a letter down: nothing shall be done about it. Returns its job's id.
+
+    Raises: NotFound; Conflict when it is closed, or holds its job: then a decision has to be made.
+    """
+    with reading(db) as connection:
+        letter = queries.letter(connection, letter_id, actor)
+        graph = queries.graph_of_job(connection, letter.job_id) if letter is not None else None
+    if letter is None or graph is None:
+        raise NotFound("there is no such dead letter")
+    if letter.blocking and letter.state == "open":
+        raise Conflict(
+            f"the letter holds its job in attention, so it stays; decide about {letter.step} instead: "
+            f"{' or '.join(decisions(letter, graph))}"
+        )
+
+    def work(tx: Connection) -> None:
+        move = Move(tx, letter.job_id, by=actor)
+        if not dead_letters.close(tx, letter_id, resolution="discarded", actor=actor, why=why):
+            raise Conflict("the letter is closed already")
+        move.record("discarded", queries.operation(tx, letter.operation_id), actor=actor, why=why)
+        said = {"step": letter.step, "kind": letter.kind}
+        acts.note(
+            tx,
+            actor,
+            Act("discard", "letter", letter_id, move.job.tenant_id, move.job.id, why, said),
+        )
+        move.close()
+
+    transaction(db, work)
+    return str(letter.job_id)
+
+
+# --- many --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Scheduled:
+    """`letters`: ids in the order in which they are sent back; `takes_s`: until the last one leaves; `more`: there are others."""
+
+    letters: tuple[str, ...]
+    takes_s: float
+    more: bool
+
+
+def redrive_many(
+    db: Engine,
+    settings: Settings,
+    meant: Meant,
+    *,
+    rate: float,
+    ramp_s: float,
+    actor: str,
+    why: str,
+    dry_run: bool = False,
+) -> Scheduled:
+    """Date every open letter that is meant and not dated yet: `rate` a second, reached within `ramp_s` seconds.
+
+    At most SUREFOOT_REDRIVE_LETTERS of them, the oldest first. With `dry_run` nothing is written.
+    """
+    most = settings.redrive_letters
+
+    def work(tx: Connection) -> Scheduled:
+        rows = dead_letters.unscheduled(tx, meant, most + 1)
+        chosen = tuple(row.id for row in rows[:most])
+        times = list(departures(len(chosen), rate, ramp_s))
+        takes_s = times[-1] if times else 0.0
+        if not dry_run:
+            dead_letters.schedule(tx, list(zip(chosen, times, strict=True)), actor=actor, why=why)
+            said = {"rate": rate, "ramp_seconds": ramp_s, "takes_seconds": round(takes_s, 3)}
+            _note_many(tx, "redrive-many", meant, rows[:most], (actor, why), said)
+        return Scheduled(chosen, takes_s, len(rows) > most)
+
+    if dry_run:
+        with reading(db) as connection:
+            return work(connection)
+    return transaction(db, work)
+
+
+def hold_back(db: Engine, meant: Meant, actor: str, why: str) -> int:
+    """Take back the dates of letters that were to be sent back and have not been. Returns how many."""
+
+    def work(tx: Connection) -> int:
+        rows = dead_letters.unschedule(tx, meant, actor)
+        _note_many(tx, "hold-back", meant, rows, (actor, why), {})
+        return len(rows)
+
+    return transaction(db, work)
+
+
+def _note_many(
+    tx: Connection,
+    word: str,
+    meant: Meant,
+    rows: Sequence[AnyRow],
+    said: tuple[str, str],
+    details: dict[str, Any],
+) -> None:
+    """One act for the request, and a part of it for each letter. `said`: (actor, why). `rows`: id, job_id, tenant_id of letters."""
+    if not rows:
+        return
+    actor, why = said
+    filters = {
+        f"only_{name}": value
+        for name, value in asdict(meant).items()
+        if name not in ("tenant_id", "state")
+    }
+    whole = Act(
+        word,
+        "letters",
+        "",
+        meant.tenant_id,
+        reason=why,
+        details={"letters": len(rows), **details, **filters},
+    )
+    parts = (Act(word, "letter", row.id, row.tenant_id, row.job_id) for row in rows)
+    acts.note_parts(tx, actor, acts.note(tx, actor, whole), parts)
+
+
+def carry_out(entrance: Entrance, publisher: Publishes, isolated: Isolated) -> int:
+    """The relay's part: send back the letters whose time has come. Returns how many were."""
+    db = entrance.db
+    with reading(db) as connection:
+        late_s = dead_letters.overdue_s(connection, LATE_S)
+        rows = (
+            []
+            if late_s
+            else dead_letters.due(connection, isolated.room(DUTY, entrance.settings.sweep_rows))
+        )
+    if late_s:
+        log.info(
+            "redrive.put_off",
+            seconds=round(late_s, 1),
+            dead_letters=transaction(db, lambda tx: dead_letters.shift(tx, late_s)),
+        )
+        return 0
+    return isolated.each(DUTY, rows, lambda row: _carry_out(entrance, publisher, row))
+
+
+def _carry_out(entrance: Entrance, publisher: Publishes, row: AnyRow) -> int:
+    db = entrance.db
+    try:
+        done = redrive_letter(entrance, row.id, Asked(_in_the_name_of(row), row.redrive_why))
+    except NotLanded:
+        transaction(db, lambda tx: dead_letters.put_off(tx, row.id, PUT_OFF_S))
+        return 0
+    except TooManyOpenJobs as full:
+        later_s = full.retry_after_s
+        transaction(db, lambda tx: dead_letters.put_off(tx, row.id, later_s))
+        return 0
+    except RequestError as error:  # closed meanwhile, run again already, or the saga's present version does not take that input
+        refused = error.message
+        still_open = transaction(db, lambda tx: _refuse(tx, row, refused))
+        log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)
+        return 0
+    except StoreUnavailable:
+        raise
+    except Exception:  # a mistake, or what this code cannot read: it must not hold up, or put off, the others' plan
+        transaction(db, lambda tx: dead_letters.put_off(tx, row.id, PUT_OFF_S))
+        raise
+    ring(db, publisher, done.plan)
+    return 1
+
+
+def _in_the_name_of(row: AnyRow) -> Actor:
+    """Who dated the letter: history names them. What they did is on record since then."""
+    return Actor(row.redrive_by, row.redrive_key, acting=False)
+
+
+def _refuse(tx: Connection, row: AnyRow, refused: str) -> bool:
+    """It stays open, without a date; the history of its job says why."""
+    move = Move(tx, row.job_id)
+    if not dead_letters.unschedule_one(tx, row.id):
+        return False
+    move.record("redrive_refused", actor=_in_the_name_of(row), why=refused)
+    move.close()
+    return True

@@ -1,0 +1,171 @@
+"""Jobs that take longer than their saga allows (`sla=`): asked about, sent back or undone, as the saga says (`on_sla=`).
+
+Each is acted upon once in each period of that length: the act moves `sla_at` on in the same transaction, and names the
+old value in the UPDATE. What was done is on record as a finding, which closes when the job has ended.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from surefoot.app.config import Settings
+from surefoot.app.engine.isolation import Isolated
+from surefoot.app.engine.jobs.compensation import past_return, turn
+from surefoot.app.engine.jobs.dead_letters import ask_a_person, asks_whether_it_happened
+from surefoot.app.engine.jobs.dispatch import Publishes, alone, ring
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.operators import decisions
+from surefoot.app.errors import NotFound
+from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.states import ENDED, LIVE, Cause, Dir, JobState
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store import queries, reconciliations
+from surefoot.app.store.reconciliations import LATE
+from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.types import AnyRow
+
+RELAY = "relay"  # who acts when nobody asked for it
+
+
+def sweep(db: Engine, settings: Settings, publisher: Publishes, isolated: Isolated) -> int:
+    """The relay's part: when its time has come, act on a batch, and close what has landed. Returns how many jobs were acted upon."""
+    every_s = settings.reconcile_seconds
+    if not every_s:
+        return 0
+    with reading(db) as connection:
+        if not reconciliations.is_due(connection, LATE, every_s):
+            return 0
+    position = transaction(db, lambda tx: reconciliations.begin(tx, LATE, every_s))
+    if position is None:
+        return 0
+    acted, more = act_on_batch(db, settings, publisher, RELAY, isolated)
+    further = close_landed(db, position, settings.reconcile_rows, RELAY)
+    transaction(db, lambda tx: reconciliations.go_on_at(tx, LATE, position, further))
+    if more:
+        transaction(db, lambda tx: reconciliations.hasten(tx, (LATE,), every_s))
+    return len(acted)
+
+
+def late_jobs(db: Engine, limit: int) -> list[dict[str, Any]]:
+    """What `act_on_batch` would do: a finding for each late job. Nothing is written."""
+    with reading(db) as connection:
+        rows = reconciliations.past_sla(connection, limit)
+        graphs = {row.digest: queries.graph_of(connection, row.digest) for row in rows}
+    return [
+        _finding(row.id, graphs[row.digest], graphs[row.digest].on_sla, row.state) for row in rows
+    ]
+
+
+def act_on_batch(
+    db: Engine,
+    settings: Settings,
+    publisher: Publishes | None,
+    actor: str,
+    isolated: Isolated | None = None,
+) -> tuple[list[dict[str, Any]], bool]:
+    """Act on the latest SUREFOOT_RECONCILE_ROWS jobs. Returns (what was done: a finding for each, whether there may be more)."""
+    isolated = isolated or Isolated(strict=True)
+    with reading(db) as connection:
+        rows = reconciliations.past_sla(connection, isolated.room(LATE, settings.reconcile_rows))
+    done: list[dict[str, Any]] = []
+
+    def act(row: AnyRow) -> int:
+        finding, plan = transaction(db, lambda tx: _act(tx, settings, row.id, actor))
+        if publisher is not None:
+            ring(db, publisher, plan)
+        if finding is not None:
+            done.append(finding)
+        return 1
+
+    isolated.each(LATE, rows, act)
+    return done, bool(done) and len(rows) >= settings.reconcile_rows
+
+
+def close_landed(db: Engine, position: str, limit: int, actor: str) -> str:
+    """Close the findings of late jobs that have ended, one page of them. Returns where to go on; "" at the end."""
+    with reading(db) as connection:
+        ids, further = reconciliations.landed(connection, position, limit)
+    for finding_id in ids:
+        transaction(
+            db,
+            lambda tx, one=finding_id: reconciliations.close(  # type: ignore[misc]
+                tx, one, actor=actor, why="the job has ended"
+            ),
+        )
+    return further
+
+
+def _act(
+    tx: Connection, settings: Settings, job_id: str, actor: str
+) -> tuple[dict[str, Any] | None, Plan]:
+    try:
+        move = Move(tx, job_id)
+    except NotFound:
+        return None, ()
+    if move.state in ENDED or not reconciliations.next_period(tx, job_id, move.graph.sla_s):
+        return None, ()
+    state, rung = move.state, ()  # type: tuple[str, Plan]
+    match move.graph.on_sla:
+        case "redrive":
+            action, rung = _redrive(move, actor)
+        case "compensate":
+            action = _compensate(move, settings, actor)
+        case _:
+            action = "asked"
+    finding = _finding(job_id, move.graph, action, state)
+    move.record("late_by_sla", actor=actor, action=action, sla_seconds=move.graph.sla_s)
+    row = finding | {"tenant_id": move.job.tenant_id, "actor": actor}
+    if not reconciliations.renew(tx, row):
+        reconciliations.note(tx, row)
+    return finding, move.close() + rung
+
+
+def _redrive(move: Move, actor: str) -> tuple[str, Plan]:
+    """Fresh attempts for what stands, unless only a person can answer; what waits may go on now, and is rung once more."""
+    letters = [
+        one
+        for one in queries.blocking_letters(move.tx, move.job.id)
+        if not asks_whether_it_happened(move.graph, one)
+    ]
+    waiting = reconciliations.ready_of(move.tx, move.job.id)
+    reconciliations.put_forward(move.tx, move.job.id)
+    for letter in letters:
+        decisions.retry_in(move, letter, actor, "it takes longer than its saga allows")
+    return "redriven" if letters else "rung", alone(queries.to_ring(move.tx, waiting))
+
+
+def _compensate(move: Move, settings: Settings, actor: str) -> str:
+    """The turn. Past the point of no return a person is asked; what is undone already, or stands, goes on as it is."""
+    if turn(
+        move,
+        Cause.SLA,
+        "it took longer than its saga allows",
+        undo_s=settings.undo_seconds,
+        actor=actor,
+    ):
+        return "compensated"
+    if move.dir == Dir.FORWARD and move.state == JobState.RUNNING and past_return(move) is not None:
+        live = [row for row in queries.operations_of(move.tx, move.job.id) if row.state in LIVE]
+        error = {
+            "type": "Late",
+            "message": "it takes longer than its saga allows, and is past the point of no return",
+        }
+        if live:
+            ask_a_person(move, live[0], why="late", error=error)
+            return "attention"
+    return "asked"
+
+
+def _finding(job_id: str, graph: Graph, action: str, state: str) -> dict[str, Any]:
+    detail = {"on_sla": graph.on_sla, "sla_seconds": graph.sla_s, "state": state}
+    named = {
+        "job_id": job_id,
+        "saga": graph.saga,
+        "step": "",
+        "item": "",
+        "service": "",
+        "key": job_id,
+    }
+    return named | {"finding": LATE, "action": action, "detail": detail}

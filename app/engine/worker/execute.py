@@ -1,0 +1,415 @@
+"""Doing an operation: claim it, call the developer's function, and put on record how it went.
+
+This is what a worker does with a message. The function runs outside any transaction and may be killed at any line; so
+before it, the attempt is counted and noted as possibly effective, and after it, one transaction decides. Knows nothing
+of Celery: the verdict says what the message's own chain may do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from surefoot.app import faults
+from surefoot.app.config import LONGEST_S, Settings
+from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.operations import Attempt, Ended, Failure
+from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict, Work
+from surefoot.app.engine.worker.failures import Limit, failure, without_words
+from surefoot.app.engine.worker.gates import locks_first, take_locks
+from surefoot.app.engine.worker.invoke import run
+from surefoot.app.errors import LeaseLost, StoreUnavailable
+from surefoot.app.faults import Point
+from surefoot.app.rules.states import DONE, Kind, OpState
+from surefoot.app.saga.calls import lock_keys
+from surefoot.app.saga.definition import Saga
+from surefoot.app.saga.graph import Graph
+from surefoot.app.saga.outcomes import NotYet
+from surefoot.app.saga.registry import Registry
+from surefoot.app.saga.source_location import came_from
+from surefoot.app.secrecy import keep_hidden, scrub_json
+from surefoot.app.store import queries, updates
+from surefoot.app.store.claims import Taking
+from surefoot.app.store.session import asking, one_statement
+from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.names import names_in_log
+from surefoot.app.texts import json_bytes
+from surefoot.app.trace import trace_id
+
+log = structlog.get_logger("surefoot.perform")
+# How soon an operation is offered again that met a worker without its definition: while a living worker has it, and while none has
+VERSION_ELSEWHERE_S, VERSION_NOWHERE_S = 1.0, 10.0
+# A store that was restored does not know its latest jobs, and the broker still has their messages
+UNKNOWN_JOB = "unknown job: this store has none of that id (older than the message, if it was restored from a backup)"
+HOLD_S = 60.0  # how long a worker holds an outcome that the store cannot take just now
+
+T = TypeVar("T")
+
+
+def perform(
+    db: Engine,
+    settings: Settings,
+    registry: Registry,
+    publisher: Publishes,
+    delivery: Delivery,
+    *,
+    limit: Limit,
+) -> Performed:
+    """Do what a message asks for, if it may be done. `limit(seconds)` is the soft limit around the developer's code.
+
+    Raises: StoreUnavailable when the store cannot be asked (nothing was claimed), or cannot take the outcome for HOLD_S.
+    """
+    known = registry.get(delivery.saga) if delivery.saga else None
+    if known is not None and delivery.step in known.graph.by_name:
+        faults.reached(Point.BEFORE_CLAIM, known.name, delivery.step, delivery.kind)
+        claimed = _claim_to_work(db, settings, known, delivery)
+        if claimed is not None:
+            return _carry_out(db, settings, publisher, delivery, known, *claimed, limit)
+    return _perform(db, settings, registry, publisher, delivery, limit, at_claim=known is None)
+
+
+def _claim_to_work(
+    db: Engine, settings: Settings, saga: Saga[Any], delivery: Delivery
+) -> tuple[Work, Attempt] | None:
+    """In one statement, if the job is pinned to the definition that this worker has as its newest. None: that must be looked at."""
+    graph, step, kind, item = saga.graph, delivery.step, delivery.kind, delivery.item
+    claimed = attempts.claim_to_work(
+        db,
+        _taking(settings, graph, delivery, step, kind),
+        graph,
+        saga.digest,
+        (delivery.job_id, step, kind, item),
+    )
+    if claimed is None:
+        return None
+    attempt, row = claimed
+    whose, came_from, results = row.tenant, row.traceparent, row.results or {}
+    return Work(
+        row.job_id,
+        saga.name,
+        saga.digest,
+        row.input,
+        step,
+        kind,
+        item,
+        whose,
+        came_from,
+        row.checkpoint,
+        results,
+    ), attempt
+
+
+def _perform(
+    db: Engine,
+    settings: Settings,
+    registry: Registry,
+    publisher: Publishes,
+    delivery: Delivery,
+    limit: Limit,
+    *,
+    at_claim: bool,
+) -> Performed:
+    """Look at the operation first: whose it is, whether it is done, which definition it needs. `at_claim`: that fault point is to come."""
+    with asking(db) as connection:
+        seen = queries.delivery(connection, delivery.operation_id)
+        forged = _forged(seen, delivery)
+        if seen is None and queries.unknown_job(connection, delivery.job_id):
+            forged = UNKNOWN_JOB
+        if seen is None or forged:
+            return Performed(Verdict.DROPPED, error=forged, forged=True)
+    if seen.state in DONE:
+        return _not_claimed(db, delivery)
+    saga = registry.by_digest(seen.saga, seen.digest)
+    if saga is None:
+        return _other_version(db, delivery.operation_id, seen)
+    if at_claim:
+        faults.reached(Point.BEFORE_CLAIM, seen.saga, seen.step, seen.kind)
+    attempt = attempts.claim(db, _taking(settings, saga.graph, delivery, seen.step, seen.kind))
+    if attempt is None:
+        return _not_claimed(db, delivery)
+    named = (seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item)
+    work = Work(*named, seen.tenant, seen.traceparent, seen.checkpoint)
+    return _carry_out(db, settings, publisher, delivery, saga, work, attempt, limit)
+
+
+def run_on(
+    db: Engine,
+    settings: Settings,
+    registry: Registry,
+    publisher: Publishes,
+    delivery: Delivery,
+    following: tuple[Attempt, Work],
+    *,
+    limit: Limit,
+) -> Performed:
+    """Do an operation that the completion before it has claimed (`Performed.following`). Raises: as `perform`.
+
+    It is claimed under the job's lock, so no turn came in between; one that comes now finds it running, as after any claim.
+    """
+    attempt, work = following
+    saga = registry.by_digest(work.saga, work.digest)
+    if saga is None:
+        return Performed(Verdict.DROPPED, error="no such definition")
+    return _carry_out(db, settings, publisher, delivery, saga, work, attempt, limit)
+
+
+def _carry_out(
+    db: Engine,
+    settings: Settings,
+    publisher: Publishes,
+    delivery: Delivery,
+    saga: Saga[Any],
+    work: Work,
+    attempt: Attempt,
+    limit: Limit,
+) -> Performed:
+    node = saga.graph.by_name[work.step]
+    work = replace(work, secrets=saga.secrets_of(work.input))
+    keep_hidden(work.secrets)
+    about = {
+        "operation": f"{work.step}.{work.kind}",
+        "attempt": attempt.number,
+        "fence": attempt.fence,
+    }
+    names = names_in_log(work.saga, work.job_id) | about
+    if work.traceparent:
+        names["trace_id"] = trace_id(work.traceparent)
+    structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
+    bound = log.bind(**names)
+    if attempt.number > 1:
+        _note(bound.info, "resumed", worker=attempt.boot)
+    faults.reached(Point.AFTER_CLAIM, work.saga, work.step, work.kind)
+    interrupted: KeyboardInterrupt | None = (
+        None  # by a person, where no worker runs it: that comes after the record
+    )
+    try:
+        kept_out = (
+            _kept_out(db, settings, saga, work, attempt, limit)
+            if locks_first(saga.graph, work.step, work.kind)
+            else None
+        )
+        if isinstance(kept_out, Ended):
+            ring(db, publisher, kept_out.plan)
+            return _performed(kept_out, None, bound)
+        outcome = kept_out or run(
+            db, settings, saga, node, work, attempt, node.limits_of(work.kind), limit
+        )
+    except LeaseLost as error:
+        _note(bound.warning, "lease_lost", error=str(error))
+        return Performed(Verdict.DROPPED, error=str(error))
+    except faults.Crashed:
+        raise
+    except (
+        BaseException
+    ) as error:  # whatever it is, it is put on record: a step must not end its worker
+        outcome = failure(error, work, limit, saga[work.step])
+        with suppress(Exception):
+            bound.info("attempt_failed", error=outcome.error, at=came_from(error))
+        interrupted = error if isinstance(error, KeyboardInterrupt) else None
+    then = _next(settings, saga.graph, delivery)
+    if (
+        then is not None and delivery.rider is not None
+    ):  # its claim is part of the transaction that comes now
+        faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)
+    ended = _recorded(
+        outcome,
+        lambda told: _record(db, settings, saga.graph, work, attempt, told, delivery.carried, then),
+    )
+    faults.reached(Point.AFTER_COMMIT, work.saga, work.step, work.kind)
+    ring(db, publisher, ended.plan)
+    faults.reached(Point.AFTER_PUBLISH, work.saga, work.step, work.kind)
+    if interrupted is not None:
+        raise interrupted
+    performed = replace(_performed(ended, outcome, bound), attempt=attempt.number)
+    if ended.following is None or delivery.rider is None:
+        return performed
+    return replace(
+        performed,
+        following=(ended.following, work.next(delivery.rider.step, delivery.rider.kind, outcome)),
+    )
+
+
+def _taking(settings: Settings, graph: Graph, delivery: Delivery, step: str, kind: str) -> Taking:
+    """The claim of a delivery's own operation."""
+    return attempts.taking(
+        settings,
+        delivery.operation_id,
+        graph.by_name[step].limits_of(kind),
+        boot=delivery.boot,
+        pid=delivery.pid,
+    )
+
+
+def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None:
+    """The claim of the operation that the same child would run at once, should the completion make it ready."""
+    rider = delivery.rider
+    if rider is None or rider.step not in graph.by_name or not delivery.fit():
+        return None
+    limits = graph.by_name[rider.step].limits_of(rider.kind)
+    message = delivery.message or delivery.operation_id
+    apart = graph.apart(delivery.step, delivery.kind, rider.step, rider.kind)
+    return attempts.taking(
+        settings,
+        rider.operation_id,
+        limits,
+        boot=delivery.boot,
+        pid=delivery.pid,
+        delivery=message,
+        apart=apart,
+    )
+
+
+def _forged(seen: AnyRow | None, delivery: Delivery) -> str:
+    """What a message says that the store does not: nothing of ours sends such a one. Empty when all agrees."""
+    if seen is None:
+        return "forged: no such operation"
+    if seen.job_id != delivery.job_id:
+        return "forged: the operation is of another job"
+    if (seen.step, seen.kind, seen.item) != (delivery.step, delivery.kind, delivery.item):
+        return "forged: the operation is another step's"
+    return ""
+
+
+# --- before the claim ----------------------------------------------------------------------------------------------
+def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
+    """This worker lacks the definition the job is pinned to: offer it again soon, no attempt used."""
+    elsewhere = any(seen.digest in worker.digests for worker in queries.live_workers(db))
+    pause_s = VERSION_ELSEWHERE_S if elsewhere else VERSION_NOWHERE_S
+    parked = one_statement(db, lambda tx: updates.wait_for_version(tx, operation_id, pause_s))
+    log.warning("definition_missing", **names_in_log(seen.saga, seen.job_id), digest=seen.digest)
+    return Performed(
+        Verdict.PARKED if parked else Verdict.DROPPED,
+        error=f"this worker has no definition {seen.digest} of {seen.saga}",
+    )
+
+
+def _not_claimed(db: Engine, delivery: Delivery) -> Performed:
+    """A message that must not be run: it came again, or before its turn. This line is all that tells of it."""
+    with asking(db) as connection:
+        row = queries.operation(connection, delivery.operation_id)
+    if row is None:
+        return Performed(Verdict.DROPPED, error="the operation is gone: not to be claimed")
+    about = {"operation": f"{row.step}.{row.kind}", "attempt": row.attempts, "fence": row.fence}
+    names = names_in_log(delivery.saga, row.job_id) | about
+    log.info(
+        "message_skipped",
+        **names,
+        state=row.state,
+        why=_WHY_SKIPPED.get(row.state, "it is not to be run any more"),
+    )
+    if row.state in DONE:
+        return Performed(Verdict.REPEATED)
+    return Performed(Verdict.DROPPED, error=f"the operation is {row.state}: not to be claimed")
+
+
+_WHY_SKIPPED = {
+    OpState.COMPLETED: "it has been done already",
+    OpState.SKIPPED: "it has been done already",
+    OpState.RUNNING: "a worker is at it",
+    OpState.PENDING: "it is not its turn yet",
+    OpState.QUEUED: "it is not its turn yet",
+    OpState.WAITING: "it waits for its time",
+}
+
+
+# --- before the first step -----------------------------------------------------------------------------------------
+def _kept_out(
+    db: Engine, settings: Settings, saga: Saga[Any], work: Work, attempt: Attempt, limit: Limit
+) -> Ended | Failure | None:
+    """Take the job's semantic locks. None: it has them, or needs none."""
+    try:
+        with limit(saga.graph.by_name[work.step].limits.timeout_s):
+            most, longest = settings.lock_keys, settings.lock_key_chars
+            keys = lock_keys(saga, work.step, work.input, work.tenant, most=most, longest=longest)
+    except faults.Crashed:
+        raise
+    except BaseException as error:  # nothing of the step has run
+        return replace(failure(error, work, limit), nothing_happened=True)
+    return _hold(lambda: take_locks(db, settings, attempt, keys, work.tenant)) if keys else None
+
+
+# --- after it ------------------------------------------------------------------------------------------------------
+def _record(
+    db: Engine,
+    settings: Settings,
+    graph: Graph,
+    work: Work,
+    attempt: Attempt,
+    outcome: Any,
+    carried: frozenset[str],
+    then: Taking | None,
+) -> Ended:
+    if isinstance(outcome, Failure):
+        return attempts.fail(
+            db, settings, attempt, replace(outcome, error=scrub_json(outcome.error, work.secrets))
+        )
+    if isinstance(outcome, NotYet):
+        return attempts.park(db, attempt, min(outcome.seconds, LONGEST_S))
+    size = len(json_bytes(outcome))
+    if size > settings.result_bytes:
+        error = {
+            "type": "ResultTooLarge",
+            "message": f"the result has {size} bytes; at most {settings.result_bytes} are kept (SUREFOOT_RESULT_BYTES)",
+        }
+        return attempts.fail(db, settings, attempt, Failure("unknown_outcome", error))
+    ended = (
+        attempts.complete_forward(db, graph, work.step, attempt, outcome, carried, then)
+        if work.kind == Kind.ACTION
+        else None
+    )
+    return ended or attempts.complete(db, attempt, outcome, carried, then)
+
+
+def _recorded(outcome: Any, record: Callable[[Any], Ended]) -> Ended:
+    """Put an outcome on record. What the store refuses for its text is recorded without it, as what it was."""
+    try:
+        return _hold(lambda: record(outcome))
+    except (SQLAlchemyError, ValueError, OverflowError) as refused:
+        instead = without_words(outcome if isinstance(outcome, Failure) else None, refused)
+        _note(log.warning, "outcome_refused", error=instead.error)
+        return _hold(lambda: record(instead))
+
+
+def _note(write: Callable[..., Any], event: str, **facts: Any) -> None:
+    """A line of the log. A log that cannot be written decides nothing."""
+    with suppress(Exception):
+        write(event, **facts)
+
+
+def _hold(record: Callable[[], T]) -> T:
+    """Keep trying to put an outcome on record while the store is away: it is known here and nowhere else."""
+    until, pause = time.monotonic() + HOLD_S, 0.1
+    while True:
+        try:
+            return record()
+        except StoreUnavailable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(pause)
+            pause = min(2.0, pause * 2)
+
+
+def _performed(ended: Ended, outcome: Any, bound: Any) -> Performed:
+    if not ended.landed:
+        _note(bound.warning, "late_result_refused")
+        return Performed(Verdict.DROPPED, error="the lease was lost; the late result was refused")
+    message = outcome.error.get("message") if isinstance(outcome, Failure) else None
+    match ended.state:
+        case OpState.COMPLETED | OpState.SKIPPED:
+            _note(bound.info, "completed")
+            return Performed(Verdict.COMPLETED, ended.released, ended.turned)
+        case OpState.WAITING | OpState.QUEUED:
+            verdict = Verdict.RETRY if isinstance(outcome, Failure) else Verdict.PARKED
+            return Performed(verdict, ended.released, True, message)
+        case _:
+            return Performed(
+                Verdict.FAILED, ended.released, True, message or "stopped: the job has turned"
+            )

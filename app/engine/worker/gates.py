@@ -1,0 +1,112 @@
+"""Before a job's first step: its semantic locks, all of them or none.
+
+The keys are code, so a worker names them, after its claim and under no lock of the database. Then one transaction takes
+them, or puts the job in line and parks the operation; were these two, the holder could end in between and wake nobody.
+No code of the job's steps has ever run while it has no locks: so whatever became of earlier attempts, nothing happened.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, case, literal
+
+from surefoot.app import limits
+from surefoot.app.clock import UtcDateTime, after
+from surefoot.app.config import Settings
+from surefoot.app.engine.jobs.operations import LATE, Attempt, Ended, Failure
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.limits import Blocked
+from surefoot.app.rules.states import Kind, OpState
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store import queries, updates
+from surefoot.app.store.locks import WAIT, spelled
+from surefoot.app.store.session import transaction
+from surefoot.app.store.types import AnyRow
+
+
+def locks_first(graph: Graph, step: str, kind: str) -> bool:
+    """Whether this operation may have to take its job's locks: an action that no other comes before."""
+    return graph.locks is not None and kind == Kind.ACTION and not graph.by_name[step].after
+
+
+def take_locks(
+    db: Engine, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
+) -> Ended | Failure | None:
+    """Take these keys for the attempt's job, which is this tenant's. None: it has them, the step
+    may run.
+
+    Else how it went: parked in line (`Ended`), the lease was lost (`LATE`), or a Failure to be recorded.
+    """
+    return transaction(db, lambda tx: _take(tx, settings, attempt, keys, tenant))
+
+
+def _take(
+    tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
+) -> Ended | Failure | None:
+    move = Move(tx, attempt.job_id)
+    row = queries.operation(tx, attempt.operation_id)
+    if row is None or row.token != attempt.token:
+        return LATE
+    if row.state == OpState.WAITING:  # the COMMIT whose answer was lost had landed
+        return Ended(True, OpState.WAITING)
+    if row.state != OpState.RUNNING:
+        return LATE
+    if row.stop:
+        return Failure(
+            "transient",
+            {"type": "StopRequested", "message": "the job has turned"},
+            nothing_happened=True,
+        )
+    policy = move.graph.locks
+    assert policy is not None, "only asked of sagas with locks"
+    wanted = [spelled(key, tenant, move.job.tenant_id) for key in keys]
+    found = limits.take(
+        tx, move.job, wanted, wait_s=policy.wait_s if policy.on_locked == "wait" else None
+    )
+    if not isinstance(found, Blocked):
+        if found.since is not None:
+            move.record("lock_taken", row, keys=list(keys))
+            move.close()
+        return None
+    if found.until is not None and not found.over and not move.job.cancel_wish:
+        return _park(move, settings, row, found)
+    updates.note_progress(
+        tx, row.id, attempt.token, {"unsettled": 1 if row.effectful else 0}
+    )  # this attempt's, until it has failed
+    return _refused(move, found)
+
+
+def _park(move: Move, settings: Settings, row: AnyRow, found: Blocked) -> Ended:
+    recheck, until = after(settings.lock_recheck_seconds), literal(found.until, UtcDateTime)
+    values: dict[str, Any] = {
+        "state": OpState.WAITING,
+        "wait": WAIT,
+        "due_at": case((recheck < until, recheck), else_=until),
+        "allowance": row.allowance + 1,
+        "unsettled": 0,
+    }
+    updates.end_running_operation(move.tx, row.id, row.token, values)
+    if found.came_now:  # looking again is not worth a line
+        move.record("waits_for_lock", row, key=found.key, held_by=_told(move, found))
+    return Ended(True, OpState.WAITING, move.close())
+
+
+def _refused(move: Move, found: Blocked) -> Failure:
+    known = _told(move, found)
+    holder = f"job {known}" if known else "another job"
+    if found.until is None:
+        error = {"type": "Locked", "message": f"the lock {found.key} is held by {holder}"}
+        return Failure("locked", error, nothing_happened=True)
+    error = {
+        "type": "LockTimeout",
+        "message": f"it waited too long for the lock {found.key}, held by {holder}",
+    }
+    return Failure(
+        "locked" if move.job.cancel_wish else "lock_timeout", error, nothing_happened=True
+    )
+
+
+def _told(move: Move, found: Blocked) -> str | None:
+    """The job in the way, if it is the same tenant's: others' jobs are nobody's business."""
+    return found.job_id if found.tenant_id == move.job.tenant_id else None

@@ -1,0 +1,152 @@
+"""Keeping what workers hold: heartbeats, the end of a killed child's claim, hand-back at shutdown, the register."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert
+
+from surefoot.app.clock import now
+from surefoot.app.config import Settings
+from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.operations import Attempt, Failure
+from surefoot.app.store import catalogue, queries, updates
+from surefoot.app.store.session import asking, one_statement, transaction
+from surefoot.app.store.tables import workers
+
+
+@dataclass(frozen=True)
+class Beat:
+    """`overdue`: (delivery, pid of the child, why) of what must end; their lease was not renewed."""
+
+    renewed: int
+    overdue: tuple[tuple[str, int, str], ...]
+
+
+def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -> Beat:
+    """Renew the leases of what this worker's children are at, in one UPDATE. `deliveries`: ids of the messages they have."""
+    if not deliveries:
+        return Beat(0, ())
+    renewed = one_statement(
+        db, lambda tx: updates.renew_leases(tx, boot, deliveries, settings.lease_seconds)
+    )
+    missed = set(deliveries) - renewed
+    if not missed:
+        return Beat(len(renewed), ())
+    with asking(db) as connection:
+        rows = queries.overdue(connection, boot, missed)
+    overdue = (
+        (row.delivery, row.pid, "no sign of progress" if row.stalled else "past its hard limit")
+        for row in rows
+    )
+    return Beat(len(renewed), tuple(overdue))
+
+
+def lost(
+    db: Engine,
+    settings: Settings,
+    publisher: Publishes,
+    *,
+    boot: str,
+    pid: int,
+    delivery: str,
+    why: str,
+) -> bool:
+    """A child was killed: end its claim, the outcome is unknown. Its message is put back by Celery. False: it had none."""
+    with asking(db) as connection:
+        row = queries.claimed_by(connection, delivery, boot, pid)
+    if row is None:
+        return False
+    attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
+    if row.stalled:
+        said = f"no sign of progress for {row.stall_s:g} s (stall_timeout)"
+        failure = Failure("stalled", {"type": "Stalled", "message": said}, message_returns=True)
+    else:
+        failure = Failure("lost", {"type": "WorkerLost", "message": why}, message_returns=True)
+    ended = attempts.fail(db, settings, attempt, failure)
+    ring(db, publisher, ended.plan)
+    return ended.landed
+
+
+def hand_back(db: Engine, publisher: Publishes, boot: str) -> int:
+    """This worker shuts down: what still runs goes back, no attempt used. Returns how many."""
+    with asking(db) as connection:
+        rows = queries.held_by(connection, boot)
+    given = 0
+    for row in rows:
+        ended = attempts.hand_back(db, row.id, row.job_id, row.token)
+        ring(db, publisher, ended.plan)
+        given += ended.landed
+    return given
+
+
+def register_worker(
+    db: Engine,
+    boot: str,
+    *,
+    host: str,
+    pid: int,
+    lanes: Sequence[str],
+    digests: Sequence[str],
+    concurrency: int,
+) -> None:
+    """Write this worker into the register."""
+    values: dict[str, Any] = {
+        "boot": boot,
+        "host": host,
+        "pid": pid,
+        "lanes": list(lanes),
+        "digests": list(digests),
+        "concurrency": concurrency,
+    }
+
+    def work(tx: Connection) -> None:
+        if not updates.see_worker(tx, boot):
+            tx.execute(insert(workers).values(**values, seen_at=now()))
+        catalogue.served(tx, digests)
+
+    transaction(db, work)
+
+
+@dataclass(frozen=True)
+class AtWork:
+    """What a worker really does, not what it was told to do.
+
+    `consuming`: names of the queues it takes messages from; None: it has not been connected yet.
+    `children`: how many processes of its pool there are; None: that cannot be told.
+    """
+
+    consuming: tuple[str, ...] | None
+    children: int | None
+
+    def columns(self) -> dict[str, Any]:
+        consuming = None if self.consuming is None else list(self.consuming)
+        return {"consuming": consuming, "children": self.children}
+
+
+def worker_seen(
+    db: Engine, boot: str, digests: Sequence[str] = (), at_work: AtWork | None = None
+) -> bool:
+    """Say that this worker lives, has these definitions, and what it does.
+
+    False: the register has forgotten it; register again.
+    """
+    columns = at_work.columns() if at_work is not None else None
+    known = one_statement(db, lambda tx: updates.see_worker(tx, boot, columns))
+    if known and digests:
+        one_statement(db, lambda tx: catalogue.served(tx, digests))
+    return known
+
+
+def worker_stopped(db: Engine, boot: str) -> None:
+    """Say that this worker has ended on purpose. What nobody else has is deployed no longer: no new job is pinned to it."""
+
+    def work(tx: Connection) -> None:
+        had = updates.stop_worker(tx, boot)
+        others = queries.digests_of_live_workers(tx)
+        catalogue.withdrawn(tx, had - others)
+
+    transaction(db, work)
