@@ -1,4 +1,4 @@
-"""A store is put back from a copy half a minute old, by the commands of docs/operating.md, while services and bank are ahead of it."""
+"""A store is put back from a copy half a minute old, by the commands of docs/operate/backup.md, while services and bank are ahead of it."""
 
 from __future__ import annotations
 

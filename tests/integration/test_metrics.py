@@ -180,7 +180,7 @@ def test_given_everything_counted_when_scraped_then_names_units_labels_and_help_
     )
     families = list(text_string_to_metric_families(answer))
     assert len({family.name for family in families}) == len(families) >= len(every) + 15
-    docs = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    docs = (Path(__file__).parents[2] / "docs" / "operate" / "monitor.md").read_text()
     for family in families:
         shown = family.name + ("_total" if family.type == "counter" else "")
         assert NAME.fullmatch(family.name) and not re.search(

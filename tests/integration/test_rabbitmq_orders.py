@@ -75,7 +75,7 @@ def test_given_orders_under_way_when_rabbitmq_is_stopped_and_comes_back_then_ord
 ) -> None:
     shop.orders(2)
     shop.land(200)
-    # RabbitMQ 3.10 loses a quorum queue that is killed in its first seconds: it is there and answers nobody (docs/operating.md).
+    # RabbitMQ 3.10 loses a quorum queue that is killed in its first seconds: it is there and answers nobody (docs/operate/install.md).
     made = time.monotonic()
     wait_until(
         lambda: time.monotonic() - made > QUEUES_ARE_KEPT_S,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
@@ -13,8 +12,8 @@ import pytest
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands
 from tests.support.commands import loaded
+from tests.support.documents import name_of, pages
 
-ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:surefoot|\./run) [^`]+)`")
 _OURS = re.compile(r"(?:^|.*[\s;(])(?:surefoot|\./run)(?: (.*)|$)")
@@ -22,14 +21,14 @@ _OURS = re.compile(r"(?:^|.*[\s;(])(?:surefoot|\./run)(?: (.*)|$)")
 
 def lines() -> Iterator[tuple[str, str]]:
     """(page, command line) of each command, without what the shell does with it."""
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for page in pages():
         text = page.read_text(encoding="utf-8")
         shown = [
             line for block in _BLOCK.findall(text) for line in block.splitlines()
         ] + _INLINE.findall(text)
         for line in shown:
             if found := _OURS.match(re.split(r"\s#|\s[|>]\s", line)[0]):
-                yield page.name, (found[1] or "").strip()
+                yield name_of(page), (found[1] or "").strip()
 
 
 @pytest.mark.parametrize(("page", "line"), sorted(set(lines())))

@@ -18,10 +18,10 @@ from surefoot.app.drill.run import drill
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.lint import mistakes
 from surefoot.app.saga.lint_warnings import advice
+from tests.support.documents import DOCS, ROOT, name_of, pages
 
-ROOT = Path(__file__).parents[2]
-WRITING = ROOT / "docs" / "writing-a-saga.md"
-TESTING = ROOT / "docs" / "testing.md"
+WRITING = DOCS / "writing-a-saga.md"
+TESTING = DOCS / "testing.md"
 _SAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (at the end of )?(\w+/\w+\.py)\n")
 
@@ -32,10 +32,9 @@ def samples(page: Path) -> list[str]:
 
 def others() -> list[object]:
     """Those that are no file: one parameter each."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    found = [(page, number, text) for page in pages for number, text in enumerate(samples(page))]
+    found = [(page, number, text) for page in pages() for number, text in enumerate(samples(page))]
     return [
-        pytest.param(text, id=f"{page.stem}-{number}")
+        pytest.param(text, id=f"{name_of(page)}-{number}")
         for page, number, text in found
         if not _FILE.match(text)
     ]

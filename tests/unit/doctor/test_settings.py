@@ -195,7 +195,7 @@ def test_given_store_that_is_older_than_the_code_when_a_process_starts_then_one_
 
 
 def test_given_the_settings_there_are_when_the_table_of_them_is_read_then_each_is_in_it() -> None:
-    told = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    told = (Path(__file__).parents[3] / "docs" / "operate" / "settings.md").read_text()
     names = [
         *Settings.model_fields,
         *OrderSettings.model_fields,
