@@ -10,7 +10,7 @@ WORKDIR /opt/surefoot
 COPY docker/requirements.txt ./
 RUN pip install --only-binary :all: --require-hashes -r requirements.txt
 
-COPY setup.cfg pyproject.toml README.md celeryconfig.py ./
+COPY setup.cfg pyproject.toml README.md LICENSE celeryconfig.py ./
 COPY surefoot surefoot
 COPY app app
 COPY workers workers
