@@ -7,6 +7,7 @@ Flower understand. Everything that counts has been committed before that.
 from __future__ import annotations
 
 import json
+import logging
 import random
 import threading
 from functools import partial
@@ -16,6 +17,7 @@ import structlog
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
 
+from surefoot.app import logs
 from surefoot.app.config import settings
 from surefoot.app.engine.jobs.dispatch import not_sent
 from surefoot.app.engine.jobs.operations import Attempt
@@ -73,6 +75,18 @@ class StepFailed(Exception):
 
 class StepWaits(Exception):
     """The operation is tried again later; the time is in the store."""
+
+
+class GivenBack(Reject):
+    """The store does not answer: the message goes back to its queue. `give_back` has logged it."""
+
+
+def not_logged_yet(record: logging.LogRecord) -> bool:
+    """A filter for Celery's line of an outcome, which for a `Reject` always holds a traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], GivenBack))
+
+
+logging.getLogger(logs.DOUBLED).addFilter(not_logged_yet)
 
 
 class StepTask(Task):
@@ -208,9 +222,7 @@ class StepTask(Task):
         """Without a store nothing may run. Wait a little, so that a queue is not turned round and round, and put it back."""
         log.warning("store.unreachable", operation=self.request.id, error=str(error))
         threading.Event().wait(random.uniform(*STORE_PAUSE_S))
-        raise Reject(
-            str(error), requeue=True
-        ) from None  # Celery logs it whole: the store's own error is a hundred lines each time
+        raise GivenBack(str(error), requeue=True) from None
 
 
 def time_limit_s(graph: Graph, step: str, kind: str) -> float:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import pickle
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.exceptions import Ignore, Reject, Retry
+from structlog.testing import capture_logs
 
 from surefoot.app.config import settings
 from surefoot.app.delivery.producer import producer_app
@@ -249,6 +252,33 @@ def test_given_store_that_is_away_when_run_then_the_message_goes_back(
     with pytest.raises(Reject) as caught:
         run(app, StoreUnavailable())
     assert caught.value.requeue
+
+
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [(StoreUnavailable(), []), (ValueError("surprise"), ["ERROR"])],
+    ids=["a store that is busy", "a surprise"],
+)
+def test_given_a_message_put_back_when_celery_tells_of_it_then_only_a_surprise_has_a_traceback(
+    app: Celery,
+    publisher: Listening,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answer: Exception,
+    lines: list[str],
+) -> None:
+    monkeypatch.setattr(tasks, "STORE_PAUSE_S", (0.0, 0.0))
+    monkeypatch.setattr(boot, "db", lambda: None)
+    name = f"fork.scripted_{next(NUMBERS)}"
+    task = app.register_task(type("scripted", (Scripted,), {"name": name, "answer": answer})())
+    with caplog.at_level(logging.INFO), capture_logs() as ours:
+        ended = task.apply(args=(JOB, ""), throw=False)
+    assert [r.levelname for r in caplog.records if r.exc_info] == lines
+    assert [line["event"] for line in ours] == ([] if lines else ["store.unreachable"])
+    assert ended.state == ("FAILURE" if lines else "REJECTED")
+    if not lines:
+        back = pickle.loads(pickle.dumps(ended.result))  # as a child sends it to its worker
+        assert (type(back), back.requeue) == (tasks.GivenBack, True)
 
 
 # --- packs -----------------------------------------------------------------------------------------------------------
