@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from celery import Celery, signals, states
+from celery import signals, states
 
 from surefoot.app import environment, faults, logs, metrics
 from surefoot.app.config import or_exit, settings
-from surefoot.app.delivery.connection import LaneAMQP
+from surefoot.app.delivery.celery_settings import OwnCelery, adjust, check, own_app
 from surefoot.app.delivery.producer import broker_settings
 from surefoot.app.faults import Point
 from surefoot.app.saga.fault_targets import check_targets
@@ -30,12 +30,15 @@ from surefoot.workers.tasks import register_all
 MAIN_PID = os.getpid()
 
 
-def make_app() -> Celery:
-    """The app with a task for each operation, the queues of this worker's lanes, the keeper and the drain."""
-    app = Celery("surefoot", fixups=[], amqp=LaneAMQP)
-    app.config_from_object("surefoot.celeryconfig")
+def make_app() -> OwnCelery:
+    """The app with a task for each operation, the queues of this worker's lanes, the keeper and the drain.
+
+    Raises: SettingsError when its settings are not ours.
+    """
+    app = own_app("surefoot")
     lanes = served_lanes(registry())
-    app.conf.update(
+    adjust(
+        app,
         **broker_settings(broker_url()),
         task_queues=queues(lanes) or None,
         broker_transport_options=transport_options(app.conf.broker_transport_options, registry()),
@@ -44,6 +47,7 @@ def make_app() -> Celery:
     app.steps["worker"].add(Keeper)
     app.steps["worker"].add(Drain)
     app.steps["worker"].add(Patrol)
+    check(app)
     return app
 
 
@@ -70,6 +74,13 @@ if settings().faults:
 @signals.setup_logging.connect(weak=False)
 def _set_up_logging(**_: Any) -> None:
     logs.configure()  # and Celery leaves logging alone
+
+
+@signals.worker_init.connect(weak=False)
+def _check_settings(sender: Any, **_: Any) -> None:
+    """Once more: sagas may bring handlers of Celery's signals, and its command line has options."""
+    with or_exit():
+        check(celery_app, sender)
 
 
 @signals.worker_init.connect(weak=False)

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from celery import Celery
-
 from surefoot.app.delivery import amqp
-from surefoot.app.delivery.connection import LaneAMQP
+from surefoot.app.delivery.celery_settings import OwnCelery, adjust, check, own_app
 
 Profile = Literal["web", "relay", "worker"]
 SOCKET_S: dict[Profile, float] = {"web": 0.5, "relay": 1.0, "worker": 0.5}
@@ -53,15 +51,18 @@ def fast_amqp(profile: Profile) -> dict[str, Any]:
     }
 
 
-def producer_app(broker_url: str, profile: Profile = "web") -> Celery:
-    """An app to publish with. It registers nothing and is not made the current app of the process."""
-    app = Celery("surefoot-producer", set_as_current=False, fixups=[], amqp=LaneAMQP)
-    app.config_from_object("surefoot.celeryconfig")
+def producer_app(broker_url: str, profile: Profile = "web") -> OwnCelery:
+    """An app to publish with. It registers nothing and is not made the current app of the process.
+
+    Raises: SettingsError when its settings are not ours.
+    """
+    app = own_app("surefoot-producer", set_as_current=False)
     if amqp.is_amqp(broker_url):
-        app.conf.update(fast_amqp(profile))
+        adjust(app, **fast_amqp(profile))
     else:
-        app.conf.update(fast(profile, dict(app.conf.broker_transport_options)))
-    app.conf.update(broker_settings(broker_url))
+        adjust(app, **fast(profile, dict(app.conf.broker_transport_options)))
+    adjust(app, **broker_settings(broker_url))
+    check(app)
     return app
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy import Engine
 
 from surefoot.app.config import Settings
-from surefoot.app.doctor import broker, events, fleet, jobs, machine, store
+from surefoot.app.doctor import broker, celery_settings, events, fleet, jobs, machine, store
 from surefoot.app.doctor.findings import Finding, fail, ok
 from surefoot.app.doctor.told import told
 from surefoot.app.errors import SettingsError, StoreUnavailable
@@ -35,6 +35,7 @@ def examine(read: Callable[[], Settings], *, every_job: bool = False) -> Iterato
         told,
         machine.home,
         machine.web_and_flower,
+        celery_settings.celery,
         broker.broker,
         events.events,
     ):
