@@ -95,7 +95,7 @@ def create_app(
     opening.at_start()
     faults.arm(settings, lambda: db)
     show_from_the_start()
-    app = Flask(__name__.partition(".")[0])
+    app = Flask(__name__.rpartition(".")[0])
     app.response_class = Utf8Response
     app.config.update(
         MAX_CONTENT_LENGTH=settings.body_bytes,

@@ -219,7 +219,7 @@ def test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done(
     def away(*_: object) -> int:
         raise StoreUnavailable("its statement took too long")
 
-    monkeypatch.setattr("surefoot.app.engine.relay.relay.unattended.sweep", away)
+    monkeypatch.setattr("surefoot.app.engine.relay.relay.unclaimed.sweep", away)
     job = world.submit()
     world.broker.waiting.clear()
     world.let_pass(LEASE_S + 1)

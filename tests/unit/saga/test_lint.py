@@ -97,8 +97,8 @@ def _() -> Saga[Any]:
 @scenario("example-of-another-class", r"examples\[0\] is no Ask. Make it one: Ask\(...\)")
 def _() -> Saga[Any]:
     return one_step(
-        Saga("s", version=1, input=Ask, examples=[Bounded()])
-    )  # wrong: example-of-another-class
+        Saga("s", version=1, input=Ask, examples=[Bounded()])  # wrong: example-of-another-class
+    )
 
 
 @scenario(
@@ -107,8 +107,13 @@ def _() -> Saga[Any]:
 )
 def _() -> Saga[Any]:
     return one_step(
-        Saga("s", version=1, input=Bounded, examples=[Bounded(), Bounded.model_construct(cents=-1)])
-    )  # wrong: example-refused
+        Saga(  # wrong: example-refused
+            "s",
+            version=1,
+            input=Bounded,
+            examples=[Bounded(), Bounded.model_construct(cents=-1)],
+        )
+    )
 
 
 @scenario(
@@ -117,8 +122,13 @@ def _() -> Saga[Any]:
 )
 def _() -> Saga[Any]:
     return one_step(
-        Saga("s", version=1, input=Bounded, examples=[Bounded(cents=101)])
-    )  # wrong: example-needs-approval
+        Saga(  # wrong: example-needs-approval
+            "s",
+            version=1,
+            input=Bounded,
+            examples=[Bounded(cents=101)],
+        )
+    )
 
 
 # --- names and order -------------------------------------------------------------------------------------------------
@@ -524,9 +534,12 @@ def _() -> Saga[Any]:
 def _() -> Saga[Any]:
     saga = saga_of()
 
-    @saga.step(
-        lane="a", irreversible=True, pure=True, on_unknown="retry"
-    )  # wrong: irreversible-and-pure
+    @saga.step(  # wrong: irreversible-and-pure
+        lane="a",
+        irreversible=True,
+        pure=True,
+        on_unknown="retry",
+    )
     def one(ctx: Any, o: Ask) -> None: ...
 
     return saga
@@ -638,9 +651,12 @@ def _() -> Saga[Any]:
     @saga.step(lane="a", irreversible=True, on_unknown="retry", after=[])
     def mail(ctx: Any, o: Ask) -> None: ...
 
-    @saga.step(
-        lane="a", irreversible=True, on_unknown="retry", after=[]
-    )  # wrong: two-letters-side-by-side
+    @saga.step(  # wrong: two-letters-side-by-side
+        lane="a",
+        irreversible=True,
+        on_unknown="retry",
+        after=[],
+    )
     def letter(ctx: Any, o: Ask) -> None: ...
 
     return saga
