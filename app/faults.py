@@ -26,6 +26,7 @@ from typing import NoReturn, Protocol, runtime_checkable
 import structlog
 
 from surefoot.app.errors import SettingsError, StoreUnavailable, SurefootError
+from surefoot.app.rules.states import Kind
 
 log = structlog.get_logger("surefoot.faults")
 MOST_SECONDS = 3600.0
@@ -66,7 +67,7 @@ POINTS_OF = {
     "web.submit": (Point.BEFORE_EFFECT, Point.AFTER_COMMIT, Point.AFTER_PUBLISH),
     "relay.publish": (Point.AFTER_COMMIT, Point.AFTER_PUBLISH),
 }
-KINDS = ("undo", "confirm")
+KINDS = (Kind.UNDO, Kind.CONFIRM)
 _FAULT = re.compile(
     r"(?P<target>[^:@*]+):(?P<what>[^:@*=]+)(=(?P<seconds>[^:@*]*))?@(?P<point>[^:@*]+)(\*(?P<times>.*))?"
 )

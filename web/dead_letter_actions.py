@@ -6,20 +6,12 @@ from dataclasses import dataclass
 
 from surefoot.app.engine.jobs.submit import Submitted
 from surefoot.app.engine.operators import decisions
+from surefoot.app.engine.operators.decisions import Decision
 from surefoot.app.engine.operators.redrive import discard_letter, redrive_letter
 from surefoot.app.engine.operators.resubmit import Asked
-from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.decisions import LetterAction
 from surefoot.web.api.auth import principal
 from surefoot.web.services import door
-
-LETTER_ACTIONS = (
-    "redrive",
-    "discard",
-    "mark-done",
-    "waive",
-    "mark-absent",
-)  # as `actions` of a letter names them
-RETRY = "retry"  # of the step of a letter that holds its job
 
 
 @dataclass(frozen=True)
@@ -33,17 +25,17 @@ class Decided:
 
 
 def carry_out(
-    word: str, job_id: str, letter_id: str, reason: str, key: str | None = None
+    action: LetterAction, job_id: str, letter_id: str, reason: str, key: str | None = None
 ) -> Decided:
-    """One of LETTER_ACTIONS, or RETRY, about a letter of this job, by whoever asks. `key`: idempotency key of a redrive.
+    """Do this about a letter of this job, in the name of whoever asks. `key`: idempotency key of a redrive.
 
     Raises: what the engine says to it.
     """
     here, actor = door(), principal().actor
-    if word == "discard":
+    if action == LetterAction.DISCARD:
         discard_letter(here.db, letter_id, actor, reason)
         return Decided(job_id, False, "It is dismissed; it stays on record.")
-    if word == "redrive":
+    if action == LetterAction.REDRIVE:
         done = redrive_letter(here.entrance, letter_id, Asked(actor, reason, key))
         here.bell.ring(done.plan)
         if isinstance(done, Submitted):
@@ -54,20 +46,14 @@ def carry_out(
                 done.replayed,
             )
         return Decided(job_id, False, "It was sent back with fresh attempts.")
-    plan, message = _decision(word, letter_id, actor, reason)
-    here.bell.ring(plan)
-    return Decided(job_id, False, message)
+    decided = _decision(action, letter_id, actor, reason)
+    here.bell.ring(decided.plan)
+    return Decided(job_id, False, decided.message)
 
 
-def _decision(word: str, letter_id: str, actor: str, reason: str) -> tuple[Plan, str]:
+def _decision(action: LetterAction, letter_id: str, actor: str, reason: str) -> Decision:
     here = door()
-    if word == "mark-absent":
-        done = decisions.mark_absent(here.db, here.settings, letter_id, actor, reason)
-    else:
-        deciding = {
-            RETRY: decisions.retry,
-            "mark-done": decisions.mark_done,
-            "waive": decisions.waive,
-        }[word]
-        done = deciding(here.db, letter_id, actor, reason)
-    return done.plan, done.message
+    if action == LetterAction.MARK_ABSENT:
+        return decisions.mark_absent(here.db, here.settings, letter_id, actor, reason)
+    decide = decisions.mark_done if action == LetterAction.MARK_DONE else decisions.waive
+    return decide(here.db, letter_id, actor, reason)

@@ -24,10 +24,12 @@ from surefoot.app.config import settings
 from surefoot.app.engine.operators import assignment
 from surefoot.app.engine.operators import decisions as decide
 from surefoot.app.engine.operators.decisions import Decision
+from surefoot.app.rules.decisions import LetterAction
+from surefoot.app.rules.states import JobState
 from surefoot.app.store import queries
 from surefoot.app.store.session import reading
 from surefoot.app.store.views import job_view, list_jobs
-from surefoot.app.store.views.dead_letters import decisions
+from surefoot.app.store.views.dead_letters import decisions_about
 
 PAGE = 200
 
@@ -70,9 +72,9 @@ def list_(as_json: bool) -> None:
 
 
 def _decision(
-    name: str, help_: str, decide_it: Callable[[Engine, str, str, str], Decision]
+    action: LetterAction, help_: str, decide_it: Callable[[Engine, str, str, str], Decision]
 ) -> None:
-    @attention.command(name, help=help_)
+    @attention.command(action.rule.act, help=help_)
     @job_argument
     @click.argument("step")
     @click.option("--reason", required=True, help="Why; it goes into the history.")
@@ -86,11 +88,13 @@ def _decision(
         print_done(as_json, f"{step}: {decision.message}", view)
 
 
-_decision("retry", "Give STEP of JOB fresh attempts.", decide.retry)
-_decision("mark-done", "STEP of JOB was done by hand: it counts as done.", decide.mark_done)
-_decision("waive", "STEP of JOB will not be done, and that is accepted.", decide.waive)
+_decision(LetterAction.REDRIVE, "Give STEP of JOB fresh attempts.", decide.retry)
 _decision(
-    "mark-absent",
+    LetterAction.MARK_DONE, "STEP of JOB was done by hand: it counts as done.", decide.mark_done
+)
+_decision(LetterAction.WAIVE, "STEP of JOB will not be done, and that is accepted.", decide.waive)
+_decision(
+    LetterAction.MARK_ABSENT,
     "STEP of JOB was found never to have happened: the job is undone.",
     lambda db, letter, who, why: decide.mark_absent(db, settings(), letter, who, why),
 )
@@ -128,7 +132,7 @@ def _standing(db: Engine) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     after = None
     while True:
-        page, after = list_jobs(db, None, state="attention", after=after, limit=PAGE)
+        page, after = list_jobs(db, None, state=JobState.ATTENTION, after=after, limit=PAGE)
         rows += page
         if after is None:
             return rows
@@ -149,7 +153,7 @@ def _asked(db: Engine, job: dict[str, Any]) -> list[dict[str, Any]]:
             "why": row.why,
             "attempts": row.attempts,
             "error": (row.error or {}).get("message"),
-            "actions": ["retry" if word == "redrive" else word for word in decisions(row, graph)],
+            "actions": [action.rule.act for action in decisions_about(row, graph)],
         }
         for row in letters
     ]

@@ -29,6 +29,7 @@ from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.operators.redrive import redrive_job
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.explain import why as reasons
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.store.views import SHOWN_STATES, count_jobs, history_view, job_view, list_jobs
 from surefoot.app.store.views.jobs import position_of
 
@@ -184,9 +185,9 @@ def history(job: str, as_json: bool) -> None:
 
 
 ENDED_BADLY = (
-    "recovered",
-    "attempt_failed",
-    "failed",
+    HistoryEvent.ATTEMPT_LOST,
+    HistoryEvent.ATTEMPT_FAILED,
+    HistoryEvent.FAILED,
 )  # of these the number is told also when it is the first
 
 

@@ -23,12 +23,13 @@ from surefoot.app.cli.common import (
     store,
 )
 from surefoot.app.config import settings
-from surefoot.app.engine.jobs.dead_letters import WHYS
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submitted
 from surefoot.app.engine.operators import redrive
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import NotFound, RequestError
+from surefoot.app.rules.decisions import LetterAction
+from surefoot.app.rules.reasons import OF_LETTERS
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.views.counts import count_letters
@@ -57,7 +58,7 @@ def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
             default=None,
             help="Only those that hold their job, or only the others.",
         ),
-        click.option("--why", type=click.Choice(WHYS), help="Only letters for this reason."),
+        click.option("--why", type=click.Choice(OF_LETTERS), help="Only letters for this reason."),
         click.option("--step", help="Only letters about this step."),
         click.option("--saga", shell_complete=completing.sagas, help="Only letters of this saga."),
     ):
@@ -246,7 +247,11 @@ def _one(db: Engine, letter_id: str, reason: str, dry_run: bool, as_json: bool) 
     if dry_run:
         view = letter_view(db, letter_id, None)
         told, job_id = (
-            ("can be sent back" if "redrive" in view["actions"] else "cannot be sent back now"),
+            (
+                "can be sent back"
+                if LetterAction.REDRIVE in view["actions"]
+                else "cannot be sent back now"
+            ),
             view["job"],
         )
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 from surefoot.app.drill.table import Finding
 from surefoot.app.drill.world import World
+from surefoot.app.rules.fidelities import Fidelity
 from surefoot.app.rules.states import JobState
 
 MOST_TOLD = 5
@@ -47,7 +48,7 @@ def left_behind(world: World, before: Any) -> list[Finding]:
 
 def _all_exact(world: World) -> bool:
     return all(
-        effect.outcome == "none" or (effect.undo == "done" and effect.fidelity == "exact")
+        effect.outcome == "none" or (effect.undo == "done" and effect.fidelity == Fidelity.EXACT)
         for effect in world.effects
         if effect.outcome != "none" or effect.undo != "not_needed"
     )

@@ -13,6 +13,7 @@ from surefoot.app.drill.world import World
 from surefoot.app.engine.operators import decisions
 from surefoot.app.participant import EffectState
 from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.reasons import rule_of
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key
 
@@ -31,7 +32,7 @@ def answer(
         if not letter.blocking:
             continue
         name = letter.step if letter.kind == "action" else f"{letter.step}.{letter.kind}"
-        if letter.why != "unknown_outcome":
+        if not rule_of(letter.why).asks:
             yield f"{name} sent back", decisions.retry(db, letter.id, ACTOR, "drill").plan
         elif _is_there(world, letter.step):
             yield (

@@ -30,6 +30,7 @@ from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.transaction import message_of
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.faults import MOST_TIMES, Fault, Point, What
+from surefoot.app.rules.events import HistoryEvent, stored
 from surefoot.app.rules.planner import Chain, Plan
 from surefoot.app.rules.states import ENDED, LIVE, Dir, JobState
 from surefoot.app.saga.definition import Saga
@@ -378,7 +379,7 @@ class RealProcesses:
         h = history.c
         with asking(self.db) as connection:
             refused = select(h.seq).where(
-                h.job_id == self._job_id, h.event == "late_result_refused"
+                h.job_id == self._job_id, h.event.in_(stored(HistoryEvent.LATE_RESULT_REFUSED))
             )
             return connection.execute(refused).first() is not None
 

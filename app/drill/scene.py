@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from surefoot.app.drill.plan import Row, Strike
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.store.types import AnyRow
 
 MOST_ANSWERS = 50  # of one step that says NotYet, and nothing else happens to it
@@ -70,7 +71,7 @@ class Scene:
     def heard(self, row: AnyRow, now_s: float) -> None:
         """A line of history was read."""
         operation = f"{row.step}.{row.kind}"
-        if row.event == "parked":
+        if row.event == HistoryEvent.PARKED:
             waiting = self.not_yet.setdefault(
                 operation, Waiting(str(row.step), now_s, time.monotonic(), row.attempt)
             )

@@ -12,6 +12,7 @@ from surefoot.app.drill.table import Finding
 from surefoot.app.drill.world import ReaderFailed, World
 from surefoot.app.engine.invariants import Scope, violations
 from surefoot.app.participant import EffectState
+from surefoot.app.rules.fidelities import LEAVES_SOMETHING
 from surefoot.app.rules.states import ENDED, Kind, OpState
 from surefoot.app.saga.definition import Saga
 from surefoot.app.store.session import reading
@@ -23,10 +24,6 @@ SLACK_S, BOUND_S = (
     30.0,
     300.0,
 )  # of virtual time, or of a drill that just ended: nothing may be older
-STAYS = (
-    "partial",
-    "notice",
-)  # an undo of this fidelity leaves something, so a service may well say that it is there
 
 
 def wrong(
@@ -127,7 +124,12 @@ def _accounts(saga: Saga[Any], world: World) -> Iterator[Finding]:
             continue
         for seen in answers:
             effect = believed.get(seen.key)
-            if effect is None or seen.state == EffectState.UNKNOWN or effect.fidelity in STAYS:
+            if (
+                effect is None
+                or seen.state == EffectState.UNKNOWN
+                or effect.fidelity in LEAVES_SOMETHING
+            ):
+                # it leaves something, so a service may well say that it is there
                 continue
             stands = effect.outcome == "done" and effect.undo == "not_needed"
             if stands and seen.state != EffectState.DONE:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from surefoot.app.explain.facts import Facts, Letter, message_of
 from surefoot.app.explain.words import at, counted, first_of, sentence
-from surefoot.app.rules.states import Cause, Dir, JobState, Kind
+from surefoot.app.rules.decisions import Resolution, choice
+from surefoot.app.rules.reasons import FailureReason, gave_up
+from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
 from surefoot.app.store.views.effects import Effect, note_of
-
-ASKS = {
-    "exhausted": "gave up",
-    "rejected": "was refused",
-    "unknown_outcome": "ended without telling whether it happened, and must not be tried again blindly",
-    "failed": "failed for good after it may have taken effect",
-    "queue_timeout": "was taken by no worker in time",
-    "lock_timeout": "did not get its lock in time",
-    "stalled": "showed no sign of progress for too long, each time it was tried",
-    "late_undo": "has not been undone in time",
-    "late": "has not ended in the time its saga allows, and there is no way back any more",
-}
 
 
 def reason(facts: Facts) -> str:
@@ -43,7 +33,9 @@ def ended(facts: Facts) -> str:
     when = at(job.finished_at, facts.today) if job.finished_at else "the end"
     if job.state == JobState.COMPLETED:
         done = [
-            facts.words.done(op.step) for op in facts.snapshot.actions if op.state == "completed"
+            facts.words.done(op.step)
+            for op in facts.snapshot.actions
+            if op.state == OpState.COMPLETED
         ]
         late = "; later than its deadline asked for" if job.late else ""
         return sentence(f"completed at {when}: {counted(done, 'done')}{late}")
@@ -114,8 +106,19 @@ def attention(facts: Facts) -> str:
     standing = _standing(facts)
     if not asked:
         return f"A person must decide how this job goes on. {_owner(facts)} {standing}".strip()
-    choice = "An operator can retry it, mark it done, or waive it with a reason."
-    return f"{sentence(f'a person must decide: {first_of(asked)}')} {choice} {_owner(facts)} {standing}".strip()
+    must = sentence(f"a person must decide: {first_of(asked)}")
+    return f"{must} {_can(facts)} {_owner(facts)} {standing}".strip()
+
+
+def _can(facts: Facts) -> str:
+    """What an operator can decide: once, if it is the same for every letter."""
+    of_letters: dict[str, list[str]] = {}
+    for letter in facts.letters:
+        of_letters.setdefault(choice(letter.actions), []).append(_titled(facts, letter))
+    if len(of_letters) == 1:
+        return sentence(f"an operator can {next(iter(of_letters))} with a reason")
+    said = (f"of {first_of(titles)}, {words}" for words, titles in of_letters.items())
+    return sentence("an operator can decide with a reason", *said)
 
 
 def _standing(facts: Facts) -> str:
@@ -139,10 +142,14 @@ def _owner(facts: Facts) -> str:
 
 
 def _asked(facts: Facts, letter: Letter) -> str:
+    title = _titled(facts, letter)
+    tried = f" after {letter.attempts} attempts" if letter.why == FailureReason.EXHAUSTED else ""
+    return f"{title} {gave_up(letter.why)}{tried} ({letter.message})"
+
+
+def _titled(facts: Facts, letter: Letter) -> str:
     op = facts.snapshot.get(letter.step, letter.kind)
-    title = facts.title(op) if op else letter.step
-    tried = f" after {letter.attempts} attempts" if letter.why == "exhausted" else ""
-    return f"{title} {ASKS.get(letter.why, 'failed')}{tried} ({letter.message})"
+    return facts.title(op) if op else letter.step
 
 
 def _undo_words(facts: Facts, effect: Effect) -> str:
@@ -160,7 +167,7 @@ def _left_words(facts: Facts, effect: Effect) -> str:
     if effect.stays:
         said = node.note or "it is not undone"
         return said if effect.outcome == "done" else f"it may have happened; {said}"
-    if effect.undo_state == "waived":
+    if effect.undo_state == Resolution.WAIVED:
         return "waived by a person"
     if effect.undo_state == "refused":
         return message_of(op.error) if op and op.error else "it cannot be undone"

@@ -9,11 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, literal_column, select
 
-from surefoot.app.rules.states import JobState, Kind
+from surefoot.app.rules.decisions import LetterAction
+from surefoot.app.rules.events import HistoryEvent, stored
+from surefoot.app.rules.states import Dir, JobState, Kind, LetterState
+from surefoot.app.rules.waits import WaitingFor, rule_of
 from surefoot.app.saga.words import Words
 from surefoot.app.store import reconciliations
 from surefoot.app.store.tables import dead_letters, history
 from surefoot.app.store.types import AnyRow
+from surefoot.app.store.views.dead_letters import decisions_about
 from surefoot.app.store.views.effects import Effect, effects_of
 from surefoot.app.store.views.locks import InLine, in_line
 from surefoot.app.store.views.snapshot import Operation, Snapshot, load
@@ -31,6 +35,7 @@ class Letter:
     message: str
     attempts: int
     created_at: datetime
+    actions: tuple[LetterAction, ...]
 
 
 @dataclass(frozen=True)
@@ -72,31 +77,44 @@ def read(connection: Connection, job_id: str, tenant_id: str | None, today: date
     snapshot = load(connection, job_id, tenant_id)
     job = snapshot.job
     waits_for_worker = not snapshot.ended and any(
-        op.in_line or op.wait == "version" for op in snapshot.operations
+        op.in_line or rule_of(op.wait).shown_as == WaitingFor.VERSION for op in snapshot.operations
     )
     return Facts(
         snapshot=snapshot,
         effects=effects_of(connection, [job.id])[job.id],
-        letters=_letters(connection, job.id) if job.state == JobState.ATTENTION else (),
-        turned=_turned(connection, job.id) if job.dir == "back" else None,
+        letters=_letters(connection, snapshot) if job.state == JobState.ATTENTION else (),
+        turned=_turned(connection, job.id) if job.dir == Dir.BACK else None,
         workers=register(connection) if waits_for_worker else (),
         today=today,
         in_line=in_line(connection, job.id, tenant_id)
-        if any(op.wait == "lock" for op in snapshot.operations)
+        if any(rule_of(op.wait).of_job for op in snapshot.operations)
         else None,
         findings=reconciliations.open_of_jobs(connection, [job.id]),
     )
 
 
-def _letters(connection: Connection, job_id: str) -> list[Letter]:
+def _letters(connection: Connection, snapshot: Snapshot) -> list[Letter]:
     d = dead_letters.c
     rows = connection.execute(
         select(d.id, d.step, d.kind, d.why, d.error, d.attempts, d.created_at)
-        .where(d.job_id == job_id, d.state == literal_column("'open'"), d.blocking)
+        .where(
+            d.job_id == snapshot.job.id,
+            d.state == literal_column(f"'{LetterState.OPEN}'"),
+            d.blocking,
+        )
         .order_by(d.created_at, d.id)
     )
     return [
-        Letter(r.id, r.step, r.kind, r.why, message_of(r.error), r.attempts, r.created_at)
+        Letter(
+            r.id,
+            r.step,
+            r.kind,
+            r.why,
+            message_of(r.error),
+            r.attempts,
+            r.created_at,
+            tuple(decisions_about(r, snapshot.graph)),
+        )
         for r in rows
     ]
 
@@ -105,7 +123,7 @@ def _turned(connection: Connection, job_id: str) -> Turned | None:
     h = history.c
     row = connection.execute(
         select(h.at, h.actor)
-        .where(h.job_id == job_id, h.event == "turned")
+        .where(h.job_id == job_id, h.event.in_(stored(HistoryEvent.COMPENSATION_STARTED)))
         .order_by(h.seq)
         .limit(1)
     ).one_or_none()

@@ -11,9 +11,10 @@ from typing import Any
 from surefoot.app.explain.facts import Facts, message_of
 from surefoot.app.explain.words import at, counted
 from surefoot.app.rules.states import Kind, OpState
+from surefoot.app.rules.waits import WaitingFor, rule_of
 from surefoot.app.store.views.locks import InLine
 from surefoot.app.store.views.names import stamp
-from surefoot.app.store.views.snapshot import BACKOFF, Operation
+from surefoot.app.store.views.snapshot import Operation
 
 ALIKE_MOST = 3  # steps of which the same is said one by one
 _TIME = re.compile(r"\d\d:\d\d(:\d\d)? UTC")
@@ -21,9 +22,9 @@ _TIME = re.compile(r"\d\d:\d\d(:\d\d)? UTC")
 
 @dataclass(frozen=True)
 class Wait:
-    """One thing waited for. `kind`: worker, step, time, version, lock, stop; `words` is its part of the sentence."""
+    """One thing waited for; `words` is its part of the sentence."""
 
-    kind: str
+    kind: WaitingFor
     what: str
     since: datetime | None
     ends_by: datetime | None
@@ -49,8 +50,7 @@ def waits(facts: Facts) -> list[Wait]:
     ]
     if facts.in_line is not None:
         found.append(_lock(facts, facts.in_line))
-    order = {"step": 0, "stop": 0, "lock": 1, "time": 1, "version": 2, "worker": 2}
-    return sorted(found, key=lambda wait: order[wait.kind])
+    return sorted(found, key=lambda wait: wait.kind.rank)
 
 
 def told(found: Sequence[Wait]) -> list[str]:
@@ -71,14 +71,8 @@ def told(found: Sequence[Wait]) -> list[str]:
 def _wait(facts: Facts, op: Operation) -> Wait | None:
     if op.state == OpState.RUNNING:
         return _running(facts, op)
-    if op.state == OpState.WAITING and op.wait == "version":
-        return _version(facts, op)
-    if op.state == OpState.WAITING and op.wait == "unreadable":
-        return _unreadable(facts, op)
-    if op.state == OpState.WAITING and op.wait == "lock":
-        return None  # told once for the job, which has or lacks all of its locks
     if op.state == OpState.WAITING:
-        return _timer(facts, op)
+        return _parked(facts, op)
     return _in_line(facts, op) if op.in_line else None
 
 
@@ -99,14 +93,16 @@ def _running(facts: Facts, op: Operation) -> Wait:
     if op.stop:
         words = f"waiting for {title} to stop, which was running when the job turned"
         return Wait(
-            "stop",
+            WaitingFor.STOP,
             f"{title} to stop",
             op.started_at,
             None,
             words,
             f"{title} stops, then it is undone",
         )
-    return Wait("step", title, op.started_at, None, words, f"{title} ends{_then(facts, op)}")
+    return Wait(
+        WaitingFor.STEP, title, op.started_at, None, words, f"{title} ends{_then(facts, op)}"
+    )
 
 
 def _last_attempt(op: Operation) -> str:
@@ -129,21 +125,26 @@ def _then(facts: Facts, op: Operation) -> str:
     return f", then {counted(followers, 'that wait for it')}" if followers else ""
 
 
-def _timer(facts: Facts, op: Operation) -> Wait:
-    title = facts.title(op)
-    when = at(op.due_at, facts.today) if op.due_at else "a later time"
-    if op.wait == BACKOFF:
-        words = f"{title} did not succeed ({message_of(op.error)}), attempt {op.attempts}{_of(facts, op)}; it is tried again at {when}"
-        return Wait(
-            "time",
-            f"the next attempt of {title}",
-            None,
-            op.due_at,
-            words,
-            f"{title} is tried again",
-        )
-    words = f"{title} is not there yet and looks again at {when}"
-    return Wait("time", f"{title} to look again", None, op.due_at, words, f"{title} looks again")
+def _parked(facts: Facts, op: Operation) -> Wait | None:
+    """In the words of why it is parked; None where that is told once for the job."""
+    rule, job = rule_of(op.wait), facts.snapshot.job
+    if rule.of_job:
+        return None
+    said = {
+        "title": facts.title(op),
+        "error": message_of(op.error),
+        "attempt": f"{op.attempts}{_of(facts, op)}",
+        "when": at(op.due_at, facts.today) if op.due_at else "a later time",
+        "version": job.version,
+        "saga": job.saga,
+        "digest": job.digest,
+        "unattended": _nobody_yet(facts, op),
+    }
+    since, ends_by = (
+        (op.ready_at, _gives_up_at(facts, op)) if rule.for_worker else (None, op.due_at)
+    )
+    words, what, then = (text.format(**said) for text in (rule.sentence, rule.what, rule.next))
+    return Wait(rule.shown_as, what, since, ends_by, words, then)
 
 
 def _lock(facts: Facts, line: InLine) -> Wait:
@@ -151,34 +152,7 @@ def _lock(facts: Facts, line: InLine) -> Wait:
     stands = f"held by {job}" if line.held else f"which {job} takes first"
     words = f"waits for the lock {line.key}, {stands}, since {at(line.since, facts.today)}; {line.before} before it"
     nxt = f"{job} ends, and whoever waits first goes on" if line.held else f"{job} takes it"
-    return Wait("lock", f"the lock {line.key}", line.since, line.until, words, nxt)
-
-
-def _version(facts: Facts, op: Operation) -> Wait:
-    job = facts.snapshot.job
-    what = f"a worker with version {job.version} of {job.saga} (definition {job.digest})"
-    words = f"{facts.title(op)} needs {what}, and none has come by yet{_nobody_yet(facts, op)}"
-    return Wait(
-        "version",
-        what,
-        op.ready_at,
-        _gives_up_at(facts, op),
-        words,
-        f"such a worker takes {facts.title(op)}",
-    )
-
-
-def _unreadable(facts: Facts, op: Operation) -> Wait:
-    what = f"a worker whose code can read what {facts.title(op)} is done with"
-    words = f"{facts.title(op)} waits, no attempt is used: {message_of(op.error)}{_nobody_yet(facts, op)}"
-    return Wait(
-        "version",
-        what,
-        op.ready_at,
-        _gives_up_at(facts, op),
-        words,
-        f"such a worker takes {facts.title(op)}",
-    )
+    return Wait(WaitingFor.LOCK, f"the lock {line.key}", line.since, line.until, words, nxt)
 
 
 def _gives_up_at(facts: Facts, op: Operation) -> datetime | None:
@@ -210,11 +184,11 @@ def _in_line(facts: Facts, op: Operation) -> Wait:
             f" for attempt {op.attempts + 1}{_of(facts, op)}" if op.attempts and op.error else ""
         )
         words = f"waiting for {what}{again}{_nobody_yet(facts, op)}{_last_attempt(op)}"
-        return Wait("worker", what, op.ready_at, _gives_up_at(facts, op), words, nxt)
+        return Wait(WaitingFor.WORKER, what, op.ready_at, _gives_up_at(facts, op), words, nxt)
     if live:
         words = f"no live worker of lane {op.lane} has definition {digest} of {facts.snapshot.job.saga}, which {title} needs"
         return Wait(
-            "version",
+            WaitingFor.VERSION,
             what,
             op.ready_at,
             _gives_up_at(facts, op),
@@ -228,5 +202,10 @@ def _in_line(facts: Facts, op: Operation) -> Wait:
     else:
         words += f"none was ever seen: start one with `surefoot worker --lanes {op.lane}`"
     return Wait(
-        "worker", what, op.ready_at, _gives_up_at(facts, op), words + _nobody_yet(facts, op), nxt
+        WaitingFor.WORKER,
+        what,
+        op.ready_at,
+        _gives_up_at(facts, op),
+        words + _nobody_yet(facts, op),
+        nxt,
     )

@@ -12,7 +12,9 @@ from surefoot.app.explain import endings
 from surefoot.app.explain.facts import Facts, Letter, read
 from surefoot.app.explain.moving import Wait, told, waits
 from surefoot.app.explain.words import MOST_NAMED, at, sentence
+from surefoot.app.rules.decisions import LetterAction, choice
 from surefoot.app.rules.states import JobState
+from surefoot.app.rules.waits import WaitingFor
 from surefoot.app.store.queries import standing_of
 from surefoot.app.store.session import reading
 from surefoot.app.store.types import AnyRow
@@ -36,7 +38,7 @@ def _unreadable(job: AnyRow, error: UnreadableDefinition) -> dict[str, Any]:
     """What can be said without its definition: where it stands, and why nothing more is told."""
     ended = job.finished_at is not None
     wait = {
-        "kind": "definition",
+        "kind": WaitingFor.DEFINITION,
         "what": f"code that can read its definition ({error.details['digest']})",
     }
     going_on = "" if ended else " Nothing of it is given up; it goes on with code that can."
@@ -71,7 +73,7 @@ def tell(facts: Facts) -> dict[str, Any]:
 def _person(facts: Facts, letter: Letter) -> dict[str, Any]:
     """`step` names the effect that a decision is about, as its address does; `letter` asks for it, `owner` has taken the job on."""
     asked = {
-        "kind": "person",
+        "kind": WaitingFor.PERSON,
         "what": f"a decision about {letter.step}",
         "since": stamp(letter.created_at),
         "ends_by": None,
@@ -135,13 +137,17 @@ def _next(facts: Facts, going_on: list[Wait]) -> dict[str, Any]:
             "at": None,
         }
     if facts.snapshot.state == JobState.ATTENTION:
-        return {"what": "an operator retries it, marks it done, or waives it", "at": None}
+        actions = facts.letters[0].actions if facts.letters else (LetterAction.REDRIVE,)
+        return {"what": f"an operator decides: {choice(actions)}", "at": None}
     if not going_on:
         return {"what": "the relay sends the next step, within a second or two", "at": None}
-    dated = [wait for wait in going_on if wait.kind == "time" and wait.ends_by is not None]
+    dated = [wait for wait in going_on if wait.kind == WaitingFor.TIME and wait.ends_by is not None]
     first = (
         min(dated, key=lambda wait: wait.ends_by or datetime.max.replace(tzinfo=UTC))
         if len(dated) == len(going_on)
         else going_on[0]
     )
-    return {"what": first.next, "at": stamp(first.ends_by) if first.kind == "time" else None}
+    return {
+        "what": first.next,
+        "at": stamp(first.ends_by) if first.kind == WaitingFor.TIME else None,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from surefoot.app.metrics.kinds import Counter, Histogram
+from surefoot.app.rules.reasons import OUTCOMES
 
 OPERATION = ("saga", "step", "kind")
 
@@ -12,9 +13,8 @@ JOBS_ENDED = Counter(
 )
 ATTEMPTS = Counter(
     "operation_attempts",
-    "Attempts of operations by how they ended: completed, retry, parked, rejected, locked, failed, lost, stalled, stopped, "
-    "handed_back; "
-    "nobody_came is an operation that was never tried.",
+    f"Attempts of operations by how they ended: {', '.join(OUTCOMES)}. "
+    "queue_timeout is an operation that no worker could do in time.",
     (*OPERATION, "outcome"),
 )
 ATTENTION = Counter("attention_asked", "How often a person was asked, by why.", (*OPERATION, "why"))

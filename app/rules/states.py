@@ -1,4 +1,4 @@
-"""The states of jobs and operations: what each means, who moves in, who moves out."""
+"""The states of jobs, operations and dead letters. `rules.transitions` says what leads from one to another."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """`pending` and `waiting` are only shown: they are derived when a job is read, and no guard ever tests them."""
+    """`pending` and `waiting` are only shown: they are derived when a job is read, never stored."""
 
     PENDING = "pending"  # shown while no operation was ever claimed; stored as running
-    RUNNING = "running"  # submit -> ; finish, turn, attention ->
-    WAITING = "waiting"  # shown while nothing is queued or running and all that waits is parked; stored as running
-    COMPENSATING = "compensating"  # turn -> ; finish, attention ->
-    ATTENTION = (
-        "attention"  # fail, at or past the pivot or of an undo -> ; redrive, mark-done, waive ->
-    )
-    COMPLETED = "completed"  # finish, forward ->. Final
-    FAILED = "failed"  # finish, back ->. Final
-    CANCELLED = "cancelled"  # finish, back, cause cancel ->. Final
+    RUNNING = "running"
+    WAITING = "waiting"  # shown while all that is live is parked; stored as running
+    COMPENSATING = "compensating"
+    ATTENTION = "attention"
+    COMPLETED = "completed"  # final
+    FAILED = "failed"  # final
+    CANCELLED = "cancelled"  # final
 
 
 class Dir(StrEnum):
@@ -38,25 +36,37 @@ class Cause(StrEnum):
 
 
 class OpState(StrEnum):
-    PENDING = "pending"  # submit, turn -> ; release, dispatch, turn ->
-    QUEUED = "queued"  # dispatch, wake, expire, hand-back -> ; claim, turn ->
-    RUNNING = "running"  # claim -> ; complete, fail, park, expire ->
-    WAITING = "waiting"  # park, transient failure -> ; wake, resolve, turn ->
-    COMPLETED = "completed"  # complete, mark-done ->. Done
-    SKIPPED = "skipped"  # complete, settle, waive ->. Done, with nothing to do
-    FAILED = "failed"  # fail -> ; redrive, mark-done, waive ->
-    DROPPED = "dropped"  # turn, of what never started ->. At rest
-    ABANDONED = (
-        "abandoned"  # turn, of what has started and then stopped ->. At rest; its undo settles it
-    )
+    """The states of an operation: one action, undo or confirmation of one step."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"  # done
+    SKIPPED = "skipped"  # done, with nothing to do
+    FAILED = "failed"
+    DROPPED = "dropped"  # at rest
+    ABANDONED = "abandoned"  # at rest; its undo settles it
+
+
+class LetterState(StrEnum):
+    """The states of a dead letter."""
+
+    OPEN = "open"
+    CLOSED = "closed"  # final
 
 
 class Kind(StrEnum):
+    """What an operation does for its step."""
+
     ACTION = "action"
     UNDO = "undo"
     CONFIRM = "confirm"
 
 
+KINDS = tuple(str(kind) for kind in Kind)
+SHOWN_ONLY = (JobState.PENDING, JobState.WAITING)
 LIVE = (OpState.PENDING, OpState.QUEUED, OpState.RUNNING, OpState.WAITING)
 DONE = (OpState.COMPLETED, OpState.SKIPPED)
+AT_REST = (*DONE, OpState.DROPPED, OpState.ABANDONED)
 ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)

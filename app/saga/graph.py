@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from surefoot.app.saga.schemas import without_words
 
 T = TypeVar("T")
-KINDS = ("action", "undo", "confirm")
 
 
 @dataclass(frozen=True)

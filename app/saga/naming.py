@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from surefoot.app.saga.graph import KINDS
+from surefoot.app.rules.states import KINDS
 
 MAX_NAME_CHARS = 60
 DEFAULT_TENANT = "default"  # whose jobs are those of an installation that never names a tenant

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, update_wrapper
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from surefoot.app.errors import DefinitionError
+from surefoot.app.rules.fidelities import FIDELITIES, FidelityWord
 from surefoot.app.saga import source_location
 from surefoot.app.saga.declaration_args import (
     Duration,
@@ -25,9 +26,6 @@ from surefoot.app.saga.words import NOTHING_SAID, StepWords, declared_words
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-
-Fidelity = Literal["exact", "equivalent", "partial", "notice"]
-FIDELITIES = ("exact", "equivalent", "partial", "notice")
 
 
 class Owner(Protocol):
@@ -114,7 +112,7 @@ class Step(Generic[P, R]):
     @declaration
     def compensate(
         self,
-        fidelity: Fidelity,
+        fidelity: FidelityWord,
         *,
         note: str = "",
         undone: str = "",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from surefoot.app.participant.barrier import ActionUndone
+from surefoot.app.rules.reasons import rule_of
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.registry import Registry
 from surefoot.app.simulation.fleet import Worker
@@ -157,9 +158,9 @@ class Director:
         """A person says only what is so: does it by hand before "done", voids the key before "absent"."""
         done = letter.step in self.service.of(letter.job_id, letter.kind)
         ctx = Context(letter.job_id, self.saga, letter.step, letter.item, letter.kind)
-        if letter.why in ("late_undo", "late"):
+        if rule_of(letter.why).lateness:
             return "retry"
-        if word == "retry" and letter.why == "unknown_outcome" and done:
+        if word == "retry" and rule_of(letter.why).asks and done:
             return "mark_done"  # to try again would say that it is not there
         if (
             word == "retry"

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from surefoot.app.rules.states import ENDED, JobState, OpState
+from surefoot.app.rules.decisions import Resolution
+from surefoot.app.rules.states import ENDED, JobState, Kind, OpState
 from surefoot.app.saga.graph import Graph
 from surefoot.app.simulation.actions import Director
 from surefoot.app.store.tables import operations
@@ -86,7 +87,9 @@ def _let_go(director: Director, job: Any) -> set[str]:
     return {
         row.step
         for row in director.world.view.all(
-            select(o.step).where(o.job_id == job.id, o.kind == "action", o.decided == "waived")
+            select(o.step).where(
+                o.job_id == job.id, o.kind == Kind.ACTION, o.decided == Resolution.WAIVED
+            )
         )
     }
 

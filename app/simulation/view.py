@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from surefoot.app.rules.states import ENDED, JobState
+from surefoot.app.rules.events import HistoryEvent, stored
+from surefoot.app.rules.reasons import FailureReason
+from surefoot.app.rules.states import ENDED, JobState, LetterState
 from surefoot.app.store.reconciliations import LATE
 from surefoot.app.store.tables import dead_letters, history, jobs, operations, reconciliations
 
@@ -37,16 +39,20 @@ class View:
     def gave_up_waiting(self) -> bool:
         """Whether an operation lay ready past its time: given up for that, or noted by the sweep, which took its clock away."""
         o = operations.c
-        failed = self.all(select(history.c.detail).where(history.c.event == "failed"))
+        failed = self.all(
+            select(history.c.detail).where(history.c.event.in_(stored(HistoryEvent.FAILED)))
+        )
         noted = self.all(select(o.id).where(o.ready_at.is_not(None), o.queue_by.is_(None)).limit(1))
         return bool(noted) or any(
-            (row.detail or {}).get("why") == "queue_timeout" for row in failed
+            (row.detail or {}).get("why") == FailureReason.QUEUE_TIMEOUT for row in failed
         )
 
     def letters(self) -> list[Any]:
         """The open dead letters that hold a job, oldest first."""
         d = dead_letters.c
-        return self.all(select(dead_letters).where(d.state == "open", d.blocking).order_by(d.id))
+        return self.all(
+            select(dead_letters).where(d.state == LetterState.OPEN, d.blocking).order_by(d.id)
+        )
 
     def ended(self) -> list[str]:
         """The ids of the jobs that have ended, oldest first."""
@@ -60,7 +66,9 @@ class View:
     def loose_letters(self) -> list[Any]:
         """The open dead letters that hold no job, oldest first."""
         d = dead_letters.c
-        return self.all(select(dead_letters).where(d.state == "open", ~d.blocking).order_by(d.id))
+        return self.all(
+            select(dead_letters).where(d.state == LetterState.OPEN, ~d.blocking).order_by(d.id)
+        )
 
     def findings(self) -> list[Any]:
         """The open findings about effects, oldest first."""

@@ -26,6 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.types import Float
 
 from surefoot.app.clock import after, ago, now
+from surefoot.app.rules.decisions import Resolution
+from surefoot.app.rules.reasons import ASKING
 from surefoot.app.store.actors import key_of, own
 from surefoot.app.store.tables import dead_letters, jobs
 from surefoot.app.store.types import AnyRow
@@ -113,7 +115,7 @@ def unscheduled(connection: Connection, meant: Meant, limit: int) -> list[AnyRow
     columns = (d.id, d.job_id, d.tenant_id, d.saga, d.step)
     query = select(*columns).where(*meant.guards(), d.state == OPEN, d.redrive_at.is_(None))
     if meant.why is None:
-        query = query.where(or_(~d.blocking, d.why != "unknown_outcome"))
+        query = query.where(or_(~d.blocking, d.why.not_in(ASKING)))
     return list(connection.execute(query.order_by(d.id).limit(limit)))
 
 
@@ -237,7 +239,7 @@ def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, wh
         d.job_id == job_id, d.state == OPEN, *own(d.tenant_id, actor)
     )
     values = {
-        "resolution": "redriven",
+        "resolution": Resolution.REDRIVEN,
         "resolved_by": actor,
         "resolved_why": why,
         "retried_as": retried_as,

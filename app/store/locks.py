@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, exists, func, insert, select, text, u
 
 from surefoot.app.clock import after, now
 from surefoot.app.rules.states import OpState
+from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.locking import Shared
 from surefoot.app.saga.naming import DEFAULT_TENANT
 from surefoot.app.store.session import dialect_is_sqlite
@@ -17,7 +18,6 @@ from surefoot.app.store.types import AnyRow
 from surefoot.app.store.updates import READY_NOW
 
 MUTEX_SPACE = 0x10CC  # keeps our advisory locks apart from others' in the same database
-WAIT = "lock"  # operations.wait of what is parked for a lock
 held, queue, o = locks.c, lock_waiters.c, operations.c
 
 
@@ -173,7 +173,7 @@ def wake_first(tx: Connection, keys: Collection[str]) -> list[AnyRow]:
     )
     if not first:
         return []
-    parked = (o.job_id.in_(first), o.state == OpState.WAITING, o.wait == WAIT)
+    parked = (o.job_id.in_(first), o.state == OpState.WAITING, o.wait == WaitReason.LOCK)
     free = select(o.id).where(*parked).with_for_update(skip_locked=True)
     woken = list(
         tx.scalars(

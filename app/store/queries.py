@@ -32,6 +32,8 @@ from sqlalchemy import (
 
 from surefoot.app.clock import UtcDateTime, ago, now
 from surefoot.app.errors import NotFound, UnreadableDefinition
+from surefoot.app.rules.decisions import Resolution
+from surefoot.app.rules.reasons import LATENESS
 from surefoot.app.rules.states import JobState, Kind
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.inputs import has_secrets
@@ -77,10 +79,6 @@ JOB_OF_A_MOVE = (
 )
 P_LIMIT = bindparam("p_limit", type_=Integer)
 NO_ID = "00000000-0000-0000-0000-000000000000"
-LATENESS = (
-    "late_undo",
-    "late",
-)  # letters that say how late a job is: its operations go on by themselves
 
 
 # --- definitions: a digest names one graph for ever, so it is read once ------------------------------------------
@@ -353,7 +351,7 @@ def was_retried(connection: Connection, job_id: str, operation_id: str) -> bool:
         .order_by(d.id.desc())
         .limit(1)
     )
-    return connection.execute(last).scalar_one_or_none() == "retried"
+    return connection.execute(last).scalar_one_or_none() == Resolution.RETRIED
 
 
 def letter(connection: Connection, letter_id: str, by: str | None = None) -> AnyRow | None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, func, literal_column, select, text, u
 
 from surefoot.app.clock import after, ago, now
 from surefoot.app.rules.states import ENDED, OpState
+from surefoot.app.rules.waits import HASTENED
 from surefoot.app.saga.naming import parse_effect_key
 from surefoot.app.store.actors import own
 from surefoot.app.store.ids import is_id, new_id
@@ -28,10 +29,6 @@ NOT_ENDED = text(
     "state IN ('running','compensating','attention')"
 )  # as the index says it, or SQLite does not take it
 ABOUT_EFFECTS = text("finding <> 'late'")  # the same
-PUT_OFF = (
-    "retry",
-    "version",
-)  # waits that may end sooner than they would: nothing outside decides about them
 ORPHAN, ADOPTED, UNDO = "orphan", "adopted", "undo"
 IS_ADOPTED = text("action = 'adopted'")  # as its index says it
 COUNTED_ROWS = 10_000
@@ -101,7 +98,7 @@ def next_period(tx: Connection, job_id: str, sla_s: float) -> bool:
 def put_forward(tx: Connection, job_id: str) -> int:
     """What waits between two attempts, or for a worker with its version, may be tried now. Returns how many."""
     waits = update(operations).where(
-        o.job_id == job_id, o.state == OpState.WAITING, o.wait.in_(PUT_OFF), o.due_at > now()
+        o.job_id == job_id, o.state == OpState.WAITING, o.wait.in_(HASTENED), o.due_at > now()
     )
     return tx.execute(waits.values(due_at=now())).rowcount
 

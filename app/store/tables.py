@@ -363,7 +363,7 @@ dead_letters = Table(
     Column("step", String(64), nullable=False),
     Column("item", String(64), nullable=False, default=""),
     Column("kind", String(8), nullable=False),
-    Column("why", String(32), nullable=False),  # surefoot.app.engine.jobs.dead_letters.WHYS
+    Column("why", String(32), nullable=False),  # app.rules.reasons
     Column("error", Json),
     Column("attempts", Integer, nullable=False),
     Column("blocking", Boolean, nullable=False),  # holds the job in attention

@@ -39,6 +39,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from surefoot.app.clock import UtcDateTime, after, now
 from surefoot.app.rules.states import LIVE, Kind, OpState
+from surefoot.app.rules.waits import FOR_WORKER, WaitReason
 from surefoot.app.store.actors import own
 from surefoot.app.store.claims import Taking
 from surefoot.app.store.queries import JOB_OF_A_MOVE, STATE
@@ -525,7 +526,7 @@ _WAKE = (
     )
     .values(
         **READY_NOW,
-        queue_by=case((o.wait.in_(("version", "unreadable")), o.queue_by), else_=after(o.queue_s)),
+        queue_by=case((o.wait.in_(FOR_WORKER), o.queue_by), else_=after(o.queue_s)),
     )
     .returning(o.id)
 )
@@ -551,7 +552,7 @@ def wait_for_version(tx: Connection, operation_id: str, seconds: float) -> bool:
                 o.missing == 0,
                 or_(o.queue_by.is_(None), o.queue_by > now()),
             )
-            .values(state=OpState.WAITING, wait="version", due_at=after(seconds))
+            .values(state=OpState.WAITING, wait=WaitReason.VERSION, due_at=after(seconds))
         ).rowcount
         == 1
     )

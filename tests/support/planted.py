@@ -23,6 +23,7 @@ from surefoot.app.engine.relay.broker_lost import BrokerLost
 from surefoot.app.engine.relay.lost_messages import Lost
 from surefoot.app.engine.worker import execute, failures, recovery
 from surefoot.app.rules import planner
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Dir, Kind, OpState
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.naming import effect_key
@@ -163,7 +164,7 @@ def a_relay_that_slept_does_not_look_again_before_it_expires_a_claim() -> Iterat
                 move,
                 settings,
                 row,
-                attempt.Failure("lost", {"type": "LeaseExpired", "message": "planted"}),
+                attempt.Failure(FailureReason.LOST, {"type": "LeaseExpired", "message": "planted"}),
             )
 
         return transaction(db, work)

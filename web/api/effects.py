@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from surefoot.app.access.principal import Role
 from surefoot.app.engine.operators import decisions
 from surefoot.app.errors import Conflict, NotFound
+from surefoot.app.rules.decisions import LetterAction
 from surefoot.app.store.views import effects_view, job_view
 from surefoot.app.store.views.names import API
 from surefoot.web.api import parameters as p
@@ -19,7 +20,7 @@ from surefoot.web.api.requests import Reason, checked
 from surefoot.web.api.responses import answer, job_answer
 from surefoot.web.api.shapes import effects as shapes
 from surefoot.web.body import read_json
-from surefoot.web.dead_letter_actions import RETRY, carry_out
+from surefoot.web.dead_letter_actions import carry_out
 from surefoot.web.services import door
 
 routes = Blueprint("effects", __name__, url_prefix=f"{API}/jobs/<job_id>/effects")
@@ -49,31 +50,31 @@ def index(job_id: str) -> Response:
 @_decision("Try it again, with fresh attempts")
 @needs(Role.OPERATOR)
 def retry(job_id: str, step: str) -> Response:
-    return _decide(job_id, step, RETRY)
+    return _decide(job_id, step, LetterAction.REDRIVE)
 
 
 @routes.post("/<step>/mark-done")
 @_decision("Somebody has done it by hand")
 @needs(Role.OPERATOR)
 def mark_done(job_id: str, step: str) -> Response:
-    return _decide(job_id, step, "mark-done")
+    return _decide(job_id, step, LetterAction.MARK_DONE)
 
 
 @routes.post("/<step>/waive")
 @_decision("It will not be done, and that is accepted")
 @needs(Role.OPERATOR)
 def waive(job_id: str, step: str) -> Response:
-    return _decide(job_id, step, "waive")
+    return _decide(job_id, step, LetterAction.WAIVE)
 
 
 @routes.post("/<step>/mark-absent")
 @_decision("It was found never to have happened: the job is undone")
 @needs(Role.OPERATOR)
 def mark_absent(job_id: str, step: str) -> Response:
-    return _decide(job_id, step, "mark-absent")
+    return _decide(job_id, step, LetterAction.MARK_ABSENT)
 
 
-def _decide(job_id: str, step: str, word: str) -> Response:
+def _decide(job_id: str, step: str, action: LetterAction) -> Response:
     here, who = door(), principal()
     view = job_view(here.db, job_id, who.tenant_id)
     if step not in [one["name"] for one in view["steps"]]:
@@ -83,5 +84,5 @@ def _decide(job_id: str, step: str, word: str) -> Response:
         letter = decisions.letter_of(here.db, job_id, step)
     except NotFound as error:
         raise Conflict(error.message) from error
-    done = carry_out(word, job_id, letter, reason)
+    done = carry_out(action, job_id, letter, reason)
     return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": done.message}, 202)

@@ -7,6 +7,7 @@ from werkzeug.routing import BaseConverter
 
 from surefoot.app.access.principal import Role
 from surefoot.app.engine.operators import redrive
+from surefoot.app.rules.decisions import LetterAction
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.views.dead_letters import letter_view, letters_view
 from surefoot.app.store.views.names import API, job_links
@@ -109,7 +110,7 @@ def send_back(letter_id: str) -> Response:
     here, who, key = door(), principal(), requests.idempotency_key()
     letter = letter_view(here.db, letter_id, who.tenant_id)
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
-    done = carry_out("redrive", letter["job"], letter_id, reason, key)
+    done = carry_out(LetterAction.REDRIVE, letter["job"], letter_id, reason, key)
     view = letter_view(here.db, letter_id, who.tenant_id) | {"message": done.message}
     replayed = {"Idempotent-Replayed": "true"} if done.replayed else {}
     return answer(view, 202, {"Location": job_links(done.job_id)["self"]} | replayed)
@@ -129,7 +130,7 @@ def discard(letter_id: str) -> Response:
     here, who = door(), principal()
     letter = letter_view(here.db, letter_id, who.tenant_id)
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
-    done = carry_out("discard", letter["job"], letter_id, reason)
+    done = carry_out(LetterAction.DISCARD, letter["job"], letter_id, reason)
     view = letter_view(here.db, letter_id, who.tenant_id) | {"message": done.message}
     return answer(view, 202, {"Location": job_links(done.job_id)["self"]})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surefoot.app.engine.jobs.dead_letters import WHYS
+from surefoot.app.rules.reasons import OF_LETTERS
 from surefoot.app.store.views import SHOWN_STATES
 from surefoot.app.store.views.jobs import PAGE_ROWS, PAGE_ROWS_MOST
 from surefoot.web.api.documented import Answer, Parameter
@@ -64,7 +64,9 @@ _NAME = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": TEXT}
 LETTER_SAGA = Parameter("saga", _NAME, "Only letters of this saga.")
 LETTER_STEP = Parameter("step", _NAME, "Only letters about this step.")
 LETTER_WHY = Parameter(
-    "why", _NAME, f"Only letters for this reason, such as {', '.join(f'`{why}`' for why in WHYS)}."
+    "why",
+    _NAME,
+    f"Only letters for this reason, such as {', '.join(f'`{why}`' for why in OF_LETTERS)}.",
 )
 LETTER_STATE = Parameter(
     "state", {"enum": ["open", "closed", "any"], "default": "open"}, "Only letters in this state."

@@ -16,6 +16,7 @@ from surefoot.app.engine.operators.redrive import redrive_job
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import Conflict, InvalidInput, NotFound, RequestError
 from surefoot.app.explain import why
+from surefoot.app.rules.decisions import ACTIONS, LetterAction
 from surefoot.app.rules.states import ENDED
 from surefoot.app.store.ids import is_id, operation_id
 from surefoot.app.store.views import (
@@ -30,7 +31,7 @@ from surefoot.app.store.views.dead_letters import letter_view
 from surefoot.app.store.views.graphs import graph_view
 from surefoot.app.store.views.names import short_name
 from surefoot.web.api.auth import asked_by_a_page, needs, principal
-from surefoot.web.dead_letter_actions import LETTER_ACTIONS, carry_out
+from surefoot.web.dead_letter_actions import carry_out
 from surefoot.web.pages.customers import for_customers
 from surefoot.web.pages.drawing import HEIGHT, WIDTH, draw
 from surefoot.web.pages.grouping import folded, folded_effects, groups_of
@@ -39,8 +40,8 @@ from surefoot.web.services import door
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
 SAID_OF = {
-    "redrive": "sent-back",
-    "discard": "laid-down",
+    LetterAction.REDRIVE: "sent-back",
+    LetterAction.DISCARD: "laid-down",
 }  # of a letter's decisions; all others are "decided"
 OWNING = {"take": assignment.take, "release": assignment.release}
 REASON_CHARACTERS = 1000
@@ -161,18 +162,14 @@ def decide_letter(job_id: str, letter_id: str) -> AnyResponse:
     if letter_view(here.db, letter_id, who.tenant_id)["job"] != job_id:
         raise NotFound("This job has no such dead letter.")
     word, reason = request.form.get("decision", ""), request.form.get("reason", "").strip()
-    if (
-        word not in LETTER_ACTIONS
-        or not 1 <= len(reason) <= REASON_CHARACTERS
-        or not reason.isprintable()
-    ):
+    if word not in ACTIONS or not 1 <= len(reason) <= REASON_CHARACTERS or not reason.isprintable():
         raise RequestError(NO_REASON)
     try:
-        done = carry_out(word, job_id, letter_id, reason, key_of(request.form))
+        done = carry_out(ACTIONS[word], job_id, letter_id, reason, key_of(request.form))
     except (Conflict, NotFound) as error:
         other = error.details.get("job_id")
         return _back(other, "again-already") if other else _back(job_id, "moved-on")
-    return _back(done.job_id, "again" if done.anew else SAID_OF.get(word, "decided"))
+    return _back(done.job_id, "again" if done.anew else SAID_OF.get(ACTIONS[word], "decided"))
 
 
 @routes.post("/attention")

@@ -8,15 +8,17 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from surefoot.app.access.principal import Role
-from surefoot.app.engine.jobs.dead_letters import WHYS
-from surefoot.app.engine.operators import redrive, resubmit
 from surefoot.app.errors import Conflict, RequestError
+from surefoot.app.rules.decisions import ACTIONS, LetterAction
+from surefoot.app.rules.reasons import OF_LETTERS
+from surefoot.app.rules.states import LetterState
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.views.counts import count_letters
 from surefoot.app.store.views.dead_letters import letter_view, letters_view
 from surefoot.app.store.views.sagas import saga_names
 from surefoot.web.api.auth import needs, principal
 from surefoot.web.api.pages import pages_of_letters
+from surefoot.web.dead_letter_actions import carry_out
 from surefoot.web.pages import turning
 from surefoot.web.pages.asked import Asked, asked
 from surefoot.web.pages.once import key_of, new_key
@@ -26,7 +28,7 @@ from surefoot.web.services import door
 routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
 REASON_CHARACTERS = 1000
 FILTERS = ("state", "saga", "step", "why")
-STATES = ("open", "closed")
+STATES = tuple(str(state) for state in LetterState)
 SAID = {  # what a button did, named in the address so that nobody can put words of his own there
     "sent-back": "It is retried.",
     "laid-down": "It is dismissed; it stays on record.",
@@ -39,10 +41,10 @@ SAID = {  # what a button did, named in the address so that nobody can put words
 @needs(Role.OPERATOR)
 def show() -> Response:
     sagas = saga_names(door().db)
-    chosen = asked({"state": STATES, "saga": sagas, "step": None, "why": WHYS})
+    chosen = asked({"state": STATES, "saga": sagas, "step": None, "why": OF_LETTERS})
     said = chosen.filters
     state, saga, step, why = (
-        said.get("state", "open"),
+        said.get("state", LetterState.OPEN),
         said.get("saga"),
         said.get("step"),
         said.get("why"),
@@ -67,7 +69,7 @@ def _page(
         "letters.html",
         letters=letters,
         turn=turn,
-        whys=WHYS,
+        whys=OF_LETTERS,
         sagas=sagas,
         asked=chosen.filters,
         faults=chosen.faults,
@@ -82,23 +84,19 @@ def _page(
 @needs(Role.OPERATOR)
 def decide(letter_id: str) -> AnyResponse:
     here, who = door(), principal()
-    letter_view(here.db, letter_id, who.tenant_id)
+    letter = letter_view(here.db, letter_id, who.tenant_id)
     word, reason = request.form.get("decision", ""), request.form.get("reason", "").strip()
     if (
-        word not in ("redrive", "discard")
+        word not in (LetterAction.REDRIVE, LetterAction.DISCARD)
         or not 1 <= len(reason) <= REASON_CHARACTERS
         or not reason.isprintable()
     ):
         raise RequestError("A decision needs its reason, of one line.")
     try:
-        if word == "discard":
-            redrive.discard_letter(here.db, letter_id, who.actor, reason)
-            return _back("laid-down")
-        again = resubmit.Asked(who.actor, reason, key_of(request.form))
-        here.bell.ring(redrive.redrive_letter(here.entrance, letter_id, again).plan)
+        carry_out(ACTIONS[word], letter["job"], letter_id, reason, key_of(request.form))
     except Conflict as error:
         return _back("again-already" if error.details.get("job_id") else "moved-on")
-    return _back("sent-back")
+    return _back("laid-down" if word == LetterAction.DISCARD else "sent-back")
 
 
 def _here() -> dict[str, Any]:

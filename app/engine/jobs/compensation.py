@@ -12,6 +12,7 @@ from typing import Any
 from surefoot.app.clock import after
 from surefoot.app.engine.jobs.release import finish
 from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import UndoOrder
 from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
 from surefoot.app.store import queries, updates
@@ -60,7 +61,7 @@ def turn(
         deadline_at=None,
         undo_by=after(undo_s),
     )
-    move.record("turned", actor=actor, cause=cause, reason=reason)
+    move.record(HistoryEvent.COMPENSATION_STARTED, actor=actor, cause=cause, reason=reason)
     updates.drop_waiting_actions(move.tx, move.job.id)
     updates.stop_running_actions(move.tx, move.job.id)
     move.leave_line()

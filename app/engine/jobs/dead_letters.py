@@ -11,6 +11,9 @@ from sqlalchemy import insert
 from surefoot.app import metrics
 from surefoot.app.clock import now
 from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.rules.decisions import Resolution
+from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.reasons import FailureReason, rule_of
 from surefoot.app.rules.states import Dir, JobState, Kind
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import queries, updates
@@ -21,23 +24,10 @@ from surefoot.app.store.views.names import names_in_log
 
 log = structlog.get_logger("surefoot.attention")
 ENGINE = "surefoot"  # who closes a letter when nobody has to
-WHYS = (
-    "exhausted",
-    "rejected",
-    "unknown_outcome",
-    "failed",
-    "queue_timeout",
-    "stalled",
-    "lock_timeout",
-    "late_undo",
-    "late",
-)
-
-
 NO_OWNER = {"owner": None, "owned_at": None}
 
 
-def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) -> None:
+def ask_a_person(move: Move, row: AnyRow, *, why: FailureReason, error: dict[str, Any]) -> None:
     """The job stands in `attention`, since now if it did not already, with a letter about this operation.
 
     Each asking is one WARNING, written when it is committed. An owner who had the operation retried keeps the job when
@@ -51,7 +41,7 @@ def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) ->
     move.change(
         state=JobState.ATTENTION, trouble=error, **first
     )  # `error` is why the job turned, and stays that
-    move.record("attention", row, why=why)
+    move.record(HistoryEvent.ATTENTION, row, why=why)
     named = names_in_log(move.graph.saga, row.job_id)
     about = {
         "step": row.step,
@@ -66,27 +56,27 @@ def ask_a_person(move: Move, row: AnyRow, *, why: str, error: dict[str, Any]) ->
 def asks_whether_it_happened(graph: Graph, letter: AnyRow) -> bool:
     """Whether only a person can answer: a step that is done at most once may have happened. No machine sends it back."""
     return (
-        letter.why == "unknown_outcome"
+        rule_of(letter.why).asks
         and letter.kind == Kind.ACTION
         and graph.by_name[letter.step].at_most_once
     )
 
 
 def open_letter(
-    move: Move, row: AnyRow, *, why: str, error: dict[str, Any] | None, blocking: bool
+    move: Move, row: AnyRow, *, why: FailureReason, error: dict[str, Any] | None, blocking: bool
 ) -> None:
     """One open letter for an operation. `blocking` holds the job in `attention`; else the job lands by itself.
 
     One that only says how late the job is gives way to one that asks what is to become of the operation.
     """
     present = queries.open_letter_of(move.tx, row.id)
-    if present is not None and (present.why not in queries.LATENESS or why in queries.LATENESS):
+    if present is not None and (not rule_of(present.why).lateness or why.rule.lateness):
         return
     if present is not None:
         updates.close_letter(
             move.tx,
             present.id,
-            resolution="overtaken",
+            resolution=Resolution.OVERTAKEN,
             actor=ENGINE,
             why="the operation was given up",
         )
@@ -120,9 +110,11 @@ def no_longer_late(move: Move) -> None:
     if move.state != JobState.ATTENTION:
         return
     for letter in queries.blocking_letters(move.tx, move.job.id):
-        if letter.why in queries.LATENESS:
+        if rule_of(letter.why).lateness:
             why = "what it was about is over"
-            updates.close_letter(move.tx, letter.id, resolution="overtaken", actor=ENGINE, why=why)
-            move.record("letter_overtaken", why=letter.why)
+            updates.close_letter(
+                move.tx, letter.id, resolution=Resolution.OVERTAKEN, actor=ENGINE, why=why
+            )
+            move.record(HistoryEvent.LETTER_OVERTAKEN, why=letter.why)
     if not queries.blocking_letters(move.tx, move.job.id):
         nobody_is_asked(move)

@@ -13,35 +13,19 @@ from surefoot.app.metrics.counters import (
     JOBS_ENDED,
     STEP_SECONDS,
 )
+from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.reasons import rule_of
 from surefoot.app.store.types import AnyRow
-
-ENDS = {"job_completed": "completed", "job_failed": "failed", "job_cancelled": "cancelled"}
-OUTCOMES = {
-    "completed": "completed",
-    "attempt_failed": "retry",
-    "recovered": "lost",
-    "stalled": "stalled",
-    "failed": "failed",
-}
-OUTCOMES |= {
-    "parked": "parked",
-    "waits_for_lock": "parked",
-    "stopped": "stopped",
-    "handed_back": "handed_back",
-    "unreadable": "parked",
-}
-OF_FAILED = {
-    "queue_timeout": "nobody_came",
-    "rejected": "rejected",
-    "locked": "locked",
-    "lock_timeout": "locked",
-}  # by why it failed
-OF_FAILED |= {"stalled": "stalled"}
 
 
 def note_completed(saga: str, step: str, kind: str, took_s: float) -> None:
     """Count and time a completion if its transaction commits."""
-    labels = {"saga": saga, "step": step, "kind": kind, "outcome": "completed"}
+    labels = {
+        "saga": saga,
+        "step": step,
+        "kind": kind,
+        "outcome": str(HistoryEvent.COMPLETED.rule.outcome),
+    }
     metrics.note(ATTEMPTS, **labels)
     metrics.note_seconds(STEP_SECONDS, took_s, **labels)
 
@@ -53,29 +37,27 @@ def note_job_seconds(saga: str, end: str, took_s: float) -> None:
 
 def note_event(
     saga: str,
-    event: str,
+    event: HistoryEvent,
     operation: AnyRow | None,
     detail: dict[str, Any],
     took_s: float | None = None,
 ) -> None:
     """Count this line if its transaction commits. `took_s`: of the attempt that it ends, where its own worker ends it."""
-    if event in ENDS:
-        metrics.note(JOBS_ENDED, saga=saga, end=ENDS[event])
-    elif event in OUTCOMES and operation is not None:
-        outcome = (
-            OF_FAILED.get(str(detail.get("why")), OUTCOMES[event])
-            if event == "failed"
-            else OUTCOMES[event]
-        )
+    rule = event.rule
+    if rule.ends is not None:
+        metrics.note(JOBS_ENDED, saga=saga, end=rule.ends)
+    elif rule.outcome is not None and operation is not None:
+        given_up = event == HistoryEvent.FAILED
+        outcome = rule_of(str(detail.get("why"))).outcome if given_up else rule.outcome
         labels = {"saga": saga, "step": operation.step, "kind": operation.kind, "outcome": outcome}
         metrics.note(ATTEMPTS, **labels)
         if took_s is not None:
             metrics.note_seconds(STEP_SECONDS, took_s, **labels)
-    elif event == "late_result_refused":
+    elif event == HistoryEvent.LATE_RESULT_REFUSED:
         metrics.note(
             FENCES_REFUSED, saga=saga, step=str(detail.get("step")), kind=str(detail.get("kind"))
         )
-    elif event == "attention" and operation is not None:
+    elif event == HistoryEvent.ATTENTION and operation is not None:
         metrics.note(
             ATTENTION,
             saga=saga,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -21,28 +21,17 @@ from surefoot.app.engine.jobs.dead_letters import ask_a_person, open_letter
 from surefoot.app.engine.jobs.release import after_end, finish, settle
 from surefoot.app.engine.jobs.retries import PLAIN, SERVED, Kindred
 from surefoot.app.engine.jobs.transaction import Move, forward_layout, message_of
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Plan, to_plan
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import DONE, Cause, Dir, JobState, Kind, OpState
+from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.graph import Graph, Limits, Node
 from surefoot.app.store import postgres_fast_path, queries, updates
 from surefoot.app.store.claims import Taking
 from surefoot.app.store.ids import operation_id as operation_of
 from surefoot.app.store.session import one_statement, transaction
 from surefoot.app.store.types import AnyRow
-
-How = Literal[
-    "transient",
-    "rejected",
-    "lost",
-    "nobody_came",
-    "unknown_outcome",
-    "failed",
-    "locked",
-    "lock_timeout",
-    "stalled",
-    "unreadable",
-]
-SOMEBODY_ELSE_ENDS_IT = ("lost", "stalled")  # the attempt's own process is gone, or killed
 
 
 @dataclass(frozen=True)
@@ -71,14 +60,10 @@ class Attempt:
 class Failure:
     """Why an attempt ended without a result.
 
-    `how`: transient (tried again while the allowance lasts), rejected (the participant said no), lost (worker or lease
-    gone: outcome unknown, tried again at once), nobody_came, unknown_outcome (must not be tried again), failed (for good, after
-    an effect), locked (somebody else has a lock, and the saga does not wait), lock_timeout (waited for it long enough), stalled
-    (as lost: it showed no sign of progress), unreadable (this code cannot read what it would be done with: it waits for code that can).
     `nothing_happened`: this attempt is known to have had no effect. `kind`: what decides whether a transient one is tried again.
     """
 
-    how: How
+    how: FailureReason
     error: dict[str, Any]
     nothing_happened: bool = False
     delay_s: float | None = None
@@ -181,7 +166,7 @@ def complete(
         resumed: dict[str, Any] = (
             {"worker": attempt.boot, "pid": attempt.pid} if attempt.number > 1 else {}
         )
-        move.record("completed", row, **resumed)
+        move.record(HistoryEvent.COMPLETED, row, **resumed)
         after_end(move, row)
         following = _run_on(move, then) if then is not None else None
         plan = move.close()
@@ -244,7 +229,7 @@ def _complete_forward(
     rows, job_took_s = done
     event_metrics.note_completed(graph.saga, step, Kind.ACTION, attempt.took_s)
     if ends:
-        event_metrics.note_event(graph.saga, "job_completed", None, {})
+        event_metrics.note_event(graph.saga, HistoryEvent.JOB_COMPLETED, None, {})
         event_metrics.note_job_seconds(graph.saga, JobState.COMPLETED, job_took_s)
     following = None
     alone = []
@@ -294,11 +279,14 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
             return _abandon(
                 move,
                 row,
-                Failure("transient", {"type": "NotYet", "message": "stopped while it waited"}),
+                Failure(
+                    FailureReason.TRANSIENT,
+                    {"type": "NotYet", "message": "stopped while it waited"},
+                ),
             )
         waits = {
             "state": OpState.WAITING,
-            "wait": "not_yet",
+            "wait": WaitReason.NOT_YET,
             "due_at": after(seconds),
             "allowance": row.allowance + 1,
         } | SERVED
@@ -306,7 +294,7 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
         if row.kind == Kind.ACTION and move.graph.by_name[row.step].at_most_once:
             waits["unsettled"] = row.unsettled - 1
         updates.end_running_operation(tx, row.id, attempt.token, waits)
-        move.record_rarely("parked", row, seconds=seconds)
+        move.record_rarely(HistoryEvent.PARKED, row, seconds=seconds)
         return Ended(True, OpState.WAITING, move.close())
 
     return _landing(db, attempt, work, ours=(OpState.WAITING, OpState.ABANDONED))
@@ -335,7 +323,7 @@ def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token
         move = Move(tx, job_id)
         row = queries.operation(tx, operation_id)
         failure = Failure(
-            "lost",
+            FailureReason.LOST,
             {
                 "type": "LeaseExpired",
                 "message": "the worker stopped answering; the outcome of this attempt is unknown",
@@ -360,7 +348,7 @@ def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) 
             "type": "QueueTimeout",
             "message": f"no worker of lane {row.lane} took it for {row.queue_s:g} s",
         }
-        return _failed(move, settings, row, Failure("nobody_came", error))
+        return _failed(move, settings, row, Failure(FailureReason.QUEUE_TIMEOUT, error))
 
     return transaction(db, work)
 
@@ -377,15 +365,17 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
             return _abandon(
                 move,
                 row,
-                Failure("lost", {"type": "Shutdown", "message": "its worker was shut down"}),
+                Failure(
+                    FailureReason.LOST, {"type": "Shutdown", "message": "its worker was shut down"}
+                ),
             )
         ended = updates.end_running_operation(
             tx,
             row.id,
             token,
-            _requeued(row) | _revoked(row, "lost") | {"allowance": row.allowance + 1},
+            _requeued(row) | _revoked(row, FailureReason.LOST) | {"allowance": row.allowance + 1},
         )
-        move.record("handed_back", row)
+        move.record(HistoryEvent.ATTEMPT_RELEASED, row)
         move.ready([ended] if ended is not None else [])
         return Ended(True, OpState.QUEUED, move.close())
 
@@ -417,11 +407,13 @@ def _fail_running(
     )
     if move.dir == Dir.BACK and row.kind == Kind.ACTION:
         return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
-    if failure.how == "unreadable" and not unreadable.given_up(move, row):
+    if failure.how == FailureReason.UNREADABLE and not unreadable.given_up(move, row):
         parked = unreadable.park(move, row, failure.error, began=not failure.nothing_happened)
         return Ended(True, OpState.WAITING, move.close()) if parked is not None else LATE
-    gone = failure.how in SOMEBODY_ELSE_ENDS_IT
-    noted = retries.goes_on(move, row, failure.kind) if failure.how == "transient" else None
+    gone = failure.how.rule.attempt_gone
+    noted = (
+        retries.goes_on(move, row, failure.kind) if failure.how == FailureReason.TRANSIENT else None
+    )
     again = noted is not None or (gone and row.attempts < row.allowance)
     if again and gone:
         values = common | _requeued(row) | ({"sent_at": now()} if failure.message_returns else {})
@@ -432,7 +424,7 @@ def _fail_running(
         values = (
             common
             | (noted or {})
-            | {"state": OpState.WAITING, "wait": "retry", "due_at": after(delay)}
+            | {"state": OpState.WAITING, "wait": WaitReason.RETRY, "due_at": after(delay)}
         )
     else:
         values = common | {"state": OpState.FAILED, "finished_at": now()}
@@ -443,9 +435,8 @@ def _fail_running(
         return LATE
     if not again:
         return _failed(move, settings, ended, failure)
-    event = {"lost": "recovered", "stalled": "stalled"}.get(failure.how, "attempt_failed")
     left: dict[str, Any] = {"worker": row.boot, "pid": row.pid} if gone else {}
-    move.record(event, row, error=failure.error, again=True, **left)
+    move.record(failure.how.rule.again, row, error=failure.error, again=True, **left)
     if move.job.cancel_wish and turn(
         move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds
     ):
@@ -467,9 +458,9 @@ def _requeued(row: AnyRow) -> dict[str, Any]:
     }
 
 
-def _revoked(row: AnyRow, how: How) -> dict[str, Any]:
+def _revoked(row: AnyRow, how: FailureReason) -> dict[str, Any]:
     """Somebody else ends this attempt: its token is spent. Should its holder wake, it is not taken for one whose own end landed."""
-    return {"token": f"{row.token}.x"} if how in SOMEBODY_ELSE_ENDS_IT else {}
+    return {"token": f"{row.token}.x"} if how.rule.attempt_gone else {}
 
 
 def _known(failure: Failure) -> dict[str, Any]:
@@ -497,7 +488,7 @@ def _abandon(
     )
     if ended is None:
         return LATE
-    move.record("stopped", row, error=failure.error)
+    move.record(HistoryEvent.ACTION_ABANDONED, row, error=failure.error)
     settle(move, ended)
     finish(move)
     return Ended(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
@@ -507,12 +498,12 @@ def _failed(move: Move, settings: Settings, row: AnyRow, failure: Failure) -> En
     """The operation is out of attempts, or must not be tried again: the job turns, or a person is asked."""
     node = move.graph.by_name[row.step]
     why = _why(failure, node, row)
-    move.record("failed", row, error=failure.error, why=why)
+    move.record(HistoryEvent.FAILED, row, error=failure.error, why=why)
     error = failure.error | {"step": row.step, "kind": row.kind}
     if not _asks_a_person(node, row):
         reason = str(failure.error.get("message", ""))
         if turn(move, Cause.FAILED, reason, undo_s=settings.undo_seconds, error=error):
-            if failure.how not in ("rejected", "failed", "locked"):
+            if not failure.how.rule.answers_itself:
                 open_letter(move, row, why=why, error=error, blocking=False)
             return Ended(True, OpState.FAILED, move.close(), frozenset(move.released), True)
     ask_a_person(move, row, why=why, error=error)
@@ -525,21 +516,16 @@ def _asks_a_person(node: Node, row: AnyRow) -> bool:
     return (node.pivot or node.irreversible) and row.unsettled > 0
 
 
-def _why(failure: Failure, node: Node, row: AnyRow) -> str:
-    """In the word of `letters.WHYS`. What is done at most once and may have happened asks that question, however it ended."""
+def _why(failure: Failure, node: Node, row: AnyRow) -> FailureReason:
+    """The word of its letter. What is done at most once and may have happened asks that question, however it ended."""
     if (
         row.kind == Kind.ACTION
         and node.at_most_once
         and row.unsettled > 0
-        and failure.how != "failed"
+        and not failure.how.rule.for_good
     ):
-        return "unknown_outcome"
-    return {
-        "transient": "exhausted",
-        "lost": "exhausted",
-        "nobody_came": "queue_timeout",
-        "unreadable": "queue_timeout",
-    }.get(failure.how, failure.how)
+        return FailureReason.UNKNOWN_OUTCOME
+    return failure.how.letter
 
 
 # --- late results and unknown commits ----------------------------------------------------------------------------
@@ -566,7 +552,7 @@ def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> Ended:
         )  # the COMMIT whose answer was lost had landed; the sweep rings what it released
     if row is not None:
         move.record(
-            "late_result_refused",
+            HistoryEvent.LATE_RESULT_REFUSED,
             None,
             step=row.step,
             kind=row.kind,

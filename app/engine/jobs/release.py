@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from surefoot.app.engine.jobs.dead_letters import no_longer_late
 from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.rules.events import JOB_ENDS, HistoryEvent
 from surefoot.app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
 from surefoot.app.store import queries, updates
 from surefoot.app.store.ids import operation_id
@@ -36,7 +37,7 @@ def settle(move: Move, operation: AnyRow) -> None:
             move.tx, move.job.id, operation.step, operation.item, Kind.UNDO
         )
         if skipped is not None:
-            move.record("nothing_to_undo", skipped)
+            move.record(HistoryEvent.COMPENSATION_SKIPPED, skipped)
             release_back(move, operation.step)
         return
     _lower(move, (operation.step,), Kind.UNDO, operation.item)
@@ -66,11 +67,11 @@ def finish(move: Move) -> None:
     no_longer_late(move)
     if move.dir == Dir.FORWARD:
         move.end(JobState.COMPLETED)
-        move.record("job_completed")
+        move.record(HistoryEvent.JOB_COMPLETED)
         return
     ended = JobState.CANCELLED if move.cause == Cause.CANCEL else JobState.FAILED
     move.end(ended)
-    move.record(f"job_{ended}")
+    move.record(JOB_ENDS[ended])
 
 
 def _confirm(move: Move) -> bool:
@@ -88,5 +89,5 @@ def _confirm(move: Move) -> bool:
     of_job = (move.job.id, move.job.tenant_id)
     rows = [new_operation(move.graph, of_job, name, Kind.CONFIRM, missing=0) for name in done]
     move.ready(updates.insert_operations(move.tx, rows))
-    move.record("confirming", steps=done)
+    move.record(HistoryEvent.CONFIRMATION_STARTED, steps=done)
     return True

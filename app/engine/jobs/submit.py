@@ -20,6 +20,7 @@ from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.transaction import forward_layout, message_of
 from surefoot.app.errors import InvalidInput, KeyReused, NotFound, UnknownSaga
 from surefoot.app.metrics.counters import JOBS_SUBMITTED
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Plan, to_plan
 from surefoot.app.rules.states import Dir, JobState, Kind
 from surefoot.app.saga.inputs import validate_input
@@ -178,7 +179,7 @@ _NEW_JOB = insert(jobs).values(
     seq=1,
     rev=1,
 )
-_FIRST_LINE = insert(history).values(seq=1, event="submitted")
+_FIRST_LINE = insert(history).values(seq=1, event=HistoryEvent.SUBMITTED)
 
 
 def _insert(

@@ -15,6 +15,7 @@ from surefoot.app import limits
 from surefoot.app.clock import now
 from surefoot.app.engine.jobs import event_metrics
 from surefoot.app.engine.jobs.dispatch import alone
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Layout, Message, Plan, UndoOrder, lay_out, to_plan
 from surefoot.app.rules.states import Dir, Kind
 from surefoot.app.saga.graph import Graph
@@ -75,7 +76,7 @@ class Move:
 
     def record(
         self,
-        event: str,
+        event: HistoryEvent,
         operation: AnyRow | None = None,
         *,
         actor: str | None = None,
@@ -95,7 +96,7 @@ class Move:
         self._events.append(row)
         event_metrics.note_event(self.graph.saga, event, operation, detail, self._took_s(operation))
 
-    def record_rarely(self, event: str, operation: AnyRow, **detail: Any) -> None:
+    def record_rarely(self, event: HistoryEvent, operation: AnyRow, **detail: Any) -> None:
         """As `record`, of what may come again without end: a line for attempt 1, 2, 4, 8 and so on. Each is counted."""
         if operation.attempts & (operation.attempts - 1) == 0:
             self.record(event, operation, **detail)

@@ -13,12 +13,13 @@ from sqlalchemy import case, null
 
 from surefoot.app.clock import after, now
 from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
+from surefoot.app.rules.waits import WaitReason
 from surefoot.app.store import queries, updates
 from surefoot.app.store.tables import operations
 from surefoot.app.store.types import AnyRow
 
-WAIT = "unreadable"  # operations.wait
 AGAIN_S = 10.0  # how soon it is offered again
 
 
@@ -37,7 +38,7 @@ def park(move: Move, row: AnyRow, error: dict[str, Any], *, began: bool) -> AnyR
     o = operations.c
     values: dict[str, Any] = {
         "state": OpState.WAITING,
-        "wait": WAIT,
+        "wait": WaitReason.UNREADABLE,
         "due_at": after(AGAIN_S),
         "queue_by": case((o.queue_by < now(), null()), else_=o.queue_by),
         "error": error,
@@ -47,5 +48,5 @@ def park(move: Move, row: AnyRow, error: dict[str, Any], *, began: bool) -> AnyR
         values["unsettled"] = max(0, row.unsettled - int(row.effectful))
     ended = updates.end_running_operation(move.tx, row.id, row.token, values)
     if ended is not None and row.error != error:  # looking again is not worth a line
-        move.record("unreadable", row, error=error)
+        move.record(HistoryEvent.UNREADABLE, row, error=error)
     return ended

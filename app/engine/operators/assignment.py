@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine
 from surefoot.app.clock import now
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.errors import Conflict
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import JobState
 from surefoot.app.store import acts
 from surefoot.app.store.acts import Act
@@ -42,7 +43,7 @@ def release(db: Engine, job_id: str, actor: str) -> None:
         if move.job.owner is None:
             raise Conflict("nobody has it", state=move.state)
         move.change(owner=None, owned_at=None)
-        move.record("released", actor=actor, owner=move.job.owner)
+        move.record(HistoryEvent.RELEASED, actor=actor, owner=move.job.owner)
         acts.note(tx, actor, _act(move, "release", move.job.owner))
         move.close()
 
@@ -64,6 +65,6 @@ def _act(move: Move, word: str, owner: str) -> Act:
 
 def _own(move: Move, owner: str, actor: str, word: str) -> None:
     move.change(owner=owner[:OWNER_CHARACTERS], owned_at=now())
-    move.record("assigned", actor=actor, owner=owner[:OWNER_CHARACTERS])
+    move.record(HistoryEvent.ASSIGNED, actor=actor, owner=owner[:OWNER_CHARACTERS])
     acts.note(move.tx, actor, _act(move, word, owner[:OWNER_CHARACTERS]))
     move.close()

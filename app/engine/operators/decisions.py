@@ -17,6 +17,8 @@ from surefoot.app.engine.jobs.release import after_end, finish
 from surefoot.app.engine.jobs.retries import SERVED
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.errors import Conflict, NotFound
+from surefoot.app.rules.decisions import LetterAction, Resolution
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Plan
 from surefoot.app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
 from surefoot.app.store import acts, queries, updates
@@ -24,13 +26,6 @@ from surefoot.app.store.acts import Act
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.types import AnyRow
-
-ACTS = {
-    "retried": "retry",
-    "marked_done": "mark-done",
-    "waived": "waive",
-    "marked_absent": "mark-absent",
-}
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
         if not move.job.cancel_wish:  # asked again, there is nothing new to write
             move.change(cancel_wish=True)
             move.record(
-                "cancel_wished",
+                HistoryEvent.CANCEL_REQUESTED,
                 actor=actor,
                 too_late_because=blocker.step if blocker is not None else None,
             )
@@ -83,12 +78,12 @@ def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     Raises: NotFound; Conflict when the letter is closed (two redrives: one wins) or the job has ended.
     """
 
-    return _decide(db, letter_id, "retried", actor, why, _fresh_attempts)
+    return _decide(db, letter_id, LetterAction.REDRIVE, actor, why, _fresh_attempts)
 
 
 def retry_in(move: Move, letter: AnyRow, actor: str, why: str) -> None:
     """The same within a move of the letter's job. Raises: Conflict as above."""
-    _carry_out(move, letter, "retried", actor, why, _fresh_attempts)
+    _carry_out(move, letter, LetterAction.REDRIVE, actor, why, _fresh_attempts)
 
 
 def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
@@ -101,12 +96,12 @@ def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
             {
                 "state": OpState.COMPLETED,
                 "unsettled": 0,
-                "decided": "marked_done",
+                "decided": Resolution.MARKED_DONE,
                 "finished_at": now(),
             },
         )
 
-    return _decide(db, letter_id, "marked_done", actor, why, change)
+    return _decide(db, letter_id, LetterAction.MARK_DONE, actor, why, change)
 
 
 def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
@@ -114,10 +109,12 @@ def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
 
     def change(move: Move, operation: AnyRow) -> None:
         _settled(
-            move, operation, {"state": OpState.SKIPPED, "decided": "waived", "finished_at": now()}
+            move,
+            operation,
+            {"state": OpState.SKIPPED, "decided": Resolution.WAIVED, "finished_at": now()},
         )
 
-    return _decide(db, letter_id, "waived", actor, why, change)
+    return _decide(db, letter_id, LetterAction.WAIVE, actor, why, change)
 
 
 def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why: str) -> Decision:
@@ -131,7 +128,7 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
             raise Conflict("only an action can be marked absent")
         _only_given_up(operation)
         updates.decide_failed_operation(
-            move.tx, operation.id, {"unsettled": 0, "decided": "marked_absent"}
+            move.tx, operation.id, {"unsettled": 0, "decided": Resolution.MARKED_ABSENT}
         )
         no_longer_late(move)
         if not turn(
@@ -143,7 +140,7 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
         ):
             raise Conflict("the job cannot turn any more: a later step has happened")
 
-    return _decide(db, letter_id, "marked_absent", actor, why, change)
+    return _decide(db, letter_id, LetterAction.MARK_ABSENT, actor, why, change)
 
 
 def letter_of(db: Engine, job_id: str, step: str) -> str:
@@ -211,7 +208,7 @@ def _settled(move: Move, operation: AnyRow, values: dict[str, Any]) -> None:
 def _decide(
     db: Engine,
     letter_id: str,
-    resolution: str,
+    action: LetterAction,
     actor: str,
     why: str,
     change: Callable[[Move, AnyRow], None],
@@ -223,16 +220,16 @@ def _decide(
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, letter.job_id, by=actor)
-        _carry_out(move, letter, resolution, actor, why, change)
+        _carry_out(move, letter, action, actor, why, change)
         return Ended(True, plan=move.close())
 
-    return Decision(True, resolution.replace("_", " "), transaction(db, work).plan)
+    return Decision(True, action.rule.resolution.replace("_", " "), transaction(db, work).plan)
 
 
 def _carry_out(
     move: Move,
     letter: AnyRow,
-    resolution: str,
+    action: LetterAction,
     actor: str,
     why: str,
     change: Callable[[Move, AnyRow], None],
@@ -245,17 +242,17 @@ def _carry_out(
         raise Conflict("this letter holds no job: the job lands by itself", state=move.state)
     operation = queries.operation(move.tx, letter.operation_id)
     if operation is None or not updates.close_letter(
-        move.tx, letter.id, resolution=resolution, actor=actor, why=why
+        move.tx, letter.id, resolution=action.rule.resolution, actor=actor, why=why
     ):
         raise Conflict("somebody else has decided this already")
-    move.record(resolution, operation, actor=actor, why=why)
+    move.record(action.rule.event, operation, actor=actor, why=why)
     said = {"step": letter.step, "kind": letter.kind, "item": letter.item or None}
     acts.note(
         move.tx,
         actor,
-        Act(ACTS[resolution], "letter", letter.id, move.job.tenant_id, move.job.id, why, said),
+        Act(action.rule.act, "letter", letter.id, move.job.tenant_id, move.job.id, why, said),
     )
     if move.state == JobState.ATTENTION and not queries.blocking_letters(move.tx, letter.job_id):
-        nobody_is_asked(move, retried=resolution == "retried")
+        nobody_is_asked(move, retried=action == LetterAction.REDRIVE)
     change(move, operation)
     finish(move)

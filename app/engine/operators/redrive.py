@@ -33,6 +33,8 @@ from surefoot.app.errors import (
     StoreUnavailable,
     TooManyOpenJobs,
 )
+from surefoot.app.rules.decisions import Resolution
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.pacing import departures
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.store import acts, dead_letters, queries, updates
@@ -43,7 +45,7 @@ from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.tables import jobs
 from surefoot.app.store.types import AnyRow
-from surefoot.app.store.views.dead_letters import decisions
+from surefoot.app.store.views.dead_letters import decisions_about
 
 log = structlog.get_logger("surefoot.redrive")
 DUTY = "redriven"
@@ -155,14 +157,18 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
     if letter.blocking and letter.state == "open":
         raise Conflict(
             f"the letter holds its job in attention, so it stays; decide about {letter.step} instead: "
-            f"{' or '.join(decisions(letter, graph))}"
+            f"{' or '.join(decisions_about(letter, graph))}"
         )
 
     def work(tx: Connection) -> None:
         move = Move(tx, letter.job_id, by=actor)
-        if not dead_letters.close(tx, letter_id, resolution="discarded", actor=actor, why=why):
+        if not dead_letters.close(
+            tx, letter_id, resolution=Resolution.DISCARDED, actor=actor, why=why
+        ):
             raise Conflict("the letter is closed already")
-        move.record("discarded", queries.operation(tx, letter.operation_id), actor=actor, why=why)
+        move.record(
+            HistoryEvent.DISCARDED, queries.operation(tx, letter.operation_id), actor=actor, why=why
+        )
         said = {"step": letter.step, "kind": letter.kind}
         acts.note(
             tx,
@@ -314,6 +320,6 @@ def _refuse(tx: Connection, row: AnyRow, refused: str) -> bool:
     move = Move(tx, row.job_id)
     if not dead_letters.unschedule_one(tx, row.id):
         return False
-    move.record("redrive_refused", actor=_in_the_name_of(row), why=refused)
+    move.record(HistoryEvent.REDRIVE_REFUSED, actor=_in_the_name_of(row), why=refused)
     move.close()
     return True

@@ -14,6 +14,7 @@ from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submission, Submitted
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.errors import Conflict
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.store import acts, dead_letters, queries
 from surefoot.app.store.acts import Act
@@ -56,7 +57,9 @@ def rerun(
         closed = dead_letters.close_of_job(
             tx, job.id, retried_as=new_job_id, actor=asked.actor, why=why
         )
-        old.record("run_again", actor=asked.actor, why=why, job=new_job_id, letters=closed)
+        old.record(
+            HistoryEvent.RESUBMITTED, actor=asked.actor, why=why, job=new_job_id, letters=closed
+        )
         about = ("letter", letter_id) if letter_id is not None else ("job", str(job.id))
         said = {"new_job": new_job_id, "letters_closed": closed, "again": asked.again or None}
         acts.note(tx, asked.actor, Act("redrive", *about, job.tenant_id, job.id, why, said))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from surefoot.app.participant import EffectState, Seen
-from surefoot.app.store.views.effects import LEAVES_SOMETHING, Effect
+from surefoot.app.rules.decisions import Resolution
+from surefoot.app.rules.fidelities import LEAVES_SOMETHING
+from surefoot.app.store.views.effects import Effect
 
 MISSING_THERE, MISSING_HERE, DIFFERENT = "missing_there", "missing_here", "different"
 
@@ -22,7 +24,11 @@ def disagreement(effect: Effect, seen: Seen | None, *, knows: bool) -> str | Non
         if seen is not None
         else EffectState.UNKNOWN
     )
-    if said == EffectState.UNKNOWN or effect.undo_state in ("pending", "refused", "waived"):
+    if said == EffectState.UNKNOWN or effect.undo_state in (
+        "pending",
+        "refused",
+        Resolution.WAIVED,
+    ):
         return None
     if effect.undo_state == "done":
         stands = said == EffectState.DONE and effect.fidelity not in LEAVES_SOMETHING

@@ -22,6 +22,7 @@ from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.logs import hidden
 from surefoot.app.participant import EffectState, Seen
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.naming import DEFAULT_TENANT, parse_effect_key
@@ -52,7 +53,7 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
         row = reconciliations.close(tx, finding_id, actor=actor, why=why, **values)
         if row is not None and move is not None:
             move.record(
-                "finding_closed",
+                HistoryEvent.FINDING_CLOSED,
                 actor=actor,
                 finding=row.finding,
                 key=row.key,
@@ -82,7 +83,7 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
     def work(tx: Connection) -> bool:
         adopted = reconciliations.adopt(tx, finding_id, actor=actor, why=why, detail=detail)
         for job, event in (
-            ((row.job_id, "finding_closed"), (job_id, "effect_adopted"))
+            ((row.job_id, HistoryEvent.FINDING_CLOSED), (job_id, HistoryEvent.EFFECT_ADOPTED))
             if adopted is not None
             else ()
         ):
@@ -234,7 +235,7 @@ def record(
         if move is not None and new:
             for one in new:
                 move.record(
-                    "finding",
+                    HistoryEvent.RECONCILIATION_FINDING,
                     actor=actor,
                     finding=one["finding"],
                     service=one["service"],

@@ -30,7 +30,9 @@ from surefoot.app.engine.relay.broker_lost import BrokerLost
 from surefoot.app.engine.relay.dead_letter_queue import Mirror
 from surefoot.app.engine.relay.lost_messages import Lost
 from surefoot.app.errors import NotFound, StoreUnavailable
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
 from surefoot.app.store import queries, updates
 from surefoot.app.store.session import reading, transaction
@@ -138,7 +140,7 @@ class Sweeper:
             return
         if not turn(move, Cause.DEADLINE, "its deadline passed", undo_s=self.settings.undo_seconds):
             move.change(deadline_at=None, late=True)
-            move.record("late")
+            move.record(HistoryEvent.DEADLINE_MISSED)
 
     def _undo_late(self) -> int:
         ids = self._read(lambda c: queries.past_undo_by(c, self._room("undo_late")))
@@ -156,7 +158,7 @@ class Sweeper:
                 "type": "UndoLate",
                 "message": "undoing takes longer than it may (SUREFOOT_UNDO_SECONDS)",
             }
-            ask_a_person(move, open_undos[0], why="late_undo", error=error)
+            ask_a_person(move, open_undos[0], why=FailureReason.LATE_UNDO, error=error)
 
     def _redrives(self) -> int:
         return carry_out(self.entrance, self.publisher, self.isolated)
@@ -243,7 +245,7 @@ def _queue_stranded(move: Move) -> None:
     ]
     queued = updates.queue_operations(move.tx, [row.id for row in rows], only=OpState.PENDING)
     for row in queued:
-        move.record("unstranded", row)
+        move.record(HistoryEvent.REQUEUED_BY_SWEEP, row)
     move.ready(queued)
 
 

@@ -18,7 +18,9 @@ from surefoot.app.engine.jobs.dispatch import Publishes, alone, ring
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import decisions
 from surefoot.app.errors import NotFound
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Plan
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import ENDED, LIVE, Cause, Dir, JobState
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import queries, reconciliations
@@ -115,7 +117,7 @@ def _act(
         case _:
             action = "asked"
     finding = _finding(job_id, move.graph, action, state)
-    move.record("late_by_sla", actor=actor, action=action, sla_seconds=move.graph.sla_s)
+    move.record(HistoryEvent.SLA_MISSED, actor=actor, action=action, sla_seconds=move.graph.sla_s)
     row = finding | {"tenant_id": move.job.tenant_id, "actor": actor}
     if not reconciliations.renew(tx, row):
         reconciliations.note(tx, row)
@@ -153,7 +155,7 @@ def _compensate(move: Move, settings: Settings, actor: str) -> str:
             "message": "it takes longer than its saga allows, and is past the point of no return",
         }
         if live:
-            ask_a_person(move, live[0], why="late", error=error)
+            ask_a_person(move, live[0], why=FailureReason.LATE, error=error)
             return "attention"
     return "asked"
 

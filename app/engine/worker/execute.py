@@ -28,6 +28,7 @@ from surefoot.app.engine.worker.gates import locks_first, take_locks
 from surefoot.app.engine.worker.invoke import run
 from surefoot.app.errors import LeaseLost, StoreUnavailable
 from surefoot.app.faults import Point
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import DONE, Kind, OpState
 from surefoot.app.saga.calls import lock_keys
 from surefoot.app.saga.definition import Saga
@@ -359,7 +360,7 @@ def _record(
             "type": "ResultTooLarge",
             "message": f"the result has {size} bytes; at most {settings.result_bytes} are kept (SUREFOOT_RESULT_BYTES)",
         }
-        return attempts.fail(db, settings, attempt, Failure("unknown_outcome", error))
+        return attempts.fail(db, settings, attempt, Failure(FailureReason.UNKNOWN_OUTCOME, error))
     ended = (
         attempts.complete_forward(db, graph, work.step, attempt, outcome, carried, then)
         if work.kind == Kind.ACTION

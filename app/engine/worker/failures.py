@@ -21,6 +21,7 @@ from surefoot.app.engine.jobs.retries import Kindred
 from surefoot.app.engine.worker.delivery import Work
 from surefoot.app.errors import Unreadable
 from surefoot.app.faults import Crashed
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.outcomes import Failed, RetryLater
 from surefoot.app.saga.step import Step
@@ -66,15 +67,17 @@ def failure(
     except BaseException:  # no words can be had: the type is told
         pass
     if _says(error, "nothing_happened"):
-        return Failure("rejected", told, nothing_happened=True)
+        return Failure(FailureReason.REJECTED, told, nothing_happened=True)
     if isinstance(error, Unreadable):
         where = {name: error.details.get(name, "") for name in ("model", "field")}
-        return Failure("unreadable", told | where, nothing_happened=not error.details.get("began"))
+        return Failure(
+            FailureReason.UNREADABLE, told | where, nothing_happened=not error.details.get("began")
+        )
     if step is not None and _ends_for_good(error, work, step):
         return _for_good(error, told, step, limit)
     unsent = _says(error, "nothing_sent")
     return Failure(
-        "transient",
+        FailureReason.TRANSIENT,
         told,
         nothing_happened=unsent,
         delay_s=_delay_s(error),
@@ -108,7 +111,7 @@ def _for_good(
         told = told | {
             "message": f"{told['message']} (its result cannot be kept: {type_of(unfit)})"
         }
-    return Failure("failed", told | {"for_good": True}, result=known)
+    return Failure(FailureReason.FAILED, told | {"for_good": True}, result=known)
 
 
 def without_words(outcome: Failure | None, refused: BaseException) -> Failure:
@@ -116,10 +119,12 @@ def without_words(outcome: Failure | None, refused: BaseException) -> Failure:
     said = f"the store does not take what there is to tell ({type_of(refused)})"
     if outcome is None:
         return Failure(
-            "transient", {"type": "ResultRefused", "message": said}, kind=Kindred(wrong=True)
+            FailureReason.TRANSIENT,
+            {"type": "ResultRefused", "message": said},
+            kind=Kindred(wrong=True),
         )
     kind = str(outcome.error.get("type", "")).encode("ascii", "replace").decode()
-    mark = {"for_good": True} if outcome.how == "failed" else {}
+    mark = {"for_good": True} if outcome.how.rule.for_good else {}
     return replace(outcome, error={"type": kind, "message": said} | mark, delay_s=None, result=None)
 
 

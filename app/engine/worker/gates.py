@@ -17,10 +17,13 @@ from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.operations import LATE, Attempt, Ended, Failure
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.limits import Blocked
+from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Kind, OpState
+from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import queries, updates
-from surefoot.app.store.locks import WAIT, spelled
+from surefoot.app.store.locks import spelled
 from surefoot.app.store.session import transaction
 from surefoot.app.store.types import AnyRow
 
@@ -54,7 +57,7 @@ def _take(
         return LATE
     if row.stop:
         return Failure(
-            "transient",
+            FailureReason.TRANSIENT,
             {"type": "StopRequested", "message": "the job has turned"},
             nothing_happened=True,
         )
@@ -66,7 +69,7 @@ def _take(
     )
     if not isinstance(found, Blocked):
         if found.since is not None:
-            move.record("lock_taken", row, keys=list(keys))
+            move.record(HistoryEvent.LOCK_TAKEN, row, keys=list(keys))
             move.close()
         return None
     if found.until is not None and not found.over and not move.job.cancel_wish:
@@ -81,14 +84,14 @@ def _park(move: Move, settings: Settings, row: AnyRow, found: Blocked) -> Ended:
     recheck, until = after(settings.lock_recheck_seconds), literal(found.until, UtcDateTime)
     values: dict[str, Any] = {
         "state": OpState.WAITING,
-        "wait": WAIT,
+        "wait": WaitReason.LOCK,
         "due_at": case((recheck < until, recheck), else_=until),
         "allowance": row.allowance + 1,
         "unsettled": 0,
     }
     updates.end_running_operation(move.tx, row.id, row.token, values)
     if found.came_now:  # looking again is not worth a line
-        move.record("waits_for_lock", row, key=found.key, held_by=_told(move, found))
+        move.record(HistoryEvent.LOCK_WAITING, row, key=found.key, held_by=_told(move, found))
     return Ended(True, OpState.WAITING, move.close())
 
 
@@ -97,13 +100,15 @@ def _refused(move: Move, found: Blocked) -> Failure:
     holder = f"job {known}" if known else "another job"
     if found.until is None:
         error = {"type": "Locked", "message": f"the lock {found.key} is held by {holder}"}
-        return Failure("locked", error, nothing_happened=True)
+        return Failure(FailureReason.LOCKED, error, nothing_happened=True)
     error = {
         "type": "LockTimeout",
         "message": f"it waited too long for the lock {found.key}, held by {holder}",
     }
     return Failure(
-        "locked" if move.job.cancel_wish else "lock_timeout", error, nothing_happened=True
+        FailureReason.LOCKED if move.job.cancel_wish else FailureReason.LOCK_TIMEOUT,
+        error,
+        nothing_happened=True,
     )
 
 

@@ -18,6 +18,7 @@ from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.operations import Attempt
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.errors import LeaseLost, StopRequested, StoreUnavailable
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
 from surefoot.app.secrecy import NONE, Secrets, scrub
 from surefoot.app.store import queries, updates
@@ -92,7 +93,7 @@ class StorePort:
         with unrung(), asking(self._db) as connection:
             return connection.execute(select(now())).scalar_one()
 
-    def record(self, event: str) -> None:
+    def record(self, event: HistoryEvent) -> None:
         """A line of history about this attempt. Raises: LeaseLost when it is not this attempt's to say any more."""
 
         def work(tx: Connection) -> None:

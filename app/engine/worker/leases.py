@@ -13,6 +13,7 @@ from surefoot.app.config import Settings
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.dispatch import Publishes, ring
 from surefoot.app.engine.jobs.operations import Attempt, Failure
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.store import catalogue, queries, updates
 from surefoot.app.store.session import asking, one_statement, transaction
 from surefoot.app.store.tables import workers
@@ -63,9 +64,13 @@ def lost(
     attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
     if row.stalled:
         said = f"no sign of progress for {row.stall_s:g} s (stall_timeout)"
-        failure = Failure("stalled", {"type": "Stalled", "message": said}, message_returns=True)
+        failure = Failure(
+            FailureReason.STALLED, {"type": "Stalled", "message": said}, message_returns=True
+        )
     else:
-        failure = Failure("lost", {"type": "WorkerLost", "message": why}, message_returns=True)
+        failure = Failure(
+            FailureReason.LOST, {"type": "WorkerLost", "message": why}, message_returns=True
+        )
     ended = attempts.fail(db, settings, attempt, failure)
     ring(db, publisher, ended.plan)
     return ended.landed

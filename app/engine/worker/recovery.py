@@ -13,6 +13,8 @@ from surefoot.app.engine.jobs.operations import Failure
 from surefoot.app.engine.worker.delivery import Work
 from surefoot.app.engine.worker.handle import StorePort
 from surefoot.app.errors import Unreadable
+from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Kind, OpState
 from surefoot.app.saga.calls import ask, invoke
 from surefoot.app.saga.context import Context
@@ -96,7 +98,7 @@ def _again(asked: Call) -> Any:
             "type": "OutcomeUnknown",
             "message": "an earlier attempt may have taken effect; this step is done at most once, so a person must look",
         }
-        return Failure("unknown_outcome", error, nothing_happened=True)
+        return Failure(FailureReason.UNKNOWN_OUTCOME, error, nothing_happened=True)
     return asked.make()
 
 
@@ -115,7 +117,7 @@ def _what_happened(asked: Call) -> Any | None:
     if wait_s > 0:
         asked.context.log.info("absent_so_far", asked_again_in_s=round(wait_s, 3))
         return NotYet(wait_s)
-    asked.port.record("assumed_absent")
+    asked.port.record(HistoryEvent.ASSUMED_ABSENT)
     return None
 
 
@@ -148,5 +150,7 @@ def _on_its_way_s(asked: Call) -> float:
 
 def _in_doubt(message: str) -> Failure:
     return Failure(
-        "transient", {"type": "OutcomeUnknown", "message": message}, nothing_happened=True
+        FailureReason.TRANSIENT,
+        {"type": "OutcomeUnknown", "message": message},
+        nothing_happened=True,
     )

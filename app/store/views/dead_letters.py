@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from surefoot.app.errors import NotFound, UnreadableDefinition
-from surefoot.app.rules.states import ENDED, Kind
+from surefoot.app.rules.decisions import AboutLetter, LetterAction, decisions, when_ended
+from surefoot.app.rules.events import named, of_attempts, stored
+from surefoot.app.rules.states import LetterState
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import dead_letters, queries
 from surefoot.app.store.dead_letters import Meant
@@ -19,7 +21,7 @@ from surefoot.app.store.views.names import API, job_links, short_name, stamp
 
 PAGE_ROWS = 50
 PAGE_ROWS_MOST = 200
-ENDS_OF_ATTEMPTS = ("attempt_failed", "recovered", "stalled", "handed_back", "stopped", "failed")
+ENDS_OF_ATTEMPTS = stored(*of_attempts())
 ATTEMPTS_SHOWN = 100
 
 
@@ -93,7 +95,7 @@ def brief(row: AnyRow, graph: Graph | None) -> dict[str, Any]:
         "needs_person": row.needs_person,
         "state": row.state,
         "actions": actions(row, graph),
-        "redrive": None if row.redrive_at is None or row.state != "open" else _dated(row),
+        "redrive": None if row.redrive_at is None or row.state != LetterState.OPEN else _dated(row),
         "created_at": stamp(row.created_at),
         "closed_at": stamp(row.closed_at),
         "resolution": row.resolution,
@@ -111,24 +113,19 @@ def brief(row: AnyRow, graph: Graph | None) -> dict[str, Any]:
     }
 
 
-def actions(row: AnyRow, graph: Graph | None) -> list[str]:
+def actions(row: AnyRow, graph: Graph | None) -> list[LetterAction]:
     """What a person can do about it now. `graph`: None where this code cannot read it."""
-    if row.state != "open":
+    if row.state != LetterState.OPEN:
         return []
-    if row.blocking:
-        return [] if graph is None else decisions(row, graph)
-    return ["redrive", "discard"] if row.job_state in ENDED else ["discard"]
+    if not row.blocking:
+        return list(when_ended(row.job_state))
+    return [] if graph is None else decisions_about(row, graph)
 
 
-def decisions(row: AnyRow, graph: Graph) -> list[str]:
-    """What a person can decide about a letter that holds its job. One about lateness goes on by itself: it can only be seen.
-
-    What is past the pivot is not marked absent: the job would have to turn, and cannot. Trying again says that it has not happened.
-    """
-    if row.why in queries.LATENESS:
-        return ["redrive"]
-    may_turn = row.kind == Kind.ACTION and not graph.by_name[row.step].past_pivot
-    return ["redrive", "mark-done", "waive"] + (["mark-absent"] if may_turn else [])
+def decisions_about(row: AnyRow, graph: Graph) -> list[LetterAction]:
+    """What a person can decide about a letter that holds its job."""
+    past_pivot = graph.by_name[row.step].past_pivot
+    return list(decisions(AboutLetter(row.why, row.kind, past_pivot)))
 
 
 def _dated(row: AnyRow) -> dict[str, Any]:
@@ -154,7 +151,7 @@ def _attempts(connection: Connection, row: AnyRow) -> list[dict[str, Any]]:
             "at": stamp(one.at),
             "attempt": one.attempt,
             "fence": one.fence,
-            "event": one.event,
+            "event": named(one.event),
             "error": (one.detail or {}).get("error"),
         }
         for one in connection.execute(query)

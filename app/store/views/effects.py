@@ -21,6 +21,8 @@ from sqlalchemy import (
     table,
 )
 
+from surefoot.app.rules.decisions import Resolution
+from surefoot.app.rules.fidelities import FIDELITIES, LEAVES_SOMETHING, Fidelity
 from surefoot.app.rules.states import Dir
 from surefoot.app.saga.graph import Node
 from surefoot.app.saga.naming import effect_key
@@ -40,12 +42,7 @@ _view = table(
     column("undo_attempts", Integer),
 )
 
-LEAVES_SOMETHING = (
-    "partial",
-    "notice",
-)  # fidelities after which something stays although the undo has run
 MOST_NAMED = 8  # of one fidelity
-FIDELITIES = ("exact", "equivalent", "partial", "notice")
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Effect:
     def left_over(self) -> bool:
         """Whether something of it is still there although its job was turned."""
         partly = self.undo_state == "done" and self.fidelity in LEAVES_SOMETHING
-        return self.undo_state in ("refused", "waived") or partly or self.stays
+        return self.undo_state in ("refused", Resolution.WAIVED) or partly or self.stays
 
 
 def effects_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[Effect]]:
@@ -119,7 +116,7 @@ def is_left_over() -> ColumnElement[bool]:
     c = _view.c
     partly = and_(c.undo_state == "done", c.fidelity.in_(LEAVES_SOMETHING))
     stays = and_(c.undo_state == "not_needed", c.fidelity.is_(None), c.outcome != "none")
-    left = or_(c.undo_state.in_(("refused", "waived")), partly, stays)
+    left = or_(c.undo_state.in_(("refused", Resolution.WAIVED)), partly, stays)
     return select(literal_column("1")).where(c.job_id == jobs.c.id, left).exists()
 
 
@@ -164,7 +161,7 @@ def note_of(node: Node, effect: Effect) -> str:
 
 def summary(snapshot: Snapshot, effects: Sequence[Effect]) -> dict[str, Any]:
     """{"done", "unknown", "undone": {fidelity: n}, "pending", "left_over", "sentence"}."""
-    undone = Counter(e.fidelity or "exact" for e in effects if e.undo_state == "done")
+    undone = Counter(e.fidelity or Fidelity.EXACT for e in effects if e.undo_state == "done")
     counts: dict[str, Any] = {
         "done": sum(e.outcome == "done" for e in effects),
         "unknown": sum(e.outcome == "unknown" for e in effects),
@@ -187,7 +184,9 @@ def _sentence(snapshot: Snapshot, effects: Sequence[Effect], counts: dict[str, A
             for e in effects
             if e.undo_state == "done" and e.fidelity == fidelity
         ]
-        named = f" ({', '.join(names)})" if fidelity != "exact" and number <= MOST_NAMED else ""
+        named = (
+            f" ({', '.join(names)})" if fidelity != Fidelity.EXACT and number <= MOST_NAMED else ""
+        )
         parts.append(f"{number} {fidelity}{named}")
     if counts["pending"]:
         parts.append(f"{counts['pending']} still to undo")

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from surefoot.app.errors import NotFound
+from surefoot.app.rules.events import named
 from surefoot.app.secrecy import scrub_json
 from surefoot.app.store.hidden import secrets_of
 from surefoot.app.store.session import reading
@@ -100,7 +101,7 @@ def _event(row: AnyRow, secrets: tuple[str, ...]) -> dict[str, Any]:
     return {
         "seq": row.seq,
         "at": stamp(row.at),
-        "event": row.event,
+        "event": named(row.event),
         "step": row.step,
         "kind": row.kind,
         "item": row.item or None,

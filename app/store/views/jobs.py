@@ -23,7 +23,9 @@ from sqlalchemy import (
 
 from surefoot.app.clock import UtcDateTime
 from surefoot.app.errors import NotFound
+from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.states import Dir, JobState, Kind, OpState
+from surefoot.app.rules.waits import BUSY
 from surefoot.app.saga.graph import Node
 from surefoot.app.secrecy import scrub_json
 from surefoot.app.store.hidden import secrets_of
@@ -36,7 +38,6 @@ from surefoot.app.store.views.effects import Effect, effects_of, is_left_over
 from surefoot.app.store.views.names import job_links, short_name, stamp
 from surefoot.app.store.views.reruns import Rerun, reruns_of
 from surefoot.app.store.views.snapshot import (
-    BACKOFF,
     Operation,
     Snapshot,
     Standing,
@@ -208,8 +209,8 @@ def _word(op: Operation | None) -> str:
 
 
 def _undo_word(op: Operation) -> str:
-    if op.decided == "waived":
-        return "waived"
+    if op.decided == Resolution.WAIVED:
+        return str(Resolution.WAIVED)
     return "not_needed" if op.state == OpState.SKIPPED else _word(op)
 
 
@@ -495,10 +496,10 @@ def _state_filter(state: JobState) -> ColumnElement[bool]:
         or_(
             o.state == "running",
             and_(o.state == "queued", o.missing == 0),
-            and_(o.state == "waiting", o.wait == BACKOFF),
+            and_(o.state == OpState.WAITING, o.wait.in_(BUSY)),
         )
     )
-    parked = and_(some(o.state == "waiting"), not_(busy))
+    parked = and_(some(o.state == OpState.WAITING), not_(busy))
     if state == JobState.WAITING:
         return and_(running, some(o.started), parked)
     if state == JobState.RUNNING:

@@ -12,13 +12,12 @@ from sqlalchemy import Connection, Select, select
 
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.states import DONE, ENDED, Dir, JobState, Kind, OpState
+from surefoot.app.rules.waits import BUSY
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.words import NO_WORDS, Words
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.queries import definition
 from surefoot.app.store.tables import jobs, operations
-
-BACKOFF = "retry"  # the `wait` of an operation between two attempts: work in hand, not a wait for somebody
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ class Standing:
         busy = any(
             op.state == OpState.RUNNING
             or op.in_line
-            or (op.state == OpState.WAITING and op.wait == BACKOFF)
+            or (op.state == OpState.WAITING and op.wait in BUSY)
             for op in self.operations
         )
         parked = any(op.state == OpState.WAITING for op in self.operations)

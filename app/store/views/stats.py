@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, String, and_, func, literal_column, s
 
 from surefoot.app.clock import ago, now
 from surefoot.app.errors import UnreadableDefinition
+from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.naming import queue_name
 from surefoot.app.store.queries import (
     LIVE_WORKER_S,
@@ -116,7 +117,7 @@ def unread(connection: Connection) -> list[Unread]:
     """What waits because no code that came by could read its data, by saga and step."""
     rows = (
         select(o.step, o.error, o.job_id)
-        .where(o.state == WAITING, o.wait == "unreadable")
+        .where(o.state == WAITING, o.wait == WaitReason.UNREADABLE)
         .limit(COUNTED_ROWS)
         .subquery()
     )

@@ -15,6 +15,7 @@ from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.worker import leases as keep
 from surefoot.app.engine.worker.handle import StorePort
 from surefoot.app.errors import LeaseLost
+from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.outcomes import NotYet
 from surefoot.app.store import leases, queries, updates
@@ -61,7 +62,10 @@ def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or
     assert new is not None and new.fence > old.fence
     assert not world.complete(old, "from the grave").landed
     assert not attempts.fail(
-        world.db, world.settings, old, Failure("transient", {"type": "X", "message": "x"})
+        world.db,
+        world.settings,
+        old,
+        Failure(FailureReason.TRANSIENT, {"type": "X", "message": "x"}),
     ).landed
     with pytest.raises(LeaseLost):
         StorePort(world.db, world.settings, old).checkpoint("mine")
@@ -262,7 +266,10 @@ def test_given_an_expired_attempt_when_its_holder_fails_late_then_that_is_refuse
     world.let_pass(LEASE_S + 1)
     world.sweep()
     assert not attempts.fail(
-        world.db, world.settings, frozen, Failure("rejected", {"type": "X", "message": "x"}, True)
+        world.db,
+        world.settings,
+        frozen,
+        Failure(FailureReason.REJECTED, {"type": "X", "message": "x"}, True),
     ).landed
     assert "late_result_refused" in " ".join(world.events(job))
     assert world.land(job) == "cancelled"
@@ -276,7 +283,10 @@ def test_given_a_stopped_step_fails_after_the_turn_then_its_undo_settles_it(
     assert held is not None
     world.cancel(job)
     ended = attempts.fail(
-        world.db, world.settings, held, Failure("transient", {"type": "X", "message": "x"})
+        world.db,
+        world.settings,
+        held,
+        Failure(FailureReason.TRANSIENT, {"type": "X", "message": "x"}),
     )
     assert ended.state == "abandoned"
     assert world.land(job) == "cancelled"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.worker import leases
 from surefoot.app.errors import NotFound
 from surefoot.app.explain import why
 from surefoot.app.saga.outcomes import NotYet, Rejected
+from surefoot.app.store.tables import jobs
+from surefoot.app.store.views.dead_letters import letters_of_job
 from tests.contract.views.shop import Shop
 
 TIME = r"(?:\d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d) UTC"  # of another day, as soon before midnight, with its date
@@ -209,6 +213,27 @@ def test_given_undo_out_of_attempts_when_asked_then_a_person_and_what_he_can_do(
         told(shop, job_id),
         r"Cancelled by test\. Undone but for card charged \(waived by a person\); stock released and order voided\.",
     )
+
+
+def test_given_undo_past_its_time_when_asked_then_why_and_the_lists_offer_a_retry_alone(
+    shop: Shop,
+) -> None:
+    shop.service.script["charge_card", "undo"].append(RuntimeError("bank: 503"))
+    job_id = shop.order()
+    deliver(shop, "create_order", "reserve_stock", "charge_card")
+    shop.cancel(job_id)
+    with shop.db.begin() as connection:
+        late = update(jobs).where(jobs.c.id == job_id)
+        connection.execute(late.values(undo_by=datetime(2020, 1, 1, tzinfo=UTC)))
+    shop.sweep()
+
+    answer = told(shop, job_id)
+
+    assert "An operator can retry it with a reason." in answer["sentence"]
+    assert answer["next"]["what"] == "an operator decides: retry it"
+    with shop.db.connect() as connection:
+        (letter,) = letters_of_job(connection, job_id)
+    assert letter["actions"] == ["redrive"]
 
 
 def test_given_completed_job_when_asked_then_what_happened(shop: Shop) -> None:

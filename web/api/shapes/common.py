@@ -6,8 +6,10 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from surefoot.app.rules.fidelities import FidelityWord
+
 T = TypeVar("T")
-Fidelity = Literal["exact", "equivalent", "partial", "notice"]
+Fidelity = FidelityWord
 LetterAction = Literal["redrive", "discard", "mark-done", "waive", "mark-absent"]
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Path = Annotated[str, Field(description="A path on this server.")]
