@@ -8,7 +8,8 @@ from typing import Any
 import rich_click as click
 
 from surefoot.app.cli import completing
-from surefoot.app.cli.common import as_json, find_job, moment, print_json, print_table, store
+from surefoot.app.cli.common import as_json, find_job, moment, print_json, print_table
+from surefoot.app.cli.opening import store
 from surefoot.app.store.acts import Asked
 from surefoot.app.store.views.acts import PAGE_ROWS_MOST, acts_view
 

@@ -18,8 +18,8 @@ from surefoot.app.cli.common import (
     print_json,
     print_table,
     publish,
-    store,
 )
+from surefoot.app.cli.opening import store
 from surefoot.app.config import settings
 from surefoot.app.engine.operators import assignment
 from surefoot.app.engine.operators import decisions as decide

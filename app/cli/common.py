@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rich_click as click
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
-from surefoot.app import metrics
 from surefoot.app.cli import completing
 from surefoot.app.config import settings
 from surefoot.app.engine.jobs.dispatch import ring
-from surefoot.app.errors import NotFound, RequestError, SettingsError
+from surefoot.app.errors import NotFound, RequestError
 from surefoot.app.rules.planner import Plan
-from surefoot.app.store import schema_version
 from surefoot.app.store.ids import is_id
-from surefoot.app.store.session import open_engine
 from surefoot.app.store.views import jobs_called
 from surefoot.app.store.views.counts import Count
 from surefoot.app.store.views.lookup import SHORTEST_START
@@ -41,30 +36,6 @@ def job_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 saga_option = click.option(
     "--saga", shell_complete=completing.sagas, help="Only jobs of this saga."
 )
-
-
-@contextmanager
-def store() -> Iterator[Engine]:
-    """The store, checked to fit this code. Raises: SettingsError, StoreUnavailable."""
-    url = settings().store_url
-    file = make_url(url).database if url.startswith("sqlite") else None
-    if file and not Path(file).exists():  # SQLite would make an empty one
-        raise SettingsError(
-            f"there is no store at {file} yet: start everything with `surefoot up`, or set DATABASE_URL"
-        )
-    db = open_engine(url, pool_size=1)
-    counts = settings().home.is_dir() and not metrics.started()
-    if counts:
-        metrics.start(
-            settings().home
-        )  # a job that was submitted here is as good as any; what only reads leaves no file
-    try:
-        schema_version.check(db)
-        yield db
-    finally:
-        if counts:
-            metrics.stop()
-        db.dispose()
 
 
 def publish(db: Engine, plan: Plan) -> None:

@@ -32,7 +32,7 @@ def _silent(complete: Complete) -> Complete:
 @_silent
 def jobs(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
     """Short names of the newest jobs with their state; ids, once something is written that only an id begins with."""
-    from surefoot.app.cli.common import store
+    from surefoot.app.cli.opening import store
     from surefoot.app.store.views import list_jobs
 
     with store() as db:
@@ -51,7 +51,7 @@ def jobs(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[Compl
 @_silent
 def sagas(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
     """Names of the sagas in the store's catalogue."""
-    from surefoot.app.cli.common import store
+    from surefoot.app.cli.opening import store
     from surefoot.app.store.views import sagas_view
 
     with store() as db:

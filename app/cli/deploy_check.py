@@ -7,7 +7,8 @@ from dataclasses import asdict
 import rich_click as click
 from click.exceptions import Exit
 
-from surefoot.app.cli.common import as_json, print_json, store
+from surefoot.app.cli.common import as_json, print_json
+from surefoot.app.cli.opening import store
 from surefoot.app.config import settings
 from surefoot.app.engine.operators.deploy_check import unreadable_jobs
 from surefoot.app.saga.registry import Registry

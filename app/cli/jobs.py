@@ -20,8 +20,8 @@ from surefoot.app.cli.common import (
     print_table,
     publish,
     saga_option,
-    store,
 )
+from surefoot.app.cli.opening import store
 from surefoot.app.config import settings
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submitted

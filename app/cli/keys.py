@@ -8,7 +8,8 @@ from surefoot.app.access import keys as access
 from surefoot.app.access import sessions
 from surefoot.app.access.principal import Role, shell_actor
 from surefoot.app.access.tenants import DEFAULT
-from surefoot.app.cli.common import as_json, moment, print_done, print_json, print_table, store
+from surefoot.app.cli.common import as_json, moment, print_done, print_json, print_table
+from surefoot.app.cli.opening import store
 from surefoot.app.config import settings
 from surefoot.app.store.views.names import stamp
 

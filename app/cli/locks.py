@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import rich_click as click
 
-from surefoot.app.cli.common import as_json, moment, print_json, print_table, store
+from surefoot.app.cli.common import as_json, moment, print_json, print_table
+from surefoot.app.cli.opening import store
 from surefoot.app.store.views import locks_view
 
 NAMED = 3  # of the jobs that wait, so many are named in the table

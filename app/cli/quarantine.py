@@ -14,8 +14,8 @@ from surefoot.app.cli.common import (
     print_json,
     print_rest,
     print_table,
-    store,
 )
+from surefoot.app.cli.opening import store
 from surefoot.app.store.views.quarantine import discard_message, message_view, quarantine_view
 
 PAGE = 200

@@ -21,8 +21,8 @@ from surefoot.app.cli.common import (
     print_json,
     print_rest,
     print_table,
-    store,
 )
+from surefoot.app.cli.opening import store
 from surefoot.app.config import Settings, settings
 from surefoot.app.engine.isolation import Isolated
 from surefoot.app.engine.jobs.dispatch import Publishes

@@ -9,7 +9,8 @@ from click.exceptions import Exit
 
 from surefoot.app.access.principal import shell_actor
 from surefoot.app.cli import completing
-from surefoot.app.cli.common import as_json, print_json, print_table, store
+from surefoot.app.cli.common import as_json, print_json, print_table
+from surefoot.app.cli.opening import store
 from surefoot.app.config import settings
 from surefoot.app.errors import DefinitionError, NotFound
 from surefoot.app.saga.lint_warnings import advice

@@ -15,7 +15,8 @@ from surefoot.app import trace
 from surefoot.app.access import tenants
 from surefoot.app.access.principal import shell_actor
 from surefoot.app.cli import completing
-from surefoot.app.cli.common import as_json, print_json, publish, store
+from surefoot.app.cli.common import as_json, print_json, publish
+from surefoot.app.cli.opening import store
 from surefoot.app.config import settings
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submission

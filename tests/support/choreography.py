@@ -124,7 +124,7 @@ class Street:
 
     def deliver(self, number: int = 0, *, handle: bool = True) -> None:
         service, body = self.bus.on_the_way.pop(number)
-        claimed = service.arrive(trust.believed(body, service, SERVICES))
+        claimed = service.arrive(trust.believed(body, service.name, SERVICES))
         if claimed is not None and handle:
             service.handle(claimed)
 

@@ -88,7 +88,7 @@ class House:
     def take(self, service: Service, body: bytes) -> Claimed | None:
         """A message has come: keep the event, or a word about what it was. Then it may be acknowledged."""
         try:
-            message = trust.believed(body, service, self.owners or self.services)
+            message = trust.believed(body, service.name, self.owners or self.services)
         except NoEvent as error:
             service.quarantine(hashlib.sha256(body).hexdigest(), error)
             return None

@@ -20,16 +20,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from surefoot.app.errors import SettingsError
 from surefoot.workers.sagas.order_choreographed.events import NAMES, Message, NoEvent, owner_of
 from surefoot.workers.sagas.order_choreographed.settings import PREFIX, event_settings
 
-if TYPE_CHECKING:
-    from surefoot.workers.sagas.order_choreographed.service import Service
-
 LAYOUT = "surefoot.events/1"  # what is signed, and how: a change makes a new name
+
+
+class Owner(Protocol):
+    """A service that can be asked what it has said."""
+
+    @property
+    def name(self) -> str: ...
+
+    def has_said(self, message: Message) -> bool: ...
 
 
 class NotBelieved(NoEvent):
@@ -54,14 +60,14 @@ def signed(message: Message, by: str) -> Message:
     return replace(message, signatures={to: _signature(secret, message, to) for to in NAMES})
 
 
-def believed(body: bytes, reader: Service, services: Sequence[Service]) -> Message:
-    """The event in these bytes. `services`: all there are, to ask the owner.
+def believed(body: bytes, reader: str, services: Sequence[Owner]) -> Message:
+    """The event in these bytes. `reader`: a service's name; `services`: all there are, to ask the owner.
 
     Raises: NoEvent when it cannot be read, NotBelieved when it is forged, altered, made for
     another reader or not on record; what the owner's database raises.
     """
     message = Message.from_bytes(body)
-    _check_signature(message, reader.name)
+    _check_signature(message, reader)
     owner = next((service for service in services if service.name == message.by), None)
     if owner is None or not owner.has_said(message):
         sentence = f"{message.by} has no record of {message.kind} for {message.job}"
