@@ -10,13 +10,12 @@ from typing import Any
 
 from celery import signals, states
 
-from surefoot.app import environment, faults, logs, metrics
+from surefoot.app import environment, logs, metrics
 from surefoot.app.config import or_exit, settings
 from surefoot.app.delivery.celery_settings import OwnCelery, adjust, check, own_app
 from surefoot.app.delivery.producer import broker_settings
-from surefoot.app.faults import Point
+from surefoot.app.engine.worker.loop import before_ack
 from surefoot.app.saga.fault_targets import check_targets
-from surefoot.app.saga.naming import parse_task_name
 from surefoot.app.store import faults as fault_store
 from surefoot.app.store import schema_version
 from surefoot.app.store.session import open_engine
@@ -61,14 +60,8 @@ if settings().faults:
     @signals.task_postrun.connect(weak=False)
     def _before_ack(sender: Any, state: str, **_: Any) -> None:
         """After chain and chord have gone on, and before the main process hears of it. What is put back is not acknowledged."""
-        for task in (
-            (sender.name, *getattr(sender.request, "ran_on", ()))
-            if state != states.REJECTED
-            else ()
-        ):
-            name = parse_task_name(task)
-            if name is not None:
-                faults.reached(Point.BEFORE_ACK, *name)
+        if state != states.REJECTED:
+            before_ack((sender.name, *getattr(sender.request, "ran_on", ())))
 
 
 @signals.setup_logging.connect(weak=False)

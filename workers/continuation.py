@@ -14,23 +14,27 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from surefoot.app.config import settings
 from surefoot.app.delivery.canvas import carried, first_id, first_of, following, next_of_chain
-from surefoot.app.engine.jobs.dispatch import not_sent
-from surefoot.app.engine.worker.delivery import Delivery, Performed, Rider, Verdict
+from surefoot.app.engine.worker.delivery import Delivery, Onward, Performed, Rider, Verdict
+from surefoot.app.engine.worker.loop import Continuation
+from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.workers import boot, leftovers
 from surefoot.workers.lanes import registry
+from surefoot.workers.time_limits import StepBroke, StepTimeout
 
 if TYPE_CHECKING:
     from celery import Task
 
 log = structlog.get_logger(__name__)
+NotSent = Callable[[Collection[str]], None]
 RAN_ON = "surefoot:ran-on"  # what a task returns whose own success was told already; see StepRequest.send_event
 EVENT_OF: dict[Verdict, str] = {
     Verdict.COMPLETED: "task-succeeded",
@@ -42,11 +46,15 @@ EVENT_OF: dict[Verdict, str] = {
 }
 
 
-class Ride:
-    """One delivery's way along its lane. Used by the child's main thread, and by a timer that takes a pack's rest away from it."""
+class ChainContinuation(Continuation):
+    """A Celery message in a child's hand. A timer's thread may take a pack's rest away from it.
 
-    def __init__(self, task: Task) -> None:
+    `not_sent`: told of operations that should have left and could not.
+    """
+
+    def __init__(self, task: Task, not_sent: NotSent, job_id: str, item: str) -> None:
         self._task = task
+        self._not_sent, self._job_id, self._item = not_sent, job_id, item
         self._request: Any = task.request
         self._began = self._part_began = time.monotonic()
         self._current: str = self._request.id
@@ -57,8 +65,10 @@ class Ride:
         self._lock = threading.Lock()  # around whoever takes something from the request's chain
         self.moved = False
 
-    def delivery(self, operation_id: str, task: str, job_id: str, item: str) -> Delivery:
-        """What the engine is to do, with what rides on it and what may be run on to."""
+    def delivery(self) -> Delivery:
+        return self._delivery(self._request.id, self._request.task)
+
+    def _delivery(self, operation_id: str, task: str) -> Delivery:
         name = parse_task_name(task)
         self._next = following(self._request)
         self._apart = self._next is not None and self._is_apart(task, self._next.get("task", ""))
@@ -68,10 +78,10 @@ class Ride:
             self._timer.start()
         return Delivery(
             operation_id=operation_id,
-            job_id=job_id,
+            job_id=self._job_id,
             step=name.step if name else "",
             kind=name.kind if name else "",
-            item=item,
+            item=self._item,
             boot=boot.BOOT,
             pid=os.getpid(),
             # While the broker is known to be away nothing rides on this delivery: the store keeps what it releases unsent.
@@ -80,9 +90,22 @@ class Ride:
             message=self._request.id,
             saga=name.saga if name else "",
             fit=leftovers.fit,
+            apart=self._apart,
         )
 
-    def move_on(self, performed: Performed, job_id: str, item: str) -> Delivery:
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Nothing that comes out of an operation may end the worker. Raises: Reject, for a message that goes back."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            self._task.give_back(error)
+        except (MemoryError, SystemExit, StepTimeout) as error:
+            raise StepBroke(repr(error)) from None  # either would take the worker with it
+        finally:
+            self._end()
+
+    def move_on(self, performed: Performed) -> Delivery:
         """The rider was claimed: take it from the chain, tell Flower, and say what the engine is to do."""
         element = self._next
         assert element is not None, "nothing was offered to be run on to"
@@ -104,24 +127,25 @@ class Ride:
         self._tell("task-started", rider)
         self._current, self._part_began, self.moved = rider, time.monotonic(), True
         self._request.ran_on = (*getattr(self._request, "ran_on", ()), element["task"])
-        return self.delivery(rider, element["task"], job_id, item)
+        return self._delivery(rider, element["task"])
 
-    def go_on(self, performed: Performed, riding: frozenset[str]) -> None:
-        """Send what follows in the chain, if it leaves now. `riding`: what the engine was told to leave to this message.
+    def leave(self, onward: Onward) -> frozenset[str]:
+        """Send what follows in the chain. The body of the chord is sent by our result backend, which Celery asks next.
 
         Celery would send the chain's next element itself, and report a failure for a completed operation when the
         broker is gone. This sends the very same message and keeps quiet: what did not leave, the sweep finds.
         """
+        request = self._request
+        request.publisher, request.not_sent = boot.publisher(), self._not_sent
+        request.joins_released = onward.joins
         with self._lock:
-            chain, self._request.chain = self._request.chain, None
-        if (
-            chain
-            and performed.leads_on(apart=self._apart)
-            and (self._apart or first_id(chain[-1]) in riding)
-        ):
-            self._send(chain)
+            chain, request.chain = request.chain, None
+        return self._send(chain) if chain and onward.chain else frozenset()
 
-    def end(self) -> None:
+    def served(self) -> None:
+        """Celery acknowledges; `surefoot.workers.celery_app` hears of it just before."""
+
+    def _end(self) -> None:
         """Nothing of this delivery runs any more, however it went."""
         if self._timer is not None:
             self._timer.cancel()
@@ -194,16 +218,18 @@ class Ride:
                 return
             chain, self._request.chain = self._request.chain, None
         log.info("pack_shared", operations=len(chain), after_s=settings().pack_seconds)
-        self._send(chain)
+        if unsent := self._send(chain):
+            self._not_sent(unsent)
 
-    def _send(self, chain: list[Any]) -> None:
+    def _send(self, chain: list[Any]) -> frozenset[str]:
+        """Returns what could not be sent."""
         publisher = boot.publisher()
         signature, rest = next_of_chain(publisher.app, chain)
-        if not publisher.go_on(
-            signature, chain=rest, parent_id=self._request.id, root_id=self._request.root_id
-        ):
-            unsent = chain if self._apart else chain[-1:]  # a pack's others count as sent too
-            not_sent(boot.db(), [id_ for element in unsent if (id_ := first_id(element))])
+        request = self._request
+        if publisher.go_on(signature, chain=rest, parent_id=request.id, root_id=request.root_id):
+            return frozenset()
+        unsent = chain if self._apart else chain[-1:]  # a pack's others count as sent too
+        return frozenset(id_ for element in unsent if (id_ := first_id(element)))
 
     # --- what Flower sees ---
     @property

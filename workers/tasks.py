@@ -10,7 +10,6 @@ import json
 import logging
 import random
 import threading
-from functools import partial
 from typing import Any
 
 import structlog
@@ -19,11 +18,10 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from surefoot.app import logs
 from surefoot.app.config import settings
-from surefoot.app.engine.jobs.dispatch import not_sent
-from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker import quarantine
-from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict, Work
-from surefoot.app.engine.worker.execute import perform, run_on
+from surefoot.app.engine.worker.delivery import Performed, Verdict
+from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.metrics.counters import CLAIMS_DROPPED
 from surefoot.app.rules.states import OpState
@@ -34,9 +32,9 @@ from surefoot.app.store import queries
 from surefoot.app.store.session import reading
 from surefoot.app.store.views.names import names_in_log
 from surefoot.workers import boot
-from surefoot.workers.continuation import RAN_ON, Ride
+from surefoot.workers.continuation import RAN_ON, ChainContinuation
 from surefoot.workers.lanes import registry
-from surefoot.workers.time_limits import StepBroke, StepTimeout, limit
+from surefoot.workers.time_limits import limit
 
 log = structlog.get_logger(__name__)
 UNKNOWN_TASK = "surefoot.unknown"
@@ -102,42 +100,19 @@ class StepTask(Task):
         name = parse_task_name(self.request.task)
         named = names_in_log(name.saga if name else "", job_id)
         structlog.contextvars.bind_contextvars(**named, operation=self.request.task)
-        ride = Ride(self)
-        try:
-            performed, riding = self.carry_along(
-                ride, ride.delivery(self.request.id, self.request.task, job_id, item), job_id, item
-            )
-        except StoreUnavailable as error:
-            self.give_back(error)
-        except (MemoryError, SystemExit, StepTimeout) as error:
-            raise StepBroke(repr(error)) from None  # either would take the worker with it
-        finally:
-            ride.end()
-        self.request.publisher = boot.publisher()
-        self.request.not_sent = partial(not_sent, boot.db())
-        self.go_on(ride, performed, riding)
-        return self.conclude_ride(ride, performed) if ride.moved else self.conclude(performed)
-
-    def carry_along(
-        self, ride: Ride, delivery: Delivery, job_id: str, item: str
-    ) -> tuple[Performed, frozenset[str]]:
-        """Do the message's operation, and what is run on to. Returns how the last one went, and what rode on it."""
-        performed = self.carry_out(delivery)
-        while performed.following is not None:
-            delivery = ride.move_on(performed, job_id, item)
-            performed = self.carry_on(delivery, performed.following)
-        return performed, delivery.carried
+        loop = self.loop()
+        continuation = ChainContinuation(self, loop.not_sent, job_id, item)
+        performed = loop.serve(continuation)
+        return (
+            self.conclude_run_on(continuation, performed)
+            if continuation.moved
+            else self.conclude(performed)
+        )
 
     # --- hooks ---
-    def carry_out(self, delivery: Delivery) -> Performed:
-        """Let the engine do it."""
-        return perform(boot.db(), settings(), registry(), boot.in_turn(), delivery, limit=limit)
-
-    def carry_on(self, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
-        """Let the engine do what the completion before it has claimed."""
-        return run_on(
-            boot.db(), settings(), registry(), boot.in_turn(), delivery, following, limit=limit
-        )
+    def loop(self) -> Loop:
+        """What does the message's operations."""
+        return Loop(Runtime(boot.db(), settings(), registry(), boot.in_turn(), limit))
 
     def conclude(self, performed: Performed) -> str:
         """The engine's verdict as Celery's outcome."""
@@ -156,17 +131,10 @@ class StepTask(Task):
             case _:
                 raise StepFailed(performed.said)
 
-    def conclude_ride(self, ride: Ride, performed: Performed) -> str:
+    def conclude_run_on(self, continuation: ChainContinuation, performed: Performed) -> str:
         """The same for an operation that was run on to: what Celery hears speaks for the message, so Flower is told by us."""
-        ride.tell_end(performed)
+        continuation.tell_end(performed)
         return RAN_ON
-
-    def go_on(self, ride: Ride, performed: Performed, riding: frozenset[str]) -> None:
-        """Send what rides on this delivery: the next of its chain now, the body of its chord by the backend afterwards."""
-        self.request.joins_released = (
-            performed.released & riding if performed.leads_on(apart=False) else frozenset()
-        )
-        ride.go_on(performed, riding)
 
     def count_dropped(self) -> None:
         name = parse_task_name(self.request.task)

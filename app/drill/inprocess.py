@@ -19,33 +19,34 @@ from sqlalchemy import Engine, select
 from surefoot.app import faults
 from surefoot.app.access import tenants
 from surefoot.app.config import Settings
+from surefoot.app.drill.faulty_broker import FaultyBroker
 from surefoot.app.drill.inside import Lines, in_transaction
 from surefoot.app.drill.memory import Memory
 from surefoot.app.drill.plan import DELAY_S, EACH_LINE, Row, Strike, Trick
-from surefoot.app.drill.post import Post
 from surefoot.app.drill.run_result import NotLanded, Played, line_of
-from surefoot.app.drill.scene import Scene, no_limit, seeded
+from surefoot.app.drill.scene import Scene, seeded
+from surefoot.app.drill.told_loop import ToldLoop
 from surefoot.app.drill.underway import at_rest, next_due_s, state_of, told_that_nobody_comes
 from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.jobs.transaction import message_of
 from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.relay.relay import Sweeper
+from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker import leases
-from surefoot.app.engine.worker.delivery import Performed
-from surefoot.app.engine.worker.execute import perform, run_on
-from surefoot.app.engine.worker.parcel import Parcel
 from surefoot.app.errors import Conflict, StoreUnavailable
 from surefoot.app.faults import Crashed, Injected, InjectedFailure, InjectedRefusal, Point, What
 from surefoot.app.rules.planner import Plan
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.app.saga.registry import Registry
-from surefoot.app.simulation.clock import START
 from surefoot.app.simulation.store import store_of_this_process
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import history
+from surefoot.app.testkit.broker import FakeContinuation
+from surefoot.app.testkit.clock import START
+from surefoot.app.testkit.delivery import Child, FakeDelivery
 
 ACTOR = "drill"
 MOST_TURNS = 2000  # messages and sweeps of one row
@@ -74,7 +75,7 @@ class InProcess:
         self._registry = Registry([saga])
         register(self.db, [saga])
         self._tenant = tenants.ensure(self.db)
-        self._broker = Post(self._store.stage, self._store.trouble)
+        self._broker = FaultyBroker(self._store.stage.point, lambda: self._store.trouble.open)
         self._boots = 0
         self._memory = Memory(saga)
         self._all_start()
@@ -178,7 +179,7 @@ class InProcess:
         self._read_history()
 
     # --- a worker ----------------------------------------------------------------------------------------------------
-    def _deliver(self, parcel: Parcel) -> None:
+    def _deliver(self, delivery: FakeDelivery) -> None:
         scene = self._scene
         worker = scene.rng.randrange(WORKERS)
         while worker in scene.stopped:
@@ -188,50 +189,26 @@ class InProcess:
         try:
             with self._memory.of(worker):
                 copy_context().run(
-                    self._work, parcel, boot, pid
+                    self._work, delivery, boot, pid
                 )  # what a dead worker had in its context dies with it
         except Crashed:
             self._memory.forget(worker)
-            self._died(parcel, boot, pid)
+            self._died(delivery, boot, pid)
         except StoreUnavailable:
-            self._broker.send_back(parcel)
+            self._broker.send_back(delivery)
         finally:
             scene.at_work.pop()
         self._read_history()
 
-    def _work(self, first: Parcel, boot: str, pid: int) -> None:
-        parcel, passed = first, [first]
+    def _work(self, taken: FakeDelivery, boot: str, pid: int) -> None:
         runs_on = self._scene.row.trick is None  # what is done to a message asks that there be one
-        delivery = parcel.delivery(boot, pid, runs_on=runs_on, carries=True)
-        performed = perform(
-            self.db, self.settings, self._registry, self._broker, delivery, limit=no_limit
+        runtime = Runtime(self.db, self.settings, self._registry, self._broker)
+        child = Child(boot, pid, runs_on)
+        ToldLoop(runtime, self.say, self._read_history).serve(
+            FakeContinuation(self._broker, taken, child)
         )
-        while performed.following is not None:
-            self._read_history()
-            following = parcel.next
-            assert following is not None  # the engine claims only what rides on this parcel
-            parcel = following
-            passed.append(parcel)
-            delivery = parcel.delivery(
-                boot, pid, runs_on=runs_on, carries=True, message=first.message.operation_id
-            )
-            performed = run_on(
-                self.db,
-                self.settings,
-                self._registry,
-                self._broker,
-                delivery,
-                performed.following,
-                limit=no_limit,
-            )
-        self._tell(parcel, performed)
-        self._broker.go_on(parcel, performed)
-        for done in passed:
-            name = parse_task_name(done.message.task)
-            if name is not None:
-                faults.reached(Point.BEFORE_ACK, *name)
 
-    def _died(self, parcel: Parcel, boot: str, pid: int) -> None:
+    def _died(self, delivery: FakeDelivery, boot: str, pid: int) -> None:
         """A child that dies is seen by its worker at once; a whole worker is missed when its lease has run out."""
         if self._scene.rng.random() < 0.5:
             leases.lost(
@@ -240,19 +217,13 @@ class InProcess:
                 self._broker,
                 boot=boot,
                 pid=pid,
-                delivery=parcel.message.operation_id,
+                delivery=delivery.message.operation_id,
                 why="its process was lost",
             )
-            self._broker.send_back(parcel)
+            self._broker.send_back(delivery)
             self.say("  its worker puts the message back")
         else:
             self.say("  its message is gone with it")
-
-    def _tell(self, parcel: Parcel, performed: Performed) -> None:
-        if performed.verdict in ("dropped", "repeated"):
-            self.say(
-                f"  message of {parcel.name} {performed.verdict}{': ' + performed.error if performed.error else ''}"
-            )
 
     def _all_start(self) -> None:
         """Web, relay and workers of a moment ago are gone; what they had in memory too."""
@@ -396,14 +367,14 @@ class InProcess:
     def _send_early(self, job_id: str) -> None:
         row = self._scene.row
         self._broker.waiting.append(
-            Parcel(message_of(self.saga.name, job_id, self.graph, row.step, row.kind))
+            FakeDelivery(message_of(self.saga.name, job_id, self.graph, row.step, row.kind))
         )
         self.say(f"* a message of {row.operation} comes first")
 
     def _bring_late(self) -> None:
-        for parcel in self._broker.kept:
-            self.say(f"* message of {parcel.name} comes again")
-            self._deliver(parcel)
+        for delivery in self._broker.kept:
+            self.say(f"* message of {delivery.name} comes again")
+            self._deliver(delivery)
         self._broker.kept.clear()
 
     def _met(self) -> bool:

@@ -106,12 +106,6 @@ class Scene:
 
 
 @contextmanager
-def no_limit(_seconds: float) -> Iterator[None]:
-    """No alarm runs in a drill of one process: a step that hangs is one of its faults."""
-    yield
-
-
-@contextmanager
 def seeded(chance: str) -> Iterator[None]:
     """The jitter of back-offs comes from the seed too."""
     before = random.getstate()

@@ -212,8 +212,11 @@ class Director:
     # --- workers ---------------------------------------------------------------------------------------------------
     def _deliver(self, action: Action) -> str:
         idle = [worker for worker in self.world.fleet.workers if worker.idle]
-        parcel, worker = _one_of(self.world.broker.waiting, action.which), _one_of(idle, action.who)
-        if parcel is None or worker is None:
+        delivery, worker = (
+            _one_of(self.world.broker.waiting, action.which),
+            _one_of(idle, action.who),
+        )
+        if delivery is None or worker is None:
             return ""
         stranger = action.word == "stranger"
         versions = [
@@ -221,7 +224,7 @@ class Director:
             *(Registry([saga]) for saga in self.world.sagas[:-1]),
         ]  # what a worker may lack
         actor = self.world.fleet.deliver(
-            parcel,
+            delivery,
             worker,
             says=None if stranger else action.word or None,
             points=action.budget,
@@ -231,7 +234,7 @@ class Director:
         )
         return _told(
             actor,
-            f"gets {parcel.name} of {_short(parcel.message.job_id)}"
+            f"gets {delivery.name} of {_short(delivery.message.job_id)}"
             + (f" ({action.word})" if action.word else ""),
         )
 
@@ -324,25 +327,25 @@ class Director:
 
     # --- the broker ------------------------------------------------------------------------------------------------
     def _drop(self, action: Action) -> str:
-        parcel = _one_of(self.world.broker.waiting, action.which)
-        if parcel is None:
+        delivery = _one_of(self.world.broker.waiting, action.which)
+        if delivery is None:
             return ""
-        self.world.broker.waiting.remove(parcel)
-        return f"the message of {parcel.name} is lost"
+        self.world.broker.waiting.remove(delivery)
+        return f"the message of {delivery.name} is lost"
 
     def _duplicate(self, action: Action) -> str:
-        parcel = _one_of(self.world.broker.waiting, action.which)
-        return self._come_again(parcel.copy() if parcel else None, "repeated")
+        delivery = _one_of(self.world.broker.waiting, action.which)
+        return self._come_again(delivery.copy() if delivery else None, "repeated")
 
     def _old(self, action: Action) -> str:
-        parcel = _one_of(self.world.broker.old, action.which)
-        return self._come_again(parcel.copy() if parcel else None, "found again, late")
+        delivery = _one_of(self.world.broker.old, action.which)
+        return self._come_again(delivery.copy() if delivery else None, "found again, late")
 
-    def _come_again(self, parcel: Any, how: str) -> str:
-        if parcel is None:
+    def _come_again(self, delivery: Any, how: str) -> str:
+        if delivery is None:
             return ""
-        self.world.broker.waiting.append(parcel)
-        return f"the message of {parcel.name} is {how}"
+        self.world.broker.waiting.append(delivery)
+        return f"the message of {delivery.name} is {how}"
 
     def _flush(self, action: Action) -> str:
         self.world.broker.flush()

@@ -9,9 +9,9 @@ from typing import Any
 from surefoot.app.config import Settings
 from surefoot.app.errors import RequestError, StoreUnavailable
 from surefoot.app.saga.registry import Registry
-from surefoot.app.simulation.broker import SimBroker
 from surefoot.app.simulation.stage import Actor
 from surefoot.app.simulation.store import SimStore
+from surefoot.app.testkit.broker import FakeBroker
 
 EXPECTED = (
     RequestError,
@@ -24,7 +24,7 @@ class Scene:
     """`errors`: what actors ended with and should not have, and what else was seen of them that must not be."""
 
     store: SimStore
-    broker: SimBroker
+    broker: FakeBroker
     settings: Settings
     registry: Registry
     errors: list[str] = field(default_factory=list)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from surefoot.app import faults
-from surefoot.app.engine.jobs.dispatch import not_sent
+from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker import leases
-from surefoot.app.engine.worker.delivery import Performed, Verdict
-from surefoot.app.engine.worker.execute import perform, run_on
-from surefoot.app.engine.worker.parcel import Parcel
+from surefoot.app.engine.worker.delivery import Delivery, Onward, Performed, Verdict, Work
+from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.errors import StoreUnavailable
-from surefoot.app.faults import Point
 from surefoot.app.saga.registry import Registry
 from surefoot.app.simulation.environment import Scene
 from surefoot.app.simulation.stage import Actor, Role
+from surefoot.app.testkit.broker import FakeBroker, FakeContinuation
+from surefoot.app.testkit.delivery import Child, FakeDelivery
 
 
 @dataclass(eq=False)
@@ -27,7 +25,7 @@ class Worker:
     boot: str
     pid: int = 1
     actor: Actor | None = None
-    parcel: Parcel | None = None
+    delivery: FakeDelivery | None = None
 
     @property
     def idle(self) -> bool:
@@ -37,6 +35,49 @@ class Worker:
         """Its main process and its child are new ones."""
         generation = int(self.boot.rpartition(".")[2]) + 1
         self.boot, self.pid = f"{self.name}.{generation}", 1
+
+
+class ActorsContinuation(FakeContinuation):
+    """The message of an actor, who is known by the operation that it is at."""
+
+    def __init__(self, broker: FakeBroker, taken: FakeDelivery, child: Child, actor: Actor) -> None:
+        super().__init__(broker, taken, child)
+        self._actor = actor
+
+    def move_on(self, performed: Performed) -> Delivery:
+        delivery = super().move_on(performed)
+        self._actor.about, self._actor.fence = self.at.name, None
+        return delivery
+
+    def leave(self, onward: Onward) -> frozenset[str]:
+        self._actor.fence = None
+        return super().leave(onward)
+
+
+class CheckedLoop(Loop):
+    """A completion that was taken for ours is on record under our fence."""
+
+    def __init__(self, runtime: Runtime, scene: Scene, actor: Actor) -> None:
+        super().__init__(runtime)
+        self._scene, self._actor = scene, actor
+
+    def carry_out(self, delivery: Delivery) -> Performed:
+        return self._checked(delivery, super().carry_out(delivery))
+
+    def carry_on(self, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
+        return self._checked(delivery, super().carry_on(delivery, following))
+
+    def _checked(self, delivery: Delivery, performed: Performed) -> Performed:
+        ours = self._actor.fence
+        if performed.verdict != Verdict.COMPLETED or ours is None:
+            return performed
+        asked = "SELECT step, fence FROM operations WHERE id = ?"
+        step, fence = self._scene.store.ask(asked, delivery.operation_id)[0]
+        if fence != ours:
+            self._scene.errors.append(
+                f"{step}: a completion under fence {ours} was taken, but the claim is {fence}"
+            )
+        return performed
 
 
 class Fleet:
@@ -60,7 +101,7 @@ class Fleet:
 
     def deliver(
         self,
-        parcel: Parcel | None = None,
+        delivery: FakeDelivery | None = None,
         worker: Worker | None = None,
         *,
         says: str | None = None,
@@ -76,17 +117,17 @@ class Fleet:
         """
         waiting = self._scene.broker.waiting
         worker = worker or next((w for w in self.workers if w.idle), None)
-        parcel = parcel or (waiting[0] if waiting else None)
-        if worker is None or not worker.idle or parcel is None:
+        delivery = delivery or (waiting[0] if waiting else None)
+        if worker is None or not worker.idle or delivery is None:
             return None
-        if parcel in waiting:
-            waiting.remove(parcel)
-        actor = Actor(worker.name, Role.WORKER, points, dies, about=parcel.name, says=says)
-        worker.actor, worker.parcel = actor, parcel
-        taken, boot, pid = parcel, worker.boot, worker.pid
+        if delivery in waiting:
+            waiting.remove(delivery)
+        actor = Actor(worker.name, Role.WORKER, points, dies, about=delivery.name, says=says)
+        worker.actor, worker.delivery = actor, delivery
+        taken = delivery
 
         def ended(actor: Actor) -> None:
-            worker.actor = worker.parcel = None
+            worker.actor = worker.delivery = None
             if actor.crashed:
                 worker.restart()
             if (actor.crashed and redelivers) or isinstance(actor.error, StoreUnavailable):
@@ -94,52 +135,21 @@ class Fleet:
 
         return self._scene.act(
             actor,
-            lambda: self._serve(actor, taken, boot, pid, registry or self._scene.registry),
+            lambda: self._serve(worker, taken, registry or self._scene.registry),
             ended,
         )
 
-    def _serve(
-        self, actor: Actor, parcel: Parcel, boot: str, pid: int, registry: Registry
-    ) -> Verdict:
-        """What `surefoot.workers.tasks` does with a message."""
-        db, settings, broker = self._scene.db, self._scene.settings, self._scene.broker
-        carries = not broker.down
-        delivery = parcel.delivery(boot, pid, runs_on=self._runs_on, carries=carries)
-        performed = perform(db, settings, registry, broker, delivery, limit=_no_limit)
-        self._check_fence(actor, delivery.operation_id, performed)
-        while performed.following is not None:
-            following = parcel.next
-            if following is None:
-                raise AssertionError("run on to something that does not ride")
-            parcel, first = following, delivery.message or delivery.operation_id
-            actor.about, actor.fence = parcel.name, None
-            delivery = parcel.delivery(
-                boot, pid, runs_on=self._runs_on, carries=carries, message=first
-            )
-            performed = run_on(
-                db, settings, registry, broker, delivery, performed.following, limit=_no_limit
-            )
-            self._check_fence(actor, delivery.operation_id, performed)
-        actor.fence = None
-        if (carries or parcel.packed) and not broker.go_on(parcel, performed):
-            not_sent(db, delivery.carried | parcel.packed)
-        faults.reached(Point.BEFORE_ACK, *parcel.names)
-        return performed.verdict
-
-    def _check_fence(self, actor: Actor, operation_id: str, performed: Performed) -> None:
-        """A completion that was taken for ours is on record under our fence."""
-        if performed.verdict != Verdict.COMPLETED or actor.fence is None:
-            return
-        asked = "SELECT step, fence FROM operations WHERE id = ?"
-        step, fence = self._scene.store.ask(asked, operation_id)[0]
-        if fence != actor.fence:
-            self._scene.errors.append(
-                f"{step}: a completion under fence {actor.fence} was taken, but the claim is {fence}"
-            )
+    def _serve(self, worker: Worker, taken: FakeDelivery, registry: Registry) -> Verdict:
+        scene, actor = self._scene, worker.actor
+        assert actor is not None
+        child = Child(worker.boot, worker.pid, self._runs_on, carries=not scene.broker.down)
+        continuation = ActorsContinuation(scene.broker, taken, child, actor)
+        runtime = Runtime(scene.db, scene.settings, registry, scene.broker)
+        return CheckedLoop(runtime, scene, actor).serve(continuation).verdict
 
     def beat(self, worker: Worker) -> None:
         """Its main process renews what its child is at; a child past its hard limit is killed."""
-        if worker.actor is None or worker.parcel is None or worker.actor.frozen:
+        if worker.actor is None or worker.delivery is None or worker.actor.frozen:
             return
         scene = self._scene
         beat = scene.act(
@@ -148,7 +158,7 @@ class Fleet:
                 scene.db,
                 scene.settings,
                 worker.boot,
-                [worker.parcel.message.operation_id] if worker.parcel else [],
+                [worker.delivery.message.operation_id] if worker.delivery else [],
             ),
         )
         if isinstance(beat.result, leases.Beat) and beat.result.overdue:
@@ -156,12 +166,12 @@ class Fleet:
 
     def kill_child(self, worker: Worker) -> None:
         """The child is killed, its main process lives: it ends the claim, and Celery puts the message back."""
-        if worker.actor is None or worker.parcel is None:
+        if worker.actor is None or worker.delivery is None:
             return
-        scene, parcel, pid = self._scene, worker.parcel, worker.pid
+        scene, taken, pid = self._scene, worker.delivery, worker.pid
         self._end_child(worker, worker.actor)
         worker.pid += 1
-        why, delivery = "the child was killed", parcel.message.operation_id
+        why, message = "the child was killed", taken.message.operation_id
         scene.act(
             Actor(worker.name, Role.KEEPER),
             lambda: leases.lost(
@@ -170,31 +180,26 @@ class Fleet:
                 scene.broker,
                 boot=worker.boot,
                 pid=pid,
-                delivery=delivery,
+                delivery=message,
                 why=why,
             ),
         )
-        scene.broker.waiting.append(parcel)
+        scene.broker.waiting.append(taken)
 
     def shut_down(self, worker: Worker) -> None:
         """SIGTERM and its grace is over: what still runs is handed back, the message too, and the worker starts anew."""
-        if worker.actor is None or worker.parcel is None:
+        if worker.actor is None or worker.delivery is None:
             return
-        scene, parcel = self._scene, worker.parcel
+        scene, delivery = self._scene, worker.delivery
         scene.act(
             Actor(worker.name, Role.KEEPER),
             lambda: leases.hand_back(scene.db, scene.broker, worker.boot),
         )
         self._end_child(worker, worker.actor)
         worker.restart()
-        scene.broker.waiting.append(parcel)
+        scene.broker.waiting.append(delivery)
 
     def _end_child(self, worker: Worker, actor: Actor) -> None:
         actor.ended = None
         self._scene.store.stage.resume(actor, 0, dies=True)
-        worker.actor = worker.parcel = None
-
-
-@contextlib.contextmanager
-def _no_limit(_seconds: float) -> Iterator[None]:
-    yield
+        worker.actor = worker.delivery = None

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from surefoot.app.engine.invariants import INVARIANTS, STATES
 from surefoot.app.rules.states import DONE, ENDED, OpState
-from surefoot.app.simulation.clock import VirtualClock
+from surefoot.app.testkit.clock import VirtualClock
 
 OBJECTIONS = "sim_objections"
 OBJECTIONS_TABLE = f"CREATE TABLE {OBJECTIONS} (sentence TEXT NOT NULL, id TEXT NOT NULL)"

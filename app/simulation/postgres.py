@@ -19,10 +19,10 @@ from sqlalchemy import Engine, event, make_url
 
 from surefoot.app.config import driver_url
 from surefoot.app.simulation import monitors
-from surefoot.app.simulation.clock import VirtualClock
 from surefoot.app.simulation.stage import Actor
 from surefoot.app.simulation.store import FIRST_ROUND, SimStore, ordered
 from surefoot.app.store.session import open_engine
+from surefoot.app.testkit.clock import VirtualClock
 
 PREFIX = "surefoot_simulation_"
 CLOCKS = ("now", "statement_timestamp", "clock_timestamp", "transaction_timestamp")

@@ -10,9 +10,9 @@ from typing import Any
 
 from surefoot.app.engine.jobs import retries
 from surefoot.app.engine.worker import execute, invoke
-from surefoot.app.simulation.clock import START, VirtualClock
 from surefoot.app.simulation.store import SimStore
 from surefoot.app.store import ids, session, undone
+from surefoot.app.testkit.clock import START, VirtualClock
 
 
 @contextmanager

@@ -17,12 +17,12 @@ from sqlalchemy.pool import StaticPool
 
 from surefoot.app.participant.barrier import rows as barrier_rows
 from surefoot.app.simulation import monitors
-from surefoot.app.simulation.clock import VirtualClock
 from surefoot.app.simulation.instrumented_engine import Doors
 from surefoot.app.simulation.stage import Stage
 from surefoot.app.store.migrate import upgrade
 from surefoot.app.store.session import prepare
 from surefoot.app.store.tables import metadata, rounds
+from surefoot.app.testkit.clock import VirtualClock
 
 
 class SimStore(ABC):

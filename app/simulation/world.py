@@ -28,7 +28,6 @@ from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.faults import Point
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
-from surefoot.app.simulation.broker import SimBroker
 from surefoot.app.simulation.clients import TENANT, People
 from surefoot.app.simulation.environment import Scene
 from surefoot.app.simulation.fleet import Fleet
@@ -39,6 +38,8 @@ from surefoot.app.simulation.store import SimStore, store_of_this_process
 from surefoot.app.simulation.view import View
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.tables import tenants
+from surefoot.app.testkit import landing
+from surefoot.app.testkit.broker import FakeBroker
 
 LAND_WITHIN_S = 4000.0  # some leases, the longest backoffs one after the other, the doubled bounds of lost messages
 
@@ -81,7 +82,7 @@ class World:
             self.store.clock,
             self.store.trouble,
         )
-        self.broker = SimBroker(self.stage, self.trouble)
+        self.broker = FakeBroker(self.stage.point, lambda: self.trouble.open)
         first = self.sagas[: self.deployed or len(self.sagas)]
         self._scene = Scene(self.store, self.broker, self.settings, Registry(first))
         self.people = People(self._scene)
@@ -178,22 +179,21 @@ class World:
     def land(self, *, bound_s: float = LAND_WITHIN_S) -> bool:
         """Deliver and sweep, letting time pass, until every job has ended or asks a person. False: the bound was passed."""
         until, step_s = self.clock.now_s + bound_s, 2.0
-        while True:
-            self.drain()
-            if not self.view.moving():
-                return True
+
+        def pass_time() -> bool:
+            nonlocal step_s
             if self.clock.now_s > until:
                 return False
             self.tick(step_s)
             self.sweep()
             step_s = min(60.0, step_s * 1.6)
+            return True
 
-    def drain(self, limit: int = 2000) -> None:
+        return landing.land(self.drain, lambda: not self.view.moving(), pass_time)
+
+    def drain(self) -> None:
         """Deliver until the broker is empty. Raises: AssertionError for messages without end."""
-        for _ in range(limit):
-            if self.fleet.deliver() is None:
-                return
-        raise AssertionError("messages without end")
+        landing.drain(self.fleet.deliver)
 
     # --- what is wrong ---------------------------------------------------------------------------------------------
     def objections(

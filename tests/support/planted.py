@@ -27,10 +27,10 @@ from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Dir, Kind, OpState
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.naming import effect_key
-from surefoot.app.simulation.broker import SimBroker
 from surefoot.app.store import queries, reconciliations, updates
 from surefoot.app.store.session import transaction
 from surefoot.app.store.tables import jobs, operations
+from surefoot.app.testkit.broker import FakeBroker
 
 barrier: Any = sys.modules[
     "surefoot.app.participant.barrier"
@@ -55,10 +55,10 @@ def instead(where: Any, name: str, what: Any) -> Iterator[None]:
 
 @planted
 def messages_leave_before_the_commit() -> Iterator[None]:
-    brokers: list[SimBroker] = []
-    made = SimBroker.__init__
+    brokers: list[FakeBroker] = []
+    made = FakeBroker.__init__
 
-    def note(self: SimBroker, *args: Any, **kwargs: Any) -> None:
+    def note(self: FakeBroker, *args: Any, **kwargs: Any) -> None:
         made(self, *args, **kwargs)
         brokers.append(self)
 
@@ -71,7 +71,7 @@ def messages_leave_before_the_commit() -> Iterator[None]:
 
         return transaction(db, and_publish)
 
-    with instead(SimBroker, "__init__", note), instead(attempt, "transaction", early):
+    with instead(FakeBroker, "__init__", note), instead(attempt, "transaction", early):
         yield
 
 

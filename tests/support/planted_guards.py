@@ -16,7 +16,7 @@ from surefoot.app.engine.jobs import operations
 from surefoot.app.engine.operators import decisions, resubmit
 from surefoot.app.engine.relay.broker_lost import BrokerLost
 from surefoot.app.store import queries
-from tests.support.world import ListBroker
+from surefoot.app.testkit.broker import FakeBroker
 
 GUARDS: dict[str, Callable[[], AbstractContextManager[object]]] = {}
 
@@ -143,7 +143,7 @@ def a_broker_that_comes_back_with_its_marker_is_believed() -> Iterator[None]:
 
 @guard
 def a_lane_whose_queue_is_full_is_rung_again() -> Iterator[None]:
-    with mock.patch.object(ListBroker, "depth", return_value={}):
+    with mock.patch.object(FakeBroker, "depth", return_value={}):
         yield
 
 
@@ -166,10 +166,10 @@ def one_duty_that_fails_stops_the_round() -> Iterator[None]:
 
 @guard
 def what_is_lost_is_asked_for_all_lanes_at_once() -> Iterator[None]:
-    real = ListBroker.depth
+    real = FakeBroker.depth
 
-    def of_all(self: ListBroker, queues: Any) -> dict[str, int]:
+    def of_all(self: FakeBroker, queues: Any) -> dict[str, int]:
         return dict.fromkeys(queues, max(real(self, queues).values()))
 
-    with mock.patch.object(ListBroker, "depth", of_all):
+    with mock.patch.object(FakeBroker, "depth", of_all):
         yield

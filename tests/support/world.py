@@ -1,13 +1,12 @@
 """A world in one process: the real engine on a real database, a broker made of lists, and a participant with a barrier.
 
-The broker keeps the promises that Celery's canvas keeps for us (`engine.parcel`), and breaks them when told to.
+The broker keeps the promises that Celery's canvas keeps for us (`surefoot.app.testkit`), and breaks them when told to.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,28 +17,21 @@ from surefoot.app.clock import UtcDateTime
 from surefoot.app.config import Settings
 from surefoot.app.engine.invariants import violations
 from surefoot.app.engine.jobs import operations as attempts
-from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.dispatch import Publishes
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.operations import Attempt, Ended
-from surefoot.app.engine.jobs.submit import Submission, submit
+from surefoot.app.engine.jobs.submit import Submission
 from surefoot.app.engine.operators import decisions
-from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.engine.worker.delivery import Delivery, Performed
-from surefoot.app.engine.worker.execute import perform, run_on
-from surefoot.app.engine.worker.parcel import Parcel, parcels
-from surefoot.app.errors import BrokerUnavailable
-from surefoot.app.rules.planner import Plan
+from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.saga.policies import Retry
-from surefoot.app.saga.registry import Registry
 from surefoot.app.store import queries
-from surefoot.app.store.catalogue import register
 from surefoot.app.store.claims import Taking
-from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import (
     acts,
@@ -48,11 +40,15 @@ from surefoot.app.store.tables import (
     jobs,
     metadata,
     operations,
-    tenants,
 )
+from surefoot.app.testkit import landing
+from surefoot.app.testkit import world as testkit
+from surefoot.app.testkit.broker import FakeContinuation
+from surefoot.app.testkit.delivery import Child, FakeDelivery
 from tests.support.stores import open_new_store
 
 BOOT = "world"
+AT_REST = ("completed", "failed", "cancelled", "attention")
 LEASE_S = (
     30.0  # time passes by `let_pass`: longer than a busy machine may stop a test in the middle
 )
@@ -60,57 +56,6 @@ LEASE_S = (
 
 class Thing(BaseModel):
     name: str = "thing"
-
-
-@dataclass
-class ListBroker:
-    """A publisher and a broker in one. `down` refuses everything."""
-
-    down: bool = False
-    waiting: list[Parcel] = field(default_factory=list)
-    published: Counter[str] = field(
-        default_factory=Counter
-    )  # operation id -> how often its message left
-    bodies: int = 0
-    mark: str | None = None
-
-    def publish(self, plan: Plan) -> bool:
-        if self.down:
-            return False
-        for parcel in parcels(plan):
-            self.send(parcel)
-        return True
-
-    def send(self, parcel: Parcel) -> None:
-        self.published[parcel.message.operation_id] += 1
-        self.waiting.append(parcel)
-
-    def go_on(self, parcel: Parcel, performed: Performed) -> None:
-        """What a worker does after a task: the next of the chain, or the chord's body when its join was released."""
-        following = parcel.following(performed)
-        if following is not None:
-            self.bodies += not parcel.rest
-            self.send(following)
-
-    def ping(self) -> bool:
-        return not self.down
-
-    def depth(self, queues: Sequence[str]) -> dict[str, int]:
-        if self.down:
-            raise BrokerUnavailable
-        return {queue: sum(r.message.queue == queue for r in self.waiting) for queue in queues}
-
-    def marker(self) -> str | None:
-        if self.down:
-            raise BrokerUnavailable
-        return self.mark
-
-    def set_marker(self, value: str) -> None:
-        self.mark = value
-
-    def flush(self) -> None:
-        self.waiting.clear()
-        self.mark = None
 
 
 @dataclass
@@ -179,29 +124,33 @@ def let_pass(db: Engine, seconds: float) -> None:
                 tx.execute(text(f"UPDATE {table.name} SET {sets}"))
 
 
-class World:
+class RunOn(FakeContinuation):
+    """Counts what is run on to, and calls `before_rider` before each."""
+
+    def __init__(self, world: World, delivery: FakeDelivery) -> None:
+        super().__init__(world.broker, delivery, world.child)
+        self._world = world
+
+    def move_on(self, performed: Performed) -> Delivery:
+        self._world.ran_on += 1
+        if self._world.before_rider is not None:
+            self._world.before_rider()
+        return super().move_on(performed)
+
+
+class World(testkit.World):
     """`saga` runs in it; its steps call `world.service.act(ctx)`."""
 
     def __init__(
         self, url: str, sagas: Sequence[Saga[Any]], service: Participant, **settings: Any
     ) -> None:
-        self.settings = Settings(
-            env="test", lease_seconds=LEASE_S, heartbeat_seconds=0.5, **settings
-        )
-        self.db: Engine = open_new_store(url)
-        self.registry = Registry(sagas)
-        register(self.db, sagas)
+        chosen = Settings(env="test", lease_seconds=LEASE_S, heartbeat_seconds=0.5, **settings)
+        super().__init__(open_new_store(url), chosen, sagas)
         self.saga = sagas[0].name
         self.service = service
-        self.broker = ListBroker()
-        self.sweeper = Sweeper(self.db, self.settings, self.broker, self.broker, strict=True)
         self.runs_on = False
         self.ran_on = 0
         self.before_rider: Callable[[], Any] | None = None
-        self.tenant = new_id()
-        with self.db.begin() as tx:
-            tx.execute(tenants.insert().values(id=self.tenant, name="default"))
-        self.sweep()
 
     @property
     def entrance(self) -> Entrance:
@@ -210,47 +159,20 @@ class World:
     # --- asking for work -------------------------------------------------------------------------------------------
     def submit(self, **more: Any) -> str:
         said = {"actor": "test", "input": {"name": "x"}} | more
-        submission = Submission(tenant_id=self.tenant, saga=self.saga, **said)
-        submitted = submit(self.db, self.settings, self.registry, submission)
-        ring(self.db, self.broker, submitted.plan)
-        return submitted.job_id
+        return self.ask(Submission(tenant_id=self.tenant, saga=self.saga, **said))
 
     def cancel(self, job_id: str) -> decisions.Decision:
         return self.rung(decisions.cancel(self.db, self.settings, job_id, "test"))
 
     def rung(self, decision: Any) -> Any:
-        ring(self.db, self.broker, decision.plan)
+        self.ring(decision.plan)
         return decision
 
     # --- letting it run --------------------------------------------------------------------------------------------
-    def deliver(self, parcel: Parcel, publisher: Publishes | None = None) -> Performed:
+    def deliver(self, delivery: FakeDelivery, publisher: Publishes | None = None) -> Performed:
         """A worker gets a message: the real engine does the rest, and runs on along the lane if `self.runs_on`."""
-        publisher = publisher or self.broker
-        performed = perform(
-            self.db, self.settings, self.registry, publisher, self.delivery(parcel), limit=no_limit
-        )
-        first = parcel.message.operation_id
-        while performed.following is not None:
-            assert parcel.next is not None
-            parcel = parcel.next
-            self.ran_on += 1
-            if self.before_rider is not None:
-                self.before_rider()
-            delivery = self.delivery(parcel, message=first)
-            performed = run_on(
-                self.db,
-                self.settings,
-                self.registry,
-                self.broker,
-                delivery,
-                performed.following,
-                limit=no_limit,
-            )
-        self.broker.go_on(parcel, performed)
-        return performed
-
-    def delivery(self, parcel: Parcel, message: str | None = None) -> Delivery:
-        return parcel.delivery(BOOT, 1, runs_on=self.runs_on, message=message)
+        self.child = Child(BOOT, 1, self.runs_on)
+        return Loop(self.runtime(publisher)).serve(RunOn(self, delivery))
 
     def claim(
         self, job_id: str, step: str, kind: str = "action", *, boot: str = BOOT, pid: int = 1
@@ -284,7 +206,7 @@ class World:
         with reading(self.db) as c:
             return queries.graph_of(c, self.job(job_id).digest)
 
-    def next(self, task: str | None = None) -> Parcel:
+    def next(self, task: str | None = None) -> FakeDelivery:
         """Take the next message off the broker (of this task)."""
         for index, parcel in enumerate(self.broker.waiting):
             if task is None or parcel.message.task == task:
@@ -293,30 +215,21 @@ class World:
             f"no message of {task}: {[r.message.task for r in self.broker.waiting]}"
         )
 
-    def drain(self, limit: int = 500) -> None:
-        """Deliver until the broker is empty."""
-        for _ in range(limit):
-            if not self.broker.waiting:
-                return
-            self.deliver(self.broker.waiting.pop(0))
-        raise AssertionError("messages without end")
-
-    def sweep(self) -> dict[str, int]:
-        return self.sweeper.run_once()
-
     def let_pass(self, seconds: float) -> None:
         """Time passes."""
         let_pass(self.db, seconds)
 
     def land(self, job_id: str, rounds: int = 80, pass_s: float = 61.0) -> str:
         """Deliver and sweep, letting time pass, until the job has ended or a person is asked."""
-        for _ in range(rounds):
-            self.drain()
-            state = self.state(job_id)
-            if state in ("completed", "failed", "cancelled", "attention"):
-                return state
+        left = iter(range(rounds))
+
+        def pass_time() -> bool:
             self.let_pass(pass_s)
             self.sweep()
+            return next(left, None) is not None
+
+        if landing.land(self.drain, lambda: self.state(job_id) in AT_REST, pass_time):
+            return self.state(job_id)
         raise AssertionError(f"not landed: {self.state(job_id)} {self.operations(job_id)}")
 
     # --- looking ---------------------------------------------------------------------------------------------------
@@ -361,11 +274,6 @@ class World:
 
     def broken(self, slack_s: float = 5.0, bound_s: float = 300.0) -> dict[str, list[str]]:
         return violations(self.db, slack_s=slack_s, bound_s=bound_s)
-
-
-@contextlib.contextmanager
-def no_limit(_seconds: float) -> Iterator[None]:
-    yield
 
 
 def diamond(service: Participant, **changes: Callable[[Saga[Any]], None]) -> Saga[Any]:

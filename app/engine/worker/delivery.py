@@ -39,7 +39,7 @@ class Delivery:
 
     `carried`: the operations its own chain or chord sends next; `rider`: what may be run on to; `message`: the id of the
     message where the operation is not its first; `saga`: as the task's name says, or "" where that is not known; `fit`: asked after
-    the step, whether this process may run on.
+    the step, whether this process may run on; `apart`: what comes next in its chain does not wait for it (a pack).
     """
 
     operation_id: str
@@ -54,6 +54,7 @@ class Delivery:
     message: str | None = None
     saga: str = ""
     fit: Callable[[], bool] = always
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,14 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Onward:
+    """What leaves when a message is done. `chain`: the next of its chain; `joins`: the joins whose chord's body does."""
+
+    chain: bool
+    joins: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Performed:
     """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
 
@@ -109,9 +118,10 @@ class Performed:
             return said
         return f"{said}, attempt {self.attempt}" if goes_well else f"attempt {self.attempt}: {said}"
 
-    def leads_on(self, *, apart: bool) -> bool:
-        """Whether the next of its message's chain leaves now. `apart`: that one does not wait for this one (a pack)."""
+    def onward(self, delivery: Delivery) -> Onward:
+        """What leaves after this delivery. The members of a pack do not wait for each other, however one went."""
         done = self.verdict in (Verdict.COMPLETED, Verdict.REPEATED)
-        if self.forged or (done and self.stop_chain):
-            return False
-        return done or apart
+        ends = self.forged or (done and self.stop_chain)
+        chain = not ends and (delivery.apart or (done and bool(delivery.carried)))
+        joins = self.released & delivery.carried if done and not ends else frozenset[str]()
+        return Onward(chain, joins)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -20,10 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from surefoot.app import faults
 from surefoot.app.config import LONGEST_S, Settings
 from surefoot.app.engine.jobs import operations as attempts
-from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.operations import Attempt, Ended, Failure
+from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict, Work
-from surefoot.app.engine.worker.failures import Limit, failure, without_words
+from surefoot.app.engine.worker.failures import failure, without_words
 from surefoot.app.engine.worker.gates import locks_first, take_locks
 from surefoot.app.engine.worker.invoke import run
 from surefoot.app.errors import LeaseLost, StoreUnavailable
@@ -34,7 +35,6 @@ from surefoot.app.saga.calls import lock_keys
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.outcomes import NotYet
-from surefoot.app.saga.registry import Registry
 from surefoot.app.saga.source_location import came_from
 from surefoot.app.secrecy import keep_hidden, scrub_json
 from surefoot.app.store import queries, updates
@@ -55,36 +55,37 @@ HOLD_S = 60.0  # how long a worker holds an outcome that the store cannot take j
 T = TypeVar("T")
 
 
+class Claimed(NamedTuple):
+    """An operation that this worker has claimed, and the definition that its job is pinned to."""
+
+    saga: Saga[Any]
+    work: Work
+    attempt: Attempt
+
+
 def perform(
-    db: Engine,
-    settings: Settings,
-    registry: Registry,
-    publisher: Publishes,
+    runtime: Runtime,
     delivery: Delivery,
-    *,
-    limit: Limit,
 ) -> Performed:
-    """Do what a message asks for, if it may be done. `limit(seconds)` is the soft limit around the developer's code.
+    """Do what a message asks for, if it may be done.
 
     Raises: StoreUnavailable when the store cannot be asked (nothing was claimed), or cannot take the outcome for HOLD_S.
     """
-    known = registry.get(delivery.saga) if delivery.saga else None
+    known = runtime.registry.get(delivery.saga) if delivery.saga else None
     if known is not None and delivery.step in known.graph.by_name:
         faults.reached(Point.BEFORE_CLAIM, known.name, delivery.step, delivery.kind)
-        claimed = _claim_to_work(db, settings, known, delivery)
+        claimed = _claim_to_work(runtime, known, delivery)
         if claimed is not None:
-            return _carry_out(db, settings, publisher, delivery, known, *claimed, limit)
-    return _perform(db, settings, registry, publisher, delivery, limit, at_claim=known is None)
+            return _carry_out(runtime, delivery, claimed)
+    return _perform(runtime, delivery, at_claim=known is None)
 
 
-def _claim_to_work(
-    db: Engine, settings: Settings, saga: Saga[Any], delivery: Delivery
-) -> tuple[Work, Attempt] | None:
+def _claim_to_work(runtime: Runtime, saga: Saga[Any], delivery: Delivery) -> Claimed | None:
     """In one statement, if the job is pinned to the definition that this worker has as its newest. None: that must be looked at."""
     graph, step, kind, item = saga.graph, delivery.step, delivery.kind, delivery.item
     claimed = attempts.claim_to_work(
-        db,
-        _taking(settings, graph, delivery, step, kind),
+        runtime.db,
+        _taking(runtime.settings, graph, delivery, step, kind),
         graph,
         saga.digest,
         (delivery.job_id, step, kind, item),
@@ -93,32 +94,14 @@ def _claim_to_work(
         return None
     attempt, row = claimed
     whose, came_from, results = row.tenant, row.traceparent, row.results or {}
-    return Work(
-        row.job_id,
-        saga.name,
-        saga.digest,
-        row.input,
-        step,
-        kind,
-        item,
-        whose,
-        came_from,
-        row.checkpoint,
-        results,
-    ), attempt
+    named = (row.job_id, saga.name, saga.digest, row.input, step, kind, item)
+    work = Work(*named, whose, came_from, row.checkpoint, results)
+    return Claimed(saga, work, attempt)
 
 
-def _perform(
-    db: Engine,
-    settings: Settings,
-    registry: Registry,
-    publisher: Publishes,
-    delivery: Delivery,
-    limit: Limit,
-    *,
-    at_claim: bool,
-) -> Performed:
+def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> Performed:
     """Look at the operation first: whose it is, whether it is done, which definition it needs. `at_claim`: that fault point is to come."""
+    db = runtime.db
     with asking(db) as connection:
         seen = queries.delivery(connection, delivery.operation_id)
         forged = _forged(seen, delivery)
@@ -128,52 +111,36 @@ def _perform(
             return Performed(Verdict.DROPPED, error=forged, forged=True)
     if seen.state in DONE:
         return _not_claimed(db, delivery)
-    saga = registry.by_digest(seen.saga, seen.digest)
+    saga = runtime.registry.by_digest(seen.saga, seen.digest)
     if saga is None:
         return _other_version(db, delivery.operation_id, seen)
     if at_claim:
         faults.reached(Point.BEFORE_CLAIM, seen.saga, seen.step, seen.kind)
-    attempt = attempts.claim(db, _taking(settings, saga.graph, delivery, seen.step, seen.kind))
+    taking = _taking(runtime.settings, saga.graph, delivery, seen.step, seen.kind)
+    attempt = attempts.claim(db, taking)
     if attempt is None:
         return _not_claimed(db, delivery)
     named = (seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item)
     work = Work(*named, seen.tenant, seen.traceparent, seen.checkpoint)
-    return _carry_out(db, settings, publisher, delivery, saga, work, attempt, limit)
+    return _carry_out(runtime, delivery, Claimed(saga, work, attempt))
 
 
-def run_on(
-    db: Engine,
-    settings: Settings,
-    registry: Registry,
-    publisher: Publishes,
-    delivery: Delivery,
-    following: tuple[Attempt, Work],
-    *,
-    limit: Limit,
-) -> Performed:
+def run_on(runtime: Runtime, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
     """Do an operation that the completion before it has claimed (`Performed.following`). Raises: as `perform`.
 
     It is claimed under the job's lock, so no turn came in between; one that comes now finds it running, as after any claim.
     """
     attempt, work = following
-    saga = registry.by_digest(work.saga, work.digest)
+    saga = runtime.registry.by_digest(work.saga, work.digest)
     if saga is None:
         return Performed(Verdict.DROPPED, error="no such definition")
-    return _carry_out(db, settings, publisher, delivery, saga, work, attempt, limit)
+    return _carry_out(runtime, delivery, Claimed(saga, work, attempt))
 
 
-def _carry_out(
-    db: Engine,
-    settings: Settings,
-    publisher: Publishes,
-    delivery: Delivery,
-    saga: Saga[Any],
-    work: Work,
-    attempt: Attempt,
-    limit: Limit,
-) -> Performed:
-    node = saga.graph.by_name[work.step]
+def _carry_out(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> Performed:
+    saga, work, attempt = claimed
     work = replace(work, secrets=saga.secrets_of(work.input))
+    claimed = Claimed(saga, work, attempt)
     keep_hidden(work.secrets)
     about = {
         "operation": f"{work.step}.{work.kind}",
@@ -193,16 +160,12 @@ def _carry_out(
     )
     try:
         kept_out = (
-            _kept_out(db, settings, saga, work, attempt, limit)
-            if locks_first(saga.graph, work.step, work.kind)
-            else None
+            _kept_out(runtime, claimed) if locks_first(saga.graph, work.step, work.kind) else None
         )
         if isinstance(kept_out, Ended):
-            ring(db, publisher, kept_out.plan)
+            ring(runtime.db, runtime.publisher, kept_out.plan)
             return _performed(kept_out, None, bound)
-        outcome = kept_out or run(
-            db, settings, saga, node, work, attempt, node.limits_of(work.kind), limit
-        )
+        outcome = kept_out or run(runtime, saga, work, attempt)
     except LeaseLost as error:
         _note(bound.warning, "lease_lost", error=str(error))
         return Performed(Verdict.DROPPED, error=str(error))
@@ -211,21 +174,21 @@ def _carry_out(
     except (
         BaseException
     ) as error:  # whatever it is, it is put on record: a step must not end its worker
-        outcome = failure(error, work, limit, saga[work.step])
+        outcome = failure(error, work, runtime.limit, saga[work.step])
         with suppress(Exception):
             bound.info("attempt_failed", error=outcome.error, at=came_from(error))
         interrupted = error if isinstance(error, KeyboardInterrupt) else None
-    then = _next(settings, saga.graph, delivery)
+    then = _next(runtime.settings, saga.graph, delivery)
     if (
         then is not None and delivery.rider is not None
     ):  # its claim is part of the transaction that comes now
         faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)
     ended = _recorded(
         outcome,
-        lambda told: _record(db, settings, saga.graph, work, attempt, told, delivery.carried, then),
+        lambda told: _record(runtime, claimed, told, delivery.carried, then),
     )
     faults.reached(Point.AFTER_COMMIT, work.saga, work.step, work.kind)
-    ring(db, publisher, ended.plan)
+    ring(runtime.db, runtime.publisher, ended.plan)
     faults.reached(Point.AFTER_PUBLISH, work.saga, work.step, work.kind)
     if interrupted is not None:
         raise interrupted
@@ -322,32 +285,35 @@ _WHY_SKIPPED = {
 
 
 # --- before the first step -----------------------------------------------------------------------------------------
-def _kept_out(
-    db: Engine, settings: Settings, saga: Saga[Any], work: Work, attempt: Attempt, limit: Limit
-) -> Ended | Failure | None:
+def _kept_out(runtime: Runtime, claimed: Claimed) -> Ended | Failure | None:
     """Take the job's semantic locks. None: it has them, or needs none."""
+    saga, work, attempt = claimed
+    settings = runtime.settings
     try:
-        with limit(saga.graph.by_name[work.step].limits.timeout_s):
+        with runtime.limit(saga.graph.by_name[work.step].limits.timeout_s):
             most, longest = settings.lock_keys, settings.lock_key_chars
             keys = lock_keys(saga, work.step, work.input, work.tenant, most=most, longest=longest)
     except faults.Crashed:
         raise
     except BaseException as error:  # nothing of the step has run
-        return replace(failure(error, work, limit), nothing_happened=True)
-    return _hold(lambda: take_locks(db, settings, attempt, keys, work.tenant)) if keys else None
+        return replace(failure(error, work, runtime.limit), nothing_happened=True)
+    return (
+        _hold(lambda: take_locks(runtime.db, settings, attempt, keys, work.tenant))
+        if keys
+        else None
+    )
 
 
 # --- after it ------------------------------------------------------------------------------------------------------
 def _record(
-    db: Engine,
-    settings: Settings,
-    graph: Graph,
-    work: Work,
-    attempt: Attempt,
+    runtime: Runtime,
+    claimed: Claimed,
     outcome: Any,
     carried: frozenset[str],
     then: Taking | None,
 ) -> Ended:
+    saga, work, attempt = claimed
+    db, settings = runtime.db, runtime.settings
     if isinstance(outcome, Failure):
         return attempts.fail(
             db, settings, attempt, replace(outcome, error=scrub_json(outcome.error, work.secrets))
@@ -362,7 +328,7 @@ def _record(
         }
         return attempts.fail(db, settings, attempt, Failure(FailureReason.UNKNOWN_OUTCOME, error))
     ended = (
-        attempts.complete_forward(db, graph, work.step, attempt, outcome, carried, then)
+        attempts.complete_forward(db, saga.graph, work.step, attempt, outcome, carried, then)
         if work.kind == Kind.ACTION
         else None
     )

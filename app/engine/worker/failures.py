@@ -8,8 +8,6 @@ asked of the exception has an answer for the case that asking fails, and all of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +16,7 @@ from sqlalchemy.exc import StatementError
 from surefoot.app.config import LONGEST_S
 from surefoot.app.engine.jobs.operations import Failure
 from surefoot.app.engine.jobs.retries import Kindred
+from surefoot.app.engine.runtime import Limit
 from surefoot.app.engine.worker.delivery import Work
 from surefoot.app.errors import Unreadable
 from surefoot.app.faults import Crashed
@@ -46,7 +45,6 @@ MAX_TYPE_CHARS = 200
 MEMBERS_TOLD = 3  # of a group of exceptions
 WORDS_S = 5.0  # how long an exception may take to say what it is
 
-Limit = Callable[[float], AbstractContextManager[None]]
 _name_of: Any = type.__dict__["__name__"]  # past whatever a metaclass says
 
 

@@ -12,17 +12,16 @@ from typing import Any
 from sqlalchemy import Engine
 
 from surefoot.app import faults
-from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Work
-from surefoot.app.engine.worker.failures import Limit
 from surefoot.app.engine.worker.handle import StorePort
 from surefoot.app.engine.worker.recovery import Call, call
 from surefoot.app.faults import Point
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
-from surefoot.app.saga.graph import Limits, Node
+from surefoot.app.saga.graph import Node
 from surefoot.app.store import queries
 from surefoot.app.store.session import asking
 from surefoot.app.store.types import AnyRow
@@ -32,18 +31,11 @@ DEADLINE_MARGIN_S = (
 )
 
 
-def run(
-    db: Engine,
-    settings: Settings,
-    saga: Saga[Any],
-    node: Node,
-    work: Work,
-    attempt: Attempt,
-    limits: Limits,
-    limit: Limit,
-) -> Any:
+def run(runtime: Runtime, saga: Saga[Any], work: Work, attempt: Attempt) -> Any:
     """The result as JSON, a NotYet, or a Failure that needs no exception."""
-    port = StorePort(db, settings, attempt, work.secrets)
+    node = saga.graph.by_name[work.step]
+    limits = node.limits_of(work.kind)
+    port = StorePort(runtime.db, runtime.settings, attempt, work.secrets)
     context = Context(
         job_id=work.job_id,
         saga=work.saga,
@@ -58,8 +50,8 @@ def run(
         last_checkpoint=work.checkpoint,
         port=port,
     )
-    results, own = _results(db, node, work)
-    with limit(limits.timeout_s):
+    results, own = _results(runtime.db, node, work)
+    with runtime.limit(limits.timeout_s):
         faults.reached(Point.BEFORE_EFFECT, work.saga, work.step, work.kind)
         with faults.inside(work.saga, work.step, work.kind):
             outcome = call(

@@ -235,7 +235,7 @@ def test_given_a_store_that_does_not_take_the_text_when_recorded_then_without_it
     real: Callable[..., Any] = execute._record
 
     def takes_no_more_than_words(*given: Any) -> Any:
-        outcome = given[5]
+        outcome = given[2]
         if (
             not isinstance(outcome, execute.attempts.Failure)
             or "does not take" not in outcome.error["message"]

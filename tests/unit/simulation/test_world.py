@@ -83,7 +83,7 @@ def test_given_a_worker_frozen_through_the_whole_way_back_then_its_late_result_i
     assert frozen is not None and frozen.at == "effect/done" and not frozen.done
     frozen.frozen = True
     world.people.cancel(job)
-    world.fleet.workers[0].parcel = None  # its heartbeats stop with it
+    world.fleet.workers[0].delivery = None  # its heartbeats stop with it
     assert world.land()
     assert state(world) == "cancelled"
     world.resume(frozen)

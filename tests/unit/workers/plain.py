@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from celery import Celery
 
+from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict
+from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.rules.planner import Message
 from surefoot.app.store.ids import operation_id
 from surefoot.workers.drain import Drain
@@ -45,6 +48,16 @@ def mark(name: str) -> bool:
 
 class PlainTask(StepTask):
     abstract = True
+
+    def loop(self) -> Loop:
+        return PlainLoop(cast(Runtime, None))
+
+
+class PlainLoop(Loop):
+    """The loop of a worker, in which a file of rules answers for the engine."""
+
+    def not_sent(self, operation_ids: Collection[str]) -> None:
+        note(f"unsent {sorted(operation_ids)}")
 
     def carry_out(self, delivery: Delivery) -> Performed:
         rules = home() / "rules.json"

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections.abc import Collection
 from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytest
 from celery import Celery
@@ -13,7 +14,9 @@ from structlog.testing import capture_logs
 
 from surefoot.app.config import settings
 from surefoot.app.delivery.producer import producer_app
+from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict
+from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.ids import new_id
@@ -62,6 +65,7 @@ class Listening:
 def publisher(monkeypatch: pytest.MonkeyPatch) -> Listening:
     listening = Listening()
     monkeypatch.setattr(boot, "publisher", lambda: listening)
+    monkeypatch.setattr(continuation, "registry", lambda: Registry([fork]))
     return listening
 
 
@@ -73,11 +77,29 @@ def app() -> Celery:
     return made
 
 
+class ScriptedLoop(Loop):
+    """The loop of a worker, in which a task answers for the engine."""
+
+    def __init__(self, task: Scripted) -> None:
+        super().__init__(cast(Runtime, None))
+        self._task = task
+
+    def carry_out(self, delivery: Delivery) -> Performed:
+        return self._task.carry_out(delivery)
+
+    def not_sent(self, operation_ids: Collection[str]) -> None:
+        self._task.unsent.append(sorted(operation_ids))
+
+
 class Scripted(StepTask):
     """Answers what it is told to."""
 
     abstract = True
     answer: Any = None
+    unsent: ClassVar[list[list[str]]] = []
+
+    def loop(self) -> Loop:
+        return ScriptedLoop(self)
 
     def event_of_dropped(self) -> tuple[str, dict[str, Any]] | None:
         return REVOKED
@@ -283,12 +305,11 @@ def test_given_a_message_put_back_when_celery_tells_of_it_then_only_a_surprise_h
 
 # --- packs -----------------------------------------------------------------------------------------------------------
 @pytest.fixture
-def packs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def packs(publisher: Listening, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Its saga is known; what is said not to have left is kept."""
     unsent: list[list[str]] = []
     monkeypatch.setattr(continuation, "registry", lambda: Registry([pack]))
-    monkeypatch.setattr(continuation, "not_sent", lambda db, ids: unsent.append(list(ids)))
-    monkeypatch.setattr(boot, "db", lambda: None)
+    monkeypatch.setattr(Scripted, "unsent", unsent)
     return unsent
 
 
@@ -363,7 +384,7 @@ def test_given_a_broker_that_takes_nothing_when_concluded_then_all_that_was_behi
 ) -> None:
     monkeypatch.setattr(publisher, "go_on", lambda *_, **__: False)
     run_pack(Performed(Verdict.COMPLETED))
-    assert sorted(packs[0]) == ["id-b", "id-c"]
+    assert packs == [["id-b", "id-c"]]
 
 
 def test_given_a_member_that_takes_long_when_it_runs_then_those_behind_it_have_left_once(

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from surefoot.app.drill.plan import COPIES, Row, Trick
-from surefoot.app.engine.worker.parcel import Parcel
 from surefoot.app.saga.naming import queue_name, task_name
-from surefoot.app.simulation.broker import SimBroker
+from surefoot.app.testkit.broker import FakeBroker
+from surefoot.app.testkit.delivery import FakeDelivery
 
 
 @dataclass
-class Post(SimBroker):
+class FaultyBroker(FakeBroker):
     """`held`: what comes when nothing else does; `kept`: what comes again after the job has landed; `left`: what lies in queues
     that nobody consumes (`nobody_at`); `tricked`: it was done."""
 
     trick: Trick | None = None
     target: str = ""
-    held: list[Parcel] = field(default_factory=list)
-    kept: list[Parcel] = field(default_factory=list)
-    left: list[Parcel] = field(default_factory=list)
+    held: list[FakeDelivery] = field(default_factory=list)
+    kept: list[FakeDelivery] = field(default_factory=list)
+    left: list[FakeDelivery] = field(default_factory=list)
     nobody_at: frozenset[str] = frozenset()
     tricked: bool = False
 
@@ -29,38 +29,38 @@ class Post(SimBroker):
         self.trick, self.tricked = row.trick, False
         self.target = task_name(saga, row.step, row.kind) if row.operation else ""
         self.nobody_at = frozenset()
-        for parcels in (self.waiting, self.old, self.held, self.kept, self.left):
-            parcels.clear()
+        for deliveries in (self.waiting, self.old, self.held, self.kept, self.left):
+            deliveries.clear()
 
-    def send(self, parcel: Parcel) -> None:
-        if parcel.message.queue in self.nobody_at:
-            self.left.append(parcel)
+    def send(self, delivery: FakeDelivery) -> None:
+        if delivery.message.queue in self.nobody_at:
+            self.left.append(delivery)
             self.tricked = True
             return
-        if self.tricked or parcel.message.task != self.target:
-            self.waiting.append(parcel)
+        if self.tricked or delivery.message.task != self.target:
+            self.waiting.append(delivery)
             return
         match self.trick:
             case Trick.DUPLICATE:
-                self.waiting += [parcel] * COPIES
+                self.waiting += [delivery] * COPIES
             case Trick.LATE:
-                self.waiting.append(parcel)
-                self.kept.append(parcel)
+                self.waiting.append(delivery)
+                self.kept.append(delivery)
             case Trick.EARLY:
-                self.held.append(parcel)
+                self.held.append(delivery)
             case Trick.LOST:
                 pass
             case _:
-                self.waiting.append(parcel)
+                self.waiting.append(delivery)
                 return
         self.tricked = True
 
-    def send_back(self, parcel: Parcel) -> None:
+    def send_back(self, delivery: FakeDelivery) -> None:
         """A worker gave it back, or died with it."""
-        (self.left if parcel.message.queue in self.nobody_at else self.waiting).append(parcel)
+        (self.left if delivery.message.queue in self.nobody_at else self.waiting).append(delivery)
 
     def depth(self, queues: Sequence[str]) -> dict[str, int]:
-        left = [parcel.message.queue for parcel in self.left]
+        left = [delivery.message.queue for delivery in self.left]
         return {queue: count + left.count(queue) for queue, count in super().depth(queues).items()}
 
     def flush(self) -> None:
@@ -71,8 +71,8 @@ class Post(SimBroker):
         """Nobody consumes the queues of this lane from now on."""
         self.nobody_at = frozenset(queue_name(lane, kind) for kind in ("action", "undo"))
         waiting, self.waiting = self.waiting, []
-        for parcel in waiting:
-            self.send_back(parcel)
+        for delivery in waiting:
+            self.send_back(delivery)
         self.tricked = self.tricked or bool(self.left)
 
     def come(self) -> None:
