@@ -10,23 +10,29 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
-import structlog
-from hypothesis import HealthCheck, settings
 
 from surefoot.app.environment import FAMOUS
-from surefoot.app.errors import SettingsError
-from surefoot.app.supervisor import redis_server as redis_binary
 from tests.support import in_memory
-from tests.support import rabbitmq_server as rabbitmq_binary
-from tests.support.postgres_server import PostgresServer, find_binaries
-from tests.support.rabbitmq_server import RabbitMQServer
-from tests.support.redis_server import RedisServer
 
-S = TypeVar("S", PostgresServer, RedisServer)
+if TYPE_CHECKING:  # a test of a rule loads no server and no database library: it runs in a second
+    from tests.support.postgres_server import PostgresServer
+    from tests.support.rabbitmq_server import RabbitMQServer
+    from tests.support.redis_server import RedisServer
+
+S = TypeVar("S", "PostgresServer", "RedisServer")
+NOT_FAST = ("tests/integration", "tests/crash", "tests/unit/simulation", "tests/unit/drill")
+SERVERS = {
+    "postgres_server",
+    "own_postgres",
+    "redis_executable",
+    "rabbitmq_server",
+    "shared_rabbitmq",
+}
 OURS = ("SUREFOOT_", *FAMOUS.values())
 for _name in [name for name in os.environ if name.startswith(OURS)]:
     del os.environ[_name]  # what a developer's shell says must not decide how a test ends
@@ -35,31 +41,66 @@ os.environ.pop(
 )  # tests start hundreds of processes: one compiles our modules for all
 in_memory.use()
 
-# How long an example takes says something about the machine only.
-settings.register_profile(
-    "surefoot", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("surefoot")
+
+def pytest_pycollect_makemodule(module_path: Path) -> None:
+    """Set Hypothesis up before the first file that uses it. How long an example takes says something about the machine only."""
+    if b"thesis" in module_path.read_bytes():  # hypothesis, schemathesis
+        _set_hypothesis_up()
+
+
+@cache
+def _set_hypothesis_up() -> None:
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "surefoot", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("surefoot")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="also run the tests marked long")
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help="leave out PostgreSQL, servers, processes, drills and simulations, and what is marked slow",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without --all the long tests are left out: not skipped, for a skip is something that could not be had.
+    """Leave out what was not asked for: not skipped, for a skip is something that could not be had."""
+    left_out = [item for item in items if _is_left_out(config, item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+    if hasattr(config, "workerinput"):
+        from tests.support.distribution import longest_first
 
-    With it, the one that takes minutes begins first: at the end nobody waits for it alone.
-    """
-    if config.getoption("--all"):
-        items.sort(
-            key=lambda item: "first" not in getattr(item.get_closest_marker("long"), "args", ())
-        )
-        return
-    long = [item for item in items if item.get_closest_marker("long")]
-    if long:
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        longest_first(items)
+
+
+def _is_left_out(config: pytest.Config, item: pytest.Item) -> bool:
+    if config.getoption("--fast"):
+        return _is_slow(item)
+    return not config.getoption("--all") and item.get_closest_marker("long") is not None
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    """Whether `--fast` leaves a test out."""
+    if any(item.get_closest_marker(name) for name in ("long", "slow")):
+        return True
+    if item.nodeid.startswith(NOT_FAST) or SERVERS.intersection(getattr(item, "fixturenames", ())):
+        return True
+    values = getattr(getattr(item, "callspec", None), "params", {}).values()
+    return any(str(value).startswith("postgresql") for value in values)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    from tests.support.distribution import InUnits
+
+    return InUnits(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +109,8 @@ def _settings_are_read_anew() -> Iterator[None]:
     _forget_settings()
     yield
     _forget_settings()
-    structlog.reset_defaults()
+    if structlog := sys.modules.get("structlog"):
+        structlog.reset_defaults()
 
 
 def _forget_settings() -> None:
@@ -94,23 +136,32 @@ def _running(server: S) -> Iterator[S]:
 @pytest.fixture(scope="session")
 def redis_executable() -> str:
     """The path of a Redis server's binary."""
+    from surefoot.app.errors import SettingsError
+    from surefoot.app.supervisor import redis_server
+
     try:
-        return redis_binary.find()
+        return redis_server.find()
     except SettingsError as error:
         _cannot_be_had(error.message)
+
+
+def _redis(executable: str, directory: Path) -> Iterator[RedisServer]:
+    from tests.support.redis_server import RedisServer
+
+    yield from _running(RedisServer(executable, directory))
 
 
 @pytest.fixture(scope="session")
 def redis_url(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Redis that all tests of this process share: leave it running, and name your keys apart or flush first."""
-    for server in _running(RedisServer(redis_executable, tmp_path_factory.mktemp("redis"))):
+    for server in _redis(redis_executable, tmp_path_factory.mktemp("redis")):
         yield server.url
 
 
 @pytest.fixture
 def redis_server(redis_executable: str, tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of this test's own, started, to be stopped, frozen and emptied at will."""
-    yield from _running(RedisServer(redis_executable, tmp_path / "redis"))
+    yield from _redis(redis_executable, tmp_path / "redis")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +169,7 @@ def module_redis(
     redis_executable: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RedisServer]:
     """A Redis that the tests of a module share, started: none of them stops, freezes or empties it."""
-    yield from _running(RedisServer(redis_executable, tmp_path_factory.mktemp("redis")))
+    yield from _redis(redis_executable, tmp_path_factory.mktemp("redis"))
 
 
 NO_POSTGRES = (
@@ -128,10 +179,12 @@ NO_POSTGRES = (
 
 # --- RabbitMQ --------------------------------------------------------------------------------------------------
 def _rabbitmq() -> Iterator[RabbitMQServer]:
-    scripts = rabbitmq_binary.find() or _cannot_be_had(
+    from tests.support import rabbitmq_server as rabbitmq
+
+    scripts = rabbitmq.find() or _cannot_be_had(
         "no RabbitMQ found: `sudo apt-get install -y rabbitmq-server`"
     )
-    server = RabbitMQServer(scripts)
+    server = rabbitmq.RabbitMQServer(scripts)
     try:
         yield server.start()
     finally:
@@ -157,14 +210,17 @@ def rabbitmq_url(rabbitmq_server: RabbitMQServer) -> str:
 
 
 # --- databases -------------------------------------------------------------------------------------------------
-def _postgres_binaries() -> Path:
-    return find_binaries() or _cannot_be_had(NO_POSTGRES)
+def _postgres() -> Iterator[PostgresServer]:
+    from tests.support import postgres_server as postgresql
+
+    binaries = postgresql.find_binaries() or _cannot_be_had(NO_POSTGRES)
+    yield from _running(postgresql.PostgresServer(binaries))
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The PostgreSQL that all tests of this process share."""
-    yield from _running(PostgresServer(_postgres_binaries()))
+    yield from _postgres()
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +232,7 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL of this test's own, started, to be halted at will."""
-    yield from _running(PostgresServer(_postgres_binaries()))
+    yield from _postgres()
 
 
 @pytest.fixture

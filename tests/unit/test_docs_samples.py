@@ -20,6 +20,8 @@ from surefoot.app.saga.lint import mistakes
 from surefoot.app.saga.lint_warnings import advice
 from tests.support.documents import DOCS, ROOT, name_of, pages
 
+pytestmark = pytest.mark.slow
+
 WRITING = DOCS / "writing-a-saga.md"
 TESTING = DOCS / "testing.md"
 _SAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -14,6 +14,8 @@ from surefoot.app.errors import SettingsError
 from surefoot.app.store.session import open_engine
 from tests.support.hostile import HOSTILE
 
+pytestmark = pytest.mark.slow
+
 
 def test_given_what_libraries_obey_when_a_process_is_started_then_it_is_gone_and_the_rest_is_there() -> (
     None

@@ -20,6 +20,8 @@ from surefoot.app.saga.policies import Retry
 from tests.support.waiting import wait_until
 from tests.support.world import Participant, Thing, World, after_effect, diamond
 
+pytestmark = pytest.mark.slow
+
 FIVE = Retry(limit=5)  # so that attempts run out, and not an hour
 LOST_MOST = 6  # messages of a job: each is rung again after twice the time, and a broker that loses all of them ends nothing
 

@@ -27,6 +27,8 @@ from tests.support.planted_statements import PLANTED, planted
 from tests.support.postgres_server import PostgresServer
 from tests.support.world import Participant, World, diamond
 
+pytestmark = pytest.mark.slow
+
 Failed = pytest.fail.Exception  # of `pytest.raises`
 Check = Callable[..., None]
 

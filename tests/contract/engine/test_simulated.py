@@ -31,6 +31,8 @@ from surefoot.app.store.tables import (
 from tests.support.planted_statements import planted
 from tests.support.postgres_server import PostgresServer
 
+pytestmark = pytest.mark.slow
+
 TABLES = (
     *(jobs, operations, history, dead_letters, idempotency_keys),
     *(job_tags, locks, lock_waiters, workers, reconciliations),

@@ -22,6 +22,8 @@ from surefoot.workers.sagas.order_choreographed.events import Message
 from surefoot.workers.sagas.order_choreographed.services import SERVICES, orders
 from tests.support.choreography import BY_NAME, Bank, Street
 
+pytestmark = pytest.mark.slow
+
 STEPS = 20  # for each order
 PEACE_ROUNDS = 80
 MAX_DEPTH = 2

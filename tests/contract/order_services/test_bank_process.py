@@ -20,6 +20,8 @@ from surefoot.workers.sagas.order.services.bank_client import BankUnclear
 from tests.support.files import said_in
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 START = "from surefoot.workers.sagas.order.command_line import bank; bank([])"
 
 

@@ -13,6 +13,8 @@ from surefoot.app.errors import SettingsError
 from surefoot.workers.sagas.order.services import inventory
 from surefoot.workers.sagas.order.settings import BankUnknown, order_settings
 
+pytestmark = pytest.mark.slow
+
 BEGIN = (
     "from surefoot.workers.sagas.order.services import inventory; print(inventory.seed_if_empty())"
 )

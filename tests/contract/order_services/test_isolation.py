@@ -33,6 +33,7 @@ ASKED = {
 MORE = {"order_ref": "A-17", "more": 1, "amount_cents": 250, "card": "tok_ok"}
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("bank"),
     pytest.mark.parametrize("services", ["sqlite"], indirect=True),
 ]

@@ -22,6 +22,8 @@ from tests.contract.engine.test_any_graph import build
 from tests.contract.views.shop import Shop
 from tests.support.world import Participant, World
 
+pytestmark = pytest.mark.slow
+
 SWEEPS_OWN = ("unsent", "turn", "sent", "queue_by", "leased", "boot", "due", "stranded")
 
 

@@ -27,6 +27,8 @@ from tests.support.commands import leaves
 from tests.support.leaky_saga import CANARY, GIVEN, PIN, SECRETS, WORD, leaky
 from tests.support.world import World
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 READS = ("list", "show", "why", "history", "watch")  # the last word of a command that reads
 

@@ -18,6 +18,8 @@ from surefoot.app.errors import SettingsError
 from surefoot.workers.sagas.order.settings import OrderSettings, order_settings
 from surefoot.workers.sagas.order_choreographed.settings import EventSettings, event_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "told",

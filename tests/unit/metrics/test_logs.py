@@ -13,6 +13,8 @@ import pytest
 from surefoot.app.logs import hidden, without_secrets
 from surefoot.app.secrecy import keep_hidden
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 TALK = """
 import logging, structlog

@@ -18,6 +18,8 @@ from surefoot.app.supervisor.home import tighten
 from surefoot.app.supervisor.leash import leashed
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 NOT_SECRET = {
     "HOME": "/x",
     "SUREFOOT_HOME": "/y",

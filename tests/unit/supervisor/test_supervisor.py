@@ -22,6 +22,8 @@ from tests.support.files import lines_of
 from tests.support.processes import lives
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

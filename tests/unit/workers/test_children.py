@@ -6,9 +6,12 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
 from surefoot.workers.children import kill_child
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

@@ -24,6 +24,8 @@ from surefoot.workers.children import end_what_it_started
 from surefoot.workers.time_limits import limit
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
