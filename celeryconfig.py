@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from surefoot.app.config import settings
 from surefoot.app.delivery import amqp
+from surefoot.app.delivery.queues import on_broker
 
 _settings = settings()
 
@@ -31,6 +32,11 @@ _redis_options = {
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
     "unacked_restore_limit": 1000,
+    # One Redis may serve another Celery, too. Messages that a worker holds lie in a table of all workers, each of which
+    # puts back what is older than *its* visibility timeout: so ours have tables of their own.
+    "unacked_key": on_broker("unacked"),
+    "unacked_index_key": on_broker("unacked_index"),
+    "unacked_mutex_key": on_broker("unacked_mutex"),
     # Undo queues are always asked first, lanes among themselves in turn: money back never waits behind new orders.
     "queue_order_strategy": "surefoot.app.delivery.queues:UndoFirst",
     # Celery priorities are not used, so each queue is one Redis key instead of four. The same on both sides.
@@ -56,7 +62,9 @@ task_create_missing_queues = True  # a producer knows no lane; a message names i
 task_create_missing_queue_type = (
     "quorum" if amqp.is_amqp(broker_url) else "classic"
 )  # on RabbitMQ only (`surefoot.app.delivery.amqp`)
-task_default_queue = "surefoot"  # where a message without a queue would go: nobody consumes it, and nothing of ours sends one
+task_default_queue = on_broker(
+    "unrouted"
+)  # where a message without a queue would go: nobody consumes it, and nothing of ours sends one
 task_inherit_parent_priority = False
 
 # --- results: none ---------------------------------------------------------------------------------------------
@@ -110,6 +118,12 @@ worker_lost_wait = 2.0  # seconds until a dead child's message is put back; 10 b
 # Celery's own soft shutdown sleeps inside a signal handler: acks stand still and it never ends early. Ours is
 # `surefoot.workers.drain`; `surefoot` also sets REMAP_SIGTERM=SIGQUIT, so that children ignore a SIGTERM to the whole group.
 worker_soft_shutdown_timeout = 0.0
+
+# Events and remote control go among processes of ours: another Celery's Flower does not list our workers, and its
+# commands do not reach them.
+event_exchange = on_broker("events")
+event_queue_prefix = on_broker("events")
+control_exchange = on_broker("control")
 
 # --- being watched ---------------------------------------------------------------------------------------------
 worker_send_task_events = True  # Flower shows nothing without

@@ -8,6 +8,7 @@ refused in one sentence that names it.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -29,6 +30,7 @@ STORE_KINDS = ("postgresql", "postgres", "sqlite")
 STORE_DRIVERS = ("", "psycopg", "pysqlite")
 SECRET_CHARACTERS = 16
 WEB_PORT = 8000
+QUEUE_PREFIX_CHARS = 64
 S = TypeVar("S", bound=BaseSettings)
 
 # The most of anything: above it a database cannot reckon with a time, or keep a number (and no nan, no infinity).
@@ -70,6 +72,7 @@ class Settings(OurSettings):
     home: Path = Path("var")
     database_url: str = ""
     broker_url: str = ""
+    queue_prefix: str = "surefoot."  # what all our names on the broker begin with
     host: str = "127.0.0.1"
     port: int | None = Field(None, ge=1, le=65535)
     # the address that browsers use, other hosts that requests may name, proxies whose
@@ -255,6 +258,17 @@ class Settings(OurSettings):
         database = parts_of(value).path.strip("/")
         if value.startswith(("redis://", "rediss://")) and database and not database.isdecimal():
             raise ValueError(f"a database of Redis has a number, such as /0, not {database!r}")
+        return value
+
+    @field_validator("queue_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        fits = re.fullmatch(rf"[A-Za-z0-9._-]{{1,{QUEUE_PREFIX_CHARS}}}", value, re.ASCII)
+        if not fits or value.startswith("amq."):
+            raise ValueError(
+                f"must be 1 to {QUEUE_PREFIX_CHARS} letters, digits, dots, dashes and underscores,"
+                f" and not begin with amq., which RabbitMQ keeps for itself; not {value!r}"
+            )
         return value
 
     @field_validator("database_url")

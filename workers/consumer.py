@@ -17,6 +17,7 @@ from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
 
 from surefoot.app.config import settings
+from surefoot.app.delivery.queues import of_lane
 from surefoot.app.engine.worker import quarantine
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.workers import boot
@@ -197,7 +198,7 @@ def size_of(message: Any) -> int:
 
 def queue_of(message: Any) -> str:
     info = message.delivery_info if isinstance(message.delivery_info, Mapping) else {}
-    return presentable(info.get("routing_key") or "", 200)
+    return presentable(of_lane(str(info.get("routing_key") or "")), 200)
 
 
 def headers_of(message: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from celery.worker import state
 from celery.worker.components import Pool
 
 from surefoot.app.config import settings
+from surefoot.app.delivery.queues import of_lane
 from surefoot.app.engine.worker import leases
 from surefoot.app.engine.worker.leases import AtWork
 from surefoot.app.store import catalogue
@@ -121,7 +122,9 @@ class Keeper(bootsteps.StartStopStep):
         if consumer is not None:
             self._connected = True
             queues = [
-                queue.name for queue in list(consumer.queues) if consumer.consuming_from(queue)
+                of_lane(queue.name)
+                for queue in list(consumer.queues)
+                if consumer.consuming_from(queue)
             ]
         else:
             queues = []

@@ -18,6 +18,7 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from surefoot.app import logs
 from surefoot.app.config import settings
+from surefoot.app.delivery.queues import of_lane
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker import quarantine
 from surefoot.app.engine.worker.delivery import Performed, Verdict
@@ -150,7 +151,7 @@ class StepTask(Task):
             "root_id": request.root_id,
             "origin": getattr(request, "origin", None),
         }
-        queue = str((request.delivery_info or {}).get("routing_key") or "")
+        queue = of_lane(str((request.delivery_info or {}).get("routing_key") or ""))
         log.warning("message.quarantined", reason=reason, queue=queue)
         try:
             quarantine.keep(

@@ -1,8 +1,9 @@
 """What the engine asks a broker besides taking messages: are you there, how deep is a lane, do you remember us?
 
 The marker is a key we put there, on RabbitMQ a queue. When it is gone the broker has lost everything (a flush, a restart without its
-file), so every queued operation has to be rung again. Each question is bounded by a time-out and raises only
-`BrokerUnavailable`.
+file), or our queues have another prefix now; either way every queued operation has to be rung again.
+Queues are named by their lanes here: the prefix is put on in this module. Each question is bounded by a time-out and
+raises only `BrokerUnavailable`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from amqp import exceptions as amqp_errors
 
 from surefoot.app.delivery import amqp
 from surefoot.app.delivery.connection import Connection
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.errors import BrokerUnavailable, SettingsError
 
 T = TypeVar("T")
-MARKER_KEY = "surefoot:marker"
+MARKER = "marker"  # with the prefix of our queues: another prefix has its own
 DEFAULT_TIMEOUT_S = 1.0
 
 
@@ -74,7 +76,7 @@ class RedisProbe:
         def question() -> list[int]:
             with self._client.pipeline(transaction=False) as pipe:
                 for queue in queues:
-                    pipe.llen(queue)
+                    pipe.llen(on_broker(queue))
                 return list(pipe.execute())
 
         return dict(zip(queues, self._ask(question), strict=True)) if queues else {}
@@ -92,7 +94,7 @@ class RedisProbe:
 
     def _marker_and_server(self) -> tuple[Any, Any]:
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.get(MARKER_KEY)
+            pipe.get(on_broker(MARKER))
             pipe.info("server")
             found, about = pipe.execute(raise_on_error=False)
         if isinstance(found, Exception):
@@ -102,7 +104,7 @@ class RedisProbe:
         ) else None  # a Redis may allow us no INFO
 
     def set_marker(self, value: str) -> None:
-        self._ask(lambda: self._client.set(MARKER_KEY, value))
+        self._ask(lambda: self._client.set(on_broker(MARKER), value))
 
     def close(self) -> None:
         self._client.close()
@@ -135,16 +137,21 @@ class AmqpProbe:
             return False
 
     def depth(self, queues: Sequence[str]) -> dict[str, int]:
-        return {queue: self._ask(partial(_waiting, queue)) or 0 for queue in queues}
+        return {queue: self._ask(partial(_waiting, on_broker(queue))) or 0 for queue in queues}
+
+    def consumers(self, queue: str) -> int:
+        """How many consumers this queue has, ours and others."""
+        return self._ask(partial(_consumers, on_broker(queue)))
 
     def marker(self) -> str | None:
-        return None if self._ask(partial(_waiting, MARKER_KEY)) is None else MARKER_KEY
+        name = on_broker(MARKER)
+        return None if self._ask(partial(_waiting, name)) is None else name
 
     def set_marker(self, value: str) -> None:
         arguments = {"x-queue-type": "quorum"}  # it goes where the messages go
         self._ask(
             lambda channel: channel.queue_declare(
-                MARKER_KEY, durable=True, auto_delete=False, arguments=arguments
+                on_broker(MARKER), durable=True, auto_delete=False, arguments=arguments
             )
         )
 
@@ -159,6 +166,13 @@ def _waiting(queue: str, channel: Any) -> int | None:
         return int(channel.queue_declare(queue, passive=True).message_count)
     except amqp_errors.NotFound:
         return None
+
+
+def _consumers(queue: str, channel: Any) -> int:
+    try:
+        return int(channel.queue_declare(queue, passive=True).consumer_count)
+    except amqp_errors.NotFound:
+        return 0
 
 
 def redis_url(url: str) -> str:

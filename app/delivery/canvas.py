@@ -13,6 +13,7 @@ from celery import Celery, chain, chord
 from celery.canvas import Signature, maybe_signature
 
 from surefoot.app.config import settings
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.rules.planner import Chain, Chord, Message, Plan
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.app.store.views.names import short_name
@@ -24,7 +25,7 @@ def signature(app: Celery, message: Message) -> Signature:
         message.task,
         args=(message.job_id, message.item),
         immutable=True,
-        queue=message.queue,
+        queue=on_broker(message.queue),
         task_id=message.operation_id,
         root_id=message.job_id,
         argsrepr=_shown(message),

@@ -16,6 +16,7 @@ from kombu.messaging import Producer
 from surefoot.app.delivery import amqp
 from surefoot.app.delivery.connection import Connection
 from surefoot.app.delivery.producer import producer_app
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.errors import BrokerUnavailable
 from surefoot.app.saga.naming import DEAD_LANE
 
@@ -31,6 +32,7 @@ class DeadLane:
 
     def __init__(self, url: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._lock = threading.Lock()
+        self._name = on_broker(DEAD_LANE)
         if amqp.is_amqp(url):
             options = amqp.transport_options(
                 timeout_s, confirm=False
@@ -38,13 +40,13 @@ class DeadLane:
             self._connection: Any = Connection(
                 url, connect_timeout=timeout_s, transport_options=options
             )  # type: ignore[no-untyped-call]
-            self._queue: Any = amqp.queue(DEAD_LANE)
+            self._queue: Any = amqp.queue(self._name)
         else:
             self._connection = producer_app(url, "relay").connection_for_write()
             self._queue = Queue(
-                DEAD_LANE,
-                Exchange(DEAD_LANE, type="direct"),  # type: ignore[no-untyped-call]
-                routing_key=DEAD_LANE,
+                self._name,
+                Exchange(self._name, type="direct"),  # type: ignore[no-untyped-call]
+                routing_key=self._name,
             )
 
     def depth(self) -> int:
@@ -75,7 +77,7 @@ class DeadLane:
         for body in (
             bodies
         ):  # by the exchange that every broker has: no binding of ours that it could forget
-            producer.publish(body, exchange="", routing_key=DEAD_LANE, retry=False)  # type: ignore[no-untyped-call]
+            producer.publish(body, exchange="", routing_key=self._name, retry=False)  # type: ignore[no-untyped-call]
 
     def _ask(self, work: Callable[[Any], T]) -> T:
         with self._lock:

@@ -18,6 +18,7 @@ from amqp import exceptions as amqp_errors
 from surefoot.app.delivery import amqp
 from surefoot.app.delivery.broker import redis_url
 from surefoot.app.delivery.connection import Connection
+from surefoot.app.delivery.queues import on_broker
 
 KEPT_MS = 1000  # a key that could not be deleted
 # They answer, whatever family redis-py counts them to.
@@ -57,7 +58,7 @@ def _to_redis(url: str, patience_s: float) -> None:
     client = redis.Redis.from_url(
         redis_url(url), **wait, retry=None, protocol=2
     )  # version 3 words a missing password as a riddle
-    key = f"surefoot:doctor:{uuid4().hex}"
+    key = on_broker(f"doctor.{uuid4().hex}")
     connected = False
     try:
         client.ping()
@@ -92,7 +93,7 @@ def _to_rabbitmq(url: str, patience_s: float) -> None:
             2
         ):  # under an alarm RabbitMQ still takes a connection's first message, and then reads no more of it
             channel.basic_publish(
-                Message(""), routing_key=f"surefoot.doctor.{uuid4().hex}", timeout=patience_s
+                Message(""), routing_key=on_broker(f"doctor.{uuid4().hex}"), timeout=patience_s
             )
         connection.release()
     except (

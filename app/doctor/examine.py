@@ -8,7 +8,16 @@ from functools import partial
 from sqlalchemy import Engine
 
 from surefoot.app.config import Settings
-from surefoot.app.doctor import broker, celery_settings, events, fleet, jobs, machine, store
+from surefoot.app.doctor import (
+    broker,
+    celery_settings,
+    events,
+    fleet,
+    jobs,
+    machine,
+    neighbours,
+    store,
+)
 from surefoot.app.doctor.findings import Finding, fail, ok
 from surefoot.app.doctor.told import told
 from surefoot.app.errors import SettingsError, StoreUnavailable
@@ -65,7 +74,7 @@ def _of_store(settings: Settings, db: Engine, every_job: bool) -> Iterator[Findi
         fleet.versions,
         fleet.unreadable,
     )
-    questions += (fleet.definitions, fleet.time_outs, fleet.relay)  # type: ignore[assignment]
+    questions += (fleet.definitions, fleet.time_outs, fleet.relay, neighbours.neighbours_on_broker)  # type: ignore[assignment]
     questions += (
         partial(jobs.invariants, every_job=every_job),
         jobs.left_behind,

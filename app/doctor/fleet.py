@@ -76,7 +76,7 @@ def workers(settings: Settings, db: Engine) -> Iterator[Finding]:
             "use PostgreSQL (DATABASE_URL) for several machines",
         )
     served = {lane for worker in live for lane in worker.lanes}
-    missing = sorted({lane for graph in graphs for lane in _lanes_of(graph)} - served)
+    missing = sorted({lane for graph in graphs for lane in lanes_of(graph)} - served)
     for lane in missing if live else []:
         ready = [row for name, row in waiting.items() if name.removesuffix(".undo") == lane]
         fix = f"surefoot worker --lanes {lane}"
@@ -180,7 +180,7 @@ def time_outs(settings: Settings, db: Engine) -> Iterator[Finding]:
         known = stats.graphs_of(
             connection, [digest for worker in live for digest in worker.digests]
         )
-    lanes_by_digest = {digest: _lanes_of(Graph.from_json(graph)) for digest, graph in known.items()}
+    lanes_by_digest = {digest: lanes_of(Graph.from_json(graph)) for digest, graph in known.items()}
     wrong = 0
     for graph in graphs:
         for task, lane, limits in _operations_of(graph):
@@ -244,7 +244,8 @@ def _visibility_s(settings: Settings, worker: Any, lanes_by_digest: dict[str, se
     return VISIBILITY_FACTOR * longest + VISIBILITY_SLACK_S
 
 
-def _lanes_of(graph: Graph) -> set[str]:
+def lanes_of(graph: Graph) -> set[str]:
+    """The lanes of its steps and undos."""
     return {lane for _, lane, _ in _operations_of(graph)}
 
 

@@ -64,7 +64,7 @@ USERS: Mapping[str, Rights] = MappingProxyType(
         "relay": Rights(("*",), _commands(CONNECTION, PUBLISH, "lrange rpush ltrim info")),
         "worker": Rights(("*",), _commands(CONNECTION, PUBLISH, LISTEN, HOLD, "rpush")),
         "services": Rights(
-            ("order.events/*",), _commands(CONNECTION, PUBLISH, LISTEN, HOLD, "rpush")
+            ("*order.events/*",), _commands(CONNECTION, PUBLISH, LISTEN, HOLD, "rpush")
         ),
         # it reads its own queues and the depth of lanes; to put a message anywhere it has no
         # command

@@ -235,6 +235,7 @@ def shared(settings: Settings, broker_url: str, bank_url: str) -> dict[str, str]
         "SUREFOOT_DATABASE_URL": settings.store_url,
         BROKER_URL: broker_url,
         "SUREFOOT_BANK_URL": bank_url,
+        "SUREFOOT_QUEUE_PREFIX": settings.queue_prefix,
     }
     return {name: value for name, value in urls.items() if value}
 

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.rules.planner import Chain, Chord
 from surefoot.app.store.ids import new_id
 from tests.support.publishing import patient
@@ -64,7 +65,7 @@ def ended(worker: WorkerProcess, job: str) -> str:
 
 def at_rest(broker: RedisServer) -> bool:
     with broker.client() as client:
-        return client.llen("lane") == 0 and client.hlen("unacked") == 0
+        return client.llen(on_broker("lane")) == 0 and client.hlen(on_broker("unacked")) == 0
 
 
 def chord_keys(client: redis.Redis) -> list[str]:

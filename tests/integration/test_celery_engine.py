@@ -21,6 +21,7 @@ from surefoot.app.config import Settings
 from surefoot.app.delivery.broker import probe
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.engine.invariants import violations
 from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.submit import Submission, submit
@@ -319,7 +320,9 @@ def test_given_a_step_longer_than_its_lease_when_its_message_comes_again_and_aga
         running.sweeper.run_once()
         with on_redis(running).server.client() as client:
             wait_until(
-                lambda: client.hlen("unacked") <= 1 and not client.llen("west"),
+                lambda: (
+                    client.hlen(on_broker("unacked")) <= 1 and not client.llen(on_broker("west"))
+                ),
                 what="the copy to be answered at once",
             )
     running.land(job, "completed")

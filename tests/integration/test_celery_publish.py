@@ -9,6 +9,7 @@ import pytest
 from surefoot.app.delivery.broker import depth, marker, ping, probe, set_marker
 from surefoot.app.delivery.producer import SOCKET_S, Profile, producer_app
 from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.errors import BrokerUnavailable
 from tests.support.publishing import patient, plan, timed
 from tests.support.redis_server import RedisServer
@@ -36,7 +37,7 @@ def test_given_redis_when_a_plan_is_published_then_only_what_leaves_now_is_there
 ) -> None:
     assert patient(redis_server.url).publish(plan())
     with redis_server.client() as client:
-        assert client.llen("lane") == 3
+        assert client.llen(on_broker("lane")) == 3
         keys = {key.decode() for key in client.keys("*")}  # type: ignore[union-attr]
     assert not {key for key in keys if "chord" in key or "meta" in key}
     assert depth(redis_server.url, ["lane", "other"]) == {"lane": 3, "other": 0}

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from surefoot.app.config import Settings
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
@@ -169,7 +170,7 @@ def frozen_without_a_lock(pid: int, folder: Path) -> None:
 
 def waiting(redis_server: RedisServer, queue: str = "east") -> int:
     with redis_server.client() as client:
-        return int(client.llen(queue))  # type: ignore[arg-type]
+        return int(client.llen(on_broker(queue)))  # type: ignore[arg-type]
 
 
 def test_given_job_that_nobody_rang_when_a_relay_is_active_then_its_message_leaves(

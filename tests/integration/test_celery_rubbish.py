@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.rules.planner import Chain
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import open_engine
@@ -56,7 +57,7 @@ def good(step: str = "a") -> Envelope:
             "priority": 0,
             "body_encoding": "base64",
             "delivery_tag": new_id(),
-            "delivery_info": {"exchange": "", "routing_key": QUEUE},
+            "delivery_info": {"exchange": "", "routing_key": on_broker(QUEUE)},
         },
     }
 
@@ -187,12 +188,12 @@ def test_given_rubbish_in_a_row_when_consumed_then_all_of_it_is_in_quarantine_an
     before, pid, children = kept(store), worker.pid, worker.children
     with module_redis.client() as client:
         for envelope in RUBBISH.values():
-            client.lpush(QUEUE, json.dumps(envelope))
+            client.lpush(on_broker(QUEUE), json.dumps(envelope))
         run_one(module_redis, worker)
         wait_until(
             lambda: kept(store) >= before + len(RUBBISH), what="every one of them in quarantine"
         )
-        wait_until(lambda: client.hlen("unacked") == 0, what="everything acknowledged")
+        wait_until(lambda: client.hlen(on_broker("unacked")) == 0, what="everything acknowledged")
     rows = quarantined(store)
     assert len(rows) == before + len(RUBBISH)
     assert all(row["reason"] and row["queue"] == QUEUE for row in rows)
@@ -205,7 +206,7 @@ def test_given_what_is_no_envelope_when_consumed_then_the_worker_goes_on(
 ) -> None:
     before, pid = kept(store), worker.pid
     with module_redis.client() as client:
-        client.lpush(QUEUE, *WRECKED)
+        client.lpush(on_broker(QUEUE), *WRECKED)
     run_one(module_redis, worker)
     wait_until(lambda: kept(store) >= before + len(WRECKED), what="all of it in quarantine")
     assert worker.pid == pid
@@ -218,7 +219,7 @@ def test_given_step_of_another_version_of_the_code_when_consumed_then_the_engine
 ) -> None:
     before = kept(store)
     with module_redis.client() as client:
-        client.lpush(QUEUE, json.dumps(with_headers(task="plain.not_here_yet")))
+        client.lpush(on_broker(QUEUE), json.dumps(with_headers(task="plain.not_here_yet")))
     wait_until(lambda: worker.ended("not_here_yet"), what="the message to reach the engine")
     assert kept(store) == before
 
@@ -231,13 +232,13 @@ def test_given_store_that_is_away_when_rubbish_comes_then_it_is_kept_until_it_ca
         tmp_path / "w", redis_server.url, environment={"DATABASE_URL": f"sqlite:///{late}"}
     ) as worker:
         with redis_server.client() as client:
-            client.lpush(QUEUE, json.dumps(RUBBISH["no id"]))
+            client.lpush(on_broker(QUEUE), json.dumps(RUBBISH["no id"]))
             wait_until(lambda: "quarantine.not_written" in worker.text(), what="the first try")
-            assert client.hlen("unacked") == 1
+            assert client.hlen(on_broker("unacked")) == 1
             late.parent.mkdir()
             migrate(f"sqlite:///{late}")
             db = open_engine(f"sqlite:///{late}")
             wait_until(
-                lambda: len(quarantined(db)) == 1 and client.hlen("unacked") == 0,
+                lambda: len(quarantined(db)) == 1 and client.hlen(on_broker("unacked")) == 0,
                 what="the second try",
             )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from surefoot.app.delivery.dead_lane import DeadLane
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.engine.operators import redrive
 from surefoot.app.engine.relay.dead_letter_queue import Mirror
 from surefoot.app.errors import BrokerUnavailable, DefinitionError, SettingsError
@@ -60,7 +61,7 @@ def made_anew(relay: Mirror, count: int) -> None:
 def content(server: RedisServer) -> list[dict[str, Any]]:
     """What somebody who took everything out of the queue would find, in that order."""
     with server.client() as client:
-        envelopes = [json.loads(raw) for raw in client.lrange("dead", 0, -1)][::-1]
+        envelopes = [json.loads(raw) for raw in client.lrange(on_broker("dead"), 0, -1)][::-1]
     return [json.loads(base64.b64decode(one["body"])) for one in envelopes]
 
 
@@ -77,7 +78,7 @@ def test_given_letters_when_mirrored_then_small_messages_in_order_and_closing_on
     redrive.discard_letter(world.db, second, "anna", "w")
     made_anew(relay, 2)
     with redis_server.client() as client:
-        assert client.llen("dead") == 2  # what redis-cli and Flower ask
+        assert client.llen(on_broker("dead")) == 2  # what redis-cli and Flower ask
     seen = content(redis_server)
     assert [one["letter"] for one in seen] == [first, third]
     assert set(seen[0]) == {"letter", "job", "saga", "step", "item", "kind", "why"}
@@ -96,13 +97,13 @@ def test_given_broker_that_lost_it_or_a_new_relay_then_the_lane_is_made_anew(
     given_up(world), given_up(world)
     relay.run_once()
     with redis_server.client() as client:
-        client.rpop("dead")
+        client.rpop(on_broker("dead"))
         made_anew(relay, 2)
         client.flushall()
         made_anew(relay, 2)
-        client.lpush("dead", "rubbish")
+        client.lpush(on_broker("dead"), "rubbish")
         assert mirror(world, lane).run_once() == 2
-        assert client.llen("dead") == 2
+        assert client.llen(on_broker("dead")) == 2
 
 
 def test_given_broker_that_is_away_then_the_sweep_goes_on_and_the_lane_is_made_when_it_is_back(

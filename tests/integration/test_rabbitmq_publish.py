@@ -8,9 +8,10 @@ import time
 import pytest
 from kombu import Connection
 
-from surefoot.app.delivery import amqp, broker
+from surefoot.app.delivery import amqp, broker, neighbours
 from surefoot.app.delivery.producer import Profile, producer_app
 from surefoot.app.delivery.publisher import Publisher
+from surefoot.app.delivery.queues import on_broker
 from surefoot.app.errors import BrokerUnavailable
 from tests.support.publishing import plan, timed
 from tests.support.rabbitmq_server import RabbitMQServer
@@ -29,7 +30,11 @@ def test_given_rabbitmq_when_a_plan_is_published_then_only_what_leaves_now_is_th
     assert publisher.publish(plan())
     assert broker.depth(rabbitmq_server.url, ["lane", "other"]) == {"lane": 3, "other": 0}
     said = rabbitmq_server.ctl("list_queues", "--quiet", "name", "type", "arguments")
-    assert "lane\tquorum" in said
+    assert "surefoot.lane\tquorum" in said
+    assert neighbours.consumers(rabbitmq_server.url, ["lane", "nowhere"]) == {
+        "lane": 0,
+        "nowhere": 0,
+    }
     assert f'"x-delivery-limit",{amqp.DELIVERY_LIMIT}' in said.replace(" ", "")
     assert "celery_delayed" not in said
 
@@ -92,7 +97,7 @@ def test_given_a_message_that_always_comes_back_when_its_limit_is_reached_then_t
     assert Publisher(producer_app(rabbitmq_url, "web")).publish(plan()[:1])
     with Connection(rabbitmq_url) as connection:
         seen = 0
-        while message := amqp.queue("lane").bind(connection.default_channel).get():
+        while message := amqp.queue(on_broker("lane")).bind(connection.default_channel).get():
             seen += 1
             message.reject(requeue=True)
     assert seen == amqp.DELIVERY_LIMIT + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from surefoot.app.delivery.queues import on_broker
 from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.redis_server import RedisServer
 
@@ -34,7 +35,7 @@ class OnRedis:
 
     def unacknowledged(self) -> int:
         with self.server.client() as client:
-            return int(client.hlen("unacked"))  # type: ignore[arg-type]
+            return int(client.hlen(on_broker("unacked")))  # type: ignore[arg-type]
 
     def settled(self) -> bool:
         with self.server.client() as client:  # an empty list is no key

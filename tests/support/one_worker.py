@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
 from sqlalchemy import Engine, select
 
 from surefoot.app.config import Settings
@@ -66,7 +65,7 @@ class OneWorker:
         self.sweeper = Sweeper(self.db, self.settings, self.publisher, self.probe)
         self.heard: list[dict[str, Any]] = []
         self._ear: Any = None
-        app = Celery("ear", broker=redis.url)
+        app = producer_app(redis.url)
         self._connection = app.connection_for_read()
         self._receiver = app.events.Receiver(self._connection, handlers={"*": self.heard.append})
         self._thread = threading.Thread(target=self._listen, daemon=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fakeredis
 import pytest
 
-from surefoot.app.delivery.broker import MARKER_KEY, RedisProbe
+from surefoot.app.delivery.broker import RedisProbe
 from surefoot.app.errors import BrokerUnavailable
 
 
@@ -38,7 +38,7 @@ def test_given_a_flush_then_the_marker_is_gone(
 def test_given_messages_then_the_depth_is_told_for_each_queue(
     probe: RedisProbe, server: fakeredis.FakeServer
 ) -> None:
-    fakeredis.FakeRedis(server=server).rpush("orders", "a", "b")
+    fakeredis.FakeRedis(server=server).rpush("surefoot.orders", "a", "b")
     assert probe.depth(["orders", "orders.undo"]) == {"orders": 2, "orders.undo": 0}
     assert probe.depth([]) == {}
 
@@ -51,7 +51,7 @@ def test_given_no_connection_then_every_question_says_so_and_a_ping_is_no(
     for question in (
         probe.marker,
         lambda: probe.set_marker("x"),
-        lambda: probe.depth([MARKER_KEY]),
+        lambda: probe.depth(["orders"]),
     ):
         with pytest.raises(BrokerUnavailable):
             question()

@@ -49,7 +49,7 @@ def test_given_message_when_made_a_signature_then_it_carries_ids_and_no_payload(
     assert made.args == (JOB, "7")
     assert made.immutable
     assert made.options["task_id"] == operation_id(JOB, "charge", "7", "action")
-    assert made.options["queue"] == "orders"
+    assert made.options["queue"] == "surefoot.orders"
     assert made.options["root_id"] == JOB
     assert JOB in made.options["argsrepr"]
 

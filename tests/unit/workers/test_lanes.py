@@ -22,7 +22,9 @@ def test_given_lanes_in_the_environment_when_served_then_only_these_once(known: 
 
 
 def test_given_lanes_when_made_queues_then_undo_queues_first() -> None:
-    assert [queue.name for queue in queues(["a", "b"])] == ["a.undo", "b.undo", "a", "b"]
+    assert [queue.name for queue in queues(["a", "b"])] == [
+        f"surefoot.{name}" for name in ("a.undo", "b.undo", "a", "b")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 """The topic exchange `order.events`: an event's name is its routing key, each service has one queue bound to what it hears.
+Their names on the broker begin with SUREFOOT_QUEUE_PREFIX.
 
 RabbitMQ confirms each publish and keeps quorum queues. Redis has no exchanges: kombu keeps the bindings in a set, which a
 flush deletes with everything else, and drops what is published meanwhile. So bindings are declared anew every
@@ -20,6 +21,7 @@ from kombu.messaging import Consumer, Producer
 
 from surefoot.app.delivery import amqp
 from surefoot.app.delivery.connection import Connection
+from surefoot.app.delivery.queues import on_broker
 from surefoot.workers.sagas.order_choreographed.events import EXCHANGE, Message
 from surefoot.workers.sagas.order_choreographed.service import Service
 
@@ -62,7 +64,7 @@ class KombuBus:
         )  # type: ignore[no-untyped-call]
         self._queues = {service.queue: _queue(url, service) for service in all_services}
         self._services = tuple(services)
-        self._exchange = Exchange(EXCHANGE, type="topic", durable=True)  # type: ignore[no-untyped-call]
+        self._exchange = Exchange(on_broker(EXCHANGE), type="topic", durable=True)  # type: ignore[no-untyped-call]
         self._consumers: list[Any] = []
         self._producer: Any = None
         self._declared_at = float("-inf")
@@ -158,7 +160,7 @@ def _options(url: str) -> dict[str, Any]:
     if amqp.is_amqp(url):
         return amqp.transport_options(SOCKET_S, confirm=True)
     return {
-        "global_keyprefix": PREFIX,
+        "global_keyprefix": on_broker(PREFIX),
         "visibility_timeout": VISIBILITY_S,
         "priority_steps": [0],
         "socket_timeout": SOCKET_S,
@@ -170,11 +172,13 @@ def _options(url: str) -> dict[str, Any]:
 
 
 def _queue(url: str, service: Service) -> Queue:
-    exchange = Exchange(EXCHANGE, type="topic", durable=True)  # type: ignore[no-untyped-call]
+    exchange = Exchange(on_broker(EXCHANGE), type="topic", durable=True)  # type: ignore[no-untyped-call]
     arguments = (
         {"x-queue-type": "quorum", "x-delivery-limit": amqp.DELIVERY_LIMIT}
         if amqp.is_amqp(url)
         else None
     )
     bindings = [binding(exchange, routing_key=key) for key in service.listens_to]  # type: ignore[no-untyped-call]
-    return Queue(service.queue, bindings=bindings, durable=True, queue_arguments=arguments)  # type: ignore[no-untyped-call]
+    return Queue(
+        on_broker(service.queue), bindings=bindings, durable=True, queue_arguments=arguments
+    )  # type: ignore[no-untyped-call]
