@@ -26,7 +26,6 @@ from surefoot.app.drill.plan import DELAY_S, EACH_LINE, Row, Strike, Trick
 from surefoot.app.drill.run_result import NotLanded, Played, line_of
 from surefoot.app.drill.scene import Scene, seeded
 from surefoot.app.drill.told_loop import ToldLoop
-from surefoot.app.drill.underway import at_rest, next_due_s, state_of, told_that_nobody_comes
 from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.jobs.transaction import message_of
@@ -47,6 +46,7 @@ from surefoot.app.store.tables import history
 from surefoot.app.testkit.broker import FakeContinuation
 from surefoot.app.testkit.clock import START
 from surefoot.app.testkit.delivery import Child, FakeDelivery
+from surefoot.app.testkit.underway import at_rest, next_due_s, state_of, told_that_nobody_comes
 
 ACTOR = "drill"
 MOST_TURNS = 2000  # messages and sweeps of one row

@@ -98,7 +98,7 @@ def test_given_the_printed_test_when_run_then_it_passes(pack: Path) -> None:
         "tests",
     ]
     done = subprocess.run(
-        command, cwd=pack, env=environment(pack), capture_output=True, text=True, timeout=60
+        command, cwd=pack, env=environment(pack), capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

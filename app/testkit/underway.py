@@ -1,4 +1,4 @@
-"""Jobs under way in a drill: where they stand, and when the next thing is due to happen to one of them."""
+"""Jobs under way in virtual time: where they stand, and when the next thing is due to happen to one of them."""
 
 from __future__ import annotations
 
