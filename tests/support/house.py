@@ -23,11 +23,13 @@ from surefoot.app.access.principal import Role
 from surefoot.app.engine.operators import assignment
 from surefoot.app.engine.worker import quarantine
 from surefoot.app.store import reconciliations
+from surefoot.app.store.actors import Actor
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
-from surefoot.app.store.tables import api_keys, dead_letters
+from surefoot.app.store.tables import api_keys, dead_letters, locks
 from surefoot.app.store.tables import reconciliations as findings
 from surefoot.web.api.auth import is_open, role_of
+from surefoot.web.pages.forms import PREFIX
 from tests.contract.views.shop import GOOD, Shop
 
 OWNER, STRANGER = "alpha", "beta"
@@ -99,7 +101,8 @@ class House:
             wrapper_class=structlog.make_filtering_bound_logger(50)
         )  # a line for each request is thousands
         self.words = {
-            name: f"alphaonly-{name}" for name in ("sku", "tag", "key", "owner", "error", "agent")
+            name: f"alphaonly-{name}"
+            for name in ("sku", "tag", "key", "owner", "error", "agent", "lock")
         }
         self._fill()
         self.askers = list(self._askers())
@@ -132,7 +135,7 @@ class House:
             shop.deliver(shop.next(f"shop.{step}"))
         shop.cancel(asked)
         assert shop.land(asked) == "attention"
-        assignment.assign(shop.db, asked, words["owner"], "test")
+        assignment.assign(shop.db, asked, words["owner"], Actor("test", new_id(), shop.tenant))
         script["charge_card", "action"] = [RuntimeError(words["error"])] * 5
         failed = shop.order(**more)
         assert shop.land(failed) == "failed"
@@ -162,6 +165,7 @@ class House:
             "detail": {"says": words["error"]},
         }
         with shop.db.begin() as tx:
+            tx.execute(locks.insert().values(key=words["lock"], job_id=waiting))
             assert reconciliations.note(tx, about | {"tenant_id": shop.tenant, "actor": "test"})
             self.finding = str(tx.execute(select(findings.c.id)).scalar_one())
         key = shop.key("admin", OWNER)
@@ -259,7 +263,7 @@ class House:
             return {"json": self._example(call)}
         form = {
             "saga": "shop",
-            **{name: str(value) for name, value in GOOD.items()},
+            **{f"{PREFIX}{name}": str(value) for name, value in GOOD.items()},
             "owner": "",
             "decision": "redrive",
         }
