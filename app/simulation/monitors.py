@@ -13,7 +13,9 @@ import sqlite3
 from typing import Protocol
 
 from surefoot.app.engine.invariants import INVARIANTS, STATES
-from surefoot.app.rules.states import DONE, ENDED, OpState
+from surefoot.app.rules.machines import JOB, MACHINES, OPERATION, Machine
+from surefoot.app.rules.states import DONE
+from surefoot.app.rules.transitions import changes_of, final
 from surefoot.app.testkit.clock import VirtualClock
 
 OBJECTIONS = "sim_objections"
@@ -26,7 +28,15 @@ def _in(states: tuple[str, ...]) -> str:
     return "(" + ",".join(f"'{state}'" for state in states) + ")"
 
 
-_AT_REST = (*DONE, OpState.DROPPED, OpState.ABANDONED)
+def _no_transition(machine: Machine) -> tuple[str, tuple[str, str]]:
+    """The monitor of a machine: a change of state that `rules.transitions` does not have."""
+    known = ",".join(f"'{before}>{after}'" for before, after in sorted(changes_of(machine)))
+    changed = f"NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({known})"
+    return f"{machine.name}: the table of transitions has no such change", (
+        machine.table,
+        changed,
+    )
+
 
 # No step of a job has run while another has its lock
 NOT_KEPT_OUT = (
@@ -35,9 +45,10 @@ NOT_KEPT_OUT = (
 
 # sentence -> (table, condition on OLD and NEW)
 CHANGES: dict[str, tuple[str, str]] = {
+    **dict(_no_transition(machine) for machine in MACHINES),
     "an ended job moved": (
         "jobs",
-        f"OLD.state IN {_in(ENDED)} AND (NEW.state <> OLD.state OR NEW.dir <> OLD.dir)",
+        f"OLD.state IN {_in(final(JOB))} AND (NEW.state <> OLD.state OR NEW.dir <> OLD.dir)",
     ),
     "a job's revision or history went back": ("jobs", "NEW.rev < OLD.rev OR NEW.seq < OLD.seq"),
     "a job turned twice": (
@@ -46,7 +57,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     ),
     "an operation at rest moved": (
         "operations",
-        f"OLD.state IN {_in(_AT_REST)} AND NEW.state <> OLD.state",
+        f"OLD.state IN {_in(final(OPERATION))} AND NEW.state <> OLD.state",
     ),
     "a fence, an attempt or a start was taken back": (
         "operations",
