@@ -9,6 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surefoot.app.embedded.jobs import JobRef, JobView, StepView, cancel, job, submit
+    from surefoot.app.errors import (
+        Conflict,
+        InvalidInput,
+        KeyReused,
+        NotFound,
+        RequestError,
+        SettingsError,
+        StoreUnavailable,
+        SurefootError,
+        TooManyOpenJobs,
+        TryLater,
+        UnknownSaga,
+    )
     from surefoot.app.participant import (
         ActionUndone,
         EffectState,
@@ -41,34 +55,54 @@ __all__ = [
     "NEVER",
     "UNKNOWN",
     "ActionUndone",
+    "Conflict",
     "Context",
     "EffectState",
     "Failed",
     "Happened",
+    "InvalidInput",
+    "JobRef",
+    "JobView",
+    "KeyReused",
+    "NotFound",
     "NotYet",
     "NothingSent",
     "Probed",
     "Rejected",
+    "RequestError",
     "Retry",
     "RetryLater",
     "Saga",
     "Seen",
+    "SettingsError",
     "Shared",
     "Step",
+    "StepView",
+    "StoreUnavailable",
+    "SurefootError",
+    "TooManyOpenJobs",
+    "TryLater",
+    "UnknownSaga",
     "barrier",
     "barrier_table",
+    "cancel",
+    "job",
     "needs_approval_above",
     "says",
     "secret",
     "seen_in_barrier",
     "seen_in_barrier_between",
     "stand_in",
+    "submit",
 ]
 
 _MODULE_OF = {
     name: f"surefoot.app.{module}"
     for module, names in {
         "participant": "ActionUndone EffectState Seen barrier barrier_table seen_in_barrier seen_in_barrier_between stand_in",
+        "embedded.jobs": "JobRef JobView StepView cancel job submit",
+        "errors": "Conflict InvalidInput KeyReused NotFound RequestError SettingsError StoreUnavailable"
+        " SurefootError TooManyOpenJobs TryLater UnknownSaga",
         "saga.context": "Context",
         "saga.definition": "Saga",
         "saga.inputs": "needs_approval_above says secret",

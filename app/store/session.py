@@ -102,10 +102,7 @@ def open_engine(
             "autocommit": True,
             "client_encoding": "utf8",  # whatever PGCLIENTENCODING says
             "connect_timeout": connect_timeout_s,
-            "options": " ".join(
-                f"-c {name}={value}"
-                for name, value in _postgresql_settings(patience_s, silence_s).items()
-            ),
+            "options": _options(parts.query.get("options", ""), patience_s, silence_s),
             **response_timeout.connect_args(silence_s),
         },
     )
@@ -136,6 +133,13 @@ def _ping_if_idle(connection: Any, record: Any, proxy: Any) -> None:
             cursor.execute("SELECT 1")
     except Exception as error:
         raise DisconnectionError from error  # the pool opens another
+
+
+def _options(told: str | tuple[str, ...], patience_s: float, silence_s: float) -> str:
+    """What the URL says, such as a search path, and ours, which win."""
+    given = [told] if isinstance(told, str) else [*told]
+    ours = _postgresql_settings(patience_s, silence_s)
+    return " ".join([*filter(None, given), *(f"-c {name}={ours[name]}" for name in ours)])
 
 
 def _postgresql_settings(patience_s: float, silence_s: float) -> dict[str, str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.submit import Admit, Also, Submission, Submitted, submit
+from surefoot.app.engine.jobs.submit import Admit, Also, Submission, Submitted, submit, submit_in
 from surefoot.app.limits.admission import Admission
 from surefoot.app.saga.registry import Registry
 
@@ -36,3 +36,7 @@ class Entrance:
         return submit(
             self.db, self.settings, self.registry, submission, also=also, admit=self.admit
         )
+
+    def submit_in(self, tx: Connection, submission: Submission) -> Submitted:
+        """As `submit_in`, in the caller's transaction."""
+        return submit_in(tx, self.settings, self.registry, submission, self.admit)

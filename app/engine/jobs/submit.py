@@ -18,11 +18,12 @@ from surefoot.app import metrics
 from surefoot.app.clock import after, now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.transaction import forward_layout, message_of
-from surefoot.app.errors import InvalidInput, KeyReused, NotFound, UnknownSaga
+from surefoot.app.errors import Conflict, InvalidInput, KeyReused, NotFound, UnknownSaga
 from surefoot.app.metrics.counters import JOBS_SUBMITTED
 from surefoot.app.rules.events import HistoryEvent
-from surefoot.app.rules.planner import Plan, to_plan
+from surefoot.app.rules.planner import Layout, Plan, to_plan
 from surefoot.app.rules.states import Dir, JobState, Kind
+from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.inputs import validate_input
 from surefoot.app.saga.naming import did_you_mean
 from surefoot.app.saga.registry import Registry
@@ -86,30 +87,83 @@ def submit(
     """
     fingerprint = _fingerprint(submission, settings)
     with asking(db) as connection:
-        answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
-        if answered is not None:
-            return answered
-        own = registry.get(submission.saga) if registry is not None else None
-        definition = queries.current_definition(
-            connection, submission.saga, own.digest if own is not None else ""
-        )
-        if definition is None:
-            raise _unknown(submission.saga, queries.saga_names(connection))
-        if admit is not None:
-            admit(connection, submission.tenant_id)
-    saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
-    value = validate_input(
-        definition.input_schema, saga.input_model if saga is not None else None, submission.input
-    )
-    job_id = new_id()
+        found = _look_up(connection, registry, submission, fingerprint, admit)
+    if isinstance(found, Submitted):
+        return found
+    job = _accepted(submission, found, _checked_input(registry, submission, found), fingerprint)
     try:
-        return _insert(db, submission, job_id, definition, value, fingerprint, also)
+        if postgres_fast_path.serves(db) and also is None:
+            one_statement(db, job.insert_at_once)
+        else:
+            transaction(db, lambda tx: job.insert(tx, also))
     except _KeyTaken:
         with reading(db) as connection:
             answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
         if answered is None:
             raise NotFound("the job of this idempotency key is gone") from None
         return answered
+    return job.submitted
+
+
+def submit_in(
+    tx: Connection,
+    settings: Settings,
+    registry: Registry | None,
+    submission: Submission,
+    admit: Admit | None = None,
+) -> Submitted:
+    """As `submit`, in the caller's transaction: statement by statement, and nothing is committed here.
+
+    Raises: as `submit`; Conflict when another transaction has taken the key since, and this one cannot see its job.
+    Whatever it raises, the caller rolls back to where this began.
+    """
+    fingerprint = _fingerprint(submission, settings)
+    found = _look_up(tx, registry, submission, fingerprint, admit)
+    if isinstance(found, Submitted):
+        return found
+    job = _accepted(submission, found, _checked_input(registry, submission, found), fingerprint)
+    try:
+        with tx.begin_nested():
+            job.insert(tx, None)
+    except _KeyTaken:
+        answered = replayed(tx, submission.tenant_id, submission.key, fingerprint)
+        if answered is None:
+            raise Conflict(
+                "another transaction has just used this idempotency key: begin a new one, and ask again"
+            ) from None
+        return answered
+    return job.submitted
+
+
+def _look_up(
+    connection: Connection,
+    registry: Registry | None,
+    submission: Submission,
+    fingerprint: str,
+    admit: Admit | None,
+) -> Submitted | Definition:
+    """The answer that the key has already, or the definition of a new job. Raises: as `submit`."""
+    answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
+    if answered is not None:
+        return answered
+    own = registry.get(submission.saga) if registry is not None else None
+    definition = queries.current_definition(
+        connection, submission.saga, own.digest if own is not None else ""
+    )
+    if definition is None:
+        raise _unknown(submission.saga, queries.saga_names(connection))
+    if admit is not None:
+        admit(connection, submission.tenant_id)
+    return definition
+
+
+def _checked_input(
+    registry: Registry | None, submission: Submission, definition: Definition
+) -> dict[str, Any]:
+    saga = registry.by_digest(submission.saga, definition.digest) if registry is not None else None
+    return validate_input(
+        definition.input_schema, saga.input_model if saga is not None else None, submission.input
+    )
 
 
 def _unknown(saga: str, names: list[str]) -> UnknownSaga:
@@ -182,18 +236,70 @@ _NEW_JOB = insert(jobs).values(
 _FIRST_LINE = insert(history).values(seq=1, event=HistoryEvent.SUBMITTED)
 
 
-def _insert(
-    db: Engine,
-    submission: Submission,
-    job_id: str,
-    definition: Definition,
-    value: dict[str, Any],
-    fingerprint: str,
-    also: Also | None,
-) -> Submitted:
-    """Raises: _KeyTaken, and what `also` raises."""
-    graph = definition.graph
-    job = {
+@dataclass(frozen=True)
+class _Job:
+    """A job that is accepted and not written yet. `row`: of the table of jobs; `operations`: their rows."""
+
+    submission: Submission
+    graph: Graph
+    row: dict[str, Any]
+    operations: list[dict[str, Any]]
+    layout: Layout
+    fingerprint: str
+
+    @property
+    def submitted(self) -> Submitted:
+        job_id, graph = str(self.row["id"]), self.graph
+        plan = to_plan(
+            self.layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)
+        )
+        return Submitted(job_id, False, plan)
+
+    def insert_at_once(self, tx: Connection) -> None:
+        """PostgreSQL: one statement, which commits by itself. Raises: _KeyTaken."""
+        if not postgres_fast_path.insert_job(
+            tx,
+            self.row,
+            self.operations,
+            key=self.submission.key,
+            fingerprint=self.fingerprint,
+            deadline_s=self.submission.deadline_s,
+            sla_s=self.graph.sla_s,
+        ):
+            raise _KeyTaken
+        metrics.note(JOBS_SUBMITTED, saga=self.graph.saga)
+
+    def insert(self, tx: Connection, also: Also | None) -> None:
+        """Statement by statement. Raises: _KeyTaken, and what `also` raises."""
+        submission, job_id = self.submission, self.row["id"]
+        tx.execute(
+            _NEW_JOB,
+            self.row | {"p_deadline_s": submission.deadline_s, "p_sla_s": self.graph.sla_s},
+        )
+        if submission.key is not None and not updates.take_idempotency_key(
+            tx, submission.tenant_id, submission.key, self.fingerprint, job_id
+        ):
+            raise _KeyTaken
+        if also is not None:
+            # after the key: of two requests with one key the second is answered with the first one's job
+            also(tx, job_id)
+        if submission.tags:
+            filed = select(
+                jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id
+            ).where(jobs.c.id == job_id)
+            into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
+            tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
+        updates.insert_operations(tx, self.operations, answer=False)
+        named = {"actor": submission.actor, "key_id": key_of(submission.actor)}
+        tx.execute(_FIRST_LINE, {"job_id": job_id, **named})
+        metrics.note(JOBS_SUBMITTED, saga=self.graph.saga)
+
+
+def _accepted(
+    submission: Submission, definition: Definition, value: dict[str, Any], fingerprint: str
+) -> _Job:
+    graph, job_id = definition.graph, new_id()
+    row = {
         "id": job_id,
         "tenant_id": submission.tenant_id,
         "saga": submission.saga,
@@ -209,56 +315,16 @@ def _insert(
     }
     roots = [node.name for node in graph.nodes if not node.after]
     layout = forward_layout(graph, roots)
-    riding = layout.riding
     of_job = (job_id, submission.tenant_id)
-    rows = [
+    operations = [
         new_operation(
-            graph, of_job, n.name, Kind.ACTION, missing=len(n.after), riding=n.name in riding
+            graph,
+            of_job,
+            node.name,
+            Kind.ACTION,
+            missing=len(node.after),
+            riding=node.name in layout.riding,
         )
-        for n in graph.nodes
+        for node in graph.nodes
     ]
-
-    def in_one(tx: Connection) -> None:
-        key, deadline_s = submission.key, submission.deadline_s
-        if not postgres_fast_path.insert_job(
-            tx,
-            job,
-            rows,
-            key=key,
-            fingerprint=fingerprint,
-            deadline_s=deadline_s,
-            sla_s=graph.sla_s,
-        ):
-            raise _KeyTaken
-        metrics.note(JOBS_SUBMITTED, saga=graph.saga)
-
-    def one_by_one(tx: Connection) -> None:
-        tx.execute(_NEW_JOB, job | {"p_deadline_s": submission.deadline_s, "p_sla_s": graph.sla_s})
-        if submission.key is not None and not updates.take_idempotency_key(
-            tx, submission.tenant_id, submission.key, fingerprint, job_id
-        ):
-            raise _KeyTaken
-        if also is not None:
-            also(
-                tx, job_id
-            )  # after the key: of two requests with one key the second is answered with the first one's job
-        if submission.tags:
-            filed = select(
-                jobs.c.tenant_id, bindparam("p_tag", type_=String), jobs.c.created_at, jobs.c.id
-            ).where(jobs.c.id == job_id)
-            into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
-            tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
-        updates.insert_operations(tx, rows, answer=False)
-        named = {"actor": submission.actor, "key_id": key_of(submission.actor)}
-        tx.execute(_FIRST_LINE, {"job_id": job_id, **named})
-        metrics.note(JOBS_SUBMITTED, saga=graph.saga)
-
-    if postgres_fast_path.serves(db) and also is None:
-        one_statement(db, in_one)
-    else:
-        transaction(db, one_by_one)
-    return Submitted(
-        job_id,
-        False,
-        to_plan(layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)),
-    )
+    return _Job(submission, graph, row, operations, layout, fingerprint)

@@ -37,8 +37,10 @@ class Decision:
     plan: Plan = ()
 
 
-def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
-    """Ask a job to stop and be undone.
+def cancel(
+    db: Engine, settings: Settings, job_id: str, actor: str, why: str | None = None
+) -> Decision:
+    """Ask a job to stop and be undone. `why`: for the record of acts.
 
     Past the point of no return the wish is noted, once: it takes effect as soon as there is a way back after all.
     Raises: NotFound; Conflict when the job has ended or turned for another reason.
@@ -55,7 +57,7 @@ def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
         if turn(
             move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds, actor=actor
         ):
-            acts.note(tx, actor, _cancelled(move, "it turned"))
+            acts.note(tx, actor, _cancelled(move, "it turned", why))
             return Decision(True, "It is being cancelled; what was done is undone.", move.close())
         blocker = past_return(move)
         if not move.job.cancel_wish:  # asked again, there is nothing new to write
@@ -65,7 +67,7 @@ def cancel(db: Engine, settings: Settings, job_id: str, actor: str) -> Decision:
                 actor=actor,
                 too_late_because=blocker.step if blocker is not None else None,
             )
-            acts.note(tx, actor, _cancelled(move, "too late: noted as a wish"))
+            acts.note(tx, actor, _cancelled(move, "too late: noted as a wish", why))
             move.close()
         return Decision(False, f"Too late to cancel: {_too_late(blocker)}")
 
@@ -163,9 +165,10 @@ def _too_late(blocker: AnyRow | None) -> str:
     return f"{step} is past the point of no return. If it fails, the job is cancelled then."
 
 
-def _cancelled(move: Move, came_of_it: str) -> Act:
+def _cancelled(move: Move, came_of_it: str, why: str | None) -> Act:
     job = move.job
-    return Act("cancel", "job", job.id, job.tenant_id, job.id, details={"came_of_it": came_of_it})
+    details = {"came_of_it": came_of_it}
+    return Act("cancel", "job", job.id, job.tenant_id, job.id, why, details)
 
 
 # --- how -------------------------------------------------------------------------------------------------------
