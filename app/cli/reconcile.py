@@ -30,6 +30,7 @@ from surefoot.app.engine.reconcile import findings, restored
 from surefoot.app.engine.reconcile import run as effects
 from surefoot.app.engine.relay import sla
 from surefoot.app.errors import NotFound
+from surefoot.app.rules.findings import FindingAction
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import acts, reconciliations
 from surefoot.app.store.acts import Act
@@ -295,7 +296,7 @@ def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool, as_
     chosen = settings()
     with store() as db:
         registry = Registry.load(chosen.saga_modules)
-        meant = _meant(db, named, reconciliations.UNDO if advised else None)
+        meant = _meant(db, named, FindingAction.UNDO if advised else None)
         failed = {
             one: told
             for one in meant

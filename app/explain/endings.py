@@ -5,6 +5,8 @@ from __future__ import annotations
 from surefoot.app.explain.facts import Facts, Letter, message_of
 from surefoot.app.explain.words import at, counted, first_of, sentence
 from surefoot.app.rules.decisions import Resolution, choice
+from surefoot.app.rules.findings import Finding, lateness
+from surefoot.app.rules.findings import sentence as found_sentence
 from surefoot.app.rules.reasons import FailureReason, gave_up
 from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
 from surefoot.app.store.views.effects import Effect, note_of
@@ -75,28 +77,14 @@ def undone(facts: Facts) -> str:
     return sentence(head, counted(back, "undone"), said_never)
 
 
-LATE = {
-    "asked": "a person should look",
-    "redriven": "so what was given up was sent back",
-    "rung": "so it was rung again",
-    "compensated": "so it is undone",
-    "attention": "and a person is asked, for there is no way back any more",
-}
-FOUND = {
-    "missing_there": "{service} knows nothing of {step}, which was done",
-    "missing_here": "{service} says that {step} stands, which never happened by the account here",
-    "different": "{service} says otherwise about {step} than the account here",
-}
-
-
 def findings(facts: Facts) -> list[str]:
     """What reconciliation found and nobody has closed: lateness while the job is under way, and what a service says otherwise."""
     said = []
     for row in facts.findings:
-        if row.finding == "late" and not facts.snapshot.ended:
-            said.append(f"it takes longer than its saga allows, {LATE.get(row.action, row.action)}")
-        elif row.finding in FOUND:
-            said.append(FOUND[row.finding].format(service=row.service, step=row.step))
+        if row.finding == Finding.LATE and not facts.snapshot.ended:
+            said.append(f"it takes longer than its saga allows, {lateness(row.action)}")
+        elif template := found_sentence(row.finding):
+            said.append(template.format(service=row.service, step=row.step))
     return said
 
 

@@ -41,31 +41,31 @@ class HistoryEvent(StrEnum):
 
     # the job
     SUBMITTED = "submitted"
-    COMPENSATION_STARTED = "turned"
+    COMPENSATION_STARTED = "compensation_started"
     JOB_COMPLETED = "job_completed", EventRule(ends=JobState.COMPLETED)
     JOB_FAILED = "job_failed", EventRule(ends=JobState.FAILED)
     JOB_CANCELLED = "job_cancelled", EventRule(ends=JobState.CANCELLED)
-    CONFIRMATION_STARTED = "confirming"
-    CANCEL_REQUESTED = "cancel_wished"  # past the point of no return
-    DEADLINE_MISSED = "late"  # past the point of no return
-    SLA_MISSED = "late_by_sla"
-    RESUBMITTED = "run_again"
+    CONFIRMATION_STARTED = "confirmation_started"
+    CANCEL_REQUESTED = "cancel_requested"  # past the point of no return
+    DEADLINE_MISSED = "deadline_missed"  # past the point of no return
+    SLA_MISSED = "sla_missed"
+    RESUBMITTED = "resubmitted"
     # an attempt of an operation
     COMPLETED = "completed", EventRule(outcome="completed")
     ATTEMPT_FAILED = "attempt_failed", EventRule(outcome="retry", of_attempt=True)
-    ATTEMPT_LOST = "recovered", EventRule(outcome="lost", of_attempt=True)
+    ATTEMPT_LOST = "attempt_lost", EventRule(outcome="lost", of_attempt=True)
     STALLED = "stalled", EventRule(outcome="stalled", of_attempt=True)
-    ATTEMPT_RELEASED = "handed_back", EventRule(outcome="handed_back", of_attempt=True)
+    ATTEMPT_RELEASED = "attempt_released", EventRule(outcome="handed_back", of_attempt=True)
     PARKED = "parked", EventRule(outcome="parked")
     UNREADABLE = "unreadable", EventRule(outcome="parked")
-    LOCK_WAITING = "waits_for_lock", EventRule(outcome="parked")
+    LOCK_WAITING = "lock_waiting", EventRule(outcome="parked")
     LOCK_TAKEN = "lock_taken"
-    ACTION_ABANDONED = "stopped", EventRule(outcome="stopped", of_attempt=True)
+    ACTION_ABANDONED = "action_abandoned", EventRule(outcome="stopped", of_attempt=True)
     FAILED = "failed", EventRule(outcome="failed", of_attempt=True)
-    COMPENSATION_SKIPPED = "nothing_to_undo"
+    COMPENSATION_SKIPPED = "compensation_skipped"
     ASSUMED_ABSENT = "assumed_absent"
     LATE_RESULT_REFUSED = "late_result_refused"
-    REQUEUED_BY_SWEEP = "unstranded"
+    REQUEUED_BY_SWEEP = "requeued_by_sweep"
     # people, dead letters and findings
     ATTENTION = "attention"
     ASSIGNED = "assigned"
@@ -77,13 +77,27 @@ class HistoryEvent(StrEnum):
     DISCARDED = "discarded"
     LETTER_OVERTAKEN = "letter_overtaken"
     REDRIVE_REFUSED = "redrive_refused"
-    RECONCILIATION_FINDING = "finding"
+    RECONCILIATION_FINDING = "reconciliation_finding"
     FINDING_CLOSED = "finding_closed"
     EFFECT_ADOPTED = "effect_adopted"
 
 
 # Names that earlier releases stored: read as what they are called now, never written.
-EARLIER_NAMES: dict[str, HistoryEvent] = {}
+EARLIER_NAMES: dict[str, HistoryEvent] = {
+    "turned": HistoryEvent.COMPENSATION_STARTED,
+    "unstranded": HistoryEvent.REQUEUED_BY_SWEEP,
+    "nothing_to_undo": HistoryEvent.COMPENSATION_SKIPPED,
+    "late_by_sla": HistoryEvent.SLA_MISSED,
+    "late": HistoryEvent.DEADLINE_MISSED,
+    "cancel_wished": HistoryEvent.CANCEL_REQUESTED,
+    "waits_for_lock": HistoryEvent.LOCK_WAITING,
+    "run_again": HistoryEvent.RESUBMITTED,
+    "recovered": HistoryEvent.ATTEMPT_LOST,
+    "handed_back": HistoryEvent.ATTEMPT_RELEASED,
+    "stopped": HistoryEvent.ACTION_ABANDONED,
+    "confirming": HistoryEvent.CONFIRMATION_STARTED,
+    "finding": HistoryEvent.RECONCILIATION_FINDING,
+}
 
 JOB_ENDS = {event.rule.ends: event for event in HistoryEvent if event.rule.ends is not None}
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from surefoot.app.engine.reconcile.findings import UNASKABLE
 from surefoot.app.participant.barrier import DONE, UNDONE, barrier, rows
 from surefoot.app.participant.effects import Seen, seen_in_barrier, seen_in_barrier_between
+from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.rules.states import JobState, Kind, OpState
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
@@ -24,7 +24,6 @@ from surefoot.app.simulation.sagas import StepPlan
 from surefoot.app.simulation.store import SimStore
 from surefoot.app.simulation.world import World
 from surefoot.app.store.ids import new_id
-from surefoot.app.store.reconciliations import ADOPTED, LATE, UNDO
 from surefoot.app.store.tables import jobs, operations, reconciliations
 
 SERVICE = "things"
@@ -121,9 +120,9 @@ class Ledger:
         yield from (f"{key} is told {count} times" for key, count in told.items() if count > 1)
         for key in sorted(self._ever_told() - {*self.strays, *self.drifted}):
             yield f"{key} was told once, although nothing was wrong with it"
-        for key in sorted(self._decided(UNDO)):
+        for key in sorted(self._decided(FindingAction.UNDO)):
             yield f"{key} was to be taken back, and nothing failed, and it stands"
-        for key in sorted(self._decided(ADOPTED)):
+        for key in sorted(self._decided(FindingAction.ADOPTED)):
             yield f"{key} was to be taken back by one, and adopted by another"
         for key in sorted(set(self.strays) - standing):
             if self.taken_back[key] != 1:
@@ -131,12 +130,12 @@ class Ledger:
 
     def _told(self) -> Counter[str]:
         with self.store.engine.connect() as connection:
-            open_ones = select(r.key).where(r.closed_at.is_(None), r.finding != LATE)
+            open_ones = select(r.key).where(r.closed_at.is_(None), r.finding != Finding.LATE)
             return Counter(connection.scalars(open_ones))
 
     def _ever_told(self) -> set[str]:
         with self.store.engine.connect() as connection:
-            about = r.finding.not_in((LATE, UNASKABLE))
+            about = r.finding.not_in((Finding.LATE, Finding.UNASKABLE))
             return set(connection.scalars(select(r.key).where(about)))
 
     def _decided(self, action: str) -> set[str]:
@@ -144,8 +143,8 @@ class Ledger:
         with self.store.engine.connect() as connection:
             asked = select(r.key, r.detail, r.closed_at).where(r.action == action)
             found = [row for row in connection.execute(asked) if "decided" in (row.detail or {})]
-        return {row.key for row in found if action != UNDO or row.closed_at is None}
+        return {row.key for row in found if action != FindingAction.UNDO or row.closed_at is None}
 
     def _adopted(self) -> set[str]:
         with self.store.engine.connect() as connection:
-            return set(connection.scalars(select(r.key).where(r.action == ADOPTED)))
+            return set(connection.scalars(select(r.key).where(r.action == FindingAction.ADOPTED)))

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from surefoot.app.rules.decisions import Resolution
+from surefoot.app.rules.events import HistoryEvent, stored
 from surefoot.app.rules.states import ENDED, JobState, Kind, OpState
 from surefoot.app.saga.graph import Graph
 from surefoot.app.simulation.actions import Director
@@ -75,7 +76,7 @@ def _cause(director: Director, job: Any) -> Iterator[str]:
     turns = [
         str((line.detail or {}).get("reason"))
         for line in director.world.view.history(job.id)
-        if line.event == "turned"
+        if line.event in stored(HistoryEvent.COMPENSATION_STARTED)
     ]
     if [job.reason] != turns:
         yield f"it says {job.reason!r} as why it turned, and turned for {turns}"

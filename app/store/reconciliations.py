@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, func, literal_column, select, text, update
 
 from surefoot.app.clock import after, ago, now
+from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.rules.states import ENDED, OpState
 from surefoot.app.rules.waits import HASTENED
 from surefoot.app.saga.naming import parse_effect_key
@@ -29,7 +30,6 @@ NOT_ENDED = text(
     "state IN ('running','compensating','attention')"
 )  # as the index says it, or SQLite does not take it
 ABOUT_EFFECTS = text("finding <> 'late'")  # the same
-ORPHAN, ADOPTED, UNDO = "orphan", "adopted", "undo"
 IS_ADOPTED = text("action = 'adopted'")  # as its index says it
 COUNTED_ROWS = 10_000
 IDS_AT_ONCE = 500
@@ -116,7 +116,7 @@ def landed(connection: Connection, after_id: str, limit: int) -> tuple[list[str]
     page = (
         select(r.id, j.state)
         .join_from(reconciliations, jobs, r.job_id == j.id)
-        .where(OPEN, r.finding == LATE)
+        .where(OPEN, r.finding == Finding.LATE)
     )
     rows = connection.execute(
         (page.where(r.id > after_id) if after_id else page).order_by(r.id).limit(limit)
@@ -199,9 +199,11 @@ def of_lost_job(connection: Connection, job_id: str) -> list[AnyRow]:
         r.key > f"{job_id}:",
         r.key < str(UUID(int=UUID(job_id).int + 1)),
     )  # whatever order the index compares by
-    found = [*connection.execute(select(reconciliations).where(OPEN, r.finding == ORPHAN, *own))]
+    found = [
+        *connection.execute(select(reconciliations).where(OPEN, r.finding == Finding.ORPHAN, *own))
+    ]
     found += connection.execute(
-        select(reconciliations).where(IS_ADOPTED, r.finding == ORPHAN, *own)
+        select(reconciliations).where(IS_ADOPTED, r.finding == Finding.ORPHAN, *own)
     )
     return sorted(
         (row for row in found if row.key.startswith(f"{job_id}:")), key=lambda row: row.key
@@ -261,11 +263,11 @@ def adopt(
         "closed_at": now(),
         "closed_by": actor,
         "closed_why": why,
-        "action": ADOPTED,
+        "action": FindingAction.ADOPTED,
         "detail": detail,
     }
     mine = (r.id == finding_id, OPEN, *own(r.tenant_id, actor))
-    statement = update(reconciliations).where(*mine, r.action != UNDO).values(said)
+    statement = update(reconciliations).where(*mine, r.action != FindingAction.UNDO).values(said)
     return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 

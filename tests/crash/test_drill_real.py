@@ -122,7 +122,7 @@ def test_given_undo_that_is_not_idempotent_when_drilled_then_the_schedule_tells_
         "completed            take_voucher, attempt 1",
         "* reject write_letter @ before_effect",
         "* crash take_voucher.undo @ after_effect",
-        "recovered            take_voucher.undo, attempt 1, its process was lost",
+        "attempt lost         take_voucher.undo, attempt 1, its process was lost",
         "completed            take_voucher.undo, attempt 2",
         "job failed           job",
     ]

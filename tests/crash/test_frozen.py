@@ -46,7 +46,9 @@ def test_given_a_pause_of_two_heartbeats_then_nothing_is_lost_and_no_attempt_is_
     for job in (child_alone, whole_worker):
         assert {row.attempts for row in shop.operations() if row.job_id == job} == {1}
         assert not [
-            line for line in shop.history(job) if line.event in ("recovered", "late_result_refused")
+            line
+            for line in shop.history(job)
+            if line.event in ("attempt_lost", "late_result_refused")
         ]
     shop.audit()
 

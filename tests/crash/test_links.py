@@ -213,7 +213,7 @@ def test_given_every_link_is_slow_when_a_step_takes_longer_than_its_lease_then_n
         orders = shop.orders(3, ("tok_slow", "tok_ok"))
         assert shop.land(150) == {"completed": 3}
         for order in orders:
-            assert "recovered" not in {event.event for event in shop.history(order)}
+            assert "attempt_lost" not in {event.event for event in shop.history(order)}
         assert {
             row.attempts
             for row in shop.operations()

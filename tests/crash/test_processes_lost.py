@@ -108,7 +108,7 @@ def kill_where_it_stands(
         again = next(
             line
             for line in later
-            if (line.event, line.step, line.kind) == ("recovered", "charge_card", kind)
+            if (line.event, line.step, line.kind) == ("attempt_lost", "charge_card", kind)
         )
         assert again.at - killed < within, saga
         assert again.attempt == 1

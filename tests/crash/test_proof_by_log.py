@@ -65,7 +65,7 @@ def test_given_charge_delivered_again_and_everything_killed_in_mid_flow_when_log
         of_stock = [
             (item["event"], item["attempt"]) for item in history if item["step"] == "reserve_stock"
         ]
-        assert of_stock == [("recovered", 1), ("completed", 2)]
+        assert of_stock == [("attempt_lost", 1), ("completed", 2)]
         left, taken_up = (item["detail"] for item in history if item["step"] == "reserve_stock")
         assert left["error"]["type"] == "LeaseExpired"
         assert left["worker"] != taken_up["worker"] == resumed[0]["worker"]

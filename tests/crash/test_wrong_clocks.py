@@ -65,7 +65,7 @@ def test_given_clocks_that_are_minutes_off_when_steps_outlast_their_lease_then_n
                 event
                 for order in orders
                 for event in shop.history(order)
-                if event.event == "recovered"
+                if event.event == "attempt_lost"
             ]
         finally:
             shop.close()

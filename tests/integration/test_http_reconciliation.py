@@ -40,7 +40,7 @@ def test_given_findings_when_listed_then_pages_and_open_ones_alone_unless_asked(
     one = page["items"][0]
     assert (one["finding"], one["action"], one["key"], one["links"]["job"]) == (
         "late",
-        "asked",
+        "reported",
         second,
         f"/api/v1/jobs/{second}",
     )

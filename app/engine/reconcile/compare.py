@@ -5,9 +5,8 @@ from __future__ import annotations
 from surefoot.app.participant import EffectState, Seen
 from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.fidelities import LEAVES_SOMETHING
+from surefoot.app.rules.findings import Finding
 from surefoot.app.store.views.effects import Effect
-
-MISSING_THERE, MISSING_HERE, DIFFERENT = "missing_there", "missing_here", "different"
 
 
 def disagreement(effect: Effect, seen: Seen | None, *, knows: bool) -> str | None:
@@ -32,9 +31,15 @@ def disagreement(effect: Effect, seen: Seen | None, *, knows: bool) -> str | Non
         return None
     if effect.undo_state == "done":
         stands = said == EffectState.DONE and effect.fidelity not in LEAVES_SOMETHING
-        return None if not stands else DIFFERENT if effect.outcome == "done" else MISSING_HERE
+        return (
+            None
+            if not stands
+            else Finding.DIFFERENT
+            if effect.outcome == "done"
+            else Finding.MISSING_HERE
+        )
     if effect.outcome == "none":
-        return MISSING_HERE if said == EffectState.DONE else None
+        return Finding.MISSING_HERE if said == EffectState.DONE else None
     if effect.outcome == "done" and said != EffectState.DONE:
-        return MISSING_THERE if said == EffectState.NONE else DIFFERENT
+        return Finding.MISSING_THERE if said == EffectState.NONE else Finding.DIFFERENT
     return None

@@ -15,15 +15,14 @@ import structlog
 from surefoot.app.engine.reconcile.compare import disagreement
 from surefoot.app.logs import hidden
 from surefoot.app.participant import EffectState, Seen, only_seen
+from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key, parse_effect_key
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store.reconciliations import ORPHAN
 from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.effects import Effect
 
 log = structlog.get_logger("surefoot.reconcile")
-UNASKABLE = "unaskable"
 MESSAGE_CHARS = 500
 
 
@@ -52,7 +51,7 @@ class Asking:
 
     def answered(self, row: AnyRow) -> bool:
         """Whether the service of this finding was asked about it, and answered whatever it was asked."""
-        if row.finding == ORPHAN and (row.key, row.service) not in self._asked_again:
+        if row.finding == Finding.ORPHAN and (row.key, row.service) not in self._asked_again:
             return False
         return (row.saga, row.service) in self._asked and (
             row.saga,
@@ -152,7 +151,7 @@ class Asking:
                 if parsed.step in s.graph.by_name and service in s.effect_readers
             )
             saga = next(others, saga)
-        return _finding(ORPHAN, saga.name, service, seen.key, seen, {})
+        return _finding(Finding.ORPHAN, saga.name, service, seen.key, seen, {})
 
     def _ask(self, saga: Saga[Any], service: str, keys: Sequence[str]) -> dict[str, Seen | None]:
         """key -> what the service said, None where it did not mention it. Keys of a question that failed are left out."""
@@ -181,7 +180,12 @@ class Asking:
             if self._expected is None or saga.name in self._expected:
                 log.warning("service_not_asked", saga=saga.name, service=service, error=message)
             self._failed[saga.name, service] = _finding(
-                UNASKABLE, saga.name, service, f"{saga.name}:{service}", None, {"error": message}
+                Finding.UNASKABLE,
+                saga.name,
+                service,
+                f"{saga.name}:{service}",
+                None,
+                {"error": message},
             )
             return None
 
@@ -207,7 +211,7 @@ def _finding(
     parsed = parse_effect_key(key)
     there = (
         {"there": {"state": str(seen.state) if seen is not None else None}}
-        if finding != UNASKABLE
+        if finding != Finding.UNASKABLE
         else {}
     )
     return {
@@ -218,6 +222,6 @@ def _finding(
         "service": service,
         "key": key[:255],
         "finding": finding,
-        "action": "asked",
+        "action": FindingAction.REPORTED,
         "detail": detail | there,
     }

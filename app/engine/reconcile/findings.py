@@ -23,23 +23,21 @@ from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.logs import hidden
 from surefoot.app.participant import EffectState, Seen
 from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.naming import DEFAULT_TENANT, parse_effect_key
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import acts, queries, reconciliations
 from surefoot.app.store.acts import Act
-from surefoot.app.store.reconciliations import ORPHAN, UNDO
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.reconcile")
-UNDONE = "undone"
-LATE, UNASKABLE = "late", "unaskable"
 STANDS_THERE = (
-    ORPHAN,
-    "missing_here",
-    "different",
+    Finding.ORPHAN,
+    Finding.MISSING_HERE,
+    Finding.DIFFERENT,
 )  # what can be undone, where the service says that it stands
 MESSAGE_CHARS = 500
 
@@ -74,7 +72,7 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
     False: it is closed already. Raises: NotFound; Conflict for what is no effect, or whose undo was decided.
     """
     row = _found(db, finding_id, actor)
-    if row.finding in (LATE, UNASKABLE):
+    if row.finding in (Finding.LATE, Finding.UNASKABLE):
         raise Conflict(
             f"a finding of the kind {row.finding} is about no effect: there is nothing to adopt"
         )
@@ -97,7 +95,7 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
                     finding=row.finding,
                     service=row.service,
                     key=row.key,
-                    action=reconciliations.ADOPTED,
+                    action=FindingAction.ADOPTED,
                     why=why,
                 )
                 move.close()
@@ -151,7 +149,9 @@ def decide_undo(
     detail = {**(row.detail or {}), "decided": {"by": actor, "why": why}}
 
     def work(tx: Connection) -> AnyRow | None:
-        said = reconciliations.say(tx, finding_id, actor=actor, action=UNDO, detail=detail)
+        said = reconciliations.say(
+            tx, finding_id, actor=actor, action=FindingAction.UNDO, detail=detail
+        )
         if said is not None:
             acts.note(tx, actor, _act("undo", said, why, past_return=past_return or None))
         return said
@@ -165,7 +165,7 @@ def decide_undo(
 def carry_out_decided(db: Engine, registry: Registry, rows: Sequence[AnyRow]) -> None:
     """Undo what was decided and is not done: the process that was at it has ended, or the service was away."""
     for row in rows:
-        if row.action == UNDO:
+        if row.action == FindingAction.UNDO:
             _carry_out(db, registry, row)
 
 
@@ -180,7 +180,7 @@ def why_not_undone(
         return "nothing stands there that could be undone"
     past = (
         []
-        if past_return or finding["finding"] != ORPHAN
+        if past_return or finding["finding"] != Finding.ORPHAN
         else steps_past_return(registry, lost_effects(db, finding["key"]))
     )
     if past:
@@ -300,10 +300,20 @@ def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:
         transaction(
             db,
             lambda tx: reconciliations.say(
-                tx, row.id, actor=None, action=UNDO, detail={**row.detail, "error": told}
+                tx,
+                row.id,
+                actor=None,
+                action=FindingAction.UNDO,
+                detail={**row.detail, "error": told},
             ),
         )
         return told
-    close(db, row.id, str(decided.get("by", "")), str(decided.get("why", "")), action=UNDONE)
+    close(
+        db,
+        row.id,
+        str(decided.get("by", "")),
+        str(decided.get("why", "")),
+        action=FindingAction.UNDONE,
+    )
     log.info("effect_undone", key=row.key, service=row.service, actor=decided.get("by"))
     return None

@@ -16,11 +16,11 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from surefoot.app.engine.reconcile import findings
+from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.saga.naming import parse_effect_key
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import reconciliations
 from surefoot.app.store.ids import is_id
-from surefoot.app.store.reconciliations import ORPHAN, UNDO
 from surefoot.app.store.session import reading
 
 ADOPT, CLOSE, WAIT = "adopt", "close", "wait"
@@ -58,7 +58,7 @@ def advise(
 
 def lost_between(found: Iterable[Mapping[str, Any]]) -> tuple[datetime, datetime] | None:
     """When the first and the last lost job was accepted, as far as their effects tell (an id begins with its time)."""
-    lost = [job for one in found if one["finding"] == ORPHAN and is_id(job := _job_of(one))]
+    lost = [job for one in found if one["finding"] == Finding.ORPHAN and is_id(job := _job_of(one))]
     times = sorted(UUID(job).int >> 80 for job in lost)
     return (_moment(times[0]), _moment(times[-1])) if times else None
 
@@ -74,26 +74,26 @@ def _advice(
     past: Sequence[str],
     missing: Sequence[str],
 ) -> Advice:
-    if one["finding"] == findings.UNASKABLE:
+    if one["finding"] == Finding.UNASKABLE:
         return Advice(WAIT, "its service cannot be asked: bring it back, then reconcile again")
-    if one.get("action") == UNDO:
+    if one.get("action") == FindingAction.UNDO:
         return Advice(
-            UNDO,
+            FindingAction.UNDO,
             f"it was decided and has not been done: {(one['detail'] or {}).get('error', 'nobody has come to it')}",
         )
-    if one["finding"] == ORPHAN and past:
+    if one["finding"] == Finding.ORPHAN and past:
         todo = f"; not seen, so to be done by hand: {', '.join(missing)}" if missing else ""
         return Advice(ADOPT, f"its job was past the point of no return ({', '.join(past)}){todo}")
     refusal = findings.why_not_undone(db, registry, {"closed_at": None, **one}, past_return=True)
     if not refusal:
-        lost = one["finding"] == ORPHAN
+        lost = one["finding"] == Finding.ORPHAN
         return Advice(
-            UNDO,
+            FindingAction.UNDO,
             "its job is lost, and nobody else takes it back"
             if lost
             else "it stands, and its job is undone",
         )
-    if one["finding"] == "missing_there":
+    if one["finding"] == Finding.MISSING_THERE:
         return Advice(
             ADOPT,
             "the service knows nothing of it: was that restored, too? Do it again by hand, or let it be",
@@ -102,7 +102,7 @@ def _advice(
 
 
 def _past_return(db: Engine, registry: Registry, group: Sequence[Mapping[str, Any]]) -> list[str]:
-    rows = [one for one in group if one["finding"] == ORPHAN]
+    rows = [one for one in group if one["finding"] == Finding.ORPHAN]
     kept = findings.lost_effects(db, rows[0]["key"]) if rows else []
     known = {(one["key"], one["service"]): one for one in (*kept, *rows)}
     return findings.steps_past_return(registry, list(known.values()))

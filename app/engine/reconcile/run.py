@@ -19,11 +19,12 @@ from sqlalchemy import Engine
 from surefoot.app.config import Settings
 from surefoot.app.engine.reconcile import findings
 from surefoot.app.engine.reconcile.effects import Asking
+from surefoot.app.rules.findings import Finding
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import queries, reconciliations
 from surefoot.app.store.ids import first_id_since
-from surefoot.app.store.reconciliations import EFFECTS, ORPHAN
+from surefoot.app.store.reconciliations import EFFECTS
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.views.effects import effects_of
 
@@ -128,7 +129,7 @@ def look(
     at_end = len(page) < settings.reconcile_rows
     wrong = asking.compare(candidates, accounts)
     strays = asking.strays(since + END, ("g" if at_end else page[-1].id) + END)
-    still = asking.ask_again([row for row in before if row.finding == ORPHAN])
+    still = asking.ask_again([row for row in before if row.finding == Finding.ORPHAN])
     with reading(db) as connection:
         same = effects_of(connection, list({row.id for row in candidates}))
         unknown = reconciliations.unknown_jobs(

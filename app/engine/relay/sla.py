@@ -19,6 +19,7 @@ from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import decisions
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.rules.planner import Plan
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import ENDED, LIVE, Cause, Dir, JobState
@@ -115,7 +116,7 @@ def _act(
         case "compensate":
             action = _compensate(move, settings, actor)
         case _:
-            action = "asked"
+            action = FindingAction.REPORTED
     finding = _finding(job_id, move.graph, action, state)
     move.record(HistoryEvent.SLA_MISSED, actor=actor, action=action, sla_seconds=move.graph.sla_s)
     row = finding | {"tenant_id": move.job.tenant_id, "actor": actor}
@@ -124,7 +125,7 @@ def _act(
     return finding, move.close() + rung
 
 
-def _redrive(move: Move, actor: str) -> tuple[str, Plan]:
+def _redrive(move: Move, actor: str) -> tuple[FindingAction, Plan]:
     """Fresh attempts for what stands, unless only a person can answer; what waits may go on now, and is rung once more."""
     letters = [
         one
@@ -135,10 +136,12 @@ def _redrive(move: Move, actor: str) -> tuple[str, Plan]:
     reconciliations.put_forward(move.tx, move.job.id)
     for letter in letters:
         decisions.retry_in(move, letter, actor, "it takes longer than its saga allows")
-    return "redriven" if letters else "rung", alone(queries.to_ring(move.tx, waiting))
+    return FindingAction.REDRIVEN if letters else FindingAction.REPUBLISHED, alone(
+        queries.to_ring(move.tx, waiting)
+    )
 
 
-def _compensate(move: Move, settings: Settings, actor: str) -> str:
+def _compensate(move: Move, settings: Settings, actor: str) -> FindingAction:
     """The turn. Past the point of no return a person is asked; what is undone already, or stands, goes on as it is."""
     if turn(
         move,
@@ -147,7 +150,7 @@ def _compensate(move: Move, settings: Settings, actor: str) -> str:
         undo_s=settings.undo_seconds,
         actor=actor,
     ):
-        return "compensated"
+        return FindingAction.COMPENSATED
     if move.dir == Dir.FORWARD and move.state == JobState.RUNNING and past_return(move) is not None:
         live = [row for row in queries.operations_of(move.tx, move.job.id) if row.state in LIVE]
         error = {
@@ -156,8 +159,8 @@ def _compensate(move: Move, settings: Settings, actor: str) -> str:
         }
         if live:
             ask_a_person(move, live[0], why=FailureReason.LATE, error=error)
-            return "attention"
-    return "asked"
+            return FindingAction.ATTENTION
+    return FindingAction.REPORTED
 
 
 def _finding(job_id: str, graph: Graph, action: str, state: str) -> dict[str, Any]:
@@ -170,4 +173,4 @@ def _finding(job_id: str, graph: Graph, action: str, state: str) -> dict[str, An
         "service": "",
         "key": job_id,
     }
-    return named | {"finding": LATE, "action": action, "detail": detail}
+    return named | {"finding": Finding.LATE, "action": action, "detail": detail}

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from surefoot.app.errors import NotFound
+from surefoot.app.rules.findings import named
 from surefoot.app.store import reconciliations
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import reading
@@ -58,7 +59,7 @@ def brief(row: AnyRow) -> dict[str, Any]:
         "service": row.service,
         "key": row.key,
         "finding": row.finding,
-        "action": row.action,
+        "action": named(row.action),
         "detail": row.detail,
         "actor": row.actor,
         "closed_at": stamp(row.closed_at),

@@ -69,7 +69,7 @@ def test_given_letter_of_a_landed_job_when_sent_back_then_one_new_job_names_the_
         "it is back",
     )
     assert closed.retried_as == again.job_id
-    assert world.events(job)[-1] == "run_again"
+    assert world.events(job)[-1] == "resubmitted"
     assert world.state(job) == "failed"
     assert world.land(again.job_id) == "completed"
 

@@ -138,7 +138,7 @@ def test_given_fifty_cancels_that_are_too_late_then_history_has_one_line(
     job, _letter = asked_about(world, service, "ship", Rejected("no"))
     for _ in range(50):
         assert not world.cancel(job).landed
-    assert world.events(job).count("cancel_wished") == 1
+    assert world.events(job).count("cancel_requested") == 1
     before = world.job(job).rev
     world.cancel(job)
     assert world.job(job).rev == before

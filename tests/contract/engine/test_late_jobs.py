@@ -102,11 +102,11 @@ def test_given_ask_when_a_job_is_late_then_it_is_on_record_once_and_nothing_else
     assert (one.finding, one.job_id, one.action, one.key, one.actor) == (
         "late",
         job,
-        "asked",
+        "reported",
         job,
         "relay",
     )
-    assert world.events(job).count("late_by_sla") == 2, "once in each period"
+    assert world.events(job).count("sla_missed") == 2, "once in each period"
     assert world.state(job) == "running"
     with reading(world.db) as connection:
         assert not sla.reconciliations.past_sla(connection, 10)
@@ -154,7 +154,7 @@ def test_given_redrive_when_a_late_job_only_waits_then_it_is_rung_again_and_a_ba
     grow_late(world)
     world.sweep()
 
-    assert [one.action for one in findings(world)] == ["rung", "rung"]
+    assert [one.action for one in findings(world)] == ["republished", "republished"]
     assert world.broker.published[world.operation(waits, "seal").id] >= 1
     assert world.operation(backs_off, "take").state == "queued"
 
@@ -181,7 +181,7 @@ def test_given_compensate_when_a_late_job_is_past_the_pivot_then_a_person_is_ask
     (letter,) = world.letters(job)
     assert letter.why == "late"
     grow_late(world)
-    assert [one.action for one in findings(world)] == ["asked"], "a person is asked already"
+    assert [one.action for one in findings(world)] == ["reported"], "a person is asked already"
     assert len(world.letters(job)) == 1
 
 

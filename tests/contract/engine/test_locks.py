@@ -162,7 +162,7 @@ def test_given_a_held_key_when_another_job_comes_then_it_waits_without_an_attemp
         0,
     )
     assert row.due_at is not None
-    assert world.events(two) == ["submitted", "waits_for_lock work"]
+    assert world.events(two) == ["submitted", "lock_waiting work"]
     world.drain()  # no sweep: the end of the first rings the second
     assert [world.state(one), world.state(two)] == ["completed", "completed"]
     assert world.service.steps() == ["work", "seal", "work", "seal"]
@@ -277,7 +277,7 @@ def test_given_two_tenants_with_one_key_when_both_run_then_neither_waits_for_the
     first_step(world, three)
     assert set(held(world).values()) == {one, two}
     assert wait_of(world, three) == ("waiting", "lock")
-    assert world.events(three)[1:] == ["waits_for_lock work"]
+    assert world.events(three)[1:] == ["lock_waiting work"]
     world.drain()
     assert [world.state(job) for job in (one, two, three)] == ["completed"] * 3
     assert (held(world), in_line(world)) == ({}, [])
@@ -362,7 +362,7 @@ def test_given_a_wait_longer_than_it_may_take_when_its_time_is_over_then_a_failu
     world.sweep()
     first_step(world, two)
     assert wait_of(world, two) == ("waiting", "lock")
-    assert world.events(two).count("waits_for_lock work") == 1  # looking again is no news
+    assert world.events(two).count("lock_waiting work") == 1  # looking again is no news
     world.let_pass(101)
     world.sweep()
     first_step(world, two)

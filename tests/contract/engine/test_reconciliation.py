@@ -149,10 +149,10 @@ def test_given_a_service_that_says_otherwise_then_found_once_told_and_closed_whe
         job,
         step,
         key(job, step),
-        "asked",
+        "reported",
         "test",
     )
-    assert world.events(job).count("finding") == 1
+    assert world.events(job).count("reconciliation_finding") == 1
     assert (
         step in why(world.db, job, None)["sentence"].rpartition(": ")[2]
         or step in why(world.db, job, None)["sentence"]

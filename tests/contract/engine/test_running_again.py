@@ -81,7 +81,7 @@ def test_given_a_completed_job_when_run_again_then_only_when_that_is_said(world:
     with reading(world.db) as connection:
         h = history.c
         line = connection.execute(
-            select(h.actor, h.detail).where(h.job_id == job, h.event == "run_again")
+            select(h.actor, h.detail).where(h.job_id == job, h.event == "resubmitted")
         ).one()
     assert (line.actor, line.detail["why"], line.detail["job"]) == ("anna", ANNA.why, made)
 

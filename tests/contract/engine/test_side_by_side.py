@@ -210,7 +210,9 @@ def test_given_a_turn_under_way_when_cancelled_then_the_job_turns_once(
         (cancelled,) = start()
     assert cancelled.result().message == "It is being cancelled already."
     assert world.land(job) == "cancelled"
-    assert world.events(job).count("turned") == 1 and service.steps("undo") == ["first"]
+    assert world.events(job).count("compensation_started") == 1 and service.steps("undo") == [
+        "first"
+    ]
 
 
 def test_given_a_decision_under_way_when_another_decides_then_it_is_refused(

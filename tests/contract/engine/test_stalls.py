@@ -131,7 +131,7 @@ def test_given_child_killed_for_another_reason_then_it_did_not_stall(world: Worl
     held = claim(world, job)
     world.let_pass(10)
     assert killed(world, held)
-    assert "recovered crunch" in world.events(job)
+    assert "attempt_lost crunch" in world.events(job)
     assert world.land(job) == "completed"
 
 

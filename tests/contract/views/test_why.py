@@ -13,8 +13,10 @@ from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.worker import leases
 from surefoot.app.errors import NotFound
 from surefoot.app.explain import why
+from surefoot.app.rules.events import EARLIER_NAMES, HistoryEvent
 from surefoot.app.saga.outcomes import NotYet, Rejected
-from surefoot.app.store.tables import jobs
+from surefoot.app.store.tables import history, jobs
+from surefoot.app.store.views import history_view
 from surefoot.app.store.views.dead_letters import letters_of_job
 from tests.contract.views.shop import Shop
 
@@ -234,6 +236,28 @@ def test_given_undo_past_its_time_when_asked_then_why_and_the_lists_offer_a_retr
     with shop.db.connect() as connection:
         (letter,) = letters_of_job(connection, job_id)
     assert letter["actions"] == ["redrive"]
+
+
+def test_given_history_of_an_earlier_release_when_read_then_under_the_names_of_today(
+    shop: Shop,
+) -> None:
+    shop.service.script["charge_card", "undo"] += [RuntimeError("bank: 503")] * 2
+    job_id = shop.order()
+    deliver(shop, "create_order", "reserve_stock", "charge_card")
+    shop.cancel(job_id)
+    shop.land(job_id)
+    before = told(shop, job_id)
+    with shop.db.begin() as connection:
+        for earlier, event in EARLIER_NAMES.items():
+            of_today = update(history).where(history.c.event == event)
+            connection.execute(of_today.values(event=earlier))
+
+    after = told(shop, job_id)
+    read = [line["event"] for line in history_view(shop.db, job_id, shop.tenant)["items"]]
+
+    assert after == before
+    assert HistoryEvent.COMPENSATION_STARTED in read
+    assert not set(read) & set(EARLIER_NAMES)
 
 
 def test_given_completed_job_when_asked_then_what_happened(shop: Shop) -> None:

@@ -64,7 +64,7 @@ def test_given_undo_that_is_not_idempotent_when_drilled_then_it_fails_with_a_sch
     assert said[3:9] == [
         "* reject note @ before_effect",
         "failed               note, attempt 1, refused by the drill",
-        "turned               job, refused by the drill",
+        "compensation started job, refused by the drill",
         "* error deposit.undo @ after_effect",
         "attempt failed       deposit.undo, attempt 1, an error of the drill",
         "completed            deposit.undo, attempt 2",

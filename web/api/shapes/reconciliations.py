@@ -30,7 +30,8 @@ class Finding(Shape):
     key: str = Field(description="Of the effect; of a late job its id.")
     finding: Literal["late", "missing_there", "missing_here", "different", "orphan", "unaskable"]
     action: str = Field(
-        description="Done: `asked` (a person), `redriven`, `rung`, `compensated`, `attention`, `adopted`, `undo` (decided), `undone`."
+        description="Done: `reported` (a person should look), `redriven`, `republished`, "
+        "`compensated`, `attention`, `adopted`, `undo` (decided), `undone`."
     )
     detail: dict[str, Any] | None
     actor: str
