@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, select, update
 
 from surefoot.app.access import sessions
+from surefoot.app.access.hashing import hashed
 from surefoot.app.access.principal import Principal, Role, role_held
 from surefoot.app.access.tenants import DEFAULT, NAME_CHARACTERS, ensure_in, insert_unless_there
 from surefoot.app.clock import now
@@ -141,11 +141,6 @@ def find_id(db: Engine, wanted: str) -> str:
     """The id of the key that is meant by its id or its prefix. Raises: as `revoke`."""
     with reading(db) as connection:
         return _one(connection, wanted)
-
-
-def hashed(key: str) -> str:
-    """A fast hash is right here: a key is 256 random bits, nothing that could be guessed from a list of words."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _one(connection: Connection, wanted: str) -> str:

@@ -9,7 +9,6 @@ long, and after a time in any case. Times are the store's.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import secrets
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
+from surefoot.app.access.hashing import hashed
 from surefoot.app.access.principal import Principal, role_held
 from surefoot.app.clock import ago, now
 from surefoot.app.config import Settings
@@ -60,7 +60,7 @@ def begin(db: Engine, key_id: str, *, address: str | None, agent: str) -> str:
     seen = "".join(one for one in agent if one.isprintable())[:AGENT_CHARACTERS]
     row = {
         "id": new_id(),
-        "hash": _hashed(token),
+        "hash": hashed(token),
         "key_id": key_id,
         "address": network(address),
         "agent": seen,
@@ -76,9 +76,7 @@ def find(db: Engine, token: str, limits: Limits) -> Session | None:
         sessions, api_keys, k.id == s.key_id
     )
     with asking(db) as connection:
-        row = connection.execute(
-            query.where(s.hash == _hashed(token), *_open(limits))
-        ).one_or_none()
+        row = connection.execute(query.where(s.hash == hashed(token), *_open(limits))).one_or_none()
     if row is None:
         return None
     who = Principal(row.key_id, row.tenant_id, role_held(row.role, row.platform), row.name)
@@ -95,7 +93,7 @@ def note_use(db: Engine, session: Session, limits: Limits) -> None:
 
 def end_by_token(db: Engine, token: str, actor: str) -> None:
     """The sign-out of the browser that holds this; again is the same."""
-    one_statement(db, lambda tx: _end(tx, actor, s.hash == _hashed(token)))
+    one_statement(db, lambda tx: _end(tx, actor, s.hash == hashed(token)))
 
 
 def end(db: Engine, actor: str, *, key_id: str, session_id: str | None = None) -> int:
@@ -159,7 +157,3 @@ def _open(limits: Limits) -> tuple[ColumnElement[bool], ...]:
 def _end(tx: Connection, actor: str, *which: ColumnElement[bool]) -> int:
     still_open = update(sessions).where(s.ended_at.is_(None), *which)
     return tx.execute(still_open.values(ended_at=now(), ended_by=actor)).rowcount
-
-
-def _hashed(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

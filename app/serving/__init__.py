@@ -7,3 +7,5 @@ each stop the server. Here a thread is given to a request that is there as a who
 when its answer is made; the loop (`worker`) does the waiting, with an end for each wait
 (`connection`), a bound for connections, and one for the bytes that are kept meanwhile.
 """
+
+WORKER = "surefoot.app.serving.worker.BufferingWorker"  # gunicorn's `worker_class`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections import deque
 
@@ -47,3 +48,16 @@ class Outgoing:
 
     def close(self) -> None:
         self.broken = True
+
+    # --- for an application that wants to know of its peer: WSGI's `gunicorn.socket` ---------------
+    def has_hung_up(self) -> bool:
+        """Whether the peer has closed the connection."""
+        try:
+            readable, _, _ = select.select([self._sock], [], [], 0)
+            return bool(readable) and self._sock.recv(1, socket.MSG_PEEK) == b""
+        except OSError:
+            return True
+
+    def hang_up(self) -> None:
+        """Close the connection on both sides: the answer is lost."""
+        self._sock.shutdown(socket.SHUT_RDWR)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-WEB_WORKER = "surefoot.app.serving.worker.BufferingWorker"
+from surefoot.app.serving import WORKER
+
 WEB_THREADS = 16  # one process: its threads wait for the store, not for the processor; long polls hold one each
 WEB_GRACE_S = 5  # how long requests in hand may take when it stops
 WORKER_CHILDREN = 2
@@ -33,7 +34,7 @@ def web(host: str, port: int, proxies: str = LOOPBACK) -> tuple[str, ...]:
     """
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     words = ["gunicorn", "surefoot.web.wsgi:flask_app", "--bind", bind]
-    words += ["--worker-class", WEB_WORKER, "--workers", "1"]
+    words += ["--worker-class", WORKER, "--workers", "1"]
     words += [
         "--threads",
         str(WEB_THREADS),

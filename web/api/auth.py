@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from surefoot.app.access import keys, sessions
+from surefoot.app.access.hashing import hashed
 from surefoot.app.access.principal import Principal, Role
 from surefoot.web import rates
 from surefoot.web.address import client_address, is_secure
@@ -168,7 +169,7 @@ def _remembered_ones() -> dict[str, Principal]:
 
 
 def _fingerprint() -> str:
-    return keys.hashed(request.headers["Authorization"])  # the key itself is nowhere kept
+    return hashed(request.headers["Authorization"])  # the key itself is nowhere kept
 
 
 def _by_key() -> Principal:

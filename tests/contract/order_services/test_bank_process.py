@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -24,10 +29,15 @@ pytestmark = pytest.mark.slow
 
 START = "from surefoot.workers.sagas.order.command_line import bank; bank([])"
 
+HEAD_S, BODY_S, SOON_S, PATIENT_S = 2.0, 3.0, 5.0, 60.0
+MANY = 20  # sockets of a kind; more than twice the threads
+HEAD = "HTTP/1.1\r\nHost: bank\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\n"
+
 
 @pytest.fixture
 def bank_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "SUREFOOT_BANK_HANG_SECONDS": "60"}
+    environment |= {"SUREFOOT_HEAD_SECONDS": str(HEAD_S), "SUREFOOT_BODY_SECONDS": str(BODY_S)}
     process = subprocess.Popen(
         [sys.executable, "-c", START], env=environment, stdout=subprocess.PIPE, text=True
     )
@@ -73,6 +83,72 @@ def test_given_twenty_lost_answers_at_once_when_others_ask_then_they_are_answere
         "settled"
     }  # type: ignore[union-attr]
     assert len(bank_client.book().movements) == 20
+
+
+@pytest.mark.usefixtures("bank_process")
+def test_given_silent_sockets_and_dripped_heads_and_bodies_when_paid_then_in_time() -> None:
+    parts = urlsplit(bank_client.order_settings().bank())
+    begun = ["", "P", f"POST /charges {HEAD}Content-Length: 1000\r\n\r\n{{"]
+    with ExitStack() as stack:
+        silent, *slow = [
+            [stack.enter_context(connected(parts.hostname, parts.port, said)) for _ in range(MANY)]
+            for said in begun
+        ]
+        dripped, number, began = [*slow[0], *slow[1]], 0, time.monotonic()
+        while not all(map(is_over, [*silent, *dripped])):
+            for one in dripped:
+                with suppress(OSError):
+                    one.send(b"x")
+            number, asked = number + 1, time.monotonic()
+            payment.charge(Context(f"job-{number}", "order", "charge_card"), number, 500, "tok_ok")
+            assert time.monotonic() - asked < SOON_S
+            assert time.monotonic() - began < PATIENT_S
+        assert {one.recv(100) for one in silent} == {b""}
+        assert {one.recv(13) for one in dripped} == {b"HTTP/1.1 408 "}
+
+
+def connected(host: str | None, port: int | None, said: str) -> socket.socket:
+    sock = socket.create_connection((host, port or 0), timeout=PATIENT_S)
+    sock.sendall(said.encode())
+    return sock
+
+
+def is_over(sock: socket.socket) -> bool:
+    """Whether the server has answered or closed."""
+    return bool(select.select([sock], [], [], 0)[0])
+
+
+NOT_CHARGES: dict[bytes, int] = {
+    b"": 422,
+    b"{": 422,
+    b"[" * 10_000: 422,
+    b"\xff\xfe\x00": 422,
+    b"null": 422,
+    b'{"amount_cents": 1e400, "card": "tok_ok"}': 422,
+    b'{"amount_cents": -1, "card": "tok_ok"}': 422,
+    b'{"amount_cents": true, "card": "tok_ok"}': 422,
+    b'{"amount_cents": 1, "card": "tok_ok", "more": 1}': 422,
+    b'{"amount_cents": 1, "card": "' + b"x" * 100 + b'"}': 422,
+    b'{"amount_cents": 1, "card": "' + b"x" * 3_000_000 + b'"}': 413,
+}
+
+
+@pytest.mark.usefixtures("bank_process")
+def test_given_a_body_that_is_not_a_charge_when_sent_then_refused_and_nothing_is_in_the_book() -> (
+    None
+):
+    url = bank_client.order_settings().bank()
+    told = {"Content-Type": "application/json", "Idempotency-Key": "k"}
+    with httpx.Client(base_url=url, headers=told, timeout=PATIENT_S) as http:
+        for sent, status in NOT_CHARGES.items():
+            answer = http.post("/charges", content=sent)
+            found = (answer.status_code, answer.json()["status"])
+            assert found == (status, status), sent[:80]
+        keyless = http.post("/charges", content=b"{}", headers={"Idempotency-Key": "a b"})
+        assert keyless.status_code == 400
+        slashed = http.put("/charges/a%2Fb/void")
+        assert slashed.status_code in (400, 404)
+    assert bank_client.book().movements == []
 
 
 @pytest.mark.long  # gunicorn tries for five seconds

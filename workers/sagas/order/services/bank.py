@@ -7,8 +7,6 @@ tok_lost (the bank commits, and the answer never comes).
 
 from __future__ import annotations
 
-import select
-import socket
 import threading
 import time
 from typing import Any
@@ -18,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
+from surefoot.app.serving.outgoing import Outgoing
 from surefoot.workers.sagas.order.services import bank_book
 from surefoot.workers.sagas.order.services.bank_book import Entry
 from surefoot.workers.sagas.order.settings import order_settings
@@ -124,28 +123,20 @@ def _charge_answer(entry: Entry) -> Response:
 
 def _lose_the_answer(seconds: float) -> None:
     """Hold the answer back until the client has gone or `seconds` are over; a thread waits, so only a few may."""
-    connection: socket.socket | None = request.environ.get("gunicorn.socket")
+    connection: Outgoing | None = request.environ.get("gunicorn.socket")
     if (
         connection is None
     ):  # a server with a thread for each request: nobody else waits for this one
         time.sleep(seconds)
     elif not _hanging.acquire(blocking=False):
-        connection.shutdown(socket.SHUT_RDWR)
+        connection.hang_up()
     else:
         try:
             deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline and not _has_hung_up(connection):
+            while time.monotonic() < deadline and not connection.has_hung_up():
                 time.sleep(LOOK_S)
         finally:
             _hanging.release()
-
-
-def _has_hung_up(connection: socket.socket) -> bool:
-    readable, _, _ = select.select([connection], [], [], 0)
-    try:
-        return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
-    except OSError:
-        return True
 
 
 def _is_key(key: str) -> bool:

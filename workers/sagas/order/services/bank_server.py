@@ -1,4 +1,6 @@
-"""The bank as a process: gunicorn with one worker of eight threads, on a port that is given or found.
+"""The bank as a process: gunicorn with the web server's worker and eight threads, on a port that is given or found.
+
+No peer holds a thread of it (`surefoot.app.serving`), and the settings of the web server's waits are its own, too.
 
 Where it listens is printed and written to `bank.url` under the home, so that payments and the ledger find a bank that
 took a free port.
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped, unused-ignore]
 
+from surefoot.app.serving import WORKER
 from surefoot.workers.sagas.order.services.bank import create_bank
 from surefoot.workers.sagas.order.settings import BANK_URL_FILE, order_settings
 
@@ -39,7 +42,7 @@ class _BankServer(BaseApplication):  # type: ignore[misc, unused-ignore]
         settings: dict[str, Any] = {
             "bind": self._address,
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": WORKER,
             "threads": THREADS,
             "graceful_timeout": STOP_S,
             "proc_name": "surefoot-bank",
