@@ -61,6 +61,7 @@ class after(FunctionElement[datetime]):  # noqa: N801 - reads as SQL
     inherit_cache = True
 
     def __init__(self, seconds: float | ColumnElement[Any]) -> None:
+        self.seconds = float(seconds) if isinstance(seconds, (int, float)) else None
         # Never a name of a column: Core would take such a bind for a value to SET.
         super().__init__(
             bindparam(None, float(seconds)) if isinstance(seconds, (int, float)) else seconds

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
@@ -34,15 +35,16 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
-    Insert,
     MetaData,
     String,
     Table,
+    bindparam,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from surefoot.app.clock import UtcDateTime, after
 from surefoot.app.errors import SurefootError
@@ -96,6 +98,10 @@ def barrier_table(metadata: MetaData) -> Table:
 
 # Statements name the table without a schema: the connection's search path decides, so one Table serves all services.
 rows = barrier_table(MetaData())
+_THIS = rows.c.key == bindparam("p_key")
+_KEEP = update(rows).where(_THIS).values(result=bindparam("p_result"))
+_NOTE_UNDONE = update(rows).where(_THIS).values(outcome=UNDONE)
+_READ = select(rows.c.outcome, rows.c.result).where(_THIS)
 
 
 class Pass:
@@ -121,7 +127,7 @@ class Pass:
 
     def keep(self, result: Result) -> Result:
         """Store a JSON-able result in the effect's row, in the same transaction; a repeat gets it. Returns it."""
-        self._connection.execute(update(rows).where(rows.c.key == self._key).values(result=result))
+        self._connection.execute(_KEEP, {"p_key": self._key, "p_result": result})
         self.result = result
         return result
 
@@ -154,7 +160,7 @@ def _undo(connection: Connection, ctx: Named) -> Pass:
         return Pass(connection, ctx.key, first=False, empty=True)
     if _insert(connection, ctx.key, DONE, ctx.fence):
         # A frozen worker that asks for the action again shall be refused, not told that all is well.
-        connection.execute(update(rows).where(rows.c.key == ctx.action_key).values(outcome=UNDONE))
+        connection.execute(_NOTE_UNDONE, {"p_key": ctx.action_key})
         return Pass(connection, ctx.key, first=True)
     outcome, result = _read(connection, ctx.key)
     return Pass(connection, ctx.key, first=False, empty=outcome == NEVER, result=result)
@@ -162,22 +168,22 @@ def _undo(connection: Connection, ctx: Named) -> Pass:
 
 def _insert(connection: Connection, key: str, outcome: str, fence: int) -> bool:
     """Insert a row unless its key is there, waiting for whoever is inserting it just now. True: it is ours."""
-    row = {"key": key, "outcome": outcome, "fence": fence, "at": after(0)}
-    statement = _insert_or_nothing(connection.dialect.name).values(row).returning(rows.c.key)
-    return connection.execute(statement).first() is not None
+    row = {"key": key, "outcome": outcome, "fence": fence}
+    return connection.execute(_insert_or_nothing(connection.dialect.name), row).first() is not None
 
 
-def _insert_or_nothing(dialect: str) -> Insert:
-    if dialect == "postgresql":
-        return postgresql.insert(rows).on_conflict_do_nothing(index_elements=[rows.c.key])
-    if dialect == "sqlite":
-        return sqlite.insert(rows).on_conflict_do_nothing(index_elements=[rows.c.key])
-    raise NotSupported(
-        f"The barrier is made for PostgreSQL and SQLite, not for {dialect}.", dialect=dialect
-    )
+@cache
+def _insert_or_nothing(dialect: str) -> ReturningInsert[Any]:
+    if dialect not in ("postgresql", "sqlite"):
+        raise NotSupported(
+            f"The barrier is made for PostgreSQL and SQLite, not for {dialect}.", dialect=dialect
+        )
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    new = make(rows).values(at=after(0)).on_conflict_do_nothing(index_elements=[rows.c.key])
+    return new.returning(rows.c.key)
 
 
 def _read(connection: Connection, key: str) -> tuple[str, Any]:
     # A statement of its own, after the insert: at READ COMMITTED it sees what the one we waited for has committed.
-    row = connection.execute(select(rows.c.outcome, rows.c.result).where(rows.c.key == key)).one()
+    row = connection.execute(_READ, {"p_key": key}).one()
     return row.outcome, row.result

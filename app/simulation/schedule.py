@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from surefoot.app.config import Settings
 from surefoot.app.rules.states import ENDED, JobState
@@ -219,10 +220,10 @@ def actions_of(seed: int) -> tuple[Rates, Iterator[Action]]:
 
 
 def _drawn(chance: random.Random, rates: Rates) -> Iterator[Action]:
-    verbs, weights = list(rates.weights), list(rates.weights.values())
+    verbs, weights = list(rates.weights), list(accumulate(rates.weights.values()))
     yield Action("submit", 0)
     while True:
-        verb = chance.choices(verbs, weights)[0]
+        verb = chance.choices(verbs, cum_weights=weights)[0]
         which, who = chance.randrange(1000), chance.randrange(1000)
         points = chance.choice(rates.stops) if chance.random() < rates.pause else 0
         dies = points > 0 and chance.random() < rates.dies

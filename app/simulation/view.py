@@ -12,6 +12,12 @@ from surefoot.app.rules.states import ENDED, JobState, LetterState
 from surefoot.app.store.reconciliations import LATE
 from surefoot.app.store.tables import dead_letters, history, jobs, operations, reconciliations
 
+d = dead_letters.c
+_JOBS = select(jobs).order_by(jobs.c.id)
+_IDS = select(jobs.c.id).order_by(jobs.c.id)
+_MOVING = select(jobs.c.id).where(jobs.c.state.not_in((*ENDED, JobState.ATTENTION)))
+_LETTERS = select(dead_letters).where(d.state == LetterState.OPEN, d.blocking).order_by(d.id)
+
 
 class View:
     """What is in the store just now."""
@@ -21,20 +27,15 @@ class View:
 
     def jobs(self) -> list[Any]:
         """Every job's row, oldest first."""
-        return self.all(select(jobs).order_by(jobs.c.id))
+        return self.all(_JOBS)
 
     def job_ids(self) -> list[str]:
         """Every job's id, oldest first."""
-        return [row.id for row in self.all(select(jobs.c.id).order_by(jobs.c.id))]
+        return [row.id for row in self.all(_IDS)]
 
     def moving(self) -> list[str]:
         """The jobs that have not ended and wait for no person."""
-        return [
-            row.id
-            for row in self.all(
-                select(jobs.c.id).where(jobs.c.state.not_in((*ENDED, JobState.ATTENTION)))
-            )
-        ]
+        return [row.id for row in self.all(_MOVING)]
 
     def gave_up_waiting(self) -> bool:
         """Whether an operation lay ready past its time: given up for that, or noted by the sweep, which took its clock away."""
@@ -49,10 +50,7 @@ class View:
 
     def letters(self) -> list[Any]:
         """The open dead letters that hold a job, oldest first."""
-        d = dead_letters.c
-        return self.all(
-            select(dead_letters).where(d.state == LetterState.OPEN, d.blocking).order_by(d.id)
-        )
+        return self.all(_LETTERS)
 
     def ended(self) -> list[str]:
         """The ids of the jobs that have ended, oldest first."""
@@ -65,7 +63,6 @@ class View:
 
     def loose_letters(self) -> list[Any]:
         """The open dead letters that hold no job, oldest first."""
-        d = dead_letters.c
         return self.all(
             select(dead_letters).where(d.state == LetterState.OPEN, ~d.blocking).order_by(d.id)
         )

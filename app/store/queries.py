@@ -260,9 +260,12 @@ def operation(connection: Connection, operation_id: str) -> AnyRow | None:
     return connection.execute(_OPERATION, {"p_id": operation_id}).one_or_none()
 
 
+_FAILING = select(o.failing_since, now()).where(o.id == bindparam("p_id", type_=Id))
+
+
 def failing_s(connection: Connection, operation_id: str) -> float:
     """For how long an operation has failed, seconds; 0 where it has not."""
-    since, at = connection.execute(select(o.failing_since, now()).where(o.id == operation_id)).one()
+    since, at = connection.execute(_FAILING, {"p_id": operation_id}).one()
     return (at - since).total_seconds() if since is not None else 0.0
 
 
@@ -720,9 +723,12 @@ def idle(connection: Connection, after_id: str, limit: int) -> tuple[list[str], 
     )
 
 
+_TIME = select(now())
+
+
 def time_of(connection: Connection) -> datetime:
     """The store's time."""
-    return connection.execute(select(now())).scalar_one()
+    return connection.execute(_TIME).scalar_one()
 
 
 # --- people and processes ----------------------------------------------------------------------------------------

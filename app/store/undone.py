@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from surefoot.app.rules.states import Kind
-from surefoot.app.store.tables import operations
+from surefoot.app.store.tables import Id, operations
 
 KEPT_STEPS = 100_000  # names, over all jobs that a process remembers
 
@@ -42,13 +42,17 @@ class Kept:
 _kept = Kept()
 
 
+_WITH_UNDO = select(operations.c.step).where(
+    operations.c.job_id == bindparam("p_job", type_=Id), operations.c.kind == Kind.UNDO
+)
+
+
 def undone_steps(tx: Connection, job_id: str, *, committed: bool) -> frozenset[str]:
     """The steps that have an undo. `committed`: the job had turned before this transaction began."""
     known = _kept.get(job_id) if committed else None
     if known is not None:
         return known
-    o = operations.c
-    found = frozenset(tx.scalars(select(o.step).where(o.job_id == job_id, o.kind == Kind.UNDO)))
+    found = frozenset(tx.scalars(_WITH_UNDO, {"p_job": job_id}))
     if committed:
         _kept.keep(job_id, found)
     return found

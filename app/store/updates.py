@@ -21,6 +21,7 @@ from sqlalchemy import (
     Float,
     Integer,
     String,
+    Update,
     and_,
     bindparam,
     case,
@@ -35,6 +36,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from surefoot.app.clock import UtcDateTime, after, now
@@ -43,7 +45,7 @@ from surefoot.app.rules.waits import FOR_WORKER, WaitReason
 from surefoot.app.store.actors import own
 from surefoot.app.store.claims import Taking
 from surefoot.app.store.queries import JOB_OF_A_MOVE, STATE
-from surefoot.app.store.session import insert_or
+from surefoot.app.store.shapes import Shaped
 from surefoot.app.store.tables import (
     Id,
     dead_letters,
@@ -77,16 +79,25 @@ BRIEF = (
 
 
 # --- the job ---------------------------------------------------------------------------------------------------
+def _this_job() -> Update:
+    return update(jobs).where(jobs.c.id == bindparam("p_id", type_=Id))
+
+
+_CHANGE_JOB = Shaped(_this_job, lambda change: change)
+_END_JOB = Shaped(_this_job, lambda change: change.returning(jobs.c.created_at, jobs.c.finished_at))
+
+
 def change_job(tx: Connection, job_id: str, changes: dict[str, Any]) -> float | None:
     """Write what a move decided about its job. The caller holds the job's lock.
 
     Returns how long the job took, seconds, where this ends it.
     """
-    change = update(jobs).where(jobs.c.id == job_id).values(**changes)
-    if "finished_at" not in changes:
-        tx.execute(change)
+    ends = "finished_at" in changes
+    change, values = (_END_JOB if ends else _CHANGE_JOB).setting(changes)
+    found = tx.execute(change, values | {"p_id": job_id})
+    if not ends:
         return None
-    accepted, ended = tx.execute(change.returning(jobs.c.created_at, jobs.c.finished_at)).one()
+    accepted, ended = found.one()
     return max(0.0, float((ended - accepted).total_seconds()))
 
 
@@ -112,17 +123,23 @@ def add_history(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 # --- new operations --------------------------------------------------------------------------------------------
+_TAKE_KEY = {
+    "sqlite": sqlite.insert(idempotency_keys)
+    .on_conflict_do_nothing()
+    .returning(idempotency_keys.c.job_id),
+    "postgresql": postgresql.insert(idempotency_keys)
+    .on_conflict_do_nothing()
+    .returning(idempotency_keys.c.job_id),
+}
+
+
 def take_idempotency_key(
     tx: Connection, tenant_id: str, key: str, fingerprint: str, job_id: str
 ) -> bool:
     """Bind a key to its job. False: another job has it. Waits for a transaction that is about to take it."""
-    statement = insert_or(tx, idempotency_keys).values(
-        tenant_id=tenant_id, key=key, fingerprint=fingerprint, job_id=job_id
-    )
-    return (
-        tx.execute(statement.on_conflict_do_nothing().returning(idempotency_keys.c.job_id)).first()
-        is not None
-    )
+    statement = _TAKE_KEY[tx.dialect.name]
+    row = {"tenant_id": tenant_id, "key": key, "fingerprint": fingerprint, "job_id": job_id}
+    return tx.execute(statement, row).first() is not None
 
 
 _IS_READY = bindparam("p_ready", type_=Integer) == ONE
@@ -309,6 +326,21 @@ def finish_running_operation(
     ).one_or_none()
 
 
+def _this_attempt() -> Update:
+    return update(operations).where(
+        o.id == bindparam("p_id", type_=Id),
+        o.token == bindparam("p_token", type_=String),
+        STATE == RUNNING,
+    )
+
+
+_END = Shaped(_this_attempt, lambda change: change.returning(*operations.c))
+_END_EXPIRED = Shaped(
+    lambda: _this_attempt().where(o.lease_until < now()),
+    lambda change: change.returning(*operations.c),
+)
+
+
 def end_running_operation(
     tx: Connection,
     operation_id: str,
@@ -318,17 +350,9 @@ def end_running_operation(
     expired_only: bool = False,
 ) -> AnyRow | None:
     """running -> failed | waiting | queued | abandoned, by the attempt that holds it (or for it, once its lease has run out)."""
-    guard = (
-        and_(_of_attempt(operation_id, token), o.lease_until < now())
-        if expired_only
-        else _of_attempt(operation_id, token)
-    )
-    return tx.execute(
-        update(operations)
-        .where(guard)
-        .values({"lease_until": None, "hard_at": None, **values})
-        .returning(*operations.c)
-    ).one_or_none()
+    form = _END_EXPIRED if expired_only else _END
+    end, given = form.setting({"lease_until": None, "hard_at": None, **values})
+    return tx.execute(end, given | {"p_id": operation_id, "p_token": token}).one_or_none()
 
 
 def note_nobody_came(tx: Connection, operation_ids: Collection[str]) -> int:
