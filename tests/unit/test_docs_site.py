@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from markdown.extensions.toc import slugify
 
 from tests.support.documents import DOOR, ROOT
@@ -61,3 +62,13 @@ def test_given_the_paths_that_contributors_are_sent_to_then_each_is_there() -> N
         if not any(ROOT.glob(path)) and not any(ROOT.glob(f"tests/**/{path}"))
     ]
     assert missing == []
+
+
+def test_given_the_hooks_of_a_commit_then_each_is_a_tool_of_this_environment() -> None:
+    found = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [repo["repo"] for repo in found["repos"]] == ["local"]  # nothing is downloaded
+    hooks = found["repos"][0]["hooks"]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    tools = {Path(hook["entry"].split()[0]) for hook in hooks}
+    assert {tool.parent.as_posix() for tool in tools} == {".venv/bin"}
+    assert {tool.name for tool in tools} == {"ruff", "mypy", "lint-imports"}
