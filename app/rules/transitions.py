@@ -65,7 +65,7 @@ _OF_JOBS = (
         "submit",
         _to(JobState.RUNNING, None),
         who="a submission",
-        by=["engine.jobs.submit._insert"],
+        by=["engine.jobs.submit._Job.insert_at_once", "engine.jobs.submit._Job.insert"],
         write=["postgres_fast_path.insert_job"],
         guard="the idempotency key, where one is given, has no other job",
     ),
@@ -141,7 +141,8 @@ _OF_OPERATIONS = (
         [*_to(OpState.PENDING, None), *_to(OpState.QUEUED, None)],
         who="submit (actions), turn (undos), the last action (confirmations)",
         by=[
-            "engine.jobs.submit._insert",
+            "engine.jobs.submit._Job.insert_at_once",
+            "engine.jobs.submit._Job.insert",
             "engine.jobs.compensation.turn",
             "engine.jobs.release._confirm",
         ],
