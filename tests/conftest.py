@@ -93,7 +93,7 @@ def _is_slow(item: pytest.Item) -> bool:
     if item.nodeid.startswith(NOT_FAST) or SERVERS.intersection(getattr(item, "fixturenames", ())):
         return True
     values = getattr(getattr(item, "callspec", None), "params", {}).values()
-    return any(str(value).startswith("postgresql") for value in values)
+    return any(isinstance(value, str) and value.startswith("postgresql") for value in values)
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

@@ -194,10 +194,14 @@ class Graph:
         ]
 
     def apart(self, step: str, kind: str, other: str, other_kind: str) -> bool:
-        """Whether `other`, which comes next in a message, does not wait for `step`: two actions of a pack."""
+        """Whether `other`, which comes next in a message, does not wait for `step`: two actions of a pack.
+
+        A step that this definition does not have may wait for anything.
+        """
         return (
             kind == other_kind == "action"
             and step in self.followers
+            and other in self.by_name
             and other not in self.followers[step]
         )
 

@@ -92,10 +92,7 @@ def submit(
         return found
     job = _accepted(submission, found, _checked_input(registry, submission, found), fingerprint)
     try:
-        if postgres_fast_path.serves(db) and also is None:
-            one_statement(db, job.insert_at_once)
-        else:
-            transaction(db, lambda tx: job.insert(tx, also))
+        _insert(db, job, also)
     except _KeyTaken:
         with reading(db) as connection:
             answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
@@ -103,6 +100,14 @@ def submit(
             raise NotFound("the job of this idempotency key is gone") from None
         return answered
     return job.submitted
+
+
+def _insert(db: Engine, job: _Job, also: Also | None) -> None:
+    """Write the job, by the fewest statements. Raises: _KeyTaken, and what `also` raises."""
+    if postgres_fast_path.serves(db) and also is None:
+        one_statement(db, job.insert_at_once)
+    else:
+        transaction(db, lambda tx: job.insert(tx, also))
 
 
 def submit_in(

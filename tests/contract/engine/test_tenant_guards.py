@@ -71,22 +71,22 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
 Act = Callable[[Yard], Any]
 ACTS: dict[str, Act] = {
-    "decide.cancel": lambda y: decisions.cancel(y.db, y.shop.settings, y.asking, y.stranger),
-    "decide.retry": lambda y: decisions.retry(y.db, y.letter, y.stranger, WHY),
-    "decide.mark_done": lambda y: decisions.mark_done(y.db, y.letter, y.stranger, WHY),
-    "decide.waive": lambda y: decisions.waive(y.db, y.letter, y.stranger, WHY),
-    "decide.mark_absent": lambda y: decisions.mark_absent(
+    "decisions.cancel": lambda y: decisions.cancel(y.db, y.shop.settings, y.asking, y.stranger),
+    "decisions.retry": lambda y: decisions.retry(y.db, y.letter, y.stranger, WHY),
+    "decisions.mark_done": lambda y: decisions.mark_done(y.db, y.letter, y.stranger, WHY),
+    "decisions.waive": lambda y: decisions.waive(y.db, y.letter, y.stranger, WHY),
+    "decisions.mark_absent": lambda y: decisions.mark_absent(
         y.db, y.shop.settings, y.letter, y.stranger, WHY
     ),
-    "owning.take": lambda y: assignment.take(y.db, y.asking, y.stranger),
-    "owning.assign": lambda y: assignment.assign(y.db, y.asking, "Ada", y.stranger),
-    "owning.release": lambda y: assignment.release(y.db, y.asking, y.stranger),
+    "assignment.take": lambda y: assignment.take(y.db, y.asking, y.stranger),
+    "assignment.assign": lambda y: assignment.assign(y.db, y.asking, "Ada", y.stranger),
+    "assignment.release": lambda y: assignment.release(y.db, y.asking, y.stranger),
     "redrive.redrive_job": lambda y: redrive.redrive_job(y.shop.entrance, y.ended, y.by_stranger),
     "redrive.redrive_letter": lambda y: redrive.redrive_letter(
         y.shop.entrance, y.letter, y.by_stranger
     ),
     "redrive.discard_letter": lambda y: redrive.discard_letter(y.db, y.letter, y.stranger, WHY),
-    "rerun.rerun": lambda y: resubmit.rerun(y.shop.entrance, y.shop.job(y.ended), y.by_stranger),
+    "resubmit.rerun": lambda y: resubmit.rerun(y.shop.entrance, y.shop.job(y.ended), y.by_stranger),
     "findings.close": lambda y: findings.close(y.db, y.finding, y.stranger, WHY),
     "findings.adopt": lambda y: findings.adopt(y.db, y.finding, y.stranger, WHY),
     "findings.decide_undo": lambda y: findings.decide_undo(
@@ -99,7 +99,7 @@ ACTS: dict[str, Act] = {
     "redrive.hold_back": lambda y: redrive.hold_back(y.db, Meant(), y.stranger, WHY),
 }
 WITHIN = {
-    "decide.retry_in",
+    "decisions.retry_in",
     "findings.record",
 }  # within a move of somebody's; what a round has found
 

@@ -12,8 +12,11 @@ import structlog
 from surefoot.app.engine.jobs.submit import Submitted
 from surefoot.app.engine.operators.redrive import redrive_job
 from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.worker.delivery import Delivery
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.testkit import broker
+from surefoot.app.testkit.delivery import Child, FakeDelivery, as_delivery
 from surefoot.app.trace import taken, trace_id
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import Participant, World
@@ -52,11 +55,12 @@ def world(ready_url: str, service: Participant, seen: Seen) -> Iterator[World]:
 def test_given_a_traceparent_when_steps_run_run_on_are_tried_again_and_undone_then_each_has_it(
     world: World, seen: Seen, named: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = world.delivery
     if not named:
-        monkeypatch.setattr(
-            world, "delivery", lambda *args, **more: replace(told(*args, **more), saga="")
-        )
+
+        def without_saga(taken: FakeDelivery, child: Child, **more: Any) -> Delivery:
+            return replace(as_delivery(taken, child, **more), saga="")
+
+        monkeypatch.setattr(broker, "as_delivery", without_saga)
     said = taken(None)
     assert world.land(world.submit(traceparent=said)) == "failed"
     assert [(step, kind, attempt) for step, kind, attempt, _, _ in seen] == [
