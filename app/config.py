@@ -25,6 +25,7 @@ from surefoot.app.faults import Fault, parse_faults
 
 LANE_LIMITS_S = {"fast": 60.0, "slow": 6 * 3600.0}
 DEFAULT_LANE_LIMIT_S = 600.0
+ACTS_DAYS_LEAST = 365  # the store itself refuses to delete an act that is younger
 BROKER_KINDS = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
 STORE_KINDS = ("postgresql", "postgres", "sqlite")
 STORE_DRIVERS = ("", "psycopg", "pysqlite")
@@ -112,6 +113,9 @@ class Settings(OurSettings):
     # a browser's session: how long it may be unused, and how long it lasts in any case
     session_idle_seconds: Annotated[float, Field(ge=60, le=LONGEST_S, allow_inf_nan=False)] = 3600.0
     session_seconds: Annotated[float, Field(ge=60, le=LONGEST_S, allow_inf_nan=False)] = 12 * 3600.0
+    # for how long the relay keeps what is over, days; 0 acts: for good
+    session_days: Annotated[int, Field(ge=0, le=36500)] = 90
+    acts_days: Annotated[int, Field(ge=0, le=36500)] = 3650
     # the three time-outs that belong to the engine
     lease_seconds: Seconds = 15.0
     heartbeat_seconds: Seconds = 5.0
@@ -201,6 +205,13 @@ class Settings(OurSettings):
             raise ValueError(
                 f"is too short; give all web processes the same {SECRET_CHARACTERS} random characters or more"
             )
+        return value
+
+    @field_validator("acts_days")
+    @classmethod
+    def _a_year_at_least(cls, value: int) -> int:
+        if 0 < value < ACTS_DAYS_LEAST:
+            raise ValueError(f"must be 0 (for good), or {ACTS_DAYS_LEAST} or more")
         return value
 
     @field_validator("host")

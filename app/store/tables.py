@@ -95,6 +95,7 @@ sessions = Table(  # of browsers that signed in with a key: a cookie names a row
         "address", String(64), nullable=False
     ),  # the network of the browser, not its whole address
     Column("agent", String(120), nullable=False),
+    Index("ix_sessions_made", "made_at"),  # for the relay, which deletes the oldest
     _partial("ix_sessions_open", "made_at", "id", where="ended_at IS NULL"),
     _partial("ix_sessions_open_key", "key_id", "made_at", "id", where="ended_at IS NULL"),
 )
@@ -547,7 +548,8 @@ quarantine = Table(  # messages nobody can run, kept with their reason
     _partial("ix_quarantine_kept", "id", where="discarded_at IS NULL"),
 )
 
-acts = Table(  # what people did, to be read later. Triggers refuse every UPDATE and DELETE
+# what people did, to be read later. Triggers refuse an UPDATE, and a DELETE within a year
+acts = Table(
     "acts",
     metadata,
     Column("id", Id, primary_key=True),
@@ -564,6 +566,7 @@ acts = Table(  # what people did, to be read later. Triggers refuse every UPDATE
     Column("part_of", Id),  # of one letter among many: the act that names the request
     Column("reason", Text),
     Column("details", Json),
+    Index("ix_acts_at", "at"),  # for the relay, which deletes the oldest
     _partial("ix_acts_all", "at", "id", where="part_of IS NULL"),
     _partial("ix_acts_tenant", "tenant_id", "at", "id", where="part_of IS NULL"),
     _partial("ix_acts_actor", "actor", "at", "id", where="part_of IS NULL"),

@@ -29,6 +29,7 @@ from surefoot.app.engine.relay import sla, unclaimed
 from surefoot.app.engine.relay.broker_lost import BrokerLost
 from surefoot.app.engine.relay.dead_letter_queue import Mirror
 from surefoot.app.engine.relay.lost_messages import Lost
+from surefoot.app.engine.relay.retention import Retention
 from surefoot.app.errors import NotFound, StoreUnavailable
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Plan
@@ -60,12 +61,14 @@ class Sweeper:
     broker_lost: BrokerLost = field(init=False)
     lost: Lost = field(init=False)
     turns: Turns = field(init=False)
+    retention: Retention = field(init=False)
 
     def __post_init__(self) -> None:
         self.isolated = Isolated(self.strict)
         self.broker_lost = BrokerLost(self.db, self.broker)
         self.lost = Lost(self.db, self.settings, self.publisher, self.broker)
         self.turns = Turns(self.settings)
+        self.retention = Retention(self.db, self.settings)
         self.entrance = Entrance.of(
             self.db, self.settings
         )  # no registry: a relay has no code of sagas
@@ -90,6 +93,7 @@ class Sweeper:
             ("unsent", self._unsent),
             ("lost", self.lost.run_once),
             ("mirrored", self._mirrored),
+            ("deleted", self.retention.run_once),
         ):
             count = self.isolated.whole(name, duty, self._store_answers)
             if count:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from surefoot.app.store import queries, reconciliations, updates
+from surefoot.app.store import queries, reconciliations, retention, updates
 from tests.support.plans import first_plan, served
 from tests.support.stores import open_new_store
 
@@ -69,6 +69,8 @@ SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
         lambda c: updates.renew_leases(c, "boot", ["00000000-0000-7000-8000-000000000000"], 15.0),
         f"{RUNNING}|pk|autoindex",
     ),
+    "old sessions": (lambda c: retention.delete_sessions(c, 1.0, 10), "ix_sessions_made"),
+    "old acts": (lambda c: retention.delete_acts(c, 1.0, 10), "ix_acts_at"),
     "broker lost": (
         lambda c: updates.forget_sent(c, QUEUE.at, 10),
         "ix_operations_sent_of|ix_operations_queue_by",
