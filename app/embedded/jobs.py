@@ -58,7 +58,7 @@ class StepView:
 class JobView:
     """A job at one moment. `state`: pending, running, waiting, attention, completed, failed, cancelled, …
 
-    `outcome`: open, done, undone or undone_partly. `result`: step name -> result, of a completed job.
+    `outcome`: open, done, undone or undone_partly. `result`: as the API shows it, of a completed job.
     `whole`: all that `GET /api/v1/jobs/{id}` shows, as JSON.
     """
 

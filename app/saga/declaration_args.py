@@ -90,6 +90,12 @@ def _needed(method: Callable[..., Any]) -> Iterator[str]:
 
 def plain_function(fn: object, what: str) -> None:
     """Raises: DefinitionError for a class, a partial, an object that can be called: nothing has the name and the line of a function."""
+    if callable(getattr(fn, "apply_async", None)):
+        raise DefinitionError(
+            f"{source_location.caller()}: {what} must be a plain function, and {said(fn)} is a Celery task:"
+            " take the decorator @app.task away, or give the function that it was made of"
+            " (docs/adopting.md)."
+        )
     if not (inspect.isfunction(fn) or inspect.ismethod(fn)):
         raise DefinitionError(
             f"{source_location.caller()}: {what} must be a function written with def, not {said(fn)}."

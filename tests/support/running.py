@@ -29,6 +29,8 @@ class Up:
     """Everything of one home. `env`: more settings, by the name of their environment variable."""
 
     module = "surefoot.app.cli"  # what is run as `surefoot`
+    python = sys.executable
+    cwd: Path | None = None  # where it is run
 
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
@@ -50,10 +52,15 @@ class Up:
         """Start it, and come back when it says that it is ready."""
         with self._said.open("wb") as said:
             words = leashed(
-                [sys.executable, "-m", self.module, "up"], on_death=signal.SIGTERM
+                [self.python, "-m", self.module, "up"], on_death=signal.SIGTERM
             )  # however the tests end
             self._process = subprocess.Popen(
-                words, env=self.env, stdout=said, stderr=said, start_new_session=True
+                words,
+                env=self.env,
+                cwd=self.cwd,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
             )
         wait_until(
             lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None,
@@ -104,9 +111,15 @@ class Up:
             for name, value in self.env.items()
             if name not in ("SUREFOOT_PORT", "SUREFOOT_FLOWER_PORT")
         }
-        command = [sys.executable, "-m", "surefoot.app.cli", *words]
+        command = [self.python, "-m", "surefoot.app.cli", *words]
         done = subprocess.run(
-            command, env=env, capture_output=True, text=True, check=False, timeout=COMMAND_S
+            command,
+            env=env,
+            cwd=self.cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_S,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done

@@ -1,0 +1,1 @@
+"""A saga author's package, as both type checkers have to like it."""
