@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, Table, select
 
 from surefoot.app.errors import RequestError
 from surefoot.app.saga.naming import DEFAULT_TENANT
-from surefoot.app.store.ids import new_id
+from surefoot.app.store.host import host_of
 from surefoot.app.store.session import insert_or, transaction
 from surefoot.app.store.tables import tenants
 
@@ -28,7 +28,7 @@ def ensure_in(tx: Connection, name: str) -> str:
     query = select(tenants.c.id).where(tenants.c.name == name)
     found = tx.execute(query).scalar_one_or_none()
     if found is None:
-        insert_unless_there(tx, tenants, {"id": new_id(), "name": name})
+        insert_unless_there(tx, tenants, {"id": host_of(tx).new_id(), "name": name})
         found = tx.execute(query).scalar_one()
     return str(found)
 

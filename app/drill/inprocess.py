@@ -75,7 +75,7 @@ class InProcess:
         self._registry = Registry([saga])
         register(self.db, [saga])
         self._tenant = tenants.ensure(self.db)
-        self._broker = FaultyBroker(self._store.stage.point, lambda: self._store.trouble.open)
+        self._broker = FaultyBroker(self._store.stage.point, lambda: self._store.host.open)
         self._boots = 0
         self._memory = Memory(saga)
         self._all_start()

@@ -135,7 +135,7 @@ def violations(
     time = _TIMES[db.dialect.name]
     values: dict[str, Any] = {"p_slack": slack_s, "p_bound": bound_s}
     found: dict[str, list[str]] = {}
-    with reading(db) as connection:
+    with reading(db, name="invariants.violations") as connection:
         for sentence, sql in INVARIANTS.items():
             for name, states in STATES.items():
                 sql = sql.replace(name, states)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.dispatch import Publishes
 from surefoot.app.saga.registry import Registry
+from surefoot.app.store.host import Host, host_of
 
 # Around the developer's code: ends it by an exception after so many seconds
 Limit = Callable[[float], AbstractContextManager[None]]
@@ -32,3 +33,8 @@ class Runtime:
     registry: Registry
     publisher: Publishes
     limit: Limit = no_limit
+
+    @property
+    def host(self) -> Host:
+        """Time, chance and new ids: those of the process that has opened the database."""
+        return host_of(self.db)

@@ -26,7 +26,9 @@ KEYS = 3  # idempotency keys a client uses: so many jobs at most
 WORDS = ("retry", "mark_done", "waive", "mark_absent")
 LETTER_WORDS = ("send_back", "lay_down")
 FINDING_WORDS = ("adopt", "decide", "undo", "decide", "close")
-EXPIRING = "relay.Sweeper._expired/asked"  # a relay has read whose lease has run out, and has not acted on it
+EXPIRING = (
+    "relay.expired/asked"  # a relay has read whose lease has run out, and has not acted on it
+)
 
 
 class Action(NamedTuple):
@@ -361,15 +363,15 @@ class Director:
 
     # --- the store -------------------------------------------------------------------------------------------------
     def _store(self, action: Action) -> str:
-        self.world.trouble.down = not self.world.trouble.down
-        return "the store goes away" if self.world.trouble.down else "the store is back"
+        self.world.host.down = not self.world.host.down
+        return "the store goes away" if self.world.host.down else "the store is back"
 
     def _locked(self, action: Action) -> str:
-        self.world.trouble.locked_next = 1 + action.which % 3
-        return f"the next {self.world.trouble.locked_next} transactions will find the store locked"
+        self.world.host.locked_next = 1 + action.which % 3
+        return f"the next {self.world.host.locked_next} transactions will find the store locked"
 
     def _answer(self, action: Action) -> str:
-        self.world.trouble.answer_lost_next = 1
+        self.world.host.answer_lost_next = 1
         return "the answer to the next COMMIT will be lost"
 
 

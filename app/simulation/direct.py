@@ -271,11 +271,25 @@ class DirectEngine:
         self._engine, self.dialect = engine, engine.dialect
         self._own = engine.connect().execution_options(**{MODE: SINGLE})  # begins no transaction
         self.raw: sqlite3.Connection = self._own.connection.dbapi_connection  # type: ignore[assignment]
+        self._options: dict[str, Any] = {}
         self._prepared: dict[Any, Prepared] = {}
         self._known: WeakKeyDictionary[Any, dict[Any, Prepared]] = WeakKeyDictionary()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
+
+    @property
+    def engine(self) -> DirectEngine:
+        return self
+
+    def execution_options(self, **options: Any) -> DirectEngine:
+        """The same engine, over the same connection, with these options."""
+        other = object.__new__(DirectEngine)
+        other.__dict__.update(self.__dict__, _options={**self._options, **options})
+        return other
+
+    def get_execution_options(self) -> Mapping[str, Any]:
+        return self._options
 
     def begin(self) -> _Transaction:
         return _Transaction(self)

@@ -32,7 +32,7 @@ class Scene:
     @property
     def db(self) -> Any:
         """What the engine takes for its database."""
-        return self.store.doors
+        return self.store.db
 
     def act(
         self, actor: Actor, work: Callable[[], Any], ended: Callable[[Actor], None] | None = None
@@ -48,7 +48,7 @@ class Scene:
                 ended(actor)
 
         actor.ended = note
-        trouble = self.store.trouble
+        trouble = self.store.host
         return self.store.stage.start(
             actor, work, may_wait=trouble.down or trouble.answer_lost_next > 0
         )

@@ -23,7 +23,6 @@ from surefoot.app.saga.naming import effect_key
 from surefoot.app.simulation.sagas import StepPlan
 from surefoot.app.simulation.store import SimStore
 from surefoot.app.simulation.world import World
-from surefoot.app.store.ids import new_id
 from surefoot.app.store.tables import jobs, operations, reconciliations
 
 SERVICE = "things"
@@ -75,7 +74,7 @@ class Ledger:
     # --- the saboteur's side ---------------------------------------------------------------------------------------
     def stray(self, saga: str, step: str) -> None:
         """A job was lost that had done this step."""
-        ctx = Context(new_id(), saga, step, "", Kind.ACTION)
+        ctx = Context(self.store.host.new_id(), saga, step, "", Kind.ACTION)
         with self.store.engine.begin() as tx, barrier(tx, ctx):
             pass
         self.strays.append(ctx.key)

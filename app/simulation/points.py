@@ -1,8 +1,9 @@
 """The named points that schedules must come to: between the transactions of the engine, around a publication, around an effect.
 
-Made from what the engine does, kept as a list, so that one which no schedule reaches any more is missed.
-`module.function/before` and `/committed` are around a transaction, `/uncommitted` is its last line, `/asks` and `/asked` are
-around reads, on which the next transaction leans.
+Kept as a list, so that one which no schedule reaches any more is missed. The engine gives each
+transaction its name (`transaction(db, work, name="operations.complete")`). `/before` and
+`/committed` are around it, `/uncommitted` is its last line, `/asks` and `/asked` are around reads,
+on which the next transaction leans.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ NAMED = frozenset(
     {str(point) for point in Point}
     | {"publish/before", "publish/after", "go_on/before", "go_on/after", "effect/done", "sleeps"}
     | _around(
-        "submit._insert",
+        "submit.insert",
         "operations.complete",
         "operations.fail",
         "operations.park",
@@ -36,43 +37,43 @@ NAMED = frozenset(
     | _around(
         "operations.hand_back",
         "decisions.cancel",
-        "decisions.retry",
-        "decisions.mark_done",
+        "decisions.redrive",
+        "decisions.mark-done",
         "decisions.waive",
-        "decisions.mark_absent",
+        "decisions.mark-absent",
     )
-    | _around("relay.Sweeper._due", "relay.Sweeper._deadlines", "relay.Sweeper._undo_late")
-    | _around("lost_messages.Lost.run_once", "broker_lost.BrokerLost.go_on", "unclaimed.sweep")
+    | _around("relay.due", "relay.deadline", "relay.undo_late")
+    | _around("lost_messages.run_once", "broker_lost.go_on", "unclaimed.sweep")
     | _single(
         "operations.claim",
         "operations.claim_to_work",
         "dispatch.ring",
         "dispatch.not_sent",
         "leases.beat",
-        "execute._other_version",
-        "handle.StorePort._write",
+        "execute.other_version",
+        "handle.write",
     )
     | _reads(
         "submit.submit",
-        "execute._perform",
-        "invoke._results",
-        "execute._not_claimed",
+        "execute.perform",
+        "invoke.results",
+        "execute.not_claimed",
         "unclaimed.sweep",
-        "handle.StorePort.check",
+        "handle.check",
         "leases.lost",
         "leases.hand_back",
     )
     | {"effect/before"}
     | _around("run.patrol", "findings.record", "findings.close", "findings.adopt")
     | _around("findings.decide_undo")
-    | _reads("run.patrol", "findings._found", "findings.lost_effects", "findings._carry_out")
+    | _reads("run.patrol", "findings.found", "findings.lost_effects", "findings.carry_out")
     | _around("gates.take_locks", "sla.sweep", "sla.act_on_batch")
     | _reads("redrive.redrive_job", "redrive.redrive_letter")
     | _reads(
-        "relay.Sweeper._expired",
-        "relay.Sweeper._unsent",
-        "relay.Sweeper._idle",
-        "relay.Sweeper._stranded",
+        "relay.expired",
+        "relay.unsent",
+        "relay.idle",
+        "relay.stranded",
     )
-    | _reads("lost_messages.Lost.run_once", "lost_messages.Lost._gone")
+    | _reads("lost_messages.run_once", "lost_messages.gone")
 )

@@ -17,8 +17,10 @@ from sqlalchemy.pool import StaticPool
 from surefoot.app.participant.barrier import rows as barrier_rows
 from surefoot.app.simulation import monitors
 from surefoot.app.simulation.direct import DirectEngine
-from surefoot.app.simulation.instrumented_engine import Doors
+from surefoot.app.simulation.host import SimulatedHost
 from surefoot.app.simulation.stage import Stage
+from surefoot.app.store import postgres_fast_path
+from surefoot.app.store.host import living_in
 from surefoot.app.store.migrate import upgrade
 from surefoot.app.store.session import prepare
 from surefoot.app.store.tables import metadata, rounds
@@ -26,8 +28,10 @@ from surefoot.app.testkit.clock import VirtualClock
 
 
 class SimStore(ABC):
-    """`engine`: the plain database, for looking and for the service. `doors`: what the engine is given; its transactions
-    begin and end at named points of the stage, and fail when told to."""
+    """`engine`: the plain database, for looking and for the service. `db`: the same seen from `host`.
+
+    Transactions of `db` begin and end at named points of the stage, and fail when told to.
+    """
 
     engine: Engine
     asked_each = 1  # after how many actions that wrote something it is asked what must hold
@@ -40,11 +44,14 @@ class SimStore(ABC):
         """Make the tables. Called once, when `engine` is there."""
         upgrade(self.engine)
         barrier_rows.metadata.create_all(self.engine)
-        self.open_doors()
+        in_one = postgres_fast_path.serves(self.engine)
+        self.host = SimulatedHost(self.stage, self.clock, in_one=in_one)
+        if in_one:
+            event.listen(self.engine, "after_cursor_execute", self._note_answer)
+        self.db = living_in(self.engine, self.host)
 
-    def open_doors(self) -> None:
-        """What the engine is given leads to `engine`."""
-        self.doors = cast(Engine, Doors(self.engine, self.stage))
+    def _note_answer(self, _connection: Any, cursor: Any, *_more: Any) -> None:
+        self.host.answered = cursor.rowcount
 
     def begin_again(self) -> None:
         """Empty, at the beginning of time, with nobody on the stage."""
@@ -53,12 +60,7 @@ class SimStore(ABC):
         self.stage.__dict__.update(fresh.__dict__)
         self.clock.set(0.0)
         self.empty()
-        cast(Doors, self.doors).mend()
-
-    @property
-    def trouble(self) -> Doors:
-        """Where to say how the store shall fail."""
-        return cast(Doors, self.doors)
+        self.host.mend()
 
     @abstractmethod
     def empty(self) -> None:
@@ -93,7 +95,7 @@ class SqliteStore(SimStore):
         self.build()
         if direct:
             self.engine = cast(Engine, DirectEngine(plain))
-            self.open_doors()
+            self.db = living_in(self.engine, self.host)
         monitors.install(self.raw)
         found = self.raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         self._tables = ordered([row[0] for row in found])

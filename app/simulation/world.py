@@ -33,7 +33,6 @@ from surefoot.app.simulation.environment import Scene
 from surefoot.app.simulation.fleet import Fleet
 from surefoot.app.simulation.monitors import Watch
 from surefoot.app.simulation.stage import Actor, Interfere, Role
-from surefoot.app.simulation.stand_ins import standing_in
 from surefoot.app.simulation.store import SimStore, store_of_this_process
 from surefoot.app.simulation.view import View
 from surefoot.app.store.catalogue import register
@@ -77,12 +76,12 @@ class World:
     deployed: int = 0  # how many of the sagas are there from the beginning; 0: all
 
     def __post_init__(self) -> None:
-        self.stage, self.clock, self.trouble = (
+        self.stage, self.clock, self.host = (
             self.store.stage,
             self.store.clock,
-            self.store.trouble,
+            self.store.host,
         )
-        self.broker = FakeBroker(self.stage.point, lambda: self.trouble.open)
+        self.broker = FakeBroker(self.stage.point, lambda: self.host.open)
         first = self.sagas[: self.deployed or len(self.sagas)]
         self._scene = Scene(self.store, self.broker, self.settings, Registry(first))
         self.people = People(self._scene)
@@ -98,7 +97,7 @@ class World:
 
     # --- beginning and end -----------------------------------------------------------------------------------------
     def __enter__(self) -> World:
-        self._held.enter_context(standing_in(self.store, self.seed))
+        self._held.enter_context(self.store.host.drawing(self.seed))
         self._held.enter_context(faults.injecting(self))
         register(self.store.engine, self._scene.registry.all())
         with self.store.engine.begin() as tx:
@@ -166,7 +165,7 @@ class World:
         Without `thaw` those stay as they are, without heartbeats, and fresh workers take their places.
         """
         self.interfere(None)
-        self.trouble.mend()
+        self.host.mend()
         self.broker.down, self.broker.lose_next = False, 0
         if not thaw:
             self.fleet.replace_the_busy()

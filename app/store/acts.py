@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, insert, or_, sel
 from surefoot.app.secrecy import scrub
 from surefoot.app.store.actors import Actor
 from surefoot.app.store.hidden import secrets_of
-from surefoot.app.store.ids import new_id
+from surefoot.app.store.host import host_of
 from surefoot.app.store.tables import acts
 from surefoot.app.store.types import AnyRow
 
@@ -49,7 +49,7 @@ def note(tx: Connection, actor: str, act: Act) -> str | None:
     """Write what a person does. Returns the id of the act; None when it is not a person who acts."""
     if not isinstance(actor, Actor) or not actor.acting:
         return None
-    row = _row(actor, act) | {"reason": _reason(tx, act), "details": _bounded(act.details)}
+    row = _row(tx, actor, act) | {"reason": _reason(tx, act), "details": _bounded(act.details)}
     tx.execute(insert(acts).values(**row))
     return str(row["id"])
 
@@ -58,7 +58,7 @@ def note_parts(tx: Connection, actor: str, whole: str | None, parts: Iterable[Ac
     """What one act did to each of many: found by the job of each, and left out of other lists."""
     if isinstance(actor, Actor) and whole is not None:
         rows = [
-            _row(actor, part) | {"part_of": whole, "details": _bounded(part.details)}
+            _row(tx, actor, part) | {"part_of": whole, "details": _bounded(part.details)}
             for part in parts
         ]
         if rows:
@@ -111,9 +111,9 @@ def page(
 
 # --- how -----------------------------------------------------------------------------------------
 # ------------------
-def _row(actor: Actor, act: Act) -> dict[str, Any]:
+def _row(tx: Connection, actor: Actor, act: Act) -> dict[str, Any]:
     return {
-        "id": new_id(),
+        "id": host_of(tx).new_id(),
         "tenant_id": act.tenant_id or actor.tenant_id,
         "key_id": actor.key_id,
         "actor": str(actor)[:128],

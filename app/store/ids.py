@@ -7,18 +7,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import uuid_utils
 from sqlalchemy import Connection, String, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from surefoot.app.clock import ago
+from surefoot.app.store.host import HERE
 
 
 def new_id() -> str:
     """A new UUIDv7 as text."""
-    return str(uuid_utils.uuid7())
+    return HERE.new_id()
 
 
 def first_id_since(connection: Connection, seconds: float) -> str:

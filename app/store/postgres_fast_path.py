@@ -12,7 +12,6 @@ the job is locked, and nothing at all unless the attempt still holds its operati
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any
@@ -34,6 +33,7 @@ from sqlalchemy.sql.selectable import TextualSelect
 
 from surefoot.app.store.actors import key_of
 from surefoot.app.store.claims import Taking
+from surefoot.app.store.host import host_of
 from surefoot.app.store.tables import Id, jobs, operations
 from surefoot.app.store.types import AnyRow, Ids, Json
 
@@ -202,7 +202,7 @@ def complete_forward(
         "lines": 1 + ends,
         "ends": ends,
         "carried": carried,
-        "rider_token": "." + secrets.token_hex(8),
+        "rider_token": "." + host_of(tx).new_token(),
     }
     several = len(followers) > 1
     those = (

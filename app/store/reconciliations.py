@@ -18,7 +18,8 @@ from surefoot.app.rules.states import ENDED, OpState
 from surefoot.app.rules.waits import HASTENED
 from surefoot.app.saga.naming import parse_effect_key
 from surefoot.app.store.actors import own
-from surefoot.app.store.ids import is_id, new_id
+from surefoot.app.store.host import host_of
+from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import insert_or
 from surefoot.app.store.tables import jobs, operations, reconciliations, rounds
 from surefoot.app.store.types import AnyRow
@@ -225,7 +226,11 @@ def every_open(connection: Connection) -> Iterator[AnyRow]:
 # --- what was found ------------------------------------------------------------------------------------------------
 def note(tx: Connection, finding: dict[str, Any]) -> bool:
     """Open a finding. False: there is an open one of this finding, key and service already."""
-    new = insert_or(tx, reconciliations).values(id=new_id(), **finding).on_conflict_do_nothing()
+    new = (
+        insert_or(tx, reconciliations)
+        .values(id=host_of(tx).new_id(), **finding)
+        .on_conflict_do_nothing()
+    )
     return tx.execute(new.returning(r.id)).first() is not None
 
 

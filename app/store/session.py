@@ -10,10 +10,7 @@ mode of a connection for each single statement, as SQLAlchemy does it, costs twi
 
 from __future__ import annotations
 
-import os
-import random
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -29,6 +26,10 @@ from surefoot.app.config import driver_url
 from surefoot.app.environment import OF_LIBPQ_BY_PART, unwelcome_to_libpq
 from surefoot.app.errors import SettingsError, StoreUnavailable
 from surefoot.app.store import response_timeout
+from surefoot.app.store.host import MODE as MODE
+from surefoot.app.store.host import READING as READING
+from surefoot.app.store.host import SINGLE as SINGLE
+from surefoot.app.store.host import Host, host_of
 
 T = TypeVar("T")
 TRANSACTION_TRIES = (
@@ -47,25 +48,11 @@ SILENCE_S = (
     STATEMENT_TIMEOUT_S + response_timeout.EXPIRES_BEFORE_S
 )  # how long we wait for an answer; who serves others says less
 CONNECT_TIMEOUT_S = 3
-MODE = "surefoot_mode"  # an execution option: none is a writing transaction
-SINGLE, READING = "single", "reading"
 RETRYABLE_SQLSTATES = (
     "40001",
     "40P01",
     "55P03",
 )  # serialization failure, deadlock, lock not available
-
-
-# SQLite's own wait for a lock polls, and is not fair: among sixteen threads one waited for two seconds. Here they take turns.
-_one_writer = threading.Lock()
-
-
-def _unlock_in_child() -> None:
-    global _one_writer
-    _one_writer = threading.Lock()  # whoever held it stayed in the parent
-
-
-os.register_at_fork(after_in_child=_unlock_in_child)
 
 
 def open_engine(
@@ -177,40 +164,40 @@ def _begin_postgresql(connection: Connection) -> None:
         )
 
 
-def transaction(db: Engine, work: Callable[[Connection], T]) -> T:
+def transaction(db: Engine, work: Callable[[Connection], T], *, name: str = "") -> T:
     """Run `work` in one writing transaction and commit; repeat it whole when the database says so.
 
-    `work` must have no effect outside the transaction. Raises: StoreUnavailable when the database cannot be reached.
+    `work` must have no effect outside the transaction. `name`: what it does, as `operations.complete`.
+    Raises: StoreUnavailable when the database cannot be reached.
     """
-    return _in_turn(db, work, lambda: db.begin())
+    host = host_of(db)
+    return _in_turn(db, host, work, lambda: host.writing(db, name))
 
 
-def one_statement(db: Engine, work: Callable[[Connection], T]) -> T:
+def one_statement(db: Engine, work: Callable[[Connection], T], *, name: str = "") -> T:
     """As `transaction`, for work that is a single statement: it commits by itself, in one round trip instead of three."""
-    return _in_turn(db, work, lambda: _autocommitting(db))
-
-
-@contextmanager
-def _autocommitting(db: Engine) -> Iterator[Connection]:
-    with db.connect() as connection:
-        yield connection.execution_options(**{MODE: SINGLE})
+    host = host_of(db)
+    return _in_turn(db, host, work, lambda: host.single(db, name))
 
 
 def _in_turn(
     db: Engine,
+    host: Host,
     work: Callable[[Connection], T],
     begin: Callable[[], AbstractContextManager[Connection]],
 ) -> T:
     if db.dialect.name == "sqlite":
-        with _one_writer:
-            return _repeated(work, begin)
-    return _repeated(work, begin)
+        with host.one_writer:
+            return _repeated(host, work, begin)
+    return _repeated(host, work, begin)
 
 
 def _repeated(
-    work: Callable[[Connection], T], begin: Callable[[], AbstractContextManager[Connection]]
+    host: Host,
+    work: Callable[[Connection], T],
+    begin: Callable[[], AbstractContextManager[Connection]],
 ) -> T:
-    give_up_at = time.monotonic() + RETRY_WITHIN_S
+    give_up_at = host.monotonic() + RETRY_WITHIN_S
     for attempt in range(1, TRANSACTION_TRIES + 1):
         try:
             metrics.forget()
@@ -219,29 +206,29 @@ def _repeated(
             metrics.committed()
             return done
         except (DBAPIError, PoolTimeout) as error:
-            if retryable(error) and attempt < TRANSACTION_TRIES and time.monotonic() < give_up_at:
-                time.sleep(random.uniform(0, 0.05 * 2**attempt))
+            if retryable(error) and attempt < TRANSACTION_TRIES and host.monotonic() < give_up_at:
+                host.sleep(host.random() * 0.05 * 2**attempt)
                 continue
             raise translated(error) from error
     raise AssertionError("unreachable")
 
 
 @contextmanager
-def asking(db: Engine) -> Iterator[Connection]:
+def asking(db: Engine, *, name: str = "") -> Iterator[Connection]:
     """A connection for single reads: each statement sees its own moment, in one round trip."""
     try:
-        with _autocommitting(db) as connection:
+        with host_of(db).asking(db, name) as connection:
             yield connection
     except (OperationalError, PoolTimeout) as error:
         raise translated(error) from error
 
 
 @contextmanager
-def reading(db: Engine) -> Iterator[Connection]:
+def reading(db: Engine, *, name: str = "") -> Iterator[Connection]:
     """A connection for several reads that see one state of the world."""
     try:
-        with db.connect() as connection:
-            yield connection.execution_options(**{MODE: READING})
+        with host_of(db).reading(db, name) as connection:
+            yield connection
     except (OperationalError, PoolTimeout) as error:
         raise translated(error) from error
 

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from sqlalchemy import Connection, bindparam, select
 
 from surefoot.app.rules.states import Kind
+from surefoot.app.store.host import host_of
 from surefoot.app.store.tables import Id, operations
 
 KEPT_STEPS = 100_000  # names, over all jobs that a process remembers
@@ -39,9 +40,6 @@ class Kept:
                 self._names -= len(forgotten)
 
 
-_kept = Kept()
-
-
 _WITH_UNDO = select(operations.c.step).where(
     operations.c.job_id == bindparam("p_job", type_=Id), operations.c.kind == Kind.UNDO
 )
@@ -49,10 +47,11 @@ _WITH_UNDO = select(operations.c.step).where(
 
 def undone_steps(tx: Connection, job_id: str, *, committed: bool) -> frozenset[str]:
     """The steps that have an undo. `committed`: the job had turned before this transaction began."""
-    known = _kept.get(job_id) if committed else None
+    kept = host_of(tx).remembered(Kept)
+    known = kept.get(job_id) if committed else None
     if known is not None:
         return known
     found = frozenset(tx.scalars(_WITH_UNDO, {"p_job": job_id}))
     if committed:
-        _kept.keep(job_id, found)
+        kept.keep(job_id, found)
     return found

@@ -10,7 +10,6 @@ statement takes longer than running it. They return what their callers read, and
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -44,6 +43,7 @@ from surefoot.app.rules.states import LIVE, Kind, OpState
 from surefoot.app.rules.waits import FOR_WORKER, WaitReason
 from surefoot.app.store.actors import own
 from surefoot.app.store.claims import Taking
+from surefoot.app.store.host import host_of
 from surefoot.app.store.queries import JOB_OF_A_MOVE, STATE
 from surefoot.app.store.shapes import Shaped
 from surefoot.app.store.tables import (
@@ -246,12 +246,12 @@ def claim_operation(tx: Connection, taking: Taking) -> AnyRow | None:
     The attempt is counted here, before any code of a user runs. Returns (id, job_id, token, attempts, fence, unsettled); None:
     somebody else has it, it is not ready, it is out of attempts, or the job has turned.
     """
-    return tx.execute(_CLAIM, _claim(taking)).one_or_none()
+    return tx.execute(_CLAIM, _claim(tx, taking)).one_or_none()
 
 
 def claim_first_attempt(tx: Connection, taking: Taking) -> AnyRow | None:
     """As `claim_operation`, if nobody has tried it before: what a delivery comes to by itself, not by that operation's message."""
-    return tx.execute(_CLAIM_FIRST, _claim(taking)).one_or_none()
+    return tx.execute(_CLAIM_FIRST, _claim(tx, taking)).one_or_none()
 
 
 def claim_to_work(
@@ -272,17 +272,17 @@ def claim_to_work(
     named = dict(zip(("p_job", "p_step", "p_kind", "p_item"), of, strict=True))
     several = len(before) > 1
     values = (
-        _claim(taking)
+        _claim(tx, taking)
         | named
         | {"p_digest": digest, "p_before": before if several else before[0] if before else None}
     )
     return tx.execute(_CLAIM_AFTER_SEVERAL if several else _CLAIM_AFTER_ONE, values).one_or_none()
 
 
-def _claim(taking: Taking) -> dict[str, Any]:
+def _claim(tx: Connection, taking: Taking) -> dict[str, Any]:
     return {
         "p_id": taking.operation_id,
-        "p_token": "." + secrets.token_hex(8),
+        "p_token": "." + host_of(tx).new_token(),
         "p_boot": taking.boot,
         "p_pid": taking.pid,
         "p_delivery": taking.delivery,

@@ -62,14 +62,14 @@ def messages_leave_before_the_commit() -> Iterator[None]:
         made(self, *args, **kwargs)
         brokers.append(self)
 
-    def early(db: Any, work: Any) -> Any:
+    def early(db: Any, work: Any, **named: Any) -> Any:
         def and_publish(tx: Any) -> Any:
             ended = work(tx)
             if getattr(ended, "plan", ()):
                 brokers[-1].publish(ended.plan)
             return ended
 
-        return transaction(db, and_publish)
+        return transaction(db, and_publish, **named)
 
     with instead(FakeBroker, "__init__", note), instead(attempt, "transaction", early):
         yield
@@ -129,7 +129,7 @@ def a_claim_is_not_durable() -> Iterator[None]:
     class Back(Exception):
         pass
 
-    def lost(db: Any, work: Any) -> Any:
+    def lost(db: Any, work: Any, **named: Any) -> Any:
         claimed: list[Any] = []
 
         def undone(tx: Any) -> None:
@@ -137,7 +137,7 @@ def a_claim_is_not_durable() -> Iterator[None]:
             raise Back
 
         try:
-            transaction(db, undone)
+            transaction(db, undone, **named)
         except Back:
             pass
         return claimed[0]
@@ -167,7 +167,7 @@ def a_relay_that_slept_does_not_look_again_before_it_expires_a_claim() -> Iterat
                 attempt.Failure(FailureReason.LOST, {"type": "LeaseExpired", "message": "planted"}),
             )
 
-        return transaction(db, work)
+        return transaction(db, work, name="operations.expire")
 
     with instead(attempt, "expire", at_once):
         yield

@@ -17,7 +17,7 @@ from surefoot.app.rules.reasons import FailureReason, rule_of
 from surefoot.app.rules.states import Dir, JobState, Kind
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import queries, updates
-from surefoot.app.store.ids import new_id
+from surefoot.app.store.host import host_of
 from surefoot.app.store.tables import dead_letters
 from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import names_in_log
@@ -82,7 +82,7 @@ def open_letter(
         )
     move.tx.execute(
         insert(dead_letters).values(
-            id=new_id(),
+            id=host_of(move.tx).new_id(),
             job_id=row.job_id,
             tenant_id=move.job.tenant_id,
             operation_id=row.id,

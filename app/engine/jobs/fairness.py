@@ -57,7 +57,7 @@ class InTurn:
         if not ids:
             return plan
         try:
-            with reading(self.db) as connection:
+            with reading(self.db, name="fairness.admitted") as connection:
                 if not self._there_are_several(connection):
                     return plan
                 return without(plan, self._held(connection, ids))

@@ -108,7 +108,7 @@ def taking(
 
 def claim(db: Engine, taking: Taking) -> Attempt | None:
     """Claim an operation. None: not ready, not allowed, or somebody else has it."""
-    row = one_statement(db, lambda tx: updates.claim_operation(tx, taking))
+    row = one_statement(db, lambda tx: updates.claim_operation(tx, taking), name="operations.claim")
     return _attempt(row, taking) if row is not None else None
 
 
@@ -126,7 +126,9 @@ def claim_to_work(
         else []
     )
     row = one_statement(
-        db, lambda tx: updates.claim_to_work(tx, taking, of=of, digest=digest, before=before)
+        db,
+        lambda tx: updates.claim_to_work(tx, taking, of=of, digest=digest, before=before),
+        name="operations.claim_to_work",
     )
     return (_attempt(row, taking), row) if row is not None else None
 
@@ -175,7 +177,7 @@ def complete(
         )  # its chain leads forward: it ends here
         return Ended(True, row.state, plan, frozenset(move.released), turned, following)
 
-    return _landing(db, attempt, work, ours=DONE)
+    return _landing(db, attempt, work, ours=DONE, name="operations.complete")
 
 
 def complete_forward(
@@ -195,7 +197,9 @@ def complete_forward(
     ):
         return None  # a later attempt has more to tell
     return one_statement(
-        db, lambda tx: _complete_forward(tx, graph, step, attempt, result, carried, then)
+        db,
+        lambda tx: _complete_forward(tx, graph, step, attempt, result, carried, then),
+        name="operations.complete",
     )
 
 
@@ -297,7 +301,9 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
         move.record_rarely(HistoryEvent.PARKED, row, seconds=seconds)
         return Ended(True, OpState.WAITING, move.close())
 
-    return _landing(db, attempt, work, ours=(OpState.WAITING, OpState.ABANDONED))
+    return _landing(
+        db, attempt, work, ours=(OpState.WAITING, OpState.ABANDONED), name="operations.park"
+    )
 
 
 def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> Ended:
@@ -311,9 +317,8 @@ def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> 
         move.attempt = row.id, attempt.took_s
         return _fail_running(move, settings, row, failure)
 
-    return _landing(
-        db, attempt, work, ours=(OpState.WAITING, OpState.QUEUED, OpState.FAILED, OpState.ABANDONED)
-    )
+    ours = (OpState.WAITING, OpState.QUEUED, OpState.FAILED, OpState.ABANDONED)
+    return _landing(db, attempt, work, ours=ours, name="operations.fail")
 
 
 def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token: str) -> Ended:
@@ -333,7 +338,7 @@ def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token
             return LATE
         return _fail_running(move, settings, row, failure, expired_only=True)
 
-    return transaction(db, work)
+    return transaction(db, work, name="operations.expire")
 
 
 def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) -> Ended:
@@ -350,7 +355,7 @@ def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) 
         }
         return _failed(move, settings, row, Failure(FailureReason.QUEUE_TIMEOUT, error))
 
-    return transaction(db, work)
+    return transaction(db, work, name="operations.nobody_came")
 
 
 def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
@@ -379,7 +384,7 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
         move.ready([ended] if ended is not None else [])
         return Ended(True, OpState.QUEUED, move.close())
 
-    return transaction(db, work)
+    return transaction(db, work, name="operations.hand_back")
 
 
 def _run_on(move: Move, then: Taking) -> Attempt | None:
@@ -534,13 +539,18 @@ class _Late(Exception):
 
 
 def _landing(
-    db: Engine, attempt: Attempt, work: Callable[[Connection], Ended], *, ours: tuple[OpState, ...]
+    db: Engine,
+    attempt: Attempt,
+    work: Callable[[Connection], Ended],
+    *,
+    ours: tuple[OpState, ...],
+    name: str,
 ) -> Ended:
     """Run a move of an attempt. If it finds the row changed, tell whether our own earlier COMMIT did that, or we are late."""
     try:
-        return transaction(db, work)
+        return transaction(db, work, name=name)
     except _Late:
-        return transaction(db, lambda tx: _late(tx, attempt, ours))
+        return transaction(db, lambda tx: _late(tx, attempt, ours), name=name)
 
 
 def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> Ended:

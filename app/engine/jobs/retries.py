@@ -8,7 +8,6 @@ reason by itself: an operation fails as often as its kind may at the least.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from surefoot.app.clock import now
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.saga.policies import backoff
 from surefoot.app.store import queries
+from surefoot.app.store.host import host_of
 from surefoot.app.store.tables import operations
 from surefoot.app.store.types import AnyRow
 
@@ -59,5 +59,5 @@ def goes_on(move: Move, row: AnyRow, kind: Kindred) -> dict[str, Any] | None:
 def pause_s(move: Move, row: AnyRow) -> float:
     """How long until the next attempt: full jitter, bounded by the cap. (A circuit breaker of a lane would lengthen it here.)"""
     return backoff(
-        move.graph.by_name[row.step].limits_of(row.kind), row.failures + 1, random.random
+        move.graph.by_name[row.step].limits_of(row.kind), row.failures + 1, host_of(move.tx).random
     )

@@ -30,7 +30,7 @@ from surefoot.app.saga.registry import Registry
 from surefoot.app.saga.summary import summary_of
 from surefoot.app.store import postgres_fast_path, queries, updates
 from surefoot.app.store.actors import key_of
-from surefoot.app.store.ids import new_id
+from surefoot.app.store.host import host_of
 from surefoot.app.store.new_rows import new_operation
 from surefoot.app.store.queries import Definition
 from surefoot.app.store.session import asking, one_statement, reading, transaction
@@ -86,15 +86,16 @@ def submit(
     Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable, and what `admit` raises.
     """
     fingerprint = _fingerprint(submission, settings)
-    with asking(db) as connection:
+    with asking(db, name="submit.submit") as connection:
         found = _look_up(connection, registry, submission, fingerprint, admit)
     if isinstance(found, Submitted):
         return found
-    job = _accepted(submission, found, _checked_input(registry, submission, found), fingerprint)
+    value = _checked_input(registry, submission, found)
+    job = _accepted(host_of(db).new_id(), submission, found, value, fingerprint)
     try:
         _insert(db, job, also)
     except _KeyTaken:
-        with reading(db) as connection:
+        with reading(db, name="submit.submit") as connection:
             answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
         if answered is None:
             raise NotFound("the job of this idempotency key is gone") from None
@@ -105,9 +106,9 @@ def submit(
 def _insert(db: Engine, job: _Job, also: Also | None) -> None:
     """Write the job, by the fewest statements. Raises: _KeyTaken, and what `also` raises."""
     if postgres_fast_path.serves(db) and also is None:
-        one_statement(db, job.insert_at_once)
+        one_statement(db, job.insert_at_once, name="submit.insert")
     else:
-        transaction(db, lambda tx: job.insert(tx, also))
+        transaction(db, lambda tx: job.insert(tx, also), name="submit.insert")
 
 
 def submit_in(
@@ -126,7 +127,8 @@ def submit_in(
     found = _look_up(tx, registry, submission, fingerprint, admit)
     if isinstance(found, Submitted):
         return found
-    job = _accepted(submission, found, _checked_input(registry, submission, found), fingerprint)
+    value = _checked_input(registry, submission, found)
+    job = _accepted(host_of(tx).new_id(), submission, found, value, fingerprint)
     try:
         with tx.begin_nested():
             job.insert(tx, None)
@@ -301,9 +303,13 @@ class _Job:
 
 
 def _accepted(
-    submission: Submission, definition: Definition, value: dict[str, Any], fingerprint: str
+    job_id: str,
+    submission: Submission,
+    definition: Definition,
+    value: dict[str, Any],
+    fingerprint: str,
 ) -> _Job:
-    graph, job_id = definition.graph, new_id()
+    graph = definition.graph
     row = {
         "id": job_id,
         "tenant_id": submission.tenant_id,

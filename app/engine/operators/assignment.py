@@ -27,12 +27,16 @@ def take(db: Engine, job_id: str, actor: str) -> None:
             )
         _own(move, actor, actor, "take")
 
-    transaction(db, work)
+    transaction(db, work, name="assignment.take")
 
 
 def assign(db: Engine, job_id: str, owner: str, actor: str) -> None:
     """`owner` sees to it, says `actor`. Raises: NotFound; Conflict when the job asks nobody."""
-    transaction(db, lambda tx: _own(_asked(tx, job_id, actor), owner, actor, "assign"))
+    transaction(
+        db,
+        lambda tx: _own(_asked(tx, job_id, actor), owner, actor, "assign"),
+        name="assignment.assign",
+    )
 
 
 def release(db: Engine, job_id: str, actor: str) -> None:
@@ -47,7 +51,7 @@ def release(db: Engine, job_id: str, actor: str) -> None:
         acts.note(tx, actor, _act(move, "release", move.job.owner))
         move.close()
 
-    transaction(db, work)
+    transaction(db, work, name="assignment.release")
 
 
 def _asked(tx: Connection, job_id: str, actor: str) -> Move:

@@ -71,7 +71,7 @@ def cancel(
             move.close()
         return Decision(False, f"Too late to cancel: {_too_late(blocker)}")
 
-    return transaction(db, work)
+    return transaction(db, work, name="decisions.cancel")
 
 
 def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
@@ -147,7 +147,7 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
 
 def letter_of(db: Engine, job_id: str, step: str) -> str:
     """The open dead letter of a job's step (its undo's before its action's). Raises: NotFound."""
-    with reading(db) as connection:
+    with reading(db, name="decisions.letter_of") as connection:
         letters = (
             [row for row in queries.blocking_letters(connection, job_id) if row.step == step]
             if is_id(job_id)
@@ -216,7 +216,7 @@ def _decide(
     why: str,
     change: Callable[[Move, AnyRow], None],
 ) -> Decision:
-    with reading(db) as connection:
+    with reading(db, name=f"decisions.{action}") as connection:
         letter = queries.letter(connection, letter_id, actor)
     if letter is None:
         raise NotFound("there is no such dead letter")
@@ -226,7 +226,8 @@ def _decide(
         _carry_out(move, letter, action, actor, why, change)
         return Ended(True, plan=move.close())
 
-    return Decision(True, action.rule.resolution.replace("_", " "), transaction(db, work).plan)
+    ended = transaction(db, work, name=f"decisions.{action}")
+    return Decision(True, action.rule.resolution.replace("_", " "), ended.plan)
 
 
 def _carry_out(

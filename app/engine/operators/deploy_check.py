@@ -29,7 +29,7 @@ class Unfit:
 def unreadable_jobs(db: Engine, registry: Registry, *, most: int = 1000) -> list[Unfit]:
     """Open jobs whose definition this code lacks, or whose input or results it cannot read; of each definition the oldest `most`."""
     found: Counter[tuple[str, str]] = Counter()
-    with reading(db) as connection:
+    with reading(db, name="deploy_check.unreadable_jobs") as connection:
         for pinned in stats.open_versions(connection):
             saga = registry.by_digest(pinned.saga, pinned.digest)
             if saga is None:

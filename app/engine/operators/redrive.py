@@ -67,7 +67,7 @@ def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Sub
     Raises: NotFound; NotAllowed and InvalidInput (no reason) for a job in attention; Conflict while the job moves by itself; what
     `rerun` raises.
     """
-    with reading(entrance.db) as connection:
+    with reading(entrance.db, name="redrive.redrive_job") as connection:
         mine = jobs.select().where(jobs.c.id == job_id, *own(jobs.c.tenant_id, asked.actor))
         job = connection.execute(mine).one_or_none() if is_id(job_id) else None
         if job is None:
@@ -114,7 +114,7 @@ def _send_back(entrance: Entrance, job: AnyRow, asked: Asked) -> Decision | Subm
         said = f"{len(given_up)} operation{'s' if len(given_up) != 1 else ''} sent back with fresh attempts."
         return Decision(True, said, move.close())
 
-    return transaction(entrance.db, work)
+    return transaction(entrance.db, work, name="redrive.send_back")
 
 
 def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision | Submitted:
@@ -123,7 +123,7 @@ def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision
     Raises: NotFound; Conflict when it is closed; NotLanded while its job is being undone; RequestError when the saga's
     present version does not take the old job's input; what `rerun` raises.
     """
-    with reading(entrance.db) as connection:
+    with reading(entrance.db, name="redrive.redrive_letter") as connection:
         letter = queries.letter(connection, letter_id, asked.actor)
         if letter is None:
             raise NotFound("there is no such dead letter")
@@ -149,7 +149,7 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
 
     Raises: NotFound; Conflict when it is closed, or holds its job: then a decision has to be made.
     """
-    with reading(db) as connection:
+    with reading(db, name="redrive.discard_letter") as connection:
         letter = queries.letter(connection, letter_id, actor)
         graph = queries.graph_of_job(connection, letter.job_id) if letter is not None else None
     if letter is None or graph is None:
@@ -177,7 +177,7 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
         )
         move.close()
 
-    transaction(db, work)
+    transaction(db, work, name="redrive.discard_letter")
     return str(letter.job_id)
 
 
@@ -220,9 +220,9 @@ def redrive_many(
         return Scheduled(chosen, takes_s, len(rows) > most)
 
     if dry_run:
-        with reading(db) as connection:
+        with reading(db, name="redrive.redrive_many") as connection:
             return work(connection)
-    return transaction(db, work)
+    return transaction(db, work, name="redrive.redrive_many")
 
 
 def hold_back(db: Engine, meant: Meant, actor: str, why: str) -> int:
@@ -233,7 +233,7 @@ def hold_back(db: Engine, meant: Meant, actor: str, why: str) -> int:
         _note_many(tx, "hold-back", meant, rows, (actor, why), {})
         return len(rows)
 
-    return transaction(db, work)
+    return transaction(db, work, name="redrive.hold_back")
 
 
 def _note_many(
@@ -268,7 +268,7 @@ def _note_many(
 def carry_out(entrance: Entrance, publisher: Publishes, isolated: Isolated) -> int:
     """The relay's part: send back the letters whose time has come. Returns how many were."""
     db = entrance.db
-    with reading(db) as connection:
+    with reading(db, name="redrive.carry_out") as connection:
         late_s = dead_letters.overdue_s(connection, LATE_S)
         rows = (
             []
@@ -279,7 +279,9 @@ def carry_out(entrance: Entrance, publisher: Publishes, isolated: Isolated) -> i
         log.info(
             "redrive.put_off",
             seconds=round(late_s, 1),
-            dead_letters=transaction(db, lambda tx: dead_letters.shift(tx, late_s)),
+            dead_letters=transaction(
+                db, lambda tx: dead_letters.shift(tx, late_s), name="redrive.carry_out"
+            ),
         )
         return 0
     return isolated.each(DUTY, rows, lambda row: _carry_out(entrance, publisher, row))
@@ -290,21 +292,27 @@ def _carry_out(entrance: Entrance, publisher: Publishes, row: AnyRow) -> int:
     try:
         done = redrive_letter(entrance, row.id, Asked(_in_the_name_of(row), row.redrive_why))
     except NotLanded:
-        transaction(db, lambda tx: dead_letters.put_off(tx, row.id, PUT_OFF_S))
+        transaction(
+            db, lambda tx: dead_letters.put_off(tx, row.id, PUT_OFF_S), name="redrive.carry_out"
+        )
         return 0
     except TooManyOpenJobs as full:
         later_s = full.retry_after_s
-        transaction(db, lambda tx: dead_letters.put_off(tx, row.id, later_s))
+        transaction(
+            db, lambda tx: dead_letters.put_off(tx, row.id, later_s), name="redrive.carry_out"
+        )
         return 0
     except RequestError as error:  # closed meanwhile, run again already, or the saga's present version does not take that input
         refused = error.message
-        still_open = transaction(db, lambda tx: _refuse(tx, row, refused))
+        still_open = transaction(db, lambda tx: _refuse(tx, row, refused), name="redrive.carry_out")
         log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)
         return 0
     except StoreUnavailable:
         raise
     except Exception:  # a mistake, or what this code cannot read: it must not hold up, or put off, the others' plan
-        transaction(db, lambda tx: dead_letters.put_off(tx, row.id, PUT_OFF_S))
+        transaction(
+            db, lambda tx: dead_letters.put_off(tx, row.id, PUT_OFF_S), name="redrive.carry_out"
+        )
         raise
     ring(db, publisher, done.plan)
     return 1

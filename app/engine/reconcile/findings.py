@@ -63,7 +63,7 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
             acts.note(tx, actor, _act("close", row, why))
         return row is not None
 
-    return transaction(db, work)
+    return transaction(db, work, name="findings.close")
 
 
 def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None = None) -> bool:
@@ -103,7 +103,7 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
             acts.note(tx, actor, _act("adopt", row, why, accounted_by=job_id))
         return adopted is not None
 
-    if transaction(db, work):
+    if transaction(db, work, name="findings.adopt"):
         return True
     if _found(db, finding_id, actor).closed_at is None:
         raise Conflict("its undo was decided: it cannot be adopted any more")
@@ -156,7 +156,7 @@ def decide_undo(
             acts.note(tx, actor, _act("undo", said, why, past_return=past_return or None))
         return said
 
-    decided = transaction(db, work)
+    decided = transaction(db, work, name="findings.decide_undo")
     if decided is None:
         raise Conflict("it is closed already")
     return decided
@@ -196,7 +196,7 @@ def lost_effects(db: Engine, key: str) -> list[dict[str, Any]]:
     parsed = parse_effect_key(key)
     if parsed is None:
         return []
-    with reading(db) as connection:
+    with reading(db, name="findings.lost_effects") as connection:
         return [dict(row._mapping) for row in reconciliations.of_lost_job(connection, parsed.job)]
 
 
@@ -248,7 +248,11 @@ def record(
     return [
         one
         for job_id, group in by_job.items()
-        for one in transaction(db, lambda tx, j=job_id, g=group: work(tx, j, g))  # type: ignore[misc]
+        for one in transaction(
+            db,
+            lambda tx, j=job_id, g=group: work(tx, j, g),  # type: ignore[misc]
+            name="findings.record",
+        )
     ]
 
 
@@ -265,7 +269,7 @@ def _move_of(tx: Connection, job_id: str | None) -> Move | None:
 
 
 def _found(db: Engine, finding_id: str, actor: str) -> AnyRow:
-    with reading(db) as connection:
+    with reading(db, name="findings.found") as connection:
         row = reconciliations.one(connection, finding_id, actor)
     if row is None:
         raise NotFound("there is no such finding")
@@ -276,7 +280,7 @@ def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:
     saga, parsed = registry.get(row.saga), parse_effect_key(row.key)
     if saga is None or parsed is None or row.service not in saga.effect_undoers:
         return "its code is not here"
-    with reading(db) as connection:
+    with reading(db, name="findings.carry_out") as connection:
         tenant = queries.tenant_named(connection, row.tenant_id) or DEFAULT_TENANT
     ctx = Context(
         job_id=parsed.job,
@@ -306,6 +310,7 @@ def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:
                 action=FindingAction.UNDO,
                 detail={**row.detail, "error": told},
             ),
+            name="findings.carry_out",
         )
         return told
     close(

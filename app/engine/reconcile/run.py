@@ -53,11 +53,15 @@ def patrol(
     db: Engine, settings: Settings, registry: Registry, actor: str, *, dry_run: bool = False
 ) -> Compared:
     """The next SUREFOOT_RECONCILE_ROWS jobs, from where the last patrol stopped."""
-    with reading(db) as connection:
+    with reading(db, name="run.patrol") as connection:
         position = reconciliations.position_of(connection, EFFECTS)
     done = look(db, settings, registry, actor, position, dry_run=dry_run)
     if not dry_run:
-        transaction(db, lambda tx: reconciliations.go_on_at(tx, EFFECTS, position, done.position))
+        transaction(
+            db,
+            lambda tx: reconciliations.go_on_at(tx, EFFECTS, position, done.position),
+            name="run.patrol",
+        )
     return done
 
 
@@ -107,7 +111,7 @@ def look(
     Every saga's services are asked for orphans, whether this store knows a job of it or not: it may have lost them all.
     Raises: what the store does. What a reader raises is a finding.
     """
-    with reading(db) as connection:
+    with reading(db, name="run.look") as connection:
         since = max(position, first_id_since(connection, settings.reconcile_window_seconds))
         page = reconciliations.page_of_jobs(connection, since, settings.reconcile_rows)
         before = reconciliations.asked_about(connection, settings.reconcile_rows) if again else []
@@ -130,7 +134,7 @@ def look(
     wrong = asking.compare(candidates, accounts)
     strays = asking.strays(since + END, ("g" if at_end else page[-1].id) + END)
     still = asking.ask_again([row for row in before if row.finding == Finding.ORPHAN])
-    with reading(db) as connection:
+    with reading(db, name="run.look") as connection:
         same = effects_of(connection, list({row.id for row in candidates}))
         unknown = reconciliations.unknown_jobs(
             connection, {one["key"] for one in (*strays, *still)}

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from surefoot.app.delivery.broker import BrokerProbe
 from surefoot.app.errors import BrokerUnavailable
 from surefoot.app.store import updates
-from surefoot.app.store.ids import new_id
+from surefoot.app.store.host import host_of
 from surefoot.app.store.queries import time_of
 from surefoot.app.store.session import reading, transaction
 
@@ -44,16 +44,20 @@ class BrokerLost:
         if kept and not self.was_away and self.until is None:
             return 0
         if self.until is None:
-            with reading(self.db) as connection:
+            with reading(self.db, name="broker_lost.go_on") as connection:
                 self.until = time_of(connection)
         forgotten = 0
         for _ in range(PAGES):
             until = self.until
-            page = transaction(self.db, lambda tx: updates.forget_sent(tx, until, PAGE_ROWS))  # noqa: B023 - called at once
+            page = transaction(
+                self.db,
+                lambda tx: updates.forget_sent(tx, until, PAGE_ROWS),  # noqa: B023 - called at once
+                name="broker_lost.go_on",
+            )
             forgotten += page
             if page < PAGE_ROWS:
                 if not kept:
-                    self.broker.set_marker(new_id())
+                    self.broker.set_marker(host_of(self.db).new_id())
                 self.was_away, self.until = False, None
                 break
         return forgotten

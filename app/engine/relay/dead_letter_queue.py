@@ -51,7 +51,7 @@ class Mirror:
         if self.clock() < self._not_before:
             return 0
         self._not_before = self.clock() + self.settings.mirror_seconds
-        with reading(self.db) as connection:
+        with reading(self.db, name="dead_letter_queue.run_once") as connection:
             rows = dead_letters.to_mirror(connection, self.settings.mirror_letters)
         try:
             return self._follow(rows)

@@ -49,7 +49,7 @@ class Lost:
 
     def run_once(self) -> int:
         """Ring what was lost. Returns how many operations."""
-        with reading(self.db) as connection:
+        with reading(self.db, name="lost_messages.run_once") as connection:
             queues = queries.sent_queues(connection, self.settings.lease_seconds)
         if not queues:
             self._flows.clear()
@@ -61,13 +61,17 @@ class Lost:
         rows = [row for queue in queues for row in self._gone(queue, depths.get(_name(queue), 0))]
         if not rows or not self.publisher.publish(alone(rows)):
             return 0
-        transaction(self.db, lambda tx: updates.mark_sent_again(tx, [row.id for row in rows]))
+        transaction(
+            self.db,
+            lambda tx: updates.mark_sent_again(tx, [row.id for row in rows]),
+            name="lost_messages.run_once",
+        )
         return len(rows)
 
     def _gone(self, queue: Queue, depth: int) -> Sequence[AnyRow]:
         lease_s, most = self.settings.lease_seconds, self.settings.sweep_rows
         shrunk_at = self._look(queue, depth)
-        with reading(self.db) as connection:
+        with reading(self.db, name="lost_messages.gone") as connection:
             if depth == 0:
                 return queries.sent_long_ago(connection, queue, lease_s, most)
             running = queries.running_of(connection, queue)

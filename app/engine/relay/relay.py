@@ -104,7 +104,7 @@ class Sweeper:
 
     # --- time has passed -------------------------------------------------------------------------------------------
     def _expired(self) -> int:
-        rows = self._read(lambda c: queries.expired(c, self._room("expired")))
+        rows = self._read("expired", lambda c: queries.expired(c, self._room("expired")))
         return self.isolated.each(
             "expired",
             rows,
@@ -116,12 +116,14 @@ class Sweeper:
     def _due(self) -> int:
         woken = 0
         for _ in range(WAKE_BATCHES):
-            ids = transaction(self.db, lambda tx: updates.wake_due(tx, self.settings.sweep_rows))
+            ids = transaction(
+                self.db, lambda tx: updates.wake_due(tx, self.settings.sweep_rows), name="relay.due"
+            )
             if ids:
                 ring(
                     self.db,
                     self.publisher,
-                    alone(self._read(lambda c, ids=ids: queries.to_ring(c, ids))),  # type: ignore[misc]
+                    alone(self._read("due", lambda c, ids=ids: queries.to_ring(c, ids))),  # type: ignore[misc]
                 )
             woken += len(ids)
             if len(ids) < self.settings.sweep_rows:
@@ -132,7 +134,7 @@ class Sweeper:
         return unclaimed.sweep(self.db, self.settings, self.publisher, self.isolated)
 
     def _deadlines(self) -> int:
-        ids = self._read(lambda c: queries.past_deadline(c, self._room("deadline")))
+        ids = self._read("deadline", lambda c: queries.past_deadline(c, self._room("deadline")))
         return self._move_each("deadline", ids, self._past_deadline)
 
     def _past_deadline(self, move: Move) -> None:
@@ -147,7 +149,7 @@ class Sweeper:
             move.record(HistoryEvent.DEADLINE_MISSED)
 
     def _undo_late(self) -> int:
-        ids = self._read(lambda c: queries.past_undo_by(c, self._room("undo_late")))
+        ids = self._read("undo_late", lambda c: queries.past_undo_by(c, self._room("undo_late")))
         return self._move_each("undo_late", ids, self._past_undo_by)
 
     def _past_undo_by(self, move: Move) -> None:
@@ -172,20 +174,20 @@ class Sweeper:
 
     # --- a crash left it -------------------------------------------------------------------------------------------
     def _stranded(self) -> int:
-        rows = self._read(lambda c: queries.stranded(c, self._room("stranded")))
+        rows = self._read("stranded", lambda c: queries.stranded(c, self._room("stranded")))
         return self._move_each(
             "stranded", dict.fromkeys(row.job_id for row in rows), _queue_stranded
         )
 
     def _idle(self) -> int:
         ids, self.page_after = self._read(
-            lambda c: queries.idle(c, self.page_after or NIL, self.settings.sweep_rows)
+            "idle", lambda c: queries.idle(c, self.page_after or NIL, self.settings.sweep_rows)
         )
         return self._move_each("idle", ids, _end_idle)
 
     # --- the broker lost it ----------------------------------------------------------------------------------------
     def _unsent(self) -> int:
-        rows = self._read(self.turns.next_rows)
+        rows = self._read("unsent", self.turns.next_rows)
         # these were let in already
         publisher = self.publisher.inner if isinstance(self.publisher, InTurn) else self.publisher
         return len(rows) if rows and ring(self.db, publisher, alone(rows)) else 0
@@ -203,8 +205,8 @@ class Sweeper:
         return self.mirror.run_once() if self.mirror is not None else 0
 
     # --- how -------------------------------------------------------------------------------------------------------
-    def _read(self, query: Callable[[Connection], T]) -> T:
-        with reading(self.db) as connection:
+    def _read(self, duty: str, query: Callable[[Connection], T]) -> T:
+        with reading(self.db, name=f"relay.{duty}") as connection:
             return query(connection)
 
     def _land(self, ended: attempts.Ended) -> int:
@@ -216,16 +218,15 @@ class Sweeper:
 
     def _store_answers(self) -> bool:
         try:
-            self._read(queries.time_of)
+            self._read("time_of", queries.time_of)
         except StoreUnavailable:
             return False
         return True
 
     def _move_each(self, duty: str, job_ids: Iterable[str], change: Callable[[Move], None]) -> int:
         def one(job_id: str) -> int:
-            ring(
-                self.db, self.publisher, transaction(self.db, lambda tx: _moved(tx, job_id, change))
-            )
+            plan = transaction(self.db, lambda tx: _moved(tx, job_id, change), name=f"relay.{duty}")
+            ring(self.db, self.publisher, plan)
             return 1
 
         return self.isolated.each(duty, job_ids, one)

@@ -45,7 +45,7 @@ class Retention:
         """Delete batch by batch, each in a transaction of its own, at most BATCHES."""
         count = 0
         for _ in range(BATCHES):
-            deleted = transaction(self._db, duty)
+            deleted = transaction(self._db, duty, name="relay.retention")
             count += deleted
             if deleted < self._rows:
                 break

@@ -37,23 +37,27 @@ def sweep(db: Engine, settings: Settings, publisher: Publishes, isolated: Isolat
     every_s = settings.reconcile_seconds
     if not every_s:
         return 0
-    with reading(db) as connection:
+    with reading(db, name="sla.sweep") as connection:
         if not reconciliations.is_due(connection, LATE, every_s):
             return 0
-    position = transaction(db, lambda tx: reconciliations.begin(tx, LATE, every_s))
+    position = transaction(
+        db, lambda tx: reconciliations.begin(tx, LATE, every_s), name="sla.sweep"
+    )
     if position is None:
         return 0
     acted, more = act_on_batch(db, settings, publisher, RELAY, isolated)
     further = close_landed(db, position, settings.reconcile_rows, RELAY)
-    transaction(db, lambda tx: reconciliations.go_on_at(tx, LATE, position, further))
+    transaction(
+        db, lambda tx: reconciliations.go_on_at(tx, LATE, position, further), name="sla.sweep"
+    )
     if more:
-        transaction(db, lambda tx: reconciliations.hasten(tx, (LATE,), every_s))
+        transaction(db, lambda tx: reconciliations.hasten(tx, (LATE,), every_s), name="sla.sweep")
     return len(acted)
 
 
 def late_jobs(db: Engine, limit: int) -> list[dict[str, Any]]:
     """What `act_on_batch` would do: a finding for each late job. Nothing is written."""
-    with reading(db) as connection:
+    with reading(db, name="sla.late_jobs") as connection:
         rows = reconciliations.past_sla(connection, limit)
         graphs = {row.digest: queries.graph_of(connection, row.digest) for row in rows}
     return [
@@ -70,12 +74,14 @@ def act_on_batch(
 ) -> tuple[list[dict[str, Any]], bool]:
     """Act on the latest SUREFOOT_RECONCILE_ROWS jobs. Returns (what was done: a finding for each, whether there may be more)."""
     isolated = isolated or Isolated(strict=True)
-    with reading(db) as connection:
+    with reading(db, name="sla.act_on_batch") as connection:
         rows = reconciliations.past_sla(connection, isolated.room(LATE, settings.reconcile_rows))
     done: list[dict[str, Any]] = []
 
     def act(row: AnyRow) -> int:
-        finding, plan = transaction(db, lambda tx: _act(tx, settings, row.id, actor))
+        finding, plan = transaction(
+            db, lambda tx: _act(tx, settings, row.id, actor), name="sla.act_on_batch"
+        )
         if publisher is not None:
             ring(db, publisher, plan)
         if finding is not None:
@@ -88,7 +94,7 @@ def act_on_batch(
 
 def close_landed(db: Engine, position: str, limit: int, actor: str) -> str:
     """Close the findings of late jobs that have ended, one page of them. Returns where to go on; "" at the end."""
-    with reading(db) as connection:
+    with reading(db, name="sla.close_landed") as connection:
         ids, further = reconciliations.landed(connection, position, limit)
     for finding_id in ids:
         transaction(
@@ -96,6 +102,7 @@ def close_landed(db: Engine, position: str, limit: int, actor: str) -> str:
             lambda tx, one=finding_id: reconciliations.close(  # type: ignore[misc]
                 tx, one, actor=actor, why="the job has ended"
             ),
+            name="sla.close_landed",
         )
     return further
 

@@ -24,12 +24,12 @@ log = structlog.get_logger("surefoot.sweep")
 
 def sweep(db: Engine, settings: Settings, publisher: Publishes, isolated: Isolated) -> int:
     """The relay's part: give up what says so, and note what waits on. Returns how many it looked at."""
-    with reading(db) as connection:
+    with reading(db, name="unclaimed.sweep") as connection:
         rows = queries.nobody_came(connection, isolated.room(DUTY, settings.sweep_rows))
     waiting: list[str] = []
 
     def look(row: AnyRow) -> int:
-        with reading(db) as connection:
+        with reading(db, name="unclaimed.sweep") as connection:
             gives_up = _gives_up(connection, row)
         if gives_up:  # each by itself, under its job's lock
             ring(db, publisher, attempts.nobody_came(db, settings, row.id, row.job_id).plan)
@@ -38,7 +38,11 @@ def sweep(db: Engine, settings: Settings, publisher: Publishes, isolated: Isolat
         return 1
 
     looked_at = isolated.each(DUTY, rows, look)
-    told = transaction(db, lambda tx: updates.note_nobody_came(tx, waiting)) if waiting else 0
+    told = (
+        transaction(db, lambda tx: updates.note_nobody_came(tx, waiting), name="unclaimed.sweep")
+        if waiting
+        else 0
+    )
     if told:
         log.warning("nobody_comes", operations=told)
     return looked_at

@@ -7,7 +7,6 @@ of Celery: the verdict says what the message's own chain may do.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -39,6 +38,7 @@ from surefoot.app.saga.source_location import came_from
 from surefoot.app.secrecy import keep_hidden, scrub_json
 from surefoot.app.store import queries, updates
 from surefoot.app.store.claims import Taking
+from surefoot.app.store.host import Host
 from surefoot.app.store.session import asking, one_statement
 from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import names_in_log
@@ -102,7 +102,7 @@ def _claim_to_work(runtime: Runtime, saga: Saga[Any], delivery: Delivery) -> Cla
 def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> Performed:
     """Look at the operation first: whose it is, whether it is done, which definition it needs. `at_claim`: that fault point is to come."""
     db = runtime.db
-    with asking(db) as connection:
+    with asking(db, name="execute.perform") as connection:
         seen = queries.delivery(connection, delivery.operation_id)
         forged = _forged(seen, delivery)
         if seen is None and queries.unknown_job(connection, delivery.job_id):
@@ -184,6 +184,7 @@ def _carry_out(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> Perfor
     ):  # its claim is part of the transaction that comes now
         faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)
     ended = _recorded(
+        runtime.host,
         outcome,
         lambda told: _record(runtime, claimed, told, delivery.carried, then),
     )
@@ -247,7 +248,11 @@ def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
     """This worker lacks the definition the job is pinned to: offer it again soon, no attempt used."""
     elsewhere = any(seen.digest in worker.digests for worker in queries.live_workers(db))
     pause_s = VERSION_ELSEWHERE_S if elsewhere else VERSION_NOWHERE_S
-    parked = one_statement(db, lambda tx: updates.wait_for_version(tx, operation_id, pause_s))
+    parked = one_statement(
+        db,
+        lambda tx: updates.wait_for_version(tx, operation_id, pause_s),
+        name="execute.other_version",
+    )
     log.warning("definition_missing", **names_in_log(seen.saga, seen.job_id), digest=seen.digest)
     return Performed(
         Verdict.PARKED if parked else Verdict.DROPPED,
@@ -257,7 +262,7 @@ def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
 
 def _not_claimed(db: Engine, delivery: Delivery) -> Performed:
     """A message that must not be run: it came again, or before its turn. This line is all that tells of it."""
-    with asking(db) as connection:
+    with asking(db, name="execute.not_claimed") as connection:
         row = queries.operation(connection, delivery.operation_id)
     if row is None:
         return Performed(Verdict.DROPPED, error="the operation is gone: not to be claimed")
@@ -298,7 +303,7 @@ def _kept_out(runtime: Runtime, claimed: Claimed) -> Ended | Failure | None:
     except BaseException as error:  # nothing of the step has run
         return replace(failure(error, work, runtime.limit), nothing_happened=True)
     return (
-        _hold(lambda: take_locks(runtime.db, settings, attempt, keys, work.tenant))
+        _hold(runtime.host, lambda: take_locks(runtime.db, settings, attempt, keys, work.tenant))
         if keys
         else None
     )
@@ -335,14 +340,14 @@ def _record(
     return ended or attempts.complete(db, attempt, outcome, carried, then)
 
 
-def _recorded(outcome: Any, record: Callable[[Any], Ended]) -> Ended:
+def _recorded(host: Host, outcome: Any, record: Callable[[Any], Ended]) -> Ended:
     """Put an outcome on record. What the store refuses for its text is recorded without it, as what it was."""
     try:
-        return _hold(lambda: record(outcome))
+        return _hold(host, lambda: record(outcome))
     except (SQLAlchemyError, ValueError, OverflowError) as refused:
         instead = without_words(outcome if isinstance(outcome, Failure) else None, refused)
         _note(log.warning, "outcome_refused", error=instead.error)
-        return _hold(lambda: record(instead))
+        return _hold(host, lambda: record(instead))
 
 
 def _note(write: Callable[..., Any], event: str, **facts: Any) -> None:
@@ -351,16 +356,16 @@ def _note(write: Callable[..., Any], event: str, **facts: Any) -> None:
         write(event, **facts)
 
 
-def _hold(record: Callable[[], T]) -> T:
+def _hold(host: Host, record: Callable[[], T]) -> T:
     """Keep trying to put an outcome on record while the store is away: it is known here and nowhere else."""
-    until, pause = time.monotonic() + HOLD_S, 0.1
+    until, pause = host.monotonic() + HOLD_S, 0.1
     while True:
         try:
             return record()
         except StoreUnavailable:
-            if time.monotonic() > until:
+            if host.monotonic() > until:
                 raise
-            time.sleep(pause)
+            host.sleep(pause)
             pause = min(2.0, pause * 2)
 
 

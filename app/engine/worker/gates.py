@@ -41,7 +41,9 @@ def take_locks(
 
     Else how it went: parked in line (`Ended`), the lease was lost (`LATE`), or a Failure to be recorded.
     """
-    return transaction(db, lambda tx: _take(tx, settings, attempt, keys, tenant))
+    return transaction(
+        db, lambda tx: _take(tx, settings, attempt, keys, tenant), name="gates.take_locks"
+    )
 
 
 def _take(

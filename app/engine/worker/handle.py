@@ -78,7 +78,7 @@ class StorePort:
         self._write({"checkpoint": value})
 
     def check(self) -> None:
-        with unrung(), asking(self._db) as connection:
+        with unrung(), asking(self._db, name="handle.check") as connection:
             row = queries.operation(connection, self._attempt.operation_id)
         if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
             raise LeaseLost
@@ -90,7 +90,7 @@ class StorePort:
             self._write({})
 
     def now(self) -> datetime:
-        with unrung(), asking(self._db) as connection:
+        with unrung(), asking(self._db, name="handle.now") as connection:
             return connection.execute(select(now())).scalar_one()
 
     def record(self, event: HistoryEvent) -> None:
@@ -104,7 +104,7 @@ class StorePort:
             move.record(event, row)
             move.close()
 
-        transaction(self._db, work)
+        transaction(self._db, work, name="handle.record")
 
     def _write(self, values: dict[str, Any]) -> None:
         attempt, self._last_sign = self._attempt, time.monotonic()
@@ -112,6 +112,7 @@ class StorePort:
             landed = one_statement(
                 self._db,
                 lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values),
+                name="handle.write",
             )
         if not landed:
             raise LeaseLost

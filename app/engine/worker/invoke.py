@@ -6,7 +6,6 @@ record afterwards is `perform`'s.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sqlalchemy import Engine
@@ -44,7 +43,8 @@ def run(runtime: Runtime, saga: Saga[Any], work: Work, attempt: Attempt) -> Any:
         kind=work.kind,
         attempt=attempt.number,
         fence=attempt.fence,
-        deadline=time.monotonic() + max(limits.timeout_s - DEADLINE_MARGIN_S, limits.timeout_s / 2),
+        deadline=runtime.host.monotonic()
+        + max(limits.timeout_s - DEADLINE_MARGIN_S, limits.timeout_s / 2),
         tenant=work.tenant,
         traceparent=work.traceparent,
         last_checkpoint=work.checkpoint,
@@ -69,7 +69,7 @@ def _results(db: Engine, node: Node, work: Work) -> tuple[dict[str, Any], AnyRow
         wanted.append(node.name)
     if not wanted:
         return known, None
-    with asking(db) as connection:
+    with asking(db, name="invoke.results") as connection:
         rows = queries.results_of(connection, work.job_id, wanted, work.item)
     return {
         step: known[step] if step in known else rows[step].result for step in node.after

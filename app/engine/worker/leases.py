@@ -32,12 +32,14 @@ def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -
     if not deliveries:
         return Beat(0, ())
     renewed = one_statement(
-        db, lambda tx: updates.renew_leases(tx, boot, deliveries, settings.lease_seconds)
+        db,
+        lambda tx: updates.renew_leases(tx, boot, deliveries, settings.lease_seconds),
+        name="leases.beat",
     )
     missed = set(deliveries) - renewed
     if not missed:
         return Beat(len(renewed), ())
-    with asking(db) as connection:
+    with asking(db, name="leases.beat") as connection:
         rows = queries.overdue(connection, boot, missed)
     overdue = (
         (row.delivery, row.pid, "no sign of progress" if row.stalled else "past its hard limit")
@@ -57,7 +59,7 @@ def lost(
     why: str,
 ) -> bool:
     """A child was killed: end its claim, the outcome is unknown. Its message is put back by Celery. False: it had none."""
-    with asking(db) as connection:
+    with asking(db, name="leases.lost") as connection:
         row = queries.claimed_by(connection, delivery, boot, pid)
     if row is None:
         return False
@@ -78,7 +80,7 @@ def lost(
 
 def hand_back(db: Engine, publisher: Publishes, boot: str) -> int:
     """This worker shuts down: what still runs goes back, no attempt used. Returns how many."""
-    with asking(db) as connection:
+    with asking(db, name="leases.hand_back") as connection:
         rows = queries.held_by(connection, boot)
     given = 0
     for row in rows:
@@ -113,7 +115,7 @@ def register_worker(
             tx.execute(insert(workers).values(**values, seen_at=now()))
         catalogue.served(tx, digests)
 
-    transaction(db, work)
+    transaction(db, work, name="leases.register_worker")
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,11 @@ def worker_seen(
     False: the register has forgotten it; register again.
     """
     columns = at_work.columns() if at_work is not None else None
-    known = one_statement(db, lambda tx: updates.see_worker(tx, boot, columns))
+    known = one_statement(
+        db, lambda tx: updates.see_worker(tx, boot, columns), name="leases.worker_seen"
+    )
     if known and digests:
-        one_statement(db, lambda tx: catalogue.served(tx, digests))
+        one_statement(db, lambda tx: catalogue.served(tx, digests), name="leases.worker_seen")
     return known
 
 
@@ -154,4 +158,4 @@ def worker_stopped(db: Engine, boot: str) -> None:
         others = queries.digests_of_live_workers(tx)
         catalogue.withdrawn(tx, had - others)
 
-    transaction(db, work)
+    transaction(db, work, name="leases.worker_stopped")

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Engine, ScalarSelect, insert, select
 
 from surefoot.app.metrics.counters import QUARANTINED
-from surefoot.app.store.ids import is_id, new_id
+from surefoot.app.store.host import host_of
+from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import transaction
 from surefoot.app.store.tables import jobs, quarantine
 
@@ -35,7 +36,7 @@ def keep(
     """
     text = body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body
     row = {
-        "id": new_id(),
+        "id": host_of(db).new_id(),
         "reason": reason[:MAX_REASON_CHARS],
         "queue": queue[:MAX_REASON_CHARS],
         "headers": {str(k)[:64]: str(v)[:256] for k, v in list(headers.items())[:32]},
@@ -43,7 +44,7 @@ def keep(
         "size": size,
         "tenant_id": _tenant_named_in(text),
     }
-    transaction(db, lambda tx: tx.execute(insert(quarantine).values(**row)))
+    transaction(db, lambda tx: tx.execute(insert(quarantine).values(**row)), name="quarantine.keep")
     QUARANTINED.add()
     return str(row["id"])
 

@@ -99,7 +99,7 @@ def test_given_the_answer_of_a_commit_is_lost_then_the_worker_holds_the_result_a
     world.people.submit("shape", {})
     started = world.fleet.deliver(points="operations.complete/before")
     assert started is not None and started.at == "operations.complete/before"
-    world.trouble.answer_lost_next = 1
+    world.host.answer_lost_next = 1
     world.resume(started)
     assert started.at == "sleeps" and not started.done
     world.heal()
