@@ -37,8 +37,9 @@ def _installed() -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, redis_executable: str) -> Iterator[Shop]:
-    up = Up(tmp_path / "home", **IMPATIENT)
+def shop(request: pytest.FixtureRequest, tmp_path: Path, redis_executable: str) -> Iterator[Shop]:
+    """`param`: more settings."""
+    up = Up(tmp_path / "home", **IMPATIENT, **getattr(request, "param", {}))
     try:
         shop = Shop(up.start(), "order_choreographed")
         yield shop
@@ -97,6 +98,19 @@ def test_given_orders_over_http_when_services_react_then_they_land_and_one_timel
     shop.orders(2, CARDS)
     shop.land(LAND_S)
     shop.audit()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shop", [{"SUREFOOT_QUEUE_PREFIX": "team.sagas."}], indirect=True)
+def test_given_a_prefix_for_queues_when_services_react_then_all_names_on_the_broker_have_it(
+    shop: Shop,
+) -> None:
+    shop.orders(4, CARDS)
+    assert shop.land(LAND_S).total() == 4
+    shop.audit()
+    names = {bytes(name).decode() for name in shop.broker.keys("*")}  # type: ignore[union-attr]
+    assert {name for name in names if name.startswith("surefoot.")} == set()
+    assert any(name.startswith("team.sagas.") for name in names)
 
 
 @pytest.mark.long

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from kombu import Connection
 from sqlalchemy import Engine, select
 
 from surefoot.app.clock import now
@@ -22,6 +23,7 @@ from surefoot.app.delivery.broker import probe
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.delivery.queues import on_broker
+from surefoot.app.doctor.neighbours import neighbours_on_broker
 from surefoot.app.engine.invariants import violations
 from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.submit import Submission, submit
@@ -228,6 +230,28 @@ def test_given_healthy_parts_when_jobs_are_submitted_then_chains_and_chords_carr
         ).all()
     assert {(row.resent, row.attempts) for row in rows} == {(0, 1)}
     wait_until(running.broker.settled, what="every message acknowledged")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("running", ["rabbitmq"], indirect=True)
+def test_given_another_program_at_our_queue_on_rabbitmq_when_asked_then_doctor_names_the_queue(
+    running: Place,
+) -> None:
+    asked = Settings(broker_url=running.broker.url)
+    taken = f"{asked.queue_prefix}east has 2 consumers, and 1 live workers of Surefoot take"
+
+    def said() -> list[str]:
+        return [f"{one.level} {one.said}" for one in neighbours_on_broker(asked, running.db)]
+
+    running.land(running.submit(), "completed")
+    wait_until(lambda: len(said()) == 1 and said()[0].startswith("OK"), 30, what="ours alone")
+    with Connection(running.broker.url) as theirs:
+        theirs.channel().basic_consume(
+            queue=on_broker("east"), no_ack=False, callback=print, consumer_tag="theirs"
+        )
+        wait_until(lambda: said()[0].startswith(f"WARN {taken}"), 30, what="the warning")
+        assert len(said()) == 1
+    wait_until(lambda: said()[0].startswith("OK"), 30, what="ours alone again")
 
 
 def test_given_a_fork_that_was_joined_then_nothing_of_it_is_kept_in_the_broker(
