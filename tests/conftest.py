@@ -103,6 +103,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return InUnits(config, log)
 
 
+def pytest_pycollect_makeitem(collector: pytest.Collector) -> None:
+    """After a file's imports, and before its tests: share what a file's libraries compile."""
+    if "sqlalchemy" in sys.modules:
+        from tests.support import compiled_once
+
+        compiled_once.share()
+
+
 @pytest.fixture(autouse=True)
 def _settings_are_read_anew() -> Iterator[None]:
     """`settings()` is read once in a process, and so is how logs are written; a test that sets either has its own."""
