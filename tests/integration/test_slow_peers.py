@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.contract.views.shop import GOOD, Shop
-from tests.support.waiting import wait_until
+from tests.support.waiting import in_time, wait_until
 from tests.support.web_process import web_process
 
 FLOODS = 12
@@ -59,10 +59,10 @@ class Web:
         self._sockets.close()
 
     def lives(self) -> None:
-        """It answers a request, within SOON_S."""
+        """It answers a request, within SOON_S of a machine that nobody else uses."""
         began = time.monotonic()
         assert httpx.get(f"{self.url}/livez", timeout=PATIENT_S).status_code == 200
-        assert time.monotonic() - began < SOON_S
+        assert in_time(time.monotonic() - began, SOON_S)
 
     def ended(self, why: str) -> int:
         """How many connections the server ended for this reason."""
@@ -424,7 +424,7 @@ def test_given_one_tenant_that_floods_when_another_orders_then_it_is_answered_in
                     202,
                     200,
                 )
-                assert time.monotonic() - began < SOON_S
+                assert in_time(time.monotonic() - began, SOON_S)
         finally:
             over.set()
         answers = sum((one.result() for one in floods), Counter())
