@@ -24,7 +24,7 @@ from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.engine.jobs.dispatch import Announced
 from surefoot.app.engine.jobs.fairness import InTurn
-from surefoot.app.engine.relay.dead_letter_queue import Mirror
+from surefoot.app.engine.relay.duties.dead_letter_queue import Mirror
 from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.errors import TryLater
 from surefoot.app.metrics.counters import SWEEPS, SWEPT

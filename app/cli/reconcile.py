@@ -26,9 +26,9 @@ from surefoot.app.cli.opening import store
 from surefoot.app.config import Settings, settings
 from surefoot.app.engine.isolation import Isolated
 from surefoot.app.engine.jobs.dispatch import Publishes
+from surefoot.app.engine.operators import sla
 from surefoot.app.engine.reconcile import findings, restored
 from surefoot.app.engine.reconcile import run as effects
-from surefoot.app.engine.relay import sla
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.findings import FindingAction
 from surefoot.app.saga.registry import Registry

@@ -19,7 +19,7 @@ from surefoot.app.access.keys import ensure_admin
 from surefoot.app.config import Settings, url_of
 from surefoot.app.config import settings as app_settings
 from surefoot.app.delivery.broker import probe
-from surefoot.app.engine.relay.broker_lost import ring_anew_if_lost
+from surefoot.app.engine.relay.duties.broker_lost import ring_anew_if_lost
 from surefoot.app.environment import variable
 from surefoot.app.errors import TryLater
 from surefoot.app.faults import Fault

@@ -43,7 +43,7 @@ NAMED = frozenset(
         "decisions.mark-absent",
     )
     | _around("relay.due", "relay.deadline", "relay.undo_late")
-    | _around("lost_messages.run_once", "broker_lost.go_on", "unclaimed.sweep")
+    | _around("relay.lost", "relay.broker_lost", "relay.nobody_came")
     | _single(
         "operations.claim",
         "operations.claim_to_work",
@@ -58,7 +58,7 @@ NAMED = frozenset(
         "execute.perform",
         "invoke.results",
         "execute.not_claimed",
-        "unclaimed.sweep",
+        "relay.nobody_came",
         "handle.check",
         "leases.lost",
         "leases.hand_back",
@@ -67,7 +67,7 @@ NAMED = frozenset(
     | _around("run.patrol", "findings.record", "findings.close", "findings.adopt")
     | _around("findings.decide_undo")
     | _reads("run.patrol", "findings.found", "findings.lost_effects", "findings.carry_out")
-    | _around("gates.take_locks", "sla.sweep", "sla.act_on_batch")
+    | _around("gates.take_locks", "relay.late", "sla.act_on_batch")
     | _reads("redrive.redrive_job", "redrive.redrive_letter")
     | _reads(
         "relay.expired",
@@ -75,5 +75,5 @@ NAMED = frozenset(
         "relay.idle",
         "relay.stranded",
     )
-    | _reads("lost_messages.run_once", "lost_messages.gone")
+    | _reads("relay.lost", "relay.lost_gone")
 )

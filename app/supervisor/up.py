@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from surefoot.app.access.keys import ensure_admin
 from surefoot.app.config import WEB_PORT, Settings, url_of
 from surefoot.app.delivery.broker import probe
-from surefoot.app.engine.relay.broker_lost import ring_anew_if_lost
+from surefoot.app.engine.relay.duties.broker_lost import ring_anew_if_lost
 from surefoot.app.errors import TryLater
 from surefoot.app.metrics.files import clean
 from surefoot.app.saga.registry import Registry

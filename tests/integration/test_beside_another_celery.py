@@ -18,7 +18,7 @@ from surefoot.app.delivery.queues import on_broker
 from surefoot.app.doctor.neighbours import neighbours_on_broker
 from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.submit import Submission, submit
-from surefoot.app.engine.relay.broker_lost import ring_anew_if_lost
+from surefoot.app.engine.relay.duties.broker_lost import ring_anew_if_lost
 from surefoot.app.saga.registry import Registry
 from tests.support.one_worker import OneWorker
 from tests.support.quarantined import quarantined

@@ -12,7 +12,7 @@ import pytest
 from surefoot.app.delivery.dead_lane import DeadLane
 from surefoot.app.delivery.queues import on_broker
 from surefoot.app.engine.operators import redrive
-from surefoot.app.engine.relay.dead_letter_queue import Mirror
+from surefoot.app.engine.relay.duties.dead_letter_queue import Mirror
 from surefoot.app.errors import BrokerUnavailable, DefinitionError, SettingsError
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
@@ -110,7 +110,8 @@ def test_given_broker_that_is_away_then_the_sweep_goes_on_and_the_lane_is_made_w
     world: World, lane: DeadLane, redis_server: RedisServer
 ) -> None:
     given_up(world)
-    world.sweeper.mirror = relay = mirror(world, lane)
+    relay = mirror(world, lane)
+    world.sweeper.duties.append(relay)
     redis_server.stop()
     assert "mirrored" not in world.sweep()
     with pytest.raises(BrokerUnavailable):

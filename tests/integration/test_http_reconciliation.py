@@ -11,8 +11,8 @@ from flask import Flask
 
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
+from surefoot.app.engine.operators import sla
 from surefoot.app.engine.reconcile import run as reconcile
-from surefoot.app.engine.relay import sla
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import reconciliations
 from surefoot.app.store.session import reading

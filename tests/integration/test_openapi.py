@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
-from surefoot.app.engine.relay import sla
+from surefoot.app.engine.operators import sla
 from surefoot.app.engine.worker import leases, quarantine
 from surefoot.app.errors import DefinitionError
 from surefoot.app.saga.outcomes import NotYet, Rejected

@@ -19,8 +19,8 @@ from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import resubmit
 from surefoot.app.engine.reconcile import findings
 from surefoot.app.engine.reconcile.effects import Asking
-from surefoot.app.engine.relay.broker_lost import BrokerLost
-from surefoot.app.engine.relay.lost_messages import Lost
+from surefoot.app.engine.relay.duties.broker_lost import BrokerLost
+from surefoot.app.engine.relay.duties.lost_messages import Lost
 from surefoot.app.engine.worker import execute, failures, recovery
 from surefoot.app.rules import planner
 from surefoot.app.rules.reasons import FailureReason

@@ -14,7 +14,7 @@ from unittest import mock
 from surefoot.app.engine.isolation import Isolated
 from surefoot.app.engine.jobs import operations
 from surefoot.app.engine.operators import decisions, resubmit
-from surefoot.app.engine.relay.broker_lost import BrokerLost
+from surefoot.app.engine.relay.duties.broker_lost import BrokerLost
 from surefoot.app.store import queries
 from surefoot.app.testkit.broker import FakeBroker
 

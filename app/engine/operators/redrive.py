@@ -16,8 +16,6 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from surefoot.app.config import Settings
-from surefoot.app.engine.isolation import Isolated
-from surefoot.app.engine.jobs.dispatch import Publishes, ring
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submitted, fingerprint_of_rerun, replayed
 from surefoot.app.engine.jobs.transaction import Move
@@ -29,16 +27,13 @@ from surefoot.app.errors import (
     InvalidInput,
     NotAllowed,
     NotFound,
-    RequestError,
-    StoreUnavailable,
-    TooManyOpenJobs,
 )
 from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.pacing import departures
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.store import acts, dead_letters, queries, updates
-from surefoot.app.store.actors import Actor, own
+from surefoot.app.store.actors import own
 from surefoot.app.store.acts import Act
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import is_id
@@ -48,11 +43,6 @@ from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.dead_letters import decisions_about
 
 log = structlog.get_logger("surefoot.redrive")
-DUTY = "redriven"
-PUT_OFF_S = 5.0  # a letter whose job is still being undone is looked at again after so long
-LATE_S = (
-    5.0  # when the earliest is later than this nobody was there to send it: all come so much later
-)
 
 
 class NotLanded(Conflict):
@@ -263,71 +253,3 @@ def _note_many(
     )
     parts = (Act(word, "letter", row.id, row.tenant_id, row.job_id) for row in rows)
     acts.note_parts(tx, actor, acts.note(tx, actor, whole), parts)
-
-
-def carry_out(entrance: Entrance, publisher: Publishes, isolated: Isolated) -> int:
-    """The relay's part: send back the letters whose time has come. Returns how many were."""
-    db = entrance.db
-    with reading(db, name="redrive.carry_out") as connection:
-        late_s = dead_letters.overdue_s(connection, LATE_S)
-        rows = (
-            []
-            if late_s
-            else dead_letters.due(connection, isolated.room(DUTY, entrance.settings.sweep_rows))
-        )
-    if late_s:
-        log.info(
-            "redrive.put_off",
-            seconds=round(late_s, 1),
-            dead_letters=transaction(
-                db, lambda tx: dead_letters.shift(tx, late_s), name="redrive.carry_out"
-            ),
-        )
-        return 0
-    return isolated.each(DUTY, rows, lambda row: _carry_out(entrance, publisher, row))
-
-
-def _carry_out(entrance: Entrance, publisher: Publishes, row: AnyRow) -> int:
-    db = entrance.db
-    try:
-        done = redrive_letter(entrance, row.id, Asked(_in_the_name_of(row), row.redrive_why))
-    except NotLanded:
-        transaction(
-            db, lambda tx: dead_letters.put_off(tx, row.id, PUT_OFF_S), name="redrive.carry_out"
-        )
-        return 0
-    except TooManyOpenJobs as full:
-        later_s = full.retry_after_s
-        transaction(
-            db, lambda tx: dead_letters.put_off(tx, row.id, later_s), name="redrive.carry_out"
-        )
-        return 0
-    except RequestError as error:  # closed meanwhile, run again already, or the saga's present version does not take that input
-        refused = error.message
-        still_open = transaction(db, lambda tx: _refuse(tx, row, refused), name="redrive.carry_out")
-        log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)
-        return 0
-    except StoreUnavailable:
-        raise
-    except Exception:  # a mistake, or what this code cannot read: it must not hold up, or put off, the others' plan
-        transaction(
-            db, lambda tx: dead_letters.put_off(tx, row.id, PUT_OFF_S), name="redrive.carry_out"
-        )
-        raise
-    ring(db, publisher, done.plan)
-    return 1
-
-
-def _in_the_name_of(row: AnyRow) -> Actor:
-    """Who dated the letter: history names them. What they did is on record since then."""
-    return Actor(row.redrive_by, row.redrive_key, acting=False)
-
-
-def _refuse(tx: Connection, row: AnyRow, refused: str) -> bool:
-    """It stays open, without a date; the history of its job says why."""
-    move = Move(tx, row.job_id)
-    if not dead_letters.unschedule_one(tx, row.id):
-        return False
-    move.record(HistoryEvent.REDRIVE_REFUSED, actor=_in_the_name_of(row), why=refused)
-    move.close()
-    return True

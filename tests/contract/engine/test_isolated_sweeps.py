@@ -11,7 +11,8 @@ from surefoot import Rejected
 from surefoot.app.doctor import fleet
 from surefoot.app.doctor.findings import Level
 from surefoot.app.doctor.jobs import left_behind
-from surefoot.app.engine.relay import broker_lost
+from surefoot.app.engine.relay.duties import broker_lost
+from surefoot.app.engine.relay.duties.unclaimed import Unclaimed
 from surefoot.app.errors import NotFound, StoreUnavailable, UnreadableDefinition
 from surefoot.app.explain import why
 from surefoot.app.gauges import Gauges
@@ -88,7 +89,7 @@ def test_given_rows_at_the_head_that_cannot_be_handled_when_swept_then_those_beh
     world.let_pass(LEASE_S + 1)
     ids = {str(world.operation(job, "first").id) for job in poison}
     expire = broken_for(ids)
-    monkeypatch.setattr("surefoot.app.engine.relay.relay.attempts.expire", expire)
+    monkeypatch.setattr("surefoot.app.engine.relay.duties.expired.operations.expire", expire)
     rounds = [(world.sweep(), world.sweeper.isolated.failed.get("expired", 0)) for _ in range(3)]
     assert world.operation(healthy, "first").state != "running"
     assert sum(failed for _, failed in rounds) == 3, "each is counted once, and set aside"
@@ -219,7 +220,7 @@ def test_given_a_duty_that_fails_when_swept_then_those_behind_it_are_done(
     def away(*_: object) -> int:
         raise StoreUnavailable("its statement took too long")
 
-    monkeypatch.setattr("surefoot.app.engine.relay.relay.unclaimed.sweep", away)
+    monkeypatch.setattr(Unclaimed, "run_once", away)
     job = world.submit()
     world.broker.waiting.clear()
     world.let_pass(LEASE_S + 1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from surefoot.app.engine.relay import sla
+from surefoot.app.engine.operators import sla
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import RetryLater

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from surefoot.app.access import keys, sessions
 from surefoot.app.config import Settings
-from surefoot.app.engine.relay import retention
+from surefoot.app.engine.relay.duties import retention
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import acts

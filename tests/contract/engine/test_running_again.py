@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.operators.redrive import redrive_job, redrive_letter, redrive_many
 from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.relay.duties.redrives import Redrives
 from surefoot.app.errors import Conflict, InvalidInput, KeyReused, NotAllowed, TooManyOpenJobs
 from surefoot.app.limits.admission import Admission
 from surefoot.app.saga.outcomes import Rejected
@@ -191,7 +192,7 @@ def test_given_as_many_open_jobs_as_may_be_when_a_dated_letter_is_due_then_it_wa
     lost = world.submit()
     assert world.land(lost) == "failed"
     open_one = world.submit()
-    world.sweeper.entrance = Entrance(
+    world.sweeper.duty(Redrives).entrance = Entrance(
         world.db, world.settings, world.registry, Admission(1, every_s=0).admit
     )
     redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="anna", why="w")

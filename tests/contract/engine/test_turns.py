@@ -39,7 +39,7 @@ class Turns(World):
     def __init__(self, url: str) -> None:
         service = Participant()
         super().__init__(url, [diamond(service), brief(service)], service, tenant_window=WINDOW)
-        self.sweeper.publisher = self.in_turn = InTurn(self.broker, self.db, self.settings)
+        self.sweeper.relay.publisher = self.in_turn = InTurn(self.broker, self.db, self.settings)
         self.of: dict[str, str] = {}
 
     def other(self) -> str:

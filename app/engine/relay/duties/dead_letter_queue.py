@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import structlog
 from sqlalchemy import Engine
@@ -42,6 +42,7 @@ class Mirror:
     settings: Settings
     lane: Lane
     clock: Callable[[], float] = time.monotonic
+    name: ClassVar[str] = "mirrored"
     shown: tuple[str, ...] | None = None
     _not_before: float = float("-inf")
     _no_replace_before: float = float("-inf")
@@ -51,7 +52,7 @@ class Mirror:
         if self.clock() < self._not_before:
             return 0
         self._not_before = self.clock() + self.settings.mirror_seconds
-        with reading(self.db, name="dead_letter_queue.run_once") as connection:
+        with reading(self.db, name="relay.mirrored") as connection:
             rows = dead_letters.to_mirror(connection, self.settings.mirror_letters)
         try:
             return self._follow(rows)

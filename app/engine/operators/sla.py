@@ -29,31 +29,6 @@ from surefoot.app.store.reconciliations import LATE
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.types import AnyRow
 
-RELAY = "relay"  # who acts when nobody asked for it
-
-
-def sweep(db: Engine, settings: Settings, publisher: Publishes, isolated: Isolated) -> int:
-    """The relay's part: when its time has come, act on a batch, and close what has landed. Returns how many jobs were acted upon."""
-    every_s = settings.reconcile_seconds
-    if not every_s:
-        return 0
-    with reading(db, name="sla.sweep") as connection:
-        if not reconciliations.is_due(connection, LATE, every_s):
-            return 0
-    position = transaction(
-        db, lambda tx: reconciliations.begin(tx, LATE, every_s), name="sla.sweep"
-    )
-    if position is None:
-        return 0
-    acted, more = act_on_batch(db, settings, publisher, RELAY, isolated)
-    further = close_landed(db, position, settings.reconcile_rows, RELAY)
-    transaction(
-        db, lambda tx: reconciliations.go_on_at(tx, LATE, position, further), name="sla.sweep"
-    )
-    if more:
-        transaction(db, lambda tx: reconciliations.hasten(tx, (LATE,), every_s), name="sla.sweep")
-    return len(acted)
-
 
 def late_jobs(db: Engine, limit: int) -> list[dict[str, Any]]:
     """What `act_on_batch` would do: a finding for each late job. Nothing is written."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 from sqlalchemy import Connection, Engine
 
@@ -21,6 +22,8 @@ BATCHES = 5  # of SUREFOOT_SWEEP_ROWS each time
 
 class Retention:
     """One relay's part. `due_at`: when it comes next, on the monotonic clock."""
+
+    name: ClassVar[str] = "deleted"
 
     def __init__(self, db: Engine, settings: Settings) -> None:
         self._db, self._rows = db, settings.sweep_rows
@@ -45,7 +48,7 @@ class Retention:
         """Delete batch by batch, each in a transaction of its own, at most BATCHES."""
         count = 0
         for _ in range(BATCHES):
-            deleted = transaction(self._db, duty, name="relay.retention")
+            deleted = transaction(self._db, duty, name="relay.deleted")
             count += deleted
             if deleted < self._rows:
                 break

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from sqlalchemy import Engine
 
@@ -45,11 +46,12 @@ class Lost:
     settings: Settings
     publisher: Publishes
     broker: BrokerProbe
+    name: ClassVar[str] = "lost"
     _flows: dict[str, Flow] = field(default_factory=dict)
 
     def run_once(self) -> int:
         """Ring what was lost. Returns how many operations."""
-        with reading(self.db, name="lost_messages.run_once") as connection:
+        with reading(self.db, name="relay.lost") as connection:
             queues = queries.sent_queues(connection, self.settings.lease_seconds)
         if not queues:
             self._flows.clear()
@@ -64,14 +66,14 @@ class Lost:
         transaction(
             self.db,
             lambda tx: updates.mark_sent_again(tx, [row.id for row in rows]),
-            name="lost_messages.run_once",
+            name="relay.lost",
         )
         return len(rows)
 
     def _gone(self, queue: Queue, depth: int) -> Sequence[AnyRow]:
         lease_s, most = self.settings.lease_seconds, self.settings.sweep_rows
         shrunk_at = self._look(queue, depth)
-        with reading(self.db, name="lost_messages.gone") as connection:
+        with reading(self.db, name="relay.lost_gone") as connection:
             if depth == 0:
                 return queries.sent_long_ago(connection, queue, lease_s, most)
             running = queries.running_of(connection, queue)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 from sqlalchemy import Engine
 
@@ -30,6 +31,7 @@ class BrokerLost:
     broker: BrokerProbe
     was_away: bool = False
     until: datetime | None = None
+    name: ClassVar[str] = "broker_lost"
 
     def run_once(self) -> int:
         """Look, and forget at most PAGES pages. Returns how many operations will be rung again."""
@@ -44,7 +46,7 @@ class BrokerLost:
         if kept and not self.was_away and self.until is None:
             return 0
         if self.until is None:
-            with reading(self.db, name="broker_lost.go_on") as connection:
+            with reading(self.db, name="relay.broker_lost") as connection:
                 self.until = time_of(connection)
         forgotten = 0
         for _ in range(PAGES):
@@ -52,7 +54,7 @@ class BrokerLost:
             page = transaction(
                 self.db,
                 lambda tx: updates.forget_sent(tx, until, PAGE_ROWS),  # noqa: B023 - called at once
-                name="broker_lost.go_on",
+                name="relay.broker_lost",
             )
             forgotten += page
             if page < PAGE_ROWS:

@@ -1,0 +1,68 @@
+"""Jobs whose deadline has passed are undone; where the undoing takes too long, a person is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from surefoot.app.engine.jobs.compensation import turn
+from surefoot.app.engine.jobs.dead_letters import ask_a_person
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.relay.context import RelayContext
+from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.reasons import FailureReason
+from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
+from surefoot.app.store import queries
+
+UNDO_LATE = {
+    "type": "UndoLate",
+    "message": "undoing takes longer than it may (SUREFOOT_UNDO_SECONDS)",
+}
+
+
+@dataclass
+class Deadlines:
+    """Starts the compensation of jobs that are past their deadline."""
+
+    relay: RelayContext
+    name: ClassVar[str] = "deadline"
+
+    def run_once(self) -> int:
+        """Returns how many jobs it looked at."""
+        room = self.relay.room(self.name)
+        ids = self.relay.read(self.name, lambda c: queries.past_deadline(c, room))
+        return self.relay.change_each(self.name, ids, self._change)
+
+    def _change(self, move: Move) -> None:
+        running = move.dir == Dir.FORWARD and move.state == JobState.RUNNING
+        if not running or move.job.deadline_at is None:
+            return
+        undo_s = self.relay.settings.undo_seconds
+        if not turn(move, Cause.DEADLINE, "its deadline passed", undo_s=undo_s):
+            move.change(deadline_at=None, late=True)
+            move.record(HistoryEvent.DEADLINE_MISSED)
+
+
+@dataclass
+class UndoDeadlines:
+    """Asks a person about jobs whose undoing takes longer than SUREFOOT_UNDO_SECONDS."""
+
+    relay: RelayContext
+    name: ClassVar[str] = "undo_late"
+
+    def run_once(self) -> int:
+        """Returns how many jobs it looked at."""
+        room = self.relay.room(self.name)
+        ids = self.relay.read(self.name, lambda c: queries.past_undo_by(c, room))
+        return self.relay.change_each(self.name, ids, _ask_about_undo)
+
+
+def _ask_about_undo(move: Move) -> None:
+    open_undos = [
+        row
+        for row in queries.operations_of(move.tx, move.job.id, Kind.UNDO)
+        if row.state not in (OpState.COMPLETED, OpState.SKIPPED)
+    ]
+    move.change(undo_by=None)
+    if move.state == JobState.COMPENSATING and open_undos:
+        ask_a_person(move, open_undos[0], why=FailureReason.LATE_UNDO, error=UNDO_LATE)

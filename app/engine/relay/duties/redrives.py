@@ -1,0 +1,106 @@
+"""Dead letters that were given a date, many at a time: each is sent back when its time has come.
+
+The relay does it one by one, so that what was an outage does not become the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+
+from surefoot.app.engine.jobs.intake import Entrance
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.operators.redrive import NotLanded, redrive_letter
+from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.relay.context import RelayContext
+from surefoot.app.errors import RequestError, StoreUnavailable, TooManyOpenJobs
+from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.store import dead_letters
+from surefoot.app.store.actors import Actor
+from surefoot.app.store.session import transaction
+from surefoot.app.store.types import AnyRow
+
+T = TypeVar("T")
+log = structlog.get_logger("surefoot.redrive")
+PUT_OFF_S = 5.0  # a letter whose job is still being undone is looked at again after so long
+# when the earliest is later than this, no relay was there to send it: all come so much later
+LATE_S = 5.0
+
+
+@dataclass
+class Redrives:
+    """Sends back the letters that are due."""
+
+    relay: RelayContext
+    entrance: Entrance = field(init=False)
+    name: ClassVar[str] = "redriven"
+
+    def __post_init__(self) -> None:
+        # no registry: a relay has no code of sagas
+        self.entrance = Entrance.of(self.relay.db, self.relay.settings)
+
+    def run_once(self) -> int:
+        """Returns how many letters it sent back."""
+        late_s, rows = self.relay.read(self.name, self._due)
+        if late_s:
+            shifted = self._write(lambda tx: dead_letters.shift(tx, late_s))
+            log.info("redrive.put_off", seconds=round(late_s, 1), dead_letters=shifted)
+            return 0
+        return self.relay.isolated.each(self.name, rows, self._redrive)
+
+    def _due(self, connection: Connection) -> tuple[float, Sequence[AnyRow]]:
+        """How late the earliest is; and if it is not, the letters that are due."""
+        late_s = dead_letters.overdue_s(connection, LATE_S)
+        if late_s:
+            return late_s, ()
+        return 0.0, dead_letters.due(connection, self.relay.room(self.name))
+
+    def _redrive(self, row: AnyRow) -> int:
+        try:
+            asked = Asked(_in_the_name_of(row), row.redrive_why)
+            done = redrive_letter(self.entrance, row.id, asked)
+        except NotLanded:
+            self._put_off(row, PUT_OFF_S)
+            return 0
+        except TooManyOpenJobs as full:
+            self._put_off(row, full.retry_after_s)
+            return 0
+        except RequestError as error:
+            # closed meanwhile, run again already, or the saga's version of today refuses the input
+            refused = error.message
+            still_open = self._write(lambda tx: _refuse(tx, row, refused))
+            log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)
+            return 0
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # a mistake, or what this code cannot read: it must not put off the plan of the others
+            self._put_off(row, PUT_OFF_S)
+            raise
+        self.relay.publish(done.plan)
+        return 1
+
+    def _put_off(self, row: AnyRow, seconds: float) -> None:
+        self._write(lambda tx: dead_letters.put_off(tx, row.id, seconds))
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        return transaction(self.relay.db, work, name=f"relay.{self.name}")
+
+
+def _in_the_name_of(row: AnyRow) -> Actor:
+    """The person who dated the letter: history names them. Their act is on record already."""
+    return Actor(row.redrive_by, row.redrive_key, acting=False)
+
+
+def _refuse(tx: Connection, row: AnyRow, refused: str) -> bool:
+    """The letter stays open, without a date; the history of its job says why."""
+    move = Move(tx, row.job_id)
+    if not dead_letters.unschedule_one(tx, row.id):
+        return False
+    move.record(HistoryEvent.REDRIVE_REFUSED, actor=_in_the_name_of(row), why=refused)
+    move.close()
+    return True

@@ -1,0 +1,63 @@
+"""Jobs that stand still although nothing holds them: a mistake of ours, healed and recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from surefoot.app.engine.jobs.release import finish
+from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.relay.context import RelayContext
+from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.states import JobState, OpState
+from surefoot.app.store import queries, updates
+
+NIL = "00000000-0000-0000-0000-000000000000"  # before every id
+
+
+@dataclass
+class Stranded:
+    """Queues operations that are pending and wait for nothing."""
+
+    relay: RelayContext
+    name: ClassVar[str] = "stranded"
+
+    def run_once(self) -> int:
+        """Returns how many jobs it looked at."""
+        room = self.relay.room(self.name)
+        rows = self.relay.read(self.name, lambda c: queries.stranded(c, room))
+        return self.relay.change_each(self.name, dict.fromkeys(row.job_id for row in rows), _queue)
+
+
+@dataclass
+class Idle:
+    """Ends jobs that have nothing left to do. Pages through the open jobs, one page a round."""
+
+    relay: RelayContext
+    after: str = NIL  # the last job of the page before
+    name: ClassVar[str] = "idle"
+
+    def run_once(self) -> int:
+        """Returns how many jobs it looked at."""
+        most = self.relay.settings.sweep_rows
+        ids, last = self.relay.read(self.name, lambda c: queries.idle(c, self.after, most))
+        self.after = last or NIL
+        return self.relay.change_each(self.name, ids, _end)
+
+
+def _queue(move: Move) -> None:
+    """The release of an operation queues it in the same transaction, so this finds a mistake."""
+    rows = [
+        row
+        for row in queries.operations_of(move.tx, move.job.id)
+        if row.state == OpState.PENDING and row.missing == 0
+    ]
+    queued = updates.queue_operations(move.tx, [row.id for row in rows], only=OpState.PENDING)
+    for row in queued:
+        move.record(HistoryEvent.REQUEUED_BY_SWEEP, row)
+    move.ready(queued)
+
+
+def _end(move: Move) -> None:
+    if move.state in (JobState.RUNNING, JobState.COMPENSATING):
+        finish(move)

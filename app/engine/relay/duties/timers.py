@@ -1,0 +1,38 @@
+"""Operations that waited for a time: a back-off, a poll, a lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from surefoot.app.engine.jobs.dispatch import alone
+from surefoot.app.engine.relay.context import RelayContext
+from surefoot.app.store import queries, updates
+from surefoot.app.store.session import transaction
+
+BATCHES = 5  # of SUREFOOT_SWEEP_ROWS in one round
+
+
+@dataclass
+class Timers:
+    """Queues and publishes what is due, batch by batch."""
+
+    relay: RelayContext
+    name: ClassVar[str] = "woken"
+
+    def run_once(self) -> int:
+        """Returns how many operations it queued."""
+        woken, most = 0, self.relay.settings.sweep_rows
+        for _ in range(BATCHES):
+            ids = self._wake(most)
+            woken += len(ids)
+            if len(ids) < most:
+                break
+        return woken
+
+    def _wake(self, most: int) -> list[str]:
+        relay = self.relay
+        ids = transaction(relay.db, lambda tx: updates.wake_due(tx, most), name="relay.due")
+        if ids:
+            relay.publish(alone(relay.read("due", lambda c: queries.to_ring(c, ids))))
+        return ids

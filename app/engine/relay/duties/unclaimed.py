@@ -1,0 +1,63 @@
+"""Operations that lie ready and no worker takes: recorded, or given up where `queue_timeout=` says so.
+
+That no worker takes them is our fault, not the business's: workers may have been away for an hour,
+or the machine asleep. So an operation whose saga says nothing waits on. Its row then has no clock
+any more (`queue_by` null): `why`, doctor and a metric tell of it until a worker takes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import structlog
+from sqlalchemy import Connection
+
+from surefoot.app.engine.jobs import operations
+from surefoot.app.engine.relay.context import RelayContext
+from surefoot.app.store import queries, updates
+from surefoot.app.store.session import transaction
+from surefoot.app.store.types import AnyRow
+
+log = structlog.get_logger("surefoot.sweep")
+
+
+@dataclass
+class Unclaimed:
+    """Fails the operations whose saga gives them up, and notes those that wait on."""
+
+    relay: RelayContext
+    name: ClassVar[str] = "nobody_came"
+
+    def run_once(self) -> int:
+        """Returns how many operations it looked at."""
+        relay = self.relay
+        rows = relay.read(self.name, lambda c: queries.nobody_came(c, relay.room(self.name)))
+        waiting: list[str] = []
+
+        def look(row: AnyRow) -> int:
+            if relay.read(self.name, lambda c: _gives_up(c, row)):
+                # each by itself, under its job's lock
+                ended = operations.nobody_came(relay.db, relay.settings, row.id, row.job_id)
+                relay.publish(ended.plan)
+            else:
+                waiting.append(row.id)
+            return 1
+
+        looked_at = relay.isolated.each(self.name, rows, look)
+        if waiting:
+            self._note(waiting)
+        return looked_at
+
+    def _note(self, ids: list[str]) -> None:
+        noted = transaction(
+            self.relay.db,
+            lambda tx: updates.note_nobody_came(tx, ids),
+            name=f"relay.{self.name}",
+        )
+        if noted:
+            log.warning("nobody_comes", operations=noted)
+
+
+def _gives_up(connection: Connection, row: AnyRow) -> bool:
+    return queries.graph_of(connection, row.digest).by_name[row.step].limits_of(row.kind).gives_up
