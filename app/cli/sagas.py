@@ -93,7 +93,7 @@ def show(name: str, as_json: bool) -> None:
 def versions(name: str, as_json: bool) -> None:
     """Show every definition of a saga that some process has had, the one that new jobs get first."""
     with store() as db, reading(db) as connection:
-        rows = [dict(row._mapping) for row in catalogue.versions(connection, name)]
+        rows = [row._asdict() for row in catalogue.versions(connection, name)]
     if not rows:
         raise NotFound(f"no saga is called {name!r}")
     for row in rows:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from surefoot.app import faults
 from surefoot.app.access import tenants
@@ -40,9 +40,9 @@ from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.app.saga.registry import Registry
 from surefoot.app.simulation.store import store_of_this_process
+from surefoot.app.store import queries
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.session import reading
-from surefoot.app.store.tables import history
 from surefoot.app.testkit.broker import FakeContinuation
 from surefoot.app.testkit.clock import START
 from surefoot.app.testkit.delivery import Child, FakeDelivery
@@ -396,15 +396,10 @@ class InProcess:
         self._scene.trace.append(f"{self._store.clock.now_s - self._scene.began_s:8.1f} s  {text}")
 
     def _read_history(self) -> None:
-        h, scene = history.c, self._scene
+        scene = self._scene
         for job_id in scene.job_ids:
             with reading(self.db) as connection:
-                query = (
-                    select(history)
-                    .where(h.job_id == job_id, h.seq > scene.seq[job_id])
-                    .order_by(h.seq)
-                )
-                rows = connection.execute(query).all()
+                rows = queries.history_after(connection, job_id, scene.seq[job_id])
             for row in rows:
                 scene.heard(row, self._store.clock.now_s)
                 self.say(

@@ -35,11 +35,11 @@ from surefoot.app.rules.planner import Chain, Plan
 from surefoot.app.rules.states import ENDED, LIVE, Dir, JobState
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import task_name
-from surefoot.app.store import fault_control
+from surefoot.app.store import fault_control, queries
 from surefoot.app.store.ids import new_id, operation_id
+from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.session import asking
 from surefoot.app.store.tables import history, jobs, operations
-from surefoot.app.store.types import AnyRow
 from surefoot.app.supervisor.child import Child
 
 LOOK_S = 0.02
@@ -248,7 +248,8 @@ class RealProcesses:
                 self._run.kill_all()
             case Trick.FREEZE:
                 operation = self._operation(row)
-                self._frozen = self._run.worker_of(operation.pid) if operation is not None else None
+                pid = operation.pid if operation is not None else None
+                self._frozen = self._run.worker_of(pid) if pid is not None else None
                 if self._frozen is None:
                     return False
                 self._run.freeze(self._frozen)
@@ -368,12 +369,10 @@ class RealProcesses:
                 == Dir.BACK
             )
 
-    def _operation(self, row: Row) -> AnyRow | None:
+    def _operation(self, row: Row) -> OperationRow | None:
         id_ = operation_id(self._job_id, row.step, "", row.kind)
         with asking(self.db) as connection:
-            return connection.execute(
-                select(operations).where(operations.c.id == id_)
-            ).one_or_none()
+            return queries.operation(connection, id_)
 
     def _refused_late(self) -> bool:
         h = history.c
@@ -385,11 +384,8 @@ class RealProcesses:
 
     def _read_history(self) -> None:
         """What is new in the job's history, at its own times, and which faults have fired."""
-        h = history.c
         with asking(self.db) as connection:
-            rows = connection.execute(
-                select(history).where(h.job_id == self._job_id, h.seq > self._seq).order_by(h.seq)
-            ).all()
+            rows = queries.history_after(connection, self._job_id, self._seq)
         self._seq = rows[-1].seq if rows else self._seq
         self._note(
             ((row.at - self._ahead - self._began_at).total_seconds(), line_of(row)) for row in rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from surefoot.app.errors import SurefootError
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.jobs import HistoryRow
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class NotLanded(SurefootError):
         self.trace, self.step = trace, step
 
 
-def line_of(row: AnyRow) -> str:
+def line_of(row: HistoryRow) -> str:
     """A line of history as people read it."""
     detail: dict[str, Any] = row.detail or {}
     what = (

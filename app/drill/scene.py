@@ -12,7 +12,7 @@ from random import Random
 
 from surefoot.app.drill.plan import Row, Strike
 from surefoot.app.rules.events import HistoryEvent
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.jobs import HistoryRow
 
 MOST_ANSWERS = 50  # of one step that says NotYet, and nothing else happens to it
 IN_VAIN_S = 3600.0  # of virtual time
@@ -68,10 +68,10 @@ class Scene:
         default_factory=dict
     )  # operation -> its answers NotYet since anything else happened to it
 
-    def heard(self, row: AnyRow, now_s: float) -> None:
+    def heard(self, row: HistoryRow, now_s: float) -> None:
         """A line of history was read."""
         operation = f"{row.step}.{row.kind}"
-        if row.event == HistoryEvent.PARKED:
+        if row.event == HistoryEvent.PARKED and row.attempt is not None:
             waiting = self.not_yet.setdefault(
                 operation, Waiting(str(row.step), now_s, time.monotonic(), row.attempt)
             )

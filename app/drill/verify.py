@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, func, select
 
@@ -15,9 +15,10 @@ from surefoot.app.participant import EffectState
 from surefoot.app.rules.fidelities import LEAVES_SOMETHING
 from surefoot.app.rules.states import ENDED, Kind, OpState
 from surefoot.app.saga.definition import Saga
+from surefoot.app.store import queries
+from surefoot.app.store.rows.dead_letters import DeadLetterRow
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, operations
-from surefoot.app.store.types import AnyRow
 
 NEWEST = Scope(newest_jobs=5)  # the rows before have been asked about in their turn
 SLACK_S, BOUND_S = (
@@ -83,18 +84,22 @@ def _letters(db: Engine, job_id: str, expected: int | None) -> Iterator[Finding]
         yield Finding(step, f"there are {len(found)} open dead letters; there should be {expected}")
 
 
-def open_letters(db: Engine, job_id: str) -> list[AnyRow]:
+def open_letters(db: Engine, job_id: str) -> list[DeadLetterRow]:
     """The open dead letters of a job, oldest first."""
-    d = dead_letters.c
     with reading(db) as connection:
-        return list(
-            connection.execute(
-                select(dead_letters).where(d.job_id == job_id, d.state == "open").order_by(d.id)
-            )
-        )
+        return queries.open_letters(connection, job_id)
 
 
-def _exhausted(db: Engine, job_id: str) -> list[AnyRow]:
+class Exhausted(NamedTuple):
+    """An operation that is out of attempts. `letters`: how many of its dead letters are open."""
+
+    step: str
+    kind: str
+    attempts: int
+    letters: int
+
+
+def _exhausted(db: Engine, job_id: str) -> list[Exhausted]:
     o, d = operations.c, dead_letters.c
     letters = (
         select(func.count())
@@ -103,14 +108,10 @@ def _exhausted(db: Engine, job_id: str) -> list[AnyRow]:
         .label("letters")
     )
     with reading(db) as connection:
-        query = select(o.step, o.kind, o.attempts, letters)
-        return list(
-            connection.execute(
-                query.where(
-                    o.job_id == job_id, o.state == OpState.FAILED, o.attempts >= o.allowance
-                )
-            )
+        query = select(o.step, o.kind, o.attempts, letters).where(
+            o.job_id == job_id, o.state == OpState.FAILED, o.attempts >= o.allowance
         )
+        return [Exhausted(*row) for row in connection.execute(query)]
 
 
 def _accounts(saga: Saga[Any], world: World) -> Iterator[Finding]:

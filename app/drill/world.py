@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from surefoot.app.errors import SurefootError
 from surefoot.app.participant import EffectState, Seen, only_seen
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key
+from surefoot.app.store import queries
+from surefoot.app.store.rows.jobs import JobRow
 from surefoot.app.store.session import reading
-from surefoot.app.store.tables import jobs
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views import effects_view, job_view
 
 
@@ -42,10 +42,12 @@ class World:
         self._said: dict[str, tuple[Seen, ...]] = {}
 
     @cached_property
-    def job(self) -> AnyRow:
+    def job(self) -> JobRow:
         """The job's row: `id`, `state`, `cause`, `reason`, `input` (JSON), …"""
         with reading(self._db) as connection:
-            return connection.execute(select(jobs).where(jobs.c.id == self._job_id)).one()
+            job = queries.job(connection, self._job_id)
+        assert job is not None, "a drill's job is in its store"
+        return job
 
     @cached_property
     def effects(self) -> tuple[Effect, ...]:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, literal_column, select
+from sqlalchemy import Connection, select
 
 from surefoot.app.rules.decisions import LetterAction
 from surefoot.app.rules.events import HistoryEvent, stored
-from surefoot.app.rules.states import Dir, JobState, Kind, LetterState
+from surefoot.app.rules.states import Dir, JobState, Kind
 from surefoot.app.rules.waits import WaitingFor, rule_of
 from surefoot.app.saga.words import Words
-from surefoot.app.store import reconciliations
-from surefoot.app.store.tables import dead_letters, history
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store import queries, reconciliations
+from surefoot.app.store.rows.findings import FindingRow
+from surefoot.app.store.tables import history
 from surefoot.app.store.views.dead_letters import decisions_about
 from surefoot.app.store.views.effects import Effect, effects_of
 from surefoot.app.store.views.locks import InLine, in_line
@@ -57,7 +57,7 @@ class Facts:
     workers: Sequence[Worker]
     today: date
     in_line: InLine | None = None  # for its semantic locks
-    findings: Sequence[AnyRow] = ()  # of reconciliation, open
+    findings: Sequence[FindingRow] = ()  # of reconciliation, open
 
     @property
     def words(self) -> Words:
@@ -94,16 +94,7 @@ def read(connection: Connection, job_id: str, tenant_id: str | None, today: date
 
 
 def _letters(connection: Connection, snapshot: Snapshot) -> list[Letter]:
-    d = dead_letters.c
-    rows = connection.execute(
-        select(d.id, d.step, d.kind, d.why, d.error, d.attempts, d.created_at)
-        .where(
-            d.job_id == snapshot.job.id,
-            d.state == literal_column(f"'{LetterState.OPEN}'"),
-            d.blocking,
-        )
-        .order_by(d.created_at, d.id)
-    )
+    rows = queries.blocking_letters(connection, snapshot.job.id)
     return [
         Letter(
             r.id,
@@ -115,7 +106,7 @@ def _letters(connection: Connection, snapshot: Snapshot) -> list[Letter]:
             r.created_at,
             tuple(decisions_about(r, snapshot.graph)),
         )
-        for r in rows
+        for r in sorted(rows, key=lambda row: (row.created_at, row.id))
     ]
 
 

@@ -16,8 +16,8 @@ from surefoot.app.rules.decisions import LetterAction, choice
 from surefoot.app.rules.states import JobState
 from surefoot.app.rules.waits import WaitingFor
 from surefoot.app.store.queries import standing_of
+from surefoot.app.store.rows.jobs import JobTimesRow
 from surefoot.app.store.session import reading
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import stamp
 
 
@@ -34,7 +34,7 @@ def why(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
     return tell(facts)
 
 
-def _unreadable(job: AnyRow, error: UnreadableDefinition) -> dict[str, Any]:
+def _unreadable(job: JobTimesRow, error: UnreadableDefinition) -> dict[str, Any]:
     """What can be said without its definition: where it stands, and why nothing more is told."""
     ended = job.finished_at is not None
     wait = {

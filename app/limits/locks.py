@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from surefoot.app.store import locks
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.jobs import JobId
+from surefoot.app.store.rows.operations import MessageRow
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Blocked:
 
 
 def take(
-    tx: Connection, job: AnyRow, keys: Sequence[str], *, wait_s: float | None
+    tx: Connection, job: JobId, keys: Sequence[str], *, wait_s: float | None
 ) -> Taken | Blocked:
     """Take all of these keys (as they are `spelled`) or none, in turn. A job that waits keeps the
     keys and the place it came with.
@@ -79,21 +80,21 @@ def take(
     )
 
 
-def leave(tx: Connection, job: AnyRow) -> list[AnyRow]:
+def leave(tx: Connection, job: JobId) -> list[MessageRow]:
     """A job (id, tenant_id) waits no longer. Returns: what was woken of others (id, job_id, saga,
     step, kind, item, lane).
     """
     return _free(tx, job, [row.key for row in locks.places_of(tx, job.id)])
 
 
-def release(tx: Connection, job: AnyRow) -> list[AnyRow]:
+def release(tx: Connection, job: JobId) -> list[MessageRow]:
     """A job (id, tenant_id) has ended: what it held goes to whoever is next. Returns: as `leave`."""
     return _free(
         tx, job, [*locks.keys_held(tx, job.id), *(row.key for row in locks.places_of(tx, job.id))]
     )
 
 
-def _free(tx: Connection, job: AnyRow, keys: Sequence[str]) -> list[AnyRow]:
+def _free(tx: Connection, job: JobId, keys: Sequence[str]) -> list[MessageRow]:
     """A job that waits holds nothing, and one that holds does not wait: so both are given up at once."""
     if not keys:
         return []

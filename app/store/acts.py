@@ -20,8 +20,8 @@ from surefoot.app.secrecy import scrub
 from surefoot.app.store.actors import Actor
 from surefoot.app.store.hidden import secrets_of
 from surefoot.app.store.host import host_of
+from surefoot.app.store.rows.records import ActRow
 from surefoot.app.store.tables import acts
-from surefoot.app.store.types import AnyRow
 
 a = acts.c
 WHOLE = text("part_of IS NULL")  # as the indexes say it
@@ -96,7 +96,7 @@ class Asked:
 
 def page(
     connection: Connection, asked: Asked, after: tuple[datetime, str] | None, limit: int
-) -> list[AnyRow]:
+) -> list[ActRow]:
     """Acts, newest first, older than `after`; of a job also those that were part of a request about
     many.
     """

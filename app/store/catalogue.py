@@ -20,9 +20,9 @@ from surefoot.app.store.queries import (
     forget_definition,
     order_of_definitions,
 )
+from surefoot.app.store.rows.records import VersionRow
 from surefoot.app.store.session import insert_or, transaction
 from surefoot.app.store.tables import definitions, edges
-from surefoot.app.store.types import AnyRow
 
 SERVED_EVERY_S = 10.0  # below LIVE_WORKER_S by more than a heartbeat
 d = definitions.c
@@ -117,7 +117,7 @@ def _change(
     return found
 
 
-def versions(connection: Connection, saga: str) -> list[AnyRow]:
+def versions(connection: Connection, saga: str) -> list[VersionRow]:
     """(digest, version, registered_at, live, retired_at, retired_by, retired_why) of a saga, the current one first, retired ones last."""
     names = (
         d.digest,

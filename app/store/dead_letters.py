@@ -29,8 +29,14 @@ from surefoot.app.clock import after, ago, now
 from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.reasons import ASKING
 from surefoot.app.store.actors import key_of, own
+from surefoot.app.store.rows.dead_letters import (
+    DueLetterRow,
+    LetterId,
+    LetterOfJobRow,
+    MirroredLetterRow,
+    UnscheduledRow,
+)
 from surefoot.app.store.tables import dead_letters, jobs
-from surefoot.app.store.types import AnyRow
 
 d, j = dead_letters.c, jobs.c
 OPEN: ColumnElement[str] = literal_column("'open'", String)
@@ -75,7 +81,9 @@ def _rows() -> Select[Any]:
     )
 
 
-def page(connection: Connection, meant: Meant, after_id: str | None, limit: int) -> list[AnyRow]:
+def page(
+    connection: Connection, meant: Meant, after_id: str | None, limit: int
+) -> list[LetterOfJobRow]:
     """Letters with the state of their job (`job_state`) and its `digest`, newest first, older than `after_id`."""
     if meant.job_id is not None:
         return _page_of_job(connection, meant, after_id, limit)
@@ -88,26 +96,25 @@ def page(connection: Connection, meant: Meant, after_id: str | None, limit: int)
 
 def _page_of_job(
     connection: Connection, meant: Meant, after_id: str | None, limit: int
-) -> list[AnyRow]:
+) -> list[LetterOfJobRow]:
     """The same of one job, which has few: its tenant is asked of the job, so that no index of the tenant's letters is walked."""
     query = _rows().where(*replace(meant, tenant_id=None).guards())
     if meant.tenant_id is not None:
         query = query.where(j.tenant_id == meant.tenant_id)
-    return [
-        row
-        for row in connection.execute(query.order_by(d.job_id.desc(), d.id.desc()))
-        if after_id is None or row.id < after_id
-    ][:limit]
+    rows: list[LetterOfJobRow] = list(
+        connection.execute(query.order_by(d.job_id.desc(), d.id.desc()))
+    )
+    return [row for row in rows if after_id is None or row.id < after_id][:limit]
 
 
-def one(connection: Connection, letter_id: str, tenant_id: str | None) -> AnyRow | None:
+def one(connection: Connection, letter_id: str, tenant_id: str | None) -> LetterOfJobRow | None:
     """A letter with the state of its job and its `digest`, if it is this tenant's (None: anybody's)."""
     guards = [d.id == letter_id] + ([d.tenant_id == tenant_id] if tenant_id is not None else [])
     return connection.execute(_rows().where(*guards)).one_or_none()
 
 
 # --- sent back by the clock --------------------------------------------------------------------------------------
-def unscheduled(connection: Connection, meant: Meant, limit: int) -> list[AnyRow]:
+def unscheduled(connection: Connection, meant: Meant, limit: int) -> list[UnscheduledRow]:
     """(id, job_id, tenant_id, saga, step) of open letters that no clock sends back yet, oldest first.
 
     Those that hold their job because nobody knows whether it happened are meant only where they are named (`why`).
@@ -148,7 +155,7 @@ _NO_DATE = {
 }
 
 
-def unschedule(tx: Connection, meant: Meant, actor: str) -> list[AnyRow]:
+def unschedule(tx: Connection, meant: Meant, actor: str) -> list[LetterId]:
     """Leave those that were to be sent back and have not been. Returns (id, job_id, tenant_id) of each."""
     guards = [*meant.guards(), d.state == OPEN, d.redrive_at.is_not(None), *own(d.tenant_id, actor)]
     return list(
@@ -185,7 +192,7 @@ _OVERDUE = (
 )
 
 
-def due(connection: Connection, limit: int) -> list[AnyRow]:
+def due(connection: Connection, limit: int) -> list[DueLetterRow]:
     """(id, job_id, redrive_by, redrive_key, redrive_why) of letters whose time has come."""
     return list(connection.execute(_DUE, {"p_limit": limit}))
 
@@ -248,7 +255,7 @@ def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, wh
 
 
 # --- for the broker's lane -----------------------------------------------------------------------------------------
-def to_mirror(connection: Connection, limit: int) -> list[AnyRow]:
+def to_mirror(connection: Connection, limit: int) -> list[MirroredLetterRow]:
     """(id, job_id, saga, step, item, kind, why) of open letters, oldest first."""
     query = (
         select(d.id, d.job_id, d.saga, d.step, d.item, d.kind, d.why)

@@ -12,9 +12,11 @@ from surefoot.app.rules.states import OpState
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.locking import Shared
 from surefoot.app.saga.naming import DEFAULT_TENANT
+from surefoot.app.store.rows.jobs import JobId
+from surefoot.app.store.rows.locks import AheadRow, PlaceRow
+from surefoot.app.store.rows.operations import MessageRow
 from surefoot.app.store.session import dialect_is_sqlite
 from surefoot.app.store.tables import jobs, lock_waiters, locks, operations
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.updates import READY_NOW
 
 MUTEX_SPACE = 0x10CC  # keeps our advisory locks apart from others' in the same database
@@ -83,7 +85,7 @@ def keys_held(tx: Connection, job_id: str) -> list[str]:
     return list(tx.scalars(select(held.key).where(held.job_id == job_id).order_by(held.key)))
 
 
-def places_of(tx: Connection, job_id: str) -> list[AnyRow]:
+def places_of(tx: Connection, job_id: str) -> list[PlaceRow]:
     """Where a job stands in line: (key, place, since, until, over), by key."""
     over = (queue.until <= now()).label("over")
     return list(
@@ -117,7 +119,7 @@ def let_go(tx: Connection, job_id: str) -> None:
 
 
 # --- the others ------------------------------------------------------------------------------------------------
-def holder_of(tx: Connection, keys: Collection[str]) -> AnyRow | None:
+def holder_of(tx: Connection, keys: Collection[str]) -> AheadRow | None:
     """Who holds one of these keys: (key, job_id, tenant_id)."""
     query = select(held.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(
         locks, jobs, held.job_id == jobs.c.id
@@ -127,7 +129,7 @@ def holder_of(tx: Connection, keys: Collection[str]) -> AnyRow | None:
 
 def next_in_line(
     tx: Connection, job_id: str, keys: Collection[str], place: int | None
-) -> AnyRow | None:
+) -> AheadRow | None:
     """Who stands in line for one of these keys before this job (before `place`; None: it would be the last): as `holder_of`."""
     before = queue.key.in_(keys) & (queue.job_id != job_id)
     if place is not None:
@@ -138,7 +140,7 @@ def next_in_line(
     return tx.execute(query.where(before).order_by(queue.place, queue.key).limit(1)).one_or_none()
 
 
-def before_the_mark(tx: Connection, job: AnyRow, other: Collection[str]) -> AnyRow | None:
+def before_the_mark(tx: Connection, job: JobId, other: Collection[str]) -> AheadRow | None:
     """Which other job of the same tenant has one of these other spellings, or waited for it before
     there were marks: as `holder_of`.
     """
@@ -158,7 +160,7 @@ def before_the_mark(tx: Connection, job: AnyRow, other: Collection[str]) -> AnyR
     return tx.execute(holds.limit(1)).one_or_none() or tx.execute(waits.limit(1)).one_or_none()
 
 
-def wake_first(tx: Connection, keys: Collection[str]) -> list[AnyRow]:
+def wake_first(tx: Connection, keys: Collection[str]) -> list[MessageRow]:
     """waiting -> queued for whoever is first in line for a key that nobody holds. Never waits for a row.
 
     The first of one key may still have to wait for another key of its own: then it parks again. Whether it must cannot be

@@ -34,8 +34,9 @@ from sqlalchemy.sql.selectable import TextualSelect
 from surefoot.app.store.actors import key_of
 from surefoot.app.store.claims import Taking
 from surefoot.app.store.host import host_of
+from surefoot.app.store.rows.operations import LoweredRow
 from surefoot.app.store.tables import Id, jobs, operations
-from surefoot.app.store.types import AnyRow, Ids, Json
+from surefoot.app.store.types import Ids, Json
 
 
 def serves(db: Engine) -> bool:
@@ -176,7 +177,7 @@ def complete_forward(
     taking: Taking | None,
     *,
     ends: bool,
-) -> tuple[list[AnyRow], float] | None:
+) -> tuple[list[LoweredRow], float] | None:
     """Complete an action of a job that runs forward, release what follows it, claim what runs on, and note it all.
 
     `of`: the operation; `followers`: ids of those that wait directly for it; `ends`: nothing follows it and nothing is beside it,

@@ -41,18 +41,42 @@ from surefoot.app.saga.naming import DEFAULT_TENANT
 from surefoot.app.saga.words import NO_WORDS, Words
 from surefoot.app.store.actors import own
 from surefoot.app.store.ids import is_id, operation_id
+from surefoot.app.store.rows.dead_letters import DeadLetterRow
+from surefoot.app.store.rows.jobs import (
+    HistoryRow,
+    IdempotencyRow,
+    JobInputRow,
+    JobRow,
+    JobTimesRow,
+    LockedJobRow,
+    RerunRow,
+)
+from surefoot.app.store.rows.operations import (
+    DeliveredRow,
+    HeldClaimRow,
+    LeaseRow,
+    MessageRow,
+    OperationRow,
+    OverdueRow,
+    ResultRow,
+    StrandedRow,
+    TurnRow,
+    UnclaimedRow,
+)
+from surefoot.app.store.rows.records import WorkerRow
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import (
     Id,
     dead_letters,
     definitions,
+    history,
     idempotency_keys,
     jobs,
     operations,
     tenants,
     workers,
 )
-from surefoot.app.store.types import AnyRow, one_of
+from surefoot.app.store.types import one_of
 
 o, j, d = operations.c, jobs.c, dead_letters.c
 QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
@@ -120,7 +144,7 @@ def forget_definition(digest: str) -> None:
     _definitions.pop(digest, None)
 
 
-def _read_definition(digest: str, row: AnyRow) -> Definition:
+def _read_definition(digest: str, row: Any) -> Definition:
     """Raises: UnreadableDefinition, whatever is wrong with the row."""
     try:
         graph, words = Graph.from_json(row.graph), Words.from_json(row.words)
@@ -133,7 +157,7 @@ def _read_definition(digest: str, row: AnyRow) -> Definition:
     return Definition(digest, row.version, graph, row.input_schema, words)
 
 
-def standing_of(connection: Connection, job_id: str, tenant_id: str | None) -> AnyRow:
+def standing_of(connection: Connection, job_id: str, tenant_id: str | None) -> JobTimesRow:
     """(state, created_at, attention_since, finished_at) of a job, without its definition. Raises: NotFound."""
     j = jobs.c
     columns = (j.tenant_id, j.state, j.created_at, j.attention_since, j.finished_at)
@@ -207,7 +231,7 @@ _LOCK_JOB = (
 )
 
 
-def lock_job(tx: Connection, job_id: str, by: str | None = None) -> AnyRow:
+def lock_job(tx: Connection, job_id: str, by: str | None = None) -> LockedJobRow:
     """The job's JOB_OF_A_MOVE, locked until the transaction ends.
 
     FOR NO KEY UPDATE: a history row's foreign key takes FOR KEY SHARE. `by`: the person who asks. A
@@ -233,7 +257,7 @@ _STANDING_RERUN = (
 )
 
 
-def standing_rerun(connection: Connection, job_id: str, besides: str = NO_ID) -> AnyRow | None:
+def standing_rerun(connection: Connection, job_id: str, besides: str = NO_ID) -> RerunRow | None:
     """(id, saga, state) of the job that runs this one again and is open or completed; `besides` is not looked at."""
     return connection.execute(_STANDING_RERUN, {"p_id": job_id, "p_besides": besides}).one_or_none()
 
@@ -245,10 +269,30 @@ def unknown_job(connection: Connection, job_id: str) -> bool:
     )
 
 
+_JOB = select(jobs).where(j.id == bindparam("p_id", type_=Id))
+
+
+def job(connection: Connection, job_id: str, by: str | None = None) -> JobRow | None:
+    """A job, whole. `by`: who asks; another tenant's job is not there for them."""
+    if not is_id(job_id):
+        return None
+    statement = _JOB.where(*own(j.tenant_id, by))
+    return connection.execute(statement, {"p_id": job_id}).one_or_none()
+
+
+def history_after(
+    connection: Connection, job_id: str, seq: int, limit: int | None = None
+) -> list[HistoryRow]:
+    """The lines of a job's history after this number, in order."""
+    h = history.c
+    query = select(history).where(h.job_id == job_id, h.seq > seq).order_by(h.seq)
+    return list(connection.execute(query.limit(limit)))
+
+
 _OPERATION = select(operations).where(o.id == bindparam("p_id", type_=Id))
 
 
-def open_jobs_of(connection: Connection, digest: str, limit: int) -> list[AnyRow]:
+def open_jobs_of(connection: Connection, digest: str, limit: int) -> list[JobInputRow]:
     """(id, input) of the oldest jobs under way that are pinned to this definition."""
     few = select(j.id, j.input, j.digest).where(
         or_(j.state == RUNNING, j.state == COMPENSATING), j.digest == digest
@@ -256,7 +300,7 @@ def open_jobs_of(connection: Connection, digest: str, limit: int) -> list[AnyRow
     return list(connection.execute(few.order_by(j.id).limit(limit)))
 
 
-def operation(connection: Connection, operation_id: str) -> AnyRow | None:
+def operation(connection: Connection, operation_id: str) -> OperationRow | None:
     return connection.execute(_OPERATION, {"p_id": operation_id}).one_or_none()
 
 
@@ -284,7 +328,9 @@ _OPERATIONS = (
 _OPERATIONS_OF_KIND = _OPERATIONS.where(o.kind == bindparam("p_kind", type_=String))
 
 
-def operations_of(connection: Connection, job_id: str, kind: Kind | None = None) -> list[AnyRow]:
+def operations_of(
+    connection: Connection, job_id: str, kind: Kind | None = None
+) -> list[OperationRow]:
     """A job's operations by rank."""
     if kind is None:
         return list(connection.execute(_OPERATIONS, {"p_id": job_id}))
@@ -311,7 +357,7 @@ _LOCK_NO_RETURN = (
 )
 
 
-def lock_no_return(tx: Connection, job_id: str) -> list[AnyRow]:
+def lock_no_return(tx: Connection, job_id: str) -> list[OperationRow]:
     """The rows whose claim decides that there is no way back, locked: a claim may be under way."""
     return list(tx.execute(_LOCK_NO_RETURN, {"p_id": job_id}))
 
@@ -332,7 +378,7 @@ def may_move(connection: Connection, job_id: str) -> bool:
     return any(connection.execute(_MOVING, {"p_id": job_id}).one())
 
 
-def blocking_letters(connection: Connection, job_id: str) -> list[AnyRow]:
+def blocking_letters(connection: Connection, job_id: str) -> list[DeadLetterRow]:
     return list(
         connection.execute(
             select(dead_letters).where(d.job_id == job_id, d.state == OPEN, d.blocking)
@@ -340,7 +386,13 @@ def blocking_letters(connection: Connection, job_id: str) -> list[AnyRow]:
     )
 
 
-def open_letter_of(connection: Connection, operation_id: str) -> AnyRow | None:
+def open_letters(connection: Connection, job_id: str) -> list[DeadLetterRow]:
+    """The open dead letters of a job, oldest first."""
+    query = select(dead_letters).where(d.job_id == job_id, d.state == OPEN).order_by(d.id)
+    return list(connection.execute(query))
+
+
+def open_letter_of(connection: Connection, operation_id: str) -> DeadLetterRow | None:
     return connection.execute(
         select(dead_letters).where(d.operation_id == operation_id, d.state == OPEN)
     ).one_or_none()
@@ -357,7 +409,7 @@ def was_retried(connection: Connection, job_id: str, operation_id: str) -> bool:
     return connection.execute(last).scalar_one_or_none() == Resolution.RETRIED
 
 
-def letter(connection: Connection, letter_id: str, by: str | None = None) -> AnyRow | None:
+def letter(connection: Connection, letter_id: str, by: str | None = None) -> DeadLetterRow | None:
     """`by`: who asks; another tenant's letter is not there for them."""
     query = select(dead_letters).where(d.id == letter_id, *own(d.tenant_id, by))
     return connection.execute(query).one_or_none() if is_id(letter_id) else None
@@ -384,7 +436,7 @@ _DELIVERY = (
 )
 
 
-def delivery(connection: Connection, operation_id: str) -> AnyRow | None:
+def delivery(connection: Connection, operation_id: str) -> DeliveredRow | None:
     """What a worker needs before it claims: the operation's state, the job's definition, input and
     tenant (by name).
     """
@@ -399,13 +451,14 @@ _OVERDUE = select(o.delivery, o.pid, (o.hard_at > now()).label("stalled")).where
 )
 
 
-def overdue(connection: Connection, boot: str, deliveries: Collection[str]) -> list[AnyRow]:
+def overdue(connection: Connection, boot: str, deliveries: Collection[str]) -> list[OverdueRow]:
     """(delivery, pid, stalled) of what a worker holds past its hard limit, or without a sign of progress for too long."""
     return list(connection.execute(_OVERDUE, {"p_boot": boot, "p_deliveries": list(deliveries)}))
 
 
 _CLAIMED_BY = select(
-    operations, and_(o.stall_at <= now(), o.hard_at > now()).label("stalled")
+    *(o.id, o.job_id, o.token, o.attempts, o.fence, o.unsettled, o.stall_s),
+    and_(o.stall_at <= now(), o.hard_at > now()).label("stalled"),
 ).where(
     o.delivery == bindparam("p_delivery", type_=Id),
     o.state == RUNNING,
@@ -414,7 +467,7 @@ _CLAIMED_BY = select(
 )
 
 
-def claimed_by(connection: Connection, delivery: str, boot: str, pid: int) -> AnyRow | None:
+def claimed_by(connection: Connection, delivery: str, boot: str, pid: int) -> HeldClaimRow | None:
     """The operation that this child of this worker holds under this message, and whether it has shown no sign for too long (`stalled`)."""
     return connection.execute(
         _CLAIMED_BY, {"p_delivery": delivery, "p_boot": boot, "p_pid": pid}
@@ -426,7 +479,7 @@ _HELD_BY = select(o.id, o.job_id, o.token).where(
 )
 
 
-def held_by(connection: Connection, boot: str) -> list[AnyRow]:
+def held_by(connection: Connection, boot: str) -> list[LeaseRow]:
     """Everything a worker holds."""
     return list(connection.execute(_HELD_BY, {"p_boot": boot}))
 
@@ -438,7 +491,7 @@ _RESULTS = select(o.step, o.state, o.result, o.error, o.finished_at, now().label
 
 def results_of(
     connection: Connection, job_id: str, steps: Collection[str], item: str = ""
-) -> dict[str, AnyRow]:
+) -> dict[str, ResultRow]:
     """step -> its action's (state, result, error, finished_at), and the database's time (`now`)."""
     if not steps:
         return {}
@@ -452,7 +505,7 @@ _IDEMPOTENT = select(k.fingerprint, k.job_id).where(
 )
 
 
-def idempotent(connection: Connection, tenant_id: str, key: str) -> AnyRow | None:
+def idempotent(connection: Connection, tenant_id: str, key: str) -> IdempotencyRow | None:
     return connection.execute(_IDEMPOTENT, {"p_tenant": tenant_id, "p_key": key}).one_or_none()
 
 
@@ -536,7 +589,7 @@ _IDLE = union_all(
 )
 
 
-def unsent(connection: Connection, older_than_s: float, limit: int) -> list[AnyRow]:
+def unsent(connection: Connection, older_than_s: float, limit: int) -> list[MessageRow]:
     """Ready, and no message has left; oldest and dearest first. `older_than_s` leaves those to whoever is publishing them now."""
     return list(connection.execute(_UNSENT, {"p_older_s": older_than_s, "p_limit": limit}))
 
@@ -586,7 +639,7 @@ def several_tenants(connection: Connection) -> bool:
     return connection.execute(_SEVERAL).scalar_one() > 1
 
 
-def turns_of(connection: Connection, operation_ids: Collection[str]) -> list[AnyRow]:
+def turns_of(connection: Connection, operation_ids: Collection[str]) -> list[TurnRow]:
     """(id, lane, kind, tenant_id, ready_at) of these operations, as far as they are ready, by rank."""
     return list(connection.execute(_TURNS_OF, {"p_ids": operation_ids}))
 
@@ -620,7 +673,9 @@ def backlogs(
     return found
 
 
-def unsent_of(connection: Connection, turn: Turn, older_than_s: float, limit: int) -> list[AnyRow]:
+def unsent_of(
+    connection: Connection, turn: Turn, older_than_s: float, limit: int
+) -> list[MessageRow]:
     """As `unsent`, of one tenant and queue."""
     asked = _asked(turn) | {"p_older_s": older_than_s, "p_limit": limit}
     return list(connection.execute(_UNSENT_OF, asked))
@@ -630,7 +685,7 @@ def _asked(turn: Turn) -> dict[str, Any]:
     return {"p_lane": turn.lane, "p_kind": turn.kind, "p_tenant": turn.tenant_id}
 
 
-def to_ring(connection: Connection, operation_ids: Collection[str]) -> list[AnyRow]:
+def to_ring(connection: Connection, operation_ids: Collection[str]) -> list[MessageRow]:
     """What a message of these operations needs, as far as they are still ready."""
     return list(connection.execute(_TO_RING, {"p_ids": operation_ids}))
 
@@ -666,7 +721,9 @@ def sent_queues(connection: Connection, older_than_s: float) -> list[Queue]:
     return found
 
 
-def sent_long_ago(connection: Connection, queue: Queue, bound_s: float, limit: int) -> list[AnyRow]:
+def sent_long_ago(
+    connection: Connection, queue: Queue, bound_s: float, limit: int
+) -> list[MessageRow]:
     """Of a queue: sent, and nobody came, for longer than the bound, doubled with every time it was sent again. Oldest first."""
     asked = {"p_lane": queue.lane, "p_kind": queue.kind, "p_bound_s": bound_s, "p_limit": limit}
     return list(connection.execute(_SENT_LONG_AGO, asked))
@@ -674,7 +731,7 @@ def sent_long_ago(connection: Connection, queue: Queue, bound_s: float, limit: i
 
 def sent_long_before(
     connection: Connection, queue: Queue, newer: datetime, bound_s: float, limit: int
-) -> list[AnyRow]:
+) -> list[MessageRow]:
     """The same, of what was sent `bound_s` before another one of the queue that somebody came for."""
     before = newer - timedelta(seconds=bound_s)
     asked = {
@@ -694,16 +751,16 @@ def running_of(connection: Connection, queue: Queue) -> Running:
     )
 
 
-def expired(connection: Connection, limit: int) -> list[AnyRow]:
+def expired(connection: Connection, limit: int) -> list[LeaseRow]:
     return list(connection.execute(_EXPIRED, {"p_limit": limit}))
 
 
-def nobody_came(connection: Connection, limit: int) -> list[AnyRow]:
+def nobody_came(connection: Connection, limit: int) -> list[UnclaimedRow]:
     """(id, job_id, step, kind, digest) of what lies ready past its time. What waits on past it has no such time any more."""
     return list(connection.execute(_NOBODY_CAME, {"p_limit": limit}))
 
 
-def stranded(connection: Connection, limit: int) -> list[AnyRow]:
+def stranded(connection: Connection, limit: int) -> list[StrandedRow]:
     return list(connection.execute(_STRANDED, {"p_limit": limit}))
 
 
@@ -732,7 +789,7 @@ def time_of(connection: Connection) -> datetime:
 
 
 # --- people and processes ----------------------------------------------------------------------------------------
-def live_workers(db: Engine) -> list[AnyRow]:
+def live_workers(db: Engine) -> list[WorkerRow]:
     """Workers seen lately: (boot, host, pid, concurrency, lanes, digests, started_at, seen_at)."""
     with reading(db) as connection:
         return list(

@@ -20,9 +20,10 @@ from surefoot.app.saga.naming import parse_effect_key
 from surefoot.app.store.actors import own
 from surefoot.app.store.host import host_of
 from surefoot.app.store.ids import is_id
+from surefoot.app.store.rows.findings import FindingRow
+from surefoot.app.store.rows.jobs import ReconciledJobRow, SagaOfJobRow
 from surefoot.app.store.session import insert_or
 from surefoot.app.store.tables import jobs, operations, reconciliations, rounds
-from surefoot.app.store.types import AnyRow
 
 j, o, r, t = jobs.c, operations.c, reconciliations.c, rounds.c
 LATE, EFFECTS = "late", "effects"  # the two rounds
@@ -80,7 +81,7 @@ def hasten(tx: Connection, names: Collection[str], every_s: float) -> int:
 
 
 # --- late jobs -----------------------------------------------------------------------------------------------------
-def past_sla(connection: Connection, limit: int) -> list[AnyRow]:
+def past_sla(connection: Connection, limit: int) -> list[SagaOfJobRow]:
     """(id, saga, digest, state) of jobs that have not ended in the time their saga allows, the latest first."""
     guards = (j.sla_at.is_not(None), NOT_ENDED, j.sla_at <= now())
     return list(
@@ -129,12 +130,12 @@ def landed(connection: Connection, after_id: str, limit: int) -> tuple[list[str]
 JOB = (j.id, j.tenant_id, j.saga, j.digest, j.state)
 
 
-def page_of_jobs(connection: Connection, after_id: str, limit: int) -> list[AnyRow]:
+def page_of_jobs(connection: Connection, after_id: str, limit: int) -> list[ReconciledJobRow]:
     """Jobs by id, whatever their state: the time of their acceptance is their order."""
     return list(connection.execute(select(*JOB).where(j.id > after_id).order_by(j.id).limit(limit)))
 
 
-def jobs_of(connection: Connection, job_ids: Collection[str]) -> list[AnyRow]:
+def jobs_of(connection: Connection, job_ids: Collection[str]) -> list[ReconciledJobRow]:
     """The same of these jobs."""
     return (
         list(connection.execute(select(*JOB).where(j.id.in_(job_ids)).order_by(j.id)))
@@ -143,7 +144,7 @@ def jobs_of(connection: Connection, job_ids: Collection[str]) -> list[AnyRow]:
     )
 
 
-def asked_about(connection: Connection, limit: int) -> list[AnyRow]:
+def asked_about(connection: Connection, limit: int) -> list[FindingRow]:
     """The oldest open findings about effects."""
     return list(
         connection.execute(
@@ -152,7 +153,7 @@ def asked_about(connection: Connection, limit: int) -> list[AnyRow]:
     )
 
 
-def open_of_jobs(connection: Connection, job_ids: Collection[str]) -> list[AnyRow]:
+def open_of_jobs(connection: Connection, job_ids: Collection[str]) -> list[FindingRow]:
     """Every open finding about these jobs."""
     return (
         list(
@@ -194,7 +195,7 @@ def adopted_among(connection: Connection, keys: Collection[str]) -> set[tuple[st
     }
 
 
-def of_lost_job(connection: Connection, job_id: str) -> list[AnyRow]:
+def of_lost_job(connection: Connection, job_id: str) -> list[FindingRow]:
     """The orphans of one lost job, open or adopted, by key."""
     own = (
         r.key > f"{job_id}:",
@@ -211,7 +212,7 @@ def of_lost_job(connection: Connection, job_id: str) -> list[AnyRow]:
     )
 
 
-def every_open(connection: Connection) -> Iterator[AnyRow]:
+def every_open(connection: Connection) -> Iterator[FindingRow]:
     """Every open finding about effects, by id, so many at a time."""
     after_id = ""
     while True:
@@ -252,7 +253,9 @@ def renew(tx: Connection, finding: dict[str, Any]) -> bool:
     )
 
 
-def close(tx: Connection, finding_id: str, *, actor: str, why: str, **values: Any) -> AnyRow | None:
+def close(
+    tx: Connection, finding_id: str, *, actor: str, why: str, **values: Any
+) -> FindingRow | None:
     """open -> closed. None: it is closed already."""
     said = {"closed_at": now(), "closed_by": actor, "closed_why": why, **values}
     mine = (r.id == finding_id, OPEN, *own(r.tenant_id, actor))
@@ -262,7 +265,7 @@ def close(tx: Connection, finding_id: str, *, actor: str, why: str, **values: An
 
 def adopt(
     tx: Connection, finding_id: str, *, actor: str, why: str, detail: dict[str, Any]
-) -> AnyRow | None:
+) -> FindingRow | None:
     """open -> closed, as adopted. None: it is closed already, or its undo was decided."""
     said = {
         "closed_at": now(),
@@ -278,14 +281,14 @@ def adopt(
 
 def say(
     tx: Connection, finding_id: str, *, actor: str | None, action: str, detail: dict[str, Any]
-) -> AnyRow | None:
+) -> FindingRow | None:
     """What `actor` decides about an open finding, or came of it (None). None: it is closed."""
     mine = (r.id == finding_id, OPEN, *own(r.tenant_id, actor))
     statement = update(reconciliations).where(*mine).values(action=action, detail=detail)
     return tx.execute(statement.returning(*reconciliations.c)).one_or_none()
 
 
-def one(connection: Connection, finding_id: str, by: str | None = None) -> AnyRow | None:
+def one(connection: Connection, finding_id: str, by: str | None = None) -> FindingRow | None:
     """`by`: who asks; another tenant's finding is not there for them."""
     mine = (r.id == finding_id, *own(r.tenant_id, by))
     return connection.execute(select(reconciliations).where(*mine)).one_or_none()
@@ -298,7 +301,7 @@ def page(
     only_open: bool,
     after_id: str | None,
     limit: int,
-) -> list[AnyRow]:
+) -> list[FindingRow]:
     """Findings, newest first, older than `after_id`."""
     query = select(reconciliations)
     if only_open:  # by their ids: SQLite would rather walk all there ever were, in order

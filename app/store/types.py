@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BindParameter, Boolean, ColumnElement, Row, Text, bindparam
+from sqlalchemy import JSON, BindParameter, Boolean, ColumnElement, Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -16,7 +16,6 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-AnyRow: TypeAlias = Row[*tuple[Any, ...]]  # a row whose columns are told where it is read
 
 
 class Ids(TypeDecorator[Collection[str]]):

@@ -24,7 +24,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    cast,
     false,
     func,
     insert,
@@ -45,6 +44,13 @@ from surefoot.app.store.actors import own
 from surefoot.app.store.claims import Taking
 from surefoot.app.store.host import host_of
 from surefoot.app.store.queries import JOB_OF_A_MOVE, STATE
+from surefoot.app.store.rows.jobs import LockedJobRow
+from surefoot.app.store.rows.operations import (
+    BriefOperationRow,
+    ClaimedWorkRow,
+    ClaimRow,
+    OperationRow,
+)
 from surefoot.app.store.shapes import Shaped
 from surefoot.app.store.tables import (
     Id,
@@ -56,7 +62,7 @@ from surefoot.app.store.tables import (
     tenants,
     workers,
 )
-from surefoot.app.store.types import AnyRow, one_of, results_by_step
+from surefoot.app.store.types import one_of, results_by_step
 
 o = operations.c
 QUEUED, RUNNING, WAITING, PENDING = (
@@ -109,7 +115,7 @@ _LOCK_NOTING = (
 )
 
 
-def lock_job_noting(tx: Connection, job_id: str) -> AnyRow | None:
+def lock_job_noting(tx: Connection, job_id: str) -> LockedJobRow | None:
     """Lock the job for a move that writes one line of history at least, and number that line: one write of the job, not two."""
     return tx.execute(_LOCK_NOTING, {"p_id": job_id}).one_or_none()
 
@@ -152,7 +158,7 @@ _THESE = select(*BRIEF).where(one_of(o.id, "p_ids"))
 
 def insert_operations(
     tx: Connection, rows: Sequence[dict[str, Any]], *, answer: bool = True
-) -> list[AnyRow]:
+) -> list[BriefOperationRow]:
     """New operations (`rows.new_operation`); those that miss nothing are ready now. Returns the ready ones, if an answer is wanted."""
     tx.execute(
         _NEW_OPERATION,
@@ -175,7 +181,7 @@ _TAKEN = (
     .values(
         state=RUNNING,
         fence=o.fence + ONE,
-        token=cast(o.fence + ONE, String) + bindparam("p_token", type_=String),
+        token=(o.fence + ONE).cast(String) + bindparam("p_token", type_=String),
         boot=bindparam("p_boot", type_=String),
         pid=bindparam("p_pid", type_=Integer),
         delivery=bindparam("p_delivery", type_=Id),
@@ -240,7 +246,7 @@ _CLAIM_AFTER_ONE = _claim_to_work(_before.c.id == bindparam("p_before", type_=Id
 _CLAIM_AFTER_SEVERAL = _claim_to_work(one_of(_before.c.id, "p_before"))
 
 
-def claim_operation(tx: Connection, taking: Taking) -> AnyRow | None:
+def claim_operation(tx: Connection, taking: Taking) -> ClaimRow | None:
     """Take an operation that is ready and allowed: queued, or running under a lease that has run out.
 
     The attempt is counted here, before any code of a user runs. Returns (id, job_id, token, attempts, fence, unsettled); None:
@@ -249,7 +255,7 @@ def claim_operation(tx: Connection, taking: Taking) -> AnyRow | None:
     return tx.execute(_CLAIM, _claim(tx, taking)).one_or_none()
 
 
-def claim_first_attempt(tx: Connection, taking: Taking) -> AnyRow | None:
+def claim_first_attempt(tx: Connection, taking: Taking) -> ClaimRow | None:
     """As `claim_operation`, if nobody has tried it before: what a delivery comes to by itself, not by that operation's message."""
     return tx.execute(_CLAIM_FIRST, _claim(tx, taking)).one_or_none()
 
@@ -261,7 +267,7 @@ def claim_to_work(
     of: tuple[str, str, str, str],
     digest: str,
     before: Sequence[str],
-) -> AnyRow | None:
+) -> ClaimedWorkRow | None:
     """As `claim_operation`, if it is what the message says and its job is pinned to this definition; and what its step is done with.
 
     `of`: its job, step, kind and item; `before`: ids of the operations whose results it takes. Returns also `checkpoint`,
@@ -319,7 +325,7 @@ _FINISH = (
 
 def finish_running_operation(
     tx: Connection, operation_id: str, token: str, result: Any
-) -> AnyRow | None:
+) -> BriefOperationRow | None:
     """running -> completed, by the attempt that holds it. The job's direction is not asked: what happened, happened. Returns BRIEF."""
     return tx.execute(
         _FINISH, {"p_id": operation_id, "p_token": token, "p_result": result}
@@ -344,11 +350,11 @@ _END_EXPIRED = Shaped(
 def end_running_operation(
     tx: Connection,
     operation_id: str,
-    token: str,
+    token: str | None,
     values: dict[str, Any],
     *,
     expired_only: bool = False,
-) -> AnyRow | None:
+) -> OperationRow | None:
     """running -> failed | waiting | queued | abandoned, by the attempt that holds it (or for it, once its lease has run out)."""
     form = _END_EXPIRED if expired_only else _END
     end, given = form.setting({"lease_until": None, "hard_at": None, **values})
@@ -363,7 +369,7 @@ def note_nobody_came(tx: Connection, operation_ids: Collection[str]) -> int:
     ).rowcount
 
 
-def fail_unclaimed(tx: Connection, operation_id: str) -> AnyRow | None:
+def fail_unclaimed(tx: Connection, operation_id: str) -> OperationRow | None:
     """queued -> failed: nobody came in time. None: somebody has."""
     return tx.execute(
         update(operations)
@@ -426,7 +432,7 @@ _LOWER = (
 
 def lower_missing(
     tx: Connection, operation_ids: Collection[str], carried: Collection[str] = ()
-) -> list[AnyRow]:
+) -> list[BriefOperationRow]:
     """One dependency less for these pending or queued operations; what reaches 0 is queued at once, so that no crash strands it.
 
     `carried`: those whose message the completing delivery sends next count as sent. Returns BRIEF of each that was lowered.
@@ -451,7 +457,7 @@ def queue_operations(
     *,
     only: OpState,
     extra: dict[str, Any] | None = None,
-) -> list[AnyRow]:
+) -> list[OperationRow]:
     """`only` -> queued, for operations that wait for nothing."""
     return list(
         tx.execute(
@@ -610,7 +616,9 @@ def stop_running_actions(tx: Connection, job_id: str) -> None:
     )
 
 
-def skip_operation(tx: Connection, job_id: str, step: str, item: str, kind: Kind) -> AnyRow | None:
+def skip_operation(
+    tx: Connection, job_id: str, step: str, item: str, kind: Kind
+) -> OperationRow | None:
     """live -> skipped: it has nothing to do."""
     return tx.execute(
         update(operations)
@@ -630,7 +638,7 @@ def skip_operation(tx: Connection, job_id: str, step: str, item: str, kind: Kind
 # --- a person's word -------------------------------------------------------------------------------------------
 def decide_failed_operation(
     tx: Connection, operation_id: str, values: dict[str, Any]
-) -> AnyRow | None:
+) -> OperationRow | None:
     """failed -> what a person decided. None: it is not failed any more."""
     return tx.execute(
         update(operations)

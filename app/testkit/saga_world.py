@@ -29,9 +29,12 @@ from surefoot.app.saga.naming import did_you_mean
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.saga.policies import seconds
 from surefoot.app.saga.step import Step
+from surefoot.app.store import queries
+from surefoot.app.store.ids import operation_id
+from surefoot.app.store.rows.jobs import JobRow
+from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.session import reading
-from surefoot.app.store.tables import history, jobs, operations
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.tables import history, operations
 from surefoot.app.testkit.clock import START, VirtualClock
 from surefoot.app.testkit.memory import open_memory_store
 from surefoot.app.testkit.script import Planned, Script
@@ -260,20 +263,20 @@ class SagaWorld:
         self._world.sweep()
         self._world.drain()
 
-    def _row(self, job: str) -> AnyRow:
+    def _row(self, job: str) -> JobRow:
         if job not in self._jobs:
             raise UnknownName(
                 f"This world has no job {job!r}. A job's id is what submit() returns."
             )
         with reading(self._db) as connection:
-            return connection.execute(select(jobs).where(jobs.c.id == job)).one()
+            row = queries.job(connection, job)
+        assert row is not None, "a job that was submitted here is in the store"
+        return row
 
-    def _operation(self, job: str, step: str | Step[Any, Any], kind: str) -> AnyRow | None:
-        o = operations.c
+    def _operation(self, job: str, step: str | Step[Any, Any], kind: str) -> OperationRow | None:
         name = self._step(self._sagas[self._row(job).saga], step, kind)
         with reading(self._db) as connection:
-            query = select(operations).where(o.job_id == job, o.step == name, o.kind == kind)
-            return connection.execute(query).one_or_none()
+            return queries.operation(connection, operation_id(job, name, "", kind))
 
     def _completed(self, job: str, kind: Kind) -> list[str]:
         self._row(job)

@@ -17,10 +17,10 @@ from surefoot.app.rules.planner import UndoOrder
 from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
 from surefoot.app.store import queries, updates
 from surefoot.app.store.new_rows import new_operation
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.operations import OperationRow
 
 
-def past_return(move: Move) -> AnyRow | None:
+def past_return(move: Move) -> OperationRow | None:
     """The operation that forbids a turn: a pivot or irreversible step that runs, is done, or may have happened; any confirmation.
 
     Locks those rows, because a claim of one may be under way. A confirmation forbids it in whatever state: it is retried until

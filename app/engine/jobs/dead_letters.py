@@ -18,8 +18,9 @@ from surefoot.app.rules.states import Dir, JobState, Kind
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import queries, updates
 from surefoot.app.store.host import host_of
+from surefoot.app.store.rows.dead_letters import QuestionRow
+from surefoot.app.store.rows.operations import BriefOperationRow
 from surefoot.app.store.tables import dead_letters
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import names_in_log
 
 log = structlog.get_logger("surefoot.attention")
@@ -27,7 +28,9 @@ ENGINE = "surefoot"  # who closes a letter when nobody has to
 NO_OWNER = {"owner": None, "owned_at": None}
 
 
-def ask_a_person(move: Move, row: AnyRow, *, why: FailureReason, error: dict[str, Any]) -> None:
+def ask_a_person(
+    move: Move, row: BriefOperationRow, *, why: FailureReason, error: dict[str, Any]
+) -> None:
     """The job stands in `attention`, since now if it did not already, with a letter about this operation.
 
     Each asking is one WARNING, written when it is committed. An owner who had the operation retried keeps the job when
@@ -53,7 +56,7 @@ def ask_a_person(move: Move, row: AnyRow, *, why: FailureReason, error: dict[str
     metrics.afterwards(partial(log.warning, "attention_asked", **named, **about))
 
 
-def asks_whether_it_happened(graph: Graph, letter: AnyRow) -> bool:
+def asks_whether_it_happened(graph: Graph, letter: QuestionRow) -> bool:
     """Whether only a person can answer: a step that is done at most once may have happened. No machine sends it back."""
     return (
         rule_of(letter.why).asks
@@ -63,7 +66,12 @@ def asks_whether_it_happened(graph: Graph, letter: AnyRow) -> bool:
 
 
 def open_letter(
-    move: Move, row: AnyRow, *, why: FailureReason, error: dict[str, Any] | None, blocking: bool
+    move: Move,
+    row: BriefOperationRow,
+    *,
+    why: FailureReason,
+    error: dict[str, Any] | None,
+    blocking: bool,
 ) -> None:
     """One open letter for an operation. `blocking` holds the job in `attention`; else the job lands by itself.
 

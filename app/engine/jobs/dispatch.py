@@ -15,8 +15,8 @@ from surefoot.app.faults import Point
 from surefoot.app.rules.planner import Chain, Message, Plan, sent_with
 from surefoot.app.saga.naming import queue_name, task_name
 from surefoot.app.store import updates
+from surefoot.app.store.rows.operations import MessageRow
 from surefoot.app.store.session import one_statement
-from surefoot.app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.dispatch")
 
@@ -73,7 +73,7 @@ def not_sent(db: Engine, operation_ids: Collection[str]) -> None:
         log.warning("not_marked_unsent", operations=len(operation_ids), error=str(error))
 
 
-def alone(rows: Sequence[AnyRow]) -> Plan:
+def alone(rows: Sequence[MessageRow]) -> Plan:
     """Each operation by a message of its own; its completion dispatches what follows. `rows`: id, job_id, saga, step, kind, item, lane."""
     return tuple(
         Chain(

@@ -15,7 +15,7 @@ from surefoot.app.metrics.counters import (
 )
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import rule_of
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.operations import StepRow
 
 
 def note_completed(saga: str, step: str, kind: str, took_s: float) -> None:
@@ -38,7 +38,7 @@ def note_job_seconds(saga: str, end: str, took_s: float) -> None:
 def note_event(
     saga: str,
     event: HistoryEvent,
-    operation: AnyRow | None,
+    operation: StepRow | None,
     detail: dict[str, Any],
     took_s: float | None = None,
 ) -> None:

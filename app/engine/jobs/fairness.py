@@ -29,8 +29,8 @@ from surefoot.app.errors import StoreUnavailable
 from surefoot.app.rules.planner import Plan, heads, without
 from surefoot.app.store import queries
 from surefoot.app.store.queries import Turn
+from surefoot.app.store.rows.operations import MessageRow
 from surefoot.app.store.session import reading
-from surefoot.app.store.types import AnyRow
 
 SEVERAL_FOR_S = 2.0  # how long "there is one tenant" is believed; that there are several stays true
 GROUPS = 50  # backlogs that are looked at in one go; the next go takes the next ones
@@ -98,7 +98,7 @@ class Turns:
     held_back: bool = False
     _after: Turn | None = field(default=None, repr=False)
 
-    def next_rows(self, connection: Connection) -> list[AnyRow]:
+    def next_rows(self, connection: Connection) -> list[MessageRow]:
         """Ready operations whose message has not left, to be published now, the tenants in turn."""
         older_s, most = self.settings.unsent_seconds, self.settings.sweep_rows
         self.held_back = False
@@ -121,6 +121,6 @@ def room(connection: Connection, settings: Settings, turn: Turn) -> int:
     return settings.tenant_window - queries.waiting_of(connection, turn, settings.tenant_window)
 
 
-def _in_turn(groups: Iterable[Sequence[AnyRow]]) -> list[AnyRow]:
+def _in_turn(groups: Iterable[Sequence[MessageRow]]) -> list[MessageRow]:
     """The first of each group, then the second of each, and so on."""
     return [row for some in zip_longest(*groups) for row in some if row is not None]

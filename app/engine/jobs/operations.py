@@ -30,8 +30,8 @@ from surefoot.app.saga.graph import Graph, Limits, Node
 from surefoot.app.store import postgres_fast_path, queries, updates
 from surefoot.app.store.claims import Taking
 from surefoot.app.store.ids import operation_id as operation_of
+from surefoot.app.store.rows.operations import ClaimedWorkRow, ClaimRow, OperationRow
 from surefoot.app.store.session import one_statement, transaction
-from surefoot.app.store.types import AnyRow
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def claim(db: Engine, taking: Taking) -> Attempt | None:
 
 def claim_to_work(
     db: Engine, taking: Taking, graph: Graph, digest: str, of: tuple[str, str, str, str]
-) -> tuple[Attempt, AnyRow] | None:
+) -> tuple[Attempt, ClaimedWorkRow] | None:
     """`claim`, with what the step is done with (`updates.claim_to_work`), if the job is pinned to this definition.
 
     `of`: the operation's job, step, kind and item.
@@ -133,7 +133,7 @@ def claim_to_work(
     return (_attempt(row, taking), row) if row is not None else None
 
 
-def _attempt(row: AnyRow, taking: Taking) -> Attempt:
+def _attempt(row: ClaimRow, taking: Taking) -> Attempt:
     return Attempt(
         row.id,
         row.job_id,
@@ -239,7 +239,7 @@ def _complete_forward(
     alone = []
     ready = sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank)
     for row in ready:
-        if row.state == OpState.RUNNING:
+        if row.state == OpState.RUNNING and row.token is not None:
             following = Attempt(
                 row.id,
                 attempt.job_id,
@@ -400,7 +400,12 @@ def _run_on(move: Move, then: Taking) -> Attempt | None:
 
 # --- inside a move ---------------------------------------------------------------------------------------------
 def _fail_running(
-    move: Move, settings: Settings, row: AnyRow, failure: Failure, *, expired_only: bool = False
+    move: Move,
+    settings: Settings,
+    row: OperationRow,
+    failure: Failure,
+    *,
+    expired_only: bool = False,
 ) -> Ended:
     unsettled = (
         row.unsettled - 1 if failure.nothing_happened and row.unsettled > 0 else row.unsettled
@@ -453,7 +458,7 @@ def _fail_running(
     return Ended(True, ended.state, move.close())
 
 
-def _requeued(row: AnyRow) -> dict[str, Any]:
+def _requeued(row: OperationRow) -> dict[str, Any]:
     return {
         "state": OpState.QUEUED,
         "ready_at": now(),
@@ -463,7 +468,7 @@ def _requeued(row: AnyRow) -> dict[str, Any]:
     }
 
 
-def _revoked(row: AnyRow, how: FailureReason) -> dict[str, Any]:
+def _revoked(row: OperationRow, how: FailureReason) -> dict[str, Any]:
     """Somebody else ends this attempt: its token is spent. Should its holder wake, it is not taken for one whose own end landed."""
     return {"token": f"{row.token}.x"} if how.rule.attempt_gone else {}
 
@@ -474,7 +479,7 @@ def _known(failure: Failure) -> dict[str, Any]:
 
 def _abandon(
     move: Move,
-    row: AnyRow,
+    row: OperationRow,
     failure: Failure,
     *,
     unsettled: int | None = None,
@@ -499,7 +504,7 @@ def _abandon(
     return Ended(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
 
 
-def _failed(move: Move, settings: Settings, row: AnyRow, failure: Failure) -> Ended:
+def _failed(move: Move, settings: Settings, row: OperationRow, failure: Failure) -> Ended:
     """The operation is out of attempts, or must not be tried again: the job turns, or a person is asked."""
     node = move.graph.by_name[row.step]
     why = _why(failure, node, row)
@@ -515,13 +520,13 @@ def _failed(move: Move, settings: Settings, row: AnyRow, failure: Failure) -> En
     return Ended(True, OpState.FAILED, move.close())
 
 
-def _asks_a_person(node: Node, row: AnyRow) -> bool:
+def _asks_a_person(node: Node, row: OperationRow) -> bool:
     if row.kind != Kind.ACTION or node.past_pivot:
         return True
     return (node.pivot or node.irreversible) and row.unsettled > 0
 
 
-def _why(failure: Failure, node: Node, row: AnyRow) -> FailureReason:
+def _why(failure: Failure, node: Node, row: OperationRow) -> FailureReason:
     """The word of its letter. What is done at most once and may have happened asks that question, however it ended."""
     if (
         row.kind == Kind.ACTION

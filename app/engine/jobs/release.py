@@ -11,10 +11,10 @@ from surefoot.app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
 from surefoot.app.store import queries, updates
 from surefoot.app.store.ids import operation_id
 from surefoot.app.store.new_rows import new_operation
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.operations import BriefOperationRow
 
 
-def after_end(move: Move, operation: AnyRow) -> None:
+def after_end(move: Move, operation: BriefOperationRow) -> None:
     """The operation has ended well (completed, skipped, waived): release what waited for it, in the job's direction."""
     if operation.kind == Kind.UNDO:
         release_back(move, operation.step)
@@ -30,7 +30,7 @@ def release(move: Move, step: str) -> None:
     _lower(move, move.graph.followers[step], Kind.ACTION)
 
 
-def settle(move: Move, operation: AnyRow) -> None:
+def settle(move: Move, operation: BriefOperationRow) -> None:
     """After the turn an action in flight has stopped: its undo waits for one thing less, or has nothing to do."""
     if operation.unsettled == 0 and operation.state != OpState.COMPLETED:
         skipped = updates.skip_operation(

@@ -18,8 +18,8 @@ from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.saga.policies import backoff
 from surefoot.app.store import queries
 from surefoot.app.store.host import host_of
+from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.tables import operations
-from surefoot.app.store.types import AnyRow
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ SERVED: dict[str, Any] = {
 }  # the service has answered, or a person says: try anew
 
 
-def goes_on(move: Move, row: AnyRow, kind: Kindred) -> dict[str, Any] | None:
+def goes_on(move: Move, row: OperationRow, kind: Kindred) -> dict[str, Any] | None:
     """What to write of the count and the time, where it is tried again; None where it is given up."""
     limits = move.graph.by_name[row.step].limits_of(row.kind)
     failures = row.failures + 1
@@ -56,7 +56,7 @@ def goes_on(move: Move, row: AnyRow, kind: Kindred) -> dict[str, Any] | None:
     return None
 
 
-def pause_s(move: Move, row: AnyRow) -> float:
+def pause_s(move: Move, row: OperationRow) -> float:
     """How long until the next attempt: full jitter, bounded by the cap. (A circuit breaker of a lane would lengthen it here.)"""
     return backoff(
         move.graph.by_name[row.step].limits_of(row.kind), row.failures + 1, host_of(move.tx).random

@@ -23,7 +23,7 @@ from surefoot.app.saga.naming import queue_name, task_name
 from surefoot.app.store import queries, updates
 from surefoot.app.store.actors import key_of
 from surefoot.app.store.ids import operation_id
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.operations import BriefOperationRow, MessageRow
 from surefoot.app.store.undone import undone_steps
 
 _LINE = dict.fromkeys(("step", "kind", "item", "attempt", "fence"))
@@ -63,9 +63,9 @@ class Move:
         self.released: set[str] = set()
         self._changes: dict[str, Any] = {}
         self._events: list[dict[str, Any]] = []
-        self._ready: dict[str, AnyRow] = {}
+        self._ready: dict[str, BriefOperationRow] = {}
         self._undo_order: UndoOrder | None = None
-        self._woken: list[AnyRow] = []
+        self._woken: list[MessageRow] = []
 
     def change(self, **changes: Any) -> None:
         """Columns of the job to write at the close."""
@@ -77,7 +77,7 @@ class Move:
     def record(
         self,
         event: HistoryEvent,
-        operation: AnyRow | None = None,
+        operation: BriefOperationRow | None = None,
         *,
         actor: str | None = None,
         **detail: Any,
@@ -96,7 +96,9 @@ class Move:
         self._events.append(row)
         event_metrics.note_event(self.graph.saga, event, operation, detail, self._took_s(operation))
 
-    def record_rarely(self, event: HistoryEvent, operation: AnyRow, **detail: Any) -> None:
+    def record_rarely(
+        self, event: HistoryEvent, operation: BriefOperationRow, **detail: Any
+    ) -> None:
         """As `record`, of what may come again without end: a line for attempt 1, 2, 4, 8 and so on. Each is counted."""
         if operation.attempts & (operation.attempts - 1) == 0:
             self.record(event, operation, **detail)
@@ -105,14 +107,14 @@ class Move:
                 self.graph.saga, event, operation, detail, self._took_s(operation)
             )
 
-    def _took_s(self, operation: AnyRow | None) -> float | None:
+    def _took_s(self, operation: BriefOperationRow | None) -> float | None:
         return (
             self.attempt[1]
             if self.attempt and operation is not None and operation.id == self.attempt[0]
             else None
         )
 
-    def ready(self, operations: Iterable[AnyRow]) -> None:
+    def ready(self, operations: Iterable[BriefOperationRow]) -> None:
         """These operations have become ready (queued, nothing missing) in this move."""
         for row in operations:
             self._ready[row.id] = row
@@ -169,7 +171,7 @@ class Move:
             )
         return self._undo_order
 
-    def _plan(self, kind: Kind, rows: list[AnyRow]) -> Plan:
+    def _plan(self, kind: Kind, rows: list[BriefOperationRow]) -> Plan:
         steps = [row.step for row in rows]
         if kind == Kind.ACTION:
             layout = forward_layout(self.graph, steps)

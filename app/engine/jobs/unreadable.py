@@ -17,20 +17,22 @@ from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.store import queries, updates
+from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.tables import operations
-from surefoot.app.store.types import AnyRow
 
 AGAIN_S = 10.0  # how soon it is offered again
 
 
-def given_up(move: Move, row: AnyRow) -> bool:
+def given_up(move: Move, row: OperationRow) -> bool:
     """Whether its saga says how long it may wait for somebody who can do it (`queue_timeout=`), and that is over."""
     return move.graph.by_name[row.step].limits_of(row.kind).gives_up and queries.past_queue_by(
         move.tx, row.id
     )
 
 
-def park(move: Move, row: AnyRow, error: dict[str, Any], *, began: bool) -> AnyRow | None:
+def park(
+    move: Move, row: OperationRow, error: dict[str, Any], *, began: bool
+) -> OperationRow | None:
     """running -> waiting, the attempt given back. `began`: the step's own function had begun, so its outcome is not known.
 
     Its clock goes on; past it, it is taken away, as of all that waits on. Returns None when the lease was lost.

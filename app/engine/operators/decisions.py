@@ -24,8 +24,9 @@ from surefoot.app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
 from surefoot.app.store import acts, queries, updates
 from surefoot.app.store.acts import Act
 from surefoot.app.store.ids import is_id
+from surefoot.app.store.rows.dead_letters import DeadLetterRow
+from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.session import reading, transaction
-from surefoot.app.store.types import AnyRow
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     return _decide(db, letter_id, LetterAction.REDRIVE, actor, why, _fresh_attempts)
 
 
-def retry_in(move: Move, letter: AnyRow, actor: str, why: str) -> None:
+def retry_in(move: Move, letter: DeadLetterRow, actor: str, why: str) -> None:
     """The same within a move of the letter's job. Raises: Conflict as above."""
     _carry_out(move, letter, LetterAction.REDRIVE, actor, why, _fresh_attempts)
 
@@ -91,7 +92,7 @@ def retry_in(move: Move, letter: AnyRow, actor: str, why: str) -> None:
 def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     """A person has done it by hand: the operation counts as completed."""
 
-    def change(move: Move, operation: AnyRow) -> None:
+    def change(move: Move, operation: OperationRow) -> None:
         _settled(
             move,
             operation,
@@ -109,7 +110,7 @@ def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
 def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     """It will not be done, and that is accepted: the operation counts as skipped. The effect stays on record as waived."""
 
-    def change(move: Move, operation: AnyRow) -> None:
+    def change(move: Move, operation: OperationRow) -> None:
         _settled(
             move,
             operation,
@@ -125,7 +126,7 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
     Raises: Conflict when the letter is about an undo, or another step has passed the point of no return.
     """
 
-    def change(move: Move, operation: AnyRow) -> None:
+    def change(move: Move, operation: OperationRow) -> None:
         if operation.kind != Kind.ACTION:
             raise Conflict("only an action can be marked absent")
         _only_given_up(operation)
@@ -158,7 +159,7 @@ def letter_of(db: Engine, job_id: str, step: str) -> str:
     return str(sorted(letters, key=lambda row: row.kind, reverse=True)[0].id)
 
 
-def _too_late(blocker: AnyRow | None) -> str:
+def _too_late(blocker: OperationRow | None) -> str:
     if blocker is not None and blocker.kind == Kind.CONFIRM:
         return "every step is done and is being confirmed."
     step = blocker.step if blocker is not None else "its last steps"
@@ -172,7 +173,7 @@ def _cancelled(move: Move, came_of_it: str, why: str | None) -> Act:
 
 
 # --- how -------------------------------------------------------------------------------------------------------
-def _fresh_attempts(move: Move, operation: AnyRow) -> None:
+def _fresh_attempts(move: Move, operation: OperationRow) -> None:
     limits = move.graph.by_name[operation.step].limits_of(operation.kind)
     # what the last attempt said stays on the page until the next one has ended; whether it was for good is answered
     said = {
@@ -194,14 +195,14 @@ def _fresh_attempts(move: Move, operation: AnyRow) -> None:
         move.ready([row])
 
 
-def _only_given_up(operation: AnyRow) -> None:
+def _only_given_up(operation: OperationRow) -> None:
     if operation.state != OpState.FAILED:
         raise Conflict(
             f"the {operation.kind} of {operation.step} is {operation.state} and goes on by itself: only a retry can be decided"
         )
 
 
-def _settled(move: Move, operation: AnyRow, values: dict[str, Any]) -> None:
+def _settled(move: Move, operation: OperationRow, values: dict[str, Any]) -> None:
     _only_given_up(operation)
     row = updates.decide_failed_operation(move.tx, operation.id, values)
     if row is not None:
@@ -214,7 +215,7 @@ def _decide(
     action: LetterAction,
     actor: str,
     why: str,
-    change: Callable[[Move, AnyRow], None],
+    change: Callable[[Move, OperationRow], None],
 ) -> Decision:
     with reading(db, name=f"decisions.{action}") as connection:
         letter = queries.letter(connection, letter_id, actor)
@@ -232,11 +233,11 @@ def _decide(
 
 def _carry_out(
     move: Move,
-    letter: AnyRow,
+    letter: DeadLetterRow,
     action: LetterAction,
     actor: str,
     why: str,
-    change: Callable[[Move, AnyRow], None],
+    change: Callable[[Move, OperationRow], None],
 ) -> None:
     if move.state in ENDED:
         raise Conflict(

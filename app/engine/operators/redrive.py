@@ -33,13 +33,11 @@ from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.pacing import departures
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.store import acts, dead_letters, queries, updates
-from surefoot.app.store.actors import own
 from surefoot.app.store.acts import Act
 from surefoot.app.store.dead_letters import Meant
-from surefoot.app.store.ids import is_id
+from surefoot.app.store.rows.dead_letters import LetterId
+from surefoot.app.store.rows.jobs import JobRow
 from surefoot.app.store.session import reading, transaction
-from surefoot.app.store.tables import jobs
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.dead_letters import decisions_about
 
 log = structlog.get_logger("surefoot.redrive")
@@ -58,8 +56,7 @@ def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Sub
     `rerun` raises.
     """
     with reading(entrance.db, name="redrive.redrive_job") as connection:
-        mine = jobs.select().where(jobs.c.id == job_id, *own(jobs.c.tenant_id, asked.actor))
-        job = connection.execute(mine).one_or_none() if is_id(job_id) else None
+        job = queries.job(connection, job_id, asked.actor)
         if job is None:
             raise NotFound("there is no such job")
         answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job_id))
@@ -75,7 +72,7 @@ def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Sub
     return _send_back(entrance, job, asked)
 
 
-def _send_back(entrance: Entrance, job: AnyRow, asked: Asked) -> Decision | Submitted:
+def _send_back(entrance: Entrance, job: JobRow, asked: Asked) -> Decision | Submitted:
     """Fresh attempts for everything that a person is asked about."""
     if not asked.decides:
         raise NotAllowed("A person is asked about this job: this needs the role operator.")
@@ -117,7 +114,9 @@ def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision
         letter = queries.letter(connection, letter_id, asked.actor)
         if letter is None:
             raise NotFound("there is no such dead letter")
-        job = connection.execute(jobs.select().where(jobs.c.id == letter.job_id)).one()
+        job = queries.job(connection, letter.job_id)
+        if job is None:
+            raise NotFound("there is no such job")
         answered = None
         if not letter.blocking:
             answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job.id))
@@ -230,7 +229,7 @@ def _note_many(
     tx: Connection,
     word: str,
     meant: Meant,
-    rows: Sequence[AnyRow],
+    rows: Sequence[LetterId],
     said: tuple[str, str],
     details: dict[str, Any],
 ) -> None:

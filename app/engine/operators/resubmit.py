@@ -18,7 +18,7 @@ from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.store import acts, dead_letters, queries
 from surefoot.app.store.acts import Act
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.jobs import JobRow
 from surefoot.app.store.views.names import short_name
 
 WITHOUT_A_REASON = "run again"
@@ -40,7 +40,7 @@ class Asked:
 
 
 def rerun(
-    entrance: Entrance, job: AnyRow, asked: Asked, *, letter_id: str | None = None
+    entrance: Entrance, job: JobRow, asked: Asked, *, letter_id: str | None = None
 ) -> Submitted:
     """Run an ended job again; the letters it left are closed in the same transaction.
 

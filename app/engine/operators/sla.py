@@ -26,8 +26,8 @@ from surefoot.app.rules.states import ENDED, LIVE, Cause, Dir, JobState
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import queries, reconciliations
 from surefoot.app.store.reconciliations import LATE
+from surefoot.app.store.rows.jobs import SagaOfJobRow
 from surefoot.app.store.session import reading, transaction
-from surefoot.app.store.types import AnyRow
 
 
 def late_jobs(db: Engine, limit: int) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def act_on_batch(
         rows = reconciliations.past_sla(connection, isolated.room(LATE, settings.reconcile_rows))
     done: list[dict[str, Any]] = []
 
-    def act(row: AnyRow) -> int:
+    def act(row: SagaOfJobRow) -> int:
         finding, plan = transaction(
             db, lambda tx: _act(tx, settings, row.id, actor), name="sla.act_on_batch"
         )

@@ -19,7 +19,8 @@ from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key, parse_effect_key
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.findings import FindingRow
+from surefoot.app.store.rows.jobs import ReconciledJobRow
 from surefoot.app.store.views.effects import Effect
 
 log = structlog.get_logger("surefoot.reconcile")
@@ -49,7 +50,7 @@ class Asking:
             if self._expected is None or one["saga"] in self._expected
         ]
 
-    def answered(self, row: AnyRow) -> bool:
+    def answered(self, row: FindingRow) -> bool:
         """Whether the service of this finding was asked about it, and answered whatever it was asked."""
         if row.finding == Finding.ORPHAN and (row.key, row.service) not in self._asked_again:
             return False
@@ -59,10 +60,10 @@ class Asking:
         ) not in self._failed
 
     def compare(
-        self, rows: Sequence[AnyRow], accounts: Mapping[str, Sequence[Effect]]
+        self, rows: Sequence[ReconciledJobRow], accounts: Mapping[str, Sequence[Effect]]
     ) -> list[dict[str, Any]]:
         """What the services say otherwise of these jobs' effects."""
-        of_saga: dict[Saga[Any], list[AnyRow]] = defaultdict(list)
+        of_saga: dict[Saga[Any], list[ReconciledJobRow]] = defaultdict(list)
         for row in rows:
             saga = self._registry.by_digest(row.saga, row.digest) or self._registry.get(row.saga)
             if saga is not None:
@@ -123,7 +124,7 @@ class Asking:
                 return
             first = max(one.key for one in fresh)
 
-    def ask_again(self, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
+    def ask_again(self, rows: Sequence[FindingRow]) -> list[dict[str, Any]]:
         """Those of these orphans that are still standing."""
         of_reader: dict[tuple[Saga[Any], str], list[str]] = defaultdict(list)
         for row in rows:

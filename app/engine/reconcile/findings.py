@@ -30,8 +30,8 @@ from surefoot.app.saga.naming import DEFAULT_TENANT, parse_effect_key
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import acts, queries, reconciliations
 from surefoot.app.store.acts import Act
+from surefoot.app.store.rows.findings import FindingRow
 from surefoot.app.store.session import reading, transaction
-from surefoot.app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.reconcile")
 STANDS_THERE = (
@@ -136,19 +136,19 @@ def decide_undo(
     why: str,
     *,
     past_return: bool = False,
-) -> AnyRow:
+) -> FindingRow:
     """Put on record that what stands is to be taken back: the next reconciliation does it. Returns the finding.
 
     Raises: NotFound; Conflict when it is closed, nothing stands, nobody can undo it, or its lost job was past the point of no
     return (`past_return`: even then).
     """
     row = _found(db, finding_id, actor)
-    refusal = why_not_undone(db, registry, dict(row._mapping), past_return=past_return)
+    refusal = why_not_undone(db, registry, row._asdict(), past_return=past_return)
     if refusal:
         raise Conflict(refusal)
     detail = {**(row.detail or {}), "decided": {"by": actor, "why": why}}
 
-    def work(tx: Connection) -> AnyRow | None:
+    def work(tx: Connection) -> FindingRow | None:
         said = reconciliations.say(
             tx, finding_id, actor=actor, action=FindingAction.UNDO, detail=detail
         )
@@ -162,7 +162,7 @@ def decide_undo(
     return decided
 
 
-def carry_out_decided(db: Engine, registry: Registry, rows: Sequence[AnyRow]) -> None:
+def carry_out_decided(db: Engine, registry: Registry, rows: Sequence[FindingRow]) -> None:
     """Undo what was decided and is not done: the process that was at it has ended, or the service was away."""
     for row in rows:
         if row.action == FindingAction.UNDO:
@@ -197,7 +197,7 @@ def lost_effects(db: Engine, key: str) -> list[dict[str, Any]]:
     if parsed is None:
         return []
     with reading(db, name="findings.lost_effects") as connection:
-        return [dict(row._mapping) for row in reconciliations.of_lost_job(connection, parsed.job)]
+        return [row._asdict() for row in reconciliations.of_lost_job(connection, parsed.job)]
 
 
 def steps_past_return(registry: Registry, found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -256,7 +256,7 @@ def record(
     ]
 
 
-def _act(word: str, row: AnyRow, why: str, **details: Any) -> Act:
+def _act(word: str, row: FindingRow, why: str, **details: Any) -> Act:
     said = {"finding": row.finding, "service": row.service or None, "key": row.key}
     return Act(word, "finding", row.id, row.tenant_id, row.job_id, why, said | details)
 
@@ -268,7 +268,7 @@ def _move_of(tx: Connection, job_id: str | None) -> Move | None:
         return None
 
 
-def _found(db: Engine, finding_id: str, actor: str) -> AnyRow:
+def _found(db: Engine, finding_id: str, actor: str) -> FindingRow:
     with reading(db, name="findings.found") as connection:
         row = reconciliations.one(connection, finding_id, actor)
     if row is None:
@@ -276,7 +276,7 @@ def _found(db: Engine, finding_id: str, actor: str) -> AnyRow:
     return row
 
 
-def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:
+def _carry_out(db: Engine, registry: Registry, row: FindingRow) -> str | None:
     saga, parsed = registry.get(row.saga), parse_effect_key(row.key)
     if saga is None or parsed is None or row.service not in saga.effect_undoers:
         return "its code is not here"
@@ -308,7 +308,7 @@ def _carry_out(db: Engine, registry: Registry, row: AnyRow) -> str | None:
                 row.id,
                 actor=None,
                 action=FindingAction.UNDO,
-                detail={**row.detail, "error": told},
+                detail={**(row.detail or {}), "error": told},
             ),
             name="findings.carry_out",
         )

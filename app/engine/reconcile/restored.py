@@ -37,7 +37,7 @@ class Advice:
 def open_findings(db: Engine) -> list[dict[str, Any]]:
     """Every open finding about effects."""
     with reading(db, name="restored.open_findings") as connection:
-        return [dict(row._mapping) for row in reconciliations.every_open(connection)]
+        return [row._asdict() for row in reconciliations.every_open(connection)]
 
 
 def advise(

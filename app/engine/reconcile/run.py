@@ -128,7 +128,7 @@ def look(
     asking = Asking(
         registry,
         settings.reconcile_keys,
-        None if thorough else {row.saga for row in (*page, *before)},
+        None if thorough else {row.saga for row in page} | {row.saga for row in before},
     )
     at_end = len(page) < settings.reconcile_rows
     wrong = asking.compare(candidates, accounts)
@@ -152,7 +152,7 @@ def look(
         for row in {row.id: row for row in (*present, *before)}.values()
         if asking.answered(row)
         and (row.job_id in steady or row.job_id is None)
-        and _same(dict(row._mapping)) not in disagrees
+        and _same(row._asdict()) not in disagrees
     ]
     done = Compared(len(page), [], [row.id for row in agreed], "" if at_end else page[-1].id)
     if dry_run:

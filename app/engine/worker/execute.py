@@ -39,8 +39,8 @@ from surefoot.app.secrecy import keep_hidden, scrub_json
 from surefoot.app.store import queries, updates
 from surefoot.app.store.claims import Taking
 from surefoot.app.store.host import Host
+from surefoot.app.store.rows.operations import DeliveredRow
 from surefoot.app.store.session import asking, one_statement
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import names_in_log
 from surefoot.app.texts import json_bytes
 from surefoot.app.trace import trace_id
@@ -232,7 +232,7 @@ def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None
     )
 
 
-def _forged(seen: AnyRow | None, delivery: Delivery) -> str:
+def _forged(seen: DeliveredRow | None, delivery: Delivery) -> str:
     """What a message says that the store does not: nothing of ours sends such a one. Empty when all agrees."""
     if seen is None:
         return "forged: no such operation"
@@ -244,7 +244,7 @@ def _forged(seen: AnyRow | None, delivery: Delivery) -> str:
 
 
 # --- before the claim ----------------------------------------------------------------------------------------------
-def _other_version(db: Engine, operation_id: str, seen: AnyRow) -> Performed:
+def _other_version(db: Engine, operation_id: str, seen: DeliveredRow) -> Performed:
     """This worker lacks the definition the job is pinned to: offer it again soon, no attempt used."""
     elsewhere = any(seen.digest in worker.digests for worker in queries.live_workers(db))
     pause_s = VERSION_ELSEWHERE_S if elsewhere else VERSION_NOWHERE_S
@@ -279,7 +279,7 @@ def _not_claimed(db: Engine, delivery: Delivery) -> Performed:
     return Performed(Verdict.DROPPED, error=f"the operation is {row.state}: not to be claimed")
 
 
-_WHY_SKIPPED = {
+_WHY_SKIPPED: dict[str, str] = {
     OpState.COMPLETED: "it has been done already",
     OpState.SKIPPED: "it has been done already",
     OpState.RUNNING: "a worker is at it",

@@ -24,8 +24,8 @@ from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import queries, updates
 from surefoot.app.store.locks import spelled
+from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.session import transaction
-from surefoot.app.store.types import AnyRow
 
 
 def locks_first(graph: Graph, step: str, kind: str) -> bool:
@@ -82,7 +82,7 @@ def _take(
     return _refused(move, found)
 
 
-def _park(move: Move, settings: Settings, row: AnyRow, found: Blocked) -> Ended:
+def _park(move: Move, settings: Settings, row: OperationRow, found: Blocked) -> Ended:
     recheck, until = after(settings.lock_recheck_seconds), literal(found.until, UtcDateTime)
     values: dict[str, Any] = {
         "state": OpState.WAITING,

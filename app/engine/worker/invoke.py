@@ -22,8 +22,8 @@ from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.graph import Node
 from surefoot.app.store import queries
+from surefoot.app.store.rows.operations import ResultRow
 from surefoot.app.store.session import asking
-from surefoot.app.store.types import AnyRow
 
 DEADLINE_MARGIN_S = (
     0.5  # a step's own deadline is so much before its limit, so that it can end by itself
@@ -61,7 +61,7 @@ def run(runtime: Runtime, saga: Saga[Any], work: Work, attempt: Attempt) -> Any:
         return outcome
 
 
-def _results(db: Engine, node: Node, work: Work) -> tuple[dict[str, Any], AnyRow | None]:
+def _results(db: Engine, node: Node, work: Work) -> tuple[dict[str, Any], ResultRow | None]:
     """(step -> result of the steps before it, the row of its own action where it undoes or confirms it), read as far as not known."""
     known = {step: work.results[step] for step in node.after if step in work.results}
     wanted = [step for step in node.after if step not in known]

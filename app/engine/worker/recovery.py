@@ -21,7 +21,7 @@ from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.graph import Node
 from surefoot.app.saga.outcomes import UNKNOWN, Happened, NotYet
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.operations import ResultRow
 
 FOR_GOOD = (
     OpState.FAILED,
@@ -39,7 +39,7 @@ class Call:
     port: StorePort
     work: Work
     results: dict[str, Any]
-    own: AnyRow | None
+    own: ResultRow | None
 
     def make(self, learnt: Any = None) -> Any:
         """Call it. `learnt`: the action's result, of an undo or a confirmation."""

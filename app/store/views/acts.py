@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from surefoot.app.store import acts
 from surefoot.app.store.acts import Asked
+from surefoot.app.store.rows.records import ActRow
 from surefoot.app.store.session import reading
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import API, stamp
 
 PAGE_ROWS, PAGE_ROWS_MOST = 50, 200
@@ -30,7 +30,7 @@ def acts_view(
     ) > limit else None
 
 
-def _brief(row: AnyRow) -> dict[str, Any]:
+def _brief(row: ActRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "at": stamp(row.at),

@@ -14,9 +14,9 @@ from surefoot.app.saga.graph import Graph
 from surefoot.app.store import dead_letters, queries
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import is_id
+from surefoot.app.store.rows.dead_letters import DeadLetterRow, LetterOfJobRow, QuestionRow
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import history
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import API, job_links, short_name, stamp
 
 PAGE_ROWS = 50
@@ -77,7 +77,7 @@ def in_job(letter: dict[str, Any]) -> dict[str, Any]:
     return {name: letter[name] for name in shown} | {"links": {"self": letter["links"]["self"]}}
 
 
-def brief(row: AnyRow, graph: Graph | None) -> dict[str, Any]:
+def brief(row: LetterOfJobRow, graph: Graph | None) -> dict[str, Any]:
     """A letter as lists show it."""
     here = f"{API}/dead-letters/{row.id}"
     job = job_links(row.job_id)
@@ -113,7 +113,7 @@ def brief(row: AnyRow, graph: Graph | None) -> dict[str, Any]:
     }
 
 
-def actions(row: AnyRow, graph: Graph | None) -> list[LetterAction]:
+def actions(row: LetterOfJobRow, graph: Graph | None) -> list[LetterAction]:
     """What a person can do about it now. `graph`: None where this code cannot read it."""
     if row.state != LetterState.OPEN:
         return []
@@ -122,17 +122,17 @@ def actions(row: AnyRow, graph: Graph | None) -> list[LetterAction]:
     return [] if graph is None else decisions_about(row, graph)
 
 
-def decisions_about(row: AnyRow, graph: Graph) -> list[LetterAction]:
+def decisions_about(row: QuestionRow, graph: Graph) -> list[LetterAction]:
     """What a person can decide about a letter that holds its job."""
     past_pivot = graph.by_name[row.step].past_pivot
     return list(decisions(AboutLetter(row.why, row.kind, past_pivot)))
 
 
-def _dated(row: AnyRow) -> dict[str, Any]:
+def _dated(row: DeadLetterRow) -> dict[str, Any]:
     return {"at": stamp(row.redrive_at), "by": row.redrive_by, "why": row.redrive_why}
 
 
-def _attempts(connection: Connection, row: AnyRow) -> list[dict[str, Any]]:
+def _attempts(connection: Connection, row: DeadLetterRow) -> list[dict[str, Any]]:
     h = history.c
     query = (
         select(h.at, h.event, h.attempt, h.fence, h.detail)

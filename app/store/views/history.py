@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Engine, func, select
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.events import named
 from surefoot.app.secrecy import scrub_json
+from surefoot.app.store import queries
 from surefoot.app.store.hidden import secrets_of
+from surefoot.app.store.rows.jobs import HistoryRow
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import history
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import stamp
 from surefoot.app.store.views.snapshot import load
 
@@ -25,15 +26,9 @@ def history_view(
     db: Engine, job_id: str, tenant_id: str | None, *, after: int = 0, limit: int = PAGE_ROWS
 ) -> dict[str, Any]:
     """{"items": events after number `after`, "next": the number to go on after, or null}. Raises: NotFound."""
-    h = history.c
     with reading(db) as connection:
         load(connection, job_id, tenant_id)
-        rows = connection.execute(
-            select(history)
-            .where(h.job_id == job_id, h.seq > after)
-            .order_by(h.seq)
-            .limit(limit + 1)
-        ).all()
+        rows = queries.history_after(connection, job_id, after, limit + 1)
         secrets = secrets_of(connection, job_id)
     items = [_event(row, secrets) for row in rows[:limit]]
     return {"items": items, "next": rows[limit - 1].seq if len(rows) > limit else None}
@@ -97,7 +92,7 @@ def _newest_first(
     return [_event(row, secrets) for row in connection.execute(query)]
 
 
-def _event(row: AnyRow, secrets: tuple[str, ...]) -> dict[str, Any]:
+def _event(row: HistoryRow, secrets: tuple[str, ...]) -> dict[str, Any]:
     return {
         "seq": row.seq,
         "at": stamp(row.at),

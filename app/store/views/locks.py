@@ -15,9 +15,9 @@ from surefoot.app.store.hidden import secrets_of, secrets_of_each
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.locks import is_shared, other_spelling, shown
 from surefoot.app.store.queries import NO_ID
+from surefoot.app.store.rows.locks import HolderRow, InvolvedJobRow, KeyJobRow, WaiterRow
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import jobs, lock_waiters, locks, tenants
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import short_name, stamp
 
 PAGE_KEYS = 50
@@ -100,31 +100,9 @@ def locks_view(
     with reading(db) as connection:
         found = _page(connection, tenant_id, place, limit + 1)
         page = [row.key for row in found[:limit]]
-        who = (j.id, j.saga, j.state, j.tenant_id, tenants.c.name.label("tenant"))
-        held_by = {
-            row.key: row
-            for row in connection.execute(
-                select(held.key, held.taken_at, *who)
-                .join_from(locks, jobs, held.job_id == j.id)
-                .join(tenants, tenants.c.id == j.tenant_id)
-                .where(held.key.in_(page))
-            )
-        }
-        waiting: dict[str, list[AnyRow]] = {key: [] for key in page}
-        rank = func.row_number().over(partition_by=queue.key, order_by=queue.place).label("rank")
-        ranked = (
-            select(queue.key, queue.job_id, queue.since, queue.until, rank)
-            .where(queue.key.in_(page))
-            .subquery()
-        )
-        rows = (
-            select(ranked.c.key, ranked.c.since, ranked.c.until, *who)
-            .join_from(ranked, jobs, ranked.c.job_id == j.id)
-            .join(tenants, tenants.c.id == j.tenant_id)
-            .where(ranked.c.rank <= QUEUE_SHOWN)
-            .order_by(ranked.c.key, ranked.c.rank)
-        )
-        for row in connection.execute(rows):
+        held_by = {row.key: row for row in _holders(connection, page)}
+        waiting: dict[str, list[WaiterRow]] = {key: [] for key in page}
+        for row in _waiters(connection, page):
             waiting[row.key].append(row)
         counted = select(queue.key, func.count()).where(queue.key.in_(page)).group_by(queue.key)
         counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(counted)}
@@ -159,9 +137,40 @@ def locks_view(
     return {"items": items, "next": _next(found[:limit], place) if len(found) > limit else None}
 
 
+_WHO = (j.id, j.saga, j.state, j.tenant_id, tenants.c.name.label("tenant"))
+
+
+def _holders(connection: Connection, keys: Sequence[str]) -> list[HolderRow]:
+    query = (
+        select(held.key, held.taken_at, *_WHO)
+        .join_from(locks, jobs, held.job_id == j.id)
+        .join(tenants, tenants.c.id == j.tenant_id)
+        .where(held.key.in_(keys))
+    )
+    return list(connection.execute(query))
+
+
+def _waiters(connection: Connection, keys: Sequence[str]) -> list[WaiterRow]:
+    """The first QUEUE_SHOWN of each key, in their order."""
+    rank = func.row_number().over(partition_by=queue.key, order_by=queue.place).label("rank")
+    ranked = (
+        select(queue.key, queue.job_id, queue.since, queue.until, rank)
+        .where(queue.key.in_(keys))
+        .subquery()
+    )
+    query = (
+        select(ranked.c.key, ranked.c.since, ranked.c.until, *_WHO)
+        .join_from(ranked, jobs, ranked.c.job_id == j.id)
+        .join(tenants, tenants.c.id == j.tenant_id)
+        .where(ranked.c.rank <= QUEUE_SHOWN)
+        .order_by(ranked.c.key, ranked.c.rank)
+    )
+    return list(connection.execute(query))
+
+
 def _page(
     connection: Connection, tenant_id: str | None, after: tuple[str, int], limit: int
-) -> list[AnyRow]:
+) -> list[KeyJobRow]:
     """(key, job_id): the keys behind a place, each with the first job that holds it or waits for
     it.
     """
@@ -181,14 +190,14 @@ def _page(
     query = select(ranked.c.key, ranked.c.job_id).where(
         ranked.c.first == 1, ranked.c.job_id >= job_id
     )
-    rows = list(
+    rows: list[KeyJobRow] = list(
         connection.execute(query.order_by(ranked.c.job_id, ranked.c.key).limit(limit + behind))
     )
     seen = min(behind, sum(row.job_id == job_id for row in rows))
     return rows[seen : seen + limit]
 
 
-def _next(page: Sequence[AnyRow], after: tuple[str, int]) -> str:
+def _next(page: Sequence[KeyJobRow], after: tuple[str, int]) -> str:
     """The place behind a page: its last job, and how many keys of that job come before. No key, for
     it can have a secret in it.
     """
@@ -210,7 +219,7 @@ def _place(after: str) -> tuple[str, int]:
     return job_id, int(behind)
 
 
-def _job(row: AnyRow, tenant_id: str | None) -> dict[str, Any] | None:
+def _job(row: InvolvedJobRow, tenant_id: str | None) -> dict[str, Any] | None:
     if tenant_id not in (None, row.tenant_id):
         return None
     return {

@@ -11,9 +11,9 @@ from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.store import acts
 from surefoot.app.store.acts import Act
 from surefoot.app.store.ids import is_id
+from surefoot.app.store.rows.records import QuarantineRow
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.tables import quarantine
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import API, stamp
 
 PAGE_ROWS, PAGE_ROWS_MOST = 50, 200
@@ -47,7 +47,7 @@ def page(
     discarded: bool,
     after_id: str | None,
     limit: int,
-) -> list[AnyRow]:
+) -> list[QuarantineRow]:
     """Messages of this tenant (None: all), newest first, older than `after_id`."""
     guards: list[ColumnElement[bool]] = [
         q.discarded_at.is_not(None) if discarded else q.discarded_at.is_(None)
@@ -105,7 +105,7 @@ def kept(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(few)).scalar_one())
 
 
-def _brief(row: Any) -> dict[str, Any]:
+def _brief(row: QuarantineRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "at": stamp(row.at),

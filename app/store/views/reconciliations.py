@@ -10,8 +10,8 @@ from surefoot.app.errors import NotFound
 from surefoot.app.rules.findings import named
 from surefoot.app.store import reconciliations
 from surefoot.app.store.ids import is_id
+from surefoot.app.store.rows.findings import FindingRow
 from surefoot.app.store.session import reading
-from surefoot.app.store.types import AnyRow
 from surefoot.app.store.views.names import job_links, short_name, stamp
 
 PAGE_ROWS = 50
@@ -47,7 +47,7 @@ def finding_view(db: Engine, finding_id: str, tenant_id: str | None) -> dict[str
     return brief(row)
 
 
-def brief(row: AnyRow) -> dict[str, Any]:
+def brief(row: FindingRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "at": stamp(row.at),

@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 from surefoot.app.config import Settings
 from surefoot.app.errors import BrokerUnavailable
 from surefoot.app.store import dead_letters
+from surefoot.app.store.rows.dead_letters import MirroredLetterRow
 from surefoot.app.store.session import reading
-from surefoot.app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.mirror")
 SHARE = 20  # putting everything there anew takes at most one part in so many of the relay's time
@@ -60,7 +60,7 @@ class Mirror:
             self.shown = None
             return 0
 
-    def _follow(self, rows: Sequence[AnyRow]) -> int:
+    def _follow(self, rows: Sequence[MirroredLetterRow]) -> int:
         wanted = tuple(row.id for row in rows)
         depth = self.lane.depth()
         known = self.shown is not None and depth == len(self.shown)
@@ -74,7 +74,7 @@ class Mirror:
             return len(new)
         return self._replace(rows, wanted)
 
-    def _replace(self, rows: Sequence[AnyRow], wanted: tuple[str, ...]) -> int:
+    def _replace(self, rows: Sequence[MirroredLetterRow], wanted: tuple[str, ...]) -> int:
         began = self.clock()
         if began < self._no_replace_before:
             return 0
@@ -85,7 +85,7 @@ class Mirror:
         return len(wanted)
 
 
-def _body(row: AnyRow) -> dict[str, Any]:
+def _body(row: MirroredLetterRow) -> dict[str, Any]:
     names = {
         "letter": row.id,
         "job": row.job_id,

@@ -8,7 +8,7 @@ from typing import ClassVar
 from surefoot.app.engine.jobs import operations
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.store import queries
-from surefoot.app.store.types import AnyRow
+from surefoot.app.store.rows.operations import LeaseRow
 
 
 @dataclass
@@ -23,7 +23,7 @@ class ExpiredAttempts:
         rows = self.relay.read(self.name, lambda c: queries.expired(c, self.relay.room(self.name)))
         return self.relay.isolated.each(self.name, rows, self._expire)
 
-    def _expire(self, row: AnyRow) -> int:
+    def _expire(self, row: LeaseRow) -> int:
         relay = self.relay
         ended = operations.expire(relay.db, relay.settings, row.id, row.job_id, row.token)
         relay.publish(ended.plan)

@@ -26,8 +26,8 @@ from surefoot.app.errors import BrokerUnavailable
 from surefoot.app.saga.naming import queue_name
 from surefoot.app.store import queries, updates
 from surefoot.app.store.queries import Queue
+from surefoot.app.store.rows.operations import MessageRow
 from surefoot.app.store.session import reading, transaction
-from surefoot.app.store.types import AnyRow
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Lost:
         )
         return len(rows)
 
-    def _gone(self, queue: Queue, depth: int) -> Sequence[AnyRow]:
+    def _gone(self, queue: Queue, depth: int) -> Sequence[MessageRow]:
         lease_s, most = self.settings.lease_seconds, self.settings.sweep_rows
         shrunk_at = self._look(queue, depth)
         with reading(self.db, name="relay.lost_gone") as connection:

@@ -21,8 +21,8 @@ from surefoot.app.errors import RequestError, StoreUnavailable, TooManyOpenJobs
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.store import dead_letters
 from surefoot.app.store.actors import Actor
+from surefoot.app.store.rows.dead_letters import DueLetterRow
 from surefoot.app.store.session import transaction
-from surefoot.app.store.types import AnyRow
 
 T = TypeVar("T")
 log = structlog.get_logger("surefoot.redrive")
@@ -52,14 +52,14 @@ class Redrives:
             return 0
         return self.relay.isolated.each(self.name, rows, self._redrive)
 
-    def _due(self, connection: Connection) -> tuple[float, Sequence[AnyRow]]:
+    def _due(self, connection: Connection) -> tuple[float, Sequence[DueLetterRow]]:
         """How late the earliest is; and if it is not, the letters that are due."""
         late_s = dead_letters.overdue_s(connection, LATE_S)
         if late_s:
             return late_s, ()
         return 0.0, dead_letters.due(connection, self.relay.room(self.name))
 
-    def _redrive(self, row: AnyRow) -> int:
+    def _redrive(self, row: DueLetterRow) -> int:
         try:
             asked = Asked(_in_the_name_of(row), row.redrive_why)
             done = redrive_letter(self.entrance, row.id, asked)
@@ -84,19 +84,19 @@ class Redrives:
         self.relay.publish(done.plan)
         return 1
 
-    def _put_off(self, row: AnyRow, seconds: float) -> None:
+    def _put_off(self, row: DueLetterRow, seconds: float) -> None:
         self._write(lambda tx: dead_letters.put_off(tx, row.id, seconds))
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         return transaction(self.relay.db, work, name=f"relay.{self.name}")
 
 
-def _in_the_name_of(row: AnyRow) -> Actor:
+def _in_the_name_of(row: DueLetterRow) -> Actor:
     """The person who dated the letter: history names them. Their act is on record already."""
     return Actor(row.redrive_by, row.redrive_key, acting=False)
 
 
-def _refuse(tx: Connection, row: AnyRow, refused: str) -> bool:
+def _refuse(tx: Connection, row: DueLetterRow, refused: str) -> bool:
     """The letter stays open, without a date; the history of its job says why."""
     move = Move(tx, row.job_id)
     if not dead_letters.unschedule_one(tx, row.id):

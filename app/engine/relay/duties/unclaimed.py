@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from surefoot.app.engine.jobs import operations
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.store import queries, updates
+from surefoot.app.store.rows.operations import UnclaimedRow
 from surefoot.app.store.session import transaction
-from surefoot.app.store.types import AnyRow
 
 log = structlog.get_logger("surefoot.sweep")
 
@@ -35,7 +35,7 @@ class Unclaimed:
         rows = relay.read(self.name, lambda c: queries.nobody_came(c, relay.room(self.name)))
         waiting: list[str] = []
 
-        def look(row: AnyRow) -> int:
+        def look(row: UnclaimedRow) -> int:
             if relay.read(self.name, lambda c: _gives_up(c, row)):
                 # each by itself, under its job's lock
                 ended = operations.nobody_came(relay.db, relay.settings, row.id, row.job_id)
@@ -59,5 +59,5 @@ class Unclaimed:
             log.warning("nobody_comes", operations=noted)
 
 
-def _gives_up(connection: Connection, row: AnyRow) -> bool:
+def _gives_up(connection: Connection, row: UnclaimedRow) -> bool:
     return queries.graph_of(connection, row.digest).by_name[row.step].limits_of(row.kind).gives_up
