@@ -144,8 +144,20 @@ class World(testkit.World):
     def __init__(
         self, url: str, sagas: Sequence[Saga[Any]], service: Participant, **settings: Any
     ) -> None:
+        self._begin(open_new_store(url), sagas, service, **settings)
+
+    @classmethod
+    def on(cls, db: Engine, sagas: Sequence[Saga[Any]], service: Participant) -> World:
+        """A world on a store that there is already."""
+        world = cls.__new__(cls)
+        world._begin(db, sagas, service)
+        return world
+
+    def _begin(
+        self, db: Engine, sagas: Sequence[Saga[Any]], service: Participant, **settings: Any
+    ) -> None:
         chosen = Settings(env="test", lease_seconds=LEASE_S, heartbeat_seconds=0.5, **settings)
-        super().__init__(open_new_store(url), chosen, sagas)
+        super().__init__(db, chosen, sagas)
         self.saga = sagas[0].name
         self.service = service
         self.runs_on = False
