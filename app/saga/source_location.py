@@ -6,6 +6,7 @@ import inspect
 import os
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
 from types import FrameType, NoneType, SimpleNamespace, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -77,6 +78,7 @@ def _short(path: str) -> str:
     return path[len(here) :] if path.startswith(here) else path
 
 
+@lru_cache(maxsize=4096)  # a worker asks it of a step before each attempt
 def accepts(fn: Function, count: int) -> bool:
     """Whether `fn` can be called with `count` positional arguments and nothing else."""
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType, TracebackType
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
@@ -21,6 +22,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import BindParameter
 
 from surefoot.app.store.session import MODE, READING, SINGLE
+from surefoot.app.store.tables import Id
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
@@ -79,6 +81,7 @@ class Prepared:
         assert isinstance(compiled, SQLCompiler)
         self._compiled, self._many = compiled, many
         self._metadata: Any = result._metadata if result.returns_rows else None
+        self._converters = _remembering(compiled, self._metadata) if result.returns_rows else None
         self._lists = {compiled.bind_names[bind] for bind in compiled.post_compile_params}
         self._forms: dict[tuple[int, ...], Form] = {}
         self.usable = _is_plain(compiled, many and bool(self._lists or self._metadata))
@@ -105,8 +108,8 @@ class Prepared:
         cursor = raw.execute(form.sql, form.values(values))
         if self._metadata is None:
             return Answer([], cursor.rowcount)
-        kept = self._metadata
-        converters, places = kept._effective_processors, kept._key_to_index
+        kept, converters = self._metadata, self._converters
+        places = kept._key_to_index
         found: list[Any] = [Row(kept, converters, places, row) for row in cursor.fetchall()]
         return Answer(found, cursor.rowcount)
 
@@ -134,12 +137,18 @@ class Prepared:
 class Form:
     """A statement's text, and for each of its `?` the name of the value, its place in a list, and its converter."""
 
-    __slots__ = ("_marks", "sql")
+    __slots__ = ("_has_lists", "_marks", "sql")
 
     def __init__(self, sql: str, marks: list[tuple[str, int | None, Any]]) -> None:
         self.sql, self._marks = sql, marks
+        self._has_lists = any(number is not None for _, number, _ in marks)
 
     def values(self, named: Mapping[str, Any]) -> list[Any]:
+        if not self._has_lists:
+            return [
+                named[name] if convert is None else convert(named[name])
+                for name, _, convert in self._marks
+            ]
         found: list[Any] = []
         for name, number, convert in self._marks:
             value = named[name]
@@ -157,6 +166,20 @@ def _converted(
     converters: Mapping[str, Any] = compiled._bind_processors
     whence = [origin.get(name, (name, None)) for name in names]
     return [(name, number, converters.get(name)) for name, number in whence]
+
+
+def _remembering(compiled: SQLCompiler, metadata: Any) -> Any:
+    """The converters of a row's values. The one of ids, which come again and again, remembers them."""
+    converters = metadata._effective_processors
+    if not converters:
+        return converters
+    of_ids = Id._cached_result_processor(compiled.dialect, None)
+    return [_id_as_text if converter is of_ids else converter for converter in converters]
+
+
+@lru_cache(maxsize=4096)
+def _id_as_text(kept: str | None) -> str | None:
+    return kept and f"{kept[:8]}-{kept[8:12]}-{kept[12:16]}-{kept[16:20]}-{kept[20:]}"
 
 
 def _is_plain(compiled: SQLCompiler, rows_of_many: bool) -> bool:
@@ -215,9 +238,11 @@ class Connection:
         return self
 
     def execute(self, statement: Any, parameters: Parameters = None) -> Any:
-        if not self._begun and self._mode != SINGLE:
+        if self._mode == READING:  # nobody else writes meanwhile, so it needs no transaction
+            assert not statement.is_dml, f"what only reads has written: {statement}"
+        elif not self._begun and self._mode != SINGLE:
             self._begun = True
-            self._raw.execute("BEGIN" if self._mode == READING else "BEGIN IMMEDIATE")
+            self._raw.execute("BEGIN IMMEDIATE")
         return self.engine.run(statement, parameters)
 
     def scalars(self, statement: Any, parameters: Parameters = None) -> Any:
@@ -350,7 +375,7 @@ def _has_form(statement: Any, key: Any) -> bool:
 def _rows(parameters: Parameters) -> tuple[Sequence[Mapping[str, Any]], bool]:
     if not parameters:
         return ({},), False
-    if isinstance(parameters, Mapping):
+    if isinstance(parameters, (dict, Mapping)):
         return (parameters,), False
     return parameters, len(parameters) > 1
 

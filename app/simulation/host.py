@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from random import Random
-from typing import Any
+from types import TracebackType
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
@@ -117,18 +117,19 @@ class SimulatedHost(Host):
         else:
             self._after_commit(name)
 
-    def asking(self, db: Engine, name: str) -> Any:
-        return self._asks(db, name, SINGLE)
+    def asking(self, db: Engine, name: str) -> Reads:
+        return Reads(self, name, connected(db, SINGLE))
 
-    def reading(self, db: Engine, name: str) -> Any:
-        return self._asks(db, name, READING)
+    def reading(self, db: Engine, name: str) -> Reads:
+        return Reads(self, name, connected(db, READING))
 
-    @contextmanager
-    def _asks(self, db: Engine, name: str, mode: str) -> Iterator[Connection]:
+    def asks(self, name: str) -> None:
+        """An actor is about to read."""
         self._stage.point(f"{name}/asks")
         self._fail()
-        with connected(db, mode) as connection:
-            yield connection
+
+    def has_asked(self, name: str) -> None:
+        """An actor has read, and has not acted on it yet."""
         self._stage.point(f"{name}/asked")
 
     # --- how --------------------------------------------------------------------------------------
@@ -154,6 +155,29 @@ class SimulatedHost(Host):
             raise OperationalError(
                 "simulated", None, sqlite3.OperationalError("database is locked")
             )
+
+
+class Reads(AbstractContextManager[Connection]):
+    """A connection for reading, between two points of the stage."""
+
+    __slots__ = ("_host", "_inner", "_name")
+
+    def __init__(self, host: SimulatedHost, name: str, inner: connected) -> None:
+        self._host, self._name, self._inner = host, name, inner
+
+    def __enter__(self) -> Connection:
+        self._host.asks(self._name)
+        return self._inner.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._inner.__exit__(kind, error, where)
+        if kind is None:
+            self._host.has_asked(self._name)
 
 
 def _lost(why: str) -> OperationalError:

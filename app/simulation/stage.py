@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from surefoot.app.faults import Crashed
 
@@ -56,8 +57,38 @@ class Actor:
     ended: Callable[[Actor], None] | None = (
         None  # what the world does when it is done, however it ended
     )
-    _go: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _thread: threading.Thread | None = None
+    _thread: _Thread | None = field(default=None, repr=False)
+
+
+class _Thread:
+    """A thread that does the work of one actor after the other: to start one for each takes longer than most of them.
+
+    It waits for `go` before each work, and where an actor stops in one.
+    """
+
+    _idle: ClassVar[list[_Thread]] = []
+
+    def __init__(self) -> None:
+        self.go, self.work = threading.Lock(), _nothing
+        self.go.acquire()
+        threading.Thread(target=self._live, name="actor", daemon=True).start()
+
+    @classmethod
+    def of_one_idle(cls) -> _Thread:
+        return cls._idle.pop() if cls._idle else cls()
+
+    def is_idle(self) -> None:
+        self.work = _nothing
+        self._idle.append(self)
+
+    def _live(self) -> None:
+        while True:
+            self.go.acquire()
+            Context().run(self.work)  # nothing of the actor before is left, as in a new thread
+
+
+def _nothing() -> None:
+    """What an idle thread has to do."""
 
 
 Interfere = Callable[[Actor, str], BaseException | None]
@@ -82,11 +113,8 @@ class Stage:
     def start(self, actor: Actor, work: Work, *, may_wait: bool = False) -> Actor:
         """Let an actor do `work`, until it is done, dies or has used up its budget. `may_wait`: it may be made to wait."""
         if may_wait or (actor.budget is not None and not actor.dies):
-            actor._go.acquire()
-            actor._thread = threading.Thread(
-                target=self._live, args=(actor, work), name=actor.name, daemon=True
-            )
-            actor._thread.start()
+            actor._thread = _Thread.of_one_idle()
+            actor._thread.work = lambda: self._live(actor, work)
             self._hand_over(actor)
         else:
             self._perform(actor, work)
@@ -142,8 +170,9 @@ class Stage:
         if actor.dies:
             self._die(actor)
         self.paused.append(actor)
+        assert actor._thread is not None
         self._back.release()
-        actor._go.acquire()
+        actor._thread.go.acquire()
         if actor.dies and actor.budget == 0:
             self._die(actor)
 
@@ -153,7 +182,6 @@ class Stage:
         raise Crash(actor.at)
 
     def _live(self, actor: Actor, work: Work) -> None:
-        actor._go.acquire()
         self._perform(actor, work)
         self._back.release()
 
@@ -168,8 +196,9 @@ class Stage:
         actor.done = True
 
     def _hand_over(self, actor: Actor) -> None:
+        assert actor._thread is not None
         self.current = actor
-        actor._go.release()
+        actor._thread.go.release()
         self._back.acquire()
         self._settle(actor)
 
@@ -178,6 +207,6 @@ class Stage:
         if not actor.done:
             return
         if actor._thread is not None:
-            actor._thread.join()
+            actor._thread.is_idle()
         if actor.ended is not None:
             actor.ended(actor)

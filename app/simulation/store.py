@@ -85,7 +85,7 @@ class SqliteStore(SimStore):
     def __init__(self, *, direct: bool = True) -> None:
         """`direct`: statements go past SQLAlchemy's connections (`simulation.direct`), which takes half the time."""
         super().__init__()
-        once = {"check_same_thread": False}
+        once = {"check_same_thread": False, "cached_statements": 1000}  # all that it ever runs
         plain = create_engine("sqlite://", poolclass=StaticPool, connect_args=once)
         prepare(plain)
         event.listen(plain, "connect", self._connected)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, literal_column, select
 
 from surefoot.app.rules.events import HistoryEvent, stored
 from surefoot.app.rules.reasons import FailureReason
@@ -16,26 +17,39 @@ d = dead_letters.c
 _JOBS = select(jobs).order_by(jobs.c.id)
 _IDS = select(jobs.c.id).order_by(jobs.c.id)
 _MOVING = select(jobs.c.id).where(jobs.c.state.not_in((*ENDED, JobState.ATTENTION)))
-_LETTERS = select(dead_letters).where(d.state == LetterState.OPEN, d.blocking).order_by(d.id)
+# A value in its text: SQLite makes a plan anew for each value on which a partial index depends
+_OPEN = d.state == literal_column(f"'{LetterState.OPEN}'")
+_LETTERS = select(dead_letters).where(_OPEN, d.blocking).order_by(d.id)
+
+
+_ENDED = select(jobs.c.id).where(jobs.c.state.in_(ENDED)).order_by(jobs.c.id)
+_LOOSE = select(dead_letters).where(_OPEN, ~d.blocking).order_by(d.id)
+_FINDINGS = (
+    select(reconciliations)
+    .where(reconciliations.c.closed_at.is_(None), reconciliations.c.finding != LATE)
+    .order_by(reconciliations.c.id)
+)
 
 
 class View:
-    """What is in the store just now."""
+    """What is in the store just now. `changes`: another number whenever something was written."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, changes: Callable[[], int]) -> None:
+        self._engine, self._changes = engine, changes
+        self._seen_changes = -1
+        self._seen: dict[Any, list[Any]] = {}
 
     def jobs(self) -> list[Any]:
         """Every job's row, oldest first."""
-        return self.all(_JOBS)
+        return self._again(_JOBS)
 
     def job_ids(self) -> list[str]:
         """Every job's id, oldest first."""
-        return [row.id for row in self.all(_IDS)]
+        return [row.id for row in self._again(_IDS)]
 
     def moving(self) -> list[str]:
         """The jobs that have not ended and wait for no person."""
-        return [row.id for row in self.all(_MOVING)]
+        return [row.id for row in self._again(_MOVING)]
 
     def gave_up_waiting(self) -> bool:
         """Whether an operation lay ready past its time: given up for that, or noted by the sweep, which took its clock away."""
@@ -50,28 +64,19 @@ class View:
 
     def letters(self) -> list[Any]:
         """The open dead letters that hold a job, oldest first."""
-        return self.all(_LETTERS)
+        return self._again(_LETTERS)
 
     def ended(self) -> list[str]:
         """The ids of the jobs that have ended, oldest first."""
-        return [
-            row.id
-            for row in self.all(
-                select(jobs.c.id).where(jobs.c.state.in_(ENDED)).order_by(jobs.c.id)
-            )
-        ]
+        return [row.id for row in self._again(_ENDED)]
 
     def loose_letters(self) -> list[Any]:
         """The open dead letters that hold no job, oldest first."""
-        return self.all(
-            select(dead_letters).where(d.state == LetterState.OPEN, ~d.blocking).order_by(d.id)
-        )
+        return self._again(_LOOSE)
 
     def findings(self) -> list[Any]:
         """The open findings about effects, oldest first."""
-        r = reconciliations.c
-        open_ones = select(reconciliations).where(r.closed_at.is_(None), r.finding != LATE)
-        return self.all(open_ones.order_by(r.id))
+        return self._again(_FINDINGS)
 
     def history(self, job_id: str) -> list[Any]:
         """A job's history, oldest first."""
@@ -81,3 +86,12 @@ class View:
         """The rows of any question."""
         with self._engine.connect() as connection:
             return list(connection.execute(query))
+
+    def _again(self, query: Any) -> list[Any]:
+        """The same, of a question that comes again and again: asked when something was written since."""
+        changes = self._changes()
+        if changes != self._seen_changes:
+            self._seen_changes, self._seen = changes, {}
+        if query not in self._seen:
+            self._seen[query] = self.all(query)
+        return self._seen[query]

@@ -91,7 +91,7 @@ class World:
             Sweeper(self._scene.db, self.settings, rings, self.broker, strict=True)
             for _ in range(self.relays)
         ]
-        self.view = View(self.store.engine)
+        self.view = View(self.store.engine, self.store.changes)
         self._watch = Watch(self.store)
         self._held = ExitStack()
 

@@ -13,8 +13,9 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, TypeVar, cast
 
 import uuid_utils
@@ -82,11 +83,25 @@ class Host:
         return connected(db, READING)
 
 
-@contextmanager
-def connected(db: Engine, mode: str) -> Iterator[Connection]:
+class connected(AbstractContextManager[Connection]):  # noqa: N801 - reads as a function
     """A connection in this mode."""
-    with db.connect() as connection:
-        yield connection.execution_options(**{MODE: mode})
+
+    __slots__ = ("_connection", "_db", "_mode")
+
+    def __init__(self, db: Engine, mode: str) -> None:
+        self._db, self._mode = db, mode
+
+    def __enter__(self) -> Connection:
+        self._connection = self._db.connect()
+        return self._connection.execution_options(**{MODE: self._mode})
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._connection.__exit__(kind, error, where)
 
 
 HERE = Host()

@@ -15,7 +15,7 @@ class VirtualClock:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self._texts: dict[str, str] = {}
+        self._texts: dict[float | str, str] = {}
 
     def advance(self, seconds: float) -> None:
         self.set(self.now_s + seconds)
@@ -30,7 +30,10 @@ class VirtualClock:
 
     def text(self, after_s: float = 0.0) -> str:
         """A time as the store keeps it."""
-        return (START + timedelta(seconds=self.now_s + after_s)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        if after_s not in self._texts:
+            then = START + timedelta(seconds=self.now_s + after_s)
+            self._texts[after_s] = then.strftime("%Y-%m-%d %H:%M:%S.%f")
+        return self._texts[after_s]
 
     def _strftime(self, form: str, moment: str, modifier: str | None = "0 seconds") -> str | None:
         if modifier is None:  # as SQLite has it: no time comes of NULL
