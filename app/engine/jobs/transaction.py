@@ -1,12 +1,22 @@
-"""One move of one job, under its lock: what it changes, what it records, and which messages it lets leave.
+"""One change of one job, under its lock: what it writes, and which messages it lets leave.
 
-A move locks the job's row when it begins, so two moves of one job are one after the other, and everything read
-afterwards, in new statements, is the world as it is. Job columns and history are written once, when it closes.
+A move locks the job's row when it begins, so two moves of one job are one after the other, and
+everything read afterwards, in new statements, is the world as it is. Job columns and history are
+written once, when it closes.
+
+    with job_transaction(tx, job_id, by=actor) as move:
+        move.change(owner=None)
+        move.record(HistoryEvent.RELEASED, actor=actor)
+    publish(move.plan)  # after the commit
+
+The database's transaction is around it (`transaction(db, work)`), since that may have to be repeated
+whole, which the body of a `with` cannot be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection
@@ -30,7 +40,7 @@ _LINE = dict.fromkeys(("step", "kind", "item", "attempt", "fence"))
 
 
 class Move:
-    """Opened with the job's lock; `close` writes the job, the history, and returns the plan to publish after the commit.
+    """Opened with the job's lock; `close` writes the job, the history, and returns the plan.
 
     `carried`: operations whose message the delivery behind this move sends next by itself, should they become ready.
     `by`: who asks for it; a job of a tenant other than that of their key is not found.
@@ -66,6 +76,7 @@ class Move:
         self._ready: dict[str, BriefOperationRow] = {}
         self._undo_order: UndoOrder | None = None
         self._woken: list[MessageRow] = []
+        self.plan: Plan = ()  # to publish after the commit, once it is closed
 
     def change(self, **changes: Any) -> None:
         """Columns of the job to write at the close."""
@@ -149,6 +160,7 @@ class Move:
                     for n, event in enumerate(self._events)
                 ],
             )
+        self.plan = plan
         return plan
 
     def end(self, state: str) -> None:
@@ -189,6 +201,17 @@ class Move:
             self.tx, [operation_id(self.job.id, step, "", kind) for step in layout.riding]
         )
         return to_plan(layout, lambda step: self.message(step, kind))
+
+
+@contextmanager
+def job_transaction(tx: Connection, job_id: str, *, by: str | None = None) -> Iterator[Move]:
+    """Change a job in this transaction: closed at the end, not at all when the body raises.
+
+    `by`: as `Move`. Raises: NotFound.
+    """
+    move = Move(tx, job_id, by=by)
+    yield move
+    move.close()
 
 
 def forward_layout(graph: Graph, steps: Sequence[str]) -> Layout:

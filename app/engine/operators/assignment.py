@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import Connection, Engine
 
 from surefoot.app.clock import now
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import Move, job_transaction
 from surefoot.app.errors import Conflict
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import JobState
@@ -20,45 +23,46 @@ def take(db: Engine, job_id: str, actor: str) -> None:
     """`actor` sees to it. Raises: NotFound; Conflict when the job asks nobody, or somebody else has it."""
 
     def work(tx: Connection) -> None:
-        move = _asked(tx, job_id, actor)
-        if move.job.owner not in (None, actor):
-            raise Conflict(
-                f"{move.job.owner} has it already; assign it, if that is agreed", state=move.state
-            )
-        _own(move, actor, actor, "take")
+        with _asked(tx, job_id, actor) as move:
+            if move.job.owner not in (None, actor):
+                said = f"{move.job.owner} has it already; assign it, if that is agreed"
+                raise Conflict(said, state=move.state)
+            _own(move, actor, actor, "take")
 
     transaction(db, work, name="assignment.take")
 
 
 def assign(db: Engine, job_id: str, owner: str, actor: str) -> None:
     """`owner` sees to it, says `actor`. Raises: NotFound; Conflict when the job asks nobody."""
-    transaction(
-        db,
-        lambda tx: _own(_asked(tx, job_id, actor), owner, actor, "assign"),
-        name="assignment.assign",
-    )
+
+    def work(tx: Connection) -> None:
+        with _asked(tx, job_id, actor) as move:
+            _own(move, owner, actor, "assign")
+
+    transaction(db, work, name="assignment.assign")
 
 
 def release(db: Engine, job_id: str, actor: str) -> None:
     """Nobody has it any more. Raises: NotFound; Conflict when the job asks nobody, or nobody had it."""
 
     def work(tx: Connection) -> None:
-        move = _asked(tx, job_id, actor)
-        if move.job.owner is None:
-            raise Conflict("nobody has it", state=move.state)
-        move.change(owner=None, owned_at=None)
-        move.record(HistoryEvent.RELEASED, actor=actor, owner=move.job.owner)
-        acts.note(tx, actor, _act(move, "release", move.job.owner))
-        move.close()
+        with _asked(tx, job_id, actor) as move:
+            if move.job.owner is None:
+                raise Conflict("nobody has it", state=move.state)
+            move.change(owner=None, owned_at=None)
+            move.record(HistoryEvent.RELEASED, actor=actor, owner=move.job.owner)
+            acts.note(tx, actor, _act(move, "release", move.job.owner))
 
     transaction(db, work, name="assignment.release")
 
 
-def _asked(tx: Connection, job_id: str, actor: str) -> Move:
-    move = Move(tx, job_id, by=actor)
-    if move.state != JobState.ATTENTION:
-        raise Conflict(f"the job is {move.state}: nobody is asked about it", state=move.state)
-    return move
+@contextmanager
+def _asked(tx: Connection, job_id: str, actor: str) -> Iterator[Move]:
+    """A job that asks a person. Raises: NotFound, Conflict."""
+    with job_transaction(tx, job_id, by=actor) as move:
+        if move.state != JobState.ATTENTION:
+            raise Conflict(f"the job is {move.state}: nobody is asked about it", state=move.state)
+        yield move
 
 
 def _act(move: Move, word: str, owner: str) -> Act:
@@ -71,4 +75,3 @@ def _own(move: Move, owner: str, actor: str, word: str) -> None:
     move.change(owner=owner[:OWNER_CHARACTERS], owned_at=now())
     move.record(HistoryEvent.ASSIGNED, actor=actor, owner=owner[:OWNER_CHARACTERS])
     acts.note(move.tx, actor, _act(move, word, owner[:OWNER_CHARACTERS]))
-    move.close()

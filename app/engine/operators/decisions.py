@@ -12,10 +12,9 @@ from surefoot.app.clock import after, now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.compensation import past_return, turn
 from surefoot.app.engine.jobs.dead_letters import no_longer_late, nobody_is_asked
-from surefoot.app.engine.jobs.operations import Ended
 from surefoot.app.engine.jobs.release import after_end, finish
 from surefoot.app.engine.jobs.retries import SERVED
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import Move, job_transaction
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.rules.decisions import LetterAction, Resolution
 from surefoot.app.rules.events import HistoryEvent
@@ -222,13 +221,13 @@ def _decide(
     if letter is None:
         raise NotFound("there is no such dead letter")
 
-    def work(tx: Connection) -> Ended:
-        move = Move(tx, letter.job_id, by=actor)
-        _carry_out(move, letter, action, actor, why, change)
-        return Ended(True, plan=move.close())
+    def work(tx: Connection) -> Plan:
+        with job_transaction(tx, letter.job_id, by=actor) as move:
+            _carry_out(move, letter, action, actor, why, change)
+        return move.plan
 
-    ended = transaction(db, work, name=f"decisions.{action}")
-    return Decision(True, action.rule.resolution.replace("_", " "), ended.plan)
+    plan = transaction(db, work, name=f"decisions.{action}")
+    return Decision(True, action.rule.resolution.replace("_", " "), plan)
 
 
 def _carry_out(

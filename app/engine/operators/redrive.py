@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submitted, fingerprint_of_rerun, replayed
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import Move, job_transaction
 from surefoot.app.engine.operators import decisions as decide
 from surefoot.app.engine.operators.decisions import Decision
 from surefoot.app.engine.operators.resubmit import Asked, rerun
@@ -98,7 +98,8 @@ def _send_back(entrance: Entrance, job: JobRow, asked: Asked) -> Decision | Subm
             return answered
         for letter in given_up:
             decide.retry_in(move, letter, asked.actor, asked.why)
-        said = f"{len(given_up)} operation{'s' if len(given_up) != 1 else ''} sent back with fresh attempts."
+        many = "s" if len(given_up) != 1 else ""
+        said = f"{len(given_up)} operation{many} sent back with fresh attempts."
         return Decision(True, said, move.close())
 
     return transaction(entrance.db, work, name="redrive.send_back")
@@ -150,21 +151,16 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
         )
 
     def work(tx: Connection) -> None:
-        move = Move(tx, letter.job_id, by=actor)
-        if not dead_letters.close(
-            tx, letter_id, resolution=Resolution.DISCARDED, actor=actor, why=why
-        ):
-            raise Conflict("the letter is closed already")
-        move.record(
-            HistoryEvent.DISCARDED, queries.operation(tx, letter.operation_id), actor=actor, why=why
-        )
-        said = {"step": letter.step, "kind": letter.kind}
-        acts.note(
-            tx,
-            actor,
-            Act("discard", "letter", letter_id, move.job.tenant_id, move.job.id, why, said),
-        )
-        move.close()
+        with job_transaction(tx, letter.job_id, by=actor) as move:
+            if not dead_letters.close(
+                tx, letter_id, resolution=Resolution.DISCARDED, actor=actor, why=why
+            ):
+                raise Conflict("the letter is closed already")
+            row = queries.operation(tx, letter.operation_id)
+            move.record(HistoryEvent.DISCARDED, row, actor=actor, why=why)
+            about = ("letter", letter_id, move.job.tenant_id, move.job.id)
+            said = {"step": letter.step, "kind": letter.kind}
+            acts.note(tx, actor, Act("discard", *about, why, said))
 
     transaction(db, work, name="redrive.discard_letter")
     return str(letter.job_id)

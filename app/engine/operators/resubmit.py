@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submission, Submitted
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import Move, job_transaction
 from surefoot.app.errors import Conflict
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import ENDED, JobState
@@ -50,20 +50,19 @@ def rerun(
     why = asked.why or WITHOUT_A_REASON
 
     def settle(tx: Connection, new_job_id: str) -> None:
-        old = Move(tx, job.id, by=asked.actor)
-        if (letter_id is not None and not _is_open(tx, letter_id)) or old.state not in ENDED:
-            raise Conflict("somebody else has decided this already")
-        _may_run_again(tx, old, new_job_id, asked)
-        closed = dead_letters.close_of_job(
-            tx, job.id, retried_as=new_job_id, actor=asked.actor, why=why
-        )
-        old.record(
-            HistoryEvent.RESUBMITTED, actor=asked.actor, why=why, job=new_job_id, letters=closed
-        )
+        with job_transaction(tx, job.id, by=asked.actor) as old:
+            if (letter_id is not None and not _is_open(tx, letter_id)) or old.state not in ENDED:
+                raise Conflict("somebody else has decided this already")
+            _may_run_again(tx, old, new_job_id, asked)
+            closed = dead_letters.close_of_job(
+                tx, job.id, retried_as=new_job_id, actor=asked.actor, why=why
+            )
+            old.record(
+                HistoryEvent.RESUBMITTED, actor=asked.actor, why=why, job=new_job_id, letters=closed
+            )
         about = ("letter", letter_id) if letter_id is not None else ("job", str(job.id))
         said = {"new_job": new_job_id, "letters_closed": closed, "again": asked.again or None}
         acts.note(tx, asked.actor, Act("redrive", *about, job.tenant_id, job.id, why, said))
-        old.close()
 
     again = Submission(
         tenant_id=job.tenant_id,

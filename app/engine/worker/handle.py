@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from surefoot.app.clock import now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.operations import Attempt
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import job_transaction
 from surefoot.app.errors import LeaseLost, StopRequested, StoreUnavailable
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
@@ -97,12 +97,11 @@ class StorePort:
         """A line of history about this attempt. Raises: LeaseLost when it is not this attempt's to say any more."""
 
         def work(tx: Connection) -> None:
-            move = Move(tx, self._attempt.job_id)
-            row = queries.operation(tx, self._attempt.operation_id)
-            if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
-                raise LeaseLost
-            move.record(event, row)
-            move.close()
+            with job_transaction(tx, self._attempt.job_id) as move:
+                row = queries.operation(tx, self._attempt.operation_id)
+                if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
+                    raise LeaseLost
+                move.record(event, row)
 
         transaction(self._db, work, name="handle.record")
 

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection
 
 from surefoot.app.engine.jobs.intake import Entrance
-from surefoot.app.engine.jobs.transaction import Move
+from surefoot.app.engine.jobs.transaction import job_transaction
 from surefoot.app.engine.operators.redrive import NotLanded, redrive_letter
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.engine.relay.context import RelayContext
@@ -98,9 +98,8 @@ def _in_the_name_of(row: DueLetterRow) -> Actor:
 
 def _refuse(tx: Connection, row: DueLetterRow, refused: str) -> bool:
     """The letter stays open, without a date; the history of its job says why."""
-    move = Move(tx, row.job_id)
-    if not dead_letters.unschedule_one(tx, row.id):
-        return False
-    move.record(HistoryEvent.REDRIVE_REFUSED, actor=_in_the_name_of(row), why=refused)
-    move.close()
-    return True
+    with job_transaction(tx, row.job_id) as move:
+        still_open = dead_letters.unschedule_one(tx, row.id)
+        if still_open:
+            move.record(HistoryEvent.REDRIVE_REFUSED, actor=_in_the_name_of(row), why=refused)
+    return still_open
