@@ -19,6 +19,7 @@ from celery.worker.consumer import Consumer
 from surefoot.app.config import settings
 from surefoot.app.delivery.queues import of_lane
 from surefoot.app.engine.worker import quarantine
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.workers import boot
 from surefoot.workers.remote import QuestionsOnly
@@ -130,10 +131,8 @@ class StepConsumer(Consumer):
             body = presentable(getattr(error, "doc", ""))
             quarantine.keep(
                 boot.db(),
-                reason=presentable(f"envelope cannot be read: {error!r}", 1000),
-                queue="",
-                body=body,
-                headers={},
+                presentable(f"envelope cannot be read: {error!r}", 1000),
+                Unrunnable(queue="", body=body, headers={}),
             )
         except Exception as failed:
             log.warning("quarantine.not_written", error=repr(failed))
@@ -161,11 +160,10 @@ class StepConsumer(Consumer):
             body, size = presentable(message.body), size_of(message)
             quarantine.keep(
                 boot.db(),
-                reason=reason,
-                queue=queue_of(message),
-                body=body,
-                headers=headers_of(message),
-                size=size,
+                reason,
+                Unrunnable(
+                    queue=queue_of(message), body=body, headers=headers_of(message), size=size
+                ),
             )
         except Exception as error:
             log.warning(

@@ -21,7 +21,7 @@ from celery.worker.components import Pool
 from surefoot.app.config import settings
 from surefoot.app.delivery.queues import of_lane
 from surefoot.app.engine.worker import leases
-from surefoot.app.engine.worker.leases import AtWork
+from surefoot.app.engine.worker.leases import AtWork, WorkerProcess
 from surefoot.app.store import catalogue
 from surefoot.workers import boot, liveness
 from surefoot.workers.children import end_what_it_started, kill_child
@@ -150,11 +150,13 @@ class Keeper(bootsteps.StartStopStep):
         leases.register_worker(
             boot.db(),
             boot.BOOT,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            lanes=list(served),
-            digests=self.digests,
-            concurrency=self.worker.pool.num_processes if self.worker.pool else 0,
+            WorkerProcess(
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                lanes=list(served),
+                digests=self.digests,
+                concurrency=self.worker.pool.num_processes if self.worker.pool else 0,
+            ),
         )
         self.registered = self.signed_on = True
 

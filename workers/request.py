@@ -12,6 +12,7 @@ from celery.worker.request import Request
 
 from surefoot.app.config import settings
 from surefoot.app.engine.worker import leases
+from surefoot.app.store.claims import Holder
 from surefoot.app.store.ids import is_id
 from surefoot.workers import boot
 from surefoot.workers.children import end_what_it_started, kill_child
@@ -92,10 +93,8 @@ class StepRequest(Request):
                 boot.db(),
                 settings(),
                 boot.publisher(),
-                boot=boot.BOOT,
-                pid=self.worker_pid or 0,
-                delivery=self.id,
-                why=why,
+                Holder(boot=boot.BOOT, pid=self.worker_pid or 0, message=self.id),
+                why,
             )
         except Exception as failed:  # the lease runs out by itself
             log.warning("claim.not_ended", operation=self.id, error=repr(failed))

@@ -23,6 +23,7 @@ from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker import quarantine
 from surefoot.app.engine.worker.delivery import Performed, Verdict
 from surefoot.app.engine.worker.loop import Loop
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.metrics.counters import CLAIMS_DROPPED
 from surefoot.app.rules.states import OpState
@@ -155,7 +156,9 @@ class StepTask(Task):
         log.warning("message.quarantined", reason=reason, queue=queue)
         try:
             quarantine.keep(
-                boot.db(), reason=reason, queue=queue, body=body, headers=headers, size=len(body)
+                boot.db(),
+                reason,
+                Unrunnable(queue=queue, body=body, headers=headers, size=len(body)),
             )
         except StoreUnavailable as error:
             log.warning("quarantine.not_written", reason=reason, error=str(error))

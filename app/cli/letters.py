@@ -26,6 +26,7 @@ from surefoot.app.config import settings
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submitted
 from surefoot.app.engine.operators import redrive
+from surefoot.app.engine.operators.redrive import RedrivePlan
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import NotFound, RequestError
 from surefoot.app.rules.decisions import LetterAction
@@ -218,11 +219,8 @@ def redrive_(
         found = redrive.redrive_many(
             db,
             settings(),
-            meant,
-            rate=rate,
-            ramp_s=ramp,
-            actor=shell_actor(),
-            why=reason,
+            RedrivePlan(meant, rate, ramp),
+            Asked(shell_actor(), reason),
             dry_run=dry_run,
         )
     if as_json:

@@ -29,6 +29,8 @@ from surefoot.app.engine.jobs.dispatch import Publishes
 from surefoot.app.engine.operators import sla
 from surefoot.app.engine.reconcile import findings, restored
 from surefoot.app.engine.reconcile import run as effects
+from surefoot.app.engine.reconcile.findings import UndoAsked
+from surefoot.app.engine.reconcile.run import Scope
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.findings import FindingAction
 from surefoot.app.saga.registry import Registry
@@ -78,7 +80,8 @@ def reconcile(
             _note_run(db, "the next jobs" if patrol else "the whole window")
         acted = [] if patrol else _late(db, chosen, who, dry_run)
         look = effects.patrol if patrol else effects.whole_window
-        done = look(db, chosen, Registry.load(chosen.saga_modules), who, dry_run=dry_run)
+        scope = effects.Scope(dry_run=dry_run)
+        done = look(db, chosen, Registry.load(chosen.saga_modules), who, scope)
     found = acted + done.found
     if as_json:
         print_json(
@@ -112,7 +115,7 @@ def _after_restore(dry_run: bool, as_json: bool) -> None:
         if not dry_run:
             _note_run(db, "after a restore")
         done = effects.whole_window(
-            db, chosen, registry, str(shell_actor()), thorough=True, dry_run=dry_run
+            db, chosen, registry, str(shell_actor()), Scope(thorough=True, dry_run=dry_run)
         )
         found = done.found if dry_run else restored.open_findings(db)
         advised = restored.advise(db, registry, found)
@@ -302,7 +305,7 @@ def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool, as_
             for one in meant
             if (
                 told := findings.undo(
-                    db, registry, one, shell_actor(), why, past_return=past_return
+                    db, registry, one, UndoAsked(shell_actor(), why, past_return=past_return)
                 )
             )
         }

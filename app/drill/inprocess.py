@@ -42,6 +42,7 @@ from surefoot.app.saga.registry import Registry
 from surefoot.app.simulation.store import store_of_this_process
 from surefoot.app.store import queries
 from surefoot.app.store.catalogue import register
+from surefoot.app.store.claims import Holder
 from surefoot.app.store.session import reading
 from surefoot.app.testkit.broker import FakeContinuation
 from surefoot.app.testkit.clock import START
@@ -215,10 +216,8 @@ class InProcess:
                 self.db,
                 self.settings,
                 self._broker,
-                boot=boot,
-                pid=pid,
-                delivery=delivery.message.operation_id,
-                why="its process was lost",
+                Holder(boot=boot, pid=pid, message=delivery.message.operation_id),
+                "its process was lost",
             )
             self._broker.send_back(delivery)
             self.say("  its worker puts the message back")
@@ -367,7 +366,7 @@ class InProcess:
     def _send_early(self, job_id: str) -> None:
         row = self._scene.row
         self._broker.waiting.append(
-            FakeDelivery(message_of(self.saga.name, job_id, self.graph, row.step, row.kind))
+            FakeDelivery(message_of(job_id, self.graph, row.step, row.kind))
         )
         self.say(f"* a message of {row.operation} comes first")
 

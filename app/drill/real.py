@@ -293,7 +293,7 @@ class RealProcesses:
         return found
 
     def _send(self, row: Row) -> None:
-        message = message_of(self.saga.name, self._job_id, self.saga.graph, row.step, row.kind)
+        message = message_of(self._job_id, self.saga.graph, row.step, row.kind)
         self._publisher.publish((Chain((message,)),))
 
     def _come_again(self, row: Row) -> None:

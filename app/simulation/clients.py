@@ -14,6 +14,7 @@ from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.operators.redrive import discard_letter, redrive_job, redrive_letter
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.engine.reconcile import findings, run
+from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.faults import Point
 from surefoot.app.simulation.environment import Scene
 from surefoot.app.simulation.stage import Actor, Role
@@ -124,8 +125,10 @@ class People:
         who = ("person", "looked")
         verbs: dict[str, Callable[[], Any]] = {
             "adopt": lambda: findings.adopt(scene.db, finding_id, *who),
-            "undo": lambda: findings.undo(scene.db, scene.registry, finding_id, *who),
-            "decide": lambda: findings.decide_undo(scene.db, scene.registry, finding_id, *who).id,
+            "undo": lambda: findings.undo(scene.db, scene.registry, finding_id, UndoAsked(*who)),
+            "decide": lambda: (
+                findings.decide_undo(scene.db, scene.registry, finding_id, UndoAsked(*who)).id
+            ),
             "close": lambda: findings.close(scene.db, finding_id, *who),
         }
         return scene.act(Actor(word, Role.PERSON, points, dies), verbs[word])

@@ -13,6 +13,7 @@ from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.registry import Registry
 from surefoot.app.simulation.environment import Scene
 from surefoot.app.simulation.stage import Actor, Role
+from surefoot.app.store.claims import Holder
 from surefoot.app.testkit.broker import FakeBroker, FakeContinuation
 from surefoot.app.testkit.delivery import Child, FakeDelivery
 
@@ -178,10 +179,8 @@ class Fleet:
                 scene.db,
                 scene.settings,
                 scene.broker,
-                boot=worker.boot,
-                pid=pid,
-                delivery=message,
-                why=why,
+                Holder(boot=worker.boot, pid=pid, message=message),
+                why,
             ),
         )
         scene.broker.waiting.append(taken)

@@ -6,6 +6,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Holder:
+    """A worker (`boot`) and its child process, and the `message` they came by.
+
+    `message` None: that of the operation itself. An operation that runs on without a message of its
+    own is held by the message of the one before.
+    """
+
+    boot: str
+    pid: int
+    message: str | None = None
+
+
+@dataclass(frozen=True)
 class Taking:
     """`boot`, `pid`: the worker and its child; `delivery`: the message it came with, that of an operation before it where it runs on.
 

@@ -26,7 +26,8 @@ from surefoot.app.doctor import broker as broker_part
 from surefoot.app.doctor.broker import _version as broker_version
 from surefoot.app.engine.worker import leases as keep
 from surefoot.app.engine.worker import quarantine
-from surefoot.app.engine.worker.leases import register_worker
+from surefoot.app.engine.worker.leases import WorkerProcess, register_worker
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import Rejected
@@ -61,11 +62,7 @@ def healthy(
     register_worker(
         shop.db,
         f"boot {lanes}",
-        host="here",
-        pid=len(lanes),
-        lanes=lanes,
-        digests=known,
-        concurrency=2,
+        WorkerProcess(host="here", pid=len(lanes), lanes=lanes, digests=known, concurrency=2),
     )
     leases.acquire(shop.db, "relay", "here:1:x", 60.0)
 
@@ -327,7 +324,9 @@ def test_given_long_lane_of_another_worker_when_looked_then_a_worker_that_does_n
     digests = [saga.digest for saga in shop.registry.all()]
     healthy(shop, digests=[*digests, film.digest] if knows else digests)
     register_worker(
-        shop.db, "long", host="here", pid=77, lanes=["slow"], digests=[film.digest], concurrency=2
+        shop.db,
+        "long",
+        WorkerProcess(host="here", pid=77, lanes=["slow"], digests=[film.digest], concurrency=2),
     )
     found = look(shop, tmp_path)
     assert wrong(found) == ({} if knows else {"time-outs": Level.WARN})
@@ -344,7 +343,7 @@ def test_given_what_needs_a_person_when_looked_then_told_where(shop: Shop, tmp_p
     shop.service.script["charge_card", "action"] = [Rejected("no")]
     shop.service.script["reserve_stock", "undo"] = [OSError("never")] * 10
     assert shop.land(shop.order()) == "attention"
-    quarantine.keep(shop.db, reason="rubbish", queue="orders", body="x", headers={})
+    quarantine.keep(shop.db, "rubbish", Unrunnable(queue="orders", body="x", headers={}))
     healthy(shop)
     found = look(shop, tmp_path)
     assert wrong(found) == {"dead letters": Level.WARN, "quarantine": Level.WARN}

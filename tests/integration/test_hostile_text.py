@@ -16,6 +16,8 @@ from surefoot.app.access import keys, sessions, tenants
 from surefoot.app.access.principal import Role
 from surefoot.app.engine.operators import assignment, decisions
 from surefoot.app.engine.worker import leases, quarantine
+from surefoot.app.engine.worker.leases import WorkerProcess
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.web.pages.forms import PREFIX
 from surefoot.web.security import POLICY
 from tests.contract.views.shop import GOOD
@@ -93,7 +95,9 @@ class Scribbled(House):
             return LONG
 
         leases.register_worker(
-            shop.db, LONG[:60], host=BAD, pid=1, lanes=["nowhere"], digests=[], concurrency=1
+            shop.db,
+            LONG[:60],
+            WorkerProcess(host=BAD, pid=1, lanes=["nowhere"], digests=[], concurrency=1),
         )
         shop.drain()
         script["create_order", "action"] = [says]
@@ -116,7 +120,7 @@ class Scribbled(House):
         waits = shop.order(**more)
         shop.deliver(shop.next("shop.create_order"))
         quarantine.keep(
-            shop.db, reason=LONG, queue=BAD, body=LONG.encode(), headers={BAD: LONG}, size=9
+            shop.db, LONG, Unrunnable(queue=BAD, body=LONG.encode(), headers={BAD: LONG}, size=9)
         )
         self.jobs |= {"asked": asked, "waiting": waits, "failed": decided}
         self.others = [cancelled, *self.jobs.values()]

@@ -15,6 +15,7 @@ from surefoot.app.access import keys
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
 from surefoot.app.engine.worker import quarantine
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.store.acts import Asked
 from surefoot.app.store.views.acts import acts_view
 from tests.contract.views.shop import Caller, Shop
@@ -71,7 +72,9 @@ class Scene:
         return job
 
     def message(self) -> str:
-        return quarantine.keep(self.shop.db, reason="no task", queue="a", body=b"x", headers={})
+        return quarantine.keep(
+            self.shop.db, "no task", Unrunnable(queue="a", body=b"x", headers={})
+        )
 
     def finding(self) -> str:
         return self.shop.orphan(self.app)[0]

@@ -11,6 +11,7 @@ from flask import Flask
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
 from surefoot.app.engine.worker import quarantine
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.gauges import Gauges
 from tests.contract.views.shop import Caller, Shop
 
@@ -79,7 +80,7 @@ def test_given_job_that_asks_when_taken_then_it_has_an_owner_and_a_since_until_i
 def test_given_a_users_key_when_attention_or_quarantine_is_asked_then_403(
     shop: Shop, user: Caller, asked: str
 ) -> None:
-    message = quarantine.keep(shop.db, reason="r", queue="q", body="b", headers={})
+    message = quarantine.keep(shop.db, "r", Unrunnable(queue="q", body="b", headers={}))
     for word in ("take", "release", "assign"):
         assert (
             user.post(
@@ -96,7 +97,7 @@ def test_given_a_users_key_when_attention_or_quarantine_is_asked_then_403(
 def test_given_asking_jobs_and_quarantined_messages_then_the_metrics_count_them(
     shop: Shop, operator: Caller, asked: str
 ) -> None:
-    quarantine.keep(shop.db, reason="r", queue="q", body="b", headers={})
+    quarantine.keep(shop.db, "r", Unrunnable(queue="q", body="b", headers={}))
     text = Gauges(shop.db, shop.settings).text().decode()
     assert 'surefoot_jobs_open{saga="shop",state="attention"} 1.0' in text
     assert 'surefoot_jobs_attention_unowned{saga="shop"} 1.0' in text
@@ -114,7 +115,7 @@ def test_given_quarantined_messages_when_looked_at_then_listed_shown_and_laid_as
 ) -> None:
     ids = [
         quarantine.keep(
-            shop.db, reason=f"r{n}", queue="lane", body=b"\x00{", headers={"task": "x"}, size=2
+            shop.db, f"r{n}", Unrunnable(queue="lane", body=b"\x00{", headers={"task": "x"}, size=2)
         )
         for n in range(3)
     ]
@@ -147,7 +148,9 @@ def test_given_the_command_line_then_the_same(shop: Shop, cli: Any, asked: str) 
     assert cli("attention", "take", asked, "--for", "anna")[1].strip() == "anna has it."
     assert cli("attention", "take", asked)[0] == 2
     assert cli("attention", "release", asked)[0] == 0
-    message = quarantine.keep(shop.db, reason="forged", queue="q", body="b", headers={"id": "7"})
+    message = quarantine.keep(
+        shop.db, "forged", Unrunnable(queue="q", body="b", headers={"id": "7"})
+    )
     assert "forged" in cli("quarantine", "list")[1]
     assert "forged" in cli("quarantine", "show", message)[1]
     assert cli("quarantine", "discard", message, "--reason", "seen")[0] == 0

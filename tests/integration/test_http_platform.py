@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from surefoot.app.access import keys
 from surefoot.app.engine.worker import quarantine
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import open_engine
 from tests.contract.store.test_migrations import upgrade_to
@@ -26,7 +27,7 @@ BELOW = ("user", "operator", "admin")
 def named(shop: Shop, job_id: str) -> str:
     """A message in quarantine that names this job."""
     body = json.dumps([[job_id], {}, None])
-    return quarantine.keep(shop.db, reason="r", queue="q", body=body, headers={})
+    return quarantine.keep(shop.db, "r", Unrunnable(queue="q", body=body, headers={}))
 
 
 @pytest.mark.parametrize(("method", "path"), GLOBAL)
@@ -49,7 +50,7 @@ def test_given_messages_that_name_jobs_when_operators_look_then_each_sees_its_ow
     stranger = Caller(app, shop.key("operator", "other"))
     theirs = named(shop, stranger.submit().get_json()["id"])
     mine, nobodys = named(shop, shop.order()), named(shop, new_id())
-    rubbish = quarantine.keep(shop.db, reason="r", queue="q", body=b'[["x', headers={})
+    rubbish = quarantine.keep(shop.db, "r", Unrunnable(queue="q", body=b'[["x', headers={}))
 
     def seen(caller: Caller, state: str = "kept") -> list[str]:
         return [row["id"] for row in caller.get(f"{QUARANTINE}?state={state}").get_json()["items"]]

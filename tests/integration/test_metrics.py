@@ -18,7 +18,8 @@ from surefoot.app.cli.group import Commands, outcome
 from surefoot.app.clock import after
 from surefoot.app.engine.invariants import INVARIANTS, Scope, violations
 from surefoot.app.engine.worker import quarantine
-from surefoot.app.engine.worker.leases import register_worker
+from surefoot.app.engine.worker.leases import WorkerProcess, register_worker
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.metrics import counters
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.store.tables import lock_waiters, locks
@@ -91,9 +92,11 @@ def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(
     asked = shop.order()
     assert shop.land(asked) == "attention"
     waiting = shop.order()
-    quarantine.keep(shop.db, reason="rubbish", queue="orders", body="x", headers={})
+    quarantine.keep(shop.db, "rubbish", Unrunnable(queue="orders", body="x", headers={}))
     register_worker(
-        shop.db, "b", host="here", pid=1, lanes=["orders", "mail"], digests=[], concurrency=3
+        shop.db,
+        "b",
+        WorkerProcess(host="here", pid=1, lanes=["orders", "mail"], digests=[], concurrency=3),
     )
     found = scrape(caller)
     assert found["jobs_ended_total", "completed", "shop"] == 2

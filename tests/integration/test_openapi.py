@@ -19,6 +19,8 @@ from schemathesis.engine import events, from_schema
 
 from surefoot.app.engine.operators import sla
 from surefoot.app.engine.worker import leases, quarantine
+from surefoot.app.engine.worker.leases import WorkerProcess
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.errors import DefinitionError
 from surefoot.app.saga.outcomes import NotYet, Rejected
 from surefoot.app.saga.registry import Registry
@@ -339,7 +341,7 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
         check(f"attention_{word}", caller.post(f"{JOBS}/{stuck}/attention/{word}", body))
     check.everything_of(stuck)
     message = quarantine.keep(
-        shop.db, reason="no task", queue="a", body=b"x", headers={"a": 1}, size=1
+        shop.db, "no task", Unrunnable(queue="a", body=b"x", headers={"a": 1}, size=1)
     )
     check("quarantine_index", caller.get("/api/v1/quarantine?limit=1"))
     check("quarantine_show", caller.get(f"/api/v1/quarantine/{message}"))
@@ -350,7 +352,9 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
         "quarantine_discard", caller.post(f"/api/v1/quarantine/{message}/discard", {"reason": "w"})
     )
     leases.register_worker(
-        shop.db, "boot", host="here", pid=7, lanes=["orders"], digests=["d"], concurrency=2
+        shop.db,
+        "boot",
+        WorkerProcess(host="here", pid=7, lanes=["orders"], digests=["d"], concurrency=2),
     )
     check("workers_index", caller.get("/api/v1/workers"))
     check("workers_index", Caller(app, shop.key()).get("/api/v1/workers"))
@@ -415,7 +419,7 @@ class Fuzzed:
         shop.service.script["charge_card", "action"] += [RuntimeError("bank: 503")] * 5
         assert shop.land(shop.order()) == "failed"
         self.quarantined = [
-            quarantine.keep(shop.db, reason="no task", queue="a", body=b"x", headers={})
+            quarantine.keep(shop.db, "no task", Unrunnable(queue="a", body=b"x", headers={}))
             for _ in range(3)
         ]
         self.letters = [row["id"] for row in letters_view(shop.db, Meant())[0]]

@@ -10,6 +10,7 @@ from flask import Flask
 from surefoot.app.config import Settings
 from surefoot.app.delivery import trial
 from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.leases import WorkerProcess
 from surefoot.app.errors import SettingsError, StoreUnavailable
 from surefoot.app.store.leases import acquire
 from surefoot.app.store.views.health import RELAY
@@ -136,7 +137,9 @@ def test_given_live_workers_that_consume_nothing_when_health_is_asked_then_degra
     nobody = Caller(shop.web(broker_url="redis://127.0.0.1:1/0"), None)
     acquire(shop.db, RELAY, "here:1:x", 60.0)
     leases.register_worker(
-        shop.db, "b", host="here", pid=1, lanes=["mail", "orders"], digests=["d"], concurrency=2
+        shop.db,
+        "b",
+        WorkerProcess(host="here", pid=1, lanes=["mail", "orders"], digests=["d"], concurrency=2),
     )
     every = ("mail", "mail.undo", "orders", "orders.undo")
 
@@ -151,6 +154,8 @@ def test_given_live_workers_that_consume_nothing_when_health_is_asked_then_degra
     assert told((), 2) == ("degraded", 4)
     assert told(every, 0) == ("degraded", 4)
     leases.register_worker(
-        shop.db, "c", host="here", pid=2, lanes=["mail", "orders"], digests=["d"], concurrency=2
+        shop.db,
+        "c",
+        WorkerProcess(host="here", pid=2, lanes=["mail", "orders"], digests=["d"], concurrency=2),
     )
     assert told(every, 0) == ("ok", 0)  # another worker serves them

@@ -22,6 +22,7 @@ from surefoot.app.access import keys, sessions, tenants
 from surefoot.app.access.principal import Role
 from surefoot.app.engine.operators import assignment
 from surefoot.app.engine.worker import quarantine
+from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.store import reconciliations
 from surefoot.app.store.actors import Actor
 from surefoot.app.store.ids import new_id
@@ -142,7 +143,9 @@ class House:
         waiting = shop.order(**more, key=words["key"])
         body = f'[["{asked}"], {{}}, null]'.encode()
         message = quarantine.keep(
-            shop.db, reason=words["error"], queue="orders", body=body, headers={}, size=len(body)
+            shop.db,
+            words["error"],
+            Unrunnable(queue="orders", body=body, headers={}, size=len(body)),
         )
         self.jobs = {"asked": asked, "failed": failed, "waiting": waiting}
         d = dead_letters.c

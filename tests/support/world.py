@@ -19,7 +19,7 @@ from surefoot.app.engine.invariants import violations
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.dispatch import Publishes
 from surefoot.app.engine.jobs.intake import Entrance
-from surefoot.app.engine.jobs.operations import Attempt, Ended
+from surefoot.app.engine.jobs.operations import Attempt, Completion, Ended
 from surefoot.app.engine.jobs.submit import Submission
 from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.worker.delivery import Delivery, Performed
@@ -31,7 +31,7 @@ from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.saga.policies import Retry
 from surefoot.app.store import queries
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import Holder, Taking
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import (
     acts,
@@ -193,7 +193,7 @@ class World(testkit.World):
         row = self.operation(job_id, step, kind)
         limits = self.graph(job_id).by_name[step].limits_of(kind)
         return attempts.claim(
-            self.db, attempts.taking(self.settings, row.id, limits, boot=boot, pid=pid)
+            self.db, attempts.taking(self.settings, row.id, limits, Holder(boot=boot, pid=pid))
         )
 
     def complete(
@@ -210,7 +210,11 @@ class World(testkit.World):
         ended = None
         if row.kind == Kind.ACTION:
             ended = attempts.complete_forward(
-                self.db, self.graph(row.job_id), row.step, attempt, result, carried, then
+                self.db,
+                self.graph(row.job_id),
+                row.step,
+                attempt,
+                Completion(result, carried, then),
             )
         return ended or attempts.complete(self.db, attempt, result, carried, then)
 

@@ -7,6 +7,8 @@ from werkzeug.routing import BaseConverter
 
 from surefoot.app.access.principal import Role
 from surefoot.app.engine.operators import redrive
+from surefoot.app.engine.operators.redrive import RedrivePlan
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.rules.decisions import LetterAction
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.views.dead_letters import letter_view, letters_view
@@ -155,11 +157,8 @@ def send_back_many() -> Response:
     found = redrive.redrive_many(
         here.db,
         here.settings,
-        _meant(wanted.filter, who.tenant_id),
-        rate=wanted.rate,
-        ramp_s=wanted.ramp,
-        actor=who.actor,
-        why=wanted.reason,
+        RedrivePlan(_meant(wanted.filter, who.tenant_id), wanted.rate, wanted.ramp),
+        Asked(who.actor, wanted.reason),
         dry_run=wanted.dry_run,
     )
     return answer(redriven(found, wanted.dry_run), 202)

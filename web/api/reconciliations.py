@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from surefoot.app.access.principal import Role
 from surefoot.app.engine.reconcile import findings
+from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.errors import Conflict
 from surefoot.app.store import acts, reconciliations
 from surefoot.app.store.acts import Act
@@ -117,7 +118,10 @@ def undo(finding_id: str) -> Response:
             "this server has no saga's code; `surefoot reconcile undo` undoes it where that is"
         )
     findings.decide_undo(
-        here.db, here.registry, finding_id, who.actor, wanted.reason, past_return=wanted.past_return
+        here.db,
+        here.registry,
+        finding_id,
+        UndoAsked(who.actor, wanted.reason, past_return=wanted.past_return),
     )
     transaction(here.db, lambda tx: reconciliations.hasten(tx, (EFFECTS,), every_s))
     return _decided(finding_id, "It is decided; a worker takes it back with its next round.")

@@ -7,6 +7,7 @@ waits for it. Claims look at operation rows only; whoever writes the row first h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from surefoot.app.clock import after
@@ -36,32 +37,37 @@ def past_return(move: Move) -> OperationRow | None:
     return None
 
 
-def turn(
-    move: Move,
-    cause: Cause,
-    reason: str,
-    *,
-    undo_s: float,
-    error: dict[str, Any] | None = None,
-    actor: str | None = None,
-) -> bool:
-    """Turn the job, in the move's transaction. False: it has turned or ended already, or is past the point of no return.
+@dataclass(frozen=True)
+class Ground:
+    """Why a job turns. `error`: what failed; `actor`: the person or program that asked for it."""
 
+    cause: Cause
+    reason: str
+    error: dict[str, Any] | None = None
+    actor: str | None = None
+
+
+def turn(move: Move, ground: Ground, *, undo_s: float) -> bool:
+    """Turn the job, in the move's transaction; its undoing should take at most `undo_s` seconds.
+
+    False: it has turned or ended already, or is past the point of no return.
     A cancel that was asked for too early to be obeyed is the cause, whatever opens the way back.
     """
-    cause = Cause.CANCEL if move.job.cancel_wish else cause
+    cause = Cause.CANCEL if move.job.cancel_wish else ground.cause
     if move.dir != Dir.FORWARD or move.state != JobState.RUNNING or past_return(move) is not None:
         return False
     move.change(
         dir=Dir.BACK,
         state=JobState.COMPENSATING,
         cause=cause,
-        reason=reason,
-        error=error,
+        reason=ground.reason,
+        error=ground.error,
         deadline_at=None,
         undo_by=after(undo_s),
     )
-    move.record(HistoryEvent.COMPENSATION_STARTED, actor=actor, cause=cause, reason=reason)
+    move.record(
+        HistoryEvent.COMPENSATION_STARTED, actor=ground.actor, cause=cause, reason=ground.reason
+    )
     updates.drop_waiting_actions(move.tx, move.job.id)
     updates.stop_running_actions(move.tx, move.job.id)
     move.leave_line()

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.submit import Admit, Also, Submission, Submitted, submit, submit_in
+from surefoot.app.engine.jobs.submit import (
+    Admit,
+    Also,
+    Conditions,
+    Submission,
+    Submitted,
+    submit,
+    submit_in,
+)
 from surefoot.app.limits.admission import Admission
 from surefoot.app.saga.registry import Registry
 
@@ -33,9 +41,8 @@ class Entrance:
 
     def submit(self, submission: Submission, *, also: Also | None = None) -> Submitted:
         """As `submit`, which says what it raises."""
-        return submit(
-            self.db, self.settings, self.registry, submission, also=also, admit=self.admit
-        )
+        conditions = Conditions(self.admit, also)
+        return submit(self.db, self.settings, self.registry, submission, conditions)
 
     def submit_in(self, tx: Connection, submission: Submission) -> Submitted:
         """As `submit_in`, in the caller's transaction."""

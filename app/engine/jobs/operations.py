@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from surefoot.app.clock import after, now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs import event_metrics, retries, unreadable
-from surefoot.app.engine.jobs.compensation import turn
+from surefoot.app.engine.jobs.compensation import Ground, turn
 from surefoot.app.engine.jobs.dead_letters import ask_a_person, open_letter
 from surefoot.app.engine.jobs.release import after_end, finish, settle
 from surefoot.app.engine.jobs.retries import PLAIN, SERVED, Kindred
@@ -28,7 +28,7 @@ from surefoot.app.rules.states import DONE, Cause, Dir, JobState, Kind, OpState
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.graph import Graph, Limits, Node
 from surefoot.app.store import postgres_fast_path, queries, updates
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import Holder, Taking
 from surefoot.app.store.ids import operation_id as operation_of
 from surefoot.app.store.rows.operations import ClaimedWorkRow, ClaimRow, OperationRow
 from surefoot.app.store.session import one_statement, transaction
@@ -75,6 +75,15 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Completion:
+    """What an attempt completes with. `carried`, `then`: as `complete`."""
+
+    result: Any
+    carried: frozenset[str] = frozenset()
+    then: Taking | None = None
+
+
+@dataclass(frozen=True)
 class Ended:
     """How a move of an attempt went. `landed` False: the lease was lost, nothing was written but a line of history."""
 
@@ -93,16 +102,15 @@ def taking(
     settings: Settings,
     operation_id: str,
     limits: Limits,
+    holder: Holder,
     *,
-    boot: str,
-    pid: int,
-    delivery: str | None = None,
     apart: bool = False,
 ) -> Taking:
-    """The claim of an operation with these limits, under its own message unless `delivery` names another."""
+    """The claim of an operation with these limits by this holder. `apart`: as `Taking`."""
     hard_s = limits.timeout_s + settings.hard_limit_grace_seconds
+    message = holder.message or operation_id
     return Taking(
-        operation_id, boot, pid, delivery or operation_id, settings.lease_seconds, hard_s, apart
+        operation_id, holder.boot, holder.pid, message, settings.lease_seconds, hard_s, apart
     )
 
 
@@ -185,9 +193,7 @@ def complete_forward(
     graph: Graph,
     step: str,
     attempt: Attempt,
-    result: Any,
-    carried: frozenset[str],
-    then: Taking | None,
+    done: Completion,
 ) -> Ended | None:
     """`complete` of an action in one statement, where the store can do that and the job runs forward undisturbed. None: it was not done."""
     if (
@@ -198,39 +204,33 @@ def complete_forward(
         return None  # a later attempt has more to tell
     return one_statement(
         db,
-        lambda tx: _complete_forward(tx, graph, step, attempt, result, carried, then),
+        lambda tx: _complete_forward(tx, graph, step, attempt, done),
         name="operations.complete",
     )
 
 
 def _complete_forward(
-    tx: Connection,
-    graph: Graph,
-    step: str,
-    attempt: Attempt,
-    result: Any,
-    carried: frozenset[str],
-    then: Taking | None,
+    tx: Connection, graph: Graph, step: str, attempt: Attempt, done: Completion
 ) -> Ended | None:
     followers = [
         operation_of(attempt.job_id, follower, "", Kind.ACTION)
         for follower in graph.followers[step]
     ]
     ends = graph.last == step
-    done = postgres_fast_path.complete_forward(
+    written = postgres_fast_path.complete_forward(
         tx,
         attempt.job_id,
         attempt.operation_id,
         attempt.token,
-        result,
+        done.result,
         followers,
-        carried,
-        then,
+        done.carried,
+        done.then,
         ends=ends,
     )
-    if done is None:
+    if written is None:
         return None
-    rows, job_took_s = done
+    rows, job_took_s = written
     event_metrics.note_completed(graph.saga, step, Kind.ACTION, attempt.took_s)
     if ends:
         event_metrics.note_event(graph.saga, HistoryEvent.JOB_COMPLETED, None, {})
@@ -250,12 +250,10 @@ def _complete_forward(
                 attempt.boot,
                 attempt.pid,
             )
-        elif row.id not in carried:
+        elif row.id not in done.carried:
             alone.append(row.step)
     layout = forward_layout(graph, alone)
-    plan = to_plan(
-        layout, lambda name: message_of(graph.saga, attempt.job_id, graph, name, Kind.ACTION)
-    )
+    plan = to_plan(layout, lambda name: message_of(attempt.job_id, graph, name, Kind.ACTION))
     return Ended(
         True,
         OpState.COMPLETED,
@@ -447,9 +445,8 @@ def _fail_running(
         return _failed(move, settings, ended, failure)
     left: dict[str, Any] = {"worker": row.boot, "pid": row.pid} if gone else {}
     move.record(failure.how.rule.again, row, error=failure.error, again=True, **left)
-    if move.job.cancel_wish and turn(
-        move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds
-    ):
+    cancelled = Ground(Cause.CANCEL, "cancelled on request")
+    if move.job.cancel_wish and turn(move, cancelled, undo_s=settings.undo_seconds):
         return Ended(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
     if gone:
         move.ready([ended])
@@ -512,7 +509,8 @@ def _failed(move: Move, settings: Settings, row: OperationRow, failure: Failure)
     error = failure.error | {"step": row.step, "kind": row.kind}
     if not _asks_a_person(node, row):
         reason = str(failure.error.get("message", ""))
-        if turn(move, Cause.FAILED, reason, undo_s=settings.undo_seconds, error=error):
+        ground = Ground(Cause.FAILED, reason, error)
+        if turn(move, ground, undo_s=settings.undo_seconds):
             if not failure.how.rule.answers_itself:
                 open_letter(move, row, why=why, error=error, blocking=False)
             return Ended(True, OpState.FAILED, move.close(), frozenset(move.released), True)

@@ -71,29 +71,43 @@ Also = Callable[[Connection, str], None]
 Admit = Callable[[Connection, str], None]
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What the caller adds to the acceptance of a job.
+
+    `admit`: whether the tenant may have one more; not asked where the key has its job already.
+    `also`: what else belongs to the same transaction, given the job's id. When either raises,
+    no job is written.
+    """
+
+    admit: Admit | None = None
+    also: Also | None = None
+
+
+UNCONDITIONALLY = Conditions()
+
+
 def submit(
     db: Engine,
     settings: Settings,
     registry: Registry | None,
     submission: Submission,
-    *,
-    also: Also | None = None,
-    admit: Admit | None = None,
+    conditions: Conditions = UNCONDITIONALLY,
 ) -> Submitted:
-    """Accept a job. `also`: what else belongs to the same transaction, given the job's id; whatever it raises rolls all back.
+    """Accept a job.
 
-    `admit`: whether the tenant may have one more; not asked where the key has its job already.
-    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable, and what `admit` raises.
+    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable, and what the
+    `conditions` raise.
     """
     fingerprint = _fingerprint(submission, settings)
     with asking(db, name="submit.submit") as connection:
-        found = _look_up(connection, registry, submission, fingerprint, admit)
+        found = _look_up(connection, registry, submission, fingerprint, conditions.admit)
     if isinstance(found, Submitted):
         return found
     value = _checked_input(registry, submission, found)
     job = _accepted(host_of(db).new_id(), submission, found, value, fingerprint)
     try:
-        _insert(db, job, also)
+        _insert(db, job, conditions.also)
     except _KeyTaken:
         with reading(db, name="submit.submit") as connection:
             answered = replayed(connection, submission.tenant_id, submission.key, fingerprint)
@@ -257,9 +271,7 @@ class _Job:
     @property
     def submitted(self) -> Submitted:
         job_id, graph = str(self.row["id"]), self.graph
-        plan = to_plan(
-            self.layout, lambda step: message_of(graph.saga, job_id, graph, step, Kind.ACTION)
-        )
+        plan = to_plan(self.layout, lambda step: message_of(job_id, graph, step, Kind.ACTION))
         return Submitted(job_id, False, plan)
 
     def insert_at_once(self, tx: Connection) -> None:

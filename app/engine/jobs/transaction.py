@@ -9,8 +9,8 @@ written once, when it closes.
         move.record(HistoryEvent.RELEASED, actor=actor)
     publish(move.plan)  # after the commit
 
-The database's transaction is around it (`transaction(db, work)`), since that may have to be repeated
-whole, which the body of a `with` cannot be.
+The database's transaction is around it (`transaction(db, work)`), since that may have to be
+repeated whole, which the body of a `with` cannot be.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Move:
         self._ready.pop(operation_id, None)
 
     def message(self, step: str, kind: str, item: str = "") -> Message:
-        return message_of(self.graph.saga, self.job.id, self.graph, step, kind, item)
+        return message_of(self.job.id, self.graph, step, kind, item)
 
     def close(self) -> Plan:
         """Write the job and its history; what is ready and not carried leaves with the plan."""
@@ -226,13 +226,11 @@ def forward_layout(graph: Graph, steps: Sequence[str]) -> Layout:
     )
 
 
-def message_of(
-    saga: str, job_id: str, graph: Graph, step: str, kind: str, item: str = ""
-) -> Message:
+def message_of(job_id: str, graph: Graph, step: str, kind: str, item: str = "") -> Message:
     """The message that rings this operation."""
     return Message(
         operation_id=operation_id(job_id, step, item, kind),
-        task=task_name(saga, step, kind),
+        task=task_name(graph.saga, step, kind),
         queue=queue_name(graph.by_name[step].lane_of(kind), kind),
         job_id=job_id,
         item=item,

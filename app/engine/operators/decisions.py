@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from surefoot.app.clock import after, now
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.compensation import past_return, turn
+from surefoot.app.engine.jobs.compensation import Ground, past_return, turn
 from surefoot.app.engine.jobs.dead_letters import no_longer_late, nobody_is_asked
 from surefoot.app.engine.jobs.release import after_end, finish
 from surefoot.app.engine.jobs.retries import SERVED
@@ -37,6 +37,15 @@ class Decision:
     plan: Plan = ()
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """What a person chose to do about a letter, and why."""
+
+    action: LetterAction
+    actor: str
+    why: str
+
+
 def cancel(
     db: Engine, settings: Settings, job_id: str, actor: str, why: str | None = None
 ) -> Decision:
@@ -54,9 +63,8 @@ def cancel(
             if move.cause == Cause.CANCEL:
                 return Decision(True, "It is being cancelled already.")
             raise Conflict("the job is being undone already", state=move.state)
-        if turn(
-            move, Cause.CANCEL, "cancelled on request", undo_s=settings.undo_seconds, actor=actor
-        ):
+        ground = Ground(Cause.CANCEL, "cancelled on request", actor=actor)
+        if turn(move, ground, undo_s=settings.undo_seconds):
             acts.note(tx, actor, _cancelled(move, "it turned", why))
             return Decision(True, "It is being cancelled; what was done is undone.", move.close())
         blocker = past_return(move)
@@ -80,12 +88,12 @@ def retry(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
     Raises: NotFound; Conflict when the letter is closed (two redrives: one wins) or the job has ended.
     """
 
-    return _decide(db, letter_id, LetterAction.REDRIVE, actor, why, _fresh_attempts)
+    return _decide(db, letter_id, _Choice(LetterAction.REDRIVE, actor, why), _fresh_attempts)
 
 
 def retry_in(move: Move, letter: DeadLetterRow, actor: str, why: str) -> None:
     """The same within a move of the letter's job. Raises: Conflict as above."""
-    _carry_out(move, letter, LetterAction.REDRIVE, actor, why, _fresh_attempts)
+    _carry_out(move, letter, _Choice(LetterAction.REDRIVE, actor, why), _fresh_attempts)
 
 
 def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
@@ -103,7 +111,7 @@ def mark_done(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
             },
         )
 
-    return _decide(db, letter_id, LetterAction.MARK_DONE, actor, why, change)
+    return _decide(db, letter_id, _Choice(LetterAction.MARK_DONE, actor, why), change)
 
 
 def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
@@ -116,7 +124,7 @@ def waive(db: Engine, letter_id: str, actor: str, why: str) -> Decision:
             {"state": OpState.SKIPPED, "decided": Resolution.WAIVED, "finished_at": now()},
         )
 
-    return _decide(db, letter_id, LetterAction.WAIVE, actor, why, change)
+    return _decide(db, letter_id, _Choice(LetterAction.WAIVE, actor, why), change)
 
 
 def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why: str) -> Decision:
@@ -133,16 +141,12 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
             move.tx, operation.id, {"unsettled": 0, "decided": Resolution.MARKED_ABSENT}
         )
         no_longer_late(move)
-        if not turn(
-            move,
-            Cause.FAILED,
-            f"{operation.step} was found not to have happened",
-            undo_s=settings.undo_seconds,
-            actor=actor,
-        ):
+        reason = f"{operation.step} was found not to have happened"
+        ground = Ground(Cause.FAILED, reason, actor=actor)
+        if not turn(move, ground, undo_s=settings.undo_seconds):
             raise Conflict("the job cannot turn any more: a later step has happened")
 
-    return _decide(db, letter_id, LetterAction.MARK_ABSENT, actor, why, change)
+    return _decide(db, letter_id, _Choice(LetterAction.MARK_ABSENT, actor, why), change)
 
 
 def letter_of(db: Engine, job_id: str, step: str) -> str:
@@ -209,35 +213,30 @@ def _settled(move: Move, operation: OperationRow, values: dict[str, Any]) -> Non
 
 
 def _decide(
-    db: Engine,
-    letter_id: str,
-    action: LetterAction,
-    actor: str,
-    why: str,
-    change: Callable[[Move, OperationRow], None],
+    db: Engine, letter_id: str, choice: _Choice, change: Callable[[Move, OperationRow], None]
 ) -> Decision:
-    with reading(db, name=f"decisions.{action}") as connection:
-        letter = queries.letter(connection, letter_id, actor)
+    name = f"decisions.{choice.action}"
+    with reading(db, name=name) as connection:
+        letter = queries.letter(connection, letter_id, choice.actor)
     if letter is None:
         raise NotFound("there is no such dead letter")
 
     def work(tx: Connection) -> Plan:
-        with job_transaction(tx, letter.job_id, by=actor) as move:
-            _carry_out(move, letter, action, actor, why, change)
+        with job_transaction(tx, letter.job_id, by=choice.actor) as move:
+            _carry_out(move, letter, choice, change)
         return move.plan
 
-    plan = transaction(db, work, name=f"decisions.{action}")
-    return Decision(True, action.rule.resolution.replace("_", " "), plan)
+    plan = transaction(db, work, name=name)
+    return Decision(True, choice.action.rule.resolution.replace("_", " "), plan)
 
 
 def _carry_out(
     move: Move,
     letter: DeadLetterRow,
-    action: LetterAction,
-    actor: str,
-    why: str,
+    choice: _Choice,
     change: Callable[[Move, OperationRow], None],
 ) -> None:
+    rule, actor, why = choice.action.rule, choice.actor, choice.why
     if move.state in ENDED:
         raise Conflict(
             f"the job has ended: {move.state}; redrive the job to run it again", state=move.state
@@ -246,17 +245,17 @@ def _carry_out(
         raise Conflict("this letter holds no job: the job lands by itself", state=move.state)
     operation = queries.operation(move.tx, letter.operation_id)
     if operation is None or not updates.close_letter(
-        move.tx, letter.id, resolution=action.rule.resolution, actor=actor, why=why
+        move.tx, letter.id, resolution=rule.resolution, actor=actor, why=why
     ):
         raise Conflict("somebody else has decided this already")
-    move.record(action.rule.event, operation, actor=actor, why=why)
+    move.record(rule.event, operation, actor=actor, why=why)
     said = {"step": letter.step, "kind": letter.kind, "item": letter.item or None}
     acts.note(
         move.tx,
         actor,
-        Act(action.rule.act, "letter", letter.id, move.job.tenant_id, move.job.id, why, said),
+        Act(rule.act, "letter", letter.id, move.job.tenant_id, move.job.id, why, said),
     )
     if move.state == JobState.ATTENTION and not queries.blocking_letters(move.tx, letter.job_id):
-        nobody_is_asked(move, retried=action == LetterAction.REDRIVE)
+        nobody_is_asked(move, retried=choice.action == LetterAction.REDRIVE)
     change(move, operation)
     finish(move)

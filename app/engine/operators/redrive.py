@@ -9,7 +9,7 @@ carries each out when its time comes, so that what was an outage does not become
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import structlog
@@ -176,32 +176,36 @@ class Scheduled:
     more: bool
 
 
+@dataclass(frozen=True)
+class RedrivePlan:
+    """Which letters are sent back: `rate` a second, which is reached within `ramp_s` seconds."""
+
+    meant: Meant
+    rate: float
+    ramp_s: float = 0.0
+
+
 def redrive_many(
-    db: Engine,
-    settings: Settings,
-    meant: Meant,
-    *,
-    rate: float,
-    ramp_s: float,
-    actor: str,
-    why: str,
-    dry_run: bool = False,
+    db: Engine, settings: Settings, plan: RedrivePlan, asked: Asked, *, dry_run: bool = False
 ) -> Scheduled:
-    """Date every open letter that is meant and not dated yet: `rate` a second, reached within `ramp_s` seconds.
+    """Date every open letter that is meant and not dated yet.
 
     At most SUREFOOT_REDRIVE_LETTERS of them, the oldest first. With `dry_run` nothing is written.
     """
     most = settings.redrive_letters
 
     def work(tx: Connection) -> Scheduled:
-        rows = dead_letters.unscheduled(tx, meant, most + 1)
+        rows = dead_letters.unscheduled(tx, plan.meant, most + 1)
         chosen = tuple(row.id for row in rows[:most])
-        times = list(departures(len(chosen), rate, ramp_s))
+        times = list(departures(len(chosen), plan.rate, plan.ramp_s))
         takes_s = times[-1] if times else 0.0
         if not dry_run:
-            dead_letters.schedule(tx, list(zip(chosen, times, strict=True)), actor=actor, why=why)
-            said = {"rate": rate, "ramp_seconds": ramp_s, "takes_seconds": round(takes_s, 3)}
-            _note_many(tx, "redrive-many", meant, rows[:most], (actor, why), said)
+            dated = list(zip(chosen, times, strict=True))
+            dead_letters.schedule(tx, dated, actor=asked.actor, why=asked.why)
+            pace = {"rate": plan.rate, "ramp_seconds": plan.ramp_s}
+            said = pace | {"takes_seconds": round(takes_s, 3)}
+            act = _act_on("redrive-many", plan.meant, asked.why, said)
+            _note_many(tx, asked.actor, act, rows[:most])
         return Scheduled(chosen, takes_s, len(rows) > most)
 
     if dry_run:
@@ -215,36 +219,26 @@ def hold_back(db: Engine, meant: Meant, actor: str, why: str) -> int:
 
     def work(tx: Connection) -> int:
         rows = dead_letters.unschedule(tx, meant, actor)
-        _note_many(tx, "hold-back", meant, rows, (actor, why), {})
+        _note_many(tx, actor, _act_on("hold-back", meant, why, {}), rows)
         return len(rows)
 
     return transaction(db, work, name="redrive.hold_back")
 
 
-def _note_many(
-    tx: Connection,
-    word: str,
-    meant: Meant,
-    rows: Sequence[LetterId],
-    said: tuple[str, str],
-    details: dict[str, Any],
-) -> None:
-    """One act for the request, and a part of it for each letter. `said`: (actor, why). `rows`: id, job_id, tenant_id of letters."""
-    if not rows:
-        return
-    actor, why = said
+def _act_on(word: str, meant: Meant, why: str, details: dict[str, Any]) -> Act:
+    """The act for a request about many letters."""
     filters = {
         f"only_{name}": value
         for name, value in asdict(meant).items()
         if name not in ("tenant_id", "state")
     }
-    whole = Act(
-        word,
-        "letters",
-        "",
-        meant.tenant_id,
-        reason=why,
-        details={"letters": len(rows), **details, **filters},
-    )
-    parts = (Act(word, "letter", row.id, row.tenant_id, row.job_id) for row in rows)
+    return Act(word, "letters", "", meant.tenant_id, reason=why, details=details | filters)
+
+
+def _note_many(tx: Connection, actor: str, whole: Act, rows: Sequence[LetterId]) -> None:
+    """Note the act, and a part of it for each letter. `rows`: id, job_id, tenant_id of letters."""
+    if not rows:
+        return
+    whole = replace(whole, details={"letters": len(rows), **(whole.details or {})})
+    parts = (Act(whole.word, "letter", row.id, row.tenant_id, row.job_id) for row in rows)
     acts.note_parts(tx, actor, acts.note(tx, actor, whole), parts)

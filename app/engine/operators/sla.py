@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from surefoot.app.config import Settings
 from surefoot.app.engine.isolation import Isolated
-from surefoot.app.engine.jobs.compensation import past_return, turn
+from surefoot.app.engine.jobs.compensation import Ground, past_return, turn
 from surefoot.app.engine.jobs.dead_letters import ask_a_person, asks_whether_it_happened
 from surefoot.app.engine.jobs.dispatch import Publishes, alone, ring
 from surefoot.app.engine.jobs.transaction import Move
@@ -125,13 +125,8 @@ def _redrive(move: Move, actor: str) -> tuple[FindingAction, Plan]:
 
 def _compensate(move: Move, settings: Settings, actor: str) -> FindingAction:
     """The turn. Past the point of no return a person is asked; what is undone already, or stands, goes on as it is."""
-    if turn(
-        move,
-        Cause.SLA,
-        "it took longer than its saga allows",
-        undo_s=settings.undo_seconds,
-        actor=actor,
-    ):
+    ground = Ground(Cause.SLA, "it took longer than its saga allows", actor=actor)
+    if turn(move, ground, undo_s=settings.undo_seconds):
         return FindingAction.COMPENSATED
     if move.dir == Dir.FORWARD and move.state == JobState.RUNNING and past_return(move) is not None:
         live = [row for row in queries.operations_of(move.tx, move.job.id) if row.state in LIVE]

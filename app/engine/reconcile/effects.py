@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -87,12 +87,9 @@ class Asking:
                         found.append(
                             _finding(
                                 wrong,
-                                saga.name,
-                                service,
-                                key,
+                                _About(saga.name, service, key, job_id),
                                 seen,
                                 _account(effect),
-                                job_id=job_id,
                             )
                         )
         return found
@@ -152,7 +149,7 @@ class Asking:
                 if parsed.step in s.graph.by_name and service in s.effect_readers
             )
             saga = next(others, saga)
-        return _finding(Finding.ORPHAN, saga.name, service, seen.key, seen, {})
+        return _finding(Finding.ORPHAN, _About(saga.name, service, seen.key), seen, {})
 
     def _ask(self, saga: Saga[Any], service: str, keys: Sequence[str]) -> dict[str, Seen | None]:
         """key -> what the service said, None where it did not mention it. Keys of a question that failed are left out."""
@@ -182,9 +179,7 @@ class Asking:
                 log.warning("service_not_asked", saga=saga.name, service=service, error=message)
             self._failed[saga.name, service] = _finding(
                 Finding.UNASKABLE,
-                saga.name,
-                service,
-                f"{saga.name}:{service}",
+                _About(saga.name, service, f"{saga.name}:{service}"),
                 None,
                 {"error": message},
             )
@@ -199,29 +194,31 @@ def _account(effect: Effect) -> dict[str, Any]:
     return {"here": {"outcome": effect.outcome, "undo": effect.undo_state}}
 
 
+class _About(NamedTuple):
+    """The effect that a finding is about. `job_id`: its job, if that is here."""
+
+    saga: str
+    service: str
+    key: str
+    job_id: str | None = None
+
+
 def _finding(
-    finding: str,
-    saga: str,
-    service: str,
-    key: str,
-    seen: Seen | None,
-    detail: dict[str, Any],
-    *,
-    job_id: str | None = None,
+    finding: str, about: _About, seen: Seen | None, detail: dict[str, Any]
 ) -> dict[str, Any]:
-    parsed = parse_effect_key(key)
+    parsed = parse_effect_key(about.key)
     there = (
         {"there": {"state": str(seen.state) if seen is not None else None}}
         if finding != Finding.UNASKABLE
         else {}
     )
     return {
-        "job_id": job_id,
-        "saga": saga,
+        "job_id": about.job_id,
+        "saga": about.saga,
         "step": parsed.step if parsed is not None else "",
         "item": parsed.item if parsed is not None else "",
-        "service": service,
-        "key": key[:255],
+        "service": about.service,
+        "key": about.key[:255],
         "finding": finding,
         "action": FindingAction.REPORTED,
         "detail": detail | there,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -110,38 +111,34 @@ def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None 
     return False
 
 
-def undo(
-    db: Engine,
-    registry: Registry,
-    finding_id: str,
-    actor: str,
-    why: str,
-    *,
-    past_return: bool = False,
-) -> str | None:
-    """Take back what stands, now. Returns None when it is done, else what went wrong: then the next reconciliation tries again.
+@dataclass(frozen=True)
+class UndoAsked:
+    """The person that wants an effect undone, and why.
 
-    Raises: as `decide_undo`.
+    `past_return`: even though its lost job was past the point of no return.
     """
-    return _carry_out(
-        db, registry, decide_undo(db, registry, finding_id, actor, why, past_return=past_return)
-    )
+
+    actor: str
+    why: str
+    past_return: bool = False
 
 
-def decide_undo(
-    db: Engine,
-    registry: Registry,
-    finding_id: str,
-    actor: str,
-    why: str,
-    *,
-    past_return: bool = False,
-) -> FindingRow:
-    """Put on record that what stands is to be taken back: the next reconciliation does it. Returns the finding.
+def undo(db: Engine, registry: Registry, finding_id: str, asked: UndoAsked) -> str | None:
+    """Take back what stands, now. Returns None when it is done, else what went wrong.
 
-    Raises: NotFound; Conflict when it is closed, nothing stands, nobody can undo it, or its lost job was past the point of no
-    return (`past_return`: even then).
+    After a failure the next reconciliation tries again. Raises: as `decide_undo`.
     """
+    return _carry_out(db, registry, decide_undo(db, registry, finding_id, asked))
+
+
+def decide_undo(db: Engine, registry: Registry, finding_id: str, asked: UndoAsked) -> FindingRow:
+    """Record that what stands is to be taken back: the next reconciliation does it.
+
+    Returns the finding.
+    Raises: NotFound; Conflict when it is closed, nothing stands, nothing can undo it, or its lost
+    job was past the point of no return.
+    """
+    actor, why, past_return = asked.actor, asked.why, asked.past_return
     row = _found(db, finding_id, actor)
     refusal = why_not_undone(db, registry, row._asdict(), past_return=past_return)
     if refusal:

@@ -10,7 +10,7 @@ Readers are the saga's code. So this runs where that is: in a process of its own
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -49,14 +49,32 @@ class Compared:
         self.position = other.position
 
 
+@dataclass(frozen=True)
+class Scope:
+    """How to look. `dry_run`: nothing is written.
+
+    `thorough`: a service that cannot be asked is a finding even where no job here is of its saga.
+    `position`: look at the jobs after it ("": from the window's beginning); `again`: ask about what
+    was found before, too.
+    """
+
+    thorough: bool = False
+    dry_run: bool = False
+    position: str = ""
+    again: bool = True
+
+
+AS_USUAL = Scope()
+
+
 def patrol(
-    db: Engine, settings: Settings, registry: Registry, actor: str, *, dry_run: bool = False
+    db: Engine, settings: Settings, registry: Registry, actor: str, scope: Scope = AS_USUAL
 ) -> Compared:
     """The next SUREFOOT_RECONCILE_ROWS jobs, from where the last patrol stopped."""
     with reading(db, name="run.patrol") as connection:
         position = reconciliations.position_of(connection, EFFECTS)
-    done = look(db, settings, registry, actor, position, dry_run=dry_run)
-    if not dry_run:
+    done = look(db, settings, registry, actor, replace(scope, position=position))
+    if not scope.dry_run:
         transaction(
             db,
             lambda tx: reconciliations.go_on_at(tx, EFFECTS, position, done.position),
@@ -66,55 +84,31 @@ def patrol(
 
 
 def whole_window(
-    db: Engine,
-    settings: Settings,
-    registry: Registry,
-    actor: str,
-    *,
-    thorough: bool = False,
-    dry_run: bool = False,
+    db: Engine, settings: Settings, registry: Registry, actor: str, scope: Scope = AS_USUAL
 ) -> Compared:
-    """Every job that was accepted in the last SUREFOOT_RECONCILE_WINDOW_SECONDS. Where the patrol stands is not changed.
+    """Every job that was accepted in the last SUREFOOT_RECONCILE_WINDOW_SECONDS.
 
-    `thorough`: a service that cannot be asked is a finding even where no job here is of its saga.
+    Where the patrol stands is not changed.
     """
-    done = look(db, settings, registry, actor, "", thorough=thorough, dry_run=dry_run)
+    done = look(db, settings, registry, actor, scope)
     while done.position:
-        done.add(
-            look(
-                db,
-                settings,
-                registry,
-                actor,
-                done.position,
-                again=False,
-                thorough=thorough,
-                dry_run=dry_run,
-            )
-        )
+        further = replace(scope, position=done.position, again=False)
+        done.add(look(db, settings, registry, actor, further))
     return done
 
 
-def look(
-    db: Engine,
-    settings: Settings,
-    registry: Registry,
-    actor: str,
-    position: str,
-    *,
-    again: bool = True,
-    thorough: bool = False,
-    dry_run: bool = False,
-) -> Compared:
-    """SUREFOOT_RECONCILE_ROWS jobs after `position` ("": from the window's beginning); with `again` also what was found before.
+def look(db: Engine, settings: Settings, registry: Registry, actor: str, scope: Scope) -> Compared:
+    """SUREFOOT_RECONCILE_ROWS jobs.
 
     Every saga's services are asked for orphans, whether this store knows a job of it or not: it may have lost them all.
     Raises: what the store does. What a reader raises is a finding.
     """
     with reading(db, name="run.look") as connection:
-        since = max(position, first_id_since(connection, settings.reconcile_window_seconds))
+        since = max(scope.position, first_id_since(connection, settings.reconcile_window_seconds))
         page = reconciliations.page_of_jobs(connection, since, settings.reconcile_rows)
-        before = reconciliations.asked_about(connection, settings.reconcile_rows) if again else []
+        before = (
+            reconciliations.asked_about(connection, settings.reconcile_rows) if scope.again else []
+        )
         known = {row.id for row in page}
         more = reconciliations.jobs_of(
             connection, {row.job_id for row in before if row.job_id is not None} - known
@@ -123,12 +117,12 @@ def look(
             row for row in (*page, *more) if row.state in ENDED or row.state == JobState.ATTENTION
         ]
         accounts = effects_of(connection, [row.id for row in candidates])
-    if not dry_run:
+    if not scope.dry_run:
         findings.carry_out_decided(db, registry, before)
     asking = Asking(
         registry,
         settings.reconcile_keys,
-        None if thorough else {row.saga for row in page} | {row.saga for row in before},
+        None if scope.thorough else {row.saga for row in page} | {row.saga for row in before},
     )
     at_end = len(page) < settings.reconcile_rows
     wrong = asking.compare(candidates, accounts)
@@ -155,7 +149,7 @@ def look(
         and _same(row._asdict()) not in disagrees
     ]
     done = Compared(len(page), [], [row.id for row in agreed], "" if at_end else page[-1].id)
-    if dry_run:
+    if scope.dry_run:
         done.found = found
         return done
     done.found = findings.record(

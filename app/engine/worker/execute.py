@@ -20,7 +20,7 @@ from surefoot.app import faults
 from surefoot.app.config import LONGEST_S, Settings
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.dispatch import ring
-from surefoot.app.engine.jobs.operations import Attempt, Ended, Failure
+from surefoot.app.engine.jobs.operations import Attempt, Completion, Ended, Failure
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict, Work
 from surefoot.app.engine.worker.failures import failure, without_words
@@ -37,7 +37,7 @@ from surefoot.app.saga.outcomes import NotYet
 from surefoot.app.saga.source_location import came_from
 from surefoot.app.secrecy import keep_hidden, scrub_json
 from surefoot.app.store import queries, updates
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import Holder, Taking
 from surefoot.app.store.host import Host
 from surefoot.app.store.rows.operations import DeliveredRow
 from surefoot.app.store.session import asking, one_statement
@@ -208,8 +208,7 @@ def _taking(settings: Settings, graph: Graph, delivery: Delivery, step: str, kin
         settings,
         delivery.operation_id,
         graph.by_name[step].limits_of(kind),
-        boot=delivery.boot,
-        pid=delivery.pid,
+        Holder(boot=delivery.boot, pid=delivery.pid),
     )
 
 
@@ -225,9 +224,7 @@ def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None
         settings,
         rider.operation_id,
         limits,
-        boot=delivery.boot,
-        pid=delivery.pid,
-        delivery=message,
+        Holder(boot=delivery.boot, pid=delivery.pid, message=message),
         apart=apart,
     )
 
@@ -333,7 +330,9 @@ def _record(
         }
         return attempts.fail(db, settings, attempt, Failure(FailureReason.UNKNOWN_OUTCOME, error))
     ended = (
-        attempts.complete_forward(db, saga.graph, work.step, attempt, outcome, carried, then)
+        attempts.complete_forward(
+            db, saga.graph, work.step, attempt, Completion(outcome, carried, then)
+        )
         if work.kind == Kind.ACTION
         else None
     )

@@ -15,6 +15,7 @@ from surefoot.app.engine.jobs.dispatch import Publishes, ring
 from surefoot.app.engine.jobs.operations import Attempt, Failure
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.store import catalogue, queries, updates
+from surefoot.app.store.claims import Holder
 from surefoot.app.store.session import asking, one_statement, transaction
 from surefoot.app.store.tables import workers
 
@@ -48,19 +49,14 @@ def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -
     return Beat(len(renewed), tuple(overdue))
 
 
-def lost(
-    db: Engine,
-    settings: Settings,
-    publisher: Publishes,
-    *,
-    boot: str,
-    pid: int,
-    delivery: str,
-    why: str,
-) -> bool:
-    """A child was killed: end its claim, the outcome is unknown. Its message is put back by Celery. False: it had none."""
+def lost(db: Engine, settings: Settings, publisher: Publishes, holder: Holder, why: str) -> bool:
+    """A child was killed: end its claim, the outcome is unknown. Celery puts its message back.
+
+    `holder`: with its message. Returns False when it had no claim.
+    """
+    assert holder.message is not None, "the claim is found by the message"
     with asking(db, name="leases.lost") as connection:
-        row = queries.claimed_by(connection, delivery, boot, pid)
+        row = queries.claimed_by(connection, holder.message, holder.boot, holder.pid)
     if row is None:
         return False
     attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
@@ -90,30 +86,35 @@ def hand_back(db: Engine, publisher: Publishes, boot: str) -> int:
     return given
 
 
-def register_worker(
-    db: Engine,
-    boot: str,
-    *,
-    host: str,
-    pid: int,
-    lanes: Sequence[str],
-    digests: Sequence[str],
-    concurrency: int,
-) -> None:
+@dataclass(frozen=True)
+class WorkerProcess:
+    """A worker as it signs on.
+
+    `digests`: of the definitions that it has; `concurrency`: how many children it has.
+    """
+
+    host: str
+    pid: int
+    lanes: Sequence[str]
+    digests: Sequence[str]
+    concurrency: int
+
+
+def register_worker(db: Engine, boot: str, worker: WorkerProcess) -> None:
     """Write this worker into the register."""
     values: dict[str, Any] = {
         "boot": boot,
-        "host": host,
-        "pid": pid,
-        "lanes": list(lanes),
-        "digests": list(digests),
-        "concurrency": concurrency,
+        "host": worker.host,
+        "pid": worker.pid,
+        "lanes": list(worker.lanes),
+        "digests": list(worker.digests),
+        "concurrency": worker.concurrency,
     }
 
     def work(tx: Connection) -> None:
         if not updates.see_worker(tx, boot):
             tx.execute(insert(workers).values(**values, seen_at=now()))
-        catalogue.served(tx, digests)
+        catalogue.served(tx, worker.digests)
 
     transaction(db, work, name="leases.register_worker")
 

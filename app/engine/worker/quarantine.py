@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, ScalarSelect, insert, select
@@ -20,28 +22,33 @@ _JOB = re.compile(
 )  # the first argument of a task, as our messages have it
 
 
-def keep(
-    db: Engine,
-    *,
-    reason: str,
-    queue: str,
-    body: bytes | str,
-    headers: dict[str, Any],
-    size: int | None = None,
-) -> str:
-    """Keep a message that nobody can run, with its reason. `size`: bytes of all of it, where known.
-    Returns its id.
+@dataclass(frozen=True)
+class Unrunnable:
+    """A message as it came.
+
+    `queue`: "" where that is not known; `size`: bytes of all of it, where known.
+    """
+
+    queue: str
+    body: bytes | str
+    headers: Mapping[str, Any]
+    size: int | None = None
+
+
+def keep(db: Engine, reason: str, message: Unrunnable) -> str:
+    """Keep a message that no worker can run, with its reason. Returns its id.
 
     It is shown to the tenant whose job it names, if that is here, and to the platform.
     """
+    body = message.body
     text = body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body
     row = {
         "id": host_of(db).new_id(),
         "reason": reason[:MAX_REASON_CHARS],
-        "queue": queue[:MAX_REASON_CHARS],
-        "headers": {str(k)[:64]: str(v)[:256] for k, v in list(headers.items())[:32]},
+        "queue": message.queue[:MAX_REASON_CHARS],
+        "headers": {str(k)[:64]: str(v)[:256] for k, v in list(message.headers.items())[:32]},
         "body": text[:MAX_BODY_CHARS].replace("\x00", "\\x00"),
-        "size": size,
+        "size": message.size,
         "tenant_id": _tenant_named_in(text),
     }
     transaction(db, lambda tx: tx.execute(insert(quarantine).values(**row)), name="quarantine.keep")

@@ -10,7 +10,7 @@ import pytest
 
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import TRY_LATER, Commands, outcome
-from surefoot.app.engine.jobs.submit import Submission, submit
+from surefoot.app.engine.jobs.submit import Conditions, Submission, submit
 from surefoot.app.errors import TooManyOpenJobs
 from surefoot.app.limits.admission import Admission, count_open
 from surefoot.app.store.session import reading
@@ -56,7 +56,7 @@ def test_given_as_many_as_may_be_open_when_one_has_ended_then_another_is_taken_a
             shop.settings,
             shop.registry,
             Submission(shop.tenant, "shop", GOOD, "test"),
-            admit=admission.admit,
+            Conditions(admission.admit),
         ).job_id
 
     first, *_ = [order() for _ in range(MOST)]

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from surefoot.app.engine.operators import redrive
+from surefoot.app.engine.operators.redrive import RedrivePlan
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.saga.outcomes import Rejected
@@ -136,9 +137,7 @@ def test_given_job_still_being_undone_when_its_letter_is_sent_back_then_refused_
     (letter,) = world.letters(job)
     with pytest.raises(redrive.NotLanded):
         sent_back(world, letter.id)
-    redrive.redrive_many(
-        world.db, world.settings, Meant(), rate=10, ramp_s=0, actor="anna", why="w"
-    )
+    redrive.redrive_many(world.db, world.settings, RedrivePlan(Meant(), 10, 0), Asked("anna", "w"))
     world.sweep()
     assert len(world.letters(job)) == 1
     assert world.land(job) == "failed"
@@ -186,18 +185,15 @@ def test_given_many_when_sent_back_at_a_rate_then_dated_and_the_relay_sends_each
 ) -> None:
     landed = [given_up(world, service) for _ in range(4)]
     tried = redrive.redrive_many(
-        world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="anna", why="w", dry_run=True
+        world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"), dry_run=True
     )
     assert (len(tried.letters), tried.takes_s) == (4, 3.0)
     assert dates(world) == [None] * 4
     found = redrive.redrive_many(
         world.db,
         world.settings,
-        Meant(saga="diamond", step="left"),
-        rate=1,
-        ramp_s=0,
-        actor="anna",
-        why="back",
+        RedrivePlan(Meant(saga="diamond", step="left"), 1, 0),
+        Asked("anna", "back"),
     )
     assert found.letters == tried.letters
     spread = dates(world)
@@ -220,9 +216,7 @@ def test_given_relay_that_was_away_when_it_is_back_then_what_piled_up_comes_late
 ) -> None:
     for _ in range(4):
         given_up(world, service)
-    redrive.redrive_many(
-        world.db, world.settings, Meant(), rate=0.5, ramp_s=0, actor="anna", why="w"
-    )
+    redrive.redrive_many(world.db, world.settings, RedrivePlan(Meant(), 0.5, 0), Asked("anna", "w"))
     before = dates(world)
     world.let_pass(600)
     assert "redriven" not in world.sweep()
@@ -240,10 +234,10 @@ def test_given_dated_letters_when_asked_again_or_held_back_then_each_once_and_no
 ) -> None:
     job, other = given_up(world, service), in_attention(world, service)
     first = redrive.redrive_many(
-        world.db, world.settings, Meant(needs_person=False), rate=1, ramp_s=3600, actor="a", why="w"
+        world.db, world.settings, RedrivePlan(Meant(needs_person=False), 1, 3600), Asked("a", "w")
     )
     second = redrive.redrive_many(
-        world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="b", why="w"
+        world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("b", "w")
     )
     assert first.letters == (world.letters(job)[0].id,)
     assert second.letters == (world.letters(other)[0].id,)
@@ -259,7 +253,7 @@ def test_given_more_than_one_request_sends_back_then_it_says_so(
     for _ in range(3):
         given_up(world, service)
     few = world.settings.model_copy(update={"redrive_letters": 2})
-    found = redrive.redrive_many(world.db, few, Meant(), rate=1, ramp_s=0, actor="anna", why="w")
+    found = redrive.redrive_many(world.db, few, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"))
     assert (len(found.letters), found.more) == (2, True)
     redrive.hold_back(world.db, Meant(), "ada", "too early")
 
@@ -268,7 +262,7 @@ def test_given_dated_letter_whose_saga_is_gone_when_due_then_it_stays_open_and_h
     world: World, service: Participant
 ) -> None:
     job = given_up(world, service)
-    redrive.redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="anna", why="w")
+    redrive.redrive_many(world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"))
     with world.db.begin() as tx:
         tx.execute(update(jobs).values(saga="gone"))
     assert "redriven" not in world.sweep()

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from surefoot.app.cli.sagas import retire, versions
 from surefoot.app.config import settings
 from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.leases import WorkerProcess
 from surefoot.app.errors import UnknownSaga
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
@@ -46,7 +47,9 @@ def start(world: World, boot: str, saga: Saga[Any]) -> None:
     """A worker with this code signs on."""
     register(world.db, [saga])
     leases.register_worker(
-        world.db, boot, host="here", pid=1, lanes=["parcels"], digests=[saga.digest], concurrency=1
+        world.db,
+        boot,
+        WorkerProcess(host="here", pid=1, lanes=["parcels"], digests=[saga.digest], concurrency=1),
     )
 
 

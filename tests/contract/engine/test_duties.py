@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import update
 
 from surefoot.app.engine.isolation import Isolated
-from surefoot.app.engine.operators.redrive import redrive_many
+from surefoot.app.engine.operators.redrive import RedrivePlan, redrive_many
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.engine.relay.context import Duty, RelayContext
 from surefoot.app.engine.relay.duties.broker_lost import BrokerLost
 from surefoot.app.engine.relay.duties.deadlines import Deadlines, UndoDeadlines
@@ -116,7 +117,7 @@ def dated(world: World) -> str:
     world.service.script["left", "action"] = [DOWN] * 5
     job = world.submit()
     assert world.land(job) == "failed"
-    redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="anna", why="w")
+    redrive_many(world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"))
     return job
 
 

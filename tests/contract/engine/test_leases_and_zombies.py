@@ -19,6 +19,7 @@ from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.outcomes import NotYet
 from surefoot.app.store import leases, queries, updates
+from surefoot.app.store.claims import Holder
 from surefoot.app.store.tables import history, jobs, operations
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.support.world import BOOT, LEASE_S, Participant, World
@@ -190,19 +191,15 @@ def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_messa
         world.db,
         world.settings,
         world.broker,
-        boot=BOOT,
-        pid=77,
-        delivery=held.operation_id,
-        why="SIGKILL",
+        Holder(boot=BOOT, pid=77, message=held.operation_id),
+        "SIGKILL",
     )
     assert not keep.lost(
         world.db,
         world.settings,
         world.broker,
-        boot=BOOT,
-        pid=77,
-        delivery=held.operation_id,
-        why="SIGKILL",
+        Holder(boot=BOOT, pid=77, message=held.operation_id),
+        "SIGKILL",
     )
     row = world.operation(job, "left")
     assert (row.state, row.attempts, row.unsettled) == ("queued", 1, 1)
@@ -222,10 +219,8 @@ def test_given_a_poison_step_that_kills_each_worker_then_it_is_given_up_after_it
             world.db,
             world.settings,
             world.broker,
-            boot=BOOT,
-            pid=1,
-            delivery=held.operation_id,
-            why="SIGKILL",
+            Holder(boot=BOOT, pid=1, message=held.operation_id),
+            "SIGKILL",
         )
     assert world.claim(job, "left") is None
     assert world.land(job) == "failed"

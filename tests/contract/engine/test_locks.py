@@ -21,6 +21,7 @@ from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.locking import Shared
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.saga.policies import Retry
+from surefoot.app.store.claims import Holder
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import lock_waiters, locks, tenants
@@ -435,7 +436,7 @@ def claim(world: World, job_id: str) -> attempts.Attempt:
     row = world.operation(job_id, "work")
     limits = world.registry.get("polite").graph.by_name["work"].limits  # type: ignore[union-attr]
     got = attempts.claim(
-        world.db, attempts.taking(world.settings, row.id, limits, boot=BOOT, pid=1)
+        world.db, attempts.taking(world.settings, row.id, limits, Holder(boot=BOOT, pid=1))
     )
     assert got is not None
     return got

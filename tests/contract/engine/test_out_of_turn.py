@@ -19,6 +19,7 @@ from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import queries, updates
 from surefoot.app.store.catalogue import register
+from surefoot.app.store.claims import Holder
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import jobs
 from tests.contract.engine.test_leases_and_zombies import ready_to_fork
@@ -67,10 +68,8 @@ def test_given_a_killed_child_when_its_successor_has_the_claim_then_that_one_goe
         world.db,
         world.settings,
         world.broker,
-        boot=BOOT,
-        pid=77,
-        delivery=first.operation_id,
-        why="SIGKILL",
+        Holder(boot=BOOT, pid=77, message=first.operation_id),
+        "SIGKILL",
     )
     row = world.operation(job, "left")
     assert (row.state, row.token, row.pid) == ("running", successor.token, 78)

@@ -8,6 +8,7 @@ import pytest
 
 from surefoot.app.engine.worker import leases
 from surefoot.app.saga.outcomes import Rejected
+from surefoot.app.store.claims import Holder
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import BOOT, Participant, World
@@ -125,10 +126,8 @@ def test_given_a_message_that_comes_again_then_it_walks_to_what_is_not_done(
         world.db,
         world.settings,
         world.broker,
-        boot=BOOT,
-        pid=1,
-        delivery=first.message.operation_id,
-        why="SIGKILL",
+        Holder(boot=BOOT, pid=1, message=first.message.operation_id),
+        "SIGKILL",
     )
     world.deliver(first)
     world.drain()

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from surefoot.app.engine.reconcile import findings, run
+from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.errors import Conflict
 from surefoot.app.explain import why
 from surefoot.app.participant import EffectState, Seen
@@ -86,7 +87,7 @@ def key(job: str, step: str) -> str:
 
 
 def look(world: World, **more: Any) -> run.Compared:
-    return run.whole_window(world.db, world.settings, world.registry, "test", **more)
+    return run.whole_window(world.db, world.settings, world.registry, "test", run.Scope(**more))
 
 
 def kept(world: World) -> list[Any]:
@@ -248,7 +249,7 @@ def test_given_an_effect_that_stands_though_its_job_is_undone_when_undone_then_b
     look(world)
     (row,) = kept(world)
     with pytest.raises(Conflict, match="registers nothing that undoes"):
-        findings.undo(world.db, world.registry, row.id, "cli:ada", "left over")
+        findings.undo(world.db, world.registry, row.id, UndoAsked("cli:ada", "left over"))
 
     def take_back(ctx: Context, seen: Seen) -> None:
         assert (ctx.key, ctx.action_key, seen.state) == (
@@ -259,11 +260,13 @@ def test_given_an_effect_that_stands_though_its_job_is_undone_when_undone_then_b
         books.said[seen.key] = EffectState.UNDONE
 
     world.registry.get("diamond").undo_effect("a")(take_back)
-    assert findings.undo(world.db, world.registry, row.id, "cli:ada", "left over") is None
+    assert (
+        findings.undo(world.db, world.registry, row.id, UndoAsked("cli:ada", "left over")) is None
+    )
     (row,) = kept(world)
     assert (row.action, row.closed_by, row.closed_why) == ("undone", "cli:ada", "left over")
     with pytest.raises(Conflict, match="closed already"):
-        findings.undo(world.db, world.registry, row.id, "cli:ada", "once more")
+        findings.undo(world.db, world.registry, row.id, UndoAsked("cli:ada", "once more"))
     assert look(world).found == []
 
 

@@ -11,7 +11,12 @@ import pytest
 from sqlalchemy import select, update
 
 from surefoot.app.engine.jobs.intake import Entrance
-from surefoot.app.engine.operators.redrive import redrive_job, redrive_letter, redrive_many
+from surefoot.app.engine.operators.redrive import (
+    RedrivePlan,
+    redrive_job,
+    redrive_letter,
+    redrive_many,
+)
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.engine.relay.duties.redrives import Redrives
 from surefoot.app.errors import Conflict, InvalidInput, KeyReused, NotAllowed, TooManyOpenJobs
@@ -195,7 +200,7 @@ def test_given_as_many_open_jobs_as_may_be_when_a_dated_letter_is_due_then_it_wa
     world.sweeper.duty(Redrives).entrance = Entrance(
         world.db, world.settings, world.registry, Admission(1, every_s=0).admit
     )
-    redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="anna", why="w")
+    redrive_many(world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"))
     assert "redriven" not in world.sweep()
     (letter,) = world.letters(lost)
     assert letter.redrive_at is not None
@@ -219,7 +224,7 @@ def test_given_a_letter_of_a_job_that_is_run_again_already_when_due_then_it_stay
             .where(dead_letters.c.job_id == lost)
             .values(state="open", resolution=None)
         )
-    redrive_many(world.db, world.settings, Meant(), rate=1, ramp_s=0, actor="bert", why="w")
+    redrive_many(world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("bert", "w"))
     assert "redriven" not in world.sweep()
     assert world.events(lost)[-1] == "redrive_refused"
     assert reruns(world, lost) == [made]

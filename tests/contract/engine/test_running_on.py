@@ -8,7 +8,7 @@ import pytest
 
 from surefoot.app.engine.worker import leases
 from surefoot.app.saga.outcomes import Rejected
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import Holder, Taking
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import BOOT, Participant, World
@@ -91,10 +91,8 @@ def test_given_a_child_killed_in_the_run_then_the_message_resumes_at_the_first_o
         world.db,
         world.settings,
         world.broker,
-        boot=BOOT,
-        pid=1,
-        delivery=rung.message.operation_id,
-        why="SIGKILL",
+        Holder(boot=BOOT, pid=1, message=rung.message.operation_id),
+        "SIGKILL",
     )
     assert world.operation(job, "b").state == "queued"
     world.deliver(rung)  # as Celery puts it back

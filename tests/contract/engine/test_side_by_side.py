@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from surefoot.app.engine.jobs.compensation import turn
+from surefoot.app.engine.jobs.compensation import Ground, turn
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import decisions
@@ -55,7 +55,7 @@ def beside(
 
 def turned(tx: Connection, job: str) -> None:
     move = Move(tx, job)
-    assert turn(move, Cause.CANCEL, "meanwhile", undo_s=100)
+    assert turn(move, Ground(Cause.CANCEL, "meanwhile"), undo_s=100)
     move.close()
 
 

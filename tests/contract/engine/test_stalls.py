@@ -14,6 +14,7 @@ from surefoot.app.engine.worker.handle import StorePort
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.policies import Retry
+from surefoot.app.store.claims import Holder
 from surefoot.app.store.ids import operation_id
 from surefoot.app.store.views import history_view, job_view
 from tests.support.world import BOOT, Participant, Thing, World
@@ -51,7 +52,10 @@ def claim(world: World, job: str) -> Attempt:
     held = attempts.claim(
         world.db,
         attempts.taking(
-            world.settings, operation_id(job, "crunch", "", "action"), limits, boot=BOOT, pid=7
+            world.settings,
+            operation_id(job, "crunch", "", "action"),
+            limits,
+            Holder(boot=BOOT, pid=7),
         ),
     )
     assert held is not None
@@ -67,10 +71,8 @@ def killed(world: World, held: Attempt) -> bool:
         world.db,
         world.settings,
         world.broker,
-        boot=BOOT,
-        pid=7,
-        delivery=held.operation_id,
-        why="its process was lost",
+        Holder(boot=BOOT, pid=7, message=held.operation_id),
+        "its process was lost",
     )
 
 

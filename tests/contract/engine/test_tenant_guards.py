@@ -14,8 +14,10 @@ import pytest
 from sqlalchemy import select
 
 from surefoot.app.engine.operators import assignment, decisions, redrive, resubmit
+from surefoot.app.engine.operators.redrive import RedrivePlan
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.engine.reconcile import findings
+from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.store import dead_letters, reconciliations, updates
 from surefoot.app.store.actors import Actor
@@ -90,11 +92,13 @@ ACTS: dict[str, Act] = {
     "findings.close": lambda y: findings.close(y.db, y.finding, y.stranger, WHY),
     "findings.adopt": lambda y: findings.adopt(y.db, y.finding, y.stranger, WHY),
     "findings.decide_undo": lambda y: findings.decide_undo(
-        y.db, y.shop.registry, y.finding, y.stranger, WHY
+        y.db, y.shop.registry, y.finding, UndoAsked(y.stranger, WHY)
     ),
-    "findings.undo": lambda y: findings.undo(y.db, y.shop.registry, y.finding, y.stranger, WHY),
+    "findings.undo": lambda y: findings.undo(
+        y.db, y.shop.registry, y.finding, UndoAsked(y.stranger, WHY)
+    ),
     "redrive.redrive_many": lambda y: redrive.redrive_many(
-        y.db, y.shop.settings, Meant(), rate=1.0, ramp_s=0.0, actor=y.stranger, why=WHY
+        y.db, y.shop.settings, RedrivePlan(Meant(), 1.0, 0.0), Asked(y.stranger, WHY)
     ),
     "redrive.hold_back": lambda y: redrive.hold_back(y.db, Meant(), y.stranger, WHY),
 }
@@ -183,7 +187,7 @@ def test_given_the_same_acts_of_the_own_tenant_then_they_land(yard: Yard) -> Non
     mine = Actor("operator:mine", new_id(), yard.shop.tenant)
     assignment.take(yard.db, yard.asking, mine)
     assert redrive.redrive_many(
-        yard.db, yard.shop.settings, Meant(), rate=1.0, ramp_s=0.0, actor=mine, why=WHY
+        yard.db, yard.shop.settings, RedrivePlan(Meant(), 1.0, 0.0), Asked(mine, WHY)
     ).letters
     assert redrive.hold_back(yard.db, Meant(), mine, WHY) == 1
     assert findings.close(yard.db, yard.finding, mine, WHY)

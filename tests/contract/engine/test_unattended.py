@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.leases import WorkerProcess
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
@@ -178,7 +179,9 @@ def without_its_definition(world: World, job: str, minutes: int) -> None:
     """Workers of another version meet it again and again."""
     known, world.registry = world.registry, Registry()
     leases.register_worker(
-        world.db, "other", host="here", pid=1, lanes=["a", "b"], digests=["another"], concurrency=1
+        world.db,
+        "other",
+        WorkerProcess(host="here", pid=1, lanes=["a", "b"], digests=["another"], concurrency=1),
     )
     for _ in range(minutes):
         world.drain()

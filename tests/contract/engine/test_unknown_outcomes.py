@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from surefoot.app.engine.operators import decisions
-from surefoot.app.engine.operators.redrive import redrive_many
+from surefoot.app.engine.operators.redrive import RedrivePlan, redrive_many
+from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.participant.barrier import ActionUndone
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Rejected
@@ -275,16 +276,14 @@ def test_given_the_question_whether_it_happened_then_no_machine_answers_it(
     world: World, service: Bank
 ) -> None:
     job, letter = in_question(world, service, TimeoutError("no answer"))
-    everything: dict[str, Any] = {
-        "rate": 1.0,
-        "ramp_s": 0.0,
-        "actor": "anna",
-        "why": "after the outage",
-    }
-    assert redrive_many(world.db, world.settings, Meant(), dry_run=True, **everything).letters == ()
-    assert redrive_many(
-        world.db, world.settings, Meant(why="unknown_outcome"), dry_run=True, **everything
-    ).letters == (letter.id,)
+    asked = Asked("anna", "after the outage")
+
+    def meant(**only: Any) -> tuple[str, ...]:
+        plan = RedrivePlan(Meant(**only), rate=1.0)
+        return redrive_many(world.db, world.settings, plan, asked, dry_run=True).letters
+
+    assert meant() == ()
+    assert meant(why="unknown_outcome") == (letter.id,)
     world.let_pass(3601)
     world.sweep()
     world.drain()

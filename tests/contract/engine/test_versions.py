@@ -10,6 +10,7 @@ import pytest
 from surefoot.app.engine.worker import leases
 from surefoot.app.engine.worker.delivery import Verdict
 from surefoot.app.engine.worker.execute import VERSION_ELSEWHERE_S, VERSION_NOWHERE_S
+from surefoot.app.engine.worker.leases import WorkerProcess
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
 from tests.support.world import Participant, Thing, World
@@ -31,7 +32,9 @@ def world(ready_url: str) -> Iterator[World]:
 
 def register(world: World, boot: str, digests: list[str]) -> None:
     leases.register_worker(
-        world.db, boot, host="here", pid=1, lanes=["parcels"], digests=digests, concurrency=1
+        world.db,
+        boot,
+        WorkerProcess(host="here", pid=1, lanes=["parcels"], digests=digests, concurrency=1),
     )
 
 

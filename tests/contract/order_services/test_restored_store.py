@@ -14,6 +14,8 @@ from surefoot.app.cli.group import Commands, outcome
 from surefoot.app.config import settings
 from surefoot.app.engine.reconcile import findings, restored
 from surefoot.app.engine.reconcile import run as reconcile
+from surefoot.app.engine.reconcile.findings import UndoAsked
+from surefoot.app.engine.reconcile.run import Scope
 from surefoot.app.engine.worker.execute import UNKNOWN_JOB
 from surefoot.app.errors import Conflict
 from surefoot.app.store.ids import new_id
@@ -90,7 +92,9 @@ def test_given_a_copy_half_a_minute_old_when_put_back_then_everything_of_the_los
     world: World,
 ) -> None:
     jobs = lost_jobs(world)
-    done = reconcile.whole_window(world.db, world.settings, world.registry, "test", thorough=True)
+    done = reconcile.whole_window(
+        world.db, world.settings, world.registry, "test", Scope(thorough=True)
+    )
     assert {one["finding"] for one in done.found} == {"orphan"}
     of = {
         name: {one["step"] for one in done.found if one["key"].startswith(job)}
@@ -133,13 +137,15 @@ def test_given_lost_jobs_when_each_is_adopted_or_undone_then_services_and_store_
     for one, advice in restored.advise(world.db, world.registry, restored.open_findings(world.db)):
         if advice.act == "adopt":
             with pytest.raises(Conflict, match="past the point of no return"):
-                findings.undo(world.db, world.registry, one["id"], "cli:ada", "gone")
+                findings.undo(world.db, world.registry, one["id"], UndoAsked("cli:ada", "gone"))
             assert findings.adopt(
                 world.db, one["id"], "cli:ada", "it was delivered", jobs["before"]
             )
         else:
             assert (
-                findings.undo(world.db, world.registry, one["id"], "cli:ada", "nobody waits for it")
+                findings.undo(
+                    world.db, world.registry, one["id"], UndoAsked("cli:ada", "nobody waits for it")
+                )
                 is None
             )
     again = reconcile.whole_window(world.db, world.settings, world.registry, "test")
@@ -173,10 +179,14 @@ def test_given_a_store_with_nothing_in_it_when_reconciled_then_every_effect_is_a
     job = world.submit(input=INPUT)
     assert world.land(job) == "completed"
     put_back(world.db, empty)
-    planned = reconcile.whole_window(world.db, world.settings, world.registry, "test", dry_run=True)
+    planned = reconcile.whole_window(
+        world.db, world.settings, world.registry, "test", Scope(dry_run=True)
+    )
     assert len(planned.found) == 6
     assert len(reconcile.patrol(world.db, world.settings, world.registry, "test").found) == 6
-    planned = reconcile.whole_window(world.db, world.settings, world.registry, "test", dry_run=True)
+    planned = reconcile.whole_window(
+        world.db, world.settings, world.registry, "test", Scope(dry_run=True)
+    )
     assert len(planned.found) == len({one["key"] for one in planned.found}) == 6
 
 
@@ -252,7 +262,7 @@ def test_given_an_undo_decided_when_the_service_is_away_then_it_stays_open_and_t
         raise ConnectionError("the bank is away")
 
     monkeypatch.setitem(order.effect_undoers, "payments", away)
-    told = findings.undo(world.db, world.registry, charge["id"], "cli:ada", "lost")
+    told = findings.undo(world.db, world.registry, charge["id"], UndoAsked("cli:ada", "lost"))
     assert told == "ConnectionError: the bank is away"
     assert asked == [(f"{jobs['paid']}:charge_card::undo", charge["key"], 1250)]
     (open_one,) = [one for one in restored.open_findings(world.db) if one["id"] == charge["id"]]

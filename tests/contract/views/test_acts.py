@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from surefoot.app.access import keys
 from surefoot.app.engine.operators import assignment, decisions, redrive
-from surefoot.app.engine.operators.redrive import redrive_job
+from surefoot.app.engine.operators.redrive import RedrivePlan, redrive_job
 from surefoot.app.engine.operators.resubmit import Asked as Again
 from surefoot.app.engine.reconcile import findings
 from surefoot.app.errors import Conflict
@@ -118,7 +118,7 @@ def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and
     job, other = failed(shop), failed(shop)
     meant = Meant(shop.tenant, saga="shop")
     redrive.redrive_many(
-        shop.db, shop.settings, meant, rate=1, ramp_s=0, actor=ADA, why="the bank is back"
+        shop.db, shop.settings, RedrivePlan(meant, 1, 0), Again(ADA, "the bank is back")
     )
     assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 2
     assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 0
@@ -154,7 +154,7 @@ def test_given_a_dated_letter_when_the_relay_sends_it_back_then_history_names_th
     shop: Shop,
 ) -> None:
     job = failed(shop)
-    redrive.redrive_many(shop.db, shop.settings, Meant(), rate=100, ramp_s=0, actor=ADA, why="w")
+    redrive.redrive_many(shop.db, shop.settings, RedrivePlan(Meant(), 100, 0), Again(ADA, "w"))
     assert shop.sweep().get("redriven") == 1
     assert words(shop) == ["redrive-many"]
     assert history_view(shop.db, job, None)["items"][-1]["key_id"] == KEY

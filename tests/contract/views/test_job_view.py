@@ -9,6 +9,7 @@ import pytest
 from surefoot.app.access import tenants
 from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.leases import WorkerProcess
 from surefoot.app.errors import NotFound
 from surefoot.app.saga.outcomes import NotYet, Rejected
 from surefoot.app.store.views import (
@@ -376,10 +377,14 @@ def test_given_sagas_when_read_then_schema_graph_and_how_each_step_is_undone(sho
 
 def test_given_workers_when_read_then_live_ones_count_for_their_lanes(shop: Shop) -> None:
     leases.register_worker(
-        shop.db, "b1", host="a", pid=1, lanes=["orders", "mail"], digests=["d"], concurrency=2
+        shop.db,
+        "b1",
+        WorkerProcess(host="a", pid=1, lanes=["orders", "mail"], digests=["d"], concurrency=2),
     )
     leases.register_worker(
-        shop.db, "b2", host="b", pid=2, lanes=["orders"], digests=["d"], concurrency=2
+        shop.db,
+        "b2",
+        WorkerProcess(host="b", pid=2, lanes=["orders"], digests=["d"], concurrency=2),
     )
     leases.worker_stopped(shop.db, "b2")
     view = workers_view(shop.db)

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.worker import leases
+from surefoot.app.engine.worker.leases import WorkerProcess
 from surefoot.app.errors import NotFound
 from surefoot.app.explain import why
 from surefoot.app.rules.events import EARLIER_NAMES, HistoryEvent
@@ -40,11 +41,13 @@ def worker(shop: Shop, host: str, *lanes: str, digests: list[str] | None = None)
     leases.register_worker(
         shop.db,
         boot,
-        host=host,
-        pid=1,
-        lanes=list(lanes),
-        digests=digests or [shop.registry.all()[0].digest],
-        concurrency=2,
+        WorkerProcess(
+            host=host,
+            pid=1,
+            lanes=list(lanes),
+            digests=digests or [shop.registry.all()[0].digest],
+            concurrency=2,
+        ),
     )
     return boot
 

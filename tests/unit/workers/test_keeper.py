@@ -26,7 +26,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     monkeypatch.setattr(boot, "publisher", lambda: "publisher")
     monkeypatch.setattr(catalogue, "register", lambda db, sagas: None)
     monkeypatch.setattr(
-        leases, "register_worker", lambda db, boot_id, **facts: seen["register"].append(facts)
+        leases, "register_worker", lambda db, boot_id, worker: seen["register"].append(worker)
     )
     monkeypatch.setattr(
         leases, "worker_seen", lambda db, boot_id, digests, at_work: seen.get("known", [True])[0]
@@ -67,7 +67,7 @@ def test_given_first_round_when_kept_then_the_worker_signs_on_once(
     one.run_once()
     one.run_once()
     assert len(calls["register"]) == 1
-    assert calls["register"][0]["concurrency"] == 2
+    assert calls["register"][0].concurrency == 2
 
 
 def test_given_register_that_has_forgotten_us_when_kept_then_the_worker_signs_on_again(

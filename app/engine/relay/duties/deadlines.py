@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from surefoot.app.engine.jobs.compensation import turn
+from surefoot.app.engine.jobs.compensation import Ground, turn
 from surefoot.app.engine.jobs.dead_letters import ask_a_person
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.relay.context import RelayContext
@@ -37,8 +37,8 @@ class Deadlines:
         running = move.dir == Dir.FORWARD and move.state == JobState.RUNNING
         if not running or move.job.deadline_at is None:
             return
-        undo_s = self.relay.settings.undo_seconds
-        if not turn(move, Cause.DEADLINE, "its deadline passed", undo_s=undo_s):
+        ground = Ground(Cause.DEADLINE, "its deadline passed")
+        if not turn(move, ground, undo_s=self.relay.settings.undo_seconds):
             move.change(deadline_at=None, late=True)
             move.record(HistoryEvent.DEADLINE_MISSED)
 
