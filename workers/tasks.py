@@ -30,7 +30,7 @@ from surefoot.app.rules.states import OpState
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store import queries
+from surefoot.app.store import operation_reads
 from surefoot.app.store.session import reading
 from surefoot.app.store.views.names import names_in_log
 from surefoot.workers import boot
@@ -185,7 +185,7 @@ class StepTask(Task):
     def event_of_dropped(self) -> tuple[str, dict[str, Any]] | None:
         try:
             with reading(boot.db()) as connection:
-                row = queries.operation(connection, self.request.id)
+                row = operation_reads.operation(connection, self.request.id)
         except StoreUnavailable:
             return None
         return EVENT_OF_DROPPED.get(row.state if row is not None else "", REVOKED)

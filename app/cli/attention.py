@@ -26,7 +26,7 @@ from surefoot.app.engine.operators import decisions as decide
 from surefoot.app.engine.operators.decisions import Decision
 from surefoot.app.rules.decisions import LetterAction
 from surefoot.app.rules.states import JobState
-from surefoot.app.store import queries
+from surefoot.app.store import dead_letters, definitions
 from surefoot.app.store.session import reading
 from surefoot.app.store.views import job_view, list_jobs
 from surefoot.app.store.views.dead_letters import decisions_about
@@ -140,8 +140,8 @@ def _standing(db: Engine) -> list[dict[str, Any]]:
 
 def _asked(db: Engine, job: dict[str, Any]) -> list[dict[str, Any]]:
     with reading(db) as connection:
-        letters = queries.blocking_letters(connection, job["id"])
-        graph = queries.graph_of_job(connection, job["id"])
+        letters = dead_letters.blocking_letters(connection, job["id"])
+        graph = definitions.graph_of_job(connection, job["id"])
     return [
         {
             "job": job["id"],

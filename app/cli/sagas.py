@@ -17,7 +17,7 @@ from surefoot.app.saga.lint_warnings import advice
 from surefoot.app.saga.naming import did_you_mean
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import catalogue
-from surefoot.app.store.queries import current_definition
+from surefoot.app.store.definitions import current_definition
 from surefoot.app.store.session import reading
 from surefoot.app.store.views import saga_view, sagas_view, stats
 from surefoot.app.store.views.names import stamp

@@ -40,7 +40,7 @@ from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import parse_task_name
 from surefoot.app.saga.registry import Registry
 from surefoot.app.simulation.store import store_of_this_process
-from surefoot.app.store import queries
+from surefoot.app.store import job_reads
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.claims import Holder
 from surefoot.app.store.session import reading
@@ -398,7 +398,7 @@ class InProcess:
         scene = self._scene
         for job_id in scene.job_ids:
             with reading(self.db) as connection:
-                rows = queries.history_after(connection, job_id, scene.seq[job_id])
+                rows = job_reads.history_after(connection, job_id, scene.seq[job_id])
             for row in rows:
                 scene.heard(row, self._store.clock.now_s)
                 self.say(

@@ -35,7 +35,7 @@ from surefoot.app.rules.planner import Chain, Plan
 from surefoot.app.rules.states import ENDED, LIVE, Dir, JobState
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import task_name
-from surefoot.app.store import fault_control, queries
+from surefoot.app.store import fault_control, job_reads, operation_reads
 from surefoot.app.store.ids import new_id, operation_id
 from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.session import asking
@@ -372,7 +372,7 @@ class RealProcesses:
     def _operation(self, row: Row) -> OperationRow | None:
         id_ = operation_id(self._job_id, row.step, "", row.kind)
         with asking(self.db) as connection:
-            return queries.operation(connection, id_)
+            return operation_reads.operation(connection, id_)
 
     def _refused_late(self) -> bool:
         h = history.c
@@ -385,7 +385,7 @@ class RealProcesses:
     def _read_history(self) -> None:
         """What is new in the job's history, at its own times, and which faults have fired."""
         with asking(self.db) as connection:
-            rows = queries.history_after(connection, self._job_id, self._seq)
+            rows = job_reads.history_after(connection, self._job_id, self._seq)
         self._seq = rows[-1].seq if rows else self._seq
         self._note(
             ((row.at - self._ahead - self._began_at).total_seconds(), line_of(row)) for row in rows

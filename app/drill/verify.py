@@ -15,7 +15,7 @@ from surefoot.app.participant import EffectState
 from surefoot.app.rules.fidelities import LEAVES_SOMETHING
 from surefoot.app.rules.states import ENDED, Kind, OpState
 from surefoot.app.saga.definition import Saga
-from surefoot.app.store import queries
+from surefoot.app.store.dead_letters import open_letters as letters_of
 from surefoot.app.store.rows.dead_letters import DeadLetterRow
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, operations
@@ -87,7 +87,7 @@ def _letters(db: Engine, job_id: str, expected: int | None) -> Iterator[Finding]
 def open_letters(db: Engine, job_id: str) -> list[DeadLetterRow]:
     """The open dead letters of a job, oldest first."""
     with reading(db) as connection:
-        return queries.open_letters(connection, job_id)
+        return letters_of(connection, job_id)
 
 
 class Exhausted(NamedTuple):

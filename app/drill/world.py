@@ -13,7 +13,7 @@ from surefoot.app.errors import SurefootError
 from surefoot.app.participant import EffectState, Seen, only_seen
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key
-from surefoot.app.store import queries
+from surefoot.app.store import job_reads
 from surefoot.app.store.rows.jobs import JobRow
 from surefoot.app.store.session import reading
 from surefoot.app.store.views import effects_view, job_view
@@ -45,7 +45,7 @@ class World:
     def job(self) -> JobRow:
         """The job's row: `id`, `state`, `cause`, `reason`, `input` (JSON), …"""
         with reading(self._db) as connection:
-            job = queries.job(connection, self._job_id)
+            job = job_reads.job(connection, self._job_id)
         assert job is not None, "a drill's job is in its store"
         return job
 

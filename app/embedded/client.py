@@ -24,7 +24,7 @@ from surefoot.app.errors import SettingsError, UnknownSaga
 from surefoot.app.rules.planner import Plan
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store import catalogue, queries, schema_version
+from surefoot.app.store import catalogue, definitions, schema_version
 from surefoot.app.store.actors import Actor
 from surefoot.app.store.session import asking, open_engine
 
@@ -73,7 +73,7 @@ class Client:
         if isinstance(saga, str) or saga.digest in self._known:
             return
         with asking(self.db) as connection:
-            there = queries.current_definition(connection, saga.name, saga.digest)
+            there = definitions.current_definition(connection, saga.name, saga.digest)
         if there is None:
             catalogue.register(self.db, [saga])
         self._known[saga.digest] = Registry([saga])

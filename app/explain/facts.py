@@ -14,7 +14,7 @@ from surefoot.app.rules.events import HistoryEvent, stored
 from surefoot.app.rules.states import Dir, JobState, Kind
 from surefoot.app.rules.waits import WaitingFor, rule_of
 from surefoot.app.saga.words import Words
-from surefoot.app.store import queries, reconciliations
+from surefoot.app.store import dead_letters, reconciliations
 from surefoot.app.store.rows.findings import FindingRow
 from surefoot.app.store.tables import history
 from surefoot.app.store.views.dead_letters import decisions_about
@@ -94,7 +94,7 @@ def read(connection: Connection, job_id: str, tenant_id: str | None, today: date
 
 
 def _letters(connection: Connection, snapshot: Snapshot) -> list[Letter]:
-    rows = queries.blocking_letters(connection, snapshot.job.id)
+    rows = dead_letters.blocking_letters(connection, snapshot.job.id)
     return [
         Letter(
             r.id,

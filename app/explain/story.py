@@ -15,7 +15,7 @@ from surefoot.app.explain.words import MOST_NAMED, at, sentence
 from surefoot.app.rules.decisions import LetterAction, choice
 from surefoot.app.rules.states import JobState
 from surefoot.app.rules.waits import WaitingFor
-from surefoot.app.store.queries import standing_of
+from surefoot.app.store.job_reads import standing_of
 from surefoot.app.store.rows.jobs import JobTimesRow
 from surefoot.app.store.session import reading
 from surefoot.app.store.views.names import stamp

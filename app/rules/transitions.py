@@ -53,11 +53,15 @@ def _to(after: StrEnum, *before: StrEnum | None) -> list[tuple[StrEnum | None, S
     return [(one, after) for one in before]
 
 
-_CHANGE = ("updates.change_job",)  # under the job's lock, once, when the move closes
-_END = ("updates.end_running_operation",)
-_DECIDE = ("updates.decide_failed_operation",)
+_CHANGE = ("job_writes.change_job",)  # under the job's lock, once, when the move closes
+_END = ("attempt_writes.end_running_operation",)
+_DECIDE = ("operation_writes.decide_failed_operation",)
 _FAST = "postgres_fast_path.complete_forward"
-_CLAIMS = ("updates.claim_operation", "updates.claim_first_attempt", "updates.claim_to_work")
+_CLAIMS = (
+    "attempt_writes.claim_operation",
+    "attempt_writes.claim_first_attempt",
+    "attempt_writes.claim_to_work",
+)
 
 _OF_JOBS = (
     *_rows(
@@ -146,7 +150,7 @@ _OF_OPERATIONS = (
             "engine.jobs.compensation.turn",
             "engine.jobs.release._confirm",
         ],
-        write=["updates.insert_operations", "postgres_fast_path.insert_job"],
+        write=["operation_writes.insert_operations", "postgres_fast_path.insert_job"],
         guard="an operation that misses nothing is queued at once",
     ),
     *_rows(
@@ -155,7 +159,7 @@ _OF_OPERATIONS = (
         _to(OpState.QUEUED, OpState.PENDING),
         who="the end of an operation that it waited for",
         by=["engine.jobs.release._lower", "engine.jobs.operations._complete_forward"],
-        write=["updates.lower_missing", _FAST],
+        write=["operation_writes.lower_missing", _FAST],
         guard="that was the last one missing; under the job's lock",
     ),
     *_rows(
@@ -164,7 +168,7 @@ _OF_OPERATIONS = (
         _to(OpState.QUEUED, OpState.PENDING),
         who="a move whose message carries a chain",
         by=["engine.jobs.transaction.Move._plan"],
-        write=["updates.ride_along"],
+        write=["message_writes.ride_along"],
         guard="it stands behind a ready operation in a message that leaves now",
     ),
     *_rows(
@@ -173,7 +177,7 @@ _OF_OPERATIONS = (
         _to(OpState.QUEUED, OpState.PENDING),
         who="the relay",
         by=["engine.relay.duties.stranded._queue"],
-        write=["updates.queue_operations"],
+        write=["operation_writes.queue_operations"],
         guard="nothing is missing, so it should have been released",
     ),
     *_rows(
@@ -206,7 +210,7 @@ _OF_OPERATIONS = (
         _to(OpState.COMPLETED, OpState.RUNNING),
         who="the worker that holds it",
         by=["engine.jobs.operations.complete", "engine.jobs.operations._complete_forward"],
-        write=["updates.finish_running_operation", _FAST],
+        write=["attempt_writes.finish_running_operation", _FAST],
         guard="the token is that of the attempt",
     ),
     *_rows(
@@ -229,7 +233,7 @@ _OF_OPERATIONS = (
         _to(OpState.WAITING, OpState.QUEUED),
         who="a worker without its definition",
         by=["engine.worker.execute._other_version"],
-        write=["updates.wait_for_version"],
+        write=["operation_writes.wait_for_version"],
         guard="it is ready and not past its queue time-out",
     ),
     *_rows(
@@ -256,7 +260,7 @@ _OF_OPERATIONS = (
         _to(OpState.FAILED, OpState.QUEUED),
         who="the relay",
         by=["engine.jobs.operations.nobody_came"],
-        write=["updates.fail_unclaimed"],
+        write=["operation_writes.fail_unclaimed"],
         guard="it is ready, past its queue time-out, and its saga gives it up then",
     ),
     *_rows(
@@ -269,7 +273,7 @@ _OF_OPERATIONS = (
             "limits.locks.release",
             "limits.locks.leave",
         ],
-        write=["updates.wake_due", "locks.wake_first"],
+        write=["operation_writes.wake_due", "locks.wake_first"],
         guard="its time has come, or it is first in line for a lock that is free",
     ),
     *_rows(
@@ -278,7 +282,7 @@ _OF_OPERATIONS = (
         _to(OpState.DROPPED, OpState.PENDING, OpState.QUEUED, OpState.WAITING),
         who="the turn",
         by=["engine.jobs.compensation.turn"],
-        write=["updates.drop_waiting_actions"],
+        write=["operation_writes.drop_waiting_actions"],
         guard="it is an action and has never started",
     ),
     *_rows(
@@ -287,7 +291,7 @@ _OF_OPERATIONS = (
         _to(OpState.ABANDONED, OpState.PENDING, OpState.QUEUED, OpState.WAITING),
         who="the turn",
         by=["engine.jobs.compensation.turn"],
-        write=["updates.drop_waiting_actions"],
+        write=["operation_writes.drop_waiting_actions"],
         guard="it is an action and has started before",
     ),
     *_rows(
@@ -305,7 +309,7 @@ _OF_OPERATIONS = (
         _to(OpState.SKIPPED, OpState.PENDING, OpState.QUEUED, OpState.WAITING),
         who="the end of its action",
         by=["engine.jobs.release.settle"],
-        write=["updates.skip_operation"],
+        write=["operation_writes.skip_operation"],
         guard="it is an undo, and its action is known to have had no effect",
     ),
     *_rows(
@@ -359,7 +363,7 @@ _OF_LETTERS = (
             "engine.jobs.dead_letters.open_letter",
             "engine.jobs.dead_letters.no_longer_late",
         ],
-        write=["updates.close_letter", "dead_letters.close", "dead_letters.close_of_job"],
+        write=["dead_letters.close", "dead_letters.close_of_job"],
         guard="it is open: of two that close it one wins",
     ),
 )

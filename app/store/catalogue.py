@@ -14,7 +14,7 @@ from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.words import Words
 from surefoot.app.store import acts
 from surefoot.app.store.acts import Act
-from surefoot.app.store.queries import (
+from surefoot.app.store.definitions import (
     LIVE,
     LIVE_WORKER_S,
     forget_definition,

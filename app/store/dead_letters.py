@@ -1,4 +1,4 @@
-"""Statements about dead letters: which are meant, when each is sent back, and their end.
+"""Statements about dead letters: opened, read, which are meant, when each is sent back, and their end.
 
 A letter is open or closed. Who closes one names `state = 'open'` in the UPDATE, so of two people, or of a person and the
 relay, one wins. Open letters are served by partial indexes: a store with millions of closed ones answers alike.
@@ -6,7 +6,7 @@ relay, one wins. Open letters are served by partial indexes: a store with millio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
+    insert,
     literal_column,
     null,
     or_,
@@ -29,7 +30,10 @@ from surefoot.app.clock import after, ago, now
 from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.reasons import ASKING
 from surefoot.app.store.actors import key_of, own
+from surefoot.app.store.host import host_of
+from surefoot.app.store.ids import is_id
 from surefoot.app.store.rows.dead_letters import (
+    DeadLetterRow,
     DueLetterRow,
     LetterId,
     LetterOfJobRow,
@@ -111,6 +115,51 @@ def one(connection: Connection, letter_id: str, tenant_id: str | None) -> Letter
     """A letter with the state of its job and its `digest`, if it is this tenant's (None: anybody's)."""
     guards = [d.id == letter_id] + ([d.tenant_id == tenant_id] if tenant_id is not None else [])
     return connection.execute(_rows().where(*guards)).one_or_none()
+
+
+# --- read by the engine --------------------------------------------------------------------------
+def blocking_letters(connection: Connection, job_id: str) -> list[DeadLetterRow]:
+    return list(
+        connection.execute(
+            select(dead_letters).where(d.job_id == job_id, d.state == OPEN, d.blocking)
+        )
+    )
+
+
+def open_letters(connection: Connection, job_id: str) -> list[DeadLetterRow]:
+    """The open dead letters of a job, oldest first."""
+    query = select(dead_letters).where(d.job_id == job_id, d.state == OPEN).order_by(d.id)
+    return list(connection.execute(query))
+
+
+def open_letter_of(connection: Connection, operation_id: str) -> DeadLetterRow | None:
+    return connection.execute(
+        select(dead_letters).where(d.operation_id == operation_id, d.state == OPEN)
+    ).one_or_none()
+
+
+def was_retried(connection: Connection, job_id: str, operation_id: str) -> bool:
+    """Whether the last decision about this operation was to try it again."""
+    last = (
+        select(d.resolution)
+        .where(d.job_id == job_id, d.operation_id == operation_id, d.state != OPEN)
+        .order_by(d.id.desc())
+        .limit(1)
+    )
+    return connection.execute(last).scalar_one_or_none() == Resolution.RETRIED
+
+
+def letter(connection: Connection, letter_id: str, by: str | None = None) -> DeadLetterRow | None:
+    """`by`: who asks; another tenant's letter is not there for them."""
+    query = select(dead_letters).where(d.id == letter_id, *own(d.tenant_id, by))
+    return connection.execute(query).one_or_none() if is_id(letter_id) else None
+
+
+def open_one(tx: Connection, columns: Mapping[str, Any]) -> None:
+    """A new dead letter with these columns; its id is given here. The table refuses a second open
+    one of an operation.
+    """
+    tx.execute(insert(dead_letters).values(id=host_of(tx).new_id(), **columns))
 
 
 # --- sent back by the clock --------------------------------------------------------------------------------------

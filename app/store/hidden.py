@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from surefoot.app.saga.inputs import secret_values
 from surefoot.app.secrecy import NONE, Secrets
-from surefoot.app.store.queries import definition
+from surefoot.app.store.definitions import definition
 from surefoot.app.store.tables import jobs
 
 

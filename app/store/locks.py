@@ -16,8 +16,8 @@ from surefoot.app.store.rows.jobs import JobId
 from surefoot.app.store.rows.locks import AheadRow, PlaceRow
 from surefoot.app.store.rows.operations import MessageRow
 from surefoot.app.store.session import dialect_is_sqlite
+from surefoot.app.store.statements import READY_NOW
 from surefoot.app.store.tables import jobs, lock_waiters, locks, operations
-from surefoot.app.store.updates import READY_NOW
 
 MUTEX_SPACE = 0x10CC  # keeps our advisory locks apart from others' in the same database
 held, queue, o = locks.c, lock_waiters.c, operations.c

@@ -71,8 +71,9 @@ def _claimed(row: str) -> str:
     return ", ".join(value.format(o=row) for value in _CLAIM.values())
 
 
-# `state || ''`: see `queries.STATE`. A condition that no index serves and that orders nothing (IS NOT DISTINCT FROM) leaves a row's own id
-# as the only way to it: a plan made while tables were small would read all operations of a job, or all jobs, for each completion.
+# `state || ''`: see `statements.STATE`. A condition that no index serves and that orders nothing
+# (IS NOT DISTINCT FROM) leaves a row's own id as the only way to it: a plan made while tables were
+# small would read all operations of a job, or all jobs, for each completion.
 _TAKEN = (
     "f.missing = 1 AND f.id IS NOT DISTINCT FROM :rider AND NOT f.stop AND f.attempts < f.allowance"
 )

@@ -14,15 +14,17 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from surefoot.app import metrics
+from surefoot.app.clock import now
 from surefoot.app.config import driver_url
 from surefoot.app.environment import OF_LIBPQ_BY_PART, unwelcome_to_libpq
 from surefoot.app.errors import SettingsError, StoreUnavailable
@@ -279,3 +281,11 @@ def insert_or(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert
 
 def dialect_is_sqlite(tx: Connection) -> bool:
     return tx.dialect.name == "sqlite"
+
+
+_TIME = select(now())
+
+
+def time_of(connection: Connection) -> datetime:
+    """The store's time."""
+    return connection.execute(_TIME).scalar_one()

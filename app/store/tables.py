@@ -114,7 +114,7 @@ definitions = Table(  # the catalogue: what some process has had the code of
     Column("registered_at", UtcDateTime, nullable=False),  # when some process first had it
     Column(
         "served_at", UtcDateTime
-    ),  # when a live worker last had it (`queries.order_of_definitions`)
+    ),  # when a live worker last had it (`definitions.order_of_definitions`)
     Column("retired_at", UtcDateTime),  # no new job is pinned to it
     Column(
         "retired_by", String(128)

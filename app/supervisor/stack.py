@@ -14,7 +14,7 @@ from surefoot.app.config import Settings, url_of
 from surefoot.app.config import settings as app_settings
 from surefoot.app.environment import for_children as environment_for_children
 from surefoot.app.errors import StoreUnavailable
-from surefoot.app.store.queries import live_workers
+from surefoot.app.store.worker_register import live_workers
 from surefoot.app.supervisor import commands, ports, private, probes, redis_server, redis_users
 from surefoot.app.supervisor.home import flower_file, keep, write_private
 from surefoot.app.supervisor.part import Part

@@ -29,7 +29,7 @@ from surefoot.app.saga.naming import did_you_mean
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.saga.policies import seconds
 from surefoot.app.saga.step import Step
-from surefoot.app.store import queries
+from surefoot.app.store import job_reads, operation_reads
 from surefoot.app.store.ids import operation_id
 from surefoot.app.store.rows.jobs import JobRow
 from surefoot.app.store.rows.operations import OperationRow
@@ -269,14 +269,14 @@ class SagaWorld:
                 f"This world has no job {job!r}. A job's id is what submit() returns."
             )
         with reading(self._db) as connection:
-            row = queries.job(connection, job)
+            row = job_reads.job(connection, job)
         assert row is not None, "a job that was submitted here is in the store"
         return row
 
     def _operation(self, job: str, step: str | Step[Any, Any], kind: str) -> OperationRow | None:
         name = self._step(self._sagas[self._row(job).saga], step, kind)
         with reading(self._db) as connection:
-            return queries.operation(connection, operation_id(job, name, "", kind))
+            return operation_reads.operation(connection, operation_id(job, name, "", kind))
 
     def _completed(self, job: str, kind: Kind) -> list[str]:
         self._row(job)

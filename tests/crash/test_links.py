@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from surefoot.app.store.queries import live_workers
+from surefoot.app.store.worker_register import live_workers
 from tests.support.faulty import WORKERS
 from tests.support.lanes_apart import LanesApart
 from tests.support.linked import LinkedShop, linked_shop

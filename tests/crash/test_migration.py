@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Connection, func, inspect, select, text
 
 from surefoot.app.store.migrate import reshape
-from surefoot.app.store.queries import live_workers
 from surefoot.app.store.tables import EFFECTS_VIEW, jobs, metadata
+from surefoot.app.store.worker_register import live_workers
 from tests.support.faulty import FaultyShop, faulty_shop
 from tests.support.files import text_of
 from tests.support.waiting import wait_until

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from surefoot.app.store.queries import live_workers
+from surefoot.app.store.worker_register import live_workers
 from tests.support.faulty import FaultyShop
 from tests.support.linked import QUICK, LinkedUp
 from tests.support.orders import Shop

@@ -20,8 +20,8 @@ from surefoot.app.errors import NotFound
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.outcomes import NotYet, Rejected
 from surefoot.app.store.ids import new_id
+from surefoot.app.store.operation_writes import wait_for_version
 from surefoot.app.store.session import transaction
-from surefoot.app.store.updates import wait_for_version
 from surefoot.app.store.views import Polls, job_revision, job_view, job_with_revision
 from surefoot.web.services import EXTENSION
 from tests.contract.views.shop import Caller, Shop

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from surefoot.app.store.queries import live_workers
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, faults_fired, history, jobs, operations
+from surefoot.app.store.worker_register import live_workers
 from tests.support.files import lines_of
 from tests.support.orders import Shop
 from tests.support.running import Up

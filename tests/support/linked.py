@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from surefoot.app.store.queries import live_workers
+from surefoot.app.store.worker_register import live_workers
 from tests.support.faulty import WORKERS, FaultyShop
 from tests.support.proxy import Proxy
 from tests.support.running import Up

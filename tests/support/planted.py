@@ -27,7 +27,15 @@ from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Dir, Kind, OpState
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.naming import effect_key
-from surefoot.app.store import queries, reconciliations, updates
+from surefoot.app.store import (
+    attempt_writes,
+    dead_letters,
+    job_reads,
+    job_writes,
+    operation_reads,
+    operation_writes,
+    reconciliations,
+)
 from surefoot.app.store.session import transaction
 from surefoot.app.store.tables import jobs, operations
 from surefoot.app.testkit.broker import FakeBroker
@@ -86,10 +94,10 @@ def the_effects_key_has_the_attempts_number_in_it() -> Iterator[None]:
 
 @planted
 def a_completion_does_not_ask_for_its_fence() -> Iterator[None]:
-    real = updates.finish_running_operation
+    real = attempt_writes.finish_running_operation
 
     def any_token(tx: Any, operation_id: str, token: str, result: Any) -> Any:
-        row = queries.operation(tx, operation_id)
+        row = operation_reads.operation(tx, operation_id)
         return real(
             tx,
             operation_id,
@@ -97,13 +105,13 @@ def a_completion_does_not_ask_for_its_fence() -> Iterator[None]:
             result,
         )
 
-    with instead(updates, "finish_running_operation", any_token):
+    with instead(attempt_writes, "finish_running_operation", any_token):
         yield
 
 
 @planted
 def the_row_count_of_a_completion_is_ignored() -> Iterator[None]:
-    real = updates.finish_running_operation
+    real = attempt_writes.finish_running_operation
 
     def ignored(tx: Any, operation_id: str, token: str, result: Any) -> Any:
         return (
@@ -111,7 +119,7 @@ def the_row_count_of_a_completion_is_ignored() -> Iterator[None]:
             or tx.execute(select(operations).where(o.id == operation_id)).one()
         )
 
-    with instead(updates, "finish_running_operation", ignored):
+    with instead(attempt_writes, "finish_running_operation", ignored):
         yield
 
 
@@ -148,7 +156,7 @@ def a_claim_is_not_durable() -> Iterator[None]:
 
 @planted
 def a_timer_never_wakes() -> Iterator[None]:
-    with instead(updates, "wake_due", lambda tx, limit: []):
+    with instead(operation_writes, "wake_due", lambda tx, limit: []):
         yield
 
 
@@ -157,7 +165,7 @@ def a_relay_that_slept_does_not_look_again_before_it_expires_a_claim() -> Iterat
     def at_once(db: Any, settings: Any, operation_id: str, job_id: str, token: str) -> Any:
         def work(tx: Any) -> Any:
             move = Move(tx, job_id)
-            row = queries.operation(tx, operation_id)
+            row = operation_reads.operation(tx, operation_id)
             if row is None or row.state != OpState.RUNNING:
                 return attempt.LATE
             return attempt._fail_running(
@@ -233,13 +241,13 @@ def the_turn_forgets_what_is_queued() -> Iterator[None]:
             )
         )
 
-    with instead(updates, "drop_waiting_actions", forgetful):
+    with instead(operation_writes, "drop_waiting_actions", forgetful):
         yield
 
 
 @planted
 def started_follows_from_the_attempts_and_a_shutdown_gives_one_back() -> Iterator[None]:
-    real = updates.end_running_operation
+    real = attempt_writes.end_running_operation
 
     def given_back(
         tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any
@@ -253,23 +261,23 @@ def started_follows_from_the_attempts_and_a_shutdown_gives_one_back() -> Iterato
             }
         return real(tx, operation_id, token, values, **more)
 
-    with instead(updates, "end_running_operation", given_back):
+    with instead(attempt_writes, "end_running_operation", given_back):
         yield
 
 
 @planted
 def a_refusal_settles_earlier_attempts_too() -> Iterator[None]:
-    real = updates.end_running_operation
+    real = attempt_writes.end_running_operation
 
     def all_settled(
         tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any
     ) -> Any:
-        row = queries.operation(tx, operation_id)
+        row = operation_reads.operation(tx, operation_id)
         if row is not None and values.get("unsettled", row.unsettled) < row.unsettled:
             values = values | {"unsettled": 0}
         return real(tx, operation_id, token, values, **more)
 
-    with instead(updates, "end_running_operation", all_settled):
+    with instead(attempt_writes, "end_running_operation", all_settled):
         yield
 
 
@@ -279,7 +287,7 @@ def a_cancel_overtakes_the_claim_of_the_pivot() -> Iterator[None]:
         return next(
             (
                 row
-                for row in queries.lock_no_return(move.tx, move.job.id)
+                for row in operation_reads.lock_no_return(move.tx, move.job.id)
                 if row.state == OpState.COMPLETED
             ),
             None,
@@ -292,7 +300,7 @@ def a_cancel_overtakes_the_claim_of_the_pivot() -> Iterator[None]:
 @planted
 def a_turn_does_not_look_at_what_is_about_to_be_confirmed() -> Iterator[None]:
     def only_begun(move: Any) -> Any:
-        rows = queries.lock_no_return(move.tx, move.job.id)
+        rows = operation_reads.lock_no_return(move.tx, move.job.id)
         return next(
             (
                 row
@@ -314,7 +322,7 @@ def an_action_that_stopped_after_the_turn_does_not_free_its_undo() -> Iterator[N
 
 @planted
 def a_job_ends_while_something_of_it_still_runs() -> Iterator[None]:
-    with instead(queries, "may_move", lambda tx, job_id: False):
+    with instead(job_reads, "may_move", lambda tx, job_id: False):
         yield
 
 
@@ -326,8 +334,8 @@ def a_lost_message_is_never_rung_again() -> Iterator[None]:
 
 @planted
 def an_idempotency_key_is_looked_up_but_not_taken() -> Iterator[None]:
-    with instead(queries, "idempotent", lambda connection, tenant_id, key: None):
-        with instead(updates, "take_idempotency_key", lambda *args: True):
+    with instead(job_reads, "idempotent", lambda connection, tenant_id, key: None):
+        with instead(job_writes, "take_idempotency_key", lambda *args: True):
             yield
 
 
@@ -346,7 +354,7 @@ def a_completion_after_the_turn_goes_forward() -> Iterator[None]:
 
 @planted
 def two_people_decide_about_one_letter_and_both_are_obeyed() -> Iterator[None]:
-    real = updates.decide_failed_operation
+    real = operation_writes.decide_failed_operation
 
     def obeyed(tx: Any, operation_id: str, values: dict[str, Any]) -> Any:
         return (
@@ -360,8 +368,8 @@ def two_people_decide_about_one_letter_and_both_are_obeyed() -> Iterator[None]:
         )
 
     with (
-        instead(updates, "close_letter", lambda *args, **more: True),
-        instead(updates, "decide_failed_operation", obeyed),
+        instead(dead_letters, "close", lambda *args, **more: True),
+        instead(operation_writes, "decide_failed_operation", obeyed),
     ):
         yield
 
@@ -396,13 +404,13 @@ def a_decision_ends_a_job_that_has_ended() -> Iterator[None]:
 
 @planted
 def a_step_that_was_waived_is_confirmed() -> Iterator[None]:
-    real = queries.states_of
+    real = operation_reads.states_of
 
     def all_done(tx: Any, job_id: str, kind: Kind) -> dict[str, str]:
         states = real(tx, job_id, kind)
         return states if kind == Kind.CONFIRM else dict.fromkeys(states, OpState.COMPLETED)
 
-    with instead(queries, "states_of", all_done):
+    with instead(operation_reads, "states_of", all_done):
         yield
 
 
@@ -462,13 +470,13 @@ def a_replay_that_is_refused_fails_the_undo() -> Iterator[None]:
 
 @planted
 def a_claim_takes_a_job_of_another_version() -> Iterator[None]:
-    real = updates.claim_to_work
+    real = attempt_writes.claim_to_work
 
     def of_any(tx: Any, taking: Any, *, of: Any, digest: str, before: Any) -> Any:
         pinned = tx.execute(select(jobs.c.digest).where(jobs.c.id == of[0])).scalar_one_or_none()
         return real(tx, taking, of=of, digest=pinned or digest, before=before)
 
-    with instead(updates, "claim_to_work", of_any):
+    with instead(attempt_writes, "claim_to_work", of_any):
         yield
 
 

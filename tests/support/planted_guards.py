@@ -15,7 +15,7 @@ from surefoot.app.engine.isolation import Isolated
 from surefoot.app.engine.jobs import operations
 from surefoot.app.engine.operators import decisions, resubmit
 from surefoot.app.engine.relay.duties.broker_lost import BrokerLost
-from surefoot.app.store import queries
+from surefoot.app.store import dead_letters, operation_reads, tables
 from surefoot.app.testkit.broker import FakeBroker
 
 GUARDS: dict[str, Callable[[], AbstractContextManager[object]]] = {}
@@ -30,13 +30,13 @@ def guard(make: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
 @contextmanager
 def read_as(**columns: Any) -> Iterator[None]:
     """Whoever reads an operation is told these columns instead."""
-    real = queries.operation
+    real = operation_reads.operation
 
     def told(connection: Any, operation_id: str) -> Any:
         row = real(connection, operation_id)
         return SimpleNamespace(**(dict(row._mapping) | columns)) if row is not None else None
 
-    with mock.patch.object(queries, "operation", told):
+    with mock.patch.object(operation_reads, "operation", told):
         yield
 
 
@@ -58,11 +58,11 @@ def a_zombie_parks_what_another_runs() -> Iterator[None]:
 
     def parks(db: Any, held: Any, seconds: float) -> Any:
         with ExitStack() as stack:
-            end = operations.updates.end_running_operation
+            end = operations.attempt_writes.end_running_operation
             stack.enter_context(read_as(token=held.token))
             stack.enter_context(
                 mock.patch.object(
-                    operations.updates, "end_running_operation", _whoever_holds_it(end)
+                    operations.attempt_writes, "end_running_operation", _whoever_holds_it(end)
                 )
             )
             return real(db, held, seconds)
@@ -73,7 +73,7 @@ def a_zombie_parks_what_another_runs() -> Iterator[None]:
 
 def _whoever_holds_it(end: Callable[..., Any]) -> Callable[..., Any]:
     def ended(tx: Any, operation_id: str, token: str, values: dict[str, Any], **more: Any) -> Any:
-        row = tx.execute(queries._OPERATION, {"p_id": operation_id}).one()
+        row = tx.execute(operation_reads._OPERATION, {"p_id": operation_id}).one()
         return end(tx, operation_id, row.token, values, **more)
 
     return ended
@@ -81,10 +81,10 @@ def _whoever_holds_it(end: Callable[..., Any]) -> Callable[..., Any]:
 
 @guard
 def a_decision_is_taken_about_what_runs() -> Iterator[None]:
-    real = decisions.updates.decide_failed_operation
+    real = decisions.operation_writes.decide_failed_operation
 
     def whatever_its_state(tx: Any, operation_id: str, values: dict[str, Any]) -> Any:
-        o = queries.operations
+        o = tables.operations
         return (
             real(tx, operation_id, values)
             or tx.execute(
@@ -94,7 +94,9 @@ def a_decision_is_taken_about_what_runs() -> Iterator[None]:
 
     with (
         mock.patch.object(decisions, "_only_given_up"),
-        mock.patch.object(decisions.updates, "decide_failed_operation", whatever_its_state),
+        mock.patch.object(
+            decisions.operation_writes, "decide_failed_operation", whatever_its_state
+        ),
     ):
         yield
 
@@ -113,13 +115,13 @@ def a_decision_is_taken_about_a_job_that_has_ended() -> Iterator[None]:
 
 @contextmanager
 def letters_read_as(**columns: Any) -> Iterator[None]:
-    real = queries.letter
+    real = dead_letters.letter
 
     def told(connection: Any, letter_id: str, *more: Any) -> Any:
         row = real(connection, letter_id, *more)
         return SimpleNamespace(**(dict(row._mapping) | columns)) if row is not None else None
 
-    with mock.patch.object(queries, "letter", told):
+    with mock.patch.object(dead_letters, "letter", told):
         yield
 
 

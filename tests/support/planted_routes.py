@@ -19,7 +19,7 @@ from flask import request
 
 from surefoot.app.access import keys, sessions
 from surefoot.app.access.principal import Principal, Role
-from surefoot.app.store import dead_letters, queries, reconciliations, updates
+from surefoot.app.store import dead_letters, job_reads, reconciliations
 from surefoot.app.store.acts import Asked
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.views import Polls
@@ -187,7 +187,7 @@ def an_act_asks_nobody_whose_it_is(house: House) -> Iterator[None]:
     with ExitStack() as stack:
         for where in modules():
             stack.enter_context(seen_as_the_owner(house, where))
-        for store in (dead_letters, queries, reconciliations, updates):
+        for store in (dead_letters, job_reads, reconciliations):
             if hasattr(store, "own"):
                 stack.enter_context(mock.patch.object(store, "own", return_value=[]))
         stack.enter_context(mock.patch.object(quarantine_views, "_of", return_value=[]))

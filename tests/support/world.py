@@ -30,7 +30,7 @@ from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.saga.policies import Retry
-from surefoot.app.store import queries
+from surefoot.app.store import definitions, operation_reads
 from surefoot.app.store.claims import Holder, Taking
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import (
@@ -205,7 +205,7 @@ class World(testkit.World):
     ) -> Ended:
         """Its result is put on record, as `perform` does it: in one statement where the store can and the job allows it."""
         with reading(self.db) as c:
-            row = queries.operation(c, attempt.operation_id)
+            row = operation_reads.operation(c, attempt.operation_id)
         assert row is not None
         ended = None
         if row.kind == Kind.ACTION:
@@ -220,7 +220,7 @@ class World(testkit.World):
 
     def graph(self, job_id: str) -> Graph:
         with reading(self.db) as c:
-            return queries.graph_of(c, self.job(job_id).digest)
+            return definitions.graph_of(c, self.job(job_id).digest)
 
     def next(self, task: str | None = None) -> FakeDelivery:
         """Take the next message off the broker (of this task)."""

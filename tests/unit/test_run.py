@@ -102,7 +102,7 @@ def test_given_help_then_every_word_of_the_door_is_told(door: Path) -> None:
         ("app/rules/pacing.py", "tests/unit/rules/test_pacing.py"),  # the same name
         ("surefoot/app/rules/pacing.py", "tests/unit/rules/test_pacing.py"),  # through a link
         (
-            "app/store/updates.py",
+            "app/store/job_writes.py",
             "tests/contract/engine/test_out_of_turn.py",
         ),  # imported by the test
         ("web/publishing.py", "tests/unit/web/test_bell.py"),

@@ -8,23 +8,24 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from surefoot.app.store import queries, updates
+from surefoot.app.store import job_reads, message_reads, operation_reads, operation_writes
 from surefoot.app.store.session import asking, one_statement
 
 LOOKS = 50  # at each query; the quickest counts
 NIL = "00000000-0000-0000-0000-000000000000"
 SWEEPS: dict[str, Callable[[Connection], Any]] = {
-    "unsent": lambda c: queries.unsent(c, 1.0, 200),
+    "unsent": lambda c: message_reads.unsent(c, 1.0, 200),
     "lost": lambda c: [
-        queries.sent_long_ago(c, queue, 15.0, 200) for queue in queries.sent_queues(c, 15.0)
+        message_reads.sent_long_ago(c, queue, 15.0, 200)
+        for queue in message_reads.sent_queues(c, 15.0)
     ],
-    "expired": lambda c: queries.expired(c, 200),
-    "due": lambda c: updates.wake_due(c, 200),
-    "nobody_came": lambda c: queries.nobody_came(c, 200),
-    "stranded": lambda c: queries.stranded(c, 200),
-    "deadline": lambda c: queries.past_deadline(c, 200),
-    "undo_by": lambda c: queries.past_undo_by(c, 200),
-    "idle": lambda c: queries.idle(c, NIL, 200),
+    "expired": lambda c: operation_reads.expired(c, 200),
+    "due": lambda c: operation_writes.wake_due(c, 200),
+    "nobody_came": lambda c: operation_reads.nobody_came(c, 200),
+    "stranded": lambda c: operation_reads.stranded(c, 200),
+    "deadline": lambda c: job_reads.past_deadline(c, 200),
+    "undo_by": lambda c: job_reads.past_undo_by(c, 200),
+    "idle": lambda c: job_reads.idle(c, NIL, 200),
 }
 
 

@@ -16,7 +16,7 @@ from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import UndoOrder
 from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
-from surefoot.app.store import queries, updates
+from surefoot.app.store import operation_reads, operation_writes
 from surefoot.app.store.new_rows import new_operation
 from surefoot.app.store.rows.operations import OperationRow
 
@@ -27,7 +27,7 @@ def past_return(move: Move) -> OperationRow | None:
     Locks those rows, because a claim of one may be under way. A confirmation forbids it in whatever state: it is retried until
     it is done, and what is confirmed must not be undone.
     """
-    for row in queries.lock_no_return(move.tx, move.job.id):
+    for row in operation_reads.lock_no_return(move.tx, move.job.id):
         if (
             row.kind == Kind.CONFIRM
             or row.state in (OpState.RUNNING, OpState.COMPLETED)
@@ -68,10 +68,10 @@ def turn(move: Move, ground: Ground, *, undo_s: float) -> bool:
     move.record(
         HistoryEvent.COMPENSATION_STARTED, actor=ground.actor, cause=cause, reason=ground.reason
     )
-    updates.drop_waiting_actions(move.tx, move.job.id)
-    updates.stop_running_actions(move.tx, move.job.id)
+    operation_writes.drop_waiting_actions(move.tx, move.job.id)
+    operation_writes.stop_running_actions(move.tx, move.job.id)
     move.leave_line()
-    actions = queries.operations_of(move.tx, move.job.id, Kind.ACTION)
+    actions = operation_reads.operations_of(move.tx, move.job.id, Kind.ACTION)
     to_undo = {
         row.step: row
         for row in actions
@@ -93,6 +93,6 @@ def turn(move: Move, ground: Ground, *, undo_s: float) -> bool:
             )
             for step, row in to_undo.items()
         ]
-        move.ready(updates.insert_operations(move.tx, rows))
+        move.ready(operation_writes.insert_operations(move.tx, rows))
     finish(move)
     return True

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import insert
 
 from surefoot.app import metrics
 from surefoot.app.clock import now
@@ -16,11 +15,9 @@ from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import FailureReason, rule_of
 from surefoot.app.rules.states import Dir, JobState, Kind
 from surefoot.app.saga.graph import Graph
-from surefoot.app.store import queries, updates
-from surefoot.app.store.host import host_of
+from surefoot.app.store import dead_letters
 from surefoot.app.store.rows.dead_letters import QuestionRow
 from surefoot.app.store.rows.operations import BriefOperationRow
-from surefoot.app.store.tables import dead_letters
 from surefoot.app.store.views.names import names_in_log
 
 log = structlog.get_logger("surefoot.attention")
@@ -39,7 +36,7 @@ def ask_a_person(
     open_letter(move, row, why=why, error=error, blocking=True)
     first: dict[str, Any] = {}
     if move.state != JobState.ATTENTION:
-        retried = queries.was_retried(move.tx, row.job_id, row.id)
+        retried = dead_letters.was_retried(move.tx, row.job_id, row.id)
         first = {"attention_since": now()} | ({} if retried else NO_OWNER)
     move.change(
         state=JobState.ATTENTION, trouble=error, **first
@@ -77,34 +74,32 @@ def open_letter(
 
     One that only says how late the job is gives way to one that asks what is to become of the operation.
     """
-    present = queries.open_letter_of(move.tx, row.id)
+    present = dead_letters.open_letter_of(move.tx, row.id)
     if present is not None and (not rule_of(present.why).lateness or why.rule.lateness):
         return
     if present is not None:
-        updates.close_letter(
+        dead_letters.close(
             move.tx,
             present.id,
             resolution=Resolution.OVERTAKEN,
             actor=ENGINE,
             why="the operation was given up",
         )
-    move.tx.execute(
-        insert(dead_letters).values(
-            id=host_of(move.tx).new_id(),
-            job_id=row.job_id,
-            tenant_id=move.job.tenant_id,
-            operation_id=row.id,
-            saga=move.graph.saga,
-            step=row.step,
-            item=row.item,
-            kind=row.kind,
-            why=why,
-            error=error,
-            attempts=row.attempts,
-            blocking=blocking,
-            needs_person=blocking,
-        )
-    )
+    columns = {
+        "job_id": row.job_id,
+        "tenant_id": move.job.tenant_id,
+        "operation_id": row.id,
+        "saga": move.graph.saga,
+        "step": row.step,
+        "item": row.item,
+        "kind": row.kind,
+        "why": why,
+        "error": error,
+        "attempts": row.attempts,
+        "blocking": blocking,
+        "needs_person": blocking,
+    }
+    dead_letters.open_one(move.tx, columns)
 
 
 def nobody_is_asked(move: Move, *, retried: bool = False) -> None:
@@ -117,12 +112,12 @@ def no_longer_late(move: Move) -> None:
     """Letters that only say how late the job is close by themselves: everything is done after all, or the job turns."""
     if move.state != JobState.ATTENTION:
         return
-    for letter in queries.blocking_letters(move.tx, move.job.id):
+    for letter in dead_letters.blocking_letters(move.tx, move.job.id):
         if rule_of(letter.why).lateness:
             why = "what it was about is over"
-            updates.close_letter(
+            dead_letters.close(
                 move.tx, letter.id, resolution=Resolution.OVERTAKEN, actor=ENGINE, why=why
             )
             move.record(HistoryEvent.LETTER_OVERTAKEN, why=letter.why)
-    if not queries.blocking_letters(move.tx, move.job.id):
+    if not dead_letters.blocking_letters(move.tx, move.job.id):
         nobody_is_asked(move)

@@ -14,7 +14,7 @@ from surefoot.app.errors import StoreUnavailable
 from surefoot.app.faults import Point
 from surefoot.app.rules.planner import Chain, Message, Plan, sent_with
 from surefoot.app.saga.naming import queue_name, task_name
-from surefoot.app.store import updates
+from surefoot.app.store import message_writes
 from surefoot.app.store.rows.operations import MessageRow
 from surefoot.app.store.session import one_statement
 
@@ -57,7 +57,7 @@ def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
         return False
     ids = [message.operation_id for message in sent_with(plan)]
     try:
-        one_statement(db, lambda tx: updates.mark_sent(tx, ids), name="dispatch.ring")
+        one_statement(db, lambda tx: message_writes.mark_sent(tx, ids), name="dispatch.ring")
     except StoreUnavailable as error:
         log.warning("not_marked_sent", operations=len(ids), error=str(error))  # rung twice at worst
     return plan == asked
@@ -67,7 +67,7 @@ def not_sent(db: Engine, operation_ids: Collection[str]) -> None:
     """What a delivery carried did not leave: say so, and the relay sends it within a second instead of after a lease."""
     try:
         one_statement(
-            db, lambda tx: updates.mark_unsent(tx, operation_ids), name="dispatch.not_sent"
+            db, lambda tx: message_writes.mark_unsent(tx, operation_ids), name="dispatch.not_sent"
         )
     except StoreUnavailable as error:
         log.warning("not_marked_unsent", operations=len(operation_ids), error=str(error))

@@ -27,8 +27,8 @@ from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.dispatch import Publishes
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.rules.planner import Plan, heads, without
-from surefoot.app.store import queries
-from surefoot.app.store.queries import Turn
+from surefoot.app.store import message_reads, tenants
+from surefoot.app.store.message_reads import Turn
 from surefoot.app.store.rows.operations import MessageRow
 from surefoot.app.store.session import reading
 
@@ -67,7 +67,7 @@ class InTurn:
     def _held(self, connection: Connection, ids: Sequence[str]) -> set[str]:
         rooms: dict[Turn, int] = {}
         held = set()
-        for row in queries.turns_of(connection, ids):
+        for row in message_reads.turns_of(connection, ids):
             turn = Turn(row.lane, row.kind, row.tenant_id)
             if turn not in rooms:
                 rooms[turn] = self._room(connection, turn, row.ready_at)
@@ -79,12 +79,12 @@ class InTurn:
     def _room(self, connection: Connection, turn: Turn, ready_at: datetime) -> int:
         """None, while there are older ones that wait for room: what has just become ready does not overtake them."""
         older_s = self.settings.unsent_seconds
-        behind = queries.is_behind(connection, turn, ready_at, older_s)
+        behind = message_reads.is_behind(connection, turn, ready_at, older_s)
         return 0 if behind else room(connection, self.settings, turn)
 
     def _there_are_several(self, connection: Connection) -> bool:
         if not self._several and time.monotonic() - self._asked_at > SEVERAL_FOR_S:
-            self._several, self._asked_at = queries.several_tenants(connection), time.monotonic()
+            self._several, self._asked_at = tenants.several_tenants(connection), time.monotonic()
         return self._several
 
 
@@ -102,15 +102,15 @@ class Turns:
         """Ready operations whose message has not left, to be published now, the tenants in turn."""
         older_s, most = self.settings.unsent_seconds, self.settings.sweep_rows
         self.held_back = False
-        if not queries.several_tenants(connection):
-            return queries.unsent(connection, older_s, most)
-        groups = queries.backlogs(connection, self._after, older_s, GROUPS)
+        if not tenants.several_tenants(connection):
+            return message_reads.unsent(connection, older_s, most)
+        groups = message_reads.backlogs(connection, self._after, older_s, GROUPS)
         self._after = groups[-1] if len(groups) == GROUPS else None
         self.held_back = self._after is not None
         found = []
         for turn in groups:
             free = room(connection, self.settings, turn)
-            rows = queries.unsent_of(connection, turn, older_s, free + 1) if free > 0 else []
+            rows = message_reads.unsent_of(connection, turn, older_s, free + 1) if free > 0 else []
             self.held_back |= free <= 0 or len(rows) > free
             found.append(rows[: max(0, free)])
         return _in_turn(found)[:most]
@@ -118,7 +118,9 @@ class Turns:
 
 def room(connection: Connection, settings: Settings, turn: Turn) -> int:
     """How many messages of this turn's tenant may join the lane's queue."""
-    return settings.tenant_window - queries.waiting_of(connection, turn, settings.tenant_window)
+    return settings.tenant_window - message_reads.waiting_of(
+        connection, turn, settings.tenant_window
+    )
 
 
 def _in_turn(groups: Iterable[Sequence[MessageRow]]) -> list[MessageRow]:

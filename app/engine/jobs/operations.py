@@ -27,7 +27,7 @@ from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import DONE, Cause, Dir, JobState, Kind, OpState
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.graph import Graph, Limits, Node
-from surefoot.app.store import postgres_fast_path, queries, updates
+from surefoot.app.store import attempt_writes, operation_reads, operation_writes, postgres_fast_path
 from surefoot.app.store.claims import Holder, Taking
 from surefoot.app.store.ids import operation_id as operation_of
 from surefoot.app.store.rows.operations import ClaimedWorkRow, ClaimRow, OperationRow
@@ -116,14 +116,16 @@ def taking(
 
 def claim(db: Engine, taking: Taking) -> Attempt | None:
     """Claim an operation. None: not ready, not allowed, or somebody else has it."""
-    row = one_statement(db, lambda tx: updates.claim_operation(tx, taking), name="operations.claim")
+    row = one_statement(
+        db, lambda tx: attempt_writes.claim_operation(tx, taking), name="operations.claim"
+    )
     return _attempt(row, taking) if row is not None else None
 
 
 def claim_to_work(
     db: Engine, taking: Taking, graph: Graph, digest: str, of: tuple[str, str, str, str]
 ) -> tuple[Attempt, ClaimedWorkRow] | None:
-    """`claim`, with what the step is done with (`updates.claim_to_work`), if the job is pinned to this definition.
+    """`claim`, with what the step is done with (`attempt_writes.claim_to_work`), if the job is pinned to this definition.
 
     `of`: the operation's job, step, kind and item.
     """
@@ -135,7 +137,7 @@ def claim_to_work(
     )
     row = one_statement(
         db,
-        lambda tx: updates.claim_to_work(tx, taking, of=of, digest=digest, before=before),
+        lambda tx: attempt_writes.claim_to_work(tx, taking, of=of, digest=digest, before=before),
         name="operations.claim_to_work",
     )
     return (_attempt(row, taking), row) if row is not None else None
@@ -168,7 +170,9 @@ def complete(
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, attempt.job_id, carried, noting=True)
-        row = updates.finish_running_operation(tx, attempt.operation_id, attempt.token, result)
+        row = attempt_writes.finish_running_operation(
+            tx, attempt.operation_id, attempt.token, result
+        )
         if row is None:
             raise _Late(attempt)
         move.attempt = row.id, attempt.took_s
@@ -273,7 +277,7 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, attempt.job_id)
-        row = queries.operation(tx, attempt.operation_id)
+        row = operation_reads.operation(tx, attempt.operation_id)
         if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
             raise _Late(attempt)
         move.attempt = row.id, attempt.took_s
@@ -295,7 +299,7 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
         waits["error"] = None  # that of an attempt before: this one has not failed
         if row.kind == Kind.ACTION and move.graph.by_name[row.step].at_most_once:
             waits["unsettled"] = row.unsettled - 1
-        updates.end_running_operation(tx, row.id, attempt.token, waits)
+        attempt_writes.end_running_operation(tx, row.id, attempt.token, waits)
         move.record_rarely(HistoryEvent.PARKED, row, seconds=seconds)
         return Ended(True, OpState.WAITING, move.close())
 
@@ -309,7 +313,7 @@ def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> 
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, attempt.job_id)
-        row = queries.operation(tx, attempt.operation_id)
+        row = operation_reads.operation(tx, attempt.operation_id)
         if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
             raise _Late(attempt)
         move.attempt = row.id, attempt.took_s
@@ -324,7 +328,7 @@ def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, job_id)
-        row = queries.operation(tx, operation_id)
+        row = operation_reads.operation(tx, operation_id)
         failure = Failure(
             FailureReason.LOST,
             {
@@ -344,7 +348,7 @@ def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) 
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, job_id)
-        row = updates.fail_unclaimed(tx, operation_id)
+        row = operation_writes.fail_unclaimed(tx, operation_id)
         if row is None:
             return LATE
         error = {
@@ -361,7 +365,7 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, job_id)
-        row = queries.operation(tx, operation_id)
+        row = operation_reads.operation(tx, operation_id)
         if row is None or row.token != token or row.state != OpState.RUNNING:
             return LATE
         if row.stop:
@@ -372,7 +376,7 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
                     FailureReason.LOST, {"type": "Shutdown", "message": "its worker was shut down"}
                 ),
             )
-        ended = updates.end_running_operation(
+        ended = attempt_writes.end_running_operation(
             tx,
             row.id,
             token,
@@ -387,9 +391,9 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
 
 def _run_on(move: Move, then: Taking) -> Attempt | None:
     if then.operation_id in move.released:
-        row = updates.claim_operation(move.tx, then)
+        row = attempt_writes.claim_operation(move.tx, then)
     else:
-        row = updates.claim_first_attempt(move.tx, then) if then.apart else None
+        row = attempt_writes.claim_first_attempt(move.tx, then) if then.apart else None
     if row is None:
         return None  # normal: not its turn yet, or somebody else was faster
     move.taken(row.id)
@@ -436,7 +440,7 @@ def _fail_running(
         )
     else:
         values = common | {"state": OpState.FAILED, "finished_at": now()}
-    ended = updates.end_running_operation(
+    ended = attempt_writes.end_running_operation(
         move.tx, row.id, row.token, values, expired_only=expired_only
     )
     if ended is None:
@@ -490,7 +494,7 @@ def _abandon(
         "finished_at": now(),
     }
     values |= _known(failure) | _revoked(row, failure.how)
-    ended = updates.end_running_operation(
+    ended = attempt_writes.end_running_operation(
         move.tx, row.id, row.token, values, expired_only=expired_only
     )
     if ended is None:
@@ -558,7 +562,7 @@ def _landing(
 
 def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> Ended:
     move = Move(tx, attempt.job_id)
-    row = queries.operation(tx, attempt.operation_id)
+    row = operation_reads.operation(tx, attempt.operation_id)
     if row is not None and row.token == attempt.token and row.state in ours:
         return Ended(
             True, row.state

@@ -8,7 +8,7 @@ from surefoot.app.engine.jobs.dead_letters import no_longer_late
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.rules.events import JOB_ENDS, HistoryEvent
 from surefoot.app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
-from surefoot.app.store import queries, updates
+from surefoot.app.store import job_reads, operation_reads, operation_writes
 from surefoot.app.store.ids import operation_id
 from surefoot.app.store.new_rows import new_operation
 from surefoot.app.store.rows.operations import BriefOperationRow
@@ -33,7 +33,7 @@ def release(move: Move, step: str) -> None:
 def settle(move: Move, operation: BriefOperationRow) -> None:
     """After the turn an action in flight has stopped: its undo waits for one thing less, or has nothing to do."""
     if operation.unsettled == 0 and operation.state != OpState.COMPLETED:
-        skipped = updates.skip_operation(
+        skipped = operation_writes.skip_operation(
             move.tx, move.job.id, operation.step, operation.item, Kind.UNDO
         )
         if skipped is not None:
@@ -51,7 +51,7 @@ def release_back(move: Move, step: str) -> None:
 def _lower(move: Move, steps: Collection[str], kind: Kind, item: str = "") -> None:
     if not steps:
         return
-    rows = updates.lower_missing(
+    rows = operation_writes.lower_missing(
         move.tx, [operation_id(move.job.id, step, item, kind) for step in steps], move.carried
     )
     move.ready(row for row in rows if row.missing == 0)
@@ -60,7 +60,12 @@ def _lower(move: Move, steps: Collection[str], kind: Kind, item: str = "") -> No
 
 def finish(move: Move) -> None:
     """End the job when nothing of it can move any more and no person is asked. One that has ended stays as it is."""
-    if move.state in ENDED or move.released or move.waits or queries.may_move(move.tx, move.job.id):
+    if (
+        move.state in ENDED
+        or move.released
+        or move.waits
+        or job_reads.may_move(move.tx, move.job.id)
+    ):
         return
     if move.dir == Dir.FORWARD and _confirm(move):
         return
@@ -80,14 +85,14 @@ def _confirm(move: Move) -> bool:
     A step that a person has waived is not confirmed. False: there are none to do.
     """
     names = [node.name for node in move.graph.nodes if node.confirm is not None]
-    if not names or queries.states_of(move.tx, move.job.id, Kind.CONFIRM):
+    if not names or operation_reads.states_of(move.tx, move.job.id, Kind.CONFIRM):
         return False
-    states = queries.states_of(move.tx, move.job.id, Kind.ACTION)
+    states = operation_reads.states_of(move.tx, move.job.id, Kind.ACTION)
     done = [name for name in names if states[name] == OpState.COMPLETED]
     if not done:
         return False
     of_job = (move.job.id, move.job.tenant_id)
     rows = [new_operation(move.graph, of_job, name, Kind.CONFIRM, missing=0) for name in done]
-    move.ready(updates.insert_operations(move.tx, rows))
+    move.ready(operation_writes.insert_operations(move.tx, rows))
     move.record(HistoryEvent.CONFIRMATION_STARTED, steps=done)
     return True

@@ -16,7 +16,7 @@ from sqlalchemy import func
 from surefoot.app.clock import now
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.saga.policies import backoff
-from surefoot.app.store import queries
+from surefoot.app.store import operation_reads
 from surefoot.app.store.host import host_of
 from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.tables import operations
@@ -41,7 +41,7 @@ def goes_on(move: Move, row: OperationRow, kind: Kindred) -> dict[str, Any] | No
     """What to write of the count and the time, where it is tried again; None where it is given up."""
     limits = move.graph.by_name[row.step].limits_of(row.kind)
     failures = row.failures + 1
-    in_time = queries.failing_s(move.tx, row.id) < move.graph.patience_s(row.step, row.kind)
+    in_time = operation_reads.failing_s(move.tx, row.id) < move.graph.patience_s(row.step, row.kind)
     left = row.attempts < row.allowance
     noted = {
         "failing_since": func.coalesce(operations.c.failing_since, now()),

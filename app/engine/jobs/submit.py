@@ -28,11 +28,17 @@ from surefoot.app.saga.inputs import validate_input
 from surefoot.app.saga.naming import did_you_mean
 from surefoot.app.saga.registry import Registry
 from surefoot.app.saga.summary import summary_of
-from surefoot.app.store import postgres_fast_path, queries, updates
+from surefoot.app.store import (
+    definitions,
+    job_reads,
+    job_writes,
+    operation_writes,
+    postgres_fast_path,
+)
 from surefoot.app.store.actors import key_of
+from surefoot.app.store.definitions import Definition
 from surefoot.app.store.host import host_of
 from surefoot.app.store.new_rows import new_operation
-from surefoot.app.store.queries import Definition
 from surefoot.app.store.session import asking, one_statement, reading, transaction
 from surefoot.app.store.tables import history, job_tags, jobs
 from surefoot.app.texts import json_bytes
@@ -168,11 +174,11 @@ def _look_up(
     if answered is not None:
         return answered
     own = registry.get(submission.saga) if registry is not None else None
-    definition = queries.current_definition(
+    definition = definitions.current_definition(
         connection, submission.saga, own.digest if own is not None else ""
     )
     if definition is None:
-        raise _unknown(submission.saga, queries.saga_names(connection))
+        raise _unknown(submission.saga, definitions.saga_names(connection))
     if admit is not None:
         admit(connection, submission.tenant_id)
     return definition
@@ -205,7 +211,7 @@ def replayed(
         return None
     if not (1 <= len(key) <= MAX_KEY_CHARS and key.isprintable()):
         raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY_CHARS} visible characters")
-    known = queries.idempotent(connection, tenant_id, key)
+    known = job_reads.idempotent(connection, tenant_id, key)
     if known is None:
         return None
     if known.fingerprint != fingerprint:
@@ -295,7 +301,7 @@ class _Job:
             _NEW_JOB,
             self.row | {"p_deadline_s": submission.deadline_s, "p_sla_s": self.graph.sla_s},
         )
-        if submission.key is not None and not updates.take_idempotency_key(
+        if submission.key is not None and not job_writes.take_idempotency_key(
             tx, submission.tenant_id, submission.key, self.fingerprint, job_id
         ):
             raise _KeyTaken
@@ -308,7 +314,7 @@ class _Job:
             ).where(jobs.c.id == job_id)
             into = insert(job_tags).from_select(["tenant_id", "tag", "created_at", "job_id"], filed)
             tx.execute(into, [{"p_tag": tag} for tag in dict.fromkeys(submission.tags)])
-        updates.insert_operations(tx, self.operations, answer=False)
+        operation_writes.insert_operations(tx, self.operations, answer=False)
         named = {"actor": submission.actor, "key_id": key_of(submission.actor)}
         tx.execute(_FIRST_LINE, {"job_id": job_id, **named})
         metrics.note(JOBS_SUBMITTED, saga=self.graph.saga)

@@ -30,7 +30,7 @@ from surefoot.app.rules.planner import Layout, Message, Plan, UndoOrder, lay_out
 from surefoot.app.rules.states import Dir, Kind
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.naming import queue_name, task_name
-from surefoot.app.store import queries, updates
+from surefoot.app.store import definitions, job_reads, job_writes, message_writes
 from surefoot.app.store.actors import key_of
 from surefoot.app.store.ids import operation_id
 from surefoot.app.store.rows.operations import BriefOperationRow, MessageRow
@@ -59,14 +59,14 @@ class Move:
         """Raises: NotFound."""
         self.carried = carried
         self.tx = tx
-        noted = updates.lock_job_noting(tx, job_id) if noting else None
-        self.job = noted or queries.lock_job(tx, job_id, by)
+        noted = job_writes.lock_job_noting(tx, job_id) if noting else None
+        self.job = noted or job_reads.lock_job(tx, job_id, by)
         self._numbered = int(noted is not None)  # lines that the job's `seq` counts already
         self.attempt: tuple[str, float] | None = (
             None  # the operation whose attempt ends in this move, and how long that took
         )
         self.waits = False  # whether something of the job is known to be still to come
-        self.graph: Graph = queries.graph_of(tx, self.job.digest)
+        self.graph: Graph = definitions.graph_of(tx, self.job.digest)
         self.state: str = self.job.state
         self.dir: str = self.job.dir
         self.cause: str | None = self.job.cause
@@ -149,11 +149,11 @@ class Move:
         first, lines = self.job.seq + 1 - self._numbered, len(self._events)
         if self._changes or lines > self._numbered:
             counters = {"seq": first - 1 + lines, "rev": self.job.rev + 1}
-            took_s = updates.change_job(self.tx, self.job.id, {**self._changes, **counters})
+            took_s = job_writes.change_job(self.tx, self.job.id, {**self._changes, **counters})
             if took_s is not None:
                 event_metrics.note_job_seconds(self.graph.saga, self.state, took_s)
         if lines:
-            updates.add_history(
+            job_writes.add_history(
                 self.tx,
                 [
                     _LINE | event | {"job_id": self.job.id, "seq": first + n}
@@ -197,7 +197,7 @@ class Move:
             )
         else:
             layout = Layout(tuple((step,) for step in steps), ())
-        updates.ride_along(
+        message_writes.ride_along(
             self.tx, [operation_id(self.job.id, step, "", kind) for step in layout.riding]
         )
         return to_plan(layout, lambda step: self.message(step, kind))

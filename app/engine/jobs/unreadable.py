@@ -16,7 +16,7 @@ from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
 from surefoot.app.rules.waits import WaitReason
-from surefoot.app.store import queries, updates
+from surefoot.app.store import attempt_writes, operation_reads
 from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.tables import operations
 
@@ -25,9 +25,9 @@ AGAIN_S = 10.0  # how soon it is offered again
 
 def given_up(move: Move, row: OperationRow) -> bool:
     """Whether its saga says how long it may wait for somebody who can do it (`queue_timeout=`), and that is over."""
-    return move.graph.by_name[row.step].limits_of(row.kind).gives_up and queries.past_queue_by(
-        move.tx, row.id
-    )
+    return move.graph.by_name[row.step].limits_of(
+        row.kind
+    ).gives_up and operation_reads.past_queue_by(move.tx, row.id)
 
 
 def park(
@@ -48,7 +48,7 @@ def park(
     }
     if not began:
         values["unsettled"] = max(0, row.unsettled - int(row.effectful))
-    ended = updates.end_running_operation(move.tx, row.id, row.token, values)
+    ended = attempt_writes.end_running_operation(move.tx, row.id, row.token, values)
     if ended is not None and row.error != error:  # looking again is not worth a line
         move.record(HistoryEvent.UNREADABLE, row, error=error)
     return ended

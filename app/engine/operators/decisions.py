@@ -20,7 +20,7 @@ from surefoot.app.rules.decisions import LetterAction, Resolution
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Plan
 from surefoot.app.rules.states import ENDED, Cause, Dir, JobState, Kind, OpState
-from surefoot.app.store import acts, queries, updates
+from surefoot.app.store import acts, dead_letters, operation_reads, operation_writes, statements
 from surefoot.app.store.acts import Act
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.rows.dead_letters import DeadLetterRow
@@ -137,7 +137,7 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
         if operation.kind != Kind.ACTION:
             raise Conflict("only an action can be marked absent")
         _only_given_up(operation)
-        updates.decide_failed_operation(
+        operation_writes.decide_failed_operation(
             move.tx, operation.id, {"unsettled": 0, "decided": Resolution.MARKED_ABSENT}
         )
         no_longer_late(move)
@@ -153,7 +153,7 @@ def letter_of(db: Engine, job_id: str, step: str) -> str:
     """The open dead letter of a job's step (its undo's before its action's). Raises: NotFound."""
     with reading(db, name="decisions.letter_of") as connection:
         letters = (
-            [row for row in queries.blocking_letters(connection, job_id) if row.step == step]
+            [row for row in dead_letters.blocking_letters(connection, job_id) if row.step == step]
             if is_id(job_id)
             else []
         )
@@ -188,12 +188,12 @@ def _fresh_attempts(move: Move, operation: OperationRow) -> None:
         "stop": False,
         "error": said,
     }
-    values = updates.READY_NOW | fresh | SERVED
+    values = statements.READY_NOW | fresh | SERVED
     if operation.kind == Kind.ACTION and move.graph.by_name[operation.step].at_most_once:
         values["unsettled"] = (
             0  # "may it have happened?" is answered: it has not. One attempt may take effect, as before
         )
-    row = updates.decide_failed_operation(move.tx, operation.id, values)
+    row = operation_writes.decide_failed_operation(move.tx, operation.id, values)
     if row is not None:
         move.ready([row])
 
@@ -207,7 +207,7 @@ def _only_given_up(operation: OperationRow) -> None:
 
 def _settled(move: Move, operation: OperationRow, values: dict[str, Any]) -> None:
     _only_given_up(operation)
-    row = updates.decide_failed_operation(move.tx, operation.id, values)
+    row = operation_writes.decide_failed_operation(move.tx, operation.id, values)
     if row is not None:
         after_end(move, row)
 
@@ -217,7 +217,7 @@ def _decide(
 ) -> Decision:
     name = f"decisions.{choice.action}"
     with reading(db, name=name) as connection:
-        letter = queries.letter(connection, letter_id, choice.actor)
+        letter = dead_letters.letter(connection, letter_id, choice.actor)
     if letter is None:
         raise NotFound("there is no such dead letter")
 
@@ -243,8 +243,8 @@ def _carry_out(
         )
     if not letter.blocking:
         raise Conflict("this letter holds no job: the job lands by itself", state=move.state)
-    operation = queries.operation(move.tx, letter.operation_id)
-    if operation is None or not updates.close_letter(
+    operation = operation_reads.operation(move.tx, letter.operation_id)
+    if operation is None or not dead_letters.close(
         move.tx, letter.id, resolution=rule.resolution, actor=actor, why=why
     ):
         raise Conflict("somebody else has decided this already")
@@ -255,7 +255,9 @@ def _carry_out(
         actor,
         Act(rule.act, "letter", letter.id, move.job.tenant_id, move.job.id, why, said),
     )
-    if move.state == JobState.ATTENTION and not queries.blocking_letters(move.tx, letter.job_id):
+    if move.state == JobState.ATTENTION and not dead_letters.blocking_letters(
+        move.tx, letter.job_id
+    ):
         nobody_is_asked(move, retried=choice.action == LetterAction.REDRIVE)
     change(move, operation)
     finish(move)

@@ -12,7 +12,7 @@ from surefoot.app.rules.states import DONE, Kind
 from surefoot.app.saga.calls import cannot_read
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store import queries
+from surefoot.app.store import job_reads, operation_reads
 from surefoot.app.store.session import reading
 from surefoot.app.store.views import stats
 
@@ -46,8 +46,8 @@ def _unread(
     connection: Connection, saga: Saga[Any], pinned: stats.Version, most: int
 ) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
-    for job in queries.open_jobs_of(connection, pinned.digest, most):
-        rows = queries.operations_of(connection, job.id, Kind.ACTION)
+    for job in job_reads.open_jobs_of(connection, pinned.digest, most):
+        rows = operation_reads.operations_of(connection, job.id, Kind.ACTION)
         results = {row.step: row.result for row in rows if row.state in DONE}
         found.update(
             {(pinned.saga, error.message) for error in cannot_read(saga, job.input, results)}

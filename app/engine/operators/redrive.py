@@ -32,7 +32,14 @@ from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.pacing import departures
 from surefoot.app.rules.states import ENDED, JobState
-from surefoot.app.store import acts, dead_letters, queries, updates
+from surefoot.app.store import (
+    acts,
+    dead_letters,
+    definitions,
+    job_reads,
+    job_writes,
+    operation_reads,
+)
 from surefoot.app.store.acts import Act
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.rows.dead_letters import LetterId
@@ -56,7 +63,7 @@ def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Sub
     `rerun` raises.
     """
     with reading(entrance.db, name="redrive.redrive_job") as connection:
-        job = queries.job(connection, job_id, asked.actor)
+        job = job_reads.job(connection, job_id, asked.actor)
         if job is None:
             raise NotFound("there is no such job")
         answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job_id))
@@ -82,12 +89,12 @@ def _send_back(entrance: Entrance, job: JobRow, asked: Asked) -> Decision | Subm
 
     def work(tx: Connection) -> Decision | Submitted:
         move = Move(tx, job.id, by=asked.actor)
-        given_up = queries.blocking_letters(tx, job.id)
+        given_up = dead_letters.blocking_letters(tx, job.id)
         mark = fingerprint_of_rerun(job.id)
         new = (
             not given_up
             or asked.key is None
-            or updates.take_idempotency_key(tx, job.tenant_id, asked.key, mark, job.id)
+            or job_writes.take_idempotency_key(tx, job.tenant_id, asked.key, mark, job.id)
         )
         if not given_up or not new:
             answered = replayed(
@@ -112,10 +119,10 @@ def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision
     present version does not take the old job's input; what `rerun` raises.
     """
     with reading(entrance.db, name="redrive.redrive_letter") as connection:
-        letter = queries.letter(connection, letter_id, asked.actor)
+        letter = dead_letters.letter(connection, letter_id, asked.actor)
         if letter is None:
             raise NotFound("there is no such dead letter")
-        job = queries.job(connection, letter.job_id)
+        job = job_reads.job(connection, letter.job_id)
         if job is None:
             raise NotFound("there is no such job")
         answered = None
@@ -140,8 +147,8 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
     Raises: NotFound; Conflict when it is closed, or holds its job: then a decision has to be made.
     """
     with reading(db, name="redrive.discard_letter") as connection:
-        letter = queries.letter(connection, letter_id, actor)
-        graph = queries.graph_of_job(connection, letter.job_id) if letter is not None else None
+        letter = dead_letters.letter(connection, letter_id, actor)
+        graph = definitions.graph_of_job(connection, letter.job_id) if letter is not None else None
     if letter is None or graph is None:
         raise NotFound("there is no such dead letter")
     if letter.blocking and letter.state == "open":
@@ -156,7 +163,7 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
                 tx, letter_id, resolution=Resolution.DISCARDED, actor=actor, why=why
             ):
                 raise Conflict("the letter is closed already")
-            row = queries.operation(tx, letter.operation_id)
+            row = operation_reads.operation(tx, letter.operation_id)
             move.record(HistoryEvent.DISCARDED, row, actor=actor, why=why)
             about = ("letter", letter_id, move.job.tenant_id, move.job.id)
             said = {"step": letter.step, "kind": letter.kind}

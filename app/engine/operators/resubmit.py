@@ -16,7 +16,7 @@ from surefoot.app.engine.jobs.transaction import Move, job_transaction
 from surefoot.app.errors import Conflict
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import ENDED, JobState
-from surefoot.app.store import acts, dead_letters, queries
+from surefoot.app.store import acts, dead_letters, job_reads
 from surefoot.app.store.acts import Act
 from surefoot.app.store.rows.jobs import JobRow
 from surefoot.app.store.views.names import short_name
@@ -79,7 +79,7 @@ def rerun(
 
 def _may_run_again(tx: Connection, old: Move, new_job_id: str, asked: Asked) -> None:
     """Raises: Conflict. The caller holds the old job's lock."""
-    other = queries.standing_rerun(tx, old.job.id, besides=new_job_id)
+    other = job_reads.standing_rerun(tx, old.job.id, besides=new_job_id)
     if other is not None:
         name = short_name(other.saga, other.id)
         if other.state == JobState.COMPLETED:
@@ -95,5 +95,5 @@ def _may_run_again(tx: Connection, old: Move, new_job_id: str, asked: Asked) -> 
 
 
 def _is_open(tx: Connection, letter_id: str) -> bool:
-    letter = queries.letter(tx, letter_id)
+    letter = dead_letters.letter(tx, letter_id)
     return letter is not None and letter.state == "open"

@@ -24,7 +24,13 @@ from surefoot.app.rules.planner import Plan
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import ENDED, LIVE, Cause, Dir, JobState
 from surefoot.app.saga.graph import Graph
-from surefoot.app.store import queries, reconciliations
+from surefoot.app.store import (
+    dead_letters,
+    definitions,
+    message_reads,
+    operation_reads,
+    reconciliations,
+)
 from surefoot.app.store.reconciliations import LATE
 from surefoot.app.store.rows.jobs import SagaOfJobRow
 from surefoot.app.store.session import reading, transaction
@@ -34,7 +40,7 @@ def late_jobs(db: Engine, limit: int) -> list[dict[str, Any]]:
     """What `act_on_batch` would do: a finding for each late job. Nothing is written."""
     with reading(db, name="sla.late_jobs") as connection:
         rows = reconciliations.past_sla(connection, limit)
-        graphs = {row.digest: queries.graph_of(connection, row.digest) for row in rows}
+        graphs = {row.digest: definitions.graph_of(connection, row.digest) for row in rows}
     return [
         _finding(row.id, graphs[row.digest], graphs[row.digest].on_sla, row.state) for row in rows
     ]
@@ -111,7 +117,7 @@ def _redrive(move: Move, actor: str) -> tuple[FindingAction, Plan]:
     """Fresh attempts for what stands, unless only a person can answer; what waits may go on now, and is rung once more."""
     letters = [
         one
-        for one in queries.blocking_letters(move.tx, move.job.id)
+        for one in dead_letters.blocking_letters(move.tx, move.job.id)
         if not asks_whether_it_happened(move.graph, one)
     ]
     waiting = reconciliations.ready_of(move.tx, move.job.id)
@@ -119,7 +125,7 @@ def _redrive(move: Move, actor: str) -> tuple[FindingAction, Plan]:
     for letter in letters:
         decisions.retry_in(move, letter, actor, "it takes longer than its saga allows")
     return FindingAction.REDRIVEN if letters else FindingAction.REPUBLISHED, alone(
-        queries.to_ring(move.tx, waiting)
+        message_reads.to_ring(move.tx, waiting)
     )
 
 
@@ -129,7 +135,9 @@ def _compensate(move: Move, settings: Settings, actor: str) -> FindingAction:
     if turn(move, ground, undo_s=settings.undo_seconds):
         return FindingAction.COMPENSATED
     if move.dir == Dir.FORWARD and move.state == JobState.RUNNING and past_return(move) is not None:
-        live = [row for row in queries.operations_of(move.tx, move.job.id) if row.state in LIVE]
+        live = [
+            row for row in operation_reads.operations_of(move.tx, move.job.id) if row.state in LIVE
+        ]
         error = {
             "type": "Late",
             "message": "it takes longer than its saga allows, and is past the point of no return",

@@ -29,7 +29,7 @@ from surefoot.app.rules.states import Kind
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.naming import DEFAULT_TENANT, parse_effect_key
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store import acts, queries, reconciliations
+from surefoot.app.store import acts, reconciliations, tenants
 from surefoot.app.store.acts import Act
 from surefoot.app.store.rows.findings import FindingRow
 from surefoot.app.store.session import reading, transaction
@@ -278,7 +278,7 @@ def _carry_out(db: Engine, registry: Registry, row: FindingRow) -> str | None:
     if saga is None or parsed is None or row.service not in saga.effect_undoers:
         return "its code is not here"
     with reading(db, name="findings.carry_out") as connection:
-        tenant = queries.tenant_named(connection, row.tenant_id) or DEFAULT_TENANT
+        tenant = tenants.tenant_named(connection, row.tenant_id) or DEFAULT_TENANT
     ctx = Context(
         job_id=parsed.job,
         saga=row.saga,

@@ -22,7 +22,7 @@ from surefoot.app.engine.reconcile.effects import Asking
 from surefoot.app.rules.findings import Finding
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store import queries, reconciliations
+from surefoot.app.store import reconciliations, tenants
 from surefoot.app.store.ids import first_id_since
 from surefoot.app.store.reconciliations import EFFECTS
 from surefoot.app.store.session import reading, transaction
@@ -134,7 +134,7 @@ def look(db: Engine, settings: Settings, registry: Registry, actor: str, scope: 
             connection, {one["key"] for one in (*strays, *still)}
         )
         present = reconciliations.open_of_jobs(connection, [row.id for row in candidates])
-        home = queries.default_tenant_in(connection)
+        home = tenants.default_tenant_in(connection)
         steady = {job_id for job_id, account in accounts.items() if same.get(job_id) == account}
         found = [one for one in wrong if one["job_id"] in steady]
         found += [one for one in (*strays, *still) if one["key"] in unknown] + asking.failures

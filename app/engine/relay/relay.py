@@ -30,7 +30,7 @@ from surefoot.app.engine.relay.duties.timers import Timers
 from surefoot.app.engine.relay.duties.unclaimed import Unclaimed
 from surefoot.app.engine.relay.duties.unsent import Unsent
 from surefoot.app.errors import StoreUnavailable
-from surefoot.app.store import queries
+from surefoot.app.store import session
 
 T = TypeVar("T")
 log = structlog.get_logger("surefoot.sweep")
@@ -111,7 +111,7 @@ class Sweeper:
 
     def _store_answers(self) -> bool:
         try:
-            self.relay.read("time_of", queries.time_of)
+            self.relay.read("time_of", session.time_of)
         except StoreUnavailable:
             return False
         return True

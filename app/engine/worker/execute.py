@@ -36,7 +36,7 @@ from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.outcomes import NotYet
 from surefoot.app.saga.source_location import came_from
 from surefoot.app.secrecy import keep_hidden, scrub_json
-from surefoot.app.store import queries, updates
+from surefoot.app.store import job_reads, operation_reads, operation_writes, worker_register
 from surefoot.app.store.claims import Holder, Taking
 from surefoot.app.store.host import Host
 from surefoot.app.store.rows.operations import DeliveredRow
@@ -103,9 +103,9 @@ def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> Perform
     """Look at the operation first: whose it is, whether it is done, which definition it needs. `at_claim`: that fault point is to come."""
     db = runtime.db
     with asking(db, name="execute.perform") as connection:
-        seen = queries.delivery(connection, delivery.operation_id)
+        seen = operation_reads.delivery(connection, delivery.operation_id)
         forged = _forged(seen, delivery)
-        if seen is None and queries.unknown_job(connection, delivery.job_id):
+        if seen is None and job_reads.unknown_job(connection, delivery.job_id):
             forged = UNKNOWN_JOB
         if seen is None or forged:
             return Performed(Verdict.DROPPED, error=forged, forged=True)
@@ -243,11 +243,11 @@ def _forged(seen: DeliveredRow | None, delivery: Delivery) -> str:
 # --- before the claim ----------------------------------------------------------------------------------------------
 def _other_version(db: Engine, operation_id: str, seen: DeliveredRow) -> Performed:
     """This worker lacks the definition the job is pinned to: offer it again soon, no attempt used."""
-    elsewhere = any(seen.digest in worker.digests for worker in queries.live_workers(db))
+    elsewhere = any(seen.digest in worker.digests for worker in worker_register.live_workers(db))
     pause_s = VERSION_ELSEWHERE_S if elsewhere else VERSION_NOWHERE_S
     parked = one_statement(
         db,
-        lambda tx: updates.wait_for_version(tx, operation_id, pause_s),
+        lambda tx: operation_writes.wait_for_version(tx, operation_id, pause_s),
         name="execute.other_version",
     )
     log.warning("definition_missing", **names_in_log(seen.saga, seen.job_id), digest=seen.digest)
@@ -260,7 +260,7 @@ def _other_version(db: Engine, operation_id: str, seen: DeliveredRow) -> Perform
 def _not_claimed(db: Engine, delivery: Delivery) -> Performed:
     """A message that must not be run: it came again, or before its turn. This line is all that tells of it."""
     with asking(db, name="execute.not_claimed") as connection:
-        row = queries.operation(connection, delivery.operation_id)
+        row = operation_reads.operation(connection, delivery.operation_id)
     if row is None:
         return Performed(Verdict.DROPPED, error="the operation is gone: not to be claimed")
     about = {"operation": f"{row.step}.{row.kind}", "attempt": row.attempts, "fence": row.fence}

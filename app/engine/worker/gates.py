@@ -22,7 +22,7 @@ from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Kind, OpState
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.graph import Graph
-from surefoot.app.store import queries, updates
+from surefoot.app.store import attempt_writes, operation_reads
 from surefoot.app.store.locks import spelled
 from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.session import transaction
@@ -50,7 +50,7 @@ def _take(
     tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
 ) -> Ended | Failure | None:
     move = Move(tx, attempt.job_id)
-    row = queries.operation(tx, attempt.operation_id)
+    row = operation_reads.operation(tx, attempt.operation_id)
     if row is None or row.token != attempt.token:
         return LATE
     if row.state == OpState.WAITING:  # the COMMIT whose answer was lost had landed
@@ -76,7 +76,7 @@ def _take(
         return None
     if found.until is not None and not found.over and not move.job.cancel_wish:
         return _park(move, settings, row, found)
-    updates.note_progress(
+    attempt_writes.note_progress(
         tx, row.id, attempt.token, {"unsettled": 1 if row.effectful else 0}
     )  # this attempt's, until it has failed
     return _refused(move, found)
@@ -91,7 +91,7 @@ def _park(move: Move, settings: Settings, row: OperationRow, found: Blocked) -> 
         "allowance": row.allowance + 1,
         "unsettled": 0,
     }
-    updates.end_running_operation(move.tx, row.id, row.token, values)
+    attempt_writes.end_running_operation(move.tx, row.id, row.token, values)
     if found.came_now:  # looking again is not worth a line
         move.record(HistoryEvent.LOCK_WAITING, row, key=found.key, held_by=_told(move, found))
     return Ended(True, OpState.WAITING, move.close())

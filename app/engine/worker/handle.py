@@ -21,7 +21,7 @@ from surefoot.app.errors import LeaseLost, StopRequested, StoreUnavailable
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
 from surefoot.app.secrecy import NONE, Secrets, scrub
-from surefoot.app.store import queries, updates
+from surefoot.app.store import attempt_writes, operation_reads
 from surefoot.app.store.session import asking, one_statement, transaction
 from surefoot.app.texts import json_bytes, storable
 
@@ -79,7 +79,7 @@ class StorePort:
 
     def check(self) -> None:
         with unrung(), asking(self._db, name="handle.check") as connection:
-            row = queries.operation(connection, self._attempt.operation_id)
+            row = operation_reads.operation(connection, self._attempt.operation_id)
         if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
             raise LeaseLost
         if row.stop:
@@ -98,7 +98,7 @@ class StorePort:
 
         def work(tx: Connection) -> None:
             with job_transaction(tx, self._attempt.job_id) as move:
-                row = queries.operation(tx, self._attempt.operation_id)
+                row = operation_reads.operation(tx, self._attempt.operation_id)
                 if row is None or row.token != self._attempt.token or row.state != OpState.RUNNING:
                     raise LeaseLost
                 move.record(event, row)
@@ -110,7 +110,9 @@ class StorePort:
         with unrung():
             landed = one_statement(
                 self._db,
-                lambda tx: updates.note_progress(tx, attempt.operation_id, attempt.token, values),
+                lambda tx: attempt_writes.note_progress(
+                    tx, attempt.operation_id, attempt.token, values
+                ),
                 name="handle.write",
             )
         if not landed:

@@ -21,7 +21,7 @@ from surefoot.app.rules.states import Kind
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.graph import Node
-from surefoot.app.store import queries
+from surefoot.app.store import operation_reads
 from surefoot.app.store.rows.operations import ResultRow
 from surefoot.app.store.session import asking
 
@@ -70,7 +70,7 @@ def _results(db: Engine, node: Node, work: Work) -> tuple[dict[str, Any], Result
     if not wanted:
         return known, None
     with asking(db, name="invoke.results") as connection:
-        rows = queries.results_of(connection, work.job_id, wanted, work.item)
+        rows = operation_reads.results_of(connection, work.job_id, wanted, work.item)
     return {
         step: known[step] if step in known else rows[step].result for step in node.after
     }, rows.get(node.name)

@@ -14,7 +14,7 @@ from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.dispatch import Publishes, ring
 from surefoot.app.engine.jobs.operations import Attempt, Failure
 from surefoot.app.rules.reasons import FailureReason
-from surefoot.app.store import catalogue, queries, updates
+from surefoot.app.store import attempt_writes, catalogue, operation_reads, worker_register
 from surefoot.app.store.claims import Holder
 from surefoot.app.store.session import asking, one_statement, transaction
 from surefoot.app.store.tables import workers
@@ -34,14 +34,14 @@ def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -
         return Beat(0, ())
     renewed = one_statement(
         db,
-        lambda tx: updates.renew_leases(tx, boot, deliveries, settings.lease_seconds),
+        lambda tx: attempt_writes.renew_leases(tx, boot, deliveries, settings.lease_seconds),
         name="leases.beat",
     )
     missed = set(deliveries) - renewed
     if not missed:
         return Beat(len(renewed), ())
     with asking(db, name="leases.beat") as connection:
-        rows = queries.overdue(connection, boot, missed)
+        rows = operation_reads.overdue(connection, boot, missed)
     overdue = (
         (row.delivery, row.pid, "no sign of progress" if row.stalled else "past its hard limit")
         for row in rows
@@ -56,7 +56,7 @@ def lost(db: Engine, settings: Settings, publisher: Publishes, holder: Holder, w
     """
     assert holder.message is not None, "the claim is found by the message"
     with asking(db, name="leases.lost") as connection:
-        row = queries.claimed_by(connection, holder.message, holder.boot, holder.pid)
+        row = operation_reads.claimed_by(connection, holder.message, holder.boot, holder.pid)
     if row is None:
         return False
     attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
@@ -77,7 +77,7 @@ def lost(db: Engine, settings: Settings, publisher: Publishes, holder: Holder, w
 def hand_back(db: Engine, publisher: Publishes, boot: str) -> int:
     """This worker shuts down: what still runs goes back, no attempt used. Returns how many."""
     with asking(db, name="leases.hand_back") as connection:
-        rows = queries.held_by(connection, boot)
+        rows = operation_reads.held_by(connection, boot)
     given = 0
     for row in rows:
         ended = attempts.hand_back(db, row.id, row.job_id, row.token)
@@ -112,7 +112,7 @@ def register_worker(db: Engine, boot: str, worker: WorkerProcess) -> None:
     }
 
     def work(tx: Connection) -> None:
-        if not updates.see_worker(tx, boot):
+        if not worker_register.see_worker(tx, boot):
             tx.execute(insert(workers).values(**values, seen_at=now()))
         catalogue.served(tx, worker.digests)
 
@@ -144,7 +144,7 @@ def worker_seen(
     """
     columns = at_work.columns() if at_work is not None else None
     known = one_statement(
-        db, lambda tx: updates.see_worker(tx, boot, columns), name="leases.worker_seen"
+        db, lambda tx: worker_register.see_worker(tx, boot, columns), name="leases.worker_seen"
     )
     if known and digests:
         one_statement(db, lambda tx: catalogue.served(tx, digests), name="leases.worker_seen")
@@ -155,8 +155,8 @@ def worker_stopped(db: Engine, boot: str) -> None:
     """Say that this worker has ended on purpose. What nobody else has is deployed no longer: no new job is pinned to it."""
 
     def work(tx: Connection) -> None:
-        had = updates.stop_worker(tx, boot)
-        others = queries.digests_of_live_workers(tx)
+        had = worker_register.stop_worker(tx, boot)
+        others = worker_register.digests_of_live_workers(tx)
         catalogue.withdrawn(tx, had - others)
 
     transaction(db, work, name="leases.worker_stopped")

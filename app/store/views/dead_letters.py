@@ -11,7 +11,7 @@ from surefoot.app.rules.decisions import AboutLetter, LetterAction, decisions, w
 from surefoot.app.rules.events import named, of_attempts, stored
 from surefoot.app.rules.states import LetterState
 from surefoot.app.saga.graph import Graph
-from surefoot.app.store import dead_letters, queries
+from surefoot.app.store import dead_letters, definitions
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.rows.dead_letters import DeadLetterRow, LetterOfJobRow, QuestionRow
@@ -55,7 +55,7 @@ def letters_of_job(connection: Connection, job_id: str) -> list[dict[str, Any]]:
 def _graph(connection: Connection, digest: str) -> Graph | None:
     """None: this code cannot read it; one such letter does not take the others' page away."""
     try:
-        return queries.graph_of(connection, digest)
+        return definitions.graph_of(connection, digest)
     except UnreadableDefinition:
         return None
 

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Engine, select
 
 from surefoot.app.clock import ago, now
 from surefoot.app.saga.naming import queue_name
-from surefoot.app.store.queries import LIVE_WORKER_S, NOTHING, QUEUED
+from surefoot.app.store.definitions import LIVE_WORKER_S
 from surefoot.app.store.session import reading
+from surefoot.app.store.statements import QUEUED, ZERO
 from surefoot.app.store.tables import leases, operations, workers
 
 RELAY = "relay"  # the name of the relay's lease
@@ -59,7 +60,7 @@ def oldest_s(connection: Connection, *, past: bool) -> float:
     clock = o.queue_by.is_(None) if past else o.queue_by.is_not(None)
     ready = (
         select(o.ready_at, now())
-        .where(o.state == QUEUED, o.missing == NOTHING, clock)
+        .where(o.state == QUEUED, o.missing == ZERO, clock)
         .order_by(o.queue_by)
         .limit(1)
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, func, select
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.events import named
 from surefoot.app.secrecy import scrub_json
-from surefoot.app.store import queries
+from surefoot.app.store import job_reads
 from surefoot.app.store.hidden import secrets_of
 from surefoot.app.store.rows.jobs import HistoryRow
 from surefoot.app.store.session import reading
@@ -28,7 +28,7 @@ def history_view(
     """{"items": events after number `after`, "next": the number to go on after, or null}. Raises: NotFound."""
     with reading(db) as connection:
         load(connection, job_id, tenant_id)
-        rows = queries.history_after(connection, job_id, after, limit + 1)
+        rows = job_reads.history_after(connection, job_id, after, limit + 1)
         secrets = secrets_of(connection, job_id)
     items = [_event(row, secrets) for row in rows[:limit]]
     return {"items": items, "next": rows[limit - 1].seq if len(rows) > limit else None}

@@ -14,9 +14,9 @@ from surefoot.app.secrecy import scrub
 from surefoot.app.store.hidden import secrets_of, secrets_of_each
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.locks import is_shared, other_spelling, shown
-from surefoot.app.store.queries import NO_ID
 from surefoot.app.store.rows.locks import HolderRow, InvolvedJobRow, KeyJobRow, WaiterRow
 from surefoot.app.store.session import reading
+from surefoot.app.store.statements import NO_ID
 from surefoot.app.store.tables import jobs, lock_waiters, locks, tenants
 from surefoot.app.store.views.names import short_name, stamp
 

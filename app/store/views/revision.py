@@ -27,7 +27,7 @@ NO_SUCH_JOB = "There is no such job, or it is not yours."
 SHAPE = "4"  # raise it when a job's view changes its shape: who has an old one must not be told that it is as he has it
 _ENDED = ", ".join(f"'{state}'" for state in ENDED)
 
-# Two things are said so that no index but the job's own can be used for them (`queries.STATE`): the state of its operation, its tenant.
+# Two things are said so that no index but the job's own can be used for them (`statements.STATE`): the state of its operation, its tenant.
 _QUERY = f"""
 SELECT j.state AS state, j.created_at AS created_at, j.rev AS rev, sum(o.fence) AS fences, {{joined}} AS moving,
   EXISTS (SELECT 1 FROM api_keys k WHERE k.id = {{key}} AND k.revoked_at IS NULL) AS key_is_good,

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, func, select
 
 from surefoot.app.errors import NotFound
 from surefoot.app.saga.graph import Graph, Node
-from surefoot.app.store.queries import current_definition, order_of_definitions
+from surefoot.app.store.definitions import current_definition, order_of_definitions
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import definitions
 from surefoot.app.store.views.names import API

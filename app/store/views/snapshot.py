@@ -15,8 +15,8 @@ from surefoot.app.rules.states import DONE, ENDED, Dir, JobState, Kind, OpState
 from surefoot.app.rules.waits import BUSY
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.words import NO_WORDS, Words
+from surefoot.app.store.definitions import definition
 from surefoot.app.store.ids import is_id
-from surefoot.app.store.queries import definition
 from surefoot.app.store.tables import jobs, operations
 
 

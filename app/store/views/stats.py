@@ -17,16 +17,8 @@ from surefoot.app.clock import ago, now
 from surefoot.app.errors import UnreadableDefinition
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.saga.naming import queue_name
-from surefoot.app.store.queries import (
-    LIVE_WORKER_S,
-    NOTHING,
-    OPEN,
-    QUEUED,
-    RUNNING,
-    WAITING,
-    definition,
-    order_of_definitions,
-)
+from surefoot.app.store.definitions import LIVE_WORKER_S, definition, order_of_definitions
+from surefoot.app.store.statements import OPEN, QUEUED, RUNNING, WAITING, ZERO
 from surefoot.app.store.tables import (
     dead_letters,
     definitions,
@@ -213,7 +205,7 @@ def lanes(connection: Connection) -> list[Lane]:
     ):  # those that wait past their time have no clock any more: they are the oldest
         clock = o.queue_by.is_(None) if waits_on else o.queue_by.is_not(None)
         ready = select(o.lane, o.kind, o.ready_at).where(
-            o.state == QUEUED, o.missing == NOTHING, clock
+            o.state == QUEUED, o.missing == ZERO, clock
         )
         few = ready.order_by(o.queue_by).limit(COUNTED_ROWS).subquery()
         undo = (few.c.kind == literal_column("'undo'", String)).label("undo")

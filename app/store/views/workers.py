@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, case, or_, select
 
 from surefoot.app.clock import ago
-from surefoot.app.store.queries import LIVE_WORKER_S
+from surefoot.app.store.definitions import LIVE_WORKER_S
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import workers
 from surefoot.app.store.views.names import stamp

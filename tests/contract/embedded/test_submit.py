@@ -311,10 +311,10 @@ def test_given_a_process_killed_after_its_commit_when_the_relay_looks_then_the_m
         [sys.executable, "-c", DIES], env=env, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    from surefoot.app.store import queries
+    from surefoot.app.store import message_reads
 
     with reading(store) as connection:
-        unsent = queries.unsent(connection, 0.0, 10)
+        unsent = message_reads.unsent(connection, 0.0, 10)
     assert [str(row.job_id) for row in unsent] == [done.stdout.strip()]
 
 

@@ -16,7 +16,8 @@ from surefoot.app.engine.relay.duties.unclaimed import Unclaimed
 from surefoot.app.errors import NotFound, StoreUnavailable, UnreadableDefinition
 from surefoot.app.explain import why
 from surefoot.app.gauges import Gauges
-from surefoot.app.store import leases, queries
+from surefoot.app.store import definitions as known_definitions
+from surefoot.app.store import leases
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import definitions, operations
@@ -34,7 +35,7 @@ def world(ready_url: str, service: Participant) -> Iterator[World]:
     made = World(ready_url, [diamond(service)], service, sweep_rows=2)
     made.sweeper.isolated.strict = False
     yield made
-    queries._definitions.clear()
+    known_definitions._definitions.clear()
     made.db.dispose()
 
 
@@ -44,13 +45,13 @@ def unreadable(world: World, job: str) -> None:
         graph = tx.execute(select(definitions.c.graph)).scalar_one()
         spoilt = {**graph, "nodes": [{"what": "of another age"}]}
         tx.execute(update(definitions).values(graph=spoilt))
-    queries._definitions.clear()
+    known_definitions._definitions.clear()
 
 
 def readable_again(world: World, graph: object) -> None:
     with world.db.begin() as tx:
         tx.execute(update(definitions).values(graph=graph))
-    queries._definitions.clear()
+    known_definitions._definitions.clear()
 
 
 def graph_in_store(world: World) -> object:

@@ -18,7 +18,7 @@ from surefoot.app.errors import LeaseLost
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.outcomes import NotYet
-from surefoot.app.store import leases, queries, updates
+from surefoot.app.store import dead_letters, job_writes, leases, operation_reads
 from surefoot.app.store.claims import Holder
 from surefoot.app.store.tables import history, jobs, operations
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
@@ -125,7 +125,7 @@ def test_given_a_job_that_asks_a_person_when_its_last_step_completes_then_it_sti
         world.deliver(world.next(f"diamond.{step}"))
     with world.db.begin() as tx:
         move = Move(tx, job)
-        row = queries.operation(tx, world.operation(job, "last").id)
+        row = operation_reads.operation(tx, world.operation(job, "last").id)
         assert row is not None
         ask_a_person(move, row, why="exhausted", error={"type": "X", "message": "asked"})
         move.close()
@@ -134,8 +134,8 @@ def test_given_a_job_that_asks_a_person_when_its_last_step_completes_then_it_sti
     assert held is not None and world.complete(held, "done").landed
     assert world.state(job) == "attention" and world.job(job).finished_at is None
     with world.db.begin() as tx:
-        assert updates.close_letter(tx, letter.id, resolution="discarded", actor="test", why="seen")
-        updates.change_job(tx, job, {"state": "running"})
+        assert dead_letters.close(tx, letter.id, resolution="discarded", actor="test", why="seen")
+        job_writes.change_job(tx, job, {"state": "running"})
     world.sweep()
     assert world.state(job) == "completed"
 

@@ -17,7 +17,7 @@ from surefoot.app.engine.worker import leases
 from surefoot.app.errors import Conflict
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store import queries, updates
+from surefoot.app.store import dead_letters, job_writes, operation_reads, tables
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.claims import Holder
 from surefoot.app.store.session import reading
@@ -149,7 +149,7 @@ def test_given_a_relay_that_saw_a_lease_run_out_when_it_is_renewed_or_taken_befo
     old = held(world, job)
     world.let_pass(LEASE_S + 1)
     with reading(world.db) as connection:
-        (seen,) = queries.expired(connection, 10)
+        (seen,) = operation_reads.expired(connection, 10)
     assert leases.beat(world.db, world.settings, BOOT, [old.operation_id]).renewed == 1
     assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).landed
     world.let_pass(LEASE_S + 1)
@@ -210,7 +210,7 @@ def asked_about(world: World, job: str, step: str, *, blocking: bool = True) -> 
     """A letter about an operation, whatever its state. Returns the letter's id."""
     with world.db.begin() as tx:
         move = Move(tx, job)
-        row = queries.operation(tx, world.operation(job, step).id)
+        row = operation_reads.operation(tx, world.operation(job, step).id)
         assert row is not None
         error = {"type": "X", "message": "asked"}
         if blocking:
@@ -245,8 +245,8 @@ def test_given_a_step_that_runs_when_a_person_decides_what_became_of_it_then_ref
     assert (row.state, row.token, row.decided) == ("running", attempt.token, None)
     assert world.complete(attempt, "done").landed
     with world.db.begin() as tx:
-        assert updates.close_letter(tx, letter, resolution="discarded", actor="test", why="seen")
-        updates.change_job(tx, job, {"state": "running", "attention_since": None})
+        assert dead_letters.close(tx, letter, resolution="discarded", actor="test", why="seen")
+        job_writes.change_job(tx, job, {"state": "running", "attention_since": None})
     assert world.land(job) == "completed"
 
 
@@ -278,7 +278,7 @@ def test_given_a_job_that_has_ended_when_decided_then_refused_and_it_stays(
 
 
 def letter_blocks(letter_id: str, blocking: bool = True) -> Any:
-    d = queries.dead_letters
+    d = tables.dead_letters
     return d.update().where(d.c.id == letter_id).values(blocking=blocking)
 
 

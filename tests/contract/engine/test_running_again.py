@@ -22,7 +22,7 @@ from surefoot.app.engine.relay.duties.redrives import Redrives
 from surefoot.app.errors import Conflict, InvalidInput, KeyReused, NotAllowed, TooManyOpenJobs
 from surefoot.app.limits.admission import Admission
 from surefoot.app.saga.outcomes import Rejected
-from surefoot.app.store import queries
+from surefoot.app.store import job_reads
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, history, jobs
@@ -249,7 +249,7 @@ def test_given_two_reruns_that_stand_when_asked_then_the_invariant_names_their_j
 def test_given_many_jobs_when_a_rerun_is_looked_for_then_by_its_index(world: World) -> None:
     _, plan = first_plan(
         world.db,
-        lambda connection: queries.standing_rerun(
+        lambda connection: job_reads.standing_rerun(
             connection, "00000000-0000-7000-8000-000000000000"
         ),
     )

@@ -18,7 +18,7 @@ from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import decisions
 from surefoot.app.rules.states import Cause
-from surefoot.app.store import queries, updates
+from surefoot.app.store import attempt_writes, job_reads, job_writes
 from surefoot.app.store.claims import Taking
 from surefoot.app.store.tables import jobs, operations
 from tests.contract.engine.test_leases_and_zombies import ready_to_fork
@@ -103,7 +103,7 @@ def test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_relea
         )
 
     with beside(world, lambda: complete("left"), lambda: complete("right")) as (tx, start):
-        queries.lock_job(tx, job)
+        job_reads.lock_job(tx, job)
         started = start()
     ended = [future.result() for future in started]
     assert sorted(len(one.released) for one in ended) == [0, 1]
@@ -129,7 +129,10 @@ def test_given_a_claim_of_the_pivot_under_way_when_cancelled_then_it_is_too_late
     world.broker.waiting.clear()
     pivot = world.operation(job, "commit").id
     with beside(world, lambda: world.cancel(job)) as (tx, start):
-        assert updates.claim_operation(tx, Taking(pivot, BOOT, 1, pivot, LEASE_S, 60.0)) is not None
+        assert (
+            attempt_writes.claim_operation(tx, Taking(pivot, BOOT, 1, pivot, LEASE_S, 60.0))
+            is not None
+        )
         (cancelled,) = start()
     assert not cancelled.result().landed
     world.let_pass(LEASE_S + 1)
@@ -150,7 +153,10 @@ def test_given_a_step_claimed_by_two_at_once_then_the_second_finds_it_taken(worl
     job = forked(world)
     left = world.operation(job, "left").id
     with beside(world, lambda: world.claim(job, "left", boot="other")) as (tx, start):
-        assert updates.claim_operation(tx, Taking(left, BOOT, 1, left, LEASE_S, 60.0)) is not None
+        assert (
+            attempt_writes.claim_operation(tx, Taking(left, BOOT, 1, left, LEASE_S, 60.0))
+            is not None
+        )
         (claimed,) = start()
     assert claimed.result() is None
     assert world.operation(job, "left").attempts == 1
@@ -192,7 +198,7 @@ def test_given_one_key_sent_twice_at_once_then_one_job_and_both_are_told_of_it(
 
     earlier = world.submit()
     with beside(world, send, send) as (tx, start):
-        assert updates.take_idempotency_key(tx, world.tenant, "once", "another's", earlier)
+        assert job_writes.take_idempotency_key(tx, world.tenant, "once", "another's", earlier)
         started = start()
         tx.rollback()
     first, second = (future.result() for future in started)

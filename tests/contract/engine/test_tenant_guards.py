@@ -19,7 +19,7 @@ from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.engine.reconcile import findings
 from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.errors import Conflict, NotFound
-from surefoot.app.store import dead_letters, reconciliations, updates
+from surefoot.app.store import dead_letters, reconciliations
 from surefoot.app.store.actors import Actor
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import new_id
@@ -159,7 +159,7 @@ def _called(node: ast.AST) -> Iterator[str]:
             yield one.func.id if isinstance(one.func, ast.Name) else getattr(one.func, "attr", "")
 
 
-@pytest.mark.parametrize("module", [updates, dead_letters, reconciliations, quarantine_views])
+@pytest.mark.parametrize("module", [dead_letters, reconciliations, quarantine_views])
 def test_given_a_statement_that_writes_what_somebody_asks_for_then_the_tenant_is_in_its_guard(
     module: ModuleType,
 ) -> None:
@@ -173,11 +173,8 @@ def test_given_a_letter_of_another_tenant_when_only_its_statement_is_run_then_it
     yard: Yard,
 ) -> None:
     def work(tx: Any) -> bool:
-        closed = updates.close_letter(
+        return dead_letters.close(
             tx, yard.letter, resolution="waived", actor=yard.stranger, why=WHY
-        )
-        return closed or dead_letters.close(
-            tx, yard.letter, resolution="discarded", actor=yard.stranger, why=WHY
         )
 
     assert not transaction(yard.db, work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from surefoot.app.store.queries import idle
+from surefoot.app.store.job_reads import idle
 from surefoot.app.store.session import asking
 from tests.contract.views.shop import Shop
 

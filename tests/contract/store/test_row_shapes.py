@@ -23,20 +23,26 @@ from surefoot.app.clock import UtcDateTime
 from surefoot.app.rules.states import Kind, OpState
 from surefoot.app.store import (
     acts,
+    attempt_writes,
     catalogue,
     dead_letters,
+    job_reads,
+    job_writes,
     locks,
+    message_reads,
+    operation_reads,
+    operation_writes,
     postgres_fast_path,
-    queries,
     reconciliations,
-    updates,
+    statements,
+    worker_register,
 )
 from surefoot.app.store import tables as t
 from surefoot.app.store.acts import Asked
 from surefoot.app.store.claims import Taking
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import new_id, operation_id
-from surefoot.app.store.queries import Queue, Turn
+from surefoot.app.store.message_reads import Queue, Turn
 from surefoot.app.store.views import locks as lock_views
 from surefoot.app.store.views import quarantine
 from tests.support.stores import open_new_store
@@ -84,7 +90,7 @@ class Rows:
 
 
 def to_work(tx: Connection, r: Rows, *before: str) -> Any:
-    return updates.claim_to_work(
+    return attempt_writes.claim_to_work(
         tx,
         r.taking("ready"),
         of=(r.job, "ready", "action", ""),
@@ -95,7 +101,7 @@ def to_work(tx: Connection, r: Rows, *before: str) -> Any:
 
 def new_rows(tx: Connection, r: Rows) -> Any:
     row = common(r) | {"id": r.op("new"), "step": "new", "state": OpState.QUEUED, "missing": 0}
-    return updates.insert_operations(tx, [row])
+    return operation_writes.insert_operations(tx, [row])
 
 
 def fast(tx: Connection, r: Rows) -> Any:
@@ -111,71 +117,87 @@ CLOSE = {"actor": "a", "why": "b"}
 Call = Callable[[Connection, Rows], Any]
 # Every function of the store that returns rows, called so that it returns some.
 CALLS: dict[str, tuple[Call, ...]] = {
-    "queries.standing_of": (lambda c, r: queries.standing_of(c, r.job, None),),
-    "queries.lock_job": (lambda c, r: queries.lock_job(c, r.job),),
-    "queries.job": (lambda c, r: queries.job(c, r.job),),
-    "queries.standing_rerun": (lambda c, r: queries.standing_rerun(c, r.other),),
-    "queries.open_jobs_of": (lambda c, r: queries.open_jobs_of(c, DIGEST, 9),),
-    "queries.history_after": (
-        lambda c, r: queries.history_after(c, r.job, 0),
-        lambda c, r: queries.history_after(c, r.job, 0, 1),
+    "job_reads.standing_of": (lambda c, r: job_reads.standing_of(c, r.job, None),),
+    "job_reads.lock_job": (lambda c, r: job_reads.lock_job(c, r.job),),
+    "job_reads.job": (lambda c, r: job_reads.job(c, r.job),),
+    "job_reads.standing_rerun": (lambda c, r: job_reads.standing_rerun(c, r.other),),
+    "job_reads.open_jobs_of": (lambda c, r: job_reads.open_jobs_of(c, DIGEST, 9),),
+    "job_reads.history_after": (
+        lambda c, r: job_reads.history_after(c, r.job, 0),
+        lambda c, r: job_reads.history_after(c, r.job, 0, 1),
     ),
-    "queries.operation": tuple(
-        lambda c, r, step=step: queries.operation(c, r.op(step))  # type: ignore[misc]
+    "operation_reads.operation": tuple(
+        lambda c, r, step=step: operation_reads.operation(c, r.op(step))  # type: ignore[misc]
         for step in ("running", "ready", "done", "parked")
     ),
-    "queries.operations_of": (
-        lambda c, r: queries.operations_of(c, r.job),
-        lambda c, r: queries.operations_of(c, r.job, Kind.ACTION),
+    "operation_reads.operations_of": (
+        lambda c, r: operation_reads.operations_of(c, r.job),
+        lambda c, r: operation_reads.operations_of(c, r.job, Kind.ACTION),
     ),
-    "queries.lock_no_return": (lambda c, r: queries.lock_no_return(c, r.job),),
-    "queries.blocking_letters": (lambda c, r: queries.blocking_letters(c, r.job),),
-    "queries.open_letters": (lambda c, r: queries.open_letters(c, r.job),),
-    "queries.open_letter_of": (lambda c, r: queries.open_letter_of(c, r.op("failed")),),
-    "queries.letter": (lambda c, r: queries.letter(c, r.letter),),
-    "queries.delivery": (lambda c, r: queries.delivery(c, r.op("ready")),),
-    "queries.overdue": (lambda c, r: queries.overdue(c, "boot", [r.op("running")]),),
-    "queries.claimed_by": (lambda c, r: queries.claimed_by(c, r.op("running"), "boot", 1),),
-    "queries.held_by": (lambda c, r: queries.held_by(c, "boot"),),
-    "queries.results_of": (lambda c, r: queries.results_of(c, r.job, ["done"]),),
-    "queries.idempotent": (lambda c, r: queries.idempotent(c, r.tenant, "key"),),
-    "queries.unsent": (lambda c, r: queries.unsent(c, 1.0, 9),),
-    "queries.unsent_of": (lambda c, r: queries.unsent_of(c, r.turn(), 1.0, 9),),
-    "queries.turns_of": (lambda c, r: queries.turns_of(c, [r.op("ready")]),),
-    "queries.to_ring": (lambda c, r: queries.to_ring(c, [r.op("ready")]),),
-    "queries.sent_long_ago": (lambda c, r: queries.sent_long_ago(c, QUEUE, 1.0, 9),),
-    "queries.sent_long_before": (lambda c, r: queries.sent_long_before(c, QUEUE, LATER, 1.0, 9),),
-    "queries.expired": (lambda c, r: queries.expired(c, 9),),
-    "queries.nobody_came": (lambda c, r: queries.nobody_came(c, 9),),
-    "queries.stranded": (lambda c, r: queries.stranded(c, 9),),
-    "queries.live_workers": (lambda c, r: queries.live_workers(c.engine),),
-    "updates.lock_job_noting": (lambda c, r: updates.lock_job_noting(c, r.job),),
-    "updates.insert_operations": (new_rows,),
-    "updates.claim_operation": (lambda c, r: updates.claim_operation(c, r.taking("ready")),),
-    "updates.claim_first_attempt": (
-        lambda c, r: updates.claim_first_attempt(c, r.taking("ready")),
+    "operation_reads.lock_no_return": (lambda c, r: operation_reads.lock_no_return(c, r.job),),
+    "dead_letters.blocking_letters": (lambda c, r: dead_letters.blocking_letters(c, r.job),),
+    "dead_letters.open_letters": (lambda c, r: dead_letters.open_letters(c, r.job),),
+    "dead_letters.open_letter_of": (lambda c, r: dead_letters.open_letter_of(c, r.op("failed")),),
+    "dead_letters.letter": (lambda c, r: dead_letters.letter(c, r.letter),),
+    "operation_reads.delivery": (lambda c, r: operation_reads.delivery(c, r.op("ready")),),
+    "operation_reads.overdue": (
+        lambda c, r: operation_reads.overdue(c, "boot", [r.op("running")]),
     ),
-    "updates.claim_to_work": (
+    "operation_reads.claimed_by": (
+        lambda c, r: operation_reads.claimed_by(c, r.op("running"), "boot", 1),
+    ),
+    "operation_reads.held_by": (lambda c, r: operation_reads.held_by(c, "boot"),),
+    "operation_reads.results_of": (lambda c, r: operation_reads.results_of(c, r.job, ["done"]),),
+    "job_reads.idempotent": (lambda c, r: job_reads.idempotent(c, r.tenant, "key"),),
+    "message_reads.unsent": (lambda c, r: message_reads.unsent(c, 1.0, 9),),
+    "message_reads.unsent_of": (lambda c, r: message_reads.unsent_of(c, r.turn(), 1.0, 9),),
+    "message_reads.turns_of": (lambda c, r: message_reads.turns_of(c, [r.op("ready")]),),
+    "message_reads.to_ring": (lambda c, r: message_reads.to_ring(c, [r.op("ready")]),),
+    "message_reads.sent_long_ago": (lambda c, r: message_reads.sent_long_ago(c, QUEUE, 1.0, 9),),
+    "message_reads.sent_long_before": (
+        lambda c, r: message_reads.sent_long_before(c, QUEUE, LATER, 1.0, 9),
+    ),
+    "operation_reads.expired": (lambda c, r: operation_reads.expired(c, 9),),
+    "operation_reads.nobody_came": (lambda c, r: operation_reads.nobody_came(c, 9),),
+    "operation_reads.stranded": (lambda c, r: operation_reads.stranded(c, 9),),
+    "worker_register.live_workers": (lambda c, r: worker_register.live_workers(c.engine),),
+    "job_writes.lock_job_noting": (lambda c, r: job_writes.lock_job_noting(c, r.job),),
+    "operation_writes.insert_operations": (new_rows,),
+    "attempt_writes.claim_operation": (
+        lambda c, r: attempt_writes.claim_operation(c, r.taking("ready")),
+    ),
+    "attempt_writes.claim_first_attempt": (
+        lambda c, r: attempt_writes.claim_first_attempt(c, r.taking("ready")),
+    ),
+    "attempt_writes.claim_to_work": (
         lambda c, r: to_work(c, r),
         lambda c, r: to_work(c, r, "done"),
         lambda c, r: to_work(c, r, "done", "failed"),
     ),
-    "updates.finish_running_operation": (
-        lambda c, r: updates.finish_running_operation(c, r.op("running"), "t", {"a": 1}),
+    "attempt_writes.finish_running_operation": (
+        lambda c, r: attempt_writes.finish_running_operation(c, r.op("running"), "t", {"a": 1}),
     ),
-    "updates.end_running_operation": (
-        lambda c, r: updates.end_running_operation(c, r.op("running"), "t", {"state": "failed"}),
+    "attempt_writes.end_running_operation": (
+        lambda c, r: attempt_writes.end_running_operation(
+            c, r.op("running"), "t", {"state": "failed"}
+        ),
     ),
-    "updates.fail_unclaimed": (lambda c, r: updates.fail_unclaimed(c, r.op("ready")),),
-    "updates.lower_missing": (lambda c, r: updates.lower_missing(c, [r.op("next")]),),
-    "updates.queue_operations": (
-        lambda c, r: updates.queue_operations(c, [r.op("stranded")], only=OpState.PENDING),
+    "operation_writes.fail_unclaimed": (
+        lambda c, r: operation_writes.fail_unclaimed(c, r.op("ready")),
     ),
-    "updates.skip_operation": (
-        lambda c, r: updates.skip_operation(c, r.job, "next", "", Kind.ACTION),
+    "operation_writes.lower_missing": (
+        lambda c, r: operation_writes.lower_missing(c, [r.op("next")]),
     ),
-    "updates.decide_failed_operation": (
-        lambda c, r: updates.decide_failed_operation(c, r.op("failed"), {"decided": "waived"}),
+    "operation_writes.queue_operations": (
+        lambda c, r: operation_writes.queue_operations(c, [r.op("stranded")], only=OpState.PENDING),
+    ),
+    "operation_writes.skip_operation": (
+        lambda c, r: operation_writes.skip_operation(c, r.job, "next", "", Kind.ACTION),
+    ),
+    "operation_writes.decide_failed_operation": (
+        lambda c, r: operation_writes.decide_failed_operation(
+            c, r.op("failed"), {"decided": "waived"}
+        ),
     ),
     "dead_letters.page": (
         lambda c, r: dead_letters.page(c, Meant(), None, 9),
@@ -193,7 +215,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "dead_letters.to_mirror": (lambda c, r: dead_letters.to_mirror(c, 9),),
     "reconciliations.past_sla": (lambda c, r: reconciliations.past_sla(c, 9),),
     "reconciliations.page_of_jobs": (
-        lambda c, r: reconciliations.page_of_jobs(c, queries.NO_ID, 9),
+        lambda c, r: reconciliations.page_of_jobs(c, statements.NO_ID, 9),
     ),
     "reconciliations.jobs_of": (lambda c, r: reconciliations.jobs_of(c, [r.job]),),
     "reconciliations.asked_about": (lambda c, r: reconciliations.asked_about(c, 9),),
@@ -215,7 +237,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "locks.holder_of": (lambda c, r: locks.holder_of(c, ["held"]),),
     "locks.next_in_line": (lambda c, r: locks.next_in_line(c, r.other, ["free"], None),),
     "locks.before_the_mark": (
-        lambda c, r: locks.before_the_mark(c, queries.lock_job(c, r.job), ["held"]),
+        lambda c, r: locks.before_the_mark(c, job_reads.lock_job(c, r.job), ["held"]),
     ),
     "locks.wake_first": (lambda c, r: locks.wake_first(c, ["free"]),),
     "catalogue.versions": (lambda c, r: catalogue.versions(c, "s"),),
@@ -225,7 +247,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "views.locks._holders": (lambda c, r: lock_views._holders(c, ["held"]),),
     "views.locks._waiters": (lambda c, r: lock_views._waiters(c, ["free"]),),
-    "views.locks._page": (lambda c, r: lock_views._page(c, None, (queries.NO_ID, 0), 9),),
+    "views.locks._page": (lambda c, r: lock_views._page(c, None, (statements.NO_ID, 0), 9),),
     "postgres_fast_path.complete_forward": (fast,),
 }
 ON_POSTGRES_ALONE = "postgres_fast_path."
@@ -450,8 +472,8 @@ def test_given_every_shape_when_listed_then_some_function_returns_it_or_one_that
 @pytest.mark.parametrize(
     ("shape", "call", "says"),
     [
-        ("jobs.LockedJobRow", lambda c, r: queries.job(c, r.job), "no statement has"),
-        ("operations.ClaimRow", lambda c, r: queries.operation(c, r.op("done")), "is null"),
+        ("jobs.LockedJobRow", lambda c, r: job_reads.job(c, r.job), "no statement has"),
+        ("operations.ClaimRow", lambda c, r: operation_reads.operation(c, r.op("done")), "is null"),
     ],
 )
 def test_given_function_that_promises_another_shape_when_called_then_it_is_found(

@@ -9,39 +9,54 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from surefoot.app.store import queries, reconciliations, retention, updates
+from surefoot.app.store import (
+    attempt_writes,
+    job_reads,
+    message_reads,
+    message_writes,
+    operation_reads,
+    operation_writes,
+    reconciliations,
+    retention,
+)
 from tests.support.plans import first_plan, served
 from tests.support.stores import open_new_store
 
 NIL = "00000000-0000-0000-0000-000000000000"
 RUNNING = "ix_operations_boot|ix_operations_leased"  # two small indexes hold the running rows; on empty tables they cost the same
-TURN = queries.Turn("orders", "action", NIL)
-QUEUE = queries.Queue("orders", "action", datetime.now(UTC))
+TURN = message_reads.Turn("orders", "action", NIL)
+QUEUE = message_reads.Queue("orders", "action", datetime.now(UTC))
 SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
-    "unsent": (lambda c: queries.unsent(c, 1.0, 10), "ix_operations_unsent"),
+    "unsent": (lambda c: message_reads.unsent(c, 1.0, 10), "ix_operations_unsent"),
     "whose backlog is next": (
-        lambda c: queries.backlogs(c, queries.Turn("orders", "action", NIL), 1.0, 10),
+        lambda c: message_reads.backlogs(c, message_reads.Turn("orders", "action", NIL), 1.0, 10),
         "ix_operations_turn",
     ),
-    "a tenant's backlog": (lambda c: queries.unsent_of(c, TURN, 1.0, 10), "ix_operations_turn"),
-    "a tenant in a lane": (lambda c: queries.waiting_of(c, TURN, 10), "ix_operations_turn"),
+    "a tenant's backlog": (
+        lambda c: message_reads.unsent_of(c, TURN, 1.0, 10),
+        "ix_operations_turn",
+    ),
+    "a tenant in a lane": (lambda c: message_reads.waiting_of(c, TURN, 10), "ix_operations_turn"),
     "a tenant's older ones": (
-        lambda c: queries.is_behind(c, TURN, QUEUE.at, 1.0),
+        lambda c: message_reads.is_behind(c, TURN, QUEUE.at, 1.0),
         "ix_operations_turn",
     ),
-    "queues of what was sent": (lambda c: queries.sent_queues(c, 15.0), "ix_operations_sent_of"),
-    "lost": (lambda c: queries.sent_long_ago(c, QUEUE, 15.0, 10), "ix_operations_sent_of"),
-    "passed over": (
-        lambda c: queries.sent_long_before(c, QUEUE, QUEUE.at, 15.0, 10),
+    "queues of what was sent": (
+        lambda c: message_reads.sent_queues(c, 15.0),
         "ix_operations_sent_of",
     ),
-    "running on a lane": (lambda c: queries.running_of(c, QUEUE), RUNNING),
-    "expired": (lambda c: queries.expired(c, 10), "ix_operations_leased"),
-    "due": (lambda c: updates.wake_due(c, 10), "ix_operations_due"),
-    "nobody came": (lambda c: queries.nobody_came(c, 10), "ix_operations_queue_by"),
-    "stranded": (lambda c: queries.stranded(c, 10), "ix_operations_stranded"),
-    "deadline": (lambda c: queries.past_deadline(c, 10), "ix_jobs_deadline"),
-    "undo_by": (lambda c: queries.past_undo_by(c, 10), "ix_jobs_undo_by"),
+    "lost": (lambda c: message_reads.sent_long_ago(c, QUEUE, 15.0, 10), "ix_operations_sent_of"),
+    "passed over": (
+        lambda c: message_reads.sent_long_before(c, QUEUE, QUEUE.at, 15.0, 10),
+        "ix_operations_sent_of",
+    ),
+    "running on a lane": (lambda c: message_reads.running_of(c, QUEUE), RUNNING),
+    "expired": (lambda c: operation_reads.expired(c, 10), "ix_operations_leased"),
+    "due": (lambda c: operation_writes.wake_due(c, 10), "ix_operations_due"),
+    "nobody came": (lambda c: operation_reads.nobody_came(c, 10), "ix_operations_queue_by"),
+    "stranded": (lambda c: operation_reads.stranded(c, 10), "ix_operations_stranded"),
+    "deadline": (lambda c: job_reads.past_deadline(c, 10), "ix_jobs_deadline"),
+    "undo_by": (lambda c: job_reads.past_undo_by(c, 10), "ix_jobs_undo_by"),
     "late": (lambda c: reconciliations.past_sla(c, 10), "ix_jobs_sla"),
     "landed": (lambda c: reconciliations.landed(c, "", 10), "ix_reconciliations_open"),
     "asked about": (lambda c: reconciliations.asked_about(c, 10), "ix_reconciliations_asked"),
@@ -63,16 +78,21 @@ SWEEPS: dict[str, tuple[Callable[[Connection], Any], str]] = {
         reconciliations.open_counts,
         "ix_reconciliations_open_kind|uq_reconciliations_open",
     ),
-    "idle": (lambda c: queries.idle(c, "00000000-0000-0000-0000-000000000000", 10), "ix_jobs_open"),
-    "held by a worker": (lambda c: queries.held_by(c, "boot"), RUNNING),
+    "idle": (
+        lambda c: job_reads.idle(c, "00000000-0000-0000-0000-000000000000", 10),
+        "ix_jobs_open",
+    ),
+    "held by a worker": (lambda c: operation_reads.held_by(c, "boot"), RUNNING),
     "renewal": (
-        lambda c: updates.renew_leases(c, "boot", ["00000000-0000-7000-8000-000000000000"], 15.0),
+        lambda c: attempt_writes.renew_leases(
+            c, "boot", ["00000000-0000-7000-8000-000000000000"], 15.0
+        ),
         f"{RUNNING}|pk|autoindex",
     ),
     "old sessions": (lambda c: retention.delete_sessions(c, 1.0, 10), "ix_sessions_made"),
     "old acts": (lambda c: retention.delete_acts(c, 1.0, 10), "ix_acts_at"),
     "broker lost": (
-        lambda c: updates.forget_sent(c, QUEUE.at, 10),
+        lambda c: message_writes.forget_sent(c, QUEUE.at, 10),
         "ix_operations_sent_of|ix_operations_queue_by",
     ),
 }

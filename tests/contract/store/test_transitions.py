@@ -21,11 +21,14 @@ from surefoot.app.rules.states import Dir, JobState, LetterState, OpState
 from surefoot.app.rules.transitions import TRANSITIONS
 from surefoot.app.rules.waits import WaitReason
 from surefoot.app.store import (
+    attempt_writes,
     dead_letters,
+    job_writes,
     locks,
+    message_writes,
+    operation_writes,
     postgres_fast_path,
     reconciliations,
-    updates,
 )
 from surefoot.app.store import tables as t
 from surefoot.app.store.claims import Taking
@@ -72,10 +75,12 @@ def complete(tx: Connection, rows: Rows, *, claims: bool = False, ends: bool = F
 
 
 def end(tx: Connection, rows: Rows) -> None:
-    for after in targets("updates.end_running_operation"):
+    for after in targets("attempt_writes.end_running_operation"):
         with tx.begin_nested() as inner:
             values = {"state": after, "due_at": PAST}
-            yield_changed(tx, updates.end_running_operation(tx, rows.operation, "token", values))
+            yield_changed(
+                tx, attempt_writes.end_running_operation(tx, rows.operation, "token", values)
+            )
             inner.rollback()
 
 
@@ -86,9 +91,11 @@ def yield_changed(tx: Connection, changed: Any) -> None:
 
 
 def decide(tx: Connection, rows: Rows) -> None:
-    for after in targets("updates.decide_failed_operation"):
+    for after in targets("operation_writes.decide_failed_operation"):
         with tx.begin_nested() as inner:
-            yield_changed(tx, updates.decide_failed_operation(tx, rows.operation, {"state": after}))
+            yield_changed(
+                tx, operation_writes.decide_failed_operation(tx, rows.operation, {"state": after})
+            )
             inner.rollback()
 
 
@@ -99,44 +106,61 @@ def targets(write: str) -> set[str]:
 CLOSING = {"resolution": "waived", "actor": "a", "why": "b"}
 # Every public function of the store that updates one of these tables.
 CALLS: dict[str, Callable[[Connection, Rows], Any]] = {
-    "updates.lock_job_noting": lambda tx, r: updates.lock_job_noting(tx, r.job),
-    "updates.claim_operation": lambda tx, r: updates.claim_operation(tx, take(r)),
-    "updates.claim_first_attempt": lambda tx, r: updates.claim_first_attempt(tx, take(r)),
-    "updates.claim_to_work": lambda tx, r: updates.claim_to_work(
+    "job_writes.lock_job_noting": lambda tx, r: job_writes.lock_job_noting(tx, r.job),
+    "attempt_writes.claim_operation": lambda tx, r: attempt_writes.claim_operation(tx, take(r)),
+    "attempt_writes.claim_first_attempt": lambda tx, r: attempt_writes.claim_first_attempt(
+        tx, take(r)
+    ),
+    "attempt_writes.claim_to_work": lambda tx, r: attempt_writes.claim_to_work(
         tx, take(r), of=(r.job, "subject", "action", ""), digest=DIGEST, before=[]
     ),
-    "updates.finish_running_operation": lambda tx, r: updates.finish_running_operation(
-        tx, r.operation, "token", None
+    "attempt_writes.finish_running_operation": lambda tx, r: (
+        attempt_writes.finish_running_operation(tx, r.operation, "token", None)
     ),
-    "updates.end_running_operation": end,
-    "updates.decide_failed_operation": decide,
-    "updates.note_nobody_came": lambda tx, r: updates.note_nobody_came(tx, [r.operation]),
-    "updates.fail_unclaimed": lambda tx, r: updates.fail_unclaimed(tx, r.operation),
-    "updates.note_progress": lambda tx, r: updates.note_progress(tx, r.operation, "token", {}),
-    "updates.renew_leases": lambda tx, r: updates.renew_leases(tx, "boot", [r.operation], 1.0),
-    "updates.lower_missing": lambda tx, r: (
-        updates.lower_missing(tx, [r.operation]) if r.missing else None
+    "attempt_writes.end_running_operation": end,
+    "operation_writes.decide_failed_operation": decide,
+    "operation_writes.note_nobody_came": lambda tx, r: operation_writes.note_nobody_came(
+        tx, [r.operation]
     ),
-    "updates.queue_operations": lambda tx, r: updates.queue_operations(
+    "operation_writes.fail_unclaimed": lambda tx, r: operation_writes.fail_unclaimed(
+        tx, r.operation
+    ),
+    "attempt_writes.note_progress": lambda tx, r: attempt_writes.note_progress(
+        tx, r.operation, "token", {}
+    ),
+    "attempt_writes.renew_leases": lambda tx, r: attempt_writes.renew_leases(
+        tx, "boot", [r.operation], 1.0
+    ),
+    "operation_writes.lower_missing": lambda tx, r: (
+        operation_writes.lower_missing(tx, [r.operation]) if r.missing else None
+    ),
+    "operation_writes.queue_operations": lambda tx, r: operation_writes.queue_operations(
         tx, [r.operation], only=OpState.PENDING
     ),
-    "updates.ride_along": lambda tx, r: updates.ride_along(tx, [r.operation]),
-    "updates.mark_sent": lambda tx, r: updates.mark_sent(tx, [r.operation]),
-    "updates.mark_unsent": lambda tx, r: updates.mark_unsent(tx, [r.operation]),
-    "updates.mark_sent_again": lambda tx, r: updates.mark_sent_again(tx, [r.operation]),
-    "updates.forget_sent": lambda tx, r: updates.forget_sent(tx, LATER, 1000),
-    "updates.wake_due": lambda tx, r: updates.wake_due(tx, 1000),
-    "updates.wait_for_version": lambda tx, r: updates.wait_for_version(tx, r.operation, 1.0),
-    "updates.drop_waiting_actions": lambda tx, r: updates.drop_waiting_actions(tx, r.job),
-    "updates.stop_running_actions": lambda tx, r: updates.stop_running_actions(tx, r.job),
-    "updates.skip_operation": lambda tx, r: updates.skip_operation(
+    "message_writes.ride_along": lambda tx, r: message_writes.ride_along(tx, [r.operation]),
+    "message_writes.mark_sent": lambda tx, r: message_writes.mark_sent(tx, [r.operation]),
+    "message_writes.mark_unsent": lambda tx, r: message_writes.mark_unsent(tx, [r.operation]),
+    "message_writes.mark_sent_again": lambda tx, r: message_writes.mark_sent_again(
+        tx, [r.operation]
+    ),
+    "message_writes.forget_sent": lambda tx, r: message_writes.forget_sent(tx, LATER, 1000),
+    "operation_writes.wake_due": lambda tx, r: operation_writes.wake_due(tx, 1000),
+    "operation_writes.wait_for_version": lambda tx, r: operation_writes.wait_for_version(
+        tx, r.operation, 1.0
+    ),
+    "operation_writes.drop_waiting_actions": lambda tx, r: operation_writes.drop_waiting_actions(
+        tx, r.job
+    ),
+    "operation_writes.stop_running_actions": lambda tx, r: operation_writes.stop_running_actions(
+        tx, r.job
+    ),
+    "operation_writes.skip_operation": lambda tx, r: operation_writes.skip_operation(
         tx,
         r.job,
         "subject",
         "",
         "action",  # type: ignore[arg-type]
     ),
-    "updates.close_letter": lambda tx, r: updates.close_letter(tx, r.letter, **CLOSING),
     "dead_letters.close": lambda tx, r: dead_letters.close(tx, r.letter, **CLOSING),
     "dead_letters.close_of_job": lambda tx, r: dead_letters.close_of_job(
         tx, r.job, retried_as=r.job, actor="a", why="b"
@@ -161,7 +185,7 @@ OF_THE_FAST_PATH: tuple[Callable[[Connection, Rows], Any], ...] = (
     lambda tx, r: complete(tx, r, ends=True),
 )
 # Its caller holds the job's lock and says what is written: held by the monitors of the simulation.
-DECIDED_ABOVE = {"updates.change_job"}
+DECIDED_ABOVE = {"job_writes.change_job"}
 # They have a transaction of their own, and write times alone.
 OF_A_DRILL = {"fault_control.hurry", "fault_control.reach_limit"}
 

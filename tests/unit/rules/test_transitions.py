@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[3]
 APP = ROOT / "app"
 # Statements that write what their caller says: the state is decided by the functions of `by`.
 DECIDED_ABOVE = {
-    "updates.change_job",
-    "updates.end_running_operation",
-    "updates.decide_failed_operation",
+    "job_writes.change_job",
+    "attempt_writes.end_running_operation",
+    "operation_writes.decide_failed_operation",
 }
 ENUMS = {"JobState", "OpState", "LetterState"}
 
@@ -124,7 +124,7 @@ def test_given_planted_function_when_read_then_what_it_writes_is_seen() -> None:
 def again(move, row):
     ended = JobState.FAILED if row else JobState.CANCELLED
     move.end(ended)
-    updates.decide_failed_operation(move.tx, row.id, {"state": OpState.DROPPED})
+    operation_writes.decide_failed_operation(move.tx, row.id, {"state": OpState.DROPPED})
     move.change(state=JobState.RUNNING)
 """
     function = ast.parse(planted).body[0]

@@ -14,10 +14,9 @@ from sqlalchemy import Engine
 
 from surefoot.app.delivery.broker import BrokerProbe
 from surefoot.app.errors import BrokerUnavailable
-from surefoot.app.store import updates
+from surefoot.app.store import message_writes
 from surefoot.app.store.host import host_of
-from surefoot.app.store.queries import time_of
-from surefoot.app.store.session import reading, transaction
+from surefoot.app.store.session import reading, time_of, transaction
 
 PAGE_ROWS = 1000
 PAGES = 20  # of one round
@@ -53,7 +52,7 @@ class BrokerLost:
             until = self.until
             page = transaction(
                 self.db,
-                lambda tx: updates.forget_sent(tx, until, PAGE_ROWS),  # noqa: B023 - called at once
+                lambda tx: message_writes.forget_sent(tx, until, PAGE_ROWS),  # noqa: B023 - called at once
                 name="relay.broker_lost",
             )
             forgotten += page

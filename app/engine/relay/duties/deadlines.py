@@ -12,7 +12,7 @@ from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Cause, Dir, JobState, Kind, OpState
-from surefoot.app.store import queries
+from surefoot.app.store import job_reads, operation_reads
 
 UNDO_LATE = {
     "type": "UndoLate",
@@ -30,7 +30,7 @@ class Deadlines:
     def run_once(self) -> int:
         """Returns how many jobs it looked at."""
         room = self.relay.room(self.name)
-        ids = self.relay.read(self.name, lambda c: queries.past_deadline(c, room))
+        ids = self.relay.read(self.name, lambda c: job_reads.past_deadline(c, room))
         return self.relay.change_each(self.name, ids, self._change)
 
     def _change(self, move: Move) -> None:
@@ -53,14 +53,14 @@ class UndoDeadlines:
     def run_once(self) -> int:
         """Returns how many jobs it looked at."""
         room = self.relay.room(self.name)
-        ids = self.relay.read(self.name, lambda c: queries.past_undo_by(c, room))
+        ids = self.relay.read(self.name, lambda c: job_reads.past_undo_by(c, room))
         return self.relay.change_each(self.name, ids, _ask_about_undo)
 
 
 def _ask_about_undo(move: Move) -> None:
     open_undos = [
         row
-        for row in queries.operations_of(move.tx, move.job.id, Kind.UNDO)
+        for row in operation_reads.operations_of(move.tx, move.job.id, Kind.UNDO)
         if row.state not in (OpState.COMPLETED, OpState.SKIPPED)
     ]
     move.change(undo_by=None)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from surefoot.app.engine.jobs import operations
 from surefoot.app.engine.relay.context import RelayContext
-from surefoot.app.store import queries
+from surefoot.app.store import operation_reads
 from surefoot.app.store.rows.operations import LeaseRow
 
 
@@ -20,7 +20,9 @@ class ExpiredAttempts:
 
     def run_once(self) -> int:
         """Returns how many attempts it ended."""
-        rows = self.relay.read(self.name, lambda c: queries.expired(c, self.relay.room(self.name)))
+        rows = self.relay.read(
+            self.name, lambda c: operation_reads.expired(c, self.relay.room(self.name))
+        )
         return self.relay.isolated.each(self.name, rows, self._expire)
 
     def _expire(self, row: LeaseRow) -> int:

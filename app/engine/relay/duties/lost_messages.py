@@ -24,8 +24,8 @@ from surefoot.app.delivery.broker import BrokerProbe
 from surefoot.app.engine.jobs.dispatch import Publishes, alone
 from surefoot.app.errors import BrokerUnavailable
 from surefoot.app.saga.naming import queue_name
-from surefoot.app.store import queries, updates
-from surefoot.app.store.queries import Queue
+from surefoot.app.store import message_reads, message_writes
+from surefoot.app.store.message_reads import Queue
 from surefoot.app.store.rows.operations import MessageRow
 from surefoot.app.store.session import reading, transaction
 
@@ -52,7 +52,7 @@ class Lost:
     def run_once(self) -> int:
         """Ring what was lost. Returns how many operations."""
         with reading(self.db, name="relay.lost") as connection:
-            queues = queries.sent_queues(connection, self.settings.lease_seconds)
+            queues = message_reads.sent_queues(connection, self.settings.lease_seconds)
         if not queues:
             self._flows.clear()
             return 0
@@ -65,7 +65,7 @@ class Lost:
             return 0
         transaction(
             self.db,
-            lambda tx: updates.mark_sent_again(tx, [row.id for row in rows]),
+            lambda tx: message_writes.mark_sent_again(tx, [row.id for row in rows]),
             name="relay.lost",
         )
         return len(rows)
@@ -75,13 +75,17 @@ class Lost:
         shrunk_at = self._look(queue, depth)
         with reading(self.db, name="relay.lost_gone") as connection:
             if depth == 0:
-                return queries.sent_long_ago(connection, queue, lease_s, most)
-            running = queries.running_of(connection, queue)
+                return message_reads.sent_long_ago(connection, queue, lease_s, most)
+            running = message_reads.running_of(connection, queue)
             if running.count == 0 and not self._is_recent(shrunk_at, queue.at):
-                return queries.sent_long_ago(connection, queue, self.settings.lost_seconds, most)
+                return message_reads.sent_long_ago(
+                    connection, queue, self.settings.lost_seconds, most
+                )
             if running.newest_sent is None:
                 return ()
-            return queries.sent_long_before(connection, queue, running.newest_sent, lease_s, most)
+            return message_reads.sent_long_before(
+                connection, queue, running.newest_sent, lease_s, most
+            )
 
     def _look(self, queue: Queue, depth: int) -> datetime | None:
         flow = self._flows.setdefault(_name(queue), Flow(depth))

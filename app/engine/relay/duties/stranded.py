@@ -10,7 +10,7 @@ from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import JobState, OpState
-from surefoot.app.store import queries, updates
+from surefoot.app.store import job_reads, operation_reads, operation_writes
 
 NIL = "00000000-0000-0000-0000-000000000000"  # before every id
 
@@ -25,7 +25,7 @@ class Stranded:
     def run_once(self) -> int:
         """Returns how many jobs it looked at."""
         room = self.relay.room(self.name)
-        rows = self.relay.read(self.name, lambda c: queries.stranded(c, room))
+        rows = self.relay.read(self.name, lambda c: operation_reads.stranded(c, room))
         return self.relay.change_each(self.name, dict.fromkeys(row.job_id for row in rows), _queue)
 
 
@@ -40,7 +40,7 @@ class Idle:
     def run_once(self) -> int:
         """Returns how many jobs it looked at."""
         most = self.relay.settings.sweep_rows
-        ids, last = self.relay.read(self.name, lambda c: queries.idle(c, self.after, most))
+        ids, last = self.relay.read(self.name, lambda c: job_reads.idle(c, self.after, most))
         self.after = last or NIL
         return self.relay.change_each(self.name, ids, _end)
 
@@ -49,10 +49,12 @@ def _queue(move: Move) -> None:
     """The release of an operation queues it in the same transaction, so this finds a mistake."""
     rows = [
         row
-        for row in queries.operations_of(move.tx, move.job.id)
+        for row in operation_reads.operations_of(move.tx, move.job.id)
         if row.state == OpState.PENDING and row.missing == 0
     ]
-    queued = updates.queue_operations(move.tx, [row.id for row in rows], only=OpState.PENDING)
+    queued = operation_writes.queue_operations(
+        move.tx, [row.id for row in rows], only=OpState.PENDING
+    )
     for row in queued:
         move.record(HistoryEvent.REQUEUED_BY_SWEEP, row)
     move.ready(queued)

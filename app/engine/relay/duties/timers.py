@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from surefoot.app.engine.jobs.dispatch import alone
 from surefoot.app.engine.relay.context import RelayContext
-from surefoot.app.store import queries, updates
+from surefoot.app.store import message_reads, operation_writes
 from surefoot.app.store.session import transaction
 
 BATCHES = 5  # of SUREFOOT_SWEEP_ROWS in one round
@@ -32,7 +32,9 @@ class Timers:
 
     def _wake(self, most: int) -> list[str]:
         relay = self.relay
-        ids = transaction(relay.db, lambda tx: updates.wake_due(tx, most), name="relay.due")
+        ids = transaction(
+            relay.db, lambda tx: operation_writes.wake_due(tx, most), name="relay.due"
+        )
         if ids:
-            relay.publish(alone(relay.read("due", lambda c: queries.to_ring(c, ids))))
+            relay.publish(alone(relay.read("due", lambda c: message_reads.to_ring(c, ids))))
         return ids

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from surefoot.app.engine.jobs import operations
 from surefoot.app.engine.relay.context import RelayContext
-from surefoot.app.store import queries, updates
+from surefoot.app.store import definitions, operation_reads, operation_writes
 from surefoot.app.store.rows.operations import UnclaimedRow
 from surefoot.app.store.session import transaction
 
@@ -32,7 +32,9 @@ class Unclaimed:
     def run_once(self) -> int:
         """Returns how many operations it looked at."""
         relay = self.relay
-        rows = relay.read(self.name, lambda c: queries.nobody_came(c, relay.room(self.name)))
+        rows = relay.read(
+            self.name, lambda c: operation_reads.nobody_came(c, relay.room(self.name))
+        )
         waiting: list[str] = []
 
         def look(row: UnclaimedRow) -> int:
@@ -52,7 +54,7 @@ class Unclaimed:
     def _note(self, ids: list[str]) -> None:
         noted = transaction(
             self.relay.db,
-            lambda tx: updates.note_nobody_came(tx, ids),
+            lambda tx: operation_writes.note_nobody_came(tx, ids),
             name=f"relay.{self.name}",
         )
         if noted:
@@ -60,4 +62,6 @@ class Unclaimed:
 
 
 def _gives_up(connection: Connection, row: UnclaimedRow) -> bool:
-    return queries.graph_of(connection, row.digest).by_name[row.step].limits_of(row.kind).gives_up
+    return (
+        definitions.graph_of(connection, row.digest).by_name[row.step].limits_of(row.kind).gives_up
+    )

@@ -1,0 +1,61 @@
+"""What statements of several modules have in common: literals as partial indexes spell them, and columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Integer, String, and_, bindparam, literal_column
+
+from surefoot.app.clock import now
+from surefoot.app.rules.states import OpState
+from surefoot.app.store.tables import operations
+
+o = operations.c
+
+QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
+    literal_column(f"'{s}'", String)
+    for s in ("queued", "running", "waiting", "pending", "open", "compensating")
+)
+ZERO, ONE = literal_column("0", Integer), literal_column("1", Integer)
+# The state of a row that is found by its id. PostgreSQL believes a partial index to be as good as a key while it is small, and keeps that
+# plan when everything that was ever queued is in it; this is no condition of any index.
+STATE = o.state.concat(literal_column("''", String))
+# What a move reads of its job: not its input, which may be large
+JOB_OF_A_MOVE = (
+    "id",
+    "tenant_id",
+    "digest",
+    "state",
+    "dir",
+    "cause",
+    "cancel_wish",
+    "deadline_at",
+    "owner",
+    "seq",
+    "rev",
+)
+P_LIMIT = bindparam("p_limit", type_=Integer)
+NO_ID = "00000000-0000-0000-0000-000000000000"
+READY = and_(o.state == QUEUED, o.missing == ZERO)
+BRIEF = (
+    o.id,
+    o.job_id,
+    o.step,
+    o.kind,
+    o.item,
+    o.rank,
+    o.state,
+    o.missing,
+    o.attempts,
+    o.fence,
+    o.unsettled,
+)
+READY_NOW: dict[str, Any] = {
+    "state": OpState.QUEUED,
+    "ready_at": now(),
+    "sent_at": None,
+    "resent": 0,
+    "due_at": None,
+    "wait": None,
+    "finished_at": None,
+}

@@ -1,0 +1,52 @@
+"""The register of workers: who was seen lately, and with which definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, update
+
+from surefoot.app.clock import ago, now
+from surefoot.app.store.definitions import LIVE_WORKER_S
+from surefoot.app.store.rows.records import WorkerRow
+from surefoot.app.store.session import reading
+from surefoot.app.store.tables import workers
+
+
+def live_workers(db: Engine) -> list[WorkerRow]:
+    """Workers seen lately: (boot, host, pid, concurrency, lanes, digests, started_at, seen_at)."""
+    with reading(db) as connection:
+        return list(
+            connection.execute(
+                select(workers)
+                .where(workers.c.stopped_at.is_(None), workers.c.seen_at > ago(LIVE_WORKER_S))
+                .order_by(workers.c.boot)
+            )
+        )
+
+
+def digests_of_live_workers(connection: Connection) -> set[str]:
+    """The digests of every definition that some worker seen lately has."""
+    w = workers.c
+    rows = connection.scalars(
+        select(w.digests).where(w.stopped_at.is_(None), w.seen_at > ago(LIVE_WORKER_S))
+    )
+    return {digest for digests in rows for digest in digests}
+
+
+def see_worker(tx: Connection, boot: str, at_work: Mapping[str, Any] | None = None) -> bool:
+    """`at_work`: what it does now, by column."""
+    seen = update(workers).where(workers.c.boot == boot)
+    return tx.execute(seen.values(seen_at=now(), stopped_at=None, **(at_work or {}))).rowcount == 1
+
+
+def stop_worker(tx: Connection, boot: str) -> set[str]:
+    """Returns the digests of the definitions it had."""
+    stopped = (
+        update(workers)
+        .where(workers.c.boot == boot)
+        .values(stopped_at=now())
+        .returning(workers.c.digests)
+    )
+    return {digest for digests in tx.scalars(stopped) for digest in digests}
