@@ -107,7 +107,6 @@ class Settings(OurSettings):
     env: Literal["production", "test", "drill"] = "production"
     sagas: str = ""
     faults: str = ""
-    choreography: bool = True
     api_key: str = ""
     secret: str = ""
     # a browser's session: how long it may be unused, and how long it lasts in any case

@@ -22,20 +22,14 @@ FAMOUS = {
 # What settings were called before they had the prefix. Left out: what programs of others are told by, too, such as MAIL.
 RENAMED = frozenset(
     """
-    BANK_DATABASE_URL BANK_HANG_SECONDS BANK_SLOW_SECONDS BANK_TIMEOUT_SECONDS BANK_URL
-    BODY_BYTES EVENTS_ANSWER_SECONDS EVENTS_ASK_CAP_SECONDS EVENTS_ASK_SECONDS EVENTS_ATTEMPTS
-    EVENTS_BACKOFF_CAP_SECONDS EVENTS_BACKOFF_SECONDS EVENTS_HOLD_SECONDS
-    EVENTS_PATIENT_ATTEMPTS EVENTS_POLL_CAP_SECONDS EVENTS_POLL_SECONDS EVENTS_SWEEP_ROWS
-    EVENTS_SWEEP_SECONDS EVENTS_THREADS FLOWER_BASIC_AUTH FLOWER_SAVE_SECONDS FLOWER_URL
-    HARD_LIMIT_GRACE_SECONDS HEARTBEAT_FILE HEARTBEAT_SECONDS INPUT_BYTES INVENTORY_DATABASE_URL
-    LEASE_SECONDS LOCK_KEYS LOCK_KEY_CHARS LOCK_RECHECK_SECONDS LOST_SECONDS MAIL_DATABASE_URL
-    MAIL_FROM MESSAGE_BYTES MIGRATION_WAIT_SECONDS MIRROR_LETTERS MIRROR_SECONDS OPEN_JOBS
-    ORDER_DATABASE_URL PACK_SECONDS PAYMENT_DATABASE_URL PUBLISH_PAUSE_SECONDS
-    PUBLISH_TIMEOUT_SECONDS RECONCILE_KEYS RECONCILE_ROWS RECONCILE_SECONDS
-    RECONCILE_WINDOW_SECONDS REDRIVE_LETTERS RESERVE_RECHECK_SECONDS RESERVE_WAIT_SECONDS
-    RESULT_BYTES RUN_ON_SECONDS SOFT_SHUTDOWN_SECONDS STORE_SILENCE_SECONDS SWEEP_ROWS
-    SWEEP_SECONDS UNDO_SECONDS UNSENT_SECONDS
-    """.split()  # noqa: SIM905 - 60 names read better so
+    BODY_BYTES FLOWER_BASIC_AUTH FLOWER_SAVE_SECONDS FLOWER_URL HARD_LIMIT_GRACE_SECONDS
+    HEARTBEAT_FILE HEARTBEAT_SECONDS INPUT_BYTES LEASE_SECONDS LOCK_KEYS LOCK_KEY_CHARS
+    LOCK_RECHECK_SECONDS LOST_SECONDS MESSAGE_BYTES MIGRATION_WAIT_SECONDS MIRROR_LETTERS
+    MIRROR_SECONDS OPEN_JOBS PACK_SECONDS PUBLISH_PAUSE_SECONDS PUBLISH_TIMEOUT_SECONDS
+    RECONCILE_KEYS RECONCILE_ROWS RECONCILE_SECONDS RECONCILE_WINDOW_SECONDS
+    REDRIVE_LETTERS RESULT_BYTES RUN_ON_SECONDS SOFT_SHUTDOWN_SECONDS
+    STORE_SILENCE_SECONDS SWEEP_ROWS SWEEP_SECONDS UNDO_SECONDS UNSENT_SECONDS
+    """.split()  # noqa: SIM905 - so many names read better so
 )
 # What the libraries below read, and would be moved by: cleared for every process of ours. PYTHON…: of interpreters that we start.
 OF_LIBRARIES = ("CELERY_", "FLOWER_", "GUNICORN_", "FLASK_", "KOMBU_", "PROMETHEUS_")
@@ -107,9 +101,15 @@ def _variables(fields: tuple[str, ...], prefix: str) -> tuple[tuple[str, str], .
     return tuple((field, variable(field, prefix)) for field in fields)
 
 
-def renamed(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """A sentence for each variable that has an old name of ours: it is not obeyed, and the new one says nothing."""
-    old = sorted(name for name in RENAMED if environ.get(name) and not environ.get(PREFIX + name))
+def renamed(
+    environ: Mapping[str, str] = os.environ, also: frozenset[str] = frozenset()
+) -> list[str]:
+    """A sentence for each variable that has an old name of ours: it is not obeyed, and the new one
+    says nothing. `also`: old names of settings of saga packages.
+    """
+    old = sorted(
+        name for name in RENAMED | also if environ.get(name) and not environ.get(PREFIX + name)
+    )
     return [f"{name} is now {PREFIX}{name}; {name} is not obeyed" for name in old]
 
 

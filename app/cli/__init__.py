@@ -17,7 +17,7 @@ RUN, JOBS, OPERATE, DEVELOP = "Run", "Jobs", "Operate", "Develop"
 COMMANDS = {
     "up": Listed(
         "surefoot.app.cli.processes:up",
-        "Start everything on this machine: web, two workers, relay, bank, Flower, and a broker.",
+        "Start everything on this machine: web, two workers, relay, Flower, a broker.",
         RUN,
     ),
     "web": Listed("surefoot.app.cli.processes:web", "Run the web server.", RUN),

@@ -192,7 +192,7 @@ ENDED_BADLY = (
 
 
 def _operation(event: dict[str, Any]) -> str:
-    """As reserve_stock, or reserve_stock.undo."""
+    """As book_hotel, or book_hotel.undo."""
     return (
         f"{event['step']}.{event['kind']}"
         if event["kind"] not in (None, "action")

@@ -10,7 +10,7 @@ import rich_click as click
 
 from surefoot.app import environment
 from surefoot.app.config import WEB_PORT, settings
-from surefoot.app.supervisor import commands, ports
+from surefoot.app.supervisor import additions, commands, ports
 from surefoot.app.supervisor.home import flower_file
 
 FLOWER_PORT = 5555
@@ -18,7 +18,7 @@ FLOWER_PORT = 5555
 
 @click.command()
 def up() -> None:
-    """Start everything on this machine: web, two workers, relay, bank, Flower, and a broker.
+    """Start everything on this machine: web, two workers, relay, Flower, a broker.
 
     A broker that SUREFOOT_BROKER_URL names is used instead of one of its own.
     """
@@ -96,7 +96,7 @@ def flower(host: str, port: int | None) -> None:
 
 
 def _tell_what_is_not_obeyed() -> None:
-    for sentence in environment.renamed() + environment.host_of_others():
+    for sentence in environment.renamed(also=additions.renamed()) + environment.host_of_others():
         click.echo(f"surefoot: {sentence}", err=True)
 
 

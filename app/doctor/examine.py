@@ -11,7 +11,6 @@ from surefoot.app.config import Settings
 from surefoot.app.doctor import (
     broker,
     celery_settings,
-    events,
     fleet,
     jobs,
     machine,
@@ -23,6 +22,7 @@ from surefoot.app.doctor.told import told
 from surefoot.app.errors import SettingsError, StoreUnavailable
 from surefoot.app.logs import hidden
 from surefoot.app.store.session import open_engine
+from surefoot.app.supervisor import additions
 
 PATIENCE_S = 3.0  # for a lock of the store
 
@@ -46,9 +46,10 @@ def examine(read: Callable[[], Settings], *, every_job: bool = False) -> Iterato
         machine.web_and_flower,
         celery_settings.celery,
         broker.broker,
-        events.events,
     ):
         yield from _guarded(ask.__name__, partial(ask, settings))
+    for place in additions.questions():
+        yield from _guarded(place, partial(additions.called, place, settings))
     try:
         db = open_engine(settings.store_url, pool_size=1, patience_s=PATIENCE_S)
     except Exception as error:  # a URL that no driver understands

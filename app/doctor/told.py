@@ -9,6 +9,7 @@ from surefoot.app import environment
 from surefoot.app.config import OurSettings, Settings, built
 from surefoot.app.doctor.findings import Finding, ok, some, warn
 from surefoot.app.logs import hidden
+from surefoot.app.supervisor import additions
 
 SECRET = frozenset({"api_key", "secret", "secret_also", "flower_basic_auth"})
 DEFAULT = "default"
@@ -51,7 +52,7 @@ def told(_settings: Settings) -> Iterator[Finding]:
         yield ok("told", sentence)
     if cleared := environment.of_libraries():
         yield ok("told", f"{some(cleared)}: not obeyed, and cleared for what Surefoot starts")
-    for sentence in environment.renamed():
+    for sentence in environment.renamed(also=additions.renamed()):
         yield warn("told", sentence, "rename that variable, or unset it")
 
 

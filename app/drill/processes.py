@@ -71,8 +71,7 @@ class Processes:
             self.settings,
             home,
             self.secrets,
-            self.broker_url,
-            os.environ.get("SUREFOOT_BANK_URL", ""),
+            stack.shared(self.settings, self.broker_url, {}),
             port,
             no_flower,
         )

@@ -47,7 +47,7 @@ def ended(facts: Facts) -> str:
 
 
 def undone(facts: Facts) -> str:
-    """What became of all that had happened: `Undone: nothing is left of it; stock released, card refunded (…)`.
+    """What became of all that had happened: `Undone: nothing is left of it; room released, card refunded (…)`.
 
     Told from every effect: what an undo leaves, what nobody could undo, and what its saga does not undo are all still there.
     """

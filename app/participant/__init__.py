@@ -10,7 +10,7 @@ row and gets the stored result; an undo that comes first leaves a tombstone, and
 
 What is left to the caller: the effect must be in the same transaction (READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE
 on SQLite). A barrier around a remote call is no barrier: commit an intent first, call with the effect's key, commit
-the result, and let the remote refuse a key that was voided. The `order` saga's payment service shows how.
+the result, and let the remote refuse a key that was voided. The payment service of the shipped sagas shows how.
 """
 
 from surefoot.app.participant.barrier import ActionUndone, Named, Pass, barrier, barrier_table

@@ -1,6 +1,6 @@
 """What plays another machine in a test or a drill, and lives in this process all the same.
 
-A drill strikes between the lines of a step. A bank that is an object of this process would be struck in the middle of its own
+A drill strikes between the lines of a step. A server that is an object of this process would be struck in the middle of its own
 transaction, which no death of a worker can do to a real one: so it is said to be a stand-in, and passed over.
 """
 

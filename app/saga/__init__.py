@@ -7,13 +7,13 @@ Answer: the developer declares the job before it runs. A `Saga` is a graph of st
 well (`fidelity`), or that it has no effect, or that there is no way back. From that, and from nothing else, the engine
 knows what may run side by side, what must be undone in which order, and where the point of no return (the pivot) is.
 
-    order = Saga("order", version=1, input=OrderRequest, sla="10m")
+    trip = Saga("trip", version=1, input=TripRequest, sla="10m")
 
-    @order.step(lane="inventory")
-    def reserve_stock(ctx, o: OrderRequest) -> Reserved: ...
+    @trip.step(lane="hotels")
+    def book_hotel(ctx, o: TripRequest) -> Booked: ...
 
-    @reserve_stock.compensate(fidelity="exact")
-    def release_stock(ctx, o, reserved: Reserved | None): ...
+    @book_hotel.compensate(fidelity="exact")
+    def cancel_hotel(ctx, o, booked: Booked | None): ...
 
 What is read of it is a `Graph`: plain data with a digest, pinned to each job and kept in the catalogue, so that web
 and relay serve sagas whose code they do not have.

@@ -336,7 +336,7 @@ class Saga(Generic[I]):
         """Register what a drill runs this saga in: a generator function (or one that returns a context manager), without arguments.
 
         Up to its `yield` it puts a stand-in in the place of everything that the steps call: databases made for the drill,
-        a bank of its own, a folder for mails. Workers started meanwhile see it by the environment (`os.environ`) alone.
+        servers of its own, a folder for mails. Workers started meanwhile see it by the environment (`os.environ`) alone.
         What it yields is `world.own` of the invariants; if that has a method `outage(service)`, a context manager, the
         drill also takes services away. After the `yield` it clears up.
         """

@@ -1,4 +1,4 @@
-"""The names everything else goes by: tasks, queues, effects. They are seen by people (Flower, logs, broker, bank) and
+"""The names everything else goes by: tasks, queues, effects. They are seen by people (Flower, logs, broker) and
 are kept for ever, so they are made in one place."""
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def is_name(text: object) -> bool:
 
 
 def task_name(saga: str, step: str, kind: str) -> str:
-    """`order.reserve_stock`, `order.reserve_stock.undo`, `order.reserve_stock.confirm`."""
+    """`trip.book_hotel`, `trip.book_hotel.undo`, `trip.book_hotel.confirm`."""
     return f"{saga}.{step}" if kind == "action" else f"{saga}.{step}.{kind}"
 
 
@@ -85,7 +85,7 @@ def parse_effect_key(key: str) -> EffectKey | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'reserve_stock'?`, or what there is to choose from."""
+    """` Did you mean 'book_hotel'?`, or what there is to choose from."""
     names = list(known)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

@@ -13,21 +13,10 @@ from urllib.parse import urlsplit
 import click
 
 from surefoot.app.config import Settings
+from surefoot.app.supervisor import additions
 from surefoot.app.supervisor.child import Child
 from surefoot.app.supervisor.runfile import RunFile
 from surefoot.app.supervisor.stack import Secrets
-
-EXAMPLE = {
-    "saga": "order",
-    "input": {
-        "customer": "Ada",
-        "email": "ada@example.com",
-        "sku": "apple",
-        "quantity": 2,
-        "amount_cents": 500,
-        "card": "tok_ok",
-    },
-}
 
 
 def say(line: str) -> None:
@@ -72,15 +61,6 @@ def _rest(run: RunFile, secrets: Secrets, store_url: str, home: Path) -> str:
         )
         kept = home / "flower_password"
         password = f"in {kept}" if kept.exists() else "as SUREFOOT_FLOWER_BASIC_AUTH says"
-    words = [
-        "-H",
-        "Content-Type: application/json",
-        "-H",
-        "Prefer: wait=10",
-        "-d",
-        json.dumps(EXAMPLE),
-    ]
-    curl = f"curl -sS {run.web_url}/api/v1/jobs -H {bearer} {shlex.join(words)}"
     lines = [
         "",
         f"store     {without_password(store_url)}"
@@ -89,12 +69,21 @@ def _rest(run: RunFile, secrets: Secrets, store_url: str, home: Path) -> str:
         f"API key   {api_key}",
         f"Flower    {run.flower_url}  (user {user}, password {password})",
         "",
-        "A first order:",
-        curl,
-        "",
+        *_first_job(run.web_url, bearer),
         "Ctrl-C stops everything; started again, it carries on.",
     ]
     return "\n".join(lines)
+
+
+def _first_job(web_url: str, bearer: str) -> list[str]:
+    """The command that asks for the example of a saga package, where one has any."""
+    example = additions.example()
+    if example is None:
+        return []
+    words = ["-H", "Content-Type: application/json", "-H", "Prefer: wait=10"]
+    words += ["-d", json.dumps(example)]
+    curl = f"curl -sS {web_url}/api/v1/jobs -H {bearer} {shlex.join(words)}"
+    return ["A first job:", curl, ""]
 
 
 def without_password(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Which parts there are: the broker, what the saga packages bring, relay, workers, web, Flower."""
+"""Which parts there are: broker, relay, workers, web, Flower. Saga packages add others (`additions`)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ WORKERS = 2  # so that somebody can take over
 LOOPBACK = "127.0.0.1"
 FLOWER_USER = "surefoot"
 LARGEST_BYTES = 8 * 1024 * 1024
-EVENTS_SECRET, BROKER_URL = "SUREFOOT_EVENTS_SECRET", "SUREFOOT_BROKER_URL"
-# what is stopped, and has ended, before what
-RANKS = {"web": 0, "flower": 1, "worker": 2, "relay": 3, "services": 3, "bank": 4, "broker": 5}
+BROKER_URL = "SUREFOOT_BROKER_URL"
+# what is stopped, and has ended, before what; `called`: what steps call, added by a saga package
+RANKS = {"web": 0, "flower": 1, "worker": 2, "relay": 3, "called": 4, "broker": 5}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ class Secrets:
     signing: str
     broker: str
     flower: str  # user:password
-    events: str  # what the services sign their events with
 
 
 def secrets_of(settings: Settings, home: Path) -> Secrets:
@@ -47,7 +46,6 @@ def secrets_of(settings: Settings, home: Path) -> Secrets:
         signing=keep(home / "secret", settings.secret),
         broker=keep(home / "broker_password"),
         flower=settings.flower_basic_auth or f"{FLOWER_USER}:{keep(home / 'flower_password')}",
-        events=keep(home / "events_secret", os.environ.get(EVENTS_SECRET, "")),
     )
 
 
@@ -92,29 +90,6 @@ def _largest_bytes() -> int:
     An envelope is a third larger than its message, so there is room for what SUREFOOT_MESSAGE_BYTES allows.
     """
     return max(LARGEST_BYTES, 2 * app_settings().message_bytes)
-
-
-def bank(port: int) -> Part:
-    """The bank that the order saga's payments speak to."""
-    return Part(
-        name="bank",
-        command=commands.surefoot("bank", "--port", str(port)),
-        stop_rank=RANKS["bank"],
-        ready=lambda pid: probes.listens(LOOPBACK, port),
-        url=f"http://{LOOPBACK}:{port}",
-        port=port,
-    )
-
-
-def services(secret: str) -> Part:
-    """The services that react to each other's events. Nothing waits for them: what they have to do is in their databases."""
-    return Part(
-        name="services",
-        command=commands.surefoot("choreography", "serve"),
-        env={EVENTS_SECRET: secret},
-        stop_rank=RANKS["services"],
-        stop_budget_s=15.0,
-    )
 
 
 def relay() -> Part:
@@ -176,15 +151,14 @@ def environment(
     settings: Settings,
     home: Path,
     secrets: Secrets,
-    broker_url: str,
-    bank_url: str,
+    shared: Mapping[str, str],
     port: int,
     flower_port: int,
 ) -> dict[str, str]:
     """What every part is told, whatever the supervisor was told by its own environment, and whatever the folder."""
     found = {
         **environment_for_children(),
-        **shared(settings, broker_url, bank_url),
+        **shared,
         "SUREFOOT_HOME": str(home),
         "SUREFOOT_API_KEY": secrets.api_key,
         "SUREFOOT_SECRET": secrets.signing,
@@ -229,15 +203,14 @@ def teller(env: Mapping[str, str], broker_password: str | None) -> Callable[[str
     return tell
 
 
-def shared(settings: Settings, broker_url: str, bank_url: str) -> dict[str, str]:
-    """The settings that other commands on this home need as well."""
+def shared(settings: Settings, broker_url: str, added: Mapping[str, str]) -> dict[str, str]:
+    """The settings that other commands on this home need as well. `added`: those of saga packages."""
     urls = {
         "SUREFOOT_DATABASE_URL": settings.store_url,
         BROKER_URL: broker_url,
-        "SUREFOOT_BANK_URL": bank_url,
         "SUREFOOT_QUEUE_PREFIX": settings.queue_prefix,
     }
-    return {name: value for name, value in urls.items() if value}
+    return {**added, **{name: value for name, value in urls.items() if value}}
 
 
 def _has_registered(db: Engine) -> Callable[[int], bool]:

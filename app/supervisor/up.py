@@ -20,11 +20,11 @@ from surefoot.app.metrics.files import clean
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import migrate, schema_version
 from surefoot.app.store.session import open_engine
-from surefoot.app.supervisor import banner, plugins, ports, runfile, stack
+from surefoot.app.supervisor import additions, banner, ports, runfile, stack
 from surefoot.app.supervisor.home import PRIVATE_UMASK, locked, tighten
 from surefoot.app.supervisor.supervisor import PortTaken, Stopped, Supervisor
 
-SEEDED = "seeded"  # the file that says this home was given its first stock
+PREPARED = "seeded"  # the file that says that saga packages have prepared this home
 REMAINS_S = 5.0  # how long to wait for the processes of a supervisor that was killed
 
 
@@ -36,9 +36,7 @@ class Chosen:
     secrets: stack.Secrets
     web_port: int
     flower_port: int
-    bank_port: (
-        int | None
-    )  # for the bank that a package may bring; None when SUREFOOT_BANK_URL was set
+    added: additions.Begun
 
 
 def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
@@ -73,13 +71,9 @@ def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
         else stack.broker(home, chosen.secrets.broker, last.broker_port if last else None, say)
     )
     broker_url = settings.broker_url or (own_broker[2] if own_broker else "")
-    bank_url = (
-        f"http://{stack.LOOPBACK}:{chosen.bank_port}"
-        if chosen.bank_port
-        else os.environ.get("SUREFOOT_BANK_URL", "")
-    )
+    shared = stack.shared(settings, broker_url, chosen.added.told)
     env = stack.environment(
-        settings, home, chosen.secrets, broker_url, bank_url, chosen.web_port, chosen.flower_port
+        settings, home, chosen.secrets, shared, chosen.web_port, chosen.flower_port
     )
     db = open_engine(settings.store_url)
     tell = stack.teller(env, chosen.secrets.broker if own_broker else None)
@@ -101,7 +95,7 @@ def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
             web_url=web_url,
             flower_url=f"http://{stack.LOOPBACK}:{chosen.flower_port}",
             broker_port=own_broker[1] if own_broker else None,
-            env={**stack.shared(settings, broker_url, bank_url), **own},
+            env={**shared, **own},
             groups=tuple(child.pid for child in supervisor.children if child.pid),
         )
         runfile.save(home, run)
@@ -128,13 +122,12 @@ def _choose(settings: Settings, home: Path) -> Chosen:
         stack.FLOWER_PORT,
         taken=frozenset({web_port}),
     )
-    wants_bank = not os.environ.get("SUREFOOT_BANK_URL") and plugins.any_there()
     return Chosen(
         home,
         stack.secrets_of(settings, home),
         web_port,
         flower_port,
-        ports.any_free() if wants_bank else None,
+        additions.begin(home),
     )
 
 
@@ -151,36 +144,33 @@ def _greet_broker(db: Engine, broker_url: str) -> None:
 
 
 def _start(supervisor: Supervisor, settings: Settings, chosen: Chosen, db: Engine) -> None:
-    """Start the rest in two batches. Between them an order can be taken and run.
+    """Start the rest in two batches. Between them a job can be taken and run.
 
-    Each spends a second of processor time reading its code, and there may be two processors: what the first order needs
-    goes first. The other parts are there when it is told of them, and ready a moment later.
+    Each spends a second of processor time reading its code, and there may be two processors: what
+    the first job needs goes first. The other parts are there when it is told of them, and ready a
+    moment later.
     """
     soft_s = settings.soft_shutdown_seconds
     web = stack.web(settings.host, chosen.web_port, settings.trusted_proxies)
     needed = [supervisor.start(web), supervisor.start(stack.worker(1, db, soft_s))]
-    if chosen.bank_port and "bank" in plugins.listed():
-        needed.append(supervisor.start(stack.bank(chosen.bank_port)))
-    _seed(supervisor, chosen.home)
+    needed += [supervisor.start(part) for part in chosen.added.early]
+    _prepare(supervisor, chosen.home)
     supervisor.until_ready(*needed)
     supervisor.start(stack.relay())
     for number in range(2, stack.WORKERS + 1):
         supervisor.start(stack.worker(number, db, soft_s))
-    if settings.choreography and "choreography" in plugins.listed():
-        supervisor.start(stack.services(chosen.secrets.events))
+    for part in chosen.added.late:
+        supervisor.start(part)
     supervisor.start(stack.flower(settings, chosen.home, chosen.flower_port, chosen.secrets.flower))
 
 
-def _seed(supervisor: Supervisor, home: Path) -> None:
-    """An empty shelf gets stock. Looked at once for each home: reading that code costs more than the question."""
-    if "stock" not in plugins.listed() or (home / SEEDED).exists():
-        return
-    stock = plugins.load("stock")
-    if stock is None:
+def _prepare(supervisor: Supervisor, home: Path) -> None:
+    """Once for each home: what packages do takes longer to read than this question."""
+    if (home / PREPARED).exists():
         return
     with _environment(supervisor.env), contextlib.redirect_stdout(None):
-        stock.main(["--seed"], standalone_mode=False)
-    (home / SEEDED).touch()
+        additions.prepare()
+    (home / PREPARED).touch()
 
 
 @contextlib.contextmanager

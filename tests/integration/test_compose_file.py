@@ -20,7 +20,7 @@ from surefoot.app.config import Settings
 from surefoot.app.saga.registry import Registry
 from surefoot.app.supervisor import private, redis_server
 from surefoot.app.supervisor.leash import leashed
-from surefoot.app.supervisor.redis_users import USERS, acl_of
+from surefoot.app.supervisor.redis_users import acl_of, users
 from surefoot.workers.lanes import lanes_of
 from tests.support.ports import free_port
 from tests.support.postgres_server import PostgresServer
@@ -89,7 +89,7 @@ def test_given_each_service_then_it_has_its_own_secrets_and_is_a_user_of_its_own
     assert set(SECRETS) | {"postgres", "redis", "check"} == set(SERVICES)
     for name, wanted in SECRETS.items():
         told = SERVICES[name].get("environment", {})
-        assert {variable for variable in told if variable in private.SECRETS} - {
+        assert {variable for variable in told if variable in private.secrets()} - {
             "SUREFOOT_MAIL"
         } == wanted, name
         for variable in {*ROLES} & set(told):
@@ -287,9 +287,9 @@ def test_given_redis_of_the_file_when_started_then_each_part_is_let_in_as_itself
     compose_redis: int,
 ) -> None:
     assert (ROOT / "docker/redis-users.acl").read_text() == acl_of(
-        {user: f"@{user}@" for user in USERS}
+        {user: f"@{user}@" for user in users()}
     )
-    for user in USERS:
+    for user in users():
         password = example()[f"SUREFOOT_REDIS_{user.upper()}_PASSWORD"]
         with redis.Redis(
             port=compose_redis, username=user, password=password, protocol=2

@@ -143,6 +143,25 @@ def test_given_a_project_with_folders_of_our_names_when_everything_runs_then_nob
     assert up.stop() == 0
 
 
+def test_given_the_wheel_without_the_shipped_sagas_when_up_then_a_team_s_own_job_completes(
+    up: Up, wheel: Path, tmp_path: Path
+) -> None:
+    python = installed.install(installed.without_samples(wheel, tmp_path), tmp_path / "bare")
+    up.python = str(python)
+    up.start()
+    assert "bank" not in up.said() and "A first job" not in up.said()
+    key = up.run.env["SUREFOOT_API_KEY"]
+    headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=30"}
+    asked = {"saga": "invoice", "input": {"number": "7"}}
+    url = f"{up.run.web_url}/api/v1/jobs"
+    with httpx.Client(headers=headers, timeout=60, trust_env=False) as api:
+        job = api.post(url, json=asked).json()["id"]
+        wait_until(
+            lambda: api.get(f"{url}/{job}").json()["state"] == "completed", 60, what="the job"
+        )
+    assert up.stop() == 0
+
+
 @contextmanager
 def process(up: Up, *words: str, **more: str) -> Iterator[Path]:
     """A command of the installed package in the project, ended at the end. Yields its log."""

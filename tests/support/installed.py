@@ -33,6 +33,21 @@ def files_of(wheel: Path) -> list[str]:
         return archive.namelist()
 
 
+def without_samples(wheel: Path, place: Path) -> Path:
+    """The same wheel without the shipped sagas and their entry points."""
+    bare = place / "dist" / wheel.name
+    bare.parent.mkdir()
+    with ZipFile(wheel) as archive, ZipFile(bare, "w") as made:
+        for name in archive.namelist():
+            said = archive.read(name)
+            if name.endswith("entry_points.txt"):
+                said = said.partition(b"[surefoot.")[0]
+                assert said.strip().startswith(b"[console_scripts]")
+            if not name.startswith("surefoot/workers/sagas/"):
+                made.writestr(name, said)
+    return bare
+
+
 def install(wheel: Path, place: Path) -> Path:
     """A fresh environment with this wheel. Its dependencies are those of the tests, but for Surefoot itself: a checkout is found
     by a finder, which a line of a .pth file does not run. Returns: the path of its Python.

@@ -7,6 +7,7 @@ import pytest
 from surefoot.app import environment
 from surefoot.app.config import Settings, settings
 from surefoot.app.doctor.told import Told, every_setting, sources
+from surefoot.app.supervisor import additions
 from surefoot.workers.sagas.order.settings import order_settings
 from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
@@ -24,7 +25,7 @@ def test_given_names_without_our_prefix_when_read_then_none_is_obeyed(
 ) -> None:
     before = (settings(), order_settings(), event_settings())
     settings.cache_clear()
-    for name in {*environment.RENAMED, *OF_LOGIN_SHELLS}:
+    for name in {*environment.RENAMED, *additions.renamed(), *OF_LOGIN_SHELLS}:
         monkeypatch.setenv(name, OF_LOGIN_SHELLS.get(name, "77"))
     assert (settings(), order_settings(), event_settings()) == before
 
@@ -85,7 +86,7 @@ def test_given_old_names_when_told_then_each_sentence_names_both_unless_the_new_
 
 
 def test_given_every_old_name_then_it_is_a_setting_of_today() -> None:
-    assert {f"SUREFOOT_{name}" for name in environment.RENAMED} <= {
+    assert {f"SUREFOOT_{name}" for name in environment.RENAMED | additions.renamed()} <= {
         one.name for one in every_setting()
     }
 

@@ -15,12 +15,12 @@ from structlog.testing import capture_logs
 from surefoot import Context
 from surefoot.app import metrics
 from surefoot.app.config import Settings
-from surefoot.app.doctor.events import events as doctor_events
 from surefoot.app.errors import SettingsError
 from surefoot.app.metrics.files import stop
 from surefoot.workers.sagas.order.services import bank_book, inventory, mail, payment
 from surefoot.workers.sagas.order_choreographed import service as service_module
 from surefoot.workers.sagas.order_choreographed import trust
+from surefoot.workers.sagas.order_choreographed.doctor import events as doctor_events
 from surefoot.workers.sagas.order_choreographed.events import (
     KNOWN,
     NAMES,

@@ -16,6 +16,8 @@ from surefoot.app.config import Settings
 from surefoot.app.supervisor import private, redis_server, redis_users, stack
 from surefoot.app.supervisor.home import tighten
 from surefoot.app.supervisor.leash import leashed
+from surefoot.workers.sagas.order.commands import SERVICES
+from surefoot.workers.sagas.order_choreographed import parts
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -33,14 +35,15 @@ WANTED = {
         "SUREFOOT_DATABASE_URL",
         "SUREFOOT_BROKER_URL",
         "PGPASSWORD",
-        *private.OF_SERVICES,
+        *SERVICES,
     },
     "services": {
         "SUREFOOT_DATABASE_URL",
         "SUREFOOT_BROKER_URL",
         "PGPASSWORD",
-        *private.OF_SERVICES,
-        *private.EVENTS,
+        *SERVICES,
+        "SUREFOOT_EVENTS_SECRET",
+        "SUREFOOT_EVENTS_SECRET_ALSO",
     },
     "bank": {"SUREFOOT_DATABASE_URL", "PGPASSWORD", "SUREFOOT_BANK_DATABASE_URL"},
     "flower": {"SUREFOOT_BROKER_URL", "SUREFOOT_FLOWER_BASIC_AUTH", "FLOWER_BASIC_AUTH"},
@@ -50,7 +53,7 @@ WANTED = {
 
 
 def test_given_every_secret_when_a_part_is_told_then_its_own_and_nothing_else() -> None:
-    everything = {**NOT_SECRET, **dict.fromkeys(private.SECRETS, "hush")}
+    everything = {**NOT_SECRET, **dict.fromkeys(private.secrets(), "hush")}
     for part, wanted in WANTED.items():
         told = private.told(everything, part)
         assert told == {
@@ -125,7 +128,7 @@ ALLOWED = {
 def test_given_each_user_when_it_administrates_or_does_what_is_not_its_part_then_refused(
     place: str,
 ) -> None:
-    for user in redis_users.USERS:
+    for user in redis_users.users():
         refused = ADMINISTRATION.replace("\n", "|").split("|") + REFUSED.get(user, "").split("|")
         if user != redis_users.OPERATOR:
             refused += OF_NO_PART.split("|")
@@ -199,7 +202,11 @@ def test_given_secrets_of_a_new_home_when_made_then_the_services_have_one_of_the
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = stack.secrets_of(Settings(home=tmp_path), tmp_path)
-    assert len({made.api_key, made.signing, made.broker, made.flower, made.events}) == 5
-    assert stack.services(made.events).env == {"SUREFOOT_EVENTS_SECRET": made.events}
+    (services,) = parts.begin(tmp_path).late
+    events = services.env["SUREFOOT_EVENTS_SECRET"]
+    assert len({made.api_key, made.signing, made.broker, made.flower, events}) == 5
+    assert parts.begin(tmp_path).late[0].env == services.env
     monkeypatch.setenv("SUREFOOT_EVENTS_SECRET", "e" * 32)
-    assert stack.secrets_of(Settings(home=tmp_path), tmp_path).events == "e" * 32
+    assert parts.begin(tmp_path).late[0].env == {"SUREFOOT_EVENTS_SECRET": "e" * 32}
+    monkeypatch.setenv("SUREFOOT_CHOREOGRAPHY", "0")
+    assert parts.begin(tmp_path).late == ()

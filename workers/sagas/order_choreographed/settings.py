@@ -14,6 +14,12 @@ PREFIX = "SUREFOOT_EVENTS_"
 SECRET_CHARACTERS = 32
 
 
+class UpSettings(OurSettings):
+    """Whether `surefoot up` starts the services."""
+
+    choreography: bool = True
+
+
 class EventSettings(OurSettings):
     """The name of a field in capitals, with `SUREFOOT_EVENTS_` before it, is its environment variable."""
 
