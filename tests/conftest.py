@@ -67,6 +67,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        from tests.support.rewritten import rewrite_all
+
+        rewrite_all(config)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what was not asked for: not skipped, for a skip is something that could not be had."""
     left_out = [item for item in items if _is_left_out(config, item)]

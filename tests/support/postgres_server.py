@@ -71,6 +71,7 @@ class PostgresServer:
         )
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._administrator: psycopg.Connection | None = None
 
     def url(self, database: str = "postgres") -> str:
         """The SQLAlchemy URL of one of its databases."""
@@ -109,6 +110,7 @@ class PostgresServer:
 
     def halt(self) -> None:
         """Stop it by its pid; its files stay."""
+        self._dismiss_administrator()
         if self._process is not None and self.running:
             os.kill(self._process.pid, signal.SIGINT)  # fast shutdown: clients are cut off
             try:
@@ -169,10 +171,21 @@ class PostgresServer:
         return int(re.findall(r"\d+", said)[0])
 
     def _administer(self, statement: str) -> None:
-        with psycopg.connect(
-            host="127.0.0.1", port=self.port, user=OWNER, dbname="postgres", autocommit=True
-        ) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+        """On a connection that stays: a new one for each of a thousand databases takes as long as the database itself."""
+        if self._administrator is None:
+            self._administrator = psycopg.connect(
+                host="127.0.0.1", port=self.port, user=OWNER, dbname="postgres", autocommit=True
+            )
+        try:
+            self._administrator.execute(statement)  # type: ignore[call-overload]
+        except psycopg.Error:
+            self._dismiss_administrator()
+            raise
+
+    def _dismiss_administrator(self) -> None:
+        if self._administrator is not None:
+            self._administrator.close()
+            self._administrator = None
 
     def _spawn(self) -> None:
         words = ["postgres", "-D", str(self.data), "-p", str(self.port)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -11,6 +12,7 @@ PAGE = TESTS.parent / "docs" / "faults.md"
 NAMED = re.compile(r"`((?:\w+/)*test_\w+\.py)::([^`]+)`")
 
 
+@cache
 def names_in(file: Path) -> list[str]:
     nodes = ast.walk(ast.parse(file.read_text()))
     return [
@@ -18,6 +20,11 @@ def names_in(file: Path) -> list[str]:
         for node in nodes
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
+
+
+@cache
+def files_named(name: str) -> list[Path]:
+    return list(TESTS.rglob(name))
 
 
 def test_given_the_page_then_each_fault_has_one_row() -> None:
@@ -32,7 +39,7 @@ def test_given_a_test_that_the_page_names_then_it_is_there() -> None:
     for path, words in named:
         found = [
             name
-            for file in TESTS.rglob(path.rpartition("/")[2])
+            for file in files_named(path.rpartition("/")[2])
             if str(file).endswith(f"/{path}")
             for name in names_in(file)
         ]

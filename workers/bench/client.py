@@ -18,7 +18,7 @@ from surefoot.workers.bench.drivers import Driver, driver
 
 LOAD_LOOK_S = 0.02  # asking the store how many are done costs it something: rarely
 IDLE_LOOK_S = 0.001
-STALL_S = 3.0  # nothing ended for so long: a message was lost
+STALL_S = 15.0  # nothing ended for so long: a message was lost. A busy machine alone takes seconds
 STALLS = 5
 
 

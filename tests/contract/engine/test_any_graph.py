@@ -123,19 +123,39 @@ def shapes(draw: st.DrawFn) -> dict[str, list[str]]:
     }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    shapes(),
-    st.randoms(use_true_random=False),
-    st.sampled_from(["fine", "reject", "exhaust", "cancel"]),
-)
+ANYTHING = {
+    "after": shapes(),
+    "chance": st.randoms(use_true_random=False),
+    "trouble": st.sampled_from(["fine", "reject", "exhaust", "cancel"]),
+}
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(**ANYTHING)
 def test_given_any_graph_and_any_trouble_then_the_job_lands_whole_or_undone_in_reverse(
     tmp_path_factory: pytest.TempPathFactory,
     after: dict[str, list[str]],
     chance: random.Random,
     trouble: str,
 ) -> None:
-    file: Path = tmp_path_factory.mktemp("shape") / "s.sqlite"
+    lands(tmp_path_factory.mktemp("shape"), after, chance, trouble)
+
+
+@pytest.mark.long
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(**ANYTHING)
+def test_given_many_graphs_and_any_trouble_then_each_job_lands_whole_or_undone_in_reverse(
+    tmp_path_factory: pytest.TempPathFactory,
+    after: dict[str, list[str]],
+    chance: random.Random,
+    trouble: str,
+) -> None:
+    lands(tmp_path_factory.mktemp("shape"), after, chance, trouble)
+
+
+def lands(folder: Path, after: dict[str, list[str]], chance: random.Random, trouble: str) -> None:
+    """One job of such a saga, with messages lost, repeated and out of order, ends whole or undone in reverse."""
+    file = folder / "s.sqlite"
     service = Participant()
     saga = build(
         service,

@@ -17,7 +17,7 @@ from surefoot.app.simulation.schedule import actions_of, run
 from surefoot.app.simulation.shrink import shrunk
 from tests.support.planted import PLANTED
 
-QUICK, PART = 300, 50
+QUICK, PART = 100, 50
 ALL = 2000
 
 
