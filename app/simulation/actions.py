@@ -8,52 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+from uuid import UUID
 
 from surefoot.app.participant.barrier import ActionUndone
 from surefoot.app.rules.reasons import rule_of
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.registry import Registry
+from surefoot.app.simulation.clients import OTHER, TENANT
 from surefoot.app.simulation.fleet import Worker
 from surefoot.app.simulation.ledger import Ledger
 from surefoot.app.simulation.sagas import StepPlan
 from surefoot.app.simulation.service import SimService
 from surefoot.app.simulation.stage import Actor, Role
+from surefoot.app.simulation.words import FINDING_WORDS, KEYS, LETTER_WORDS, Action
 from surefoot.app.simulation.world import World
 
 T = TypeVar("T")
-KEYS = 3  # idempotency keys a client uses: so many jobs at most
-WORDS = ("retry", "mark_done", "waive", "mark_absent")
-LETTER_WORDS = ("send_back", "lay_down")
-FINDING_WORDS = ("adopt", "decide", "undo", "decide", "close")
 EXPIRING = (
     "relay.expired/asked"  # a relay has read whose lease has run out, and has not acted on it
 )
-
-
-class Action(NamedTuple):
-    """One action. `which`, `who`: counted round; `word`: see the verb; `points` 0: all the way; `dies`: at the last of them."""
-
-    verb: str
-    which: int = 0
-    who: int = 0
-    word: str = ""
-    points: int = 0
-    dies: bool = False
-    seconds: float = 0.0
-
-    def __str__(self) -> str:
-        told = [self.verb]
-        told += [
-            f"{name}={value!r}"
-            for name, value in zip(self._fields[1:], self[1:], strict=True)
-            if value
-        ]
-        return " ".join(told)
-
-    @property
-    def budget(self) -> int | None:
-        return self.points or None
 
 
 def _one_of(things: Sequence[T], which: int) -> T | None:
@@ -90,9 +64,13 @@ class Director:
 
     # --- clients ---------------------------------------------------------------------------------------------------
     def _submit(self, action: Action) -> str:
-        key = f"k{action.which % KEYS}"
+        tenant = OTHER if self.world.shared and action.which // KEYS % 2 else TENANT
+        asked_key = f"k{action.which % KEYS}"
+        key = asked_key if tenant == TENANT else f"{asked_key} of the other tenant"
 
         def told(job_id: str) -> None:
+            if self._tenant_of(job_id) != tenant:
+                self.objections.append(f"{key} was answered with another tenant's job")
             if self.accepted.setdefault(key, job_id) != job_id:
                 self.objections.append(f"one idempotency key was answered with two jobs ({key})")
 
@@ -100,8 +78,9 @@ class Director:
         actor = self.world.people.submit(
             self.saga,
             {},
-            key=key,
+            key=asked_key,
             deadline_s=deadline_s,
+            tenant=tenant,
             points=action.budget,
             dies=action.dies,
             told=told,
@@ -121,6 +100,25 @@ class Director:
             if job
             else ""
         )
+
+    def _intrude(self, action: Action) -> str:
+        """Somebody asks for what is another tenant's, and is told that there is no such thing."""
+        letters = self.world.view.letters() if action.who % 2 else []
+        job = _one_of(self.world.view.job_ids(), action.which)
+        letter = _one_of(letters, action.which)
+        asked = letter.job_id if letter is not None else job
+        if asked is None:
+            return ""
+        stranger = OTHER if self._tenant_of(asked) == TENANT else TENANT
+        which = {"letter_id": letter.id} if letter is not None else {"job_id": asked}
+        actor = self.world.people.intrude(stranger, **which)
+        if actor.done and actor.error is None:
+            self.objections.append(f"another tenant's wish for {_short(asked)} was obeyed")
+        return _told(actor, f"asks for {_short(asked)} of another tenant")
+
+    def _tenant_of(self, job_id: str) -> str:
+        found = self.world.store.ask("SELECT tenant_id FROM jobs WHERE id = ?", job_id)
+        return str(UUID(str(found[0][0])))
 
     def _again(self, action: Action) -> str:
         job = _one_of(self.world.view.ended(), action.which)

@@ -18,8 +18,10 @@ from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.faults import Point
 from surefoot.app.simulation.environment import Scene
 from surefoot.app.simulation.stage import Actor, Role
+from surefoot.app.store.actors import Actor as Person
 
 TENANT = "00000000-0000-7000-8000-000000000001"
+OTHER = "00000000-0000-7000-8000-000000000002"  # the second tenant, where a world is shared
 
 
 class People:
@@ -35,13 +37,14 @@ class People:
         *,
         key: str | None = None,
         deadline_s: float | None = None,
+        tenant: str = TENANT,
         points: int | str | None = None,
         dies: bool = False,
         told: Callable[[str], None] | None = None,
     ) -> Actor:
         """A client asks for a job and rings. The actor's result is the job's id; `told(job id)`: when it is answered."""
         asked, scene = (
-            Submission(TENANT, saga, value, "client", key=key, deadline_s=deadline_s),
+            Submission(tenant, saga, value, "client", key=key, deadline_s=deadline_s),
             self._scene,
         )
 
@@ -64,6 +67,15 @@ class People:
             Actor("cancel", Role.WEB, points, dies),
             lambda: decisions.cancel(scene.db, scene.settings, job_id, "client"),
         )
+
+    def intrude(self, tenant: str, *, job_id: str = "", letter_id: str = "") -> Actor:
+        """Somebody of this tenant cancels a job, or waives what a person is asked about."""
+        scene, stranger = self._scene, Person("stranger", None, tenant)
+        if letter_id:
+            waived = partial(decisions.waive, scene.db, letter_id, stranger, "looked")
+            return self._decide(Actor("intruder", Role.WEB), waived)
+        cancelled = partial(decisions.cancel, scene.db, scene.settings, job_id, stranger)
+        return self._decide(Actor("intruder", Role.WEB), cancelled)
 
     def resolve(
         self, letter_id: str, word: str, *, points: int | str | None = None, dies: bool = False

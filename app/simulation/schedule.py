@@ -10,87 +10,31 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from surefoot.app.config import Settings
 from surefoot.app.rules.states import ENDED, JobState
-from surefoot.app.simulation.actions import WORDS, Action, Director
+from surefoot.app.simulation.actions import Director
 from surefoot.app.simulation.ledger import Ledger
 from surefoot.app.simulation.oracle import untrue
+from surefoot.app.simulation.rates import (
+    LONG_S,
+    OF_SIXTEEN_ACCOUNTED,
+    OF_SIXTEEN_IN_DOUBT,
+    OF_SIXTEEN_SHARED,
+    SECONDS,
+    Rates,
+)
 from surefoot.app.simulation.sagas import StepPlan, build, draw, to_be_learnt
 from surefoot.app.simulation.service import SimService
 from surefoot.app.simulation.store import SimStore, store_of_this_process
 from surefoot.app.simulation.terms import Terms, on_these_terms, terms_of
+from surefoot.app.simulation.words import WORDS, Action
 from surefoot.app.simulation.world import World, usual_settings
 
 SAGA = "shape"
 LENGTH = 60  # actions of a schedule
-# How a call may fail. Before the effect: refuse, break, unsent, not_yet, later. After it: lose (the answer), fail (for good).
-FAILURE_ANSWERS = ("refuse", "break", "unsent", "not_yet", "later", "lose", "check", "stranger")
-FOR_GOOD = "fail"
-SECONDS = (0.5, 2.0, 6.0, 16.0, 40.0, 70.0)
-LONG_S = (400.0, 1000.0, 90000.0)  # queue time-outs, undo_by
-ORDINARY = {"submit": 1.5, "deliver": 15.0, "resume": 9.0, "sweep": 3.0, "tick": 3.0}
-FAULTS = {
-    "cancel": 1.0,
-    "person": 2.0,
-    "freeze": 4.0,
-    "thaw": 2.0,
-    "oversleep": 3.0,
-    "crash": 2.0,
-    "kill_child": 1.0,
-    "shut_down": 1.0,
-    "drop": 2.0,
-    "duplicate": 2.0,
-    "old": 2.0,
-    "lose": 1.0,
-    "flush": 0.7,
-    "broker": 1.0,
-    "store": 1.0,
-    "locked": 1.0,
-    "answer": 1.0,
-}
-STOPS = (1, 1, 2, 3, 4, 6, 9, 13, 20)  # after how many points an actor stops
-# What takes several in one order is not met by chance: of eight seeds one is about sleep alone, one about people alone
-OF_EIGHT_SLEEPERS, OF_EIGHT_PEOPLE = 5, 6
-OF_SIXTEEN_IN_DOUBT = (
-    2  # answers are lost, jobs cancelled, and every undo has to learn what happened
-)
-OF_SIXTEEN_ACCOUNTED = 9  # effects stand without a job or go behind our back, and are reconciled
-OF_EIGHT_FAILING = 7  # steps that fail for good, beside what is drawn
-SLEEPERS = {
-    "submit": 0.7,
-    "deliver": 6.0,
-    "resume": 3.0,
-    "sweep": 4.0,
-    "tick": 5.0,
-    "oversleep": 3.0,
-    "doze": 0.5,
-    "broker": 0.7,
-}
-PEOPLE = {
-    "submit": 2.0,
-    "deliver": 15.0,
-    "resume": 5.0,
-    "sweep": 4.0,
-    "tick": 7.0,
-    "cancel": 0.7,
-    "person": 8.0,
-}
-IN_DOUBT = {
-    "submit": 1.5,
-    "deliver": 15.0,
-    "resume": 5.0,
-    "sweep": 4.0,
-    "tick": 7.0,
-    "cancel": 3.0,
-    "person": 1.0,
-    "drop": 0.5,
-    "crash": 0.5,
-}
-ACCOUNTED = {"patrol": 4.0, "stray": 1.0, "drift": 2.0, "finding": 5.0}
-ON_TERMS = {"again": 2.0, "letter": 1.0, "deploy": 0.6, "person": 3.0}
 RECONCILE_S = 20.0
 FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
 YOUNG_S = (
@@ -100,95 +44,6 @@ RETRIES = 2  # rounds in which they send back, before they decide otherwise
 ROUNDS_OF_PEOPLE = (
     6  # a retried operation may turn the job, whose undos ask again: a handful is plenty
 )
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What this seed is about: weights of the verbs, and chances of what may go with them."""
-
-    weights: dict[str, float]
-    answers: tuple[str, ...]
-    bad_answer: float
-    pause: float
-    dies: float
-    no_beats: float
-    long_tick: float
-    deadline: float
-    runs_on: bool
-    stops: tuple[int, ...] = STOPS
-
-    @classmethod
-    def of(cls, seed: int, chance: random.Random) -> Rates:
-        """Those of a seed."""
-        if seed % 8 == OF_EIGHT_SLEEPERS:
-            return cls(
-                SLEEPERS,
-                (),
-                0.0,
-                0.9,
-                0.0,
-                0.6,
-                0.0,
-                0.0,
-                chance.random() < 0.6,
-                (1, 2, 3, 4, 5, 6),
-            )
-        if seed % 8 == OF_EIGHT_PEOPLE:
-            answers = ("break", "break", "lose", "refuse")
-            return cls(
-                PEOPLE,
-                answers,
-                chance.choice((0.5, 0.8)),
-                0.1,
-                0.0,
-                0.0,
-                chance.choice((0.0, 0.1)),
-                0.0,
-                chance.random() < 0.6,
-            )
-        if seed % 16 == OF_SIXTEEN_IN_DOUBT:
-            words = ("lose", "lose", "lose", "break", "refuse")
-            dies = chance.choice((0.0, 0.2))
-            return cls(IN_DOUBT, words, 0.4, 0.2, dies, 0.0, 0.0, 0.0, chance.random() < 0.6)
-        drawn, terms = cls.drawn(chance), terms_of(seed)
-        if seed % 16 == OF_SIXTEEN_ACCOUNTED:
-            return replace(drawn, weights=drawn.weights | ACCOUNTED)
-        if terms.any:
-            calm = (
-                replace(drawn, weights=ORDINARY, answers=(), pause=0.0, dies=0.0)
-                if terms.once
-                else drawn
-            )
-            return replace(
-                calm,
-                weights=calm.weights | ON_TERMS,
-                answers=(*calm.answers, "lose", "lose", "stranger"),
-                bad_answer=max(calm.bad_answer, 0.25),
-            )
-        if seed % 8 == OF_EIGHT_FAILING:
-            return replace(
-                drawn, answers=(*drawn.answers, FOR_GOOD), bad_answer=max(drawn.bad_answer, 0.2)
-            )
-        return drawn
-
-    @classmethod
-    def drawn(cls, chance: random.Random) -> Rates:
-        weights = dict(ORDINARY)
-        for verb, weight in FAULTS.items():
-            if chance.random() < 0.5:
-                weights[verb] = weight * chance.choice((0.3, 1.0, 2.0))
-        answers = [answer for answer in FAILURE_ANSWERS if chance.random() < 0.4]
-        return cls(
-            weights,
-            tuple(answers),
-            chance.choice((0.05, 0.2, 0.5)) if answers else 0.0,
-            chance.choice((0.0, 0.3, 0.6, 0.8)),
-            chance.choice((0.0, 0.0, 0.1, 0.3)),
-            chance.choice((0.0, 0.3, 0.7)),
-            chance.choice((0.0, 0.0, 0.0, 0.1)),
-            chance.choice((0.0, 0.0, 0.5)),
-            chance.random() < 0.6,
-        )
 
 
 @dataclass
@@ -271,9 +126,14 @@ def plans_of(seed: int) -> tuple[StepPlan, ...]:
     return on_these_terms(drawn, terms_of(seed))
 
 
-def settings_of(terms: Terms) -> Settings:
-    """A relay looks for late jobs where the saga says when a job is late."""
+def settings_of(terms: Terms, *, shared: bool = False) -> Settings:
+    """A relay looks for late jobs where the saga says when a job is late.
+
+    Where tenants share, each has one message of a lane at a time.
+    """
     usual = usual_settings()
+    if shared:
+        return usual.model_copy(update={"tenant_window": 1})
     return usual.model_copy(update={"reconcile_seconds": RECONCILE_S}) if terms.sla_s else usual
 
 
@@ -302,9 +162,16 @@ def run(
     ledger = Ledger(store) if seed % 16 == OF_SIXTEEN_ACCOUNTED else None
     if ledger is not None:
         ledger.declare(sagas[0], outcome.plans)
-    settings = settings_of(terms)
+    shared = seed % 16 == OF_SIXTEEN_SHARED
+    settings = settings_of(terms, shared=shared)
     with World(
-        sagas, seed=seed, settings=settings, store=store, runs_on=rates.runs_on, deployed=1
+        sagas,
+        seed=seed,
+        settings=settings,
+        store=store,
+        runs_on=rates.runs_on,
+        deployed=1,
+        shared=shared,
     ) as world:
         director = Director(world, service, SAGA, outcome.plans, ledger)
         try:

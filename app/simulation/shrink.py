@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from surefoot.app.simulation.actions import Action
 from surefoot.app.simulation.schedule import Outcome, run
 from surefoot.app.simulation.store import SimStore
+from surefoot.app.simulation.words import Action
 
 MOST_RUNS = 400  # of one schedule: a minute or so
 

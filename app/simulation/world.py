@@ -28,7 +28,7 @@ from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.faults import Point
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
-from surefoot.app.simulation.clients import TENANT, People
+from surefoot.app.simulation.clients import OTHER, TENANT, People
 from surefoot.app.simulation.environment import Scene
 from surefoot.app.simulation.fleet import Fleet
 from surefoot.app.simulation.monitors import Watch
@@ -74,6 +74,7 @@ class World:
     store: SimStore = field(default_factory=store_of_this_process)
     fires: faults.Fires | None = None
     deployed: int = 0  # how many of the sagas are there from the beginning; 0: all
+    shared: bool = False  # by two tenants
 
     def __post_init__(self) -> None:
         self.stage, self.clock, self.host = (
@@ -102,6 +103,8 @@ class World:
         register(self.store.engine, self._scene.registry.all())
         with self.store.engine.begin() as tx:
             tx.execute(tenants.insert().values(id=TENANT, name="default"))
+            if self.shared:
+                tx.execute(tenants.insert().values(id=OTHER, name="other"))
         self.sweepers[0].run_once()  # leaves our marker in the broker
         return self
 

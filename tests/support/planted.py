@@ -13,7 +13,7 @@ from sqlalchemy import case, select, update
 
 import surefoot.app.participant.barrier  # noqa: F401
 from surefoot.app.clock import now
-from surefoot.app.engine.jobs import compensation, release
+from surefoot.app.engine.jobs import compensation, fairness, release
 from surefoot.app.engine.jobs import operations as attempt
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import resubmit
@@ -27,6 +27,7 @@ from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import Dir, Kind, OpState
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.naming import effect_key
+from surefoot.app.simulation.clients import OTHER, TENANT
 from surefoot.app.store import (
     attempt_writes,
     dead_letters,
@@ -507,4 +508,32 @@ def an_undo_that_was_decided_is_not_carried_out() -> Iterator[None]:
 @planted
 def effects_of_lost_jobs_are_not_looked_for() -> Iterator[None]:
     with instead(Asking, "strays", lambda self, first, last: []):
+        yield
+
+
+@planted
+def an_idempotency_key_is_one_for_all_tenants() -> Iterator[None]:
+    real = job_reads.idempotent
+
+    def of_all(connection: Any, tenant_id: str, key: str) -> Any:
+        found = [real(connection, tenant, key) for tenant in (TENANT, OTHER)]
+        return next((row for row in found if row is not None), None)
+
+    with instead(job_reads, "idempotent", of_all):
+        yield
+
+
+@planted
+def what_another_tenant_asks_for_is_done() -> Iterator[None]:
+    def nobodys(*given: Any) -> list[Any]:
+        return []
+
+    with instead(job_reads, "own", nobodys), instead(dead_letters, "own", nobodys):
+        yield
+
+
+@planted
+def a_tenants_window_is_one_message_too_small() -> Iterator[None]:
+    real = fairness.room
+    with instead(fairness, "room", lambda *given: real(*given) - 1):
         yield

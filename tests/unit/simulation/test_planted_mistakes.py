@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from surefoot.app.simulation.actions import Action
 from surefoot.app.simulation.run import quietly
 from surefoot.app.simulation.schedule import run
+from surefoot.app.simulation.words import Action
 from tests.support.planted import PLANTED
 
 # mistake -> a number whose schedule shows it, and where that is a long one, the few actions that do
@@ -48,6 +48,9 @@ KNOWN: dict[str, tuple[int, list[Action] | None]] = {
     "a claim takes a job of another version": (31, None),
     "a job runs without its locks": (31, None),
     "a job is run again however often it is asked for": (63, None),
+    "an idempotency key is one for all tenants": (10, None),
+    "what another tenant asks for is done": (10, None),
+    "a tenants window is one message too small": (58, None),
 }
 SEARCHED = 400  # numbers; each mistake shows before
 

@@ -13,20 +13,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from surefoot.app.simulation.actions import WORDS, Action, Director
+from surefoot.app.simulation.actions import Director
 from surefoot.app.simulation.ledger import Ledger
+from surefoot.app.simulation.rates import FAILURE_ANSWERS, FOR_GOOD, SECONDS
 from surefoot.app.simulation.sagas import build
-from surefoot.app.simulation.schedule import (
-    FAILURE_ANSWERS,
-    FOR_GOOD,
-    SAGA,
-    SECONDS,
-    Outcome,
-    land,
-    plans_of,
-)
+from surefoot.app.simulation.schedule import SAGA, Outcome, land, plans_of
 from surefoot.app.simulation.service import SimService
 from surefoot.app.simulation.store import store_of_this_process
+from surefoot.app.simulation.words import WORDS, Action
 from surefoot.app.simulation.world import World
 from tests.support.planted import PLANTED
 
