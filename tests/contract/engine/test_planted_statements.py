@@ -105,7 +105,7 @@ def of_a_relay(check: Check) -> Check:
     """The same with a relay that isolates what it cannot handle, as one in production does."""
 
     def isolating(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(world.sweeper, "isolated", Isolated())
+        monkeypatch.setattr(world.sweeper.relay, "isolated", Isolated())
         check(world, monkeypatch)
 
     return isolating
