@@ -119,7 +119,9 @@ class Settings(OurSettings):
     lease_seconds: Seconds = 15.0
     heartbeat_seconds: Seconds = 5.0
     run_on_seconds: SecondsOrNone = 2.0
-    pack_seconds: SecondsOrNone = 0.25  # how long a message may keep the others of its pack waiting
+    batch_seconds: SecondsOrNone = (
+        0.25  # how long a message may keep the others of its batch waiting
+    )
     hard_limit_grace_seconds: Seconds = 5.0
     soft_shutdown_seconds: Seconds = 20.0
     # a worker and a relay touch it each time their loop has gone round
@@ -132,7 +134,7 @@ class Settings(OurSettings):
     tenant_window: Count = 10
     turn_seconds: Seconds = 0.1
     lost_seconds: Seconds = 60.0
-    # dead letters: how many one request sends back, how many are shown in the broker's lane `dead`, how often that is looked at
+    # dead letters: how many one request redrives, how many are shown in the broker's lane `dead`, how often that is looked at
     redrive_letters: int = Field(10_000, ge=1, le=100_000)
     mirror_letters: int = Field(1_000, ge=0, le=100_000)
     mirror_seconds: Seconds = 2.0
@@ -187,7 +189,7 @@ class Settings(OurSettings):
     @classmethod
     def _folder(cls, value: Path) -> Path:
         if value.exists() and not value.is_dir():
-            raise ValueError(f"{value} is no folder")
+            raise ValueError(f"{value} is not a folder")
         return value
 
     @field_validator("api_key")
@@ -364,12 +366,12 @@ def _kind_of(url: str) -> str:
 
 
 def parts_of(url: str) -> SplitResult:
-    """The URL, taken apart. Raises: ValueError in a sentence for what is none."""
+    """The URL, taken apart. Raises: ValueError in a sentence for what is not one."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it checks it
     except ValueError as error:
-        raise ValueError(f"is no URL: {str(error)[:1].lower()}{str(error)[1:]}") from None
+        raise ValueError(f"is not a URL: {str(error)[:1].lower()}{str(error)[1:]}") from None
     return parts
 
 
@@ -408,7 +410,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def checked_store(url: str) -> str:
-    """The same URL of a database, if it is one that a store or a service of ours can live in. Raises: ValueError in a sentence."""
+    """The same URL of a database, if it is one that a store or one of our services can use. Raises: ValueError in a sentence."""
     kind, _, driver = _kind_of(url).partition("+")
     if url and (kind not in STORE_KINDS or driver not in STORE_DRIVERS):
         raise ValueError(

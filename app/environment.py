@@ -1,6 +1,6 @@
 """Which variables of the environment are ours, and what was said under names that are not.
 
-A setting of ours is `SUREFOOT_` and its name. Login shells, platforms and libraries have variables of their own (MAIL,
+Our settings are named `SUREFOOT_` and their name. Login shells, platforms and libraries have variables of their own (MAIL,
 HOST, LOG_LEVEL, …), so no other name is obeyed, but for four that platforms set for the programs they run: DATABASE_URL,
 BROKER_URL, PORT, and HOST where it is an address. The name with the prefix wins over each of them.
 """
@@ -25,13 +25,13 @@ RENAMED = frozenset(
     BODY_BYTES FLOWER_BASIC_AUTH FLOWER_SAVE_SECONDS FLOWER_URL HARD_LIMIT_GRACE_SECONDS
     HEARTBEAT_FILE HEARTBEAT_SECONDS INPUT_BYTES LEASE_SECONDS LOCK_KEYS LOCK_KEY_CHARS
     LOCK_RECHECK_SECONDS LOST_SECONDS MESSAGE_BYTES MIGRATION_WAIT_SECONDS MIRROR_LETTERS
-    MIRROR_SECONDS OPEN_JOBS PACK_SECONDS PUBLISH_PAUSE_SECONDS PUBLISH_TIMEOUT_SECONDS
+    MIRROR_SECONDS BATCH_SECONDS OPEN_JOBS PUBLISH_PAUSE_SECONDS PUBLISH_TIMEOUT_SECONDS
     RECONCILE_KEYS RECONCILE_ROWS RECONCILE_SECONDS RECONCILE_WINDOW_SECONDS
     REDRIVE_LETTERS RESULT_BYTES RUN_ON_SECONDS SOFT_SHUTDOWN_SECONDS
     STORE_SILENCE_SECONDS SWEEP_ROWS SWEEP_SECONDS UNDO_SECONDS UNSENT_SECONDS
     """.split()  # noqa: SIM905 - so many names read better so
 )
-# What the libraries below read, and would be moved by: cleared for every process of ours. PYTHON…: of interpreters that we start.
+# What the libraries below read, and would be moved by: cleared for each of our processes. PYTHON…: of interpreters that we start.
 OF_LIBRARIES = ("CELERY_", "FLOWER_", "GUNICORN_", "FLASK_", "KOMBU_", "PROMETHEUS_")
 OF_LIBRARIES_WHOLE = frozenset(
     """
@@ -104,7 +104,7 @@ def _variables(fields: tuple[str, ...], prefix: str) -> tuple[tuple[str, str], .
 def renamed(
     environ: Mapping[str, str] = os.environ, also: frozenset[str] = frozenset()
 ) -> list[str]:
-    """A sentence for each variable that has an old name of ours: it is not obeyed, and the new one
+    """A sentence for each variable that has an old name of a setting: it is not obeyed, and the new one
     says nothing. `also`: old names of settings of saga packages.
     """
     old = sorted(
@@ -114,12 +114,12 @@ def renamed(
 
 
 def host_of_others(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """A sentence about a HOST that is no address, where nothing else says where to listen."""
+    """A sentence about a HOST that is not an address, where nothing else says where to listen."""
     host = environ.get("HOST", "")
     if not host or environ.get(f"{PREFIX}HOST") or is_address(host):
         return []
     return [
-        f"HOST={host} is no address, so it is not obeyed; to listen on another one than 127.0.0.1, set {PREFIX}HOST"
+        f"HOST={host} is not an address, so it is not obeyed; to listen elsewhere than on 127.0.0.1, set {PREFIX}HOST"
     ]
 
 
@@ -139,7 +139,7 @@ def clear_of_libraries(environ: MutableMapping[str, str] = os.environ) -> None:
 
 
 def for_children(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for a process of ours."""
+    """The environment for one of our processes."""
     kept = {name: value for name, value in environ.items() if name != FLOWER_LOGIN}
     clear_of_libraries(kept)
     return kept

@@ -40,8 +40,8 @@ class InvalidInput(RequestError):
         self.faults = faults or []
 
 
-class ApprovalNeeded(RequestError):
-    """This request needs an approval, and approvals are not open for it."""
+class AboveLimit(RequestError):
+    """A value of the input is above its limit. `details`: `pointer`, `limit`."""
 
 
 class Unreadable(SurefootError):

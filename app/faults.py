@@ -3,7 +3,7 @@
 Hazard: a crash window is a few microseconds wide, so killing at random from outside hits the dangerous ones by luck only.
 Answer: the engine names its windows (`Point`) and says when it has reached one (`reached`); a process that was told to
 (`SUREFOOT_FAULTS`) then does at exactly this line what an accident would do. How often each fault has fired is counted by
-whoever arms it, durably and before it fires, or a process that is started again would crash again for ever.
+the caller that arms it, durably and before it fires, or a process that is started again would crash again for ever.
 
     TARGET:WHAT@POINT[*TIMES]; …         order.charge_card:crash@after_effect*2; web.submit:error@after_commit
 

@@ -1,6 +1,6 @@
 """What Prometheus is told when it asks: how things stand in the store, and what every process has counted.
 
-The store is asked at most every KEPT_S and the invariants every INVARIANTS_KEPT_S, whoever asks how often, and the
+The store is asked at most every KEPT_S and the invariants every INVARIANTS_KEPT_S, however often it is asked, and the
 invariants look at what is open and the newest jobs only: a scrape costs the same over ten million jobs as over none.
 """
 
@@ -23,6 +23,7 @@ from surefoot.app.config import Settings
 from surefoot.app.engine.invariants import INVARIANTS, UNDER_WAY_S, Scope, slack_s, violations
 from surefoot.app.metrics.files import collected
 from surefoot.app.metrics.kinds import PREFIX
+from surefoot.app.rules.findings import shown
 from surefoot.app.saga.naming import UNDO_QUEUE
 from surefoot.app.store import reconciliations
 from surefoot.app.store.session import reading
@@ -35,7 +36,7 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """An answer that is good for `seconds`. Who comes meanwhile gets it, too; nobody asks twice at once."""
+    """An answer that is good for `seconds`. Concurrent callers share it; one asks at a time."""
 
     def __init__(self, ask: Callable[[], T], seconds: float) -> None:
         self._ask, self._seconds = ask, seconds
@@ -104,17 +105,17 @@ def _jobs(connection: Connection) -> list[Metric]:
     jobs = _gauge("jobs_open", "Jobs that have not ended.", "saga", "state")
     unowned = _gauge(
         "jobs_attention_unowned",
-        "Jobs for which a person is asked, and that nobody has taken on.",
+        "Jobs in attention without an owner.",
         "saga",
     )
     since = _gauge(
         "jobs_attention_oldest_age_seconds",
-        "For how long the oldest of those that ask a person has asked.",
+        "Age of the oldest job in attention.",
         "saga",
     )
     stranded = _gauge(
         "jobs_definition_missing",
-        "Open jobs that are pinned to a definition which no live worker has.",
+        "Open jobs pinned to a definition that no live worker has.",
         "saga", "version", "digest",
     )  # fmt: skip
     for (saga, state), count in sorted(stats.open_states(connection).items()):
@@ -126,7 +127,7 @@ def _jobs(connection: Connection) -> list[Metric]:
         stranded.add_metric((one.saga, str(one.version), one.digest), one.jobs)
     unread = _gauge(
         "jobs_definition_unreadable",
-        "Open jobs that are pinned to a definition which the code of this web server cannot read.",
+        "Open jobs pinned to a definition that this web server cannot read.",
         "saga", "version", "digest",
     )  # fmt: skip
     for one, _said in stats.unreadable_definitions(connection):
@@ -141,7 +142,7 @@ def _lanes(connection: Connection) -> list[Metric]:
     )
     unattended = _gauge(
         "operations_unattended",
-        "Operations that have been ready for longer than their queue time-out, and wait on: no worker comes for them.",
+        "Operations that no worker has claimed within their queue time-out, and that still wait.",
         "lane", "kind",
     )  # fmt: skip
     unread = _gauge(
@@ -150,9 +151,9 @@ def _lanes(connection: Connection) -> list[Metric]:
         "saga",
         "step",
     )
-    workers = _gauge("workers_live", "Workers seen lately, by lane.", "lane")
+    workers = _gauge("workers_live", "Live workers by lane.", "lane")
     places = _gauge(
-        "worker_children", "Operations that the live workers of a lane can run at once.", "lane"
+        "worker_slots", "Operations that the live workers of a lane can run at once.", "lane"
     )
     queues = {lane.queue: lane for lane in stats.lanes(connection)}
     live = stats.live_workers(connection)
@@ -182,26 +183,26 @@ def _letters(connection: Connection) -> list[Metric]:
         "why",
         "needs_person",
     )
-    kept = _gauge("quarantine_messages", "Messages that nobody can run, and nobody has looked at.")
+    kept = _gauge("quarantine_messages", "Messages in quarantine that wait for an operator.")
     findings = _gauge("reconciliation_open", "Open findings of reconciliation.", "finding", "saga")
     for row in stats.letters(connection):
         letters.add_metric((row.saga, row.why, "yes" if row.needs_person else "no"), row.count)
     kept.add_metric((), quarantine.kept(connection))
     for (finding, saga), count in sorted(reconciliations.open_counts(connection).items()):
-        findings.add_metric((finding, saga), count)
+        findings.add_metric((shown(finding), saga), count)
     return [letters, kept, findings]
 
 
 def _locks(connection: Connection) -> list[Metric]:
     found = stats.locks(connection)
-    held = _gauge("locks_held", "Keys of semantic locks that jobs have to themselves.")
+    held = _gauge("locks_held", "Keys of semantic locks that are held.")
     waiting = _gauge(
         "lock_waits",
-        "Places in the queues of those keys: jobs that wait, each for every key it needs.",
+        "Waiting jobs in the queues of locks, counted once for each key.",
     )
     oldest = _gauge(
         "lock_oldest_wait_seconds",
-        "For how long the job that stands first in time has waited; 0 where nobody waits.",
+        "Wait of the job that has waited longest for a lock; 0 if none waits.",
     )
     for gauge, value in ((held, found.held), (waiting, found.waiting), (oldest, found.oldest_s)):
         gauge.add_metric((), value)
@@ -209,8 +210,10 @@ def _locks(connection: Connection) -> list[Metric]:
 
 
 def _relay(connection: Connection, lease_s: float) -> list[Metric]:
-    age = _gauge("relay_last_sweep_age_seconds", "Since the active relay last began a round.")
-    held = _gauge("relay_active", "Whether some relay holds the lease.")
+    age = _gauge(
+        "relay_last_sweep_age_seconds", "Time since the active relay began its last round."
+    )
+    held = _gauge("relay_active", "Whether a relay holds the lease.")
     lease = stats.relay_lease(connection)
     held.add_metric((), float(lease is not None and lease.left_s > 0))
     if lease is not None:  # each round begins by renewing it

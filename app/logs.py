@@ -1,10 +1,10 @@
-"""How log lines look, for every process of ours: the only place that configures structlog and the standard library's logging.
+"""How log lines look, for each of our processes: the only place that configures structlog and the standard library's logging.
 
 `SUREFOOT_LOG_FORMAT`: `json`, one object a line, in which no input can forge a line of its own; `text`, for people; `auto`, text
 on a terminal and JSON elsewhere (`surefoot up` says text to its parts). Lines go to stderr: stdout is for answers.
 
 A worker binds job, operation, attempt and fence to its thread (structlog's context variables), so that every line written
-meanwhile has them, those of libraries and of a step's own logging too. URLs lose their passwords, keys of ours their secret part,
+meanwhile has them, those of libraries and of a step's own logging too. URLs lose their passwords, our keys their secret part,
 and every line the secrets of the input that this process works with (`surefoot.app.secrecy`), prints of a step (`hide_prints`) too.
 """
 
@@ -44,7 +44,7 @@ def configure(*, quiet: bool = False) -> None:
     """Set this process up; one that has configured structlog itself is left alone. `quiet`: a command, which says warnings only.
 
     A command that goes on as a server calls it once more, and says everything from then on. Settings that cannot be read do
-    not stop it: whoever reads them next says so, and better.
+    not stop it: the next reader reports them, and better.
     """
     global _quietly
     if structlog.is_configured() and not _quietly:
@@ -81,7 +81,7 @@ def _told() -> tuple[str, int]:
 
 
 def _wrapper(level: int) -> Any:
-    """A logger of this level that never raises: a value whose repr fails costs its line, not whoever wrote it."""
+    """A logger of this level that never raises: a value whose repr fails costs its line, not the writer."""
     filtering: Any = structlog.make_filtering_bound_logger(level)
 
     class Total(filtering):  # type: ignore[misc]
@@ -125,7 +125,7 @@ def _configure_standard(before: list[Any], after: list[Any], level: int) -> None
 
 
 def without_secrets(_logger: Any, _method: str, event: Event) -> Event:
-    """A structlog processor: no line keeps a password of a URL, a key of ours, or a secret of an input."""
+    """A structlog processor: no line keeps a password of a URL, one of our keys, or a secret of an input."""
     secrets = hidden_now()
     for name, value in list(event.items()):
         if not name.startswith("_"):  # those are the formatter's own
@@ -170,7 +170,7 @@ def hide_prints() -> None:
 
 
 class _Prints:
-    """A standard stream that leaves secrets out. `plain`: the stream itself, for whoever has done so already."""
+    """A standard stream that leaves secrets out. `plain`: the stream itself, for a writer that has done so already."""
 
     def __init__(self, plain: Any) -> None:
         self.plain = getattr(plain, "plain", plain)

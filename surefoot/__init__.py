@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     )
     from surefoot.app.participant import (
         ActionUndone,
+        EffectReport,
         EffectState,
-        Seen,
         barrier,
         barrier_table,
-        seen_in_barrier,
-        seen_in_barrier_between,
+        effects_in_barrier,
+        effects_in_barrier_between,
         stand_in,
     )
     from surefoot.app.saga.context import Context
     from surefoot.app.saga.definition import Saga
-    from surefoot.app.saga.inputs import needs_approval_above, says, secret
+    from surefoot.app.saga.inputs import refused_above, says, secret
     from surefoot.app.saga.locking import Shared
     from surefoot.app.saga.outcomes import (
         NEVER,
@@ -57,6 +57,7 @@ __all__ = [
     "ActionUndone",
     "Conflict",
     "Context",
+    "EffectReport",
     "EffectState",
     "Failed",
     "Happened",
@@ -73,7 +74,6 @@ __all__ = [
     "Retry",
     "RetryLater",
     "Saga",
-    "Seen",
     "SettingsError",
     "Shared",
     "Step",
@@ -86,12 +86,12 @@ __all__ = [
     "barrier",
     "barrier_table",
     "cancel",
+    "effects_in_barrier",
+    "effects_in_barrier_between",
     "job",
-    "needs_approval_above",
+    "refused_above",
     "says",
     "secret",
-    "seen_in_barrier",
-    "seen_in_barrier_between",
     "stand_in",
     "submit",
 ]
@@ -99,13 +99,13 @@ __all__ = [
 _MODULE_OF = {
     name: f"surefoot.app.{module}"
     for module, names in {
-        "participant": "ActionUndone EffectState Seen barrier barrier_table seen_in_barrier seen_in_barrier_between stand_in",
+        "participant": "ActionUndone EffectState EffectReport barrier barrier_table effects_in_barrier effects_in_barrier_between stand_in",
         "embedded.jobs": "JobRef JobView StepView cancel job submit",
         "errors": "Conflict InvalidInput KeyReused NotFound RequestError SettingsError StoreUnavailable"
         " SurefootError TooManyOpenJobs TryLater UnknownSaga",
         "saga.context": "Context",
         "saga.definition": "Saga",
-        "saga.inputs": "needs_approval_above says secret",
+        "saga.inputs": "refused_above says secret",
         "saga.locking": "Shared",
         "saga.outcomes": "NEVER UNKNOWN Failed Happened NothingSent NotYet Probed Rejected RetryLater",
         "saga.policies": "Retry",

@@ -24,7 +24,7 @@ def accept(
 ) -> Submitted:
     """Submit and ring. `value`: the saga's input; `deadline_s`: seconds from now.
 
-    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, TooManyOpenJobs, StoreUnavailable.
+    Raises: UnknownSaga, InvalidInput, AboveLimit, KeyReused, TooManyOpenJobs, StoreUnavailable.
     """
     here = door()
     submission = Submission(

@@ -27,14 +27,14 @@ class Decided:
 def carry_out(
     action: LetterAction, job_id: str, letter_id: str, reason: str, key: str | None = None
 ) -> Decided:
-    """Do this about a letter of this job, in the name of whoever asks. `key`: idempotency key of a redrive.
+    """Do this about a letter of this job, in the caller's name. `key`: idempotency key of a redrive.
 
     Raises: what the engine says to it.
     """
     here, actor = door(), principal().actor
     if action == LetterAction.DISCARD:
         discard_letter(here.db, letter_id, actor, reason)
-        return Decided(job_id, False, "It is dismissed; it stays on record.")
+        return Decided(job_id, False, "The letter is discarded; it stays on record.")
     if action == LetterAction.REDRIVE:
         done = redrive_letter(here.entrance, letter_id, Asked(actor, reason, key))
         here.bell.ring(done.plan)
@@ -42,10 +42,10 @@ def carry_out(
             return Decided(
                 done.job_id,
                 True,
-                "Its job has ended, so this is a new job that names the old one.",
+                "The job has ended, so it was resubmitted as this new job.",
                 done.replayed,
             )
-        return Decided(job_id, False, "It was sent back with fresh attempts.")
+        return Decided(job_id, False, "The operation was redriven with fresh attempts.")
     decided = _decision(action, letter_id, actor, reason)
     here.bell.ring(decided.plan)
     return Decided(job_id, False, decided.message)

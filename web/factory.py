@@ -78,7 +78,7 @@ def create_app(
 ) -> Flask:
     """The application for these settings (default: this process's).
 
-    A store that is away is no error: requests are answered 503 until it is there. Raises: SettingsError for a secret that
+    A store that is away is not an error: requests are answered 503 until it is there. Raises: SettingsError for a secret that
     is missing or a store that does not fit this code; DefinitionError for a saga with a mistake.
     """
     settings = settings or settings_of_this_process()

@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 from surefoot.web.api.problems import Problem
 from surefoot.web.services import door
 
-# No inline script or style at all: everything is a file of ours. Pages may talk to us and to nobody else.
+# No inline script or style at all: everything is our own file. Pages may connect to this server only.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -43,7 +43,7 @@ def _headers(response: Response) -> Response:
 
 
 def check_origin() -> None:
-    """For a change that rests on a cookie. A browser says where it comes from; what says nothing is no browser and has no
+    """For a change that rests on a cookie. A browser says where it comes from; a client that says nothing is not a browser and has no
     cookie of somebody else's to misuse.
 
     Raises: Problem 403.

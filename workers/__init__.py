@@ -7,10 +7,10 @@ The answer, piece by piece:
   Celery's outcome (success, retry, failure, ignored), so that Flower shows the truth.
 * `keeper`: a thread of the main process renews the leases of what its children run, and kills a child past its limit.
 * `request`: when a child dies, its claim is ended first and its message put back second.
-* `consumer`: what is no message of ours goes to quarantine; nothing that lies in a queue can end a worker.
+* `consumer`: messages that are not ours go to quarantine; nothing that lies in a queue can end a worker.
 * `drain`: on SIGTERM, running operations may end; what does not end in time is handed back, at no cost of an attempt.
 * `relay`: one process, by a lease, rings again whatever the broker lost.
 
-Left to whoever starts a worker: REMAP_SIGTERM=SIGQUIT in its environment, so that children ignore a SIGTERM that goes
-to the whole process group (Celery reads it before any code of ours is imported).
+Left to the starter of a worker: REMAP_SIGTERM=SIGQUIT in its environment, so that children ignore a SIGTERM that goes
+to the whole process group (Celery reads it before any of our code is imported).
 """

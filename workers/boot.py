@@ -128,7 +128,7 @@ def _fork_done_in_child() -> None:
     _lock, _fork_lock = (
         threading.RLock(),
         threading.Lock(),
-    )  # whoever held them exists only in the parent
+    )  # their holders exist only in the parent
 
 
 os.register_at_fork(

@@ -95,7 +95,7 @@ def _kill_by_pid(pid: int) -> bool:
 
 
 def is_living_child(pid: int) -> bool:
-    """Whether this is a child of ours that has not ended (nor waits to be collected). Raises: OSError when it is gone."""
+    """Whether this is one of our children and has not ended (nor waits to be collected). Raises: OSError when it is gone."""
     stat = Path(f"/proc/{pid}/stat").read_text()
     state, parent = stat.rpartition(")")[2].split()[:2]  # the name in parentheses may hold anything
     return int(parent) == os.getpid() and state not in ("Z", "X")

@@ -1,4 +1,4 @@
-"""What comes out of the queues: messages of ours run, everything else goes to quarantine.
+"""What comes out of the queues: our messages run, everything else goes to quarantine.
 
 Plain Celery drops an unknown message, and a malformed one ends the worker, returns to the queue and ends the next.
 Here both become a row that a person can look at, and the worker goes on. If the row cannot be written the message is
@@ -87,7 +87,7 @@ class StepConsumer(Consumer):
             if not isinstance(self.app.tasks[name], StepTask):
                 del self.strategies[
                     name
-                ]  # Celery's own (celery.map, celery.chord …): nothing of ours sends them
+                ]  # Celery's own (celery.map, celery.chord …): we never send them
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*args, **options)
@@ -115,7 +115,7 @@ class StepConsumer(Consumer):
         return on_message
 
     def _read(self, read: Callable[[int], Any], fileno: int) -> Any:
-        """Read from the broker; an envelope that is no envelope (written past kombu) would end the worker."""
+        """Read from the broker; a malformed envelope (written past kombu) would end the worker."""
         try:
             return read(fileno)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:

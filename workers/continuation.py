@@ -2,11 +2,11 @@
 
 When the next element of the chain belongs to the same lane, the completion before it claims it in the same transaction, and
 this child runs it at once; the message that would have carried it never leaves. So it is with the join behind the last element
-of a chord's header, for whoever releases it. Each stays an operation of its own: own id, attempt, lease and limits, own events in
+of a chord's header, for the member that releases it. Each stays an operation of its own: own id, attempt, lease and limits, own events in
 Flower. A message that comes again after a crash walks the same chain: what is done answers as done, the first that is not is claimed.
 
-The members of a pack do not wait for each other, so none may wait long: what is behind a member leaves by a message of its own
-as soon as the delivery has taken SUREFOOT_PACK_SECONDS, and also when a member does not go well.
+The members of a batch do not wait for each other, so none may wait long: what is behind a member leaves by a message of its own
+as soon as the delivery has taken SUREFOOT_BATCH_SECONDS, and also when a member does not go well.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ EVENT_OF: dict[Verdict, str] = {
 
 
 class ChainContinuation(Continuation):
-    """A Celery message in a child's hand. A timer's thread may take a pack's rest away from it.
+    """A Celery message in a child's hand. A timer's thread may take a batch's rest away from it.
 
     `not_sent`: told of operations that should have left and could not.
     """
@@ -58,11 +58,11 @@ class ChainContinuation(Continuation):
         self._request: Any = task.request
         self._began = self._part_began = time.monotonic()
         self._current: str = self._request.id
-        # what comes after the current operation, as it was when that began, and whether it does not wait for it (a pack's)
+        # what comes after the current operation, as it was when that began, and whether it does not wait for it (a batch's)
         self._next: Mapping[str, Any] | None = None
         self._apart = False
         self._timer: threading.Timer | None = None
-        self._lock = threading.Lock()  # around whoever takes something from the request's chain
+        self._lock = threading.Lock()  # around every change of the request's chain
         self.moved = False
 
     def delivery(self) -> Delivery:
@@ -73,7 +73,7 @@ class ChainContinuation(Continuation):
         self._next = following(self._request)
         self._apart = self._next is not None and self._is_apart(task, self._next.get("task", ""))
         if self._timer is None and self._apart:
-            self._timer = threading.Timer(settings().pack_seconds, self._share)
+            self._timer = threading.Timer(settings().batch_seconds, self._share)
             self._timer.daemon = True
             self._timer.start()
         return Delivery(
@@ -173,7 +173,7 @@ class ChainContinuation(Continuation):
             request.chord = element["options"].get("chord")
 
     def _rider(self, element: Mapping[str, Any] | None) -> Rider | None:
-        """The next element, if this delivery may run it: same lane, a plain operation of ours, and time is left."""
+        """The next element, if this delivery may run it: same lane, one of our plain operations, and time is left."""
         if element is None or element.get("subtask_type") or not element.get("immutable"):
             return None
         options, name = element.get("options") or {}, parse_task_name(element.get("task", ""))
@@ -196,14 +196,14 @@ class ChainContinuation(Continuation):
             in_message or self._task.time_limit,
             self._task.app.tasks[element["task"]].time_limit,
         )
-        within_s = settings().pack_seconds if self._apart else settings().run_on_seconds
+        within_s = settings().batch_seconds if self._apart else settings().run_on_seconds
         return spent < within_s and (
             hard_s is None or (needed_s is not None and needed_s <= hard_s)
         )
 
     @staticmethod
     def _is_apart(task: str, following: str) -> bool:
-        """Whether two tasks stand beside each other in a pack, as far as this worker knows; the claim decides."""
+        """Whether two tasks stand beside each other in a batch, as far as this worker knows; the claim decides."""
         now, then = parse_task_name(task), parse_task_name(following)
         saga = registry().get(now.saga) if now and then and now.saga == then.saga else None
         return bool(
@@ -212,12 +212,12 @@ class ChainContinuation(Continuation):
 
     # --- messages ---
     def _share(self) -> None:
-        """The timer's: the current operation takes long, and what is behind it in its pack does not wait for it."""
+        """The timer's: the current operation takes long, and what is behind it in its batch does not wait for it."""
         with self._lock:
             if not self._request.chain or not self._apart:
                 return
             chain, self._request.chain = self._request.chain, None
-        log.info("pack_shared", operations=len(chain), after_s=settings().pack_seconds)
+        log.info("batch_shared", operations=len(chain), after_s=settings().batch_seconds)
         if unsent := self._send(chain):
             self._not_sent(unsent)
 
@@ -228,7 +228,7 @@ class ChainContinuation(Continuation):
         request = self._request
         if publisher.go_on(signature, chain=rest, parent_id=request.id, root_id=request.root_id):
             return frozenset()
-        unsent = chain if self._apart else chain[-1:]  # a pack's others count as sent too
+        unsent = chain if self._apart else chain[-1:]  # a batch's others count as sent too
         return frozenset(id_ for element in unsent if (id_ := first_id(element)))
 
     # --- what Flower sees ---

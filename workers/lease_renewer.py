@@ -1,6 +1,6 @@
 """The keeper: a thread of the worker's main process that keeps alive what its children run, and nothing else.
 
-It renews only operations that a live child of ours is executing (Celery's active requests), by one statement for all:
+It renews only operations that one of our live children is executing (Celery's active requests), by one statement for all:
 renewing by the worker alone would keep an operation alive whose child went on to other work. The same answer
 tells which are past their hard limit; their children are killed, and Celery then reports the lost child (`surefoot.workers.request`).
 A thread, not a timer of the event loop: the loop stands still while the broker is away, and leases must not.

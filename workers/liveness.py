@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 def beat() -> None:
-    """Touch the file, if one is set. Never raises: a full disk is no reason to stop work."""
+    """Touch the file, if one is set. Never raises: a full disk must not stop work."""
     path = settings().heartbeat_file
     if path is None:
         return

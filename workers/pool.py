@@ -1,4 +1,4 @@
-"""A pool of children, of which one that is retired takes no further work and is replaced by a new one.
+"""A pool of children. A retired child takes no further work and is replaced by a new one.
 
 The way is that of Celery's own limits (tasks, memory): the child ends between two messages, and what was already on its way to
 it goes to another.
@@ -48,6 +48,6 @@ class Pool(asynpool.AsynPool):
 
 
 class TaskPool(prefork.TaskPool):
-    """As Celery's, with children of ours."""
+    """As Celery's, with our children."""
 
     Pool = Pool

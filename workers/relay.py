@@ -27,7 +27,7 @@ from surefoot.app.engine.jobs.fairness import InTurn
 from surefoot.app.engine.relay.duties.dead_letter_queue import Mirror
 from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.errors import TryLater
-from surefoot.app.metrics.counters import SWEEPS, SWEPT
+from surefoot.app.metrics.counters import RELAY_REPAIRS, SWEEPS
 from surefoot.app.store import faults as fault_store
 from surefoot.app.store import leases, schema_version
 from surefoot.app.store.ids import new_id
@@ -67,7 +67,7 @@ class Relay:
                 return False
             log.info("relay.active", holder=self.holder, fence=self.fence)
         for found, count in self.sweeper.run_once().items():
-            SWEPT.add(count, found=found)
+            RELAY_REPAIRS.add(count, kind=found)
         SWEEPS.add(result="ok")
         return True
 

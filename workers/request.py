@@ -1,4 +1,4 @@
-"""A delivery in the worker's main process: is it a message of ours, and what if its child dies?"""
+"""A delivery in the worker's main process: is it our message, and what if its child dies?"""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from surefoot.app.engine.worker.delivery import Performed, Verdict
 from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.errors import StoreUnavailable
-from surefoot.app.metrics.counters import CLAIMS_DROPPED
+from surefoot.app.metrics.counters import DUPLICATE_DELIVERIES
 from surefoot.app.rules.states import OpState
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.naming import parse_task_name
@@ -140,7 +140,7 @@ class StepTask(Task):
 
     def count_dropped(self) -> None:
         name = parse_task_name(self.request.task)
-        CLAIMS_DROPPED.count(name._asdict() if name else {})
+        DUPLICATE_DELIVERIES.count(name._asdict() if name else {})
 
     def quarantine(self, reason: str) -> None:
         """Keep what this message says: somebody else has sent it. Without a store it is only logged; it did no harm."""

@@ -1,4 +1,4 @@
-"""Who is asking: a key's tenant and role."""
+"""The caller: a key's tenant and role."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Texts that leave us and come back: cursors of lists, the page's session.
 
-Each purpose has its own salt, so that a cursor is no session. A signature says who wrote it, not that it is secret.
+Each purpose has its own salt, so that a cursor cannot be used as a session. A signature says who wrote it, not that it is secret.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Signer:
             position = datetime.fromisoformat(created_at), str(row_id)
         except (BadData, ValueError, TypeError) as error:
             raise RequestError(
-                "The cursor is not one of ours: take it from `next` of the page before."
+                "The cursor was not issued here: take it from `next` of the page before."
             ) from error
         if made_for != _brief(of):
             raise RequestError(

@@ -205,7 +205,7 @@ class SqliteGauge:
     def look(self) -> None:
         """To be called often: a log that starts anew between two looks hides what was written after the earlier one.
 
-        Every new start has another salt; the log's own sequence number is no sign, since each connection counts for itself.
+        Every new start has another salt; the log's own sequence number tells nothing, since each connection counts for itself.
         """
         try:
             header = self._index.read_bytes()[:INDEX_HEADER_BYTES]

@@ -83,7 +83,7 @@ def store(settings: Settings, folder: Path, name: str = "bench") -> Iterator[tup
 def databases_of(broker_url: str) -> Iterator[tuple[str, str]]:
     """Two empty databases of a Redis, marked as ours, and emptied at the end: their URLs.
 
-    Raises: SettingsError when there are none, or the broker is no Redis.
+    Raises: SettingsError when there are none, or the broker is not Redis.
     """
     with (
         guest.redis_database(broker_url, whose=GUEST) as plain,

@@ -120,7 +120,7 @@ def poll(settings: Settings, extent: Extent, say: Callable[[str], None]) -> Poll
 
 
 def _turns(rounds: int) -> Iterator[tuple[int, str]]:
-    """Each kind in each round; who is first changes."""
+    """Each kind in each round; their order changes."""
     for number in range(rounds):
         yield from ((number, kind) for kind in ((NOOP, POLL) if number % 2 == 0 else (POLL, NOOP)))
 

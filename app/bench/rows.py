@@ -40,7 +40,7 @@ PLAIN = (
     Row("d", "loop", "hand-written loop of 3", "loop", "chain"),
     Row("e", "fork", "saga, fork of 10 + join", "engine", "chord", share=WIDE),
     Row("f", "chord", "plain chord of 10 + body", "plain", None, share=WIDE),
-    Row("g", "fork_apart", "(e), none of it brief", "engine", "chord", share=WIDE),
+    Row("g", "fork_apart", "(e), none of it batchable", "engine", "chord", share=WIDE),
 )
 WATCHED = tuple(
     Row(r.letter, r.what, r.title, r.team, r.peer, True, r.share) for r in PLAIN if r.team != "loop"

@@ -24,24 +24,26 @@ COMMANDS = {
     "worker": Listed("surefoot.app.cli.processes:worker", "Run a worker.", RUN),
     "relay": Listed(
         "surefoot.app.cli.processes:relay",
-        "Run the relay: it publishes what was not and finds what is stuck.",
+        "Run the relay: it sends unsent messages and finds stuck work.",
         RUN,
     ),
-    "flower": Listed("surefoot.app.cli.processes:flower", "Run Flower, to look only.", RUN),
+    "flower": Listed("surefoot.app.cli.processes:flower", "Run Flower, read-only.", RUN),
     "submit": Listed(
         "surefoot.app.cli.submit:submit",
-        "Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input.",
+        "Submit a job of SAGA with this input: JSON, @FILE, or - for standard input.",
         JOBS,
     ),
-    "jobs": Listed("surefoot.app.cli.jobs:jobs", "Look at jobs, and tell them what to do.", JOBS),
+    "jobs": Listed(
+        "surefoot.app.cli.jobs:jobs", "Read jobs; cancel, redrive and resubmit them.", JOBS
+    ),
     "attention": Listed(
         "surefoot.app.cli.attention:attention",
-        "Jobs that cannot go on by themselves: see to them, and decide.",
+        "Jobs that need a person: own them, and decide.",
         JOBS,
     ),
     "dead-letters": Listed(
         "surefoot.app.cli.letters:letters",
-        "Operations that were given up: look at them, send them back.",
+        "Operations that were given up: read, redrive and discard them.",
         JOBS,
     ),
     "locks": Listed(
@@ -51,7 +53,7 @@ COMMANDS = {
     ),
     "doctor": Listed(
         "surefoot.app.cli.doctor:doctor",
-        "Look at everything, change nothing: a line each, OK, WARN or FAIL.",
+        "Check everything and change nothing: a line each, OK, WARN or FAIL.",
         OPERATE,
     ),
     "reconcile": Listed(
@@ -61,19 +63,19 @@ COMMANDS = {
     ),
     "quarantine": Listed(
         "surefoot.app.cli.quarantine:quarantine",
-        "Messages that nobody can run: what it was, and why.",
+        "Messages that no worker can run, with their reasons.",
         OPERATE,
     ),
     "acts": Listed(
         "surefoot.app.cli.acts:acts",
-        "What people did: who, by which key, to what, and why.",
+        "What people did: actor, key, object and reason.",
         OPERATE,
     ),
     "keys": Listed("surefoot.app.cli.keys:keys", "API keys: make, list and revoke them.", OPERATE),
-    "db": Listed("surefoot.app.cli.db:db", "Manage the shape of the store.", OPERATE),
+    "db": Listed("surefoot.app.cli.db:db", "Manage the store's schema.", OPERATE),
     "deploy-check": Listed(
         "surefoot.app.cli.deploy_check:deploy_check",
-        "Try whether new code can go on with the jobs under way.",
+        "Check that new code can continue the open jobs.",
         OPERATE,
     ),
     "sagas": Listed(

@@ -33,9 +33,9 @@ class Moment(click.ParamType[datetime]):
 
 @click.group()
 def acts() -> None:
-    """What people did: who, by which key, to what, and why.
+    """What people did: actor, key, object and reason.
 
-    Nothing of it can be changed.
+    Acts cannot be changed.
     """
 
 
@@ -43,7 +43,7 @@ def acts() -> None:
 @click.option(
     "--job",
     shell_complete=completing.jobs,
-    help="Only acts about this job, parts of a request about many included.",
+    help="Only acts about this job, including its part of a request about many letters.",
 )
 @click.option(
     "--actor", help="Only acts of this actor, as history names them: cli:ada, operator:night shift."
@@ -57,7 +57,7 @@ def acts() -> None:
     type=click.IntRange(1, PAGE_ROWS_MOST),
     default=50,
     show_default=True,
-    help="At most so many, the newest.",
+    help="The most acts to list, newest first.",
 )
 @as_json
 def list_(

@@ -36,7 +36,7 @@ PAGE = 200
 
 @click.group()
 def attention() -> None:
-    """Jobs that cannot go on by themselves: see to them, and decide.
+    """Jobs that need a person: own them, and decide.
 
     Each decision is recorded with who and why.
     """
@@ -67,7 +67,7 @@ def list_(as_json: bool) -> None:
     print_table(
         ["job", "step", "kind", "why", "attempts", "since (UTC)", "owner", "error"],
         shown,
-        "Nobody needs to decide anything.",
+        "No job needs a decision.",
     )
 
 
@@ -102,10 +102,10 @@ _decision(
 
 @attention.command()
 @job_argument
-@click.option("--for", "owner", help="Who sees to it; you, when left out.")
+@click.option("--for", "owner", help="The operator who takes it on. Default: you.")
 @as_json
 def take(job: str, owner: str | None, as_json: bool) -> None:
-    """See to JOB, or say who does."""
+    """Take ownership of JOB, or assign it."""
     with store() as db:
         job_id = find_job(db, job)
         if owner is None:
@@ -120,12 +120,12 @@ def take(job: str, owner: str | None, as_json: bool) -> None:
 @job_argument
 @as_json
 def release(job: str, as_json: bool) -> None:
-    """Nobody sees to JOB any more."""
+    """Release JOB: it has no owner any more."""
     with store() as db:
         job_id = find_job(db, job)
         assignment.release(db, job_id, shell_actor())
         view = job_view(db, job_id, None)
-    print_done(as_json, "Nobody is assigned now.", view)
+    print_done(as_json, "The job has no owner now.", view)
 
 
 def _standing(db: Engine) -> list[dict[str, Any]]:

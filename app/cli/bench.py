@@ -17,7 +17,7 @@ ROUNDS_S, GROWTH_S = 150.0, 900.0
     type=click.IntRange(1, 20),
     default=5,
     show_default=True,
-    help="Rounds at most; each runs every row once.",
+    help="The most rounds; each runs every row once.",
 )
 @click.option(
     "--jobs",

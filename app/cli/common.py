@@ -24,7 +24,7 @@ from surefoot.app.store.views.lookup import SHORTEST_START
 
 PIPE_WIDTH = 1000
 
-after = click.option("--after", metavar="ID", help="Go on behind this row: the list says which.")
+after = click.option("--after", metavar="ID", help="Continue after this row, as the list says.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

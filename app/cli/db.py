@@ -13,7 +13,7 @@ from surefoot.app.store.session import open_engine
 
 @click.group()
 def db() -> None:
-    """Manage the shape of the store."""
+    """Manage the store's schema."""
 
 
 @db.command()

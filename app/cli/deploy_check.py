@@ -21,11 +21,11 @@ from surefoot.app.saga.registry import Registry
     type=click.IntRange(1, 1_000_000),
     default=1000,
     show_default=True,
-    help="Of each definition, so many.",
+    help="How many jobs of each definition to try.",
 )
 @as_json
 def deploy_check(most: int, as_json: bool) -> None:
-    """Try whether new code can go on with the jobs under way.
+    """Check that new code can continue the open jobs.
 
     The sagas whose code is here read what those jobs have: definitions, inputs and results. Run
     it with the code that is to be deployed, against the store that is in use. Nothing is written.
@@ -40,8 +40,8 @@ def deploy_check(most: int, as_json: bool) -> None:
         for one in found:
             click.echo(f"{one.saga}: {one.jobs} open job{'s' if one.jobs > 1 else ''}: {one.said}")
         click.echo(
-            "These jobs would wait for code that can."
+            "These jobs would wait for code that can run them."
             if found
-            else "Every open job can go on with this code."
+            else "This code can continue every open job."
         )
     raise Exit(1 if found else 0)

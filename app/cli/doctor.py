@@ -20,19 +20,19 @@ COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 @click.option(
     "--all-jobs",
     is_flag=True,
-    help="Ask the invariants about every job there ever was, which takes long over millions.",
+    help="Check the invariants on all jobs, ended ones included. Slow with millions of jobs.",
 )
 @click.option(
     "--settings",
     "show",
     is_flag=True,
-    help="Show every setting, its value, and where it is from; nothing else.",
+    help="Only show every setting, its value and its source.",
 )
 @as_json
 def doctor(all_jobs: bool, show: bool, as_json: bool) -> None:
-    """Look at everything, change nothing: a line each, OK, WARN or FAIL.
+    """Check everything and change nothing: a line each, OK, WARN or FAIL.
 
-    Under each that is not OK stands what to do. It ends with 1 when one is FAIL.
+    Each that is not OK says what to do. Ends with 1 if one is FAIL.
     """
     if show:
         _show_settings(as_json)

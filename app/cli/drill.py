@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Of what is left to chance: which message is next.",
+    help="Seed of the random choices, such as the next message.",
 )
 @click.option(
     "--real",
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     type=click.FloatRange(10, 36000),
     default=600.0,
     show_default=True,
-    help="With --real: no row that begins later.",
+    help="With --real: start no row later than this.",
 )
-@click.option("--list", "list_", is_flag=True, help="Show the rows, and play none.")
+@click.option("--list", "list_", is_flag=True, help="Show the rows without running them.")
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 @as_json
 def drill(

@@ -87,7 +87,7 @@ def _version_option() -> click.Option:
             click.echo(f"surefoot {version('surefoot')}")
             ctx.exit()
 
-    said = "Print the version, and end."
+    said = "Print the version and exit."
     return click.Option(
         ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=show, help=said
     )
@@ -149,7 +149,7 @@ def outcome(group: click.Group, args: list[str] | None = None) -> int:
             else 1
         )
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone, as `| head` does
         return 1
     except Exception as error:
         if os.environ.get("SUREFOOT_DEBUG"):

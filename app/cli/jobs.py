@@ -27,7 +27,7 @@ from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submitted
 from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.operators.redrive import redrive_job
-from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.operators.resubmit import Asked, resubmit_job
 from surefoot.app.explain import why as reasons
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.store.views import SHOWN_STATES, count_jobs, history_view, job_view, list_jobs
@@ -35,10 +35,12 @@ from surefoot.app.store.views.jobs import position_of
 
 PAGE = 200
 
+REDRIVEN_BEFORE = "It was redriven before, under this key."
+
 
 @click.group()
 def jobs() -> None:
-    """Look at jobs, and tell them what to do.
+    """Read jobs; cancel, redrive and resubmit them.
 
     JOB is an id, the start of one, or a short name such as order-7K3F.
     """
@@ -57,7 +59,7 @@ def jobs() -> None:
     type=click.IntRange(1, PAGE),
     default=20,
     show_default=True,
-    help="At most so many, newest first.",
+    help="The most rows to list, newest first.",
 )
 @after
 @as_json
@@ -116,8 +118,8 @@ def show(job: str, as_json: bool) -> None:
     )
     if view["attention"] and view["trouble"]:
         click.echo(f"a person is asked: {_standing(view)}")
-    if view["retried_as"]:
-        click.echo(f"run again as {view['retried_as']}")
+    if view["resubmitted_as"]:
+        click.echo(f"resubmitted as {view['resubmitted_as']}")
     if view["state"] in ("pending", "running", "waiting") and "cancel" not in view["actions"]:
         click.echo("it is past the point of no return and can no longer be cancelled")
     print_table(
@@ -144,7 +146,7 @@ def _step(step: dict[str, Any]) -> list[Any]:
 @job_argument
 @as_json
 def why(job: str, as_json: bool) -> None:
-    """Say in words why a job stands where it stands, and what happens next."""
+    """Explain why a job is in its state, and what happens next."""
     with store() as db:
         told = reasons(db, find_job(db, job), None)
     if as_json:
@@ -222,7 +224,7 @@ def _detail(event: dict[str, Any]) -> str:
 def cancel(job: str, as_json: bool) -> None:
     """Ask a job to stop; what was done is undone.
 
-    With --json, `landed` is false where it is too late and the wish is noted.
+    With --json, `landed` is false if it is too late; the request is then only recorded.
     """
     with store() as db:
         job_id = find_job(db, job)
@@ -234,32 +236,44 @@ def cancel(job: str, as_json: bool) -> None:
 
 @jobs.command()
 @job_argument
-@click.option(
-    "--reason", default="", help="Why; it goes into the history. Needed where a person is asked."
-)
-@click.option("--again", is_flag=True, help="JOB completed, and all of it is to be done once more.")
-@click.option("--key", help="Idempotency key: asked again with the same key, it is the same job.")
+@click.option("--reason", required=True, help="Why; it goes into the history.")
+@click.option("--key", help="Idempotency key: the same key has the same answer.")
 @as_json
-def redrive(job: str, reason: str, again: bool, key: str | None, as_json: bool) -> None:
-    """Try again: fresh attempts where it waits for a person, a new job where it has ended.
-
-    A job has one re-run at most that is open or completed. One that completed is run again only with --again.
-    """
+def redrive(job: str, reason: str, key: str | None, as_json: bool) -> None:
+    """Give a job in attention fresh attempts where it stands."""
     with store() as db:
         job_id = find_job(db, job)
         decision = redrive_job(
-            Entrance.of(db, settings()), job_id, Asked(shell_actor(), reason, key, again)
+            Entrance.of(db, settings()), job_id, Asked(shell_actor(), reason, key)
         )
         publish(db, decision.plan)
-        runs = decision.job_id if isinstance(decision, Submitted) else job_id
-        view = job_view(db, runs, None)
-    if not isinstance(decision, Submitted):
-        said = decision.message
-    elif runs == job_id:
-        said = "It was sent back before, under this key."
-    else:
-        said = f"It runs again as the new job {runs}{', made before under this key' if decision.replayed else ''}."
+        view = job_view(db, job_id, None)
+    said = REDRIVEN_BEFORE if isinstance(decision, Submitted) else decision.message
     print_done(as_json, said, view)
+
+
+@jobs.command()
+@job_argument
+@click.option("--reason", default="", help="Why; it goes into the history.")
+@click.option(
+    "--again", is_flag=True, help="Resubmit a completed job: all of it is done once more."
+)
+@click.option("--key", help="Idempotency key: the same key has the same new job.")
+@as_json
+def resubmit(job: str, reason: str, again: bool, key: str | None, as_json: bool) -> None:
+    """Resubmit an ended job as a new one with the same input.
+
+    At most one resubmission of a job is open or completed. A completed job needs --again.
+    """
+    with store() as db:
+        job_id = find_job(db, job)
+        done = resubmit_job(
+            Entrance.of(db, settings()), job_id, Asked(shell_actor(), reason, key, again)
+        )
+        publish(db, done.plan)
+        view = job_view(db, done.job_id, None)
+    before = ", made before under this key" if done.replayed else ""
+    print_done(as_json, f"It is resubmitted as the new job {done.job_id}{before}.", view)
 
 
 @jobs.command()

@@ -27,7 +27,7 @@ def keys() -> None:
     "--tenant",
     default=DEFAULT,
     show_default=True,
-    help="Whose jobs it may see; made when there is none of that name.",
+    help="The tenant whose jobs it may see; created if it does not exist.",
 )
 @click.option(
     "--role",
@@ -35,10 +35,10 @@ def keys() -> None:
     default=str(Role.USER),
     show_default=True,
 )
-@click.option("--name", default="", help="What it is for, as lists show it.")
+@click.option("--name", default="", help="What it is for, shown in lists.")
 @as_json
 def create(tenant: str, role: str, name: str, as_json: bool) -> None:
-    """Make a key and print it. It is the only time."""
+    """Make a key and print it, once."""
     with store() as db:
         key_id, key = access.create(db, tenant, role, name, actor=shell_actor())
     if as_json:
@@ -110,7 +110,7 @@ def sessions_(key: str | None, as_json: bool) -> None:
         ]
         for r in rows
     ]
-    print_table(headings, shown, "Nobody is signed in.")
+    print_table(headings, shown, "No session is open.")
     if len(rows) == sessions.LISTED_MOST:
         click.echo(
             f"These are the newest {len(rows)}; there may be more. Name a key to see its own."

@@ -1,4 +1,4 @@
-"""`surefoot dead-letters`: operations that were given up. Look at them, send them back, lay them down."""
+"""`surefoot dead-letters`: operations that were given up. Read, redrive and discard them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ reason = click.option("--reason", required=True, help="Why; it goes into the his
 
 @click.group("dead-letters")
 def letters() -> None:
-    """Operations that were given up: look at them, send them back.
+    """Operations that were given up: read, redrive and discard them.
 
     LETTER is an id, or its last characters as the list shows them.
     """
@@ -57,7 +57,7 @@ def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--needs-person/--lands-by-itself",
             default=None,
-            help="Only those that hold their job, or only the others.",
+            help="Only letters that hold their job, or only the others.",
         ),
         click.option("--why", type=click.Choice(OF_LETTERS), help="Only letters for this reason."),
         click.option("--step", help="Only letters about this step."),
@@ -96,7 +96,7 @@ def _meant(
     type=click.IntRange(1, PAGE),
     default=50,
     show_default=True,
-    help="At most so many, newest first.",
+    help="The most rows to list, newest first.",
 )
 @after
 @as_json
@@ -135,7 +135,7 @@ def _next(row: dict[str, Any]) -> str:
     if row["state"] == "closed":
         return f"{row['resolution']} by {row['resolved_by']}"
     return (
-        f"sent back {moment(row['redrive']['at'])}" if row["redrive"] else ", ".join(row["actions"])
+        f"redriven {moment(row['redrive']['at'])}" if row["redrive"] else ", ".join(row["actions"])
     )
 
 
@@ -160,8 +160,8 @@ def show(letter: str, as_json: bool) -> None:
         f"  {view['state']}: {_next(view)}"
         + (f" ({view['resolved_why']})" if view["resolved_why"] else "")
     )
-    if view["retried_as"]:
-        click.echo(f"  runs again as {view['retried_as']}")
+    if view["resubmitted_as"]:
+        click.echo(f"  resubmitted as {view['resubmitted_as']}")
     shown = [
         [one["attempt"], moment(one["at"]), one["event"], _message(one["error"])]
         for one in view["history"]
@@ -177,7 +177,7 @@ def show(letter: str, as_json: bool) -> None:
     type=click.FloatRange(0, 1000, min_open=True),
     default=10.0,
     show_default=True,
-    help="Letters a second.",
+    help="Letters per second.",
 )
 @click.option(
     "--ramp",
@@ -187,9 +187,9 @@ def show(letter: str, as_json: bool) -> None:
     help="Seconds until that rate is reached.",
 )
 @click.option(
-    "--all", "everything", is_flag=True, help="Every open letter, where no filter is given."
+    "--all", "everything", is_flag=True, help="Every open letter. Needed without a filter."
 )
-@click.option("--dry-run", is_flag=True, help="Write nothing; show what would be sent back.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; show what would be redriven.")
 @reason
 @as_json
 def redrive_(
@@ -202,9 +202,9 @@ def redrive_(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """Send back LETTER now; or many, by filter or --all, at a rate.
+    """Redrive LETTER now; or many, by filter or --all, at a rate.
 
-    Many are dated here and sent back by the relay as their time comes.
+    Many are scheduled here, and the relay redrives each when its time comes.
     """
     filtered = any(value is not None for value in filters.values())
     if (letter is None) == (not filtered and not everything) or (
@@ -235,7 +235,7 @@ def redrive_(
         return
     count = len(found.letters)
     what = f"{count} letter{'' if count == 1 else 's'}"
-    done = "would be sent back" if dry_run else "sent back by the relay"
+    done = "would be redriven" if dry_run else "redriven by the relay"
     click.echo(
         f"{what} {done}, the last in {found.takes_s:.0f} s.{' There are more: run this again afterwards.' if found.more else ''}"
     )
@@ -246,9 +246,9 @@ def _one(db: Engine, letter_id: str, reason: str, dry_run: bool, as_json: bool) 
         view = letter_view(db, letter_id, None)
         told, job_id = (
             (
-                "can be sent back"
+                "can be redriven"
                 if LetterAction.REDRIVE in view["actions"]
-                else "cannot be sent back now"
+                else "cannot be redriven now"
             ),
             view["job"],
         )
@@ -261,7 +261,9 @@ def _one(db: Engine, letter_id: str, reason: str, dry_run: bool, as_json: bool) 
         again = isinstance(done, Submitted)
         job_id = done.job_id if isinstance(done, Submitted) else view["job"]
         told = (
-            f"runs again as the new job {job_id}" if again else "was sent back with fresh attempts"
+            f"is resubmitted as the new job {job_id}"
+            if again
+            else "is redriven with fresh attempts"
         )
     if as_json:
         print_json(view | {"message": told, "runs": job_id, "dry_run": dry_run})
@@ -269,26 +271,26 @@ def _one(db: Engine, letter_id: str, reason: str, dry_run: bool, as_json: bool) 
         click.echo(f"{view['step']} of {view['name']} {told}.")
 
 
-@letters.command("hold-back")
+@letters.command("cancel-redrive")
 @_filtered
 @click.option(
     "--all",
     "everything",
     is_flag=True,
-    help="Every letter that has a date, where no filter is given.",
+    help="Every scheduled letter. Needed without a filter.",
 )
 @reason
 @as_json
-def hold_back(everything: bool, reason: str, as_json: bool, **filters: Any) -> None:
-    """Take back the dates of letters that were to be sent back and have not been."""
+def cancel_redrive(everything: bool, reason: str, as_json: bool, **filters: Any) -> None:
+    """Cancel the scheduled redrive of letters."""
     if not everything and all(value is None for value in filters.values()):
         raise click.UsageError("say which ones by a filter, or --all")
     with store() as db:
-        count = redrive.hold_back(db, _meant(db, "open", **filters), shell_actor(), reason)
+        count = redrive.cancel_redrive(db, _meant(db, "open", **filters), shell_actor(), reason)
     if as_json:
-        print_json({"held_back": count})
+        print_json({"unscheduled": count})
     else:
-        click.echo(f"{count} letter{'' if count == 1 else 's'} held back.")
+        click.echo(f"{count} letter{'' if count == 1 else 's'} unscheduled.")
 
 
 @letters.command()
@@ -296,7 +298,7 @@ def hold_back(everything: bool, reason: str, as_json: bool, **filters: Any) -> N
 @reason
 @as_json
 def discard(letter: str, reason: str, as_json: bool) -> None:
-    """Dismiss LETTER: nothing more is done about it. It stays on record."""
+    """Discard LETTER: nothing more is done about it. It stays on record."""
     with store() as db:
         letter_id = find_letter(db, letter)
         redrive.discard_letter(db, letter_id, shell_actor(), reason)
@@ -304,7 +306,7 @@ def discard(letter: str, reason: str, as_json: bool) -> None:
     if as_json:
         print_json(view)
     else:
-        click.echo(f"{view['step']} of {view['name']} is dismissed.")
+        click.echo(f"{view['step']} of {view['name']} is discarded.")
 
 
 def find_letter(db: Engine, named: str) -> str:

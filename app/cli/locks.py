@@ -15,7 +15,7 @@ NAMED = 3  # of the jobs that wait, so many are named in the table
 def locks() -> None:
     """Semantic locks: which jobs hold and wait for which business records.
 
-    A job holds its own from its first step to its end, in need of a person included.
+    A job holds its keys from its first step to its end, also in attention.
     """
 
 
@@ -25,12 +25,12 @@ def locks() -> None:
     type=click.IntRange(1, 200),
     default=200,
     show_default=True,
-    help="At most so many keys.",
+    help="The most keys to list.",
 )
-@click.option("--after", default="", help="Go on here, as the page before says.")
+@click.option("--after", default="", help="Continue here, as the previous page says.")
 @as_json
 def list_(limit: int, after: str, as_json: bool) -> None:
-    """Show every key that is held or waited for, by key."""
+    """Show every key that is held or waited for, in order."""
     with store() as db:
         page = locks_view(db, None, after=after, limit=limit)
     if as_json:
@@ -55,7 +55,7 @@ def list_(limit: int, after: str, as_json: bool) -> None:
     print_table(
         ["key", "tenant", "held by", "state", "since", "waiting"],
         rows,
-        "No lock is held, and nobody waits for one.",
+        "No lock is held, and no job waits for one.",
     )
     if page["next"] is not None:
         click.echo(f"There are more: --after {page['next']}")

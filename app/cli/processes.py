@@ -52,9 +52,7 @@ def web(host: str | None, port: int | None) -> None:
     show_default=True,
     help="Number of child processes.",
 )
-@click.option(
-    "--name", default="", help="Its name in Flower, one of its own on each host (worker-PID)."
-)
+@click.option("--name", default="", help="Its name in Flower, unique on each host (worker-PID).")
 def worker(lanes: str | None, concurrency: int, name: str) -> None:
     """Run a worker. SIGTERM lets running steps end for a while, then hands their work back."""
     settings()
@@ -64,7 +62,7 @@ def worker(lanes: str | None, concurrency: int, name: str) -> None:
 
 @click.command()
 def relay() -> None:
-    """Run the relay: it publishes what was not and finds what is stuck. Of several, one is active."""
+    """Run the relay: it sends unsent messages and finds stuck work. Of several, one is active."""
     settings()
     become(commands.relay())
 
@@ -77,11 +75,11 @@ def relay() -> None:
     help="Port to listen on (SUREFOOT_FLOWER_PORT, else the first free one from 5555).",
 )
 def flower(host: str, port: int | None) -> None:
-    """Run Flower, to look only. It needs SUREFOOT_FLOWER_BASIC_AUTH=user:password."""
+    """Run Flower, read-only. It needs SUREFOOT_FLOWER_BASIC_AUTH=user:password."""
     chosen = settings()
     if not chosen.flower_basic_auth:
         raise click.UsageError(
-            "Set SUREFOOT_FLOWER_BASIC_AUTH=user:password: Flower shows every task to whoever comes by."
+            "Set SUREFOOT_FLOWER_BASIC_AUTH=user:password: otherwise Flower shows every task to anybody."
         )
     on = ports.choose("SUREFOOT_FLOWER_PORT", host, port or chosen.flower_port, FLOWER_PORT)
     command = commands.flower(

@@ -23,7 +23,7 @@ PAGE = 200
 
 @click.group()
 def quarantine() -> None:
-    """Messages that nobody can run: what it was, and why.
+    """Messages that no worker can run, with their reasons.
 
     They were acknowledged, and are never tried again.
     """
@@ -42,7 +42,7 @@ def quarantine() -> None:
     type=click.IntRange(1, PAGE),
     default=50,
     show_default=True,
-    help="At most so many, newest first.",
+    help="The most rows to list, newest first.",
 )
 @after
 @as_json
@@ -86,7 +86,7 @@ def show(message: str, as_json: bool) -> None:
 @click.option("--reason", required=True, help="Why; it is kept with it.")
 @as_json
 def discard(message: str, reason: str, as_json: bool) -> None:
-    """Take MESSAGE off the list; it stays on record."""
+    """Discard MESSAGE; it stays on record."""
     with store() as db:
         discard_message(db, message, None, shell_actor(), reason)
         view = message_view(db, message, None)

@@ -33,6 +33,7 @@ from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.engine.reconcile.run import Scope
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.findings import FindingAction
+from surefoot.app.rules.findings import shown as finding_shown
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store import acts, reconciliations
 from surefoot.app.store.acts import Act
@@ -63,7 +64,7 @@ def reconcile(
 ) -> None:
     """Act on late jobs, and compare effects with what each service says.
 
-    Late is a job past its SLA. The effects on record are compared. It runs the sagas' effect
+    A late job is past its SLA. The effects on record are compared. It runs the sagas' effect
     readers, so it belongs where their code and their services' addresses are.
     """
     if ctx.invoked_subcommand is not None:
@@ -82,7 +83,7 @@ def reconcile(
         look = effects.patrol if patrol else effects.whole_window
         scope = effects.Scope(dry_run=dry_run)
         done = look(db, chosen, Registry.load(chosen.saga_modules), who, scope)
-    found = acted + done.found
+    found = [_in_words(one) for one in acted + done.found]
     if as_json:
         print_json(
             {
@@ -136,7 +137,14 @@ def _after_restore(dry_run: bool, as_json: bool) -> None:
         )
         return
     rows = [
-        [str(one.get("id", ""))[-12:], a.act, one["finding"], one["service"], one["key"], a.why]
+        [
+            str(one.get("id", ""))[-12:],
+            a.act,
+            finding_shown(one["finding"]),
+            one["service"],
+            one["key"],
+            a.why,
+        ]
         for one, a in advised
     ]
     print_table(
@@ -170,7 +178,12 @@ def _shown(finding: Mapping[str, Any]) -> dict[str, Any]:
         "key",
         "detail",
     )
-    return {name: finding.get(name) for name in names}
+    return _in_words({name: finding.get(name) for name in names})
+
+
+def _in_words(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding with the name that people read."""
+    return {**finding, "finding": finding_shown(finding["finding"])}
 
 
 def _late(db: Engine, chosen: Settings, who: str, dry_run: bool) -> list[dict[str, Any]]:
@@ -183,7 +196,7 @@ def _late(db: Engine, chosen: Settings, who: str, dry_run: bool) -> list[dict[st
         acted += batch
     if failed := sum(isolated.failed.values()):
         click.echo(
-            f"{failed} late jobs could not be seen to by this code and were left out; the log says why.",
+            f"{failed} late jobs could not be handled by this code and were skipped; the log says why.",
             err=True,
         )
     while (position := sla.close_landed(db, position, chosen.reconcile_rows, who)) != "":
@@ -203,13 +216,13 @@ def _publisher(chosen: Settings) -> Publishes | None:
 
 
 @reconcile.command("list")
-@click.option("--all", "everything", is_flag=True, help="Closed ones, too.")
+@click.option("--all", "everything", is_flag=True, help="Include closed findings.")
 @click.option(
     "--limit",
     type=click.IntRange(1, PAGE_ROWS_MOST),
     default=50,
     show_default=True,
-    help="At most so many, newest first.",
+    help="The most rows to list, newest first.",
 )
 @after
 @as_json
@@ -249,7 +262,7 @@ def list_(everything: bool, limit: int, after: str | None, as_json: bool) -> Non
 @click.option("--why", required=True, help="Why; it goes on record.")
 @as_json
 def close(finding: str, why: str, as_json: bool) -> None:
-    """Close FINDING (its id, or the end of it): a person has seen to it. What still disagrees is found again."""
+    """Close FINDING (its id, or the end of it): a person has handled it. What still disagrees is found again."""
     with store() as db:
         meant = _find(db, finding)
         closed = findings.close(db, meant, shell_actor(), why)
@@ -268,10 +281,10 @@ def close(finding: str, why: str, as_json: bool) -> None:
     shell_complete=completing.jobs,
     help="The job that accounts for it; its history says so.",
 )
-@click.option("--advised", is_flag=True, help="Every finding of which --after-restore says so.")
+@click.option("--advised", is_flag=True, help="Every finding for which --after-restore advises it.")
 @as_json
 def adopt(named: tuple[str, ...], why: str, job: str | None, advised: bool, as_json: bool) -> None:
-    """What stands is right: FINDING is closed, and not found again."""
+    """Adopt FINDING: the effect is right, and is not found again."""
     with store() as db:
         meant = _meant(db, named, restored.ADOPT if advised else None)
         job_id = find_job(db, job) if job else None
@@ -286,15 +299,17 @@ def adopt(named: tuple[str, ...], why: str, job: str | None, advised: bool, as_j
 @reconcile.command()
 @click.argument("named", metavar="[FINDING]...", nargs=-1)
 @click.option("--why", required=True, help="Why; it goes on record.")
-@click.option("--advised", is_flag=True, help="Every finding of which --after-restore says so.")
+@click.option("--advised", is_flag=True, help="Every finding for which --after-restore advises it.")
 @click.option(
-    "--past-return", is_flag=True, help="Even what its lost job did past the point of no return."
+    "--past-return",
+    is_flag=True,
+    help="Undo it even if its lost job was past the point of no return.",
 )
 @as_json
 def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool, as_json: bool) -> None:
-    """Take back what stands in a service, by the undo that its saga registers. Runs the saga's code, so it belongs where that is.
+    """Undo an effect in a service, by the undo that its saga registers. Runs the saga's code, so it belongs where that is.
 
-    What is decided is on record first: what fails now is tried again by whoever reconciles next.
+    The decision is recorded first: what fails now is retried by the next reconciliation.
     """
     chosen = settings()
     with store() as db:

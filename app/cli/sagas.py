@@ -210,6 +210,6 @@ def _told(field: dict[str, object]) -> str:
     words = [str(field["description"])] if field.get("description") else []
     if field.get("writeOnly"):
         words.append("secret")
-    if "x-approval-above" in field:
-        words.append(f"at most {field['x-approval-above']}: approvals are not open for more")
+    if "x-refused-above" in field:
+        words.append(f"at most {field['x-refused-above']}")
     return "; ".join(words)

@@ -29,21 +29,19 @@ from surefoot.app.store.views import job_view
 @click.option(
     "--wait", is_flag=True, help="Follow it to its end; ends with 0 only when it completed."
 )
+@click.option("--key", help="Idempotency key: the same key and input are the same job.")
 @click.option(
-    "--key", help="Idempotency key: asked again with the same key and input, it is the same job."
-)
-@click.option(
-    "--tag", "tags", multiple=True, help="A word to find it by; may be given several times."
+    "--tag", "tags", multiple=True, help="A tag to find it by; may be given several times."
 )
 @as_json
 def submit(
     saga: str, input_: str, wait: bool, key: str | None, tags: tuple[str, ...], as_json: bool
 ) -> None:
-    """Ask for a job of SAGA with this input: JSON, @FILE, or - for standard input.
+    """Submit a job of SAGA with this input: JSON, @FILE, or - for standard input.
 
-    Prints its id. Ends with 2 when it is refused (no such saga, an input that does not fit), with
-    1 when the job that was waited for did not complete, with 75 when it was not taken and may be
-    later: as many jobs are open as may be (SUREFOOT_OPEN_JOBS), or the store is away.
+    Prints its id. Ends with 2 if it is refused (unknown saga, an input that does not fit), with 1
+    if the awaited job did not complete, with 75 if it was not accepted but may be later: the limit
+    of open jobs is reached (SUREFOOT_OPEN_JOBS), or the store is away.
     """
     value = _read(input_)
     with store() as db:

@@ -41,7 +41,7 @@ def follow(db: Engine, job_id: str) -> int:
         view = _live(console, db, job_id) if console.is_terminal else _plain(db, job_id)
     except KeyboardInterrupt:
         click.echo(
-            f"\nIt goes on without us. Look again with: surefoot jobs watch {job_id}", err=True
+            f"\nThe job continues. Follow it again with: surefoot jobs watch {job_id}", err=True
         )
         return 130
     click.echo(

@@ -5,7 +5,7 @@ wait without a time-out of its own has one (transport option `patience`, seconds
 for a late answer must not be taken for the next one's.
 
 Queues are quorum queues: replicated, and a message that comes back for the DELIVERY_LIMIT-th time is dropped. Nothing
-is lost with it, for attempts are counted in the store, which rings again. Producers and workers declare a queue alike, whoever comes
+is lost with it, for attempts are counted in the store, which rings again. Producers and workers declare a queue alike, whichever comes
 first; declared differently it would be refused.
 
 An undo queue is a consumer of its own with its own prefetch: undos wait behind the few messages that a worker has in

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class StoreBackend(BaseBackend):
-    """Keeps nothing; answers "pending" to whoever asks for a result."""
+    """Keeps nothing; answers "pending" to every request for a result."""
 
     supports_native_join = True
     supports_failure_expires = True  # nothing is kept, so nothing outlives its time

@@ -2,7 +2,7 @@
 
 The hazard: Celery takes settings from many places: a handler of its signals, a module that a saga imports, options of its
 command line, variables of the environment. A worker on the settings of another project loses its quarantine, its leases
-and its joins, and nothing says so. The answer: each app of ours is compared, setting by setting, with what we set and
+and its joins, and nothing says so. The answer: each of our apps is compared, setting by setting, with what we set and
 what Celery has by default; a process with another value does not start.
 
 Left to the caller: asking again when foreign code may have run since (`worker_init`).

@@ -1,4 +1,4 @@
-"""The lane `dead`: a queue that shows what is given up, to whoever looks at the broker.
+"""The lane `dead`: a queue that shows on the broker what is given up.
 
 Nobody consumes it. What counts is the store's table; this is its shadow, written by the relay alone, so that the depth in
 Flower, redis-cli or RabbitMQ's own page is the number of open dead letters.
@@ -76,7 +76,7 @@ class DeadLane:
         producer = Producer(channel, serializer="json")  # type: ignore[no-untyped-call]
         for body in (
             bodies
-        ):  # by the exchange that every broker has: no binding of ours that it could forget
+        ):  # by the exchange that every broker has: it has no binding that a broker could lose
             producer.publish(body, exchange="", routing_key=self._name, retry=False)  # type: ignore[no-untyped-call]
 
     def _ask(self, work: Callable[[Any], T]) -> T:

@@ -1,6 +1,6 @@
 """Publishing that cannot hurt: no exception, no long wait, and silence for a while after a failure.
 
-Whoever publishes has committed first, so a message that does not leave costs a second of the sweep, not a job. A
+The publisher has committed first, so a message that does not leave costs a second of the sweep, not a job. A
 broker that is stopped refuses at once; a frozen one holds the caller until its socket times out, so after one failure
 nobody tries for `pause_s`: a thousand requests during an outage cost one time-out, not a thousand.
 """

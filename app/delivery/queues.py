@@ -22,7 +22,7 @@ UNDO_SUFFIX = ".undo"
 
 
 def on_broker(name: str) -> str:
-    """The name on the broker of one of our queues (or of another thing of ours there)."""
+    """The name on the broker of one of our queues (or of another of our objects there)."""
     return f"{settings().queue_prefix}{name}"
 
 

@@ -1,4 +1,4 @@
-"""A write that proves that a broker takes writes, and of which nothing stays.
+"""A write that proves that a broker takes writes, and leaves nothing.
 
 Redis: a key of its own name, deleted at once; it would be gone a second later anyway. RabbitMQ: messages to a queue that
 does not exist, which the broker drops and confirms. An alarm holds up publishers all the same, and a queue of our own would stay

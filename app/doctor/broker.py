@@ -96,7 +96,7 @@ def _how_to_start(settings: Settings) -> str:
 
 
 def _version(told: dict[str, Any]) -> Iterator[Finding]:
-    """Is it one without known faults that let in whoever may run a script? What says no version is not judged."""
+    """Is it one without known faults that let in anybody who may run a script? Without a version it is not judged."""
     valkey = "valkey_version" in told
     name, known = ("Valkey", GOOD_VALKEY) if valkey else ("Redis", GOOD_REDIS)
     said = str(told.get("valkey_version" if valkey else "redis_version", ""))

@@ -105,5 +105,5 @@ def _guarded(name: str, ask: Callable[[], Iterator[Finding]]) -> Iterator[Findin
         yield fail(
             name.replace("_", " "),
             f"this could not be asked: {told}",
-            "a mistake of ours, most likely: report it",
+            "most likely a bug in Surefoot: report it",
         )

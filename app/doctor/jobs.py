@@ -25,7 +25,7 @@ def invariants(settings: Settings, db: Engine, *, every_job: bool = False) -> It
         db, slack_s=slack_s(settings), bound_s=UNDER_WAY_S, scope=None if every_job else LOOKED_AT
     )
     for sentence, ids in found.items():
-        fix = "if it stays so with a relay active, it is a mistake of ours: report it with `surefoot jobs history JOB`"
+        fix = "if it stays so with a relay active, it is a bug in Surefoot: report it with `surefoot jobs history JOB`"
         yield fail("invariants", f"not so: {sentence}: {some(ids, 3)}", fix)
     if not found:
         among = "all jobs" if every_job else f"open jobs and the newest {LOOKED_AT.newest_jobs:,}"

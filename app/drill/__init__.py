@@ -7,7 +7,7 @@ The answer: the graph says which operations there are and the engine names the w
 drill goes through all of them, one row each: does to the job what the row says, lets it land, and asks what must hold: the
 engine's invariants, the saga's own, what the services say, and that a person was asked exactly where one has to be.
 
-What is left to the developer: inputs (`examples=`) and a world in which nothing is real (`@saga.drill_world`), or the word
+What is left to the developer: inputs (`examples=`) and a world in which nothing is real (`@saga.test_environment`), or the word
 that every step is harmless (`safe_to_drill=True`). Without that a drill does not start.
 
 Floors inside: run > inprocess, real > judge, person > world > expect > plan; table holds what came out.

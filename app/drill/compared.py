@@ -1,4 +1,4 @@
-"""The drill world before and after a job: what an undone one has left behind."""
+"""The test environment before and after a job: what an undone one has left behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTHING = object()
 
 
 def snapshot_of(own: Any) -> Any:
-    """What the drill world says of itself (`snapshot()`), None where it says nothing. Raises: what the developer's method raises."""
+    """What the test environment says of itself (`snapshot()`), None where it says nothing. Raises: what the developer's method raises."""
     ask = getattr(own, "snapshot", None)
     return ask() if callable(ask) else None
 

@@ -60,7 +60,7 @@ Outage = Callable[[str], AbstractContextManager[Any] | None]
 
 
 class InProcess:
-    """Plays rows one after the other on one store. `outage`: how the drill world takes a service away.
+    """Plays rows one after the other on one store. `outage`: how the test environment takes a service away.
 
     There is one at a time in a process: a new one empties the store of the last.
     """
@@ -82,7 +82,7 @@ class InProcess:
         self._all_start()
         self._sweeper.run_once()  # leaves its mark in the broker
 
-    # --- what a drill asks of whoever plays -----------------------------------------------------------------------
+    # --- what a drill asks of its player -----------------------------------------------------------------------
     def play(self, row: Row, input: dict[str, Any]) -> Played:  # noqa: A002
         """Submit the input, do to the job what the row says, and let it land. Raises: NotLanded."""
         chance = f"{self._seed}:{row.name}"

@@ -105,7 +105,7 @@ def spread(places: Sequence[str], most: int) -> list[str]:
 def in_transaction() -> bool:
     """Whether a transaction is open in this process that nobody else is about to end.
 
-    Who stands still in one keeps others out by his locks: here, in one thread, they would wait for each other for ever.
+    A process that stands still in one keeps others out by its locks: here, in one thread, they would wait for each other for ever.
     """
     until = time.monotonic() + SETTLE_S
     while _some_is_open():

@@ -4,7 +4,7 @@ The hazard: a step remembers something in a module (`_seen.add(key)`, `global to
 that works, and on two workers it does not. All workers of a drill are one process.
 
 The answer: before a worker does something, plain values (texts, numbers, lists, sets, dicts of such) in the globals of the
-saga's modules are made that worker's own. What readers, invariants and the drill world look at is the world's, not a worker's:
+saga's modules are made that worker's own. What readers, invariants and the test environment look at is the world's, not a worker's:
 a fake service may be a dict of a module. Everything else (engines, clients, objects) is shared.
 """
 
@@ -35,7 +35,7 @@ class Memory:
     def __init__(self, saga: Saga[Any]) -> None:
         steps = [fn for step in saga for fn in _functions_of(step)]
         self._modules = _modules_of(steps)
-        observers = [*saga.effect_readers.values(), *saga.effect_lists.values(), *saga.invariants]
+        observers = [*saga.effect_readers.values(), *saga.effect_listers.values(), *saga.invariants]
         self._worlds = _names_read([*observers, *([saga.world] if saga.world is not None else [])])
         self._fresh = copy.deepcopy(self._now())
         self._of: dict[int, dict[Name, Any]] = {}

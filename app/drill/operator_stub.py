@@ -33,7 +33,7 @@ def answer(
             continue
         name = letter.step if letter.kind == "action" else f"{letter.step}.{letter.kind}"
         if not rule_of(letter.why).asks:
-            yield f"{name} sent back", decisions.retry(db, letter.id, ACTOR, "drill").plan
+            yield f"{name} redriven", decisions.retry(db, letter.id, ACTOR, "drill").plan
         elif _is_there(world, letter.step):
             yield (
                 f"{name} found done, marked so",

@@ -148,7 +148,7 @@ def rows_of(
     """Every row of a saga, group by group.
 
     Args: `examples`: how many there are, each gets a row without a fault; `example`: the one all faults are tried on;
-    `outages`: services that the drill world can take away.
+    `outages`: services that the test environment can take away.
     """
     rows = [
         Row(f"example-{number}", Group.PLAIN, "none", example=number) for number in range(examples)

@@ -37,7 +37,7 @@ FIRED = b'"fault.fired"'
 FREEZES, LOCK_S = (
     5,
     0.2,
-)  # tries to freeze a worker without SQLite's lock; no transaction of ours holds it for so long
+)  # tries to freeze a worker without SQLite's lock; our transactions do not hold it for so long
 PATIENCE_S = 30.0  # of the drill itself with SQLite's lock
 
 

@@ -142,7 +142,7 @@ class RealProcesses:
         self._away = ExitStack()
         with (
             asking(self.db) as connection
-        ):  # how far the store's clock is ahead of ours: its times and those of logs are told side by side
+        ):  # how far the store's clock is ahead of this process: its times and those of logs are told side by side
             self._ahead = connection.execute(select(now())).scalar_one() - datetime.now(UTC)
         self._disarm()
 
@@ -150,7 +150,7 @@ class RealProcesses:
         self._away.close()
         self._http.close()
 
-    # --- what a drill asks of whoever plays ------------------------------------------------------------------------
+    # --- what a drill asks of its player ------------------------------------------------------------------------
     def play(self, row: Row, input: dict[str, Any]) -> Played:  # noqa: A002
         """Submit the input over HTTP, do to the job what the row says, and let it land. Raises: NotLanded; Stopped."""
         self._begin(row)

@@ -25,7 +25,7 @@ REAL_S = 600.0  # how long a real drill may begin rows
 
 @dataclass(frozen=True)
 class Watch:
-    """Who looks on: told of each job that is about to be played, and of each row that came of it."""
+    """An observer: told of each job that is about to be played, and of each row that came of it."""
 
     begins: Begins = lambda row: None
     ended: Callable[[Result], None] = lambda result: None

@@ -1,4 +1,4 @@
-"""What a drill is played in: whether it may start, the drill world, and whoever plays rows in it."""
+"""What a drill is played in: whether it may start, the test environment, and the player of its rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENV = "SUREFOOT_ENV"
 
 
 class Player(Protocol):
-    """Whoever plays rows: in one process, or with real ones."""
+    """A player of rows: in one process, or with real ones."""
 
     db: Engine
     settings: Settings
@@ -33,7 +33,7 @@ class Player(Protocol):
 
 
 class Scenery(AbstractContextManager["Scenery"]):
-    """The drill world and the player in it. Made anew after a row that failed, so that the next ones do not suffer from it."""
+    """The test environment and the player in it. Made anew after a row that failed, so that the next ones do not suffer from it."""
 
     own: Any
     player: Player
@@ -63,7 +63,7 @@ class Scenery(AbstractContextManager["Scenery"]):
         self.player = self._stack.enter_context(self._make_player(self.own))
 
     def outages(self) -> list[str]:
-        """The services that the drill world can take away: asked, and not taken."""
+        """The services that the test environment can take away: asked, and not taken."""
         outage = getattr(self.own, "outage", None)
         return [
             service
@@ -82,7 +82,7 @@ def may_start(saga: Saga[Any]) -> None:
     if saga.world is None and unsafe:
         raise SettingsError(
             f"saga {saga.name} does not say what it may be drilled in, and a drill never calls the real world. "
-            f"Declare @{saga.name}.drill_world, or say safe_to_drill=True at each step that touches nothing real "
+            f"Declare @{saga.name}.test_environment, or say safe_to_drill=True at each step that touches nothing real "
             f"(not said of {', '.join(unsafe)})"
         )
     if not saga.examples:

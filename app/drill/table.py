@@ -83,7 +83,7 @@ class Result:
 class Report:
     """A whole drill. `left_out`: names of rows that were not played, and why; `real`: on real processes.
 
-    `can_begin_again`: each failure was followed by a fresh drill world. Without one what a failure left behind may be what
+    `can_begin_again`: each failure was followed by a fresh test environment. Without one what a failure left behind may be what
     makes a later row fail, so only the first is told as a schedule.
     """
 
@@ -100,7 +100,7 @@ class Report:
 
     @property
     def skipped(self) -> list[Result]:
-        """Rows of which nothing was tried."""
+        """Rows that were not tried at all."""
         return [result for result in self.results if result.skipped]
 
     @property

@@ -1,4 +1,4 @@
-"""The world as an invariant sees it: the job, its account of effects, what each service says, and what the drill world yielded."""
+"""The world as an invariant sees it: the job, its account of effects, what each service says, and what the test environment yielded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from surefoot.app.errors import SurefootError
-from surefoot.app.participant import EffectState, Seen, only_seen
+from surefoot.app.participant import EffectReport, EffectState, only_reports
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key
 from surefoot.app.store import job_reads
@@ -35,11 +35,11 @@ class ReaderFailed(SurefootError):
 
 
 class World:
-    """`own`: what the saga's drill world yielded, None outside of a drill. Everything is read once, when first asked for."""
+    """`own`: what the saga's test environment yielded, None outside of a drill. Everything is read once, when first asked for."""
 
     def __init__(self, db: Engine, saga: Saga[Any], job_id: str, own: Any = None) -> None:
         self._db, self._saga, self._job_id, self.own = db, saga, job_id, own
-        self._said: dict[str, tuple[Seen, ...]] = {}
+        self._said: dict[str, tuple[EffectReport, ...]] = {}
 
     @cached_property
     def job(self) -> JobRow:
@@ -63,8 +63,8 @@ class World:
         """The job as GET shows it."""
         return job_view(self._db, self._job_id, None)
 
-    def service(self, name: str) -> tuple[Seen, ...]:
-        """What a service says of this job's effects: its reader's answers (`@saga.effects`). Raises: KeyError; ReaderFailed."""
+    def service(self, name: str) -> tuple[EffectReport, ...]:
+        """What a service says of this job's effects: its reader's answers (`@saga.effect_reader`). Raises: KeyError; ReaderFailed."""
         if name not in self._said:
             reader = self._saga.effect_readers[name]
             keys = [
@@ -73,7 +73,7 @@ class World:
                 if node.effectful
             ]
             try:
-                self._said[name] = tuple(only_seen(reader(keys)))
+                self._said[name] = tuple(only_reports(reader(keys)))
             except Exception as error:  # a developer's code: its mistake is a finding, not our end
                 raise ReaderFailed(
                     f"the reader of {name!r} could not be asked: {type(error).__name__}: {error}"
@@ -81,13 +81,13 @@ class World:
         return self._said[name]
 
     def services(self) -> dict[str, str]:
-        """Each service in a word or two: done, undone, none, unknown, or several of them; unaskable when its reader fails."""
+        """Each service in a word or two: done, undone, none, unknown, or several of them; unreachable when its reader fails."""
         return {
-            name: _word(self.service(name)) if self._answers(name) else "unaskable"
+            name: _word(self.service(name)) if self._answers(name) else "unreachable"
             for name in self._saga.effect_readers
         }
 
-    def everything_seen(self) -> Iterator[Seen]:
+    def everything_seen(self) -> Iterator[EffectReport]:
         """What all services say that can be asked."""
         for name in filter(self._answers, self._saga.effect_readers):
             yield from self.service(name)
@@ -100,6 +100,6 @@ class World:
         return True
 
 
-def _word(seen: tuple[Seen, ...]) -> str:
+def _word(seen: tuple[EffectReport, ...]) -> str:
     states = {one.state for one in seen} - {EffectState.NONE}
     return ", ".join(sorted(str(state) for state in states)) or str(EffectState.NONE)

@@ -114,7 +114,7 @@ def submit(saga: Saga[I] | str, input: I | Mapping[str, Any], **options: Unpack[
 
     With `connection=` the job is part of the caller's transaction: rolled back, there was none; committed, its
     messages leave. The caller commits.
-    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused; TooManyOpenJobs, StoreUnavailable (try later);
+    Raises: UnknownSaga, InvalidInput, AboveLimit, KeyReused; TooManyOpenJobs, StoreUnavailable (try later);
     SettingsError without a store; RequestError for a connection that is not to the store's database.
     """
     for name in options:

@@ -79,10 +79,10 @@ INVARIANTS: dict[str, str] = {
     "locks end with their job": "SELECT l.key FROM locks l JOIN jobs j ON j.id = l.job_id WHERE j.state IN :ended",
     "a job that waits for a lock has not ended": """
         SELECT w.job_id FROM lock_waiters w JOIN jobs j ON j.id = w.job_id WHERE j.state IN :ended""",
-    "who waits for a lock stands in line for it": """
+    "a job that waits for a lock has a place in its queue": """
         SELECT o.id FROM operations o WHERE o.state = 'waiting' AND o.wait = 'lock' AND NOT EXISTS (
             SELECT 1 FROM lock_waiters w WHERE w.job_id = o.job_id)""",
-    "a job has one re-run at most that is open or completed": """
+    "a job has at most one resubmission that is open or completed": """
         SELECT j.retry_of FROM jobs j WHERE j.retry_of IS NOT NULL AND j.state NOT IN ('failed','cancelled')
         GROUP BY j.retry_of HAVING count(*) > 1""",
     "history has no gaps": """

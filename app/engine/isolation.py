@@ -1,6 +1,6 @@
 """The relay's duties are isolated from each other, and the rows of a duty too: what cannot be handled is left out, and told.
 
-A row that fails (a definition of a newer release, a mistake of ours) is set aside for a while. It takes no room of the
+A row that fails (a definition of a newer release, a bug) is set aside for a while. It takes no room of the
 next reads, however many such rows there are, so what stands behind them is always reached. A newer relay knows nothing
 of what was set aside and tries at once.
 """

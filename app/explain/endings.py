@@ -89,7 +89,7 @@ def findings(facts: Facts) -> list[str]:
 
 
 def attention(facts: Facts) -> str:
-    """What a person is asked, and what he can do."""
+    """What a person is asked, and what they can do."""
     asked = [_asked(facts, letter) for letter in facts.letters]
     standing = _standing(facts)
     if not asked:
@@ -125,7 +125,7 @@ def _standing(facts: Facts) -> str:
 def _owner(facts: Facts) -> str:
     job = facts.snapshot.job
     if job.owner is None:
-        return "Nobody has taken it on yet."
+        return "It has no owner yet."
     return f"{job.owner} has it{f' since {at(job.owned_at, facts.today)}' if job.owned_at else ''}."
 
 

@@ -16,7 +16,7 @@ from surefoot.app.store.views.locks import InLine
 from surefoot.app.store.views.names import stamp
 from surefoot.app.store.views.snapshot import Operation
 
-ALIKE_MOST = 3  # steps of which the same is said one by one
+ALIKE_MOST = 3  # steps that are named one by one with the same sentence
 _TIME = re.compile(r"\d\d:\d\d(:\d\d)? UTC")
 
 
@@ -86,12 +86,12 @@ def _running(facts: Facts, op: Operation) -> Wait:
     words += f" ({said})" if said else ""
     words += _last_attempt(op)
     words += (
-        f"; unless it shows a sign of progress by {at(op.stall_at, facts.today)} it is ended and tried again"
+        f"; unless it sends a heartbeat by {at(op.stall_at, facts.today)} it is ended and tried again"
         if op.stall_at
         else ""
     )
     if op.stop:
-        words = f"waiting for {title} to stop, which was running when the job turned"
+        words = f"waiting for {title} to stop, which was running when the undo began"
         return Wait(
             WaitingFor.STOP,
             f"{title} to stop",
@@ -151,7 +151,7 @@ def _lock(facts: Facts, line: InLine) -> Wait:
     job = f"job {line.job}" if line.job else "another job"
     stands = f"held by {job}" if line.held else f"which {job} takes first"
     words = f"waits for the lock {line.key}, {stands}, since {at(line.since, facts.today)}; {line.before} before it"
-    nxt = f"{job} ends, and whoever waits first goes on" if line.held else f"{job} takes it"
+    nxt = f"{job} ends, and the first job in the queue goes on" if line.held else f"{job} takes it"
     return Wait(WaitingFor.LOCK, f"the lock {line.key}", line.since, line.until, words, nxt)
 
 
@@ -173,7 +173,7 @@ def _nobody_yet(facts: Facts, op: Operation) -> str:
 
 
 def _in_line(facts: Facts, op: Operation) -> Wait:
-    """Ready, and nobody has it: say whether anybody could."""
+    """Ready, and it has no owner: say whether anybody could."""
     title, digest = facts.title(op), facts.snapshot.job.digest
     serving = [w for w in facts.workers if op.lane in w.lanes]
     live = [w for w in serving if w.live]

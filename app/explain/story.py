@@ -41,7 +41,7 @@ def _unreadable(job: JobTimesRow, error: UnreadableDefinition) -> dict[str, Any]
         "kind": WaitingFor.DEFINITION,
         "what": f"code that can read its definition ({error.details['digest']})",
     }
-    going_on = "" if ended else " Nothing of it is given up; it goes on with code that can."
+    going_on = "" if ended else " Nothing is given up; it continues with code that can read it."
     return {
         "state": job.state,
         "since": stamp(job.finished_at or job.attention_since or job.created_at),
@@ -98,7 +98,7 @@ def _standing(facts: Facts, going_on: list[Wait]) -> str:
         return f"{endings.attention(facts)} {sentence(*words)}".strip()
     if state == JobState.COMPENSATING:
         by = (
-            f"; a person is told if it takes longer than until {at(job.undo_by, facts.today)}"
+            f"; operators are told if it is not done by {at(job.undo_by, facts.today)}"
             if job.undo_by and not words
             else ""
         )
@@ -111,9 +111,13 @@ def _standing(facts: Facts, going_on: list[Wait]) -> str:
 def _asides(facts: Facts) -> list[str]:
     """What is also true of a job that goes forward."""
     job = facts.snapshot.job
-    asides = ["a cancel was asked for, too late unless a step fails"] if job.cancel_wish else []
+    asides = (
+        ["a cancel was requested too late: it takes effect only if a step fails"]
+        if job.cancel_wish
+        else []
+    )
     if job.late:
-        asides.append("its deadline passed when there was no way back any more")
+        asides.append("its deadline passed after the point of no return")
     return asides
 
 
@@ -133,7 +137,7 @@ def _next(facts: Facts, going_on: list[Wait]) -> dict[str, Any]:
     """The first thing that will happen, and when, if it has a time."""
     if facts.snapshot.ended:
         return {
-            "what": "nothing: this is final. Running it again is a new job (redrive)",
+            "what": "nothing: this is final. To do it again, resubmit it as a new job",
             "at": None,
         }
     if facts.snapshot.state == JobState.ATTENTION:

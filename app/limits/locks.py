@@ -88,7 +88,7 @@ def leave(tx: Connection, job: JobId) -> list[MessageRow]:
 
 
 def release(tx: Connection, job: JobId) -> list[MessageRow]:
-    """A job (id, tenant_id) has ended: what it held goes to whoever is next. Returns: as `leave`."""
+    """A job (id, tenant_id) has ended: what it held goes to the next job in the queue. Returns: as `leave`."""
     return _free(
         tx, job, [*locks.keys_held(tx, job.id), *(row.key for row in locks.places_of(tx, job.id))]
     )

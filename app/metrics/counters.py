@@ -9,48 +9,52 @@ OPERATION = ("saga", "step", "kind")
 
 JOBS_SUBMITTED = Counter("jobs_submitted", "Jobs accepted.", ("saga",))
 JOBS_ENDED = Counter(
-    "jobs_ended", "Jobs that have ended, by how: completed, failed, cancelled.", ("saga", "end")
+    "jobs_ended", "Ended jobs by outcome: completed, failed, cancelled.", ("saga", "end")
 )
 ATTEMPTS = Counter(
     "operation_attempts",
     f"Attempts of operations by how they ended: {', '.join(OUTCOMES)}. "
-    "queue_timeout is an operation that no worker could do in time.",
+    "queue_timeout counts operations that no worker claimed in time.",
     (*OPERATION, "outcome"),
 )
-ATTENTION = Counter("attention_asked", "How often a person was asked, by why.", (*OPERATION, "why"))
+ESCALATIONS = Counter(
+    "escalations", "Operations escalated to a person, by reason.", (*OPERATION, "why")
+)
 FENCES_REFUSED = Counter(
     "fences_refused",
     "Late results of attempts whose lease was lost, refused by their fence.",
     OPERATION,
 )
-CLAIMS_DROPPED = Counter(
-    "claims_dropped",
-    "Messages dropped because their operation was not to be run: copies, and late ones.",
+DUPLICATE_DELIVERIES = Counter(
+    "duplicate_deliveries",
+    "Messages dropped because their operation must not run: copies, and late ones.",
     OPERATION,
 )
 PUBLISHED = Counter("messages_published", "Messages given to the broker.")
 NOT_PUBLISHED = Counter(
     "messages_failed",
-    "Messages the broker did not take, or was not asked to after a failure; the relay sends them.",
+    "Messages that did not reach the broker; the relay sends them.",
 )
 QUARANTINED = Counter(
-    "messages_quarantined", "Messages that nobody can run, kept with their reason."
+    "messages_quarantined", "Messages that no worker can run, kept with their reason."
 )
 EVENTS_REFUSED = Counter(
     "events_refused",
-    "Messages on the topic exchange that services did not believe, or could not read, by why.",
+    "Messages on the topic exchange that services refused: untrusted or unreadable, by reason.",
     ("service", "why"),
 )
-SWEEPS = Counter("sweeps", "Rounds of the active relay by how they ended: ok, failed.", ("result",))
-SWEPT = Counter("swept", "What the relay's rounds have found and healed, by kind.", ("found",))
+SWEEPS = Counter(
+    "relay_sweeps", "Rounds of the active relay by how they ended: ok, failed.", ("result",)
+)
+RELAY_REPAIRS = Counter("relay_repairs", "What the relay has repaired, by kind.", ("kind",))
 SWEEP_FAILED = Counter(
     "sweep_failures",
-    "Rows of the relay's rounds, and whole duties, that failed and were left out, by duty.",
+    "Rows and duties of the relay's rounds that failed and were skipped, by duty.",
     ("duty",),
 )
 CONNECTIONS_ENDED = Counter(
     "connections_ended",
-    "Connections that the web server ended: head or body came too slowly, an answer was not read, room or address was full.",
+    "Connections that the web server closed: slow request, unread answer, too many connections.",
     ("why",),
 )
 REQUESTS = Histogram(
@@ -61,13 +65,13 @@ REQUESTS = Histogram(
 )
 JOB_SECONDS = Histogram(
     "job_duration_seconds",
-    "Jobs that have ended, from their acceptance to their end, by the store's clock.",
+    "Duration of ended jobs, from acceptance to end, by the store's clock.",
     ("saga", "end"),
     (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 86400.0),
 )
 STEP_SECONDS = Histogram(
     "operation_duration_seconds",
-    "Attempts that their worker has ended, from the claim to the record of their outcome. Lost ones are counted, not timed.",
+    "Duration of attempts, from the claim to the recorded outcome. Lost attempts are not timed.",
     (*OPERATION, "outcome"),
     (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0),
 )

@@ -1,4 +1,4 @@
-"""The files of counters: one for each process and kind, written by it alone, summed by whoever is asked.
+"""The files of counters: one for each process and kind, written by it alone, summed by the process that is asked.
 
 The format and the summing are prometheus-client's; its own switch for it is an environment variable read at import,
 which would turn on Flower's metrics in the same folder, and it names files by pid alone.
@@ -39,7 +39,7 @@ _state = _State()
 
 
 def _begin_in_child() -> None:
-    _state.lock = threading.Lock()  # whoever held it stayed in the parent
+    _state.lock = threading.Lock()  # its holder stayed in the parent
     _state.files = {}  # the parent's
 
 
@@ -93,7 +93,7 @@ def _open(kind: str) -> Any:
     return file
 
 
-# --- for whoever is asked --------------------------------------------------------------------------------------
+# --- for the process that is asked --------------------------------------------------------------------------------------
 def collected(home: Path) -> list[Metric]:
     """Everything counted under this home, by any process."""
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -110,7 +110,7 @@ def collected(home: Path) -> list[Metric]:
 
 
 def tidy() -> None:
-    """Fold what this host's processes that have ended left in the folder of this one. Whoever is asked does it, and a worker each
+    """Fold what this host's processes that have ended left in the folder of this one. The process that is asked does it, and a worker each
     time a child begins: its children come and go, and on a host of its own nobody else's eyes fall on their files."""
     folder = _state.folder
     if folder is None:

@@ -9,31 +9,31 @@ transaction that writes the effect. The database's unique index then decides. A 
 row and gets the stored result; an undo that comes first leaves a tombstone, and the late action is refused.
 
 What is left to the caller: the effect must be in the same transaction (READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE
-on SQLite). A barrier around a remote call is no barrier: commit an intent first, call with the effect's key, commit
-the result, and let the remote refuse a key that was voided. The payment service of the shipped sagas shows how.
+on SQLite). A barrier around a remote call protects nothing: commit an intent first, call with the effect's key, commit
+the result, and let the remote refuse a key that was voided. The `order` saga's payment service shows how.
 """
 
 from surefoot.app.participant.barrier import ActionUndone, Named, Pass, barrier, barrier_table
 from surefoot.app.participant.effects import (
+    EffectReport,
     EffectState,
-    Seen,
-    only_seen,
-    seen_in_barrier,
-    seen_in_barrier_between,
+    effects_in_barrier,
+    effects_in_barrier_between,
+    only_reports,
 )
 from surefoot.app.participant.stand_ins import stand_in, stands_in
 
 __all__ = [
     "ActionUndone",
+    "EffectReport",
     "EffectState",
     "Named",
     "Pass",
-    "Seen",
     "barrier",
     "barrier_table",
-    "only_seen",
-    "seen_in_barrier",
-    "seen_in_barrier_between",
+    "effects_in_barrier",
+    "effects_in_barrier_between",
+    "only_reports",
     "stand_in",
     "stands_in",
 ]

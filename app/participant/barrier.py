@@ -167,7 +167,7 @@ def _undo(connection: Connection, ctx: Named) -> Pass:
 
 
 def _insert(connection: Connection, key: str, outcome: str, fence: int) -> bool:
-    """Insert a row unless its key is there, waiting for whoever is inserting it just now. True: it is ours."""
+    """Insert a row unless its key is there, waiting for a concurrent insert of it. True: it is this call's row."""
     row = {"key": key, "outcome": outcome, "fence": fence}
     return connection.execute(_insert_or_nothing(connection.dialect.name), row).first() is not None
 

@@ -1,6 +1,6 @@
 """Effect readers: a service's own word on what became of an effect, for reconciliation and drills.
 
-A reader takes effect keys of actions and answers with one `Seen` for each that it knows. It reads the service (or the
+A reader takes effect keys of actions and answers with one `EffectReport` for each that it knows. It reads the service (or the
 remote behind it), never the engine's tables: it is the other side of the comparison.
 """
 
@@ -28,7 +28,7 @@ class EffectState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Seen:
+class EffectReport:
     """What a service says of one effect. `key`: job:step:item:action; `detail`: the service's own words and numbers."""
 
     key: str
@@ -36,18 +36,18 @@ class Seen:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-def only_seen(answers: Iterable[Any] | None) -> Iterator[Seen]:
-    """What a reader answered, one by one; None is nothing. Raises: TypeError at what is no Seen, and whatever the reader raises."""
+def only_reports(answers: Iterable[Any] | None) -> Iterator[EffectReport]:
+    """What a reader answered, one by one; None is nothing. Raises: TypeError at anything else, and whatever the reader raises."""
     for one in answers or ():
-        if not isinstance(one, Seen):
-            raise TypeError(f"it gave {type(one).__name__}, not Seen")
+        if not isinstance(one, EffectReport):
+            raise TypeError(f"it gave {type(one).__name__}, not EffectReport")
         yield one
 
 
-def seen_in_barrier(connection: Connection, keys: Iterable[str]) -> list[Seen]:
+def effects_in_barrier(connection: Connection, keys: Iterable[str]) -> list[EffectReport]:
     """The reader of a service whose effects are all behind its barrier: what the barrier's rows say.
 
-    Args: `keys`, of actions. Returns: one Seen for each key that has a row, ordered by key; `detail["result"]` is what
+    Args: `keys`, of actions. Returns: one EffectReport for each key that has a row, ordered by key; `detail["result"]` is what
     the action kept.
     """
     query = (
@@ -58,12 +58,12 @@ def seen_in_barrier(connection: Connection, keys: Iterable[str]) -> list[Seen]:
     return [_seen(row) for row in connection.execute(query)]
 
 
-def seen_in_barrier_between(
+def effects_in_barrier_between(
     connection: Connection, first: str, last: str, most: int = LISTED
-) -> list[Seen]:
-    """What lists the effects of a service that are all behind its barrier (`Saga.all_effects`).
+) -> list[EffectReport]:
+    """What lists the effects of a service that are all behind its barrier (`Saga.effect_lister`).
 
-    Returns: one Seen for each action whose key is above `first` and below `last`, by key; at most `most`: who wants more asks
+    Returns: one EffectReport for each action whose key is above `first` and below `last`, by key; at most `most`: call
     again from the last key on.
     """
     key: ColumnElement[str] = rows.c.key
@@ -90,6 +90,6 @@ def _behind(last: str) -> str:
         return "g"
 
 
-def _seen(row: Any) -> Seen:
+def _seen(row: Any) -> EffectReport:
     words = {DONE: EffectState.DONE, NEVER: EffectState.NONE}
-    return Seen(row.key, words.get(row.outcome, EffectState.UNDONE), {"result": row.result})
+    return EffectReport(row.key, words.get(row.outcome, EffectState.UNDONE), {"result": row.result})

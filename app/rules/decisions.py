@@ -19,7 +19,7 @@ class Resolution(StrEnum):
     MARKED_ABSENT = "marked_absent"
     WAIVED = "waived"
     DISCARDED = "discarded"
-    REDRIVEN = "redriven"  # its job had ended, and was run again as a new one
+    REDRIVEN = "redriven"  # its job had ended, and was resubmitted as a new one
     OVERTAKEN = "overtaken"  # by what came after: nobody had to decide
 
 
@@ -54,10 +54,10 @@ class LetterAction(StrEnum):
         ActionRule(
             Resolution.RETRIED,
             HistoryEvent.RETRIED,
-            "retry",
-            "Retry",
-            "it has fresh attempts, where it stands.",
-            "retry it",
+            "redrive",
+            "Redrive",
+            "it gets fresh attempts where it stands.",
+            "redrive it",
         ),
     )
     DISCARD = (
@@ -66,9 +66,9 @@ class LetterAction(StrEnum):
             Resolution.DISCARDED,
             HistoryEvent.DISCARDED,
             "discard",
-            "Dismiss",
+            "Discard",
             "nothing more is done about it; it stays on record.",
-            "dismiss it",
+            "discard it",
         ),
     )
     MARK_DONE = (

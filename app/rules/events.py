@@ -1,6 +1,6 @@
 """The events of a job's history: one member a line, with what follows from it.
 
-A stored name is what the store holds. Rows of an earlier release have earlier names: whoever reads history asks
+A stored name is what the store holds. Rows of an earlier release have earlier names: readers of history ask
 `named` (a row's event) or `stored` (the names to look for), so an old worker beside new ones is understood.
 """
 

@@ -17,12 +17,12 @@ class Finding(StrEnum):
         return member
 
     LATE = "late"  # the job takes longer than its saga allows: the action says the rest
-    MISSING_THERE = "missing_there", "{service} knows nothing of {step}, which was done"
+    MISSING_THERE = "missing_there", "{step} was done, but {service} has no such effect"
     MISSING_HERE = (
         "missing_here",
-        "{service} says that {step} stands, which never happened by the account here",
+        "{service} says that {step} stands, but no effect is on record here",
     )
-    DIFFERENT = "different", "{service} says otherwise about {step} than the account here"
+    DIFFERENT = "different", "{service} and the record here differ about {step}"
     ORPHAN = "orphan"  # an effect whose job does not exist
     UNASKABLE = "unaskable"  # the service could not be asked
 
@@ -39,10 +39,10 @@ class FindingAction(StrEnum):
         return member
 
     REPORTED = "reported", "a person should look"
-    REDRIVEN = "redriven", "so what was given up was sent back"
+    REDRIVEN = "redriven", "so what was given up was redriven"
     REPUBLISHED = "republished", "so its messages were sent again"
     COMPENSATED = "compensated", "so it is undone"
-    ATTENTION = "attention", "and a person is asked, for there is no way back any more"
+    ATTENTION = "attention", "and a person is asked, since it can no longer be undone"
     ADOPTED = "adopted"
     UNDO = "undo"  # decided, and not done yet
     UNDONE = "undone"
@@ -52,6 +52,19 @@ class FindingAction(StrEnum):
 EARLIER_NAMES = {"asked": FindingAction.REPORTED, "rung": FindingAction.REPUBLISHED}
 _FINDINGS = {str(finding): finding for finding in Finding}
 _ACTIONS = {str(action): action for action in FindingAction} | EARLIER_NAMES
+
+
+# What people read, where the store keeps an older word: old workers write it, too, during a deploy.
+SHOWN_AS = {
+    Finding.MISSING_THERE: "missing_in_service",
+    Finding.MISSING_HERE: "missing_in_engine",
+    Finding.UNASKABLE: "service_unreachable",
+}
+
+
+def shown(finding: str) -> str:
+    """A finding's name for people; most are shown as they are stored."""
+    return SHOWN_AS.get(_FINDINGS[finding], finding) if finding in _FINDINGS else finding
 
 
 def named(action: str) -> str:

@@ -63,7 +63,7 @@ LETTER = Machine(
     {
         LetterState.OPEN: "An operation was given up, or a job is late, and nobody has decided "
         "about it. A blocking letter holds its job in `attention`.",
-        LetterState.CLOSED: "Somebody decided (`rules.decisions`), the job was run again, or what "
+        LetterState.CLOSED: "Somebody decided (`rules.decisions`), the job was resubmitted, or what "
         "came after made the question void.",
     },
 )

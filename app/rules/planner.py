@@ -9,8 +9,8 @@ that no message carries is dispatched by the completion that releases it.
   change lanes, which is a message each time, less than `CHAIN_MESSAGES` times: then a step costs the same bytes in a saga of
   three steps and of three hundred. The last operation's completion dispatches what comes next.
 * A **chord** is made where two or more runs that leave now end at one join, and the join waits for nothing else.
-* A **pack** is a chain of operations that do not wait for each other: members of a fork whose steps are declared brief share a
-  message, for messages are what a wide fork costs. A fork is never made one pack: its members still run side by side.
+* A **batch** is a chain of operations that do not wait for each other: members of a fork whose steps are declared batchable share a
+  message, for messages are what a wide fork costs. A fork is never made one batch: its members still run side by side.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Protocol
 
 CHAIN_LIMIT = 10  # operations in one chain
 CHAIN_MESSAGES = 3  # messages that a chain takes: one for each stretch of operations on one lane
-PACK_LIMIT = 5  # operations in one pack
+BATCH_LIMIT = 5  # operations in one batch
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Message:
 class Chain:
     """1 to CHAIN_LIMIT operations' messages, each sent when the one before it is done, or not at all where it is run on to.
 
-    `together`: how many of the first are ready from the start: 1, or all of them in a pack.
+    `together`: how many of the first are ready from the start: 1, or all of them in a batch.
     """
 
     messages: tuple[Message, ...]
@@ -67,12 +67,12 @@ class Edges(Protocol):
 class Layout:
     """A plan in step names: `runs` leave alone, each fork is its runs and the run behind their join.
 
-    `packed`: the steps that are ready now and share the message of another, in a run of their own kind.
+    `batched`: the steps that are ready now and share the message of another, in a run of their own kind.
     """
 
     runs: tuple[tuple[str, ...], ...]
     forks: tuple[tuple[tuple[tuple[str, ...], ...], tuple[str, ...]], ...]
-    packed: frozenset[str] = frozenset()
+    batched: frozenset[str] = frozenset()
 
     @property
     def riding(self) -> frozenset[str]:
@@ -81,7 +81,7 @@ class Layout:
         for header, body in self.forks:
             ridden.update(body)
             ridden.update(step for run in header for step in run[1:])
-        return frozenset(ridden - self.packed)
+        return frozenset(ridden - self.batched)
 
 
 def lay_out(
@@ -89,12 +89,12 @@ def lay_out(
     followers: Edges,
     leaders: Edges,
     lane: Callable[[str], str],
-    brief: Callable[[str], bool] = lambda step: False,
+    batchable: Callable[[str], bool] = lambda step: False,
 ) -> Layout:
-    """Extend each ready step along its linear run, join runs that meet, and pack what is brief.
+    """Extend each ready step along its linear run, join runs that meet, and batch what is batchable.
 
     Args: `ready`, step names that wait for nothing, in rank order; `followers` and `leaders`, direct edges both ways; `lane` of a
-    step, and whether it is `brief`.
+    step, and whether it is `batchable`.
     """
 
     def run_from(step: str) -> tuple[str, ...]:
@@ -119,19 +119,21 @@ def lay_out(
         if {run[-1] for run in header} == set(leaders[join]):
             forks.append((header, run_from(join)))
             forked.update(header)
-    shares = _packs([run[0] for run in runs if len(run) == 1 and brief(run[0])], followers, lane)
+    shares = _batches(
+        [run[0] for run in runs if len(run) == 1 and batchable(run[0])], followers, lane
+    )
 
-    def packed(alone: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    def batched(alone: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
         return tuple(dict.fromkeys(shares.get(run[0], run) for run in alone))
 
     return Layout(
-        runs=packed(run for run in runs if run not in forked),
-        forks=tuple((packed(header), body) for header, body in forks),
-        packed=frozenset(step for step, pack in shares.items() if step != pack[0]),
+        runs=batched(run for run in runs if run not in forked),
+        forks=tuple((batched(header), body) for header, body in forks),
+        batched=frozenset(step for step, batch in shares.items() if step != batch[0]),
     )
 
 
-def _packs(
+def _batches(
     steps: Iterable[str], followers: Edges, lane: Callable[[str], str]
 ) -> dict[str, tuple[str, ...]]:
     """step -> the steps that share a message, itself among them: those of one lane that lead to the same. The first of them leaves."""
@@ -140,10 +142,10 @@ def _packs(
         alike.setdefault((lane(step), tuple(followers[step])), []).append(step)
     shares: dict[str, tuple[str, ...]] = {}
     for members in alike.values():
-        packs = max(2, -(-len(members) // PACK_LIMIT))
-        for n in range(packs):
-            pack = tuple(members[n * len(members) // packs : (n + 1) * len(members) // packs])
-            shares.update(dict.fromkeys(pack, pack))
+        batches = max(2, -(-len(members) // BATCH_LIMIT))
+        for n in range(batches):
+            batch = tuple(members[n * len(members) // batches : (n + 1) * len(members) // batches])
+            shares.update(dict.fromkeys(batch, batch))
     return shares
 
 
@@ -153,7 +155,7 @@ def to_plan(layout: Layout, message: Callable[[str], Message]) -> Plan:
     def chain(run: Sequence[str]) -> Chain:
         return Chain(
             tuple(message(step) for step in run),
-            together=1 + sum(step in layout.packed for step in run),
+            together=1 + sum(step in layout.batched for step in run),
         )
 
     alone: list[Chain | Chord] = [chain(run) for run in layout.runs]

@@ -72,7 +72,7 @@ class FailureReason(StrEnum):
     UNKNOWN_OUTCOME = (  # must not be tried again
         "unknown_outcome",
         ReasonRule(
-            "ended without telling whether it happened, and must not be tried again blindly",
+            "ended with an unknown outcome, and must not be retried blindly",
             asks=True,
         ),
     )
@@ -84,7 +84,7 @@ class FailureReason(StrEnum):
     )
     QUEUE_TIMEOUT = (  # no worker came
         "queue_timeout",
-        ReasonRule("was taken by no worker in time", outcome="queue_timeout"),
+        ReasonRule("was not claimed by a worker in time", outcome="queue_timeout"),
     )
     LOCKED = (  # another job has the lock, and the saga does not wait
         "locked",
@@ -94,10 +94,10 @@ class FailureReason(StrEnum):
         "lock_timeout",
         ReasonRule("did not get its lock in time", outcome="locked"),
     )
-    STALLED = (  # as lost: it showed no sign of progress
+    STALLED = (  # as lost: it showed no heartbeat
         "stalled",
         ReasonRule(
-            "showed no sign of progress for too long, each time it was tried",
+            "sent no heartbeat for too long, in every attempt",
             outcome="stalled",
             again=HistoryEvent.STALLED,
             attempt_gone=True,
@@ -107,7 +107,7 @@ class FailureReason(StrEnum):
     LATE = (
         "late",
         ReasonRule(
-            "has not ended in the time its saga allows, and there is no way back any more",
+            "has not ended in the time its saga allows, and can no longer be undone",
             lateness=True,
         ),
     )

@@ -355,11 +355,11 @@ _OF_LETTERS = (
         LETTER,
         "close",
         _to(LetterState.CLOSED, LetterState.OPEN),
-        who="a person, a job that is run again, or what came after",
+        who="a person, a resubmitted job, or what came after",
         by=[
             "engine.operators.decisions._carry_out",
             "engine.operators.redrive.discard_letter",
-            "engine.operators.resubmit.rerun",
+            "engine.operators.resubmit.resubmit",
             "engine.jobs.dead_letters.open_letter",
             "engine.jobs.dead_letters.no_longer_late",
         ],

@@ -87,9 +87,9 @@ class WaitReason(StrEnum):
         "not_yet",
         WaitRule(
             WaitingFor.TIME,
-            "{title} is not there yet and looks again at {when}",
-            "{title} to look again",
-            "{title} looks again",
+            "{title} is not done yet and checks again at {when}",
+            "{title} to check again",
+            "{title} checks again",
         ),
     )
     LOCK = "lock", WaitRule(WaitingFor.LOCK, of_job=True)  # another job holds a semantic lock
@@ -98,7 +98,7 @@ class WaitReason(StrEnum):
         WaitRule(
             WaitingFor.VERSION,
             "{title} needs a worker with version {version} of {saga} (definition {digest}), "
-            "and none has come by yet{unattended}",
+            "and no live worker has it{unattended}",
             "a worker with version {version} of {saga} (definition {digest})",
             "such a worker takes {title}",
             for_worker=True,
@@ -110,7 +110,7 @@ class WaitReason(StrEnum):
         WaitRule(
             WaitingFor.VERSION,
             "{title} waits, no attempt is used: {error}{unattended}",
-            "a worker whose code can read what {title} is done with",
+            "a worker whose code can read the input of {title}",
             "such a worker takes {title}",
             for_worker=True,
         ),

@@ -98,7 +98,7 @@ def lock_keys(
     """The keys that a job of this tenant with this input takes before its first step, sorted; none
     when it needs none.
 
-    Raises: Unreadable when the input cannot be read; Rejected when these are no keys; whatever the developer's function raises.
+    Raises: Unreadable when the input cannot be read; Rejected when these are not keys; whatever the developer's function raises.
     """
     return keys_of(
         saga, _request(saga, saga[step], input, begins=True), tenant, most=most, longest=longest

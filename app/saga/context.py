@@ -102,7 +102,7 @@ class Context:
         )
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Show how far this step is: `fraction` from 0 to 1. What cannot be shown is cut or left out, for a progress bar is no
+        """Show how far this step is: `fraction` from 0 to 1. What cannot be shown is cut or left out, for a progress bar is not a
         reason to fail. Raises: LeaseLost when this attempt may not write any more.
         """
         self.port.progress(_share(fraction), _text(message))

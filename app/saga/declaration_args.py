@@ -114,7 +114,7 @@ def positive(duration: Duration, word: str, line: str, what: str) -> float:
     found = length(duration, word, line, what)
     if found <= 0:
         raise DefinitionError(
-            f"{line}: {what}: {word}={duration!r} is no time at all. Say more than 0 seconds."
+            f"{line}: {what}: {word}={duration!r} is not a duration. Say more than 0 seconds."
         )
     return found
 
@@ -153,7 +153,7 @@ def fatal_types(value: object, line: str, what: str) -> tuple[type[BaseException
     for one in value:
         if not (isinstance(one, type) and issubclass(one, BaseException)):
             raise DefinitionError(
-                f"{line}: {what}: fatal has {said(one)}, which is no exception class."
+                f"{line}: {what}: fatal has {said(one)}, which is not an exception class."
             )
         if one in (BaseException, Exception):
             raise DefinitionError(

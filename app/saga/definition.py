@@ -31,7 +31,7 @@ from surefoot.app.saga.declaration_args import (
     said,
     text,
 )
-from surefoot.app.saga.environments import DrillWorld, as_world
+from surefoot.app.saga.environments import MakeEnvironment, as_world
 from surefoot.app.saga.examples import declared_examples
 from surefoot.app.saga.graph import Graph, digest_of
 from surefoot.app.saga.graph_builder import KeysOf, assemble
@@ -95,12 +95,12 @@ class Saga(Generic[I]):
     effect_steps: dict[
         str, tuple[str, ...]
     ]  # service -> the steps whose effects are its own, where that was said
-    effect_lists: dict[
+    effect_listers: dict[
         str, Callable[..., Any]
     ]  # service -> function of (first, last): everything it has between two keys
-    effect_undoers: dict[str, Callable[..., Any]]  # service -> function of (ctx, seen)
+    effect_undoers: dict[str, Callable[..., Any]]  # service -> function of (ctx, report)
     invariants: list[Callable[..., Any]]  # functions of (world)
-    world: DrillWorld | None  # makes the world in which it may be drilled
+    world: MakeEnvironment | None  # makes the world in which it may be drilled
 
     @declaration
     def __init__(
@@ -159,7 +159,7 @@ class Saga(Generic[I]):
         text(summary, "summary", self.where, f"saga {name}")
         self.summary = summary
         self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
-        self.effect_steps, self.effect_lists, self.effect_undoers = {}, {}, {}
+        self.effect_steps, self.effect_listers, self.effect_undoers = {}, {}, {}
 
     @declaration
     def step(
@@ -170,33 +170,37 @@ class Saga(Generic[I]):
         retry: Retry | None = None,
         timeout: Duration = "60s",
         queue_timeout: Duration | None = None,
-        stall_timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
         pivot: bool = False,
         irreversible: bool = False,
         on_unknown: Literal["retry", "attention"] | None = None,
-        settle: Literal["undo", "replay"] = "undo",
-        pure: bool = False,
+        on_unknown_undo: Literal["undo", "replay"] = "undo",
+        no_effect: bool = False,
         undo: Unset | None = UNSET,
         note: str = "",
         safe_to_drill: bool = False,
-        brief: bool = False,
+        batchable: bool = False,
         title: str = "",
         done: str = "",
         fatal: Sequence[type[BaseException]] = (),
     ) -> Callable[[Callable[P, R]], Step[P, R]]:
         """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
 
-        `after`: the steps it waits for; left out it follows the step declared above it, [] makes it a root.
-        `timeout`: of one attempt; `queue_timeout`: it is given up when no worker has come for so long (left out: the saga's;
-        where the saga says nothing either, that nobody comes is told, and it waits); `stall_timeout`: of one attempt without ctx.progress,
-        ctx.checkpoint or ctx.check (left out: as long as `timeout`). `pure`: it has no effect, so nothing to undo;
-        `undo=None`: it has one that may stay. `irreversible` steps say `on_unknown`: "retry" (at least once) or
-        "attention" (at most once, a person is asked). `settle`: what the undo of an unknown outcome does first,
-        "undo" at once or "replay" the action under the same key. `safe_to_drill`: nothing it calls, its undo, probe and
-        confirmation included, is the real world, so a drill may run it without a drill world. `brief`: its function takes
-        milliseconds, so members of a fork that are brief share messages; should one take long, those behind it go elsewhere.
-        `title` and `done`: what people read of it, as "charge the card" and "card charged"; its name, when left out.
-        `fatal`: exceptions that mean `Failed` when the step raises them: it is not tried again, and undone.
+        `after`: the steps it waits for. Default: the step declared above it; [] makes it a root.
+        `timeout`: limit of one attempt. `queue_timeout`: how long it may wait for a worker before it is given up.
+        Default: the saga's; without one, missing workers are reported and the step waits.
+        `heartbeat_timeout`: how long an attempt may go without ctx.progress, ctx.checkpoint or ctx.check.
+        Default: as long as `timeout`.
+        `no_effect`: the step leaves nothing to undo. `undo=None`: it has an effect that may stay.
+        `irreversible` steps say `on_unknown`: "retry" (at least once) or "attention" (at most once, a person is asked).
+        `on_unknown_undo`: what the undo of an unknown outcome does first: "undo" at once, or "replay" the action under
+        the same key.
+        `safe_to_drill`: the step, its undo, probe and confirmation never touch the real world, so a drill may run them
+        without a test environment.
+        `batchable`: the function takes milliseconds, so batchable members of a fork share messages. If one takes long,
+        those behind it leave by a message of their own.
+        `title` and `done`: words for people, as "charge the card" and "card charged". Default: the step's name.
+        `fatal`: exceptions that mean `Failed` when the step raises them: the step is not retried, and the job is undone.
         Raises: DefinitionError naming the line and what to change.
         """
         at = source_location.caller()
@@ -208,13 +212,20 @@ class Saga(Generic[I]):
             name, line = fn.__name__, source_location.where(fn)
             self._check_step(name, line, lane)
             declared = declared_words(line, f"step {name}", title=title, done=done)
-            _check_words(name, line, note=note, settle=settle, on_unknown=on_unknown, undo=undo)
+            _check_words(
+                name,
+                line,
+                note=note,
+                on_unknown_undo=on_unknown_undo,
+                on_unknown=on_unknown,
+                undo=undo,
+            )
             flags = {
                 "pivot": pivot,
                 "irreversible": irreversible,
-                "pure": pure,
+                "no_effect": no_effect,
                 "safe_to_drill": safe_to_drill,
-                "brief": brief,
+                "batchable": batchable,
             }
             for word, said_so in flags.items():
                 flag(said_so, word, line, f"step {name}")
@@ -228,16 +239,18 @@ class Saga(Generic[I]):
                 retry=retry_or_default(retry, line, name),
                 timeout_s=positive(timeout, "timeout", line, name),
                 queue_timeout_s=positive_or_none(queue_timeout, "queue_timeout", line, name),
-                stall_timeout_s=positive_or_none(stall_timeout, "stall_timeout", line, name),
+                heartbeat_timeout_s=positive_or_none(
+                    heartbeat_timeout, "heartbeat_timeout", line, name
+                ),
                 pivot=pivot,
                 irreversible=irreversible,
                 on_unknown=on_unknown,
-                settle=settle,
-                pure=pure,
-                waived=undo is None,
+                on_unknown_undo=on_unknown_undo,
+                no_effect=no_effect,
+                no_undo=undo is None,
                 note=note,
                 safe_to_drill=safe_to_drill,
-                brief=brief,
+                batchable=batchable,
                 local=local,
                 words=declared,
                 fatal=fatal_types(fatal, line, name),
@@ -251,7 +264,7 @@ class Saga(Generic[I]):
         return declare
 
     @declaration
-    def effects(
+    def effect_reader(
         self,
         service: str,
         *,
@@ -261,10 +274,10 @@ class Saga(Generic[I]):
 
         `steps`: those whose effects this service has; left out, those of the lane that is called like the service. What a
         step of these did and the service knows nothing of is missing. A reader of no step's effects is asked about all
-        keys, and what it does not mention is no finding.
+        keys, and what it does not mention is not a finding.
         """
 
-        self._check_service(service, Saga.effects)
+        self._check_service(service, Saga.effect_reader)
 
         def register(fn: F) -> F:
             plain_function(fn, f"saga {self.name}: the reader of {service!r}")
@@ -284,20 +297,20 @@ class Saga(Generic[I]):
         return register
 
     @declaration
-    def all_effects(self, service: str) -> Callable[[F], F]:
-        """Register what lists a service's effects: a function of (first, last) that returns Seen for each key in between.
+    def effect_lister(self, service: str) -> Callable[[F], F]:
+        """Register what lists a service's effects: a function of (first, last) that returns EffectReport for each key in between.
 
         With it reconciliation finds orphans: effects of jobs that do not exist. It may return a part, the first by key: then
         it is asked again from the last key on, until it returns nothing.
         """
-        self._check_service(service, Saga.all_effects)
-        return self._kept_in(self.effect_lists, service, "what lists the effects of", "listed")
+        self._check_service(service, Saga.effect_lister)
+        return self._kept_in(self.effect_listers, service, "what lists the effects of", "listed")
 
     @declaration
     def undo_effect(self, service: str) -> Callable[[F], F]:
-        """Register what takes back one effect of a service without its job: a function of (ctx, seen).
+        """Register what takes back one effect of a service without its job: a function of (ctx, report).
 
-        For effects whose job the store has lost: there is no input, so `ctx` has the keys of the step's undo, and `seen` is what
+        For effects whose job the store has lost: there is no input, so `ctx` has the keys of the step's undo, and `report` is what
         the reader says. It may be called again; whatever it raises is told, and the finding stays open.
         """
         self._check_service(service, Saga.undo_effect)
@@ -332,7 +345,7 @@ class Saga(Generic[I]):
         return fn
 
     @declaration
-    def drill_world(self, fn: F) -> F:
+    def test_environment(self, fn: F) -> F:
         """Register what a drill runs this saga in: a generator function (or one that returns a context manager), without arguments.
 
         Up to its `yield` it puts a stand-in in the place of everything that the steps call: databases made for the drill,
@@ -364,7 +377,7 @@ class Saga(Generic[I]):
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
-        """The input's JSON Schema (2020-12): strict, no extra fields, with the marks of secrets and approval limits."""
+        """The input's JSON Schema (2020-12): strict, no extra fields, with the marks of secrets and limits."""
         return schema_of(self.input_model)
 
     def secrets_of(self, value: Any) -> Secrets:
@@ -460,17 +473,17 @@ class Saga(Generic[I]):
                 )
             if not isinstance(leader, (str, Step)):
                 raise DefinitionError(
-                    f"{line}: step {name}: after= holds {said(leader)}, which is no step. Name steps in a list; [] makes it a root."
+                    f"{line}: step {name}: after= holds {said(leader)}, which is not a step. Name steps in a list; [] makes it a root."
                 )
             names.append(leader if isinstance(leader, str) else leader.name)
         return tuple(names)
 
 
 def _check_words(
-    name: str, line: str, *, note: object, settle: object, on_unknown: object, undo: object
+    name: str, line: str, *, note: object, on_unknown_undo: object, on_unknown: object, undo: object
 ) -> None:
     text(note, "note", line, f"step {name}")
-    choice(settle, ("undo", "replay"), "settle", line, f"step {name}")
+    choice(on_unknown_undo, ("undo", "replay"), "on_unknown_undo", line, f"step {name}")
     if on_unknown is not None:
         choice(on_unknown, ("retry", "attention"), "on_unknown", line, f"step {name}")
     if undo is not UNSET and undo is not None:

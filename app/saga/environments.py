@@ -1,4 +1,4 @@
-"""The drill world of a saga: what stands in for the real one while the saga is drilled."""
+"""The test environment of a saga: what stands in for the real one while the saga is drilled."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from typing import Any
 from surefoot.app.errors import DefinitionError
 from surefoot.app.saga import source_location
 
-DrillWorld = Callable[[], AbstractContextManager[Any]]
+MakeEnvironment = Callable[[], AbstractContextManager[Any]]
 
 
-def as_world(fn: Callable[..., Any], owner: str, first: str | None) -> DrillWorld:
-    """A declared drill world as a function that returns a context manager. `first`: where there was one before.
+def as_world(fn: Callable[..., Any], owner: str, first: str | None) -> MakeEnvironment:
+    """A declared test environment as a function that returns a context manager. `first`: where there was one before.
 
     Raises: DefinitionError when there is one already, or it takes arguments.
     """
     if first is not None:
         raise DefinitionError(
-            f"{source_location.where(fn)}: {owner} has a drill world already ({first}). Keep one."
+            f"{source_location.where(fn)}: {owner} has a test environment already ({first}). Keep one."
         )
     if not source_location.accepts(fn, 0):
         raise DefinitionError(
-            f"{source_location.where(fn)}: {owner}: its drill world {fn.__name__} takes arguments. It is called without any."
+            f"{source_location.where(fn)}: {owner}: its test environment {fn.__name__} takes arguments. It is called without any."
         )
     made = contextmanager(fn) if isgeneratorfunction(fn) else fn
 
     @wraps(fn)
     def told() -> AbstractContextManager[Any]:
-        return _Told(made, f"{source_location.where(fn)}: {owner}: its drill world {fn.__name__}")
+        return _Told(
+            made, f"{source_location.where(fn)}: {owner}: its test environment {fn.__name__}"
+        )
 
     return told
 

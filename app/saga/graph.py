@@ -15,6 +15,12 @@ from typing import Any, TypeVar
 from surefoot.app.saga.schemas import without_words
 
 T = TypeVar("T")
+# field -> its key in stored definitions, which digests cover: a job is pinned to one, so a key keeps its first name
+STORED_AS = {
+    "on_unknown_undo": "settle",
+    "batchable": "brief",
+    "heartbeat_timeout_s": "stall_timeout_s",
+}
 
 
 @dataclass(frozen=True)
@@ -24,9 +30,9 @@ class Limits:
     `counted`: its saga says so (`Retry(limit=5)`), so every attempt counts; else only those that are known to be wrong, and what
     else fails is bounded by time: `for_s` where its saga says one (`Retry(for_="10m")`), else `Graph.patience_s`.
 
-    `queue_timeout_s`: how long it may lie ready before a worker comes; `gives_up`: it is given up then, since the saga says so
-    (else its workers' absence is told, and it waits). `stall_timeout_s`: how long an attempt may go without a sign of progress;
-    None: as long as it may run.
+    `queue_timeout_s`: how long it may lie ready before a worker claims it; `gives_up`: it is given up then, since the saga says so
+    (else the missing workers are reported, and it waits). `heartbeat_timeout_s`: how long an attempt may go without a heartbeat
+    (ctx.progress, ctx.checkpoint, ctx.check); None: as long as it may run.
     """
 
     attempts: int
@@ -35,7 +41,7 @@ class Limits:
     backoff_s: float = 1.0
     backoff_factor: float = 2.0
     backoff_cap_s: float = 60.0
-    stall_timeout_s: float | None = None
+    heartbeat_timeout_s: float | None = None
     gives_up: bool = False
     counted: bool = False
     for_s: float | None = None
@@ -67,12 +73,12 @@ class Node:
     on_unknown: str = (
         "retry"  # of an irreversible step: "retry" (at least once) or "attention" (at most once)
     )
-    settle: str = "undo"  # what the undo of an unknown outcome does first: "undo" (at once) or "replay" the action
+    on_unknown_undo: str = "undo"  # what the undo of an unknown outcome does first: "undo" (at once) or "replay" the action
     probe: bool = False
     compensation: Compensation | None = None
     confirm: Limits | None = None
     note: str = ""
-    brief: bool = (
+    batchable: bool = (
         False  # its function takes milliseconds: in a fork it may share a message with others
     )
 
@@ -115,9 +121,9 @@ class Locks:
 
 
 def _known(kind: type[T], said: dict[str, Any]) -> T:
-    """An instance of `said`, without what only newer code knows: a definition is pinned, and run by code that has it."""
-    names = {one.name for one in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in said.items() if name in names})
+    """An instance of `said`. Keys that only newer code knows are left out: that code runs the definition."""
+    names = {STORED_AS.get(one.name, one.name): one.name for one in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{names[key]: value for key, value in said.items() if key in names})
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,7 @@ class Graph:
         ]
 
     def apart(self, step: str, kind: str, other: str, other_kind: str) -> bool:
-        """Whether `other`, which comes next in a message, does not wait for `step`: two actions of a pack.
+        """Whether `other`, which comes next in a message, does not wait for `step`: two actions of a batch.
 
         A step that this definition does not have may wait for anything.
         """
@@ -268,8 +274,10 @@ def digest_of(graph: Graph, input_schema: dict[str, Any]) -> str:
 
 
 def _as_data(value: Any) -> Any:
-    """As `dataclasses.asdict`, for what graphs are made of: that copies each text and number, which takes far longer."""
+    """As `dataclasses.asdict`, under the stored keys, but without a copy of each text and number, which takes far longer."""
     if isinstance(value, tuple):
         return tuple([_as_data(one) for one in value])
     names = getattr(value, "__dataclass_fields__", None)
-    return value if names is None else {name: _as_data(getattr(value, name)) for name in names}
+    if names is None:
+        return value
+    return {STORED_AS.get(name, name): _as_data(getattr(value, name)) for name in names}

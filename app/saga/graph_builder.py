@@ -38,7 +38,7 @@ class Declared(Protocol):
     summary: str
     queue_timeout_s: float | None
     effect_readers: dict[str, Callable[..., Any]]
-    effect_lists: dict[str, Callable[..., Any]]
+    effect_listers: dict[str, Callable[..., Any]]
     effect_undoers: dict[str, Callable[..., Any]]
     invariants: list[Callable[..., Any]]
 
@@ -127,19 +127,19 @@ def _node(saga: Declared, step: Step[Any, Any], *, pivot: bool, past_pivot: bool
         lane=step.lane,
         after=step.after,
         limits=_limits(saga, step, PAST_PIVOT_ATTEMPTS if past_pivot else ACTION_ATTEMPTS),
-        effectful=not step.pure,
+        effectful=not step.no_effect,
         pivot=pivot,
         irreversible=step.irreversible,
         past_pivot=past_pivot,
         on_unknown=step.on_unknown or "retry",
-        settle=step.settle,
+        on_unknown_undo=step.on_unknown_undo,
         probe=step.finder is not None,
         compensation=_compensation(saga, step.undo, step.lane) if step.undo else None,
         confirm=_limits(saga, step.confirmation, PAST_PIVOT_ATTEMPTS)
         if step.confirmation
         else None,
         note=step.note,
-        brief=step.brief,
+        batchable=step.batchable,
     )
 
 
@@ -158,6 +158,6 @@ def _limits(
         attempts=attempts,
         timeout_s=declared.timeout_s,
         queue_timeout_s=queue_s if said_s is None else said_s,
-        stall_timeout_s=declared.stall_timeout_s,
+        heartbeat_timeout_s=declared.heartbeat_timeout_s,
         gives_up=said_s is not None,
     )

@@ -1,7 +1,7 @@
 """A job's input: what it must be, and which of it nobody may see.
 
 Two marks name a property in the JSON Schema, so that a web server without the saga's code can obey them:
-`"writeOnly": true` (a secret: the worker alone sees it) and `"x-approval-above": N` (a person approves more than that).
+`"writeOnly": true` (a secret: the worker alone sees it) and `"x-refused-above": N` (a request with more is refused).
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from typing import Any
 from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
-from surefoot.app.errors import ApprovalNeeded, InvalidInput
-from surefoot.app.saga.schemas import closed, marked
+from surefoot.app.errors import AboveLimit, InvalidInput
+from surefoot.app.saga.schemas import FIRST_NAMES, LIMIT, closed, marked
 from surefoot.app.saga.validation import SAYS, model_faults, schema_faults, storage_faults
 from surefoot.app.saga.values import pointer
 from surefoot.app.secrecy import Secrets, scrub
 
 SECRET = "writeOnly"
-APPROVAL = "x-approval-above"
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,11 @@ def says(sentence: str) -> Mark:
     return Mark(SAYS, sentence)
 
 
-def needs_approval_above(limit: float) -> Mark:
-    """`amount_cents: Annotated[int, needs_approval_above(100_000)]`: a person approves a job with more than that."""
+def refused_above(limit: float) -> Mark:
+    """`amount_cents: Annotated[int, refused_above(100_000)]`: a job with more than that is refused."""
     if isinstance(limit, bool) or not isinstance(limit, (int, float)):
-        raise TypeError(f"needs_approval_above({limit!r}): say a number")
-    return Mark(APPROVAL, limit)
+        raise TypeError(f"refused_above({limit!r}): say a number")
+    return Mark(LIMIT, limit)
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -81,7 +80,7 @@ def validate_input(
     """The input as it was given, if it fits.
 
     Args: `schema`, the saga's from the catalogue; `model`, None in a process without the saga's code; `value`, parsed JSON.
-    Raises: InvalidInput, `faults` with the same pointers with and without the model; ApprovalNeeded, `details` pointer and limit.
+    Raises: InvalidInput, `faults` with the same pointers with and without the model; AboveLimit, `details` pointer and limit.
     """
     faults = storage_faults(value)
     if not faults and not isinstance(value, dict):
@@ -100,11 +99,13 @@ def validate_input(
             faults = schema_faults(schema, value) or told
     if faults:
         raise InvalidInput(faults=faults)
-    for path, limit, amount in marked(schema, value, APPROVAL):
+    limits = (
+        found for word in (LIMIT, FIRST_NAMES[LIMIT]) for found in marked(schema, value, word)
+    )
+    for path, limit, amount in limits:
         if isinstance(amount, (int, float)) and amount > limit:
             at = pointer(*path)
-            said = f"{at} is above {limit}: more needs an approval, and approvals are not open."
-            raise ApprovalNeeded(said, pointer=at, limit=limit)
+            raise AboveLimit(f"{at} is above its limit, {limit}.", pointer=at, limit=limit)
     return dict(value)
 
 

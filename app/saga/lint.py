@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, RootModel
 
-from surefoot.app.errors import ApprovalNeeded, InvalidInput
+from surefoot.app.errors import AboveLimit, InvalidInput
 from surefoot.app.saga import signatures, summary
 from surefoot.app.saga.graph_builder import (
     Declared,
@@ -54,7 +54,7 @@ def mistakes(saga: Declared) -> list[str]:
     if len(order) < len(after):
         return [*found, _cycle(saga, after, set(order))]
     if (pairs := ordered_pairs(after, order)) > MAX_PAIRS:
-        said = f"has {pairs:,} pairs of steps of which one comes after the other; at most {MAX_PAIRS:,} are kept"
+        said = f"has {pairs:,} pairs of steps where one comes after the other; at most {MAX_PAIRS:,} are kept"
         return [
             *found,
             f"{saga.where}: saga {saga.name} {said}. Split it in several sagas, or let more steps run side by side.",
@@ -91,14 +91,18 @@ def _input(saga: Declared) -> Iterator[str]:
         return
     for number, example in enumerate(saga.examples):
         if not isinstance(example, model):
-            yield f"{saga.where}: saga {saga.name}: examples[{number}] is no {model.__name__}. Make it one: {model.__name__}(...)."
+            name = model.__name__
+            yield (
+                f"{saga.where}: saga {saga.name}: examples[{number}] is not an instance of {name}. "
+                f"Make it one: {name}(...)."
+            )
             continue
         try:
             validate_input(schema, model, example.model_dump(mode="json", by_alias=True))
         except InvalidInput as error:
             told = "; ".join(f"{fault['pointer']} {fault['detail']}" for fault in error.faults)
             yield f"{saga.where}: saga {saga.name}: examples[{number}] would be refused as a job's input: {told}."
-        except ApprovalNeeded as error:
+        except AboveLimit as error:
             yield f"{saga.where}: saga {saga.name}: examples[{number}] would be refused as a job's input: {error.message}"
         else:
             yield from _locks(saga, number, example)
@@ -119,7 +123,7 @@ def _names(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
         if name not in saga:
             yield _at(
                 step,
-                f"comes after {name!r}, which is no step of saga {saga.name}.{did_you_mean(name, saga.steps)}",
+                f"comes after {name!r}, which is not a step of saga {saga.name}.{did_you_mean(name, saga.steps)}",
             )
     twice = sorted(name for name, times in Counter(step.after).items() if times > 1)
     if twice:
@@ -139,17 +143,17 @@ def _cycle(saga: Declared, after: dict[str, tuple[str, ...]], placed: set[str]) 
 def _promises(saga: Declared) -> Iterator[str]:
     """What a step says of itself and cannot all be true."""
     for step in saga:
-        if step.undo and (step.waived or step.pure):
-            said = "undo=None" if step.waived else "pure=True"
+        if step.undo and (step.no_undo or step.no_effect):
+            said = "undo=None" if step.no_undo else "no_effect=True"
             yield _at(
                 step,
                 f"says {said} and has the compensation {step.undo.name} ({step.undo.where}). Keep one of the two.",
             )
-        if step.irreversible and (step.undo or step.pure):
+        if step.irreversible and (step.undo or step.no_effect):
             other = (
                 f"has the compensation {step.undo.name} ({step.undo.where})"
                 if step.undo
-                else "pure=True"
+                else "no_effect=True"
             )
             yield _at(step, f"says irreversible=True and {other}. Keep one of the two.")
         if step.irreversible and not step.on_unknown and not step.finder:
@@ -165,19 +169,20 @@ def _promises(saga: Declared) -> Iterator[str]:
         ):
             if (
                 part is not None
-                and part.stall_timeout_s is not None
-                and part.stall_timeout_s >= part.timeout_s
+                and part.heartbeat_timeout_s is not None
+                and part.heartbeat_timeout_s >= part.timeout_s
             ):
                 yield _at(
                     step,
-                    f"has {what} stall_timeout of {part.stall_timeout_s:g} s, which its timeout of {part.timeout_s:g} s never lets pass. "
+                    f"has {what} heartbeat_timeout of {part.heartbeat_timeout_s:g} s, "
+                    f"but its timeout of {part.timeout_s:g} s ends it first. "
                     "Say a shorter one, or a longer timeout=.",
                 )
         if step.on_unknown and not step.irreversible:
             said = f"says on_unknown={step.on_unknown!r}, which is for irreversible steps"
             yield _at(step, f"{said}. Take it away, or say irreversible=True.")
-        if step.settle != "undo" and not step.undo:
-            said = f"says settle={step.settle!r}, but has no undo"
+        if step.on_unknown_undo != "undo" and not step.undo:
+            said = f"says on_unknown_undo={step.on_unknown_undo!r}, but has no undo"
             yield _at(
                 step,
                 f"{said}. Take it away, or write an undo under @{step.name}.compensate(fidelity=...).",
@@ -223,10 +228,10 @@ def _way_back(step: Step[Any, Any], pivot: str | None) -> Iterator[str]:
             step,
             f"is irreversible, but comes before the pivot {pivot}. Let it come after {pivot}, or make it the pivot.",
         )
-    elif not (step.undo or step.waived or step.pure):
+    elif not (step.undo or step.no_undo or step.no_effect):
         before = f" before the pivot {pivot}" if pivot else ""
         yield _at(
             step,
             f"can be left behind when the job is undone{before}. Write its undo under @{step.name}.compensate(fidelity=...), "
-            "or say undo=None (what it did may stay) or pure=True (it does nothing outside).",
+            "or say undo=None (what it did may stay) or no_effect=True (it does nothing outside).",
         )

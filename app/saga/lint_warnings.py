@@ -41,27 +41,27 @@ def _of_saga(saga: Saga[Any]) -> Iterator[str]:
     if not saga.examples:
         yield "has no examples: neither a drill nor a check of its locks has an input to try. Say examples=[...]."
     if saga.world is None and not all(step.safe_to_drill for step in saga):
-        yield "cannot be drilled. Declare its drill world (@saga.drill_world), or say safe_to_drill=True at each step."
+        yield "cannot be drilled. Declare its test environment (@saga.test_environment), or say safe_to_drill=True at each step."
     unread = [
         step.name
         for step in saga
-        if not step.pure
+        if not step.no_effect
         and not any(step.name in saga.steps_of(service) for service in saga.effect_readers)
     ]
     if unread:
         which = ", ".join(unread)
         yield (
             f"does not say which service has the effects of {which}, so reconciliation cannot tell that one is missing there. "
-            "Write a reader under @saga.effects(service, steps=[...])."
+            "Write a reader under @saga.effect_reader(service, steps=[...])."
         )
 
 
 def _of_step(saga: Saga[Any], step: Step[Any, Any], lane_limit_s: LaneLimit) -> Iterator[Advice]:
-    if step.waived and not step.note:
-        says = "is never undone (undo=None), and whoever looks at an undone job is not told what stays. Say it in note=."
+    if step.no_undo and not step.note:
+        says = "is never undone (undo=None), but nothing tells users of an undone job what stays. Say it in note=."
         yield Advice(step.where, step.name, says)
     if step.undo and step.undo.fidelity != "exact" and not step.undo.note:
-        says = f"is undone by {step.undo.name} as {step.undo.fidelity!r}, and no user is told the difference. Say it in note=."
+        says = f"is undone by {step.undo.name} as {step.undo.fidelity!r}, but users are not told the difference. Say it in note=."
         yield Advice(step.undo.where, step.name, says)
     yield from _of_undo(step)
     yield from (Advice(where, step.name, says) for where, says in reading.of_step(step))
@@ -95,7 +95,7 @@ def _of_step(saga: Saga[Any], step: Step[Any, Any], lane_limit_s: LaneLimit) -> 
 def _of_undo(step: Step[Any, Any]) -> Iterator[Advice]:
     """The step's result, which its undo counts on, and which nobody may have learnt."""
     undo = step.undo
-    if undo is None or step.settle == "replay" or not accepts(undo.fn, 3):
+    if undo is None or step.on_unknown_undo == "replay" or not accepts(undo.fn, 3):
         return
     for name in positional(undo.fn)[2:3]:
         try:

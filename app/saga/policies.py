@@ -39,7 +39,7 @@ def seconds(duration: float | str) -> float:
     if 0 <= found < math.inf:
         return float(found)
     raise ValueError(
-        f"{duration!r} is no duration: say a number of seconds, or a text like '30s', '10m' or '2h'"
+        f"{duration!r} is not a duration: say a number of seconds, or a text like '30s', '10m' or '2h'"
     )
 
 
@@ -78,7 +78,7 @@ class Retry:
         seconds(self.backoff), seconds(self.cap)
         if self.for_ is not None and seconds(self.for_) <= 0:
             raise ValueError(
-                f"Retry(for_={self.for_!r}) is no time at all: say more than 0 seconds"
+                f"Retry(for_={self.for_!r}) is not a duration: say more than 0 seconds"
             )
 
     def limits(
@@ -87,7 +87,7 @@ class Retry:
         attempts: int,
         timeout_s: float,
         queue_timeout_s: float,
-        stall_timeout_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
         gives_up: bool = False,
     ) -> Limits:
         """These policies as limits of one operation. `attempts`: the default of its kind."""
@@ -98,7 +98,7 @@ class Retry:
             backoff_s=seconds(self.backoff),
             backoff_factor=float(self.factor),
             backoff_cap_s=seconds(self.cap),
-            stall_timeout_s=stall_timeout_s,
+            heartbeat_timeout_s=heartbeat_timeout_s,
             gives_up=gives_up,
             counted=self.limit is not None,
             for_s=None if self.for_ is None else seconds(self.for_),

@@ -37,7 +37,7 @@ def of_step(step: Step[Any, Any]) -> Iterator[Said]:
             continue
         yield from code.keys_of_an_attempt()
         yield from code.globals_written()
-        if not step.pure:
+        if not step.no_effect:
             yield from code.errors_swallowed()
         if fn is step.fn:
             yield from code.refusals_after_a_write()
@@ -141,7 +141,7 @@ class Code:
 
     # --- a refusal that comes too late -----------------------------------------------------------------------------------
     def refusals_after_a_write(self) -> Iterator[Said]:
-        """`raise Rejected` behind a write of which it does not judge the answer."""
+        """`raise Rejected` after a write whose answer it does not check."""
         for node in ast.walk(self._tree):
             if not (
                 isinstance(node, ast.Raise) and node.exc is not None and self._is_rejected(node.exc)

@@ -25,6 +25,8 @@ _SINGLE = (
     "then",
     "else",
 )
+LIMIT = "x-refused-above"
+FIRST_NAMES = {LIMIT: "x-approval-above"}  # as stored definitions and digests have them
 _WORDS = ("title", "description", "examples", "$comment", "x-says")
 
 
@@ -54,9 +56,13 @@ def closed(schema: Schema) -> Schema:
 
 
 def without_words(schema: Schema) -> Schema:
-    """The same schema without what only people read, so that a corrected docstring does not make another definition."""
+    """What a digest covers of a schema: no texts for people, so a corrected docstring makes no other definition.
+
+    Renamed keywords keep their first names here.
+    """
     made: Schema = transform(
-        schema, lambda s: {key: value for key, value in s.items() if key not in _WORDS}
+        schema,
+        lambda s: {FIRST_NAMES.get(key, key): s[key] for key in s if key not in _WORDS},
     )
     return made
 

@@ -55,20 +55,20 @@ def of_readers(saga: Declared) -> Iterator[str]:
     """What reconciliation and drills call."""
     for service, fn in saga.effect_readers.items():
         yield from _called(f"reader {fn.__name__} of {service!r}", fn, (1,), "(keys)")
-    for service, fn in saga.effect_lists.items():
+    for service, fn in saga.effect_listers.items():
         yield from _called(
             f"{fn.__name__}, which lists the effects of {service!r},", fn, (2,), "(first, last)"
         )
     for service, fn in saga.effect_undoers.items():
         yield from _called(
-            f"{fn.__name__}, which undoes an effect of {service!r},", fn, (2,), "(ctx, seen)"
+            f"{fn.__name__}, which undoes an effect of {service!r},", fn, (2,), "(ctx, report)"
         )
     for fn in saga.invariants:
         yield from _called(f"invariant {fn.__name__}", fn, (1,), "(world)")
 
 
 def _operation(what: str, fn: Function, counts: tuple[int, ...], many: str) -> Iterator[str]:
-    """A function whose answer is kept, so it is no generator."""
+    """A function whose answer is kept, so it must not be a generator."""
     if inspect.isgeneratorfunction(fn):
         yield f"{where(fn)}: {what} is a generator, but workers call plain functions. Write it with def and return."
     else:

@@ -114,7 +114,7 @@ def hint(fn: Function, name: str, local: dict[str, Any] | None = None) -> Any:
 
 
 def result_type(fn: Function, local: dict[str, Any] | None = None) -> Any:
-    """What a function's result is stored as: its return annotation without the outcomes that are no results."""
+    """What a function's result is stored as: its return annotation without outcomes, which are not results."""
     annotation = hint(fn, "return", local)
     if annotation is NotYet:
         return NoneType

@@ -49,7 +49,7 @@ class Part:
     retry: Retry
     timeout_s: float
     queue_timeout_s: float | None
-    stall_timeout_s: float | None = None
+    heartbeat_timeout_s: float | None = None
     fidelity: str = ""
     note: str = ""
     undone: str = ""
@@ -64,8 +64,8 @@ class Part:
 class Step(Generic[P, R]):
     """A declared step. Calling it calls the plain function.
 
-    `after`: names of the steps it waits for, in the order their results are passed. `waived`: the developer said
-    undo=None. `where`: path:line of its declaration. `safe_to_drill`: it never touches the real world. `brief`: it takes milliseconds.
+    `after`: names of the steps it waits for, in the order their results are passed. `no_undo`: the developer said
+    undo=None. `where`: path:line of its declaration. `safe_to_drill`: it never touches the real world. `batchable`: it takes milliseconds.
     `fatal`: exceptions of its function that mean `Failed`.
     """
 
@@ -78,16 +78,16 @@ class Step(Generic[P, R]):
     retry: Retry
     timeout_s: float
     queue_timeout_s: float | None
-    stall_timeout_s: float | None
+    heartbeat_timeout_s: float | None
     pivot: bool
     irreversible: bool
     on_unknown: str | None
-    settle: str
-    pure: bool
-    waived: bool
+    on_unknown_undo: str
+    no_effect: bool
+    no_undo: bool
     note: str
     safe_to_drill: bool
-    brief: bool
+    batchable: bool
     local: dict[str, Any]
     words: StepWords = NOTHING_SAID
     fatal: tuple[type[BaseException], ...] = ()
@@ -119,7 +119,7 @@ class Step(Generic[P, R]):
         retry: Retry | None = None,
         timeout: Duration = "60s",
         queue_timeout: Duration | None = None,
-        stall_timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
         settle_after: Duration | None = None,
     ) -> Callable[[F], F]:
         """Declare the undo of this step: a function of (ctx, o, result) or (ctx, o).
@@ -145,7 +145,7 @@ class Step(Generic[P, R]):
                     fn,
                 )
             words = declared_words(source_location.where(fn), f"step {self.name}", undone=undone)
-            made = self._part(fn, retry, timeout, queue_timeout, stall_timeout, fidelity, note)
+            made = self._part(fn, retry, timeout, queue_timeout, heartbeat_timeout, fidelity, note)
             late_s = (
                 None
                 if settle_after is None
@@ -181,7 +181,7 @@ class Step(Generic[P, R]):
         retry: Retry | None = None,
         timeout: Duration = "60s",
         queue_timeout: Duration | None = None,
-        stall_timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
     ) -> Callable[[F], F]: ...
 
     @declaration
@@ -193,7 +193,7 @@ class Step(Generic[P, R]):
         retry: Retry | None = None,
         timeout: Duration = "60s",
         queue_timeout: Duration | None = None,
-        stall_timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
     ) -> Any:
         """Declare the confirmation of this step: a function of (ctx, o, result) or (ctx, o), run when every action is done."""
 
@@ -205,7 +205,7 @@ class Step(Generic[P, R]):
                     f"has two confirmations, {self.confirmation.name} ({self.confirmation.where}) and {fn.__name__}: keep one",
                     fn,
                 )
-            self.confirmation = self._part(fn, retry, timeout, queue_timeout, stall_timeout)
+            self.confirmation = self._part(fn, retry, timeout, queue_timeout, heartbeat_timeout)
             return fn
 
         return declare if fn is None else declare(fn)
@@ -216,7 +216,7 @@ class Step(Generic[P, R]):
         retry: Retry | None,
         timeout: Duration,
         queue_timeout: Duration | None,
-        stall_timeout: Duration | None,
+        heartbeat_timeout: Duration | None,
         fidelity: str = "",
         note: str = "",
     ) -> Part:
@@ -227,7 +227,9 @@ class Step(Generic[P, R]):
             retry=retry_or_default(retry, at, fn.__name__),
             timeout_s=positive(timeout, "timeout", at, fn.__name__),
             queue_timeout_s=positive_or_none(queue_timeout, "queue_timeout", at, fn.__name__),
-            stall_timeout_s=positive_or_none(stall_timeout, "stall_timeout", at, fn.__name__),
+            heartbeat_timeout_s=positive_or_none(
+                heartbeat_timeout, "heartbeat_timeout", at, fn.__name__
+            ),
             fidelity=fidelity,
             note=note,
         )

@@ -36,7 +36,7 @@ def mistakes(template: str, schema: Mapping[str, Any]) -> Iterator[str]:
         if name is None:
             continue
         if name not in properties:
-            yield f"names {name!r}, which is no field of the input.{did_you_mean(name, properties)}"
+            yield f"names {name!r}, which is not a field of the input.{did_you_mean(name, properties)}"
             continue
         kinds = applying(dict(schema), below([dict(schema)], name))
         if any(kind.get(SECRET) for kind in kinds):
@@ -47,7 +47,7 @@ def mistakes(template: str, schema: Mapping[str, Any]) -> Iterator[str]:
             said = f"{name}{'!' + conversion if conversion else ''}{':' + form if form else ''}"
             yield f"says {{{said}}}. Say {{{name}}}, or {{{name}:cents}}"
         elif form == CENTS and not any(kind.get("type") == "integer" for kind in kinds):
-            yield f"says {{{name}:cents}}, and {name} is no whole number"
+            yield f"says {{{name}:cents}}, and {name} is not a whole number"
 
 
 def summary_of(template: str, schema: Mapping[str, Any], value: Mapping[str, Any]) -> str | None:

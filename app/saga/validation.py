@@ -76,7 +76,7 @@ _OF_FORMAT = {
 
 
 def _checker() -> Any:
-    """Draft 2020-12, where 3.0 is no integer, and a format means what pydantic's strict reading of it means."""
+    """Draft 2020-12, where 3.0 is not an integer, and a format means what pydantic's strict reading of it means."""
     types = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool)
     )
@@ -118,7 +118,7 @@ def schema_faults(schema: dict[str, Any], value: Any) -> list[Fault]:
 
 
 def model_faults(error: ValidationError, value: Any) -> list[Fault]:
-    """What a pydantic model objects to. Tags of unions in pydantic's locations are no part of a pointer."""
+    """What a pydantic model objects to. Tags of unions in pydantic's locations are not part of a pointer."""
     return _listed(
         (_path(e["loc"], value), _sentence(e["msg"]))
         for e in error.errors(include_url=False, include_input=False)

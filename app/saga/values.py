@@ -117,7 +117,7 @@ def to_json(value: Any, what: str = "the value", annotation: Any = Any) -> Any:
         raise TypeError(
             f"{what} could not be read again from its JSON: {first_fault(error)}"
         ) from error
-    # without an annotation it is handed on as plain JSON, which whoever left the annotation out was told
+    # without an annotation it is handed on as plain JSON; lint has warned
     if annotation is not Any and (told := difference(value, back)) is not None:
         raise TypeError(f"{what} would not come back as it was: {told}")
     return made

@@ -1,6 +1,6 @@
 """What a saga's author says for people: words of each step, and a summary of a job.
 
-They are shown and decide nothing, so they are no part of the digest: a corrected word strands no job. The catalogue keeps
+They are shown and decide nothing, so they are not part of the digest: a corrected word strands no job. The catalogue keeps
 them beside the definition, for processes without the saga's code. Where nothing was said, a step is called by its name.
 """
 
@@ -41,7 +41,7 @@ def declared_words(line: str, what: str, **said: object) -> StepWords:
 
 @dataclass(frozen=True)
 class Words:
-    """`summary`: a template over the input (`surefoot.app.saga.summary`); `steps`: of those steps of which something was said."""
+    """`summary`: a template over the input (`surefoot.app.saga.summary`); `steps`: of the steps that have words."""
 
     summary: str = ""
     steps: Mapping[str, StepWords] = field(default_factory=dict)

@@ -49,7 +49,7 @@ class Patience:
         )
 
     def moving(self, most_s: float, moved: int) -> float:
-        """How long something may take of which `moved` bytes have moved: as long as it keeps up
+        """How long a transfer may take after `moved` bytes: as long as it keeps up
         with the least rate."""
         return min(most_s, self.head_s + moved / self.least_rate)
 

@@ -1,4 +1,4 @@
-"""Who is on the other side: proxies whose word about their clients is taken."""
+"""The other side of a connection: proxies that are trusted about their clients."""
 
 from __future__ import annotations
 

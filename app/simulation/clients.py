@@ -1,4 +1,4 @@
-"""Who asks: clients that submit and cancel, and the person who decides about a dead letter."""
+"""Clients that submit and cancel, and the person who decides about a dead letter."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.operators import decisions
-from surefoot.app.engine.operators.redrive import discard_letter, redrive_job, redrive_letter
-from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.operators.redrive import discard_letter, redrive_letter
+from surefoot.app.engine.operators.resubmit import Asked, resubmit_job
 from surefoot.app.engine.reconcile import findings, run
 from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.faults import Point
@@ -100,11 +100,11 @@ class People:
     def again(
         self, job_id: str, *, meant: bool, points: int | str | None = None, dies: bool = False
     ) -> Actor:
-        """A client asks that an ended job be run again. `meant`: even one that completed."""
+        """A client resubmits an ended job. `meant`: even one that completed."""
         asked = Asked("client", "once more", again=meant)
         return self._send_back(
             Actor("again", Role.WEB, points, dies),
-            lambda entrance: redrive_job(entrance, job_id, asked),
+            lambda entrance: resubmit_job(entrance, job_id, asked),
         )
 
     def letter(

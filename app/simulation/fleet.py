@@ -95,7 +95,7 @@ class Fleet:
         self.workers.append(Worker(name, f"{name}.0"))
 
     def replace_the_busy(self) -> None:
-        """Who is at something freezes, and for each of them there is a fresh worker."""
+        """Each busy worker freezes, and a fresh one takes its place."""
         for actor in [worker.actor for worker in self.workers if worker.actor is not None]:
             actor.frozen = True
             self._add()

@@ -14,7 +14,11 @@ from typing import Any
 from sqlalchemy import select, update
 
 from surefoot.app.participant.barrier import DONE, UNDONE, barrier, rows
-from surefoot.app.participant.effects import Seen, seen_in_barrier, seen_in_barrier_between
+from surefoot.app.participant.effects import (
+    EffectReport,
+    effects_in_barrier,
+    effects_in_barrier_between,
+)
 from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.rules.states import JobState, Kind, OpState
 from surefoot.app.saga.context import Context
@@ -49,19 +53,19 @@ class Ledger:
         if not own:
             return
 
-        def seen(keys: Iterable[str]) -> list[Seen]:
+        def seen(keys: Iterable[str]) -> list[EffectReport]:
             with self.store.engine.connect() as connection:
-                return seen_in_barrier(connection, keys)
+                return effects_in_barrier(connection, keys)
 
-        def between(first: str, last: str) -> list[Seen]:
+        def between(first: str, last: str) -> list[EffectReport]:
             with self.store.engine.connect() as connection:
-                return seen_in_barrier_between(connection, first, last)
+                return effects_in_barrier_between(connection, first, last)
 
-        saga.effects(SERVICE, steps=own)(seen)
-        saga.all_effects(SERVICE)(between)
+        saga.effect_reader(SERVICE, steps=own)(seen)
+        saga.effect_lister(SERVICE)(between)
         saga.undo_effect(SERVICE)(self._take_back)
 
-    def _take_back(self, ctx: Any, _seen: Seen) -> None:
+    def _take_back(self, ctx: Any, _report: EffectReport) -> None:
         self.store.stage.point("effect/before")
         with self.store.engine.begin() as tx, barrier(tx, ctx) as first:
             self.taken_back[ctx.action_key] += bool(first)
@@ -138,7 +142,7 @@ class Ledger:
             return set(connection.scalars(select(r.key).where(about)))
 
     def _decided(self, action: str) -> set[str]:
-        """Keys that a person wanted taken back, and of which this stands in the finding."""
+        """Keys that a person wanted undone, as their findings say."""
         with self.store.engine.connect() as connection:
             asked = select(r.key, r.detail, r.closed_at).where(r.action == action)
             found = [row for row in connection.execute(asked) if "decided" in (row.detail or {})]

@@ -68,7 +68,7 @@ NAMED = frozenset(
     | _around("findings.decide_undo")
     | _reads("run.patrol", "findings.found", "findings.lost_effects", "findings.carry_out")
     | _around("gates.take_locks", "relay.late", "sla.act_on_batch")
-    | _reads("redrive.redrive_job", "redrive.redrive_letter")
+    | _reads("resubmit.resubmit_job", "redrive.redrive_letter")
     | _reads(
         "relay.expired",
         "relay.unsent",

@@ -23,7 +23,7 @@ class Thing(BaseModel):
 
 @dataclass(frozen=True)
 class StepPlan:
-    """One step as drawn. `promise`: undo, pure, stays (undo=None), pivot, final (irreversible), onward (past the pivot)."""
+    """One step as drawn. `promise`: undo, pure (no_effect), stays (undo=None), pivot, final (irreversible), onward (past the pivot)."""
 
     name: str
     after: tuple[str, ...]
@@ -129,7 +129,7 @@ def to_be_learnt(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
 
 
 def _fan(chance: random.Random) -> tuple[StepPlan, ...]:
-    """A fork of brief steps, most of them on one lane, perhaps behind a first step; a join, and perhaps a step behind that."""
+    """A fork of batchable steps, most of them on one lane, perhaps behind a first step; a join, and perhaps a step behind that."""
     first = [StepPlan("first", (), "a", "undo", 2)] if chance.random() < 0.5 else []
     after = tuple(plan.name for plan in first)
     members = [
@@ -193,12 +193,12 @@ def _declare(saga: Saga[Any], plan: StepPlan, service: SimService) -> None:
         after=list(plan.after),
         retry=Retry(limit=plan.attempts),
         timeout=30,
-        pure=plan.promise == "pure",
-        brief=plan.brief,
+        no_effect=plan.promise == "pure",
+        batchable=plan.brief,
         pivot=plan.promise == "pivot",
         irreversible=final,
         on_unknown=("attention" if plan.on_unknown == "attention" else "retry") if final else None,
-        settle="replay" if plan.replay else "undo",
+        on_unknown_undo="replay" if plan.replay else "undo",
         **more,
     )(action)
     if plan.promise == "undo":

@@ -40,7 +40,7 @@ FINAL_SLACK_S, FINAL_BOUND_S = 120.0, 3600.0
 YOUNG_S = (
     300.0  # a schedule that heals before this has no operation near its queue time-out (15 minutes)
 )
-RETRIES = 2  # rounds in which they send back, before they decide otherwise
+RETRIES = 2  # rounds in which they redrive, before they decide otherwise
 ROUNDS_OF_PEOPLE = (
     6  # a retried operation may turn the job, whose undos ask again: a handful is plenty
 )
@@ -226,7 +226,7 @@ def land(director: Director, outcome: Outcome) -> None:
             break
         if number == RETRIES:
             outcome.problems += [
-                f"{letter.step}.{letter.kind} was sent back {RETRIES} times while nothing failed, and is given up still"
+                f"{letter.step}.{letter.kind} was redriven {RETRIES} times while nothing failed, and is still given up"
                 for letter in letters
                 if letter.operation_id in retried
             ]

@@ -1,7 +1,7 @@
 """Actors: processes that run one at a time, and stop where they are told.
 
 The engine is plain synchronous code, so an actor that is to stop in the middle of it is a thread that waits for its turn.
-Only one thread ever runs; who is next is decided by the schedule alone, so a run is a function of its seed. An actor that
+Only one thread ever runs; the schedule alone decides which is next, so a run is a function of its seed. An actor that
 is not to stop runs on the caller's own thread, which costs nothing.
 """
 
@@ -109,7 +109,7 @@ class Stage:
         self._back = threading.Lock()
         self._back.acquire()
 
-    # --- called by whoever directs ---------------------------------------------------------------------------------
+    # --- called by the director ---------------------------------------------------------------------------------
     def start(self, actor: Actor, work: Work, *, may_wait: bool = False) -> Actor:
         """Let an actor do `work`, until it is done, dies or has used up its budget. `may_wait`: it may be made to wait."""
         if may_wait or (actor.budget is not None and not actor.dies):

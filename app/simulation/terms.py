@@ -20,7 +20,7 @@ class Terms:
     """`on_locked`: every job takes one and the same lock, and waits for it or fails; "" without.
 
     `sla_s`: after how many seconds a job is late, and `on_sla` what becomes of it then; 0: nobody looks.
-    `versions`: how many there are of the saga, of which the first is there from the beginning.
+    `versions`: how many the saga has; the first is there from the beginning.
     `once`: irreversible steps are done at most once, by a service that has no barrier.
     `gives_up_s`: after how many seconds without a worker an operation is given up; 0: never.
     """

@@ -1,4 +1,4 @@
-"""Looking at a world's store, past the doors: whoever looks is no actor, and nothing fails."""
+"""Looking at a world's store, past the doors: looking is not an action, and nothing fails."""
 
 from __future__ import annotations
 

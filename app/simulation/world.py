@@ -148,7 +148,7 @@ class World:
             for worker in self.fleet.workers:
                 self.fleet.beat(worker)
 
-    # --- whoever has stopped ---------------------------------------------------------------------------------------
+    # --- processes that have stopped ---------------------------------------------------------------------------------------
     def resume(self, actor: Actor, points: int | str | None = None, *, dies: bool = False) -> None:
         """A paused actor goes on."""
         self.stage.resume(actor, points, dies=dies)

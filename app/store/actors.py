@@ -1,4 +1,4 @@
-"""Who acts: a person, by name and key, or whatever goes on by itself, which is a plain text."""
+"""The actor: a person, by name and key, or whatever goes on by itself, which is a plain text."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What people did: one row for each act, written in the transaction of the change it tells of.
 
-The hazard: a change of which nobody can say later who made it and why, because it left no line,
+The hazard: a change without a record of its actor and reason, because it left no line,
 because what it wrote was wiped by the next one, or because a line was altered afterwards. So an
 act is a row of a table that is only added to: triggers refuse the rest. A person is an `Actor`;
 what goes on by itself says a plain text and leaves no act. Details hold ids, numbers and

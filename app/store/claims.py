@@ -1,4 +1,4 @@
-"""Who takes an operation, for how long: what a claim writes into its row."""
+"""What a claim writes into an operation's row: the holder, and for how long."""
 
 from __future__ import annotations
 

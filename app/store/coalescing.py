@@ -3,9 +3,9 @@
 The hazard: threads that ask the store the same kind of question many times a second pay a statement each. An answer kept for
 the next asker would be cheaper still, and old: a key that was revoked meanwhile would go on opening doors.
 
-The answer: who finds nobody asking asks at once. Who comes meanwhile stands in line; when the answer is back, the first in line
-asks for all who are in it by then. So **every answer is of a statement that began after its question came**, as if each
-had asked alone. Nobody relies on somebody else for longer than `patience_s`: after that he asks alone.
+The answer: if no query is in flight, a caller sends one at once. Callers that arrive meanwhile are queued; when the answer is
+back, the first in the queue asks for all that are in it by then. So **every answer is of a statement that began after its
+question came**, as if each had asked alone. A caller relies on another for `patience_s` at most: after that it asks alone.
 
 Left to the caller: that `ask_all` is bounded in time, and only reads, for a question may be asked twice.
 """
@@ -68,7 +68,7 @@ class Gathering(Generic[Q, A]):
         _everyone.add(self)
 
     def begin(self) -> None:
-        """Nobody asks and nobody waits: at first, and in a forked child, since whoever did so stayed in the parent."""
+        """No query is in flight and no caller waits: at first, and in a forked child, since its callers stayed in the parent."""
         self._lock = threading.Lock()
         self._asking = False
         self._line: list[_Waiter[Q, A]] = []
@@ -123,7 +123,7 @@ class Gathering(Generic[Q, A]):
         return mine
 
     def _pass_on(self) -> None:
-        """The first in line is next to ask; with nobody there, whoever comes."""
+        """The first in line is next to ask; if the queue is empty, the next caller."""
         with self._lock:
             if self._line:
                 self._line.pop(0).tell(_Told.LEAD)

@@ -1,6 +1,6 @@
-"""Statements about dead letters: opened, read, which are meant, when each is sent back, and their end.
+"""Statements about dead letters: which are meant, when each is redriven, and their end.
 
-A letter is open or closed. Who closes one names `state = 'open'` in the UPDATE, so of two people, or of a person and the
+A letter is open or closed. To close one, a statement names `state = 'open'` in the UPDATE, so of two people, or of a person and the
 relay, one wins. Open letters are served by partial indexes: a store with millions of closed ones answers alike.
 """
 
@@ -150,7 +150,7 @@ def was_retried(connection: Connection, job_id: str, operation_id: str) -> bool:
 
 
 def letter(connection: Connection, letter_id: str, by: str | None = None) -> DeadLetterRow | None:
-    """`by`: who asks; another tenant's letter is not there for them."""
+    """`by`: the actor; another tenant's letter does not exist for them."""
     query = select(dead_letters).where(d.id == letter_id, *own(d.tenant_id, by))
     return connection.execute(query).one_or_none() if is_id(letter_id) else None
 
@@ -162,9 +162,9 @@ def open_one(tx: Connection, columns: Mapping[str, Any]) -> None:
     tx.execute(insert(dead_letters).values(id=host_of(tx).new_id(), **columns))
 
 
-# --- sent back by the clock --------------------------------------------------------------------------------------
+# --- redriven by the clock --------------------------------------------------------------------------------------
 def unscheduled(connection: Connection, meant: Meant, limit: int) -> list[UnscheduledRow]:
-    """(id, job_id, tenant_id, saga, step) of open letters that no clock sends back yet, oldest first.
+    """(id, job_id, tenant_id, saga, step) of open letters that are not scheduled yet, oldest first.
 
     Those that hold their job because nobody knows whether it happened are meant only where they are named (`why`).
     """
@@ -205,7 +205,7 @@ _NO_DATE = {
 
 
 def unschedule(tx: Connection, meant: Meant, actor: str) -> list[LetterId]:
-    """Leave those that were to be sent back and have not been. Returns (id, job_id, tenant_id) of each."""
+    """Unschedule letters whose redrive is still to come. Returns (id, job_id, tenant_id) of each."""
     guards = [*meant.guards(), d.state == OPEN, d.redrive_at.is_not(None), *own(d.tenant_id, actor)]
     return list(
         tx.execute(
@@ -261,7 +261,7 @@ def overdue_s(connection: Connection, grace_s: float) -> float:
 
 
 def shift(tx: Connection, seconds: float) -> int:
-    """Everything scheduled comes so much later: whoever sends it was away, and what piled up must not leave at once."""
+    """Everything scheduled comes so much later: the relay was away, and what piled up must not leave at once."""
     times = tx.execute(
         select(d.id, d.redrive_at, now().label("now")).where(
             d.state == OPEN, d.redrive_at.is_not(None)
@@ -290,7 +290,7 @@ def close(tx: Connection, letter_id: str, *, resolution: str, actor: str, why: s
 
 
 def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, why: str) -> int:
-    """open -> closed for all letters of a job that is run again as another. Returns how many."""
+    """open -> closed for all letters of a job that is resubmitted. Returns how many."""
     statement = update(dead_letters).where(
         d.job_id == job_id, d.state == OPEN, *own(d.tenant_id, actor)
     )

@@ -106,7 +106,7 @@ _JOB = select(jobs).where(j.id == bindparam("p_id", type_=Id))
 
 
 def job(connection: Connection, job_id: str, by: str | None = None) -> JobRow | None:
-    """A job, whole. `by`: who asks; another tenant's job is not there for them."""
+    """A job, whole. `by`: the actor; another tenant's job is not there for them."""
     if not is_id(job_id):
         return None
     statement = _JOB.where(*own(j.tenant_id, by))
@@ -195,7 +195,7 @@ def past_undo_by(connection: Connection, limit: int) -> list[str]:
 
 
 def idle(connection: Connection, after_id: str, limit: int) -> tuple[list[str], str]:
-    """Open jobs of which nothing is live, one page of the open jobs after `after_id`. Returns (idle ids, where to go on; "" at the end)."""
+    """Open jobs without a live operation, one page of the open jobs after `after_id`. Returns (idle ids, where to go on; "" at the end)."""
     rows = list(connection.execute(_IDLE, {"p_after": after_id, "p_limit": limit}))
     return [row.id for row in rows if not row.goes_on], next(
         (row.id for row in rows if row.goes_on), ""

@@ -1,4 +1,4 @@
-"""Named leases: duties of which one process at a time has each.
+"""Named leases: duties that one process at a time has.
 
 A lease lapses unless it is renewed. Its fence grows with every grant, so a holder that slept through its lease is told
 apart from the one that came after it: renewal and release name the fence.

@@ -103,7 +103,7 @@ def hold(tx: Connection, job_id: str, keys: Collection[str]) -> None:
 
 
 def stand_in_line(tx: Connection, job_id: str, keys: Collection[str], wait_s: float) -> None:
-    """The last place in the queue of each key, the same in all of them: whoever shares a key with others is behind them in all."""
+    """The last place in the queue of each key, the same in all of them: a job that shares a key with others is behind them in all."""
     last = tx.execute(select(func.max(queue.place)).where(queue.key.in_(keys))).scalar() or 0
     rows = [{"key": key, "place": last + 1, "job_id": job_id} for key in keys]
     tx.execute(insert(lock_waiters).values(since=now(), until=after(wait_s)), rows)
@@ -120,7 +120,7 @@ def let_go(tx: Connection, job_id: str) -> None:
 
 # --- the others ------------------------------------------------------------------------------------------------
 def holder_of(tx: Connection, keys: Collection[str]) -> AheadRow | None:
-    """Who holds one of these keys: (key, job_id, tenant_id)."""
+    """The holder of one of these keys: (key, job_id, tenant_id)."""
     query = select(held.key, jobs.c.id.label("job_id"), jobs.c.tenant_id).join_from(
         locks, jobs, held.job_id == jobs.c.id
     )
@@ -130,7 +130,7 @@ def holder_of(tx: Connection, keys: Collection[str]) -> AheadRow | None:
 def next_in_line(
     tx: Connection, job_id: str, keys: Collection[str], place: int | None
 ) -> AheadRow | None:
-    """Who stands in line for one of these keys before this job (before `place`; None: it would be the last): as `holder_of`."""
+    """The first in the queue of one of these keys before this job (before `place`; None: it would be the last): as `holder_of`."""
     before = queue.key.in_(keys) & (queue.job_id != job_id)
     if place is not None:
         before &= queue.place < place
@@ -161,7 +161,7 @@ def before_the_mark(tx: Connection, job: JobId, other: Collection[str]) -> Ahead
 
 
 def wake_first(tx: Connection, keys: Collection[str]) -> list[MessageRow]:
-    """waiting -> queued for whoever is first in line for a key that nobody holds. Never waits for a row.
+    """waiting -> queued for the first job in the queue of a free key. Never waits for a row.
 
     The first of one key may still have to wait for another key of its own: then it parks again. Whether it must cannot be
     told from here, where that key's mutex is not held: two holders that end at once would each leave it to the other.

@@ -69,7 +69,7 @@ _RUNNING_OF = select(
 
 
 def unsent(connection: Connection, older_than_s: float, limit: int) -> list[MessageRow]:
-    """Ready, and no message has left; oldest and dearest first. `older_than_s` leaves those to whoever is publishing them now."""
+    """Ready, and no message has left; oldest and dearest first. `older_than_s` leaves those to the process that is publishing them now."""
     return list(connection.execute(_UNSENT, {"p_older_s": older_than_s, "p_limit": limit}))
 
 

@@ -1,6 +1,6 @@
 """Bringing the store to the shape this code needs.
 
-A migration comes while others work. It asks for each lock a moment only, since whoever comes after waits behind it, and
+A migration comes while others work. It asks for each lock a moment only, since later requests wait behind it, and
 is repeated whole when it did not get one or stood crosswise to somebody. Once it has them it may take as long as it needs.
 """
 

@@ -43,7 +43,7 @@ def new_operation(
         "state": OpState.QUEUED if missing == 0 or riding else OpState.PENDING,
         "missing": missing,
         "queue_s": limits.queue_timeout_s,
-        "stall_s": limits.stall_timeout_s,
+        "stall_s": limits.heartbeat_timeout_s,
         "allowance": limits.attempts,
         "effectful": node.effectful if kind == Kind.ACTION else kind == Kind.CONFIRM,
         "no_return": kind == Kind.CONFIRM or (kind == Kind.ACTION and node.no_return),

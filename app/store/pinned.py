@@ -23,7 +23,7 @@ _of_the_parent: list[
 
 
 class KeptConnection:
-    """Given to one at a time, with its cursor; who asks meanwhile gets one of the pool. The driver commits each statement by itself."""
+    """Given to one caller at a time, with its cursor; others get one of the pool. The driver commits each statement by itself."""
 
     def __init__(self, db: Engine) -> None:
         self._db = db

@@ -113,7 +113,7 @@ WITH job AS (
   WHERE {{those}} AND f.job_id IS NOT DISTINCT FROM done.job_id AND f.state || '' IN ('pending', 'queued')
   RETURNING f.id, f.step, f.rank, f.state, f.missing, f.token, f.attempts, f.fence, f.unsettled
 )"""  # noqa: S608 - made of constants
-# Of a pack: the next one waits for nothing that is completed here.
+# Of a batch: the next one waits for nothing that is completed here.
 _RIDE = f""", ridden AS (
   UPDATE operations r
   SET state = 'running', ({", ".join(_CLAIM)}) = ROW({_claimed("r")})

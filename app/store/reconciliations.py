@@ -289,7 +289,7 @@ def say(
 
 
 def one(connection: Connection, finding_id: str, by: str | None = None) -> FindingRow | None:
-    """`by`: who asks; another tenant's finding is not there for them."""
+    """`by`: the actor; another tenant's finding does not exist for them."""
     mine = (r.id == finding_id, *own(r.tenant_id, by))
     return connection.execute(select(reconciliations).where(*mine)).one_or_none()
 

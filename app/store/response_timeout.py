@@ -2,7 +2,7 @@
 
 The server ends a statement that takes too long, and the kernel a connection whose bytes nobody acknowledges. Neither
 helps when the answers are what gets lost, or when something in between takes our bytes and passes nothing on: the driver
-has no bound for that. So each wait for an answer has one here; past it the connection is closed, and whoever
+has no bound for that. So each wait for an answer has one here; past it the connection is closed, and the caller that
 waited is told as of any other connection that broke: nobody knows whether the statement was done.
 """
 

@@ -44,12 +44,10 @@ PATIENCE_S = 10.0  # how long a statement waits for somebody else's lock
 IDLE_IN_TRANSACTION_S = (
     10.0  # PostgreSQL ends the transaction of a process that was frozen in the middle of it
 )
-STATEMENT_TIMEOUT_S = (
-    30.0  # of PostgreSQL: no statement of ours takes longer unless something is wrong
-)
+STATEMENT_TIMEOUT_S = 30.0  # of PostgreSQL: our statements take longer only if something is wrong
 SILENCE_S = (
     STATEMENT_TIMEOUT_S + response_timeout.EXPIRES_BEFORE_S
-)  # how long we wait for an answer; who serves others says less
+)  # how long we wait for an answer; servers set less
 CONNECT_TIMEOUT_S = 3
 RETRYABLE_SQLSTATES = (
     "40001",
@@ -255,7 +253,7 @@ class _Translating(AbstractContextManager[Connection]):
 
 
 def retryable(error: Exception) -> bool:
-    """Whether the same transaction may succeed when it is run again."""
+    """Whether the same transaction may succeed when it is repeated."""
     if not isinstance(error, DBAPIError):
         return False
     if isinstance(error.orig, sqlite3.OperationalError):

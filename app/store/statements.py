@@ -18,7 +18,7 @@ QUEUED, RUNNING, WAITING, PENDING, OPEN, COMPENSATING = (
 )
 ZERO, ONE = literal_column("0", Integer), literal_column("1", Integer)
 # The state of a row that is found by its id. PostgreSQL believes a partial index to be as good as a key while it is small, and keeps that
-# plan when everything that was ever queued is in it; this is no condition of any index.
+# plan when everything that was ever queued is in it; this is not a condition of any index.
 STATE = o.state.concat(literal_column("''", String))
 # What a move reads of its job: not its input, which may be large
 JOB_OF_A_MOVE = (

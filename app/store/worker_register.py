@@ -1,4 +1,4 @@
-"""The register of workers: who was seen lately, and with which definitions."""
+"""The register of workers: those seen lately, and their definitions."""
 
 from __future__ import annotations
 

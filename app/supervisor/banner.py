@@ -20,7 +20,7 @@ from surefoot.app.supervisor.stack import Secrets
 
 
 def say(line: str) -> None:
-    """One line with the time of day. A terminal that is gone is no reason to stop anything."""
+    """One line with the time of day. A terminal that is gone must not stop anything."""
     try:
         click.echo(f"{click.style(time.strftime('%H:%M:%S'), dim=True)} {line}")
     except OSError:

@@ -56,7 +56,7 @@ def store(database_url: str, file: Path, *, whose: str) -> Iterator[str]:
 def redis_database(broker_url: str, *, whose: str) -> Iterator[str]:
     """The URL of an empty database of this Redis, marked as ours, and emptied at the end.
 
-    Raises: SettingsError when there is none, or the broker is no Redis.
+    Raises: SettingsError when there is none, or the broker is not Redis.
     """
     parts = urlsplit(broker_url)
     if parts.scheme not in ("redis", "rediss"):

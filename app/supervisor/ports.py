@@ -14,7 +14,7 @@ from surefoot.app.errors import SettingsError
 
 TRIES = 50
 FIRST, LAST = 10_100, 65_535  # no browser goes to 10,080
-FEWEST = 100  # of which one will be free
+FEWEST = 100  # one of them will be free
 KERNEL_S = Path("/proc/sys/net/ipv4/ip_local_port_range")
 ELSEWHERE = (49_152, 65_535)
 
@@ -28,7 +28,7 @@ def is_free(host: str, port: int) -> bool:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as servers do; an ended connection is no listener
+        )  # as servers do; an ended connection is not a listener
         try:
             probe.bind((host, port))
         except OSError as error:
@@ -73,7 +73,7 @@ def _of_the_kernel() -> tuple[int, int]:
 
 
 def holder(port: int) -> str:
-    """Who has this port, in words; "" when nobody does."""
+    """The process that has this port, in words; "" if it is free."""
     try:
         found = [
             one
@@ -93,9 +93,9 @@ def holder(port: int) -> str:
 def choose(
     name: str, host: str, wanted: int | None, default: int, *, taken: frozenset[int] = frozenset()
 ) -> int:
-    """The port to listen on: `wanted` when it was set, else the first free one from `default` on, `taken` (by parts of ours) left out.
+    """The port to listen on: `wanted` when it was set, else the first free one from `default` on, `taken` (by our parts) left out.
 
-    Raises: SettingsError naming the setting `name` when `wanted` cannot be had: whoever set it meant that port.
+    Raises: SettingsError naming the setting `name` when `wanted` cannot be had: the setting meant that port.
     """
     if wanted is not None:
         if wanted in taken:

@@ -49,7 +49,7 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
     os.umask(PRIVATE_UMASK)
     Registry.load(
         settings.saga_modules
-    )  # a setting of theirs that cannot work is told of before anything is started
+    )  # their broken settings are reported before anything is started
     with locked(home):
         tighten(home)
         while True:

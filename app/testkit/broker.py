@@ -1,6 +1,6 @@
 """A publisher and a broker of lists, in one object.
 
-It keeps what Celery's canvas and our result backend promise: a chain goes on when its message was done, a pack in any
+It keeps what Celery's canvas and our result backend promise: a chain goes on when its message was done, a batch in any
 case, and a chord's body leaves when a completion released its join. It breaks all else when told to: any message may be
 lost, repeated, overtaken or kept back.
 """
@@ -136,7 +136,7 @@ class FakeContinuation(Continuation):
         leaving = self.at.leaving(onward)
         if leaving is None or self._broker.go_on(leaving, body=not self.at.rest):
             return frozenset()
-        return frozenset((leaving.message.operation_id,)) | self.at.packed
+        return frozenset((leaving.message.operation_id,)) | self.at.batched
 
     def served(self) -> None:
         before_ack(self.tasks)

@@ -40,7 +40,7 @@ class FakeDelivery:
         return FakeDelivery(self.body.messages[0], self.body.messages[1:])
 
     @property
-    def packed(self) -> frozenset[str]:
+    def batched(self) -> frozenset[str]:
         """The operations that were ready before this one was done, and count as sent with it."""
         return frozenset(message.operation_id for message in self.rest[: self.together - 1])
 
@@ -91,7 +91,7 @@ def as_delivery(taken: FakeDelivery, child: Child, *, message: str | None = None
         rider=rider,
         message=message,
         saga=name.saga,
-        apart=bool(taken.packed),
+        apart=bool(taken.batched),
     )
 
 

@@ -59,7 +59,7 @@ def next_due_s(db: Engine, settings: Settings, job_ids: Sequence[str], now: date
 
 
 def told_that_nobody_comes(db: Engine, job_id: str) -> bool:
-    """Whether something of the job waits for a worker past its time, and waits on: whoever looks after us is told."""
+    """Whether something of the job waits for a worker past its time, and waits on: operators are told."""
     o = operations.c
     alarmed = select(o.id).where(
         o.job_id == job_id, o.state == OpState.QUEUED, o.missing == 0, o.queue_by.is_(None)

@@ -78,7 +78,9 @@ def test_given_a_bank_that_loses_its_answers_or_is_down_for_all_attempts_then_mo
             for letter in shop.letters(stuck)
         ] == [("charge_card", "undo", "exhausted", True)]
         bank.mend()
-        shop.up.command("attention", "retry", stuck, "charge_card", "--reason", "the bank is back")
+        shop.up.command(
+            "attention", "redrive", stuck, "charge_card", "--reason", "the bank is back"
+        )
         assert shop.land(120) == {"completed": len(FORWARD), "failed": len(BACK) + 2}
         assert shop.letters(stuck, "closed") and not shop.letters(stuck)
         by_job = {order["job"]: order for order in shop.audit()["orders"]}

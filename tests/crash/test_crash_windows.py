@@ -72,7 +72,7 @@ def settle(shop: FaultyShop) -> None:
     for asked in shop.up.json("attention", "list"):
         shop.up.command(
             "attention",
-            "retry",
+            "redrive",
             asked["job"],
             asked["step"],
             "--reason",

@@ -1,4 +1,4 @@
-"""A thousand orders, and wide forks of brief steps among them, while something breaks every three seconds, for five minutes: all land, and
+"""A thousand orders and wide forks of batchable steps, with a fault every three seconds for five minutes: all jobs end, and
 nothing is forgotten or done twice."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from surefoot.app.engine.invariants import violations
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, history, jobs
-from tests.support import brief_saga
+from tests.support import batchable_saga
 from tests.support.orders import ORDER, Shop
 from tests.support.postgres_server import PostgresServer
 from tests.support.running import Up
@@ -37,7 +37,7 @@ LASTS_S = float(os.environ.get("SOAK_SECONDS", "300"))
 EVERY_S = 3.0
 LAND_S = 800.0
 CARDS = ("tok_ok", "tok_ok", "tok_ok", "tok_declined", "tok_lost")
-FORK_EVERY = 4  # so many orders for one job of brief steps
+FORK_EVERY = 4  # so many orders for one job of batchable steps
 MOODS = ("calm", "slow", "moody", "closed")
 QUICK = {
     "SUREFOOT_LEASE_SECONDS": "2",
@@ -48,11 +48,11 @@ QUICK = {
 
 @pytest.fixture
 def prices_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The database of the service that the brief steps call."""
+    """The database of the service that the batchable steps call."""
     name = postgres_server.create_database()
     url = postgres_server.url(name)
     store = create_engine(url)
-    brief_saga.metadata.create_all(store)
+    batchable_saga.metadata.create_all(store)
     store.dispose()
     yield url
     postgres_server.drop_database(name)
@@ -65,8 +65,8 @@ def shop(
     """Everything on PostgreSQL and Redis, with four workers instead of two."""
     told = {
         "DATABASE_URL": fresh_postgres,
-        brief_saga.STORE: prices_url,
-        "SUREFOOT_SAGAS": f"surefoot.workers.sagas.order.saga,{brief_saga.__name__}",
+        batchable_saga.STORE: prices_url,
+        "SUREFOOT_SAGAS": f"surefoot.workers.sagas.order.saga,{batchable_saga.__name__}",
     }
     up = Up(tmp_path / "home", **told, **QUICK)
     try:
@@ -307,7 +307,7 @@ def test_given_a_thousand_orders_and_a_fault_every_three_seconds_for_five_minute
     assert {job: ends[job][1] for job in forks} == {
         job: "failed" if mood == "closed" else "completed" for job, mood in forks.items()
     }
-    effects = brief_saga.rows_of_each_job(prices_url)
-    assert effects == {job: brief_saga.STEPS for job in forks if ends[job][1] == "completed"}, (
+    effects = batchable_saga.rows_of_each_job(prices_url)
+    assert effects == {job: batchable_saga.STEPS for job in forks if ends[job][1] == "completed"}, (
         "each step took effect once, or was undone"
     )

@@ -36,7 +36,7 @@ PER_JOB: dict[str, tuple[float, float, float]] = {
         15,
         2,
         20,
-    ),  # submit and mark sent; two packs of five: claim, five completions; the join's completion
+    ),  # submit and mark sent; two batches of five: claim, five completions; the join's completion
     "fork_apart": (
         23,
         10,

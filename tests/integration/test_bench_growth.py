@@ -18,7 +18,7 @@ from surefoot.app.config import Settings
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine may be busy, and counts are to be exact."""
     monkeypatch.setenv("SUREFOOT_RUN_ON_SECONDS", "60")
-    monkeypatch.setenv("SUREFOOT_PACK_SECONDS", "60")
+    monkeypatch.setenv("SUREFOOT_BATCH_SECONDS", "60")
 
 
 @pytest.mark.long

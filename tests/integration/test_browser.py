@@ -186,11 +186,11 @@ def test_given_declined_job_when_run_again_by_its_button_then_a_new_job_that_nam
     sign_in(page, url, shop.key())
     page.goto(f"{url}/jobs/{job_id}")
     expect(page.locator(".why .sentence")).to_contain_text("declined")
-    page.click("summary >> text=Run again")
-    page.click("text=Yes, run again")
-    page.wait_for_url(re.compile("said=again"))
+    page.click("summary >> text=Resubmit")
+    page.click("text=Yes, resubmit")
+    page.wait_for_url(re.compile("said=resubmitted"))
     assert job_id not in page.url
-    expect(page.locator("text=a new run of an earlier job")).to_have_attribute(
+    expect(page.locator("text=resubmitted from an earlier job")).to_have_attribute(
         "href", f"/jobs/{job_id}"
     )
 

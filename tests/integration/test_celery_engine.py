@@ -320,13 +320,13 @@ def test_given_step_without_a_sign_of_progress_when_it_stalls_then_its_child_is_
             ).scalars()
         assert told["error"] == {
             "type": "Stalled",
-            "message": "no sign of progress for 3 s (stall_timeout)",
+            "message": "no heartbeat for 3 s (heartbeat_timeout)",
         }
-        assert "no sign of progress" in place.worker.text()
+        assert "no heartbeat" in place.worker.text()
 
 
 def test_given_long_step_that_asks_whether_to_go_on_then_it_does_not_stall(running: Place) -> None:
-    running.rules(last={"checks": 4.5})  # longer than its stall_timeout
+    running.rules(last={"checks": 4.5})  # longer than its heartbeat_timeout
     job = running.submit()
     running.land(job, "completed", sweep=False)
     assert running.operation(job, "last").attempts == 1

@@ -122,26 +122,27 @@ def on_page(
 # endpoint -> (how it is asked, the act that it leaves)
 BY_HTTP: dict[str, Case] = {
     "jobs.cancel": (lambda s: (f"{JOBS}/{s.running()}/cancel", None), "cancel"),
-    "jobs.redrive": (lambda s: (f"{JOBS}/{s.failed()}/redrive", None), "redrive"),
+    "jobs.redrive": (lambda s: (f"{JOBS}/{s.asked()}/redrive", WHY), "redrive"),
+    "jobs.resubmit": (lambda s: (f"{JOBS}/{s.failed()}/resubmit", None), "resubmit"),
     "attention.take": (lambda s: (f"{JOBS}/{s.asked()}/attention/take", None), "take"),
     "attention.assign": (
         lambda s: (f"{JOBS}/{s.asked()}/attention/assign", {"owner": "bert"}),
         "assign",
     ),
     "attention.release": (lambda s: (f"{JOBS}/{s.owned()}/attention/release", None), "release"),
-    "effects.retry": (of_step("charge_card", "retry", Scene.asked), "retry"),
+    "effects.redrive": (of_step("charge_card", "redrive", Scene.asked), "redrive"),
     "effects.mark_done": (of_step("charge_card", "mark-done", Scene.asked), "mark-done"),
     "effects.waive": (of_step("charge_card", "waive", Scene.asked), "waive"),
     "effects.mark_absent": (of_step("confirm_order", "mark-absent", Scene.doubtful), "mark-absent"),
-    "letters.send_back": (of_letter("redrive", Scene.failed), "redrive"),
+    "letters.redrive_one": (of_letter("redrive", Scene.failed), "resubmit"),
     "letters.discard": (of_letter("discard", Scene.failed), "discard"),
-    "letters.send_back_many": (
+    "letters.redrive_many": (
         lambda s: (f"{LETTERS}/redrive", WHY | {"filter": {"job": s.failed()}}),
         "redrive-many",
     ),
-    "letters.hold_back": (
-        lambda s: (f"{LETTERS}/hold-back", WHY | {"filter": {"job": s.dated()}}),
-        "hold-back",
+    "letters.cancel_redrive": (
+        lambda s: (f"{LETTERS}/cancel-redrive", WHY | {"filter": {"job": s.dated()}}),
+        "cancel-redrive",
     ),
     "quarantine.discard": (lambda s: (f"/api/v1/quarantine/{s.message()}/discard", WHY), "discard"),
     "reconciliations.adopt": (lambda s: (f"{FINDINGS}/{s.finding()}/adopt", WHY), "adopt"),
@@ -149,7 +150,8 @@ BY_HTTP: dict[str, Case] = {
     "reconciliations.close": (lambda s: (f"{FINDINGS}/{s.finding()}/close", WHY), "close"),
     "reconciliations.run": (lambda s: ("/api/v1/reconcile", None), "reconcile"),
     "job.cancel": (on_page("/jobs/{job}/cancel", Scene.running), "cancel"),
-    "job.redrive": (on_page("/jobs/{job}/redrive", Scene.asked, reason="w"), "retry"),
+    "job.redrive": (on_page("/jobs/{job}/redrive", Scene.asked, reason="w"), "redrive"),
+    "job.resubmit": (on_page("/jobs/{job}/resubmit", Scene.failed), "resubmit"),
     "job.decide_letter": (
         on_page("/jobs/{job}/letters/{letter}", Scene.asked, decision="waive", reason="w"),
         "waive",
@@ -203,8 +205,8 @@ def test_given_each_address_when_a_person_changes_something_then_the_act_names_t
     assert act is not None
     assert act != before
     assert (act["act"], act["key_id"], act["actor"]) == (word, key_id, "platform:ada")
-    assert (act["reason"] or "w") in ("w", "run again")
-    if word not in ("redrive-many", "hold-back"):
+    assert (act["reason"] or "w") in ("w", "resubmitted")
+    if word not in ("redrive-many", "cancel-redrive"):
         assert act["job"] is None or act["job"] in path or act["object"]["id"] in path
 
 
@@ -213,10 +215,11 @@ def test_given_each_address_when_a_person_changes_something_then_the_act_names_t
 Words = Callable[[Scene], list[str]]
 BY_COMMAND: dict[str, tuple[Words, str]] = {
     "jobs cancel": (lambda s: ["jobs", "cancel", s.running()], "cancel"),
-    "jobs redrive": (lambda s: ["jobs", "redrive", s.failed(), "--reason", "w"], "redrive"),
-    "attention retry": (
-        lambda s: ["attention", "retry", s.asked(), "charge_card", "--reason", "w"],
-        "retry",
+    "jobs redrive": (lambda s: ["jobs", "redrive", s.asked(), "--reason", "w"], "redrive"),
+    "jobs resubmit": (lambda s: ["jobs", "resubmit", s.failed(), "--reason", "w"], "resubmit"),
+    "attention redrive": (
+        lambda s: ["attention", "redrive", s.asked(), "charge_card", "--reason", "w"],
+        "redrive",
     ),
     "attention mark-done": (
         lambda s: ["attention", "mark-done", s.asked(), "charge_card", "--reason", "w"],
@@ -236,9 +239,9 @@ BY_COMMAND: dict[str, tuple[Words, str]] = {
         lambda s: ["dead-letters", "redrive", "--job", s.failed(), "--reason", "w"],
         "redrive-many",
     ),
-    "dead-letters hold-back": (
-        lambda s: ["dead-letters", "hold-back", "--job", s.dated(), "--reason", "w"],
-        "hold-back",
+    "dead-letters cancel-redrive": (
+        lambda s: ["dead-letters", "cancel-redrive", "--job", s.dated(), "--reason", "w"],
+        "cancel-redrive",
     ),
     "dead-letters discard": (
         lambda s: ["dead-letters", "discard", s.letter(s.failed()), "--reason", "w"],
@@ -323,14 +326,14 @@ def test_given_acts_when_listed_by_command_then_the_newest_and_what_is_left_out(
     letter = scene.letter(job)
     for _ in range(2):
         scene.http.post(f"{LETTERS}/redrive", {"reason": "the bank is back", "rate": 0.001})
-        scene.http.post(f"{LETTERS}/hold-back", {"reason": "it is not"})
+        scene.http.post(f"{LETTERS}/cancel-redrive", {"reason": "it is not"})
     code, said = cli("acts", "list", "--limit", "3")
-    assert (code, said.count("redrive-many"), said.count("hold-back")) == (0, 1, 2)
+    assert (code, said.count("redrive-many"), said.count("cancel-redrive")) == (0, 1, 2)
     assert "the bank is back" in said
     older = said.partition("--until ")[2].partition(",")[0]
     assert cli("acts", "list", "--until", older)[1].count("redrive-many") == 1
     rows = json.loads(cli("acts", "list", "--job", job, "--json")[1])
-    assert [row["act"] for row in rows] == ["hold-back", "redrive-many"] * 2
+    assert [row["act"] for row in rows] == ["cancel-redrive", "redrive-many"] * 2
     assert {row["object"]["id"] for row in rows} == {letter}
     assert len(json.loads(cli("acts", "list", "--actor", rows[0]["actor"], "--json")[1])) == 4
     assert json.loads(cli("acts", "list", "--since", "2999-01-01", "--json")[1]) == []

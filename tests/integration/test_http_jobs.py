@@ -245,11 +245,11 @@ def test_given_ended_job_when_redriven_then_a_new_one_that_names_it(
 ) -> None:
     shop.service.script["charge_card", "action"].append(Rejected("the bank declined the card"))
     job_id = user.submit().get_json()["id"]
-    problem(user.post(f"{JOBS}/{job_id}/redrive"), 409, "conflict")
+    problem(user.post(f"{JOBS}/{job_id}/resubmit"), 409, "conflict")
     shop.land(job_id)
-    answer = user.post(f"{JOBS}/{job_id}/redrive")
+    answer = user.post(f"{JOBS}/{job_id}/resubmit")
     again = answer.get_json()
-    assert (answer.status_code, again["retry_of"]) == (202, job_id)
+    assert (answer.status_code, again["resubmission_of"]) == (202, job_id)
     assert answer.headers["Location"] == f"{JOBS}/{again['id']}" != f"{JOBS}/{job_id}"
     assert shop.land(again["id"]) == "completed"
 
@@ -265,7 +265,8 @@ def attention(shop: Shop, user: Caller) -> str:
 
 
 @pytest.mark.parametrize(
-    ("word", "outcome"), [("retry", "undone"), ("mark-done", "undone"), ("waive", "undone_partly")]
+    ("word", "outcome"),
+    [("redrive", "undone"), ("mark-done", "undone"), ("waive", "undone_partly")],
 )
 def test_given_attention_when_operator_decides_then_the_job_lands(
     shop: Shop, user: Caller, operator: Caller, word: str, outcome: str

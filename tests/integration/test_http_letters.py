@@ -92,7 +92,12 @@ def test_given_landed_job_when_letter_sent_back_then_location_is_the_new_job(
     assert answer.status_code == 202
     view = answer.get_json()
     again = operator.get(answer.headers["Location"]).get_json()
-    assert (again["retry_of"], view["retried_as"], view["state"], view["resolution"]) == (
+    assert (
+        again["resubmission_of"],
+        view["resubmitted_as"],
+        view["state"],
+        view["resolution"],
+    ) == (
         job,
         again["id"],
         "closed",
@@ -107,9 +112,9 @@ def test_given_landed_job_when_run_again_as_a_job_then_its_letters_are_closed_to
     shop: Shop, operator: Caller
 ) -> None:
     job = given_up(shop)
-    again = operator.post(f"{JOBS}/{job}/redrive").get_json()["id"]
+    again = operator.post(f"{JOBS}/{job}/resubmit").get_json()["id"]
     assert letters(operator) == []
-    assert letters(operator, "?state=closed")[0]["retried_as"] == again
+    assert letters(operator, "?state=closed")[0]["resubmitted_as"] == again
 
 
 def test_given_letter_that_holds_its_job_when_discarded_then_409_names_the_decisions_and_redrive_lands_it(
@@ -180,8 +185,8 @@ def test_given_many_when_sent_back_then_a_dry_run_tells_and_the_relay_does(
 def test_given_dated_letters_when_held_back_then_none_is_sent(shop: Shop, operator: Caller) -> None:
     given_up(shop)
     operator.post(f"{LETTERS}/redrive", WHY)
-    assert operator.post(f"{LETTERS}/hold-back", {"reason": "too early"}).get_json() == {
-        "held_back": 1
+    assert operator.post(f"{LETTERS}/cancel-redrive", {"reason": "too early"}).get_json() == {
+        "unscheduled": 1
     }
     assert "redriven" not in shop.sweep()
 
@@ -199,7 +204,7 @@ def test_given_a_users_key_or_none_when_anything_is_asked_then_403_or_401_and_no
             f"{here}/redrive",
             f"{here}/discard",
             f"{LETTERS}/redrive",
-            f"{LETTERS}/hold-back",
+            f"{LETTERS}/cancel-redrive",
         ):
             assert caller.post(path, WHY if "hold" not in path else {}).status_code == status, path
     assert [one["redrive"] for one in letters(operator)] == [None]
@@ -266,9 +271,7 @@ def test_given_letters_when_the_command_line_is_used_then_listed_shown_sent_back
     assert "bank: 503" in cli("show", end)[1]
     code, said = cli("discard", end, "--reason", "no")
     assert (code, "mark-done or waive" in said) == (2, True)
-    assert (
-        cli("redrive", end, "--reason", "w", "--dry-run")[1].strip().endswith("can be sent back.")
-    )
+    assert cli("redrive", end, "--reason", "w", "--dry-run")[1].strip().endswith("can be redriven.")
     assert cli("redrive", end, "--reason", "w")[0] == 0
     assert cli("redrive", "--reason", "w")[0] == 2
     assert (
@@ -278,7 +281,7 @@ def test_given_letters_when_the_command_line_is_used_then_listed_shown_sent_back
         is True
     )
     assert (
-        "1 letter sent back"
+        "1 letter redriven"
         in cli(
             "redrive",
             "--saga",
@@ -292,8 +295,8 @@ def test_given_letters_when_the_command_line_is_used_then_listed_shown_sent_back
             "w",
         )[1]
     )
-    assert json.loads(cli("hold-back", "--all", "--reason", "too early", "--json")[1]) == {
-        "held_back": 1
+    assert json.loads(cli("cancel-redrive", "--all", "--reason", "too early", "--json")[1]) == {
+        "unscheduled": 1
     }
     assert cli("discard", json.loads(cli("list", "--json")[1])[0]["id"], "--reason", "w")[0] == 0
     assert cli("list")[1].strip() == "There are no such dead letters."
@@ -336,10 +339,10 @@ def test_given_the_page_when_an_operator_decides_then_on_record_and_a_user_may_n
     given_up(shop)
     (first, second) = letters(operator)
     page = operator.get("/dead-letters").get_data(as_text=True)
-    assert page.count(">Run again<") == 2
+    assert page.count(">Resubmit<") == 2
     assert "tok_canary" not in page
     assert (
-        operator.get("/dead-letters?step=reserve_stock").get_data(as_text=True).count(">Run again<")
+        operator.get("/dead-letters?step=reserve_stock").get_data(as_text=True).count(">Resubmit<")
         == 0
     )
 
@@ -355,13 +358,13 @@ def test_given_the_page_when_an_operator_decides_then_on_record_and_a_user_may_n
     )
     assert decided(operator, first, decision="redrive", reason="").status_code == 400
     assert (
-        "sent-back" in decided(operator, first, decision="redrive", reason="w").headers["Location"]
+        "redriven" in decided(operator, first, decision="redrive", reason="w").headers["Location"]
     )
     assert (
         "moved-on" in decided(operator, first, decision="discard", reason="w").headers["Location"]
     )
     assert (
-        "laid-down" in decided(operator, second, decision="discard", reason="w").headers["Location"]
+        "discarded" in decided(operator, second, decision="discard", reason="w").headers["Location"]
     )
     assert "the new job" in operator.get("/dead-letters?state=closed").get_data(as_text=True)
 
@@ -389,7 +392,7 @@ def test_given_more_letters_than_a_page_when_turned_then_each_is_shown_once_and_
     back = operator.client.post(
         html.unescape(first_letter.group(1)), data=decision, headers=operator.headers
     ).headers["Location"]
-    assert back == f"{addresses[1]}&said=sent-back"
+    assert back == f"{addresses[1]}&said=redriven"
     again = operator.get(back).get_data(as_text=True)
-    assert "It is retried." in again
+    assert "It is redriven." in again
     assert re.findall(r'<td><a href="/jobs/([0-9a-f-]{36})"', again) == seen[3:]

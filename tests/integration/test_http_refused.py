@@ -104,8 +104,8 @@ def test_given_unknown_saga_when_posted_then_422_with_the_nearest_name(user: Cal
     assert (told["errors"][0]["pointer"], "shop" in told["detail"]) == ("/saga", True)
 
 
-def test_given_amount_above_the_limit_when_posted_then_approval_needed(user: Caller) -> None:
-    told = problem(user.submit(GOOD | {"amount_cents": 100_001}), 422, "approval-needed")
+def test_given_amount_above_the_limit_when_posted_then_refused(user: Caller) -> None:
+    told = problem(user.submit(GOOD | {"amount_cents": 100_001}), 422, "above-limit")
     assert told["errors"][0]["pointer"] == "/input/amount_cents"
     assert user.submit(GOOD | {"amount_cents": 100_000}).status_code == 202
 

@@ -105,14 +105,14 @@ def test_given_jobs_of_every_end_when_scraped_then_each_is_counted_once(
     assert found["operation_attempts_total", "action", "rejected", "shop", "charge_card"] == 2
     assert found["operation_attempts_total", "action", "retry", "shop", "charge_card"] == 1
     assert found["operation_attempts_total", "action", "completed", "shop", "charge_card"] == 2
-    assert found["attention_asked_total", "undo", "shop", "reserve_stock", "exhausted"] == 1
+    assert found["escalations_total", "undo", "shop", "reserve_stock", "exhausted"] == 1
     assert found["messages_quarantined_total",] == 1
     assert found["jobs_open", "shop", "attention"] == found["jobs_attention_unowned", "shop"] == 1
     assert found["jobs_open", "shop", "running"] == 1
     assert found["dead_letters_open", "yes", "shop", "exhausted"] == 1
     assert found["lane_depth", "action", "orders"] == 1
     assert found["workers_live", "mail"] == 1
-    assert found["worker_children", "orders"] == 3
+    assert found["worker_slots", "orders"] == 3
     assert found["relay_active",] == 0
     assert all(found["invariant_violations", sentence] == 0 for sentence in INVARIANTS)
     assert not any(job in str(names) for names in found for job in (asked, waiting))
@@ -159,7 +159,7 @@ def test_given_jobs_of_every_end_when_scraped_then_each_is_timed_once_by_the_sto
 
 NAME = re.compile(r"surefoot_[a-z]+(_[a-z]+)*")
 LABELS = {
-    "saga", "step", "kind", "outcome", "end", "why", "lane", "state", "version", "digest", "finding", "found", "result", "duty",
+    "saga", "step", "kind", "outcome", "end", "why", "lane", "state", "version", "digest", "finding", "result", "duty",
     "invariant", "needs_person", "service", "method", "route", "status", "python", "le",
 }  # fmt: skip
 

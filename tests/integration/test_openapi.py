@@ -161,7 +161,7 @@ def test_given_an_answer_that_is_a_job_when_documented_then_it_links_to_what_com
             "jobs_history",
             "effects_index",
             "jobs_cancel",
-            "jobs_redrive",
+            "jobs_resubmit",
         }
         for link in links.values():
             assert "{job_id}" in every[link["operationId"]][0]
@@ -256,8 +256,8 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     declined = order()
     shop.land(declined)
     check.everything_of(declined)
-    again = check("jobs_redrive", caller.post(f"{JOBS}/{declined}/redrive")).get_json()["id"]
-    check("jobs_redrive", caller.post(f"{JOBS}/{again}/redrive"))
+    again = check("jobs_resubmit", caller.post(f"{JOBS}/{declined}/resubmit")).get_json()["id"]
+    check("jobs_resubmit", caller.post(f"{JOBS}/{again}/resubmit"))
     shop.land(again)
 
     script["create_order", "action"] += [RuntimeError("later"), lambda ctx: NotYet(after=30)]
@@ -280,17 +280,19 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     check("letters_show", caller.get(here))
     check("letters_show", Caller(app, shop.key()).get(here))
     check(
-        "letters_send_back_many",
+        "letters_redrive_many",
         caller.post(
             f"{letters}/redrive", {"reason": "w", "rate": 0.001, "filter": {"why": "exhausted"}}
         ),
     )
     check("letters_index", caller.get(letters))
-    check("letters_hold_back", caller.post(f"{letters}/hold-back", {"reason": "too early"}))
-    again = check("letters_send_back", caller.post(f"{here}/redrive", {"reason": "w"})).get_json()[
-        "retried_as"
-    ]
-    check("letters_send_back", caller.post(f"{here}/redrive", {"reason": "w"}))
+    check(
+        "letters_cancel_redrive", caller.post(f"{letters}/cancel-redrive", {"reason": "too early"})
+    )
+    again = check(
+        "letters_redrive_one", caller.post(f"{here}/redrive", {"reason": "w"})
+    ).get_json()["resubmitted_as"]
+    check("letters_redrive_one", caller.post(f"{here}/redrive", {"reason": "w"}))
     check("letters_show", caller.get(here))
     shop.land(again)
     script["charge_card", "action"] = [RuntimeError("bank: 503")] * 5
@@ -308,7 +310,7 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     shop.land(doubtful)
 
     for word, operation in (
-        ("retry", "effects_retry"),
+        ("redrive", "effects_redrive"),
         ("mark-done", "effects_mark_done"),
         ("waive", "effects_waive"),
     ):
@@ -394,7 +396,7 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     assert {
         ("jobs_show", "304"),
         ("jobs_cancel", "409"),
-        ("jobs_redrive", "409"),
+        ("jobs_resubmit", "409"),
         ("workers_index", "403"),
     } <= check.seen
 

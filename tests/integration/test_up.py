@@ -72,7 +72,7 @@ def test_given_an_empty_home_when_everything_starts_then_the_printed_curl_makes_
     assert second.returncode == 1
     old_name, host, taken = second.stderr.strip().splitlines()
     assert "FLOWER_BASIC_AUTH is now SUREFOOT_FLOWER_BASIC_AUTH" in old_name
-    assert "HOST=x86_64-conda-linux-gnu is no address" in host
+    assert "HOST=x86_64-conda-linux-gnu is not an address" in host
     assert f"pid {up.process.pid}" in taken
 
     wait_until(lambda: _answers(up.run.flower_url), 60, what="Flower")

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from surefoot import Context, Saga, Seen
+from surefoot import Context, EffectReport, Saga
 
 FILE = "GIFTS"
 
@@ -60,13 +60,13 @@ def give_back(ctx: Context, o: Gift, taken: int | None) -> None:
 def write_letter(ctx: Context, o: Gift) -> None: ...
 
 
-@gift.effects("vouchers")
-def seen(keys: Iterable[str]) -> list[Seen]:
+@gift.effect_reader("vouchers")
+def seen(keys: Iterable[str]) -> list[EffectReport]:
     with moves() as book:
         there = {row[0] for row in book.execute("SELECT key FROM moves WHERE cents > 0")}
         back = {row[0] for row in book.execute("SELECT key FROM moves WHERE cents < 0")}
     return [
-        Seen(key, "undone" if key.replace(":action", ":undo") in back else "done")
+        EffectReport(key, "undone" if key.replace(":action", ":undo") in back else "done")
         for key in keys
         if key in there
     ]
@@ -82,7 +82,7 @@ def nobody_is_given_money(world: Any) -> Iterator[str]:
         yield f"{-total} cents were given back that nobody had paid"
 
 
-@gift.drill_world
+@gift.test_environment
 def pretend() -> Iterator[None]:
     with TemporaryDirectory() as folder:
         os.environ[FILE] = f"{folder}/gifts.sqlite"

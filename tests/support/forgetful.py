@@ -22,22 +22,22 @@ by_result = Saga("by_result", version=1, input=Wish, examples=[Wish(cents=5)])
 by_service = Saga("by_service", version=1, input=Wish, examples=[Wish(cents=5)])
 
 
-@by_module.step(lane="a", pure=True, safe_to_drill=True)
+@by_module.step(lane="a", no_effect=True, safe_to_drill=True)
 def sign_in(ctx: Context, o: Wish) -> None:
     tokens[ctx.job_id] = "t"
 
 
-@by_module.step(lane="b", pure=True, safe_to_drill=True)
+@by_module.step(lane="b", no_effect=True, safe_to_drill=True)
 def use(ctx: Context, o: Wish) -> str:
     return tokens[ctx.job_id]
 
 
-@by_result.step(lane="a", pure=True, safe_to_drill=True)
+@by_result.step(lane="a", no_effect=True, safe_to_drill=True)
 def sign_in_and_say(ctx: Context, o: Wish) -> str:
     return "t"
 
 
-@by_result.step(lane="b", pure=True, safe_to_drill=True)
+@by_result.step(lane="b", no_effect=True, safe_to_drill=True)
 def use_what_was_said(ctx: Context, o: Wish, token: str) -> str:
     return token
 
@@ -47,12 +47,12 @@ def put(ctx: Context, o: Wish) -> None:
     service[ctx.job_id] = "t"
 
 
-@by_service.step(lane="b", pure=True)
+@by_service.step(lane="b", no_effect=True)
 def get(ctx: Context, o: Wish) -> str:
     return service[ctx.job_id]
 
 
-@by_service.drill_world
+@by_service.test_environment
 def empty() -> Iterator[Any]:
     service.clear()
     yield

@@ -35,7 +35,7 @@ def fork(service: Participant) -> Saga[Any]:
     """A hundred members between a first step and a join; every one is undone in its own way."""
     saga = Saga("print_run", version=1, input=Pages, summary="{pages} pages for 100 readers")
     few = Retry(limit=3)
-    first = saga.step(lane="orders", retry=few, pure=True, title="set the pages")(
+    first = saga.step(lane="orders", retry=few, no_effect=True, title="set the pages")(
         _step(service, "set_pages")
     )
     members = []
@@ -45,7 +45,7 @@ def fork(service: Participant) -> Saga[Any]:
         )
         member.compensate(fidelity="exact", retry=few)(_step(service, f"pulp_{number}"))
         members.append(member)
-    saga.step(lane="orders", after=members, retry=few, pure=True, title="bind the books")(
+    saga.step(lane="orders", after=members, retry=few, no_effect=True, title="bind the books")(
         _step(service, "bind_books")
     )
     return saga

@@ -37,9 +37,9 @@ OWNER, STRANGER = "alpha", "beta"
 REASON = {"reason": "seen"}
 # Routes for any key. One that is neither here nor says `needs` or `open_to_all` has been forgotten.
 ANY_KEY = {
-    "jobs.submit", "jobs.index", "jobs.show", "jobs.cancel", "jobs.history", "jobs.redrive", "jobs.explain", "effects.index",
+    "jobs.submit", "jobs.index", "jobs.show", "jobs.cancel", "jobs.history", "jobs.resubmit", "jobs.explain", "effects.index",
     "sagas.index", "sagas.show", "home.show", "home.submit", "home.recent", "jobs_page.find", "jobs_page.index", "job.show", "job.cancel",
-    "job.history", "job.live", "job.redrive", "job.steps", "sessions_page.show", "sessions_page.end", "sessions_page.end_all",
+    "job.history", "job.live", "job.resubmit", "job.steps", "sessions_page.show", "sessions_page.end", "sessions_page.end_all",
 }  # fmt: skip
 OWNED = {
     "job_id",
@@ -221,7 +221,7 @@ class House:
         if strange and name in OWNED:
             return new_id()
         state = (
-            "failed" if "redrive" in rule.rule else "waiting" if "cancel" in rule.rule else "asked"
+            "failed" if "resubmit" in rule.rule else "waiting" if "cancel" in rule.rule else "asked"
         )
         named = {
             "job_id": self.jobs[state if "letter_id" not in rule.arguments else "asked"],

@@ -9,7 +9,7 @@ from surefoot.app.bench import fleet
 from surefoot.app.bench.place import Place
 from surefoot.app.cli import main
 
-PATIENT = {"SUREFOOT_RUN_ON_SECONDS": "60", "SUREFOOT_PACK_SECONDS": "60"}
+PATIENT = {"SUREFOOT_RUN_ON_SECONDS": "60", "SUREFOOT_BATCH_SECONDS": "60"}
 usual = fleet.environment
 
 

@@ -489,7 +489,7 @@ def a_job_runs_without_its_locks() -> Iterator[None]:
 
 @planted
 def a_job_is_run_again_however_often_it_is_asked_for() -> Iterator[None]:
-    with instead(resubmit, "_may_run_again", lambda *args: None):
+    with instead(resubmit, "_may_resubmit", lambda *args: None):
         yield
 
 

@@ -14,7 +14,16 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 
-from surefoot import Context, EffectState, Rejected, Saga, Seen, barrier, barrier_table, stand_in
+from surefoot import (
+    Context,
+    EffectReport,
+    EffectState,
+    Rejected,
+    Saga,
+    barrier,
+    barrier_table,
+    stand_in,
+)
 
 
 class Wish(BaseModel):
@@ -44,9 +53,9 @@ class Till:
         self.paid.pop(who, None)
         self.refused.add(who)
 
-    def seen(self, keys: Iterable[str]) -> list[Seen]:
+    def seen(self, keys: Iterable[str]) -> list[EffectReport]:
         return [
-            Seen(key, EffectState.DONE if self.has(key) else EffectState.UNDONE)
+            EffectReport(key, EffectState.DONE if self.has(key) else EffectState.UNDONE)
             for key in keys
             if key in self.paid
         ]
@@ -68,11 +77,11 @@ def saga_with(name: str, pay: Pay, world: Callable[[], Iterator[Any]] | None = N
     def take_back(ctx: Context, o: Wish) -> None:
         till.take_back(ctx.action_key)
 
-    @saga.step(lane="notes", pivot=True, pure=True)
+    @saga.step(lane="notes", pivot=True, no_effect=True)
     def note(ctx: Context, o: Wish) -> None: ...
 
-    @saga.effects("till")
-    def paid(keys: Iterable[str]) -> list[Seen]:
+    @saga.effect_reader("till")
+    def paid(keys: Iterable[str]) -> list[EffectReport]:
         return till.seen(keys)
 
     @saga.invariant
@@ -83,7 +92,7 @@ def saga_with(name: str, pay: Pay, world: Callable[[], Iterator[Any]] | None = N
             if count > 1 and who.startswith(world.job.id)
         )
 
-    @saga.drill_world
+    @saga.test_environment
     def empty_till() -> Iterator[None]:
         till.begin()
         with ExitStack() as stack:
@@ -189,7 +198,7 @@ def apples(name: str, *, careful: bool) -> Saga[Wish]:
         if shelf.there + len(shelf.sold) != FULL:
             yield f"{len(shelf.sold)} were sold, and {shelf.there} of {FULL} are there"
 
-    @saga.drill_world
+    @saga.test_environment
     def full_shelf() -> Iterator[None]:
         shelf.begin()
         yield

@@ -1,7 +1,7 @@
 """A developer's own saga, as small as one can be that has something to undo: money from one account to another.
 
 The accounts are a dict with a barrier of its own. `careless` is the same with the mistake that a drill is for: money is given
-back each time that an undo is called. `safe` has no drill world and says that every step is harmless; `undeclared` says nothing.
+back each time that an undo is called. `safe` has no test environment and says that every step is harmless; `undeclared` says nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from surefoot import EffectState, Rejected, Saga, Seen, stand_in
+from surefoot import EffectReport, EffectState, Rejected, Saga, stand_in
 
 START = {"ann": 100, "bob": 100}
 
@@ -49,8 +49,8 @@ class Accounts:
         else:
             self.keys.setdefault(key, EffectState.NONE)
 
-    def seen(self, keys: Iterable[str]) -> list[Seen]:
-        return [Seen(key, self.keys[key]) for key in keys if key in self.keys]
+    def seen(self, keys: Iterable[str]) -> list[EffectReport]:
+        return [EffectReport(key, self.keys[key]) for key in keys if key in self.keys]
 
 
 def transfer_saga(
@@ -83,8 +83,8 @@ def transfer_saga(
     @saga.step(lane="notes", pivot=True, safe_to_drill=safe, undo=None)
     def note(ctx: Any, o: Transfer) -> None: ...
 
-    @saga.effects("accounts")
-    def booked(keys: Iterable[str]) -> list[Seen]:
+    @saga.effect_reader("accounts")
+    def booked(keys: Iterable[str]) -> list[EffectReport]:
         return accounts.seen(keys)
 
     @saga.invariant
@@ -96,7 +96,7 @@ def transfer_saga(
 
     if world:
 
-        @saga.drill_world
+        @saga.test_environment
         def fresh_accounts() -> Iterator[None]:
             accounts.begin()
             yield

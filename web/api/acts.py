@@ -23,7 +23,7 @@ _TIME = {"type": "string", "format": "date-time"}
 JOB = Parameter(
     "job",
     {"type": "string", "format": "uuid"},
-    "Only acts about this job, parts of a request about many included.",
+    "Only acts about this job, including its part of a request about many letters.",
 )
 ACTOR = Parameter(
     "actor",
@@ -44,7 +44,7 @@ UNTIL = Parameter("until", _TIME, "Only acts before this time.")
     },
     parameters=(JOB, ACTOR, SINCE, UNTIL, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
     problems=("invalid-input", "invalid-cursor"),
-    details="Cancels, decisions, redrives, dates and hold-backs, changes of who has a job, keys that"
+    details="Cancels, decisions, redrives, resubmissions, schedules, changes of who has a job, keys that"
     " were made or revoked: each with who, by which key, why and when. A request about many letters is"
     " one act; with `job`, its part about that job is listed. Submissions are not acts: a job's history"
     " begins with who asked for it.",

@@ -1,4 +1,4 @@
-"""Who sees to a job that asks a person, for operators."""
+"""Ownership of jobs in attention, for operators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ routes = Blueprint("attention", __name__, url_prefix=f"{API}/jobs/<job_id>/atten
 
 @routes.post("/take")
 @described(
-    "See to it yourself",
+    "Take ownership of a job in attention",
     "jobs",
     {202: p.CHANGED_JOB},
     body=requests.Nothing,
@@ -39,7 +39,11 @@ def take(job_id: str) -> Response:
 
 @routes.post("/assign")
 @described(
-    "Say who sees to it", "jobs", {202: p.CHANGED_JOB}, body=requests.Owner, problems=("conflict",)
+    "Assign a job in attention",
+    "jobs",
+    {202: p.CHANGED_JOB},
+    body=requests.Owner,
+    problems=("conflict",),
 )
 @needs(Role.OPERATOR)
 def assign(job_id: str) -> Response:
@@ -63,7 +67,7 @@ def release(job_id: str) -> Response:
     _mine(job_id)
     nothing_said()
     assignment.release(door().db, job_id, principal().actor)
-    return _said(job_id, "Nobody is assigned now.")
+    return _said(job_id, "The job has no owner now.")
 
 
 def _mine(job_id: str) -> None:

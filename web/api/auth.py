@@ -1,4 +1,4 @@
-"""Who is asking. Every route is closed unless it is named open, so that a new one is closed by default."""
+"""The caller of a request. Every route is closed unless it is named open, so that a new one is closed by default."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def role_of(view: Callable[..., object]) -> Role | None:
 
 
 def principal() -> Principal:
-    """Who is asking. Raises: Problem 401 outside of a route that was checked."""
+    """The caller. Raises: Problem 401 outside of a route that was checked."""
     found: Principal | None = g.get("principal")
     if found is None:
         raise Problem("unauthorized", "This needs an API key.")
@@ -87,7 +87,7 @@ def principal() -> Principal:
 
 
 def tenant_seen() -> str | None:
-    """The tenant whose rows are shown to whoever asks; None for the platform, which is shown all
+    """The tenant whose rows the caller may see; None for the platform, which is shown all
     tenants'.
     """
     who = principal()

@@ -31,19 +31,19 @@ EXTENSION = "surefoot.document"
 OPENAPI = "3.1.0"
 REF = "#/components/schemas/{model}"
 SAFE = ("GET",)
-ABOUT = """Long jobs that end well: each lands completed, or undone, or asks a person.
+ABOUT = """Long jobs that end well: each job completes, is undone, or asks a person.
 
-Submit with an `Idempotency-Key` of your own and send again whenever in doubt: the same key and body are the same job.
+Submit with an `Idempotency-Key` of your own, and send it again when in doubt: the same key and body are the same job.
 Poll `links.self` as often as `Retry-After` says, with `If-None-Match`; or let the request wait with `Prefer: wait=10`.
-Requests of a key have a rate; each answer says in `RateLimit` how much of it is left.
-Every error is a problem details object (RFC 9457) whose `type` is a page of this server. A member that a later version adds
-is no breach: ignore what you do not know."""
+The requests of a key are limited; each answer says in `RateLimit` how many are left.
+Every error is a problem details object (RFC 9457) whose `type` is a page of this server. Later versions may add members:
+ignore those that you do not know."""
 LICENCE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 GROUPS = {
-    "jobs": "Submit, follow, cancel and run again.",
-    "effects": "What happened outside, and an operator's word about what could not be undone or done.",
-    "dead letters": "Operations that were given up: what happened, sending them back, laying them down.",
-    "sagas": "What can be run.",
+    "jobs": "Submit, follow, cancel, redrive and resubmit.",
+    "effects": "Effects on services, and operators' decisions about them.",
+    "dead letters": "Operations that were given up: what happened; redrive or discard them.",
+    "sagas": "Definitions that can be run.",
     "operating": "For operators and load balancers.",
 }
 HEADERS: dict[str, dict[str, Any]] = {
@@ -53,7 +53,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 1},
     },
     "ETag": {
-        "description": "Names this state of it; send it back in `If-None-Match`.",
+        "description": "The version of this answer, for `If-None-Match`.",
         "schema": {"type": "string"},
     },
     "Idempotent-Replayed": {
@@ -61,23 +61,23 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"const": "true"},
     },
     "Preference-Applied": {
-        "description": "The wish to wait that was granted, as `wait=10`.",
+        "description": "The wait that was granted, as `wait=10`.",
         "schema": {"type": "string"},
     },
     "Link": {"description": 'The next page, `rel="next"`.', "schema": {"type": "string"}},
-    "Allow": {"description": "Methods that this address takes.", "schema": {"type": "string"}},
-    "WWW-Authenticate": {"description": "How to say who you are.", "schema": {"type": "string"}},
-    "Accept-Post": {"description": "Media types that are taken.", "schema": {"type": "string"}},
+    "Allow": {"description": "The methods of this address.", "schema": {"type": "string"}},
+    "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
+    "Accept-Post": {"description": "Accepted media types.", "schema": {"type": "string"}},
     "RateLimit-Policy": {
-        "description": "The bound: `q` requests at once, and so many again in `w` seconds.",
+        "description": "The limit: `q` requests at once, and `q` more in every `w` seconds.",
         "schema": {"type": "string"},
     },
     "RateLimit": {
-        "description": "What is left of it: `r` requests, all of them again in `t` seconds.",
+        "description": "What is left: `r` requests; the whole limit is available again in `t` seconds.",
         "schema": {"type": "string"},
     },
     "X-Trace-Id": {
-        "description": "Under which our log has this request.",
+        "description": "The request's id in the server's log.",
         "schema": {"type": "string"},
     },
 }
@@ -130,7 +130,7 @@ _ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 @described(
     "This document",
     "operating",
-    {200: Answer("OpenAPI 3.1.", None, ("ETag",)), 304: Answer("It is as you have it.")},
+    {200: Answer("OpenAPI 3.1.", None, ("ETag",)), 304: Answer("Not modified.")},
 )
 def show() -> Response:
     kept: Kept = current_app.extensions[EXTENSION][1]

@@ -28,7 +28,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that is no problem. `shape` None: it has no body; `headers`: names out of `document.HEADERS`."""
+    """An answer other than a problem. `shape` None: it has no body; `headers`: names out of `document.HEADERS`."""
 
     description: str
     shape: type[BaseModel] | None = None

@@ -34,7 +34,7 @@ def _decision(summary: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 @routes.get("")
 @described(
-    "What it did outside, and what became of that",
+    "List a job's effects on services",
     "effects",
     {
         200: Answer("One item for each step with an effect.", shapes.Effects, ("ETag",)),
@@ -46,29 +46,29 @@ def index(job_id: str) -> Response:
     return answer(effects_view(door().db, job_id, principal().tenant_id))
 
 
-@routes.post("/<step>/retry")
-@_decision("Try it again, with fresh attempts")
+@routes.post("/<step>/redrive")
+@_decision("Redrive a step: fresh attempts")
 @needs(Role.OPERATOR)
-def retry(job_id: str, step: str) -> Response:
+def redrive(job_id: str, step: str) -> Response:
     return _decide(job_id, step, LetterAction.REDRIVE)
 
 
 @routes.post("/<step>/mark-done")
-@_decision("Somebody has done it by hand")
+@_decision("Mark a step as done by hand")
 @needs(Role.OPERATOR)
 def mark_done(job_id: str, step: str) -> Response:
     return _decide(job_id, step, LetterAction.MARK_DONE)
 
 
 @routes.post("/<step>/waive")
-@_decision("It will not be done, and that is accepted")
+@_decision("Waive a step: it will not be done")
 @needs(Role.OPERATOR)
 def waive(job_id: str, step: str) -> Response:
     return _decide(job_id, step, LetterAction.WAIVE)
 
 
 @routes.post("/<step>/mark-absent")
-@_decision("It was found never to have happened: the job is undone")
+@_decision("Mark a step as never happened: the job is undone")
 @needs(Role.OPERATOR)
 def mark_absent(job_id: str, step: str) -> Response:
     return _decide(job_id, step, LetterAction.MARK_ABSENT)

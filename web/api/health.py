@@ -34,7 +34,7 @@ _said: dict[str, tuple[float, Works]] = {}  # by the store: when it was asked, a
 @routes.get("/livez")
 @open_to_all
 @described(
-    "Is this process alive",
+    "Liveness of this process",
     "operating",
     {200: Answer("It is.", shapes.Alive, ("ETag",)), 304: p.UNCHANGED},
 )
@@ -45,10 +45,10 @@ def livez() -> Response:
 @routes.get("/readyz")
 @open_to_all
 @described(
-    "Is the store there and migrated",
+    "Readiness: the store answers and is migrated",
     "operating",
     {
-        200: Answer("It is. Of the broker this says nothing.", shapes.Ready, ("ETag",)),
+        200: Answer("It is ready. The broker is not checked.", shapes.Ready, ("ETag",)),
         304: p.UNCHANGED,
     },
     problems=("unavailable",),
@@ -68,7 +68,7 @@ def readyz() -> Response:
     "operating",
     {
         200: Answer(
-            "`degraded` when jobs are accepted and would not move.", shapes.Health, ("ETag",)
+            "`degraded`: jobs are accepted, but would not be run.", shapes.Health, ("ETag",)
         ),
         304: p.UNCHANGED,
         503: Answer("Jobs are not accepted.", shapes.Down, ("Retry-After",)),
@@ -108,7 +108,7 @@ def _works() -> Works:
 
 
 def _broker_takes(url: str) -> str:
-    """`ok` when it takes a write (of which nothing stays), else `refusing` or `unreachable`."""
+    """`ok` when it takes a write (which leaves nothing), else `refusing` or `unreachable`."""
     if not url:
         return "unreachable"
     try:

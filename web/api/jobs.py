@@ -1,4 +1,4 @@
-"""Jobs: submit, read, list, cancel, redrive, and why they stand where they stand."""
+"""Jobs: submit, read, list, cancel, redrive, resubmit, and why they stand where they stand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from surefoot.app.access.principal import Role
 from surefoot.app.engine.jobs.submit import Submitted
 from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.operators.redrive import redrive_job
-from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.operators.resubmit import Asked, resubmit_job
 from surefoot.app.errors import NotFound
 from surefoot.app.explain import why
 from surefoot.app.rules.states import ENDED
@@ -17,7 +17,7 @@ from surefoot.app.store.views.names import API
 from surefoot.web.accept import accept
 from surefoot.web.api import parameters as p
 from surefoot.web.api import requests
-from surefoot.web.api.auth import check_key, check_session, checks_its_key, principal
+from surefoot.web.api.auth import check_key, check_session, checks_its_key, needs, principal
 from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.pages import Pages
 from surefoot.web.api.problems import FAULTS_MOST, Problem
@@ -29,7 +29,7 @@ from surefoot.web.services import door
 routes = Blueprint("jobs", __name__, url_prefix=f"{API}/jobs")
 HISTORY_MOST = 2**31 - 1
 SUBMITTED = ("Idempotent-Replayed", "Preference-Applied")
-STILL = Answer("It is as you have it.", None, ("ETag", "Retry-After", "Preference-Applied"))
+STILL = Answer("Not modified.", None, ("ETag", "Retry-After", "Preference-Applied"))
 
 
 @routes.post("")
@@ -38,7 +38,7 @@ STILL = Answer("It is as you have it.", None, ("ETag", "Retry-After", "Preferenc
     "jobs",
     {
         202: Answer(
-            "Accepted: whatever crashes now, it lands.",
+            "Accepted: the job will end, whatever crashes from now on.",
             shapes.Job,
             ("Location", "Retry-After", *SUBMITTED),
         ),
@@ -50,7 +50,7 @@ STILL = Answer("It is as you have it.", None, ("ETag", "Retry-After", "Preferenc
         "invalid-idempotency-key",
         "unknown-saga",
         "key-reused",
-        "approval-needed",
+        "above-limit",
         "too-many-requests",
     ),
     details="`GET /api/v1/sagas/{name}` has the schema of `input`.",
@@ -141,9 +141,9 @@ def index() -> Response:
 
 @routes.get("/<job_id>/why")
 @described(
-    "Why it stands where it stands",
+    "Explain a job's state",
     "jobs",
-    {200: Answer("In plain words.", shapes.Why, ("ETag",)), 304: p.UNCHANGED},
+    {200: Answer("The explanation, in sentences.", shapes.Why, ("ETag",)), 304: p.UNCHANGED},
     parameters=(p.IF_NONE_MATCH,),
 )
 def explain(job_id: str) -> Response:
@@ -152,7 +152,7 @@ def explain(job_id: str) -> Response:
 
 @routes.get("/<job_id>/history")
 @described(
-    "What happened to it, in order",
+    "Read a job's history",
     "jobs",
     {200: Answer("A page of events.", shapes.History, ("ETag",)), 304: p.UNCHANGED},
     parameters=(p.EVENT_LIMIT, p.EVENT_CURSOR, p.IF_NONE_MATCH),
@@ -169,13 +169,13 @@ def history(job_id: str) -> Response:
 
 @routes.post("/<job_id>/cancel")
 @described(
-    "Cancel it: what was done is undone",
+    "Cancel a job and undo what it did",
     "jobs",
     {202: p.CHANGED_JOB},
     body=requests.Nothing,
     body_wanted=False,
     problems=("conflict",),
-    details="Past the point of no return the wish is noted: it takes effect if that step fails.",
+    details="Past the point of no return the request is recorded: it takes effect if that step fails.",
 )
 def cancel(job_id: str) -> Response:
     nothing_said()
@@ -188,16 +188,49 @@ def cancel(job_id: str) -> Response:
 
 @routes.post("/<job_id>/redrive")
 @described(
-    "Run it again",
+    "Redrive a job in attention",
     "jobs",
     {
         202: Answer(
-            "It is on record; the job that runs now.",
+            "It is on record; the job as it stands.",
             shapes.DecidedJob,
             ("Location", "Retry-After", "Idempotent-Replayed"),
         )
     },
-    body=requests.RunAgain,
+    body=requests.Reason,
+    parameters=(p.IDEMPOTENCY_KEY,),
+    problems=("invalid-idempotency-key", "conflict", "key-reused"),
+    details="Every operation that a person is asked about gets fresh attempts. Operators only. A job that has ended"
+    " is resubmitted instead. The same key has the same answer.",
+)
+@needs(Role.OPERATOR)
+def redrive(job_id: str) -> Response:
+    here, who, key = door(), principal(), requests.idempotency_key()
+    job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
+    reason = requests.checked(
+        requests.Reason, read_optional_object(request, here.settings.body_bytes) or {}
+    ).reason
+    done = redrive_job(here.entrance, job_id, Asked(who.actor, reason, key))
+    here.bell.ring(done.plan)
+    view = job_view(here.db, job_id, who.tenant_id)
+    if isinstance(done, Submitted):
+        again = "It was redriven before, under this key."
+        return job_answer(view | {"message": again}, 202, replayed=True)
+    return job_answer(view | {"message": done.message}, 202)
+
+
+@routes.post("/<job_id>/resubmit")
+@described(
+    "Resubmit an ended job as a new one",
+    "jobs",
+    {
+        202: Answer(
+            "It is on record; the new job.",
+            shapes.DecidedJob,
+            ("Location", "Retry-After", "Idempotent-Replayed"),
+        )
+    },
+    body=requests.Resubmit,
     body_wanted=False,
     parameters=(p.IDEMPOTENCY_KEY,),
     problems=(
@@ -205,36 +238,24 @@ def cancel(job_id: str) -> Response:
         "conflict",
         "key-reused",
         "unknown-saga",
-        "approval-needed",
+        "above-limit",
         "too-many-requests",
     ),
-    details="A job in `attention` goes on with fresh attempts: an operator says why. An ended one is run as a new job, whose `retry_of`"
-    " names the old one; one that completed only with `again`. A job has one re-run at most that is open or completed: another"
-    " request is a 409 whose `job` is that one. The same key has the same answer.",
+    details="The new job's `resubmission_of` names the old one. A completed job is resubmitted only with `again`."
+    " At most one resubmission of a job is open or completed: another request is a 409 whose `job` is that one."
+    " The same key has the same answer.",
 )
-def redrive(job_id: str) -> Response:
+def resubmit(job_id: str) -> Response:
     here, who, key = door(), principal(), requests.idempotency_key()
     wanted = requests.checked(
-        requests.RunAgain, read_optional_object(request, here.settings.body_bytes) or {}
+        requests.Resubmit, read_optional_object(request, here.settings.body_bytes) or {}
     )
     job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
-    decides = who.may(Role.OPERATOR)
-    done = redrive_job(
-        here.entrance, job_id, Asked(who.actor, wanted.reason, key, wanted.again, decides)
-    )
+    done = resubmit_job(here.entrance, job_id, Asked(who.actor, wanted.reason, key, wanted.again))
     here.bell.ring(done.plan)
-    if not isinstance(done, Submitted):
-        return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": done.message}, 202)
-    said = (
-        "It was sent back before, under this key."
-        if done.job_id == job_id
-        else "It has ended, so this is a new job that names it."
-    )
-    return job_answer(
-        job_view(here.db, done.job_id, who.tenant_id) | {"message": said},
-        202,
-        replayed=done.replayed,
-    )
+    said = "The job has ended, so this is a new job that names it."
+    view = job_view(here.db, done.job_id, who.tenant_id) | {"message": said}
+    return job_answer(view, 202, replayed=done.replayed)
 
 
 def nothing_said() -> None:

@@ -1,4 +1,4 @@
-"""Dead letters, for operators: what was given up, and sending it back or laying it down, one or many."""
+"""Dead letters, for operators: what was given up; redrive or discard it, one or many."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ routes = Blueprint("letters", __name__, url_prefix=f"{API}/dead-letters")
 class LetterId(BaseConverter):
     """A letter's id in an address, which is not one of the words that stand in its place: each has its own methods."""
 
-    regex = r"(?!(?:redrive|hold-back)$)[^/]+"
+    regex = r"(?!(?:redrive|cancel-redrive)$)[^/]+"
 
 
 routes.record_once(
@@ -84,7 +84,7 @@ def show(letter_id: str) -> Response:
 
 @routes.post("/<letter:letter_id>/redrive")
 @described(
-    "Retry it",
+    "Redrive a dead letter",
     "dead letters",
     {
         202: Answer(
@@ -100,15 +100,15 @@ def show(letter_id: str) -> Response:
         "conflict",
         "key-reused",
         "unknown-saga",
-        "approval-needed",
+        "above-limit",
         "too-many-requests",
     ),
-    details="A letter that holds its job gives the operation fresh attempts. One whose job has ended makes a new job, which names the old"
-    " one (`retry_of`); `Location` is the job that runs now. The same key has the same new job. A job that is run again already is a 409"
-    " whose `job` is the other one.",
+    details="The operation of a letter that holds its job gets fresh attempts. A job that has ended is resubmitted as a"
+    " new job, whose `resubmission_of` names the old one; `Location` is the job that runs now. The same key has the same"
+    " new job. For a job that is resubmitted already the answer is a 409 whose `job` is the other one.",
 )
 @needs(Role.OPERATOR)
-def send_back(letter_id: str) -> Response:
+def redrive_one(letter_id: str) -> Response:
     here, who, key = door(), principal(), requests.idempotency_key()
     letter = letter_view(here.db, letter_id, who.tenant_id)
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
@@ -120,12 +120,13 @@ def send_back(letter_id: str) -> Response:
 
 @routes.post("/<letter:letter_id>/discard")
 @described(
-    "Dismiss it: nothing more is done about it",
+    "Discard a dead letter",
     "dead letters",
     {202: CHANGED},
     body=requests.Reason,
     problems=("conflict",),
-    details="A letter that holds its job is not dismissed (409): a decision about its step is needed; `actions` names those there are.",
+    details="Nothing more is done about it. A letter that holds its job cannot be discarded (409): its step"
+    " needs a decision; `actions` names the choices.",
 )
 @needs(Role.OPERATOR)
 def discard(letter_id: str) -> Response:
@@ -139,19 +140,20 @@ def discard(letter_id: str) -> Response:
 
 @routes.post("/redrive")
 @described(
-    "Send back many, at a rate",
+    "Redrive many dead letters, at a rate",
     "dead letters",
     {
         202: Answer(
-            "They are dated; the relay sends each back when its time comes.", shapes.Redriven
+            "They are scheduled; the relay redrives each when its time comes.", shapes.Redriven
         )
     },
     body=requests.Redrive,
-    details="Answered at once. `rate` letters a second, a rate that is reached evenly within `ramp` seconds; with `dry_run` nothing is"
-    " written and the answer says what would be sent back. Letters that have a date already are not counted again.",
+    details="Answered at once. The relay redrives `rate` letters a second; the rate rises evenly within `ramp` seconds."
+    " With `dry_run` nothing is written and the answer says what would be redriven. Scheduled letters are not counted"
+    " again.",
 )
 @needs(Role.OPERATOR)
-def send_back_many() -> Response:
+def redrive_many() -> Response:
     here, who = door(), principal()
     wanted = requests.checked(requests.Redrive, read_json(request, here.settings.body_bytes))
     found = redrive.redrive_many(
@@ -164,22 +166,22 @@ def send_back_many() -> Response:
     return answer(redriven(found, wanted.dry_run), 202)
 
 
-@routes.post("/hold-back")
+@routes.post("/cancel-redrive")
 @described(
-    "Take back what is dated and has not been sent back",
+    "Cancel the scheduled redrive of dead letters",
     "dead letters",
-    {202: Answer("They stay open, without a date.", shapes.HeldBack)},
+    {202: Answer("They stay open and are not scheduled any more.", shapes.Unscheduled)},
     body=requests.HoldBack,
-    details="For a redrive of many that turns out to come too early.",
+    details="For a redrive of many that comes too early.",
 )
 @needs(Role.OPERATOR)
-def hold_back() -> Response:
+def cancel_redrive() -> Response:
     here, who = door(), principal()
     wanted = requests.checked(requests.HoldBack, read_json(request, here.settings.body_bytes))
-    count = redrive.hold_back(
+    count = redrive.cancel_redrive(
         here.db, _meant(wanted.filter, who.tenant_id), who.actor, wanted.reason
     )
-    return answer({"held_back": count}, 202)
+    return answer({"unscheduled": count}, 202)
 
 
 def redriven(found: redrive.Scheduled, dry_run: bool) -> dict[str, object]:

@@ -16,7 +16,7 @@ EXTENSION = "surefoot_gauges"
 
 @routes.get("/metrics")
 @described(
-    "What to draw and to be woken by",
+    "Prometheus metrics",
     "operating",
     {200: Answer("Prometheus' text format 0.0.4.", None, media_type="text/plain")},
     problems=("unavailable",),

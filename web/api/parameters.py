@@ -27,12 +27,12 @@ TAG = Parameter(
 CURSOR = Parameter(
     "cursor",
     {"type": "string", "minLength": 1, "maxLength": 512},
-    "`next` of the page before, of this list with the same filters.",
+    "`next` of the previous page, of this list with the same filters.",
 )
 EVENT_CURSOR = Parameter(
     "cursor",
     {"type": "string", "pattern": "^[0-9]{1,9}$"},
-    "`next` of the page before: events after this number.",
+    "`next` of the previous page: events after this number.",
 )
 
 
@@ -40,7 +40,7 @@ def limit(default: int) -> Parameter:
     return Parameter(
         "limit",
         {"type": "integer", "minimum": 1, "maximum": PAGE_ROWS_MOST, "default": default},
-        "At most so many; fewer is no end.",
+        "The most items in one answer. An answer with fewer items may have more pages.",
     )
 
 
@@ -48,15 +48,18 @@ LIMIT, EVENT_LIMIT = limit(PAGE_ROWS), limit(PAGE_ROWS_MOST)
 PREFER = Parameter(
     "Prefer",
     {"type": "string"},
-    f"`wait=N`: hold the answer until the job has ended, for N seconds at most ({WAIT_MOST_S} is the longest). A wish: when too many"
-    " wait already it is answered at once, without `Preference-Applied` and with `Retry-After`.",
+    f"`wait=N`: hold the answer until the job has ended, for at most N seconds (at most {WAIT_MOST_S})."
+    " If too many requests wait already, the answer comes at once, without `Preference-Applied` and"
+    " with `Retry-After`.",
     "header",
 )
-IF_NONE_MATCH = Parameter("If-None-Match", {"type": "string"}, "`ETag` of what you have.", "header")
+IF_NONE_MATCH = Parameter(
+    "If-None-Match", {"type": "string"}, "The `ETag` of the copy that you have.", "header"
+)
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 512},
-    "A random key of yours, 1 to 255 visible characters, bare or in double quotes: the same key and body are the same job, for ever.",
+    "A random key of 1 to 255 visible characters, bare or in double quotes. The same key and body are the same job, for ever.",
     "header",
 )
 
@@ -74,11 +77,11 @@ LETTER_STATE = Parameter(
 LETTER_NEEDS_PERSON = Parameter(
     "needs_person",
     {"enum": ["true", "false"]},
-    "Only those that hold their job, or only the others.",
+    "Only letters that hold their job, or only the others.",
 )
 LETTER_JOB = Parameter("job", {"type": "string", "format": "uuid"}, "Only letters of this job.")
 
-UNCHANGED = Answer("It is as you have it.", None, ("ETag",))
+UNCHANGED = Answer("Not modified.", None, ("ETag",))
 CHANGED_JOB = Answer(
     "It is on record; the job as it stands.", shapes.DecidedJob, ("Location", "Retry-After")
 )

@@ -1,4 +1,4 @@
-"""The kinds of problems. Each is a page under /problems/, for whoever follows the `type` of an answer."""
+"""The kinds of problems. Each is a page under /problems/, for readers who follow the `type` of an answer."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "malformed-json": Kind(
         400,
-        "The body is not JSON we take",
-        "The text could not be read as JSON: a mistake in it, a key that comes twice, NaN, a number of too many digits, "
-        "half of a surrogate pair, or nesting deeper than 64 levels.",
+        "The body is not valid JSON",
+        "The text could not be read as JSON: a syntax error, a repeated key, NaN, a number with too many"
+        " digits, half of a surrogate pair, or more than 64 nested levels.",
         "Send one JSON object in UTF-8, as a JSON library writes it.",
     ),
     "invalid-idempotency-key": Kind(
         400,
         "The Idempotency-Key cannot be used",
         "A key has 1 to 255 visible characters, bare or in double quotes.",
-        "Send a new random key, such as a UUID, for each thing you want done once.",
+        "Send a new random key, such as a UUID, for each job that you want once.",
     ),
     "invalid-cursor": Kind(
         400,
         "The cursor cannot be used",
-        "A cursor belongs to the list that gave it, with the filters it was given for; this one does not, or was never given.",
-        "Begin at the first page, without a cursor, and follow `next` with the same filters.",
+        "A cursor belongs to one list with its filters; this one belongs to another, or was never issued.",
+        "Start at the first page, without a cursor, and follow `next` with the same filters.",
     ),
     "bad-request": Kind(
         400,
@@ -44,57 +44,57 @@ KINDS: dict[str, Kind] = {
     "unauthorized": Kind(
         401,
         "A key is needed",
-        "The request has no API key, or one that is unknown or revoked.",
+        "The request has no API key, or its key is unknown or revoked.",
         "Send `Authorization: Bearer sf_…`. An operator makes keys with `surefoot keys create`.",
     ),
     "forbidden": Kind(
         403,
         "Your role does not allow this",
-        "A key has a role: user, operator, admin or platform. This needs a higher one than yours.",
+        "A key has a role: user, operator, admin or platform. This needs a higher role than yours.",
         "Ask an operator, or use a key with that role.",
     ),
     "cross-origin": Kind(
         403,
         "The request came from another site",
-        "A change that rests on the page's cookie is only taken from our own pages.",
+        "Changes with the page's cookie are accepted only from the server's own pages.",
         "Programs send an API key in `Authorization` instead.",
     ),
     "not-found": Kind(
         404,
         "Not found",
-        "The address names nothing, or a job that is not yours.",
+        "Nothing exists at this address, or it belongs to another tenant.",
         "Check the id; `GET /api/v1/jobs` lists your jobs.",
     ),
     "method-not-allowed": Kind(
         405,
-        "This address does not take that method",
-        "The address is right, the method is not; the header `Allow` lists those it takes.",
+        "This address does not support that method",
+        "The address exists, but not with this method; the header `Allow` lists its methods.",
         "Use one of the methods in `Allow`.",
     ),
     "request-timeout": Kind(
         408,
         "The request came too slowly",
-        "A head has to be there within SUREFOOT_HEAD_SECONDS, a body within SUREFOOT_BODY_SECONDS"
-        " and at a least rate. The connection is closed.",
-        "Send it again, with the same Idempotency-Key, over a better line.",
+        "The head must arrive within SUREFOOT_HEAD_SECONDS, the body within SUREFOOT_BODY_SECONDS and"
+        " at a minimum rate. The connection is closed.",
+        "Send it again with the same Idempotency-Key, over a faster connection.",
     ),
     "conflict": Kind(
         409,
         "The state of the job forbids this",
-        "The job has moved on: it has ended, or is past the point of no return, or somebody else decided first.",
-        "Read the job again: `GET /api/v1/jobs/{id}/why` tells where it stands.",
+        "The job has moved on: it has ended, is past the point of no return, or somebody else decided first.",
+        "Read the job again: `GET /api/v1/jobs/{id}/why` explains its state.",
     ),
     "length-required": Kind(
         411,
-        "The length of the body is needed",
+        "The body needs a length",
         "The body came without Content-Length.",
         "Send Content-Length.",
     ),
     "too-large": Kind(
         413,
         "The body is too large",
-        "A body has a limit, 1 MiB unless the operator chose another.",
-        "Send less, or put the data elsewhere and send its name.",
+        "A body may have 1 MiB, unless the operator chose another limit.",
+        "Send less, or store the data elsewhere and send a reference.",
     ),
     "unsupported-media-type": Kind(
         415,
@@ -105,10 +105,10 @@ KINDS: dict[str, Kind] = {
     "misdirected": Kind(
         421,
         "The request names another host",
-        "The header `Host` is not the address of this server: a wrong link, a proxy that passes on"
-        " a name of its own, or a page that leads a browser elsewhere than it says.",
-        "Use the address in `detail`. An operator sets it by SUREFOOT_PUBLIC_URL, and further names"
-        " by SUREFOOT_HOSTS.",
+        "The header `Host` is not an address of this server: a wrong link, a proxy that sends its own"
+        " name, or a page that misleads the browser.",
+        "Use the address in `detail`. Operators set it with SUREFOOT_PUBLIC_URL, and further names"
+        " with SUREFOOT_HOSTS.",
     ),
     "invalid-input": Kind(
         422,
@@ -119,44 +119,44 @@ KINDS: dict[str, Kind] = {
     ),
     "unknown-saga": Kind(
         422,
-        "No saga of that name is known",
-        "A saga is known once a process that has its code was started against this store.",
-        "`GET /api/v1/sagas` lists the names; a worker or web server with the saga's package makes it known.",
+        "The saga is not known",
+        "A saga is known after a process with its code has started against this store.",
+        "`GET /api/v1/sagas` lists the names; start a worker or web server that has the saga's package.",
     ),
     "key-reused": Kind(
         422,
         "This idempotency key was used for another request",
-        "The same key with the same body answers with the same job; with another body it is a mistake.",
+        "The same key with the same body is the same job; with another body it is refused.",
         "Make a new key for a new request.",
     ),
-    "approval-needed": Kind(
+    "above-limit": Kind(
         422,
         "A value is above its limit",
-        "More than the saga takes without a person's approval, and approvals are not open yet.",
+        "The saga refuses inputs with more than its limit (`x-refused-above` in the input's schema).",
         "Ask for less.",
     ),
     "too-many-requests": Kind(
         429,
         "Too many requests",
-        "Requests come faster than they are taken, or as many of your jobs are open as may be.",
+        "Requests arrive above the rate of your key, or the limit of your open jobs is reached.",
         "Wait as long as `Retry-After` says.",
     ),
     "head-too-large": Kind(
         431,
         "The head of the request is too large",
-        "Address and headers together have a limit. The connection is closed.",
-        "Send fewer or shorter headers: cookies of other programs on this host are a usual reason.",
+        "The size of address and headers together is limited. The connection is closed.",
+        "Send fewer or shorter headers. Cookies of other programs on this host are a common cause.",
     ),
     "internal-error": Kind(
         500,
         "Something went wrong here",
-        "A mistake of ours. It is in the log under the `trace_id`.",
-        "Send it again with the same Idempotency-Key; it is safe. Tell an operator the `trace_id`.",
+        "A bug in Surefoot. The log has it under the `trace_id`.",
+        "Send it again with the same Idempotency-Key: that is safe. Tell an operator the `trace_id`.",
     ),
     "unavailable": Kind(
         503,
         "Temporarily unavailable",
-        "The store cannot be reached just now, or is too busy. Nothing of this request was kept unless it was answered before.",
+        "The store cannot be reached or is too busy. Nothing of this request was kept, unless it was answered before.",
         "Wait as long as `Retry-After` says and send it again, with the same Idempotency-Key.",
     ),
 }

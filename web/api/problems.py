@@ -18,10 +18,12 @@ from surefoot.app.store.views.names import API
 from surefoot.web.api.problem_types import KINDS, OF_STATUS
 
 log = structlog.get_logger("surefoot.web")
-FAULTS_MOST = 50  # that one answer names; whoever sent a hundred thousand does not need them all
+FAULTS_MOST = (
+    50  # that one answer names; a caller with a hundred thousand faults does not need them all
+)
 FOR_PEOPLE = {
     "unavailable": "Surefoot cannot be reached at the moment.",
-    "too-many-requests": "Too much is asked for at the moment.",
+    "too-many-requests": "There are too many requests at the moment.",
     "unauthorized": "You are not signed in.",
 }
 MEDIA_TYPE = "application/problem+json"
@@ -68,8 +70,8 @@ def _of_ours(error: e.SurefootError) -> Problem:
     match error:
         case e.InvalidInput():
             return Problem("invalid-input", said, errors=error.faults[:FAULTS_MOST])
-        case e.ApprovalNeeded():
-            return Problem("approval-needed", said, **_faults(error))
+        case e.AboveLimit():
+            return Problem("above-limit", said, **_faults(error))
         case e.UnknownSaga():
             return Problem("unknown-saga", said, errors=[{"pointer": "/saga", "detail": said}])
         case e.KeyReused():

@@ -25,12 +25,12 @@ STATE = Parameter(
 
 @routes.get("")
 @described(
-    "List messages that nobody can run, newest first",
+    "List quarantined messages, newest first",
     "operating",
-    {200: Answer("A page of them.", shapes.QuarantineList, ("ETag", "Link")), 304: p.UNCHANGED},
+    {200: Answer("A page of messages.", shapes.QuarantineList, ("ETag", "Link")), 304: p.UNCHANGED},
     parameters=(STATE, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
     problems=("invalid-input", "invalid-cursor"),
-    details="An operator sees those that name a job of its own tenant, a key of the role platform all.",
+    details="Operators see messages that name a job of their tenant; keys with the role platform see all.",
 )
 @needs(Role.OPERATOR)
 def index() -> Response:
@@ -49,7 +49,7 @@ def index() -> Response:
 
 @routes.get("/<message_id>")
 @described(
-    "Read one, with its headers and the beginning of its body",
+    "Read a quarantined message, with headers and the start of its body",
     "operating",
     {200: Answer("The message.", shapes.QuarantinedMessage, ("ETag",)), 304: p.UNCHANGED},
     parameters=(p.IF_NONE_MATCH,),
@@ -61,7 +61,7 @@ def show(message_id: str) -> Response:
 
 @routes.post("/<message_id>/discard")
 @described(
-    "Take it off the list; it stays on record",
+    "Discard a quarantined message; it stays on record",
     "operating",
     {202: Answer("The message.", shapes.QuarantinedMessage)},
     body=requests.Reason,

@@ -30,13 +30,13 @@ routes = Blueprint("reconciliations", __name__, url_prefix=API)
 DECIDED = Answer("It is on record; the finding as it stands.", shapes.DecidedFinding)
 CLOSED_BEFORE = "It was closed before."
 ONLY_OPEN = Parameter(
-    "open", {"enum": ["true", "false"], "default": "true"}, "`false`: closed ones, too."
+    "open", {"enum": ["true", "false"], "default": "true"}, "`false`: include closed findings."
 )
 
 
 @routes.get("/reconciliations")
 @described(
-    "List what reconciliation found, newest first",
+    "List findings of reconciliation, newest first",
     "operating",
     {
         200: Answer(
@@ -46,7 +46,7 @@ ONLY_OPEN = Parameter(
     },
     parameters=(ONLY_OPEN, p.LIMIT, p.CURSOR, p.IF_NONE_MATCH),
     problems=("invalid-input", "invalid-cursor"),
-    details="Late jobs, and effects about which a service says otherwise than the account here. A finding closes by itself when the job has"
+    details="Late jobs, and effects about which a service and the record here differ. A finding closes by itself when the job has"
     " ended, or when a later run finds both agreeing.",
 )
 @needs(Role.OPERATOR)
@@ -81,7 +81,7 @@ def show(finding_id: str) -> Response:
 
 @routes.post("/reconciliations/<finding_id>/adopt")
 @described(
-    "Adopt it: what stands is right, and is not found again",
+    "Adopt a finding: the effect is right and is not found again",
     "operating",
     {202: DECIDED},
     body=requests.Adoption,
@@ -98,7 +98,7 @@ def adopt(finding_id: str) -> Response:
 
 @routes.post("/reconciliations/<finding_id>/undo")
 @described(
-    "Undo it: what stands is taken back",
+    "Undo the effect of a finding",
     "operating",
     {202: DECIDED},
     body=requests.TakeBack,
@@ -115,7 +115,7 @@ def undo(finding_id: str) -> Response:
     every_s = _switched_on()
     if here.registry is None:
         raise Conflict(
-            "this server has no saga's code; `surefoot reconcile undo` undoes it where that is"
+            "this server has no code of sagas; run `surefoot reconcile undo` where it is installed"
         )
     findings.decide_undo(
         here.db,
@@ -124,12 +124,12 @@ def undo(finding_id: str) -> Response:
         UndoAsked(who.actor, wanted.reason, past_return=wanted.past_return),
     )
     transaction(here.db, lambda tx: reconciliations.hasten(tx, (EFFECTS,), every_s))
-    return _decided(finding_id, "It is decided; a worker takes it back with its next round.")
+    return _decided(finding_id, "It is decided; a worker undoes it with its next round.")
 
 
 @routes.post("/reconciliations/<finding_id>/close")
 @described(
-    "Close it: a person has seen to it",
+    "Close a finding that a person has handled",
     "operating",
     {202: DECIDED},
     body=requests.Reason,
@@ -161,18 +161,18 @@ def _switched_on() -> float:
 
 @routes.post("/reconcile")
 @described(
-    "Reconcile as soon as may be",
+    "Reconcile as soon as possible",
     "operating",
     {
         202: Answer(
-            "The relay sees to late jobs, and a worker asks the services, each when it next looks.",
+            "The relay handles late jobs, and a worker asks the services, each with its next round.",
             shapes.Reconciling,
         )
     },
     body=requests.Nothing,
     body_wanted=False,
     problems=("conflict",),
-    details="What is found is listed by `GET /reconciliations`. 409 where reconciliation is switched off (SUREFOOT_RECONCILE_SECONDS=0).",
+    details="`GET /reconciliations` lists the findings. 409 if reconciliation is switched off (SUREFOOT_RECONCILE_SECONDS=0).",
 )
 @needs(Role.PLATFORM)
 def run() -> Response:

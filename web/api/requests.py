@@ -72,8 +72,8 @@ class Reason(BaseModel):
     reason: Why
 
 
-class RunAgain(BaseModel):
-    """The body of a request to run a job again; it may be left out."""
+class Resubmit(BaseModel):
+    """The body of a resubmission; it may be left out."""
 
     model_config = ConfigDict(
         strict=True,
@@ -84,11 +84,9 @@ class RunAgain(BaseModel):
         },
     )
 
-    again: bool = Field(
-        False, description="The job completed, and all of it is to be done once more."
-    )
+    again: bool = Field(False, description="Resubmit a completed job: all of it is done once more.")
     reason: Annotated[str, Field(max_length=1000), AfterValidator(_visible)] = Field(
-        "", description="Kept in the history. Needed for a job in `attention`."
+        "", description="Kept in the history."
     )
 
 
@@ -136,7 +134,7 @@ class Redrive(BaseModel):
     )
 
     filter: LetterFilter = LetterFilter()
-    rate: float = Field(10.0, gt=0, le=1000, description="Letters a second.")
+    rate: float = Field(10.0, gt=0, le=1000, description="Letters per second.")
     ramp: float = Field(0.0, ge=0, le=86400, description="Seconds until that rate is reached.")
     dry_run: bool = False
     reason: Why
@@ -186,7 +184,7 @@ class TakeBack(BaseModel):
 
     reason: Why
     past_return: bool = Field(
-        False, description="Even what its lost job did past the point of no return."
+        False, description="Undo it even if its lost job was past the point of no return."
     )
 
 
@@ -220,7 +218,7 @@ def job_request(body: Any) -> JobRequest:
             ]
             raise Problem(
                 "invalid-input",
-                "This version does not know these fields yet: to learn of the end, poll the job.",
+                "This version does not support these fields yet: poll the job to learn of its end.",
                 errors=faults,
             )
     return checked(JobRequest, body)
@@ -284,9 +282,7 @@ def only_parameters(*known: str) -> None:
             {"parameter": name[:64], "detail": f"{said}{did_you_mean(name[:64], known)}"}
             for name in unknown
         ]
-        raise Problem(
-            "invalid-input", "The address has a parameter that is not known here.", errors=faults
-        )
+        raise Problem("invalid-input", "The address has an unknown parameter.", errors=faults)
 
 
 def state_parameter() -> str | None:

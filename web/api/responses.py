@@ -68,7 +68,7 @@ def job_answer(
 
 
 def unchanged_job(revision: Revision, waited: int | None) -> Response:
-    """For whoever has the job as it is: a 304."""
+    """For a caller that has the job as it is: a 304."""
     headers = {"ETag": f'"{revision.tag}"', "Vary": "Prefer", "Cache-Control": "private, no-cache"}
     return Response(
         status=304, headers=headers | _job_headers(revision.state, revision.created_at, waited)
@@ -86,7 +86,7 @@ def _again_s(created_at: str) -> int:
 
 
 def wished_wait() -> int | None:
-    """N of `Prefer: wait=N`, at most WAIT_MOST_S; None when nobody wishes to wait. What cannot be read is no wish (RFC 7240)."""
+    """N of `Prefer: wait=N`, at most WAIT_MOST_S; None without it. An unreadable value is ignored (RFC 7240)."""
     for preference in request.headers.get("Prefer", "").split(
         ","
     ):  # several headers of a name arrive as one

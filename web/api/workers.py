@@ -22,7 +22,7 @@ routes = Blueprint("workers", __name__, url_prefix=f"{API}/workers")
     "List workers",
     "operating",
     {
-        200: Answer("The register of workers, last seen first.", shapes.WorkerList, ("ETag",)),
+        200: Answer("The workers, last seen first.", shapes.WorkerList, ("ETag",)),
         304: p.UNCHANGED,
     },
     parameters=(p.IF_NONE_MATCH,),

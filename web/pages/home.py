@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from surefoot.app.errors import ApprovalNeeded, InvalidInput, KeyReused, NotFound
+from surefoot.app.errors import AboveLimit, InvalidInput, KeyReused, NotFound
 from surefoot.app.saga.inputs import validate_input
 from surefoot.app.store.views import list_jobs, saga_view, sagas_view
 from surefoot.app.texts import to_utf8
@@ -56,7 +56,7 @@ def submit() -> AnyResponse:
     except InvalidInput as error:
         marked, others = faulty(fields, error.faults)
         return _page(saga, marked, others or ([] if error.faults else [error.message]), key, 422)
-    except ApprovalNeeded as error:
+    except AboveLimit as error:
         limit = {
             "pointer": str(error.details.get("pointer", "")),
             "detail": f"must be at most {error.details.get('limit')}",
@@ -130,7 +130,7 @@ def _all_of_them(
         validate_input(saga["input"], None, value)
     except InvalidInput as error:
         return faults + [fault for fault in error.faults if fault["pointer"] not in told]
-    except ApprovalNeeded:
+    except AboveLimit:
         pass  # that is asked when the rest fits
     return faults
 

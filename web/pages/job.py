@@ -10,10 +10,9 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from surefoot.app.access.principal import Role
-from surefoot.app.engine.jobs.submit import Submitted
 from surefoot.app.engine.operators import assignment, decisions
 from surefoot.app.engine.operators.redrive import redrive_job
-from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.operators.resubmit import Asked, resubmit_job
 from surefoot.app.errors import Conflict, InvalidInput, NotFound, RequestError
 from surefoot.app.explain import why
 from surefoot.app.rules.decisions import ACTIONS, LetterAction
@@ -40,25 +39,25 @@ from surefoot.web.services import door
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
 SAID_OF = {
-    LetterAction.REDRIVE: "sent-back",
-    LetterAction.DISCARD: "laid-down",
+    LetterAction.REDRIVE: "redriven",
+    LetterAction.DISCARD: "discarded",
 }  # of a letter's decisions; all others are "decided"
 OWNING = {"take": assignment.take, "release": assignment.release}
 REASON_CHARACTERS = 1000
 PAGE_DIGITS = 6
 WHY_ANEW_S = 10  # an open job's page is made anew so often although the job did not move
-NO_REASON = "A decision needs its reason, of one line."
-SAID = {  # what a button did, named in the address so that nobody can put words of his own there
+NO_REASON = "A decision needs a reason, on one line."
+SAID = {  # what a button did, named in the address so that a link cannot put other words there
     "cancelling": "It is being cancelled; what was done is undone.",
-    "too-late": "Too late to cancel: it is past the point of no return. The wish is on record, in case there is a way back after all.",
+    "too-late": "Too late to cancel: it is past the point of no return. The request is on record: it takes effect if that step fails.",
     "moved-on": "The job has moved on, so there was nothing to do.",
-    "again": "This is a new job with the same input.",
-    "again-already": "The earlier job is run again by this one, which was made before.",
+    "resubmitted": "This is a new job with the same input.",
+    "resubmitted-already": "The earlier job was resubmitted before: this is the new job.",
     "decided": "Your decision is on record, and the job goes on.",
-    "sent-back": "It is retried, with fresh attempts.",
-    "laid-down": "It is dismissed; it stays on record.",
+    "redriven": "It is redriven, with fresh attempts.",
+    "discarded": "It is discarded; it stays on record.",
     "taken": "It is assigned to you.",
-    "released": "It is released: nobody is assigned.",
+    "released": "It is released: it has no owner.",
 }
 
 
@@ -114,7 +113,7 @@ def history(job_id: str) -> Response:
     """All that happened, newest first, by pages."""
     text, tenant_id = request.args.get("page", "1"), principal().tenant_id
     if not (text.isascii() and text.isdigit() and len(text) <= PAGE_DIGITS):
-        raise NotFound("This history has no such page.")
+        raise NotFound("The history does not have this page.")
     job = job_view(door().db, job_id, tenant_id)
     found = history_pages(door().db, job_id, tenant_id, int(text))
     return make_response(render_template("history.html", job=job, history=found, page=int(text)))
@@ -133,25 +132,44 @@ def cancel(job_id: str) -> AnyResponse:
 
 
 @routes.post("/redrive")
+@needs(Role.OPERATOR)
 def redrive(job_id: str) -> AnyResponse:
     here, who = door(), principal()
     job_view(here.db, job_id, who.tenant_id)
-    reason = request.form.get("reason", "").strip()
-    if len(reason) > REASON_CHARACTERS or not reason.isprintable():
-        raise RequestError(NO_REASON)
-    said_so = request.form.get("again") == "yes"
-    asked = Asked(who.actor, reason, key_of(request.form), said_so, who.may(Role.OPERATOR))
+    asked = Asked(who.actor, _reason(), key_of(request.form))
     try:
         done = redrive_job(here.entrance, job_id, asked)
     except InvalidInput as error:
         raise RequestError(NO_REASON) from error
+    except Conflict:
+        return _back(job_id, "moved-on")
+    here.bell.ring(done.plan)
+    return _back(job_id, "redriven")
+
+
+@routes.post("/resubmit")
+def resubmit(job_id: str) -> AnyResponse:
+    here, who = door(), principal()
+    job_view(here.db, job_id, who.tenant_id)
+    again = request.form.get("again") == "yes"
+    asked = Asked(who.actor, _reason(), key_of(request.form), again)
+    try:
+        done = resubmit_job(here.entrance, job_id, asked)
+    except InvalidInput as error:
+        raise RequestError(NO_REASON) from error
     except Conflict as error:
         other = error.details.get("job_id")
-        return _back(other, "again-already") if other else _back(job_id, "moved-on")
+        return _back(other, "resubmitted-already") if other else _back(job_id, "moved-on")
     here.bell.ring(done.plan)
-    if isinstance(done, Submitted) and done.job_id != job_id:
-        return _back(done.job_id, "again")
-    return _back(job_id, "sent-back")
+    return _back(done.job_id, "resubmitted")
+
+
+def _reason() -> str:
+    """The form's reason, maybe empty. Raises: RequestError."""
+    reason = request.form.get("reason", "").strip()
+    if len(reason) > REASON_CHARACTERS or not reason.isprintable():
+        raise RequestError(NO_REASON)
+    return reason
 
 
 @routes.post("/letters/<letter_id>")
@@ -168,8 +186,8 @@ def decide_letter(job_id: str, letter_id: str) -> AnyResponse:
         done = carry_out(ACTIONS[word], job_id, letter_id, reason, key_of(request.form))
     except (Conflict, NotFound) as error:
         other = error.details.get("job_id")
-        return _back(other, "again-already") if other else _back(job_id, "moved-on")
-    return _back(done.job_id, "again" if done.anew else SAID_OF.get(ACTIONS[word], "decided"))
+        return _back(other, "resubmitted-already") if other else _back(job_id, "moved-on")
+    return _back(done.job_id, "resubmitted" if done.anew else SAID_OF.get(ACTIONS[word], "decided"))
 
 
 @routes.post("/attention")
@@ -212,7 +230,9 @@ def _facts(job_id: str) -> dict[str, Any]:
     return {
         "job": view,
         "ended": view["state"] in ENDED,
-        "again": short_name(view["saga"], view["retried_as"]) if view["retried_as"] else None,
+        "resubmission": short_name(view["saga"], view["resubmitted_as"])
+        if view["resubmitted_as"]
+        else None,
         "key": new_key(),
         "why": told,
         "letters": letters,

@@ -22,7 +22,7 @@ def given_up(letter: Mapping[str, Any]) -> str:
 
 def on_button(action: str, letter: Mapping[str, Any]) -> str:
     if action == LetterAction.REDRIVE and not letter["needs_person"]:
-        return "Run again"
+        return "Resubmit"
     return ACTIONS[action].rule.button
 
 
@@ -34,5 +34,5 @@ def what_it_does(action: str, letter: Mapping[str, Any]) -> str:
     if not letter["needs_person"]:
         return "as a new job with the same input, which names this one."
     if rule_of(str(letter["why"])).asks:
-        return "somebody has looked and it has not happened: it is tried again."
+        return "it was checked and has not happened: it gets fresh attempts."
     return does

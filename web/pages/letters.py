@@ -1,4 +1,4 @@
-"""The page of dead letters, for operators: what was given up, and sending it back or laying it down."""
+"""The page of dead letters, for operators: what was given up; redrive or discard it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
 REASON_CHARACTERS = 1000
 FILTERS = ("state", "saga", "step", "why")
 STATES = tuple(str(state) for state in LetterState)
-SAID = {  # what a button did, named in the address so that nobody can put words of his own there
-    "sent-back": "It is retried.",
-    "laid-down": "It is dismissed; it stays on record.",
-    "again-already": "Its job is run again already; the page of the job names the other one.",
+SAID = {  # what a button did, named in the address so that a link cannot put other words there
+    "redriven": "It is redriven.",
+    "discarded": "It is discarded; it stays on record.",
+    "resubmitted-already": "Its job is resubmitted already; the page of the job names the other one.",
     "moved-on": "The letter has moved on, so there was nothing to do.",
 }
 
@@ -91,12 +91,12 @@ def decide(letter_id: str) -> AnyResponse:
         or not 1 <= len(reason) <= REASON_CHARACTERS
         or not reason.isprintable()
     ):
-        raise RequestError("A decision needs its reason, of one line.")
+        raise RequestError("A decision needs a reason, on one line.")
     try:
         carry_out(ACTIONS[word], letter["job"], letter_id, reason, key_of(request.form))
     except Conflict as error:
-        return _back("again-already" if error.details.get("job_id") else "moved-on")
-    return _back("laid-down" if word == LetterAction.DISCARD else "sent-back")
+        return _back("resubmitted-already" if error.details.get("job_id") else "moved-on")
+    return _back("discarded" if word == LetterAction.DISCARD else "redriven")
 
 
 def _here() -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Place:
 
 
 def places() -> list[Place]:
-    """For whoever asks: without a key, what needs none."""
+    """For the caller: without a key, only what needs none."""
     who: Principal | None = g.get("principal")
     api = Place("API", url_for("docs.show"), request.endpoint == "docs.show")
     if who is None:

@@ -47,7 +47,7 @@ def copy(db: Engine, job_id: str, first: int, last: int) -> None:
 def _statement(table: Table, own: dict[str, str], key: str, numbers: str) -> str:
     names = [column.name for column in table.columns]
     values = ", ".join(own.get(name, f"t.{name}") for name in names)
-    return f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {values} FROM {table.name} t, {numbers} WHERE t.{key} = :job"  # noqa: S608 - names of ours
+    return f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {values} FROM {table.name} t, {numbers} WHERE t.{key} = :job"  # noqa: S608 - our names
 
 
 def _stored(dialect: str, job_id: str) -> str:
@@ -58,9 +58,7 @@ def settle(db: Engine) -> None:
     """Let the database learn how much there is and write down what it owes, at once and not in the middle of a measurement."""
     if db.dialect.name == "sqlite":
         with db.connect() as connection:
-            connection.exec_driver_sql(
-                "COMMIT"
-            )  # the one that every connection of ours begins with
+            connection.exec_driver_sql("COMMIT")  # the one that each of our connections begins with
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         return
     admin = create_engine(db.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)

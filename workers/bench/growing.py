@@ -24,7 +24,7 @@ def chain(steps: int, lanes: int, *, undone: bool = False) -> Saga[Nothing]:
             step = saga.step(lane=lane)(empty(f"step_{number}"))
             step.compensate(fidelity="exact")(empty(f"undo_{number}"))
     if undone:
-        saga.step(lane="bench_a", pure=True)(refused)
+        saga.step(lane="bench_a", no_effect=True)(refused)
     return saga
 
 

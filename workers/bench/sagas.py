@@ -40,9 +40,9 @@ for _saga, _lanes in (
     for _name, _lane in zip(("first", "second", "third"), _lanes, strict=True):
         _saga.step(lane=_lane, undo=None)(empty(_name))
 
-for _saga, _brief in ((fork, True), (fork_apart, False)):
+for _saga, _batchable in ((fork, True), (fork_apart, False)):
     _members = [
-        _saga.step(lane="bench_a", after=[], undo=None, brief=_brief)(empty(f"member_{n}"))
+        _saga.step(lane="bench_a", after=[], undo=None, batchable=_batchable)(empty(f"member_{n}"))
         for n in range(1, MEMBERS + 1)
     ]
     _saga.step(lane="bench_a", after=_members, undo=None)(empty("join"))

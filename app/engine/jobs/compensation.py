@@ -2,7 +2,7 @@
 
 The hazard is a worker that starts something forward after the turn has decided what is to be undone. So the turn
 writes every row that a claim could take: what waits is dropped or abandoned, what runs is asked to stop, and its undo
-waits for it. Claims look at operation rows only; whoever writes the row first has decided.
+waits for it. Claims look at operation rows only; the first writer of the row has decided.
 """
 
 from __future__ import annotations

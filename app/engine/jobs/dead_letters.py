@@ -50,7 +50,7 @@ def ask_a_person(
         "why": why,
         "error": error.get("message"),
     }
-    metrics.afterwards(partial(log.warning, "attention_asked", **named, **about))
+    metrics.afterwards(partial(log.warning, "escalated", **named, **about))
 
 
 def asks_whether_it_happened(graph: Graph, letter: QuestionRow) -> bool:

@@ -42,7 +42,7 @@ class Announced:
 
 @runtime_checkable
 class LetsIn(Publishes, Protocol):
-    """A publisher that may hold back a part of a plan (`surefoot.app.engine.jobs.fairness`)."""
+    """A publisher that may defer a part of a plan (`surefoot.app.engine.jobs.fairness`)."""
 
     def admitted(self, plan: Plan) -> Plan: ...
 

@@ -7,7 +7,7 @@ from typing import Any
 from surefoot.app import metrics
 from surefoot.app.metrics.counters import (
     ATTEMPTS,
-    ATTENTION,
+    ESCALATIONS,
     FENCES_REFUSED,
     JOB_SECONDS,
     JOBS_ENDED,
@@ -59,7 +59,7 @@ def note_event(
         )
     elif event == HistoryEvent.ATTENTION and operation is not None:
         metrics.note(
-            ATTENTION,
+            ESCALATIONS,
             saga=saga,
             step=operation.step,
             kind=operation.kind,

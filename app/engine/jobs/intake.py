@@ -1,6 +1,6 @@
-"""The one way in: whatever makes a job, a submission or a re-run, asks the same questions here.
+"""The one way in: whatever makes a job, a submission or a resubmission, asks the same questions here.
 
-The hazard: a second way to make a job that lacks a guard of the first. A re-run that ignored the idempotency key charged a
+The hazard: a second way to make a job that lacks a guard of the first. A resubmission that ignored the idempotency key charged a
 card once more for each answer that was lost, and it went past SUREFOOT_OPEN_JOBS. So page, HTTP, command line and relay hold an
 Entrance, and nothing else makes jobs.
 """

@@ -324,7 +324,7 @@ def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> 
 
 
 def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token: str) -> Ended:
-    """A lease has run out: as `fail`, tried again at once. The guard is repeated: whoever scanned may have slept since."""
+    """A lease has run out: as `fail`, tried again at once. The guard is repeated: the scanning process may have slept since."""
 
     def work(tx: Connection) -> Ended:
         move = Move(tx, job_id)

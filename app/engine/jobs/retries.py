@@ -2,7 +2,7 @@
 
 Attempts bound what is known to be wrong: a step that kills its worker, a mistake of its code, or as many as its saga counts
 (`Retry(limit=5)`). Everything else is bounded by time (`Graph.patience_s`): a service that is away for half a minute says nothing
-about an order. The time runs from the first failure since the service last answered, so time in which nobody worked is no
+about an order. The time runs from the first failure since the service last answered, so time without a worker is not
 reason by itself: an operation fails as often as its kind may at the least.
 """
 

@@ -48,7 +48,7 @@ MAX_TAGS, MAX_TAG_CHARS, MAX_KEY_CHARS = 20, 64, 255
 
 @dataclass(frozen=True)
 class Submission:
-    """A request for a job. `key`: idempotency key; `deadline_s`: seconds from now; `actor`: who asks, for the history.
+    """A request for a job. `key`: idempotency key; `deadline_s`: seconds from now; `actor`: the requester, for the history.
 
     `traceparent`: what the steps' log lines and calls are to be found by, as `surefoot.app.trace.taken` gives it.
     """
@@ -102,8 +102,8 @@ def submit(
 ) -> Submitted:
     """Accept a job.
 
-    Raises: UnknownSaga, InvalidInput, ApprovalNeeded, KeyReused, StoreUnavailable, and what the
-    `conditions` raise.
+    `admit`: whether the tenant may have one more; not asked where the key has its job already.
+    Raises: UnknownSaga, InvalidInput, AboveLimit, KeyReused, StoreUnavailable, and what `admit` raises.
     """
     fingerprint = _fingerprint(submission, settings)
     with asking(db, name="submit.submit") as connection:

@@ -43,7 +43,7 @@ class Move:
     """Opened with the job's lock; `close` writes the job, the history, and returns the plan.
 
     `carried`: operations whose message the delivery behind this move sends next by itself, should they become ready.
-    `by`: who asks for it; a job of a tenant other than that of their key is not found.
+    `by`: the actor; a job of a tenant other than that of their key is not found.
     `noting`: it is sure to record something; then the lock and the number of the first line are one write.
     """
 
@@ -164,7 +164,7 @@ class Move:
         return plan
 
     def end(self, state: str) -> None:
-        """The job has ended: final, whatever comes later. What it had to itself goes to whoever is next."""
+        """The job has ended: final, whatever comes later. What it held goes to the next job in the queue."""
         self.change(state=state, finished_at=now())
         if self.graph.locks is not None:
             self._woken += limits.release(self.tx, self.job)
@@ -222,7 +222,7 @@ def forward_layout(graph: Graph, steps: Sequence[str]) -> Layout:
         graph.followers,
         graph.leaders,
         lambda step: node[step].lane_of(Kind.ACTION),
-        lambda step: node[step].brief,
+        lambda step: node[step].batchable,
     )
 
 

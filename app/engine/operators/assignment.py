@@ -1,4 +1,4 @@
-"""Who has a job in attention: taken, handed to somebody, given up. Each is a line of its history."""
+"""Ownership of a job in attention: taken, assigned, released. Each is a line of its history."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def take(db: Engine, job_id: str, actor: str) -> None:
     def work(tx: Connection) -> None:
         with _asked(tx, job_id, actor) as move:
             if move.job.owner not in (None, actor):
-                said = f"{move.job.owner} has it already; assign it, if that is agreed"
+                said = f"{move.job.owner} owns it already; assign it, if that is agreed"
                 raise Conflict(said, state=move.state)
             _own(move, actor, actor, "take")
 
@@ -48,7 +48,7 @@ def release(db: Engine, job_id: str, actor: str) -> None:
     def work(tx: Connection) -> None:
         with _asked(tx, job_id, actor) as move:
             if move.job.owner is None:
-                raise Conflict("nobody has it", state=move.state)
+                raise Conflict("it has no owner", state=move.state)
             move.change(owner=None, owned_at=None)
             move.record(HistoryEvent.RELEASED, actor=actor, owner=move.job.owner)
             acts.note(tx, actor, _act(move, "release", move.job.owner))
@@ -61,7 +61,7 @@ def _asked(tx: Connection, job_id: str, actor: str) -> Iterator[Move]:
     """A job that asks a person. Raises: NotFound, Conflict."""
     with job_transaction(tx, job_id, by=actor) as move:
         if move.state != JobState.ATTENTION:
-            raise Conflict(f"the job is {move.state}: nobody is asked about it", state=move.state)
+            raise Conflict(f"the job is {move.state}: it needs no person", state=move.state)
         yield move
 
 

@@ -75,7 +75,7 @@ def cancel(
                 actor=actor,
                 too_late_because=blocker.step if blocker is not None else None,
             )
-            acts.note(tx, actor, _cancelled(move, "too late: noted as a wish", why))
+            acts.note(tx, actor, _cancelled(move, "too late: the request is recorded", why))
             move.close()
         return Decision(False, f"Too late to cancel: {_too_late(blocker)}")
 
@@ -144,7 +144,7 @@ def mark_absent(db: Engine, settings: Settings, letter_id: str, actor: str, why:
         reason = f"{operation.step} was found not to have happened"
         ground = Ground(Cause.FAILED, reason, actor=actor)
         if not turn(move, ground, undo_s=settings.undo_seconds):
-            raise Conflict("the job cannot turn any more: a later step has happened")
+            raise Conflict("the job can no longer be undone: a later step has happened")
 
     return _decide(db, letter_id, _Choice(LetterAction.MARK_ABSENT, actor, why), change)
 
@@ -201,7 +201,7 @@ def _fresh_attempts(move: Move, operation: OperationRow) -> None:
 def _only_given_up(operation: OperationRow) -> None:
     if operation.state != OpState.FAILED:
         raise Conflict(
-            f"the {operation.kind} of {operation.step} is {operation.state} and goes on by itself: only a retry can be decided"
+            f"the {operation.kind} of {operation.step} is {operation.state} and goes on by itself: it can only be redriven"
         )
 
 
@@ -239,10 +239,10 @@ def _carry_out(
     rule, actor, why = choice.action.rule, choice.actor, choice.why
     if move.state in ENDED:
         raise Conflict(
-            f"the job has ended: {move.state}; redrive the job to run it again", state=move.state
+            f"the job has ended: {move.state}; resubmit it as a new job", state=move.state
         )
     if not letter.blocking:
-        raise Conflict("this letter holds no job: the job lands by itself", state=move.state)
+        raise Conflict("this letter holds no job: the job ends by itself", state=move.state)
     operation = operation_reads.operation(move.tx, letter.operation_id)
     if operation is None or not dead_letters.close(
         move.tx, letter.id, resolution=rule.resolution, actor=actor, why=why

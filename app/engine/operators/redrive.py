@@ -1,9 +1,9 @@
-"""Jobs sent back, and dead letters sent back or laid down: one by one, or many by the clock.
+"""Redriving jobs and dead letters, and discarding letters: one by one, or many by the clock.
 
-A letter that holds its job is sent back by giving its operation fresh attempts. One whose job has landed is sent back as
-a new job, for the old keys are spent; closing the letter and making that job are one transaction, so however often it is
-asked for, and whatever crashes, a letter makes one job. Many at a time are only *dated* when they are asked for; the relay
-carries each out when its time comes, so that what was an outage does not become the next.
+A letter that holds its job is redriven by giving its operation fresh attempts. If its job has ended, the job is
+resubmitted, since the old keys are spent; closing the letter and making the new job are one transaction, so a letter
+makes one job however often it is asked for, and whatever crashes. A redrive of many only *schedules* them; the relay
+carries each out when its time comes, so that one outage does not cause the next.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from surefoot.app.engine.jobs.submit import Submitted, fingerprint_of_rerun, rep
 from surefoot.app.engine.jobs.transaction import Move, job_transaction
 from surefoot.app.engine.operators import decisions as decide
 from surefoot.app.engine.operators.decisions import Decision
-from surefoot.app.engine.operators.resubmit import Asked, rerun
+from surefoot.app.engine.operators.resubmit import Asked, asked_about, resubmit
 from surefoot.app.errors import (
     Conflict,
     InvalidInput,
@@ -51,35 +51,32 @@ log = structlog.get_logger("surefoot.redrive")
 
 
 class NotLanded(Conflict):
-    """The job is still being undone; when that is done it can be run again as a new one."""
+    """The job is still being undone; afterwards it can be resubmitted as a new job."""
 
 
 # --- one ---------------------------------------------------------------------------------------------------------
 def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Submitted:
-    """Try again: a job in attention where it stands, with fresh attempts; an ended one as a new job that names it.
+    """Give a job in attention fresh attempts where it stands.
 
-    The same key again has the same answer; of a job that was sent back where it stands that is the job itself.
-    Raises: NotFound; NotAllowed and InvalidInput (no reason) for a job in attention; Conflict while the job moves by itself; what
-    `rerun` raises.
+    The same key has the same answer, the job itself. Raises: NotFound; NotAllowed; InvalidInput without a reason;
+    Conflict for a job that has ended, or moves by itself.
     """
-    with reading(entrance.db, name="redrive.redrive_job") as connection:
-        job = job_reads.job(connection, job_id, asked.actor)
-        if job is None:
-            raise NotFound("there is no such job")
-        answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job_id))
+    job, answered = asked_about(entrance.db, job_id, asked, name="redrive.redrive_job")
     if answered is not None:
         return answered
     if job.state in ENDED:
-        return rerun(entrance, job, asked)
+        raise Conflict(
+            f"the job has ended: it is {job.state}; resubmit it as a new job", state=job.state
+        )
     if job.state != JobState.ATTENTION:
         raise Conflict(
-            f"the job is {job.state} and moves by itself: there is nothing to send back",
+            f"the job is {job.state} and moves by itself: there is nothing to redrive",
             state=job.state,
         )
-    return _send_back(entrance, job, asked)
+    return _fresh_attempts(entrance, job, asked)
 
 
-def _send_back(entrance: Entrance, job: JobRow, asked: Asked) -> Decision | Submitted:
+def _fresh_attempts(entrance: Entrance, job: JobRow, asked: Asked) -> Decision | Submitted:
     """Fresh attempts for everything that a person is asked about."""
     if not asked.decides:
         raise NotAllowed("A person is asked about this job: this needs the role operator.")
@@ -106,17 +103,17 @@ def _send_back(entrance: Entrance, job: JobRow, asked: Asked) -> Decision | Subm
         for letter in given_up:
             decide.retry_in(move, letter, asked.actor, asked.why)
         many = "s" if len(given_up) != 1 else ""
-        said = f"{len(given_up)} operation{many} sent back with fresh attempts."
+        said = f"{len(given_up)} operation{many} redriven with fresh attempts."
         return Decision(True, said, move.close())
 
-    return transaction(entrance.db, work, name="redrive.send_back")
+    return transaction(entrance.db, work, name="redrive.redrive_job")
 
 
 def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision | Submitted:
-    """Send back what a letter is about. Who sends back a letter of an ended job has said that it is to be run again.
+    """Redrive the operation of a letter; of a job that has ended, resubmit the job.
 
     Raises: NotFound; Conflict when it is closed; NotLanded while its job is being undone; RequestError when the saga's
-    present version does not take the old job's input; what `rerun` raises.
+    present version does not take the old job's input; what `resubmit` raises.
     """
     with reading(entrance.db, name="redrive.redrive_letter") as connection:
         letter = dead_letters.letter(connection, letter_id, asked.actor)
@@ -136,13 +133,13 @@ def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision
         return decide.retry(entrance.db, letter_id, asked.actor, asked.why)
     if job.state not in ENDED:
         raise NotLanded(
-            f"the job is {job.state} and has not landed yet; when it has, its letter can be sent back"
+            f"the job is {job.state} and has not ended yet; afterwards its letter can be redriven"
         )
-    return rerun(entrance, job, asked, letter_id=letter_id)
+    return resubmit(entrance, job, asked, letter_id=letter_id)
 
 
 def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
-    """Lay a letter down: nothing shall be done about it. Returns its job's id.
+    """Discard a letter: nothing is done about it. Returns its job's id.
 
     Raises: NotFound; Conflict when it is closed, or holds its job: then a decision has to be made.
     """
@@ -176,7 +173,7 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
 # --- many --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Scheduled:
-    """`letters`: ids in the order in which they are sent back; `takes_s`: until the last one leaves; `more`: there are others."""
+    """`letters`: ids in the order in which they are redriven; `takes_s`: until the last one leaves; `more`: there are others."""
 
     letters: tuple[str, ...]
     takes_s: float
@@ -185,7 +182,7 @@ class Scheduled:
 
 @dataclass(frozen=True)
 class RedrivePlan:
-    """Which letters are sent back: `rate` a second, which is reached within `ramp_s` seconds."""
+    """Which letters are redriven: `rate` a second, which is reached within `ramp_s` seconds."""
 
     meant: Meant
     rate: float
@@ -221,15 +218,15 @@ def redrive_many(
     return transaction(db, work, name="redrive.redrive_many")
 
 
-def hold_back(db: Engine, meant: Meant, actor: str, why: str) -> int:
-    """Take back the dates of letters that were to be sent back and have not been. Returns how many."""
+def cancel_redrive(db: Engine, meant: Meant, actor: str, why: str) -> int:
+    """Take letters off the schedule whose redrive is still to come. Returns how many."""
 
     def work(tx: Connection) -> int:
         rows = dead_letters.unschedule(tx, meant, actor)
-        _note_many(tx, actor, _act_on("hold-back", meant, why, {}), rows)
+        _note_many(tx, actor, _act_on("cancel-redrive", meant, why, {}), rows)
         return len(rows)
 
-    return transaction(db, work, name="redrive.hold_back")
+    return transaction(db, work, name="redrive.cancel_redrive")
 
 
 def _act_on(word: str, meant: Meant, why: str, details: dict[str, Any]) -> Act:

@@ -1,4 +1,4 @@
-"""Jobs that take longer than their saga allows (`sla=`): asked about, sent back or undone, as the saga says (`on_sla=`).
+"""Jobs that take longer than their saga allows (`sla=`): reported, redriven or undone, as the saga says (`on_sla=`).
 
 Each is acted upon once in each period of that length: the act moves `sla_at` on in the same transaction, and names the
 old value in the UPDATE. What was done is on record as a finding, which closes when the job has ended.

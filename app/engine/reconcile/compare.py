@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from surefoot.app.participant import EffectState, Seen
+from surefoot.app.participant import EffectReport, EffectState
 from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.fidelities import LEAVES_SOMETHING
 from surefoot.app.rules.findings import Finding
 from surefoot.app.store.views.effects import Effect
 
 
-def disagreement(effect: Effect, seen: Seen | None, *, knows: bool) -> str | None:
+def disagreement(effect: Effect, seen: EffectReport | None, *, knows: bool) -> str | None:
     """What is wrong, or None.
 
     Args: `seen`, what the service said, None when it did not mention the effect; `knows`, whether it would have to know it.

@@ -1,4 +1,4 @@
-"""Asking the services about effects: what they say of ours, and what they have that is nobody's.
+"""Asking the services about effects: what they say of our effects, and which effects have no job.
 
 Readers are a developer's code: whatever one raises is a finding of its own, and stops no other question.
 """
@@ -14,7 +14,7 @@ import structlog
 
 from surefoot.app.engine.reconcile.compare import disagreement
 from surefoot.app.logs import hidden
-from surefoot.app.participant import EffectState, Seen, only_seen
+from surefoot.app.participant import EffectReport, EffectState, only_reports
 from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key, parse_effect_key
@@ -98,7 +98,7 @@ class Asking:
         """What the services of every saga list between these keys and say is standing."""
         found = []
         for saga in self._registry.all():
-            for service in saga.effect_lists:
+            for service in saga.effect_listers:
                 found += [
                     self._stray(saga, service, one)
                     for one in self._listed(saga, service, first, last)
@@ -106,13 +106,15 @@ class Asking:
                 ]
         return found
 
-    def _listed(self, saga: Saga[Any], service: str, first: str, last: str) -> Iterator[Seen]:
+    def _listed(
+        self, saga: Saga[Any], service: str, first: str, last: str
+    ) -> Iterator[EffectReport]:
         """All of a list: it may give a part, and is asked again from there on."""
         while True:
             seen = self._call(
                 saga,
                 service,
-                lambda first=first: saga.effect_lists[service](first, last),  # type: ignore[misc]
+                lambda first=first: saga.effect_listers[service](first, last),  # type: ignore[misc]
                 self._most * 100,
             )
             fresh = [one for one in seen or () if first < one.key < last]
@@ -139,9 +141,9 @@ class Asking:
             ]
         return found
 
-    def _stray(self, saga: Saga[Any], service: str, seen: Seen) -> dict[str, Any]:
+    def _stray(self, saga: Saga[Any], service: str, report: EffectReport) -> dict[str, Any]:
         """The orphan, under the saga that has such a step: services are shared, and a key names no saga."""
-        parsed = parse_effect_key(seen.key)
+        parsed = parse_effect_key(report.key)
         if parsed is not None and parsed.step not in saga.graph.by_name:
             others = (
                 s
@@ -149,11 +151,13 @@ class Asking:
                 if parsed.step in s.graph.by_name and service in s.effect_readers
             )
             saga = next(others, saga)
-        return _finding(Finding.ORPHAN, _About(saga.name, service, seen.key), seen, {})
+        return _finding(Finding.ORPHAN, _About(saga.name, service, report.key), report, {})
 
-    def _ask(self, saga: Saga[Any], service: str, keys: Sequence[str]) -> dict[str, Seen | None]:
+    def _ask(
+        self, saga: Saga[Any], service: str, keys: Sequence[str]
+    ) -> dict[str, EffectReport | None]:
         """key -> what the service said, None where it did not mention it. Keys of a question that failed are left out."""
-        said: dict[str, Seen | None] = {}
+        said: dict[str, EffectReport | None] = {}
         for some in (keys[n : n + self._most] for n in range(0, len(keys), self._most)):
             seen = self._call(
                 saga,
@@ -168,11 +172,11 @@ class Asking:
 
     def _call(
         self, saga: Saga[Any], service: str, ask: Callable[[], Iterable[Any]], most: int
-    ) -> list[Seen] | None:
+    ) -> list[EffectReport] | None:
         """A developer's code: whatever it does wrong is a finding. None: it could not be asked."""
         self._asked.add((saga.name, service))
         try:
-            return list(only_seen(islice(ask() or (), most)))
+            return list(only_reports(islice(ask() or (), most)))
         except Exception as error:
             message = hidden(f"{type(error).__name__}: {error}")[:MESSAGE_CHARS]
             if self._expected is None or saga.name in self._expected:
@@ -186,8 +190,8 @@ class Asking:
             return None
 
 
-def _stands(seen: Seen) -> bool:
-    return seen.state == EffectState.DONE
+def _stands(report: EffectReport) -> bool:
+    return report.state == EffectState.DONE
 
 
 def _account(effect: Effect) -> dict[str, Any]:
@@ -204,7 +208,7 @@ class _About(NamedTuple):
 
 
 def _finding(
-    finding: str, about: _About, seen: Seen | None, detail: dict[str, Any]
+    finding: str, about: _About, seen: EffectReport | None, detail: dict[str, Any]
 ) -> dict[str, Any]:
     parsed = parse_effect_key(about.key)
     there = (

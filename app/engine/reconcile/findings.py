@@ -2,7 +2,7 @@
 
 - **adopt**: what stands is right. It is accounted for, by a job where one is named, and not found again.
 - **undo**: what stands is taken back, by what its saga registers for the service (`Saga.undo_effect`). The decision is a row
-  before anything is done; whoever reconciles next carries out what was decided and not done. The undo's key is that of
+  before anything is done; the next reconciliation carries out what was decided and not done. The undo's key is that of
   the step's own undo, so the service's barrier makes a repeat harmless.
 - **close**: a person has seen to it. What still disagrees is found again.
 
@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.logs import hidden
-from surefoot.app.participant import EffectState, Seen
+from surefoot.app.participant import EffectReport, EffectState
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.findings import Finding, FindingAction
 from surefoot.app.rules.states import Kind
@@ -70,7 +70,7 @@ def close(db: Engine, finding_id: str, actor: str, why: str, **values: Any) -> b
 def adopt(db: Engine, finding_id: str, actor: str, why: str, job_id: str | None = None) -> bool:
     """What stands is right: it is not found again. `job_id`: the job that accounts for it; its history says so.
 
-    False: it is closed already. Raises: NotFound; Conflict for what is no effect, or whose undo was decided.
+    False: it is closed already. Raises: NotFound; Conflict for a finding without an effect, or whose undo was decided.
     """
     row = _found(db, finding_id, actor)
     if row.finding in (Finding.LATE, Finding.UNASKABLE):
@@ -293,7 +293,7 @@ def _carry_out(db: Engine, registry: Registry, row: FindingRow) -> str | None:
             one for one in saga.effect_readers[row.service]([row.key]) or () if one.key == row.key
         ]
         saga.effect_undoers[row.service](
-            ctx, known[0] if known else Seen(row.key, EffectState.UNKNOWN)
+            ctx, known[0] if known else EffectReport(row.key, EffectState.UNKNOWN)
         )
     except Exception as error:
         told = hidden(f"{type(error).__name__}: {error}")[:MESSAGE_CHARS]

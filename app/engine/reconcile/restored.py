@@ -109,12 +109,12 @@ def _past_return(db: Engine, registry: Registry, group: Sequence[Mapping[str, An
 
 
 def _not_seen(registry: Registry, group: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Steps past the point of no return of which a service would tell, and does not."""
+    """Steps past the point of no return that a service would report, but does not."""
     saga = registry.get(group[0]["saga"])
     if saga is None:
         return []
     seen = {one["step"] for one in group}
-    told = {step for service in saga.effect_lists for step in saga.steps_of(service)}
+    told = {step for service in saga.effect_listers for step in saga.steps_of(service)}
     return [node.name for node in saga.graph.nodes if node.no_return and node.name in told - seen]
 
 

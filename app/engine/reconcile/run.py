@@ -1,4 +1,4 @@
-"""Reconciliation: the account of effects, compared with what each service says (`@saga.effects`).
+"""Reconciliation: the account of effects, compared with what each service says (`@saga.effect_reader`).
 
 A patrol through the jobs by id, so many at a time. Jobs under way are passed over: their account changes while the service is
 asked. An account is read before and after the question, and only one that stayed the same is compared. What was found before

@@ -39,7 +39,7 @@ class Delivery:
 
     `carried`: the operations its own chain or chord sends next; `rider`: what may be run on to; `message`: the id of the
     message where the operation is not its first; `saga`: as the task's name says, or "" where that is not known; `fit`: asked after
-    the step, whether this process may run on; `apart`: what comes next in its chain does not wait for it (a pack).
+    the step, whether this process may run on; `apart`: what comes next in its chain does not wait for it (a batch).
     """
 
     operation_id: str
@@ -98,7 +98,7 @@ class Performed:
     """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
 
     `following`: the rider and its work, claimed in the same transaction: it must be run now. `forged`: the message says what
-    the store does not: nothing of ours has sent it, or not with this store. `attempt`: which it was, where it was claimed.
+    the store does not: no process of this store has sent it. `attempt`: which it was, where it was claimed.
     """
 
     verdict: Verdict
@@ -119,7 +119,7 @@ class Performed:
         return f"{said}, attempt {self.attempt}" if goes_well else f"attempt {self.attempt}: {said}"
 
     def onward(self, delivery: Delivery) -> Onward:
-        """What leaves after this delivery. The members of a pack do not wait for each other, however one went."""
+        """What leaves after this delivery. The members of a batch do not wait for each other, however one went."""
         done = self.verdict in (Verdict.COMPLETED, Verdict.REPEATED)
         ends = self.forged or (done and self.stop_chain)
         chain = not ends and (delivery.apart or (done and bool(delivery.carried)))

@@ -230,7 +230,7 @@ def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None
 
 
 def _forged(seen: DeliveredRow | None, delivery: Delivery) -> str:
-    """What a message says that the store does not: nothing of ours sends such a one. Empty when all agrees."""
+    """What a message says that the store does not: such a message is forged. Empty if all agrees."""
     if seen is None:
         return "forged: no such operation"
     if seen.job_id != delivery.job_id:

@@ -33,7 +33,7 @@ SIGN_EVERY_S = (
 
 @contextmanager
 def unrung() -> Iterator[None]:
-    """Hold back the signal of a step's limit while a statement of ours runs: raised within a driver it would be taken for a broken
+    """Defer the signal of a step's limit while one of our statements runs: raised within a driver it would be taken for a broken
     connection. A statement has a limit of its own (SUREFOOT_STORE_SILENCE_SECONDS); the signal comes when it has ended.
 
     The handler is replaced and the signal not blocked: another thread of the process would take a blocked one, and Python
@@ -65,7 +65,7 @@ class StorePort:
         if fraction < 1.0 and time.monotonic() - self._last_progress < PROGRESS_EVERY_S:
             return
         self._last_progress = time.monotonic()
-        with suppress(StoreUnavailable, SQLAlchemyError):  # a progress bar is no reason to fail
+        with suppress(StoreUnavailable, SQLAlchemyError):  # a progress bar is not a reason to fail
             told = storable(scrub(message, self._secrets), self._settings.progress_chars)
             self._write({"progress": {"fraction": fraction, "message": told}})
 

@@ -43,7 +43,7 @@ def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -
     with asking(db, name="leases.beat") as connection:
         rows = operation_reads.overdue(connection, boot, missed)
     overdue = (
-        (row.delivery, row.pid, "no sign of progress" if row.stalled else "past its hard limit")
+        (row.delivery, row.pid, "no heartbeat" if row.stalled else "past its hard limit")
         for row in rows
     )
     return Beat(len(renewed), tuple(overdue))
@@ -61,7 +61,7 @@ def lost(db: Engine, settings: Settings, publisher: Publishes, holder: Holder, w
         return False
     attempt = Attempt(row.id, row.job_id, row.token, row.attempts, row.fence, row.unsettled)
     if row.stalled:
-        said = f"no sign of progress for {row.stall_s:g} s (stall_timeout)"
+        said = f"no heartbeat for {row.stall_s:g} s (heartbeat_timeout)"
         failure = Failure(
             FailureReason.STALLED, {"type": "Stalled", "message": said}, message_returns=True
         )

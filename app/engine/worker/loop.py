@@ -1,6 +1,6 @@
 """A worker's loop over one message: do its operation, run on to what follows, send the rest.
 
-Whoever delivers messages calls this: Celery's worker, the simulation, the drill in one process, the bench and the
+Every deliverer of messages calls this: Celery's worker, the simulation, the drill in one process, the bench and the
 tests. So what is simulated is what production runs. What differs between them is said by a `Continuation`: the message
 at hand and what rides on it. It says what comes next, takes it, and sends what leaves.
 
@@ -87,7 +87,7 @@ class Loop:
 def before_ack(tasks: Iterable[str]) -> None:
     """A fault point: these operations are done, and the broker still has their message.
 
-    Called by whoever acknowledges it, since nobody else knows when.
+    Called by the acknowledger, which alone knows when.
     """
     for task in tasks:
         name = parse_task_name(task)

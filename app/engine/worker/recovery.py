@@ -74,10 +74,10 @@ def call(asked: Call, *, again: bool) -> Any:
         return None
     if asked.own.state in FOR_GOOD and (asked.own.error or {}).get(
         "for_good"
-    ):  # never run again, not even as a replay
+    ):  # never run twice, not even as a replay
         if asked.own.result is not None:
             return asked.make(asked.own.result)
-        asked = replace(asked, node=replace(asked.node, settle="undo"))
+        asked = replace(asked, node=replace(asked.node, on_unknown_undo="undo"))
     learnt = _what_happened(asked)
     return learnt if isinstance(learnt, (NotYet, Failure)) else asked.make(learnt)
 
@@ -104,7 +104,9 @@ def _again(asked: Call) -> Any:
 
 def _what_happened(asked: Call) -> Any | None:
     """Before the undo of an unknown outcome: the action's result if it can be learnt, else None; or what to do instead of it."""
-    if asked.node.settle == "replay":  # the key is spent afterwards: a late request changes nothing
+    if (
+        asked.node.on_unknown_undo == "replay"
+    ):  # the key is spent afterwards: a late request changes nothing
         return _replayed(asked)
     if not asked.node.probe:
         return None

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class LetterId(Protocol):
-    """Which dead letter, of which job, and whose."""
+    """A dead letter, its job and its tenant."""
 
     @property
     def id(self) -> str: ...
@@ -79,7 +79,7 @@ class LetterOfJobRow(DeadLetterRow, Protocol):
 
 
 class UnscheduledRow(LetterId, Protocol):
-    """A dead letter that no clock sends back."""
+    """A dead letter that is not scheduled."""
 
     @property
     def saga(self) -> str: ...
@@ -88,7 +88,7 @@ class UnscheduledRow(LetterId, Protocol):
 
 
 class DueLetterRow(Protocol):
-    """A dead letter whose time has come, and in whose name it is sent back."""
+    """A dead letter whose time has come, and in whose name it is redriven."""
 
     @property
     def id(self) -> str: ...

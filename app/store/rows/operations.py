@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class StepRow(Protocol):
-    """Which operation of which step."""
+    """An operation and its step."""
 
     @property
     def id(self) -> str: ...

@@ -90,7 +90,7 @@ jobs = Table(
     partial("ix_jobs_undo_by", "undo_by", where="undo_by IS NOT NULL AND state = 'compensating'"),
     partial(
         "ix_jobs_retry_of", "retry_of", "id", where="retry_of IS NOT NULL"
-    ),  # whether a job was run again
+    ),  # whether a job was resubmitted
     partial("ix_jobs_attention", "tenant_id", "id", where="state = 'attention'"),
 )
 

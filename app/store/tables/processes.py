@@ -13,7 +13,7 @@ from surefoot.app.clock import UtcDateTime, now
 from surefoot.app.store.tables.base import metadata, partial
 from surefoot.app.store.types import Json
 
-leases = Table(  # duties of which one process at a time has each
+leases = Table(  # duties that one process at a time has
     "leases",
     metadata,
     Column("name", String(64), primary_key=True),

@@ -101,7 +101,7 @@ def brief(row: LetterOfJobRow, graph: Graph | None) -> dict[str, Any]:
         "resolution": row.resolution,
         "resolved_by": row.resolved_by,
         "resolved_why": row.resolved_why,
-        "retried_as": row.retried_as,
+        "resubmitted_as": row.retried_as,
         "payload": job["self"],
         "links": {
             "self": here,

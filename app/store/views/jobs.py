@@ -126,8 +126,8 @@ def brief(snapshot: Standing, effects: Sequence[Effect], again: Rerun | None) ->
         "outcome": outcome(snapshot, effects),
         "left_over": [e.step for e in effects if e.left_over],
         "reason": job.reason,
-        "retry_of": job.retry_of,
-        "retried_as": again.job_id if again else None,
+        "resubmission_of": job.retry_of,
+        "resubmitted_as": again.job_id if again else None,
         "actions": actions(snapshot, again),
         "trace_id": trace_id(job.traceparent) if job.traceparent else None,
         "progress": _progress(snapshot),
@@ -143,11 +143,14 @@ def brief(snapshot: Standing, effects: Sequence[Effect], again: Rerun | None) ->
 
 
 def actions(snapshot: Standing, again: Rerun | None) -> list[str]:
-    """What can be done with the job as it stands: `cancel` until there is no way back, `redrive` while no re-run stands."""
+    """What can be done with the job as it stands: `cancel` until the point of no return, `redrive` in attention,
+    `resubmit` an ended job while no resubmission is open or completed.
+    """
     if snapshot.can_be_cancelled:
         return ["cancel"]
-    asked = snapshot.job.state == JobState.ATTENTION
-    return ["redrive"] if asked or (snapshot.ended and not (again and again.stands)) else []
+    if snapshot.job.state == JobState.ATTENTION:
+        return ["redrive"]
+    return ["resubmit"] if snapshot.ended and not (again and again.stands) else []
 
 
 def _attention(snapshot: Standing) -> dict[str, Any] | None:

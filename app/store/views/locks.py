@@ -1,4 +1,4 @@
-"""Who has what to himself, and who waits for it."""
+"""Which jobs hold locks, and which wait for them."""
 
 from __future__ import annotations
 

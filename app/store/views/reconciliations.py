@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from surefoot.app.errors import NotFound
-from surefoot.app.rules.findings import named
+from surefoot.app.rules.findings import named, shown
 from surefoot.app.store import reconciliations
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.rows.findings import FindingRow
@@ -58,7 +58,7 @@ def brief(row: FindingRow) -> dict[str, Any]:
         "item": row.item,
         "service": row.service,
         "key": row.key,
-        "finding": row.finding,
+        "finding": shown(row.finding),
         "action": named(row.action),
         "detail": row.detail,
         "actor": row.actor,

@@ -23,7 +23,7 @@ class Rerun:
 
 
 def reruns_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, Rerun]:
-    """job id -> its re-run that stands, else its newest, for those that have any; one statement for all."""
+    """job id -> its resubmission that is open or completed, else its newest; one statement for all."""
     if not job_ids:
         return {}
     c = jobs.c

@@ -24,7 +24,7 @@ from surefoot.app.store.views.jobs import QUEUE_ROWS, whole_job
 from surefoot.app.store.views.names import stamp
 
 NO_SUCH_JOB = "There is no such job, or it is not yours."
-SHAPE = "4"  # raise it when a job's view changes its shape: who has an old one must not be told that it is as he has it
+SHAPE = "5"  # bump it when a job's view changes its shape, so that cached ETags stop matching
 _ENDED = ", ".join(f"'{state}'" for state in ENDED)
 
 # Two things are said so that no index but the job's own can be used for them (`statements.STATE`): the state of its operation, its tenant.

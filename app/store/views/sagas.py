@@ -85,7 +85,7 @@ def _step(node: Node) -> dict[str, Any]:
         "attempts": node.limits.attempts,
         "timeout_seconds": node.limits.timeout_s,
         "queue_timeout_seconds": node.limits.queue_timeout_s if node.limits.gives_up else None,
-        "stall_timeout_seconds": node.limits.stall_timeout_s,
+        "heartbeat_timeout_seconds": node.limits.heartbeat_timeout_s,
         "note": node.note,
     }
 

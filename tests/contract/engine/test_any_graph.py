@@ -30,12 +30,12 @@ def build(
     service: Participant,
     after: dict[str, list[str]],
     *,
-    pure: set[str] = frozenset(),
+    no_effect: set[str] = frozenset(),
     confirmed: set[str] = frozenset(),
-    brief: set[str] = frozenset(),
+    batchable: set[str] = frozenset(),
     name: str = "shape",
 ) -> Saga[Any]:
-    """A saga of the shape given: step -> the steps it waits for. Every step but the pure ones has an undo."""
+    """A saga of the shape given: step -> the steps it waits for. Every step with an effect has an undo."""
     saga = Saga(name, version=1, input=Thing)
     for name, before in after.items():
 
@@ -44,9 +44,13 @@ def build(
 
         act.__name__ = act.__qualname__ = name
         step = saga.step(
-            lane="a", after=before, pure=name in pure, brief=name in brief, retry=FIVE
+            lane="a",
+            after=before,
+            no_effect=name in no_effect,
+            batchable=name in batchable,
+            retry=FIVE,
         )(act)
-        if name not in pure:
+        if name not in no_effect:
 
             def back(ctx, o):
                 service.act(ctx)
@@ -69,7 +73,7 @@ def test_given_a_step_without_undo_in_between_then_the_order_of_undos_holds_acro
     service = Participant()
     world = World(
         ready_url,
-        [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}, pure={"b"})],
+        [build(service, {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}, no_effect={"b"})],
         service,
     )
     service.script["d", "action"] = [Rejected("no")]
@@ -160,8 +164,8 @@ def lands(folder: Path, after: dict[str, list[str]], chance: random.Random, trou
     saga = build(
         service,
         after,
-        pure={n for n in after if chance.random() < 0.2},
-        brief=set(after) if chance.random() < 0.5 else set(),
+        no_effect={n for n in after if chance.random() < 0.2},
+        batchable=set(after) if chance.random() < 0.5 else set(),
     )
     world = World(f"sqlite:///{file}", [saga], service)
     world.runs_on = chance.random() < 0.5
@@ -267,7 +271,7 @@ def test_given_settle_replay_when_the_outcome_is_unknown_then_the_action_runs_ag
     @ask_price.compensate(fidelity="exact")
     def forget(ctx, o): ...
 
-    @saga.step(lane="a", settle="replay", retry=FIVE)
+    @saga.step(lane="a", on_unknown_undo="replay", retry=FIVE)
     def send(ctx, o, price: str) -> str:
         return service.act(ctx)
 

@@ -225,7 +225,7 @@ def test_given_relay_that_was_away_when_it_is_back_then_what_piled_up_comes_late
         (before[-1] - before[0]).total_seconds(), abs=0.2
     )
     assert world.sweep().get("redriven") == 1
-    redrive.hold_back(world.db, Meant(), "ada", "too early")
+    redrive.cancel_redrive(world.db, Meant(), "ada", "too early")
     world.drain()
 
 
@@ -241,8 +241,8 @@ def test_given_dated_letters_when_asked_again_or_held_back_then_each_once_and_no
     )
     assert first.letters == (world.letters(job)[0].id,)
     assert second.letters == (world.letters(other)[0].id,)
-    assert redrive.hold_back(world.db, Meant(needs_person=False), "ada", "too early") == 1
-    assert redrive.hold_back(world.db, Meant(), "ada", "too early") == 1
+    assert redrive.cancel_redrive(world.db, Meant(needs_person=False), "ada", "too early") == 1
+    assert redrive.cancel_redrive(world.db, Meant(), "ada", "too early") == 1
     assert "redriven" not in world.sweep()
     assert len(world.letters(job)) == len(world.letters(other)) == 1
 
@@ -255,7 +255,7 @@ def test_given_more_than_one_request_sends_back_then_it_says_so(
     few = world.settings.model_copy(update={"redrive_letters": 2})
     found = redrive.redrive_many(world.db, few, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"))
     assert (len(found.letters), found.more) == (2, True)
-    redrive.hold_back(world.db, Meant(), "ada", "too early")
+    redrive.cancel_redrive(world.db, Meant(), "ada", "too early")
 
 
 def test_given_dated_letter_whose_saga_is_gone_when_due_then_it_stays_open_and_history_says_why(

@@ -148,7 +148,7 @@ def test_given_a_step_past_the_pivot_when_it_is_marked_absent_then_it_is_refused
     world: World, service: Participant
 ) -> None:
     _job, letter = asked_about(world, service, "ship", Rejected("no"))
-    with pytest.raises(Conflict, match="cannot turn any more"):
+    with pytest.raises(Conflict, match="can no longer be undone"):
         decisions.mark_absent(world.db, world.settings, letter, "anna", "not there")
 
 
@@ -217,7 +217,7 @@ def test_given_an_undo_that_is_late_when_it_is_done_then_its_letter_closes_by_it
 
 # --- a person is asked: told once, and owned until it is decided -----------------------------------------------------
 def warnings_of(lines: list[Any]) -> list[Any]:
-    return [line for line in lines if line["event"] == "attention_asked"]
+    return [line for line in lines if line["event"] == "escalated"]
 
 
 def test_given_jobs_that_turn_to_attention_when_asked_then_one_warning_each_that_names_the_job(
@@ -230,7 +230,7 @@ def test_given_jobs_that_turn_to_attention_when_asked_then_one_warning_each_that
     told = {line["job"]: line for line in warnings_of(lines)}
     assert len(warnings_of(lines)) == 2 and told.keys() == {failed, late}
     assert told[failed] == {
-        "event": "attention_asked", "log_level": "warning", "job": failed, "name": short_name("paid", failed), "saga": "paid",
+        "event": "escalated", "log_level": "warning", "job": failed, "name": short_name("paid", failed), "saga": "paid",
         "step": "ship", "kind": "action", "attempt": 1, "why": "rejected", "error": "the parcel is lost",
     }  # fmt: skip
     assert (told[late]["step"], told[late]["why"]) == ("ship", "late")

@@ -39,7 +39,7 @@ def trip(service: Participant, given: list[Any], settle: Any) -> Saga[Any]:
     def undo_first(ctx, o):
         service.act(ctx)
 
-    @saga.step(lane="a", fatal=[NoRoomLeft], settle=settle, retry=Retry(limit=5))
+    @saga.step(lane="a", fatal=[NoRoomLeft], on_unknown_undo=settle, retry=Retry(limit=5))
     def book(ctx, o) -> Held:
         service.act(ctx)
         return Held(room=7)

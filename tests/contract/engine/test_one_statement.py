@@ -48,18 +48,23 @@ SPANS = (
 
 # --- sagas ---------------------------------------------------------------------------------------------------------
 def drawn(seed: int, service: Participant) -> Saga[Any]:
-    """Any graph: forks, joins and chains on one lane or two, brief or not, with or without a pivot or a time to stall."""
+    """Any graph: forks, joins and chains on one lane or two, batchable or not, with or without a pivot or a time to stall."""
     chance = random.Random(f"{seed} saga")
     saga: Saga[Any] = Saga(f"s{seed}", version=1, input=Thing, sla="2h")
     steps: list[str] = []
     ends: set[str] = set()
     lanes = chance.choice(("a", "a", "ab"))
-    brief = chance.random() < 0.4
+    batchable = chance.random() < 0.4
     for number in range(chance.randint(1, 6)):
         after = sorted(chance.sample(steps, min(len(steps), chance.choice((0, 1, 1, 2)))))
         steps.append(
             _declare(
-                saga, service, f"s{number}", lane=chance.choice(lanes), after=after, brief=brief
+                saga,
+                service,
+                f"s{number}",
+                lane=chance.choice(lanes),
+                after=after,
+                batchable=batchable,
             )
         )
         ends = ends.difference(after) | {steps[-1]}
@@ -72,7 +77,7 @@ def drawn(seed: int, service: Participant) -> Saga[Any]:
             lane=chance.choice(lanes),
             after=sorted(ends),
             pivot=True,
-            stall_timeout=stalls,
+            heartbeat_timeout=stalls,
         )
         _declare(saga, service, "onward", lane=chance.choice(lanes), after=["turn"])
     return saga

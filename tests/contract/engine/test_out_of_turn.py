@@ -290,11 +290,11 @@ def test_given_two_who_read_one_letter_open_when_both_send_it_back_then_one_new_
     assert world.land(job) == "failed"
     (letter,) = world.letters(job)
     service.script.clear()
-    again, sent = redrive.rerun, []
+    again, sent = redrive.resubmit, []
 
     def meanwhile(*args: Any, **more: Any) -> Any:
         """The other has read the letter open as well, and is faster; its new job fails before the slower one looks."""
-        with mock.patch.object(redrive, "rerun", again):
+        with mock.patch.object(redrive, "resubmit", again):
             sent.append(redrive.redrive_letter(world.entrance, letter.id, Asked("bert", "w")))
         world.rung(sent[0])
         service.script["left", "action"] = [RuntimeError("down")] * 80
@@ -303,7 +303,7 @@ def test_given_two_who_read_one_letter_open_when_both_send_it_back_then_one_new_
         )  # so there is no re-run that stands: only the letter says that it was answered
         return again(*args, **more)
 
-    with mock.patch.object(redrive, "rerun", meanwhile), pytest.raises(Conflict):
+    with mock.patch.object(redrive, "resubmit", meanwhile), pytest.raises(Conflict):
         redrive.redrive_letter(world.entrance, letter.id, Asked("anna", "w"))
     assert world.count(jobs) == 2
     (closed,) = world.letters(job, "closed")

@@ -18,9 +18,9 @@ from tests.contract.engine import test_out_of_turn as out_of_turn
 from tests.contract.engine import test_running_on as running_on
 from tests.contract.engine import test_side_by_side as side_by_side
 from tests.contract.engine.test_any_graph import build
+from tests.contract.engine.test_batches import FORK, MEMBERS
 from tests.contract.engine.test_one_statement import JOBS, compare
 from tests.contract.engine.test_one_statement import worlds as worlds  # a fixture
-from tests.contract.engine.test_packs import FORK, MEMBERS
 from tests.contract.engine.test_running_on import LINE
 from tests.support.planted_guards import GUARDS
 from tests.support.planted_statements import PLANTED, planted
@@ -39,7 +39,7 @@ def shared(postgres_server: PostgresServer) -> Iterator[World]:
     name, service = postgres_server.create_store(), Participant()
     sagas = [
         diamond(service),
-        build(service, FORK, brief=set(MEMBERS), name="fork"),
+        build(service, FORK, batchable=set(MEMBERS), name="fork"),
         build(service, LINE, name="line"),
     ]
     world = World(postgres_server.url(name), sagas, service)
@@ -60,13 +60,13 @@ def emptied(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def a_ride_takes_only_what_is_there_for_it(world: World, service: Participant) -> None:
-    """A pack's message comes when its second member is with somebody else, was tried before, or the job has turned."""
+    """A batch's message comes when its second member is with somebody else, was tried before, or the job has turned."""
     world.saga, world.runs_on = "fork", True
     job = world.submit()
-    pack, other = world.next(), world.next()
+    batch, other = world.next(), world.next()
     taken = world.claim(job, "b", boot="other")
     assert taken is not None
-    world.deliver(pack)
+    world.deliver(batch)
     assert world.operation(job, "b").token == taken.token, "the ride took what another runs"
     service.script["e", "action"] = [RuntimeError("once")]
     assert other.next is not None

@@ -12,7 +12,7 @@ from surefoot.app.engine.reconcile import findings, run
 from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.errors import Conflict
 from surefoot.app.explain import why
-from surefoot.app.participant import EffectState, Seen
+from surefoot.app.participant import EffectReport, EffectState
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
 from surefoot.app.store import reconciliations
@@ -31,19 +31,21 @@ class Books:
         self.away: set[str] = set()
         self.most = 1000
 
-    def read(self, service: str, keys: Iterable[str]) -> list[Seen]:
+    def read(self, service: str, keys: Iterable[str]) -> list[EffectReport]:
         asked = list(keys)
         self.questions.append((service, len(asked)))
         if service in self.away:
             raise ConnectionError("nobody listens")
-        return [Seen(key, self.said[key]) for key in asked if key in self.said]
+        return [EffectReport(key, self.said[key]) for key in asked if key in self.said]
 
-    def between(self, first: str, last: str) -> list[Seen]:
+    def between(self, first: str, last: str) -> list[EffectReport]:
         if "a" in self.away:
             raise ConnectionError("nobody listens")
-        return [Seen(key, state) for key, state in sorted(self.said.items()) if first < key < last][
-            : self.most
-        ]
+        return [
+            EffectReport(key, state)
+            for key, state in sorted(self.said.items())
+            if first < key < last
+        ][: self.most]
 
 
 @pytest.fixture
@@ -56,8 +58,8 @@ def world(ready_url: str, books: Books) -> Iterator[World]:
     service = Participant()
     saga: Saga[Any] = diamond(service)
     for lane in ("a", "b", "c"):
-        saga.effects(lane)(lambda keys, lane=lane: books.read(lane, keys))
-    saga.all_effects("a")(books.between)
+        saga.effect_reader(lane)(lambda keys, lane=lane: books.read(lane, keys))
+    saga.effect_lister("a")(books.between)
     world = World(ready_url, [saga], service, reconcile_keys=3)
     try:
         yield world
@@ -251,13 +253,13 @@ def test_given_an_effect_that_stands_though_its_job_is_undone_when_undone_then_b
     with pytest.raises(Conflict, match="registers nothing that undoes"):
         findings.undo(world.db, world.registry, row.id, UndoAsked("cli:ada", "left over"))
 
-    def take_back(ctx: Context, seen: Seen) -> None:
-        assert (ctx.key, ctx.action_key, seen.state) == (
+    def take_back(ctx: Context, report: EffectReport) -> None:
+        assert (ctx.key, ctx.action_key, report.state) == (
             f"{job}:first::undo",
             key(job, "first"),
             EffectState.DONE,
         )
-        books.said[seen.key] = EffectState.UNDONE
+        books.said[report.key] = EffectState.UNDONE
 
     world.registry.get("diamond").undo_effect("a")(take_back)
     assert (
@@ -314,7 +316,7 @@ def test_given_a_patrol_when_it_comes_again_then_it_goes_on_where_it_stopped(
 ) -> None:
     service = Participant()
     saga: Saga[Any] = diamond(service)
-    saga.effects("b")(lambda keys: books.read("b", keys))
+    saga.effect_reader("b")(lambda keys: books.read("b", keys))
     world = World(ready_url, [saga], service, reconcile_rows=2)
     try:
         jobs = [landed(world, books) for _ in range(3)]
@@ -338,7 +340,7 @@ def test_given_an_account_that_changes_while_the_service_is_asked_then_nothing_i
     del books.said[key(job, "left")]
     read = books.read
 
-    def meanwhile(service: str, keys: Iterable[str]) -> list[Seen]:
+    def meanwhile(service: str, keys: Iterable[str]) -> list[EffectReport]:
         from surefoot.app.store.tables import operations
 
         with world.db.begin() as tx:

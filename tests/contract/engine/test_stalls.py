@@ -23,7 +23,7 @@ from tests.support.world import BOOT, Participant, Thing, World
 def slow(service: Participant) -> Saga[Any]:
     saga = Saga("slow", version=1, input=Thing)
 
-    @saga.step(lane="a", timeout="1h", stall_timeout="60s", retry=Retry(limit=2))
+    @saga.step(lane="a", timeout="1h", heartbeat_timeout="60s", retry=Retry(limit=2))
     def crunch(ctx: Any, o: Any) -> str:
         return service.act(ctx)
 
@@ -92,7 +92,7 @@ def test_given_signs_of_progress_then_the_lease_lives_and_without_them_the_child
         port._last_sign -= 60  # what the database thinks has passed
         assert beat(world, held).renewed == 1
     world.let_pass(61)
-    assert beat(world, held).overdue == ((held.operation_id, 7, "no sign of progress"),)
+    assert beat(world, held).overdue == ((held.operation_id, 7, "no heartbeat"),)
     assert killed(world, held)
     assert world.land(held.job_id) == "completed"
 
@@ -102,7 +102,7 @@ def test_given_attempts_that_stall_when_out_of_them_then_history_letter_error_an
 ) -> None:
     job = world.submit()
     held = claim(world, job)
-    assert "unless it shows a sign of progress by" in why(world.db, job, None)["sentence"]
+    assert "unless it sends a heartbeat by" in why(world.db, job, None)["sentence"]
     world.let_pass(61)
     assert killed(world, held)
     assert world.operation(job, "crunch").state == "queued"
@@ -121,7 +121,7 @@ def test_given_attempts_that_stall_when_out_of_them_then_history_letter_error_an
     (letter,) = world.letters(job)
     assert (letter.why, letter.blocking, letter.error["type"]) == ("stalled", False, "Stalled")
     assert job_view(world.db, job, None)["error"]["type"] == "Stalled"
-    assert "no sign of progress for 60 s" in why(world.db, job, None)["sentence"]
+    assert "no heartbeat for 60 s" in why(world.db, job, None)["sentence"]
     assert (
         world.service.done == {f"{job}:crunch::action": "tombstone", f"{job}:crunch::undo": "done"}
         or world.service.steps("undo") == []

@@ -83,12 +83,20 @@ ACTS: dict[str, Act] = {
     "assignment.take": lambda y: assignment.take(y.db, y.asking, y.stranger),
     "assignment.assign": lambda y: assignment.assign(y.db, y.asking, "Ada", y.stranger),
     "assignment.release": lambda y: assignment.release(y.db, y.asking, y.stranger),
-    "redrive.redrive_job": lambda y: redrive.redrive_job(y.shop.entrance, y.ended, y.by_stranger),
+    "redrive.redrive_job": lambda y: redrive.redrive_job(y.shop.entrance, y.asking, y.by_stranger),
+    "resubmit.asked_about": lambda y: resubmit.asked_about(
+        y.db, y.ended, y.by_stranger, name="test"
+    ),
+    "resubmit.resubmit_job": lambda y: resubmit.resubmit_job(
+        y.shop.entrance, y.ended, y.by_stranger
+    ),
     "redrive.redrive_letter": lambda y: redrive.redrive_letter(
         y.shop.entrance, y.letter, y.by_stranger
     ),
     "redrive.discard_letter": lambda y: redrive.discard_letter(y.db, y.letter, y.stranger, WHY),
-    "resubmit.rerun": lambda y: resubmit.rerun(y.shop.entrance, y.shop.job(y.ended), y.by_stranger),
+    "resubmit.resubmit": lambda y: resubmit.resubmit(
+        y.shop.entrance, y.shop.job(y.ended), y.by_stranger
+    ),
     "findings.close": lambda y: findings.close(y.db, y.finding, y.stranger, WHY),
     "findings.adopt": lambda y: findings.adopt(y.db, y.finding, y.stranger, WHY),
     "findings.decide_undo": lambda y: findings.decide_undo(
@@ -100,7 +108,7 @@ ACTS: dict[str, Act] = {
     "redrive.redrive_many": lambda y: redrive.redrive_many(
         y.db, y.shop.settings, RedrivePlan(Meant(), 1.0, 0.0), Asked(y.stranger, WHY)
     ),
-    "redrive.hold_back": lambda y: redrive.hold_back(y.db, Meant(), y.stranger, WHY),
+    "redrive.cancel_redrive": lambda y: redrive.cancel_redrive(y.db, Meant(), y.stranger, WHY),
 }
 WITHIN = {
     "decisions.retry_in",
@@ -186,6 +194,6 @@ def test_given_the_same_acts_of_the_own_tenant_then_they_land(yard: Yard) -> Non
     assert redrive.redrive_many(
         yard.db, yard.shop.settings, RedrivePlan(Meant(), 1.0, 0.0), Asked(mine, WHY)
     ).letters
-    assert redrive.hold_back(yard.db, Meant(), mine, WHY) == 1
+    assert redrive.cancel_redrive(yard.db, Meant(), mine, WHY) == 1
     assert findings.close(yard.db, yard.finding, mine, WHY)
     assert decisions.waive(yard.db, yard.letter, mine, WHY).landed

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.operators.redrive import redrive_job
-from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.operators.resubmit import Asked, resubmit_job
 from surefoot.app.errors import Conflict
 from surefoot.app.saga.outcomes import Rejected
 from tests.support.world import Participant, World, after_effect
@@ -280,11 +280,11 @@ def test_given_an_ended_job_when_redriven_then_a_new_job_names_the_old(
     service.script["right", "action"] = [Rejected("no")]
     job = world.submit()
     assert world.land(job) == "failed"
-    again = world.rung(redrive_job(world.entrance, job, Asked("anna")))
+    again = world.rung(resubmit_job(world.entrance, job, Asked("anna")))
     assert world.job(again.job_id).retry_of == job
     with pytest.raises(Conflict):
-        redrive_job(world.entrance, again.job_id, Asked("anna"))
+        resubmit_job(world.entrance, again.job_id, Asked("anna"))
     assert world.land(again.job_id) == "completed"
-    once_more = world.rung(redrive_job(world.entrance, again.job_id, Asked("anna", again=True)))
+    once_more = world.rung(resubmit_job(world.entrance, again.job_id, Asked("anna", again=True)))
     assert world.job(once_more.job_id).retry_of == again.job_id
     world.drain()

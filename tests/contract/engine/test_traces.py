@@ -10,8 +10,7 @@ import pytest
 import structlog
 
 from surefoot.app.engine.jobs.submit import Submitted
-from surefoot.app.engine.operators.redrive import redrive_job
-from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.operators.resubmit import Asked, resubmit_job
 from surefoot.app.engine.worker.delivery import Delivery
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.outcomes import Rejected
@@ -79,7 +78,7 @@ def test_given_a_job_that_ended_when_run_again_then_it_is_found_by_the_same_trac
     said = taken(None)
     job = world.submit(traceparent=said)
     assert world.land(job) == "failed"
-    again = redrive_job(world.entrance, job, Asked("test"))
+    again = resubmit_job(world.entrance, job, Asked("test"))
     assert isinstance(again, Submitted)
     assert world.job(again.job_id).traceparent == said
 

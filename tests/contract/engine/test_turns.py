@@ -22,9 +22,9 @@ WINDOW = 3
 FLOOD = 20
 
 
-def brief(service: Participant) -> Saga[Any]:
+def batchable(service: Participant) -> Saga[Any]:
     """One step, on a lane of its own."""
-    saga = Saga("brief", version=1, input=Thing)
+    saga = Saga("batchable", version=1, input=Thing)
 
     @saga.step(lane="z", undo=None)
     def only(ctx: Any, o: Any) -> str:
@@ -38,7 +38,7 @@ class Turns(World):
 
     def __init__(self, url: str) -> None:
         service = Participant()
-        super().__init__(url, [diamond(service), brief(service)], service, tenant_window=WINDOW)
+        super().__init__(url, [diamond(service), batchable(service)], service, tenant_window=WINDOW)
         self.sweeper.relay.publisher = self.in_turn = InTurn(self.broker, self.db, self.settings)
         self.of: dict[str, str] = {}
 
@@ -49,7 +49,7 @@ class Turns(World):
         self.in_turn._asked_at = float("-inf")
         return tenant
 
-    def ask(self, tenant: str, saga: str = "brief") -> str:
+    def ask(self, tenant: str, saga: str = "batchable") -> str:
         asked = Submission(tenant_id=tenant, saga=saga, input={"name": "x"}, actor="test")
         done = submit(self.db, self.settings, self.registry, asked)
         ring(self.db, self.in_turn, done.plan)

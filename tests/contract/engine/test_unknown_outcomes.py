@@ -47,7 +47,7 @@ def charging(bank: Bank, name: str, **undo: Any) -> Saga[Any]:
         lane="a",
         retry=Retry(limit=2),
         timeout=TIMEOUT_S,
-        settle="replay" if name == "replayed" else "undo",
+        on_unknown_undo="replay" if name == "replayed" else "undo",
     )
     def charge(ctx: Any, o: Any) -> str:
         return bank.act(ctx)

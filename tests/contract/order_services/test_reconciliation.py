@@ -9,7 +9,7 @@ from sqlalchemy import delete
 
 from surefoot import Context
 from surefoot.app.engine.reconcile import run
-from surefoot.app.participant import Seen
+from surefoot.app.participant import EffectReport
 from surefoot.app.store.ids import new_id
 from surefoot.workers.sagas.order.saga import order
 from surefoot.workers.sagas.order.services import bank_book, bank_client
@@ -69,7 +69,7 @@ def test_given_the_bank_away_then_it_cannot_be_asked_and_the_other_services_agre
     job = world.submit(input=INPUT)
     assert world.land(job) == "completed"
 
-    def away(keys: object) -> list[Seen]:
+    def away(keys: object) -> list[EffectReport]:
         raise ConnectionError("the bank is away")
 
     kept = order.effect_readers["payments"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from surefoot import Context, EffectState, seen_in_barrier_between
+from surefoot import Context, EffectState, effects_in_barrier_between
 from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import Commands, outcome
 from surefoot.app.config import settings
@@ -212,7 +212,7 @@ def test_given_effects_behind_a_barrier_when_listed_between_keys_then_those_by_k
     assert [one.key for one in inventory.seen_between(keys[0], jobs[1] + ";")] == keys[1:4]
     assert [one.key for one in inventory.seen_between(jobs[0] + ";", jobs[2] + ":")] == keys[2:4]
     with inventory.database.snapshot() as tx:
-        assert [one.key for one in seen_in_barrier_between(tx, keys[0], "g;", 2)] == keys[1:3]
+        assert [one.key for one in effects_in_barrier_between(tx, keys[0], "g;", 2)] == keys[1:3]
 
 
 def test_given_the_commands_when_a_store_was_put_back_then_they_say_what_to_do_and_do_it(

@@ -14,7 +14,7 @@ from surefoot.workers.sagas.order.services import bank_client, inventory
 CHARGE = Context(job_id="job-1", saga="order", step="charge_card")
 
 
-def test_given_drill_world_when_entered_then_services_and_bank_are_its_own_and_gone_afterwards(
+def test_given_test_environment_when_entered_then_services_and_bank_are_its_own_and_gone_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SUREFOOT_ORDER_DATABASE_URL", "sqlite:////nonexistent/real.sqlite")

@@ -114,7 +114,7 @@ def test_given_many_jobs_when_they_run_then_their_moves_are_not_planned_anew_eac
         "end": ["join"],
     }
     service = Participant()
-    world = World(ready_postgres, [build(service, shape, brief=set("cdef"))], service)
+    world = World(ready_postgres, [build(service, shape, batchable=set("cdef"))], service)
     for _ in range(many // len(shape)):
         submit(
             world.db,
@@ -155,7 +155,7 @@ def test_given_small_tables_when_plans_of_packs_are_kept_then_each_finds_its_row
             build(
                 service,
                 {step: [] for step in members} | {"join": list(members)},
-                brief=set(members),
+                batchable=set(members),
             )
         ],
         service,

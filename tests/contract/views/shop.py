@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 from surefoot.app.access import keys
 from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.reconcile import findings
-from surefoot.app.participant import EffectState, Seen
+from surefoot.app.participant import EffectReport, EffectState
 from surefoot.app.rules.planner import Plan
 from surefoot.app.saga.definition import Saga
-from surefoot.app.saga.inputs import needs_approval_above, secret
+from surefoot.app.saga.inputs import refused_above, secret
 from surefoot.app.saga.policies import Retry
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
@@ -37,7 +37,7 @@ GOOD: dict[str, Any] = {
 class Basket(BaseModel):
     sku: str = Field(min_length=1, max_length=64)
     quantity: int = Field(ge=1, le=1000)
-    amount_cents: Annotated[int, Field(gt=0), needs_approval_above(100_000)]
+    amount_cents: Annotated[int, Field(gt=0), refused_above(100_000)]
     card: Annotated[str, secret()]
     note: str | None = None
 
@@ -158,7 +158,8 @@ class Shop(World):
         saga, undone = self.registry.get("shop"), list[str]()
         assert saga is not None
         saga.effect_readers["bank"] = lambda keys: [
-            Seen(key, EffectState.UNDONE if key in undone else EffectState.DONE) for key in keys
+            EffectReport(key, EffectState.UNDONE if key in undone else EffectState.DONE)
+            for key in keys
         ]
         saga.effect_undoers["bank"] = lambda ctx, seen: undone.append(seen.key)
         app.extensions[EXTENSION] = replace(app.extensions[EXTENSION], registry=self.registry)

@@ -15,8 +15,9 @@ from sqlalchemy.exc import DBAPIError
 
 from surefoot.app.access import keys
 from surefoot.app.engine.operators import assignment, decisions, redrive
-from surefoot.app.engine.operators.redrive import RedrivePlan, redrive_job
+from surefoot.app.engine.operators.redrive import RedrivePlan
 from surefoot.app.engine.operators.resubmit import Asked as Again
+from surefoot.app.engine.operators.resubmit import resubmit_job
 from surefoot.app.engine.reconcile import findings
 from surefoot.app.errors import Conflict
 from surefoot.app.store import acts
@@ -103,13 +104,13 @@ def test_given_submissions_when_accepted_then_history_names_the_key_and_no_act_i
 
 def test_given_a_change_that_fails_when_rolled_back_then_there_is_no_act(shop: Shop) -> None:
     job = failed(shop)
-    redrive_job(shop.entrance, job, Again(ADA, "again"))
-    assert words(shop) == ["redrive"]
+    resubmit_job(shop.entrance, job, Again(ADA, "again"))
+    assert words(shop) == ["resubmit"]
     with pytest.raises(Conflict):
-        redrive_job(shop.entrance, job, Again(ADA, "again"))
+        resubmit_job(shop.entrance, job, Again(ADA, "again"))
     with pytest.raises(Conflict):
         decisions.cancel(shop.db, shop.settings, job, ADA)
-    assert words(shop) == ["redrive"]
+    assert words(shop) == ["resubmit"]
 
 
 def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and_as_one_request(
@@ -120,8 +121,8 @@ def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and
     redrive.redrive_many(
         shop.db, shop.settings, RedrivePlan(meant, 1, 0), Again(ADA, "the bank is back")
     )
-    assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 2
-    assert redrive.hold_back(shop.db, meant, BERT, "it is not") == 0
+    assert redrive.cancel_redrive(shop.db, meant, BERT, "it is not") == 2
+    assert redrive.cancel_redrive(shop.db, meant, BERT, "it is not") == 0
     (letter,) = shop.letters(job)
     assert (letter.redrive_at, letter.redrive_by, letter.redrive_key, letter.redrive_why) == (
         None,
@@ -139,7 +140,7 @@ def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and
         "letters": 2, "rate": 1, "ramp_seconds": 0, "takes_seconds": 1, "only_saga": "shop"
     }  # fmt: skip
     assert (held["act"], held["actor"], held["reason"], held["details"]["letters"]) == (
-        "hold-back",
+        "cancel-redrive",
         "cli:bert",
         "it is not",
         2,
@@ -147,7 +148,7 @@ def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and
     for one in (job, other):
         parts = written(shop, job_id=one)
         assert [part["part_of"] for part in parts] == [dated["id"], held["id"]]
-    assert words(shop, job_id=job, tenant_id=shop.tenant) == ["redrive-many", "hold-back"]
+    assert words(shop, job_id=job, tenant_id=shop.tenant) == ["redrive-many", "cancel-redrive"]
 
 
 def test_given_a_dated_letter_when_the_relay_sends_it_back_then_history_names_the_key_without_a_second_act(

@@ -40,7 +40,7 @@ def subscription(service: Participant) -> Saga[Any]:
     def unbook(ctx: Any, o: Any) -> None:
         service.act(ctx)
 
-    @saga.step(lane="a", pure=True)
+    @saga.step(lane="a", no_effect=True)
     def wait_a_month(ctx: Any, o: Any) -> NotYet:
         return NotYet(after=3600)
 

@@ -24,9 +24,9 @@ from surefoot.app.store.views import (
 from tests.contract.views.shop import GOOD, Shop
 
 MEMBERS = {
-    "id", "name", "saga", "version", "state", "outcome", "left_over", "reason", "retry_of", "trace_id", "progress", "steps",
-    "result", "error", "queue",
-    "retried_as", "actions", "summary", "trouble", "attention", "dead_letters", "tags", "created_at", "started_at", "finished_at", "links",
+    "id", "name", "saga", "version", "state", "outcome", "left_over", "reason", "resubmission_of", "trace_id", "progress", "steps",
+    "result", "error", "queue", "resubmitted_as",
+    "actions", "summary", "trouble", "attention", "dead_letters", "tags", "created_at", "started_at", "finished_at", "links",
 }  # fmt: skip
 
 

@@ -129,7 +129,7 @@ def test_given_not_yet_when_asked_then_looks_again(shop: Shop) -> None:
     shop.service.script["create_order", "action"].append(lambda ctx: NotYet(after=30))
     job_id = shop.order()
     deliver(shop, "create_order")
-    says(told(shop, job_id), rf"create_order is not there yet and looks again at {TIME}\.")
+    says(told(shop, job_id), rf"create_order is not done yet and checks again at {TIME}\.")
 
 
 def test_given_declined_card_when_undone_then_the_words_of_the_service_and_what_became_of_the_rest(
@@ -190,7 +190,7 @@ def test_given_late_cancel_when_asked_then_too_late_is_said(shop: Shop) -> None:
     shop.cancel(job_id)
     says(
         told(shop, job_id),
-        r"send_receipt did not succeed \(mail server away\), .*; a cancel was asked for, too late unless a step fails\.",
+        r"send_receipt did not succeed \(mail server away\), .*; a cancel was requested too late: it takes effect only if a step fails\.",
     )
 
 
@@ -203,8 +203,8 @@ def test_given_undo_out_of_attempts_when_asked_then_a_person_and_what_he_can_do(
     answer = told(shop, job_id)
     says(
         answer,
-        r"A person must decide: refund_card gave up after 2 attempts \(bank: 503\)\. An operator can retry it, mark it done, "
-        r"or waive it with a reason\. Nobody has taken it on yet\..*",
+        r"A person must decide: refund_card gave up after 2 attempts \(bank: 503\)\. An operator can redrive it, mark it done, "
+        r"or waive it with a reason\. It has no owner yet\..*",
     )
     assert answer["waiting_for"][0]["kind"] == "person"
     assert answer["waiting_for"][0]["step"] == "charge_card"
@@ -234,8 +234,8 @@ def test_given_undo_past_its_time_when_asked_then_why_and_the_lists_offer_a_retr
 
     answer = told(shop, job_id)
 
-    assert "An operator can retry it with a reason." in answer["sentence"]
-    assert answer["next"]["what"] == "an operator decides: retry it"
+    assert "An operator can redrive it with a reason." in answer["sentence"]
+    assert answer["next"]["what"] == "an operator decides: redrive it"
     with shop.db.connect() as connection:
         (letter,) = letters_of_job(connection, job_id)
     assert letter["actions"] == ["redrive"]

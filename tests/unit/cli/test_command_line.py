@@ -111,7 +111,7 @@ def test_given_a_browser_that_is_signed_in_when_its_key_is_signed_out_then_the_l
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("keys", "sessions") == 0
-    assert capsys.readouterr().out == "Nobody is signed in.\n"
+    assert capsys.readouterr().out == "No session is open.\n"
     db = open_engine(f"sqlite:///{home / 'surefoot.sqlite'}")
     key_id, text = access.create(db, name="laptop")
     sessions.begin(db, key_id, address="192.0.2.7", agent="Firefox")

@@ -153,7 +153,7 @@ def test_given_jobs_and_sagas_when_completed_then_names_and_whole_ids(
     job = shop.submit()
     saga = shop.registry.all()[0].name
     (name,) = offered("jobs", "show", f"{saga}-")
-    assert name.startswith(f"{saga}-") and offered("attention", "retry", name[:-2].lower()) == [
+    assert name.startswith(f"{saga}-") and offered("attention", "redrive", name[:-2].lower()) == [
         name
     ]
     assert offered("jobs", "why", job[:8]) == [job]
@@ -193,11 +193,11 @@ def test_given_a_job_when_cancelled_and_run_again_then_one_document_each(
     job = shop.submit()
     cancelled = answer("jobs", "cancel", job)
     assert (cancelled["id"], cancelled["state"], cancelled["landed"]) == (job, "cancelled", True)
-    again = answer("jobs", "redrive", job)
+    again = answer("jobs", "resubmit", job)
     assert (
-        again["retry_of"] == job
+        again["resubmission_of"] == job
         and again["id"] != job
-        and again["message"].startswith("It runs again")
+        and again["message"].startswith("It is resubmitted")
     )
     assert shop.land(again["id"]) == "completed"
     assert answer("jobs", "watch", again["id"])["state"] == "completed"

@@ -169,9 +169,9 @@ def test_given_saga_that_gives_up_and_a_lane_without_its_worker_when_drilled_the
     said = [
         line.split("s  ", 1)[1]
         for line in back.trace
-        if line.endswith(("lane accounts", "sent back"))
+        if line.endswith(("lane accounts", "redriven"))
     ]
-    assert said == ["* a worker comes for lane accounts", "a person: withdraw.undo sent back"]
+    assert said == ["* a worker comes for lane accounts", "a person: withdraw.undo redriven"]
 
 
 def test_given_reader_that_says_otherwise_when_drilled_then_the_account_and_the_service_are_set_side_by_side() -> (
@@ -179,7 +179,9 @@ def test_given_reader_that_says_otherwise_when_drilled_then_the_account_and_the_
 ):
     drawn = drill(
         saga_that(
-            seen=lambda self, keys: [transfer_saga.Seen(key, EffectState.UNDONE) for key in keys]
+            seen=lambda self, keys: [
+                transfer_saga.EffectReport(key, EffectState.UNDONE) for key in keys
+            ]
         ),
         only="example-0",
     )
@@ -203,13 +205,15 @@ def test_given_invariant_that_breaks_when_drilled_then_that_is_a_finding() -> No
     ("seen", "said"),
     [
         pytest.param(lambda self, keys: 1 / 0, "ZeroDivisionError: division by zero", id="raises"),
-        pytest.param(lambda self, keys: ["done"], "TypeError: it gave str, not Seen", id="no-seen"),
+        pytest.param(
+            lambda self, keys: ["done"], "TypeError: it gave str, not EffectReport", id="no-seen"
+        ),
     ],
 )
 def test_given_reader_that_fails_when_drilled_then_that_is_a_finding(seen: Any, said: str) -> None:
     (result,) = drill(saga_that(seen=seen), only="example-0").failed
     assert f"the reader of 'accounts' could not be asked: {said}" in result.why
-    assert dict(result.services)["accounts"] == "unaskable"
+    assert dict(result.services)["accounts"] == "unreachable"
 
 
 def test_given_invariant_that_returns_one_sentence_when_drilled_then_it_is_told_whole() -> None:
@@ -228,7 +232,7 @@ def test_given_neither_world_nor_safe_steps_when_drilled_then_it_does_not_start_
 ):
     with pytest.raises(
         SettingsError,
-        match=r"never calls the real world. Declare @undeclared.drill_world.*not said of withdraw, deposit, note",
+        match=r"never calls the real world. Declare @undeclared.test_environment.*not said of withdraw, deposit, note",
     ):
         drill(undeclared)
 

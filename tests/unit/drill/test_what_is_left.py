@@ -25,7 +25,7 @@ class Wish(BaseModel):
 def one_step(name: str, fn: Any, examples: Any = ()) -> Saga[Wish]:
     saga = Saga(name, version=1, input=Wish, examples=examples or [Wish(cents=5)])
     fn.__name__ = "act"
-    saga.step(lane="a", safe_to_drill=True, pure=True)(fn)
+    saga.step(lane="a", safe_to_drill=True, no_effect=True)(fn)
     return saga
 
 
@@ -64,10 +64,10 @@ def shop_saga(*, tidy: bool, fidelity: Any = "exact") -> Saga[Wish]:
     def release(ctx: Context, o: Wish) -> None:
         shop.release(ctx.action_key)
 
-    @saga.step(lane="shop", pivot=True, pure=True)
+    @saga.step(lane="shop", pivot=True, no_effect=True)
     def note(ctx: Context, o: Wish) -> None: ...
 
-    @saga.drill_world
+    @saga.test_environment
     def world() -> Iterator[Shop]:
         yield shop
 

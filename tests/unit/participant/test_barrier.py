@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from surefoot.app.participant import ActionUndone, EffectState, barrier, seen_in_barrier
+from surefoot.app.participant import ActionUndone, EffectState, barrier, effects_in_barrier
 
 
 def act(participant: Any, ctx: Any, result: Any = None, what: str = "effect") -> Any:
@@ -230,7 +230,7 @@ def test_given_barrier_rows_when_read_as_effects_then_states_in_words(
     act(participant, ask("undo", step="never"))
     keys = [f"job-1:{step}::action" for step in ("stands", "gone", "never", "unheard")]
     with participant.engine.begin() as tx:
-        seen = {s.key.split(":")[1]: s for s in seen_in_barrier(tx, keys)}
+        seen = {s.key.split(":")[1]: s for s in effects_in_barrier(tx, keys)}
     assert {name: s.state for name, s in seen.items()} == {
         "stands": EffectState.DONE,
         "gone": EffectState.UNDONE,

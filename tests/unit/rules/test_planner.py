@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.app.rules.planner import (
+    BATCH_LIMIT,
     CHAIN_LIMIT,
     CHAIN_MESSAGES,
-    PACK_LIMIT,
     Layout,
     Message,
     UndoOrder,
@@ -102,11 +102,11 @@ def fork_of(members: int) -> dict[str, str]:
     return dict.fromkeys(names, "") | {"join": " ".join(names)}
 
 
-def packs_of(
-    shape: dict[str, str], brief: set[str], lane: Callable[[str], str] = one_lane
+def batches_of(
+    shape: dict[str, str], batchable: set[str], lane: Callable[[str], str] = one_lane
 ) -> list[str]:
     layout = lay_out(
-        [step for step in shape if not shape[step]], *edges(shape), lane, brief.__contains__
+        [step for step in shape if not shape[step]], *edges(shape), lane, batchable.__contains__
     )
     return [" ".join(run) for header, _ in layout.forks for run in header] + [
         " ".join(run) for run in layout.runs
@@ -114,28 +114,28 @@ def packs_of(
 
 
 @pytest.mark.parametrize(
-    ("members", "packs"),
+    ("members", "batches"),
     [
         pytest.param(2, ["m0", "m1"], id="two run side by side"),
-        pytest.param(3, ["m0", "m1 m2"], id="never one pack"),
+        pytest.param(3, ["m0", "m1 m2"], id="never one batch"),
         pytest.param(10, ["m0 m1 m2 m3 m4", "m5 m6 m7 m8 m9"], id="ten"),
         pytest.param(11, ["m0 m1 m2", "m3 m4 m5 m6", "m7 m8 m9 m10"], id="evenly"),
     ],
 )
-def test_given_brief_members_then_they_share_messages(members: int, packs: list[str]) -> None:
+def test_given_brief_members_then_they_share_messages(members: int, batches: list[str]) -> None:
     shape = fork_of(members)
-    assert packs_of(shape, set(shape)) == packs
-    assert max(len(pack.split()) for pack in packs) <= PACK_LIMIT
+    assert batches_of(shape, set(shape)) == batches
+    assert max(len(batch.split()) for batch in batches) <= BATCH_LIMIT
 
 
 @pytest.mark.parametrize(
-    ("shape", "brief", "packs"),
+    ("shape", "batchable", "batches"),
     [
         pytest.param(
             fork_of(4),
             {"m0", "m2", "m3"},
             ["m0", "m1", "m2 m3"],
-            id="who is not brief has a message of its own",
+            id="what is not batchable has a message of its own",
         ),
         pytest.param(
             fork_of(3) | {"m2x": "m2", "join": "m0 m1 m2x"},
@@ -153,14 +153,14 @@ def test_given_brief_members_then_they_share_messages(members: int, packs: list[
     ],
 )
 def test_given_members_that_are_not_alike_then_only_those_that_are_share(
-    shape: dict[str, str], brief: set[str], packs: list[str]
+    shape: dict[str, str], batchable: set[str], batches: list[str]
 ) -> None:
-    assert packs_of(shape, brief) == packs
+    assert batches_of(shape, batchable) == batches
 
 
 def test_given_brief_members_of_two_lanes_then_a_message_is_of_one_lane() -> None:
     shape = fork_of(6)
-    assert packs_of(shape, set(shape), lambda step: "odd" if step[-1] in "135" else "even") == [
+    assert batches_of(shape, set(shape), lambda step: "odd" if step[-1] in "135" else "even") == [
         "m0",
         "m1",
         "m2 m4",

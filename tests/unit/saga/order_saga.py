@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
-from surefoot.app.saga.inputs import needs_approval_above, secret
+from surefoot.app.saga.inputs import refused_above, secret
 from surefoot.app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Probed, Rejected
 from surefoot.app.saga.policies import Retry
 
@@ -18,7 +18,7 @@ class OrderRequest(BaseModel):
     customer: str = Field(min_length=1)
     sku: str
     quantity: int = Field(gt=0)
-    amount_cents: Annotated[int, needs_approval_above(100_000)]
+    amount_cents: Annotated[int, refused_above(100_000)]
     card: Annotated[str, secret()]
     order_ref: str | None = None
 
@@ -109,7 +109,7 @@ def ship_order(ctx: Context, o: OrderRequest) -> None: ...
 def send_receipt(ctx: Context, o: OrderRequest) -> None: ...
 
 
-@order.effects("payments")
+@order.effect_reader("payments")
 def charges(keys: Iterable[str]) -> list[str]:
     return [key for key in keys if key in BANK]
 

@@ -30,7 +30,7 @@ def good() -> Saga[Any]:
     """A saga about which there is nothing to say; its step is `work`."""
     saga = Saga("good", version=1, input=Ask, examples=[Ask()])
 
-    @saga.effects("fast")
+    @saga.effect_reader("fast")
     def seen(keys: Any) -> list[Any]:
         return []
 
@@ -96,7 +96,7 @@ def result_perhaps(saga: Saga[Any]) -> None:
 def result_of_a_replay(saga: Saga[Any]) -> None:
     def counts_on_it(ctx: Any, o: Any, result: int) -> None: ...
 
-    step(saga, settle="replay").compensate(fidelity="exact")(counts_on_it)
+    step(saga, on_unknown_undo="replay").compensate(fidelity="exact")(counts_on_it)
 
 
 def not_drilled(saga: Saga[Any]) -> None:
@@ -107,9 +107,9 @@ def not_drilled(saga: Saga[Any]) -> None:
     ("declare", "said"),
     [
         (nothing, []),
-        (waived, ["not told what stays"]),
+        (waived, ["nothing tells users of an undone job what stays"]),
         (hasty_undo, ["is tried for 3600 s, and its undo undo_work for 60 s"]),
-        (silent_difference, ["undone by undo_work as 'partial', and no user is told"]),
+        (silent_difference, ["undone by undo_work as 'partial', but users are not told"]),
         (too_long_for_its_lane, ["has a timeout of 61 s, and its lane fast is made for 60 s"]),
         (undo_too_long_for_its_lane, ["has an undo with a timeout of 120 s"]),
         (later_than_late, ["may take 60 s, and its job is late after 30 s"]),
@@ -192,17 +192,19 @@ def test_given_advice_when_linted_then_0_and_with_strict_1_and_a_program_reads_t
 
 
 def test_given_mistake_when_linted_then_1_and_the_line_to_change(lint: Any) -> None:
-    code, said = lint("pure=False", "--json")
+    code, said = lint("no_effect=False", "--json")
     told = json.loads(said)
     assert (code, told["sagas"]) == (1, [])
     assert "linted_trip.py:10: step book can be left behind" in told["mistakes"][0]
-    assert lint("pure=False")[0] == 1
+    assert lint("no_effect=False")[0] == 1
 
 
 def test_given_misspelt_saga_when_linted_then_2_and_what_may_be_meant(lint: Any) -> None:
-    code, said = lint("pure=True", "tripp")
+    code, said = lint("no_effect=True", "tripp")
     assert (code, "no saga here is called 'tripp'" in said) == (2, True)
 
 
 def test_given_the_shipped_sagas_when_linted_then_nothing_is_said(lint: Any) -> None:
-    assert lint("pure=True", "order", "change_order", "order_choreographed", "--strict")[0] == 0
+    assert (
+        lint("no_effect=True", "order", "change_order", "order_choreographed", "--strict")[0] == 0
+    )

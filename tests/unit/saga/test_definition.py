@@ -128,23 +128,23 @@ def test_given_input_model_when_schema_is_asked_then_strict_and_marked(order: Sa
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["additionalProperties"] is False
     assert schema["properties"]["card"]["writeOnly"] is True
-    assert schema["properties"]["amount_cents"]["x-approval-above"] == 100_000
+    assert schema["properties"]["amount_cents"]["x-refused-above"] == 100_000
 
 
 # --- order of steps --------------------------------------------------------------------------------------------------
 def test_given_no_after_when_declared_then_each_step_follows_the_one_above() -> None:
     saga = saga_of()
 
-    @saga.step(lane="a", pure=True)
+    @saga.step(lane="a", no_effect=True)
     def one(ctx: Any, o: Ask) -> None: ...
 
-    @saga.step(lane="a", pure=True)
+    @saga.step(lane="a", no_effect=True)
     def two(ctx: Any, o: Ask) -> None: ...
 
-    @saga.step(lane="a", pure=True, after=[])
+    @saga.step(lane="a", no_effect=True, after=[])
     def root(ctx: Any, o: Ask) -> None: ...
 
-    @saga.step(lane="a", pure=True, after=one)
+    @saga.step(lane="a", no_effect=True, after=one)
     def single(ctx: Any, o: Ask) -> None: ...
 
     assert {n.name: n.after for n in saga.graph.nodes} == {
@@ -161,10 +161,10 @@ def test_given_no_after_when_declared_then_each_step_follows_the_one_above() -> 
 def test_given_names_in_after_when_a_leader_is_declared_later_then_order_is_topological() -> None:
     saga = saga_of()
 
-    @saga.step(lane="a", pure=True, after=["first"])
+    @saga.step(lane="a", no_effect=True, after=["first"])
     def second(ctx: Any, o: Ask) -> None: ...
 
-    @saga.step(lane="a", pure=True, after=[])
+    @saga.step(lane="a", no_effect=True, after=[])
     def first(ctx: Any, o: Ask) -> None: ...
 
     assert [n.name for n in saga.graph.nodes] == ["first", "second"]
@@ -203,7 +203,7 @@ def test_given_confirmations_when_declared_with_and_without_arguments_then_retri
     @hold.confirm
     def show(ctx: Any, o: Ask) -> None: ...
 
-    @saga.step(lane="a", undo=None, settle="undo")
+    @saga.step(lane="a", undo=None, on_unknown_undo="undo")
     def keep(ctx: Any, o: Ask) -> int:
         return 1
 
@@ -258,23 +258,38 @@ def test_given_changed_promise_when_digested_then_another_definition(
 
 def test_given_limits_that_came_later_when_not_used_then_the_digest_of_before() -> None:
     assert digest() == "71b919d6f5be416f"
-    assert digest(stall_timeout="5s") != digest()
+    assert digest(heartbeat_timeout="5s") != digest()
 
 
-def test_given_stall_timeouts_when_pinned_and_read_again_then_the_same() -> None:
+def test_given_renamed_words_when_pinned_then_stored_under_their_first_keys() -> None:
     saga = Saga("s", version=1, input=Ask)
 
-    @saga.step(lane="a", stall_timeout="5s")
+    @saga.step(lane="a", heartbeat_timeout="5s", on_unknown_undo="replay", batchable=True)
+    def book(ctx: Any, o: Ask) -> None: ...
+
+    @book.compensate(fidelity="exact")
+    def back(ctx: Any, o: Ask) -> None: ...
+
+    (stored,) = saga.graph.to_json()["nodes"]
+    assert (stored["settle"], stored["brief"]) == ("replay", True)
+    assert stored["limits"]["stall_timeout_s"] == 5
+    assert Graph.from_json(saga.graph.to_json()) == saga.graph
+
+
+def test_given_heartbeat_timeouts_when_pinned_and_read_again_then_the_same() -> None:
+    saga = Saga("s", version=1, input=Ask)
+
+    @saga.step(lane="a", heartbeat_timeout="5s")
     def slow(ctx: Any, o: Any) -> None: ...
 
-    @slow.compensate(fidelity="exact", stall_timeout=7)
+    @slow.compensate(fidelity="exact", heartbeat_timeout=7)
     def back(ctx: Any, o: Any) -> None: ...
 
-    @slow.confirm(stall_timeout="9s")
+    @slow.confirm(heartbeat_timeout="9s")
     def show(ctx: Any, o: Any) -> None: ...
 
     (node,) = Graph.from_json(json.loads(json.dumps(saga.graph.to_json()))).nodes
-    assert [node.limits_of(kind).stall_timeout_s for kind in ("action", "undo", "confirm")] == [
+    assert [node.limits_of(kind).heartbeat_timeout_s for kind in ("action", "undo", "confirm")] == [
         5.0,
         7.0,
         9.0,
@@ -341,8 +356,8 @@ def step_of_another_saga() -> None:
 
 def two_readers() -> None:
     saga = saga_of()
-    saga.effects("bank")(plain)
-    saga.effects("bank")(plain)
+    saga.effect_reader("bank")(plain)
+    saga.effect_reader("bank")(plain)
 
 
 def step_with(**more: Any) -> Callable[[], object]:
@@ -369,7 +384,7 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
     ("saga-version", lambda: saga_of(version=0), r"version=0. Say a whole number from 1 on"),
     ("saga-version-text", lambda: saga_of(version="1"), r"version='1'. Say a whole number"),
     ("saga-input", lambda: saga_of(input=dict), r"input=dict. Say a pydantic model"),
-    ("saga-sla", lambda: saga_of(sla="soon"), r"saga s: sla: 'soon' is no duration"),
+    ("saga-sla", lambda: saga_of(sla="soon"), r"saga s: sla: 'soon' is not a duration"),
     (
         "step-unknown-word",
         step_with(time_out="1s"),
@@ -439,17 +454,17 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
         same_name_twice,
         r"saga s has a step plain already \(.*test_definition.py:\d+\). Rename one",
     ),
-    ("step-timeout", step_with(timeout="1 hour"), r"plain: timeout: '1 hour' is no duration"),
-    ("step-timeout-zero", step_with(timeout=0), r"plain: timeout=0 is no time at all"),
+    ("step-timeout", step_with(timeout="1 hour"), r"plain: timeout: '1 hour' is not a duration"),
+    ("step-timeout-zero", step_with(timeout=0), r"plain: timeout=0 is not a duration"),
     (
         "step-queue-timeout",
         step_with(queue_timeout="-1s"),
-        r"plain: queue_timeout: '-1s' is no duration",
+        r"plain: queue_timeout: '-1s' is not a duration",
     ),
     (
         "step-stall-timeout",
-        step_with(stall_timeout="soon"),
-        r"plain: stall_timeout: 'soon' is no duration",
+        step_with(heartbeat_timeout="soon"),
+        r"plain: heartbeat_timeout: 'soon' is not a duration",
     ),
     ("step-retry", step_with(retry=5), r"plain: retry=5. Say retry=Retry\(limit=5\)"),
     (
@@ -462,9 +477,13 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
         step_with(on_unknown="ignore"),
         r"step plain: on_unknown='ignore'. Say 'retry' or 'attention'",
     ),
-    ("step-settle", step_with(settle="wait"), r"step plain: settle='wait'. Say 'undo' or 'replay'"),
-    ("step-after-function", step_with(after=[plain]), r"after= holds plain, which is no step"),
-    ("step-after-number", step_with(after=3), r"after= holds 3, which is no step"),
+    (
+        "step-on-unknown-undo",
+        step_with(on_unknown_undo="wait"),
+        r"step plain: on_unknown_undo='wait'. Say 'undo' or 'replay'",
+    ),
+    ("step-after-function", step_with(after=[plain]), r"after= holds plain, which is not a step"),
+    ("step-after-number", step_with(after=3), r"after= holds 3, which is not a step"),
     (
         "step-after-foreign",
         step_of_another_saga,
@@ -487,8 +506,8 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
     ),
     (
         "reader-bare",
-        lambda: saga_of().effects(plain),
-        r"saga s: effects\(\) is written @s.effects\(service=...\)",
+        lambda: saga_of().effect_reader(plain),
+        r"saga s: effect_reader\(\) is written @s.effect_reader\(service=...\)",
     ),
     ("undo-fidelity", undo_with(fidelity="good"), r"fidelity='good': say how well the undo undoes"),
     ("undo-bare", undo_with(fidelity=plain), r"fidelity=plain: say how well"),
@@ -497,7 +516,7 @@ ONE_LINE: list[tuple[str, Callable[[], object], str]] = [
         undo_with(nte="x"),
         r"step plain: compensate\(\) knows no nte=. Did you mean 'note'\?",
     ),
-    ("undo-timeout", undo_with(timeout="x"), r"plain: timeout: 'x' is no duration"),
+    ("undo-timeout", undo_with(timeout="x"), r"plain: timeout: 'x' is not a duration"),
     (
         "undo-twice",
         two_undos,
@@ -549,8 +568,8 @@ class Stolen(RuntimeError):
     ("fatal", "said"),
     [
         (Stolen, "Say a list of exceptions"),
-        ([Stolen("x")], "no exception class"),
-        (["Stolen"], "no exception class"),
+        ([Stolen("x")], "is not an exception class"),
+        (["Stolen"], "is not an exception class"),
         ([Exception], "takes in every accident"),
         ([Stolen, Rejected], "fatal has Rejected, which has a meaning of its own"),
     ],
@@ -561,7 +580,7 @@ def test_given_fatal_that_cannot_be_meant_when_declared_then_refused_by_line(
     saga = Saga("card", version=1, input=Ask)
     with pytest.raises(DefinitionError, match=r"test_definition.py:\d+") as refused:
 
-        @saga.step(lane="a", pure=True, fatal=fatal)
+        @saga.step(lane="a", no_effect=True, fatal=fatal)
         def charge(ctx, o): ...
 
     assert said in str(refused.value)
@@ -571,7 +590,7 @@ def test_given_fatal_when_digested_then_the_same_definition() -> None:
     def made(fatal: Any) -> Saga[Any]:
         saga = Saga("card", version=1, input=Ask)
 
-        @saga.step(lane="a", pure=True, fatal=fatal)
+        @saga.step(lane="a", no_effect=True, fatal=fatal)
         def charge(ctx, o): ...
 
         return saga

@@ -24,12 +24,12 @@ def saga_of(*, safe: bool = False) -> Saga[Ask]:
     return saga
 
 
-def test_given_generator_function_when_declared_as_drill_world_then_it_is_a_context_manager_that_clears_up() -> (
+def test_given_generator_function_when_declared_as_test_environment_then_it_is_a_context_manager_that_clears_up() -> (
     None
 ):
     saga, seen = saga_of(), []
 
-    @saga.drill_world
+    @saga.test_environment
     def world() -> Iterator[str]:
         seen.append("made")
         yield "mine"
@@ -41,10 +41,12 @@ def test_given_generator_function_when_declared_as_drill_world_then_it_is_a_cont
     assert seen == ["made", "gone"]
 
 
-def test_given_context_manager_when_declared_as_drill_world_then_it_is_taken_as_it_is() -> None:
+def test_given_context_manager_when_declared_as_test_environment_then_it_is_taken_as_it_is() -> (
+    None
+):
     saga = saga_of()
 
-    @saga.drill_world
+    @saga.test_environment
     def world() -> AbstractContextManager[int]:
         @contextmanager
         def made() -> Iterator[int]:
@@ -57,64 +59,64 @@ def test_given_context_manager_when_declared_as_drill_world_then_it_is_taken_as_
         assert own == 7
 
 
-def test_given_drill_world_or_safe_steps_when_digest_is_made_then_it_is_the_same() -> None:
+def test_given_test_environment_or_safe_steps_when_digest_is_made_then_it_is_the_same() -> None:
     plain, safe, with_world = saga_of(), saga_of(safe=True), saga_of()
-    with_world.drill_world(lambda: contextmanager(lambda: iter([None]))())
+    with_world.test_environment(lambda: contextmanager(lambda: iter([None]))())
 
     assert plain.digest == safe.digest == with_world.digest
     assert [plain["only"].safe_to_drill, safe["only"].safe_to_drill] == [False, True]
 
 
-def test_given_drill_world_when_another_is_declared_then_it_is_refused_by_the_line_of_the_first() -> (
+def test_given_test_environment_when_another_is_declared_then_it_is_refused_by_the_line_of_the_first() -> (
     None
 ):
     saga = saga_of()
 
-    @saga.drill_world
+    @saga.test_environment
     def one() -> Iterator[None]:
         yield
 
     with pytest.raises(
         DefinitionError,
-        match=r"test_drill_words.py:\d+: saga s has a drill world already \(.*test_drill_words.py:\d+\)",
+        match=r"test_drill_words.py:\d+: saga s has a test environment already \(.*test_drill_words.py:\d+\)",
     ):
 
-        @saga.drill_world
+        @saga.test_environment
         def two() -> Iterator[None]:
             yield
 
 
-def test_given_drill_world_with_arguments_when_declared_then_it_is_refused() -> None:
+def test_given_test_environment_with_arguments_when_declared_then_it_is_refused() -> None:
     saga = saga_of()
 
-    with pytest.raises(DefinitionError, match="its drill world needy takes arguments"):
+    with pytest.raises(DefinitionError, match="its test environment needy takes arguments"):
 
-        @saga.drill_world
+        @saga.test_environment
         def needy(folder: str) -> Iterator[None]:
             yield
 
 
-def test_given_drill_world_that_fails_when_entered_or_left_then_its_line_is_told() -> None:
+def test_given_test_environment_that_fails_when_entered_or_left_then_its_line_is_told() -> None:
     first, second, third, fourth = (saga_of() for _ in range(4))
 
-    @first.drill_world
+    @first.test_environment
     def broken() -> Iterator[None]:
         raise RuntimeError("no docker here")
         yield
 
-    @second.drill_world
+    @second.test_environment
     def clinging() -> Iterator[str]:
         yield "its own"
         raise RuntimeError("the folder is in use")
 
-    @third.drill_world
+    @third.test_environment
     def barren() -> Any: ...
 
-    @fourth.drill_world
+    @fourth.test_environment
     def silent() -> Iterator[None]:
         yield from ()
 
-    said = r"test_drill_words.py:\d+: saga s: its drill world "
+    said = r"test_drill_words.py:\d+: saga s: its test environment "
     with (
         pytest.raises(
             DefinitionError, match=said + "broken cannot be set up: RuntimeError: no docker here"
@@ -146,7 +148,7 @@ def test_given_drill_world_that_fails_when_entered_or_left_then_its_line_is_told
 def test_given_failure_of_the_drill_itself_when_its_world_is_left_then_it_comes_through() -> None:
     saga, cleared = saga_of(), []
 
-    @saga.drill_world
+    @saga.test_environment
     def tidy() -> Iterator[None]:
         try:
             yield

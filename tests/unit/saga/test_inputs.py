@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
-from surefoot.app.errors import ApprovalNeeded, InvalidInput
+from surefoot.app.errors import AboveLimit, InvalidInput
 from surefoot.app.saga.inputs import (
-    needs_approval_above,
+    refused_above,
     says,
     schema_of,
     secret,
@@ -22,6 +22,7 @@ from surefoot.app.saga.inputs import (
     validate_input,
 )
 from surefoot.app.saga.registry import Registry
+from surefoot.app.saga.schemas import without_words
 from surefoot.app.saga.values import MAX_DEPTH
 from surefoot.app.secrecy import MASK, scrub
 
@@ -427,14 +428,14 @@ def test_given_rule_in_code_when_broken_then_its_sentence_without_secrets(
     assert faults(None, value, schema_of(Range)) == []
 
 
-# --- approval --------------------------------------------------------------------------------------------------------
+# --- limits --------------------------------------------------------------------------------------------------------
 class Line(BaseModel):
-    cents: Annotated[int, needs_approval_above(100)]
+    cents: Annotated[int, refused_above(100)]
 
 
 class Bill(BaseModel):
-    total: Annotated[int, needs_approval_above(1000)] = 0
-    tip: Annotated[float, needs_approval_above(9.5)] | None = None
+    total: Annotated[int, refused_above(1000)] = 0
+    tip: Annotated[float, refused_above(9.5)] | None = None
     lines: list[Line] = []
 
 
@@ -452,21 +453,28 @@ class Bill(BaseModel):
     ],
 )
 @pytest.mark.parametrize("code", [Bill, None], ids=["with-model", "schema-only"])
-def test_given_amount_when_above_its_limit_then_an_approval_is_needed(
+def test_given_amount_when_above_its_limit_then_it_is_refused(
     code: type[BaseModel] | None, value: dict[str, Any], at: str | None
 ) -> None:
     if at is None:
         assert validate_input(schema_of(Bill), code, value) == value
         return
-    with pytest.raises(ApprovalNeeded) as caught:
+    with pytest.raises(AboveLimit) as caught:
         validate_input(schema_of(Bill), code, value)
     assert caught.value.details["pointer"] == at
     assert at in caught.value.message
 
 
+def test_given_a_limit_when_digested_or_stored_before_then_under_its_first_name() -> None:
+    stored = without_words(schema_of(Bill))
+    assert stored["properties"]["total"]["x-approval-above"] == 1000
+    with pytest.raises(AboveLimit):
+        validate_input(stored, None, {"total": 1001})
+
+
 def test_given_no_number_when_marking_a_limit_then_refused() -> None:
     with pytest.raises(TypeError, match="say a number"):
-        needs_approval_above("100")  # type: ignore[arg-type]
+        refused_above("100")  # type: ignore[arg-type]
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -477,7 +485,7 @@ class Keys(BaseModel):
     whole: Annotated[dict[str, Any], secret()] = {}
     token: SecretStr | None = None
     pay: Annotated[Card | Cash, Field(discriminator="kind")] | None = None
-    pin: Annotated[int, secret(), needs_approval_above(9999)] = 0
+    pin: Annotated[int, secret(), refused_above(9999)] = 0
     note: str = ""
     open: dict[str, Any] = {}
 
@@ -512,7 +520,7 @@ def test_given_secrets_when_collected_then_every_one_longest_first() -> None:
 
 def test_given_schema_of_the_marks_when_read_then_both_stand_beside_each_other() -> None:
     pin = schema_of(Keys)["properties"]["pin"]
-    assert (pin["writeOnly"], pin["x-approval-above"]) == (True, 9999)
+    assert (pin["writeOnly"], pin["x-refused-above"]) == (True, 9999)
 
 
 @pytest.mark.parametrize(

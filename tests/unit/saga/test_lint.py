@@ -10,10 +10,10 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from surefoot.app.errors import DefinitionError
-from surefoot.app.participant import Named, Seen
+from surefoot.app.participant import EffectReport, Named
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.definition import Saga
-from surefoot.app.saga.inputs import needs_approval_above
+from surefoot.app.saga.inputs import refused_above
 from surefoot.app.saga.lint import mistakes
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Listed(RootModel[list[int]]):
 
 
 class Bounded(BaseModel):
-    cents: Annotated[int, needs_approval_above(100)] = Field(default=1, ge=0)
+    cents: Annotated[int, refused_above(100)] = Field(default=1, ge=0)
 
 
 class Opaque(BaseModel):
@@ -94,7 +94,9 @@ def _() -> Saga[Any]:
     return one_step(Saga("s", version=1, input=Opaque))  # wrong: no-schema
 
 
-@scenario("example-of-another-class", r"examples\[0\] is no Ask. Make it one: Ask\(...\)")
+@scenario(
+    "example-of-another-class", r"examples\[0\] is not an instance of Ask. Make it one: Ask\(...\)"
+)
 def _() -> Saga[Any]:
     return one_step(
         Saga("s", version=1, input=Ask, examples=[Bounded()])  # wrong: example-of-another-class
@@ -117,12 +119,12 @@ def _() -> Saga[Any]:
 
 
 @scenario(
-    "example-needs-approval",
-    r"examples\[0\] would be refused as a job's input: /input/cents is above 100",
+    "example-above-the-limit",
+    r"examples\[0\] would be refused as a job's input: /input/cents is above its limit, 100",
 )
 def _() -> Saga[Any]:
     return one_step(
-        Saga(  # wrong: example-needs-approval
+        Saga(  # wrong: example-above-the-limit
             "s",
             version=1,
             input=Bounded,
@@ -134,7 +136,7 @@ def _() -> Saga[Any]:
 # --- names and order -------------------------------------------------------------------------------------------------
 @scenario(
     "after-misspelt",
-    r"step pay comes after 'hodl', which is no step of saga s. Did you mean 'hold'\?",
+    r"step pay comes after 'hodl', which is not a step of saga s. Did you mean 'hold'\?",
 )
 def _() -> Saga[Any]:
     saga = saga_of()
@@ -287,8 +289,8 @@ def _() -> Saga[Any]:
 def _() -> Saga[Any]:
     saga = one_step(saga_of())
 
-    @saga.effects("hotels")  # wrong: arity-reader
-    def booked() -> list[Seen]: ...  # type: ignore[empty-body]
+    @saga.effect_reader("hotels")  # wrong: arity-reader
+    def booked() -> list[EffectReport]: ...  # type: ignore[empty-body]
 
     return saga
 
@@ -300,8 +302,8 @@ def _() -> Saga[Any]:
 def _() -> Saga[Any]:
     saga = one_step(saga_of())
 
-    @saga.all_effects("hotels")  # wrong: arity-list
-    def every(keys: Any) -> list[Seen]: ...  # type: ignore[empty-body]
+    @saga.effect_lister("hotels")  # wrong: arity-list
+    def every(keys: Any) -> list[EffectReport]: ...  # type: ignore[empty-body]
 
     return saga
 
@@ -473,11 +475,11 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("pure-and-undone", r"step one says pure=True and has the compensation back")
+@scenario("no-effect-and-undone", r"step one says no_effect=True and has the compensation back")
 def _() -> Saga[Any]:
     saga = saga_of()
 
-    @saga.step(lane="a", pure=True)  # wrong: pure-and-undone
+    @saga.step(lane="a", no_effect=True)  # wrong: no-effect-and-undone
     def one(ctx: Any, o: Ask) -> None: ...
 
     @one.compensate(fidelity="exact")
@@ -503,12 +505,12 @@ def _() -> Saga[Any]:
 
 @scenario(
     "stalls-never",
-    r"step one has a stall_timeout of 60 s, which its timeout of 60 s never lets pass",
+    r"step one has a heartbeat_timeout of 60 s, but its timeout of 60 s ends it first",
 )
 def _() -> Saga[Any]:
     saga = saga_of()
 
-    @saga.step(lane="a", undo=None, stall_timeout="1m")  # wrong: stalls-never
+    @saga.step(lane="a", undo=None, heartbeat_timeout="1m")  # wrong: stalls-never
     def one(ctx: Any, o: Ask) -> None: ...
 
     return saga
@@ -516,7 +518,7 @@ def _() -> Saga[Any]:
 
 @scenario(
     "undo-stalls-never",
-    r"step one has an undo with a stall_timeout of 9 s, which its timeout of 9 s never lets pass",
+    r"step one has an undo with a heartbeat_timeout of 9 s, but its timeout of 9 s ends it first",
 )
 def _() -> Saga[Any]:
     saga = saga_of()
@@ -524,21 +526,18 @@ def _() -> Saga[Any]:
     @saga.step(lane="a")  # wrong: undo-stalls-never
     def one(ctx: Any, o: Ask) -> None: ...
 
-    @one.compensate(fidelity="exact", timeout="9s", stall_timeout="9s")
+    @one.compensate(fidelity="exact", timeout="9s", heartbeat_timeout="9s")
     def back(ctx: Any, o: Ask) -> None: ...
 
     return saga
 
 
-@scenario("irreversible-and-pure", r"step one says irreversible=True and pure=True")
+@scenario("irreversible-and-no-effect", r"step one says irreversible=True and no_effect=True")
 def _() -> Saga[Any]:
     saga = saga_of()
 
-    @saga.step(  # wrong: irreversible-and-pure
-        lane="a",
-        irreversible=True,
-        pure=True,
-        on_unknown="retry",
+    @saga.step(  # wrong: irreversible-and-no-effect
+        lane="a", irreversible=True, no_effect=True, on_unknown="retry"
     )
     def one(ctx: Any, o: Ask) -> None: ...
 
@@ -570,11 +569,11 @@ def _() -> Saga[Any]:
     return saga
 
 
-@scenario("settle-for-nothing", r"step one says settle='replay', but has no undo")
+@scenario("on-unknown-undo-for-nothing", r"step one says on_unknown_undo='replay', but has no undo")
 def _() -> Saga[Any]:
     saga = saga_of()
 
-    @saga.step(lane="a", undo=None, settle="replay")  # wrong: settle-for-nothing
+    @saga.step(lane="a", undo=None, on_unknown_undo="replay")  # wrong: on-unknown-undo-for-nothing
     def one(ctx: Any, o: Ask) -> None: ...
 
     return saga
@@ -770,11 +769,11 @@ def test_given_what_is_allowed_when_linted_then_nothing_to_say() -> None:
     class Narrow(Local):
         m: int = 0
 
-    @saga.step(lane="a", pure=True)
+    @saga.step(lane="a", no_effect=True)
     def look(ctx: Any, o: Ask) -> Narrow:
         return Narrow(n=1)
 
-    @saga.step(lane="a", settle="replay")
+    @saga.step(lane="a", on_unknown_undo="replay")
     def take(ctx: Any, o: BaseModel, looked: Local) -> dict[str, int] | None: ...
 
     @take.compensate(fidelity="partial", note="a fee stays")
@@ -783,15 +782,15 @@ def test_given_what_is_allowed_when_linted_then_nothing_to_say() -> None:
     @saga.step(lane="a", undo=None, after=[look])
     def beside(*everything: Any) -> list[Narrow]: ...  # type: ignore[empty-body]
 
-    @saga.step(lane="a", pure=True, after=[look])
+    @saga.step(lane="a", no_effect=True, after=[look])
     def count(ctx: Context, o: Ask) -> int:
         return 1
 
-    @saga.step(lane="a", pure=True, after=[count])
+    @saga.step(lane="a", no_effect=True, after=[count])
     def weigh(ctx: Named, o: Ask, counted: float) -> list[int]:
         return [1]
 
-    @saga.step(lane="a", pure=True, after=[weigh])
+    @saga.step(lane="a", no_effect=True, after=[weigh])
     def order(ctx: Any, o: Ask, weighed: Sequence[int]) -> None: ...
 
     @saga.step(lane="a", after=[take, beside, order], irreversible=True)

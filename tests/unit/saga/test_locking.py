@@ -22,7 +22,7 @@ class Order(BaseModel):
 def saga_of(**more: Any) -> Saga[Order]:
     saga = Saga("s", **{"version": 1, "input": Order, **more})
 
-    @saga.step(lane="a", pure=True)
+    @saga.step(lane="a", no_effect=True)
     def look(ctx: Any, o: Any) -> None:
         return None
 
@@ -65,8 +65,10 @@ def test_given_locks_then_policy_and_wait_belong_to_the_graph_and_come_back_from
         pytest.param(
             {"locks": len, "on_locked": "fail", "lock_wait": 3}, "never waits", id="fail-and-wait"
         ),
-        pytest.param({"locks": len, "lock_wait": "soon"}, "'soon' is no duration", id="duration"),
-        pytest.param({"locks": len, "lock_wait": 0}, "no time at all", id="no-time"),
+        pytest.param(
+            {"locks": len, "lock_wait": "soon"}, "'soon' is not a duration", id="duration"
+        ),
+        pytest.param({"locks": len, "lock_wait": 0}, "is not a duration", id="no-time"),
         pytest.param({"locks": ["a"]}, "Say a plain function of the input", id="a-list"),
         pytest.param(
             {"locks": lambda: ["a"]}, "Say a plain function of the input", id="no-argument"

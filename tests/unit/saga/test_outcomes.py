@@ -26,7 +26,7 @@ def test_given_not_yet_when_made_then_its_time_is_seconds() -> None:
 def test_given_no_duration_when_waiting_is_asked_for_then_refused(
     make: type[NotYet] | type[RetryLater],
 ) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         make("soon")
 
 

@@ -217,7 +217,7 @@ def test_given_a_type_that_comes_back_when_judged_then_nothing_is_said(annotatio
 def test_given_a_step_that_returns_a_secret_when_the_saga_is_closed_then_refused_by_line() -> None:
     saga = Saga("token", version=1, input=A)
 
-    @saga.step(lane="a", pure=True)
+    @saga.step(lane="a", no_effect=True)
     def fetch(ctx, o) -> Token:
         return Token(token=SecretStr("x"))
 
@@ -236,7 +236,7 @@ def test_given_typed_dict_of_an_old_python_when_judged_then_where_to_take_it_fro
 
     saga = Saga("old", version=1, input=A)
 
-    @saga.step(lane="a", pure=True)
+    @saga.step(lane="a", no_effect=True)
     def fetch(ctx, o) -> Old:
         return {"a": 1}
 

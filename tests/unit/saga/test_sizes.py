@@ -29,11 +29,11 @@ def empty(name: str) -> Callable[..., None]:
 def saga_of(steps: int, *, chained: bool) -> Saga[Nothing]:
     saga = Saga("large", version=1, input=Nothing)
     members = [
-        saga.step(lane="a", after=None if chained else [], pure=True)(empty(f"s{n}"))
+        saga.step(lane="a", after=None if chained else [], no_effect=True)(empty(f"s{n}"))
         for n in range(steps)
     ]
     if not chained:
-        saga.step(lane="a", after=members, pure=True)(empty("join"))
+        saga.step(lane="a", after=members, no_effect=True)(empty("join"))
     return saga
 
 

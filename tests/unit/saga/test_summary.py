@@ -38,17 +38,17 @@ GIVEN: dict[str, Any] = {"sku": "apple", "amount_cents": 125050, "card": "tok_ca
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{skuu}", "names 'skuu', which is no field of the input. Did you mean 'sku'?"),
+        ("{skuu}", "names 'skuu', which is not a field of the input. Did you mean 'sku'?"),
         ("{card}", "names 'card', which is a secret. Leave it out"),
         ("{place}", "which has more than one value"),
         ("{names}", "which has more than one value"),
-        ("{place.city}", "no field of the input"),
-        ("{}", "no field of the input"),
+        ("{place.city}", "not a field of the input"),
+        ("{}", "not a field of the input"),
         ("{sku", "cannot be read"),
         ("{sku!r}", "says {sku!r}. Say {sku}"),
         ("{amount_cents:,.2f}", "Say {amount_cents}, or {amount_cents:cents}"),
-        ("{sku:cents}", "sku is no whole number"),
-        ("{ratio:cents}", "ratio is no whole number"),
+        ("{sku:cents}", "sku is not a whole number"),
+        ("{ratio:cents}", "ratio is not a whole number"),
     ],
 )
 def test_given_a_template_that_cannot_be_filled_when_declared_then_told_by_the_sagas_line(
@@ -58,7 +58,7 @@ def test_given_a_template_that_cannot_be_filled_when_declared_then_told_by_the_s
     assert said in mistake
     saga = Saga("wish", version=1, input=Wish, summary=template)
 
-    @saga.step(lane="a", pure=True)
+    @saga.step(lane="a", no_effect=True)
     def only(ctx, o) -> None:
         return None
 
@@ -126,6 +126,6 @@ def test_given_words_that_are_no_short_line_when_declared_then_told(words: dict[
     saga = Saga("wish", version=1, input=Wish)
     with pytest.raises(DefinitionError, match=r"step only: (title|done)"):
 
-        @saga.step(lane="a", pure=True, **words)
+        @saga.step(lane="a", no_effect=True, **words)
         def only(ctx, o) -> None:
             return None

@@ -138,7 +138,7 @@ def test_given_a_cancel_when_landed_then_undone() -> None:
 def test_given_a_job_that_waits_for_ever_when_landed_then_it_says_what_for() -> None:
     with saga_world(trip, endless) as world:
         world.submit(Trip(days=1), saga="endless")
-        with pytest.raises(NotAtRest, match="endless: Wait is not there yet"):
+        with pytest.raises(NotAtRest, match="endless: Wait is not done yet"):
             world.land(within="5h")
 
 

@@ -126,6 +126,6 @@ def join(ctx: Any, o: Nothing) -> str:
     return act(ctx)
 
 
-@fork.step(lane="west", retry=QUICK, timeout="60s", stall_timeout="3s")
+@fork.step(lane="west", retry=QUICK, timeout="60s", heartbeat_timeout="3s")
 def last(ctx: Any, o: Nothing) -> str:
     return act(ctx)

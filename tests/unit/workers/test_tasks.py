@@ -24,8 +24,8 @@ from surefoot.workers import boot, continuation, tasks
 from surefoot.workers.tasks import REVOKED, UNKNOWN_TASK, StepFailed, StepTask, register_all
 from surefoot.workers.time_limits import StepBroke
 from tests.support.waiting import wait_until
+from tests.unit.workers.batch_saga import batch
 from tests.unit.workers.fork_saga import fork
-from tests.unit.workers.pack_saga import pack
 
 JOB = new_id()
 NUMBERS = count()
@@ -303,30 +303,30 @@ def test_given_a_message_put_back_when_celery_tells_of_it_then_only_a_surprise_h
         assert (type(back), back.requeue) == (tasks.GivenBack, True)
 
 
-# --- packs -----------------------------------------------------------------------------------------------------------
+# --- batches -----------------------------------------------------------------------------------------------------------
 @pytest.fixture
-def packs(publisher: Listening, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def batches(publisher: Listening, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Its saga is known; what is said not to have left is kept."""
     unsent: list[list[str]] = []
-    monkeypatch.setattr(continuation, "registry", lambda: Registry([pack]))
+    monkeypatch.setattr(continuation, "registry", lambda: Registry([batch]))
     monkeypatch.setattr(Scripted, "unsent", unsent)
     return unsent
 
 
-def run_pack(answer: Any) -> Any:
+def run_batch(answer: Any) -> Any:
     """The first member of `a b c`."""
-    made = Celery("packs", set_as_current=False, fixups=[])
+    made = Celery("batches", set_as_current=False, fixups=[])
     made.config_from_object("surefoot.celeryconfig")
-    register_all(made, Registry([pack]))
+    register_all(made, Registry([batch]))
     task = made.register_task(
         type(
-            "scripted", (Scripted,), {"name": f"pack.scripted_{next(NUMBERS)}", "answer": answer}
+            "scripted", (Scripted,), {"name": f"batch.scripted_{next(NUMBERS)}", "answer": answer}
         )()
     )
-    chain = [element(step) | {"task": f"pack.{step}"} for step in "cb"]
+    chain = [element(step) | {"task": f"batch.{step}"} for step in "cb"]
     task.push_request(
         id="id-a",
-        task="pack.a",
+        task="batch.a",
         root_id=JOB,
         chain=chain,
         chord=None,
@@ -351,12 +351,12 @@ def run_pack(answer: Any) -> Any:
     ids=lambda performed: performed.verdict,
 )
 def test_given_a_member_however_it_went_when_concluded_then_those_behind_it_leave(
-    publisher: Listening, packs: list[list[str]], performed: Performed
+    publisher: Listening, batches: list[list[str]], performed: Performed
 ) -> None:
     with suppress(Ignore, Retry, StepFailed):
-        run_pack(performed)
-    assert publisher.sent == [("pack.b", ["pack.c"])]
-    assert packs == []
+        run_batch(performed)
+    assert publisher.sent == [("batch.b", ["batch.c"])]
+    assert batches == []
 
 
 @pytest.mark.parametrize(
@@ -369,28 +369,28 @@ def test_given_a_member_however_it_went_when_concluded_then_those_behind_it_leav
 )
 def test_given_a_forged_message_or_a_job_that_has_turned_when_concluded_then_nothing_leaves(
     publisher: Listening,
-    packs: list[list[str]],
+    batches: list[list[str]],
     performed: Performed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(StepTask, "quarantine", lambda task, reason: None)
     with suppress(Ignore):
-        run_pack(performed)
+        run_batch(performed)
     assert publisher.sent == []
 
 
 def test_given_a_broker_that_takes_nothing_when_concluded_then_all_that_was_behind_counts_as_unsent(
-    publisher: Listening, packs: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    publisher: Listening, batches: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "go_on", lambda *_, **__: False)
-    run_pack(Performed(Verdict.COMPLETED))
-    assert packs == [["id-b", "id-c"]]
+    run_batch(Performed(Verdict.COMPLETED))
+    assert batches == [["id-b", "id-c"]]
 
 
 def test_given_a_member_that_takes_long_when_it_runs_then_those_behind_it_have_left_once(
-    publisher: Listening, packs: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    publisher: Listening, batches: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SUREFOOT_PACK_SECONDS", "0.05")
+    monkeypatch.setenv("SUREFOOT_BATCH_SECONDS", "0.05")
     settings.cache_clear()
 
     def slow(task: Scripted, delivery: Delivery) -> Performed:
@@ -398,5 +398,5 @@ def test_given_a_member_that_takes_long_when_it_runs_then_those_behind_it_have_l
         return Performed(Verdict.COMPLETED)
 
     monkeypatch.setattr(Scripted, "carry_out", slow)
-    assert run_pack(None) == "completed"
-    assert publisher.sent == [("pack.b", ["pack.c"])]
+    assert run_batch(None) == "completed"
+    assert publisher.sent == [("batch.b", ["batch.c"])]

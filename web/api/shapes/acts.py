@@ -14,7 +14,7 @@ class ActObject(Shape):
     kind: str = Field(
         description="`job`, `letter`, `letters`, `message`, `finding`, `key`, `saga` or `reconciliation`."
     )
-    id: str = Field(description="Empty where many are meant, or there is one only.")
+    id: str = Field(description="Empty for an act about many objects.")
 
 
 class ActLinks(Shape):
@@ -26,9 +26,9 @@ class Act(Shape):
 
     id: Id
     at: datetime
-    actor: str = Field(description="As history names them.")
+    actor: str = Field(description="The actor, as in a job's history.")
     key_id: Id | None = Field(
-        description="Of their API key; null for a command on the installation's machine."
+        description="The id of their API key; null for a command on the server's machine."
     )
     act: str
     object: ActObject

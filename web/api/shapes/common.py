@@ -14,7 +14,7 @@ LetterAction = Literal["redrive", "discard", "mark-done", "waive", "mark-absent"
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Path = Annotated[str, Field(description="A path on this server.")]
 Cursor = Annotated[
-    str | None, Field(description="For `cursor` of the next request; null at the end.")
+    str | None, Field(description="The `cursor` of the next request; null at the end.")
 ]
 
 

@@ -11,21 +11,17 @@ from surefoot.web.api.shapes.common import Fidelity, Shape
 
 class Undo(Shape):
     state: Literal["not_needed", "pending", "done", "refused", "waived", "stays"] = Field(
-        description="`stays`: the job was turned, and this effect is one that is not undone (`undo=None`)."
+        description="`stays`: the job was undone, but this effect is never undone (`undo=None`)."
     )
     attempts: int
-    note: str = Field(
-        description="What is left, in the author's words; empty where there is nothing of it."
-    )
+    note: str = Field(description="What is left, in the author's words; empty if nothing is left.")
 
 
 class Effect(Shape):
     step: str
-    title: str = Field(
-        description="What the step does, in its author's words; its name without any."
-    )
+    title: str = Field(description="What the step does, in its author's words; else its name.")
     item: str
-    key: str = Field(description="The idempotency key under which the service knows it.")
+    key: str = Field(description="The idempotency key that the service knows it by.")
     outcome: Literal["none", "done", "unknown"]
     fidelity: Fidelity | Literal["irreversible"] | None
     undo: Undo

@@ -24,7 +24,7 @@ class Health(Shape):
     relay: Literal["ok", "absent"]
     workers: int
     idle_queues: int = Field(
-        description="Queues of the lanes that live workers announce, from which none of them takes messages."
+        description="Queues of announced lanes from which no live worker takes messages."
     )
     oldest_ready_seconds: int
 

@@ -24,9 +24,7 @@ StepState = Literal[
 
 
 class Progress(Shape):
-    fraction: float = Field(
-        ge=0, le=1, description="How far it is in its direction, forward or back."
-    )
+    fraction: float = Field(ge=0, le=1, description="How far it is, going forward or back.")
     message: str
 
 
@@ -40,7 +38,7 @@ class JobLinks(Shape):
 
 class Attention(Shape):
     since: datetime | None
-    owner: str | None = Field(description="Who has taken it on.")
+    owner: str | None = Field(description="The operator who has taken it on.")
     owned_at: datetime | None
 
 
@@ -48,36 +46,38 @@ class JobInList(Shape):
     """A job as lists show it."""
 
     id: Id
-    name: str = Field(description="A name for people, such as `order-7K3F`; not unique for ever.")
+    name: str = Field(
+        description="A short name for people, such as `order-7K3F`; not unique for ever."
+    )
     summary: str | None = Field(
-        description="One line from its input, without secrets, where its saga has words for it."
+        description="One line made of its input, without secrets, if its saga declares a summary."
     )
     saga: str
     version: int
     state: JobState
     outcome: Literal["open", "done", "undone", "undone_partly"]
     left_over: list[str] = Field(
-        description="Steps of which something is left although they were to be undone."
+        description="Steps that were to be undone but left something behind."
     )
-    reason: str | None = Field(description="One sentence: why it turned.")
-    retry_of: Id | None = Field(description="The ended job that this one runs again.")
-    retried_as: Id | None = Field(
-        description="The job that runs this one again: the one that is open or completed, else the newest."
+    reason: str | None = Field(description="One sentence: why its undo started.")
+    resubmission_of: Id | None = Field(description="The ended job that this one was made from.")
+    resubmitted_as: Id | None = Field(
+        description="The job made from this one: the one that is open or completed, else the newest."
     )
-    actions: list[Literal["cancel", "redrive"]] = Field(
-        description="What can be done now. In `attention` operators alone redrive; a completed job is run again only with `again`."
+    actions: list[Literal["cancel", "redrive", "resubmit"]] = Field(
+        description="What can be done now. Only operators redrive; a completed job is resubmitted only with `again`."
     )
     trace_id: str | None = Field(
-        description="Of the request that it came from: log lines of its steps have it too."
+        description="The trace of the request that made it; the log lines of its steps have it too."
     )
     progress: Progress
     error: dict[str, Any] | None = Field(
-        description="`step`, `kind`, `type` and `message` of what made it turn. It stays that."
+        description="`step`, `kind`, `type` and `message` of the error that started its undo."
     )
     trouble: dict[str, Any] | None = Field(
-        description="The same of the last operation for which a person was asked, such as an undo that failed; never why the job turned."
+        description="The same of the last operation for which a person was asked, such as an undo that failed."
     )
-    attention: Attention | None = Field(description="While a person is asked.")
+    attention: Attention | None = Field(description="Set while a person is asked.")
     tags: list[str]
     created_at: datetime
     started_at: datetime | None
@@ -100,14 +100,14 @@ class Items(Shape):
 
 class Step(Shape):
     name: str
-    title: str = Field(description="What it does, in its author's words; its name without any.")
+    title: str = Field(description="What it does, in its author's words; else its name.")
     state: StepState
     attempts: int
     lane: str
     started_at: datetime | None
     finished_at: datetime | None
     error: dict[str, Any] | None
-    compensation: Compensation | None = Field(description="How it is undone; null when it is not.")
+    compensation: Compensation | None = Field(description="How it is undone; null if it is not.")
     items: Items | None
 
 
@@ -115,7 +115,7 @@ class Queue(Shape):
     position: int = Field(
         ge=1,
         le=1001,
-        description="Its place among what is ready in its lane; 1001 stands for any beyond.",
+        description="Its place among the ready operations of its lane; 1001: beyond 1000.",
     )
     eta_seconds: float | None
 
@@ -131,11 +131,11 @@ class LetterOfJob(Shape):
     step: str
     item: str
     kind: Literal["action", "undo", "confirm"]
-    why: str = Field(description="As in a dead letter.")
+    why: str = Field(description="The same words as in a dead letter.")
     error: dict[str, Any] | None
     attempts: int
     needs_person: bool = Field(
-        description="It holds the job in `attention`; else the job lands, or has landed, by itself."
+        description="It holds the job in `attention`; otherwise the job ends, or has ended, by itself."
     )
     actions: list[LetterAction] = Field(description="What an operator can do about it now.")
     created_at: datetime
@@ -147,9 +147,9 @@ class Job(JobInList):
 
     steps: list[Step]
     result: Any = Field(
-        description="The last step's result; of several last steps, each by its step's name. Null unless completed."
+        description="The last step's result; with several last steps, their results by name. Null unless completed."
     )
-    queue: Queue | None = Field(description="While nobody has taken anything of it.")
+    queue: Queue | None = Field(description="Set while no operation of it has been claimed.")
     dead_letters: list[LetterOfJob] = Field(description="Its open dead letters, newest first.")
 
 
@@ -176,7 +176,7 @@ class Wait(Shape):
         default=None, description="With the kind `person`: the dead letter that asks for it."
     )
     owner: str | None = Field(
-        default=None, description="With the kind `person`: who has taken the job on."
+        default=None, description="With the kind `person`: the operator who has taken the job on."
     )
 
 
@@ -205,7 +205,9 @@ class Event(Shape):
     attempt: int | None
     fence: int | None
     actor: str | None
-    key_id: Id | None = Field(description="Of the actor's API key; names are free, and not unique.")
+    key_id: Id | None = Field(
+        description="The id of the actor's API key; names of actors are not unique."
+    )
     detail: dict[str, Any] | None
 
 

@@ -37,25 +37,25 @@ class Letter(Shape):
     item: str
     kind: Literal["action", "undo", "confirm"]
     why: str = Field(
-        description="`exhausted`, `queue_timeout` (nobody came), `stalled`, `unknown_outcome`, `failed` (for good), `lock_timeout`, "
-        "`late_undo`, `late`, …"
+        description="`exhausted`, `queue_timeout` (no worker claimed it), `stalled`, `unknown_outcome`,"
+        " `failed` (for good), `lock_timeout`, `late_undo`, `late`, …"
     )
     error: dict[str, Any] | None
     attempts: int
     needs_person: bool = Field(
-        description="It holds its job in `attention`; else the job lands, or has landed, by itself."
+        description="It holds its job in `attention`; otherwise the job ends, or has ended, by itself."
     )
     state: Literal["open", "closed"]
     actions: list[LetterAction] = Field(description="What can be done about it now.")
     redrive: Dated | None = Field(
-        description="When it is sent back by itself, in whose name and why."
+        description="When it is redriven by the relay, in whose name and why."
     )
     created_at: datetime
     closed_at: datetime | None
     resolution: str | None
     resolved_by: str | None
     resolved_why: str | None
-    retried_as: Id | None = Field(description="The new job that runs the ended one again.")
+    resubmitted_as: Id | None = Field(description="The new job made from the ended one.")
     payload: Path = Field(
         description="The job whose input the operation was given. Inputs are never shown."
     )
@@ -88,14 +88,14 @@ class DecidedLetter(WholeLetter):
 
 
 class Redriven(Shape):
-    letters: int = Field(description="How many are sent back.")
-    takes_seconds: float = Field(description="Until the last of them leaves.")
+    letters: int = Field(description="How many are redriven.")
+    takes_seconds: float = Field(description="Until the last of them is redriven.")
     dry_run: bool
     more: bool = Field(
-        description="There are more than one request sends back: ask again when these are through."
+        description="There are more letters than one request redrives: ask again when these are done."
     )
     first: list[Id] = Field(description=f"The first {FIRST_LETTERS}.")
 
 
-class HeldBack(Shape):
-    held_back: int
+class Unscheduled(Shape):
+    unscheduled: int

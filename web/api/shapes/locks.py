@@ -1,4 +1,4 @@
-"""Who has what to himself, and who waits for it."""
+"""Which jobs hold locks, and which wait for them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class LockJob(Shape):
     id: Id
     name: str
     saga: str
-    state: str = Field(description="As stored: a job that only waits is `running`.")
+    state: str = Field(description="The stored state: a job that only waits is `running`.")
 
 
 class LockWaiter(Shape):
-    job: LockJob | None = Field(description="Null when it is another tenant's.")
+    job: LockJob | None = Field(description="Null if it belongs to another tenant.")
     since: datetime
     gives_up_at: datetime
 
@@ -25,18 +25,16 @@ class LockWaiter(Shape):
 class Lock(Shape):
     key: str = Field(description="The name of a business record, such as `order:A-17`.")
     tenant: str | None = Field(
-        description="Whose record it is. Null for a key that all tenants share."
+        description="The record's tenant. Null for a key that all tenants share."
     )
-    held: bool = Field(
-        description="False for the moment between one job's end and the next one's first step."
-    )
+    held: bool = Field(description="False between one job's end and the first step of the next.")
     held_by: LockJob | None = Field(
-        description="Null when it is not held, or by another tenant's job."
+        description="Null if it is free, or held by another tenant's job."
     )
     since: datetime | None
-    waiting: int = Field(description="How many wait for it.")
+    waiting: int = Field(description="How many jobs wait for it.")
     queue: list[LockWaiter] = Field(
-        description="The first fifty of them, in the order in which they will have it."
+        description="The first fifty of them, in the order of the queue."
     )
 
 

@@ -15,7 +15,7 @@ class Fault(Shape):
     detail: str
     pattern: str | None = Field(
         default=None,
-        description="The regular expression that the value must match, where that is the fault.",
+        description="The regular expression that the value must match, if that is the error.",
     )
 
 
@@ -27,9 +27,9 @@ class Problem(BaseModel):
     status: int = Field(ge=400, le=599)
     detail: str
     instance: Path
-    trace_id: str = Field(description="Under which our log has it.")
+    trace_id: str = Field(description="The request's id in the server's log.")
     errors: list[Fault] | None = None
     job: Path | None = Field(
         default=None,
-        description="The job that has the answer already: of a key, or the one that runs it again.",
+        description="The job that exists already: of the same key, or the resubmission.",
     )

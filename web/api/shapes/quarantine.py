@@ -21,7 +21,7 @@ class Quarantined(Shape):
     at: datetime
     reason: str
     queue: str
-    size: int | None = Field(description="Bytes of its body, where that is known.")
+    size: int | None = Field(description="Bytes of its body, if known.")
     discarded_at: datetime | None
     discarded_by: str | None
     discarded_why: str | None

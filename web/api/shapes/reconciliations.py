@@ -20,7 +20,7 @@ class Finding(Shape):
     id: Id
     at: datetime
     job: Id | None = Field(
-        description="None where the job does not exist, or a service could not be asked."
+        description="Null if the job does not exist, or a service could not be asked."
     )
     name: str | None
     saga: str
@@ -28,9 +28,16 @@ class Finding(Shape):
     item: str
     service: str = Field(description="Empty for a late job.")
     key: str = Field(description="Of the effect; of a late job its id.")
-    finding: Literal["late", "missing_there", "missing_here", "different", "orphan", "unaskable"]
+    finding: Literal[
+        "late",
+        "missing_in_service",
+        "missing_in_engine",
+        "different",
+        "orphan",
+        "service_unreachable",
+    ]
     action: str = Field(
-        description="Done: `reported` (a person should look), `redriven`, `republished`, "
+        description="What was done: `reported` (a person should look), `redriven`, `republished`, "
         "`compensated`, `attention`, `adopted`, `undo` (decided), `undone`."
     )
     detail: dict[str, Any] | None

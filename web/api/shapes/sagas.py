@@ -1,4 +1,4 @@
-"""What can be run."""
+"""Definitions that can be run."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class SagaStep(Shape):
     attempts: int
     timeout_seconds: float
     queue_timeout_seconds: float | None = Field(
-        description="How long it waits for a worker before it is given up. Null: it waits until one comes, and operators are told."
+        description="How long it waits for a worker before it is given up. Null: it waits, and operators are told."
     )
-    stall_timeout_seconds: float | None = Field(
-        description="How long an attempt may go without a sign of progress."
+    heartbeat_timeout_seconds: float | None = Field(
+        description="How long an attempt may go without a heartbeat."
     )
     note: str
 
@@ -50,7 +50,7 @@ class HowUndone(Shape):
     fidelity: Fidelity | Literal["irreversible"] | None
     note: str
     lane: str | None
-    why: str | None = Field(description="When there is no undo: why not.")
+    why: str | None = Field(description="If there is no undo: why not.")
 
 
 class LockPolicy(Shape):
@@ -65,10 +65,10 @@ class Saga(SagaInList):
     graph: SagaGraph
     compensations: list[HowUndone]
     locks: LockPolicy | None = Field(
-        description="What its jobs do about business records that another job has to itself."
+        description="What its jobs do about business records that another job has locked."
     )
     on_sla: Literal["ask", "redrive", "compensate"] = Field(
-        description="What becomes of a job that takes longer than `sla_seconds`."
+        description="What happens to a job that takes longer than `sla_seconds`."
     )
 
 

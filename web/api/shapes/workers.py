@@ -1,4 +1,4 @@
-"""Who runs it."""
+"""Workers and their lanes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ class Worker(Shape):
     pid: int
     concurrency: int
     lanes: list[str]
-    definitions: list[str] = Field(description="Digests of the definitions it has the code of.")
+    definitions: list[str] = Field(description="Digests of the definitions whose code it has.")
     consuming: list[str] | None = Field(
-        description="The queues it takes messages from. Null: it has not been connected yet."
+        description="The queues it takes messages from. Null: not connected yet."
     )
-    children: int | None = Field(description="How many children it has. Null: not told yet.")
+    children: int | None = Field(
+        description="How many child processes it has. Null: not reported yet."
+    )
     live: bool
     started_at: datetime
     seen_at: datetime

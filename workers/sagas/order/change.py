@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, NotYet, Probed, Saga, Seen
+from surefoot import Context, EffectReport, NotYet, Probed, Saga
 from surefoot.workers.sagas.order.invariants import all_or_nothing, books_agree
 from surefoot.workers.sagas.order.models import (
     ChangeMade,
@@ -111,38 +111,38 @@ def ship_more(ctx: Context, o: ChangeRequest, made: ChangeMade) -> Shipped:
 
 
 # --- what the services say happened ------------------------------------------------------------------------------
-@change_order.effects("orders")
-def order_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@change_order.effect_reader("orders")
+def order_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return orders.seen(keys)
 
 
-@change_order.effects("inventory")
-def inventory_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@change_order.effect_reader("inventory")
+def inventory_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return inventory.seen(keys)
 
 
-@change_order.effects("payments")
-def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@change_order.effect_reader("payments")
+def payment_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return payment.seen(keys)
 
 
 # --- how an effect without its job is taken back, for a person ------------------------------------------------------
 @change_order.undo_effect("orders")
-def undo_change(ctx: Context, seen: Seen) -> None:
+def undo_change(ctx: Context, report: EffectReport) -> None:
     only(ctx, open_change)
     orders.drop_change(ctx)
 
 
 @change_order.undo_effect("inventory")
-def undo_reservation(ctx: Context, seen: Seen) -> None:
+def undo_reservation(ctx: Context, report: EffectReport) -> None:
     only(ctx, reserve_more)
     inventory.release(ctx)
 
 
 @change_order.undo_effect("payments")
-def undo_charge(ctx: Context, seen: Seen) -> None:
+def undo_charge(ctx: Context, report: EffectReport) -> None:
     only(ctx, charge_more)
-    payment.refund(ctx, int(seen.detail.get("charged_cents", 0)))
+    payment.refund(ctx, int(report.detail.get("charged_cents", 0)))
 
 
 # --- what must hold ----------------------------------------------------------------------------------------------
@@ -150,8 +150,8 @@ change_order.invariant(all_or_nothing("orders", "inventory", "payments"))
 change_order.invariant(books_agree)
 
 
-@change_order.drill_world
-def drill_world() -> AbstractContextManager[Any]:
+@change_order.test_environment
+def stand_in_environment() -> AbstractContextManager[Any]:
     from surefoot.workers.sagas.order.stand_ins import (
         with_an_order,  # the bank is a web server: workers need not read its code
     )

@@ -163,7 +163,7 @@ def _whole(parts: Iterable[_Part]) -> _OfJob:
 
 
 def _ended_changes(books: Books, by_job: Mapping[str, _OfJob]) -> set[str]:
-    """Jobs of changes of which nothing was under way when the other books were read: dropped before, or made and shipped."""
+    """Jobs of changes that had nothing under way when the other books were read: dropped before, or made and shipped."""
     return {
         change.job
         for change in books.changes_first

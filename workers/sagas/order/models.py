@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from surefoot import needs_approval_above, says, secret
+from surefoot import refused_above, says, secret
 
 ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
 CONTROL = r"[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]"  # also what turns the reading direction
@@ -73,7 +73,7 @@ class OrderRequest(BaseModel):
         AfterValidator(_visible),
     ]
     quantity: int = Field(ge=1, le=1000)
-    amount_cents: Annotated[int, Field(gt=0, le=1_000_000_000), needs_approval_above(100_000)]
+    amount_cents: Annotated[int, Field(gt=0, le=1_000_000_000), refused_above(100_000)]
     card: Card
     order_ref: OrderRef | None = None
 
@@ -85,7 +85,7 @@ class ChangeRequest(BaseModel):
 
     order_ref: OrderRef
     more: int = Field(ge=1, le=1000)
-    amount_cents: Annotated[int, Field(gt=0, le=1_000_000_000), needs_approval_above(100_000)]
+    amount_cents: Annotated[int, Field(gt=0, le=1_000_000_000), refused_above(100_000)]
     card: Card
 
 

@@ -39,7 +39,7 @@ PASSING = (
 
 
 class NotAShop(Exception):
-    """What answers there takes no orders of ours."""
+    """What answers there does not take our orders."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from surefoot import Context, NotYet, Probed, Saga, Seen
+from surefoot import Context, EffectReport, NotYet, Probed, Saga
 from surefoot.workers.sagas.order.change import change_order
 from surefoot.workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
 from surefoot.workers.sagas.order.models import (
@@ -131,67 +131,67 @@ def send_receipt(ctx: Context, o: OrderRequest) -> Receipt:
     return mail.send_receipt(ctx, o)
 
 
-# --- what the services say happened, for whoever compares it with the engine's account ---------------------------
-@order.effects("orders")
-def order_effects(keys: Iterable[str]) -> Iterable[Seen]:
+# --- what the services say happened, to compare with the engine's account ---------------------------
+@order.effect_reader("orders")
+def order_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return orders.seen(keys)
 
 
-@order.effects("inventory")
-def inventory_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@order.effect_reader("inventory")
+def inventory_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return inventory.seen(keys)
 
 
-@order.effects("payments")
-def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@order.effect_reader("payments")
+def payment_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return payment.seen(
         key for key in keys if f":{charge_card.name}:" in key
     )  # the bank is asked about nothing else
 
 
-@order.all_effects("payments")
-def all_payments(first: str, last: str) -> Iterable[Seen]:
+@order.effect_lister("payments")
+def all_payments(first: str, last: str) -> Iterable[EffectReport]:
     return payment.seen_between(first, last)
 
 
-@order.effects("mail")
-def mail_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@order.effect_reader("mail")
+def mail_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return mail.seen(keys)
 
 
 # Everything that a service has, of whichever saga of this shop: whose job is not there is an orphan.
-@order.all_effects("orders")
-def all_orders(first: str, last: str) -> Iterable[Seen]:
+@order.effect_lister("orders")
+def all_orders(first: str, last: str) -> Iterable[EffectReport]:
     return orders.seen_between(first, last)
 
 
-@order.all_effects("inventory")
-def all_reservations(first: str, last: str) -> Iterable[Seen]:
+@order.effect_lister("inventory")
+def all_reservations(first: str, last: str) -> Iterable[EffectReport]:
     return inventory.seen_between(first, last)
 
 
-@order.all_effects("mail")
-def all_receipts(first: str, last: str) -> Iterable[Seen]:
+@order.effect_lister("mail")
+def all_receipts(first: str, last: str) -> Iterable[EffectReport]:
     return mail.seen_between(first, last)
 
 
 # --- how an effect without its job is taken back, for a person; a receipt is not ------------------------------------
 @order.undo_effect("orders")
-def undo_order(ctx: Context, seen: Seen) -> None:
+def undo_order(ctx: Context, report: EffectReport) -> None:
     only(ctx, create_order)
     orders.void(ctx)
 
 
 @order.undo_effect("inventory")
-def undo_reservation(ctx: Context, seen: Seen) -> None:
+def undo_reservation(ctx: Context, report: EffectReport) -> None:
     only(ctx, reserve_stock)
     inventory.release(ctx)
 
 
 @order.undo_effect("payments")
-def undo_charge(ctx: Context, seen: Seen) -> None:
+def undo_charge(ctx: Context, report: EffectReport) -> None:
     only(ctx, charge_card)
-    payment.refund(ctx, int(seen.detail.get("charged_cents", 0)))
+    payment.refund(ctx, int(report.detail.get("charged_cents", 0)))
 
 
 # --- what must hold ----------------------------------------------------------------------------------------------
@@ -201,8 +201,8 @@ order.invariant(books_agree)
 
 
 # --- where a drill may play ----------------------------------------------------------------------------------------
-@order.drill_world
-def drill_world() -> AbstractContextManager[Any]:
+@order.test_environment
+def stand_in_environment() -> AbstractContextManager[Any]:
     from surefoot.workers.sagas.order.stand_ins import (
         stand_ins,  # the bank is a web server: workers need not read its code
     )

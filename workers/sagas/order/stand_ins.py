@@ -35,7 +35,7 @@ SERVICES = ("order", "inventory", "payment", "bank")
 
 @contextmanager
 def stand_ins() -> Iterator[StandIns]:
-    """The drill world of the order saga, from a shelf that has just been filled to a folder that is gone."""
+    """The test environment of the order saga, from a shelf that has just been filled to a folder that is gone."""
     with tempfile.TemporaryDirectory(prefix="surefoot-order-") as name:
         folder, bank = Path(name), InProcessBank()
         databases = {

@@ -74,21 +74,21 @@ def list_letters(as_json: bool) -> None:
 
 @choreography.command()
 @click.argument("letter")
-@click.option("--reason", required=True, help="Why, for whoever reads it later.")
+@click.option("--reason", required=True, help="Why; it is kept on record.")
 @as_json_option
 def redrive(letter: str, reason: str, as_json: bool) -> None:
     """Send the event of LETTER (such as payments/3) back to its service, with fresh attempts."""
     service, number = _letter(letter)
     if not service.redrive(number, shell_actor(), reason):
         raise click.ClickException(
-            f"{letter} is answered already, or there is no event to send back."
+            f"{letter} is answered already, or there is no event to redrive."
         )
-    _tell_done(letter, "is sent back with fresh attempts", as_json)
+    _tell_done(letter, "is redriven with fresh attempts", as_json)
 
 
 @choreography.command()
 @click.argument("letter")
-@click.option("--reason", required=True, help="Why, for whoever reads it later.")
+@click.option("--reason", required=True, help="Why; it is kept on record.")
 @as_json_option
 def discard(letter: str, reason: str, as_json: bool) -> None:
     """Close LETTER: its event is not handled, and no order waits for that any longer.

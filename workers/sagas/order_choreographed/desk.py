@@ -306,7 +306,7 @@ def forget(tx: Connection, event_id: str) -> None:
 
 
 def answer_again(tx: Connection, service: str, causation: str) -> None:
-    """Whatever this event had caused is sent once more: whoever repeats it has not heard the answer."""
+    """Whatever this event had caused is sent once more: the sender of a repeat has not heard the answer."""
     c = outbox.c
     tx.execute(
         update(outbox)

@@ -26,7 +26,7 @@ WITHHELD = "withheld"  # the reference to the card, once nobody needs it any mor
 
 
 class NoEvent(ValueError):
-    """What came is no event of ours: the sentence says why."""
+    """What came is not an event that we publish: the sentence says why."""
 
 
 class Event(BaseModel):
@@ -71,7 +71,7 @@ class OrderCancelRequested(Event):
 
 
 class OrderGivenUp(Event):
-    """It will not be confirmed: whoever did something for it takes that back, whoever did not never will."""
+    """It will not be confirmed: services undo what they did for it, and do nothing more."""
 
     reason: str
     amount_cents: int
@@ -102,7 +102,7 @@ class OrderConfirmed(Event):
 
 
 class OrderShipped(Event):
-    """Inventory hands on the order, of which it needs nothing, because mail has to know where to write to."""
+    """Inventory hands on the order, although it needs nothing of it, because mail has to know where to write to."""
 
     quantity: int
     order: OrderRequest
@@ -208,7 +208,7 @@ class Message:
     def event(self) -> Event:
         """Raises: NoEvent."""
         if self.kind not in KNOWN:
-            raise NoEvent(f"{self.kind[:64]!r} is no event of ours")
+            raise NoEvent(f"{self.kind[:64]!r} is not an event that we publish")
         try:
             return KNOWN[self.kind].model_validate_json(json.dumps(self.data))
         except ValidationError as error:
@@ -222,7 +222,7 @@ class Message:
 
     @classmethod
     def from_bytes(cls, body: bytes) -> Message:
-        """Raises: NoEvent for anything that cannot be a message of ours."""
+        """Raises: NoEvent for anything that cannot be our message."""
         if len(body) > MAX_EVENT_BYTES:
             raise NoEvent(f"it has {len(body)} bytes; an event has {MAX_EVENT_BYTES} at most")
         try:
@@ -234,13 +234,13 @@ class Message:
         for name, longest in (("id", 255), ("kind", 64), ("job", 64), ("at", 64)):
             value = found.get(name)
             if not isinstance(value, str) or not 0 < len(value) <= longest or "\0" in value:
-                raise NoEvent(f"its {name} is no text of 1 to {longest} characters")
+                raise NoEvent(f"its {name} is not a text of 1 to {longest} characters")
         causation, data = found.get("causation"), found.get("data")
         if not (
             causation is None
             or (isinstance(causation, str) and len(causation) <= 255 and "\0" not in causation)
         ):
-            raise NoEvent("its causation is no text of at most 255 characters")
+            raise NoEvent("its causation is not a text of at most 255 characters")
         if not isinstance(data, dict):
             raise NoEvent("it has no data")
         by, signatures = found.get("by"), found.get("signatures", {})

@@ -20,6 +20,7 @@ from surefoot import (
     NEVER,
     ActionUndone,
     Context,
+    EffectReport,
     EffectState,
     Happened,
     NotYet,
@@ -27,7 +28,6 @@ from surefoot import (
     Rejected,
     Retry,
     Saga,
-    Seen,
 )
 from surefoot.workers.sagas.order.invariants import all_or_nothing, books_agree, money_is_whole
 from surefoot.workers.sagas.order.models import Created, OrderRequest, Result, Voided
@@ -94,7 +94,7 @@ def withdraw_order(
 
 @order_choreographed.step(
     lane="orders",
-    pure=True,
+    no_effect=True,
     title="wait for goods and payment",
     done="goods and payment answered for",
 )
@@ -125,7 +125,7 @@ def find_confirmation(ctx: Context, o: OrderRequest) -> Probed:
 
 @order_choreographed.step(
     lane="orders",
-    pure=True,
+    no_effect=True,
     retry=PATIENCE,
     title="wait for shipping and receipt",
     done="goods shipped and receipt sent",
@@ -133,16 +133,14 @@ def find_confirmation(ctx: Context, o: OrderRequest) -> Probed:
 def await_completion(ctx: Context, o: OrderRequest, created: Created) -> Ended | NotYet:
     standing = _standing(ctx)
     if standing.phase == "completed" and standing.without:
-        raise Rejected(
-            standing.without
-        )  # behind the point of no return: whoever answers for the job is asked
+        raise Rejected(standing.without)  # past the point of no return: the job's owner is asked
     if standing.phase == "completed":
         return Ended(order_id=created.order_id, phase=standing.phase)
     return orders.look_again(standing)
 
 
 def _standing(ctx: Context) -> Standing:
-    """Where the order stands, shown to whoever looks at the job. Raises: LookupError when there is no such order."""
+    """Where the order stands, shown to readers of the job. Raises: LookupError when there is no such order."""
     standing = orders.standing(ctx.job_id)
     if standing is None:
         raise LookupError(f"the orders service knows nothing of {ctx.job_id}")
@@ -153,27 +151,27 @@ def _standing(ctx: Context) -> Standing:
 
 # --- what the services say happened ------------------------------------------------------------------------------
 # The engine knows one effect, the order. The services know what it was made of, so each answers under the order's key.
-@order_choreographed.effects("orders")
-def order_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@order_choreographed.effect_reader("orders")
+def order_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return orders_book.seen(keys)
 
 
-@order_choreographed.effects("inventory")
-def inventory_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@order_choreographed.effect_reader("inventory")
+def inventory_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return _of_orders(keys, "reserve_stock", inventory.seen)
 
 
-@order_choreographed.effects("payments")
-def payment_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@order_choreographed.effect_reader("payments")
+def payment_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return _of_orders(keys, "charge_card", payment.seen)
 
 
-@order_choreographed.effects("mail")
-def mail_effects(keys: Iterable[str]) -> Iterable[Seen]:
+@order_choreographed.effect_reader("mail")
+def mail_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return _of_orders(keys, "send_receipt", mail.seen)
 
 
-def _of_orders(keys: Iterable[str], step: str, seen: Any) -> Iterator[Seen]:
+def _of_orders(keys: Iterable[str], step: str, seen: Any) -> Iterator[EffectReport]:
     """What a service says of its part of an order, under the key of the order's placing. What never was is left out."""
     wanted = {
         key.replace(f":{orders.PLACE}:", f":{step}:"): key
@@ -182,12 +180,12 @@ def _of_orders(keys: Iterable[str], step: str, seen: Any) -> Iterator[Seen]:
     }
     for part in seen(list(wanted)):
         if part.state != EffectState.NONE:
-            yield Seen(wanted[part.key], part.state, {**part.detail, "effect": part.key})
+            yield EffectReport(wanted[part.key], part.state, {**part.detail, "effect": part.key})
 
 
 # `order` lists what the services have, and takes back goods and money under the same keys; the order itself is withdrawn here.
 @order_choreographed.undo_effect("orders")
-def undo_order(ctx: Context, seen: Seen) -> None:
+def undo_order(ctx: Context, report: EffectReport) -> None:
     if ctx.step != place_order.name:
         raise Rejected(f"{ctx.step} has no undo.")
     payments.forget_card(ctx.job_id)
@@ -201,8 +199,8 @@ order_choreographed.invariant(all_or_nothing("orders", "inventory", "payments", 
 order_choreographed.invariant(books_agree)
 
 
-@order_choreographed.drill_world
-def drill_world() -> AbstractContextManager[Any]:
+@order_choreographed.test_environment
+def stand_in_environment() -> AbstractContextManager[Any]:
     from surefoot.workers.sagas.order_choreographed.stand_ins import (
         stand_ins,  # workers need not read its code
     )

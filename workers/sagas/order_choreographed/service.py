@@ -173,7 +173,7 @@ class Service:
         )
 
     def redrive(self, letter_id: int, actor: str, why: str) -> bool:
-        """Send a letter's event back with fresh attempts. False: no open letter of this number has an event to send back."""
+        """Redrive a letter's event with fresh attempts. False: no open letter of this number has an event to redrive."""
         try:
             with self.database.transaction() as tx:
                 letter = desk.resolve_letter(tx, self.name, letter_id, "redriven", actor, why)
@@ -265,7 +265,7 @@ class _Worn(Exception):
 
 
 class _NothingThere(Exception):
-    """There is nothing to send back."""
+    """There is nothing to redrive."""
 
 
 def _told(error: Exception) -> str:

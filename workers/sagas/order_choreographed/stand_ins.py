@@ -28,7 +28,7 @@ QUICK = {
 
 @contextmanager
 def stand_ins() -> Iterator[of_order.StandIns]:
-    """The drill world of the order saga, with somebody at every desk."""
+    """The test environment of the order saga, with somebody at every desk."""
     with of_order.stand_ins() as world:
         folder = Path(order_settings().mail_target()).parent
         own = {

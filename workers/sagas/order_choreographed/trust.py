@@ -39,7 +39,7 @@ class Owner(Protocol):
 
 
 class NotBelieved(NoEvent):
-    """A message that could be an event, and is not one of ours. `why`: a word for a counter."""
+    """A message that could be an event, but is not ours. `why`: a word for a counter."""
 
     def __init__(self, why: str, sentence: str) -> None:
         super().__init__(sentence)

@@ -1,4 +1,4 @@
-"""Dead letters that were given a date, many at a time: each is sent back when its time has come.
+"""Dead letters that were given a date, many at a time: each is redriven when its time has come.
 
 The relay does it one by one, so that what was an outage does not become the next.
 """
@@ -33,7 +33,7 @@ LATE_S = 5.0
 
 @dataclass
 class Redrives:
-    """Sends back the letters that are due."""
+    """Redrives the letters that are due."""
 
     relay: RelayContext
     entrance: Entrance = field(init=False)
@@ -44,7 +44,7 @@ class Redrives:
         self.entrance = Entrance.of(self.relay.db, self.relay.settings)
 
     def run_once(self) -> int:
-        """Returns how many letters it sent back."""
+        """Returns how many letters it redrove."""
         late_s, rows = self.relay.read(self.name, self._due)
         if late_s:
             shifted = self._write(lambda tx: dead_letters.shift(tx, late_s))
@@ -70,7 +70,7 @@ class Redrives:
             self._put_off(row, full.retry_after_s)
             return 0
         except RequestError as error:
-            # closed meanwhile, run again already, or the saga's version of today refuses the input
+            # closed meanwhile, resubmitted already, or the saga's version of today refuses the input
             refused = error.message
             still_open = self._write(lambda tx: _refuse(tx, row, refused))
             log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)

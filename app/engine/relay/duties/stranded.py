@@ -1,4 +1,4 @@
-"""Jobs that stand still although nothing holds them: a mistake of ours, healed and recorded."""
+"""Jobs that stand still although nothing holds them: a bug, healed and recorded."""
 
 from __future__ import annotations
 

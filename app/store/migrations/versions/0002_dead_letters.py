@@ -1,4 +1,4 @@
-"""Dead letters that can be listed by tenant and sent back by the clock, stall time-outs, who has a job in attention, quarantine."""
+"""Dead letters that can be listed by tenant and redriven by the clock, stall time-outs, owners of jobs in attention, quarantine."""
 
 import sqlalchemy as sa
 from alembic import op

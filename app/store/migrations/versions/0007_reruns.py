@@ -1,4 +1,4 @@
-"""Whether a job was run again is asked of an index: one re-run at most may stand."""
+"""Whether a job was resubmitted is asked of an index: one resubmission at most may stand."""
 
 import sqlalchemy as sa
 from alembic import op

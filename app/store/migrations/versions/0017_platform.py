@@ -23,7 +23,7 @@ def upgrade() -> None:
         postgresql_where=kept,
         sqlite_where=kept,
     )
-    # operators and admins of the default tenant saw all of this: who has one tenant goes on as
+    # operators and admins of the default tenant saw all of this: a single tenant goes on as
     # before
     op.execute(
         "UPDATE api_keys SET platform = true WHERE role IN ('operator', 'admin')"

@@ -109,7 +109,7 @@ def get_livez() -> Response:
 
 def _charge_answer(entry: Entry) -> Response:
     if entry.state in ("void", "refunded"):
-        # Also a charge that was refunded: its key is spent, and whoever asks again must not believe that money came.
+        # Also a charge that was refunded: its key is spent, and a caller that asks again must not believe that money came.
         return _problem(409, f"this key was voided: its charge is {entry.state}", **entry.public())
     if not entry.same:
         return _problem(422, "this Idempotency-Key was used with another body")

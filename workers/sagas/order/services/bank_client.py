@@ -3,7 +3,7 @@
 Not reached: nothing was sent (`NothingSent`). Reached, no whole answer in time: the outcome is unknown (`BankUnclear`),
 and only asking again with the same key can tell. An answer is read within a time and a size (`exchange`), never followed
 elsewhere, and believed only where it says what was asked: this key, this amount, a state that this status can mean, a
-name of the charge that fits. Whatever else it says is no answer, so the outcome is unknown: never "charged", never "refused".
+name of the charge that fits. Whatever else it says is not an answer, so the outcome is unknown: never "charged", never "refused".
 """
 
 from __future__ import annotations

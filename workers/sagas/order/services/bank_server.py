@@ -59,7 +59,7 @@ class _BankServer(BaseApplication):  # type: ignore[misc, unused-ignore]
 
 def _announce(server: Any) -> None:
     host, port = server.LISTENERS[0].getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - everywhere is no address to call
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - everywhere is not an address to call
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     home = order_settings().home
     home.mkdir(parents=True, exist_ok=True)

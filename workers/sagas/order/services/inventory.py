@@ -1,7 +1,7 @@
 """The inventory service: what lies on the shelf, what is promised, what has gone.
 
 A reservation is the pending mark on the goods: they are out of everybody's reach, and come back by its release. So "there
-are none" is not yet an answer while others' reservations would do: whoever asks is asked to come again for a while.
+are none" is not yet an answer while others' reservations would do: the caller is asked to retry for a while.
 `on_hand + reserved + sold = initial`, always; the database itself refuses a row that says otherwise.
 """
 
@@ -29,13 +29,13 @@ from sqlalchemy import (
 
 from surefoot import (
     Context,
+    EffectReport,
     NotYet,
     Rejected,
-    Seen,
     barrier,
     barrier_table,
-    seen_in_barrier,
-    seen_in_barrier_between,
+    effects_in_barrier,
+    effects_in_barrier_between,
 )
 from surefoot.workers.sagas.order.models import Released, Reserved, Shipped
 from surefoot.workers.sagas.order.services.database import ServiceDatabase, insert_or
@@ -240,16 +240,16 @@ def read_all() -> tuple[list[StockRow], list[ReservationRow]]:
     return shelf, held
 
 
-def seen(keys: Iterable[str]) -> list[Seen]:
+def seen(keys: Iterable[str]) -> list[EffectReport]:
     """What became of these effects; all of them are behind the barrier, so its rows tell."""
     with database.snapshot() as tx:
-        return seen_in_barrier(tx, keys)
+        return effects_in_barrier(tx, keys)
 
 
-def seen_between(first: str, last: str) -> list[Seen]:
-    """Every effect under a key in between, the first of them, whoever asked for it."""
+def seen_between(first: str, last: str) -> list[EffectReport]:
+    """Every effect under a key in between, the first of them, from any caller."""
     with database.snapshot() as tx:
-        return seen_in_barrier_between(tx, first, last)
+        return effects_in_barrier_between(tx, first, last)
 
 
 def _shift(
@@ -272,7 +272,7 @@ def _end(tx: Connection, key: str, state: str) -> ReservationRow | None:
 
 
 def _may_come_back(tx: Connection, sku: str, quantity: int) -> bool:
-    """Whether there would be enough if every pending reservation came back. The asker has none: he asks for his first."""
+    """Whether there would be enough if every pending reservation came back. The asker has none: it asks for its first."""
     row = tx.execute(select(stock.c.on_hand, stock.c.reserved).where(stock.c.sku == sku)).first()
     return row is not None and bool(row.on_hand + row.reserved >= quantity)
 

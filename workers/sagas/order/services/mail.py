@@ -1,6 +1,6 @@
 """The mail that says thanks: it cannot be taken back, so it comes last.
 
-`SUREFOOT_MAIL` is a folder, which takes one file for each effect key (a repeat is no second mail), or an SMTP server, which keeps
+`SUREFOOT_MAIL` is a folder, which takes one file for each effect key (a repeat sends no second mail), or an SMTP server, which keeps
 no keys: there a repeat after a lost answer is a second copy, with the same Message-ID. The step says so itself
 (`on_unknown="retry"`: at least once).
 """
@@ -18,7 +18,7 @@ from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from surefoot import Context, EffectState, NothingSent, Rejected, Seen
+from surefoot import Context, EffectReport, EffectState, NothingSent, Rejected
 from surefoot.workers.sagas.order.models import OrderRequest, Receipt
 from surefoot.workers.sagas.order.settings import order_settings
 
@@ -49,24 +49,26 @@ def receipts_by_job() -> Counter[str] | None:
     )
 
 
-def seen(keys: Iterable[str]) -> list[Seen]:
+def seen(keys: Iterable[str]) -> list[EffectReport]:
     """Which of these receipts lie in the folder. A server keeps no keys, so of its mails nothing can be said."""
     target = order_settings().mail_target()
     if target.startswith(("smtp://", "smtps://")):
-        return [Seen(key, EffectState.UNKNOWN) for key in keys]
+        return [EffectReport(key, EffectState.UNKNOWN) for key in keys]
     return [
-        Seen(key, EffectState.DONE) for key in keys if (Path(target) / _file_name(key)).exists()
+        EffectReport(key, EffectState.DONE)
+        for key in keys
+        if (Path(target) / _file_name(key)).exists()
     ]
 
 
-def seen_between(first: str, last: str) -> list[Seen]:
+def seen_between(first: str, last: str) -> list[EffectReport]:
     """Every receipt in the folder under a key in between, by key; a server keeps none."""
     target = order_settings().mail_target()
     if target.startswith(("smtp://", "smtps://")) or not Path(target).is_dir():
         return []
     names = [entry.name for entry in os.scandir(target) if entry.name.endswith(SUFFIX)]
     keys = (unquote(name.removesuffix(SUFFIX)) for name in names)
-    return [Seen(key, EffectState.DONE) for key in sorted(keys) if first < key < last]
+    return [EffectReport(key, EffectState.DONE) for key in sorted(keys) if first < key < last]
 
 
 def _compose(ctx: Context, o: OrderRequest) -> EmailMessage:

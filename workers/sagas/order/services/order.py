@@ -22,12 +22,12 @@ from sqlalchemy import (
 
 from surefoot import (
     Context,
+    EffectReport,
     Rejected,
-    Seen,
     barrier,
     barrier_table,
-    seen_in_barrier,
-    seen_in_barrier_between,
+    effects_in_barrier,
+    effects_in_barrier_between,
 )
 from surefoot.workers.sagas.order.models import (
     ChangeMade,
@@ -253,13 +253,13 @@ def read_all() -> tuple[list[OrderRow], list[ChangeRow]]:
     return made, changed
 
 
-def seen(keys: Iterable[str]) -> list[Seen]:
+def seen(keys: Iterable[str]) -> list[EffectReport]:
     """What became of these effects; all of them are behind the barrier, so its rows tell."""
     with database.snapshot() as tx:
-        return seen_in_barrier(tx, keys)
+        return effects_in_barrier(tx, keys)
 
 
-def seen_between(first: str, last: str) -> list[Seen]:
-    """Every effect under a key in between, the first of them, whoever asked for it."""
+def seen_between(first: str, last: str) -> list[EffectReport]:
+    """Every effect under a key in between, the first of them, from any caller."""
     with database.snapshot() as tx:
-        return seen_in_barrier_between(tx, first, last)
+        return effects_in_barrier_between(tx, first, last)

@@ -32,11 +32,11 @@ from surefoot import (
     NEVER,
     ActionUndone,
     Context,
+    EffectReport,
     EffectState,
     Happened,
     Probed,
     Rejected,
-    Seen,
     barrier,
     barrier_table,
 )
@@ -188,21 +188,21 @@ def all_charges() -> list[ChargeRow]:
         return [ChargeRow(*row) for row in tx.execute(select(*columns).order_by(charges.c.key))]
 
 
-def seen(keys: Iterable[str]) -> list[Seen]:
+def seen(keys: Iterable[str]) -> list[EffectReport]:
     """What became of these charges, in the bank's word: it is the bank that has the money."""
     return [_seen(entry) for key in keys if (entry := bank_client.look(key))]
 
 
-def seen_between(first: str, last: str) -> list[Seen]:
-    """Every charge the bank has under a key in between, whoever asked for it."""
+def seen_between(first: str, last: str) -> list[EffectReport]:
+    """Every charge the bank has under a key in between, from any caller."""
     return [_seen(entry) for entry in bank_client.book().charges if first < entry.key < last]
 
 
-def _seen(entry: BankCharge) -> Seen:
+def _seen(entry: BankCharge) -> EffectReport:
     states = {"settled": EffectState.DONE, "refunded": EffectState.UNDONE}
     charged = entry.amount_cents if entry.state in states else 0
     money = {"state": entry.state, "charged_cents": charged, "refunded_cents": entry.refunded_cents}
-    return Seen(entry.key, states.get(entry.state, EffectState.NONE), money)
+    return EffectReport(entry.key, states.get(entry.state, EffectState.NONE), money)
 
 
 def _move(tx: Connection, key: str, before: str, **values: str) -> bool:

@@ -379,7 +379,7 @@ def _confirm(tx: Connection, ctx: Context) -> Sequence[Event]:
 
 
 def _give_up(tx: Connection, job: str, reason: str, causation: str) -> None:
-    """placed -> given_up. From here on it is never confirmed; whoever holds something of it gives it back."""
+    """placed -> given_up. From here on it is never confirmed; services give back what they hold for it."""
     if not _move(tx, job, ("placed",), phase="given_up", reason=reason, help=None):
         return
     event = OrderGivenUp(reason=reason, amount_cents=_flow(tx, job).request["amount_cents"])

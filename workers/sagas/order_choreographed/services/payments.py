@@ -3,7 +3,7 @@
 The bank is somebody else's, so no transaction is open while it is asked: the intent is on record before, under the key
 of the effect, and an attempt that did not hear the answer asks again under the same key (see the service of `order`).
 
-Its events go through a broker to everybody, so no card is in them: whoever places an order gives the card to this service
+Its events go through a broker to everybody, so no card is in them: the caller that places an order gives the card to this service
 and nobody else (`keep_card`), and the order carries a reference. The card is kept until it is charged or the order given up.
 """
 
@@ -60,7 +60,7 @@ def forget_card(job: str) -> None:
 
 
 def _card_of(ref: str) -> str:
-    """The card of a reference. What is no reference of ours is a card: events of an older release carry it."""
+    """The card of a reference. Anything else is a card: events of an older release carry it."""
     with payment.database.snapshot() as tx:
         return (
             tx.execute(

@@ -1,6 +1,6 @@
-"""Prices asked of a dozen shops side by side, in brief steps that share messages; each leaves a row in a service's own database.
+"""Prices asked of a dozen shops side by side, in batchable steps that share messages; each leaves a row in a service's own database.
 
-`mood` says what the shops are like: `calm`; `slow`, some take longer than a pack may keep the others waiting; `moody`,
+`mood` says what the shops are like: `calm`; `slow`, some take longer than a batch may keep the others waiting; `moody`,
 they fail, wait and ask for time; `closed`, one refuses, and everything is undone.
 """
 
@@ -108,6 +108,8 @@ def _step(name: str, number: int = 0, **words: Any) -> Any:
 
 
 root = _step("look_up", lane="desk")
-shops = [_step(f"shop_{n}", n, lane="shops", after=[root], brief=True) for n in range(1, SHOPS + 1)]
+shops = [
+    _step(f"shop_{n}", n, lane="shops", after=[root], batchable=True) for n in range(1, SHOPS + 1)
+]
 meet = _step("compare", lane="shops", after=shops)
 tell = _step("tell", lane="desk", after=[meet], pivot=True)

@@ -35,16 +35,18 @@ def completed(shop: Shop) -> str:
 
 
 def reruns(shop: Shop, job: str) -> list[str]:
-    return [row["id"] for row in list_jobs(shop.db, shop.tenant)[0] if row["retry_of"] == job]
+    return [
+        row["id"] for row in list_jobs(shop.db, shop.tenant)[0] if row["resubmission_of"] == job
+    ]
 
 
 def test_given_a_completed_job_when_run_again_five_times_with_one_key_then_one_new_job_that_both_name(
     shop: Shop, user: Caller
 ) -> None:
     job = completed(shop)
-    refused = user.post(f"{JOBS}/{job}/redrive", **KEY)
+    refused = user.post(f"{JOBS}/{job}/resubmit", **KEY)
     assert (refused.status_code, "again" in refused.get_json()["detail"]) == (409, True)
-    answers = [user.post(f"{JOBS}/{job}/redrive", {"again": True}, **KEY) for _ in range(5)]
+    answers = [user.post(f"{JOBS}/{job}/resubmit", {"again": True}, **KEY) for _ in range(5)]
     assert {answer.status_code for answer in answers} == {202}
     (made,) = reruns(shop, job)
     assert {answer.get_json()["id"] for answer in answers} == {made}
@@ -53,10 +55,10 @@ def test_given_a_completed_job_when_run_again_five_times_with_one_key_then_one_n
         *["true"] * 4,
     ]
     old = user.get(f"{JOBS}/{job}").get_json()
-    assert (old["retried_as"], old["actions"], old["links"]["cancel"]) == (made, [], None)
-    other = user.post(f"{JOBS}/{job}/redrive", {"again": True}, **{"Idempotency-Key": "another"})
+    assert (old["resubmitted_as"], old["actions"], old["links"]["cancel"]) == (made, [], None)
+    other = user.post(f"{JOBS}/{job}/resubmit", {"again": True}, **{"Idempotency-Key": "another"})
     assert (other.status_code, other.get_json()["job"]) == (409, f"{JOBS}/{made}")
-    assert user.get(f"{JOBS}/{made}").get_json()["retry_of"] == job
+    assert user.get(f"{JOBS}/{made}").get_json()["resubmission_of"] == job
     assert shop.land(made) == "completed"
 
 
@@ -68,7 +70,7 @@ def test_given_five_requests_at_once_without_a_key_when_a_job_is_run_again_then_
 
     def post(_: int) -> tuple[int, str]:
         together.wait(timeout=20)
-        answer = Caller(app, key).post(f"{JOBS}/{job}/redrive", {"again": True})
+        answer = Caller(app, key).post(f"{JOBS}/{job}/resubmit", {"again": True})
         body = answer.get_json()
         return answer.status_code, body["id"] if answer.status_code == 202 else body[
             "job"
@@ -86,15 +88,15 @@ def test_given_as_many_open_jobs_as_may_be_when_a_job_is_run_again_then_api_page
     job = completed(shop)
     shop.order()
     app, key = shop.web(open_jobs=1), shop.key("operator")
-    answer = Caller(app, key).post(f"{JOBS}/{job}/redrive", {"again": True})
+    answer = Caller(app, key).post(f"{JOBS}/{job}/resubmit", {"again": True})
     assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (429, True)
     assert (
-        signed_in(app, key).post(f"/jobs/{job}/redrive", data={"again": "yes"}).status_code == 429
+        signed_in(app, key).post(f"/jobs/{job}/resubmit", data={"again": "yes"}).status_code == 429
     )
     settings = {"DATABASE_URL": shop.url, "SUREFOOT_HOME": str(tmp_path), "SUREFOOT_OPEN_JOBS": "1"}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert outcome(Commands(COMMANDS), ["jobs", "redrive", job, "--again"]) == TRY_LATER
+    assert outcome(Commands(COMMANDS), ["jobs", "resubmit", job, "--again"]) == TRY_LATER
     assert "OPEN_JOBS" in capsys.readouterr().err
     assert reruns(shop, job) == []
 
@@ -155,7 +157,7 @@ def box(client: FlaskClient, job: str) -> dict[str, str]:
     """The hidden fields of the form that runs a job again."""
     text = client.get(f"/jobs/{job}").get_data(as_text=True)
     form = re.search(
-        rf'<form method="post" action="/jobs/{job}/redrive".*?</form>', text, re.DOTALL
+        rf'<form method="post" action="/jobs/{job}/resubmit".*?</form>', text, re.DOTALL
     )
     assert form, text
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]+)"', form.group(0)))
@@ -169,15 +171,15 @@ def test_given_a_completed_job_when_its_form_is_sent_twice_then_one_new_job_and_
     assert "all of it is done once more" in text
     fields = box(page, job)
     assert fields["again"] == "yes"
-    answers = [page.post(f"/jobs/{job}/redrive", data=fields) for _ in range(2)]
+    answers = [page.post(f"/jobs/{job}/resubmit", data=fields) for _ in range(2)]
     (made,) = reruns(shop, job)
-    assert [one.headers["Location"] for one in answers] == [f"/jobs/{made}?said=again"] * 2
+    assert [one.headers["Location"] for one in answers] == [f"/jobs/{made}?said=resubmitted"] * 2
     text = page.get(f"/jobs/{job}").get_data(as_text=True)
-    assert f'It is run again as <a href="/jobs/{made}">shop-' in text
-    assert "Run again" not in text
-    late = page.post(f"/jobs/{job}/redrive", data=fields | {"key": "form-of-another-tab"})
-    assert late.headers["Location"] == f"/jobs/{made}?said=again-already"
-    assert "made before" in page.get(late.headers["Location"]).get_data(as_text=True)
+    assert f'It is resubmitted as <a href="/jobs/{made}">shop-' in text
+    assert ">Resubmit<" not in text
+    late = page.post(f"/jobs/{job}/resubmit", data=fields | {"key": "form-of-another-tab"})
+    assert late.headers["Location"] == f"/jobs/{made}?said=resubmitted-already"
+    assert "was resubmitted before" in page.get(late.headers["Location"]).get_data(as_text=True)
 
 
 def test_given_an_undone_job_when_its_re_run_is_undone_too_then_the_page_says_so_and_offers_another(
@@ -188,7 +190,7 @@ def test_given_an_undone_job_when_its_re_run_is_undone_too_then_the_page_says_so
     job = shop.order()
     assert shop.land(job) == "failed"
     made = (
-        page.post(f"/jobs/{job}/redrive", data=box(page, job))
+        page.post(f"/jobs/{job}/resubmit", data=box(page, job))
         .headers["Location"]
         .partition("?")[0]
         .rpartition("/")[2]
@@ -197,9 +199,9 @@ def test_given_an_undone_job_when_its_re_run_is_undone_too_then_the_page_says_so
     text = page.get(f"/jobs/{job}").get_data(as_text=True)
     assert "which was undone" in text
     assert (
-        page.post(f"/jobs/{job}/redrive", data=box(page, job))
+        page.post(f"/jobs/{job}/resubmit", data=box(page, job))
         .headers["Location"]
-        .endswith("said=again")
+        .endswith("said=resubmitted")
     )
     assert len(reruns(shop, job)) == 2
 
@@ -229,7 +231,7 @@ def test_given_a_completed_job_when_the_command_line_runs_it_again_then_only_wit
 
     def redrive(*words: str) -> tuple[Any, str]:
         capsys.readouterr()
-        code = outcome(Commands(COMMANDS), ["jobs", "redrive", job, *words])
+        code = outcome(Commands(COMMANDS), ["jobs", "resubmit", job, *words])
         said = capsys.readouterr()
         return code, said.out + said.err
 
@@ -241,5 +243,5 @@ def test_given_a_completed_job_when_the_command_line_runs_it_again_then_only_wit
     code, said = redrive("--again", "--key", "k")
     assert (code, "made before under this key" in said) == (0, True)
     code, said = redrive("--again")
-    assert (code, "runs again already" in said) == (2, True)
+    assert (code, "is resubmitted already" in said) == (2, True)
     assert reruns(shop, job) == [made]

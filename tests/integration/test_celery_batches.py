@@ -1,4 +1,4 @@
-"""Packs on real workers: few messages where members are brief, and none waits for one that is not after all."""
+"""Batches on real workers: few messages where members are batchable, and none waits for one that is not after all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from tests.support.one_worker import OneWorker
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
-from tests.unit.workers.pack_saga import MEMBERS, pack
+from tests.unit.workers.batch_saga import MEMBERS, batch
 
 
 @pytest.fixture
 def place(redis_server: RedisServer, tmp_path: Path) -> Iterator[OneWorker]:
-    place = OneWorker(tmp_path / "home", redis_server, pack, "tests.unit.workers.pack_saga")
+    place = OneWorker(tmp_path / "home", redis_server, batch, "tests.unit.workers.batch_saga")
     place.listen()
     yield place
     place.close()
@@ -31,7 +31,7 @@ def ends(place: OneWorker, job: str) -> list[str]:
 def test_given_brief_members_then_two_messages_do_the_fork_and_its_join_and_flower_sees_each(
     place: OneWorker,
 ) -> None:
-    place.worker.environment["SUREFOOT_PACK_SECONDS"] = "10"  # however busy this machine is
+    place.worker.environment["SUREFOOT_BATCH_SECONDS"] = "10"  # however busy this machine is
     with place.worker:
         job = place.submit()
         assert place.land(job) == "completed"
@@ -61,7 +61,7 @@ def test_given_a_member_that_takes_long_then_those_behind_it_are_done_elsewhere_
         place.open("others have ended")
         assert place.land(job) == "completed"
         order = ends(place, job)
-        assert "pack_shared" in place.worker.text()
+        assert "batch_shared" in place.worker.text()
         assert sorted(order) == sorted([*MEMBERS, "join"])
         assert {row.attempts for row in place.operations(job).values()} == {1}
 
@@ -82,7 +82,7 @@ def test_given_a_member_that_waits_or_fails_for_now_then_those_behind_it_do_not(
 def test_given_a_child_killed_in_a_later_member_then_the_message_resumes_there_and_nothing_is_done_twice(
     place: OneWorker,
 ) -> None:
-    place.worker.environment["SUREFOOT_PACK_SECONDS"] = "10"
+    place.worker.environment["SUREFOOT_BATCH_SECONDS"] = "10"
     place.rules(b={"gate": "never", "times": 1})
     with place.worker:
         job = place.submit()
@@ -99,13 +99,13 @@ def test_given_a_child_killed_in_a_later_member_then_the_message_resumes_there_a
 def test_given_a_broker_that_is_away_when_a_pack_is_to_be_shared_then_the_relay_sends_what_is_behind(
     place: OneWorker, redis_server: RedisServer
 ) -> None:
-    place.worker.environment["SUREFOOT_PACK_SECONDS"] = "5"  # by then the broker is away
+    place.worker.environment["SUREFOOT_BATCH_SECONDS"] = "5"  # by then the broker is away
     place.rules(a={"gate": "the broker is back"}, d={"gate": "the broker is back"})
     with place.worker:
         job = place.submit()
         wait_until(
             lambda: place.lines("start", "a", job) and place.lines("start", "d", job),
-            what="both packs to run",
+            what="both batches to run",
         )
         redis_server.freeze()
         try:

@@ -17,7 +17,7 @@ from surefoot.app.engine.operators.redrive import (
     redrive_letter,
     redrive_many,
 )
-from surefoot.app.engine.operators.resubmit import Asked
+from surefoot.app.engine.operators.resubmit import Asked, resubmit_job
 from surefoot.app.engine.relay.duties.redrives import Redrives
 from surefoot.app.errors import Conflict, InvalidInput, KeyReused, NotAllowed, TooManyOpenJobs
 from surefoot.app.limits.admission import Admission
@@ -47,6 +47,10 @@ def completed(world: World) -> str:
 
 
 def again(world: World, job: str, asked: Asked = ANNA) -> Any:
+    return world.rung(resubmit_job(world.entrance, job, asked))
+
+
+def redriven(world: World, job: str, asked: Asked = ANNA) -> Any:
     return world.rung(redrive_job(world.entrance, job, asked))
 
 
@@ -102,7 +106,7 @@ def test_given_five_at_once_when_a_job_is_run_again_then_one_new_job(
     def ask(_: int) -> str | None:
         together.wait(timeout=20)
         try:
-            return str(redrive_job(world.entrance, job, replace(ANNA, key=key)).job_id)  # type: ignore[union-attr]
+            return str(resubmit_job(world.entrance, job, replace(ANNA, key=key)).job_id)
         except Conflict as refused:
             return f"named {refused.details['job_id']}"
 
@@ -150,9 +154,9 @@ def test_given_attention_and_a_key_when_asked_twice_then_sent_back_once_and_no_n
     job = world.submit()
     assert world.land(job) == "attention"
     keyed = replace(ANNA, key="k")
-    again(world, job, keyed)
+    redriven(world, job, keyed)
     assert world.land(job) == "failed"
-    answer = again(world, job, keyed)
+    answer = redriven(world, job, keyed)
     assert (answer.job_id, answer.replayed) == (job, True)
     assert world.count(jobs) == 1
 
@@ -183,7 +187,7 @@ def test_given_as_many_open_jobs_as_may_be_when_one_is_run_again_then_refused_by
     world.submit()
     full = Entrance(world.db, world.settings, world.registry, Admission(1, every_s=0).admit)
     with pytest.raises(TooManyOpenJobs):
-        redrive_job(full, job, ANNA)
+        resubmit_job(full, job, ANNA)
     with pytest.raises(TooManyOpenJobs):
         redrive_letter(full, world.letters(lost)[0].id, ANNA)
     assert reruns(world, job) == reruns(world, lost) == []
@@ -239,7 +243,7 @@ def test_given_two_reruns_that_stand_when_asked_then_the_invariant_names_their_j
     assert world.land(first) == "completed"
     second = world.submit(retry_of=job)
     ((sentence, ids),) = world.broken().items()
-    assert sentence == "a job has one re-run at most that is open or completed"
+    assert sentence == "a job has at most one resubmission that is open or completed"
     assert [id_.replace("-", "") for id_ in ids] == [job.replace("-", "")]
     with world.db.begin() as tx:
         tx.execute(update(jobs).where(jobs.c.id == second).values(retry_of=None))
@@ -264,8 +268,12 @@ def test_given_no_reason_or_no_right_to_decide_when_a_job_in_attention_is_sent_b
     job = world.submit()
     assert world.land(job) == "attention"
     with pytest.raises(InvalidInput, match="reason"):
-        again(world, job, replace(ANNA, why=""))
+        redriven(world, job, replace(ANNA, why=""))
     with pytest.raises(NotAllowed):
-        again(world, job, replace(ANNA, decides=False))
-    again(world, job)
+        redriven(world, job, replace(ANNA, decides=False))
+    with pytest.raises(Conflict, match="only an ended job is resubmitted"):
+        again(world, job)
+    redriven(world, job)
     assert world.land(job) == "failed"
+    with pytest.raises(Conflict, match="resubmit it as a new job"):
+        redriven(world, job)

@@ -1,4 +1,4 @@
-"""Packs: brief members of a fork share a message, and none waits for what becomes of another."""
+"""Batches: batchable members of a fork share a message, and none waits for what becomes of another."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FORK: dict[str, list[str]] = {step: [] for step in MEMBERS} | {
 
 @pytest.fixture
 def world(ready_url: str, service: Participant) -> Iterator[World]:
-    """Six brief steps side by side on one lane, a join and one more: two packs of three."""
-    world = World(ready_url, [build(service, FORK, brief=set(MEMBERS))], service)
+    """Six batchable steps side by side on one lane, a join and one more: two batches of three."""
+    world = World(ready_url, [build(service, FORK, batchable=set(MEMBERS))], service)
     world.runs_on = True
     yield world
     assert world.broken() == {}
@@ -154,7 +154,7 @@ def test_given_a_member_tried_before_then_a_ride_leaves_it_to_its_own_message(
     assert world.operation(job, "b").attempts == 2
 
 
-def test_given_a_fork_in_the_middle_of_a_job_then_what_opens_it_sends_packs(
+def test_given_a_fork_in_the_middle_of_a_job_then_what_opens_it_sends_batches(
     ready_url: str, service: Participant
 ) -> None:
     shape: dict[str, list[str]] = {
@@ -162,7 +162,7 @@ def test_given_a_fork_in_the_middle_of_a_job_then_what_opens_it_sends_packs(
         **{step: ["open"] for step in MEMBERS},
         "join": list(MEMBERS),
     }
-    world = World(ready_url, [build(service, shape, brief=set(MEMBERS))], service)
+    world = World(ready_url, [build(service, shape, batchable=set(MEMBERS))], service)
     world.runs_on = True
     job = world.submit()
     world.drain()

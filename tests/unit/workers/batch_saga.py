@@ -1,4 +1,4 @@
-"""A fork of brief steps on one lane, whose members share messages: `a b c` and `d e f`. What they do is said as in `fork_saga`."""
+"""A fork of batchable steps on one lane, whose members share messages: `a b c` and `d e f`. What they do is said as in `fork_saga`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from surefoot import Saga
 from tests.unit.workers.fork_saga import LIMIT, QUICK, Nothing, act
 
 MEMBERS = "abcdef"
-pack = Saga("pack", version=1, input=Nothing, examples=[Nothing()])
+batch = Saga("batch", version=1, input=Nothing, examples=[Nothing()])
 
 
 def _member(name: str) -> Any:
@@ -20,13 +20,13 @@ def _member(name: str) -> Any:
 
 
 _members = [
-    pack.step(lane="east", after=[], undo=None, brief=True, retry=QUICK, timeout=LIMIT)(
+    batch.step(lane="east", after=[], undo=None, batchable=True, retry=QUICK, timeout=LIMIT)(
         _member(name)
     )
     for name in MEMBERS
 ]
 
 
-@pack.step(lane="east", after=_members, undo=None, retry=QUICK, timeout=LIMIT)
+@batch.step(lane="east", after=_members, undo=None, retry=QUICK, timeout=LIMIT)
 def join(ctx: Any, o: Nothing) -> str:
     return act(ctx)
