@@ -44,8 +44,10 @@ class Effect:
 Asked = tuple[str, str, str, int]  # an attempt: job, step, kind and fence
 
 
-def _asked(ctx: Context) -> Asked:
-    return (ctx.job_id, ctx.step, ctx.kind, ctx.fence)
+def _asked(actor: Actor | None, ctx: Context) -> Asked:
+    """The attempt that asks. A replay belongs to the undo before which it is made: so does its fence."""
+    kind = Kind.UNDO if _replays(actor, ctx) else ctx.kind
+    return (ctx.job_id, ctx.step, kind, ctx.fence)
 
 
 def _told(actor: Actor | None) -> str | None:
@@ -58,8 +60,11 @@ def _told(actor: Actor | None) -> str | None:
 
 def _spared(actor: Actor | None, ctx: Context) -> bool:
     """Whether this is a replay before an undo, and what was told is meant for the undo: every other time."""
-    replays = actor is not None and ctx.kind == Kind.ACTION and actor.about.endswith(".undo")
-    return replays and ctx.fence % 2 == 0
+    return _replays(actor, ctx) and ctx.fence % 2 == 0
+
+
+def _replays(actor: Actor | None, ctx: Context) -> bool:
+    return actor is not None and ctx.kind == Kind.ACTION and actor.about.endswith(".undo")
 
 
 @dataclass
@@ -91,7 +96,7 @@ class SimService:
             actor.fence = ctx.fence
         self.calls[said] += 1
         self._has_a_cause(ctx, version)
-        if _asked(ctx) in self.in_doubt:
+        if _asked(actor, ctx) in self.in_doubt:
             self.objections.append(
                 f"{ctx.step} {ctx.kind} went on in doubt: its probe could not tell"
             )
@@ -129,7 +134,7 @@ class SimService:
         actor = self.store.stage.current
         if actor is not None and actor.says == "lose":
             actor.says = None
-            self.in_doubt.add(_asked(ctx))
+            self.in_doubt.add(_asked(actor, ctx))
             return UNKNOWN
         with self.store.engine.connect() as connection:
             row = connection.execute(

@@ -116,3 +116,9 @@ def test_given_several_processes_then_every_schedule_is_run_once() -> None:
     tally = running.simulate(24, seed=40, jobs=2)
     assert tally.schedules == 24 and not tally.failures
     assert tally.ends.total() > 10
+
+
+def test_given_an_attempt_in_doubt_when_its_undo_replays_under_the_same_fence_then_all_is_well() -> (
+    None
+):
+    assert not quietly(run, 700614).failed
