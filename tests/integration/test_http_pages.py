@@ -285,7 +285,7 @@ def test_given_attention_when_an_operator_looks_then_the_letter_says_what_happen
     for words in (
         'The undo of <span class="name">charge_card</span> gave up after 2 attempts',
         "bank: 503",
-        ">Retry<",
+        ">Redrive<",
         ">Mark as done<",
         ">Waive<",
     ):
@@ -361,7 +361,7 @@ def test_given_a_job_that_landed_undone_with_a_letter_then_its_page_and_json_sho
         assert shop.land(landed[-1]) == ("failed" if failures else "completed")
     first, second, third = landed
     seen = page.get(f"/jobs/{first}").get_data(as_text=True)
-    assert "The job has landed without it" in seen
+    assert "The job has ended without it" in seen
     assert "<h2>Needs a person" not in seen
     operator = Caller(app, shop.key("operator"))
     (mine,) = operator.get(f"/api/v1/jobs/{first}").get_json()["dead_letters"]

@@ -342,6 +342,10 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     ):
         check(f"attention_{word}", caller.post(f"{JOBS}/{stuck}/attention/{word}", body))
     check.everything_of(stuck)
+    check("jobs_redrive", caller.post(f"{JOBS}/{stuck}/redrive", {"reason": "the bank is back"}))
+    assert shop.land(stuck) == "cancelled"
+    check("jobs_redrive", caller.post(f"{JOBS}/{stuck}/redrive", {"reason": "once more"}))
+    check.everything_of(stuck)
     message = quarantine.keep(
         shop.db, "no task", Unrunnable(queue="a", body=b"x", headers={"a": 1}, size=1)
     )
@@ -396,6 +400,7 @@ def test_given_jobs_in_every_state_when_read_then_every_answer_fits_the_document
     assert {
         ("jobs_show", "304"),
         ("jobs_cancel", "409"),
+        ("jobs_redrive", "409"),
         ("jobs_resubmit", "409"),
         ("workers_index", "403"),
     } <= check.seen
