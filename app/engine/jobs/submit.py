@@ -102,8 +102,8 @@ def submit(
 ) -> Submitted:
     """Accept a job.
 
-    `admit`: whether the tenant may have one more; not asked where the key has its job already.
-    Raises: UnknownSaga, InvalidInput, AboveLimit, KeyReused, StoreUnavailable, and what `admit` raises.
+    Raises: UnknownSaga, InvalidInput, AboveLimit, KeyReused, StoreUnavailable, and what the
+    `conditions` raise.
     """
     fingerprint = _fingerprint(submission, settings)
     with asking(db, name="submit.submit") as connection:
