@@ -212,13 +212,17 @@ def test_given_every_link_is_slow_when_a_step_takes_longer_than_its_lease_then_n
             link.slow(0.1, jitter_s=0.05)  # each way: 200 ms, give or take 100, there and back
         orders = shop.orders(3, ("tok_slow", "tok_ok"))
         assert shop.land(150) == {"completed": 3}
-        for order in orders:
-            assert "attempt_lost" not in {event.event for event in shop.history(order)}
-        assert {
+        told = [event for order in orders for event in shop.history(order)]
+        assert "attempt_lost" not in {event.event for event in told}
+        # on a machine this slow a call may time out: that attempt failed with its lease
+        failed = [event for event in told if event.event == "attempt_failed"]
+        attempts = [
             row.attempts
             for row in shop.operations()
             if row.step == "charge_card" and row.kind == "action"
-        } == {1}
+        ]
+        charged = [event for event in failed if event.step == "charge_card"]
+        assert sum(attempts) == len(orders) + len(charged), failed
         heal(shop)
         landed(shop, orders)
 
