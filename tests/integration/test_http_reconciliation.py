@@ -131,7 +131,7 @@ def test_given_an_undo_that_cannot_be_when_asked_for_then_409_says_why(
     )
     off, without = shop.web(reconcile_seconds=0.0), shop.web()
     without.extensions[EXTENSION] = replace(without.extensions[EXTENSION], registry=None)
-    for there, said in ((off, "switched off"), (without, "no saga's code")):
+    for there, said in ((off, "switched off"), (without, "lacks the saga's code")):
         answer = Caller(there, shop.key("operator")).post(
             path, {"reason": "w", "past_return": True}
         )

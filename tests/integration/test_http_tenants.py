@@ -14,7 +14,8 @@ from tests.contract.views.shop import Caller, Shop
 JOBS = "/api/v1/jobs"
 
 
-FOR_OPERATORS = ("/effects/", "/attention", "/letters/")  # a person's decisions about a job
+# a person's decisions about a job
+FOR_OPERATORS = ("/effects/", "/attention", "/letters/", "/redrive")
 
 
 def routes_with_a_job(app: Flask) -> list[tuple[str, str]]:

@@ -115,7 +115,7 @@ def undo(finding_id: str) -> Response:
     every_s = _switched_on()
     if here.registry is None:
         raise Conflict(
-            "this server has no code of sagas; run `surefoot reconcile undo` where it is installed"
+            "this server lacks the saga's code; run `surefoot reconcile undo` where it is installed"
         )
     findings.decide_undo(
         here.db,

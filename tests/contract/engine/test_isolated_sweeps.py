@@ -155,7 +155,7 @@ def test_given_a_definition_that_cannot_be_read_when_asked_about_then_why_doctor
         f"definition of saga diamond, version 1 ({digest}) cannot be read by this code"
         in told["sentence"]
     )
-    assert "Nothing of it is given up" in told["sentence"]
+    assert "Nothing is given up" in told["sentence"]
     with pytest.raises(NotFound):
         why(world.db, job, "00000000-0000-7000-8000-000000000000")
     (finding,) = fleet.definitions(world.settings, world.db)

@@ -124,7 +124,7 @@ TABLE: list[
     (NothingSent("\0"), "waiting", "NothingSent", r"\x00"),
     (RuntimeError("x" * 30_000_000), "waiting", "RuntimeError", "x" * 2000),
     (lambda _: NotYet(1e18), "waiting", "ValueError", "too long"),
-    (lambda _: NotYet(float("nan")), "waiting", "ValueError", "no duration"),
+    (lambda _: NotYet(float("nan")), "waiting", "ValueError", "is not a duration"),
     (lambda _: NotYet(10**400), "waiting", "ValueError", "too long"),
     (Late(1e18), "waiting", "Late", "Try again"),
     (Late(float("nan")), "waiting", "Late", "Try again"),
