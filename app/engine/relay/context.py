@@ -49,6 +49,14 @@ class RelayContext:
         with reading(self.db, name=f"relay.{duty}") as connection:
             return query(connection)
 
+    def find(self, duty: str, query: Callable[[Connection, int], T]) -> T:
+        """What a duty has to see to: `query` with as many rows as there is room for."""
+        room = self.room(duty)
+        return self.read(duty, lambda connection: query(connection, room))
+
+    def write(self, duty: str, work: Callable[[Connection], T]) -> T:
+        return transaction(self.db, work, name=f"relay.{duty}")
+
     def publish(self, plan: Plan) -> bool:
         """Publish what a commit has made ready. False: not all of it left."""
         return ring(self.db, self.publisher, plan)
@@ -57,9 +65,7 @@ class RelayContext:
         """Change each job in a transaction of its own, and publish. Returns how many."""
 
         def one(job_id: str) -> int:
-            self.publish(
-                transaction(self.db, lambda tx: _change(tx, job_id, change), name=f"relay.{duty}")
-            )
+            self.publish(self.write(duty, lambda tx: _change(tx, job_id, change)))
             return 1
 
         return self.isolated.each(duty, job_ids, one)

@@ -29,8 +29,7 @@ class Deadlines:
 
     def run_once(self) -> int:
         """Returns how many jobs it looked at."""
-        room = self.relay.room(self.name)
-        ids = self.relay.read(self.name, lambda c: job_reads.past_deadline(c, room))
+        ids = self.relay.find(self.name, job_reads.past_deadline)
         return self.relay.change_each(self.name, ids, self._change)
 
     def _change(self, move: Move) -> None:
@@ -52,8 +51,7 @@ class UndoDeadlines:
 
     def run_once(self) -> int:
         """Returns how many jobs it looked at."""
-        room = self.relay.room(self.name)
-        ids = self.relay.read(self.name, lambda c: job_reads.past_undo_by(c, room))
+        ids = self.relay.find(self.name, job_reads.past_undo_by)
         return self.relay.change_each(self.name, ids, _ask_about_undo)
 
 

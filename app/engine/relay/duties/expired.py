@@ -20,9 +20,7 @@ class ExpiredAttempts:
 
     def run_once(self) -> int:
         """Returns how many attempts it ended."""
-        rows = self.relay.read(
-            self.name, lambda c: operation_reads.expired(c, self.relay.room(self.name))
-        )
+        rows = self.relay.find(self.name, operation_reads.expired)
         return self.relay.isolated.each(self.name, rows, self._expire)
 
     def _expire(self, row: LeaseRow) -> int:

@@ -9,7 +9,6 @@ from surefoot.app.engine.operators import sla
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.store import reconciliations
 from surefoot.app.store.reconciliations import LATE
-from surefoot.app.store.session import transaction
 
 RELAY = "relay"  # the actor, since nobody asked for it
 
@@ -23,29 +22,18 @@ class LateJobs:
 
     def run_once(self) -> int:
         """Returns how many jobs it acted upon; 0 when it is not due, or another relay does it."""
-        db, settings = self.relay.db, self.relay.settings
-        every_s, transaction_name = settings.reconcile_seconds, f"relay.{self.name}"
+        relay, settings = self.relay, self.relay.settings
+        every_s = settings.reconcile_seconds
         if not every_s:
             return 0
-        if not self.relay.read(self.name, lambda c: reconciliations.is_due(c, LATE, every_s)):
+        if not relay.read(self.name, lambda c: reconciliations.is_due(c, LATE, every_s)):
             return 0
-        position = transaction(
-            db, lambda tx: reconciliations.begin(tx, LATE, every_s), name=transaction_name
-        )
+        position = relay.write(self.name, lambda tx: reconciliations.begin(tx, LATE, every_s))
         if position is None:
             return 0
-        publisher, isolated = self.relay.publisher, self.relay.isolated
-        acted, more = sla.act_on_batch(db, settings, publisher, RELAY, isolated)
-        further = sla.close_landed(db, position, settings.reconcile_rows, RELAY)
-        transaction(
-            db,
-            lambda tx: reconciliations.go_on_at(tx, LATE, position, further),
-            name=transaction_name,
-        )
+        acted, more = sla.act_on_batch(relay.db, settings, relay.publisher, RELAY, relay.isolated)
+        further = sla.close_landed(relay.db, position, settings.reconcile_rows, RELAY)
+        relay.write(self.name, lambda tx: reconciliations.go_on_at(tx, LATE, position, further))
         if more:
-            transaction(
-                db,
-                lambda tx: reconciliations.hasten(tx, (LATE,), every_s),
-                name=transaction_name,
-            )
+            relay.write(self.name, lambda tx: reconciliations.hasten(tx, (LATE,), every_s))
         return len(acted)

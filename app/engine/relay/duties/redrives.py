@@ -5,9 +5,9 @@ The relay does it one by one, so that what was an outage does not become the nex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import structlog
 from sqlalchemy import Connection
@@ -22,9 +22,7 @@ from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.store import dead_letters
 from surefoot.app.store.actors import Actor
 from surefoot.app.store.rows.dead_letters import DueLetterRow
-from surefoot.app.store.session import transaction
 
-T = TypeVar("T")
 log = structlog.get_logger("surefoot.redrive")
 PUT_OFF_S = 5.0  # a letter whose job is still being undone is looked at again after so long
 # when the earliest is later than this, no relay was there to send it: all come so much later
@@ -47,7 +45,7 @@ class Redrives:
         """Returns how many letters it redrove."""
         late_s, rows = self.relay.read(self.name, self._due)
         if late_s:
-            shifted = self._write(lambda tx: dead_letters.shift(tx, late_s))
+            shifted = self.relay.write(self.name, lambda tx: dead_letters.shift(tx, late_s))
             log.info("redrive.put_off", seconds=round(late_s, 1), dead_letters=shifted)
             return 0
         return self.relay.isolated.each(self.name, rows, self._redrive)
@@ -72,7 +70,7 @@ class Redrives:
         except RequestError as error:
             # closed meanwhile, resubmitted already, or the saga's version of today refuses the input
             refused = error.message
-            still_open = self._write(lambda tx: _refuse(tx, row, refused))
+            still_open = self.relay.write(self.name, lambda tx: _refuse(tx, row, refused))
             log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)
             return 0
         except StoreUnavailable:
@@ -85,10 +83,7 @@ class Redrives:
         return 1
 
     def _put_off(self, row: DueLetterRow, seconds: float) -> None:
-        self._write(lambda tx: dead_letters.put_off(tx, row.id, seconds))
-
-    def _write(self, work: Callable[[Connection], T]) -> T:
-        return transaction(self.relay.db, work, name=f"relay.{self.name}")
+        self.relay.write(self.name, lambda tx: dead_letters.put_off(tx, row.id, seconds))
 
 
 def _in_the_name_of(row: DueLetterRow) -> Actor:

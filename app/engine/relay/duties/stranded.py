@@ -24,8 +24,7 @@ class Stranded:
 
     def run_once(self) -> int:
         """Returns how many jobs it looked at."""
-        room = self.relay.room(self.name)
-        rows = self.relay.read(self.name, lambda c: operation_reads.stranded(c, room))
+        rows = self.relay.find(self.name, operation_reads.stranded)
         return self.relay.change_each(self.name, dict.fromkeys(row.job_id for row in rows), _queue)
 
 

@@ -8,7 +8,6 @@ from typing import ClassVar
 from surefoot.app.engine.jobs.dispatch import alone
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.store import message_reads, operation_writes
-from surefoot.app.store.session import transaction
 
 BATCHES = 5  # of SUREFOOT_SWEEP_ROWS in one round
 
@@ -32,9 +31,7 @@ class Timers:
 
     def _wake(self, most: int) -> list[str]:
         relay = self.relay
-        ids = transaction(
-            relay.db, lambda tx: operation_writes.wake_due(tx, most), name="relay.due"
-        )
+        ids = relay.write("due", lambda tx: operation_writes.wake_due(tx, most))
         if ids:
             relay.publish(alone(relay.read("due", lambda c: message_reads.to_ring(c, ids))))
         return ids

@@ -17,7 +17,6 @@ from surefoot.app.engine.jobs import operations
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.store import definitions, operation_reads, operation_writes
 from surefoot.app.store.rows.operations import UnclaimedRow
-from surefoot.app.store.session import transaction
 
 log = structlog.get_logger("surefoot.sweep")
 
@@ -32,9 +31,7 @@ class Unclaimed:
     def run_once(self) -> int:
         """Returns how many operations it looked at."""
         relay = self.relay
-        rows = relay.read(
-            self.name, lambda c: operation_reads.nobody_came(c, relay.room(self.name))
-        )
+        rows = relay.find(self.name, operation_reads.nobody_came)
         waiting: list[str] = []
 
         def look(row: UnclaimedRow) -> int:
@@ -52,11 +49,7 @@ class Unclaimed:
         return looked_at
 
     def _note(self, ids: list[str]) -> None:
-        noted = transaction(
-            self.relay.db,
-            lambda tx: operation_writes.note_nobody_came(tx, ids),
-            name=f"relay.{self.name}",
-        )
+        noted = self.relay.write(self.name, lambda tx: operation_writes.note_nobody_came(tx, ids))
         if noted:
             log.warning("nobody_comes", operations=noted)
 
