@@ -45,9 +45,7 @@ class World:
     def job(self) -> JobRow:
         """The job's row: `id`, `state`, `cause`, `reason`, `input` (JSON), …"""
         with reading(self._db) as connection:
-            job = job_reads.job(connection, self._job_id)
-        assert job is not None, "a drill's job is in its store"
-        return job
+            return job_reads.job(connection, self._job_id)
 
     @cached_property
     def effects(self) -> tuple[Effect, ...]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import uuid_utils
 from sqlalchemy import Connection, Engine
@@ -34,7 +34,7 @@ class Host:
         # SQLite's own wait for a lock polls, and is not fair: among sixteen threads one waited for
         # two seconds. Here they take turns.
         self.one_writer: AbstractContextManager[Any] = threading.Lock()
-        self._remembered: dict[type, Any] = {}
+        self._remembered: dict[Callable[[], Any], Any] = {}
 
     # --- time, chance and ids ---------------------------------------------------------------------
     def monotonic(self) -> float:
@@ -58,8 +58,8 @@ class Host:
 
     def remembered(self, kind: Callable[[], T]) -> T:
         """The one `kind` that this process keeps in memory, made when it is first asked for."""
-        made: T = self._remembered.setdefault(cast(type, kind), kind())
-        return made
+        made: T | None = self._remembered.get(kind)
+        return self._remembered.setdefault(kind, kind()) if made is None else made
 
     def forget(self) -> None:
         """Another process begins."""

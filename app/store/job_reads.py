@@ -105,12 +105,13 @@ def unknown_job(connection: Connection, job_id: str) -> bool:
 _JOB = select(jobs).where(j.id == bindparam("p_id", type_=Id))
 
 
-def job(connection: Connection, job_id: str, by: str | None = None) -> JobRow | None:
-    """A job, whole. `by`: the actor; another tenant's job is not there for them."""
-    if not is_id(job_id):
-        return None
+def job(connection: Connection, job_id: str, by: str | None = None) -> JobRow:
+    """A job, whole. `by`: the actor. Raises: NotFound, also for another tenant's job."""
     statement = _JOB.where(*own(j.tenant_id, by))
-    return connection.execute(statement, {"p_id": job_id}).one_or_none()
+    row = connection.execute(statement, {"p_id": job_id}).one_or_none() if is_id(job_id) else None
+    if row is None:
+        raise NotFound("there is no such job")
+    return row
 
 
 def history_after(

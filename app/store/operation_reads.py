@@ -13,10 +13,10 @@ from surefoot.app.store.rows.operations import (
     DeliveredRow,
     HeldClaimRow,
     LeaseRow,
+    OperationId,
     OperationRow,
     OverdueRow,
     ResultRow,
-    StrandedRow,
     UnclaimedRow,
 )
 from surefoot.app.store.statements import P_LIMIT, PENDING, READY, RUNNING, ZERO
@@ -196,5 +196,5 @@ def nobody_came(connection: Connection, limit: int) -> list[UnclaimedRow]:
     return list(connection.execute(_NOBODY_CAME, {"p_limit": limit}))
 
 
-def stranded(connection: Connection, limit: int) -> list[StrandedRow]:
+def stranded(connection: Connection, limit: int) -> list[OperationId]:
     return list(connection.execute(_STRANDED, {"p_limit": limit}))

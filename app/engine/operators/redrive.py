@@ -120,8 +120,6 @@ def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision
         if letter is None:
             raise NotFound("there is no such dead letter")
         job = job_reads.job(connection, letter.job_id)
-        if job is None:
-            raise NotFound("there is no such job")
         answered = None
         if not letter.blocking:
             answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job.id))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submission, Submitted, fingerprint_of_rerun, replayed
 from surefoot.app.engine.jobs.transaction import Move, job_transaction
-from surefoot.app.errors import Conflict, NotFound
+from surefoot.app.errors import Conflict
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.store import acts, dead_letters, job_reads
@@ -46,8 +46,6 @@ def asked_about(
     """The job that is meant, and the answer that its key had before. Raises: NotFound."""
     with reading(db, name=name) as connection:
         job = job_reads.job(connection, job_id, asked.actor)
-        if job is None:
-            raise NotFound("there is no such job")
         mark = fingerprint_of_rerun(job_id)
         return job, replayed(connection, job.tenant_id, asked.key, mark)
 

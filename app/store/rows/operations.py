@@ -6,13 +6,18 @@ from datetime import datetime
 from typing import Any, Protocol
 
 
-class StepRow(Protocol):
-    """An operation and its step."""
+class OperationId(Protocol):
+    """The id of an operation, and of its job."""
 
     @property
     def id(self) -> str: ...
     @property
     def job_id(self) -> str: ...
+
+
+class StepRow(OperationId, Protocol):
+    """An operation and its step."""
+
     @property
     def step(self) -> str: ...
     @property
@@ -146,16 +151,7 @@ class UnclaimedRow(StepRow, Protocol):
     def digest(self) -> str: ...
 
 
-class StrandedRow(Protocol):
-    """An operation, and its job."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def job_id(self) -> str: ...
-
-
-class LeaseRow(StrandedRow, Protocol):
+class LeaseRow(OperationId, Protocol):
     """An operation under a lease."""
 
     @property

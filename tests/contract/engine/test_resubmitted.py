@@ -40,6 +40,15 @@ def undone(world: World) -> str:
     return job
 
 
+def undo_given_up(world: World) -> str:
+    """A job in attention: it was refused, and an undo of it failed until it was given up."""
+    world.service.script["right", "action"] = [Rejected("no")]
+    world.service.script["left", "undo"] = [DOWN] * 10
+    job = world.submit()
+    assert world.land(job) == "attention"
+    return job
+
+
 def completed(world: World) -> str:
     job = world.submit()
     assert world.land(job) == "completed"
@@ -149,10 +158,7 @@ def test_given_the_key_of_a_submission_when_its_job_is_run_again_under_it_then_r
 def test_given_attention_and_a_key_when_asked_twice_then_sent_back_once_and_no_new_job_even_when_it_has_ended(
     world: World,
 ) -> None:
-    world.service.script["right", "action"] = [Rejected("no")]
-    world.service.script["left", "undo"] = [DOWN] * 10
-    job = world.submit()
-    assert world.land(job) == "attention"
+    job = undo_given_up(world)
     keyed = replace(ANNA, key="k")
     redriven(world, job, keyed)
     assert world.land(job) == "failed"
@@ -263,10 +269,7 @@ def test_given_many_jobs_when_a_rerun_is_looked_for_then_by_its_index(world: Wor
 def test_given_no_reason_or_no_right_to_decide_when_a_job_in_attention_is_sent_back_then_refused(
     world: World,
 ) -> None:
-    world.service.script["right", "action"] = [Rejected("no")]
-    world.service.script["left", "undo"] = [DOWN] * 10
-    job = world.submit()
-    assert world.land(job) == "attention"
+    job = undo_given_up(world)
     with pytest.raises(InvalidInput, match="reason"):
         redriven(world, job, replace(ANNA, why=""))
     with pytest.raises(NotAllowed):
