@@ -128,17 +128,17 @@ class FiresInside(Fires, Protocol):
 active: Fires | None = None
 
 
-def reached(point: Point, saga: str, step: str, kind: str = "action") -> None:
+def reached(point: Point, saga: str, step: str, kind: str = Kind.ACTION) -> None:
     """This process stands at a point of an operation (or of `web`, `submit`; `relay`, `publish`)."""
     if active is not None:
-        active.fire(f"{saga}.{step}" if kind == "action" else f"{saga}.{step}.{kind}", point)
+        active.fire(f"{saga}.{step}" if kind == Kind.ACTION else f"{saga}.{step}.{kind}", point)
 
 
 def inside(saga: str, step: str, kind: str) -> AbstractContextManager[None]:
     """Stands around the call of a developer's function, for who strikes between its lines."""
     if active is None or not isinstance(active, FiresInside):
         return nullcontext()
-    return active.inside(f"{saga}.{step}" if kind == "action" else f"{saga}.{step}.{kind}")
+    return active.inside(f"{saga}.{step}" if kind == Kind.ACTION else f"{saga}.{step}.{kind}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from surefoot.app.config import settings
 from surefoot.app.delivery import amqp
 from surefoot.app.delivery.queues import on_broker
 from surefoot.app.errors import SettingsError
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.naming import DEAD_LANE, queue_name
 from surefoot.app.saga.registry import Registry
 
@@ -57,7 +58,9 @@ def served_lanes(known: Registry, environ: Mapping[str, str] = os.environ) -> tu
 
 def queues(lanes: Iterable[str]) -> list[Queue]:
     """The undo queues of these lanes, then their queues for actions and confirmations."""
-    names = [on_broker(queue_name(lane, kind)) for kind in ("undo", "action") for lane in lanes]
+    names = [
+        on_broker(queue_name(lane, kind)) for kind in (Kind.UNDO, Kind.ACTION) for lane in lanes
+    ]
     return [_queue(name) for name in names]
 
 

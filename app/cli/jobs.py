@@ -30,6 +30,7 @@ from surefoot.app.engine.operators.redrive import redrive_job
 from surefoot.app.engine.operators.resubmit import Asked, resubmit_job
 from surefoot.app.explain import why as reasons
 from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.states import JobState, Kind
 from surefoot.app.store.views import SHOWN_STATES, count_jobs, history_view, job_view, list_jobs
 from surefoot.app.store.views.jobs import position_of
 
@@ -120,7 +121,10 @@ def show(job: str, as_json: bool) -> None:
         click.echo(f"a person is asked: {_standing(view)}")
     if view["resubmitted_as"]:
         click.echo(f"resubmitted as {view['resubmitted_as']}")
-    if view["state"] in ("pending", "running", "waiting") and "cancel" not in view["actions"]:
+    if (
+        view["state"] in (JobState.PENDING, JobState.RUNNING, JobState.WAITING)
+        and "cancel" not in view["actions"]
+    ):
         click.echo("it is past the point of no return and can no longer be cancelled")
     print_table(
         ["step", "state", "attempts", "lane", "undo", "error"],
@@ -197,7 +201,7 @@ def _operation(event: dict[str, Any]) -> str:
     """As book_hotel, or book_hotel.undo."""
     return (
         f"{event['step']}.{event['kind']}"
-        if event["kind"] not in (None, "action")
+        if event["kind"] not in (None, Kind.ACTION)
         else event["step"] or ""
     )
 
@@ -292,4 +296,4 @@ def watch(job: str, as_json: bool) -> None:
             raise Exit(follow(db, job_id))
         view = last_view(db, job_id)
     print_json(view)
-    raise Exit(0 if view["state"] == "completed" else 1)
+    raise Exit(0 if view["state"] == JobState.COMPLETED else 1)

@@ -31,6 +31,7 @@ from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import NotFound, RequestError
 from surefoot.app.rules.decisions import LetterAction
 from surefoot.app.rules.reasons import OF_LETTERS
+from surefoot.app.rules.states import LetterState
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.views.counts import count_letters
@@ -132,7 +133,7 @@ def list_(state: str, limit: int, after: str | None, as_json: bool, **filters: A
 
 
 def _next(row: dict[str, Any]) -> str:
-    if row["state"] == "closed":
+    if row["state"] == LetterState.CLOSED:
         return f"{row['resolution']} by {row['resolved_by']}"
     return (
         f"redriven {moment(row['redrive']['at'])}" if row["redrive"] else ", ".join(row["actions"])
@@ -215,7 +216,7 @@ def redrive_(
         if letter is not None:
             _one(db, find_letter(db, letter), reason, dry_run, as_json)
             return
-        meant = _meant(db, "open", **filters)
+        meant = _meant(db, LetterState.OPEN, **filters)
         found = redrive.redrive_many(
             db,
             settings(),
@@ -286,7 +287,9 @@ def cancel_redrive(everything: bool, reason: str, as_json: bool, **filters: Any)
     if not everything and all(value is None for value in filters.values()):
         raise click.UsageError("say which ones by a filter, or --all")
     with store() as db:
-        count = redrive.cancel_redrive(db, _meant(db, "open", **filters), shell_actor(), reason)
+        count = redrive.cancel_redrive(
+            db, _meant(db, LetterState.OPEN, **filters), shell_actor(), reason
+        )
     if as_json:
         print_json({"unscheduled": count})
     else:

@@ -20,6 +20,7 @@ from surefoot.app.cli.opening import store
 from surefoot.app.config import settings
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submission
+from surefoot.app.rules.states import JobState
 from surefoot.app.store.views import job_view
 
 
@@ -68,7 +69,7 @@ def submit(
 
             view = last_view(db, submitted.job_id)
             print_json(view)
-            raise Exit(0 if view["state"] == "completed" else 1)
+            raise Exit(0 if view["state"] == JobState.COMPLETED else 1)
         if as_json:
             print_json(job_view(db, submitted.job_id, None))
         else:

@@ -18,18 +18,22 @@ from sqlalchemy import Engine
 
 from surefoot.app.errors import TryLater
 from surefoot.app.explain import why
+from surefoot.app.rules.states import ENDED, JobState, OpState
 from surefoot.app.store.views import job_view
 
 EVERY_S = 0.25
-ENDED = ("completed", "failed", "cancelled")
-STANDING = (*ENDED, "attention")  # it does not move by itself any more
-QUIET = ("pending", "queued", "not_started")  # nothing has happened yet: not worth a line
+STANDING = (*ENDED, JobState.ATTENTION)  # it does not move by itself any more
+QUIET = (
+    OpState.PENDING,
+    OpState.QUEUED,
+    "not_started",
+)  # nothing has happened yet: not worth a line
 MARKS = {
-    "completed": ("✓", "green"),
-    "failed": ("✗", "red"),
-    "waiting": ("…", "yellow"),
-    "queued": ("·", "cyan"),
-    "skipped": ("-", "dim"),
+    OpState.COMPLETED: ("✓", "green"),
+    OpState.FAILED: ("✗", "red"),
+    OpState.WAITING: ("…", "yellow"),
+    OpState.QUEUED: ("·", "cyan"),
+    OpState.SKIPPED: ("-", "dim"),
     "stopped": ("■", "yellow"),
 }
 
@@ -47,7 +51,7 @@ def follow(db: Engine, job_id: str) -> int:
     click.echo(
         f"{view['name']}: {view['state']} ({view['outcome']}). {why(db, job_id, None)['sentence']}"
     )
-    return 0 if view["state"] == "completed" else 1
+    return 0 if view["state"] == JobState.COMPLETED else 1
 
 
 def _views(db: Engine, job_id: str) -> Iterator[dict[str, Any]]:
@@ -93,18 +97,18 @@ def _picture(view: dict[str, Any], spinner: Spinner) -> Group:
         notes = [f"attempt {step['attempts']}"] if step["attempts"] > 1 else []
         notes += (
             [(step["error"] or {}).get("message", "")]
-            if step["state"] in ("failed", "waiting")
+            if step["state"] in (OpState.FAILED, OpState.WAITING)
             else []
         )
         notes += [f"undo {undo}"] if undo else []
-        first = spinner if step["state"] == "running" else Text(mark, style)
+        first = spinner if step["state"] == OpState.RUNNING else Text(mark, style)
         took, noted = Text(_took(step), "dim"), Text(", ".join(filter(None, notes)), "dim")
         steps.add_row(first, Text(step["name"]), Text(step["state"], style), took, noted)
     fraction = float(view["progress"]["fraction"] or 0.0)
-    going_back = view["state"] in ("compensating", "failed", "cancelled")
+    going_back = view["state"] in (JobState.COMPENSATING, JobState.FAILED, JobState.CANCELLED)
     bar = Table.grid(padding=(0, 2))
     style = "yellow" if going_back else "green"
-    words = "undoing" if view["state"] == "compensating" else view["state"]
+    words = "undoing" if view["state"] == JobState.COMPENSATING else view["state"]
     bar.add_row(
         Text(view["name"], "bold"),
         ProgressBar(1.0, fraction, width=30, complete_style=style, finished_style=style),

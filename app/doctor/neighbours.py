@@ -11,6 +11,7 @@ from surefoot.app.delivery import amqp, neighbours
 from surefoot.app.doctor.findings import Finding, ok, warn
 from surefoot.app.doctor.fleet import lanes_of
 from surefoot.app.errors import BrokerUnavailable
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.naming import queue_name
 from surefoot.app.store.session import reading
@@ -28,7 +29,7 @@ def neighbours_on_broker(settings: Settings, db: Engine) -> Iterator[Finding]:
         graphs = [Graph.from_json(row.graph) for row in stats.definitions_in_use(connection)]
     lanes = {lane for graph in graphs for lane in lanes_of(graph)}
     lanes |= {lane for worker in live for lane in worker.lanes}
-    queues = sorted(queue_name(lane, kind) for lane in lanes for kind in ("action", "undo"))
+    queues = sorted(queue_name(lane, kind) for lane in lanes for kind in (Kind.ACTION, Kind.UNDO))
     found: list[str] = []
     try:
         if amqp.is_amqp(settings.broker_url):

@@ -91,14 +91,14 @@ def _lane_gone(graph: Graph, row: Row, before: Expected) -> Expected:
             COMPLETED if row.strike is None else COMPLETED | FAILED,
             1 if in_line else None,
         )
-    if row.strike is not None and node.lane_of("undo") == row.lane:
+    if row.strike is not None and node.lane_of(Kind.UNDO) == row.lane:
         return Expected(ATTENTION, FAILED, 2 if in_line else None)
     others = [
         n
         for n in graph.nodes
         if n.compensation is not None and n.name not in (node.name, *graph.reachable[node.name])
     ]
-    if any(n.lane_of("undo") == row.lane for n in others):  # done by then, perhaps
+    if any(n.lane_of(Kind.UNDO) == row.lane for n in others):  # done by then, perhaps
         return Expected(FAILED | ATTENTION, FAILED, None)
     return Expected(FAILED, FAILED, 1)
 
@@ -111,7 +111,7 @@ def _on_lane(node: Node, lane: str) -> list[Kind]:
 
 def _in_line(graph: Graph, lane: str) -> bool:
     """Whether the steps of a lane, and those undone on it, come one after the other, so that one of them at most is waiting."""
-    names = [node.name for node in graph.nodes if lane in (node.lane, node.lane_of("undo"))]
+    names = [node.name for node in graph.nodes if lane in (node.lane, node.lane_of(Kind.UNDO))]
     return all(later in graph.reachable[sooner] for sooner, later in pairwise(names))
 
 

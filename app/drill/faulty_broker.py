@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from surefoot.app.drill.plan import COPIES, Row, Trick
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.naming import queue_name, task_name
 from surefoot.app.testkit.broker import FakeBroker
 from surefoot.app.testkit.delivery import FakeDelivery
@@ -69,7 +70,7 @@ class FaultyBroker(FakeBroker):
 
     def leave(self, lane: str) -> None:
         """Nobody consumes the queues of this lane from now on."""
-        self.nobody_at = frozenset(queue_name(lane, kind) for kind in ("action", "undo"))
+        self.nobody_at = frozenset(queue_name(lane, kind) for kind in (Kind.ACTION, Kind.UNDO))
         waiting, self.waiting = self.waiting, []
         for delivery in waiting:
             self.send_back(delivery)

@@ -14,6 +14,7 @@ from surefoot.app.engine.operators import decisions
 from surefoot.app.participant import EffectState
 from surefoot.app.rules.planner import Plan
 from surefoot.app.rules.reasons import rule_of
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key
 
@@ -31,7 +32,7 @@ def answer(
     for letter in open_letters(db, world.job.id):
         if not letter.blocking:
             continue
-        name = letter.step if letter.kind == "action" else f"{letter.step}.{letter.kind}"
+        name = letter.step if letter.kind == Kind.ACTION else f"{letter.step}.{letter.kind}"
         if not rule_of(letter.why).asks:
             yield f"{name} redriven", decisions.retry(db, letter.id, ACTOR, "drill").plan
         elif _is_there(world, letter.step):
@@ -52,7 +53,7 @@ def answer(
 
 
 def _is_there(world: World, step: str) -> bool:
-    key = effect_key(world.job.id, step, "", "action")
+    key = effect_key(world.job.id, step, "", Kind.ACTION)
     return any(
         seen.key == key and seen.state == EffectState.DONE for seen in world.everything_seen()
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from surefoot.app.faults import Point, What
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.graph import Graph, Node
 from surefoot.app.saga.naming import task_name
 
@@ -212,11 +213,11 @@ UNTOLD = (
 
 
 def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
-    name = node.name if kind == "action" else f"{node.name}.{kind}"
+    name = node.name if kind == Kind.ACTION else f"{node.name}.{kind}"
     target = task_name(graph.saga, node.name, kind)
-    first = _so_that_it_is_undone(graph, node) if kind == "undo" else ()
+    first = _so_that_it_is_undone(graph, node) if kind == Kind.UNDO else ()
     attempts, counted_by_saga = node.limits_of(kind).attempts, node.limits_of(kind).counted
-    failing = Group.UNDO if kind == "undo" else Group.STEP
+    failing = Group.UNDO if kind == Kind.UNDO else Group.STEP
 
     def row(group: Group, what: What | Trick, point: Point, times: int = 1) -> Row:
         strike = Strike(target, what, point, times)
@@ -253,7 +254,7 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
     yield row(Group.LOST, Trick.FLUSH, Point.AFTER_CLAIM)
     for point in AROUND:
         yield row(Group.ZOMBIE, Trick.FREEZE, point)
-    if kind == "action" and node.compensation is not None and not node.no_return:
+    if kind == Kind.ACTION and node.compensation is not None and not node.no_return:
         slept = row(Group.ZOMBIE, Trick.FREEZE, Point.BEFORE_EFFECT)
         refused = Strike(target, What.REJECT, Point.BEFORE_EFFECT)
         yield replace(
@@ -262,15 +263,18 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
             fault="worker frozen until all is undone, then it goes on",
             then=(refused,),
         )
-    if kind == "action":
+    if kind == Kind.ACTION:
         for point in (Point.BEFORE_CLAIM, *AROUND, Point.AFTER_COMMIT):
             yield row(Group.CANCEL, Trick.CANCEL, point)
     undoes = (
-        kind == "action" and node.compensation is not None and not node.no_return and attempts > 1
+        kind == Kind.ACTION
+        and node.compensation is not None
+        and not node.no_return
+        and attempts > 1
     )
     yield from _inside(row(Group.INSIDE, What.CRASH, Point.BEFORE_EFFECT), undoes)
     yield from _inside(row(Group.INSIDE, Trick.FREEZE, Point.BEFORE_EFFECT), undoes)
-    if kind == "action":
+    if kind == Kind.ACTION:
         yield from _inside(row(Group.TWO, Trick.OTHER, Point.BEFORE_EFFECT), undoes=False)
 
 
@@ -313,12 +317,12 @@ def _so_that_it_is_undone(graph: Graph, node: Node) -> tuple[Strike, ...]:
     if after:
         return (
             Strike(
-                task_name(graph.saga, after[-1].name, "action"), What.REJECT, Point.BEFORE_EFFECT
+                task_name(graph.saga, after[-1].name, Kind.ACTION), What.REJECT, Point.BEFORE_EFFECT
             ),
         )
     return (
         Strike(
-            task_name(graph.saga, node.name, "action"),
+            task_name(graph.saga, node.name, Kind.ACTION),
             What.CRASH,
             Point.AFTER_EFFECT,
             node.limits.attempts,
@@ -340,7 +344,7 @@ def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
     back = [
         node
         for node in graph.nodes
-        if node.compensation is not None and node.lane_of("undo") == lane
+        if node.compensation is not None and node.lane_of(Kind.UNDO) == lane
     ]
     if forward:
         node = forward[0]
@@ -354,7 +358,7 @@ def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
         )
         if node.compensation is not None or node.no_return:
             strike = Strike(
-                task_name(graph.saga, node.name, "action"), What.CRASH, Point.AFTER_EFFECT
+                task_name(graph.saga, node.name, Kind.ACTION), What.CRASH, Point.AFTER_EFFECT
             )
             words = f"only worker of lane {lane} killed for good"
             yield Row(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from surefoot.app.errors import SurefootError
+from surefoot.app.rules.states import Kind
 from surefoot.app.store.rows.jobs import HistoryRow
 
 
@@ -40,7 +41,9 @@ def line_of(row: HistoryRow) -> str:
     """A line of history as people read it."""
     detail: dict[str, Any] = row.detail or {}
     what = (
-        f"{row.step}{'' if row.kind in (None, 'action') else '.' + row.kind}" if row.step else "job"
+        f"{row.step}{'' if row.kind in (None, Kind.ACTION) else f'.{row.kind}'}"
+        if row.step
+        else "job"
     )
     words = [f"{row.event.replace('_', ' '):<20} {what}"]
     if row.attempt:

@@ -13,7 +13,7 @@ from surefoot.app.drill.world import ReaderFailed, World
 from surefoot.app.engine.invariants import Scope, violations
 from surefoot.app.participant import EffectState
 from surefoot.app.rules.fidelities import LEAVES_SOMETHING
-from surefoot.app.rules.states import ENDED, Kind, OpState
+from surefoot.app.rules.states import ENDED, Kind, LetterState, OpState
 from surefoot.app.saga.definition import Saga
 from surefoot.app.store.dead_letters import open_letters as letters_of
 from surefoot.app.store.rows.dead_letters import DeadLetterRow
@@ -103,7 +103,7 @@ def _exhausted(db: Engine, job_id: str) -> list[Exhausted]:
     o, d = operations.c, dead_letters.c
     letters = (
         select(func.count())
-        .where(d.operation_id == o.id, d.state == "open")
+        .where(d.operation_id == o.id, d.state == LetterState.OPEN)
         .scalar_subquery()
         .label("letters")
     )

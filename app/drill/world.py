@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from surefoot.app.errors import SurefootError
 from surefoot.app.participant import EffectReport, EffectState, only_reports
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key
 from surefoot.app.store import job_reads
@@ -66,7 +67,7 @@ class World:
         if name not in self._said:
             reader = self._saga.effect_readers[name]
             keys = [
-                effect_key(self._job_id, node.name, "", "action")
+                effect_key(self._job_id, node.name, "", Kind.ACTION)
                 for node in self._saga.graph.nodes
                 if node.effectful
             ]

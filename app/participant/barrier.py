@@ -48,6 +48,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from surefoot.app.clock import UtcDateTime, after
 from surefoot.app.errors import SurefootError
+from surefoot.app.rules.states import Kind
 
 Result = TypeVar("Result")
 
@@ -141,7 +142,7 @@ def barrier(session: Session | Connection, ctx: Named) -> Iterator[Pass]:
     Raises: ActionUndone when an action finds that its undo came first; the caller's transaction should roll back.
     """
     connection = session.connection() if isinstance(session, Session) else session
-    yield _undo(connection, ctx) if ctx.kind == "undo" else _once(connection, ctx)
+    yield _undo(connection, ctx) if ctx.kind == Kind.UNDO else _once(connection, ctx)
 
 
 def _once(connection: Connection, ctx: Named) -> Pass:

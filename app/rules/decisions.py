@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import rule_of
 from surefoot.app.rules.states import ENDED, Kind
+
+# The type of what the API answers; a test holds it to be the same as the enum.
+LetterActionWord = Literal["redrive", "discard", "mark-done", "waive", "mark-absent"]
 
 
 class Resolution(StrEnum):

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+# Types of what the API answers; a test holds each to be the same as its enum.
+KindWord = Literal["action", "undo", "confirm"]
+LetterStateWord = Literal["open", "closed"]
 
 
 class JobState(StrEnum):

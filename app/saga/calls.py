@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from surefoot.app.errors import Unreadable
+from surefoot.app.rules.states import KINDS, Kind
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.inputs import parse_input
 from surefoot.app.saga.locking import keys_of
@@ -23,7 +24,7 @@ from surefoot.app.saga.values import adapter, first_fault, to_json, unreadable
 
 if TYPE_CHECKING:
     from surefoot.app.saga.definition import Saga
-    from surefoot.app.saga.step import Step
+    from surefoot.app.saga.step import Part, Step
 
 
 def invoke(
@@ -46,13 +47,13 @@ def invoke(
     """
     declared = saga[step]
     fn = function_of(declared, kind)
-    request = _request(saga, declared, input, begins=kind == "action" and not declared.after)
+    request = _request(saga, declared, input, begins=kind == Kind.ACTION and not declared.after)
     given: list[
         Any
     ] = []  # with results where the function takes them; what it does not take is not read
-    if kind == "action" and accepts(fn, 2 + len(declared.after)):
+    if kind == Kind.ACTION and accepts(fn, 2 + len(declared.after)):
         given = [_result_of(saga, name, declared, results) for name in declared.after]
-    elif kind != "action" and accepts(fn, 3):
+    elif kind != Kind.ACTION and accepts(fn, 3):
         given = [None if own is None else _read(declared, own)]
     answer = fn(ctx, request, *given)
     if isinstance(answer, NotYet):
@@ -61,7 +62,7 @@ def invoke(
         raise TypeError(
             f"step {step}: {fn.__name__} returned {answer!r}, which is a probe's answer: return a result or NotYet(after=...)"
         )
-    if kind == "action":
+    if kind == Kind.ACTION:
         return to_json(answer, f"the result of step {step}", declared.result_type)
     return to_json(answer, f"the result of {fn.__name__}, {kind} of step {step}")
 
@@ -107,13 +108,13 @@ def lock_keys(
 
 def function_of(step: Step[Any, Any], kind: str) -> Function:
     """The developer's function of one operation. Raises: LookupError when the step has none of that kind."""
-    if kind == "action":
+    if kind == Kind.ACTION:
         return step.fn
-    part = {"undo": step.undo, "confirm": step.confirmation}.get(kind)
+    parts: dict[str, Part | None] = {Kind.UNDO: step.undo, Kind.CONFIRM: step.confirmation}
+    part = parts.get(kind)
     if part is None:
-        raise LookupError(
-            f"step {step.name} of saga {step.saga.name} has no {kind}.{did_you_mean(kind, ('action', 'undo', 'confirm'))}"
-        )
+        hint = did_you_mean(kind, KINDS)
+        raise LookupError(f"step {step.name} of saga {step.saga.name} has no {kind}.{hint}")
     return part.fn
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import structlog
 from pydantic import ValidationError
 
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.naming import DEFAULT_TENANT, effect_key
 from surefoot.app.saga.values import adapter, to_json, unreadable
 
@@ -65,7 +66,7 @@ class Context:
     saga: str
     step: str
     item: str = ""
-    kind: str = "action"
+    kind: str = Kind.ACTION
     attempt: int = 1
     fence: int = 1
     deadline: float = math.inf
@@ -82,7 +83,7 @@ class Context:
     @property
     def action_key(self) -> str:
         """The key of the step's action: in an undo, a confirmation and a probe it names the effect in question."""
-        return effect_key(self.job_id, self.step, self.item, "action")
+        return effect_key(self.job_id, self.step, self.item, Kind.ACTION)
 
     def remaining(self) -> float:
         """Seconds left of this attempt, never below 0."""

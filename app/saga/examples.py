@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from surefoot.app.errors import DefinitionError
+from surefoot.app.rules.states import ENDED
 from surefoot.app.saga.declaration_args import choice, said
 
 T = TypeVar("T")
-ENDS = ("completed", "failed", "cancelled")
+ENDS = tuple(str(state) for state in ENDED)
 
 
 def declared_examples(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.schemas import without_words
 
 T = TypeVar("T")
@@ -94,9 +95,9 @@ class Node:
 
     def limits_of(self, kind: str) -> Limits:
         """The limits of this step's action, undo or confirmation."""
-        if kind == "undo" and self.compensation is not None:
+        if kind == Kind.UNDO and self.compensation is not None:
             return self.compensation.limits
-        if kind == "confirm" and self.confirm is not None:
+        if kind == Kind.CONFIRM and self.confirm is not None:
             return self.confirm
         return self.limits
 
@@ -104,7 +105,7 @@ class Node:
         """The lane on which it runs."""
         return (
             self.compensation.lane
-            if kind == "undo" and self.compensation is not None
+            if kind == Kind.UNDO and self.compensation is not None
             else self.lane
         )
 
@@ -188,16 +189,19 @@ class Graph:
         said = node.limits_of(kind).for_s
         if said is not None:
             return said
-        if kind == "action" and not node.past_pivot:
+        if kind == Kind.ACTION and not node.past_pivot:
             return self.sla_s
         return 2 * max(self.sla_s, node.limits.for_s or 0.0)
 
     def rank(self, step: str, kind: str) -> int:
         """The order in which rows of one job are locked: actions in topological order, undos in reverse, confirmations."""
         index, count = self._place[step], len(self.nodes)
-        return {"action": index, "undo": count + (count - 1 - index), "confirm": 2 * count + index}[
-            kind
-        ]
+        ranks: dict[str, int] = {
+            Kind.ACTION: index,
+            Kind.UNDO: count + (count - 1 - index),
+            Kind.CONFIRM: 2 * count + index,
+        }
+        return ranks[kind]
 
     def apart(self, step: str, kind: str, other: str, other_kind: str) -> bool:
         """Whether `other`, which comes next in a message, does not wait for `step`: two actions of a batch.
@@ -205,7 +209,7 @@ class Graph:
         A step that this definition does not have may wait for anything.
         """
         return (
-            kind == other_kind == "action"
+            kind == other_kind == Kind.ACTION
             and step in self.followers
             and other in self.by_name
             and other not in self.followers[step]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from surefoot.app.rules.fidelities import Fidelity
 from surefoot.app.saga import reading
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.policies import seconds
@@ -60,7 +61,7 @@ def _of_step(saga: Saga[Any], step: Step[Any, Any], lane_limit_s: LaneLimit) -> 
     if step.no_undo and not step.note:
         says = "is never undone (undo=None), but nothing tells users of an undone job what stays. Say it in note=."
         yield Advice(step.where, step.name, says)
-    if step.undo and step.undo.fidelity != "exact" and not step.undo.note:
+    if step.undo and step.undo.fidelity != Fidelity.EXACT and not step.undo.note:
         says = f"is undone by {step.undo.name} as {step.undo.fidelity!r}, but users are not told the difference. Say it in note=."
         yield Advice(step.undo.where, step.name, says)
     yield from _of_undo(step)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from surefoot.app.rules.states import KINDS
+from surefoot.app.rules.states import KINDS, Kind
 
 MAX_NAME_CHARS = 60
 DEFAULT_TENANT = "default"  # whose jobs are those of an installation that never names a tenant
@@ -47,7 +47,7 @@ def is_name(text: object) -> bool:
 
 def task_name(saga: str, step: str, kind: str) -> str:
     """`trip.book_hotel`, `trip.book_hotel.undo`, `trip.book_hotel.confirm`."""
-    return f"{saga}.{step}" if kind == "action" else f"{saga}.{step}.{kind}"
+    return f"{saga}.{step}" if kind == Kind.ACTION else f"{saga}.{step}.{kind}"
 
 
 def parse_task_name(name: str) -> TaskName | None:
@@ -56,7 +56,7 @@ def parse_task_name(name: str) -> TaskName | None:
     step, dot, kind = rest.partition(".")
     if not (is_name(saga) and is_name(step)) or (dot and kind not in KINDS[1:]):
         return None
-    return TaskName(saga, step, kind or "action")
+    return TaskName(saga, step, kind or Kind.ACTION)
 
 
 UNDO_QUEUE = ".undo"  # what the name of a lane's queue of undos ends in
@@ -64,7 +64,7 @@ UNDO_QUEUE = ".undo"  # what the name of a lane's queue of undos ends in
 
 def queue_name(lane: str, kind: str) -> str:
     """The Celery queue of a lane's operations: undos have one of their own, which workers look into first."""
-    return f"{lane}{UNDO_QUEUE}" if kind == "undo" else lane
+    return f"{lane}{UNDO_QUEUE}" if kind == Kind.UNDO else lane
 
 
 def effect_key(job_id: str, step: str, item: str, kind: str) -> str:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from surefoot.app.participant.barrier import ActionUndone
 from surefoot.app.rules.reasons import rule_of
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.context import Context
 from surefoot.app.saga.registry import Registry
 from surefoot.app.simulation.clients import OTHER, TENANT
@@ -170,12 +171,12 @@ class Director:
             word = "mark_done"  # asked for again it would happen again
         graph = next(saga.graph for saga in self.world.sagas if saga.name == self.saga)
         if word == "mark_absent" and (
-            done or letter.kind != "action" or not graph.by_name[letter.step].pivot
+            done or letter.kind != Kind.ACTION or not graph.by_name[letter.step].pivot
         ):
             word = "mark_done"  # it is there, or there is no way back from it: done by hand
         if word == "mark_absent":
             self.service.by_hand(
-                Context(letter.job_id, self.saga, letter.step, letter.item, "undo")
+                Context(letter.job_id, self.saga, letter.step, letter.item, Kind.UNDO)
             )
         elif word == "mark_done" and not done:
             try:

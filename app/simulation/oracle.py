@@ -32,7 +32,7 @@ def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
         director.service,
         {(step, kind) for id_, step, kind in director.waived if id_ == job.id},
     )
-    actions, undos = service.of(job.id, "action"), service.of(job.id, "undo")
+    actions, undos = service.of(job.id, Kind.ACTION), service.of(job.id, Kind.UNDO)
     if job.state == JobState.COMPLETED:
         missing = [
             n.name
@@ -43,14 +43,14 @@ def _of_job(director: Director, graph: Graph, job: Any) -> Iterator[str]:
             yield f"{', '.join(missing)} never took effect"
         if undos:
             yield f"{', '.join(undos)} undone"
-        confirmed, let_go = set(service.of(job.id, "confirm")), _let_go(director, job)
+        confirmed, let_go = set(service.of(job.id, Kind.CONFIRM)), _let_go(director, job)
         if confirmed & let_go:
             yield f"{', '.join(sorted(confirmed & let_go))} confirmed, although a person had waived it"
         unconfirmed = {n.name for n in graph.nodes if n.confirm} - confirmed - let_go
-        if unconfirmed - {step for step, kind in waived if kind == "confirm"}:
+        if unconfirmed - {step for step, kind in waived if kind == Kind.CONFIRM}:
             yield f"{', '.join(sorted(unconfirmed))} never confirmed"
         return
-    shown = service.of(job.id, "confirm")
+    shown = service.of(job.id, Kind.CONFIRM)
     if shown:
         yield f"{', '.join(shown)} confirmed, although the job was undone"
     for node in graph.nodes:
@@ -103,7 +103,7 @@ def _account(director: Director, job: Any, actions: list[str], undos: list[str])
     for row in director.world.view.all(query):
         if row.state != OpState.COMPLETED:
             continue
-        if row.kind == "action" and row.step not in actions:
+        if row.kind == Kind.ACTION and row.step not in actions:
             yield f"{row.step} is completed on record, and never took effect"
-        if row.kind == "undo" and row.step in actions and row.step not in undos:
+        if row.kind == Kind.UNDO and row.step in actions and row.step not in undos:
             yield f"the undo of {row.step} is completed on record, and never happened"

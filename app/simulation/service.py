@@ -123,7 +123,7 @@ class SimService:
             if first:
                 first.keep(f"{ctx.step} {ctx.kind}")
             result = first.result
-        if ctx.kind == "undo":
+        if ctx.kind == Kind.UNDO:
             self.asked_to_undo.add((ctx.job_id, ctx.step))
         if first:
             self._write(Effect(ctx.job_id, ctx.step, ctx.kind, ctx.fence))
@@ -146,7 +146,7 @@ class SimService:
         """A person does it (or voids it, by its undo), under the same key."""
         with self.store.engine.begin() as tx, barrier(tx, ctx) as first:
             pass
-        if ctx.kind == "undo":
+        if ctx.kind == Kind.UNDO:
             self.asked_to_undo.add((ctx.job_id, ctx.step))
         if first:
             self._write(Effect(ctx.job_id, ctx.step, ctx.kind, ctx.fence))
@@ -175,11 +175,11 @@ class SimService:
         same = [e for e in self.book if (e.job_id, e.step) == (effect.job_id, effect.step)]
         if any(e.kind == effect.kind for e in same):
             self.objections.append(f"{name} took effect twice")
-        if effect.kind == "action" and (effect.job_id, effect.step) in self.asked_to_undo:
+        if effect.kind == Kind.ACTION and (effect.job_id, effect.step) in self.asked_to_undo:
             self.objections.append(f"{name} took effect after it was undone")
-        if effect.kind == "undo" and not any(e.kind == "action" for e in same):
+        if effect.kind == Kind.UNDO and not any(e.kind == Kind.ACTION for e in same):
             self.objections.append(f"{name} undid what never was")
-        if self.exclusive and effect.kind == "action":
+        if self.exclusive and effect.kind == Kind.ACTION:
             self._alone(effect)
         self.book.append(effect)
 

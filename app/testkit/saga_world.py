@@ -133,7 +133,7 @@ class SagaWorld:
         step: str | Step[Any, Any],
         error: BaseException | None = None,
         *,
-        kind: str = "action",
+        kind: str = Kind.ACTION,
         times: int | None = 1,
         after: bool = False,
         saga: Saga[Any] | str | None = None,
@@ -150,7 +150,7 @@ class SagaWorld:
         self,
         step: str | Step[Any, Any],
         *,
-        kind: str = "action",
+        kind: str = Kind.ACTION,
         times: int | None = 1,
         after: bool = True,
         saga: Saga[Any] | str | None = None,
@@ -203,12 +203,12 @@ class SagaWorld:
         """The steps that were undone, in the order they were."""
         return self._completed(job, Kind.UNDO)
 
-    def result(self, job: str, step: str | Step[Any, Any], *, kind: str = "action") -> Any:
+    def result(self, job: str, step: str | Step[Any, Any], *, kind: str = Kind.ACTION) -> Any:
         """What a step returned, as JSON; None where it has not completed."""
         row = self._operation(job, step, kind)
         return row.result if row is not None else None
 
-    def attempts(self, job: str, step: str | Step[Any, Any], *, kind: str = "action") -> int:
+    def attempts(self, job: str, step: str | Step[Any, Any], *, kind: str = Kind.ACTION) -> int:
         """How often a step was begun."""
         row = self._operation(job, step, kind)
         return int(row.attempts) if row is not None else 0

@@ -10,6 +10,7 @@ from surefoot.app.engine.operators import redrive
 from surefoot.app.engine.operators.redrive import RedrivePlan
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.rules.decisions import LetterAction
+from surefoot.app.rules.states import LetterState
 from surefoot.app.store.dead_letters import Meant
 from surefoot.app.store.views.dead_letters import letter_view, letters_view
 from surefoot.app.store.views.names import API, job_links
@@ -197,7 +198,8 @@ def redriven(found: redrive.Scheduled, dry_run: bool) -> dict[str, object]:
 
 def meant_by_address(tenant_id: str) -> Meant:
     """The filters of this address. Raises: Problem 422."""
-    state = requests.choice_parameter("state", ("open", "closed", "any")) or "open"
+    states = (LetterState.OPEN, LetterState.CLOSED, "any")
+    state = requests.choice_parameter("state", states) or LetterState.OPEN
     needs_person = requests.choice_parameter("needs_person", ("true", "false"))
     return Meant(
         tenant_id=tenant_id,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from surefoot.app.rules.states import OpState
 from surefoot.app.saga.graph import Graph
 
 WIDTH, HEIGHT = 168, 52  # of a box
@@ -50,7 +51,7 @@ class Box:
     @property
     def going(self) -> bool:
         """Whether something is happening in it now."""
-        return self.state in ("running", "queued", "waiting")
+        return self.state in (OpState.RUNNING, OpState.QUEUED, OpState.WAITING)
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ def _layers(graph: Graph) -> list[list[str]]:
 def _action(graph: Graph, step: Mapping[str, Any], x: int, y: int) -> Box:
     counted = step.get("members")
     tries = f" · attempt {step['attempts']}" if step["attempts"] > 1 and not counted else ""
-    undone = (step["compensation"] or {}).get("state") == "completed"
-    gone = step["state"] == "completed" and undone
+    undone = (step["compensation"] or {}).get("state") == OpState.COMPLETED
+    gone = step["state"] == OpState.COMPLETED and undone
     return Box(
         x,
         y,

@@ -11,6 +11,7 @@ from flask import Flask, g
 from markupsafe import Markup, escape
 
 from surefoot.app.access.principal import Principal
+from surefoot.app.rules.states import JobState
 from surefoot.web.address import base_url
 from surefoot.web.pages.letter_words import given_up, on_button, what_it_does
 
@@ -38,7 +39,9 @@ def words(state: str) -> str:
 def shown(job: Mapping[str, Any]) -> str:
     """The word for where a job stands. One that failed and is undone is not called failed: nothing is left of it."""
     state = str(job["state"])
-    return "accepted" if state == "pending" else str(job["outcome"]) if state == "failed" else state
+    if state == JobState.PENDING:
+        return "accepted"
+    return str(job["outcome"]) if state == JobState.FAILED else state
 
 
 def pretty(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from surefoot.app.rules.states import JobState
 from surefoot.app.store.views import count_jobs, jobs_called, list_jobs
 from surefoot.app.store.views.lookup import SHORTEST_START
 from surefoot.app.store.views.sagas import saga_names
@@ -29,7 +30,8 @@ BADGES = {  # a badge's word, as it stands in an address -> the state that a lis
     "undone_partly": "undone_partly",
     "cancelled": "cancelled",
 }
-STATES = BADGES | {"pending": "pending", "failed": "failed"}  # the API's words are understood, too
+# The API's words are understood, too.
+STATES = BADGES | {str(state): str(state) for state in (JobState.PENDING, JobState.FAILED)}
 HOW_NAMED = f"A job is found by its name, such as order-7K3F, by its whole id, or by the first {SHORTEST_START} characters of its id."
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from surefoot.app.access.principal import Principal, Role
 from surefoot.app.errors import SurefootError
+from surefoot.app.rules.states import JobState
 from surefoot.app.store.views.counts import needing_person
 from surefoot.web.services import door
 
@@ -30,14 +31,16 @@ def places() -> list[Place]:
     api = Place("API", url_for("docs.show"), request.endpoint == "docs.show")
     if who is None:
         return [api]
-    asking = request.endpoint == "jobs_page.index" and request.args.get("state") == "attention"
+    asking = (
+        request.endpoint == "jobs_page.index" and request.args.get("state") == JobState.ATTENTION
+    )
     listed = request.endpoint == "jobs_page.index" and not asking
     found = [
         Place("New job", url_for("home.show"), request.endpoint == "home.show"),
         Place("Jobs", url_for("jobs_page.index"), listed),
         Place(
             "Needs a person",
-            url_for("jobs_page.index", state="attention"),
+            url_for("jobs_page.index", state=JobState.ATTENTION),
             asking,
             _waiting(door().db, who.tenant_id),
         ),

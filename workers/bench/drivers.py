@@ -18,6 +18,7 @@ from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.relay.relay import Sweeper
+from surefoot.app.rules.states import JobState
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.session import open_engine, reading
@@ -70,7 +71,7 @@ class OfEngine:
             found = (
                 select(func.count())
                 .select_from(jobs)
-                .where(jobs.c.id >= min(self._ids), jobs.c.state == "completed")
+                .where(jobs.c.id >= min(self._ids), jobs.c.state == JobState.COMPLETED)
             )
             return int(connection.execute(found).scalar_one())
 

@@ -31,7 +31,7 @@ from surefoot.app.errors import (
 from surefoot.app.rules.decisions import Resolution
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.pacing import departures
-from surefoot.app.rules.states import ENDED, JobState
+from surefoot.app.rules.states import ENDED, JobState, LetterState
 from surefoot.app.store import (
     acts,
     dead_letters,
@@ -125,7 +125,7 @@ def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision
             answered = replayed(connection, job.tenant_id, asked.key, fingerprint_of_rerun(job.id))
     if answered is not None:
         return answered
-    if letter.state != "open":
+    if letter.state != LetterState.OPEN:
         raise Conflict(f"the letter is closed: {letter.resolution} by {letter.resolved_by}")
     if letter.blocking:
         return decide.retry(entrance.db, letter_id, asked.actor, asked.why)
@@ -146,7 +146,7 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
         graph = definitions.graph_of_job(connection, letter.job_id) if letter is not None else None
     if letter is None or graph is None:
         raise NotFound("there is no such dead letter")
-    if letter.blocking and letter.state == "open":
+    if letter.blocking and letter.state == LetterState.OPEN:
         raise Conflict(
             f"the letter holds its job in attention, so it stays; decide about {letter.step} instead: "
             f"{' or '.join(decisions_about(letter, graph))}"

@@ -15,7 +15,7 @@ from surefoot.app.engine.jobs.submit import Submission, Submitted, fingerprint_o
 from surefoot.app.engine.jobs.transaction import Move, job_transaction
 from surefoot.app.errors import Conflict
 from surefoot.app.rules.events import HistoryEvent
-from surefoot.app.rules.states import ENDED, JobState
+from surefoot.app.rules.states import ENDED, JobState, LetterState
 from surefoot.app.store import acts, dead_letters, job_reads
 from surefoot.app.store.acts import Act
 from surefoot.app.store.rows.jobs import JobRow
@@ -123,4 +123,4 @@ def _may_resubmit(tx: Connection, old: Move, new_job_id: str, asked: Asked) -> N
 
 def _is_open(tx: Connection, letter_id: str) -> bool:
     letter = dead_letters.letter(tx, letter_id)
-    return letter is not None and letter.state == "open"
+    return letter is not None and letter.state == LetterState.OPEN

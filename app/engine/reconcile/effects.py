@@ -16,6 +16,7 @@ from surefoot.app.engine.reconcile.compare import disagreement
 from surefoot.app.logs import hidden
 from surefoot.app.participant import EffectReport, EffectState, only_reports
 from surefoot.app.rules.findings import Finding, FindingAction
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.naming import effect_key, parse_effect_key
 from surefoot.app.saga.registry import Registry
@@ -73,7 +74,7 @@ class Asking:
             for service in saga.effect_readers:
                 own = saga.steps_of(service)
                 effects = {
-                    effect_key(row.id, effect.step, effect.item, "action"): (row.id, effect)
+                    effect_key(row.id, effect.step, effect.item, Kind.ACTION): (row.id, effect)
                     for row in group
                     for effect in accounts[row.id]
                     if not own or effect.step in own

@@ -28,6 +28,7 @@ from surefoot.app.engine.worker.gates import locks_first, take_locks
 from surefoot.app.engine.worker.invoke import run
 from surefoot.app.errors import LeaseLost, StoreUnavailable
 from surefoot.app.faults import Point
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import DONE, Kind, OpState
 from surefoot.app.saga.calls import lock_keys
@@ -370,12 +371,12 @@ def _hold(host: Host, record: Callable[[], T]) -> T:
 
 def _performed(ended: Ended, outcome: Any, bound: Any) -> Performed:
     if not ended.landed:
-        _note(bound.warning, "late_result_refused")
+        _note(bound.warning, HistoryEvent.LATE_RESULT_REFUSED)
         return Performed(Verdict.DROPPED, error="the lease was lost; the late result was refused")
     message = outcome.error.get("message") if isinstance(outcome, Failure) else None
     match ended.state:
         case OpState.COMPLETED | OpState.SKIPPED:
-            _note(bound.info, "completed")
+            _note(bound.info, HistoryEvent.COMPLETED)
             return Performed(Verdict.COMPLETED, ended.released, ended.turned)
         case OpState.WAITING | OpState.QUEUED:
             verdict = Verdict.RETRY if isinstance(outcome, Failure) else Verdict.PARKED

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from string import Formatter
 from typing import get_args
 
 import pytest
 
 from surefoot.app.rules import decisions, events, reasons, waits
-from surefoot.app.rules.decisions import AboutLetter, LetterAction
+from surefoot.app.rules.decisions import AboutLetter, LetterAction, LetterActionWord
 from surefoot.app.rules.events import HistoryEvent
-from surefoot.app.rules.fidelities import FIDELITIES, FidelityWord
+from surefoot.app.rules.fidelities import Fidelity, FidelityWord
 from surefoot.app.rules.reasons import FailureReason
+from surefoot.app.rules.states import Kind, KindWord, LetterState, LetterStateWord
 from surefoot.app.rules.waits import WaitReason, WaitRule
 
 SAID_OF_A_WAIT = {
@@ -62,8 +64,19 @@ def test_given_earlier_names_when_mapped_then_none_is_written_today() -> None:
         assert set(events.stored(event)) >= {earlier, str(event)}
 
 
-def test_given_fidelities_when_an_author_writes_one_then_type_and_enum_agree() -> None:
-    assert get_args(FidelityWord) == FIDELITIES
+@pytest.mark.parametrize(
+    ("word", "vocabulary"),
+    [
+        (FidelityWord, Fidelity),
+        (KindWord, Kind),
+        (LetterStateWord, LetterState),
+        (LetterActionWord, LetterAction),
+    ],
+)
+def test_given_a_type_of_a_vocabularys_words_then_it_agrees_with_the_enum(
+    word: object, vocabulary: type[StrEnum]
+) -> None:
+    assert get_args(word) == tuple(vocabulary)
 
 
 @pytest.mark.parametrize("why", reasons.OF_LETTERS)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from surefoot.app.rules.decisions import LetterActionWord
 from surefoot.app.rules.fidelities import FidelityWord
 
 T = TypeVar("T")
 Fidelity = FidelityWord
-LetterAction = Literal["redrive", "discard", "mark-done", "waive", "mark-absent"]
+LetterAction = LetterActionWord
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Path = Annotated[str, Field(description="A path on this server.")]
 Cursor = Annotated[

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from surefoot.app.rules.states import JobState
+from surefoot.app.rules.states import JobState, KindWord
 from surefoot.web.api.shapes.common import Cursor, Fidelity, Id, LetterAction, Path, Shape
 
 StepState = Literal[
@@ -130,7 +130,7 @@ class LetterOfJob(Shape):
     id: Id
     step: str
     item: str
-    kind: Literal["action", "undo", "confirm"]
+    kind: KindWord
     why: str = Field(description="The same words as in a dead letter.")
     error: dict[str, Any] | None
     attempts: int
@@ -200,7 +200,7 @@ class Event(Shape):
     at: datetime
     event: str
     step: str | None
-    kind: Literal["action", "undo", "confirm"] | None
+    kind: KindWord | None
     item: str | None
     attempt: int | None
     fence: int | None

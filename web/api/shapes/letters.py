@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
+from surefoot.app.rules.states import KindWord, LetterStateWord
 from surefoot.web.api.shapes.common import Cursor, Id, LetterAction, Path, Shape
 
 FIRST_LETTERS = 20  # that the answer to a redrive of many names
@@ -35,7 +36,7 @@ class Letter(Shape):
     saga: str
     step: str
     item: str
-    kind: Literal["action", "undo", "confirm"]
+    kind: KindWord
     why: str = Field(
         description="`exhausted`, `queue_timeout` (no worker claimed it), `stalled`, `unknown_outcome`,"
         " `failed` (for good), `lock_timeout`, `late_undo`, `late`, …"
@@ -45,7 +46,7 @@ class Letter(Shape):
     needs_person: bool = Field(
         description="It holds its job in `attention`; otherwise the job ends, or has ended, by itself."
     )
-    state: Literal["open", "closed"]
+    state: LetterStateWord
     actions: list[LetterAction] = Field(description="What can be done about it now.")
     redrive: Dated | None = Field(
         description="When it is redriven by the relay, in whose name and why."
