@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict, Work
 from surefoot.app.engine.worker.loop import Loop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker import leases
 from surefoot.app.engine.worker.delivery import Delivery, Onward, Performed, Verdict, Work

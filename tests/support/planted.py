@@ -13,8 +13,17 @@ from sqlalchemy import case, select, update
 
 import surefoot.app.participant.barrier  # noqa: F401
 from surefoot.app.clock import now
-from surefoot.app.engine.jobs import compensation, fairness, release
-from surefoot.app.engine.jobs import operations as attempt
+from surefoot.app.engine.jobs import (
+    claiming,
+    compensation,
+    fairness,
+    late_results,
+    release,
+)
+from surefoot.app.engine.jobs import (
+    operations as attempts,
+)
+from surefoot.app.engine.jobs.attempt import LATE, Failure
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import resubmit
 from surefoot.app.engine.reconcile import findings
@@ -80,8 +89,9 @@ def messages_leave_before_the_commit() -> Iterator[None]:
 
         return transaction(db, and_publish, **named)
 
-    with instead(FakeBroker, "__init__", note), instead(attempt, "transaction", early):
-        yield
+    with instead(FakeBroker, "__init__", note), instead(attempts, "transaction", early):
+        with instead(late_results, "transaction", early):
+            yield
 
 
 @planted
@@ -151,7 +161,7 @@ def a_claim_is_not_durable() -> Iterator[None]:
             pass
         return claimed[0]
 
-    with instead(attempt, "one_statement", lost):
+    with instead(claiming, "one_statement", lost):
         yield
 
 
@@ -168,17 +178,17 @@ def a_relay_that_slept_does_not_look_again_before_it_expires_a_claim() -> Iterat
             move = Move(tx, job_id)
             row = operation_reads.operation(tx, operation_id)
             if row is None or row.state != OpState.RUNNING:
-                return attempt.LATE
-            return attempt._fail_running(
+                return LATE
+            return attempts._fail_running(
                 move,
                 settings,
                 row,
-                attempt.Failure(FailureReason.LOST, {"type": "LeaseExpired", "message": "planted"}),
+                Failure(FailureReason.LOST, {"type": "LeaseExpired", "message": "planted"}),
             )
 
         return transaction(db, work, name="operations.expire")
 
-    with instead(attempt, "expire", at_once):
+    with instead(attempts, "expire", at_once):
         yield
 
 
@@ -317,7 +327,7 @@ def a_turn_does_not_look_at_what_is_about_to_be_confirmed() -> Iterator[None]:
 
 @planted
 def an_action_that_stopped_after_the_turn_does_not_free_its_undo() -> Iterator[None]:
-    with instead(attempt, "settle", lambda move, operation: None):
+    with instead(attempts, "settle", lambda move, operation: None):
         yield
 
 
@@ -417,13 +427,13 @@ def a_step_that_was_waived_is_confirmed() -> Iterator[None]:
 
 @planted
 def an_undo_that_fails_takes_the_place_of_why_the_job_failed() -> Iterator[None]:
-    asks = attempt.ask_a_person
+    asks = attempts.ask_a_person
 
     def overwriting(move: Move, row: Any, *, why: str, error: dict[str, Any]) -> None:
         move.change(reason=str(error.get("message", "")))
         asks(move, row, why=why, error=error)
 
-    with instead(attempt, "ask_a_person", overwriting):
+    with instead(attempts, "ask_a_person", overwriting):
         yield
 
 
@@ -439,7 +449,7 @@ def a_probe_in_doubt_before_an_undo_counts_as_never() -> Iterator[None]:
 
     def taken_for_never(asked: Any) -> Any:
         learnt = real(asked)
-        return None if isinstance(learnt, attempt.Failure) else learnt
+        return None if isinstance(learnt, Failure) else learnt
 
     with instead(recovery, "_what_happened", taken_for_never):
         yield
@@ -451,7 +461,7 @@ def a_probe_in_doubt_is_taken_for_a_no_and_the_step_is_done_again() -> Iterator[
 
     def done_again(asked: Any) -> Any:
         answer = real(asked)
-        in_doubt = isinstance(answer, attempt.Failure) and answer.how == "transient"
+        in_doubt = isinstance(answer, Failure) and answer.how == "transient"
         return asked.make() if in_doubt else answer
 
     with instead(recovery, "_again", done_again):

@@ -16,10 +16,10 @@ from sqlalchemy import Engine, func, select, text
 from surefoot.app.clock import UtcDateTime
 from surefoot.app.config import Settings
 from surefoot.app.engine.invariants import violations
-from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs import claiming, completion
+from surefoot.app.engine.jobs.attempt import Attempt, Completion, Ended
 from surefoot.app.engine.jobs.dispatch import Publishes
 from surefoot.app.engine.jobs.intake import Entrance
-from surefoot.app.engine.jobs.operations import Attempt, Completion, Ended
 from surefoot.app.engine.jobs.submit import Submission
 from surefoot.app.engine.operators import decisions
 from surefoot.app.engine.worker.delivery import Delivery, Performed
@@ -192,8 +192,8 @@ class World(testkit.World):
         """A worker takes an operation, and does nothing yet."""
         row = self.operation(job_id, step, kind)
         limits = self.graph(job_id).by_name[step].limits_of(kind)
-        return attempts.claim(
-            self.db, attempts.taking(self.settings, row.id, limits, Holder(boot=boot, pid=pid))
+        return claiming.claim(
+            self.db, claiming.taking(self.settings, row.id, limits, Holder(boot=boot, pid=pid))
         )
 
     def complete(
@@ -209,14 +209,14 @@ class World(testkit.World):
         assert row is not None
         ended = None
         if row.kind == Kind.ACTION:
-            ended = attempts.complete_forward(
+            ended = completion.complete_forward(
                 self.db,
                 self.graph(row.job_id),
                 row.step,
                 attempt,
                 Completion(result, carried, then),
             )
-        return ended or attempts.complete(self.db, attempt, result, carried, then)
+        return ended or completion.complete(self.db, attempt, result, carried, then)
 
     def graph(self, job_id: str) -> Graph:
         with reading(self.db) as c:

@@ -18,9 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from surefoot.app import faults
 from surefoot.app.config import LONGEST_S, Settings
+from surefoot.app.engine.jobs import claiming, completion
 from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.attempt import Attempt, Completion, Ended, Failure
 from surefoot.app.engine.jobs.dispatch import ring
-from surefoot.app.engine.jobs.operations import Attempt, Completion, Ended, Failure
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict, Work
 from surefoot.app.engine.worker.failures import failure, without_words
@@ -84,7 +85,7 @@ def perform(
 def _claim_to_work(runtime: Runtime, saga: Saga[Any], delivery: Delivery) -> Claimed | None:
     """In one statement, if the job is pinned to the definition that this worker has as its newest. None: that must be looked at."""
     graph, step, kind, item = saga.graph, delivery.step, delivery.kind, delivery.item
-    claimed = attempts.claim_to_work(
+    claimed = claiming.claim_to_work(
         runtime.db,
         _taking(runtime.settings, graph, delivery, step, kind),
         graph,
@@ -118,7 +119,7 @@ def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> Perform
     if at_claim:
         faults.reached(Point.BEFORE_CLAIM, seen.saga, seen.step, seen.kind)
     taking = _taking(runtime.settings, saga.graph, delivery, seen.step, seen.kind)
-    attempt = attempts.claim(db, taking)
+    attempt = claiming.claim(db, taking)
     if attempt is None:
         return _not_claimed(db, delivery)
     named = (seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item)
@@ -205,7 +206,7 @@ def _carry_out(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> Perfor
 
 def _taking(settings: Settings, graph: Graph, delivery: Delivery, step: str, kind: str) -> Taking:
     """The claim of a delivery's own operation."""
-    return attempts.taking(
+    return claiming.taking(
         settings,
         delivery.operation_id,
         graph.by_name[step].limits_of(kind),
@@ -221,7 +222,7 @@ def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None
     limits = graph.by_name[rider.step].limits_of(rider.kind)
     message = delivery.message or delivery.operation_id
     apart = graph.apart(delivery.step, delivery.kind, rider.step, rider.kind)
-    return attempts.taking(
+    return claiming.taking(
         settings,
         rider.operation_id,
         limits,
@@ -331,13 +332,13 @@ def _record(
         }
         return attempts.fail(db, settings, attempt, Failure(FailureReason.UNKNOWN_OUTCOME, error))
     ended = (
-        attempts.complete_forward(
+        completion.complete_forward(
             db, saga.graph, work.step, attempt, Completion(outcome, carried, then)
         )
         if work.kind == Kind.ACTION
         else None
     )
-    return ended or attempts.complete(db, attempt, outcome, carried, then)
+    return ended or completion.complete(db, attempt, outcome, carried, then)
 
 
 def _recorded(host: Host, outcome: Any, record: Callable[[Any], Ended]) -> Ended:

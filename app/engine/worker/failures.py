@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.exc import StatementError
 
 from surefoot.app.config import LONGEST_S
-from surefoot.app.engine.jobs.operations import Failure
+from surefoot.app.engine.jobs.attempt import Failure
 from surefoot.app.engine.jobs.retries import Kindred
 from surefoot.app.engine.runtime import Limit
 from surefoot.app.engine.worker.delivery import Work

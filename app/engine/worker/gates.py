@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, case, literal
 from surefoot.app import limits
 from surefoot.app.clock import UtcDateTime, after
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.operations import LATE, Attempt, Ended, Failure
+from surefoot.app.engine.jobs.attempt import LATE, Attempt, Ended, Failure
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.limits import Blocked
 from surefoot.app.rules.events import HistoryEvent

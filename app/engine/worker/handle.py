@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from surefoot.app.clock import now
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.jobs.transaction import job_transaction
 from surefoot.app.errors import LeaseLost, StopRequested, StoreUnavailable
 from surefoot.app.rules.events import HistoryEvent

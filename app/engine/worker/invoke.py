@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from surefoot.app import faults
-from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Work
 from surefoot.app.engine.worker.handle import StorePort

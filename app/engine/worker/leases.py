@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, insert
 from surefoot.app.clock import now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.attempt import Attempt, Failure
 from surefoot.app.engine.jobs.dispatch import Publishes, ring
-from surefoot.app.engine.jobs.operations import Attempt, Failure
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.store import attempt_writes, catalogue, operation_reads, worker_register
 from surefoot.app.store.claims import Holder

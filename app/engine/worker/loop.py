@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from surefoot.app import faults
 from surefoot.app.engine.jobs import dispatch
-from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Delivery, Onward, Performed, Work
 from surefoot.app.engine.worker.execute import perform, run_on

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from surefoot.app.engine.jobs.operations import Failure
+from surefoot.app.engine.jobs.attempt import Failure
 from surefoot.app.engine.worker.delivery import Work
 from surefoot.app.engine.worker.handle import StorePort
 from surefoot.app.errors import Unreadable

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import delete, update
 
 from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.attempt import Attempt, Failure
 from surefoot.app.engine.jobs.dead_letters import ask_a_person
-from surefoot.app.engine.jobs.operations import Attempt, Failure
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.worker import leases as keep
 from surefoot.app.engine.worker.handle import StorePort

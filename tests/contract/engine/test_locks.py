@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import insert, select
 
+from surefoot.app.engine.jobs import attempt, claiming
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.operators.redrive import redrive_job
 from surefoot.app.engine.operators.resubmit import Asked
@@ -432,11 +433,11 @@ def test_given_two_roots_when_one_has_taken_the_locks_then_the_other_has_them_to
     assert [world.state(one), world.state(two)] == ["completed", "completed"]
 
 
-def claim(world: World, job_id: str) -> attempts.Attempt:
+def claim(world: World, job_id: str) -> attempt.Attempt:
     row = world.operation(job_id, "work")
     limits = world.registry.get("polite").graph.by_name["work"].limits  # type: ignore[union-attr]
-    got = attempts.claim(
-        world.db, attempts.taking(world.settings, row.id, limits, Holder(boot=BOOT, pid=1))
+    got = claiming.claim(
+        world.db, claiming.taking(world.settings, row.id, limits, Holder(boot=BOOT, pid=1))
     )
     assert got is not None
     return got
@@ -466,7 +467,7 @@ def test_given_a_frozen_worker_when_it_wakes_after_its_lease_then_it_takes_no_lo
     world.let_pass(LEASE_S + 1)
     world.sweep()
     ended = take_locks(world.db, world.settings, frozen, ("a",), "default")
-    assert isinstance(ended, attempts.Ended)
+    assert isinstance(ended, attempt.Ended)
     assert not ended.landed
     assert held(world) == {}
     world.drain()
@@ -495,7 +496,7 @@ def test_given_a_turn_between_claim_and_lock_when_it_asks_then_nothing_is_taken_
     caught = claim(world, one)
     world.cancel(one)
     failure = take_locks(world.db, world.settings, caught, ("a",), "default")
-    assert isinstance(failure, attempts.Failure)
+    assert isinstance(failure, attempt.Failure)
     attempts.fail(world.db, world.settings, caught, failure)
     assert (world.state(one), held(world), world.service.order) == ("cancelled", {}, [])
 

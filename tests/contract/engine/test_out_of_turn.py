@@ -8,8 +8,8 @@ from unittest import mock
 import pytest
 
 from surefoot.app.engine.jobs import operations as attempts
+from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.jobs.dead_letters import ask_a_person, open_letter
-from surefoot.app.engine.jobs.operations import Attempt
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import decisions, redrive
 from surefoot.app.engine.operators.resubmit import Asked

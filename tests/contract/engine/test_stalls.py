@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine.jobs import operations as attempts
-from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.jobs import claiming
+from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.worker import leases
 from surefoot.app.engine.worker.handle import StorePort
 from surefoot.app.explain import why
@@ -49,9 +49,9 @@ def world(ready_url: str) -> Iterator[World]:
 
 def claim(world: World, job: str) -> Attempt:
     limits = world.registry.all()[0].graph.by_name["crunch"].limits
-    held = attempts.claim(
+    held = claiming.claim(
         world.db,
-        attempts.taking(
+        claiming.taking(
             world.settings,
             operation_id(job, "crunch", "", "action"),
             limits,

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from surefoot.app import faults
-from surefoot.app.engine.jobs.operations import Attempt
+from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict, Work
 from surefoot.app.engine.worker.loop import Loop

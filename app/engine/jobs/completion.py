@@ -1,0 +1,149 @@
+"""How an attempt ends with a result: running -> completed, in the job's transaction or in one statement.
+
+A completion after the turn is kept (its undo needs the result). What it releases leaves with the plan, is claimed
+at once by the same worker, or rides on the delivery that is under way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from surefoot.app.engine.jobs import event_metrics
+from surefoot.app.engine.jobs.attempt import Attempt, Completion, Ended
+from surefoot.app.engine.jobs.claiming import attempt_of
+from surefoot.app.engine.jobs.late_results import Superseded, run_transition
+from surefoot.app.engine.jobs.release import after_end
+from surefoot.app.engine.jobs.transaction import Move, forward_layout, message_of
+from surefoot.app.rules.events import HistoryEvent
+from surefoot.app.rules.planner import to_plan
+from surefoot.app.rules.states import DONE, Dir, JobState, Kind, OpState
+from surefoot.app.saga.graph import Graph
+from surefoot.app.store import attempt_writes, postgres_fast_path
+from surefoot.app.store.claims import Taking
+from surefoot.app.store.ids import operation_id as operation_of
+from surefoot.app.store.session import one_statement
+
+
+def complete(
+    db: Engine,
+    attempt: Attempt,
+    result: Any,
+    carried: frozenset[str] = frozenset(),
+    then: Taking | None = None,
+) -> Ended:
+    """running -> completed with its result; what it releases leaves with the plan, or rides on this delivery (`carried`).
+
+    `then`: if that was released, or is ready because it stands apart, it is claimed in the same transaction and never leaves as a message.
+    """
+
+    def work(tx: Connection) -> Ended:
+        move = Move(tx, attempt.job_id, carried, noting=True)
+        row = attempt_writes.finish_running_operation(
+            tx, attempt.operation_id, attempt.token, result
+        )
+        if row is None:
+            raise Superseded(attempt)
+        move.attempt = row.id, attempt.took_s
+        # who carried on what another left
+        resumed: dict[str, Any] = (
+            {"worker": attempt.boot, "pid": attempt.pid} if attempt.number > 1 else {}
+        )
+        move.record(HistoryEvent.COMPLETED, row, **resumed)
+        after_end(move, row)
+        following = _run_on(move, then) if then is not None else None
+        plan = move.close()
+        turned = (
+            row.kind == Kind.ACTION and move.dir == Dir.BACK
+        )  # its chain leads forward: it ends here
+        return Ended(True, row.state, plan, frozenset(move.released), turned, following)
+
+    return run_transition(db, attempt, work, ours=DONE, name="operations.complete")
+
+
+def complete_forward(
+    db: Engine,
+    graph: Graph,
+    step: str,
+    attempt: Attempt,
+    done: Completion,
+) -> Ended | None:
+    """`complete` of an action in one statement, where the store can do that and the job runs forward undisturbed. None: it was not done."""
+    if (
+        not postgres_fast_path.serves(db)
+        or attempt.number > 1
+        or not (graph.followers[step] or graph.last == step)
+    ):
+        return None  # a later attempt has more to tell
+    return one_statement(
+        db,
+        lambda tx: _complete_forward(tx, graph, step, attempt, done),
+        name="operations.complete",
+    )
+
+
+def _complete_forward(
+    tx: Connection, graph: Graph, step: str, attempt: Attempt, done: Completion
+) -> Ended | None:
+    followers = [
+        operation_of(attempt.job_id, follower, "", Kind.ACTION)
+        for follower in graph.followers[step]
+    ]
+    ends = graph.last == step
+    written = postgres_fast_path.complete_forward(
+        tx,
+        attempt.job_id,
+        attempt.operation_id,
+        attempt.token,
+        done.result,
+        followers,
+        done.carried,
+        done.then,
+        ends=ends,
+    )
+    if written is None:
+        return None
+    rows, job_took_s = written
+    event_metrics.note_completed(graph.saga, step, Kind.ACTION, attempt.took_s)
+    if ends:
+        event_metrics.note_event(graph.saga, HistoryEvent.JOB_COMPLETED, None, {})
+        event_metrics.note_job_seconds(graph.saga, JobState.COMPLETED, job_took_s)
+    following = None
+    alone = []
+    ready = sorted((row for row in rows if row.missing == 0), key=lambda row: row.rank)
+    for row in ready:
+        if row.state == OpState.RUNNING and row.token is not None:
+            following = Attempt(
+                row.id,
+                attempt.job_id,
+                row.token,
+                row.attempts,
+                row.fence,
+                row.unsettled,
+                attempt.boot,
+                attempt.pid,
+            )
+        elif row.id not in done.carried:
+            alone.append(row.step)
+    layout = forward_layout(graph, alone)
+    plan = to_plan(layout, lambda name: message_of(attempt.job_id, graph, name, Kind.ACTION))
+    return Ended(
+        True,
+        OpState.COMPLETED,
+        plan,
+        frozenset(row.id for row in ready).intersection(followers),
+        False,
+        following,
+    )
+
+
+def _run_on(move: Move, then: Taking) -> Attempt | None:
+    if then.operation_id in move.released:
+        row = attempt_writes.claim_operation(move.tx, then)
+    else:
+        row = attempt_writes.claim_first_attempt(move.tx, then) if then.apart else None
+    if row is None:
+        return None  # normal: not its turn yet, or somebody else was faster
+    move.taken(row.id)
+    return attempt_of(row, then)
