@@ -14,21 +14,28 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from surefoot.app import environment
+from surefoot.app.addresses import (
+    checked_broker,
+    checked_http,
+    checked_origin,
+    checked_store,
+    driver_url,
+    parts_of,
+    url_of,
+    words_of,
+)
 from surefoot.app.errors import DefinitionError, SettingsError
 from surefoot.app.faults import Fault, parse_faults
 
 LANE_LIMITS_S = {"fast": 60.0, "slow": 6 * 3600.0}
 DEFAULT_LANE_LIMIT_S = 600.0
 ACTS_DAYS_LEAST = 365  # the store itself refuses to delete an act that is younger
-BROKER_KINDS = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
-STORE_KINDS = ("postgresql", "postgres", "sqlite")
-STORE_DRIVERS = ("", "psycopg", "pysqlite")
 SECRET_CHARACTERS = 16
 WEB_PORT = 8000
 QUEUE_PREFIX_CHARS = 64
@@ -97,12 +104,10 @@ class Settings(OurSettings):
     flower_basic_auth: str = ""  # user:password
     flower_max_tasks: Count = 10_000
     flower_save_seconds: Seconds = 10.0
-    store_silence_seconds: Seconds = (
-        15.0  # PostgreSQL: no answer for so long, and its connection is given up
-    )
-    migration_wait_seconds: Seconds = (
-        300.0  # how long a migration tries to lock the tables that others work with
-    )
+    # PostgreSQL: no answer for so long, and its connection is given up
+    store_silence_seconds: Seconds = 15.0
+    # how long a migration tries to lock the tables that others work with
+    migration_wait_seconds: Seconds = 300.0
     # what runs
     env: Literal["production", "test", "drill"] = "production"
     sagas: str = ""
@@ -119,9 +124,8 @@ class Settings(OurSettings):
     lease_seconds: Seconds = 15.0
     heartbeat_seconds: Seconds = 5.0
     run_on_seconds: SecondsOrNone = 2.0
-    batch_seconds: SecondsOrNone = (
-        0.25  # how long a message may keep the others of its batch waiting
-    )
+    # how long a message may keep the others of its batch waiting
+    batch_seconds: SecondsOrNone = 0.25
     hard_limit_grace_seconds: Seconds = 5.0
     soft_shutdown_seconds: Seconds = 20.0
     # a worker and a relay touch it each time their loop has gone round
@@ -165,23 +169,20 @@ class Settings(OurSettings):
     address_burst: Count = 500
     wrong_keys_minute: int = Field(30, ge=0, le=1_000_000)
     open_jobs: Count = 5_000  # of one tenant; a job beyond is refused, over HTTP and by the command line, until some have ended
-    drill_lines: Count = (
-        20  # of one operation that a drill strikes at; of more it takes so many, evenly apart
-    )
+    # of one operation that a drill strikes at; of more it takes so many, evenly apart
+    drill_lines: Count = 20
     # sizes
     input_bytes: Bytes = 256 * 1024
     result_bytes: Bytes = 64 * 1024
-    leaked_descriptors: Count = (
-        200  # that a worker's child may have more than at its start, until it is retired
-    )
+    # that a worker's child may have more than at its start, until it is retired
+    leaked_descriptors: Count = 200
     leaked_threads: Count = 50  # the same of threads that steps started and left behind
     child_failures: Count = 25  # attempts in a row that fail in one child, until it is replaced
     checkpoint_bytes: Bytes = 64 * 1024  # of what ctx.checkpoint keeps: it is read with each claim
     progress_chars: Count = 500  # of a message of ctx.progress; the rest is cut off
     body_bytes: Bytes = 1024 * 1024
-    message_bytes: int = Field(
-        256 * 1024, ge=16 * 1024, le=1 << 30
-    )  # of one message; a chain carries its whole rest in each
+    # of one message; a chain carries its whole rest in each
+    message_bytes: int = Field(256 * 1024, ge=16 * 1024, le=1 << 30)
     # how long an undo may take before a person is told
     undo_seconds: Seconds = 24 * 3600.0
 
@@ -263,14 +264,7 @@ class Settings(OurSettings):
     @field_validator("broker_url")
     @classmethod
     def _known_broker(cls, value: str) -> str:
-        if value and _kind_of(value) not in BROKER_KINDS:
-            raise ValueError(
-                f"no broker of kind {_kind_of(value)!r}; it begins with one of {', '.join(BROKER_KINDS)} and ://"
-            )
-        database = parts_of(value).path.strip("/")
-        if value.startswith(("redis://", "rediss://")) and database and not database.isdecimal():
-            raise ValueError(f"a database of Redis has a number, such as /0, not {database!r}")
-        return value
+        return checked_broker(value)
 
     @field_validator("queue_prefix")
     @classmethod
@@ -359,77 +353,6 @@ class Settings(OurSettings):
     def lane_limit_seconds(self, lane: str) -> float:
         """The longest an operation of this lane may take."""
         return LANE_LIMITS_S.get(lane, DEFAULT_LANE_LIMIT_S)
-
-
-def _kind_of(url: str) -> str:
-    return url.partition("://")[0].lower() if "://" in url else ""
-
-
-def parts_of(url: str) -> SplitResult:
-    """The URL, taken apart. Raises: ValueError in a sentence for what is not one."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it checks it
-    except ValueError as error:
-        raise ValueError(f"is not a URL: {str(error)[:1].lower()}{str(error)[1:]}") from None
-    return parts
-
-
-def url_of(host: str, port: int) -> str:
-    """Where a browser on this machine finds a server that listens on `host`."""
-    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def checked_http(url: str) -> str:
-    """The same URL, if it is one of HTTP with a host, or empty. Raises: ValueError in a sentence."""
-    if url and (_kind_of(url) not in ("http", "https") or not parts_of(url).hostname):
-        raise ValueError("must be http:// or https:// and a host")
-    return url
-
-
-def checked_origin(url: str) -> str:
-    """The same URL as browsers write an origin (lower case, without the scheme's own port), or "".
-
-    Raises: ValueError in a sentence for what is not an origin.
-    """
-    if not url:
-        return url
-    parts = parts_of(checked_http(url))
-    beside = (parts.path.rstrip("/"), *(set(url) & set("?#@ ")))
-    if any(beside) or not url.isascii() or not url.isprintable():
-        raise ValueError("must be https:// (or http://), a host and at most a port, without a path")
-    host = (parts.hostname or "") if ":" not in (parts.hostname or "") else f"[{parts.hostname}]"
-    own = {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, own) else "")
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """What commas separate."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def checked_store(url: str) -> str:
-    """The same URL of a database, if it is one that a store or one of our services can use. Raises: ValueError in a sentence."""
-    kind, _, driver = _kind_of(url).partition("+")
-    if url and (kind not in STORE_KINDS or driver not in STORE_DRIVERS):
-        raise ValueError(
-            f"no store of kind {_kind_of(url)!r}; it begins with one of {', '.join(STORE_KINDS)} and ://"
-        )
-    if kind == "sqlite" and (
-        url.partition("://")[2].strip("/") in ("", ":memory:") or "mode=memory" in url
-    ):
-        raise ValueError("SQLite in memory is a store of its own in every process; name a file")
-    parts_of(url)
-    return url
-
-
-def driver_url(url: str) -> str:
-    """The same URL with the driver we use: a plain postgresql:// (or postgres://) goes through psycopg 3."""
-    for plain in ("postgresql://", "postgres://"):
-        if url.startswith(plain):
-            return "postgresql+psycopg://" + url[len(plain) :]
-    return url
 
 
 @lru_cache

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask, request
 
-from surefoot.app.config import Settings, words_of
+from surefoot.app.addresses import words_of
+from surefoot.app.config import Settings
 from surefoot.app.serving.peers import is_address, is_trusted
 from surefoot.web.api.problems import Problem
 from surefoot.web.services import door

@@ -19,7 +19,7 @@ from surefoot.app.saga.naming import did_you_mean
 from surefoot.app.saga.registry import Registry
 
 if TYPE_CHECKING:
-    from surefoot.app.drill.plan import Row
+    from surefoot.app.drill.row import Row
     from surefoot.app.drill.table import Report, Result
     from surefoot.app.saga.definition import Saga
 

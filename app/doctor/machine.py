@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from surefoot.app.config import WEB_PORT, Settings, url_of
+from surefoot.app.addresses import url_of
+from surefoot.app.config import WEB_PORT, Settings
 from surefoot.app.doctor.findings import Finding, fail, ok, some, warn
 from surefoot.app.errors import DefinitionError, SettingsError
 from surefoot.app.saga.registry import Registry

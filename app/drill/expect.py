@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from surefoot.app.drill.plan import AROUND, UNTOLD, Row, Strike, Trick
+from surefoot.app.drill.plan import AROUND, UNTOLD
+from surefoot.app.drill.row import Row, Strike, Trick
 from surefoot.app.faults import Point, What
 from surefoot.app.rules.states import JobState, Kind
 from surefoot.app.saga.graph import Graph, Node

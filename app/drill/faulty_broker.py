@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from surefoot.app.drill.plan import COPIES, Row, Trick
+from surefoot.app.drill.row import COPIES, Row, Trick
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.naming import queue_name, task_name
 from surefoot.app.testkit.broker import FakeBroker

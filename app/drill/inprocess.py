@@ -22,7 +22,7 @@ from surefoot.app.config import Settings
 from surefoot.app.drill.faulty_broker import FaultyBroker
 from surefoot.app.drill.inside import Lines, in_transaction
 from surefoot.app.drill.memory import Memory
-from surefoot.app.drill.plan import DELAY_S, EACH_LINE, Row, Strike, Trick
+from surefoot.app.drill.row import DELAY_S, EACH_LINE, Row, Strike, Trick
 from surefoot.app.drill.run_result import NotLanded, Played, line_of
 from surefoot.app.drill.scene import Scene, seeded
 from surefoot.app.drill.told_loop import ToldLoop
@@ -106,7 +106,7 @@ class InProcess:
         return Played(
             job_id,
             scene.trace,
-            self._met(),
+            scene.met(tricked=self._broker.tricked),
             tuple(beside),
             tuple(scene.places),
             scene.kept_in,
@@ -375,16 +375,6 @@ class InProcess:
             self.say(f"* message of {delivery.name} comes again")
             self._deliver(delivery)
         self._broker.kept.clear()
-
-    def _met(self) -> bool:
-        row, scene = self._scene.row, self._scene
-        if row.trick == Trick.OUTAGE:
-            return scene.was_away
-        if row.trick == Trick.TWO:
-            return scene.all_fired(*row.strikes)
-        if row.trick == Trick.GONE or row.strike is None:
-            return scene.all_fired(*row.strikes) and (row.trick is None or self._broker.tricked)
-        return scene.all_fired(row.strike, *row.then)
 
     # --- the trace -------------------------------------------------------------------------------------------------
     def _ring(self, plan: Plan) -> None:

@@ -12,7 +12,7 @@ from surefoot.app.drill.compared import left_behind, snapshot_of
 from surefoot.app.drill.expect import ANYTHING, Expected
 from surefoot.app.drill.inside import spread
 from surefoot.app.drill.operator_stub import answer
-from surefoot.app.drill.plan import EACH_LINE, Group, Row
+from surefoot.app.drill.row import EACH_LINE, Group, Row
 from surefoot.app.drill.run_result import NotLanded, Played
 from surefoot.app.drill.scenery import Scenery
 from surefoot.app.drill.table import Finding, Result

@@ -16,7 +16,8 @@ from pathlib import Path
 from sqlalchemy import Engine, make_url
 
 from surefoot.app.access.keys import ensure_admin
-from surefoot.app.config import Settings, url_of
+from surefoot.app.addresses import url_of
+from surefoot.app.config import Settings
 from surefoot.app.config import settings as app_settings
 from surefoot.app.delivery.broker import probe
 from surefoot.app.engine.relay.duties.broker_lost import ring_anew_if_lost

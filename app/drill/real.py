@@ -23,8 +23,9 @@ from surefoot.app.config import Settings
 from surefoot.app.delivery.broker import redis_url
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.drill.plan import COPIES, Row, Strike, Trick
 from surefoot.app.drill.processes import Processes
+from surefoot.app.drill.real_rows import HOLD_S, fault_of, held_at
+from surefoot.app.drill.row import COPIES, Row, Trick
 from surefoot.app.drill.run_result import NotLanded, Played, line_of
 from surefoot.app.engine.jobs.dispatch import ring
 from surefoot.app.engine.jobs.transaction import message_of
@@ -47,7 +48,6 @@ OUTAGE_S = (
     30.0  # a job that has not landed by then only waits for the service, which then comes back
 )
 LAND_S = 60.0  # how long a row may take; none should need a quarter of it
-HOLD_S = 1.5  # how long a delay holds a job at a point, while something is done to it
 MET_S = 10.0  # how long after the end of a job its last fault may still fire
 LATE_S = 0.5  # how long a message that comes too late is given to do harm
 POST_S = 15.0
@@ -57,66 +57,6 @@ HELD = (
     Trick.CANCEL,
     Trick.FLUSH,
 )  # done from outside to a job that is held at the point
-LONGEST_CRASHES = 5  # each costs a child, which takes a second to come back
-
-
-def suits(row: Row) -> str:
-    """Why a row is not played on real processes; "" when it is."""
-    if row.trick == Trick.LOST:
-        return "a real broker loses a message when it likes, so this is played in one process only"
-    if row.inside:
-        return "it strikes between the lines of a step, so this is played in one process only"
-    if row.trick == Trick.TWO:
-        return "two jobs at once are played in one process only"
-    if row.trick == Trick.GONE:
-        return "each of its workers takes every lane, so this is played in one process only"
-    if (
-        row.strike is not None
-        and row.strike.what == What.CRASH
-        and row.strike.times > LONGEST_CRASHES
-    ):
-        return f"{row.strike.times} crashes take minutes; played in one process"
-    return ""
-
-
-def core(row: Row) -> bool:
-    """Whether a row belongs to the drill that ends in a few minutes: one of each kind for each operation, and all crashes."""
-    strike = row.strike
-    if row.inside or row.trick == Trick.TWO:
-        return False
-    if strike is None or row.trick == Trick.OUTAGE:
-        return True
-    if strike.what == What.CRASH:
-        return strike.times == 1
-    if strike.what in (What.REJECT, What.FAIL, Trick.FLUSH):
-        return True
-    if strike.what == Trick.CANCEL:
-        return strike.point == Point.BEFORE_EFFECT
-    return strike.point == Point.AFTER_EFFECT or bool(row.then)
-
-
-def faults_of(saga: Saga[Any], rows: Iterable[Row]) -> tuple[Fault, ...]:
-    """Every fault that these rows need, each to be told once."""
-    found: dict[str, Fault] = {}
-    for row in rows:
-        for strike in row.strikes:
-            fault = _fault(strike)
-            found[fault.key] = fault
-        if row.trick == Trick.DUPLICATE:
-            fault = _held(task_name(saga.name, row.step, row.kind), Point.BEFORE_EFFECT)
-            found[fault.key] = fault
-    return tuple(found.values())
-
-
-def _fault(strike: Strike) -> Fault:
-    if isinstance(strike.what, Trick):
-        return _held(strike.target, strike.point)
-    seconds = HOLD_S if strike.what == What.DELAY else 0.0
-    return Fault(strike.target, strike.what, strike.point, MOST_TIMES, seconds)
-
-
-def _held(target: str, point: Point) -> Fault:
-    return Fault(target, What.DELAY, point, MOST_TIMES, HOLD_S)
 
 
 class RealProcesses:
@@ -213,10 +153,12 @@ class RealProcesses:
     def _arm(self, row: Row) -> dict[str, int]:
         """Let the faults of this row fire, but for what happens then. Returns: fault's key -> how often."""
         armed = {
-            _fault(strike).key: strike.times for strike in row.strikes if strike not in row.then
+            fault_of(strike).key: strike.times for strike in row.strikes if strike not in row.then
         }
         if row.trick == Trick.DUPLICATE:
-            armed[_held(task_name(self.saga.name, row.step, row.kind), Point.BEFORE_EFFECT).key] = 1
+            armed[
+                held_at(task_name(self.saga.name, row.step, row.kind), Point.BEFORE_EFFECT).key
+            ] = 1
         self._may_fire(armed)
         return armed
 
@@ -253,7 +195,7 @@ class RealProcesses:
                 if self._frozen is None:
                     return False
                 self._run.freeze(self._frozen)
-                self._may_fire({_fault(strike).key: strike.times for strike in row.then})
+                self._may_fire({fault_of(strike).key: strike.times for strike in row.then})
             case Trick.CANCEL:
                 answer = self._http.post(f"/jobs/{self._job_id}/cancel")
                 self.say(f"  cancel answered {answer.status_code}")
@@ -313,7 +255,7 @@ class RealProcesses:
             if (
                 row.strike is not None
                 and row.strike.what == What.HANG
-                and fault_control.fired(self.db, _fault(row.strike).key) == MOST_TIMES
+                and fault_control.fired(self.db, fault_of(row.strike).key) == MOST_TIMES
             ):
                 fault_control.reach_limit(self.db, self._job_id, row.step, row.kind)
             return self._at_rest()

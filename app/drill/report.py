@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from surefoot.app.drill.plan import ORDER
+from surefoot.app.drill.row import ORDER
 from surefoot.app.drill.table import Report, Result
 
 HEADINGS = ("Fault", "Operation", "Point", "Job", "Services", "Attempts", "")

@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from surefoot.app.drill import real
+from surefoot.app.drill import real, real_rows
 from surefoot.app.drill.expect import expected, of_example
 from surefoot.app.drill.inprocess import InProcess
-from surefoot.app.drill.plan import Group, Row, chosen, rows_of
+from surefoot.app.drill.plan import rows_of
 from surefoot.app.drill.playing import Begins, Playing
 from surefoot.app.drill.processes import processes
+from surefoot.app.drill.row import Group, Row, chosen
 from surefoot.app.drill.scenery import Player, Scenery
 from surefoot.app.drill.table import Finding, Report, Result
 from surefoot.app.errors import RequestError
@@ -66,10 +67,10 @@ def drill_real(
 
     `seconds`: no row is begun later. Raises: as `drill`; SettingsError without a broker; CannotStart; Stopped when a signal came.
     """
-    wanted = [row for row in plan(saga, only) if only or real.core(row)]
-    left_out = {row.name: why for row in wanted if (why := real.suits(row))}
+    wanted = [row for row in plan(saga, only) if only or real_rows.core(row)]
+    left_out = {row.name: why for row in wanted if (why := real_rows.suits(row))}
     rows = [row for row in wanted if row.name not in left_out]
-    faults = real.faults_of(saga, rows)
+    faults = real_rows.faults_of(saga, rows)
 
     @contextmanager
     def on_processes(own: Any) -> Iterator[real.RealProcesses]:

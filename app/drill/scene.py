@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from surefoot.app.drill.plan import Row, Strike
+from surefoot.app.drill.row import Row, Strike, Trick
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.store.rows.jobs import HistoryRow
 
@@ -103,6 +103,17 @@ class Scene:
     def all_fired(self, *strikes: Strike) -> bool:
         """Whether each of these has struck as often as it should."""
         return all(self.fired[strike] == strike.times for strike in strikes)
+
+    def met(self, *, tricked: bool) -> bool:
+        """Whether the row has come to what it is about. `tricked`: the broker has done to a message what the row says."""
+        row = self.row
+        if row.trick == Trick.OUTAGE:
+            return self.was_away
+        if row.trick == Trick.TWO:
+            return self.all_fired(*row.strikes)
+        if row.trick == Trick.GONE or row.strike is None:
+            return self.all_fired(*row.strikes) and (row.trick is None or tricked)
+        return self.all_fired(row.strike, *row.then)
 
 
 @contextmanager

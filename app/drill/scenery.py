@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from sqlalchemy import Engine
 
 from surefoot.app.config import Settings
-from surefoot.app.drill.plan import Row
+from surefoot.app.drill.row import Row
 from surefoot.app.drill.run_result import Played
 from surefoot.app.errors import RequestError, SettingsError
 from surefoot.app.rules.planner import Plan

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from surefoot.app.drill.plan import Row
+from surefoot.app.drill.row import Row
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 from pydantic import BaseModel
 
 from surefoot.app.errors import DefinitionError
+from surefoot.app.rules.states import Kind
 from surefoot.app.saga import source_location
 from surefoot.app.saga.declaration_args import (
     NAMING,
     Duration,
-    as_written,
     choice,
     declaration,
     fatal_types,
@@ -38,9 +38,11 @@ from surefoot.app.saga.graph_builder import KeysOf, assemble
 from surefoot.app.saga.inputs import has_secrets, schema_of, secret_values
 from surefoot.app.saga.lint import mistakes
 from surefoot.app.saga.locking import declared_locks
-from surefoot.app.saga.naming import DEAD_LANE, did_you_mean, is_name, queue_name, task_name
+from surefoot.app.saga.naming import DEAD_LANE, is_name, queue_name, task_name
 from surefoot.app.saga.policies import Retry
+from surefoot.app.saga.service_functions import ServiceFunctions
 from surefoot.app.saga.step import Step
+from surefoot.app.saga.step_arguments import UNSET, Unset, check_words
 from surefoot.app.saga.words import StepWords, Words, declared_words
 from surefoot.app.secrecy import NONE, Secrets
 
@@ -53,16 +55,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 ON_SLA = ("ask", "redrive", "compensate")
 
 
-class Unset:
-    """Nothing was said (None says something)."""
-
-    def __repr__(self) -> str:
-        return "<unset>"
-
-
-UNSET = Unset()
-
-
 class Task(NamedTuple):
     """One Celery task of a saga: its name, the step's name, the kind, the queue."""
 
@@ -72,7 +64,7 @@ class Task(NamedTuple):
     queue: str
 
 
-class Saga(Generic[I]):
+class Saga(ServiceFunctions, Generic[I]):
     """A named, versioned graph of steps. The package's docstring tells how one is written."""
 
     name: str
@@ -91,14 +83,6 @@ class Saga(Generic[I]):
     queue_timeout_s: float | None
     where: str
     steps: dict[str, Step[Any, Any]]  # in the order of declaration
-    effect_readers: dict[str, Callable[..., Any]]  # service -> function of (keys)
-    effect_steps: dict[
-        str, tuple[str, ...]
-    ]  # service -> the steps whose effects are its own, where that was said
-    effect_listers: dict[
-        str, Callable[..., Any]
-    ]  # service -> function of (first, last): everything it has between two keys
-    effect_undoers: dict[str, Callable[..., Any]]  # service -> function of (ctx, report)
     invariants: list[Callable[..., Any]]  # functions of (world)
     world: MakeEnvironment | None  # makes the world in which it may be drilled
 
@@ -158,8 +142,9 @@ class Saga(Generic[I]):
         )
         text(summary, "summary", self.where, f"saga {name}")
         self.summary = summary
-        self.steps, self.effect_readers, self.invariants, self.world = {}, {}, [], None
-        self.effect_steps, self.effect_listers, self.effect_undoers = {}, {}, {}
+        self.steps, self.invariants, self.world = {}, [], None
+        self.effect_readers, self.effect_listers, self.effect_undoers = {}, {}, {}
+        self.effect_steps = {}
 
     @declaration
     def step(
@@ -212,7 +197,7 @@ class Saga(Generic[I]):
             name, line = fn.__name__, source_location.where(fn)
             self._check_step(name, line, lane)
             declared = declared_words(line, f"step {name}", title=title, done=done)
-            _check_words(
+            check_words(
                 name,
                 line,
                 note=note,
@@ -264,80 +249,6 @@ class Saga(Generic[I]):
         return declare
 
     @declaration
-    def effect_reader(
-        self,
-        service: str,
-        *,
-        steps: Sequence[Step[Any, Any] | str] | Step[Any, Any] | str | None = None,
-    ) -> Callable[[F], F]:
-        """Register the reader of a service's truth: a function of (keys) for reconciliation and drills.
-
-        `steps`: those whose effects this service has; left out, those of the lane that is called like the service. What a
-        step of these did and the service knows nothing of is missing. A reader of no step's effects is asked about all
-        keys, and what it does not mention is not a finding.
-        """
-
-        self._check_service(service, Saga.effect_reader)
-
-        def register(fn: F) -> F:
-            plain_function(fn, f"saga {self.name}: the reader of {service!r}")
-            if service in self.effect_readers:
-                first = source_location.where(self.effect_readers[service])
-                raise DefinitionError(
-                    f"{source_location.where(fn)}: saga {self.name}: {service!r} has a reader already ({first}). Keep one."
-                )
-            self.effect_readers[service] = fn
-            if steps is not None:
-                named = [steps] if isinstance(steps, (str, Step)) else steps
-                self.effect_steps[service] = tuple(
-                    self[step if isinstance(step, str) else step.name].name for step in named
-                )
-            return fn
-
-        return register
-
-    @declaration
-    def effect_lister(self, service: str) -> Callable[[F], F]:
-        """Register what lists a service's effects: a function of (first, last) that returns EffectReport for each key in between.
-
-        With it reconciliation finds orphans: effects of jobs that do not exist. It may return a part, the first by key: then
-        it is asked again from the last key on, until it returns nothing.
-        """
-        self._check_service(service, Saga.effect_lister)
-        return self._kept_in(self.effect_listers, service, "what lists the effects of", "listed")
-
-    @declaration
-    def undo_effect(self, service: str) -> Callable[[F], F]:
-        """Register what takes back one effect of a service without its job: a function of (ctx, report).
-
-        For effects whose job the store has lost: there is no input, so `ctx` has the keys of the step's undo, and `report` is what
-        the reader says. It may be called again; whatever it raises is told, and the finding stays open.
-        """
-        self._check_service(service, Saga.undo_effect)
-        return self._kept_in(self.effect_undoers, service, "what undoes an effect of", "undone")
-
-    def _kept_in(
-        self, kept: dict[str, Callable[..., Any]], service: str, what: str, done: str
-    ) -> Callable[[F], F]:
-        def register(fn: F) -> F:
-            plain_function(fn, f"saga {self.name}: {what} {service!r}")
-            if service in kept:
-                first = source_location.where(kept[service])
-                raise DefinitionError(
-                    f"{source_location.where(fn)}: saga {self.name}: the effects of {service!r} are {done} already ({first})."
-                )
-            kept[service] = fn
-            return fn
-
-        return register
-
-    def steps_of(self, service: str) -> frozenset[str]:
-        """The steps whose effects this service has; none when its reader only mentions what it knows."""
-        if service in self.effect_steps:
-            return frozenset(self.effect_steps[service])
-        return frozenset(step.name for step in self if step.lane == service)
-
-    @declaration
     def invariant(self, fn: F) -> F:
         """Register what must always hold: a function of (world) that returns sentences, none when all is well."""
         plain_function(fn, f"saga {self.name}: an invariant")
@@ -359,12 +270,7 @@ class Saga(Generic[I]):
         return fn
 
     def __getitem__(self, name: str) -> Step[Any, Any]:
-        try:
-            return self.steps[name]
-        except KeyError:
-            raise DefinitionError(
-                f"{source_location.caller()}: saga {self.name} has no step {name!r}.{did_you_mean(name, self.steps)}"
-            ) from None
+        return self.step_named(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self.steps
@@ -419,9 +325,9 @@ class Saga(Generic[I]):
         """Every Celery task of this saga, in topological order of the steps."""
         for node in self.graph.nodes:
             kinds = [
-                "action",
-                *(["undo"] if node.compensation else []),
-                *(["confirm"] if node.confirm else []),
+                Kind.ACTION,
+                *([Kind.UNDO] if node.compensation else []),
+                *([Kind.CONFIRM] if node.confirm else []),
             ]
             for kind in kinds:
                 yield Task(
@@ -435,13 +341,6 @@ class Saga(Generic[I]):
         if "graph" in self.__dict__:
             raise DefinitionError(
                 f"{source_location.caller()}: saga {self.name} is in use already, so it cannot change. Declare all of it in one module."
-            )
-
-    def _check_service(self, service: object, method: Callable[..., Any]) -> None:
-        if not isinstance(service, str):
-            written = as_written(method, self, method.__name__)
-            raise DefinitionError(
-                f"{source_location.caller()}: saga {self.name}: {method.__name__}() is written {written}."
             )
 
     def _check_step(self, name: str, line: str, lane: str) -> None:
@@ -477,17 +376,3 @@ class Saga(Generic[I]):
                 )
             names.append(leader if isinstance(leader, str) else leader.name)
         return tuple(names)
-
-
-def _check_words(
-    name: str, line: str, *, note: object, on_unknown_undo: object, on_unknown: object, undo: object
-) -> None:
-    text(note, "note", line, f"step {name}")
-    choice(on_unknown_undo, ("undo", "replay"), "on_unknown_undo", line, f"step {name}")
-    if on_unknown is not None:
-        choice(on_unknown, ("retry", "attention"), "on_unknown", line, f"step {name}")
-    if undo is not UNSET and undo is not None:
-        raise DefinitionError(
-            f"{line}: step {name}: undo={said(undo)}. Only undo=None can be said here (nothing needs undoing); "
-            f"a function that undoes it goes under @{name}.compensate(fidelity=...)."
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
-from surefoot.app.config import words_of
+from surefoot.app.addresses import words_of
 
 EVERYBODY = "*"
 

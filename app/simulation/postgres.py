@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Engine, event, make_url
 
-from surefoot.app.config import driver_url
+from surefoot.app.addresses import driver_url
 from surefoot.app.simulation import monitors
 from surefoot.app.simulation.stage import Actor
 from surefoot.app.simulation.store import FIRST_ROUND, SimStore, ordered

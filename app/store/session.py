@@ -24,8 +24,8 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from surefoot.app import metrics
+from surefoot.app.addresses import driver_url
 from surefoot.app.clock import now
-from surefoot.app.config import driver_url
 from surefoot.app.environment import OF_LIBPQ_BY_PART, unwelcome_to_libpq
 from surefoot.app.errors import SettingsError, StoreUnavailable
 from surefoot.app.store import response_timeout

@@ -16,7 +16,7 @@ import redis
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from surefoot.app.config import driver_url
+from surefoot.app.addresses import driver_url
 from surefoot.app.delivery.broker import redis_url
 from surefoot.app.errors import SettingsError
 

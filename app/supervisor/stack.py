@@ -10,7 +10,8 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from surefoot import app
-from surefoot.app.config import Settings, url_of
+from surefoot.app.addresses import url_of
+from surefoot.app.config import Settings
 from surefoot.app.config import settings as app_settings
 from surefoot.app.environment import for_children as environment_for_children
 from surefoot.app.errors import StoreUnavailable

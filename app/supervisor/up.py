@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from surefoot.app.access.keys import ensure_admin
-from surefoot.app.config import WEB_PORT, Settings, url_of
+from surefoot.app.addresses import url_of
+from surefoot.app.config import WEB_PORT, Settings
 from surefoot.app.delivery.broker import probe
 from surefoot.app.engine.relay.duties.broker_lost import ring_anew_if_lost
 from surefoot.app.errors import TryLater

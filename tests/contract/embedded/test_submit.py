@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 import surefoot
 from surefoot import Context, Saga
-from surefoot.app.config import driver_url
+from surefoot.app.addresses import driver_url
 from surefoot.app.embedded import client as clients
 from surefoot.app.embedded import in_transaction
 from surefoot.app.errors import (

@@ -19,7 +19,7 @@ from surefoot.workers.sagas.order.services import inventory
 from surefoot.workers.sagas.order.services.bank_client import BankUnclear
 from surefoot.workers.sagas.order_choreographed import desk
 from surefoot.workers.sagas.order_choreographed.events import Message
-from surefoot.workers.sagas.order_choreographed.services import SERVICES, orders
+from surefoot.workers.sagas.order_choreographed.services import SERVICES, order_flows, orders
 from tests.support.choreography import BY_NAME, Bank, Street
 
 pytestmark = pytest.mark.slow
@@ -37,7 +37,9 @@ def time_is_up() -> None:
     """Every order that is only placed is past its time: its deadline is moved, for the database's clock cannot be."""
     with orders.database.transaction() as tx:
         tx.execute(
-            update(orders.flows).where(orders.flows.c.phase == "placed").values(answer_by=ago(1))
+            update(order_flows.flows)
+            .where(order_flows.flows.c.phase == "placed")
+            .values(answer_by=ago(1))
         )
 
 

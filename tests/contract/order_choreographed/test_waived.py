@@ -11,7 +11,7 @@ from surefoot import Context, Rejected
 from surefoot.workers.sagas.order.models import Created
 from surefoot.workers.sagas.order.services import inventory, mail
 from surefoot.workers.sagas.order_choreographed import saga
-from surefoot.workers.sagas.order_choreographed.services import orders
+from surefoot.workers.sagas.order_choreographed.services import order_flows, orders
 from tests.support.choreography import BY_NAME, Bank, Street, away, request_of
 
 WHY = "paid back in cash"
@@ -119,14 +119,14 @@ def test_given_goods_that_cannot_be_shipped_when_the_letter_is_discarded_then_th
 def test_given_orders_itself_cannot_take_an_answer_in_when_its_letter_is_discarded_then_the_order_is_undone_whole(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note = orders._note
+    note = order_flows.note_answer
 
     def no_charge(tx: Any, job: str, **answer: Any) -> None:
         if "charged" in answer:
             raise RuntimeError("a mistake in the code that takes charges in")
         note(tx, job, **answer)
 
-    monkeypatch.setattr(orders, "_note", no_charge)
+    monkeypatch.setattr(orders, "note_answer", no_charge)
     street.place()
     wear_out(street)
     assert street.phase() == "placed"

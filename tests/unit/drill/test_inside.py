@@ -11,8 +11,9 @@ import pytest
 
 from surefoot import stand_in
 from surefoot.app.drill.inside import Lines, in_transaction, is_developers, spread
-from surefoot.app.drill.plan import EACH_LINE, chosen, rows_of
+from surefoot.app.drill.plan import rows_of
 from surefoot.app.drill.report import markdown
+from surefoot.app.drill.row import EACH_LINE, chosen
 from surefoot.app.drill.run import drill
 from surefoot.app.drill.table import Report
 from surefoot.app.faults import Crashed

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from surefoot.app.drill.expect import expected
-from surefoot.app.drill.plan import Group, Row, Trick, chosen, rows_of
+from surefoot.app.drill.plan import rows_of
+from surefoot.app.drill.row import Group, Row, Trick, chosen
 from surefoot.app.faults import Point, What, parse_faults
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.graph import Graph

@@ -15,14 +15,8 @@ from pydantic import field_validator
 
 from surefoot import NothingSent
 from surefoot.app import environment
-from surefoot.app.config import (
-    OurSettings,
-    Seconds,
-    SecondsOrNone,
-    built,
-    checked_http,
-    checked_store,
-)
+from surefoot.app.addresses import checked_http, checked_store
+from surefoot.app.config import OurSettings, Seconds, SecondsOrNone, built
 
 BANK_URL_FILE = "bank.url"  # under the home: where the bank that took a free port says so
 

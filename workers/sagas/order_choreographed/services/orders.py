@@ -17,24 +17,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
-    Boolean,
-    CheckConstraint,
-    Column,
     Connection,
-    Index,
-    Integer,
-    Row,
-    String,
-    Table,
-    Text,
     select,
-    text,
     update,
 )
 
 from surefoot import ActionUndone, Context, NotYet, Rejected
-from surefoot.app.clock import UtcDateTime, after, now
+from surefoot.app.clock import after, now
 from surefoot.workers.sagas.order.models import Charge, Created, OrderRequest, Reserved, Voided
 from surefoot.workers.sagas.order.services import order as orders
 from surefoot.workers.sagas.order.services.database import insert_or
@@ -60,75 +49,23 @@ from surefoot.workers.sagas.order_choreographed.events import (
     id_of,
 )
 from surefoot.workers.sagas.order_choreographed.service import Route, Service
+from surefoot.workers.sagas.order_choreographed.services.order_flows import (
+    WAIVABLE,
+    flow_of,
+    flows,
+    insert_flow,
+    left_of,
+    left_undone,
+    move_flow,
+    note_answer,
+    phase_of,
+)
 from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
 PLACE = "place_order"  # the step whose keys name this service's effect: the order itself
 
 database = orders.database
 desk.desk_tables(orders.metadata)
-
-flows = Table(
-    "flows",
-    orders.metadata,
-    Column("job", String(64), primary_key=True),
-    Column("phase", String(10), nullable=False),
-    Column("order_id", Integer),
-    Column("request", JSON),  # the order without its card
-    Column("reserved", JSON),  # the answers, each kept as it came
-    Column("charged", JSON),
-    Column(
-        "asks_customer", Boolean, nullable=False
-    ),  # it is confirmed when the customer says so, not when it could be
-    Column("released", Boolean, nullable=False),
-    Column("refunded", Boolean, nullable=False),
-    Column("reason", Text),  # why it was given up
-    Column("help", Text),  # who cannot go on
-    Column("asking", String(255)),  # the event said last, said again until its answers are here
-    Column("asks", Integer, nullable=False),
-    Column("ask_at", UtcDateTime()),
-    Column("answer_by", UtcDateTime()),  # past it an order that is only placed is given up
-    Column("at", UtcDateTime(), nullable=False),
-    CheckConstraint(
-        "phase in ('placed', 'confirmed', 'completed', 'given_up', 'voided', 'never')",
-        name="phase_known",
-    ),
-    Index(
-        "flows_ask",
-        "ask_at",
-        sqlite_where=text("ask_at is not null"),
-        postgresql_where=text("ask_at is not null"),
-    ),
-    Index(
-        "flows_late",
-        "answer_by",
-        sqlite_where=text("phase = 'placed'"),
-        postgresql_where=text("phase = 'placed'"),
-    ),
-)
-
-left_undone = Table(
-    "left_undone",  # what services were to do for an order, and a person has decided that they need not
-    orders.metadata,
-    Column("job", String(64), primary_key=True),
-    Column("service", String(16), primary_key=True),
-    Column("event", String(64), primary_key=True),
-    Column("actor", String(128), nullable=False),
-    Column("why", Text, nullable=False),
-    Column("at", UtcDateTime(), nullable=False),
-)
-WAIVABLE = {  # (service, event) -> what of the order counts as answered, or how it ends
-    ("inventory", "OrderGivenUp"): "released",
-    ("orders", "StockReleased"): "released",
-    ("payments", "OrderGivenUp"): "refunded",
-    ("orders", "CardRefunded"): "refunded",
-    ("inventory", "OrderConfirmed"): "completed",
-    ("mail", "OrderShipped"): "completed",
-    ("orders", "ReceiptSent"): "completed",
-    ("orders", "StockReserved"): "given_up",
-    ("orders", "StockRefused"): "given_up",
-    ("orders", "CardCharged"): "given_up",
-    ("orders", "CardDeclined"): "given_up",
-}
 
 
 @dataclass(frozen=True)
@@ -155,15 +92,15 @@ def place(ctx: Context, o: OrderRequest, *, asks_customer: bool = False) -> Crea
     """
     with database.transaction() as tx:
         answer_s = event_settings().answer_seconds
-        first = _insert(
+        first = insert_flow(
             tx, ctx.job_id, "placed", asks_customer=asks_customer, answer_by=after(answer_s)
         )
-        if not first and _phase(tx, ctx.job_id) == "never":
+        if not first and phase_of(tx, ctx.job_id) == "never":
             raise ActionUndone(key=ctx.key)
         made = orders.create(ctx, o)
         if first:
             kept = o.model_copy(update={"card": WITHHELD}).model_dump(mode="json")
-            _move(tx, ctx.job_id, ("placed",), order_id=made.order_id, request=kept)
+            move_flow(tx, ctx.job_id, ("placed",), order_id=made.order_id, request=kept)
             _say(tx, ctx.job_id, OrderPlaced(order_id=made.order_id, order=o), None)
         return made
 
@@ -174,20 +111,20 @@ def withdraw(ctx: Context) -> Voided | NotYet | None:
     Raises: Rejected when it was confirmed first: then it stands; and when a person has waived a part of its undo.
     """
     with database.transaction() as tx:
-        if _insert(tx, ctx.job_id, "never", asks_customer=False):
+        if insert_flow(tx, ctx.job_id, "never", asks_customer=False):
             return orders.void(ctx)  # its tombstone: an order that comes later is refused
         asked = OrderCancelRequested()
-        if _move(
+        if move_flow(
             tx, ctx.job_id, ("placed", "confirmed")
         ):  # nobody wishes away what is on its way back already
             desk.say(tx, service.name, ctx.job_id, [asked], None)
         _give_up(tx, ctx.job_id, "The customer cancelled.", id_of(ctx.job_id, asked))
-        flow = _flow(tx, ctx.job_id)
+        flow = flow_of(tx, ctx.job_id)
         if flow.phase in ("confirmed", "completed"):
             raise Rejected("The order was confirmed before it was cancelled: it stands.")
         if flow.phase == "given_up":
             return NotYet(after=_poll_s(desk.seconds_since(tx, flow.at)))
-        if left := _left(tx, ctx.job_id):
+        if left := left_of(tx, ctx.job_id):
             raise Rejected(left)
         return None if flow.phase == "never" else Voided(order_id=flow.order_id)
 
@@ -198,8 +135,8 @@ def confirm(ctx: Context) -> int:
     Raises: Rejected when it was given up before, or somebody has not answered yet.
     """
     with database.transaction() as tx:
-        _move(tx, ctx.job_id, ("placed",))
-        flow = _flow(tx, ctx.job_id)
+        move_flow(tx, ctx.job_id, ("placed",))
+        flow = flow_of(tx, ctx.job_id)
         if flow is not None and flow.phase in ("confirmed", "completed"):
             return int(flow.order_id)
         confirmed = _confirm(tx, ctx) if flow is not None else ()
@@ -223,7 +160,7 @@ def standing(job: str) -> Standing | None:
             answered,
             row.reason,
             row.help,
-            _left(tx, job),
+            left_of(tx, job),
             desk.seconds_since(tx, row.at),
         )
 
@@ -236,13 +173,13 @@ def look_again(standing: Standing) -> NotYet:
 # --- what others say ---------------------------------------------------------------------------------------------------
 def on_reserved(ctx: Context, event: StockReserved) -> Iterable[Event]:
     with database.transaction() as tx:
-        _note(tx, ctx.job_id, reserved=event.model_dump(mode="json"))
+        note_answer(tx, ctx.job_id, reserved=event.model_dump(mode="json"))
         return _confirm_by_itself(tx, ctx)
 
 
 def on_charged(ctx: Context, event: CardCharged) -> Iterable[Event]:
     with database.transaction() as tx:
-        _note(tx, ctx.job_id, charged=event.model_dump(mode="json"))
+        note_answer(tx, ctx.job_id, charged=event.model_dump(mode="json"))
         return _confirm_by_itself(tx, ctx)
 
 
@@ -254,13 +191,13 @@ def on_refused(ctx: Context, event: StockRefused | CardDeclined) -> Iterable[Eve
 
 def on_released(ctx: Context, event: StockReleased) -> Iterable[Event]:
     with database.transaction() as tx:
-        _note(tx, ctx.job_id, released=True)
+        note_answer(tx, ctx.job_id, released=True)
         return _void(tx, ctx)
 
 
 def on_refunded(ctx: Context, event: CardRefunded) -> Iterable[Event]:
     with database.transaction() as tx:
-        _note(tx, ctx.job_id, refunded=True)
+        note_answer(tx, ctx.job_id, refunded=True)
         return _void(tx, ctx)
 
 
@@ -271,7 +208,7 @@ def on_receipt(ctx: Context, event: ReceiptSent) -> Iterable[Event]:
 
 def on_help_needed(ctx: Context, event: HelpNeeded) -> Iterable[Event]:
     with database.transaction() as tx:
-        _move(
+        move_flow(
             tx,
             ctx.job_id,
             ("placed", "given_up", "confirmed"),
@@ -297,7 +234,7 @@ def on_waived(ctx: Context, event: WorkWaived) -> Iterable[Event]:
                 .on_conflict_do_nothing()
             )
         if what in ("released", "refunded"):
-            _note(tx, ctx.job_id, **{what: True})
+            note_answer(tx, ctx.job_id, **{what: True})
             return _void(tx, ctx)
         if what == "completed":
             return _complete(tx, ctx.job_id)
@@ -358,13 +295,13 @@ _NOTHING_ASKED: dict[str, Any] = {"asking": None, "ask_at": None}
 
 
 def _confirm_by_itself(tx: Connection, ctx: Context) -> Sequence[Event]:
-    flow = _flow(tx, ctx.job_id)
+    flow = flow_of(tx, ctx.job_id)
     return () if flow is None or flow.asks_customer else _confirm(tx, ctx)
 
 
 def _confirm(tx: Connection, ctx: Context) -> Sequence[Event]:
     """placed -> confirmed, when both answers are here. The point of no return."""
-    flow = _flow(tx, ctx.job_id)
+    flow = flow_of(tx, ctx.job_id)
     if flow is None or flow.phase != "placed" or flow.reserved is None or flow.charged is None:
         return ()
     reserved, charged = Reserved.model_validate(flow.reserved), Charge.model_validate(flow.charged)
@@ -372,7 +309,7 @@ def _confirm(tx: Connection, ctx: Context) -> Sequence[Event]:
     event = OrderConfirmed(
         reservation=reserved.reservation, order=OrderRequest.model_validate(flow.request)
     )
-    _move(tx, ctx.job_id, ("placed",), phase="confirmed")
+    move_flow(tx, ctx.job_id, ("placed",), phase="confirmed")
     desk.forget(tx, f"{ctx.job_id}:{OrderPlaced.__name__}")
     _ask_for_answers(tx, ctx.job_id, event)
     return [event]
@@ -380,20 +317,20 @@ def _confirm(tx: Connection, ctx: Context) -> Sequence[Event]:
 
 def _give_up(tx: Connection, job: str, reason: str, causation: str) -> None:
     """placed -> given_up. From here on it is never confirmed; services give back what they hold for it."""
-    if not _move(tx, job, ("placed",), phase="given_up", reason=reason, help=None):
+    if not move_flow(tx, job, ("placed",), phase="given_up", reason=reason, help=None):
         return
-    event = OrderGivenUp(reason=reason, amount_cents=_flow(tx, job).request["amount_cents"])
+    event = OrderGivenUp(reason=reason, amount_cents=flow_of(tx, job).request["amount_cents"])
     desk.forget(tx, f"{job}:{OrderPlaced.__name__}")
     _say(tx, job, event, causation)
 
 
 def _void(tx: Connection, ctx: Context) -> Sequence[Event]:
     """given_up -> voided, when goods and money are back: the order's own end comes last."""
-    flow = _flow(tx, ctx.job_id)
+    flow = flow_of(tx, ctx.job_id)
     if flow is None or flow.phase != "given_up" or not (flow.released and flow.refunded):
         return ()
     orders.void(_of_step(ctx, PLACE, "undo"))
-    _move(tx, ctx.job_id, ("given_up",), phase="voided", help=None, **_NOTHING_ASKED)
+    move_flow(tx, ctx.job_id, ("given_up",), phase="voided", help=None, **_NOTHING_ASKED)
     return [OrderVoided(reason=flow.reason)]
 
 
@@ -401,21 +338,8 @@ def _complete(tx: Connection, job: str) -> Sequence[Event]:
     """confirmed -> completed."""
     return (
         [OrderCompleted()]
-        if _move(tx, job, ("confirmed",), phase="completed", help=None, **_NOTHING_ASKED)
+        if move_flow(tx, job, ("confirmed",), phase="completed", help=None, **_NOTHING_ASKED)
         else []
-    )
-
-
-def _left(tx: Connection, job: str) -> str | None:
-    """What the order ends without, in a sentence."""
-    c = left_undone.c
-    rows = tx.execute(select(left_undone).where(c.job == job).order_by(c.service, c.event))
-    return (
-        "; ".join(
-            f"{row.actor} waived what {row.service} was to do about {row.event}: {row.why}"
-            for row in rows
-        )
-        or None
     )
 
 
@@ -427,51 +351,6 @@ def _say(tx: Connection, job: str, event: Event, causation: str | None) -> None:
 def _ask_for_answers(tx: Connection, job: str, event: Event) -> None:
     values = {"asking": id_of(job, event), "asks": 0, "ask_at": after(event_settings().ask_seconds)}
     tx.execute(update(flows).where(flows.c.job == job).values(values))
-
-
-def _insert(tx: Connection, job: str, phase: str, **values: Any) -> bool:
-    row = {
-        "job": job,
-        "phase": phase,
-        "at": after(0),
-        "released": False,
-        "refunded": False,
-        "asks": 0,
-        **values,
-    }
-    return (
-        tx.execute(
-            insert_or(tx, flows).values(row).on_conflict_do_nothing().returning(flows.c.job)
-        ).first()
-        is not None
-    )
-
-
-def _move(tx: Connection, job: str, phases: Sequence[str], **values: Any) -> bool:
-    """Change an order's row while it is in one of these phases, and keep it locked. Returns: whether it was."""
-    mine = (flows.c.job == job) & flows.c.phase.in_(phases)
-    return (
-        tx.execute(
-            update(flows)
-            .where(mine)
-            .values(values or {"phase": flows.c.phase})
-            .returning(flows.c.job)
-        ).first()
-        is not None
-    )
-
-
-def _note(tx: Connection, job: str, **answer: Any) -> None:
-    """Keep an answer, whatever the phase. Locks the row: of two answers at once the second sees the first."""
-    tx.execute(update(flows).where(flows.c.job == job).values(answer))
-
-
-def _flow(tx: Connection, job: str) -> Row[Any] | Any:
-    return tx.execute(select(flows).where(flows.c.job == job)).first()
-
-
-def _phase(tx: Connection, job: str) -> str:
-    return str(tx.execute(select(flows.c.phase).where(flows.c.job == job)).scalar_one())
 
 
 def _of_step(ctx: Context, step: str, kind: str = "action") -> Context:
