@@ -108,17 +108,19 @@ def in_transaction() -> bool:
     A process that stands still in one keeps others out by its locks: here, in one thread, they would wait for each other for ever.
     """
     until = time.monotonic() + SETTLE_S
-    while _some_is_open():
+    seen = _all_connections()
+    while any(map(_is_open, seen)):
         if time.monotonic() > until:
             return True
         time.sleep(LOOK_S)
     return False
 
 
-def _some_is_open() -> bool:
-    return any(
-        _is_open(one) for one in gc.get_objects() if issubclass(type(one), _connections())
-    )  # a proxy lies about its class
+def _all_connections() -> list[Any]:
+    """Those of this process. There are many objects, so of most only the type is looked at."""
+    objects = gc.get_objects()
+    kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, _connections())}
+    return [one for one in objects if type(one) in kinds]
 
 
 def _connections() -> tuple[type, ...]:

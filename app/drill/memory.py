@@ -26,6 +26,7 @@ from surefoot.app.saga.definition import Saga
 Name = tuple[str, str]  # module, global
 PLAIN = (str, bytes, int, float, complex, bool, type(None), Decimal, date, time, timedelta)
 HOLDS_PLAIN = (list, tuple, set, frozenset, dict)
+SHARED = (FunctionType, ModuleType, type)  # most of what a module holds
 LONGEST = 1_000  # members of what counts as a worker's note; a larger one is a table of constants
 
 
@@ -72,7 +73,10 @@ class Memory:
             (module, name): value
             for module in self._modules
             for name, value in vars(sys.modules[module]).items()
-            if not name.startswith("__") and (module, name) not in self._worlds and _is_plain(value)
+            if type(value) not in SHARED
+            and not name.startswith("__")
+            and (module, name) not in self._worlds
+            and _is_plain(value)
         }
 
     def _put(self, kept: dict[Name, Any], *, over: dict[Name, Any]) -> None:

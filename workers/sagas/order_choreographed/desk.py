@@ -4,7 +4,7 @@ An inbox row: `waiting` (arrived, or tried and to be tried again, from `due_at` 
 says why; a redrive makes it `waiting` again). While an attempt runs, `due_at` is when another process may take over;
 `attempts` is its fence, for each take-over counts one more. An outbox row without `sent_at` is to be sent.
 
-Statements only; each is called in the service's transaction.
+Statements only; each is called in the service's transaction. Those that are asked for ever are made once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Row,
+    Select,
     String,
     Table,
     Text,
@@ -171,14 +173,14 @@ def arrive(
 
 def due(tx: Connection, service: str, rows: int) -> list[str]:
     """Events whose time has come, oldest first: those to be tried again, and those whose attempt has died."""
+    return [row.event_id for row in tx.execute(_due(service, rows))]
+
+
+@cache
+def _due(service: str, rows: int) -> Select[str]:
     c = inbox.c
-    query = (
-        select(c.event_id)
-        .where(c.service == service, c.state == "waiting", c.due_at <= now())
-        .order_by(c.due_at)
-        .limit(rows)
-    )
-    return [row.event_id for row in tx.execute(query)]
+    waits = (c.service == service, c.state == "waiting", c.due_at <= now())
+    return select(c.event_id).where(*waits).order_by(c.due_at).limit(rows)
 
 
 def claim(tx: Connection, service: str, event_id: str, hold_s: float) -> Claimed | None:
@@ -263,11 +265,14 @@ def say(
 
 def unsent(tx: Connection, service: str, rows: int) -> list[Message]:
     """What is to be sent, oldest first."""
+    return [_message(row, row.at.isoformat()) for row in tx.execute(_unsent(service, rows))]
+
+
+@cache
+def _unsent(service: str, rows: int) -> Select[Any]:
     c = outbox.c
-    found = tx.execute(
-        select(outbox).where(c.service == service, c.sent_at.is_(None)).order_by(c.at).limit(rows)
-    )
-    return [_message(row, row.at.isoformat()) for row in found]
+    waits = (c.service == service, c.sent_at.is_(None))
+    return select(outbox).where(*waits).order_by(c.at).limit(rows)
 
 
 def said(tx: Connection, service: str, message: Message) -> bool:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Select,
     select,
     update,
 )
@@ -256,27 +258,26 @@ def remind() -> int:
 
 def give_up_late() -> int:
     """placed -> given_up, for orders past their time."""
-    c, rows = flows.c, event_settings().sweep_rows
-    late = (c.phase == "placed") & (c.answer_by <= now())
     with database.snapshot() as tx:
-        found = list(
-            tx.execute(select(c.job).where(late).order_by(c.answer_by).limit(rows)).scalars()
-        )
+        found = list(tx.execute(_late(event_settings().sweep_rows)).scalars())
     for job in found:
         with database.transaction() as tx:
             _give_up(tx, job, "Not everybody answered in time.", f"{job}:{OrderPlaced.__name__}")
     return len(found)
 
 
+@cache
+def _late(rows: int) -> Select[str]:
+    c = flows.c
+    late = (c.phase == "placed") & (c.answer_by <= now())
+    return select(c.job).where(late).order_by(c.answer_by).limit(rows)
+
+
 def ask_again() -> int:
     """Say the last event anew where its answers are missing; the next time after twice as long."""
-    c, rows, limits = flows.c, event_settings().sweep_rows, event_settings()
+    c, limits = flows.c, event_settings()
     with database.snapshot() as tx:
-        found = list(
-            tx.execute(
-                select(c.job).where(c.ask_at <= now()).order_by(c.ask_at).limit(rows)
-            ).scalars()
-        )
+        found = list(tx.execute(_to_ask_again(limits.sweep_rows)).scalars())
     for job in found:
         with database.transaction() as tx:
             row = tx.execute(select(c.asks).where(c.job == job)).one()
@@ -288,6 +289,12 @@ def ask_again() -> int:
             ).first():
                 desk.say_again(tx, asked.asking)
     return len(found)
+
+
+@cache
+def _to_ask_again(rows: int) -> Select[str]:
+    c = flows.c
+    return select(c.job).where(c.ask_at <= now()).order_by(c.ask_at).limit(rows)
 
 
 # --- the moves ------------------------------------------------------------------------------------------------------------
