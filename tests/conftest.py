@@ -7,6 +7,7 @@ CI that is a failure, so that nothing is skipped there unseen.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -85,6 +86,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from tests.support.distribution import longest_first
 
         longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """What imports and collection have made stays to the end: nothing looks through it for garbage again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_left_out(config: pytest.Config, item: pytest.Item) -> bool:

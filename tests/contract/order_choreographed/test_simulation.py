@@ -193,7 +193,7 @@ def run(seed: int, street: Street, bank: Bank) -> None:
 
 
 BATCHES = [range(25)]
-LONG_BATCHES = [range(25, 100), range(100, 200), range(200, 350)]
+LONG_BATCHES = [range(25, 75), range(75, 125), range(125, 200)]
 
 
 @pytest.mark.parametrize(

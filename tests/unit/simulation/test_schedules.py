@@ -18,7 +18,8 @@ from surefoot.app.simulation.shrink import shrunk
 from tests.support.planted import PLANTED
 
 QUICK, PART = 100, 50
-ALL = 2000
+ALL = 1000
+RARE = 1284  # comes to where a person marks a step as absent, as one of some hundred schedules does
 
 
 def failures(first: int, count: int) -> list[str]:
@@ -34,10 +35,11 @@ def test_given_random_sagas_and_faults_then_every_job_lands(first: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_given_thousands_of_schedules_then_every_job_lands_and_every_named_point_was_come_to() -> (
+def test_given_a_thousand_schedules_then_every_job_lands_and_every_named_point_was_come_to() -> (
     None
 ):
     tally = running.simulate(ALL - QUICK, seed=QUICK, jobs=2)
+    tally.join(running.simulate(1, seed=RARE))
     assert [f"seed {outcome.seed}: {outcome.problems[0]}" for outcome in tally.failures] == []
     assert tally.never_passed == []
     assert {"completed", "failed", "cancelled"} <= tally.ends.keys()

@@ -35,7 +35,7 @@ QUICK = settings(
     suppress_health_check=list(HealthCheck),
 )
 LONG = settings(
-    max_examples=1000,
+    max_examples=500,
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=list(HealthCheck),
