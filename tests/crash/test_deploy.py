@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import jobs, operations
+from tests.support import warm
 from tests.support.deployed import NAME, SAGAS, STEPS
 from tests.support.files import lines_of
 from tests.support.redis_server import RedisServer
@@ -66,13 +65,7 @@ class Site:
         self.workers: list[WorkerProcess] = []
         with (home / "relay.log").open("ab") as log:
             env = {**os.environ, **self.env, "DEPLOYED": "1"}
-            self.relay = subprocess.Popen(
-                [sys.executable, "-m", "surefoot.workers.relay"],
-                cwd=ROOT,
-                env=env,
-                stdout=log,
-                stderr=log,
-            )
+            self.relay = warm.start(["surefoot.workers.relay"], env=env, said=log, cwd=ROOT)
 
     def worker(self, versions: str) -> WorkerProcess:
         """Start one that has these versions."""

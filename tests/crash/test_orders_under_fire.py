@@ -48,6 +48,7 @@ def up(
     if store == "postgresql":
         env["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")
     stack = Up(tmp_path / "home", **env)
+    stack.spares = 24  # for what is killed
     yield stack
     stack.close()
 

@@ -69,6 +69,7 @@ def shop(
         "SUREFOOT_SAGAS": f"surefoot.workers.sagas.order.saga,{batchable_saga.__name__}",
     }
     up = Up(tmp_path / "home", **told, **QUICK)
+    up.spares = 60  # for what is killed
     try:
         up.start()
         shop = Shop(up)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from surefoot.app.store.catalogue import register
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import tenants
+from tests.support import warm
 from tests.support.files import changed_at, text_of
 from tests.support.freezing import can_be_written, stands_still
 from tests.support.redis_server import RedisServer
@@ -60,13 +59,8 @@ class RelayProcess:
             "PYTHONPATH": str(ROOT),
         }
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "surefoot.workers.relay"],
-                cwd=ROOT,
-                env={**os.environ, **ours},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            self.process = warm.start(
+                ["surefoot.workers.relay"], env={**os.environ, **ours}, said=log, cwd=ROOT
             )
 
     def text(self) -> str:

@@ -26,6 +26,7 @@ def up(tmp_path: Path, redis_executable: str) -> Iterator[Up]:
         SUREFOOT_SAGAS="party.saga",
         PARTY_NOTEBOOK=f"sqlite:///{tmp_path}/party.sqlite",
     )
+    stack.anew = True
     yield stack
     stack.close()
 

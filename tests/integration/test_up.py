@@ -36,6 +36,7 @@ ORDER = {
 @pytest.fixture
 def up(tmp_path: Path, redis_executable: str) -> Iterator[Up]:
     stack = Up(tmp_path / "home", **HOSTILE)  # nobody else's variable moves us
+    stack.anew = True
     yield stack
     stack.close()
 

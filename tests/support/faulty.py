@@ -129,6 +129,7 @@ def faulty_shop(
     if not database_url.startswith("sqlite") and database_url:
         told["DATABASE_URL"] = database_url
     up = Up(home, **told)
+    up.spares = 24
     try:
         up.start()
         shop = FaultyShop(up)

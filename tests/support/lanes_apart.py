@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, jobs, operations
+from tests.support import warm
 from tests.support.files import said_in
 from tests.support.hasty_orders import hasty
 from tests.support.ports import free_port
@@ -62,13 +61,13 @@ class LanesApart:
         self.publisher = Publisher(producer_app(broker_url, "web"), pause_s=0.2)
         self.workers: dict[str, WorkerProcess] = {}
         self._bank_port = free_port()
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, warm.Process] = {}
 
     # --- processes -------------------------------------------------------------------------------------------------
     def start(self) -> LanesApart:
         self.start_bank()
         self.cli("stock", "pear", "1000")
-        self._run("relay", "-m", "surefoot.workers.relay")
+        self._run("relay", "surefoot.workers.relay")
         for lane in LANES:
             self.start_worker(lane)
         return self
@@ -89,7 +88,7 @@ class LanesApart:
     def start_bank(self) -> None:
         file = self.home / "bank.url"
         file.unlink(missing_ok=True)
-        self._run("bank", "-m", "surefoot.app.cli", "bank", "--port", str(self._bank_port))
+        self._run("bank", "surefoot.app.cli", "bank", "--port", str(self._bank_port))
         said_in(file, "the bank")
 
     def stop(self, name: str) -> None:
@@ -99,25 +98,13 @@ class LanesApart:
 
     def _run(self, name: str, *words: str) -> None:
         with (self.home / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, *words],
-                cwd=ROOT,
-                env={**os.environ, **self.env},
-                stdout=log,
-                stderr=log,
+            self.processes[name] = warm.start(
+                words, env={**os.environ, **self.env}, said=log, cwd=ROOT
             )
 
     def cli(self, *words: str) -> str:
-        command = [sys.executable, "-m", "surefoot.app.cli", *words]
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **self.env},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        command = ["surefoot.app.cli", *words]
+        done = warm.run(command, env={**os.environ, **self.env}, cwd=ROOT, timeout_s=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
 from surefoot.app.supervisor import runfile
 from surefoot.app.supervisor.leash import leashed
+from tests.support import warm
 from tests.support.files import text_of
 from tests.support.ports import free_port
 from tests.support.processes import lives
@@ -30,6 +31,8 @@ class Up:
 
     module = "surefoot.app.cli"  # what is run as `surefoot`
     python = sys.executable
+    anew = False  # whether its processes are started as users start them, not by `warm`
+    spares = 9  # so many parts start without reading their code; further ones are started anew
     cwd: Path | None = None  # where it is run
 
     def __init__(self, home: Path, **env: str) -> None:
@@ -45,23 +48,13 @@ class Up:
         self.env.setdefault(
             "SUREFOOT_CHOREOGRAPHY", "0"
         )  # a process less where nobody orders of those services
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: warm.Process | None = None
         self._said = home.with_name(f"{home.name}.said")
 
     def start(self) -> Up:
         """Start it, and come back when it says that it is ready."""
         with self._said.open("wb") as said:
-            words = leashed(
-                [self.python, "-m", self.module, "up"], on_death=signal.SIGTERM
-            )  # however the tests end
-            self._process = subprocess.Popen(
-                words,
-                env=self.env,
-                cwd=self.cwd,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-            )
+            self._process = self._start(said)
         wait_until(
             lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None,
             READY_S,
@@ -70,8 +63,23 @@ class Up:
         assert self.process.poll() is None, self.said()
         return self
 
+    def _start(self, said: IO[bytes]) -> warm.Process:
+        words = [self.module, "up"]
+        if self.anew or self.python != sys.executable:
+            return subprocess.Popen(
+                leashed([self.python, "-m", *words], on_death=signal.SIGTERM),  # however tests end
+                env=self.env,
+                cwd=self.cwd,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+        return warm.start(
+            words, env=self.env, cwd=self.cwd, said=said, leash=signal.SIGTERM, spares=self.spares
+        )
+
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> warm.Process:
         assert self._process is not None, "it was not started"
         return self._process
 
@@ -111,16 +119,19 @@ class Up:
             for name, value in self.env.items()
             if name not in ("SUREFOOT_PORT", "SUREFOOT_FLOWER_PORT")
         }
-        command = [self.python, "-m", "surefoot.app.cli", *words]
-        done = subprocess.run(
-            command,
-            env=env,
-            cwd=self.cwd,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_S,
-        )
+        command = ["surefoot.app.cli", *words]
+        if self.anew or self.python != sys.executable:
+            done = subprocess.run(
+                [self.python, "-m", *command],
+                env=env,
+                cwd=self.cwd,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=COMMAND_S,
+            )
+        else:
+            done = warm.run(command, env=env, cwd=self.cwd, timeout_s=COMMAND_S)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -4,7 +4,6 @@ with."""
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from surefoot.app.supervisor import commands
+from tests.support import warm
 from tests.support.files import text_of
 from tests.support.ports import free_port
 from tests.support.running import ROOT
@@ -33,9 +33,8 @@ def web_process(store_url: str, home: Path, **told: str) -> Iterator[str]:
         **told,
     }
     with (home / "web.said").open("wb") as said:
-        server = subprocess.Popen(
-            commands.web("127.0.0.1", port), env=env, stdout=said, stderr=said, cwd=ROOT
-        )
+        words = commands.web("127.0.0.1", port)[2:]  # what follows `python -m`
+        server = warm.start(words, env=env, said=said, cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
 
     def ready() -> bool:

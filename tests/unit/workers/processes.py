@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.support import warm
 from tests.support.files import lines_of, text_of
 from tests.support.waiting import wait_until
 
@@ -57,19 +56,16 @@ class WorkerProcess:
             "PYTHONPATH": str(ROOT),
             **(environment or {}),
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: warm.Process | None = None
 
     def start(self) -> WorkerProcess:
         before = len(self.text())  # of a worker that was here earlier
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", self._app, *self._words],
-                cwd=ROOT,
+            self.process = warm.start(
+                ["celery", "-A", self._app, *self._words],
                 env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+                said=log,
+                cwd=ROOT,
             )
         wait_until(
             lambda: "ready." in self.text()[before:] or not self.running,
