@@ -1,4 +1,4 @@
-"""What a saga is told about its services: who reads, lists and takes back their effects."""
+"""What a saga is told about its services: the functions that read, list and take back their effects."""
 
 from __future__ import annotations
 
