@@ -160,6 +160,30 @@ def test_given_faults_when_the_form_is_sent_then_beside_their_fields_and_nothing
     assert start(page) == list_jobs(shop.db, shop.tenant)[0][0]["id"]
 
 
+def test_given_a_session_that_ends_when_a_form_is_being_filled_then_what_was_typed_is_kept(
+    shop: Shop, page: Page, url: str
+) -> None:
+    sign_in(page, url, shop.key())
+    page.goto(f"{url}/?saga=shop")
+    filled(page, sku="pear")
+    page.context.clear_cookies()
+    expect(page.locator("[data-fresh]")).to_contain_text("signed out")  # its list has asked
+    expect(page.locator('input[name="f.sku"]')).to_have_value("pear")
+    page.click("form[data-once] button.main")
+    expect(page.locator("main")).to_contain_text("your form is filled again")
+    page.fill("#key", shop.key())
+    page.click("main button.main")
+    expect(page.locator('input[name="f.sku"]')).to_have_value("pear")
+
+
+def test_given_a_session_that_ends_when_nothing_was_typed_then_the_page_asks_for_a_key(
+    shop: Shop, page: Page, url: str
+) -> None:
+    sign_in(page, url, shop.key())
+    page.context.clear_cookies()
+    page.wait_for_selector("#key")
+
+
 def test_given_running_job_when_cancelled_by_its_button_then_undone_before_the_eyes(
     shop: Shop, page: Page, url: str
 ) -> None:

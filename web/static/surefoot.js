@@ -5,6 +5,10 @@ const EVERY_MS = 1000;
 const SLOWEST_MS = 8000;
 const PATIENCE_MS = 10000; // a server that answers later than this is told as not reachable
 
+// Whether a reload would lose something: typed, drawn again with its faults, or on its way to the server.
+let written = document.querySelector("form[data-once] [role=alert]") !== null;
+for (const kind of ["input", "submit"]) document.addEventListener(kind, () => (written = true));
+
 // --- live parts --------------------------------------------------------------------------------------------
 function follow(root) {
   const shown = new Map();
@@ -12,6 +16,7 @@ function follow(root) {
   let seen = Date.now();
   let wait = EVERY_MS;
   let timer = null;
+  let signedOut = false;
   let ended = root.querySelector("[data-ended]") !== null;
   const fresh = () => root.querySelector("[data-fresh]");
 
@@ -26,15 +31,16 @@ function follow(root) {
         redirect: "manual",
         signal: AbortSignal.timeout(PATIENCE_MS),
       });
+      signedOut = answer.type === "opaqueredirect" || answer.status === 401;
+      if (signedOut && !written) return location.reload();
       if (answer.status === 200) {
         tag = answer.headers.get("ETag");
         show(await answer.text());
-      } else if (answer.status !== 304) {
-        if (answer.type === "opaqueredirect" || answer.status === 401) return location.reload();
+      } else if (answer.status !== 304 && !signedOut) {
         throw new Error(String(answer.status));
       }
       seen = Date.now();
-      wait = EVERY_MS;
+      wait = signedOut ? SLOWEST_MS : EVERY_MS;
     } catch {
       wait = Math.min(wait * 2, SLOWEST_MS);
     }
@@ -106,8 +112,8 @@ function follow(root) {
     const place = fresh();
     if (!place) return;
     const s = Math.round((Date.now() - seen) / 1000);
-    place.textContent = ended ? "final" : s > 3 && (wait > EVERY_MS || s > PATIENCE_MS / 1000) ? `not reachable for ${s} s, trying again` : s < 1 ? "updated now" : `updated ${s} s ago`;
-    place.classList.toggle("late", !ended && s > 3);
+    place.textContent = ended ? "final" : signedOut ? "signed out; what you typed is kept" : s > 3 && (wait > EVERY_MS || s > PATIENCE_MS / 1000) ? `not reachable for ${s} s, trying again` : s < 1 ? "updated now" : `updated ${s} s ago`;
+    place.classList.toggle("late", !ended && (signedOut || s > 3));
   }
 
   document.addEventListener("visibilitychange", () => {
@@ -216,6 +222,7 @@ document.addEventListener("click", (event) => {
   else if (button.dataset.fill) {
     const field = document.getElementById(button.dataset.fill);
     field.value = button.dataset.value;
+    written = true;
     field.focus();
   }
 });
