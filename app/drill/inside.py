@@ -16,10 +16,12 @@ import site
 import sqlite3
 import sys
 import sysconfig
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import compress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -108,25 +110,35 @@ def in_transaction() -> bool:
     A process that stands still in one keeps others out by its locks: here, in one thread, they would wait for each other for ever.
     """
     until = time.monotonic() + SETTLE_S
-    seen = _all_connections()
-    while any(map(_is_open, seen)):
-        if time.monotonic() > until:
-            return True
-        time.sleep(LOOK_S)
+    while there := [one for one in _connections() if _is_open(one)]:
+        if threading.active_count() == 1:
+            return True  # nobody else is there to end it
+        while any(_is_open(one) for one in there):
+            if time.monotonic() > until:
+                return True
+            time.sleep(LOOK_S)
     return False
 
 
-def _all_connections() -> list[Any]:
-    """Those of this process. There are many objects, so of most only the type is looked at."""
-    objects = gc.get_objects()
-    kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, _connections())}
-    return [one for one in objects if type(one) in kinds]
+def _connections() -> list[Any]:
+    """All open connections of this process, wherever they are kept.
+
+    A large process holds millions of objects, and each line of a step asks: no Python code runs for each object.
+    Types are compared, since a proxy lies about its class.
+    """
+    every, kinds = gc.get_objects(), {id(kind) for kind in _kinds()}
+    return list(compress(every, map(kinds.__contains__, map(id, map(type, every)))))
 
 
-def _connections() -> tuple[type, ...]:
+def _kinds() -> set[type]:
     """The classes of connections that there are: nobody imports PostgreSQL's driver for a drill on SQLite."""
     psycopg = sys.modules.get("psycopg")
-    return (sqlite3.Connection,) if psycopg is None else (sqlite3.Connection, psycopg.Connection)
+    found: set[type] = set()
+    left: list[type] = [sqlite3.Connection, *([psycopg.Connection] if psycopg else [])]
+    while left:
+        found.add(kind := left.pop())
+        left += kind.__subclasses__()
+    return found
 
 
 def _is_open(connection: Any) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from surefoot import stand_in
+from surefoot.app.drill import inside
 from surefoot.app.drill.inside import Lines, in_transaction, is_developers, spread
 from surefoot.app.drill.plan import rows_of
 from surefoot.app.drill.report import markdown
@@ -195,11 +198,28 @@ def test_given_something_else_when_marked_as_stand_in_then_refused() -> None:
         stand_in(3)
 
 
-def test_given_open_transaction_when_asked_then_it_is_seen() -> None:
-    raw = sqlite3.connect(":memory:", isolation_level=None)
+class OfTheirOwn(sqlite3.Connection):
+    pass
+
+
+@pytest.mark.parametrize("kind", [sqlite3.Connection, OfTheirOwn])
+def test_given_open_transaction_when_asked_then_it_is_seen(kind: type[sqlite3.Connection]) -> None:
+    raw = sqlite3.connect(":memory:", isolation_level=None, factory=kind)
     try:
         assert not in_transaction()
         raw.execute("BEGIN")
         assert in_transaction()
     finally:
         raw.close()
+
+
+def test_given_a_transaction_that_another_thread_ends_when_asked_then_that_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inside, "SETTLE_S", 30.0)
+    with closing(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)) as raw:
+        raw.execute("BEGIN")
+        other = threading.Thread(target=raw.execute, args=("COMMIT",))
+        other.start()
+        assert not in_transaction()
+        other.join()
