@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import structlog
 
 from surefoot.app.drill.run import drill
 from surefoot.app.saga.definition import Saga
@@ -104,16 +105,22 @@ def test_given_the_printed_test_when_run_then_it_passes(pack: Path) -> None:
 
 
 def environment(pack: Path) -> dict[str, str]:
-    return {"PATH": "", "PYTHONPATH": f"{pack}:{ROOT}"}
+    """That of a reader, who has none of our plugins."""
+    return {"PATH": "", "PYTHONPATH": f"{pack}:{ROOT}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+SOME_LINES = "4"  # of each function; a reader's drill strikes at twenty of them
 
 
 @pytest.mark.parametrize(
-    "rows", ["hold_seat.undo", pytest.param(None, marks=pytest.mark.long, id="all")]
+    "rows", ["hold_seat.undo:crash@", pytest.param(None, marks=pytest.mark.long, id="all")]
 )
 def test_given_the_printed_saga_when_drilled_then_every_row_passes(
     trips: ModuleType, monkeypatch: pytest.MonkeyPatch, rows: str | None
 ) -> None:
     monkeypatch.delenv("SUREFOOT_ENV", raising=False)
+    monkeypatch.setenv("SUREFOOT_DRILL_LINES", SOME_LINES)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     report = drill(trips.trip, only=rows)
     assert report.results
     assert [(result.row.name, result.why) for result in report.results if not result.passed] == []

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
 from surefoot.app.drill.run import drill
 from surefoot.app.saga.definition import Saga
@@ -15,6 +16,7 @@ from surefoot.app.saga.lint_warnings import advice
 from tests.support.documents import DOCS
 from tests.support.tutorial import File, missing_in, steps
 
+SOME_LINES = "4"  # of each function; a reader's drill strikes at twenty of them
 ROW = "book_room:freeze@before_effect+undone"
 FILES = [step for step in steps() if isinstance(step, File)]
 
@@ -55,6 +57,8 @@ def test_given_the_notebook_with_its_barrier_when_drilled_then_the_row_passes(
 def test_given_the_notebook_with_its_barrier_when_drilled_then_all_printed_rows_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SUREFOOT_DRILL_LINES", SOME_LINES)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     results = drill(party(tmp_path, FILES, monkeypatch)).results
     assert [(result.row.name, result.why) for result in results if not result.passed] == []
     printed = re.findall(r"^(\d+) of \1 rows passed", (DOCS / "tutorial.md").read_text(), re.M)
