@@ -104,7 +104,7 @@ def create_app(
     )
     app.url_map.merge_slashes = False  # an address that is not ours is a 404, not a redirect
     publisher = publisher or _publisher(settings)
-    bell = Bell(db, InTurn(publisher, db, settings))
+    bell = Bell(db, InTurn(publisher, db, settings), settings.unsent_seconds)
     if isinstance(publisher, Publisher):
         bell.warm(publisher.warm)
     waiters = threading.Semaphore(max(1, threads // WAITING_SHARE))

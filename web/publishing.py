@@ -22,13 +22,17 @@ from surefoot.app.rules.planner import Plan
 WAIT_S = 0.3  # of a request for its ring, which takes milliseconds when the broker is well; with it a POST stays far under 0.8 s
 RINGERS = 4
 LINE = 256  # rings that may stand in line
-STALE_S = 1.0  # the relay takes over after so long
 
 
 class Bell:
-    """Rings plans. Safe in threads; its own threads start with the first ring, so that it may be made before a fork."""
+    """Rings plans. Safe in threads; its own threads start with the first ring, so that it may be made before a fork.
 
-    def __init__(self, db: Engine, publisher: Publishes) -> None:
+    `stale_s`: a ring that stood in line for so long is left to the relay, which takes over then
+    (SUREFOOT_UNSENT_SECONDS).
+    """
+
+    def __init__(self, db: Engine, publisher: Publishes, stale_s: float) -> None:
+        self.stale_s = stale_s
         self._db = db
         self._publisher = publisher
         self._places = threading.BoundedSemaphore(LINE)
@@ -46,7 +50,7 @@ class Bell:
         if not self._places.acquire(blocking=False):
             return False
         try:
-            rung = self._ringers.submit(self._ring, plan, time.monotonic() + STALE_S)
+            rung = self._ringers.submit(self._ring, plan, time.monotonic() + self.stale_s)
         except BaseException:
             self._places.release()
             raise

@@ -188,7 +188,9 @@ class Shop(World):
         chosen = self.settings.model_copy(update={"database_url": self.url, **NO_RATES, **settings})
         app = create_app(chosen, publisher=self.broker)
         door = app.extensions[EXTENSION]
-        app.extensions[EXTENSION] = replace(door, bell=OwnBell(door.db, self.broker))
+        app.extensions[EXTENSION] = replace(
+            door, bell=OwnBell(door.db, self.broker, door.bell.stale_s)
+        )
         app.testing = True
         self.apps.append(app)
         return app
