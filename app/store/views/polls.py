@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -21,7 +20,6 @@ from surefoot.app.errors import NotFound, StoreUnavailable
 from surefoot.app.store.coalescing import PATIENCE_S, Gathering
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.pinned import KeptConnection
-from surefoot.app.store.response_timeout import StoreSilent
 from surefoot.app.store.session import translated
 from surefoot.app.store.views.revision import (
     NO_SUCH_JOB,
@@ -31,6 +29,9 @@ from surefoot.app.store.views.revision import (
     job_revision,
     made_of,
 )
+
+if TYPE_CHECKING:  # only what talks to PostgreSQL loads its driver
+    import psycopg
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,16 @@ class Polls:
         self._db = db
         self._kept = KeptConnection(db)
         self._together: Gathering[_Poll, Revision] | None = None
+        self._broken: tuple[type[Exception], ...] = ()
+        self._too_late: tuple[type[Exception], ...] = ()
         if db.dialect.name == "postgresql":
+            import psycopg
+
+            from surefoot.app.store.listening import StoreSilent
+
             self._together = Gathering(self._ask_all, patience_s)
+            self._broken = (psycopg.OperationalError,)
+            self._too_late = (StoreSilent, psycopg.errors.QueryCanceled)
 
     def look(self, job_id: str, tenant_id: str | None, key_id: str | None = None) -> Revision:
         """As `job_revision`, of a statement that begins after this call. Raises: NotFound, StoreUnavailable."""
@@ -58,7 +67,8 @@ class Polls:
             return job_revision(self._db, job_id, tenant_id, key_id)
         try:
             found = self._together.ask(_Poll(job_id, tenant_id, key_id)) if is_id(job_id) else None
-        except psycopg.OperationalError:  # the connection broke; the plain way takes another, and does what has to be done about both
+        except self._broken:
+            # the plain way takes another connection, and does what has to be done about both
             return job_revision(self._db, job_id, tenant_id, key_id)
         if found is None:
             raise NotFound(NO_SUCH_JOB)
@@ -68,7 +78,7 @@ class Polls:
         try:
             with self._kept.lent() as cursor:
                 return _read(cursor, polls)
-        except (StoreSilent, psycopg.errors.QueryCanceled) as error:
+        except self._too_late as error:
             raise StoreUnavailable() from error  # that was waited for long enough
         except (DBAPIError, PoolTimeout) as error:
             raise translated(error) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -73,3 +75,15 @@ def test_given_a_statement_that_takes_too_long_then_the_server_ends_it_first_and
         connection.execute(text("SELECT pg_sleep(30)"))
     assert backend() == before
     db.dispose()
+
+
+def test_given_a_process_on_sqlite_when_its_store_is_open_then_it_has_not_loaded_the_driver() -> (
+    None
+):
+    asked = (
+        "import sys; from surefoot.app.store.session import open_engine;"
+        "from surefoot.app.store.views.polls import Polls;"
+        "Polls(open_engine('sqlite:///:memory:')); print('psycopg' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
