@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import redis
 from sqlalchemy import create_engine, text
 
 from surefoot.app.delivery.broker import redis_url as without_transport
+from tests.support import warm
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,20 +32,8 @@ def drilled(tmp_path: Path, saga: str, only: str, **env: str) -> tuple[int, dict
         "TMPDIR": str(tmp_path),
         **env,
     }
-    words = [
-        sys.executable,
-        "-m",
-        "surefoot.app.cli",
-        "drill",
-        saga,
-        "--real",
-        "--json",
-        "--seconds",
-        "90",
-        "--only",
-        only,
-    ]
-    done = subprocess.run(words, env=told, capture_output=True, text=True, check=False, timeout=280)
+    words = ["surefoot.app.cli", "drill", saga, "--real", "--json", "--seconds", "90"]
+    done = warm.run([*words, "--only", only], env=told, timeout_s=280, spares=60)
     assert [
         path.name for path in tmp_path.iterdir()
     ] == []  # its home is gone; the user's was never made

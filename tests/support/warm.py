@@ -94,16 +94,16 @@ def start(
     errors: IO[bytes] | None = None,
     cwd: Path | None = None,
     session: bool = True,
-    leash: int = 0,
+    leash: int = signal.SIGKILL,
     spares: int = 0,
 ) -> Process:
     """`python -m` with these words, from the warm server if that is the same. `said`: its output;
-    `errors`: that of its errors, if another. `leash`, `spares`: see `warm_part.Asked`."""
+    `errors`: that of its errors, if another. `leash`, `spares`: see `warm_part.Asked`; whatever
+    happens to the tests, nothing that they started is left."""
     words = list(words)
     if sys.platform != "linux" or not warm_part.is_fit(words, env):
-        command = [sys.executable, "-m", *words]
         return subprocess.Popen(
-            leashed(command, on_death=signal.Signals(leash)) if leash else command,
+            leashed([sys.executable, "-m", *words], on_death=signal.Signals(leash)),
             env=env,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -124,11 +124,17 @@ def start(
 
 
 def run(
-    words: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None, timeout_s: float
+    words: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    timeout_s: float,
+    cwd: Path | None = None,
+    spares: int = 0,
 ) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run` with what it says, to its end."""
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:
-        process = start(words, env=env, said=said, errors=errors, cwd=cwd, session=False)
+        files = {"said": said, "errors": errors}
+        process = start(words, env=env, cwd=cwd, session=False, spares=spares, **files)
         try:
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:

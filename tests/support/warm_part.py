@@ -25,7 +25,7 @@ STREAMS = ("stdin", "stdout", "stderr")
 
 @dataclass
 class Asked:
-    """`words`: a module and its arguments. `leash`: the signal it gets when its parent ends, or 0.
+    """`words`: a module and its arguments. `leash`: the signal it gets when its parent ends.
     `spares`: how many processes it keeps to start others from, if it is a supervisor."""
 
     words: list[str]
@@ -50,8 +50,7 @@ class Asked:
             os.setsid()
         os.umask(self.umask)
         os.chdir(self.cwd)
-        if self.leash:
-            hold_on_to(parent, self.leash)
+        hold_on_to(parent, self.leash)
         _name(self.words)
         _environment(self.env, self.cwd)
         return self

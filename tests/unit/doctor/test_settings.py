@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from surefoot.app.environment import variable
 from surefoot.app.errors import SettingsError
 from surefoot.workers.sagas.order.settings import OrderSettings, order_settings
 from surefoot.workers.sagas.order_choreographed.settings import EventSettings, event_settings
+from tests.support import warm
 
 pytestmark = pytest.mark.slow
 
@@ -144,14 +143,7 @@ def test_given_setting_that_cannot_work_when_a_process_starts_then_one_sentence_
     words: list[str], name: str, value: str, tmp_path: Path
 ) -> None:
     env = {**os.environ, "SUREFOOT_HOME": str(tmp_path), name: value}
-    done = subprocess.run(
-        [sys.executable, "-m", *words],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = warm.run(words, env=env, timeout_s=60)
     lines = [line for line in done.stderr.splitlines() if line]
     assert done.returncode == (4 if words[0] == "gunicorn" else 1), (
         done.stderr
@@ -179,14 +171,7 @@ def test_given_store_that_is_older_than_the_code_when_a_process_starts_then_one_
         "DATABASE_URL": f"sqlite:///{store}",
         "BROKER_URL": "redis://127.0.0.1:1/0",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", *words],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = warm.run(words, env=env, timeout_s=60)
     assert done.returncode == 1, done.stderr
     (told,) = [line for line in done.stderr.splitlines() if "surefoot: " in line]
     assert told.startswith(
