@@ -51,23 +51,22 @@ from surefoot.app.testkit.underway import at_rest, next_due_s, state_of, told_th
 
 ACTOR = "drill"
 MOST_TURNS = 2000  # messages and sweeps of one row
-OUTAGE_TURNS = (
-    400  # after so many a job that is still there only waits for the service, which then comes back
-)
+OUTAGE_TURNS = 400  # after so many a job only waits for the service, which then comes back
 SWEEPS_BESIDE = 0.03  # how often the relay sweeps while there are messages
 WORKERS = 2  # and one more for each that stands still
 Outage = Callable[[str], AbstractContextManager[Any] | None]
 
 
 class InProcess:
-    """Plays rows one after the other on one store. `outage`: how the test environment takes a service away.
+    """Plays rows one after the other on one store. `own`: what the saga's test environment yielded.
 
     There is one at a time in a process: a new one empties the store of the last.
     """
 
-    def __init__(self, saga: Saga[Any], *, seed: int, outage: Outage | None = None) -> None:
-        self.saga, self.graph = saga, saga.graph
-        self._seed, self._outage = seed, outage
+    def __init__(self, saga: Saga[Any], *, seed: int, own: Any = None) -> None:
+        self.saga, self.graph, self._seed = saga, saga.graph, seed
+        self._outage: Outage | None = getattr(own, "outage", None)
+        self._services_settle: Callable[[], None] = getattr(own, "settle", lambda: None)
         self._store = store_of_this_process()  # in memory: made once, emptied for each drill
         self.db: Engine = self._store.engine
         self.settings = Settings(
@@ -164,6 +163,7 @@ class InProcess:
             elif self._broker.nobody_at and told_that_nobody_comes(self.db, scene.job_id):
                 self._come()
             elif not self._broker.let_go():
+                self._services_settle()
                 moment = START + timedelta(seconds=self._store.clock.now_s)
                 self._store.clock.advance(next_due_s(self.db, self.settings, scene.job_ids, moment))
                 self._sweep()

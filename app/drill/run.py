@@ -44,7 +44,7 @@ def drill(
     """
 
     def in_process(own: Any) -> AbstractContextManager[Player]:
-        return nullcontext(InProcess(saga, seed=seed, outage=getattr(own, "outage", None)))
+        return nullcontext(InProcess(saga, seed=seed, own=own))
 
     with Scenery(saga, in_process) as scenery:
         return Report(

@@ -262,7 +262,8 @@ class Saga(ServiceFunctions, Generic[I]):
         Up to its `yield` it puts a stand-in in the place of everything that the steps call: databases made for the drill,
         servers of its own, a folder for mails. Workers started meanwhile see it by the environment (`os.environ`) alone.
         What it yields is `world.own` of the invariants; if that has a method `outage(service)`, a context manager, the
-        drill also takes services away. After the `yield` it clears up.
+        drill also takes services away; if it has `settle()`, services beside the drill do then what they have to do, before
+        its time passes. After the `yield` it clears up.
         """
         self.world = as_world(
             fn, f"saga {self.name}", source_location.where(self.world) if self.world else None

@@ -51,20 +51,10 @@ def test_given_order_when_drilled_on_real_processes_then_its_rows_pass_and_nothi
     assert told["passed"] > 0
 
 
-def test_given_a_prefix_for_queues_when_drilled_on_real_processes_then_its_rows_pass(
-    tmp_path: Path,
-) -> None:
-    code, told = drilled(
-        tmp_path, "order", "charge_card:flush", SUREFOOT_QUEUE_PREFIX="team.sagas."
-    )
-    assert [(row["row"], row["why"]) for row in told["rows"] if not row["pass"]] == []
-    assert (code, told["failed"]) == (0, 0)
-    assert told["passed"] > 0
-
-
 def test_given_servers_of_others_when_drilled_there_then_rows_pass_and_the_servers_are_as_before(
     tmp_path: Path, fresh_postgres: str, redis_url: str
 ) -> None:
+    """Queues have a prefix of theirs, too."""
     with redis.Redis.from_url(without_transport(redis_url)) as client:
         client.flushall()
         client.set("of others", "1")
@@ -74,6 +64,7 @@ def test_given_servers_of_others_when_drilled_there_then_rows_pass_and_the_serve
             "charge_card:flush",
             DATABASE_URL=fresh_postgres,
             BROKER_URL=redis_url,
+            SUREFOOT_QUEUE_PREFIX="team.sagas.",
         )
 
         assert (code, told["passed"], told["failed"]) == (0, 1, 0)

@@ -147,6 +147,37 @@ def test_given_step_that_waits_for_the_wall_clock_when_drilled_then_it_is_told_i
     assert (result.job_state, result.step) == ("not landed", "act")
 
 
+class Post:
+    """Answers when it is let work, and not before."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+        self.answered: set[str] = set()
+
+    def settle(self) -> None:
+        self.answered |= self.asked
+
+
+def test_given_services_that_can_settle_when_a_step_waits_for_them_then_they_work_before_time_passes() -> (
+    None
+):
+    post = Post()
+
+    def asks(ctx: Context, o: Wish) -> NotYet | None:
+        post.asked.add(ctx.key)
+        return None if ctx.key in post.answered else NotYet("10d")
+
+    saga = one_step("settling", asks)
+
+    @saga.test_environment
+    def world() -> Iterator[Post]:
+        yield post
+
+    (result,) = drill(saga, only="example-0").results
+    assert (result.job_state, result.why) == ("completed", "")
+    assert sum("act" in line for line in result.trace) == 2, "asked once more, and not in vain"
+
+
 # --- how examples end ------------------------------------------------------------------------------------------------
 def refuses(ctx: Context, o: Wish) -> None:
     if o.cents < 0:

@@ -87,11 +87,11 @@ class StandIns:
     """What a drill and the saga's invariants may ask of this world."""
 
     def __init__(self, bank: InProcessBank) -> None:
-        self._bank = bank
+        self.bank = bank
 
     def outage(self, service: str) -> AbstractContextManager[None] | None:
         """Take a service away for a while; None where that cannot be done."""
-        return self._bank.outage() if service == "payments" else None
+        return self.bank.outage() if service == "payments" else None
 
     def snapshot(self) -> dict[str, object]:
         """What an order that was undone leaves as it was: the shelf."""

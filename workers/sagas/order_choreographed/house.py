@@ -81,7 +81,7 @@ class House:
         count = 0
         for service in self.services:
             if claimed := service.take_over():
-                self._handle(service, claimed)
+                self.handle(service, claimed)
                 count += 1
         return count
 
@@ -96,7 +96,8 @@ class House:
         self.said.set()  # a repeat has something to send as well
         return claimed
 
-    def _handle(self, service: Service, claimed: Claimed) -> None:
+    def handle(self, service: Service, claimed: Claimed) -> None:
+        """Do what an event asks for that was taken."""
         service.handle(claimed)
         self.said.set()
 
@@ -121,7 +122,7 @@ class House:
                 bus.receive(take, event_settings().sweep_seconds)
             finally:
                 while taken:
-                    self._handle(*taken.pop())
+                    self.handle(*taken.pop())
             while self._may_look() and self.work_once() and not self.halt.is_set():
                 self._look_at = 0.0  # there may be more
 

@@ -34,5 +34,9 @@ class MemoryBus:
             self._waiting.put((service, body))
             raise
 
+    @property
+    def has_messages(self) -> bool:
+        return not self._waiting.empty()
+
     def close(self) -> None:
         """There is nothing to close."""
