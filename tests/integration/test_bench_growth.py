@@ -12,6 +12,7 @@ from surefoot.app.bench.growth import Extent, grow
 from surefoot.app.bench.growth_report import as_json, show
 from surefoot.app.bench.result import Spread
 from surefoot.app.config import Settings
+from surefoot.workers.bench.growth import COPIED
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def test_given_a_small_extent_then_every_row_is_measured_at_growing_sizes_in_eve
     )
     found = grow(
         settings,
-        Extent(rows=2000, members=30, steps=20, parked=500, jobs=4, rounds=3, seconds=200),
+        Extent(rows=1000, members=30, steps=20, parked=200, jobs=4, rounds=2, seconds=200),
         said.append,
     )
     rows = {row.name: row for row in found.rows}
@@ -41,26 +42,26 @@ def test_given_a_small_extent_then_every_row_is_measured_at_growing_sizes_in_eve
         "steps_lanes": [3, 20],
         "steps_undone": [3, 20],
         "fork": [10, 30],
-        "parked": [0, 500],
-        "finished": [200, 1000, 2000],
+        "parked": [0, 200],
+        "finished": [100, 1000],
     }
-    assert {len(size.rounds) for row in found.rows for size in row.sizes} == {3}
+    assert {len(size.rounds) for row in found.rows for size in row.sizes} == {2}
     values = {
         name: [one for size in row.sizes for one in size.rounds] for name, row in rows.items()
     }
-    assert [one["messages"] for one in values["steps_one_lane"]] == [pytest.approx(1 / 3)] * 3 + [
+    assert [one["messages"] for one in values["steps_one_lane"]] == [pytest.approx(1 / 3)] * 2 + [
         pytest.approx(2 / 20)
-    ] * 3
-    assert [one["messages"] for one in values["steps_lanes"]] == [1.0] * 6
+    ] * 2
+    assert [one["messages"] for one in values["steps_lanes"]] == [1.0] * 4
     # the join is run on to
-    assert [one["messages"] for one in values["fork"]] == [pytest.approx(10 / 11)] * 3 + [
+    assert [one["messages"] for one in values["fork"]] == [pytest.approx(10 / 11)] * 2 + [
         pytest.approx(30 / 31)
-    ] * 3
+    ] * 2
     for name in ("steps_one_lane", "steps_lanes"):
         assert judged(rows[name])["message_bytes"].median == pytest.approx(1, abs=0.15)
     assert found.left_out == []
     assert len([name for name in judged(rows["finished"]) if name.startswith("sweep_")]) == 9
-    assert said[-1].endswith("members of a fork, round 3 of 3")
+    assert said[-1].endswith("members of a fork, round 2 of 2")
 
 
 @pytest.mark.long
@@ -68,9 +69,9 @@ def test_given_a_small_extent_then_every_row_is_measured_at_growing_sizes_in_eve
 def test_given_no_time_then_what_does_not_fit_in_is_named_and_the_rest_is_measured_once(
     tmp_path: Path,
 ) -> None:
-    extent = Extent(rows=100_000, members=12, steps=4, parked=10, jobs=1, rounds=2, seconds=0.1)
+    extent = Extent(rows=COPIED + 1, members=12, steps=4, parked=10, jobs=1, rounds=2, seconds=0.1)
     found = grow(Settings(home=tmp_path), extent, lambda line: None)
-    assert "100,000 finished jobs" in found.left_out
+    assert f"{COPIED + 1:,} finished jobs" in found.left_out
     assert "rounds 2 to 2 of jobs that wait" in found.left_out
     assert [
         [len(size.rounds) for size in row.sizes] for row in found.rows if row.name == "parked"
