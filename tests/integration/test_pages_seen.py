@@ -1,6 +1,6 @@
-"""Every kind of page as people see it: wide and on a telephone, light and dark, and by axe-core.
+"""Every kind of page as people see it: wide and light, on a telephone and dark, and by axe-core.
 
-The pictures lie in pytest's temporary folder, one for each page, width and scheme.
+Colors do not depend on the width, nor places on the scheme. The pictures lie in pytest's temporary folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, StorageState
 
 from surefoot.app.errors import StoreUnavailable
 from tests.support.browser import PATIENCE_MS, browser  # noqa: F401 - a fixture
@@ -20,8 +20,7 @@ from tests.support.gallery import LETTERS, Gallery
 from tests.support.web_server import served
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
-SIZES = {"wide": (1440, 900), "phone": (390, 844)}
-SCHEMES = ("light", "dark")
+VIEWS = {"wide, light": (1440, 900), "phone, dark": (390, 844)}
 EXPECTED = re.compile(
     "status of (400|401|404|422|503)"
 )  # of pages that are answers to what went wrong
@@ -59,10 +58,30 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str,
     gallery.close()
 
 
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, filled: tuple[str, str, dict[str, str]]) -> StorageState:  # noqa: F811
+    """What a browser keeps of its session."""
+    url, key, _ = filled
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(f"{url}/sign-in")
+    page.fill("#key", key)
+    page.click("main button.main")
+    page.wait_for_url(f"{url}/")
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
 @pytest.fixture
-def seen(browser: Browser, filled: tuple[str, str, dict[str, str]]) -> Iterator[Seen]:  # noqa: F811
-    url, key, jobs = filled
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+def seen(
+    browser: Browser,  # noqa: F811
+    filled: tuple[str, str, dict[str, str]],
+    signed_in: StorageState,
+) -> Iterator[Seen]:
+    url, _, jobs = filled
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, storage_state=signed_in)
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     found = Seen(url, page, jobs)
@@ -70,10 +89,6 @@ def seen(browser: Browser, filled: tuple[str, str, dict[str, str]]) -> Iterator[
         "console", lambda told: found.complaints.append(told.text) if told.type == "error" else None
     )
     page.on("pageerror", lambda error: found.complaints.append(str(error)))
-    page.goto(f"{url}/sign-in")
-    page.fill("#key", key)
-    page.click("main button.main")
-    page.wait_for_url(f"{url}/")
     yield found
     context.close()
 
@@ -142,14 +157,13 @@ def test_given_a_page_when_seen_by_anybody_then_nothing_keeps_them_from_it(
     show(seen)
     text = seen.page.inner_text("main")
     assert [words for words in says if words not in text] == []
-    for size, (width, height) in SIZES.items():
+    for view, (width, height) in VIEWS.items():
         seen.page.set_viewport_size({"width": width, "height": height})
-        for scheme in SCHEMES:
-            seen.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-            seen.page.screenshot(path=tmp_path / f"{name}, {size}, {scheme}.png")
-            found = Axe().run(seen.page).response["violations"]
-            told = [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found]
-            assert told == [], f"{name}, {size}, {scheme}"
+        seen.page.emulate_media(color_scheme="dark" if view.endswith("dark") else "light")
+        seen.page.screenshot(path=tmp_path / f"{name}, {view}.png")
+        found = Axe().run(seen.page).response["violations"]
+        told = [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found]
+        assert told == [], f"{name}, {view}"
         beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert seen.page.evaluate(beyond) == 0, f"{name} scrolls sideways at {width}"
     assert [text for text in seen.complaints if not EXPECTED.search(text)] == []
