@@ -10,7 +10,7 @@ from surefoot.app import faults
 from surefoot.app.access.principal import Principal
 from surefoot.app.engine.jobs.submit import Submission, Submitted
 from surefoot.app.faults import Point
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 
 def accept(
@@ -26,7 +26,7 @@ def accept(
 
     Raises: UnknownSaga, InvalidInput, AboveLimit, KeyReused, TooManyOpenJobs, StoreUnavailable.
     """
-    here = door()
+    here = services()
     submission = Submission(
         tenant_id=who.tenant_id,
         saga=saga,
@@ -42,6 +42,6 @@ def accept(
     g.job_id, g.saga = done.job_id, saga  # for the request's line of log
     if not done.replayed:
         faults.reached(Point.AFTER_COMMIT, "web", "submit")
-        here.bell.ring(done.plan)
+        here.bell.publish_plan(done.plan)
         faults.reached(Point.AFTER_PUBLISH, "web", "submit")
     return done

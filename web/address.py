@@ -18,7 +18,7 @@ from surefoot.app.addresses import words_of
 from surefoot.app.config import Settings
 from surefoot.app.serving.peers import is_address, is_trusted
 from surefoot.web.api.problems import Problem
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 # Probes and monitors name this process, not the site; what they are told holds no link, and metrics
 # need a key.
@@ -32,19 +32,19 @@ def install(app: Flask) -> None:
 
 def base_url() -> str:
     """Scheme, host and port for absolute addresses, without a slash at the end."""
-    return door().settings.public_url or request.host_url.rstrip("/")
+    return services().settings.public_url or request.host_url.rstrip("/")
 
 
 def is_secure() -> bool:
     """Whether the browser came by https."""
-    return door().settings.secure or request.is_secure
+    return services().settings.secure or request.is_secure
 
 
 def check_host() -> None:
     """Raises: Problem 421 for a request that names another host."""
     if request.endpoint in ANY_HOST:
         return
-    settings, host = door().settings, request.headers.get("Host")  # a browser always says it
+    settings, host = services().settings, request.headers.get("Host")  # a browser always says it
     if settings.public_url:
         if not _is_ours(host or "", settings):
             raise Problem("misdirected", f"This is {settings.public_url}; ask there.")
@@ -64,7 +64,7 @@ def client_address() -> str:
     """The address of the client; behind a trusted proxy, the one that the proxy saw."""
     peer = request.remote_addr or ""
     told = [one.strip() for one in request.headers.get("X-Forwarded-For", "").split(",")]
-    if told[-1] and is_address(told[-1]) and is_trusted(peer, door().settings.trusted_proxies):
+    if told[-1] and is_address(told[-1]) and is_trusted(peer, services().settings.trusted_proxies):
         return told[-1]
     return peer
 

@@ -11,7 +11,7 @@ from surefoot.app.engine.operators.redrive import discard_letter, redrive_letter
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.rules.decisions import LetterAction
 from surefoot.web.api.auth import principal
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ def carry_out(
 
     Raises: what the engine says to it.
     """
-    here, actor = door(), principal().actor
+    here, actor = services(), principal().actor
     if action == LetterAction.DISCARD:
         discard_letter(here.db, letter_id, actor, reason)
         return Decided(job_id, False, "The letter is discarded; it stays on record.")
     if action == LetterAction.REDRIVE:
         done = redrive_letter(here.entrance, letter_id, Asked(actor, reason, key))
-        here.bell.ring(done.plan)
+        here.bell.publish_plan(done.plan)
         if isinstance(done, Submitted):
             return Decided(
                 done.job_id,
@@ -47,12 +47,12 @@ def carry_out(
             )
         return Decided(job_id, False, "The operation was redriven with fresh attempts.")
     decided = _decision(action, letter_id, actor, reason)
-    here.bell.ring(decided.plan)
+    here.bell.publish_plan(decided.plan)
     return Decided(job_id, False, decided.message)
 
 
 def _decision(action: LetterAction, letter_id: str, actor: str, reason: str) -> Decision:
-    here = door()
+    here = services()
     if action == LetterAction.MARK_ABSENT:
         return decisions.mark_absent(here.db, here.settings, letter_id, actor, reason)
     decide = decisions.mark_done if action == LetterAction.MARK_DONE else decisions.waive

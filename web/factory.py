@@ -51,7 +51,7 @@ from surefoot.web.pages import letters as letters_page
 from surefoot.web.pages import problems as problem_pages
 from surefoot.web.pages import sessions as sessions_page
 from surefoot.web.publishing import Bell
-from surefoot.web.services import EXTENSION, Door, hang
+from surefoot.web.services import EXTENSION, AppServices, init_app
 
 log = structlog.get_logger("surefoot.web")
 THREADS = 16  # that gunicorn is started with; each may need a connection
@@ -108,9 +108,9 @@ def create_app(
     if isinstance(publisher, Publisher):
         bell.warm(publisher.warm)
     waiters = threading.Semaphore(max(1, threads // WAITING_SHARE))
-    hang(
+    init_app(
         app,
-        Door(
+        AppServices(
             settings,
             db,
             registry,

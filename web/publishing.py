@@ -16,7 +16,7 @@ from concurrent.futures import TimeoutError as NotYet
 
 from sqlalchemy import Engine
 
-from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.dispatch import Publishes, publish_plan
 from surefoot.app.rules.planner import Plan
 
 WAIT_S = 0.3  # of a request for its ring, which takes milliseconds when the broker is well; with it a POST stays far under 0.8 s
@@ -43,7 +43,7 @@ class Bell:
         for _ in range(RINGERS):
             self._ringers.submit(connect)
 
-    def ring(self, plan: Plan) -> bool:
+    def publish_plan(self, plan: Plan) -> bool:
         """Ring this plan. False: not known to have left in time; if it has not, the relay sends it."""
         if not plan:
             return True
@@ -61,7 +61,7 @@ class Bell:
 
     def _ring(self, plan: Plan, until: float) -> bool:
         try:
-            return time.monotonic() < until and ring(self._db, self._publisher, plan)
+            return time.monotonic() < until and publish_plan(self._db, self._publisher, plan)
         finally:
             self._places.release()
 

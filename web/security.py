@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 
 from surefoot.web.api.problems import Problem
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 # No inline script or style at all: everything is our own file. Pages may connect to this server only.
 POLICY = "; ".join(
@@ -37,7 +37,7 @@ def _headers(response: Response) -> Response:
     response.headers.setdefault("Referrer-Policy", "no-referrer")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     response.headers.setdefault("Cache-Control", "no-store")
-    if door().settings.secure:
+    if services().settings.secure:
         response.headers["Strict-Transport-Security"] = HSTS
     return response
 
@@ -62,5 +62,5 @@ def check_origin() -> None:
 
 def _is_ours(origin: str) -> bool:
     """Whether this is our own origin: SUREFOOT_PUBLIC_URL, or what the request was sent to."""
-    public_url = door().settings.public_url
+    public_url = services().settings.public_url
     return origin == public_url if public_url else urlsplit(origin).netloc == request.host

@@ -19,7 +19,7 @@ EXTENSION = "surefoot"
 
 
 @dataclass(frozen=True)
-class Door:
+class AppServices:
     """`registry` is None where no saga's code is installed: then inputs are checked by the schema in the catalogue.
 
     `waiters`: places for requests that hold a thread to wait for a job's end; `entrance`: what makes a job goes through it.
@@ -40,11 +40,11 @@ class Door:
         return own.digest if own is not None else ""
 
 
-def hang(app: Flask, door: Door) -> None:
-    app.extensions[EXTENSION] = door
+def init_app(app: Flask, services: AppServices) -> None:
+    app.extensions[EXTENSION] = services
 
 
-def door() -> Door:
-    """The door of the application that serves this request."""
-    found: Door = current_app.extensions[EXTENSION]
+def services() -> AppServices:
+    """The services of the application that serves this request."""
+    found: AppServices = current_app.extensions[EXTENSION]
     return found

@@ -22,8 +22,8 @@ from surefoot.app.store.session import open_engine
 from surefoot.workers import boot, leftovers
 from surefoot.workers.drain import Drain
 from surefoot.workers.lanes import broker_url, queues, registry, served_lanes, transport_options
-from surefoot.workers.lease_renewer import Keeper
-from surefoot.workers.reconciliation import Patrol
+from surefoot.workers.lease_renewer import LeaseRenewer
+from surefoot.workers.reconciliation import ReconciliationTrigger
 from surefoot.workers.tasks import register_all
 
 MAIN_PID = os.getpid()
@@ -43,9 +43,9 @@ def make_app() -> OwnCelery:
         broker_transport_options=transport_options(app.conf.broker_transport_options, registry()),
     )
     register_all(app, registry())
-    app.steps["worker"].add(Keeper)
+    app.steps["worker"].add(LeaseRenewer)
     app.steps["worker"].add(Drain)
-    app.steps["worker"].add(Patrol)
+    app.steps["worker"].add(ReconciliationTrigger)
     check(app)
     return app
 

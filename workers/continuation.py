@@ -22,7 +22,13 @@ import structlog
 
 from surefoot.app.config import settings
 from surefoot.app.delivery.canvas import carried, first_id, first_of, following, next_of_chain
-from surefoot.app.engine.worker.delivery import Delivery, Onward, Performed, Rider, Verdict
+from surefoot.app.engine.worker.delivery import (
+    Delivery,
+    DeliveryOutcome,
+    ExecutionResult,
+    NextOperation,
+    Onward,
+)
 from surefoot.app.engine.worker.loop import Continuation
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.naming import parse_task_name
@@ -36,25 +42,25 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 NotSent = Callable[[Collection[str]], None]
 RAN_ON = "surefoot:ran-on"  # what a task returns whose own success was told already; see StepRequest.send_event
-EVENT_OF: dict[Verdict, str] = {
-    Verdict.COMPLETED: "task-succeeded",
-    Verdict.REPEATED: "task-succeeded",
-    Verdict.RETRY: "task-retried",
-    Verdict.PARKED: "task-retried",
-    Verdict.DROPPED: "task-revoked",
-    Verdict.FAILED: "task-failed",
+EVENT_OF: dict[DeliveryOutcome, str] = {
+    DeliveryOutcome.COMPLETED: "task-succeeded",
+    DeliveryOutcome.REPEATED: "task-succeeded",
+    DeliveryOutcome.RETRY: "task-retried",
+    DeliveryOutcome.PARKED: "task-retried",
+    DeliveryOutcome.DROPPED: "task-revoked",
+    DeliveryOutcome.FAILED: "task-failed",
 }
 
 
 class ChainContinuation(Continuation):
     """A Celery message in a child's hand. A timer's thread may take a batch's rest away from it.
 
-    `not_sent`: told of operations that should have left and could not.
+    `mark_unsent`: told of operations that should have left and could not.
     """
 
-    def __init__(self, task: Task, not_sent: NotSent, job_id: str, item: str) -> None:
+    def __init__(self, task: Task, mark_unsent: NotSent, job_id: str, item: str) -> None:
         self._task = task
-        self._not_sent, self._job_id, self._item = not_sent, job_id, item
+        self._not_sent, self._job_id, self._item = mark_unsent, job_id, item
         self._request: Any = task.request
         self._began = self._part_began = time.monotonic()
         self._current: str = self._request.id
@@ -105,7 +111,7 @@ class ChainContinuation(Continuation):
         finally:
             self._end()
 
-    def move_on(self, performed: Performed) -> Delivery:
+    def move_on(self, performed: ExecutionResult) -> Delivery:
         """The rider was claimed: take it from the chain, tell Flower, and say what the engine is to do."""
         element = self._next
         assert element is not None, "nothing was offered to be run on to"
@@ -136,7 +142,7 @@ class ChainContinuation(Continuation):
         broker is gone. This sends the very same message and keeps quiet: what did not leave, the sweep finds.
         """
         request = self._request
-        request.publisher, request.not_sent = boot.publisher(), self._not_sent
+        request.publisher, request.mark_unsent = boot.publisher(), self._not_sent
         request.joins_released = onward.joins
         with self._lock:
             chain, request.chain = request.chain, None
@@ -150,7 +156,7 @@ class ChainContinuation(Continuation):
         if self._timer is not None:
             self._timer.cancel()
 
-    def tell_end(self, performed: Performed) -> None:
+    def tell_end(self, performed: ExecutionResult) -> None:
         """How the last operation ended, where that is not the message's own."""
         event = EVENT_OF[performed.verdict]
         if event == "task-succeeded":
@@ -172,7 +178,7 @@ class ChainContinuation(Continuation):
                 return
             request.chord = element["options"].get("chord")
 
-    def _rider(self, element: Mapping[str, Any] | None) -> Rider | None:
+    def _rider(self, element: Mapping[str, Any] | None) -> NextOperation | None:
         """The next element, if this delivery may run it: same lane, one of our plain operations, and time is left."""
         if element is None or element.get("subtask_type") or not element.get("immutable"):
             return None
@@ -186,7 +192,7 @@ class ChainContinuation(Continuation):
             or not self._has_time_for(element)
         ):
             return None
-        return Rider(options["task_id"], name.step, name.kind)
+        return NextOperation(options["task_id"], name.step, name.kind)
 
     def _has_time_for(self, element: Mapping[str, Any]) -> bool:
         """Celery's limit is the message's: what might outlast it goes by a message of its own."""

@@ -89,7 +89,7 @@ class Drain(bootsteps.StartStopStep):
             kill_child(pid)
         try:
             with boot.no_fork():
-                handed_back = leases.hand_back(boot.db(), boot.publisher(), boot.BOOT)
+                handed_back = leases.release_on_shutdown(boot.db(), boot.publisher(), boot.BOOT)
             log.warning("worker.handed_back", operations=handed_back)
         except Exception as error:  # their leases run out instead
             log.warning("worker.not_handed_back", operations=len(left), error=repr(error))

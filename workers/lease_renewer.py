@@ -42,7 +42,7 @@ def active_operations() -> dict[str, int]:
     return {}
 
 
-class Keeper(bootsteps.StartStopStep):
+class LeaseRenewer(bootsteps.StartStopStep):
     """Started when the pool stands; ended by `finish`, when the pool is gone too (`worker_shutdown`)."""
 
     requires = (Pool,)
@@ -81,7 +81,7 @@ class Keeper(bootsteps.StartStopStep):
         self._thread.join(JOIN_S)
         self._thread = None
         try:
-            leases.hand_back(boot.db(), boot.publisher(), boot.BOOT)
+            leases.release_on_shutdown(boot.db(), boot.publisher(), boot.BOOT)
             leases.worker_stopped(boot.db(), boot.BOOT)
         except Exception as error:  # leases run out by themselves
             log.warning("worker.not_signed_off", error=repr(error))
@@ -109,7 +109,7 @@ class Keeper(bootsteps.StartStopStep):
         if not self.registered:
             self.sign_on()
         running = active_operations()
-        beat = leases.beat(boot.db(), settings(), boot.BOOT, list(running))
+        beat = leases.renew_leases(boot.db(), settings(), boot.BOOT, list(running))
         self.registered = leases.worker_seen(boot.db(), boot.BOOT, self.digests, self.at_work())
         for operation_id, pid, why in beat.overdue:
             if running.get(operation_id) == pid and kill_child(pid):

@@ -18,7 +18,7 @@ from celery.worker.components import Pool
 from surefoot.app.config import settings
 from surefoot.app.store import reconciliations
 from surefoot.app.store.reconciliations import EFFECTS
-from surefoot.app.store.session import asking, one_statement
+from surefoot.app.store.session import asking, execute_single
 from surefoot.app.supervisor.commands import surefoot
 from surefoot.workers import boot
 from surefoot.workers.lanes import registry
@@ -28,7 +28,7 @@ LOOK_S = 15.0  # how often a worker looks whether a round is due, at most
 ENDS_S = 2.0
 
 
-class Patrol(bootsteps.StartStopStep):
+class ReconciliationTrigger(bootsteps.StartStopStep):
     """A thread of the main process, where some saga here has an effect reader."""
 
     requires = (Pool,)
@@ -67,7 +67,7 @@ class Patrol(bootsteps.StartStopStep):
                 if not reconciliations.is_due(connection, EFFECTS, every_s):
                     return False
             return (
-                one_statement(boot.db(), lambda tx: reconciliations.begin(tx, EFFECTS, every_s))
+                execute_single(boot.db(), lambda tx: reconciliations.begin(tx, EFFECTS, every_s))
                 is not None
             )
 

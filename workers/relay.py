@@ -22,7 +22,7 @@ from surefoot.app.delivery.broker import probe
 from surefoot.app.delivery.dead_lane import DeadLane
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.jobs.dispatch import Announced
+from surefoot.app.engine.jobs.dispatch import FaultInjectingPublisher
 from surefoot.app.engine.jobs.fairness import InTurn
 from surefoot.app.engine.relay.duties.dead_letter_queue import Mirror
 from surefoot.app.engine.relay.relay import Sweeper
@@ -140,7 +140,7 @@ def make_relay(with_settings: Settings | None = None) -> Relay:
     chosen = with_settings or settings()
     db = open_engine(chosen.store_url, silence_s=chosen.store_silence_seconds)
     fault_store.arm(chosen, lambda: db)
-    announced = Announced(
+    announced = FaultInjectingPublisher(
         Publisher(producer_app(broker_url(), "relay"), chosen.publish_pause_seconds)
     )
     publisher = InTurn(announced, db, chosen)

@@ -89,7 +89,7 @@ class StepRequest(Request):
             )  # past a limit it still lives, and would run beside the next attempt
             end_what_it_started(self.worker_pid)
         try:
-            leases.lost(
+            leases.report_child_lost(
                 boot.db(),
                 settings(),
                 boot.publisher(),

@@ -21,7 +21,7 @@ from surefoot.app.config import settings
 from surefoot.app.delivery.queues import of_lane
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker import quarantine
-from surefoot.app.engine.worker.delivery import Performed, Verdict
+from surefoot.app.engine.worker.delivery import DeliveryOutcome, ExecutionResult
 from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.errors import StoreUnavailable
@@ -103,7 +103,7 @@ class StepTask(Task):
         named = names_in_log(name.saga if name else "", job_id)
         structlog.contextvars.bind_contextvars(**named, operation=self.request.task)
         loop = self.loop()
-        continuation = ChainContinuation(self, loop.not_sent, job_id, item)
+        continuation = ChainContinuation(self, loop.mark_unsent, job_id, item)
         performed = loop.serve(continuation)
         return (
             self.conclude_run_on(continuation, performed)
@@ -116,24 +116,24 @@ class StepTask(Task):
         """What does the message's operations."""
         return Loop(Runtime(boot.db(), settings(), registry(), boot.in_turn(), limit))
 
-    def conclude(self, performed: Performed) -> str:
+    def conclude(self, performed: ExecutionResult) -> str:
         """The engine's verdict as Celery's outcome."""
         match performed.verdict:
-            case Verdict.COMPLETED | Verdict.REPEATED:
+            case DeliveryOutcome.COMPLETED | DeliveryOutcome.REPEATED:
                 return performed.said
-            case Verdict.DROPPED:
+            case DeliveryOutcome.DROPPED:
                 if performed.forged:
                     self.quarantine(performed.error or "")
                 self.count_dropped()
                 self.tell_dropped()
                 raise Ignore(performed.error or "not to be run now")
-            case Verdict.RETRY | Verdict.PARKED:
+            case DeliveryOutcome.RETRY | DeliveryOutcome.PARKED:
                 # Never self.retry(): it publishes, and drops the task when the broker is down.
                 raise Retry(str(performed.verdict), exc=StepWaits(performed.said))
             case _:
                 raise StepFailed(performed.said)
 
-    def conclude_run_on(self, continuation: ChainContinuation, performed: Performed) -> str:
+    def conclude_run_on(self, continuation: ChainContinuation, performed: ExecutionResult) -> str:
         """The same for an operation that was run on to: what Celery hears speaks for the message, so Flower is told by us."""
         continuation.tell_end(performed)
         return RAN_ON

@@ -73,13 +73,13 @@ def _alarm(timeout_s: float) -> Iterator[None]:
         return
     armed, rang = True, False
 
-    def ring(_signum: int, _frame: FrameType | None) -> None:
+    def publish_plan(_signum: int, _frame: FrameType | None) -> None:
         nonlocal rang
         if armed:  # a signal that was already on its way must not hit what runs after the step
             rang = True
             raise StepTimeout(timeout_s)
 
-    handler_before = signal.signal(signal.SIGALRM, ring)
+    handler_before = signal.signal(signal.SIGALRM, publish_plan)
     began = time.monotonic()
     left_before_s, interval_s = signal.setitimer(signal.ITIMER_REAL, timeout_s)
     try:

@@ -21,7 +21,7 @@ from surefoot.app.access.principal import Principal, role_held
 from surefoot.app.clock import ago, now
 from surefoot.app.config import Settings
 from surefoot.app.store.ids import is_id, new_id
-from surefoot.app.store.session import asking, one_statement, transaction
+from surefoot.app.store.session import asking, execute_single, transaction
 from surefoot.app.store.tables import api_keys, sessions, tenants
 from surefoot.app.store.views.names import stamp
 
@@ -65,7 +65,7 @@ def begin(db: Engine, key_id: str, *, address: str | None, agent: str) -> str:
         "address": network(address),
         "agent": seen,
     }
-    one_statement(db, lambda tx: tx.execute(insert(sessions).values(**row)))
+    execute_single(db, lambda tx: tx.execute(insert(sessions).values(**row)))
     return token
 
 
@@ -88,12 +88,12 @@ def note_use(db: Engine, session: Session, limits: Limits) -> None:
     if not session.noted:
         lately = s.seen_at <= ago(min(SEEN_EVERY_S, limits.idle_s / 4))
         use = update(sessions).where(s.id == session.id, s.ended_at.is_(None), lately)
-        one_statement(db, lambda tx: tx.execute(use.values(seen_at=now())))
+        execute_single(db, lambda tx: tx.execute(use.values(seen_at=now())))
 
 
 def end_by_token(db: Engine, token: str, actor: str) -> None:
     """The sign-out of the browser that holds this; again is the same."""
-    one_statement(db, lambda tx: _end(tx, actor, s.hash == hashed(token)))
+    execute_single(db, lambda tx: _end(tx, actor, s.hash == hashed(token)))
 
 
 def end(db: Engine, actor: str, *, key_id: str, session_id: str | None = None) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from surefoot.app.cli import completing
 from surefoot.app.config import settings
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.errors import NotFound, RequestError
 from surefoot.app.rules.planner import Plan
 from surefoot.app.store.ids import is_id
@@ -46,7 +46,7 @@ def publish(db: Engine, plan: Plan) -> None:
         )
         from surefoot.app.delivery.publisher import Publisher
 
-        ring(db, Publisher(producer_app(settings().broker_url)), plan)
+        publish_plan(db, Publisher(producer_app(settings().broker_url)), plan)
 
 
 def find_job(db: Engine, named: str) -> str:

@@ -228,14 +228,14 @@ def _detail(event: dict[str, Any]) -> str:
 def cancel(job: str, as_json: bool) -> None:
     """Ask a job to stop; what was done is undone.
 
-    With --json, `landed` is false if it is too late; the request is then only recorded.
+    With --json, `applied` is false if it is too late; the request is then only recorded.
     """
     with store() as db:
         job_id = find_job(db, job)
         decision = decisions.cancel(db, settings(), job_id, shell_actor())
         publish(db, decision.plan)
         view = job_view(db, job_id, None)
-    print_done(as_json, decision.message, view | {"landed": decision.landed})
+    print_done(as_json, decision.message, view | {"landed": decision.applied})
 
 
 @jobs.command()

@@ -32,7 +32,7 @@ from surefoot.app.errors import NotFound, RequestError
 from surefoot.app.rules.decisions import LetterAction
 from surefoot.app.rules.reasons import OF_LETTERS
 from surefoot.app.rules.states import LetterState
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.views.counts import count_letters
 from surefoot.app.store.views.dead_letters import letter_view, letters_view
@@ -76,9 +76,9 @@ def _meant(
     why: str | None,
     needs_person: bool | None,
     job: str | None,
-) -> Meant:
+) -> DeadLetterFilter:
     job_id = find_job(db, job) if job is not None else None
-    return Meant(
+    return DeadLetterFilter(
         state=state, saga=saga, step=step, why=why, needs_person=needs_person, job_id=job_id
     )
 
@@ -319,7 +319,7 @@ def find_letter(db: Engine, named: str) -> str:
     wanted, found, after = named.lower(), list[str](), None
     looked = 0
     while len(wanted) >= SHORTEST_END and looked < LOOKED_AT:
-        rows, edge = letters_view(db, Meant(state=None), after_id=after, limit=PAGE)
+        rows, edge = letters_view(db, DeadLetterFilter(state=None), after_id=after, limit=PAGE)
         found += [row["id"] for row in rows if row["id"].endswith(wanted)]
         looked += len(rows)
         if edge is None:

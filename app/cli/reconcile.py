@@ -38,7 +38,7 @@ from surefoot.app.saga.registry import Registry
 from surefoot.app.store import acts, reconciliations
 from surefoot.app.store.acts import Act
 from surefoot.app.store.ids import is_id
-from surefoot.app.store.session import one_statement, reading
+from surefoot.app.store.session import execute_single, reading
 from surefoot.app.store.views.reconciliations import PAGE_ROWS_MOST, reconciliations_view
 
 SHORTEST_END = 6
@@ -106,7 +106,7 @@ def reconcile(
 
 def _note_run(db: Engine, what: str) -> None:
     act = Act("reconcile", "reconciliation", "", details={"what": what})
-    one_statement(db, lambda tx: acts.note(tx, shell_actor(), act))
+    execute_single(db, lambda tx: acts.note(tx, shell_actor(), act))
 
 
 def _after_restore(dry_run: bool, as_json: bool) -> None:

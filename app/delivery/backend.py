@@ -85,5 +85,5 @@ class StoreBackend(BaseBackend):
             return
         if publisher.go_on(body, parent_id=request.id, root_id=request.root_id):
             log.info("join_released", by=request.id, join=first_id(body))
-        elif tell := getattr(request, "not_sent", None):
+        elif tell := getattr(request, "mark_unsent", None):
             tell([first_id(body)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from surefoot.app.drill.plan import AROUND, UNTOLD
-from surefoot.app.drill.row import Row, Strike, Trick
+from surefoot.app.drill.row import Disturbance, FaultInjection, Row
 from surefoot.app.faults import Point, What
 from surefoot.app.rules.states import JobState, Kind
 from surefoot.app.saga.graph import Graph, Node
@@ -44,11 +44,14 @@ def expected(graph: Graph, row: Row, plain: str) -> Expected:
     before = (
         _of_first(graph, row) if row.first else Expected(frozenset({plain}), frozenset({plain}))
     )
-    if row.trick == Trick.OUTAGE:
+    if row.trick == Disturbance.OUTAGE:
         return _outage(row)
-    if row.trick == Trick.GONE:
+    if row.trick == Disturbance.GONE:
         return _lane_gone(graph, row, before)
-    if row.trick in (Trick.TWO, Trick.OTHER):  # there may be enough for one of them only
+    if row.trick in (
+        Disturbance.TWO,
+        Disturbance.OTHER,
+    ):  # there may be enough for one of them only
         return ANYTHING
     if row.strike is None:
         return before
@@ -116,9 +119,9 @@ def _in_line(graph: Graph, lane: str) -> bool:
     return all(later in graph.reachable[sooner] for sooner, later in pairwise(names))
 
 
-def _struck(node: Node, row: Row, strike: Strike, before: Expected) -> Expected:
+def _struck(node: Node, row: Row, strike: FaultInjection, before: Expected) -> Expected:
     asked = Expected(ATTENTION, before.ends, (before.letters or 0) + 1)
-    if strike.what == Trick.CANCEL:
+    if strike.what == Disturbance.CANCEL:
         return _cancelled(node, strike.point, before)
     if row.then:
         return Expected(FAILED, FAILED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from surefoot.app.drill.row import COPIES, Row, Trick
+from surefoot.app.drill.row import COPIES, Disturbance, Row
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.naming import queue_name, task_name
 from surefoot.app.testkit.broker import FakeBroker
@@ -17,7 +17,7 @@ class FaultyBroker(FakeBroker):
     """`held`: what comes when nothing else does; `kept`: what comes again after the job has landed; `left`: what lies in queues
     that nobody consumes (`nobody_at`); `tricked`: it was done."""
 
-    trick: Trick | None = None
+    trick: Disturbance | None = None
     target: str = ""
     held: list[FakeDelivery] = field(default_factory=list)
     kept: list[FakeDelivery] = field(default_factory=list)
@@ -42,14 +42,14 @@ class FaultyBroker(FakeBroker):
             self.waiting.append(delivery)
             return
         match self.trick:
-            case Trick.DUPLICATE:
+            case Disturbance.DUPLICATE:
                 self.waiting += [delivery] * COPIES
-            case Trick.LATE:
+            case Disturbance.LATE:
                 self.waiting.append(delivery)
                 self.kept.append(delivery)
-            case Trick.EARLY:
+            case Disturbance.EARLY:
                 self.held.append(delivery)
-            case Trick.LOST:
+            case Disturbance.LOST:
                 pass
             case _:
                 self.waiting.append(delivery)

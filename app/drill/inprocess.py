@@ -1,6 +1,6 @@
 """A drill in one process: the real engine on real SQL, with broker, clock and workers that do what the row says.
 
-A worker is a call of `perform`; its death is an exception that no code of a step can catch; the hour between two attempts is a
+A worker is a call of `execute_operation`; its death is an exception that no code of a step can catch; the hour between two attempts is a
 number that is raised. What is left to chance (which message is next, whether a dead worker's message comes back at once or
 only by the sweep) is drawn from the seed and the row's name, so a row comes out the same alone as among all others.
 """
@@ -22,11 +22,11 @@ from surefoot.app.config import Settings
 from surefoot.app.drill.faulty_broker import FaultyBroker
 from surefoot.app.drill.inside import Lines, in_transaction
 from surefoot.app.drill.memory import Memory
-from surefoot.app.drill.row import DELAY_S, EACH_LINE, Row, Strike, Trick
-from surefoot.app.drill.run_result import NotLanded, Played, line_of
+from surefoot.app.drill.row import DELAY_S, EACH_LINE, Disturbance, FaultInjection, Row
+from surefoot.app.drill.run_result import NotLanded, RunResult, line_of
 from surefoot.app.drill.scene import Scene, seeded
 from surefoot.app.drill.told_loop import ToldLoop
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.jobs.transaction import message_of
 from surefoot.app.engine.operators import decisions
@@ -82,27 +82,27 @@ class InProcess:
         self._sweeper.run_once()  # leaves its mark in the broker
 
     # --- what a drill asks of its player -----------------------------------------------------------------------
-    def play(self, row: Row, input: dict[str, Any]) -> Played:  # noqa: A002
+    def play(self, row: Row, input: dict[str, Any]) -> RunResult:  # noqa: A002
         """Submit the input, do to the job what the row says, and let it land. Raises: NotLanded."""
         chance = f"{self._seed}:{row.name}"
         self._scene = Scene(row, Random(chance), self._store.clock.now_s)
         self._broker.begin(row, self.saga.name)
-        if row.trick == Trick.OUTAGE and not row.first:
+        if row.trick == Disturbance.OUTAGE and not row.first:
             self._take_away(row.service)
-        if row.trick == Trick.GONE and not row.strikes:
+        if row.trick == Disturbance.GONE and not row.strikes:
             self._leave_lane()
         self._input = input
         with faults.injecting(self), seeded(chance):
             self._submit()
-            if row.trick == Trick.TWO:
+            if row.trick == Disturbance.TWO:
                 self._submit()
-            if row.trick == Trick.EARLY:
+            if row.trick == Disturbance.EARLY:
                 self._send_early(self._scene.job_id)
             self._live(self._scene.job_ids)
             self._bring_late()
         scene = self._scene
         job_id, *beside = scene.job_ids
-        return Played(
+        return RunResult(
             job_id,
             scene.trace,
             scene.met(tricked=self._broker.tricked),
@@ -128,7 +128,7 @@ class InProcess:
         with seeded(f"{self._seed}:{self._scene.row.name}:again"):
             self._live(self._scene.job_ids)
 
-    def ring(self, plan: Plan) -> None:
+    def publish_plan(self, plan: Plan) -> None:
         """Publish what a person's decision has released."""
         self._ring(plan)
 
@@ -212,7 +212,7 @@ class InProcess:
     def _died(self, delivery: FakeDelivery, boot: str, pid: int) -> None:
         """A child that dies is seen by its worker at once; a whole worker is missed when its lease has run out."""
         if self._scene.rng.random() < 0.5:
-            leases.lost(
+            leases.report_child_lost(
                 self.db,
                 self.settings,
                 self._broker,
@@ -237,7 +237,7 @@ class InProcess:
         if scene.quiet:
             return
         if (
-            scene.row.trick == Trick.OUTAGE
+            scene.row.trick == Disturbance.OUTAGE
             and scene.row.first
             and target.endswith(".undo")
             and not scene.was_away
@@ -251,11 +251,11 @@ class InProcess:
             ):
                 scene.fired[strike] += 1
                 self.say(f"* {strike.what} {target.partition('.')[2]} @ {point}")
-                if scene.row.trick == Trick.GONE and scene.all_fired(*scene.row.strikes):
+                if scene.row.trick == Disturbance.GONE and scene.all_fired(*scene.row.strikes):
                     self._leave_lane()
                 self._strike(strike)
 
-    def _may_fire(self, strike: Strike) -> bool:
+    def _may_fire(self, strike: FaultInjection) -> bool:
         row = self._scene.row
         if not row.inside:
             return True
@@ -276,7 +276,7 @@ class InProcess:
         return self._between_lines(row.strike, "" if row.line == EACH_LINE else row.line)
 
     @contextmanager
-    def _between_lines(self, strike: Strike, at: str) -> Iterator[None]:
+    def _between_lines(self, strike: FaultInjection, at: str) -> Iterator[None]:
         lines = Lines(at, lambda place: self._stop_at(strike, place))
         try:
             with lines:
@@ -288,7 +288,7 @@ class InProcess:
             ):  # whatever the function made of its own death
                 raise Crashed
 
-    def _stop_at(self, strike: Strike, place: str) -> None:
+    def _stop_at(self, strike: FaultInjection, place: str) -> None:
         scene = self._scene
         scene.fired[strike] += 1
         scene.kept_in = strike.what != What.CRASH and in_transaction()
@@ -306,7 +306,7 @@ class InProcess:
             self._scene.stopped.pop()
             self.say("* the frozen worker goes on")
 
-    def _strike(self, strike: Strike) -> None:
+    def _strike(self, strike: FaultInjection) -> None:
         match strike.what:
             case What.CRASH:
                 raise Crashed
@@ -321,18 +321,18 @@ class InProcess:
                 raise Crashed  # its worker kills it at its hard limit
             case What.DELAY:
                 self._store.clock.advance(DELAY_S)
-            case Trick.FREEZE:
+            case Disturbance.FREEZE:
                 with self._standing_still():
                     self._live(self._scene.job_ids)
-            case Trick.OTHER:
+            case Disturbance.OTHER:
                 with self._standing_still():
                     self._live([self._submit()])
-            case Trick.KILL_ALL:
+            case Disturbance.KILL_ALL:
                 self._all_start()
                 raise Crashed
-            case Trick.CANCEL:
+            case Disturbance.CANCEL:
                 self._cancel()
-            case Trick.FLUSH:
+            case Disturbance.FLUSH:
                 self._broker.flush()
 
     def _limit_s(self, target: str) -> float:
@@ -378,7 +378,7 @@ class InProcess:
 
     # --- the trace -------------------------------------------------------------------------------------------------
     def _ring(self, plan: Plan) -> None:
-        ring(self.db, self._broker, plan)
+        publish_plan(self.db, self._broker, plan)
 
     def say(self, text: str) -> None:
         """One line into the trace."""

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from surefoot.app.drill.row import COPIES, EACH_LINE, MESSAGES, ORDER, Group, Row, Strike, Trick
+from surefoot.app.drill.row import (
+    COPIES,
+    EACH_LINE,
+    MESSAGES,
+    ORDER,
+    Disturbance,
+    FaultInjection,
+    Group,
+    Row,
+)
 from surefoot.app.faults import Point, What
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.graph import Graph, Node
@@ -56,8 +65,8 @@ UNTOLD = (
     What.CRASH,
     What.ERROR,
     What.HANG,
-    Trick.KILL_ALL,
-    Trick.FREEZE,
+    Disturbance.KILL_ALL,
+    Disturbance.FREEZE,
 )  # an attempt that ends so has an unknown outcome
 
 
@@ -68,9 +77,9 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
     attempts, counted_by_saga = node.limits_of(kind).attempts, node.limits_of(kind).counted
     failing = Group.UNDO if kind == Kind.UNDO else Group.STEP
 
-    def row(group: Group, what: What | Trick, point: Point, times: int = 1) -> Row:
-        strike = Strike(target, what, point, times)
-        trick = what if isinstance(what, Trick) else None
+    def row(group: Group, what: What | Disturbance, point: Point, times: int = 1) -> Row:
+        strike = FaultInjection(target, what, point, times)
+        trick = what if isinstance(what, Disturbance) else None
         head = f"{name}:{what}@{point}" + (f"*{times}" if times > 1 else "")
         counted = what in UNTOLD and point in (Point.AFTER_CLAIM, *AROUND)
         out = (
@@ -94,18 +103,20 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
         if not counted_by_saga:
             yield row(failing, What.CRASH, Point.AFTER_EFFECT, attempts)
     for trick in MESSAGES:
-        group = Group.DUPLICATE if trick in (Trick.DUPLICATE, Trick.LATE) else Group.LOST
+        group = (
+            Group.DUPLICATE if trick in (Disturbance.DUPLICATE, Disturbance.LATE) else Group.LOST
+        )
         yield Row(f"{name}:{trick}", group, MESSAGE_WORDS[trick], name, "", None, trick, first)
     for point in CRASHES:
         yield row(Group.CRASH, What.CRASH, point)
     for point in WINDOWS:
-        yield row(Group.CRASH, Trick.KILL_ALL, point)
-    yield row(Group.LOST, Trick.FLUSH, Point.AFTER_CLAIM)
+        yield row(Group.CRASH, Disturbance.KILL_ALL, point)
+    yield row(Group.LOST, Disturbance.FLUSH, Point.AFTER_CLAIM)
     for point in AROUND:
-        yield row(Group.ZOMBIE, Trick.FREEZE, point)
+        yield row(Group.ZOMBIE, Disturbance.FREEZE, point)
     if kind == Kind.ACTION and node.compensation is not None and not node.no_return:
-        slept = row(Group.ZOMBIE, Trick.FREEZE, Point.BEFORE_EFFECT)
-        refused = Strike(target, What.REJECT, Point.BEFORE_EFFECT)
+        slept = row(Group.ZOMBIE, Disturbance.FREEZE, Point.BEFORE_EFFECT)
+        refused = FaultInjection(target, What.REJECT, Point.BEFORE_EFFECT)
         yield replace(
             slept,
             name=f"{slept.name}+undone",
@@ -114,7 +125,7 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
         )
     if kind == Kind.ACTION:
         for point in (Point.BEFORE_CLAIM, *AROUND, Point.AFTER_COMMIT):
-            yield row(Group.CANCEL, Trick.CANCEL, point)
+            yield row(Group.CANCEL, Disturbance.CANCEL, point)
     undoes = (
         kind == Kind.ACTION
         and node.compensation is not None
@@ -122,9 +133,9 @@ def _operation_rows(graph: Graph, node: Node, kind: str) -> Iterator[Row]:
         and attempts > 1
     )
     yield from _inside(row(Group.INSIDE, What.CRASH, Point.BEFORE_EFFECT), undoes)
-    yield from _inside(row(Group.INSIDE, Trick.FREEZE, Point.BEFORE_EFFECT), undoes)
+    yield from _inside(row(Group.INSIDE, Disturbance.FREEZE, Point.BEFORE_EFFECT), undoes)
     if kind == Kind.ACTION:
-        yield from _inside(row(Group.TWO, Trick.OTHER, Point.BEFORE_EFFECT), undoes=False)
+        yield from _inside(row(Group.TWO, Disturbance.OTHER, Point.BEFORE_EFFECT), undoes=False)
 
 
 def _inside(row: Row, undoes: bool) -> Iterator[Row]:
@@ -137,7 +148,7 @@ def _inside(row: Row, undoes: bool) -> Iterator[Row]:
     struck = replace(row, name=name, point=point, line=EACH_LINE)
     yield struck
     if undoes:
-        refused = Strike(row.strike.target, What.REJECT, Point.BEFORE_EFFECT)
+        refused = FaultInjection(row.strike.target, What.REJECT, Point.BEFORE_EFFECT)
         yield replace(
             struck, name=f"{name}+undone", fault=UNDONE_WORDS[row.strike.what], then=(refused,)
         )
@@ -145,7 +156,7 @@ def _inside(row: Row, undoes: bool) -> Iterator[Row]:
 
 def _two_jobs(graph: Graph) -> Iterator[Row]:
     """Twice the same input at the same time; and once more, where one of the two is undone meanwhile."""
-    yield Row("two-jobs", Group.TWO, "another job at the same time", trick=Trick.TWO)
+    yield Row("two-jobs", Group.TWO, "another job at the same time", trick=Disturbance.TWO)
     undoable = [node for node in graph.nodes if node.compensation is not None]
     if undoable:
         first = _so_that_it_is_undone(graph, undoable[-1])
@@ -154,23 +165,23 @@ def _two_jobs(graph: Graph) -> Iterator[Row]:
             Group.TWO,
             "another job at the same time; one is undone",
             point="undo",
-            trick=Trick.TWO,
+            trick=Disturbance.TWO,
             first=first,
         )
 
 
-def _so_that_it_is_undone(graph: Graph, node: Node) -> tuple[Strike, ...]:
+def _so_that_it_is_undone(graph: Graph, node: Node) -> tuple[FaultInjection, ...]:
     """What makes the job turn when `node` is done: the last step that may still refuse says no; where none comes after it,
     the step itself happens and costs its worker until it is out of attempts."""
     after = [n for n in graph.nodes if n.name in graph.reachable[node.name] and not n.past_pivot]
     if after:
         return (
-            Strike(
+            FaultInjection(
                 task_name(graph.saga, after[-1].name, Kind.ACTION), What.REJECT, Point.BEFORE_EFFECT
             ),
         )
     return (
-        Strike(
+        FaultInjection(
             task_name(graph.saga, node.name, Kind.ACTION),
             What.CRASH,
             Point.AFTER_EFFECT,
@@ -202,11 +213,11 @@ def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
             Group.LANE,
             f"no worker for lane {lane}",
             node.name,
-            trick=Trick.GONE,
+            trick=Disturbance.GONE,
             lane=lane,
         )
         if node.compensation is not None or node.no_return:
-            strike = Strike(
+            strike = FaultInjection(
                 task_name(graph.saga, node.name, Kind.ACTION), What.CRASH, Point.AFTER_EFFECT
             )
             words = f"only worker of lane {lane} killed for good"
@@ -217,7 +228,7 @@ def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
                 node.name,
                 strike.point,
                 strike,
-                Trick.GONE,
+                Disturbance.GONE,
                 lane=lane,
             )
     if back:
@@ -232,7 +243,7 @@ def _lane_rows(graph: Graph, lane: str) -> Iterator[Row]:
             words,
             f"{node.name}.undo",
             "undo",
-            trick=Trick.GONE,
+            trick=Disturbance.GONE,
             first=first,
             lane=lane,
         )
@@ -243,7 +254,7 @@ def _outage_rows(graph: Graph, service: str) -> Iterator[Row]:
         f"{service}:outage",
         Group.OUTAGE,
         f"{service} away for good",
-        trick=Trick.OUTAGE,
+        trick=Disturbance.OUTAGE,
         service=service,
     )
     undoable = [node for node in graph.nodes if node.compensation is not None]
@@ -254,7 +265,7 @@ def _outage_rows(graph: Graph, service: str) -> Iterator[Row]:
             f"{service}:outage@undo",
             Group.OUTAGE,
             words,
-            trick=Trick.OUTAGE,
+            trick=Disturbance.OUTAGE,
             first=first,
             service=service,
             point="undo",
@@ -263,31 +274,31 @@ def _outage_rows(graph: Graph, service: str) -> Iterator[Row]:
 
 # --- words ---------------------------------------------------------------------------------------------------------
 MESSAGE_WORDS = {
-    Trick.DUPLICATE: f"delivered {COPIES} times",
-    Trick.LATE: "delivered again after the end",
-    Trick.LOST: "message lost",
-    Trick.EARLY: "message before its turn, the right one late",
+    Disturbance.DUPLICATE: f"delivered {COPIES} times",
+    Disturbance.LATE: "delivered again after the end",
+    Disturbance.LOST: "message lost",
+    Disturbance.EARLY: "message before its turn, the right one late",
 }
-WORDS: dict[What | Trick, str] = {
+WORDS: dict[What | Disturbance, str] = {
     What.CRASH: "worker killed",
     What.ERROR: "error",
     What.REJECT: "refused",
     What.FAIL: "failed for good after its effect",
     What.HANG: "hangs for ever",
     What.DELAY: "slow",
-    Trick.FLUSH: "broker loses everything",
-    Trick.FREEZE: "worker frozen past its lease, thawed at the end",
-    Trick.KILL_ALL: "web, relay and worker killed together",
-    Trick.CANCEL: "cancelled",
-    Trick.OTHER: "another job comes and ends meanwhile",
+    Disturbance.FLUSH: "broker loses everything",
+    Disturbance.FREEZE: "worker frozen past its lease, thawed at the end",
+    Disturbance.KILL_ALL: "web, relay and worker killed together",
+    Disturbance.CANCEL: "cancelled",
+    Disturbance.OTHER: "another job comes and ends meanwhile",
 }
-UNDONE_WORDS: dict[What | Trick, str] = {
+UNDONE_WORDS: dict[What | Disturbance, str] = {
     What.CRASH: "worker killed, then the step is refused and all is undone",
-    Trick.FREEZE: "worker frozen until all is undone, then it goes on",
+    Disturbance.FREEZE: "worker frozen until all is undone, then it goes on",
 }
 
 
-def _words(what: What | Trick, times: int, out: bool) -> str:
+def _words(what: What | Disturbance, times: int, out: bool) -> str:
     if out:
         return f"{WORDS[what]}, {times} times: out of attempts"
     return f"{WORDS[what]}, {times} times" if times > 1 else WORDS[what]

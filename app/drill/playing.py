@@ -13,8 +13,8 @@ from surefoot.app.drill.expect import ANYTHING, Expected
 from surefoot.app.drill.inside import spread
 from surefoot.app.drill.operator_stub import answer
 from surefoot.app.drill.row import EACH_LINE, Group, Row
-from surefoot.app.drill.run_result import NotLanded, Played
-from surefoot.app.drill.scenery import Scenery
+from surefoot.app.drill.run_result import NotLanded, RunResult
+from surefoot.app.drill.scenery import Session
 from surefoot.app.drill.table import Finding, Result
 from surefoot.app.drill.verify import expected_letters, unmeant, wrong
 from surefoot.app.drill.world import World
@@ -32,7 +32,7 @@ class Playing:
     """Plays rows of a saga in its scenery, one after the other."""
 
     def __init__(
-        self, saga: Saga[Any], scenery: Scenery, begins: Begins = lambda row: None
+        self, saga: Saga[Any], scenery: Session, begins: Begins = lambda row: None
     ) -> None:
         """`begins`: told of each job that is about to be played, so that one that hangs has a name."""
         self._saga, self._scenery, self._begins = saga, scenery, begins
@@ -70,7 +70,7 @@ class Playing:
         row: Row,
         input: dict[str, Any],  # noqa: A002
         wanted: Expected,
-    ) -> tuple[Result, Played | None]:
+    ) -> tuple[Result, RunResult | None]:
         player, played = self._scenery.player, None
         self._begins(row)
         before = snapshot_of(self._scenery.own)
@@ -95,7 +95,7 @@ class Playing:
             self._scenery.begin()
         return result, played
 
-    def _judged(self, row: Row, played: Played, wanted: Expected, before: Any) -> Result:
+    def _judged(self, row: Row, played: RunResult, wanted: Expected, before: Any) -> Result:
         player, world = self._scenery.player, self._world(played.job_id)
         landed = str(world.job.state)
         found = wrong(player.db, self._saga, world, wanted.lands, wanted.letters)
@@ -147,7 +147,7 @@ class Playing:
                 break
             for said, plan in answer(player.db, player.settings, self._saga, world):
                 player.say(f"a person: {said}")
-                player.ring(plan)
+                player.publish_plan(plan)
             player.go_on()
             world = self._world(world.job.id)
         return world

@@ -20,7 +20,7 @@ from surefoot.app.addresses import url_of
 from surefoot.app.config import Settings
 from surefoot.app.config import settings as app_settings
 from surefoot.app.delivery.broker import probe
-from surefoot.app.engine.relay.duties.broker_lost import ring_anew_if_lost
+from surefoot.app.engine.relay.duties.broker_lost import republish_if_broker_lost
 from surefoot.app.environment import variable
 from surefoot.app.errors import TryLater
 from surefoot.app.faults import Fault
@@ -94,7 +94,7 @@ class Processes:
         ensure_admin(self.db, self.secrets.api_key)
         supervisor.until_ready(*before_us)
         with contextlib.suppress(TryLater):
-            ring_anew_if_lost(self.db, probe(self.broker_url))
+            republish_if_broker_lost(self.db, probe(self.broker_url))
         workers = [
             stack.worker(number, self.db, settings.soft_shutdown_seconds)
             for number in range(1, stack.WORKERS + 1)

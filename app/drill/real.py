@@ -25,9 +25,9 @@ from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.drill.processes import Processes
 from surefoot.app.drill.real_rows import HOLD_S, fault_of, held_at
-from surefoot.app.drill.row import COPIES, Row, Trick
-from surefoot.app.drill.run_result import NotLanded, Played, line_of
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.drill.row import COPIES, Disturbance, Row
+from surefoot.app.drill.run_result import NotLanded, RunResult, line_of
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.transaction import message_of
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.faults import MOST_TIMES, Fault, Point, What
@@ -52,10 +52,10 @@ MET_S = 10.0  # how long after the end of a job its last fault may still fire
 LATE_S = 0.5  # how long a message that comes too late is given to do harm
 POST_S = 15.0
 HELD = (
-    Trick.FREEZE,
-    Trick.KILL_ALL,
-    Trick.CANCEL,
-    Trick.FLUSH,
+    Disturbance.FREEZE,
+    Disturbance.KILL_ALL,
+    Disturbance.CANCEL,
+    Disturbance.FLUSH,
 )  # done from outside to a job that is held at the point
 
 
@@ -91,15 +91,15 @@ class RealProcesses:
         self._http.close()
 
     # --- what a drill asks of its player ------------------------------------------------------------------------
-    def play(self, row: Row, input: dict[str, Any]) -> Played:  # noqa: A002
+    def play(self, row: Row, input: dict[str, Any]) -> RunResult:  # noqa: A002
         """Submit the input over HTTP, do to the job what the row says, and let it land. Raises: NotLanded; Stopped."""
         self._begin(row)
         self._run.until_ready()
         armed = self._arm(row)
-        if row.trick == Trick.OUTAGE and not row.first:
+        if row.trick == Disturbance.OUTAGE and not row.first:
             self._take_away(row.service)
         self._job_id = self._submit(input)
-        if row.trick == Trick.EARLY:
+        if row.trick == Disturbance.EARLY:
             self._send(row)
         met = self._while_held(row, armed)
         self._land()
@@ -107,17 +107,17 @@ class RealProcesses:
             self._run.thaw(self._frozen)
             self.say("* the frozen worker goes on")
             self._wait(lambda: self._refused_late(), HOLD_S + LATE_S)
-        if row.trick == Trick.LATE:
+        if row.trick == Disturbance.LATE:
             self._come_again(row)
         self._read_history()
-        if row.trick == Trick.OUTAGE:
+        if row.trick == Disturbance.OUTAGE:
             met = self._taken
         elif row.strike is not None and row.trick not in HELD:
             met = self._wait(
                 lambda: self._left(armed) == 0, MET_S
             )  # the last commit may be seen before what comes after it fires
         self._disarm()
-        return Played(self._job_id, self._trace, met)
+        return RunResult(self._job_id, self._trace, met)
 
     def _begin(self, row: Row) -> None:
         self._row, self._began, self._seq, self._job_id = row, time.monotonic(), 0, ""
@@ -133,9 +133,9 @@ class RealProcesses:
         self._land()
         self._read_history()
 
-    def ring(self, plan: Plan) -> None:
+    def publish_plan(self, plan: Plan) -> None:
         """Publish what a person's decision has released."""
-        ring(self.db, self._publisher, plan)
+        publish_plan(self.db, self._publisher, plan)
 
     def bring_back(self) -> None:
         """End the outage, if there is one."""
@@ -155,7 +155,7 @@ class RealProcesses:
         armed = {
             fault_of(strike).key: strike.times for strike in row.strikes if strike not in row.then
         }
-        if row.trick == Trick.DUPLICATE:
+        if row.trick == Disturbance.DUPLICATE:
             armed[
                 held_at(task_name(self.saga.name, row.step, row.kind), Point.BEFORE_EFFECT).key
             ] = 1
@@ -174,7 +174,7 @@ class RealProcesses:
 
     def _while_held(self, row: Row, armed: dict[str, int]) -> bool:
         """Do from outside what no fault can do, while the job stands at the point. False: it never came there."""
-        if row.trick not in (*HELD, Trick.DUPLICATE):
+        if row.trick not in (*HELD, Disturbance.DUPLICATE):
             return True
         key = next(reversed(armed))  # the row's own fault comes after those that lead to it
         if not self._wait(
@@ -183,12 +183,12 @@ class RealProcesses:
             return False
         self.say(f"* {row.trick} {row.operation} @ {row.point or Point.BEFORE_EFFECT}")
         match row.trick:
-            case Trick.DUPLICATE:
+            case Disturbance.DUPLICATE:
                 for _ in range(COPIES):
                     self._send(row)
-            case Trick.KILL_ALL:
+            case Disturbance.KILL_ALL:
                 self._run.kill_all()
-            case Trick.FREEZE:
+            case Disturbance.FREEZE:
                 operation = self._operation(row)
                 pid = operation.pid if operation is not None else None
                 self._frozen = self._run.worker_of(pid) if pid is not None else None
@@ -196,10 +196,10 @@ class RealProcesses:
                     return False
                 self._run.freeze(self._frozen)
                 self._may_fire({fault_of(strike).key: strike.times for strike in row.then})
-            case Trick.CANCEL:
+            case Disturbance.CANCEL:
                 answer = self._http.post(f"/jobs/{self._job_id}/cancel")
                 self.say(f"  cancel answered {answer.status_code}")
-            case Trick.FLUSH:
+            case Disturbance.FLUSH:
                 with redis.Redis.from_url(redis_url(self._run.broker_url)) as client:
                     client.flushdb()
         return True
@@ -250,7 +250,7 @@ class RealProcesses:
         row = self._row
 
         def landed() -> bool:
-            if row.trick == Trick.OUTAGE and row.first and not self._taken and self._turned():
+            if row.trick == Disturbance.OUTAGE and row.first and not self._taken and self._turned():
                 self._take_away(row.service)
             if (
                 row.strike is not None
@@ -260,7 +260,7 @@ class RealProcesses:
                 fault_control.reach_limit(self.db, self._job_id, row.step, row.kind)
             return self._at_rest()
 
-        if row.trick == Trick.OUTAGE and not self._wait(landed, OUTAGE_S, hurry=True):
+        if row.trick == Disturbance.OUTAGE and not self._wait(landed, OUTAGE_S, hurry=True):
             self.bring_back()
             self.say("* the service is back")
         if not self._wait(landed, LAND_S, hurry=True):

@@ -47,7 +47,7 @@ ORDER = (
 )
 
 
-class Trick(StrEnum):
+class Disturbance(StrEnum):
     """What is done beside the faults of surefoot.app.faults."""
 
     DUPLICATE = "duplicate"  # its message is delivered five times
@@ -68,7 +68,7 @@ class Trick(StrEnum):
     )
 
 
-MESSAGES = (Trick.DUPLICATE, Trick.LATE, Trick.LOST, Trick.EARLY)
+MESSAGES = (Disturbance.DUPLICATE, Disturbance.LATE, Disturbance.LOST, Disturbance.EARLY)
 COPIES = 5
 DELAY_S = 1.0
 EACH_LINE = "each_line"  # in the place of a point: strikes at every line of the developer's function, one job each
@@ -76,11 +76,11 @@ _AT_LINE = re.compile(r"(?P<head>[^@]+)@(?P<line>[^@+]+\.py:\d+)(?P<then>\+undon
 
 
 @dataclass(frozen=True)
-class Strike:
+class FaultInjection:
     """One thing that is done to an operation when it reaches a point, so many times. `target`: as in surefoot.app.faults."""
 
     target: str
-    what: What | Trick
+    what: What | Disturbance
     point: Point
     times: int = 1
 
@@ -108,10 +108,10 @@ class Row:
     fault: str
     operation: str = ""
     point: str = ""
-    strike: Strike | None = None
-    trick: Trick | None = None
-    first: tuple[Strike, ...] = ()
-    then: tuple[Strike, ...] = ()
+    strike: FaultInjection | None = None
+    trick: Disturbance | None = None
+    first: tuple[FaultInjection, ...] = ()
+    then: tuple[FaultInjection, ...] = ()
     service: str = ""
     lane: str = ""
     exhausts: bool = False
@@ -137,7 +137,7 @@ class Row:
         return self.operation.partition(".")[2] or Kind.ACTION
 
     @property
-    def strikes(self) -> tuple[Strike, ...]:
+    def strikes(self) -> tuple[FaultInjection, ...]:
         return (*self.first, *((self.strike,) if self.strike is not None else ()), *self.then)
 
 

@@ -15,7 +15,7 @@ from surefoot.app.drill.plan import rows_of
 from surefoot.app.drill.playing import Begins, Playing
 from surefoot.app.drill.processes import processes
 from surefoot.app.drill.row import Group, Row, chosen
-from surefoot.app.drill.scenery import Player, Scenery
+from surefoot.app.drill.scenery import Runner, Session
 from surefoot.app.drill.table import Finding, Report, Result
 from surefoot.app.errors import RequestError
 from surefoot.app.rules.states import JobState
@@ -43,10 +43,10 @@ def drill(
     Raises: SettingsError when it must not start; RequestError when `only` names no row, or there are no examples.
     """
 
-    def in_process(own: Any) -> AbstractContextManager[Player]:
+    def in_process(own: Any) -> AbstractContextManager[Runner]:
         return nullcontext(InProcess(saga, seed=seed, own=own))
 
-    with Scenery(saga, in_process) as scenery:
+    with Session(saga, in_process) as scenery:
         return Report(
             saga.name,
             seed,
@@ -83,7 +83,7 @@ def drill_real(
 
     results: list[Result] = []
     began = time.monotonic()
-    with Scenery(saga, on_processes) as scenery:
+    with Session(saga, on_processes) as scenery:
         names = {row.name for row in rows}
         for result in play_all(
             saga,
@@ -111,7 +111,7 @@ def drill_real(
 
 def plan(saga: Saga[Any], only: str | None = None) -> list[Row]:
     """The rows that a drill of this saga plays. Raises: as `drill`."""
-    with Scenery(saga, lambda own: nullcontext(cast(Player, None))) as scenery:
+    with Session(saga, lambda own: nullcontext(cast(Runner, None))) as scenery:
         return chosen(
             rows_of(saga.graph, examples=len(saga.examples), outages=scenery.outages()), only
         )
@@ -119,7 +119,7 @@ def plan(saga: Saga[Any], only: str | None = None) -> list[Row]:
 
 def play_all(
     saga: Saga[Any],
-    scenery: Scenery,
+    scenery: Session,
     only: str | None,
     watch: Watch,
     may_play: Callable[[Row], bool] = lambda row: True,

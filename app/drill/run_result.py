@@ -12,7 +12,7 @@ from surefoot.app.store.rows.jobs import HistoryRow
 
 
 @dataclass(frozen=True)
-class Played:
+class RunResult:
     """`trace`: a line for each thing that happened, in order; `met`: whether what the row says was done at all.
 
     `beside`: jobs that ran beside it; `places`: the lines that the operation came to, where that was asked; `kept_in`: no

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from surefoot.app.drill.row import Row, Strike, Trick
+from surefoot.app.drill.row import Disturbance, FaultInjection, Row
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.store.rows.jobs import HistoryRow
 
@@ -61,7 +61,7 @@ class Scene:
         default_factory=list
     )  # workers, the one whose call is the innermost last
     stopped: list[int] = field(default_factory=list)
-    fired: Counter[Strike] = field(default_factory=Counter)
+    fired: Counter[FaultInjection] = field(default_factory=Counter)
     outage: ExitStack = field(default_factory=ExitStack)
 
     not_yet: dict[str, Waiting] = field(
@@ -100,18 +100,18 @@ class Scene:
         """The row's own job; "" before it is there."""
         return self.job_ids[0] if self.job_ids else ""
 
-    def all_fired(self, *strikes: Strike) -> bool:
+    def all_fired(self, *strikes: FaultInjection) -> bool:
         """Whether each of these has struck as often as it should."""
         return all(self.fired[strike] == strike.times for strike in strikes)
 
     def met(self, *, tricked: bool) -> bool:
         """Whether the row has come to what it is about. `tricked`: the broker has done to a message what the row says."""
         row = self.row
-        if row.trick == Trick.OUTAGE:
+        if row.trick == Disturbance.OUTAGE:
             return self.was_away
-        if row.trick == Trick.TWO:
+        if row.trick == Disturbance.TWO:
             return self.all_fired(*row.strikes)
-        if row.trick == Trick.GONE or row.strike is None:
+        if row.trick == Disturbance.GONE or row.strike is None:
             return self.all_fired(*row.strikes) and (row.trick is None or tricked)
         return self.all_fired(row.strike, *row.then)
 

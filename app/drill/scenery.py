@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from surefoot.app.config import Settings
 from surefoot.app.drill.row import Row
-from surefoot.app.drill.run_result import Played
+from surefoot.app.drill.run_result import RunResult
 from surefoot.app.errors import RequestError, SettingsError
 from surefoot.app.rules.planner import Plan
 from surefoot.app.saga.definition import Saga
@@ -19,34 +19,34 @@ from surefoot.app.saga.definition import Saga
 ENV = "SUREFOOT_ENV"
 
 
-class Player(Protocol):
+class Runner(Protocol):
     """A player of rows: in one process, or with real ones."""
 
     db: Engine
     settings: Settings
 
-    def play(self, row: Row, input: dict[str, Any]) -> Played: ...  # noqa: A002
+    def play(self, row: Row, input: dict[str, Any]) -> RunResult: ...  # noqa: A002
     def bring_back(self) -> None: ...
-    def ring(self, plan: Plan) -> None: ...
+    def publish_plan(self, plan: Plan) -> None: ...
     def go_on(self) -> None: ...
     def say(self, text: str) -> None: ...
 
 
-class Scenery(AbstractContextManager["Scenery"]):
+class Session(AbstractContextManager["Session"]):
     """The test environment and the player in it. Made anew after a row that failed, so that the next ones do not suffer from it."""
 
     own: Any
-    player: Player
+    player: Runner
 
     def __init__(
-        self, saga: Saga[Any], make_player: Callable[[Any], AbstractContextManager[Player]]
+        self, saga: Saga[Any], make_player: Callable[[Any], AbstractContextManager[Runner]]
     ) -> None:
         """Raises: as `may_start`."""
         may_start(saga)
         self._saga, self._make_player = saga, make_player
         self._stack = ExitStack()
 
-    def __enter__(self) -> Scenery:
+    def __enter__(self) -> Session:
         self.begin()
         return self
 

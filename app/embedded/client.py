@@ -17,7 +17,7 @@ from surefoot.app.access import tenants
 from surefoot.app.config import Settings, settings
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.fairness import InTurn
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.errors import SettingsError, UnknownSaga
@@ -87,7 +87,7 @@ class Client:
     def publish(self, plan: Plan) -> None:
         """Publish, or leave it to the relay."""
         if plan and self.publisher is not None:
-            ring(self.db, self.publisher, plan)
+            publish_plan(self.db, self.publisher, plan)
 
     def close(self) -> None:
         self.db.dispose()

@@ -167,7 +167,7 @@ def cancel(job_id: str, *, why: str) -> None:
     here = client()
     decision = decisions.cancel(here.db, here.settings, job_id, actor(), why)
     here.publish(decision.plan)
-    if not decision.landed:
+    if not decision.applied:
         raise Conflict(decision.message)
 
 

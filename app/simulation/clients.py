@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from surefoot.app import faults
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.operators import decisions
@@ -52,7 +52,7 @@ class People:
             faults.reached(Point.BEFORE_EFFECT, "web", "submit")
             submitted = submit(scene.db, scene.settings, scene.registry, asked)
             faults.reached(Point.AFTER_COMMIT, "web", "submit")
-            ring(scene.db, scene.broker, submitted.plan)
+            publish_plan(scene.db, scene.broker, submitted.plan)
             faults.reached(Point.AFTER_PUBLISH, "web", "submit")
             if told is not None:
                 told(submitted.job_id)
@@ -153,7 +153,7 @@ class People:
 
         def work() -> str:
             done = asked(entrance)
-            ring(scene.db, scene.broker, done.plan)
+            publish_plan(scene.db, scene.broker, done.plan)
             return str(getattr(done, "job_id", ""))
 
         return scene.act(actor, work)
@@ -161,7 +161,7 @@ class People:
     def _decide(self, actor: Actor, asked: Callable[[], decisions.Decision]) -> Actor:
         def work() -> decisions.Decision:
             decision = asked()
-            ring(self._scene.db, self._scene.broker, decision.plan)
+            publish_plan(self._scene.db, self._scene.broker, decision.plan)
             return decision
 
         return self._scene.act(actor, work)

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.runtime import Runtime
 from surefoot.app.engine.worker import leases
-from surefoot.app.engine.worker.delivery import Delivery, Onward, Performed, Verdict, Work
+from surefoot.app.engine.worker.delivery import (
+    Delivery,
+    DeliveryOutcome,
+    ExecutionResult,
+    Onward,
+    OperationInput,
+)
 from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.registry import Registry
@@ -45,7 +51,7 @@ class ActorsContinuation(FakeContinuation):
         super().__init__(broker, taken, child)
         self._actor = actor
 
-    def move_on(self, performed: Performed) -> Delivery:
+    def move_on(self, performed: ExecutionResult) -> Delivery:
         delivery = super().move_on(performed)
         self._actor.about, self._actor.fence = self.at.name, None
         return delivery
@@ -62,15 +68,17 @@ class CheckedLoop(Loop):
         super().__init__(runtime)
         self._scene, self._actor = scene, actor
 
-    def carry_out(self, delivery: Delivery) -> Performed:
+    def carry_out(self, delivery: Delivery) -> ExecutionResult:
         return self._checked(delivery, super().carry_out(delivery))
 
-    def carry_on(self, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
+    def carry_on(
+        self, delivery: Delivery, following: tuple[Attempt, OperationInput]
+    ) -> ExecutionResult:
         return self._checked(delivery, super().carry_on(delivery, following))
 
-    def _checked(self, delivery: Delivery, performed: Performed) -> Performed:
+    def _checked(self, delivery: Delivery, performed: ExecutionResult) -> ExecutionResult:
         ours = self._actor.fence
-        if performed.verdict != Verdict.COMPLETED or ours is None:
+        if performed.verdict != DeliveryOutcome.COMPLETED or ours is None:
             return performed
         asked = "SELECT step, fence FROM operations WHERE id = ?"
         step, fence = self._scene.store.ask(asked, delivery.operation_id)[0]
@@ -140,7 +148,7 @@ class Fleet:
             ended,
         )
 
-    def _serve(self, worker: Worker, taken: FakeDelivery, registry: Registry) -> Verdict:
+    def _serve(self, worker: Worker, taken: FakeDelivery, registry: Registry) -> DeliveryOutcome:
         scene, actor = self._scene, worker.actor
         assert actor is not None
         child = Child(worker.boot, worker.pid, self._runs_on, carries=not scene.broker.down)
@@ -155,14 +163,14 @@ class Fleet:
         scene = self._scene
         beat = scene.act(
             Actor(worker.name, Role.KEEPER),
-            lambda: leases.beat(
+            lambda: leases.renew_leases(
                 scene.db,
                 scene.settings,
                 worker.boot,
                 [worker.delivery.message.operation_id] if worker.delivery else [],
             ),
         )
-        if isinstance(beat.result, leases.Beat) and beat.result.overdue:
+        if isinstance(beat.result, leases.HeartbeatResult) and beat.result.overdue:
             self.kill_child(worker)
 
     def kill_child(self, worker: Worker) -> None:
@@ -175,7 +183,7 @@ class Fleet:
         why, message = "the child was killed", taken.message.operation_id
         scene.act(
             Actor(worker.name, Role.KEEPER),
-            lambda: leases.lost(
+            lambda: leases.report_child_lost(
                 scene.db,
                 scene.settings,
                 scene.broker,
@@ -192,7 +200,7 @@ class Fleet:
         scene, delivery = self._scene, worker.delivery
         scene.act(
             Actor(worker.name, Role.KEEPER),
-            lambda: leases.hand_back(scene.db, scene.broker, worker.boot),
+            lambda: leases.release_on_shutdown(scene.db, scene.broker, worker.boot),
         )
         self._end_child(worker, worker.actor)
         worker.restart()

@@ -23,7 +23,7 @@ from typing import Any
 
 from surefoot.app import faults
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.dispatch import Announced
+from surefoot.app.engine.jobs.dispatch import FaultInjectingPublisher
 from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.faults import Point
 from surefoot.app.saga.definition import Saga
@@ -87,7 +87,7 @@ class World:
         self._scene = Scene(self.store, self.broker, self.settings, Registry(first))
         self.people = People(self._scene)
         self.fleet = Fleet(self._scene, self.workers, runs_on=self.runs_on)
-        rings = Announced(self.broker)
+        rings = FaultInjectingPublisher(self.broker)
         self.sweepers = [
             Sweeper(self._scene.db, self.settings, rings, self.broker, strict=True)
             for _ in range(self.relays)

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from surefoot.app.clock import after, now
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import ClaimRequest
 from surefoot.app.store.host import host_of
 from surefoot.app.store.rows.operations import (
     BriefOperationRow,
@@ -125,7 +125,7 @@ _CLAIM_AFTER_ONE = _claim_to_work(_before.c.id == bindparam("p_before", type_=Id
 _CLAIM_AFTER_SEVERAL = _claim_to_work(one_of(_before.c.id, "p_before"))
 
 
-def claim_operation(tx: Connection, taking: Taking) -> ClaimRow | None:
+def claim_operation(tx: Connection, taking: ClaimRequest) -> ClaimRow | None:
     """Take an operation that is ready and allowed: queued, or running under a lease that has run out.
 
     The attempt is counted here, before any code of a user runs. Returns (id, job_id, token, attempts, fence, unsettled); None:
@@ -134,14 +134,14 @@ def claim_operation(tx: Connection, taking: Taking) -> ClaimRow | None:
     return tx.execute(_CLAIM, _claim(tx, taking)).one_or_none()
 
 
-def claim_first_attempt(tx: Connection, taking: Taking) -> ClaimRow | None:
+def claim_first_attempt(tx: Connection, taking: ClaimRequest) -> ClaimRow | None:
     """As `claim_operation`, if nobody has tried it before: what a delivery comes to by itself, not by that operation's message."""
     return tx.execute(_CLAIM_FIRST, _claim(tx, taking)).one_or_none()
 
 
 def claim_to_work(
     tx: Connection,
-    taking: Taking,
+    taking: ClaimRequest,
     *,
     of: tuple[str, str, str, str],
     digest: str,
@@ -164,7 +164,7 @@ def claim_to_work(
     return tx.execute(_CLAIM_AFTER_SEVERAL if several else _CLAIM_AFTER_ONE, values).one_or_none()
 
 
-def _claim(tx: Connection, taking: Taking) -> dict[str, Any]:
+def _claim(tx: Connection, taking: ClaimRequest) -> dict[str, Any]:
     return {
         "p_id": taking.operation_id,
         "p_token": "." + host_of(tx).new_token(),

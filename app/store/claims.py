@@ -19,7 +19,7 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Taking:
+class ClaimRequest:
     """`boot`, `pid`: the worker and its child; `delivery`: the message it came with, that of an operation before it where it runs on.
 
     `lease_s`: seconds until it counts as lost unless its worker says otherwise; `hard_s`: seconds until it ends in any case.

@@ -57,7 +57,7 @@ class _Waiter(Generic[Q, A]):
         self.bell.release()
 
 
-class Gathering(Generic[Q, A]):
+class Coalescer(Generic[Q, A]):
     """`ask_all(questions)`: an answer for each, in their order; None says that there is none. Raises: StoreUnavailable."""
 
     def __init__(
@@ -131,7 +131,7 @@ class Gathering(Generic[Q, A]):
                 self._asking = False
 
 
-_everyone: WeakSet[Gathering[Any, Any]] = WeakSet()
+_everyone: WeakSet[Coalescer[Any, Any]] = WeakSet()
 
 
 def _begin_in_child() -> None:

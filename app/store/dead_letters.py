@@ -47,7 +47,7 @@ OPEN: ColumnElement[str] = literal_column("'open'", String)
 
 
 @dataclass(frozen=True)
-class Meant:
+class DeadLetterFilter:
     """Which letters are meant; what is None is not asked. `tenant_id` None: everybody's; `state`: open, closed or None for both."""
 
     tenant_id: str | None = None
@@ -86,7 +86,7 @@ def _rows() -> Select[Any]:
 
 
 def page(
-    connection: Connection, meant: Meant, after_id: str | None, limit: int
+    connection: Connection, meant: DeadLetterFilter, after_id: str | None, limit: int
 ) -> list[LetterOfJobRow]:
     """Letters with the state of their job (`job_state`) and its `digest`, newest first, older than `after_id`."""
     if meant.job_id is not None:
@@ -99,7 +99,7 @@ def page(
 
 
 def _page_of_job(
-    connection: Connection, meant: Meant, after_id: str | None, limit: int
+    connection: Connection, meant: DeadLetterFilter, after_id: str | None, limit: int
 ) -> list[LetterOfJobRow]:
     """The same of one job, which has few: its tenant is asked of the job, so that no index of the tenant's letters is walked."""
     query = _rows().where(*replace(meant, tenant_id=None).guards())
@@ -163,7 +163,9 @@ def open_one(tx: Connection, columns: Mapping[str, Any]) -> None:
 
 
 # --- redriven by the clock --------------------------------------------------------------------------------------
-def unscheduled(connection: Connection, meant: Meant, limit: int) -> list[UnscheduledRow]:
+def unscheduled(
+    connection: Connection, meant: DeadLetterFilter, limit: int
+) -> list[UnscheduledRow]:
     """(id, job_id, tenant_id, saga, step) of open letters that are not scheduled yet, oldest first.
 
     Those that hold their job because nobody knows whether it happened are meant only where they are named (`why`).
@@ -204,7 +206,7 @@ _NO_DATE = {
 }
 
 
-def unschedule(tx: Connection, meant: Meant, actor: str) -> list[LetterId]:
+def unschedule(tx: Connection, meant: DeadLetterFilter, actor: str) -> list[LetterId]:
     """Unschedule letters whose redrive is still to come. Returns (id, job_id, tenant_id) of each."""
     guards = [*meant.guards(), d.state == OPEN, d.redrive_at.is_not(None), *own(d.tenant_id, actor)]
     return list(
@@ -246,7 +248,7 @@ def due(connection: Connection, limit: int) -> list[DueLetterRow]:
     return list(connection.execute(_DUE, {"p_limit": limit}))
 
 
-def put_off(tx: Connection, letter_id: str, seconds: float) -> bool:
+def postpone(tx: Connection, letter_id: str, seconds: float) -> bool:
     """Look at this scheduled letter again in so many seconds."""
     statement = update(dead_letters).where(
         d.id == letter_id, d.state == OPEN, d.redrive_at.is_not(None)
@@ -254,13 +256,13 @@ def put_off(tx: Connection, letter_id: str, seconds: float) -> bool:
     return tx.execute(statement.values(redrive_at=after(seconds))).rowcount == 1
 
 
-def overdue_s(connection: Connection, grace_s: float) -> float:
+def redrive_lag_s(connection: Connection, grace_s: float) -> float:
     """For how long the earliest scheduled letter has waited beyond `grace_s`; 0 when none has."""
     row = connection.execute(_OVERDUE, {"p_grace_s": grace_s}).one_or_none()
     return 0.0 if row is None else max(0.0, float((row.now - row.redrive_at).total_seconds()))
 
 
-def shift(tx: Connection, seconds: float) -> int:
+def delay_all(tx: Connection, seconds: float) -> int:
     """Everything scheduled comes so much later: the relay was away, and what piled up must not leave at once."""
     times = tx.execute(
         select(d.id, d.redrive_at, now().label("now")).where(

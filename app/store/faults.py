@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from surefoot.app import faults
 from surefoot.app.config import Settings
 from surefoot.app.errors import StoreUnavailable
-from surefoot.app.store.session import one_statement
+from surefoot.app.store.session import execute_single
 from surefoot.app.store.tables import faults_fired
 
 
@@ -25,7 +25,7 @@ def arm(settings: Settings, db: Callable[[], Engine]) -> None:
 def due(db: Engine, key: str, times: int) -> bool:
     """Count one more firing. False: it has fired `times` already, or it cannot be counted, and then it must not fire."""
     try:
-        return one_statement(db, lambda tx: _count(tx, key, times))
+        return execute_single(db, lambda tx: _count(tx, key, times))
     except StoreUnavailable:
         return False
 

@@ -13,7 +13,7 @@ import psycopg
 LOOK_S = 0.1  # the driver's own: how often a wait looks whether it was interrupted
 
 
-class StoreSilent(psycopg.OperationalError):
+class StoreTimeout(psycopg.OperationalError):
     """The database took the statement and did not answer in time."""
 
 
@@ -38,4 +38,4 @@ class ListeningConnection(psycopg.Connection[Any]):
             if error.sqlstate is not None or time.monotonic() - began < self.silence_s:
                 raise
             self.pgconn.finish()  # an answer that comes later must not be taken for the next one's
-            raise StoreSilent(f"no answer within {self.silence_s:g} s") from error
+            raise StoreTimeout(f"no answer within {self.silence_s:g} s") from error

@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from surefoot.app.errors import SettingsError, StoreUnavailable
 from surefoot.app.store import response_timeout
 from surefoot.app.store.schema_version import MIGRATIONS, head, known
-from surefoot.app.store.session import retryable, translated
+from surefoot.app.store.session import map_error, retryable
 
 T = TypeVar("T")
 LOCK_KEY = 0x5EAF007  # two processes that migrate at once take turns
@@ -53,14 +53,14 @@ def reshape(db: Engine, change: Callable[[Connection], T], wait_s: float = WAIT_
     give_up_at = time.monotonic() + wait_s
     while True:
         try:
-            with db.begin() as connection, response_timeout.borne(connection):
+            with db.begin() as connection, response_timeout.unbounded(connection):
                 if connection.dialect.name == "postgresql":
                     connection.execute(text(f"SET LOCAL lock_timeout = {int(LOCK_WAIT_S * 1000)}"))
                     connection.execute(text("SET LOCAL statement_timeout = 0"))
                 return change(connection)
         except (DBAPIError, PoolTimeout) as error:
             if not retryable(error):
-                raise translated(error) from error
+                raise map_error(error) from error
             if time.monotonic() >= give_up_at:
                 raise StoreUnavailable(
                     f"SUREFOOT_MIGRATION_WAIT_SECONDS: for {wait_s:g} s somebody else held what the migration needs to lock "

@@ -34,7 +34,7 @@ class KeptConnection:
         _everyone.add(self)
 
     @contextmanager
-    def lent(self) -> Iterator[Any]:
+    def borrow(self) -> Iterator[Any]:
         """The driver's cursor. A connection whose user failed is closed. Raises: what the pool or the driver raises."""
         disposed = self._disposed
         lent, self._kept = self._kept, None

@@ -32,7 +32,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.selectable import TextualSelect
 
 from surefoot.app.store.actors import key_of
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import ClaimRequest
 from surefoot.app.store.host import host_of
 from surefoot.app.store.rows.operations import LoweredRow
 from surefoot.app.store.tables import Id, jobs, operations
@@ -175,7 +175,7 @@ def complete_forward(
     result: Any,
     followers: Sequence[str],
     carried: Collection[str],
-    taking: Taking | None,
+    taking: ClaimRequest | None,
     *,
     ends: bool,
 ) -> tuple[list[LoweredRow], float] | None:

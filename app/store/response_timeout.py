@@ -27,7 +27,7 @@ def connect_args(silence_s: float) -> dict[str, int]:
     }
 
 
-def listen_within(db: Engine, silence_s: float) -> Engine:
+def bound_responses(db: Engine, silence_s: float) -> Engine:
     """From its next connection on, this engine of PostgreSQL waits no longer than this for an answer."""
     from surefoot.app.store.listening import ListeningConnection  # loads the driver
 
@@ -41,7 +41,7 @@ def listen_within(db: Engine, silence_s: float) -> Engine:
 
 
 @contextmanager
-def borne(connection: Connection) -> Iterator[None]:
+def unbounded(connection: Connection) -> Iterator[None]:
     """Meanwhile this connection waits for its answers as long as they take: an index of a large table is minutes' work."""
     driver: Any = connection.connection.driver_connection
     if not hasattr(driver, "silence_s"):

@@ -94,7 +94,7 @@ def open_engine(
             **response_timeout.connect_args(silence_s),
         },
     )
-    response_timeout.listen_within(db, silence_s)
+    response_timeout.bound_responses(db, silence_s)
     event.listen(db, "begin", _begin_postgresql)
     event.listen(db, "checkin", _note_idle)
     event.listen(db, "checkout", _ping_if_idle)
@@ -175,7 +175,7 @@ def transaction(db: Engine, work: Callable[[Connection], T], *, name: str = "") 
     return _in_turn(db, host, work, lambda: host.writing(db, name))
 
 
-def one_statement(db: Engine, work: Callable[[Connection], T], *, name: str = "") -> T:
+def execute_single(db: Engine, work: Callable[[Connection], T], *, name: str = "") -> T:
     """As `transaction`, for work that is a single statement: it commits by itself, in one round trip instead of three."""
     host = host_of(db)
     return _in_turn(db, host, work, lambda: host.single(db, name))
@@ -210,7 +210,7 @@ def _repeated(
             if retryable(error) and attempt < TRANSACTION_TRIES and host.monotonic() < give_up_at:
                 host.sleep(host.random() * 0.05 * 2**attempt)
                 continue
-            raise translated(error) from error
+            raise map_error(error) from error
     raise AssertionError("unreachable")
 
 
@@ -225,7 +225,7 @@ def reading(db: Engine, *, name: str = "") -> AbstractContextManager[Connection]
 
 
 class _Translating(AbstractContextManager[Connection]):
-    """Troubles of a connection are `translated`. A class: a generator takes three times as long."""
+    """Troubles of a connection are `map_error`. A class: a generator takes three times as long."""
 
     __slots__ = ("_inner",)
 
@@ -236,7 +236,7 @@ class _Translating(AbstractContextManager[Connection]):
         try:
             return self._inner.__enter__()
         except (OperationalError, PoolTimeout) as error:
-            raise translated(error) from error
+            raise map_error(error) from error
 
     def __exit__(
         self,
@@ -247,9 +247,9 @@ class _Translating(AbstractContextManager[Connection]):
         try:
             self._inner.__exit__(kind, error, where)
         except (OperationalError, PoolTimeout) as failed:
-            raise translated(failed) from failed
+            raise map_error(failed) from failed
         if isinstance(error, (OperationalError, PoolTimeout)):
-            raise translated(error) from error
+            raise map_error(error) from error
 
 
 def retryable(error: Exception) -> bool:
@@ -261,7 +261,7 @@ def retryable(error: Exception) -> bool:
     return getattr(error.orig, "sqlstate", None) in RETRYABLE_SQLSTATES
 
 
-def translated(error: Exception) -> Exception:
+def map_error(error: Exception) -> Exception:
     """StoreUnavailable when the database cannot be reached or is too busy; else the error as it is."""
     if isinstance(error, PoolTimeout) or retryable(error):
         return StoreUnavailable("the store is too busy just now")

@@ -15,7 +15,7 @@ from surefoot.app.access.keys import ensure_admin
 from surefoot.app.addresses import url_of
 from surefoot.app.config import WEB_PORT, Settings
 from surefoot.app.delivery.broker import probe
-from surefoot.app.engine.relay.duties.broker_lost import ring_anew_if_lost
+from surefoot.app.engine.relay.duties.broker_lost import republish_if_broker_lost
 from surefoot.app.errors import TryLater
 from surefoot.app.metrics.files import clean
 from surefoot.app.saga.registry import Registry
@@ -141,7 +141,7 @@ def _prepare_store(db: Engine, api_key: str) -> None:
 def _greet_broker(db: Engine, broker_url: str) -> None:
     """Before the first message: leave our mark in a broker that is new, or the relay would take it for one that lost everything."""
     with contextlib.suppress(TryLater):
-        ring_anew_if_lost(db, probe(broker_url))
+        republish_if_broker_lost(db, probe(broker_url))
 
 
 def _start(supervisor: Supervisor, settings: Settings, chosen: Chosen, db: Engine) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from surefoot.app.engine.worker.delivery import Delivery, Onward, Performed
+from surefoot.app.engine.worker.delivery import Delivery, ExecutionResult, Onward
 from surefoot.app.engine.worker.loop import Continuation, before_ack
 from surefoot.app.errors import BrokerUnavailable
 from surefoot.app.rules.planner import Plan
@@ -124,7 +124,7 @@ class FakeContinuation(Continuation):
     def delivery(self) -> Delivery:
         return as_delivery(self.at, self._child)
 
-    def move_on(self, performed: Performed) -> Delivery:
+    def move_on(self, performed: ExecutionResult) -> Delivery:
         following = self.at.next
         if following is None:
             raise AssertionError("run on to something that does not ride")

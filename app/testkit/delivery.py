@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from surefoot.app.engine.worker.delivery import Delivery, Onward, Rider
+from surefoot.app.engine.worker.delivery import Delivery, NextOperation, Onward
 from surefoot.app.rules.planner import Chain, Chord, Message, Plan
 from surefoot.app.saga.naming import parse_task_name
 
@@ -78,7 +78,7 @@ def as_delivery(taken: FakeDelivery, child: Child, *, message: str | None = None
         carried = frozenset((after.message.operation_id,))
     following = parse_task_name(after.message.task) if after is not None else None
     if child.runs_on and after and following and after.message.queue == asked.queue:
-        rider = Rider(after.message.operation_id, following.step, following.kind)
+        rider = NextOperation(after.message.operation_id, following.step, following.kind)
     return Delivery(
         operation_id=asked.operation_id,
         job_id=asked.job_id,

@@ -125,7 +125,7 @@ class SagaWorld:
         """A customer cancels. Raises: Conflict for a job that has ended or turned."""
         self._row(job)
         decision = decisions.cancel(self._db, self._world.settings, job, ACTOR)
-        self._world.ring(decision.plan)
+        self._world.publish_plan(decision.plan)
 
     # --- what goes wrong ---------------------------------------------------------------------------------------------
     def fail(

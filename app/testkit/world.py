@@ -9,11 +9,11 @@ from sqlalchemy import Engine
 
 from surefoot.app.access import tenants
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.dispatch import Publishes, publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.engine.runtime import Runtime
-from surefoot.app.engine.worker.delivery import Performed
+from surefoot.app.engine.worker.delivery import ExecutionResult
 from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.rules.planner import Plan
 from surefoot.app.saga.definition import Saga
@@ -51,21 +51,23 @@ class World:
     def ask(self, submission: Submission) -> str:
         """Submit, and send what is ready. Returns the job's id. Raises: as `submit`."""
         submitted = submit(self.db, self.settings, self.registry, submission)
-        self.ring(submitted.plan)
+        self.publish_plan(submitted.plan)
         return submitted.job_id
 
-    def ring(self, plan: Plan) -> None:
+    def publish_plan(self, plan: Plan) -> None:
         """Send what a commit has made ready."""
-        ring(self.db, self.broker, plan)
+        publish_plan(self.db, self.broker, plan)
 
     # --- letting it run ----------------------------------------------------------------------------------------------
-    def deliver(self, delivery: FakeDelivery, publisher: Publishes | None = None) -> Performed:
+    def deliver(
+        self, delivery: FakeDelivery, publisher: Publishes | None = None
+    ) -> ExecutionResult:
         """A worker gets a message. Returns how the last of its operations went."""
         return Loop(self.runtime(publisher)).serve(
             FakeContinuation(self.broker, delivery, self.child)
         )
 
-    def deliver_next(self) -> Performed | None:
+    def deliver_next(self) -> ExecutionResult | None:
         """A worker gets the oldest message. None: there is none."""
         waiting = self.broker.waiting
         return self.deliver(waiting.pop(0)) if waiting else None

@@ -15,7 +15,7 @@ from surefoot.app.config import Settings
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.engine.invariants import violations
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
@@ -90,7 +90,7 @@ class Site:
                 tenant_id=self.tenant, saga=NAME, input={"refused": number % 2 == 1}, actor="test"
             )
             done = submit(self.db, Settings(env="test"), Registry([SAGAS[version]]), wanted)
-            ring(self.db, self.publisher, done.plan)
+            publish_plan(self.db, self.publisher, done.plan)
             found.append(done.job_id)
         return found
 
@@ -100,7 +100,7 @@ class Site:
             tenant_id=self.tenant, saga=NAME, input={"refused": False}, actor="test"
         )
         done = submit(self.db, Settings(env="test"), Registry([SAGAS[version]]), wanted)
-        ring(self.db, self.publisher, done.plan)
+        publish_plan(self.db, self.publisher, done.plan)
         return done.job_id
 
     def pinned(self, job_id: str) -> int:

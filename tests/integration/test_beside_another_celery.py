@@ -16,9 +16,9 @@ from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.delivery.queues import on_broker
 from surefoot.app.doctor.neighbours import neighbours_on_broker
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
-from surefoot.app.engine.relay.duties.broker_lost import ring_anew_if_lost
+from surefoot.app.engine.relay.duties.broker_lost import republish_if_broker_lost
 from surefoot.app.saga.registry import Registry
 from tests.support.one_worker import OneWorker
 from tests.support.quarantined import quarantined
@@ -121,11 +121,11 @@ def test_given_messages_under_another_prefix_when_it_is_changed_then_every_job_i
         earlier = Publisher(producer_app(module_redis.url), 0.0)
         asked = Submission(ours.tenant, fork.name, {"note": ""}, "test")
         submitted = submit(ours.db, ours.settings, Registry([fork]), asked)
-        assert ring(ours.db, earlier, submitted.plan)
+        assert publish_plan(ours.db, earlier, submitted.plan)
     settings.cache_clear()
     with module_redis.client() as client:
         assert client.llen("before.east") == 1
         client.delete(on_broker("marker"))  # the first start with the new prefix
-        assert ring_anew_if_lost(ours.db, ours.probe) == 1
+        assert republish_if_broker_lost(ours.db, ours.probe) == 1
         assert ours.land(submitted.job_id, sweep=True) == "completed"
         assert client.llen("before.east") == 1

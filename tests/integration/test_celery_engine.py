@@ -25,7 +25,7 @@ from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.delivery.queues import on_broker
 from surefoot.app.doctor.neighbours import neighbours_on_broker
 from surefoot.app.engine.invariants import violations
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.engine.worker.execute import UNKNOWN_JOB
@@ -80,7 +80,7 @@ class Place:
         )
         # as impatient as the web server is; the machine may pause just then, so it is tried again
         wait_until(
-            lambda: ring(self.db, self.publisher, submitted.plan),
+            lambda: publish_plan(self.db, self.publisher, submitted.plan),
             what="the broker to take the first messages",
         )
         return submitted.job_id

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.operators import decisions
 from tests.support.one_worker import LEASE_S, OneWorker
 from tests.support.redis_server import RedisServer
@@ -109,7 +109,7 @@ def test_given_a_cancel_while_a_later_step_runs_then_the_ride_ends_there(place: 
     job = place.submit()
     wait_until(lambda: place.lines("start", "two", job), what="the second step to run")
     decision = decisions.cancel(place.db, place.settings, job, "test")
-    ring(place.db, place.publisher, decision.plan)
+    publish_plan(place.db, place.publisher, decision.plan)
     place.open("cancelled")
     assert place.land(job, sweep=True) == "cancelled"
     assert place.lines("start", "three", job) == []

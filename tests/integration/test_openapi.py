@@ -24,7 +24,7 @@ from surefoot.app.engine.worker.quarantine import Unrunnable
 from surefoot.app.errors import DefinitionError
 from surefoot.app.saga.outcomes import NotYet, Rejected
 from surefoot.app.saga.registry import Registry
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.views.dead_letters import letters_view
 from surefoot.web.api import requests, responses
 from surefoot.web.api.document import document
@@ -426,7 +426,7 @@ class Fuzzed:
             quarantine.keep(shop.db, "no task", Unrunnable(queue="a", body=b"x", headers={}))
             for _ in range(3)
         ]
-        self.letters = [row["id"] for row in letters_view(shop.db, Meant())[0]]
+        self.letters = [row["id"] for row in letters_view(shop.db, DeadLetterFilter())[0]]
         self.ids += [stuck, shop.order()]
         self.findings = [shop.orphan(app)[0] for _ in range(3)]
         self.made = 0

@@ -122,19 +122,19 @@ class Filling:
 
     def undo_given_up(self) -> str:
         self.script["left", "undo"] = [RuntimeError("no refund today") for _ in range(10)]
-        return self.landed(self.refused())
+        return self.applied(self.refused())
 
     def given_up(self) -> str:
         said = [RuntimeError("no mail today") for _ in range(20)]
-        return self.landed(self.scripted("after", said))
+        return self.applied(self.scripted("after", said))
 
     def fill(self) -> dict[str, str]:
         """Returns: job -> its id, of IN_FLIGHT and ENDED."""
         lost = after_effect(RuntimeError(LOST))
         made = {
-            "was completed": self.landed(self.job()),
-            "was refused": self.landed(self.refused()),
-            "was cancelled": self.landed(self.cancelled("first")),
+            "was completed": self.applied(self.job()),
+            "was refused": self.applied(self.refused()),
+            "was cancelled": self.applied(self.cancelled("first")),
             "undo given up": self.undo_given_up(),
             "given up past the pivot": self.given_up(),
         }

@@ -15,7 +15,7 @@ from surefoot.app.config import Settings
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.engine.invariants import violations
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.saga.registry import Registry
 from surefoot.app.store.catalogue import register
@@ -128,7 +128,7 @@ class LanesApart:
         }
         wanted = Submission(tenant_id=self.tenant, saga="hasty_order", input=value, actor="test")
         done = submit(self.db, self.settings, Registry([hasty]), wanted)
-        ring(self.db, self.publisher, done.plan)
+        publish_plan(self.db, self.publisher, done.plan)
         return done.job_id
 
     # --- looking -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from surefoot.app.delivery.broker import probe
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
 from surefoot.app.engine.invariants import violations
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.saga.definition import Saga
@@ -98,7 +98,7 @@ class OneWorker:
         submitted = submit(self.db, self.settings, Registry([self.saga]), asked)
         # as impatient as the web server is; the machine may pause just then, so it is tried again
         wait_until(
-            lambda: ring(self.db, self.publisher, submitted.plan),
+            lambda: publish_plan(self.db, self.publisher, submitted.plan),
             what="the broker to take the first messages",
         )
         return submitted.job_id

@@ -23,7 +23,7 @@ from surefoot.app.engine.jobs import (
 from surefoot.app.engine.jobs import (
     operations as attempts,
 )
-from surefoot.app.engine.jobs.attempt import LATE, Failure
+from surefoot.app.engine.jobs.attempt import LEASE_LOST, Failure
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import resubmit
 from surefoot.app.engine.reconcile import findings
@@ -161,7 +161,7 @@ def a_claim_is_not_durable() -> Iterator[None]:
             pass
         return claimed[0]
 
-    with instead(claiming, "one_statement", lost):
+    with instead(claiming, "execute_single", lost):
         yield
 
 
@@ -178,7 +178,7 @@ def a_relay_that_slept_does_not_look_again_before_it_expires_a_claim() -> Iterat
             move = Move(tx, job_id)
             row = operation_reads.operation(tx, operation_id)
             if row is None or row.state != OpState.RUNNING:
-                return LATE
+                return LEASE_LOST
             return attempts._fail_running(
                 move,
                 settings,
@@ -304,7 +304,7 @@ def a_cancel_overtakes_the_claim_of_the_pivot() -> Iterator[None]:
             None,
         )
 
-    with instead(compensation, "past_return", only_done):
+    with instead(compensation, "past_point_of_no_return", only_done):
         yield
 
 
@@ -321,7 +321,7 @@ def a_turn_does_not_look_at_what_is_about_to_be_confirmed() -> Iterator[None]:
             None,
         )
 
-    with instead(compensation, "past_return", only_begun):
+    with instead(compensation, "past_point_of_no_return", only_begun):
         yield
 
 
@@ -427,44 +427,44 @@ def a_step_that_was_waived_is_confirmed() -> Iterator[None]:
 
 @planted
 def an_undo_that_fails_takes_the_place_of_why_the_job_failed() -> Iterator[None]:
-    asks = attempts.ask_a_person
+    asks = attempts.require_attention
 
     def overwriting(move: Move, row: Any, *, why: str, error: dict[str, Any]) -> None:
         move.change(reason=str(error.get("message", "")))
         asks(move, row, why=why, error=error)
 
-    with instead(attempts, "ask_a_person", overwriting):
+    with instead(attempts, "require_attention", overwriting):
         yield
 
 
 @planted
 def what_may_have_happened_and_cannot_be_asked_is_done_once_more() -> Iterator[None]:
-    with instead(recovery, "_again", lambda asked: asked.make()):
+    with instead(recovery, "_probe_before_retry", lambda asked: asked.make()):
         yield
 
 
 @planted
 def a_probe_in_doubt_before_an_undo_counts_as_never() -> Iterator[None]:
-    real = recovery._what_happened
+    real = recovery._resolve_unknown
 
     def taken_for_never(asked: Any) -> Any:
         learnt = real(asked)
         return None if isinstance(learnt, Failure) else learnt
 
-    with instead(recovery, "_what_happened", taken_for_never):
+    with instead(recovery, "_resolve_unknown", taken_for_never):
         yield
 
 
 @planted
 def a_probe_in_doubt_is_taken_for_a_no_and_the_step_is_done_again() -> Iterator[None]:
-    real = recovery._again
+    real = recovery._probe_before_retry
 
     def done_again(asked: Any) -> Any:
         answer = real(asked)
         in_doubt = isinstance(answer, Failure) and answer.how == "transient"
         return asked.make() if in_doubt else answer
 
-    with instead(recovery, "_again", done_again):
+    with instead(recovery, "_probe_before_retry", done_again):
         yield
 
 

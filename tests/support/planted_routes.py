@@ -21,7 +21,7 @@ from surefoot.app.access import keys, sessions
 from surefoot.app.access.principal import Principal, Role
 from surefoot.app.store import dead_letters, job_reads, reconciliations
 from surefoot.app.store.acts import Asked
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.views import Polls
 from surefoot.app.store.views import quarantine as quarantine_views
 from surefoot.web import api, pages
@@ -113,7 +113,7 @@ def seen_as_the_owner(house: House, where: Any) -> Iterator[None]:
     with ExitStack() as stack:
         for name, reader in readers(where).items():
             stack.enter_context(mock.patch.object(where, name, _as_owner(house, reader)))
-        for cls in (Asked, Meant):
+        for cls in (Asked, DeadLetterFilter):
             if hasattr(where, cls.__name__):
                 stack.enter_context(mock.patch.object(where, cls.__name__, _as_owner(house, cls)))
         stack.enter_context(mock.patch.object(Polls, "look", _as_owner(house, Polls.look)))
@@ -152,7 +152,9 @@ def modules() -> list[Any]:
 
 
 def _by_tenant(where: Any) -> bool:
-    return bool(readers(where)) or any(hasattr(where, cls.__name__) for cls in (Asked, Meant))
+    return bool(readers(where)) or any(
+        hasattr(where, cls.__name__) for cls in (Asked, DeadLetterFilter)
+    )
 
 
 def _of(where: Any) -> Chosen:

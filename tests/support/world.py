@@ -17,12 +17,12 @@ from surefoot.app.clock import UtcDateTime
 from surefoot.app.config import Settings
 from surefoot.app.engine.invariants import violations
 from surefoot.app.engine.jobs import claiming, completion
-from surefoot.app.engine.jobs.attempt import Attempt, Completion, Ended
+from surefoot.app.engine.jobs.attempt import Attempt, Completion, TransitionResult
 from surefoot.app.engine.jobs.dispatch import Publishes
 from surefoot.app.engine.jobs.intake import Entrance
 from surefoot.app.engine.jobs.submit import Submission
 from surefoot.app.engine.operators import decisions
-from surefoot.app.engine.worker.delivery import Delivery, Performed
+from surefoot.app.engine.worker.delivery import Delivery, ExecutionResult
 from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.context import Context
@@ -31,7 +31,7 @@ from surefoot.app.saga.graph import Graph
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.saga.policies import Retry
 from surefoot.app.store import definitions, operation_reads
-from surefoot.app.store.claims import Holder, Taking
+from surefoot.app.store.claims import ClaimRequest, Holder
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import (
     acts,
@@ -131,7 +131,7 @@ class RunOn(FakeContinuation):
         super().__init__(world.broker, delivery, world.child)
         self._world = world
 
-    def move_on(self, performed: Performed) -> Delivery:
+    def move_on(self, performed: ExecutionResult) -> Delivery:
         self._world.ran_on += 1
         if self._world.before_rider is not None:
             self._world.before_rider()
@@ -177,11 +177,13 @@ class World(testkit.World):
         return self.rung(decisions.cancel(self.db, self.settings, job_id, "test"))
 
     def rung(self, decision: Any) -> Any:
-        self.ring(decision.plan)
+        self.publish_plan(decision.plan)
         return decision
 
     # --- letting it run --------------------------------------------------------------------------------------------
-    def deliver(self, delivery: FakeDelivery, publisher: Publishes | None = None) -> Performed:
+    def deliver(
+        self, delivery: FakeDelivery, publisher: Publishes | None = None
+    ) -> ExecutionResult:
         """A worker gets a message: the real engine does the rest, and runs on along the lane if `self.runs_on`."""
         self.child = Child(BOOT, 1, self.runs_on)
         return Loop(self.runtime(publisher)).serve(RunOn(self, delivery))
@@ -193,7 +195,8 @@ class World(testkit.World):
         row = self.operation(job_id, step, kind)
         limits = self.graph(job_id).by_name[step].limits_of(kind)
         return claiming.claim(
-            self.db, claiming.taking(self.settings, row.id, limits, Holder(boot=boot, pid=pid))
+            self.db,
+            claiming.claim_request(self.settings, row.id, limits, Holder(boot=boot, pid=pid)),
         )
 
     def complete(
@@ -201,9 +204,9 @@ class World(testkit.World):
         attempt: Attempt,
         result: Any,
         carried: frozenset[str] = frozenset(),
-        then: Taking | None = None,
-    ) -> Ended:
-        """Its result is put on record, as `perform` does it: in one statement where the store can and the job allows it."""
+        then: ClaimRequest | None = None,
+    ) -> TransitionResult:
+        """Its result is put on record, as `execute_operation` does it: in one statement where the store can and the job allows it."""
         with reading(self.db) as c:
             row = operation_reads.operation(c, attempt.operation_id)
         assert row is not None

@@ -16,7 +16,7 @@ from surefoot.web.api.auth import needs, principal
 from surefoot.web.api.documented import Answer, Parameter, described
 from surefoot.web.api.pages import Pages
 from surefoot.web.api.shapes import acts as shapes
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("acts", __name__, url_prefix=f"{API}/acts")
 _TIME = {"type": "string", "format": "date-time"}
@@ -64,7 +64,7 @@ def index() -> Response:
     pages = Pages(
         "acts", job=asked.job_id, actor=asked.actor, since=_text(since), until=_text(until)
     )
-    items, edge = acts_view(door().db, asked, after=pages.after(), limit=limit)
+    items, edge = acts_view(services().db, asked, after=pages.after(), limit=limit)
     return pages.answer(items, edge)
 
 

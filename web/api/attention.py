@@ -15,7 +15,7 @@ from surefoot.web.api.documented import described
 from surefoot.web.api.jobs import nothing_said
 from surefoot.web.api.responses import job_answer
 from surefoot.web.body import read_json
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("attention", __name__, url_prefix=f"{API}/jobs/<job_id>/attention")
 
@@ -33,7 +33,7 @@ routes = Blueprint("attention", __name__, url_prefix=f"{API}/jobs/<job_id>/atten
 def take(job_id: str) -> Response:
     _mine(job_id)
     nothing_said()
-    assignment.take(door().db, job_id, principal().actor)
+    assignment.take(services().db, job_id, principal().actor)
     return _said(job_id, "It is assigned to you.")
 
 
@@ -48,8 +48,10 @@ def take(job_id: str) -> Response:
 @needs(Role.OPERATOR)
 def assign(job_id: str) -> Response:
     _mine(job_id)
-    owner = requests.checked(requests.Owner, read_json(request, door().settings.body_bytes)).owner
-    assignment.assign(door().db, job_id, owner, principal().actor)
+    owner = requests.checked(
+        requests.Owner, read_json(request, services().settings.body_bytes)
+    ).owner
+    assignment.assign(services().db, job_id, owner, principal().actor)
     return _said(job_id, f"{owner} has it.")
 
 
@@ -66,15 +68,15 @@ def assign(job_id: str) -> Response:
 def release(job_id: str) -> Response:
     _mine(job_id)
     nothing_said()
-    assignment.release(door().db, job_id, principal().actor)
+    assignment.release(services().db, job_id, principal().actor)
     return _said(job_id, "The job has no owner now.")
 
 
 def _mine(job_id: str) -> None:
-    job_view(door().db, job_id, principal().tenant_id)  # of another tenant: NotFound
+    job_view(services().db, job_id, principal().tenant_id)  # of another tenant: NotFound
 
 
 def _said(job_id: str, message: str) -> Response:
     return job_answer(
-        job_view(door().db, job_id, principal().tenant_id) | {"message": message}, 202
+        job_view(services().db, job_id, principal().tenant_id) | {"message": message}, 202
     )

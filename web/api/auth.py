@@ -16,7 +16,7 @@ from surefoot.web import rates
 from surefoot.web.address import client_address, is_secure
 from surefoot.web.api.problems import Problem
 from surefoot.web.security import check_origin
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -187,14 +187,14 @@ def _by_key() -> Principal:
 
 def find_key(key: str) -> Principal | None:
     """Whose key this is. One that is nobody's counts against the address that it came from."""
-    found = keys.find(door().db, key)
+    found = keys.find(services().db, key)
     if found is None:
         rates.count_wrong_key()
     return found
 
 
 def _by_cookie() -> Principal | None:
-    token, here = _token(), door()
+    token, here = _token(), services()
     limits = sessions.Limits.of(here.settings)
     found = sessions.find(here.db, token, limits) if token else None
     if found is None:
@@ -209,7 +209,7 @@ def _by_cookie() -> Principal | None:
 def _token() -> str | None:
     """The session that this request's cookie names, if its signature is good."""
     cookie = request.cookies.get(_cookie_name())
-    return door().signer.token(cookie) if cookie else None
+    return services().signer.token(cookie) if cookie else None
 
 
 def session_id() -> str | None:
@@ -222,8 +222,8 @@ def sign_in(response: Response, who: Principal) -> None:
     """Begin a session, and give the browser its cookie. The session that it had before ends."""
     _end_own()
     agent = request.headers.get("User-Agent", "")
-    token = sessions.begin(door().db, who.key_id, address=client_address(), agent=agent)
-    _set_cookie(response, door().signer.session(token))
+    token = sessions.begin(services().db, who.key_id, address=client_address(), agent=agent)
+    _set_cookie(response, services().signer.session(token))
 
 
 def sign_out(response: Response) -> None:
@@ -235,13 +235,13 @@ def sign_out(response: Response) -> None:
 def _end_own() -> None:
     token = _token()
     if token:
-        sessions.end_by_token(door().db, token, SIGNED_OUT)
+        sessions.end_by_token(services().db, token, SIGNED_OUT)
 
 
 def _cookie_name() -> str:
     """With SUREFOOT_PUBLIC_URL on https, no neighbour of our host can plant a session: browsers
     guard names with `__Host-`."""
-    return f"__Host-{COOKIE}" if door().settings.secure else COOKIE
+    return f"__Host-{COOKIE}" if services().settings.secure else COOKIE
 
 
 def _set_cookie(response: Response, session: str, *, ends: bool = False) -> None:

@@ -24,7 +24,7 @@ from surefoot.web.api.problems import MEDIA_TYPE
 from surefoot.web.api.shapes.problems import Problem
 from surefoot.web.kept import Kept
 from surefoot.web.rates import UNBOUNDED
-from surefoot.web.services import EXTENSION as DOOR
+from surefoot.web.services import EXTENSION as SERVICES
 
 routes = Blueprint("document", __name__)
 EXTENSION = "surefoot.document"
@@ -159,7 +159,7 @@ def document(app: Flask) -> dict[str, Any]:
             rule, method, view, said, refs
         )
     _link_jobs(paths)
-    public_url = app.extensions[DOOR].settings.public_url
+    public_url = app.extensions[SERVICES].settings.public_url
     return {
         "openapi": OPENAPI,
         "info": {

@@ -21,7 +21,7 @@ from surefoot.web.api.responses import answer, job_answer
 from surefoot.web.api.shapes import effects as shapes
 from surefoot.web.body import read_json
 from surefoot.web.dead_letter_actions import carry_out
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("effects", __name__, url_prefix=f"{API}/jobs/<job_id>/effects")
 P = ParamSpec("P")
@@ -43,7 +43,7 @@ def _decision(summary: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     parameters=(p.IF_NONE_MATCH,),
 )
 def index(job_id: str) -> Response:
-    return answer(effects_view(door().db, job_id, principal().tenant_id))
+    return answer(effects_view(services().db, job_id, principal().tenant_id))
 
 
 @routes.post("/<step>/redrive")
@@ -75,7 +75,7 @@ def mark_absent(job_id: str, step: str) -> Response:
 
 
 def _decide(job_id: str, step: str, action: LetterAction) -> Response:
-    here, who = door(), principal()
+    here, who = services(), principal()
     view = job_view(here.db, job_id, who.tenant_id)
     if step not in [one["name"] for one in view["steps"]]:
         raise NotFound("This job has no step of that name.")

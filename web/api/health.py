@@ -19,7 +19,7 @@ from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.problems import Problem
 from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import health as shapes
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("health", __name__)
 BROKER_S = 0.5
@@ -55,7 +55,7 @@ def livez() -> Response:
 )
 def readyz() -> Response:
     try:
-        schema_version.check(door().db)
+        schema_version.check(services().db)
     except SettingsError as error:
         raise Problem("unavailable", error.message) from error
     return answer({"status": "ready"})
@@ -77,7 +77,7 @@ def readyz() -> Response:
 def healthz() -> Response:
     """200 while jobs are accepted, `degraded` when they would not move; 503 when they are not accepted."""
     try:
-        view = health_view(door().db)
+        view = health_view(services().db)
         broker, waited_s = _works()
     except StoreUnavailable:
         return answer({"status": "down", "store": "unreachable"}, 503, {"Retry-After": "5"})
@@ -88,13 +88,13 @@ def healthz() -> Response:
         "oldest_ready_seconds": round(waited_s),
     }
     manned = view["relay"] == "ok" and view["workers"] > 0 and view["idle_queues"] == 0
-    well = broker == "ok" and manned and waited_s <= door().settings.health_wait_seconds
+    well = broker == "ok" and manned and waited_s <= services().settings.health_wait_seconds
     return answer({"status": "ok" if well else "degraded", **body})
 
 
 def _works() -> Works:
     """Asked once in SUREFOOT_HEALTH_SECONDS, by one request: however many come, they cost the broker and the store no more."""
-    here = door()
+    here = services()
     key, good_s = str(here.db.url), here.settings.health_seconds
     asked_at, said = _said.get(key, (float("-inf"), None))
     if said is not None and (time.monotonic() - asked_at <= good_s or _asking.locked()):

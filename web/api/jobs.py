@@ -24,7 +24,7 @@ from surefoot.web.api.problems import FAULTS_MOST, Problem
 from surefoot.web.api.responses import answer, job_answer, unchanged_job, wait_for_end
 from surefoot.web.api.shapes import jobs as shapes
 from surefoot.web.body import read_json, read_optional_object
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("jobs", __name__, url_prefix=f"{API}/jobs")
 HISTORY_MOST = 2**31 - 1
@@ -57,7 +57,7 @@ STILL = Answer("Not modified.", None, ("ETag", "Retry-After", "Preference-Applie
 )
 def submit() -> Response:
     key = requests.idempotency_key()
-    wanted = requests.job_request(read_json(request, door().settings.body_bytes))
+    wanted = requests.job_request(read_json(request, services().settings.body_bytes))
     done = accept(
         principal(),
         wanted.saga,
@@ -67,8 +67,8 @@ def submit() -> Response:
         tags=tuple(wanted.tags),
     )
     tenant_id = principal().tenant_id
-    waited = wait_for_end(lambda: door().polls.look(done.job_id, tenant_id))
-    view = job_view(door().db, done.job_id, tenant_id)
+    waited = wait_for_end(lambda: services().polls.look(done.job_id, tenant_id))
+    view = job_view(services().db, done.job_id, tenant_id)
     status = 200 if waited and view["state"] in ENDED else 202
     return job_answer(view, status, replayed=done.replayed, waited=waited)
 
@@ -85,7 +85,7 @@ def submit() -> Response:
     parameters=(p.IF_NONE_MATCH, p.PREFER),
 )
 def show(job_id: str) -> Response:
-    here, who = door(), principal()
+    here, who = services(), principal()
 
     def look() -> Revision:
         try:
@@ -128,7 +128,7 @@ def index() -> Response:
     )
     pages = Pages("jobs", state=state, saga=saga, tag=tag)
     items, edge = list_jobs(
-        door().db,
+        services().db,
         principal().tenant_id,
         state=state,
         saga=saga,
@@ -147,7 +147,7 @@ def index() -> Response:
     parameters=(p.IF_NONE_MATCH,),
 )
 def explain(job_id: str) -> Response:
-    return answer(why(door().db, job_id, principal().tenant_id))
+    return answer(why(services().db, job_id, principal().tenant_id))
 
 
 @routes.get("/<job_id>/history")
@@ -162,7 +162,11 @@ def history(job_id: str) -> Response:
     requests.only_parameters("limit", "cursor")
     after = requests.int_parameter("cursor", 0, 0, HISTORY_MOST)
     events = history_view(
-        door().db, job_id, principal().tenant_id, after=after, limit=requests.limit_parameter(200)
+        services().db,
+        job_id,
+        principal().tenant_id,
+        after=after,
+        limit=requests.limit_parameter(200),
     )
     return answer(events | {"next": None if events["next"] is None else str(events["next"])})
 
@@ -179,10 +183,10 @@ def history(job_id: str) -> Response:
 )
 def cancel(job_id: str) -> Response:
     nothing_said()
-    here, who = door(), principal()
+    here, who = services(), principal()
     job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
     decision = decisions.cancel(here.db, here.settings, job_id, who.actor)
-    here.bell.ring(decision.plan)
+    here.bell.publish_plan(decision.plan)
     return job_answer(job_view(here.db, job_id, who.tenant_id) | {"message": decision.message}, 202)
 
 
@@ -205,13 +209,13 @@ def cancel(job_id: str) -> Response:
 )
 @needs(Role.OPERATOR)
 def redrive(job_id: str) -> Response:
-    here, who, key = door(), principal(), requests.idempotency_key()
+    here, who, key = services(), principal(), requests.idempotency_key()
     job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
     reason = requests.checked(
         requests.Reason, read_optional_object(request, here.settings.body_bytes) or {}
     ).reason
     done = redrive_job(here.entrance, job_id, Asked(who.actor, reason, key))
-    here.bell.ring(done.plan)
+    here.bell.publish_plan(done.plan)
     view = job_view(here.db, job_id, who.tenant_id)
     if isinstance(done, Submitted):
         again = "It was redriven before, under this key."
@@ -246,13 +250,13 @@ def redrive(job_id: str) -> Response:
     " The same key has the same answer.",
 )
 def resubmit(job_id: str) -> Response:
-    here, who, key = door(), principal(), requests.idempotency_key()
+    here, who, key = services(), principal(), requests.idempotency_key()
     wanted = requests.checked(
         requests.Resubmit, read_optional_object(request, here.settings.body_bytes) or {}
     )
     job_view(here.db, job_id, who.tenant_id)  # of another tenant: NotFound
     done = resubmit_job(here.entrance, job_id, Asked(who.actor, wanted.reason, key, wanted.again))
-    here.bell.ring(done.plan)
+    here.bell.publish_plan(done.plan)
     said = "The job has ended, so this is a new job that names it."
     view = job_view(here.db, done.job_id, who.tenant_id) | {"message": said}
     return job_answer(view, 202, replayed=done.replayed)
@@ -260,7 +264,7 @@ def resubmit(job_id: str) -> Response:
 
 def nothing_said() -> None:
     """These take no words: a field that is ignored would be a promise that is not kept."""
-    body = read_optional_object(request, door().settings.body_bytes)
+    body = read_optional_object(request, services().settings.body_bytes)
     if body:
         faults = [
             {"pointer": f"/{str(name)[:64]}", "detail": "is not a field of this request"}

@@ -11,7 +11,7 @@ from surefoot.app.engine.operators.redrive import RedrivePlan
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.rules.decisions import LetterAction
 from surefoot.app.rules.states import LetterState
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.views.dead_letters import letter_view, letters_view
 from surefoot.app.store.views.names import API, job_links
 from surefoot.web.api import parameters as p
@@ -23,7 +23,7 @@ from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import letters as shapes
 from surefoot.web.body import read_json
 from surefoot.web.dead_letter_actions import carry_out
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("letters", __name__, url_prefix=f"{API}/dead-letters")
 
@@ -67,7 +67,7 @@ def index() -> Response:
     requests.only_parameters(*FILTERS, "limit", "cursor")
     meant, limit = meant_by_address(principal().tenant_id), requests.limit_parameter()
     pages = pages_of_letters(meant)
-    items, edge = letters_view(door().db, meant, after_id=pages.after_id(), limit=limit)
+    items, edge = letters_view(services().db, meant, after_id=pages.after_id(), limit=limit)
     return pages.answer(items, edge)
 
 
@@ -80,7 +80,7 @@ def index() -> Response:
 )
 @needs(Role.OPERATOR)
 def show(letter_id: str) -> Response:
-    return answer(letter_view(door().db, letter_id, principal().tenant_id))
+    return answer(letter_view(services().db, letter_id, principal().tenant_id))
 
 
 @routes.post("/<letter:letter_id>/redrive")
@@ -110,7 +110,7 @@ def show(letter_id: str) -> Response:
 )
 @needs(Role.OPERATOR)
 def redrive_one(letter_id: str) -> Response:
-    here, who, key = door(), principal(), requests.idempotency_key()
+    here, who, key = services(), principal(), requests.idempotency_key()
     letter = letter_view(here.db, letter_id, who.tenant_id)
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
     done = carry_out(LetterAction.REDRIVE, letter["job"], letter_id, reason, key)
@@ -131,7 +131,7 @@ def redrive_one(letter_id: str) -> Response:
 )
 @needs(Role.OPERATOR)
 def discard(letter_id: str) -> Response:
-    here, who = door(), principal()
+    here, who = services(), principal()
     letter = letter_view(here.db, letter_id, who.tenant_id)
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
     done = carry_out(LetterAction.DISCARD, letter["job"], letter_id, reason)
@@ -155,7 +155,7 @@ def discard(letter_id: str) -> Response:
 )
 @needs(Role.OPERATOR)
 def redrive_many() -> Response:
-    here, who = door(), principal()
+    here, who = services(), principal()
     wanted = requests.checked(requests.Redrive, read_json(request, here.settings.body_bytes))
     found = redrive.redrive_many(
         here.db,
@@ -177,7 +177,7 @@ def redrive_many() -> Response:
 )
 @needs(Role.OPERATOR)
 def cancel_redrive() -> Response:
-    here, who = door(), principal()
+    here, who = services(), principal()
     wanted = requests.checked(requests.HoldBack, read_json(request, here.settings.body_bytes))
     count = redrive.cancel_redrive(
         here.db, _meant(wanted.filter, who.tenant_id), who.actor, wanted.reason
@@ -196,12 +196,12 @@ def redriven(found: redrive.Scheduled, dry_run: bool) -> dict[str, object]:
     }
 
 
-def meant_by_address(tenant_id: str) -> Meant:
+def meant_by_address(tenant_id: str) -> DeadLetterFilter:
     """The filters of this address. Raises: Problem 422."""
     states = (LetterState.OPEN, LetterState.CLOSED, "any")
     state = requests.choice_parameter("state", states) or LetterState.OPEN
     needs_person = requests.choice_parameter("needs_person", ("true", "false"))
-    return Meant(
+    return DeadLetterFilter(
         tenant_id=tenant_id,
         state=None if state == "any" else state,
         saga=requests.text_parameter("saga"),
@@ -212,8 +212,8 @@ def meant_by_address(tenant_id: str) -> Meant:
     )
 
 
-def _meant(wanted: requests.LetterFilter, tenant_id: str) -> Meant:
-    return Meant(
+def _meant(wanted: requests.LetterFilter, tenant_id: str) -> DeadLetterFilter:
+    return DeadLetterFilter(
         tenant_id=tenant_id,
         saga=wanted.saga,
         step=wanted.step,

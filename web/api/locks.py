@@ -16,7 +16,7 @@ from surefoot.web.api.auth import needs, principal
 from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.pages import Pages
 from surefoot.web.api.shapes import locks as shapes
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 EPOCH = datetime.fromtimestamp(0, UTC)  # cursors carry a time, and this list does not go by one
 routes = Blueprint("locks", __name__, url_prefix=f"{API}/locks")
@@ -41,6 +41,8 @@ routes = Blueprint("locks", __name__, url_prefix=f"{API}/locks")
 def index() -> Response:
     requests.only_parameters("limit", "cursor")
     limit, pages = requests.limit_parameter(PAGE_KEYS), Pages("locks")
-    page = locks_view(door().db, principal().tenant_id, after=pages.after_id() or "", limit=limit)
+    page = locks_view(
+        services().db, principal().tenant_id, after=pages.after_id() or "", limit=limit
+    )
     following = page["next"]
     return pages.answer(page["items"], (EPOCH, following) if following else None)

@@ -8,7 +8,7 @@ from surefoot.app.access.principal import Role
 from surefoot.app.gauges import CONTENT_TYPE, Gauges
 from surefoot.web.api.auth import needs
 from surefoot.web.api.documented import Answer, described
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("metrics", __name__)
 EXTENSION = "surefoot_gauges"
@@ -24,6 +24,6 @@ EXTENSION = "surefoot_gauges"
 @needs(Role.PLATFORM)
 def metrics() -> Response:
     gauges: Gauges = current_app.extensions.setdefault(
-        EXTENSION, Gauges(door().db, door().settings)
+        EXTENSION, Gauges(services().db, services().settings)
     )
     return Response(gauges.text(), content_type=CONTENT_TYPE)

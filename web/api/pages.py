@@ -10,10 +10,10 @@ from flask import Response, request
 
 from surefoot.app.access.signing import Position
 from surefoot.app.errors import RequestError
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.web.api.problems import Problem
 from surefoot.web.api.responses import answer
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 CURSOR_CHARS = 512
 
@@ -38,7 +38,7 @@ class Pages:
                 raise RequestError(
                     f"A cursor has 1 to {CURSOR_CHARS} characters: take it from `next` of the page before."
                 )
-            return door().signer.position(self._of, cursor)
+            return services().signer.position(self._of, cursor)
         except RequestError as error:
             raise Problem(
                 "invalid-cursor",
@@ -53,7 +53,7 @@ class Pages:
 
     def cursor(self, edge: Position | None) -> str | None:
         """Of the page after this one, whose last row is `edge`; None at the end."""
-        return door().signer.cursor(self._of, edge) if edge else None
+        return services().signer.cursor(self._of, edge) if edge else None
 
     def answer(self, items: list[dict[str, Any]], edge: Position | None) -> Response:
         """One page. `edge`: the last of it, where there are more; the next page is this address with a cursor."""
@@ -63,7 +63,7 @@ class Pages:
         return answer({"items": items, "next": following}, headers=headers)
 
 
-def pages_of_letters(meant: Meant) -> Pages:
+def pages_of_letters(meant: DeadLetterFilter) -> Pages:
     """Dead letters, for programs and on their page."""
     state = meant.state or "any"
     return Pages(

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from surefoot.app import errors as e
-from surefoot.app.store.session import translated
+from surefoot.app.store.session import map_error
 from surefoot.app.store.views.names import API
 from surefoot.web.api.problem_types import KINDS, OF_STATUS
 
@@ -53,7 +53,7 @@ class Problem(Exception):
 def problem_of(error: Exception) -> Problem:
     """What an exception is to the caller. Anything unknown is a 500 that says nothing of its inside."""
     if isinstance(error, DBAPIError):
-        error = translated(error)
+        error = map_error(error)
     if isinstance(error, Problem):
         return error
     if isinstance(error, e.SurefootError):

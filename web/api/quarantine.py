@@ -15,7 +15,7 @@ from surefoot.web.api.pages import Pages
 from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import quarantine as shapes
 from surefoot.web.body import read_json
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("quarantine", __name__, url_prefix=f"{API}/quarantine")
 STATE = Parameter(
@@ -42,7 +42,7 @@ def index() -> Response:
     discarded = state == "discarded"
     pages = Pages("quarantine", discarded=discarded)
     items, edge = quarantine_view(
-        door().db, tenant_seen(), discarded=discarded, after_id=pages.after_id(), limit=limit
+        services().db, tenant_seen(), discarded=discarded, after_id=pages.after_id(), limit=limit
     )
     return pages.answer(items, edge)
 
@@ -56,7 +56,7 @@ def index() -> Response:
 )
 @needs(Role.OPERATOR)
 def show(message_id: str) -> Response:
-    return answer(message_view(door().db, message_id, tenant_seen()))
+    return answer(message_view(services().db, message_id, tenant_seen()))
 
 
 @routes.post("/<message_id>/discard")
@@ -69,7 +69,7 @@ def show(message_id: str) -> Response:
 )
 @needs(Role.OPERATOR)
 def discard(message_id: str) -> Response:
-    here = door()
+    here = services()
     message_view(here.db, message_id, tenant_seen())
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
     discard_message(here.db, message_id, tenant_seen(), principal().actor, reason)

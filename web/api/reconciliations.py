@@ -24,7 +24,7 @@ from surefoot.web.api.pages import Pages
 from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import reconciliations as shapes
 from surefoot.web.body import read_json
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("reconciliations", __name__, url_prefix=API)
 DECIDED = Answer("It is on record; the finding as it stands.", shapes.DecidedFinding)
@@ -58,7 +58,7 @@ def index() -> Response:
     )
     pages = Pages("reconciliations", only_open=only_open)
     items, edge = reconciliations_view(
-        door().db,
+        services().db,
         principal().tenant_id,
         only_open=only_open,
         after_id=pages.after_id(),
@@ -76,7 +76,7 @@ def index() -> Response:
 )
 @needs(Role.OPERATOR)
 def show(finding_id: str) -> Response:
-    return answer(finding_view(door().db, finding_id, principal().tenant_id))
+    return answer(finding_view(services().db, finding_id, principal().tenant_id))
 
 
 @routes.post("/reconciliations/<finding_id>/adopt")
@@ -89,7 +89,7 @@ def show(finding_id: str) -> Response:
 )
 @needs(Role.OPERATOR)
 def adopt(finding_id: str) -> Response:
-    here, who = door(), principal()
+    here, who = services(), principal()
     finding_view(here.db, finding_id, who.tenant_id)
     wanted = requests.checked(requests.Adoption, read_json(request, here.settings.body_bytes))
     done = findings.adopt(here.db, finding_id, who.actor, wanted.reason, wanted.job)
@@ -109,7 +109,7 @@ def adopt(finding_id: str) -> Response:
 )
 @needs(Role.OPERATOR)
 def undo(finding_id: str) -> Response:
-    here, who = door(), principal()
+    here, who = services(), principal()
     finding_view(here.db, finding_id, who.tenant_id)
     wanted = requests.checked(requests.TakeBack, read_json(request, here.settings.body_bytes))
     every_s = _switched_on()
@@ -138,7 +138,7 @@ def undo(finding_id: str) -> Response:
 )
 @needs(Role.OPERATOR)
 def close(finding_id: str) -> Response:
-    here, who = door(), principal()
+    here, who = services(), principal()
     finding_view(here.db, finding_id, who.tenant_id)
     reason = requests.checked(requests.Reason, read_json(request, here.settings.body_bytes)).reason
     done = findings.close(here.db, finding_id, who.actor, reason)
@@ -147,13 +147,13 @@ def close(finding_id: str) -> Response:
 
 def _decided(finding_id: str, message: str) -> Response:
     return answer(
-        finding_view(door().db, finding_id, principal().tenant_id) | {"message": message}, 202
+        finding_view(services().db, finding_id, principal().tenant_id) | {"message": message}, 202
     )
 
 
 def _switched_on() -> float:
     """How often it goes round, seconds. Raises: Conflict where it is switched off."""
-    every_s = door().settings.reconcile_seconds
+    every_s = services().settings.reconcile_seconds
     if not every_s:
         raise Conflict("reconciliation is switched off here (SUREFOOT_RECONCILE_SECONDS=0)")
     return every_s
@@ -177,7 +177,7 @@ def _switched_on() -> float:
 @needs(Role.PLATFORM)
 def run() -> Response:
     nothing_said()
-    here, every_s = door(), _switched_on()
+    here, every_s = services(), _switched_on()
 
     def work(tx: Connection) -> None:
         reconciliations.hasten(tx, (LATE, EFFECTS), every_s)

@@ -14,7 +14,7 @@ from flask import Response, request
 from surefoot.app.rules.states import ENDED
 from surefoot.app.store.views import Revision
 from surefoot.app.texts import json_bytes
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 WAIT_MOST_S = 10
 LOOK_EVERY_S = 0.1
@@ -102,7 +102,7 @@ def wait_for_end(look: Callable[[], Revision]) -> int | None:
     Returns: seconds that were granted; None when none were wished, or too many requests wait already: then it is answered
     at once, and its Retry-After says when to ask again.
     """
-    here, wish = door(), wished_wait()
+    here, wish = services(), wished_wait()
     if wish is None or not here.waiters.acquire(blocking=False):
         return None
     try:

@@ -10,7 +10,7 @@ from surefoot.web.api import parameters as p
 from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import sagas as shapes
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("sagas", __name__, url_prefix=f"{API}/sagas")
 
@@ -23,7 +23,7 @@ routes = Blueprint("sagas", __name__, url_prefix=f"{API}/sagas")
     parameters=(p.IF_NONE_MATCH,),
 )
 def index() -> Response:
-    return answer(sagas_view(door().db))
+    return answer(sagas_view(services().db))
 
 
 @routes.get("/<name>")
@@ -37,4 +37,4 @@ def index() -> Response:
     parameters=(p.IF_NONE_MATCH,),
 )
 def show(name: str) -> Response:
-    return answer(saga_view(door().db, name, door().own_digest(name)))
+    return answer(saga_view(services().db, name, services().own_digest(name)))

@@ -12,7 +12,7 @@ from surefoot.web.api.auth import needs
 from surefoot.web.api.documented import Answer, described
 from surefoot.web.api.responses import answer
 from surefoot.web.api.shapes import workers as shapes
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("workers", __name__, url_prefix=f"{API}/workers")
 
@@ -29,4 +29,4 @@ routes = Blueprint("workers", __name__, url_prefix=f"{API}/workers")
 )
 @needs(Role.PLATFORM)
 def index() -> Response:
-    return answer(workers_view(door().db))
+    return answer(workers_view(services().db))

@@ -19,7 +19,7 @@ from surefoot.web.api.problems import Problem
 from surefoot.web.api.responses import tagged
 from surefoot.web.pages.forms import PREFIX, Field, faulty, fields_of, filled, read_input
 from surefoot.web.pages.once import key_of, new_key
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("home", __name__)
 RECENT = 12
@@ -100,7 +100,7 @@ def unsent(problem: Problem) -> Response | None:
 
     None where that code is not here: then the page of the problem is all there is.
     """
-    registry = door().registry
+    registry = services().registry
     found = registry.get(request.form.get("saga", "")) if registry else None
     if found is None:
         return None
@@ -137,16 +137,16 @@ def _all_of_them(
 
 def _chosen(name: str | None) -> dict[str, Any] | None:
     """The saga of the form: the one asked for, else the model one, else the first. None while none is known."""
-    names = [item["name"] for item in sagas_view(door().db)["items"]]
+    names = [item["name"] for item in sagas_view(services().db)["items"]]
     if not names:
         return None
     if name is None or name not in names:
         name = PREFERRED if PREFERRED in names else str(names[0])
-    return saga_view(door().db, name, door().own_digest(name))
+    return saga_view(services().db, name, services().own_digest(name))
 
 
 def _recent() -> list[dict[str, Any]]:
-    return list_jobs(door().db, principal().tenant_id, limit=RECENT)[0]
+    return list_jobs(services().db, principal().tenant_id, limit=RECENT)[0]
 
 
 def _page(
@@ -161,7 +161,7 @@ def _page(
     page = render_template(
         "home.html",
         saga=saga,
-        sagas=[item["name"] for item in sagas_view(door().db)["items"]],
+        sagas=[item["name"] for item in sagas_view(services().db)["items"]],
         fields=shown,
         prefix=PREFIX,
         faults=faults or [],

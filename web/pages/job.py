@@ -35,7 +35,7 @@ from surefoot.web.pages.customers import for_customers
 from surefoot.web.pages.drawing import HEIGHT, WIDTH, draw
 from surefoot.web.pages.grouping import folded, folded_effects, groups_of
 from surefoot.web.pages.once import key_of, new_key
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("job", __name__, url_prefix="/jobs/<job_id>")
 SAID_OF = {
@@ -74,7 +74,7 @@ def show(job_id: str) -> AnyResponse:
 @asked_by_a_page
 def live(job_id: str) -> Response:
     """What changes on the page, for its script: a 304 for one statement while the job stands as it did."""
-    tag = _tag(door().polls.look(job_id, principal().tenant_id))
+    tag = _tag(services().polls.look(job_id, principal().tenant_id))
     if request.if_none_match.contains_weak(tag):
         response = Response(status=304)
     else:
@@ -93,7 +93,7 @@ def _tag(revision: Revision) -> str:
 @routes.get("/steps")
 def steps(job_id: str) -> Response:
     """Every step and every effect, also those that the job's page counts."""
-    db, tenant_id = door().db, principal().tenant_id
+    db, tenant_id = services().db, principal().tenant_id
     view = job_view(db, job_id, tenant_id)
     effects = effects_view(db, job_id, tenant_id)
     page = render_template(
@@ -114,27 +114,27 @@ def history(job_id: str) -> Response:
     text, tenant_id = request.args.get("page", "1"), principal().tenant_id
     if not (text.isascii() and text.isdigit() and len(text) <= PAGE_DIGITS):
         raise NotFound("The history does not have this page.")
-    job = job_view(door().db, job_id, tenant_id)
-    found = history_pages(door().db, job_id, tenant_id, int(text))
+    job = job_view(services().db, job_id, tenant_id)
+    found = history_pages(services().db, job_id, tenant_id, int(text))
     return make_response(render_template("history.html", job=job, history=found, page=int(text)))
 
 
 @routes.post("/cancel")
 def cancel(job_id: str) -> AnyResponse:
-    here, who = door(), principal()
+    here, who = services(), principal()
     job_view(here.db, job_id, who.tenant_id)
     try:
         decision = decisions.cancel(here.db, here.settings, job_id, who.actor)
     except Conflict:
         return _back(job_id, "moved-on")
-    here.bell.ring(decision.plan)
-    return _back(job_id, "cancelling" if decision.landed else "too-late")
+    here.bell.publish_plan(decision.plan)
+    return _back(job_id, "cancelling" if decision.applied else "too-late")
 
 
 @routes.post("/redrive")
 @needs(Role.OPERATOR)
 def redrive(job_id: str) -> AnyResponse:
-    here, who = door(), principal()
+    here, who = services(), principal()
     job_view(here.db, job_id, who.tenant_id)
     asked = Asked(who.actor, _reason(), key_of(request.form))
     try:
@@ -143,13 +143,13 @@ def redrive(job_id: str) -> AnyResponse:
         raise RequestError(NO_REASON) from error
     except Conflict:
         return _back(job_id, "moved-on")
-    here.bell.ring(done.plan)
+    here.bell.publish_plan(done.plan)
     return _back(job_id, "redriven")
 
 
 @routes.post("/resubmit")
 def resubmit(job_id: str) -> AnyResponse:
-    here, who = door(), principal()
+    here, who = services(), principal()
     job_view(here.db, job_id, who.tenant_id)
     again = request.form.get("again") == "yes"
     asked = Asked(who.actor, _reason(), key_of(request.form), again)
@@ -160,7 +160,7 @@ def resubmit(job_id: str) -> AnyResponse:
     except Conflict as error:
         other = error.details.get("job_id")
         return _back(other, "resubmitted-already") if other else _back(job_id, "moved-on")
-    here.bell.ring(done.plan)
+    here.bell.publish_plan(done.plan)
     return _back(done.job_id, "resubmitted")
 
 
@@ -176,7 +176,7 @@ def _reason() -> str:
 @needs(Role.OPERATOR)
 def decide_letter(job_id: str, letter_id: str) -> AnyResponse:
     """An operator's word about an operation that was given up."""
-    here, who = door(), principal()
+    here, who = services(), principal()
     if letter_view(here.db, letter_id, who.tenant_id)["job"] != job_id:
         raise NotFound("This job has no such dead letter.")
     word, reason = request.form.get("decision", ""), request.form.get("reason", "").strip()
@@ -194,7 +194,7 @@ def decide_letter(job_id: str, letter_id: str) -> AnyResponse:
 @needs(Role.OPERATOR)
 def own(job_id: str) -> AnyResponse:
     """An operator takes on a job that asks a person, or gives it up."""
-    here, who = door(), principal()
+    here, who = services(), principal()
     job_view(here.db, job_id, who.tenant_id)
     word = request.form.get("owner", "")
     if word not in OWNING:
@@ -213,12 +213,12 @@ def _back(job_id: str, said: str) -> AnyResponse:
 def _in_flower(job_id: str) -> Callable[[str, str], str]:
     """The address of an operation in Flower: an operation's id is its Celery task's."""
     return lambda step, kind: (
-        f"{door().settings.flower_url}/task/{operation_id(job_id, step, '', kind)}"
+        f"{services().settings.flower_url}/task/{operation_id(job_id, step, '', kind)}"
     )
 
 
 def _facts(job_id: str) -> dict[str, Any]:
-    db, tenant_id = door().db, principal().tenant_id
+    db, tenant_id = services().db, principal().tenant_id
     view, letters = job_with_letters(db, job_id, tenant_id)
     told = why(db, job_id, tenant_id)
     if not principal().may(Role.OPERATOR):
@@ -249,5 +249,5 @@ def _facts(job_id: str) -> dict[str, Any]:
 
 
 def _flower(job_id: str) -> Callable[[str, str], str] | None:
-    wanted = door().settings.flower_url and principal().may(Role.OPERATOR)
+    wanted = services().settings.flower_url and principal().may(Role.OPERATOR)
     return _in_flower(job_id) if wanted else None

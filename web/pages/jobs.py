@@ -16,7 +16,7 @@ from surefoot.web.api.pages import Pages
 from surefoot.web.pages import turning
 from surefoot.web.pages.asked import NAME_CHARACTERS, Asked, asked
 from surefoot.web.pages.turning import Turned, turned
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("jobs_page", __name__)
 BADGES = {  # a badge's word, as it stands in an address -> the state that a list is asked for
@@ -38,14 +38,14 @@ HOW_NAMED = f"A job is found by its name, such as order-7K3F, by its whole id, o
 @routes.get("/jobs")
 def index() -> AnyResponse:
     """Every job of the tenant, newest first, by pages; as the API's list, with its filters."""
-    sagas = saga_names(door().db)
+    sagas = saga_names(services().db)
     chosen = asked({"state": STATES, "saga": sagas, "tag": None})
     if chosen.faults:
         return _page(chosen, sagas, [], None, 400)
     filters = dict(chosen.filters)
     if "state" in filters:
         filters["state"] = STATES[filters["state"]]
-    here, tenant_id, pages = door(), principal().tenant_id, Pages("jobs", **filters)
+    here, tenant_id, pages = services(), principal().tenant_id, Pages("jobs", **filters)
     jobs, edge = list_jobs(
         here.db, tenant_id, **filters, after=pages.after(), limit=turning.PAGE_ROWS
     )
@@ -58,7 +58,7 @@ def index() -> AnyResponse:
 def find() -> AnyResponse:
     """The job that is named leads to its page; several of one name are a list."""
     said = request.args.get("q", "").strip()[:NAME_CHARACTERS]
-    found = jobs_called(door().db, said, principal().tenant_id)
+    found = jobs_called(services().db, said, principal().tenant_id)
     if len(found) == 1:
         return redirect(url_for("job.show", job_id=found[0]["id"]), 303)
     page = render_template("found.html", jobs=found, sought=said, how=HOW_NAMED)

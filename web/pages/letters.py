@@ -12,7 +12,7 @@ from surefoot.app.errors import Conflict, RequestError
 from surefoot.app.rules.decisions import ACTIONS, LetterAction
 from surefoot.app.rules.reasons import OF_LETTERS
 from surefoot.app.rules.states import LetterState
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.views.counts import count_letters
 from surefoot.app.store.views.dead_letters import letter_view, letters_view
 from surefoot.app.store.views.sagas import saga_names
@@ -23,7 +23,7 @@ from surefoot.web.pages import turning
 from surefoot.web.pages.asked import Asked, asked
 from surefoot.web.pages.once import key_of, new_key
 from surefoot.web.pages.turning import Turned, turned
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("letters_page", __name__, url_prefix="/dead-letters")
 REASON_CHARACTERS = 1000
@@ -40,7 +40,7 @@ SAID = {  # what a button did, named in the address so that a link cannot put ot
 @routes.get("")
 @needs(Role.OPERATOR)
 def show() -> Response:
-    sagas = saga_names(door().db)
+    sagas = saga_names(services().db)
     chosen = asked({"state": STATES, "saga": sagas, "step": None, "why": OF_LETTERS})
     said = chosen.filters
     state, saga, step, why = (
@@ -51,8 +51,10 @@ def show() -> Response:
     )
     if chosen.faults:
         return _page(chosen, sagas, [], None, 400)
-    meant = Meant(tenant_id=principal().tenant_id, state=state, saga=saga, step=step, why=why)
-    here, pages = door(), pages_of_letters(meant)
+    meant = DeadLetterFilter(
+        tenant_id=principal().tenant_id, state=state, saga=saga, step=step, why=why
+    )
+    here, pages = services(), pages_of_letters(meant)
     letters, edge = letters_view(here.db, meant, after_id=pages.after_id(), limit=turning.PAGE_ROWS)
     total = count_letters(here.db, meant) if edge or "cursor" in request.args else None
     return _page(chosen, sagas, letters, turned(said, len(letters), pages.cursor(edge), total))
@@ -83,7 +85,7 @@ def _page(
 @routes.post("/<letter_id>")
 @needs(Role.OPERATOR)
 def decide(letter_id: str) -> AnyResponse:
-    here, who = door(), principal()
+    here, who = services(), principal()
     letter = letter_view(here.db, letter_id, who.tenant_id)
     word, reason = request.form.get("decision", ""), request.form.get("reason", "").strip()
     if (

@@ -12,7 +12,7 @@ from surefoot.app.access.principal import Principal, Role
 from surefoot.app.errors import SurefootError
 from surefoot.app.rules.states import JobState
 from surefoot.app.store.views.counts import needing_person
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def places() -> list[Place]:
             "Needs a person",
             url_for("jobs_page.index", state=JobState.ATTENTION),
             asking,
-            _waiting(door().db, who.tenant_id),
+            _waiting(services().db, who.tenant_id),
         ),
     ]
     if who.may(Role.OPERATOR):

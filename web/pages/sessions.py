@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from surefoot.app.access import sessions
 from surefoot.web.api import auth
 from surefoot.web.api.auth import principal, session_id
-from surefoot.web.services import door
+from surefoot.web.services import services
 
 routes = Blueprint("sessions_page", __name__, url_prefix="/sessions")
 # What tells a browser and its system, the more special one first: each names others, too.
@@ -21,8 +21,8 @@ SAID = {"ended": "That session has ended.", "over": "That session had ended befo
 
 @routes.get("")
 def show() -> Response:
-    limits = sessions.Limits.of(door().settings)
-    found = sessions.list_sessions(door().db, limits, principal().key_id)
+    limits = sessions.Limits.of(services().settings)
+    found = sessions.list_sessions(services().db, limits, principal().key_id)
     said = SAID.get(request.args.get("said", ""))
     page = render_template(
         "sessions.html", sessions=found, own=session_id(), limits=limits, said=said, browser=browser
@@ -43,7 +43,7 @@ def browser(agent: str) -> str:
 @routes.post("/end")
 def end_all() -> AnyResponse:
     """Sign out everywhere."""
-    sessions.end(door().db, principal().actor, key_id=principal().key_id)
+    sessions.end(services().db, principal().actor, key_id=principal().key_id)
     response = make_response(redirect(url_for("sign_in.show"), 303))
     auth.sign_out(response)
     return response
@@ -52,5 +52,5 @@ def end_all() -> AnyResponse:
 @routes.post("/<session>/end")
 def end(session: str) -> AnyResponse:
     who = principal()
-    count = sessions.end(door().db, who.actor, key_id=who.key_id, session_id=session)
+    count = sessions.end(services().db, who.actor, key_id=who.key_id, session_id=session)
     return redirect(url_for("sessions_page.show", said="ended" if count else "over"), 303)

@@ -15,7 +15,7 @@ from surefoot.app.config import settings
 from surefoot.app.delivery.broker import probe, redis_url
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.delivery.publisher import Publisher
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.relay.relay import Sweeper
 from surefoot.app.rules.states import JobState
@@ -63,7 +63,7 @@ class OfEngine:
     def submit(self) -> None:
         request = Submission(tenant_id=self._tenant, saga=self._saga, input={}, actor="bench")
         accepted = submit(self._db, settings(), self._registry, request)
-        ring(self._db, self._publisher, accepted.plan)
+        publish_plan(self._db, self._publisher, accepted.plan)
         self._ids.append(accepted.job_id)
 
     def done(self) -> int:

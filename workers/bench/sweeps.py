@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from surefoot.app.store import job_reads, message_reads, operation_reads, operation_writes
-from surefoot.app.store.session import asking, one_statement
+from surefoot.app.store.session import asking, execute_single
 
 LOOKS = 50  # at each query; the quickest counts
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -40,7 +40,7 @@ def sweep_ms(db: Engine) -> dict[str, float]:
 def _took(db: Engine, name: str, query: Callable[[Connection], Any]) -> float:
     began = time.perf_counter()
     if name == "due":
-        one_statement(db, query)
+        execute_single(db, query)
     else:
         with asking(db) as connection:
             query(connection)

@@ -9,7 +9,7 @@ from typing import Any
 from surefoot.app.engine.jobs.retries import PLAIN, Kindred
 from surefoot.app.rules.planner import Plan
 from surefoot.app.rules.reasons import FailureReason
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import ClaimRequest
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Completion:
 
     result: Any
     carried: frozenset[str] = frozenset()
-    then: Taking | None = None
+    then: ClaimRequest | None = None
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a move of an attempt went. `landed` False: the lease was lost, nothing was written but a line of history."""
+class TransitionResult:
+    """How a move of an attempt went. `applied` False: the lease was lost, nothing was written but a line of history."""
 
-    landed: bool
+    applied: bool
     state: str = ""
     plan: Plan = ()
     released: frozenset[str] = field(default_factory=frozenset)
@@ -73,4 +73,4 @@ class Ended:
     following: Attempt | None = None
 
 
-LATE = Ended(landed=False)
+LEASE_LOST = TransitionResult(applied=False)

@@ -9,38 +9,38 @@ from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.rules.states import Kind
 from surefoot.app.saga.graph import Graph, Limits
 from surefoot.app.store import attempt_writes
-from surefoot.app.store.claims import Holder, Taking
+from surefoot.app.store.claims import ClaimRequest, Holder
 from surefoot.app.store.ids import operation_id as operation_of
 from surefoot.app.store.rows.operations import ClaimedWorkRow, ClaimRow
-from surefoot.app.store.session import one_statement
+from surefoot.app.store.session import execute_single
 
 
-def taking(
+def claim_request(
     settings: Settings,
     operation_id: str,
     limits: Limits,
     holder: Holder,
     *,
     apart: bool = False,
-) -> Taking:
-    """The claim of an operation with these limits by this holder. `apart`: as `Taking`."""
+) -> ClaimRequest:
+    """The claim of an operation with these limits by this holder. `apart`: as `ClaimRequest`."""
     hard_s = limits.timeout_s + settings.hard_limit_grace_seconds
     message = holder.message or operation_id
-    return Taking(
+    return ClaimRequest(
         operation_id, holder.boot, holder.pid, message, settings.lease_seconds, hard_s, apart
     )
 
 
-def claim(db: Engine, taking: Taking) -> Attempt | None:
+def claim(db: Engine, request: ClaimRequest) -> Attempt | None:
     """Claim an operation. None: not ready, not allowed, or somebody else has it."""
-    row = one_statement(
-        db, lambda tx: attempt_writes.claim_operation(tx, taking), name="operations.claim"
+    row = execute_single(
+        db, lambda tx: attempt_writes.claim_operation(tx, request), name="operations.claim"
     )
-    return attempt_of(row, taking) if row is not None else None
+    return attempt_of(row, request) if row is not None else None
 
 
 def claim_to_work(
-    db: Engine, taking: Taking, graph: Graph, digest: str, of: tuple[str, str, str, str]
+    db: Engine, request: ClaimRequest, graph: Graph, digest: str, of: tuple[str, str, str, str]
 ) -> tuple[Attempt, ClaimedWorkRow] | None:
     """`claim`, with what the step is done with (`attempt_writes.claim_to_work`), if the job is pinned to this definition.
 
@@ -52,15 +52,15 @@ def claim_to_work(
         if kind == Kind.ACTION
         else []
     )
-    row = one_statement(
+    row = execute_single(
         db,
-        lambda tx: attempt_writes.claim_to_work(tx, taking, of=of, digest=digest, before=before),
+        lambda tx: attempt_writes.claim_to_work(tx, request, of=of, digest=digest, before=before),
         name="operations.claim_to_work",
     )
-    return (attempt_of(row, taking), row) if row is not None else None
+    return (attempt_of(row, request), row) if row is not None else None
 
 
-def attempt_of(row: ClaimRow, taking: Taking) -> Attempt:
+def attempt_of(row: ClaimRow, request: ClaimRequest) -> Attempt:
     return Attempt(
         row.id,
         row.job_id,
@@ -68,6 +68,6 @@ def attempt_of(row: ClaimRow, taking: Taking) -> Attempt:
         row.attempts,
         row.fence,
         row.unsettled,
-        taking.boot,
-        taking.pid,
+        request.boot,
+        request.pid,
     )

@@ -21,7 +21,7 @@ from surefoot.app.store.new_rows import new_operation
 from surefoot.app.store.rows.operations import OperationRow
 
 
-def past_return(move: Move) -> OperationRow | None:
+def past_point_of_no_return(move: Move) -> OperationRow | None:
     """The operation that forbids a turn: a pivot or irreversible step that runs, is done, or may have happened; any confirmation.
 
     Locks those rows, because a claim of one may be under way. A confirmation forbids it in whatever state: it is retried until
@@ -54,7 +54,11 @@ def turn(move: Move, ground: Ground, *, undo_s: float) -> bool:
     A cancel that was asked for too early to be obeyed is the cause, whatever opens the way back.
     """
     cause = Cause.CANCEL if move.job.cancel_wish else ground.cause
-    if move.dir != Dir.FORWARD or move.state != JobState.RUNNING or past_return(move) is not None:
+    if (
+        move.dir != Dir.FORWARD
+        or move.state != JobState.RUNNING
+        or past_point_of_no_return(move) is not None
+    ):
         return False
     move.change(
         dir=Dir.BACK,

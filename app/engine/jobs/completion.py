@@ -11,19 +11,19 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from surefoot.app.engine.jobs import event_metrics
-from surefoot.app.engine.jobs.attempt import Attempt, Completion, Ended
+from surefoot.app.engine.jobs.attempt import Attempt, Completion, TransitionResult
 from surefoot.app.engine.jobs.claiming import attempt_of
 from surefoot.app.engine.jobs.late_results import Superseded, run_transition
-from surefoot.app.engine.jobs.release import after_end
+from surefoot.app.engine.jobs.release import on_operation_finished
 from surefoot.app.engine.jobs.transaction import Move, forward_layout, message_of
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import to_plan
 from surefoot.app.rules.states import DONE, Dir, JobState, Kind, OpState
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import attempt_writes, postgres_fast_path
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import ClaimRequest
 from surefoot.app.store.ids import operation_id as operation_of
-from surefoot.app.store.session import one_statement
+from surefoot.app.store.session import execute_single
 
 
 def complete(
@@ -31,14 +31,14 @@ def complete(
     attempt: Attempt,
     result: Any,
     carried: frozenset[str] = frozenset(),
-    then: Taking | None = None,
-) -> Ended:
+    then: ClaimRequest | None = None,
+) -> TransitionResult:
     """running -> completed with its result; what it releases leaves with the plan, or rides on this delivery (`carried`).
 
     `then`: if that was released, or is ready because it stands apart, it is claimed in the same transaction and never leaves as a message.
     """
 
-    def work(tx: Connection) -> Ended:
+    def work(tx: Connection) -> TransitionResult:
         move = Move(tx, attempt.job_id, carried, noting=True)
         row = attempt_writes.finish_running_operation(
             tx, attempt.operation_id, attempt.token, result
@@ -51,13 +51,13 @@ def complete(
             {"worker": attempt.boot, "pid": attempt.pid} if attempt.number > 1 else {}
         )
         move.record(HistoryEvent.COMPLETED, row, **resumed)
-        after_end(move, row)
+        on_operation_finished(move, row)
         following = _run_on(move, then) if then is not None else None
         plan = move.close()
         turned = (
             row.kind == Kind.ACTION and move.dir == Dir.BACK
         )  # its chain leads forward: it ends here
-        return Ended(True, row.state, plan, frozenset(move.released), turned, following)
+        return TransitionResult(True, row.state, plan, frozenset(move.released), turned, following)
 
     return run_transition(db, attempt, work, ours=DONE, name="operations.complete")
 
@@ -68,7 +68,7 @@ def complete_forward(
     step: str,
     attempt: Attempt,
     done: Completion,
-) -> Ended | None:
+) -> TransitionResult | None:
     """`complete` of an action in one statement, where the store can do that and the job runs forward undisturbed. None: it was not done."""
     if (
         not postgres_fast_path.serves(db)
@@ -76,7 +76,7 @@ def complete_forward(
         or not (graph.followers[step] or graph.last == step)
     ):
         return None  # a later attempt has more to tell
-    return one_statement(
+    return execute_single(
         db,
         lambda tx: _complete_forward(tx, graph, step, attempt, done),
         name="operations.complete",
@@ -85,7 +85,7 @@ def complete_forward(
 
 def _complete_forward(
     tx: Connection, graph: Graph, step: str, attempt: Attempt, done: Completion
-) -> Ended | None:
+) -> TransitionResult | None:
     followers = [
         operation_of(attempt.job_id, follower, "", Kind.ACTION)
         for follower in graph.followers[step]
@@ -128,7 +128,7 @@ def _complete_forward(
             alone.append(row.step)
     layout = forward_layout(graph, alone)
     plan = to_plan(layout, lambda name: message_of(attempt.job_id, graph, name, Kind.ACTION))
-    return Ended(
+    return TransitionResult(
         True,
         OpState.COMPLETED,
         plan,
@@ -138,7 +138,7 @@ def _complete_forward(
     )
 
 
-def _run_on(move: Move, then: Taking) -> Attempt | None:
+def _run_on(move: Move, then: ClaimRequest) -> Attempt | None:
     if then.operation_id in move.released:
         row = attempt_writes.claim_operation(move.tx, then)
     else:

@@ -25,7 +25,7 @@ ENGINE = "surefoot"  # who closes a letter when nobody has to
 NO_OWNER = {"owner": None, "owned_at": None}
 
 
-def ask_a_person(
+def require_attention(
     move: Move, row: BriefOperationRow, *, why: FailureReason, error: dict[str, Any]
 ) -> None:
     """The job stands in `attention`, since now if it did not already, with a letter about this operation.

@@ -16,7 +16,7 @@ from surefoot.app.rules.planner import Chain, Message, Plan, sent_with
 from surefoot.app.saga.naming import queue_name, task_name
 from surefoot.app.store import message_writes
 from surefoot.app.store.rows.operations import MessageRow
-from surefoot.app.store.session import one_statement
+from surefoot.app.store.session import execute_single
 
 log = structlog.get_logger("surefoot.dispatch")
 
@@ -28,7 +28,7 @@ class Publishes(Protocol):
 
 
 @dataclass
-class Announced:
+class FaultInjectingPublisher:
     """A publisher that says before and after each publication that it stands there: `relay.publish` of surefoot.app.faults."""
 
     inner: Publishes
@@ -47,7 +47,7 @@ class LetsIn(Publishes, Protocol):
     def admitted(self, plan: Plan) -> Plan: ...
 
 
-def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
+def publish_plan(db: Engine, publisher: Publishes, plan: Plan) -> bool:
     """Publish a plan and mark its messages sent. False: the relay will. Never raises for trouble of broker or store."""
     if not plan:
         return True
@@ -57,23 +57,23 @@ def ring(db: Engine, publisher: Publishes, plan: Plan) -> bool:
         return False
     ids = [message.operation_id for message in sent_with(plan)]
     try:
-        one_statement(db, lambda tx: message_writes.mark_sent(tx, ids), name="dispatch.ring")
+        execute_single(db, lambda tx: message_writes.mark_sent(tx, ids), name="dispatch.ring")
     except StoreUnavailable as error:
         log.warning("not_marked_sent", operations=len(ids), error=str(error))  # rung twice at worst
     return plan == asked
 
 
-def not_sent(db: Engine, operation_ids: Collection[str]) -> None:
+def mark_unsent(db: Engine, operation_ids: Collection[str]) -> None:
     """What a delivery carried did not leave: say so, and the relay sends it within a second instead of after a lease."""
     try:
-        one_statement(
+        execute_single(
             db, lambda tx: message_writes.mark_unsent(tx, operation_ids), name="dispatch.not_sent"
         )
     except StoreUnavailable as error:
         log.warning("not_marked_unsent", operations=len(operation_ids), error=str(error))
 
 
-def alone(rows: Sequence[MessageRow]) -> Plan:
+def single_messages(rows: Sequence[MessageRow]) -> Plan:
     """Each operation by a message of its own; its completion dispatches what follows. `rows`: id, job_id, saga, step, kind, item, lane."""
     return tuple(
         Chain(

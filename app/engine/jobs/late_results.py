@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine
 
-from surefoot.app.engine.jobs.attempt import LATE, Attempt, Ended
+from surefoot.app.engine.jobs.attempt import LEASE_LOST, Attempt, TransitionResult
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
@@ -24,11 +24,11 @@ class Superseded(Exception):
 def run_transition(
     db: Engine,
     attempt: Attempt,
-    work: Callable[[Connection], Ended],
+    work: Callable[[Connection], TransitionResult],
     *,
     ours: tuple[OpState, ...],
     name: str,
-) -> Ended:
+) -> TransitionResult:
     """Run a move of an attempt. If it finds the row changed, tell whether our own earlier COMMIT did that, or we are late."""
     try:
         return transaction(db, work, name=name)
@@ -36,11 +36,11 @@ def run_transition(
         return transaction(db, lambda tx: _late(tx, attempt, ours), name=name)
 
 
-def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> Ended:
+def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> TransitionResult:
     move = Move(tx, attempt.job_id)
     row = operation_reads.operation(tx, attempt.operation_id)
     if row is not None and row.token == attempt.token and row.state in ours:
-        return Ended(
+        return TransitionResult(
             True, row.state
         )  # the COMMIT whose answer was lost had landed; the sweep rings what it released
     if row is not None:
@@ -54,4 +54,4 @@ def _late(tx: Connection, attempt: Attempt, ours: tuple[OpState, ...]) -> Ended:
             now_fence=row.fence,
         )
         move.close()
-    return LATE
+    return LEASE_LOST

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Engine
 from surefoot.app.clock import after, now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs import retries, unreadable
-from surefoot.app.engine.jobs.attempt import LATE, Attempt, Ended, Failure
+from surefoot.app.engine.jobs.attempt import LEASE_LOST, Attempt, Failure, TransitionResult
 from surefoot.app.engine.jobs.compensation import Ground, turn
-from surefoot.app.engine.jobs.dead_letters import ask_a_person, open_letter
+from surefoot.app.engine.jobs.dead_letters import open_letter, require_attention
 from surefoot.app.engine.jobs.late_results import Superseded, run_transition
 from surefoot.app.engine.jobs.release import finish, settle
 from surefoot.app.engine.jobs.retries import SERVED
@@ -29,14 +29,14 @@ from surefoot.app.store.rows.operations import OperationRow
 from surefoot.app.store.session import transaction
 
 
-def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
+def park(db: Engine, attempt: Attempt, seconds: float) -> TransitionResult:
     """running -> waiting until a time, without using an attempt (the step said `NotYet`).
 
     Of a step that is done at most once it says that nothing has taken effect, or nobody could ask it again. Any other may have
     begun something that it waits for, and is undone if the job turns meanwhile.
     """
 
-    def work(tx: Connection) -> Ended:
+    def work(tx: Connection) -> TransitionResult:
         move = Move(tx, attempt.job_id)
         row = operation_reads.operation(tx, attempt.operation_id)
         if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
@@ -62,17 +62,17 @@ def park(db: Engine, attempt: Attempt, seconds: float) -> Ended:
             waits["unsettled"] = row.unsettled - 1
         attempt_writes.end_running_operation(tx, row.id, attempt.token, waits)
         move.record_rarely(HistoryEvent.PARKED, row, seconds=seconds)
-        return Ended(True, OpState.WAITING, move.close())
+        return TransitionResult(True, OpState.WAITING, move.close())
 
     return run_transition(
         db, attempt, work, ours=(OpState.WAITING, OpState.ABANDONED), name="operations.park"
     )
 
 
-def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> Ended:
+def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> TransitionResult:
     """End an attempt that has no result: it waits for its next try, or the operation has failed and the job turns or asks."""
 
-    def work(tx: Connection) -> Ended:
+    def work(tx: Connection) -> TransitionResult:
         move = Move(tx, attempt.job_id)
         row = operation_reads.operation(tx, attempt.operation_id)
         if row is None or row.token != attempt.token or row.state != OpState.RUNNING:
@@ -84,10 +84,12 @@ def fail(db: Engine, settings: Settings, attempt: Attempt, failure: Failure) -> 
     return run_transition(db, attempt, work, ours=ours, name="operations.fail")
 
 
-def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token: str) -> Ended:
+def expire(
+    db: Engine, settings: Settings, operation_id: str, job_id: str, token: str
+) -> TransitionResult:
     """A lease has run out: as `fail`, tried again at once. The guard is repeated: the scanning process may have slept since."""
 
-    def work(tx: Connection) -> Ended:
+    def work(tx: Connection) -> TransitionResult:
         move = Move(tx, job_id)
         row = operation_reads.operation(tx, operation_id)
         failure = Failure(
@@ -98,20 +100,20 @@ def expire(db: Engine, settings: Settings, operation_id: str, job_id: str, token
             },
         )
         if row is None or row.token != token or row.state != OpState.RUNNING:
-            return LATE
+            return LEASE_LOST
         return _fail_running(move, settings, row, failure, expired_only=True)
 
     return transaction(db, work, name="operations.expire")
 
 
-def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) -> Ended:
+def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) -> TransitionResult:
     """An operation lay ready past its queue time-out: a failure of its own kind, without an attempt."""
 
-    def work(tx: Connection) -> Ended:
+    def work(tx: Connection) -> TransitionResult:
         move = Move(tx, job_id)
         row = operation_writes.fail_unclaimed(tx, operation_id)
         if row is None:
-            return LATE
+            return LEASE_LOST
         error = {
             "type": "QueueTimeout",
             "message": f"no worker of lane {row.lane} took it for {row.queue_s:g} s",
@@ -121,14 +123,14 @@ def nobody_came(db: Engine, settings: Settings, operation_id: str, job_id: str) 
     return transaction(db, work, name="operations.nobody_came")
 
 
-def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
+def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> TransitionResult:
     """A worker shuts down: its operation is queued again and the attempt given back; what may have happened stays noted."""
 
-    def work(tx: Connection) -> Ended:
+    def work(tx: Connection) -> TransitionResult:
         move = Move(tx, job_id)
         row = operation_reads.operation(tx, operation_id)
         if row is None or row.token != token or row.state != OpState.RUNNING:
-            return LATE
+            return LEASE_LOST
         if row.stop:
             return _abandon(
                 move,
@@ -145,7 +147,7 @@ def hand_back(db: Engine, operation_id: str, job_id: str, token: str) -> Ended:
         )
         move.record(HistoryEvent.ATTEMPT_RELEASED, row)
         move.ready([ended] if ended is not None else [])
-        return Ended(True, OpState.QUEUED, move.close())
+        return TransitionResult(True, OpState.QUEUED, move.close())
 
     return transaction(db, work, name="operations.hand_back")
 
@@ -158,7 +160,7 @@ def _fail_running(
     failure: Failure,
     *,
     expired_only: bool = False,
-) -> Ended:
+) -> TransitionResult:
     unsettled = (
         row.unsettled - 1 if failure.nothing_happened and row.unsettled > 0 else row.unsettled
     )
@@ -171,7 +173,11 @@ def _fail_running(
         return _abandon(move, row, failure, unsettled=unsettled, expired_only=expired_only)
     if failure.how == FailureReason.UNREADABLE and not unreadable.given_up(move, row):
         parked = unreadable.park(move, row, failure.error, began=not failure.nothing_happened)
-        return Ended(True, OpState.WAITING, move.close()) if parked is not None else LATE
+        return (
+            TransitionResult(True, OpState.WAITING, move.close())
+            if parked is not None
+            else LEASE_LOST
+        )
     gone = failure.how.rule.attempt_gone
     noted = (
         retries.goes_on(move, row, failure.kind) if failure.how == FailureReason.TRANSIENT else None
@@ -194,19 +200,21 @@ def _fail_running(
         move.tx, row.id, row.token, values, expired_only=expired_only
     )
     if ended is None:
-        return LATE
+        return LEASE_LOST
     if not again:
         return _failed(move, settings, ended, failure)
     left: dict[str, Any] = {"worker": row.boot, "pid": row.pid} if gone else {}
     move.record(failure.how.rule.again, row, error=failure.error, again=True, **left)
     cancelled = Ground(Cause.CANCEL, "cancelled on request")
     if move.job.cancel_wish and turn(move, cancelled, undo_s=settings.undo_seconds):
-        return Ended(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
+        return TransitionResult(
+            True, OpState.ABANDONED, move.close(), frozenset(move.released), True
+        )
     if gone:
         move.ready([ended])
     if failure.message_returns:
         move.carried |= {row.id}
-    return Ended(True, ended.state, move.close())
+    return TransitionResult(True, ended.state, move.close())
 
 
 def _requeued(row: OperationRow) -> dict[str, Any]:
@@ -235,7 +243,7 @@ def _abandon(
     *,
     unsettled: int | None = None,
     expired_only: bool = False,
-) -> Ended:
+) -> TransitionResult:
     """The job has turned: this action is never tried again; its undo settles what it may have done."""
     values = {
         "state": OpState.ABANDONED,
@@ -248,14 +256,16 @@ def _abandon(
         move.tx, row.id, row.token, values, expired_only=expired_only
     )
     if ended is None:
-        return LATE
+        return LEASE_LOST
     move.record(HistoryEvent.ACTION_ABANDONED, row, error=failure.error)
     settle(move, ended)
     finish(move)
-    return Ended(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
+    return TransitionResult(True, OpState.ABANDONED, move.close(), frozenset(move.released), True)
 
 
-def _failed(move: Move, settings: Settings, row: OperationRow, failure: Failure) -> Ended:
+def _failed(
+    move: Move, settings: Settings, row: OperationRow, failure: Failure
+) -> TransitionResult:
     """The operation is out of attempts, or must not be tried again: the job turns, or a person is asked."""
     node = move.graph.by_name[row.step]
     why = _why(failure, node, row)
@@ -267,9 +277,11 @@ def _failed(move: Move, settings: Settings, row: OperationRow, failure: Failure)
         if turn(move, ground, undo_s=settings.undo_seconds):
             if not failure.how.rule.answers_itself:
                 open_letter(move, row, why=why, error=error, blocking=False)
-            return Ended(True, OpState.FAILED, move.close(), frozenset(move.released), True)
-    ask_a_person(move, row, why=why, error=error)
-    return Ended(True, OpState.FAILED, move.close())
+            return TransitionResult(
+                True, OpState.FAILED, move.close(), frozenset(move.released), True
+            )
+    require_attention(move, row, why=why, error=error)
+    return TransitionResult(True, OpState.FAILED, move.close())
 
 
 def _asks_a_person(node: Node, row: OperationRow) -> bool:

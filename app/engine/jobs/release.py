@@ -14,10 +14,10 @@ from surefoot.app.store.new_rows import new_operation
 from surefoot.app.store.rows.operations import BriefOperationRow
 
 
-def after_end(move: Move, operation: BriefOperationRow) -> None:
+def on_operation_finished(move: Move, operation: BriefOperationRow) -> None:
     """The operation has ended well (completed, skipped, waived): release what waited for it, in the job's direction."""
     if operation.kind == Kind.UNDO:
-        release_back(move, operation.step)
+        release_undos(move, operation.step)
     elif operation.kind == Kind.ACTION and move.dir == Dir.FORWARD:
         release(move, operation.step)
     elif operation.kind == Kind.ACTION:
@@ -27,7 +27,7 @@ def after_end(move: Move, operation: BriefOperationRow) -> None:
 
 def release(move: Move, step: str) -> None:
     """One dependency less for each direct successor of an action; what waits for nothing now is queued."""
-    _lower(move, move.graph.followers[step], Kind.ACTION)
+    _decrement_dependencies(move, move.graph.followers[step], Kind.ACTION)
 
 
 def settle(move: Move, operation: BriefOperationRow) -> None:
@@ -38,17 +38,17 @@ def settle(move: Move, operation: BriefOperationRow) -> None:
         )
         if skipped is not None:
             move.record(HistoryEvent.COMPENSATION_SKIPPED, skipped)
-            release_back(move, operation.step)
+            release_undos(move, operation.step)
         return
-    _lower(move, (operation.step,), Kind.UNDO, operation.item)
+    _decrement_dependencies(move, (operation.step,), Kind.UNDO, operation.item)
 
 
-def release_back(move: Move, step: str) -> None:
+def release_undos(move: Move, step: str) -> None:
     """An undo is done: one thing less for the undos that wait directly for it, also across steps without an undo."""
-    _lower(move, move.undo_order().followers[step], Kind.UNDO)
+    _decrement_dependencies(move, move.undo_order().followers[step], Kind.UNDO)
 
 
-def _lower(move: Move, steps: Collection[str], kind: Kind, item: str = "") -> None:
+def _decrement_dependencies(move: Move, steps: Collection[str], kind: Kind, item: str = "") -> None:
     if not steps:
         return
     rows = operation_writes.lower_missing(

@@ -39,7 +39,7 @@ from surefoot.app.store.actors import key_of
 from surefoot.app.store.definitions import Definition
 from surefoot.app.store.host import host_of
 from surefoot.app.store.new_rows import new_operation
-from surefoot.app.store.session import asking, one_statement, reading, transaction
+from surefoot.app.store.session import asking, execute_single, reading, transaction
 from surefoot.app.store.tables import history, job_tags, jobs
 from surefoot.app.texts import json_bytes
 
@@ -126,7 +126,7 @@ def submit(
 def _insert(db: Engine, job: _Job, also: Also | None) -> None:
     """Write the job, by the fewest statements. Raises: _KeyTaken, and what `also` raises."""
     if postgres_fast_path.serves(db) and also is None:
-        one_statement(db, job.insert_at_once, name="submit.insert")
+        execute_single(db, job.insert_at_once, name="submit.insert")
     else:
         transaction(db, lambda tx: job.insert(tx, also), name="submit.insert")
 

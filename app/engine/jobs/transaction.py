@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 from surefoot.app import limits
 from surefoot.app.clock import now
 from surefoot.app.engine.jobs import event_metrics
-from surefoot.app.engine.jobs.dispatch import alone
+from surefoot.app.engine.jobs.dispatch import single_messages
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.planner import Layout, Message, Plan, UndoOrder, lay_out, to_plan
 from surefoot.app.rules.states import Dir, Kind
@@ -141,7 +141,7 @@ class Move:
     def close(self) -> Plan:
         """Write the job and its history; what is ready and not carried leaves with the plan."""
         leaves = [row for id_, row in self._ready.items() if id_ not in self.carried]
-        plan: Plan = alone(self._woken)
+        plan: Plan = single_messages(self._woken)
         for kind in (Kind.ACTION, Kind.UNDO, Kind.CONFIRM):
             rows = sorted((row for row in leaves if row.kind == kind), key=lambda row: row.rank)
             if rows:

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine
 
 from surefoot.app.clock import after, now
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.compensation import Ground, past_return, turn
+from surefoot.app.engine.jobs.compensation import Ground, past_point_of_no_return, turn
 from surefoot.app.engine.jobs.dead_letters import no_longer_late, nobody_is_asked
-from surefoot.app.engine.jobs.release import after_end, finish
+from surefoot.app.engine.jobs.release import finish, on_operation_finished
 from surefoot.app.engine.jobs.retries import SERVED
 from surefoot.app.engine.jobs.transaction import Move, job_transaction
 from surefoot.app.errors import Conflict, NotFound
@@ -30,9 +30,9 @@ from surefoot.app.store.session import reading, transaction
 
 @dataclass(frozen=True)
 class Decision:
-    """`landed`: it took effect now; else `message` says why it did not, or what was noted instead. `plan`: to ring."""
+    """`applied`: it took effect now; else `message` says why it did not, or what was noted instead. `plan`: to ring."""
 
-    landed: bool
+    applied: bool
     message: str
     plan: Plan = ()
 
@@ -67,7 +67,7 @@ def cancel(
         if turn(move, ground, undo_s=settings.undo_seconds):
             acts.note(tx, actor, _cancelled(move, "it turned", why))
             return Decision(True, "It is being cancelled; what was done is undone.", move.close())
-        blocker = past_return(move)
+        blocker = past_point_of_no_return(move)
         if not move.job.cancel_wish:  # asked again, there is nothing new to write
             move.change(cancel_wish=True)
             move.record(
@@ -209,7 +209,7 @@ def _settled(move: Move, operation: OperationRow, values: dict[str, Any]) -> Non
     _only_given_up(operation)
     row = operation_writes.decide_failed_operation(move.tx, operation.id, values)
     if row is not None:
-        after_end(move, row)
+        on_operation_finished(move, row)
 
 
 def _decide(

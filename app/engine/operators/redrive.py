@@ -41,7 +41,7 @@ from surefoot.app.store import (
     operation_reads,
 )
 from surefoot.app.store.acts import Act
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.rows.dead_letters import LetterId
 from surefoot.app.store.rows.jobs import JobRow
 from surefoot.app.store.session import reading, transaction
@@ -182,7 +182,7 @@ class Scheduled:
 class RedrivePlan:
     """Which letters are redriven: `rate` a second, which is reached within `ramp_s` seconds."""
 
-    meant: Meant
+    meant: DeadLetterFilter
     rate: float
     ramp_s: float = 0.0
 
@@ -216,7 +216,7 @@ def redrive_many(
     return transaction(db, work, name="redrive.redrive_many")
 
 
-def cancel_redrive(db: Engine, meant: Meant, actor: str, why: str) -> int:
+def cancel_redrive(db: Engine, meant: DeadLetterFilter, actor: str, why: str) -> int:
     """Take letters off the schedule whose redrive is still to come. Returns how many."""
 
     def work(tx: Connection) -> int:
@@ -227,7 +227,7 @@ def cancel_redrive(db: Engine, meant: Meant, actor: str, why: str) -> int:
     return transaction(db, work, name="redrive.cancel_redrive")
 
 
-def _act_on(word: str, meant: Meant, why: str, details: dict[str, Any]) -> Act:
+def _act_on(word: str, meant: DeadLetterFilter, why: str, details: dict[str, Any]) -> Act:
     """The act for a request about many letters."""
     filters = {
         f"only_{name}": value

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Engine
 
 from surefoot.app.config import Settings
 from surefoot.app.engine.isolation import Isolated
-from surefoot.app.engine.jobs.compensation import Ground, past_return, turn
-from surefoot.app.engine.jobs.dead_letters import ask_a_person, asks_whether_it_happened
-from surefoot.app.engine.jobs.dispatch import Publishes, alone, ring
+from surefoot.app.engine.jobs.compensation import Ground, past_point_of_no_return, turn
+from surefoot.app.engine.jobs.dead_letters import asks_whether_it_happened, require_attention
+from surefoot.app.engine.jobs.dispatch import Publishes, publish_plan, single_messages
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import decisions
 from surefoot.app.errors import NotFound
@@ -64,7 +64,7 @@ def act_on_batch(
             db, lambda tx: _act(tx, settings, row.id, actor), name="sla.act_on_batch"
         )
         if publisher is not None:
-            ring(db, publisher, plan)
+            publish_plan(db, publisher, plan)
         if finding is not None:
             done.append(finding)
         return 1
@@ -124,7 +124,7 @@ def _redrive(move: Move, actor: str) -> tuple[FindingAction, Plan]:
     reconciliations.put_forward(move.tx, move.job.id)
     for letter in letters:
         decisions.retry_in(move, letter, actor, "it takes longer than its saga allows")
-    return FindingAction.REDRIVEN if letters else FindingAction.REPUBLISHED, alone(
+    return FindingAction.REDRIVEN if letters else FindingAction.REPUBLISHED, single_messages(
         message_reads.to_ring(move.tx, waiting)
     )
 
@@ -134,7 +134,11 @@ def _compensate(move: Move, settings: Settings, actor: str) -> FindingAction:
     ground = Ground(Cause.SLA, "it took longer than its saga allows", actor=actor)
     if turn(move, ground, undo_s=settings.undo_seconds):
         return FindingAction.COMPENSATED
-    if move.dir == Dir.FORWARD and move.state == JobState.RUNNING and past_return(move) is not None:
+    if (
+        move.dir == Dir.FORWARD
+        and move.state == JobState.RUNNING
+        and past_point_of_no_return(move) is not None
+    ):
         live = [
             row for row in operation_reads.operations_of(move.tx, move.job.id) if row.state in LIVE
         ]
@@ -143,7 +147,7 @@ def _compensate(move: Move, settings: Settings, actor: str) -> FindingAction:
             "message": "it takes longer than its saga allows, and is past the point of no return",
         }
         if live:
-            ask_a_person(move, live[0], why=FailureReason.LATE, error=error)
+            require_attention(move, live[0], why=FailureReason.LATE, error=error)
             return FindingAction.ATTENTION
     return FindingAction.REPORTED
 

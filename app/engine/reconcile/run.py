@@ -34,7 +34,7 @@ END = ";"  # the character after the colon: behind every key of the job before i
 
 
 @dataclass
-class Compared:
+class ReconcileResult:
     """What a look at some jobs brought. `position`: where to go on, "" at the end; `closed`: findings that agree now."""
 
     looked_at: int = 0
@@ -42,7 +42,7 @@ class Compared:
     closed: list[str] = field(default_factory=list)
     position: str = ""
 
-    def add(self, other: Compared) -> None:
+    def add(self, other: ReconcileResult) -> None:
         self.looked_at += other.looked_at
         self.found = list({_same(one): one for one in (*self.found, *other.found)}.values())
         self.closed = list(dict.fromkeys((*self.closed, *other.closed)))
@@ -69,7 +69,7 @@ AS_USUAL = Scope()
 
 def patrol(
     db: Engine, settings: Settings, registry: Registry, actor: str, scope: Scope = AS_USUAL
-) -> Compared:
+) -> ReconcileResult:
     """The next SUREFOOT_RECONCILE_ROWS jobs, from where the last patrol stopped."""
     with reading(db, name="run.patrol") as connection:
         position = reconciliations.position_of(connection, EFFECTS)
@@ -85,7 +85,7 @@ def patrol(
 
 def whole_window(
     db: Engine, settings: Settings, registry: Registry, actor: str, scope: Scope = AS_USUAL
-) -> Compared:
+) -> ReconcileResult:
     """Every job that was accepted in the last SUREFOOT_RECONCILE_WINDOW_SECONDS.
 
     Where the patrol stands is not changed.
@@ -97,7 +97,9 @@ def whole_window(
     return done
 
 
-def look(db: Engine, settings: Settings, registry: Registry, actor: str, scope: Scope) -> Compared:
+def look(
+    db: Engine, settings: Settings, registry: Registry, actor: str, scope: Scope
+) -> ReconcileResult:
     """SUREFOOT_RECONCILE_ROWS jobs.
 
     Every saga's services are asked for orphans, whether this store knows a job of it or not: it may have lost them all.
@@ -148,7 +150,7 @@ def look(db: Engine, settings: Settings, registry: Registry, actor: str, scope: 
         and (row.job_id in steady or row.job_id is None)
         and _same(row._asdict()) not in disagrees
     ]
-    done = Compared(len(page), [], [row.id for row in agreed], "" if at_end else page[-1].id)
+    done = ReconcileResult(len(page), [], [row.id for row in agreed], "" if at_end else page[-1].id)
     if scope.dry_run:
         done.found = found
         return done

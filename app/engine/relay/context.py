@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from surefoot.app.config import Settings
 from surefoot.app.delivery.broker import BrokerProbe
 from surefoot.app.engine.isolation import Isolated
-from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.dispatch import Publishes, publish_plan
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.errors import NotFound
 from surefoot.app.rules.planner import Plan
@@ -59,7 +59,7 @@ class RelayContext:
 
     def publish(self, plan: Plan) -> bool:
         """Publish what a commit has made ready. False: not all of it left."""
-        return ring(self.db, self.publisher, plan)
+        return publish_plan(self.db, self.publisher, plan)
 
     def change_each(self, duty: str, job_ids: Iterable[str], change: Callable[[Move], None]) -> int:
         """Change each job in a transaction of its own, and publish. Returns how many."""

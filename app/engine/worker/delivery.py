@@ -11,7 +11,7 @@ from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.secrecy import NONE, Secrets
 
 
-class Verdict(StrEnum):
+class DeliveryOutcome(StrEnum):
     COMPLETED = "completed"  # done now: the chain goes on
     REPEATED = "repeated"  # was done before; the message came again: its chain goes on
     DROPPED = "dropped"  # not ours to do, or the lease was lost: this message and its chain end
@@ -25,7 +25,7 @@ def always() -> bool:
 
 
 @dataclass(frozen=True)
-class Rider:
+class NextOperation:
     """The next operation of a delivery's chain, where it may be run at once: same lane, nothing in between."""
 
     operation_id: str
@@ -50,7 +50,7 @@ class Delivery:
     boot: str
     pid: int
     carried: frozenset[str] = field(default_factory=frozenset)
-    rider: Rider | None = None
+    rider: NextOperation | None = None
     message: str | None = None
     saga: str = ""
     fit: Callable[[], bool] = always
@@ -58,7 +58,7 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Work:
+class OperationInput:
     """What one operation is done with: its job, the definition that the job is pinned to, and what came of it so far.
 
     `results`: of steps that this delivery has done itself, as they were put on record; `secrets`:
@@ -78,7 +78,7 @@ class Work:
     results: dict[str, Any] = field(default_factory=dict)
     secrets: Secrets = NONE
 
-    def next(self, step: str, kind: str, result: Any) -> Work:
+    def next(self, step: str, kind: str, result: Any) -> OperationInput:
         """The work of an operation that this one ran on to. It was never claimed before, so it has no checkpoint."""
         return replace(
             self, step=step, kind=kind, checkpoint=None, results={**self.results, self.step: result}
@@ -94,25 +94,25 @@ class Onward:
 
 
 @dataclass(frozen=True)
-class Performed:
+class ExecutionResult:
     """`released`: what this completion made ready; `stop_chain`: the job has turned, the chain ends here.
 
     `following`: the rider and its work, claimed in the same transaction: it must be run now. `forged`: the message says what
     the store does not: no process of this store has sent it. `attempt`: which it was, where it was claimed.
     """
 
-    verdict: Verdict
+    verdict: DeliveryOutcome
     released: frozenset[str] = field(default_factory=frozenset)
     stop_chain: bool = False
     error: str | None = None
-    following: tuple[Attempt, Work] | None = None
+    following: tuple[Attempt, OperationInput] | None = None
     forged: bool = False
     attempt: int = 0
 
     @property
     def said(self) -> str:
         """What Celery and Flower are told of it: the verdict or what went wrong, with the attempt where it was not the first."""
-        goes_well = self.verdict in (Verdict.COMPLETED, Verdict.REPEATED)
+        goes_well = self.verdict in (DeliveryOutcome.COMPLETED, DeliveryOutcome.REPEATED)
         said = str(self.verdict) if goes_well else self.error or str(self.verdict)
         if self.attempt <= 1:
             return said
@@ -120,7 +120,7 @@ class Performed:
 
     def onward(self, delivery: Delivery) -> Onward:
         """What leaves after this delivery. The members of a batch do not wait for each other, however one went."""
-        done = self.verdict in (Verdict.COMPLETED, Verdict.REPEATED)
+        done = self.verdict in (DeliveryOutcome.COMPLETED, DeliveryOutcome.REPEATED)
         ends = self.forged or (done and self.stop_chain)
         chain = not ends and (delivery.apart or (done and bool(delivery.carried)))
         joins = self.released & delivery.carried if done and not ends else frozenset[str]()

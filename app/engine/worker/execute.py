@@ -20,10 +20,15 @@ from surefoot.app import faults
 from surefoot.app.config import LONGEST_S, Settings
 from surefoot.app.engine.jobs import claiming, completion
 from surefoot.app.engine.jobs import operations as attempts
-from surefoot.app.engine.jobs.attempt import Attempt, Completion, Ended, Failure
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.attempt import Attempt, Completion, Failure, TransitionResult
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.runtime import Runtime
-from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict, Work
+from surefoot.app.engine.worker.delivery import (
+    Delivery,
+    DeliveryOutcome,
+    ExecutionResult,
+    OperationInput,
+)
 from surefoot.app.engine.worker.failures import failure, without_words
 from surefoot.app.engine.worker.gates import locks_first, take_locks
 from surefoot.app.engine.worker.invoke import run
@@ -39,10 +44,10 @@ from surefoot.app.saga.outcomes import NotYet
 from surefoot.app.saga.source_location import came_from
 from surefoot.app.secrecy import keep_hidden, scrub_json
 from surefoot.app.store import job_reads, operation_reads, operation_writes, worker_register
-from surefoot.app.store.claims import Holder, Taking
+from surefoot.app.store.claims import ClaimRequest, Holder
 from surefoot.app.store.host import Host
 from surefoot.app.store.rows.operations import DeliveredRow
-from surefoot.app.store.session import asking, one_statement
+from surefoot.app.store.session import asking, execute_single
 from surefoot.app.store.views.names import names_in_log
 from surefoot.app.texts import json_bytes
 from surefoot.app.trace import trace_id
@@ -61,14 +66,14 @@ class Claimed(NamedTuple):
     """An operation that this worker has claimed, and the definition that its job is pinned to."""
 
     saga: Saga[Any]
-    work: Work
+    work: OperationInput
     attempt: Attempt
 
 
-def perform(
+def execute_operation(
     runtime: Runtime,
     delivery: Delivery,
-) -> Performed:
+) -> ExecutionResult:
     """Do what a message asks for, if it may be done.
 
     Raises: StoreUnavailable when the store cannot be asked (nothing was claimed), or cannot take the outcome for HOLD_S.
@@ -78,7 +83,7 @@ def perform(
         faults.reached(Point.BEFORE_CLAIM, known.name, delivery.step, delivery.kind)
         claimed = _claim_to_work(runtime, known, delivery)
         if claimed is not None:
-            return _carry_out(runtime, delivery, claimed)
+            return _execute_claimed(runtime, delivery, claimed)
     return _perform(runtime, delivery, at_claim=known is None)
 
 
@@ -87,7 +92,7 @@ def _claim_to_work(runtime: Runtime, saga: Saga[Any], delivery: Delivery) -> Cla
     graph, step, kind, item = saga.graph, delivery.step, delivery.kind, delivery.item
     claimed = claiming.claim_to_work(
         runtime.db,
-        _taking(runtime.settings, graph, delivery, step, kind),
+        _claim_request(runtime.settings, graph, delivery, step, kind),
         graph,
         saga.digest,
         (delivery.job_id, step, kind, item),
@@ -97,11 +102,11 @@ def _claim_to_work(runtime: Runtime, saga: Saga[Any], delivery: Delivery) -> Cla
     attempt, row = claimed
     whose, came_from, results = row.tenant, row.traceparent, row.results or {}
     named = (row.job_id, saga.name, saga.digest, row.input, step, kind, item)
-    work = Work(*named, whose, came_from, row.checkpoint, results)
+    work = OperationInput(*named, whose, came_from, row.checkpoint, results)
     return Claimed(saga, work, attempt)
 
 
-def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> Performed:
+def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> ExecutionResult:
     """Look at the operation first: whose it is, whether it is done, which definition it needs. `at_claim`: that fault point is to come."""
     db = runtime.db
     with asking(db, name="execute.perform") as connection:
@@ -110,7 +115,7 @@ def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> Perform
         if seen is None and job_reads.unknown_job(connection, delivery.job_id):
             forged = UNKNOWN_JOB
         if seen is None or forged:
-            return Performed(Verdict.DROPPED, error=forged, forged=True)
+            return ExecutionResult(DeliveryOutcome.DROPPED, error=forged, forged=True)
     if seen.state in DONE:
         return _not_claimed(db, delivery)
     saga = runtime.registry.by_digest(seen.saga, seen.digest)
@@ -118,28 +123,30 @@ def _perform(runtime: Runtime, delivery: Delivery, *, at_claim: bool) -> Perform
         return _other_version(db, delivery.operation_id, seen)
     if at_claim:
         faults.reached(Point.BEFORE_CLAIM, seen.saga, seen.step, seen.kind)
-    taking = _taking(runtime.settings, saga.graph, delivery, seen.step, seen.kind)
-    attempt = claiming.claim(db, taking)
+    request = _claim_request(runtime.settings, saga.graph, delivery, seen.step, seen.kind)
+    attempt = claiming.claim(db, request)
     if attempt is None:
         return _not_claimed(db, delivery)
     named = (seen.job_id, seen.saga, seen.digest, seen.input, seen.step, seen.kind, seen.item)
-    work = Work(*named, seen.tenant, seen.traceparent, seen.checkpoint)
-    return _carry_out(runtime, delivery, Claimed(saga, work, attempt))
+    work = OperationInput(*named, seen.tenant, seen.traceparent, seen.checkpoint)
+    return _execute_claimed(runtime, delivery, Claimed(saga, work, attempt))
 
 
-def run_on(runtime: Runtime, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
-    """Do an operation that the completion before it has claimed (`Performed.following`). Raises: as `perform`.
+def run_on(
+    runtime: Runtime, delivery: Delivery, following: tuple[Attempt, OperationInput]
+) -> ExecutionResult:
+    """Do an operation that the completion before it has claimed (`ExecutionResult.following`). Raises: as `execute_operation`.
 
     It is claimed under the job's lock, so no turn came in between; one that comes now finds it running, as after any claim.
     """
     attempt, work = following
     saga = runtime.registry.by_digest(work.saga, work.digest)
     if saga is None:
-        return Performed(Verdict.DROPPED, error="no such definition")
-    return _carry_out(runtime, delivery, Claimed(saga, work, attempt))
+        return ExecutionResult(DeliveryOutcome.DROPPED, error="no such definition")
+    return _execute_claimed(runtime, delivery, Claimed(saga, work, attempt))
 
 
-def _carry_out(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> Performed:
+def _execute_claimed(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> ExecutionResult:
     saga, work, attempt = claimed
     work = replace(work, secrets=saga.secrets_of(work.input))
     claimed = Claimed(saga, work, attempt)
@@ -162,15 +169,17 @@ def _carry_out(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> Perfor
     )
     try:
         kept_out = (
-            _kept_out(runtime, claimed) if locks_first(saga.graph, work.step, work.kind) else None
+            _acquire_locks(runtime, claimed)
+            if locks_first(saga.graph, work.step, work.kind)
+            else None
         )
-        if isinstance(kept_out, Ended):
-            ring(runtime.db, runtime.publisher, kept_out.plan)
-            return _performed(kept_out, None, bound)
+        if isinstance(kept_out, TransitionResult):
+            publish_plan(runtime.db, runtime.publisher, kept_out.plan)
+            return _result_of(kept_out, None, bound)
         outcome = kept_out or run(runtime, saga, work, attempt)
     except LeaseLost as error:
         _note(bound.warning, "lease_lost", error=str(error))
-        return Performed(Verdict.DROPPED, error=str(error))
+        return ExecutionResult(DeliveryOutcome.DROPPED, error=str(error))
     except faults.Crashed:
         raise
     except (
@@ -191,11 +200,11 @@ def _carry_out(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> Perfor
         lambda told: _record(runtime, claimed, told, delivery.carried, then),
     )
     faults.reached(Point.AFTER_COMMIT, work.saga, work.step, work.kind)
-    ring(runtime.db, runtime.publisher, ended.plan)
+    publish_plan(runtime.db, runtime.publisher, ended.plan)
     faults.reached(Point.AFTER_PUBLISH, work.saga, work.step, work.kind)
     if interrupted is not None:
         raise interrupted
-    performed = replace(_performed(ended, outcome, bound), attempt=attempt.number)
+    performed = replace(_result_of(ended, outcome, bound), attempt=attempt.number)
     if ended.following is None or delivery.rider is None:
         return performed
     return replace(
@@ -204,9 +213,11 @@ def _carry_out(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> Perfor
     )
 
 
-def _taking(settings: Settings, graph: Graph, delivery: Delivery, step: str, kind: str) -> Taking:
+def _claim_request(
+    settings: Settings, graph: Graph, delivery: Delivery, step: str, kind: str
+) -> ClaimRequest:
     """The claim of a delivery's own operation."""
-    return claiming.taking(
+    return claiming.claim_request(
         settings,
         delivery.operation_id,
         graph.by_name[step].limits_of(kind),
@@ -214,7 +225,7 @@ def _taking(settings: Settings, graph: Graph, delivery: Delivery, step: str, kin
     )
 
 
-def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None:
+def _next(settings: Settings, graph: Graph, delivery: Delivery) -> ClaimRequest | None:
     """The claim of the operation that the same child would run at once, should the completion make it ready."""
     rider = delivery.rider
     if rider is None or rider.step not in graph.by_name or not delivery.fit():
@@ -222,7 +233,7 @@ def _next(settings: Settings, graph: Graph, delivery: Delivery) -> Taking | None
     limits = graph.by_name[rider.step].limits_of(rider.kind)
     message = delivery.message or delivery.operation_id
     apart = graph.apart(delivery.step, delivery.kind, rider.step, rider.kind)
-    return claiming.taking(
+    return claiming.claim_request(
         settings,
         rider.operation_id,
         limits,
@@ -243,28 +254,30 @@ def _forged(seen: DeliveredRow | None, delivery: Delivery) -> str:
 
 
 # --- before the claim ----------------------------------------------------------------------------------------------
-def _other_version(db: Engine, operation_id: str, seen: DeliveredRow) -> Performed:
+def _other_version(db: Engine, operation_id: str, seen: DeliveredRow) -> ExecutionResult:
     """This worker lacks the definition the job is pinned to: offer it again soon, no attempt used."""
     elsewhere = any(seen.digest in worker.digests for worker in worker_register.live_workers(db))
     pause_s = VERSION_ELSEWHERE_S if elsewhere else VERSION_NOWHERE_S
-    parked = one_statement(
+    parked = execute_single(
         db,
         lambda tx: operation_writes.wait_for_version(tx, operation_id, pause_s),
         name="execute.other_version",
     )
     log.warning("definition_missing", **names_in_log(seen.saga, seen.job_id), digest=seen.digest)
-    return Performed(
-        Verdict.PARKED if parked else Verdict.DROPPED,
+    return ExecutionResult(
+        DeliveryOutcome.PARKED if parked else DeliveryOutcome.DROPPED,
         error=f"this worker has no definition {seen.digest} of {seen.saga}",
     )
 
 
-def _not_claimed(db: Engine, delivery: Delivery) -> Performed:
+def _not_claimed(db: Engine, delivery: Delivery) -> ExecutionResult:
     """A message that must not be run: it came again, or before its turn. This line is all that tells of it."""
     with asking(db, name="execute.not_claimed") as connection:
         row = operation_reads.operation(connection, delivery.operation_id)
     if row is None:
-        return Performed(Verdict.DROPPED, error="the operation is gone: not to be claimed")
+        return ExecutionResult(
+            DeliveryOutcome.DROPPED, error="the operation is gone: not to be claimed"
+        )
     about = {"operation": f"{row.step}.{row.kind}", "attempt": row.attempts, "fence": row.fence}
     names = names_in_log(delivery.saga, row.job_id) | about
     log.info(
@@ -274,8 +287,10 @@ def _not_claimed(db: Engine, delivery: Delivery) -> Performed:
         why=_WHY_SKIPPED.get(row.state, "it is not to be run any more"),
     )
     if row.state in DONE:
-        return Performed(Verdict.REPEATED)
-    return Performed(Verdict.DROPPED, error=f"the operation is {row.state}: not to be claimed")
+        return ExecutionResult(DeliveryOutcome.REPEATED)
+    return ExecutionResult(
+        DeliveryOutcome.DROPPED, error=f"the operation is {row.state}: not to be claimed"
+    )
 
 
 _WHY_SKIPPED: dict[str, str] = {
@@ -289,7 +304,7 @@ _WHY_SKIPPED: dict[str, str] = {
 
 
 # --- before the first step -----------------------------------------------------------------------------------------
-def _kept_out(runtime: Runtime, claimed: Claimed) -> Ended | Failure | None:
+def _acquire_locks(runtime: Runtime, claimed: Claimed) -> TransitionResult | Failure | None:
     """Take the job's semantic locks. None: it has them, or needs none."""
     saga, work, attempt = claimed
     settings = runtime.settings
@@ -302,7 +317,9 @@ def _kept_out(runtime: Runtime, claimed: Claimed) -> Ended | Failure | None:
     except BaseException as error:  # nothing of the step has run
         return replace(failure(error, work, runtime.limit), nothing_happened=True)
     return (
-        _hold(runtime.host, lambda: take_locks(runtime.db, settings, attempt, keys, work.tenant))
+        _record_with_retry(
+            runtime.host, lambda: take_locks(runtime.db, settings, attempt, keys, work.tenant)
+        )
         if keys
         else None
     )
@@ -314,8 +331,8 @@ def _record(
     claimed: Claimed,
     outcome: Any,
     carried: frozenset[str],
-    then: Taking | None,
-) -> Ended:
+    then: ClaimRequest | None,
+) -> TransitionResult:
     saga, work, attempt = claimed
     db, settings = runtime.db, runtime.settings
     if isinstance(outcome, Failure):
@@ -341,14 +358,16 @@ def _record(
     return ended or completion.complete(db, attempt, outcome, carried, then)
 
 
-def _recorded(host: Host, outcome: Any, record: Callable[[Any], Ended]) -> Ended:
+def _recorded(
+    host: Host, outcome: Any, record: Callable[[Any], TransitionResult]
+) -> TransitionResult:
     """Put an outcome on record. What the store refuses for its text is recorded without it, as what it was."""
     try:
-        return _hold(host, lambda: record(outcome))
+        return _record_with_retry(host, lambda: record(outcome))
     except (SQLAlchemyError, ValueError, OverflowError) as refused:
         instead = without_words(outcome if isinstance(outcome, Failure) else None, refused)
         _note(log.warning, "outcome_refused", error=instead.error)
-        return _hold(host, lambda: record(instead))
+        return _record_with_retry(host, lambda: record(instead))
 
 
 def _note(write: Callable[..., Any], event: str, **facts: Any) -> None:
@@ -357,7 +376,7 @@ def _note(write: Callable[..., Any], event: str, **facts: Any) -> None:
         write(event, **facts)
 
 
-def _hold(host: Host, record: Callable[[], T]) -> T:
+def _record_with_retry(host: Host, record: Callable[[], T]) -> T:
     """Keep trying to put an outcome on record while the store is away: it is known here and nowhere else."""
     until, pause = host.monotonic() + HOLD_S, 0.1
     while True:
@@ -370,19 +389,26 @@ def _hold(host: Host, record: Callable[[], T]) -> T:
             pause = min(2.0, pause * 2)
 
 
-def _performed(ended: Ended, outcome: Any, bound: Any) -> Performed:
-    if not ended.landed:
+def _result_of(ended: TransitionResult, outcome: Any, bound: Any) -> ExecutionResult:
+    if not ended.applied:
         _note(bound.warning, HistoryEvent.LATE_RESULT_REFUSED)
-        return Performed(Verdict.DROPPED, error="the lease was lost; the late result was refused")
+        return ExecutionResult(
+            DeliveryOutcome.DROPPED, error="the lease was lost; the late result was refused"
+        )
     message = outcome.error.get("message") if isinstance(outcome, Failure) else None
     match ended.state:
         case OpState.COMPLETED | OpState.SKIPPED:
             _note(bound.info, HistoryEvent.COMPLETED)
-            return Performed(Verdict.COMPLETED, ended.released, ended.turned)
+            return ExecutionResult(DeliveryOutcome.COMPLETED, ended.released, ended.turned)
         case OpState.WAITING | OpState.QUEUED:
-            verdict = Verdict.RETRY if isinstance(outcome, Failure) else Verdict.PARKED
-            return Performed(verdict, ended.released, True, message)
+            verdict = (
+                DeliveryOutcome.RETRY if isinstance(outcome, Failure) else DeliveryOutcome.PARKED
+            )
+            return ExecutionResult(verdict, ended.released, True, message)
         case _:
-            return Performed(
-                Verdict.FAILED, ended.released, True, message or "stopped: the job has turned"
+            return ExecutionResult(
+                DeliveryOutcome.FAILED,
+                ended.released,
+                True,
+                message or "stopped: the job has turned",
             )

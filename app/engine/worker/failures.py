@@ -17,7 +17,7 @@ from surefoot.app.config import LONGEST_S
 from surefoot.app.engine.jobs.attempt import Failure
 from surefoot.app.engine.jobs.retries import Kindred
 from surefoot.app.engine.runtime import Limit
-from surefoot.app.engine.worker.delivery import Work
+from surefoot.app.engine.worker.delivery import OperationInput
 from surefoot.app.errors import Unreadable
 from surefoot.app.faults import Crashed
 from surefoot.app.rules.reasons import FailureReason
@@ -49,7 +49,7 @@ _name_of: Any = type.__dict__["__name__"]  # past whatever a metaclass says
 
 
 def failure(
-    error: BaseException, work: Work, limit: Limit, step: Step[Any, Any] | None = None
+    error: BaseException, work: OperationInput, limit: Limit, step: Step[Any, Any] | None = None
 ) -> Failure:
     """What an exception of the developer's code says about the outcome. Whatever the exception is, there is an answer.
 
@@ -83,7 +83,7 @@ def failure(
     )
 
 
-def _ends_for_good(error: BaseException, work: Work, step: Step[Any, Any]) -> bool:
+def _ends_for_good(error: BaseException, work: OperationInput, step: Step[Any, Any]) -> bool:
     """Whether it is `Failed`, or one of those that the step's action names in `fatal`."""
     return _says(error, "ends_for_good") or (
         work.kind == Kind.ACTION and isinstance(error, step.fatal)
@@ -131,7 +131,7 @@ def type_of(error: BaseException) -> str:
     return storable(str(_name_of.__get__(type(error))), MAX_TYPE_CHARS)
 
 
-def _message(error: BaseException, work: Work) -> str:
+def _message(error: BaseException, work: OperationInput) -> str:
     said = str.__getitem__(
         _said(error), slice(READ_CHARS)
     )  # of a subclass of str too, whose methods are its own

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, case, literal
 from surefoot.app import limits
 from surefoot.app.clock import UtcDateTime, after
 from surefoot.app.config import Settings
-from surefoot.app.engine.jobs.attempt import LATE, Attempt, Ended, Failure
+from surefoot.app.engine.jobs.attempt import LEASE_LOST, Attempt, Failure, TransitionResult
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.limits import Blocked
 from surefoot.app.rules.events import HistoryEvent
@@ -35,11 +35,11 @@ def locks_first(graph: Graph, step: str, kind: str) -> bool:
 
 def take_locks(
     db: Engine, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
-) -> Ended | Failure | None:
+) -> TransitionResult | Failure | None:
     """Take these keys for the attempt's job, which is this tenant's. None: it has them, the step
     may run.
 
-    Else how it went: parked in line (`Ended`), the lease was lost (`LATE`), or a Failure to be recorded.
+    Else how it went: parked in line (`TransitionResult`), the lease was lost (`LEASE_LOST`), or a Failure to be recorded.
     """
     return transaction(
         db, lambda tx: _take(tx, settings, attempt, keys, tenant), name="gates.take_locks"
@@ -48,15 +48,15 @@ def take_locks(
 
 def _take(
     tx: Connection, settings: Settings, attempt: Attempt, keys: tuple[str, ...], tenant: str
-) -> Ended | Failure | None:
+) -> TransitionResult | Failure | None:
     move = Move(tx, attempt.job_id)
     row = operation_reads.operation(tx, attempt.operation_id)
     if row is None or row.token != attempt.token:
-        return LATE
+        return LEASE_LOST
     if row.state == OpState.WAITING:  # the COMMIT whose answer was lost had landed
-        return Ended(True, OpState.WAITING)
+        return TransitionResult(True, OpState.WAITING)
     if row.state != OpState.RUNNING:
-        return LATE
+        return LEASE_LOST
     if row.stop:
         return Failure(
             FailureReason.TRANSIENT,
@@ -82,7 +82,7 @@ def _take(
     return _refused(move, found)
 
 
-def _park(move: Move, settings: Settings, row: OperationRow, found: Blocked) -> Ended:
+def _park(move: Move, settings: Settings, row: OperationRow, found: Blocked) -> TransitionResult:
     recheck, until = after(settings.lock_recheck_seconds), literal(found.until, UtcDateTime)
     values: dict[str, Any] = {
         "state": OpState.WAITING,
@@ -94,7 +94,7 @@ def _park(move: Move, settings: Settings, row: OperationRow, found: Blocked) -> 
     attempt_writes.end_running_operation(move.tx, row.id, row.token, values)
     if found.came_now:  # looking again is not worth a line
         move.record(HistoryEvent.LOCK_WAITING, row, key=found.key, held_by=_told(move, found))
-    return Ended(True, OpState.WAITING, move.close())
+    return TransitionResult(True, OpState.WAITING, move.close())
 
 
 def _refused(move: Move, found: Blocked) -> Failure:

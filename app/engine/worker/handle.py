@@ -22,7 +22,7 @@ from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
 from surefoot.app.secrecy import NONE, Secrets, scrub
 from surefoot.app.store import attempt_writes, operation_reads
-from surefoot.app.store.session import asking, one_statement, transaction
+from surefoot.app.store.session import asking, execute_single, transaction
 from surefoot.app.texts import json_bytes, storable
 
 PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
@@ -52,7 +52,7 @@ def unrung() -> Iterator[None]:
             handler(rung[0], None)
 
 
-class StorePort:
+class StepHandle:
     """The engine's answer to a context. Every write names the attempt's token."""
 
     def __init__(
@@ -108,7 +108,7 @@ class StorePort:
     def _write(self, values: dict[str, Any]) -> None:
         attempt, self._last_sign = self._attempt, time.monotonic()
         with unrung():
-            landed = one_statement(
+            landed = execute_single(
                 self._db,
                 lambda tx: attempt_writes.note_progress(
                     tx, attempt.operation_id, attempt.token, values

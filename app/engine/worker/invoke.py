@@ -1,7 +1,7 @@
 """Running the developer's code for one attempt: what it is given, and what is asked before it is called again.
 
 It runs outside any transaction and under its limit. What attempts before it may have left is asked in `learning`; what is put on
-record afterwards is `perform`'s.
+record afterwards is `execute_operation`'s.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from surefoot.app import faults
 from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.runtime import Runtime
-from surefoot.app.engine.worker.delivery import Work
-from surefoot.app.engine.worker.handle import StorePort
+from surefoot.app.engine.worker.delivery import OperationInput
+from surefoot.app.engine.worker.handle import StepHandle
 from surefoot.app.engine.worker.recovery import Call, call
 from surefoot.app.faults import Point
 from surefoot.app.rules.states import Kind
@@ -30,11 +30,11 @@ DEADLINE_MARGIN_S = (
 )
 
 
-def run(runtime: Runtime, saga: Saga[Any], work: Work, attempt: Attempt) -> Any:
+def run(runtime: Runtime, saga: Saga[Any], work: OperationInput, attempt: Attempt) -> Any:
     """The result as JSON, a NotYet, or a Failure that needs no exception."""
     node = saga.graph.by_name[work.step]
     limits = node.limits_of(work.kind)
-    port = StorePort(runtime.db, runtime.settings, attempt, work.secrets)
+    port = StepHandle(runtime.db, runtime.settings, attempt, work.secrets)
     context = Context(
         job_id=work.job_id,
         saga=work.saga,
@@ -61,7 +61,9 @@ def run(runtime: Runtime, saga: Saga[Any], work: Work, attempt: Attempt) -> Any:
         return outcome
 
 
-def _results(db: Engine, node: Node, work: Work) -> tuple[dict[str, Any], ResultRow | None]:
+def _results(
+    db: Engine, node: Node, work: OperationInput
+) -> tuple[dict[str, Any], ResultRow | None]:
     """(step -> result of the steps before it, the row of its own action where it undoes or confirms it), read as far as not known."""
     known = {step: work.results[step] for step in node.after if step in work.results}
     wanted = [step for step in node.after if step not in known]

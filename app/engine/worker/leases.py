@@ -12,44 +12,48 @@ from surefoot.app.clock import now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.attempt import Attempt, Failure
-from surefoot.app.engine.jobs.dispatch import Publishes, ring
+from surefoot.app.engine.jobs.dispatch import Publishes, publish_plan
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.store import attempt_writes, catalogue, operation_reads, worker_register
 from surefoot.app.store.claims import Holder
-from surefoot.app.store.session import asking, one_statement, transaction
+from surefoot.app.store.session import asking, execute_single, transaction
 from surefoot.app.store.tables import workers
 
 
 @dataclass(frozen=True)
-class Beat:
+class HeartbeatResult:
     """`overdue`: (delivery, pid of the child, why) of what must end; their lease was not renewed."""
 
     renewed: int
     overdue: tuple[tuple[str, int, str], ...]
 
 
-def beat(db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]) -> Beat:
+def renew_leases(
+    db: Engine, settings: Settings, boot: str, deliveries: Sequence[str]
+) -> HeartbeatResult:
     """Renew the leases of what this worker's children are at, in one UPDATE. `deliveries`: ids of the messages they have."""
     if not deliveries:
-        return Beat(0, ())
-    renewed = one_statement(
+        return HeartbeatResult(0, ())
+    renewed = execute_single(
         db,
         lambda tx: attempt_writes.renew_leases(tx, boot, deliveries, settings.lease_seconds),
         name="leases.beat",
     )
     missed = set(deliveries) - renewed
     if not missed:
-        return Beat(len(renewed), ())
+        return HeartbeatResult(len(renewed), ())
     with asking(db, name="leases.beat") as connection:
         rows = operation_reads.overdue(connection, boot, missed)
     overdue = (
         (row.delivery, row.pid, "no heartbeat" if row.stalled else "past its hard limit")
         for row in rows
     )
-    return Beat(len(renewed), tuple(overdue))
+    return HeartbeatResult(len(renewed), tuple(overdue))
 
 
-def lost(db: Engine, settings: Settings, publisher: Publishes, holder: Holder, why: str) -> bool:
+def report_child_lost(
+    db: Engine, settings: Settings, publisher: Publishes, holder: Holder, why: str
+) -> bool:
     """A child was killed: end its claim, the outcome is unknown. Celery puts its message back.
 
     `holder`: with its message. Returns False when it had no claim.
@@ -70,19 +74,19 @@ def lost(db: Engine, settings: Settings, publisher: Publishes, holder: Holder, w
             FailureReason.LOST, {"type": "WorkerLost", "message": why}, message_returns=True
         )
     ended = attempts.fail(db, settings, attempt, failure)
-    ring(db, publisher, ended.plan)
-    return ended.landed
+    publish_plan(db, publisher, ended.plan)
+    return ended.applied
 
 
-def hand_back(db: Engine, publisher: Publishes, boot: str) -> int:
+def release_on_shutdown(db: Engine, publisher: Publishes, boot: str) -> int:
     """This worker shuts down: what still runs goes back, no attempt used. Returns how many."""
     with asking(db, name="leases.hand_back") as connection:
         rows = operation_reads.held_by(connection, boot)
     given = 0
     for row in rows:
         ended = attempts.hand_back(db, row.id, row.job_id, row.token)
-        ring(db, publisher, ended.plan)
-        given += ended.landed
+        publish_plan(db, publisher, ended.plan)
+        given += ended.applied
     return given
 
 
@@ -143,11 +147,11 @@ def worker_seen(
     False: the register has forgotten it; register again.
     """
     columns = at_work.columns() if at_work is not None else None
-    known = one_statement(
+    known = execute_single(
         db, lambda tx: worker_register.see_worker(tx, boot, columns), name="leases.worker_seen"
     )
     if known and digests:
-        one_statement(db, lambda tx: catalogue.served(tx, digests), name="leases.worker_seen")
+        execute_single(db, lambda tx: catalogue.served(tx, digests), name="leases.worker_seen")
     return known
 
 

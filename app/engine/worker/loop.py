@@ -21,8 +21,8 @@ from surefoot.app import faults
 from surefoot.app.engine.jobs import dispatch
 from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.runtime import Runtime
-from surefoot.app.engine.worker.delivery import Delivery, Onward, Performed, Work
-from surefoot.app.engine.worker.execute import perform, run_on
+from surefoot.app.engine.worker.delivery import Delivery, ExecutionResult, Onward, OperationInput
+from surefoot.app.engine.worker.execute import execute_operation, run_on
 from surefoot.app.faults import Point
 from surefoot.app.saga.naming import parse_task_name
 
@@ -35,7 +35,7 @@ class Continuation(ABC):
         """The message's own operation, with what rides on it and what may be run on to."""
 
     @abstractmethod
-    def move_on(self, performed: Performed) -> Delivery:
+    def move_on(self, performed: ExecutionResult) -> Delivery:
         """What was offered to be run on to is claimed: take it from the chain. Returns it as the delivery of now."""
 
     @abstractmethod
@@ -57,8 +57,8 @@ class Loop:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
 
-    def serve(self, message: Continuation) -> Performed:
-        """Do a message's operations. Returns how the last of them went. Raises: as `perform`."""
+    def serve(self, message: Continuation) -> ExecutionResult:
+        """Do a message's operations. Returns how the last of them went. Raises: as `execute_operation`."""
         with message.at_work():
             delivery = message.delivery()
             performed = self.carry_out(delivery)
@@ -67,21 +67,23 @@ class Loop:
                 performed = self.carry_on(delivery, performed.following)
         unsent = message.leave(performed.onward(delivery))
         if unsent:
-            self.not_sent(unsent)
+            self.mark_unsent(unsent)
         message.served()
         return performed
 
-    def carry_out(self, delivery: Delivery) -> Performed:
+    def carry_out(self, delivery: Delivery) -> ExecutionResult:
         """Do what the message asks for."""
-        return perform(self.runtime, delivery)
+        return execute_operation(self.runtime, delivery)
 
-    def carry_on(self, delivery: Delivery, following: tuple[Attempt, Work]) -> Performed:
+    def carry_on(
+        self, delivery: Delivery, following: tuple[Attempt, OperationInput]
+    ) -> ExecutionResult:
         """Do what the completion before it has claimed."""
         return run_on(self.runtime, delivery, following)
 
-    def not_sent(self, operation_ids: Collection[str]) -> None:
+    def mark_unsent(self, operation_ids: Collection[str]) -> None:
         """These should have left with the message, and did not. Never raises."""
-        dispatch.not_sent(self.runtime.db, operation_ids)
+        dispatch.mark_unsent(self.runtime.db, operation_ids)
 
 
 def before_ack(tasks: Iterable[str]) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from surefoot.app.engine.jobs.attempt import Failure
-from surefoot.app.engine.worker.delivery import Work
-from surefoot.app.engine.worker.handle import StorePort
+from surefoot.app.engine.worker.delivery import OperationInput
+from surefoot.app.engine.worker.handle import StepHandle
 from surefoot.app.errors import Unreadable
 from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import FailureReason
@@ -36,8 +36,8 @@ class Call:
     saga: Saga[Any]
     node: Node
     context: Context
-    port: StorePort
-    work: Work
+    port: StepHandle
+    work: OperationInput
     results: dict[str, Any]
     own: ResultRow | None
 
@@ -64,7 +64,7 @@ def call(asked: Call, *, again: bool) -> Any:
     Returns: the result as JSON, a NotYet, or a Failure.
     """
     if asked.work.kind == Kind.ACTION:
-        return _again(asked) if again else asked.make()
+        return _probe_before_retry(asked) if again else asked.make()
     if asked.own is None or asked.own.state == OpState.COMPLETED:
         return asked.make(asked.own.result if asked.own is not None else None)
     if (
@@ -78,11 +78,11 @@ def call(asked: Call, *, again: bool) -> Any:
         if asked.own.result is not None:
             return asked.make(asked.own.result)
         asked = replace(asked, node=replace(asked.node, on_unknown_undo="undo"))
-    learnt = _what_happened(asked)
+    learnt = _resolve_unknown(asked)
     return learnt if isinstance(learnt, (NotYet, Failure)) else asked.make(learnt)
 
 
-def _again(asked: Call) -> Any:
+def _probe_before_retry(asked: Call) -> Any:
     """An earlier attempt may have taken effect: ask before doing it again, where the step can be asked."""
     if asked.node.probe:
         answer = asked.ask()
@@ -102,7 +102,7 @@ def _again(asked: Call) -> Any:
     return asked.make()
 
 
-def _what_happened(asked: Call) -> Any | None:
+def _resolve_unknown(asked: Call) -> Any | None:
     """Before the undo of an unknown outcome: the action's result if it can be learnt, else None; or what to do instead of it."""
     if (
         asked.node.on_unknown_undo == "replay"

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, literal_column, select
 
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, jobs
 
@@ -35,7 +35,7 @@ def counted(connection: Connection, query: Select[Any]) -> Count:
     return Count(min(found, COUNTED_MOST), found > COUNTED_MOST)
 
 
-def count_letters(db: Engine, meant: Meant) -> Count | None:
+def count_letters(db: Engine, meant: DeadLetterFilter) -> Count | None:
     """Open letters; None of others, which no index has apart."""
     if meant.state != "open":
         return None

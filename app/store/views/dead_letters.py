@@ -12,7 +12,7 @@ from surefoot.app.rules.events import named, of_attempts, stored
 from surefoot.app.rules.states import LetterState
 from surefoot.app.saga.graph import Graph
 from surefoot.app.store import dead_letters, definitions
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.rows.dead_letters import DeadLetterRow, LetterOfJobRow, QuestionRow
 from surefoot.app.store.session import reading
@@ -26,7 +26,7 @@ ATTEMPTS_SHOWN = 100
 
 
 def letters_view(
-    db: Engine, meant: Meant, *, after_id: str | None = None, limit: int = PAGE_ROWS
+    db: Engine, meant: DeadLetterFilter, *, after_id: str | None = None, limit: int = PAGE_ROWS
 ) -> tuple[list[dict[str, Any]], Any]:
     """Letters, newest first. Returns (rows, (created_at, id) where the next page begins, or None at the end)."""
     limit = max(1, min(limit, PAGE_ROWS_MOST))
@@ -48,7 +48,7 @@ def letter_view(db: Engine, letter_id: str, tenant_id: str | None) -> dict[str, 
 
 def letters_of_job(connection: Connection, job_id: str) -> list[dict[str, Any]]:
     """The open letters of a job, newest first."""
-    rows = dead_letters.page(connection, Meant(job_id=job_id), None, PAGE_ROWS_MOST)
+    rows = dead_letters.page(connection, DeadLetterFilter(job_id=job_id), None, PAGE_ROWS_MOST)
     return [brief(row, _graph(connection, row.digest)) for row in rows]
 
 

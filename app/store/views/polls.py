@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from surefoot.app.errors import NotFound, StoreUnavailable
-from surefoot.app.store.coalescing import PATIENCE_S, Gathering
+from surefoot.app.store.coalescing import PATIENCE_S, Coalescer
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.pinned import KeptConnection
-from surefoot.app.store.session import translated
+from surefoot.app.store.session import map_error
 from surefoot.app.store.views.revision import (
     NO_SUCH_JOB,
     OF_MANY,
@@ -49,17 +49,17 @@ class Polls:
     def __init__(self, db: Engine, patience_s: float = PATIENCE_S) -> None:
         self._db = db
         self._kept = KeptConnection(db)
-        self._together: Gathering[_Poll, Revision] | None = None
+        self._together: Coalescer[_Poll, Revision] | None = None
         self._broken: tuple[type[Exception], ...] = ()
         self._too_late: tuple[type[Exception], ...] = ()
         if db.dialect.name == "postgresql":
             import psycopg
 
-            from surefoot.app.store.listening import StoreSilent
+            from surefoot.app.store.listening import StoreTimeout
 
-            self._together = Gathering(self._ask_all, patience_s)
+            self._together = Coalescer(self._ask_all, patience_s)
             self._broken = (psycopg.OperationalError,)
-            self._too_late = (StoreSilent, psycopg.errors.QueryCanceled)
+            self._too_late = (StoreTimeout, psycopg.errors.QueryCanceled)
 
     def look(self, job_id: str, tenant_id: str | None, key_id: str | None = None) -> Revision:
         """As `job_revision`, of a statement that begins after this call. Raises: NotFound, StoreUnavailable."""
@@ -76,12 +76,12 @@ class Polls:
 
     def _ask_all(self, polls: Sequence[_Poll]) -> Sequence[Revision | None]:
         try:
-            with self._kept.lent() as cursor:
+            with self._kept.borrow() as cursor:
                 return _read(cursor, polls)
         except self._too_late as error:
             raise StoreUnavailable() from error  # that was waited for long enough
         except (DBAPIError, PoolTimeout) as error:
-            raise translated(error) from error
+            raise map_error(error) from error
 
 
 def _read(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from surefoot.app.engine.worker.delivery import Verdict
+from surefoot.app.engine.worker.delivery import DeliveryOutcome
 from surefoot.app.errors import Conflict
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import UNKNOWN, Happened, Rejected
@@ -226,7 +226,7 @@ def test_given_many_workers_cancels_and_sweeps_at_once_then_every_job_lands_and_
             except IndexError:
                 halt.wait(0.01)  # a cancel may ring when all the others have landed
                 continue
-            assert world.deliver(rung).verdict in set(Verdict)
+            assert world.deliver(rung).verdict in set(DeliveryOutcome)
 
     def canceller() -> None:
         for job in chance.sample(job_ids, 8):

@@ -122,7 +122,7 @@ def test_given_a_message_that_comes_again_then_it_walks_to_what_is_not_done(
     world.before_rider = None
     row = world.operation(job, "b")
     assert (row.state, row.delivery) == ("running", first.message.operation_id)
-    assert leases.lost(
+    assert leases.report_child_lost(
         world.db,
         world.settings,
         world.broker,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from surefoot.app.engine.worker import leases as keep
+from surefoot.app.engine.worker import leases as worker_leases
 from surefoot.app.store import leases
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_leases_and_zombies import ready_to_fork
@@ -26,8 +26,10 @@ def test_given_a_running_attempt_when_the_clock_jumps_back_then_nobody_else_may_
     assert held is not None
     jump_back(world)
     assert world.claim(job, "left") is None
-    assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).renewed == 1
-    assert world.complete(held, "done").landed
+    assert (
+        worker_leases.renew_leases(world.db, world.settings, BOOT, [held.operation_id]).renewed == 1
+    )
+    assert world.complete(held, "done").applied
     assert world.land(job) == "completed"
     assert world.operation(job, "left").attempts == 1
 
@@ -44,7 +46,10 @@ def test_given_a_worker_that_dies_when_the_clock_has_jumped_back_then_another_ta
     world.broker.waiting.clear()
     jump_back(world)
     if beats:  # a renewal counts from now, whatever the lease was before
-        assert keep.beat(world.db, world.settings, BOOT, [dead.operation_id]).renewed == 1
+        assert (
+            worker_leases.renew_leases(world.db, world.settings, BOOT, [dead.operation_id]).renewed
+            == 1
+        )
     world.let_pass(late_s)
     assert world.sweep().get("expired") is None
     world.let_pass(LEASE_S + 1)
@@ -52,8 +57,8 @@ def test_given_a_worker_that_dies_when_the_clock_has_jumped_back_then_another_ta
     new = world.claim(job, "left", boot="other")
     assert new is not None and new.fence > dead.fence
     jump_back(world)
-    assert not world.complete(dead, "from the grave").landed
-    assert world.complete(new, "done").landed
+    assert not world.complete(dead, "from the grave").applied
+    assert world.complete(new, "done").applied
     assert world.land(job) == "completed"
     assert world.operation(job, "left").result == "done"
 

@@ -90,7 +90,7 @@ def test_given_queued_confirmations_when_cancelled_then_it_is_too_late_and_the_j
     job = about_to_confirm(world)
     decision = world.cancel(job)
     assert (
-        not decision.landed
+        not decision.applied
         and decision.message == "Too late to cancel: every step is done and is being confirmed."
     )
     assert world.job(job).cancel_wish
@@ -107,7 +107,7 @@ def test_given_a_confirmation_that_waits_for_its_next_try_when_cancelled_then_it
         world.operation(job, "a", "confirm").state == "waiting"
         and world.operation(job, "a", "confirm").unsettled == 0
     )
-    assert not world.cancel(job).landed
+    assert not world.cancel(job).applied
     lands_confirmed(world, service, job)
 
 
@@ -151,7 +151,7 @@ def test_given_a_confirmation_whose_answer_is_lost_then_it_is_asked_for_again_an
     job = about_to_confirm(world)
     world.drain()
     world.let_pass(LEASE_S + 1)
-    assert not world.cancel(job).landed
+    assert not world.cancel(job).applied
     lands_confirmed(world, service, job)
     assert service.calls["a", "confirm"] == 2
 
@@ -170,7 +170,7 @@ def test_given_a_confirmation_that_is_given_up_when_cancelled_or_marked_absent_t
     world: World, service: Participant
 ) -> None:
     job = given_up(world, service)
-    assert not world.cancel(job).landed
+    assert not world.cancel(job).applied
     with pytest.raises(Conflict, match="only an action"):
         decisions.mark_absent(
             world.db, world.settings, world.letters(job)[0].id, "anna", "not there"
@@ -201,4 +201,4 @@ def test_given_a_confirmation_that_nobody_comes_for_then_a_person_is_asked_and_n
     world.sweep()
     assert world.state(job) == "attention" and service.steps("undo") == []
     assert "queue_timeout" in {letter.why for letter in world.letters(job)}
-    assert not world.cancel(job).landed
+    assert not world.cancel(job).applied

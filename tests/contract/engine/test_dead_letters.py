@@ -12,7 +12,7 @@ from surefoot.app.engine.operators.redrive import RedrivePlan
 from surefoot.app.engine.operators.resubmit import Asked
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.saga.outcomes import Rejected
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, definitions, jobs
@@ -137,7 +137,9 @@ def test_given_job_still_being_undone_when_its_letter_is_sent_back_then_refused_
     (letter,) = world.letters(job)
     with pytest.raises(redrive.NotLanded):
         sent_back(world, letter.id)
-    redrive.redrive_many(world.db, world.settings, RedrivePlan(Meant(), 10, 0), Asked("anna", "w"))
+    redrive.redrive_many(
+        world.db, world.settings, RedrivePlan(DeadLetterFilter(), 10, 0), Asked("anna", "w")
+    )
     world.sweep()
     assert len(world.letters(job)) == 1
     assert world.land(job) == "failed"
@@ -185,14 +187,18 @@ def test_given_many_when_sent_back_at_a_rate_then_dated_and_the_relay_sends_each
 ) -> None:
     landed = [given_up(world, service) for _ in range(4)]
     tried = redrive.redrive_many(
-        world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"), dry_run=True
+        world.db,
+        world.settings,
+        RedrivePlan(DeadLetterFilter(), 1, 0),
+        Asked("anna", "w"),
+        dry_run=True,
     )
     assert (len(tried.letters), tried.takes_s) == (4, 3.0)
     assert dates(world) == [None] * 4
     found = redrive.redrive_many(
         world.db,
         world.settings,
-        RedrivePlan(Meant(saga="diamond", step="left"), 1, 0),
+        RedrivePlan(DeadLetterFilter(saga="diamond", step="left"), 1, 0),
         Asked("anna", "back"),
     )
     assert found.letters == tried.letters
@@ -216,7 +222,9 @@ def test_given_relay_that_was_away_when_it_is_back_then_what_piled_up_comes_late
 ) -> None:
     for _ in range(4):
         given_up(world, service)
-    redrive.redrive_many(world.db, world.settings, RedrivePlan(Meant(), 0.5, 0), Asked("anna", "w"))
+    redrive.redrive_many(
+        world.db, world.settings, RedrivePlan(DeadLetterFilter(), 0.5, 0), Asked("anna", "w")
+    )
     before = dates(world)
     world.let_pass(600)
     assert "redriven" not in world.sweep()
@@ -225,7 +233,7 @@ def test_given_relay_that_was_away_when_it_is_back_then_what_piled_up_comes_late
         (before[-1] - before[0]).total_seconds(), abs=0.2
     )
     assert world.sweep().get("redriven") == 1
-    redrive.cancel_redrive(world.db, Meant(), "ada", "too early")
+    redrive.cancel_redrive(world.db, DeadLetterFilter(), "ada", "too early")
     world.drain()
 
 
@@ -234,15 +242,21 @@ def test_given_dated_letters_when_asked_again_or_held_back_then_each_once_and_no
 ) -> None:
     job, other = given_up(world, service), in_attention(world, service)
     first = redrive.redrive_many(
-        world.db, world.settings, RedrivePlan(Meant(needs_person=False), 1, 3600), Asked("a", "w")
+        world.db,
+        world.settings,
+        RedrivePlan(DeadLetterFilter(needs_person=False), 1, 3600),
+        Asked("a", "w"),
     )
     second = redrive.redrive_many(
-        world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("b", "w")
+        world.db, world.settings, RedrivePlan(DeadLetterFilter(), 1, 0), Asked("b", "w")
     )
     assert first.letters == (world.letters(job)[0].id,)
     assert second.letters == (world.letters(other)[0].id,)
-    assert redrive.cancel_redrive(world.db, Meant(needs_person=False), "ada", "too early") == 1
-    assert redrive.cancel_redrive(world.db, Meant(), "ada", "too early") == 1
+    assert (
+        redrive.cancel_redrive(world.db, DeadLetterFilter(needs_person=False), "ada", "too early")
+        == 1
+    )
+    assert redrive.cancel_redrive(world.db, DeadLetterFilter(), "ada", "too early") == 1
     assert "redriven" not in world.sweep()
     assert len(world.letters(job)) == len(world.letters(other)) == 1
 
@@ -253,16 +267,20 @@ def test_given_more_than_one_request_sends_back_then_it_says_so(
     for _ in range(3):
         given_up(world, service)
     few = world.settings.model_copy(update={"redrive_letters": 2})
-    found = redrive.redrive_many(world.db, few, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"))
+    found = redrive.redrive_many(
+        world.db, few, RedrivePlan(DeadLetterFilter(), 1, 0), Asked("anna", "w")
+    )
     assert (len(found.letters), found.more) == (2, True)
-    redrive.cancel_redrive(world.db, Meant(), "ada", "too early")
+    redrive.cancel_redrive(world.db, DeadLetterFilter(), "ada", "too early")
 
 
 def test_given_dated_letter_whose_saga_is_gone_when_due_then_it_stays_open_and_history_says_why(
     world: World, service: Participant
 ) -> None:
     job = given_up(world, service)
-    redrive.redrive_many(world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"))
+    redrive.redrive_many(
+        world.db, world.settings, RedrivePlan(DeadLetterFilter(), 1, 0), Asked("anna", "w")
+    )
     with world.db.begin() as tx:
         tx.execute(update(jobs).values(saga="gone"))
     assert "redriven" not in world.sweep()

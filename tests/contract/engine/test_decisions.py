@@ -111,7 +111,7 @@ def test_given_a_cancel_wish_in_attention_when_the_pivot_is_marked_absent_then_t
     job, letter = asked_about(
         world, service, "pay", TimeoutError("no answer"), TimeoutError("no answer")
     )
-    assert not world.cancel(job).landed
+    assert not world.cancel(job).applied
     world.rung(decisions.mark_absent(world.db, world.settings, letter, "anna", "asked the bank"))
     assert world.land(job) == "cancelled"
     assert world.job(job).cause == "cancel" and ends(world, job) == ["job_cancelled"]
@@ -123,7 +123,7 @@ def test_given_a_cancel_wish_while_the_pivot_runs_when_nothing_was_sent_then_the
     job = ""
 
     def wished(ctx: Any) -> None:
-        assert not world.cancel(job).landed
+        assert not world.cancel(job).applied
         raise NothingSent("no connection")
 
     service.script["pay", "action"] = [wished]
@@ -137,7 +137,7 @@ def test_given_fifty_cancels_that_are_too_late_then_history_has_one_line(
 ) -> None:
     job, _letter = asked_about(world, service, "ship", Rejected("no"))
     for _ in range(50):
-        assert not world.cancel(job).landed
+        assert not world.cancel(job).applied
     assert world.events(job).count("cancel_requested") == 1
     before = world.job(job).rev
     world.cancel(job)

@@ -26,7 +26,7 @@ from surefoot.app.engine.relay.duties.unsent import Unsent
 from surefoot.app.engine.relay.relay import Sweeper, duties_of
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.definition import Saga
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.tables import operations
 from tests.support.world import LEASE_S, Participant, Thing, World, diamond
 
@@ -117,7 +117,9 @@ def dated(world: World) -> str:
     world.service.script["left", "action"] = [DOWN] * 5
     job = world.submit()
     assert world.land(job) == "failed"
-    redrive_many(world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"))
+    redrive_many(
+        world.db, world.settings, RedrivePlan(DeadLetterFilter(), 1, 0), Asked("anna", "w")
+    )
     return job
 
 

@@ -18,7 +18,7 @@ from surefoot.app.explain import why
 from surefoot.app.gauges import Gauges
 from surefoot.app.store import definitions as known_definitions
 from surefoot.app.store import leases
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import definitions, operations
 from surefoot.app.store.views import stats
@@ -186,14 +186,21 @@ def test_given_a_definition_that_cannot_be_read_when_listed_then_its_jobs_and_le
     unreadable(world, job)
     with pytest.raises(UnreadableDefinition):
         job_view(world.db, job, None)
-    ([listed], _), ([letter], _) = list_jobs(world.db, None), letters_view(world.db, Meant())
+    ([listed], _), ([letter], _) = (
+        list_jobs(world.db, None),
+        letters_view(world.db, DeadLetterFilter()),
+    )
     assert (listed["id"], listed["state"], listed["outcome"]) == (job, "attention", "open")
     assert (letter["job"], letter["actions"]) == (
         job,
         [],
     )  # to decide, one has to know what follows
     readable_again(world, graph)
-    assert letters_view(world.db, Meant())[0][0]["actions"] == ["redrive", "mark-done", "waive"]
+    assert letters_view(world.db, DeadLetterFilter())[0][0]["actions"] == [
+        "redrive",
+        "mark-done",
+        "waive",
+    ]
 
 
 def test_given_a_newer_release_s_definition_when_read_then_what_is_unknown_is_ignored(

@@ -10,10 +10,10 @@ from sqlalchemy import delete, update
 
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.attempt import Attempt, Failure
-from surefoot.app.engine.jobs.dead_letters import ask_a_person
+from surefoot.app.engine.jobs.dead_letters import require_attention
 from surefoot.app.engine.jobs.transaction import Move
-from surefoot.app.engine.worker import leases as keep
-from surefoot.app.engine.worker.handle import StorePort
+from surefoot.app.engine.worker import leases as worker_leases
+from surefoot.app.engine.worker.handle import StepHandle
 from surefoot.app.errors import LeaseLost
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.saga.context import Context
@@ -45,7 +45,7 @@ def test_given_a_worker_dies_after_its_claim_then_another_takes_over_and_its_lat
     assert world.operation(job, "left").state == "queued"
     assert world.land(job) == "completed"
     late = world.complete(dead, "from the grave")
-    assert not late.landed and late.plan == ()
+    assert not late.applied and late.plan == ()
     assert world.operation(job, "left").result == "left done"
     assert any(event.startswith("late_result_refused") for event in world.events(job))
 
@@ -61,21 +61,21 @@ def test_given_another_attempt_is_running_when_the_old_holder_completes_fails_or
     world.sweep()
     new = world.claim(job, "left", boot="other")
     assert new is not None and new.fence > old.fence
-    assert not world.complete(old, "from the grave").landed
+    assert not world.complete(old, "from the grave").applied
     assert not attempts.fail(
         world.db,
         world.settings,
         old,
         Failure(FailureReason.TRANSIENT, {"type": "X", "message": "x"}),
-    ).landed
+    ).applied
     with pytest.raises(LeaseLost):
-        StorePort(world.db, world.settings, old).checkpoint("mine")
+        StepHandle(world.db, world.settings, old).checkpoint("mine")
     with pytest.raises(LeaseLost):
-        StorePort(world.db, world.settings, old).check()
-    StorePort(world.db, world.settings, new).checkpoint("page 4")
+        StepHandle(world.db, world.settings, old).check()
+    StepHandle(world.db, world.settings, new).checkpoint("page 4")
     row = world.operation(job, "left")
     assert (row.state, row.token, row.checkpoint) == ("running", new.token, "page 4")
-    assert world.complete(new, "fresh").landed
+    assert world.complete(new, "fresh").applied
     assert world.land(job) == "completed"
 
 
@@ -85,8 +85,8 @@ def test_given_a_commit_whose_answer_was_lost_when_completed_again_then_it_is_fo
     job = ready_to_fork(world)
     held = world.claim(job, "left")
     assert held is not None
-    assert world.complete(held, "done").landed
-    assert world.complete(held, "done").landed
+    assert world.complete(held, "done").applied
+    assert world.complete(held, "done").applied
     assert "late_result_refused" not in " ".join(world.events(job))
     assert (
         world.events(job).count("completed left") == 1
@@ -113,7 +113,7 @@ def test_given_a_worker_that_slept_in_its_step_when_another_has_it_then_its_resu
     assert new is not None
     row = world.operation(job, "left")
     assert (row.state, row.token, row.result) == ("running", new.token, None)
-    assert world.complete(new, "fresh").landed
+    assert world.complete(new, "fresh").applied
     assert world.land(job) == "completed"
 
 
@@ -127,11 +127,11 @@ def test_given_a_job_that_asks_a_person_when_its_last_step_completes_then_it_sti
         move = Move(tx, job)
         row = operation_reads.operation(tx, world.operation(job, "last").id)
         assert row is not None
-        ask_a_person(move, row, why="exhausted", error={"type": "X", "message": "asked"})
+        require_attention(move, row, why="exhausted", error={"type": "X", "message": "asked"})
         move.close()
     (letter,) = world.letters(job)
     held = world.claim(job, "last")
-    assert held is not None and world.complete(held, "done").landed
+    assert held is not None and world.complete(held, "done").applied
     assert world.state(job) == "attention" and world.job(job).finished_at is None
     with world.db.begin() as tx:
         assert dead_letters.close(tx, letter.id, resolution="discarded", actor="test", why="seen")
@@ -147,7 +147,7 @@ def test_given_an_expired_lease_nobody_took_then_its_holder_may_still_complete(
     slow = world.claim(job, "left")
     assert slow is not None
     world.let_pass(LEASE_S + 1)
-    assert world.complete(slow, "slow but alone").landed
+    assert world.complete(slow, "slow but alone").applied
     assert world.land(job) == "completed"
 
 
@@ -169,14 +169,19 @@ def test_given_heartbeats_then_the_lease_lives_and_past_the_hard_limit_it_is_not
     held = world.claim(job, "left")
     assert held is not None
     world.let_pass(LEASE_S * 0.75)
-    assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).renewed == 1
+    assert (
+        worker_leases.renew_leases(world.db, world.settings, BOOT, [held.operation_id]).renewed == 1
+    )
     world.let_pass(LEASE_S * 0.75)
     assert world.sweep().get("expired") is None
     world.let_pass(66)
-    assert keep.beat(world.db, world.settings, BOOT, [held.operation_id]).overdue == (
-        (held.operation_id, 1, "past its hard limit"),
+    assert worker_leases.renew_leases(
+        world.db, world.settings, BOOT, [held.operation_id]
+    ).overdue == ((held.operation_id, 1, "past its hard limit"),)
+    assert (
+        worker_leases.renew_leases(world.db, world.settings, "another", [held.operation_id]).renewed
+        == 0
     )
-    assert keep.beat(world.db, world.settings, "another", [held.operation_id]).renewed == 0
     assert world.land(job) == "completed"
 
 
@@ -187,14 +192,14 @@ def test_given_a_killed_child_then_its_claim_ends_at_once_and_the_returned_messa
     rung = world.next("diamond.left")
     held = world.claim(job, "left", pid=77)
     assert held is not None
-    assert keep.lost(
+    assert worker_leases.report_child_lost(
         world.db,
         world.settings,
         world.broker,
         Holder(boot=BOOT, pid=77, message=held.operation_id),
         "SIGKILL",
     )
-    assert not keep.lost(
+    assert not worker_leases.report_child_lost(
         world.db,
         world.settings,
         world.broker,
@@ -215,7 +220,7 @@ def test_given_a_poison_step_that_kills_each_worker_then_it_is_given_up_after_it
     for _ in range(5):
         held = world.claim(job, "left")
         assert held is not None
-        keep.lost(
+        worker_leases.report_child_lost(
             world.db,
             world.settings,
             world.broker,
@@ -232,7 +237,7 @@ def test_given_a_shutdown_then_what_runs_is_handed_back_and_no_attempt_is_used(
 ) -> None:
     job = ready_to_fork(world)
     assert world.claim(job, "left") is not None
-    assert keep.hand_back(world.db, world.broker, BOOT) == 1
+    assert worker_leases.release_on_shutdown(world.db, world.broker, BOOT) == 1
     row = world.operation(job, "left")
     assert row.state == "queued" and row.allowance - row.attempts == 5
     assert world.land(job) == "completed"
@@ -248,7 +253,7 @@ def test_given_a_worker_that_slept_through_turn_and_undo_then_its_result_is_refu
     world.let_pass(LEASE_S + 1)
     assert world.land(job) == "cancelled"
     assert service.done[f"{job}:left::action"] == "tombstone"
-    assert not world.complete(frozen, "too late").landed
+    assert not world.complete(frozen, "too late").applied
 
 
 def test_given_an_expired_attempt_when_its_holder_fails_late_then_that_is_refused_and_on_record(
@@ -265,7 +270,7 @@ def test_given_an_expired_attempt_when_its_holder_fails_late_then_that_is_refuse
         world.settings,
         frozen,
         Failure(FailureReason.REJECTED, {"type": "X", "message": "x"}, True),
-    ).landed
+    ).applied
     assert "late_result_refused" in " ".join(world.events(job))
     assert world.land(job) == "cancelled"
 
@@ -319,7 +324,7 @@ def test_given_cancel_and_completion_at_once_then_both_stand_and_the_job_lands(
         with ThreadPoolExecutor(2) as pool:
             done = pool.submit(world.complete, held, "done")
             world.cancel(job)
-            assert done.result().landed
+            assert done.result().applied
         assert world.land(job) == "cancelled"
         assert world.operation(job, "left", "undo") is not None
 

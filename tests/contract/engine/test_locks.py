@@ -437,7 +437,7 @@ def claim(world: World, job_id: str) -> attempt.Attempt:
     row = world.operation(job_id, "work")
     limits = world.registry.get("polite").graph.by_name["work"].limits  # type: ignore[union-attr]
     got = claiming.claim(
-        world.db, claiming.taking(world.settings, row.id, limits, Holder(boot=BOOT, pid=1))
+        world.db, claiming.claim_request(world.settings, row.id, limits, Holder(boot=BOOT, pid=1))
     )
     assert got is not None
     return got
@@ -467,8 +467,8 @@ def test_given_a_frozen_worker_when_it_wakes_after_its_lease_then_it_takes_no_lo
     world.let_pass(LEASE_S + 1)
     world.sweep()
     ended = take_locks(world.db, world.settings, frozen, ("a",), "default")
-    assert isinstance(ended, attempt.Ended)
-    assert not ended.landed
+    assert isinstance(ended, attempt.TransitionResult)
+    assert not ended.applied
     assert held(world) == {}
     world.drain()
 

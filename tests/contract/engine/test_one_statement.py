@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Table, select
 
 from surefoot.app.engine.jobs import retries
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.engine.worker import execute
 from surefoot.app.errors import Conflict
@@ -170,7 +170,7 @@ class Errand:
             deadline_s=deadline_s,
         )
         submitted = submit(world.db, world.settings, world.registry, asked)
-        ring(world.db, world.broker, submitted.plan)
+        publish_plan(world.db, world.broker, submitted.plan)
         self.job = submitted.job_id
         self.seen: list[dict[str, Any]] = []
 

@@ -9,7 +9,7 @@ import pytest
 
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.attempt import Attempt
-from surefoot.app.engine.jobs.dead_letters import ask_a_person, open_letter
+from surefoot.app.engine.jobs.dead_letters import open_letter, require_attention
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import decisions, redrive
 from surefoot.app.engine.operators.resubmit import Asked
@@ -48,10 +48,12 @@ def test_given_a_worker_that_lost_its_lease_when_it_beats_then_the_others_is_not
     job = ready_to_fork(world)
     old, new = lost_to_another(world, job)
     until = world.operation(job, "left").lease_until
-    assert leases.beat(world.db, world.settings, BOOT, [old.operation_id]) == leases.Beat(0, ())
+    assert leases.renew_leases(
+        world.db, world.settings, BOOT, [old.operation_id]
+    ) == leases.HeartbeatResult(0, ())
     assert world.operation(job, "left").lease_until == until
-    assert leases.beat(world.db, world.settings, "other", [new.operation_id]).renewed == 1
-    assert world.complete(new, "fresh").landed
+    assert leases.renew_leases(world.db, world.settings, "other", [new.operation_id]).renewed == 1
+    assert world.complete(new, "fresh").applied
     assert world.land(job) == "completed"
 
 
@@ -64,7 +66,7 @@ def test_given_a_killed_child_when_its_successor_has_the_claim_then_that_one_goe
     world.let_pass(LEASE_S + 1)
     world.sweep()
     successor = held(world, job, pid=78)
-    assert not leases.lost(
+    assert not leases.report_child_lost(
         world.db,
         world.settings,
         world.broker,
@@ -73,7 +75,7 @@ def test_given_a_killed_child_when_its_successor_has_the_claim_then_that_one_goe
     )
     row = world.operation(job, "left")
     assert (row.state, row.token, row.pid) == ("running", successor.token, 78)
-    assert world.complete(successor, "done").landed
+    assert world.complete(successor, "done").applied
     assert world.land(job) == "completed"
 
 
@@ -82,8 +84,8 @@ def test_given_a_step_that_was_told_to_stop_when_its_worker_shuts_down_then_it_i
 ) -> None:
     job = ready_to_fork(world)
     held(world, job)
-    assert world.cancel(job).landed and world.operation(job, "left").stop
-    assert leases.hand_back(world.db, world.broker, BOOT) == 1
+    assert world.cancel(job).applied and world.operation(job, "left").stop
+    assert leases.release_on_shutdown(world.db, world.broker, BOOT) == 1
     assert world.operation(job, "left").state == "abandoned"
     assert world.land(job) == "cancelled"
     assert (
@@ -95,11 +97,11 @@ def test_given_a_step_that_was_told_to_stop_when_its_worker_shuts_down_then_it_i
 def test_given_a_zombie_that_parks_then_the_one_that_runs_is_left_alone(world: World) -> None:
     job = ready_to_fork(world)
     old, new = lost_to_another(world, job)
-    assert not attempts.park(world.db, old, 5).landed
+    assert not attempts.park(world.db, old, 5).applied
     row = world.operation(job, "left")
     assert (row.state, row.token, row.allowance) == ("running", new.token, 5)
     assert "late_result_refused" in world.events(job)
-    assert world.complete(new, "fresh").landed
+    assert world.complete(new, "fresh").applied
     assert world.land(job) == "completed"
 
 
@@ -112,7 +114,7 @@ def test_given_a_step_that_runs_when_its_message_comes_to_a_worker_without_the_d
     assert world.deliver(world.next("diamond.left")).verdict == "dropped"
     assert world.operation(job, "left").state == "running"
     world.registry = known
-    assert world.complete(attempt, "done").landed
+    assert world.complete(attempt, "done").applied
     assert world.land(job) == "completed"
 
 
@@ -150,12 +152,12 @@ def test_given_a_relay_that_saw_a_lease_run_out_when_it_is_renewed_or_taken_befo
     world.let_pass(LEASE_S + 1)
     with reading(world.db) as connection:
         (seen,) = operation_reads.expired(connection, 10)
-    assert leases.beat(world.db, world.settings, BOOT, [old.operation_id]).renewed == 1
-    assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).landed
+    assert leases.renew_leases(world.db, world.settings, BOOT, [old.operation_id]).renewed == 1
+    assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).applied
     world.let_pass(LEASE_S + 1)
     new = held(world, job, boot="other")
     world.let_pass(LEASE_S + 1)  # also the new one's has run out: it is not the one that was seen
-    assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).landed
+    assert not attempts.expire(world.db, world.settings, seen.id, seen.job_id, seen.token).applied
     row = world.operation(job, "left")
     assert (row.state, row.token) == ("running", new.token)
     assert world.land(job) == "completed"
@@ -166,12 +168,12 @@ def test_given_a_relay_that_saw_nobody_come_when_somebody_comes_before_it_acts_t
 ) -> None:
     job = ready_to_fork(world)
     left = world.operation(job, "left")
-    assert not attempts.nobody_came(world.db, world.settings, left.id, job).landed
+    assert not attempts.nobody_came(world.db, world.settings, left.id, job).applied
     attempt = held(world, job)
     world.let_pass(left.queue_s + 1)
-    assert not attempts.nobody_came(world.db, world.settings, left.id, job).landed
+    assert not attempts.nobody_came(world.db, world.settings, left.id, job).applied
     assert world.operation(job, "left").state == "running"
-    assert world.complete(attempt, "done").landed
+    assert world.complete(attempt, "done").applied
     assert world.land(job) == "completed"
 
 
@@ -214,7 +216,7 @@ def asked_about(world: World, job: str, step: str, *, blocking: bool = True) -> 
         assert row is not None
         error = {"type": "X", "message": "asked"}
         if blocking:
-            ask_a_person(move, row, why="exhausted", error=error)
+            require_attention(move, row, why="exhausted", error=error)
         else:
             open_letter(move, row, why="exhausted", error=error, blocking=False)
         move.close()
@@ -243,7 +245,7 @@ def test_given_a_step_that_runs_when_a_person_decides_what_became_of_it_then_ref
         DECISIONS[decision](world.db, letter, "anna", "w", **more)
     row = world.operation(job, "left")
     assert (row.state, row.token, row.decided) == ("running", attempt.token, None)
-    assert world.complete(attempt, "done").landed
+    assert world.complete(attempt, "done").applied
     with world.db.begin() as tx:
         assert dead_letters.close(tx, letter, resolution="discarded", actor="test", why="seen")
         job_writes.change_job(tx, job, {"state": "running", "attention_since": None})

@@ -75,7 +75,7 @@ def a_ride_takes_only_what_is_there_for_it(world: World, service: Participant) -
     world.sweep()
     world.deliver(other)
     assert world.operation(job, "e").attempts == 1, "the ride took what has its own message"
-    assert world.complete(taken, "done").landed
+    assert world.complete(taken, "done").applied
     assert world.land(job) == "completed"
 
 

@@ -88,7 +88,7 @@ def key(job: str, step: str) -> str:
     return f"{job}:{step}::action"
 
 
-def look(world: World, **more: Any) -> run.Compared:
+def look(world: World, **more: Any) -> run.ReconcileResult:
     return run.whole_window(world.db, world.settings, world.registry, "test", run.Scope(**more))
 
 

@@ -23,7 +23,7 @@ from surefoot.app.errors import Conflict, InvalidInput, KeyReused, NotAllowed, T
 from surefoot.app.limits.admission import Admission
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.store import job_reads
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.session import reading
 from surefoot.app.store.tables import dead_letters, history, jobs
 from tests.support.plans import first_plan, served
@@ -210,7 +210,9 @@ def test_given_as_many_open_jobs_as_may_be_when_a_dated_letter_is_due_then_it_wa
     world.sweeper.duty(Redrives).entrance = Entrance(
         world.db, world.settings, world.registry, Admission(1, every_s=0).admit
     )
-    redrive_many(world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("anna", "w"))
+    redrive_many(
+        world.db, world.settings, RedrivePlan(DeadLetterFilter(), 1, 0), Asked("anna", "w")
+    )
     assert "redriven" not in world.sweep()
     (letter,) = world.letters(lost)
     assert letter.redrive_at is not None
@@ -234,7 +236,9 @@ def test_given_a_letter_of_a_job_that_is_run_again_already_when_due_then_it_stay
             .where(dead_letters.c.job_id == lost)
             .values(state="open", resolution=None)
         )
-    redrive_many(world.db, world.settings, RedrivePlan(Meant(), 1, 0), Asked("bert", "w"))
+    redrive_many(
+        world.db, world.settings, RedrivePlan(DeadLetterFilter(), 1, 0), Asked("bert", "w")
+    )
     assert "redriven" not in world.sweep()
     assert world.events(lost)[-1] == "redrive_refused"
     assert reruns(world, lost) == [made]

@@ -8,7 +8,7 @@ import pytest
 
 from surefoot.app.engine.worker import leases
 from surefoot.app.saga.outcomes import Rejected
-from surefoot.app.store.claims import Holder, Taking
+from surefoot.app.store.claims import ClaimRequest, Holder
 from tests.contract.engine.conftest import BOTH_COMPLETIONS
 from tests.contract.engine.test_any_graph import build
 from tests.support.world import BOOT, Participant, World
@@ -86,8 +86,11 @@ def test_given_a_child_killed_in_the_run_then_the_message_resumes_at_the_first_o
     row = world.operation(job, "b")
     assert (row.state, row.delivery) == ("running", rung.message.operation_id)
     world.let_pass(1.5)
-    assert leases.beat(world.db, world.settings, BOOT, [rung.message.operation_id]).renewed == 1
-    assert leases.lost(
+    assert (
+        leases.renew_leases(world.db, world.settings, BOOT, [rung.message.operation_id]).renewed
+        == 1
+    )
+    assert leases.report_child_lost(
         world.db,
         world.settings,
         world.broker,
@@ -111,9 +114,9 @@ def test_given_the_rider_is_not_released_then_the_completion_stands_without_it(
     held = world.claim(job, "a")
     assert held is not None
     ended = world.complete(
-        held, "done", frozenset(), Taking(third.id, BOOT, 1, first.id, 2.0, 60.0)
+        held, "done", frozenset(), ClaimRequest(third.id, BOOT, 1, first.id, 2.0, 60.0)
     )
-    assert ended.landed
+    assert ended.applied
     assert ended.following is None
     assert world.land(job) == "completed"
 

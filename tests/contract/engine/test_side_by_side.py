@@ -19,7 +19,7 @@ from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.operators import decisions
 from surefoot.app.rules.states import Cause
 from surefoot.app.store import attempt_writes, job_reads, job_writes
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import ClaimRequest
 from surefoot.app.store.tables import jobs, operations
 from tests.contract.engine.test_leases_and_zombies import ready_to_fork
 from tests.support.waiting import wait_until
@@ -76,7 +76,7 @@ def test_given_a_turn_under_way_when_a_step_completes_then_nothing_goes_forward(
         turned(tx, job)
         (completed,) = start()
     ended = completed.result()
-    assert ended.landed and ended.turned
+    assert ended.applied and ended.turned
     assert world.land(job) == "cancelled"
     assert world.operation(job, "left", "undo").state == "completed"
     assert {step: world.operation(job, step).state for step in ("right", "commit")} == {
@@ -99,7 +99,9 @@ def test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_relea
         return world.complete(
             attempt,
             step,
-            then=Taking(join, BOOT, 1, attempt.operation_id, LEASE_S, 60.0) if rides else None,
+            then=ClaimRequest(join, BOOT, 1, attempt.operation_id, LEASE_S, 60.0)
+            if rides
+            else None,
         )
 
     with beside(world, lambda: complete("left"), lambda: complete("right")) as (tx, start):
@@ -116,7 +118,7 @@ def test_given_the_last_two_arms_complete_behind_one_lock_then_the_join_is_relea
     following = [one.following for one in ended if one.following is not None]
     assert [one.token for one in following] == ([row.token] if rides else [])
     for attempt in following:
-        assert world.complete(attempt, "commit").landed
+        assert world.complete(attempt, "commit").applied
     assert world.land(job) == "completed"
 
 
@@ -130,11 +132,11 @@ def test_given_a_claim_of_the_pivot_under_way_when_cancelled_then_it_is_too_late
     pivot = world.operation(job, "commit").id
     with beside(world, lambda: world.cancel(job)) as (tx, start):
         assert (
-            attempt_writes.claim_operation(tx, Taking(pivot, BOOT, 1, pivot, LEASE_S, 60.0))
+            attempt_writes.claim_operation(tx, ClaimRequest(pivot, BOOT, 1, pivot, LEASE_S, 60.0))
             is not None
         )
         (cancelled,) = start()
-    assert not cancelled.result().landed
+    assert not cancelled.result().applied
     world.let_pass(LEASE_S + 1)
     world.sweep()
     assert world.land(job) == "completed"
@@ -154,7 +156,7 @@ def test_given_a_step_claimed_by_two_at_once_then_the_second_finds_it_taken(worl
     left = world.operation(job, "left").id
     with beside(world, lambda: world.claim(job, "left", boot="other")) as (tx, start):
         assert (
-            attempt_writes.claim_operation(tx, Taking(left, BOOT, 1, left, LEASE_S, 60.0))
+            attempt_writes.claim_operation(tx, ClaimRequest(left, BOOT, 1, left, LEASE_S, 60.0))
             is not None
         )
         (claimed,) = start()

@@ -10,7 +10,7 @@ import pytest
 from surefoot.app.engine.jobs import claiming
 from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.worker import leases
-from surefoot.app.engine.worker.handle import StorePort
+from surefoot.app.engine.worker.handle import StepHandle
 from surefoot.app.explain import why
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.policies import Retry
@@ -51,7 +51,7 @@ def claim(world: World, job: str) -> Attempt:
     limits = world.registry.all()[0].graph.by_name["crunch"].limits
     held = claiming.claim(
         world.db,
-        claiming.taking(
+        claiming.claim_request(
             world.settings,
             operation_id(job, "crunch", "", "action"),
             limits,
@@ -62,12 +62,12 @@ def claim(world: World, job: str) -> Attempt:
     return held
 
 
-def beat(world: World, held: Attempt) -> leases.Beat:
-    return leases.beat(world.db, world.settings, BOOT, [held.operation_id])
+def beat(world: World, held: Attempt) -> leases.HeartbeatResult:
+    return leases.renew_leases(world.db, world.settings, BOOT, [held.operation_id])
 
 
 def killed(world: World, held: Attempt) -> bool:
-    return leases.lost(
+    return leases.report_child_lost(
         world.db,
         world.settings,
         world.broker,
@@ -81,7 +81,7 @@ def test_given_signs_of_progress_then_the_lease_lives_and_without_them_the_child
     world: World, sign: str
 ) -> None:
     held = claim(world, world.submit())
-    port = StorePort(world.db, world.settings, held)
+    port = StepHandle(world.db, world.settings, held)
     for _ in range(3):
         world.let_pass(50)
         {

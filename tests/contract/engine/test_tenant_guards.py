@@ -21,7 +21,7 @@ from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.errors import Conflict, NotFound
 from surefoot.app.store import dead_letters, reconciliations
 from surefoot.app.store.actors import Actor
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.tables import metadata, tenants
@@ -106,9 +106,11 @@ ACTS: dict[str, Act] = {
         y.db, y.shop.registry, y.finding, UndoAsked(y.stranger, WHY)
     ),
     "redrive.redrive_many": lambda y: redrive.redrive_many(
-        y.db, y.shop.settings, RedrivePlan(Meant(), 1.0, 0.0), Asked(y.stranger, WHY)
+        y.db, y.shop.settings, RedrivePlan(DeadLetterFilter(), 1.0, 0.0), Asked(y.stranger, WHY)
     ),
-    "redrive.cancel_redrive": lambda y: redrive.cancel_redrive(y.db, Meant(), y.stranger, WHY),
+    "redrive.cancel_redrive": lambda y: redrive.cancel_redrive(
+        y.db, DeadLetterFilter(), y.stranger, WHY
+    ),
 }
 WITHIN = {
     "decisions.retry_in",
@@ -192,8 +194,8 @@ def test_given_the_same_acts_of_the_own_tenant_then_they_land(yard: Yard) -> Non
     mine = Actor("operator:mine", new_id(), yard.shop.tenant)
     assignment.take(yard.db, yard.asking, mine)
     assert redrive.redrive_many(
-        yard.db, yard.shop.settings, RedrivePlan(Meant(), 1.0, 0.0), Asked(mine, WHY)
+        yard.db, yard.shop.settings, RedrivePlan(DeadLetterFilter(), 1.0, 0.0), Asked(mine, WHY)
     ).letters
-    assert redrive.cancel_redrive(yard.db, Meant(), mine, WHY) == 1
+    assert redrive.cancel_redrive(yard.db, DeadLetterFilter(), mine, WHY) == 1
     assert findings.close(yard.db, yard.finding, mine, WHY)
-    assert decisions.waive(yard.db, yard.letter, mine, WHY).landed
+    assert decisions.waive(yard.db, yard.letter, mine, WHY).applied

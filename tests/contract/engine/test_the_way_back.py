@@ -152,7 +152,7 @@ def test_given_a_cancel_before_the_pivot_then_everything_done_is_undone(
     for _ in range(delivered):
         world.deliver(world.next())
     decision = world.cancel(job)
-    assert decision.landed
+    assert decision.applied
     assert world.land(job) == "cancelled"
     assert set(service.steps("undo")) == set(service.steps())
     reversed_ok(service)
@@ -165,7 +165,7 @@ def test_given_the_pivot_is_done_when_cancelled_then_it_is_too_late_and_the_wish
     for task in ("first", "left", "right", "commit"):
         world.deliver(world.next(f"diamond.{task}"))
     decision = world.cancel(job)
-    assert not decision.landed and "commit" in decision.message
+    assert not decision.applied and "commit" in decision.message
     assert world.job(job).cancel_wish
     assert world.land(job) == "completed"
     with pytest.raises(Conflict):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.jobs.fairness import InTurn
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.saga.definition import Saga
@@ -52,7 +52,7 @@ class Turns(World):
     def ask(self, tenant: str, saga: str = "batchable") -> str:
         asked = Submission(tenant_id=tenant, saga=saga, input={"name": "x"}, actor="test")
         done = submit(self.db, self.settings, self.registry, asked)
-        ring(self.db, self.in_turn, done.plan)
+        publish_plan(self.db, self.in_turn, done.plan)
         self.of[done.job_id] = tenant
         return done.job_id
 

@@ -14,7 +14,7 @@ from surefoot.app.participant.barrier import ActionUndone
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.outcomes import NEVER, UNKNOWN, Happened, NotYet, Rejected
 from surefoot.app.saga.policies import Retry
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.session import reading
 from surefoot.app.store.views.dead_letters import letters_of_job
 from tests.support.world import Participant, Thing, World, after_effect
@@ -113,7 +113,7 @@ def cancelled_in_doubt(world: World, service: Bank, saga: str) -> str:
     job = world.submit()
     world.deliver(world.next())
     assert world.operation(job, "charge").unsettled == 1
-    assert world.cancel(job).landed
+    assert world.cancel(job).applied
     return job
 
 
@@ -279,7 +279,7 @@ def test_given_the_question_whether_it_happened_then_no_machine_answers_it(
     asked = Asked("anna", "after the outage")
 
     def meant(**only: Any) -> tuple[str, ...]:
-        plan = RedrivePlan(Meant(**only), rate=1.0)
+        plan = RedrivePlan(DeadLetterFilter(**only), rate=1.0)
         return redrive_many(world.db, world.settings, plan, asked, dry_run=True).letters
 
     assert meant() == ()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from surefoot.app.engine.worker import leases
-from surefoot.app.engine.worker.delivery import Verdict
+from surefoot.app.engine.worker.delivery import DeliveryOutcome
 from surefoot.app.engine.worker.execute import VERSION_ELSEWHERE_S, VERSION_NOWHERE_S
 from surefoot.app.engine.worker.leases import WorkerProcess
 from surefoot.app.saga.definition import Saga
@@ -48,7 +48,7 @@ def test_given_a_worker_without_the_definition_then_the_operation_waits_longer_w
     register(world, "other", [saga.digest] if elsewhere else ["another"])
     job = world.submit()
     world.registry = Registry()
-    assert world.deliver(world.next()).verdict == Verdict.PARKED
+    assert world.deliver(world.next()).verdict == DeliveryOutcome.PARKED
     world.let_pass(VERSION_ELSEWHERE_S)
     world.sweep()
     assert bool(world.broker.waiting) is elsewhere

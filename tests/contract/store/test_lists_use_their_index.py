@@ -12,7 +12,7 @@ from surefoot.app.access.tenants import ensure
 from surefoot.app.engine.jobs.submit import Submission, submit
 from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.store import dead_letters, reconciliations
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.views import health, list_jobs, stats
 from surefoot.app.store.views import jobs as jobs_view
 from surefoot.app.store.views.counts import needing_person_of
@@ -72,37 +72,42 @@ def test_given_a_filter_then_the_page_is_read_in_the_order_of_its_index(
 OPEN_LETTERS = "ix_dead_letters_open|ix_dead_letters_mirror"  # both hold the open ones; on PostgreSQL's empty tables they cost the same
 OTHERS: dict[str, tuple[Callable[[Connection], Any], str]] = {
     "open letters": (
-        lambda c: dead_letters.page(c, Meant(tenant_id=NOBODY), NOBODY, 10),
+        lambda c: dead_letters.page(c, DeadLetterFilter(tenant_id=NOBODY), NOBODY, 10),
         OPEN_LETTERS,
     ),
     "open letters of a saga": (
         lambda c: dead_letters.page(
-            c, Meant(tenant_id=NOBODY, saga="shop", why="stalled"), None, 10
+            c, DeadLetterFilter(tenant_id=NOBODY, saga="shop", why="stalled"), None, 10
         ),
         OPEN_LETTERS,
     ),
     "everybody's open letters": (
-        lambda c: dead_letters.page(c, Meant(), None, 10),
+        lambda c: dead_letters.page(c, DeadLetterFilter(), None, 10),
         "ix_dead_letters_mirror",
     ),
     "closed letters": (
-        lambda c: dead_letters.page(c, Meant(tenant_id=NOBODY, state="closed"), None, 10),
+        lambda c: dead_letters.page(
+            c, DeadLetterFilter(tenant_id=NOBODY, state="closed"), None, 10
+        ),
         "ix_dead_letters_tenant",
     ),
     "letters of a job": (
-        lambda c: dead_letters.page(c, Meant(tenant_id=NOBODY, job_id=NOBODY), None, 10),
+        lambda c: dead_letters.page(c, DeadLetterFilter(tenant_id=NOBODY, job_id=NOBODY), None, 10),
         f"ix_dead_letters_job|{OPEN_LETTERS}",
     ),
     "letters to be dated": (
-        lambda c: dead_letters.unscheduled(c, Meant(tenant_id=NOBODY), 10),
+        lambda c: dead_letters.unscheduled(c, DeadLetterFilter(tenant_id=NOBODY), 10),
         OPEN_LETTERS,
     ),
     "everybody's to be dated": (
-        lambda c: dead_letters.unscheduled(c, Meant(), 10),
+        lambda c: dead_letters.unscheduled(c, DeadLetterFilter(), 10),
         "ix_dead_letters_mirror",
     ),
     "letters that are due": (lambda c: dead_letters.due(c, 10), "ix_dead_letters_redrive"),
-    "letters long overdue": (lambda c: dead_letters.overdue_s(c, 5.0), "ix_dead_letters_redrive"),
+    "letters long overdue": (
+        lambda c: dead_letters.redrive_lag_s(c, 5.0),
+        "ix_dead_letters_redrive",
+    ),
     "letters for the broker's lane": (
         lambda c: dead_letters.to_mirror(c, 10),
         "ix_dead_letters_mirror",
@@ -148,10 +153,13 @@ FEW: dict[
     str, tuple[Callable[[Connection], Any], str]
 ] = {  # read whole, and sorted or counted: what is open is little
     "letters to be sent back": (
-        lambda c: dead_letters.unschedule(c, Meant(tenant_id=NOBODY), "test"),
+        lambda c: dead_letters.unschedule(c, DeadLetterFilter(tenant_id=NOBODY), "test"),
         "ix_dead_letters_",
     ),
-    "letters that are put off": (lambda c: dead_letters.shift(c, 5.0), "ix_dead_letters_redrive"),
+    "letters that are put off": (
+        lambda c: dead_letters.delay_all(c, 5.0),
+        "ix_dead_letters_redrive",
+    ),
     "letters of a job that is run again": (
         lambda c: dead_letters.close_of_job(c, NOBODY, retried_as=NOBODY, actor="a", why="b"),
         f"ix_dead_letters_job|ix_dead_letters_blocking|{OPEN_LETTERS}",

@@ -39,8 +39,8 @@ from surefoot.app.store import (
 )
 from surefoot.app.store import tables as t
 from surefoot.app.store.acts import Asked
-from surefoot.app.store.claims import Taking
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.claims import ClaimRequest
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.ids import new_id, operation_id
 from surefoot.app.store.message_reads import Queue, Turn
 from surefoot.app.store.views import locks as lock_views
@@ -82,8 +82,8 @@ class Rows:
     def op(self, step: str) -> str:
         return operation_id(self.job, step, "", Kind.ACTION)
 
-    def taking(self, step: str, message: str | None = None) -> Taking:
-        return Taking(self.op(step), "boot", 1, message or self.op(step), 30.0, 60.0)
+    def taking(self, step: str, message: str | None = None) -> ClaimRequest:
+        return ClaimRequest(self.op(step), "boot", 1, message or self.op(step), 30.0, 60.0)
 
     def turn(self) -> Turn:
         return Turn("l", "action", self.tenant)
@@ -200,17 +200,17 @@ CALLS: dict[str, tuple[Call, ...]] = {
         ),
     ),
     "dead_letters.page": (
-        lambda c, r: dead_letters.page(c, Meant(), None, 9),
-        lambda c, r: dead_letters.page(c, Meant(job_id=r.job), None, 9),
+        lambda c, r: dead_letters.page(c, DeadLetterFilter(), None, 9),
+        lambda c, r: dead_letters.page(c, DeadLetterFilter(job_id=r.job), None, 9),
     ),
     "dead_letters._page_of_job": (
-        lambda c, r: dead_letters.page(c, Meant(r.tenant, job_id=r.job), None, 9),
+        lambda c, r: dead_letters.page(c, DeadLetterFilter(r.tenant, job_id=r.job), None, 9),
     ),
     "dead_letters.one": (lambda c, r: dead_letters.one(c, r.letter, None),),
     "dead_letters.unscheduled": (
-        lambda c, r: dead_letters.unscheduled(c, Meant(why="exhausted"), 9),
+        lambda c, r: dead_letters.unscheduled(c, DeadLetterFilter(why="exhausted"), 9),
     ),
-    "dead_letters.unschedule": (lambda c, r: dead_letters.unschedule(c, Meant(), "a"),),
+    "dead_letters.unschedule": (lambda c, r: dead_letters.unschedule(c, DeadLetterFilter(), "a"),),
     "dead_letters.due": (lambda c, r: dead_letters.due(c, 9),),
     "dead_letters.to_mirror": (lambda c, r: dead_letters.to_mirror(c, 9),),
     "reconciliations.past_sla": (lambda c, r: reconciliations.past_sla(c, 9),),

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, make_url, text
 
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.store import response_timeout
-from surefoot.app.store.session import asking, one_statement, open_engine, reading, transaction
+from surefoot.app.store.session import asking, execute_single, open_engine, reading, transaction
 from tests.support.proxy import BOTH, Proxy, Way
 
 SILENCE_S = 1.0
@@ -40,7 +40,7 @@ def test_given_a_link_that_loses_something_when_asked_then_the_store_is_unavaila
 ) -> None:
     link.lose(*ways)
     with pytest.raises(StoreUnavailable):
-        one_statement(db, lambda tx: tx.execute(text("INSERT INTO seen VALUES (1)")))
+        execute_single(db, lambda tx: tx.execute(text("INSERT INTO seen VALUES (1)")))
     with pytest.raises(StoreUnavailable), asking(db) as connection:
         connection.execute(text("SELECT 1"))
     link.heal()
@@ -54,7 +54,7 @@ def test_given_an_answer_that_comes_late_when_the_next_question_is_asked_then_it
 ) -> None:
     link.lose("answers")
     with pytest.raises(StoreUnavailable):
-        one_statement(db, lambda tx: tx.execute(text("SELECT 'old'")))
+        execute_single(db, lambda tx: tx.execute(text("SELECT 'old'")))
     link.heal()
     with asking(db) as connection:
         assert connection.execute(text("SELECT 'new'")).scalar_one() == "new"

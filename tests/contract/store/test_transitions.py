@@ -31,7 +31,7 @@ from surefoot.app.store import (
     reconciliations,
 )
 from surefoot.app.store import tables as t
-from surefoot.app.store.claims import Taking
+from surefoot.app.store.claims import ClaimRequest
 from surefoot.app.store.ids import new_id
 from tests.support.stores import open_new_store
 
@@ -52,15 +52,15 @@ class Rows:
     missing: int
 
 
-def take(rows: Rows) -> Taking:
-    return Taking(rows.operation, "boot", 1, rows.operation, 30.0, 60.0)
+def take(rows: Rows) -> ClaimRequest:
+    return ClaimRequest(rows.operation, "boot", 1, rows.operation, 30.0, 60.0)
 
 
 def complete(tx: Connection, rows: Rows, *, claims: bool = False, ends: bool = False) -> None:
     """On the fast path: what follows is released, or claimed too (also where it runs apart), or the job ends."""
     if tx.dialect.name == "postgresql":
         apart = not rows.missing
-        then = Taking(rows.operation, "boot", 1, rows.first, 30.0, 60.0, apart=apart)
+        then = ClaimRequest(rows.operation, "boot", 1, rows.first, 30.0, 60.0, apart=apart)
         postgres_fast_path.complete_forward(
             tx,
             rows.job,
@@ -169,11 +169,11 @@ CALLS: dict[str, Callable[[Connection, Rows], Any]] = {
         tx, [(r.letter, 1.0)], actor="a", why="b"
     ),
     "dead_letters.unschedule": lambda tx, r: dead_letters.unschedule(
-        tx, dead_letters.Meant(job_id=r.job), "a"
+        tx, dead_letters.DeadLetterFilter(job_id=r.job), "a"
     ),
     "dead_letters.unschedule_one": lambda tx, r: dead_letters.unschedule_one(tx, r.letter),
-    "dead_letters.put_off": lambda tx, r: dead_letters.put_off(tx, r.letter, 1.0),
-    "dead_letters.shift": lambda tx, r: dead_letters.shift(tx, 1.0),
+    "dead_letters.postpone": lambda tx, r: dead_letters.postpone(tx, r.letter, 1.0),
+    "dead_letters.delay_all": lambda tx, r: dead_letters.delay_all(tx, 1.0),
     "locks.wake_first": lambda tx, r: locks.wake_first(tx, [r.job]),
     "reconciliations.next_period": lambda tx, r: reconciliations.next_period(tx, r.job, 1.0),
     "reconciliations.put_forward": lambda tx, r: reconciliations.put_forward(tx, r.job),

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from pydantic import BaseModel, Field
 
 from surefoot.app.access import keys
-from surefoot.app.engine.jobs.dispatch import ring
+from surefoot.app.engine.jobs.dispatch import publish_plan
 from surefoot.app.engine.reconcile import findings
 from surefoot.app.participant import EffectReport, EffectState
 from surefoot.app.rules.planner import Plan
@@ -126,8 +126,8 @@ def shop(service: Participant) -> Saga[Any]:
 class OwnBell(Bell):
     """Rings before the request is answered. A request does not wait for long: on a busy machine its message came later, or never."""
 
-    def ring(self, plan: Plan) -> bool:
-        return not plan or ring(self._db, self._publisher, plan)
+    def publish_plan(self, plan: Plan) -> bool:
+        return not plan or publish_plan(self._db, self._publisher, plan)
 
 
 class Shop(World):

@@ -23,7 +23,7 @@ from surefoot.app.errors import Conflict
 from surefoot.app.store import acts
 from surefoot.app.store.actors import Actor
 from surefoot.app.store.acts import Act, Asked
-from surefoot.app.store.dead_letters import Meant
+from surefoot.app.store.dead_letters import DeadLetterFilter
 from surefoot.app.store.ids import new_id
 from surefoot.app.store.session import reading, transaction
 from surefoot.app.store.tables import acts as table
@@ -117,7 +117,7 @@ def test_given_a_dated_redrive_when_held_back_then_both_stay_readable_by_job_and
     shop: Shop,
 ) -> None:
     job, other = failed(shop), failed(shop)
-    meant = Meant(shop.tenant, saga="shop")
+    meant = DeadLetterFilter(shop.tenant, saga="shop")
     redrive.redrive_many(
         shop.db, shop.settings, RedrivePlan(meant, 1, 0), Again(ADA, "the bank is back")
     )
@@ -155,7 +155,9 @@ def test_given_a_dated_letter_when_the_relay_sends_it_back_then_history_names_th
     shop: Shop,
 ) -> None:
     job = failed(shop)
-    redrive.redrive_many(shop.db, shop.settings, RedrivePlan(Meant(), 100, 0), Again(ADA, "w"))
+    redrive.redrive_many(
+        shop.db, shop.settings, RedrivePlan(DeadLetterFilter(), 100, 0), Again(ADA, "w")
+    )
     assert shop.sweep().get("redriven") == 1
     assert words(shop) == ["redrive-many"]
     assert history_view(shop.db, job, None)["items"][-1]["key_id"] == KEY

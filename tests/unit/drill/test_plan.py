@@ -6,7 +6,7 @@ import pytest
 
 from surefoot.app.drill.expect import expected
 from surefoot.app.drill.plan import rows_of
-from surefoot.app.drill.row import Group, Row, Trick, chosen
+from surefoot.app.drill.row import Disturbance, Group, Row, chosen
 from surefoot.app.faults import Point, What, parse_faults
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.graph import Graph
@@ -83,7 +83,7 @@ def test_given_nothing_after_the_step_when_planned_then_it_fails_itself_after_it
         pytest.param(
             "charge_card.undo", sum(r.operation == "charge_card.undo" for r in ROWS), id="operation"
         ),
-        pytest.param("freeze", sum(r.trick == Trick.FREEZE for r in ROWS), id="part"),
+        pytest.param("freeze", sum(r.trick == Disturbance.FREEZE for r in ROWS), id="part"),
         pytest.param("no_such_thing", 0, id="none"),
         pytest.param(None, len(ROWS), id="all"),
     ],

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, MultipleResultsFound, NoResultFound
 from surefoot.app.simulation.run import quietly
 from surefoot.app.simulation.schedule import Outcome, run
 from surefoot.app.simulation.store import SqliteStore
-from surefoot.app.store.session import asking, insert_or, one_statement, reading, transaction
+from surefoot.app.store.session import asking, execute_single, insert_or, reading, transaction
 from surefoot.app.store.tables import api_keys, history, jobs, tenants
 from surefoot.app.store.types import one_of
 
@@ -145,7 +145,7 @@ def test_given_a_key_that_is_taken_when_inserted_then_it_is_sqlalchemys_error(
 
 
 def test_given_a_single_statement_when_it_has_run_then_it_is_kept(direct: Engine) -> None:
-    assert one_statement(direct, lambda tx: tx.execute(_RENAMED).rowcount) == 1
+    assert execute_single(direct, lambda tx: tx.execute(_RENAMED).rowcount) == 1
     assert "second" in _names(direct)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.store import coalescing
-from surefoot.app.store.coalescing import Gathering
+from surefoot.app.store.coalescing import Coalescer
 from tests.support.running import ROOT
 from tests.support.waiting import wait_until
 
@@ -28,7 +28,7 @@ class Desk:
         self.asked: list[list[str]] = []
         self.failures = list(failures)
         self.let_go = threading.Event()
-        self.gathering: Gathering[str, str] = Gathering(self.ask_all, patience_s)
+        self.gathering: Coalescer[str, str] = Coalescer(self.ask_all, patience_s)
         self.pool = ThreadPoolExecutor(20)
 
     def ask_all(self, questions: Sequence[str]) -> Sequence[str | None]:
@@ -128,13 +128,13 @@ def test_given_a_statement_that_does_not_come_back_when_patience_ends_then_who_w
 
 FORKS = """
 import os, threading
-from surefoot.app.store.coalescing import Gathering
+from surefoot.app.store.coalescing import Coalescer
 under_way, let_go = threading.Event(), threading.Event()
 def ask_all(questions):
     if questions == ["parent"]:
         under_way.set(); let_go.wait(20)
     return questions
-gathering = Gathering(ask_all, 20)
+gathering = Coalescer(ask_all, 20)
 threading.Thread(target=gathering.ask, args=["parent"]).start()
 under_way.wait(20)
 if os.fork() == 0:

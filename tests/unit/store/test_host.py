@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from surefoot.app.store.host import HERE, Host, host_of, living_in
-from surefoot.app.store.session import asking, one_statement, prepare, reading, transaction
+from surefoot.app.store.session import asking, execute_single, prepare, reading, transaction
 
 APP = Path(__file__).parents[3] / "app"
-WAYS_IN = ("transaction", "one_statement", "asking", "reading")
+WAYS_IN = ("transaction", "execute_single", "asking", "reading")
 BY_CHANCE = {"random", "secrets", "uuid", "uuid_utils"}
 # A migration waits for other processes; reading.py reads a developer's code; the rest are constants and formats
 MAY_DRAW = {"store/host.py", "store/migrate.py"}
@@ -53,7 +53,7 @@ def test_given_a_database_with_a_host_when_gone_to_then_the_host_hears_of_it_by_
     host = Noting()
     db = living_in(plain, host)
     assert transaction(db, lambda tx: host_of(tx), name="a.b") is host
-    one_statement(db, lambda tx: tx.execute(text("SELECT 1")), name="a.c")
+    execute_single(db, lambda tx: tx.execute(text("SELECT 1")), name="a.c")
     with reading(db, name="a.d") as connection:
         assert host_of(connection) is host
     assert host.noted == ["writing a.b", "single a.c", "reading a.d"]

@@ -59,7 +59,7 @@ def test_given_frozen_broker_when_rung_then_request_goes_on_within_its_time(db: 
     frozen = Frozen()
     bell = Bell(db, frozen, HANGS_S)
     began = time.monotonic()
-    assert bell.ring(PLAN) is False
+    assert bell.publish_plan(PLAN) is False
     assert WAIT_S <= time.monotonic() - began < HANGS_S / 2
     assert WAIT_S <= 0.5
     frozen.let_go.set()
@@ -74,14 +74,14 @@ def test_given_every_ringer_hangs_when_rung_again_then_the_wait_is_the_same_and_
     monkeypatch.setattr("surefoot.web.publishing.time", clock)
     frozen = Frozen()
     bell = Bell(db, frozen, stale_s)
-    first = [threading.Thread(target=bell.ring, args=(PLAN,)) for _ in range(RINGERS)]
+    first = [threading.Thread(target=bell.publish_plan, args=(PLAN,)) for _ in range(RINGERS)]
     for thread in first:
         thread.start()
     for thread in first:
         thread.join()
     wait_until(lambda: frozen.asked == RINGERS, what="every ringer to hang")
     began = time.monotonic()
-    assert bell.ring(PLAN) is False
+    assert bell.publish_plan(PLAN) is False
     assert WAIT_S <= time.monotonic() - began < HANGS_S / 2
     clock.monotonic = lambda: HANGS_S / 2
     frozen.let_go.set()
@@ -105,8 +105,8 @@ def test_given_a_full_line_when_rung_then_false_at_once(
     monkeypatch.setattr("surefoot.web.publishing.LINE", 1)
     frozen = Frozen()
     bell = Bell(db, frozen, HANGS_S)
-    assert bell.ring(PLAN) is False  # it hangs, and holds the only place
-    assert bell.ring(PLAN) is False
+    assert bell.publish_plan(PLAN) is False  # it hangs, and holds the only place
+    assert bell.publish_plan(PLAN) is False
     frozen.let_go.set()
     bell.close(wait=True)
     assert frozen.asked == 1
@@ -115,7 +115,7 @@ def test_given_a_full_line_when_rung_then_false_at_once(
 def test_given_a_busy_moment_when_many_ring_then_all_leave(db: Engine) -> None:
     frozen = Frozen()
     bell = Bell(db, frozen, HANGS_S)
-    many = [threading.Thread(target=bell.ring, args=(PLAN,)) for _ in range(5 * RINGERS)]
+    many = [threading.Thread(target=bell.publish_plan, args=(PLAN,)) for _ in range(5 * RINGERS)]
     for thread in many:
         thread.start()
     frozen.let_go.set()
@@ -132,7 +132,7 @@ def test_given_broker_that_answers_when_rung_then_true_and_nothing_to_ring_is_no
     frozen = Frozen()
     frozen.let_go.set()
     bell = Bell(db, frozen, HANGS_S)
-    assert bell.ring(PLAN) is True
-    assert bell.ring(()) is True
+    assert bell.publish_plan(PLAN) is True
+    assert bell.publish_plan(()) is True
     assert frozen.asked == 1
     bell.close(wait=True)

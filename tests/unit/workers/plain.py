@@ -16,7 +16,7 @@ from typing import Any, cast
 from celery import Celery
 
 from surefoot.app.engine.runtime import Runtime
-from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict
+from surefoot.app.engine.worker.delivery import Delivery, DeliveryOutcome, ExecutionResult
 from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.rules.planner import Message
 from surefoot.app.store.ids import operation_id
@@ -56,10 +56,10 @@ class PlainTask(StepTask):
 class PlainLoop(Loop):
     """The loop of a worker, in which a file of rules answers for the engine."""
 
-    def not_sent(self, operation_ids: Collection[str]) -> None:
+    def mark_unsent(self, operation_ids: Collection[str]) -> None:
         note(f"unsent {sorted(operation_ids)}")
 
-    def carry_out(self, delivery: Delivery) -> Performed:
+    def carry_out(self, delivery: Delivery) -> ExecutionResult:
         rules = home() / "rules.json"
         rule: dict[str, Any] = (
             json.loads(rules.read_text()).get(delivery.step, {}) if rules.exists() else {}
@@ -71,9 +71,11 @@ class PlainLoop(Loop):
             raise {"memory": MemoryError, "exit": SystemExit, "error": RuntimeError}[raises](
                 "as told"
             )
-        verdict = Verdict(rule.get("verdict", "completed"))
-        released = _released(rule, delivery) if verdict == Verdict.COMPLETED else frozenset()
-        return Performed(verdict, released, rule.get("stop", False), rule.get("error"))
+        verdict = DeliveryOutcome(rule.get("verdict", "completed"))
+        released = (
+            _released(rule, delivery) if verdict == DeliveryOutcome.COMPLETED else frozenset()
+        )
+        return ExecutionResult(verdict, released, rule.get("stop", False), rule.get("error"))
 
 
 def _released(rule: dict[str, Any], delivery: Delivery) -> frozenset[str]:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from surefoot.app.engine.worker import leases
-from surefoot.app.engine.worker.leases import Beat
+from surefoot.app.engine.worker.leases import HeartbeatResult
 from surefoot.app.store import catalogue
 from surefoot.workers import boot, lease_renewer
-from surefoot.workers.lease_renewer import Keeper
+from surefoot.workers.lease_renewer import LeaseRenewer
 
 
 @pytest.fixture
@@ -35,26 +35,28 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
         leases, "worker_stopped", lambda db, boot_id: seen["stopped"].append(boot_id)
     )
     monkeypatch.setattr(
-        leases, "hand_back", lambda db, publisher, boot_id: seen["handed_back"].append(boot_id)
+        leases,
+        "release_on_shutdown",
+        lambda db, publisher, boot_id: seen["handed_back"].append(boot_id),
     )
     monkeypatch.setattr(lease_renewer, "kill_child", lambda pid: seen["killed"].append(pid) or True)
 
-    def beat(db: Any, settings: Any, boot_id: str, ids: list[str]) -> Beat:
+    def renew(db: Any, settings: Any, boot_id: str, ids: list[str]) -> HeartbeatResult:
         seen["beat"].append(ids)
-        return Beat(len(ids), tuple(seen.get("overdue", [])))
+        return HeartbeatResult(len(ids), tuple(seen.get("overdue", [])))
 
-    monkeypatch.setattr(leases, "beat", beat)
+    monkeypatch.setattr(leases, "renew_leases", renew)
     monkeypatch.setattr(lease_renewer, "active_operations", lambda: {"a": 10, "b": 11})
     return seen
 
 
 @pytest.fixture
-def one() -> Keeper:
-    return Keeper(SimpleNamespace(pool=SimpleNamespace(num_processes=2)))
+def one() -> LeaseRenewer:
+    return LeaseRenewer(SimpleNamespace(pool=SimpleNamespace(num_processes=2)))
 
 
 def test_given_running_operations_when_kept_then_exactly_these_are_renewed(
-    one: Keeper, calls: dict[str, list[Any]]
+    one: LeaseRenewer, calls: dict[str, list[Any]]
 ) -> None:
     one.run_once()
     assert calls["beat"] == [["a", "b"]]
@@ -62,7 +64,7 @@ def test_given_running_operations_when_kept_then_exactly_these_are_renewed(
 
 
 def test_given_first_round_when_kept_then_the_worker_signs_on_once(
-    one: Keeper, calls: dict[str, list[Any]]
+    one: LeaseRenewer, calls: dict[str, list[Any]]
 ) -> None:
     one.run_once()
     one.run_once()
@@ -71,7 +73,7 @@ def test_given_first_round_when_kept_then_the_worker_signs_on_once(
 
 
 def test_given_register_that_has_forgotten_us_when_kept_then_the_worker_signs_on_again(
-    one: Keeper, calls: dict[str, list[Any]]
+    one: LeaseRenewer, calls: dict[str, list[Any]]
 ) -> None:
     calls["known"] = [False]
     one.run_once()
@@ -80,7 +82,7 @@ def test_given_register_that_has_forgotten_us_when_kept_then_the_worker_signs_on
 
 
 def test_given_operation_past_its_hard_limit_when_kept_then_only_the_child_that_has_it_is_killed(
-    one: Keeper, calls: dict[str, list[Any]]
+    one: LeaseRenewer, calls: dict[str, list[Any]]
 ) -> None:
     calls["overdue"] = [("a", 10, "why"), ("b", 99, "why"), ("gone", 12, "why")]
     one.run_once()
@@ -88,14 +90,14 @@ def test_given_operation_past_its_hard_limit_when_kept_then_only_the_child_that_
 
 
 def test_given_keeper_that_never_started_when_finished_then_nothing_is_written(
-    one: Keeper, calls: dict[str, list[Any]]
+    one: LeaseRenewer, calls: dict[str, list[Any]]
 ) -> None:
     one.finish()
     assert calls["stopped"] == []
 
 
 def test_given_started_keeper_when_finished_twice_then_it_signs_off_once(
-    one: Keeper, calls: dict[str, list[Any]]
+    one: LeaseRenewer, calls: dict[str, list[Any]]
 ) -> None:
     one.start(SimpleNamespace(hub=None, pool=None))
     one.terminate(None)
@@ -105,7 +107,7 @@ def test_given_started_keeper_when_finished_twice_then_it_signs_off_once(
 
 
 def test_given_store_that_comes_and_goes_when_kept_then_one_line_for_each_change(
-    one: Keeper, monkeypatch: pytest.MonkeyPatch
+    one: LeaseRenewer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
     monkeypatch.setattr(

@@ -13,7 +13,7 @@ from surefoot.app.store import migrate
 from surefoot.app.store.session import open_engine
 from surefoot.app.store.tables import rounds
 from surefoot.workers import boot, reconciliation
-from surefoot.workers.reconciliation import Patrol
+from surefoot.workers.reconciliation import ReconciliationTrigger
 
 
 def test_given_a_round_that_is_due_when_workers_look_then_one_begins_it(
@@ -22,7 +22,7 @@ def test_given_a_round_that_is_due_when_workers_look_then_one_begins_it(
     db = open_engine(store_url)
     migrate.upgrade(db)
     monkeypatch.setattr(boot, "db", lambda: db)
-    one, other = Patrol(None), Patrol(None)
+    one, other = ReconciliationTrigger(None), ReconciliationTrigger(None)
     try:
         assert not one.is_ours(300), "the first comes a period after the store was made"
         with db.begin() as tx:
@@ -46,7 +46,7 @@ def test_given_a_patrol_when_it_ends_hangs_or_its_worker_stops_then_no_process_i
         return (sys.executable, "-c", code or "while True: pass")
 
     monkeypatch.setattr(reconciliation, "surefoot", words)
-    walking = Patrol(None)
+    walking = ReconciliationTrigger(None)
     if halted:
         walking.stop(None)
     assert walking.go(most_s) == ended

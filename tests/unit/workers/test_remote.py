@@ -7,7 +7,7 @@ import pytest
 from celery.worker.control import Panel
 
 from surefoot.workers import remote
-from surefoot.workers.lease_renewer import Keeper
+from surefoot.workers.lease_renewer import LeaseRenewer
 from surefoot.workers.remote import QUESTIONS, Answers, Refusals, misshapen
 
 REPLIES = "reply.celery.pidbox"
@@ -125,7 +125,7 @@ def test_given_a_worker_when_asked_what_it_does_then_the_consumer_and_the_pool_s
         pool=SimpleNamespace(num_processes=2, _pool=SimpleNamespace(_pool=["a", "b"])),
         consumer=None,
     )
-    keeper = Keeper(worker)
+    keeper = LeaseRenewer(worker)
     assert keeper.at_work().columns() == {"consuming": None, "children": 2}
     queues = [SimpleNamespace(name="orders"), SimpleNamespace(name="mail")]
     taken = ["orders"]

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from surefoot.app.config import settings
 from surefoot.app.delivery.producer import producer_app
 from surefoot.app.engine.runtime import Runtime
-from surefoot.app.engine.worker.delivery import Delivery, Performed, Verdict
+from surefoot.app.engine.worker.delivery import Delivery, DeliveryOutcome, ExecutionResult
 from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.registry import Registry
@@ -84,10 +84,10 @@ class ScriptedLoop(Loop):
         super().__init__(cast(Runtime, None))
         self._task = task
 
-    def carry_out(self, delivery: Delivery) -> Performed:
+    def carry_out(self, delivery: Delivery) -> ExecutionResult:
         return self._task.carry_out(delivery)
 
-    def not_sent(self, operation_ids: Collection[str]) -> None:
+    def mark_unsent(self, operation_ids: Collection[str]) -> None:
         self._task.unsent.append(sorted(operation_ids))
 
 
@@ -104,7 +104,7 @@ class Scripted(StepTask):
     def event_of_dropped(self) -> tuple[str, dict[str, Any]] | None:
         return REVOKED
 
-    def carry_out(self, delivery: Delivery) -> Performed:
+    def carry_out(self, delivery: Delivery) -> ExecutionResult:
         self.seen = delivery
         if isinstance(self.answer, BaseException):
             raise self.answer
@@ -150,7 +150,9 @@ def test_given_completion_when_concluded_then_the_next_of_the_chain_leaves_with_
     app: Celery, publisher: Listening
 ) -> None:
     task, request = run(
-        app, Performed(Verdict.COMPLETED, frozenset({"id-b"})), chain=[element("c"), element("b")]
+        app,
+        ExecutionResult(DeliveryOutcome.COMPLETED, frozenset({"id-b"})),
+        chain=[element("c"), element("b")],
     )
     assert task.outcome == "completed"
     assert publisher.sent == [("fork.b", ["fork.c"])]
@@ -164,7 +166,7 @@ def test_given_what_comes_next_when_run_then_the_child_goes_on_only_in_the_lane_
 ) -> None:
     following = element("left")
     following["options"] |= {"queue": queue} if queue else {}
-    task, _ = run(app, Performed(Verdict.COMPLETED), chain=[following], came_by="a")
+    task, _ = run(app, ExecutionResult(DeliveryOutcome.COMPLETED), chain=[following], came_by="a")
     assert task.seen.carried == {"id-left"}
     assert (task.seen.rider is not None) is goes_on
 
@@ -172,7 +174,7 @@ def test_given_what_comes_next_when_run_then_the_child_goes_on_only_in_the_lane_
 def test_given_repeated_message_when_concluded_then_its_chain_goes_on(
     app: Celery, publisher: Listening
 ) -> None:
-    run(app, Performed(Verdict.REPEATED), chain=[element("b")])
+    run(app, ExecutionResult(DeliveryOutcome.REPEATED), chain=[element("b")])
     assert publisher.sent == [("fork.b", [])]
 
 
@@ -180,12 +182,16 @@ def test_given_turned_job_when_concluded_then_chain_and_chord_end(
     app: Celery, publisher: Listening
 ) -> None:
     _, request = run(
-        app, Performed(Verdict.COMPLETED, frozenset({"id-e"}), True), chain=[element("b")]
+        app,
+        ExecutionResult(DeliveryOutcome.COMPLETED, frozenset({"id-e"}), True),
+        chain=[element("b")],
     )
     assert publisher.sent == []
     assert request.chain is None
     _, request = run(
-        app, Performed(Verdict.COMPLETED, frozenset({"id-e"}), True), chord=element("e")
+        app,
+        ExecutionResult(DeliveryOutcome.COMPLETED, frozenset({"id-e"}), True),
+        chord=element("e"),
     )
     assert request.joins_released == frozenset()
 
@@ -194,7 +200,9 @@ def test_given_join_released_when_concluded_then_only_what_rides_here_is_marked(
     app: Celery, publisher: Listening
 ) -> None:
     _, request = run(
-        app, Performed(Verdict.COMPLETED, frozenset({"id-e", "id-x"})), chord=element("e")
+        app,
+        ExecutionResult(DeliveryOutcome.COMPLETED, frozenset({"id-e", "id-x"})),
+        chord=element("e"),
     )
     assert request.joins_released == {"id-e"}
 
@@ -204,7 +212,7 @@ def test_given_broker_known_to_be_away_when_run_then_nothing_rides_and_nothing_i
 ) -> None:
     publisher.paused = True
     task, request = run(
-        app, Performed(Verdict.COMPLETED, frozenset({"id-b"})), chain=[element("b")]
+        app, ExecutionResult(DeliveryOutcome.COMPLETED, frozenset({"id-b"})), chain=[element("b")]
     )
     assert task.seen.carried == frozenset()
     assert publisher.sent == []
@@ -214,39 +222,39 @@ def test_given_broker_known_to_be_away_when_run_then_nothing_rides_and_nothing_i
 @pytest.mark.parametrize(
     ("verdict", "expected"),
     [
-        (Verdict.DROPPED, Ignore),
-        (Verdict.RETRY, Retry),
-        (Verdict.PARKED, Retry),
-        (Verdict.FAILED, StepFailed),
+        (DeliveryOutcome.DROPPED, Ignore),
+        (DeliveryOutcome.RETRY, Retry),
+        (DeliveryOutcome.PARKED, Retry),
+        (DeliveryOutcome.FAILED, StepFailed),
     ],
 )
 def test_given_other_verdict_when_concluded_then_celery_is_told_by_an_exception(
-    app: Celery, publisher: Listening, verdict: Verdict, expected: type[Exception]
+    app: Celery, publisher: Listening, verdict: DeliveryOutcome, expected: type[Exception]
 ) -> None:
     with pytest.raises(expected):
-        run(app, Performed(verdict, error="because"), chain=[element("b")])
+        run(app, ExecutionResult(verdict, error="because"), chain=[element("b")])
     assert publisher.sent == []
-    assert publisher.guarded_calls == (1 if verdict == Verdict.DROPPED else 0)
+    assert publisher.guarded_calls == (1 if verdict == DeliveryOutcome.DROPPED else 0)
 
 
 @pytest.mark.parametrize(
     ("performed", "said"),
     [
-        (Performed(Verdict.COMPLETED, attempt=1), "completed"),
-        (Performed(Verdict.COMPLETED, attempt=4), "completed, attempt 4"),
+        (ExecutionResult(DeliveryOutcome.COMPLETED, attempt=1), "completed"),
+        (ExecutionResult(DeliveryOutcome.COMPLETED, attempt=4), "completed, attempt 4"),
         (
-            Performed(Verdict.RETRY, error="the bank did not answer", attempt=1),
+            ExecutionResult(DeliveryOutcome.RETRY, error="the bank did not answer", attempt=1),
             "the bank did not answer",
         ),
         (
-            Performed(Verdict.RETRY, error="the bank did not answer", attempt=3),
+            ExecutionResult(DeliveryOutcome.RETRY, error="the bank did not answer", attempt=3),
             "attempt 3: the bank did not answer",
         ),
-        (Performed(Verdict.FAILED, attempt=5), "attempt 5: failed"),
+        (ExecutionResult(DeliveryOutcome.FAILED, attempt=5), "attempt 5: failed"),
     ],
 )
 def test_given_an_attempt_that_is_not_the_first_when_celery_is_told_then_its_number_too(
-    performed: Performed, said: str
+    performed: ExecutionResult, said: str
 ) -> None:
     assert performed.said == said
 
@@ -255,7 +263,7 @@ def test_given_a_retry_when_concluded_then_flower_reads_attempt_and_error(
     app: Celery, publisher: Listening
 ) -> None:
     with pytest.raises(Retry) as caught:
-        run(app, Performed(Verdict.RETRY, error="the bank is away", attempt=3))
+        run(app, ExecutionResult(DeliveryOutcome.RETRY, error="the bank is away", attempt=3))
     assert str(caught.value.exc) == "attempt 3: the bank is away"
 
 
@@ -341,17 +349,17 @@ def run_batch(answer: Any) -> Any:
 @pytest.mark.parametrize(
     "performed",
     [
-        Performed(Verdict.COMPLETED),
-        Performed(Verdict.REPEATED),
-        Performed(Verdict.RETRY, error="once", stop_chain=True),
-        Performed(Verdict.PARKED, stop_chain=True),
-        Performed(Verdict.FAILED, error="no", stop_chain=True),
-        Performed(Verdict.DROPPED, error="a worker is at it"),
+        ExecutionResult(DeliveryOutcome.COMPLETED),
+        ExecutionResult(DeliveryOutcome.REPEATED),
+        ExecutionResult(DeliveryOutcome.RETRY, error="once", stop_chain=True),
+        ExecutionResult(DeliveryOutcome.PARKED, stop_chain=True),
+        ExecutionResult(DeliveryOutcome.FAILED, error="no", stop_chain=True),
+        ExecutionResult(DeliveryOutcome.DROPPED, error="a worker is at it"),
     ],
     ids=lambda performed: performed.verdict,
 )
 def test_given_a_member_however_it_went_when_concluded_then_those_behind_it_leave(
-    publisher: Listening, batches: list[list[str]], performed: Performed
+    publisher: Listening, batches: list[list[str]], performed: ExecutionResult
 ) -> None:
     with suppress(Ignore, Retry, StepFailed):
         run_batch(performed)
@@ -362,15 +370,15 @@ def test_given_a_member_however_it_went_when_concluded_then_those_behind_it_leav
 @pytest.mark.parametrize(
     "performed",
     [
-        Performed(Verdict.DROPPED, error="no such operation", forged=True),
-        Performed(Verdict.COMPLETED, stop_chain=True),
+        ExecutionResult(DeliveryOutcome.DROPPED, error="no such operation", forged=True),
+        ExecutionResult(DeliveryOutcome.COMPLETED, stop_chain=True),
     ],
     ids=["forged", "turned"],
 )
 def test_given_a_forged_message_or_a_job_that_has_turned_when_concluded_then_nothing_leaves(
     publisher: Listening,
     batches: list[list[str]],
-    performed: Performed,
+    performed: ExecutionResult,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(StepTask, "quarantine", lambda task, reason: None)
@@ -383,7 +391,7 @@ def test_given_a_broker_that_takes_nothing_when_concluded_then_all_that_was_behi
     publisher: Listening, batches: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "go_on", lambda *_, **__: False)
-    run_batch(Performed(Verdict.COMPLETED))
+    run_batch(ExecutionResult(DeliveryOutcome.COMPLETED))
     assert batches == [["id-b", "id-c"]]
 
 
@@ -393,9 +401,9 @@ def test_given_a_member_that_takes_long_when_it_runs_then_those_behind_it_have_l
     monkeypatch.setenv("SUREFOOT_BATCH_SECONDS", "0.05")
     settings.cache_clear()
 
-    def slow(task: Scripted, delivery: Delivery) -> Performed:
+    def slow(task: Scripted, delivery: Delivery) -> ExecutionResult:
         wait_until(lambda: publisher.sent, what="the rest to leave")
-        return Performed(Verdict.COMPLETED)
+        return ExecutionResult(DeliveryOutcome.COMPLETED)
 
     monkeypatch.setattr(Scripted, "carry_out", slow)
     assert run_batch(None) == "completed"

@@ -64,7 +64,7 @@ class BrokerLost:
         return forgotten
 
 
-def ring_anew_if_lost(db: Engine, broker: BrokerProbe) -> int:
+def republish_if_broker_lost(db: Engine, broker: BrokerProbe) -> int:
     """The whole of it at once. Returns: how many operations will be rung again. Raises: BrokerUnavailable."""
     look = BrokerLost(db, broker)
     kept = broker.marker() is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from surefoot.app.engine.jobs.compensation import Ground, turn
-from surefoot.app.engine.jobs.dead_letters import ask_a_person
+from surefoot.app.engine.jobs.dead_letters import require_attention
 from surefoot.app.engine.jobs.transaction import Move
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.rules.events import HistoryEvent
@@ -63,4 +63,4 @@ def _ask_about_undo(move: Move) -> None:
     ]
     move.change(undo_by=None)
     if move.state == JobState.COMPENSATING and open_undos:
-        ask_a_person(move, open_undos[0], why=FailureReason.LATE_UNDO, error=UNDO_LATE)
+        require_attention(move, open_undos[0], why=FailureReason.LATE_UNDO, error=UNDO_LATE)

@@ -27,4 +27,4 @@ class ExpiredAttempts:
         relay = self.relay
         ended = operations.expire(relay.db, relay.settings, row.id, row.job_id, row.token)
         relay.publish(ended.plan)
-        return int(ended.landed)
+        return int(ended.applied)

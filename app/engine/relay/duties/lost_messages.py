@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 
 from surefoot.app.config import Settings
 from surefoot.app.delivery.broker import BrokerProbe
-from surefoot.app.engine.jobs.dispatch import Publishes, alone
+from surefoot.app.engine.jobs.dispatch import Publishes, single_messages
 from surefoot.app.errors import BrokerUnavailable
 from surefoot.app.saga.naming import queue_name
 from surefoot.app.store import message_reads, message_writes
@@ -61,7 +61,7 @@ class Lost:
         except BrokerUnavailable:
             return 0
         rows = [row for queue in queues for row in self._gone(queue, depths.get(_name(queue), 0))]
-        if not rows or not self.publisher.publish(alone(rows)):
+        if not rows or not self.publisher.publish(single_messages(rows)):
             return 0
         transaction(
             self.db,

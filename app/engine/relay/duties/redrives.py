@@ -45,14 +45,14 @@ class Redrives:
         """Returns how many letters it redrove."""
         late_s, rows = self.relay.read(self.name, self._due)
         if late_s:
-            shifted = self.relay.write(self.name, lambda tx: dead_letters.shift(tx, late_s))
+            shifted = self.relay.write(self.name, lambda tx: dead_letters.delay_all(tx, late_s))
             log.info("redrive.put_off", seconds=round(late_s, 1), dead_letters=shifted)
             return 0
         return self.relay.isolated.each(self.name, rows, self._redrive)
 
     def _due(self, connection: Connection) -> tuple[float, Sequence[DueLetterRow]]:
         """How late the earliest is; and if it is not, the letters that are due."""
-        late_s = dead_letters.overdue_s(connection, LATE_S)
+        late_s = dead_letters.redrive_lag_s(connection, LATE_S)
         if late_s:
             return late_s, ()
         return 0.0, dead_letters.due(connection, self.relay.room(self.name))
@@ -83,7 +83,7 @@ class Redrives:
         return 1
 
     def _put_off(self, row: DueLetterRow, seconds: float) -> None:
-        self.relay.write(self.name, lambda tx: dead_letters.put_off(tx, row.id, seconds))
+        self.relay.write(self.name, lambda tx: dead_letters.postpone(tx, row.id, seconds))
 
 
 def _in_the_name_of(row: DueLetterRow) -> Actor:

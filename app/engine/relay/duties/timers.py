@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from surefoot.app.engine.jobs.dispatch import alone
+from surefoot.app.engine.jobs.dispatch import single_messages
 from surefoot.app.engine.relay.context import RelayContext
 from surefoot.app.store import message_reads, operation_writes
 
@@ -33,5 +33,7 @@ class Timers:
         relay = self.relay
         ids = relay.write("due", lambda tx: operation_writes.wake_due(tx, most))
         if ids:
-            relay.publish(alone(relay.read("due", lambda c: message_reads.to_ring(c, ids))))
+            relay.publish(
+                single_messages(relay.read("due", lambda c: message_reads.to_ring(c, ids)))
+            )
         return ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from surefoot.app.engine.jobs.dispatch import alone, ring
+from surefoot.app.engine.jobs.dispatch import publish_plan, single_messages
 from surefoot.app.engine.jobs.fairness import InTurn, Turns
 from surefoot.app.engine.relay.context import RelayContext
 
@@ -33,4 +33,4 @@ class Unsent:
         publisher = relay.publisher
         if isinstance(publisher, InTurn):
             publisher = publisher.inner  # these were let in already
-        return len(rows) if rows and ring(relay.db, publisher, alone(rows)) else 0
+        return len(rows) if rows and publish_plan(relay.db, publisher, single_messages(rows)) else 0

@@ -162,7 +162,7 @@ def _open_postgresql(url: URL, schema: str) -> Engine:
             **response_timeout.connect_args(SILENCE_S),
         },
     )
-    return response_timeout.listen_within(engine, SILENCE_S)
+    return response_timeout.bound_responses(engine, SILENCE_S)
 
 
 def _make_tables(engine: Engine, schema: str, metadata: MetaData) -> None:
