@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from surefoot.app.rules.decisions import LetterAction
-from surefoot.app.rules.events import HistoryEvent, stored
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import Dir, JobState, Kind
 from surefoot.app.rules.waits import WaitingFor, rule_of
 from surefoot.app.saga.words import Words
-from surefoot.app.store import dead_letters, reconciliations
+from surefoot.app.store import dead_letters, job_reads, reconciliations
 from surefoot.app.store.rows.findings import FindingRow
-from surefoot.app.store.tables import history
 from surefoot.app.store.views.dead_letters import decisions_about
 from surefoot.app.store.views.effects import Effect, effects_of
 from surefoot.app.store.views.locks import InLine, in_line
@@ -111,13 +110,7 @@ def _letters(connection: Connection, snapshot: Snapshot) -> list[Letter]:
 
 
 def _turned(connection: Connection, job_id: str) -> Turned | None:
-    h = history.c
-    row = connection.execute(
-        select(h.at, h.actor)
-        .where(h.job_id == job_id, h.event.in_(stored(HistoryEvent.COMPENSATION_STARTED)))
-        .order_by(h.seq)
-        .limit(1)
-    ).one_or_none()
+    row = job_reads.first_event(connection, job_id, HistoryEvent.COMPENSATION_STARTED)
     return None if row is None else Turned(row.at, row.actor)
 
 

@@ -14,16 +14,14 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, literal_column, select
+from sqlalchemy import Connection
 
 from surefoot.app.errors import TooManyOpenJobs
-from surefoot.app.rules.states import JobState
-from surefoot.app.store.tables import jobs
+from surefoot.app.store import job_reads
 
 COUNT_AGAIN_S = 1.0
 TENANTS_REMEMBERED = 1000
 RETRY_AFTER_S = 10.0
-OPEN = (JobState.RUNNING, JobState.COMPENSATING)  # one that needs a person keeps nobody busy
 
 
 @dataclass
@@ -45,7 +43,9 @@ class Admission:
         with self._lock:
             known = self._counts.get(tenant_id)
         if known is None or time.monotonic() - known.at >= self._every_s:
-            known = _Count(count_open(connection, tenant_id, self._most), time.monotonic())
+            known = _Count(
+                job_reads.count_open(connection, tenant_id, self._most), time.monotonic()
+            )
         with self._lock:
             other = self._counts.get(tenant_id)
             if other is not None and other.at > known.at:
@@ -58,18 +58,3 @@ class Admission:
                 said = f"{self._most} jobs are open, which is as many as may be (SUREFOOT_OPEN_JOBS); some must end before another is taken"
                 raise TooManyOpenJobs(said, retry_after_s=RETRY_AFTER_S)
             known.open_jobs += 1
-
-
-def count_open(connection: Connection, tenant_id: str, most: int) -> int:
-    """Open jobs of a tenant, counted up to `most`, in the index of states."""
-    found = (
-        select(jobs.c.id)
-        .where(
-            jobs.c.tenant_id == tenant_id,
-            literal_column("state <> 'completed'"),
-            jobs.c.state.in_(OPEN),
-        )
-        .limit(most)
-        .subquery()
-    )
-    return connection.scalar(select(func.count()).select_from(found)) or 0

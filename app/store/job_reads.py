@@ -9,6 +9,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     false,
+    func,
     literal_column,
     or_,
     select,
@@ -18,11 +19,13 @@ from sqlalchemy import (
 
 from surefoot.app.clock import now
 from surefoot.app.errors import NotFound
+from surefoot.app.rules.events import HistoryEvent, stored
 from surefoot.app.rules.reasons import LATENESS
 from surefoot.app.rules.states import JobState
 from surefoot.app.store.actors import own
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.rows.jobs import (
+    EventTimeRow,
     HistoryRow,
     IdempotencyRow,
     JobInputRow,
@@ -121,6 +124,32 @@ def history_after(
     h = history.c
     query = select(history).where(h.job_id == job_id, h.seq > seq).order_by(h.seq)
     return list(connection.execute(query.limit(limit)))
+
+
+def first_event(connection: Connection, job_id: str, event: HistoryEvent) -> EventTimeRow | None:
+    """When the job's history has this event first, and whose act it was."""
+    h = history.c
+    return connection.execute(
+        select(h.at, h.actor)
+        .where(h.job_id == job_id, h.event.in_(stored(event)))
+        .order_by(h.seq)
+        .limit(1)
+    ).one_or_none()
+
+
+def count_open(connection: Connection, tenant_id: str, most: int) -> int:
+    """Open jobs of a tenant, counted up to `most`, in the index of states. One that needs a person is not counted."""
+    found = (
+        select(jobs.c.id)
+        .where(
+            jobs.c.tenant_id == tenant_id,
+            literal_column("state <> 'completed'"),
+            jobs.c.state.in_((JobState.RUNNING, JobState.COMPENSATING)),
+        )
+        .limit(most)
+        .subquery()
+    )
+    return connection.scalar(select(func.count()).select_from(found)) or 0
 
 
 def open_jobs_of(connection: Connection, digest: str, limit: int) -> list[JobInputRow]:

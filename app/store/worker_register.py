@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from surefoot.app.clock import ago, now
 from surefoot.app.store.definitions import LIVE_WORKER_S
@@ -39,6 +39,11 @@ def see_worker(tx: Connection, boot: str, at_work: Mapping[str, Any] | None = No
     """`at_work`: what it does now, by column."""
     seen = update(workers).where(workers.c.boot == boot)
     return tx.execute(seen.values(seen_at=now(), stopped_at=None, **(at_work or {}))).rowcount == 1
+
+
+def add_worker(tx: Connection, values: Mapping[str, Any]) -> None:
+    """A worker that the register does not know, by column; it is seen now."""
+    tx.execute(insert(workers).values(**values, seen_at=now()))
 
 
 def stop_worker(tx: Connection, boot: str) -> set[str]:

@@ -10,10 +10,9 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from surefoot.app.clock import now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs.attempt import Attempt
 from surefoot.app.engine.jobs.transaction import job_transaction
@@ -22,7 +21,7 @@ from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import OpState
 from surefoot.app.secrecy import NONE, Secrets, scrub
 from surefoot.app.store import attempt_writes, operation_reads
-from surefoot.app.store.session import asking, execute_single, transaction
+from surefoot.app.store.session import asking, execute_single, time_of, transaction
 from surefoot.app.texts import json_bytes, storable
 
 PROGRESS_EVERY_S = 0.5  # more often is not shown, and each is a write
@@ -91,7 +90,7 @@ class StepHandle:
 
     def now(self) -> datetime:
         with unrung(), asking(self._db, name="handle.now") as connection:
-            return connection.execute(select(now())).scalar_one()
+            return time_of(connection)
 
     def record(self, event: HistoryEvent) -> None:
         """A line of history about this attempt. Raises: LeaseLost when it is not this attempt's to say any more."""

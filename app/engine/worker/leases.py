@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine
 
-from surefoot.app.clock import now
 from surefoot.app.config import Settings
 from surefoot.app.engine.jobs import operations as attempts
 from surefoot.app.engine.jobs.attempt import Attempt, Failure
@@ -17,7 +16,6 @@ from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.store import attempt_writes, catalogue, operation_reads, worker_register
 from surefoot.app.store.claims import Holder
 from surefoot.app.store.session import asking, execute_single, transaction
-from surefoot.app.store.tables import workers
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def register_worker(db: Engine, boot: str, worker: WorkerProcess) -> None:
 
     def work(tx: Connection) -> None:
         if not worker_register.see_worker(tx, boot):
-            tx.execute(insert(workers).values(**values, seen_at=now()))
+            worker_register.add_worker(tx, values)
         catalogue.served(tx, worker.digests)
 
     transaction(db, work, name="leases.register_worker")

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, ScalarSelect, insert, select
+from sqlalchemy import Engine
 
 from surefoot.app.metrics.counters import QUARANTINED
+from surefoot.app.store import quarantine
 from surefoot.app.store.host import host_of
 from surefoot.app.store.ids import is_id
 from surefoot.app.store.session import transaction
-from surefoot.app.store.tables import jobs, quarantine
 
 MAX_BODY_CHARS = 4096
 MAX_REASON_CHARS = 255
@@ -49,15 +49,13 @@ def keep(db: Engine, reason: str, message: Unrunnable) -> str:
         "headers": {str(k)[:64]: str(v)[:256] for k, v in list(message.headers.items())[:32]},
         "body": text[:MAX_BODY_CHARS].replace("\x00", "\\x00"),
         "size": message.size,
-        "tenant_id": _tenant_named_in(text),
     }
-    transaction(db, lambda tx: tx.execute(insert(quarantine).values(**row)), name="quarantine.keep")
+    job_id = _job_named_in(text)
+    transaction(db, lambda tx: quarantine.add_message(tx, row, job_id), name="quarantine.keep")
     QUARANTINED.add()
     return str(row["id"])
 
 
-def _tenant_named_in(body: str) -> ScalarSelect[str] | None:
+def _job_named_in(body: str) -> str | None:
     found = _JOB.match(body)
-    if found is None or not is_id(found[1]):
-        return None
-    return select(jobs.c.tenant_id).where(jobs.c.id == found[1]).scalar_subquery()
+    return found[1] if found is not None and is_id(found[1]) else None

@@ -147,6 +147,15 @@ class IdempotencyRow(Protocol):
     def job_id(self) -> str: ...
 
 
+class EventTimeRow(Protocol):
+    """When something happened, and whose act it was."""
+
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def actor(self) -> str | None: ...
+
+
 class HistoryRow(Protocol):
     """A line of a job's history."""
 

@@ -12,7 +12,8 @@ from surefoot.app.cli import COMMANDS
 from surefoot.app.cli.group import TRY_LATER, Commands, outcome
 from surefoot.app.engine.jobs.submit import Conditions, Submission, submit
 from surefoot.app.errors import TooManyOpenJobs
-from surefoot.app.limits.admission import Admission, count_open
+from surefoot.app.limits.admission import Admission
+from surefoot.app.store.job_reads import count_open
 from surefoot.app.store.session import reading
 from tests.contract.views.shop import GOOD, Caller, Shop
 from tests.support.plans import first_plan, heard, served

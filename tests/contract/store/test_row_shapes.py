@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import JSON, Column, Connection, Engine, event, insert, select
 
 from surefoot.app.clock import UtcDateTime
+from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.states import Kind, OpState
 from surefoot.app.store import (
     acts,
@@ -122,6 +123,9 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "job_reads.job": (lambda c, r: job_reads.job(c, r.job),),
     "job_reads.standing_rerun": (lambda c, r: job_reads.standing_rerun(c, r.other),),
     "job_reads.open_jobs_of": (lambda c, r: job_reads.open_jobs_of(c, DIGEST, 9),),
+    "job_reads.first_event": (
+        lambda c, r: job_reads.first_event(c, r.job, HistoryEvent.SUBMITTED),
+    ),
     "job_reads.history_after": (
         lambda c, r: job_reads.history_after(c, r.job, 0),
         lambda c, r: job_reads.history_after(c, r.job, 0, 1),

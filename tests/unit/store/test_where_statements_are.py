@@ -16,11 +16,6 @@ STILL = {
     "app/engine/jobs/submit.py",
     "app/engine/jobs/unreadable.py",
     "app/engine/worker/gates.py",
-    "app/engine/worker/handle.py",
-    "app/engine/worker/leases.py",
-    "app/engine/worker/quarantine.py",
-    "app/explain/facts.py",
-    "app/limits/admission.py",
 }
 
 
