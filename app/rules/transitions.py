@@ -158,7 +158,10 @@ _OF_OPERATIONS = (
         "release",
         _to(OpState.QUEUED, OpState.PENDING),
         who="the end of an operation that it waited for",
-        by=["engine.jobs.release._decrement_dependencies", "engine.jobs.completion._complete_forward"],
+        by=[
+            "engine.jobs.release._decrement_dependencies",
+            "engine.jobs.completion._complete_forward",
+        ],
         write=["operation_writes.lower_missing", _FAST],
         guard="that was the last one missing; under the job's lock",
     ),
