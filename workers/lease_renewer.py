@@ -98,7 +98,7 @@ class LeaseRenewer(bootsteps.StartStopStep):
             ) as error:  # the store is away: leases run, and everything here is tried again
                 self._tell(False, error)
             if self.signed_on:  # before that it is not of use to anybody
-                liveness.beat()
+                liveness.touch()
             pause_s = settings().heartbeat_seconds
 
     def run_once(self) -> None:

@@ -13,7 +13,7 @@ from surefoot.app.config import settings
 log = structlog.get_logger(__name__)
 
 
-def beat() -> None:
+def touch() -> None:
     """Touch the file, if one is set. Never raises: a full disk must not stop work."""
     path = settings().heartbeat_file
     if path is None:

@@ -76,7 +76,7 @@ class Relay:
         log.info("relay.started", holder=self.holder)
         while not halt.is_set():
             pause_s = self._round()
-            liveness.beat()
+            liveness.touch()
             self._pause(halt, pause_s)
         self.release()
         log.info("relay.stopped")

@@ -17,16 +17,16 @@ from __future__ import annotations
 
 from surefoot.app.metrics.files import start, started, stop, tidy
 from surefoot.app.metrics.kinds import Counter, Histogram
-from surefoot.app.metrics.noted import afterwards, committed, forget, note, note_seconds
+from surefoot.app.metrics.noted import afterwards, flush, record, record_seconds, reset
 
 __all__ = [
     "Counter",
     "Histogram",
     "afterwards",
-    "committed",
-    "forget",
-    "note",
-    "note_seconds",
+    "flush",
+    "record",
+    "record_seconds",
+    "reset",
     "start",
     "started",
     "stop",

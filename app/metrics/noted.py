@@ -22,13 +22,13 @@ class _Notes(threading.local):
 _notes = _Notes()
 
 
-def note(counter: Counter, **labels: str) -> None:
+def record(counter: Counter, **labels: str) -> None:
     """Count one of these if the transaction of this thread commits."""
     if started():
         afterwards(partial(counter.count, labels))
 
 
-def note_seconds(histogram: Histogram, seconds: float, **labels: str) -> None:
+def record_seconds(histogram: Histogram, seconds: float, **labels: str) -> None:
     """The same of a duration."""
     if started():
         afterwards(partial(histogram.observe, seconds, **labels))
@@ -39,13 +39,13 @@ def afterwards(do: Callable[[], None]) -> None:
     _notes.rows.append(do)
 
 
-def forget() -> None:
+def reset() -> None:
     """A transaction begins (again)."""
     if _notes.rows:
         _notes.rows = []
 
 
-def committed() -> None:
+def flush() -> None:
     """It has committed."""
     if not _notes.rows:
         return

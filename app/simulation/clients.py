@@ -16,7 +16,7 @@ from surefoot.app.engine.operators.resubmit import Asked, resubmit_job
 from surefoot.app.engine.reconcile import findings, run
 from surefoot.app.engine.reconcile.findings import UndoAsked
 from surefoot.app.faults import Point
-from surefoot.app.simulation.environment import Scene
+from surefoot.app.simulation.environment import Environment
 from surefoot.app.simulation.stage import Actor, Role
 from surefoot.app.store.actors import Actor as Person
 
@@ -27,7 +27,7 @@ OTHER = "00000000-0000-7000-8000-000000000002"  # the second tenant, where a wor
 class People:
     """Each verb is one request. `points`, `dies`: as the world says."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Environment) -> None:
         self._scene = scene
 
     def submit(

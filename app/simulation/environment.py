@@ -20,7 +20,7 @@ EXPECTED = (
 
 
 @dataclass
-class Scene:
+class Environment:
     """`errors`: what actors ended with and should not have, and what else was seen of them that must not be."""
 
     store: SimStore

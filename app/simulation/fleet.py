@@ -17,7 +17,7 @@ from surefoot.app.engine.worker.delivery import (
 from surefoot.app.engine.worker.loop import Loop
 from surefoot.app.errors import StoreUnavailable
 from surefoot.app.saga.registry import Registry
-from surefoot.app.simulation.environment import Scene
+from surefoot.app.simulation.environment import Environment
 from surefoot.app.simulation.stage import Actor, Role
 from surefoot.app.store.claims import Holder
 from surefoot.app.testkit.broker import FakeBroker, FakeContinuation
@@ -64,7 +64,7 @@ class ActorsContinuation(FakeContinuation):
 class CheckedLoop(Loop):
     """A completion that was taken for ours is on record under our fence."""
 
-    def __init__(self, runtime: Runtime, scene: Scene, actor: Actor) -> None:
+    def __init__(self, runtime: Runtime, scene: Environment, actor: Actor) -> None:
         super().__init__(runtime)
         self._scene, self._actor = scene, actor
 
@@ -92,7 +92,7 @@ class CheckedLoop(Loop):
 class Fleet:
     """`workers`: all there are. `runs_on`: they go on with the next operation of their lane without a message."""
 
-    def __init__(self, scene: Scene, size: int, *, runs_on: bool) -> None:
+    def __init__(self, scene: Environment, size: int, *, runs_on: bool) -> None:
         self._scene, self._runs_on = scene, runs_on
         self.workers: list[Worker] = []
         for _ in range(size):

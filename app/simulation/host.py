@@ -16,7 +16,7 @@ from types import TracebackType
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from surefoot.app.simulation.stage import Stage
+from surefoot.app.simulation.stage import Scheduler
 from surefoot.app.store.host import READING, SINGLE, Host, connected
 from surefoot.app.testkit.clock import START, VirtualClock
 
@@ -30,7 +30,7 @@ class SimulatedHost(Host):
     Chance and ids follow from the seed that `drawing` gets.
     """
 
-    def __init__(self, stage: Stage, clock: VirtualClock, *, in_one: bool = False) -> None:
+    def __init__(self, stage: Scheduler, clock: VirtualClock, *, in_one: bool = False) -> None:
         super().__init__()
         self.one_writer = nullcontext()  # actors stop before a transaction, never in one
         self._stage, self._clock, self._in_one = stage, clock, in_one

@@ -108,7 +108,7 @@ class Ledger:
         return step
 
     # --- the truth -------------------------------------------------------------------------------------------------
-    def untrue(self, world: World) -> Iterator[str]:
+    def violations(self, world: World) -> Iterator[str]:
         """What reconciliation says that is not so, or does not say, when nothing fails any more."""
         for _ in range(2):
             world.people.look()

@@ -15,7 +15,7 @@ from surefoot.app.simulation.actions import Director
 from surefoot.app.store.tables import operations
 
 
-def untrue(director: Director) -> list[str]:
+def violations(director: Director) -> list[str]:
     """What is not so, a sentence each; empty when every ended job has what it says."""
     graphs = {saga.digest: saga.graph for saga in director.world.sagas}
     found: list[str] = []

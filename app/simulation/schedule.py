@@ -17,7 +17,7 @@ from surefoot.app.config import Settings
 from surefoot.app.rules.states import ENDED, JobState
 from surefoot.app.simulation.actions import Director
 from surefoot.app.simulation.ledger import Ledger
-from surefoot.app.simulation.oracle import untrue
+from surefoot.app.simulation.oracle import violations
 from surefoot.app.simulation.rates import (
     LONG_S,
     OF_SIXTEEN_ACCOUNTED,
@@ -235,9 +235,9 @@ def land(director: Director, outcome: Outcome) -> None:
             director.do(Action("person", word="retry" if number < RETRIES else "mark_absent"))
     outcome.problems += director.problems(slack_s=FINAL_SLACK_S, bound_s=FINAL_BOUND_S)
     if not outcome.problems:
-        outcome.problems += untrue(director)
+        outcome.problems += violations(director)
     if not outcome.problems and director.ledger is not None:
-        outcome.problems += director.ledger.untrue(world)
+        outcome.problems += director.ledger.violations(world)
     if young and world.view.gave_up_waiting():
         outcome.problems.append(
             "an operation waited in vain for its queue time-out, though workers were there: its message was never rung again"

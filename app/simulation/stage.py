@@ -94,7 +94,7 @@ def _nothing() -> None:
 Interfere = Callable[[Actor, str], BaseException | None]
 
 
-class Stage:
+class Scheduler:
     """Where actors run. `points` counts every named point that was passed, `crashes` those where somebody died.
 
     `interfere`: asked at each point; what it returns is raised there (a `Crashed` ends the actor).

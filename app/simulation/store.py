@@ -18,11 +18,11 @@ from surefoot.app.participant.barrier import rows as barrier_rows
 from surefoot.app.simulation import monitors
 from surefoot.app.simulation.direct import DirectEngine
 from surefoot.app.simulation.host import SimulatedHost
-from surefoot.app.simulation.stage import Stage
+from surefoot.app.simulation.stage import Scheduler
 from surefoot.app.store import postgres_fast_path
 from surefoot.app.store.host import living_in
 from surefoot.app.store.migrate import upgrade
-from surefoot.app.store.session import prepare
+from surefoot.app.store.session import configure_sqlite
 from surefoot.app.store.tables import metadata, rounds
 from surefoot.app.testkit.clock import VirtualClock
 
@@ -38,7 +38,7 @@ class SimStore(ABC):
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.stage = Stage()
+        self.stage = Scheduler()
 
     def build(self) -> None:
         """Make the tables. Called once, when `engine` is there."""
@@ -56,7 +56,7 @@ class SimStore(ABC):
     def begin_again(self) -> None:
         """Empty, at the beginning of time, with nobody on the stage."""
         self.stage.clear()
-        fresh = Stage()
+        fresh = Scheduler()
         self.stage.__dict__.update(fresh.__dict__)
         self.clock.set(0.0)
         self.empty()
@@ -87,7 +87,7 @@ class SqliteStore(SimStore):
         super().__init__()
         once = {"check_same_thread": False, "cached_statements": 1000}  # all that it ever runs
         plain = create_engine("sqlite://", poolclass=StaticPool, connect_args=once)
-        prepare(plain)
+        configure_sqlite(plain)
         event.listen(plain, "connect", self._connected)
         with plain.connect() as connection:
             self.raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)

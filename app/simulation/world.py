@@ -29,7 +29,7 @@ from surefoot.app.faults import Point
 from surefoot.app.saga.definition import Saga
 from surefoot.app.saga.registry import Registry
 from surefoot.app.simulation.clients import OTHER, TENANT, People
-from surefoot.app.simulation.environment import Scene
+from surefoot.app.simulation.environment import Environment
 from surefoot.app.simulation.fleet import Fleet
 from surefoot.app.simulation.monitors import Watch
 from surefoot.app.simulation.stage import Actor, Interfere, Role
@@ -84,7 +84,7 @@ class World:
         )
         self.broker = FakeBroker(self.stage.point, lambda: self.host.open)
         first = self.sagas[: self.deployed or len(self.sagas)]
-        self._scene = Scene(self.store, self.broker, self.settings, Registry(first))
+        self._scene = Environment(self.store, self.broker, self.settings, Registry(first))
         self.people = People(self._scene)
         self.fleet = Fleet(self._scene, self.workers, runs_on=self.runs_on)
         rings = FaultInjectingPublisher(self.broker)

@@ -71,7 +71,7 @@ def open_engine(
     """
     url = driver_url(url)
     if url.startswith("sqlite"):
-        return prepare(
+        return configure_sqlite(
             create_engine(url, connect_args={"timeout": patience_s, "check_same_thread": False})
         )
     parts = make_url(url)
@@ -101,7 +101,7 @@ def open_engine(
     return db
 
 
-def prepare(db: Engine) -> Engine:
+def configure_sqlite(db: Engine) -> Engine:
     """Set up an engine of SQLite as this page's head says."""
     event.listen(db, "connect", _prepare_sqlite)
     event.listen(db, "begin", _begin_immediate)
@@ -201,10 +201,10 @@ def _repeated(
     give_up_at = host.monotonic() + RETRY_WITHIN_S
     for attempt in range(1, TRANSACTION_TRIES + 1):
         try:
-            metrics.forget()
+            metrics.reset()
             with begin() as tx:
                 done = work(tx)
-            metrics.committed()
+            metrics.flush()
             return done
         except (DBAPIError, PoolTimeout) as error:
             if retryable(error) and attempt < TRANSACTION_TRIES and host.monotonic() < give_up_at:

@@ -18,7 +18,7 @@ from surefoot.app.store.tables import Id, operations
 KEPT_STEPS = 100_000  # names, over all jobs that a process remembers
 
 
-class Kept:
+class LruCache:
     """The newest answers, at most KEPT_STEPS names of them. Threads of one process share it."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ _WITH_UNDO = select(operations.c.step).where(
 
 def undone_steps(tx: Connection, job_id: str, *, committed: bool) -> frozenset[str]:
     """The steps that have an undo. `committed`: the job had turned before this transaction began."""
-    kept = host_of(tx).remembered(Kept)
+    kept = host_of(tx).remembered(LruCache)
     known = kept.get(job_id) if committed else None
     if known is not None:
         return known

@@ -14,7 +14,7 @@ from sqlalchemy.pool import StaticPool
 
 from surefoot.app.clock import now
 from surefoot.app.store.migrate import upgrade
-from surefoot.app.store.session import prepare
+from surefoot.app.store.session import configure_sqlite
 from surefoot.app.store.tables import rounds
 from surefoot.app.testkit.clock import VirtualClock
 
@@ -36,7 +36,7 @@ def open_memory_store(clock: VirtualClock) -> Engine:
 
 def _engine() -> Engine:
     once = {"check_same_thread": False}
-    return prepare(create_engine("sqlite://", poolclass=StaticPool, connect_args=once))
+    return configure_sqlite(create_engine("sqlite://", poolclass=StaticPool, connect_args=once))
 
 
 @cache

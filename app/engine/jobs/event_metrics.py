@@ -26,13 +26,13 @@ def note_completed(saga: str, step: str, kind: str, took_s: float) -> None:
         "kind": kind,
         "outcome": str(HistoryEvent.COMPLETED.rule.outcome),
     }
-    metrics.note(ATTEMPTS, **labels)
-    metrics.note_seconds(STEP_SECONDS, took_s, **labels)
+    metrics.record(ATTEMPTS, **labels)
+    metrics.record_seconds(STEP_SECONDS, took_s, **labels)
 
 
 def note_job_seconds(saga: str, end: str, took_s: float) -> None:
     """Time a job that has ended, from its acceptance, if the transaction that ended it commits."""
-    metrics.note_seconds(JOB_SECONDS, took_s, saga=saga, end=end)
+    metrics.record_seconds(JOB_SECONDS, took_s, saga=saga, end=end)
 
 
 def note_event(
@@ -45,20 +45,20 @@ def note_event(
     """Count this line if its transaction commits. `took_s`: of the attempt that it ends, where its own worker ends it."""
     rule = event.rule
     if rule.ends is not None:
-        metrics.note(JOBS_ENDED, saga=saga, end=rule.ends)
+        metrics.record(JOBS_ENDED, saga=saga, end=rule.ends)
     elif rule.outcome is not None and operation is not None:
         given_up = event == HistoryEvent.FAILED
         outcome = rule_of(str(detail.get("why"))).outcome if given_up else rule.outcome
         labels = {"saga": saga, "step": operation.step, "kind": operation.kind, "outcome": outcome}
-        metrics.note(ATTEMPTS, **labels)
+        metrics.record(ATTEMPTS, **labels)
         if took_s is not None:
-            metrics.note_seconds(STEP_SECONDS, took_s, **labels)
+            metrics.record_seconds(STEP_SECONDS, took_s, **labels)
     elif event == HistoryEvent.LATE_RESULT_REFUSED:
-        metrics.note(
+        metrics.record(
             FENCES_REFUSED, saga=saga, step=str(detail.get("step")), kind=str(detail.get("kind"))
         )
     elif event == HistoryEvent.ATTENTION and operation is not None:
-        metrics.note(
+        metrics.record(
             ESCALATIONS,
             saga=saga,
             step=operation.step,

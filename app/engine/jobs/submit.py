@@ -292,7 +292,7 @@ class _Job:
             sla_s=self.graph.sla_s,
         ):
             raise _KeyTaken
-        metrics.note(JOBS_SUBMITTED, saga=self.graph.saga)
+        metrics.record(JOBS_SUBMITTED, saga=self.graph.saga)
 
     def insert(self, tx: Connection, also: Also | None) -> None:
         """Statement by statement. Raises: _KeyTaken, and what `also` raises."""
@@ -317,7 +317,7 @@ class _Job:
         operation_writes.insert_operations(tx, self.operations, answer=False)
         named = {"actor": submission.actor, "key_id": key_of(submission.actor)}
         tx.execute(_FIRST_LINE, {"job_id": job_id, **named})
-        metrics.note(JOBS_SUBMITTED, saga=self.graph.saga)
+        metrics.record(JOBS_SUBMITTED, saga=self.graph.saga)
 
 
 def _accepted(

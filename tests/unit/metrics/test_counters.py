@@ -151,9 +151,9 @@ def test_given_counts_of_an_earlier_start_when_cleaned_then_begun_anew(home: Pat
 def test_given_noted_when_rolled_back_then_not_counted_and_when_committed_then_once(
     home: Path,
 ) -> None:
-    metrics.note(APPLES, kind="red")
-    metrics.forget()
-    metrics.note(APPLES, kind="green")
-    metrics.committed()
-    metrics.committed()
+    metrics.record(APPLES, kind="red")
+    metrics.reset()
+    metrics.record(APPLES, kind="green")
+    metrics.flush()
+    metrics.flush()
     assert samples(home) == {("surefoot_apples_total", "green"): 1.0}

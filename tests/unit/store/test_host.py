@@ -11,7 +11,13 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from surefoot.app.store.host import HERE, Host, host_of, living_in
-from surefoot.app.store.session import asking, execute_single, prepare, reading, transaction
+from surefoot.app.store.session import (
+    asking,
+    configure_sqlite,
+    execute_single,
+    reading,
+    transaction,
+)
 
 APP = Path(__file__).parents[3] / "app"
 WAYS_IN = ("transaction", "execute_single", "asking", "reading")
@@ -42,7 +48,7 @@ class Noting(Host):
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Iterator[Engine]:
-    made = prepare(create_engine(f"sqlite:///{tmp_path}/host.sqlite"))
+    made = configure_sqlite(create_engine(f"sqlite:///{tmp_path}/host.sqlite"))
     yield made
     made.dispose()
 

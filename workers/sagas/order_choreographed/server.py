@@ -32,7 +32,7 @@ def serve(only: Sequence[str] = ()) -> None:
         service.database.engine()
     url = broker_url()
     house = House(
-        services, lambda: KombuBus(url, services, SERVICES), owners=SERVICES, beat=liveness.beat
+        services, lambda: KombuBus(url, services, SERVICES), owners=SERVICES, beat=liveness.touch
     )
     threads = house.start()
     log.info("events.serving", services=[service.name for service in services])
