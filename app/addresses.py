@@ -58,7 +58,10 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def checked_store(url: str) -> str:
-    """The same URL of a database, if it is one that a store or one of our services can use. Raises: ValueError in a sentence."""
+    """The same URL of a database, if it is one that a store or one of our services can use.
+
+    Raises: ValueError in a sentence.
+    """
     kind, _, driver = kind_of(url).partition("+")
     if url and (kind not in STORE_KINDS or driver not in STORE_DRIVERS):
         raise ValueError(
@@ -73,7 +76,10 @@ def checked_store(url: str) -> str:
 
 
 def checked_broker(url: str) -> str:
-    """The same URL of a broker, if it is one that Celery can use here, or "". Raises: ValueError in a sentence."""
+    """The same URL of a broker, if it is one that Celery can use here, or "".
+
+    Raises: ValueError in a sentence.
+    """
     if url and kind_of(url) not in BROKER_KINDS:
         raise ValueError(
             f"no broker of kind {kind_of(url)!r}; it begins with one of {', '.join(BROKER_KINDS)} and ://"
@@ -85,7 +91,9 @@ def checked_broker(url: str) -> str:
 
 
 def driver_url(url: str) -> str:
-    """The same URL with the driver we use: a plain postgresql:// (or postgres://) goes through psycopg 3."""
+    """The same URL with the driver we use: a plain postgresql:// (or postgres://) goes through
+    psycopg 3.
+    """
     for plain in ("postgresql://", "postgres://"):
         if url.startswith(plain):
             return "postgresql+psycopg://" + url[len(plain) :]

@@ -1,14 +1,17 @@
 """Time is the database's.
 
-Hosts disagree about the time; the store is one. So no host clock is ever compared with a stored time: statements
-say `now()` and `after(seconds)`, and the database fills them in. Two forms, because PostgreSQL has two clocks:
+Hosts disagree about the time; the store is one. So no host clock is ever compared with a stored
+time: statements say `now()` and `after(seconds)`, and the database fills them in. Two forms,
+because PostgreSQL has two clocks:
 
-* `now()` belongs in WHERE: it is `statement_timestamp()` there, stable within the statement, so an index serves it.
-* `after(seconds)` belongs in SET of a lease or a due time: it is `clock_timestamp()`, because a statement may have
-  waited seconds for a lock, and a lease counted from before that wait would be half spent when granted.
+* `now()` belongs in WHERE: it is `statement_timestamp()` there, stable within the statement, so an
+  index serves it.
+* `after(seconds)` belongs in SET of a lease or a due time: it is `clock_timestamp()`, because a
+  statement may have waited seconds for a lock, and a lease counted from before that wait would be
+  half spent when granted.
 
-SQLite has one clock and keeps times as text of fixed width in UTC, which compares like the time itself.
-Stored and read values are aware datetimes in UTC (`UtcDateTime`).
+SQLite has one clock and keeps times as text of fixed width in UTC, which compares like the time
+itself. Stored and read values are aware datetimes in UTC (`UtcDateTime`).
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import FunctionElement, bindparam
 from sqlalchemy.types import TypeDecorator
 
-SQLITE_FORMAT = "%Y-%m-%d %H:%M:%f000"  # strftime's %f is SS.SSS; three zeros make it the six digits SQLAlchemy writes
+# strftime's %f is SS.SSS; three zeros make it the six digits SQLAlchemy writes
+SQLITE_FORMAT = "%Y-%m-%d %H:%M:%f000"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -55,7 +59,10 @@ class now(FunctionElement[datetime]):  # noqa: N801 - reads as SQL
 
 
 class after(FunctionElement[datetime]):  # noqa: N801 - reads as SQL
-    """The database's time `seconds` from this instant (negative: ago). For SET; `seconds` may be SQL."""
+    """The database's time `seconds` from this instant (negative: ago).
+
+    For SET; `seconds` may be SQL.
+    """
 
     type = UtcDateTime()
     inherit_cache = True

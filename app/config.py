@@ -1,8 +1,9 @@
 """Settings, read once from the environment and checked at start.
 
-Every setting is the environment variable `SUREFOOT_` and its name in capitals (`surefoot.app.environment`: and four famous ones);
-seconds are floats, sizes are bytes. A variable that is empty is one that is not set. A setting that cannot work is
-refused in one sentence that names it.
+Every setting is the environment variable `SUREFOOT_` and its name in capitals
+(`surefoot.app.environment`: and four famous ones); seconds are floats, sizes are bytes. A variable
+that is empty is one that is not set. A setting that cannot work is refused in one sentence that
+names it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ WEB_PORT = 8000
 QUEUE_PREFIX_CHARS = 64
 S = TypeVar("S", bound=BaseSettings)
 
-# The most of anything: above it a database cannot reckon with a time, or keep a number (and no nan, no infinity).
+# The most of anything: above it a database cannot reckon with a time, or keep a number (and no nan,
+# no infinity).
 LONGEST_S = 10 * 366 * 86400.0
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_S, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
@@ -138,7 +140,8 @@ class Settings(OurSettings):
     tenant_window: Count = 10
     turn_seconds: Seconds = 0.1
     lost_seconds: Seconds = 60.0
-    # dead letters: how many one request redrives, how many are shown in the broker's lane `dead`, how often that is looked at
+    # dead letters: how many one request redrives, how many are shown in the broker's lane `dead`,
+    # how often that is looked at
     redrive_letters: int = Field(10_000, ge=1, le=100_000)
     mirror_letters: int = Field(1_000, ge=0, le=100_000)
     mirror_seconds: Seconds = 2.0
@@ -152,11 +155,13 @@ class Settings(OurSettings):
     # log lines (surefoot.app.logs)
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    # semantic locks: keys of one job, characters of one key, how often a job that waits looks by itself
+    # semantic locks: keys of one job, characters of one key, how often a job that waits looks by
+    # itself
     lock_keys: int = Field(16, ge=1, le=1000)
     lock_key_chars: int = Field(200, ge=1, le=218)
     lock_recheck_seconds: Seconds = 30.0
-    # reconciliation: how often (0: never by itself), how many jobs at once, keys of one question to a service, how far back it looks
+    # reconciliation: how often (0: never by itself), how many jobs at once, keys of one question to
+    # a service, how far back it looks
     reconcile_seconds: SecondsOrNone = 300.0
     reconcile_rows: int = Field(500, ge=1, le=10_000)
     reconcile_keys: int = Field(100, ge=1, le=10_000)
@@ -168,7 +173,9 @@ class Settings(OurSettings):
     address_rate: float = Field(50.0, ge=0, le=1_000_000, allow_inf_nan=False)
     address_burst: Count = 500
     wrong_keys_minute: int = Field(30, ge=0, le=1_000_000)
-    open_jobs: Count = 5_000  # of one tenant; a job beyond is refused, over HTTP and by the command line, until some have ended
+    # of one tenant; a job beyond is refused, over HTTP and by the command line, until some have
+    # ended
+    open_jobs: Count = 5_000
     # of one operation that a drill strikes at; of more it takes so many, evenly apart
     drill_lines: Count = 20
     # sizes
@@ -319,12 +326,12 @@ class Settings(OurSettings):
 
     @property
     def pages_url(self) -> str:
-        """Where people find our pages: SUREFOOT_PUBLIC_URL, else where web listens. Without a slash at the end."""
+        """Where people find our pages, without a slash at the end."""
         return self.public_url.rstrip("/") or url_of(self.host, self.port or WEB_PORT)
 
     @property
     def store_url(self) -> str:
-        """The database of the engine: DATABASE_URL, else a SQLite file under the home. PostgreSQL goes through psycopg 3."""
+        """The engine's database: DATABASE_URL, else a SQLite file under the home."""
         return (
             driver_url(self.database_url)
             if self.database_url
@@ -365,7 +372,7 @@ def settings() -> Settings:
 
 
 def built(model: type[S]) -> S:
-    """Settings as the environment has them. Raises: SettingsError, one sentence that names the setting."""
+    """Settings as the environment has them. Raises: SettingsError that names the setting."""
     try:
         return model()
     except ValidationError as error:
@@ -373,7 +380,9 @@ def built(model: type[S]) -> S:
 
 
 def _refusal(error: ValidationError, prefix: str) -> SettingsError:
-    """What is wrong with settings, in one sentence with the name. `prefix`: of the variables of these settings."""
+    """What is wrong with settings, in one sentence with the name. `prefix`: of the variables of
+    these settings.
+    """
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     name = field and (environment.origin(field, prefix) or environment.variable(field, prefix))

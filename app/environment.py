@@ -1,8 +1,9 @@
 """Which variables of the environment are ours, and what was said under names that are not.
 
-Our settings are named `SUREFOOT_` and their name. Login shells, platforms and libraries have variables of their own (MAIL,
-HOST, LOG_LEVEL, …), so no other name is obeyed, but for four that platforms set for the programs they run: DATABASE_URL,
-BROKER_URL, PORT, and HOST where it is an address. The name with the prefix wins over each of them.
+Our settings are named `SUREFOOT_` and their name. Login shells, platforms and libraries have
+variables of their own (MAIL, HOST, LOG_LEVEL, …), so no other name is obeyed, but for four that
+platforms set for the programs they run: DATABASE_URL, BROKER_URL, PORT, and HOST where it is an
+address. The name with the prefix wins over each of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ FAMOUS = {
     "host": "HOST",
     "port": "PORT",
 }
-# What settings were called before they had the prefix. Left out: what programs of others are told by, too, such as MAIL.
+# What settings were called before they had the prefix. Left out: what programs of others are told
+# by, too, such as MAIL.
 RENAMED = frozenset(
     """
     BODY_BYTES FLOWER_BASIC_AUTH FLOWER_SAVE_SECONDS FLOWER_URL HARD_LIMIT_GRACE_SECONDS
@@ -31,7 +33,8 @@ RENAMED = frozenset(
     STORE_SILENCE_SECONDS SWEEP_ROWS SWEEP_SECONDS UNDO_SECONDS UNSENT_SECONDS
     """.split()  # noqa: SIM905 - so many names read better so
 )
-# What the libraries below read, and would be moved by: cleared for each of our processes. PYTHON…: of interpreters that we start.
+# What the libraries below read, and would be moved by: cleared for each of our processes. PYTHON…:
+# of interpreters that we start.
 OF_LIBRARIES = ("CELERY_", "FLOWER_", "GUNICORN_", "FLASK_", "KOMBU_", "PROMETHEUS_")
 OF_LIBRARIES_WHOLE = frozenset(
     """
@@ -40,8 +43,10 @@ OF_LIBRARIES_WHOLE = frozenset(
     PYTHONWARNINGS PYTHONINSPECT PYTHONOPTIMIZE
     """.split()  # noqa: SIM905
 )
-FLOWER_LOGIN = "FLOWER_BASIC_AUTH"  # Flower's own; what Surefoot starts is told it this way, out of the list of processes
-# libpq takes these whatever the URL says, or where it says nothing. Passwords and certificates (PGPASSWORD, PGSSL…) are welcome.
+# Flower's own; what Surefoot starts is told it this way, out of the list of processes
+FLOWER_LOGIN = "FLOWER_BASIC_AUTH"
+# libpq takes these whatever the URL says, or where it says nothing. Passwords and certificates
+# (PGPASSWORD, PGSSL…) are welcome.
 OF_LIBPQ = ("PGSERVICE", "PGHOSTADDR", "PGDATESTYLE")
 OF_LIBPQ_BY_PART = {
     "host": "PGHOST",
@@ -60,10 +65,11 @@ def variable(field: str, prefix: str = PREFIX) -> str:
 
 
 def famous(field: str, environ: Mapping[str, str] = os.environ) -> str:
-    """What a setting is told under its famous name; "" where that says nothing, or nothing that we take.
+    """What a setting is told under its famous name; "" where that says nothing, or nothing that we
+    take.
 
-    conda has its machine's triplet in HOST, tcsh the name of this machine, at which everybody could come in. A platform
-    that means us says where to listen, by an address.
+    conda has its machine's triplet in HOST, tcsh the name of this machine, at which everybody could
+    come in. A platform that means us says where to listen, by an address.
     """
     told = environ.get(FAMOUS.get(field, ""), "")
     return told if field != "host" or is_address(told) else ""
@@ -87,7 +93,9 @@ def origin(field: str, prefix: str = PREFIX, environ: Mapping[str, str] = os.env
 
 
 def ours(fields: Iterable[str], prefix: str = PREFIX) -> tuple[str, ...]:
-    """What the environment says of these settings now: the same as before means that they are the same."""
+    """What the environment says of these settings now: the same as before means that they are the
+    same.
+    """
     told = os.environ.get
     return tuple(
         told(name) or (famous(field) if field in FAMOUS else "")
@@ -104,8 +112,8 @@ def _variables(fields: tuple[str, ...], prefix: str) -> tuple[tuple[str, str], .
 def renamed(
     environ: Mapping[str, str] = os.environ, also: frozenset[str] = frozenset()
 ) -> list[str]:
-    """A sentence for each variable that has an old name of a setting: it is not obeyed, and the new one
-    says nothing. `also`: old names of settings of saga packages.
+    """A sentence for each variable that has an old name of a setting: it is not obeyed, and the new
+    one says nothing. `also`: old names of settings of saga packages.
     """
     old = sorted(
         name for name in RENAMED | also if environ.get(name) and not environ.get(PREFIX + name)
@@ -146,7 +154,9 @@ def for_children(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def unwelcome_to_libpq(named: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> str:
-    """The first variable by which libpq would go elsewhere than the URL says; "" when there is none. `named`: the URL's parts."""
+    """The first variable by which libpq would go elsewhere than the URL says; "" when there is
+    none. `named`: the URL's parts.
+    """
     found = [name for name in OF_LIBPQ if environ.get(name)]
     found += [
         name for part, name in OF_LIBPQ_BY_PART.items() if environ.get(name) and not named.get(part)

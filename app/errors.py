@@ -1,6 +1,9 @@
-"""The error tree. Families say what the caller can do about it: fix the request, try later, undo, call a person.
+"""The error tree.
 
-The docstring of a class is its default message; facts are attributes (`details`), so that edges can show them.
+Families say what the caller can do about it: fix the request, try later, undo, call a person.
+
+The docstring of a class is its default message; facts are attributes (`details`), so that edges can
+show them.
 """
 
 from __future__ import annotations
@@ -8,11 +11,15 @@ from __future__ import annotations
 from typing import Any
 
 
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.strip().partition("\n\n")[0].split())
+
+
 class SurefootError(Exception):
     """Something went wrong."""
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
-        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+        super().__init__(message or _first_paragraph(type(self).__doc__ or ""))
         self.details: dict[str, Any] = details
 
     @property
@@ -20,7 +27,7 @@ class SurefootError(Exception):
         return str(self.args[0])
 
 
-# --- fix the request -------------------------------------------------------------------------------------------
+# --- fix the request ------------------------------------------------------------------------------
 class RequestError(SurefootError):
     """The request cannot be carried out as it is."""
 
@@ -35,7 +42,9 @@ class InvalidInput(RequestError):
         faults: list[dict[str, str]] | None = None,
         **details: Any,
     ) -> None:
-        """`faults`: one dict for each fault, {"pointer": JSON pointer into the request body, "detail": sentence}."""
+        """`faults`: one dict for each fault, {"pointer": JSON pointer into the request body,
+        "detail": sentence}.
+        """
         super().__init__(message, **details)
         self.faults = faults or []
 
@@ -45,7 +54,10 @@ class AboveLimit(RequestError):
 
 
 class Unreadable(SurefootError):
-    """This code cannot read what is stored. `details`: `model`, the type it was read as; `field`, where it does not fit ("" for all)."""
+    """This code cannot read what is stored.
+
+    `details`: `model`, the type it was read as; `field`, where it does not fit ("" for all).
+    """
 
 
 class UnreadableDefinition(Unreadable):
@@ -80,7 +92,7 @@ class DefinitionError(SurefootError):
     """The definition of a saga has a mistake."""
 
 
-# --- try later -------------------------------------------------------------------------------------------------
+# --- try later ------------------------------------------------------------------------------------
 class TryLater(SurefootError):
     """Not now; the same request may succeed later."""
 
@@ -103,9 +115,11 @@ class BrokerUnavailable(TryLater):
     """The broker cannot be reached just now."""
 
 
-# --- stop what you are doing -----------------------------------------------------------------------------------
+# --- stop what you are doing ----------------------------------------------------------------------
 class LeaseLost(SurefootError):
-    """The lease of this attempt was lost: somebody else may have it, so nothing more may be written."""
+    """The lease of this attempt was lost: somebody else may have it, so nothing more may be
+    written.
+    """
 
 
 class StopRequested(SurefootError):

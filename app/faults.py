@@ -1,13 +1,17 @@
-"""Named points where a test or a drill may crash, fail, hang or delay a process; inert in production.
+"""Named points where a test or a drill may crash, fail, hang or delay a process; inert in
+production.
 
-Hazard: a crash window is a few microseconds wide, so killing at random from outside hits the dangerous ones by luck only.
-Answer: the engine names its windows (`Point`) and says when it has reached one (`reached`); a process that was told to
-(`SUREFOOT_FAULTS`) then does at exactly this line what an accident would do. How often each fault has fired is counted by
-the caller that arms it, durably and before it fires, or a process that is started again would crash again for ever.
+Hazard: a crash window is a few microseconds wide, so killing at random from outside hits the
+dangerous ones by luck only.
+Answer: the engine names its windows (`Point`) and says when it has reached one (`reached`); a
+process that was told to (`SUREFOOT_FAULTS`) then does at exactly this line what an accident would
+do. How often each fault has fired is counted by the caller that arms it, durably and before it
+fires, or a process that is started again would crash again for ever.
 
     TARGET:WHAT@POINT[*TIMES]; …         order.charge_card:crash@after_effect*2; web.submit:error@after_commit
 
-What happens at a point is an object (`active`): a simulation puts its own there, in which a crash is an exception.
+What happens at a point is an object (`active`): a simulation puts its own there, in which a crash
+is an exception.
 """
 
 from __future__ import annotations
@@ -50,7 +54,10 @@ class What(StrEnum):
 
 
 class Point(StrEnum):
-    """Where. An operation has all of them; a submission and a publication have what `POINTS_OF` says."""
+    """Where.
+
+    An operation has all of them; a submission and a publication have what `POINTS_OF` says.
+    """
 
     BEFORE_CLAIM = "before_claim"  # the message is here, nothing is written
     AFTER_CLAIM = "after_claim"  # the claim is committed
@@ -77,7 +84,11 @@ _OPERATION = re.compile(rf"{_NAME}\.{_NAME}(\.({'|'.join(KINDS)}))?")
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. `target`: `order.charge_card`, `order.charge_card.undo`, `web.submit` or `relay.publish`; `seconds`: of a delay."""
+    """One fault.
+
+    `target`: `order.charge_card`, `order.charge_card.undo`, `web.submit` or `relay.publish`;
+    `seconds`: of a delay.
+    """
 
     target: str
     what: What
@@ -109,7 +120,9 @@ class InjectedFailure(SurefootError):
 
 
 class Crashed(BaseException):
-    """A crash inside a simulation: no handler of a step's errors may catch it, as none catches SIGKILL."""
+    """A crash inside a simulation: no handler of a step's errors may catch it, as none catches
+    SIGKILL.
+    """
 
 
 class Fires(Protocol):
@@ -143,7 +156,9 @@ def inside(saga: str, step: str, kind: str) -> AbstractContextManager[None]:
 
 @contextmanager
 def injecting(fires: Fires | None) -> Iterator[None]:
-    """Put `fires` at the points of this process, for tests and simulations; afterwards what was there before."""
+    """Put `fires` at the points of this process, for tests and simulations; afterwards what was
+    there before.
+    """
     global active
     before, active = active, fires
     try:
@@ -153,7 +168,10 @@ def injecting(fires: Fires | None) -> Iterator[None]:
 
 
 class Injector:
-    """Fires what a plan says. `due(key, times)`: count one more firing durably; False: it has fired `times` already."""
+    """Fires what a plan says.
+
+    `due(key, times)`: count one more firing durably; False: it has fired `times` already.
+    """
 
     def __init__(self, plan: Sequence[Fault], due: Callable[[str, int], bool]) -> None:
         self._due = due
@@ -196,7 +214,7 @@ class Injector:
                 log.info("fault.hangs_on", error=repr(error))
 
 
-# --- the setting -------------------------------------------------------------------------------------------------
+# --- the setting ----------------------------------------------------------------------------------
 def parse_faults(text: str) -> tuple[Fault, ...]:
     """The faults of a setting. Raises: SettingsError, one sentence."""
     plan = tuple(_parse(part.strip()) for part in text.split(";") if part.strip())

@@ -1,7 +1,9 @@
-"""What Prometheus is told when it asks: how things stand in the store, and what every process has counted.
+"""What Prometheus is told when it asks: how things stand in the store, and what every process has
+counted.
 
-The store is asked at most every KEPT_S and the invariants every INVARIANTS_KEPT_S, however often it is asked, and the
-invariants look at what is open and the newest jobs only: a scrape costs the same over ten million jobs as over none.
+The store is asked at most every KEPT_S and the invariants every INVARIANTS_KEPT_S, however often it
+is asked, and the invariants look at what is open and the newest jobs only: a scrape costs the same
+over ten million jobs as over none.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""How log lines look, for each of our processes: the only place that configures structlog and the standard library's logging.
+"""How log lines look, for each of our processes: the only place that configures structlog and the
+standard library's logging.
 
-`SUREFOOT_LOG_FORMAT`: `json`, one object a line, in which no input can forge a line of its own; `text`, for people; `auto`, text
-on a terminal and JSON elsewhere (`surefoot up` says text to its parts). Lines go to stderr: stdout is for answers.
+`SUREFOOT_LOG_FORMAT`: `json`, one object a line, in which no input can forge a line of its own;
+`text`, for people; `auto`, text on a terminal and JSON elsewhere (`surefoot up` says text to its
+parts). Lines go to stderr: stdout is for answers.
 
-A worker binds job, operation, attempt and fence to its thread (structlog's context variables), so that every line written
-meanwhile has them, those of libraries and of a step's own logging too. URLs lose their passwords, our keys their secret part,
-and every line the secrets of the input that this process works with (`surefoot.app.secrecy`), prints of a step (`hide_prints`) too.
+A worker binds job, operation, attempt and fence to its thread (structlog's context variables), so
+that every line written meanwhile has them, those of libraries and of a step's own logging too. URLs
+lose their passwords, our keys their secret part, and every line the secrets of the input that this
+process works with (`surefoot.app.secrecy`), prints of a step (`hide_prints`) too.
 """
 
 from __future__ import annotations
@@ -35,16 +38,19 @@ _SECRETS = (
     (re.compile(r"\bsf_[A-Za-z0-9_-]{16,}"), "sf_***"),
     (re.compile(r"(?i)(?<=bearer )\S+"), "***"),
 )
-DOUBLED = "celery.app.trace"  # "Task … succeeded": our own line of an operation says it; at the level debug both are written
+# "Task … succeeded": our own line of an operation says it; at the level debug both are written
+DOUBLED = "celery.app.trace"
 Event = MutableMapping[str, Any]
 _quietly = False  # this process began as a command
 
 
 def configure(*, quiet: bool = False) -> None:
-    """Set this process up; one that has configured structlog itself is left alone. `quiet`: a command, which says warnings only.
+    """Set this process up; one that has configured structlog itself is left alone.
 
-    A command that goes on as a server calls it once more, and says everything from then on. Settings that cannot be read do
-    not stop it: the next reader reports them, and better.
+    `quiet`: a command, which says warnings only.
+
+    A command that goes on as a server calls it once more, and says everything from then on.
+    Settings that cannot be read do not stop it: the next reader reports them, and better.
     """
     global _quietly
     if structlog.is_configured() and not _quietly:
@@ -81,7 +87,9 @@ def _told() -> tuple[str, int]:
 
 
 def _wrapper(level: int) -> Any:
-    """A logger of this level that never raises: a value whose repr fails costs its line, not the writer."""
+    """A logger of this level that never raises: a value whose repr fails costs its line, not the
+    writer.
+    """
     filtering: Any = structlog.make_filtering_bound_logger(level)
 
     class Total(filtering):  # type: ignore[misc]
@@ -125,7 +133,9 @@ def _configure_standard(before: list[Any], after: list[Any], level: int) -> None
 
 
 def without_secrets(_logger: Any, _method: str, event: Event) -> Event:
-    """A structlog processor: no line keeps a password of a URL, one of our keys, or a secret of an input."""
+    """A structlog processor: no line keeps a password of a URL, one of our keys, or a secret of an
+    input.
+    """
     secrets = hidden_now()
     for name, value in list(event.items()):
         if not name.startswith("_"):  # those are the formatter's own
@@ -134,7 +144,10 @@ def without_secrets(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def _clean(value: Any, secrets: Secrets) -> Any:
-    """The value as JSON, without secrets. What is not JSON is shown as its repr, as the renderers would."""
+    """The value as JSON, without secrets.
+
+    What is not JSON is shown as its repr, as the renderers would.
+    """
     try:
         if isinstance(value, dict):
             return {
@@ -145,12 +158,15 @@ def _clean(value: Any, secrets: Secrets) -> Any:
         if value is None or isinstance(value, bool | int | float):
             return scrub_json(value, secrets)
         return hidden(scrub(value if isinstance(value, str) else repr(value), secrets))
-    except Exception as error:  # a repr of somebody's, or a list that holds itself: the rest of the line is worth having
+    # a repr of somebody's, or a list that holds itself: the rest of the line is worth having
+    except Exception as error:
         return f"(not shown: {type(error).__name__})"
 
 
 def on_one_line(_logger: Any, _method: str, event: Event) -> Event:
-    """A structlog processor for lines that people read: what somebody sent can neither begin a line nor command a terminal."""
+    """A structlog processor for lines that people read: what somebody sent can neither begin a line
+    nor command a terminal.
+    """
     for name, value in event.items():
         if isinstance(value, str):  # a traceback has its lines
             lines = value.split("\n") if name == "exception" else [value]
@@ -165,12 +181,17 @@ def _printable(text: str) -> str:
 
 
 def hide_prints() -> None:
-    """What this process prints from now on is written without the secrets of the input that it works with."""
+    """What this process prints from now on is written without the secrets of the input that it
+    works with.
+    """
     sys.stdout, sys.stderr = _Prints(sys.stdout), _Prints(sys.stderr)
 
 
 class _Prints:
-    """A standard stream that leaves secrets out. `plain`: the stream itself, for a writer that has done so already."""
+    """A standard stream that leaves secrets out.
+
+    `plain`: the stream itself, for a writer that has done so already.
+    """
 
     def __init__(self, plain: Any) -> None:
         self.plain = getattr(plain, "plain", plain)
@@ -195,9 +216,12 @@ def hidden(text: str) -> str:
 
 
 class _Stderr:
-    """The stderr of the moment, for structlog (each level is a method) and as a stream. It has no lock of its own: one that
-    a thread holds during a fork stays locked in the child. A line that cannot be written (the disk is full) is lost; a request or
-    a round of the relay is not lost with it."""
+    """The stderr of the moment, for structlog (each level is a method) and as a stream.
+
+    It has no lock of its own: one that a thread holds during a fork stays locked in the child. A
+    line that cannot be written (the disk is full) is lost; a request or a round of the relay is not
+    lost with it.
+    """
 
     def msg(self, message: str) -> None:
         self.write(message + "\n")

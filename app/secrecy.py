@@ -1,10 +1,11 @@
 """What nobody may see of a job's input, and the one place that takes it out of whatever is shown.
 
-Which those are, the input's schema says (`surefoot.app.saga.inputs.secret_values`). The store keeps the truth, for
-the next step needs it: the input, results, checkpoints, keys of locks. Whatever leaves towards people goes through here:
-failures and progress before they are written, results, histories and keys when they are read, lines of a log and prints when
-they are written. Found is a secret as it is, in any case of letters, inside JSON, a repr or an address. Not found is what a
-step has made of it: a part, a digest, base64, one text spread over two lines.
+Which those are, the input's schema says (`surefoot.app.saga.inputs.secret_values`). The store keeps
+the truth, for the next step needs it: the input, results, checkpoints, keys of locks. Whatever
+leaves towards people goes through here: failures and progress before they are written, results,
+histories and keys when they are read, lines of a log and prints when they are written. Found is a
+secret as it is, in any case of letters, inside JSON, a repr or an address. Not found is what a step
+has made of it: a part, a digest, base64, one text spread over two lines.
 """
 
 from __future__ import annotations
@@ -46,15 +47,17 @@ def scrub_json(value: Any, secrets: Secrets) -> Any:
     return value
 
 
-# --- what this process writes meanwhile ----------------------------------------------------------------------------
+# --- what this process writes meanwhile -----------------------------------------------------------
 _kept: WeakKeyDictionary[threading.Thread, Secrets] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
 def keep_hidden(secrets: Secrets) -> None:
-    """From now on no line that this process writes shows these, until this thread keeps others hidden.
+    """From now on no line that this process writes shows these, until this thread keeps others
+    hidden.
 
-    For the whole process: a step's own threads write lines, too. Past the attempt's end: so do the libraries around it.
+    For the whole process: a step's own threads write lines, too. Past the attempt's end: so do the
+    libraries around it.
     """
     with _lock:
         _kept[threading.current_thread()] = secrets
@@ -71,7 +74,7 @@ def hidden_now() -> Secrets:
     )
 
 
-# --- how -----------------------------------------------------------------------------------------------------------
+# --- how ------------------------------------------------------------------------------------------
 def _quoted(text: str) -> tuple[str, str]:
     return quote(text, errors="replace"), quote(text, safe="", errors="replace")
 

@@ -1,6 +1,8 @@
-"""W3C trace context: one number by which every log line about a request, its job and its steps is found (w3.org/TR/trace-context).
+"""W3C trace context: one number by which every log line about a request, its job and its steps is
+found (w3.org/TR/trace-context).
 
-A `traceparent` is `00-<trace id>-<span id>-<flags>`, 55 characters. We keep the caller's as it came, and make one where none came.
+A `traceparent` is `00-<trace id>-<span id>-<flags>`, 55 characters. We keep the caller's as it
+came, and make one where none came.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ _SAID = re.compile(
 
 
 def taken(said: str | None) -> str:
-    """The traceparent that was said, of a later version of the standard too; a new one where none was, or what is none."""
+    """The traceparent that was said, of a later version of the standard too; a new one where none
+    was, or what is none.
+    """
     found = _SAID.fullmatch(said or "")
     if found is None or (found[1] == "00" and found[5]):
         return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

@@ -1,4 +1,6 @@
-"""Accepting a job, for the API and for the form alike: one transaction, then the bell, and nobody waits for a broker."""
+"""Accepting a job, for the API and for the form alike: one transaction, then the bell, and nobody
+waits for a broker.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Reading a JSON body that anybody may have sent.
 
-Measured before it is read, scanned for depth before it is parsed (a parser that recurses dies of `[[[[…`), and parsed
-without the freedoms that two readers of one text understand differently: duplicate keys, NaN, numbers of any length,
-lone surrogates, NUL.
+Measured before it is read, scanned for depth before it is parsed (a parser that recurses dies of
+`[[[[…`), and parsed without the freedoms that two readers of one text understand differently:
+duplicate keys, NaN, numbers of any length, lone surrogates, NUL.
 """
 
 from __future__ import annotations
@@ -158,7 +158,9 @@ def _number(digits: str) -> float:
 
 
 def _check_text(value: Any) -> None:
-    """Refuse what no database keeps and no reader shows: NUL and lone surrogates, in keys and values."""
+    """Refuse what no database keeps and no reader shows: NUL and lone surrogates, in keys and
+    values.
+    """
     waiting = [value]
     while waiting:
         one = waiting.pop()

@@ -1,4 +1,6 @@
-"""A person's decision about a dead letter, carried out for the API and for the pages alike: on record first, then the bell."""
+"""A person's decision about a dead letter, carried out for the API and for the pages alike: on
+record first, then the bell.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from surefoot.web.services import services
 
 @dataclass(frozen=True)
 class Decided:
-    """`job_id`: the job that goes on, which is a new one if `anew`. `message`: what was done, in words; `replayed`: done before."""
+    """`job_id`: the job that goes on, which is a new one if `anew`.
+
+    `message`: what was done, in words; `replayed`: done before.
+    """
 
     job_id: str
     anew: bool
@@ -27,7 +32,9 @@ class Decided:
 def carry_out(
     action: LetterAction, job_id: str, letter_id: str, reason: str, key: str | None = None
 ) -> Decided:
-    """Do this about a letter of this job, in the caller's name. `key`: idempotency key of a redrive.
+    """Do this about a letter of this job, in the caller's name.
+
+    `key`: idempotency key of a redrive.
 
     Raises: what the engine says to it.
     """

@@ -60,7 +60,9 @@ FORM_FIELDS_MOST = 200
 
 
 class Utf8Response(Response):
-    """An answer that leaves whatever text is stored: half of a surrogate pair, which UTF-8 has no bytes for, is replaced."""
+    """An answer that leaves whatever text is stored: half of a surrogate pair, which UTF-8 has no
+    bytes for, is replaced.
+    """
 
     def set_data(self, value: bytes | str) -> None:
         super().set_data(to_utf8(value) if isinstance(value, str) else value)
@@ -78,8 +80,9 @@ def create_app(
 ) -> Flask:
     """The application for these settings (default: this process's).
 
-    A store that is away is not an error: requests are answered 503 until it is there. Raises: SettingsError for a secret that
-    is missing or a store that does not fit this code; DefinitionError for a saga with a mistake.
+    A store that is away is not an error: requests are answered 503 until it is there. Raises:
+    SettingsError for a secret that is missing or a store that does not fit this code;
+    DefinitionError for a saga with a mistake.
     """
     settings = settings or settings_of_this_process()
     signer = Signer.from_settings(settings)
@@ -176,7 +179,10 @@ def _assemble(app: Flask, opening: Opening) -> None:
 
 
 def _registry(settings: Settings) -> Registry | None:
-    """The sagas whose code is here. What SUREFOOT_SAGAS names must be here; installed packages may be missing a part."""
+    """The sagas whose code is here.
+
+    What SUREFOOT_SAGAS names must be here; installed packages may be missing a part.
+    """
     try:
         return Registry.load(settings.saga_modules)
     except DefinitionError as error:

@@ -1,6 +1,8 @@
-"""One line and one count for each request: what was asked and how it ended, never a body, a key or a query.
+"""One line and one count for each request: what was asked and how it ended, never a body, a key or
+a query.
 
-The line of a request about a job, or one that made it, has both its trace id and the job's, and so has what workers did with it.
+The line of a request about a job, or one that made it, has both its trace id and the job's, and so
+has what workers did with it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from surefoot.app.store.ids import is_id
 from surefoot.app.store.views.names import names_in_log
 
 log = structlog.get_logger("surefoot.web")
-NOTHING_NEW = 304  # a poll; there are more of them than of anything else, and each says that nothing happened. They are counted
+# a poll; there are more of them than of anything else, and each says that nothing happened. They
+# are counted
+NOTHING_NEW = 304
 QUIET = ("health.livez", "health.readyz", "static")  # asked all day long
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 

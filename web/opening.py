@@ -1,7 +1,9 @@
-"""The first look at the store, made up for later where the store is away when the web server starts.
+"""The first look at the store, made up for later where the store is away when the web server
+starts.
 
-A web server that ends because its store is away refuses connections when the store is back, and gunicorn takes down the
-whole server when a child that it replaces cannot start. So it starts, answers 503 with Retry-After, and looks again.
+A web server that ends because its store is away refuses connections when the store is back, and
+gunicorn takes down the whole server when a child that it replaces cannot start. So it starts,
+answers 503 with Retry-After, and looks again.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ WITHOUT_STORE = frozenset({"health.livez", "health.healthz"})
 
 
 class Opening:
-    """`look` asks whether the store fits this code and writes down what this process has. Once it was done, nothing is asked."""
+    """`look` asks whether the store fits this code and writes down what this process has.
+
+    Once it was done, nothing is asked.
+    """
 
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look

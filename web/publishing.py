@@ -1,9 +1,10 @@
 """Ringing after the commit, in a bounded time.
 
-The publisher's sockets have time-outs, but one publish is several round trips, and looking up a name has no time-out at
-all. So the ring is done by a thread of its own, and the request waits for it a third of a second at most. A busy moment
-only makes rings late: they stand in line. What stood in line for too long is left to the relay, which has it by then;
-so is everything when the line is full. The job is committed either way.
+The publisher's sockets have time-outs, but one publish is several round trips, and looking up a
+name has no time-out at all. So the ring is done by a thread of its own, and the request waits for
+it a third of a second at most. A busy moment only makes rings late: they stand in line. What stood
+in line for too long is left to the relay, which has it by then; so is everything when the line is
+full. The job is committed either way.
 """
 
 from __future__ import annotations
@@ -19,13 +20,18 @@ from sqlalchemy import Engine
 from surefoot.app.engine.jobs.dispatch import Publishes, publish_plan
 from surefoot.app.rules.planner import Plan
 
-WAIT_S = 0.3  # of a request for its ring, which takes milliseconds when the broker is well; with it a POST stays far under 0.8 s
+# of a request for its ring, which takes milliseconds when the broker is well; with it a POST stays
+# far under 0.8 s
+WAIT_S = 0.3
 RINGERS = 4
 LINE = 256  # rings that may stand in line
 
 
 class Bell:
-    """Rings plans. Safe in threads; its own threads start with the first ring, so that it may be made before a fork.
+    """Rings plans.
+
+    Safe in threads; its own threads start with the first ring, so that it may be made before a
+    fork.
 
     `stale_s`: a ring that stood in line for so long is left to the relay, which takes over then
     (SUREFOOT_UNSENT_SECONDS).

@@ -1,4 +1,6 @@
-"""Headers that keep a browser from being turned against us, and the check that a change came from our own pages."""
+"""Headers that keep a browser from being turned against us, and the check that a change came from
+our own pages.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from flask import Flask, Response, request
 from surefoot.web.api.problems import Problem
 from surefoot.web.services import services
 
-# No inline script or style at all: everything is our own file. Pages may connect to this server only.
+# No inline script or style at all: everything is our own file. Pages may connect to this server
+# only.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -43,7 +46,9 @@ def _headers(response: Response) -> Response:
 
 
 def check_origin() -> None:
-    """For a change that rests on a cookie. A browser says where it comes from; a client that says nothing is not a browser and has no
+    """For a change that rests on a cookie.
+
+    A browser says where it comes from; a client that says nothing is not a browser and has no
     cookie of somebody else's to misuse.
 
     Raises: Problem 403.

@@ -20,9 +20,11 @@ EXTENSION = "surefoot"
 
 @dataclass(frozen=True)
 class AppServices:
-    """`registry` is None where no saga's code is installed: then inputs are checked by the schema in the catalogue.
+    """`registry` is None where no saga's code is installed: then inputs are checked by the schema
+    in the catalogue.
 
-    `waiters`: places for requests that hold a thread to wait for a job's end; `entrance`: what makes a job goes through it.
+    `waiters`: places for requests that hold a thread to wait for a job's end; `entrance`: what
+    makes a job goes through it.
     """
 
     settings: Settings
@@ -35,7 +37,10 @@ class AppServices:
     polls: Polls
 
     def own_digest(self, saga: str) -> str:
-        """The digest of the definition that this process has; "" where it has none. A form is of it while no worker is there."""
+        """The digest of the definition that this process has; "" where it has none.
+
+        A form is of it while no worker is there.
+        """
         own = self.registry.get(saga) if self.registry is not None else None
         return own.digest if own is not None else ""
 

@@ -1,11 +1,14 @@
-"""What a worker process has once: its boot id, its engine, its publisher; and what a fork does to them.
+"""What a worker process has once: its boot id, its engine, its publisher; and what a fork does to
+them.
 
-The boot id names this start of this worker. It is made in the main process before the fork, so that main process and
-children agree; a host name and pid would come again after a restart, and with them somebody else's leases.
+The boot id names this start of this worker. It is made in the main process before the fork, so that
+main process and children agree; a host name and pid would come again after a restart, and with them
+somebody else's leases.
 
-A forked child shares its parent's sockets and locks. So every process opens its own engine and publisher at first
-use, a child never closes what it inherited, and no fork happens while the keeper's thread is inside the database
-driver (SQLite and libpq have locks that would stay locked in the child for ever).
+A forked child shares its parent's sockets and locks. So every process opens its own engine and
+publisher at first use, a child never closes what it inherited, and no fork happens while the
+keeper's thread is inside the database driver (SQLite and libpq have locks that would stay locked in
+the child for ever).
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from surefoot.workers.events import EventBuffer
 from surefoot.workers.lanes import broker_url
 
 BOOT = new_id()
-FORK_WAIT_S = 5.0  # a fork waits this long for the keeper's statement; a store that hangs must not stop the pool
+# a fork waits this long for the keeper's statement; a store that hangs must not stop the pool
+FORK_WAIT_S = 5.0
 
 
 @dataclass
@@ -80,7 +84,10 @@ def in_turn() -> InTurn:
 
 
 def events(hostname: str) -> EventBuffer:
-    """This process's buffer of events. Its thread lives in the process that asks first: ask in a child only."""
+    """This process's buffer of events.
+
+    Its thread lives in the process that asks first: ask in a child only.
+    """
     known = publisher()
     with _lock:
         if _held.events is None:
@@ -114,7 +121,8 @@ _taken_for_fork = threading.local()
 
 
 def _before_fork() -> None:
-    # The forking thread may itself be inside no_fork(); the time-out covers that and a store that hangs.
+    # The forking thread may itself be inside no_fork(); the time-out covers that and a store that
+    # hangs.
     _taken_for_fork.yes = _fork_lock.acquire(timeout=FORK_WAIT_S)
 
 

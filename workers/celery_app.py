@@ -1,4 +1,5 @@
-"""The Celery application of the workers: `celery -A surefoot.workers.celery_app worker`, and of Flower.
+"""The Celery application of the workers: `celery -A surefoot.workers.celery_app worker`, and of
+Flower.
 
 Importing it reads the sagas and opens nothing: no store, no broker.
 """
@@ -30,7 +31,8 @@ MAIN_PID = os.getpid()
 
 
 def make_app() -> OwnCelery:
-    """The app with a task for each operation, the queues of this worker's lanes, the keeper and the drain.
+    """The app with a task for each operation, the queues of this worker's lanes, the keeper and the
+    drain.
 
     Raises: SettingsError when its settings are not ours.
     """
@@ -50,7 +52,8 @@ def make_app() -> OwnCelery:
     return app
 
 
-environment.clear_of_libraries()  # the command line of Celery has made CELERY_BROKER_URL of BROKER_URL, and would obey it first
+# the command line of Celery has made CELERY_BROKER_URL of BROKER_URL, and would obey it first
+environment.clear_of_libraries()
 with or_exit():
     celery_app = make_app()
     check_targets(settings().fault_plan, registry())
@@ -59,7 +62,10 @@ if settings().faults:
 
     @signals.task_postrun.connect(weak=False)
     def _before_ack(sender: Any, state: str, **_: Any) -> None:
-        """After chain and chord have gone on, and before the main process hears of it. What is put back is not acknowledged."""
+        """After chain and chord have gone on, and before the main process hears of it.
+
+        What is put back is not acknowledged.
+        """
         if state != states.REJECTED:
             before_ack((sender.name, *getattr(sender.request, "ran_on", ())))
 
@@ -94,7 +100,8 @@ def _fit_the_store(**_: Any) -> None:
 
 @signals.worker_process_init.connect(weak=False)
 def _start_child(**_: Any) -> None:
-    # Celery has asked the kernel to kill this child when its parent ends; if that was already over, nobody will.
+    # Celery has asked the kernel to kill this child when its parent ends; if that was already over,
+    # nobody will.
     if os.getppid() != MAIN_PID:
         os._exit(os.EX_SOFTWARE)
     boot.forget_inherited()

@@ -1,7 +1,8 @@
 """Killing a child of this worker, and nobody else.
 
-Pids are used again: between "this pid is our child" and "kill it" the child may end and another process get its
-number. A pidfd names the process itself, so the check and the signal cannot meet two different ones.
+Pids are used again: between "this pid is our child" and "kill it" the child may end and another
+process get its number. A pidfd names the process itself, so the check and the signal cannot meet
+two different ones.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ log = structlog.get_logger(__name__)
 
 
 def kill_child(pid: int) -> bool:
-    """SIGKILL to `pid` if it is a child of this process, and to every process under it. Returns whether it was sent."""
+    """SIGKILL to `pid` if it is a child of this process, and to every process under it.
+
+    Returns whether it was sent.
+    """
     if pid <= 1 or pid == os.getpid():
         return False
     try:
@@ -32,8 +36,9 @@ def kill_child(pid: int) -> bool:
 
 
 def end_what_it_started(pid: int) -> list[str]:
-    """SIGKILL to every process that a step of the child `pid` has started, wherever it is by now: it has the child's mark in its
-    environment. Returns their names. For a child that is gone: one that lives ends what its steps leave by itself.
+    """SIGKILL to every process that a step of the child `pid` has started, wherever it is by now:
+    it has the child's mark in its environment. Returns their names. For a child that is gone: one
+    that lives ends what its steps leave by itself.
     """
     ended: list[str] = []
     for process in psutil.process_iter(["name"]):
@@ -64,7 +69,10 @@ def _kill_by_fd(pid: int) -> bool:
 
 
 def _below(pid: int) -> list[psutil.Process]:
-    """Every process under a living child. It inherits what its steps detach (`leftovers.begin`), so nothing is elsewhere."""
+    """Every process under a living child.
+
+    It inherits what its steps detach (`leftovers.begin`), so nothing is elsewhere.
+    """
     with suppress(psutil.Error):
         return list(psutil.Process(pid).children(recursive=True))
     return []
@@ -95,7 +103,10 @@ def _kill_by_pid(pid: int) -> bool:
 
 
 def is_living_child(pid: int) -> bool:
-    """Whether this is one of our children and has not ended (nor waits to be collected). Raises: OSError when it is gone."""
+    """Whether this is one of our children and has not ended (nor waits to be collected).
+
+    Raises: OSError when it is gone.
+    """
     stat = Path(f"/proc/{pid}/stat").read_text()
     state, parent = stat.rpartition(")")[2].split()[:2]  # the name in parentheses may hold anything
     return int(parent) == os.getpid() and state not in ("Z", "X")

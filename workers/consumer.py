@@ -1,8 +1,9 @@
 """What comes out of the queues: our messages run, everything else goes to quarantine.
 
-Plain Celery drops an unknown message, and a malformed one ends the worker, returns to the queue and ends the next.
-Here both become a row that a person can look at, and the worker goes on. If the row cannot be written the message is
-kept unacknowledged and tried again; a dying worker leaves it to the broker.
+Plain Celery drops an unknown message, and a malformed one ends the worker, returns to the queue and
+ends the next. Here both become a row that a person can look at, and the worker goes on. If the row
+cannot be written the message is kept unacknowledged and tried again; a dying worker leaves it to
+the broker.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ RECONNECT_S = {"interval_start": 1, "interval_step": 1, "interval_max": 2}
 
 
 class Strategies(dict[str, Any]):
-    """task name -> what to do with a message of it. A name that could be a step's goes to the task for unknown steps."""
+    """task name -> what to do with a message of it.
+
+    A name that could be a step's goes to the task for unknown steps.
+    """
 
     def __missing__(self, name: str) -> Any:
         ours = (
@@ -51,7 +55,8 @@ class StepConsumer(Consumer):
     """Celery's consumer with a quarantine."""
 
     class Blueprint(Consumer.Blueprint):
-        """Without delayed delivery: 28 quorum queues on a RabbitMQ, for messages with an ETA, which are quarantined here.
+        """Without delayed delivery: 28 quorum queues on a RabbitMQ, for messages with an ETA, which
+        are quarantined here.
 
         With a mailbox that takes questions only.
         """
@@ -67,12 +72,15 @@ class StepConsumer(Consumer):
     def __init__(
         self, *args: Any, worker_options: dict[str, Any] | None = None, **options: Any
     ) -> None:
-        # Workers need not know each other: no question round at start (a second), no gossip about revoked tasks.
+        # Workers need not know each other: no question round at start (a second), no gossip about
+        # revoked tasks.
         quiet = {"without_mingle": True, "without_gossip": True}
         super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **options)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, however long it takes; asked every second or two, where kombu's own waits grow to half a minute."""
+        """Connect, however long it takes; asked every second or two, where kombu's own waits grow
+        to half a minute.
+        """
         conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT_S)
         connected = super().ensure_connected(conn)
         if (
@@ -91,7 +99,8 @@ class StepConsumer(Consumer):
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*args, **options)
-        # kombu counts KeyError among connection errors: a message without an id would reconnect the worker for ever.
+        # kombu counts KeyError among connection errors: a message without an id would reconnect the
+        # worker for ever.
         connection_errors = tuple(
             e
             for e in self.connection_errors
@@ -179,7 +188,9 @@ class StepConsumer(Consumer):
 
 
 def presentable(value: Any, limit: int = KEPT_CHARS) -> str:
-    """`value` as text that every database and JSON takes: no NUL, no half characters, at most `limit` characters."""
+    """`value` as text that every database and JSON takes: no NUL, no half characters, at most
+    `limit` characters.
+    """
     text = (
         value.decode("utf-8", "backslashreplace")
         if isinstance(value, (bytes, bytearray))

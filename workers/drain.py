@@ -1,9 +1,10 @@
 """SIGTERM: take nothing more, let what runs end, hand back what does not.
 
-Celery's soft shutdown sleeps inside a signal handler, so nothing is acknowledged while it lasts and it never ends
-early. Here the handler only raises a flag. The event loop stops consuming and goes on acknowledging; a thread waits
-until nothing runs, or until SUREFOOT_SOFT_SHUTDOWN_SECONDS have passed, kills the children that are left, hands their operations back at
-no cost of an attempt, and lets Celery stop. A second signal means: now.
+Celery's soft shutdown sleeps inside a signal handler, so nothing is acknowledged while it lasts and
+it never ends early. Here the handler only raises a flag. The event loop stops consuming and goes on
+acknowledging; a thread waits until nothing runs, or until SUREFOOT_SOFT_SHUTDOWN_SECONDS have
+passed, kills the children that are left, hands their operations back at no cost of an attempt, and
+lets Celery stop. A second signal means: now.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ LOOP_S = 0.25  # how soon the event loop notices
 
 
 class Drain(bootsteps.StartStopStep):
-    """Installs the handlers once the pool stands; the children forked before and after ignore both signals."""
+    """Installs the handlers once the pool stands; the children forked before and after ignore both
+    signals.
+    """
 
     requires = (Pool,)
 

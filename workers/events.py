@@ -1,8 +1,9 @@
 """Flower's events of operations that were run on to.
 
-Celery's main process tells of messages: received, started, succeeded. An operation that a delivery ran on to has no message
-of its own, so the child tells of it. Events are kept for a moment and sent by a thread, many in one message, over
-the publisher's impatient connections: no step ever waits for its events, and while the broker is away they are dropped.
+Celery's main process tells of messages: received, started, succeeded. An operation that a delivery
+ran on to has no message of its own, so the child tells of it. Events are kept for a moment and sent
+by a thread, many in one message, over the publisher's impatient connections: no step ever waits for
+its events, and while the broker is away they are dropped.
 """
 
 from __future__ import annotations

@@ -43,7 +43,10 @@ def lanes_of(known: Registry) -> tuple[str, ...]:
 
 
 def served_lanes(known: Registry, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """SUREFOOT_LANES (comma separated), else all lanes of the registry. Raises: SettingsError for the lane of dead letters."""
+    """SUREFOOT_LANES (comma separated), else all lanes of the registry.
+
+    Raises: SettingsError for the lane of dead letters.
+    """
     named = tuple(
         dict.fromkeys(
             lane.strip() for lane in environ.get("SUREFOOT_LANES", "").split(",") if lane.strip()
@@ -72,7 +75,9 @@ def _queue(name: str) -> Queue:
 
 
 def visibility_timeout_s(lanes: Iterable[str]) -> float:
-    """After how long the broker gives a message to somebody else: above any operation of these lanes, twice over."""
+    """After how long the broker gives a message to somebody else: above any operation of these
+    lanes, twice over.
+    """
     longest = max(
         (settings().lane_limit_seconds(lane) for lane in lanes),
         default=settings().lane_limit_seconds(""),
@@ -83,8 +88,9 @@ def visibility_timeout_s(lanes: Iterable[str]) -> float:
 def transport_options(configured: Mapping[str, object], known: Registry) -> dict[str, object]:
     """The configured options of the broker's transport with what follows from the lanes.
 
-    On Redis every worker puts back the messages of *all* workers that are older than its own visibility timeout: so it
-    is one figure for all, from the longest lane that is known, not from the lanes of this worker.
+    On Redis every worker puts back the messages of *all* workers that are older than its own
+    visibility timeout: so it is one figure for all, from the longest lane that is known, not from
+    the lanes of this worker.
     """
     if amqp.is_amqp(broker_url()):
         return dict(configured)

@@ -1,9 +1,11 @@
-"""The keeper: a thread of the worker's main process that keeps alive what its children run, and nothing else.
+"""The keeper: a thread of the worker's main process that keeps alive what its children run, and
+nothing else.
 
-It renews only operations that one of our live children is executing (Celery's active requests), by one statement for all:
-renewing by the worker alone would keep an operation alive whose child went on to other work. The same answer
-tells which are past their hard limit; their children are killed, and Celery then reports the lost child (`surefoot.workers.request`).
-A thread, not a timer of the event loop: the loop stands still while the broker is away, and leases must not.
+It renews only operations that one of our live children is executing (Celery's active requests), by
+one statement for all: renewing by the worker alone would keep an operation alive whose child went
+on to other work. The same answer tells which are past their hard limit; their children are killed,
+and Celery then reports the lost child (`surefoot.workers.request`). A thread, not a timer of the
+event loop: the loop stands still while the broker is away, and leases must not.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def active_operations() -> dict[str, int]:
 
 
 class LeaseRenewer(bootsteps.StartStopStep):
-    """Started when the pool stands; ended by `finish`, when the pool is gone too (`worker_shutdown`)."""
+    """Started when the pool stands; ended by `finish`, when the pool is gone too
+    (`worker_shutdown`).
+    """
 
     requires = (Pool,)
 
@@ -62,12 +66,15 @@ class LeaseRenewer(bootsteps.StartStopStep):
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._thread.start()
         if getattr(worker, "hub", None) is not None:
-            # Celery hears of a child's end when its pipe closes, a moment before the child can be collected. When it looks
-            # too early it looks again only after 5 s, and so late comes the second attempt.
+            # Celery hears of a child's end when its pipe closes, a moment before the child can be
+            # collected. When it looks too early it looks again only after 5 s, and so late comes
+            # the second attempt.
             worker.hub.timer.call_repeatedly(COLLECT_S, worker.pool.maintain_pool)
 
     def stop(self, worker: Any) -> None:
-        """Celery stops this step before the pool: children may still run, so their leases are kept until `finish`."""
+        """Celery stops this step before the pool: children may still run, so their leases are kept
+        until `finish`.
+        """
 
     def terminate(self, worker: Any) -> None:
         """The children are being killed: there is nothing left to keep."""
@@ -117,7 +124,9 @@ class LeaseRenewer(bootsteps.StartStopStep):
                 log.warning("operation.killed", operation=operation_id, pid=pid, why=why)
 
     def at_work(self) -> AtWork:
-        """Asked of Celery's consumer and of the pool: a lane that was given up is not consumed, whatever was announced."""
+        """Asked of Celery's consumer and of the pool: a lane that was given up is not consumed,
+        whatever was announced.
+        """
         consumer = getattr(getattr(self.worker, "consumer", None), "task_consumer", None)
         if consumer is not None:
             self._connected = True

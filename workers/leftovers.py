@@ -1,13 +1,17 @@
-"""What a step leaves behind in its process: noticed when its attempt ends, put back or ended, and told.
+"""What a step leaves behind in its process: noticed when its attempt ends, put back or ended, and
+told.
 
-Hazard: a pool's child runs the steps of many jobs, one after the other. A step that changes the folder, leaks descriptors, takes a
-signal, forks, or leaves processes behind harms those that come after it, and what it started goes on when its attempt is over.
-Answer: a child remembers how it began. After each attempt it is held against that: what can be put back is, processes
-that were started end, and the child is retired (`surefoot.workers.pool`): it takes no further work, and another child begins anew.
-Some descriptors are kept aside, so that an outcome can be recorded when a step has used up all others.
+Hazard: a pool's child runs the steps of many jobs, one after the other. A step that changes the
+folder, leaks descriptors, takes a signal, forks, or leaves processes behind harms those that come
+after it, and what it started goes on when its attempt is over.
+Answer: a child remembers how it began. After each attempt it is held against that: what can be put
+back is, processes that were started end, and the child is retired (`surefoot.workers.pool`): it
+takes no further work, and another child begins anew. Some descriptors are kept aside, so that an
+outcome can be recorded when a step has used up all others.
 
-Threads cannot be ended from outside; those that stay are told in the log, and many of them retire the child. So does a run of
-failures: what they have in common may be this process, in a way that none of the questions here asks about.
+Threads cannot be ended from outside; those that stay are told in the log, and many of them retire
+the child. So does a run of failures: what they have in common may be this process, in a way that
+none of the questions here asks about.
 """
 
 from __future__ import annotations
@@ -85,7 +89,9 @@ class Start:
 
 @dataclass
 class Child:
-    """This process, if it is a pool's child. `retired`: why it takes no further work; empty while it does.
+    """This process, if it is a pool's child.
+
+    `retired`: why it takes no further work; empty while it does.
 
     `failures`: attempts in a row that ended by an error which is not an answer of the business.
     """
@@ -100,7 +106,9 @@ here = Child()
 
 
 def begin() -> None:
-    """`worker_process_init`: from now on this process is a pool's child, and inherits what its steps' processes leave behind."""
+    """`worker_process_init`: from now on this process is a pool's child, and inherits what its
+    steps' processes leave behind.
+    """
     here.is_one, here.start, here.retired, here.failures = True, None, "", 0
     os.environ[CHILD_MARK] = str(os.getpid())
     if sys.platform == "linux":
@@ -120,7 +128,10 @@ def before() -> None:
 
 
 def after(error: BaseException | None = None) -> None:
-    """An attempt has ended, by `error` if that is one. In a process that a step has forked this does not come back."""
+    """An attempt has ended, by `error` if that is one.
+
+    In a process that a step has forked this does not come back.
+    """
     if here.start is None:
         return
     if os.getpid() != here.start.pid:
@@ -179,7 +190,7 @@ def out_of(error: BaseException | None) -> str | None:
     return None
 
 
-# --- processes and threads -------------------------------------------------------------------------------------------
+# --- processes and threads ------------------------------------------------------------------------
 def _end_processes() -> list[str]:
     """End everything that was started and is still there. Returns the names."""
     names: list[str] = []
@@ -226,7 +237,7 @@ def _tell_threads(start: Start) -> None:
         log.warning("threads.left", names=[thread.name for thread in new[:5]], count=len(new))
 
 
-# --- how a process is ------------------------------------------------------------------------------------------------
+# --- how a process is -----------------------------------------------------------------------------
 def _folder() -> str | None:
     try:
         return os.getcwd()

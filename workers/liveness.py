@@ -1,7 +1,8 @@
 """A sign of life that costs nothing to read: the time of a file (SUREFOOT_HEARTBEAT_FILE).
 
-It says that the loop goes round, not that the store or the broker answers: a restart would mend neither. Asking a
-worker by Celery's own ping costs a start of Python, and gets no answer while the broker is away.
+It says that the loop goes round, not that the store or the broker answers: a restart would mend
+neither. Asking a worker by Celery's own ping costs a start of Python, and gets no answer while the
+broker is away.
 """
 
 from __future__ import annotations

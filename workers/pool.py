@@ -1,7 +1,7 @@
 """A pool of children. A retired child takes no further work and is replaced by a new one.
 
-The way is that of Celery's own limits (tasks, memory): the child ends between two messages, and what was already on its way to
-it goes to another.
+The way is that of Celery's own limits (tasks, memory): the child ends between two messages, and
+what was already on its way to it goes to another.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Worker(asynpool.Worker):
         return unless_retired
 
     def _ensure_messages_consumed(self, completed: int) -> bool:
-        """Celery waits for up to half a minute that its main process has read every result; a pipe keeps them that long by itself."""
+        """Celery waits for up to half a minute that its main process has read every result; a pipe
+        keeps them that long by itself.
+        """
         if leftovers.fit() or self.on_ready_counter is None:
             return bool(super()._ensure_messages_consumed(completed))
         until = time.monotonic() + CONSUMED_S

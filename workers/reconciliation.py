@@ -1,8 +1,10 @@
-"""Reconciliation's patrol: now and then one of the workers has the services asked about the next jobs.
+"""Reconciliation's patrol: now and then one of the workers has the services asked about the next
+jobs.
 
-A worker has the sagas' code and knows where their services are; the relay does not. The readers run in a process of their own
-(`surefoot reconcile --next`): whatever they open, hang in or break, this worker and its children are none the worse, and a
-reader that hangs ends with it. Which worker it is, the store decides: each round is begun by one conditional UPDATE.
+A worker has the sagas' code and knows where their services are; the relay does not. The readers run
+in a process of their own (`surefoot reconcile --next`): whatever they open, hang in or break, this
+worker and its children are none the worse, and a reader that hangs ends with it. Which worker it
+is, the store decides: each round is begun by one conditional UPDATE.
 """
 
 from __future__ import annotations
@@ -72,7 +74,11 @@ class ReconciliationTrigger(bootsteps.StartStopStep):
             )
 
     def go(self, most_s: float) -> int:
-        """One patrol. Returns its exit code; it is ended when it takes longer than `most_s`, or when this worker stops."""
+        """One patrol.
+
+        Returns its exit code; it is ended when it takes longer than `most_s`, or when this worker
+        stops.
+        """
         child = subprocess.Popen(
             surefoot("reconcile", "--next", "--json"),
             stdin=subprocess.DEVNULL,

@@ -1,8 +1,9 @@
 """The relay: rings again whatever the broker lost, and enforces every dated promise of the store.
 
-Any number may be started; one is active, by the lease `relay`, the others stand by and take over when it lapses. Each
-round renews the lease by its fence before it sweeps: a relay that slept through its lease stops at once. Two of them for
-a moment do no harm, since every sweep repeats its guard in the statement; the lease only saves work.
+Any number may be started; one is active, by the lease `relay`, the others stand by and take over
+when it lapses. Each round renews the lease by its fence before it sweeps: a relay that slept
+through its lease stops at once. Two of them for a moment do no harm, since every sweep repeats its
+guard in the statement; the lease only saves work.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Relay:
     def run_once(self) -> bool:
         """Renew or try for the lease, and sweep when it is ours. Returns whether it was.
 
-        Raises: whatever the store does; trouble of the broker is the publisher's and the sweep's to bear.
+        Raises: whatever the store does; trouble of the broker is the publisher's and the sweep's to
+        bear.
         """
         ttl_s = self.settings.lease_seconds
         if self.fence is not None and not leases.renew(self.db, LEASE, self.fence, ttl_s):
@@ -72,7 +74,10 @@ class Relay:
         return True
 
     def run(self, halt: threading.Event) -> None:
-        """Rounds until `halt`, then the lease is given up. One line of log for each change of the store's state."""
+        """Rounds until `halt`, then the lease is given up.
+
+        One line of log for each change of the store's state.
+        """
         log.info("relay.started", holder=self.holder)
         while not halt.is_set():
             pause_s = self._round()
@@ -86,7 +91,8 @@ class Relay:
         try:
             active = self.run_once()
         except Exception as error:
-            # A store that is away, or a mistake in a sweep: either way the relay must be there when it is over.
+            # A store that is away, or a mistake in a sweep: either way the relay must be there when
+            # it is over.
             if self.reachable:
                 log.error(
                     "relay.round_failed",
@@ -99,7 +105,8 @@ class Relay:
         if not self.reachable:
             self.reachable = True
             log.info("relay.round_works")
-        # A standby asks often enough to take over within a second or so of the lease's end, and not for each sweep.
+        # A standby asks often enough to take over within a second or so of the lease's end, and not
+        # for each sweep.
         return (
             self.settings.sweep_seconds
             if active

@@ -1,7 +1,8 @@
-"""A Celery task for each operation of each saga, named for people: `order.reserve_stock`, `order.reserve_stock.undo`.
+"""A Celery task for each operation of each saga, named for people: `order.reserve_stock`,
+`order.reserve_stock.undo`.
 
-The task knows nothing about sagas: it hands the delivery to the engine and turns its verdict into what Celery and
-Flower understand. Everything that counts has been committed before that.
+The task knows nothing about sagas: it hands the delivery to the engine and turns its verdict into
+what Celery and Flower understand. Everything that counts has been committed before that.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ STORE_PAUSE_S = (
 )  # a child that finds no store waits so long before it gives its message back
 
 
-# What Flower is told of an operation whose message was dropped, by the operation's state. None: what it shows is true.
+# What Flower is told of an operation whose message was dropped, by the operation's state. None:
+# what it shows is true.
 REVOKED: tuple[str, dict[str, Any]] = (
     "task-revoked",
     {"terminated": False, "signum": None, "expired": False},
@@ -90,7 +92,10 @@ logging.getLogger(logs.DOUBLED).addFilter(not_logged_yet)
 
 
 class StepTask(Task):
-    """One operation. Subclasses are made by `register_all`; the hooks below are what they may override."""
+    """One operation.
+
+    Subclasses are made by `register_all`; the hooks below are what they may override.
+    """
 
     abstract = True
     Request = "surefoot.workers.request:StepRequest"
@@ -134,7 +139,9 @@ class StepTask(Task):
                 raise StepFailed(performed.said)
 
     def conclude_run_on(self, continuation: ChainContinuation, performed: ExecutionResult) -> str:
-        """The same for an operation that was run on to: what Celery hears speaks for the message, so Flower is told by us."""
+        """The same for an operation that was run on to: what Celery hears speaks for the message,
+        so Flower is told by us.
+        """
         continuation.tell_end(performed)
         return RAN_ON
 
@@ -143,7 +150,10 @@ class StepTask(Task):
         DUPLICATE_DELIVERIES.count(name._asdict() if name else {})
 
     def quarantine(self, reason: str) -> None:
-        """Keep what this message says: somebody else has sent it. Without a store it is only logged; it did no harm."""
+        """Keep what this message says: somebody else has sent it.
+
+        Without a store it is only logged; it did no harm.
+        """
         request = self.request
         body = json.dumps([list(request.args or ()), request.kwargs or {}])
         headers = {
@@ -164,9 +174,11 @@ class StepTask(Task):
             log.warning("quarantine.not_written", reason=reason, error=str(error))
 
     def tell_dropped(self) -> None:
-        """Flower saw this message start, and Celery says nothing when it is ignored: tell how the operation stands.
+        """Flower saw this message start, and Celery says nothing when it is ignored: tell how the
+        operation stands.
 
-        Not by `task-rejected`: Celery ranks it below "started", so Flower would show the operation as started for ever.
+        Not by `task-rejected`: Celery ranks it below "started", so Flower would show the operation
+        as started for ever.
         """
         publisher = boot.publisher()
         event = self.event_of_dropped()
@@ -191,7 +203,10 @@ class StepTask(Task):
         return EVENT_OF_DROPPED.get(row.state if row is not None else "", REVOKED)
 
     def give_back(self, error: StoreUnavailable) -> None:
-        """Without a store nothing may run. Wait a little, so that a queue is not turned round and round, and put it back."""
+        """Without a store nothing may run.
+
+        Wait a little, so that a queue is not turned round and round, and put it back.
+        """
         log.warning("store.unreachable", operation=self.request.id, error=str(error))
         threading.Event().wait(random.uniform(*STORE_PAUSE_S))
         raise GivenBack(str(error), requeue=True) from None
@@ -204,9 +219,11 @@ def time_limit_s(graph: Graph, step: str, kind: str) -> float:
 
 
 def register_all(app: Celery, known: Registry) -> list[str]:
-    """Register a task for each operation of each saga, and one for operations whose code is elsewhere.
+    """Register a task for each operation of each saga, and one for operations whose code is
+    elsewhere.
 
-    The last one lets the engine answer for a message of a newer or older definition: it waits for its version.
+    The last one lets the engine answer for a message of a newer or older definition: it waits for
+    its version.
     """
     names = []
     for saga in known.all():

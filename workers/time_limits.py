@@ -1,9 +1,10 @@
 """The soft limit of one operation, and what a step may not do to its worker.
 
-Celery's soft limit is per message and set in the main process; this one is per operation and set in the child around
-the developer's function, by a timer signal. It exists where signals do: in the main thread of a prefork child. Under threads a step has to
-call `ctx.check()`. A step that swallows the exception and goes on is killed by the keeper at its hard limit; one that swallows it and
-ends all the same, however it ends, has timed out.
+Celery's soft limit is per message and set in the main process; this one is per operation and set in
+the child around the developer's function, by a timer signal. It exists where signals do: in the
+main thread of a prefork child. Under threads a step has to call `ctx.check()`. A step that swallows
+the exception and goes on is killed by the keeper at its hard limit; one that swallows it and ends
+all the same, however it ends, has timed out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from surefoot.workers import leftovers
 
 
 class StepTimeout(BaseException):
-    """The operation took longer than its timeout. No Exception: what a step's `except Exception` swallows would not end it."""
+    """The operation took longer than its timeout.
+
+    No Exception: what a step's `except Exception` swallows would not end it.
+    """
 
     times_out = True
 
@@ -37,10 +41,12 @@ class StepBroke(Exception):
 
 @contextmanager
 def limit(timeout_s: float) -> Iterator[None]:
-    """Run the developer's function for at most `timeout_s`; whatever ends it is an ordinary exception.
+    """Run the developer's function for at most `timeout_s`; whatever ends it is an ordinary
+    exception.
 
-    Raises: StepTimeout; StepBroke for MemoryError (Celery's main process would exit, and the message would kill the next
-    worker too), for SystemExit (the child would die and the attempt be of unknown outcome) and for KeyboardInterrupt.
+    Raises: StepTimeout; StepBroke for MemoryError (Celery's main process would exit, and the
+    message would kill the next worker too), for SystemExit (the child would die and the attempt be
+    of unknown outcome) and for KeyboardInterrupt.
     """
     leftovers.before()
     try:

@@ -35,7 +35,8 @@ def create(
 ) -> tuple[str, str]:
     """Make a key for the tenant of this name (made when there is none).
 
-    Returns: (id of the row, text of the key). The text is nowhere kept: this is the only time it is seen.
+    Returns: (id of the row, text of the key). The text is nowhere kept: this is the only time it is
+    seen.
     Raises: RequestError for an unknown role or a name that is too long.
     """
     text = MARK + secrets.token_urlsafe(KEY_BYTES)
@@ -79,7 +80,10 @@ def find(db: Engine, key: str) -> Principal | None:
 
 
 def list_keys(db: Engine, tenant: str | None = None) -> list[dict[str, Any]]:
-    """Every key, oldest first: id, tenant (name), role, name, prefix, created_at, revoked_at. Never the key."""
+    """Every key, oldest first: id, tenant (name), role, name, prefix, created_at, revoked_at.
+
+    Never the key.
+    """
     query = (
         select(
             api_keys.c.id,
@@ -100,9 +104,11 @@ def list_keys(db: Engine, tenant: str | None = None) -> list[dict[str, Any]]:
 
 
 def revoke(db: Engine, wanted: str, actor: str = "") -> datetime:
-    """Revoke a key by its id or its prefix, if that prefix is one key's only, and end its sessions; again is the same.
+    """Revoke a key by its id or its prefix, if that prefix is one key's only, and end its sessions;
+    again is the same.
 
-    Returns: when it was revoked. Raises: NotFound for no such key; RequestError when several begin so.
+    Returns: when it was revoked. Raises: NotFound for no such key; RequestError when several begin
+    so.
     """
 
     def work(tx: Connection) -> datetime:
@@ -122,7 +128,10 @@ def revoke(db: Engine, wanted: str, actor: str = "") -> datetime:
 
 
 def sign_out(db: Engine, wanted: str, actor: str) -> int:
-    """End every session of a key, which stays good. Returns how many there were. Raises: as `revoke`."""
+    """End every session of a key, which stays good.
+
+    Returns how many there were. Raises: as `revoke`.
+    """
 
     def work(tx: Connection) -> int:
         key_id = _one(tx, wanted)

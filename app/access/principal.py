@@ -40,7 +40,9 @@ class Principal:
 
     @property
     def actor(self) -> Actor:
-        """How history names this principal: at most 128 characters, never the key, which it bears the id of."""
+        """How history names this principal: at most 128 characters, never the key, which it bears
+        the id of.
+        """
         return Actor(f"{self.role}:{self.name}"[:128], self.key_id, self.tenant_id)
 
     def may(self, role: Role) -> bool:

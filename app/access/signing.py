@@ -1,6 +1,7 @@
 """Texts that leave us and come back: cursors of lists, the page's session.
 
-Each purpose has its own salt, so that a cursor cannot be used as a session. A signature says who wrote it, not that it is secret.
+Each purpose has its own salt, so that a cursor cannot be used as a session. A signature says who
+wrote it, not that it is secret.
 """
 
 from __future__ import annotations
@@ -38,14 +39,19 @@ class Signer:
         return cls(settings.secret)
 
     def cursor(self, of: str, position: Position) -> str:
-        """Where this list goes on. `of` names the list and its filters: the cursor is good for nothing else."""
+        """Where this list goes on.
+
+        `of` names the list and its filters: the cursor is good for nothing else.
+        """
         created_at, row_id = position
         return str(
             self._cursors.dumps([_brief(of), created_at.astimezone(UTC).isoformat(), row_id])
         )
 
     def position(self, of: str, cursor: str) -> Position:
-        """Raises: RequestError for a cursor that we did not make, or made for something else than `of`."""
+        """Raises: RequestError for a cursor that we did not make, or made for something else than
+        `of`.
+        """
         try:
             made_for, created_at, row_id = self._cursors.loads(cursor[: LONGEST + 1])
             position = datetime.fromisoformat(created_at), str(row_id)
@@ -60,7 +66,9 @@ class Signer:
         return position
 
     def session(self, token: str) -> str:
-        """What a browser's cookie holds: which session, signed, so that what was not made here never reaches the store."""
+        """What a browser's cookie holds: which session, signed, so that what was not made here
+        never reaches the store.
+        """
         return str(self._sessions.dumps(token))
 
     def token(self, cookie: str) -> str | None:
@@ -73,5 +81,7 @@ class Signer:
 
 
 def _brief(of: str) -> str:
-    """Filters are long, and an address is not: 64 bits tell lists apart, and the signature keeps everybody from choosing them."""
+    """Filters are long, and an address is not: 64 bits tell lists apart, and the signature keeps
+    everybody from choosing them.
+    """
     return hashlib.sha256(of.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -22,7 +22,10 @@ def ensure(db: Engine, name: str = DEFAULT) -> str:
 
 
 def ensure_in(tx: Connection, name: str) -> str:
-    """The same inside the caller's transaction. Raises: RequestError for a name of no or more than 64 characters."""
+    """The same inside the caller's transaction.
+
+    Raises: RequestError for a name of no or more than 64 characters.
+    """
     if not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable():
         raise RequestError(f"A tenant's name has 1 to {NAME_CHARACTERS} visible characters.")
     query = select(tenants.c.id).where(tenants.c.name == name)

@@ -1,4 +1,7 @@
-"""The processes: a worker for each team, with and without events, and two clients. Started by name, ended with the bench."""
+"""The processes: a worker for each team, with and without events, and two clients.
+
+Started by name, ended with the bench.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ def environment(place: Place, *, events: bool) -> dict[str, str]:
 
 
 def parts(place: Place, rows: Iterable[Row]) -> list[Part]:
-    """The workers that these rows need. Ready when their log says so: the bench holds no connection to a SQLite file."""
+    """The workers that these rows need.
+
+    Ready when their log says so: the bench holds no connection to a SQLite file.
+    """
     found: dict[str, Part] = {}
     for row in rows:
         env = environment(place, events=row.events)
@@ -72,7 +78,8 @@ def parts(place: Place, rows: Iterable[Row]) -> list[Part]:
         else:
             words = list(commands.worker(f"bench-{row.workers}-{os.getpid()}", CHILDREN))
             words[words.index("surefoot.workers.celery_app")] = MODULES[row.team]
-            # a heartbeat event is of the time that passes, and would be counted as a command of some job
+            # a heartbeat event is of the time that passes, and would be counted as a command of
+            # some job
             found[row.workers] = _part(place, row.workers, (*words, "--without-heartbeat"), env)
     return list(found.values())
 

@@ -1,8 +1,9 @@
 """What a batch used: read before, read after, subtracted.
 
-Processor time comes from the processes themselves, so neighbours do not matter, and children that ended are counted by their
-parents. Broker commands are Redis's own count by command; those of idle polling and of the bench itself are left out,
-so that what remains belongs to jobs and is the same in every run.
+Processor time comes from the processes themselves, so neighbours do not matter, and children that
+ended are counted by their parents. Broker commands are Redis's own count by command; those of idle
+polling and of the bench itself are left out, so that what remains belongs to jobs and is the same
+in every run.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from sqlalchemy import Engine, create_engine, text
 from surefoot.app.bench.tally import Tallies
 from surefoot.app.delivery.broker import redis_url
 
-# Of time that passes and of connections, not of jobs: blocking pops (one for each message is put back by `job_commands`),
-# handshakes, a queue's binding (once for each connection), questions how deep a queue is, and our own questions.
+# Of time that passes and of connections, not of jobs: blocking pops (one for each message is put
+# back by `job_commands`), handshakes, a queue's binding (once for each connection), questions how
+# deep a queue is, and our own questions.
 POPS = ("brpop", "blmove")
 PUSHES = ("lpush",)
 SHAKING_HANDS = (
@@ -47,7 +49,8 @@ IDLE = (
     "zrevrangebyscore",
     "set",
 )
-# kombu's look at unacknowledged messages is a zrange under a lock; to let go of the lock it runs a script of two commands
+# kombu's look at unacknowledged messages is a zrange under a lock; to let go of the lock it runs a
+# script of two commands
 OF_A_LOOK = ("evalsha", "get", "del")
 INDEX_HEADER_BYTES, FRAME_HEADER_BYTES = 48, 24
 
@@ -192,9 +195,11 @@ def _parent_named(pid: int, name: str) -> int | None:
 
 
 class SqliteGauge:
-    """Bytes written to the write-ahead log, from its index: the number of valid frames, over every time it starts anew.
+    """Bytes written to the write-ahead log, from its index: the number of valid frames, over every
+    time it starts anew.
 
-    The files are read as files. This process holds no connection: closing a file drops the locks of its whole process.
+    The files are read as files. This process holds no connection: closing a file drops the locks of
+    its whole process.
     """
 
     def __init__(self, file: Path) -> None:
@@ -203,9 +208,11 @@ class SqliteGauge:
         self._salt, self._frames, self._before = b"", 0, 0
 
     def look(self) -> None:
-        """To be called often: a log that starts anew between two looks hides what was written after the earlier one.
+        """To be called often: a log that starts anew between two looks hides what was written after
+        the earlier one.
 
-        Every new start has another salt; the log's own sequence number tells nothing, since each connection counts for itself.
+        Every new start has another salt; the log's own sequence number tells nothing, since each
+        connection counts for itself.
         """
         try:
             header = self._index.read_bytes()[:INDEX_HEADER_BYTES]

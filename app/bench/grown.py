@@ -15,7 +15,10 @@ OTHERS = "others_cpus"
 
 @dataclass
 class Size:
-    """A row at one size. `rounds`: the figures of each, by name: milliseconds, bytes, or so many a second."""
+    """A row at one size.
+
+    `rounds`: the figures of each, by name: milliseconds, bytes, or so many a second.
+    """
 
     size: int
     rounds: list[dict[str, float]] = field(default_factory=list)
@@ -28,7 +31,11 @@ class Size:
 
 @dataclass
 class Row:
-    """One question. `limit`: how often as much a figure of the largest size may be as that of the first; a rate, how much less."""
+    """One question.
+
+    `limit`: how often as much a figure of the largest size may be as that of the first; a rate, how
+    much less.
+    """
 
     name: str
     title: str
@@ -44,7 +51,10 @@ class Row:
         found.rounds.append(values)
 
     def growth(self, value: str, size: Size | None = None) -> Spread | None:
-        """A figure of this size (the largest) over that of the first, round by round. None where there is nothing to compare."""
+        """A figure of this size (the largest) over that of the first, round by round.
+
+        None where there is nothing to compare.
+        """
         first, last = self.sizes[0], size or self.sizes[-1]
         pairs = zip(first.rounds, last.rounds, strict=True)
         ratios = [
@@ -65,7 +75,10 @@ class Grown:
     left_out: list[str] = field(default_factory=list)
 
     def note(self, told: dict[str, Any]) -> str | None:
-        """Take one line of the measuring process. Returns: words about it, where a new thing begins."""
+        """Take one line of the measuring process.
+
+        Returns: words about it, where a new thing begins.
+        """
         if "left_out" in told:
             self.left_out.append(told["left_out"])
             return f"left out: {told['left_out']}"
@@ -85,7 +98,9 @@ class Grown:
 
 
 def judged(row: Row) -> dict[str, Spread]:
-    """What is held against the row's limit: processor time, messages' bytes, a rate turned round, each sweep's query; figure -> growth."""
+    """What is held against the row's limit: processor time, messages' bytes, a rate turned round,
+    each sweep's query; figure -> growth.
+    """
     names = [
         CPU,
         BYTES,

@@ -1,8 +1,10 @@
-"""What grows with the store: does a job, a step, a member or a sweep cost the same when there is a thousand times as much?
+"""What grows with the store: does a job, a step, a member or a sweep cost the same when there is a
+thousand times as much?
 
-Every size has all it needs before anything is measured, a store of its own where it is the store that grows. Then all sizes of a
-question are measured in turn, round after round, and each is held against the first one of the same round. Everything runs in one
-process, `surefoot.workers.bench.growth`: what is counted is the engine and its database, not a broker.
+Every size has all it needs before anything is measured, a store of its own where it is the store
+that grows. Then all sizes of a question are measured in turn, round after round, and each is held
+against the first one of the same round. Everything runs in one process,
+`surefoot.workers.bench.growth`: what is counted is the engine and its database, not a broker.
 """
 
 from __future__ import annotations
@@ -29,8 +31,11 @@ SMALL = "small"  # the store of steps and forks: what grows is the job
 
 @dataclass(frozen=True)
 class Extent:
-    """How far to go. `rows`: finished jobs at most; `members`: of the widest fork; `steps`: of the longest chain;
-    `parked`: waiting jobs; `jobs`: of a batch; `seconds`: what does not fit in is left out, and said so."""
+    """How far to go.
+
+    `rows`: finished jobs at most; `members`: of the widest fork; `steps`: of the longest chain;
+    `parked`: waiting jobs; `jobs`: of a batch; `seconds`: what does not fit in is left out, and
+    said so."""
 
     rows: int = 1_000_000
     members: int = 10_000
@@ -64,7 +69,10 @@ def store_of(row: str, size: int) -> str:
 
 
 def grow(settings: Settings, extent: Extent, say: Callable[[str], None]) -> Grown:
-    """Measure. Raises: SettingsError when the store cannot be used; ClientLost. Nothing is left behind."""
+    """Measure.
+
+    Raises: SettingsError when the store cannot be used; ClientLost. Nothing is left behind.
+    """
     started = time.monotonic()
     with place.home() as home, ExitStack() as held:
         stores = {

@@ -23,8 +23,11 @@ HEADINGS = ("", "how many", *COLUMNS.values(), "slowest\nsweep ms", "CPU to the 
 
 
 def as_json(grown: Grown) -> dict[str, Any]:
-    """The document of `--growth --json`. `sizes`: medians over rounds; `growth`: the largest size's figure over the smallest's,
-    by figure, median of the ratios within a round; `spread`: lowest and highest of them."""
+    """The document of `--growth --json`.
+
+    `sizes`: medians over rounds; `growth`: the largest size's figure over the smallest's, by
+    figure, median of the ratios within a round; `spread`: lowest and highest of them.
+    """
     others = grown.others_cpus()
     return {
         "seconds": round(grown.seconds, 1),

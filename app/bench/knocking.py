@@ -1,6 +1,8 @@
-"""Many keep-alive connections from one thread: each sends its next request as soon as it has its answer.
+"""Many keep-alive connections from one thread: each sends its next request as soon as it has its
+answer.
 
-Raw sockets and as little as can be read of an answer, some twenty microseconds each, so that the server is what is measured.
+Raw sockets and as little as can be read of an answer, some twenty microseconds each, so that the
+server is what is measured.
 """
 
 from __future__ import annotations
@@ -58,7 +60,10 @@ def request(path: str, host: str, headers: dict[str, str]) -> bytes:
 def knock(
     host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float
 ) -> Knocked:
-    """Send these requests in turn for so long, over so many connections at once. Raises: ServerLost; OSError."""
+    """Send these requests in turn for so long, over so many connections at once.
+
+    Raises: ServerLost; OSError.
+    """
     found, turn = Knocked(), itertools.cycle(requests)
     opened = [
         _Connection(socket.create_connection((host, port), CONNECT_S)) for _ in range(connections)

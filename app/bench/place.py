@@ -1,7 +1,9 @@
-"""Where the bench runs: a home, a store and a broker that nobody else uses, and that are gone afterwards.
+"""Where the bench runs: a home, a store and a broker that nobody else uses, and that are gone
+afterwards.
 
-DATABASE_URL and BROKER_URL name servers, never the data the bench works on: it makes a database of its own on that
-PostgreSQL and takes two empty databases of that Redis. Without them it has a SQLite file and a Redis in its home.
+DATABASE_URL and BROKER_URL name servers, never the data the bench works on: it makes a database of
+its own on that PostgreSQL and takes two empty databases of that Redis. Without them it has a SQLite
+file and a Redis in its home.
 """
 
 from __future__ import annotations

@@ -37,7 +37,10 @@ MEBI, KIBI = 1024 * 1024, 1024
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """The document of `--json`. Times in ms, per job where the name says nothing else; null where it cannot be seen."""
+    """The document of `--json`.
+
+    Times in ms, per job where the name says nothing else; null where it cannot be seen.
+    """
     found = {line.row.name: line for line in lines(result)}
     return {
         "rounds": result.rounds,

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `what`: how the client knows it; `team`: whose workers run it; `share`: of the jobs of a batch."""
+    """One line of the table.
+
+    `what`: how the client knows it; `team`: whose workers run it; `share`: of the jobs of a batch.
+    """
 
     letter: str
     what: str
@@ -49,7 +52,8 @@ ALL = PLAIN + WATCHED
 
 
 def of_round(number: int) -> Sequence[Row]:
-    """The rows of round `number` (from 0): those with events in every second round, and every second round backwards.
+    """The rows of round `number` (from 0): those with events in every second round, and every
+    second round backwards.
 
     Backwards, so that what drifts (a heating machine, a growing table) favours no row.
     """

@@ -46,7 +46,9 @@ GATHERED_S = 0.4  # events of operations that were run on to are gathered for ha
 
 @dataclass(frozen=True)
 class Plan:
-    """`jobs` of a batch, or None for as many as take BATCH_S; no round starts that would end after `seconds`."""
+    """`jobs` of a batch, or None for as many as take BATCH_S; no round starts that would end after
+    `seconds`.
+    """
 
     rounds: int = 5
     jobs: int | None = None
@@ -99,8 +101,8 @@ class Result:
 def bench(settings: Settings, plan: Plan, say: Callable[[str], None]) -> Result:
     """Measure. `say` is told in a line how far it is.
 
-    Raises: SettingsError when store or broker cannot be used; CannotStart; ClientLost; KeyboardInterrupt after Ctrl-C.
-    Nothing is left behind in any case.
+    Raises: SettingsError when store or broker cannot be used; CannotStart; ClientLost;
+    KeyboardInterrupt after Ctrl-C. Nothing is left behind in any case.
     """
     started = time.monotonic()
     with ExitStack() as held:
@@ -183,7 +185,9 @@ class _Bench:
         self._watched = True  # whether the last row had events
 
     def warm(self) -> None:
-        """Everything is imported, connected and prepared once; and how many jobs a batch has is decided."""
+        """Everything is imported, connected and prepared once; and how many jobs a batch has is
+        decided.
+        """
         for row in ALL:
             warm = WARM_WIDE_JOBS if row.share < 1 else WARM_JOBS
             self._ask(row, warm, "load")
@@ -251,7 +255,9 @@ class _Bench:
         )
 
     def _settle(self) -> None:
-        """Wait until jobs cause no more commands: looks alike, for as long as events of the last row may be gathered."""
+        """Wait until jobs cause no more commands: looks alike, for as long as events of the last
+        row may be gathered.
+        """
         last, alike, wanted = -1, 0, int(GATHERED_S / SETTLE_LOOK_S) if self._watched else 1
         for _ in range(int(SETTLE_S / SETTLE_LOOK_S)):
             now = job_commands(self._gauges.broker.commands())

@@ -1,6 +1,8 @@
-"""Counters that processes keep in files: a write into shared memory, no system call, and still there after a SIGKILL.
+"""Counters that processes keep in files: a write into shared memory, no system call, and still
+there after a SIGKILL.
 
-One file for each process, named by its pid, one 64-bit number for each name. Only its owner writes it.
+One file for each process, named by its pid, one 64-bit number for each name. Only its owner writes
+it.
 """
 
 from __future__ import annotations

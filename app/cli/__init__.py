@@ -1,7 +1,9 @@
-"""The command `surefoot`. Each subcommand is a small module, imported when it is called for, so that none pays for all.
+"""The command `surefoot`. Each subcommand is a small module, imported when it is called for, so
+that none pays for all.
 
-The other processes are started by name, never imported. Commands about jobs act on the store itself, as `cli:USER`;
-what `surefoot up` chose for this home (run.json) serves where the environment says nothing.
+The other processes are started by name, never imported. Commands about jobs act on the store
+itself, as `cli:USER`; what `surefoot up` chose for this home (run.json) serves where the
+environment says nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ __all__ = ["main"]
 
 RUN, JOBS, OPERATE, DEVELOP = "Run", "Jobs", "Operate", "Develop"
 
-# The sentence beside each name stands here too, so that the list of all costs no import of any; a test holds them together.
+# The sentence beside each name stands here too, so that the list of all costs no import of any; a
+# test holds them together.
 COMMANDS = {
     "up": Listed(
         "surefoot.app.cli.processes:up",

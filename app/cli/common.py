@@ -39,7 +39,9 @@ saga_option = click.option(
 
 
 def publish(db: Engine, plan: Plan) -> None:
-    """Ring the plan's messages; the relay does it when the broker is not there, or none is known here."""
+    """Ring the plan's messages; the relay does it when the broker is not there, or none is known
+    here.
+    """
     if plan and settings().broker_url:
         from surefoot.app.delivery.producer import (
             producer_app,  # Celery is of no use to commands that only read
@@ -81,7 +83,9 @@ def print_json(value: Any) -> None:
 
 
 def print_done(as_json: bool, said: str, done: dict[str, Any]) -> None:
-    """What an act has done: a sentence for people; for programs what it acted on as it stands now, with the sentence as `message`."""
+    """What an act has done: a sentence for people; for programs what it acted on as it stands now,
+    with the sentence as `message`.
+    """
     if as_json:
         print_json(done | {"message": said})
     else:
@@ -89,7 +93,9 @@ def print_done(as_json: bool, said: str, done: dict[str, Any]) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
-    """For people. Only the last column is folded, and only on a terminal: names and ids are there to be copied."""
+    """For people. Only the last column is folded, and only on a terminal: names and ids are there
+    to be copied.
+    """
     if not rows:
         click.echo(empty)
         return

@@ -1,4 +1,6 @@
-"""What the shell offers at Tab: names of jobs and sagas. One short list from the store; where that fails, nothing is said."""
+"""What the shell offers at Tab: names of jobs and sagas. One short list from the store; where that
+fails, nothing is said.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def _silent(complete: Complete) -> Complete:
 
 @_silent
 def jobs(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Short names of the newest jobs with their state; ids, once something is written that only an id begins with."""
+    """Short names of the newest jobs with their state; ids, once something is written that only an
+    id begins with.
+    """
     from surefoot.app.cli.opening import store
     from surefoot.app.store.views import list_jobs
 

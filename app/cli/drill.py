@@ -111,7 +111,8 @@ def _drilled(saga: Saga[Any], seed: int, only: str | None, real_seconds: float |
 
 
 def _narrator() -> tuple[Callable[[Row], None], Callable[[Result], None]]:
-    """On standard error, the row under way, so that one that hangs has a name, and each row that failed.
+    """On standard error, the row under way, so that one that hangs has a name, and each row that
+    failed.
 
     A terminal has one line that is written over; a file gets a line for each job.
     """

@@ -1,4 +1,6 @@
-"""The group of all commands: listed without their code, loaded when called for; errors as one line, never a traceback."""
+"""The group of all commands: listed without their code, loaded when called for; errors as one line,
+never a traceback.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ name that nothing has, an input that does not fit, an act that the state forbids
 
 
 class Commands(click.RichGroup):
-    """Our commands by the place of their code, and those of saga packages. Listed by what the tables say; loaded to be run."""
+    """Our commands by the place of their code, and those of saga packages. Listed by what the
+    tables say; loaded to be run.
+    """
 
     def __init__(self, table: Mapping[str, Listed]) -> None:
         super().__init__(
@@ -108,8 +112,9 @@ def run(group: click.Group) -> None:
 
 
 def _buffered() -> None:
-    """With PYTHONUNBUFFERED, as in our image, what is printed goes to the system at one try, and what does not fit into the pipe when
-    the process is stopped and goes on (`docker pause`, Ctrl-Z) is dropped without a word. A buffer tries again; each line leaves at once.
+    """With PYTHONUNBUFFERED, as in our image, what is printed goes to the system at one try, and
+    what does not fit into the pipe when the process is stopped and goes on (`docker pause`, Ctrl-Z)
+    is dropped without a word. A buffer tries again; each line leaves at once.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever text is stored is printed

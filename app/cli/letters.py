@@ -313,7 +313,9 @@ def discard(letter: str, reason: str, as_json: bool) -> None:
 
 
 def find_letter(db: Engine, named: str) -> str:
-    """The id of the letter meant. Raises: NotFound; RequestError when several newest letters end so."""
+    """The id of the letter meant. Raises: NotFound; RequestError when several newest letters end
+    so.
+    """
     if is_id(named):
         return named
     wanted, found, after = named.lower(), list[str](), None

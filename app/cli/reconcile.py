@@ -262,7 +262,9 @@ def list_(everything: bool, limit: int, after: str | None, as_json: bool) -> Non
 @click.option("--why", required=True, help="Why; it goes on record.")
 @as_json
 def close(finding: str, why: str, as_json: bool) -> None:
-    """Close FINDING (its id, or the end of it): a person has handled it. What still disagrees is found again."""
+    """Close FINDING (its id, or the end of it): a person has handled it. What still disagrees is
+    found again.
+    """
     with store() as db:
         meant = _find(db, finding)
         closed = findings.close(db, meant, shell_actor(), why)
@@ -307,7 +309,8 @@ def adopt(named: tuple[str, ...], why: str, job: str | None, advised: bool, as_j
 )
 @as_json
 def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool, as_json: bool) -> None:
-    """Undo an effect in a service, by the undo that its saga registers. Runs the saga's code, so it belongs where that is.
+    """Undo an effect in a service, by the undo that its saga registers. Runs the saga's code, so it
+    belongs where that is.
 
     The decision is recorded first: what fails now is retried by the next reconciliation.
     """
@@ -334,7 +337,9 @@ def undo(named: tuple[str, ...], why: str, advised: bool, past_return: bool, as_
 
 
 def _meant(db: Engine, named: Sequence[str], advised: str | None) -> list[str]:
-    """Ids of the findings that are named, or of those with this advice, in the order in which to act."""
+    """Ids of the findings that are named, or of those with this advice, in the order in which to
+    act.
+    """
     if bool(named) == (advised is not None):
         raise click.UsageError("name findings, or say --advised")
     if advised is None:

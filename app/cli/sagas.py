@@ -126,7 +126,9 @@ def _retired(row: dict[str, Any]) -> str:
 @click.option("--back", is_flag=True, help="Take a version back into use.")
 @as_json
 def retire(name: str, which: str, reason: str, back: bool, as_json: bool) -> None:
-    """Pin no new job to this version, as after a deploy that was rolled back. Jobs that are pinned to it stay so."""
+    """Pin no new job to this version, as after a deploy that was rolled back. Jobs that are pinned
+    to it stay so.
+    """
     with store() as db:
         change = catalogue.bring_back if back else catalogue.retire
         digests = change(db, name, which, actor=shell_actor(), why=reason)
@@ -162,9 +164,11 @@ def retire(name: str, which: str, reason: str, back: bool, as_json: bool) -> Non
 @click.option("--strict", is_flag=True, help="End with 1 for advice, too.")
 @as_json
 def lint(names: tuple[str, ...], strict: bool, as_json: bool) -> None:
-    """Check the sagas whose code is here (SUREFOOT_SAGAS and installed packages), all or those named. Needs no store.
+    """Check the sagas whose code is here (SUREFOOT_SAGAS and installed packages), all or those
+    named. Needs no store.
 
-    Mistakes are what every process refuses to start with: ends with 1. Advice is what runs and surprises somebody later.
+    Mistakes are what every process refuses to start with: ends with 1. Advice is what runs and
+    surprises somebody later.
     """
     mistakes: list[str] = []
     try:

@@ -114,7 +114,9 @@ def _lines(tally: Any) -> list[str]:
 
 
 def story(outcome: Any) -> list[str]:
-    """A failed schedule for people: the saga, what was done, what is wrong, and how to see it again."""
+    """A failed schedule for people: the saga, what was done, what is wrong, and how to see it
+    again.
+    """
     return [
         click.style(f"seed {outcome.seed}: {outcome.problems[0]}", fg="red"),
         *(f"  {problem}" for problem in dict.fromkeys(outcome.problems[1:])),

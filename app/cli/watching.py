@@ -39,7 +39,9 @@ MARKS = {
 
 
 def follow(db: Engine, job_id: str) -> int:
-    """Show the job until it ends or a person has to decide. Returns the exit code: 0 when it completed, else 1."""
+    """Show the job until it ends or a person has to decide. Returns the exit code: 0 when it
+    completed, else 1.
+    """
     console = Console(highlight=False)
     try:
         view = _live(console, db, job_id) if console.is_terminal else _plain(db, job_id)

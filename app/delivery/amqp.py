@@ -1,15 +1,17 @@
 """RabbitMQ: its queues, and a connection that waits for nobody without a bound.
 
-The driver waits for an answer for as long as it takes: a frozen broker would hold a web request for ever. Here every
-wait without a time-out of its own has one (transport option `patience`, seconds); after it the connection is thrown away,
-for a late answer must not be taken for the next one's.
+The driver waits for an answer for as long as it takes: a frozen broker would hold a web request for
+ever. Here every wait without a time-out of its own has one (transport option `patience`, seconds);
+after it the connection is thrown away, for a late answer must not be taken for the next one's.
 
-Queues are quorum queues: replicated, and a message that comes back for the DELIVERY_LIMIT-th time is dropped. Nothing
-is lost with it, for attempts are counted in the store, which rings again. Producers and workers declare a queue alike, whichever comes
-first; declared differently it would be refused.
+Queues are quorum queues: replicated, and a message that comes back for the DELIVERY_LIMIT-th time
+is dropped. Nothing is lost with it, for attempts are counted in the store, which rings again.
+Producers and workers declare a queue alike, whichever comes first; declared differently it would be
+refused.
 
-An undo queue is a consumer of its own with its own prefetch: undos wait behind the few messages that a worker has in
-hand, never behind the backlog. (`x-priority` orders the consumers of one queue, not the queues of one consumer.)
+An undo queue is a consumer of its own with its own prefetch: undos wait behind the few messages
+that a worker has in hand, never behind the backlog. (`x-priority` orders the consumers of one
+queue, not the queues of one consumer.)
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """Celery's result backend, without results: it lets the store decide when a chord's body leaves.
 
-Celery's own chords count header tasks in the result store. Such a counter can be lost, evicted, counted twice by a
-redelivery, or stick when one header task ends in RETRY. Here the join is a row: the transaction that completes the last
-header operation brings the body's `missing` to 0. The worker marks that on the request (`joins_released`, operation ids), and this
-backend, which Celery asks after each header task, publishes the body exactly then. Nothing of a chord is kept anywhere else.
+Celery's own chords count header tasks in the result store. Such a counter can be lost, evicted,
+counted twice by a redelivery, or stick when one header task ends in RETRY. Here the join is a row:
+the transaction that completes the last header operation brings the body's `missing` to 0. The
+worker marks that on the request (`joins_released`, operation ids), and this backend, which Celery
+asks after each header task, publishes the body exactly then. Nothing of a chord is kept anywhere
+else.
 """
 
 from __future__ import annotations
@@ -72,7 +74,8 @@ class StoreBackend(BaseBackend):
         """A chord leaves: there is no counter to set up."""
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
-        """Called by Celery in the child after a header task that succeeded or failed (not after Retry and Ignore).
+        """Called by Celery in the child after a header task that succeeded or failed (not after
+        Retry and Ignore).
 
         Never raises: Celery would report a failure for an operation that is completed in the store.
         """

@@ -1,9 +1,10 @@
-"""What the engine asks a broker besides taking messages: are you there, how deep is a lane, do you remember us?
+"""What the engine asks a broker besides taking messages: are you there, how deep is a lane, do you
+remember us?
 
-The marker is a key we put there, on RabbitMQ a queue. When it is gone the broker has lost everything (a flush, a restart without its
-file), or our queues have another prefix now; either way every queued operation has to be rung again.
-Queues are named by their lanes here: the prefix is put on in this module. Each question is bounded by a time-out and
-raises only `BrokerUnavailable`.
+The marker is a key we put there, on RabbitMQ a queue. When it is gone the broker has lost
+everything (a flush, a restart without its file), or our queues have another prefix now; either way
+every queued operation has to be rung again. Queues are named by their lanes here: the prefix is put
+on in this module. Each question is bounded by a time-out and raises only `BrokerUnavailable`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class BrokerProbe(Protocol):
         """queue -> messages that wait in it (not those a worker holds)."""
 
     def marker(self) -> str | None:
-        """A text when we have left our mark (Redis: the value put there last), or None when the broker has none."""
+        """A text when we have left our mark (Redis: the value put there last), or None when the
+        broker has none.
+        """
 
     def set_marker(self, value: str) -> None:
         """Leave a mark in the broker that lives as long as its messages do."""
@@ -82,9 +85,11 @@ class RedisProbe:
         return dict(zip(queues, self._ask(question), strict=True)) if queues else {}
 
     def marker(self) -> str | None:
-        """Raises: BrokerUnavailable, also once when the server was started anew since the last question.
+        """Raises: BrokerUnavailable, also once when the server was started anew since the last
+        question.
 
-        A restart of a second is over before anybody asks again, and may have cost the last second of messages all the same.
+        A restart of a second is over before anybody asks again, and may have cost the last second
+        of messages all the same.
         """
         found, server = self._ask(self._marker_and_server)
         before, self._server = self._server, server
@@ -111,7 +116,10 @@ class RedisProbe:
 
 
 class AmqpProbe:
-    """A probe of RabbitMQ: one connection, opened at the first question and anew after trouble. Safe in threads."""
+    """A probe of RabbitMQ: one connection, opened at the first question and anew after trouble.
+
+    Safe in threads.
+    """
 
     def __init__(self, url: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._lock = threading.Lock()
@@ -161,7 +169,9 @@ class AmqpProbe:
 
 
 def _waiting(queue: str, channel: Any) -> int | None:
-    """How many messages wait in a queue; None when there is no such queue (the channel is closed then)."""
+    """How many messages wait in a queue; None when there is no such queue (the channel is closed
+    then).
+    """
     try:
         return int(channel.queue_declare(queue, passive=True).message_count)
     except amqp_errors.NotFound:
@@ -176,7 +186,9 @@ def _consumers(queue: str, channel: Any) -> int:
 
 
 def redis_url(url: str) -> str:
-    """kombu's spelling of a Redis URL as redis-py's: sockets are `redis+socket://` there and `unix://` here."""
+    """kombu's spelling of a Redis URL as redis-py's: sockets are `redis+socket://` there and
+    `unix://` here.
+    """
     parts = urlsplit(url)
     if parts.scheme in ("redis", "rediss", "unix"):
         return url

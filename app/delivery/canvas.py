@@ -1,7 +1,8 @@
 """A plan as Celery canvas: chains and chords of immutable signatures by task name.
 
-A message carries two arguments, the job id and the item, and no payload. Its task id is the operation's id on every
-dispatch, so Flower shows one line for an operation however often it is rung.
+A message carries two arguments, the job id and the item, and no payload. Its task id is the
+operation's id on every dispatch, so Flower shows one line for an operation however often it is
+rung.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from surefoot.app.store.views.names import short_name
 
 
 def signature(app: Celery, message: Message) -> Signature:
-    """One message. `argsrepr` is what Flower shows: not the arguments, but whose they are, and where to look."""
+    """One message.
+
+    `argsrepr` is what Flower shows: not the arguments, but whose they are, and where to look.
+    """
     return app.signature(
         message.task,
         args=(message.job_id, message.item),
@@ -35,7 +39,9 @@ def signature(app: Celery, message: Message) -> Signature:
 
 
 def _shown(message: Message) -> str:
-    """As `order-7K3F http://shop/jobs/01a2…`: the name that people say, the item of a list, the page of the job."""
+    """As `order-7K3F http://shop/jobs/01a2…`: the name that people say, the item of a list, the
+    page of the job.
+    """
     name = parse_task_name(message.task)
     item = f" {message.item}" if message.item else ""
     page = f"{settings().pages_url}/jobs/{message.job_id}"
@@ -43,7 +49,9 @@ def _shown(message: Message) -> str:
 
 
 def to_canvas(app: Celery, plan: Plan) -> list[Signature]:
-    """One canvas for each part of the plan, in its order; `apply_async` of each publishes the messages that leave now."""
+    """One canvas for each part of the plan, in its order; `apply_async` of each publishes the
+    messages that leave now.
+    """
     return [_chord(app, part) if isinstance(part, Chord) else _chain(app, part) for part in plan]
 
 
@@ -57,7 +65,9 @@ def _chord(app: Celery, part: Chord) -> Signature:
 
 
 def next_of_chain(app: Celery, chain: list[Any]) -> tuple[Signature, list[Any]]:
-    """The next element of what is left of a chain, and the elements after it (reversed, as Celery keeps them)."""
+    """The next element of what is left of a chain, and the elements after it (reversed, as Celery
+    keeps them).
+    """
     return maybe_signature(chain[-1], app=app), list(chain[:-1])
 
 
@@ -85,7 +95,8 @@ def first_id(canvas: Mapping[str, Any]) -> str | None:
 
 
 def following(request: Any) -> Mapping[str, Any] | None:
-    """The message that comes after this delivery's: the next element of its chain; at its end, the first of its chord's body.
+    """The message that comes after this delivery's: the next element of its chain; at its end, the
+    first of its chord's body.
 
     The last task of a header's chain carries the chord, so a body counts only there.
     """

@@ -1,9 +1,10 @@
 """Celery's settings of our apps are those of `surefoot.celeryconfig`, and that is checked.
 
-The hazard: Celery takes settings from many places: a handler of its signals, a module that a saga imports, options of its
-command line, variables of the environment. A worker on the settings of another project loses its quarantine, its leases
-and its joins, and nothing says so. The answer: each of our apps is compared, setting by setting, with what we set and
-what Celery has by default; a process with another value does not start.
+The hazard: Celery takes settings from many places: a handler of its signals, a module that a saga
+imports, options of its command line, variables of the environment. A worker on the settings of
+another project loses its quarantine, its leases and its joins, and nothing says so. The answer:
+each of our apps is compared, setting by setting, with what we set and what Celery has by default; a
+process with another value does not start.
 
 Left to the caller: asking again when foreign code may have run since (`worker_init`).
 """
@@ -27,7 +28,8 @@ from surefoot.app.errors import SettingsError
 MODULE = "surefoot.celeryconfig"
 OTHER_MODULE = "CELERY_CONFIG_MODULE"  # Celery's own word for a module of settings
 GROWS = frozenset({"include", "imports"})  # Celery's command line adds the modules that it loads
-# What a worker may be told on Celery's command line and must not be: setting -> the worker's attribute.
+# What a worker may be told on Celery's command line and must not be: setting -> the worker's
+# attribute.
 OF_A_WORKER = {
     "worker_consumer": "consumer_cls",
     "worker_pool": "pool_cls",
@@ -36,7 +38,9 @@ OF_A_WORKER = {
 
 
 class OwnCelery(Celery):
-    """A Celery app that obeys no variable of the environment, for it may live in the process of another project."""
+    """A Celery app that obeys no variable of the environment, for it may live in the process of
+    another project.
+    """
 
     expected: dict[str, Any]
     # said here, for a variable of the environment would win over a setting
@@ -85,7 +89,10 @@ def adjust(app: OwnCelery, **settings: Any) -> None:
 
 
 def check(app: OwnCelery, worker: Any = None) -> None:
-    """Raises: SettingsError, a sentence about the first setting that is not ours. `worker`: Celery's, before it starts."""
+    """Raises: SettingsError, a sentence about the first setting that is not ours.
+
+    `worker`: Celery's, before it starts.
+    """
     for found in foreign(app, worker):
         raise SettingsError(str(found))
 
@@ -103,7 +110,9 @@ def foreign(app: OwnCelery, worker: Any = None) -> Iterator[Foreign]:
 
 
 def source_of(name: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Which module of settings of another project sets this name, as far as that can be seen; "" for none."""
+    """Which module of settings of another project sets this name, as far as that can be seen; ""
+    for none.
+    """
     for module, told_by in other_modules(environ):
         if name in _assigned(module):
             return told_by

@@ -2,13 +2,15 @@
 
 RabbitMQ: a wait without a bound gets one (`surefoot.app.delivery.amqp`).
 
-Redis: a channel whose connection is gone says so, in a way that Celery knows. When Redis goes away while a worker holds a
-message, Celery throws the connection away and closes its channel, which wants to put its messages back, opens a connection for
-that, and looks for the address in what is gone. Celery does not take that AttributeError for a connection error, and ends the worker's
-main process (kombu 5.7.0). With this it stays, reconnects and consumes.
+Redis: a channel whose connection is gone says so, in a way that Celery knows. When Redis goes away
+while a worker holds a message, Celery throws the connection away and closes its channel, which
+wants to put its messages back, opens a connection for that, and looks for the address in what is
+gone. Celery does not take that AttributeError for a connection error, and ends the worker's main
+process (kombu 5.7.0). With this it stays, reconnects and consumes.
 
-And a Redis channel keeps the client it made for its pool. kombu makes one for every command that it sends outside the event
-loop; making one costs more than the command, a quarter of what publishing a message costs.
+And a Redis channel keeps the client it made for its pool. kombu makes one for every command that it
+sends outside the event loop; making one costs more than the command, a quarter of what publishing a
+message costs.
 """
 
 from __future__ import annotations

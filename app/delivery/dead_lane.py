@@ -1,7 +1,8 @@
 """The lane `dead`: a queue that shows on the broker what is given up.
 
-Nobody consumes it. What counts is the store's table; this is its shadow, written by the relay alone, so that the depth in
-Flower, redis-cli or RabbitMQ's own page is the number of open dead letters.
+Nobody consumes it. What counts is the store's table; this is its shadow, written by the relay
+alone, so that the depth in Flower, redis-cli or RabbitMQ's own page is the number of open dead
+letters.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ DEFAULT_TIMEOUT_S = 1.0
 
 
 class DeadLane:
-    """The queue of one broker. Its connection is opened at the first question and anew after trouble. Safe in threads.
+    """The queue of one broker.
+
+    Its connection is opened at the first question and anew after trouble. Safe in threads.
 
     Every call may raise BrokerUnavailable.
     """

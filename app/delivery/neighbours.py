@@ -1,8 +1,9 @@
 """Who else has to do with our queues: programs that share the broker with us.
 
-A foreign consumer takes our messages: nothing is lost, for the store republishes what nobody claims, and every job waits
-for that. RabbitMQ counts the consumers of a queue. Redis does not know who asks for a key, but kombu keeps what a
-consumer holds in a table that all programs share unless they say otherwise, as we do; and it keeps the bindings.
+A foreign consumer takes our messages: nothing is lost, for the store republishes what nobody
+claims, and every job waits for that. RabbitMQ counts the consumers of a queue. Redis does not know
+who asks for a key, but kombu keeps what a consumer holds in a table that all programs share unless
+they say otherwise, as we do; and it keeps the bindings.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 Three profiles of one configuration (`surefoot.celeryconfig`):
 
-* `web`: a request waits for nobody. A stopped broker refuses at once, a frozen one after half a second.
+* `web`: a request waits for nobody. A stopped broker refuses at once, a frozen one after half a
+  second.
 * `relay`: the sweep has other things to do than to wait, but may be a little more patient.
-* `worker`: what a child publishes after its operation; as impatient as web, because a lane waits behind it.
+* `worker`: what a child publishes after its operation; as impatient as web, because a lane waits
+  behind it.
 """
 
 from __future__ import annotations
@@ -36,8 +38,11 @@ def fast(profile: Profile, transport_options: dict[str, Any]) -> dict[str, Any]:
 
 
 def fast_amqp(profile: Profile) -> dict[str, Any]:
-    """The same for RabbitMQ. A connection that the broker closed meanwhile is opened anew, once: the second try is at
-    once, and a broker that does not answer gets none (`amqp.BrokerSilent`)."""
+    """The same for RabbitMQ.
+
+    A connection that the broker closed meanwhile is opened anew, once: the second try is at once,
+    and a broker that does not answer gets none (`amqp.BrokerSilent`).
+    """
     return {
         "task_publish_retry": True,
         "task_publish_retry_policy": {

@@ -1,8 +1,9 @@
 """Publishing that cannot hurt: no exception, no long wait, and silence for a while after a failure.
 
-The publisher has committed first, so a message that does not leave costs a second of the sweep, not a job. A
-broker that is stopped refuses at once; a frozen one holds the caller until its socket times out, so after one failure
-nobody tries for `pause_s`: a thousand requests during an outage cost one time-out, not a thousand.
+The publisher has committed first, so a message that does not leave costs a second of the sweep, not
+a job. A broker that is stopped refuses at once; a frozen one holds the caller until its socket
+times out, so after one failure nobody tries for `pause_s`: a thousand requests during an outage
+cost one time-out, not a thousand.
 """
 
 from __future__ import annotations
@@ -42,15 +43,22 @@ class Publisher:
         return self._clock() < self._silent_until
 
     def publish(self, plan: Plan) -> bool:
-        """Publish every canvas of the plan, in order. False: the broker was not reached, and some may have left."""
+        """Publish every canvas of the plan, in order.
+
+        False: the broker was not reached, and some may have left.
+        """
         return not plan or self._counted(len(leaving(plan)), self.guarded(lambda: self._send(plan)))
 
     def warm(self) -> bool:
-        """Connect before the first message: the first connection costs more than a request may wait."""
+        """Connect before the first message: the first connection costs more than a request may
+        wait.
+        """
         return self.guarded(self._connect)
 
     def go_on(self, following: Signature, **options: Any) -> bool:
-        """Publish one signature that a delivery carries (the next of its chain, the body of its chord)."""
+        """Publish one signature that a delivery carries (the next of its chain, the body of its
+        chord).
+        """
         return self._counted(
             1, self.guarded(lambda: following.apply_async((), add_to_parent=False, **options))
         )
@@ -61,7 +69,9 @@ class Publisher:
         return sent
 
     def guarded(self, send: Callable[[], Any]) -> bool:
-        """Call `send` unless paused; whatever it raises is trouble of the broker and starts a pause."""
+        """Call `send` unless paused; whatever it raises is trouble of the broker and starts a
+        pause.
+        """
         if self.paused:
             return False
         try:

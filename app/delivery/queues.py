@@ -1,10 +1,12 @@
-"""What queues are called on the broker, in which order a worker asks them, and how a new one is declared.
+"""What queues are called on the broker, in which order a worker asks them, and how a new one is
+declared.
 
-Everywhere else a queue has the name of its lane (`orders`, `orders.undo`). On the broker it begins with
-SUREFOOT_QUEUE_PREFIX, so that a queue `orders` of somebody else's Celery is another one.
+Everywhere else a queue has the name of its lane (`orders`, `orders.undo`). On the broker it begins
+with SUREFOOT_QUEUE_PREFIX, so that a queue `orders` of somebody else's Celery is another one.
 
-Redis serves a blocking pop in the order of the keys it names. kombu's `priority` strategy would keep one fixed order,
-so a busy first lane would starve the others; `round_robin`, the default, lets undos wait behind new work.
+Redis serves a blocking pop in the order of the keys it names. kombu's `priority` strategy would
+keep one fixed order, so a busy first lane would starve the others; `round_robin`, the default, lets
+undos wait behind new work.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A write that proves that a broker takes writes, and leaves nothing.
 
-Redis: a key of its own name, deleted at once; it would be gone a second later anyway. RabbitMQ: messages to a queue that
-does not exist, which the broker drops and confirms. An alarm holds up publishers all the same, and a queue of our own would stay
-for as long as it lasts.
+Redis: a key of its own name, deleted at once; it would be gone a second later anyway. RabbitMQ:
+messages to a queue that does not exist, which the broker drops and confirms. An alarm holds up
+publishers all the same, and a queue of our own would stay for as long as it lasts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class Silent(Exception):
 
 
 class Refused(Exception):
-    """It answers, and refuses. `us`: the connection, with its name, password, database or virtual host; otherwise a write."""
+    """It answers, and refuses.
+
+    `us`: the connection, with its name, password, database or virtual host; otherwise a write.
+    """
 
     def __init__(self, words: str, *, us: bool) -> None:
         super().__init__(words)
@@ -43,7 +46,10 @@ class Refused(Exception):
 
 
 def write(url: str, patience_s: float) -> None:
-    """Every wait is bounded by `patience_s`. Raises: Silent, Refused; SettingsError for a broker that is not supported."""
+    """Every wait is bounded by `patience_s`.
+
+    Raises: Silent, Refused; SettingsError for a broker that is not supported.
+    """
     ask = _to_rabbitmq if amqp.is_amqp(url) else _to_redis
     try:
         ask(url, patience_s)
@@ -91,7 +97,9 @@ def _to_rabbitmq(url: str, patience_s: float) -> None:
         connected = True
         for _ in range(
             2
-        ):  # under an alarm RabbitMQ still takes a connection's first message, and then reads no more of it
+            # under an alarm RabbitMQ still takes a connection's first message, and then reads no more
+            # of it
+        ):
             channel.basic_publish(
                 Message(""), routing_key=on_broker(f"doctor.{uuid4().hex}"), timeout=patience_s
             )

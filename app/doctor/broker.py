@@ -19,7 +19,8 @@ from surefoot.app.supervisor import redis_server, runfile
 
 PATIENCE_S = 2.0
 FULL = 0.9
-# Of each branch the first release without CVE-2025-49844 and what was mended before it. Distributions mend 7.0.15 under its number.
+# Of each branch the first release without CVE-2025-49844 and what was mended before it.
+# Distributions mend 7.0.15 under its number.
 GOOD_REDIS = ((6, 2, 20), (7, 0, 15), (7, 2, 11), (7, 4, 6), (8, 0, 4), (8, 2, 2))
 GOOD_VALKEY = ((7, 2, 11), (8, 0, 6), (8, 1, 4))
 FIXES = (  # for a write refused with this in its words
@@ -96,7 +97,9 @@ def _how_to_start(settings: Settings) -> str:
 
 
 def _version(told: dict[str, Any]) -> Iterator[Finding]:
-    """Is it one without known faults that let in anybody who may run a script? Without a version it is not judged."""
+    """Is it one without known faults that let in anybody who may run a script? Without a version it
+    is not judged.
+    """
     valkey = "valkey_version" in told
     name, known = ("Valkey", GOOD_VALKEY) if valkey else ("Redis", GOOD_REDIS)
     said = str(told.get("valkey_version" if valkey else "redis_version", ""))
@@ -108,7 +111,9 @@ def _version(told: dict[str, Any]) -> Iterator[Finding]:
 
 
 def is_good(version: tuple[int, ...], known: Sequence[tuple[int, ...]]) -> bool:
-    """Whether a version is, in its own branch, at least the good one; a branch after the last one is."""
+    """Whether a version is, in its own branch, at least the good one; a branch after the last one
+    is.
+    """
     branch = [good for good in known if good[:2] == version[:2]]
     return version >= branch[0] if branch else version > known[-1]
 

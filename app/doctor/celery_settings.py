@@ -1,4 +1,6 @@
-"""A question about Celery: are its settings ours, and which of other projects are here that we do not read?"""
+"""A question about Celery: are its settings ours, and which of other projects are here that we do
+not read?
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ PATIENCE_S = 3.0  # for a lock of the store
 
 
 def examine(read: Callable[[], Settings], *, every_job: bool = False) -> Iterator[Finding]:
-    """Every finding, as soon as it is made. `read` gives the settings; `every_job`: ask the invariants about all jobs.
+    """Every finding, as soon as it is made.
+
+    `read` gives the settings; `every_job`: ask the invariants about all jobs.
 
     Raises nothing: what cannot be asked is a finding.
     """

@@ -15,7 +15,9 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """`about`: a word or two that name the question, the same for ever; `fix` is empty where all is well."""
+    """`about`: a word or two that name the question, the same for ever; `fix` is empty where all is
+    well.
+    """
 
     about: str
     level: Level

@@ -1,4 +1,6 @@
-"""Questions about who is at work: the relay, workers for every lane and every definition, and time-outs that fit each other."""
+"""Questions about who is at work: the relay, workers for every lane and every definition, and
+time-outs that fit each other.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def _holder(holder: str) -> str:
 
 
 def workers(settings: Settings, db: Engine) -> Iterator[Finding]:
-    """Does every lane of every known definition have a worker? Missing ones with work waiting are worse."""
+    """Does every lane of every known definition have a worker? Missing ones with work waiting are
+    worse.
+    """
     with reading(db) as connection:
         live = stats.live_workers(connection)
         graphs = [Graph.from_json(row.graph) for row in stats.definitions_in_use(connection)]
@@ -173,7 +177,9 @@ def definitions(_settings: Settings, db: Engine) -> Iterator[Finding]:
 
 
 def time_outs(settings: Settings, db: Engine) -> Iterator[Finding]:
-    """Step within lane, lane within visibility time-out: of every worker, since Redis keeps all unacknowledged messages together."""
+    """Step within lane, lane within visibility time-out: of every worker, since Redis keeps all
+    unacknowledged messages together.
+    """
     with reading(db) as connection:
         live = stats.live_workers(connection)
         graphs = [Graph.from_json(row.graph) for row in stats.definitions_in_use(connection)]

@@ -33,7 +33,9 @@ def invariants(settings: Settings, db: Engine, *, every_job: bool = False) -> It
 
 
 def left_behind(settings: Settings, db: Engine) -> Iterator[Finding]:
-    """Rows that an active relay should have seen to long ago: it cannot handle them, and goes on with the others."""
+    """Rows that an active relay should have seen to long ago: it cannot handle them, and goes on
+    with the others.
+    """
     long_s = max(LEFT_S, 4 * settings.lease_seconds)
     with reading(db) as connection:
         lease = stats.relay_lease(connection)

@@ -54,7 +54,9 @@ def _version(package: str) -> str:
 
 
 def sagas(settings: Settings) -> Iterator[Finding]:
-    """Those whose code is here, and the settings of their own that they read when they are imported."""
+    """Those whose code is here, and the settings of their own that they read when they are
+    imported.
+    """
     try:
         found = Registry.load(settings.saga_modules).all()
     except SettingsError as error:
@@ -98,7 +100,11 @@ def home(settings: Settings) -> Iterator[Finding]:
 
 
 def _cannot_be_written(folder: Path) -> str | None:
-    """Why, or None. Tried with a file without a name: modes alone say nothing to root, of /proc or of a disk mounted to be read."""
+    """Why, or None.
+
+    Tried with a file without a name: modes alone say nothing to root, of /proc or of a disk mounted
+    to be read.
+    """
     try:
         with tempfile.TemporaryFile(dir=folder):
             return None

@@ -21,7 +21,10 @@ FIX = "stop it, or give Surefoot a SUREFOOT_QUEUE_PREFIX that nobody else has"
 
 
 def neighbours_on_broker(settings: Settings, db: Engine) -> Iterator[Finding]:
-    """RabbitMQ: more consumers than our register has workers. Redis: what others hold or have bound."""
+    """RabbitMQ: more consumers than our register has workers.
+
+    Redis: what others hold or have bound.
+    """
     if not settings.broker_url:
         return
     with reading(db) as connection:

@@ -17,7 +17,9 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Told:
-    """`name`: its variable; `value`, for people, without passwords; `source`: a variable, a file, or `default`."""
+    """`name`: its variable; `value`, for people, without passwords; `source`: a variable, a file,
+    or `default`.
+    """
 
     name: str
     value: str

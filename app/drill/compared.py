@@ -15,13 +15,18 @@ NOTHING = object()
 
 
 def snapshot_of(own: Any) -> Any:
-    """What the test environment says of itself (`snapshot()`), None where it says nothing. Raises: what the developer's method raises."""
+    """What the test environment says of itself (`snapshot()`), None where it says nothing.
+
+    Raises: what the developer's method raises.
+    """
     ask = getattr(own, "snapshot", None)
     return ask() if callable(ask) else None
 
 
 def left_behind(world: World, before: Any) -> list[Finding]:
-    """What differs from `before`, where the job was undone and each of its effects exactly; nothing is said of others."""
+    """What differs from `before`, where the job was undone and each of its effects exactly; nothing
+    is said of others.
+    """
     if (
         before is None
         or world.job.state not in (JobState.FAILED, JobState.CANCELLED)

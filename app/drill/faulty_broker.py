@@ -14,8 +14,9 @@ from surefoot.app.testkit.delivery import FakeDelivery
 
 @dataclass
 class FaultyBroker(FakeBroker):
-    """`held`: what comes when nothing else does; `kept`: what comes again after the job has landed; `left`: what lies in queues
-    that nobody consumes (`nobody_at`); `tricked`: it was done."""
+    """`held`: what comes when nothing else does; `kept`: what comes again after the job has landed;
+    `left`: what lies in queues that nobody consumes (`nobody_at`); `tricked`: it was done.
+    """
 
     trick: Disturbance | None = None
     target: str = ""

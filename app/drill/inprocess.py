@@ -1,8 +1,10 @@
-"""A drill in one process: the real engine on real SQL, with broker, clock and workers that do what the row says.
+"""A drill in one process: the real engine on real SQL, with broker, clock and workers that do what
+the row says.
 
-A worker is a call of `execute_operation`; its death is an exception that no code of a step can catch; the hour between two attempts is a
-number that is raised. What is left to chance (which message is next, whether a dead worker's message comes back at once or
-only by the sweep) is drawn from the seed and the row's name, so a row comes out the same alone as among all others.
+A worker is a call of `execute_operation`; its death is an exception that no code of a step can
+catch; the hour between two attempts is a number that is raised. What is left to chance (which
+message is next, whether a dead worker's message comes back at once or only by the sweep) is drawn
+from the seed and the row's name, so a row comes out the same alone as among all others.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class InProcess:
         self._all_start()
         self._sweeper.run_once()  # leaves its mark in the broker
 
-    # --- what a drill asks of its player -----------------------------------------------------------------------
+    # --- what a drill asks of its player ----------------------------------------------------------
     def play(self, row: Row, input: dict[str, Any]) -> RunResult:  # noqa: A002
         """Submit the input, do to the job what the row says, and let it land. Raises: NotLanded."""
         chance = f"{self._seed}:{row.name}"
@@ -133,7 +135,7 @@ class InProcess:
         self._ring(plan)
 
     def bring_back(self) -> None:
-        """End the outage, if there is one; let a worker come for a lane that has none, and take what it finds. Raises: NotLanded."""
+        """End the outage; let a worker come for a lane that has none. Raises: NotLanded."""
         if self._scene.away:
             self._scene.outage.close()
             self._scene.away = False
@@ -146,7 +148,7 @@ class InProcess:
         self._broker.come()
         self.say(f"* a worker comes for lane {self._scene.row.lane}")
 
-    # --- life goes on ---------------------------------------------------------------------------------------------
+    # --- life goes on -----------------------------------------------------------------------------
     def _live(self, job_ids: Sequence[str]) -> None:
         """Deliver, sweep and let time pass until these jobs are at rest. Raises: NotLanded."""
         scene = self._scene
@@ -179,7 +181,7 @@ class InProcess:
         self._sweeper.run_once()
         self._read_history()
 
-    # --- a worker ----------------------------------------------------------------------------------------------------
+    # --- a worker ---------------------------------------------------------------------------------
     def _deliver(self, delivery: FakeDelivery) -> None:
         scene = self._scene
         worker = scene.rng.randrange(WORKERS)
@@ -189,9 +191,8 @@ class InProcess:
         scene.at_work.append(worker)
         try:
             with self._memory.of(worker):
-                copy_context().run(
-                    self._work, delivery, boot, pid
-                )  # what a dead worker had in its context dies with it
+                # What a dead worker had in its context dies with it.
+                copy_context().run(self._work, delivery, boot, pid)
         except Crashed:
             self._memory.forget(worker)
             self._died(delivery, boot, pid)
@@ -210,7 +211,7 @@ class InProcess:
         )
 
     def _died(self, delivery: FakeDelivery, boot: str, pid: int) -> None:
-        """A child that dies is seen by its worker at once; a whole worker is missed when its lease has run out."""
+        """The worker of a dead child sees that at once; a dead worker is missed by its lease."""
         if self._scene.rng.random() < 0.5:
             leases.report_child_lost(
                 self.db,
@@ -230,7 +231,7 @@ class InProcess:
         self._memory.forget()
         self._sweeper = Sweeper(self.db, self.settings, self._broker, self._broker, strict=True)
 
-    # --- what is done to it ------------------------------------------------------------------------------------------
+    # --- what is done to it -----------------------------------------------------------------------
     def fire(self, target: str, point: Point) -> None:
         """A process stands at a point (`surefoot.app.faults`)."""
         scene = self._scene
@@ -376,7 +377,7 @@ class InProcess:
             self._deliver(delivery)
         self._broker.kept.clear()
 
-    # --- the trace -------------------------------------------------------------------------------------------------
+    # --- the trace --------------------------------------------------------------------------------
     def _ring(self, plan: Plan) -> None:
         publish_plan(self.db, self._broker, plan)
 

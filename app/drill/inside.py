@@ -1,11 +1,13 @@
 """Between two lines of a developer's function: where they are, and who stops there.
 
-The hazard: a worker dies, or stands still for a minute, at any line of a step, and the mistakes that cost money lie in there:
-look and then act, a call to another machine inside a local transaction. The engine's own points lie around the function.
+The hazard: a worker dies, or stands still for a minute, at any line of a step, and the mistakes
+that cost money lie in there: look and then act, a call to another machine inside a local
+transaction. The engine's own points lie around the function.
 
-The answer: `sys.settrace` tells each line before it is run. A line is one of the developer's when its file is neither the
-engine's nor a library's. Two kinds of code are passed over: modules that are being imported, and what stands in for another
-machine (`surefoot.stand_in`), for that does not die with the worker.
+The answer: `sys.settrace` tells each line before it is run. A line is one of the developer's when
+its file is neither the engine's nor a library's. Two kinds of code are passed over: modules that
+are being imported, and what stands in for another machine (`surefoot.stand_in`), for that does not
+die with the worker.
 """
 
 from __future__ import annotations
@@ -34,9 +36,12 @@ LOOK_S = 0.005
 
 
 class Lines:
-    """Follows one call of a developer's function. `places`: the lines that it came to, `file.py:57`, each once, in order.
+    """Follows one call of a developer's function.
 
-    `at`: the place where `stop` is called the first time that the function is about to run that line; "" for none.
+    `places`: the lines that it came to, `file.py:57`, each once, in order.
+
+    `at`: the place where `stop` is called the first time that the function is about to run that
+    line; "" for none.
     """
 
     def __init__(self, at: str = "", stop: Stop = lambda place: None) -> None:
@@ -107,7 +112,8 @@ def spread(places: Sequence[str], most: int) -> list[str]:
 def in_transaction() -> bool:
     """Whether a transaction is open in this process that nobody else is about to end.
 
-    A process that stands still in one keeps others out by its locks: here, in one thread, they would wait for each other for ever.
+    A process that stands still in one keeps others out by its locks: here, in one thread, they
+    would wait for each other for ever.
     """
     until = time.monotonic() + SETTLE_S
     while there := [one for one in _connections() if _is_open(one)]:
@@ -123,15 +129,17 @@ def in_transaction() -> bool:
 def _connections() -> list[Any]:
     """All open connections of this process, wherever they are kept.
 
-    A large process holds millions of objects, and each line of a step asks: no Python code runs for each object.
-    Types are compared, since a proxy lies about its class.
+    A large process holds millions of objects, and each line of a step asks: no Python code runs for
+    each object. Types are compared, since a proxy lies about its class.
     """
     every, kinds = gc.get_objects(), {id(kind) for kind in _kinds()}
     return list(compress(every, map(kinds.__contains__, map(id, map(type, every)))))
 
 
 def _kinds() -> set[type]:
-    """The classes of connections that there are: nobody imports PostgreSQL's driver for a drill on SQLite."""
+    """The classes of connections that there are: nobody imports PostgreSQL's driver for a drill on
+    SQLite.
+    """
     psycopg = sys.modules.get("psycopg")
     found: set[type] = set()
     left: list[type] = [sqlite3.Connection, *([psycopg.Connection] if psycopg else [])]

@@ -1,11 +1,13 @@
 """What a worker has in the globals of a developer's modules, kept apart for each worker of a drill.
 
-The hazard: a step remembers something in a module (`_seen.add(key)`, `global token`), and another relies on it. In one process
-that works, and on two workers it does not. All workers of a drill are one process.
+The hazard: a step remembers something in a module (`_seen.add(key)`, `global token`), and another
+relies on it. In one process that works, and on two workers it does not. All workers of a drill are
+one process.
 
-The answer: before a worker does something, plain values (texts, numbers, lists, sets, dicts of such) in the globals of the
-saga's modules are made that worker's own. What readers, invariants and the test environment look at is the world's, not a worker's:
-a fake service may be a dict of a module. Everything else (engines, clients, objects) is shared.
+The answer: before a worker does something, plain values (texts, numbers, lists, sets, dicts of
+such) in the globals of the saga's modules are made that worker's own. What readers, invariants and
+the test environment look at is the world's, not a worker's: a fake service may be a dict of a
+module. Everything else (engines, clients, objects) is shared.
 """
 
 from __future__ import annotations
@@ -64,7 +66,9 @@ class Memory:
             self._of.pop(worker, None)
 
     def changed(self) -> list[str]:
-        """`module.name` of what a worker remembered since this was last asked, and another would not know."""
+        """`module.name` of what a worker remembered since this was last asked, and another would
+        not know.
+        """
         found, self._changed = self._changed, set()
         return sorted(f"{module}.{name}" for module, name in found)
 
@@ -134,7 +138,9 @@ def _modules_of(functions: Iterable[Any]) -> list[str]:
 
 
 def _names_read(functions: Iterable[Any]) -> set[Name]:
-    """The globals that these functions, and the developer's functions and classes that they name, look at."""
+    """The globals that these functions, and the developer's functions and classes that they name,
+    look at.
+    """
     found: set[Name] = set()
     seen: set[int] = set()
     waiting = [inspect.unwrap(fn) for fn in functions]

@@ -1,4 +1,6 @@
-"""The person whom a drill stands in for: answers what a job in `attention` asks, as an operator would."""
+"""The person whom a drill stands in for: answers what a job in `attention` asks, as an operator
+would.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ def answer(
 ) -> Iterator[tuple[str, Plan]]:
     """Decide each letter that holds the job: what was done, and the plan to ring.
 
-    What is out of attempts is tried again. What must not be tried again because nobody knows whether it happened is looked
-    up at the service: there, it is done; not there, it is marked absent or waived.
+    What is out of attempts is tried again. What must not be tried again because nobody knows
+    whether it happened is looked up at the service: there, it is done; not there, it is marked
+    absent or waived.
     """
     for letter in open_letters(db, world.job.id):
         if not letter.blocking:

@@ -1,4 +1,6 @@
-"""Playing a row, and what is made of it: judged when the job has landed, and again when a person has answered."""
+"""Playing a row, and what is made of it: judged when the job has landed, and again when a person
+has answered.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,10 @@ class Playing:
         return result
 
     def line_by_line(self, row: Row, input: dict[str, Any], wanted: Expected) -> list[Result]:  # noqa: A002
-        """A row that strikes inside a function: one job for each line. One result when all passed, else those that did not."""
+        """A row that strikes inside a function: one job for each line.
+
+        One result when all passed, else those that did not.
+        """
         places = self._lines_of(row, input) if row.line == EACH_LINE else (row.line,)
         struck: list[Result] = []
         kept_in = 0
@@ -191,7 +196,9 @@ def _summary(row: Row, struck: Sequence[Result], lines: int) -> Result:
 
 
 def _attempts(db: Engine, job_id: str, row: Row) -> int:
-    """Of the operation that was struck; of the one that took most where the row is about the whole saga."""
+    """Of the operation that was struck; of the one that took most where the row is about the whole
+    saga.
+    """
     o = operations.c
     with reading(db) as connection:
         rows = connection.execute(

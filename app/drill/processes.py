@@ -1,4 +1,6 @@
-"""The processes of a real drill: broker, web, relay and two workers, as `surefoot up` starts them, in a home that is gone afterwards."""
+"""The processes of a real drill: broker, web, relay and two workers, as `surefoot up` starts them,
+in a home that is gone afterwards.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ PATIENCE_S = 30.0  # of the drill itself with SQLite's lock
 
 
 class Processes:
-    """Everything that runs. `web_url`, `api_key`: where to ask for jobs; `broker_url`: given, or "" for a Redis of its own."""
+    """Everything that runs.
+
+    `web_url`, `api_key`: where to ask for jobs; `broker_url`: given, or "" for a Redis of its own.
+    """
 
     def __init__(
         self, home: Path, faults: Sequence[Fault], store_url: str, broker_url: str
@@ -87,7 +92,10 @@ class Processes:
         self._ours: list[Child] = []
 
     def start(self) -> None:
-        """Start all of it, and come back when it is ready. Raises: CannotStart; Stopped when a signal came."""
+        """Start all of it, and come back when it is ready.
+
+        Raises: CannotStart; Stopped when a signal came.
+        """
         supervisor, settings = self.supervisor, self.settings
         before_us = [supervisor.start(self._broker[0])] if self._broker is not None else []
         migrate.upgrade(self.db)
@@ -126,7 +134,9 @@ class Processes:
         return next((child for child in self._ours if child.pid == group), None)
 
     def freeze(self, worker: Child) -> None:
-        """SIGSTOP, at a moment when the worker does not hold the lock of a SQLite store: that would freeze everybody, by design."""
+        """SIGSTOP, at a moment when the worker does not hold the lock of a SQLite store: that would
+        freeze everybody, by design.
+        """
         for _ in range(FREEZES):
             _signal(worker, signal.SIGSTOP)
             if self._can_be_written():
@@ -150,7 +160,9 @@ class Processes:
         _signal(worker, signal.SIGCONT)
 
     def fired(self) -> list[tuple[datetime, str]]:
-        """The faults that processes have fired since the last question, by their logs: when (by this machine's clock), and their keys."""
+        """The faults that processes have fired since the last question, by their logs: when (by
+        this machine's clock), and their keys.
+        """
         found = []
         for log in sorted((self.settings.home / "log").glob("*.log")):
             with log.open("rb") as file:
@@ -174,7 +186,8 @@ class Processes:
 
 @contextlib.contextmanager
 def processes(faults: Sequence[Fault]) -> Iterator[Processes]:
-    """Everything started in a home of its own, told these faults; guests of the servers of DATABASE_URL and BROKER_URL, if set.
+    """Everything started in a home of its own, told these faults; guests of the servers of
+    DATABASE_URL and BROKER_URL, if set.
 
     Raises: SettingsError without a broker, or when a server takes no guests; CannotStart.
     """

@@ -34,7 +34,9 @@ def suits(row: Row) -> str:
 
 
 def core(row: Row) -> bool:
-    """Whether a row belongs to the drill that ends in a few minutes: one of each kind for each operation, and all crashes."""
+    """Whether a row belongs to the drill that ends in a few minutes: one of each kind for each
+    operation, and all crashes.
+    """
     strike = row.strike
     if row.inside or row.trick == Disturbance.TWO:
         return False

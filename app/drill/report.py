@@ -20,7 +20,9 @@ PASS, FAIL, SKIPPED = "pass", "FAIL", "skipped"
 
 
 def show(report: Report) -> None:
-    """Print the table, the count, and for a failure its shortest schedule with the command that plays it again."""
+    """Print the table, the count, and for a failure its shortest schedule with the command that
+    plays it again.
+    """
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH

@@ -1,7 +1,7 @@
 """One row of a drill: what is struck, where, and what makes the job come there.
 
-A row has a name that says all of it, in the words of SUREFOOT_FAULTS where there are such: `charge_card:crash@after_effect`,
-`refund`'s is `charge_card.undo:error@before_effect*20`.
+A row has a name that says all of it, in the words of SUREFOOT_FAULTS where there are such:
+`charge_card:crash@after_effect`, `refund`'s is `charge_card.undo:error@before_effect*20`.
 """
 
 from __future__ import annotations
@@ -71,13 +71,17 @@ class Disturbance(StrEnum):
 MESSAGES = (Disturbance.DUPLICATE, Disturbance.LATE, Disturbance.LOST, Disturbance.EARLY)
 COPIES = 5
 DELAY_S = 1.0
-EACH_LINE = "each_line"  # in the place of a point: strikes at every line of the developer's function, one job each
+# in the place of a point: strikes at every line of the developer's function, one job each
+EACH_LINE = "each_line"
 _AT_LINE = re.compile(r"(?P<head>[^@]+)@(?P<line>[^@+]+\.py:\d+)(?P<then>\+undone)?")
 
 
 @dataclass(frozen=True)
 class FaultInjection:
-    """One thing that is done to an operation when it reaches a point, so many times. `target`: as in surefoot.app.faults."""
+    """One thing that is done to an operation when it reaches a point, so many times.
+
+    `target`: as in surefoot.app.faults.
+    """
 
     target: str
     what: What | Disturbance
@@ -97,10 +101,11 @@ class FaultInjection:
 class Row:
     """One schedule: what is struck, and what makes the job come there.
 
-    `operation`: step, step.undo or step.confirm; "" where the whole saga is meant. `first`: what must happen before, so that
-    there is something to undo; `then`: what happens once the strike has. `service`: whose outage it is; `lane`: whose workers
-    are gone. `exhausts`: the operation is out of attempts afterwards. `line`: where inside the developer's function it strikes,
-    EACH_LINE or `file.py:57`; "" where it does not.
+    `operation`: step, step.undo or step.confirm; "" where the whole saga is meant. `first`: what
+    must happen before, so that there is something to undo; `then`: what happens once the strike
+    has. `service`: whose outage it is; `lane`: whose workers are gone. `exhausts`: the operation is
+    out of attempts afterwards. `line`: where inside the developer's function it strikes, EACH_LINE
+    or `file.py:57`; "" where it does not.
     """
 
     name: str
@@ -142,7 +147,8 @@ class Row:
 
 
 def chosen(rows: Iterable[Row], only: str | None) -> list[Row]:
-    """The rows that `only` names: a row, a group, an operation, or a part of the name; all when it says nothing.
+    """The rows that `only` names: a row, a group, an operation, or a part of the name; all when it
+    says nothing.
 
     A row that strikes at each line may be named at one of them: `charge_card:crash@payment.py:57`.
     """

@@ -40,7 +40,8 @@ def drill(
 ) -> Report:
     """Play every row of a saga in this process, on databases of the drill's own.
 
-    Raises: SettingsError when it must not start; RequestError when `only` names no row, or there are no examples.
+    Raises: SettingsError when it must not start; RequestError when `only` names no row, or
+    without examples.
     """
 
     def in_process(own: Any) -> AbstractContextManager[Runner]:
@@ -63,9 +64,11 @@ def drill_real(
     seconds: float = REAL_S,
     watch: Watch = NOBODY,
 ) -> Report:
-    """Play rows on real processes, in a home of their own: one of each kind for each operation, or what `only` names.
+    """Play rows on real processes, in a home of their own: one of each kind for each operation, or
+    what `only` names.
 
-    `seconds`: no row is begun later. Raises: as `drill`; SettingsError without a broker; CannotStart; Stopped when a signal came.
+    `seconds`: no row is begun later. Raises: as `drill`; SettingsError without a broker;
+    CannotStart; Stopped when a signal came.
     """
     wanted = [row for row in plan(saga, only) if only or real_rows.core(row)]
     left_out = {row.name: why for row in wanted if (why := real_rows.suits(row))}

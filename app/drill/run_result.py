@@ -13,10 +13,12 @@ from surefoot.app.store.rows.jobs import HistoryRow
 
 @dataclass(frozen=True)
 class RunResult:
-    """`trace`: a line for each thing that happened, in order; `met`: whether what the row says was done at all.
+    """`trace`: a line for each thing that happened, in order; `met`: whether what the row says was
+    done at all.
 
-    `beside`: jobs that ran beside it; `places`: the lines that the operation came to, where that was asked; `kept_in`: no
-    worker can stand still at this line, for a transaction is open there; `remembered`: module globals that a worker changed.
+    `beside`: jobs that ran beside it; `places`: the lines that the operation came to, where that
+    was asked; `kept_in`: no worker can stand still at this line, for a transaction is open there;
+    `remembered`: module globals that a worker changed.
     """
 
     job_id: str

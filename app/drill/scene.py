@@ -21,7 +21,10 @@ REALLY_S = 2.0
 
 @dataclass
 class Waiting:
-    """A step that says NotYet. `since_s`: virtual; `since`: on time.monotonic(); `first`: its attempt."""
+    """A step that says NotYet.
+
+    `since_s`: virtual; `since`: on time.monotonic(); `first`: its attempt.
+    """
 
     step: str
     since_s: float
@@ -31,7 +34,9 @@ class Waiting:
     virtual_s: float = 0.0
 
     def in_vain(self) -> bool:
-        """Often enough, and long enough by both clocks: what runs beside the drill in real time was given a while."""
+        """Often enough, and long enough by both clocks: what runs beside the drill in real time was
+        given a while.
+        """
         return (
             self.answers >= MOST_ANSWERS
             and self.virtual_s >= IN_VAIN_S
@@ -41,8 +46,10 @@ class Waiting:
 
 @dataclass
 class Scene:
-    """`job_ids`: the row's job, and others that run beside it; `places`: the lines that the operation came to; `kept_in`: a
-    worker could not be stopped at its line, because a transaction was open there; `stopped`: workers that stand still."""
+    """`job_ids`: the row's job, and others that run beside it; `places`: the lines that the
+    operation came to; `kept_in`: a worker could not be stopped at its line, because a transaction
+    was open there; `stopped`: workers that stand still.
+    """
 
     row: Row
     rng: Random
@@ -81,7 +88,9 @@ class Scene:
             self.not_yet.pop(operation, None)
 
     def waits_for_nothing(self) -> bool:
-        """Whether a step says NotYet again and again, though a drill's time has passed: it waits for what does not come here."""
+        """Whether a step says NotYet again and again, though a drill's time has passed: it waits
+        for what does not come here.
+        """
         return not self.away and any(waiting.in_vain() for waiting in self.not_yet.values())
 
     def waited_for(self) -> tuple[str, str]:
@@ -105,7 +114,10 @@ class Scene:
         return all(self.fired[strike] == strike.times for strike in strikes)
 
     def met(self, *, tricked: bool) -> bool:
-        """Whether the row has come to what it is about. `tricked`: the broker has done to a message what the row says."""
+        """Whether the row has come to what it is about.
+
+        `tricked`: the broker has done to a message what the row says.
+        """
         row = self.row
         if row.trick == Disturbance.OUTAGE:
             return self.was_away

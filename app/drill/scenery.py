@@ -1,4 +1,6 @@
-"""What a drill is played in: whether it may start, the test environment, and the player of its rows."""
+"""What a drill is played in: whether it may start, the test environment, and the player of its
+rows.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ class Runner(Protocol):
 
 
 class Session(AbstractContextManager["Session"]):
-    """The test environment and the player in it. Made anew after a row that failed, so that the next ones do not suffer from it."""
+    """The test environment and the player in it.
+
+    Made anew after a row that failed, so that the next ones do not suffer from it.
+    """
 
     own: Any
     player: Runner
@@ -73,7 +78,9 @@ class Session(AbstractContextManager["Session"]):
 
 
 def may_start(saga: Saga[Any]) -> None:
-    """Raises: SettingsError in production, and for a saga that would call the real world; RequestError without examples."""
+    """Raises: SettingsError in production, and for a saga that would call the real world;
+    RequestError without examples.
+    """
     if os.environ.get(ENV) == "production":
         raise SettingsError(
             f"{ENV}=production: a drill makes faults on purpose, so it does not start here"

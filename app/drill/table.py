@@ -11,7 +11,10 @@ from surefoot.app.drill.row import Row
 
 @dataclass(frozen=True)
 class Finding:
-    """What did not hold, in one sentence. `step`: the step that it is about, "" where that cannot be told."""
+    """What did not hold, in one sentence.
+
+    `step`: the step that it is about, "" where that cannot be told.
+    """
 
     step: str
     says: str
@@ -19,10 +22,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Result:
-    """One row, played. `job_state`: where the job landed by itself; `redriven_to`: and where after a person's answer, "" when
-    none was asked; `findings`: what did not hold; `attempts`: of the operation that was struck; `lines`: how many lines of the
-    developer's function were struck, one job each, of `lines_in_all`; `lines_kept_in`: at how many more a worker was to stand
-    still and a transaction was open, so that it went on."""
+    """One row, played.
+
+    `job_state`: where the job landed by itself; `redriven_to`: and where after a person's answer,
+    "" when none was asked; `findings`: what did not hold; `attempts`: of the operation that was
+    struck; `lines`: how many lines of the developer's function were struck, one job each, of
+    `lines_in_all`; `lines_kept_in`: at how many more a worker was to stand still and a transaction
+    was open, so that it went on.
+    """
 
     row: Row
     job_state: str
@@ -81,10 +88,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole drill. `left_out`: names of rows that were not played, and why; `real`: on real processes.
+    """A whole drill.
 
-    `can_begin_again`: each failure was followed by a fresh test environment. Without one what a failure left behind may be what
-    makes a later row fail, so only the first is told as a schedule.
+    `left_out`: names of rows that were not played, and why; `real`: on real processes.
+
+    `can_begin_again`: each failure was followed by a fresh test environment. Without one what a
+    failure left behind may be what makes a later row fail, so only the first is told as a schedule.
     """
 
     saga: str
@@ -105,7 +114,9 @@ class Report:
 
     @property
     def kept_in(self) -> tuple[int, int]:
-        """Where a worker was to stand still: (lines at which a transaction was open, lines that were tried)."""
+        """Where a worker was to stand still: (lines at which a transaction was open, lines that
+        were tried).
+        """
         rows = [result for result in self.results if result.lines_kept_in]
         kept_in = sum(result.lines_kept_in for result in rows)
         return kept_in, kept_in + sum(result.lines for result in rows)
@@ -127,7 +138,10 @@ class Report:
         return f"surefoot drill {self.saga}{real} --only '{result.row.name}' --seed {self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        """{"saga", "seed", "rows", "passed", "failed", "skipped", "left_out", "shortest_failing"}. Skipped rows have not passed."""
+        """{"saga", "seed", "rows", "passed", "failed", "skipped", "left_out", "shortest_failing"}.
+
+        Skipped rows have not passed.
+        """
         worst = self.shortest_failing
         schedule = (
             None

@@ -17,7 +17,9 @@ from surefoot.app.saga.naming import task_name
 
 
 class ToldLoop(Loop):
-    """`say`: writes a line into the trace; `read_history`: brings the trace up to date with the store."""
+    """`say`: writes a line into the trace; `read_history`: brings the trace up to date with the
+    store.
+    """
 
     def __init__(
         self, runtime: Runtime, say: Callable[[str], None], read_history: Callable[[], None]

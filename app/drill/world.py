@@ -1,4 +1,6 @@
-"""The world as an invariant sees it: the job, its account of effects, what each service says, and what the test environment yielded."""
+"""The world as an invariant sees it: the job, its account of effects, what each service says, and
+what the test environment yielded.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ from surefoot.app.store.views import effects_view, job_view
 
 @dataclass(frozen=True)
 class Effect:
-    """One effect by the engine's account. `outcome`: none, done, unknown; `undo`: not_needed, pending, done, refused, waived."""
+    """One effect by the engine's account.
+
+    `outcome`: none, done, unknown; `undo`: not_needed, pending, done, refused, waived.
+    """
 
     step: str
     key: str
@@ -36,7 +41,10 @@ class ReaderFailed(SurefootError):
 
 
 class World:
-    """`own`: what the saga's test environment yielded, None outside of a drill. Everything is read once, when first asked for."""
+    """`own`: what the saga's test environment yielded, None outside of a drill.
+
+    Everything is read once, when first asked for.
+    """
 
     def __init__(self, db: Engine, saga: Saga[Any], job_id: str, own: Any = None) -> None:
         self._db, self._saga, self._job_id, self.own = db, saga, job_id, own
@@ -63,7 +71,10 @@ class World:
         return job_view(self._db, self._job_id, None)
 
     def service(self, name: str) -> tuple[EffectReport, ...]:
-        """What a service says of this job's effects: its reader's answers (`@saga.effect_reader`). Raises: KeyError; ReaderFailed."""
+        """What a service says of this job's effects: its reader's answers (`@saga.effect_reader`).
+
+        Raises: KeyError; ReaderFailed.
+        """
         if name not in self._said:
             reader = self._saga.effect_readers[name]
             keys = [
@@ -80,7 +91,9 @@ class World:
         return self._said[name]
 
     def services(self) -> dict[str, str]:
-        """Each service in a word or two: done, undone, none, unknown, or several of them; unreachable when its reader fails."""
+        """Each service in a word or two: done, undone, none, unknown, or several of them;
+        unreachable when its reader fails.
+        """
         return {
             name: _word(self.service(name)) if self._answers(name) else "unreachable"
             for name in self._saga.effect_readers

@@ -1,4 +1,6 @@
-"""What a process has once to ask for jobs: the store, the way in, and a publisher that never waits long."""
+"""What a process has once to ask for jobs: the store, the way in, and a publisher that never waits
+long.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Client:
 
     @classmethod
     def open(cls) -> Client:
-        """Raises: SettingsError where there is no store, or one older than this code; StoreUnavailable."""
+        """Raises: SettingsError where there is no store, or one older than this code;
+        StoreUnavailable.
+        """
         chosen = settings()
         url = chosen.store_url
         file = make_url(url).database if url.startswith("sqlite") else None
@@ -69,7 +73,9 @@ class Client:
         return replace(self.entrance, registry=self._known[saga.digest])
 
     def make_known(self, saga: Saga[Any] | str) -> None:
-        """Write the definition of a saga that no process has run yet, as a web server does at its start."""
+        """Write the definition of a saga that no process has run yet, as a web server does at its
+        start.
+        """
         if isinstance(saga, str) or saga.digest in self._known:
             return
         with asking(self.db) as connection:
@@ -108,7 +114,9 @@ def client() -> Client:
 
 
 def close() -> None:
-    """Close the connections of this process; the next call opens others, by the settings of that time."""
+    """Close the connections of this process; the next call opens others, by the settings of that
+    time.
+    """
     global _client
     with _lock:
         held, _client = _client, None

@@ -34,7 +34,8 @@ class Options(TypedDict, total=False):
     `key`: an idempotency key, 1 to 255 visible characters; asked again with it, it is the same job.
     `tenant`: whose job it is, by name ("default"). `tags`: up to 20 words to find it by.
     `deadline_s`: seconds from now after which it is undone.
-    `connection`: a connection or session of SQLAlchemy on the store's database; the job is part of its transaction.
+    `connection`: a connection or session of SQLAlchemy on the store's database; the job is part of
+    its transaction.
     """
 
     key: str
@@ -46,7 +47,9 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class StepView:
-    """A step of a job: its name, its state as the pages show it, how many attempts, and the last error."""
+    """A step of a job: its name, its state as the pages show it, how many attempts, and the last
+    error.
+    """
 
     name: str
     state: str
@@ -56,9 +59,12 @@ class StepView:
 
 @dataclass(frozen=True)
 class JobView:
-    """A job at one moment. `state`: pending, running, waiting, attention, completed, failed, cancelled, …
+    """A job at one moment.
 
-    `outcome`: open, done, undone or undone_partly. `result`: as the API shows it, of a completed job.
+    `state`: pending, running, waiting, attention, completed, failed, cancelled, …
+
+    `outcome`: open, done, undone or undone_partly. `result`: as the API shows it, of a completed
+    job.
     `whole`: all that `GET /api/v1/jobs/{id}` shows, as JSON.
     """
 
@@ -84,13 +90,19 @@ class JobView:
 
 @dataclass(frozen=True)
 class JobRef:
-    """A job that was accepted. `replayed`: the idempotency key had its job already, which is this one."""
+    """A job that was accepted.
+
+    `replayed`: the idempotency key had its job already, which is this one.
+    """
 
     id: str
     replayed: bool = False
 
     def read(self) -> JobView:
-        """The job now. Raises: NotFound, also while the transaction that makes it is open; StoreUnavailable."""
+        """The job now.
+
+        Raises: NotFound, also while the transaction that makes it is open; StoreUnavailable.
+        """
         return job(self.id)
 
     def wait(self, timeout_s: float) -> JobView:
@@ -110,12 +122,16 @@ class JobRef:
 
 
 def submit(saga: Saga[I] | str, input: I | Mapping[str, Any], **options: Unpack[Options]) -> JobRef:  # noqa: A002
-    """Ask for a job. `saga`: the object, or a name where its code is elsewhere; `input`: its model, or the JSON of it.
+    """Ask for a job.
 
-    With `connection=` the job is part of the caller's transaction: rolled back, there was none; committed, its
-    messages leave. The caller commits.
-    Raises: UnknownSaga, InvalidInput, AboveLimit, KeyReused; TooManyOpenJobs, StoreUnavailable (try later);
-    SettingsError without a store; RequestError for a connection that is not to the store's database.
+    `saga`: the object, or a name where its code is elsewhere; `input`: its model, or the JSON of
+    it.
+
+    With `connection=` the job is part of the caller's transaction: rolled back, there was none;
+    committed, its messages leave. The caller commits.
+    Raises: UnknownSaga, InvalidInput, AboveLimit, KeyReused; TooManyOpenJobs, StoreUnavailable (try
+    later); SettingsError without a store; RequestError for a connection that is not to the store's
+    database.
     """
     for name in options:
         if name not in Options.__annotations__:
@@ -161,8 +177,8 @@ def job(job_id: str) -> JobView:
 def cancel(job_id: str, *, why: str) -> None:
     """Stop a job and undo what it has done. `why`: for the record, in words.
 
-    Raises: Conflict where it has ended, is being undone already, or is past the point of no return (the wish is
-    noted then); NotFound, StoreUnavailable, SettingsError.
+    Raises: Conflict where it has ended, is being undone already, or is past the point of no return
+    (the wish is noted then); NotFound, StoreUnavailable, SettingsError.
     """
     here = client()
     decision = decisions.cancel(here.db, here.settings, job_id, actor(), why)

@@ -1,8 +1,9 @@
-"""The relay's duties are isolated from each other, and the rows of a duty too: what cannot be handled is left out, and told.
+"""The relay's duties are isolated from each other, and the rows of a duty too: what cannot be
+handled is left out, and told.
 
-A row that fails (a definition of a newer release, a bug) is set aside for a while. It takes no room of the
-next reads, however many such rows there are, so what stands behind them is always reached. A newer relay knows nothing
-of what was set aside and tries at once.
+A row that fails (a definition of a newer release, a bug) is set aside for a while. It takes no room
+of the next reads, however many such rows there are, so what stands behind them is always reached. A
+newer relay knows nothing of what was set aside and tries at once.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ T = TypeVar("T")
 log = structlog.get_logger("surefoot.sweep")
 AGAIN_S = 60.0  # when a row that was set aside is tried again
 ASIDE_MOST = 10_000  # rows of one duty; beyond it the first are tried again earlier
-STRIKES = 3  # failures in a row with "the store is away", while it answers otherwise: the row itself is in the way
+# failures in a row with "the store is away", while it answers otherwise: the row itself is in the
+# way
+STRIKES = 3
 
 
 @dataclass
 class Isolated:
-    """One relay's. `strict`: let mistakes through, for tests and the simulation, which look for them."""
+    """One relay's.
+
+    `strict`: let mistakes through, for tests and the simulation, which look for them.
+    """
 
     strict: bool = False
     failed: dict[str, int] = field(default_factory=dict)  # duty -> failures of this round
@@ -37,7 +43,9 @@ class Isolated:
     _told: dict[str, set[str]] = field(default_factory=dict)  # duty -> failures that the log has
 
     def room(self, duty: str, rows: int) -> int:
-        """How many rows a read of this duty asks for, so that `rows` of them are none that were set aside."""
+        """How many rows a read of this duty asks for, so that `rows` of them are none that were set
+        aside.
+        """
         return rows + len(self._aside.get(duty, ()))
 
     def each(self, duty: str, rows: Iterable[T], act: Callable[[T], int]) -> int:
@@ -67,7 +75,11 @@ class Isolated:
         return done
 
     def whole(self, duty: str, act: Callable[[], int], store_answers: Callable[[], bool]) -> int:
-        """Do a duty. Returns what it did; 0 when it failed. Raises: StoreUnavailable, unless the store answers otherwise."""
+        """Do a duty.
+
+        Returns what it did; 0 when it failed. Raises: StoreUnavailable, unless the store answers
+        otherwise.
+        """
         try:
             done = act()
         except StoreUnavailable as error:
@@ -94,7 +106,9 @@ class Isolated:
         self._note(duty, row, error)
 
     def _note(self, duty: str, row: Hashable, error: Exception) -> None:
-        """Counted each time; a line of log for each kind of failure of a duty, naming the first row."""
+        """Counted each time; a line of log for each kind of failure of a duty, naming the first
+        row.
+        """
         self.failed[duty] = self.failed.get(duty, 0) + 1
         SWEEP_FAILED.add(duty=duty)
         told, said = self._told.setdefault(duty, set()), f"{type(error).__name__}: {error}"

@@ -37,7 +37,9 @@ def first_of(parts: Sequence[str]) -> str:
 
 
 def sentence(*parts: str) -> str:
-    """Parts joined by semicolons, as one sentence with its full stop, and its capital unless it begins with the name of a step."""
+    """Parts joined by semicolons, as one sentence with its full stop, and its capital unless it
+    begins with the name of a step.
+    """
     text = "; ".join(part.strip().rstrip(".") for part in parts if part.strip())
     if "_" not in text.partition(" ")[0]:
         text = text[:1].upper() + text[1:]

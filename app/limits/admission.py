@@ -1,10 +1,11 @@
 """How many jobs may be open: what is accepted must land, so what cannot is refused in time.
 
-The hazard: a burst of more jobs than can be done is accepted to the last, and then everybody's next job waits for all of
-them. The answer: beyond SUREFOOT_OPEN_JOBS open jobs of a tenant a new one is refused with a time to come again. Counting at each
-submission would cost as much as there is, so a process counts once a second at most and adds what it accepts meanwhile;
-several processes may be over the bound by what the others accept in that second. A request that comes again under its
-key is answered however full it is: that is the caller's (app/engine/jobs/submit.py).
+The hazard: a burst of more jobs than can be done is accepted to the last, and then everybody's next
+job waits for all of them. The answer: beyond SUREFOOT_OPEN_JOBS open jobs of a tenant a new one is
+refused with a time to come again. Counting at each submission would cost as much as there is, so a
+process counts once a second at most and adds what it accepts meanwhile; several processes may be
+over the bound by what the others accept in that second. A request that comes again under its key is
+answered however full it is: that is the caller's (app/engine/jobs/submit.py).
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ class _Count:
 
 
 class Admission:
-    """`most`: open jobs of one tenant; `every_s`: how long a count is good for. One for a process; its threads share it."""
+    """`most`: open jobs of one tenant; `every_s`: how long a count is good for.
+
+    One for a process; its threads share it.
+    """
 
     def __init__(self, most: int, *, every_s: float = COUNT_AGAIN_S) -> None:
         self._most, self._every_s = most, every_s

@@ -1,4 +1,7 @@
-"""Taking, waiting in line, leaving and handing on. Each needs its own job's lock, and the caller's transaction."""
+"""Taking, waiting in line, leaving and handing on.
+
+Each needs its own job's lock, and the caller's transaction.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,12 @@ class Taken:
 
 @dataclass(frozen=True)
 class Blocked:
-    """The job has none of its keys. `key` is in the way, with `job_id` (of `tenant_id`): its holder, or who comes first.
+    """The job has none of its keys.
 
-    `until`: when the wait is given up, None if the job does not wait; `over`: that is now; `came_now`: it was not in line before.
+    `key` is in the way, with `job_id` (of `tenant_id`): its holder, or who comes first.
+
+    `until`: when the wait is given up, None if the job does not wait; `over`: that is now;
+    `came_now`: it was not in line before.
     """
 
     key: str
@@ -88,14 +94,19 @@ def leave(tx: Connection, job: JobId) -> list[MessageRow]:
 
 
 def release(tx: Connection, job: JobId) -> list[MessageRow]:
-    """A job (id, tenant_id) has ended: what it held goes to the next job in the queue. Returns: as `leave`."""
+    """A job (id, tenant_id) has ended: what it held goes to the next job in the queue.
+
+    Returns: as `leave`.
+    """
     return _free(
         tx, job, [*locks.keys_held(tx, job.id), *(row.key for row in locks.places_of(tx, job.id))]
     )
 
 
 def _free(tx: Connection, job: JobId, keys: Sequence[str]) -> list[MessageRow]:
-    """A job that waits holds nothing, and one that holds does not wait: so both are given up at once."""
+    """A job that waits holds nothing, and one that holds does not wait: so both are given up at
+    once.
+    """
     if not keys:
         return []
     locks.enter(tx, keys)

@@ -78,6 +78,8 @@ STEP_SECONDS = Histogram(
 
 
 def show_from_the_start() -> None:
-    """Those without labels stand at 0 before they first count, so that an alert on their growth sees the first one too."""
+    """Those without labels stand at 0 before they first count, so that an alert on their growth
+    sees the first one too.
+    """
     for counter in (PUBLISHED, NOT_PUBLISHED, QUARANTINED):
         counter.add(0)

@@ -1,7 +1,9 @@
-"""The files of counters: one for each process and kind, written by it alone, summed by the process that is asked.
+"""The files of counters: one for each process and kind, written by it alone, summed by the process
+that is asked.
 
-The format and the summing are prometheus-client's; its own switch for it is an environment variable read at import,
-which would turn on Flower's metrics in the same folder, and it names files by pid alone.
+The format and the summing are prometheus-client's; its own switch for it is an environment variable
+read at import, which would turn on Flower's metrics in the same folder, and it names files by pid
+alone.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def start(home: Path) -> None:
-    """Count from now on, in this process and in those forked from it. A folder that cannot be made: nothing is counted."""
+    """Count from now on, in this process and in those forked from it.
+
+    A folder that cannot be made: nothing is counted.
+    """
     import prometheus_client.mmap_dict  # noqa: F401 - read once, before the first fork
 
     folder = home.absolute() / FOLDER
@@ -72,7 +77,10 @@ def started() -> bool:
 
 
 def add(kind: str, amounts: dict[str, float]) -> None:
-    """Add to values of this process by their keys (see `mmap_key`). A disk that is full loses a count, not a job."""
+    """Add to values of this process by their keys (see `mmap_key`).
+
+    A disk that is full loses a count, not a job.
+    """
     if _state.folder is None:
         return
     try:
@@ -93,7 +101,7 @@ def _open(kind: str) -> Any:
     return file
 
 
-# --- for the process that is asked --------------------------------------------------------------------------------------
+# --- for the process that is asked ----------------------------------------------------------------
 def collected(home: Path) -> list[Metric]:
     """Everything counted under this home, by any process."""
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -110,8 +118,11 @@ def collected(home: Path) -> list[Metric]:
 
 
 def tidy() -> None:
-    """Fold what this host's processes that have ended left in the folder of this one. The process that is asked does it, and a worker each
-    time a child begins: its children come and go, and on a host of its own nobody else's eyes fall on their files."""
+    """Fold what this host's processes that have ended left in the folder of this one.
+
+    The process that is asked does it, and a worker each time a child begins: its children come and
+    go, and on a host of its own nobody else's eyes fall on their files.
+    """
     folder = _state.folder
     if folder is None:
         return
@@ -133,7 +144,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _fold(folder: Path) -> None:
-    """Add the files of this host's processes that have ended into one, or a worker's children leave thousands behind."""
+    """Add the files of this host's processes that have ended into one, or a worker's children leave
+    thousands behind.
+    """
     from prometheus_client.mmap_dict import MmapedDict
 
     for path in folder.glob(f"*_{_state.host}-*.db"):

@@ -49,7 +49,10 @@ class Counter:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Seconds, in `buckets`: the upper end of each; one without an end comes by itself. `name` ends in `_seconds`."""
+    """Seconds, in `buckets`: the upper end of each; one without an end comes by itself.
+
+    `name` ends in `_seconds`.
+    """
 
     name: str
     told: str

@@ -1,7 +1,7 @@
 """What a transaction does is counted, and logged, when it has committed.
 
-A transaction may be rolled back and repeated as a whole. So what happens inside is noted aside, in its own thread, and
-the caller of the transaction says how it ended.
+A transaction may be rolled back and repeated as a whole. So what happens inside is noted aside, in
+its own thread, and the caller of the transaction says how it ended.
 """
 
 from __future__ import annotations

@@ -17,10 +17,11 @@
 
 A confirmation is an effect of its own: its row is looked at like an action's, under its own key.
 
-Every row is inserted with ON CONFLICT DO NOTHING, never looked up first. On PostgreSQL such an insert waits for a
-transaction under way that inserted the same key: if that one commits we see a conflict, if it rolls back we are first.
-On SQLite writers are one after the other anyway. At a higher isolation level PostgreSQL raises a serialization failure
-instead, which is safe and merely has to be tried again.
+Every row is inserted with ON CONFLICT DO NOTHING, never looked up first. On PostgreSQL such an
+insert waits for a transaction under way that inserted the same key: if that one commits we see a
+conflict, if it rolls back we are first. On SQLite writers are one after the other anyway. At a
+higher isolation level PostgreSQL raises a serialization failure instead, which is safe and merely
+has to be tried again.
 """
 
 from __future__ import annotations
@@ -80,11 +81,13 @@ class Named(Protocol):
 
 
 def barrier_table(metadata: MetaData) -> Table:
-    """Put the barrier's table into a service's own metadata, so that it is created (or migrated) with its tables.
+    """Put the barrier's table into a service's own metadata, so that it is created (or migrated)
+    with its tables.
 
-    Columns: `key` (job:step:item:kind); `outcome`: done, undone (a done action that was undone) or never (the tombstone
-    of an action that had not come, and the row of the undo that left it); `fence`, the claim that wrote it (evidence
-    only: the key decides); `result`, JSON; `at`, the database's time.
+    Columns: `key` (job:step:item:kind); `outcome`: done, undone (a done action that was undone) or
+    never (the tombstone of an action that had not come, and the row of the undo that left it);
+    `fence`, the claim that wrote it (evidence only: the key decides); `result`, JSON; `at`, the
+    database's time.
     """
     return Table(
         TABLE_NAME,
@@ -97,7 +100,8 @@ def barrier_table(metadata: MetaData) -> Table:
     )
 
 
-# Statements name the table without a schema: the connection's search path decides, so one Table serves all services.
+# Statements name the table without a schema: the connection's search path decides, so one Table
+# serves all services.
 rows = barrier_table(MetaData())
 _THIS = rows.c.key == bindparam("p_key")
 _KEEP = update(rows).where(_THIS).values(result=bindparam("p_result"))
@@ -106,9 +110,12 @@ _READ = select(rows.c.outcome, rows.c.result).where(_THIS)
 
 
 class Pass:
-    """The barrier's answer. True: this is the first time, write the effect. False: it was written (or never will be).
+    """The barrier's answer.
 
-    `result` is the stored result (None when nothing was kept); `empty` is true for an undo of an action that never ran.
+    True: this is the first time, write the effect. False: it was written (or never will be).
+
+    `result` is the stored result (None when nothing was kept); `empty` is true for an undo of an
+    action that never ran.
     """
 
     def __init__(
@@ -127,7 +134,10 @@ class Pass:
         return self.first
 
     def keep(self, result: Result) -> Result:
-        """Store a JSON-able result in the effect's row, in the same transaction; a repeat gets it. Returns it."""
+        """Store a JSON-able result in the effect's row, in the same transaction; a repeat gets it.
+
+        Returns it.
+        """
         self._connection.execute(_KEEP, {"p_key": self._key, "p_result": result})
         self.result = result
         return result
@@ -135,11 +145,13 @@ class Pass:
 
 @contextmanager
 def barrier(session: Session | Connection, ctx: Named) -> Iterator[Pass]:
-    """Ask whether this effect is still to be written; the answer holds until the caller's transaction ends.
+    """Ask whether this effect is still to be written; the answer holds until the caller's
+    transaction ends.
 
-    Args: `session`, open, in a transaction of the participant's database; the caller commits. `ctx`, the context of
-    the step (`key`, `action_key`, `kind`, `fence`).
-    Raises: ActionUndone when an action finds that its undo came first; the caller's transaction should roll back.
+    Args: `session`, open, in a transaction of the participant's database; the caller commits.
+    `ctx`, the context of the step (`key`, `action_key`, `kind`, `fence`).
+    Raises: ActionUndone when an action finds that its undo came first; the caller's transaction
+    should roll back.
     """
     connection = session.connection() if isinstance(session, Session) else session
     yield _undo(connection, ctx) if ctx.kind == Kind.UNDO else _once(connection, ctx)
@@ -156,11 +168,13 @@ def _once(connection: Connection, ctx: Named) -> Pass:
 
 def _undo(connection: Connection, ctx: Named) -> Pass:
     if _insert(connection, ctx.action_key, NEVER, ctx.fence):
-        # The undo's own row goes in as well: a repeat would else take the tombstone for an action that ran.
+        # The undo's own row goes in as well: a repeat would else take the tombstone for an action
+        # that ran.
         _insert(connection, ctx.key, NEVER, ctx.fence)
         return Pass(connection, ctx.key, first=False, empty=True)
     if _insert(connection, ctx.key, DONE, ctx.fence):
-        # A frozen worker that asks for the action again shall be refused, not told that all is well.
+        # A frozen worker that asks for the action again shall be refused, not told that all is
+        # well.
         connection.execute(_NOTE_UNDONE, {"p_key": ctx.action_key})
         return Pass(connection, ctx.key, first=True)
     outcome, result = _read(connection, ctx.key)
@@ -168,7 +182,10 @@ def _undo(connection: Connection, ctx: Named) -> Pass:
 
 
 def _insert(connection: Connection, key: str, outcome: str, fence: int) -> bool:
-    """Insert a row unless its key is there, waiting for a concurrent insert of it. True: it is this call's row."""
+    """Insert a row unless its key is there, waiting for a concurrent insert of it.
+
+    True: it is this call's row.
+    """
     row = {"key": key, "outcome": outcome, "fence": fence}
     return connection.execute(_insert_or_nothing(connection.dialect.name), row).first() is not None
 
@@ -185,6 +202,7 @@ def _insert_or_nothing(dialect: str) -> ReturningInsert[Any]:
 
 
 def _read(connection: Connection, key: str) -> tuple[str, Any]:
-    # A statement of its own, after the insert: at READ COMMITTED it sees what the one we waited for has committed.
+    # A statement of its own, after the insert: at READ COMMITTED it sees what the one we waited for
+    # has committed.
     row = connection.execute(_READ, {"p_key": key}).one()
     return row.outcome, row.result

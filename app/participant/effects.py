@@ -1,7 +1,8 @@
 """Effect readers: a service's own word on what became of an effect, for reconciliation and drills.
 
-A reader takes effect keys of actions and answers with one `EffectReport` for each that it knows. It reads the service (or the
-remote behind it), never the engine's tables: it is the other side of the comparison.
+A reader takes effect keys of actions and answers with one `EffectReport` for each that it knows. It
+reads the service (or the remote behind it), never the engine's tables: it is the other side of the
+comparison.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class EffectState(StrEnum):
 
 @dataclass(frozen=True)
 class EffectReport:
-    """What a service says of one effect. `key`: job:step:item:action; `detail`: the service's own words and numbers."""
+    """What a service says of one effect.
+
+    `key`: job:step:item:action; `detail`: the service's own words and numbers.
+    """
 
     key: str
     state: EffectState
@@ -37,7 +41,10 @@ class EffectReport:
 
 
 def only_reports(answers: Iterable[Any] | None) -> Iterator[EffectReport]:
-    """What a reader answered, one by one; None is nothing. Raises: TypeError at anything else, and whatever the reader raises."""
+    """What a reader answered, one by one; None is nothing.
+
+    Raises: TypeError at anything else, and whatever the reader raises.
+    """
     for one in answers or ():
         if not isinstance(one, EffectReport):
             raise TypeError(f"it gave {type(one).__name__}, not EffectReport")
@@ -45,10 +52,11 @@ def only_reports(answers: Iterable[Any] | None) -> Iterator[EffectReport]:
 
 
 def effects_in_barrier(connection: Connection, keys: Iterable[str]) -> list[EffectReport]:
-    """The reader of a service whose effects are all behind its barrier: what the barrier's rows say.
+    """The reader of a service whose effects are all behind its barrier: what the barrier's rows
+    say.
 
-    Args: `keys`, of actions. Returns: one EffectReport for each key that has a row, ordered by key; `detail["result"]` is what
-    the action kept.
+    Args: `keys`, of actions. Returns: one EffectReport for each key that has a row, ordered by key;
+    `detail["result"]` is what the action kept.
     """
     query = (
         select(rows.c.key, rows.c.outcome, rows.c.result)
@@ -63,11 +71,12 @@ def effects_in_barrier_between(
 ) -> list[EffectReport]:
     """What lists the effects of a service that are all behind its barrier (`Saga.effect_lister`).
 
-    Returns: one EffectReport for each action whose key is above `first` and below `last`, by key; at most `most`: call
-    again from the last key on.
+    Returns: one EffectReport for each action whose key is above `first` and below `last`, by key;
+    at most `most`: call again from the last key on.
     """
     key: ColumnElement[str] = rows.c.key
-    # Keys compare by their characters here; the index may compare as a language does, in which ids come in the same order.
+    # Keys compare by their characters here; the index may compare as a language does, in which ids
+    # come in the same order.
     exact: ColumnElement[str] = key.collate("C") if connection.dialect.name == "postgresql" else key
     within = (
         key >= first[:ID_CHARS],

@@ -1,7 +1,8 @@
 """What plays another machine in a test or a drill, and lives in this process all the same.
 
-A drill strikes between the lines of a step. A server that is an object of this process would be struck in the middle of its own
-transaction, which no death of a worker can do to a real one: so it is said to be a stand-in, and passed over.
+A drill strikes between the lines of a step. A server that is an object of this process would be
+struck in the middle of its own transaction, which no death of a worker can do to a real one: so it
+is said to be a stand-in, and passed over.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ _codes: set[tuple[str, int, str]] = set()
 
 
 def stand_in(made: T) -> T:
-    """Say of a function or a class that it stands for another machine: a drill never strikes inside it. For decorating.
+    """Say of a function or a class that it stands for another machine: a drill never strikes inside
+    it. For decorating.
 
     Raises: TypeError for anything else.
     """

@@ -1,4 +1,6 @@
-"""What a person can decide about a dead letter, said once: API, pages, command line and `why` read it here."""
+"""What a person can decide about a dead letter, said once: API, pages, command line and `why` read
+it here.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True)
 class ActionRule:
-    """`act`: its name among the acts on record; `button` and `does`: words of a page; `can`: after "an operator can".
+    """`act`: its name among the acts on record; `button` and `does`: words of a page; `can`: after
+    "an operator can".
 
     `resolution`, `event`: how it closes a letter that holds its job, and what history says of it.
     """
@@ -115,7 +118,10 @@ ACTIONS = {str(action): action for action in LetterAction}
 
 @dataclass(frozen=True)
 class AboutLetter:
-    """What an open letter is about, as far as it decides what can be done. `past_pivot`: of its step."""
+    """What an open letter is about, as far as it decides what can be done.
+
+    `past_pivot`: of its step.
+    """
 
     why: str
     kind: str
@@ -125,8 +131,9 @@ class AboutLetter:
 def decisions(letter: AboutLetter) -> tuple[LetterAction, ...]:
     """What a person can decide about an open letter that holds its job.
 
-    One about lateness goes on by itself: it can only be tried again. What is past the pivot is not marked absent: the job
-    would have to turn, and cannot. Trying again says that it has not happened.
+    One about lateness goes on by itself: it can only be tried again. What is past the pivot is not
+    marked absent: the job would have to turn, and cannot. Trying again says that it has not
+    happened.
     """
     if rule_of(letter.why).lateness:
         return (LetterAction.REDRIVE,)
@@ -136,7 +143,9 @@ def decisions(letter: AboutLetter) -> tuple[LetterAction, ...]:
 
 
 def when_ended(job_state: str) -> tuple[LetterAction, ...]:
-    """What can be done about an open letter that holds no job: its job lands, or has landed, by itself."""
+    """What can be done about an open letter that holds no job: its job lands, or has landed, by
+    itself.
+    """
     redrive = (LetterAction.REDRIVE,) if job_state in ENDED else ()
     return (*redrive, LetterAction.DISCARD)
 

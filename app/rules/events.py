@@ -1,7 +1,8 @@
 """The events of a job's history: one member a line, with what follows from it.
 
-A stored name is what the store holds. Rows of an earlier release have earlier names: readers of history ask
-`named` (a row's event) or `stored` (the names to look for), so an old worker beside new ones is understood.
+A stored name is what the store holds. Rows of an earlier release have earlier names: readers of
+history ask `named` (a row's event) or `stored` (the names to look for), so an old worker beside new
+ones is understood.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from surefoot.app.rules.states import JobState
 
 @dataclass(frozen=True)
 class EventRule:
-    """`outcome`: label of the attempts counter, where the event ends an attempt or gives an operation up.
+    """`outcome`: label of the attempts counter, where the event ends an attempt or gives an
+    operation up.
 
-    `of_attempt`: listed among the attempts of a dead letter; `ends`: the state that the job ends in.
+    `of_attempt`: listed among the attempts of a dead letter; `ends`: the state that the job ends
+    in.
     """
 
     outcome: str | None = None

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 
 def departures(count: int, rate: float, ramp_s: float = 0.0) -> Iterator[float]:
-    """Seconds from now at which each of `count` leaves: `rate` a second, reached evenly in the first `ramp_s` seconds.
+    """Seconds from now at which each of `count` leaves: `rate` a second, reached evenly in the
+    first `ramp_s` seconds.
 
-    During the ramp the rate grows from nothing in a straight line, so t seconds in, rate * t * t / (2 * ramp) have left.
+    During the ramp the rate grows from nothing in a straight line, so t seconds in, rate * t * t /
+    (2 * ramp) have left.
     """
     in_ramp = rate * ramp_s / 2
     for number in range(count):

@@ -1,16 +1,20 @@
 """What is ready -> a plan of chains and chords. Pure.
 
-A plan says which messages leave now and which of them ride on others. The store decides what may run; a plan only
-saves round trips, so it may be wrong in one direction: a message too many is dropped by the claim, and an operation
-that no message carries is dispatched by the completion that releases it.
+A plan says which messages leave now and which of them ride on others. The store decides what may
+run; a plan only saves round trips, so it may be wrong in one direction: a message too many is
+dropped by the claim, and an operation that no message carries is dispatched by the completion that
+releases it.
 
-* A **chain** is a linear run: each operation's only follower waits for nothing else. Every message of a chain carries the whole
-  rest of it, so its bytes would grow with the square of its length. It carries at most `CHAIN_LIMIT` operations, and they
-  change lanes, which is a message each time, less than `CHAIN_MESSAGES` times: then a step costs the same bytes in a saga of
-  three steps and of three hundred. The last operation's completion dispatches what comes next.
-* A **chord** is made where two or more runs that leave now end at one join, and the join waits for nothing else.
-* A **batch** is a chain of operations that do not wait for each other: members of a fork whose steps are declared batchable share a
-  message, for messages are what a wide fork costs. A fork is never made one batch: its members still run side by side.
+* A **chain** is a linear run: each operation's only follower waits for nothing else. Every message
+  of a chain carries the whole rest of it, so its bytes would grow with the square of its length. It
+  carries at most `CHAIN_LIMIT` operations, and they change lanes, which is a message each time,
+  less than `CHAIN_MESSAGES` times: then a step costs the same bytes in a saga of three steps and of
+  three hundred. The last operation's completion dispatches what comes next.
+* A **chord** is made where two or more runs that leave now end at one join, and the join waits for
+  nothing else.
+* A **batch** is a chain of operations that do not wait for each other: members of a fork whose
+  steps are declared batchable share a message, for messages are what a wide fork costs. A fork is
+  never made one batch: its members still run side by side.
 """
 
 from __future__ import annotations
@@ -37,7 +41,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Chain:
-    """1 to CHAIN_LIMIT operations' messages, each sent when the one before it is done, or not at all where it is run on to.
+    """1 to CHAIN_LIMIT operations' messages, each sent when the one before it is done, or not at
+    all where it is run on to.
 
     `together`: how many of the first are ready from the start: 1, or all of them in a batch.
     """
@@ -65,9 +70,11 @@ class Edges(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """A plan in step names: `runs` leave alone, each fork is its runs and the run behind their join.
+    """A plan in step names: `runs` leave alone, each fork is its runs and the run behind their
+    join.
 
-    `batched`: the steps that are ready now and share the message of another, in a run of their own kind.
+    `batched`: the steps that are ready now and share the message of another, in a run of their own
+    kind.
     """
 
     runs: tuple[tuple[str, ...], ...]
@@ -91,10 +98,11 @@ def lay_out(
     lane: Callable[[str], str],
     batchable: Callable[[str], bool] = lambda step: False,
 ) -> Layout:
-    """Extend each ready step along its linear run, join runs that meet, and batch what is batchable.
+    """Extend each ready step along its linear run, join runs that meet, and batch what is
+    batchable.
 
-    Args: `ready`, step names that wait for nothing, in rank order; `followers` and `leaders`, direct edges both ways; `lane` of a
-    step, and whether it is `batchable`.
+    Args: `ready`, step names that wait for nothing, in rank order; `followers` and `leaders`,
+    direct edges both ways; `lane` of a step, and whether it is `batchable`.
     """
 
     def run_from(step: str) -> tuple[str, ...]:
@@ -136,7 +144,9 @@ def lay_out(
 def _batches(
     steps: Iterable[str], followers: Edges, lane: Callable[[str], str]
 ) -> dict[str, tuple[str, ...]]:
-    """step -> the steps that share a message, itself among them: those of one lane that lead to the same. The first of them leaves."""
+    """step -> the steps that share a message, itself among them: those of one lane that lead to the
+    same. The first of them leaves.
+    """
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for step in steps:
         alike.setdefault((lane(step), tuple(followers[step])), []).append(step)
@@ -203,9 +213,10 @@ def without(plan: Plan, held: Collection[str]) -> Plan:
 class UndoOrder:
     """The reversed graph among the steps that are undone, looked up step by step.
 
-    A step is undone when everything after it is undone, also across steps that have no undo; so its edges are the transitive
-    reduction of reachability among `chosen`, reversed. Nothing is worked out for the whole graph: a step's neighbours cost
-    what lies between it and them, however many steps there are.
+    A step is undone when everything after it is undone, also across steps that have no undo; so its
+    edges are the transitive reduction of reachability among `chosen`, reversed. Nothing is worked
+    out for the whole graph: a step's neighbours cost what lies between it and them, however many
+    steps there are.
     """
 
     def __init__(

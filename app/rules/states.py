@@ -1,4 +1,7 @@
-"""The states of jobs, operations and dead letters. `rules.transitions` says what leads from one to another."""
+"""The states of jobs, operations and dead letters.
+
+`rules.transitions` says what leads from one to another.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Every change of a state that exists: of jobs, operations and dead letters. Newcomers start here.
 
-One row a change: from which state, to which, what happens there, who brings it about, which functions write it, and
-under which guard. docs/states.md is made from this table, the simulation's monitors object to any other change, and a
-test runs every UPDATE of these tables against rows in every state and compares what it changed with the rows here.
+One row a change: from which state, to which, what happens there, who brings it about, which
+functions write it, and under which guard. docs/states.md is made from this table, the simulation's
+monitors object to any other change, and a test runs every UPDATE of these tables against rows in
+every state and compares what it changed with the rows here.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from surefoot.app.rules.states import JobState, LetterState, OpState
 class Transition:
     """`before` None: the row is new. `who` brings it about, in words.
 
-    `by`: the functions that decide it; `write`: the functions of the store whose statement makes it, each as
-    `module.function` below `app` and `app.store`.
+    `by`: the functions that decide it; `write`: the functions of the store whose statement makes
+    it, each as `module.function` below `app` and `app.store`.
     """
 
     machine: Machine

@@ -1,8 +1,10 @@
 """How the engine calls a developer's function: JSON in, JSON out.
 
-Hazard: a result lives in the store between steps, and the function that reads it may run months later on another host.
-Answer: results are written and read by the return annotation of the step that makes them, so a step is handed what
-its leader returned, as the same type. What does not fit is refused where it is made, by the name of the step.
+Hazard: a result lives in the store between steps, and the function that reads it may run months
+later on another host.
+Answer: results are written and read by the return annotation of the step that makes them, so a step
+is handed what its leader returned, as the same type. What does not fit is refused where it is made,
+by the name of the step.
 """
 
 from __future__ import annotations
@@ -38,12 +40,15 @@ def invoke(
 ) -> Any:
     """Run one operation.
 
-    Args: `kind`, action, undo or confirm; `input`, the job's, JSON; `results`, step -> its stored result, at least
-    those of the step's `after`; `own`, the step's own stored result for undo and confirm, None when it was never learnt.
-    Returns: the result as JSON (None of an undo or a confirmation that returns nothing), or a NotYet.
-    Raises: Unreadable when input or results cannot be read, since then nothing was done; Rejected when a validator of the
-    developer's refuses the input of a job's first step; TypeError when the function's
-    answer is none; LookupError when the step has no such function or `results` lacks one; whatever the function raises.
+    Args: `kind`, action, undo or confirm; `input`, the job's, JSON; `results`, step -> its stored
+    result, at least those of the step's `after`; `own`, the step's own stored result for undo and
+    confirm, None when it was never learnt.
+    Returns: the result as JSON (None of an undo or a confirmation that returns nothing), or a
+    NotYet.
+    Raises: Unreadable when input or results cannot be read, since then nothing was done; Rejected
+    when a validator of the developer's refuses the input of a job's first step; TypeError when the
+    function's answer is none; LookupError when the step has no such function or `results` lacks
+    one; whatever the function raises.
     """
     declared = saga[step]
     fn = function_of(declared, kind)
@@ -68,9 +73,12 @@ def invoke(
 
 
 def ask(saga: Saga[Any], step: str, ctx: Context, input: dict[str, Any]) -> Happened | Answer:  # noqa: A002
-    """Ask the step's probe what happened. `Happened.result` comes back as JSON, fit to be the action's stored result.
+    """Ask the step's probe what happened.
 
-    Raises: LookupError when the step has no probe; TypeError when its answer is none; whatever the probe raises.
+    `Happened.result` comes back as JSON, fit to be the action's stored result.
+
+    Raises: LookupError when the step has no probe; TypeError when its answer is none; whatever the
+    probe raises.
     """
     declared = saga[step]
     if declared.finder is None:
@@ -99,7 +107,8 @@ def lock_keys(
     """The keys that a job of this tenant with this input takes before its first step, sorted; none
     when it needs none.
 
-    Raises: Unreadable when the input cannot be read; Rejected when these are not keys; whatever the developer's function raises.
+    Raises: Unreadable when the input cannot be read; Rejected when these are not keys; whatever the
+    developer's function raises.
     """
     return keys_of(
         saga, _request(saga, saga[step], input, begins=True), tenant, most=most, longest=longest
@@ -107,7 +116,10 @@ def lock_keys(
 
 
 def function_of(step: Step[Any, Any], kind: str) -> Function:
-    """The developer's function of one operation. Raises: LookupError when the step has none of that kind."""
+    """The developer's function of one operation.
+
+    Raises: LookupError when the step has none of that kind.
+    """
     if kind == Kind.ACTION:
         return step.fn
     parts: dict[str, Part | None] = {Kind.UNDO: step.undo, Kind.CONFIRM: step.confirmation}
@@ -125,7 +137,11 @@ def _request(
     *,
     begins: bool = False,
 ) -> Any:
-    """The job's input. `begins`: nothing of the job may have been done, so its code may still refuse what a schema could not."""
+    """The job's input.
+
+    `begins`: nothing of the job may have been done, so its code may still refuse what a schema
+    could not.
+    """
     try:
         return parse_input(saga.input_model, input)
     except ValidationError as error:
@@ -160,7 +176,10 @@ def cannot_read(
     input: dict[str, Any],  # noqa: A002
     results: dict[str, Any],
 ) -> Iterator[Unreadable]:
-    """What of a job's stored data this code cannot read. `results`: step -> stored result, of steps that are done."""
+    """What of a job's stored data this code cannot read.
+
+    `results`: step -> stored result, of steps that are done.
+    """
     try:
         parse_input(saga.input_model, input)
     except ValidationError as error:

@@ -52,14 +52,18 @@ class NullPort:
 class Context:
     """One attempt of one operation.
 
-    `attempt`: its number, from 1. `fence`: the claim's number, which only grows; services refuse an older one.
+    `attempt`: its number, from 1. `fence`: the claim's number, which only grows; services refuse an
+    older one.
     `tenant`: whose job it is, by the tenant's name, which never changes. What a step names by
     itself (a row's key, a file, a
     lane of a service) is shared by all tenants unless it names the tenant too; `key` need not, for
     job ids are unique.
-    `deadline`: when this attempt must be over, on `time.monotonic()`; cap every call's time-out with `remaining()`.
-    `traceparent`: of the request that the job came from (W3C), for the header of calls to services; None when nothing told one.
-    `last_checkpoint`: the JSON value that this or an earlier attempt kept last, None when there is none.
+    `deadline`: when this attempt must be over, on `time.monotonic()`; cap every call's time-out
+    with `remaining()`.
+    `traceparent`: of the request that the job came from (W3C), for the header of calls to services;
+    None when nothing told one.
+    `last_checkpoint`: the JSON value that this or an earlier attempt kept last, None when there is
+    none.
     """
 
     job_id: str
@@ -82,7 +86,9 @@ class Context:
 
     @property
     def action_key(self) -> str:
-        """The key of the step's action: in an undo, a confirmation and a probe it names the effect in question."""
+        """The key of the step's action: in an undo, a confirmation and a probe it names the effect
+        in question.
+        """
         return effect_key(self.job_id, self.step, self.item, Kind.ACTION)
 
     def remaining(self) -> float:
@@ -103,25 +109,30 @@ class Context:
         )
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Show how far this step is: `fraction` from 0 to 1. What cannot be shown is cut or left out, for a progress bar is not a
-        reason to fail. Raises: LeaseLost when this attempt may not write any more.
+        """Show how far this step is: `fraction` from 0 to 1.
+
+        What cannot be shown is cut or left out, for a progress bar is not a reason to fail. Raises:
+        LeaseLost when this attempt may not write any more.
         """
         self.port.progress(_share(fraction), _text(message))
 
     def checkpoint(self, value: Any) -> None:
-        """Keep `value` durably, so that a later attempt finds it as `last_checkpoint` (as JSON: tuples come back as lists).
+        """Keep `value` durably, so that a later attempt finds it as `last_checkpoint` (as JSON:
+        tuples come back as lists).
 
-        Raises: TypeError when it cannot be kept as JSON; ValueError when it is too large; LeaseLost when this attempt may not
-        write any more.
+        Raises: TypeError when it cannot be kept as JSON; ValueError when it is too large; LeaseLost
+        when this attempt may not write any more.
         """
         kept = to_json(value, f"the checkpoint of step {self.step}")
         self.port.checkpoint(kept)
         self.last_checkpoint = kept
 
     def checkpoint_as(self, kind: Any) -> Any:
-        """The last checkpoint as this type (a pydantic model, a dataclass, `dict[str, int]`), None when there is none.
+        """The last checkpoint as this type (a pydantic model, a dataclass, `dict[str, int]`), None
+        when there is none.
 
-        Raises: Unreadable when this code cannot read what an earlier release kept: the operation then waits for code that can.
+        Raises: Unreadable when this code cannot read what an earlier release kept: the operation
+        then waits for code that can.
         """
         if self.last_checkpoint is None:
             return None
@@ -133,14 +144,19 @@ class Context:
             raise refused from None
 
     def now(self) -> datetime:
-        """The time, in UTC, by the clock that the engine goes by: the store's. In a drill it is virtual, and passes with the job.
+        """The time, in UTC, by the clock that the engine goes by: the store's.
+
+        In a drill it is virtual, and passes with the job.
 
         Asks the store each time. Raises: StoreUnavailable.
         """
         return self.port.now()
 
     def check(self) -> None:
-        """Ask whether to go on. Raises StopRequested when the job has turned, LeaseLost when the lease is lost."""
+        """Ask whether to go on.
+
+        Raises StopRequested when the job has turned, LeaseLost when the lease is lost.
+        """
         self.port.check()
 
 

@@ -1,4 +1,7 @@
-"""What a declaration's arguments must be. Each refusal is one sentence that begins with the line to change."""
+"""What a declaration's arguments must be.
+
+Each refusal is one sentence that begins with the line to change.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ def said(value: object) -> str:
 
 
 def declaration(method: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a method that developers call: a call that does not fit its signature is told as a mistake of their line."""
+    """Decorate a method that developers call: a call that does not fit its signature is told as a
+    mistake of their line.
+    """
 
     @wraps(method)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -89,7 +94,9 @@ def _needed(method: Callable[..., Any]) -> Iterator[str]:
 
 
 def plain_function(fn: object, what: str) -> None:
-    """Raises: DefinitionError for a class, a partial, an object that can be called: nothing has the name and the line of a function."""
+    """Raises: DefinitionError for a class, a partial, an object that can be called: nothing has the
+    name and the line of a function.
+    """
     if callable(getattr(fn, "apply_async", None)):
         raise DefinitionError(
             f"{source_location.caller()}: {what} must be a plain function, and {said(fn)} is a Celery task:"
@@ -145,7 +152,10 @@ def flag(value: object, word: str, line: str, what: str) -> None:
 
 
 def fatal_types(value: object, line: str, what: str) -> tuple[type[BaseException], ...]:
-    """Exceptions that mean `Failed`. Raises: DefinitionError for what is none, what takes in everything, and our own outcomes."""
+    """Exceptions that mean `Failed`.
+
+    Raises: DefinitionError for what is none, what takes in everything, and our own outcomes.
+    """
     if not isinstance(value, (list, tuple)):
         raise DefinitionError(
             f"{line}: {what}: fatal={said(value)}. Say a list of exceptions: fatal=[InsufficientFunds]."

@@ -1,8 +1,8 @@
 """Saga and Step: what a developer writes.
 
-A saga collects its steps as their decorators run; nothing is judged then but what the line itself gets wrong. The
-graph is made, and linted as a whole, when it is first asked for; from then on the saga is sealed, because jobs will
-be pinned to its digest.
+A saga collects its steps as their decorators run; nothing is judged then but what the line itself
+gets wrong. The graph is made, and linted as a whole, when it is first asked for; from then on the
+saga is sealed, because jobs will be pinned to its digest.
 """
 
 from __future__ import annotations
@@ -102,18 +102,22 @@ class Saga(ServiceFunctions, Generic[I]):
         queue_timeout: Duration | None = None,
         summary: str = "",
     ) -> None:
-        """`input`: a pydantic model, read strictly, extra fields refused. `sla`: how long a job may take before it is late.
+        """`input`: a pydantic model, read strictly, extra fields refused.
 
-        `on_sla`: what becomes of a late job: "ask" a person, "redrive" it (fresh attempts for what was given up, and what
-        only waits is rung again), or "compensate": it is undone, as long as it has not passed the point of no return.
-        `examples`: inputs that fit, used by drills and documentation; each alone, or with its end when nothing goes wrong:
-        `(Order(...), "completed")`, "failed" (refused) or "cancelled".
-        `locks`: a function of the input that names business records, like `lambda o: [f"order:{o.order_ref}"]`; no other job
-        of the same tenant (of any, for a key that is `Shared(…)`) that names one of them runs at
-        the same time. `on_locked`: "wait" for them in a fair queue (the default), for
-        `lock_wait` at most (default 10m), or "fail" at once.
+        `sla`: how long a job may take before it is late.
+
+        `on_sla`: what becomes of a late job: "ask" a person, "redrive" it (fresh attempts for what
+        was given up, and what only waits is rung again), or "compensate": it is undone, as long as
+        it has not passed the point of no return.
+        `examples`: inputs that fit, used by drills and documentation; each alone, or with its end
+        when nothing goes wrong: `(Order(...), "completed")`, "failed" (refused) or "cancelled".
+        `locks`: a function of the input that names business records, like `lambda o:
+        [f"order:{o.order_ref}"]`; no other job of the same tenant (of any, for a key that is
+        `Shared(…)`) that names one of them runs at the same time. `on_locked`: "wait" for them in a
+        fair queue (the default), for `lock_wait` at most (default 10m), or "fail" at once.
         `queue_timeout`: of every step, undo and confirmation that does not say its own.
-        `summary`: a job in one line for people, over fields of the input: `"{quantity} × {sku}, {amount_cents:cents}"`.
+        `summary`: a job in one line for people, over fields of the input: `"{quantity} × {sku},
+        {amount_cents:cents}"`.
         Raises: DefinitionError naming the line and what to change.
         """
         self.where = source_location.caller()
@@ -169,23 +173,28 @@ class Saga(ServiceFunctions, Generic[I]):
         done: str = "",
         fatal: Sequence[type[BaseException]] = (),
     ) -> Callable[[Callable[P, R]], Step[P, R]]:
-        """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of (ctx, o).
+        """Declare a step: a function of (ctx, o, *results of its after= steps in that order), or of
+        (ctx, o).
 
         `after`: the steps it waits for. Default: the step declared above it; [] makes it a root.
-        `timeout`: limit of one attempt. `queue_timeout`: how long it may wait for a worker before it is given up.
-        Default: the saga's; without one, missing workers are reported and the step waits.
-        `heartbeat_timeout`: how long an attempt may go without ctx.progress, ctx.checkpoint or ctx.check.
-        Default: as long as `timeout`.
+        `timeout`: limit of one attempt. `queue_timeout`: how long it may wait for a worker before
+        it is given up. Default: the saga's; without one, missing workers are reported and the step
+        waits.
+        `heartbeat_timeout`: how long an attempt may go without ctx.progress, ctx.checkpoint or
+        ctx.check. Default: as long as `timeout`.
         `no_effect`: the step leaves nothing to undo. `undo=None`: it has an effect that may stay.
-        `irreversible` steps say `on_unknown`: "retry" (at least once) or "attention" (at most once, a person is asked).
-        `on_unknown_undo`: what the undo of an unknown outcome does first: "undo" at once, or "replay" the action under
-        the same key.
-        `safe_to_drill`: the step, its undo, probe and confirmation never touch the real world, so a drill may run them
-        without a test environment.
-        `batchable`: the function takes milliseconds, so batchable members of a fork share messages. If one takes long,
-        those behind it leave by a message of their own.
-        `title` and `done`: words for people, as "charge the card" and "card charged". Default: the step's name.
-        `fatal`: exceptions that mean `Failed` when the step raises them: the step is not retried, and the job is undone.
+        `irreversible` steps say `on_unknown`: "retry" (at least once) or "attention" (at most once,
+        a person is asked).
+        `on_unknown_undo`: what the undo of an unknown outcome does first: "undo" at once, or
+        "replay" the action under the same key.
+        `safe_to_drill`: the step, its undo, probe and confirmation never touch the real world, so a
+        drill may run them without a test environment.
+        `batchable`: the function takes milliseconds, so batchable members of a fork share messages.
+        If one takes long, those behind it leave by a message of their own.
+        `title` and `done`: words for people, as "charge the card" and "card charged". Default: the
+        step's name.
+        `fatal`: exceptions that mean `Failed` when the step raises them: the step is not retried,
+        and the job is undone.
         Raises: DefinitionError naming the line and what to change.
         """
         at = source_location.caller()
@@ -250,20 +259,24 @@ class Saga(ServiceFunctions, Generic[I]):
 
     @declaration
     def invariant(self, fn: F) -> F:
-        """Register what must always hold: a function of (world) that returns sentences, none when all is well."""
+        """Register what must always hold: a function of (world) that returns sentences, none when
+        all is well.
+        """
         plain_function(fn, f"saga {self.name}: an invariant")
         self.invariants.append(fn)
         return fn
 
     @declaration
     def test_environment(self, fn: F) -> F:
-        """Register what a drill runs this saga in: a generator function (or one that returns a context manager), without arguments.
+        """Register what a drill runs this saga in: a generator function (or one that returns a
+        context manager), without arguments.
 
-        Up to its `yield` it puts a stand-in in the place of everything that the steps call: databases made for the drill,
-        servers of its own, a folder for mails. Workers started meanwhile see it by the environment (`os.environ`) alone.
-        What it yields is `world.own` of the invariants; if that has a method `outage(service)`, a context manager, the
-        drill also takes services away; if it has `settle()`, services beside the drill do then what they have to do, before
-        its time passes. After the `yield` it clears up.
+        Up to its `yield` it puts a stand-in in the place of everything that the steps call:
+        databases made for the drill, servers of its own, a folder for mails. Workers started
+        meanwhile see it by the environment (`os.environ`) alone. What it yields is `world.own` of
+        the invariants; if that has a method `outage(service)`, a context manager, the drill also
+        takes services away; if it has `settle()`, services beside the drill do then what they have
+        to do, before its time passes. After the `yield` it clears up.
         """
         self.world = as_world(
             fn, f"saga {self.name}", source_location.where(self.world) if self.world else None
@@ -284,7 +297,9 @@ class Saga(ServiceFunctions, Generic[I]):
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
-        """The input's JSON Schema (2020-12): strict, no extra fields, with the marks of secrets and limits."""
+        """The input's JSON Schema (2020-12): strict, no extra fields, with the marks of secrets and
+        limits.
+        """
         return schema_of(self.input_model)
 
     def secrets_of(self, value: Any) -> Secrets:

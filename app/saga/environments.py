@@ -15,7 +15,9 @@ MakeEnvironment = Callable[[], AbstractContextManager[Any]]
 
 
 def as_world(fn: Callable[..., Any], owner: str, first: str | None) -> MakeEnvironment:
-    """A declared test environment as a function that returns a context manager. `first`: where there was one before.
+    """A declared test environment as a function that returns a context manager.
+
+    `first`: where there was one before.
 
     Raises: DefinitionError when there is one already, or it takes arguments.
     """

@@ -16,7 +16,8 @@ ENDS = tuple(str(state) for state in ENDED)
 def declared_examples(
     examples: Any, input_name: str, where: str, owner: str
 ) -> tuple[tuple[Any, ...], tuple[str | None, ...]]:
-    """(inputs, how each ends; None where that is not said) of `examples=`: inputs, or pairs of an input and its end.
+    """(inputs, how each ends; None where that is not said) of `examples=`: inputs, or pairs of an
+    input and its end.
 
     Raises: DefinitionError naming the line and what to change.
     """

@@ -1,4 +1,6 @@
-"""Do the targets of SUREFOOT_FAULTS exist? Asked where the sagas are known; the setting's form is checked before."""
+"""Do the targets of SUREFOOT_FAULTS exist? Asked where the sagas are known; the setting's form is
+checked before.
+"""
 
 from __future__ import annotations
 

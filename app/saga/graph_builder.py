@@ -1,4 +1,7 @@
-"""From declared steps to a Graph: the order, the pivot, the limits. For a saga without mistakes (see lint)."""
+"""From declared steps to a Graph: the order, the pivot, the limits.
+
+For a saga without mistakes (see lint).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ KeysOf = Callable[
 
 
 class Declared(Protocol):
-    """A saga as its developer declared it: what assembly and lint read. `where`: path:line; times in seconds."""
+    """A saga as its developer declared it: what assembly and lint read.
+
+    `where`: path:line; times in seconds.
+    """
 
     name: str
     version: int
@@ -54,7 +60,9 @@ class Declared(Protocol):
 
 
 def topological(after: Mapping[str, Sequence[str]]) -> list[str]:
-    """Names in topological order, as near to the given order as it allows; those on or behind a cycle are left out."""
+    """Names in topological order, as near to the given order as it allows; those on or behind a
+    cycle are left out.
+    """
     names = list(after)
     place = {name: number for number, name in enumerate(names)}
     missing = {name: len(set(leaders)) for name, leaders in after.items()}
@@ -83,7 +91,10 @@ def descendants(after: Mapping[str, Sequence[str]], order: Sequence[str]) -> dic
 
 
 def ordered_pairs(after: Mapping[str, Sequence[str]], order: Sequence[str]) -> int:
-    """How many pairs of steps come one after the other on some path, counted without making them. `order`: topological."""
+    """How many pairs of steps come one after the other on some path, counted without making them.
+
+    `order`: topological.
+    """
     place = {name: number for number, name in enumerate(order)}
     reach = dict.fromkeys(order, 0)  # a bit for each step
     for name in reversed(order):

@@ -1,7 +1,8 @@
 """A job's input: what it must be, and which of it nobody may see.
 
-Two marks name a property in the JSON Schema, so that a web server without the saga's code can obey them:
-`"writeOnly": true` (a secret: the worker alone sees it) and `"x-refused-above": N` (a request with more is refused).
+Two marks name a property in the JSON Schema, so that a web server without the saga's code can obey
+them: `"writeOnly": true` (a secret: the worker alone sees it) and `"x-refused-above": N` (a request
+with more is refused).
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def parse_input(model: type[BaseModel], value: dict[str, Any]) -> BaseModel:
-    """The input as the developer's model, read as strict JSON (so a date may be text, and a number may not).
+    """The input as the developer's model, read as strict JSON (so a date may be text, and a number
+    may not).
 
     Raises: pydantic's ValidationError.
     """
@@ -79,8 +81,10 @@ def validate_input(
 ) -> dict[str, Any]:
     """The input as it was given, if it fits.
 
-    Args: `schema`, the saga's from the catalogue; `model`, None in a process without the saga's code; `value`, parsed JSON.
-    Raises: InvalidInput, `faults` with the same pointers with and without the model; AboveLimit, `details` pointer and limit.
+    Args: `schema`, the saga's from the catalogue; `model`, None in a process without the saga's
+    code; `value`, parsed JSON.
+    Raises: InvalidInput, `faults` with the same pointers with and without the model; AboveLimit,
+    `details` pointer and limit.
     """
     faults = storage_faults(value)
     if not faults and not isinstance(value, dict):

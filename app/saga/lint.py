@@ -1,4 +1,6 @@
-"""Mistakes in a saga, found before its first job: each one sentence that names the line and what to change."""
+"""Mistakes in a saga, found before its first job: each one sentence that names the line and what to
+change.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,15 @@ from surefoot.app.saga.outcomes import Rejected
 from surefoot.app.saga.step import Step
 
 MAX_STEPS = 12_000  # a job's rows are named in one statement, and SQLite takes 32,766 values in one
-MAX_PAIRS = 250_000  # rows of the catalogue's closure for one definition: a chain of 700 steps, or any fork of MAX_STEPS
+# rows of the catalogue's closure for one definition: a chain of 700 steps, or any fork of MAX_STEPS
+MAX_PAIRS = 250_000
 
 
 def mistakes(saga: Declared) -> list[str]:
     """Every mistake, `path:line: ...`, in the order of declaration; empty when the saga can run.
 
-    A graph with a misspelt name or a circle is judged no further: what lies before and after the pivot would be a guess.
+    A graph with a misspelt name or a circle is judged no further: what lies before and after the
+    pivot would be a guess.
     """
     if not saga.steps:
         return [
@@ -131,7 +135,10 @@ def _names(saga: Declared, step: Step[Any, Any]) -> Iterator[str]:
 
 
 def _cycle(saga: Declared, after: dict[str, tuple[str, ...]], placed: set[str]) -> str:
-    """One cycle, as a path. Every unplaced step waits for an unplaced one, so following those must come round."""
+    """One cycle, as a path.
+
+    Every unplaced step waits for an unplaced one, so following those must come round.
+    """
     path = [next(name for name in after if name not in placed)]
     while (leader := next(name for name in after[path[-1]] if name not in placed)) not in path:
         path.append(leader)

@@ -1,7 +1,9 @@
-"""What could be better in a saga that has no mistake: told for sure from its definition, and refused nowhere.
+"""What could be better in a saga that has no mistake: told for sure from its definition, and
+refused nowhere.
 
-A mistake (lint.py) keeps a saga from being run. What stands here runs, and surprises somebody later: a time-out that is
-never reached, a difference that no user is told of, effects that reconciliation cannot ask about.
+A mistake (lint.py) keeps a saga from being run. What stands here runs, and surprises somebody
+later: a time-out that is never reached, a difference that no user is told of, effects that
+reconciliation cannot ask about.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ LaneLimit = Callable[
 
 @dataclass(frozen=True)
 class Advice:
-    """`where`: path:line; `step`: "" when it is about the saga; `says`: what is so, and what to write."""
+    """`where`: path:line; `step`: "" when it is about the saga; `says`: what is so, and what to
+    write.
+    """
 
     where: str
     step: str

@@ -1,9 +1,9 @@
 """Semantic locks, as a developer declares them: which business records a job must have to itself.
 
-Isolation is what sagas give up: between two steps everybody sees what is half done. A lock is a word on a business record
-(`order:A-17`), held from before a job's first step until the job has ended, undos included. It is not a lock of any
-database: a job that names none is not kept out. A key is one tenant's: two tenants with an order
-A-17 have two records.
+Isolation is what sagas give up: between two steps everybody sees what is half done. A lock is a
+word on a business record (`order:A-17`), held from before a job's first step until the job has
+ended, undos included. It is not a lock of any database: a job that names none is not kept out. A
+key is one tenant's: two tenants with an order A-17 have two records.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def declared_locks(
     line: str,
     what: str,
 ) -> tuple[KeysOf | None, str, float]:
-    """What was said, with its defaults: (keys of an input, policy, seconds to wait). Raises: DefinitionError."""
+    """What was said, with its defaults: (keys of an input, policy, seconds to wait).
+
+    Raises: DefinitionError.
+    """
     at = f"{line}: {what}"
     if locks is None and (on_locked is not None or lock_wait is not None):
         word = "on_locked" if on_locked is not None else "lock_wait"
@@ -85,7 +88,8 @@ def keys_of(
     """The keys that a job of this tenant with this input takes, sorted, each once; none when it
     needs none. `Shared` stays `Shared`.
 
-    Args: `request`, the input as the saga's model; `most` keys (SUREFOOT_LOCK_KEYS) of `longest` characters (SUREFOOT_LOCK_KEY_CHARS).
+    Args: `request`, the input as the saga's model; `most` keys (SUREFOOT_LOCK_KEYS) of `longest`
+    characters (SUREFOOT_LOCK_KEY_CHARS).
     Raises: Rejected when they cannot be keys; whatever the developer's function raises.
     """
     if saga.locks is None:

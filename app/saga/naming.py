@@ -1,5 +1,7 @@
-"""The names everything else goes by: tasks, queues, effects. They are seen by people (Flower, logs, broker) and
-are kept for ever, so they are made in one place."""
+"""The names everything else goes by: tasks, queues, effects.
+
+They are seen by people (Flower, logs, broker) and are kept for ever, so they are made in one place.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ class EffectKey(NamedTuple):
 
 
 def is_name(text: object) -> bool:
-    """Whether this can name a saga, step or lane: lower case letters, digits and underscores, a letter first.
+    """Whether this can name a saga, step or lane: lower case letters, digits and underscores, a
+    letter first.
 
     No dots and no @: they separate the parts of task and queue names.
     """
@@ -63,12 +66,16 @@ UNDO_QUEUE = ".undo"  # what the name of a lane's queue of undos ends in
 
 
 def queue_name(lane: str, kind: str) -> str:
-    """The Celery queue of a lane's operations: undos have one of their own, which workers look into first."""
+    """The Celery queue of a lane's operations: undos have one of their own, which workers look into
+    first.
+    """
     return f"{lane}{UNDO_QUEUE}" if kind == Kind.UNDO else lane
 
 
 def effect_key(job_id: str, step: str, item: str, kind: str) -> str:
-    """The name of an effect for ever: never with an attempt's number in it, or a second attempt would be a second effect."""
+    """The name of an effect for ever: never with an attempt's number in it, or a second attempt
+    would be a second effect.
+    """
     return f"{job_id}:{step}:{item}:{kind}"
 
 

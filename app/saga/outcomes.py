@@ -1,8 +1,9 @@
 """What a step may say besides its result.
 
-Expected outcomes are values: a step returns `NotYet`, a probe `Happened(result)`, `NEVER` or `UNKNOWN`. Refusals and final
-failures are exceptions, because they end the function from deep inside. Whatever else a step raises is a surprise of unknown
-outcome: it is tried again, and undone if the job turns.
+Expected outcomes are values: a step returns `NotYet`, a probe `Happened(result)`, `NEVER` or
+`UNKNOWN`. Refusals and final failures are exceptions, because they end the function from deep
+inside. Whatever else a step raises is a surprise of unknown outcome: it is tried again, and undone
+if the job turns.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Rejected(SurefootError):
 
 
 class Failed(SurefootError):
-    """The step has had an effect, or may have had one, and trying again would not help: the job is undone, this step too.
+    """The step has had an effect, or may have had one, and trying again would not help: the job is
+    undone, this step too.
 
     `result`: what of its result is known, for its undo; of the type that the step returns.
     """
@@ -51,7 +53,9 @@ class NothingSent(SurefootError):
 
 @dataclass(frozen=True)
 class NotYet:
-    """Returned by a step that has nothing to report yet: it is called again `after` seconds (or "30s"), without using an attempt."""
+    """Returned by a step that has nothing to report yet: it is called again `after` seconds (or
+    "30s"), without using an attempt.
+    """
 
     after: float | str
 
@@ -71,7 +75,10 @@ class Happened:
 
 
 class Answer(Enum):
-    """A probe's other answers. `NEVER`: no effect is there. `UNKNOWN`: cannot be told now; asked again."""
+    """A probe's other answers.
+
+    `NEVER`: no effect is there. `UNKNOWN`: cannot be told now; asked again.
+    """
 
     NEVER = "never"
     UNKNOWN = "unknown"

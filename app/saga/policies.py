@@ -27,7 +27,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 def seconds(duration: float | str) -> float:
     """Seconds of "30s", "10m", "2h", "1d", "500ms" or of a number of seconds.
 
-    Raises: ValueError for anything else, negative and endless ones and those above LONGEST_S included.
+    Raises: ValueError for anything else, negative and endless ones and those above LONGEST_S
+    included.
     """
     found: float = -1
     if isinstance(duration, str) and (match := _DURATION.fullmatch(duration.strip())):
@@ -47,11 +48,13 @@ def seconds(duration: float | str) -> float:
 class Retry:
     """How long an operation is tried, or how often, and how long it waits between tries.
 
-    `for_`: how long it may fail before it is given up, from its first failure ("10m"); left out, as long as its job may take
-    (`sla`), an undo and what is past the pivot twice as long. `limit`: attempts in all; those that never reached the service
-    (`NothingSent`) do not count, as long as there is time. With both, whatever ends first. Mistakes of the code (TypeError and
-    its like) and attempts that cost their worker are bounded by attempts in any case: 5 of an action, 10 of an undo, 20 past
-    the pivot. The wait before attempt n+1 is drawn evenly from 0 to `backoff` * `factor`^(n-1), at most `cap`.
+    `for_`: how long it may fail before it is given up, from its first failure ("10m"); left out, as
+    long as its job may take (`sla`), an undo and what is past the pivot twice as long. `limit`:
+    attempts in all; those that never reached the service (`NothingSent`) do not count, as long as
+    there is time. With both, whatever ends first. Mistakes of the code (TypeError and its like) and
+    attempts that cost their worker are bounded by attempts in any case: 5 of an action, 10 of an
+    undo, 20 past the pivot. The wait before attempt n+1 is drawn evenly from 0 to `backoff` *
+    `factor`^(n-1), at most `cap`.
     """
 
     limit: int | None = None

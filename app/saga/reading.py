@@ -1,6 +1,8 @@
-"""What a step's source says that its declaration cannot: mistakes that run, and cost money on the second attempt.
+"""What a step's source says that its declaration cannot: mistakes that run, and cost money on the
+second attempt.
 
-Each is judged by the function's own lines alone, and told only where they leave no doubt; what helpers do is the drill's to find.
+Each is judged by the function's own lines alone, and told only where they leave no doubt; what
+helpers do is the drill's to find.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class Code:
             return None
         return cls(plain, tree, first) if isinstance(tree, ast.FunctionDef) else None
 
-    # --- a key that is new each time -----------------------------------------------------------------------------------
+    # --- a key that is new each time --------------------------------------------------------------
     def keys_of_an_attempt(self) -> Iterator[Said]:
         """`key=f"{ctx.job_id}-{ctx.attempt}"`, `key = uuid4().hex`, `{"Idempotency-Key": …}`."""
         for value in self._keys():
@@ -92,7 +94,7 @@ class Code:
                     value for name, value in pairs if _names_a_key(getattr(name, "value", None))
                 )
 
-    # --- errors that nobody hears of -----------------------------------------------------------------------------------
+    # --- errors that nobody hears of --------------------------------------------------------------
     def errors_swallowed(self) -> Iterator[Said]:
         """`except Exception` around calls, without a raise."""
         for node in ast.walk(self._tree):
@@ -123,7 +125,9 @@ class Code:
         return handler.type is None or self._value(handler.type) in (Exception, BaseException)
 
     def _acts(self, node: ast.AST, *, surely: bool = False) -> bool:
-        """A call that may have an effect: it is given the key, or writes; or (unless `surely`) the context."""
+        """A call that may have an effect: it is given the key, or writes; or (unless `surely`) the
+        context.
+        """
         if not isinstance(node, ast.Call):
             return False
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
@@ -139,7 +143,7 @@ class Code:
             and not self._is_ctx(node.func.value)
         )
 
-    # --- a refusal that comes too late -----------------------------------------------------------------------------------
+    # --- a refusal that comes too late ------------------------------------------------------------
     def refusals_after_a_write(self) -> Iterator[Said]:
         """`raise Rejected` after a write whose answer it does not check."""
         for node in ast.walk(self._tree):
@@ -158,7 +162,9 @@ class Code:
                 )
 
     def _lines_before(self, node: ast.AST) -> Iterator[ast.stmt]:
-        """Statements that have been run when `node` is: earlier ones of its block, and of the blocks around it."""
+        """Statements that have been run when `node` is: earlier ones of its block, and of the
+        blocks around it.
+        """
         inner: ast.AST = node
         while inner is not self._tree:
             outer = self._parents[inner]
@@ -172,7 +178,10 @@ class Code:
             inner = outer
 
     def _writes_unjudged(self, line: ast.stmt) -> bool:
-        """A bare call with the key, or a bare write. One whose answer is kept is judged by it: that may be the refusal."""
+        """A bare call with the key, or a bare write.
+
+        One whose answer is kept is judged by it: that may be the refusal.
+        """
         expressions = (
             [inner.value for inner in ast.walk(line) if isinstance(inner, ast.Expr)]
             if isinstance(line, (ast.Expr, ast.With))
@@ -186,7 +195,7 @@ class Code:
     def _is_rejected(self, raised: ast.expr) -> bool:
         return self._value(raised.func if isinstance(raised, ast.Call) else raised) is Rejected
 
-    # --- a result that is another each time ------------------------------------------------------------------------------
+    # --- a result that is another each time -------------------------------------------------------
     def fresh_results(self) -> Iterator[Said]:
         """`return Made(id=uuid4())`. What is kept (a barrier, a checkpoint) is the same again."""
         if any(
@@ -224,7 +233,7 @@ class Code:
             and getattr(made, "__name__", "") not in ("UUID", "uuid3", "uuid5", "sleep")
         )
 
-    # --- memory of one process ---------------------------------------------------------------------------------------------
+    # --- memory of one process --------------------------------------------------------------------
     def globals_written(self) -> Iterator[Said]:
         """`global token`."""
         for node in ast.walk(self._tree):
@@ -236,7 +245,7 @@ class Code:
                     "or keep it by ctx.checkpoint.",
                 )
 
-    # --- names -------------------------------------------------------------------------------------------------------------
+    # --- names ------------------------------------------------------------------------------------
     def _is_ctx(self, node: ast.AST) -> bool:
         return isinstance(node, ast.Name) and node.id == self._ctx
 

@@ -16,7 +16,10 @@ GROUP = "surefoot.sagas"
 
 
 class Registry:
-    """The sagas of this process, linted. Several versions of one name may live side by side: jobs are pinned to digests."""
+    """The sagas of this process, linted.
+
+    Several versions of one name may live side by side: jobs are pinned to digests.
+    """
 
     def __init__(self, sagas: Iterable[Saga[Any]] = ()) -> None:
         """Raises: DefinitionError when a saga has a mistake, or two are the same name and version."""
@@ -30,8 +33,10 @@ class Registry:
     def load(cls, modules: Sequence[str]) -> Registry:
         """Every saga at the top level of these modules and of the installed entry points.
 
-        Args: `modules`, import names, as SUREFOOT_SAGAS lists them. A saga that several modules name counts once.
-        Raises: DefinitionError when a module cannot be imported or has none, or as the constructor does.
+        Args: `modules`, import names, as SUREFOOT_SAGAS lists them. A saga that several modules
+        name counts once.
+        Raises: DefinitionError when a module cannot be imported or has none, or as the constructor
+        does.
         """
         sagas: list[Saga[Any]] = []
         for name in modules:

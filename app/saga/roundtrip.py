@@ -1,9 +1,11 @@
-"""Does a value come back as what it was? Asked of each value, and of a type before there is a value.
+"""Does a value come back as what it was? Asked of each value, and of a type before there is a
+value.
 
-Hazard: JSON has fewer types than Python. A Decimal where a float would do as well, a model of a union that looks like another one,
-a secret, a field that is left out: each is written without an error and read as something else, and the next step works with that.
-Answer: what is read back is held against what was returned (`difference`), and a type whose values cannot all come back
-is refused before its first value (`unkeepable`).
+Hazard: JSON has fewer types than Python. A Decimal where a float would do as well, a model of a
+union that looks like another one, a secret, a field that is left out: each is written without an
+error and read as something else, and the next step works with that.
+Answer: what is read back is held against what was returned (`difference`), and a type whose values
+cannot all come back is refused before its first value (`unkeepable`).
 """
 
 from __future__ import annotations
@@ -43,11 +45,13 @@ _SAMPLES: dict[type, tuple[Any, ...]] = {
 }
 
 
-# --- a value ---------------------------------------------------------------------------------------------------------
+# --- a value --------------------------------------------------------------------------------------
 def difference(value: Any, back: Any, at: Place = ()) -> str | None:
-    """Where and how what is read back differs from what was written, in words without either value; None when it is the same.
+    """Where and how what is read back differs from what was written, in words without either value;
+    None when it is the same.
 
-    A subclass of a plain type counts as that type. `back` was read by the type that `value` was written by.
+    A subclass of a plain type counts as that type. `back` was read by the type that `value` was
+    written by.
     """
     kind, found = type(value), type(back)
     if kind is not found and not _counts_as(value, back):
@@ -124,9 +128,11 @@ def _same(value: Any, back: Any) -> bool:
         return True
 
 
-# --- a type ----------------------------------------------------------------------------------------------------------
+# --- a type ---------------------------------------------------------------------------------------
 def unkeepable(annotation: Any, comes_back: Reads) -> str | None:
-    """Why values of a type cannot come back from JSON, with a remedy; None when nothing is known against it."""
+    """Why values of a type cannot come back from JSON, with a remedy; None when nothing is known
+    against it.
+    """
     for at, one in _parts(annotation):
         told = _fault(one, comes_back)
         if told is not None:
@@ -243,7 +249,7 @@ def is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, UnionType)
 
 
-# --- words -------------------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 def _place(at: Place) -> str:
     return "/".join(str(part) for part in at) or "it"
 

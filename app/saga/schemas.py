@@ -31,7 +31,9 @@ _WORDS = ("title", "description", "examples", "$comment", "x-says")
 
 
 def transform(schema: Any, change: Callable[[Schema], Schema]) -> Any:
-    """A copy of a schema with `change` applied to it and every schema inside it; names of properties are left alone."""
+    """A copy of a schema with `change` applied to it and every schema inside it; names of
+    properties are left alone.
+    """
     if not isinstance(schema, dict):
         return schema  # true and false are schemas too
     made = dict(schema)
@@ -56,7 +58,8 @@ def closed(schema: Schema) -> Schema:
 
 
 def without_words(schema: Schema) -> Schema:
-    """What a digest covers of a schema: no texts for people, so a corrected docstring makes no other definition.
+    """What a digest covers of a schema: no texts for people, so a corrected docstring makes no
+    other definition.
 
     Renamed keywords keep their first names here.
     """
@@ -68,7 +71,10 @@ def without_words(schema: Schema) -> Schema:
 
 
 def applying(root: Schema, schemas: Iterable[Any]) -> list[Schema]:
-    """These schemas and every one they refer to or choose from for the same value. Branches are not judged: all count."""
+    """These schemas and every one they refer to or choose from for the same value.
+
+    Branches are not judged: all count.
+    """
     found: list[Schema] = []
     stack = list(schemas)
     while stack:
@@ -84,7 +90,9 @@ def applying(root: Schema, schemas: Iterable[Any]) -> list[Schema]:
 
 
 def below(schemas: Iterable[Schema], part: str | int) -> Iterator[Any]:
-    """The schemas of one member: of the field `part` of an object, or of the item number `part` of a list."""
+    """The schemas of one member: of the field `part` of an object, or of the item number `part` of
+    a list.
+    """
     for schema in schemas:
         if isinstance(part, int):
             first = schema.get("prefixItems", ())
@@ -102,7 +110,9 @@ def below(schemas: Iterable[Schema], part: str | int) -> Iterator[Any]:
 def marked(
     schema: Schema, value: Any, keyword: str
 ) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:
-    """Each place of `value` whose schema carries `keyword`: (path, the keyword's value, the place's value). In order."""
+    """Each place of `value` whose schema carries `keyword`: (path, the keyword's value, the place's
+    value). In order.
+    """
     stack: list[tuple[tuple[str | int, ...], Any, list[Any]]] = [((), value, [schema])]
     while stack:
         path, here, schemas = stack.pop()

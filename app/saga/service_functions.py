@@ -1,4 +1,6 @@
-"""What a saga is told about its services: the functions that read, list and take back their effects."""
+"""What a saga is told about its services: the functions that read, list and take back their
+effects.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +46,13 @@ class ServiceFunctions:
         *,
         steps: Sequence[Step[Any, Any] | str] | Step[Any, Any] | str | None = None,
     ) -> Callable[[F], F]:
-        """Register the reader of a service's truth: a function of (keys) for reconciliation and drills.
+        """Register the reader of a service's truth: a function of (keys) for reconciliation and
+        drills.
 
-        `steps`: those whose effects this service has; left out, those of the lane that is called like the service. What a
-        step of these did and the service knows nothing of is missing. A reader of no step's effects is asked about all
-        keys, and what it does not mention is not a finding.
+        `steps`: those whose effects this service has; left out, those of the lane that is called
+        like the service. What a step of these did and the service knows nothing of is missing. A
+        reader of no step's effects is asked about all keys, and what it does not mention is not a
+        finding.
         """
 
         self._check_service(service, ServiceFunctions.effect_reader)
@@ -73,20 +77,24 @@ class ServiceFunctions:
 
     @declaration
     def effect_lister(self, service: str) -> Callable[[F], F]:
-        """Register what lists a service's effects: a function of (first, last) that returns EffectReport for each key in between.
+        """Register what lists a service's effects: a function of (first, last) that returns
+        EffectReport for each key in between.
 
-        With it reconciliation finds orphans: effects of jobs that do not exist. It may return a part, the first by key: then
-        it is asked again from the last key on, until it returns nothing.
+        With it reconciliation finds orphans: effects of jobs that do not exist. It may return a
+        part, the first by key: then it is asked again from the last key on, until it returns
+        nothing.
         """
         self._check_service(service, ServiceFunctions.effect_lister)
         return self._kept_in(self.effect_listers, service, "what lists the effects of", "listed")
 
     @declaration
     def undo_effect(self, service: str) -> Callable[[F], F]:
-        """Register what takes back one effect of a service without its job: a function of (ctx, report).
+        """Register what takes back one effect of a service without its job: a function of (ctx,
+        report).
 
-        For effects whose job the store has lost: there is no input, so `ctx` has the keys of the step's undo, and `report` is what
-        the reader says. It may be called again; whatever it raises is told, and the finding stays open.
+        For effects whose job the store has lost: there is no input, so `ctx` has the keys of the
+        step's undo, and `report` is what the reader says. It may be called again; whatever it
+        raises is told, and the finding stays open.
         """
         self._check_service(service, ServiceFunctions.undo_effect)
         return self._kept_in(self.effect_undoers, service, "what undoes an effect of", "undone")
@@ -107,7 +115,9 @@ class ServiceFunctions:
         return register
 
     def steps_of(self, service: str) -> frozenset[str]:
-        """The steps whose effects this service has; none when its reader only mentions what it knows."""
+        """The steps whose effects this service has; none when its reader only mentions what it
+        knows.
+        """
         if service in self.effect_steps:
             return frozenset(self.effect_steps[service])
         return frozenset(step.name for step in self.steps.values() if step.lane == service)

@@ -1,4 +1,6 @@
-"""What a developer's functions look like, held against how they are called: their parameters, and the types that meet there."""
+"""What a developer's functions look like, held against how they are called: their parameters, and
+the types that meet there.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +140,9 @@ def positional(fn: Function) -> list[str]:
 
 
 def never_fits(given: Any, wanted: Any) -> bool:
-    """Whether a value of one class (None: none at all) cannot be of any of the classes that are wanted. False when in doubt."""
+    """Whether a value of one class (None: none at all) cannot be of any of the classes that are
+    wanted. False when in doubt.
+    """
     choices = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
     kind, kinds = _kind(given), [_kind(choice) for choice in choices]
     return kind is not None and all(
@@ -147,7 +151,9 @@ def never_fits(given: Any, wanted: Any) -> bool:
 
 
 def _kind(annotation: Any) -> type | None:
-    """The class of what is annotated, where instances of other classes are surely something else; else None."""
+    """The class of what is annotated, where instances of other classes are surely something else;
+    else None.
+    """
     kind = NoneType if annotation is None else get_origin(annotation) or annotation
     known = isinstance(kind, type) and (issubclass(kind, (BaseModel, Context)) or kind in _PLAIN)
     return kind if known else None

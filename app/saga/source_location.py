@@ -1,4 +1,6 @@
-"""Where a developer wrote something, and what the functions look like: read by inspection, for messages and calls."""
+"""Where a developer wrote something, and what the functions look like: read by inspection, for
+messages and calls.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ MAX_FRAMES = 6  # of a traceback, for one line of a log
 
 
 def where(fn: Function) -> str:
-    """`path:line` of a function: the line of its first decorator, which is mostly the line to change."""
+    """`path:line` of a function: the line of its first decorator, which is mostly the line to
+    change.
+    """
     code = getattr(inspect.unwrap(fn), "__code__", None)
     return f"{_short(code.co_filename)}:{code.co_firstlineno}" if code else caller()
 
@@ -35,13 +39,17 @@ def caller() -> str:
 
 
 def locals_of_caller() -> dict[str, Any]:
-    """The names that are local where the developer writes, so that annotations of classes made in a function resolve."""
+    """The names that are local where the developer writes, so that annotations of classes made in a
+    function resolve.
+    """
     frame = _developer()
     return {} if frame is None or frame.f_locals is frame.f_globals else dict(frame.f_locals)
 
 
 def raised_in(error: BaseException, package: str) -> str:
-    """`path:line` of the deepest frame of a package (and those below it) through which an exception came; empty when of none."""
+    """`path:line` of the deepest frame of a package (and those below it) through which an exception
+    came; empty when of none.
+    """
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return f"{_short(error.filename)}:{error.lineno}"
     found = ""
@@ -52,7 +60,9 @@ def raised_in(error: BaseException, package: str) -> str:
 
 
 def came_from(error: BaseException) -> str:
-    """Where a developer's code raised it: `path:line in function` of its last frames, the deepest last; no values, they may be secrets."""
+    """Where a developer's code raised it: `path:line in function` of its last frames, the deepest
+    last; no values, they may be secrets.
+    """
     frames = [
         f"{_short(frame.f_code.co_filename)}:{line} in {frame.f_code.co_name}"
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -70,7 +80,9 @@ def _developer() -> FrameType | None:
 
 
 def _short(path: str) -> str:
-    """Relative to the working directory where it lies below it: shorter, and still a link in editors."""
+    """Relative to the working directory where it lies below it: shorter, and still a link in
+    editors.
+    """
     try:
         here = os.getcwd() + os.sep
     except OSError:  # it was taken away
@@ -114,7 +126,9 @@ def hint(fn: Function, name: str, local: dict[str, Any] | None = None) -> Any:
 
 
 def result_type(fn: Function, local: dict[str, Any] | None = None) -> Any:
-    """What a function's result is stored as: its return annotation without outcomes, which are not results."""
+    """What a function's result is stored as: its return annotation without outcomes, which are not
+    results.
+    """
     annotation = hint(fn, "return", local)
     if annotation is NotYet:
         return NoneType

@@ -1,4 +1,6 @@
-"""Step: one node of a saga as its developer declares it, with its undo, probe and confirmation beside it."""
+"""Step: one node of a saga as its developer declares it, with its undo, probe and confirmation
+beside it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Owner(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """An undo or a confirmation as declared. Times in seconds; `queue_timeout_s`: None where nothing was said.
+    """An undo or a confirmation as declared.
+
+    Times in seconds; `queue_timeout_s`: None where nothing was said.
 
     `settle_after_s`: of an undo, see `Step.compensate`.
     """
@@ -64,8 +68,9 @@ class Part:
 class Step(Generic[P, R]):
     """A declared step. Calling it calls the plain function.
 
-    `after`: names of the steps it waits for, in the order their results are passed. `no_undo`: the developer said
-    undo=None. `where`: path:line of its declaration. `safe_to_drill`: it never touches the real world. `batchable`: it takes milliseconds.
+    `after`: names of the steps it waits for, in the order their results are passed. `no_undo`: the
+    developer said undo=None. `where`: path:line of its declaration. `safe_to_drill`: it never
+    touches the real world. `batchable`: it takes milliseconds.
     `fatal`: exceptions of its function that mean `Failed`.
     """
 
@@ -124,12 +129,14 @@ class Step(Generic[P, R]):
     ) -> Callable[[F], F]:
         """Declare the undo of this step: a function of (ctx, o, result) or (ctx, o).
 
-        `fidelity`: exact (as if never done), equivalent (a refund beside the charge), partial (a fee stays), notice.
+        `fidelity`: exact (as if never done), equivalent (a refund beside the charge), partial (a
+        fee stays), notice.
         `queue_timeout`: as of a step; then a person is asked.
-        `note`: what a user is told of the difference; `undone`: what has happened then, as "card refunded".
-        `result` is None when it was never learnt.
-        `settle_after`: of a step with a probe, how long after an attempt of unknown outcome has ended its request may still take
-        effect: so long a probe's NEVER is asked again (default twice the step's timeout; 0 where this undo voids the key).
+        `note`: what a user is told of the difference; `undone`: what has happened then, as "card
+        refunded". `result` is None when it was never learnt.
+        `settle_after`: of a step with a probe, how long after an attempt of unknown outcome has
+        ended its request may still take effect: so long a probe's NEVER is asked again (default
+        twice the step's timeout; 0 where this undo voids the key).
         """
         if fidelity not in FIDELITIES:
             raise self._wrong(
@@ -158,7 +165,9 @@ class Step(Generic[P, R]):
 
     @declaration
     def probe(self, fn: F) -> F:
-        """Declare how to find out what happened: a function of (ctx, o) that returns Happened(result), NEVER or UNKNOWN."""
+        """Declare how to find out what happened: a function of (ctx, o) that returns
+        Happened(result), NEVER or UNKNOWN.
+        """
         self.saga.still_open()
         plain_function(fn, f"step {self.name}: its probe")
         if self.finder:
@@ -195,7 +204,9 @@ class Step(Generic[P, R]):
         queue_timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
     ) -> Any:
-        """Declare the confirmation of this step: a function of (ctx, o, result) or (ctx, o), run when every action is done."""
+        """Declare the confirmation of this step: a function of (ctx, o, result) or (ctx, o), run
+        when every action is done.
+        """
 
         def declare(fn: F) -> F:
             self.saga.still_open()

@@ -1,7 +1,8 @@
 """A job in one line, from its input: `"{quantity} × {sku} for {customer}, {amount_cents:cents}"`.
 
-A template is data: the catalogue keeps it, and it is filled where a job is accepted, by the input's schema alone. It names
-fields of the input that have one plain value; a secret one is refused, and a secret that stands in another field is masked.
+A template is data: the catalogue keeps it, and it is filled where a job is accepted, by the input's
+schema alone. It names fields of the input that have one plain value; a secret one is refused, and a
+secret that stands in another field is masked.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ def mistakes(template: str, schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def summary_of(template: str, schema: Mapping[str, Any], value: Mapping[str, Any]) -> str | None:
-    """The template filled with an input that fits the schema; None when there is no template. One line, without secrets."""
+    """The template filled with an input that fits the schema; None when there is no template.
+
+    One line, without secrets.
+    """
     if not template:
         return None
     said = []

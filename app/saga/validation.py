@@ -1,7 +1,8 @@
 """A value against a schema or a model -> faults: where, and what it must be instead.
 
-The schema speaks first, so that a web server with the saga's code and one without it give the same answer to the same
-mistake; the model adds only what code alone can know. No fault ever shows the value: it may be a secret.
+The schema speaks first, so that a web server with the saga's code and one without it give the same
+answer to the same mistake; the model adds only what code alone can know. No fault ever shows the
+value: it may be a secret.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ _OF_FORMAT = {
 
 
 def _checker() -> Any:
-    """Draft 2020-12, where 3.0 is not an integer, and a format means what pydantic's strict reading of it means."""
+    """Draft 2020-12, where 3.0 is not an integer, and a format means what pydantic's strict reading
+    of it means.
+    """
     types = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool)
     )
@@ -107,7 +110,10 @@ def _validator(schema: str) -> Any:
 
 
 def storage_faults(value: Any) -> list[Fault]:
-    """What cannot be kept as JSON, whatever the schema says. Asked first: validators recurse, this does not."""
+    """What cannot be kept as JSON, whatever the schema says.
+
+    Asked first: validators recurse, this does not.
+    """
     return _listed(unfit(value))
 
 
@@ -118,7 +124,10 @@ def schema_faults(schema: dict[str, Any], value: Any) -> list[Fault]:
 
 
 def model_faults(error: ValidationError, value: Any) -> list[Fault]:
-    """What a pydantic model objects to. Tags of unions in pydantic's locations are not part of a pointer."""
+    """What a pydantic model objects to.
+
+    Tags of unions in pydantic's locations are not part of a pointer.
+    """
     return _listed(
         (_path(e["loc"], value), _sentence(e["msg"]))
         for e in error.errors(include_url=False, include_input=False)
@@ -172,7 +181,9 @@ def _sentence_of(error: Any) -> str:
 
 
 def _read_choice(error: Any, path: Path) -> Iterator[Told]:
-    """Of the branches of a choice, the one that was meant: the only one of the right kind, or of the right tag."""
+    """Of the branches of a choice, the one that was meant: the only one of the right kind, or of
+    the right tag.
+    """
     branches: dict[Any, list[Any]] = {}
     for inner in error.context or ():
         branches.setdefault(inner.schema_path[0], []).append(inner)

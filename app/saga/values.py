@@ -1,9 +1,9 @@
 """JSON as the store keeps it: what fits, where it does not, and Python values made to fit.
 
-Hazard: values come from strangers (a request) and from developers (a result). Python's JSON reader accepts what
-databases, browsers and digests then choke on: NaN, integers beyond 64 bits, half surrogate pairs, NUL, a hundred thousand
-brackets. Answer: `unfit` walks a value with a stack of its own and names each such place, before anything recursive
-(a validator, a serializer) sees it.
+Hazard: values come from strangers (a request) and from developers (a result). Python's JSON reader
+accepts what databases, browsers and digests then choke on: NaN, integers beyond 64 bits, half
+surrogate pairs, NUL, a hundred thousand brackets. Answer: `unfit` walks a value with a stack of its
+own and names each such place, before anything recursive (a validator, a serializer) sees it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def pointer(*parts: str | int) -> str:
 
 
 def unfit(value: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Each place of a JSON value that cannot be kept: (path, what is wrong with it as "must …"). Depth first, in order."""
+    """Each place of a JSON value that cannot be kept: (path, what is wrong with it as "must …").
+
+    Depth first, in order.
+    """
     stack: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while stack:
         path, here = stack.pop()
@@ -95,8 +98,8 @@ def _made(annotation: Any, _order: str) -> TypeAdapter[Any]:
 def to_json(value: Any, what: str = "the value", annotation: Any = Any) -> Any:
     """A value that fits `annotation`, as JSON that can be kept.
 
-    Raises: TypeError in one sentence that begins with `what` ("the result of step charge_card"), also when the value would be read
-    as another one.
+    Raises: TypeError in one sentence that begins with `what` ("the result of step charge_card"),
+    also when the value would be read as another one.
     """
     by = adapter(annotation)
     try:
@@ -124,7 +127,10 @@ def to_json(value: Any, what: str = "the value", annotation: Any = Any) -> Any:
 
 
 def comes_back(value: Any, annotation: Any) -> Any:
-    """What a value looks like when it is read back from JSON by its type. Raises: whatever pydantic does."""
+    """What a value looks like when it is read back from JSON by its type.
+
+    Raises: whatever pydantic does.
+    """
     by = adapter(annotation)
     return by.validate_python(
         by.dump_python(by.validate_python(value, strict=True), mode="json", by_alias=True)
@@ -145,7 +151,9 @@ def unreadable(error: ValidationError, what: str, annotation: Any) -> Unreadable
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first thing a pydantic model objects to and its place, without the value: it may be a secret."""
+    """The first thing a pydantic model objects to and its place, without the value: it may be a
+    secret.
+    """
     first = error.errors(include_url=False, include_input=False)[0]
     at = "/".join(str(part) for part in first["loc"])
     return f"{at}: {first['msg']}" if at else str(first["msg"])

@@ -1,7 +1,8 @@
 """What a saga's author says for people: words of each step, and a summary of a job.
 
-They are shown and decide nothing, so they are not part of the digest: a corrected word strands no job. The catalogue keeps
-them beside the definition, for processes without the saga's code. Where nothing was said, a step is called by its name.
+They are shown and decide nothing, so they are not part of the digest: a corrected word strands no
+job. The catalogue keeps them beside the definition, for processes without the saga's code. Where
+nothing was said, a step is called by its name.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ MOST_CHARACTERS = 120  # of one of these words; longer is a paragraph, and no li
 
 @dataclass(frozen=True)
 class StepWords:
-    """`title`: what the step does, as `charge the card`; `done` and `undone`: what has happened then, as `card charged`."""
+    """`title`: what the step does, as `charge the card`; `done` and `undone`: what has happened
+    then, as `card charged`.
+    """
 
     title: str = ""
     done: str = ""
@@ -41,7 +44,9 @@ def declared_words(line: str, what: str, **said: object) -> StepWords:
 
 @dataclass(frozen=True)
 class Words:
-    """`summary`: a template over the input (`surefoot.app.saga.summary`); `steps`: of the steps that have words."""
+    """`summary`: a template over the input (`surefoot.app.saga.summary`); `steps`: of the steps
+    that have words.
+    """
 
     summary: str = ""
     steps: Mapping[str, StepWords] = field(default_factory=dict)

@@ -49,7 +49,7 @@ class Outgoing:
     def close(self) -> None:
         self.broken = True
 
-    # --- for an application that wants to know of its peer: WSGI's `gunicorn.socket` ---------------
+    # --- for an application that wants to know of its peer: WSGI's `gunicorn.socket` --------------
     def has_hung_up(self) -> bool:
         """Whether the peer has closed the connection."""
         try:

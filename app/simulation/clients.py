@@ -42,7 +42,10 @@ class People:
         dies: bool = False,
         told: Callable[[str], None] | None = None,
     ) -> Actor:
-        """A client asks for a job and rings. The actor's result is the job's id; `told(job id)`: when it is answered."""
+        """A client asks for a job and rings.
+
+        The actor's result is the job's id; `told(job id)`: when it is answered.
+        """
         asked, scene = (
             Submission(tenant, saga, value, "client", key=key, deadline_s=deadline_s),
             self._scene,
@@ -80,7 +83,10 @@ class People:
     def resolve(
         self, letter_id: str, word: str, *, points: int | str | None = None, dies: bool = False
     ) -> Actor:
-        """A person decides about a dead letter: `retry`, `mark_done`, `waive` or `mark_absent`. By-hand work is the caller's."""
+        """A person decides about a dead letter: `retry`, `mark_done`, `waive` or `mark_absent`.
+
+        By-hand work is the caller's.
+        """
         scene = self._scene
 
         def asked() -> decisions.Decision:
@@ -132,7 +138,9 @@ class People:
     def finding(
         self, finding_id: str, word: str, *, points: int | str | None = None, dies: bool = False
     ) -> Actor:
-        """A person decides about a finding: `adopt`, `undo`, `close`; or to `decide` that a patrol undoes it."""
+        """A person decides about a finding: `adopt`, `undo`, `close`; or to `decide` that a patrol
+        undoes it.
+        """
         scene = self._scene
         who = ("person", "looked")
         verbs: dict[str, Callable[[], Any]] = {

@@ -1,9 +1,11 @@
-"""SQLAlchemy's statements on one connection of SQLite, without what a pool and a cursor of its own cost each of them.
+"""SQLAlchemy's statements on one connection of SQLite, without what a pool and a cursor of its own
+cost each of them.
 
-A schedule runs some hundred small statements. To check out a connection, begin, build values and a result, and check
-in again took three quarters of its time. Here SQLAlchemy compiles each statement once; from then on the values go
-straight to the driver, through the same converters of types. SQLAlchemy itself runs what is new or out of the ordinary
-(several rows with RETURNING), on the same connection.
+A schedule runs some hundred small statements. To check out a connection, begin, build values and a
+result, and check in again took three quarters of its time. Here SQLAlchemy compiles each statement
+once; from then on the values go straight to the driver, through the same converters of types.
+SQLAlchemy itself runs what is new or out of the ordinary (several rows with RETURNING), on the same
+connection.
 """
 
 from __future__ import annotations
@@ -74,7 +76,10 @@ class Answer:
 
 
 class Prepared:
-    """One compiled statement for one set of parameter names, ready to run. `usable`: whether it can be run directly."""
+    """One compiled statement for one set of parameter names, ready to run.
+
+    `usable`: whether it can be run directly.
+    """
 
     def __init__(self, result: CursorResult[Any], names: Sequence[str], many: bool) -> None:
         compiled = result.context.compiled
@@ -95,7 +100,9 @@ class Prepared:
             self._form = Form(compiled.string, _converted(compiled, compiled.positiontup or ()))
 
     def run(self, raw: sqlite3.Connection, bound: Sequence[Any], rows: Sequence[Any]) -> Answer:
-        """`bound`: the values that the statement itself holds; `rows`: a mapping of parameters for each execution."""
+        """`bound`: the values that the statement itself holds; `rows`: a mapping of parameters for
+        each execution.
+        """
         fixed = self._fixed
         if self._places:
             fixed = fixed | {name: bound[at].value for name, at in self._places}
@@ -135,7 +142,9 @@ class Prepared:
 
 
 class Form:
-    """A statement's text, and for each of its `?` the name of the value, its place in a list, and its converter."""
+    """A statement's text, and for each of its `?` the name of the value, its place in a list, and
+    its converter.
+    """
 
     __slots__ = ("_has_lists", "_marks", "sql")
 
@@ -197,7 +206,9 @@ def _is_plain(compiled: SQLCompiler, rows_of_many: bool) -> bool:
 def _sources(
     compiled: SQLCompiler, names: Sequence[str]
 ) -> dict[str, tuple[str | None, int | None, Any]]:
-    """For the name of each value: the parameter that gives it, or its place in the cache key, or else itself."""
+    """For the name of each value: the parameter that gives it, or its place in the cache key, or
+    else itself.
+    """
     places: dict[BindParameter[Any], int] = {}
     if compiled.cache_key is not None and compiled._cache_key_bind_match is not None:
         matches = compiled._cache_key_bind_match[0]
@@ -290,7 +301,9 @@ class _Transaction:
 
 
 class DirectEngine:
-    """Stands in the place of an engine whose pool is one connection; what is not here is that engine's own."""
+    """Stands in the place of an engine whose pool is one connection; what is not here is that
+    engine's own.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self.dialect = engine, engine.dialect
@@ -322,7 +335,7 @@ class DirectEngine:
     def connect(self) -> Connection:
         return Connection(self, begun=False)
 
-    # --- how -------------------------------------------------------------------------------------------------------
+    # --- how --------------------------------------------------------------------------------------
     def run(self, statement: Any, parameters: Parameters) -> Any:
         """The answer to a statement. Raises: sqlalchemy.exc.DBAPIError."""
         rows, many = _rows(parameters)
@@ -368,7 +381,9 @@ class DirectEngine:
 
 
 def _has_form(statement: Any, key: Any) -> bool:
-    """Whether this statement can be prepared: its text is the same for other values, and nothing special is asked."""
+    """Whether this statement can be prepared: its text is the same for other values, and nothing
+    special is asked.
+    """
     return key is not None and not key.params and not statement._execution_options
 
 

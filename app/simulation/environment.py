@@ -1,4 +1,6 @@
-"""What everybody in a world has in common: store, broker, the definitions they know, and the stage where they act."""
+"""What everybody in a world has in common: store, broker, the definitions they know, and the stage
+where they act.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ EXPECTED = (
 
 @dataclass
 class Environment:
-    """`errors`: what actors ended with and should not have, and what else was seen of them that must not be."""
+    """`errors`: what actors ended with and should not have, and what else was seen of them that
+    must not be.
+    """
 
     store: SimStore
     broker: FakeBroker

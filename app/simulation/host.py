@@ -1,4 +1,5 @@
-"""The engine's host in a simulation: virtual time, chance and ids from a seed, watched transactions.
+"""The engine's host in a simulation: virtual time, chance and ids from a seed, watched
+transactions.
 
 Transactions begin and end at named points of the stage, and fail when they are told to. A change
 that PostgreSQL makes in one statement passes the same points as the transaction that makes it on

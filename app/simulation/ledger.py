@@ -1,7 +1,8 @@
 """Effects that a store and a service tell differently, and what reconciliation says of them.
 
-A stray is an effect of a job that this store has lost; a drift is one that somebody has taken back behind our back. Each
-must be told once while it stands, until a person has adopted it, and what agrees must not be told at all.
+A stray is an effect of a job that this store has lost; a drift is one that somebody has taken back
+behind our back. Each must be told once while it stands, until a person has adopted it, and what
+agrees must not be told at all.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ r = reconciliations.c
 
 @dataclass
 class Ledger:
-    """What differs. `strays`, `drifted`: keys; `taken_back`: how often each was undone without its job."""
+    """What differs.
+
+    `strays`, `drifted`: keys; `taken_back`: how often each was undone without its job.
+    """
 
     store: SimStore
     strays: list[str] = field(default_factory=list)
@@ -46,7 +50,7 @@ class Ledger:
         default_factory=list, repr=False
     )  # steps that the service is asked about
 
-    # --- the service's side ----------------------------------------------------------------------------------------
+    # --- the service's side -----------------------------------------------------------------------
     def declare(self, saga: Saga[Any], plans: Sequence[StepPlan]) -> None:
         """The saga says how its service is asked, and how an effect without its job is taken back."""
         own = self._own = [plan.name for plan in plans if plan.on_books]
@@ -75,7 +79,7 @@ class Ledger:
             self.objections.append(f"{ctx.step} was taken back twice")
         self.store.stage.point("effect/done")
 
-    # --- the saboteur's side ---------------------------------------------------------------------------------------
+    # --- the saboteur's side ----------------------------------------------------------------------
     def stray(self, saga: str, step: str) -> None:
         """A job was lost that had done this step."""
         ctx = Context(self.store.host.new_id(), saga, step, "", Kind.ACTION)
@@ -84,7 +88,10 @@ class Ledger:
         self.strays.append(ctx.key)
 
     def drift(self, which: int) -> str:
-        """Somebody takes back what a job that completed has done. Returns the step, empty when there is none."""
+        """Somebody takes back what a job that completed has done.
+
+        Returns the step, empty when there is none.
+        """
         done = (
             select(operations.c.job_id, operations.c.step)
             .join(jobs, jobs.c.id == operations.c.job_id)
@@ -107,7 +114,7 @@ class Ledger:
         self.drifted.append(key)
         return step
 
-    # --- the truth -------------------------------------------------------------------------------------------------
+    # --- the truth --------------------------------------------------------------------------------
     def violations(self, world: World) -> Iterator[str]:
         """What reconciliation says that is not so, or does not say, when nothing fails any more."""
         for _ in range(2):

@@ -1,4 +1,5 @@
-"""The named points that schedules must come to: between the transactions of the engine, around a publication, around an effect.
+"""The named points that schedules must come to: between the transactions of the engine, around a
+publication, around an effect.
 
 Kept as a list, so that one which no schedule reaches any more is missed. The engine gives each
 transaction its name (`transaction(db, work, name="operations.complete")`). `/before` and

@@ -31,7 +31,10 @@ MOST_RUNS_ON_POSTGRESQL = MOST_RUNS // 4  # each takes some times as long
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Which schedules run on PostgreSQL: those whose number `every` divides. `prefix`: of the schemas that the run makes."""
+    """Which schedules run on PostgreSQL: those whose number `every` divides.
+
+    `prefix`: of the schemas that the run makes.
+    """
 
     url: str
     every: int = EVERY
@@ -43,7 +46,10 @@ class Elsewhere:
 
 @dataclass
 class Tally:
-    """What a number of schedules came to. `faults`: how often each kind was done; `points`: how often each was passed."""
+    """What a number of schedules came to.
+
+    `faults`: how often each kind was done; `points`: how often each was passed.
+    """
 
     schedules: int = 0
     on_postgresql: int = 0  # of them
@@ -98,7 +104,8 @@ def simulate(
 ) -> Tally:
     """Run the schedules of `seed` and the numbers after it, over `jobs` processes.
 
-    `told`: after each batch, how far it is. The failures come back with their shortest schedule first, cut down.
+    `told`: after each batch, how far it is. The failures come back with their shortest schedule
+    first, cut down.
     Raises: psycopg.Error when PostgreSQL cannot be had `elsewhere`.
     """
     began, tally = time.monotonic(), Tally()

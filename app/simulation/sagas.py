@@ -23,7 +23,11 @@ class Thing(BaseModel):
 
 @dataclass(frozen=True)
 class StepPlan:
-    """One step as drawn. `promise`: undo, pure (no_effect), stays (undo=None), pivot, final (irreversible), onward (past the pivot)."""
+    """One step as drawn.
+
+    `promise`: undo, pure (no_effect), stays (undo=None), pivot, final (irreversible), onward (past
+    the pivot).
+    """
 
     name: str
     after: tuple[str, ...]
@@ -52,7 +56,9 @@ class StepPlan:
 
 
 def draw(chance: random.Random) -> tuple[StepPlan, ...]:
-    """A graph of one to seven steps: a random part that can be undone, then perhaps a pivot, then a part that only goes on."""
+    """A graph of one to seven steps: a random part that can be undone, then perhaps a pivot, then a
+    part that only goes on.
+    """
     lanes = LANES[: chance.choice((1, 2, 3))]
     plans: list[StepPlan] = []
     for number in range(chance.choice((1, 2, 2, 3, 3, 4, 5))):
@@ -109,7 +115,10 @@ def draw(chance: random.Random) -> tuple[StepPlan, ...]:
 
 
 def _some_confirmed(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
-    """Some steps from the pivot on are confirmed too: they are what a person may waive. Drawn apart from the rest of the saga."""
+    """Some steps from the pivot on are confirmed too: they are what a person may waive.
+
+    Drawn apart from the rest of the saga.
+    """
     chance = random.Random(repr(plans))
     onward = ("pivot", "final", "onward")
     return tuple(
@@ -129,7 +138,9 @@ def to_be_learnt(plans: Sequence[StepPlan]) -> tuple[StepPlan, ...]:
 
 
 def _fan(chance: random.Random) -> tuple[StepPlan, ...]:
-    """A fork of batchable steps, most of them on one lane, perhaps behind a first step; a join, and perhaps a step behind that."""
+    """A fork of batchable steps, most of them on one lane, perhaps behind a first step; a join, and
+    perhaps a step behind that.
+    """
     first = [StepPlan("first", (), "a", "undo", 2)] if chance.random() < 0.5 else []
     after = tuple(plan.name for plan in first)
     members = [
@@ -169,7 +180,10 @@ def _some(chance: random.Random, names: Sequence[str]) -> tuple[str, ...]:
 def build(
     name: str, plans: Sequence[StepPlan], service: SimService, *, version: int = 1, **says: Any
 ) -> Saga[Any]:
-    """The saga of these plans; every function of it is the service's `act`. `says`: what it says beside its steps."""
+    """The saga of these plans; every function of it is the service's `act`.
+
+    `says`: what it says beside its steps.
+    """
     saga: Saga[Any] = Saga(name, version=version, input=Thing, examples=[Thing()], **says)
     for plan in plans:
         _declare(saga, plan, service)

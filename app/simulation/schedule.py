@@ -1,8 +1,9 @@
 """A schedule: a saga and a list of actions from one number, run in two phases.
 
-While anything may fail, what must always hold is asked after every action. Then everything heals, and every job must
-land within a bound, with its effects whole or taken back in reverse. Each seed draws its own rates, some of them zero:
-with the same rates for all, one loud fault hides the others.
+While anything may fail, what must always hold is asked after every action. Then everything heals,
+and every job must land within a bound, with its effects whole or taken back in reverse. Each seed
+draws its own rates, some of them zero: with the same rates for all, one loud fault hides the
+others.
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ ROUNDS_OF_PEOPLE = (
 
 @dataclass
 class Outcome:
-    """How a schedule went. `problems`: empty when all is well; `actions`: those that did something; `trace`: a line for each."""
+    """How a schedule went.
+
+    `problems`: empty when all is well; `actions`: those that did something; `trace`: a line for
+    each.
+    """
 
     seed: int
     plans: tuple[StepPlan, ...]
@@ -68,7 +73,9 @@ class Outcome:
 
 
 def actions_of(seed: int) -> tuple[Rates, Iterator[Action]]:
-    """The rates of a seed, and its actions without end: those that find nothing to act on do not count."""
+    """The rates of a seed, and its actions without end: those that find nothing to act on do not
+    count.
+    """
     chance = random.Random(f"{seed} actions")
     rates = Rates.of(seed, chance)
     return rates, _drawn(chance, rates)
@@ -143,7 +150,8 @@ def run(
     length: int = LENGTH,
     store: SimStore | None = None,
 ) -> Outcome:
-    """Run the schedule of a seed; with `actions`, these instead of the seed's own (on the same saga).
+    """Run the schedule of a seed; with `actions`, these instead of the seed's own (on the same
+    saga).
 
     `store`: where, if not in memory; it is emptied first.
     """
@@ -205,7 +213,9 @@ def _go(director: Director, outcome: Outcome, actions: Iterator[Action], length:
 
 
 def land(director: Director, outcome: Outcome) -> None:
-    """The second phase: it heals, it lands, people answer what is asked, and the truth is compared with the account."""
+    """The second phase: it heals, it lands, people answer what is asked, and the truth is compared
+    with the account.
+    """
     world, outcome.phase = director.world, "liveness"
     young = world.clock.now_s < YOUNG_S and not terms_of(outcome.seed).gives_up_s
     if (

@@ -1,4 +1,6 @@
-"""A failing schedule, cut down to what it needs: actions are taken out as long as it still fails in the same way."""
+"""A failing schedule, cut down to what it needs: actions are taken out as long as it still fails in
+the same way.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,12 @@ MOST_RUNS = 400  # of one schedule: a minute or so
 def shrunk(
     failed: Outcome, most_runs: int = MOST_RUNS, *, store: SimStore | None = None
 ) -> Outcome:
-    """The shortest schedule found that fails with the same first sentence. `store`: where, if not in memory.
+    """The shortest schedule found that fails with the same first sentence.
 
-    Delta debugging: halves, quarters, single actions are left out; what is left is done in one go where that fails too.
+    `store`: where, if not in memory.
+
+    Delta debugging: halves, quarters, single actions are left out; what is left is done in one go
+    where that fails too.
     """
     best, runs = failed, 0
 

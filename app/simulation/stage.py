@@ -1,8 +1,9 @@
 """Actors: processes that run one at a time, and stop where they are told.
 
-The engine is plain synchronous code, so an actor that is to stop in the middle of it is a thread that waits for its turn.
-Only one thread ever runs; the schedule alone decides which is next, so a run is a function of its seed. An actor that
-is not to stop runs on the caller's own thread, which costs nothing.
+The engine is plain synchronous code, so an actor that is to stop in the middle of it is a thread
+that waits for its turn. Only one thread ever runs; the schedule alone decides which is next, so a
+run is a function of its seed. An actor that is not to stop runs on the caller's own thread, which
+costs nothing.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ class Role(StrEnum):
 class Actor:
     """One process at one piece of work.
 
-    `budget`: how many more points it passes, or the name of the one where it stops; None, all of them. `dies`: what it
-    does when they are used up, crash or stop.
-    `about`: `step.kind` of the operation it is at; `fence`: the claim under which it last called the service.
+    `budget`: how many more points it passes, or the name of the one where it stops; None, all of
+    them. `dies`: what it does when they are used up, crash or stop.
+    `about`: `step.kind` of the operation it is at; `fence`: the claim under which it last called
+    the service.
     """
 
     name: str
@@ -61,7 +63,8 @@ class Actor:
 
 
 class _Thread:
-    """A thread that does the work of one actor after the other: to start one for each takes longer than most of them.
+    """A thread that does the work of one actor after the other: to start one for each takes longer
+    than most of them.
 
     It waits for `go` before each work, and where an actor stops in one.
     """
@@ -95,7 +98,9 @@ Interfere = Callable[[Actor, str], BaseException | None]
 
 
 class Scheduler:
-    """Where actors run. `points` counts every named point that was passed, `crashes` those where somebody died.
+    """Where actors run.
+
+    `points` counts every named point that was passed, `crashes` those where somebody died.
 
     `interfere`: asked at each point; what it returns is raised there (a `Crashed` ends the actor).
     """
@@ -109,9 +114,12 @@ class Scheduler:
         self._back = threading.Lock()
         self._back.acquire()
 
-    # --- called by the director ---------------------------------------------------------------------------------
+    # --- called by the director -------------------------------------------------------------------
     def start(self, actor: Actor, work: Work, *, may_wait: bool = False) -> Actor:
-        """Let an actor do `work`, until it is done, dies or has used up its budget. `may_wait`: it may be made to wait."""
+        """Let an actor do `work`, until it is done, dies or has used up its budget.
+
+        `may_wait`: it may be made to wait.
+        """
         if may_wait or (actor.budget is not None and not actor.dies):
             actor._thread = _Thread.of_one_idle()
             actor._thread.work = lambda: self._live(actor, work)
@@ -134,9 +142,12 @@ class Scheduler:
             actor.ended = None
             self.resume(actor, 0, dies=True)
 
-    # --- called by actors ------------------------------------------------------------------------------------------
+    # --- called by actors -------------------------------------------------------------------------
     def point(self, name: str) -> None:
-        """A place between two instructions where a process may stop, freeze or die. Does nothing outside an actor."""
+        """A place between two instructions where a process may stop, freeze or die.
+
+        Does nothing outside an actor.
+        """
         actor = self.current
         if actor is None:
             return
@@ -154,7 +165,10 @@ class Scheduler:
             self._stop(actor)
 
     def wait(self, name: str) -> None:
-        """The actor waits for something outside: it stops here whatever its budget. On the caller's thread it just goes on."""
+        """The actor waits for something outside: it stops here whatever its budget.
+
+        On the caller's thread it just goes on.
+        """
         actor = self.current
         if actor is None:
             return
@@ -165,7 +179,7 @@ class Scheduler:
             actor.dies = False
             self._stop(actor)
 
-    # --- how -------------------------------------------------------------------------------------------------------
+    # --- how --------------------------------------------------------------------------------------
     def _stop(self, actor: Actor) -> None:
         if actor.dies:
             self._die(actor)

@@ -1,6 +1,8 @@
-"""What a seed's saga says beside its steps: locks, how long a job may take, at most once, and versions that are deployed.
+"""What a seed's saga says beside its steps: locks, how long a job may take, at most once, and
+versions that are deployed.
 
-One of sixteen seeds has such terms. The others have none, so that what shows there shows undisturbed.
+One of sixteen seeds has such terms. The others have none, so that what shows there shows
+undisturbed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ OF_SIXTEEN = 15
 class Terms:
     """`on_locked`: every job takes one and the same lock, and waits for it or fails; "" without.
 
-    `sla_s`: after how many seconds a job is late, and `on_sla` what becomes of it then; 0: nobody looks.
+    `sla_s`: after how many seconds a job is late, and `on_sla` what becomes of it then; 0: nobody
+    looks.
     `versions`: how many the saga has; the first is there from the beginning.
     `once`: irreversible steps are done at most once, by a service that has no barrier.
     `gives_up_s`: after how many seconds without a worker an operation is given up; 0: never.
@@ -74,7 +77,9 @@ def terms_of(seed: int) -> Terms:
 
 
 def on_these_terms(plans: Sequence[StepPlan], terms: Terms) -> tuple[StepPlan, ...]:
-    """At most once: what is past the point of no return cannot be asked whether it happened, nor done again."""
+    """At most once: what is past the point of no return cannot be asked whether it happened, nor
+    done again.
+    """
     if not terms.once:
         return tuple(plans)
     once: dict[str, Any] = {

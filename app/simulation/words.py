@@ -11,7 +11,11 @@ FINDING_WORDS = ("adopt", "decide", "undo", "decide", "close")
 
 
 class Action(NamedTuple):
-    """One action. `which`, `who`: counted round; `word`: see the verb; `points` 0: all the way; `dies`: at the last of them."""
+    """One action.
+
+    `which`, `who`: counted round; `word`: see the verb; `points` 0: all the way; `dies`: at the
+    last of them.
+    """
 
     verb: str
     which: int = 0

@@ -1,4 +1,5 @@
-"""A world in one process: the real engine between a simulated clock, broker, fleet of workers, relays and people.
+"""A world in one process: the real engine between a simulated clock, broker, fleet of workers,
+relays and people.
 
     with World([saga]) as world:
         job = world.people.submit(saga.name, {"name": "x"})
@@ -6,10 +7,12 @@
         world.land()
         assert world.objections() == []
 
-Each verb of `people`, of `fleet` and of the world itself is one action of one process. With `points=n` the actor stops after n
-named points, or at the one of that name, and waits in `stage.paused`, to be resumed, frozen or killed; with `dies=True` it crashes
-there. The steps of a saga may be anything that runs in this process; how they are made to fail is the caller's: `interfere` is asked
-at every point, and `fires` at those of `surefoot.app.faults`, which are among them under their own names.
+Each verb of `people`, of `fleet` and of the world itself is one action of one process. With
+`points=n` the actor stops after n named points, or at the one of that name, and waits in
+`stage.paused`, to be resumed, frozen or killed; with `dies=True` it crashes there. The steps of a
+saga may be anything that runs in this process; how they are made to fail is the caller's:
+`interfere` is asked at every point, and `fires` at those of `surefoot.app.faults`, which are among
+them under their own names.
 """
 
 from __future__ import annotations
@@ -40,12 +43,15 @@ from surefoot.app.store.tables import tenants
 from surefoot.app.testkit import landing
 from surefoot.app.testkit.broker import FakeBroker
 
-LAND_WITHIN_S = 4000.0  # some leases, the longest backoffs one after the other, the doubled bounds of lost messages
+# some leases, the longest backoffs one after the other, the doubled bounds of lost messages
+LAND_WITHIN_S = 4000.0
 
 
 @lru_cache
 def usual_settings() -> Settings:
-    """The defaults, whatever the environment says, or a seed would mean something else on each machine."""
+    """The defaults, whatever the environment says, or a seed would mean something else on each
+    machine.
+    """
     return Settings(
         env="test",
         faults="",
@@ -62,7 +68,8 @@ def usual_settings() -> Settings:
 class World:
     """`sagas` run in it. One at a time in a process: they share the store (`simulation.store`).
 
-    `seed` feeds the engine's own randomness (backoff), so that a run is a function of what is asked of the world.
+    `seed` feeds the engine's own randomness (backoff), so that a run is a function of what is asked
+    of the world.
     """
 
     sagas: Sequence[Saga[Any]]
@@ -96,7 +103,7 @@ class World:
         self._watch = Watch(self.store)
         self._held = ExitStack()
 
-    # --- beginning and end -----------------------------------------------------------------------------------------
+    # --- beginning and end ------------------------------------------------------------------------
     def __enter__(self) -> World:
         self._held.enter_context(self.store.host.drawing(self.seed))
         self._held.enter_context(faults.injecting(self))
@@ -132,7 +139,7 @@ class World:
         if self.fires is not None:
             self.fires.fire(target, point)
 
-    # --- relays and time -------------------------------------------------------------------------------------------
+    # --- relays and time --------------------------------------------------------------------------
     def sweep(
         self, relay: int = 0, *, points: int | str | None = None, dies: bool = False
     ) -> Actor:
@@ -148,7 +155,7 @@ class World:
             for worker in self.fleet.workers:
                 self.fleet.beat(worker)
 
-    # --- processes that have stopped ---------------------------------------------------------------------------------------
+    # --- processes that have stopped --------------------------------------------------------------
     def resume(self, actor: Actor, points: int | str | None = None, *, dies: bool = False) -> None:
         """A paused actor goes on."""
         self.stage.resume(actor, points, dies=dies)
@@ -158,14 +165,19 @@ class World:
         self.stage.resume(actor, 0, dies=True)
 
     def interfere(self, how: Interfere | None) -> None:
-        """Ask `how(actor, point)` at every point; what it returns is raised there. None: nobody interferes."""
+        """Ask `how(actor, point)` at every point; what it returns is raised there.
+
+        None: nobody interferes.
+        """
         self.stage.interfere = how
 
-    # --- healing ---------------------------------------------------------------------------------------------------
+    # --- healing ----------------------------------------------------------------------------------
     def heal(self, *, thaw: bool = True) -> None:
-        """Nothing fails any more: store and broker are there, and who is paused or frozen goes on to its end.
+        """Nothing fails any more: store and broker are there, and who is paused or frozen goes on
+        to its end.
 
-        Without `thaw` those stay as they are, without heartbeats, and fresh workers take their places.
+        Without `thaw` those stay as they are, without heartbeats, and fresh workers take their
+        places.
         """
         self.interfere(None)
         self.host.mend()
@@ -179,7 +191,10 @@ class World:
             self.resume(actor)
 
     def land(self, *, bound_s: float = LAND_WITHIN_S) -> bool:
-        """Deliver and sweep, letting time pass, until every job has ended or asks a person. False: the bound was passed."""
+        """Deliver and sweep, letting time pass, until every job has ended or asks a person.
+
+        False: the bound was passed.
+        """
         until, step_s = self.clock.now_s + bound_s, 2.0
 
         def pass_time() -> bool:
@@ -197,11 +212,14 @@ class World:
         """Deliver until the broker is empty. Raises: AssertionError for messages without end."""
         landing.drain(self.fleet.deliver)
 
-    # --- what is wrong ---------------------------------------------------------------------------------------------
+    # --- what is wrong ----------------------------------------------------------------------------
     def objections(
         self, *, slack_s: float | None = None, bound_s: float | None = None
     ) -> list[str]:
-        """What does not hold just now. Without times nobody promises a bound, only that there is a date at all."""
+        """What does not hold just now.
+
+        Without times nobody promises a bound, only that there is a date at all.
+        """
         return [*self._watch.broken(slack_s, bound_s), *self._scene.errors, *self.broker.objections]
 
 

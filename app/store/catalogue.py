@@ -1,4 +1,6 @@
-"""The catalogue: every definition some process has had the code of, with its graph and the closure of its edges."""
+"""The catalogue: every definition some process has had the code of, with its graph and the closure
+of its edges.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,10 @@ class Defined(Protocol):
 
 
 def register(db: Engine, sagas: Iterable[Defined]) -> None:
-    """Write the definitions this process has; safe from many processes at once. One that is known stays as it is."""
+    """Write the definitions this process has; safe from many processes at once.
+
+    One that is known stays as it is.
+    """
     for saga in sagas:
         transaction(db, partial(_register, saga=saga))
 
@@ -58,7 +63,10 @@ def _register(tx: Connection, saga: Defined) -> None:
 
 
 def served(tx: Connection, digests: Collection[str]) -> None:
-    """A live worker has these definitions. Written once in SERVED_EVERY_S, however many workers say so."""
+    """A live worker has these definitions.
+
+    Written once in SERVED_EVERY_S, however many workers say so.
+    """
     if digests:
         lately = or_(d.served_at.is_(None), d.served_at < ago(SERVED_EVERY_S))
         tx.execute(
@@ -77,7 +85,9 @@ def withdrawn(tx: Connection, digests: Collection[str]) -> None:
 
 
 def retire(db: Engine, saga: str, which: str, *, actor: str, why: str) -> list[str]:
-    """No new job is pinned to this version (all its definitions) or digest; jobs that are stay so. Returns the digests.
+    """No new job is pinned to this version (all its definitions) or digest; jobs that are stay so.
+
+    Returns the digests.
 
     Raises: NotFound.
     """
@@ -118,7 +128,9 @@ def _change(
 
 
 def versions(connection: Connection, saga: str) -> list[VersionRow]:
-    """(digest, version, registered_at, live, retired_at, retired_by, retired_why) of a saga, the current one first, retired ones last."""
+    """(digest, version, registered_at, live, retired_at, retired_by, retired_why) of a saga, the
+    current one first, retired ones last.
+    """
     names = (
         d.digest,
         d.version,

@@ -1,13 +1,16 @@
 """Questions that come while an answer is under way are asked together, in the next statement.
 
-The hazard: threads that ask the store the same kind of question many times a second pay a statement each. An answer kept for
-the next asker would be cheaper still, and old: a key that was revoked meanwhile would go on opening doors.
+The hazard: threads that ask the store the same kind of question many times a second pay a statement
+each. An answer kept for the next asker would be cheaper still, and old: a key that was revoked
+meanwhile would go on opening doors.
 
-The answer: if no query is in flight, a caller sends one at once. Callers that arrive meanwhile are queued; when the answer is
-back, the first in the queue asks for all that are in it by then. So **every answer is of a statement that began after its
-question came**, as if each had asked alone. A caller relies on another for `patience_s` at most: after that it asks alone.
+The answer: if no query is in flight, a caller sends one at once. Callers that arrive meanwhile are
+queued; when the answer is back, the first in the queue asks for all that are in it by then. So
+**every answer is of a statement that began after its question came**, as if each had asked alone. A
+caller relies on another for `patience_s` at most: after that it asks alone.
 
-Left to the caller: that `ask_all` is bounded in time, and only reads, for a question may be asked twice.
+Left to the caller: that `ask_all` is bounded in time, and only reads, for a question may be asked
+twice.
 """
 
 from __future__ import annotations
@@ -58,7 +61,10 @@ class _Waiter(Generic[Q, A]):
 
 
 class Coalescer(Generic[Q, A]):
-    """`ask_all(questions)`: an answer for each, in their order; None says that there is none. Raises: StoreUnavailable."""
+    """`ask_all(questions)`: an answer for each, in their order; None says that there is none.
+
+    Raises: StoreUnavailable.
+    """
 
     def __init__(
         self, ask_all: Callable[[Sequence[Q]], Sequence[A | None]], patience_s: float = PATIENCE_S
@@ -68,7 +74,9 @@ class Coalescer(Generic[Q, A]):
         _everyone.add(self)
 
     def begin(self) -> None:
-        """No query is in flight and no caller waits: at first, and in a forked child, since its callers stayed in the parent."""
+        """No query is in flight and no caller waits: at first, and in a forked child, since its
+        callers stayed in the parent.
+        """
         self._lock = threading.Lock()
         self._asking = False
         self._line: list[_Waiter[Q, A]] = []
@@ -106,7 +114,8 @@ class Coalescer(Generic[Q, A]):
         try:
             return self._ask_for(question, gathered)
         finally:
-            self._pass_on()  # last: meanwhile others come, and the next statement is for more of them
+            # last: meanwhile others come, and the next statement is for more of them
+            self._pass_on()
 
     def _ask_for(self, question: Q, gathered: Sequence[_Waiter[Q, A]]) -> A | None:
         try:

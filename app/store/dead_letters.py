@@ -1,7 +1,8 @@
 """Statements about dead letters: which are meant, when each is redriven, and their end.
 
-A letter is open or closed. To close one, a statement names `state = 'open'` in the UPDATE, so of two people, or of a person and the
-relay, one wins. Open letters are served by partial indexes: a store with millions of closed ones answers alike.
+A letter is open or closed. To close one, a statement names `state = 'open'` in the UPDATE, so of
+two people, or of a person and the relay, one wins. Open letters are served by partial indexes: a
+store with millions of closed ones answers alike.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ OPEN: ColumnElement[str] = literal_column("'open'", String)
 
 @dataclass(frozen=True)
 class DeadLetterFilter:
-    """Which letters are meant; what is None is not asked. `tenant_id` None: everybody's; `state`: open, closed or None for both."""
+    """Which letters are meant; what is None is not asked.
+
+    `tenant_id` None: everybody's; `state`: open, closed or None for both.
+    """
 
     tenant_id: str | None = None
     state: str | None = "open"
@@ -88,7 +92,9 @@ def _rows() -> Select[Any]:
 def page(
     connection: Connection, meant: DeadLetterFilter, after_id: str | None, limit: int
 ) -> list[LetterOfJobRow]:
-    """Letters with the state of their job (`job_state`) and its `digest`, newest first, older than `after_id`."""
+    """Letters with the state of their job (`job_state`) and its `digest`, newest first, older than
+    `after_id`.
+    """
     if meant.job_id is not None:
         return _page_of_job(connection, meant, after_id, limit)
     query = _rows().where(*meant.guards())
@@ -101,7 +107,9 @@ def page(
 def _page_of_job(
     connection: Connection, meant: DeadLetterFilter, after_id: str | None, limit: int
 ) -> list[LetterOfJobRow]:
-    """The same of one job, which has few: its tenant is asked of the job, so that no index of the tenant's letters is walked."""
+    """The same of one job, which has few: its tenant is asked of the job, so that no index of the
+    tenant's letters is walked.
+    """
     query = _rows().where(*replace(meant, tenant_id=None).guards())
     if meant.tenant_id is not None:
         query = query.where(j.tenant_id == meant.tenant_id)
@@ -112,7 +120,9 @@ def _page_of_job(
 
 
 def one(connection: Connection, letter_id: str, tenant_id: str | None) -> LetterOfJobRow | None:
-    """A letter with the state of its job and its `digest`, if it is this tenant's (None: anybody's)."""
+    """A letter with the state of its job and its `digest`, if it is this tenant's (None:
+    anybody's).
+    """
     guards = [d.id == letter_id] + ([d.tenant_id == tenant_id] if tenant_id is not None else [])
     return connection.execute(_rows().where(*guards)).one_or_none()
 
@@ -162,13 +172,14 @@ def open_one(tx: Connection, columns: Mapping[str, Any]) -> None:
     tx.execute(insert(dead_letters).values(id=host_of(tx).new_id(), **columns))
 
 
-# --- redriven by the clock --------------------------------------------------------------------------------------
+# --- redriven by the clock ------------------------------------------------------------------------
 def unscheduled(
     connection: Connection, meant: DeadLetterFilter, limit: int
 ) -> list[UnscheduledRow]:
     """(id, job_id, tenant_id, saga, step) of open letters that are not scheduled yet, oldest first.
 
-    Those that hold their job because nobody knows whether it happened are meant only where they are named (`why`).
+    Those that hold their job because nobody knows whether it happened are meant only where they are
+    named (`why`).
     """
     columns = (d.id, d.job_id, d.tenant_id, d.saga, d.step)
     query = select(*columns).where(*meant.guards(), d.state == OPEN, d.redrive_at.is_(None))
@@ -178,7 +189,10 @@ def unscheduled(
 
 
 def schedule(tx: Connection, offsets: Sequence[tuple[str, float]], *, actor: str, why: str) -> int:
-    """Send each of these back so many seconds from now. Returns how many were still open and not yet scheduled."""
+    """Send each of these back so many seconds from now.
+
+    Returns how many were still open and not yet scheduled.
+    """
     statement = (
         update(dead_letters)
         .where(
@@ -263,7 +277,9 @@ def redrive_lag_s(connection: Connection, grace_s: float) -> float:
 
 
 def delay_all(tx: Connection, seconds: float) -> int:
-    """Everything scheduled comes so much later: the relay was away, and what piled up must not leave at once."""
+    """Everything scheduled comes so much later: the relay was away, and what piled up must not
+    leave at once.
+    """
     times = tx.execute(
         select(d.id, d.redrive_at, now().label("now")).where(
             d.state == OPEN, d.redrive_at.is_not(None)
@@ -281,7 +297,7 @@ def delay_all(tx: Connection, seconds: float) -> int:
     return tx.execute(statement, rows).rowcount if rows else 0
 
 
-# --- their end -----------------------------------------------------------------------------------------------------
+# --- their end ------------------------------------------------------------------------------------
 def close(tx: Connection, letter_id: str, *, resolution: str, actor: str, why: str) -> bool:
     """open -> closed. False: somebody else closed it."""
     statement = update(dead_letters).where(
@@ -305,7 +321,7 @@ def close_of_job(tx: Connection, job_id: str, *, retried_as: str, actor: str, wh
     return tx.execute(statement.values(state="closed", closed_at=now(), **values)).rowcount
 
 
-# --- for the broker's lane -----------------------------------------------------------------------------------------
+# --- for the broker's lane ------------------------------------------------------------------------
 def to_mirror(connection: Connection, limit: int) -> list[MirroredLetterRow]:
     """(id, job_id, saga, step, item, kind, why) of open letters, oldest first."""
     query = (

@@ -1,4 +1,7 @@
-"""Reads of the definitions that jobs are pinned to. A digest names one graph for ever, so a process reads it once."""
+"""Reads of the definitions that jobs are pinned to.
+
+A digest names one graph for ever, so a process reads it once.
+"""
 
 from __future__ import annotations
 
@@ -94,8 +97,9 @@ LIVE: ColumnElement[bool] = and_(
 def order_of_definitions(own: ColumnElement[str] | None = None) -> tuple[ColumnElement[Any], ...]:
     """The order of one saga's definitions, the current one first.
 
-    What a live worker has comes first, the highest version before others, and of one version what was made last. Where no
-    worker is there: `own` (the digest that the asking process has), then what workers had last.
+    What a live worker has comes first, the highest version before others, and of one version what
+    was made last. Where no worker is there: `own` (the digest that the asking process has), then
+    what workers had last.
     """
     c = definitions.c
     order = [case((LIVE, 1), else_=0).desc(), case((LIVE, c.version), else_=0).desc()]
@@ -124,7 +128,10 @@ _CURRENT = (
 
 
 def current_definition(connection: Connection, saga: str, own: str = "") -> Definition | None:
-    """The definition that a new job is pinned to (`order_of_definitions`), unless all are retired. `own`: the asking process's digest."""
+    """The definition that a new job is pinned to (`order_of_definitions`), unless all are retired.
+
+    `own`: the asking process's digest.
+    """
     digest = connection.execute(_CURRENT, {"p_saga": saga, "p_own": own}).scalar_one_or_none()
     return definition(connection, digest) if digest is not None else None
 

@@ -1,4 +1,6 @@
-"""How often each injected fault has fired, kept in the store: a process that is started again does not start over."""
+"""How often each injected fault has fired, kept in the store: a process that is started again does
+not start over.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from surefoot.app.store.tables import faults_fired
 
 
 def arm(settings: Settings, db: Callable[[], Engine]) -> None:
-    """Put what SUREFOOT_FAULTS says at the points of this process. `db`: this process's engine, asked for at each firing."""
+    """Put what SUREFOOT_FAULTS says at the points of this process.
+
+    `db`: this process's engine, asked for at each firing.
+    """
     if settings.faults:
         faults.active = faults.Injector(
             settings.fault_plan, lambda key, times: due(db(), key, times)
@@ -23,7 +28,10 @@ def arm(settings: Settings, db: Callable[[], Engine]) -> None:
 
 
 def due(db: Engine, key: str, times: int) -> bool:
-    """Count one more firing. False: it has fired `times` already, or it cannot be counted, and then it must not fire."""
+    """Count one more firing.
+
+    False: it has fired `times` already, or it cannot be counted, and then it must not fire.
+    """
     try:
         return execute_single(db, lambda tx: _count(tx, key, times))
     except StoreUnavailable:

@@ -1,4 +1,7 @@
-"""What nobody may see of jobs' inputs, so that it can be taken out of what is shown of them. Inputs themselves are never shown."""
+"""What nobody may see of jobs' inputs, so that it can be taken out of what is shown of them.
+
+Inputs themselves are never shown.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from surefoot.app.store.tables import jobs
 
 
 def secrets_of(connection: Connection, job_id: str, digest: str | None = None) -> Secrets:
-    """Of one job, () for one that does not exist. `digest`: its definition, where that is known already."""
+    """Of one job, () for one that does not exist.
+
+    `digest`: its definition, where that is known already.
+    """
     if digest is not None and not definition(connection, digest).has_secrets:
         return NONE
     return secrets_of_each(connection, [job_id]).get(job_id, NONE)

@@ -31,8 +31,9 @@ def first_id_since(connection: Connection, seconds: float) -> str:
 def operation_id(job_id: str, step: str, item: str, kind: str) -> str:
     """The id of an operation, the same for ever: the job's time, then a digest of the key.
 
-    It is the Celery task id of every message of this operation, so Flower shows one line for it however often it is
-    rung, and a worker finds the row from the message's arguments alone. It has the shape of a UUIDv7.
+    It is the Celery task id of every message of this operation, so Flower shows one line for it
+    however often it is rung, and a worker finds the row from the message's arguments alone. It has
+    the shape of a UUIDv7.
     """
     digest = hashlib.sha256(f"{job_id}:{step}:{item}:{kind}".encode()).digest()
     raw = bytearray(UUID(job_id).bytes[:6] + digest[:10])

@@ -45,7 +45,9 @@ _LOCK_NOTING = (
 
 
 def lock_job_noting(tx: Connection, job_id: str) -> LockedJobRow | None:
-    """Lock the job for a move that writes one line of history at least, and number that line: one write of the job, not two."""
+    """Lock the job for a move that writes one line of history at least, and number that line: one
+    write of the job, not two.
+    """
     return tx.execute(_LOCK_NOTING, {"p_id": job_id}).one_or_none()
 
 
@@ -70,7 +72,10 @@ _TAKE_KEY = {
 def take_idempotency_key(
     tx: Connection, tenant_id: str, key: str, fingerprint: str, job_id: str
 ) -> bool:
-    """Bind a key to its job. False: another job has it. Waits for a transaction that is about to take it."""
+    """Bind a key to its job.
+
+    False: another job has it. Waits for a transaction that is about to take it.
+    """
     statement = _TAKE_KEY[tx.dialect.name]
     row = {"tenant_id": tenant_id, "key": key, "fingerprint": fingerprint, "job_id": job_id}
     return tx.execute(statement, row).first() is not None

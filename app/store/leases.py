@@ -1,7 +1,7 @@
 """Named leases: duties that one process at a time has.
 
-A lease lapses unless it is renewed. Its fence grows with every grant, so a holder that slept through its lease is told
-apart from the one that came after it: renewal and release name the fence.
+A lease lapses unless it is renewed. Its fence grows with every grant, so a holder that slept
+through its lease is told apart from the one that came after it: renewal and release name the fence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ c = leases.c
 
 
 def acquire(db: Engine, name: str, holder: str, ttl_s: float) -> int | None:
-    """Take a lease that is free or has lapsed. Returns its fence; None while somebody else holds it."""
+    """Take a lease that is free or has lapsed.
+
+    Returns its fence; None while somebody else holds it.
+    """
 
     def work(tx: Connection) -> int | None:
         taken: int | None = tx.execute(
@@ -41,7 +44,10 @@ def acquire(db: Engine, name: str, holder: str, ttl_s: float) -> int | None:
 
 
 def renew(db: Engine, name: str, fence: int, ttl_s: float) -> bool:
-    """Move the expiry forward; the fence stays. False: it lapsed and somebody else has it, or it was released."""
+    """Move the expiry forward; the fence stays.
+
+    False: it lapsed and somebody else has it, or it was released.
+    """
     return transaction(
         db,
         lambda tx: (
@@ -56,7 +62,10 @@ def renew(db: Engine, name: str, fence: int, ttl_s: float) -> bool:
 
 
 def release(db: Engine, name: str, fence: int) -> bool:
-    """Give it up at once, so that a standby need not wait. The row stays: its fence must go on growing."""
+    """Give it up at once, so that a standby need not wait.
+
+    The row stays: its fence must go on growing.
+    """
     return transaction(
         db,
         lambda tx: (

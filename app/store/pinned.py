@@ -1,7 +1,8 @@
 """One connection of the pool, kept at hand for short single reads that are made all the time.
 
-Taking a connection from the pool and putting it back costs the process as much as a short statement. What is kept here is looked
-after as the pool does it: one that lay idle is put back and another taken, one that failed is closed.
+Taking a connection from the pool and putting it back costs the process as much as a short
+statement. What is kept here is looked after as the pool does it: one that lay idle is put back and
+another taken, one that failed is closed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ _of_the_parent: list[
 
 
 class KeptConnection:
-    """Given to one caller at a time, with its cursor; others get one of the pool. The driver commits each statement by itself."""
+    """Given to one caller at a time, with its cursor; others get one of the pool.
+
+    The driver commits each statement by itself.
+    """
 
     def __init__(self, db: Engine) -> None:
         self._db = db
@@ -35,7 +39,10 @@ class KeptConnection:
 
     @contextmanager
     def borrow(self) -> Iterator[Any]:
-        """The driver's cursor. A connection whose user failed is closed. Raises: what the pool or the driver raises."""
+        """The driver's cursor.
+
+        A connection whose user failed is closed. Raises: what the pool or the driver raises.
+        """
         disposed = self._disposed
         lent, self._kept = self._kept, None
         if lent is not None and time.monotonic() - self._since > TRUSTED_IDLE_S:

@@ -1,6 +1,8 @@
-"""Which shape the store has, and which one this code needs: revisions, numbers of four digits, as the migrations' files are named.
+"""Which shape the store has, and which one this code needs: revisions, numbers of four digits, as
+the migrations' files are named.
 
-Every process asks at its start, so nothing of Alembic is needed here: importing it would be a tenth of what a command costs.
+Every process asks at its start, so nothing of Alembic is needed here: importing it would be a tenth
+of what a command costs.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ def current(db: Engine) -> str | None:
 
 
 def check(db: Engine) -> None:
-    """Refuse a store that is older than this code. A newer one fits: migrations only add, so old code goes on beside the new.
+    """Refuse a store that is older than this code.
+
+    A newer one fits: migrations only add, so old code goes on beside the new.
 
     Raises: SettingsError in one sentence.
     """

@@ -1,11 +1,13 @@
 """The database engine (`db`, not to be taken for app/engine), transactions and reads.
 
-SQLite: WAL, and every writing transaction is BEGIN IMMEDIATE. With a deferred BEGIN, a transaction that has read
-and then writes fails at once with "database is locked" in spite of any busy time-out, when another wrote in between.
-PostgreSQL: READ COMMITTED; the guards of the statements are what keeps order, not the isolation level.
+SQLite: WAL, and every writing transaction is BEGIN IMMEDIATE. With a deferred BEGIN, a transaction
+that has read and then writes fails at once with "database is locked" in spite of any busy time-out,
+when another wrote in between. PostgreSQL: READ COMMITTED; the guards of the statements are what
+keeps order, not the isolation level.
 
-The drivers of both are left to commit each statement by itself, and what begins a transaction is said here: changing the
-mode of a connection for each single statement, as SQLAlchemy does it, costs twice what the statement does.
+The drivers of both are left to commit each statement by itself, and what begins a transaction is
+said here: changing the mode of a connection for each single statement, as SQLAlchemy does it, costs
+twice what the statement does.
 """
 
 from __future__ import annotations
@@ -66,8 +68,10 @@ def open_engine(
 ) -> Engine:
     """An engine for this URL, set up as this page's head says. The caller disposes of it.
 
-    `patience_s`: how long to wait for somebody else's lock; a web server, which has a person waiting, says less.
-    `silence_s`: of PostgreSQL, how long to wait for an answer before the connection is taken for dead.
+    `patience_s`: how long to wait for somebody else's lock; a web server, which has a person
+    waiting, says less.
+    `silence_s`: of PostgreSQL, how long to wait for an answer before the connection is taken for
+    dead.
     """
     url = driver_url(url)
     if url.startswith("sqlite"):
@@ -113,7 +117,10 @@ def _note_idle(connection: Any, record: Any) -> None:
 
 
 def _ping_if_idle(connection: Any, record: Any, proxy: Any) -> None:
-    """A connection that lay idle may be dead. One that was used a moment ago is not asked: that would double its round trips."""
+    """A connection that lay idle may be dead.
+
+    One that was used a moment ago is not asked: that would double its round trips.
+    """
     if time.monotonic() - record.info.get("idle_since", time.monotonic()) < TRUSTED_IDLE_S:
         return
     try:
@@ -136,7 +143,8 @@ def _postgresql_settings(patience_s: float, silence_s: float) -> dict[str, str]:
     )
     return {
         "timezone": "UTC",
-        # A plan is kept: one made while a table was small would read it whole until somebody analyzes it. Every query has its index.
+        # A plan is kept: one made while a table was small would read it whole until somebody
+        # analyzes it. Every query has its index.
         "enable_seqscan": "off",
         "jit": "off",
         "statement_timeout": f"{int(statement_s * 1000)}",
@@ -168,7 +176,8 @@ def _begin_postgresql(connection: Connection) -> None:
 def transaction(db: Engine, work: Callable[[Connection], T], *, name: str = "") -> T:
     """Run `work` in one writing transaction and commit; repeat it whole when the database says so.
 
-    `work` must have no effect outside the transaction. `name`: what it does, as `operations.complete`.
+    `work` must have no effect outside the transaction. `name`: what it does, as
+    `operations.complete`.
     Raises: StoreUnavailable when the database cannot be reached.
     """
     host = host_of(db)
@@ -176,7 +185,9 @@ def transaction(db: Engine, work: Callable[[Connection], T], *, name: str = "") 
 
 
 def execute_single(db: Engine, work: Callable[[Connection], T], *, name: str = "") -> T:
-    """As `transaction`, for work that is a single statement: it commits by itself, in one round trip instead of three."""
+    """As `transaction`, for work that is a single statement: it commits by itself, in one round
+    trip instead of three.
+    """
     host = host_of(db)
     return _in_turn(db, host, work, lambda: host.single(db, name))
 

@@ -1,7 +1,9 @@
-"""UPDATEs that are built once for each set of columns that they set, and get the values as parameters.
+"""UPDATEs that are built once for each set of columns that they set, and get the values as
+parameters.
 
-To build a statement takes longer than to run it. What a move writes of its job, or an attempt of its operation, differs
-in a few ways only: which columns, and whether one of them is the database's time.
+To build a statement takes longer than to run it. What a move writes of its job, or an attempt of
+its operation, differs in a few ways only: which columns, and whether one of them is the database's
+time.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ MOST_SHAPES = 500  # far more than there are; what comes after them is built ane
 
 
 class Shaped:
-    """`base(…)`: an UPDATE with its condition, to which the columns are added. Its own parameters begin with `p_`."""
+    """`base(…)`: an UPDATE with its condition, to which the columns are added.
+
+    Its own parameters begin with `p_`.
+    """
 
     def __init__(self, base: Callable[[], Update], finish: Callable[[Update], Any]) -> None:
         self._base, self._finish = base, finish

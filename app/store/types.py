@@ -19,7 +19,9 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 
 
 class Ids(TypeDecorator[Collection[str]]):
-    """Any number of ids as one parameter: an array on PostgreSQL, JSON on SQLite, which keeps ids as 32 hex digits."""
+    """Any number of ids as one parameter: an array on PostgreSQL, JSON on SQLite, which keeps ids
+    as 32 hex digits.
+    """
 
     impl = Text
     cache_ok = True
@@ -36,12 +38,17 @@ class Ids(TypeDecorator[Collection[str]]):
         if dialect.name == "postgresql":
             return (
                 list(found) or None
-            )  # "among none" would be true of any partial index, so that PostgreSQL might walk through one
+                # "among none" would be true of any partial index, so that PostgreSQL might walk through
+                # one
+            )
         return json.dumps([UUID(one).hex for one in found])
 
 
 class one_of(FunctionElement[bool]):  # noqa: N801 - reads as SQL
-    """Whether a column of ids holds one of a parameter's. The statement's text is the same for any number of them."""
+    """Whether a column of ids holds one of a parameter's.
+
+    The statement's text is the same for any number of them.
+    """
 
     type = Boolean()
     inherit_cache = True

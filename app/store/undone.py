@@ -1,7 +1,7 @@
 """Which steps of a turned job are undone.
 
-Decided once, in the turn's transaction, and never changed: so a process reads it once for each job. The answer is kept only when
-the turn had been committed before it was read.
+Decided once, in the turn's transaction, and never changed: so a process reads it once for each job.
+The answer is kept only when the turn had been committed before it was read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What saga packages add to `surefoot up`: parts, their secrets and rights, a first state, an example.
+"""What saga packages add to `surefoot up`: parts, their secrets and rights, a first state, an
+example.
 
 A package says so beside its commands: the module that its entry point in `surefoot.commands` names
 may have an `up`, an Addition. The core starts what is added and knows nothing of what is in it.
@@ -38,7 +39,8 @@ class Begun:
 
 @dataclass(frozen=True)
 class Addition:
-    """`begin` and `prepare` are places, "module:function", so that their code is read only by a start.
+    """`begin` and `prepare` are places, "module:function", so that their code is read only by a
+    start.
 
     `begin`: called with the home at each start, returns a Begun; `prepare`: called once for each
     home, with the environment of the parts, when the store is there. `secrets`: the variables with
@@ -59,7 +61,10 @@ class Addition:
 
 @lru_cache
 def installed() -> tuple[Addition, ...]:
-    """Those of all packages installed here. Raises: SettingsError when a package refuses its settings."""
+    """Those of all packages installed here.
+
+    Raises: SettingsError when a package refuses its settings.
+    """
     found = (_loaded(entry.module) for entry in entry_points(group=GROUP))
     return tuple(one for one in found if one is not None)
 

@@ -50,7 +50,9 @@ def show(children: Sequence[Child], run: RunFile, secrets: Secrets, *, settings:
 
 
 def _rest(run: RunFile, secrets: Secrets, store_url: str, home: Path) -> str:
-    """On a terminal with the secrets in it; elsewhere, such as a journal, with the files that have them."""
+    """On a terminal with the secrets in it; elsewhere, such as a journal, with the files that have
+    them.
+    """
     user, _, password = secrets.flower.partition(":")
     api_key, bearer = secrets.api_key, shlex.quote(f"Authorization: Bearer {secrets.api_key}")
     if not sys.stdout.isatty():

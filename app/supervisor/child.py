@@ -65,7 +65,8 @@ class Child:
         return self._process.pid
 
     def ended(self) -> int | None:
-        """The return code (negative: the signal) when it has ended since the last question, else None.
+        """The return code (negative: the signal) when it has ended since the last question, else
+        None.
 
         Whatever is left of its group is killed, and the next start is due after the pause.
         """
@@ -108,7 +109,9 @@ class Child:
             self._bury()
 
     def last_words(self) -> str:
-        """The end of what its last start has said, for people: what others said before it is not its reason."""
+        """The end of what its last start has said, for people: what others said before it is not
+        its reason.
+        """
         try:
             with self.log.open("rb") as log:
                 log.seek(max(self._log_begins, self.log.stat().st_size - LAST_WORDS_BYTES))

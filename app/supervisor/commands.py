@@ -1,4 +1,5 @@
-"""The words that start each kind of process. `surefoot up` and the single commands (`surefoot web`, …) use the same.
+"""The words that start each kind of process. `surefoot up` and the single commands (`surefoot web`,
+…) use the same.
 
 Other packages are named, never imported: the core starts them and knows nothing of what is in them.
 """
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from surefoot.app.serving import WORKER
 
-WEB_THREADS = 16  # one process: its threads wait for the store, not for the processor; long polls hold one each
+# one process: its threads wait for the store, not for the processor; long polls hold one each
+WEB_THREADS = 16
 WEB_GRACE_S = 5  # how long requests in hand may take when it stops
 WORKER_CHILDREN = 2
 LOOPBACK = "127.0.0.1,::1"
@@ -74,11 +76,13 @@ def relay() -> tuple[str, ...]:
 def flower(
     host: str, port: int, file: Path, *, tasks: int, save_s: float, path: str = ""
 ) -> tuple[str, ...]:
-    """Flower, to look only. Its name and password come from FLOWER_BASIC_AUTH, out of the list of processes.
+    """Flower, to look only. Its name and password come from FLOWER_BASIC_AUTH, out of the list of
+    processes.
 
-    It asks no worker to send events: they do by themselves, and refuse commands (`surefoot.workers.remote`).
-    `path`: under which a proxy shows it, as in "flower".
-    What it saw lies in `file`: the last `tasks` tasks, written every `save_s` seconds, so that is what a `kill -9` may cost.
+    It asks no worker to send events: they do by themselves, and refuse commands
+    (`surefoot.workers.remote`).
+    `path`: under which a proxy shows it, as in "flower". What it saw lies in `file`: the last
+    `tasks` tasks, written every `save_s` seconds, so that is what a `kill -9` may cost.
     """
     words = [
         "celery",
@@ -100,7 +104,9 @@ def flower(
 
 
 def redis(binary: str, directory: Path, port: int) -> tuple[str, ...]:
-    """A broker that keeps what it was given: append-only file on, nothing ever evicted. Its users are named in `directory`/redis.conf."""
+    """A broker that keeps what it was given: append-only file on, nothing ever evicted. Its users
+    are named in `directory`/redis.conf.
+    """
     words = [
         binary,
         str(directory / "redis.conf"),

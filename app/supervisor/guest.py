@@ -1,7 +1,8 @@
 """A store and a broker of one's own on servers that others use, gone afterwards.
 
-DATABASE_URL and BROKER_URL name servers, never the data to work on: a guest makes a database of its own on that PostgreSQL
-and takes empty databases of that Redis, marked as taken. `whose` is said in names and messages: "drill", "bench".
+DATABASE_URL and BROKER_URL name servers, never the data to work on: a guest makes a database of its
+own on that PostgreSQL and takes empty databases of that Redis, marked as taken. `whose` is said in
+names and messages: "drill", "bench".
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ ANSWER_S = 5.0
 
 @contextmanager
 def store(database_url: str, file: Path, *, whose: str) -> Iterator[str]:
-    """The URL of an empty store: a database of its own where DATABASE_URL names a PostgreSQL, else this SQLite file.
+    """The URL of an empty store: a database of its own where DATABASE_URL names a PostgreSQL, else
+    this SQLite file.
 
     Raises: SettingsError when that PostgreSQL does not let us make a database.
     """

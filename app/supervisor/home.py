@@ -20,7 +20,9 @@ PRIVATE_UMASK = OTHERS  # of `surefoot up` and its parts: what they make is for 
 
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
-    """Have the home to ourselves. The system lets go of the lock when this process ends, however it ends.
+    """Have the home to ourselves.
+
+    The system lets go of the lock when this process ends, however it ends.
 
     Raises: SettingsError naming the process that has it, or when the home cannot be written.
     """
@@ -50,7 +52,9 @@ def locked(home: Path) -> Iterator[None]:
 
 
 def tighten(home: Path) -> None:
-    """Take from everybody else what they may do with a home, and with what lies in it. Links are not followed.
+    """Take from everybody else what they may do with a home, and with what lies in it.
+
+    Links are not followed.
 
     A file of somebody else, or one that is gone meanwhile, stays as it is.
     """
@@ -64,7 +68,9 @@ def tighten(home: Path) -> None:
 
 
 def keep(path: Path, given: str = "", *, prefix: str = "") -> str:
-    """A secret text kept in a file that only its owner reads: `given` when there is one, else the kept one, else a new one."""
+    """A secret text kept in a file that only its owner reads: `given` when there is one, else the
+    kept one, else a new one.
+    """
     if not given and path.exists():
         kept = path.read_text().strip()
         if kept:

@@ -2,13 +2,15 @@
 
     python -I -S leash.py PARENT_PID SIGNAL UID:GID|- COMMAND [WORD ...]
 
-A supervisor that gets SIGKILL can tidy up nothing. On Linux the kernel does it: PR_SET_PDEATHSIG sends SIGNAL to this
-process when its parent ends, and an exec keeps that setting. It is a program of its own, with the standard library
-only, because a `preexec_fn` runs Python between fork and exec, which deadlocks when the parent has threads. UID:GID,
-for a root who starts a program that refuses root, is taken on first: a change of user clears the setting.
+A supervisor that gets SIGKILL can tidy up nothing. On Linux the kernel does it: PR_SET_PDEATHSIG
+sends SIGNAL to this process when its parent ends, and an exec keeps that setting. It is a program
+of its own, with the standard library only, because a `preexec_fn` runs Python between fork and
+exec, which deadlocks when the parent has threads. UID:GID, for a root who starts a program that
+refuses root, is taken on first: a change of user clears the setting.
 
-Left to the caller: start it from the main thread (the kernel looks at the thread that forked, not at its process), and
-on other systems than Linux use `watchdog.py` too, which needs no kernel's help.
+Left to the caller: start it from the main thread (the kernel looks at the thread that forked, not
+at its process), and on other systems than Linux use `watchdog.py` too, which needs no kernel's
+help.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ def leashed(
     on_death: signal.Signals = signal.SIGKILL,
     user: tuple[int, int] | None = None,
 ) -> list[str]:
-    """The words that run `command` on a leash held by this process. `user`: (uid, gid) to become first."""
+    """The words that run `command` on a leash held by this process.
+
+    `user`: (uid, gid) to become first.
+    """
     who = "-" if user is None else f"{user[0]}:{user[1]}"
     return [
         sys.executable,

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 class Part:
     """One long-running process and how to live with it.
 
-    `ready(pid)` says whether it does its work, and must answer within about a second; `stop_rank`: parts of a lower
-    rank are stopped, and have ended, before those of a higher one are asked to; `stop_budget_s`, how long it may take
-    from SIGTERM to its end before its group is killed.
+    `ready(pid)` says whether it does its work, and must answer within about a second; `stop_rank`:
+    parts of a lower rank are stopped, and have ended, before those of a higher one are asked to;
+    `stop_budget_s`, how long it may take from SIGTERM to its end before its group is killed.
     """
 
     name: str

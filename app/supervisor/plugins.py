@@ -1,9 +1,10 @@
 """Commands that saga packages add by the entry-point group `surefoot.commands`.
 
-An entry point is a mapping of names to `(place, help)` or `(place, help, panel)`: the module and attribute of a click
-command, its one-line help, and the heading it is listed under. So a list of all commands imports none. It may also be a
-click command, a list of them, or a function that gives either; those are imported to be listed. One that cannot be
-loaded is told of and left out: a broken package must not take the whole command line with it.
+An entry point is a mapping of names to `(place, help)` or `(place, help, panel)`: the module and
+attribute of a click command, its one-line help, and the heading it is listed under. So a list of
+all commands imports none. It may also be a click command, a list of them, or a function that gives
+either; those are imported to be listed. One that cannot be loaded is told of and left out: a broken
+package must not take the whole command line with it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ PANEL = "Saga packages"
 
 @dataclass(frozen=True)
 class Listed:
-    """A command as the list of all shows it. `place`: "module:attribute"; `command`: where it has been loaded already."""
+    """A command as the list of all shows it.
+
+    `place`: "module:attribute"; `command`: where it has been loaded already.
+    """
 
     place: str
     help: str
@@ -49,7 +53,10 @@ def any_there() -> bool:
 
 @lru_cache
 def listed() -> dict[str, Listed]:
-    """Name -> command, of all packages installed here. Raises: SettingsError when a package refuses its settings."""
+    """Name -> command, of all packages installed here.
+
+    Raises: SettingsError when a package refuses its settings.
+    """
     found: dict[str, Listed] = {}
     for entry in entry_points(group=GROUP):
         try:
@@ -65,7 +72,10 @@ def listed() -> dict[str, Listed]:
 
 
 def load(name: str) -> click.Command | None:
-    """The command of this name, loaded. One that cannot be loaded is told of. Raises: SettingsError as `listed`."""
+    """The command of this name, loaded.
+
+    One that cannot be loaded is told of. Raises: SettingsError as `listed`.
+    """
     one = listed().get(name)
     try:
         return one.load() if one is not None else None

@@ -22,7 +22,8 @@ ELSEWHERE = (49_152, 65_535)
 def is_free(host: str, port: int) -> bool:
     """Whether a server could listen on `port` of `host` now.
 
-    Raises: SettingsError when it is not the port that is in the way: a host that is none of this machine, or a port for root only.
+    Raises: SettingsError when it is not the port that is in the way: a host that is none of this
+    machine, or a port for root only.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -41,11 +42,12 @@ def is_free(host: str, port: int) -> bool:
 
 
 def any_free(host: str = "127.0.0.1", *, taken: frozenset[int] = frozenset()) -> int:
-    """A port that nobody uses, below those that the kernel gives to outgoing connections, and none of `taken`.
+    """A port that nobody uses, below those that the kernel gives to outgoing connections, and none
+    of `taken`.
 
-    One of the kernel's may be given to a client that reconnects to a server which is down just now, even be that very port:
-    the client then speaks to itself, and the server cannot come back. Another process may take any port before the caller
-    does: such a start is to be tried again.
+    One of the kernel's may be given to a client that reconnects to a server which is down just now,
+    even be that very port: the client then speaks to itself, and the server cannot come back.
+    Another process may take any port before the caller does: such a start is to be tried again.
     """
     ours = list(ours_to_choose())
     begin = secrets.randbelow(len(ours))
@@ -56,7 +58,9 @@ def any_free(host: str = "127.0.0.1", *, taken: frozenset[int] = frozenset()) ->
 
 
 def ours_to_choose() -> range:
-    """The ports from which we choose: below the kernel's range, or above it where that begins too low."""
+    """The ports from which we choose: below the kernel's range, or above it where that begins too
+    low.
+    """
     low, high = _of_the_kernel()
     if low - FIRST >= FEWEST:
         return range(FIRST, low)
@@ -93,9 +97,11 @@ def holder(port: int) -> str:
 def choose(
     name: str, host: str, wanted: int | None, default: int, *, taken: frozenset[int] = frozenset()
 ) -> int:
-    """The port to listen on: `wanted` when it was set, else the first free one from `default` on, `taken` (by our parts) left out.
+    """The port to listen on: `wanted` when it was set, else the first free one from `default` on,
+    `taken` (by our parts) left out.
 
-    Raises: SettingsError naming the setting `name` when `wanted` cannot be had: the setting meant that port.
+    Raises: SettingsError naming the setting `name` when `wanted` cannot be had: the setting meant
+    that port.
     """
     if wanted is not None:
         if wanted in taken:

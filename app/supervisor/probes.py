@@ -1,4 +1,6 @@
-"""Does a part do its work? Each question is answered within about a second, and any trouble is a no."""
+"""Does a part do its work? Each question is answered within about a second, and any trouble is a
+no.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def answers(url: str) -> bool:
 
 
 def redis_answers(port: int, user: str, password: str) -> bool:
-    """Whether our Redis takes commands: it has read its file (before that, a PING is answered -LOADING)."""
+    """Whether our Redis takes commands: it has read its file (before that, a PING is answered
+    -LOADING).
+    """
     try:
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
             connection.settimeout(PATIENCE_S)

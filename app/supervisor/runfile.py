@@ -1,8 +1,9 @@
 """run.json under the home: what `surefoot up` chose, for other commands on the same home.
 
-So that `surefoot submit` in a second terminal finds the broker, the store and the page without being told. It stays
-after the end: a job submitted then is kept in the store and starts with the next `surefoot up`. The broker's URL has a
-password that is this home's own, so that it opens no other server that later has the same port.
+So that `surefoot submit` in a second terminal finds the broker, the store and the page without
+being told. It stays after the end: a job submitted then is kept in the store and starts with the
+next `surefoot up`. The broker's URL has a password that is this home's own, so that it opens no
+other server that later has the same port.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ NAME = "run.json"
 
 @dataclass(frozen=True)
 class RunFile:
-    """`env`: settings by the name of their environment variable; `groups`: the process groups that were started."""
+    """`env`: settings by the name of their environment variable; `groups`: the process groups that
+    were started.
+    """
 
     pid: int
     web_url: str

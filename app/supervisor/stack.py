@@ -1,4 +1,7 @@
-"""Which parts there are: broker, relay, workers, web, Flower. Saga packages add others (`additions`)."""
+"""Which parts there are: broker, relay, workers, web, Flower.
+
+Saga packages add others (`additions`).
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,9 @@ def secrets_of(settings: Settings, home: Path) -> Secrets:
 def broker(
     home: Path, password: str, last_port: int | None, say: Callable[[str], None] = print
 ) -> tuple[Part, int, str]:
-    """A Redis of our own on the port it had last, else on a free one. Returns: the part, its port, its URL for people.
+    """A Redis of our own on the port it had last, else on a free one.
+
+    Returns: the part, its port, its URL for people.
 
     `password`: what those of its users are made from (`redis_users`).
 
@@ -88,7 +93,8 @@ def broker(
 def _largest_bytes() -> int:
     """What our Redis takes at once: a worker reads a message whole before it can look at its size.
 
-    An envelope is a third larger than its message, so there is room for what SUREFOOT_MESSAGE_BYTES allows.
+    An envelope is a third larger than its message, so there is room for what SUREFOOT_MESSAGE_BYTES
+    allows.
     """
     return max(LARGEST_BYTES, 2 * app_settings().message_bytes)
 
@@ -142,7 +148,9 @@ def flower(settings: Settings, home: Path, port: int, login: str) -> Part:
 
 
 def flower_url(settings: Settings, port: int) -> str:
-    """Where our pages' links to Flower lead; none for browsers of other machines, who cannot reach ours."""
+    """Where our pages' links to Flower lead; none for browsers of other machines, who cannot reach
+    ours.
+    """
     return settings.flower_url or (
         url_of(LOOPBACK, port) if settings.host in (LOOPBACK, "localhost", "::1") else ""
     )
@@ -156,7 +164,9 @@ def environment(
     port: int,
     flower_port: int,
 ) -> dict[str, str]:
-    """What every part is told, whatever the supervisor was told by its own environment, and whatever the folder."""
+    """What every part is told, whatever the supervisor was told by its own environment, and
+    whatever the folder.
+    """
     found = {
         **environment_for_children(),
         **shared,
@@ -192,7 +202,9 @@ def _hosts(settings: Settings, port: int) -> str:
 
 
 def teller(env: Mapping[str, str], broker_password: str | None) -> Callable[[str], dict[str, str]]:
-    """What a part is told, by its name: no secrets but its own; `broker_password`: of a Redis of our own, or None."""
+    """What a part is told, by its name: no secrets but its own; `broker_password`: of a Redis of
+    our own, or None.
+    """
 
     def tell(part: str) -> dict[str, str]:
         told, kind = private.told(env, part), private.kind_of(part)

@@ -29,7 +29,9 @@ class CannotStart(SurefootError):
 
 
 class PortTaken(SurefootError):
-    """A part that ended cannot come back on the port that was chosen for it: somebody else has that now."""
+    """A part that ended cannot come back on the port that was chosen for it: somebody else has that
+    now.
+    """
 
 
 class Stopped(SurefootError):
@@ -78,7 +80,8 @@ class Supervisor:
     def until_ready(self, *children: Child, timeout_s: float = READY_S) -> None:
         """Wait until each of these has said that it is ready.
 
-        Raises: CannotStart with its last words when one ends again and again, or takes too long; Stopped.
+        Raises: CannotStart with its last words when one ends again and again, or takes too long;
+        Stopped.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -96,7 +99,10 @@ class Supervisor:
             time.sleep(TICK_S)
 
     def watch(self) -> None:
-        """Keep everything running until a signal says stop. Raises: Stopped; PortTaken when all has to begin anew on other ports."""
+        """Keep everything running until a signal says stop.
+
+        Raises: Stopped; PortTaken when all has to begin anew on other ports.
+        """
         while True:
             self._tick()
             time.sleep(TICK_S)
@@ -130,7 +136,10 @@ class Supervisor:
         )
 
     def stop(self) -> None:
-        """Stop all parts, rank by rank, each within its budget; a further signal kills all at once. No process is left."""
+        """Stop all parts, rank by rank, each within its budget; a further signal kills all at once.
+
+        No process is left.
+        """
         self._asked = 0
         by_rank = sorted(self.children, key=lambda child: child.part.stop_rank)
         for _, group in groupby(by_rank, key=lambda child: child.part.stop_rank):

@@ -43,8 +43,9 @@ class Chosen:
 def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
     """Start everything and keep it running until a signal says stop; then stop it in order.
 
-    Raises: SettingsError when another one runs on this home, a port is taken, or a setting of the sagas cannot work;
-    DefinitionError for a saga with a mistake; CannotStart when a part does not start.
+    Raises: SettingsError when another one runs on this home, a port is taken, or a setting of the
+    sagas cannot work; DefinitionError for a saga with a mistake; CannotStart when a part does not
+    start.
     """
     home = settings.home.absolute()
     os.umask(PRIVATE_UMASK)
@@ -62,7 +63,10 @@ def up(settings: Settings, say: Callable[[str], None] = banner.say) -> None:
 
 
 def _up(settings: Settings, home: Path, say: Callable[[str], None]) -> None:
-    """One start of everything, to the end. Raises: PortTaken when it has to begin anew; what `up` raises."""
+    """One start of everything, to the end.
+
+    Raises: PortTaken when it has to begin anew; what `up` raises.
+    """
     last = runfile.load(home)
     _wait_for_remains(last)
     chosen = _choose(settings, home)
@@ -139,7 +143,9 @@ def _prepare_store(db: Engine, api_key: str) -> None:
 
 
 def _greet_broker(db: Engine, broker_url: str) -> None:
-    """Before the first message: leave our mark in a broker that is new, or the relay would take it for one that lost everything."""
+    """Before the first message: leave our mark in a broker that is new, or the relay would take it
+    for one that lost everything.
+    """
     with contextlib.suppress(TryLater):
         republish_if_broker_lost(db, probe(broker_url))
 
@@ -186,7 +192,9 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def _wait_for_remains(last: runfile.RunFile | None) -> None:
-    """A supervisor that was killed is followed by its parts within moments; their ports are free then."""
+    """A supervisor that was killed is followed by its parts within moments; their ports are free
+    then.
+    """
     deadline = time.monotonic() + REMAINS_S
     while (
         last is not None

@@ -1,8 +1,9 @@
 """A second process that kills the parts when the supervisor is gone.
 
-It knows nothing but a pipe from the supervisor, on which come the process groups that run (`+123`) and those that have
-ended (`-123`). The pipe ends when the supervisor does, however it does, and then every group still named is killed. The
-leash does the same sooner, but on Linux only, and only to the leader of a group, not to the children it made.
+It knows nothing but a pipe from the supervisor, on which come the process groups that run (`+123`)
+and those that have ended (`-123`). The pipe ends when the supervisor does, however it does, and
+then every group still named is killed. The leash does the same sooner, but on Linux only, and only
+to the leader of a group, not to the children it made.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Watchdog:
         if self._process is None or self._process.poll() is not None:
             self.close()
             quiet = subprocess.DEVNULL
-            # not leashed: it is the one that has to outlive us; and in a session of its own, out of Ctrl-C's reach
+            # not leashed: it is the one that has to outlive us; and in a session of its own, out of
+            # Ctrl-C's reach
             words = [sys.executable, "-I", "-S", __file__]
             self._process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True

@@ -1,8 +1,8 @@
 """A publisher and a broker of lists, in one object.
 
-It keeps what Celery's canvas and our result backend promise: a chain goes on when its message was done, a batch in any
-case, and a chord's body leaves when a completion released its join. It breaks all else when told to: any message may be
-lost, repeated, overtaken or kept back.
+It keeps what Celery's canvas and our result backend promise: a chain goes on when its message was
+done, a batch in any case, and a chord's body leaves when a completion released its join. It breaks
+all else when told to: any message may be lost, repeated, overtaken or kept back.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ def _never() -> bool:
 class FakeBroker:
     """Publisher, broker and its probe. `down` refuses everything.
 
-    `waiting`: what can be delivered now; `old`: all that ever left, for the duplicate that comes an hour later;
-    `published`: operation id -> how often its message left; `bodies`: chords' bodies among them; `lose_next`: how many
-    of the next messages are taken and lost; `objections`: what was wrong with what it was given.
-    `point`: called with the name of each place where a process may be stopped; `uncommitted`: whether a transaction is
-    open just now, in which nothing may leave.
+    `waiting`: what can be delivered now; `old`: all that ever left, for the duplicate that comes an
+    hour later;
+    `published`: operation id -> how often its message left; `bodies`: chords' bodies among them;
+    `lose_next`: how many of the next messages are taken and lost; `objections`: what was wrong with
+    what it was given.
+    `point`: called with the name of each place where a process may be stopped; `uncommitted`:
+    whether a transaction is open just now, in which nothing may leave.
     """
 
     point: Callable[[str], None] = _nowhere
@@ -48,7 +50,7 @@ class FakeBroker:
     objections: list[str] = field(default_factory=list)
     mark: str | None = None
 
-    # --- the publisher's side ----------------------------------------------------------------------------------------
+    # --- the publisher's side ---------------------------------------------------------------------
     def publish(self, plan: Plan) -> bool:
         """What `dispatch.Publishes` asks for."""
         if self.uncommitted():
@@ -63,7 +65,10 @@ class FakeBroker:
         return True
 
     def go_on(self, following: FakeDelivery, *, body: bool = False) -> bool:
-        """What rode on a message leaves after its operation. `body`: of a chord. False: it could not leave."""
+        """What rode on a message leaves after its operation.
+
+        `body`: of a chord. False: it could not leave.
+        """
         self.point("go_on/before")
         if self.down:
             return False
@@ -81,7 +86,7 @@ class FakeBroker:
             return
         self.waiting.append(delivery)
 
-    # --- the probe ---------------------------------------------------------------------------------------------------
+    # --- the probe --------------------------------------------------------------------------------
     def ping(self) -> bool:
         return not self.down
 
@@ -105,7 +110,7 @@ class FakeBroker:
         if self.down:
             raise BrokerUnavailable
 
-    # --- what is done to it ------------------------------------------------------------------------------------------
+    # --- what is done to it -----------------------------------------------------------------------
     def flush(self) -> None:
         """Everything is gone, our marker too."""
         self.waiting.clear()

@@ -1,4 +1,7 @@
-"""Virtual time. The engine's only clock is the database's, so it is enough to tell SQLite what `now` is."""
+"""Virtual time.
+
+The engine's only clock is the database's, so it is enough to tell SQLite what `now` is.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,10 @@ MOST_MESSAGES = 2000  # more in one go are messages without end
 
 
 def drain(deliver: Callable[[], object], *, most: int = MOST_MESSAGES) -> None:
-    """Deliver until `deliver` answers None: no message is left. Raises: AssertionError for messages without end."""
+    """Deliver until `deliver` answers None: no message is left.
+
+    Raises: AssertionError for messages without end.
+    """
     for _ in range(most):
         if deliver() is None:
             return
@@ -20,8 +23,8 @@ def land(
 ) -> bool:
     """Deliver all messages and let time pass in turn, until all is at rest.
 
-    `pass_time`: let some time pass, and let the relay sweep; it answers False when patience is at its end. Returns
-    whether all came to rest.
+    `pass_time`: let some time pass, and let the relay sweep; it answers False when patience is at
+    its end. Returns whether all came to rest.
     """
     while True:
         deliver_all()

@@ -1,7 +1,9 @@
-"""A world for the tests of saga authors: submit, let steps fail, let time pass, see what was done and what was undone.
+"""A world for the tests of saga authors: submit, let steps fail, let time pass, see what was done
+and what was undone.
 
-The engine is the real one, on a store in memory. A step's function is called as a worker calls it. Nothing else is
-there: no broker, no process, no waiting. Time is virtual, so an hour of back-offs takes no time.
+The engine is the real one, on a store in memory. A step's function is called as a worker calls it.
+Nothing else is there: no broker, no process, no waiting. Time is virtual, so an hour of back-offs
+takes no time.
 """
 
 from __future__ import annotations
@@ -67,8 +69,8 @@ class Quiet(World):
 class SagaWorld:
     """`sagas`: what can run here; the first is the one that is meant where none is named.
 
-    A job is named by its id, as `submit` returns it. Steps are named by their names or by themselves. Every call that
-    names something unknown raises UnknownName with what there is.
+    A job is named by its id, as `submit` returns it. Steps are named by their names or by
+    themselves. Every call that names something unknown raises UnknownName with what there is.
     """
 
     def __init__(self, *sagas: Saga[Any]) -> None:
@@ -98,14 +100,17 @@ class SagaWorld:
     ) -> None:
         self._held.close()
 
-    # --- asking ------------------------------------------------------------------------------------------------------
+    # --- asking -----------------------------------------------------------------------------------
     def submit(
         self,
         input: BaseModel | Mapping[str, Any],  # noqa: A002
         *,
         saga: Saga[Any] | str | None = None,
     ) -> str:
-        """Ask for a job. Nothing runs yet. Returns its id. Raises: InvalidInput, as the API answers."""
+        """Ask for a job.
+
+        Nothing runs yet. Returns its id. Raises: InvalidInput, as the API answers.
+        """
         value = (
             input.model_dump(mode="json", by_alias=True)
             if isinstance(input, BaseModel)
@@ -127,7 +132,7 @@ class SagaWorld:
         decision = decisions.cancel(self._db, self._world.settings, job, ACTOR)
         self._world.publish_plan(decision.plan)
 
-    # --- what goes wrong ---------------------------------------------------------------------------------------------
+    # --- what goes wrong --------------------------------------------------------------------------
     def fail(
         self,
         step: str | Step[Any, Any],
@@ -140,8 +145,9 @@ class SagaWorld:
     ) -> None:
         """The next `times` calls of a step raise `error`; with None, all of them.
 
-        `kind`: "action", "undo" or "confirm". `after`: the step has run, and its answer is lost: nobody knows whether
-        it took effect. Without an error it is `Rejected`, or a `ConnectionError` where the answer is lost.
+        `kind`: "action", "undo" or "confirm". `after`: the step has run, and its answer is lost:
+        nobody knows whether it took effect. Without an error it is `Rejected`, or a
+        `ConnectionError` where the answer is lost.
         """
         said = error or (ConnectionError("the answer was lost") if after else Rejected("refused"))
         self._plan(step, kind, saga, Planned(_point(after=after), said, times))
@@ -155,21 +161,26 @@ class SagaWorld:
         after: bool = True,
         saga: Saga[Any] | str | None = None,
     ) -> None:
-        """A worker dies at the next `times` calls of a step: after its effect, or before it (`after=False`)."""
+        """A worker dies at the next `times` calls of a step: after its effect, or before it
+        (`after=False`).
+        """
         self._plan(step, kind, saga, Planned(_point(after=after), Crashed(), times))
 
     def unmet(self) -> list[str]:
         """The operations that never came to what was planned for them, as `trip.book_hotel.undo`."""
         return self._script.unmet()
 
-    # --- time --------------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------
     @property
     def now(self) -> datetime:
         """The world's time, as `ctx.now()` tells it."""
         return START + timedelta(seconds=self._clock.now_s)
 
     def pass_time(self, duration: float | str) -> None:
-        """Let so much time pass ("90s", "1h"): whatever is due in it happens. Raises: ValueError for no duration."""
+        """Let so much time pass ("90s", "1h"): whatever is due in it happens.
+
+        Raises: ValueError for no duration.
+        """
         whole_s = seconds(duration)
         until = self._clock.now_s + whole_s
         self._world.drain()
@@ -177,7 +188,10 @@ class SagaWorld:
             self._advance(min(left_s, self._due_s(), max(5.0, whole_s / ROUNDS_OF_A_PASS)))
 
     def land(self, within: float | str = "7d") -> None:
-        """Let time pass until every job has ended or waits for a person. Raises: NotAtRest, which tells why."""
+        """Let time pass until every job has ended or waits for a person.
+
+        Raises: NotAtRest, which tells why.
+        """
         until = self._clock.now_s + seconds(within)
         for _ in range(MOST_ROUNDS):
             self._world.drain()
@@ -190,7 +204,7 @@ class SagaWorld:
         told = "; ".join(f"{self._row(job).saga}: {self.why(job)}" for job in moving)
         raise NotAtRest(f"Not at rest after {self._clock.now_s:,.0f} s: {told}")
 
-    # --- what became of it -------------------------------------------------------------------------------------------
+    # --- what became of it ------------------------------------------------------------------------
     def state(self, job: str) -> str:
         """running, compensating, attention, completed, failed or cancelled."""
         return str(self._row(job).state)
@@ -218,7 +232,7 @@ class SagaWorld:
         self._row(job)
         return str(why(self._db, job, None)["sentence"])
 
-    # --- names -------------------------------------------------------------------------------------------------------
+    # --- names ------------------------------------------------------------------------------------
     def _saga(self, saga: Saga[Any] | str | None) -> Saga[Any]:
         if saga is None:
             return self._first
@@ -253,7 +267,7 @@ class SagaWorld:
         target = f"{meant.name}.{self._step(meant, step, kind)}"
         self._script.plan(target if kind == Kind.ACTION else f"{target}.{kind}", planned)
 
-    # --- the store ---------------------------------------------------------------------------------------------------
+    # --- the store --------------------------------------------------------------------------------
     def _due_s(self) -> float:
         """How long until the first thing is due of any job that moves."""
         return next_due_s(self._db, self._world.settings, self._jobs, self.now)

@@ -1,4 +1,6 @@
-"""What a test has planned for the steps of its sagas: which fails or loses its worker, where, and how often."""
+"""What a test has planned for the steps of its sagas: which fails or loses its worker, where, and
+how often.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ class Planned:
 
 
 class Script:
-    """Fires at the points of `surefoot.app.faults`. Of several plans for one operation the oldest comes first."""
+    """Fires at the points of `surefoot.app.faults`.
+
+    Of several plans for one operation the oldest comes first.
+    """
 
     def __init__(self) -> None:
         self._planned: defaultdict[str, list[Planned]] = defaultdict(list)

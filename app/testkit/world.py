@@ -1,4 +1,7 @@
-"""The engine on a database, with a fake broker, one worker and one relay. Nothing happens unless it is asked for."""
+"""The engine on a database, with a fake broker, one worker and one relay.
+
+Nothing happens unless it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ from surefoot.app.testkit.delivery import Child, FakeDelivery
 
 
 class World:
-    """`child`: the worker's process that gets the messages. A subclass may give them to another loop."""
+    """`child`: the worker's process that gets the messages.
+
+    A subclass may give them to another loop.
+    """
 
     def __init__(
         self,
@@ -47,7 +53,7 @@ class World:
         """What the engine is given. `publisher`: in place of the broker."""
         return Runtime(self.db, self.settings, self.registry, publisher or self.broker)
 
-    # --- asking for work ---------------------------------------------------------------------------------------------
+    # --- asking for work --------------------------------------------------------------------------
     def ask(self, submission: Submission) -> str:
         """Submit, and send what is ready. Returns the job's id. Raises: as `submit`."""
         submitted = submit(self.db, self.settings, self.registry, submission)
@@ -58,7 +64,7 @@ class World:
         """Send what a commit has made ready."""
         publish_plan(self.db, self.broker, plan)
 
-    # --- letting it run ----------------------------------------------------------------------------------------------
+    # --- letting it run ---------------------------------------------------------------------------
     def deliver(
         self, delivery: FakeDelivery, publisher: Publishes | None = None
     ) -> ExecutionResult:

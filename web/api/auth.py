@@ -1,4 +1,6 @@
-"""The caller of a request. Every route is closed unless it is named open, so that a new one is closed by default."""
+"""The caller of a request. Every route is closed unless it is named open, so that a new one is
+closed by default.
+"""
 
 from __future__ import annotations
 
@@ -53,16 +55,20 @@ def needs(role: Role) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def checks_its_key(view: Callable[P, R]) -> Callable[P, R]:
-    """Mark a route that asks for itself, in a statement of its own, whether the key is still good (or calls `check_key`).
+    """Mark a route that asks for itself, in a statement of its own, whether the key is still good
+    (or calls `check_key`).
 
-    Whose key it is may then be remembered, for that never changes: polling costs one statement, and a revoked key is refused at once.
+    Whose key it is may then be remembered, for that never changes: polling costs one statement, and
+    a revoked key is refused at once.
     """
     setattr(view, _CHECKS, True)
     return view
 
 
 def asked_by_a_page(view: Callable[P, R]) -> Callable[P, R]:
-    """Mark a route that a page asks by itself, again and again: that nobody has used the page shows all the same."""
+    """Mark a route that a page asks by itself, again and again: that nobody has used the page shows
+    all the same.
+    """
     setattr(view, _BY_ITSELF, True)
     return view
 
@@ -147,7 +153,9 @@ def install(app: Flask) -> None:
 
 
 def _who() -> Principal | None:
-    """Ask the store who this is. None: the request names no key that is good. Raises: Problem 401, 403."""
+    """Ask the store who this is. None: the request names no key that is good. Raises: Problem 401,
+    403.
+    """
     if "Authorization" not in request.headers:
         return _by_cookie()
     found = _by_key()
@@ -159,7 +167,9 @@ def _who() -> Principal | None:
 
 
 def _remembered() -> Principal | None:
-    """Whose key this request names, if that was found before. A session is never remembered: it ends in many ways."""
+    """Whose key this request names, if that was found before. A session is never remembered: it
+    ends in many ways.
+    """
     return _remembered_ones().get(_fingerprint()) if "Authorization" in request.headers else None
 
 

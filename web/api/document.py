@@ -1,4 +1,6 @@
-"""The API's document (OpenAPI 3.1), made from the routes, their descriptions, the request models and the answers' shapes."""
+"""The API's document (OpenAPI 3.1), made from the routes, their descriptions, the request models
+and the answers' shapes.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +140,9 @@ def show() -> Response:
 
 
 def install(app: Flask) -> None:
-    """Make the document of every route that has been registered. Raises: DefinitionError for an API route without description."""
+    """Make the document of every route that has been registered. Raises: DefinitionError for an API
+    route without description.
+    """
     whole = document(app)
     raw = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
     app.extensions[EXTENSION] = (whole, Kept.of(raw, "application/json"))

@@ -1,6 +1,7 @@
 """What a route takes and answers, said beside the route; the API's document is made of it.
 
-A route under /api/ without a description does not start (`document.install`), so the document cannot fall behind.
+A route under /api/ without a description does not start (`document.install`), so the document
+cannot fall behind.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer other than a problem. `shape` None: it has no body; `headers`: names out of `document.HEADERS`."""
+    """An answer other than a problem. `shape` None: it has no body; `headers`: names out of
+    `document.HEADERS`.
+    """
 
     description: str
     shape: type[BaseModel] | None = None
@@ -38,7 +41,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Description:
-    """`answers`: status -> answer; `problems`: slugs of `kinds.KINDS` beside those that every route of its sort can answer.
+    """`answers`: status -> answer; `problems`: slugs of `kinds.KINDS` beside those that every route
+    of its sort can answer.
 
     `body`: the model of the request; None takes none, `EMPTY` takes nothing or an empty object.
     """

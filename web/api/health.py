@@ -1,5 +1,7 @@
-"""Is it alive, is it ready, how is it? Ready means the store, not the broker: without a broker a job is still accepted,
-and a load balancer that took us out for it would break the promise it is meant to guard."""
+"""Is it alive, is it ready, how is it? Ready means the store, not the broker: without a broker a
+job is still accepted, and a load balancer that took us out for it would break the promise it is
+meant to guard.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ def readyz() -> Response:
     },
 )
 def healthz() -> Response:
-    """200 while jobs are accepted, `degraded` when they would not move; 503 when they are not accepted."""
+    """200 while jobs are accepted, `degraded` when they would not move; 503 when they are not
+    accepted.
+    """
     try:
         view = health_view(services().db)
         broker, waited_s = _works()
@@ -93,7 +97,9 @@ def healthz() -> Response:
 
 
 def _works() -> Works:
-    """Asked once in SUREFOOT_HEALTH_SECONDS, by one request: however many come, they cost the broker and the store no more."""
+    """Asked once in SUREFOOT_HEALTH_SECONDS, by one request: however many come, they cost the
+    broker and the store no more.
+    """
     here = services()
     key, good_s = str(here.db.url), here.settings.health_seconds
     asked_at, said = _said.get(key, (float("-inf"), None))

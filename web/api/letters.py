@@ -29,7 +29,9 @@ routes = Blueprint("letters", __name__, url_prefix=f"{API}/dead-letters")
 
 
 class LetterId(BaseConverter):
-    """A letter's id in an address, which is not one of the words that stand in its place: each has its own methods."""
+    """A letter's id in an address, which is not one of the words that stand in its place: each has
+    its own methods.
+    """
 
     regex = r"(?!(?:redrive|cancel-redrive)$)[^/]+"
 

@@ -19,17 +19,23 @@ CURSOR_CHARS = 512
 
 
 class Pages:
-    """A list as it was asked for. Its cursors are good for the same list with the same filters, and for nothing else."""
+    """A list as it was asked for. Its cursors are good for the same list with the same filters, and
+    for nothing else.
+    """
 
     def __init__(self, name: str, **filters: str | bool | None) -> None:
-        """`filters` as they are obeyed, so that what is left out is the same as its default; None is not asked."""
+        """`filters` as they are obeyed, so that what is left out is the same as its default; None
+        is not asked.
+        """
         self._of = json.dumps(
             [name, {key: value for key, value in filters.items() if value is not None}],
             sort_keys=True,
         )
 
     def after(self) -> Position | None:
-        """Behind what the page that was asked for begins; None is the first page. Raises: Problem 400 for any other cursor."""
+        """Behind what the page that was asked for begins; None is the first page. Raises: Problem
+        400 for any other cursor.
+        """
         cursor = request.args.get("cursor")
         if cursor is None:
             return None
@@ -56,7 +62,9 @@ class Pages:
         return services().signer.cursor(self._of, edge) if edge else None
 
     def answer(self, items: list[dict[str, Any]], edge: Position | None) -> Response:
-        """One page. `edge`: the last of it, where there are more; the next page is this address with a cursor."""
+        """One page. `edge`: the last of it, where there are more; the next page is this address
+        with a cursor.
+        """
         following = self.cursor(edge)
         here = urlencode({**request.args.to_dict(), "cursor": following})
         headers = {"Link": f'<{request.path}?{here}>; rel="next"'} if following else {}

@@ -1,4 +1,6 @@
-"""Parameters and answers that several routes share, as the document says them. What they obey is read in `requests`."""
+"""Parameters and answers that several routes share, as the document says them. What they obey is
+read in `requests`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from surefoot.web.api.documented import Answer, Parameter
 from surefoot.web.api.responses import WAIT_MOST_S
 from surefoot.web.api.shapes import jobs as shapes
 
-TEXT = r"^[^\u0000-\u001f\u007f-\u009f]*$"  # no control characters; other invisible ones are refused too
+# no control characters; other invisible ones are refused too
+TEXT = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 
 STATE = Parameter(
     "state", {"enum": [str(state) for state in SHOWN_STATES]}, "Only jobs in this state."

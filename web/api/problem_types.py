@@ -1,4 +1,6 @@
-"""The kinds of problems. Each is a page under /problems/, for readers who follow the `type` of an answer."""
+"""The kinds of problems. Each is a page under /problems/, for readers who follow the `type` of an
+answer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Exception -> status and problem details (RFC 9457): the only place. Each type is a page under /problems/."""
+"""Exception -> status and problem details (RFC 9457): the only place. Each type is a page under
+/problems/.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """An answer that is a problem. `facts` are extension members of its body; `status` where it is not the kind's own."""
+    """An answer that is a problem. `facts` are extension members of its body; `status` where it is
+    not the kind's own.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,9 @@ class Problem(Exception):
 
 
 def problem_of(error: Exception) -> Problem:
-    """What an exception is to the caller. Anything unknown is a 500 that says nothing of its inside."""
+    """What an exception is to the caller. Anything unknown is a 500 that says nothing of its
+    inside.
+    """
     if isinstance(error, DBAPIError):
         error = map_error(error)
     if isinstance(error, Problem):
@@ -164,7 +170,9 @@ def respond(problem: Problem) -> Response:
 
 
 def note(error: Exception, problem: Problem) -> None:
-    """Log what is our fault: where it happened, never what was in the request (a message may quote it)."""
+    """Log what is our fault: where it happened, never what was in the request (a message may quote
+    it).
+    """
     if problem.status != 500:
         return
     where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
@@ -174,7 +182,9 @@ def note(error: Exception, problem: Problem) -> None:
 
 
 def install(app: Flask, as_page: Callable[[Problem], Response | None]) -> None:
-    """Every error of every route, unknown ones too, leaves through here. `as_page` dresses it for a browser that asked, else None."""
+    """Every error of every route, unknown ones too, leaves through here. `as_page` dresses it for a
+    browser that asked, else None.
+    """
 
     def handle(error: Exception) -> Response:
         if isinstance(error, HTTPException) and (error.code or 500) < 400:

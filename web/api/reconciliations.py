@@ -1,4 +1,6 @@
-"""Reconciliation, for operators: what was found, what is decided about it, and a run as soon as may be."""
+"""Reconciliation, for operators: what was found, what is decided about it, and a run as soon as may
+be.
+"""
 
 from __future__ import annotations
 

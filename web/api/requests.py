@@ -256,7 +256,9 @@ def _fault(model: type[BaseModel], error: dict[str, Any]) -> dict[str, str]:
 
 
 def idempotency_key() -> str | None:
-    """The key of this request, bare or as a quoted string; the same key either way. Raises: Problem 400."""
+    """The key of this request, bare or as a quoted string; the same key either way. Raises: Problem
+    400.
+    """
     header = request.headers.get("Idempotency-Key")
     if header is None:
         return None
@@ -272,9 +274,11 @@ def idempotency_key() -> str | None:
     return text
 
 
-# --- queries -----------------------------------------------------------------------------------------------------
+# --- queries --------------------------------------------------------------------------------------
 def only_parameters(*known: str) -> None:
-    """Refuse a parameter we do not know: a misspelt filter that is ignored shows too much. Raises: Problem 422."""
+    """Refuse a parameter we do not know: a misspelt filter that is ignored shows too much. Raises:
+    Problem 422.
+    """
     unknown = [name for name in request.args if name not in known][:FAULTS_MOST]
     if unknown:
         said = "is not a parameter of this address."

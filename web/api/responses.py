@@ -1,4 +1,6 @@
-"""Answers in JSON: tags for polling, links to the next page, when to ask again, and how long to hold a request."""
+"""Answers in JSON: tags for polling, links to the next page, when to ask again, and how long to
+hold a request.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ _WAIT = re.compile(r"^wait\s*=\s*\"?(\d{1,9})\"?$")
 def answer(
     body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    """A JSON answer. A GET's carries a strong tag of its bytes, and is a 304 for who has them already."""
+    """A JSON answer. A GET's carries a strong tag of its bytes, and is a 304 for who has them
+    already.
+    """
     raw = json_bytes(body)
     response = Response(raw, status=status, mimetype="application/json", headers=headers)
     if request.method in ("GET", "HEAD") and status == 200:
@@ -86,7 +90,9 @@ def _again_s(created_at: str) -> int:
 
 
 def wished_wait() -> int | None:
-    """N of `Prefer: wait=N`, at most WAIT_MOST_S; None without it. An unreadable value is ignored (RFC 7240)."""
+    """N of `Prefer: wait=N`, at most WAIT_MOST_S; None without it. An unreadable value is ignored
+    (RFC 7240).
+    """
     for preference in request.headers.get("Prefer", "").split(
         ","
     ):  # several headers of a name arrive as one
@@ -97,10 +103,11 @@ def wished_wait() -> int | None:
 
 
 def wait_for_end(look: Callable[[], Revision]) -> int | None:
-    """Hold the request as long as it wishes and the job has not ended; `look` is asked ten times a second.
+    """Hold the request as long as it wishes and the job has not ended; `look` is asked ten times a
+    second.
 
-    Returns: seconds that were granted; None when none were wished, or too many requests wait already: then it is answered
-    at once, and its Retry-After says when to ask again.
+    Returns: seconds that were granted; None when none were wished, or too many requests wait
+    already: then it is answered at once, and its Retry-After says when to ask again.
     """
     here, wish = services(), wished_wait()
     if wish is None or not here.waiters.acquire(blocking=False):

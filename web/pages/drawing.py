@@ -1,4 +1,5 @@
-"""A saga as a picture: steps in layers by longest path, and below them how each is undone, in a lane of its own.
+"""A saga as a picture: steps in layers by longest path, and below them how each is undone, in a
+lane of its own.
 
 Plain numbers for a template to draw as SVG: testable, printable, no script. A long chain is as wide
 as it is and scrolls; the members of a wide fork come as one box (`grouping`).
@@ -186,7 +187,9 @@ def _lines(graph: Graph, boxes: Mapping[tuple[str, bool], Box]) -> list[Line]:
 
 
 def _curve(left: Box, right: Box, *, back: bool = False) -> str:
-    """From one box to the next; backwards it is drawn from the right one, so that its arrow points to the left."""
+    """From one box to the next; backwards it is drawn from the right one, so that its arrow points
+    to the left.
+    """
     x1, y1, x2, y2 = left.x + WIDTH, left.y + HEIGHT // 2, right.x, right.y + HEIGHT // 2
     middle = (x1 + x2) // 2
     if back:

@@ -13,7 +13,10 @@ AGAIN_S = 5  # after which such a page loads itself again
 
 
 def wants_page() -> bool:
-    """Whether a person's browser asked. The API answers programs only, whatever they say they accept."""
+    """Whether a person's browser asked.
+
+    The API answers programs only, whatever they say they accept.
+    """
     return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
 
 

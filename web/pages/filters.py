@@ -37,7 +37,10 @@ def words(state: str) -> str:
 
 
 def shown(job: Mapping[str, Any]) -> str:
-    """The word for where a job stands. One that failed and is undone is not called failed: nothing is left of it."""
+    """The word for where a job stands.
+
+    One that failed and is undone is not called failed: nothing is left of it.
+    """
     state = str(job["state"])
     if state == JobState.PENDING:
         return "accepted"

@@ -30,7 +30,8 @@ FORM_OF = {
 class Field:
     """One field. `kind`: text, whole, number, money, date, yes_no, choice or json.
 
-    `choices`: (JSON of the value, its words), nothing else can be chosen; `suggestions`: (value, what it does), anything can be typed;
+    `choices`: (JSON of the value, its words), nothing else can be chosen; `suggestions`: (value,
+    what it does), anything can be typed;
     `secret`: typed unseen, and never filled again;
     `marked`: `optional` or `required`, where the fewer fields are that.
     """
@@ -62,7 +63,9 @@ def fields_of(saga: str, schema: Mapping[str, Any]) -> list[Field]:
 
 
 def filled(fields: list[Field], values: Mapping[str, str]) -> list[Field]:
-    """The same fields with what was typed into them, but for secrets: those leave this server for the store alone."""
+    """The same fields with what was typed into them, but for secrets: those leave this server for
+    the store alone.
+    """
     return [
         replace(field, value="" if field.secret else values.get(PREFIX + field.name, ""))
         for field in fields
@@ -101,7 +104,10 @@ def _in_its_unit(field: Field, text: str) -> str:
 def read_input(
     fields: list[Field], values: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """What was filled in as the saga's input, and the faults of what could not even be read. An empty optional field is left out."""
+    """What was filled in as the saga's input, and the faults of what could not even be read.
+
+    An empty optional field is left out.
+    """
     found: dict[str, Any] = {}
     faults = []
     for field in fields:

@@ -1,7 +1,7 @@
 """Friendly words for the form of a saga we ship, where its schema says nothing itself.
 
-A schema's own `title`, `description`, `examples` and `default` come first, so that a developer's saga gets a good form from
-its model alone.
+A schema's own `title`, `description`, `examples` and `default` come first, so that a developer's
+saga gets a good form from its model alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Hint:
-    """`suggestions`: (value, what it does), offered beside the field; `example`: what stands in the field when it is drawn."""
+    """`suggestions`: (value, what it does), offered beside the field; `example`: what stands in the
+    field when it is drawn.
+    """
 
     label: str = ""
     help: str = ""

@@ -124,7 +124,9 @@ def unsent(problem: Problem) -> Response | None:
 def _all_of_them(
     saga: dict[str, Any], value: dict[str, Any], faults: list[dict[str, str]]
 ) -> list[dict[str, str]]:
-    """What cannot be read, and what does not fit among the rest: nobody likes to be told one thing at a time."""
+    """What cannot be read, and what does not fit among the rest: nobody likes to be told one thing
+    at a time.
+    """
     told = {fault["pointer"] for fault in faults}
     try:
         validate_input(saga["input"], None, value)
@@ -136,7 +138,10 @@ def _all_of_them(
 
 
 def _chosen(name: str | None) -> dict[str, Any] | None:
-    """The saga of the form: the one asked for, else the model one, else the first. None while none is known."""
+    """The saga of the form: the one asked for, else the model one, else the first.
+
+    None while none is known.
+    """
     names = [item["name"] for item in sagas_view(services().db)["items"]]
     if not names:
         return None

@@ -73,7 +73,9 @@ def show(job_id: str) -> AnyResponse:
 @routes.get("/live")
 @asked_by_a_page
 def live(job_id: str) -> Response:
-    """What changes on the page, for its script: a 304 for one statement while the job stands as it did."""
+    """What changes on the page, for its script: a 304 for one statement while the job stands as it
+    did.
+    """
     tag = _tag(services().polls.look(job_id, principal().tenant_id))
     if request.if_none_match.contains_weak(tag):
         response = Response(status=304)
@@ -85,7 +87,9 @@ def live(job_id: str) -> Response:
 
 
 def _tag(revision: Revision) -> str:
-    """Of the page's live part: the job as it stands, for whom, and while it is open the time, for why it waits depends on others."""
+    """Of the page's live part: the job as it stands, for whom, and while it is open the time, for
+    why it waits depends on others.
+    """
     moment = "" if revision.ended else str(int(time.time() / WHY_ANEW_S))
     return f"{revision.tag}-{principal().role}-{moment}"
 

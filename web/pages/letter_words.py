@@ -1,4 +1,6 @@
-"""What a dead letter says on a page: how its operation ended, and what each thing that a person can do about it does."""
+"""What a dead letter says on a page: how its operation ended, and what each thing that a person can
+do about it does.
+"""
 
 from __future__ import annotations
 

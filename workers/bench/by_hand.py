@@ -1,7 +1,8 @@
-"""The same commits as the engine's, written by hand for three steps in a row: bare drivers, no ORM, no Celery.
+"""The same commits as the engine's, written by hand for three steps in a row: bare drivers, no ORM,
+no Celery.
 
-It knows no retry, no undo, no lease and no other graph. It tells how much of the engine's cost is its promises (the commits
-and messages) and how much is its generality.
+It knows no retry, no undo, no lease and no other graph. It tells how much of the engine's cost is
+its promises (the commits and messages) and how much is its generality.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ RELEASE = """UPDATE bench_operations SET missing = missing - 1, state = 'queued'
 
 
 class Store:
-    """One connection, PostgreSQL's or SQLite's. Times are seconds since the epoch, by this machine's clock."""
+    """One connection, PostgreSQL's or SQLite's.
+
+    Times are seconds since the epoch, by this machine's clock.
+    """
 
     def __init__(self, url: str) -> None:
         parts = make_url(url)

@@ -1,6 +1,7 @@
 """`python -m surefoot.workers.bench.client`: submits what it is told to, and says how it went.
 
-A line of JSON in, `{"what", "jobs", "how"}`, a line out, `{"submitted", "finished", "rescued", "wall_s", "submit_s", "done_s"}`.
+A line of JSON in, `{"what", "jobs", "how"}`, a line out, `{"submitted", "finished", "rescued",
+"wall_s", "submit_s", "done_s"}`.
 `how`: "load" submits all and waits for all; "idle" waits for each before the next one.
 """
 
@@ -68,7 +69,9 @@ def _timed(call: Any) -> float:
 
 
 def _wait(kind: Driver, jobs: int, look_s: float) -> tuple[int, int]:
-    """(how many ended, how many messages had to be sent again): all of them, or what there is when nothing moves any more."""
+    """(how many ended, how many messages had to be sent again): all of them, or what there is when
+    nothing moves any more.
+    """
     done, rescued, moved_at, stalls = kind.done(), 0, time.perf_counter(), 0
     while done < jobs and stalls < STALLS:
         time.sleep(look_s)

@@ -31,7 +31,9 @@ def count(name: str) -> None:
 
 
 def watch_the_store() -> None:
-    """Count each write transaction of the engine: each commit (its reads end with a rollback), and each write that commits by itself."""
+    """Count each write transaction of the engine: each commit (its reads end with a rollback), and
+    each write that commits by itself.
+    """
     event.listen(Engine, "commit", _committed)
     event.listen(Engine, "after_cursor_execute", _executed)
 

@@ -10,7 +10,10 @@ from surefoot.workers.bench.told import events
 
 
 def make() -> Celery:
-    """The app that `surefoot worker` runs. Events are set before it reads its settings: children read them once more to publish."""
+    """The app that `surefoot worker` runs.
+
+    Events are set before it reads its settings: children read them once more to publish.
+    """
     celeryconfig.worker_send_task_events = celeryconfig.task_send_sent_event = events()
     counting.watch_the_store()
     signals.worker_process_init.connect(counting.start, weak=False)

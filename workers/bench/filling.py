@@ -22,7 +22,10 @@ IDS = {
 
 
 def copy(db: Engine, job_id: str, first: int, last: int) -> None:
-    """Copies number `first` to `last` of a job, its operations and its history. A number is used once in a store."""
+    """Copies number `first` to `last` of a job, its operations and its history.
+
+    A number is used once in a store.
+    """
     name = db.dialect.name
     id_of_job = IDS[name].format(kind="0")
     with db.begin() as tx:
@@ -55,7 +58,9 @@ def _stored(dialect: str, job_id: str) -> str:
 
 
 def settle(db: Engine) -> None:
-    """Let the database learn how much there is and write down what it owes, at once and not in the middle of a measurement."""
+    """Let the database learn how much there is and write down what it owes, at once and not in the
+    middle of a measurement.
+    """
     if db.dialect.name == "sqlite":
         with db.connect() as connection:
             connection.exec_driver_sql("COMMIT")  # the one that each of our connections begins with

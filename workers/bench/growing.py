@@ -1,4 +1,6 @@
-"""The sagas that grow: a chain of so many steps, a fork of so many members, a step that waits for a month."""
+"""The sagas that grow: a chain of so many steps, a fork of so many members, a step that waits for a
+month.
+"""
 
 from __future__ import annotations
 

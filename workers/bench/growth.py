@@ -1,4 +1,5 @@
-"""`python -m surefoot.workers.bench.growth FILE`: measures what grows, and prints a line of JSON for each size of each row in each round.
+"""`python -m surefoot.workers.bench.growth FILE`: measures what grows, and prints a line of JSON
+for each size of each row in each round.
 
 FILE: {"extent": an Extent's fields, "stores": store's name -> its URL}.
 """
@@ -38,7 +39,10 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Side:
-    """A row's one size, ready to be measured. `batch` gives its figures; `warm` does a little of the same."""
+    """A row's one size, ready to be measured.
+
+    `batch` gives its figures; `warm` does a little of the same.
+    """
 
     size: int
     yard: Yard
@@ -47,7 +51,9 @@ class Side:
 
 
 class Growth:
-    """The rows: what grows is filled first, then each row is measured in rounds, as far as time allows."""
+    """The rows: what grows is filled first, then each row is measured in rounds, as far as time
+    allows.
+    """
 
     def __init__(self, extent: Extent, stores: dict[str, str]) -> None:
         self._extent, self._until = extent, time.monotonic() + extent.seconds
@@ -91,7 +97,9 @@ class Growth:
         return max(0.0, self._until - time.monotonic())
 
     def _rounds(self, name: str, title: str, limit: float, sides: Sequence[Side]) -> Iterator[Line]:
-        """Each side in each round, there and back, after a warm-up and on a store that has come to rest."""
+        """Each side in each round, there and back, after a warm-up and on a store that has come to
+        rest.
+        """
         for side in sides:
             side.warm()
         for db in {side.yard.db for side in sides}:
@@ -138,7 +146,9 @@ class Growth:
         yield from self._rounds("fork", "members of a fork", 1.15, sides)
 
     def _beside(self, yard: Yard, size: int, *, sweeping: bool) -> Side:
-        """Jobs of three steps in a filled store: `sweeping`, with a round of the relay after every tenth; else with each sweep's query."""
+        """Jobs of three steps in a filled store: `sweeping`, with a round of the relay after every
+        tenth; else with each sweep's query.
+        """
         jobs = self._extent.jobs
         work = partial(_run, yard, self._three, jobs, sweeping=sweeping)
 
@@ -152,7 +162,10 @@ class Growth:
         return Side(size, yard, batch, warm)
 
     def _filled(self, row: str, size: int) -> Yard | None:
-        """A store of its own with so many jobs. None when it would take more than half of the time that is left."""
+        """A store of its own with so many jobs.
+
+        None when it would take more than half of the time that is left.
+        """
         yard = Yard(
             open_engine(self._stores[store_of(row, size)]),
             self._settings,
@@ -165,7 +178,10 @@ class Growth:
         return yard if fits else None
 
     def _copied(self, yard: Yard, saga: Saga[Nothing], start: int, jobs: int) -> bool:
-        """So many copies of a job of this saga. Returns: False as soon as it is seen that they take too long."""
+        """So many copies of a job of this saga.
+
+        Returns: False as soon as it is seen that they take too long.
+        """
         template, began = _one(yard, saga) if jobs else "", time.monotonic()
         for made in range(0, jobs, COPIED):
             end = min(jobs, made + COPIED)

@@ -1,4 +1,6 @@
-"""One process of the hand-written loop: take a message, claim, complete, send the next, acknowledge."""
+"""One process of the hand-written loop: take a message, claim, complete, send the next,
+acknowledge.
+"""
 
 from __future__ import annotations
 

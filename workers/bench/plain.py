@@ -1,6 +1,8 @@
-"""Plain Celery, as its documentation shows it: early acknowledgement, nothing stored but what a chord needs.
+"""Plain Celery, as its documentation shows it: early acknowledgement, nothing stored but what a
+chord needs.
 
-The last task of a job counts in memory that the client reads: no command of the broker's is spent on knowing the end.
+The last task of a job counts in memory that the client reads: no command of the broker's is spent
+on knowing the end.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ def make(*, results: bool) -> Celery:
         task_send_sent_event=events(),
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
-        # one key for a queue, as in ours: with Celery's four priorities each blocking pop would name four
+        # one key for a queue, as in ours: with Celery's four priorities each blocking pop would
+        # name four
         broker_transport_options={"priority_steps": [0]},
     )
     for task in (first, second, third, member, join):

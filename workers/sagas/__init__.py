@@ -1,1 +1,3 @@
-"""The sagas that come with Surefoot: one package each, found through the entry points `surefoot.sagas`."""
+"""The sagas that come with Surefoot: one package each, found through the entry points
+`surefoot.sagas`.
+"""

@@ -1,4 +1,6 @@
-"""Value types of one attempt of an operation: its claim, its failure or result, and how its transition went."""
+"""Value types of one attempt of an operation: its claim, its failure or result, and how its
+transition went.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from surefoot.app.store.claims import ClaimRequest
 
 @dataclass(frozen=True)
 class Attempt:
-    """One claim of one operation: what every write of it names. `boot`, `pid`: the worker and the child that has it."""
+    """One claim of one operation: what every write of it names.
+
+    `boot`, `pid`: the worker and the child that has it.
+    """
 
     operation_id: str
     job_id: str
@@ -38,7 +43,8 @@ class Attempt:
 class Failure:
     """Why an attempt ended without a result.
 
-    `nothing_happened`: this attempt is known to have had no effect. `kind`: what decides whether a transient one is tried again.
+    `nothing_happened`: this attempt is known to have had no effect. `kind`: what decides whether a
+    transient one is tried again.
     """
 
     how: FailureReason
@@ -63,7 +69,10 @@ class Completion:
 
 @dataclass(frozen=True)
 class TransitionResult:
-    """How a move of an attempt went. `applied` False: the lease was lost, nothing was written but a line of history."""
+    """How a move of an attempt went.
+
+    `applied` False: the lease was lost, nothing was written but a line of history.
+    """
 
     applied: bool
     state: str = ""

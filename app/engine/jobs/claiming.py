@@ -1,4 +1,6 @@
-"""How a worker gets an operation: one conditional UPDATE, with or without what the step is done with."""
+"""How a worker gets an operation: one conditional UPDATE, with or without what the step is done
+with.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ def claim(db: Engine, request: ClaimRequest) -> Attempt | None:
 def claim_to_work(
     db: Engine, request: ClaimRequest, graph: Graph, digest: str, of: tuple[str, str, str, str]
 ) -> tuple[Attempt, ClaimedWorkRow] | None:
-    """`claim`, with what the step is done with (`attempt_writes.claim_to_work`), if the job is pinned to this definition.
+    """`claim`, with what the step is done with (`attempt_writes.claim_to_work`), if the job is
+    pinned to this definition.
 
     `of`: the operation's job, step, kind and item.
     """

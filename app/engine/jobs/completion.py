@@ -1,7 +1,8 @@
-"""How an attempt ends with a result: running -> completed, in the job's transaction or in one statement.
+"""How an attempt ends with a result: running -> completed, in the job's transaction or in one
+statement.
 
-A completion after the turn is kept (its undo needs the result). What it releases leaves with the plan, is claimed
-at once by the same worker, or rides on the delivery that is under way.
+A completion after the turn is kept (its undo needs the result). What it releases leaves with the
+plan, is claimed at once by the same worker, or rides on the delivery that is under way.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ def complete(
     carried: frozenset[str] = frozenset(),
     then: ClaimRequest | None = None,
 ) -> TransitionResult:
-    """running -> completed with its result; what it releases leaves with the plan, or rides on this delivery (`carried`).
+    """running -> completed with its result; what it releases leaves with the plan, or rides on this
+    delivery (`carried`).
 
-    `then`: if that was released, or is ready because it stands apart, it is claimed in the same transaction and never leaves as a message.
+    `then`: if that was released, or is ready because it stands apart, it is claimed in the same
+    transaction and never leaves as a message.
     """
 
     def work(tx: Connection) -> TransitionResult:
@@ -69,7 +72,9 @@ def complete_forward(
     attempt: Attempt,
     done: Completion,
 ) -> TransitionResult | None:
-    """`complete` of an action in one statement, where the store can do that and the job runs forward undisturbed. None: it was not done."""
+    """`complete` of an action in one statement, where the store can do that and the job runs
+    forward undisturbed. None: it was not done.
+    """
     if (
         not postgres_fast_path.serves(db)
         or attempt.number > 1

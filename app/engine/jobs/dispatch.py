@@ -22,14 +22,19 @@ log = structlog.get_logger("surefoot.dispatch")
 
 
 class Publishes(Protocol):
-    """What sends a plan to the broker. False: it could not, and nothing is lost, for the rows remember."""
+    """What sends a plan to the broker.
+
+    False: it could not, and nothing is lost, for the rows remember.
+    """
 
     def publish(self, plan: Plan) -> bool: ...
 
 
 @dataclass
 class FaultInjectingPublisher:
-    """A publisher that says before and after each publication that it stands there: `relay.publish` of surefoot.app.faults."""
+    """A publisher that says before and after each publication that it stands there: `relay.publish`
+    of surefoot.app.faults.
+    """
 
     inner: Publishes
 
@@ -48,7 +53,10 @@ class LetsIn(Publishes, Protocol):
 
 
 def publish_plan(db: Engine, publisher: Publishes, plan: Plan) -> bool:
-    """Publish a plan and mark its messages sent. False: the relay will. Never raises for trouble of broker or store."""
+    """Publish a plan and mark its messages sent.
+
+    False: the relay will. Never raises for trouble of broker or store.
+    """
     if not plan:
         return True
     asked = plan
@@ -64,7 +72,9 @@ def publish_plan(db: Engine, publisher: Publishes, plan: Plan) -> bool:
 
 
 def mark_unsent(db: Engine, operation_ids: Collection[str]) -> None:
-    """What a delivery carried did not leave: say so, and the relay sends it within a second instead of after a lease."""
+    """What a delivery carried did not leave: say so, and the relay sends it within a second instead
+    of after a lease.
+    """
     try:
         execute_single(
             db, lambda tx: message_writes.mark_unsent(tx, operation_ids), name="dispatch.not_sent"
@@ -74,7 +84,10 @@ def mark_unsent(db: Engine, operation_ids: Collection[str]) -> None:
 
 
 def single_messages(rows: Sequence[MessageRow]) -> Plan:
-    """Each operation by a message of its own; its completion dispatches what follows. `rows`: id, job_id, saga, step, kind, item, lane."""
+    """Each operation by a message of its own; its completion dispatches what follows.
+
+    `rows`: id, job_id, saga, step, kind, item, lane.
+    """
     return tuple(
         Chain(
             (

@@ -42,7 +42,10 @@ def note_event(
     detail: dict[str, Any],
     took_s: float | None = None,
 ) -> None:
-    """Count this line if its transaction commits. `took_s`: of the attempt that it ends, where its own worker ends it."""
+    """Count this line if its transaction commits.
+
+    `took_s`: of the attempt that it ends, where its own worker ends it.
+    """
     rule = event.rule
     if rule.ends is not None:
         metrics.record(JOBS_ENDED, saga=saga, end=rule.ends)

@@ -3,10 +3,10 @@
 The hazard: a queue gives the oldest first. One tenant asks for two hundred jobs, and the one job
 that another tenant asks for after them waits for all of them, in every lane.
 
-The answer: at most SUREFOOT_TENANT_WINDOW messages of a tenant wait in a lane's queue. What is ready
-beyond them is not published, as if the broker were away: it is backlog, which the relay publishes
-tenant by tenant as the windows empty, each tenant's oldest first. So a newcomer waits behind one
-window of each other tenant.
+The answer: at most SUREFOOT_TENANT_WINDOW messages of a tenant wait in a lane's queue. What is
+ready beyond them is not published, as if the broker were away: it is backlog, which the relay
+publishes tenant by tenant as the windows empty, each tenant's oldest first. So a newcomer waits
+behind one window of each other tenant.
 
 What is bounded is what web, workers and relay publish when it becomes ready. What a message carries
 on (its chain, the body of its chord) leaves with it: there is no more of that than of what was let
@@ -77,7 +77,9 @@ class InTurn:
         return held
 
     def _room(self, connection: Connection, turn: Turn, ready_at: datetime) -> int:
-        """None, while there are older ones that wait for room: what has just become ready does not overtake them."""
+        """None, while there are older ones that wait for room: what has just become ready does not
+        overtake them.
+        """
         older_s = self.settings.unsent_seconds
         behind = message_reads.is_behind(connection, turn, ready_at, older_s)
         return 0 if behind else room(connection, self.settings, turn)

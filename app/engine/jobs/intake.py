@@ -1,8 +1,10 @@
-"""The one way in: whatever makes a job, a submission or a resubmission, asks the same questions here.
+"""The one way in: whatever makes a job, a submission or a resubmission, asks the same questions
+here.
 
-The hazard: a second way to make a job that lacks a guard of the first. A resubmission that ignored the idempotency key charged a
-card once more for each answer that was lost, and it went past SUREFOOT_OPEN_JOBS. So page, HTTP, command line and relay hold an
-Entrance, and nothing else makes jobs.
+The hazard: a second way to make a job that lacks a guard of the first. A resubmission that ignored
+the idempotency key charged a card once more for each answer that was lost, and it went past
+SUREFOOT_OPEN_JOBS. So page, HTTP, command line and relay hold an Entrance, and nothing else makes
+jobs.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from surefoot.app.saga.registry import Registry
 
 @dataclass(frozen=True)
 class Entrance:
-    """`registry`: None where no saga's code is installed; `admit`: whether a tenant may have one more open job."""
+    """`registry`: None where no saga's code is installed; `admit`: whether a tenant may have one
+    more open job.
+    """
 
     db: Engine
     settings: Settings

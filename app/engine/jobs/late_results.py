@@ -1,6 +1,8 @@
-"""An attempt's transaction whose row has changed meanwhile: its own COMMIT had landed, or its lease was lost.
+"""An attempt's transaction whose row has changed meanwhile: its own COMMIT had landed, or its lease
+was lost.
 
-A result that comes after the lease was lost is rolled back whole, the step's own rows included, and history says so.
+A result that comes after the lease was lost is rolled back whole, the step's own rows included, and
+history says so.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ def run_transition(
     ours: tuple[OpState, ...],
     name: str,
 ) -> TransitionResult:
-    """Run a move of an attempt. If it finds the row changed, tell whether our own earlier COMMIT did that, or we are late."""
+    """Run a move of an attempt.
+
+    If it finds the row changed, tell whether our own earlier COMMIT did that, or we are late.
+    """
     try:
         return transaction(db, work, name=name)
     except Superseded:

@@ -20,7 +20,10 @@ OWNER_CHARACTERS = 128
 
 
 def take(db: Engine, job_id: str, actor: str) -> None:
-    """`actor` sees to it. Raises: NotFound; Conflict when the job asks nobody, or somebody else has it."""
+    """`actor` sees to it.
+
+    Raises: NotFound; Conflict when the job asks nobody, or somebody else has it.
+    """
 
     def work(tx: Connection) -> None:
         with _asked(tx, job_id, actor) as move:
@@ -43,7 +46,10 @@ def assign(db: Engine, job_id: str, owner: str, actor: str) -> None:
 
 
 def release(db: Engine, job_id: str, actor: str) -> None:
-    """Nobody has it any more. Raises: NotFound; Conflict when the job asks nobody, or nobody had it."""
+    """Nobody has it any more.
+
+    Raises: NotFound; Conflict when the job asks nobody, or nobody had it.
+    """
 
     def work(tx: Connection) -> None:
         with _asked(tx, job_id, actor) as move:

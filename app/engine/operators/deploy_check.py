@@ -1,4 +1,6 @@
-"""Before a deploy: can this code go on with the jobs that are under way? Asked of what is stored, by the code itself."""
+"""Before a deploy: can this code go on with the jobs that are under way? Asked of what is stored,
+by the code itself.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from surefoot.app.store.views import stats
 
 @dataclass(frozen=True)
 class Unfit:
-    """What this code cannot do with jobs under way. `said`: one sentence; `jobs`: how many of those that were looked at."""
+    """What this code cannot do with jobs under way.
+
+    `said`: one sentence; `jobs`: how many of those that were looked at.
+    """
 
     saga: str
     said: str
@@ -27,7 +32,9 @@ class Unfit:
 
 
 def unreadable_jobs(db: Engine, registry: Registry, *, most: int = 1000) -> list[Unfit]:
-    """Open jobs whose definition this code lacks, or whose input or results it cannot read; of each definition the oldest `most`."""
+    """Open jobs whose definition this code lacks, or whose input or results it cannot read; of each
+    definition the oldest `most`.
+    """
     found: Counter[tuple[str, str]] = Counter()
     with reading(db, name="deploy_check.unreadable_jobs") as connection:
         for pinned in stats.open_versions(connection):

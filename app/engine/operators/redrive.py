@@ -1,9 +1,10 @@
 """Redriving jobs and dead letters, and discarding letters: one by one, or many by the clock.
 
-A letter that holds its job is redriven by giving its operation fresh attempts. If its job has ended, the job is
-resubmitted, since the old keys are spent; closing the letter and making the new job are one transaction, so a letter
-makes one job however often it is asked for, and whatever crashes. A redrive of many only *schedules* them; the relay
-carries each out when its time comes, so that one outage does not cause the next.
+A letter that holds its job is redriven by giving its operation fresh attempts. If its job has
+ended, the job is resubmitted, since the old keys are spent; closing the letter and making the new
+job are one transaction, so a letter makes one job however often it is asked for, and whatever
+crashes. A redrive of many only *schedules* them; the relay carries each out when its time comes, so
+that one outage does not cause the next.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ class NotLanded(Conflict):
     """The job is still being undone; afterwards it can be resubmitted as a new job."""
 
 
-# --- one ---------------------------------------------------------------------------------------------------------
+# --- one ------------------------------------------------------------------------------------------
 def redrive_job(entrance: Entrance, job_id: str, asked: Asked) -> Decision | Submitted:
     """Give a job in attention fresh attempts where it stands.
 
-    The same key has the same answer, the job itself. Raises: NotFound; NotAllowed; InvalidInput without a reason;
-    Conflict for a job that has ended, or moves by itself.
+    The same key has the same answer, the job itself. Raises: NotFound; NotAllowed; InvalidInput
+    without a reason; Conflict for a job that has ended, or moves by itself.
     """
     job, answered = asked_about(entrance.db, job_id, asked, name="redrive.redrive_job")
     if answered is not None:
@@ -112,8 +113,9 @@ def _fresh_attempts(entrance: Entrance, job: JobRow, asked: Asked) -> Decision |
 def redrive_letter(entrance: Entrance, letter_id: str, asked: Asked) -> Decision | Submitted:
     """Redrive the operation of a letter; of a job that has ended, resubmit the job.
 
-    Raises: NotFound; Conflict when it is closed; NotLanded while its job is being undone; RequestError when the saga's
-    present version does not take the old job's input; what `resubmit` raises.
+    Raises: NotFound; Conflict when it is closed; NotLanded while its job is being undone;
+    RequestError when the saga's present version does not take the old job's input; what `resubmit`
+    raises.
     """
     with reading(entrance.db, name="redrive.redrive_letter") as connection:
         letter = dead_letters.letter(connection, letter_id, asked.actor)
@@ -168,10 +170,12 @@ def discard_letter(db: Engine, letter_id: str, actor: str, why: str) -> str:
     return str(letter.job_id)
 
 
-# --- many --------------------------------------------------------------------------------------------------------
+# --- many -----------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Scheduled:
-    """`letters`: ids in the order in which they are redriven; `takes_s`: until the last one leaves; `more`: there are others."""
+    """`letters`: ids in the order in which they are redriven; `takes_s`: until the last one leaves;
+    `more`: there are others.
+    """
 
     letters: tuple[str, ...]
     takes_s: float

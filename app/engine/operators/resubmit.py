@@ -1,7 +1,8 @@
 """Resubmitting an ended job: a new job that names the old one, which stays as it ended.
 
-At most one resubmission of a job is open or completed. That is decided under the old job's lock, so of two concurrent
-requests one wins, and the other is told which job there is. To do it once more, resubmit the resubmission.
+At most one resubmission of a job is open or completed. That is decided under the old job's lock, so
+of two concurrent requests one wins, and the other is told which job there is. To do it once more,
+resubmit the resubmission.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ WITHOUT_A_REASON = "resubmitted"
 class Asked:
     """The actor of a request, and the reason.
 
-    `key`: idempotency key; `again`: a completed job is meant, so all of it is done once more; `decides`: the actor may
-    decide about a job in attention.
+    `key`: idempotency key; `again`: a completed job is meant, so all of it is done once more;
+    `decides`: the actor may decide about a job in attention.
     """
 
     actor: str
@@ -71,8 +72,9 @@ def resubmit(
 ) -> Submitted:
     """Make a new job of an ended one; the letters it left are closed in the same transaction.
 
-    `letter_id`: a letter that has to be open still. Raises: Conflict when it is closed, when the job completed without
-    `again`, and when a resubmission is open or completed (`details["job_id"]`); what `submit` raises.
+    `letter_id`: a letter that has to be open still. Raises: Conflict when it is closed, when the
+    job completed without `again`, and when a resubmission is open or completed
+    (`details["job_id"]`); what `submit` raises.
     """
     why = asked.why or WITHOUT_A_REASON
 

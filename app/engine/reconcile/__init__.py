@@ -1,1 +1,3 @@
-"""Reconciliation: the account of effects is compared with what each service says, and people decide about findings."""
+"""Reconciliation: the account of effects is compared with what each service says, and people decide
+about findings.
+"""

@@ -12,9 +12,10 @@ from surefoot.app.store.views.effects import Effect
 def disagreement(effect: Effect, seen: EffectReport | None, *, knows: bool) -> str | None:
     """What is wrong, or None.
 
-    Args: `seen`, what the service said, None when it did not mention the effect; `knows`, whether it would have to know it.
-    What is not settled by our own account agrees with everything: an outcome that nobody knows, an undo that is still to
-    come or given up (its dead letter is open), and what a person has waived. So does a service that cannot tell.
+    Args: `seen`, what the service said, None when it did not mention the effect; `knows`, whether
+    it would have to know it. What is not settled by our own account agrees with everything: an
+    outcome that nobody knows, an undo that is still to come or given up (its dead letter is open),
+    and what a person has waived. So does a service that cannot tell.
     """
     said = (
         EffectState.NONE

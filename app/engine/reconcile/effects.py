@@ -1,6 +1,7 @@
 """Asking the services about effects: what they say of our effects, and which effects have no job.
 
-Readers are a developer's code: whatever one raises is a finding of its own, and stops no other question.
+Readers are a developer's code: whatever one raises is a finding of its own, and stops no other
+question.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ MESSAGE_CHARS = 500
 class Asking:
     """The services, asked. What cannot be asked is remembered as a finding.
 
-    `most`: keys of one question; `expected`: sagas whose services must answer (None: all). A saga whose code is installed and
-    that nobody uses may have no services.
+    `most`: keys of one question; `expected`: sagas whose services must answer (None: all). A saga
+    whose code is installed and that nobody uses may have no services.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Asking:
         ]
 
     def answered(self, row: FindingRow) -> bool:
-        """Whether the service of this finding was asked about it, and answered whatever it was asked."""
+        """Whether the service of this finding was asked about it, and answered whatever it was
+        asked.
+        """
         if row.finding == Finding.ORPHAN and (row.key, row.service) not in self._asked_again:
             return False
         return (row.saga, row.service) in self._asked and (
@@ -143,7 +146,9 @@ class Asking:
         return found
 
     def _stray(self, saga: Saga[Any], service: str, report: EffectReport) -> dict[str, Any]:
-        """The orphan, under the saga that has such a step: services are shared, and a key names no saga."""
+        """The orphan, under the saga that has such a step: services are shared, and a key names no
+        saga.
+        """
         parsed = parse_effect_key(report.key)
         if parsed is not None and parsed.step not in saga.graph.by_name:
             others = (
@@ -157,7 +162,10 @@ class Asking:
     def _ask(
         self, saga: Saga[Any], service: str, keys: Sequence[str]
     ) -> dict[str, EffectReport | None]:
-        """key -> what the service said, None where it did not mention it. Keys of a question that failed are left out."""
+        """key -> what the service said, None where it did not mention it.
+
+        Keys of a question that failed are left out.
+        """
         said: dict[str, EffectReport | None] = {}
         for some in (keys[n : n + self._most] for n in range(0, len(keys), self._most)):
             seen = self._call(

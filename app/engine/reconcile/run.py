@@ -1,10 +1,13 @@
-"""Reconciliation: the account of effects, compared with what each service says (`@saga.effect_reader`).
+"""Reconciliation: the account of effects, compared with what each service says
+(`@saga.effect_reader`).
 
-A patrol through the jobs by id, so many at a time. Jobs under way are passed over: their account changes while the service is
-asked. An account is read before and after the question, and only one that stayed the same is compared. What was found before
-is asked about again each time, and closes when both agree.
+A patrol through the jobs by id, so many at a time. Jobs under way are passed over: their account
+changes while the service is asked. An account is read before and after the question, and only one
+that stayed the same is compared. What was found before is asked about again each time, and closes
+when both agree.
 
-Readers are the saga's code. So this runs where that is: in a process of its own, started by a worker, or by a person.
+Readers are the saga's code. So this runs where that is: in a process of its own, started by a
+worker, or by a person.
 """
 
 from __future__ import annotations
@@ -35,7 +38,10 @@ END = ";"  # the character after the colon: behind every key of the job before i
 
 @dataclass
 class ReconcileResult:
-    """What a look at some jobs brought. `position`: where to go on, "" at the end; `closed`: findings that agree now."""
+    """What a look at some jobs brought.
+
+    `position`: where to go on, "" at the end; `closed`: findings that agree now.
+    """
 
     looked_at: int = 0
     found: list[dict[str, Any]] = field(default_factory=list)
@@ -102,7 +108,8 @@ def look(
 ) -> ReconcileResult:
     """SUREFOOT_RECONCILE_ROWS jobs.
 
-    Every saga's services are asked for orphans, whether this store knows a job of it or not: it may have lost them all.
+    Every saga's services are asked for orphans, whether this store knows a job of it or not: it may
+    have lost them all.
     Raises: what the store does. What a reader raises is a finding.
     """
     with reading(db, name="run.look") as connection:

@@ -82,7 +82,9 @@ class Sweeper:
         return self.relay.isolated
 
     def run_once(self) -> dict[str, int]:
-        """One round. Returns how many of each kind were found; `isolated.failed`: what was left out.
+        """One round.
+
+        Returns how many of each kind were found; `isolated.failed`: what was left out.
 
         Raises: StoreUnavailable.
         """

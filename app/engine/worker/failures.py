@@ -1,8 +1,10 @@
-"""What an exception of the developer's code says about the outcome, in words that every store takes.
+"""What an exception of the developer's code says about the outcome, in words that every store
+takes.
 
-Hazard: the exception is the developer's own object. Its text, its class and its attributes may raise, return no text, or hang;
-and what cannot be put into words must be put on record all the same, at once, as what it was. Answer: each question that is
-asked of the exception has an answer for the case that asking fails, and all of them together have a limit.
+Hazard: the exception is the developer's own object. Its text, its class and its attributes may
+raise, return no text, or hang; and what cannot be put into words must be put on record all the
+same, at once, as what it was. Answer: each question that is asked of the exception has an answer
+for the case that asking fails, and all of them together have a limit.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ from surefoot.app.saga.values import to_json
 from surefoot.app.secrecy import scrub
 from surefoot.app.texts import READ_CHARS, storable
 
-# Mistakes of the code: the same comes of trying again, so attempts bound them. No KeyError or ValueError: an answer of a service
-# in trouble (a page of HTML, a field that is not there) raises these too.
+# Mistakes of the code: the same comes of trying again, so attempts bound them. No KeyError or
+# ValueError: an answer of a service in trouble (a page of HTML, a field that is not there) raises
+# these too.
 WRONG = (
     TypeError,
     AttributeError,
@@ -51,7 +54,9 @@ _name_of: Any = type.__dict__["__name__"]  # past whatever a metaclass says
 def failure(
     error: BaseException, work: OperationInput, limit: Limit, step: Step[Any, Any] | None = None
 ) -> Failure:
-    """What an exception of the developer's code says about the outcome. Whatever the exception is, there is an answer.
+    """What an exception of the developer's code says about the outcome.
+
+    Whatever the exception is, there is an answer.
 
     `step`: whose function raised it; None where that function was not called.
     """
@@ -113,7 +118,10 @@ def _for_good(
 
 
 def without_words(outcome: Failure | None, refused: BaseException) -> Failure:
-    """An outcome that the store does not take as it is. `outcome`: None for a result, which then counts as unknown."""
+    """An outcome that the store does not take as it is.
+
+    `outcome`: None for a result, which then counts as unknown.
+    """
     said = f"the store does not take what there is to tell ({type_of(refused)})"
     if outcome is None:
         return Failure(
@@ -154,7 +162,10 @@ def _said(error: BaseException) -> str:
 
 
 def _says(error: BaseException, mark: str) -> bool:
-    """Whether an exception carries a mark. One that cannot be asked has none: then the outcome counts as unknown."""
+    """Whether an exception carries a mark.
+
+    One that cannot be asked has none: then the outcome counts as unknown.
+    """
     try:
         return bool(getattr(error, mark, False))
     except Crashed:

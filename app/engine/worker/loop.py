@@ -1,13 +1,15 @@
 """A worker's loop over one message: do its operation, run on to what follows, send the rest.
 
-Every deliverer of messages calls this: Celery's worker, the simulation, the drill in one process, the bench and the
-tests. So what is simulated is what production runs. What differs between them is said by a `Continuation`: the message
-at hand and what rides on it. It says what comes next, takes it, and sends what leaves.
+Every deliverer of messages calls this: Celery's worker, the simulation, the drill in one process,
+the bench and the tests. So what is simulated is what production runs. What differs between them is
+said by a `Continuation`: the message at hand and what rides on it. It says what comes next, takes
+it, and sends what leaves.
 
 1. The engine does the operation that the message asks for.
-2. While the completion has claimed what follows it in its lane, the engine does that too, without a message.
-3. What is left of the chain leaves if it may, and the chords whose joins were released. What did not leave is marked
-   unsent, and the relay sends it within a second.
+2. While the completion has claimed what follows it in its lane, the engine does that too, without a
+message.
+3. What is left of the chain leaves if it may, and the chords whose joins were released. What did
+   not leave is marked unsent, and the relay sends it within a second.
 4. The continuation may acknowledge.
 """
 
@@ -36,14 +38,19 @@ class Continuation(ABC):
 
     @abstractmethod
     def move_on(self, performed: ExecutionResult) -> Delivery:
-        """What was offered to be run on to is claimed: take it from the chain. Returns it as the delivery of now."""
+        """What was offered to be run on to is claimed: take it from the chain.
+
+        Returns it as the delivery of now.
+        """
 
     @abstractmethod
     def leave(self, onward: Onward) -> frozenset[str]:
         """Send what leaves. Returns the ids of the operations that should have left and could not."""
 
     def at_work(self) -> AbstractContextManager[None]:
-        """Around all operations of the message: here an error becomes what the broker's client understands."""
+        """Around all operations of the message: here an error becomes what the broker's client
+        understands.
+        """
         return nullcontext()
 
     @abstractmethod
@@ -58,7 +65,10 @@ class Loop:
         self.runtime = runtime
 
     def serve(self, message: Continuation) -> ExecutionResult:
-        """Do a message's operations. Returns how the last of them went. Raises: as `execute_operation`."""
+        """Do a message's operations.
+
+        Returns how the last of them went. Raises: as `execute_operation`.
+        """
         with message.at_work():
             delivery = message.delivery()
             performed = self.carry_out(delivery)

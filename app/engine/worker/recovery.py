@@ -1,7 +1,8 @@
 """What earlier attempts may have left: asked before the developer's code is called again.
 
-The hazard is an attempt that nobody has heard the end of. Its effect may be there, may never come, or may still be on its
-way. So an action is asked about before it is repeated, and an undo is told what can be learnt; in doubt it waits.
+The hazard is an attempt that nobody has heard the end of. Its effect may be there, may never come,
+or may still be on its way. So an action is asked about before it is repeated, and an undo is told
+what can be learnt; in doubt it waits.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ FOR_GOOD = (
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a developer's function. `results`: of the steps before it; `own`: its action's row, of an undo or a confirmation."""
+    """One call of a developer's function.
+
+    `results`: of the steps before it; `own`: its action's row, of an undo or a confirmation.
+    """
 
     saga: Saga[Any]
     node: Node
@@ -59,7 +63,9 @@ class Call:
 
 
 def call(asked: Call, *, again: bool) -> Any:
-    """Make a call when it may be made. `again`: an earlier attempt of this action may have taken effect.
+    """Make a call when it may be made.
+
+    `again`: an earlier attempt of this action may have taken effect.
 
     Returns: the result as JSON, a NotYet, or a Failure.
     """
@@ -83,7 +89,9 @@ def call(asked: Call, *, again: bool) -> Any:
 
 
 def _probe_before_retry(asked: Call) -> Any:
-    """An earlier attempt may have taken effect: ask before doing it again, where the step can be asked."""
+    """An earlier attempt may have taken effect: ask before doing it again, where the step can be
+    asked.
+    """
     if asked.node.probe:
         answer = asked.ask()
         if isinstance(answer, Happened):
@@ -103,7 +111,9 @@ def _probe_before_retry(asked: Call) -> Any:
 
 
 def _resolve_unknown(asked: Call) -> Any | None:
-    """Before the undo of an unknown outcome: the action's result if it can be learnt, else None; or what to do instead of it."""
+    """Before the undo of an unknown outcome: the action's result if it can be learnt, else None; or
+    what to do instead of it.
+    """
     if (
         asked.node.on_unknown_undo == "replay"
     ):  # the key is spent afterwards: a late request changes nothing
@@ -124,7 +134,11 @@ def _resolve_unknown(asked: Call) -> Any | None:
 
 
 def _replayed(asked: Call) -> Any | None:
-    """The action's result. A refusal says that nothing is there to be replayed: never done, or undone by an attempt before this one."""
+    """The action's result.
+
+    A refusal says that nothing is there to be replayed: never done, or undone by an attempt before
+    this one.
+    """
     context = replace(asked.context, kind=Kind.ACTION)
     try:
         return invoke(
@@ -140,7 +154,9 @@ def _replayed(asked: Call) -> Any | None:
 
 
 def _on_its_way_s(asked: Call) -> float:
-    """How many seconds longer a request of the action's last attempt may still take effect, by the database's clock; 0: no longer."""
+    """How many seconds longer a request of the action's last attempt may still take effect, by the
+    database's clock; 0: no longer.
+    """
     own, undo = asked.own, asked.saga[asked.node.name].undo
     if own is None or own.finished_at is None or undo is None:
         return 0.0

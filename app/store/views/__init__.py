@@ -1,8 +1,9 @@
-"""What people and programs see of the store: reads only, shaped as the answers of the HTTP contract.
+"""What people and programs see of the store: reads only, shaped as the answers of the HTTP
+contract.
 
-Every read of a job names the tenant in its WHERE; `tenant_id=None` is for the operator's own command line. A job of
-another tenant is NotFound, like one that never was. A list costs a fixed number of statements however long it is.
-Inputs are never shown, so neither are the secrets in them.
+Every read of a job names the tenant in its WHERE; `tenant_id=None` is for the operator's own
+command line. A job of another tenant is NotFound, like one that never was. A list costs a fixed
+number of statements however long it is. Inputs are never shown, so neither are the secrets in them.
 """
 
 from __future__ import annotations

@@ -28,7 +28,10 @@ ATTEMPTS_SHOWN = 100
 def letters_view(
     db: Engine, meant: DeadLetterFilter, *, after_id: str | None = None, limit: int = PAGE_ROWS
 ) -> tuple[list[dict[str, Any]], Any]:
-    """Letters, newest first. Returns (rows, (created_at, id) where the next page begins, or None at the end)."""
+    """Letters, newest first.
+
+    Returns (rows, (created_at, id) where the next page begins, or None at the end).
+    """
     limit = max(1, min(limit, PAGE_ROWS_MOST))
     with reading(db) as connection:
         rows = dead_letters.page(connection, meant, after_id, limit + 1)

@@ -25,7 +25,10 @@ NEWEST, OLDEST = 20, 5
 def history_view(
     db: Engine, job_id: str, tenant_id: str | None, *, after: int = 0, limit: int = PAGE_ROWS
 ) -> dict[str, Any]:
-    """{"items": events after number `after`, "next": the number to go on after, or null}. Raises: NotFound."""
+    """{"items": events after number `after`, "next": the number to go on after, or null}.
+
+    Raises: NotFound.
+    """
     with reading(db) as connection:
         load(connection, job_id, tenant_id)
         rows = job_reads.history_after(connection, job_id, after, limit + 1)
@@ -37,7 +40,8 @@ def history_view(
 def history_ends(db: Engine, job_id: str, tenant_id: str | None) -> dict[str, Any]:
     """{"newest": the last events, "oldest": the first ones, "between": how many are left out}.
 
-    Both are newest first. A history of at most SHOWN_WHOLE events is all in `newest`. Raises: NotFound.
+    Both are newest first. A history of at most SHOWN_WHOLE events is all in `newest`. Raises:
+    NotFound.
     """
     with reading(db) as connection:
         load(connection, job_id, tenant_id)

@@ -28,9 +28,12 @@ held, queue, j = locks.c, lock_waiters.c, jobs.c
 
 @dataclass(frozen=True)
 class InLine:
-    """A job's wait for its locks. `key` is in the way; `job`, the name of who has it or comes first, None if others' business.
+    """A job's wait for its locks.
 
-    `held`: somebody has it, else it is about to be taken by who comes first; `before`: jobs that come before this one.
+    `key` is in the way; `job`, the name of who has it or comes first, None if others' business.
+
+    `held`: somebody has it, else it is about to be taken by who comes first; `before`: jobs that
+    come before this one.
     """
 
     key: str

@@ -6,20 +6,26 @@ from datetime import UTC, datetime
 
 from surefoot.app.saga.naming import is_name
 
-ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U, so that a name survives the telephone
+# Crockford's: no I, L, O, U, so that a name survives the telephone
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CHARACTERS = 4
 API = "/api/v1"
 
 
 def short_name(saga: str, job_id: str) -> str:
-    """A job's name for people, as `order-7K3F`: the last 20 random bits of its id. Enough for a talk, not unique for ever."""
+    """A job's name for people, as `order-7K3F`: the last 20 random bits of its id.
+
+    Enough for a talk, not unique for ever.
+    """
     bits = int(job_id[-5:], 16)
     digits = [ALPHABET[(bits >> (5 * place)) & 31] for place in reversed(range(CHARACTERS))]
     return f"{saga}-{''.join(digits)}"
 
 
 def names_in_log(saga: str, job_id: str) -> dict[str, str]:
-    """What every line of the log about a job has: its id, the name that people say, and its saga ("" where it is not known)."""
+    """What every line of the log about a job has: its id, the name that people say, and its saga
+    ("" where it is not known).
+    """
     return (
         {"job": job_id, "name": short_name(saga, job_id), "saga": saga} if saga else {"job": job_id}
     )

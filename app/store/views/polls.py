@@ -1,8 +1,10 @@
-"""What a polling client asks, as cheaply as the store can be asked: has this job changed, and is this key still good?
+"""What a polling client asks, as cheaply as the store can be asked: has this job changed, and is
+this key still good?
 
-On PostgreSQL polls that come together are one statement (`gathering`), in the driver's own words and on a connection that is kept
-at hand (`kept`): with SQLAlchemy around it the statement costs the process four times as much, and a poll is little else. On
-SQLite, and whenever a connection breaks, a poll is asked the plain way.
+On PostgreSQL polls that come together are one statement (`gathering`), in the driver's own words
+and on a connection that is kept at hand (`kept`): with SQLAlchemy around it the statement costs the
+process four times as much, and a poll is little else. On SQLite, and whenever a connection breaks,
+a poll is asked the plain way.
 """
 
 from __future__ import annotations
@@ -62,7 +64,10 @@ class Polls:
             self._too_late = (StoreTimeout, psycopg.errors.QueryCanceled)
 
     def look(self, job_id: str, tenant_id: str | None, key_id: str | None = None) -> Revision:
-        """As `job_revision`, of a statement that begins after this call. Raises: NotFound, StoreUnavailable."""
+        """As `job_revision`, of a statement that begins after this call.
+
+        Raises: NotFound, StoreUnavailable.
+        """
         if self._together is None:
             return job_revision(self._db, job_id, tenant_id, key_id)
         try:

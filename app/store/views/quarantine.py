@@ -82,7 +82,10 @@ def message_view(db: Engine, message_id: str, tenant_id: str | None) -> dict[str
 def discard_message(
     db: Engine, message_id: str, tenant_id: str | None, actor: str, why: str
 ) -> None:
-    """Somebody has looked at it: it leaves the list and stays on record. Raises: NotFound; Conflict when it has left already."""
+    """Somebody has looked at it: it leaves the list and stays on record.
+
+    Raises: NotFound; Conflict when it has left already.
+    """
     message_view(db, message_id, tenant_id)
     statement = update(quarantine).where(
         q.id == message_id, q.discarded_at.is_(None), *_of(tenant_id)

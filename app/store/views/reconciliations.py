@@ -26,7 +26,10 @@ def reconciliations_view(
     after_id: str | None = None,
     limit: int = PAGE_ROWS,
 ) -> tuple[list[dict[str, Any]], Any]:
-    """Findings, newest first. Returns (rows, (at, id) where the next page begins, or None at the end)."""
+    """Findings, newest first.
+
+    Returns (rows, (at, id) where the next page begins, or None at the end).
+    """
     limit = max(1, min(limit, PAGE_ROWS_MOST))
     with reading(db) as connection:
         rows = reconciliations.page(

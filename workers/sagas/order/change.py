@@ -4,8 +4,9 @@
     open_change ──┤                 ├─> make_change ─> ship_more
                   └─> charge_more ──┘   (no return)
 
-It begins by reading how many were ordered and ends by writing how many it shall be: whatever happens to the order in
-between would be written over. So it takes the order's lock, as everything does that is about this order.
+It begins by reading how many were ordered and ends by writing how many it shall be: whatever
+happens to the order in between would be written over. So it takes the order's lock, as everything
+does that is about this order.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def ship_more(ctx: Context, o: ChangeRequest, made: ChangeMade) -> Shipped:
     return inventory.ship(ctx, made.reservation)
 
 
-# --- what the services say happened ------------------------------------------------------------------------------
+# --- what the services say happened ---------------------------------------------------------------
 @change_order.effect_reader("orders")
 def order_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return orders.seen(keys)
@@ -126,7 +127,7 @@ def payment_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return payment.seen(keys)
 
 
-# --- how an effect without its job is taken back, for a person ------------------------------------------------------
+# --- how an effect without its job is taken back, for a person ------------------------------------
 @change_order.undo_effect("orders")
 def undo_change(ctx: Context, report: EffectReport) -> None:
     only(ctx, open_change)
@@ -145,7 +146,7 @@ def undo_charge(ctx: Context, report: EffectReport) -> None:
     payment.refund(ctx, int(report.detail.get("charged_cents", 0)))
 
 
-# --- what must hold ----------------------------------------------------------------------------------------------
+# --- what must hold -------------------------------------------------------------------------------
 change_order.invariant(all_or_nothing("orders", "inventory", "payments"))
 change_order.invariant(books_agree)
 

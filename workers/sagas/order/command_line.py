@@ -1,4 +1,6 @@
-"""The commands of the order saga: `surefoot bank`, `surefoot stock`, `surefoot ledger`, `surefoot rush`."""
+"""The commands of the order saga: `surefoot bank`, `surefoot stock`, `surefoot ledger`, `surefoot
+rush`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What must hold of an order, however it is made: with a coordinator, without one, or changed later."""
+"""What must hold of an order, however it is made: with a coordinator, without one, or changed
+later.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def money_is_whole(world: Any) -> Iterator[str]:
 
 
 def all_or_nothing(*services: str) -> Callable[[Any], Iterator[str]]:
-    """At its end a completed job has the effect of each of these services standing, an undone one none."""
+    """At its end a completed job has the effect of each of these services standing, an undone one
+    none.
+    """
 
     def end_is_all_or_nothing(world: Any) -> Iterator[str]:
         for service in services if world.job.state in ENDED else ():
@@ -33,6 +37,8 @@ def all_or_nothing(*services: str) -> Callable[[Any], Iterator[str]]:
 
 
 def books_agree(world: Any) -> Iterator[str]:
-    """In a drill, whose databases hold nothing else, all the books together say nothing against each other."""
+    """In a drill, whose databases hold nothing else, all the books together say nothing against
+    each other.
+    """
     if world.own is not None:
         yield from world.own.disagreements(settled=world.job.state in ENDED)

@@ -1,8 +1,10 @@
-"""Do the books agree? Read from the three services, the bank and the mail folder; the engine is never asked.
+"""Do the books agree? Read from the three services, the bank and the mail folder; the engine is
+never asked.
 
-The books are read one after the other while orders go on, so the order of reading matters. An order's end is read
-first: what was voided then stays as it is, and everything of it must already be settled when it is read later. Orders
-are read once more at the end: a charge seen in between has its order there, or has none.
+The books are read one after the other while orders go on, so the order of reading matters. An
+order's end is read first: what was voided then stays as it is, and everything of it must already be
+settled when it is read later. Orders are read once more at the end: a charge seen in between has
+its order there, or has none.
 """
 
 from __future__ import annotations
@@ -81,7 +83,10 @@ def read_books() -> Books:
 
 
 def draw_up(books: Books, *, settled: bool = False) -> Ledger:
-    """Compare the books. `settled`: nothing is under way any more, so an open order is a violation too."""
+    """Compare the books.
+
+    `settled`: nothing is under way any more, so an open order is a violation too.
+    """
     first = {row.id: row for row in books.orders_first}
     lines: list[LedgerLine] = []
     wrong: list[str] = [*_shelf_faults(books)]
@@ -146,7 +151,10 @@ class _Part:
 def _parts(
     row: OrderRow, changes: Iterable[ChangeRow], by_job: Mapping[str, _OfJob]
 ) -> list[_Part]:
-    """The order's own part first. Its row has the price of the whole, changes that were made included."""
+    """The order's own part first.
+
+    Its row has the price of the whole, changes that were made included.
+    """
     changed = [_Part(change.job, change.amount_cents, by_job[change.job]) for change in changes]
     on_top = sum(change.amount_cents for change in changes if change.state == "made")
     return [_Part(row.job, row.amount_cents - on_top, by_job[row.job]), *changed]
@@ -163,7 +171,9 @@ def _whole(parts: Iterable[_Part]) -> _OfJob:
 
 
 def _ended_changes(books: Books, by_job: Mapping[str, _OfJob]) -> set[str]:
-    """Jobs of changes that had nothing under way when the other books were read: dropped before, or made and shipped."""
+    """Jobs of changes that had nothing under way when the other books were read: dropped before, or
+    made and shipped.
+    """
     return {
         change.job
         for change in books.changes_first
@@ -196,17 +206,22 @@ def _line(
 
 
 def _state(first: OrderRow | None, last: OrderRow, shipped: int) -> str:
-    """Voided only when it was so before the other books were read; else what was read of them may be half way there."""
+    """Voided only when it was so before the other books were read; else what was read of them may
+    be half way there.
+    """
     if first is not None and first.state == "voided":
         return "voided"
     if last.state == "confirmed":
-        # Goods leave through inventory, so it is inventory that knows whether a confirmed order has been shipped.
+        # Goods leave through inventory, so it is inventory that knows whether a confirmed order has
+        # been shipped.
         return "shipped" if shipped else "confirmed"
     return first.state if first is not None else "pending"
 
 
 def _price_faults(row: OrderRow, line: LedgerLine, parts: Iterable[_Part]) -> Iterator[str]:
-    """The order and each of its changes: charged once at most, its price, and given back once at most."""
+    """The order and each of its changes: charged once at most, its price, and given back once at
+    most.
+    """
     for part in parts:
         name = (
             f"Order {line.order_id} (job {line.job})"

@@ -1,7 +1,8 @@
 """What goes into an order, and what its steps hand on to each other.
 
-The limits of the input are said twice where pydantic and JSON Schema would read one pattern differently (`$` matches
-before a line's end in Python, not in Rust): a web server without this code validates by the schema alone.
+The limits of the input are said twice where pydantic and JSON Schema would read one pattern
+differently (`$` matches before a line's end in Python, not in Rust): a web server without this code
+validates by the schema alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from surefoot import refused_above, says, secret
 
 ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
-CONTROL = r"[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]"  # also what turns the reading direction
+# also what turns the reading direction
+CONTROL = r"[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 
 
 def _visible(text: str) -> str:
@@ -90,9 +92,11 @@ class ChangeRequest(BaseModel):
 
 
 def order_locks(o: OrderRequest | ChangeRequest) -> list[str]:
-    """What a job about an order has to itself: that order, and never its article, whose orders would all wait for each other.
+    """What a job about an order has to itself: that order, and never its article, whose orders
+    would all wait for each other.
 
-    An order without a name of the customer's own is known to its job alone, so nobody else can mean it.
+    An order without a name of the customer's own is known to its job alone, so nobody else can mean
+    it.
     """
     return [f"order:{o.order_ref}"] if o.order_ref else []
 

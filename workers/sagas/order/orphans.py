@@ -8,6 +8,8 @@ from surefoot import Context, Rejected, Step
 
 
 def only(ctx: Context, step: Step[Any, Any]) -> None:
-    """Raises: Rejected when the effect is not of `step`, the one step of its service that has an undo."""
+    """Raises: Rejected when the effect is not of `step`, the one step of its service that has an
+    undo.
+    """
     if ctx.step != step.name:
         raise Rejected(f"{ctx.step} has no undo.")

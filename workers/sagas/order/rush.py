@@ -1,7 +1,9 @@
-"""A rush of orders at a shop that runs somewhere, by its URL and a key alone: what a customer sees of a kill -9.
+"""A rush of orders at a shop that runs somewhere, by its URL and a key alone: what a customer sees
+of a kill -9.
 
-Each order has an idempotency key of its own and is asked for until the shop has taken it, however often that fails.
-Then it is followed to its end, which must be the one its card asks for: paid and shipped, or undone with nothing left.
+Each order has an idempotency key of its own and is asked for until the shop has taken it, however
+often that fails. Then it is followed to its end, which must be the one its card asks for: paid and
+shipped, or undone with nothing left.
 """
 
 from __future__ import annotations
@@ -44,7 +46,10 @@ class NotAShop(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """An order that is to be placed. `key` is its idempotency key, `at_s` when, in seconds from the beginning."""
+    """An order that is to be placed.
+
+    `key` is its idempotency key, `at_s` when, in seconds from the beginning.
+    """
 
     key: str
     card: str
@@ -54,7 +59,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Placed:
-    """One that the shop has taken. `asked` counts requests; `took_s` is from the first of them to the answer."""
+    """One that the shop has taken.
+
+    `asked` counts requests; `took_s` is from the first of them to the answer.
+    """
 
     wanted: Wanted
     job: str
@@ -64,7 +72,10 @@ class Placed:
 
 @dataclass
 class Told:
-    """What came of a rush. Seconds; `ended_s` is from acceptance to the end, by the shop's own clock."""
+    """What came of a rush.
+
+    Seconds; `ended_s` is from acceptance to the end, by the shop's own clock.
+    """
 
     orders: int
     took_s: float = 0.0
@@ -106,7 +117,9 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
 
 
 class Rush:
-    """Args: `http`, with the shop's address and a key; `saga`, which order; `patience_s`, for one order to be taken, and for all to end."""
+    """Args: `http`, with the shop's address and a key; `saga`, which order; `patience_s`, for one
+    order to be taken, and for all to end.
+    """
 
     def __init__(
         self,
@@ -120,7 +133,10 @@ class Rush:
         self._failures: Counter[str] = Counter()
 
     def run(self, orders: int, over_s: float = 0.0) -> Told:
-        """Place so many orders, spread evenly over so many seconds, and follow all to their end. Raises: NotAShop."""
+        """Place so many orders, spread evenly over so many seconds, and follow all to their end.
+
+        Raises: NotAShop.
+        """
         self._greet()
         began = time.monotonic()
         run = new_id()

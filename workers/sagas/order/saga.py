@@ -4,8 +4,8 @@
     create_order ┤                  ├─> confirm_order ─> ship_order ─> send_receipt
                  └─> charge_card ───┘   (no return)                    (cannot be undone)
 
-Up to `confirm_order` everything can be taken back; from there on it is carried through. Each step is one call of one
-service; what the service does in its own transaction, and why, is told there.
+Up to `confirm_order` everything can be taken back; from there on it is carried through. Each step
+is one call of one service; what the service does in its own transaction, and why, is told there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from surefoot.workers.sagas.order.settings import order_settings
 
 __all__ = ["change_order", "order"]  # what a worker of this package can run
 
-order_settings()  # those that cannot work are refused when a process begins, not in the middle of an order
+# those that cannot work are refused when a process begins, not in the middle of an order
+order_settings()
 
 _EXAMPLE = OrderRequest(
     customer="Ada",
@@ -131,7 +132,7 @@ def send_receipt(ctx: Context, o: OrderRequest) -> Receipt:
     return mail.send_receipt(ctx, o)
 
 
-# --- what the services say happened, to compare with the engine's account ---------------------------
+# --- what the services say happened, to compare with the engine's account -------------------------
 @order.effect_reader("orders")
 def order_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return orders.seen(keys)
@@ -159,7 +160,8 @@ def mail_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
     return mail.seen(keys)
 
 
-# Everything that a service has, of whichever saga of this shop: whose job is not there is an orphan.
+# Everything that a service has, of whichever saga of this shop: whose job is not there is an
+# orphan.
 @order.effect_lister("orders")
 def all_orders(first: str, last: str) -> Iterable[EffectReport]:
     return orders.seen_between(first, last)
@@ -175,7 +177,7 @@ def all_receipts(first: str, last: str) -> Iterable[EffectReport]:
     return mail.seen_between(first, last)
 
 
-# --- how an effect without its job is taken back, for a person; a receipt is not ------------------------------------
+# --- how an effect without its job is taken back, for a person; a receipt is not ------------------
 @order.undo_effect("orders")
 def undo_order(ctx: Context, report: EffectReport) -> None:
     only(ctx, create_order)
@@ -194,13 +196,13 @@ def undo_charge(ctx: Context, report: EffectReport) -> None:
     payment.refund(ctx, int(report.detail.get("charged_cents", 0)))
 
 
-# --- what must hold ----------------------------------------------------------------------------------------------
+# --- what must hold -------------------------------------------------------------------------------
 order.invariant(money_is_whole)
 order.invariant(all_or_nothing("orders", "inventory", "payments", "mail"))
 order.invariant(books_agree)
 
 
-# --- where a drill may play ----------------------------------------------------------------------------------------
+# --- where a drill may play -----------------------------------------------------------------------
 @order.test_environment
 def stand_in_environment() -> AbstractContextManager[Any]:
     from surefoot.workers.sagas.order.stand_ins import (

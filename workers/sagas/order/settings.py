@@ -1,7 +1,9 @@
-"""Where the services of the order saga live: read from the environment, with defaults that need no setting at all.
+"""Where the services of the order saga live: read from the environment, with defaults that need no
+setting at all.
 
-Without settings each service has a SQLite file of its own under `SUREFOOT_HOME`. When `DATABASE_URL` names a PostgreSQL
-and a service has no URL of its own, it gets a schema of its own there.
+Without settings each service has a SQLite file of its own under `SUREFOOT_HOME`. When
+`DATABASE_URL` names a PostgreSQL and a service has no URL of its own, it gets a schema of its own
+there.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class OrderSettings(OurSettings):
     bank_timeout_seconds: Seconds = 5.0  # longer than a slow charge, shorter than anyone's patience
     bank_slow_seconds: SecondsOrNone = 3.0
     bank_hang_seconds: SecondsOrNone = 20.0
-    # how long goods that others have reserved may still come back before an order is told that there are none, and how often it asks
+    # how long goods that others have reserved may still come back before an order is told that
+    # there are none, and how often it asks
     reserve_wait_seconds: SecondsOrNone = 30.0
     reserve_recheck_seconds: Seconds = 1.0
     mail: str = ""
@@ -83,7 +86,10 @@ class OrderSettings(OurSettings):
         return f"sqlite:///{self.home.absolute() / service}.sqlite", ""
 
     def bank(self) -> str:
-        """The bank's base URL, without a slash at its end. Raises: BankUnknown when nobody has said where it is."""
+        """The bank's base URL, without a slash at its end.
+
+        Raises: BankUnknown when nobody has said where it is.
+        """
         url = self.bank_url or _read(self.home / BANK_URL_FILE)
         if not url:
             raise BankUnknown
@@ -95,7 +101,10 @@ class OrderSettings(OurSettings):
 
 
 def order_settings() -> OrderSettings:
-    """The settings as the environment has them now; built anew only when it changed. Raises: SettingsError."""
+    """The settings as the environment has them now; built anew only when it changed.
+
+    Raises: SettingsError.
+    """
     return _build(environment.ours(OrderSettings.model_fields), os.getcwd())
 
 

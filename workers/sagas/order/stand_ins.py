@@ -1,6 +1,8 @@
-"""What stands in for the real world while the order saga is drilled: its own databases, a bank in this process, a mail folder.
+"""What stands in for the real world while the order saga is drilled: its own databases, a bank in
+this process, a mail folder.
 
-All of it is told by the environment, as in production, so workers that are started meanwhile find it too.
+All of it is told by the environment, as in production, so workers that are started meanwhile find
+it too.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ SERVICES = ("order", "inventory", "payment", "bank")
 
 @contextmanager
 def stand_ins() -> Iterator[StandIns]:
-    """The test environment of the order saga, from a shelf that has just been filled to a folder that is gone."""
+    """The test environment of the order saga, from a shelf that has just been filled to a folder
+    that is gone.
+    """
     with tempfile.TemporaryDirectory(prefix="surefoot-order-") as name:
         folder, bank = Path(name), InProcessBank()
         databases = {
@@ -98,12 +102,18 @@ class StandIns:
         return {"shelf": {row.sku: asdict(row) for row in inventory.all_stock()}}
 
     def disagreements(self, *, settled: bool) -> list[str]:
-        """What the books of all services and the bank say against each other. `settled`: no order is under way."""
+        """What the books of all services and the bank say against each other.
+
+        `settled`: no order is under way.
+        """
         return ledger.draw_up(ledger.read_books(), settled=settled).violations
 
 
 class InProcessBank:
-    """The bank, served by a thread of this process. It keeps its port, so that it comes back under the same URL."""
+    """The bank, served by a thread of this process.
+
+    It keeps its port, so that it comes back under the same URL.
+    """
 
     def __init__(self) -> None:
         self._server: BaseWSGIServer | None = None
@@ -132,7 +142,8 @@ class InProcessBank:
         """Refuse every connection from now on."""
         if self._server is not None and self._serving is not None:
             self._server.shutdown()
-            self._serving.join()  # the thread closes the socket itself; only when it has ended is the port free
+            # the thread closes the socket itself; only when it has ended is the port free
+            self._serving.join()
             self._server = self._serving = None
 
     @contextmanager

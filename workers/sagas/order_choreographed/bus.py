@@ -1,10 +1,11 @@
-"""The topic exchange `order.events`: an event's name is its routing key, each service has one queue bound to what it hears.
-Their names on the broker begin with SUREFOOT_QUEUE_PREFIX.
+"""The topic exchange `order.events`: an event's name is its routing key, each service has one queue
+bound to what it hears. Their names on the broker begin with SUREFOOT_QUEUE_PREFIX.
 
-RabbitMQ confirms each publish and keeps quorum queues. Redis has no exchanges: kombu keeps the bindings in a set, which a
-flush deletes with everything else, and drops what is published meanwhile. So bindings are declared anew every
-`DECLARE_S`, and what was dropped is asked for again by the service that misses it. Our keys have a prefix of their own:
-the messages that Celery's workers hold are put back by Celery's time-out, not by ours.
+RabbitMQ confirms each publish and keeps quorum queues. Redis has no exchanges: kombu keeps the
+bindings in a set, which a flush deletes with everything else, and drops what is published
+meanwhile. So bindings are declared anew every `DECLARE_S`, and what was dropped is asked for again
+by the service that misses it. Our keys have a prefix of their own: the messages that Celery's
+workers hold are put back by Celery's time-out, not by ours.
 
 One connection belongs to one thread.
 """
@@ -45,7 +46,8 @@ class Bus(Protocol):
         """Publish them, in order. Raises: BusDown; some may have left."""
 
     def receive(self, take: Take, timeout_s: float) -> None:
-        """Wait up to `timeout_s` for one message and hand it over; acknowledged when `take` returns. The same `take` each time.
+        """Wait up to `timeout_s` for one message and hand it over; acknowledged when `take`
+        returns. The same `take` each time.
 
         Raises: BusDown; what `take` raises, and then the message comes again.
         """
@@ -54,7 +56,10 @@ class Bus(Protocol):
 
 
 class KombuBus:
-    """A connection to Redis or RabbitMQ. `services`: whose queues are consumed; `all_services`: whose are declared."""
+    """A connection to Redis or RabbitMQ.
+
+    `services`: whose queues are consumed; `all_services`: whose are declared.
+    """
 
     def __init__(
         self, url: str, services: Sequence[Service], all_services: Sequence[Service]
@@ -151,7 +156,8 @@ class _Trouble:
         if error is None:
             return
         connection = self._bus._connection
-        self._bus._forget()  # also what a handler raised: a connection that is closed gives its message back
+        # also what a handler raised: a connection that is closed gives its message back
+        self._bus._forget()
         if isinstance(error, (*connection.connection_errors, *connection.channel_errors, OSError)):
             raise BusDown(repr(error)) from error
 

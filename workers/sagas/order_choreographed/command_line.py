@@ -1,4 +1,6 @@
-"""The commands that the choreographed order adds: `surefoot choreography …` and `surefoot timeline`."""
+"""The commands that the choreographed order adds: `surefoot choreography …` and `surefoot
+timeline`.
+"""
 
 from __future__ import annotations
 
@@ -93,8 +95,8 @@ def redrive(letter: str, reason: str, as_json: bool) -> None:
 def discard(letter: str, reason: str, as_json: bool) -> None:
     """Close LETTER: its event is not handled, and no order waits for that any longer.
 
-    An order that was given up is voided, one that was confirmed is completed, without what was waived; its job asks a
-    person, unless nothing is left undone.
+    An order that was given up is voided, one that was confirmed is completed, without what was
+    waived; its job asks a person, unless nothing is left undone.
     """
     service, number = _letter(letter)
     if not service.discard(number, shell_actor(), reason):

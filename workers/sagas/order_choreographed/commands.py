@@ -1,4 +1,5 @@
-"""What the choreographed order adds to Surefoot: commands, as `surefoot --help` lists them, and a part of `surefoot up`.
+"""What the choreographed order adds to Surefoot: commands, as `surefoot --help` lists them, and a
+part of `surefoot up`.
 
 Their code is in `command_line.py` and `parts.py`, and read when it is used.
 """

@@ -1,10 +1,11 @@
-"""A service's desk: the tables of its inbox, its outbox and its letters, in its own database beside its own tables.
+"""A service's desk: tables of its inbox, its outbox and its letters, in its own database.
 
-An inbox row: `waiting` (arrived, or tried and to be tried again, from `due_at` on) -> `handled`, or -> `failed` (a letter
-says why; a redrive makes it `waiting` again). While an attempt runs, `due_at` is when another process may take over;
-`attempts` is its fence, for each take-over counts one more. An outbox row without `sent_at` is to be sent.
+An inbox row: `waiting` (arrived, or tried and to be tried again, from `due_at` on) -> `handled`, or
+-> `failed` (a letter says why; a redrive makes it `waiting` again). While an attempt runs, `due_at`
+is when another process may take over; `attempts` is its fence, for each take-over counts one more.
+An outbox row without `sent_at` is to be sent.
 
-Statements only; each is called in the service's transaction. Those that are asked for ever are made once.
+Statements only, each called in the service's transaction. Those asked for ever are made once.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ MAX_ERROR_CHARS = 2000
 
 
 def desk_tables(metadata: MetaData) -> None:
-    """Put the tables of a desk into a service's own metadata, so that they are made with its tables."""
+    """Put the tables of a desk into a service's metadata: they are made with its own tables."""
     Table(
         "inbox",
         metadata,
@@ -127,7 +128,8 @@ def desk_tables(metadata: MetaData) -> None:
     )
 
 
-# Statements name the tables without a schema: the connection's search path decides, so one Table serves all services.
+# Statements name the tables without a schema: the connection's search path decides, so one Table
+# serves all services.
 _any = MetaData()
 desk_tables(_any)
 inbox, outbox, letters = (_any.tables[name] for name in ("inbox", "outbox", "letters"))
@@ -135,7 +137,9 @@ inbox, outbox, letters = (_any.tables[name] for name in ("inbox", "outbox", "let
 
 @dataclass(frozen=True)
 class Claimed:
-    """One attempt at an event. `attempts`: its number and its fence; `worn_out`: that was the last one it had."""
+    """One attempt at an event. `attempts`: its number and its fence; `worn_out`: that was the last
+    one it had.
+    """
 
     message: Message
     attempts: int
@@ -146,7 +150,7 @@ class Claimed:
         return self.attempts >= self.allowance
 
 
-# --- inbox -----------------------------------------------------------------------------------------------------------
+# --- inbox ----------------------------------------------------------------------------------------
 def arrive(
     tx: Connection, service: str, message: Message, allowance: int, hold_s: float
 ) -> Claimed | None:
@@ -172,7 +176,9 @@ def arrive(
 
 
 def due(tx: Connection, service: str, rows: int) -> list[str]:
-    """Events whose time has come, oldest first: those to be tried again, and those whose attempt has died."""
+    """Events whose time has come, oldest first: those to be tried again, and those whose attempt
+    has died.
+    """
     return [row.event_id for row in tx.execute(_due(service, rows))]
 
 
@@ -202,9 +208,11 @@ def claim(tx: Connection, service: str, event_id: str, hold_s: float) -> Claimed
 
 
 def handled(tx: Connection, service: str, claimed: Claimed, note: str | None = None) -> bool:
-    """waiting -> handled, by the attempt that holds it. False: another attempt has taken over; roll back.
+    """waiting -> handled, by the attempt that holds it. False: another attempt has taken over; roll
+    back.
 
-    What it said is forgotten, for a repeat is known by its name; so no card stays where nobody needs it.
+    What it said is forgotten, for a repeat is known by its name; so no card stays where nobody
+    needs it.
     """
     return _end(tx, service, claimed, state="handled", handled_at=after(0), note=note, data={})
 
@@ -244,7 +252,7 @@ def _end(tx: Connection, service: str, claimed: Claimed, **values: Any) -> bool:
     )
 
 
-# --- outbox ----------------------------------------------------------------------------------------------------------
+# --- outbox ---------------------------------------------------------------------------------------
 def say(
     tx: Connection, service: str, job: str, events: Sequence[Event], causation: str | None
 ) -> None:
@@ -276,7 +284,9 @@ def _unsent(service: str, rows: int) -> Select[Any]:
 
 
 def said(tx: Connection, service: str, message: Message) -> bool:
-    """Whether this service has said exactly this. What was forgotten (`forget`) is known by its name alone."""
+    """Whether this service has said exactly this. What was forgotten (`forget`) is known by its
+    name alone.
+    """
     c = outbox.c
     row = tx.execute(select(outbox).where(c.event_id == message.id, c.service == service)).first()
     if row is None or (row.job, row.kind) != (message.job, message.kind):
@@ -311,7 +321,9 @@ def forget(tx: Connection, event_id: str) -> None:
 
 
 def answer_again(tx: Connection, service: str, causation: str) -> None:
-    """Whatever this event had caused is sent once more: the sender of a repeat has not heard the answer."""
+    """Whatever this event had caused is sent once more: the sender of a repeat has not heard the
+    answer.
+    """
     c = outbox.c
     tx.execute(
         update(outbox)
@@ -320,7 +332,7 @@ def answer_again(tx: Connection, service: str, causation: str) -> None:
     )
 
 
-# --- letters ---------------------------------------------------------------------------------------------------------
+# --- letters --------------------------------------------------------------------------------------
 def write_letter(
     tx: Connection,
     service: str,
@@ -377,7 +389,7 @@ def unread_letters(tx: Connection, service: str, most: int) -> int:
     return int(tx.execute(select(func.count()).select_from(few.subquery())).scalar_one())
 
 
-# --- for people ------------------------------------------------------------------------------------------------------
+# --- for people -----------------------------------------------------------------------------------
 def seconds_since(tx: Connection, moment: datetime) -> float:
     """Seconds from a stored moment until now, by the database's clock."""
     value = tx.execute(select(now())).scalar_one()

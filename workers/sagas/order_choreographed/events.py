@@ -1,12 +1,14 @@
-"""What the services tell each other. An event is a fact about one order, and true of it at most once.
+"""What the services tell each other.
+
+An event is a fact about one order, and true of it at most once.
 
     OrderPlaced ─┬─> StockReserved | StockRefused ─┬─> OrderConfirmed ─> OrderShipped ─> ReceiptSent ─> OrderCompleted
                  └─> CardCharged   | CardDeclined ─┤
     OrderCancelRequested, a missed deadline ───────┴─> OrderGivenUp ─> StockReleased, CardRefunded ─> OrderVoided
 
-So its id is its order and its name; two services, or two attempts, can never make two of them. An event names its order
-(`job`, the correlation id) and the event that caused it. Readers ignore fields they do not know: services are deployed
-one at a time.
+So its id is its order and its name; two services, or two attempts, can never make two of them. An
+event names its order (`job`, the correlation id) and the event that caused it. Readers ignore
+fields they do not know: services are deployed one at a time.
 """
 
 from __future__ import annotations
@@ -95,14 +97,19 @@ class OrderVoided(Event):
 
 
 class OrderConfirmed(Event):
-    """No return from here: it is paid and the goods are held. The order goes with it, without its card."""
+    """No return from here: it is paid and the goods are held.
+
+    The order goes with it, without its card.
+    """
 
     reservation: str
     order: OrderRequest
 
 
 class OrderShipped(Event):
-    """Inventory hands on the order, although it needs nothing of it, because mail has to know where to write to."""
+    """Inventory hands on the order, although it needs nothing of it, because mail has to know where
+    to write to.
+    """
 
     quantity: int
     order: OrderRequest
@@ -125,7 +132,9 @@ class HelpNeeded(Event):
 
 
 class WorkWaived(Event):
-    """A person has decided that a service need not do what an event asked of it: nobody shall wait for it any longer."""
+    """A person has decided that a service need not do what an event asked of it: nobody shall wait
+    for it any longer.
+    """
 
     service: str
     event: str
@@ -184,16 +193,22 @@ def owner_of(message: Message) -> str | None:
 
 
 def id_of(job: str, event: Event) -> str:
-    """The id of an event. Help is needed, and work waived, once for each event that a service is stuck with."""
+    """The id of an event.
+
+    Help is needed, and work waived, once for each event that a service is stuck with.
+    """
     more = f":{event.service}:{event.event}" if isinstance(event, HelpNeeded | WorkWaived) else ""
     return f"{job}:{type(event).__name__}{more}"
 
 
 @dataclass(frozen=True)
 class Message:
-    """An event on its way. `at`: when it became true, RFC 3339, by the clock of the service that says it; for people only.
+    """An event on its way.
 
-    `by`: the service that says it; `signatures`: reader -> hex, see `trust`. A row of a desk has neither.
+    `at`: when it became true, RFC 3339, by the clock of the service that says it; for people only.
+
+    `by`: the service that says it; `signatures`: reader -> hex, see `trust`. A row of a desk has
+    neither.
     """
 
     id: str

@@ -1,7 +1,9 @@
-"""All services of one process: threads that take events in and handle them, and one that sends and looks at the clock.
+"""All services of one process: threads that take events in and handle them, and one that sends and
+looks at the clock.
 
-Every duty is a function that does it once; the threads only repeat it. None of them holds anything that its rows do not:
-a process may be killed at any line, and any number of processes may run the same services.
+Every duty is a function that does it once; the threads only repeat it. None of them holds anything
+that its rows do not: a process may be killed at any line, and any number of processes may run the
+same services.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ STOP_S = 10.0
 
 @dataclass
 class House:
-    """`open_bus`: makes a connection to the broker, one for each thread. `owners`: all services, where this runs some of them."""
+    """`open_bus`: makes a connection to the broker, one for each thread.
+
+    `owners`: all services, where this runs some of them.
+    """
 
     services: Sequence[Service]
     open_bus: Callable[[], Bus]
@@ -61,13 +66,16 @@ class House:
         return threads
 
     def stop(self, threads: Sequence[threading.Thread]) -> None:
-        """Ask the threads to end, and wait for those that do within STOP_S. What the others hold is taken over later."""
+        """Ask the threads to end, and wait for those that do within STOP_S.
+
+        What the others hold is taken over later.
+        """
         self.halt.set()
         self.said.set()
         for thread in threads:
             thread.join(STOP_S)
 
-    # --- each duty once -----------------------------------------------------------------------------------------------
+    # --- each duty once ---------------------------------------------------------------------------
     def send_once(self, bus: Bus) -> None:
         """Do what the clock asks for, then send what is in the outboxes. Raises: BusDown."""
         for service in self.services:
@@ -77,7 +85,10 @@ class House:
                 pass
 
     def work_once(self) -> int:
-        """Handle one due event of each service: one that failed before, or whose process died. Returns how many."""
+        """Handle one due event of each service: one that failed before, or whose process died.
+
+        Returns how many.
+        """
         count = 0
         for service in self.services:
             if claimed := service.take_over():
@@ -86,7 +97,10 @@ class House:
         return count
 
     def take(self, service: Service, body: bytes) -> Claimed | None:
-        """A message has come: keep the event, or a word about what it was. Then it may be acknowledged."""
+        """A message has come: keep the event, or a word about what it was.
+
+        Then it may be acknowledged.
+        """
         try:
             message = trust.believed(body, service.name, self.owners or self.services)
         except NoEvent as error:
@@ -101,7 +115,7 @@ class House:
         service.handle(claimed)
         self.said.set()
 
-    # --- for ever -----------------------------------------------------------------------------------------------------
+    # --- for ever ---------------------------------------------------------------------------------
     def _send_for_ever(self) -> None:
         self._for_ever("sender", self._send_round)
 
@@ -143,7 +157,8 @@ class House:
                 self.beat()
             try:
                 round_of(bus)
-            except Exception as error:  # the broker, a database, rubbish in a queue: the thread is there when it is over
+            # the broker, a database, rubbish in a queue: the thread is there when it is over
+            except Exception as error:
                 if well:
                     log.warning(
                         f"events.{name}_stopped",

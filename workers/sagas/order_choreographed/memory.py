@@ -1,4 +1,6 @@
-"""A bus inside one process, for drills and tests: what is sent reaches every service that listens to it, in order, once."""
+"""A bus inside one process, for drills and tests: what is sent reaches every service that listens
+to it, in order, once.
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,14 @@
-"""The order without a coordinator, as a job: `place_order` hands it to the orders service, the rest only watches.
+"""The order without a coordinator, as a job: `place_order` hands it to the orders service, the rest
+only watches.
 
     place_order ─> await_answers ─> confirm_order ─> await_completion
     (withdraw)                      (no return)
 
-Who reserves, charges, ships and writes reacts to events (`services/`). The job is one participant more: the customer's
-agent. It places the order, and has the last word on it when everybody has answered. Without that word an order could be
-confirmed in the moment in which its job turns, and what the engine undoes would stand for ever; with it a cancel is in
-time until the engine's own point of no return. If every worker stood still the order would land all the same: what was
+Who reserves, charges, ships and writes reacts to events (`services/`). The job is one participant
+more: the customer's agent. It places the order, and has the last word on it when everybody has
+answered. Without that word an order could be confirmed in the moment in which its job turns, and
+what the engine undoes would stand for ever; with it a cancel is in time until the engine's own
+point of no return. If every worker stood still the order would land all the same: what was
 confirmed is shipped, what was not is given up by the orders service's timer.
 """
 
@@ -37,7 +39,8 @@ from surefoot.workers.sagas.order_choreographed.services import orders, payments
 from surefoot.workers.sagas.order_choreographed.services.orders import Standing
 from surefoot.workers.sagas.order_choreographed.settings import event_settings
 
-event_settings()  # those that cannot work are refused when a process begins, not in the middle of an order
+# those that cannot work are refused when a process begins, not in the middle of an order
+event_settings()
 
 _EXAMPLE = OrderRequest(
     customer="Ada",
@@ -140,7 +143,10 @@ def await_completion(ctx: Context, o: OrderRequest, created: Created) -> Ended |
 
 
 def _standing(ctx: Context) -> Standing:
-    """Where the order stands, shown to readers of the job. Raises: LookupError when there is no such order."""
+    """Where the order stands, shown to readers of the job.
+
+    Raises: LookupError when there is no such order.
+    """
     standing = orders.standing(ctx.job_id)
     if standing is None:
         raise LookupError(f"the orders service knows nothing of {ctx.job_id}")
@@ -149,7 +155,7 @@ def _standing(ctx: Context) -> Standing:
     return standing
 
 
-# --- what the services say happened ------------------------------------------------------------------------------
+# --- what the services say happened ---------------------------------------------------------------
 # The engine knows one effect, the order. The services know what it was made of, so each answers under the order's key.
 @order_choreographed.effect_reader("orders")
 def order_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
@@ -172,7 +178,10 @@ def mail_effects(keys: Iterable[str]) -> Iterable[EffectReport]:
 
 
 def _of_orders(keys: Iterable[str], step: str, seen: Any) -> Iterator[EffectReport]:
-    """What a service says of its part of an order, under the key of the order's placing. What never was is left out."""
+    """What a service says of its part of an order, under the key of the order's placing.
+
+    What never was is left out.
+    """
     wanted = {
         key.replace(f":{orders.PLACE}:", f":{step}:"): key
         for key in keys
@@ -183,7 +192,8 @@ def _of_orders(keys: Iterable[str], step: str, seen: Any) -> Iterator[EffectRepo
             yield EffectReport(wanted[part.key], part.state, {**part.detail, "effect": part.key})
 
 
-# `order` lists what the services have, and takes back goods and money under the same keys; the order itself is withdrawn here.
+# `order` lists what the services have, and takes back goods and money under the same keys; the
+# order itself is withdrawn here.
 @order_choreographed.undo_effect("orders")
 def undo_order(ctx: Context, report: EffectReport) -> None:
     if ctx.step != place_order.name:
@@ -193,7 +203,7 @@ def undo_order(ctx: Context, report: EffectReport) -> None:
         raise RuntimeError("It is on its way back; the services have not answered yet.")
 
 
-# --- what must hold ------------------------------------------------------------------------------------------------
+# --- what must hold -------------------------------------------------------------------------------
 order_choreographed.invariant(money_is_whole)
 order_choreographed.invariant(all_or_nothing("orders", "inventory", "payments", "mail"))
 order_choreographed.invariant(books_agree)

@@ -1,9 +1,10 @@
 """One service: it takes events in, handles each once, and says what came of it.
 
-An event goes through three moments, each one transaction, and a crash between any two of them is healed by the rows that
-the one before has left: it **arrives** (a row, then the broker's acknowledgement), it is **handled** (the effect, what it
-causes, the word that it is done), and what it caused is **sent**. A handler that calls somebody outside does so between
-the first two, under the effect's key, so that a repeat finds what is there.
+An event goes through three moments, each one transaction, and a crash between any two of them is
+healed by the rows that the one before has left: it **arrives** (a row, then the broker's
+acknowledgement), it is **handled** (the effect, what it causes, the word that it is done), and what
+it caused is **sent**. A handler that calls somebody outside does so between the first two, under
+the effect's key, so that a repeat finds what is there.
 """
 
 from __future__ import annotations
@@ -47,9 +48,10 @@ class TakenOver(Exception):
 class Route:
     """What a service does with a kind of event.
 
-    `handle(ctx, event)` gives the events it causes; `ctx` has the key of step `step`, `kind` action or undo. `remote`: it
-    calls somebody outside, so no transaction is open around it. `refuse` makes the event of a no: of `Rejected`, and of
-    attempts used up. Without it the service cannot say no, so a person is asked.
+    `handle(ctx, event)` gives the events it causes; `ctx` has the key of step `step`, `kind` action
+    or undo. `remote`: it calls somebody outside, so no transaction is open around it. `refuse`
+    makes the event of a no: of `Rejected`, and of attempts used up. Without it the service cannot
+    say no, so a person is asked.
     """
 
     event: type[Event]
@@ -87,9 +89,11 @@ class Service:
     def queue(self) -> str:
         return f"order.events.{self.name}"
 
-    # --- the three moments ---------------------------------------------------------------------------------------
+    # --- the three moments ------------------------------------------------------------------------
     def arrive(self, message: Message) -> Claimed | None:
-        """Keep an event; then its message may be acknowledged. None: there is nothing to do for it now.
+        """Keep an event; then its message may be acknowledged.
+
+        None: there is nothing to do for it now.
 
         An event that has come before changes nothing, but what it caused is sent once more.
         """
@@ -105,7 +109,10 @@ class Service:
         return claimed
 
     def handle(self, claimed: Claimed) -> None:
-        """Do what an event asks for, and put on record how it went. Raises only what its own database raises."""
+        """Do what an event asks for, and put on record how it went.
+
+        Raises only what its own database raises.
+        """
         route, message = self._by_kind[claimed.message.kind], claimed.message
         bound = log.bind(
             service=self.name, job=message.job, event_id=message.id, attempt=claimed.attempts
@@ -132,7 +139,10 @@ class Service:
                     desk.again(tx, self.name, claimed, _told(error), _backoff_s(claimed.attempts))
 
     def send(self, send: Send) -> int:
-        """Send what the outbox holds; how many that were. Raises: what `send` does, and then all of it is sent again."""
+        """Send what the outbox holds; how many that were.
+
+        Raises: what `send` does, and then all of it is sent again.
+        """
         with self.database.snapshot() as tx:
             messages = desk.unsent(tx, self.name, event_settings().sweep_rows)
         if messages:
@@ -141,7 +151,7 @@ class Service:
                 desk.mark_sent(tx, [message.id for message in messages])
         return len(messages)
 
-    # --- what is due ---------------------------------------------------------------------------------------------
+    # --- what is due ------------------------------------------------------------------------------
     def take_over(self) -> Claimed | None:
         """Claim an event that is to be tried again, or whose attempt has died."""
         with self.database.snapshot() as tx:
@@ -157,11 +167,13 @@ class Service:
         with self.database.snapshot() as tx:
             return desk.said(tx, self.name, message)
 
-    # --- what cannot be read, what cannot be done ------------------------------------------------------------------
+    # --- what cannot be read, what cannot be done -------------------------------------------------
     def quarantine(self, name: str, error: NoEvent) -> None:
-        """Keep a word about a message that nobody can read or believe; its broker never sees it again.
+        """Keep a word about a message that nobody can read or believe; its broker never sees it
+        again.
 
-        Of a flood the first QUARANTINED_MOST letters are kept until somebody has answered them; all are counted.
+        Of a flood the first QUARANTINED_MOST letters are kept until somebody has answered them; all
+        are counted.
         """
         why = error.why if isinstance(error, trust.NotBelieved) else "unreadable"
         EVENTS_REFUSED.add(service=self.name, why=why)
@@ -173,7 +185,10 @@ class Service:
         )
 
     def redrive(self, letter_id: int, actor: str, why: str) -> bool:
-        """Redrive a letter's event with fresh attempts. False: no open letter of this number has an event to redrive."""
+        """Redrive a letter's event with fresh attempts.
+
+        False: no open letter of this number has an event to redrive.
+        """
         try:
             with self.database.transaction() as tx:
                 letter = desk.resolve_letter(tx, self.name, letter_id, "redriven", actor, why)
@@ -189,7 +204,9 @@ class Service:
         return True
 
     def discard(self, letter_id: int, actor: str, why: str) -> bool:
-        """Close a letter without doing anything: its event stays failed. False: no open letter of this number.
+        """Close a letter without doing anything: its event stays failed.
+
+        False: no open letter of this number.
 
         Where an order waits for that event, this is said to all, so that it waits no longer.
         """
@@ -205,7 +222,7 @@ class Service:
                 desk.say(tx, self.name, letter.job, [waived], letter.event_id)
         return letter is not None
 
-    # --- how -----------------------------------------------------------------------------------------------------
+    # --- how --------------------------------------------------------------------------------------
     def _do(self, route: Route, claimed: Claimed, event: Event) -> None:
         ctx = Context(
             job_id=claimed.message.job,
@@ -226,7 +243,9 @@ class Service:
                 raise TakenOver  # the effect goes with it
 
     def _settled(self, claimed: Claimed, caused: Sequence[Event], note: str | None = None) -> bool:
-        """Whether this attempt may end it; if so it is handled, and what it causes is in the outbox."""
+        """Whether this attempt may end it; if so it is handled, and what it causes is in the
+        outbox.
+        """
         with self.database.transaction() as tx:
             if not desk.handled(tx, self.name, claimed, note):
                 return False

@@ -66,7 +66,10 @@ class EventSettings(OurSettings):
 
 
 def event_settings() -> EventSettings:
-    """The settings as the environment has them now; built anew only when it changed. Raises: SettingsError."""
+    """The settings as the environment has them now; built anew only when it changed.
+
+    Raises: SettingsError.
+    """
     return _build(environment.ours(EventSettings.model_fields, PREFIX))
 
 

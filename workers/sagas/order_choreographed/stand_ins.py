@@ -1,9 +1,10 @@
-"""Where the choreographed order is drilled: the stand-ins of `order`, and the four services with a bus in this process.
+"""Where the choreographed order is drilled: the stand-ins of `order`, and the four services with a
+bus in this process.
 
-The services run in threads beside a drill on real processes and find their databases by the environment, as its workers
-do. A drill in one process drives them itself: threads that look for work in real time took half of its processor time,
-and what came of a row depended on who was faster. The engine may be killed as often as the drill likes; they are what it
-watches.
+The services run in threads beside a drill on real processes and find their databases by the
+environment, as its workers do. A drill in one process drives them itself: threads that look for
+work in real time took half of its processor time, and what came of a row depended on who was
+faster. The engine may be killed as often as the drill likes; they are what it watches.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ PAUSE_S = 0.02  # they wait for a time of the real clock: a drill asks less ofte
 
 
 class Desks(of_order.StandIns):
-    """What a drill may ask of the order's stand-ins, and the services behind their desks. `threads`: they run in them."""
+    """What a drill may ask of the order's stand-ins, and the services behind their desks.
+
+    `threads`: they run in them.
+    """
 
     def __init__(
         self, bank: of_order.InProcessBank, house: House, bus: MemoryBus, threads: Sequence[Thread]
@@ -42,7 +46,10 @@ class Desks(of_order.StandIns):
         self._house, self._bus, self._threads = house, bus, threads
 
     def settle(self) -> None:
-        """Let the services do all that there is to do just now. From the first time on nothing else drives them."""
+        """Let the services do all that there is to do just now.
+
+        From the first time on nothing else drives them.
+        """
         self._house.stop(self._threads)
         self._threads = ()
         busy, rounds = True, 0

@@ -1,7 +1,9 @@
-"""One timeline of an order: what four services wrote down, each in its own database, put together by who caused what.
+"""One timeline of an order: what four services wrote down, each in its own database, put together
+by who caused what.
 
-Nobody has it as a whole, and the clocks of four databases are four clocks. So the order of the lines is that of causes:
-an event stands below the one that caused it, and times only sort what is side by side.
+Nobody has it as a whole, and the clocks of four databases are four clocks. So the order of the
+lines is that of causes: an event stands below the one that caused it, and times only sort what is
+side by side.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from surefoot.workers.sagas.order_choreographed.service import Service
 
 @dataclass(frozen=True)
 class Heard:
-    """One service's copy of an event. `state`: waiting, handled or failed; `note`: why it changed nothing, or its last error."""
+    """One service's copy of an event.
+
+    `state`: waiting, handled or failed; `note`: why it changed nothing, or its last error.
+    """
 
     service: str
     at: datetime
@@ -32,7 +37,11 @@ class Heard:
 
 @dataclass
 class Said:
-    """An event. `by`: the service that says it, None when only others have heard of it; `sends`: how often it was sent."""
+    """An event.
+
+    `by`: the service that says it, None when only others have heard of it; `sends`: how often it
+    was sent.
+    """
 
     id: str
     kind: str
@@ -59,7 +68,9 @@ class Letter:
 
 @dataclass(frozen=True)
 class Timeline:
-    """`events`: causes before what they caused, `depth` levels below; empty when nobody knows this order."""
+    """`events`: causes before what they caused, `depth` levels below; empty when nobody knows this
+    order.
+    """
 
     job: str
     events: list[Said]

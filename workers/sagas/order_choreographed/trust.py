@@ -61,7 +61,9 @@ def signed(message: Message, by: str) -> Message:
 
 
 def believed(body: bytes, reader: str, services: Sequence[Owner]) -> Message:
-    """The event in these bytes. `reader`: a service's name; `services`: all there are, to ask the owner.
+    """The event in these bytes.
+
+    `reader`: a service's name; `services`: all there are, to ask the owner.
 
     Raises: NoEvent when it cannot be read, NotBelieved when it is forged, altered, made for
     another reader or not on record; what the owner's database raises.

@@ -1,7 +1,9 @@
-"""A broker that was away, or came back without our marker, may have lost every message: what was sent counts as not sent.
+"""A broker that was away, or came back without our marker, may have lost every message: what was
+sent counts as not sent.
 
-Page by page, each in a transaction of its own, and no more of them in one round than leave time for the other duties:
-with a million waiting operations the rest is for the next rounds. The marker is left when all is done.
+Page by page, each in a transaction of its own, and no more of them in one round than leave time for
+the other duties: with a million waiting operations the rest is for the next rounds. The marker is
+left when all is done.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ PAGES = 20  # of one round
 
 @dataclass
 class BrokerLost:
-    """One relay's look at the broker. `until`: what was sent by then is being forgotten; None when nothing is."""
+    """One relay's look at the broker.
+
+    `until`: what was sent by then is being forgotten; None when nothing is.
+    """
 
     db: Engine
     broker: BrokerProbe
@@ -65,7 +70,10 @@ class BrokerLost:
 
 
 def republish_if_broker_lost(db: Engine, broker: BrokerProbe) -> int:
-    """The whole of it at once. Returns: how many operations will be rung again. Raises: BrokerUnavailable."""
+    """The whole of it at once.
+
+    Returns: how many operations will be rung again. Raises: BrokerUnavailable.
+    """
     look = BrokerLost(db, broker)
     kept = broker.marker() is not None
     forgotten = look.go_on(kept)

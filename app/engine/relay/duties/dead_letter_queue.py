@@ -1,7 +1,9 @@
-"""Open dead letters in the broker's lane `dead`: its depth and content follow the store, whatever happens to the broker.
+"""Open dead letters in the broker's lane `dead`: its depth and content follow the store, whatever
+happens to the broker.
 
-New letters are put behind what is there. When one is closed, or the depth is not what was left there (a broker that lost
-it, somebody who took one out, another relay before this one), the whole is put there anew.
+New letters are put behind what is there. When one is closed, or the depth is not what was left
+there (a broker that lost it, somebody who took one out, another relay before this one), the whole
+is put there anew.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ class Lane(Protocol):
 
 @dataclass
 class Mirror:
-    """One relay's. Remembers which letters it left in the lane; a new relay knows nothing and begins anew."""
+    """One relay's.
+
+    Remembers which letters it left in the lane; a new relay knows nothing and begins anew.
+    """
 
     db: Engine
     settings: Settings
@@ -48,7 +53,10 @@ class Mirror:
     _no_replace_before: float = float("-inf")
 
     def run_once(self) -> int:
-        """Bring the lane up to date when SUREFOOT_MIRROR_SECONDS have passed. Returns how many messages were put there."""
+        """Bring the lane up to date when SUREFOOT_MIRROR_SECONDS have passed.
+
+        Returns how many messages were put there.
+        """
         if self.clock() < self._not_before:
             return 0
         self._not_before = self.clock() + self.settings.mirror_seconds

@@ -1,11 +1,14 @@
-"""Messages that the broker lost: sent, and nobody came, although the message can be in its queue no more.
+"""Messages that the broker lost: sent, and nobody came, although the message can be in its queue no
+more.
 
 Asked lane by lane, so that a long queue hides nothing of another:
 
 * The queue is empty: whatever was sent a lease ago is lost.
-* It is not, and the lane moves (it has running operations, or its queue has grown shorter): its messages wait their turn.
-  Queues give the oldest first, so what was sent long before one that is running now was passed over: that is lost.
-* It is not, and nothing moves: its messages may be lost or not, and are rung again after SUREFOOT_LOST_SECONDS.
+* It is not, and the lane moves (it has running operations, or its queue has grown shorter): its
+  messages wait their turn. Queues give the oldest first, so what was sent long before one that is
+  running now was passed over: that is lost.
+* It is not, and nothing moves: its messages may be lost or not, and are rung again after
+  SUREFOOT_LOST_SECONDS.
 
 Each bound is doubled with every time that an operation was rung again.
 """

@@ -68,7 +68,8 @@ class Redrives:
             self._put_off(row, full.retry_after_s)
             return 0
         except RequestError as error:
-            # closed meanwhile, resubmitted already, or the saga's version of today refuses the input
+            # closed meanwhile, resubmitted already, or the saga's version of today refuses the
+            # input
             refused = error.message
             still_open = self.relay.write(self.name, lambda tx: _refuse(tx, row, refused))
             log.warning("redrive.refused", letter=row.id, error=refused, still_open=still_open)

@@ -1,8 +1,11 @@
-"""The bank: somebody else's server, with its own process and its own book. What a payment provider offers, in small.
+"""The bank: somebody else's server, with its own process and its own book.
 
-POST /charges {"amount_cents", "card"} with `Idempotency-Key`; GET /charges/{key}; PUT /charges/{key}/void; GET /ledger.
-Its cards are the accidents of a network: tok_ok; tok_declined (the bank says no); tok_slow (an answer after seconds);
-tok_lost (the bank commits, and the answer never comes).
+What a payment provider offers, in small.
+
+POST /charges {"amount_cents", "card"} with `Idempotency-Key`; GET /charges/{key}; PUT
+/charges/{key}/void; GET /ledger. Its cards are the accidents of a network: tok_ok; tok_declined
+(the bank says no); tok_slow (an answer after seconds); tok_lost (the bank commits, and the answer
+never comes).
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from surefoot.workers.sagas.order.settings import order_settings
 CARDS = ("tok_ok", "tok_declined", "tok_slow", "tok_lost")
 MAX_BODY_BYTES = 16 * 1024
 MAX_KEY_CHARS = 255
-MAX_HANGING = 3  # of eight threads; the fourth lost answer is lost by hanging up instead, so that others are served
+# of eight threads; the fourth lost answer is lost by hanging up instead, so that others are served
+MAX_HANGING = 3
 LOOK_S = 0.1
 
 _hanging = threading.BoundedSemaphore(MAX_HANGING)
@@ -109,7 +113,8 @@ def get_livez() -> Response:
 
 def _charge_answer(entry: Entry) -> Response:
     if entry.state in ("void", "refunded"):
-        # Also a charge that was refunded: its key is spent, and a caller that asks again must not believe that money came.
+        # Also a charge that was refunded: its key is spent, and a caller that asks again must not
+        # believe that money came.
         return _problem(409, f"this key was voided: its charge is {entry.state}", **entry.public())
     if not entry.same:
         return _problem(422, "this Idempotency-Key was used with another body")
@@ -122,7 +127,9 @@ def _charge_answer(entry: Entry) -> Response:
 
 
 def _lose_the_answer(seconds: float) -> None:
-    """Hold the answer back until the client has gone or `seconds` are over; a thread waits, so only a few may."""
+    """Hold the answer back until the client has gone or `seconds` are over; a thread waits, so only
+    a few may.
+    """
     connection: Outgoing | None = request.environ.get("gunicorn.socket")
     if (
         connection is None

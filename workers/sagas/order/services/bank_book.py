@@ -1,7 +1,7 @@
 """The bank's book: what it knows of each idempotency key, and every movement of money, for ever.
 
-A key's row is inserted, never looked up first, so of two requests with one key (or a charge and a void) exactly one
-comes first, and the other reads what it left:
+A key's row is inserted, never looked up first, so of two requests with one key (or a charge and a
+void) exactly one comes first, and the other reads what it left:
 
     unknown --charge--> settled --void--> refunded        money moved there, and back once
     unknown --charge--> declined                          the same question gets the same no
@@ -65,7 +65,10 @@ database = ServiceDatabase("bank", metadata)
 
 @dataclass(frozen=True)
 class Entry:
-    """What the book says of a key. `fresh`: this very request wrote it; `same`: the request is the one that wrote it."""
+    """What the book says of a key.
+
+    `fresh`: this very request wrote it; `same`: the request is the one that wrote it.
+    """
 
     key: str
     charge_id: str | None
@@ -92,7 +95,9 @@ def look(key: str) -> Entry | None:
 
 
 def recall(key: str, amount_cents: int, card: str) -> Entry | None:
-    """As `look`, telling also whether a charge of this amount on this card is the request that wrote it."""
+    """As `look`, telling also whether a charge of this amount on this card is the request that
+    wrote it.
+    """
     with database.snapshot() as tx:
         return _read(tx, key, _fingerprint(amount_cents, card))
 
@@ -118,7 +123,10 @@ def charge(key: str, amount_cents: int, card: str, *, approved: bool) -> Entry:
 
 
 def void(key: str) -> Entry:
-    """See that no money stays moved under this key, now or later: refund it, or leave a tombstone. Repeats change nothing."""
+    """See that no money stays moved under this key, now or later: refund it, or leave a tombstone.
+
+    Repeats change nothing.
+    """
     row = {"key": key, "fingerprint": None, "charge_id": None, "amount_cents": 0, "state": "void"}
     with database.transaction() as tx:
         if not _insert(tx, row):

@@ -1,9 +1,10 @@
 """Speaking to the bank over HTTP, and saying honestly what each silence means.
 
-Not reached: nothing was sent (`NothingSent`). Reached, no whole answer in time: the outcome is unknown (`BankUnclear`),
-and only asking again with the same key can tell. An answer is read within a time and a size (`exchange`), never followed
-elsewhere, and believed only where it says what was asked: this key, this amount, a state that this status can mean, a
-name of the charge that fits. Whatever else it says is not an answer, so the outcome is unknown: never "charged", never "refused".
+Not reached: nothing was sent (`NothingSent`). Reached, no whole answer in time: the outcome is
+unknown (`BankUnclear`), and only asking again with the same key can tell. An answer is read within
+a time and a size (`exchange`), never followed elsewhere, and believed only where it says what was
+asked: this key, this amount, a state that this status can mean, a name of the charge that fits.
+Whatever else it says is not an answer, so the outcome is unknown: never "charged", never "refused".
 """
 
 from __future__ import annotations
@@ -107,7 +108,10 @@ def void(ctx: Context) -> BankCharge:
 
 
 def look(key: str, timeout_s: float | None = None) -> BankCharge | None:
-    """What the bank says of a key, None when it never heard of it. Raises: NothingSent, BankUnclear."""
+    """What the bank says of a key, None when it never heard of it.
+
+    Raises: NothingSent, BankUnclear.
+    """
     status, content = _call("GET", _path(key), timeout_s or order_settings().bank_timeout_seconds)
     if status == 404:
         return None
@@ -141,7 +145,10 @@ def _call(
     content: bytes = b"",
     headers: dict[str, str] | None = None,
 ) -> tuple[int, bytes]:
-    """One request. Returns: status and body. The time-out holds for the whole of it, not for each byte."""
+    """One request.
+
+    Returns: status and body. The time-out holds for the whole of it, not for each byte.
+    """
     url = order_settings().bank() + path
     try:
         return exchange(Request(method, url, timeout_s, longest, content, headers or {}))

@@ -1,9 +1,11 @@
-"""The bank as a process: gunicorn with the web server's worker and eight threads, on a port that is given or found.
+"""The bank as a process: gunicorn with the web server's worker and eight threads, on a port that is
+given or found.
 
-No peer holds a thread of it (`surefoot.app.serving`), and the settings of the web server's waits are its own, too.
+No peer holds a thread of it (`surefoot.app.serving`), and the settings of the web server's waits
+are its own, too.
 
-Where it listens is printed and written to `bank.url` under the home, so that payments and the ledger find a bank that
-took a free port.
+Where it listens is printed and written to `bank.url` under the home, so that payments and the
+ledger find a bank that took a free port.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ STOP_S = 2  # a hanging answer does not hold up the end for longer
 
 
 def serve(host: str | None, port: int | None) -> None:
-    """Serve until SIGTERM or SIGINT. `host`, `port`: None for what SUREFOOT_BANK_URL says, else loopback and a free port."""
+    """Serve until SIGTERM or SIGINT.
+
+    `host`, `port`: None for what SUREFOOT_BANK_URL says, else loopback and a free port.
+    """
     told = urlsplit(order_settings().bank_url)
     host = host or told.hostname or "127.0.0.1"
     address = f"[{host}]" if ":" in host else host

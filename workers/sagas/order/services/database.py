@@ -1,8 +1,8 @@
 """A service's own database: opened once in each process, its tables made at first use.
 
-Several processes may start at once on an empty database, so tables are made under a lock: an advisory lock on
-PostgreSQL, the writer's lock on SQLite. A process that forked gets an engine of its own, for two processes on one
-connection would read each other's answers.
+Several processes may start at once on an empty database, so tables are made under a lock: an
+advisory lock on PostgreSQL, the writer's lock on SQLite. A process that forked gets an engine of
+its own, for two processes on one connection would read each other's answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from surefoot.app.store import response_timeout
 from surefoot.workers.sagas.order.settings import order_settings
 
 BUSY_S = 10.0  # how long a statement waits for another writer
-# A worker that froze in mid-transaction holds its rows; the server ends such a session, so that an undo can go on.
+# A worker that froze in mid-transaction holds its rows; the server ends such a session, so that an
+# undo can go on.
 IDLE_S = 30.0
 SILENCE_S = 15.0  # of PostgreSQL: no answer for so long, and its connection is given up
 PREPARE_LOCK = 7_262_011_733  # any number, the same for all: one process makes tables at a time
@@ -50,10 +51,12 @@ class ServiceDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A writing transaction: READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE on SQLite. Commits unless an error leaves it.
+        """A writing transaction: READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE on SQLite.
 
-        Inside another one of the same database it is a savepoint of that one, so that a caller can commit a service's
-        effect together with rows of its own.
+        Commits unless an error leaves it.
+
+        Inside another one of the same database it is a savepoint of that one, so that a caller can
+        commit a service's effect together with rows of its own.
         """
         outer = self._outer.get()
         if outer is not None:
@@ -90,7 +93,8 @@ def close_databases() -> None:
 
 
 _Place = tuple[str, str, MetaData, int]  # URL, schema, tables, process
-# An engine that a fork inherited stays in here, untouched: closing it would end the parent's connections.
+# An engine that a fork inherited stays in here, untouched: closing it would end the parent's
+# connections.
 _engines: dict[_Place, Engine] = {}
 
 
@@ -125,7 +129,8 @@ def _open_sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A transaction that reads first and writes later fails at once when another has written: take the lock now.
+        # A transaction that reads first and writes later fails at once when another has written:
+        # take the lock now.
         reads_only = connection.get_execution_options().get("reads_only")
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
@@ -133,7 +138,9 @@ def _open_sqlite(url: URL) -> Engine:
 
 
 def _write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL; the busy time-out does not cover this switch, so wait here while others hold the file."""
+    """Switch the file to WAL; the busy time-out does not cover this switch, so wait here while
+    others hold the file.
+    """
     deadline = time.monotonic() + BUSY_S
     while True:
         try:

@@ -1,8 +1,9 @@
 """The inventory service: what lies on the shelf, what is promised, what has gone.
 
-A reservation is the pending mark on the goods: they are out of everybody's reach, and come back by its release. So "there
-are none" is not yet an answer while others' reservations would do: the caller is asked to retry for a while.
-`on_hand + reserved + sold = initial`, always; the database itself refuses a row that says otherwise.
+A reservation is the pending mark on the goods: they are out of everybody's reach, and come back by
+its release. So "there are none" is not yet an answer while others' reservations would do: the
+caller is asked to retry for a while. `on_hand + reserved + sold = initial`, always; the database
+itself refuses a row that says otherwise.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ class TooFew(Rejected):
 def reserve(ctx: Context, order_id: int, sku: str, quantity: int) -> Reserved | NotYet:
     """Take goods off the shelf for an order.
 
-    `NotYet` while others' reservations that are still pending would do, for SUREFOOT_RESERVE_WAIT_SECONDS from the first asking on.
+    `NotYet` while others' reservations that are still pending would do, for
+    SUREFOOT_RESERVE_WAIT_SECONDS from the first asking on.
     Raises: Rejected when there are not enough, or no such thing.
     """
     try:
@@ -217,7 +219,10 @@ def set_initial(sku: str, initial: int) -> StockRow:
 
 
 def seed_if_empty() -> bool:
-    """Fill an empty shelf with a thousand each of apple, pear and plum. Returns: whether it was empty."""
+    """Fill an empty shelf with a thousand each of apple, pear and plum.
+
+    Returns: whether it was empty.
+    """
     with database.transaction() as tx:
         if tx.execute(select(stock.c.sku).limit(1)).first() is not None:
             return False
@@ -255,7 +260,10 @@ def seen_between(first: str, last: str) -> list[EffectReport]:
 def _shift(
     tx: Connection, sku: str, values: Mapping[str, object], when: ColumnElement[bool] | None = None
 ) -> bool:
-    """Move amounts between a SKU's counters, if `when` holds. One UPDATE: no two orders take the same apple."""
+    """Move amounts between a SKU's counters, if `when` holds.
+
+    One UPDATE: no two orders take the same apple.
+    """
     where = stock.c.sku == sku if when is None else (stock.c.sku == sku) & when
     return (
         tx.execute(update(stock).where(where).values(**values).returning(stock.c.sku)).first()
@@ -272,7 +280,10 @@ def _end(tx: Connection, key: str, state: str) -> ReservationRow | None:
 
 
 def _may_come_back(tx: Connection, sku: str, quantity: int) -> bool:
-    """Whether there would be enough if every pending reservation came back. The asker has none: it asks for its first."""
+    """Whether there would be enough if every pending reservation came back.
+
+    The asker has none: it asks for its first.
+    """
     row = tx.execute(select(stock.c.on_hand, stock.c.reserved).where(stock.c.sku == sku)).first()
     return row is not None and bool(row.on_hand + row.reserved >= quantity)
 

@@ -1,8 +1,8 @@
 """The mail that says thanks: it cannot be taken back, so it comes last.
 
-`SUREFOOT_MAIL` is a folder, which takes one file for each effect key (a repeat sends no second mail), or an SMTP server, which keeps
-no keys: there a repeat after a lost answer is a second copy, with the same Message-ID. The step says so itself
-(`on_unknown="retry"`: at least once).
+`SUREFOOT_MAIL` is a folder, which takes one file for each effect key (a repeat sends no second
+mail), or an SMTP server, which keeps no keys: there a repeat after a lost answer is a second copy,
+with the same Message-ID. The step says so itself (`on_unknown="retry"`: at least once).
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ SUFFIX = ".eml"
 
 
 def send_receipt(ctx: Context, o: OrderRequest) -> Receipt:
-    """Send the receipt, or put it into the folder. Raises: Rejected when the server refuses it for good; NothingSent."""
+    """Send the receipt, or put it into the folder.
+
+    Raises: Rejected when the server refuses it for good; NothingSent.
+    """
     message = _compose(ctx, o)
     target = order_settings().mail_target()
     if target.startswith(("smtp://", "smtps://")):
@@ -50,7 +53,10 @@ def receipts_by_job() -> Counter[str] | None:
 
 
 def seen(keys: Iterable[str]) -> list[EffectReport]:
-    """Which of these receipts lie in the folder. A server keeps no keys, so of its mails nothing can be said."""
+    """Which of these receipts lie in the folder.
+
+    A server keeps no keys, so of its mails nothing can be said.
+    """
     target = order_settings().mail_target()
     if target.startswith(("smtp://", "smtps://")):
         return [EffectReport(key, EffectState.UNKNOWN) for key in keys]

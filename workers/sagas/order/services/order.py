@@ -63,7 +63,8 @@ orders = Table(
     CheckConstraint("state in ('pending', 'confirmed', 'voided')", name="state_known"),
     sqlite_autoincrement=True,  # the number of an order is never given to another
 )
-# One order of a name at a time. A voided one is as if never made, so its name is free: running the job again must work.
+# One order of a name at a time. A voided one is as if never made, so its name is free: running the
+# job again must work.
 Index(
     "one_order_of_a_tenants_name",
     orders.c.tenant,
@@ -143,7 +144,10 @@ def void(ctx: Context) -> Voided | None:
 
 
 def confirm(ctx: Context, reserved: Reserved, charge: Charge) -> Confirmed:
-    """From here on the order stands: goods are reserved and paid. Raises: Rejected when it is not pending."""
+    """From here on the order stands: goods are reserved and paid.
+
+    Raises: Rejected when it is not pending.
+    """
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
             mine = (orders.c.job == ctx.job_id) & (orders.c.state == "pending")
@@ -204,9 +208,12 @@ def drop_change(ctx: Context) -> None:
 
 
 def make_change(ctx: Context, reserved: Reserved) -> ChangeMade:
-    """Write down the new quantity and price, counted from what they were when the change began. Raises: Rejected when the order is void.
+    """Write down the new quantity and price, counted from what they were when the change began.
 
-    Nothing here sees what others have written since: that nobody has is what the order's lock is for.
+    Raises: Rejected when the order is void.
+
+    Nothing here sees what others have written since: that nobody has is what the order's lock is
+    for.
     """
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:

@@ -1,12 +1,14 @@
-"""The payment service: it charges cards at the bank, and remembers what it asked for before it asks.
+"""The payment service: it charges cards at the bank, and remembers what it asked for before it
+asks.
 
-The bank is remote, so no transaction covers both. Three moves, each safe to repeat: the intent is committed behind the
-barrier; the bank is called with the effect's key; the result is committed. A crash between them leaves an intent
-without result, which says "unknown": a repeat asks the bank again under the same key and gets the same charge.
+The bank is remote, so no transaction covers both. Three moves, each safe to repeat: the intent is
+committed behind the barrier; the bank is called with the effect's key; the result is committed. A
+crash between them leaves an intent without result, which says "unknown": a repeat asks the bank
+again under the same key and gets the same charge.
 
-An undo shuts the barrier first, so that no later attempt here begins or records the charge, and then voids the key at
-the bank, always. The bank refunds what was charged and refuses what still comes: a worker that froze between intent
-and call cannot take the money afterwards.
+An undo shuts the barrier first, so that no later attempt here begins or records the charge, and
+then voids the key at the bank, always. The bank refunds what was charged and refuses what still
+comes: a worker that froze between intent and call cannot take the money afterwards.
 """
 
 from __future__ import annotations
@@ -82,8 +84,8 @@ class ChargeRow:
 def charge(ctx: Context, order_id: int, amount_cents: int, card: str) -> Charge:
     """Charge a card once.
 
-    Raises: Rejected when the bank says no; ActionUndone when the undo came first; NothingSent when the bank was not
-    reached; BankUnclear when it did not answer: the outcome is unknown.
+    Raises: Rejected when the bank says no; ActionUndone when the undo came first; NothingSent when
+    the bank was not reached; BankUnclear when it did not answer: the outcome is unknown.
     """
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first:
@@ -120,10 +122,11 @@ def _settle(ctx: Context, answer: BankCharge) -> Charge:
 
 
 def find(ctx: Context) -> Probed:
-    """The probe: what does the bank say of this charge? NEVER lets the engine try again under the same key.
+    """The probe: what does the bank say of this charge? NEVER lets the engine try again under the
+    same key.
 
-    What is found before a repeat stands in for the action, so it is recorded like the action's own result; what is
-    found before an undo is only told, for the undo records how it ends.
+    What is found before a repeat stands in for the action, so it is recorded like the action's own
+    result; what is found before an undo is only told, for the undo records how it ends.
     """
     answer = bank_client.look_for(ctx)
     if answer is None or answer.state != "settled":
@@ -136,7 +139,10 @@ def find(ctx: Context) -> Probed:
 
 
 def refund(ctx: Context, amount_cents: int) -> Refund:
-    """Give the money back once, or see that it can never be taken. `amount_cents`: the price that was to be charged."""
+    """Give the money back once, or see that it can never be taken.
+
+    `amount_cents`: the price that was to be charged.
+    """
     with database.transaction() as tx, barrier(tx, ctx) as first:
         if first.result is not None:
             return Refund.model_validate(first.result)
@@ -162,7 +168,9 @@ def refund(ctx: Context, amount_cents: int) -> Refund:
 
 
 def _intended(key: str) -> int | None:
-    """The amount that was to be charged under this key, as it was put on record before the bank was asked."""
+    """The amount that was to be charged under this key, as it was put on record before the bank was
+    asked.
+    """
     with database.snapshot() as tx:
         return tx.execute(
             select(charges.c.amount_cents).where(charges.c.key == key)
@@ -206,7 +214,10 @@ def _seen(entry: BankCharge) -> EffectReport:
 
 
 def _move(tx: Connection, key: str, before: str, **values: str) -> bool:
-    """Change a charge's row when it is in the state `before`. Returns: whether there was such a row."""
+    """Change a charge's row when it is in the state `before`.
+
+    Returns: whether there was such a row.
+    """
     where = (charges.c.key == key) & (charges.c.state == before)
     return (
         tx.execute(update(charges).where(where).values(**values).returning(charges.c.key)).first()

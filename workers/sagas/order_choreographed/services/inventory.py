@@ -1,4 +1,6 @@
-"""The inventory service: it holds goods for an order when it hears of one, and lets go of them when it is given up."""
+"""The inventory service: it holds goods for an order when it hears of one, and lets go of them when
+it is given up.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from surefoot.workers.sagas.order_choreographed.events import (
 )
 from surefoot.workers.sagas.order_choreographed.service import Route, Service
 
-RESERVE = "reserve_stock"  # the names of the steps are those of `order`, and so are the keys of the effects
+# the names of the steps are those of `order`, and so are the keys of the effects
+RESERVE = "reserve_stock"
 
 desk.desk_tables(inventory.metadata)
 

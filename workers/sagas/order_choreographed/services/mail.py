@@ -1,7 +1,9 @@
-"""The mail service: it sends the receipt of what was shipped. Its database holds nothing but its desk.
+"""The mail service: it sends the receipt of what was shipped.
 
-A folder takes one file for each key. An SMTP server keeps no keys: there a crash between sending and noting it is a
-second copy with the same Message-ID, as in `order`.
+Its database holds nothing but its desk.
+
+A folder takes one file for each key. An SMTP server keeps no keys: there a crash between sending
+and noting it is a second copy with the same Message-ID, as in `order`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Where each order stands: its row in `flows`, whose lock makes two answers that come at once come one after the other.
+"""Where each order stands: its row in `flows`, whose lock makes two answers that come at once come
+one after the other.
 
 What a person waives counts as answered, and is kept beside the order (`left_undone`).
 """
@@ -69,7 +70,8 @@ flows = Table(
 )
 
 left_undone = Table(
-    "left_undone",  # what services were to do for an order, and a person has decided that they need not
+    # what services were to do for an order, and a person has decided that they need not
+    "left_undone",
     orders.metadata,
     Column("job", String(64), primary_key=True),
     Column("service", String(16), primary_key=True),
@@ -125,7 +127,10 @@ def insert_flow(tx: Connection, job: str, phase: str, **values: Any) -> bool:
 
 
 def move_flow(tx: Connection, job: str, phases: Sequence[str], **values: Any) -> bool:
-    """Change an order's row while it is in one of these phases, and keep it locked. Returns: whether it was."""
+    """Change an order's row while it is in one of these phases, and keep it locked.
+
+    Returns: whether it was.
+    """
     mine = (flows.c.job == job) & flows.c.phase.in_(phases)
     return (
         tx.execute(
@@ -139,7 +144,10 @@ def move_flow(tx: Connection, job: str, phases: Sequence[str], **values: Any) ->
 
 
 def note_answer(tx: Connection, job: str, **answer: Any) -> None:
-    """Keep an answer, whatever the phase. Locks the row: of two answers at once the second sees the first."""
+    """Keep an answer, whatever the phase.
+
+    Locks the row: of two answers at once the second sees the first.
+    """
     tx.execute(update(flows).where(flows.c.job == job).values(answer))
 
 

@@ -3,11 +3,13 @@
     placed ──(reserved and charged)──> confirmed ──(receipt sent)──> completed
        └──(a no, a wish to cancel, no answer in time)──> given_up ──(released and refunded)──> voided
 
-What a person waives counts as answered, and is kept beside the order (`left_undone`): it ends, and says without what.
+What a person waives counts as answered, and is kept beside the order (`left_undone`): it ends, and
+says without what.
 
-It tells nobody what to do, but it is the one that waits: for two answers before it confirms, for two before it voids.
-So the join, the deadline and the asking again live here. Every move is one conditional UPDATE of the order's row in
-`flows`, whose lock makes two answers that come at once come one after the other.
+It tells nobody what to do, but it is the one that waits: for two answers before it confirms, for
+two before it voids. So the join, the deadline and the asking again live here. Every move is one
+conditional UPDATE of the order's row in `flows`, whose lock makes two answers that come at once
+come one after the other.
 """
 
 from __future__ import annotations
@@ -72,7 +74,8 @@ desk.desk_tables(orders.metadata)
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an order stands. `answered`: goods and money are there for it; `age_s`: seconds since it was placed.
+    """Where an order stands. `answered`: goods and money are there for it; `age_s`: seconds since
+    it was placed.
 
     `without`: what a person has decided that it ends without, in a sentence; None when nothing.
     """
@@ -85,9 +88,10 @@ class Standing:
     age_s: float
 
 
-# --- what a customer may ask for ---------------------------------------------------------------------------------------
+# --- what a customer may ask for ------------------------------------------------------------------
 def place(ctx: Context, o: OrderRequest, *, asks_customer: bool = False) -> Created:
-    """Write an order down and say so. A repeat changes nothing. What stands for its card is a reference (`payments.keep_card`).
+    """Write an order down and say so. A repeat changes nothing. What stands for its card is a
+    reference (`payments.keep_card`).
 
     `asks_customer`: with both answers here it waits for `confirm`; until then it can be withdrawn.
     Raises: Rejected, as `order.create`; ActionUndone.
@@ -108,9 +112,11 @@ def place(ctx: Context, o: OrderRequest, *, asks_customer: bool = False) -> Crea
 
 
 def withdraw(ctx: Context) -> Voided | NotYet | None:
-    """The customer does not want it any more: give it up, unless it is confirmed, and wait until nothing is left of it.
+    """The customer does not want it any more: give it up, unless it is confirmed, and wait until
+    nothing is left of it.
 
-    Raises: Rejected when it was confirmed first: then it stands; and when a person has waived a part of its undo.
+    Raises: Rejected when it was confirmed first: then it stands; and when a person has waived a
+    part of its undo.
     """
     with database.transaction() as tx:
         if insert_flow(tx, ctx.job_id, "never", asks_customer=False):
@@ -132,7 +138,8 @@ def withdraw(ctx: Context) -> Voided | NotYet | None:
 
 
 def confirm(ctx: Context) -> int:
-    """The customer's last word: from here on the order stands. Returns: its number. A repeat changes nothing.
+    """The customer's last word: from here on the order stands. Returns: its number. A repeat
+    changes nothing.
 
     Raises: Rejected when it was given up before, or somebody has not answered yet.
     """
@@ -172,7 +179,7 @@ def look_again(standing: Standing) -> NotYet:
     return NotYet(after=_poll_s(standing.age_s))
 
 
-# --- what others say ---------------------------------------------------------------------------------------------------
+# --- what others say ------------------------------------------------------------------------------
 def on_reserved(ctx: Context, event: StockReserved) -> Iterable[Event]:
     with database.transaction() as tx:
         note_answer(tx, ctx.job_id, reserved=event.model_dump(mode="json"))
@@ -220,7 +227,9 @@ def on_help_needed(ctx: Context, event: HelpNeeded) -> Iterable[Event]:
 
 
 def on_waived(ctx: Context, event: WorkWaived) -> Iterable[Event]:
-    """Nobody waits any longer for what will not be done. What one of the others leaves undone is kept."""
+    """Nobody waits any longer for what will not be done. What one of the others leaves undone is
+    kept.
+    """
     what = WAIVABLE.get((event.service, event.event))
     with database.transaction() as tx:
         if event.service != service.name:
@@ -250,9 +259,11 @@ def on_waived(ctx: Context, event: WorkWaived) -> Iterable[Event]:
     return ()
 
 
-# --- what the clock says ------------------------------------------------------------------------------------------------
+# --- what the clock says --------------------------------------------------------------------------
 def remind() -> int:
-    """Give up what got no answer in time, and ask again for answers that are due. Returns how many orders that were."""
+    """Give up what got no answer in time, and ask again for answers that are due. Returns how many
+    orders that were.
+    """
     return give_up_late() + ask_again()
 
 
@@ -297,7 +308,7 @@ def _to_ask_again(rows: int) -> Select[str]:
     return select(c.job).where(c.ask_at <= now()).order_by(c.ask_at).limit(rows)
 
 
-# --- the moves ------------------------------------------------------------------------------------------------------------
+# --- the moves ------------------------------------------------------------------------------------
 _NOTHING_ASKED: dict[str, Any] = {"asking": None, "ask_at": None}
 
 
@@ -323,7 +334,9 @@ def _confirm(tx: Connection, ctx: Context) -> Sequence[Event]:
 
 
 def _give_up(tx: Connection, job: str, reason: str, causation: str) -> None:
-    """placed -> given_up. From here on it is never confirmed; services give back what they hold for it."""
+    """placed -> given_up. From here on it is never confirmed; services give back what they hold for
+    it.
+    """
     if not move_flow(tx, job, ("placed",), phase="given_up", reason=reason, help=None):
         return
     event = OrderGivenUp(reason=reason, amount_cents=flow_of(tx, job).request["amount_cents"])

@@ -1,10 +1,13 @@
-"""The payment service: it charges the card of an order that it hears of, and sees that the money of one given up is back.
+"""The payment service: it charges the card of an order that it hears of, and sees that the money of
+one given up is back.
 
-The bank is somebody else's, so no transaction is open while it is asked: the intent is on record before, under the key
-of the effect, and an attempt that did not hear the answer asks again under the same key (see the service of `order`).
+The bank is somebody else's, so no transaction is open while it is asked: the intent is on record
+before, under the key of the effect, and an attempt that did not hear the answer asks again under
+the same key (see the service of `order`).
 
-Its events go through a broker to everybody, so no card is in them: the caller that places an order gives the card to this service
-and nobody else (`keep_card`), and the order carries a reference. The card is kept until it is charged or the order given up.
+Its events go through a broker to everybody, so no card is in them: the caller that places an order
+gives the card to this service and nobody else (`keep_card`), and the order carries a reference. The
+card is kept until it is charged or the order given up.
 """
 
 from __future__ import annotations
@@ -44,7 +47,10 @@ kept_cards = Table(
 
 
 def keep_card(ctx: Context, card: str) -> str:
-    """Give a job's card to this service. Returns the reference to it, the same at each repeat; nobody can guess it."""
+    """Give a job's card to this service.
+
+    Returns the reference to it, the same at each repeat; nobody can guess it.
+    """
     row = {"job": ctx.job_id, "ref": f"kept_{secrets.token_hex(16)}", "card": card, "at": after(0)}
     with payment.database.transaction() as tx:
         tx.execute(insert_or(tx, kept_cards).values(row).on_conflict_do_nothing())
