@@ -7,14 +7,12 @@ of Celery: the verdict says what the message's own chain may do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from surefoot.app import faults
 from surefoot.app.config import LONGEST_S, Settings
@@ -29,12 +27,12 @@ from surefoot.app.engine.worker.delivery import (
     ExecutionResult,
     OperationInput,
 )
-from surefoot.app.engine.worker.failures import failure, without_words
+from surefoot.app.engine.worker.failures import failure
 from surefoot.app.engine.worker.gates import locks_first, take_locks
 from surefoot.app.engine.worker.invoke import run
-from surefoot.app.errors import LeaseLost, StoreUnavailable
+from surefoot.app.engine.worker.recording import log_quietly, record_with_retry, recorded, result_of
+from surefoot.app.errors import LeaseLost
 from surefoot.app.faults import Point
-from surefoot.app.rules.events import HistoryEvent
 from surefoot.app.rules.reasons import FailureReason
 from surefoot.app.rules.states import DONE, Kind, OpState
 from surefoot.app.saga.calls import lock_keys
@@ -45,7 +43,6 @@ from surefoot.app.saga.source_location import came_from
 from surefoot.app.secrecy import keep_hidden, scrub_json
 from surefoot.app.store import job_reads, operation_reads, operation_writes, worker_register
 from surefoot.app.store.claims import ClaimRequest, Holder
-from surefoot.app.store.host import Host
 from surefoot.app.store.rows.operations import DeliveredRow
 from surefoot.app.store.session import asking, execute_single
 from surefoot.app.store.views.names import names_in_log
@@ -57,9 +54,6 @@ log = structlog.get_logger("surefoot.perform")
 VERSION_ELSEWHERE_S, VERSION_NOWHERE_S = 1.0, 10.0
 # A store that was restored does not know its latest jobs, and the broker still has their messages
 UNKNOWN_JOB = "unknown job: this store has none of that id (older than the message, if it was restored from a backup)"
-HOLD_S = 60.0  # how long a worker holds an outcome that the store cannot take just now
-
-T = TypeVar("T")
 
 
 class Claimed(NamedTuple):
@@ -162,7 +156,7 @@ def _execute_claimed(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> 
     structlog.contextvars.bind_contextvars(**names)  # for whatever else writes a line meanwhile
     bound = log.bind(**names)
     if attempt.number > 1:
-        _note(bound.info, "resumed", worker=attempt.boot)
+        log_quietly(bound.info, "resumed", worker=attempt.boot)
     faults.reached(Point.AFTER_CLAIM, work.saga, work.step, work.kind)
     interrupted: KeyboardInterrupt | None = (
         None  # by a person, where no worker runs it: that comes after the record
@@ -175,10 +169,10 @@ def _execute_claimed(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> 
         )
         if isinstance(kept_out, TransitionResult):
             publish_plan(runtime.db, runtime.publisher, kept_out.plan)
-            return _result_of(kept_out, None, bound)
+            return result_of(kept_out, None, bound)
         outcome = kept_out or run(runtime, saga, work, attempt)
     except LeaseLost as error:
-        _note(bound.warning, "lease_lost", error=str(error))
+        log_quietly(bound.warning, "lease_lost", error=str(error))
         return ExecutionResult(DeliveryOutcome.DROPPED, error=str(error))
     except faults.Crashed:
         raise
@@ -194,7 +188,7 @@ def _execute_claimed(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> 
         then is not None and delivery.rider is not None
     ):  # its claim is part of the transaction that comes now
         faults.reached(Point.BEFORE_CLAIM, work.saga, delivery.rider.step, delivery.rider.kind)
-    ended = _recorded(
+    ended = recorded(
         runtime.host,
         outcome,
         lambda told: _record(runtime, claimed, told, delivery.carried, then),
@@ -204,7 +198,7 @@ def _execute_claimed(runtime: Runtime, delivery: Delivery, claimed: Claimed) -> 
     faults.reached(Point.AFTER_PUBLISH, work.saga, work.step, work.kind)
     if interrupted is not None:
         raise interrupted
-    performed = replace(_result_of(ended, outcome, bound), attempt=attempt.number)
+    performed = replace(result_of(ended, outcome, bound), attempt=attempt.number)
     if ended.following is None or delivery.rider is None:
         return performed
     return replace(
@@ -317,7 +311,7 @@ def _acquire_locks(runtime: Runtime, claimed: Claimed) -> TransitionResult | Fai
     except BaseException as error:  # nothing of the step has run
         return replace(failure(error, work, runtime.limit), nothing_happened=True)
     return (
-        _record_with_retry(
+        record_with_retry(
             runtime.host, lambda: take_locks(runtime.db, settings, attempt, keys, work.tenant)
         )
         if keys
@@ -356,59 +350,3 @@ def _record(
         else None
     )
     return ended or completion.complete(db, attempt, outcome, carried, then)
-
-
-def _recorded(
-    host: Host, outcome: Any, record: Callable[[Any], TransitionResult]
-) -> TransitionResult:
-    """Put an outcome on record. What the store refuses for its text is recorded without it, as what it was."""
-    try:
-        return _record_with_retry(host, lambda: record(outcome))
-    except (SQLAlchemyError, ValueError, OverflowError) as refused:
-        instead = without_words(outcome if isinstance(outcome, Failure) else None, refused)
-        _note(log.warning, "outcome_refused", error=instead.error)
-        return _record_with_retry(host, lambda: record(instead))
-
-
-def _note(write: Callable[..., Any], event: str, **facts: Any) -> None:
-    """A line of the log. A log that cannot be written decides nothing."""
-    with suppress(Exception):
-        write(event, **facts)
-
-
-def _record_with_retry(host: Host, record: Callable[[], T]) -> T:
-    """Keep trying to put an outcome on record while the store is away: it is known here and nowhere else."""
-    until, pause = host.monotonic() + HOLD_S, 0.1
-    while True:
-        try:
-            return record()
-        except StoreUnavailable:
-            if host.monotonic() > until:
-                raise
-            host.sleep(pause)
-            pause = min(2.0, pause * 2)
-
-
-def _result_of(ended: TransitionResult, outcome: Any, bound: Any) -> ExecutionResult:
-    if not ended.applied:
-        _note(bound.warning, HistoryEvent.LATE_RESULT_REFUSED)
-        return ExecutionResult(
-            DeliveryOutcome.DROPPED, error="the lease was lost; the late result was refused"
-        )
-    message = outcome.error.get("message") if isinstance(outcome, Failure) else None
-    match ended.state:
-        case OpState.COMPLETED | OpState.SKIPPED:
-            _note(bound.info, HistoryEvent.COMPLETED)
-            return ExecutionResult(DeliveryOutcome.COMPLETED, ended.released, ended.turned)
-        case OpState.WAITING | OpState.QUEUED:
-            verdict = (
-                DeliveryOutcome.RETRY if isinstance(outcome, Failure) else DeliveryOutcome.PARKED
-            )
-            return ExecutionResult(verdict, ended.released, True, message)
-        case _:
-            return ExecutionResult(
-                DeliveryOutcome.FAILED,
-                ended.released,
-                True,
-                message or "stopped: the job has turned",
-            )
