@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import psycopg
 import pytest
 from sqlalchemy import JSON, Column, Connection, Engine, event, insert, select
 
@@ -356,7 +357,9 @@ def promises() -> dict[str, type]:
         module = import_module(".".join(("surefoot.app.store", *parts)))
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__:
-                shapes = shapes_in(get_type_hints(function).get("return"))
+                shapes = shapes_in(
+                    get_type_hints(function, localns={"psycopg": psycopg}).get("return")
+                )
                 if shapes:
                     (found[".".join((*parts, name))],) = shapes
     return found
