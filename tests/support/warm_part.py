@@ -20,6 +20,7 @@ from surefoot.app.supervisor.leash import PR_SET_PDEATHSIG
 
 LARGEST = 1 << 20  # bytes of one message: an environment
 PATHS = list(sys.path)  # with what the tests were told; a process has its own
+AT_THE_START = ("sitecustomize", "usercustomize")  # imported before anything else
 STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -87,6 +88,9 @@ def receive(connection: socket.socket) -> Asked:
 def is_fit(words: list[str], env: Mapping[str, str]) -> bool:
     """Whether a fork becomes what these words start: what is read at the start was the same for it."""
     if words[0] == "celery" and "worker" in words and env.get("REMAP_SIGTERM") != "SIGQUIT":
+        return False
+    told = env.get("PYTHONPATH", "").split(os.pathsep)
+    if any(Path(place, f"{name}.py").exists() for place in told for name in AT_THE_START):
         return False
     return _of_python(env) == _of_python(os.environ)
 

@@ -90,6 +90,14 @@ def test_given_the_same_words_when_forked_then_it_sees_what_a_fresh_process_sees
     assert forked == fresh
 
 
+def test_given_code_that_python_runs_at_its_start_then_it_is_started_anew_and_runs_it(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('at the start')")
+    (tmp_path / "nothing.py").touch()
+    assert warm.run(["nothing"], env=env, timeout_s=60).stdout == "at the start\n"
+
+
 def test_given_two_of_them_then_their_chances_differ_and_one_outlives_the_other(
     tmp_path: Path, env: dict[str, str]
 ) -> None:
